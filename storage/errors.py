@@ -1,0 +1,5 @@
+"""What can go wrong with a study's database, in words for the person who ran the command."""
+
+
+class StorageError(Exception):
+    """The database cannot be used as asked. The message names the file, the rule, what was found and the next step."""

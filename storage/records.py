@@ -1,0 +1,134 @@
+"""What a study remembers, as frozen values. No database here: the store turns these into rows and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+type Json = Any
+"""A value that JSON can carry: None, bool, int, float, str, list, dict."""
+
+Params = Mapping[str, Any]
+"""One point of a space: parameter name -> int, float, str or bool. Active parameters only."""
+
+
+class TrialState(StrEnum):
+    """Where a trial stands. Only `RUNNING` can change."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """One image of the study, in the order of the pixel array."""
+
+    row: int  # 0-based row in the pixel array
+    path: str  # relative to the image folder, '/' between parts, always valid Unicode
+    label: int  # index into StudyRecord.classes
+    testing: bool  # from a testing folder: never trained on, not part of any fold
+    digest: str  # SHA-256 (hex) of the decoded, upright, full-size pixels
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """What was asked. Everything in it is the study's identity: it never changes after `Store.create`."""
+
+    name: str
+    created: str  # ISO 8601, UTC, seconds
+    seed: int  # study seed, from which every other seed is derived
+    metric: str  # 'balanced_accuracy' | 'accuracy' | 'auroc' | 'log_loss'
+    classes: tuple[str, ...]  # class names, index = label
+    image_shape: tuple[int, int, int]  # height, width, channels of the pixel array
+    fingerprint: str  # SHA-256 (hex) of all pixels, labels and names
+    config: Mapping[str, Json]  # the validated configuration that decides results (preset, engine, sampler, …)
+    space: Mapping[str, Json]  # Space.to_json() as searched
+
+
+@dataclass(frozen=True)
+class Split:
+    """One drawing of the folds. Drawn once, stored, never changed: pairing and resume need it."""
+
+    repeat: int  # 0 for the search itself
+    assignment: NDArray[np.int16]  # [images]: the fold in which the image is validated; -1: in no fold (testing)
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """One layer of a trial's model, for drawing it."""
+
+    name: str
+    kind: str  # Keras class name, such as 'Conv2D'
+    shape: tuple[int | None, ...]  # output shape without the batch axis
+    parameters: int  # trainable and not
+    detail: str = ""  # what a person wants to know of it: '16 @ 5x5, relu'
+
+
+@dataclass(frozen=True)
+class FoldRecord:
+    """One fold run that ended well: the unit of commit. Unique by (trial, repeat, fold) in its study."""
+
+    trial: int
+    repeat: int
+    fold: int
+    seed: int
+    scores: Mapping[str, float]  # each metric on the validation part, at the best epoch
+    epochs: int  # epochs trained
+    best_epoch: int  # 1-based epoch whose weights gave scores and probabilities
+    curve: Mapping[str, tuple[float, ...]]  # per epoch: 'loss', 'balanced_accuracy', …; 'val_' before validation
+    parameters: int  # of the model
+    seconds: float  # wall seconds of the fold run
+    probabilities: NDArray[np.float32] | None = None
+    """[validation images, classes], rows in the order of `numpy.flatnonzero(assignment == fold)`.
+    None where the store was asked not to load them."""
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One point of the space and what is known of it."""
+
+    number: int  # 0-based; 0 is the baseline
+    params: Params
+    origin: str  # 'baseline' | 'start' (a known-good point) | 'sampler'
+    state: TrialState = TrialState.RUNNING
+    cause: str | None = None  # of a failed or pruned trial: short and countable, such as 'out of memory'
+    detail: str | None = None  # the cause in a sentence, for a person
+    parameters: int | None = None  # of the model; None before it was built
+    layers: tuple[LayerRecord, ...] = ()
+    started: str = ""  # ISO 8601, UTC
+    finished: str | None = None
+    folds: tuple[FoldRecord, ...] = field(default=())  # ordered by (repeat, fold)
+
+    def scores(self, metric: str, repeat: int = 0) -> tuple[float, ...]:
+        """The metric of each finished fold of one repeat, in fold order."""
+        return tuple(f.scores[metric] for f in self.folds if f.repeat == repeat)
+
+    def score(self, metric: str, repeat: int = 0) -> float | None:
+        """Mean of the metric over the finished folds of one repeat; None before the first."""
+        scores = self.scores(metric, repeat)
+        return float(np.mean(scores)) if scores else None
+
+    @property
+    def seconds(self) -> float:
+        """Training time of all stored folds, in seconds (folds in parallel count in full)."""
+        return float(sum(f.seconds for f in self.folds))
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One sitting of `search run`: from its start to its end, signal or death."""
+
+    started: str  # ISO 8601, UTC
+    command: str  # as typed
+    versions: Mapping[str, str]  # package -> version; 'python' and 'platform' too
+    host: str
+    pid: int
+    seconds: float = 0.0  # monotonic seconds, as of the last commit
+    outcome: str | None = None  # 'finished' | 'stopped' | 'failed'; None: still running, or died
