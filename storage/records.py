@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-type Json = Any
+Json: TypeAlias = Any
 """A value that JSON can carry: None, bool, int, float, str, list, dict."""
 
 Params = Mapping[str, Any]

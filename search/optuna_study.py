@@ -1,0 +1,68 @@
+"""Stored trials as an Optuna study in memory: for its samplers, its plots and its importances.
+
+Our tables are the truth; such a study is made of them whenever one is needed and never written anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import TrialState as OptunaState
+
+from search.metrics import METRICS
+from spaces import Choice, Parameter, Space
+from storage.records import TrialRecord, TrialState
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def distribution(parameter: Parameter) -> BaseDistribution:
+    """The same range in Optuna's words."""
+    if isinstance(parameter, Choice):
+        return CategoricalDistribution(parameter.values)
+    if parameter.integer:
+        step = 1 if parameter.log or parameter.step is None else int(parameter.step)
+        high = int(parameter.low) + (int(parameter.high) - int(parameter.low)) // step * step
+        return IntDistribution(int(parameter.low), high, log=parameter.log, step=step)
+    return FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
+
+
+def frozen(space: Space, trial: TrialRecord, metric: str) -> FrozenTrial:
+    """One stored trial as Optuna's.
+
+    A complete trial has its score. A pruned one has its running mean over the folds it has. A failed one is told
+    as pruned without a value, which TPE ranks last: samplers ignore failures and would return there (optuna
+    issues 566, 2864, 3472).
+    """
+    score = trial.score(metric)
+    state = {
+        TrialState.COMPLETE: OptunaState.COMPLETE,
+        TrialState.RUNNING: OptunaState.RUNNING,
+    }.get(trial.state, OptunaState.PRUNED)
+    if state == OptunaState.COMPLETE and (score is None or score != score):  # noqa: PLR0124 - NaN
+        state, score = OptunaState.PRUNED, None
+    reached = {len(trial.scores(metric)): score} if state == OptunaState.PRUNED and score is not None else {}
+    return create_trial(
+        state=state,
+        value=score if state == OptunaState.COMPLETE else None,
+        params=dict(trial.params),
+        distributions={name: distribution(space.by_name[name]) for name in trial.params},
+        intermediate_values=reached,
+    )
+
+
+def rebuild(
+    space: Space, trials: Iterable[TrialRecord], metric: str, sampler: optuna.samplers.BaseSampler | None = None
+) -> optuna.Study:
+    """An in-memory study that holds `trials` in their order."""
+    study = optuna.create_study(direction=METRICS[metric], sampler=sampler)
+    study.add_trials([frozen(space, trial, metric) for trial in trials])
+    return study

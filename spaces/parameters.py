@@ -1,0 +1,249 @@
+"""The parameters of a space: what one may be, and how a person narrows it."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+Value: TypeAlias = bool | int | float | str
+
+
+class SpaceError(ValueError):
+    """A space, a point of it, or a change to it breaks a rule. The message names parameter, rule and value."""
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """A half sentence that helps with an unknown name: the closest known one, or all of them."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
+
+
+@dataclass(frozen=True)
+class When:
+    """A condition: an earlier parameter is active and has one of these values, or at least this value."""
+
+    parameter: str
+    one_of: tuple[Value, ...] = ()
+    at_least: float | None = None
+
+    def holds(self, params: Mapping[str, Value]) -> bool:
+        """Whether the condition is met by the parameters chosen so far."""
+        if self.parameter not in params:
+            return False
+        value = params[self.parameter]
+        if self.at_least is not None:
+            return not isinstance(value, str) and value >= self.at_least
+        return value in self.one_of
+
+    def __str__(self) -> str:
+        if self.at_least is not None:
+            return f"{self.parameter} >= {self.at_least:g}"
+        if len(self.one_of) == 1:
+            return f"{self.parameter} = {shown(self.one_of[0])}"
+        return f"{self.parameter} in {', '.join(map(shown, self.one_of))}"
+
+
+@dataclass(frozen=True)
+class Number:
+    """An integer or a float in [low, high], on a linear or a logarithmic scale, or in steps from low.
+
+    `limits` bounds what `narrow` may widen the range to, both ends included.
+    """
+
+    name: str
+    low: float
+    high: float
+    default: float
+    integer: bool = False
+    log: bool = False
+    step: float | None = None
+    limits: tuple[float, float] = (-math.inf, math.inf)
+    when: tuple[When, ...] = ()
+    help: str = ""
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise SpaceError(f"{self.name}: low must not be above high, got low {self.low:g}, high {self.high:g}")
+        if self.log and self.low <= 0:
+            raise SpaceError(f"{self.name}: a logarithmic range must begin above 0, got low {self.low:g}")
+        if self.log and self.step not in (None, 1):
+            raise SpaceError(f"{self.name}: a range is either logarithmic or stepped, got both")
+        if self.step is not None and self.step <= 0:
+            raise SpaceError(f"{self.name}: step must be above 0, got {self.step:g}")
+        if self.limits[0] > self.low or self.high > self.limits[1]:
+            raise SpaceError(
+                f"{self.name}: must stay within {self.limits[0]:g} to {self.limits[1]:g}, "
+                f"got {self.low:g} to {self.high:g}"
+            )
+        self.check(self.default)
+
+    def check(self, value: object) -> None:
+        """Raise SpaceError unless `value` is in the range and on a step."""
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise SpaceError(f"{self.name}: must be a number, got {value!r}")
+        if self.integer and not float(value).is_integer():
+            raise SpaceError(f"{self.name}: must be a whole number, got {value!r}")
+        if not self.low <= value <= self.high:
+            raise SpaceError(f"{self.name}: must be in {self.range}, got {value!r}")
+        if self.step is not None and not math.isclose(self._on_step(value), value, rel_tol=1e-9, abs_tol=1e-12):
+            raise SpaceError(f"{self.name}: must be in {self.range}, got {value!r}")
+
+    def nearest_value(self, value: float) -> float:
+        """The allowed value closest to `value`."""
+        value = min(max(value, self.low), self.high)
+        value = self._on_step(value)
+        return round(value) if self.integer else value
+
+    def narrow(self, change: object) -> Parameter:
+        """This parameter as the user's TOML value says: a number fixes, a list lists, a table sets the range."""
+        match change:
+            case bool() | str():
+                raise SpaceError(f"{self.name}: must be a number, a list of them or a range, got {change!r}")
+            case int() | float():
+                return self._between({"low": change, "high": change, "step": None, "log": False})
+            case list():
+                for value in change:
+                    self._between({"low": value, "high": value, "step": None, "log": False})
+                values = tuple(int(v) if self.integer else float(v) for v in change)
+                return choice_of(self.name, values, self.default, when=self.when, help=self.help)
+            case dict():
+                return self._between(change)
+            case _:
+                raise SpaceError(f"{self.name}: must be a number, a list of them or a range, got {change!r}")
+
+    def _between(self, change: Mapping[str, Any]) -> Number:
+        kinds = {"low": (int, float), "high": (int, float), "default": (int, float)}
+        kinds |= {"log": (bool,), "step": (int, float, type(None))}
+        for key, value in change.items():
+            if key not in kinds:
+                raise SpaceError(f"{self.name}: unknown key '{key}'; {nearest(key, list(kinds))}")
+            wrong_bool = isinstance(value, bool) and bool not in kinds[key]
+            if wrong_bool or not isinstance(value, kinds[key]):
+                raise SpaceError(f"{self.name}.{key}: must be {'true or false' if key == 'log' else 'a number'}, got {value!r}")
+            if self.integer and key != "log" and value is not None and not float(value).is_integer():
+                raise SpaceError(f"{self.name}.{key}: must be a whole number, got {value!r}")
+        low, high = change.get("low", self.low), change.get("high", self.high)
+        if low > high:
+            raise SpaceError(f"{self.name}: low must not be above high, got low {low:g}, high {high:g}")
+        log = change.get("log", self.log)
+        step = change.get("step", None if log and not self.log else self.step)
+        bounds: dict[str, Any] = {"low": low, "high": high, "log": log, "step": step}
+        if self.limits[0] > low or high > self.limits[1]:
+            raise SpaceError(
+                f"{self.name}: must stay within {self.limits[0]:g} to {self.limits[1]:g}, got {low:g} to {high:g}"
+            )
+        roomy = replace(self, default=low, **bounds)
+        default = change.get("default", roomy.nearest_value(self.default))
+        return replace(roomy, default=default)
+
+    def _on_step(self, value: float) -> float:
+        if self.step is None or self.log:
+            return value
+        steps = min(round((value - self.low) / self.step), math.floor((self.high - self.low) / self.step + 1e-9))
+        return round(self.low + steps * self.step, 10)
+
+    @property
+    def range(self) -> str:
+        """The range in words."""
+        if self.low == self.high:
+            return shown(self.low)
+        scale = ", logarithmic" if self.log else ""
+        step = f", step {self.step:g}" if self.step and not (self.integer and self.step == 1) else ""
+        return f"{self.low:g} to {self.high:g}{scale}{step}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few values, without order. `known` are the values that `narrow` may add (empty: only `values`)."""
+
+    name: str
+    values: tuple[Value, ...]
+    default: Value
+    known: tuple[Value, ...] = ()
+    when: tuple[When, ...] = ()
+    help: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise SpaceError(f"{self.name}: needs at least one value, got none")
+        if len({(type(v), v) for v in self.values}) < len(self.values):
+            raise SpaceError(f"{self.name}: a value stands twice in {list(self.values)}")
+        self.check(self.default)
+
+    def check(self, value: object) -> None:
+        """Raise SpaceError unless `value` is one of the values, of the same type."""
+        if not any(type(v) is type(value) and v == value for v in self.values):
+            raise SpaceError(f"{self.name}: must be one of {self.range}, got {shown(value)}")
+
+    def narrow(self, change: object) -> Choice:
+        """This parameter as the user's TOML value says: a value fixes, a list lists."""
+        values = change if isinstance(change, list) else [change]
+        everything = replace(self, values=(*self.values, *(v for v in self.known if v not in self.values)))
+        for value in values:
+            try:
+                everything.check(value)
+            except SpaceError as error:
+                known = [str(v) for v in everything.values]
+                raise SpaceError(f"{error}; {nearest(str(value), known)}") from None
+        return choice_of(
+            self.name, tuple(values), self.default, known=self.known, when=self.when, help=self.help
+        )
+
+    @property
+    def range(self) -> str:
+        """The values in words."""
+        return ", ".join(map(shown, self.values))
+
+
+Parameter: TypeAlias = Number | Choice
+
+
+def choice_of(
+    name: str,
+    values: tuple[Value, ...],
+    default: Value,
+    *,
+    known: tuple[Value, ...] = (),
+    when: tuple[When, ...] = (),
+    help: str = "",  # noqa: A002 - the word that argparse, Typer and Optuna use
+) -> Choice:
+    """A Choice whose default is `default` where that is among the values, else the closest or first of them."""
+    if default in values:
+        chosen = default
+    elif all(isinstance(v, int | float) for v in (*values, default)):
+        chosen = min(values, key=lambda v: abs(float(v) - float(default)))
+    else:
+        chosen = values[0] if values else default
+    return Choice(name, values, chosen, known, when, help)
+
+
+def integer(name: str, low: int, high: int, default: int, **more: Any) -> Number:
+    """An integer in [low, high]; see Number."""
+    return Number(name, low, high, default, integer=True, **({"step": None if more.get("log") else 1} | more))
+
+
+def real(name: str, low: float, high: float, default: float, **more: Any) -> Number:
+    """A float in [low, high]; see Number."""
+    return Number(name, low, high, default, **more)
+
+
+def choice(name: str, *values: Value, default: Value | None = None, **more: Any) -> Choice:
+    """One of `values`, the first being the default unless another is named; see Choice."""
+    return Choice(name, values, values[0] if default is None else default, **more)
+
+
+def boolean(name: str, *, default: bool, **more: Any) -> Choice:
+    """True or false; see Choice."""
+    return Choice(name, (False, True), default, **more)
+
+
+def shown(value: object) -> str:
+    """A value as it would stand in TOML, short."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return f"{value:g}"
+    return str(value)

@@ -1,0 +1,168 @@
+"""A space: parameters in order, each perhaps under conditions on earlier ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from spaces.parameters import Choice, Number, Parameter, SpaceError, Value, When, nearest, shown
+
+
+@dataclass(frozen=True)
+class Space:
+    """Parameters in the order in which they are decided. A condition may only look back.
+
+    Everything that walks a space (sampling, defaults, checking, an Optuna trial) goes through `resolve`,
+    so that what is active is decided in one place.
+    """
+
+    parameters: tuple[Parameter, ...]
+
+    def __post_init__(self) -> None:
+        seen: set[str] = set()
+        for parameter in self.parameters:
+            if parameter.name in seen:
+                raise SpaceError(f"{parameter.name}: a parameter of this name is there already")
+            for condition in parameter.when:
+                if condition.parameter not in seen:
+                    raise SpaceError(
+                        f"{parameter.name}: its condition needs '{condition.parameter}' to come before it"
+                    )
+            seen.add(parameter.name)
+
+    @cached_property
+    def by_name(self) -> dict[str, Parameter]:
+        """Parameters by name, in order."""
+        return {p.name: p for p in self.parameters}
+
+    def resolve(self, choose: Callable[[Parameter], Value]) -> dict[str, Value]:
+        """Walk the space: `choose` is asked for each active parameter in order; returns the point."""
+        params: dict[str, Value] = {}
+        for parameter in self.parameters:
+            if all(condition.holds(params) for condition in parameter.when):
+                value = choose(parameter)
+                if isinstance(parameter, Number) and not isinstance(value, str):
+                    value = int(value) if parameter.integer else float(value)
+                params[parameter.name] = value
+        return params
+
+    def defaults(self, **changes: Value) -> dict[str, Value]:
+        """The default point (the baseline), with some values replaced where they are active and allowed."""
+        return self.resolve(lambda p: _allowed(p, changes[p.name]) if p.name in changes else p.default)
+
+    def sample(self, rng: np.random.Generator) -> dict[str, Value]:
+        """A point drawn uniformly (uniformly in the logarithm where the range is logarithmic)."""
+        return self.resolve(lambda p: _draw(p, rng))
+
+    def check(self, params: Mapping[str, Value]) -> None:
+        """Raise SpaceError, naming every problem, unless `params` is a point of this space."""
+        problems: list[str] = []
+
+        def take(parameter: Parameter) -> Value:
+            if parameter.name not in params:
+                problems.append(f"{parameter.name}: missing; {parameter.range}")
+                return parameter.default
+            try:
+                parameter.check(params[parameter.name])
+            except SpaceError as error:
+                problems.append(str(error))
+                return parameter.default
+            return params[parameter.name]
+
+        active = self.resolve(take)
+        for name in params.keys() - active.keys():
+            if name in self.by_name:
+                conditions = " and ".join(map(str, self.by_name[name].when))
+                problems.append(f"{name}: only where {conditions}")
+            else:
+                problems.append(f"{name}: unknown; {nearest(name, list(self.by_name))}")
+        if problems:
+            raise SpaceError("\n".join(problems))
+
+    def narrow(self, changes: Mapping[str, object]) -> Space:
+        """This space with some parameters fixed, listed, narrowed or widened; names every problem at once."""
+        problems: list[str] = []
+        changed = dict(self.by_name)
+        for name, change in changes.items():
+            if name not in changed:
+                problems.append(f"{name}: no such parameter; {nearest(name, list(changed))}")
+                continue
+            try:
+                changed[name] = changed[name].narrow(change)
+            except SpaceError as error:
+                problems.append(str(error))
+        if problems:
+            raise SpaceError("\n".join(problems))
+        return Space(tuple(changed.values()))
+
+    def rows(self) -> list[dict[str, str]]:
+        """The space as a table for people: name, range, default, when, help."""
+        return [
+            {
+                "name": p.name,
+                "range": p.range,
+                "default": shown(p.default),
+                "when": " and ".join(map(str, p.when)),
+                "help": p.help,
+            }
+            for p in self.parameters
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data from which `from_json` makes an equal space."""
+        return {"parameters": [_parameter_to_json(p) for p in self.parameters]}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Space:
+        """The space that `to_json` wrote. Raises SpaceError for anything else."""
+        try:
+            return Space(tuple(_parameter_from_json(p) for p in data["parameters"]))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise SpaceError(f"this is not a stored space: {error}") from error
+
+
+def _allowed(parameter: Parameter, value: Value) -> Value:
+    try:
+        parameter.check(value)
+    except SpaceError:
+        return parameter.default
+    return value
+
+
+def _draw(parameter: Parameter, rng: np.random.Generator) -> Value:
+    if isinstance(parameter, Choice):
+        return parameter.values[int(rng.integers(len(parameter.values)))]
+    if parameter.log:
+        return parameter.nearest_value(float(np.exp(rng.uniform(np.log(parameter.low), np.log(parameter.high)))))
+    if parameter.step is not None:
+        count = int((parameter.high - parameter.low) / parameter.step + 1e-9) + 1
+        return parameter.nearest_value(parameter.low + parameter.step * int(rng.integers(count)))
+    return parameter.nearest_value(float(rng.uniform(parameter.low, parameter.high)))
+
+
+_KINDS: dict[str, type[Number | Choice]] = {"number": Number, "choice": Choice}
+
+
+def _parameter_to_json(parameter: Parameter) -> dict[str, Any]:
+    kind = "number" if isinstance(parameter, Number) else "choice"
+    stored: dict[str, Any] = {"kind": kind}
+    for field in fields(parameter):
+        value = getattr(parameter, field.name)
+        if field.default is not MISSING and value == field.default:
+            continue
+        if field.name == "when":
+            value = [asdict(condition) for condition in value]
+        stored[field.name] = list(value) if isinstance(value, tuple) else value
+    return stored
+
+
+def _parameter_from_json(stored: Mapping[str, Any]) -> Parameter:
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items() if k != "kind"}
+    given["when"] = tuple(
+        When(w["parameter"], tuple(w["one_of"]), w["at_least"]) for w in stored.get("when", ())
+    )
+    return _KINDS[stored["kind"]](**given)
