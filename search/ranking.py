@@ -1,0 +1,34 @@
+"""Which trial is ahead. Pure; the loop, the report and the live table all ask here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from search.metrics import METRICS
+from storage.records import TrialRecord, TrialState
+
+_ORDER = {TrialState.COMPLETE: 0, TrialState.PRUNED: 1, TrialState.RUNNING: 2, TrialState.FAILED: 3}
+
+
+def ranked(trials: Iterable[TrialRecord], metric: str) -> list[TrialRecord]:
+    """Best first: complete trials by score, then pruned, running and failed ones; equals by number.
+
+    A trial that was stopped early never ranks above one that has all its folds.
+    """
+    sign = -1.0 if METRICS[metric] == "maximize" else 1.0
+
+    def key(trial: TrialRecord) -> tuple[int, float, int]:
+        score = trial.score(metric)
+        known = score is not None and score == score  # noqa: PLR0124 - NaN
+        return _ORDER[trial.state], sign * score if known and score is not None else float("inf"), trial.number
+
+    return sorted(trials, key=key)
+
+
+def best(trials: Iterable[TrialRecord], metric: str) -> TrialRecord | None:
+    """The complete trial with the best mean over its folds; None before the first."""
+    for trial in ranked(trials, metric):
+        score = trial.score(metric)
+        if trial.state == TrialState.COMPLETE and score is not None and score == score:  # noqa: PLR0124 - NaN
+            return trial
+    return None
