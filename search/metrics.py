@@ -77,5 +77,7 @@ def _auroc(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) -> 
         n_positive, n_negative = int(positive.sum()), int((~positive).sum())
         if n_positive and n_negative:
             ranks = rankdata(probabilities[:, label])
-            areas.append((ranks[positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
+            areas.append(
+                (ranks[positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative)
+            )
     return float(np.mean(areas)) if areas else float("nan")

@@ -60,7 +60,10 @@ def frozen(space: Space, trial: TrialRecord, metric: str) -> FrozenTrial:
 
 
 def rebuild(
-    space: Space, trials: Iterable[TrialRecord], metric: str, sampler: optuna.samplers.BaseSampler | None = None
+    space: Space,
+    trials: Iterable[TrialRecord],
+    metric: str,
+    sampler: optuna.samplers.BaseSampler | None = None,
 ) -> optuna.Study:
     """An in-memory study that holds `trials` in their order."""
     study = optuna.create_study(direction=METRICS[metric], sampler=sampler)

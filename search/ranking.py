@@ -20,7 +20,11 @@ def ranked(trials: Iterable[TrialRecord], metric: str) -> list[TrialRecord]:
     def key(trial: TrialRecord) -> tuple[int, float, int]:
         score = trial.score(metric)
         known = score is not None and score == score  # noqa: PLR0124 - NaN
-        return _ORDER[trial.state], sign * score if known and score is not None else float("inf"), trial.number
+        return (
+            _ORDER[trial.state],
+            sign * score if known and score is not None else float("inf"),
+            trial.number,
+        )
 
     return sorted(trials, key=key)
 

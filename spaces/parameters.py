@@ -66,7 +66,9 @@ class Number:
 
     def __post_init__(self) -> None:
         if self.low > self.high:
-            raise SpaceError(f"{self.name}: low must not be above high, got low {self.low:g}, high {self.high:g}")
+            raise SpaceError(
+                f"{self.name}: low must not be above high, got low {self.low:g}, high {self.high:g}"
+            )
         if self.log and self.low <= 0:
             raise SpaceError(f"{self.name}: a logarithmic range must begin above 0, got low {self.low:g}")
         if self.log and self.step not in (None, 1):
@@ -88,7 +90,9 @@ class Number:
             raise SpaceError(f"{self.name}: must be a whole number, got {value!r}")
         if not self.low <= value <= self.high:
             raise SpaceError(f"{self.name}: must be in {self.range}, got {value!r}")
-        if self.step is not None and not math.isclose(self._on_step(value), value, rel_tol=1e-9, abs_tol=1e-12):
+        if self.step is not None and not math.isclose(
+            self._on_step(value), value, rel_tol=1e-9, abs_tol=1e-12
+        ):
             raise SpaceError(f"{self.name}: must be in {self.range}, got {value!r}")
 
     def nearest_value(self, value: float) -> float:
@@ -122,7 +126,9 @@ class Number:
                 raise SpaceError(f"{self.name}: unknown key '{key}'; {nearest(key, list(kinds))}")
             wrong_bool = isinstance(value, bool) and bool not in kinds[key]
             if wrong_bool or not isinstance(value, kinds[key]):
-                raise SpaceError(f"{self.name}.{key}: must be {'true or false' if key == 'log' else 'a number'}, got {value!r}")
+                raise SpaceError(
+                    f"{self.name}.{key}: must be {'true or false' if key == 'log' else 'a number'}, got {value!r}"
+                )
             if self.integer and key != "log" and value is not None and not float(value).is_integer():
                 raise SpaceError(f"{self.name}.{key}: must be a whole number, got {value!r}")
         low, high = change.get("low", self.low), change.get("high", self.high)
@@ -142,7 +148,9 @@ class Number:
     def _on_step(self, value: float) -> float:
         if self.step is None or self.log:
             return value
-        steps = min(round((value - self.low) / self.step), math.floor((self.high - self.low) / self.step + 1e-9))
+        steps = min(
+            round((value - self.low) / self.step), math.floor((self.high - self.low) / self.step + 1e-9)
+        )
         return round(self.low + steps * self.step, 10)
 
     @property

@@ -137,7 +137,9 @@ def _draw(parameter: Parameter, rng: np.random.Generator) -> Value:
     if isinstance(parameter, Choice):
         return parameter.values[int(rng.integers(len(parameter.values)))]
     if parameter.log:
-        return parameter.nearest_value(float(np.exp(rng.uniform(np.log(parameter.low), np.log(parameter.high)))))
+        return parameter.nearest_value(
+            float(np.exp(rng.uniform(np.log(parameter.low), np.log(parameter.high))))
+        )
     if parameter.step is not None:
         count = int((parameter.high - parameter.low) / parameter.step + 1e-9) + 1
         return parameter.nearest_value(parameter.low + parameter.step * int(rng.integers(count)))

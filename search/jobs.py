@@ -1,0 +1,100 @@
+"""What goes to a worker and what comes back: plain data, so that a worker may be a process or another machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spaces.facts import Facts
+from spaces.parameters import Value
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What every job of a study needs, given to a worker once."""
+
+    pixels: Path  # .npy file, uint8 [images, height, width, channels]; read through the page cache
+    labels: NDArray[np.int16]  # [images]
+    facts: Facts
+    preset: str  # name of a preset, looked up in the worker: never code from a study file
+    metric: str
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long a fold run lasts."""
+
+    max_epochs: int = 40
+    patience: int = 8  # epochs without a smaller validation log loss before stopping; 0: never stop early
+    min_delta: float = 0.001  # nats by which the validation log loss must fall to count
+
+
+@dataclass(frozen=True)
+class DescribeJob:
+    """Build the model of a point, without memory for its weights, and say what it is."""
+
+    params: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: name, Keras class, output shape without the batch axis, parameters, and what else to know."""
+
+    name: str
+    kind: str
+    shape: tuple[int | None, ...]
+    parameters: int
+    detail: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """A model before training."""
+
+    parameters: int
+    training_bytes: int  # estimate: weights, gradients, optimizer's moments, activations of one batch and back
+    layers: tuple[Layer, ...]
+
+
+@dataclass(frozen=True)
+class FoldJob:
+    """Train the model of a point on some images and judge it on others. Pure: same job, same result."""
+
+    trial: int
+    repeat: int
+    fold: int
+    params: Mapping[str, Value]
+    train: NDArray[np.int32]  # rows of the pixel array
+    validate: NDArray[np.int32]  # rows of the pixel array, ascending
+    seed: int
+    training: Training
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """How a fold run went. Scores and probabilities are those of the best epoch's weights."""
+
+    scores: Mapping[str, float]
+    epochs: int
+    best_epoch: int  # 1-based
+    curve: Mapping[str, tuple[float, ...]]  # per epoch; validation with 'val_' before its name
+    probabilities: NDArray[np.float32]  # [validation images, classes]
+    parameters: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job has no result."""
+
+    cause: str  # short and countable: 'out of memory', 'not finite', 'model', 'worker died', 'error'
+    detail: str  # a sentence for a person
+
+
+Job: TypeAlias = DescribeJob | FoldJob
+Outcome: TypeAlias = Description | FoldResult | Failure

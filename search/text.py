@@ -1,0 +1,42 @@
+"""Names that come from a file system, made safe: for JSON and a database, and for one line of a terminal."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from pathlib import Path
+
+_HARMLESS = frozenset("\u200c\u200d")  # joiners: Persian and emoji need them, and they only join
+_ESCAPED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # controls, bidi and other format marks, line separators
+_SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+_LATIN1, _PLANE0 = 0xFF, 0xFFFF
+
+
+def shown(path: str | Path) -> str:
+    r"""A path as valid Unicode with '/' between its parts; bytes that are not UTF-8 become `\xe9`.
+
+    The result can go to JSON, to a database and to `str.encode()`, which a name with stray bytes cannot. It
+    can still hold newlines and escapes: for a terminal, see `printable`.
+    """
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return text.replace(os.sep, "/")
+
+
+def printable(text: str) -> str:
+    r"""The text with everything that steers a terminal written out: `\n`, `\x1b`, `\u202e`.
+
+    What is left stays on its line and in its direction: no control characters, no ANSI sequences, no
+    bidirectional overrides, no lone surrogates. Letters of any script, accents and emoji pass unchanged.
+    """
+    return "".join(_written_out(letter) for letter in text)
+
+
+def _written_out(letter: str) -> str:
+    if letter in _HARMLESS or unicodedata.category(letter) not in _ESCAPED:
+        return letter
+    code = ord(letter)
+    if letter in _SHORT:
+        return _SHORT[letter]
+    if code <= _LATIN1:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= _PLANE0 else f"\\U{code:08x}"

@@ -1,0 +1,176 @@
+"""One fold run on Keras and TensorFlow: for workers only.
+
+An epoch is one TensorFlow function around the model's own `train_step`: on small images a Python loop over
+batches, as in `model.fit`, costs several times the arithmetic. Stopping is decided in Python after each epoch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from search.jobs import FoldJob, FoldResult, Training
+from search.metrics import balanced_accuracy, scores
+
+VALIDATION_BATCH = 256  # images a step when only predicting; results do not depend on it
+
+
+class NotFiniteError(ArithmeticError):
+    """Training left the finite numbers."""
+
+
+@dataclass
+class Curve:
+    """What is kept of every epoch, and which epoch was best so far."""
+
+    values: dict[str, list[float]] = field(default_factory=dict)
+    best_epoch: int = 0
+    best_loss: float = float("inf")
+    best_probabilities: NDArray[np.float32] | None = None
+
+    def add(self, **row: float) -> None:
+        """Append one epoch."""
+        for name, value in row.items():
+            self.values.setdefault(name, []).append(value)
+
+    def improved(self, epoch: int, loss: float, min_delta: float, probabilities: NDArray[np.float32]) -> bool:
+        """Note a validation loss; True where it is smaller than the best by more than `min_delta`."""
+        if self.best_probabilities is not None and loss >= self.best_loss - min_delta:
+            return False
+        self.best_epoch, self.best_loss, self.best_probabilities = epoch, loss, probabilities
+        return True
+
+
+def train_fold(model: keras.Model, pixels: tf.Tensor, labels: NDArray[np.int16], job: FoldJob, metric: str) -> FoldResult:
+    """Train `model` (freshly built from the job's seed) and judge it.
+
+    `pixels` is uint8 [images, height, width, channels] as a constant; `labels` [images]. Early stopping watches
+    the validation log loss without penalties, and the scores are those of its best epoch.
+    Raises NotFiniteError as soon as a loss is NaN or infinite.
+    """
+    started = time.perf_counter()
+    classes = int(labels.max()) + 1 if model.output_shape[-1] == 1 else int(model.output_shape[-1])
+    targets = tf.constant(targets_for(model, labels))
+    train_epoch, predict = _graphs(model, pixels, targets)
+    order = np.random.default_rng(job.seed)
+    truth, curve = labels[job.validate], Curve()
+    epoch = 0
+    for epoch in range(1, job.training.max_epochs + 1):
+        model.reset_metrics()
+        logs = train_epoch(*map(tf.constant, batches(order, job.train, job.params)))
+        raw, val_loss = predict(tf.constant(job.validate))
+        probabilities = class_probabilities(raw.numpy(), classes)
+        measured = scores(truth, probabilities, ("log_loss", "balanced_accuracy", metric))
+        loss = float(logs["loss"])
+        if not (np.isfinite(loss) and np.isfinite(measured["log_loss"])):
+            raise NotFiniteError(f"the loss was {loss} in epoch {epoch}")
+        curve.add(loss=loss, val_loss=float(val_loss), **_training_scores(logs))
+        curve.add(**{f"val_{name}": value for name, value in measured.items()})
+        curve.improved(epoch, measured["log_loss"], job.training.min_delta, probabilities)
+        if job.training.patience and epoch - curve.best_epoch >= job.training.patience:
+            break
+    assert curve.best_probabilities is not None  # noqa: S101 - max_epochs is at least 1
+    return FoldResult(
+        scores=scores(truth, curve.best_probabilities),
+        epochs=epoch,
+        best_epoch=curve.best_epoch,
+        curve={name: tuple(values) for name, values in curve.values.items()},
+        probabilities=curve.best_probabilities,
+        parameters=model.count_params(),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def targets_for(model: keras.Model, labels: NDArray[np.int16]) -> NDArray[np.float32]:
+    """Labels as the model's output wants them: one column for one unit, else one-hot."""
+    units = int(model.output_shape[-1])
+    if units == 1:
+        return labels.astype(np.float32)[:, None]
+    return np.eye(units, dtype=np.float32)[labels]
+
+
+def class_probabilities(raw: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
+    """[images, classes] from the output: one column is the probability of class 1."""
+    if raw.shape[1] == 1 and classes == 2:  # noqa: PLR2004
+        return np.concatenate([1 - raw, raw], axis=1)
+    return raw
+
+
+def batches(
+    order: np.random.Generator, rows: NDArray[np.int32], params: Any
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The rows of one epoch in order, and where each batch ends.
+
+    An epoch is one pass over `rows`, the last batch being what is left; or, where the point says '50 steps',
+    that many batches out of as many passes as it takes (each pass ending in its own partial batch, as Keras's
+    ImageDataGenerator does).
+    """
+    size = int(params["batch_size"])
+    ends_of_pass = [*range(size, len(rows), size), len(rows)]
+    steps = len(ends_of_pass)
+    if str(params.get("epoch", "")).endswith(" steps"):
+        steps = int(str(params["epoch"]).split()[0])
+    shuffled: list[NDArray[np.int32]] = []
+    ends: list[int] = []
+    while len(ends) < steps:
+        ends += [len(shuffled) * len(rows) + end for end in ends_of_pass]
+        shuffled.append(order.permutation(rows))
+    ends = ends[:steps]
+    return np.concatenate(shuffled)[: ends[-1]].astype(np.int32), np.asarray(ends, np.int32)
+
+
+def _graphs(model: keras.Model, pixels: tf.Tensor, targets: tf.Tensor) -> tuple[Any, Any]:
+    """(train one epoch, predict and measure the loss) as TensorFlow functions over row numbers."""
+    rows_of = tf.TensorSpec([None], tf.int32)
+
+    def batch(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.cast(tf.gather(pixels, rows), tf.float32), tf.gather(targets, rows)
+
+    # Keras makes the variables of metrics and optimizer at first use: before a graph is traced, not in it.
+    model.test_step(batch(tf.constant([0])))
+    model.optimizer.build(model.trainable_variables)
+
+    @tf.function(input_signature=[rows_of, rows_of], autograph=False)
+    def train_epoch(order: tf.Tensor, ends: tf.Tensor) -> Any:
+        def step(index: tf.Tensor, start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            model.train_step(batch(order[start : ends[index]]))
+            return index + 1, ends[index]
+
+        tf.while_loop(lambda index, _: index < tf.size(ends), step, (0, 0), parallel_iterations=1)
+        return model.get_metrics_result()
+
+    @tf.function(input_signature=[rows_of], autograph=False)
+    def predict(rows: tf.Tensor) -> Any:
+        x, y = batch(rows)
+        y_pred = model(x, training=False)
+        return y_pred, model.compute_loss(x=x, y=y, y_pred=y_pred, training=False)
+
+    def predict_all(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        parts = [(len(some), *predict(some)) for some in _slices(rows)]
+        total = sum(size for size, _, _ in parts)
+        return tf.concat([p for _, p, _ in parts], 0), sum(size * loss for size, _, loss in parts) / total
+
+    return train_epoch, predict_all
+
+
+def _slices(rows: tf.Tensor) -> Iterator[tf.Tensor]:
+    for start in range(0, len(rows), VALIDATION_BATCH):
+        yield rows[start : start + VALIDATION_BATCH]
+
+
+def _training_scores(logs: dict[str, Any]) -> dict[str, float]:
+    counts = logs["confusion"].numpy()
+    return {
+        "balanced_accuracy": balanced_accuracy(counts),
+        "accuracy": float(counts.trace() / max(counts.sum(), 1)),
+    }
+
+
+__all__ = ["NotFiniteError", "Training", "batches", "class_probabilities", "targets_for", "train_fold"]

@@ -1,0 +1,21 @@
+"""What a space needs to know of the pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The data set in four numbers; from it presets choose ranges and builders choose shapes."""
+
+    height: int  # pixels
+    width: int  # pixels
+    channels: int  # 1 or 3
+    classes: int  # 2 or more
+    images: int  # training images
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width, channels: the input shape of a Keras model."""
+        return self.height, self.width, self.channels

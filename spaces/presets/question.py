@@ -1,0 +1,99 @@
+"""The LeNet of a question asked a thousand times, and every answer to it as another value of a parameter.
+
+"My network stays at accuracy 0.5000 and loss 0.6932, what is wrong?": 110 images of two classes, two
+convolutions, four dense layers with tiny uniform initial weights, L2 and dropout, 50 steps an epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from spaces.facts import Facts
+from spaces.parameters import Value, When, choice, integer, real
+from spaces.space import Space
+
+if TYPE_CHECKING:
+    import keras
+
+SUMMARY = "the LeNet that stays at chance, as asked, and the answers to it"
+
+FILTERS = (6, 16, 32, 64, 64)
+DENSE = (128, 64, 64, 64)
+
+STARTS: tuple[Mapping[str, Value], ...] = (
+    {
+        "initializer": "glorot_uniform",
+        "dropout": 0.0,
+        "l2": 0.0,
+        "output": "sigmoid",
+        "dense_depth": 1,
+        "batch_size": 8,
+        "epoch": "one pass",
+    },
+)
+"""The most given answer: Keras's own initializer, no dropout at first, less dense, small batches."""
+
+
+def space(facts: Facts) -> Space:
+    """The question's model as the default point; sigmoid is there for two classes only."""
+    outputs = ("softmax", "sigmoid") if facts.classes == 2 else ("softmax",)  # noqa: PLR2004
+    return Space(
+        (
+            integer("conv_depth", 1, 5, 2, limits=(1, 5), help="convolutions of 6, 16, 32, 64, 64 filters"),
+            integer("dense_depth", 0, 4, 4, limits=(0, 4), help="dense layers of 128, 64, 64, 64 units"),
+            choice("head", "flatten", "global_average", help="from feature maps to a vector"),
+            choice(
+                "initializer",
+                "uniform_0.05",
+                "glorot_uniform",
+                "he_uniform",
+                "he_normal",
+                "lecun_normal",
+                "orthogonal",
+                known=("glorot_normal", "lecun_uniform"),
+                when=(When("dense_depth", at_least=1),),
+                help="initial weights of the dense layers; the question's are uniform in -0.05..0.05",
+            ),
+            real("dropout", 0.0, 0.5, 0.2, step=0.1, limits=(0.0, 0.95), when=(When("dense_depth", at_least=1),),
+                 help="after each dense layer"),
+            choice("l2", 0.01, 0.001, 0.0001, 0.0, known=(0.1, 0.00001), when=(When("dense_depth", at_least=1),),
+                   help="L2 penalty on the weights of the dense layers"),
+            choice("output", *outputs, help="softmax with categorical, sigmoid with binary cross-entropy"),
+            choice("batch_size", 32, 16, 8, 4, 2, 1, known=(64,), help="images a step"),
+            choice("epoch", "50 steps", "one pass", help="what an epoch is: 50 steps, or every image once"),
+        )
+    )  # fmt: skip
+
+
+def network(params: Mapping[str, Value], facts: Facts) -> keras.Model:
+    """The model of one point, not compiled."""
+    import keras  # noqa: PLC0415 - heavy, and only workers build models
+
+    from spaces.presets import parts  # noqa: PLC0415
+
+    x = inputs = keras.Input(facts.shape)
+    x = keras.layers.Rescaling(1 / 255)(x)
+    for filters in FILTERS[: int(params["conv_depth"])]:
+        # As asked ('valid', then pooled) while the map is large enough; kept in size where it would vanish.
+        padding = "valid" if min(x.shape[1:3]) >= 10 else "same"  # noqa: PLR2004
+        x = keras.layers.Conv2D(filters, 5, padding=padding, activation="relu")(x)
+        if min(x.shape[1:3]) >= 2:  # noqa: PLR2004
+            x = keras.layers.MaxPooling2D(2)(x)
+    x = keras.layers.Flatten()(x) if params["head"] == "flatten" else keras.layers.GlobalAveragePooling2D()(x)
+    for units in DENSE[: int(params["dense_depth"])]:
+        x = keras.layers.Dense(
+            units,
+            activation="relu",
+            kernel_initializer=parts.initializer(str(params["initializer"])),
+            kernel_regularizer=parts.l2(float(params["l2"])),
+        )(x)
+        x = keras.layers.Dropout(float(params["dropout"]))(x)
+    return keras.Model(inputs, parts.output(x, str(params["output"]), facts.classes))
+
+
+def optimizer(params: Mapping[str, Value]) -> keras.optimizers.Optimizer:  # noqa: ARG001
+    """Adam as it comes, at every point."""
+    import keras  # noqa: PLC0415
+
+    return keras.optimizers.Adam()
