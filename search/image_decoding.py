@@ -132,7 +132,7 @@ def decode(path: Path, size: tuple[int, int]) -> Picture | Remark:
     """Decode a file and resize it to `size`, (height, width); a `Remark` says why that cannot be.
 
     Turned upright by EXIF; transparency blended on white; 16-bit and 32-bit grey scaled to 0..255; the first
-    frame of an animation. Resized with Pillow's BILINEAR, which averages over all source pixels when it shrinks
+    frame of an animation. Resized with Pillow's BILINEAR, which averages over all source pixels when shrinking
     and, other than LANCZOS, never overshoots: icons and line drawings keep their values at hard edges.
     """
     try:

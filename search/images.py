@@ -64,13 +64,13 @@ def read_images(
 ) -> ImageSet:
     """Read every image below `root`, resized to one size.
 
-    No file makes it fail: what is no image, damaged, hidden, too large (50 megapixels) or outside any class is
-    left out and named in the notes. Copies, odd shapes and conversions are kept and named too.
+    No file makes it fail: what is no image, damaged, hidden, too large (50 megapixels) or outside any class
+    is left out and named in the notes. Copies, odd shapes and conversions are kept and named too.
 
     Args:
         root: `ROOT/<class>/*`, or `ROOT/training/<class>/*` with `ROOT/testing/<class>/*`; see `list_images`.
-        size: (height, width) of the result. None: the median height and width of the training images, upright,
-            each at least 8 and at most 128. Images are squeezed to it, not cropped.
+        size: (height, width) of the result. None: the median height and width of the training images,
+            upright, each at least 8 and at most 128. Images are squeezed to it, not cropped.
         progress: called with (files done, files in all) from the calling thread: once before the first is
             decoded, and after each.
 
@@ -243,8 +243,8 @@ def _keep_known(
     for name, count in sorted(unknown.items()):
         folder = next(row.file.shown for row in rows if row.class_name == name)
         message = (
-            f"Class '{printable(name)}' has {count} testing images but no training images: a model cannot know "
-            "it, so they are left out. Add training images of it, or remove it."
+            f"Class '{printable(name)}' has {count} testing images but no training images: a model cannot "
+            "know it, so they are left out. Add training images of it, or remove it."
         )
         notes.append(Note("/".join(folder.split("/")[:2]), "class missing from training", message, True))
     return kept
