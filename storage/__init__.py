@@ -1,0 +1,33 @@
+"""What a study remembers: frozen records, and the database that keeps them. Imports nothing else of ours."""
+
+from storage.errors import StorageError
+from storage.records import (
+    FoldRecord,
+    ImageRecord,
+    Json,
+    LayerRecord,
+    Params,
+    RunRecord,
+    Split,
+    StudyRecord,
+    TrialRecord,
+    TrialState,
+)
+from storage.store import OUT_OF_TIME, Closing, Store
+
+__all__ = [
+    "OUT_OF_TIME",
+    "Closing",
+    "FoldRecord",
+    "ImageRecord",
+    "Json",
+    "LayerRecord",
+    "Params",
+    "RunRecord",
+    "Split",
+    "StorageError",
+    "Store",
+    "StudyRecord",
+    "TrialRecord",
+    "TrialState",
+]

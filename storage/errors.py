@@ -2,4 +2,4 @@
 
 
 class StorageError(Exception):
-    """The database cannot be used as asked. The message names the file, the rule, what was found and the next step."""
+    """The database cannot be used as asked. The message names the file, what was found and the next step."""

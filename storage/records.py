@@ -48,7 +48,7 @@ class StudyRecord:
     classes: tuple[str, ...]  # class names, index = label
     image_shape: tuple[int, int, int]  # height, width, channels of the pixel array
     fingerprint: str  # SHA-256 (hex) of all pixels, labels and names
-    config: Mapping[str, Json]  # the validated configuration that decides results (preset, engine, sampler, …)
+    config: Mapping[str, Json]  # the validated settings that decide results (preset, engine, sampler, …)
     space: Mapping[str, Json]  # Space.to_json() as searched
 
 
@@ -57,7 +57,7 @@ class Split:
     """One drawing of the folds. Drawn once, stored, never changed: pairing and resume need it."""
 
     repeat: int  # 0 for the search itself
-    assignment: NDArray[np.int16]  # [images]: the fold in which the image is validated; -1: in no fold (testing)
+    assignment: NDArray[np.int16]  # [images]: the fold that validates the image; -1: in no fold (testing)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class FoldRecord:
     scores: Mapping[str, float]  # each metric on the validation part, at the best epoch
     epochs: int  # epochs trained
     best_epoch: int  # 1-based epoch whose weights gave scores and probabilities
-    curve: Mapping[str, tuple[float, ...]]  # per epoch: 'loss', 'balanced_accuracy', …; 'val_' before validation
+    curve: Mapping[str, tuple[float, ...]]  # per epoch: 'loss', …; names of validation begin with 'val_'
     parameters: int  # of the model
     seconds: float  # wall seconds of the fold run
     probabilities: NDArray[np.float32] | None = None

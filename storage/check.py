@@ -1,0 +1,104 @@
+"""What is this file? Asked before anything opens it for writing, and without making a file beside it."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import struct
+from contextlib import closing
+from pathlib import Path
+
+from storage.engine import Mode, connect, explained, has_unmerged_commits, shown
+from storage.errors import StorageError
+from storage.schema import APPLICATION_ID, HEAD, REVISIONS
+
+_MAGIC = b"SQLite format 3\x00"
+_HEADER_BYTES = 100  # https://www.sqlite.org/fileformat.html#the_database_header
+
+
+def check(path: Path) -> str:
+    """The revision of the tables in a study's database: one of `REVISIONS`.
+
+    Reads only. Raises StorageError where the file is missing, is no SQLite database, is cut short, belongs
+    to another program, is damaged, or was written by a newer release.
+    """
+    with explained(path, writing=False):
+        _check_header(path)
+        revisions = _revisions(path)
+    if len(revisions) != 1:
+        raise StorageError(
+            f"{shown(path)}: {len(revisions)} revisions are noted in it, 1 expected. It is damaged: "
+            "restore it from a backup."
+        )
+    (revision,) = revisions
+    if revision not in REVISIONS:
+        raise StorageError(
+            f"{shown(path)}: its tables are of revision {revision!r}; this release of smallsearch knows "
+            f"{', '.join(REVISIONS)}. Upgrade smallsearch: a newer release wrote it (or it is damaged)."
+        )
+    return revision
+
+
+def is_current(revision: str) -> bool:
+    return revision == HEAD
+
+
+def _check_header(path: Path) -> None:
+    file = shown(path)
+    if re.match(r"[\w+]{2,}:/", str(path)):  # two letters at least: C:/ is a drive
+        raise StorageError(f"{file}: looks like a URL. A study is kept in a file: give its path.")
+    if not path.exists():
+        raise StorageError(f"{file}: no study here. `search init IMAGES` makes one.")
+    if not path.is_file():
+        raise StorageError(
+            f"{file}: is not a file. Give the path of a study's database, study.db in its folder."
+        )
+    with path.open("rb") as stream:
+        header = stream.read(_HEADER_BYTES)
+    if not header:
+        raise StorageError(
+            f"{file}: is empty (0 bytes). Restore it from a backup, or delete it and start anew with "
+            "`search init IMAGES`."
+        )
+    if not header.startswith(_MAGIC):
+        raise StorageError(
+            f"{file}: is not an SQLite database, or its header is damaged (it begins with "
+            f"{header[:16]!r}). Check the path, or restore it from a backup."
+        )
+    if len(header) < _HEADER_BYTES:
+        raise StorageError(f"{file}: is cut short to {len(header)} bytes. Restore it from a backup.")
+    _check_owner(file, header)
+    _check_length(path, header)
+
+
+def _check_owner(file: str, header: bytes) -> None:
+    (found,) = struct.unpack_from(">I", header, 68)
+    if found != APPLICATION_ID:
+        raise StorageError(
+            f"{file}: is an SQLite database of another program (application id {found:#010x}; a study has "
+            f"{APPLICATION_ID:#010x}). Choose another file or folder."
+        )
+
+
+def _check_length(path: Path, header: bytes) -> None:
+    """SQLite finds a missing page only on reaching it, which may be hours into a run."""
+    page_bytes, pages = struct.unpack_from(">H", header, 16)[0], struct.unpack_from(">I", header, 28)[0]
+    expected = (65536 if page_bytes == 1 else page_bytes) * pages
+    found = path.stat().st_size
+    if found < expected and not has_unmerged_commits(path):  # the log may hold the missing pages
+        raise StorageError(
+            f"{shown(path)}: is cut short: {found} bytes of {expected}. Restore it from a backup."
+        )
+
+
+def _revisions(path: Path) -> list[str]:
+    # 'ro' needs a -shm file and would make one; it is needed only where a log has to be read too.
+    mode: Mode = "ro" if has_unmerged_commits(path) else "immutable"
+    with closing(connect(path, mode)) as connection:
+        try:
+            rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        except sqlite3.DatabaseError:
+            if mode == "ro" or not has_unmerged_commits(path):
+                raise
+            return _revisions(path)  # a writer began in between
+    return [str(revision) for (revision,) in rows]

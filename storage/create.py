@@ -1,0 +1,79 @@
+"""Making a study's database: whole under its name, or not there at all."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import Connection, insert
+
+from storage import rows, schema
+from storage.engine import explained, make_engine, settle, shown, sidecar
+from storage.errors import StorageError
+from storage.records import ImageRecord, Split, StudyRecord
+
+STUDY_ID = 1  # a file holds one study
+
+
+def create(path: Path, study: StudyRecord, images: Sequence[ImageRecord], splits: Sequence[Split]) -> None:
+    """Builds the file under a temporary name beside it. A crash leaves at most that hidden `.NAME.….new`."""
+    problem = _problem(study, images, splits)
+    if problem:
+        raise StorageError(f"{shown(path)}: not created: {problem}")
+    if path.exists():
+        raise StorageError(f"{shown(path)}: exists already. `search resume` goes on with it.")
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    try:
+        with explained(path, writing=True):
+            partial.touch(exist_ok=False)
+            _fill(partial, study, images, splits)
+            settle(partial, path)
+    finally:
+        for leftover in (partial, sidecar(partial, "-wal"), sidecar(partial, "-shm")):
+            leftover.unlink(missing_ok=True)
+
+
+def _fill(file: Path, study: StudyRecord, images: Sequence[ImageRecord], splits: Sequence[Split]) -> None:
+    engine = make_engine(file, "rw")
+    try:
+        with engine.execution_options(write=True).begin() as connection:
+            _create_tables(connection)
+            connection.execute(insert(schema.study), {"id": STUDY_ID, **rows.study_values(study)})
+            connection.execute(
+                insert(schema.image), [{"study": STUDY_ID, **rows.image_values(image)} for image in images]
+            )
+            connection.execute(
+                insert(schema.split), [{"study": STUDY_ID, **rows.split_values(split)} for split in splits]
+            )
+    finally:
+        engine.dispose()  # the last connection to close merges the log into the file
+
+
+def _create_tables(connection: Connection) -> None:
+    """The tables as the newest migration leaves them (a test compares), without importing Alembic."""
+    connection.exec_driver_sql(f"PRAGMA application_id={schema.APPLICATION_ID}")
+    schema.metadata.create_all(connection)
+    connection.execute(insert(schema.version), {"version_num": schema.HEAD})
+
+
+def _problem(study: StudyRecord, images: Sequence[ImageRecord], splits: Sequence[Split]) -> str | None:
+    """What is wrong with the parts taken together, in words."""
+    if not images or not splits:
+        return f"{len(images)} images and {len(splits)} splits; at least one of each is needed."
+    if [image.row for image in images] != list(range(len(images))):
+        return f"the rows of the images must count from 0 to {len(images) - 1} in order."
+    for image in images:
+        if not 0 <= image.label < len(study.classes):
+            return f"image {image.path!r} has label {image.label}; there are {len(study.classes)} classes."
+    repeats = [split.repeat for split in splits]
+    if repeats != list(range(len(splits))):
+        return f"the repeats of the splits must count from 0 in order, found {repeats}."
+    for split in splits:
+        if split.assignment.shape != (len(images),) or split.assignment.dtype != np.int16:
+            return (
+                f"split {split.repeat} assigns {split.assignment.dtype} {split.assignment.shape}; "
+                f"int16 ({len(images)},) expected, one fold an image."
+            )
+    return None

@@ -1,0 +1,182 @@
+"""Connections to an SQLite file: pragmas, transactions, and what SQLite's errors mean in words."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
+
+from storage.codec import decode_json, encode_json
+from storage.errors import StorageError
+
+Mode = Literal["rw", "ro", "immutable"]
+"""'ro' takes part in locking and sees commits; 'immutable' neither locks nor makes a file beside it."""
+
+_QUERY: dict[Mode, str] = {"rw": "mode=rw", "ro": "mode=ro", "immutable": "mode=ro&immutable=1"}
+_NOT_STORABLE = (ValueError, TypeError, LookupError, OverflowError, RecursionError)
+"""What a value of the wrong type or a damaged row raises on its way into or out of a record."""
+
+
+def sidecar(path: Path, suffix: Literal["-wal", "-shm", "-journal"]) -> Path:
+    """The file that SQLite keeps beside a database; symbolic links are followed, as SQLite does."""
+    real = path.resolve()
+    return real.with_name(real.name + suffix)
+
+
+def has_unmerged_commits(path: Path) -> bool:
+    """Whether commits lie in the write-ahead log: a writer is at work, or the last one died."""
+    try:
+        return sidecar(path, "-wal").stat().st_size > 0
+    except OSError:
+        return False
+
+
+def connect(path: Path, mode: Mode, wait_seconds: float = 30.0) -> sqlite3.Connection:
+    """A plain connection to an existing file, in autocommit. Raises sqlite3.Error."""
+    uri = f"{path.resolve().as_uri()}?{_QUERY[mode]}"
+    # Without isolation_level=None, Python opens transactions by itself, late, and none at all before DDL.
+    return sqlite3.connect(uri, uri=True, timeout=wait_seconds, isolation_level=None, check_same_thread=False)
+
+
+def make_engine(path: Path, mode: Mode, wait_seconds: float = 30.0) -> Engine:
+    """An engine whose every connection has our pragmas. `execution_options(write=True)` locks at BEGIN."""
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: connect(path, mode, wait_seconds),
+        poolclass=QueuePool,
+        json_serializer=encode_json,
+        json_deserializer=decode_json,
+        hide_parameters=True,
+    )
+
+    def set_pragmas(connection: sqlite3.Connection, _: Any) -> None:
+        connection.execute(f"PRAGMA busy_timeout={round(wait_seconds * 1000)}")
+        connection.execute("PRAGMA foreign_keys=ON")
+        if mode == "rw":
+            (journal,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            if journal != "wal":
+                raise StorageError(
+                    f"{shown(path)}: this file system cannot keep a write-ahead log (journal mode "
+                    f"{journal!r}). Move the study to a local disk."
+                )
+            # FULL: a commit that was acknowledged outlives a power loss, not only a killed process.
+            connection.execute("PRAGMA synchronous=FULL")
+
+    event.listen(engine, "connect", set_pragmas)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _begin(connection: Connection) -> None:
+    # A write that begins as a read can find the database changed when it first writes: take the lock
+    # at once.
+    write = connection.get_execution_options().get("write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def make_reading_engine(path: Path, wait_seconds: float) -> Engine:
+    """An engine that never writes the database, also where the folder or the medium is read-only.
+
+    Raises sqlite3.Error or SQLAlchemyError where the file cannot be read.
+    """
+    engine = make_engine(path, "ro", wait_seconds)
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
+    except DBAPIError as error:
+        engine.dispose()
+        # Reading in WAL mode needs a -shm file. Where it cannot be made nobody can write either, so
+        # 'immutable' holds; but that mode does not see a write-ahead log.
+        no_shm = _code(error.orig) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+        if no_shm and not has_unmerged_commits(path):
+            return make_engine(path, "immutable", wait_seconds)
+        raise
+    return engine
+
+
+def shown(path: Path | str) -> str:
+    """The path for a message; a password, should it be a URL after all, is masked."""
+    return re.sub(r"(\w:/{1,2}[^/@:]*):.*@", r"\1:***@", str(path))
+
+
+@contextmanager
+def explained(path: Path, *, writing: bool) -> Iterator[None]:
+    """Turns every way in which a database or its contents can fail into a StorageError."""
+    try:
+        yield
+    except StatementError as error:
+        cause = error.orig if error.orig is not None else error
+        raise StorageError(_in_words(path, cause, writing=writing)) from error
+    except (sqlite3.Error, SQLAlchemyError, OSError, *_NOT_STORABLE) as error:
+        raise StorageError(_in_words(path, error, writing=writing)) from error
+
+
+def settle(partial: Path, target: Path) -> None:
+    """Gives a finished file its name, so that a power loss leaves the whole file under it or none."""
+    _sync(partial)
+    partial.replace(target)
+    with suppress(OSError):  # not every system can open a folder
+        _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _code(error: BaseException | None) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code, without its extension
+
+
+def _in_words(path: Path, error: BaseException, *, writing: bool) -> str:
+    file = shown(path)
+    if isinstance(error, sqlite3.Error):
+        return f"{file}: {_sqlite_words(path, error)}"
+    if isinstance(error, OSError):
+        return f"{file}: {error.strerror or error}. Check the folder, its permissions and its free space."
+    if writing:
+        return f"{file}: a value cannot be stored: {error}"
+    return f"{file}: a row is damaged ({type(error).__name__}: {error}). {_RESTORE}"
+
+
+_RESTORE = "Restore the file from a backup."
+_DAMAGED = f"the database is damaged ({{}}). {_RESTORE}"
+_MEANINGS = {
+    sqlite3.SQLITE_BUSY: "another process has been writing for longer than the wait ({}). Stop the other "
+    "`search` or tool that has it open, then `search resume`.",
+    sqlite3.SQLITE_FULL: "no space left to write ({}). Free some space, then `search resume`: what was "
+    "committed is safe.",
+    sqlite3.SQLITE_READONLY: "it cannot be written ({}). Check the permissions of the file and its folder.",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened ({}). Check the permissions of the file and its folder; "
+    "a study on a read-only medium may have to be copied first.",
+    sqlite3.SQLITE_IOERR: "the disk failed to read or write ({}). Check the disk, then `search resume`.",
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+    sqlite3.SQLITE_ERROR: _DAMAGED,  # a table or column is missing
+    0: _DAMAGED,  # text that is not UTF-8, found by Python
+    sqlite3.SQLITE_CONSTRAINT: "it contradicts what is stored and was undone ({}). Please report this.",
+}
+
+
+def _sqlite_words(path: Path, error: sqlite3.Error) -> str:
+    code = _code(error)
+    found = f"{error}; {_free(path)}" if code == sqlite3.SQLITE_FULL else str(error)
+    return _MEANINGS.get(code, "{}.").format(found)
+
+
+def _free(path: Path) -> str:
+    try:
+        return f"{shutil.disk_usage(path.resolve().parent).free / 2**20:.0f} MB free on the disk"
+    except OSError:
+        return "free space unknown"

@@ -1,0 +1,1 @@
+"""One module a revision; `storage.schema.REVISIONS` lists them."""

@@ -1,0 +1,206 @@
+"""Records to rows and back. A row that makes no valid record raises ValueError, TypeError or LookupError."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from sqlalchemy import Row
+
+from storage.records import (
+    FoldRecord,
+    ImageRecord,
+    Json,
+    LayerRecord,
+    RunRecord,
+    Split,
+    StudyRecord,
+    TrialRecord,
+    TrialState,
+)
+
+T = TypeVar("T")
+Values = dict[str, Any]
+
+
+def _is(kind: type[T], value: Any) -> T:
+    """SQLite keeps any type in any column, so a flipped bit can turn an integer into text."""
+    if type(value) is not kind:
+        raise TypeError(f"{kind.__name__} expected, found {type(value).__name__}")
+    return value
+
+
+def _or_none(kind: type[T], value: Any) -> T | None:
+    return None if value is None else _is(kind, value)
+
+
+def _floats(values: Any) -> tuple[float, ...]:
+    return tuple(map(float, _is(list, values)))
+
+
+def study_values(study: StudyRecord) -> Values:
+    return {
+        "name": study.name,
+        "created": study.created,
+        "seed": study.seed,
+        "metric": study.metric,
+        "classes": study.classes,
+        "image_shape": study.image_shape,
+        "fingerprint": study.fingerprint,
+        "config": study.config,
+        "space": study.space,
+    }
+
+
+def study_record(row: Row[Any]) -> StudyRecord:
+    height, width, channels = _is(list, row.image_shape)
+    return StudyRecord(
+        name=_is(str, row.name),
+        created=_is(str, row.created),
+        seed=_is(int, row.seed),
+        metric=_is(str, row.metric),
+        classes=tuple(_is(str, name) for name in _is(list, row.classes)),
+        image_shape=(_is(int, height), _is(int, width), _is(int, channels)),
+        fingerprint=_is(str, row.fingerprint),
+        config=_is(dict, row.config),
+        space=_is(dict, row.space),
+    )
+
+
+def image_values(image: ImageRecord) -> Values:
+    return {
+        "row": image.row,
+        "path": image.path,
+        "label": image.label,
+        "testing": image.testing,
+        "digest": image.digest,
+    }
+
+
+def image_record(row: Row[Any]) -> ImageRecord:
+    return ImageRecord(
+        row=_is(int, row.row),
+        path=_is(str, row.path),
+        label=_is(int, row.label),
+        testing=_is(bool, row.testing),
+        digest=_is(str, row.digest),
+    )
+
+
+def split_values(split: Split) -> Values:
+    return {"repeat": split.repeat, "assignment": split.assignment}
+
+
+def split_record(row: Row[Any]) -> Split:
+    return Split(repeat=_is(int, row.repeat), assignment=row.assignment)
+
+
+def run_values(run: RunRecord) -> Values:
+    return {
+        "started": run.started,
+        "command": run.command,
+        "versions": run.versions,
+        "host": run.host,
+        "pid": run.pid,
+        "seconds": run.seconds,
+        "outcome": run.outcome,
+    }
+
+
+def run_record(row: Row[Any]) -> RunRecord:
+    return RunRecord(
+        started=_is(str, row.started),
+        command=_is(str, row.command),
+        versions=_is(dict, row.versions),
+        host=_is(str, row.host),
+        pid=_is(int, row.pid),
+        seconds=_is(float, row.seconds),
+        outcome=_or_none(str, row.outcome),
+    )
+
+
+def layer_values(layers: Iterable[LayerRecord]) -> list[Json]:
+    return [[layer.name, layer.kind, layer.shape, layer.parameters, layer.detail] for layer in layers]
+
+
+def _layer(value: Json) -> LayerRecord:
+    name, kind, shape, parameters, detail = _is(list, value)
+    return LayerRecord(
+        name=_is(str, name),
+        kind=_is(str, kind),
+        shape=tuple(_or_none(int, size) for size in _is(list, shape)),
+        parameters=_is(int, parameters),
+        detail=_is(str, detail),
+    )
+
+
+def trial_values(trial: TrialRecord) -> Values:
+    return {
+        "number": trial.number,
+        "params": trial.params,
+        "origin": trial.origin,
+        "state": trial.state.value,
+        "parameters": trial.parameters,
+        "layers": layer_values(trial.layers),
+        "started": trial.started,
+    }
+
+
+def trial_record(row: Row[Any], folds: Iterable[FoldRecord]) -> TrialRecord:
+    return TrialRecord(
+        number=_is(int, row.number),
+        params=_is(dict, row.params),
+        origin=_is(str, row.origin),
+        state=TrialState(row.state),
+        cause=_or_none(str, row.cause),
+        detail=_or_none(str, row.detail),
+        parameters=_or_none(int, row.parameters),
+        layers=tuple(_layer(value) for value in _is(list, row.layers)),
+        started=_is(str, row.started),
+        finished=_or_none(str, row.finished),
+        folds=tuple(folds),
+    )
+
+
+def fold_values(fold: FoldRecord) -> Values:
+    return {
+        "trial": fold.trial,
+        "repeat": fold.repeat,
+        "fold": fold.fold,
+        "seed": fold.seed,
+        "scores": _numbers(fold.scores),
+        "epochs": fold.epochs,
+        "best_epoch": fold.best_epoch,
+        "curve": {name: list(map(float, series)) for name, series in fold.curve.items()},
+        "parameters": fold.parameters,
+        "seconds": fold.seconds,
+        "probabilities": fold.probabilities,
+    }
+
+
+def fold_record(row: Row[Any]) -> FoldRecord:
+    """Without probabilities: they are most of the bytes and few readers want them."""
+    # Positional: a study has tens of thousands of these.
+    trial, repeat, fold, seed, scores, epochs, best_epoch, curve, parameters, seconds = tuple(row)
+    return FoldRecord(
+        trial=_is(int, trial),
+        repeat=_is(int, repeat),
+        fold=_is(int, fold),
+        seed=_is(int, seed),
+        scores=_numbers(_is(dict, scores)),
+        epochs=_is(int, epochs),
+        best_epoch=_is(int, best_epoch),
+        curve={name: _floats(series) for name, series in _is(dict, curve).items()},
+        parameters=_is(int, parameters),
+        seconds=_is(float, seconds),
+    )
+
+
+FOLD_COLUMNS = (
+    "trial", "repeat", "fold", "seed", "scores", "epochs", "best_epoch", "curve", "parameters", "seconds",
+)  # fmt: skip
+"""What `fold_record` takes, in its order."""
+
+
+def _numbers(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items()}

@@ -1,0 +1,373 @@
+"""A study's database as one object. The only writer is the loop of `search run`; readers may be many."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Engine, Row, func, insert, select, update
+from sqlalchemy.sql import ColumnElement
+
+from storage import create, rows
+from storage.check import check, is_current
+from storage.create import STUDY_ID
+from storage.engine import explained, make_engine, make_reading_engine, shown
+from storage.errors import StorageError
+from storage.records import (
+    FoldRecord,
+    ImageRecord,
+    LayerRecord,
+    RunRecord,
+    Split,
+    StudyRecord,
+    TrialRecord,
+    TrialState,
+)
+from storage.schema import fold_run, image, run, split, study, trial
+from storage.upgrade import upgrade
+
+OUT_OF_TIME = "out of time"
+"""The cause of a trial that the end of the budget closed, and that a larger budget may reopen."""
+
+Closing = tuple[TrialState, str | None, str | None]
+"""How to close a trial: state, cause, detail."""
+
+
+class Store:
+    """One study's database, open. Use it as a context manager, or call `close`.
+
+    Every method raises StorageError: the message names the file, what was found and the next step. Every
+    write is one transaction; once its method has returned, the change outlives a killed process and a power
+    loss."""
+
+    def __init__(self, path: Path, engine: Engine, *, read_only: bool) -> None:
+        """Not for callers: use `create` or `open`."""
+        self.path = path
+        self.read_only = read_only
+        self._engine = engine
+        self._closed = False
+
+    @classmethod
+    def create(
+        cls, path: Path | str, study: StudyRecord, images: Sequence[ImageRecord], splits: Sequence[Split]
+    ) -> Self:
+        """Makes the database and opens it for writing.
+
+        `images` in the order of their rows, `splits` in the order of their repeats. Refuses an existing
+        file; a crash on the way leaves none under this name.
+        """
+        create.create(Path(path), study, images, splits)
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path | str, *, read_only: bool = False, wait_seconds: float = 30.0) -> Self:
+        """Opens an existing study.
+
+        A file that is not one of ours, damaged or from a newer release is refused unchanged. One from an
+        older release is backed up beside itself and upgraded, or refused with `read_only`. `wait_seconds`:
+        how long to wait for another process that is writing.
+        """
+        path = Path(path)
+        revision = check(path)
+        if not is_current(revision):
+            if read_only:
+                raise StorageError(
+                    f"{shown(path)}: was written by an older release (revision {revision}). "
+                    "`search run` upgrades it, after a backup."
+                )
+            upgrade(path, revision, wait_seconds)
+        with explained(path, writing=False):
+            engine = (
+                make_reading_engine(path, wait_seconds)
+                if read_only
+                else make_engine(path, "rw", wait_seconds)
+            )
+        return cls(path, engine, read_only=read_only)
+
+    def close(self) -> None:
+        """Closes every connection; the last to close merges the log into the file. Twice is harmless."""
+        self._closed = True
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Reading
+
+    def study(self) -> StudyRecord:
+        """What was asked."""
+        with self._reading() as connection:
+            row = connection.execute(select(study).where(study.c.id == STUDY_ID)).one_or_none()
+            if row is None:
+                raise self._error("no study is noted in it. Restore it from a backup.")
+            return rows.study_record(row)
+
+    def images(self) -> list[ImageRecord]:
+        """All images, in the order of the pixel array."""
+        with self._reading() as connection:
+            query = select(image).where(image.c.study == STUDY_ID).order_by(image.c.row)
+            return [rows.image_record(row) for row in connection.execute(query)]
+
+    def splits(self) -> list[Split]:
+        """All drawings of the folds, ordered by repeat. Their arrays are read-only."""
+        return list(self._splits.values())
+
+    def split(self, repeat: int = 0) -> Split:
+        """One drawing of the folds."""
+        if repeat not in self._splits:
+            raise self._error(f"has no repeat {repeat}; there are {_listed(self._splits)}.")
+        return self._splits[repeat]
+
+    def trials(self) -> list[TrialRecord]:
+        """All trials ordered by number, each with its folds, without probabilities. One consistent moment."""
+        with self._reading() as connection:
+            return self._trials(connection, trial.c.study == STUDY_ID, fold_run.c.study == STUDY_ID)
+
+    def trial(self, number: int) -> TrialRecord:
+        """One trial with its folds, without probabilities."""
+        with self._reading() as connection:
+            found = self._trials(connection, _trial(number), _folds(number))
+        if not found:
+            raise self._error(f"has no trial {number}.")
+        return found[0]
+
+    def probabilities(self, trial: int, repeat: int = 0) -> dict[int, NDArray[np.float32]]:
+        """Out-of-fold class probabilities of one trial and repeat, by fold; empty before the first fold.
+
+        Each is float32 [validation images, classes], read-only, its rows in the order of
+        `numpy.flatnonzero(split.assignment == fold)`.
+        """
+        with self._reading() as connection:
+            self._state(connection, trial)
+            query = select(fold_run.c.fold, fold_run.c.probabilities).where(
+                _folds(trial), fold_run.c.repeat == repeat
+            )
+            return {
+                row.fold: row.probabilities for row in connection.execute(query.order_by(fold_run.c.fold))
+            }
+
+    def runs(self) -> list[RunRecord]:
+        """All sittings in order of start; a run's id is its place in the list."""
+        with self._reading() as connection:
+            query = select(run).where(run.c.study == STUDY_ID).order_by(run.c.number)
+            return [rows.run_record(row) for row in connection.execute(query)]
+
+    def spent_seconds(self) -> float:
+        """Wall seconds of all sittings together, each as of its last commit."""
+        with self._reading() as connection:
+            query = select(func.coalesce(func.sum(run.c.seconds), 0.0)).where(run.c.study == STUDY_ID)
+            return float(connection.execute(query).scalar_one())
+
+    # Writing
+
+    def start_run(self, record: RunRecord) -> int:
+        """Notes the start of a sitting; returns its id, 0 for the first."""
+        with self._writing() as connection:
+            query = select(func.coalesce(func.max(run.c.number) + 1, 0)).where(run.c.study == STUDY_ID)
+            number: int = connection.execute(query).scalar_one()
+            values = {"study": STUDY_ID, "number": number, **rows.run_values(record)}
+            connection.execute(insert(run), values)
+        return number
+
+    def end_run(self, run_id: int, outcome: str, seconds: float) -> None:
+        """Notes how a sitting ended: 'finished', 'stopped' or 'failed'. `seconds`: monotonic, since start."""
+        with self._writing() as connection:
+            self._spend(connection, run_id, seconds)
+            connection.execute(update(run).where(_run(run_id)).values(outcome=outcome))
+
+    def add_trial(self, record: TrialRecord, *, run: int, seconds: float) -> None:
+        """Stores a new running trial, before any of it is trained. An empty `started` becomes now."""
+        if record.state is not TrialState.RUNNING or record.folds:
+            raise self._error(
+                f"trial {record.number} must be new: running and without folds, not {record.state}."
+            )
+        with self._writing() as connection:
+            self._spend(connection, run, seconds)
+            if connection.execute(select(trial.c.number).where(_trial(record.number))).first():
+                raise self._error(
+                    f"trial {record.number} is stored already. `search resume` goes on with it."
+                )
+            values = rows.trial_values(replace(record, started=record.started or _now()))
+            connection.execute(insert(trial), {"study": STUDY_ID, "run": run, **values})
+
+    def set_model(self, number: int, parameters: int, layers: Sequence[LayerRecord]) -> None:
+        """Notes the model that a running trial's point gave."""
+        with self._writing() as connection:
+            self._require(connection, number, TrialState.RUNNING)
+            values = {"parameters": parameters, "layers": rows.layer_values(layers)}
+            connection.execute(update(trial).where(_trial(number)).values(values))
+
+    def add_fold(self, record: FoldRecord, *, run: int, seconds: float, close: Closing | None = None) -> None:
+        """Stores a finished fold run, the run's seconds and, with `close`, its trial's end: all or nothing.
+
+        Folds of repeat 0 are the search and need a running trial. Folds of later repeats confirm a choice,
+        so their trial may be complete. `probabilities` must be float32 [validation images, classes] of that
+        fold. A fold that is stored already is refused and stays as it was.
+        """
+        self._check_fold(record)
+        with self._writing() as connection:
+            self._spend(connection, run, seconds)
+            allowed = (
+                (TrialState.RUNNING,) if record.repeat == 0 else (TrialState.RUNNING, TrialState.COMPLETE)
+            )
+            self._require(connection, record.trial, *allowed)
+            same = select(fold_run.c.fold).where(
+                _folds(record.trial), fold_run.c.repeat == record.repeat, fold_run.c.fold == record.fold
+            )
+            if connection.execute(same).first():
+                raise self._error(f"{_named(record)} is stored already and was not changed.")
+            connection.execute(insert(fold_run), {"study": STUDY_ID, "run": run, **rows.fold_values(record)})
+            if close is not None:
+                self._close(connection, record.trial, *close)
+
+    def close_trial(
+        self, number: int, state: TrialState, cause: str | None = None, detail: str | None = None
+    ) -> None:
+        """Ends a running trial as complete, pruned or failed, now."""
+        with self._writing() as connection:
+            self._close(connection, number, state, cause, detail)
+
+    def reopen_trial(self, number: int) -> None:
+        """Sets a trial that was closed for want of time (`OUT_OF_TIME`) running again; its folds stay."""
+        with self._writing() as connection:
+            self._state(connection, number)
+            values = {"state": TrialState.RUNNING.value, "cause": None, "detail": None, "finished": None}
+            out_of_time = trial.c.cause == OUT_OF_TIME
+            changed = connection.execute(
+                update(trial).where(_trial(number), out_of_time).values(values)
+            ).rowcount
+            if not changed:
+                raise self._error(
+                    f"trial {number} was not closed with the cause {OUT_OF_TIME!r}; it cannot reopen."
+                )
+
+    # Within a transaction
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        self._require_open()
+        with explained(self.path, writing=False), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        self._require_open()
+        if self.read_only:
+            raise self._error("was opened read-only. Use `search run` to change it.")
+        engine = self._engine.execution_options(write=True)
+        with explained(self.path, writing=True), engine.begin() as connection:
+            yield connection
+
+    def _trials(
+        self, connection: Connection, which: ColumnElement[bool], whose: ColumnElement[bool]
+    ) -> list[TrialRecord]:
+        columns = [fold_run.c[name] for name in rows.FOLD_COLUMNS]
+        folds: defaultdict[int, list[FoldRecord]] = defaultdict(list)
+        order = (fold_run.c.trial, fold_run.c.repeat, fold_run.c.fold)
+        for row in connection.execute(select(*columns).where(whose).order_by(*order)):
+            fold = rows.fold_record(row)
+            folds[fold.trial].append(fold)
+        found: Sequence[Row[Any]] = connection.execute(
+            select(trial).where(which).order_by(trial.c.number)
+        ).all()
+        return [rows.trial_record(row, folds[row.number]) for row in found]
+
+    def _state(self, connection: Connection, number: int) -> TrialState:
+        state = connection.execute(select(trial.c.state).where(_trial(number))).scalar_one_or_none()
+        if state is None:
+            raise self._error(f"has no trial {number}.")
+        return TrialState(state)
+
+    def _require(self, connection: Connection, number: int, *allowed: TrialState) -> None:
+        state = self._state(connection, number)
+        if state not in allowed:
+            raise self._error(f"trial {number} is closed ({state}); it must be {' or '.join(allowed)}.")
+
+    def _close(
+        self, connection: Connection, number: int, state: TrialState, cause: str | None, detail: str | None
+    ) -> None:
+        if state is TrialState.RUNNING:
+            raise self._error(f"trial {number} cannot be closed as {state}.")
+        self._require(connection, number, TrialState.RUNNING)
+        values = {"state": state.value, "cause": cause, "detail": detail, "finished": _now()}
+        connection.execute(update(trial).where(_trial(number)).values(values))
+
+    def _spend(self, connection: Connection, number: int, seconds: float) -> None:
+        """Brings the run's seconds up to date, so that a budget in hours outlives a killed process."""
+        if not (math.isfinite(seconds) and seconds >= 0):
+            raise self._error(f"seconds of run {number} must be finite and not negative, not {seconds}.")
+        before = connection.execute(select(run.c.seconds, run.c.outcome).where(_run(number))).one_or_none()
+        if before is None or before.outcome is not None:
+            raise self._error(f"run {number} {'was never started' if before is None else 'has ended'}.")
+        later = max(before.seconds, float(seconds))
+        connection.execute(update(run).where(_run(number)).values(seconds=later))
+
+    def _check_fold(self, record: FoldRecord) -> None:
+        array = record.probabilities
+        images = int(np.count_nonzero(self.split(record.repeat).assignment == record.fold))
+        if record.fold < 0 or images == 0:
+            raise self._error(f"{_named(record)}: no image is validated in that fold.")
+        expected = (images, self._classes)
+        if array is None or array.dtype != np.float32 or array.shape != expected:
+            found = "none" if array is None else f"{array.dtype} {array.shape}"
+            raise self._error(f"{_named(record)}: probabilities must be float32 {expected}, found {found}.")
+        if not (math.isfinite(record.seconds) and record.seconds >= 0):
+            raise self._error(
+                f"{_named(record)}: seconds must be finite and not negative, not {record.seconds}."
+            )
+
+    @cached_property
+    def _splits(self) -> dict[int, Split]:
+        with self._reading() as connection:
+            query = select(split).where(split.c.study == STUDY_ID).order_by(split.c.repeat)
+            return {row.repeat: rows.split_record(row) for row in connection.execute(query)}
+
+    @cached_property
+    def _classes(self) -> int:
+        return len(self.study().classes)
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise self._error("was closed. Open it again.")
+
+    def _error(self, found: str) -> StorageError:
+        return StorageError(f"{shown(self.path)}: {found}")
+
+
+def _run(number: int) -> ColumnElement[bool]:
+    return (run.c.study == STUDY_ID) & (run.c.number == number)
+
+
+def _trial(number: int) -> ColumnElement[bool]:
+    return (trial.c.study == STUDY_ID) & (trial.c.number == number)
+
+
+def _folds(number: int) -> ColumnElement[bool]:
+    return (fold_run.c.study == STUDY_ID) & (fold_run.c.trial == number)
+
+
+def _named(fold: FoldRecord) -> str:
+    return f"fold {fold.fold} of repeat {fold.repeat} of trial {fold.trial}"
+
+
+def _listed(values: Sequence[int] | dict[int, Any]) -> str:
+    return ", ".join(map(str, values)) or "none"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,72 @@
+"""Bringing an older file to the revision of this release: backed up first, then in one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, NullPool, create_engine
+
+from storage.engine import connect, explained, settle, shown
+from storage.errors import StorageError
+
+
+def upgrade(path: Path, revision: str, wait_seconds: float) -> Path:
+    """Upgrades the file at `revision` to the newest; returns the backup made beside it.
+
+    Raises StorageError, and leaves the file as it was, where a step fails.
+    """
+    with explained(path, writing=True):
+        backup = back_up(path, path.with_name(f"{path.name}.{revision}.backup"), wait_seconds)
+        engine = create_engine(
+            "sqlite://", creator=lambda: connect(path, "rw", wait_seconds), poolclass=NullPool
+        )
+        _upgrade(path, engine)
+    return backup
+
+
+def _upgrade(path: Path, engine: Engine) -> None:
+    with engine.connect() as connection:
+        # Foreign keys stay off, as SQLite alters tables by copy, drop and rename; they are checked at the
+        # end. The driver opens no transaction for DDL, so this one holds the whole upgrade.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        try:
+            _run_migrations(connection)
+            broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
+            if broken:
+                raise StorageError(
+                    f"{shown(path)}: the upgrade left {len(broken)} rows without the row they refer to "
+                    "and was undone. Go on with the release that wrote it, and please report this."
+                )
+        except BaseException:
+            connection.rollback()
+            raise
+        connection.commit()
+
+
+def _run_migrations(connection: Connection) -> None:
+    from alembic import command  # noqa: PLC0415  heavy, and needed only here
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", "storage:migrations")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def back_up(path: Path, target: Path, wait_seconds: float = 30.0) -> Path:
+    """A copy of the database as of now, in place only when whole. A copied file would lack the log.
+
+    Raises sqlite3.Error or OSError.
+    """
+    partial = target.with_name(target.name + ".partial")
+    partial.unlink(missing_ok=True)
+    try:
+        with closing(connect(path, "ro", wait_seconds)) as source, closing(sqlite3.connect(partial)) as copy:
+            source.backup(copy)
+        settle(partial, target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return target
