@@ -1,0 +1,367 @@
+"""From stored records to what a report says. Everything is computed here; the views only draw it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.metrics import METRICS, confusion, scores
+from search.ranking import best as best_of
+from search.ranking import ranked
+from storage.records import ImageRecord, Params, RunRecord, Split, StudyRecord, TrialRecord, TrialState
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """One trial as a line of the leaderboard. Scores are of repeat 0, the search itself."""
+
+    number: int
+    rank: int | None  # 1 is best; None unless complete with a finite score
+    state: TrialState
+    cause: str | None
+    detail: str | None
+    origin: str
+    params: Params
+    changed: Params  # its active parameters that differ from trial 0's, in the order of the space
+    score: float | None  # mean over the finished folds; None before the first, or where it isn't finite
+    spread: float | None  # sample standard deviation over folds; None with fewer than two
+    low: float | None  # worst and
+    high: float | None  # best of the fold scores, as numbers
+    fold_scores: tuple[float, ...]  # in fold order; may hold NaN
+    epochs: tuple[int, ...]
+    best_epochs: tuple[int, ...]
+    parameters: int | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Trials that ended early for one reason."""
+
+    state: TrialState  # FAILED or PRUNED
+    cause: str
+    count: int
+    trials: tuple[int, ...]  # their numbers, ascending
+    detail: str | None  # a sentence, from the first that has one
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The best trial's predictions for images that its models did not train on, all folds together."""
+
+    confusion: NDArray[np.int64]  # [classes, classes]: true class in rows
+    metrics: Mapping[str, float]  # each of the four
+    images: int
+    folds: int  # folds that are in it
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """All that a report says of a study."""
+
+    study: StudyRecord
+    preset: str
+    engine: str
+    sampler: str
+    folds: int
+    images: int  # all of the study's, testing images too
+    class_counts: tuple[int, ...]  # images in the folds, by class
+    testing_images: int
+    majority: float  # share of the largest class among the images in the folds
+    chance: float  # the metric of a guess that never looks at an image
+    rows: tuple[TrialRow, ...]  # best first
+    counts: Mapping[TrialState, int]  # every state, 0 too
+    best: TrialRow | None
+    baseline: TrialRow | None  # trial 0
+    causes: tuple[Cause, ...]  # failures first, most frequent first
+    pooled: Pooled | None
+    spent_seconds: float  # wall time of all sittings
+    trained_seconds: float  # fold runs, added up
+    versions: Mapping[str, str]  # of the last sitting
+    commands: tuple[str, ...]  # as typed, each once, oldest first
+    runs: tuple[RunRecord, ...]
+    trials: tuple[TrialRecord, ...]  # in order of number, for curves, layers and plots
+    notes: tuple[str, ...] = ()
+
+    @property
+    def metric(self) -> str:
+        """The metric that trials are ranked by."""
+        return self.study.metric
+
+    @property
+    def compared(self) -> int:
+        """How many trials have a rank: those that the best was picked from."""
+        return sum(row.rank is not None for row in self.rows)
+
+    def trial(self, number: int) -> TrialRecord:
+        """The record of one trial."""
+        return next(trial for trial in self.trials if trial.number == number)
+
+    def near_chance(self, row: TrialRow) -> bool:
+        """Whether a score can't be told from guessing: less than two standard errors above chance.
+
+        The error is that over the folds, but no smaller than what so many images allow: five folds that all
+        say 0.52 are no proof. Log loss has no such floor; there it is 1 % of chance.
+        """
+        if row.score is None:
+            return False
+        ahead = row.score - self.chance if METRICS[self.metric] == "maximize" else self.chance - row.score
+        error = (row.spread or 0.0) / math.sqrt(max(len(row.fold_scores), 1))
+        if self.metric == "log_loss":
+            floor = 0.005 * self.chance
+        else:
+            floor = math.sqrt(self.chance * (1 - self.chance) / max(sum(self.class_counts), 1))
+        return ahead < 2 * max(error, floor)
+
+
+def report_data(  # noqa: PLR0917 - the records of one study, in the order in which they are made
+    study: StudyRecord,
+    images: Sequence[ImageRecord],
+    split: Split,
+    trials: Sequence[TrialRecord],
+    runs: Sequence[RunRecord],
+    probabilities: Mapping[int, NDArray[np.floating[Any]]],
+    notes: Sequence[str] = (),
+) -> ReportData:
+    """All that a report says. `probabilities`: [images of the fold, classes] by fold, of the best trial."""
+    in_order = sorted(trials, key=lambda trial: trial.number)
+    ordered = ranked(in_order, study.metric)
+    winner = best_of(in_order, study.metric)
+    baseline = next((trial for trial in in_order if trial.number == 0), None)
+    rows = _rows(ordered, study.metric, baseline.params if baseline else {})
+    by_number = {row.number: row for row in rows}
+    labels, assignment = np.array([image.label for image in images], dtype=np.int64), split.assignment
+    counted = np.bincount(labels[assignment >= 0] if len(labels) else labels, minlength=len(study.classes))
+    config = study.config
+    return ReportData(
+        study=study,
+        preset=str(config.get("preset", "")),
+        engine=str(config.get("engine", "")),
+        sampler=str(config.get("sampler", "")),
+        folds=_folds(config.get("folds"), assignment),
+        images=len(images),
+        class_counts=tuple(int(n) for n in counted),
+        testing_images=sum(image.testing for image in images),
+        majority=_majority(counted),
+        chance=chance_level(study.metric, counted),
+        rows=rows,
+        counts={state: sum(trial.state == state for trial in in_order) for state in TrialState},
+        best=by_number[winner.number] if winner else None,
+        baseline=by_number.get(0),
+        causes=_causes(in_order),
+        pooled=_pooled(labels, assignment, probabilities, len(study.classes)),
+        spent_seconds=float(sum(run.seconds for run in runs)),
+        trained_seconds=float(sum(trial.seconds for trial in in_order)),
+        versions=dict(runs[-1].versions) if runs else {},
+        commands=tuple(dict.fromkeys(run.command for run in runs)),
+        runs=tuple(runs),
+        trials=tuple(in_order),
+        notes=tuple(notes),
+    )
+
+
+def chance_level(metric: str, counts: NDArray[np.integer[Any]]) -> float:
+    """What a guess reaches that knows only how many images each class has (`counts`)."""
+    there = counts[counts > 0]
+    if not len(there):
+        return float("nan")
+    share = there / there.sum()
+    match metric:
+        case "balanced_accuracy":
+            return 1 / len(there)
+        case "accuracy":
+            return float(share.max())
+        case "log_loss":
+            return float(-(share * np.log(share)).sum())
+        case _:
+            return 0.5
+
+
+def as_json(data: ReportData) -> dict[str, Any]:
+    """The report as plain data for strict JSON: what isn't a finite number is null."""
+    study, best = data.study, data.best
+    raw = {
+        "study": {
+            "name": study.name,
+            "preset": data.preset,
+            "engine": data.engine,
+            "sampler": data.sampler,
+            "metric": study.metric,
+            "folds": data.folds,
+            "seed": study.seed,
+            "images": data.images,
+            "testing_images": data.testing_images,
+            "classes": list(study.classes),
+            "class_counts": list(data.class_counts),
+            "fingerprint": study.fingerprint,
+            "created": study.created,
+        },
+        "trials": [_trial_json(row) for row in sorted(data.rows, key=lambda row: row.number)],
+        "best": {"number": best.number, "params": dict(best.params), "score": best.score} if best else None,
+        "counts": {state.value: count for state, count in data.counts.items()},
+        "chance": data.chance,
+        "majority": data.majority,
+        "out_of_fold": _pooled_json(data.pooled),
+        "causes": [
+            {"state": c.state.value, "cause": c.cause, "count": c.count, "trials": list(c.trials)}
+            for c in data.causes
+        ],
+        "spent_seconds": data.spent_seconds,
+        "trained_seconds": data.trained_seconds,
+        "versions": dict(data.versions),
+        "commands": list(data.commands),
+        "notes": list(data.notes),
+    }
+    strict: dict[str, Any] = _strict(raw)
+    return strict
+
+
+def finite(value: float | None) -> float | None:
+    """`value` where it is a finite number, else None."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _rows(ordered: Sequence[TrialRecord], metric: str, baseline: Params) -> tuple[TrialRow, ...]:
+    rows: list[TrialRow] = []
+    for place, trial in enumerate(ordered, start=1):
+        folds = [fold for fold in trial.folds if fold.repeat == 0]
+        fold_scores = trial.scores(metric)
+        known = [score for score in fold_scores if math.isfinite(score)]
+        score = finite(trial.score(metric))
+        whole = score is not None and len(known) > 1
+        rows.append(
+            TrialRow(
+                number=trial.number,
+                # complete trials come first in the ranking, finite scores before NaN: the place is the rank
+                rank=place if trial.state == TrialState.COMPLETE and score is not None else None,
+                state=trial.state,
+                cause=trial.cause,
+                detail=trial.detail,
+                origin=trial.origin,
+                params=dict(trial.params),
+                changed=changed_from(baseline, trial.params),
+                score=score,
+                spread=float(np.std(known, ddof=1)) if whole else None,
+                low=min(known, default=None),
+                high=max(known, default=None),
+                fold_scores=fold_scores,
+                epochs=tuple(fold.epochs for fold in folds),
+                best_epochs=tuple(fold.best_epoch for fold in folds),
+                parameters=trial.parameters,
+                seconds=trial.seconds,
+            )
+        )
+    return tuple(rows)
+
+
+def changed_from(baseline: Params, params: Params) -> dict[str, Any]:
+    """The active parameters of a point that the baseline lacks or has otherwise."""
+    return {
+        name: value
+        for name, value in params.items()
+        if name not in baseline or (type(baseline[name]), baseline[name]) != (type(value), value)
+    }
+
+
+def _causes(trials: Sequence[TrialRecord]) -> tuple[Cause, ...]:
+    groups: dict[tuple[TrialState, str], list[TrialRecord]] = {}
+    for trial in trials:
+        if trial.state in (TrialState.FAILED, TrialState.PRUNED):
+            unnamed = "unknown" if trial.state == TrialState.FAILED else "stopped early"
+            groups.setdefault((trial.state, trial.cause or unnamed), []).append(trial)
+    causes = [
+        Cause(
+            state=state,
+            cause=cause,
+            count=len(group),
+            trials=tuple(trial.number for trial in group),
+            detail=next((trial.detail for trial in group if trial.detail), None),
+        )
+        for (state, cause), group in groups.items()
+    ]
+    return tuple(sorted(causes, key=lambda c: (c.state != TrialState.FAILED, -c.count, c.cause)))
+
+
+def _pooled(
+    labels: NDArray[np.int64],
+    assignment: NDArray[np.int16],
+    probabilities: Mapping[int, NDArray[np.floating[Any]]],
+    classes: int,
+) -> Pooled | None:
+    """Each fold's rows belong to `flatnonzero(assignment == fold)`: the order that the records promise."""
+    if not probabilities:
+        return None
+    truth: list[NDArray[np.int64]] = []
+    for fold, rows in sorted(probabilities.items()):
+        where = np.flatnonzero(assignment == fold)
+        if rows.shape != (len(where), classes):
+            raise ValueError(
+                f"fold {fold}: probabilities must be {len(where)} images x {classes} classes, "
+                f"got {' x '.join(map(str, rows.shape))}"
+            )
+        truth.append(labels[where])
+    all_labels = np.concatenate(truth)
+    all_rows = np.concatenate([rows for _, rows in sorted(probabilities.items())])
+    return Pooled(
+        confusion=confusion(all_labels, all_rows.argmax(axis=1), classes),
+        metrics=scores(all_labels, all_rows),
+        images=len(all_labels),
+        folds=len(probabilities),
+    )
+
+
+def _folds(asked: object, assignment: NDArray[np.int16]) -> int:
+    if isinstance(asked, int) and not isinstance(asked, bool):
+        return asked
+    return int(assignment.max(initial=-1)) + 1
+
+
+def _majority(counts: NDArray[np.integer[Any]]) -> float:
+    total = int(counts.sum())
+    return float(counts.max() / total) if total else float("nan")
+
+
+def _trial_json(row: TrialRow) -> dict[str, Any]:
+    return {
+        "number": row.number,
+        "state": row.state.value,
+        "cause": row.cause,
+        "detail": row.detail,
+        "params": dict(row.params),
+        "origin": row.origin,
+        "rank": row.rank,
+        "score": row.score,
+        "spread": row.spread,
+        "fold_scores": list(row.fold_scores),
+        "epochs": list(row.epochs),
+        "best_epochs": list(row.best_epochs),
+        "parameters": row.parameters,
+        "seconds": row.seconds,
+    }
+
+
+def _pooled_json(pooled: Pooled | None) -> dict[str, Any] | None:
+    if pooled is None:
+        return None
+    return {
+        "images": pooled.images,
+        "folds": pooled.folds,
+        "metrics": dict(pooled.metrics),
+        "confusion": pooled.confusion.tolist(),
+    }
+
+
+def _strict(value: Any) -> Any:
+    """The same with NaN and infinities as None and numpy's numbers as Python's."""
+    if isinstance(value, Mapping):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,234 @@
+"""A search while it runs: a table that redraws itself in a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from reports import words
+from reports.data import changed_from
+from reports.terminal import STATE_STYLES, filled, said
+from search.metrics import METRICS
+from search.progress import Progress
+from storage.records import TrialRecord, TrialState
+
+_BARS = "▁▂▃▄▅▆▇█"
+_RECENT = 8  # trials shown, where the terminal is high enough
+_AROUND = 8  # lines that are not recent trials: head, rule, best, gaps, footer, and the cursor's
+_SECONDS_BETWEEN_DRAWINGS = 0.1
+_BAR_WIDTH = 30
+
+
+class LiveTable:
+    """The last trials, the best one and the budget, redrawn in place. Use it as a context manager.
+
+    It always has the same number of lines, so nothing below or above it moves.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._fancy = (console.encoding or "utf-8").lower().startswith("utf")
+        self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
+        self._low, self._high = math.inf, -math.inf  # fold scores seen, for the height of the bars
+        self._progress: Progress | None = None
+        self._drawn_at = -math.inf
+
+    def __enter__(self) -> LiveTable:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._draw(self._progress)
+        self._live.stop()
+
+    def note(self, text: str) -> None:
+        """Print a line above the table."""
+        self._console.print(said(text, self._console), highlight=False)
+
+    def trial_closed(self, trial: TrialRecord, progress: Progress) -> None:  # noqa: ARG002 - the table shows it
+        """Redraw, since a trial has its final state."""
+        self.update(progress)
+
+    def update(self, progress: Progress) -> None:
+        """Redraw, unless that was done a moment ago."""
+        self._progress = progress
+        now = time.monotonic()
+        if now - self._drawn_at >= _SECONDS_BETWEEN_DRAWINGS:
+            self._drawn_at = now
+            self._draw(progress)
+
+    def _draw(self, progress: Progress) -> None:
+        self._live.update(self._picture(progress), refresh=True)
+
+    def _picture(self, progress: Progress) -> RenderableType:
+        best = _best(progress)
+        lines = max(min(_RECENT, self._console.height - _AROUND), 1)
+        recent = list(progress.trials[-lines:])
+        for trial in [*recent, *([best] if best else [])]:
+            for score in trial.scores(progress.metric):
+                if math.isfinite(score):
+                    self._low, self._high = min(self._low, score), max(self._high, score)
+        table = self._table(progress, recent, best, lines)
+        return Group(table, Text(), self._budget(progress), self._pace(progress, best))
+
+    def _table(
+        self, progress: Progress, recent: Sequence[TrialRecord], best: TrialRecord | None, lines: int
+    ) -> Table:
+        table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column("")
+        table.add_column("trial", justify="right", min_width=5)
+        table.add_column("folds")
+        table.add_column(words.metric_words(progress.metric))
+        table.add_column("state")
+        table.add_column("changed from trial 0")
+        start = progress.trials[0] if progress.trials else None
+        empty = tuple(
+            Text(" " * wide) for wide in (4, 5, progress.folds, 17, 13, 20)
+        )  # so that no column moves
+        rows = [self._row(progress, trial, start, "") for trial in recent]
+        rows += [empty] * (lines - len(recent) + 1)
+        if best is not None:
+            rows.append(self._row(progress, best, start, "best"))
+        else:
+            rows.append(
+                (said("best", self._console, "dim"), said(words.NONE, self._console, "dim"), *empty[2:])
+            )
+        return filled(table, rows, self._console.width)
+
+    def _row(
+        self, progress: Progress, trial: TrialRecord, start: TrialRecord | None, mark: str
+    ) -> tuple[Text, ...]:
+        if trial.number == 0 or start is None:
+            changed = "(your starting point)"
+        else:
+            changed = words.params_words(changed_from(start.params, trial.params)) or "(nothing)"
+        state = said(words.STATE_WORDS[trial.state], self._console, STATE_STYLES[trial.state])
+        return (
+            said(mark, self._console, "green"),
+            said(str(trial.number), self._console),
+            self._folds(progress, trial),
+            said(_score_words(trial, progress.metric), self._console),
+            state,
+            said(_why(trial) or changed, self._console, "dim" if trial.state == TrialState.FAILED else ""),
+        )
+
+    def _folds(self, progress: Progress, trial: TrialRecord) -> Text:
+        """One character a fold: a bar as high as its score, a mark for one in training, a dot before."""
+        done = {fold.fold: fold.scores[progress.metric] for fold in trial.folds if fold.repeat == 0}
+        picture = Text()
+        for fold in range(progress.folds):
+            if fold in done:
+                picture.append(self._bar(done[fold], progress.metric), STATE_STYLES[trial.state])
+            elif (trial.number, fold) in progress.running:
+                picture.append("◌" if self._fancy else "o", "cyan")
+            else:
+                picture.append("·" if self._fancy else ".", "dim")
+        return picture
+
+    def _bar(self, score: float, metric: str) -> str:
+        if not self._fancy:
+            return "#"
+        if not math.isfinite(score):
+            return "x"
+        share = (score - self._low) / (self._high - self._low) if self._high > self._low else 0.5
+        height = 1 - share if METRICS[metric] == "minimize" else share
+        return _BARS[round(height * (len(_BARS) - 1))]
+
+    def _budget(self, progress: Progress) -> Text:
+        shares = []
+        if progress.trials_budget:
+            closed = sum(trial.state != TrialState.RUNNING for trial in progress.trials)
+            shares.append((closed / progress.trials_budget, f"{closed} of {progress.trials_budget} trials"))
+        if progress.seconds_budget:
+            spent, whole = words.duration(progress.spent_seconds), words.duration(progress.seconds_budget)
+            shares.append((progress.spent_seconds / progress.seconds_budget, f"{spent} of {whole}"))
+        if not shares:
+            return said(f"{words.count(len(progress.trials), 'trial')}, until you stop it", self._console)
+        share = min(max(share for share, _ in shares), 1.0)
+        filled = round(share * _BAR_WIDTH)
+        full, empty = ("━", "─") if self._fancy else ("#", "-")
+        bar = Text.assemble((full * filled, "green"), (empty * (_BAR_WIDTH - filled), "dim"))
+        told = " · ".join(text for _, text in shares)
+        return Text.assemble(bar, " ", said(f"{share:4.0%}  {told}", self._console))
+
+    def _pace(self, progress: Progress, best: TrialRecord | None) -> Text:
+        parts = [
+            f"best {words.number(best.score(progress.metric))} (trial {best.number})"
+            if best
+            else "no best yet"
+        ]
+        parts.append(f"{words.duration(progress.spent_seconds)} so far")
+        if progress.eta_seconds is not None:
+            parts.append(f"{words.duration(progress.eta_seconds)} left")
+        if (pace := progress.folds_per_minute) is not None:
+            parts.append(f"{pace:.1f} fold runs a minute")
+        return said(" · ".join(parts), self._console, "dim")
+
+
+class PlainLines:
+    """One line for each trial that ends and for each note; nothing in between. For pipes and log files."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def note(self, text: str) -> None:
+        """Write a line."""
+        self._write(text)
+
+    def trial_closed(self, trial: TrialRecord, progress: Progress) -> None:
+        """Write what became of a trial."""
+        folds = f"{len(trial.scores(progress.metric))}/{progress.folds} folds"
+        score = f"{words.metric_words(progress.metric)} {_score_words(trial, progress.metric)}"
+        best = ", best so far" if trial.number == progress.best else ""
+        changed = changed_from(progress.trials[0].params, trial.params) if progress.trials else {}
+        parts = [f"trial {trial.number} {words.STATE_WORDS[trial.state]}{best}", score, folds]
+        parts.append(words.duration(trial.seconds))
+        if why := _why(trial):
+            parts.append(why)
+        if changed:
+            parts.append(words.params_words(changed))
+        self._write("; ".join(parts))
+
+    def update(self, progress: Progress) -> None:
+        """Nothing: a pipe hears of a trial once."""
+
+    def _write(self, text: str) -> None:
+        line = words.visible(text)
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        self._stream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
+        self._stream.flush()
+
+
+def _best(progress: Progress) -> TrialRecord | None:
+    number = progress.best
+    if number is None:
+        return None
+    if number < len(progress.trials) and progress.trials[number].number == number:
+        return progress.trials[number]
+    return next((trial for trial in progress.trials if trial.number == number), None)
+
+
+def _score_words(trial: TrialRecord, metric: str) -> str:
+    known = [score for score in trial.scores(metric) if math.isfinite(score)]
+    if not known:
+        return words.NONE
+    mean = math.fsum(known) / len(known)
+    if len(known) == 1:
+        return words.number(mean)
+    spread = math.sqrt(math.fsum((score - mean) ** 2 for score in known) / (len(known) - 1))
+    return f"{words.number(mean)} ± {words.number(spread)}"
+
+
+def _why(trial: TrialRecord) -> str:
+    return words.visible(trial.cause) if trial.state == TrialState.FAILED and trial.cause else ""

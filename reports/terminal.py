@@ -1,0 +1,164 @@
+"""The report in the terminal: a headline, the leaderboard, and why trials failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from reports import words
+from reports.data import ReportData, TrialRow
+from storage.records import TrialState
+
+STATE_STYLES = {
+    TrialState.COMPLETE: "green",
+    TrialState.PRUNED: "yellow",
+    TrialState.RUNNING: "cyan",
+    TrialState.FAILED: "red",
+}
+
+_PARAGRAPH = 96  # columns: longer lines are hard to read
+_GAP = 2  # columns between columns
+_NARROW = 100  # columns; below it the columns that can be read elsewhere are left out
+
+
+def show(data: ReportData, console: Console | None = None, top: int = 20) -> None:
+    """Print the report: plain where the console is a pipe or a file."""
+    console = console or Console(highlight=False)
+
+    def paragraph(text: str, style: str = "") -> None:
+        console.print(said(text, console, style), highlight=False, width=min(console.width, _PARAGRAPH))
+
+    paragraph(_title(data), "dim")
+    console.print()
+    paragraph(words.headline(data), "bold")
+    if data.best is not None and data.best.changed:
+        paragraph(f"It changes {words.params_words(data.best.changed)}.")
+    if caution := words.caution(data):
+        paragraph(caution, "dim")
+    if data.rows:
+        console.print()
+        console.print(leaderboard(data, console, top))
+        if (more := len(data.rows) - top) > 0:
+            paragraph(f"… and {words.count(more, 'more trial')}", "dim")
+    if data.causes:
+        console.print()
+        paragraph("Trials that did not finish", "bold")
+        console.print(causes(data, console))
+    for note in data.notes:
+        console.print()
+        paragraph(f"Note: {note}")
+
+
+def said(text: str, console: Console, style: str = "") -> Text:
+    """`text` as it is: no markup, no control characters, only what the console's encoding has."""
+    encoding = console.encoding or "utf-8"
+    text = words.visible(text)
+    if not encoding.lower().startswith("utf"):
+        for fancy, plain in (("±", "+/-"), (words.NONE, "-"), ("…", "..."), ("·", "|")):
+            text = text.replace(fancy, plain)
+        text = text.encode(encoding, "replace").decode(encoding)
+    return Text(text, style=style)
+
+
+def _title(data: ReportData) -> str:
+    parts = [words.shortened(data.study.name, 40)]
+    if data.rows:
+        parts.append(f"{words.count(len(data.rows), 'trial')}: {words.counts_words(data)}")
+    classes = words.count(len(data.study.classes), "class", "classes")
+    parts.append(f"{words.count(data.images, 'image')} in {classes}")
+    if data.spent_seconds:
+        parts.append(words.duration(data.spent_seconds))
+    return " · ".join(parts)
+
+
+def _grid(console: Console) -> Table:
+    """A table with one quiet line under its head; in a pipe, not even that."""
+    plain = not console.is_terminal
+    return Table(
+        box=None if plain else box.SIMPLE_HEAD,
+        header_style="" if plain else "bold",
+        padding=(0, _GAP, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
+
+
+def filled(table: Table, rows: Sequence[Sequence[Text]], width: int) -> Table:
+    """`table` with `rows`, its last column cut at the console's edge: Rich would narrow the others instead."""
+    widths = [cell_len(str(column.header)) for column in table.columns]
+    for row in rows:
+        widths = [max(wide, cell.cell_len) for wide, cell in zip(widths, row, strict=True)]
+    separators = 0 if table.box is None else len(widths)
+    left = width - sum(widths[:-1]) - (len(widths) - 1) * _GAP - separators
+    for column, wide in zip(table.columns, widths, strict=True):
+        column.width, column.no_wrap, column.overflow = wide, True, "ellipsis"
+    table.columns[-1].width = max(min(widths[-1], left), 1)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def leaderboard(data: ReportData, console: Console, top: int = 20) -> Table:
+    """The best `top` trials."""
+    narrow = console.width < _NARROW
+    table = _grid(console)
+    table.add_column("trial", justify="right")
+    table.add_column(words.metric_words(data.metric))
+    if not narrow:
+        table.add_column("worst to best")
+    table.add_column("folds", justify="right")
+    if not narrow:
+        table.add_column("epochs", justify="right")
+        table.add_column("weights", justify="right")
+        table.add_column("time", justify="right")
+    table.add_column("state")
+    table.add_column("changed from trial 0")
+    rows = []
+    for row in data.rows[:top]:
+        cells = _cells(data, row, narrow)
+        bold = "bold" if data.best is not None and row.number == data.best.number else ""
+        texts = [said(cell, console, bold) for cell in cells]
+        texts[-2].stylize(STATE_STYLES[row.state])
+        rows.append(texts)
+    return filled(table, rows, console.width)
+
+
+def _cells(data: ReportData, row: TrialRow, narrow: bool) -> list[str]:
+    epochs = f"{sum(row.epochs) / len(row.epochs):.0f}" if row.epochs else words.NONE
+    cells = [str(row.number), words.score_words(row)]
+    if not narrow:
+        span = row.low is not None and row.high is not None
+        cells.append(f"{words.number(row.low, 2)} to {words.number(row.high, 2)}" if span else words.NONE)
+    cells.append(f"{len(row.fold_scores)}/{data.folds}")
+    if not narrow:
+        cells += [epochs, words.amount(row.parameters), words.duration(row.seconds)]
+    return [*cells, words.STATE_WORDS[row.state], changes_words(row)]
+
+
+def changes_words(row: TrialRow) -> str:
+    """What a trial changes from trial 0, in half a line."""
+    if row.number == 0:
+        return "(your starting point)"
+    return words.params_words(row.changed) or "(nothing)"
+
+
+def causes(data: ReportData, console: Console) -> Table:
+    """Why trials failed or were stopped, most frequent first."""
+    table = _grid(console)
+    table.add_column("trials", justify="right", no_wrap=True)
+    table.add_column("ended", no_wrap=True)
+    table.add_column("because of", overflow="fold")
+    table.add_column("such as", no_wrap=True)
+    for cause in data.causes:
+        text = words.shortened(cause.cause, 60)
+        if cause.detail and cause.detail != cause.cause:
+            text += f": {words.shortened(cause.detail, 160)}"
+        numbers = ", ".join(map(str, cause.trials[:3])) + (" …" if cause.count > 3 else "")  # noqa: PLR2004
+        state = said(words.STATE_WORDS[cause.state], console, STATE_STYLES[cause.state])
+        table.add_row(said(str(cause.count), console), state, said(text, console), said(numbers, console))
+    return table

@@ -1,0 +1,204 @@
+"""Numbers and findings in plain words, the same in the terminal and on the page."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Mapping
+
+from reports.data import ReportData, TrialRow
+from search.metrics import METRICS, better
+from storage.records import TrialState
+
+NONE = "–"  # noqa: RUF001 - stands where a number is missing
+
+METRIC_WORDS = {
+    "balanced_accuracy": "balanced accuracy",
+    "accuracy": "accuracy",
+    "auroc": "AUROC",
+    "log_loss": "log loss",
+}
+
+STATE_WORDS = {
+    TrialState.RUNNING: "running",
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "stopped early",
+    TrialState.FAILED: "failed",
+}
+
+_KEPT_FORMATS = "\u200c\u200d"  # joiners belong to some scripts and to composed characters
+
+
+def visible(text: str) -> str:
+    """`text` in one line with every control, direction and lone surrogate character written out as `\\x1b`.
+
+    Names come from files that anyone may have made: no view may let them move a cursor or turn text around.
+    """
+    return "".join(c if _harmless(c) else _written_out(c) for c in text)
+
+
+def _harmless(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category not in {"Cc", "Cf", "Cs", "Zl", "Zp"} or character in _KEPT_FORMATS
+
+
+def _written_out(character: str) -> str:
+    code = ord(character)
+    if code < 0x100:  # noqa: PLR2004 - one byte
+        return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(character, f"\\x{code:02x}")
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"  # noqa: PLR2004 - the basic plane
+
+
+def shortened(text: str, most: int) -> str:
+    """`text` made visible, its middle left out where it is longer than `most` characters."""
+    text = visible(text)
+    if len(text) <= most:
+        return text
+    head = (most - 1 + 1) // 2
+    return f"{text[:head]}…{text[len(text) - (most - 1 - head) :]}"
+
+
+def metric_words(metric: str) -> str:
+    """A metric's name in words."""
+    return METRIC_WORDS.get(metric, visible(metric))
+
+
+def number(value: float | None, places: int = 3) -> str:
+    """A score; a dash where there is none."""
+    return f"{value:.{places}f}" if value is not None and math.isfinite(value) else NONE
+
+
+def value_words(value: object) -> str:
+    """A parameter's value, short: three significant digits."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return shortened(str(value), 60)
+
+
+def params_words(params: Mapping[str, object], joint: str = ", ") -> str:
+    """Parameters as `name value`, in their order."""
+    return joint.join(f"{shortened(name, 40)} {value_words(value)}" for name, value in params.items())
+
+
+def duration(seconds: float | None) -> str:
+    """A time for people: '48 s', '12 min', '3 h 05 min'."""
+    if seconds is None or not math.isfinite(seconds):
+        return NONE
+    if seconds < 10:  # noqa: PLR2004
+        return f"{seconds:.1f} s"
+    if seconds < 100:  # noqa: PLR2004
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:  # noqa: PLR2004
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def count(n: int, one: str, many: str = "") -> str:
+    """'1 trial', '2,000 trials'."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def amount(n: int | None) -> str:
+    """A count of parameters: '980', '61.7 k', '4.2 M'."""
+    if n is None:
+        return NONE
+    for size, unit in ((10**9, " G"), (10**6, " M"), (10**4, " k")):
+        if n >= size:
+            base = 10**3 if unit == " k" else size
+            return f"{n / base:.3g}{unit}" if n / base < 1000 else f"{n / base:.0f}{unit}"  # noqa: PLR2004
+    return str(n)
+
+
+def score_words(row: TrialRow) -> str:
+    """'0.864 ± 0.071', or the score alone with a single fold."""
+    return number(row.score) + (f" ± {number(row.spread)}" if row.spread is not None else "")
+
+
+def headline(data: ReportData) -> str:
+    """The answer: what is best, how sure that is, and where it started."""
+    best, base = data.best, data.baseline
+    if best is None:
+        return _nothing_yet(data)
+    spread = f"± {number(best.spread, 2)} over" if best.spread is not None else "over"
+    first = (
+        f"Best: trial {best.number}, {number(best.score, 2)} {metric_words(data.metric)} "
+        f"({spread} {count(len(best.fold_scores), 'fold')}; chance is {number(data.chance, 2)})"
+    )
+    if best.number == 0:
+        others = data.compared - 1
+        rest = (
+            "your starting point" if not others else f"your starting point: none of {others} others beats it"
+        )
+        return f"{first}, {rest}{_chance_words(data, best)}."
+    if base is None:
+        return f"{first}{_chance_words(data, best)}."
+    return f"{first}{_chance_words(data, best)}; {_start(data, base)}."
+
+
+def _start(data: ReportData, base: TrialRow) -> str:
+    if base.rank is None:
+        cause = f" ({visible(base.cause)})" if base.cause else ""
+        return f"trial 0, your starting point, {_STATE_AS_VERB[base.state]}{cause}"
+    found = f"{number(base.score, 2)}{_chance_words(data, base)}{_folds_won(data, base)}"
+    return f"trial 0, your starting point, {found}"
+
+
+_STATE_AS_VERB = {
+    TrialState.RUNNING: "is still running",
+    TrialState.COMPLETE: "has no usable score",
+    TrialState.PRUNED: "was stopped early",
+    TrialState.FAILED: "failed",
+}
+
+
+def _chance_words(data: ReportData, row: TrialRow) -> str:
+    return ": no better than chance" if data.near_chance(row) else ""
+
+
+def _folds_won(data: ReportData, base: TrialRow) -> str:
+    best = data.best
+    if best is None or len(best.fold_scores) != len(base.fold_scores):
+        return ""
+    pairs = zip(best.fold_scores, base.fold_scores, strict=True)
+    won = sum(better(data.metric, a, b) for a, b in pairs)
+    return f" (the best is ahead on {won} of {count(len(base.fold_scores), 'fold')})"
+
+
+def _nothing_yet(data: ReportData) -> str:
+    total = len(data.rows)
+    if not total:
+        return "No trial has been run yet."
+    failed = data.counts[TrialState.FAILED]
+    if failed == total:
+        often = data.causes[0]
+        which = "The only trial failed" if total == 1 else f"All {total:,} trials failed"
+        return f"{which}; most often: {visible(often.cause)} ({often.count:,})."
+    return f"No trial is complete yet: {counts_words(data)}."
+
+
+def counts_words(data: ReportData) -> str:
+    """'9 complete, 1 stopped early, 2 failed', leaving out what there is none of."""
+    order = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.FAILED)
+    return ", ".join(f"{data.counts[s]:,} {STATE_WORDS[s]}" for s in order if data.counts[s]) or "none"
+
+
+def caution(data: ReportData) -> str:
+    """Why the best score is not what new images will get; empty where nothing was picked."""
+    if data.best is None:
+        return ""
+    direction = "lower" if METRICS[data.metric] == "maximize" else "higher"
+    if data.compared == 1:
+        return (
+            "Only one trial is complete, so nothing was picked yet; but its training was stopped by the same "
+            f"images that score it, so expect new images to score somewhat {direction}."
+        )
+    return (
+        f"This number is optimistic: it is the best of {data.compared:,} trials compared on the same images, "
+        f"and picking the best also picks luck. Expect new images to score {direction}; the fewer the images "
+        "and the more the trials, the larger the gap. It isn't corrected for that yet."
+    )
