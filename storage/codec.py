@@ -117,8 +117,7 @@ def decode_json(text: str) -> Json:
     """What `encode_json` was given, tuples as lists. Raises ValueError on anything else."""
     if not isinstance(text, str):  # SQLite keeps what it is given, whatever the column's type
         raise ValueError(f"JSON text expected, found {type(text).__name__}")
-    hook = _untagged if _FLOAT_KEY in text else None
-    return json.loads(text, object_hook=hook, parse_constant=_refuse_constant)
+    return (_TAGGED if _FLOAT_KEY in text else _PLAIN).decode(text)
 
 
 def _dump(value: Json) -> str:
@@ -157,3 +156,7 @@ def _untagged(found: dict[str, Json]) -> Json:
 
 def _refuse_constant(name: str) -> Json:
     raise ValueError(f"{name} is not JSON")
+
+
+_PLAIN = json.JSONDecoder(parse_constant=_refuse_constant)
+_TAGGED = json.JSONDecoder(parse_constant=_refuse_constant, object_hook=_untagged)

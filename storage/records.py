@@ -102,6 +102,7 @@ class TrialRecord:
     detail: str | None = None  # the cause in a sentence, for a person
     parameters: int | None = None  # of the model; None before it was built
     layers: tuple[LayerRecord, ...] = ()
+    redraws: int = 0  # points refused as too large or tried already before this one was taken
     started: str = ""  # ISO 8601, UTC
     finished: str | None = None
     folds: tuple[FoldRecord, ...] = field(default=())  # ordered by (repeat, fold)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Row
@@ -178,10 +178,10 @@ def fold_values(fold: FoldRecord) -> Values:
     }
 
 
-def fold_record(row: Row[Any]) -> FoldRecord:
+def fold_record(row: Sequence[Any]) -> FoldRecord:
     """Without probabilities: they are most of the bytes and few readers want them."""
     # Positional: a study has tens of thousands of these.
-    trial, repeat, fold, seed, scores, epochs, best_epoch, curve, parameters, seconds = tuple(row)
+    trial, repeat, fold, seed, scores, epochs, best_epoch, parameters, seconds, *curve = row
     return FoldRecord(
         trial=_is(int, trial),
         repeat=_is(int, repeat),
@@ -190,16 +190,16 @@ def fold_record(row: Row[Any]) -> FoldRecord:
         scores=_numbers(_is(dict, scores)),
         epochs=_is(int, epochs),
         best_epoch=_is(int, best_epoch),
-        curve={name: _floats(series) for name, series in _is(dict, curve).items()},
+        curve={name: _floats(series) for name, series in _is(dict, curve[0]).items()} if curve else {},
         parameters=_is(int, parameters),
         seconds=_is(float, seconds),
     )
 
 
 FOLD_COLUMNS = (
-    "trial", "repeat", "fold", "seed", "scores", "epochs", "best_epoch", "curve", "parameters", "seconds",
+    "trial", "repeat", "fold", "seed", "scores", "epochs", "best_epoch", "parameters", "seconds", "curve",
 )  # fmt: skip
-"""What `fold_record` takes, in its order."""
+"""What `fold_record` takes, in its order; it does without the last."""
 
 
 def _numbers(values: Mapping[str, float]) -> dict[str, float]:
