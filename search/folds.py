@@ -44,13 +44,13 @@ def choose_folds(
     name = f"class '{printable(classes[rarest])}'" if rarest < len(classes) else f"class number {rarest}"
     if count < LEAST_FOLDS:
         raise UsageError(
-            f"folds: {name} has {count} training image, and at least {LEAST_FOLDS} are needed: one to learn from, "
-            "one to judge by. Add images to it, or move its folder away."
+            f"folds: {name} has {count} training image, and at least {LEAST_FOLDS} are needed: one to "
+            "learn from, one to judge by. Add images to it, or move its folder away."
         )
     if asked is not None and asked > count:
         raise UsageError(
-            f"folds: must be at most the number of training images of the rarest class ({name} has {count}), so "
-            f"that each fold holds one, but got {asked}. Ask for {count} or fewer, or add images to that class."
+            f"folds: must be at most the number of training images of the rarest class ({name} has {count}), "
+            f"so that each fold holds one, but got {asked}. Ask for {count} or fewer, or add images to it."
         )
     if asked is not None:
         return asked, None
@@ -76,7 +76,8 @@ def draw_folds(
     Raises:
         UsageError: `folds` does not suit the images; see `choose_folds`.
     """
-    from sklearn.model_selection import StratifiedKFold  # noqa: PLC0415 — takes over a second to import
+    # Here, since it takes over a second to import.
+    from sklearn.model_selection import StratifiedKFold  # type: ignore[import-untyped]
 
     choose_folds(labels, testing, folds)
     rows = np.flatnonzero(~testing)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from PIL import Image, ImageChops, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
 MAX_PIXELS = 50_000_000
+LARGE_PIXELS = 13_000_000
+"""More than the usual photograph. A thread's heap keeps what its largest image took, so those stay in one thread."""
 MAX_BYTES = (
     500_000_000  # 50 megapixels of 16-bit RGBA are 400 MB; a WEBP is read whole before its size is known
 )
@@ -78,6 +81,7 @@ class Header:
 
     height: int  # pixels, upright
     width: int
+    alone: bool  # to be decoded in the main thread
     remarks: tuple[Remark, ...]
 
 
@@ -123,7 +127,8 @@ def read_header(path: Path) -> Header | Remark:
             remarks = _shape_remarks(height, width) + _ending_remarks(path, image.format or "")
             if image.format == "PNG":
                 image.verify()  # checksums of all chunks: decoding skips that of the pixels
-            return Header(height, width, remarks)
+            alone = image.format == "TIFF" or height * width > LARGE_PIXELS
+            return Header(height, width, alone, remarks)
     except Exception as error:  # noqa: BLE001 — Pillow's decoders raise anything on hostile bytes; one bad file is a note
         return _why(path, error)
 
@@ -132,29 +137,39 @@ def decode(path: Path, size: tuple[int, int]) -> Picture | Remark:
     """Decode a file and resize it to `size`, (height, width); a `Remark` says why that cannot be.
 
     Turned upright by EXIF; transparency blended on white; 16-bit and 32-bit grey scaled to 0..255; the first
-    frame of an animation. Resized with Pillow's BILINEAR, which averages over all source pixels when shrinking
-    and, other than LANCZOS, never overshoots: icons and line drawings keep their values at hard edges.
+    frame of an animation. Resized with Pillow's BILINEAR, which averages over all source pixels when
+    shrinking and, other than LANCZOS, never overshoots: hard edges of icons and drawings keep their values.
     """
     try:
         _check_bytes(path)
         remarks: list[Remark] = []
-        with path.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
-            _check_pixels(image)
-            if _has_frames(image):
-                remarks.append(Remark("animated", "Has more than one frame: only the first is used."))
-            image.load()
-            turn = _UPRIGHT.get(_orientation(image, decoded=True))
-            flat = _flatten(image, remarks)
-        if turn is not None:
-            flat = flat.transpose(turn)
-            remarks.append(Remark("turned upright", "Turned upright, as its EXIF orientation says."))
-        flat = _grey_if_grey(flat)
+        flat = _grey_if_grey(_upright(path, remarks))
         digest = _digest(flat)
         height, width = size
         small = np.asarray(flat.resize((width, height), Image.Resampling.BILINEAR))
         return Picture(small.reshape(height, width, -1), digest, tuple(remarks))
     except Exception as error:  # noqa: BLE001 — as in read_header
         return _why(path, error)
+
+
+@contextmanager
+def _no_stderr() -> Iterator[None]:
+    """Keep libtiff quiet, which prints what it dislikes to the process's file 2, past Python.
+
+    Everybody's standard error is gone meanwhile: so for one file at a time, in the thread that reports progress.
+    """
+    try:
+        saved = os.dup(2)
+    except OSError:  # closed already
+        yield
+        return
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
 
 
 # ---- what a file may be
@@ -252,6 +267,22 @@ def _orientation(image: Image.Image, decoded: bool) -> int:
 # ---- pixels
 
 
+def _upright(path: Path, remarks: list[Remark]) -> Image.Image:
+    """The file's first frame, upright, 'L' or 'RGB'. On return the decoder and all it held are gone."""
+    with path.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
+        _check_pixels(image)
+        if _has_frames(image):
+            remarks.append(Remark("animated", "Has more than one frame: only the first is used."))
+        with _no_stderr() if image.format == "TIFF" else nullcontext():
+            image.load()
+        turn = _UPRIGHT.get(_orientation(image, decoded=True))
+        flat = _flatten(image, remarks)
+    if turn is None:
+        return flat
+    remarks.append(Remark("turned upright", "Turned upright, as its EXIF orientation says."))
+    return flat.transpose(turn)
+
+
 def _flatten(image: Image.Image, remarks: list[Remark]) -> Image.Image:
     """The image as opaque 8-bit 'L' or 'RGB'."""
     if image.mode.startswith("I;16"):
@@ -260,7 +291,7 @@ def _flatten(image: Image.Image, remarks: list[Remark]) -> Image.Image:
     if image.mode in {"I", "F"}:
         return _from_numbers(image, remarks)
     if image.has_transparency_data:
-        return _on_white(image.convert("RGBA"), remarks)
+        return _on_white(image if image.mode == "RGBA" else image.convert("RGBA"), remarks)
     if image.mode == "CMYK":
         remarks.append(Remark("CMYK", "Printing colours (CMYK), converted to RGB without a colour profile."))
     if image.mode in {"L", "RGB"}:
@@ -290,7 +321,8 @@ def _from_words(image: Image.Image) -> Image.Image:
 
 def _from_numbers(image: Image.Image, remarks: list[Remark]) -> Image.Image:
     """32-bit grey to 0..255 by the smallest of the usual ranges that holds it, else by its own extremes."""
-    values = np.nan_to_num(np.asarray(image).astype(np.float32))
+    values = np.array(image, np.float32)
+    values[~np.isfinite(values)] = 0.0
     low, high = float(values.min()), float(values.max())
     ranges = [255.0, float(_WORD)] if image.mode == "I" else [1.0, 255.0, float(_WORD)]
     top = next((top for top in ranges if high <= top), None)
@@ -299,8 +331,9 @@ def _from_numbers(image: Image.Image, remarks: list[Remark]) -> Image.Image:
     else:
         low, high, said = 0.0, top, f"0 to {top:g}"
     remarks.append(Remark("32-bit", f"32-bit grey, scaled from {said} to 0..255."))
-    span = (high - low) or 1.0
-    return Image.fromarray(np.rint((values - low) * (255.0 / span)).astype(np.uint8))
+    values -= low
+    values *= 255.0 / ((high - low) or 1.0)
+    return Image.fromarray(np.rint(values, out=values).astype(np.uint8))
 
 
 def _grey_if_grey(image: Image.Image) -> Image.Image:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import statistics
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -144,8 +144,13 @@ def _decode_all(
     progress(0, len(files))
     pool = ThreadPoolExecutor(_THREADS)
     try:
-        results = pool.map(one, files, headers)
-        for done, (file, header, picture) in enumerate(zip(files, headers, results, strict=True), start=1):
+        waiting = deque(
+            None if header.alone else pool.submit(one, file, header)
+            for file, header in zip(files, headers, strict=True)
+        )
+        for done, (file, header) in enumerate(zip(files, headers, strict=True), start=1):
+            future = waiting.popleft()  # so that its pixels can go once they are in the buffer
+            picture = future.result() if future else one(file, header)
             if isinstance(picture, Remark):
                 notes.append(Note(file.shown, picture.kind, picture.message, True))
             else:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-METRICS: dict[str, str] = {
+METRICS: dict[str, Literal["maximize", "minimize"]] = {
     "balanced_accuracy": "maximize",
     "accuracy": "maximize",
     "auroc": "maximize",
@@ -67,7 +68,7 @@ def scores(
 
 def _auroc(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) -> float:
     """Mann-Whitney form of the area under the ROC curve, so that ties count half."""
-    from scipy.stats import rankdata  # noqa: PLC0415 - keeps `search --help` light
+    from scipy.stats import rankdata  # keeps `search --help` light
 
     if not np.isfinite(probabilities).all():
         return float("nan")
@@ -77,7 +78,5 @@ def _auroc(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) -> 
         n_positive, n_negative = int(positive.sum()), int((~positive).sum())
         if n_positive and n_negative:
             ranks = rankdata(probabilities[:, label])
-            areas.append(
-                (ranks[positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative)
-            )
+            areas.append((ranks[positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
     return float(np.mean(areas)) if areas else float("nan")

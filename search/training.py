@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from search.jobs import FoldJob, FoldResult, Training
+from search.jobs import FoldJob, FoldResult, Materials
 from search.metrics import balanced_accuracy, scores
 
 VALIDATION_BATCH = 256  # images a step when only predicting; results do not depend on it
@@ -48,15 +48,14 @@ class Curve:
         return True
 
 
-def train_fold(model: keras.Model, pixels: tf.Tensor, labels: NDArray[np.int16], job: FoldJob, metric: str) -> FoldResult:
+def train_fold(model: keras.Model, pixels: tf.Tensor, materials: Materials, job: FoldJob, started: float) -> FoldResult:
     """Train `model` (freshly built from the job's seed) and judge it.
 
-    `pixels` is uint8 [images, height, width, channels] as a constant; `labels` [images]. Early stopping watches
-    the validation log loss without penalties, and the scores are those of its best epoch.
-    Raises NotFiniteError as soon as a loss is NaN or infinite.
+    `pixels` is uint8 [images, height, width, channels] as a constant; `started` is the `time.perf_counter` from
+    which seconds count. Early stopping watches the validation log loss without penalties, and the scores are those
+    of its best epoch. Raises NotFiniteError as soon as a loss is NaN or infinite.
     """
-    started = time.perf_counter()
-    classes = int(labels.max()) + 1 if model.output_shape[-1] == 1 else int(model.output_shape[-1])
+    labels, metric = materials.labels, materials.metric
     targets = tf.constant(targets_for(model, labels))
     train_epoch, predict = _graphs(model, pixels, targets)
     order = np.random.default_rng(job.seed)
@@ -66,7 +65,7 @@ def train_fold(model: keras.Model, pixels: tf.Tensor, labels: NDArray[np.int16],
         model.reset_metrics()
         logs = train_epoch(*map(tf.constant, batches(order, job.train, job.params)))
         raw, val_loss = predict(tf.constant(job.validate))
-        probabilities = class_probabilities(raw.numpy(), classes)
+        probabilities = class_probabilities(raw.numpy())
         measured = scores(truth, probabilities, ("log_loss", "balanced_accuracy", metric))
         loss = float(logs["loss"])
         if not (np.isfinite(loss) and np.isfinite(measured["log_loss"])):
@@ -96,9 +95,9 @@ def targets_for(model: keras.Model, labels: NDArray[np.int16]) -> NDArray[np.flo
     return np.eye(units, dtype=np.float32)[labels]
 
 
-def class_probabilities(raw: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
-    """[images, classes] from the output: one column is the probability of class 1."""
-    if raw.shape[1] == 1 and classes == 2:  # noqa: PLR2004
+def class_probabilities(raw: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[images, classes] from the output: one column is the probability of class 1 of two."""
+    if raw.shape[1] == 1:
         return np.concatenate([1 - raw, raw], axis=1)
     return raw
 
@@ -171,6 +170,3 @@ def _training_scores(logs: dict[str, Any]) -> dict[str, float]:
         "balanced_accuracy": balanced_accuracy(counts),
         "accuracy": float(counts.trace() / max(counts.sum(), 1)),
     }
-
-
-__all__ = ["NotFiniteError", "Training", "batches", "class_probabilities", "targets_for", "train_fold"]

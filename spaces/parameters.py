@@ -66,9 +66,7 @@ class Number:
 
     def __post_init__(self) -> None:
         if self.low > self.high:
-            raise SpaceError(
-                f"{self.name}: low must not be above high, got low {self.low:g}, high {self.high:g}"
-            )
+            raise SpaceError(f"{self.name}: low must not be above high, got low {self.low:g}, high {self.high:g}")
         if self.log and self.low <= 0:
             raise SpaceError(f"{self.name}: a logarithmic range must begin above 0, got low {self.low:g}")
         if self.log and self.step not in (None, 1):
@@ -90,9 +88,7 @@ class Number:
             raise SpaceError(f"{self.name}: must be a whole number, got {value!r}")
         if not self.low <= value <= self.high:
             raise SpaceError(f"{self.name}: must be in {self.range}, got {value!r}")
-        if self.step is not None and not math.isclose(
-            self._on_step(value), value, rel_tol=1e-9, abs_tol=1e-12
-        ):
+        if self.step is not None and not math.isclose(self._on_step(value), value, rel_tol=1e-9, abs_tol=1e-12):
             raise SpaceError(f"{self.name}: must be in {self.range}, got {value!r}")
 
     def nearest_value(self, value: float) -> float:
@@ -119,7 +115,7 @@ class Number:
                 raise SpaceError(f"{self.name}: must be a number, a list of them or a range, got {change!r}")
 
     def _between(self, change: Mapping[str, Any]) -> Number:
-        kinds = {"low": (int, float), "high": (int, float), "default": (int, float)}
+        kinds: dict[str, tuple[type, ...]] = dict.fromkeys(("low", "high", "default"), (int, float))
         kinds |= {"log": (bool,), "step": (int, float, type(None))}
         for key, value in change.items():
             if key not in kinds:
@@ -129,7 +125,7 @@ class Number:
                 raise SpaceError(
                     f"{self.name}.{key}: must be {'true or false' if key == 'log' else 'a number'}, got {value!r}"
                 )
-            if self.integer and key != "log" and value is not None and not float(value).is_integer():
+            if self.integer and isinstance(value, float) and not value.is_integer():
                 raise SpaceError(f"{self.name}.{key}: must be a whole number, got {value!r}")
         low, high = change.get("low", self.low), change.get("high", self.high)
         if low > high:
@@ -148,9 +144,7 @@ class Number:
     def _on_step(self, value: float) -> float:
         if self.step is None or self.log:
             return value
-        steps = min(
-            round((value - self.low) / self.step), math.floor((self.high - self.low) / self.step + 1e-9)
-        )
+        steps = min(round((value - self.low) / self.step), math.floor((self.high - self.low) / self.step + 1e-9))
         return round(self.low + steps * self.step, 10)
 
     @property
@@ -188,7 +182,7 @@ class Choice:
 
     def narrow(self, change: object) -> Choice:
         """This parameter as the user's TOML value says: a value fixes, a list lists."""
-        values = change if isinstance(change, list) else [change]
+        values: list[Any] = change if isinstance(change, list) else [change]
         everything = replace(self, values=(*self.values, *(v for v in self.known if v not in self.values)))
         for value in values:
             try:
@@ -196,9 +190,7 @@ class Choice:
             except SpaceError as error:
                 known = [str(v) for v in everything.values]
                 raise SpaceError(f"{error}; {nearest(str(value), known)}") from None
-        return choice_of(
-            self.name, tuple(values), self.default, known=self.known, when=self.when, help=self.help
-        )
+        return choice_of(self.name, tuple(values), self.default, known=self.known, when=self.when, help=self.help)
 
     @property
     def range(self) -> str:
@@ -216,7 +208,7 @@ def choice_of(
     *,
     known: tuple[Value, ...] = (),
     when: tuple[When, ...] = (),
-    help: str = "",  # noqa: A002 - the word that argparse, Typer and Optuna use
+    help: str = "",
 ) -> Choice:
     """A Choice whose default is `default` where that is among the values, else the closest or first of them."""
     if default in values:

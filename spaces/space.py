@@ -29,9 +29,7 @@ class Space:
                 raise SpaceError(f"{parameter.name}: a parameter of this name is there already")
             for condition in parameter.when:
                 if condition.parameter not in seen:
-                    raise SpaceError(
-                        f"{parameter.name}: its condition needs '{condition.parameter}' to come before it"
-                    )
+                    raise SpaceError(f"{parameter.name}: its condition needs '{condition.parameter}' to come before it")
             seen.add(parameter.name)
 
     @cached_property
@@ -137,9 +135,7 @@ def _draw(parameter: Parameter, rng: np.random.Generator) -> Value:
     if isinstance(parameter, Choice):
         return parameter.values[int(rng.integers(len(parameter.values)))]
     if parameter.log:
-        return parameter.nearest_value(
-            float(np.exp(rng.uniform(np.log(parameter.low), np.log(parameter.high))))
-        )
+        return parameter.nearest_value(float(np.exp(rng.uniform(np.log(parameter.low), np.log(parameter.high)))))
     if parameter.step is not None:
         count = int((parameter.high - parameter.low) / parameter.step + 1e-9) + 1
         return parameter.nearest_value(parameter.low + parameter.step * int(rng.integers(count)))
@@ -163,8 +159,6 @@ def _parameter_to_json(parameter: Parameter) -> dict[str, Any]:
 
 
 def _parameter_from_json(stored: Mapping[str, Any]) -> Parameter:
-    given = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items() if k != "kind"}
-    given["when"] = tuple(
-        When(w["parameter"], tuple(w["one_of"]), w["at_least"]) for w in stored.get("when", ())
-    )
+    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items() if k != "kind"}
+    given["when"] = tuple(When(w["parameter"], tuple(w["one_of"]), w["at_least"]) for w in stored.get("when", ()))
     return _KINDS[stored["kind"]](**given)

@@ -31,7 +31,7 @@ class Preset:
 
     def build(self, params: Mapping[str, Value], facts: Facts) -> keras.Model:
         """The compiled model of one point: the loss that fits its output, and a confusion matrix as its metric."""
-        from spaces.presets.parts import Confusion  # noqa: PLC0415 - imports Keras
+        from spaces.presets.parts import Confusion  # imports Keras
 
         model = self.network(params, facts)
         loss = "binary_crossentropy" if model.output_shape[-1] == 1 else "categorical_crossentropy"

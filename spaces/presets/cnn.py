@@ -26,8 +26,14 @@ def space(facts: Facts) -> Space:
     batches = [b for b in (4, 8, 16, 32, 64) if b <= max(4, facts.images // 10)]
     return Space(
         (
-            integer("conv_depth", 1, deepest, min(3, deepest), limits=(1, 8),
-                    help="blocks of convolution, normalisation, activation, pooling"),
+            integer(
+                "conv_depth",
+                1,
+                deepest,
+                min(3, deepest),
+                limits=(1, 8),
+                help="blocks of convolution, normalisation, activation, pooling",
+            ),
             integer("filters", 8, 64, 16, step=8, limits=(1, 512), help="filters of the first block"),
             integer("growth", 1, 2, 2, limits=(1, 4), help="filters of a block over those of the block before"),
             integer("kernel", 3, 5, 3, step=2, limits=(1, 11), help="side of the convolution kernels"),
@@ -36,54 +42,89 @@ def space(facts: Facts) -> Space:
             choice("activation", "relu", "elu", "gelu", "swish", known=("tanh", "selu", "leaky_relu")),
             choice("head", "global_average", "flatten", help="from feature maps to a vector"),
             integer("dense_depth", 0, 4, 1, limits=(0, 8), help="dense layers before the output"),
-            integer("dense_units", 16, 512, 64, log=True, limits=(1, 4096), when=_DENSE,
-                    help="units of each dense layer"),
-            choice("initializer", "he_normal", "he_uniform", "glorot_uniform", "lecun_normal", "orthogonal",
-                   "random_normal", "uniform_0.05", known=("glorot_normal", "lecun_uniform"),
-                   help="initial weights of convolutions and dense layers"),
+            integer(
+                "dense_units", 16, 512, 64, log=True, limits=(1, 4096), when=_DENSE, help="units of each dense layer"
+            ),
+            choice(
+                "initializer",
+                "he_normal",
+                "he_uniform",
+                "glorot_uniform",
+                "lecun_normal",
+                "orthogonal",
+                "random_normal",
+                "uniform_0.05",
+                known=("glorot_normal", "lecun_uniform"),
+                help="initial weights of convolutions and dense layers",
+            ),
             real("dropout", 0.0, 0.5, 0.2, step=0.1, limits=(0.0, 0.95), help="before each dense layer and the output"),
             choice("weight_penalty", "none", "l2", help="whether large weights cost"),
-            real("l2", 1e-5, 1e-1, 1e-4, log=True, limits=(1e-8, 10.0), when=(When("weight_penalty", ("l2",)),),
-                 help="strength of the L2 penalty"),
+            real(
+                "l2",
+                1e-5,
+                1e-1,
+                1e-4,
+                log=True,
+                limits=(1e-8, 10.0),
+                when=(When("weight_penalty", ("l2",)),),
+                help="strength of the L2 penalty",
+            ),
             choice("optimizer", "adam", "adamw", "sgd", help="sgd with Nesterov momentum 0.9"),
-            real("learning_rate", 1e-4, 1e-2, 1e-3, log=True, limits=(1e-7, 10.0),
-                 when=(When("optimizer", ("adam", "adamw")),), help="of adam and adamw"),
-            real("sgd_learning_rate", 1e-4, 1e-1, 1e-2, log=True, limits=(1e-7, 10.0),
-                 when=(When("optimizer", ("sgd",)),), help="of sgd"),
-            choice("batch_size", *batches, default=min(16, batches[-1]), known=(1, 2, 4, 8, 16, 32, 64, 128),
-                   help="images a step"),
+            real(
+                "learning_rate",
+                1e-4,
+                1e-2,
+                1e-3,
+                log=True,
+                limits=(1e-7, 10.0),
+                when=(When("optimizer", ("adam", "adamw")),),
+                help="of adam and adamw",
+            ),
+            real(
+                "sgd_learning_rate",
+                1e-4,
+                1e-1,
+                1e-2,
+                log=True,
+                limits=(1e-7, 10.0),
+                when=(When("optimizer", ("sgd",)),),
+                help="of sgd",
+            ),
+            choice(
+                "batch_size",
+                *batches,
+                default=min(16, batches[-1]),
+                known=(1, 2, 4, 8, 16, 32, 64, 128),
+                help="images a step",
+            ),
         )
-    )  # fmt: skip
+    )
 
 
 def network(params: Mapping[str, Value], facts: Facts) -> keras.Model:
     """The model of one point, not compiled. Raises ValueError for batch normalisation over batches of one."""
-    import keras  # noqa: PLC0415 - heavy, and only workers build models
+    import keras  # heavy, and only workers build models
 
-    from spaces.presets import parts  # noqa: PLC0415
+    from spaces.presets import parts
 
     if params["batch_size"] == 1 and params["normalization"] == "batch":
         raise ValueError("batch normalisation needs batches of two or more; batch_size is 1")
-    common: dict[str, Any] = {
-        "kernel_initializer": str(params["initializer"]),
-        "kernel_regularizer": parts.l2(float(params.get("l2", 0.0))),
-    }
     dropout, activation = float(params["dropout"]), str(params["activation"])
     x = inputs = keras.Input(facts.shape)
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(x)
     for depth in range(int(params["conv_depth"])):
-        x = _block(x, int(params["filters"]) * int(params["growth"]) ** depth, params, common)
+        x = _block(x, int(params["filters"]) * int(params["growth"]) ** depth, params)
     x = keras.layers.Flatten()(x) if params["head"] == "flatten" else keras.layers.GlobalAveragePooling2D()(x)
     for _ in range(int(params["dense_depth"])):
         x = keras.layers.Dropout(dropout)(x)
-        x = keras.layers.Dense(int(params["dense_units"]), activation=activation, **_fresh(common))(x)
+        x = keras.layers.Dense(int(params["dense_units"]), activation=activation, **_kernel(params))(x)
     x = keras.layers.Dropout(dropout)(x)
     return keras.Model(inputs, parts.output(x, "softmax", facts.classes))
 
 
 def optimizer(params: Mapping[str, Value]) -> keras.optimizers.Optimizer:
     """The optimizer of one point."""
-    import keras  # noqa: PLC0415
+    import keras
 
     match params["optimizer"]:
         case "sgd":
@@ -94,24 +135,28 @@ def optimizer(params: Mapping[str, Value]) -> keras.optimizers.Optimizer:
             return keras.optimizers.Adam(float(params["learning_rate"]))
 
 
-def _fresh(common: Mapping[str, Any]) -> dict[str, Any]:
-    from spaces.presets import parts  # noqa: PLC0415
+def _kernel(params: Mapping[str, Value]) -> dict[str, Any]:
+    """Initial weights and penalty; an initializer may serve one layer only, lest two layers begin alike."""
+    from spaces.presets import parts
 
-    return {**common, "kernel_initializer": parts.initializer(common["kernel_initializer"])}
+    return {
+        "kernel_initializer": parts.initializer(str(params["initializer"])),
+        "kernel_regularizer": parts.l2(float(params.get("l2", 0.0))),
+    }
 
 
-def _block(x: Any, filters: int, params: Mapping[str, Value], common: Mapping[str, Any]) -> Any:
+def _block(x: Any, filters: int, params: Mapping[str, Value]) -> Any:
     """Convolution, normalisation, activation, and half the map while it has two rows and columns."""
-    import keras  # noqa: PLC0415
+    import keras
 
-    from spaces.presets import parts  # noqa: PLC0415
+    from spaces.presets import parts
 
     kernel, pooling, halve = int(params["kernel"]), str(params["pooling"]), min(x.shape[1:3]) > 1
     strides = 2 if pooling == "stride" and halve else 1
     norm = parts.normalization(str(params["normalization"]), filters)
-    x = keras.layers.Conv2D(
-        filters, kernel, strides=strides, padding="same", use_bias=norm is None, **_fresh(common)
-    )(x)
+    x = keras.layers.Conv2D(filters, kernel, strides=strides, padding="same", use_bias=norm is None, **_kernel(params))(
+        x
+    )
     x = norm(x) if norm is not None else x
     x = keras.layers.Activation(str(params["activation"]))(x)
     if halve and pooling != "stride":

@@ -64,5 +64,5 @@ class Confusion(keras.metrics.Metric):
 
     def _classes_of(self, y: Any) -> Any:
         if y.shape[-1] == 1:
-            return ops.cast(ops.reshape(y, (-1,)) > 0.5, "int32")  # noqa: PLR2004
+            return ops.cast(ops.reshape(y, (-1,)) > 0.5, "int32")
         return ops.cast(ops.argmax(y, axis=-1), "int32")

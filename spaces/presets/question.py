@@ -37,7 +37,7 @@ STARTS: tuple[Mapping[str, Value], ...] = (
 
 def space(facts: Facts) -> Space:
     """The question's model as the default point; sigmoid is there for two classes only."""
-    outputs = ("softmax", "sigmoid") if facts.classes == 2 else ("softmax",)  # noqa: PLR2004
+    outputs = ("softmax", "sigmoid") if facts.classes == 2 else ("softmax",)
     return Space(
         (
             integer("conv_depth", 1, 5, 2, limits=(1, 5), help="convolutions of 6, 16, 32, 64, 64 filters"),
@@ -55,30 +55,46 @@ def space(facts: Facts) -> Space:
                 when=(When("dense_depth", at_least=1),),
                 help="initial weights of the dense layers; the question's are uniform in -0.05..0.05",
             ),
-            real("dropout", 0.0, 0.5, 0.2, step=0.1, limits=(0.0, 0.95), when=(When("dense_depth", at_least=1),),
-                 help="after each dense layer"),
-            choice("l2", 0.01, 0.001, 0.0001, 0.0, known=(0.1, 0.00001), when=(When("dense_depth", at_least=1),),
-                   help="L2 penalty on the weights of the dense layers"),
+            real(
+                "dropout",
+                0.0,
+                0.5,
+                0.2,
+                step=0.1,
+                limits=(0.0, 0.95),
+                when=(When("dense_depth", at_least=1),),
+                help="after each dense layer",
+            ),
+            choice(
+                "l2",
+                0.01,
+                0.001,
+                0.0001,
+                0.0,
+                known=(0.1, 0.00001),
+                when=(When("dense_depth", at_least=1),),
+                help="L2 penalty on the weights of the dense layers",
+            ),
             choice("output", *outputs, help="softmax with categorical, sigmoid with binary cross-entropy"),
             choice("batch_size", 32, 16, 8, 4, 2, 1, known=(64,), help="images a step"),
             choice("epoch", "50 steps", "one pass", help="what an epoch is: 50 steps, or every image once"),
         )
-    )  # fmt: skip
+    )
 
 
 def network(params: Mapping[str, Value], facts: Facts) -> keras.Model:
     """The model of one point, not compiled."""
-    import keras  # noqa: PLC0415 - heavy, and only workers build models
+    import keras  # heavy, and only workers build models
 
-    from spaces.presets import parts  # noqa: PLC0415
+    from spaces.presets import parts
 
     x = inputs = keras.Input(facts.shape)
     x = keras.layers.Rescaling(1 / 255)(x)
     for filters in FILTERS[: int(params["conv_depth"])]:
         # As asked ('valid', then pooled) while the map is large enough; kept in size where it would vanish.
-        padding = "valid" if min(x.shape[1:3]) >= 10 else "same"  # noqa: PLR2004
+        padding = "valid" if min(x.shape[1:3]) >= 10 else "same"
         x = keras.layers.Conv2D(filters, 5, padding=padding, activation="relu")(x)
-        if min(x.shape[1:3]) >= 2:  # noqa: PLR2004
+        if min(x.shape[1:3]) >= 2:
             x = keras.layers.MaxPooling2D(2)(x)
     x = keras.layers.Flatten()(x) if params["head"] == "flatten" else keras.layers.GlobalAveragePooling2D()(x)
     for units in DENSE[: int(params["dense_depth"])]:
@@ -94,6 +110,6 @@ def network(params: Mapping[str, Value], facts: Facts) -> keras.Model:
 
 def optimizer(params: Mapping[str, Value]) -> keras.optimizers.Optimizer:  # noqa: ARG001
     """Adam as it comes, at every point."""
-    import keras  # noqa: PLC0415
+    import keras
 
     return keras.optimizers.Adam()

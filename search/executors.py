@@ -1,0 +1,214 @@
+"""Executors: where jobs are done. In this process, or in local worker processes kept warm."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Protocol
+
+from search.jobs import Failure, Job, Materials, Outcome
+from search.worker import ENVIRONMENT, Worker
+
+
+class Executor(Protocol):
+    """Does jobs somewhere. `submit` never raises for what a job does: a failure is an outcome."""
+
+    slots: int
+    """How many jobs run at the same time; submitting more makes them wait."""
+
+    def prepare(self, materials: Materials) -> None:
+        """Hand over what every job needs. Called once, before the first `submit`."""
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        """Have the job done; the future never has an exception, and may be cancelled while it waits."""
+
+    def close(self, *, kill: bool = False) -> None:
+        """Let running jobs end (or with `kill` end them now) and free everything. Waiting jobs are cancelled."""
+
+
+class InProcess:
+    """One job at a time in this process: for debugging and tests."""
+
+    slots = 1
+
+    def __init__(self) -> None:
+        self._worker: Worker | None = None
+
+    def prepare(self, materials: Materials) -> None:
+        """See Executor."""
+        self._worker = Worker(materials)
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        """See Executor; returns when the job is done."""
+        if self._worker is None:
+            raise RuntimeError("prepare comes before submit")
+        future: Future[Outcome] = Future()
+        future.set_running_or_notify_cancel()
+        future.set_result(self._worker.do(job))
+        return future
+
+    def close(self, *, kill: bool = False) -> None:  # noqa: ARG002 - nothing runs while this is called
+        """See Executor."""
+        self._worker = None
+
+
+class LocalProcesses:
+    """Worker processes on this machine, one a slot, each with its own pipe and log file.
+
+    They start importing TensorFlow at once. A process that dies is attributable to the one job it had: that job is
+    tried once more in a fresh process, then it fails.
+    """
+
+    def __init__(self, slots: int, logs: Path, gpus: Sequence[str] = ()) -> None:
+        """`gpus`: names for CUDA_VISIBLE_DEVICES, dealt out to the slots in turn; empty: no pinning."""
+        self.slots = slots
+        self._waiting: queue.SimpleQueue[tuple[Job, Future[Outcome]] | None] = queue.SimpleQueue()
+        logs.mkdir(parents=True, exist_ok=True)
+        self._children = [
+            _Child(logs / f"worker-{number}.log", gpus[number % len(gpus)] if gpus else None) for number in range(slots)
+        ]
+        self._threads: list[threading.Thread] = []
+        self._closing = False
+
+    def prepare(self, materials: Materials) -> None:
+        """See Executor."""
+        for child in self._children:
+            thread = threading.Thread(target=self._serve, args=(child, materials), daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        """See Executor."""
+        future: Future[Outcome] = Future()
+        self._waiting.put((job, future))
+        return future
+
+    def close(self, *, kill: bool = False) -> None:
+        """See Executor."""
+        self._closing = True
+        with contextlib.suppress(queue.Empty):
+            while item := self._waiting.get_nowait():
+                item[1].cancel()
+        for _ in self._threads:
+            self._waiting.put(None)
+        if kill:
+            for child in self._children:
+                child.kill()
+        for thread in self._threads:
+            thread.join()
+        for child in self._children:
+            child.kill()
+
+    def _serve(self, child: _Child, materials: Materials) -> None:
+        child.materials = materials
+        while item := self._waiting.get():
+            job, future = item
+            if future.set_running_or_notify_cancel():
+                future.set_result(self._attempt(child, job))
+
+    def _attempt(self, child: _Child, job: Job) -> Outcome:
+        ended = ""
+        for _ in range(2):
+            try:
+                return child.do(job)
+            except (EOFError, OSError):
+                ended = child.reap()
+                if self._closing:
+                    return Failure("stopped", "the search was stopped")
+        return Failure("worker died", f"the worker {ended} twice in this job; its log is {child.log}")
+
+
+class _Child:
+    """One worker process and the pipe to it. Started at once, and again when it is needed after a death."""
+
+    def __init__(self, log: Path, gpu: str | None) -> None:
+        self.log, self._gpu = log, gpu
+        self.materials: Materials | None = None
+        self._told = False
+        self._lock = threading.Lock()
+        self._gone = False
+        self._start()
+
+    def do(self, job: Job) -> Outcome:
+        """Send the job and wait. Raises EOFError or OSError when the process is gone."""
+        if self._process.poll() is not None and self._told:
+            self._start()
+        if not self._told:
+            self._pipe.send(self.materials)
+            self._told = True
+        self._pipe.send(job)
+        outcome: Outcome = self._pipe.recv()
+        return outcome
+
+    def reap(self) -> str:
+        """Collect the dead process and say how it ended."""
+        self._process.kill()
+        code = self._process.wait()
+        if code >= 0:
+            return f"ended with code {code}"
+        with contextlib.suppress(ValueError):
+            return f"was killed by {signal.Signals(-code).name}"
+        return f"was killed by signal {-code}"
+
+    def kill(self) -> None:
+        """End the process now and for good."""
+        with self._lock:
+            self._gone = True
+            self._process.kill()
+        self._process.wait()
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        environment = os.environ | ENVIRONMENT
+        if self._gpu is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = self._gpu
+        with self._lock, self.log.open("ab") as log:
+            if self._gone:
+                raise EOFError
+            # A session of its own: Ctrl-C in the terminal reaches the loop, which decides what becomes of workers.
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", "search.worker", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+            )
+        theirs.close()
+        self._pipe = Connection(ours.detach())
+        self._told = False
+
+
+def default_workers() -> tuple[int, tuple[str, ...]]:
+    """(workers, GPUs): one worker a visible NVIDIA GPU, else one a core this process may use."""
+    gpus = visible_gpus()
+    return len(gpus) or len(
+        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    ), gpus
+
+
+def visible_gpus() -> tuple[str, ...]:
+    """NVIDIA GPUs as CUDA_VISIBLE_DEVICES names them, without importing TensorFlow."""
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is not None:
+        return tuple(name for name in (part.strip() for part in listed.split(",")) if name not in ("", "-1"))
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return ()
+    try:
+        found = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return tuple(str(n) for n, line in enumerate(found.stdout.splitlines()) if line.startswith("GPU "))

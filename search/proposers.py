@@ -1,0 +1,154 @@
+"""Proposers: what point to try next. Optuna's samplers by ask and tell, rebuilt from stored trials.
+
+Samplers restart their random state when they are made anew (optuna issues 3255, 3992), so one is made for every ask,
+seeded from the study's seed and the trial's number: thirty trials in one go equal twelve, a kill, and eighteen more.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.trial import Trial
+from optuna.trial import TrialState as OptunaState
+
+from search.errors import UsageError
+from search.metrics import METRICS
+from search.optuna_study import distribution, frozen
+from search.seeds import derive
+from spaces import Parameter, Space, Value
+from spaces.parameters import nearest
+from storage.records import TrialRecord, TrialState
+
+
+class Proposer(Protocol):
+    """Chooses points. Deterministic: the same calls give the same points, and `replay` stands for past calls."""
+
+    def replay(self, trials: Sequence[TrialRecord]) -> None:
+        """Take over stored trials, in order of number. Called once, before anything else."""
+
+    def ask(self, number: int, fixed: dict[str, Value] | None = None) -> dict[str, Value]:
+        """The point of trial `number`; `fixed` makes it this one. Every ask is answered by `refuse` or `tell`."""
+
+    def refuse(self, number: int) -> None:
+        """The point asked for `number` will not be tried; the next ask for the same number gives another."""
+
+    def tell(self, trial: TrialRecord) -> None:
+        """Trial `trial.number` is closed."""
+
+
+def _tpe(seed: int, _: int) -> BaseSampler:
+    return TPESampler(seed=seed, multivariate=True, group=True)
+
+
+def _random(seed: int, _: int) -> BaseSampler:
+    return RandomSampler(seed=seed)
+
+
+def _qmc(seed: int, study_seed: int) -> BaseSampler:
+    # One scrambled Sobol sequence for the whole study: its seed must not change from ask to ask.
+    return QMCSampler(
+        qmc_type="sobol",
+        scramble=True,
+        seed=derive(study_seed, "qmc"),
+        independent_sampler=RandomSampler(seed=seed),
+        warn_independent_sampling=False,
+    )
+
+
+def _gp(seed: int, _: int) -> BaseSampler:
+    return GPSampler(seed=seed, independent_sampler=RandomSampler(seed=seed))
+
+
+def _cmaes(seed: int, _: int) -> BaseSampler:
+    return CmaEsSampler(seed=seed, independent_sampler=RandomSampler(seed=seed), warn_independent_sampling=False)
+
+
+SAMPLERS: dict[str, Callable[[int, int], BaseSampler]] = {
+    "tpe": _tpe,
+    "random": _random,
+    "qmc": _qmc,
+    "gp": _gp,
+    "cmaes": _cmaes,
+}
+"""Sampler name -> (seed of this ask, study seed) -> a fresh sampler."""
+
+_KEEP_STATE_IN_TRIALS = {"qmc", "cmaes"}
+"""Samplers that write their state into the study as they are asked: only asking again restores it."""
+
+_NEEDS = {"gp": "torch", "cmaes": "cmaes"}
+
+
+def check_sampler(name: str) -> None:
+    """Raise UsageError unless the sampler exists and what it needs is installed."""
+    if name not in SAMPLERS:
+        raise UsageError(f"sampler: there is no '{name}'; {nearest(name, list(SAMPLERS))}")
+    package = _NEEDS.get(name)
+    if package and importlib.util.find_spec(package) is None:
+        raise UsageError(
+            f"sampler: '{name}' needs the package {package}, which is not installed; "
+            f"install smallsearch[{name}], or use another sampler ({', '.join(SAMPLERS)})"
+        )
+
+
+class OptunaProposer:
+    """Optuna's samplers over a study in memory."""
+
+    def __init__(self, space: Space, metric: str, sampler: str, seed: int) -> None:
+        check_sampler(sampler)
+        self._space, self._metric, self._sampler, self._seed = space, metric, sampler, seed
+        self._distributions: dict[str, BaseDistribution] = {p.name: distribution(p) for p in space.parameters}
+        self._study = optuna.create_study(direction=METRICS[metric])
+        self._asked: dict[int, Trial] = {}
+        self._refused: dict[int, int] = {}
+
+    def replay(self, trials: Sequence[TrialRecord]) -> None:
+        """See Proposer. Open trials are asked for again, so that they can be told later."""
+        for trial in trials:
+            open_still = trial.state == TrialState.RUNNING
+            if self._sampler in _KEEP_STATE_IN_TRIALS:
+                for _ in range(trial.redraws):
+                    self.ask(trial.number)
+                    self.refuse(trial.number)
+            else:
+                self._refused[trial.number] = trial.redraws
+            if open_still or self._sampler in _KEEP_STATE_IN_TRIALS:
+                self.ask(trial.number, dict(trial.params))
+                if not open_still:
+                    self.tell(trial)
+            else:
+                self._study.add_trial(frozen(self._space, trial, self._metric))
+
+    def ask(self, number: int, fixed: dict[str, Value] | None = None) -> dict[str, Value]:
+        """See Proposer."""
+        attempt = self._refused.get(number, 0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self._study.sampler = SAMPLERS[self._sampler](derive(self._seed, "ask", number, attempt), self._seed)
+            if fixed is not None:
+                self._study.enqueue_trial(fixed)
+            trial = self._study.ask()
+            self._asked[number] = trial
+            return self._space.resolve(lambda parameter: self._suggest(trial, parameter))
+
+    def refuse(self, number: int) -> None:
+        """See Proposer."""
+        self._study.tell(self._asked.pop(number), state=OptunaState.FAIL)
+        self._refused[number] = self._refused.get(number, 0) + 1
+
+    def tell(self, trial: TrialRecord) -> None:
+        """See Proposer."""
+        asked = self._asked.pop(trial.number)
+        told = frozen(self._space, trial, self._metric)
+        for step, value in told.intermediate_values.items():
+            asked.report(value, step)
+        self._study.tell(asked, told.value if told.state == OptunaState.COMPLETE else None, told.state)
+
+    def _suggest(self, trial: Trial, parameter: Parameter) -> Value:
+        value: Value = trial._suggest(parameter.name, self._distributions[parameter.name])
+        return value

@@ -1,0 +1,179 @@
+"""The worker's side: does jobs, one after another, and never sees the database.
+
+As a program (`python -m search.worker FD`) it is a child of the local executor and talks over one pipe.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from search.jobs import (
+    DescribeJob,
+    Description,
+    Failure,
+    FoldJob,
+    FoldResult,
+    Job,
+    Layer,
+    Materials,
+    Outcome,
+)
+from spaces.presets import preset
+
+if TYPE_CHECKING:
+    import keras
+
+ENVIRONMENT = {"TF_ENABLE_ONEDNN_OPTS": "1", "TF_CPP_MIN_LOG_LEVEL": "2", "KERAS_BACKEND": "tensorflow"}
+"""Set before TensorFlow is imported. oneDNN is off by default on some processors and worth a third."""
+
+
+class Worker:
+    """Does jobs on one set of materials."""
+
+    def __init__(self, materials: Materials) -> None:
+        """Import TensorFlow (seconds), give it one thread, and take the pixels in."""
+        os.environ.update(ENVIRONMENT)
+        import tensorflow as tf  # seconds, and its settings come first
+
+        # One thread: on small images more threads only wait for each other, and sums keep their order. TensorFlow
+        # refuses to change it once it has run, as in a process that made a worker before.
+        with contextlib.suppress(RuntimeError):
+            tf.config.threading.set_intra_op_parallelism_threads(1)
+            tf.config.threading.set_inter_op_parallelism_threads(1)
+            for gpu in tf.config.list_physical_devices("GPU"):
+                tf.config.experimental.set_memory_growth(gpu, True)
+        self._materials = materials
+        self._preset = preset(materials.preset)
+        self._pixels = tf.constant(np.load(materials.pixels, mmap_mode="r", allow_pickle=False))
+
+    def do(self, job: Job) -> Outcome:
+        """The job's outcome. Whatever goes wrong is an outcome too; the traceback goes to stderr, the log."""
+        import tensorflow as tf
+
+        from search.training import NotFiniteError
+
+        try:
+            return self._describe(job) if isinstance(job, DescribeJob) else self._train(job)
+        except NotFiniteError as error:
+            return Failure("not finite", str(error))
+        except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+            return Failure("out of memory", first_line(error))
+        except Exception as error:  # noqa: BLE001 - any failure of a model is an outcome of the search
+            traceback.print_exc()
+            cause = "model" if isinstance(error, ModelError) else "error"
+            return Failure(cause, f"{type(error).__name__}: {first_line(error)}")
+
+    def _describe(self, job: DescribeJob) -> Description:
+        import keras
+
+        # Without values for its variables the largest model costs milliseconds and no memory.
+        with _own_errors(), keras.StatelessScope(initialize_variables=False):
+            model = self._preset.network(job.params, self._materials.facts)
+        return describe(model, int(job.params.get("batch_size", 32)))
+
+    def _train(self, job: FoldJob) -> FoldResult:
+        import keras
+
+        from search.training import train_fold
+
+        started = time.perf_counter()
+        keras.backend.clear_session()
+        gc.collect()
+        keras.utils.set_random_seed(job.seed)
+        with _own_errors():
+            model = self._preset.build(job.params, self._materials.facts)
+        return train_fold(model, self._pixels, self._materials, job, started)
+
+
+class ModelError(Exception):
+    """The builder of the model failed."""
+
+
+@contextlib.contextmanager
+def _own_errors() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ModelError(first_line(error)) from error
+
+
+def describe(model: keras.Model, batch: int) -> Description:
+    """What a Keras model is, from its shapes alone.
+
+    `training_bytes` estimates float32 weights, gradients and two moments of the optimizer (4 x parameters), and
+    the outputs of all layers for one batch, kept for the way back and met by gradients of the same size (2 x).
+    """
+    layers = tuple(
+        Layer(layer.name, type(layer).__name__, _shape(layer), layer.count_params(), _detail(layer))
+        for layer in model.layers
+    )
+    parameters = sum(layer.parameters for layer in layers)
+    outputs = sum(int(np.prod([side or 1 for side in layer.shape])) for layer in layers)
+    return Description(parameters, 4 * (4 * parameters + 2 * batch * outputs), layers)
+
+
+def _shape(layer: keras.layers.Layer) -> tuple[int | None, ...]:
+    shape = layer.output.shape if not isinstance(layer.output, list) else layer.output[0].shape
+    return tuple(shape[1:])
+
+
+def _detail(layer: keras.layers.Layer) -> str:
+    """What a person wants to know of a layer beyond its kind and shape."""
+    config: Mapping[str, Any] = layer.get_config()
+    said: list[str] = []
+    if "filters" in config:
+        said.append(f"{config['filters']} @ {'x'.join(map(str, config['kernel_size']))}")
+    elif "units" in config:
+        said.append(f"{config['units']} units")
+    if "pool_size" in config:
+        said.append("x".join(map(str, config["pool_size"])))
+    elif config.get("strides", (1, 1)) not in ((1, 1), 1):
+        said.append("stride " + "x".join(map(str, config["strides"])))
+    if config.get("rate"):
+        said.append(f"rate {config['rate']:g}")
+    if isinstance(config.get("activation"), str) and config["activation"] != "linear":
+        said.append(config["activation"])
+    return ", ".join(said)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, at most 300 characters."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:300]
+
+
+def main(descriptor: int) -> None:
+    """Serve one pipe: receive the materials, then jobs, and send an outcome for each, until it closes."""
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    os.environ.update(ENVIRONMENT)
+    import search.training  # noqa: F401 - imports TensorFlow while the parent reads the images
+
+    with Connection(descriptor) as pipe:
+        try:
+            worker = Worker(pipe.recv())
+            while True:
+                pipe.send(worker.do(pipe.recv()))
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            return
+
+
+def _end_with_parent(parent: int) -> None:
+    """A killed parent closes the pipe, but that is noticed after the fold; a GPU's memory is wanted sooner."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
