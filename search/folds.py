@@ -77,7 +77,7 @@ def draw_folds(
         UsageError: `folds` does not suit the images; see `choose_folds`.
     """
     # Here, since it takes over a second to import.
-    from sklearn.model_selection import StratifiedKFold  # type: ignore[import-untyped]
+    from sklearn.model_selection import StratifiedKFold
 
     choose_folds(labels, testing, folds)
     rows = np.flatnonzero(~testing)

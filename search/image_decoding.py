@@ -312,7 +312,7 @@ def _on_white(image: Image.Image, remarks: list[Remark]) -> Image.Image:
 def _from_words(image: Image.Image) -> Image.Image:
     """Grey 0..65535 to 0..255, rounded; a transparent value (PNG's tRNS) is white."""
     words: NDArray[np.uint16] = np.asarray(image).astype(np.uint16, copy=False)
-    grey = (words // 257 + (words % 257 > 128)).astype(np.uint8)  # noqa: PLR2004 — 65535 / 255, and half of it
+    grey = (words // 257 + (words % 257 > 128)).astype(np.uint8)  # 65535 / 255, and half of it
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         grey[words == transparent] = 255

@@ -217,7 +217,7 @@ def _classes(root: Path, rows: Sequence[_Row], notes: Sequence[Note]) -> tuple[s
             f"{where}: one class only, {listed} training images{left_out}. "
             "A classifier needs two or more: give each class its own folder."
         )
-    alone = [name for name in classes if counts[name] < 2]  # noqa: PLR2004 — one to learn from, one to judge by
+    alone = [name for name in classes if counts[name] < 2]  # one to learn from, one to judge by
     if alone:
         raise UsageError(
             f"{where}: every class needs at least 2 training images, but '{printable(alone[0])}' has 1 "
@@ -259,19 +259,19 @@ def _note_classes(rows: Sequence[_Row], classes: Sequence[str], listing: Listing
     """Empty folders, and classes with few training or no testing images."""
     training = Counter(row.class_name for row in rows if not row.file.testing)
     testing = Counter(row.class_name for row in rows if row.file.testing)
-    for folder in listing.folders:
-        name = folder.class_name
-        if folder.testing:
-            continue
+    # A class can have two folders, in training and validation: the first stands for it.
+    folders = {folder.class_name: folder.shown for folder in reversed(listing.folders) if not folder.testing}
+    for name, path in folders.items():
         if name not in classes:
             message = "Holds no image that can be read: not a class of the model."
-            notes.append(Note(folder.shown, "empty class", message, True))
-        elif training[name] < FEW_IMAGES:
+            notes.append(Note(path, "empty class", message, True))
+            continue
+        if training[name] < FEW_IMAGES:
             message = f"Only {training[name]} training images: what is said of this class will be rough."
-            notes.append(Note(folder.shown, "few images", message, False))
-        if name in classes and listing.has_testing and not testing[name]:
+            notes.append(Note(path, "few images", message, False))
+        if listing.has_testing and not testing[name]:
             message = "Has no testing images: the test says nothing of this class."
-            notes.append(Note(folder.shown, "class missing from testing", message, False))
+            notes.append(Note(path, "class missing from testing", message, False))
 
 
 # ---- copies

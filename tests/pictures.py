@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ def make_pictures(
         size: side in pixels.
         seed: of the noise. Equal arguments give equal files.
         learnable: True: each class is bright in a place of its own (the first at the top, the second at the
-            left, …, up to 8 classes), so a small network learns it in seconds. False: noise without any signal.
+            left, …, up to 8 classes), so a small network learns it in seconds. False: noise alone.
         colour: False: grey files; True: RGB files.
     """
     generator = np.random.default_rng(seed)
@@ -75,8 +76,8 @@ def bright_part(index: int, size: int) -> tuple[slice, slice]:
     return places[index]
 
 
-def write(path: Path, pixels: NDArray[np.uint8] | Image.Image, **options: object) -> Path:
-    """Save pixels or an image, in the format of the ending unless `format=` says otherwise; makes the folder."""
+def write(path: Path, pixels: NDArray[np.uint8] | Image.Image, **options: Any) -> Path:
+    """Save pixels or an image, in the format of the ending unless `format=` says otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
     image.save(path, **options)
@@ -89,7 +90,7 @@ def plain(value: int, height: int = 8, width: int = 8) -> Image.Image:
 
 
 def png_chunks(width: int, height: int, data: Iterable[bytes], bits: int = 8) -> bytes:
-    """A grey PNG put together by hand: `data` are the parts of its compressed pixels, and nothing checks them."""
+    """A grey PNG put together by hand: `data` are the parts of its compressed pixels, unchecked."""
     header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
     parts = [_chunk(b"IHDR", header), *(_chunk(b"IDAT", part) for part in data), _chunk(b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
