@@ -208,8 +208,7 @@ def as_json(data: ReportData) -> dict[str, Any]:
         "majority": data.majority,
         "out_of_fold": _pooled_json(data.pooled),
         "causes": [
-            {"state": c.state.value, "cause": c.cause, "count": c.count, "trials": list(c.trials)}
-            for c in data.causes
+            {"state": c.state.value, "cause": c.cause, "count": c.count, "trials": list(c.trials)} for c in data.causes
         ],
         "spent_seconds": data.spent_seconds,
         "trained_seconds": data.trained_seconds,

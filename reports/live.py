@@ -82,9 +82,7 @@ class LiveTable:
         table = self._table(progress, recent, best, lines)
         return Group(table, Text(), self._budget(progress), self._pace(progress, best))
 
-    def _table(
-        self, progress: Progress, recent: Sequence[TrialRecord], best: TrialRecord | None, lines: int
-    ) -> Table:
+    def _table(self, progress: Progress, recent: Sequence[TrialRecord], best: TrialRecord | None, lines: int) -> Table:
         table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
         table.add_column("")
         table.add_column("trial", justify="right", min_width=5)
@@ -93,22 +91,16 @@ class LiveTable:
         table.add_column("state")
         table.add_column("changed from trial 0")
         start = progress.trials[0] if progress.trials else None
-        empty = tuple(
-            Text(" " * wide) for wide in (4, 5, progress.folds, 17, 13, 20)
-        )  # so that no column moves
+        empty = tuple(Text(" " * wide) for wide in (4, 5, progress.folds, 17, 13, 20))  # so that no column moves
         rows = [self._row(progress, trial, start, "") for trial in recent]
         rows += [empty] * (lines - len(recent) + 1)
         if best is not None:
             rows.append(self._row(progress, best, start, "best"))
         else:
-            rows.append(
-                (said("best", self._console, "dim"), said(words.NONE, self._console, "dim"), *empty[2:])
-            )
+            rows.append((said("best", self._console, "dim"), said(words.NONE, self._console, "dim"), *empty[2:]))
         return filled(table, rows, self._console.width)
 
-    def _row(
-        self, progress: Progress, trial: TrialRecord, start: TrialRecord | None, mark: str
-    ) -> tuple[Text, ...]:
+    def _row(self, progress: Progress, trial: TrialRecord, start: TrialRecord | None, mark: str) -> tuple[Text, ...]:
         if trial.number == 0 or start is None:
             changed = "(your starting point)"
         else:
@@ -163,11 +155,7 @@ class LiveTable:
         return Text.assemble(bar, " ", said(f"{share:4.0%}  {told}", self._console))
 
     def _pace(self, progress: Progress, best: TrialRecord | None) -> Text:
-        parts = [
-            f"best {words.number(best.score(progress.metric))} (trial {best.number})"
-            if best
-            else "no best yet"
-        ]
+        parts = [f"best {words.number(best.score(progress.metric))} (trial {best.number})" if best else "no best yet"]
         parts.append(f"{words.duration(progress.spent_seconds)} so far")
         if progress.eta_seconds is not None:
             parts.append(f"{words.duration(progress.eta_seconds)} left")

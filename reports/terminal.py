@@ -37,7 +37,7 @@ def show(data: ReportData, console: Console | None = None, top: int = 20) -> Non
     console.print()
     paragraph(words.headline(data), "bold")
     if data.best is not None and data.best.changed:
-        paragraph(f"It changes {words.params_words(data.best.changed)}.")
+        paragraph(f"Changed from trial 0: {words.params_words(data.best.changed)}.")
     if caution := words.caution(data):
         paragraph(caution, "dim")
     if data.rows:
@@ -89,7 +89,7 @@ def _grid(console: Console) -> Table:
 
 
 def filled(table: Table, rows: Sequence[Sequence[Text]], width: int) -> Table:
-    """`table` with `rows`, its last column cut at the console's edge: Rich would narrow the others instead."""
+    """`table` with `rows`, its last column cut at the edge: Rich would narrow the others instead."""
     widths = [cell_len(str(column.header)) for column in table.columns]
     for row in rows:
         widths = [max(wide, cell.cell_len) for wide, cell in zip(widths, row, strict=True)]
@@ -158,7 +158,7 @@ def causes(data: ReportData, console: Console) -> Table:
         text = words.shortened(cause.cause, 60)
         if cause.detail and cause.detail != cause.cause:
             text += f": {words.shortened(cause.detail, 160)}"
-        numbers = ", ".join(map(str, cause.trials[:3])) + (" …" if cause.count > 3 else "")  # noqa: PLR2004
+        numbers = ", ".join(map(str, cause.trials[:3])) + (" …" if cause.count > 3 else "")
         state = said(words.STATE_WORDS[cause.state], console, STATE_STYLES[cause.state])
         table.add_row(said(str(cause.count), console), state, said(text, console), said(numbers, console))
     return table

@@ -44,9 +44,9 @@ def _harmless(character: str) -> bool:
 
 def _written_out(character: str) -> str:
     code = ord(character)
-    if code < 0x100:  # noqa: PLR2004 - one byte
+    if code < 0x100:
         return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(character, f"\\x{code:02x}")
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"  # noqa: PLR2004 - the basic plane
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def shortened(text: str, most: int) -> str:
@@ -88,12 +88,12 @@ def duration(seconds: float | None) -> str:
     """A time for people: '48 s', '12 min', '3 h 05 min'."""
     if seconds is None or not math.isfinite(seconds):
         return NONE
-    if seconds < 10:  # noqa: PLR2004
+    if seconds < 10:
         return f"{seconds:.1f} s"
-    if seconds < 100:  # noqa: PLR2004
+    if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
-    if minutes < 100:  # noqa: PLR2004
+    if minutes < 100:
         return f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
@@ -110,7 +110,7 @@ def amount(n: int | None) -> str:
     for size, unit in ((10**9, " G"), (10**6, " M"), (10**4, " k")):
         if n >= size:
             base = 10**3 if unit == " k" else size
-            return f"{n / base:.3g}{unit}" if n / base < 1000 else f"{n / base:.0f}{unit}"  # noqa: PLR2004
+            return f"{n / base:.3g}{unit}" if n / base < 1000 else f"{n / base:.0f}{unit}"
     return str(n)
 
 
@@ -131,9 +131,7 @@ def headline(data: ReportData) -> str:
     )
     if best.number == 0:
         others = data.compared - 1
-        rest = (
-            "your starting point" if not others else f"your starting point: none of {others} others beats it"
-        )
+        rest = "your starting point" if not others else f"your starting point: none of {others} others beats it"
         return f"{first}, {rest}{_chance_words(data, best)}."
     if base is None:
         return f"{first}{_chance_words(data, best)}."

@@ -102,9 +102,7 @@ def _images(classes: Sequence[str], per_class: int) -> tuple[ImageRecord, ...]:
         for n in range(per_class):
             testing = n >= per_class - 5
             folder = "testing" if testing else "training"
-            found.append(
-                ImageRecord(len(found), f"{folder}/{name}/{n:03d}.jpg", label, testing, f"{len(found):064x}")
-            )
+            found.append(ImageRecord(len(found), f"{folder}/{name}/{n:03d}.jpg", label, testing, f"{len(found):064x}"))
     return tuple(found)
 
 
@@ -116,9 +114,7 @@ def _runs() -> tuple[RunRecord, ...]:
         "optuna": "5.0.0",
         "platform": "Linux",
     }
-    first = RunRecord(
-        "2025-03-01T20:00:00Z", "search run pictures/ --hours 8", versions, "box", 11, 5400.0, "stopped"
-    )
+    first = RunRecord("2025-03-01T20:00:00Z", "search run pictures/ --hours 8", versions, "box", 11, 5400.0, "stopped")
     return first, replace(first, command="search run pictures/", seconds=7300.0, outcome="finished", pid=12)
 
 
@@ -129,9 +125,7 @@ def probabilities(
     rng = np.random.default_rng(3)
     by_fold = {}
     for fold in range(FOLDS):
-        labels = np.array(
-            [images[int(row)].label for row in np.flatnonzero(split.assignment == fold)], dtype=np.int64
-        )
+        labels = np.array([images[int(row)].label for row in np.flatnonzero(split.assignment == fold)], dtype=np.int64)
         rows = rng.dirichlet(np.ones(classes), len(labels)) * 0.4
         wrong = rng.random(len(labels)) > accuracy
         rows[np.arange(len(labels)), (labels + wrong) % classes] += 0.6
@@ -200,11 +194,7 @@ def fold_run(
         acc, val_acc = 0.5 + rng.normal(0, 0.02, epochs), np.full(epochs, 0.5)
     else:
         loss = ln_k * (0.15 + 0.85 * np.exp(-t / 8)) + rng.normal(0, 0.01, epochs)
-        val_loss = (
-            ln_k * (0.9 - 0.6 * (score - 0.5) * (1 - np.exp(-t / 6)))
-            + 0.004 * t
-            + rng.normal(0, 0.02, epochs)
-        )
+        val_loss = ln_k * (0.9 - 0.6 * (score - 0.5) * (1 - np.exp(-t / 6))) + 0.004 * t + rng.normal(0, 0.02, epochs)
         acc = 0.5 + (0.98 - 0.5) * (1 - np.exp(-t / 7)) + rng.normal(0, 0.01, epochs)
         val_acc = 0.5 + (reached - 0.5) * (1 - np.exp(-t / 5)) + rng.normal(0, 0.015, epochs)
     best_epoch = int(np.argmin(val_loss)) + 1

@@ -1,0 +1,207 @@
+"""The report as one page that needs nothing else: no network, no other file, no script but its own."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import os
+import secrets
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from reports import words
+from reports.architecture import Architecture, architecture
+from reports.charts import Panel, curves, panels, standing, strip, strip_limits
+from reports.data import Pooled, ReportData
+from reports.figures import figures
+from reports.parallel import parallel
+from storage.records import TrialRecord
+
+_MOST_ROWS = 200  # of the leaderboard
+_MOST_IMPORTANT = 12  # parameters in the chart of importance
+_NUMBERED = 40  # trials that a row of causes names
+
+
+def write(data: ReportData, path: Path) -> None:
+    """Render the report and put it at `path` in one step: a reader sees the old page or the new one, whole."""
+    page = render(data)
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        beside.write_text(page, encoding="utf-8", newline="\n")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def render(data: ReportData) -> str:
+    """The whole page."""
+    found = figures(data)
+    scripts = [_asset("report.js")]
+    figure_json: dict[str, Any] = {}
+    if found.history is not None:
+        figure_json["history"] = found.history
+        scripts.insert(0, _plotly())
+    importance = list(found.importance.items())
+    page: str = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            data=data,
+            words=words,
+            policy=_policy(scripts),
+            style=Markup(_asset("report.css")),  # noqa: S704 - our own file
+            scripts=[Markup(script) for script in scripts],  # noqa: S704 - our own files, and plotly's
+            figures=script_json(figure_json),
+            standing=standing(data),
+            leaderboard=_leaderboard(data),
+            hidden=max(len(data.rows) - _MOST_ROWS, 0),
+            best_model=_best_model(data),
+            curves=_curves(data),
+            confusion=_confusion(data, data.pooled) if data.pooled else None,
+            history=found.history is not None,
+            importance=importance[:_MOST_IMPORTANT],
+            importance_more=max(len(importance) - _MOST_IMPORTANT, 0),
+            no_importance=found.no_importance,
+            parallel=parallel(data, found.space, found.importance),
+            numbered=_NUMBERED,
+            commands=[masked(command) for command in data.commands],
+        )
+    )
+    return page
+
+
+def script_json(value: Any) -> Markup:
+    """JSON for a <script> element: nothing in it can end the element or the line."""
+    text = json.dumps(value, allow_nan=False, ensure_ascii=True)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704 - no character that HTML knows is left
+
+
+def masked(command: str) -> str:
+    """A command without the password that a URL in it may carry."""
+    import re
+
+    return re.sub(r"(\w+://[^\s:/@]*):[^\s@]*@", r"\1:***@", command)
+
+
+def _policy(scripts: list[str]) -> str:
+    """Only these very scripts may run, nothing may be fetched. Styles: plotly writes its own at run time."""
+    hashes = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts
+    )
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; "
+        "connect-src 'none'; base-uri 'none'; form-action 'none'"
+    )
+
+
+@cache
+def _environment() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("reports", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "visible": lambda text: words.visible(str(text)),
+        "short": words.shortened,
+        "number": words.number,
+        "value": words.value_words,
+        "duration": words.duration,
+        "amount": words.amount,
+        "percent": lambda share, places=0: f"{100 * share:.{places}f}\u202f%" if math.isfinite(share) else words.NONE,
+    }
+    return environment
+
+
+@cache
+def _asset(name: str) -> str:
+    return resources.files("reports").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+@cache
+def _plotly() -> str:
+    """Plotly's own script. A browser hashes what it reads: with '\\n' at the ends of lines."""
+    text = resources.files("plotly").joinpath("package_data", "plotly.min.js").read_text(encoding="utf-8")
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace("</script", "<\\/script")
+
+
+def _leaderboard(data: ReportData) -> list[dict[str, Any]]:
+    rows = data.rows[:_MOST_ROWS]
+    limits = strip_limits(data, rows)
+    return [
+        {
+            "row": row,
+            "strip": strip(row, limits, data.chance),
+            "epochs": sum(row.epochs) / len(row.epochs) if row.epochs else None,
+            "best": data.best is not None and row.number == data.best.number,
+        }
+        for row in rows
+    ]
+
+
+@dataclass(frozen=True)
+class _Model:
+    drawing: Architecture
+    number: int
+
+
+def _best_model(data: ReportData) -> _Model | None:
+    if data.best is None:
+        return None
+    drawing = architecture(data.trial(data.best.number).layers)
+    return _Model(drawing, data.best.number) if drawing else None
+
+
+def _curves(data: ReportData) -> list[dict[str, Any]]:
+    """The best trial's and, where that is another, the starting point's, on the same axes."""
+    shown: list[TrialRecord] = []
+    if data.best is not None:
+        shown.append(data.trial(data.best.number))
+    if data.baseline is not None and (data.best is None or data.best.number != 0):
+        shown.append(data.trial(0))
+    shown = [trial for trial in shown if any(fold.curve for fold in trial.folds)]
+    axes: list[Panel] = panels(data, shown)
+    return [
+        {
+            "trial": trial,
+            "best": data.best is not None and trial.number == data.best.number,
+            "panels": [(panel, curves(trial, panel)) for panel in axes],
+        }
+        for trial in shown
+    ]
+
+
+def _confusion(data: ReportData, pooled: Pooled) -> dict[str, Any]:
+    """Rows of the matrix with their shares, and the most frequent mistakes in words."""
+    names, counts = data.study.classes, pooled.confusion
+    totals = counts.sum(axis=1)
+    rows = [
+        {
+            "name": names[i],
+            "total": int(totals[i]),
+            "cells": [
+                {"count": int(n), "share": float(n / totals[i]) if totals[i] else 0.0, "right": i == j}
+                for j, n in enumerate(counts[i])
+            ],
+        }
+        for i in range(len(names))
+    ]
+    wrong = sorted(
+        ((int(counts[i, j]), i, j) for i in range(len(names)) for j in range(len(names)) if i != j and counts[i, j]),
+        key=lambda mistake: (-mistake[0], mistake[1:]),
+    )
+    mistakes = [{"count": n, "total": int(totals[i]), "true": names[i], "taken": names[j]} for n, i, j in wrong[:3]]
+    return {"rows": rows, "mistakes": mistakes, "names": names}
