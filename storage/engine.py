@@ -82,6 +82,20 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
+def make_writing_engine(path: Path, wait_seconds: float) -> Engine:
+    """An engine that has connected once, so that a file that cannot be opened is found now.
+
+    Raises sqlite3.Error, SQLAlchemyError or StorageError.
+    """
+    engine = make_engine(path, "rw", wait_seconds)
+    try:
+        engine.connect().close()
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
 def make_reading_engine(path: Path, wait_seconds: float) -> Engine:
     """An engine that never writes the database, also where the folder or the medium is read-only.
 

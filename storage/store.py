@@ -21,7 +21,7 @@ from sqlalchemy.sql import ColumnElement
 from storage import create, rows
 from storage.check import check, is_current
 from storage.create import STUDY_ID
-from storage.engine import explained, make_engine, make_reading_engine, shown
+from storage.engine import explained, make_reading_engine, make_writing_engine, shown
 from storage.errors import StorageError
 from storage.records import (
     FoldRecord,
@@ -86,12 +86,8 @@ class Store:
                     "`search run` upgrades it, after a backup."
                 )
             upgrade(path, revision, wait_seconds)
-        with explained(path, writing=False):
-            engine = (
-                make_reading_engine(path, wait_seconds)
-                if read_only
-                else make_engine(path, "rw", wait_seconds)
-            )
+        with explained(path, writing=not read_only):
+            engine = (make_reading_engine if read_only else make_writing_engine)(path, wait_seconds)
         return cls(path, engine, read_only=read_only)
 
     def close(self) -> None:

@@ -46,8 +46,8 @@ def _upgrade(path: Path, engine: Engine) -> None:
 
 
 def _run_migrations(connection: Connection) -> None:
-    from alembic import command  # noqa: PLC0415  heavy, and needed only here
-    from alembic.config import Config  # noqa: PLC0415
+    from alembic import command  # heavy, and needed only here
+    from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", "storage:migrations")

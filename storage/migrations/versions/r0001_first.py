@@ -87,7 +87,9 @@ def _trial() -> None:
         sa.PrimaryKeyConstraint("study", "number", name="pk_trial"),
         sa.ForeignKeyConstraint(["study"], ["study.id"], name="fk_trial_study"),
         sa.ForeignKeyConstraint(["study", "run"], ["run.study", "run.number"], name="fk_trial_study_run"),
-        sa.CheckConstraint("state IN ('running', 'complete', 'pruned', 'failed')", name="ck_trial_state"),
+        sa.CheckConstraint(
+            "state IN ('running', 'complete', 'pruned', 'failed')", name=op.f("ck_trial_state")
+        ),
     )
 
 

@@ -1,0 +1,149 @@
+"""What child processes do, and how a test talks to them. Kept apart so that they import only this."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Engine, event
+
+from storage import StorageError, Store, TrialState
+from tests.storage.examples import FOLDS, IMAGE_RECORDS, LAYERS, RUN, SPLITS, STUDY, fold, trial
+
+TRIALS = 2
+NOBODY = 65534
+
+
+class Child:
+    """A process that runs `work(pipe, path, **options)`; leaving the block kills it with SIGKILL."""
+
+    def __init__(self, work: Callable[..., None], path: Path, **options: Any) -> None:
+        # A fork server: quick, and its children inherit no database connection and no thread of the tests.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([__name__])
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=work, args=(theirs, path), kwargs=options, daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.process.kill()
+        self.process.join()
+
+    def receive(self, seconds: float) -> Any:
+        assert self.pipe.poll(seconds), "the child process said nothing"
+        return self.pipe.recv()
+
+    def send(self, message: str) -> None:
+        self.pipe.send(message)
+
+    def rest(self) -> list[Any]:
+        """Everything it said until its end."""
+        said = []
+        try:
+            while True:
+                said.append(self.pipe.recv())
+        except EOFError:
+            return said
+
+
+def work(pipe: Connection, path: Path, kill_at: int | None = None) -> None:
+    """Does what is missing of a small study and says so after each step. Kills itself before action `kill_at`."""
+    if kill_at is not None:
+        kill_before_action(kill_at)
+    with Store.open(path) as store:
+        go_on(store, pipe)
+    pipe.send("done")
+
+
+def keep_working(pipe: Connection, path: Path) -> None:
+    """Goes on until it is killed."""
+    with Store.open(path) as store:
+        go_on(store, pipe, trials=100_000)
+
+
+def create(pipe: Connection, path: Path, kill_at: int) -> None:
+    kill_before_action(kill_at)
+    Store.create(path, STUDY, IMAGE_RECORDS, SPLITS).close()
+    pipe.send("done")
+
+
+def go_on(store: Store, pipe: Connection | None = None, trials: int = TRIALS) -> None:
+    """What is missing of so many trials, in order. Says (trial, fold) after each fold that was acknowledged."""
+    run = store.start_run(RUN)
+    stored = {one.number: one for one in store.trials()}
+    for number in range(trials):
+        if number not in stored:
+            store.add_trial(trial(number), run=run, seconds=0)
+        known = store.trial(number)
+        if known.state is not TrialState.RUNNING:
+            continue
+        if known.parameters is None:
+            store.set_model(number, 448, LAYERS)
+        for index in range(len(known.folds), FOLDS):
+            last = (TrialState.COMPLETE, None, None) if index == FOLDS - 1 else None
+            store.add_fold(fold(number, index), run=run, seconds=1, close=last)
+            if pipe is not None:
+                pipe.send((number, index))
+    store.end_run(run, "finished", 2)
+
+
+def kill_before_action(number: int) -> None:
+    """SIGKILL to this process before its n-th statement, commit, connection, rename or removal (1 and on)."""
+    count = 0
+
+    def action(*_: object) -> None:
+        nonlocal count
+        count += 1
+        if count == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def audit(name: str, _: tuple[object, ...]) -> None:
+        if name in {"os.rename", "os.remove", "sqlite3.connect"}:
+            action()
+
+    event.listen(Engine, "before_cursor_execute", action)
+    event.listen(Engine, "commit", action)
+    sys.addaudithook(audit)
+
+
+def read_until_told(pipe: Connection, path: Path) -> None:
+    """Reads all trials again and again: folds never get fewer, and a complete trial has all of them."""
+    reads = last = 0
+    with Store.open(path, read_only=True) as store:
+        pipe.send("ready")
+        stop = False
+        while not stop:
+            stop = pipe.poll()  # before the read, so that the last one sees everything
+            trials = store.trials()
+            folds = sum(len(one.folds) for one in trials)
+            assert folds >= last
+            assert all(len(one.folds) == FOLDS for one in trials if one.state is TrialState.COMPLETE)
+            reads, last = reads + 1, folds
+    pipe.send((reads, last))
+
+
+def read_as_nobody(pipe: Connection, path: Path, write: bool = False) -> None:
+    """Says how many trials there are, or what was wrong, as a user for whom permissions count."""
+    if os.getuid() == 0:
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+    try:
+        with Store.open(path, read_only=not write) as store:
+            if write:
+                store.start_run(RUN)
+            pipe.send(len(store.trials()))
+    except StorageError as error:
+        pipe.send(str(error))
