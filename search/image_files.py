@@ -76,12 +76,14 @@ def list_images(root: Path) -> Listing:
     Raises:
         UsageError: the path is missing, is not a folder, holds no class folders, or can be read in two ways.
     """
-    if not root.exists():
+    try:
+        problem = None if root.is_dir() else "not a folder" if root.exists() else "no such folder"
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror})"
+    if problem:
         raise UsageError(
-            f"{name_of(root)}: no such folder. Give the folder that holds the class folders; {LAYOUT}."
+            f"{name_of(root)}: {problem}. Give the folder that holds the class folders; {LAYOUT}."
         )
-    if not root.is_dir():
-        raise UsageError(f"{name_of(root)}: is a file, and a folder is needed. {LAYOUT.capitalize()}.")
     return _Walk(root).listing()
 
 
@@ -103,6 +105,8 @@ class _Part:
 
     folder: Path
     role: str  # 'training' | 'testing' | 'validation'
+    folders: Sequence[Path]  # directly in it
+    files: Sequence[Path]
 
 
 class _Walk:
@@ -145,14 +149,14 @@ class _Walk:
                 self._note(
                     folder, "class name", "Holds no folders, so it is read as a class of this name.", False
                 )
-            return [_Part(self.root, "training")]
+            return [_Part(self.root, "training", folders, files)]
         self._check_split(by_role, others, split)
         for folder in others:
             self._note(
                 folder, "outside any class", "Lies beside the training folder: all in it is left out.", True
             )
         self._stray(files)
-        parts = [_Part(group[0], role) for role, group in by_role.items()]
+        parts = [_Part(group[0], role, *self._look(group[0])) for role, group in by_role.items()]
         return sorted(parts, key=lambda part: ("training", "validation", "testing").index(part.role))
 
     def _check_split(self, by_role: dict[str, list[Path]], others: Sequence[Path], split: bool) -> None:
@@ -199,12 +203,11 @@ class _Walk:
     # ---- classes
 
     def _read_part(self, part: _Part) -> None:
-        folders, files = self._look(part.folder)
-        self._stray(files)
+        self._stray(part.files)
         testing = part.role == "testing"
         known = {folder.class_name for folder in self.folders}
         here: set[str] = set()
-        for folder in folders:
+        for folder in part.folders:
             name = self._class_name(folder, known, beside=part.role != "training")
             if name in here:
                 message = f"Differs from another folder in spelling only: both are class '{printable(name)}'."
