@@ -1,0 +1,374 @@
+"""The command `search`: parse, call, print, exit code. Everything heavy is imported inside the commands."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from reports.data import ReportData
+    from search.config import Config
+    from search.progress import Observer
+    from search.study import Prepared
+
+app = typer.Typer(
+    help="Find the best image classifier that a small data set can support.",
+    epilog="Start with: search run PICTURES (a folder with one folder of images a class). Then: search report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Where = Annotated[Path | None, typer.Argument(metavar="[STUDY]", help="Study folder. Default: the current folder.")]
+Trials = Annotated[int | None, typer.Option(min=1, help="Trials in total, over all sittings. [default: 200]")]
+Hours = Annotated[float | None, typer.Option(help="Hours of searching in total, over all sittings. [default: 8]")]
+Folds = Annotated[int | None, typer.Option(help="Folds of cross-validation. [default: 5]")]
+Epochs = Annotated[int | None, typer.Option(help="The most epochs of a fold run. [default: the preset's]")]
+Seed = Annotated[int | None, typer.Option(help="Study seed, from which all others are derived. [default: 0]")]
+Engine = Annotated[str | None, typer.Option(help="Who proposes points: optuna. [default: optuna]")]
+Sampler = Annotated[str | None, typer.Option(help="tpe, random, qmc, gp or cmaes. [default: tpe]")]
+PresetName = Annotated[str | None, typer.Option("--preset", help="The space: cnn or question. [default: cnn]")]
+Workers = Annotated[
+    int | None, typer.Option(min=0, help="Worker processes; 0: none, train here. [default: one a GPU, else one a core]")
+]
+Dir = Annotated[Path | None, typer.Option("--dir", help="Study folder to make. [default: IMAGES-study, here]")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the end result only.")]
+
+
+@app.command()
+def init(
+    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of images, one folder a class.")],
+    directory: Dir = None,
+    preset: PresetName = None,
+) -> None:
+    """Check the images and write a commented study.toml to edit before `search run`."""
+    folder, config = _new(images, directory, {"preset": preset})
+    prepared = _prepare(config, folder)
+    _make(folder, config)
+    _say(_words_on(prepared))
+    typer.echo(f"wrote {folder / 'study.toml'}; `search run {shlex.quote(str(folder))}` starts it")
+
+
+@app.command()
+def run(
+    path: Annotated[
+        Path | None, typer.Argument(metavar="[STUDY | IMAGES]", help="A study folder, or a folder of images.")
+    ] = None,
+    trials: Trials = None,
+    hours: Hours = None,
+    folds: Folds = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    workers: Workers = None,
+    engine: Engine = None,
+    sampler: Sampler = None,
+    preset: PresetName = None,
+    directory: Dir = None,
+    quiet: Quiet = False,
+) -> None:
+    """Search: start a study, or go on with it. Budgets are totals; Ctrl-C stops, and nothing is lost."""
+    from search.study import find_study, is_study
+
+    asked = {
+        "trials": trials,
+        "hours": hours,
+        "folds": folds,
+        "training.max_epochs": epochs,
+        "seed": seed,
+        "engine": engine,
+        "sampler": sampler,
+        "preset": preset,
+    }
+    changes = {key: value for key, value in asked.items() if value is not None}
+    if path is None or (is_study(path) and directory is None):
+        _search(find_study(path), changes, workers=workers, quiet=quiet)
+    else:
+        folder, config = _new(path, directory, changes)
+        _search(folder, changes, workers=workers, quiet=quiet, new=config)
+
+
+@app.command()
+def resume(
+    study: Where = None,
+    trials: Trials = None,
+    hours: Hours = None,
+    workers: Workers = None,
+    quiet: Quiet = False,
+) -> None:
+    """Go on with a study; refuses where there is nothing to go on with."""
+    from search.errors import UsageError
+    from search.study import DATABASE, find_study
+
+    folder = find_study(study)
+    if not (folder / DATABASE).exists():
+        raise UsageError(f"{folder} has not begun, so there is nothing to resume; `search run` starts it")
+    changes = {key: value for key, value in {"trials": trials, "hours": hours}.items() if value is not None}
+    _search(folder, changes, workers=workers, quiet=quiet, only_unfinished=True)
+
+
+@app.command()
+def report(
+    study: Where = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead; write no file.")] = False,
+    open_it: Annotated[bool, typer.Option("--open", help="Open report.html in the browser.")] = False,
+) -> None:
+    """Show the leaderboard and write report.html into the study folder."""
+    from search.study import find_study
+
+    folder = find_study(study)
+    data = _report_data(folder)
+    if as_json:
+        import json
+
+        from reports.data import as_json as plain
+
+        typer.echo(json.dumps(plain(data), indent=2, allow_nan=False))
+        return
+    from reports.html import write
+    from reports.terminal import show
+
+    show(data)
+    target = folder / "report.html"
+    write(data, target)
+    typer.echo(f"\nreport: {target}")
+    if open_it:
+        typer.launch(target.absolute().as_uri())
+
+
+@app.command()
+def space(
+    which: Annotated[
+        str | None, typer.Argument(metavar="[PRESET | STUDY]", help="A preset or a study folder. Default: here.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the space as JSON.")] = False,
+) -> None:
+    """Show a space as a table: each parameter, its range, default and condition."""
+    import json
+
+    from reports.space import show_space
+
+    name, found = _space_of(which)
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), indent=2))
+    else:
+        show_space(name, found)
+
+
+# What the commands share
+
+
+def _new(images: Path, directory: Path | None, asked: dict[str, Any]) -> tuple[Path, Config]:
+    """The folder of a new study and its configuration; nothing is written yet."""
+    from search.config import merged, parse
+    from search.errors import UsageError
+    from search.study import SUFFIX
+
+    if not images.is_dir():
+        what = "is not a folder" if images.exists() else "does not exist"
+        raise UsageError(f"{images} {what}; a study needs a folder of images with one folder a class")
+    folder = directory or Path(images.resolve().name + SUFFIX)
+    changes = {key: value for key, value in asked.items() if value is not None}
+    return folder, parse(merged({"images": str(images.resolve())}, changes), "the command line")
+
+
+def _make(folder: Path, config: Config) -> None:
+    from search.config import FILE, write
+    from search.errors import UsageError
+
+    if (folder / FILE).exists():
+        raise UsageError(f"{folder} is a study already; `search run {folder}` goes on with it")
+    _make_folder(folder)
+    write(folder, config)
+
+
+def _make_folder(folder: Path) -> None:
+    from search.errors import UsageError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be made: {error.strerror}; name another study folder with --dir") from None
+
+
+def _search(
+    folder: Path,
+    changes: dict[str, Any],
+    *,
+    workers: int | None,
+    quiet: bool,
+    new: Config | None = None,
+    only_unfinished: bool = False,
+) -> None:
+    """Prepare, search under a progress display, report, and leave with the exit code."""
+    from search import config as toml
+    from search.errors import UsageError
+    from search.run import run as search_run
+    from search.study import is_study
+
+    begun = is_study(folder)
+    if begun and new is not None:
+        changes = {**changes, "images": new.images}
+    config = toml.read(folder, changes) if begun or new is None else new
+    if not quiet:
+        _say([f"study: {folder}" + (" (going on)" if (folder / "study.db").exists() else "")])
+    prepared = _prepare(config, folder, quiet=quiet)
+    if not quiet:
+        _say(_words_on(prepared))
+    done = _budget_done(folder, config)
+    if done and only_unfinished:
+        raise UsageError(f"nothing to resume: {done}")
+    _make_folder(folder)
+
+    def begin() -> None:
+        if begun:
+            toml.update(folder, {key: value for key, value in changes.items() if key != "images"})
+        else:
+            toml.write(folder, config)
+
+    with _observer(quiet) as observer:
+        if done:
+            observer.note(f"nothing left to do: {done}")
+        ending = search_run(folder, prepared, observer, workers=workers, command=_command(), begin=begin)
+    _finish(folder, ending.value)
+
+
+def _prepare(config: Config, folder: Path, *, quiet: bool = False) -> Prepared:
+    from reports.reading import reading_images
+    from search.study import prepare
+
+    with reading_images(quiet=quiet) as progress:
+        return prepare(config, folder, progress)
+
+
+def _budget_done(folder: Path, config: Config) -> str | None:
+    """Which budget is used up, in words; None while there is something left."""
+    from search.study import DATABASE
+    from storage import OUT_OF_TIME, Store, TrialState
+
+    if not (folder / DATABASE).exists():
+        return None
+    with Store.open(folder / DATABASE, read_only=True) as store:
+        trials, hours = store.trials(curves=False), store.spent_seconds() / 3600
+    if config.hours is not None and hours >= config.hours:
+        return f"{hours:.2f} of {config.hours:g} hours are used; --hours raises the total"
+    closed = [t for t in trials if t.state != TrialState.RUNNING and t.cause != OUT_OF_TIME]
+    if config.trials is not None and len(closed) >= config.trials:
+        return f"{len(closed)} of {config.trials} trials are done; --trials raises the total"
+    return None
+
+
+def _finish(folder: Path, ending: str) -> None:
+    from reports.html import write
+    from reports.terminal import show
+    from search.stop import RESUMABLE
+
+    data = _report_data(folder)
+    show(data, top=5)
+    write(data, folder / "report.html")
+    named = shlex.quote(str(folder))
+    typer.echo(f"\nreport: {folder / 'report.html'}   (all trials: search report {named})")
+    if ending == "stopped":
+        typer.echo(f"stopped; nothing is lost. Go on with: search resume {named}")
+        raise typer.Exit(RESUMABLE)
+    if ending == "failed":
+        raise typer.Exit(1)
+
+
+def _report_data(folder: Path) -> ReportData:
+    from reports.data import report_data
+    from search.errors import UsageError
+    from search.ranking import best
+    from search.study import DATABASE
+    from storage import Store
+
+    if not (folder / DATABASE).exists():
+        raise UsageError(f"{folder} has not begun, so there is nothing to report; `search run {folder}` starts it")
+    with Store.open(folder / DATABASE, read_only=True) as store:
+        record, trials = store.study(), store.trials()
+        leader = best(trials, record.metric)
+        probabilities = store.probabilities(leader.number) if leader else {}
+        return report_data(record, store.images(), store.split(), trials, store.runs(), probabilities)
+
+
+def _space_of(which: str | None) -> tuple[str, Any]:
+    from search import config as toml
+    from search.study import DATABASE, find_study
+    from spaces import Space
+    from spaces.facts import Facts
+    from spaces.presets import PRESETS, preset
+    from storage import Store
+
+    if which is not None and (which in PRESETS or not Path(which).exists()):
+        return which, preset(which).space(Facts(64, 64, 3, 2, 1000))
+    folder = find_study(Path(which) if which else None)
+    if (folder / DATABASE).exists():
+        with Store.open(folder / DATABASE, read_only=True) as store:
+            return str(folder), Space.from_json(store.study().space)
+    config = toml.read(folder)
+    return str(folder), _prepare(config, folder).space
+
+
+def _words_on(prepared: Prepared) -> list[str]:
+    """What was read and decided, in lines; each thing left out by name."""
+    from search.words import images_in_words
+
+    return [*images_in_words(prepared.images), *prepared.remarks]
+
+
+def _say(lines: list[str]) -> None:
+    for line in lines:
+        typer.echo(line)
+
+
+@contextmanager
+def _observer(quiet: bool) -> Iterator[Observer]:
+    import io
+
+    from rich.console import Console
+
+    from reports.live import LiveTable, PlainLines
+
+    console = Console()
+    if quiet:
+        yield PlainLines(io.StringIO())
+    elif console.is_terminal:
+        with LiveTable(console) as table:
+            yield table
+    else:
+        yield PlainLines(sys.stdout)
+
+
+def _command() -> str:
+    return shlex.join(["search", *sys.argv[1:]])
+
+
+def main() -> None:
+    """Run the command; a user's mistake becomes one message and exit code 2, never a traceback."""
+    from search.errors import UsageError
+    from spaces import SpaceError
+    from storage import StorageError
+
+    try:
+        app()
+    except (UsageError, SpaceError, StorageError) as error:
+        typer.echo(f"search: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"search: {where}{error.strerror or error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("stopped before the search began; nothing was written", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

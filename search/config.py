@@ -1,0 +1,210 @@
+"""`study.toml`: what is asked. Read into one frozen value, with every problem named at once."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import tomlkit
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from search.errors import UsageError
+from search.metrics import METRICS
+from spaces.parameters import nearest
+from spaces.presets import PRESETS
+
+FILE = "study.toml"
+
+_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+_SIDE = Field(ge=8, le=1024)
+
+
+def _pair(size: Any) -> Any:
+    return tuple(size) if isinstance(size, list) else (size, size) if isinstance(size, int) else size
+
+
+def _one_of(*names: str) -> AfterValidator:
+    def check(name: str) -> str:
+        if name not in names:
+            raise ValueError(f"must be one of {', '.join(names)}; {nearest(name, names)}")
+        return name
+
+    return AfterValidator(check)
+
+
+SAMPLERS = ("tpe", "random", "qmc", "gp", "cmaes")
+ENGINES = ("optuna",)
+
+
+class TrainingConfig(BaseModel):
+    """How long a fold run lasts."""
+
+    model_config = _STRICT
+
+    max_epochs: int | None = Field(default=None, ge=1, le=100_000)  # None: as the preset says
+    patience: int = Field(default=8, ge=0)
+    min_delta: float = Field(default=0.001, ge=0)
+
+
+class Config(BaseModel):
+    """A study as asked. `trials` and `hours` are budgets, totals over all sittings; all else is its identity."""
+
+    model_config = _STRICT
+
+    images: str = Field(min_length=1)
+    preset: Annotated[str, _one_of(*PRESETS)] = "cnn"
+    engine: Annotated[str, _one_of(*ENGINES)] = "optuna"
+    sampler: Annotated[str, _one_of(*SAMPLERS)] = "tpe"
+    metric: Annotated[str, _one_of(*METRICS)] = "balanced_accuracy"
+    folds: int | None = Field(default=None, ge=2, le=100)  # None: 5, or fewer where a class has fewer images
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    trials: int | None = Field(default=200, ge=1)
+    hours: float | None = Field(default=8.0, gt=0)
+    image_size: Annotated[tuple[Annotated[int, _SIDE], Annotated[int, _SIDE]] | None, BeforeValidator(_pair)] = None
+    max_parameters: int = Field(default=5_000_000, ge=1)
+    training: TrainingConfig = TrainingConfig()
+    space: Mapping[str, Any] = {}
+
+    def identity(self) -> dict[str, Any]:
+        """What may not change once the study has begun, as plain data."""
+        return self.model_dump(mode="json", exclude={"trials", "hours", "images", "space"})
+
+
+def parse(values: Mapping[str, Any], where: str) -> Config:
+    """The configuration from plain values. Raises UsageError that lists every problem: key, rule, value."""
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        problems = [_problem(dict(found)) for found in error.errors()]
+        raise UsageError(f"{where}:\n" + "\n".join(f"  {problem}" for problem in problems)) from None
+
+
+def read(folder: Path, changes: Mapping[str, Any] | None = None) -> Config:
+    """The configuration of a study folder, `changes` (dotted keys) made to it.
+
+    Raises UsageError where the file is missing, not TOML, or wrong.
+    """
+    return parse(merged(_load(folder / FILE), changes or {}), str(folder / FILE))
+
+
+def write(folder: Path, config: Config) -> None:
+    """Write a commented `study.toml` for a new study."""
+    document = tomlkit.document()
+    document.add(tomlkit.comment("A study of smallsearch. `search run` starts it or goes on with it."))
+    for key, comment in _COMMENTS.items():
+        document.add(tomlkit.nl())
+        document.add(tomlkit.comment(comment))
+        value = getattr(config, key)
+        if value is None:
+            document.add(tomlkit.comment(f"{key} = {_EXAMPLES[key]}"))
+        else:
+            document[key] = list(value) if isinstance(value, tuple) else value
+    document.add(tomlkit.nl())
+    document.add("training", _training_table(config.training))
+    document.add(tomlkit.nl())
+    space = tomlkit.table()
+    space.add(tomlkit.comment("Narrow, fix or widen a parameter by name; `search space` lists them. Examples:"))
+    space.add(tomlkit.comment("dropout = 0.2              # fixed"))
+    space.add(tomlkit.comment("conv_depth = [2, 3]        # one of these"))
+    space.add(tomlkit.comment("filters = { low = 8, high = 32 }"))
+    for name, change in config.space.items():
+        space[name] = change
+    document.add("space", space)
+    (folder / FILE).write_text(tomlkit.dumps(document), encoding="utf-8")
+
+
+def update(folder: Path, changes: Mapping[str, Any]) -> None:
+    """Set keys of an existing `study.toml` ('training.max_epochs' for one in a table), leaving all else as it is."""
+    path = folder / FILE
+    before = path.read_text(encoding="utf-8")
+    document = tomlkit.parse(before)
+    for key, value in changes.items():
+        *tables, name = key.split(".")
+        table: Any = document
+        for part in tables:
+            table = table.setdefault(part, tomlkit.table())
+        table[name] = value
+    after = tomlkit.dumps(document)
+    if after != before:
+        path.write_text(after, encoding="utf-8")
+
+
+def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values with dotted keys set."""
+    result = dict(values)
+    for key, value in changes.items():
+        first, _, rest = key.partition(".")
+        result[first] = merged(result.get(first) or {}, {rest: value}) if rest else value
+    return result
+
+
+def differences(stored: Mapping[str, Any], asked: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Each setting in which `asked` differs from `stored`: 'folds: the study has 5, asked is 10'."""
+    found = []
+    for key in sorted(stored.keys() | asked.keys()):
+        old, new = stored.get(key), asked.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            found.append(f"{prefix}{key}: the study has {_said(old)}, asked is {_said(new)}")
+    return found
+
+
+def _said(value: Any) -> str:
+    return "nothing" if value is None else str(value)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path.parent} is not a study: it has no {FILE}; `search run IMAGES` makes one") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not TOML: {error}") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _problem(found: dict[str, Any]) -> str:
+    """One pydantic error as: key, rule, value received, and the nearest key where it is unknown."""
+    parts = [str(part) for part in found["loc"] if not str(part).startswith(("tuple", "function"))]
+    key = ".".join(parts)
+    if found["type"] == "extra_forbidden":
+        model = TrainingConfig if len(parts) > 1 else Config
+        return f"{key}: no such key; {nearest(parts[-1], list(model.model_fields))}"
+    rule = found["msg"].removeprefix("Value error, ")
+    rule = rule[0].lower() + rule[1:]
+    return f"{key}: {rule}" if found["type"] == "missing" else f"{key}: {rule}, got {found['input']!r}"
+
+
+def _training_table(training: TrainingConfig) -> Any:
+    table = tomlkit.table()
+    table.add(tomlkit.comment("the most epochs of a fold run; unset: as the preset says"))
+    if training.max_epochs is None:
+        table.add(tomlkit.comment("max_epochs = 40"))
+    else:
+        table["max_epochs"] = training.max_epochs
+    table.add(tomlkit.comment("epochs without a smaller validation log loss before a fold run stops; 0: never"))
+    table["patience"] = training.patience
+    table.add(tomlkit.comment("nats by which that loss must fall to count"))
+    table["min_delta"] = training.min_delta
+    return table
+
+
+_COMMENTS = {
+    "images": "the folder of images: one folder a class, or training/ and testing/ with one folder a class in each",
+    "preset": "the space that is searched: cnn, or question (the LeNet that stays at chance)",
+    "engine": "who proposes the next point, and how",
+    "sampler": "tpe, random, qmc, gp (needs torch) or cmaes (needs cmaes)",
+    "metric": f"what is searched for: {', '.join(METRICS)}",
+    "folds": "folds of cross-validation; unset: 5, or fewer where a class has fewer images",
+    "seed": "every other seed is derived from this one",
+    "trials": "budgets are totals over all sittings, and both hold",
+    "hours": "hours of searching, in total",
+    "image_size": "height and width in pixels, or one number for both; unset: from the images, at most 128",
+    "max_parameters": "models with more parameters are not trained but drawn anew",
+}
+
+_EXAMPLES = {"folds": "5", "trials": "200", "hours": "8.0", "image_size": "[64, 64]"}

@@ -1,0 +1,345 @@
+"""The loop: ask for a point, store it, train its folds one by one, commit each, close the trial, tell the proposer.
+
+It alone writes the database. Decisions that need no effects are functions and values in other modules.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.errors import UsageError
+from search.executors import Executor
+from search.jobs import DescribeJob, Description, Failure, FoldJob, FoldResult, Outcome, Training
+from search.progress import Observer, Progress
+from search.proposers import Proposer
+from search.ranking import best
+from search.seeds import derive
+from search.stop import StopRequest
+from spaces import Space, Value
+from storage import OUT_OF_TIME, FoldRecord, LayerRecord, Store, TrialRecord, TrialState
+
+GRACE_SECONDS = 10.0  # for running folds when the search is asked to stop or its time is over
+TICK_SECONDS = 0.25
+MOST_REDRAWS = 200
+MOST_REDRAWS_FOR_NOVELTY = 20  # after that a point is tried again, with other seeds
+MOST_FAILURES_IN_A_ROW = 5  # of the kinds that say the set-up is broken, not the point
+
+BROKEN = {"error", "model", "worker died"}
+
+
+class Ending(Enum):
+    """Why a sitting ended."""
+
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the loop needs to know of the study."""
+
+    seed: int
+    metric: str
+    folds: int
+    assignment: NDArray[np.int16]  # [images] fold that validates the image, -1: none
+    training: Training
+    space: Space
+    starts: Sequence[Mapping[str, Value]]  # points to try first, the baseline before all
+    max_parameters: int
+    max_bytes: int  # of one training, as estimated
+    trials: int | None
+    seconds: float | None
+
+
+@dataclass
+class Candidate:
+    """A point asked for, not yet stored: first its model is described."""
+
+    number: int
+    params: dict[str, Value]
+    origin: str
+    redraws: int = 0
+
+
+@dataclass
+class Loop:
+    """One sitting of a search. `run` may be called once."""
+
+    plan: Plan
+    store: Store
+    run_id: int
+    executor: Executor
+    proposer: Proposer
+    observer: Observer
+    stop: StopRequest
+    clock: Callable[[], float] = time.monotonic
+    trials: list[TrialRecord] = field(default_factory=list)
+    pending: dict[Future[Outcome], Candidate | FoldJob] = field(default_factory=dict)
+    sitting_folds: int = 0
+    failures_in_a_row: int = 0
+    ending: Ending = Ending.FINISHED
+
+    def run(self) -> Ending:
+        """Search until a budget is used up, somebody asks to stop, or nothing works."""
+        self._started, self._spent_before = self.clock(), self.store.spent_seconds()
+        self.trials = self._stored_trials()
+        self.proposer.replay(self.trials)
+        while self._may_go_on():
+            while len(self.pending) < self.executor.slots and self._submit_next():
+                pass
+            if not self.pending:
+                break
+            self._collect(TICK_SECONDS)
+        self._drain()
+        return self.ending
+
+    def progress(self) -> Progress:
+        """The state now."""
+        leader = best(self.trials, self.plan.metric)
+        return Progress(
+            trials=tuple(self.trials),
+            metric=self.plan.metric,
+            folds=self.plan.folds,
+            running=tuple((job.trial, job.fold) for job in self.pending.values() if isinstance(job, FoldJob)),
+            best=None if leader is None else leader.number,
+            spent_seconds=self._spent(),
+            sitting_seconds=self.clock() - self._started,
+            sitting_folds=self.sitting_folds,
+            trials_budget=self.plan.trials,
+            seconds_budget=self.plan.seconds,
+            eta_seconds=self._eta(),
+        )
+
+    # Deciding
+
+    def _may_go_on(self) -> bool:
+        if self.stop.asked:
+            self.ending = Ending.STOPPED
+        return self.ending is Ending.FINISHED and not self._time_is_over()
+
+    def _time_is_over(self) -> bool:
+        return self.plan.seconds is not None and self._spent() >= self.plan.seconds
+
+    def _spent(self) -> float:
+        return self._spent_before + self.clock() - self._started
+
+    def _eta(self) -> float | None:
+        """Seconds until a budget is used up, from the pace of this sitting."""
+        left = [] if self.plan.seconds is None else [max(0.0, self.plan.seconds - self._spent())]
+        if self.plan.trials is not None:
+            if not self.sitting_folds:
+                return None
+            closed = sum(t.state != TrialState.RUNNING for t in self.trials)
+            folds = (self.plan.trials - closed) * self.plan.folds - sum(len(t.folds) for t in self._open())
+            left.append(max(0, folds) * (self.clock() - self._started) / self.sitting_folds)
+        return min(left, default=None)
+
+    def _open(self) -> list[TrialRecord]:
+        return [t for t in self.trials if t.state == TrialState.RUNNING]
+
+    # Submitting
+
+    def _submit_next(self) -> bool:
+        """Submit the most useful job that is not running yet: a fold of the oldest open trial, else a new point."""
+        busy = {(j.trial, j.fold) for j in self.pending.values() if isinstance(j, FoldJob)}
+        for trial in self._open():
+            done = {f.fold for f in trial.folds}
+            for fold in range(self.plan.folds):
+                if fold not in done and (trial.number, fold) not in busy:
+                    self._submit(self._fold_job(trial, fold))
+                    return True
+        asked = any(isinstance(j, Candidate) for j in self.pending.values())
+        number = len(self.trials)
+        if asked or (self.plan.trials is not None and number >= self.plan.trials):
+            return False
+        self._submit(self._candidate(number))
+        return True
+
+    def _submit(self, job: Candidate | FoldJob) -> None:
+        future = self.executor.submit(DescribeJob(job.params) if isinstance(job, Candidate) else job)
+        self.pending[future] = job
+
+    def _fold_job(self, trial: TrialRecord, fold: int) -> FoldJob:
+        assignment = self.plan.assignment
+        return FoldJob(
+            trial=trial.number,
+            repeat=0,
+            fold=fold,
+            params=trial.params,
+            train=np.flatnonzero((assignment != fold) & (assignment >= 0)).astype(np.int32),
+            validate=np.flatnonzero(assignment == fold).astype(np.int32),
+            seed=derive(self.plan.seed, "fold", trial.number, 0, fold),
+            training=self.plan.training,
+        )
+
+    def _candidate(self, number: int) -> Candidate:
+        if number < len(self.plan.starts):
+            params = self.proposer.ask(number, dict(self.plan.starts[number]))
+            return Candidate(number, params, "start" if number else "baseline")
+        candidate = Candidate(number, self.proposer.ask(number), "sampler")
+        tried = [dict(t.params) for t in self.trials]
+        while candidate.params in tried and candidate.redraws < MOST_REDRAWS_FOR_NOVELTY:
+            self._redraw(candidate)
+        return candidate
+
+    def _redraw(self, candidate: Candidate) -> None:
+        self.proposer.refuse(candidate.number)
+        candidate.params = self.proposer.ask(candidate.number)
+        candidate.redraws += 1
+
+    # Collecting
+
+    def _collect(self, timeout: float) -> None:
+        """Take in what is done, waiting at most `timeout` seconds for something."""
+        done, _ = wait(self.pending, timeout, FIRST_COMPLETED)
+        for future in done:
+            job = self.pending.pop(future)
+            if future.cancelled():
+                continue
+            if isinstance(job, Candidate):
+                self._described(job, future.result())
+            else:
+                self._trained(job, future.result())
+        self.observer.update(self.progress())
+
+    def _described(self, candidate: Candidate, outcome: Outcome) -> None:
+        """Store the point as a trial, or draw another where its model cannot be."""
+        refusal = self._refusal(outcome)
+        if refusal and candidate.origin != "sampler":
+            raise UsageError(
+                f"trial {candidate.number}, the {'baseline' if candidate.number == 0 else 'known-good point'}, "
+                f"cannot be trained: {refusal}; change it in [space] of study.toml, or raise max_parameters"
+            )
+        if refusal and candidate.redraws >= MOST_REDRAWS:
+            raise UsageError(
+                f"{MOST_REDRAWS} points in a row could not be trained, the last because {refusal}; "
+                "narrow the space in study.toml, or raise max_parameters"
+            )
+        if refusal:
+            if not self.stop.asked:
+                self._redraw(candidate)
+                self._submit(candidate)
+            return
+        if isinstance(outcome, Failure) and outcome.cause == "stopped":
+            return
+        self._add_trial(candidate, outcome)
+
+    def _refusal(self, outcome: Outcome) -> str | None:
+        if isinstance(outcome, Failure):
+            return outcome.detail if outcome.cause == "model" else None
+        assert isinstance(outcome, Description)  # noqa: S101 - the answer to a DescribeJob
+        if outcome.parameters > self.plan.max_parameters:
+            return (
+                f"its model has {outcome.parameters:,} parameters, above max_parameters = {self.plan.max_parameters:,}"
+            )
+        if outcome.training_bytes > self.plan.max_bytes:
+            return (
+                f"training it needs about {outcome.training_bytes / 1e9:.1f} GB, "
+                f"and a worker has {self.plan.max_bytes / 1e9:.1f} GB"
+            )
+        return None
+
+    def _add_trial(self, candidate: Candidate, outcome: Outcome) -> None:
+        known = outcome if isinstance(outcome, Description) else None
+        trial = TrialRecord(
+            number=candidate.number,
+            params=candidate.params,
+            origin=candidate.origin,
+            parameters=known.parameters if known else None,
+            layers=tuple(LayerRecord(**vars(layer)) for layer in known.layers) if known else (),
+            redraws=candidate.redraws,
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        self.store.add_trial(trial, run=self.run_id, seconds=self.clock() - self._started)
+        self.trials.append(trial)
+        if isinstance(outcome, Failure):
+            self._fail(trial, outcome)
+
+    def _trained(self, job: FoldJob, outcome: Outcome) -> None:
+        """Commit a fold; close its trial where it was the last, or where it failed."""
+        trial = self.trials[job.trial]
+        if trial.state != TrialState.RUNNING:
+            return  # another fold of it failed meanwhile
+        if isinstance(outcome, Failure):
+            if outcome.cause != "stopped":
+                self._fail(trial, outcome)
+            return
+        assert isinstance(outcome, FoldResult)  # noqa: S101 - the answer to a FoldJob
+        fold = FoldRecord(trial=job.trial, repeat=job.repeat, fold=job.fold, seed=job.seed, **vars(outcome))
+        complete = len(trial.folds) + 1 == self.plan.folds
+        self.store.add_fold(
+            fold,
+            run=self.run_id,
+            seconds=self.clock() - self._started,
+            close=(TrialState.COMPLETE, None, None) if complete else None,
+        )
+        self.sitting_folds += 1
+        folds = sorted((*trial.folds, replace(fold, probabilities=None)), key=lambda f: (f.repeat, f.fold))
+        self.trials[job.trial] = replace(trial, folds=tuple(folds))
+        if complete:
+            self.failures_in_a_row = 0
+            self._closed(job.trial, TrialState.COMPLETE)
+
+    def _fail(self, trial: TrialRecord, failure: Failure) -> None:
+        self.store.close_trial(trial.number, TrialState.FAILED, failure.cause, failure.detail)
+        self.failures_in_a_row = self.failures_in_a_row + 1 if failure.cause in BROKEN else 0
+        self._closed(trial.number, TrialState.FAILED, failure.cause, failure.detail)
+        if self.failures_in_a_row >= MOST_FAILURES_IN_A_ROW:
+            self.ending = Ending.FAILED
+            self.observer.note(
+                f"{self.failures_in_a_row} trials in a row failed, the last with: {failure.detail}. "
+                "Something is wrong with the set-up rather than the points; the search ends here."
+            )
+
+    def _closed(
+        self, number: int, state: TrialState, cause: str | None = None, detail: str | None = None, *, tell: bool = True
+    ) -> None:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        trial = replace(self.trials[number], state=state, cause=cause, detail=detail, finished=now)
+        self.trials[number] = trial
+        if tell:
+            self.proposer.tell(trial)
+        self.observer.trial_closed(trial, self.progress())
+
+    # Starting and ending
+
+    def _stored_trials(self) -> list[TrialRecord]:
+        """All trials; those that ran out of time go on, if there is time now."""
+        trials = self.store.trials()
+        if self._time_is_over():
+            return trials
+        for trial in trials:
+            if trial.cause == OUT_OF_TIME:
+                self.store.reopen_trial(trial.number)
+        return self.store.trials()
+
+    def _drain(self) -> None:
+        """Give running folds a moment to end, then drop them. Where time is over, close what is left open."""
+        deadline = self.clock() + GRACE_SECONDS
+        while self.pending and self.clock() < deadline and self.ending is not Ending.FAILED:
+            self._collect(TICK_SECONDS)
+        self.executor.close(kill=bool(self.pending))
+        if self.ending is Ending.FINISHED and self._time_is_over():
+            for trial in self._open():
+                done = (
+                    f"its time was over after {len(trial.folds)} of {self.plan.folds} folds; more hours go on with it"
+                )
+                self.store.close_trial(trial.number, TrialState.PRUNED, OUT_OF_TIME, done)
+                self._closed(trial.number, TrialState.PRUNED, OUT_OF_TIME, done, tell=False)
+
+
+def memory_for_each(workers: int) -> int:
+    """Bytes a worker may use: 70 % of this machine's memory, shared out."""
+    import os
+
+    return math.floor(0.7 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / workers)

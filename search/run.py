@@ -1,0 +1,136 @@
+"""One sitting of `search run`: from a checked configuration to a stored, searched study."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from search import study as studies
+from search.executors import Executor, InProcess, LocalProcesses, default_workers
+from search.jobs import Materials, Training
+from search.lease import leased
+from search.loop import Ending, Loop, Plan, memory_for_each
+from search.progress import Observer
+from search.proposers import OptunaProposer, check_sampler
+from search.stop import stop_on_signals
+from search.study import Prepared
+from storage import RunRecord, Store
+
+PACKAGES = ("smallsearch", "tensorflow", "keras", "optuna", "numpy", "pillow", "scikit-learn", "sqlalchemy")
+
+
+def run(
+    folder: Path,
+    prepared: Prepared,
+    observer: Observer,
+    *,
+    workers: int | None,
+    command: str,
+    begin: Callable[[], None] = lambda: None,
+) -> Ending:
+    """Start the study in `folder`, or go on with it, until its budget is used up or somebody asks to stop.
+
+    `workers` None: one a GPU, else one a core; 0: in this process. `begin` is called under the lease, once the
+    study is known to be the one asked for and before it is created: the place to write `study.toml`.
+    Raises UsageError or StorageError, everything left as it was, where it cannot begin.
+    """
+    check_sampler(prepared.config.sampler)
+    with leased(folder):
+        database = folder / studies.DATABASE
+        if database.exists():
+            with Store.open(database, read_only=True) as existing:
+                studies.check_same(existing, prepared)
+        begin()
+        with Store.open(database) if database.exists() else studies.create(folder, prepared) as store:
+            return _sit(folder, prepared, store, observer, workers, command)
+
+
+def _sit(
+    folder: Path, prepared: Prepared, store: Store, observer: Observer, workers: int | None, command: str
+) -> Ending:
+    started = time.monotonic()
+    run_id = store.start_run(
+        RunRecord(
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            command=command,
+            versions=versions(),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+        )
+    )
+    ending = Ending.FAILED
+    executor = make_executor(folder, workers)
+    try:
+        with stop_on_signals() as stop:
+            executor.prepare(_materials(folder, prepared))
+            loop = Loop(
+                plan=make_plan(prepared, store, executor.slots),
+                store=store,
+                run_id=run_id,
+                executor=executor,
+                proposer=OptunaProposer(
+                    prepared.space, prepared.config.metric, prepared.config.sampler, prepared.config.seed
+                ),
+                observer=observer,
+                stop=stop,
+            )
+            ending = loop.run()
+    finally:
+        executor.close(kill=True)
+        store.end_run(run_id, ending.value, time.monotonic() - started)
+    return ending
+
+
+def make_executor(folder: Path, workers: int | None) -> Executor:
+    """The executor for this many workers: None chooses, 0 is this process."""
+    if workers == 0:
+        return InProcess()
+    slots, gpus = default_workers()
+    return LocalProcesses(workers or slots, folder / "logs", gpus)
+
+
+def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
+    """What the loop needs of a prepared study and its stored folds."""
+    config, space = prepared.config, prepared.space
+    baseline = space.defaults()
+    starts = [baseline, *(space.defaults(**start) for start in prepared.preset.starts)]
+    return Plan(
+        seed=config.seed,
+        metric=config.metric,
+        folds=prepared.folds,
+        assignment=store.split(0).assignment,
+        training=Training(prepared.max_epochs, config.training.patience, config.training.min_delta),
+        space=space,
+        starts=[start for n, start in enumerate(starts) if start not in starts[:n]],
+        max_parameters=config.max_parameters,
+        max_bytes=memory_for_each(slots),
+        trials=config.trials,
+        seconds=None if config.hours is None else config.hours * 3600,
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that decides a result."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:  # run from a checkout, or another build of TensorFlow
+            continue
+    return found
+
+
+def _materials(folder: Path, prepared: Prepared) -> Materials:
+    return Materials(
+        pixels=studies.store_pixels(folder, prepared.images).absolute(),
+        labels=prepared.images.labels,
+        facts=prepared.facts,
+        preset=prepared.preset.name,
+        metric=prepared.config.metric,
+    )

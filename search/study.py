@@ -1,0 +1,171 @@
+"""The study folder: `study.toml` (what was asked), `study.db` (everything that happened), and what belongs to them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from search import config as toml
+from search.config import Config
+from search.errors import UsageError
+from search.folds import choose_folds, draw_folds, image_records
+from search.images import ImageSet, read_images
+from search.seeds import derive
+from spaces import Space, SpaceError
+from spaces.facts import Facts
+from spaces.presets import Preset, preset
+from storage import ImageRecord, Split, Store, StudyRecord
+
+DATABASE = "study.db"
+SUFFIX = "-study"  # of the folder that `search run IMAGES` makes
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything a search needs, checked, before anything is written."""
+
+    config: Config
+    images: ImageSet
+    facts: Facts
+    preset: Preset
+    space: Space
+    folds: int
+    max_epochs: int
+    remarks: tuple[str, ...]  # what was decided for the user, a sentence each
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The settings that decide results, those left open filled in."""
+        identity = self.config.identity()
+        training = {**identity["training"], "max_epochs": self.max_epochs}
+        size = list(self.images.pixels.shape[1:3])
+        return {**identity, "folds": self.folds, "image_size": size, "training": training}
+
+
+def find_study(given: Path | None) -> Path:
+    """The study folder meant: the one given, else the current folder, else the only study in it.
+
+    Raises UsageError, naming the candidates, where there is none or more than one.
+    """
+    if given is not None:
+        if is_study(given):
+            return given
+        if not given.exists():
+            raise UsageError(f"{given} does not exist; `search run IMAGES` makes a study")
+        raise UsageError(f"{given} is not a study: it has no {toml.FILE}; `search run IMAGES` makes one")
+    here = Path()
+    if is_study(here):
+        return here
+    below = sorted(p.parent for p in here.glob(f"*/{toml.FILE}"))
+    if len(below) == 1:
+        return below[0]
+    if below:
+        raise UsageError(f"there are several studies here; name one: {', '.join(map(str, below))}")
+    raise UsageError("there is no study here; name one, or make one with `search run IMAGES`")
+
+
+def is_study(folder: Path) -> bool:
+    """Whether the folder has a study's file in it."""
+    return (folder / toml.FILE).is_file() or (folder / DATABASE).exists()
+
+
+def prepare(config: Config, folder: Path, progress: Callable[[int, int], None] | None = None) -> Prepared:
+    """Read the images and settle what the configuration leaves open. Writes nothing.
+
+    Raises UsageError for images, space or folds that cannot be searched.
+    """
+    images = read_images(folder / config.images, size=config.image_size, progress=progress)
+    height, width, channels = images.pixels.shape[1:]
+    facts = Facts(height, width, channels, len(images.classes), int((~images.testing).sum()))
+    chosen = preset(config.preset)
+    try:
+        space = chosen.space(facts).narrow(config.space)
+    except SpaceError as error:
+        lines = "\n".join(f"  {line}" for line in str(error).splitlines())
+        raise UsageError(f"[space] of {toml.FILE}, preset {chosen.name}:\n{lines}") from None
+    folds, remark = choose_folds(images.labels, images.testing, config.folds)
+    max_epochs = config.training.max_epochs or chosen.epochs
+    return Prepared(config, images, facts, chosen, space, folds, max_epochs, (remark,) if remark else ())
+
+
+def create(folder: Path, prepared: Prepared) -> Store:
+    """Make the database of a new study: images, folds drawn once, settings, space."""
+    images, seed = prepared.images, prepared.config.seed
+    height, width, channels = images.pixels.shape[1:]
+    record = StudyRecord(
+        name=Path(os.path.normpath(folder.absolute() / prepared.config.images)).name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seed=seed,
+        metric=prepared.config.metric,
+        classes=images.classes,
+        image_shape=(height, width, channels),
+        fingerprint=images.fingerprint,
+        config=prepared.identity,
+        space=prepared.space.to_json(),
+    )
+    assignment = draw_folds(images.labels, images.testing, prepared.folds, derive(seed, "folds", 0))
+    return Store.create(folder / DATABASE, record, image_records(images), [Split(0, assignment)])
+
+
+def check_same(store: Store, prepared: Prepared) -> None:
+    """Raise UsageError, naming each difference, unless the stored study is the one that is asked for."""
+    stored = store.study()
+    found = toml.differences(stored.config, prepared.identity)
+    found += _space_differences(Space.from_json(stored.space), prepared.space)
+    if stored.fingerprint != prepared.images.fingerprint:
+        found += _image_differences(store.images(), image_records(prepared.images))
+    if found:
+        lines = "\n".join(f"  {line}" for line in found)
+        raise UsageError(
+            f"this study began with other settings, and its results would not compare:\n{lines}\n"
+            "put them back to go on, or begin another study with --dir"
+        )
+
+
+def store_pixels(folder: Path, images: ImageSet) -> Path:
+    """The pixels as a .npy file beside the study, for workers to map; written once, under its fingerprint."""
+    path = folder / "cache" / f"pixels-{images.fingerprint[:16]}.npy"
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        for old in path.parent.glob("pixels-*"):
+            old.unlink()
+        temporary = path.with_suffix(".tmp")
+        with temporary.open("wb") as file:
+            np.save(file, images.pixels, allow_pickle=False)
+        temporary.replace(path)
+    return path
+
+
+def _space_differences(stored: Space, asked: Space) -> list[str]:
+    old = {row.pop("name"): row for row in stored.rows()}
+    new = {row.pop("name"): row for row in asked.rows()}
+    found = []
+    for name in [*old, *(n for n in new if n not in old)]:
+        before, after = old.get(name), new.get(name)
+        if before is None or after is None:
+            found.append(f"space.{name}: {'is new' if before is None else 'is gone'}")
+        else:
+            changed = [k for k in ("range", "default", "when") if before[k] != after[k]]
+            found += [f"space.{name}: the study has {k} {before[k]}, asked is {after[k]}" for k in changed]
+    return found
+
+
+def _image_differences(stored: list[ImageRecord], found: list[ImageRecord]) -> list[str]:
+    old, new = ({i.path: (i.label, i.testing, i.digest) for i in images} for images in (stored, found))
+    kinds = {
+        "new": sorted(new.keys() - old.keys()),
+        "gone": sorted(old.keys() - new.keys()),
+        "changed": sorted(path for path in old.keys() & new.keys() if old[path] != new[path]),
+    }
+    lines = [
+        f"images: {len(paths)} {kind}: {', '.join(paths[:5])}{', …' if len(paths) > 5 else ''}"
+        for kind, paths in kinds.items()
+        if paths
+    ]
+    return lines or ["images: they are not the ones that the study began with"]
