@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +23,18 @@ def create(path: Path, study: StudyRecord, images: Sequence[ImageRecord], splits
     problem = _problem(study, images, splits)
     if problem:
         raise StorageError(f"{shown(path)}: not created: {problem}")
-    if path.exists():
-        raise StorageError(f"{shown(path)}: exists already. `search resume` goes on with it.")
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
         with explained(path, writing=True):
+            if path.exists():
+                raise StorageError(f"{shown(path)}: exists already. `search resume` goes on with it.")
             partial.touch(exist_ok=False)
             _fill(partial, study, images, splits)
             settle(partial, path)
     finally:
         for leftover in (partial, sidecar(partial, "-wal"), sidecar(partial, "-shm")):
-            leftover.unlink(missing_ok=True)
+            with suppress(OSError):
+                leftover.unlink()
 
 
 def _fill(file: Path, study: StudyRecord, images: Sequence[ImageRecord], splits: Sequence[Split]) -> None:

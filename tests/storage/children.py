@@ -101,7 +101,7 @@ def go_on(store: Store, pipe: Connection | None = None, trials: int = TRIALS) ->
 
 
 def kill_before_action(number: int) -> None:
-    """SIGKILL to this process before its n-th statement, commit, connection, rename or removal (1 and on)."""
+    """SIGKILL to this process before its n-th change, commit, connection, rename or removal (1 and on)."""
     count = 0
 
     def action(*_: object) -> None:
@@ -114,7 +114,11 @@ def kill_before_action(number: int) -> None:
         if name in {"os.rename", "os.remove", "sqlite3.connect"}:
             action()
 
-    event.listen(Engine, "before_cursor_execute", action)
+    def statement(*given: object) -> None:
+        if not str(given[2]).startswith("SELECT"):
+            action()
+
+    event.listen(Engine, "before_cursor_execute", statement)
     event.listen(Engine, "commit", action)
     sys.addaudithook(audit)
 
