@@ -1,0 +1,46 @@
+# What a clone needs: `make demo` and `make test`. Both install first, into a private .venv; a second time installs nothing.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+EXAMPLE := examples/shirts
+DEMO := demo
+TRIALS ?= 14
+WORKERS ?= 2
+
+.PHONY: help install demo test lint format bench clean
+
+help: ## these lines
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+
+install: $(INSTALLED) ## a private .venv with the locked versions
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "smallsearch needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V). Name another: make PYTHON=python3.12 …"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: install ## search the example's 110 pictures for the answer to the question, and show the way to the report
+	$(BIN)/search run $(EXAMPLE) --preset question --dir $(DEMO) --trials $(TRIALS) --workers $(WORKERS)
+	@echo
+	@echo "open $(DEMO)/report.html in a browser; again: rm -r $(DEMO)"
+
+test: install lint ## linter, type checker, all tests
+	$(BIN)/python -m pytest
+
+lint: install ## ruff and a strict type checker over everything
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install ## what there is to measure so far
+	$(BIN)/python -m tests.bench
+
+format: install ## put all code into one form
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format --quiet .
+
+clean: ## everything that was made here
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis $(DEMO)
