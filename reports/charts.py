@@ -32,7 +32,7 @@ def strip_limits(data: ReportData, rows: Sequence[TrialRow]) -> Limits:
         return Limits(0.0, 1.0)
     if data.metric == "log_loss":  # one diverged fold must not push all others together
         return Limits(0.0, min(max(values), 2.5 * data.chance if math.isfinite(data.chance) else max(values)) or 1.0)
-    low, high = math.floor(min(values) * 20) / 20, math.ceil(max(values) * 20) / 20
+    low, high = math.floor(min(values) * 20 - 0.3) / 20, math.ceil(max(values) * 20) / 20
     return Limits(low, high if high > low else low + 0.05)
 
 
@@ -169,16 +169,17 @@ def standing(data: ReportData) -> Markup | None:
     wide, side, gap = 560.0, 14.0, 58.0
     x = svg.linear(limits.low, limits.high, side, wide - side)
     bottom = gap * len(lines)
+    heights = [gap * place + 40 for place in range(len(lines))]
     parts = []
     for value in svg.ticks(limits.low, limits.high, 5):
-        parts.append(svg.line(x(value), 26, x(value), bottom, "grid"))
+        parts += [svg.line(x(value), at - 14, x(value), at + 18, "grid") for at in heights]
         parts.append(svg.text(x(value), bottom + 20, f"{value:g}", anchor="middle", class_="tick"))
     if math.isfinite(data.chance):
         anchor = "start" if x(data.chance) < wide / 2 else "end"
-        parts.append(svg.line(x(data.chance), 26, x(data.chance), bottom + 6, "chance"))
+        parts += [svg.line(x(data.chance), at - 14, x(data.chance), at + 18, "chance") for at in heights]
         parts.append(svg.text(x(data.chance), bottom + 44, "chance", anchor=anchor, class_="chance-label"))
     for place, (name, row) in enumerate(lines):
-        at = gap * place + 40
+        at = heights[place]
         parts.append(svg.text(0, at - 22, name, class_="halo"))
         known = [score for score in row.fold_scores if math.isfinite(score)]
         if not known:

@@ -119,7 +119,7 @@ class ReportData:
         return ahead < 2 * max(error, floor)
 
 
-def report_data(  # noqa: PLR0917 - the records of one study, in the order in which they are made
+def report_data(
     study: StudyRecord,
     images: Sequence[ImageRecord],
     split: Split,

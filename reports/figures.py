@@ -74,8 +74,9 @@ def _history(study: Any, data: ReportData) -> dict[str, Any]:
     name = words.metric_words(data.metric)
     figure = json.loads(plot_optimization_history(study, target_name="score").to_json())
     points, best = figure["data"][0], figure["data"][1]
-    numbers = [trial.number for trial in study.trials if trial.state.name == "COMPLETE"]
-    scores = [float(trial.value) for trial in study.trials if trial.state.name == "COMPLETE"]
+    complete = [row for row in data.rows if row.rank is not None]
+    complete.sort(key=lambda row: row.number)
+    numbers, scores = [row.number for row in complete], [row.score or 0.0 for row in complete]
     kept = range(len(numbers))
     if len(numbers) > _MOST_POINTS:
         kept = range(0, len(numbers), math.ceil(len(numbers) / _MOST_POINTS))

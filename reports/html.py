@@ -184,6 +184,13 @@ def _curves(data: ReportData) -> list[dict[str, Any]]:
     ]
 
 
+def _cell(count: int, share: float, *, right: bool) -> dict[str, Any]:
+    """A cell of the matrix. Its tint leaves out the middle, where neither dark nor light words can be read."""
+    strong = share > 0.6
+    tint = 0.88 + 0.3 * (share - 0.6) if strong else 0.06 + 0.7 * share
+    return {"count": count, "share": share, "right": right, "strong": strong, "tint": tint}
+
+
 def _confusion(data: ReportData, pooled: Pooled) -> dict[str, Any]:
     """Rows of the matrix with their shares, and the most frequent mistakes in words."""
     names, counts = data.study.classes, pooled.confusion
@@ -193,8 +200,7 @@ def _confusion(data: ReportData, pooled: Pooled) -> dict[str, Any]:
             "name": names[i],
             "total": int(totals[i]),
             "cells": [
-                {"count": int(n), "share": float(n / totals[i]) if totals[i] else 0.0, "right": i == j}
-                for j, n in enumerate(counts[i])
+                _cell(int(n), float(n / totals[i]) if totals[i] else 0.0, right=i == j) for j, n in enumerate(counts[i])
             ],
         }
         for i in range(len(names))

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from reports import words
 from reports.data import changed_from
-from reports.terminal import STATE_STYLES, filled, said
+from reports.terminal import STATE_STYLES, filled, has_unicode, said
 from search.metrics import METRICS
 from search.progress import Progress
 from storage.records import TrialRecord, TrialState
@@ -35,7 +35,7 @@ class LiveTable:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._fancy = (console.encoding or "utf-8").lower().startswith("utf")
+        self._fancy = has_unicode(console)
         self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
         self._low, self._high = math.inf, -math.inf  # fold scores seen, for the height of the bars
         self._progress: Progress | None = None
@@ -98,7 +98,7 @@ class LiveTable:
             rows.append(self._row(progress, best, start, "best"))
         else:
             rows.append((said("best", self._console, "dim"), said(words.NONE, self._console, "dim"), *empty[2:]))
-        return filled(table, rows, self._console.width)
+        return filled(table, rows, self._console)
 
     def _row(self, progress: Progress, trial: TrialRecord, start: TrialRecord | None, mark: str) -> tuple[Text, ...]:
         if trial.number == 0 or start is None:

@@ -56,13 +56,17 @@ def show(data: ReportData, console: Console | None = None, top: int = 20) -> Non
 
 def said(text: str, console: Console, style: str = "") -> Text:
     """`text` as it is: no markup, no control characters, only what the console's encoding has."""
-    encoding = console.encoding or "utf-8"
     text = words.visible(text)
-    if not encoding.lower().startswith("utf"):
+    if not has_unicode(console):
         for fancy, plain in (("±", "+/-"), (words.NONE, "-"), ("…", "..."), ("·", "|")):
             text = text.replace(fancy, plain)
-        text = text.encode(encoding, "replace").decode(encoding)
+        text = text.encode(console.encoding, "replace").decode(console.encoding)
     return Text(text, style=style)
+
+
+def has_unicode(console: Console) -> bool:
+    """Whether the console can show every character."""
+    return (console.encoding or "utf-8").lower().startswith("utf")
 
 
 def _title(data: ReportData) -> str:
@@ -88,15 +92,16 @@ def _grid(console: Console) -> Table:
     )
 
 
-def filled(table: Table, rows: Sequence[Sequence[Text]], width: int) -> Table:
+def filled(table: Table, rows: Sequence[Sequence[Text]], console: Console) -> Table:
     """`table` with `rows`, its last column cut at the edge: Rich would narrow the others instead."""
     widths = [cell_len(str(column.header)) for column in table.columns]
     for row in rows:
         widths = [max(wide, cell.cell_len) for wide, cell in zip(widths, row, strict=True)]
     separators = 0 if table.box is None else len(widths)
-    left = width - sum(widths[:-1]) - (len(widths) - 1) * _GAP - separators
+    left = console.width - sum(widths[:-1]) - (len(widths) - 1) * _GAP - separators
     for column, wide in zip(table.columns, widths, strict=True):
-        column.width, column.no_wrap, column.overflow = wide, True, "ellipsis"
+        column.width, column.no_wrap = wide, True
+        column.overflow = "ellipsis" if has_unicode(console) else "crop"
     table.columns[-1].width = max(min(widths[-1], left), 1)
     for row in rows:
         table.add_row(*row)
@@ -125,7 +130,7 @@ def leaderboard(data: ReportData, console: Console, top: int = 20) -> Table:
         texts = [said(cell, console, bold) for cell in cells]
         texts[-2].stylize(STATE_STYLES[row.state])
         rows.append(texts)
-    return filled(table, rows, console.width)
+    return filled(table, rows, console)
 
 
 def _cells(data: ReportData, row: TrialRow, narrow: bool) -> list[str]:

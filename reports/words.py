@@ -88,6 +88,8 @@ def duration(seconds: float | None) -> str:
     """A time for people: '48 s', '12 min', '3 h 05 min'."""
     if seconds is None or not math.isfinite(seconds):
         return NONE
+    if seconds < 0.05:
+        return "0 s"
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 100:
@@ -131,7 +133,8 @@ def headline(data: ReportData) -> str:
     )
     if best.number == 0:
         others = data.compared - 1
-        rest = "your starting point" if not others else f"your starting point: none of {others} others beats it"
+        beaten = "no other trial" if others == 1 else f"none of the {others:,} other trials"
+        rest = f"your starting point: {beaten} beats it" if others else "your starting point"
         return f"{first}, {rest}{_chance_words(data, best)}."
     if base is None:
         return f"{first}{_chance_words(data, best)}."

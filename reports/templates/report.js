@@ -64,6 +64,7 @@
         { responsive: true, displayModeBar: false },
       );
     }
+    document.getElementById("js-plotly-tester")?.setAttribute("aria-hidden", "true"); // where it measures text
   }
 
   draw();

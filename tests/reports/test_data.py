@@ -1,0 +1,151 @@
+"""What a report says, before any view draws it, and the JSON that scripts rely on."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from reports.data import as_json, chance_level, report_data
+from reports.words import caution, headline
+from storage.records import TrialState
+from tests.reports.factory import FOLDS, example, trial
+
+
+def test_rows_are_ranked_best_first_and_unfinished_trials_have_no_rank() -> None:
+    rows = example().data().rows
+    assert [row.number for row in rows][:3] == [7, 8, 5]
+    assert [row.rank for row in rows][:3] == [1, 2, 3]
+    assert all(row.rank is None for row in rows if row.state != TrialState.COMPLETE)
+
+
+def test_a_trial_with_a_nan_fold_is_complete_but_has_neither_score_nor_rank() -> None:
+    row = next(row for row in example().data().rows if row.number == 10)
+    assert (row.state, row.score, row.rank) == (TrialState.COMPLETE, None, None)
+    assert math.isnan(row.fold_scores[4])
+    assert row.low is not None and math.isfinite(row.low)
+
+
+def test_the_spread_is_the_sample_standard_deviation_over_folds() -> None:
+    best = example().data().best
+    assert best is not None and best.spread is not None
+    assert best.spread == pytest.approx(np.std(best.fold_scores, ddof=1))
+    assert (best.low, best.high) == (min(best.fold_scores), max(best.fold_scores))
+
+
+def test_changes_are_the_active_parameters_that_differ_from_trial_0() -> None:
+    data = example().data()
+    assert data.baseline is not None and data.baseline.changed == {}
+    for row in data.rows:
+        for name, value in row.params.items():
+            same = data.baseline.params.get(name, object()) == value
+            assert (name in row.changed) == (not same), (row.number, name)
+
+
+def test_trials_that_ended_early_are_counted_by_cause_failures_first() -> None:
+    causes = example().data().causes
+    assert [(c.state, c.cause, c.count, c.trials) for c in causes] == [
+        (TrialState.FAILED, "out of memory", 2, (4, 9)),
+        (TrialState.PRUNED, "not ahead of trial 2", 1, (3,)),
+        (TrialState.PRUNED, "stuck at chance", 1, (6,)),
+    ]
+
+
+def test_out_of_fold_predictions_are_pooled_over_all_images_in_folds() -> None:
+    pooled = example().data().pooled
+    assert pooled is not None
+    assert pooled.images == pooled.confusion.sum() == 110
+    assert set(pooled.metrics) == {"balanced_accuracy", "accuracy", "auroc", "log_loss"}
+    assert pooled.metrics["accuracy"] == pytest.approx(pooled.confusion.trace() / 110)
+
+
+def test_predictions_that_do_not_fit_their_fold_are_refused() -> None:
+    records = example()
+    wrong = {0: records.probabilities[0][:-1]}
+    with pytest.raises(ValueError, match=r"fold 0: probabilities must be 22 images x 2 classes, got 21 x 2"):
+        records.data(probabilities=wrong)
+
+
+@pytest.mark.parametrize(
+    ("metric", "chance"),
+    [("balanced_accuracy", 0.5), ("accuracy", 0.75), ("auroc", 0.5), ("log_loss", 0.5623)],
+)
+def test_chance_is_what_a_guess_gets_that_knows_the_class_sizes(metric: str, chance: float) -> None:
+    assert chance_level(metric, np.array([30, 10])) == pytest.approx(chance, abs=1e-4)
+
+
+def test_testing_images_are_counted_but_belong_to_no_fold() -> None:
+    data = example().data()
+    assert (data.images, data.testing_images, data.class_counts) == (120, 10, (55, 55))
+
+
+def test_the_headline_says_what_is_best_how_sure_and_where_it_began() -> None:
+    assert headline(example().data()) == (
+        "Best: trial 7, 0.88 balanced accuracy (± 0.05 over 5 folds; chance is 0.50); trial 0, your starting "
+        "point, 0.50: no better than chance (the best is ahead on 5 of 5 folds)."
+    )
+
+
+def test_the_headline_without_a_complete_trial() -> None:
+    records = example()
+    failed = [replace(t, state=TrialState.FAILED, folds=(), cause="out of memory") for t in records.trials]
+    assert headline(records.data(trials=())) == "No trial has been run yet."
+    assert headline(records.data(trials=failed)) == "All 12 trials failed; most often: out of memory (12)."
+    assert headline(records.data(trials=(records.trials[11],))) == "No trial is complete yet: 1 running."
+
+
+def test_when_trial_0_is_the_best_the_headline_says_that_nothing_beats_it() -> None:
+    records = example()
+    text = headline(records.data(trials=(records.trials[0],), probabilities={}))
+    assert text.endswith("chance is 0.50), your starting point: no better than chance.")
+    two = (replace(records.trials[7], number=0), replace(records.trials[1], number=1))
+    assert headline(records.data(trials=two)).endswith("your starting point: no other trial beats it.")
+
+
+def test_the_caution_tells_how_many_trials_the_best_was_picked_from() -> None:
+    assert "the best of 6 trials compared on the same images" in caution(example().data())
+    assert caution(example().data(trials=())) == ""
+
+
+def test_log_loss_counts_downwards() -> None:
+    data = example(metric="log_loss").data()
+    ranked = [row.score for row in data.rows if row.rank is not None]
+    assert ranked == sorted(score for score in ranked if score is not None)
+    assert "Expect new images to score higher" in caution(data)
+
+
+def test_json_has_the_promised_keys() -> None:
+    found = as_json(example().data())
+    study = {"name", "preset", "engine", "sampler", "metric", "folds", "seed", "images", "classes", "fingerprint"}
+    each = {"number", "state", "cause", "detail", "params", "origin", "score", "fold_scores", "epochs", "parameters"}
+    assert study <= found["study"].keys()
+    assert (found["study"]["images"], found["study"]["classes"]) == (120, ["cats", "dogs"])
+    assert [t["number"] for t in found["trials"]] == list(range(12))
+    assert all(each | {"seconds"} <= t.keys() for t in found["trials"])
+    assert found["best"].keys() == {"number", "params", "score"}
+    assert found["counts"] == {"running": 1, "complete": 7, "pruned": 2, "failed": 2}
+    assert found["trials"][7]["epochs"] == [24] * FOLDS
+
+
+def test_json_is_strict_and_writes_null_for_what_is_not_a_number() -> None:
+    text = json.dumps(as_json(example().data()), allow_nan=False)
+    assert json.loads(text)["trials"][10]["fold_scores"][4] is None
+
+
+def test_json_of_an_empty_study() -> None:
+    found = as_json(example().data(trials=(), probabilities={}, runs=()))
+    assert (found["best"], found["trials"]) == (None, [])
+    json.dumps(found, allow_nan=False)
+
+
+def test_a_study_without_images_or_settings_still_makes_a_report() -> None:
+    records = example()
+    bare = replace(records.study, config={})
+    split = replace(records.split, assignment=np.array([], np.int16))
+    data = report_data(bare, (), split, (trial(0),), (), {})
+    json.dumps(as_json(data), allow_nan=False)
+    assert math.isnan(data.chance)
+    assert headline(data)
