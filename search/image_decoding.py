@@ -20,9 +20,7 @@ FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
 MAX_PIXELS = 50_000_000
 LARGE_PIXELS = 13_000_000
 """More than the usual photograph. A thread's heap keeps what its largest image took, so those stay in one thread."""
-MAX_BYTES = (
-    500_000_000  # 50 megapixels of 16-bit RGBA are 400 MB; a WEBP is read whole before its size is known
-)
+MAX_BYTES = 500_000_000  # 50 megapixels of 16-bit RGBA are 400 MB; a WEBP is read whole before its size is known
 
 _MAGIC = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
 _ENDINGS = {
@@ -191,16 +189,15 @@ def _why(path: Path, error: Exception) -> Remark:
     """The note for a file that an error has kept out."""
     if isinstance(error, Image.DecompressionBombError):
         count = re.search(r"\d{6,}", str(error))  # Pillow raises before it tells the size
-        error = _OversizedError(
-            f"{int(count[0]) / 1e6:.0f} megapixels by its header" if count else "a huge image"
-        )
+        error = _OversizedError(f"{int(count[0]) / 1e6:.0f} megapixels by its header" if count else "a huge image")
     if isinstance(error, _OversizedError):
         limit = f"at most {MAX_PIXELS // 1_000_000} megapixels and {MAX_BYTES // 1_000_000} MB are read"
         return Remark("oversized", f"Too large ({error}; {limit}): left out without decoding it.")
     if isinstance(error, UnidentifiedImageError):
         return _unidentified(path)
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    reason = " ".join(reason.split())[:200] or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:  # from the system, not from Pillow
+        return Remark("unreadable", f"Cannot be read ({error.strerror}): left out.")
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
     return Remark("unreadable", f"Cannot be decoded ({reason}): left out.")
 
 
@@ -216,9 +213,7 @@ def _unidentified(path: Path) -> Remark:
     if not start and ending in _IMAGE_ENDINGS:
         return Remark("unreadable", "An empty file: left out.")
     if ending in _OTHER_FORMATS:
-        return Remark(
-            "unsupported format", f"Format {ending} is not read: convert it to PNG or JPEG. Left out."
-        )
+        return Remark("unsupported format", f"Format {ending} is not read: convert it to PNG or JPEG. Left out.")
     return Remark("not an image", f"Not one of {', '.join(FORMATS)} by its content: left out.")
 
 
@@ -231,14 +226,10 @@ def _shape_remarks(height: int, width: int) -> tuple[Remark, ...]:
 
 
 def _ending_remarks(path: Path, format_name: str) -> tuple[Remark, ...]:
-    format_name = (
-        "JPEG" if format_name == "MPO" else format_name
-    )  # what phones write: JPEG with a second picture
+    format_name = "JPEG" if format_name == "MPO" else format_name  # what phones write: JPEG with a second picture
     if path.suffix.lower() in _ENDINGS.get(format_name, _IMAGE_ENDINGS):
         return ()
-    return (
-        Remark("ending", f"Is {format_name} by content though not by its ending: read as {format_name}."),
-    )
+    return (Remark("ending", f"Is {format_name} by content though not by its ending: read as {format_name}."),)
 
 
 def _has_frames(image: Image.Image) -> bool:
