@@ -231,9 +231,10 @@ def test_charts_have_words_for_who_cannot_see_them(visit: Visit, tmp_path: Path)
     assert page.locator("svg[role=img]:not([aria-label])").count() == 0
 
 
-def test_it_prints_in_light_colours_without_navigation(visit: Visit, tmp_path: Path) -> None:
+def test_it_prints_in_light_colours_without_navigation_on_the_width_of_a_sheet(visit: Visit, tmp_path: Path) -> None:
     visit.page.emulate_media(color_scheme="dark", media="print")
-    page = opened(visit, example(), tmp_path)
+    page = opened(visit, example(), tmp_path, width=720)
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator("nav").is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 720
