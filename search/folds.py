@@ -37,9 +37,7 @@ def choose_folds(
         UsageError: fewer than two folds asked, or more than the rarest class has training images.
     """
     if asked is not None and asked < LEAST_FOLDS:
-        raise UsageError(
-            f"folds: must be at least {LEAST_FOLDS}, but got {asked}. Leave it out for {USUAL_FOLDS}."
-        )
+        raise UsageError(f"folds: must be at least {LEAST_FOLDS}, but got {asked}. Leave it out for {USUAL_FOLDS}.")
     rarest, count = _rarest(labels, testing)
     name = f"class '{printable(classes[rarest])}'" if rarest < len(classes) else f"class number {rarest}"
     if count < LEAST_FOLDS:
@@ -59,9 +57,7 @@ def choose_folds(
     return USUAL_FOLDS, None
 
 
-def draw_folds(
-    labels: NDArray[np.int16], testing: NDArray[np.bool_], folds: int, seed: int
-) -> NDArray[np.int16]:
+def draw_folds(labels: NDArray[np.int16], testing: NDArray[np.bool_], folds: int, seed: int) -> NDArray[np.int16]:
     """Deal the training images to folds, each class as evenly as it goes.
 
     Args:
@@ -102,8 +98,6 @@ def _rarest(labels: NDArray[np.int16], testing: NDArray[np.bool_]) -> tuple[int,
     """
     present, counts = np.unique(labels[~testing], return_counts=True)
     if not len(present):
-        raise UsageError(
-            f"folds: no training images among {len(labels)}. Put images to learn from into 'training'."
-        )
+        raise UsageError(f"folds: no training images among {len(labels)}. Put images to learn from into 'training'.")
     least = int(np.argmin(counts))
     return int(present[least]), int(counts[least])

@@ -22,9 +22,7 @@ _ROLES = {
     "valid": "validation",
     "val": "validation",
 }
-_SYSTEM_NAMES = frozenset(
-    {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "icon\r"}
-)
+_SYSTEM_NAMES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "icon\r"})
 
 
 @dataclass(frozen=True)
@@ -81,9 +79,7 @@ def list_images(root: Path) -> Listing:
     except OSError as error:
         problem = f"cannot be read ({error.strerror})"
     if problem:
-        raise UsageError(
-            f"{name_of(root)}: {problem}. Give the folder that holds the class folders; {LAYOUT}."
-        )
+        raise UsageError(f"{name_of(root)}: {problem}. Give the folder that holds the class folders; {LAYOUT}.")
     return _Walk(root).listing()
 
 
@@ -146,15 +142,11 @@ class _Walk:
         split = any(self._holds_folders(folder) for group in by_role.values() for folder in group)
         if not split and (not by_role or (set(by_role) == {"training"} and others)):
             for folder in by_role.get("training", []):
-                self._note(
-                    folder, "class name", "Holds no folders, so it is read as a class of this name.", False
-                )
+                self._note(folder, "class name", "Holds no folders, so it is read as a class of this name.", False)
             return [_Part(self.root, "training", folders, files)]
         self._check_split(by_role, others, split)
         for folder in others:
-            self._note(
-                folder, "outside any class", "Lies beside the training folder: all in it is left out.", True
-            )
+            self._note(folder, "outside any class", "Lies beside the training folder: all in it is left out.", True)
         self._stray(files)
         parts = [_Part(group[0], role, *self._look(group[0])) for role, group in by_role.items()]
         return sorted(parts, key=lambda part: ("training", "validation", "testing").index(part.role))
@@ -230,9 +222,8 @@ class _Walk:
         alike = [other for other in known if other.casefold() == name.casefold()]
         if len(alike) != 1:
             return name
-        self._note(
-            folder, "merged", f"Differs from training class '{alike[0]}' in case only: read as that.", False
-        )
+        message = f"Differs from training class '{printable(alike[0])}' in case only: read as that."
+        self._note(folder, "merged", message, False)
         return alike[0]
 
     def _files_of_class(self, folder: Path) -> list[Path]:
@@ -253,9 +244,7 @@ class _Walk:
     def _note_alike(self) -> None:
         names = {folder.class_name for folder in self.folders if not folder.testing}
         for folder in self.folders:
-            alike = sorted(
-                n for n in names if n != folder.class_name and n.casefold() == folder.class_name.casefold()
-            )
+            alike = sorted(n for n in names if n != folder.class_name and n.casefold() == folder.class_name.casefold())
             if alike and not folder.testing:
                 message = f"Differs from class '{printable(alike[0])}' in case only: kept as two classes."
                 self.notes.append(Note(folder.shown, "similar names", message, False))
@@ -272,9 +261,7 @@ class _Walk:
         try:
             entries = sorted(folder.iterdir(), key=os.fsencode)
         except OSError as error:
-            self._note(
-                folder, "unreadable", f"Folder cannot be read ({error.strerror}): it is left out.", True
-            )
+            self._note(folder, "unreadable", f"Folder cannot be read ({error.strerror}): it is left out.", True)
             return folders, files
         for entry in entries:
             try:

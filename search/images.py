@@ -32,15 +32,11 @@ _THREADS = 4  # Pillow decodes outside the GIL
 class ImageSet:
     """All images that can be learned from or tested on. Rows: training first, then by class, then by name."""
 
-    pixels: NDArray[
-        np.uint8
-    ]  # [images, height, width, channels], 0..255; 1 channel where all are grey, else 3
+    pixels: NDArray[np.uint8]  # [images, height, width, channels], 0..255; 1 channel where all are grey, else 3
     labels: NDArray[np.int16]  # [images], index into classes
     testing: NDArray[np.bool_]  # [images], True: from a testing folder
     paths: tuple[str, ...]  # [images], relative to the root, '/' between parts, always valid Unicode
-    digests: tuple[
-        str, ...
-    ]  # [images], SHA-256 (hex) of decoded upright full-size pixels (mode, size, bytes)
+    digests: tuple[str, ...]  # [images], SHA-256 (hex) of decoded upright full-size pixels (mode, size, bytes)
     classes: tuple[str, ...]  # sorted; in NFC
     notes: tuple[Note, ...]  # what was left out, converted or looks odd
     fingerprint: str  # SHA-256 (hex): the same for the same pixels, labels, names, testing and image size
@@ -209,9 +205,7 @@ def _classes(root: Path, rows: Sequence[_Row], notes: Sequence[Note]) -> tuple[s
     if not rows:
         raise UsageError(f"{where}: no images in its class folders{left_out}. Put PNG or JPEG files there.")
     if not classes:
-        raise UsageError(
-            f"{where}: no images to learn from: all {len(rows)} are in testing folders{left_out}."
-        )
+        raise UsageError(f"{where}: no images to learn from: all {len(rows)} are in testing folders{left_out}.")
     if len(classes) == 1:
         raise UsageError(
             f"{where}: one class only, {listed} training images{left_out}. "
@@ -289,9 +283,7 @@ def _note_copies(rows: Sequence[_Row], notes: list[Note]) -> None:
 def _copy_message(row: _Row, other: _Row) -> str:
     said = [f"The same picture as '{printable(other.file.shown)}'"]
     if row.class_name != other.class_name:
-        said.append(
-            f"under another class ('{printable(other.class_name)}'): contradictory labels, one must be wrong"
-        )
+        said.append(f"under another class ('{printable(other.class_name)}'): contradictory labels, one must be wrong")
     if row.file.testing != other.file.testing:
         said.append("which is in training: a leak, it makes the test look better than it is")
     return ", ".join(said) + ("; both are kept." if len(said) > 1 else " in the same class; both are kept.")
@@ -300,9 +292,7 @@ def _copy_message(row: _Row, other: _Row) -> str:
 # ---- the set
 
 
-def _assemble(
-    rows: Sequence[_Row], classes: tuple[str, ...], buffer: NDArray[np.uint8], notes: list[Note]
-) -> ImageSet:
+def _assemble(rows: Sequence[_Row], classes: tuple[str, ...], buffer: NDArray[np.uint8], notes: list[Note]) -> ImageSet:
     grey = all(row.channels == 1 for row in rows)
     pixels = np.ascontiguousarray(buffer[: len(rows), :, :, :1]) if grey else buffer[: len(rows)]
     labels = np.array([classes.index(row.class_name) for row in rows], np.int16)

@@ -99,9 +99,7 @@ class TestChoose:
 
     @pytest.mark.parametrize("asked", [1, 0, -3])
     def test_refuses_fewer_than_two(self, asked: int) -> None:
-        with pytest.raises(
-            UsageError, match=f"folds: must be at least 2, but got {asked}. Leave it out for 5"
-        ):
+        with pytest.raises(UsageError, match=f"folds: must be at least 2, but got {asked}. Leave it out for 5"):
             choose_folds(*of_classes(9, 9), asked)
 
     def test_refuses_more_than_the_rarest_class_has(self) -> None:

@@ -218,15 +218,11 @@ class TestClasses:
         assert "Only 3 training images" in note.message
 
     def test_names_are_composed_and_sorted(self, tmp_path: Path) -> None:
-        images = read_images(
-            make_pictures(tmp_path, {unicodedata.normalize("NFD", "é"): 10, "z": 10, "a": 10})
-        )
+        images = read_images(make_pictures(tmp_path, {unicodedata.normalize("NFD", "é"): 10, "z": 10, "a": 10}))
         assert images.classes == ("a", "z", "é")
 
     def test_one_alone_is_refused_with_its_count(self, tmp_path: Path) -> None:
-        with pytest.raises(
-            UsageError, match=r"one class only, 'a' 12 training images\. A classifier needs two"
-        ):
+        with pytest.raises(UsageError, match=r"one class only, 'a' 12 training images\. A classifier needs two"):
             read_images(make_pictures(tmp_path, {"a": 12}))
 
     def test_a_single_training_image_is_refused_with_all_counts(self, tmp_path: Path) -> None:
@@ -238,9 +234,7 @@ class TestClasses:
         for name in ("a/1.heic", "a/2.heic", "b/3.txt"):
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_text("not a picture")
-        left_out = re.escape(
-            "no images in its class folders (left out: 1 not an image, 2 unsupported format)"
-        )
+        left_out = re.escape("no images in its class folders (left out: 1 not an image, 2 unsupported format)")
         with pytest.raises(UsageError, match=left_out):
             read_images(tmp_path)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from search.errors import UsageError
-from search.images import Note, read_images
+from search.images import Note, printable, read_images
 from tests.pictures import make_pictures, plain, write
 
 
@@ -79,9 +79,7 @@ class TestTrainingAndTesting:
 
 class TestRefused:
     def test_no_such_folder(self, tmp_path: Path) -> None:
-        with pytest.raises(
-            UsageError, match=r"nowhere: no such folder\. Give the folder that holds the class"
-        ):
+        with pytest.raises(UsageError, match=r"nowhere: no such folder\. Give the folder that holds the class"):
             read_images(tmp_path / "nowhere")
 
     def test_a_file(self, tmp_path: Path) -> None:
@@ -97,9 +95,7 @@ class TestRefused:
         make_pictures(tmp_path / "real")
         (tmp_path / "root").mkdir()
         (tmp_path / "root" / "a").symlink_to(tmp_path / "real" / "a")
-        with pytest.raises(
-            UsageError, match=r"no class folders to learn from, 1 symbolic links \(not followed\)"
-        ):
+        with pytest.raises(UsageError, match=r"no class folders to learn from, 1 symbolic links \(not followed\)"):
             read_images(tmp_path / "root")
 
     def test_training_without_class_folders(self, tmp_path: Path) -> None:
@@ -111,9 +107,7 @@ class TestRefused:
     def test_testing_without_training(self, tmp_path: Path) -> None:
         make_pictures(tmp_path, {"cat": 3, "dog": 3})
         picture(tmp_path / "test" / "x.png")
-        with pytest.raises(
-            UsageError, match=r"has 'test' but no training folder \(beside it: 'cat', 'dog'\)"
-        ):
+        with pytest.raises(UsageError, match=r"has 'test' but no training folder \(beside it: 'cat', 'dog'\)"):
             read_images(tmp_path)
 
     def test_two_training_folders(self, tmp_path: Path) -> None:
@@ -125,9 +119,7 @@ class TestRefused:
     def test_training_beside_what_may_be_classes(self, tmp_path: Path) -> None:
         make_pictures(tmp_path / "train")
         make_pictures(tmp_path, {"car": 3, "bus": 3})
-        with pytest.raises(
-            UsageError, match=r"can be read in two ways: 'train' holds folders .* 'bus', 'car' beside"
-        ):
+        with pytest.raises(UsageError, match=r"can be read in two ways: 'train' holds folders .* 'bus', 'car' beside"):
             read_images(tmp_path)
 
     def test_the_message_stays_on_one_line(self, tmp_path: Path) -> None:
@@ -149,9 +141,7 @@ class TestWithinAClass:
         ]
         assert images.notes[0].message == "Folder inside class 'a': its 2 files count for that class."
 
-    @pytest.mark.parametrize(
-        "name", [".hidden.png", "._0001.png", "Thumbs.db", "DESKTOP.INI", "__MACOSX", ".git"]
-    )
+    @pytest.mark.parametrize("name", [".hidden.png", "._0001.png", "Thumbs.db", "DESKTOP.INI", "__MACOSX", ".git"])
     def test_hidden_things_are_ignored(self, tmp_path: Path, name: str) -> None:
         make_pictures(tmp_path)
         if name in {"__MACOSX", ".git"}:
@@ -232,6 +222,15 @@ class TestLinks:
 
 
 class TestNamesOfClasses:
+    def test_are_printable_in_every_message(self, tmp_path: Path) -> None:
+        training = {"bad\nname": 10, "b\x1b[2J": 5, "B\x1b[2J": 5, "empty\n": 0}
+        make_pictures(tmp_path, training, testing={"BAD\nNAME": 2, "new\n": 2})
+        picture(tmp_path / "training" / "bad\nname" / "x\ny" / "1.png")
+        write(tmp_path / "training" / "b\x1b[2J" / "x\n.png", plain(77))
+        notes = read_images(tmp_path).notes
+        assert {"merged", "nested", "similar names", "class missing from training", "copy"} <= {n.kind for n in notes}
+        assert [note.message for note in notes if printable(note.message) != note.message] == []
+
     def test_equal_but_for_composition_are_one_class(self, tmp_path: Path) -> None:
         make_pictures(tmp_path, {"b": 10, unicodedata.normalize("NFC", "é"): 10})
         make_pictures(tmp_path / "x", {unicodedata.normalize("NFD", "é"): 5}, seed=1)

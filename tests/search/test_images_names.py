@@ -14,9 +14,7 @@ from search.text import printable, shown
 
 
 class TestShown:
-    @pytest.mark.parametrize(
-        "name", ["plain.png", "写真 ñ 🙂.png", "e\u0301.png", "line\nbreak", "a/b/c.png"]
-    )
+    @pytest.mark.parametrize("name", ["plain.png", "写真 ñ 🙂.png", "e\u0301.png", "line\nbreak", "a/b/c.png"])
     def test_valid_names_are_themselves(self, name: str) -> None:
         assert shown(name) == shown(Path(name)) == name
 

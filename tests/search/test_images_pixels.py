@@ -122,9 +122,7 @@ class TestTransparency:
         assert picture_of(path, (16, 16)).pixels[[0, 15], 0, 0].tolist() == [127, 0]
 
     def test_an_alpha_channel_without_any_is_no_news(self, tmp_path: Path) -> None:
-        picture = picture_of(
-            write(tmp_path / "x.png", halves("RGBA", (9, 8, 7, 255), (1, 2, 3, 255))), (16, 16)
-        )
+        picture = picture_of(write(tmp_path / "x.png", halves("RGBA", (9, 8, 7, 255), (1, 2, 3, 255))), (16, 16))
         assert picture.pixels[[0, 15], 0].tolist() == [[9, 8, 7], [1, 2, 3]]
         assert picture.remarks == ()
 
@@ -209,10 +207,7 @@ def _whole_files() -> list[bytes]:
         ("BMP", image.convert("P"), {}),
         ("WEBP", image, {}),
         ("WEBP", image, {"save_all": True, "append_images": [image.rotate(90)], "exif": exif}),
-        *(
-            ("TIFF", rgb, {"compression": name})
-            for name in (None, "tiff_lzw", "tiff_deflate", "jpeg", "packbits")
-        ),
+        *(("TIFF", rgb, {"compression": name}) for name in (None, "tiff_lzw", "tiff_deflate", "jpeg", "packbits")),
         *(("TIFF", grey.convert(mode), {}) for mode in ("I", "F", "I;16")),
     ]
     files = []

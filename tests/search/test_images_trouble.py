@@ -124,9 +124,7 @@ def test_read_and_named(images: ImageSet, path: str, kind: str, said: str) -> No
 
 
 @pytest.mark.parametrize(("path", "top", "bottom"), PIXELS, ids=lambda value: ascii(value)[:40])
-def test_pixels_are_right(
-    images: ImageSet, path: str, top: tuple[int, int, int], bottom: tuple[int, int, int]
-) -> None:
+def test_pixels_are_right(images: ImageSet, path: str, top: tuple[int, int, int], bottom: tuple[int, int, int]) -> None:
     pixels = images.pixels[images.paths.index(f"training/{path}")].astype(int)
     lossy = 3 if path.endswith((".jpg", ".webp")) else 0
     assert abs(pixels[:7] - top).max() <= lossy
