@@ -284,7 +284,7 @@ class Loop:
             close=(TrialState.COMPLETE, None, None) if complete else None,
         )
         self.sitting_folds += 1
-        folds = sorted((*trial.folds, replace(fold, probabilities=None)), key=lambda f: (f.repeat, f.fold))
+        folds = sorted((*trial.folds, replace(fold, probabilities=None, curve={})), key=lambda f: (f.repeat, f.fold))
         self.trials[job.trial] = replace(trial, folds=tuple(folds))
         if complete:
             self.failures_in_a_row = 0
@@ -315,13 +315,13 @@ class Loop:
 
     def _stored_trials(self) -> list[TrialRecord]:
         """All trials; those that ran out of time go on, if there is time now."""
-        trials = self.store.trials()
+        trials = self.store.trials(curves=False)
         if self._time_is_over():
             return trials
         for trial in trials:
             if trial.cause == OUT_OF_TIME:
                 self.store.reopen_trial(trial.number)
-        return self.store.trials()
+        return self.store.trials(curves=False)
 
     def _drain(self) -> None:
         """Give running folds a moment to end, then drop them. Where time is over, close what is left open."""

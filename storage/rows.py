@@ -142,6 +142,7 @@ def trial_values(trial: TrialRecord) -> Values:
         "state": trial.state.value,
         "parameters": trial.parameters,
         "layers": layer_values(trial.layers),
+        "redraws": trial.redraws,
         "started": trial.started,
     }
 
@@ -156,6 +157,7 @@ def trial_record(row: Row[Any], folds: Iterable[FoldRecord]) -> TrialRecord:
         detail=_or_none(str, row.detail),
         parameters=_or_none(int, row.parameters),
         layers=tuple(_layer(value) for value in _is(list, row.layers)),
+        redraws=_is(int, row.redraws),
         started=_is(str, row.started),
         finished=_or_none(str, row.finished),
         folds=tuple(folds),

@@ -131,6 +131,7 @@ trial = Table(
     _column("detail", Text, "the cause in a sentence", null=True),
     _column("parameters", BigInteger, "of the model; null before it was built", null=True),
     _column("layers", JSON, "the model's layers, for drawing: name, kind, shape, parameters, detail"),
+    _column("redraws", Integer, "points refused before this one was taken"),
     _column("started", Text, "ISO 8601, UTC"),
     _column("finished", Text, "ISO 8601, UTC; null while running", null=True),
     _to("study", study="id"),

@@ -26,7 +26,6 @@ from storage.errors import StorageError
 from storage.records import (
     FoldRecord,
     ImageRecord,
-    LayerRecord,
     RunRecord,
     Split,
     StudyRecord,
@@ -204,13 +203,6 @@ class Store:
                 )
             values = rows.trial_values(replace(record, started=record.started or _now()))
             connection.execute(insert(trial), {"study": STUDY_ID, "run": run, **values})
-
-    def set_model(self, number: int, parameters: int, layers: Sequence[LayerRecord]) -> None:
-        """Notes the model that a running trial's point gave."""
-        with self._writing() as connection:
-            self._require(connection, number, TrialState.RUNNING)
-            values = {"parameters": parameters, "layers": rows.layer_values(layers)}
-            connection.execute(update(trial).where(_trial(number)).values(values))
 
     def add_fold(self, record: FoldRecord, *, run: int, seconds: float, close: Closing | None = None) -> None:
         """Stores a finished fold run, the run's seconds and, with `close`, its trial's end: all or nothing.

@@ -15,7 +15,7 @@ from typing import Any, Self
 from sqlalchemy import Engine, event
 
 from storage import StorageError, Store, TrialState
-from tests.storage.examples import FOLDS, IMAGE_RECORDS, LAYERS, RUN, SPLITS, STUDY, fold, trial
+from tests.storage.examples import FOLDS, IMAGE_RECORDS, RUN, SPLITS, STUDY, fold, trial
 
 TRIALS = 2
 NOBODY = 65534
@@ -90,8 +90,6 @@ def go_on(store: Store, pipe: Connection | None = None, trials: int = TRIALS) ->
         known = store.trial(number)
         if known.state is not TrialState.RUNNING:
             continue
-        if known.parameters is None:
-            store.set_model(number, 448, LAYERS)
         for index in range(len(known.folds), FOLDS):
             last = (TrialState.COMPLETE, None, None) if index == FOLDS - 1 else None
             store.add_fold(fold(number, index), run=run, seconds=1, close=last)

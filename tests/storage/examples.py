@@ -100,6 +100,9 @@ def trial(number: int = 0, **changes: Any) -> TrialRecord:
         "number": number,
         "params": {"rate": 0.001, "blocks": number, "norm": "batch", "flip": True},
         "origin": "baseline" if number == 0 else "sampler",
+        "parameters": 448,
+        "layers": LAYERS,
+        "redraws": 2,
         "started": "2025-01-02T03:04:07+00:00",
     }
     return TrialRecord(**(values | changes))
@@ -116,7 +119,6 @@ def fill(store: Store, trials: int) -> None:
     """So many complete trials of three folds each."""
     for number in range(trials):
         store.add_trial(trial(number), run=0, seconds=number)
-        store.set_model(number, 448, LAYERS)
         for index in range(FOLDS):
             last = (TrialState.COMPLETE, None, None) if index == FOLDS - 1 else None
             store.add_fold(fold(number, index), run=0, seconds=number + 0.1 * index, close=last)

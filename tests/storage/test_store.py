@@ -113,7 +113,6 @@ def test_any_file_name_will_do(tmp_path: Path, name: str) -> None:
 def test_a_trial_comes_back_with_model_folds_and_end(store: Store) -> None:
     store.add_trial(trial(), run=0, seconds=1)
     assert store.trials() == [trial()]
-    store.set_model(0, 448, LAYERS)
     for index in range(FOLDS):
         store.add_fold(fold(fold=index), run=0, seconds=2)
     store.close_trial(0, TrialState.PRUNED, "race", "Worse than trial 3 on 2 folds.")
@@ -121,7 +120,7 @@ def test_a_trial_comes_back_with_model_folds_and_end(store: Store) -> None:
     (stored,) = store.trials()
     assert repr(stored) == repr(store.trial(0))
     assert (stored.state, stored.cause, stored.detail) == ("pruned", "race", "Worse than trial 3 on 2 folds.")
-    assert (stored.parameters, stored.layers, stored.params) == (448, LAYERS, trial().params)
+    assert (stored.parameters, stored.layers, stored.params, stored.redraws) == (448, LAYERS, trial().params, 2)
     assert list(map(bare, stored.folds)) == [bare(fold(fold=index)) for index in range(FOLDS)]
     assert stored.finished is not None
     assert stored.finished.endswith("+00:00")
@@ -186,7 +185,6 @@ def test_an_unknown_trial_is_refused_everywhere(store: Store) -> None:
     asks: list[Change] = [
         lambda: store.trial(5),
         lambda: store.probabilities(5),
-        lambda: store.set_model(5, 1, ()),
         lambda: store.close_trial(5, TrialState.FAILED),
         lambda: store.reopen_trial(5),
         lambda: store.add_fold(fold(5), run=0, seconds=0),
@@ -201,7 +199,6 @@ def test_a_closed_trial_stays_as_it_is(store: Store) -> None:
     before = repr(store.trials())
     changes: list[Change] = [
         lambda: store.close_trial(0, TrialState.FAILED),
-        lambda: store.set_model(0, 1, ()),
         lambda: store.add_fold(fold(0, 0), run=0, seconds=0),
         lambda: store.add_fold(fold(0, 0, 1), run=0, seconds=0, close=(TrialState.FAILED, None, None)),
     ]
@@ -374,7 +371,6 @@ def test_a_read_only_store_changes_nothing(store: Store, path: Path) -> None:
             lambda: reader.start_run(RUN),
             lambda: reader.end_run(0, "finished", 1),
             lambda: reader.add_trial(trial(1), run=0, seconds=0),
-            lambda: reader.set_model(0, 1, ()),
             lambda: reader.add_fold(fold(0, 0, 1), run=0, seconds=0),
             lambda: reader.close_trial(0, TrialState.FAILED),
             lambda: reader.reopen_trial(0),

@@ -82,6 +82,7 @@ def _trial() -> None:
         sa.Column("detail", sa.Text, nullable=True),
         sa.Column("parameters", sa.BigInteger, nullable=True),
         sa.Column("layers", sa.JSON, nullable=False),
+        sa.Column("redraws", sa.Integer, nullable=False),
         sa.Column("started", sa.Text, nullable=False),
         sa.Column("finished", sa.Text, nullable=True),
         sa.PrimaryKeyConstraint("study", "number", name="pk_trial"),

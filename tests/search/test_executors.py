@@ -1,0 +1,155 @@
+"""The contract of executors, over every one of them; then what only worker processes promise."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, wait
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search.executors import Executor, InProcess, LocalProcesses, default_workers, visible_gpus
+from search.jobs import DescribeJob, Description, Failure, FoldResult, Materials, Outcome
+from search.study import Prepared
+from tests.search.test_training import fold_job
+
+
+@pytest.fixture(scope="module", params=["in process", "local processes"])
+def executor(
+    request: pytest.FixtureRequest, materials: Materials, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Executor]:
+    made: Executor = InProcess()
+    if request.param == "local processes":
+        made = LocalProcesses(2, tmp_path_factory.mktemp("logs"))
+    made.prepare(materials)
+    yield made
+    made.close()
+
+
+def outcome(future: Future[Outcome]) -> Outcome:
+    return future.result(timeout=120)
+
+
+def test_it_has_at_least_one_slot(executor: Executor) -> None:
+    assert executor.slots >= 1
+
+
+def test_it_describes_and_trains(executor: Executor, prepared: Prepared) -> None:
+    described = outcome(executor.submit(DescribeJob(prepared.space.defaults())))
+    assert isinstance(described, Description)
+    trained = outcome(executor.submit(fold_job(prepared)))
+    assert isinstance(trained, FoldResult)
+    assert trained.parameters == described.parameters
+
+
+def test_more_jobs_than_slots_all_end(executor: Executor, prepared: Prepared) -> None:
+    jobs = [fold_job(prepared, seed=seed, max_epochs=1) for seed in range(1, executor.slots + 3)]
+    futures = [executor.submit(job) for job in jobs]
+    assert all(isinstance(outcome(future), FoldResult) for future in futures)
+
+
+def test_a_result_does_not_depend_on_where_it_was_made(executor: Executor, prepared: Prepared) -> None:
+    here, there = (outcome(executor.submit(fold_job(prepared))) for _ in range(2))
+    assert isinstance(here, FoldResult)
+    assert isinstance(there, FoldResult)
+    np.testing.assert_array_equal(here.probabilities, there.probabilities)
+
+
+def test_a_failure_is_an_outcome_and_the_next_job_runs(executor: Executor, prepared: Prepared) -> None:
+    job = fold_job(prepared)
+    broken = outcome(executor.submit(replace(job, params={**job.params, "activation": "no such thing"})))
+    assert isinstance(broken, Failure)
+    assert isinstance(outcome(executor.submit(fold_job(prepared, max_epochs=1))), FoldResult)
+
+
+# What only worker processes promise
+
+
+@pytest.fixture
+def processes(materials: Materials, tmp_path: Path) -> Iterator[LocalProcesses]:
+    made = LocalProcesses(1, tmp_path / "logs")
+    made.prepare(materials)
+    yield made
+    made.close(kill=True)
+
+
+def worker_pids(logs: Path) -> list[int]:
+    """Processes whose output goes to this folder: the workers, found as the system shows them."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "fd" / "2").resolve().parent == logs.resolve():
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def wait_for_worker(logs: Path) -> int:
+    for _ in range(300):
+        if pids := worker_pids(logs):
+            return pids[0]
+        time.sleep(0.1)
+    raise AssertionError("no worker came up")
+
+
+def endless(prepared: Prepared) -> Future[Outcome] | object:
+    return fold_job(prepared, max_epochs=100_000)
+
+
+def test_a_killed_worker_costs_its_job_one_more_try_and_nothing_else(
+    processes: LocalProcesses, prepared: Prepared, tmp_path: Path
+) -> None:
+    pid = wait_for_worker(tmp_path / "logs")
+    future = processes.submit(fold_job(prepared))
+    os.kill(pid, signal.SIGKILL)
+    assert isinstance(outcome(future), FoldResult)
+
+
+def test_a_job_whose_worker_dies_twice_fails_with_how_it_ended_and_the_next_job_runs(
+    processes: LocalProcesses, prepared: Prepared, tmp_path: Path
+) -> None:
+    future = processes.submit(fold_job(prepared, max_epochs=100_000))
+    killed: set[int] = set()
+    while not future.done():
+        fresh = set(worker_pids(tmp_path / "logs")) - killed
+        for pid in fresh:
+            os.kill(pid, signal.SIGKILL)
+        killed |= fresh
+        time.sleep(0.05)
+    failed = outcome(future)
+    assert isinstance(failed, Failure)
+    assert failed.cause == "worker died"
+    assert "SIGKILL" in failed.detail
+    assert "worker-0.log" in failed.detail
+    assert isinstance(outcome(processes.submit(fold_job(prepared, max_epochs=1))), FoldResult)
+
+
+def test_closing_with_kill_ends_a_running_job_at_once_and_cancels_those_that_wait(
+    processes: LocalProcesses, prepared: Prepared, tmp_path: Path
+) -> None:
+    running = processes.submit(fold_job(prepared, max_epochs=100_000))
+    waiting = processes.submit(fold_job(prepared))
+    while not running.running():
+        time.sleep(0.05)
+    processes.close(kill=True)
+    wait([running, waiting], timeout=20)
+    stopped = outcome(running)
+    assert isinstance(stopped, Failure)
+    assert stopped.cause == "stopped"
+    assert waiting.cancelled()
+    assert worker_pids(tmp_path / "logs") == []
+
+
+def test_visible_gpus_are_those_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, 5")
+    assert visible_gpus() == ("2", "5")
+    assert default_workers() == (2, ("2", "5"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert visible_gpus() == ()
+    assert default_workers()[0] >= 1

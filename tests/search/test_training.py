@@ -1,0 +1,175 @@
+"""A fold run: what it returns, when it stops, and that it is what Keras's own `fit` would have done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from search.jobs import DescribeJob, Description, Failure, FoldJob, FoldResult, Materials, Training
+from search.metrics import scores
+from search.study import Prepared
+from search.worker import Worker
+from spaces import Value
+
+
+def fold_job(prepared: Prepared, params: dict[str, Value] | None = None, seed: int = 7, **training: Any) -> FoldJob:
+    rows = np.arange(len(prepared.images.labels), dtype=np.int32)
+    return FoldJob(
+        trial=0,
+        repeat=0,
+        fold=0,
+        params=params or prepared.space.defaults(),
+        train=rows[rows % 3 != 0],
+        validate=rows[rows % 3 == 0],
+        seed=seed,
+        training=Training(**({"max_epochs": 3, "patience": 0} | training)),
+    )
+
+
+def trained(worker: Worker, job: FoldJob) -> FoldResult:
+    result = worker.do(job)
+    assert isinstance(result, FoldResult), result
+    return result
+
+
+def test_it_returns_curves_scores_and_a_probability_for_every_validation_image(
+    worker: Worker, prepared: Prepared
+) -> None:
+    job = fold_job(prepared)
+    result = trained(worker, job)
+    assert result.epochs == 3
+    expected = {"loss", "accuracy", "balanced_accuracy"}
+    assert set(result.curve) == expected | {"val_loss", "val_log_loss", "val_balanced_accuracy"}
+    assert {len(values) for values in result.curve.values()} == {3}
+    assert result.probabilities.shape == (len(job.validate), 2)
+    assert result.probabilities.dtype == np.float32
+    np.testing.assert_allclose(result.probabilities.sum(axis=1), 1, atol=1e-5)
+    assert result.scores == scores(prepared.images.labels[job.validate], result.probabilities)
+
+
+def test_the_same_job_gives_the_same_result_whatever_was_done_before(worker: Worker, prepared: Prepared) -> None:
+    job = fold_job(prepared)
+    first = trained(worker, job)
+    trained(worker, fold_job(prepared, prepared.space.defaults(head="flatten", batch_size=4), seed=99))
+    again = trained(worker, job)
+    assert first.curve == again.curve
+    np.testing.assert_array_equal(first.probabilities, again.probabilities)
+
+
+def test_another_seed_gives_another_result(worker: Worker, prepared: Prepared) -> None:
+    one, other = (trained(worker, fold_job(prepared, seed=seed)) for seed in (1, 2))
+    assert one.curve["loss"] != other.curve["loss"]
+
+
+def test_it_learns_pictures_that_are_easy_to_tell_apart(worker: Worker, prepared: Prepared) -> None:
+    result = trained(worker, fold_job(prepared, max_epochs=40, patience=20))
+    assert result.scores["balanced_accuracy"] > 0.9
+
+
+def test_it_stops_when_the_loss_no_longer_falls_and_keeps_the_best_epoch(worker: Worker, prepared: Prepared) -> None:
+    params = prepared.space.defaults(learning_rate=0.01)
+    result = trained(worker, fold_job(prepared, params, max_epochs=200, patience=3, min_delta=0.05))
+    losses = result.curve["val_log_loss"]
+    assert result.epochs == len(losses) < 200
+    assert result.epochs == result.best_epoch + 3
+    assert all(loss > losses[result.best_epoch - 1] - 0.05 for loss in losses[result.best_epoch :])
+    assert result.scores["log_loss"] == pytest.approx(losses[result.best_epoch - 1])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"normalization": "none", "head": "flatten", "dropout": 0.5},
+        {"normalization": "group", "optimizer": "sgd", "weight_penalty": "l2"},
+        {"optimizer": "adamw", "batch_size": 4, "dense_depth": 0},
+    ],
+)
+def test_an_epoch_equals_keras_own_fit(
+    worker: Worker, prepared: Prepared, materials: Materials, changes: dict[str, Value]
+) -> None:
+    """Same initial weights and order of images: the same losses and weights, dropout and partial batch included."""
+    import keras
+
+    from search.training import batches
+    from spaces.presets import PRESETS
+
+    params = prepared.space.defaults(**changes)
+    job = fold_job(prepared, params, max_epochs=2)
+    result = trained(worker, job)
+
+    keras.utils.set_random_seed(job.seed)
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(job.seed)
+    model = PRESETS["cnn"].build(params, prepared.facts)
+    rng = np.random.default_rng(job.seed)
+    pixels = prepared.images.pixels.astype(np.float32)
+    one_hot = np.eye(2, dtype=np.float32)[prepared.images.labels]
+    losses: list[float] = []
+    for _ in range(job.training.max_epochs):
+        order, _ends = batches(rng, job.train, params)
+        size = int(params["batch_size"])
+        history = model.fit(pixels[order], one_hot[order], batch_size=size, shuffle=False, verbose=0)
+        losses.append(history.history["loss"][0])
+    np.testing.assert_allclose(result.curve["loss"], losses, rtol=1e-5)
+    if result.best_epoch == result.epochs:
+        predicted: NDArray[np.float32] = model.predict(pixels[job.validate], verbose=0)
+        np.testing.assert_allclose(result.probabilities, predicted, atol=1e-5)
+
+
+def test_an_epoch_is_one_pass_with_a_partial_last_batch() -> None:
+    from search.training import batches
+
+    order, ends = batches(np.random.default_rng(0), np.arange(10, 17, dtype=np.int32), {"batch_size": 3})
+    assert list(ends) == [3, 6, 7]
+    assert sorted(order) == list(range(10, 17))
+
+
+def test_an_epoch_of_fifty_steps_goes_through_the_images_again_and_again() -> None:
+    from search.training import batches
+
+    params = {"batch_size": 32, "epoch": "50 steps"}
+    order, ends = batches(np.random.default_rng(0), np.arange(88, dtype=np.int32), params)
+    assert len(ends) == 50
+    assert list(np.diff(ends, prepend=0)[:6]) == [32, 32, 24, 32, 32, 24]
+    assert sorted(order[:88]) == list(range(88))
+    assert len(order) == ends[-1]
+
+
+def test_a_loss_that_leaves_the_numbers_is_a_failure_with_that_cause(worker: Worker, prepared: Prepared) -> None:
+    changes: dict[str, Value] = {"optimizer": "sgd", "normalization": "none", "activation": "swish"}
+    job = fold_job(prepared, prepared.space.defaults(**changes))
+    exploding = replace(job, params={**job.params, "sgd_learning_rate": 1e30})
+    result = worker.do(exploding)
+    assert isinstance(result, Failure)
+    assert result.cause == "not finite"
+
+
+def test_a_model_that_cannot_be_built_is_a_failure_of_the_model(worker: Worker, prepared: Prepared) -> None:
+    params = {**prepared.space.defaults(), "batch_size": 1}
+    result = worker.do(DescribeJob(params))
+    assert isinstance(result, Failure)
+    assert result.cause == "model"
+    assert "batch_size is 1" in result.detail
+
+
+def test_describing_a_giant_needs_no_memory_for_its_weights(worker: Worker, prepared: Prepared) -> None:
+    params = prepared.space.defaults(dense_depth=4)
+    result = worker.do(DescribeJob({**params, "dense_units": 200_000}))
+    assert isinstance(result, Description)
+    assert result.parameters > 3 * 200_000**2
+    assert result.training_bytes > 4 * result.parameters
+
+
+def test_the_description_names_every_layer_and_counts_what_training_counts(worker: Worker, prepared: Prepared) -> None:
+    description = worker.do(DescribeJob(prepared.space.defaults()))
+    assert isinstance(description, Description)
+    assert description.parameters == trained(worker, fold_job(prepared, max_epochs=1)).parameters
+    kinds = [layer.kind for layer in description.layers]
+    assert kinds[:3] == ["InputLayer", "Rescaling", "Conv2D"]
+    assert description.layers[2].detail == "16 @ 3x3"
+    assert description.layers[-1].shape == (2,)
