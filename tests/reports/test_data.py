@@ -84,7 +84,7 @@ def test_testing_images_are_counted_but_belong_to_no_fold() -> None:
 
 def test_the_headline_says_what_is_best_how_sure_and_where_it_began() -> None:
     assert headline(example().data()) == (
-        "Best: trial 7, 0.88 balanced accuracy (± 0.05 over 5 folds; chance is 0.50); trial 0, your starting "
+        "Best: trial 7, 0.88 balanced accuracy (± 0.04 over 5 folds; chance is 0.50); trial 0, your starting "
         "point, 0.50: no better than chance (the best is ahead on 5 of 5 folds)."
     )
 

@@ -88,9 +88,9 @@ def test_it_shows_the_last_trials_the_best_and_the_budget() -> None:
     assert [int(line.split()[0]) for line in lines[1:9]] == list(range(4, 12))
     best = next(line for line in lines if line.startswith("best"))
     assert best.split()[1] == "7"
-    assert "0.878 ± 0.048" in best
+    assert "0.885 ± 0.041" in best
     assert "28%  11 of 40 trials · 60 min of 8 h 00 min" in text
-    assert "best 0.878 (trial 7) · 60 min so far · 83 min left · 1.3 fold runs a minute" in text
+    assert "best 0.885 (trial 7) · 60 min so far · 83 min left · 1.3 fold runs a minute" in text
 
 
 def test_a_fold_is_a_bar_when_done_a_ring_in_training_and_a_dot_before() -> None:
@@ -129,7 +129,7 @@ def test_an_error_leaves_the_last_picture_and_passes_through() -> None:
     with pytest.raises(KeyboardInterrupt), LiveTable(console) as table:
         table.update(progress(TRIALS, best=7))
         raise KeyboardInterrupt
-    assert "best 0.878 (trial 7)" in file.getvalue()
+    assert "best 0.885 (trial 7)" in file.getvalue()
     assert "\x1b[?25h" in file.getvalue(), "the cursor must be visible again"
 
 
@@ -144,7 +144,7 @@ def test_plain_lines_tell_of_each_closed_trial_once() -> None:
     assert failed.startswith("trial 4 failed; balanced accuracy ")
     assert "; 0/5 folds; 0 s; out of memory; family cnn" in failed
     assert best.startswith(
-        "trial 7 complete, best so far; balanced accuracy 0.878 ± 0.048; 5/5 folds; 2 min; filters 19"
+        "trial 7 complete, best so far; balanced accuracy 0.885 ± 0.041; 5/5 folds; 2 min; filters 19"
     )
     assert note == "two\\nlines \\x1b[31m"
 
