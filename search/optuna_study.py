@@ -21,7 +21,7 @@ from search.metrics import METRICS
 from spaces import Choice, Parameter, Space
 from storage.records import TrialRecord, TrialState
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
+optuna.logging.set_verbosity(optuna.logging.ERROR)  # its advice is for who calls it, not for who runs a search
 
 
 def distribution(parameter: Parameter) -> BaseDistribution:

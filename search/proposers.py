@@ -80,6 +80,8 @@ SAMPLERS: dict[str, Callable[[int, int], BaseSampler]] = {
 _KEEP_STATE_IN_TRIALS = {"qmc", "cmaes"}
 """Samplers that write their state into the study as they are asked: only asking again restores it."""
 
+MOST_INSISTENCE = 10  # refused points of one trial after which the next are drawn at random
+
 _NEEDS = {"gp": "torch", "cmaes": "cmaes"}
 
 
@@ -126,10 +128,13 @@ class OptunaProposer:
         attempt = self._refused.get(number, 0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            self._study.sampler = SAMPLERS[self._sampler](derive(self._seed, "ask", number, attempt), self._seed)
+            # A sampler does not learn of refusals and may insist; from some point on, chance is wiser.
+            name = self._sampler if attempt < MOST_INSISTENCE else "random"
+            self._study.sampler = SAMPLERS[name](derive(self._seed, "ask", number, attempt), self._seed)
             if fixed is not None:
                 self._study.enqueue_trial(fixed)
             trial = self._study.ask()
+            _ = trial.relative_params  # lazy: without this a fixed point would not advance the sampler's state
             self._asked[number] = trial
             return self._space.resolve(lambda parameter: self._suggest(trial, parameter))
 

@@ -89,7 +89,7 @@ def prepare(config: Config, folder: Path, progress: Callable[[int, int], None] |
     except SpaceError as error:
         lines = "\n".join(f"  {line}" for line in str(error).splitlines())
         raise UsageError(f"[space] of {toml.FILE}, preset {chosen.name}:\n{lines}") from None
-    folds, remark = choose_folds(images.labels, images.testing, config.folds)
+    folds, remark = choose_folds(images.labels, images.testing, config.folds, images.classes)
     max_epochs = config.training.max_epochs or chosen.epochs
     return Prepared(config, images, facts, chosen, space, folds, max_epochs, (remark,) if remark else ())
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
-from search.images import ImageSet, printable
+from search.images import ImageSet, Note, printable
 
 SHOWN_PER_KIND = 20  # notes of one kind that are named one by one
 
@@ -23,16 +21,18 @@ def images_in_words(images: ImageSet) -> list[str]:
 
 
 def _notes(images: ImageSet) -> list[str]:
-    left_out = sum(note.left_out for note in images.notes)
+    """What was left out by name; what was only converted or looks odd by kind, with a few names."""
     if not images.notes:
         return []
+    left_out = sum(note.left_out for note in images.notes)
     lines = [f"notes: {len(images.notes)}, of which {left_out} on files left out"]
-    shown: Counter[str] = Counter()
+    kinds: dict[tuple[bool, str], list[Note]] = {}
     for note in sorted(images.notes, key=lambda n: (not n.left_out, n.kind, n.path)):
-        shown[note.kind] += 1
-        if shown[note.kind] <= SHOWN_PER_KIND:
-            lines.append(f"  {note.kind}: {printable(note.path)}: {printable(note.message)}")
-    more = [
-        f"{count - SHOWN_PER_KIND} more of kind '{kind}'" for kind, count in shown.items() if count > SHOWN_PER_KIND
-    ]
-    return [*lines, *(f"  and {line}" for line in more)]
+        kinds.setdefault((note.left_out, note.kind), []).append(note)
+    for (_, kind), notes in kinds.items():
+        alike = len({note.message for note in notes}) == 1 and len(notes) > 2
+        shown = notes[: 2 if alike else SHOWN_PER_KIND]
+        lines += [f"  {kind}: {printable(note.path)}: {printable(note.message)}" for note in shown]
+        if len(notes) > len(shown):
+            lines.append(f"  {kind}: … and {len(notes) - len(shown)} more{' like these' if alike else ''}")
+    return lines

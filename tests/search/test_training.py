@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from search.jobs import DescribeJob, Description, Failure, FoldJob, FoldResult, Materials, Training
+from search.jobs import DescribeJob, Description, Failure, FoldJob, FoldResult, Training
 from search.metrics import scores
 from search.study import Prepared
 from search.worker import Worker
@@ -89,9 +89,7 @@ def test_it_stops_when_the_loss_no_longer_falls_and_keeps_the_best_epoch(worker:
         {"optimizer": "adamw", "batch_size": 4, "dense_depth": 0},
     ],
 )
-def test_an_epoch_equals_keras_own_fit(
-    worker: Worker, prepared: Prepared, materials: Materials, changes: dict[str, Value]
-) -> None:
+def test_an_epoch_equals_keras_own_fit(worker: Worker, prepared: Prepared, changes: dict[str, Value]) -> None:
     """Same initial weights and order of images: the same losses and weights, dropout and partial batch included."""
     import keras
 
