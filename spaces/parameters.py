@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 Value: TypeAlias = bool | int | float | str
@@ -65,11 +67,13 @@ class Number:
     help: str = ""
 
     def __post_init__(self) -> None:
+        for key in ("low", "high") if self.step is None else ("low", "high", "step"):
+            self._check_number(f"{self.name}.{key}", getattr(self, key))
         if self.low > self.high:
             raise SpaceError(f"{self.name}: low must not be above high, got low {self.low:g}, high {self.high:g}")
         if self.log and self.low <= 0:
             raise SpaceError(f"{self.name}: a logarithmic range must begin above 0, got low {self.low:g}")
-        if self.log and self.step not in (None, 1):
+        if self.log and self.step is not None and not (self.integer and self.step == 1):
             raise SpaceError(f"{self.name}: a range is either logarithmic or stepped, got both")
         if self.step is not None and self.step <= 0:
             raise SpaceError(f"{self.name}: step must be above 0, got {self.step:g}")
@@ -82,14 +86,13 @@ class Number:
 
     def check(self, value: object) -> None:
         """Raise SpaceError unless `value` is in the range and on a step."""
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise SpaceError(f"{self.name}: must be a number, got {value!r}")
-        if self.integer and not float(value).is_integer():
-            raise SpaceError(f"{self.name}: must be a whole number, got {value!r}")
-        if not self.low <= value <= self.high:
-            raise SpaceError(f"{self.name}: must be in {self.range}, got {value!r}")
-        if self.step is not None and not math.isclose(self._on_step(value), value, rel_tol=1e-9, abs_tol=1e-12):
-            raise SpaceError(f"{self.name}: must be in {self.range}, got {value!r}")
+        value = self._check_number(self.name, value)
+        if self.step is not None and not self.log:  # 0.1 + 0.2 is on step 0.1, and in 0 to 0.3
+            fits = math.isclose(self.nearest_value(value), value, rel_tol=1e-9, abs_tol=1e-12)
+        else:
+            fits = self.low <= value <= self.high
+        if not fits:
+            raise SpaceError(f"{self.name}: must be in {self.range}, got {received(value)}")
 
     def nearest_value(self, value: float) -> float:
         """The allowed value closest to `value`."""
@@ -101,32 +104,40 @@ class Number:
         """This parameter as the user's TOML value says: a number fixes, a list lists, a table sets the range."""
         match change:
             case bool() | str():
-                raise SpaceError(f"{self.name}: must be a number, a list of them or a range, got {change!r}")
+                raise SpaceError(f"{self.name}: must be a number, a list of them or a range, got {received(change)}")
             case int() | float():
-                return self._between({"low": change, "high": change, "step": None, "log": False})
+                return self._fixed(change)
             case list():
                 for value in change:
-                    self._between({"low": value, "high": value, "step": None, "log": False})
+                    self._fixed(value)
                 values = tuple(int(v) if self.integer else float(v) for v in change)
                 return choice_of(self.name, values, self.default, when=self.when, help=self.help)
             case dict():
                 return self._between(change)
             case _:
-                raise SpaceError(f"{self.name}: must be a number, a list of them or a range, got {change!r}")
+                raise SpaceError(f"{self.name}: must be a number, a list of them or a range, got {received(change)}")
+
+    def _check_number(self, what: str, value: object) -> float:
+        """`value`, where it is finite (a float holds it) and whole where it has to be; else SpaceError on `what`."""
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+            raise SpaceError(f"{what}: must be a number, got {received(value)}")
+        if self.integer and not float(value).is_integer():
+            raise SpaceError(f"{what}: must be a whole number, got {received(value)}")
+        return value
+
+    def _fixed(self, value: object) -> Number:
+        self._check_number(self.name, value)
+        return self._between({"low": value, "high": value, "step": None, "log": False})
 
     def _between(self, change: Mapping[str, Any]) -> Number:
-        kinds: dict[str, tuple[type, ...]] = dict.fromkeys(("low", "high", "default"), (int, float))
-        kinds |= {"log": (bool,), "step": (int, float, type(None))}
+        keys = ("low", "high", "default", "log", "step")
         for key, value in change.items():
-            if key not in kinds:
-                raise SpaceError(f"{self.name}: unknown key '{key}'; {nearest(key, list(kinds))}")
-            wrong_bool = isinstance(value, bool) and bool not in kinds[key]
-            if wrong_bool or not isinstance(value, kinds[key]):
-                raise SpaceError(
-                    f"{self.name}.{key}: must be {'true or false' if key == 'log' else 'a number'}, got {value!r}"
-                )
-            if self.integer and isinstance(value, float) and not value.is_integer():
-                raise SpaceError(f"{self.name}.{key}: must be a whole number, got {value!r}")
+            if key not in keys:
+                raise SpaceError(f"{self.name}: unknown key '{key}'; {nearest(key, keys)}")
+            if key == "log" and not isinstance(value, bool):
+                raise SpaceError(f"{self.name}.log: must be true or false, got {received(value)}")
+            if key != "log" and not (key == "step" and value is None):
+                self._check_number(f"{self.name}.{key}", value)
         low, high = change.get("low", self.low), change.get("high", self.high)
         if low > high:
             raise SpaceError(f"{self.name}: low must not be above high, got low {low:g}, high {high:g}")
@@ -145,7 +156,8 @@ class Number:
         if self.step is None or self.log:
             return value
         steps = min(round((value - self.low) / self.step), math.floor((self.high - self.low) / self.step + 1e-9))
-        return round(self.low + steps * self.step, 10)
+        exact = Decimal(str(self.low)) + steps * Decimal(str(self.step))  # three steps of 0.1 are 0.3
+        return min(max(float(exact), self.low), self.high)
 
     @property
     def range(self) -> str:
@@ -171,26 +183,31 @@ class Choice:
     def __post_init__(self) -> None:
         if not self.values:
             raise SpaceError(f"{self.name}: needs at least one value, got none")
-        if len({(type(v), v) for v in self.values}) < len(self.values):
+        if len(set(self.values)) < len(self.values):  # 1, 1.0 and True are one: Optuna cannot tell them apart
             raise SpaceError(f"{self.name}: a value stands twice in {list(self.values)}")
         self.check(self.default)
 
     def check(self, value: object) -> None:
         """Raise SpaceError unless `value` is one of the values, of the same type."""
         if not any(type(v) is type(value) and v == value for v in self.values):
-            raise SpaceError(f"{self.name}: must be one of {self.range}, got {shown(value)}")
+            raise SpaceError(f"{self.name}: must be one of {self.range}, got {received(value)}")
 
     def narrow(self, change: object) -> Choice:
         """This parameter as the user's TOML value says: a value fixes, a list lists."""
         values: list[Any] = change if isinstance(change, list) else [change]
         everything = replace(self, values=(*self.values, *(v for v in self.known if v not in self.values)))
+        values = [everything._own_kind(value) for value in values]
         for value in values:
             try:
                 everything.check(value)
             except SpaceError as error:
-                known = [str(v) for v in everything.values]
-                raise SpaceError(f"{error}; {nearest(str(value), known)}") from None
+                raise SpaceError(f"{error}; {nearest(shown(value), [shown(v) for v in everything.values])}") from None
         return choice_of(self.name, tuple(values), self.default, known=self.known, when=self.when, help=self.help)
+
+    def _own_kind(self, value: Any) -> Any:
+        """The equal number among the values, if there is one: a person's 0 means 0.0 where that is a choice."""
+        numbers = (v for v in self.values if not isinstance(v, bool | str))
+        return value if isinstance(value, bool | str) else next((v for v in numbers if v == value), value)
 
     @property
     def range(self) -> str:
@@ -211,9 +228,10 @@ def choice_of(
     help: str = "",
 ) -> Choice:
     """A Choice whose default is `default` where that is among the values, else the closest or first of them."""
-    if default in values:
-        chosen = default
-    elif all(isinstance(v, int | float) for v in (*values, default)):
+    same = [v for v in values if v == default]
+    if same:
+        chosen = same[0]
+    elif values and all(isinstance(v, int | float) for v in (*values, default)):
         chosen = min(values, key=lambda v: abs(float(v) - float(default)))
     else:
         chosen = values[0] if values else default
@@ -244,6 +262,11 @@ def shown(value: object) -> str:
     """A value as it would stand in TOML, short."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, int | float):
+    if isinstance(value, float):
         return f"{value:g}"
     return str(value)
+
+
+def received(value: object) -> str:
+    """A value of any kind as a message quotes it: 'true' is a word, true is not."""
+    return shown(value) if isinstance(value, bool) else repr(value)
