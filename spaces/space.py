@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from functools import cached_property
@@ -72,7 +73,7 @@ class Space:
             return params[parameter.name]
 
         active = self.resolve(take)
-        for name in params.keys() - active.keys():
+        for name in (n for n in params if n not in active):
             if name in self.by_name:
                 conditions = " and ".join(map(str, self.by_name[name].when))
                 problems.append(f"{name}: only where {conditions}")
@@ -119,7 +120,9 @@ class Space:
         """The space that `to_json` wrote. Raises SpaceError for anything else."""
         try:
             return Space(tuple(_parameter_from_json(p) for p in data["parameters"]))
-        except (KeyError, TypeError, AttributeError) as error:
+        except SpaceError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SpaceError(f"this is not a stored space: {error}") from error
 
 
@@ -135,10 +138,13 @@ def _draw(parameter: Parameter, rng: np.random.Generator) -> Value:
     if isinstance(parameter, Choice):
         return parameter.values[int(rng.integers(len(parameter.values)))]
     if parameter.log:
-        return parameter.nearest_value(float(np.exp(rng.uniform(np.log(parameter.low), np.log(parameter.high)))))
-    if parameter.step is not None:
-        count = int((parameter.high - parameter.low) / parameter.step + 1e-9) + 1
-        return parameter.nearest_value(parameter.low + parameter.step * int(rng.integers(count)))
+        margin = 0.5 if parameter.integer else 0.0  # what is rounded to an end counts for it
+        low, high = np.log(parameter.low - margin), np.log(parameter.high + margin)
+        return parameter.nearest_value(float(np.exp(rng.uniform(low, high))))
+    step = 1 if parameter.integer and parameter.step is None else parameter.step
+    if step is not None:
+        count = int((parameter.high - parameter.low) / step + 1e-9) + 1
+        return parameter.nearest_value(parameter.low + step * int(rng.integers(count)))
     return parameter.nearest_value(float(rng.uniform(parameter.low, parameter.high)))
 
 
@@ -154,6 +160,8 @@ def _parameter_to_json(parameter: Parameter) -> dict[str, Any]:
             continue
         if field.name == "when":
             value = [asdict(condition) for condition in value]
+        if field.name == "limits":  # JSON has no infinity
+            value = [limit if math.isfinite(limit) else None for limit in value]
         stored[field.name] = list(value) if isinstance(value, tuple) else value
     return stored
 
@@ -161,4 +169,7 @@ def _parameter_to_json(parameter: Parameter) -> dict[str, Any]:
 def _parameter_from_json(stored: Mapping[str, Any]) -> Parameter:
     given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items() if k != "kind"}
     given["when"] = tuple(When(w["parameter"], tuple(w["one_of"]), w["at_least"]) for w in stored.get("when", ()))
+    if "limits" in given:
+        low, high = given["limits"]
+        given["limits"] = (-math.inf if low is None else low, math.inf if high is None else high)
     return _KINDS[stored["kind"]](**given)
