@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,7 +64,10 @@ def _importance(study: Any) -> dict[str, float]:
     """PED-ANOVA copes with parameters that are active in some trials only; fANOVA leaves them out."""
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
-    found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+    with warnings.catch_warnings():
+        # It warns of values that few trials had; the page says that importance is an estimate from these trials.
+        warnings.simplefilter("ignore", UserWarning)
+        found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
     return {name: float(share) for name, share in found.items() if math.isfinite(share)}
 
 

@@ -1,0 +1,83 @@
+"""Running the real command in a process of its own, as a user would, and looking at what it left."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from storage import Store, TrialRecord
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def start(*arguments: str | Path, cwd: Path, stdout: int | None = subprocess.PIPE) -> subprocess.Popen[str]:
+    """Start `search …` in `cwd`."""
+    command = [sys.executable, "-m", "cli", *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+    return subprocess.Popen(command, cwd=cwd, env=environment, stdout=stdout, stderr=subprocess.PIPE, text=True)
+
+
+def search(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run `search …` in `cwd` to its end."""
+    process = start(*arguments, cwd=cwd)
+    out, err = process.communicate(timeout=280)
+    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+def trials_of(study: Path) -> list[TrialRecord]:
+    """What is stored."""
+    with Store.open(study / "study.db", read_only=True) as store:
+        return store.trials()
+
+
+def table(trials: Sequence[TrialRecord]) -> list[Any]:
+    """Every stored value but times."""
+    return [
+        (t.number, dict(t.params), t.origin, t.state, t.cause, t.parameters, t.layers, t.redraws) for t in trials
+    ] + [
+        (t.number, f.fold, f.seed, dict(f.scores), f.epochs, f.best_epoch, dict(f.curve))
+        for t in trials
+        for f in t.folds
+    ]
+
+
+def fold_rows(study: Path) -> dict[tuple[int, int, int], tuple[Any, ...]]:
+    """Every committed fold run by (trial, repeat, fold), its bytes included; {} before there is a database."""
+    database = study / "study.db"
+    if not database.exists():
+        return {}
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30) as connection:
+        rows = connection.execute("SELECT trial, repeat, fold, run, seed, scores, probabilities FROM fold_run")
+        return {tuple(row[:3]): tuple(row[3:]) for row in rows}
+
+
+def integrity(study: Path) -> str:
+    """What SQLite says of the file: 'ok'."""
+    with sqlite3.connect(study / "study.db") as connection:
+        return str(connection.execute("PRAGMA integrity_check").fetchone()[0])
+
+
+def workers_of(study: Path) -> list[int]:
+    """Processes whose output goes to the study's logs: its workers, as the system shows them."""
+    logs, found = (study / "logs").resolve(), []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "fd" / "2").resolve().parent == logs:
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 120) -> None:
+    """Wait for something that another process does; fail if it does not."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.05)

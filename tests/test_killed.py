@@ -1,0 +1,114 @@
+"""Never loses a night: killed, interrupted and asked to stop, with real processes, signals and training.
+
+`KILLS=50 pytest tests/test_killed.py` kills more often than the five times of a usual run.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from search.stop import RESUMABLE
+from storage import TrialState
+from tests.commands import fold_rows, integrity, search, start, table, trials_of, wait_until, workers_of
+
+KILLS = int(os.environ.get("KILLS", "5"))
+SMALL = ("--folds", "3", "--epochs", "2", "--quiet")
+
+
+def test_killed_in_a_fold_and_resumed_equals_one_go(pictures: Path, tmp_path: Path) -> None:
+    """10 trials in one go = 4 and a bit, kill -9, the rest; one worker."""
+    asked = (pictures, *SMALL, "--workers", "1")
+    whole = search("run", *asked, "--trials", "10", "--dir", "whole", cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+
+    process = start("run", *asked, "--trials", "10", "--dir", "broken", cwd=tmp_path)
+    wait_until(lambda: (4, 0, 0) in fold_rows(tmp_path / "broken"))
+    process.kill()
+    process.communicate()
+    left = trials_of(tmp_path / "broken")
+    assert left[-1].state == TrialState.RUNNING
+    wait_until(lambda: workers_of(tmp_path / "broken") == [])
+
+    resumed = search("resume", "broken", "--workers", "1", "--quiet", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert table(trials_of(tmp_path / "broken")) == table(trials_of(tmp_path / "whole"))
+
+
+def test_killed_at_random_moments_no_fold_is_lost_or_trained_twice(pictures: Path, tmp_path: Path) -> None:
+    """Two workers; between kills what was committed stays, byte for byte, and at the end nothing is left open."""
+    chance, study = random.Random(1), tmp_path / "study"  # noqa: S311 - moments, not secrets
+    asked = ("run", pictures, *SMALL, "--workers", "2", "--trials", str(4 * KILLS), "--dir", study)
+    committed: dict[tuple[int, int, int], tuple[object, ...]] = {}
+    for _ in range(KILLS):
+        process = start(*asked, cwd=tmp_path)
+        time.sleep(chance.uniform(0.2, 10))
+        process.kill()
+        process.communicate()
+        after = fold_rows(study)
+        assert committed.items() <= after.items()
+        committed = after
+    last = search(*asked, cwd=tmp_path)
+    assert last.returncode == 0, last.stderr
+    final = fold_rows(study)
+    assert committed.items() <= final.items()
+    trials = trials_of(study)
+    assert len(trials) == 4 * KILLS
+    assert {t.state for t in trials} <= {TrialState.COMPLETE, TrialState.FAILED}
+    assert all(len(t.folds) == 3 for t in trials if t.state == TrialState.COMPLETE)
+    assert integrity(study) == "ok"
+    wait_until(lambda: workers_of(study) == [])
+
+
+@pytest.mark.parametrize("asked_by", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_it_saves_says_how_to_go_on_and_exits_75(
+    pictures: Path, tmp_path: Path, asked_by: signal.Signals
+) -> None:
+    process = start("run", pictures, *SMALL, "--workers", "1", "--trials", "100", "--dir", "study", cwd=tmp_path)
+    wait_until(lambda: (1, 0, 0) in fold_rows(tmp_path / "study"))
+    process.send_signal(asked_by)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == RESUMABLE, err
+    assert "Go on with: search resume study" in out
+    assert not workers_of(tmp_path / "study")
+    number = len(trials_of(tmp_path / "study"))
+
+    resumed = search("resume", "study", "--trials", str(number), "--workers", "1", "--quiet", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert {t.state for t in trials_of(tmp_path / "study")} == {TrialState.COMPLETE}
+
+
+def test_a_second_ctrl_c_leaves_at_once_and_nothing_stored_is_lost(pictures: Path, tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    endless = ("--folds", "3", "--epochs", "100000", "--quiet", "--workers", "1")
+    patient = tmp_path / "study" / "study.toml"
+    assert search("init", pictures, "--dir", "study", cwd=tmp_path).returncode == 0
+    patient.write_text(patient.read_text().replace("patience = 8", "patience = 0"))
+    process = start("run", "study", *endless, cwd=tmp_path)
+    wait_until(lambda: len(workers_of(study)) > 0 and (study / "study.db").exists())
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1)
+    process.send_signal(signal.SIGINT)
+    process.wait(5)
+    assert process.returncode == RESUMABLE
+    process.communicate()
+    wait_until(lambda: workers_of(study) == [])
+    assert integrity(study) == "ok"
+
+
+def test_a_second_run_of_a_study_is_refused_with_who_has_it(pictures: Path, tmp_path: Path) -> None:
+    first = start("run", pictures, *SMALL, "--workers", "1", "--trials", "100", "--dir", "study", cwd=tmp_path)
+    wait_until((tmp_path / "study" / "study.db").exists)
+    second = search("run", "study", "--quiet", cwd=tmp_path)
+    first.kill()
+    first.communicate()
+    assert second.returncode == 2
+    assert f"in use by process {first.pid} on " in second.stderr
