@@ -134,7 +134,7 @@ def test_a_fold_is_validated_on_its_own_images_and_trained_on_the_others(path: P
     sit(path, executor, trials=1)
     folds = [job for job in executor.jobs if isinstance(job, FoldJob)]
     for job in folds:
-        np.testing.assert_array_equal(job.validate, np.flatnonzero(ASSIGNMENT == job.fold))
+        np.testing.assert_array_equal(job.validate, np.flatnonzero(job.fold == ASSIGNMENT))
         assert sorted([*job.train, *job.validate]) == list(range(12))
     assert len({job.seed for job in folds}) == FOLDS
 
