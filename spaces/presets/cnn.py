@@ -39,7 +39,15 @@ def space(facts: Facts) -> Space:
             integer("kernel", 3, 5, 3, step=2, limits=(1, 11), help="side of the convolution kernels"),
             choice("pooling", "max", "average", "stride", help="how a block halves the map"),
             choice("normalization", "batch", "none", "group", help="after each convolution"),
-            choice("activation", "relu", "elu", "gelu", "swish", known=("tanh", "selu", "leaky_relu")),
+            choice(
+                "activation",
+                "relu",
+                "elu",
+                "gelu",
+                "swish",
+                known=("tanh", "selu", "leaky_relu"),
+                help="after each convolution, and of the dense layers",
+            ),
             choice("head", "global_average", "flatten", help="from feature maps to a vector"),
             integer("dense_depth", 0, 4, 1, limits=(0, 8), help="dense layers before the output"),
             integer(
