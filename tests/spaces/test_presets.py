@@ -1,0 +1,256 @@
+"""The presets: `question` begins as it was asked, and every point of every preset is a network that works."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spaces import Choice, Number, Parameter, Space, SpaceError, Value
+from spaces.facts import Facts
+from spaces.presets import PRESETS, Preset, preset
+
+Point = dict[str, Value]
+
+SHAPES = ((8, 8, 1), (32, 32, 1), (32, 32, 3), (20, 33, 3))
+DATA = [Facts(*shape, classes, images=1000) for shape in SHAPES for classes in (2, 4)]
+ASKED = Facts(32, 32, 1, 2, 110)
+SAMPLED = 30
+
+by_name = pytest.mark.parametrize("name", sorted(PRESETS))
+
+
+@pytest.fixture(scope="module")
+def keras() -> Any:
+    """Keras, imported once and when it is needed: it takes seconds."""
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras
+
+    return keras
+
+
+@pytest.fixture(scope="module")
+def asked(keras: Any) -> Any:
+    """The model of the default point of `question`, as a worker builds it."""
+    keras.utils.set_random_seed(1)
+    chosen = preset("question")
+    return chosen.build(chosen.space(ASKED).defaults(), ASKED)
+
+
+# The question, as it was asked
+
+
+def test_the_layers_of_the_question(asked: Any) -> None:
+    assert [type(layer).__name__ for layer in asked.layers] == [
+        *("InputLayer", "Rescaling"),
+        *("Conv2D", "MaxPooling2D", "Conv2D", "MaxPooling2D", "Flatten"),
+        *("Dense", "Dropout") * 4,
+        "Dense",
+    ]
+    rescaling = asked.layers[1]
+    assert (rescaling.scale, rescaling.offset) == (1 / 255, 0)
+    assert asked.input_shape == (None, 32, 32, 1)
+    assert asked.output_shape == (None, 2)
+
+
+def test_the_convolutions_of_the_question(asked: Any) -> None:
+    first, second = of_kind(asked, "Conv2D")
+    assert (first.filters, second.filters) == (6, 16)
+    for layer in (first, second):
+        assert layer.kernel_size == (5, 5)
+        assert (layer.strides, layer.padding, layer.use_bias) == ((1, 1), "valid", True)
+        assert layer.activation.__name__ == "relu"
+        assert type(layer.kernel_initializer).__name__ == "GlorotUniform"
+        assert layer.kernel_regularizer is None
+    for pool in of_kind(asked, "MaxPooling2D"):
+        assert (pool.pool_size, pool.strides) == ((2, 2), (2, 2))
+    assert asked.get_layer(index=6).output.shape == (None, 5 * 5 * 16)
+
+
+def test_the_dense_layers_of_the_question(asked: Any) -> None:
+    *hidden, output = of_kind(asked, "Dense")
+    assert [layer.units for layer in hidden] == [128, 64, 64, 64]
+    for layer in hidden:
+        assert layer.activation.__name__ == "relu"
+        assert type(layer.kernel_initializer).__name__ == "RandomUniform"
+        assert (layer.kernel_initializer.minval, layer.kernel_initializer.maxval) == (-0.05, 0.05)
+        kernel = np.asarray(layer.kernel)
+        assert -0.05 <= kernel.min() < -0.049 < 0.049 < kernel.max() <= 0.05
+        assert type(layer.kernel_regularizer).__name__ == "L2"
+        assert float(layer.kernel_regularizer.l2) == pytest.approx(0.01)
+        assert layer.bias_regularizer is None
+    assert [layer.rate for layer in of_kind(asked, "Dropout")] == [0.2] * 4
+    assert (output.units, output.activation.__name__, output.kernel_regularizer) == (2, "softmax", None)
+    assert len({id(layer.kernel_initializer) for layer in hidden}) == 4, "a shared initializer makes layers begin alike"
+
+
+def test_the_question_is_trained_as_it_was(keras: Any, asked: Any) -> None:
+    assert asked.loss == "categorical_crossentropy"
+    assert type(asked.optimizer) is keras.optimizers.Adam
+    assert asked.optimizer.get_config()["learning_rate"] == pytest.approx(0.001)
+    point = preset("question").space(ASKED).defaults()
+    assert (point["batch_size"], point["epoch"], preset("question").epochs) == (32, "50 steps", 25)
+
+
+def test_the_answer_most_given_is_the_first_start() -> None:
+    chosen = preset("question")
+    space = chosen.space(ASKED)
+    point = space.defaults(**chosen.starts[0])
+    assert {**point, **chosen.starts[0]} == point, "a start is a point of the space for two classes, all of it"
+    assert (point["initializer"], point["dropout"], point["output"]) == ("glorot_uniform", 0.0, "sigmoid")
+
+
+def test_sigmoid_is_there_for_two_classes_only() -> None:
+    for facts in DATA:
+        outputs = preset("question").space(facts).by_name["output"]
+        assert isinstance(outputs, Choice)
+        assert outputs.values == (("softmax", "sigmoid") if facts.classes == 2 else ("softmax",))
+        with pytest.raises(SpaceError, match=r"^output: must be one of softmax.*got 'tanh'"):
+            preset("question").space(facts).narrow({"output": "tanh"})
+
+
+@pytest.mark.parametrize(
+    ("output", "loss"), [("sigmoid", "binary_crossentropy"), ("softmax", "categorical_crossentropy")]
+)
+def test_the_loss_fits_the_output(keras: Any, output: str, loss: str) -> None:
+    chosen, facts = preset("question"), DATA[0]
+    model = chosen.build(chosen.space(facts).defaults(output=output), facts)
+    assert (model.loss, model.output_shape) == (loss, (None, 1 if output == "sigmoid" else 2))
+    assert keras.backend.backend() == "tensorflow"
+
+
+# Every point of every preset
+
+
+@pytest.mark.parametrize("facts", DATA, ids=lambda f: f"{f.height}x{f.width}x{f.channels}-{f.classes}")
+@by_name
+def test_every_change_and_drawn_points_are_networks_of_the_right_shape(keras: Any, name: str, facts: Facts) -> None:
+    """Shapes of all points; and of every eighth, another eighth for each data set, what the network says."""
+    chosen = preset(name)
+    space = chosen.space(facts)
+    points = [*changes(space), *drawn(space)]
+    share = DATA.index(facts)
+    for number, point in enumerate(points):
+        space.check(point)
+        if number % len(DATA) == share:
+            says_something_finite(keras, chosen, point, facts)
+            continue
+        with keras.StatelessScope(initialize_variables=False):  # shapes only: no memory, no drawing of weights
+            model = chosen.network(point, facts)
+        assert model.input_shape == (None, *facts.shape), point
+        assert model.output_shape == (None, outputs(point, facts)), point
+
+
+@by_name
+def test_values_that_are_known_but_not_offered_work_too(keras: Any, name: str) -> None:
+    chosen, facts = preset(name), DATA[0]
+    space = chosen.space(facts)
+    for parameter in space.parameters:
+        for value in parameter.known if isinstance(parameter, Choice) else ():
+            point = changed(space.narrow({parameter.name: value}), parameter, value)
+            if (point.get("normalization"), value) == ("batch", 1):
+                with pytest.raises(ValueError, match="batch normalisation needs batches of two or more"):
+                    chosen.network(point, facts)
+                continue
+            with keras.StatelessScope(initialize_variables=False):
+                assert chosen.network(point, facts).output_shape == (None, 2)
+
+
+@by_name
+def test_parameters_that_go_by_the_optimizer_reach_it(keras: Any, name: str) -> None:
+    chosen = preset(name)
+    for point in changes(chosen.space(DATA[0])):
+        made = chosen.optimizer(point)
+        rate = point.get("learning_rate", point.get("sgd_learning_rate", 0.001))
+        assert made.get_config()["learning_rate"] == pytest.approx(rate)
+        assert type(made).__name__.lower() == point.get("optimizer", "adam")
+    assert keras.backend.backend() == "tensorflow"
+
+
+# The spaces, without Keras
+
+
+@by_name
+def test_starts_are_points_of_every_data_set(name: str) -> None:
+    for facts in DATA:
+        space = preset(name).space(facts)
+        for start in preset(name).starts:
+            assert start.keys() <= space.by_name.keys()
+            space.check(space.defaults(**start))
+
+
+@pytest.mark.parametrize("images", [4, 20, 110, 5000])
+def test_batches_of_cnn_are_small_beside_the_data_set(images: int) -> None:
+    batches = preset("cnn").space(Facts(32, 32, 1, 2, images)).by_name["batch_size"]
+    assert isinstance(batches, Choice)
+    assert all(isinstance(b, int) and b <= max(4, images / 10) for b in batches.values)
+
+
+def test_an_unknown_preset_is_answered_with_the_nearest() -> None:
+    with pytest.raises(SpaceError, match=r"^preset: there is no 'qestion'; did you mean 'question'\?$"):
+        preset("qestion")
+
+
+@by_name
+def test_every_parameter_has_words_on_what_it_does(name: str) -> None:
+    assert PRESETS[name].name == name
+    assert all(row["help"] for row in preset(name).space(ASKED).rows())
+
+
+# Helpers
+
+
+def of_kind(model: Any, kind: str) -> list[Any]:
+    return [layer for layer in model.layers if type(layer).__name__ == kind]
+
+
+def outputs(point: Point, facts: Facts) -> int:
+    return 1 if point.get("output") == "sigmoid" else facts.classes
+
+
+def changes(space: Space) -> Iterator[Point]:
+    """The default point, and every point that differs from it in one parameter: each choice, both ends of a range."""
+    yield space.defaults()
+    for parameter in space.parameters:
+        for value in parameter.values if isinstance(parameter, Choice) else {parameter.low, parameter.high}:
+            if value != parameter.default:
+                yield changed(space, parameter, value)
+
+
+def changed(space: Space, parameter: Parameter, value: Value) -> Point:
+    """The default point with one value changed, and what that value needs to be there at all."""
+    needed: Point = {}
+    for condition in parameter.when:
+        needed[condition.parameter] = condition.one_of[0] if condition.one_of else int(condition.at_least or 0)
+    point = space.defaults(**{**space.defaults(), **needed, parameter.name: value})
+    assert point[parameter.name] == value
+    return point
+
+
+def drawn(space: Space) -> Iterator[Point]:
+    rng = np.random.default_rng(20)
+    return (space.sample(rng) for _ in range(SAMPLED))
+
+
+def says_something_finite(keras: Any, chosen: Preset, point: Point, facts: Facts) -> None:
+    keras.utils.set_random_seed(1)
+    model = chosen.network(point, facts)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, *facts.shape)).astype(np.float32)
+    said = np.asarray(model(pixels, training=True))
+    assert said.shape == (2, outputs(point, facts)), point
+    assert np.isfinite(said).all(), point
+    assert ((said >= 0) & (said <= 1)).all(), point
+    assert said.shape[1] == 1 or np.allclose(said.sum(axis=1), 1, atol=1e-5), point
+
+
+def test_the_ends_of_every_range_are_tried() -> None:
+    space = preset("cnn").space(DATA[2])
+    tried = list(changes(space))
+    for parameter in space.parameters:
+        if isinstance(parameter, Number):
+            seen = {point[parameter.name] for point in tried if parameter.name in point}
+            assert {parameter.low, parameter.high} <= seen
