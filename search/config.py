@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from search.errors import UsageError
 from search.metrics import METRICS
-from spaces.parameters import nearest
+from spaces.parameters import nearest, received, shown
 from spaces.presets import PRESETS
 
 FILE = "study.toml"
@@ -22,13 +22,21 @@ _SIDE = Field(ge=8, le=1024)
 
 
 def _pair(size: Any) -> Any:
-    return tuple(size) if isinstance(size, list) else (size, size) if isinstance(size, int) else size
+    if isinstance(size, int) and not isinstance(size, bool):
+        return size, size
+    if isinstance(size, list) and len(size) == 2:
+        return tuple(size)
+    if size is None or isinstance(size, tuple):
+        return size
+    raise ValueError("must be a whole number, or two: [height, width]")
 
 
 def _one_of(*names: str) -> AfterValidator:
     def check(name: str) -> str:
         if name not in names:
-            raise ValueError(f"must be one of {', '.join(names)}; {nearest(name, names)}")
+            help_ = nearest(name, names)
+            said = f"must be one of {', '.join(names)}"
+            raise ValueError(said if help_.startswith("known") else f"{said}; {help_}")
         return name
 
     return AfterValidator(check)
@@ -77,7 +85,7 @@ def parse(values: Mapping[str, Any], where: str) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        problems = [_problem(dict(found)) for found in error.errors()]
+        problems = dict.fromkeys(_problem(dict(found)) for found in error.errors())
         raise UsageError(f"{where}:\n" + "\n".join(f"  {problem}" for problem in problems)) from None
 
 
@@ -112,7 +120,7 @@ def write(folder: Path, config: Config) -> None:
     for name, change in config.space.items():
         space[name] = change
     document.add("space", space)
-    (folder / FILE).write_text(tomlkit.dumps(document), encoding="utf-8")
+    _replace(folder / FILE, tomlkit.dumps(document))
 
 
 def update(folder: Path, changes: Mapping[str, Any]) -> None:
@@ -128,7 +136,7 @@ def update(folder: Path, changes: Mapping[str, Any]) -> None:
         table[name] = value
     after = tomlkit.dumps(document)
     if after != before:
-        path.write_text(after, encoding="utf-8")
+        _replace(path, after)
 
 
 def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,7 +144,11 @@ def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
     result = dict(values)
     for key, value in changes.items():
         first, _, rest = key.partition(".")
-        result[first] = merged(result.get(first) or {}, {rest: value}) if rest else value
+        table = result.get(first, {})
+        if not rest:
+            result[first] = value
+        elif isinstance(table, Mapping):  # else it is wrong, and `parse` says so
+            result[first] = merged(table, {rest: value})
     return result
 
 
@@ -161,22 +173,55 @@ def _load(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"{path.parent} is not a study: it has no {FILE}; `search run IMAGES` makes one") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not TOML: {error}") from None
+    except (ValueError, RecursionError) as error:  # TOML, UTF-8, a number of 5,000 digits, tables 1,000 deep
+        raise UsageError(f"{path} is not TOML: {error}; correct that line, or put a copy back") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
 
 
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole or not at all: a full disk or a kill leaves the old one."""
+    path = path.resolve()
+    partial = path.with_name(f".{path.name}.new")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+_RULES = {
+    "missing": "must be given",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "string_type": "must be text in quotes",
+    "string_too_short": "must not be empty",
+    "string_unicode": "must be valid Unicode",
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
+}
+"""What Pydantic finds, in words for somebody who writes TOML."""
+
+
 def _problem(found: dict[str, Any]) -> str:
-    """One pydantic error as: key, rule, value received, and the nearest key where it is unknown."""
-    parts = [str(part) for part in found["loc"] if not str(part).startswith(("tuple", "function"))]
+    """One Pydantic error as: key, rule, value received, and the nearest key or value where it is unknown."""
+    parts = [part for part in found["loc"] if isinstance(part, str) and not part.startswith(("tuple", "function"))]
     key = ".".join(parts)
     if found["type"] == "extra_forbidden":
         model = TrainingConfig if len(parts) > 1 else Config
         return f"{key}: no such key; {nearest(parts[-1], list(model.model_fields))}"
-    rule = found["msg"].removeprefix("Value error, ")
-    rule = rule[0].lower() + rule[1:]
-    return f"{key}: {rule}" if found["type"] == "missing" else f"{key}: {rule}, got {found['input']!r}"
+    if found["type"] == "missing":
+        return f"{key}: {_RULES['missing']}"
+    context = found.get("ctx", {})
+    rule, _, hint = str(context["error"]).partition("; ") if "error" in context else (found["msg"], "", "")
+    if found["type"] in _RULES:
+        rule = _RULES[found["type"]].format(**{name: shown(bound) for name, bound in context.items()})
+    return f"{key}: {rule}, got {received(found['input'])}" + (f"; {hint}" if hint else "")
 
 
 def _training_table(training: TrainingConfig) -> Any:
