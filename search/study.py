@@ -17,7 +17,8 @@ from search.errors import UsageError
 from search.folds import choose_folds, draw_folds, image_records
 from search.images import ImageSet, read_images
 from search.seeds import derive
-from spaces import Space, SpaceError
+from search.text import printable
+from spaces import Choice, Parameter, Space, SpaceError
 from spaces.facts import Facts
 from spaces.presets import Preset, preset
 from storage import ImageRecord, Split, Store, StudyRecord
@@ -143,17 +144,33 @@ def store_pixels(folder: Path, images: ImageSet) -> Path:
 
 
 def _space_differences(stored: Space, asked: Space) -> list[str]:
-    old = {row.pop("name"): row for row in stored.rows()}
-    new = {row.pop("name"): row for row in asked.rows()}
+    """Each parameter in which two spaces differ, but for its help and what it might be widened to."""
+    old, new = stored.by_name, asked.by_name
+    before, after = ({row["name"]: row for row in space.rows()} for space in (stored, asked))
     found = []
     for name in [*old, *(n for n in new if n not in old)]:
-        before, after = old.get(name), new.get(name)
-        if before is None or after is None:
-            found.append(f"space.{name}: {'is new' if before is None else 'is gone'}")
-        else:
-            changed = [k for k in ("range", "default", "when") if before[k] != after[k]]
-            found += [f"space.{name}: the study has {k} {before[k]}, asked is {after[k]}" for k in changed]
+        if name not in old or name not in new:
+            found.append(f"space.{name}: {'is gone' if name in old else 'is new'}")
+        elif _essence(old[name]) != _essence(new[name]):
+            keys = [k for k in ("range", "default", "when") if before[name][k] != after[name][k]]
+            found += [
+                f"space.{name}: the study has {k} {before[name][k]}, asked is {after[name][k]}" for k in keys
+            ] or [f"space.{name}: the study has {_exactly(old[name])}, asked is {_exactly(new[name])}"]
     return found
+
+
+def _essence(parameter: Parameter) -> dict[str, Any]:
+    """All that decides what is drawn; the types of a choice's values too, since 1, 1.0 and True are equal."""
+    kept = {k: v for k, v in vars(parameter).items() if k not in ("help", "limits", "known")}
+    types = [type(v) for v in parameter.values] if isinstance(parameter, Choice) else None
+    return {"kind": type(parameter), "types": types, **kept}
+
+
+def _exactly(parameter: Parameter) -> str:
+    """What the table for people leaves out, such as the tenth digit."""
+    return ", ".join(
+        f"{k} {v}" for k, v in vars(parameter).items() if k in ("values", "low", "high", "step", "default")
+    )
 
 
 def _image_differences(stored: list[ImageRecord], found: list[ImageRecord]) -> list[str]:
@@ -164,7 +181,7 @@ def _image_differences(stored: list[ImageRecord], found: list[ImageRecord]) -> l
         "changed": sorted(path for path in old.keys() & new.keys() if old[path] != new[path]),
     }
     lines = [
-        f"images: {len(paths)} {kind}: {', '.join(paths[:5])}{', …' if len(paths) > 5 else ''}"
+        f"images: {len(paths)} {kind}: {', '.join(map(printable, paths[:5]))}{', …' if len(paths) > 5 else ''}"
         for kind, paths in kinds.items()
         if paths
     ]
