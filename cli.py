@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from search.config import Config
     from search.progress import Observer
     from search.study import Prepared
+    from storage import Store
 
 app = typer.Typer(
     help="Find the best image classifier that a small data set can support.",
@@ -28,7 +30,7 @@ app = typer.Typer(
 )
 
 Where = Annotated[Path | None, typer.Argument(metavar="[STUDY]", help="Study folder. Default: the current folder.")]
-Trials = Annotated[int | None, typer.Option(min=1, help="Trials in total, over all sittings. [default: 200]")]
+Trials = Annotated[int | None, typer.Option(help="Trials in total, over all sittings. [default: 200]")]
 Hours = Annotated[float | None, typer.Option(help="Hours of searching in total, over all sittings. [default: 8]")]
 Folds = Annotated[int | None, typer.Option(help="Folds of cross-validation. [default: 5]")]
 Epochs = Annotated[int | None, typer.Option(help="The most epochs of a fold run. [default: the preset's]")]
@@ -37,7 +39,7 @@ Engine = Annotated[str | None, typer.Option(help="Who proposes points: optuna. [
 Sampler = Annotated[str | None, typer.Option(help="tpe, random, qmc, gp or cmaes. [default: tpe]")]
 PresetName = Annotated[str | None, typer.Option("--preset", help="The space: cnn or question. [default: cnn]")]
 Workers = Annotated[
-    int | None, typer.Option(min=0, help="Worker processes; 0: none, train here. [default: one a GPU, else one a core]")
+    int | None, typer.Option(help="Worker processes; 0: none, train here. [default: one a GPU, else one a core]")
 ]
 Dir = Annotated[Path | None, typer.Option("--dir", help="Study folder to make. [default: IMAGES-study, here]")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the end result only.")]
@@ -121,6 +123,7 @@ def report(
     open_it: Annotated[bool, typer.Option("--open", help="Open report.html in the browser.")] = False,
 ) -> None:
     """Show the leaderboard and write report.html into the study folder."""
+    from search.errors import UsageError
     from search.study import find_study
 
     folder = find_study(study)
@@ -137,7 +140,10 @@ def report(
 
     show(data)
     target = folder / "report.html"
-    write(data, target)
+    try:
+        write(data, target)
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written: {error.strerror}; --json needs no file") from None
     typer.echo(f"\nreport: {target}")
     if open_it:
         typer.launch(target.absolute().as_uri())
@@ -186,7 +192,12 @@ def _make(folder: Path, config: Config) -> None:
     if (folder / FILE).exists():
         raise UsageError(f"{folder} is a study already; `search run {folder}` goes on with it")
     _make_folder(folder)
-    write(folder, config)
+    try:
+        write(folder, config)
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be written: {error.strerror}; name another study folder with --dir"
+        ) from None
 
 
 def _make_folder(folder: Path) -> None:
@@ -210,19 +221,28 @@ def _search(
     """Prepare, search under a progress display, report, and leave with the exit code."""
     from search import config as toml
     from search.errors import UsageError
+    from search.proposers import check_sampler
     from search.run import run as search_run
-    from search.study import is_study
+    from search.study import DATABASE, check_same, is_study
+    from storage import Store
 
+    if workers is not None and workers < 0:
+        raise UsageError(f"--workers: must be at least 0, got {workers}; 0 trains in this process")
     begun = is_study(folder)
     if begun and new is not None:
         changes = {**changes, "images": new.images}
     config = toml.read(folder, changes) if begun or new is None else new
     if not quiet:
-        _say([f"study: {folder}" + (" (going on)" if (folder / "study.db").exists() else "")])
+        _say([f"study: {folder}" + (" (going on)" if (folder / DATABASE).exists() else "")])
+    check_sampler(config.sampler)
     prepared = _prepare(config, folder, quiet=quiet)
     if not quiet:
         _say(_words_on(prepared))
-    done = _budget_done(folder, config)
+    done = None
+    if (folder / DATABASE).exists():
+        with Store.open(folder / DATABASE, read_only=True) as store:
+            check_same(store, prepared)  # the run asks again under its lock; here a refusal leaves even that untouched
+            done = _budget_done(store, config)
     if done and only_unfinished:
         raise UsageError(f"nothing to resume: {done}")
     _make_folder(folder)
@@ -248,15 +268,11 @@ def _prepare(config: Config, folder: Path, *, quiet: bool = False) -> Prepared:
         return prepare(config, folder, progress)
 
 
-def _budget_done(folder: Path, config: Config) -> str | None:
+def _budget_done(store: Store, config: Config) -> str | None:
     """Which budget is used up, in words; None while there is something left."""
-    from search.study import DATABASE
-    from storage import OUT_OF_TIME, Store, TrialState
+    from storage import OUT_OF_TIME, TrialState
 
-    if not (folder / DATABASE).exists():
-        return None
-    with Store.open(folder / DATABASE, read_only=True) as store:
-        trials, hours = store.trials(curves=False), store.spent_seconds() / 3600
+    trials, hours = store.trials(curves=False), store.spent_seconds() / 3600
     if config.hours is not None and hours >= config.hours:
         return f"{hours:.2f} of {config.hours:g} hours are used; --hours raises the total"
     closed = [t for t in trials if t.state != TrialState.RUNNING and t.cause != OUT_OF_TIME]
@@ -285,6 +301,7 @@ def _finish(folder: Path, ending: str) -> None:
 def _report_data(folder: Path) -> ReportData:
     from reports.data import report_data
     from search.errors import UsageError
+    from search.metrics import METRICS
     from search.ranking import best
     from search.study import DATABASE
     from storage import Store
@@ -293,6 +310,11 @@ def _report_data(folder: Path) -> ReportData:
         raise UsageError(f"{folder} has not begun, so there is nothing to report; `search run {folder}` starts it")
     with Store.open(folder / DATABASE, read_only=True) as store:
         record, trials = store.study(), store.trials()
+        if record.metric not in METRICS:
+            raise UsageError(
+                f"{folder} was searched for '{record.metric}', which this release does not know "
+                f"(known: {', '.join(METRICS)}); upgrade smallsearch"
+            )
         leader = best(trials, record.metric)
         probabilities = store.probabilities(leader.number) if leader else {}
         return report_data(record, store.images(), store.split(), trials, store.runs(), probabilities)
@@ -346,25 +368,34 @@ def _observer(quiet: bool) -> Iterator[Observer]:
         yield PlainLines(sys.stdout)
 
 
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
+"""What the system says where a path was badly chosen, rather than the disk being full or failing."""
+
+
 def _command() -> str:
     return shlex.join(["search", *sys.argv[1:]])
 
 
 def main() -> None:
     """Run the command; a user's mistake becomes one message and exit code 2, never a traceback."""
-    from search.errors import UsageError
+    from search.errors import RunError, UsageError
     from spaces import SpaceError
     from storage import StorageError
 
     try:
         app()
+    except RunError as error:
+        typer.echo(f"search: {error}", err=True)
+        sys.exit(1)
     except (UsageError, SpaceError, StorageError) as error:
         typer.echo(f"search: {error}", err=True)
         sys.exit(2)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        typer.echo(f"search: {where}{error.strerror or error}", err=True)
-        sys.exit(1)
+        refused = error.errno in _REFUSED
+        step = "; check the path and its permissions" if refused else ""
+        typer.echo(f"search: {where}{error.strerror or error}{step}", err=True)
+        sys.exit(2 if refused else 1)
     except KeyboardInterrupt:
         typer.echo("stopped before the search began; nothing was written", err=True)
         sys.exit(130)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Sequence
@@ -194,8 +195,9 @@ class PlainLines:
     def _write(self, text: str) -> None:
         line = words.visible(text)
         encoding = getattr(self._stream, "encoding", None) or "utf-8"
-        self._stream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
-        self._stream.flush()
+        with contextlib.suppress(BrokenPipeError):  # who read the lines is gone; the search is not over for that
+            self._stream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
+            self._stream.flush()
 
 
 def _best(progress: Progress) -> TrialRecord | None:

@@ -15,8 +15,9 @@ def show_space(name: str, space: Space, console: Console | None = None) -> None:
     console = console or Console(highlight=False)
     rows = space.rows()
     table = Table(box=box.SIMPLE_HEAD, title=Text(f"space of {name}"), title_justify="left", pad_edge=False)
-    for column in ("parameter", "range", "default", "only where", "what it does"):
-        table.add_column(column)
+    table.add_column("parameter", no_wrap=True)
+    for column in ("range", "default", "only where", "what it does"):
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(row[key]) for key in ("name", "range", "default", "when", "help")))
     console.print(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import socket
@@ -12,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from search import study as studies
+from search.errors import RunError
 from search.executors import Executor, InProcess, LocalProcesses, default_workers
 from search.jobs import Materials, Training
 from search.lease import leased
@@ -20,7 +22,7 @@ from search.progress import Observer
 from search.proposers import OptunaProposer, check_sampler
 from search.stop import stop_on_signals
 from search.study import Prepared
-from storage import RunRecord, Store
+from storage import RunRecord, StorageError, Store
 
 PACKAGES = ("smallsearch", "tensorflow", "keras", "optuna", "numpy", "pillow", "scikit-learn", "sqlalchemy")
 
@@ -66,24 +68,26 @@ def _sit(
     )
     ending = Ending.FAILED
     executor = make_executor(folder, workers)
+    config = prepared.config
     try:
-        with stop_on_signals() as stop:
-            executor.prepare(_materials(folder, prepared))
+        with stop_on_signals() as stop, studies.pixels_on_disk(folder, prepared.images) as pixels:
+            executor.prepare(_materials(pixels, prepared))
             loop = Loop(
                 plan=make_plan(prepared, store, executor.slots),
                 store=store,
                 run_id=run_id,
                 executor=executor,
-                proposer=OptunaProposer(
-                    prepared.space, prepared.config.metric, prepared.config.sampler, prepared.config.seed
-                ),
+                proposer=OptunaProposer(prepared.space, config.metric, config.sampler, config.seed),
                 observer=observer,
                 stop=stop,
             )
             ending = loop.run()
+    except (StorageError, OSError) as error:
+        raise RunError(f"{error}\nwhat is committed stays; once that is mended, go on with: search resume") from error
     finally:
         executor.close(kill=True)
-        store.end_run(run_id, ending.value, time.monotonic() - started)
+        with contextlib.suppress(StorageError):  # the reason why it ends is told already
+            store.end_run(run_id, ending.value, time.monotonic() - started)
     return ending
 
 
@@ -126,9 +130,9 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _materials(folder: Path, prepared: Prepared) -> Materials:
+def _materials(pixels: Path, prepared: Prepared) -> Materials:
     return Materials(
-        pixels=studies.store_pixels(folder, prepared.images).absolute(),
+        pixels=pixels,
         labels=prepared.images.labels,
         facts=prepared.facts,
         preset=prepared.preset.name,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -129,18 +130,18 @@ def check_same(store: Store, prepared: Prepared) -> None:
         )
 
 
-def store_pixels(folder: Path, images: ImageSet) -> Path:
-    """The pixels as a .npy file beside the study, for workers to map; written once, under its fingerprint."""
-    path = folder / "cache" / f"pixels-{images.fingerprint[:16]}.npy"
-    if not path.exists():
-        path.parent.mkdir(exist_ok=True)
-        for old in path.parent.glob("pixels-*"):
-            old.unlink()
-        temporary = path.with_suffix(".tmp")
-        with temporary.open("wb") as file:
-            np.save(file, images.pixels, allow_pickle=False)
-        temporary.replace(path)
-    return path
+@contextlib.contextmanager
+def pixels_on_disk(folder: Path, images: ImageSet) -> Iterator[Path]:
+    """The pixels as a .npy file, which all workers of this machine map into one copy; gone afterwards."""
+    path = (folder / "cache" / "pixels.npy").absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, images.pixels, allow_pickle=False)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # something else is kept there
+            path.parent.rmdir()
 
 
 def _space_differences(stored: Space, asked: Space) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from search.config import Config
 from search.jobs import Materials
-from search.study import Prepared, prepare, store_pixels
+from search.study import Prepared, pixels_on_disk, prepare
 from search.worker import Worker
 from tests.pictures import make_pictures
 
@@ -26,15 +27,10 @@ def prepared(pictures: Path) -> Prepared:
 
 
 @pytest.fixture(scope="session")
-def materials(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Materials:
+def materials(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Materials]:
     """What a worker needs of them."""
-    return Materials(
-        pixels=store_pixels(tmp_path_factory.mktemp("study"), prepared.images),
-        labels=prepared.images.labels,
-        facts=prepared.facts,
-        preset="cnn",
-        metric="balanced_accuracy",
-    )
+    with pixels_on_disk(tmp_path_factory.mktemp("study"), prepared.images) as pixels:
+        yield Materials(pixels, prepared.images.labels, prepared.facts, preset="cnn", metric="balanced_accuracy")
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from search.jobs import FoldJob, Materials, Training
 from search.loop import Loop
 from search.proposers import OptunaProposer
 from search.stop import StopRequest
-from search.study import Prepared, prepare, store_pixels
+from search.study import Prepared, pixels_on_disk, prepare
 from search.worker import Worker
 from storage import Store
 from tests.pictures import make_pictures
@@ -66,8 +66,8 @@ def fold_runs(folder: Path) -> None:
     """A fold run of the question's LeNet, 160 images of 32x32, 25 epochs: ours against `model.fit`."""
     pictures = make_pictures(folder / "pictures", classes={"a": 80, "b": 80}, size=32, colour=True)
     prepared = prepare(Config(images=str(pictures), preset="question"), folder)
-    path = store_pixels(folder, prepared.images)
-    worker = Worker(Materials(path, prepared.images.labels, prepared.facts, "question", "balanced_accuracy"))
+    with pixels_on_disk(folder, prepared.images) as path:
+        worker = Worker(Materials(path, prepared.images.labels, prepared.facts, "question", "balanced_accuracy"))
     rows = np.arange(160, dtype=np.int32)
     params = prepared.space.defaults(**QUESTION)
     job = FoldJob(0, 0, 0, params, rows[rows % 5 != 0], rows[rows % 5 == 0], 1, Training(25, 0))

@@ -1,0 +1,482 @@
+"""Wrong input of each kind gives one clear message and exit code 2, and leaves every file as it was."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import json
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import optuna
+import pytest
+
+import cli
+from search import config as toml
+from search.run import versions
+from search.study import create, prepare
+from storage import RunRecord, TrialRecord, TrialState
+from tests.pictures import make_pictures, plain, write
+
+Refuse = Callable[..., str]
+
+IMAGES = 6  # of each class
+NOBODY = 65534  # a user without rights, on Linux
+SETTINGS = {"images": "../pictures", "trials": 1, "folds": 2, "seed": 7}
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`pictures`, a study of them that is not begun, `new`, and one whose only trial is done, `study`."""
+    root = tmp_path_factory.mktemp("template")
+    make_pictures(root / "pictures", {"a": IMAGES, "b": IMAGES})
+    for name in ("new", "study"):
+        (root / name).mkdir()
+        toml.write(root / name, toml.parse(SETTINGS, name))
+    with create(root / "study", prepare(toml.read(root / "study"), root / "study")) as store:
+        run = store.start_run(RunRecord("2025-01-01T00:00:00+00:00", "search run", versions(), "box", 1))
+        store.add_trial(TrialRecord(0, {}, "baseline", started="2025-01-01T00:00:00+00:00"), run=run, seconds=1.0)
+        store.close_trial(0, TrialState.FAILED, "error", "made for a test")
+    (root / "study" / "study.lock").write_text('{"pid": 1}')
+    return root
+
+
+@pytest.fixture
+def place(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the template, as the current folder."""
+    here = tmp_path / "place"
+    shutil.copytree(template, here)
+    monkeypatch.chdir(here)
+    return here
+
+
+@pytest.fixture
+def refuse(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Refuse:
+    """Run the command and return its one message, having checked the code, its form, and that no file changed."""
+
+    def run(*arguments: str, root: Path = place) -> str:
+        monkeypatch.setattr(sys, "argv", ["search", *arguments])
+        before = snapshot(root)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        assert snapshot(root) == before
+        assert ended.value.code == 2, said
+        return one_message(said.err)
+
+    return run
+
+
+# Images
+
+
+@pytest.mark.parametrize("command", ["run", "init"])
+def test_a_path_that_is_missing_or_no_folder(refuse: Refuse, command: str) -> None:
+    assert refuse(command, "nowhere") == (
+        "search: nowhere does not exist; a study needs a folder of images with one folder a class"
+    )
+    Path("notes.txt").write_text("remember the milk")
+    assert "notes.txt is not a folder; a study needs a folder of images" in refuse(command, "notes.txt")
+    assert "File name too long; check the path" in refuse(command, "x" * 300)
+
+
+@pytest.mark.parametrize("command", ["run", "init"])
+def test_a_folder_without_images_to_learn_from(refuse: Refuse, place: Path, command: str) -> None:
+    (place / "empty").mkdir()
+    assert re.search(r"empty: .*class folders", refuse(command, "empty"))
+    (place / "words" / "a").mkdir(parents=True)
+    (place / "words" / "a" / "notes.txt").write_text("remember the milk")
+    assert re.search(r"words: no images in its class folders .*Put PNG or JPEG files there", refuse(command, "words"))
+    make_pictures(place / "single", {"cat": 4})
+    message = refuse(command, "single")
+    assert "single: one class only, 'cat' 4 training images" in message
+    assert "A classifier needs two or more: give each class its own folder." in message
+    make_pictures(place / "rare", {"cat": 4, "dog": 1})
+    message = refuse(command, "rare")
+    assert "every class needs at least 2 training images, but 'dog' has 1" in message
+    assert "Add images to it" in message
+
+
+def test_more_folds_than_the_rarest_class_has_images(refuse: Refuse, place: Path) -> None:
+    make_pictures(place / "uneven", {"cat": 9, "dog": 4})
+    message = refuse("run", "uneven", "--folds", "5")
+    assert "folds: must be at most the number of training images of the rarest class (class 'dog' has 4)" in message
+    assert "but got 5. Ask for 4 or fewer" in message
+
+
+# Options
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--preset qestion", "preset: must be one of cnn, question, got 'qestion'; did you mean 'question'?"),
+        ("--preset ?", "preset: must be one of cnn, question, got '?'"),
+        ("--sampler tp", "sampler: must be one of tpe, random, qmc, gp, cmaes, got 'tp'; did you mean 'tpe'?"),
+        ("--engine nevergrad", "engine: must be one of "),
+        ("--trials 0", "trials: must be at least 1, got 0"),
+        ("--workers -1", "--workers: must be at least 0, got -1; 0 trains in this process"),
+        ("--hours 0", "hours: must be above 0, got 0.0"),
+        ("--hours -1", "hours: must be above 0, got -1.0"),
+        ("--hours nan", "hours: must be a finite number, got nan"),
+        ("--hours inf", "hours: must be a finite number, got inf"),
+        ("--folds 1", "folds: must be at least 2, got 1"),
+        ("--epochs 0", "training.max_epochs: must be at least 1, got 0"),
+        ("--seed -1", "seed: must be at least 0, got -1"),
+        ("--dir pictures/a/0000.png", "pictures/a/0000.png cannot be made: File exists; name another study folder"),
+        ("--dir pictures/a/0000.png/x", "cannot be made: Not a directory; name another study folder with --dir"),
+    ],
+)
+def test_an_option_with_a_wrong_value(refuse: Refuse, options: str, message: str) -> None:
+    assert message in refuse("run", "pictures", *options.split())
+
+
+def test_all_wrong_options_at_once(refuse: Refuse) -> None:
+    message = refuse("run", "pictures", "--folds", "1", "--hours", "0", "--sampler", "x")
+    assert [line.split(":")[0].strip() for line in message.splitlines()[1:]] == ["sampler", "folds", "hours"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("run pictures --trials many", "Invalid value for '--trials': "),
+        ("run pictures --hours", "Option '--hours' requires an argument."),
+        ("run pictures --trails 3", "No such option: --trails"),
+        ("run pictures more", "unexpected extra argument"),
+        ("rnu pictures", "No such command 'rnu'."),
+        ("init", "Missing argument 'IMAGES'."),
+    ],
+)
+def test_a_command_line_that_is_none(refuse: Refuse, arguments: str, message: str) -> None:
+    said = refuse(*arguments.split())
+    assert message in said
+    assert re.search(r"Try '.* -h' for help\.", said)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="torch is installed")
+def test_a_sampler_that_needs_what_is_not_installed(refuse: Refuse) -> None:
+    message = refuse("run", "pictures", "--sampler", "gp")
+    assert "sampler: 'gp' needs the package torch, which is not installed; install smallsearch[gp], or use" in message
+
+
+@pytest.mark.parametrize(
+    ("which", "message"),
+    [
+        ("qestion", "preset: there is no 'qestion'; did you mean 'question'?"),
+        ("zzz", "known: cnn, question"),
+        ("pictures", "pictures is not a study: it has no study.toml"),
+    ],
+)
+def test_a_space_of_nothing(refuse: Refuse, which: str, message: str) -> None:
+    assert message in refuse("space", which)
+
+
+# study.toml
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        ("trials = \n", ["study.toml is not TOML: Invalid value (at line 1, column 10); correct that line"]),
+        ("x = " + "[" * 5000, ["study.toml is not TOML"]),
+        ("x = " + "1" * 5000, ["study.toml is not TOML"]),
+        ("trails = 3", ["images: must be given", "trails: no such key; did you mean 'trials'?"]),
+        ("images = 3", ["images: must be text in quotes, got 3"]),
+        ("images = '../gone'", ["gone: no such folder. Give the folder that holds the class folders"]),
+        ("images = '../pictures'\ntrials = '3'", ["trials: must be a whole number, got '3'"]),
+        ("images = '../pictures'\nfolds = 2.5\nseed = true", ["folds: must be a whole number, got 2.5", "seed: "]),
+        ("images = '../pictures'\nimage_size = [8]", ["image_size: must be a whole number, or two", "got [8]"]),
+        ("images = '../pictures'\nimage_size = 4", ["image_size: must be at least 8, got 4"]),
+        ("images = '../pictures'\nmetric = 'f1'", ["metric: must be one of balanced_accuracy, accuracy, auroc, "]),
+        ("images = '../pictures'\ntraining = 5", ["training: must be a table, got 5"]),
+        (
+            "images = '../pictures'\n[training]\nepochs = 5",
+            ["training.epochs: no such key; did you mean 'max_epochs'?"],
+        ),
+        ("images = '../pictures'\nspace = 'cnn'", ["space: must be a table, got 'cnn'"]),
+        ("images = '../pictures'\n[[space]]\nx = 1", ["space: must be a table, got [{'x': 1}]"]),
+    ],
+)
+def test_a_study_toml_that_breaks_a_rule(refuse: Refuse, place: Path, text: str, messages: list[str]) -> None:
+    (place / "new" / "study.toml").write_text(text)
+    for options in ([], ["--epochs", "3"]):
+        said = refuse("run", "new", *options)
+        assert "study.toml" in said or "gone" in said
+        assert all(message in said for message in messages), said
+
+
+def test_a_study_toml_that_is_not_text(refuse: Refuse, place: Path) -> None:
+    (place / "new" / "study.toml").write_bytes(b"images = '\xff\xfe'")
+    assert "study.toml is not TOML: 'utf-8' codec can't decode byte 0xff" in refuse("run", "new")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("dropuot = 0.2", "dropuot: no such parameter; did you mean 'dropout'?"),
+        ("dropout = { low = 0.4, high = 0.1 }", "dropout: low must not be above high, got low 0.4, high 0.1"),
+        ("dropout = 2", "dropout: must stay within 0 to 0.95, got 2 to 2"),
+        ("dropout = 'much'", "dropout: must be a number, a list of them or a range, got 'much'"),
+        ("dropout = { lo = 0.1 }", "dropout: unknown key 'lo'; did you mean 'low'?"),
+        ("dropout = { step = nan }", "dropout.step: must be a number, got nan"),
+        ("filters = []", "filters: needs at least one value, got none"),
+        ("filters = 2.5", "filters: must be a whole number, got 2.5"),
+        ("optimizer = 'adm'", "optimizer: must be one of adam, adamw, sgd, got 'adm'; did you mean 'adam'?"),
+        ("learning_rate = { low = 0.0 }", "learning_rate: must stay within 1e-07 to 10, got 0 to 0.01"),
+    ],
+)
+def test_a_space_that_breaks_a_rule(refuse: Refuse, place: Path, change: str, message: str) -> None:
+    with (place / "new" / "study.toml").open("a") as file:
+        file.write(f"\n{change}\nkernal = 3\n")
+    lines = refuse("run", "new").splitlines()
+    assert lines[0] == "search: [space] of study.toml, preset cnn:"
+    assert [line.strip() for line in lines[1:]] == [message, "kernal: no such parameter; did you mean 'kernel'?"]
+
+
+# A study that is there
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "difference"),
+    [
+        ("folds = 2", "folds = 3", "folds: the study has 2, asked is 3"),
+        ("seed = 7", "seed = 8", "seed: the study has 7, asked is 8"),
+        ('"tpe"', '"random"', "sampler: the study has tpe, asked is random"),
+        ('"balanced_accuracy"', '"auroc"', "metric: the study has balanced_accuracy, asked is auroc"),
+        ("[space]", "[space]\nfilters = 8", "space.filters: the study has range 8 to 64, step 8, asked is 8"),
+        ("[training]", "[training]\nmax_epochs = 3", "training.max_epochs: the study has 40, asked is 3"),
+        ("seed = 7", "seed = 7\nimage_size = 9", "image_size: the study has [8, 8], asked is [9, 9]"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "resume"])
+def test_a_study_with_another_setting(
+    refuse: Refuse, place: Path, command: str, before: str, after: str, difference: str
+) -> None:
+    path = place / "study" / "study.toml"
+    text = path.read_text()
+    assert text.count(before) == 1
+    path.write_text(text.replace(before, after))
+    message = refuse(command, "study", "--trials", "2")
+    assert message.startswith("search: this study began with other settings, and its results would not compare:\n")
+    assert f"  {difference}\n" in message
+    assert message.endswith("put them back to go on, or begin another study with --dir")
+
+
+def test_a_study_of_other_images(refuse: Refuse, place: Path) -> None:
+    shutil.copy(place / "pictures" / "a" / "0001.png", place / "pictures" / "b" / "new.png")
+    (place / "pictures" / "a" / "0000.png").unlink()
+    write(place / "pictures" / "b" / "0002.png", plain(9))
+    message = refuse("run", "study", "--trials", "2", "--folds", "3")
+    assert message.splitlines()[1:-1] == [
+        "  folds: the study has 2, asked is 3",
+        "  images: 1 new: b/new.png",
+        "  images: 1 gone: a/0000.png",
+        "  images: 1 changed: b/0002.png",
+    ]
+
+
+def test_nothing_to_resume(refuse: Refuse) -> None:
+    assert refuse("resume", "study") == ("search: nothing to resume: 1 of 1 trials are done; --trials raises the total")
+    assert "new has not begun, so there is nothing to resume; `search run` starts it" in refuse("resume", "new")
+
+
+def test_nothing_to_report(refuse: Refuse) -> None:
+    assert refuse("report", "new") == (
+        "search: new has not begun, so there is nothing to report; `search run new` starts it"
+    )
+
+
+def test_no_study_or_several(refuse: Refuse, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for command in ("report", "resume", "run", "space"):
+        assert refuse(command) == "search: there are several studies here; name one: new, study"
+    for command in ("report", "resume"):
+        assert "pictures is not a study: it has no study.toml; `search run IMAGES` makes one" in refuse(
+            command, "pictures"
+        )
+        assert "nowhere does not exist; `search run IMAGES` makes a study" in refuse(command, "nowhere")
+    monkeypatch.chdir(place / "pictures")
+    assert refuse("report").startswith("search: there is no study here; name one, or make one with")
+
+
+def test_a_study_is_not_begun_twice(refuse: Refuse) -> None:
+    message = refuse("init", "pictures", "--dir", "study")
+    assert message == "search: study is a study already; `search run study` goes on with it"
+
+
+def test_a_study_that_is_in_use(refuse: Refuse, place: Path) -> None:
+    lock = place / "study" / "study.lock"
+    lock.write_text(json.dumps({"pid": 4711, "host": "box", "started": "2025-01-01T00:00:00+00:00"}))
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        message = refuse("run", "study", "--trials", "2")
+    assert "study is in use by process 4711 on box since 2025-01-01T00:00:00+00:00; wait for it" in message
+
+
+# study.db
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def cut_short(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def garbage(path: Path) -> None:
+    path.write_text("remember the milk " * 100)
+
+
+def of_a_newer_release(path: Path) -> None:
+    change(path, "UPDATE alembic_version SET version_num = '9999'")
+
+
+def of_optuna(path: Path) -> None:
+    path.unlink()
+    optuna.create_study(storage=f"sqlite:///{path}")
+
+
+def of_an_unknown_metric(path: Path) -> None:
+    change(path, "UPDATE study SET metric = 'f1'")
+
+
+@pytest.mark.parametrize("command", ["run", "resume", "report", "space"])
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (empty, r"study\.db: is empty \(0 bytes\)\. Restore it from a backup"),
+        (cut_short, r"study\.db: is cut short: \d+ bytes of \d+\. Restore it from a backup"),
+        (garbage, r"study\.db: is not an SQLite database.* Check the path, or restore it from a backup"),
+        (
+            of_a_newer_release,
+            r"study\.db: its tables are of revision '9999'; this release of smallsearch knows .*Upgrade",
+        ),
+        (of_optuna, r"study\.db: is an SQLite database of another program .*Choose another file or folder"),
+    ],
+)
+def test_a_database_that_is_none_of_ours(
+    refuse: Refuse, place: Path, command: str, spoil: Callable[[Path], None], message: str
+) -> None:
+    spoil(place / "study" / "study.db")
+    assert re.search(message, refuse(command, "study"))
+
+
+def test_a_study_with_a_metric_of_a_newer_release(refuse: Refuse, place: Path) -> None:
+    of_an_unknown_metric(place / "study" / "study.db")
+    assert "study was searched for 'f1', which this release does not know (known: bal" in refuse("report", "study")
+
+
+# Folders that cannot be written
+
+
+@contextmanager
+def sealed(place: Path) -> Iterator[Path]:
+    """A copy of `place` where nothing may be written, as the current folder. Root, whom that does not stop, is nobody."""
+    user, here = os.geteuid(), Path.cwd()
+    with tempfile.TemporaryDirectory() as made:
+        root = Path(shutil.copytree(place, made, dirs_exist_ok=True))
+        (root / "drawer").mkdir()
+        everything = (root, *root.rglob("*"))
+        for path in everything:
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        os.chdir(root)
+        if user == 0:
+            os.seteuid(NOBODY)
+        try:
+            if not os.access(cli.__file__, os.R_OK, effective_ids=True):
+                pytest.skip("nobody may read the program here")
+            yield root
+        finally:
+            os.seteuid(user)
+            os.chdir(here)
+            for path in everything:
+                path.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("run study --trials 2", "study cannot be written: Permission denied; a study needs a folder it may write"),
+        ("resume study --trials 2", "study cannot be written: Permission denied; a study needs a folder it may write"),
+        ("run new", "new cannot be written: Permission denied; a study needs a folder it may write"),
+        ("run pictures", "pictures-study cannot be made: Permission denied; name another study folder with --dir"),
+        ("init pictures", "pictures-study cannot be made: Permission denied; name another study folder with --dir"),
+        ("init pictures --dir drawer", "drawer cannot be written: Permission denied; name another study folder with"),
+        ("run pictures --dir drawer", "drawer cannot be written: Permission denied; a study needs a folder it may"),
+    ],
+)
+def test_a_folder_that_cannot_be_written(refuse: Refuse, place: Path, arguments: str, message: str) -> None:
+    with sealed(place) as root:
+        assert message in refuse(*arguments.split(), root=root)
+
+
+def test_a_report_where_none_can_be_written(
+    refuse: Refuse, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for options, written in (["--json"], False), ([], True):
+        monkeypatch.setattr(sys, "argv", ["search", "report", "study", *options])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert (ended.value.code, (place / "study" / "report.html").exists()) == (0, written)
+    capsys.readouterr()
+    with sealed(place) as root:
+        message = refuse("report", "study", root=root)
+        assert message == "search: study/report.html cannot be written: Permission denied; --json needs no file"
+
+
+# The real program
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("run nowhere", "search: nowhere does not exist; "),
+        ("run new", "study.toml is not TOML"),
+        ("report", "search: there are several studies here; name one: new, study"),
+    ],
+)
+def test_as_a_process(place: Path, arguments: str, message: str) -> None:
+    (place / "new" / "study.toml").write_text("trials = ")
+    before = snapshot(place)
+    command = [sys.executable, "-m", "cli", *arguments.split()]
+    path = os.pathsep.join([str(Path(cli.__file__).parent), os.environ.get("PYTHONPATH", "")])
+    ran = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}, check=False)
+    assert (ran.returncode, snapshot(place)) == (2, before)
+    assert message in one_message(ran.stderr)
+
+
+# Helpers
+
+
+def snapshot(root: Path) -> dict[str, tuple[bytes, int] | None]:
+    """Every file below a folder with its content and time of change, and every folder by name.
+
+    SQLite's two files for readers and writers to meet at are left out where no commit is in them.
+    """
+    found = {}
+    for path in sorted(root.rglob("*")):
+        stat = path.lstat()
+        if path.name.endswith("-shm") or (path.name.endswith("-wal") and not stat.st_size):
+            continue
+        found[str(path.relative_to(root))] = None if path.is_dir() else (path.read_bytes(), stat.st_mtime_ns)
+    return found
+
+
+def one_message(stderr: str) -> str:
+    """What was said on stderr, which is one message: ours, or the usage that belongs to the command line."""
+    assert "Traceback" not in stderr
+    assert len(re.findall(r"^(?:search:|Error:) ", stderr, re.MULTILINE)) == 1, stderr
+    return stderr.removesuffix("\n")
+
+
+def change(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement)
