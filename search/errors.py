@@ -2,7 +2,10 @@
 
 
 class UsageError(Exception):
-    """What was asked cannot be done; exit code 2. The message names the thing, the rule, the value received and the next step."""
+    """What was asked cannot be done; exit code 2.
+
+    The message names the thing, the rule, the value received and the next step.
+    """
 
 
 class RunError(Exception):
