@@ -159,7 +159,7 @@ def _parameter_to_json(parameter: Parameter) -> dict[str, Any]:
         if field.default is not MISSING and value == field.default:
             continue
         if field.name == "when":
-            value = [asdict(condition) for condition in value]
+            value = [{**asdict(condition), "one_of": list(condition.one_of)} for condition in value]
         if field.name == "limits":  # JSON has no infinity
             value = [limit if math.isfinite(limit) else None for limit in value]
         stored[field.name] = list(value) if isinstance(value, tuple) else value
