@@ -1,0 +1,253 @@
+"""`study.toml`: read into one frozen value, written with comments, every problem named at once."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from search import config as toml
+from search.config import ENGINES, FILE, SAMPLERS, Config, TrainingConfig, differences, merged, parse
+from search.errors import UsageError
+from search.metrics import METRICS
+from spaces.presets import PRESETS
+
+
+def problems(values: dict[str, Any]) -> list[str]:
+    with pytest.raises(UsageError) as caught:
+        parse({"images": "pictures", **values}, "here")
+    first, *lines = str(caught.value).splitlines()
+    assert first == "here:"
+    assert all(line.startswith("  ") for line in lines)
+    return [line.strip() for line in lines]
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> Config:
+    """Any configuration."""
+    side = st.integers(8, 1024)
+    training = TrainingConfig(
+        max_epochs=draw(st.none() | st.integers(1, 1000)),
+        patience=draw(st.integers(0, 99)),
+        min_delta=draw(st.floats(0, 1)),
+    )
+    change = st.integers(0, 9) | st.lists(st.sampled_from(("a", "b")), min_size=1) | st.just({"low": 1, "high": 0.5})
+    return Config(
+        images=draw(st.text(min_size=1, max_size=20)),
+        preset=draw(st.sampled_from(sorted(PRESETS))),
+        engine=draw(st.sampled_from(ENGINES)),
+        sampler=draw(st.sampled_from(SAMPLERS)),
+        metric=draw(st.sampled_from(sorted(METRICS))),
+        folds=draw(st.none() | st.integers(2, 100)),
+        seed=draw(st.integers(0, 2**31 - 1)),
+        trials=draw(st.none() | st.integers(1, 1000)),
+        hours=draw(st.none() | st.floats(0.001, 1000)),
+        image_size=draw(st.none() | st.tuples(side, side)),
+        max_parameters=draw(st.integers(1, 10**9)),
+        training=training,
+        space=draw(st.dictionaries(st.sampled_from(("dropout", "filters", "l2")), change)),
+    )
+
+
+# Values
+
+
+def test_only_the_images_have_to_be_said() -> None:
+    config = parse({"images": "pictures"}, "here")
+    assert config == Config(images="pictures")
+    assert (config.preset, config.sampler, config.metric, config.seed) == ("cnn", "tpe", "balanced_accuracy", 0)
+    assert (config.trials, config.hours, config.folds, config.image_size) == (200, 8.0, None, None)
+    assert (config.training.max_epochs, config.training.patience) == (None, 8)
+
+
+def test_a_size_may_be_one_number_and_hours_whole() -> None:
+    assert parse({"images": "x", "image_size": 32}, "").image_size == (32, 32)
+    assert parse({"images": "x", "image_size": [20, 33]}, "").image_size == (20, 33)
+    assert parse({"images": "x", "hours": 8}, "").hours == 8.0
+
+
+def test_a_configuration_is_frozen() -> None:
+    with pytest.raises(ValidationError):
+        Config(images="x").seed = 3
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"images": ""}, "images: must not be empty, got ''"),
+        ({"images": "a\udcff"}, r"images: must be valid Unicode, got 'a\udcff'"),
+        ({"images": True}, "images: must be text in quotes, got true"),
+        ({"preset": "qestion"}, "preset: must be one of cnn, question, got 'qestion'; did you mean 'question'?"),
+        ({"sampler": "x"}, "sampler: must be one of tpe, random, qmc, gp, cmaes, got 'x'"),
+        ({"metric": 1}, "metric: must be text in quotes, got 1"),
+        ({"folds": 1}, "folds: must be at least 2, got 1"),
+        ({"folds": 101}, "folds: must be at most 100, got 101"),
+        ({"folds": "5"}, "folds: must be a whole number, got '5'"),
+        ({"folds": 5.0}, "folds: must be a whole number, got 5.0"),
+        ({"folds": True}, "folds: must be a whole number, got true"),
+        ({"seed": -1}, "seed: must be at least 0, got -1"),
+        ({"seed": 2**31}, "seed: must be below 2147483648, got 2147483648"),
+        ({"trials": 0}, "trials: must be at least 1, got 0"),
+        ({"hours": 0}, "hours: must be above 0, got 0"),
+        ({"hours": float("nan")}, "hours: must be a finite number, got nan"),
+        ({"hours": "8"}, "hours: must be a number, got '8'"),
+        ({"image_size": 4}, "image_size: must be at least 8, got 4"),
+        ({"image_size": [8, 2000]}, "image_size: must be at most 1024, got 2000"),
+        ({"image_size": [8, 8, 3]}, "image_size: must be a whole number, or two: [height, width], got [8, 8, 3]"),
+        ({"image_size": "8"}, "image_size: must be a whole number, or two: [height, width], got '8'"),
+        ({"image_size": True}, "image_size: must be a whole number, or two: [height, width], got true"),
+        ({"image_size": [8, True]}, "image_size: must be a whole number, got true"),
+        ({"training": 3}, "training: must be a table, got 3"),
+        ({"training": {"patience": -1}}, "training.patience: must be at least 0, got -1"),
+        ({"training": {"epochs": 3}}, "training.epochs: no such key; did you mean 'max_epochs'?"),
+        ({"space": [1]}, "space: must be a table, got [1]"),
+        ({"trails": 3}, "trails: no such key; did you mean 'trials'?"),
+    ],
+)
+def test_a_wrong_value_is_named_by_key_rule_and_value(values: dict[str, Any], problem: str) -> None:
+    assert problems(values) == [problem]
+
+
+def test_every_problem_is_named_at_once() -> None:
+    assert problems({"folds": 1, "hours": -2.0, "zzz": 0, "training": {"min_delta": -1.0, "patience": "8"}}) == [
+        "folds: must be at least 2, got 1",
+        "hours: must be above 0, got -2.0",
+        "training.patience: must be a whole number, got '8'",
+        "training.min_delta: must be at least 0, got -1.0",
+        "zzz: no such key; known: " + ", ".join(Config.model_fields),
+    ]
+
+
+# The file
+
+
+@given(configs())
+def test_what_is_written_is_read_again(config: Config) -> None:
+    text = written(config)
+    left_open = {"folds", "trials", "hours", "image_size"}
+    back = parse(tomllib.loads(text), FILE)
+    unset = {key: Config.model_fields[key].default for key in left_open if getattr(config, key) is None}
+    assert back == config.model_copy(update=unset)
+
+
+def written(config: Config) -> str:
+    """The text of the file, without a folder of its own for each of a hundred examples."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        toml.write(Path(folder), config)
+        assert [path.name for path in Path(folder).iterdir()] == [FILE]
+        return (Path(folder) / FILE).read_text(encoding="utf-8")
+
+
+def test_the_file_explains_every_key_and_how_to_change_the_space(tmp_path: Path) -> None:
+    toml.write(tmp_path, Config(images="../pictures"))
+    text = (tmp_path / FILE).read_text()
+    for key in Config.model_fields:
+        assert f"\n{key} = " in text or f"\n# {key} = " in text or f"\n[{key}]" in text
+    for key in TrainingConfig.model_fields:
+        assert f"\n{key} = " in text or f"\n# {key} = " in text
+    assert "dropout = 0.2              # fixed" in text
+    assert toml.read(tmp_path) == Config(images="../pictures")
+
+
+@pytest.mark.parametrize("line", ["# folds = 5", "# image_size = [64, 64]", "# max_epochs = 40"])
+def test_the_examples_in_the_comments_are_right(tmp_path: Path, line: str) -> None:
+    toml.write(tmp_path, Config(images="x"))
+    path = tmp_path / FILE
+    assert path.read_text().count(line) == 1
+    path.write_text(path.read_text().replace(line, line.removeprefix("# ")))
+    assert toml.read(tmp_path) != Config(images="x")
+
+
+def test_an_update_changes_the_value_and_leaves_all_else_as_it_was(tmp_path: Path) -> None:
+    toml.write(tmp_path, Config(images="x"))
+    path = tmp_path / FILE
+    before = path.read_text() + "# mine\n"
+    path.write_text(before)
+    toml.update(tmp_path, {"trials": 300, "training.max_epochs": 5})
+    after = path.read_text()
+    assert after != before
+    assert set(before.splitlines()) - set(after.splitlines()) == {"trials = 200"}
+    assert set(after.splitlines()) - set(before.splitlines()) == {"trials = 300", "max_epochs = 5"}
+    assert toml.read(tmp_path) == Config(images="x", trials=300, training=TrainingConfig(max_epochs=5))
+
+
+def test_an_update_that_changes_nothing_does_not_touch_the_file(tmp_path: Path) -> None:
+    toml.write(tmp_path, Config(images="x"))
+    before = (tmp_path / FILE).stat()
+    toml.update(tmp_path, {"trials": 200})
+    after = (tmp_path / FILE).stat()
+    assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
+
+
+def test_a_file_that_is_a_link_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    toml.write(tmp_path / "elsewhere", Config(images="x"))
+    (tmp_path / FILE).symlink_to(tmp_path / "elsewhere" / FILE)
+    toml.update(tmp_path, {"trials": 9})
+    assert (tmp_path / FILE).is_symlink()
+    assert toml.read(tmp_path / "elsewhere").trials == 9
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"trials = ", r"is not TOML: Invalid value \(at end of document\); correct that line"),
+        (b"trials = 1\ntrials = 2\nx = 1\n", r"is not TOML: Cannot overwrite a value \(at line 2"),
+        (b"a = '\xff'", r"is not TOML: 'utf-8' codec can't decode byte 0xff"),
+        (b"a = " + b"9" * 5000, r"is not TOML: Exceeds the limit"),
+        (b"a = " + b"[" * 5000, r"is not TOML: "),
+    ],
+)
+def test_what_is_not_toml_is_refused_by_place(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / FILE).write_bytes(content)
+    with pytest.raises(UsageError, match=message) as caught:
+        toml.read(tmp_path)
+    assert str(caught.value).startswith(str(tmp_path / FILE))
+
+
+def test_a_folder_without_the_file_is_no_study(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"is not a study: it has no study\.toml; `search run IMAGES` makes one$"):
+        toml.read(tmp_path)
+
+
+def test_changes_win_over_the_file(tmp_path: Path) -> None:
+    toml.write(tmp_path, Config(images="x", trials=5))
+    changed = toml.read(tmp_path, {"trials": 7, "training.max_epochs": 3})
+    assert (changed.trials, changed.training.max_epochs, changed.training.patience) == (7, 3, 8)
+
+
+# Parts
+
+
+def test_dotted_keys_reach_into_tables() -> None:
+    assert merged({"a": 1, "t": {"x": 1, "y": 2}}, {"t.x": 5, "b": 2}) == {"a": 1, "b": 2, "t": {"x": 5, "y": 2}}
+    assert merged({}, {"t.u.x": 1}) == {"t": {"u": {"x": 1}}}
+    assert merged({"t": 5}, {"t.x": 1}) == {"t": 5}, "what is no table is left for the check to refuse"
+
+
+def test_the_identity_is_plain_data_without_budgets_and_paths() -> None:
+    identity = Config(images="x", trials=3, hours=1.0, image_size=(8, 9)).identity()
+    assert json.loads(json.dumps(identity, allow_nan=False)) == identity
+    assert identity["image_size"] == [8, 9]
+    assert not {"trials", "hours", "images", "space"} & identity.keys()
+    assert identity.keys() | {"trials", "hours", "images", "space"} == Config.model_fields.keys()
+
+
+def test_differences_name_each_setting_and_both_values() -> None:
+    stored = {"folds": 5, "metric": "accuracy", "training": {"patience": 8, "max_epochs": 40}, "gone": 1}
+    asked = {"folds": 10, "metric": "accuracy", "training": {"patience": 0, "max_epochs": 40}, "new": 2}
+    assert differences(stored, asked) == [
+        "folds: the study has 5, asked is 10",
+        "gone: the study has 1, asked is nothing",
+        "new: the study has nothing, asked is 2",
+        "training.patience: the study has 8, asked is 0",
+    ]
+    assert differences(stored, stored) == []
