@@ -378,18 +378,8 @@ def _command() -> str:
 
 def main() -> None:
     """Run the command; a user's mistake becomes one message and exit code 2, never a traceback."""
-    from search.errors import RunError, UsageError
-    from spaces import SpaceError
-    from storage import StorageError
-
     try:
         app()
-    except RunError as error:
-        typer.echo(f"search: {error}", err=True)
-        sys.exit(1)
-    except (UsageError, SpaceError, StorageError) as error:
-        typer.echo(f"search: {error}", err=True)
-        sys.exit(2)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         refused = error.errno in _REFUSED
@@ -399,6 +389,15 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("stopped before the search began; nothing was written", err=True)
         sys.exit(130)
+    except Exception as error:
+        from search.errors import RunError, UsageError  # here, since --help needs neither NumPy nor SQLAlchemy
+        from spaces import SpaceError
+        from storage import StorageError
+
+        if not isinstance(error, RunError | UsageError | SpaceError | StorageError):
+            raise
+        typer.echo(f"search: {error}", err=True)
+        sys.exit(1 if isinstance(error, RunError) else 2)
 
 
 if __name__ == "__main__":
