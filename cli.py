@@ -376,6 +376,13 @@ def _command() -> str:
     return shlex.join(["search", *sys.argv[1:]])
 
 
+def _complain(message: str) -> None:
+    """On stderr, with whatever a path in it holds that would steer the terminal written out."""
+    from search.text import printable
+
+    typer.echo("search: " + "\n".join(map(printable, message.split("\n"))), err=True)
+
+
 def main() -> None:
     """Run the command; a user's mistake becomes one message and exit code 2, never a traceback."""
     try:
@@ -384,7 +391,7 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         refused = error.errno in _REFUSED
         step = "; check the path and its permissions" if refused else ""
-        typer.echo(f"search: {where}{error.strerror or error}{step}", err=True)
+        _complain(f"{where}{error.strerror or error}{step}")
         sys.exit(2 if refused else 1)
     except KeyboardInterrupt:
         typer.echo("stopped before the search began; nothing was written", err=True)
@@ -396,7 +403,7 @@ def main() -> None:
 
         if not isinstance(error, RunError | UsageError | SpaceError | StorageError):
             raise
-        typer.echo(f"search: {error}", err=True)
+        _complain(str(error))
         sys.exit(1 if isinstance(error, RunError) else 2)
 
 

@@ -85,6 +85,8 @@ def test_a_path_that_is_missing_or_no_folder(refuse: Refuse, command: str) -> No
     Path("notes.txt").write_text("remember the milk")
     assert "notes.txt is not a folder; a study needs a folder of images" in refuse(command, "notes.txt")
     assert "File name too long; check the path" in refuse(command, "x" * 300)
+    assert refuse(command, "\x1b[31mred").startswith(r"search: \x1b[31mred does not exist; ")
+    assert refuse(command, os.fsdecode(b"caf\xe9")).startswith(r"search: caf\udce9 does not exist; ")
 
 
 @pytest.mark.parametrize("command", ["run", "init"])
