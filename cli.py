@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from search.config import Config
     from search.progress import Observer
     from search.study import Prepared
-    from storage import Store
 
 app = typer.Typer(
     help="Find the best image classifier that a small data set can support.",
@@ -223,41 +222,54 @@ def _search(
     from search.errors import UsageError
     from search.proposers import check_sampler
     from search.run import run as search_run
-    from search.study import DATABASE, check_same, is_study
-    from storage import Store
+    from search.study import DATABASE, is_study
 
     if workers is not None and workers < 0:
         raise UsageError(f"--workers: must be at least 0, got {workers}; 0 trains in this process")
-    begun = is_study(folder)
-    if begun and new is not None:
+    exists = is_study(folder)
+    if exists and new is not None:
         changes = {**changes, "images": new.images}
-    config = toml.read(folder, changes) if begun or new is None else new
+    config = toml.read(folder, changes) if exists or new is None else new
     if not quiet:
         _say([f"study: {folder}" + (" (going on)" if (folder / DATABASE).exists() else "")])
     check_sampler(config.sampler)
     prepared = _prepare(config, folder, quiet=quiet)
     if not quiet:
         _say(_words_on(prepared))
-    done = None
-    if (folder / DATABASE).exists():
-        with Store.open(folder / DATABASE, read_only=True) as store:
-            check_same(store, prepared)  # the run asks again under its lock; here a refusal leaves even that untouched
-            done = _budget_done(store, config)
+    done = _refuse_or_done(folder, prepared)
     if done and only_unfinished:
         raise UsageError(f"nothing to resume: {done}")
+    if done:
+        _say([f"nothing left to do: {done}"])
+        _finish(folder, "finished")
+        return
     _make_folder(folder)
 
     def begin() -> None:
-        if begun:
+        if exists:
             toml.update(folder, {key: value for key, value in changes.items() if key != "images"})
         else:
             toml.write(folder, config)
 
     with _observer(quiet) as observer:
-        if done:
-            observer.note(f"nothing left to do: {done}")
         ending = search_run(folder, prepared, observer, workers=workers, command=_command(), begin=begin)
     _finish(folder, ending.value)
+
+
+def _refuse_or_done(folder: Path, prepared: Prepared) -> str | None:
+    """Compare with what is stored, without touching a file; returns which budget is used up, if one is.
+
+    The run compares again under its lease. Here a refusal leaves even that as it was.
+    """
+    from search.study import DATABASE, budget_done, check_same
+    from storage import Store, needs_upgrade
+
+    if not (folder / DATABASE).exists() or needs_upgrade(folder / DATABASE):
+        return None
+    with Store.open(folder / DATABASE, read_only=True) as store:
+        if store.trials(curves=False):
+            check_same(store, prepared)
+        return budget_done(store, prepared.config)
 
 
 def _prepare(config: Config, folder: Path, *, quiet: bool = False) -> Prepared:
@@ -266,19 +278,6 @@ def _prepare(config: Config, folder: Path, *, quiet: bool = False) -> Prepared:
 
     with reading_images(quiet=quiet) as progress:
         return prepare(config, folder, progress)
-
-
-def _budget_done(store: Store, config: Config) -> str | None:
-    """Which budget is used up, in words; None while there is something left."""
-    from storage import OUT_OF_TIME, TrialState
-
-    trials, hours = store.trials(curves=False), store.spent_seconds() / 3600
-    if config.hours is not None and hours >= config.hours:
-        return f"{hours:.2f} of {config.hours:g} hours are used; --hours raises the total"
-    closed = [t for t in trials if t.state != TrialState.RUNNING and t.cause != OUT_OF_TIME]
-    if config.trials is not None and len(closed) >= config.trials:
-        return f"{len(closed)} of {config.trials} trials are done; --trials raises the total"
-    return None
 
 
 def _finish(folder: Path, ending: str) -> None:

@@ -19,7 +19,7 @@ from search.jobs import Materials, Training
 from search.lease import leased
 from search.loop import Ending, Loop, Plan, memory_for_each
 from search.progress import Observer
-from search.proposers import OptunaProposer, check_sampler
+from search.proposers import OptunaProposer
 from search.stop import stop_on_signals
 from search.study import Prepared
 from storage import RunRecord, StorageError, Store
@@ -39,17 +39,13 @@ def run(
     """Start the study in `folder`, or go on with it, until its budget is used up or somebody asks to stop.
 
     `workers` None: one a GPU, else one a core; 0: in this process. `begin` is called under the lease, once the
-    study is known to be the one asked for and before it is created: the place to write `study.toml`.
-    Raises UsageError or StorageError, everything left as it was, where it cannot begin.
+    study is known to be the one asked for: the place to write `study.toml`.
+    Raises UsageError or StorageError where it cannot begin, RunError where it cannot go on.
     """
-    check_sampler(prepared.config.sampler)
     with leased(folder):
-        database = folder / studies.DATABASE
-        if database.exists():
-            with Store.open(database, read_only=True) as existing:
-                studies.check_same(existing, prepared)
+        begun = studies.open_begun(folder, prepared)
         begin()
-        with Store.open(database) if database.exists() else studies.create(folder, prepared) as store:
+        with begun or studies.create(folder, prepared) as store:
             return _sit(folder, prepared, store, observer, workers, command)
 
 

@@ -22,7 +22,7 @@ from search.text import printable
 from spaces import Choice, Parameter, Space, SpaceError
 from spaces.facts import Facts
 from spaces.presets import Preset, preset
-from storage import ImageRecord, Split, Store, StudyRecord
+from storage import OUT_OF_TIME, ImageRecord, Split, Store, StudyRecord, TrialState
 
 DATABASE = "study.db"
 SUFFIX = "-study"  # of the folder that `search run IMAGES` makes
@@ -113,6 +113,36 @@ def create(folder: Path, prepared: Prepared) -> Store:
     )
     assignment = draw_folds(images.labels, images.testing, prepared.folds, derive(seed, "folds", 0))
     return Store.create(folder / DATABASE, record, image_records(images), [Split(0, assignment)])
+
+
+def open_begun(folder: Path, prepared: Prepared) -> Store | None:
+    """The study's database, open for writing; None where no trial was stored yet.
+
+    A study without a trial has nothing to protect and is made anew: what keeps its baseline from being trained may
+    be mended. Raises UsageError where the stored study is another than the one that is asked for.
+    """
+    path = folder / DATABASE
+    if not path.exists():
+        return None
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(Store.open(path))
+        if store.trials(curves=False):
+            check_same(store, prepared)
+            stack.pop_all()
+            return store
+    path.unlink()
+    return None
+
+
+def budget_done(store: Store, config: Config) -> str | None:
+    """Which budget is used up, in words; None while there is something left."""
+    trials, hours = store.trials(curves=False), store.spent_seconds() / 3600
+    if config.hours is not None and hours >= config.hours:
+        return f"{hours:.2f} of {config.hours:g} hours are used; --hours raises the total"
+    closed = [t for t in trials if t.state != TrialState.RUNNING and t.cause != OUT_OF_TIME]
+    if config.trials is not None and len(closed) >= config.trials:
+        return f"{len(closed)} of {config.trials} trials are done; --trials raises the total"
+    return None
 
 
 def check_same(store: Store, prepared: Prepared) -> None:

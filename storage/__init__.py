@@ -1,5 +1,6 @@
 """What a study remembers: frozen records, and the database that keeps them. Imports nothing else of ours."""
 
+from storage.check import needs_upgrade
 from storage.errors import StorageError
 from storage.records import (
     FoldRecord,
@@ -30,4 +31,5 @@ __all__ = [
     "StudyRecord",
     "TrialRecord",
     "TrialState",
+    "needs_upgrade",
 ]

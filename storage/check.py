@@ -39,6 +39,11 @@ def check(path: Path) -> str:
     return revision
 
 
+def needs_upgrade(path: Path) -> bool:
+    """Whether a study's database was written by an older release. Reads only; raises StorageError as `check` does."""
+    return not is_current(check(path))
+
+
 def is_current(revision: str) -> bool:
     return revision == HEAD
 
@@ -50,9 +55,7 @@ def _check_header(path: Path) -> None:
     if not path.exists():
         raise StorageError(f"{file}: no study here. `search init IMAGES` makes one.")
     if not path.is_file():
-        raise StorageError(
-            f"{file}: is not a file. Give the path of a study's database, study.db in its folder."
-        )
+        raise StorageError(f"{file}: is not a file. Give the path of a study's database, study.db in its folder.")
     with path.open("rb") as stream:
         header = stream.read(_HEADER_BYTES)
     if not header:
@@ -86,9 +89,7 @@ def _check_length(path: Path, header: bytes) -> None:
     expected = (65536 if page_bytes == 1 else page_bytes) * pages
     found = path.stat().st_size
     if found < expected and not has_unmerged_commits(path):  # the log may hold the missing pages
-        raise StorageError(
-            f"{shown(path)}: is cut short: {found} bytes of {expected}. Restore it from a backup."
-        )
+        raise StorageError(f"{shown(path)}: is cut short: {found} bytes of {expected}. Restore it from a backup.")
 
 
 def _revisions(path: Path) -> list[str]:

@@ -41,9 +41,7 @@ def encode_array(array: NDArray[Any]) -> bytes:
         raise ValueError(f"array of dtype {array.dtype}; can be one of {', '.join(_DTYPES)}")
     if array.ndim > _MAX_AXES or array.nbytes > MAX_ARRAY_BYTES:
         raise ValueError(f"array of shape {array.shape}: over {_MAX_AXES} axes or {MAX_ARRAY_BYTES} bytes")
-    header = _HEADER.pack(_MAGIC, dtype.str.encode(), array.ndim) + struct.pack(
-        f"<{array.ndim}I", *array.shape
-    )
+    header = _HEADER.pack(_MAGIC, dtype.str.encode(), array.ndim) + struct.pack(f"<{array.ndim}I", *array.shape)
     return header + zlib.compress(array.astype(dtype, copy=False).tobytes(order="C"))
 
 
@@ -96,9 +94,7 @@ class Array(TypeDecorator[NDArray[Any]]):
 
     def _checked(self, array: NDArray[Any]) -> NDArray[Any]:
         if array.dtype != np.dtype(self.dtype) or array.ndim != self.axes:
-            raise ValueError(
-                f"array of {array.dtype} with {array.ndim} axes; {self.dtype} with {self.axes} expected"
-            )
+            raise ValueError(f"array of {array.dtype} with {array.ndim} axes; {self.dtype} with {self.axes} expected")
         return array
 
 

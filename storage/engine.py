@@ -17,10 +17,16 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from storage.codec import decode_json, encode_json
 from storage.errors import StorageError
 
-Mode = Literal["rw", "ro", "immutable"]
-"""'ro' takes part in locking and sees commits; 'immutable' neither locks nor makes a file beside it."""
+Mode = Literal["rw", "query", "ro", "immutable"]
+"""'query' reads and clears away the files it needed beside the database; 'ro' cannot, and leaves them; both take
+part in locking and see commits. 'immutable' neither locks nor makes a file."""
 
-_QUERY: dict[Mode, str] = {"rw": "mode=rw", "ro": "mode=ro", "immutable": "mode=ro&immutable=1"}
+_QUERY: dict[Mode, str] = {
+    "rw": "mode=rw",
+    "query": "mode=rw",
+    "ro": "mode=ro",
+    "immutable": "mode=ro&immutable=1",
+}
 _NOT_STORABLE = (ValueError, TypeError, LookupError, OverflowError, RecursionError)
 """What a value of the wrong type or a damaged row raises on its way into or out of a record."""
 
@@ -60,6 +66,8 @@ def make_engine(path: Path, mode: Mode, wait_seconds: float = 30.0) -> Engine:
     def set_pragmas(connection: sqlite3.Connection, _: Any) -> None:
         connection.execute(f"PRAGMA busy_timeout={round(wait_seconds * 1000)}")
         connection.execute("PRAGMA foreign_keys=ON")
+        if mode == "query":
+            connection.execute("PRAGMA query_only=ON")
         if mode == "rw":
             (journal,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
             if journal != "wal":
@@ -101,7 +109,9 @@ def make_reading_engine(path: Path, wait_seconds: float) -> Engine:
 
     Raises sqlite3.Error or SQLAlchemyError where the file cannot be read.
     """
-    engine = make_engine(path, "ro", wait_seconds)
+    # With commits in the log, closing a connection that may write would merge them: a write, if a harmless one.
+    writable = os.access(path, os.W_OK) and os.access(path.resolve().parent, os.W_OK)
+    engine = make_engine(path, "query" if writable and not has_unmerged_commits(path) else "ro", wait_seconds)
     try:
         with engine.connect() as connection:
             connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")

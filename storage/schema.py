@@ -60,9 +60,7 @@ def _to(target: str, **columns: str) -> ForeignKeyConstraint:
 version = Table(
     "alembic_version",
     metadata,
-    Column(
-        "version_num", String(32), primary_key=True, comment="revision of these tables; Alembic's own table"
-    ),
+    Column("version_num", String(32), primary_key=True, comment="revision of these tables; Alembic's own table"),
 )
 
 study = Table(
@@ -97,9 +95,7 @@ split = Table(
     metadata,
     _key("study", "study.id"),
     _key("repeat", "0: the search; 1 and on: confirming on new folds"),
-    _column(
-        "assignment", Array("int16", 1), "[images] int16, compressed: fold that validates the image, -1: none"
-    ),
+    _column("assignment", Array("int16", 1), "[images] int16, compressed: fold that validates the image, -1: none"),
     _to("study", study="id"),
 )
 

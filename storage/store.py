@@ -153,12 +153,8 @@ class Store:
         """
         with self._reading() as connection:
             self._state(connection, trial)
-            query = select(fold_run.c.fold, fold_run.c.probabilities).where(
-                _folds(trial), fold_run.c.repeat == repeat
-            )
-            return {
-                row.fold: row.probabilities for row in connection.execute(query.order_by(fold_run.c.fold))
-            }
+            query = select(fold_run.c.fold, fold_run.c.probabilities).where(_folds(trial), fold_run.c.repeat == repeat)
+            return {row.fold: row.probabilities for row in connection.execute(query.order_by(fold_run.c.fold))}
 
     def runs(self) -> list[RunRecord]:
         """All sittings in order of start; a run's id is its place in the list."""
@@ -192,15 +188,11 @@ class Store:
     def add_trial(self, record: TrialRecord, *, run: int, seconds: float) -> None:
         """Stores a new running trial, before any of it is trained. An empty `started` becomes now."""
         if record.state is not TrialState.RUNNING or record.folds:
-            raise self._error(
-                f"trial {record.number} must be new: running and without folds, not {record.state}."
-            )
+            raise self._error(f"trial {record.number} must be new: running and without folds, not {record.state}.")
         with self._writing() as connection:
             self._spend(connection, run, seconds)
             if connection.execute(select(trial.c.number).where(_trial(record.number))).first():
-                raise self._error(
-                    f"trial {record.number} is stored already. `search resume` goes on with it."
-                )
+                raise self._error(f"trial {record.number} is stored already. `search resume` goes on with it.")
             values = rows.trial_values(replace(record, started=record.started or _now()))
             connection.execute(insert(trial), {"study": STUDY_ID, "run": run, **values})
 
@@ -214,9 +206,7 @@ class Store:
         self._check_fold(record)
         with self._writing() as connection:
             self._spend(connection, run, seconds)
-            allowed = (
-                (TrialState.RUNNING,) if record.repeat == 0 else (TrialState.RUNNING, TrialState.COMPLETE)
-            )
+            allowed = (TrialState.RUNNING,) if record.repeat == 0 else (TrialState.RUNNING, TrialState.COMPLETE)
             self._require(connection, record.trial, *allowed)
             same = select(fold_run.c.fold).where(
                 _folds(record.trial), fold_run.c.repeat == record.repeat, fold_run.c.fold == record.fold
@@ -227,9 +217,7 @@ class Store:
             if close is not None:
                 self._close(connection, record.trial, *close)
 
-    def close_trial(
-        self, number: int, state: TrialState, cause: str | None = None, detail: str | None = None
-    ) -> None:
+    def close_trial(self, number: int, state: TrialState, cause: str | None = None, detail: str | None = None) -> None:
         """Ends a running trial as complete, pruned or failed, now."""
         with self._writing() as connection:
             self._close(connection, number, state, cause, detail)
@@ -240,13 +228,9 @@ class Store:
             self._state(connection, number)
             values = {"state": TrialState.RUNNING.value, "cause": None, "detail": None, "finished": None}
             out_of_time = trial.c.cause == OUT_OF_TIME
-            changed = connection.execute(
-                update(trial).where(_trial(number), out_of_time).values(values)
-            ).rowcount
+            changed = connection.execute(update(trial).where(_trial(number), out_of_time).values(values)).rowcount
             if not changed:
-                raise self._error(
-                    f"trial {number} was not closed with the cause {OUT_OF_TIME!r}; it cannot reopen."
-                )
+                raise self._error(f"trial {number} was not closed with the cause {OUT_OF_TIME!r}; it cannot reopen.")
 
     # Within a transaction
 
@@ -279,9 +263,7 @@ class Store:
         for row in connection.execute(select(*columns).where(whose).order_by(*order)):
             fold = rows.fold_record(row)
             folds[fold.trial].append(fold)
-        found: Sequence[Row[Any]] = connection.execute(
-            select(trial).where(which).order_by(trial.c.number)
-        ).all()
+        found: Sequence[Row[Any]] = connection.execute(select(trial).where(which).order_by(trial.c.number)).all()
         return [rows.trial_record(row, folds[row.number]) for row in found]
 
     def _state(self, connection: Connection, number: int) -> TrialState:
@@ -324,9 +306,7 @@ class Store:
             found = "none" if array is None else f"{array.dtype} {array.shape}"
             raise self._error(f"{_named(record)}: probabilities must be float32 {expected}, found {found}.")
         if not (math.isfinite(record.seconds) and record.seconds >= 0):
-            raise self._error(
-                f"{_named(record)}: seconds must be finite and not negative, not {record.seconds}."
-            )
+            raise self._error(f"{_named(record)}: seconds must be finite and not negative, not {record.seconds}.")
 
     @cached_property
     def _splits(self) -> dict[int, Split]:

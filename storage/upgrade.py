@@ -19,9 +19,7 @@ def upgrade(path: Path, revision: str, wait_seconds: float) -> Path:
     """
     with explained(path, writing=True):
         backup = back_up(path, path.with_name(f"{path.name}.{revision}.backup"), wait_seconds)
-        engine = create_engine(
-            "sqlite://", creator=lambda: connect(path, "rw", wait_seconds), poolclass=NullPool
-        )
+        engine = create_engine("sqlite://", creator=lambda: connect(path, "rw", wait_seconds), poolclass=NullPool)
         _upgrade(path, engine)
     return backup
 

@@ -88,9 +88,7 @@ def _trial() -> None:
         sa.PrimaryKeyConstraint("study", "number", name="pk_trial"),
         sa.ForeignKeyConstraint(["study"], ["study.id"], name="fk_trial_study"),
         sa.ForeignKeyConstraint(["study", "run"], ["run.study", "run.number"], name="fk_trial_study_run"),
-        sa.CheckConstraint(
-            "state IN ('running', 'complete', 'pruned', 'failed')", name=op.f("ck_trial_state")
-        ),
+        sa.CheckConstraint("state IN ('running', 'complete', 'pruned', 'failed')", name=op.f("ck_trial_state")),
     )
 
 
@@ -111,11 +109,7 @@ def _fold_run() -> None:
         sa.Column("curve", sa.JSON, nullable=False),
         sa.Column("probabilities", Array("float32", 2), nullable=False),
         sa.PrimaryKeyConstraint("study", "trial", "repeat", "fold", name="pk_fold_run"),
-        sa.ForeignKeyConstraint(
-            ["study", "trial"], ["trial.study", "trial.number"], name="fk_fold_run_study_trial"
-        ),
-        sa.ForeignKeyConstraint(
-            ["study", "repeat"], ["split.study", "split.repeat"], name="fk_fold_run_study_repeat"
-        ),
+        sa.ForeignKeyConstraint(["study", "trial"], ["trial.study", "trial.number"], name="fk_fold_run_study_trial"),
+        sa.ForeignKeyConstraint(["study", "repeat"], ["split.study", "split.repeat"], name="fk_fold_run_study_repeat"),
         sa.ForeignKeyConstraint(["study", "run"], ["run.study", "run.number"], name="fk_fold_run_study_run"),
     )
