@@ -28,18 +28,36 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Where = Annotated[Path | None, typer.Argument(metavar="[STUDY]", help="Study folder. Default: the current folder.")]
-Trials = Annotated[int | None, typer.Option(help="Trials in total, over all sittings. [default: 200]")]
-Hours = Annotated[float | None, typer.Option(help="Hours of searching in total, over all sittings. [default: 8]")]
-Folds = Annotated[int | None, typer.Option(help="Folds of cross-validation. [default: 5]")]
-Epochs = Annotated[int | None, typer.Option(help="The most epochs of a fold run. [default: the preset's]")]
-Seed = Annotated[int | None, typer.Option(help="Study seed, from which all others are derived. [default: 0]")]
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"must be a whole number, got {text!r}") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"must be a number, got {text!r}") from None
+
+
+def _option(help_: str, *, whole: bool = True) -> Any:
+    """A number on the command line; its range is checked with the rest of the configuration."""
+    return typer.Option(parser=_whole if whole else _number, metavar="N" if whole else "HOURS", help=help_)
+
+
+Where = Annotated[Path | None, typer.Argument(metavar="STUDY", help="Study folder. Default: the current folder.")]
+Trials = Annotated[int | None, _option("Trials in total, over all sittings. [default: 200]")]
+Hours = Annotated[float | None, _option("Hours of searching in total, over all sittings. [default: 8]", whole=False)]
+Folds = Annotated[int | None, _option("Folds of cross-validation. [default: 5]")]
+Epochs = Annotated[int | None, _option("The most epochs of a fold run. [default: the preset's]")]
+Seed = Annotated[int | None, _option("Study seed, from which all others are derived. [default: 0]")]
 Engine = Annotated[str | None, typer.Option(help="Who proposes points: optuna. [default: optuna]")]
 Sampler = Annotated[str | None, typer.Option(help="tpe, random, qmc, gp or cmaes. [default: tpe]")]
 PresetName = Annotated[str | None, typer.Option("--preset", help="The space: cnn or question. [default: cnn]")]
-Workers = Annotated[
-    int | None, typer.Option(help="Worker processes; 0: none, train here. [default: one a GPU, else one a core]")
-]
+Workers = Annotated[int | None, _option("Worker processes; 0: none, train here. [default: one a GPU, else one a core]")]
 Dir = Annotated[Path | None, typer.Option("--dir", help="Study folder to make. [default: IMAGES-study, here]")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the end result only.")]
 
@@ -61,7 +79,7 @@ def init(
 @app.command()
 def run(
     path: Annotated[
-        Path | None, typer.Argument(metavar="[STUDY | IMAGES]", help="A study folder, or a folder of images.")
+        Path | None, typer.Argument(metavar="STUDY | IMAGES", help="A study folder, or a folder of images.")
     ] = None,
     trials: Trials = None,
     hours: Hours = None,
@@ -151,7 +169,7 @@ def report(
 @app.command()
 def space(
     which: Annotated[
-        str | None, typer.Argument(metavar="[PRESET | STUDY]", help="A preset or a study folder. Default: here.")
+        str | None, typer.Argument(metavar="PRESET | STUDY", help="A preset or a study folder. Default: here.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the space as JSON.")] = False,
 ) -> None:
