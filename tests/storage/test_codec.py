@@ -24,12 +24,7 @@ ARRAYS = st.sampled_from(DTYPES).flatmap(
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))  # a lone surrogate is not text that a database takes
 KEYS = TEXT.filter(lambda key: key != "$float")
 JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | TEXT
-    | st.sampled_from(["NaN", "$float", '"$float":']),
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT | st.sampled_from(["NaN", "$float", '"$float":']),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
     max_leaves=20,
 )
@@ -71,9 +66,7 @@ def test_an_array_that_reading_would_refuse_is_not_written(array: NDArray[Any]) 
         encode_array(array)
 
 
-def blob(
-    magic: bytes = b"SSA1", dtype: bytes = b"<f4", shape: tuple[int, ...] = (3,), data: bytes = b""
-) -> bytes:
+def blob(magic: bytes = b"SSA1", dtype: bytes = b"<f4", shape: tuple[int, ...] = (3,), data: bytes = b"") -> bytes:
     packed = data or zlib.compress(np.zeros(shape, np.float32).tobytes())
     return magic + dtype + bytes([len(shape)]) + struct.pack(f"<{len(shape)}I", *shape) + packed
 

@@ -65,9 +65,7 @@ def holder(store: Store) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def test_a_lock_that_lasts_is_named_and_nothing_is_half_written(
-    path: Path, holder: sqlite3.Connection
-) -> None:
+def test_a_lock_that_lasts_is_named_and_nothing_is_half_written(path: Path, holder: sqlite3.Connection) -> None:
     with Store.open(path, wait_seconds=0.05) as waiting:
         with refused(str(path), "another process", "database is locked"):
             waiting.add_trial(trial(), run=0, seconds=5)

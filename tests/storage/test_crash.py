@@ -24,9 +24,7 @@ def content(path: Path) -> str:
         assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
         trials = [replace(one, started="", finished=None) for one in store.trials()]
         arrays = [
-            (index, array.tobytes())
-            for one in trials
-            for index, array in store.probabilities(one.number).items()
+            (index, array.tobytes()) for one in trials for index, array in store.probabilities(one.number).items()
         ]
     return repr((trials, arrays))
 
@@ -44,9 +42,7 @@ def undisturbed(tmp_path: Path) -> str:
     return content(path)
 
 
-def test_killed_before_each_action_and_gone_on_with_it_is_the_same_study(
-    path: Path, undisturbed: str
-) -> None:
+def test_killed_before_each_action_and_gone_on_with_it_is_the_same_study(path: Path, undisturbed: str) -> None:
     make(path).close()
     new = path.read_bytes()
     for kill_at in range(1, LIMIT):

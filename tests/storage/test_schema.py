@@ -54,9 +54,7 @@ def description(engine: Engine) -> dict[str, Any]:
 
 
 def test_every_column_has_a_comment() -> None:
-    bare = [
-        str(column) for table in metadata.tables.values() for column in table.columns if not column.comment
-    ]
+    bare = [str(column) for table in metadata.tables.values() for column in table.columns if not column.comment]
     assert bare == []
 
 

@@ -68,17 +68,13 @@ def test_an_unknown_repeat_is_named_with_those_there_are(store: Store) -> None:
         ((replace(IMAGE_RECORDS[0], path="\ud800"), *IMAGE_RECORDS[1:]), SPLITS, "cannot be stored"),
     ],
 )
-def test_parts_that_do_not_fit_together_make_no_file(
-    path: Path, images: Any, splits: Any, reason: str
-) -> None:
+def test_parts_that_do_not_fit_together_make_no_file(path: Path, images: Any, splits: Any, reason: str) -> None:
     with refused(str(path), reason):
         Store.create(path, STUDY, images, splits)
     assert list(path.parent.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("seed", 2**64), ("config", {"a": object()}), ("space", {"$float": 1})]
-)
+@pytest.mark.parametrize(("name", "value"), [("seed", 2**64), ("config", {"a": object()}), ("space", {"$float": 1})])
 def test_a_study_that_cannot_be_stored_makes_no_file(path: Path, name: str, value: Any) -> None:
     with refused("cannot be stored"):
         Store.create(path, replace(STUDY, **{name: value}), IMAGE_RECORDS, SPLITS)
@@ -97,9 +93,7 @@ def test_a_missing_folder_is_refused_in_words(tmp_path: Path) -> None:
         Store.create(tmp_path / "none" / "study.db", STUDY, IMAGE_RECORDS, SPLITS)
 
 
-@pytest.mark.parametrize(
-    "name", ["study.db", "50% of #1?.db", "ämne 研究.db", "a=b&mode=memory.db", "q'uote\".db"]
-)
+@pytest.mark.parametrize("name", ["study.db", "50% of #1?.db", "ämne 研究.db", "a=b&mode=memory.db", "q'uote\".db"])
 def test_any_file_name_will_do(tmp_path: Path, name: str) -> None:
     make(tmp_path / name).close()
     with Store.open(tmp_path / name, read_only=True) as store:
@@ -280,9 +274,7 @@ def test_probabilities_may_hold_nan(store: Store) -> None:
         ({"epochs": None}, "contradicts"),
     ],
 )
-def test_a_fold_that_does_not_fit_the_study_is_refused(
-    store: Store, changes: dict[str, Any], reason: str
-) -> None:
+def test_a_fold_that_does_not_fit_the_study_is_refused(store: Store, changes: dict[str, Any], reason: str) -> None:
     store.add_trial(trial(), run=0, seconds=1)
     with refused(reason):
         store.add_fold(fold(**changes), run=0, seconds=9)

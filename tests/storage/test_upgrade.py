@@ -126,9 +126,7 @@ def test_reading_only_never_upgrades(next_release: Path, study: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", ["between", "late"])
-def test_killed_in_an_upgrade_the_file_is_still_the_old_one(
-    next_release: Path, study: Path, moment: str
-) -> None:
+def test_killed_in_an_upgrade_the_file_is_still_the_old_one(next_release: Path, study: Path, moment: str) -> None:
     with Store.open(study) as store:
         before = repr(store.trials())
     assert open_with(next_release, study, fail=f"kill {moment}").returncode == -signal.SIGKILL
