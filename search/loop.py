@@ -202,7 +202,7 @@ class Loop:
     def _collect(self, timeout: float) -> None:
         """Take in what is done, waiting at most `timeout` seconds for something."""
         done, _ = wait(self.pending, timeout, FIRST_COMPLETED)
-        for future in done:
+        for future in [f for f in self.pending if f in done]:  # in the order of submission, not of a set
             job = self.pending.pop(future)
             if future.cancelled():
                 continue
