@@ -56,7 +56,7 @@ Epochs = Annotated[int | None, _option("The most epochs of a fold run. [default:
 Seed = Annotated[int | None, _option("Study seed, from which all others are derived. [default: 0]")]
 Engine = Annotated[str | None, typer.Option(help="Who proposes points: optuna. [default: optuna]")]
 Sampler = Annotated[str | None, typer.Option(help="tpe, random, qmc, gp or cmaes. [default: tpe]")]
-PresetName = Annotated[str | None, typer.Option("--preset", help="The space: cnn or question. [default: cnn]")]
+PresetName = Annotated[str | None, typer.Option("--preset", help="The space: cnn, question or frozen. [default: cnn]")]
 Workers = Annotated[int | None, _option("Worker processes; 0: none, train here. [default: one a GPU, else one a core]")]
 Dir = Annotated[Path | None, typer.Option("--dir", help="Study folder to make. [default: IMAGES-study, here]")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the end result only.")]

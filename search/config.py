@@ -240,7 +240,7 @@ def _training_table(training: TrainingConfig) -> Any:
 
 _COMMENTS = {
     "images": "the folder of images: one folder a class, or training/ and testing/ with one folder a class in each",
-    "preset": "the space that is searched: cnn, or question (the LeNet that stays at chance)",
+    "preset": "the space that is searched: cnn, question (the LeNet that stays at chance), or frozen (pre-trained)",
     "engine": "who proposes the next point, and how",
     "sampler": "tpe, random, qmc, gp (needs torch) or cmaes (needs cmaes)",
     "metric": f"what is searched for: {', '.join(METRICS)}",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.facts import Facts
+from spaces.layers import Layer
 from spaces.parameters import Value
 
 
@@ -39,17 +40,6 @@ class DescribeJob:
     """Build the model of a point, without memory for its weights, and say what it is."""
 
     params: Mapping[str, Value]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer: name, Keras class, output shape without the batch axis, parameters, and what else to know."""
-
-    name: str
-    kind: str
-    shape: tuple[int | None, ...]
-    parameters: int
-    detail: str
 
 
 @dataclass(frozen=True)

@@ -82,10 +82,12 @@ def prepare(config: Config, folder: Path, progress: Callable[[int, int], None] |
 
     Raises UsageError for images, space or folds that cannot be searched.
     """
+    chosen = preset(config.preset)
+    if chosen.frozen and (problem := chosen.frozen.problem()):
+        raise UsageError(f"preset {chosen.name}: {problem}")
     images = read_images(folder / config.images, size=config.image_size, progress=progress)
     height, width, channels = images.pixels.shape[1:]
     facts = Facts(height, width, channels, len(images.classes), int((~images.testing).sum()))
-    chosen = preset(config.preset)
     try:
         space = chosen.space(facts).narrow(config.space)
     except SpaceError as error:

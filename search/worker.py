@@ -13,11 +13,14 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from search.features import Features, describe_frozen, fit_head, standardized
 from search.jobs import (
     DescribeJob,
     Description,
@@ -25,10 +28,10 @@ from search.jobs import (
     FoldJob,
     FoldResult,
     Job,
-    Layer,
     Materials,
     Outcome,
 )
+from spaces.layers import Layer
 from spaces.presets import preset
 
 if TYPE_CHECKING:
@@ -55,7 +58,10 @@ class Worker:
                 tf.config.experimental.set_memory_growth(gpu, True)
         self._materials = materials
         self._preset = preset(materials.preset)
-        self._pixels = tf.constant(np.load(materials.pixels, mmap_mode="r", allow_pickle=False))
+        pixels = np.load(materials.pixels, mmap_mode="r", allow_pickle=False)
+        frozen = self._preset.frozen
+        self._features = Features(frozen, pixels, materials.pixels.parent / "features") if frozen else None
+        self._pixels = pixels if frozen else tf.constant(pixels)  # for frozen features each is looked at once
 
     def do(self, job: Job) -> Outcome:
         """The job's outcome. Whatever goes wrong is an outcome too; the traceback goes to stderr, the log."""
@@ -75,6 +81,8 @@ class Worker:
             return Failure(cause, f"{type(error).__name__}: {first_line(error)}")
 
     def _describe(self, job: DescribeJob) -> Description:
+        if self._preset.frozen:
+            return describe_frozen(self._preset.frozen, job.params, self._materials.facts)
         import keras
 
         # Without values for its variables the largest model costs milliseconds and no memory.
@@ -83,17 +91,30 @@ class Worker:
         return describe(model, int(job.params.get("batch_size", 32)))
 
     def _train(self, job: FoldJob) -> FoldResult:
+        started = time.perf_counter()
+        if self._features is None:
+            return self._train_network(job, self._pixels, started)
+        frozen = self._features.frozen
+        train, validate = standardized(*self._features.of(job))
+        if not frozen.trains(job.params):
+            return fit_head(frozen, train, validate, self._materials, job, started)
+        inputs = np.zeros((len(self._materials.labels), train.shape[1]), np.float32)
+        inputs[job.train], inputs[job.validate] = train, validate
+        result = self._train_network(job, inputs, started)
+        return replace(result, parameters=describe_frozen(frozen, job.params, self._materials.facts).parameters)
+
+    def _train_network(self, job: FoldJob, inputs: NDArray[Any], started: float) -> FoldResult:
+        """Train the preset's network on `inputs`, [images, …] by the row numbers of the job."""
         import keras
 
         from search.training import train_fold
 
-        started = time.perf_counter()
         keras.backend.clear_session()
         gc.collect()
         keras.utils.set_random_seed(job.seed)
         with _own_errors():
             model = self._preset.build(job.params, self._materials.facts)
-        return train_fold(model, self._pixels, self._materials, job, started)
+        return train_fold(model, inputs, self._materials, job, started)
 
 
 class ModelError(Exception):

@@ -6,13 +6,38 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from spaces.backbones import lite0
 from spaces.facts import Facts
+from spaces.layers import Layer
 from spaces.parameters import SpaceError, Value, nearest
-from spaces.presets import cnn, question
+from spaces.presets import cnn, frozen, question
 from spaces.space import Space
 
 if TYPE_CHECKING:
     import keras
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What a family has whose heads learn on features of a backbone that stays as it is."""
+
+    problem: Callable[[], str | None]
+    """Why its backbone cannot be used here, in a sentence; None where it can."""
+    views: Callable[[Mapping[str, Value]], tuple[frozen.View, ...]]
+    """The views of the images whose features a point averages; a view's are the same for all points."""
+    columns: Callable[[Mapping[str, Value]], slice]
+    """The columns of those features that a point uses."""
+    trains: Callable[[Mapping[str, Value]], bool]
+    """Whether a point's head is the preset's network, trained in epochs; else `fit` is its fold run."""
+    fit: Callable[
+        [Mapping[str, Value], NDArray[np.float32], NDArray[np.int16], NDArray[np.float32], int, int], frozen.Said
+    ]
+    """(parameters, training features, their labels, validation features, classes, seed) -> probabilities of both."""
+    layers: Callable[[Mapping[str, Value], Facts], tuple[Layer, ...]]
+    """The whole model for the report's drawing, from shapes alone."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +48,14 @@ class Preset:
     summary: str
     space: Callable[[Facts], Space]
     network: Callable[[Mapping[str, Value], Facts], keras.Model]
-    """(parameters, facts) -> model, not compiled; takes float32 pixels 0..255 [batch, height, width, channels]."""
+    """(parameters, facts) -> model, not compiled; takes float32 pixels 0..255 [batch, height, width, channels];
+    for a family with `frozen` features, standardised ones [batch, width]."""
     optimizer: Callable[[Mapping[str, Value]], keras.optimizers.Optimizer]
     epochs: int  # the most epochs of a fold run, unless the study says otherwise
     starts: tuple[Mapping[str, Value], ...] = ()
     """Known-good points, as changes to the defaults, tried after the baseline and before the sampler."""
+    frozen: Frozen | None = None
+    """What the family does with frozen features; None: it learns from pixels."""
 
     def build(self, params: Mapping[str, Value], facts: Facts) -> keras.Model:
         """The compiled model of one point: the loss that fits its output, and a confusion matrix as its metric."""
@@ -49,6 +77,16 @@ PRESETS: dict[str, Preset] = {
         question.optimizer,
         25,
         question.STARTS,
+    ),
+    "frozen": Preset(
+        "frozen",
+        frozen.SUMMARY,
+        frozen.space,
+        frozen.network,
+        frozen.optimizer,
+        100,
+        frozen.STARTS,
+        Frozen(lite0.problem, frozen.views, frozen.columns, frozen.trains, frozen.fit, frozen.layers),
     ),
 }
 

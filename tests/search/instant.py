@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from search.jobs import DescribeJob, Description, FoldJob, FoldResult, Job, Layer, Materials, Outcome
+from search.jobs import DescribeJob, Description, FoldJob, FoldResult, Job, Materials, Outcome
 from search.metrics import METRICS
 from spaces import Number, Space, Value, When
+from spaces.layers import Layer
 from spaces.parameters import choice, integer, real
 
 SPACE = Space(

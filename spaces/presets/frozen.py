@@ -1,0 +1,245 @@
+"""Features of a pre-trained network that stays as it is, and a small head on them: most gain for the least time.
+
+A fold run is seconds: the features are computed once for all trials, and only the head is fitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spaces.backbones import lite0
+from spaces.facts import Facts
+from spaces.layers import Layer
+from spaces.parameters import Value, When, boolean, choice, integer, real
+from spaces.space import Space
+
+if TYPE_CHECKING:
+    import keras
+
+SUMMARY = "features of a pre-trained network (EfficientNet-Lite0) and a head: logistic regression, SVM or dense layers"
+
+STARTS: tuple[Mapping[str, Value], ...] = ({"c": 1.0},)
+"""On the default's features, so it costs nothing but its fit."""
+
+_LOGISTIC, _SVM, _DENSE = ((When("head", (head,)),) for head in ("logistic", "svm", "dense"))
+_CALIBRATION_FOLDS = 3  # within the training rows, from whose scores an SVM's probabilities are learned
+_MOST_STEPS = 1000  # of L-BFGS
+
+
+@dataclass(frozen=True)
+class View:
+    """What the backbone is shown of an image, and so what tells one set of features from another."""
+
+    side: int  # pixels
+    mirrored: bool
+
+    @property
+    def name(self) -> str:
+        """For names of files: all that decides features but the pixels."""
+        return f"lite0-{lite0.SHA256[:16]}-{self.side}{'-mirrored' if self.mirrored else ''}"
+
+    def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """[images, 2064] of pixels [images, height, width, channels]; see `lite0.features`."""
+        return lite0.features(pixels, self.side, mirrored=self.mirrored)
+
+
+@dataclass(frozen=True)
+class Said:
+    """Class probabilities [rows, classes], float32, of a fitted head."""
+
+    train: NDArray[np.float32]
+    validate: NDArray[np.float32]
+
+
+def space(facts: Facts) -> Space:
+    """The same for all pictures, but for the batches of the dense head."""
+    batches = [b for b in (8, 16, 32, 64) if b <= max(8, facts.images // 10)]
+    return Space(
+        (
+            choice(
+                "input_size",
+                *(64, 96, 128, 160, 192, 224),
+                default=128,
+                help="side in pixels to which images are resized for the backbone; costs its square",
+            ),
+            choice("stages", "all", "last", help="features of all stages of the backbone together, or of its last"),
+            boolean("flip_average", default=True, help="features averaged over the image and its mirror image"),
+            choice("head", "logistic", "svm", "dense", help="what learns from the features; svm with an RBF kernel"),
+            real(
+                "c",
+                1e-4,
+                1e2,
+                1e-1,
+                log=True,
+                limits=(1e-8, 1e8),
+                when=_LOGISTIC,
+                help="of logistic regression: inverse strength of its L2 penalty",
+            ),
+            real(
+                "svm_c",
+                1e-1,
+                1e3,
+                10.0,
+                log=True,
+                limits=(1e-8, 1e8),
+                when=_SVM,
+                help="of the svm: cost of a training image on the wrong side",
+            ),
+            integer("dense_depth", 0, 2, 1, limits=(0, 4), when=_DENSE, help="dense layers before the output"),
+            integer(
+                "dense_units",
+                32,
+                512,
+                128,
+                log=True,
+                limits=(1, 4096),
+                when=(When("dense_depth", at_least=1),),
+                help="units of each dense layer",
+            ),
+            real("dropout", 0.0, 0.7, 0.3, step=0.1, limits=(0.0, 0.95), when=_DENSE, help="before each dense layer"),
+            real(
+                "learning_rate",
+                1e-4,
+                1e-2,
+                1e-3,
+                log=True,
+                limits=(1e-7, 10.0),
+                when=_DENSE,
+                help="of the dense head; adam",
+            ),
+            choice(
+                "batch_size",
+                *batches,
+                default=min(16, batches[-1]),
+                known=(8, 16, 32, 64, 128),
+                when=_DENSE,
+                help="images a step of the dense head",
+            ),
+        )
+    )
+
+
+def views(params: Mapping[str, Value]) -> tuple[View, ...]:
+    """The views of an image over which a point averages features."""
+    side = int(params["input_size"])
+    return (View(side, False), View(side, True)) if params["flip_average"] else (View(side, False),)
+
+
+def columns(params: Mapping[str, Value]) -> slice:
+    """The columns of a view's features that a point uses."""
+    return slice(None) if params["stages"] == "all" else slice(-lite0.TOP, None)
+
+
+def trains(params: Mapping[str, Value]) -> bool:
+    """Whether the head is a network, trained in epochs, rather than fitted at once."""
+    return params["head"] == "dense"
+
+
+def network(params: Mapping[str, Value], facts: Facts) -> keras.Model:
+    """The dense head, not compiled, on standardised features [batch, width]."""
+    import keras  # heavy, and only workers build models
+
+    from spaces.presets import parts
+
+    x = inputs = keras.Input((_width(params),))
+    for _ in range(int(params["dense_depth"])):
+        x = keras.layers.Dropout(float(params["dropout"]))(x)
+        x = keras.layers.Dense(int(params["dense_units"]), "relu", kernel_initializer=parts.initializer("he_normal"))(x)
+    x = keras.layers.Dropout(float(params["dropout"]))(x)
+    return keras.Model(inputs, parts.output(x, "softmax", facts.classes))
+
+
+def optimizer(params: Mapping[str, Value]) -> keras.optimizers.Optimizer:
+    """Adam, of the dense head."""
+    import keras
+
+    return keras.optimizers.Adam(float(params["learning_rate"]))
+
+
+def fit(
+    params: Mapping[str, Value],
+    train: NDArray[np.float32],
+    labels: NDArray[np.int16],
+    validate: NDArray[np.float32],
+    classes: int,
+    seed: int,
+) -> Said:
+    """Fit logistic regression or an SVM on standardised features [rows, width] and ask it about both sets of rows.
+
+    A class that no training row has gets probability 0. Raises ValueError where all rows are of one class.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):  # one thread a worker; and sums keep their order
+        model = (_logistic if params["head"] == "logistic" else _svm)(params, labels, seed)
+        model.fit(train, labels)
+        return Said(_spread(model, train, classes), _spread(model, validate, classes))
+
+
+def layers(params: Mapping[str, Value], facts: Facts) -> tuple[Layer, ...]:
+    """Backbone, pooling and head, as the report draws them."""
+    side, width = int(params["input_size"]), _width(params)
+    how = "each map of all stages" if params["stages"] == "all" else "the last map"
+    how += ", image and mirror image" if params["flip_average"] else ""
+    return (
+        Layer("image", "InputLayer", facts.shape, 0, ""),
+        *lite0.layers(side),
+        Layer("features", "GlobalAveragePooling2D", (width,), 0, f"{how}, averaged"),
+        Layer("standardized", "Normalization", (width,), 2 * width, "mean and deviation of the training images"),
+        *_head_layers(params, facts, width),
+    )
+
+
+def _head_layers(params: Mapping[str, Value], facts: Facts, width: int) -> tuple[Layer, ...]:
+    classes, shape = facts.classes, (facts.classes,)
+    if params["head"] == "svm":
+        # Its own numbers: for each pair of classes a bias, for each image at most classes - 1 coefficients.
+        numbers = facts.images * (classes - 1) + classes * (classes - 1) // 2
+        return (Layer("svm", "SVC", shape, numbers, f"RBF kernel, C {float(params['svm_c']):.3g}"),)
+    if params["head"] == "logistic":
+        detail = f"C {float(params['c']):.3g}"
+        return (Layer("logistic", "LogisticRegression", shape, (width + 1) * classes, detail),)
+    found, units = [], int(params.get("dense_units", 0))
+    for number in range(int(params["dense_depth"])):
+        detail = f"{units} units, relu, dropout {float(params['dropout']):g} before it"
+        found.append(Layer(f"dense_{number + 1}", "Dense", (units,), (width + 1) * units, detail))
+        width = units
+    detail = f"{classes} units, softmax, dropout {float(params['dropout']):g} before it"
+    return (*found, Layer("output", "Dense", shape, (width + 1) * classes, detail))
+
+
+def _width(params: Mapping[str, Value]) -> int:
+    return sum(lite0.WIDTHS) if params["stages"] == "all" else lite0.TOP
+
+
+def _logistic(params: Mapping[str, Value], labels: NDArray[np.int16], seed: int) -> Any:  # noqa: ARG001
+    """L-BFGS begins at zero: no chance in it."""
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(C=float(params["c"]), max_iter=_MOST_STEPS)
+
+
+def _svm(params: Mapping[str, Value], labels: NDArray[np.int16], seed: int) -> Any:
+    """Its scores become probabilities by sigmoids that are learned from scores of rows it was not fitted on."""
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.model_selection import StratifiedKFold
+    from sklearn.svm import SVC
+
+    counts = np.bincount(labels)
+    folds = min(_CALIBRATION_FOLDS, int(counts[counts > 0].min()))
+    if folds < 2:
+        raise ValueError("an svm's probabilities need two training images of each class; one has a single image")
+    inner = StratifiedKFold(folds, shuffle=True, random_state=seed % 2**32)
+    return CalibratedClassifierCV(SVC(C=float(params["svm_c"])), method="sigmoid", cv=inner, ensemble=False)
+
+
+def _spread(model: Any, rows: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
+    """[rows, classes] from a model that may know fewer classes."""
+    said = np.zeros((len(rows), classes), np.float32)
+    said[:, model.classes_.astype(int)] = model.predict_proba(rows)
+    return said
