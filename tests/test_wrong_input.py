@@ -119,8 +119,8 @@ def test_more_folds_than_the_rarest_class_has_images(refuse: Refuse, place: Path
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--preset qestion", "preset: must be one of cnn, question, got 'qestion'; did you mean 'question'?"),
-        ("--preset ?", "preset: must be one of cnn, question, got '?'"),
+        ("--preset qestion", "preset: must be one of cnn, question, frozen, got 'qestion'; did you mean 'question'?"),
+        ("--preset ?", "preset: must be one of cnn, question, frozen, got '?'"),
         ("--sampler tp", "sampler: must be one of tpe, random, qmc, gp, cmaes, got 'tp'; did you mean 'tpe'?"),
         ("--engine nevergrad", "engine: must be one of "),
         ("--trials 0", "trials: must be at least 1, got 0"),
@@ -170,7 +170,7 @@ def test_a_sampler_that_needs_what_is_not_installed(refuse: Refuse) -> None:
     ("which", "message"),
     [
         ("qestion", "preset: there is no 'qestion'; did you mean 'question'?"),
-        ("zzz", "known: cnn, question"),
+        ("zzz", "known: cnn, question, frozen"),
         ("pictures", "pictures is not a study: it has no study.toml"),
     ],
 )

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 SUMMARY = "features of a pre-trained network (EfficientNet-Lite0) and a head: logistic regression, SVM or dense layers"
 
-STARTS: tuple[Mapping[str, Value], ...] = ({"c": 1.0},)
-"""On the default's features, so it costs nothing but its fit."""
+STARTS: tuple[Mapping[str, Value], ...] = ({"c": 1.0}, {"head": "svm"})
+"""Both on the default's features, so they cost nothing but their fits."""
 
 _LOGISTIC, _SVM, _DENSE = ((When("head", (head,)),) for head in ("logistic", "svm", "dense"))
 _CALIBRATION_FOLDS = 3  # within the training rows, from whose scores an SVM's probabilities are learned
@@ -82,15 +82,24 @@ def space(facts: Facts) -> Space:
             ),
             real(
                 "svm_c",
-                1e-1,
+                1.0,
                 1e3,
-                10.0,
+                100.0,
                 log=True,
                 limits=(1e-8, 1e8),
                 when=_SVM,
                 help="of the svm: cost of a training image on the wrong side",
             ),
-            integer("dense_depth", 0, 2, 1, limits=(0, 4), when=_DENSE, help="dense layers before the output"),
+            real(
+                "gamma",
+                1e-2,
+                1.0,
+                0.1,
+                log=True,
+                limits=(1e-6, 1e3),
+                when=_SVM,
+                help="of the svm: how fast its kernel falls with distance, times the number of features",
+            ),
             integer(
                 "dense_units",
                 32,
@@ -98,10 +107,10 @@ def space(facts: Facts) -> Space:
                 128,
                 log=True,
                 limits=(1, 4096),
-                when=(When("dense_depth", at_least=1),),
-                help="units of each dense layer",
+                when=_DENSE,
+                help="units of the dense layer before the output",
             ),
-            real("dropout", 0.0, 0.7, 0.3, step=0.1, limits=(0.0, 0.95), when=_DENSE, help="before each dense layer"),
+            real("dropout", 0.0, 0.7, 0.3, step=0.1, limits=(0.0, 0.95), when=_DENSE, help="before both dense layers"),
             real(
                 "learning_rate",
                 1e-4,
@@ -146,10 +155,9 @@ def network(params: Mapping[str, Value], facts: Facts) -> keras.Model:
 
     from spaces.presets import parts
 
-    x = inputs = keras.Input((_width(params),))
-    for _ in range(int(params["dense_depth"])):
-        x = keras.layers.Dropout(float(params["dropout"]))(x)
-        x = keras.layers.Dense(int(params["dense_units"]), "relu", kernel_initializer=parts.initializer("he_normal"))(x)
+    inputs = keras.Input((_width(params),))
+    x = keras.layers.Dropout(float(params["dropout"]))(inputs)
+    x = keras.layers.Dense(int(params["dense_units"]), "relu", kernel_initializer=parts.initializer("he_normal"))(x)
     x = keras.layers.Dropout(float(params["dropout"]))(x)
     return keras.Model(inputs, parts.output(x, "softmax", facts.classes))
 
@@ -200,17 +208,19 @@ def _head_layers(params: Mapping[str, Value], facts: Facts, width: int) -> tuple
     if params["head"] == "svm":
         # Its own numbers: for each pair of classes a bias, for each image at most classes - 1 coefficients.
         numbers = facts.images * (classes - 1) + classes * (classes - 1) // 2
-        return (Layer("svm", "SVC", shape, numbers, f"RBF kernel, C {float(params['svm_c']):.3g}"),)
+        return (Layer("svm", "SVC", shape, numbers, f"RBF kernel, {_svm_words(params)}"),)
     if params["head"] == "logistic":
         detail = f"C {float(params['c']):.3g}"
         return (Layer("logistic", "LogisticRegression", shape, (width + 1) * classes, detail),)
-    found, units = [], int(params.get("dense_units", 0))
-    for number in range(int(params["dense_depth"])):
-        detail = f"{units} units, relu, dropout {float(params['dropout']):g} before it"
-        found.append(Layer(f"dense_{number + 1}", "Dense", (units,), (width + 1) * units, detail))
-        width = units
-    detail = f"{classes} units, softmax, dropout {float(params['dropout']):g} before it"
-    return (*found, Layer("output", "Dense", shape, (width + 1) * classes, detail))
+    units, dropout = int(params["dense_units"]), f"dropout {float(params['dropout']):g} before it"
+    return (
+        Layer("dense", "Dense", (units,), (width + 1) * units, f"{units} units, relu, {dropout}"),
+        Layer("output", "Dense", shape, (units + 1) * classes, f"{classes} units, softmax, {dropout}"),
+    )
+
+
+def _svm_words(params: Mapping[str, Value]) -> str:
+    return f"C {float(params['svm_c']):.3g}, gamma {float(params['gamma']):.3g} / {_width(params)}"
 
 
 def _width(params: Mapping[str, Value]) -> int:
@@ -235,7 +245,8 @@ def _svm(params: Mapping[str, Value], labels: NDArray[np.int16], seed: int) -> A
     if folds < 2:
         raise ValueError("an svm's probabilities need two training images of each class; one has a single image")
     inner = StratifiedKFold(folds, shuffle=True, random_state=seed % 2**32)
-    return CalibratedClassifierCV(SVC(C=float(params["svm_c"])), method="sigmoid", cv=inner, ensemble=False)
+    machine = SVC(C=float(params["svm_c"]), gamma=float(params["gamma"]) / _width(params))
+    return CalibratedClassifierCV(machine, method="sigmoid", cv=inner, ensemble=False)
 
 
 def _spread(model: Any, rows: NDArray[np.float32], classes: int) -> NDArray[np.float32]:

@@ -83,7 +83,10 @@ def test_a_configuration_is_frozen() -> None:
         ({"images": ""}, "images: must not be empty, got ''"),
         ({"images": "a\udcff"}, r"images: must be valid Unicode, got 'a\udcff'"),
         ({"images": True}, "images: must be text in quotes, got true"),
-        ({"preset": "qestion"}, "preset: must be one of cnn, question, got 'qestion'; did you mean 'question'?"),
+        (
+            {"preset": "qestion"},
+            "preset: must be one of cnn, question, frozen, got 'qestion'; did you mean 'question'?",
+        ),
         ({"sampler": "x"}, "sampler: must be one of tpe, random, qmc, gp, cmaes, got 'x'"),
         ({"metric": 1}, "metric: must be text in quotes, got 1"),
         ({"folds": 1}, "folds: must be at least 2, got 1"),

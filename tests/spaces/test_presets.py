@@ -21,6 +21,8 @@ ASKED = Facts(32, 32, 1, 2, 110)
 SAMPLED = 30
 
 by_name = pytest.mark.parametrize("name", sorted(PRESETS))
+networks = pytest.mark.parametrize("name", sorted(name for name, preset in PRESETS.items() if not preset.frozen))
+"""Those that learn from pixels; tests/search/test_frozen.py has the others."""
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +129,7 @@ def test_the_loss_fits_the_output(keras: Any, output: str, loss: str) -> None:
 
 
 @pytest.mark.parametrize("facts", DATA, ids=lambda f: f"{f.height}x{f.width}x{f.channels}-{f.classes}")
-@by_name
+@networks
 def test_every_change_and_drawn_points_are_networks_of_the_right_shape(keras: Any, name: str, facts: Facts) -> None:
     """Shapes of all points; and of every eighth, another eighth for each data set, what the network says."""
     chosen = preset(name)
@@ -145,7 +147,7 @@ def test_every_change_and_drawn_points_are_networks_of_the_right_shape(keras: An
         assert model.output_shape == (None, outputs(point, facts)), point
 
 
-@by_name
+@networks
 def test_values_that_are_known_but_not_offered_work_too(keras: Any, name: str) -> None:
     chosen, facts = preset(name), DATA[0]
     space = chosen.space(facts)
@@ -160,7 +162,7 @@ def test_values_that_are_known_but_not_offered_work_too(keras: Any, name: str) -
                 assert chosen.network(point, facts).output_shape == (None, 2)
 
 
-@by_name
+@networks
 def test_parameters_that_go_by_the_optimizer_reach_it(keras: Any, name: str) -> None:
     chosen = preset(name)
     for point in changes(chosen.space(DATA[0])):

