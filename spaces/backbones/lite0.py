@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -104,9 +104,15 @@ def network(side: int | None = None) -> keras.Model:
 
 
 def pretrained(side: int | None = None) -> keras.Model:
-    """`network` with its weights. Raises BackboneError unless each tensor of the file has its place, once."""
+    """`network` with its weights. Raises BackboneError as `weights` and `fill` do."""
     model = network(side)
-    left = weights()
+    fill(model, weights())
+    return model
+
+
+def fill(model: keras.Model, tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Give `network`'s layers their weights. Raises BackboneError unless each tensor has its place, once."""
+    left = dict(tensors)
     for layer in model.layers:
         values = list(_taken(left, layer))
         for variable, value in zip(layer.weights, values, strict=True):
@@ -115,7 +121,6 @@ def pretrained(side: int | None = None) -> keras.Model:
         layer.set_weights(values)
     if left:
         raise BackboneError(f"{len(left)} tensors of the file have no place, such as {min(left)}")
-    return model
 
 
 def features(pixels: NDArray[np.uint8], side: int, *, mirrored: bool = False) -> NDArray[np.float32]:
