@@ -179,7 +179,9 @@ class Loop:
             train=np.flatnonzero((assignment != fold) & (assignment >= 0)).astype(np.int32),
             validate=np.flatnonzero(assignment == fold).astype(np.int32),
             seed=derive(self.plan.seed, "fold", trial.number, 0, fold),
-            training=self.plan.training,
+            training=replace(
+                self.plan.training, max_epochs=int(trial.params.get("epochs", self.plan.training.max_epochs))
+            ),
         )
 
     def _candidate(self, number: int) -> Candidate:
@@ -236,7 +238,7 @@ class Loop:
 
     def _refusal(self, outcome: Outcome) -> str | None:
         if isinstance(outcome, Failure):
-            return outcome.detail if outcome.cause == "model" else None
+            return outcome.detail if outcome.cause == "refused" else None
         assert isinstance(outcome, Description)  # noqa: S101 - the answer to a DescribeJob
         if outcome.parameters > self.plan.max_parameters:
             return (

@@ -99,7 +99,8 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
     """What the loop needs of a prepared study and its stored folds."""
     config, space = prepared.config, prepared.space
     baseline = space.defaults()
-    starts = [baseline, *(space.defaults(**start) for start in prepared.preset.starts)]
+    known_good = () if prepared.own else prepared.preset.starts
+    starts = [baseline, *(space.defaults(**start) for start in known_good)]
     return Plan(
         seed=config.seed,
         metric=config.metric,
@@ -133,4 +134,5 @@ def _materials(pixels: Path, prepared: Prepared) -> Materials:
         facts=prepared.facts,
         preset=prepared.preset.name,
         metric=prepared.config.metric,
+        model=prepared.own.file if prepared.own else None,
     )
