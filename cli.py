@@ -54,8 +54,14 @@ Hours = Annotated[float | None, _option("Hours of searching in total, over all s
 Folds = Annotated[int | None, _option("Folds of cross-validation. [default: 5]")]
 Epochs = Annotated[int | None, _option("The most epochs of a fold run. [default: the preset's]")]
 Seed = Annotated[int | None, _option("Study seed, from which all others are derived. [default: 0]")]
-Engine = Annotated[str | None, typer.Option(help="Who proposes points: optuna. [default: optuna]")]
-Sampler = Annotated[str | None, typer.Option(help="tpe, random, qmc, gp or cmaes. [default: tpe]")]
+Engine = Annotated[str | None, typer.Option(help="Who proposes points: optuna or keras-tuner. [default: optuna]")]
+Sampler = Annotated[
+    str | None,
+    typer.Option(
+        help="Of optuna: tpe, random, qmc, gp or cmaes; of keras-tuner: bayesian, random or grid. "
+        "[default: the first of its engine]"
+    ),
+]
 PresetName = Annotated[str | None, typer.Option("--preset", help="The space: cnn or question. [default: cnn]")]
 Workers = Annotated[int | None, _option("Worker processes; 0: none, train here. [default: one a GPU, else one a core]")]
 Model = Annotated[
@@ -259,7 +265,7 @@ def _search(
     config = toml.read(folder, changes) if exists or new is None else new
     if not quiet:
         _say([f"study: {folder}" + (" (going on)" if (folder / DATABASE).exists() else "")])
-    check_sampler(config.sampler)
+    check_sampler(config.chosen_sampler)
     prepared = _prepare(config, folder, quiet=quiet, model=model)
     if not quiet:
         _say(_words_on(prepared))

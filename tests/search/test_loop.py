@@ -15,8 +15,10 @@ from search.errors import UsageError
 from search.jobs import DescribeJob, Description, Failure, FoldJob, Job, Outcome, Training
 from search.loop import Ending, Loop, Plan
 from search.progress import Progress
-from search.proposers import OptunaProposer
+from search.proposers import make_proposer
 from search.stop import StopRequest
+from spaces import Space
+from spaces.parameters import choice, integer
 from storage import OUT_OF_TIME, FoldRecord, ImageRecord, RunRecord, Split, Store, StudyRecord, TrialRecord, TrialState
 from tests.search.instant import SPACE, Instant, by_formula, description_of, result_of
 
@@ -75,9 +77,14 @@ def a_plan(**changes: Any) -> Plan:
 
 
 def sit(
-    path: Path, executor: Instant | Any, watcher: Watcher | None = None, stop: StopRequest | None = None, **changes: Any
+    path: Path,
+    executor: Instant | Any,
+    watcher: Watcher | None = None,
+    stop: StopRequest | None = None,
+    sampler: tuple[str, str] = ("optuna", "tpe"),
+    **changes: Any,
 ) -> Ending:
-    """One sitting over the study at `path`."""
+    """One sitting over the study at `path`; `sampler`: engine and sampler."""
     plan = a_plan(**changes)
     with Store.open(path) as store:
         loop = Loop(
@@ -85,7 +92,7 @@ def sit(
             store=store,
             run_id=store.start_run(RUN),
             executor=executor,
-            proposer=OptunaProposer(plan.space, plan.metric, "tpe", plan.seed),
+            proposer=make_proposer(plan.space, plan.metric, *sampler, plan.seed),
             observer=watcher or Watcher(),
             stop=stop or StopRequest(),
             **({"clock": executor.clock} if hasattr(executor, "clock") else {}),
@@ -175,6 +182,55 @@ def test_dying_at_any_job_and_going_on_equals_one_go(tmp_path: Path, jobs_before
     with pytest.raises(Died):
         sit(broken, Instant(dies), trials=8)
     sit(broken, Instant(), trials=8)
+    assert rows(stored(broken)) == rows(stored(whole))
+
+
+FEW = Space((integer("depth", 0, 3, 2), choice("norm", "none", "batch")))
+"""Eight points."""
+
+GRID: dict[str, Any] = {"sampler": ("keras-tuner", "grid"), "space": FEW, "starts": [FEW.defaults()], "trials": 99}
+
+
+def test_when_no_point_is_left_the_search_is_finished_and_says_so(path: Path) -> None:
+    watcher = Watcher()
+    assert sit(path, Instant(), watcher, **GRID) is Ending.FINISHED
+    trials = stored(path)
+    assert {str(t.params) for t in trials} == {
+        str({"depth": d, "norm": n}) for d in range(4) for n in ("none", "batch")
+    }
+    assert {t.state for t in trials} == {TrialState.COMPLETE}
+    assert len(trials) == 8
+    assert watcher.notes == ["every combination of the grid has been tried; the search is finished with trial 7."]
+    again = Instant()
+    assert sit(path, again, **GRID) is Ending.FINISHED
+    assert again.jobs == []
+
+
+def test_when_the_last_points_left_cannot_be_trained_the_search_is_finished_too(path: Path) -> None:
+    """A model has 100 parameters and 100 more a level of depth: depth 3 is too large, and stands last."""
+    watcher = Watcher()
+    assert sit(path, Instant(), watcher, max_parameters=300, **GRID) is Ending.FINISHED
+    assert {t.params["depth"] for t in stored(path)} == {0, 1, 2}
+    assert len(watcher.notes) == 1
+    assert all(t.state == TrialState.COMPLETE for t in stored(path))
+
+
+@pytest.mark.parametrize("jobs_before", [3, 13, 15, 20])
+def test_dying_in_a_grid_and_going_on_equals_one_go(tmp_path: Path, jobs_before: int) -> None:
+    whole, broken = new_study(tmp_path / "whole.db"), new_study(tmp_path / "broken.db")
+    sit(whole, Instant(), **{**GRID, "max_parameters": 300})
+    left = jobs_before
+
+    def dies(job: Job) -> Outcome:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Died
+        return by_formula(job)
+
+    with pytest.raises(Died):
+        sit(broken, Instant(dies), **{**GRID, "max_parameters": 300})
+    sit(broken, Instant(), **{**GRID, "max_parameters": 300})
     assert rows(stored(broken)) == rows(stored(whole))
 
 
