@@ -280,7 +280,7 @@ def _search(
 
     def begin() -> None:
         if exists:
-            toml.update(folder, {key: value for key, value in changes.items() if key != "images"})
+            toml.update(folder, changes)
         else:
             toml.write(folder, config)
 
@@ -398,7 +398,7 @@ def _observer(quiet: bool) -> Iterator[Observer]:
         with LiveTable(console) as table:
             yield table
     else:
-        yield PlainLines(sys.stdout)
+        yield PlainLines(sys.stdout or io.StringIO())
 
 
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
@@ -427,7 +427,7 @@ def main() -> None:
         _complain(f"{where}{error.strerror or error}{step}")
         sys.exit(2 if refused else 1)
     except KeyboardInterrupt:
-        typer.echo("stopped before the search began; nothing was written", err=True)
+        typer.echo("stopped", err=True)
         sys.exit(130)
     except Exception as error:
         from search.errors import RunError, UsageError  # here, since --help needs neither NumPy nor SQLAlchemy

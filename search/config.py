@@ -86,7 +86,7 @@ class Config(BaseModel):
     metric: Annotated[str, _one_of(*METRICS)] = "balanced_accuracy"
     folds: int | None = Field(default=None, ge=2, le=100)  # None: 5, or fewer where a class has fewer images
     seed: int = Field(default=0, ge=0, lt=2**31)
-    trials: int | None = Field(default=200, ge=1)
+    trials: int | None = Field(default=200, ge=1, le=10_000_000)
     hours: float | None = Field(default=8.0, gt=0)
     image_size: Annotated[tuple[Annotated[int, _SIDE], Annotated[int, _SIDE]] | None, BeforeValidator(_pair)] = None
     max_parameters: int = Field(default=5_000_000, ge=1)

@@ -204,6 +204,7 @@ def pixels_on_disk(folder: Path, images: ImageSet) -> Iterator[Path]:
     """The pixels as a .npy file, which all workers of this machine map into one copy; gone afterwards."""
     path = (folder / "cache" / "pixels.npy").absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # it may be a link to any file, in a study folder from elsewhere
     np.save(path, images.pixels, allow_pickle=False)
     try:
         yield path

@@ -103,8 +103,8 @@ class Worker:
         import keras
 
         batch = int(job.params.get("batch_size", 32))
+        keras.backend.clear_session()  # layers are named anew, whatever was built before
         if self._materials.model is not None:
-            keras.backend.clear_session()
             return describe(self._own.build(job.params), batch)
         # Without values for its variables the largest model costs milliseconds and no memory.
         with _refusals(), keras.StatelessScope(initialize_variables=False):
