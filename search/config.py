@@ -130,7 +130,8 @@ def write(folder: Path, config: Config) -> None:
         document.add(tomlkit.comment(comment))
         value = getattr(config, key)
         if value is None:
-            document.add(tomlkit.comment(f"{key} = {_EXAMPLES[key]}"))
+            example = f'"{config.chosen_sampler}"' if key == "sampler" else _EXAMPLES[key]
+            document.add(tomlkit.comment(f"{key} = {example}"))
         else:
             document[key] = list(value) if isinstance(value, tuple) else value
     document.add(tomlkit.nl())
@@ -279,4 +280,4 @@ _COMMENTS = {
     "max_parameters": "models with more parameters are not trained but drawn anew",
 }
 
-_EXAMPLES = {"sampler": '"tpe"', "folds": "5", "trials": "200", "hours": "8.0", "image_size": "[64, 64]"}
+_EXAMPLES = {"folds": "5", "trials": "200", "hours": "8.0", "image_size": "[64, 64]"}

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from search.config import write
 from search.stop import RESUMABLE
+from search.study import Prepared
 from storage import TrialState
 from tests.commands import fold_rows, integrity, search, start, table, trials_of, wait_until, workers_of
 
@@ -39,6 +41,31 @@ def test_killed_in_a_fold_and_resumed_equals_one_go(pictures: Path, tmp_path: Pa
     resumed = search("resume", "broken", "--workers", "1", "--quiet", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert table(trials_of(tmp_path / "broken")) == table(trials_of(tmp_path / "whole"))
+
+
+def test_a_search_of_keras_tuner_killed_and_resumed_equals_one_go(prepared: Prepared, tmp_path: Path) -> None:
+    """One parameter is left free, so that the Gaussian process takes over at trial 3; it is killed in that."""
+    fixed = {p.name: p.default for p in prepared.space.parameters if p.name != "learning_rate"}
+    config = prepared.config.model_copy(
+        update={"engine": "keras-tuner", "sampler": "bayesian", "folds": 2, "trials": 5, "space": fixed}
+    )
+    asked = ("--epochs", "2", "--quiet", "--workers", "1")
+    for name in ("whole", "broken"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, config)
+    whole = search("run", "whole", *asked, cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+
+    process = start("run", "broken", *asked, cwd=tmp_path)
+    wait_until(lambda: (3, 0, 0) in fold_rows(tmp_path / "broken"))
+    process.kill()
+    process.communicate()
+    wait_until(lambda: workers_of(tmp_path / "broken") == [])
+
+    resumed = search("resume", "broken", "--workers", "1", "--quiet", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert table(trials_of(tmp_path / "broken")) == table(trials_of(tmp_path / "whole"))
+    assert len({t.params["learning_rate"] for t in trials_of(tmp_path / "whole")}) == 5
 
 
 def test_killed_at_random_moments_no_fold_is_lost_or_trained_twice(pictures: Path, tmp_path: Path) -> None:
