@@ -126,6 +126,7 @@ class Loop:
     def _may_go_on(self) -> bool:
         if self.stop.asked:
             self.ending = Ending.STOPPED
+            self.observer.note(f"stopping: running folds get {GRACE_SECONDS:.0f} s to end; ask again to leave at once")
         return self.ending is Ending.FINISHED and not self._time_is_over()
 
     def _time_is_over(self) -> bool:
