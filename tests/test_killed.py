@@ -118,8 +118,8 @@ def test_a_second_ctrl_c_leaves_at_once_and_nothing_stored_is_lost(pictures: Pat
     assert search("init", pictures, "--dir", "study", cwd=tmp_path).returncode == 0
     patient.write_text(patient.read_text().replace("patience = 8", "patience = 0"))
     process = start("run", "study", *endless, cwd=tmp_path)
-    wait_until(lambda: len(workers_of(study)) > 0 and (study / "study.db").exists())
-    time.sleep(3)
+    wait_until(lambda: (study / "study.db").exists() and len(trials_of(study)) == 1)  # its first fold is next
+    time.sleep(1)
     process.send_signal(signal.SIGINT)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(1)
