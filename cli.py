@@ -54,10 +54,22 @@ Hours = Annotated[float | None, _option("Hours of searching in total, over all s
 Folds = Annotated[int | None, _option("Folds of cross-validation. [default: 5]")]
 Epochs = Annotated[int | None, _option("The most epochs of a fold run. [default: the preset's]")]
 Seed = Annotated[int | None, _option("Study seed, from which all others are derived. [default: 0]")]
-Engine = Annotated[str | None, typer.Option(help="Who proposes points: optuna. [default: optuna]")]
-Sampler = Annotated[str | None, typer.Option(help="tpe, random, qmc, gp or cmaes. [default: tpe]")]
+Engine = Annotated[str | None, typer.Option(help="Who proposes points: optuna or keras-tuner. [default: optuna]")]
+Sampler = Annotated[
+    str | None,
+    typer.Option(
+        help="Of optuna: tpe, random, qmc, gp or cmaes; of keras-tuner: bayesian, random or grid. "
+        "[default: the first of its engine]"
+    ),
+]
 PresetName = Annotated[str | None, typer.Option("--preset", help="The space: cnn, question or frozen. [default: cnn]")]
 Workers = Annotated[int | None, _option("Worker processes; 0: none, train here. [default: one a GPU, else one a core]")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE.py:BUILD", help="Search a model of your own: build(hp) as for Keras Tuner. It runs as your code."
+    ),
+]
 Dir = Annotated[Path | None, typer.Option("--dir", help="Study folder to make. [default: IMAGES-study, here]")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the end result only.")]
 
@@ -90,6 +102,7 @@ def run(
     engine: Engine = None,
     sampler: Sampler = None,
     preset: PresetName = None,
+    model: Model = None,
     directory: Dir = None,
     quiet: Quiet = False,
 ) -> None:
@@ -108,10 +121,10 @@ def run(
     }
     changes = {key: value for key, value in asked.items() if value is not None}
     if path is None or (is_study(path) and directory is None):
-        _search(find_study(path), changes, workers=workers, quiet=quiet)
+        _search(find_study(path), changes, workers=workers, quiet=quiet, model=model)
     else:
         folder, config = _new(path, directory, changes)
-        _search(folder, changes, workers=workers, quiet=quiet, new=config)
+        _search(folder, changes, workers=workers, quiet=quiet, new=config, model=model)
 
 
 @app.command()
@@ -120,6 +133,7 @@ def resume(
     trials: Trials = None,
     hours: Hours = None,
     workers: Workers = None,
+    model: Model = None,
     quiet: Quiet = False,
 ) -> None:
     """Go on with a study; refuses where there is nothing to go on with."""
@@ -130,7 +144,7 @@ def resume(
     if not (folder / DATABASE).exists():
         raise UsageError(f"{folder} has not begun, so there is nothing to resume; `search run` starts it")
     changes = {key: value for key, value in {"trials": trials, "hours": hours}.items() if value is not None}
-    _search(folder, changes, workers=workers, quiet=quiet, only_unfinished=True)
+    _search(folder, changes, workers=workers, quiet=quiet, only_unfinished=True, model=model)
 
 
 @app.command()
@@ -234,6 +248,7 @@ def _search(
     quiet: bool,
     new: Config | None = None,
     only_unfinished: bool = False,
+    model: str | None = None,
 ) -> None:
     """Prepare, search under a progress display, report, and leave with the exit code."""
     from search import config as toml
@@ -250,8 +265,8 @@ def _search(
     config = toml.read(folder, changes) if exists or new is None else new
     if not quiet:
         _say([f"study: {folder}" + (" (going on)" if (folder / DATABASE).exists() else "")])
-    check_sampler(config.sampler)
-    prepared = _prepare(config, folder, quiet=quiet)
+    check_sampler(config.chosen_sampler)
+    prepared = _prepare(config, folder, quiet=quiet, model=model)
     if not quiet:
         _say(_words_on(prepared))
     done = _refuse_or_done(folder, prepared)
@@ -265,7 +280,7 @@ def _search(
 
     def begin() -> None:
         if exists:
-            toml.update(folder, {key: value for key, value in changes.items() if key != "images"})
+            toml.update(folder, changes)
         else:
             toml.write(folder, config)
 
@@ -290,12 +305,13 @@ def _refuse_or_done(folder: Path, prepared: Prepared) -> str | None:
         return budget_done(store, prepared.config)
 
 
-def _prepare(config: Config, folder: Path, *, quiet: bool = False) -> Prepared:
+def _prepare(config: Config, folder: Path, *, quiet: bool = False, model: str | None = None) -> Prepared:
     from reports.reading import reading_images
     from search.study import prepare
+    from spaces.own import named
 
     with reading_images(quiet=quiet) as progress:
-        return prepare(config, folder, progress)
+        return prepare(config, folder, progress, named(model) if model else None)
 
 
 def _finish(folder: Path, ending: str) -> None:
@@ -382,7 +398,7 @@ def _observer(quiet: bool) -> Iterator[Observer]:
         with LiveTable(console) as table:
             yield table
     else:
-        yield PlainLines(sys.stdout)
+        yield PlainLines(sys.stdout or io.StringIO())
 
 
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
@@ -411,7 +427,7 @@ def main() -> None:
         _complain(f"{where}{error.strerror or error}{step}")
         sys.exit(2 if refused else 1)
     except KeyboardInterrupt:
-        typer.echo("stopped before the search began; nothing was written", err=True)
+        typer.echo("stopped", err=True)
         sys.exit(130)
     except Exception as error:
         from search.errors import RunError, UsageError  # here, since --help needs neither NumPy nor SQLAlchemy

@@ -158,7 +158,10 @@ _STATE_AS_VERB = {
 
 
 def _chance_words(data: ReportData, row: TrialRow) -> str:
-    return ": no better than chance" if data.near_chance(row) else ""
+    if not data.near_chance(row) or row.score is None:
+        return ""
+    # 0.72 of 27 images may be luck, but it is not "no better".
+    return ": no better than chance" if abs(row.score - data.chance) < 0.05 else ": not clearly better than chance"
 
 
 def _folds_won(data: ReportData, base: TrialRow) -> str:

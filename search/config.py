@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import tomlkit
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic_core import PydanticCustomError
 
 from search.errors import UsageError
 from search.metrics import METRICS
@@ -33,17 +34,34 @@ def _pair(size: Any) -> Any:
 
 def _one_of(*names: str) -> AfterValidator:
     def check(name: str) -> str:
-        if name not in names:
-            help_ = nearest(name, names)
-            said = f"must be one of {', '.join(names)}"
-            raise ValueError(said if help_.startswith("known") else f"{said}; {help_}")
+        _check_one_of(name, names)
         return name
 
     return AfterValidator(check)
 
 
-SAMPLERS = ("tpe", "random", "qmc", "gp", "cmaes")
-ENGINES = ("optuna",)
+def _check_one_of(name: str, names: Sequence[str]) -> None:
+    if name not in names:
+        help_ = nearest(name, names)
+        said = f"must be one of {', '.join(names)}"
+        raise ValueError(said if help_.startswith("known") else f"{said}; {help_}")
+
+
+SAMPLERS = {"optuna": ("tpe", "random", "qmc", "gp", "cmaes"), "keras-tuner": ("bayesian", "random", "grid")}
+"""Engine -> its samplers, the default first."""
+
+
+def _of_its_engine(sampler: str | None, info: ValidationInfo) -> str | None:
+    engine = info.data.get("engine")  # not there where it is wrong itself
+    if sampler is None or engine is None or sampler in SAMPLERS[engine]:
+        return sampler
+    for other, names in SAMPLERS.items():
+        if sampler in names:
+            raise PydanticCustomError(
+                "sentence", f"'{sampler}' is a sampler of {other}; {engine} has {', '.join(SAMPLERS[engine])}"
+            )
+    _check_one_of(sampler, SAMPLERS[engine])
+    return sampler
 
 
 class TrainingConfig(BaseModel):
@@ -63,21 +81,27 @@ class Config(BaseModel):
 
     images: str = Field(min_length=1)
     preset: Annotated[str, _one_of(*PRESETS)] = "cnn"
-    engine: Annotated[str, _one_of(*ENGINES)] = "optuna"
-    sampler: Annotated[str, _one_of(*SAMPLERS)] = "tpe"
+    engine: Annotated[str, _one_of(*SAMPLERS)] = "optuna"
+    sampler: Annotated[str | None, AfterValidator(_of_its_engine)] = None  # None: the engine's default
     metric: Annotated[str, _one_of(*METRICS)] = "balanced_accuracy"
     folds: int | None = Field(default=None, ge=2, le=100)  # None: 5, or fewer where a class has fewer images
     seed: int = Field(default=0, ge=0, lt=2**31)
-    trials: int | None = Field(default=200, ge=1)
+    trials: int | None = Field(default=200, ge=1, le=10_000_000)
     hours: float | None = Field(default=8.0, gt=0)
     image_size: Annotated[tuple[Annotated[int, _SIDE], Annotated[int, _SIDE]] | None, BeforeValidator(_pair)] = None
     max_parameters: int = Field(default=5_000_000, ge=1)
     training: TrainingConfig = TrainingConfig()
     space: Mapping[str, Any] = {}
 
+    @property
+    def chosen_sampler(self) -> str:
+        """The sampler that was asked for, else the engine's default."""
+        return self.sampler or SAMPLERS[self.engine][0]
+
     def identity(self) -> dict[str, Any]:
         """What may not change once the study has begun, as plain data."""
-        return self.model_dump(mode="json", exclude={"trials", "hours", "images", "space"})
+        plain = self.model_dump(mode="json", exclude={"trials", "hours", "images", "space"})
+        return {**plain, "sampler": self.chosen_sampler}
 
 
 def parse(values: Mapping[str, Any], where: str) -> Config:
@@ -106,7 +130,8 @@ def write(folder: Path, config: Config) -> None:
         document.add(tomlkit.comment(comment))
         value = getattr(config, key)
         if value is None:
-            document.add(tomlkit.comment(f"{key} = {_EXAMPLES[key]}"))
+            example = f'"{config.chosen_sampler}"' if key == "sampler" else _EXAMPLES[key]
+            document.add(tomlkit.comment(f"{key} = {example}"))
         else:
             document[key] = list(value) if isinstance(value, tuple) else value
     document.add(tomlkit.nl())
@@ -215,6 +240,8 @@ def _problem(found: dict[str, Any]) -> str:
     if found["type"] == "extra_forbidden":
         model = TrainingConfig if len(parts) > 1 else Config
         return f"{key}: no such key; {nearest(parts[-1], list(model.model_fields))}"
+    if found["type"] == "sentence":
+        return f"{key}: {found['msg']}"
     if found["type"] == "missing":
         return f"{key}: {_RULES['missing']}"
     context = found.get("ctx", {})
@@ -241,8 +268,9 @@ def _training_table(training: TrainingConfig) -> Any:
 _COMMENTS = {
     "images": "the folder of images: one folder a class, or training/ and testing/ with one folder a class in each",
     "preset": "the space that is searched: cnn, question (the LeNet that stays at chance), or frozen (pre-trained)",
-    "engine": "who proposes the next point, and how",
-    "sampler": "tpe, random, qmc, gp (needs torch) or cmaes (needs cmaes)",
+    "engine": "who proposes the next point: optuna, or keras-tuner",
+    "sampler": "of optuna: tpe (the default), random, qmc, gp (needs torch), cmaes (needs cmaes); "
+    "of keras-tuner: bayesian (the default), random, grid",
     "metric": f"what is searched for: {', '.join(METRICS)}",
     "folds": "folds of cross-validation; unset: 5, or fewer where a class has fewer images",
     "seed": "every other seed is derived from this one",

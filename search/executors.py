@@ -173,12 +173,13 @@ class _Child:
         environment = os.environ | ENVIRONMENT
         if self._gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = self._gpu
-        with self._lock, self.log.open("ab") as log:
+        with self._lock, open(self.log, "ab", opener=no_links) as log:
             if self._gone:
                 raise EOFError
+            # -P: a keras.py in the current folder must not be imported for Keras.
             # A session of its own: Ctrl-C in the terminal reaches the loop, which decides what becomes of workers.
             self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "search.worker", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "search.worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -189,6 +190,11 @@ class _Child:
         theirs.close()
         self._pipe = Connection(ours.detach())
         self._told = False
+
+
+def no_links(path: str, flags: int) -> int:
+    """An opener that refuses a symbolic link: in a study folder from elsewhere it may lead to any file."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def default_workers() -> tuple[int, tuple[str, ...]]:

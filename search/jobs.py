@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spaces.facts import Facts
 from spaces.layers import Layer
+from spaces.own import ModelFile
 from spaces.parameters import Value
 
 
@@ -19,11 +20,12 @@ from spaces.parameters import Value
 class Materials:
     """What every job of a study needs, given to a worker once."""
 
-    pixels: Path  # .npy file, uint8 [images, height, width, channels]; read through the page cache
+    pixels: Path | None  # .npy file, uint8 [images, height, width, channels]; None: no fold will be trained
     labels: NDArray[np.int16]  # [images]
     facts: Facts
     preset: str  # name of a preset, looked up in the worker: never code from a study file
     metric: str
+    model: ModelFile | None = None  # the user's own builder, named on the command line, instead of the preset
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,18 @@ class DescribeJob:
     """Build the model of a point, without memory for its weights, and say what it is."""
 
     params: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class DiscoverJob:
+    """Find the parameters of the user's own builder."""
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """The space of the user's own builder, as `Space.to_json` writes it."""
+
+    space: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -82,9 +96,9 @@ class FoldResult:
 class Failure:
     """Why a job has no result."""
 
-    cause: str  # short and countable: 'out of memory', 'not finite', 'model', 'worker died', 'error'
+    cause: str  # short and countable: 'refused', 'out of memory', 'not finite', 'model', 'worker died', 'error'
     detail: str  # a sentence for a person
 
 
-Job: TypeAlias = DescribeJob | FoldJob
-Outcome: TypeAlias = Description | FoldResult | Failure
+Job: TypeAlias = DescribeJob | FoldJob | DiscoverJob
+Outcome: TypeAlias = Description | FoldResult | Discovery | Failure

@@ -22,7 +22,9 @@ def leased(folder: Path) -> Iterator[None]:
 
     path = folder / FILE
     try:
-        handle = path.open("a+", encoding="utf-8")
+        # O_NOFOLLOW: in a study folder from elsewhere a link may lead to any file.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        handle = os.fdopen(descriptor, "r+", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror}; a study needs a folder it may write") from None
     with handle:

@@ -20,7 +20,7 @@ from search.errors import UsageError
 from search.executors import Executor
 from search.jobs import DescribeJob, Description, Failure, FoldJob, FoldResult, Outcome, Training
 from search.progress import Observer, Progress
-from search.proposers import Proposer
+from search.proposers import Exhausted, Proposer
 from search.ranking import best
 from search.seeds import derive
 from search.stop import StopRequest
@@ -87,6 +87,7 @@ class Loop:
     pending: dict[Future[Outcome], Candidate | FoldJob] = field(default_factory=dict)
     sitting_folds: int = 0
     failures_in_a_row: int = 0
+    exhausted: bool = False  # the proposer has no further point
     ending: Ending = Ending.FINISHED
 
     def run(self) -> Ending:
@@ -125,6 +126,7 @@ class Loop:
     def _may_go_on(self) -> bool:
         if self.stop.asked:
             self.ending = Ending.STOPPED
+            self.observer.note(f"stopping: running folds get {GRACE_SECONDS:.0f} s to end; ask again to leave at once")
         return self.ending is Ending.FINISHED and not self._time_is_over()
 
     def _time_is_over(self) -> bool:
@@ -160,10 +162,17 @@ class Loop:
                     return True
         asked = any(isinstance(j, Candidate) for j in self.pending.values())
         number = len(self.trials)
-        if asked or (self.plan.trials is not None and number >= self.plan.trials):
+        if asked or self.exhausted or (self.plan.trials is not None and number >= self.plan.trials):
             return False
-        self._submit(self._candidate(number))
-        return True
+        try:
+            self._submit(self._candidate(number))
+        except Exhausted as end:
+            self._no_point_left(end)
+        return not self.exhausted
+
+    def _no_point_left(self, end: Exhausted) -> None:
+        self.exhausted = True
+        self.observer.note(f"{end}; the search is finished with trial {len(self.trials) - 1}.")
 
     def _submit(self, job: Candidate | FoldJob) -> None:
         future = self.executor.submit(DescribeJob(job.params) if isinstance(job, Candidate) else job)
@@ -179,7 +188,9 @@ class Loop:
             train=np.flatnonzero((assignment != fold) & (assignment >= 0)).astype(np.int32),
             validate=np.flatnonzero(assignment == fold).astype(np.int32),
             seed=derive(self.plan.seed, "fold", trial.number, 0, fold),
-            training=self.plan.training,
+            training=replace(
+                self.plan.training, max_epochs=int(trial.params.get("epochs", self.plan.training.max_epochs))
+            ),
         )
 
     def _candidate(self, number: int) -> Candidate:
@@ -227,16 +238,22 @@ class Loop:
             )
         if refusal:
             if not self.stop.asked:
-                self._redraw(candidate)
-                self._submit(candidate)
+                self._draw_anew(candidate)
             return
         if isinstance(outcome, Failure) and outcome.cause == "stopped":
             return
         self._add_trial(candidate, outcome)
 
+    def _draw_anew(self, candidate: Candidate) -> None:
+        try:
+            self._redraw(candidate)
+            self._submit(candidate)
+        except Exhausted as end:
+            self._no_point_left(end)
+
     def _refusal(self, outcome: Outcome) -> str | None:
         if isinstance(outcome, Failure):
-            return outcome.detail if outcome.cause == "model" else None
+            return outcome.detail if outcome.cause == "refused" else None
         assert isinstance(outcome, Description)  # noqa: S101 - the answer to a DescribeJob
         if outcome.parameters > self.plan.max_parameters:
             return (

@@ -1,5 +1,7 @@
 """Proposers: what point to try next. Optuna's samplers by ask and tell, rebuilt from stored trials.
 
+The other engine, Keras Tuner, is in `search/oracles.py`.
+
 Samplers restart their random state when they are made anew (optuna issues 3255, 3992), so one is made for every ask,
 seeded from the study's seed and the trial's number: thirty trials in one go equal twelve, a kill, and eighteen more.
 """
@@ -25,6 +27,10 @@ from spaces import Parameter, Space, Value
 from storage.records import TrialRecord, TrialState
 
 
+class Exhausted(Exception):  # noqa: N818 - an end, not an error
+    """There is no further point. The message says why, in words for the user."""
+
+
 class Proposer(Protocol):
     """Chooses points. Deterministic: the same calls give the same points, and `replay` stands for past calls."""
 
@@ -32,7 +38,10 @@ class Proposer(Protocol):
         """Take over stored trials, in order of number. Called once, before anything else."""
 
     def ask(self, number: int, fixed: dict[str, Value] | None = None) -> dict[str, Value]:
-        """The point of trial `number`; `fixed` makes it this one. Every ask is answered by `refuse` or `tell`."""
+        """The point of trial `number`; `fixed` makes it this one. Every ask is answered by `refuse` or `tell`.
+
+        Raises Exhausted where no point is left to try.
+        """
 
     def refuse(self, number: int) -> None:
         """The point asked for `number` will not be tried; the next ask for the same number gives another."""
@@ -83,6 +92,15 @@ _KEEP_STATE_IN_TRIALS = {"qmc", "cmaes"}
 MOST_INSISTENCE = 10  # refused points of one trial after which the next are drawn at random
 
 _NEEDS = {"gp": "torch", "cmaes": "cmaes"}
+
+
+def make_proposer(space: Space, metric: str, engine: str, sampler: str, seed: int) -> Proposer:
+    """The proposer of an engine and one of its samplers. Keras Tuner takes seconds to import."""
+    if engine == "optuna":
+        return OptunaProposer(space, metric, sampler, seed)
+    from search.oracles import GridProposer, OracleProposer  # it needs what is above
+
+    return GridProposer(space) if sampler == "grid" else OracleProposer(space, metric, sampler, seed)
 
 
 def check_sampler(name: str) -> None:

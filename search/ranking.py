@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from search.metrics import METRICS
@@ -33,6 +34,6 @@ def best(trials: Iterable[TrialRecord], metric: str) -> TrialRecord | None:
     """The complete trial with the best mean over its folds; None before the first."""
     for trial in ranked(trials, metric):
         score = trial.score(metric)
-        if trial.state == TrialState.COMPLETE and score is not None and score == score:  # noqa: PLR0124 - NaN
+        if trial.state == TrialState.COMPLETE and score is not None and math.isfinite(score):
             return trial
     return None

@@ -19,12 +19,22 @@ from search.jobs import Materials, Training
 from search.lease import leased
 from search.loop import Ending, Loop, Plan, memory_for_each
 from search.progress import Observer
-from search.proposers import OptunaProposer
+from search.proposers import make_proposer
 from search.stop import stop_on_signals
 from search.study import Prepared
 from storage import RunRecord, StorageError, Store
 
-PACKAGES = ("smallsearch", "tensorflow", "keras", "optuna", "numpy", "pillow", "scikit-learn", "sqlalchemy")
+PACKAGES = (
+    "smallsearch",
+    "tensorflow",
+    "keras",
+    "optuna",
+    "keras-tuner",
+    "numpy",
+    "pillow",
+    "scikit-learn",
+    "sqlalchemy",
+)
 
 
 def run(
@@ -73,7 +83,9 @@ def _sit(
                 store=store,
                 run_id=run_id,
                 executor=executor,
-                proposer=OptunaProposer(prepared.space, config.metric, config.sampler, config.seed),
+                proposer=make_proposer(
+                    prepared.space, config.metric, config.engine, config.chosen_sampler, config.seed
+                ),
                 observer=observer,
                 stop=stop,
             )
@@ -99,7 +111,8 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
     """What the loop needs of a prepared study and its stored folds."""
     config, space = prepared.config, prepared.space
     baseline = space.defaults()
-    starts = [baseline, *(space.defaults(**start) for start in prepared.preset.starts)]
+    known_good = () if prepared.own else prepared.preset.starts
+    starts = [baseline, *(space.defaults(**start) for start in known_good)]
     return Plan(
         seed=config.seed,
         metric=config.metric,
@@ -133,4 +146,5 @@ def _materials(pixels: Path, prepared: Prepared) -> Materials:
         facts=prepared.facts,
         preset=prepared.preset.name,
         metric=prepared.config.metric,
+        model=prepared.own.file if prepared.own else None,
     )

@@ -14,6 +14,7 @@ import numpy as np
 
 from search import config as toml
 from search.config import Config
+from search.discovery import discover
 from search.errors import UsageError
 from search.folds import choose_folds, draw_folds, image_records
 from search.images import ImageSet, read_images
@@ -21,11 +22,23 @@ from search.seeds import derive
 from search.text import printable
 from spaces import Choice, Parameter, Space, SpaceError
 from spaces.facts import Facts
+from spaces.own import ModelFile
 from spaces.presets import Preset, preset
 from storage import OUT_OF_TIME, ImageRecord, Split, Store, StudyRecord, TrialState
 
 DATABASE = "study.db"
 SUFFIX = "-study"  # of the folder that `search run IMAGES` makes
+
+
+OWN_EPOCHS = 40  # the most of a fold run, for a model of the user's that does not declare `epochs`
+
+
+@dataclass(frozen=True)
+class Own:
+    """A model of the user's own: where it is, and the parameters that it asks for."""
+
+    file: ModelFile
+    space: Space
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,7 @@ class Prepared:
     images: ImageSet
     facts: Facts
     preset: Preset
+    own: Own | None  # takes the place of the preset
     space: Space
     folds: int
     max_epochs: int
@@ -47,7 +61,11 @@ class Prepared:
         identity = self.config.identity()
         training = {**identity["training"], "max_epochs": self.max_epochs}
         size = list(self.images.pixels.shape[1:3])
-        return {**identity, "folds": self.folds, "image_size": size, "training": training}
+        filled = {**identity, "folds": self.folds, "image_size": size, "training": training}
+        if self.own is None:
+            return filled
+        model = {"sha256": self.own.file.sha256, "space": self.own.space.to_json()}
+        return {**filled, "preset": self.own.file.name, "model": model}
 
 
 def find_study(given: Path | None) -> Path:
@@ -77,25 +95,45 @@ def is_study(folder: Path) -> bool:
     return (folder / toml.FILE).is_file() or (folder / DATABASE).exists()
 
 
-def prepare(config: Config, folder: Path, progress: Callable[[int, int], None] | None = None) -> Prepared:
+def prepare(
+    config: Config,
+    folder: Path,
+    progress: Callable[[int, int], None] | None = None,
+    model: ModelFile | None = None,
+) -> Prepared:
     """Read the images and settle what the configuration leaves open. Writes nothing.
 
-    Raises UsageError for images, space or folds that cannot be searched.
+    `model` is a builder of the user's own, which takes the place of the preset and is run to learn its parameters.
+    Raises UsageError for images, model, space or folds that cannot be searched.
     """
     chosen = preset(config.preset)
-    if chosen.frozen and (problem := chosen.frozen.problem()):
+    if not model and chosen.frozen and (problem := chosen.frozen.problem()):
         raise UsageError(f"preset {chosen.name}: {problem}")
     images = read_images(folder / config.images, size=config.image_size, progress=progress)
     height, width, channels = images.pixels.shape[1:]
     facts = Facts(height, width, channels, len(images.classes), int((~images.testing).sum()))
+    own = _own(folder, model, facts) if model else None
+    whole, name = (own.space, own.file.name) if own else (chosen.space(facts), f"preset {chosen.name}")
     try:
-        space = chosen.space(facts).narrow(config.space)
+        space = whole.narrow(config.space)
     except SpaceError as error:
         lines = "\n".join(f"  {line}" for line in str(error).splitlines())
-        raise UsageError(f"[space] of {toml.FILE}, preset {chosen.name}:\n{lines}") from None
+        raise UsageError(f"[space] of {toml.FILE}, {name}:\n{lines}") from None
     folds, remark = choose_folds(images.labels, images.testing, config.folds, images.classes)
-    max_epochs = config.training.max_epochs or chosen.epochs
-    return Prepared(config, images, facts, chosen, space, folds, max_epochs, (remark,) if remark else ())
+    max_epochs = config.training.max_epochs or (OWN_EPOCHS if own else chosen.epochs)
+    found = f"{own.file.name} asks for {len(own.space.parameters)} parameters" if own else None
+    remarks = tuple(text for text in (found, remark) if text)
+    return Prepared(config, images, facts, chosen, own, space, folds, max_epochs, remarks)
+
+
+def _own(folder: Path, file: ModelFile, facts: Facts) -> Own:
+    """The user's builder with its parameters: those stored when the study began with this file, else discovered."""
+    if (folder / DATABASE).exists():
+        with Store.open(folder / DATABASE, read_only=True) as store:
+            stored = store.study().config.get("model")
+            if stored is not None and stored["sha256"] == file.sha256 and store.trials(curves=False):
+                return Own(file, Space.from_json(stored["space"]))
+    return Own(file, discover(file, facts))
 
 
 def create(folder: Path, prepared: Prepared) -> Store:
@@ -150,6 +188,7 @@ def budget_done(store: Store, config: Config) -> str | None:
 def check_same(store: Store, prepared: Prepared) -> None:
     """Raise UsageError, naming each difference, unless the stored study is the one that is asked for."""
     stored = store.study()
+    _check_model(stored, prepared)
     found = toml.differences(stored.config, prepared.identity)
     found += _space_differences(Space.from_json(stored.space), prepared.space)
     if stored.fingerprint != prepared.images.fingerprint:
@@ -167,6 +206,7 @@ def pixels_on_disk(folder: Path, images: ImageSet) -> Iterator[Path]:
     """The pixels as a .npy file, which all workers of this machine map into one copy; gone afterwards."""
     path = (folder / "cache" / "pixels.npy").absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # it may be a link to any file, in a study folder from elsewhere
     np.save(path, images.pixels, allow_pickle=False)
     try:
         yield path
@@ -174,6 +214,20 @@ def pixels_on_disk(folder: Path, images: ImageSet) -> Iterator[Path]:
         path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # something else is kept there
             path.parent.rmdir()
+
+
+def _check_model(stored: StudyRecord, prepared: Prepared) -> None:
+    """Code runs only when it is named on the command line: a study cannot name it, and it must be the same."""
+    model = stored.config.get("model")
+    name = stored.config["preset"]
+    if model is not None and prepared.own is None:
+        raise UsageError(f"this study searches {name}, code of your own; name it again to go on: --model PATH/{name}")
+    if model is not None and prepared.own is not None and model["sha256"] != prepared.own.file.sha256:
+        raise UsageError(
+            f"this study searches {name} as it was when the study began (SHA-256 {model['sha256'][:12]}…), and "
+            f"{prepared.own.file.path} is another (SHA-256 {prepared.own.file.sha256[:12]}…); "
+            "put it back to go on, or begin another study with --dir"
+        )
 
 
 def _space_differences(stored: Space, asked: Space) -> list[str]:

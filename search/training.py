@@ -13,12 +13,15 @@ from typing import Any
 
 import keras
 import numpy as np
+import scipy.special
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from search.jobs import FoldJob, FoldResult, Materials
 from search.metrics import balanced_accuracy, scores
+from spaces.presets import parts
 
+USUAL_BATCH = 32  # Keras's own, for a model of the user's that does not declare batch_size
 VALIDATION_BATCH = 256  # images a step when only predicting; results do not depend on it
 
 
@@ -65,7 +68,7 @@ def train_fold(model: keras.Model, pixels: tf.Tensor, materials: Materials, job:
         model.reset_metrics()
         logs = train_epoch(*map(tf.constant, batches(order, job.train, job.params)))
         raw, val_loss = predict(tf.constant(job.validate))
-        probabilities = class_probabilities(raw.numpy())
+        probabilities = class_probabilities(raw.numpy(), logits=parts.takes_logits(model.loss))
         measured = scores(truth, probabilities, ("log_loss", "balanced_accuracy", metric))
         loss = float(logs["loss"])
         if not (np.isfinite(loss) and np.isfinite(measured["log_loss"])):
@@ -88,15 +91,17 @@ def train_fold(model: keras.Model, pixels: tf.Tensor, materials: Materials, job:
 
 
 def targets_for(model: keras.Model, labels: NDArray[np.int16]) -> NDArray[np.float32]:
-    """Labels as the model's output wants them: one column for one unit, else one-hot."""
+    """Labels as the model's loss wants them: one column for one unit or a sparse loss, else one-hot."""
     units = int(model.output_shape[-1])
-    if units == 1:
+    if units == 1 or parts.takes_indices(model.loss):
         return labels.astype(np.float32)[:, None]
     return np.eye(units, dtype=np.float32)[labels]
 
 
-def class_probabilities(raw: NDArray[np.float32]) -> NDArray[np.float32]:
+def class_probabilities(raw: NDArray[np.float32], *, logits: bool = False) -> NDArray[np.float32]:
     """[images, classes] from the output: one column is the probability of class 1 of two."""
+    if logits:
+        raw = scipy.special.expit(raw) if raw.shape[1] == 1 else scipy.special.softmax(raw, axis=1)
     if raw.shape[1] == 1:
         return np.concatenate([1 - raw, raw], axis=1)
     return raw
@@ -111,7 +116,7 @@ def batches(
     that many batches out of as many passes as it takes (each pass ending in its own partial batch, as Keras's
     ImageDataGenerator does).
     """
-    size = int(params["batch_size"])
+    size = int(params.get("batch_size", USUAL_BATCH))
     ends_of_pass = [*range(size, len(rows), size), len(rows)]
     steps = len(ends_of_pass)
     if str(params.get("epoch", "")).endswith(" steps"):
@@ -129,8 +134,12 @@ def _graphs(model: keras.Model, pixels: tf.Tensor, targets: tf.Tensor) -> tuple[
     """(train one epoch, predict and measure the loss) as TensorFlow functions over row numbers."""
     rows_of = tf.TensorSpec([None], tf.int32)
 
+    scale = 1 / 255 if pixels.dtype == tf.uint8 and not parts.takes_bytes(model) else 1.0
+    grey_as_colour = pixels.shape[-1] == 1 and model.input_shape[-1] == 3
+
     def batch(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.cast(tf.gather(pixels, rows), tf.float32), tf.gather(targets, rows)
+        x = tf.cast(tf.gather(pixels, rows), tf.float32) * scale
+        return tf.image.grayscale_to_rgb(x) if grey_as_colour else x, tf.gather(targets, rows)
 
     # Keras makes the variables of metrics and optimizer at first use: before a graph is traced, not in it.
     model.test_step(batch(tf.constant([0])))

@@ -14,7 +14,9 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +26,8 @@ from search.features import Features, describe_frozen, fit_head, standardized
 from search.jobs import (
     DescribeJob,
     Description,
+    DiscoverJob,
+    Discovery,
     Failure,
     FoldJob,
     FoldResult,
@@ -32,7 +36,9 @@ from search.jobs import (
     Outcome,
 )
 from spaces.layers import Layer
-from spaces.presets import preset
+from spaces.own import BuilderError, OwnModel
+from spaces.parameters import Value
+from spaces.presets import Preset, preset
 
 if TYPE_CHECKING:
     import keras
@@ -57,11 +63,19 @@ class Worker:
             for gpu in tf.config.list_physical_devices("GPU"):
                 tf.config.experimental.set_memory_growth(gpu, True)
         self._materials = materials
-        self._preset = preset(materials.preset)
-        pixels = np.load(materials.pixels, mmap_mode="r", allow_pickle=False)
-        frozen = self._preset.frozen
-        self._features = Features(frozen, pixels, materials.pixels.parent / "features") if frozen else None
-        self._pixels = pixels if frozen else tf.constant(pixels)  # for frozen features each is looked at once
+        self._preset = None if materials.model is not None else preset(materials.preset)
+        self._pixels, self._features = self._inputs(materials)
+
+    def _inputs(self, materials: Materials) -> tuple[Any, Features | None]:
+        """The pixels, and where the preset learns on features, the features: each image is then looked at once."""
+        import tensorflow as tf
+
+        if materials.pixels is None:
+            return None, None
+        pixels = _load(materials.pixels)
+        if self._preset is not None and self._preset.frozen:
+            return pixels, Features(self._preset.frozen, pixels, materials.pixels.parent / "features")
+        return tf.constant(pixels), None
 
     def do(self, job: Job) -> Outcome:
         """The job's outcome. Whatever goes wrong is an outcome too; the traceback goes to stderr, the log."""
@@ -70,25 +84,60 @@ class Worker:
         from search.training import NotFiniteError
 
         try:
-            return self._describe(job) if isinstance(job, DescribeJob) else self._train(job)
+            return self._done(job)
         except NotFiniteError as error:
             return Failure("not finite", str(error))
         except (MemoryError, tf.errors.ResourceExhaustedError) as error:
             return Failure("out of memory", first_line(error))
+        except RefusedError as error:
+            return Failure("refused", str(error))
+        except BuilderError as error:
+            traceback.print_exc()
+            return Failure("model", str(error))
         except Exception as error:  # noqa: BLE001 - any failure of a model is an outcome of the search
             traceback.print_exc()
-            cause = "model" if isinstance(error, ModelError) else "error"
-            return Failure(cause, f"{type(error).__name__}: {first_line(error)}")
+            return Failure("error", f"{type(error).__name__}: {first_line(error)}")
+
+    def _done(self, job: Job) -> Outcome:
+        match job:
+            case DiscoverJob():
+                return Discovery(self._own.discover().to_json())
+            case DescribeJob():
+                return self._describe(job)
+            case FoldJob():
+                return self._train(job)
+
+    @cached_property
+    def _own(self) -> OwnModel:
+        if self._materials.model is None:
+            raise RuntimeError("there is no model of the user's own to ask")
+        return OwnModel(self._materials.model, self._materials.facts)
+
+    @property
+    def _chosen(self) -> Preset:
+        if self._preset is None:
+            raise RuntimeError("there is no preset to ask: the model is the user's own")
+        return self._preset
 
     def _describe(self, job: DescribeJob) -> Description:
-        if self._preset.frozen:
+        if self._preset is not None and self._preset.frozen:
             return describe_frozen(self._preset.frozen, job.params, self._materials.facts)
         import keras
 
+        batch = int(job.params.get("batch_size", 32))
+        keras.backend.clear_session()  # layers are named anew, whatever was built before
+        if self._materials.model is not None:
+            return describe(self._own.build(job.params), batch)
         # Without values for its variables the largest model costs milliseconds and no memory.
-        with _own_errors(), keras.StatelessScope(initialize_variables=False):
-            model = self._preset.network(job.params, self._materials.facts)
-        return describe(model, int(job.params.get("batch_size", 32)))
+        with _refusals(), keras.StatelessScope(initialize_variables=False):
+            model = self._chosen.network(job.params, self._materials.facts)
+        return describe(model, batch)
+
+    def _compiled(self, params: Mapping[str, Value]) -> keras.Model:
+        if self._materials.model is not None:
+            return self._own.compiled(params)
+        with _refusals():
+            return self._chosen.build(params, self._materials.facts)
 
     def _train(self, job: FoldJob) -> FoldResult:
         started = time.perf_counter()
@@ -112,21 +161,24 @@ class Worker:
         keras.backend.clear_session()
         gc.collect()
         keras.utils.set_random_seed(job.seed)
-        with _own_errors():
-            model = self._preset.build(job.params, self._materials.facts)
-        return train_fold(model, inputs, self._materials, job, started)
+        return train_fold(self._compiled(job.params), inputs, self._materials, job, started)
 
 
-class ModelError(Exception):
-    """The builder of the model failed."""
+class RefusedError(Exception):
+    """A point of a preset that gives no model that could be trained."""
 
 
 @contextlib.contextmanager
-def _own_errors() -> Iterator[None]:
+def _refusals() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ModelError(first_line(error)) from error
+        raise RefusedError(first_line(error)) from error
+
+
+def _load(pixels: Path) -> NDArray[np.uint8]:
+    images: NDArray[np.uint8] = np.load(pixels, mmap_mode="r", allow_pickle=False)
+    return images
 
 
 def describe(model: keras.Model, batch: int) -> Description:

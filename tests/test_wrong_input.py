@@ -123,6 +123,10 @@ def test_more_folds_than_the_rarest_class_has_images(refuse: Refuse, place: Path
         ("--preset ?", "preset: must be one of cnn, question, frozen, got '?'"),
         ("--sampler tp", "sampler: must be one of tpe, random, qmc, gp, cmaes, got 'tp'; did you mean 'tpe'?"),
         ("--engine nevergrad", "engine: must be one of "),
+        (
+            "--engine keras-tuner --sampler gp",
+            "sampler: 'gp' is a sampler of optuna; keras-tuner has bayesian, random, grid",
+        ),
         ("--trials 0", "trials: must be at least 1, got 0"),
         ("--workers -1", "--workers: must be at least 0, got -1; 0 trains in this process"),
         ("--hours 0", "hours: must be above 0, got 0.0"),
@@ -248,7 +252,7 @@ def test_a_space_that_breaks_a_rule(refuse: Refuse, place: Path, change: str, me
     [
         ("folds = 2", "folds = 3", "folds: the study has 2, asked is 3"),
         ("seed = 7", "seed = 8", "seed: the study has 7, asked is 8"),
-        ('"tpe"', '"random"', "sampler: the study has tpe, asked is random"),
+        ('# sampler = "tpe"', 'sampler = "random"', "sampler: the study has tpe, asked is random"),
         ('"balanced_accuracy"', '"auroc"', "metric: the study has balanced_accuracy, asked is auroc"),
         ("[space]", "[space]\nfilters = 8", "space.filters: the study has range 8 to 64, step 8, asked is 8"),
         ("[training]", "[training]\nmax_epochs = 3", "training.max_epochs: the study has 40, asked is 3"),

@@ -59,12 +59,9 @@ class Preset:
 
     def build(self, params: Mapping[str, Value], facts: Facts) -> keras.Model:
         """The compiled model of one point: the loss that fits its output, and a confusion matrix as its metric."""
-        from spaces.presets.parts import Confusion  # imports Keras
+        from spaces.presets.parts import compiled  # imports Keras
 
-        model = self.network(params, facts)
-        loss = "binary_crossentropy" if model.output_shape[-1] == 1 else "categorical_crossentropy"
-        model.compile(self.optimizer(params), loss, metrics=[Confusion(facts.classes)], jit_compile=False)
-        return model
+        return compiled(self.network(params, facts), facts.classes, self.optimizer(params))
 
 
 PRESETS: dict[str, Preset] = {

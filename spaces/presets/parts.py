@@ -44,25 +44,54 @@ def output(x: Any, kind: str, classes: int) -> Any:
     return keras.layers.Dense(classes, activation="softmax", name="output")(x)
 
 
+def compiled(model: keras.Model, classes: int, optimizer: keras.optimizers.Optimizer, loss: Any = None) -> keras.Model:
+    """The model compiled with `loss`, or the cross-entropy that fits its output, and a confusion matrix as metric."""
+    if loss is None:
+        loss = "binary_crossentropy" if model.output_shape[-1] == 1 else "categorical_crossentropy"
+    model.compile(optimizer, loss, metrics=[Confusion(classes, logits=takes_logits(loss))], jit_compile=False)
+    return model
+
+
+def takes_logits(loss: Any) -> bool:
+    """Whether the model's output is meant before its softmax or sigmoid: the loss says `from_logits`."""
+    return isinstance(loss, keras.losses.Loss) and bool(loss.get_config().get("from_logits", False))
+
+
+def takes_indices(loss: Any) -> bool:
+    """Whether the loss wants labels as class numbers ('sparse'), not one-hot."""
+    return "sparse" in str(getattr(loss, "name", getattr(loss, "__name__", loss))).lower()
+
+
+def takes_bytes(model: keras.Model) -> bool:
+    """Whether the model scales its pixels itself, so that it is given 0..255; any other model is given 0..1.
+
+    It does where a Rescaling or Normalization layer is in it, at any depth.
+    """
+    scaling = (keras.layers.Rescaling, keras.layers.Normalization)
+    return any(
+        isinstance(layer, scaling) or (isinstance(layer, keras.Model) and takes_bytes(layer)) for layer in model.layers
+    )
+
+
 class Confusion(keras.metrics.Metric):
     """[classes, classes] counts of true (rows) against predicted class over an epoch."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, *, logits: bool = False) -> None:
         super().__init__(name="confusion")
-        self.classes = classes
+        self.classes, self.threshold = classes, 0.0 if logits else 0.5
         self.counts = self.add_variable((classes, classes), "zeros", name="counts")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # noqa: ARG002
-        """Count a batch; one column means the probability of class 1."""
-        true, predicted = self._classes_of(y_true), self._classes_of(y_pred)
+        """Count a batch. True labels in one column are class numbers; predictions in one column are of class 1."""
+        numbers = y_true.shape[-1] == 1
+        true = ops.cast(ops.reshape(y_true, (-1,)) if numbers else ops.argmax(y_true, axis=-1), "int32")
+        one = y_pred.shape[-1] == 1
+        predicted = ops.cast(
+            ops.reshape(y_pred, (-1,)) > self.threshold if one else ops.argmax(y_pred, axis=-1), "int32"
+        )
         pair = ops.one_hot(true * self.classes + predicted, self.classes**2, dtype="float32")
         self.counts.assign_add(ops.reshape(ops.sum(pair, axis=0), (self.classes, self.classes)))
 
     def result(self) -> Any:
         """The counts so far."""
         return self.counts
-
-    def _classes_of(self, y: Any) -> Any:
-        if y.shape[-1] == 1:
-            return ops.cast(ops.reshape(y, (-1,)) > 0.5, "int32")
-        return ops.cast(ops.argmax(y, axis=-1), "int32")

@@ -62,7 +62,10 @@ def description_of(job: DescribeJob) -> Description:
 
 def by_formula(job: Job) -> Outcome:
     """What `Instant` does with a job unless it is told otherwise."""
-    return description_of(job) if isinstance(job, DescribeJob) else result_of(job)
+    if isinstance(job, DescribeJob):
+        return description_of(job)
+    assert isinstance(job, FoldJob), "nothing else is asked of an executor in a search"
+    return result_of(job)
 
 
 @dataclass

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from search import config as toml
-from search.config import ENGINES, FILE, SAMPLERS, Config, TrainingConfig, differences, merged, parse
+from search.config import FILE, SAMPLERS, Config, TrainingConfig, differences, merged, parse
 from search.errors import UsageError
 from search.metrics import METRICS
 from spaces.presets import PRESETS
@@ -38,11 +38,12 @@ def configs(draw: st.DrawFn) -> Config:
         min_delta=draw(st.floats(0, 1)),
     )
     change = st.integers(0, 9) | st.lists(st.sampled_from(("a", "b")), min_size=1) | st.just({"low": 1, "high": 0.5})
+    engine = draw(st.sampled_from(sorted(SAMPLERS)))
     return Config(
         images=draw(st.text(min_size=1, max_size=20)),
         preset=draw(st.sampled_from(sorted(PRESETS))),
-        engine=draw(st.sampled_from(ENGINES)),
-        sampler=draw(st.sampled_from(SAMPLERS)),
+        engine=engine,
+        sampler=draw(st.none() | st.sampled_from(SAMPLERS[engine])),
         metric=draw(st.sampled_from(sorted(METRICS))),
         folds=draw(st.none() | st.integers(2, 100)),
         seed=draw(st.integers(0, 2**31 - 1)),
@@ -61,7 +62,8 @@ def configs(draw: st.DrawFn) -> Config:
 def test_only_the_images_have_to_be_said() -> None:
     config = parse({"images": "pictures"}, "here")
     assert config == Config(images="pictures")
-    assert (config.preset, config.sampler, config.metric, config.seed) == ("cnn", "tpe", "balanced_accuracy", 0)
+    assert (config.preset, config.engine, config.metric, config.seed) == ("cnn", "optuna", "balanced_accuracy", 0)
+    assert (config.sampler, config.chosen_sampler) == (None, "tpe")
     assert (config.trials, config.hours, config.folds, config.image_size) == (200, 8.0, None, None)
     assert (config.training.max_epochs, config.training.patience) == (None, 8)
 
@@ -88,6 +90,20 @@ def test_a_configuration_is_frozen() -> None:
             "preset: must be one of cnn, question, frozen, got 'qestion'; did you mean 'question'?",
         ),
         ({"sampler": "x"}, "sampler: must be one of tpe, random, qmc, gp, cmaes, got 'x'"),
+        ({"sampler": "grid"}, "sampler: 'grid' is a sampler of keras-tuner; optuna has tpe, random, qmc, gp, cmaes"),
+        (
+            {"engine": "keras-tuner", "sampler": "cmaes"},
+            "sampler: 'cmaes' is a sampler of optuna; keras-tuner has bayesian, random, grid",
+        ),
+        (
+            {"engine": "keras-tuner", "sampler": "bayes"},
+            "sampler: must be one of bayesian, random, grid, got 'bayes'; did you mean 'bayesian'?",
+        ),
+        (
+            {"engine": "keras", "sampler": "x"},
+            "engine: must be one of optuna, keras-tuner, got 'keras'; did you mean 'keras-tuner'?",
+        ),
+        ({"sampler": 3}, "sampler: must be text in quotes, got 3"),
         ({"metric": 1}, "metric: must be text in quotes, got 1"),
         ({"folds": 1}, "folds: must be at least 2, got 1"),
         ({"folds": 101}, "folds: must be at most 100, got 101"),
@@ -133,7 +149,7 @@ def test_every_problem_is_named_at_once() -> None:
 @given(configs())
 def test_what_is_written_is_read_again(config: Config) -> None:
     text = written(config)
-    left_open = {"folds", "trials", "hours", "image_size"}
+    left_open = {"sampler", "folds", "trials", "hours", "image_size"}
     back = parse(tomllib.loads(text), FILE)
     unset = {key: Config.model_fields[key].default for key in left_open if getattr(config, key) is None}
     assert back == config.model_copy(update=unset)
@@ -160,7 +176,7 @@ def test_the_file_explains_every_key_and_how_to_change_the_space(tmp_path: Path)
     assert toml.read(tmp_path) == Config(images="../pictures")
 
 
-@pytest.mark.parametrize("line", ["# folds = 5", "# image_size = [64, 64]", "# max_epochs = 40"])
+@pytest.mark.parametrize("line", ['# sampler = "tpe"', "# folds = 5", "# image_size = [64, 64]", "# max_epochs = 40"])
 def test_the_examples_in_the_comments_are_right(tmp_path: Path, line: str) -> None:
     toml.write(tmp_path, Config(images="x"))
     path = tmp_path / FILE
@@ -242,6 +258,16 @@ def test_the_identity_is_plain_data_without_budgets_and_paths() -> None:
     assert identity["image_size"] == [8, 9]
     assert not {"trials", "hours", "images", "space"} & identity.keys()
     assert identity.keys() | {"trials", "hours", "images", "space"} == Config.model_fields.keys()
+
+
+@pytest.mark.parametrize(
+    ("asked", "sampler"),
+    [({}, "tpe"), ({"engine": "keras-tuner"}, "bayesian"), ({"engine": "keras-tuner", "sampler": "random"}, "random")],
+)
+def test_the_identity_has_the_sampler_of_the_engine_where_none_was_asked_for(
+    asked: dict[str, Any], sampler: str
+) -> None:
+    assert parse({"images": "x", **asked}, "here").identity()["sampler"] == sampler
 
 
 def test_differences_name_each_setting_and_both_values() -> None:

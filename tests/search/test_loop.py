@@ -15,8 +15,10 @@ from search.errors import UsageError
 from search.jobs import DescribeJob, Description, Failure, FoldJob, Job, Outcome, Training
 from search.loop import Ending, Loop, Plan
 from search.progress import Progress
-from search.proposers import OptunaProposer
+from search.proposers import make_proposer
 from search.stop import StopRequest
+from spaces import Space
+from spaces.parameters import choice, integer, real
 from storage import OUT_OF_TIME, FoldRecord, ImageRecord, RunRecord, Split, Store, StudyRecord, TrialRecord, TrialState
 from tests.search.instant import SPACE, Instant, by_formula, description_of, result_of
 
@@ -75,9 +77,14 @@ def a_plan(**changes: Any) -> Plan:
 
 
 def sit(
-    path: Path, executor: Instant | Any, watcher: Watcher | None = None, stop: StopRequest | None = None, **changes: Any
+    path: Path,
+    executor: Instant | Any,
+    watcher: Watcher | None = None,
+    stop: StopRequest | None = None,
+    sampler: tuple[str, str] = ("optuna", "tpe"),
+    **changes: Any,
 ) -> Ending:
-    """One sitting over the study at `path`."""
+    """One sitting over the study at `path`; `sampler`: engine and sampler."""
     plan = a_plan(**changes)
     with Store.open(path) as store:
         loop = Loop(
@@ -85,7 +92,7 @@ def sit(
             store=store,
             run_id=store.start_run(RUN),
             executor=executor,
-            proposer=OptunaProposer(plan.space, plan.metric, "tpe", plan.seed),
+            proposer=make_proposer(plan.space, plan.metric, *sampler, plan.seed),
             observer=watcher or Watcher(),
             stop=stop or StopRequest(),
             **({"clock": executor.clock} if hasattr(executor, "clock") else {}),
@@ -158,11 +165,10 @@ class Died(BaseException):
     """Stands for a kill: nothing in the program catches it."""
 
 
-@pytest.mark.parametrize("jobs_before", [1, 2, 3, 7, 13, 14, 15, 16, 20])
-def test_dying_at_any_job_and_going_on_equals_one_go(tmp_path: Path, jobs_before: int) -> None:
-    whole, broken = new_study(tmp_path / "whole.db"), new_study(tmp_path / "broken.db")
-    sit(whole, Instant(), trials=8)
-
+def dying_and_going_on(folder: Path, jobs_before: int, **asked: Any) -> tuple[list[Any], list[Any]]:
+    """The rows of a study that died at its n-th job and went on, and of one that did not."""
+    whole, broken = new_study(folder / "whole.db"), new_study(folder / "broken.db")
+    sit(whole, Instant(), **asked)
     left = jobs_before
 
     def dies(job: Job) -> Outcome:
@@ -173,9 +179,57 @@ def test_dying_at_any_job_and_going_on_equals_one_go(tmp_path: Path, jobs_before
         return by_formula(job)
 
     with pytest.raises(Died):
-        sit(broken, Instant(dies), trials=8)
-    sit(broken, Instant(), trials=8)
-    assert rows(stored(broken)) == rows(stored(whole))
+        sit(broken, Instant(dies), **asked)
+    sit(broken, Instant(), **asked)
+    return rows(stored(broken)), rows(stored(whole))
+
+
+@pytest.mark.parametrize("jobs_before", [1, 2, 3, 7, 13, 14, 15, 16, 20])
+def test_dying_at_any_job_and_going_on_equals_one_go(tmp_path: Path, jobs_before: int) -> None:
+    broken, whole = dying_and_going_on(tmp_path, jobs_before, trials=8)
+    assert broken == whole
+
+
+FEW = Space((integer("depth", 0, 3, 2), choice("norm", "none", "batch")))
+"""Eight points."""
+
+GRID: dict[str, Any] = {"sampler": ("keras-tuner", "grid"), "space": FEW, "starts": [FEW.defaults()], "trials": 99}
+
+
+def test_when_no_point_is_left_the_search_is_finished_and_says_so(path: Path) -> None:
+    watcher = Watcher()
+    assert sit(path, Instant(), watcher, **GRID) is Ending.FINISHED
+    trials = stored(path)
+    assert {str(t.params) for t in trials} == {
+        str({"depth": d, "norm": n}) for d in range(4) for n in ("none", "batch")
+    }
+    assert {t.state for t in trials} == {TrialState.COMPLETE}
+    assert len(trials) == 8
+    assert watcher.notes == ["every combination of the grid has been tried; the search is finished with trial 7."]
+    again = Instant()
+    assert sit(path, again, **GRID) is Ending.FINISHED
+    assert again.jobs == []
+
+
+def test_when_the_last_points_left_cannot_be_trained_the_search_is_finished_too(path: Path) -> None:
+    """A model has 100 parameters and 100 more a level of depth: depth 3 is too large, and stands last."""
+    watcher = Watcher()
+    assert sit(path, Instant(), watcher, max_parameters=300, **GRID) is Ending.FINISHED
+    assert {t.params["depth"] for t in stored(path)} == {0, 1, 2}
+    assert len(watcher.notes) == 1
+    assert all(t.state == TrialState.COMPLETE for t in stored(path))
+
+
+@pytest.mark.parametrize("sampler", ["random", "bayesian", "grid"])
+@pytest.mark.parametrize("jobs_before", [3, 13, 27, 36])
+def test_dying_with_keras_tuner_and_going_on_equals_one_go(tmp_path: Path, sampler: str, jobs_before: int) -> None:
+    """Two parameters, so that the Gaussian process takes over at trial 6; some points are too large."""
+    space = Space((integer("depth", 0, 3, 1), real("rate", 1e-4, 1e-1, 1e-3, log=True)))
+    asked: dict[str, Any] = {"sampler": ("keras-tuner", sampler), "space": space, "starts": [space.defaults()]}
+    broken, whole = dying_and_going_on(tmp_path, jobs_before, trials=11, max_parameters=300, **asked)
+    assert broken == whole
+    assert len(whole) == 11
+    assert any(row[6] for row in whole), "nothing was drawn anew"
 
 
 def test_a_failed_fold_fails_its_trial_with_the_cause_and_the_search_goes_on(path: Path) -> None:

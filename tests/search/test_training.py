@@ -147,11 +147,11 @@ def test_a_loss_that_leaves_the_numbers_is_a_failure_with_that_cause(worker: Wor
     assert result.cause == "not finite"
 
 
-def test_a_model_that_cannot_be_built_is_a_failure_of_the_model(worker: Worker, prepared: Prepared) -> None:
+def test_a_point_that_gives_no_model_is_refused(worker: Worker, prepared: Prepared) -> None:
     params = {**prepared.space.defaults(), "batch_size": 1}
     result = worker.do(DescribeJob(params))
     assert isinstance(result, Failure)
-    assert result.cause == "model"
+    assert result.cause == "refused"
     assert "batch_size is 1" in result.detail
 
 

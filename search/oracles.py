@@ -1,0 +1,324 @@
+"""The second engine: Keras Tuner's oracles by ask and tell. Its tuners, its loop and its files are not used.
+
+An oracle is made anew for every ask, from our trials and a derived seed, and asked by `populate_space`, which is where
+it chooses; `create_trial`, `update_trial` and `end_trial` write JSON, count failures in a row and hold locks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from search.metrics import METRICS, better
+from search.proposers import Exhausted
+from search.seeds import derive
+from search.worker import ENVIRONMENT
+from spaces import Choice, Number, Parameter, Space, Value
+from storage.records import TrialRecord, TrialState
+
+MOST_INITIAL = 20  # points drawn at random before the Gaussian process takes over; fewer in a small space
+MOST_INSISTENCE = 5  # refused points of one trial after which the next are drawn at random
+GRID_POINTS = 5  # of a range, at most
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A parameter in Keras Tuner's words, and the way there and back. What is listed goes by its place in the list.
+
+    Places, since Keras Tuner refuses choices of mixed type, and steps of floats lose the last value (0.5 // 0.1 is 4).
+    """
+
+    entry: Any  # keras_tuner.engine.hyperparameters.HyperParameter
+    encode: Callable[[Value], float]
+    decode: Callable[[float], Value]
+
+
+@cache
+def keras_tuner() -> Any:
+    """The package, imported at first use: it brings TensorFlow along, seconds of it."""
+    os.environ.update(ENVIRONMENT)
+    with _silent_stderr():
+        import keras_tuner as package
+        from keras_tuner.engine import hyperparameters, trial  # noqa: F401 - attributes of the package from now on
+    return package
+
+
+def axis(parameter: Parameter) -> Axis | None:
+    """A parameter as an oracle searches it; None where there is nothing to choose."""
+    entries = keras_tuner().engine.hyperparameters
+    name = parameter.name
+    if isinstance(parameter, Choice):
+        return _listed(name, parameter.values, parameter.default) if len(parameter.values) > 1 else None
+    if parameter.low == parameter.high:
+        return None
+    step = _step(parameter)
+    if step is not None and not parameter.log:
+        last = math.floor((parameter.high - parameter.low) / step + 1e-9)
+
+        def place(value: Value) -> float:
+            return min(max(round((float(value) - parameter.low) / step), 0), last)
+
+        entry = entries.Int(name, 0, last, default=place(parameter.default))
+        return Axis(entry, place, lambda at: parameter.nearest_value(parameter.low + int(at) * step)) if last else None
+    kind: type[int] | type[float] = int if parameter.integer else float
+    entry = (entries.Int if parameter.integer else entries.Float)(
+        name,
+        kind(parameter.low),
+        kind(parameter.high),
+        sampling="log" if parameter.log else "linear",
+        default=kind(parameter.default),
+    )
+    # Both ways are bounded: an Int on a logarithmic scale gives high + 1 at the very end, a Float the next float.
+    return Axis(
+        entry,
+        lambda value: kind(min(max(kind(value), parameter.low), parameter.high)),
+        lambda value: parameter.nearest_value(float(value)),
+    )
+
+
+def grid_points(parameter: Parameter) -> tuple[Value, ...]:
+    """The values of a parameter that a grid tries: all of a few, else five over the range, the default among them."""
+    if isinstance(parameter, Choice):
+        return parameter.values
+    low, high, step = parameter.low, parameter.high, _step(parameter)
+    if step is not None and (high - low) / step < GRID_POINTS - 1e-9:
+        places = range(math.floor((high - low) / step + 1e-9) + 1)
+        return tuple(dict.fromkeys(parameter.nearest_value(low + at * step) for at in places))
+
+    def on_scale(share: float) -> float:
+        return low * (high / low) ** share if parameter.log else low + (high - low) * share
+
+    spread = (parameter.nearest_value(on_scale(at / (GRID_POINTS - 1))) for at in range(GRID_POINTS))
+    points, default = list(dict.fromkeys(spread)), parameter.nearest_value(parameter.default)
+    if default not in points:
+        scale = math.log if parameter.log else float
+        inner = sorted(points[1:-1], key=lambda point: abs(scale(point) - scale(default)))
+        points = sorted({points[0], *inner[1:], default, points[-1]})  # the ends stay
+    return tuple(points)
+
+
+class OracleProposer:
+    """`random` and `bayesian`: every parameter is drawn each time, and the space picks what is active.
+
+    Keras Tuner's conditions are left out: they cannot say 'at least' of a float, and its Gaussian process takes
+    the default of what is inactive with them and without.
+    """
+
+    def __init__(self, space: Space, metric: str, sampler: str, seed: int) -> None:
+        self._space, self._metric, self._bayesian, self._seed = space, metric, sampler == "bayesian", seed
+        found = {p.name: axis(p) for p in space.parameters}
+        self._axes = {name: one for name, one in found.items() if one is not None}
+        self._initial = min(3 * len(self._axes), MOST_INITIAL)
+        self._closed: dict[int, TrialRecord] = {}
+        self._open: dict[int, Mapping[str, Value]] = {}
+        self._refused: dict[int, list[Mapping[str, Value]]] = {}
+
+    def replay(self, trials: Sequence[TrialRecord]) -> None:
+        """See Proposer."""
+        for trial in trials:
+            if trial.state == TrialState.RUNNING:
+                self._open[trial.number] = trial.params
+            else:
+                self._closed[trial.number] = trial
+
+    def ask(self, number: int, fixed: dict[str, Value] | None = None) -> dict[str, Value]:
+        """See Proposer."""
+        point = self._draw(number) if fixed is None else dict(fixed)
+        self._open[number] = point
+        return dict(point)
+
+    def refuse(self, number: int) -> None:
+        """See Proposer."""
+        self._refused.setdefault(number, []).append(self._open.pop(number))
+
+    def tell(self, trial: TrialRecord) -> None:
+        """See Proposer."""
+        del self._open[trial.number]
+        self._refused.pop(trial.number, None)
+        self._closed[trial.number] = trial
+
+    def _draw(self, number: int) -> dict[str, Value]:
+        attempt = len(self._refused.get(number, ()))
+        seed = derive(self._seed, "ask", number, attempt)
+        known = self._known(number)
+        wise = self._bayesian and self._axes and len(self._closed) >= self._initial and attempt < MOST_INSISTENCE
+        oracle = self._gaussian(known, seed) if wise and known else self._oracle("RandomSearchOracle", seed)
+        with warnings.catch_warnings(), _one_thread():
+            warnings.simplefilter("ignore")  # that a length scale ended at its bound
+            values = oracle.populate_space(str(number))["values"]
+        assert values is not None  # noqa: S101 - it has seen no point twice, having been told of none
+        return self._space.resolve(
+            lambda p: self._axes[p.name].decode(values[p.name]) if p.name in self._axes else p.default
+        )
+
+    def _known(self, number: int) -> list[tuple[Mapping[str, Value], float]]:
+        """Points and scores for the oracle, in order of number.
+
+        A pruned trial has the mean of the folds it has. What failed, is open, or was refused for this very trial has
+        the worst score so far: an oracle skips what has none, and would go back there at once.
+        """
+        scores = {n: score for n, trial in self._closed.items() if (score := _score(trial, self._metric)) is not None}
+        if not scores:
+            return []
+        worst = next(iter(scores.values()))
+        for score in scores.values():
+            worst = score if better(self._metric, worst, score) else worst
+        params = {n: trial.params for n, trial in self._closed.items()} | self._open
+        tried = [(params[n], scores.get(n, worst)) for n in sorted(params)]
+        return tried + [(point, worst) for point in self._refused.get(number, ())]
+
+    def _oracle(self, name: str, seed: int, **more: Any) -> Any:
+        kt = keras_tuner()
+        space = kt.HyperParameters()
+        space.merge([one.entry for one in self._axes.values()])
+        objective = kt.Objective(self._metric, METRICS[self._metric][:3])
+        return getattr(kt.oracles, name)(objective=objective, hyperparameters=space, seed=seed, max_trials=None, **more)
+
+    def _gaussian(self, known: Sequence[tuple[Mapping[str, Value], float]], seed: int) -> Any:
+        kt = keras_tuner()
+        oracle = self._oracle("BayesianOptimizationOracle", seed, num_initial_points=1)
+        oracle.gpr = quick(oracle.gpr)
+        for number, (params, score) in enumerate(known):
+            values = kt.HyperParameters()
+            values.values = {n: one.encode(params[n]) for n, one in self._axes.items() if n in params}
+            trial = kt.engine.trial.Trial(values, trial_id=str(number), status="COMPLETED")
+            trial.score = score
+            oracle.trials[trial.trial_id] = trial
+        return oracle
+
+
+class GridProposer:
+    """`grid`: every combination once, the last parameter first, the default of each before its other values.
+
+    The walk never goes back, so the last combination that was drawn is all there is to remember, and neither seed nor
+    scores have a say.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        self._points = {p.name: grid_points(p) for p in space.parameters}
+        self._oracle = keras_tuner().oracles.GridSearchOracle(hyperparameters=self._hyperparameters())
+        self._last: dict[str, int] | None = None
+
+    def replay(self, trials: Sequence[TrialRecord]) -> None:
+        """See Proposer."""
+        for trial in trials:
+            if trial.origin == "sampler":
+                self._last = {name: self._points[name].index(value) for name, value in trial.params.items()}
+
+    def ask(self, number: int, fixed: dict[str, Value] | None = None) -> dict[str, Value]:
+        """See Proposer."""
+        if fixed is not None:
+            return dict(fixed)
+        # Of Keras Tuner's grid the step from one combination to the next is enough; around it there is a queue
+        # that waits for open trials to end, since a model might still show new parameters. Ours cannot.
+        if self._last is None:
+            values = self._oracle.populate_space(str(number))["values"]
+        else:
+            values = self._oracle._get_next_combination(self._last)
+        if values is None:
+            raise Exhausted("every combination of the grid has been tried")
+        self._last = values
+        return self._space.resolve(lambda p: self._points[p.name][values[p.name]])
+
+    def refuse(self, number: int) -> None:
+        """See Proposer. The walk goes on."""
+
+    def tell(self, trial: TrialRecord) -> None:
+        """See Proposer. Scores do not matter to a grid."""
+
+    def _hyperparameters(self) -> Any:
+        """The grid with its conditions. What is never active is left out: a condition may not be empty there.
+
+        Entries are made from their configuration, since `conditional_scope` cannot nest conditions on parameters that
+        do not depend on each other.
+        """
+        kt, entries = keras_tuner(), {}
+        for parameter in self._space.parameters:
+            met = {
+                n: [at for at, value in enumerate(self._points[when.parameter]) if when.holds({when.parameter: value})]
+                if when.parameter in entries
+                else []
+                for n, when in enumerate(parameter.when)
+            }
+            if not all(met.values()):
+                continue
+            conditions = [
+                {"class_name": "Parent", "config": {"name": when.parameter, "values": met[n]}}
+                for n, when in enumerate(parameter.when)
+            ]
+            default = parameter.default if isinstance(parameter, Choice) else parameter.nearest_value(parameter.default)
+            entry = _listed(parameter.name, self._points[parameter.name], default).entry
+            entries[parameter.name] = type(entry).from_config({**entry.get_config(), "conditions": conditions})
+        space = kt.HyperParameters()
+        space.merge(list(entries.values()))
+        return space
+
+
+def quick(process: Any) -> Any:
+    """A Gaussian process of scikit-learn whose `predict` skips the checks of its input: the same numbers, sooner.
+
+    Keras Tuner asks for one prediction some 20,000 times a point, and the checks cost four times what the
+    prediction does.
+    """
+    from scipy.linalg import solve_triangular
+
+    slow = process.predict
+
+    def predict(x: Any, return_std: bool = False) -> Any:
+        if not return_std or not hasattr(process, "L_"):
+            return slow(x, return_std=return_std)
+        near = process.kernel_(x, process.X_train_)
+        mean = process._y_train_std * (near @ process.alpha_) + process._y_train_mean
+        part = solve_triangular(process.L_, near.T, lower=True, check_finite=False)
+        variance = process.kernel_.diag(x) - (part**2).sum(axis=0)
+        variance[variance < 0] = 0.0
+        return mean, process._y_train_std * variance**0.5
+
+    process.predict = predict
+    return process
+
+
+def _step(parameter: Number) -> float | None:
+    return (parameter.step or 1) if parameter.integer else None if parameter.log else parameter.step
+
+
+def _listed(name: str, values: tuple[Value, ...], default: Value) -> Axis:
+    entries = keras_tuner().engine.hyperparameters
+    entry = entries.Choice(name, list(range(len(values))), ordered=False, default=values.index(default))
+    return Axis(entry, values.index, lambda place: values[int(place)])
+
+
+def _score(trial: TrialRecord, metric: str) -> float | None:
+    score = None if trial.state == TrialState.FAILED else trial.score(metric)
+    return score if score is not None and math.isfinite(score) else None
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread for linear algebra: on matrices this small more only wait, and sums keep their order."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        yield
+
+
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Nothing on file descriptor 2: TensorFlow greets there as it is imported, whatever its settings say."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
