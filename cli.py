@@ -77,6 +77,7 @@ Model = Annotated[
     ),
 ]
 Dir = Annotated[Path | None, typer.Option("--dir", help="Study folder to make. [default: IMAGES-study, here]")]
+PREVIEW = "augmentation.png"
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the end result only.")]
 
 
@@ -195,12 +196,27 @@ def space(
         str | None, typer.Argument(metavar="PRESET | STUDY", help="A preset or a study folder. Default: here.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the space as JSON.")] = False,
+    preview: Annotated[
+        Path | None,
+        typer.Option(metavar="IMAGES", help=f"Write {PREVIEW} instead: these pictures under every augmentation."),
+    ] = None,
+    no_flip: NoFlip = False,
 ) -> None:
     """Show a space as a table: each parameter, its range, default and condition."""
     import json
 
     from reports.space import show_space
 
+    if preview is not None:
+        from reports.reading import reading_images
+        from search.images import read_images
+        from search.preview import write_preview
+
+        with reading_images(quiet=False) as progress:
+            images = read_images(preview, progress=progress)
+        write_preview(images, Path(PREVIEW), flip=not no_flip)
+        typer.echo(f"wrote {PREVIEW}")
+        return
     name, found = _space_of(which)
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=2))

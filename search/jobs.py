@@ -35,6 +35,7 @@ class Training:
     max_epochs: int = 40
     patience: int = 8  # epochs without a smaller validation log loss before stopping; 0: never stop early
     min_delta: float = 0.001  # nats by which the validation log loss must fall to count
+    last: bool = False  # whether all epochs are trained and the last one counts, whatever validation says
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ class Trainer:
         order, truth, curve = np.random.default_rng(job.seed), labels[job.validate], Curve()
         if self.recipe.balanced:
             self._class_weights.assign(balanced_weights(labels[job.train], self._materials.facts.classes))
-        epochs, whole = self.recipe.epochs or rules.max_epochs, self.recipe.judged_at_the_end
+        epochs, whole = self.recipe.epochs or rules.max_epochs, rules.last or self.recipe.judged_at_the_end
         base = float(self.model.optimizer.learning_rate)
         epoch = 0
         for epoch in range(1, epochs + 1):

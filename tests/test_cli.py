@@ -10,8 +10,11 @@ import select
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from spaces.recipe import AUGMENTATIONS
 from tests.commands import search, start, trials_of
 
 COMMANDS = ("init", "run", "resume", "report", "space")
@@ -142,3 +145,13 @@ def test_on_a_terminal_a_live_table_is_drawn_and_the_cursor_comes_back(pictures:
     assert process.returncode == 0
     assert b"1 of 1 trials" in written
     assert written.rindex(b"\x1b[?25h") > written.rindex(b"\x1b[?25l")
+
+
+def test_the_preview_draws_every_augmentation_of_these_pictures(pictures: Path, tmp_path: Path) -> None:
+    done = search("space", "--preview", pictures, cwd=tmp_path)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "wrote augmentation.png")
+    with Image.open(tmp_path / "augmentation.png") as sheet:
+        rows = np.asarray(sheet.convert("L"))[:, 120:].min(axis=1)
+        assert sheet.width > 8 * 100
+    drawn = np.flatnonzero(np.diff((rows < 250).astype(int)) == 1)
+    assert len(drawn) >= len(AUGMENTATIONS)
