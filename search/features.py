@@ -31,9 +31,9 @@ MOST_KEPT = 4  # views in memory; others come back from disk in milliseconds
 class Features:
     """Features of a study's images, from memory, else from disk, else computed."""
 
-    def __init__(self, frozen: Frozen, pixels: NDArray[np.uint8], folder: Path) -> None:
+    def __init__(self, frozen: Frozen, facts: Facts, pixels: NDArray[np.uint8], folder: Path) -> None:
         """`pixels` is [images, height, width, channels]; `folder` is made when the first piece is written."""
-        self.frozen, self._pixels, self._folder = frozen, pixels, folder
+        self.frozen, self._facts, self._pixels, self._folder = frozen, facts, pixels, folder
         self._kept: dict[tuple[View, bytes], NDArray[np.float32]] = {}
 
     def of(self, job: FoldJob) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -41,8 +41,8 @@ class Features:
 
         Folds of a study share their rows, and so what is computed: those of training and validation together.
         """
-        rows, columns = np.union1d(job.train, job.validate), self.frozen.columns(job.params)
-        views = [self._view(view, rows)[:, columns] for view in self.frozen.views(job.params)]
+        rows, columns = np.union1d(job.train, job.validate), self.frozen.columns(job.params, self._facts)
+        views = [self._view(view, rows)[:, columns] for view in self.frozen.views(job.params, self._facts)]
         mean = np.stack(views).mean(axis=0)
         return mean[np.searchsorted(rows, job.train)], mean[np.searchsorted(rows, job.validate)]
 
@@ -159,4 +159,5 @@ def describe_frozen(frozen: Frozen, params: Mapping[str, Value], facts: Facts) -
     parameters = sum(layer.parameters for layer in layers)
     maps = sum(math.prod(side or 1 for side in layer.shape) for layer in layers)
     features = 2 * facts.images * max(layer.shape[-1] or 1 for layer in layers)
-    return Description(parameters, 4 * (4 * parameters + 4 * PIECE * maps + features), layers)
+    kept = sum(layer.parameters for layer in frozen.backbone(params, facts).layers(32))
+    return Description(parameters, 4 * (4 * parameters + 4 * PIECE * maps + features), layers, kept)

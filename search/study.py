@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,16 +20,19 @@ from search.folds import choose_folds, draw_folds, image_records
 from search.images import ImageSet, read_images
 from search.seeds import derive
 from search.text import printable
+from search.weights import AtHand, at_hand
 from spaces import Choice, Parameter, Space, SpaceError
+from spaces.backbones import lite0
 from spaces.facts import Facts
 from spaces.own import ModelFile
 from spaces.presets import Preset, preset
-from storage import OUT_OF_TIME, ImageRecord, Split, Store, StudyRecord, TrialState
+from storage import OUT_OF_TIME, ImageRecord, Split, Store, StudyRecord, TrialState, needs_upgrade
 
 DATABASE = "study.db"
 SUFFIX = "-study"  # of the folder that `search run IMAGES` makes
 
 
+BY_ITSELF = (lite0.BACKBONE,)  # its one file is pinned by checksum, so a study need not remember which it was
 OWN_EPOCHS = 40  # the most of a fold run, for a model of the user's that does not declare `epochs`
 
 
@@ -62,6 +65,8 @@ class Prepared:
         training = {**identity["training"], "max_epochs": self.max_epochs}
         size = list(self.images.pixels.shape[1:3])
         filled = {**identity, "folds": self.folds, "image_size": size, "training": training}
+        if self.facts.backbones not in ((), BY_ITSELF):
+            filled["weights"] = {backbone.name: backbone.sha256 for backbone in self.facts.backbones}
         if self.own is None:
             return filled
         model = {"sha256": self.own.file.sha256, "space": self.own.space.to_json()}
@@ -104,35 +109,52 @@ def prepare(
     """Read the images and settle what the configuration leaves open. Writes nothing.
 
     `model` is a builder of the user's own, which takes the place of the preset and is run to learn its parameters.
-    Raises UsageError for images, model, space or folds that cannot be searched.
+    Raises UsageError for images, model, weights, space or folds that cannot be searched.
     """
     chosen = preset(config.preset)
-    if not model and chosen.frozen and (problem := chosen.frozen.problem()):
-        raise UsageError(f"preset {chosen.name}: {problem}")
+    weights, stored = AtHand((), config.space, ()), _stored(folder) if model or chosen.frozen else None
+    if not model and chosen.frozen:
+        weights = at_hand(config, folder, _backbones_of(stored))
     images = read_images(folder / config.images, size=config.image_size, progress=progress)
     height, width, channels = images.pixels.shape[1:]
-    facts = Facts(height, width, channels, len(images.classes), int((~images.testing).sum()))
-    own = _own(folder, model, facts) if model else None
+    training = int((~images.testing).sum())
+    facts = Facts(height, width, channels, len(images.classes), training, weights.backbones)
+    own = _own(stored, model, facts) if model else None
     whole, name = (own.space, own.file.name) if own else (chosen.space(facts), f"preset {chosen.name}")
     try:
-        space = whole.narrow(config.space)
+        space = whole.narrow(weights.space)
     except SpaceError as error:
         lines = "\n".join(f"  {line}" for line in str(error).splitlines())
         raise UsageError(f"[space] of {toml.FILE}, {name}:\n{lines}") from None
     folds, remark = choose_folds(images.labels, images.testing, config.folds, images.classes)
     max_epochs = config.training.max_epochs or (OWN_EPOCHS if own else chosen.epochs)
     found = f"{own.file.name} asks for {len(own.space.parameters)} parameters" if own else None
-    remarks = tuple(text for text in (found, remark) if text)
+    remarks = (*weights.remarks, *(text for text in (found, remark) if text))
     return Prepared(config, images, facts, chosen, own, space, folds, max_epochs, remarks)
 
 
-def _own(folder: Path, file: ModelFile, facts: Facts) -> Own:
+def _stored(folder: Path) -> StudyRecord | None:
+    """What the study in this folder began with; None where it has no trial yet, or is to be upgraded first."""
+    path = folder / DATABASE
+    if not path.exists() or needs_upgrade(path):
+        return None
+    with Store.open(path, read_only=True) as store:
+        return store.study() if store.trials(curves=False) else None
+
+
+def _backbones_of(stored: StudyRecord | None) -> Collection[str] | None:
+    """The backbones that a study began with, by name; None where it has not begun."""
+    if stored is None:
+        return None
+    weights = stored.config.get("weights")
+    return weights if isinstance(weights, Mapping) else [backbone.name for backbone in BY_ITSELF]
+
+
+def _own(stored: StudyRecord | None, file: ModelFile, facts: Facts) -> Own:
     """The user's builder with its parameters: those stored when the study began with this file, else discovered."""
-    if (folder / DATABASE).exists():
-        with Store.open(folder / DATABASE, read_only=True) as store:
-            stored = store.study().config.get("model")
-            if stored is not None and stored["sha256"] == file.sha256 and store.trials(curves=False):
-                return Own(file, Space.from_json(stored["space"]))
+    model = None if stored is None else stored.config.get("model")
+    if model is not None and model["sha256"] == file.sha256:
+        return Own(file, Space.from_json(model["space"]))
     return Own(file, discover(file, facts))
 
 
@@ -189,7 +211,8 @@ def check_same(store: Store, prepared: Prepared) -> None:
     """Raise UsageError, naming each difference, unless the stored study is the one that is asked for."""
     stored = store.study()
     _check_model(stored, prepared)
-    found = toml.differences(stored.config, prepared.identity)
+    by_itself = {"weights": {backbone.name: backbone.sha256 for backbone in BY_ITSELF}}
+    found = toml.differences({**by_itself, **stored.config}, {**by_itself, **prepared.identity})
     found += _space_differences(Space.from_json(stored.space), prepared.space)
     if stored.fingerprint != prepared.images.fingerprint:
         found += _image_differences(store.images(), image_records(prepared.images))

@@ -74,7 +74,7 @@ class Worker:
             return None, None
         pixels = _load(materials.pixels)
         if self._preset is not None and self._preset.frozen:
-            return pixels, Features(self._preset.frozen, pixels, materials.pixels.parent / "features")
+            return pixels, Features(self._preset.frozen, materials.facts, pixels, materials.pixels.parent / "features")
         return tf.constant(pixels), None
 
     def do(self, job: Job) -> Outcome:

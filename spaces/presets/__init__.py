@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from spaces.backbones import lite0
+from spaces.backbones import Backbone
 from spaces.facts import Facts
 from spaces.layers import Layer
 from spaces.parameters import SpaceError, Value, nearest
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 class Frozen:
     """What a family has whose heads learn on features of a backbone that stays as it is."""
 
-    problem: Callable[[], str | None]
-    """Why its backbone cannot be used here, in a sentence; None where it can."""
-    views: Callable[[Mapping[str, Value]], tuple[frozen.View, ...]]
+    backbone: Callable[[Mapping[str, Value], Facts], Backbone]
+    """The backbone of a point, of those at hand."""
+    views: Callable[[Mapping[str, Value], Facts], tuple[frozen.View, ...]]
     """The views of the images whose features a point averages; a view's are the same for all points."""
-    columns: Callable[[Mapping[str, Value]], slice]
+    columns: Callable[[Mapping[str, Value], Facts], slice]
     """The columns of those features that a point uses."""
     trains: Callable[[Mapping[str, Value]], bool]
     """Whether a point's head is the preset's network, trained in epochs; else `fit` is its fold run."""
@@ -83,7 +83,7 @@ PRESETS: dict[str, Preset] = {
         frozen.optimizer,
         100,
         frozen.STARTS,
-        Frozen(lite0.problem, frozen.views, frozen.columns, frozen.trains, frozen.fit, frozen.layers),
+        Frozen(frozen.backbone, frozen.views, frozen.columns, frozen.trains, frozen.fit, frozen.layers),
     ),
 }
 
