@@ -276,10 +276,9 @@ def _training_table(training: TrainingConfig) -> Any:
 
 def _weights_table(weights: Mapping[str, str]) -> Any:
     table = tomlkit.table()
-    table.add(
-        tomlkit.comment("Further pre-trained networks for the preset frozen, each from a file of weights without")
-    )
-    table.add(tomlkit.comment(f'its classes, or "{FROM_KERAS}": downloaded by Keras. {", ".join(ARCHITECTURES)}'))
+    table.add(tomlkit.comment("Further pre-trained networks for the preset frozen, each from a file of weights"))
+    table.add(tomlkit.comment(f'without its classes, or "{FROM_KERAS}", which lets Keras download them. The names:'))
+    table.add(tomlkit.comment(", ".join(ARCHITECTURES)))
     table.add(tomlkit.comment('convnext_tiny = "convnext_tiny_notop.h5"'))
     for name, path in weights.items():
         table[name] = path

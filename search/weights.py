@@ -94,7 +94,7 @@ def _found(name: str, given: str | None, folder: Path) -> Backbone | Missing:
     if given is None:
         return _from_cache(name)
     try:
-        path = download(name) if given == FROM_KERAS else folder / Path(given).expanduser()
+        path = download(name) if given == FROM_KERAS else (folder / Path(given).expanduser()).resolve()
         if not path.exists():
             return Missing(f"{path} does not exist")
         return opened(name, path)

@@ -17,7 +17,16 @@ import pytest
 from numpy.typing import NDArray
 
 from spaces.backbones import BackboneError
-from spaces.backbones.applications import ARCHITECTURES, Application, cached, download, fingerprint, opened, untrained
+from spaces.backbones.applications import (
+    ARCHITECTURES,
+    Application,
+    cached,
+    download,
+    fingerprint,
+    opened,
+    untrained,
+    with_depthwise,
+)
 from spaces.backbones.h5_file import SIGNATURE, shapes
 
 by_name = pytest.mark.parametrize("name", ARCHITECTURES)
@@ -164,6 +173,22 @@ def test_the_same_number_of_weights_in_other_arrays_is_another_network(tmp_path:
         file.create_dataset("layers/dense/vars/0", (ARCHITECTURES["mobilenetv3_large"].parameters,), "f4", chunks=True)
     with pytest.raises(BackboneError, match="has arrays of other shapes than MobileNetV3-Large"):
         opened("mobilenetv3_large", path)
+
+
+def test_convolutions_of_one_channel_each_become_depthwise_ones_that_say_the_same(keras: Any) -> None:
+    inputs = keras.Input((9, 9, 4))
+    x = keras.layers.Conv2D(4, 3, strides=2, padding="same", groups=4, activation="relu", name="grouped")(inputs)
+    x = x + keras.layers.Conv2D(4, 1, name="plain")(x)
+    network = keras.Model(inputs, [x, keras.layers.LayerNormalization()(x)], name="small")
+    for variable in network.weights:
+        variable.assign(np.random.default_rng(len(variable.path)).normal(size=variable.shape))
+    quick = with_depthwise(network)
+    assert type(quick.get_layer("grouped")).__name__ == "DepthwiseConv2D"
+    assert quick.count_params() == network.count_params()
+    pixels = np.random.default_rng(5).normal(size=(2, 9, 9, 4)).astype(np.float32)
+    for found, expected in zip(quick(pixels), network(pixels), strict=True):
+        np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=1e-4, atol=1e-5)
+    assert with_depthwise(quick) is quick, "nothing is left to change"
 
 
 # Files that are something else
