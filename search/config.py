@@ -297,7 +297,7 @@ _COMMENTS = {
     "trials": "budgets are totals over all sittings, and both hold",
     "hours": "hours of searching, in total",
     "image_size": "height and width in pixels, or one number for both; unset: from the images, at most 128",
-    "max_parameters": "models with more parameters are not trained but drawn anew",
+    "max_parameters": "models with more parameters to train are not trained but drawn anew",
 }
 
 _EXAMPLES = {"folds": "5", "trials": "200", "hours": "8.0", "image_size": "[64, 64]"}

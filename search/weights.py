@@ -43,10 +43,11 @@ def at_hand(config: Config, folder: Path, begun: Collection[str] | None = None) 
     nothing is at hand.
     """
     asked = _asked(config)
+    named = {*(asked or ()), *config.weights}
     found: list[Backbone] = []
     missing: dict[str, Missing] = {}
     for name in NAMES:
-        skipped = begun is not None and name not in begun and name not in config.weights
+        skipped = begun is not None and name not in begun and name not in named
         if skipped or (asked is not None and name not in asked):
             continue
         known = _found(name, config.weights.get(name), folder)
@@ -54,7 +55,6 @@ def at_hand(config: Config, folder: Path, begun: Collection[str] | None = None) 
             missing[name] = known
         else:
             found.append(known)
-    named = {*(asked or ()), *config.weights}
     if not found:
         raise UsageError(f"preset {config.preset}: {_nothing(missing, named)}")
     remarks = [_in_words(backbone) for backbone in found if isinstance(backbone, Application)]
@@ -112,11 +112,11 @@ def _from_cache(name: str) -> Backbone | Missing:
 
 
 def _nothing(missing: Mapping[str, Missing], named: Collection[str]) -> str:
-    asked = [f"{_title(name)}: {why.reason}" for name, why in missing.items() if name in named]
-    if asked:
-        return "; ".join(asked)
-    reason = missing[lite0.BACKBONE.name].reason if lite0.BACKBONE.name in missing else "its weights are gone"
-    return f"{reason}, or name a file of weights in [weights] of {FILE} ({', '.join(ARCHITECTURES)})"
+    package = missing.get(lite0.BACKBONE.name)
+    if named or package is None:  # what was asked for, or what the study began with
+        reasons = [f"{_title(name)}: {why.reason}" for name, why in missing.items() if not named or name in named]
+        return "; ".join(reasons)
+    return f"{package.reason}, or name a file of weights in [weights] of {FILE} ({', '.join(ARCHITECTURES)})"
 
 
 def _title(name: str) -> str:

@@ -212,6 +212,19 @@ def test_a_study_of_the_package_alone_remembers_nothing_new_and_ignores_what_com
     assert store is not None
     store.close()
     assert names(at_hand(config(), study)) == ["lite0", NAME], "a new study would have both"
+    with pytest.raises(UsageError, match=rf"weights.{NAME}: the study has nothing, asked is "):
+        open_begun(study, prepare(config(space={"backbone": NAME}), study))
+
+
+@pytest.mark.usefixtures("no_package")
+def test_a_study_whose_only_weights_are_gone_says_which(study: Path, cache: Path) -> None:
+    begun(prepare(config(), study), study)
+    cache.unlink()
+    with pytest.raises(UsageError) as refused:
+        prepare(config(), study)
+    assert str(refused.value) == (
+        "preset frozen: MobileNetV3-Large: it has no weights; name a file of them in [weights] of study.toml"
+    )
 
 
 @pytest.mark.usefixtures("package")
