@@ -13,10 +13,12 @@ from pydantic_core import PydanticCustomError
 
 from search.errors import UsageError
 from search.metrics import METRICS
+from spaces.backbones.applications import ARCHITECTURES
 from spaces.parameters import nearest, received, shown
 from spaces.presets import PRESETS
 
 FILE = "study.toml"
+FROM_KERAS = "keras"  # instead of a path in `[weights]`: Keras may download it
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 _SIDE = Field(ge=8, le=1024)
@@ -75,7 +77,10 @@ class TrainingConfig(BaseModel):
 
 
 class Config(BaseModel):
-    """A study as asked. `trials` and `hours` are budgets, totals over all sittings; all else is its identity."""
+    """A study as asked. `trials` and `hours` are budgets, totals over all sittings; all else is its identity.
+
+    `weights` are files of pre-trained networks by name, relative to the study; what counts is what is in them.
+    """
 
     model_config = _STRICT
 
@@ -92,6 +97,7 @@ class Config(BaseModel):
     flip: bool = True
     max_parameters: int = Field(default=5_000_000, ge=1)
     training: TrainingConfig = TrainingConfig()
+    weights: Mapping[Annotated[str, _one_of(*ARCHITECTURES)], Annotated[str, Field(min_length=1)]] = {}
     space: Mapping[str, Any] = {}
 
     @property
@@ -101,7 +107,7 @@ class Config(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """What may not change once the study has begun, as plain data."""
-        plain = self.model_dump(mode="json", exclude={"trials", "hours", "images", "space"})
+        plain = self.model_dump(mode="json", exclude={"trials", "hours", "images", "weights", "space"})
         return {**plain, "sampler": self.chosen_sampler}
 
 
@@ -137,6 +143,8 @@ def write(folder: Path, config: Config) -> None:
             document[key] = list(value) if isinstance(value, tuple) else value
     document.add(tomlkit.nl())
     document.add("training", _training_table(config.training))
+    document.add(tomlkit.nl())
+    document.add("weights", _weights_table(config.weights))
     document.add(tomlkit.nl())
     space = tomlkit.table()
     space.add(tomlkit.comment("Narrow, fix or widen a parameter by name; `search space` lists them. Examples:"))
@@ -237,7 +245,8 @@ _RULES = {
 
 def _problem(found: dict[str, Any]) -> str:
     """One Pydantic error as: key, rule, value received, and the nearest key or value where it is unknown."""
-    parts = [part for part in found["loc"] if isinstance(part, str) and not part.startswith(("tuple", "function"))]
+    inner = ("tuple", "function", "[key]")
+    parts = [part for part in found["loc"] if isinstance(part, str) and not part.startswith(inner)]
     key = ".".join(parts)
     if found["type"] == "extra_forbidden":
         model = TrainingConfig if len(parts) > 1 else Config
@@ -267,6 +276,17 @@ def _training_table(training: TrainingConfig) -> Any:
     return table
 
 
+def _weights_table(weights: Mapping[str, str]) -> Any:
+    table = tomlkit.table()
+    table.add(tomlkit.comment("Further pre-trained networks for the preset frozen, each from a file of weights"))
+    table.add(tomlkit.comment(f'without its classes, or "{FROM_KERAS}", which lets Keras download them. The names:'))
+    table.add(tomlkit.comment(", ".join(ARCHITECTURES)))
+    table.add(tomlkit.comment('convnext_tiny = "convnext_tiny_notop.h5"'))
+    for name, path in weights.items():
+        table[name] = path
+    return table
+
+
 _COMMENTS = {
     "images": "the folder of images: one folder a class, or training/ and testing/ with one folder a class in each",
     "preset": "the space that is searched: auto (all that follow), frozen and fine-tune (a pre-trained network), cnn, "
@@ -281,7 +301,7 @@ _COMMENTS = {
     "hours": "hours of searching, in total",
     "image_size": "height and width in pixels, or one number for both; unset: from the images, at most 128",
     "flip": "whether a picture turned left to right still shows its class; false for letters, or left and right hands",
-    "max_parameters": "models with more parameters are not trained but drawn anew",
+    "max_parameters": "models with more parameters to train are not trained but drawn anew",
 }
 
 _EXAMPLES = {"folds": "5", "trials": "200", "hours": "8.0", "image_size": "[64, 64]"}

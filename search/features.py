@@ -32,9 +32,9 @@ MOST_KEPT = 4  # views in memory; others come back from disk in milliseconds
 class Features:
     """Features of a study's images, from memory, else from disk, else computed."""
 
-    def __init__(self, pixels: NDArray[np.uint8], folder: Path) -> None:
+    def __init__(self, facts: Facts, pixels: NDArray[np.uint8], folder: Path) -> None:
         """`pixels` is [images, height, width, channels]; `folder` is made when the first piece is written."""
-        self._pixels, self._folder = pixels, folder
+        self._facts, self._pixels, self._folder = facts, pixels, folder
         self._kept: dict[tuple[View, bytes], NDArray[np.float32]] = {}
 
     def of(self, frozen: Frozen, job: FoldJob) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -42,8 +42,8 @@ class Features:
 
         Folds of a study share their rows, and so what is computed: those of training and validation together.
         """
-        rows, columns = np.union1d(job.train, job.validate), frozen.columns(job.params)
-        views = [self._view(view, rows)[:, columns] for view in frozen.views(job.params)]
+        rows, columns = np.union1d(job.train, job.validate), frozen.columns(job.params, self._facts)
+        views = [self._view(view, rows)[:, columns] for view in frozen.views(job.params, self._facts)]
         mean = np.stack(views).mean(axis=0)
         return mean[np.searchsorted(rows, job.train)], mean[np.searchsorted(rows, job.validate)]
 
@@ -165,4 +165,5 @@ def describe_frozen(frozen: Frozen, params: Mapping[str, Value], facts: Facts) -
         batch = int(params["batch_size"])
         return Description(parameters, 4 * (4 * parameters + KEPT * batch * maps), layers)
     features = 2 * facts.images * max(layer.shape[-1] or 1 for layer in layers)
-    return Description(parameters, 4 * (4 * parameters + 4 * PIECE * maps + features), layers)
+    kept = sum(layer.parameters for layer in frozen.backbone(params, facts).layers(32))
+    return Description(parameters, 4 * (4 * parameters + 4 * PIECE * maps + features), layers, kept)

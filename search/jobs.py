@@ -64,6 +64,7 @@ class Description:
     parameters: int
     training_bytes: int  # estimate: weights, gradients, optimizer's moments, activations of one batch and back
     layers: tuple[Layer, ...]
+    frozen: int = 0  # of the parameters, those of a backbone that stays as it is
 
 
 @dataclass(frozen=True)

@@ -255,10 +255,9 @@ class Loop:
         if isinstance(outcome, Failure):
             return outcome.detail if outcome.cause == "refused" else None
         assert isinstance(outcome, Description)  # noqa: S101 - the answer to a DescribeJob
-        if outcome.parameters > self.plan.max_parameters:
-            return (
-                f"its model has {outcome.parameters:,} parameters, above max_parameters = {self.plan.max_parameters:,}"
-            )
+        trained = outcome.parameters - outcome.frozen
+        if trained > self.plan.max_parameters:
+            return f"its model has {trained:,} parameters, above max_parameters = {self.plan.max_parameters:,}"
         if outcome.training_bytes > self.plan.max_bytes:
             return (
                 f"training it needs about {outcome.training_bytes / 1e9:.1f} GB, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,17 +20,20 @@ from search.folds import choose_folds, draw_folds, image_records
 from search.images import ImageSet, read_images
 from search.seeds import derive
 from search.text import printable
+from search.weights import AtHand, at_hand
 from spaces import Choice, Parameter, Space, SpaceError
+from spaces.backbones import Backbone, lite0
 from spaces.facts import Facts
 from spaces.own import ModelFile
 from spaces.presets import Auto, Preset, preset
-from storage import OUT_OF_TIME, ImageRecord, Split, Store, StudyRecord, TrialState
+from storage import OUT_OF_TIME, ImageRecord, Split, Store, StudyRecord, TrialState, needs_upgrade
 
 DATABASE = "study.db"
 SUFFIX = "-study"  # of the folder that `search run IMAGES` makes
 
 
 UNEVEN = 1.5  # images of the most frequent class over those of the rarest, above which weighing classes is searched
+BY_ITSELF = (lite0.BACKBONE,)  # its one file is pinned by checksum, so a study need not remember which it was
 OWN_EPOCHS = 40  # the most of a fold run, for a model of the user's that does not declare `epochs`
 
 
@@ -63,6 +66,8 @@ class Prepared:
         training = {**identity["training"], "max_epochs": self.max_epochs}
         size = list(self.images.pixels.shape[1:3])
         filled = {**identity, "folds": self.folds, "image_size": size, "training": training}
+        if self.facts.backbones not in ((), BY_ITSELF) or (isinstance(self.preset, Auto) and not self.facts.backbones):
+            filled["weights"] = {backbone.name: backbone.sha256 for backbone in self.facts.backbones}
         if self.own is None:
             return filled
         model = {"sha256": self.own.file.sha256, "space": self.own.space.to_json()}
@@ -105,38 +110,57 @@ def prepare(
     """Read the images and settle what the configuration leaves open. Writes nothing.
 
     `model` is a builder of the user's own, which takes the place of the preset and is run to learn its parameters.
-    Raises UsageError for images, model, space or folds that cannot be searched.
+    Raises UsageError for images, model, weights, space or folds that cannot be searched.
     """
     chosen = preset(config.preset)
-    if not model and (problem := chosen.problem()):
-        raise UsageError(f"preset {chosen.name}: {problem}")
+    stored, weights = _stored(folder), AtHand((), config.space, ())
+    if not model and (isinstance(chosen, Auto) or chosen.frozen):
+        weights = at_hand(config, folder, _backbones_of(stored), needed=not isinstance(chosen, Auto))
     images = read_images(folder / config.images, size=config.image_size, progress=progress)
-    height, width, channels = images.pixels.shape[1:]
-    counts = np.bincount(images.labels[~images.testing], minlength=len(images.classes))
-    uneven = bool(counts.max() > UNEVEN * counts.min())
-    facts = Facts(height, width, channels, len(images.classes), int(counts.sum()), config.flip, uneven)
-    own = _own(folder, model, facts) if model else None
+    facts = _facts(images, flip=config.flip, backbones=weights.backbones)
+    own = _own(stored, model, facts) if model else None
     whole, name = (own.space, own.file.name) if own else (chosen.space(facts), f"preset {chosen.name}")
     try:
-        space = whole.narrow(config.space)
+        space = whole.narrow(weights.space)
     except SpaceError as error:
         lines = "\n".join(f"  {line}" for line in str(error).splitlines())
         raise UsageError(f"[space] of {toml.FILE}, {name}:\n{lines}") from None
     folds, remark = choose_folds(images.labels, images.testing, config.folds, images.classes)
     max_epochs = config.training.max_epochs or (OWN_EPOCHS if own else chosen.epochs)
     found = f"{own.file.name} asks for {len(own.space.parameters)} parameters" if own else None
-    left_out = chosen.remark if isinstance(chosen, Auto) and not own else None
-    remarks = tuple(text for text in (found, left_out, remark) if text)
+    remarks = (*weights.remarks, *(text for text in (found, remark) if text))
     return Prepared(config, images, facts, chosen, own, space, folds, max_epochs, remarks)
 
 
-def _own(folder: Path, file: ModelFile, facts: Facts) -> Own:
+def _facts(images: ImageSet, *, flip: bool, backbones: tuple[Backbone, ...]) -> Facts:
+    height, width, channels = images.pixels.shape[1:]
+    counts = np.bincount(images.labels[~images.testing], minlength=len(images.classes))
+    uneven = bool(counts.max() > UNEVEN * counts.min())
+    return Facts(height, width, channels, len(images.classes), int(counts.sum()), backbones, flip, uneven)
+
+
+def _stored(folder: Path) -> StudyRecord | None:
+    """What the study in this folder began with; None where it has no trial yet, or is to be upgraded first."""
+    path = folder / DATABASE
+    if not path.exists() or needs_upgrade(path):
+        return None
+    with Store.open(path, read_only=True) as store:
+        return store.study() if store.trials(curves=False) else None
+
+
+def _backbones_of(stored: StudyRecord | None) -> Collection[str] | None:
+    """The backbones that a study began with, by name; None where it has not begun."""
+    if stored is None:
+        return None
+    weights = stored.config.get("weights")
+    return weights if isinstance(weights, Mapping) else [backbone.name for backbone in BY_ITSELF]
+
+
+def _own(stored: StudyRecord | None, file: ModelFile, facts: Facts) -> Own:
     """The user's builder with its parameters: those stored when the study began with this file, else discovered."""
-    if (folder / DATABASE).exists():
-        with Store.open(folder / DATABASE, read_only=True) as store:
-            stored = store.study().config.get("model")
-            if stored is not None and stored["sha256"] == file.sha256 and store.trials(curves=False):
-                return Own(file, Space.from_json(stored["space"]))
+    model = None if stored is None else stored.config.get("model")
+    if model is not None and model["sha256"] == file.sha256:
+        return Own(file, Space.from_json(model["space"]))
     return Own(file, discover(file, facts))
 
 
@@ -193,9 +217,12 @@ def check_same(store: Store, prepared: Prepared) -> None:
     """Raise UsageError, naming each difference, unless the stored study is the one that is asked for."""
     stored = store.study()
     _check_model(stored, prepared)
-    found = toml.differences(stored.config, prepared.identity)
-    found += _space_differences(Space.from_json(stored.space), prepared.space)
-    if stored.fingerprint != prepared.images.fingerprint:
+    by_itself = {"weights": {backbone.name: backbone.sha256 for backbone in BY_ITSELF}}
+    found = toml.differences({**by_itself, **stored.config}, {**by_itself, **prepared.identity})
+    other_images = stored.fingerprint != prepared.images.fingerprint
+    # Which parameters there are follows from the images: where those differ, theirs is the difference to name.
+    found += _space_differences(Space.from_json(stored.space), prepared.space, of_both=other_images)
+    if other_images:
         found += _image_differences(store.images(), image_records(prepared.images))
     if found:
         lines = "\n".join(f"  {line}" for line in found)
@@ -234,13 +261,18 @@ def _check_model(stored: StudyRecord, prepared: Prepared) -> None:
         )
 
 
-def _space_differences(stored: Space, asked: Space) -> list[str]:
-    """Each parameter in which two spaces differ, but for its help and what it might be widened to."""
+def _space_differences(stored: Space, asked: Space, *, of_both: bool) -> list[str]:
+    """Each parameter in which two spaces differ, but for its help and what it might be widened to.
+
+    `of_both`: only parameters that both have.
+    """
     old, new = stored.by_name, asked.by_name
     before, after = ({row["name"]: row for row in space.rows()} for space in (stored, asked))
     found = []
     for name in [*old, *(n for n in new if n not in old)]:
         if name not in old or name not in new:
+            if of_both:
+                continue
             found.append(f"space.{name}: {'is gone' if name in old else 'is new'}")
         elif _essence(old[name]) != _essence(new[name]):
             keys = [k for k in ("range", "default", "when") if before[name][k] != after[name][k]]

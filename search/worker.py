@@ -66,9 +66,8 @@ class Worker:
                 tf.config.experimental.set_memory_growth(gpu, True)
         self._materials = materials
         self._preset = None if materials.model is not None else preset(materials.preset)
-        self._trainer: tuple[tuple[str, Mapping[str, Value]], Trainer] | None = (
-            None  # of the last point that learned from pixels
-        )
+        # Of the last point that learned from pixels: (family, parameters), and its graphs.
+        self._trainer: tuple[tuple[str, Mapping[str, Value]], Trainer] | None = None
 
     @cached_property
     def _pixels(self) -> NDArray[np.uint8]:
@@ -79,8 +78,9 @@ class Worker:
 
     @cached_property
     def _features(self) -> Features:
-        assert self._materials.pixels is not None  # noqa: S101 - folds come with pixels
-        return Features(self._pixels, self._materials.pixels.parent / "features")
+        materials = self._materials
+        assert materials.pixels is not None  # noqa: S101 - folds come with pixels
+        return Features(materials.facts, self._pixels, materials.pixels.parent / "features")
 
     def do(self, job: Job) -> Outcome:
         """The job's outcome. Whatever goes wrong is an outcome too; the traceback goes to stderr, the log."""

@@ -23,7 +23,7 @@ ROOMS = ("cli", "reports", "search", "spaces", "storage")
 PURE = {"search.metrics", "search.ranking", "search.progress", "search.optuna_study", "search.errors"}
 WORKER_SIDE = ("search.worker", "search.training", "search.features", "search.jobs", "search.executors")
 HEAVY = {"tensorflow", "keras", "keras_tuner", "torch", "jax"}
-MAY_BE_HEAVY = {"search.training", "spaces.presets.parts"}
+MAY_BE_HEAVY = {"search.augmentation", "search.training", "spaces.presets.parts"}
 
 
 @dataclass(frozen=True)

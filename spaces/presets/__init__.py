@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from spaces.backbones import lite0
+from spaces.backbones import Backbone
 from spaces.facts import Facts
 from spaces.layers import Layer
 from spaces.parameters import SpaceError, Value, nearest
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 class Frozen:
     """What a family has that begins from features of a backbone as it is."""
 
-    problem: Callable[[], str | None]
-    """Why its backbone cannot be used here, in a sentence; None where it can."""
-    views: Callable[[Mapping[str, Value]], tuple[frozen.View, ...]]
+    backbone: Callable[[Mapping[str, Value], Facts], Backbone]
+    """The backbone of a point, of those at hand."""
+    views: Callable[[Mapping[str, Value], Facts], tuple[frozen.View, ...]]
     """The views of the images whose features a point averages; a view's are the same for all points."""
-    columns: Callable[[Mapping[str, Value]], slice]
+    columns: Callable[[Mapping[str, Value], Facts], slice]
     """The columns of those features that a point uses."""
     layers: Callable[[Mapping[str, Value], Facts], tuple[Layer, ...]]
     """The whole model for the report's drawing, from shapes alone."""
@@ -69,10 +69,6 @@ class Preset:
     """What the family does with features of a backbone; None: it has none."""
     recipe: Callable[[Mapping[str, Value], Facts], Recipe] = recipe_of
 
-    def problem(self) -> str | None:
-        """Why it cannot be searched here, in a sentence; None where it can."""
-        return self.frozen.problem() if self.frozen else None
-
     def build(self, params: Mapping[str, Value], facts: Facts) -> keras.Model:
         """The compiled model of one point: the loss that fits its output, and a confusion matrix as its metric."""
         from spaces.presets import parts  # imports Keras
@@ -92,18 +88,10 @@ class Auto:
     epochs: int
     starts: tuple[Mapping[str, Value], ...]
 
-    def problem(self) -> None:
-        """There is always a family that can be searched."""
-
     def space(self, facts: Facts) -> Space:
-        """The spaces of those families that can be searched here."""
-        return auto.space(facts, {family.name: family.space for family in self.families if not family.problem()})
-
-    @property
-    def remark(self) -> str | None:
-        """What is left out here and why, in a sentence."""
-        left_out = {family.name: problem for family in self.families if (problem := family.problem())}
-        return f"left out: {', '.join(left_out)}: {next(iter(left_out.values()))}" if left_out else None
+        """The spaces of those families that can be searched here: those with a backbone where one is at hand."""
+        there = [family for family in self.families if facts.backbones or not family.frozen]
+        return auto.space(facts, {family.name: family.space for family in there})
 
 
 def family_of(chosen: Preset | Auto, params: Mapping[str, Value]) -> tuple[Preset, Mapping[str, Value]]:
@@ -131,7 +119,7 @@ _FROZEN = Preset(
     frozen.optimizer,
     100,
     frozen.STARTS,
-    Frozen(lite0.problem, frozen.views, frozen.columns, frozen.layers, Heads(frozen.trains, frozen.fit)),
+    Frozen(frozen.backbone, frozen.views, frozen.columns, frozen.layers, Heads(frozen.trains, frozen.fit)),
     frozen.recipe,
 )
 _FINE_TUNE = Preset(
@@ -142,7 +130,7 @@ _FINE_TUNE = Preset(
     fine_tune.optimizer,
     16,
     fine_tune.STARTS,
-    Frozen(lite0.problem, fine_tune.views, fine_tune.columns, fine_tune.layers, start=fine_tune.start),
+    Frozen(frozen.backbone, frozen.views, fine_tune.columns, fine_tune.layers, start=fine_tune.start),
     fine_tune.recipe,
 )
 FAMILIES: dict[str, Preset] = {family.name: family for family in (_FROZEN, _FINE_TUNE, _CNN, _QUESTION)}

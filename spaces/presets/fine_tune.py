@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spaces.backbones import lite0
+from spaces.backbones import Backbone
 from spaces.facts import Facts
 from spaces.layers import Layer
 from spaces.parameters import Value, boolean, choice, integer, real
 from spaces.presets import dimensions
-from spaces.presets.frozen import View
+from spaces.presets.frozen import backbone
 from spaces.recipe import Recipe, recipe_of
 from spaces.space import Space
 
@@ -30,8 +30,7 @@ SUMMARY = "a pre-trained network (EfficientNet-Lite0) trained on, beginning from
 
 STARTS: tuple[Mapping[str, Value], ...] = ()
 
-UPPER = 3  # stages that 'upper' leaves as they are: the first ones cost most, and see edges and colours only
-LAST = 6  # stages that 'last' leaves as they are
+UPPER = 3 / 8  # share of the maps below which 'upper' leaves all as it is: it costs most, and sees edges and colours
 _FLOOR = 0.3  # of the features' mean deviation, added to each one's: a feature that hardly varies gets no huge weight
 _MOST_STEPS = 1000  # of L-BFGS
 
@@ -40,8 +39,10 @@ def space(facts: Facts) -> Space:
     """Larger input and more epochs by default where there are fewer images: about the same work a fold run."""
     few = facts.images <= 300
     batches = [b for b in (8, 16, 32) if b <= max(16, facts.images // 10)]
+    names = [found.name for found in facts.backbones]
     return Space(
         (
+            *((choice("backbone", *names, help="pre-trained network that is trained on"),) if names[1:] else ()),
             choice(
                 "input_size",
                 *(64, 96, 128, 160, 192, 224),
@@ -110,15 +111,9 @@ def space(facts: Facts) -> Space:
     )
 
 
-def views(params: Mapping[str, Value]) -> tuple[View, ...]:
-    """The views on whose features the head is fitted."""
-    side = int(params["input_size"])
-    return (View(side, False), View(side, True)) if params.get("flip_average") else (View(side, False),)
-
-
-def columns(params: Mapping[str, Value]) -> slice:  # noqa: ARG001
-    """The columns of a view's features that the head sees: those of the last map."""
-    return slice(-lite0.TOP, None)
+def columns(params: Mapping[str, Value], facts: Facts) -> slice:
+    """The columns of a view's features that the head sees: those of the top."""
+    return slice(-backbone(params, facts).widths[-1], None)
 
 
 def recipe(params: Mapping[str, Value], facts: Facts) -> Recipe:
@@ -137,7 +132,7 @@ def network(params: Mapping[str, Value], facts: Facts) -> keras.Model:
     if facts.channels == 1:
         x = keras.layers.Concatenate()([x, x, x])
     x = keras.layers.Resizing(side, side, antialias=True)(x)
-    x = _body(side, str(params["unfreeze"]))(x)
+    x = _body(backbone(params, facts), side, str(params["unfreeze"]))(x)
     x = keras.layers.GlobalAveragePooling2D()(x)
     x = keras.layers.Dropout(float(params["dropout"]))(x)
     return keras.Model(inputs, parts.output(x, "softmax", facts.classes))
@@ -179,33 +174,29 @@ def start(
 
 def layers(params: Mapping[str, Value], facts: Facts) -> tuple[Layer, ...]:
     """The whole model, as the report draws it."""
-    trained = {
-        "all": "all of it trained",
-        "upper": f"stages {UPPER + 1} and up trained",
-        "last": f"stage {LAST + 1} and up trained",
-    }
-    classes = facts.classes
+    chosen, classes, unfreeze = backbone(params, facts), facts.classes, str(params["unfreeze"])
+    width, below = chosen.widths[-1], _below(chosen, unfreeze)
+    trained = f"of its {len(chosen.widths)} maps, what is above the first {below} trained" if below else "all trained"
+    detail = f"{classes} units, softmax, dropout {float(params['dropout']):g} before it"
     return (
         Layer("image", "InputLayer", facts.shape, 0, ""),
-        *lite0.layers(int(params["input_size"])),
-        Layer("features", "GlobalAveragePooling2D", (lite0.TOP,), 0, trained[str(params["unfreeze"])]),
-        Layer(
-            "output",
-            "Dense",
-            (classes,),
-            (lite0.TOP + 1) * classes,
-            f"{classes} units, softmax, dropout {float(params['dropout']):g} before it",
-        ),
+        *chosen.layers(int(params["input_size"])),
+        Layer("features", "GlobalAveragePooling2D", (width,), 0, trained),
+        Layer("output", "Dense", (classes,), (width + 1) * classes, detail),
     )
 
 
-def _body(side: int, unfreeze: str) -> Any:
-    """The backbone up to its last map; batch normalisation and what is below `unfreeze` stay as they are."""
+def _below(chosen: Backbone, unfreeze: str) -> int:
+    """How many of a backbone's maps, counted from the input, stay as they are."""
+    return {"all": 0, "upper": round(UPPER * len(chosen.widths)), "last": len(chosen.widths) - 2}[unfreeze]
+
+
+def _body(chosen: Backbone, side: int, unfreeze: str) -> Any:
+    """The backbone up to its top; batch normalisation and what is below `unfreeze` stay as they are."""
     import keras
 
-    whole = lite0.pretrained(side)
-    below = {"all": 0, "upper": UPPER, "last": LAST}[unfreeze]
-    body = keras.Model(whole.inputs, whole.outputs[len(lite0.WIDTHS) - 1], name="backbone")
+    whole, below = chosen.network(side), _below(chosen, unfreeze)
+    body = keras.Model(whole.inputs, whole.outputs[-1], name="backbone")
     kept = {layer.name for layer in keras.Model(whole.inputs, whole.outputs[below - 1]).layers} if below else set()
     for layer in body.layers:
         layer.trainable = layer.name not in kept and not isinstance(layer, keras.layers.BatchNormalization)

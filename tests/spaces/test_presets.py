@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from spaces import Choice, Number, Parameter, Space, SpaceError, Value
+from spaces.backbones import lite0
 from spaces.facts import Facts
 from spaces.presets import FAMILIES, PRESETS, Preset, preset
 
 Point = dict[str, Value]
 
 SHAPES = ((8, 8, 1), (32, 32, 1), (32, 32, 3), (20, 33, 3))
-DATA = [Facts(*shape, classes, images=1000) for shape in SHAPES for classes in (2, 4)]
+DATA = [Facts(*shape, classes, 1000, (lite0.BACKBONE,)) for shape in SHAPES for classes in (2, 4)]
 ASKED = Facts(32, 32, 1, 2, 110)
 SAMPLED = 30
 
