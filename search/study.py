@@ -18,13 +18,15 @@ from search.discovery import discover
 from search.errors import UsageError
 from search.folds import choose_folds, draw_folds, image_records
 from search.images import ImageSet, read_images
+from search.reference_rows import missing
+from search.references import possible
 from search.seeds import derive
 from search.text import printable
 from spaces import Choice, Parameter, Space, SpaceError
 from spaces.facts import Facts
 from spaces.own import ModelFile
 from spaces.presets import Preset, preset
-from storage import OUT_OF_TIME, ImageRecord, Split, Store, StudyRecord, TrialState
+from storage import OUT_OF_TIME, ImageRecord, Split, Store, StudyRecord, TrialState, needs_upgrade
 
 DATABASE = "study.db"
 SUFFIX = "-study"  # of the folder that `search run IMAGES` makes
@@ -128,7 +130,7 @@ def prepare(
 
 def _own(folder: Path, file: ModelFile, facts: Facts) -> Own:
     """The user's builder with its parameters: those stored when the study began with this file, else discovered."""
-    if (folder / DATABASE).exists():
+    if (folder / DATABASE).exists() and not needs_upgrade(folder / DATABASE):
         with Store.open(folder / DATABASE, read_only=True) as store:
             stored = store.study().config.get("model")
             if stored is not None and stored["sha256"] == file.sha256 and store.trials(curves=False):
@@ -175,14 +177,19 @@ def open_begun(folder: Path, prepared: Prepared) -> Store | None:
 
 
 def budget_done(store: Store, config: Config) -> str | None:
-    """Which budget is used up, in words; None while there is something left."""
+    """Which budget is used up, in words; None while there is something left, be it reference rows alone."""
     trials, hours = store.trials(curves=False), store.spent_seconds() / 3600
     if config.hours is not None and hours >= config.hours:
         return f"{hours:.2f} of {config.hours:g} hours are used; --hours raises the total"
     closed = [t for t in trials if t.state != TrialState.RUNNING and t.cause != OUT_OF_TIME]
-    if config.trials is not None and len(closed) >= config.trials:
+    if config.trials is not None and len(closed) >= config.trials and not _references_left(store):
         return f"{len(closed)} of {config.trials} trials are done; --trials raises the total"
     return None
+
+
+def _references_left(store: Store) -> bool:
+    folds = int(store.split().assignment.max()) + 1
+    return bool(missing(possible(), folds, store.references()))
 
 
 def check_same(store: Store, prepared: Prepared) -> None:

@@ -34,7 +34,10 @@ from search.jobs import (
     Job,
     Materials,
     Outcome,
+    ReferenceJob,
+    ReferenceResult,
 )
+from search.references import frozen, judge
 from spaces.layers import Layer
 from spaces.own import BuilderError, OwnModel
 from spaces.parameters import Value
@@ -74,7 +77,7 @@ class Worker:
             return None, None
         pixels = _load(materials.pixels)
         if self._preset is not None and self._preset.frozen:
-            return pixels, Features(self._preset.frozen, pixels, materials.pixels.parent / "features")
+            return pixels, Features(self._preset.frozen, pixels, _features_folder(materials.pixels))
         return tf.constant(pixels), None
 
     def do(self, job: Job) -> Outcome:
@@ -106,6 +109,8 @@ class Worker:
                 return self._describe(job)
             case FoldJob():
                 return self._train(job)
+            case ReferenceJob():
+                return self._judge(job)
 
     @cached_property
     def _own(self) -> OwnModel:
@@ -152,6 +157,15 @@ class Worker:
         result = self._train_network(job, inputs, started)
         return replace(result, parameters=describe_frozen(frozen, job.params, self._materials.facts).parameters)
 
+    def _judge(self, job: ReferenceJob) -> ReferenceResult:
+        """Where the preset learns on pixels, features stay on disk and out of the memory that its trials need."""
+        path = self._materials.pixels
+        if path is None:
+            raise RuntimeError("there are no pixels to judge a reference on")
+        pixels = _load(path)
+        features = self._features or Features(frozen(), pixels, _features_folder(path))
+        return judge(job, pixels, self._materials, features)
+
     def _train_network(self, job: FoldJob, inputs: NDArray[Any], started: float) -> FoldResult:
         """Train the preset's network on `inputs`, [images, …] by the row numbers of the job."""
         import keras
@@ -179,6 +193,10 @@ def _refusals() -> Iterator[None]:
 def _load(pixels: Path) -> NDArray[np.uint8]:
     images: NDArray[np.uint8] = np.load(pixels, mmap_mode="r", allow_pickle=False)
     return images
+
+
+def _features_folder(pixels: Path) -> Path:
+    return pixels.parent / "features"
 
 
 def describe(model: keras.Model, batch: int) -> Description:
