@@ -16,16 +16,22 @@ from storage import Store, TrialRecord
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def start(*arguments: str | Path, cwd: Path, stdout: int | None = subprocess.PIPE) -> subprocess.Popen[str]:
-    """Start `search …` in `cwd`."""
+def start(
+    *arguments: str | Path, cwd: Path, stdout: int | None = subprocess.PIPE, weights: bool = False
+) -> subprocess.Popen[str]:
+    """Start `search …` in `cwd`.
+
+    Without `weights` the backbone's are hidden from it: the linear probe takes two seconds of each study otherwise.
+    """
     command = [sys.executable, "-m", "cli", *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+    path = [str(ROOT)] if weights else [str(ROOT), str(ROOT / "tests" / "without_weights")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path), "COLUMNS": "120"}
     return subprocess.Popen(command, cwd=cwd, env=environment, stdout=stdout, stderr=subprocess.PIPE, text=True)
 
 
-def search(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run `search …` in `cwd` to its end."""
-    process = start(*arguments, cwd=cwd)
+def search(*arguments: str | Path, cwd: Path, weights: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run `search …` in `cwd` to its end. `weights`: see `start`."""
+    process = start(*arguments, cwd=cwd, weights=weights)
     out, err = process.communicate(timeout=280)
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
@@ -55,6 +61,13 @@ def fold_rows(study: Path) -> dict[tuple[int, int, int], tuple[Any, ...]]:
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30) as connection:
         rows = connection.execute("SELECT trial, repeat, fold, run, seed, scores, probabilities FROM fold_run")
         return {tuple(row[:3]): tuple(row[3:]) for row in rows}
+
+
+def reference_rows(study: Path) -> dict[tuple[str, int], tuple[Any, ...]]:
+    """Every committed fold of a reference by (name, fold), its bytes included, times apart."""
+    with sqlite3.connect(f"file:{study / 'study.db'}?mode=ro", uri=True, timeout=30) as connection:
+        rows = connection.execute("SELECT name, fold, scores, probabilities FROM reference_fold")
+        return {tuple(row[:2]): tuple(row[2:]) for row in rows}
 
 
 def integrity(study: Path) -> str:
