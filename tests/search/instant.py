@@ -21,9 +21,12 @@ from search.jobs import (
     ReferenceResult,
 )
 from search.metrics import METRICS
+from search.reference_rows import ReferenceRows
+from search.references import possible
 from spaces import Number, Space, Value, When
 from spaces.layers import Layer
 from spaces.parameters import choice, integer, real
+from storage import ReferenceRecord, Store
 
 SPACE = Space(
     (
@@ -75,6 +78,14 @@ def judgement_of(job: ReferenceJob, classes: int = 2) -> ReferenceResult:
     noise = np.random.default_rng(job.seed)
     said = noise.dirichlet(np.ones(classes), len(job.validate)).astype(np.float32)
     return ReferenceResult(dict.fromkeys(METRICS, float(noise.random())), said, 0.01)
+
+
+def store_references(store: Store, run: int) -> None:
+    """Every fold of every reference that is possible here, as if it had been computed."""
+    rows, assignment = store.references(), store.split().assignment
+    left = ReferenceRows(possible(), assignment, int(assignment.max()) + 1, store.study().seed, rows)
+    while job := left.next_job():
+        store.add_reference(ReferenceRecord(job.name, job.fold, **vars(judgement_of(job))), run=run, seconds=1)
 
 
 def by_formula(job: Job) -> Outcome:

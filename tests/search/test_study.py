@@ -15,10 +15,10 @@ from search import config as toml
 from search.config import Config, parse
 from search.errors import UsageError
 from search.images import read_images
-from search.references import possible
 from search.study import DATABASE, budget_done, check_same, create, find_study, is_study, pixels_on_disk, prepare
-from storage import ReferenceRecord, RunRecord, Store, TrialRecord, TrialState
+from storage import RunRecord, Store, TrialRecord, TrialState
 from tests.pictures import make_pictures, noise, plain, write
+from tests.search.instant import store_references
 
 FOLDER = "study"
 
@@ -342,11 +342,7 @@ def test_a_study_is_done_when_its_trials_are_closed_and_its_reference_rows_there
     run = begun.start_run(RunRecord("", "search run", {}, "here", 1))
     begun.add_trial(TrialRecord(0, {}, "baseline"), run=run, seconds=1)
     begun.close_trial(0, TrialState.FAILED, "error", "as one")
-    folds = begun.split().assignment
-    for name in possible():
-        for fold in range(folds.max() + 1):
-            assert budget_done(begun, settings(trials=1)) is None
-            said = np.full((int((folds == fold).sum()), 2), 0.5, np.float32)
-            begun.add_reference(ReferenceRecord(name, fold, {"accuracy": 0.5}, 0.1, said), run=run, seconds=1)
+    assert budget_done(begun, settings(trials=1)) is None
+    store_references(begun, run)
     assert budget_done(begun, settings(trials=1)) == "1 of 1 trials are done; --trials raises the total"
     assert budget_done(begun, settings(trials=2)) is None
