@@ -204,7 +204,7 @@ def _against(data: ReportData, row: ReferenceRow) -> str:
     by = number(abs(ahead), 2)
     if not data.not_clearly_better(best, row.score):
         return f"; the best trial is better by {by}"
-    if float(by) == 0:
+    if abs(ahead) < 0.005:
         return "; the best trial is no better"
     return f"; the best trial is worse by {by}" if ahead < 0 else f"; the best trial is not clearly better (by {by})"
 

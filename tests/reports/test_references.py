@@ -75,6 +75,13 @@ def test_a_score_that_is_no_number_is_none() -> None:
     assert render(records.data())
 
 
+def test_an_infinite_score_is_none_and_breaks_no_view() -> None:
+    records = replace(example(), references=references(linear_probe=math.inf))
+    assert [row.score for row in records.data().references] == [None]
+    assert render(records.data()) and printed(records)
+    json.dumps(as_json(records.data()), allow_nan=False)
+
+
 def test_json_has_name_label_score_folds_and_seconds() -> None:
     found = json.loads(json.dumps(as_json(with_references().data()), allow_nan=False))["references"]
     assert [r["name"] for r in found] == ["linear_probe", "logistic_regression", "majority"]
