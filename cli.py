@@ -62,7 +62,13 @@ Sampler = Annotated[
         "[default: the first of its engine]"
     ),
 ]
-PresetName = Annotated[str | None, typer.Option("--preset", help="The space: cnn, question or frozen. [default: cnn]")]
+PresetName = Annotated[
+    str | None,
+    typer.Option("--preset", help="The space: auto, frozen, fine-tune, cnn or question. [default: auto, all of them]"),
+]
+NoFlip = Annotated[
+    bool, typer.Option("--no-flip", help="Never turn a picture left to right: for letters, or left and right hands.")
+]
 Workers = Annotated[int | None, _option("Worker processes; 0: none, train here. [default: one a GPU, else one a core]")]
 Model = Annotated[
     str | None,
@@ -79,9 +85,10 @@ def init(
     images: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of images, one folder a class.")],
     directory: Dir = None,
     preset: PresetName = None,
+    no_flip: NoFlip = False,
 ) -> None:
     """Check the images and write a commented study.toml to edit before `search run`."""
-    folder, config = _new(images, directory, {"preset": preset})
+    folder, config = _new(images, directory, {"preset": preset, "flip": False if no_flip else None})
     prepared = _prepare(config, folder)
     _make(folder, config)
     _say(_words_on(prepared))
@@ -103,6 +110,7 @@ def run(
     sampler: Sampler = None,
     preset: PresetName = None,
     model: Model = None,
+    no_flip: NoFlip = False,
     directory: Dir = None,
     quiet: Quiet = False,
 ) -> None:
@@ -118,6 +126,7 @@ def run(
         "engine": engine,
         "sampler": sampler,
         "preset": preset,
+        "flip": False if no_flip else None,
     }
     changes = {key: value for key, value in asked.items() if value is not None}
     if path is None or (is_study(path) and directory is None):

@@ -80,7 +80,7 @@ class Config(BaseModel):
     model_config = _STRICT
 
     images: str = Field(min_length=1)
-    preset: Annotated[str, _one_of(*PRESETS)] = "cnn"
+    preset: Annotated[str, _one_of(*PRESETS)] = "auto"
     engine: Annotated[str, _one_of(*SAMPLERS)] = "optuna"
     sampler: Annotated[str | None, AfterValidator(_of_its_engine)] = None  # None: the engine's default
     metric: Annotated[str, _one_of(*METRICS)] = "balanced_accuracy"
@@ -89,6 +89,7 @@ class Config(BaseModel):
     trials: int | None = Field(default=200, ge=1, le=10_000_000)
     hours: float | None = Field(default=8.0, gt=0)
     image_size: Annotated[tuple[Annotated[int, _SIDE], Annotated[int, _SIDE]] | None, BeforeValidator(_pair)] = None
+    flip: bool = True
     max_parameters: int = Field(default=5_000_000, ge=1)
     training: TrainingConfig = TrainingConfig()
     space: Mapping[str, Any] = {}
@@ -218,6 +219,7 @@ def _replace(path: Path, text: str) -> None:
 _RULES = {
     "missing": "must be given",
     "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
     "float_type": "must be a number",
     "finite_number": "must be a finite number",
     "string_type": "must be text in quotes",
@@ -267,7 +269,8 @@ def _training_table(training: TrainingConfig) -> Any:
 
 _COMMENTS = {
     "images": "the folder of images: one folder a class, or training/ and testing/ with one folder a class in each",
-    "preset": "the space that is searched: cnn, question (the LeNet that stays at chance), or frozen (pre-trained)",
+    "preset": "the space that is searched: auto (all that follow), frozen and fine-tune (a pre-trained network), cnn, "
+    "question (the LeNet that stays at chance)",
     "engine": "who proposes the next point: optuna, or keras-tuner",
     "sampler": "of optuna: tpe (the default), random, qmc, gp (needs torch), cmaes (needs cmaes); "
     "of keras-tuner: bayesian (the default), random, grid",
@@ -277,6 +280,7 @@ _COMMENTS = {
     "trials": "budgets are totals over all sittings, and both hold",
     "hours": "hours of searching, in total",
     "image_size": "height and width in pixels, or one number for both; unset: from the images, at most 128",
+    "flip": "whether a picture turned left to right still shows its class; false for letters, or left and right hands",
     "max_parameters": "models with more parameters are not trained but drawn anew",
 }
 

@@ -14,7 +14,7 @@ from PIL import Image
 from search.features import Features, fit_head, standardized
 from search.jobs import FoldJob, Materials, ReferenceJob, ReferenceResult, Training
 from search.metrics import scores
-from spaces.presets import Frozen, preset
+from spaces.presets import FAMILIES
 
 MAJORITY, LOGISTIC, PROBE = "majority", "logistic_regression", "linear_probe"
 MOST_SIDE = 32  # pixels of the longer side, to which logistic regression's images are reduced
@@ -27,20 +27,13 @@ Pixels = NDArray[np.uint8]
 
 def possible() -> tuple[str, ...]:
     """Names of the references that can be computed here, cheapest first."""
-    return (MAJORITY, LOGISTIC, PROBE) if frozen().problem() is None else (MAJORITY, LOGISTIC)
+    return (MAJORITY, LOGISTIC) if FAMILIES["frozen"].problem() else (MAJORITY, LOGISTIC, PROBE)
 
 
-def frozen() -> Frozen:
-    """The family whose default point is the linear probe."""
-    family = preset("frozen").frozen
-    assert family is not None  # noqa: S101 - it is the preset that has one
-    return family
-
-
-def judge(job: ReferenceJob, pixels: Pixels, materials: Materials, features: Features) -> ReferenceResult:
+def judge(job: ReferenceJob, pixels: Pixels, features: Features, materials: Materials) -> ReferenceResult:
     """Fit a reference on a fold's training rows and judge it on its validation rows. Pure: same job, same result.
 
-    `pixels` is [images, height, width, channels], and `features` those of `frozen()` for them.
+    `pixels` is [images, height, width, channels], and `features` those of the same images.
     Raises ValueError where a method cannot be fitted, such as on rows of one class, or is none of these.
     """
     started = time.perf_counter()
@@ -52,7 +45,7 @@ def judge(job: ReferenceJob, pixels: Pixels, materials: Materials, features: Fea
             train, validate = standardized(reduced(pixels[job.train]), reduced(pixels[job.validate]))
             said = logistic_regression(train, labels, validate, classes)
         case "linear_probe":
-            said = _probe(job, materials, features)
+            said = _probe(job, features, materials)
         case _:
             raise ValueError(f"there is no reference {job.name!r}")
     return ReferenceResult(scores(materials.labels[job.validate], said), said, time.perf_counter() - started)
@@ -101,17 +94,19 @@ def _resized(image: Pixels, size: tuple[int, int]) -> Pixels:
     return np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BOX))
 
 
-def _probe(job: ReferenceJob, materials: Materials, features: Features) -> Probabilities:
+def _probe(job: ReferenceJob, features: Features, materials: Materials) -> Probabilities:
     """What the fold run of the frozen preset's default point says, whichever preset is searched."""
+    family = FAMILIES["frozen"]
     fold = FoldJob(
         trial=0,
         repeat=0,
         fold=job.fold,
-        params=preset("frozen").space(materials.facts).defaults(),
+        params=family.space(materials.facts).defaults(),
         train=job.train,
         validate=job.validate,
         seed=job.seed,
         training=Training(),
     )
-    train, validate = standardized(*features.of(fold))
-    return fit_head(features.frozen, train, validate, materials, fold, 0.0).probabilities
+    assert family.frozen is not None and family.frozen.heads is not None  # noqa: S101 - that is what it has
+    train, validate = standardized(*features.of(family.frozen, fold))
+    return fit_head(family.frozen, family.frozen.heads, train, validate, materials, fold, 0.0).probabilities

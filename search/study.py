@@ -25,13 +25,14 @@ from search.text import printable
 from spaces import Choice, Parameter, Space, SpaceError
 from spaces.facts import Facts
 from spaces.own import ModelFile
-from spaces.presets import Preset, preset
+from spaces.presets import Auto, Preset, preset
 from storage import OUT_OF_TIME, ImageRecord, Split, Store, StudyRecord, TrialState, needs_upgrade
 
 DATABASE = "study.db"
 SUFFIX = "-study"  # of the folder that `search run IMAGES` makes
 
 
+UNEVEN = 1.5  # images of the most frequent class over those of the rarest, above which weighing classes is searched
 OWN_EPOCHS = 40  # the most of a fold run, for a model of the user's that does not declare `epochs`
 
 
@@ -50,7 +51,7 @@ class Prepared:
     config: Config
     images: ImageSet
     facts: Facts
-    preset: Preset
+    preset: Preset | Auto
     own: Own | None  # takes the place of the preset
     space: Space
     folds: int
@@ -109,11 +110,13 @@ def prepare(
     Raises UsageError for images, model, space or folds that cannot be searched.
     """
     chosen = preset(config.preset)
-    if not model and chosen.frozen and (problem := chosen.frozen.problem()):
+    if not model and (problem := chosen.problem()):
         raise UsageError(f"preset {chosen.name}: {problem}")
     images = read_images(folder / config.images, size=config.image_size, progress=progress)
     height, width, channels = images.pixels.shape[1:]
-    facts = Facts(height, width, channels, len(images.classes), int((~images.testing).sum()))
+    counts = np.bincount(images.labels[~images.testing], minlength=len(images.classes))
+    uneven = bool(counts.max() > UNEVEN * counts.min())
+    facts = Facts(height, width, channels, len(images.classes), int(counts.sum()), config.flip, uneven)
     own = _own(folder, model, facts) if model else None
     whole, name = (own.space, own.file.name) if own else (chosen.space(facts), f"preset {chosen.name}")
     try:
@@ -124,7 +127,8 @@ def prepare(
     folds, remark = choose_folds(images.labels, images.testing, config.folds, images.classes)
     max_epochs = config.training.max_epochs or (OWN_EPOCHS if own else chosen.epochs)
     found = f"{own.file.name} asks for {len(own.space.parameters)} parameters" if own else None
-    remarks = tuple(text for text in (found, remark) if text)
+    left_out = chosen.remark if isinstance(chosen, Auto) and not own else None
+    remarks = tuple(text for text in (found, left_out, remark) if text)
     return Prepared(config, images, facts, chosen, own, space, folds, max_epochs, remarks)
 
 

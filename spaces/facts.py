@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Facts:
-    """The data set in four numbers; from it presets choose ranges and builders choose shapes."""
+    """The data set in a few numbers; from it presets choose ranges and builders choose shapes."""
 
     height: int  # pixels
     width: int  # pixels
     channels: int  # 1 or 3
     classes: int  # 2 or more
     images: int  # training images
+    flip: bool = True  # whether an image turned left to right still shows its class
+    uneven: bool = False  # whether some class has much more training images than another
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -22,8 +22,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def prepared(pictures: Path) -> Prepared:
-    """The pictures, ready to be searched with the default preset."""
-    return prepare(Config(images=str(pictures), folds=3, trials=3), pictures.parent)
+    """The pictures, ready to be searched with networks from scratch."""
+    return prepare(Config(images=str(pictures), preset="cnn", folds=3, trials=3), pictures.parent)
 
 
 @pytest.fixture(scope="session")

@@ -106,8 +106,14 @@ def network(side: int | None = None) -> keras.Model:
 def pretrained(side: int | None = None) -> keras.Model:
     """`network` with its weights. Raises BackboneError as `weights` and `fill` do."""
     model = network(side)
-    fill(model, weights())
+    fill(model, _kept_weights())
     return model
+
+
+@cache
+def _kept_weights() -> dict[str, NDArray[Any]]:
+    """Read once: a process that trains the network fills it for every fold."""
+    return weights()
 
 
 def fill(model: keras.Model, tensors: Mapping[str, NDArray[Any]]) -> None:

@@ -6,7 +6,7 @@ A fold run is seconds: the features are computed once for all trials, and only t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from spaces.backbones import lite0
 from spaces.facts import Facts
 from spaces.layers import Layer
 from spaces.parameters import Value, When, boolean, choice, integer, real
+from spaces.recipe import Recipe, recipe_of
 from spaces.space import Space
 
 if TYPE_CHECKING:
@@ -68,7 +69,11 @@ def space(facts: Facts) -> Space:
                 help="side in pixels to which images are resized for the backbone; costs its square",
             ),
             choice("stages", "all", "last", help="features of all stages of the backbone together, or of its last"),
-            boolean("flip_average", default=True, help="features averaged over the image and its mirror image"),
+            *(
+                (boolean("flip_average", default=True, help="features averaged over the image and its mirror image"),)
+                if facts.flip
+                else ()
+            ),
             choice("head", "logistic", "svm", "dense", help="what learns from the features; svm with an RBF kernel"),
             real(
                 "c",
@@ -136,7 +141,7 @@ def space(facts: Facts) -> Space:
 def views(params: Mapping[str, Value]) -> tuple[View, ...]:
     """The views of an image over which a point averages features."""
     side = int(params["input_size"])
-    return (View(side, False), View(side, True)) if params["flip_average"] else (View(side, False),)
+    return (View(side, False), View(side, True)) if params.get("flip_average") else (View(side, False),)
 
 
 def columns(params: Mapping[str, Value]) -> slice:
@@ -169,6 +174,11 @@ def optimizer(params: Mapping[str, Value]) -> keras.optimizers.Optimizer:
     return keras.optimizers.Adam(float(params["learning_rate"]))
 
 
+def recipe(params: Mapping[str, Value], facts: Facts) -> Recipe:
+    """Of the dense head; its features are averaged over the flip already."""
+    return replace(recipe_of(params, facts), flip_average=False)
+
+
 def fit(
     params: Mapping[str, Value],
     train: NDArray[np.float32],
@@ -193,7 +203,7 @@ def layers(params: Mapping[str, Value], facts: Facts) -> tuple[Layer, ...]:
     """Backbone, pooling and head, as the report draws them."""
     side, width = int(params["input_size"]), _width(params)
     how = "each map of all stages" if params["stages"] == "all" else "the last map"
-    how += ", image and mirror image" if params["flip_average"] else ""
+    how += ", image and mirror image" if params.get("flip_average") else ""
     return (
         Layer("image", "InputLayer", facts.shape, 0, ""),
         *lite0.layers(side),
