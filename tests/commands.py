@@ -16,22 +16,16 @@ from storage import Store, TrialRecord
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def start(
-    *arguments: str | Path, cwd: Path, stdout: int | None = subprocess.PIPE, weights: bool = False
-) -> subprocess.Popen[str]:
-    """Start `search …` in `cwd`.
-
-    Without `weights` the backbone's are hidden from it: the linear probe takes two seconds of each study otherwise.
-    """
+def start(*arguments: str | Path, cwd: Path, stdout: int | None = subprocess.PIPE) -> subprocess.Popen[str]:
+    """Start `search …` in `cwd`."""
     command = [sys.executable, "-m", "cli", *map(str, arguments)]
-    path = [str(ROOT)] if weights else [str(ROOT), str(ROOT / "tests" / "without_weights")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path), "COLUMNS": "120"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"}
     return subprocess.Popen(command, cwd=cwd, env=environment, stdout=stdout, stderr=subprocess.PIPE, text=True)
 
 
-def search(*arguments: str | Path, cwd: Path, weights: bool = False) -> subprocess.CompletedProcess[str]:
-    """Run `search …` in `cwd` to its end. `weights`: see `start`."""
-    process = start(*arguments, cwd=cwd, weights=weights)
+def search(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run `search …` in `cwd` to its end."""
+    process = start(*arguments, cwd=cwd)
     out, err = process.communicate(timeout=280)
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 

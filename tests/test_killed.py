@@ -27,10 +27,10 @@ SMALL = ("--folds", "2", "--epochs", "2", "--quiet")
 def test_killed_in_a_fold_and_resumed_equals_one_go(pictures: Path, tmp_path: Path) -> None:
     """10 trials in one go = 4 and a bit, kill -9, the rest; one worker. All reference rows there are."""
     asked = (pictures, *SMALL, "--workers", "1")
-    whole = search("run", *asked, "--trials", "10", "--dir", "whole", cwd=tmp_path, weights=True)
+    whole = search("run", *asked, "--trials", "10", "--dir", "whole", cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
 
-    process = start("run", *asked, "--trials", "10", "--dir", "broken", cwd=tmp_path, weights=True)
+    process = start("run", *asked, "--trials", "10", "--dir", "broken", cwd=tmp_path)
     wait_until(lambda: (4, 0, 0) in fold_rows(tmp_path / "broken"))
     process.kill()
     process.communicate()
@@ -38,7 +38,7 @@ def test_killed_in_a_fold_and_resumed_equals_one_go(pictures: Path, tmp_path: Pa
     assert left[-1].state == TrialState.RUNNING
     wait_until(lambda: workers_of(tmp_path / "broken") == [])
 
-    resumed = search("resume", "broken", "--workers", "1", "--quiet", cwd=tmp_path, weights=True)
+    resumed = search("resume", "broken", "--workers", "1", "--quiet", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert table(trials_of(tmp_path / "broken")) == table(trials_of(tmp_path / "whole"))
     assert reference_rows(tmp_path / "broken") == reference_rows(tmp_path / "whole")
