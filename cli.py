@@ -375,7 +375,15 @@ def _report_data(folder: Path) -> ReportData:
             )
         leader = best(trials, record.metric)
         probabilities = store.probabilities(leader.number) if leader else {}
-        return report_data(record, store.images(), store.split(), trials, store.runs(), probabilities)
+        return report_data(
+            record,
+            store.images(),
+            store.split(),
+            trials,
+            store.runs(),
+            probabilities,
+            references=store.references(),
+        )
 
 
 def _space_of(which: str | None) -> tuple[str, Any]:

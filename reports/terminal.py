@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports import words
-from reports.data import ReportData, TrialRow
+from reports.data import ReferenceRow, ReportData, TrialRow
 from storage.records import TrialState
 
 STATE_STYLES = {
@@ -36,11 +36,13 @@ def show(data: ReportData, console: Console | None = None, top: int = 20) -> Non
     paragraph(_title(data), "dim")
     console.print()
     paragraph(words.headline(data), "bold")
+    if references := words.references(data):
+        paragraph(references)
     if data.best is not None and data.best.changed:
         paragraph(f"Changed from trial 0: {words.params_words(data.best.changed)}.")
     if caution := words.caution(data):
         paragraph(caution, "dim")
-    if data.rows:
+    if data.rows or data.references:
         console.print()
         console.print(leaderboard(data, console, top))
         if (more := len(data.rows) - top) > 0:
@@ -109,7 +111,7 @@ def filled(table: Table, rows: Sequence[Sequence[Text]], console: Console) -> Ta
 
 
 def leaderboard(data: ReportData, console: Console, top: int = 20) -> Table:
-    """The best `top` trials."""
+    """The best `top` trials, and the references at their places among them."""
     narrow = console.width < _NARROW
     table = _grid(console)
     table.add_column("trial", justify="right")
@@ -124,8 +126,11 @@ def leaderboard(data: ReportData, console: Console, top: int = 20) -> Table:
     table.add_column("state")
     table.add_column("changed from trial 0")
     rows = []
-    for row in data.rows[:top]:
+    for row in data.with_references(data.rows[:top]):
         cells = _cells(data, row, narrow)
+        if isinstance(row, ReferenceRow):
+            rows.append([said(cell, console, "dim italic") for cell in cells])
+            continue
         bold = "bold" if data.best is not None and row.number == data.best.number else ""
         texts = [said(cell, console, bold) for cell in cells]
         texts[-2].stylize(STATE_STYLES[row.state])
@@ -133,14 +138,17 @@ def leaderboard(data: ReportData, console: Console, top: int = 20) -> Table:
     return filled(table, rows, console)
 
 
-def _cells(data: ReportData, row: TrialRow, narrow: bool) -> list[str]:
-    epochs = f"{sum(row.epochs) / len(row.epochs):.0f}" if row.epochs else words.NONE
-    cells = [str(row.number), words.score_words(row)]
+def _cells(data: ReportData, row: TrialRow | ReferenceRow, narrow: bool) -> list[str]:
+    cells = ["" if isinstance(row, ReferenceRow) else str(row.number), words.score_words(row)]
     if not narrow:
         span = row.low is not None and row.high is not None
         cells.append(f"{words.number(row.low, 2)} to {words.number(row.high, 2)}" if span else words.NONE)
     cells.append(f"{len(row.fold_scores)}/{data.folds}")
+    if isinstance(row, ReferenceRow):
+        left_out = [] if narrow else ["", "", words.duration(row.seconds)]
+        return [*cells, *left_out, "reference", words.shortened(row.label, 60)]
     if not narrow:
+        epochs = f"{sum(row.epochs) / len(row.epochs):.0f}" if row.epochs else words.NONE
         cells += [epochs, words.amount(row.parameters), words.duration(row.seconds)]
     return [*cells, words.STATE_WORDS[row.state], changes_words(row)]
 

@@ -6,7 +6,7 @@ import math
 import unicodedata
 from collections.abc import Mapping
 
-from reports.data import ReportData, TrialRow
+from reports.data import ReferenceRow, ReportData, TrialRow
 from search.metrics import METRICS, better
 from storage.records import TrialState
 
@@ -116,7 +116,7 @@ def amount(n: int | None) -> str:
     return str(n)
 
 
-def score_words(row: TrialRow) -> str:
+def score_words(row: TrialRow | ReferenceRow) -> str:
     """'0.864 ± 0.071', or the score alone with a single fold."""
     return number(row.score) + (f" ± {number(row.spread)}" if row.spread is not None else "")
 
@@ -183,6 +183,30 @@ def _nothing_yet(data: ReportData) -> str:
         which = "The only trial failed" if total == 1 else f"All {total:,} trials failed"
         return f"{which}; most often: {visible(often.cause)} ({often.count:,})."
     return f"No trial is complete yet: {counts_words(data)}."
+
+
+def references(data: ReportData) -> str:
+    """What plain methods reach and whether the best trial beats that; the majority is the headline's chance."""
+    told = [row for row in reversed(data.references) if row.score is not None and row.name != "majority"]
+    return " ".join(f"{_reaches(row)}{_against(data, row)}." for row in told)
+
+
+def _reaches(row: ReferenceRow) -> str:
+    label = visible(row.label)
+    return f"{label[:1].upper()}{label[1:]} reaches {number(row.score, 2)}"
+
+
+def _against(data: ReportData, row: ReferenceRow) -> str:
+    best = data.best
+    if best is None or best.score is None or row.score is None:
+        return ""
+    ahead = data.ahead(best.score, row.score)
+    by = number(abs(ahead), 2)
+    if not data.not_clearly_better(best, row.score):
+        return f"; the best trial is better by {by}"
+    if abs(ahead) < 0.005:
+        return "; the best trial is no better"
+    return f"; the best trial is worse by {by}" if ahead < 0 else f"; the best trial is not clearly better (by {by})"
 
 
 def counts_words(data: ReportData) -> str:

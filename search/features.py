@@ -32,18 +32,18 @@ MOST_KEPT = 4  # views in memory; others come back from disk in milliseconds
 class Features:
     """Features of a study's images, from memory, else from disk, else computed."""
 
-    def __init__(self, facts: Facts, pixels: NDArray[np.uint8], folder: Path) -> None:
+    def __init__(self, pixels: NDArray[np.uint8], folder: Path) -> None:
         """`pixels` is [images, height, width, channels]; `folder` is made when the first piece is written."""
-        self._facts, self._pixels, self._folder = facts, pixels, folder
+        self._pixels, self._folder = pixels, folder
         self._kept: dict[tuple[View, bytes], NDArray[np.float32]] = {}
 
-    def of(self, frozen: Frozen, job: FoldJob) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def of(self, frozen: Frozen, facts: Facts, job: FoldJob) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(training, validation) features of a job, [rows, width] each, averaged over the views of its point.
 
         Folds of a study share their rows, and so what is computed: those of training and validation together.
         """
-        rows, columns = np.union1d(job.train, job.validate), frozen.columns(job.params, self._facts)
-        views = [self._view(view, rows)[:, columns] for view in frozen.views(job.params, self._facts)]
+        rows, columns = np.union1d(job.train, job.validate), frozen.columns(job.params, facts)
+        views = [self._view(view, rows)[:, columns] for view in frozen.views(job.params, facts)]
         mean = np.stack(views).mean(axis=0)
         return mean[np.searchsorted(rows, job.train)], mean[np.searchsorted(rows, job.validate)]
 

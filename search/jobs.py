@@ -95,6 +95,26 @@ class FoldResult:
 
 
 @dataclass(frozen=True)
+class ReferenceJob:
+    """Fit a reference, one of those in `search/references.py`, and judge it on a fold. Pure: same job, same result."""
+
+    name: str
+    fold: int
+    train: NDArray[np.int32]  # rows of the pixel array
+    validate: NDArray[np.int32]  # rows of the pixel array, ascending
+    seed: int
+
+
+@dataclass(frozen=True)
+class ReferenceResult:
+    """How a reference did on a fold."""
+
+    scores: Mapping[str, float]  # every metric
+    probabilities: NDArray[np.float32]  # [validation images, classes]
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Failure:
     """Why a job has no result."""
 
@@ -102,5 +122,5 @@ class Failure:
     detail: str  # a sentence for a person
 
 
-Job: TypeAlias = DescribeJob | FoldJob | DiscoverJob
-Outcome: TypeAlias = Description | FoldResult | Discovery | Failure
+Job: TypeAlias = DescribeJob | FoldJob | DiscoverJob | ReferenceJob
+Outcome: TypeAlias = Description | FoldResult | Discovery | ReferenceResult | Failure

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from storage.records import TrialRecord
+from storage.records import ReferenceRecord, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Progress:
     trials_budget: int | None
     seconds_budget: float | None
     eta_seconds: float | None  # until the budget is used up; None while unknown
+    references: Sequence[ReferenceRecord] = ()  # fold by fold, as they became known
 
     @property
     def folds_per_minute(self) -> float | None:

@@ -20,6 +20,7 @@ from search.lease import leased
 from search.loop import Ending, Loop, Plan, memory_for_each
 from search.progress import Observer
 from search.proposers import make_proposer
+from search.references import possible
 from search.stop import stop_on_signals
 from search.study import Prepared
 from storage import RunRecord, StorageError, Store
@@ -125,6 +126,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
         max_bytes=memory_for_each(slots),
         trials=config.trials,
         seconds=None if config.hours is None else config.hours * 3600,
+        references=possible(),
     )
 
 

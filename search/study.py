@@ -18,6 +18,8 @@ from search.discovery import discover
 from search.errors import UsageError
 from search.folds import choose_folds, draw_folds, image_records
 from search.images import ImageSet, read_images
+from search.reference_rows import missing
+from search.references import possible
 from search.seeds import derive
 from search.text import printable
 from search.weights import AtHand, at_hand
@@ -203,14 +205,19 @@ def open_begun(folder: Path, prepared: Prepared) -> Store | None:
 
 
 def budget_done(store: Store, config: Config) -> str | None:
-    """Which budget is used up, in words; None while there is something left."""
+    """Which budget is used up, in words; None while there is something left, be it reference rows alone."""
     trials, hours = store.trials(curves=False), store.spent_seconds() / 3600
     if config.hours is not None and hours >= config.hours:
         return f"{hours:.2f} of {config.hours:g} hours are used; --hours raises the total"
     closed = [t for t in trials if t.state != TrialState.RUNNING and t.cause != OUT_OF_TIME]
-    if config.trials is not None and len(closed) >= config.trials:
+    if config.trials is not None and len(closed) >= config.trials and not _references_left(store):
         return f"{len(closed)} of {config.trials} trials are done; --trials raises the total"
     return None
+
+
+def _references_left(store: Store) -> bool:
+    folds = int(store.split().assignment.max()) + 1
+    return bool(missing(possible(), folds, store.references()))
 
 
 def check_same(store: Store, prepared: Prepared) -> None:

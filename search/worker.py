@@ -33,7 +33,10 @@ from search.jobs import (
     Job,
     Materials,
     Outcome,
+    ReferenceJob,
+    ReferenceResult,
 )
+from search.references import judge
 from spaces.layers import Layer
 from spaces.own import BuilderError, OwnModel
 from spaces.parameters import Value
@@ -78,9 +81,8 @@ class Worker:
 
     @cached_property
     def _features(self) -> Features:
-        materials = self._materials
-        assert materials.pixels is not None  # noqa: S101 - folds come with pixels
-        return Features(materials.facts, self._pixels, materials.pixels.parent / "features")
+        assert self._materials.pixels is not None  # noqa: S101 - folds come with pixels
+        return Features(self._pixels, self._materials.pixels.parent / "features")
 
     def do(self, job: Job) -> Outcome:
         """The job's outcome. Whatever goes wrong is an outcome too; the traceback goes to stderr, the log."""
@@ -111,6 +113,8 @@ class Worker:
                 return self._describe(job)
             case FoldJob():
                 return self._train(job)
+            case ReferenceJob():
+                return self._judge(job)
 
     @cached_property
     def _own(self) -> OwnModel:
@@ -146,7 +150,7 @@ class Worker:
         job = replace(job, params=params)
         if family.frozen is None or family.frozen.heads is None:
             return self._train_on_pixels(family, job, started)
-        train, validate = standardized(*self._features.of(family.frozen, job))
+        train, validate = standardized(*self._features.of(family.frozen, self._materials.facts, job))
         if not family.frozen.heads.trains(params):
             return fit_head(family.frozen, family.frozen.heads, train, validate, materials, job, started)
         return self._train_on_features(family, job, train, validate, started)
@@ -161,7 +165,7 @@ class Worker:
             self._trainer = None
         model = self._new(job, lambda: family.build(job.params, facts), clean=not warm)
         if family.frozen and family.frozen.start:
-            features, _ = self._features.of(family.frozen, job)
+            features, _ = self._features.of(family.frozen, self._materials.facts, job)
             family.frozen.start(model, job.params, features, self._materials.labels[job.train])
         if kept is not None and warm:
             kept[1].take_over(model)
@@ -183,6 +187,9 @@ class Worker:
         model = self._new(job, lambda: family.build(job.params, facts))
         result = Trainer(model, inputs, self._materials, family.recipe(job.params, facts)).train(job, started)
         return replace(result, parameters=describe_frozen(family.frozen, job.params, facts).parameters)
+
+    def _judge(self, job: ReferenceJob) -> ReferenceResult:
+        return judge(job, self._pixels, self._features, self._materials)
 
     def _train_own(self, job: FoldJob, started: float) -> FoldResult:
         """A model of the user's is built for every fold: what it keeps outside of variables is not ours to reset."""

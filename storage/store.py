@@ -26,13 +26,14 @@ from storage.errors import StorageError
 from storage.records import (
     FoldRecord,
     ImageRecord,
+    ReferenceRecord,
     RunRecord,
     Split,
     StudyRecord,
     TrialRecord,
     TrialState,
 )
-from storage.schema import fold_run, image, run, split, study, trial
+from storage.schema import fold_run, image, reference_fold, run, split, study, trial
 from storage.upgrade import upgrade
 
 OUT_OF_TIME = "out of time"
@@ -156,6 +157,13 @@ class Store:
             query = select(fold_run.c.fold, fold_run.c.probabilities).where(_folds(trial), fold_run.c.repeat == repeat)
             return {row.fold: row.probabilities for row in connection.execute(query.order_by(fold_run.c.fold))}
 
+    def references(self) -> list[ReferenceRecord]:
+        """Every reference on every fold that it has, ordered by name and fold, with probabilities."""
+        with self._reading() as connection:
+            query = select(reference_fold).where(reference_fold.c.study == STUDY_ID)
+            ordered = query.order_by(reference_fold.c.name, reference_fold.c.fold)
+            return [rows.reference_record(row) for row in connection.execute(ordered)]
+
     def runs(self) -> list[RunRecord]:
         """All sittings in order of start; a run's id is its place in the list."""
         with self._reading() as connection:
@@ -216,6 +224,21 @@ class Store:
             connection.execute(insert(fold_run), {"study": STUDY_ID, "run": run, **rows.fold_values(record)})
             if close is not None:
                 self._close(connection, record.trial, *close)
+
+    def add_reference(self, record: ReferenceRecord, *, run: int, seconds: float) -> None:
+        """Stores a reference's fold and the run's seconds: all or nothing. Refused as `add_fold` does."""
+        self._check_fold(record)
+        with self._writing() as connection:
+            self._spend(connection, run, seconds)
+            same = select(reference_fold.c.fold).where(
+                reference_fold.c.study == STUDY_ID,
+                reference_fold.c.name == record.name,
+                reference_fold.c.fold == record.fold,
+            )
+            if connection.execute(same).first():
+                raise self._error(f"{_named(record)} is stored already and was not changed.")
+            values = {"study": STUDY_ID, "run": run, **rows.reference_values(record)}
+            connection.execute(insert(reference_fold), values)
 
     def close_trial(self, number: int, state: TrialState, cause: str | None = None, detail: str | None = None) -> None:
         """Ends a running trial as complete, pruned or failed, now."""
@@ -296,9 +319,9 @@ class Store:
         later = max(before.seconds, float(seconds))
         connection.execute(update(run).where(_run(number)).values(seconds=later))
 
-    def _check_fold(self, record: FoldRecord) -> None:
-        array = record.probabilities
-        images = int(np.count_nonzero(self.split(record.repeat).assignment == record.fold))
+    def _check_fold(self, record: FoldRecord | ReferenceRecord) -> None:
+        array, repeat = record.probabilities, record.repeat if isinstance(record, FoldRecord) else 0
+        images = int(np.count_nonzero(self.split(repeat).assignment == record.fold))
         if record.fold < 0 or images == 0:
             raise self._error(f"{_named(record)}: no image is validated in that fold.")
         expected = (images, self._classes)
@@ -338,7 +361,9 @@ def _folds(number: int) -> ColumnElement[bool]:
     return (fold_run.c.study == STUDY_ID) & (fold_run.c.trial == number)
 
 
-def _named(fold: FoldRecord) -> str:
+def _named(fold: FoldRecord | ReferenceRecord) -> str:
+    if isinstance(fold, ReferenceRecord):
+        return f"fold {fold.fold} of reference {fold.name}"
     return f"fold {fold.fold} of repeat {fold.repeat} of trial {fold.trial}"
 
 

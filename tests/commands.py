@@ -57,6 +57,13 @@ def fold_rows(study: Path) -> dict[tuple[int, int, int], tuple[Any, ...]]:
         return {tuple(row[:3]): tuple(row[3:]) for row in rows}
 
 
+def reference_rows(study: Path) -> dict[tuple[str, int], tuple[Any, ...]]:
+    """Every committed fold of a reference by (name, fold), its bytes included, times apart."""
+    with sqlite3.connect(f"file:{study / 'study.db'}?mode=ro", uri=True, timeout=30) as connection:
+        rows = connection.execute("SELECT name, fold, scores, probabilities FROM reference_fold")
+        return {tuple(row[:2]): tuple(row[2:]) for row in rows}
+
+
 def integrity(study: Path) -> str:
     """What SQLite says of the file: 'ok'."""
     with sqlite3.connect(study / "study.db") as connection:

@@ -18,14 +18,14 @@ from search.config import write
 from search.stop import RESUMABLE
 from search.study import Prepared
 from storage import TrialState
-from tests.commands import fold_rows, integrity, search, start, table, trials_of, wait_until, workers_of
+from tests.commands import fold_rows, integrity, reference_rows, search, start, table, trials_of, wait_until, workers_of
 
 KILLS = int(os.environ.get("KILLS", "4"))
 SMALL = ("--folds", "2", "--epochs", "2", "--quiet")
 
 
 def test_killed_in_a_fold_and_resumed_equals_one_go(pictures: Path, tmp_path: Path) -> None:
-    """10 trials in one go = 4 and a bit, kill -9, the rest; one worker."""
+    """10 trials in one go = 4 and a bit, kill -9, the rest; one worker. All reference rows there are."""
     asked = (pictures, *SMALL, "--workers", "1")
     whole = search("run", *asked, "--trials", "10", "--dir", "whole", cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
@@ -41,6 +41,7 @@ def test_killed_in_a_fold_and_resumed_equals_one_go(pictures: Path, tmp_path: Pa
     resumed = search("resume", "broken", "--workers", "1", "--quiet", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert table(trials_of(tmp_path / "broken")) == table(trials_of(tmp_path / "whole"))
+    assert reference_rows(tmp_path / "broken") == reference_rows(tmp_path / "whole")
 
 
 def test_a_search_of_keras_tuner_killed_and_resumed_equals_one_go(prepared: Prepared, tmp_path: Path) -> None:

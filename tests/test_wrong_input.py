@@ -25,6 +25,7 @@ from storage import RunRecord, TrialRecord, TrialState
 from tests.commands import search
 from tests.pictures import make_pictures, plain, write
 from tests.refusals import one_message, sealed, snapshot
+from tests.search.instant import store_references
 
 Refuse = Callable[..., str]
 
@@ -44,6 +45,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run = store.start_run(RunRecord("2025-01-01T00:00:00+00:00", "search run", versions(), "box", 1))
         store.add_trial(TrialRecord(0, {}, "baseline", started="2025-01-01T00:00:00+00:00"), run=run, seconds=1.0)
         store.close_trial(0, TrialState.FAILED, "error", "made for a test")
+        store_references(store, run)
     (root / "study" / "study.lock").write_text('{"pid": 1}')
     return root
 

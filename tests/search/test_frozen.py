@@ -209,30 +209,30 @@ def job_of(params: dict[str, Value], rows: NDArray[np.int64], fold: int = 0, see
 def test_features_are_computed_once_for_all_folds_points_and_workers(tmp_path: Path) -> None:
     asked: list[int] = []
     rows = np.arange(5, 95)
-    features, family = Features(FACTS, PIXELS, tmp_path / "features"), counting(asked)
+    features, family = Features(PIXELS, tmp_path / "features"), counting(asked)
     jobs = [job_of(point(c=c), rows, fold) for c in (0.1, 1.0) for fold in range(3)]
-    found = [features.of(family, job) for job in jobs]
+    found = [features.of(family, FACTS, job) for job in jobs]
     assert sum(asked) == 2 * 90
     assert max(asked) <= PIECE
     for job, (train, validate) in zip(jobs, found, strict=True):
         np.testing.assert_allclose(train[:, 0], 1.5 * PIXELS[job.train].mean(axis=(1, 2, 3)), rtol=1e-6)
         np.testing.assert_allclose(validate[:, 0], 1.5 * PIXELS[job.validate].mean(axis=(1, 2, 3)), rtol=1e-6)
-    another = Features(FACTS, PIXELS, tmp_path / "features")
-    np.testing.assert_array_equal(another.of(family, jobs[0])[0], found[0][0])
-    another.of(family, job_of(point(stages="last", flip_average=False), rows))
+    another = Features(PIXELS, tmp_path / "features")
+    np.testing.assert_array_equal(another.of(family, FACTS, jobs[0])[0], found[0][0])
+    another.of(family, FACTS, job_of(point(stages="last", flip_average=False), rows))
     assert sum(asked) == 2 * 90, "they were on disk"
-    another.of(family, job_of({**point(), "input_size": 96}, rows))
+    another.of(family, FACTS, job_of({**point(), "input_size": 96}, rows))
     assert sum(asked) == 4 * 90, "another size is another view"
     changed = PIXELS.copy()
     changed[10, 0, 0, 0] ^= 1
-    Features(FACTS, changed, tmp_path / "features").of(family, jobs[0])
+    Features(changed, tmp_path / "features").of(family, FACTS, jobs[0])
     assert sum(asked) == 4 * 90 + 2 * PIECE, "of changed images only their piece is computed anew"
 
 
 def test_pieces_that_are_damaged_are_computed_again(tmp_path: Path) -> None:
     asked: list[int] = []
     job = job_of(point(flip_average=False), np.arange(PIECE))
-    expected = Features(FACTS, PIXELS, tmp_path).of(counting(asked), job)[0]
+    expected = Features(PIXELS, tmp_path).of(counting(asked), FACTS, job)[0]
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
     pickled = np.empty(1, object)
@@ -241,7 +241,7 @@ def test_pieces_that_are_damaged_are_computed_again(tmp_path: Path) -> None:
             np.save(path, pickled, allow_pickle=True)
         else:
             path.write_bytes(damage)
-        found = Features(FACTS, PIXELS, tmp_path).of(counting(asked), job)[0]
+        found = Features(PIXELS, tmp_path).of(counting(asked), FACTS, job)[0]
         np.testing.assert_array_equal(found, expected)
         assert len(asked) == number + 2
         assert path.read_bytes() == whole
@@ -251,16 +251,16 @@ def test_pieces_that_are_damaged_are_computed_again(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_costs_time_only(tmp_path: Path) -> None:
     (tmp_path / "features").write_text("a file where the folder should be")
     asked: list[int] = []
-    features, family = Features(FACTS, PIXELS, tmp_path / "features"), counting(asked)
+    features, family = Features(PIXELS, tmp_path / "features"), counting(asked)
     job = job_of(point(), np.arange(40))
-    np.testing.assert_array_equal(features.of(family, job)[0], features.of(family, job)[0])
+    np.testing.assert_array_equal(features.of(family, FACTS, job)[0], features.of(family, FACTS, job)[0])
     assert sum(asked) == 2 * 40
 
 
 def test_the_pixels_go_at_the_end_of_a_sitting_and_the_features_stay(prepared: Prepared, tmp_path: Path) -> None:
     with pixels_on_disk(tmp_path, prepared.images) as pixels:
-        features = Features(FACTS, np.load(pixels), pixels.parent / "features")
-        features.of(counting([]), job_of(point(flip_average=False), np.arange(20)))
+        features = Features(np.load(pixels), pixels.parent / "features")
+        features.of(counting([]), FACTS, job_of(point(flip_average=False), np.arange(20)))
     assert not pixels.exists()
     assert len(list((tmp_path / "cache" / "features").iterdir())) == 1
 
@@ -276,7 +276,7 @@ def test_validation_labels_and_images_never_reach_the_fit(tmp_path: Path) -> Non
         if garbled:
             pixels[job.validate], truth[job.validate] = 255, 0
         known = Materials(tmp_path / "none.npy", truth, Facts(4, 4, 1, 2, 100, FACTS.backbones), "frozen", "accuracy")
-        features = standardized(*Features(FACTS, pixels, tmp_path / f"{garbled}").of(methods_, job))
+        features = standardized(*Features(pixels, tmp_path / f"{garbled}").of(methods_, known.facts, job))
         curves.append(fit_head(methods_, heads(), *features, known, job, 0.0).curve)
     assert curves[0]["loss"] == curves[1]["loss"]
     assert curves[0]["val_loss"] != curves[1]["val_loss"]

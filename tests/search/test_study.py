@@ -15,9 +15,10 @@ from search import config as toml
 from search.config import Config, parse
 from search.errors import UsageError
 from search.images import read_images
-from search.study import DATABASE, check_same, create, find_study, is_study, pixels_on_disk, prepare
-from storage import Store
+from search.study import DATABASE, budget_done, check_same, create, find_study, is_study, pixels_on_disk, prepare
+from storage import RunRecord, Store, TrialRecord, TrialState
 from tests.pictures import make_pictures, noise, plain, write
+from tests.search.instant import store_references
 
 FOLDER = "study"
 
@@ -332,3 +333,16 @@ def test_everything_that_differs_is_named_at_once(place: Path, begun: Store) -> 
     (place / "shapes" / "training" / "left" / "0000.png").unlink()
     found = asked(place, folds=3, metric="accuracy", space={"kernel": 3})
     assert [line.split(":")[0] for line in found] == ["folds", "metric", "space.kernel", "images"]
+
+
+# What is left to do
+
+
+def test_a_study_is_done_when_its_trials_are_closed_and_its_reference_rows_there(begun: Store) -> None:
+    run = begun.start_run(RunRecord("", "search run", {}, "here", 1))
+    begun.add_trial(TrialRecord(0, {}, "baseline"), run=run, seconds=1)
+    begun.close_trial(0, TrialState.FAILED, "error", "as one")
+    assert budget_done(begun, settings(trials=1)) is None
+    store_references(begun, run)
+    assert budget_done(begun, settings(trials=1)) == "1 of 1 trials are done; --trials raises the total"
+    assert budget_done(begun, settings(trials=2)) is None

@@ -16,6 +16,7 @@ from storage import (
     FoldRecord,
     ImageRecord,
     LayerRecord,
+    ReferenceRecord,
     RunRecord,
     Split,
     StorageError,
@@ -106,6 +107,17 @@ def trial(number: int = 0, **changes: Any) -> TrialRecord:
         "started": "2025-01-02T03:04:07+00:00",
     }
     return TrialRecord(**(values | changes))
+
+
+def reference(name: str = "majority", fold: int = 0, **changes: Any) -> ReferenceRecord:
+    values: dict[str, Any] = {
+        "name": name,
+        "fold": fold,
+        "scores": {"accuracy": 0.5, "log_loss": 0.7},
+        "seconds": 0.25,
+        "probabilities": probabilities(50 + abs(fold)),
+    }
+    return ReferenceRecord(**(values | changes))
 
 
 def make(path: Path) -> Store:

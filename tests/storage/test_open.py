@@ -12,7 +12,7 @@ import optuna
 import pytest
 
 from storage import Store
-from tests.storage.examples import IMAGE_RECORDS, SPLITS, STUDY, fill, make, refused, unchanged
+from tests.storage.examples import IMAGE_RECORDS, SPLITS, STUDY, fill, make, reference, refused, unchanged
 
 Opening = Callable[[Path | str], Store]
 
@@ -138,6 +138,17 @@ def test_damaged_arrays(study: Path, blob: str) -> None:
             store.probabilities(0)
         with refused(str(study), "damaged"):
             store.splits()
+
+
+@pytest.mark.parametrize(
+    "change", ["scores = '[]'", "seconds = 'long'", "probabilities = x'00'", "name = CAST(x'ff' AS TEXT)"]
+)
+def test_a_damaged_reference(study: Path, change: str) -> None:
+    with Store.open(study) as store:
+        store.add_reference(reference(), run=0, seconds=0)
+    execute(study, f"UPDATE reference_fold SET {change}")  # noqa: S608  no one's input
+    with Store.open(study, read_only=True) as store, refused(str(study), "damaged", "backup"):
+        store.references()
 
 
 def test_an_array_of_another_dtype_is_damage(study: Path) -> None:
