@@ -334,6 +334,7 @@ def _finish(folder: Path, ending: str) -> None:
 def _report_data(folder: Path) -> ReportData:
     from reports.data import report_data
     from search.errors import UsageError
+    from search.lease import holder
     from search.metrics import METRICS
     from search.ranking import best
     from search.study import DATABASE
@@ -350,7 +351,10 @@ def _report_data(folder: Path) -> ReportData:
             )
         leader = best(trials, record.metric)
         probabilities = store.probabilities(leader.number) if leader else {}
-        return report_data(record, store.images(), store.split(), trials, store.runs(), probabilities)
+        searching = holder(folder) is not None
+        return report_data(
+            record, store.images(), store.split(), trials, store.runs(), probabilities, searching=searching
+        )
 
 
 def _space_of(which: str | None) -> tuple[str, Any]:

@@ -102,10 +102,7 @@ class LiveTable:
         return filled(table, rows, self._console)
 
     def _row(self, progress: Progress, trial: TrialRecord, start: TrialRecord | None, mark: str) -> tuple[Text, ...]:
-        if trial.number == 0 or start is None:
-            changed = "(your starting point)"
-        else:
-            changed = words.params_words(changed_from(start.params, trial.params)) or "(nothing)"
+        changed = words.changes_words(trial.origin, changed_from(start.params if start else {}, trial.params))
         state = said(words.STATE_WORDS[trial.state], self._console, STATE_STYLES[trial.state])
         return (
             said(mark, self._console, "green"),

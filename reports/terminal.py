@@ -49,7 +49,7 @@ def show(data: ReportData, console: Console | None = None, top: int = 20) -> Non
         console.print()
         paragraph("Trials that did not finish", "bold")
         console.print(causes(data, console))
-    for note in data.notes:
+    for note in (*words.advice(data), *data.notes):
         console.print()
         paragraph(f"Note: {note}")
 
@@ -73,8 +73,7 @@ def _title(data: ReportData) -> str:
     parts = [words.shortened(data.study.name, 40)]
     if data.rows:
         parts.append(f"{words.count(len(data.rows), 'trial')}: {words.counts_words(data)}")
-    classes = words.count(len(data.study.classes), "class", "classes")
-    parts.append(f"{words.count(data.images, 'image')} in {classes}")
+    parts.append(words.images_words(data))
     if data.spent_seconds:
         parts.append(words.duration(data.spent_seconds))
     return " · ".join(parts)
@@ -142,14 +141,8 @@ def _cells(data: ReportData, row: TrialRow, narrow: bool) -> list[str]:
     cells.append(f"{len(row.fold_scores)}/{data.folds}")
     if not narrow:
         cells += [epochs, words.amount(row.parameters), words.duration(row.seconds)]
-    return [*cells, words.STATE_WORDS[row.state], changes_words(row)]
-
-
-def changes_words(row: TrialRow) -> str:
-    """What a trial changes from trial 0, in half a line."""
-    if row.number == 0:
-        return "(your starting point)"
-    return words.params_words(row.changed) or "(nothing)"
+    state = words.state_words(row.state, searching=data.searching)
+    return [*cells, state, words.changes_words(row.origin, row.changed)]
 
 
 def causes(data: ReportData, console: Console) -> Table:

@@ -69,11 +69,14 @@ class Records:
     runs: tuple[RunRecord, ...]
     probabilities: dict[int, NDArray[np.float32]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    searching: bool = False
 
     def data(self, **changes: Any) -> ReportData:
         """The report's data, after replacing some of the records."""
         r = replace(self, **changes)
-        return report_data(r.study, r.images, r.split, r.trials, r.runs, r.probabilities, r.notes)
+        return report_data(
+            r.study, r.images, r.split, r.trials, r.runs, r.probabilities, r.notes, searching=r.searching
+        )
 
 
 def example(
