@@ -14,6 +14,7 @@ import typer
 
 if TYPE_CHECKING:
     from reports.data import ReportData
+    from reports.terminal import Output
     from search.config import Config
     from search.progress import Observer
     from search.study import Prepared
@@ -48,6 +49,26 @@ def _option(help_: str, *, whole: bool = True) -> Any:
     return typer.Option(parser=_whole if whole else _number, metavar="N" if whole else "HOURS", help=help_)
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(f"smallsearch {version('smallsearch')}")
+        except PackageNotFoundError:
+            typer.echo("smallsearch, not installed: run from a checkout")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
 Where = Annotated[Path | None, typer.Argument(metavar="STUDY", help="Study folder. Default: the current folder.")]
 Trials = Annotated[int | None, _option("Trials in total, over all sittings. [default: 200]")]
 Hours = Annotated[float | None, _option("Hours of searching in total, over all sittings. [default: 8]", whole=False)]
@@ -70,6 +91,10 @@ Model = Annotated[
         metavar="FILE.py:BUILD", help="Search a model of your own: build(hp) as for Keras Tuner. It runs as your code."
     ),
 ]
+MoreTrials = Annotated[int | None, _option("Trials in total, over all sittings. [default: the study's]")]
+MoreHours = Annotated[
+    float | None, _option("Hours of searching in total, over all sittings. [default: the study's]", whole=False)
+]
 Dir = Annotated[Path | None, typer.Option("--dir", help="Study folder to make. [default: IMAGES-study, here]")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the end result only.")]
 
@@ -84,8 +109,7 @@ def init(
     folder, config = _new(images, directory, {"preset": preset})
     prepared = _prepare(config, folder)
     _make(folder, config)
-    _say(_words_on(prepared))
-    typer.echo(f"wrote {folder / 'study.toml'}; `search run {shlex.quote(str(folder))}` starts it")
+    _say([*_words_on(prepared), f"wrote {folder / 'study.toml'}; `search run {shlex.quote(str(folder))}` starts it"])
 
 
 @app.command()
@@ -130,8 +154,8 @@ def run(
 @app.command()
 def resume(
     study: Where = None,
-    trials: Trials = None,
-    hours: Hours = None,
+    trials: MoreTrials = None,
+    hours: MoreHours = None,
     workers: Workers = None,
     model: Model = None,
     quiet: Quiet = False,
@@ -164,18 +188,20 @@ def report(
 
         from reports.data import as_json as plain
 
-        typer.echo(json.dumps(plain(data), indent=2, allow_nan=False))
+        _say(json.dumps(plain(data), indent=2, allow_nan=False).splitlines())
         return
     from reports.html import write
     from reports.terminal import show
 
-    show(data)
     target = folder / "report.html"
     try:
         write(data, target)
     except OSError as error:
         raise UsageError(f"{target} cannot be written: {error.strerror}; --json needs no file") from None
-    typer.echo(f"\nreport: {target}")
+    out = _output()
+    show(data, out)
+    out.say("")
+    out.say(f"report: {target}")
     if open_it:
         typer.launch(target.absolute().as_uri())
 
@@ -194,9 +220,9 @@ def space(
 
     name, found = _space_of(which)
     if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=2))
+        _say(json.dumps(found.to_json(), indent=2).splitlines())
     else:
-        show_space(name, found)
+        show_space(name, found, _output())
 
 
 # What the commands share
@@ -205,13 +231,9 @@ def space(
 def _new(images: Path, directory: Path | None, asked: dict[str, Any]) -> tuple[Path, Config]:
     """The folder of a new study and its configuration; nothing is written yet."""
     from search.config import merged, parse
-    from search.errors import UsageError
-    from search.study import SUFFIX
+    from search.study import place_of_new
 
-    if not images.is_dir():
-        what = "is not a folder" if images.exists() else "does not exist"
-        raise UsageError(f"{images} {what}; a study needs a folder of images with one folder a class")
-    folder = directory or Path(images.resolve().name + SUFFIX)
+    folder = place_of_new(images, directory)
     changes = {key: value for key, value in asked.items() if value is not None}
     return folder, parse(merged({"images": str(images.resolve())}, changes), "the command line")
 
@@ -235,7 +257,7 @@ def _make_folder(folder: Path) -> None:
     from search.errors import UsageError
 
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
     except OSError as error:
         raise UsageError(f"{folder} cannot be made: {error.strerror}; name another study folder with --dir") from None
 
@@ -255,11 +277,16 @@ def _search(
     from search.errors import UsageError
     from search.proposers import check_sampler
     from search.run import run as search_run
-    from search.study import DATABASE, is_study
+    from search.study import DATABASE
 
     if workers is not None and workers < 0:
         raise UsageError(f"--workers: must be at least 0, got {workers}; 0 trains in this process")
-    exists = is_study(folder)
+    exists = (folder / toml.FILE).is_file()
+    if not exists and new is None and (folder / DATABASE).exists():
+        raise UsageError(
+            f"{folder} has its results, {DATABASE}, but no {toml.FILE}; put a copy back, or have it written anew with: "
+            f"search run IMAGES --dir {shlex.quote(str(folder))}"
+        )
     if exists and new is not None:
         changes = {**changes, "images": new.images}
     config = toml.read(folder, changes) if exists or new is None else new
@@ -273,7 +300,8 @@ def _search(
     if done and only_unfinished:
         raise UsageError(f"nothing to resume: {done}")
     if done:
-        _say([f"nothing left to do: {done}"])
+        kept = f"; {toml.FILE} stays as it is" if exists and toml.read(folder) != config else ""
+        _say([f"nothing left to do: {done}{kept}"])
         _finish(folder, "finished")
         return
     _make_folder(folder)
@@ -319,13 +347,14 @@ def _finish(folder: Path, ending: str) -> None:
     from reports.terminal import show
     from search.stop import RESUMABLE
 
-    data = _report_data(folder)
-    show(data, top=5)
+    data, out = _report_data(folder), _output()
     write(data, folder / "report.html")
+    show(data, out, top=5)
     named = shlex.quote(str(folder))
-    typer.echo(f"\nreport: {folder / 'report.html'}   (all trials: search report {named})")
+    out.say("")
+    out.say(f"report: {folder / 'report.html'}   (all trials: search report {named})")
     if ending == "stopped":
-        typer.echo(f"stopped; nothing is lost. Go on with: search resume {named}")
+        out.say(f"stopped; nothing is lost. Go on with: search resume {named}")
         raise typer.Exit(RESUMABLE)
     if ending == "failed":
         raise typer.Exit(1)
@@ -359,6 +388,7 @@ def _report_data(folder: Path) -> ReportData:
 
 def _space_of(which: str | None) -> tuple[str, Any]:
     from search import config as toml
+    from search.errors import UsageError
     from search.study import DATABASE, find_study
     from spaces import Space
     from spaces.facts import Facts
@@ -367,7 +397,10 @@ def _space_of(which: str | None) -> tuple[str, Any]:
 
     if which is not None and (which in PRESETS or not Path(which).exists()):
         return which, preset(which).space(Facts(64, 64, 3, 2, 1000))
-    folder = find_study(Path(which) if which else None)
+    try:
+        folder = find_study(Path(which) if which else None)
+    except UsageError as error:
+        raise UsageError(f"{error}; or name a preset: {', '.join(PRESETS)}") from None
     if (folder / DATABASE).exists():
         with Store.open(folder / DATABASE, read_only=True) as store:
             return str(folder), Space.from_json(store.study().space)
@@ -382,9 +415,16 @@ def _words_on(prepared: Prepared) -> list[str]:
     return [*images_in_words(prepared.images), *prepared.remarks]
 
 
+def _output() -> Output:
+    from reports.terminal import Output
+
+    return Output()
+
+
 def _say(lines: list[str]) -> None:
+    out = _output()
     for line in lines:
-        typer.echo(line)
+        out.say(line)
 
 
 @contextmanager
@@ -422,17 +462,20 @@ def _complain(message: str) -> None:
 
 def main() -> None:
     """Run the command; a user's mistake becomes one message and exit code 2, never a traceback."""
+    from search.stop import RESUMABLE, Stopped, leave_on_signals
+
     try:
-        app()
+        with leave_on_signals():
+            app()
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         refused = error.errno in _REFUSED
         step = "; check the path and its permissions" if refused else ""
         _complain(f"{where}{error.strerror or error}{step}")
         sys.exit(2 if refused else 1)
-    except KeyboardInterrupt:
-        typer.echo("stopped", err=True)
-        sys.exit(130)
+    except Stopped:
+        _complain("stopped; what is stored is whole, and the same command goes on")
+        sys.exit(RESUMABLE)
     except Exception as error:
         from search.errors import RunError, UsageError  # here, since --help needs neither NumPy nor SQLAlchemy
         from spaces import SpaceError

@@ -24,6 +24,7 @@ from storage.records import TrialRecord, TrialState
 _BARS = "▁▂▃▄▅▆▇█"
 _RECENT = 8  # trials shown, where the terminal is high enough
 _AROUND = 8  # lines that are not recent trials: head, rule, best, gaps, footer, and the cursor's
+_NAMED = 2  # running folds named while there is nothing better to tell
 _SECONDS_BETWEEN_DRAWINGS = 0.1
 _BAR_WIDTH = 30
 
@@ -153,13 +154,21 @@ class LiveTable:
         return Text.assemble(bar, " ", said(f"{share:4.0%}  {told}", self._console))
 
     def _pace(self, progress: Progress, best: TrialRecord | None) -> Text:
-        parts = [f"best {words.number(best.score(progress.metric))} (trial {best.number})" if best else "no best yet"]
+        if not progress.answered:
+            parts = [_starting(progress)]
+        elif best:
+            parts = [f"best {words.number(best.score(progress.metric))} (trial {best.number})"]
+        else:
+            running = [f"trial {trial}: fold {fold + 1} of {progress.folds}" for trial, fold in progress.running]
+            parts = ["no best yet", *running[:_NAMED], *(["…"] if len(running) > _NAMED else [])]
         parts.append(f"{words.duration(progress.spent_seconds)} so far")
         if progress.eta_seconds is not None:
             parts.append(f"{words.duration(progress.eta_seconds)} left")
         if (pace := progress.folds_per_minute) is not None:
             parts.append(f"{pace:.1f} fold runs a minute")
-        return said(" · ".join(parts), self._console, "dim")
+        line = said(" · ".join(parts), self._console, "dim")
+        line.no_wrap, line.overflow = True, "ellipsis" if self._fancy else "crop"
+        return line
 
 
 class PlainLines:
@@ -167,6 +176,7 @@ class PlainLines:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._begun = False
 
     def note(self, text: str) -> None:
         """Write a line."""
@@ -187,7 +197,10 @@ class PlainLines:
         self._write("; ".join(parts))
 
     def update(self, progress: Progress) -> None:
-        """Nothing: a pipe hears of a trial once."""
+        """Say once what the first seconds are spent on; then nothing, as a pipe hears of a trial once."""
+        if not self._begun and not progress.answered:
+            self._write(_starting(progress))
+        self._begun = True
 
     def _write(self, text: str) -> None:
         line = words.visible(text)
@@ -195,6 +208,10 @@ class PlainLines:
         with contextlib.suppress(BrokenPipeError):  # who read the lines is gone; the search is not over for that
             self._stream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
             self._stream.flush()
+
+
+def _starting(progress: Progress) -> str:
+    return f"starting {words.count(progress.workers, 'worker')}, importing TensorFlow"
 
 
 def _best(progress: Progress) -> TrialRecord | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 
 from rich import box
@@ -26,9 +28,26 @@ _GAP = 2  # columns between columns
 _NARROW = 100  # columns; below it the columns that can be read elsewhere are left out
 
 
+class Output(Console):
+    """Standard output. Its reader may leave (`search report | head -1`): the rest is dropped, and nothing failed."""
+
+    def __init__(self) -> None:
+        super().__init__(highlight=False)
+
+    def on_broken_pipe(self) -> None:
+        """Instead of Rich's exit with code 1, send all that follows nowhere, whoever writes it."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+    def say(self, text: str) -> None:
+        """One line as it is, however long."""
+        self.print(said(text, self), no_wrap=True, overflow="ignore", crop=False)
+
+
 def show(data: ReportData, console: Console | None = None, top: int = 20) -> None:
     """Print the report: plain where the console is a pipe or a file."""
-    console = console or Console(highlight=False)
+    console = console or Output()
 
     def paragraph(text: str, style: str = "") -> None:
         console.print(said(text, console, style), highlight=False, width=min(console.width, _PARAGRAPH))

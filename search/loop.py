@@ -86,6 +86,7 @@ class Loop:
     trials: list[TrialRecord] = field(default_factory=list)
     pending: dict[Future[Outcome], Candidate | FoldJob] = field(default_factory=dict)
     sitting_folds: int = 0
+    answered: bool = False  # by a worker, in this sitting
     failures_in_a_row: int = 0
     exhausted: bool = False  # the proposer has no further point
     ending: Ending = Ending.FINISHED
@@ -95,6 +96,7 @@ class Loop:
         self._started, self._spent_before = self.clock(), self.store.spent_seconds()
         self.trials = self._stored_trials()
         self.proposer.replay(self.trials)
+        self.observer.update(self.progress())
         while self._may_go_on():
             while len(self.pending) < self.executor.slots and self._submit_next():
                 pass
@@ -119,6 +121,8 @@ class Loop:
             trials_budget=self.plan.trials,
             seconds_budget=self.plan.seconds,
             eta_seconds=self._eta(),
+            workers=self.executor.slots,
+            answered=self.answered,
         )
 
     # Deciding
@@ -217,6 +221,7 @@ class Loop:
             job = self.pending.pop(future)
             if future.cancelled():
                 continue
+            self.answered = True
             if isinstance(job, Candidate):
                 self._described(job, future.result())
             else:

@@ -95,6 +95,31 @@ def is_study(folder: Path) -> bool:
     return (folder / toml.FILE).is_file() or (folder / DATABASE).exists()
 
 
+def place_of_new(images: Path, directory: Path | None) -> Path:
+    """Where a study of `images` goes: the folder named, else IMAGES-study here; never among the images, as one of them.
+
+    Raises UsageError where there are no images, or no study can be made of them there.
+    """
+    if not images.is_dir():
+        what = "is not a folder" if images.exists() else "does not exist"
+        raise UsageError(f"{images} {what}; a study needs a folder of images with one folder a class")
+    whole = images.resolve()
+    try:
+        str(whole).encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{images}: its path is not valid UTF-8, which {toml.FILE} cannot hold; rename the folder"
+        ) from None
+    folder = directory or Path(whole.name + SUFFIX)
+    if folder.resolve().is_relative_to(whole):
+        if directory is not None:
+            raise UsageError(f"--dir {directory} is within the images, {images}; name a folder outside of them")
+        folder = Path(os.path.relpath(whole.parent / folder.name))
+    if not folder.parent.exists():
+        raise UsageError(f"--dir {folder}: there is no folder {folder.parent}; make it first, or name another")
+    return folder
+
+
 def prepare(
     config: Config,
     folder: Path,
@@ -181,7 +206,9 @@ def budget_done(store: Store, config: Config) -> str | None:
         return f"{hours:.2f} of {config.hours:g} hours are used; --hours raises the total"
     closed = [t for t in trials if t.state != TrialState.RUNNING and t.cause != OUT_OF_TIME]
     if config.trials is not None and len(closed) >= config.trials:
-        return f"{len(closed)} of {config.trials} trials are done; --trials raises the total"
+        more = len(closed) > config.trials
+        done = f"{len(closed)} trials are done, {config.trials} were asked for in total"
+        return f"{done if more else f'{len(closed)} of {config.trials} trials are done'}; --trials raises the total"
     return None
 
 
@@ -190,7 +217,11 @@ def check_same(store: Store, prepared: Prepared) -> None:
     stored = store.study()
     _check_model(stored, prepared)
     found = toml.differences(stored.config, prepared.identity)
-    found += _space_differences(Space.from_json(stored.space), prepared.space)
+    if stored.config.get("preset") == prepared.identity["preset"]:
+        found += _space_differences(Space.from_json(stored.space), prepared.space)
+    else:  # what follows from another preset is no news
+        follows = ("model:", *(("training.max_epochs:",) if prepared.config.training.max_epochs is None else ()))
+        found = [line for line in found if not line.startswith(follows)]
     if stored.fingerprint != prepared.images.fingerprint:
         found += _image_differences(store.images(), image_records(prepared.images))
     if found:
