@@ -372,12 +372,13 @@ def _report_data(folder: Path) -> ReportData:
     if not (folder / DATABASE).exists():
         raise UsageError(f"{folder} has not begun, so there is nothing to report; `search run {folder}` starts it")
     with Store.open(folder / DATABASE, read_only=True) as store:
-        record, trials = store.study(), store.trials()
+        record = store.study()
         if record.metric not in METRICS:
             raise UsageError(
                 f"{folder} was searched for '{record.metric}', which this release does not know "
                 f"(known: {', '.join(METRICS)}); upgrade smallsearch"
             )
+        trials = store.trials()
         leader = best(trials, record.metric)
         probabilities = store.probabilities(leader.number) if leader else {}
         searching = holder(folder) is not None

@@ -74,7 +74,6 @@ def _sit(
             pid=os.getpid(),
         )
     )
-    ending = Ending.FAILED
     executor = make_executor(folder, workers)
     config = prepared.config
     try:
@@ -92,15 +91,16 @@ def _sit(
                 stop=stop,
             )
             ending = loop.run()
+        store.end_run(run_id, ending.value, time.monotonic() - started)  # the last to notice that the folder is gone
+        return ending
     except (StorageError, OSError) as error:
         raise RunError(
             f"{error}\nwhat is committed stays; once that is mended, go on with: {resume_command(folder)}"
         ) from error
     finally:
         executor.close(kill=True)
-        with contextlib.suppress(StorageError):  # the reason why it ends is told already
-            store.end_run(run_id, ending.value, time.monotonic() - started)
-    return ending
+        with contextlib.suppress(StorageError):  # it has ended, or why it cannot is told already
+            store.end_run(run_id, Ending.FAILED.value, time.monotonic() - started)
 
 
 def resume_command(folder: Path) -> str:

@@ -24,7 +24,7 @@ from spaces import Choice, Parameter, Space, SpaceError
 from spaces.facts import Facts
 from spaces.own import ModelFile
 from spaces.presets import Preset, preset
-from storage import OUT_OF_TIME, ImageRecord, Split, Store, StudyRecord, TrialState
+from storage import OUT_OF_TIME, ImageRecord, Split, StorageError, Store, StudyRecord, TrialState
 
 DATABASE = "study.db"
 SUFFIX = "-study"  # of the folder that `search run IMAGES` makes
@@ -213,7 +213,10 @@ def budget_done(store: Store, config: Config) -> str | None:
 
 
 def check_same(store: Store, prepared: Prepared) -> None:
-    """Raise UsageError, naming each difference, unless the stored study is the one that is asked for."""
+    """Raise UsageError, naming each difference, unless the stored study is the one that is asked for.
+
+    Raises StorageError where a stored trial is no point of its space: the sampler could not learn from it.
+    """
     stored = store.study()
     _check_model(stored, prepared)
     found = toml.differences(stored.config, prepared.identity)
@@ -230,6 +233,7 @@ def check_same(store: Store, prepared: Prepared) -> None:
             f"this study began with other settings, and its results would not compare:\n{lines}\n"
             "put them back to go on, or begin another study with --dir"
         )
+    _check_points(store, prepared.space)
 
 
 @contextlib.contextmanager
@@ -247,10 +251,22 @@ def pixels_on_disk(folder: Path, images: ImageSet) -> Iterator[Path]:
             path.parent.rmdir()
 
 
+def _check_points(store: Store, space: Space) -> None:
+    for trial in store.trials(curves=False):
+        try:
+            space.check(trial.params)
+        except SpaceError as error:
+            first = str(error).splitlines()[0]
+            raise StorageError(
+                f"{store.path}: holds trial {trial.number} with a point that is none of its space ({first}), "
+                "which this program never writes. Restore the file from a backup."
+            ) from None
+
+
 def _check_model(stored: StudyRecord, prepared: Prepared) -> None:
     """Code runs only when it is named on the command line: a study cannot name it, and it must be the same."""
     model = stored.config.get("model")
-    name = stored.config["preset"]
+    name = stored.config.get("preset")
     if model is not None and prepared.own is None:
         raise UsageError(f"this study searches {name}, code of your own; name it again to go on: --model PATH/{name}")
     if model is not None and prepared.own is not None and model["sha256"] != prepared.own.file.sha256:

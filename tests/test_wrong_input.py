@@ -40,9 +40,11 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("new", "study"):
         (root / name).mkdir()
         toml.write(root / name, toml.parse(SETTINGS, name))
-    with create(root / "study", prepare(toml.read(root / "study"), root / "study")) as store:
+    prepared = prepare(toml.read(root / "study"), root / "study")
+    point = prepared.space.defaults()
+    with create(root / "study", prepared) as store:
         run = store.start_run(RunRecord("2025-01-01T00:00:00+00:00", "search run", versions(), "box", 1))
-        store.add_trial(TrialRecord(0, {}, "baseline", started="2025-01-01T00:00:00+00:00"), run=run, seconds=1.0)
+        store.add_trial(TrialRecord(0, point, "baseline", started="2025-01-01T00:00:00+00:00"), run=run, seconds=1.0)
         store.close_trial(0, TrialState.FAILED, "error", "made for a test")
     (root / "study" / "study.lock").write_text('{"pid": 1}')
     return root
@@ -335,7 +337,8 @@ def test_a_smaller_total_than_what_is_done_changes_nothing(
 ) -> None:
     with Store.open(place / "study" / "study.db") as store:
         run = store.start_run(RunRecord("2025-01-01T00:00:00+00:00", "search run", versions(), "box", 1))
-        store.add_trial(TrialRecord(1, {}, "sampler", started="2025-01-01T00:00:00+00:00"), run=run, seconds=1.0)
+        point = store.trial(0).params
+        store.add_trial(TrialRecord(1, point, "sampler", started="2025-01-01T00:00:00+00:00"), run=run, seconds=1.0)
         store.close_trial(1, TrialState.FAILED, "error", "made for a test")
     toml.update(place / "study", {"trials": 2})
     before = (place / "study" / "study.toml").read_text()
@@ -421,6 +424,33 @@ def test_a_database_that_is_none_of_ours(
 ) -> None:
     spoil(place / "study" / "study.db")
     assert re.search(message, refuse(command, "study"))
+
+
+@pytest.mark.parametrize("command", ["run", "report"])
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("UPDATE trial SET params = '{\"dropout\": [1]}'", "dropout = [1] in trial 0"),
+        ("UPDATE trial SET number = 3", "trial 3 but no trial 0"),
+        ("UPDATE trial SET state = 'complete'", "0 of 2 folds of trial 0, which is complete"),
+        ("UPDATE run SET seconds = 1e300", "1e+300 seconds for"),
+        ("UPDATE study SET classes = '[\"a\"]'", "the classes ['a']"),
+    ],
+)
+def test_a_database_that_was_changed_by_hand(
+    refuse: Refuse, place: Path, command: str, statement: str, found: str
+) -> None:
+    change(place / "study" / "study.db", statement)
+    options = ("--trials", "2") if command == "run" else ()
+    message = refuse(command, "study", *options)
+    assert found in message
+    assert message.endswith("which this program never writes. Restore the file from a backup.")
+
+
+def test_a_stored_point_that_is_none_of_its_space(refuse: Refuse, place: Path) -> None:
+    change(place / "study" / "study.db", "UPDATE trial SET params = json_set(params, '$.dropuot', 0.2)")
+    message = refuse("run", "study", "--trials", "2")
+    assert "holds trial 0 with a point that is none of its space (dropuot: unknown; did you mean 'dropout'?" in message
 
 
 def test_a_study_with_a_metric_of_a_newer_release(refuse: Refuse, place: Path) -> None:
