@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from reports.data import ReportData
     from reports.terminal import Output
     from search.config import Config
-    from search.progress import Observer
     from search.study import Prepared
+    from storage import Store
 
 app = typer.Typer(
     help="Find the best image classifier that a small data set can support.",
@@ -273,6 +273,7 @@ def _search(
     model: str | None = None,
 ) -> None:
     """Prepare, search under a progress display, report, and leave with the exit code."""
+    from reports.live import watching
     from search import config as toml
     from search.errors import UsageError
     from search.proposers import check_sampler
@@ -312,9 +313,24 @@ def _search(
         else:
             toml.write(folder, config)
 
-    with _observer(quiet) as observer:
+    with watching(quiet=quiet) as observer:
         ending = search_run(folder, prepared, observer, workers=workers, command=_command(), begin=begin)
     _finish(folder, ending.value)
+
+
+@contextmanager
+def _reading(folder: Path) -> Iterator[Store]:
+    """The study's database, read only; where it is locked, who has the study is told as well."""
+    from search.lease import holder
+    from search.study import DATABASE
+    from storage import LockedError, StorageError, Store
+
+    try:
+        with Store.open(folder / DATABASE, read_only=True) as store:
+            yield store
+    except LockedError as error:
+        who = holder(folder) or "no run of `search`, so by another program, such as a database browser"
+        raise StorageError(f"{error} The study is held by {who}.") from error
 
 
 def _refuse_or_done(folder: Path, prepared: Prepared) -> str | None:
@@ -323,11 +339,11 @@ def _refuse_or_done(folder: Path, prepared: Prepared) -> str | None:
     The run compares again under its lease. Here a refusal leaves even that as it was.
     """
     from search.study import DATABASE, budget_done, check_same
-    from storage import Store, needs_upgrade
+    from storage import needs_upgrade
 
     if not (folder / DATABASE).exists() or needs_upgrade(folder / DATABASE):
         return None
-    with Store.open(folder / DATABASE, read_only=True) as store:
+    with _reading(folder) as store:
         if store.trials(curves=False):
             check_same(store, prepared)
         return budget_done(store, prepared.config)
@@ -367,11 +383,10 @@ def _report_data(folder: Path) -> ReportData:
     from search.metrics import METRICS
     from search.ranking import best
     from search.study import DATABASE
-    from storage import Store
 
     if not (folder / DATABASE).exists():
         raise UsageError(f"{folder} has not begun, so there is nothing to report; `search run {folder}` starts it")
-    with Store.open(folder / DATABASE, read_only=True) as store:
+    with _reading(folder) as store:
         record = store.study()
         if record.metric not in METRICS:
             raise UsageError(
@@ -390,11 +405,9 @@ def _report_data(folder: Path) -> ReportData:
 def _space_of(which: str | None) -> tuple[str, Any]:
     from search import config as toml
     from search.errors import UsageError
-    from search.study import DATABASE, find_study
-    from spaces import Space
+    from search.study import DATABASE, find_study, stored_space
     from spaces.facts import Facts
     from spaces.presets import PRESETS, preset
-    from storage import Store
 
     if which is not None and (which in PRESETS or not Path(which).exists()):
         return which, preset(which).space(Facts(64, 64, 3, 2, 1000))
@@ -403,8 +416,8 @@ def _space_of(which: str | None) -> tuple[str, Any]:
     except UsageError as error:
         raise UsageError(f"{error}; or name a preset: {', '.join(PRESETS)}") from None
     if (folder / DATABASE).exists():
-        with Store.open(folder / DATABASE, read_only=True) as store:
-            return str(folder), Space.from_json(store.study().space)
+        with _reading(folder) as store:
+            return str(folder), stored_space(store)
     config = toml.read(folder)
     return str(folder), _prepare(config, folder).space
 
@@ -426,24 +439,6 @@ def _say(lines: list[str]) -> None:
     out = _output()
     for line in lines:
         out.say(line)
-
-
-@contextmanager
-def _observer(quiet: bool) -> Iterator[Observer]:
-    import io
-
-    from rich.console import Console
-
-    from reports.live import LiveTable, PlainLines
-
-    console = Console()
-    if quiet:
-        yield PlainLines(io.StringIO())
-    elif console.is_terminal:
-        with LiveTable(console) as table:
-            yield table
-    else:
-        yield PlainLines(sys.stdout or io.StringIO())
 
 
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}

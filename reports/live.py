@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import math
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import TextIO
 
@@ -18,7 +20,7 @@ from reports import words
 from reports.data import changed_from
 from reports.terminal import STATE_STYLES, filled, has_unicode, said
 from search.metrics import METRICS
-from search.progress import Progress
+from search.progress import Observer, Progress
 from storage.records import TrialRecord, TrialState
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -208,6 +210,17 @@ class PlainLines:
         with contextlib.suppress(BrokenPipeError):  # who read the lines is gone; the search is not over for that
             self._stream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
             self._stream.flush()
+
+
+@contextlib.contextmanager
+def watching(*, quiet: bool) -> Iterator[Observer]:
+    """What shows a search on standard output: a table on a terminal, else lines; with `quiet` nothing."""
+    console = Console()
+    if quiet or not console.is_terminal:
+        yield PlainLines(io.StringIO() if quiet else sys.stdout or io.StringIO())
+        return
+    with LiveTable(console) as table:
+        yield table
 
 
 def _starting(progress: Progress) -> str:

@@ -212,6 +212,19 @@ def budget_done(store: Store, config: Config) -> str | None:
     return None
 
 
+def stored_space(store: Store) -> Space:
+    """The space that the study searches. Raises StorageError where the database does not hold one."""
+    try:
+        return Space.from_json(store.study().space)
+    except SpaceError as error:
+        why = str(error).removeprefix("this is not a stored space: ")
+        raise StorageError(_never_written(store, f"a space that is none ({why})")) from None
+
+
+def _never_written(store: Store, found: str) -> str:
+    return f"{store.path}: holds {found}, which this program never writes. Restore the file from a backup."
+
+
 def check_same(store: Store, prepared: Prepared) -> None:
     """Raise UsageError, naming each difference, unless the stored study is the one that is asked for.
 
@@ -221,7 +234,7 @@ def check_same(store: Store, prepared: Prepared) -> None:
     _check_model(stored, prepared)
     found = toml.differences(stored.config, prepared.identity)
     if stored.config.get("preset") == prepared.identity["preset"]:
-        found += _space_differences(Space.from_json(stored.space), prepared.space)
+        found += _space_differences(stored_space(store), prepared.space)
     else:  # what follows from another preset is no news
         follows = ("model:", *(("training.max_epochs:",) if prepared.config.training.max_epochs is None else ()))
         found = [line for line in found if not line.startswith(follows)]
@@ -257,10 +270,8 @@ def _check_points(store: Store, space: Space) -> None:
             space.check(trial.params)
         except SpaceError as error:
             first = str(error).splitlines()[0]
-            raise StorageError(
-                f"{store.path}: holds trial {trial.number} with a point that is none of its space ({first}), "
-                "which this program never writes. Restore the file from a backup."
-            ) from None
+            found = f"trial {trial.number} with a point that is none of its space ({first})"
+            raise StorageError(_never_written(store, found)) from None
 
 
 def _check_model(stored: StudyRecord, prepared: Prepared) -> None:

@@ -7,3 +7,7 @@ class ImpossibleError(ValueError):
 
 class StorageError(Exception):
     """The database cannot be used as asked. The message names the file, what was found and the next step."""
+
+
+class LockedError(StorageError):
+    """Another process has been writing the database for longer than the wait."""

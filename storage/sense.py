@@ -16,6 +16,7 @@ from storage.records import FoldRecord, ImageRecord, Split, StudyRecord, TrialRe
 
 _MOST_SECONDS = 1e9  # thirty years
 _MOST_SCORE = {"balanced_accuracy": 1.0, "accuracy": 1.0, "auroc": 1.0, "log_loss": math.inf}
+_MOST_REDRAWS = 10_000
 _ROUNDING = 1e-6
 
 
@@ -73,14 +74,18 @@ def check_trials(trials: Sequence[TrialRecord], study: StudyRecord, split: Split
             _check_fold(fold, study.metric, folds)
         done = sum(fold.repeat == 0 for fold in trial.folds)
         if trial.state is TrialState.COMPLETE and done != folds:
-            raise ImpossibleError(f"{done} of {folds} folds of trial {number}, which is complete")
+            raise ImpossibleError(f"only {done} of {folds} folds of the complete trial {number}")
+        if trial.state is TrialState.RUNNING and done >= folds:
+            raise ImpossibleError(f"all {folds} folds of trial {number} with that trial still open")
+        if not 0 <= trial.redraws <= _MOST_REDRAWS:
+            raise ImpossibleError(f"{trial.redraws} refused points before trial {number}")
 
 
 def _check_fold(fold: FoldRecord, metric: str, folds: int) -> None:
     whose = f"fold {fold.fold} of trial {fold.trial}"
     if not 0 <= fold.fold < folds:
         raise ImpossibleError(f"{whose} where there are {folds} folds")
-    if metric not in fold.scores:
+    if metric in _MOST_SCORE and metric not in fold.scores:
         raise ImpossibleError(f"no {metric} of {whose}")
     for name, score in fold.scores.items():
         most = _MOST_SCORE.get(name)

@@ -432,7 +432,7 @@ def test_a_database_that_is_none_of_ours(
     [
         ("UPDATE trial SET params = '{\"dropout\": [1]}'", "dropout = [1] in trial 0"),
         ("UPDATE trial SET number = 3", "trial 3 but no trial 0"),
-        ("UPDATE trial SET state = 'complete'", "0 of 2 folds of trial 0, which is complete"),
+        ("UPDATE trial SET state = 'complete'", "only 0 of 2 folds of the complete trial 0"),
         ("UPDATE run SET seconds = 1e300", "1e+300 seconds for"),
         ("UPDATE study SET classes = '[\"a\"]'", "the classes ['a']"),
     ],
@@ -451,6 +451,13 @@ def test_a_stored_point_that_is_none_of_its_space(refuse: Refuse, place: Path) -
     change(place / "study" / "study.db", "UPDATE trial SET params = json_set(params, '$.dropuot', 0.2)")
     message = refuse("run", "study", "--trials", "2")
     assert "holds trial 0 with a point that is none of its space (dropuot: unknown; did you mean 'dropout'?" in message
+
+
+def test_a_stored_space_that_is_none(refuse: Refuse, place: Path) -> None:
+    change(place / "study" / "study.db", "UPDATE study SET space = '{\"parameters\": 5}'")
+    for command in (["run", "study", "--trials", "2"], ["space", "study"]):
+        message = refuse(*command)
+        assert "study.db: holds a space that is none ('int' object is not iterable), which this program" in message
 
 
 def test_a_study_with_a_metric_of_a_newer_release(refuse: Refuse, place: Path) -> None:

@@ -155,7 +155,9 @@ def test_damaged_arrays(study: Path, blob: str) -> None:
         ("UPDATE fold_run SET seconds = -1", "-1 seconds for fold 0 of trial 0"),
         ("UPDATE fold_run SET best_epoch = 4", "best epoch 4 of 3"),
         ("UPDATE fold_run SET fold = 7 WHERE fold = 2 AND trial = 0", "fold 7 of trial 0 where there are 3 folds"),
-        ("DELETE FROM fold_run WHERE fold = 1", "2 of 3 folds of trial 0, which is complete"),
+        ("DELETE FROM fold_run WHERE fold = 1", "only 2 of 3 folds of the complete trial 0"),
+        ("UPDATE trial SET state = 'running' WHERE number = 1", "all 3 folds of trial 1 with that trial still open"),
+        ("UPDATE trial SET redraws = 1000000000", "1000000000 refused points before trial 0"),
         ('UPDATE trial SET params = \'{"rate": {"low": 1}}\'', "rate = {'low': 1} in trial 0"),
         ("UPDATE trial SET params = '{\"rate\": [1]}'", "rate = [1] in trial 0"),
         (
