@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.metrics import METRICS, confusion, scores
+from search.metrics import METRICS, better, confusion, scores
 from search.ranking import best as best_of
 from search.ranking import ranked
 from storage.records import (
@@ -119,6 +119,7 @@ class ReportData:
     commands: tuple[str, ...]  # as typed, each once, oldest first
     runs: tuple[RunRecord, ...]
     trials: tuple[TrialRecord, ...]  # in order of number, for curves, layers and plots
+    searching: bool = False  # a process holds the study: what is open is running, else unfinished
     notes: tuple[str, ...] = ()
     references: tuple[ReferenceRow, ...] = ()  # best first, those without a score last
 
@@ -135,6 +136,11 @@ class ReportData:
     def trial(self, number: int) -> TrialRecord:
         """The record of one trial."""
         return next(trial for trial in self.trials if trial.number == number)
+
+    @property
+    def searched_images(self) -> int:
+        """Images in the folds: all but those kept apart for testing."""
+        return sum(self.class_counts)
 
     def near_chance(self, row: TrialRow) -> bool:
         """Whether a score can't be told from guessing."""
@@ -173,6 +179,33 @@ class ReportData:
         unranked = isinstance(row, TrialRow) and row.rank is None
         return not unranked and row.score is not None and self.ahead(row.score, score) >= 0
 
+    def folds_won(self, row: TrialRow, other: TrialRow) -> int | None:
+        """On how many folds `row` is ahead of `other`; None where they do not have the same folds."""
+        if len(row.fold_scores) != len(other.fold_scores):
+            return None
+        pairs = zip(row.fold_scores, other.fold_scores, strict=True)
+        return sum(better(self.metric, a, b) for a, b in pairs)
+
+    def tied(self, row: TrialRow, other: TrialRow) -> bool:
+        """Whether two trials with the same folds can't be told apart: their paired difference is less than two of
+        its standard errors over the folds.
+
+        The error is no smaller than what so many images allow. A difference d of n images means that at least
+        d n answers changed, so its error is at least sqrt(d / n) (McNemar's, as if all had changed for the better).
+        For log loss the floor is 1 % of chance, as in `near_chance`.
+        """
+        if len(row.fold_scores) != len(other.fold_scores):
+            return False
+        gaps = np.subtract(row.fold_scores, other.fold_scores)
+        gaps = gaps[np.isfinite(gaps)]
+        if not len(gaps):
+            return False
+        gap = abs(float(gaps.mean()))
+        error = float(np.std(gaps, ddof=1)) / math.sqrt(len(gaps)) if len(gaps) > 1 else 0.0
+        answers = max(self.searched_images, 1)
+        floor = 0.005 * self.chance if self.metric == "log_loss" else math.sqrt(gap / answers)
+        return gap == 0 or gap < 2 * max(error, floor)
+
 
 def report_data(
     study: StudyRecord,
@@ -182,9 +215,14 @@ def report_data(
     runs: Sequence[RunRecord],
     probabilities: Mapping[int, NDArray[np.floating[Any]]],
     notes: Sequence[str] = (),
+    *,
     references: Sequence[ReferenceRecord] = (),
+    searching: bool = False,
 ) -> ReportData:
-    """All that a report says. `probabilities`: [images of the fold, classes] by fold, of the best trial."""
+    """All that a report says. `probabilities`: [images of the fold, classes] by fold, of the best trial.
+
+    `searching`: whether a process is at work on the study now.
+    """
     in_order = sorted(trials, key=lambda trial: trial.number)
     ordered = ranked(in_order, study.metric)
     winner = best_of(in_order, study.metric)
@@ -218,6 +256,7 @@ def report_data(
         commands=tuple(dict.fromkeys(run.command for run in runs)),
         runs=tuple(runs),
         trials=tuple(in_order),
+        searching=searching,
         notes=tuple(notes),
         references=_references(references, study.metric, folds),
     )
@@ -265,6 +304,7 @@ def as_json(data: ReportData) -> dict[str, Any]:
             {"name": r.name, "label": r.label, "score": r.score, "folds": list(r.fold_scores), "seconds": r.seconds}
             for r in data.references
         ],
+        "searching": data.searching,
         "counts": {state.value: count for state, count in data.counts.items()},
         "chance": data.chance,
         "majority": data.majority,

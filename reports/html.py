@@ -68,6 +68,7 @@ def render(data: ReportData) -> str:
             history=found.history is not None,
             importance=importance[:_MOST_IMPORTANT],
             importance_more=max(len(importance) - _MOST_IMPORTANT, 0),
+            clear=found.clear,
             no_importance=found.no_importance,
             parallel=parallel(data, found.space, found.importance),
             numbered=_NUMBERED,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 
 from rich import box
@@ -26,9 +28,26 @@ _GAP = 2  # columns between columns
 _NARROW = 100  # columns; below it the columns that can be read elsewhere are left out
 
 
+class Output(Console):
+    """Standard output. Its reader may leave (`search report | head -1`): the rest is dropped, and nothing failed."""
+
+    def __init__(self) -> None:
+        super().__init__(highlight=False)
+
+    def on_broken_pipe(self) -> None:
+        """Instead of Rich's exit with code 1, send all that follows nowhere, whoever writes it."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+    def say(self, text: str) -> None:
+        """One line as it is, however long."""
+        self.print(said(text, self), no_wrap=True, overflow="ignore", crop=False)
+
+
 def show(data: ReportData, console: Console | None = None, top: int = 20) -> None:
     """Print the report: plain where the console is a pipe or a file."""
-    console = console or Console(highlight=False)
+    console = console or Output()
 
     def paragraph(text: str, style: str = "") -> None:
         console.print(said(text, console, style), highlight=False, width=min(console.width, _PARAGRAPH))
@@ -51,7 +70,7 @@ def show(data: ReportData, console: Console | None = None, top: int = 20) -> Non
         console.print()
         paragraph("Trials that did not finish", "bold")
         console.print(causes(data, console))
-    for note in data.notes:
+    for note in (*words.advice(data), *data.notes):
         console.print()
         paragraph(f"Note: {note}")
 
@@ -75,8 +94,7 @@ def _title(data: ReportData) -> str:
     parts = [words.shortened(data.study.name, 40)]
     if data.rows:
         parts.append(f"{words.count(len(data.rows), 'trial')}: {words.counts_words(data)}")
-    classes = words.count(len(data.study.classes), "class", "classes")
-    parts.append(f"{words.count(data.images, 'image')} in {classes}")
+    parts.append(words.images_words(data))
     if data.spent_seconds:
         parts.append(words.duration(data.spent_seconds))
     return " · ".join(parts)
@@ -150,14 +168,8 @@ def _cells(data: ReportData, row: TrialRow | ReferenceRow, narrow: bool) -> list
     if not narrow:
         epochs = f"{sum(row.epochs) / len(row.epochs):.0f}" if row.epochs else words.NONE
         cells += [epochs, words.amount(row.parameters), words.duration(row.seconds)]
-    return [*cells, words.STATE_WORDS[row.state], changes_words(row)]
-
-
-def changes_words(row: TrialRow) -> str:
-    """What a trial changes from trial 0, in half a line."""
-    if row.number == 0:
-        return "(your starting point)"
-    return words.params_words(row.changed) or "(nothing)"
+    state = words.state_words(row.state, searching=data.searching)
+    return [*cells, state, words.changes_words(row.origin, row.changed)]
 
 
 def causes(data: ReportData, console: Console) -> Table:

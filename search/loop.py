@@ -99,6 +99,7 @@ class Loop:
     trials: list[TrialRecord] = field(default_factory=list)
     pending: dict[Future[Outcome], Candidate | FoldJob | ReferenceJob] = field(default_factory=dict)
     sitting_folds: int = 0
+    answered: bool = False  # by a worker, in this sitting
     failures_in_a_row: int = 0
     exhausted: bool = False  # the proposer has no further point
     ending: Ending = Ending.FINISHED
@@ -110,6 +111,7 @@ class Loop:
         self._references = ReferenceRows(plan.references, plan.assignment, plan.folds, plan.seed, known)
         self.trials = self._stored_trials()
         self.proposer.replay(self.trials)
+        self.observer.update(self.progress())
         while self._may_go_on():
             while len(self.pending) < self.executor.slots and self._submit_next():
                 pass
@@ -135,6 +137,8 @@ class Loop:
             seconds_budget=self.plan.seconds,
             eta_seconds=self._eta(),
             references=tuple(self._references.known),
+            workers=self.executor.slots,
+            answered=self.answered,
         )
 
     # Deciding
@@ -239,6 +243,7 @@ class Loop:
             job = self.pending.pop(future)
             if future.cancelled():
                 continue
+            self.answered = True
             if isinstance(job, Candidate):
                 self._described(job, future.result())
             elif isinstance(job, ReferenceJob):

@@ -24,6 +24,8 @@ class Progress:
     trials_budget: int | None
     seconds_budget: float | None
     eta_seconds: float | None  # until the budget is used up; None while unknown
+    workers: int  # that jobs are given to
+    answered: bool  # a worker has done a job in this sitting: TensorFlow is imported
     references: Sequence[ReferenceRecord] = ()  # fold by fold, as they became known
 
     @property

@@ -28,7 +28,16 @@ from spaces.backbones import Backbone, lite0
 from spaces.facts import Facts
 from spaces.own import ModelFile
 from spaces.presets import Auto, Preset, preset
-from storage import OUT_OF_TIME, ImageRecord, Split, Store, StudyRecord, TrialState, needs_upgrade
+from storage import (
+    OUT_OF_TIME,
+    ImageRecord,
+    Split,
+    StorageError,
+    Store,
+    StudyRecord,
+    TrialState,
+    needs_upgrade,
+)
 
 DATABASE = "study.db"
 SUFFIX = "-study"  # of the folder that `search run IMAGES` makes
@@ -101,6 +110,31 @@ def find_study(given: Path | None) -> Path:
 def is_study(folder: Path) -> bool:
     """Whether the folder has a study's file in it."""
     return (folder / toml.FILE).is_file() or (folder / DATABASE).exists()
+
+
+def place_of_new(images: Path, directory: Path | None) -> Path:
+    """Where a study of `images` goes: the folder named, else IMAGES-study here; never among the images, as one of them.
+
+    Raises UsageError where there are no images, or no study can be made of them there.
+    """
+    if not images.is_dir():
+        what = "is not a folder" if images.exists() else "does not exist"
+        raise UsageError(f"{images} {what}; a study needs a folder of images with one folder a class")
+    whole = images.resolve()
+    try:
+        str(whole).encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{images}: its path is not valid UTF-8, which {toml.FILE} cannot hold; rename the folder"
+        ) from None
+    folder = directory or Path(whole.name + SUFFIX)
+    if folder.resolve().is_relative_to(whole):
+        if directory is not None:
+            raise UsageError(f"--dir {directory} is within the images, {images}; name a folder outside of them")
+        folder = Path(os.path.relpath(whole.parent / folder.name))
+    if not folder.parent.exists():
+        raise UsageError(f"--dir {folder}: there is no folder {folder.parent}; make it first, or name another")
+    return folder
 
 
 def prepare(
@@ -211,7 +245,9 @@ def budget_done(store: Store, config: Config) -> str | None:
         return f"{hours:.2f} of {config.hours:g} hours are used; --hours raises the total"
     closed = [t for t in trials if t.state != TrialState.RUNNING and t.cause != OUT_OF_TIME]
     if config.trials is not None and len(closed) >= config.trials and not _references_left(store):
-        return f"{len(closed)} of {config.trials} trials are done; --trials raises the total"
+        more = len(closed) > config.trials
+        done = f"{len(closed)} trials are done, {config.trials} were asked for in total"
+        return f"{done if more else f'{len(closed)} of {config.trials} trials are done'}; --trials raises the total"
     return None
 
 
@@ -220,15 +256,39 @@ def _references_left(store: Store) -> bool:
     return bool(missing(possible(), folds, store.references()))
 
 
+def stored_space(store: Store) -> Space:
+    """The space that the study searches. Raises StorageError where the database does not hold one."""
+    try:
+        return Space.from_json(store.study().space)
+    except SpaceError as error:
+        why = str(error).removeprefix("this is not a stored space: ")
+        raise StorageError(_never_written(store, f"a space that is none ({why})")) from None
+
+
+def _never_written(store: Store, found: str) -> str:
+    return f"{store.path}: holds {found}, which this program never writes. Restore the file from a backup."
+
+
 def check_same(store: Store, prepared: Prepared) -> None:
-    """Raise UsageError, naming each difference, unless the stored study is the one that is asked for."""
+    """Raise UsageError, naming each difference, unless the stored study is the one that is asked for.
+
+    Raises StorageError where a stored trial is no point of its space: the sampler could not learn from it.
+    """
     stored = store.study()
     _check_model(stored, prepared)
     by_itself = {"weights": {backbone.name: backbone.sha256 for backbone in BY_ITSELF}}
     found = toml.differences({**by_itself, **stored.config}, {**by_itself, **prepared.identity})
     other_images = stored.fingerprint != prepared.images.fingerprint
-    # Which parameters there are follows from the images: where those differ, theirs is the difference to name.
-    found += _space_differences(Space.from_json(stored.space), prepared.space, of_both=other_images)
+    if stored.config.get("preset") == prepared.identity["preset"]:
+        # Which parameters there are follows from the images: where those differ, theirs is the difference to name.
+        found += _space_differences(stored_space(store), prepared.space, of_both=other_images)
+    else:  # what follows from another preset is no news
+        follows = (
+            "model:",
+            "weights",
+            *(("training.max_epochs:",) if prepared.config.training.max_epochs is None else ()),
+        )
+        found = [line for line in found if not line.startswith(follows)]
     if other_images:
         found += _image_differences(store.images(), image_records(prepared.images))
     if found:
@@ -237,6 +297,7 @@ def check_same(store: Store, prepared: Prepared) -> None:
             f"this study began with other settings, and its results would not compare:\n{lines}\n"
             "put them back to go on, or begin another study with --dir"
         )
+    _check_points(store, prepared.space)
 
 
 @contextlib.contextmanager
@@ -254,10 +315,20 @@ def pixels_on_disk(folder: Path, images: ImageSet) -> Iterator[Path]:
             path.parent.rmdir()
 
 
+def _check_points(store: Store, space: Space) -> None:
+    for trial in store.trials(curves=False):
+        try:
+            space.check(trial.params)
+        except SpaceError as error:
+            first = str(error).splitlines()[0]
+            found = f"trial {trial.number} with a point that is none of its space ({first})"
+            raise StorageError(_never_written(store, found)) from None
+
+
 def _check_model(stored: StudyRecord, prepared: Prepared) -> None:
     """Code runs only when it is named on the command line: a study cannot name it, and it must be the same."""
     model = stored.config.get("model")
-    name = stored.config["preset"]
+    name = stored.config.get("preset")
     if model is not None and prepared.own is None:
         raise UsageError(f"this study searches {name}, code of your own; name it again to go on: --model PATH/{name}")
     if model is not None and prepared.own is not None and model["sha256"] != prepared.own.file.sha256:

@@ -1,7 +1,7 @@
 """What a study remembers: frozen records, and the database that keeps them. Imports nothing else of ours."""
 
 from storage.check import needs_upgrade
-from storage.errors import StorageError
+from storage.errors import LockedError, StorageError
 from storage.records import (
     FoldRecord,
     ImageRecord,
@@ -24,6 +24,7 @@ __all__ = [
     "ImageRecord",
     "Json",
     "LayerRecord",
+    "LockedError",
     "Params",
     "ReferenceRecord",
     "RunRecord",

@@ -16,10 +16,12 @@ from storage import Store, TrialRecord
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def start(*arguments: str | Path, cwd: Path, stdout: int | None = subprocess.PIPE) -> subprocess.Popen[str]:
+def start(
+    *arguments: str | Path, cwd: Path, stdout: int | None = subprocess.PIPE, columns: str = "120"
+) -> subprocess.Popen[str]:
     """Start `search …` in `cwd`."""
     command = [sys.executable, "-m", "cli", *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": columns}
     return subprocess.Popen(command, cwd=cwd, env=environment, stdout=stdout, stderr=subprocess.PIPE, text=True)
 
 

@@ -72,11 +72,22 @@ class Records:
     probabilities: dict[int, NDArray[np.float32]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     references: tuple[ReferenceRecord, ...] = ()
+    searching: bool = False
 
     def data(self, **changes: Any) -> ReportData:
         """The report's data, after replacing some of the records."""
         r = replace(self, **changes)
-        return report_data(r.study, r.images, r.split, r.trials, r.runs, r.probabilities, r.notes, r.references)
+        return report_data(
+            r.study,
+            r.images,
+            r.split,
+            r.trials,
+            r.runs,
+            r.probabilities,
+            r.notes,
+            references=r.references,
+            searching=r.searching,
+        )
 
 
 def example(

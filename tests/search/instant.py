@@ -55,7 +55,7 @@ def quality(params: dict[str, Value]) -> float:
 def result_of(job: FoldJob, classes: int = 2, epochs: int = 3) -> FoldResult:
     """A fold run's result by formula: the point's quality, and noise from the job's seed."""
     noise = np.random.default_rng(job.seed)
-    score = quality(dict(job.params)) + noise.normal(0, 0.02)
+    score = min(quality(dict(job.params)) + noise.normal(0, 0.02), 1.0)
     return FoldResult(
         scores=dict.fromkeys(METRICS, score),
         epochs=epochs,

@@ -85,7 +85,7 @@ def fold(trial: int = 0, fold: int = 0, repeat: int = 0, **changes: Any) -> Fold
         "repeat": repeat,
         "fold": fold,
         "seed": 1000 * trial + 10 * repeat + fold,
-        "scores": {"accuracy": 0.5 + 0.1 * fold, "log_loss": float("inf")},
+        "scores": {"balanced_accuracy": 0.5, "accuracy": 0.5 + 0.1 * fold, "log_loss": float("inf")},
         "epochs": 3,
         "best_epoch": 2,
         "curve": {"loss": (0.7, 0.6, float("nan")), "val_loss": (0.8, 0.7, 0.9)},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -411,6 +412,24 @@ def test_a_read_only_store_changes_nothing(store: Store, path: Path) -> None:
         for change in changes:
             with refused("read-only"):
                 change()
+
+
+def test_a_study_that_was_moved_meanwhile_takes_nothing_until_it_is_back(store: Store, path: Path) -> None:
+    def there() -> Store:
+        store.add_trial(trial(len(store.trials())), run=0, seconds=0)
+        return store
+
+    there()
+    elsewhere = path.parent.rename(path.parent.with_name("elsewhere"))
+    with refused(str(path), "moved, deleted or replaced meanwhile"):
+        there()
+    path.parent.mkdir()
+    make(path).close()
+    with refused(str(path), "another file is in its place"):
+        there()
+    shutil.rmtree(path.parent)
+    elsewhere.rename(path.parent)
+    assert len(there().trials()) == 2
 
 
 def test_a_closed_store_says_so(store: Store) -> None:
