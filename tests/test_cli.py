@@ -24,7 +24,7 @@ COMMANDS = ("init", "run", "resume", "report", "space")
 def home(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which one small search was run with nothing but a few flags."""
     folder = tmp_path_factory.mktemp("home")
-    flags = ("--trials", "3", "--folds", "3", "--epochs", "2", "--workers", "1", "--seed", "4")
+    flags = ("--preset", "cnn", "--trials", "3", "--folds", "3", "--epochs", "2", "--workers", "1", "--seed", "4")
     done = search("run", pictures, *flags, cwd=folder)
     assert done.returncode == 0, done.stderr
     (folder / "printed.txt").write_text(done.stdout)
@@ -158,7 +158,7 @@ def test_every_command_has_help_that_says_what_it_does(tmp_path: Path) -> None:
 
 def test_on_a_terminal_a_live_table_is_drawn_and_the_cursor_comes_back(pictures: Path, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
-    flags = ("--trials", "1", "--folds", "2", "--epochs", "1", "--workers", "0", "--dir", "s")
+    flags = ("--preset", "cnn", "--trials", "1", "--folds", "2", "--epochs", "1", "--workers", "0", "--dir", "s")
     process = start("run", pictures, *flags, cwd=tmp_path, stdout=theirs)
     os.close(theirs)
     written = b""

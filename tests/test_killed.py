@@ -22,7 +22,7 @@ from storage import TrialState
 from tests.commands import fold_rows, integrity, reference_rows, search, start, table, trials_of, wait_until, workers_of
 
 KILLS = int(os.environ.get("KILLS", "4"))
-SMALL = ("--folds", "2", "--epochs", "2", "--quiet")
+SMALL = ("--preset", "cnn", "--folds", "2", "--epochs", "2", "--quiet")
 
 
 def test_killed_in_a_fold_and_resumed_equals_one_go(pictures: Path, tmp_path: Path) -> None:

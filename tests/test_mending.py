@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.commands import search, trials_of
 
-SMALL = ("--trials", "1", "--folds", "2", "--epochs", "1", "--workers", "0", "--quiet")
+SMALL = ("--preset", "cnn", "--trials", "1", "--folds", "2", "--epochs", "1", "--workers", "0", "--quiet")
 
 
 def test_a_baseline_too_large_is_refused_and_the_advice_that_is_given_works(pictures: Path, tmp_path: Path) -> None:

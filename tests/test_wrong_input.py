@@ -30,7 +30,7 @@ from tests.search.instant import store_references
 Refuse = Callable[..., str]
 
 IMAGES = 6  # of each class
-SETTINGS = {"images": "../pictures", "trials": 1, "folds": 2, "seed": 7}
+SETTINGS = {"images": "../pictures", "preset": "cnn", "trials": 1, "folds": 2, "seed": 7}
 
 
 @pytest.fixture(scope="module")
@@ -128,8 +128,8 @@ def test_more_folds_than_the_rarest_class_has_images(refuse: Refuse, place: Path
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--preset qestion", "preset: must be one of cnn, question, frozen, got 'qestion'; did you mean 'question'?"),
-        ("--preset ?", "preset: must be one of cnn, question, frozen, got '?'"),
+        ("--preset qestion", "preset: must be one of auto, frozen, fine-tune, cnn, question, got 'qestion'; did you mean 'question'?"),
+        ("--preset ?", "preset: must be one of auto, frozen, fine-tune, cnn, question, got '?'"),
         ("--sampler tp", "sampler: must be one of tpe, random, qmc, gp, cmaes, got 'tp'; did you mean 'tpe'?"),
         ("--engine nevergrad", "engine: must be one of "),
         (
@@ -186,7 +186,7 @@ def test_a_sampler_that_needs_what_is_not_installed(refuse: Refuse) -> None:
     ("which", "message"),
     [
         ("qestion", "preset: there is no 'qestion'; did you mean 'question'?"),
-        ("zzz", "known: cnn, question, frozen"),
+        ("zzz", "known: auto, frozen, fine-tune, cnn, question"),
         ("pictures", "pictures is not a study: it has no study.toml"),
     ],
 )
