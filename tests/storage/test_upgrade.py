@@ -1,6 +1,6 @@
 """A file of an older release is backed up and upgraded in one transaction, or stays as it was.
 
-There is only one release so far, so the tests make the next: a copy of the package with one more migration, run in a
+The tests make the next release: a copy of the package with one more migration, run in a
 process of its own.
 """
 
@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from storage import Store
+from storage.schema import HEAD, REVISIONS
 from tests.storage.examples import ROOT, fill, make, refused, unchanged
 
 MIGRATION = '''
@@ -26,7 +27,7 @@ import os, signal
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "0002", "0001"
+revision, down_revision = "9999", "HEAD"
 
 def upgrade():
     with op.batch_alter_table("trial", recreate="always") as batch:
@@ -46,6 +47,8 @@ def fail(moment):
     if wanted == f"orphans {moment}":
         op.execute("DELETE FROM trial WHERE number = 0")
 '''
+BACKUP = f"study.db.{HEAD}.backup"
+
 OPEN = """
 import sys
 from storage import Store, StorageError
@@ -65,11 +68,11 @@ def next_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the package as it may be in the next release."""
     root = tmp_path_factory.mktemp("next")
     shutil.copytree(ROOT / "storage", root / "storage", ignore=shutil.ignore_patterns("__pycache__"))
-    (root / "storage/migrations/versions/r0002_next.py").write_text(MIGRATION)
+    (root / "storage/migrations/versions/r9999_next.py").write_text(MIGRATION.replace("HEAD", HEAD))
     schema = root / "storage/schema.py"
     text = schema.read_text()
-    assert 'REVISIONS = ("0001",)' in text
-    schema.write_text(text.replace('REVISIONS = ("0001",)', 'REVISIONS = ("0001", "0002")'))
+    assert f'"{HEAD}")' in text
+    schema.write_text(text.replace(f'"{HEAD}")', f'"{HEAD}", "9999")', 1))
     return root
 
 
@@ -107,13 +110,13 @@ def test_an_older_file_is_backed_up_and_upgraded_once(next_release: Path, study:
         "[]",
         "wal",
     ], done.stderr
-    assert names(study) == ["study.db", "study.db.0001.backup"]
-    with Store.open(study.with_name("study.db.0001.backup")) as backup:
+    assert names(study) == ["study.db", BACKUP]
+    with Store.open(study.with_name(BACKUP)) as backup:
         assert repr(backup.trials()) == before
-    with unchanged(study.parent), refused("'0002'", "knows 0001", "Upgrade smallsearch"):
+    with unchanged(study.parent), refused("'9999'", f"knows {', '.join(REVISIONS)}", "Upgrade smallsearch"):
         Store.open(study)
 
-    study.with_name("study.db.0001.backup").unlink()
+    study.with_name(BACKUP).unlink()
     assert open_with(next_release, study).returncode == 0
     assert names(study) == ["study.db"]  # no second backup
 
@@ -121,7 +124,7 @@ def test_an_older_file_is_backed_up_and_upgraded_once(next_release: Path, study:
 def test_reading_only_never_upgrades(next_release: Path, study: Path) -> None:
     with unchanged(study.parent):
         done = open_with(next_release, study, "read-only")
-    assert "older release (revision 0001)" in done.stderr
+    assert f"older release (revision {HEAD})" in done.stderr
     assert "`search run` upgrades it" in done.stderr
 
 
@@ -133,7 +136,7 @@ def test_killed_in_an_upgrade_the_file_is_still_the_old_one(next_release: Path, 
     with Store.open(study) as store:
         assert repr(store.trials()) == before
     assert open_with(next_release, study).returncode == 0
-    assert names(study) == ["study.db", "study.db.0001.backup"]
+    assert names(study) == ["study.db", BACKUP]
 
 
 @pytest.mark.parametrize(
@@ -165,5 +168,5 @@ def test_commits_not_yet_merged_are_upgraded_and_backed_up_too(next_release: Pat
             shutil.copy(study.with_name(name), copy)
     done = open_with(next_release, copy / "study.db")
     assert "['box', 'box']" in done.stdout, done.stderr
-    with Store.open(copy / "study.db.0001.backup", read_only=True) as backup:
+    with Store.open(copy / BACKUP, read_only=True) as backup:
         assert len(backup.runs()) == 2
