@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.metrics import METRICS, confusion, scores
+from search.ranking import SECOND_OBJECTIVES, pareto_front, ranked
 from search.ranking import best as best_of
-from search.ranking import ranked
 from storage.records import ImageRecord, Params, RunRecord, Split, StudyRecord, TrialRecord, TrialState
 
 
@@ -37,6 +37,8 @@ class TrialRow:
     best_epochs: tuple[int, ...]
     parameters: int | None
     seconds: float
+    latency: float | None = None  # milliseconds an image to predict; None where it was not measured
+    pareto: bool = False  # of two objectives, none beats it in both; False where there is one
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class ReportData:
     commands: tuple[str, ...]  # as typed, each once, oldest first
     runs: tuple[RunRecord, ...]
     trials: tuple[TrialRecord, ...]  # in order of number, for curves, layers and plots
+    second_objective: str | None = None  # 'parameters' or 'latency', where the study minimises that too
     notes: tuple[str, ...] = ()
 
     @property
@@ -119,6 +122,9 @@ class ReportData:
         return ahead < 2 * max(error, floor)
 
 
+RUNGS = "Rungs of hyperband are trained anew, not continued: a point that rises begins again, with more epochs."
+
+
 def report_data(
     study: StudyRecord,
     images: Sequence[ImageRecord],
@@ -133,7 +139,9 @@ def report_data(
     ordered = ranked(in_order, study.metric)
     winner = best_of(in_order, study.metric)
     baseline = next((trial for trial in in_order if trial.number == 0), None)
-    rows = _rows(ordered, study.metric, baseline.params if baseline else {})
+    second = study.config.get("second_objective")
+    front = pareto_front(in_order, study.metric, second) if second in SECOND_OBJECTIVES else frozenset()
+    rows = _rows(ordered, study.metric, baseline.params if baseline else {}, front)
     by_number = {row.number: row for row in rows}
     labels, assignment = np.array([image.label for image in images], dtype=np.int64), split.assignment
     counted = np.bincount(labels[assignment >= 0] if len(labels) else labels, minlength=len(study.classes))
@@ -161,7 +169,8 @@ def report_data(
         commands=tuple(dict.fromkeys(run.command for run in runs)),
         runs=tuple(runs),
         trials=tuple(in_order),
-        notes=tuple(notes),
+        second_objective=second if second in SECOND_OBJECTIVES else None,
+        notes=(*notes, *([RUNGS] if config.get("sampler") == "hyperband" else [])),
     )
 
 
@@ -192,6 +201,7 @@ def as_json(data: ReportData) -> dict[str, Any]:
             "engine": data.engine,
             "sampler": data.sampler,
             "metric": study.metric,
+            **({"second_objective": data.second_objective} if data.second_objective else {}),
             "folds": data.folds,
             "seed": study.seed,
             "images": data.images,
@@ -201,7 +211,10 @@ def as_json(data: ReportData) -> dict[str, Any]:
             "fingerprint": study.fingerprint,
             "created": study.created,
         },
-        "trials": [_trial_json(row) for row in sorted(data.rows, key=lambda row: row.number)],
+        "trials": [
+            _trial_json(row, two=data.second_objective is not None)
+            for row in sorted(data.rows, key=lambda row: row.number)
+        ],
         "best": {"number": best.number, "params": dict(best.params), "score": best.score} if best else None,
         "counts": {state.value: count for state, count in data.counts.items()},
         "chance": data.chance,
@@ -225,7 +238,7 @@ def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _rows(ordered: Sequence[TrialRecord], metric: str, baseline: Params) -> tuple[TrialRow, ...]:
+def _rows(ordered: Sequence[TrialRecord], metric: str, baseline: Params, front: frozenset[int]) -> tuple[TrialRow, ...]:
     rows: list[TrialRow] = []
     for place, trial in enumerate(ordered, start=1):
         folds = [fold for fold in trial.folds if fold.repeat == 0]
@@ -253,6 +266,8 @@ def _rows(ordered: Sequence[TrialRecord], metric: str, baseline: Params) -> tupl
                 best_epochs=tuple(fold.best_epoch for fold in folds),
                 parameters=trial.parameters,
                 seconds=trial.seconds,
+                latency=trial.latency,
+                pareto=trial.number in front,
             )
         )
     return tuple(rows)
@@ -325,7 +340,7 @@ def _majority(counts: NDArray[np.integer[Any]]) -> float:
     return float(counts.max() / total) if total else float("nan")
 
 
-def _trial_json(row: TrialRow) -> dict[str, Any]:
+def _trial_json(row: TrialRow, *, two: bool) -> dict[str, Any]:
     return {
         "number": row.number,
         "state": row.state.value,
@@ -341,6 +356,7 @@ def _trial_json(row: TrialRow) -> dict[str, Any]:
         "best_epochs": list(row.best_epochs),
         "parameters": row.parameters,
         "seconds": row.seconds,
+        **({"latency": row.latency, "pareto": row.pareto} if two else {}),
     }
 
 

@@ -43,6 +43,8 @@ def show(data: ReportData, console: Console | None = None, top: int = 20) -> Non
     if data.rows:
         console.print()
         console.print(leaderboard(data, console, top))
+        if data.second_objective:
+            paragraph(words.front(data), "dim")
         if (more := len(data.rows) - top) > 0:
             paragraph(f"… and {words.count(more, 'more trial')}", "dim")
     if data.causes:
@@ -116,6 +118,8 @@ def leaderboard(data: ReportData, console: Console, top: int = 20) -> Table:
     table.add_column(words.metric_words(data.metric))
     if not narrow:
         table.add_column("worst to best")
+    if data.second_objective == "latency":
+        table.add_column("ms/image", justify="right")
     table.add_column("folds", justify="right")
     if not narrow:
         table.add_column("epochs", justify="right")
@@ -135,10 +139,12 @@ def leaderboard(data: ReportData, console: Console, top: int = 20) -> Table:
 
 def _cells(data: ReportData, row: TrialRow, narrow: bool) -> list[str]:
     epochs = f"{sum(row.epochs) / len(row.epochs):.0f}" if row.epochs else words.NONE
-    cells = [str(row.number), words.score_words(row)]
+    cells = [words.marked(row), words.score_words(row)]
     if not narrow:
         span = row.low is not None and row.high is not None
         cells.append(f"{words.number(row.low, 2)} to {words.number(row.high, 2)}" if span else words.NONE)
+    if data.second_objective == "latency":
+        cells.append(words.number(row.latency))
     cells.append(f"{len(row.fold_scores)}/{data.folds}")
     if not narrow:
         cells += [epochs, words.amount(row.parameters), words.duration(row.seconds)]

@@ -121,6 +121,17 @@ def score_words(row: TrialRow) -> str:
     return number(row.score) + (f" ± {number(row.spread)}" if row.spread is not None else "")
 
 
+def marked(row: TrialRow) -> str:
+    """A trial's number, with a star where it is on the Pareto front."""
+    return f"*{row.number}" if row.pareto else str(row.number)
+
+
+def front(data: ReportData) -> str:
+    """What the star means; for a study with two objectives."""
+    other = "fewer parameters" if data.second_objective == "parameters" else "less time an image"
+    return f"* on the Pareto front: no trial has both a better {metric_words(data.metric)} and {other}."
+
+
 def headline(data: ReportData) -> str:
     """The answer: what is best, how sure that is, and where it started."""
     best, base = data.best, data.baseline

@@ -13,16 +13,18 @@ from typing import Any
 import numpy as np
 
 from search import config as toml
-from search.config import Config
+from search.config import Config, Try
 from search.discovery import discover
 from search.errors import UsageError
 from search.folds import choose_folds, draw_folds, image_records
 from search.images import ImageSet, read_images
 from search.seeds import derive
+from search.starts import best_of, points_to_try
 from search.text import printable
-from spaces import Choice, Parameter, Space, SpaceError
+from spaces import Choice, Parameter, Space, SpaceError, Value
 from spaces.facts import Facts
 from spaces.own import ModelFile
+from spaces.parameters import integer
 from spaces.presets import Preset, preset
 from storage import OUT_OF_TIME, ImageRecord, Split, Store, StudyRecord, TrialState
 
@@ -53,6 +55,8 @@ class Prepared:
     space: Space
     folds: int
     max_epochs: int
+    tries: tuple[dict[str, Value], ...]  # points of [[try]], then those of a warm start
+    warm: tuple[Try, ...]  # what a warm start adds to study.toml
     remarks: tuple[str, ...]  # what was decided for the user, a sentence each
 
     @property
@@ -100,11 +104,13 @@ def prepare(
     folder: Path,
     progress: Callable[[int, int], None] | None = None,
     model: ModelFile | None = None,
+    warm_start: Path | None = None,
 ) -> Prepared:
     """Read the images and settle what the configuration leaves open. Writes nothing.
 
     `model` is a builder of the user's own, which takes the place of the preset and is run to learn its parameters.
-    Raises UsageError for images, model, space or folds that cannot be searched.
+    `warm_start` is the folder of another study, whose best points are tried too.
+    Raises UsageError for images, model, space, points or folds that cannot be searched.
     """
     chosen = preset(config.preset)
     if not model and chosen.frozen and (problem := chosen.frozen.problem()):
@@ -121,9 +127,34 @@ def prepare(
         raise UsageError(f"[space] of {toml.FILE}, {name}:\n{lines}") from None
     folds, remark = choose_folds(images.labels, images.testing, config.folds, images.classes)
     max_epochs = config.training.max_epochs or (OWN_EPOCHS if own else chosen.epochs)
+    if config.chosen_sampler == "hyperband":
+        space = _with_epochs(space, max_epochs)
+    tries = points_to_try(config.tries, space)
+    warm, said = best_of(_other(warm_start, folder), str(warm_start), space, tries) if warm_start else ((), None)
+    tries += tuple(space.changed(one.changes) for one in warm)
     found = f"{own.file.name} asks for {len(own.space.parameters)} parameters" if own else None
-    remarks = tuple(text for text in (found, remark) if text)
-    return Prepared(config, images, facts, chosen, own, space, folds, max_epochs, remarks)
+    remarks = tuple(text for text in (found, remark, said) if text)
+    return Prepared(config, images, facts, chosen, own, space, folds, max_epochs, tries, warm, remarks)
+
+
+def _with_epochs(space: Space, most: int) -> Space:
+    """The space of Hyperband, which searches with few epochs first."""
+    if "epochs" in space.by_name:
+        raise UsageError("sampler: 'hyperband' chooses the epochs itself; remove 'epochs' from the model, or change it")
+    return Space((*space.parameters, integer("epochs", 1, most, most, help="the most of a fold run; by hyperband")))
+
+
+def _other(study: Path, folder: Path) -> Path:
+    """The database of a study to begin from."""
+    try:
+        database = find_study(study) / DATABASE
+    except UsageError as error:
+        raise UsageError(f"--warm-start: {error}") from None
+    if not database.exists():
+        raise UsageError(f"--warm-start: {study} has not begun, so it has no trial to begin from")
+    if folder.exists() and study.samefile(folder):
+        raise UsageError(f"--warm-start: {study} is this study itself; name another")
+    return database
 
 
 def _own(folder: Path, file: ModelFile, facts: Facts) -> Own:

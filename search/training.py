@@ -7,7 +7,7 @@ batches, as in `model.fit`, costs several times the arithmetic. Stopping is deci
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from search.jobs import FoldJob, FoldResult, Materials
+from search.latency import milliseconds_an_image
 from search.metrics import balanced_accuracy, scores
 from spaces.presets import parts
 
@@ -87,7 +88,18 @@ def train_fold(model: keras.Model, pixels: tf.Tensor, materials: Materials, job:
         probabilities=curve.best_probabilities,
         parameters=model.count_params(),
         seconds=time.perf_counter() - started,
+        latency=_latency(predict, job.validate) if materials.latency else None,
     )
+
+
+def _latency(predict: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]], rows: NDArray[np.int32]) -> float:
+    """Milliseconds an image by a graph that has predicted these rows before; see `milliseconds_an_image`."""
+    every = tf.constant(rows)
+
+    def once() -> None:
+        predict(every)[0].numpy()  # waits for it
+
+    return milliseconds_an_image(once, len(rows))
 
 
 def targets_for(model: keras.Model, labels: NDArray[np.int16]) -> NDArray[np.float32]:

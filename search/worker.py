@@ -140,6 +140,13 @@ class Worker:
             return self._chosen.build(params, self._materials.facts)
 
     def _train(self, job: FoldJob) -> FoldResult:
+        """A fold run. A frozen backbone's latency is added, beside which that of a fitted head is nothing."""
+        result = self._trained(job)
+        if self._features is None or not self._materials.latency:
+            return result
+        return replace(result, latency=self._features.latency(job) + (result.latency or 0.0))
+
+    def _trained(self, job: FoldJob) -> FoldResult:
         started = time.perf_counter()
         if self._features is None:
             return self._train_network(job, self._pixels, started)

@@ -121,11 +121,18 @@ def test_more_folds_than_the_rarest_class_has_images(refuse: Refuse, place: Path
     [
         ("--preset qestion", "preset: must be one of cnn, question, frozen, got 'qestion'; did you mean 'question'?"),
         ("--preset ?", "preset: must be one of cnn, question, frozen, got '?'"),
-        ("--sampler tp", "sampler: must be one of tpe, random, qmc, gp, cmaes, got 'tp'; did you mean 'tpe'?"),
+        (
+            "--sampler tp",
+            "sampler: must be one of tpe, random, qmc, gp, cmaes, grid, nsga2, got 'tp'; did you mean 'tpe'?",
+        ),
+        ("--sampler nsga2", "sampler: 'nsga2' weighs two objectives; set second_objective (parameters or latency) too"),
+        ("--warm-start pictures", "--warm-start: pictures is not a study: it has no study.toml"),
+        ("--warm-start new", "--warm-start: new has not begun, so it has no trial to begin from"),
+        ("--warm-start study", "--warm-start: study has no complete trial to begin from; name another study"),
         ("--engine nevergrad", "engine: must be one of "),
         (
             "--engine keras-tuner --sampler gp",
-            "sampler: 'gp' is a sampler of optuna; keras-tuner has bayesian, random, grid",
+            "sampler: 'gp' is a sampler of optuna; keras-tuner has bayesian, random, grid, hyperband",
         ),
         ("--trials 0", "trials: must be at least 1, got 0"),
         ("--workers -1", "--workers: must be at least 0, got -1; 0 trains in this process"),
