@@ -14,9 +14,10 @@ import typer
 
 if TYPE_CHECKING:
     from reports.data import ReportData
+    from reports.terminal import Output
     from search.config import Config, Try
-    from search.progress import Observer
     from search.study import Prepared
+    from storage import Store
 
 app = typer.Typer(
     help="Find the best image classifier that a small data set can support.",
@@ -48,6 +49,26 @@ def _option(help_: str, *, whole: bool = True) -> Any:
     return typer.Option(parser=_whole if whole else _number, metavar="N" if whole else "HOURS", help=help_)
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(f"smallsearch {version('smallsearch')}")
+        except PackageNotFoundError:
+            typer.echo("smallsearch, not installed: run from a checkout")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
 Where = Annotated[Path | None, typer.Argument(metavar="STUDY", help="Study folder. Default: the current folder.")]
 Trials = Annotated[int | None, _option("Trials in total, over all sittings. [default: 200]")]
 Hours = Annotated[float | None, _option("Hours of searching in total, over all sittings. [default: 8]", whole=False)]
@@ -73,7 +94,13 @@ WarmStart = Annotated[
     Path | None,
     typer.Option("--warm-start", metavar="STUDY", help="Another study, whose best points are tried first."),
 ]
-PresetName = Annotated[str | None, typer.Option("--preset", help="The space: cnn, question or frozen. [default: cnn]")]
+PresetName = Annotated[
+    str | None,
+    typer.Option("--preset", help="The space: auto, frozen, fine-tune, cnn or question. [default: auto, all of them]"),
+]
+NoFlip = Annotated[
+    bool, typer.Option("--no-flip", help="Never turn a picture left to right: for letters, or left and right hands.")
+]
 Workers = Annotated[int | None, _option("Worker processes; 0: none, train here. [default: one a GPU, else one a core]")]
 Model = Annotated[
     str | None,
@@ -81,7 +108,12 @@ Model = Annotated[
         metavar="FILE.py:BUILD", help="Search a model of your own: build(hp) as for Keras Tuner. It runs as your code."
     ),
 ]
+MoreTrials = Annotated[int | None, _option("Trials in total, over all sittings. [default: the study's]")]
+MoreHours = Annotated[
+    float | None, _option("Hours of searching in total, over all sittings. [default: the study's]", whole=False)
+]
 Dir = Annotated[Path | None, typer.Option("--dir", help="Study folder to make. [default: IMAGES-study, here]")]
+PREVIEW = "augmentation.png"
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the end result only.")]
 
 
@@ -91,13 +123,13 @@ def init(
     directory: Dir = None,
     preset: PresetName = None,
     warm_start: WarmStart = None,
+    no_flip: NoFlip = False,
 ) -> None:
     """Check the images and write a commented study.toml to edit before `search run`."""
-    folder, config = _new(images, directory, {"preset": preset})
+    folder, config = _new(images, directory, {"preset": preset, "flip": False if no_flip else None})
     prepared = _prepare(config, folder, warm_start=warm_start)
     _make(folder, config, prepared.warm)
-    _say(_words_on(prepared))
-    typer.echo(f"wrote {folder / 'study.toml'}; `search run {shlex.quote(str(folder))}` starts it")
+    _say([*_words_on(prepared), f"wrote {folder / 'study.toml'}; `search run {shlex.quote(str(folder))}` starts it"])
 
 
 @app.command()
@@ -117,6 +149,7 @@ def run(
     preset: PresetName = None,
     model: Model = None,
     warm_start: WarmStart = None,
+    no_flip: NoFlip = False,
     directory: Dir = None,
     quiet: Quiet = False,
 ) -> None:
@@ -133,6 +166,7 @@ def run(
         "sampler": sampler,
         "second_objective": second_objective,
         "preset": preset,
+        "flip": False if no_flip else None,
     }
     changes = {key: value for key, value in asked.items() if value is not None}
     if path is None or (is_study(path) and directory is None):
@@ -145,8 +179,8 @@ def run(
 @app.command()
 def resume(
     study: Where = None,
-    trials: Trials = None,
-    hours: Hours = None,
+    trials: MoreTrials = None,
+    hours: MoreHours = None,
     workers: Workers = None,
     model: Model = None,
     quiet: Quiet = False,
@@ -179,18 +213,20 @@ def report(
 
         from reports.data import as_json as plain
 
-        typer.echo(json.dumps(plain(data), indent=2, allow_nan=False))
+        _say(json.dumps(plain(data), indent=2, allow_nan=False).splitlines())
         return
     from reports.html import write
     from reports.terminal import show
 
-    show(data)
     target = folder / "report.html"
     try:
         write(data, target)
     except OSError as error:
         raise UsageError(f"{target} cannot be written: {error.strerror}; --json needs no file") from None
-    typer.echo(f"\nreport: {target}")
+    out = _output()
+    show(data, out)
+    out.say("")
+    out.say(f"report: {target}")
     if open_it:
         typer.launch(target.absolute().as_uri())
 
@@ -201,17 +237,32 @@ def space(
         str | None, typer.Argument(metavar="PRESET | STUDY", help="A preset or a study folder. Default: here.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the space as JSON.")] = False,
+    preview: Annotated[
+        Path | None,
+        typer.Option(metavar="IMAGES", help=f"Write {PREVIEW} instead: these pictures under every augmentation."),
+    ] = None,
+    no_flip: NoFlip = False,
 ) -> None:
     """Show a space as a table: each parameter, its range, default and condition."""
     import json
 
     from reports.space import show_space
 
+    if preview is not None:
+        from reports.reading import reading_images
+        from search.images import read_images
+        from search.preview import write_preview
+
+        with reading_images(quiet=False) as progress:
+            images = read_images(preview, progress=progress)
+        write_preview(images, Path(PREVIEW), flip=not no_flip)
+        _say([f"wrote {PREVIEW}"])
+        return
     name, found = _space_of(which)
     if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=2))
+        _say(json.dumps(found.to_json(), indent=2).splitlines())
     else:
-        show_space(name, found)
+        show_space(name, found, _output())
 
 
 # What the commands share
@@ -220,13 +271,9 @@ def space(
 def _new(images: Path, directory: Path | None, asked: dict[str, Any]) -> tuple[Path, Config]:
     """The folder of a new study and its configuration; nothing is written yet."""
     from search.config import merged, parse
-    from search.errors import UsageError
-    from search.study import SUFFIX
+    from search.study import place_of_new
 
-    if not images.is_dir():
-        what = "is not a folder" if images.exists() else "does not exist"
-        raise UsageError(f"{images} {what}; a study needs a folder of images with one folder a class")
-    folder = directory or Path(images.resolve().name + SUFFIX)
+    folder = place_of_new(images, directory)
     changes = {key: value for key, value in asked.items() if value is not None}
     return folder, parse(merged({"images": str(images.resolve())}, changes), "the command line")
 
@@ -250,7 +297,7 @@ def _make_folder(folder: Path) -> None:
     from search.errors import UsageError
 
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
     except OSError as error:
         raise UsageError(f"{folder} cannot be made: {error.strerror}; name another study folder with --dir") from None
 
@@ -267,15 +314,21 @@ def _search(
     warm_start: Path | None = None,
 ) -> None:
     """Prepare, search under a progress display, report, and leave with the exit code."""
+    from reports.live import watching
     from search import config as toml
     from search.errors import UsageError
     from search.proposers import check_sampler
     from search.run import run as search_run
-    from search.study import DATABASE, is_study
+    from search.study import DATABASE
 
     if workers is not None and workers < 0:
         raise UsageError(f"--workers: must be at least 0, got {workers}; 0 trains in this process")
-    exists = is_study(folder)
+    exists = (folder / toml.FILE).is_file()
+    if not exists and new is None and (folder / DATABASE).exists():
+        raise UsageError(
+            f"{folder} has its results, {DATABASE}, but no {toml.FILE}; put a copy back, or have it written anew with: "
+            f"search run IMAGES --dir {shlex.quote(str(folder))}"
+        )
     if exists and new is not None:
         changes = {**changes, "images": new.images}
     config = toml.read(folder, changes) if exists or new is None else new
@@ -289,7 +342,8 @@ def _search(
     if done and only_unfinished:
         raise UsageError(f"nothing to resume: {done}")
     if done:
-        _say([f"nothing left to do: {done}"])
+        kept = f"; {toml.FILE} stays as it is" if exists and toml.read(folder) != config else ""
+        _say([f"nothing left to do: {done}{kept}"])
         _finish(folder, "finished")
         return
     _make_folder(folder)
@@ -300,9 +354,24 @@ def _search(
         else:
             toml.write(folder, config, prepared.warm)
 
-    with _observer(quiet) as observer:
+    with watching(quiet=quiet) as observer:
         ending = search_run(folder, prepared, observer, workers=workers, command=_command(), begin=begin)
     _finish(folder, ending.value)
+
+
+@contextmanager
+def _reading(folder: Path) -> Iterator[Store]:
+    """The study's database, read only; where it is locked, who has the study is told as well."""
+    from search.lease import holder
+    from search.study import DATABASE
+    from storage import LockedError, StorageError, Store
+
+    try:
+        with Store.open(folder / DATABASE, read_only=True) as store:
+            yield store
+    except LockedError as error:
+        who = holder(folder) or "no run of `search`, so by another program, such as a database browser"
+        raise StorageError(f"{error} The study is held by {who}.") from error
 
 
 def _refuse_or_done(folder: Path, prepared: Prepared) -> str | None:
@@ -311,11 +380,11 @@ def _refuse_or_done(folder: Path, prepared: Prepared) -> str | None:
     The run compares again under its lease. Here a refusal leaves even that as it was.
     """
     from search.study import DATABASE, budget_done, check_same
-    from storage import Store, needs_upgrade
+    from storage import needs_upgrade
 
     if not (folder / DATABASE).exists() or needs_upgrade(folder / DATABASE):
         return None
-    with Store.open(folder / DATABASE, read_only=True) as store:
+    with _reading(folder) as store:
         if store.trials(curves=False):
             check_same(store, prepared)
         return budget_done(store, prepared.config)
@@ -342,13 +411,14 @@ def _finish(folder: Path, ending: str) -> None:
     from reports.terminal import show
     from search.stop import RESUMABLE
 
-    data = _report_data(folder)
-    show(data, top=5)
+    data, out = _report_data(folder), _output()
     write(data, folder / "report.html")
+    show(data, out, top=5)
     named = shlex.quote(str(folder))
-    typer.echo(f"\nreport: {folder / 'report.html'}   (all trials: search report {named})")
+    out.say("")
+    out.say(f"report: {folder / 'report.html'}   (all trials: search report {named})")
     if ending == "stopped":
-        typer.echo(f"stopped; nothing is lost. Go on with: search resume {named}")
+        out.say(f"stopped; nothing is lost. Go on with: search resume {named}")
         raise typer.Exit(RESUMABLE)
     if ending == "failed":
         raise typer.Exit(1)
@@ -357,39 +427,51 @@ def _finish(folder: Path, ending: str) -> None:
 def _report_data(folder: Path) -> ReportData:
     from reports.data import report_data
     from search.errors import UsageError
+    from search.lease import holder
     from search.metrics import METRICS
     from search.ranking import best
     from search.study import DATABASE
-    from storage import Store
 
     if not (folder / DATABASE).exists():
         raise UsageError(f"{folder} has not begun, so there is nothing to report; `search run {folder}` starts it")
-    with Store.open(folder / DATABASE, read_only=True) as store:
-        record, trials = store.study(), store.trials()
+    with _reading(folder) as store:
+        record = store.study()
         if record.metric not in METRICS:
             raise UsageError(
                 f"{folder} was searched for '{record.metric}', which this release does not know "
                 f"(known: {', '.join(METRICS)}); upgrade smallsearch"
             )
+        trials = store.trials()
         leader = best(trials, record.metric)
         probabilities = store.probabilities(leader.number) if leader else {}
-        return report_data(record, store.images(), store.split(), trials, store.runs(), probabilities)
+        return report_data(
+            record,
+            store.images(),
+            store.split(),
+            trials,
+            store.runs(),
+            probabilities,
+            references=store.references(),
+            searching=holder(folder) is not None,
+        )
 
 
 def _space_of(which: str | None) -> tuple[str, Any]:
     from search import config as toml
-    from search.study import DATABASE, find_study
-    from spaces import Space
+    from search.errors import UsageError
+    from search.study import DATABASE, find_study, stored_space
     from spaces.facts import Facts
     from spaces.presets import PRESETS, preset
-    from storage import Store
 
     if which is not None and (which in PRESETS or not Path(which).exists()):
         return which, preset(which).space(Facts(64, 64, 3, 2, 1000))
-    folder = find_study(Path(which) if which else None)
+    try:
+        folder = find_study(Path(which) if which else None)
+    except UsageError as error:
+        raise UsageError(f"{error}; or name a preset: {', '.join(PRESETS)}") from None
     if (folder / DATABASE).exists():
-        with Store.open(folder / DATABASE, read_only=True) as store:
-            return str(folder), Space.from_json(store.study().space)
+        with _reading(folder) as store:
+            return str(folder), stored_space(store)
     config = toml.read(folder)
     return str(folder), _prepare(config, folder).space
 
@@ -401,27 +483,16 @@ def _words_on(prepared: Prepared) -> list[str]:
     return [*images_in_words(prepared.images), *prepared.remarks]
 
 
+def _output() -> Output:
+    from reports.terminal import Output
+
+    return Output()
+
+
 def _say(lines: list[str]) -> None:
+    out = _output()
     for line in lines:
-        typer.echo(line)
-
-
-@contextmanager
-def _observer(quiet: bool) -> Iterator[Observer]:
-    import io
-
-    from rich.console import Console
-
-    from reports.live import LiveTable, PlainLines
-
-    console = Console()
-    if quiet:
-        yield PlainLines(io.StringIO())
-    elif console.is_terminal:
-        with LiveTable(console) as table:
-            yield table
-    else:
-        yield PlainLines(sys.stdout or io.StringIO())
+        out.say(line)
 
 
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
@@ -441,17 +512,20 @@ def _complain(message: str) -> None:
 
 def main() -> None:
     """Run the command; a user's mistake becomes one message and exit code 2, never a traceback."""
+    from search.stop import RESUMABLE, Stopped, leave_on_signals
+
     try:
-        app()
+        with leave_on_signals():
+            app()
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         refused = error.errno in _REFUSED
         step = "; check the path and its permissions" if refused else ""
         _complain(f"{where}{error.strerror or error}{step}")
         sys.exit(2 if refused else 1)
-    except KeyboardInterrupt:
-        typer.echo("stopped", err=True)
-        sys.exit(130)
+    except Stopped:
+        _complain("stopped; what is stored is whole, and the same command goes on")
+        sys.exit(RESUMABLE)
     except Exception as error:
         from search.errors import RunError, UsageError  # here, since --help needs neither NumPy nor SQLAlchemy
         from spaces import SpaceError

@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from reports import svg, words
-from reports.data import ReportData, TrialRow, chance_level
+from reports.data import ReferenceRow, ReportData, TrialRow, chance_level
 from storage.records import FoldRecord, TrialRecord
 
 STRIP_WIDTH, STRIP_HEIGHT = 132, 20
@@ -24,7 +24,7 @@ class Limits:
     high: float
 
 
-def strip_limits(data: ReportData, rows: Sequence[TrialRow]) -> Limits:
+def strip_limits(data: ReportData, rows: Sequence[TrialRow | ReferenceRow]) -> Limits:
     """One range for every strip of the leaderboard, so that they can be compared; chance is in it."""
     values = [value for row in rows for value in row.fold_scores if math.isfinite(value)]
     values += [data.chance] if math.isfinite(data.chance) else []
@@ -36,7 +36,7 @@ def strip_limits(data: ReportData, rows: Sequence[TrialRow]) -> Limits:
     return Limits(low, high if high > low else low + 0.05)
 
 
-def strip(row: TrialRow, limits: Limits, chance: float) -> Markup:
+def strip(row: TrialRow | ReferenceRow, limits: Limits, chance: float) -> Markup:
     """A dot a fold, a tick at their mean, a dashed line at chance."""
     pad, middle = 6.0, STRIP_HEIGHT / 2
     x = svg.linear(limits.low, limits.high, pad, STRIP_WIDTH - pad)

@@ -10,10 +10,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.metrics import METRICS, confusion, scores
+from search.metrics import METRICS, better, confusion, scores
 from search.ranking import SECOND_OBJECTIVES, pareto_front, ranked
 from search.ranking import best as best_of
-from storage.records import ImageRecord, Params, RunRecord, Split, StudyRecord, TrialRecord, TrialState
+from storage.records import (
+    ImageRecord,
+    Params,
+    ReferenceRecord,
+    RunRecord,
+    Split,
+    StudyRecord,
+    TrialRecord,
+    TrialState,
+)
+
+REFERENCE_WORDS = {
+    "majority": "majority class",
+    "logistic_regression": "logistic regression on pixels",
+    "linear_probe": "linear probe on frozen features",
+}
+RUNGS = "Rungs of hyperband are trained anew, not continued: a point that rises begins again, with more epochs."
 
 
 @dataclass(frozen=True)
@@ -39,6 +55,24 @@ class TrialRow:
     seconds: float
     latency: float | None = None  # milliseconds an image to predict; None where it was not measured
     pareto: bool = False  # of two objectives, none beats it in both; False where there is one
+
+
+@dataclass(frozen=True)
+class ReferenceRow:
+    """A plain method on the folds of the search, as a line of the leaderboard. Never a trial, never the best."""
+
+    name: str
+    score: float | None  # mean over the folds; None unless all are there and finite
+    spread: float | None  # sample standard deviation over folds; and
+    low: float | None  # worst and
+    high: float | None  # best of the fold scores, as numbers; all None where the score is
+    fold_scores: tuple[float, ...]  # in fold order; may hold NaN
+    seconds: float
+
+    @property
+    def label(self) -> str:
+        """Its name for people."""
+        return REFERENCE_WORDS.get(self.name, self.name)
 
 
 @dataclass(frozen=True)
@@ -89,7 +123,9 @@ class ReportData:
     runs: tuple[RunRecord, ...]
     trials: tuple[TrialRecord, ...]  # in order of number, for curves, layers and plots
     second_objective: str | None = None  # 'parameters' or 'latency', where the study minimises that too
+    searching: bool = False  # a process holds the study: what is open is running, else unfinished
     notes: tuple[str, ...] = ()
+    references: tuple[ReferenceRow, ...] = ()  # best first, those without a score last
 
     @property
     def metric(self) -> str:
@@ -105,24 +141,74 @@ class ReportData:
         """The record of one trial."""
         return next(trial for trial in self.trials if trial.number == number)
 
+    @property
+    def searched_images(self) -> int:
+        """Images in the folds: all but those kept apart for testing."""
+        return sum(self.class_counts)
+
     def near_chance(self, row: TrialRow) -> bool:
-        """Whether a score can't be told from guessing: less than two standard errors above chance.
+        """Whether a score can't be told from guessing."""
+        return self.not_clearly_better(row, self.chance)
+
+    def not_clearly_better(self, row: TrialRow, level: float) -> bool:
+        """Whether a score is less than two standard errors better than `level`, another score of the metric.
 
         The error is that over the folds, but no smaller than what so many images allow: five folds that all
-        say 0.52 are no proof. Log loss has no such floor; there it is 1 % of chance.
+        say 0.52 are no proof that chance, 0.50, is beaten. Log loss has no such floor; there it is 1 % of the level.
         """
         if row.score is None:
             return False
-        ahead = row.score - self.chance if METRICS[self.metric] == "maximize" else self.chance - row.score
+        ahead = self.ahead(row.score, level)
         error = (row.spread or 0.0) / math.sqrt(max(len(row.fold_scores), 1))
         if self.metric == "log_loss":
-            floor = 0.005 * self.chance
+            floor = 0.005 * level
         else:
-            floor = math.sqrt(self.chance * (1 - self.chance) / max(sum(self.class_counts), 1))
-        return ahead < 2 * max(error, floor)
+            floor = math.sqrt(max(level * (1 - level), 0.0) / max(sum(self.class_counts), 1))
+        return ahead <= 0 or ahead < 2 * max(error, floor)
 
+    def ahead(self, score: float, level: float) -> float:
+        """By how much a score is better than `level`; negative where it is worse."""
+        return score - level if METRICS[self.metric] == "maximize" else level - score
 
-RUNGS = "Rungs of hyperband are trained anew, not continued: a point that rises begins again, with more epochs."
+    def with_references(self, rows: Sequence[TrialRow]) -> list[TrialRow | ReferenceRow]:
+        """`rows`, some first of the leaderboard's, and each reference after those that are as good or better."""
+        merged: list[TrialRow | ReferenceRow] = list(rows)
+        for reference in self.references:
+            if reference.score is not None:
+                place = sum(self._as_good(row, reference.score) for row in merged)
+                merged.insert(place, reference)
+        return merged
+
+    def _as_good(self, row: TrialRow | ReferenceRow, score: float) -> bool:
+        unranked = isinstance(row, TrialRow) and row.rank is None
+        return not unranked and row.score is not None and self.ahead(row.score, score) >= 0
+
+    def folds_won(self, row: TrialRow, other: TrialRow) -> int | None:
+        """On how many folds `row` is ahead of `other`; None where they do not have the same folds."""
+        if len(row.fold_scores) != len(other.fold_scores):
+            return None
+        pairs = zip(row.fold_scores, other.fold_scores, strict=True)
+        return sum(better(self.metric, a, b) for a, b in pairs)
+
+    def tied(self, row: TrialRow, other: TrialRow) -> bool:
+        """Whether two trials with the same folds can't be told apart: their paired difference is less than two of
+        its standard errors over the folds.
+
+        The error is no smaller than what so many images allow. A difference d of n images means that at least
+        d n answers changed, so its error is at least sqrt(d / n) (McNemar's, as if all had changed for the better).
+        For log loss the floor is 1 % of chance, as in `near_chance`.
+        """
+        if len(row.fold_scores) != len(other.fold_scores):
+            return False
+        gaps = np.subtract(row.fold_scores, other.fold_scores)
+        gaps = gaps[np.isfinite(gaps)]
+        if not len(gaps):
+            return False
+        gap = abs(float(gaps.mean()))
+        error = float(np.std(gaps, ddof=1)) / math.sqrt(len(gaps)) if len(gaps) > 1 else 0.0
+        answers = max(self.searched_images, 1)
+        floor = 0.005 * self.chance if self.metric == "log_loss" else math.sqrt(gap / answers)
+        return gap == 0 or gap < 2 * max(error, floor)
 
 
 def report_data(
@@ -133,8 +219,14 @@ def report_data(
     runs: Sequence[RunRecord],
     probabilities: Mapping[int, NDArray[np.floating[Any]]],
     notes: Sequence[str] = (),
+    *,
+    references: Sequence[ReferenceRecord] = (),
+    searching: bool = False,
 ) -> ReportData:
-    """All that a report says. `probabilities`: [images of the fold, classes] by fold, of the best trial."""
+    """All that a report says. `probabilities`: [images of the fold, classes] by fold, of the best trial.
+
+    `searching`: whether a process is at work on the study now.
+    """
     in_order = sorted(trials, key=lambda trial: trial.number)
     ordered = ranked(in_order, study.metric)
     winner = best_of(in_order, study.metric)
@@ -146,16 +238,17 @@ def report_data(
     labels, assignment = np.array([image.label for image in images], dtype=np.int64), split.assignment
     counted = np.bincount(labels[assignment >= 0] if len(labels) else labels, minlength=len(study.classes))
     config = study.config
+    folds = _folds(config.get("folds"), assignment)
     return ReportData(
         study=study,
         preset=str(config.get("preset", "")),
         engine=str(config.get("engine", "")),
         sampler=str(config.get("sampler", "")),
-        folds=_folds(config.get("folds"), assignment),
+        folds=folds,
         images=len(images),
         class_counts=tuple(int(n) for n in counted),
         testing_images=sum(image.testing for image in images),
-        majority=_majority(counted),
+        majority=float(counted.max() / counted.sum()) if counted.sum() else float("nan"),
         chance=chance_level(study.metric, counted),
         rows=rows,
         counts={state: sum(trial.state == state for trial in in_order) for state in TrialState},
@@ -169,8 +262,10 @@ def report_data(
         commands=tuple(dict.fromkeys(run.command for run in runs)),
         runs=tuple(runs),
         trials=tuple(in_order),
+        searching=searching,
         second_objective=second if second in SECOND_OBJECTIVES else None,
         notes=(*notes, *([RUNGS] if config.get("sampler") == "hyperband" else [])),
+        references=_references(references, study.metric, folds),
     )
 
 
@@ -211,11 +306,13 @@ def as_json(data: ReportData) -> dict[str, Any]:
             "fingerprint": study.fingerprint,
             "created": study.created,
         },
-        "trials": [
-            _trial_json(row, two=data.second_objective is not None)
-            for row in sorted(data.rows, key=lambda row: row.number)
-        ],
+        "trials": [_trial_json(row, data.second_objective) for row in sorted(data.rows, key=lambda row: row.number)],
         "best": {"number": best.number, "params": dict(best.params), "score": best.score} if best else None,
+        "references": [
+            {"name": r.name, "label": r.label, "score": r.score, "folds": list(r.fold_scores), "seconds": r.seconds}
+            for r in data.references
+        ],
+        "searching": data.searching,
         "counts": {state.value: count for state, count in data.counts.items()},
         "chance": data.chance,
         "majority": data.majority,
@@ -271,6 +368,29 @@ def _rows(ordered: Sequence[TrialRecord], metric: str, baseline: Params, front: 
             )
         )
     return tuple(rows)
+
+
+def _references(records: Sequence[ReferenceRecord], metric: str, folds: int) -> tuple[ReferenceRow, ...]:
+    by_name: dict[str, list[ReferenceRecord]] = {}
+    for record in sorted(records, key=lambda record: record.fold):
+        by_name.setdefault(record.name, []).append(record)
+    rows = []
+    for name, found in sorted(by_name.items()):
+        scores_ = tuple(record.scores.get(metric, math.nan) for record in found)
+        whole = [record.fold for record in found] == list(range(folds)) and all(map(math.isfinite, scores_))
+        rows.append(
+            ReferenceRow(
+                name=name,
+                score=float(np.mean(scores_)) if whole else None,
+                spread=float(np.std(scores_, ddof=1)) if whole and folds > 1 else None,
+                low=min(scores_) if whole else None,
+                high=max(scores_) if whole else None,
+                fold_scores=scores_,
+                seconds=float(sum(record.seconds for record in found)),
+            )
+        )
+    sign = -1.0 if METRICS[metric] == "maximize" else 1.0
+    return tuple(sorted(rows, key=lambda row: math.inf if row.score is None else sign * row.score))
 
 
 def changed_from(baseline: Params, params: Params) -> dict[str, Any]:
@@ -335,12 +455,7 @@ def _folds(asked: object, assignment: NDArray[np.int16]) -> int:
     return int(assignment.max(initial=-1)) + 1
 
 
-def _majority(counts: NDArray[np.integer[Any]]) -> float:
-    total = int(counts.sum())
-    return float(counts.max() / total) if total else float("nan")
-
-
-def _trial_json(row: TrialRow, *, two: bool) -> dict[str, Any]:
+def _trial_json(row: TrialRow, second: str | None) -> dict[str, Any]:
     return {
         "number": row.number,
         "state": row.state.value,
@@ -356,7 +471,7 @@ def _trial_json(row: TrialRow, *, two: bool) -> dict[str, Any]:
         "best_epochs": list(row.best_epochs),
         "parameters": row.parameters,
         "seconds": row.seconds,
-        **({"latency": row.latency, "pareto": row.pareto} if two else {}),
+        **({"latency": row.latency, "pareto": row.pareto} if second else {}),
     }
 
 

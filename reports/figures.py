@@ -9,11 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from reports import words
 from reports.data import ReportData
 from spaces import Space, SpaceError
 
-_ENOUGH = 8  # complete trials; with fewer, importance is a guess
+_LEAST = 20  # complete trials, and at least two for each parameter that varies: with fewer, importance is a guess
+_SHUFFLES = 20
+_EACH_TICKED = 12  # the last trial of a history that has a tick for each
 _MOST_POINTS = 2000  # in the history; a browser draws that many at once
 
 
@@ -24,6 +29,7 @@ class Figures:
     space: Space | None
     history: Mapping[str, Any] | None = None  # plotly: {'data', 'layout'}
     importance: Mapping[str, float] = field(default_factory=dict)  # by parameter, largest first, sum 1
+    clear: frozenset[str] = frozenset()  # parameters whose importance is more than shuffled scores ever give
     no_importance: str = ""  # why there is none
 
 
@@ -40,11 +46,16 @@ def figures(data: ReportData) -> Figures:
     except (SpaceError, KeyError, ValueError, TypeError) as error:
         return Figures(space=_space(data), no_importance=f"The stored trials do not fit their space: {error}.")
     history = _history(study, data)
-    if complete < _ENOUGH:
-        why = f"Left out: it takes about {_ENOUGH} complete trials, and there {_are(complete)} so far."
+    enough = max(_LEAST, 2 * _varied(data))
+    if complete < enough:
+        why = (
+            f"Left out: from few trials importance is luck. It takes {enough} complete trials (two for each parameter "
+            f"that varies, and no fewer than {_LEAST}), and there {_are(complete)} so far."
+        )
         return Figures(space, history, no_importance=why)
     try:
-        return Figures(space, history, importance=_importance(study))
+        importance, clear = _importance(study)
+        return Figures(space, history, importance, clear)
     except (ValueError, RuntimeError, ZeroDivisionError) as error:
         return Figures(space, history, no_importance=f"Left out: Optuna cannot tell it from these trials ({error}).")
 
@@ -60,15 +71,52 @@ def _space(data: ReportData) -> Space | None:
         return None
 
 
-def _importance(study: Any) -> dict[str, float]:
-    """PED-ANOVA copes with parameters that are active in some trials only; fANOVA leaves them out."""
+def _varied(data: ReportData) -> int:
+    """How many parameters have more than one value among the complete trials."""
+    values: dict[str, set[Any]] = {}
+    for row in data.rows:
+        if row.rank is not None:
+            for name, value in row.params.items():
+                values.setdefault(name, set()).add(value)
+    return sum(len(different) > 1 for different in values.values())
+
+
+def _importance(study: Any) -> tuple[dict[str, float], frozenset[str]]:
+    """Shares of importance, and the parameters whose share is more than luck.
+
+    PED-ANOVA copes with parameters that are active in some trials only; fANOVA leaves them out. Its shares add up to
+    one however little a parameter matters: with scores that are pure noise, 100 trials of nine parameters give the
+    largest a third. Hence the same again with the scores shuffled among the trials: a parameter is clear when its
+    importance is above all of 20 such, which luck brings about one time in 21.
+    """
+    from optuna.exceptions import ExperimentalWarning
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
+    complete = [trial for trial in study.get_trials(deepcopy=False) if trial.value is not None]
+    numbers, scores = [trial.number for trial in complete], np.array([trial.value for trial in complete])
+    chance = np.random.default_rng(0)
+
+    def measured(values: NDArray[np.float64]) -> dict[str, float]:
+        by_number = dict(zip(numbers, map(float, values), strict=True))
+        found = get_param_importances(
+            study,
+            evaluator=PedAnovaImportanceEvaluator(),
+            target=lambda trial: by_number[trial.number],
+            normalize=False,
+        )
+        return {name: float(share) for name, share in found.items() if math.isfinite(share)}
+
     with warnings.catch_warnings():
-        # It warns of values that few trials had; the page says that importance is an estimate from these trials.
+        # It warns of values that few trials had, of a target of our own, and that `normalize` is new.
         warnings.simplefilter("ignore", UserWarning)
-        found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
-    return {name: float(share) for name, share in found.items() if math.isfinite(share)}
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        sign = -1.0 if study.direction.name == "MAXIMIZE" else 1.0  # of a target of ours, the smallest are best
+        found = measured(sign * scores)
+        luck = [measured(chance.permutation(sign * scores)) for _ in range(_SHUFFLES)]
+    clear = {name for name, share in found.items() if share > max(shares.get(name, 0.0) for shares in luck)}
+    total = sum(found.values())
+    shares = {name: share / total for name, share in found.items()} if total > 0 else found
+    return shares, frozenset(clear)
 
 
 def _history(study: Any, data: ReportData) -> dict[str, Any]:
@@ -92,7 +140,12 @@ def _history(study: Any, data: ReportData) -> dict[str, Any]:
     best["line"] = {"color": "css:--accent", "width": 2, "shape": "hv"}
     best["hovertemplate"] = "best so far: %{y:.3f}<extra></extra>"
     layout = {
-        "xaxis": {"title": {"text": "trial"}, "rangemode": "nonnegative"},
+        "xaxis": {
+            "title": {"text": "trial"},
+            "rangemode": "nonnegative",
+            "tickformat": ",d",
+            **({"dtick": 1} if numbers[-1] <= _EACH_TICKED else {}),  # else plotly puts some at halves
+        },
         "yaxis": {"title": {"text": name}},
         "shapes": [_chance(data.chance)] if math.isfinite(data.chance) else [],
     }

@@ -19,7 +19,7 @@ from markupsafe import Markup
 from reports import words
 from reports.architecture import Architecture, architecture
 from reports.charts import Panel, curves, panels, standing, strip, strip_limits
-from reports.data import Pooled, ReportData
+from reports.data import Pooled, ReferenceRow, ReportData
 from reports.figures import figures
 from reports.parallel import parallel
 from storage.records import TrialRecord
@@ -68,6 +68,7 @@ def render(data: ReportData) -> str:
             history=found.history is not None,
             importance=importance[:_MOST_IMPORTANT],
             importance_more=max(len(importance) - _MOST_IMPORTANT, 0),
+            clear=found.clear,
             no_importance=found.no_importance,
             parallel=parallel(data, found.space, found.importance),
             numbered=_NUMBERED,
@@ -139,17 +140,18 @@ def _plotly() -> str:
 
 
 def _leaderboard(data: ReportData) -> list[dict[str, Any]]:
-    rows = data.rows[:_MOST_ROWS]
+    """The best trials, and the references at their places among them, with what is drawn or worked out for each."""
+    rows = data.with_references(data.rows[:_MOST_ROWS])
     limits = strip_limits(data, rows)
-    return [
-        {
-            "row": row,
-            "strip": strip(row, limits, data.chance),
-            "epochs": sum(row.epochs) / len(row.epochs) if row.epochs else None,
-            "best": data.best is not None and row.number == data.best.number,
-        }
-        for row in rows
-    ]
+    entries = []
+    for row in rows:
+        entry: dict[str, Any] = {"row": row, "strip": strip(row, limits, data.chance)}
+        entry["reference"] = isinstance(row, ReferenceRow)
+        if not isinstance(row, ReferenceRow):
+            entry["epochs"] = sum(row.epochs) / len(row.epochs) if row.epochs else None
+            entry["best"] = data.best is not None and row.number == data.best.number
+        entries.append(entry)
+    return entries
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import math
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import TextIO
 
@@ -15,15 +17,16 @@ from rich.table import Table
 from rich.text import Text
 
 from reports import words
-from reports.data import changed_from
+from reports.data import REFERENCE_WORDS, changed_from
 from reports.terminal import STATE_STYLES, filled, has_unicode, said
 from search.metrics import METRICS
-from search.progress import Progress
+from search.progress import Observer, Progress
 from storage.records import TrialRecord, TrialState
 
 _BARS = "▁▂▃▄▅▆▇█"
 _RECENT = 8  # trials shown, where the terminal is high enough
-_AROUND = 8  # lines that are not recent trials: head, rule, best, gaps, footer, and the cursor's
+_AROUND = 9  # lines that are not recent trials: head, rule, best, references, gaps, footer, and the cursor's
+_NAMED = 2  # running folds named while there is nothing better to tell
 _SECONDS_BETWEEN_DRAWINGS = 0.1
 _BAR_WIDTH = 30
 
@@ -81,7 +84,7 @@ class LiveTable:
                 if math.isfinite(score):
                     self._low, self._high = min(self._low, score), max(self._high, score)
         table = self._table(progress, recent, best, lines)
-        return Group(table, Text(), self._budget(progress), self._pace(progress, best))
+        return Group(table, self._references(progress), Text(), self._budget(progress), self._pace(progress, best))
 
     def _table(self, progress: Progress, recent: Sequence[TrialRecord], best: TrialRecord | None, lines: int) -> Table:
         table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
@@ -101,11 +104,19 @@ class LiveTable:
             rows.append((said("best", self._console, "dim"), said(words.NONE, self._console, "dim"), *empty[2:]))
         return filled(table, rows, self._console)
 
+    def _references(self, progress: Progress) -> Text:
+        """One line, blank before the first is known; a reference that lacks folds says how many it has."""
+        told = []
+        for name, scores in _references(progress).items():
+            whole = len(scores) == progress.folds
+            found = words.number(_mean(scores)) if whole else f"{len(scores)}/{progress.folds} folds"
+            told.append(f"{name.replace('_', ' ')} {found}")
+        text = said(f"references: {' · '.join(told)}" if told else "", self._console, "dim")
+        text.no_wrap, text.overflow = True, "ellipsis" if self._fancy else "crop"
+        return text
+
     def _row(self, progress: Progress, trial: TrialRecord, start: TrialRecord | None, mark: str) -> tuple[Text, ...]:
-        if trial.number == 0 or start is None:
-            changed = "(your starting point)"
-        else:
-            changed = words.params_words(changed_from(start.params, trial.params)) or "(nothing)"
+        changed = words.changes_words(trial.origin, changed_from(start.params if start else {}, trial.params))
         state = said(words.STATE_WORDS[trial.state], self._console, STATE_STYLES[trial.state])
         return (
             said(mark, self._console, "green"),
@@ -156,20 +167,30 @@ class LiveTable:
         return Text.assemble(bar, " ", said(f"{share:4.0%}  {told}", self._console))
 
     def _pace(self, progress: Progress, best: TrialRecord | None) -> Text:
-        parts = [f"best {words.number(best.score(progress.metric))} (trial {best.number})" if best else "no best yet"]
+        if not progress.answered:
+            parts = [_starting(progress)]
+        elif best:
+            parts = [f"best {words.number(best.score(progress.metric))} (trial {best.number})"]
+        else:
+            running = [f"trial {trial}: fold {fold + 1} of {progress.folds}" for trial, fold in progress.running]
+            parts = ["no best yet", *running[:_NAMED], *(["…"] if len(running) > _NAMED else [])]
         parts.append(f"{words.duration(progress.spent_seconds)} so far")
         if progress.eta_seconds is not None:
             parts.append(f"{words.duration(progress.eta_seconds)} left")
         if (pace := progress.folds_per_minute) is not None:
             parts.append(f"{pace:.1f} fold runs a minute")
-        return said(" · ".join(parts), self._console, "dim")
+        line = said(" · ".join(parts), self._console, "dim")
+        line.no_wrap, line.overflow = True, "ellipsis" if self._fancy else "crop"
+        return line
 
 
 class PlainLines:
-    """One line for each trial that ends and for each note; nothing in between. For pipes and log files."""
+    """One line for each trial that ends, each reference and each note; nothing in between. For pipes and log files."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._told: set[str] = set()  # names of references
+        self._begun = False
 
     def note(self, text: str) -> None:
         """Write a line."""
@@ -190,7 +211,18 @@ class PlainLines:
         self._write("; ".join(parts))
 
     def update(self, progress: Progress) -> None:
-        """Nothing: a pipe hears of a trial once."""
+        """Say once what the first seconds are spent on, and what each reference reached once it has all folds.
+
+        Of trials a pipe hears when they end.
+        """
+        if not self._begun and not progress.answered:
+            self._write(_starting(progress))
+        self._begun = True
+        for name, scores in _references(progress).items():
+            if len(scores) == progress.folds and name not in self._told:
+                self._told.add(name)
+                score = f"{words.metric_words(progress.metric)} {words.number(_mean(scores))}"
+                self._write(f"reference {REFERENCE_WORDS.get(name, name)}; {score}")
 
     def _write(self, text: str) -> None:
         line = words.visible(text)
@@ -198,6 +230,33 @@ class PlainLines:
         with contextlib.suppress(BrokenPipeError):  # who read the lines is gone; the search is not over for that
             self._stream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
             self._stream.flush()
+
+
+def _references(progress: Progress) -> dict[str, list[float]]:
+    """Fold scores by name of reference, as they became known."""
+    found: dict[str, list[float]] = {}
+    for record in progress.references:
+        found.setdefault(record.name, []).append(record.scores.get(progress.metric, math.nan))
+    return found
+
+
+def _mean(scores: Sequence[float]) -> float:
+    return math.fsum(scores) / len(scores)
+
+
+@contextlib.contextmanager
+def watching(*, quiet: bool) -> Iterator[Observer]:
+    """What shows a search on standard output: a table on a terminal, else lines; with `quiet` nothing."""
+    console = Console()
+    if quiet or not console.is_terminal:
+        yield PlainLines(io.StringIO() if quiet else sys.stdout or io.StringIO())
+        return
+    with LiveTable(console) as table:
+        yield table
+
+
+def _starting(progress: Progress) -> str:
+    return f"starting {words.count(progress.workers, 'worker')}, importing TensorFlow"
 
 
 def _best(progress: Progress) -> TrialRecord | None:

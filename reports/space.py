@@ -7,17 +7,40 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from reports.terminal import Output
 from spaces import Space
+
+_WIDE = 120  # columns; below it a table of five columns would break words
 
 
 def show_space(name: str, space: Space, console: Console | None = None) -> None:
     """Print the parameters of a space: range, default, when it is there, what it does."""
-    console = console or Console(highlight=False)
+    console = console or Output()
     rows = space.rows()
-    table = Table(box=box.SIMPLE_HEAD, title=Text(f"space of {name}"), title_justify="left", pad_edge=False)
+    title = Text(f"space of {name}")
+    console.print(_table(title, rows) if console.width >= _WIDE else _list(title, rows))
+
+
+def _table(title: Text, rows: list[dict[str, str]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     table.add_column("parameter", no_wrap=True)
     for column in ("range", "default", "only where", "what it does"):
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(row[key]) for key in ("name", "range", "default", "when", "help")))
-    console.print(table)
+    return table
+
+
+def _list(title: Text, rows: list[dict[str, str]]) -> Table:
+    """The same beside each parameter's name: what may be chosen, and under it what it does."""
+    table = Table(box=None, title=title, title_justify="left", show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for row in rows:
+        where = f"; only where {row['when']}" if row["when"] else ""
+        fixed = row["range"] == row["default"]
+        default = "" if fixed else f"; default {row['default']}"
+        table.add_row(Text(row["name"]), Text(f"{row['range']}{default}{where}"))
+        if row["help"]:
+            table.add_row(Text(), Text(row["help"], style="dim"))
+    return table

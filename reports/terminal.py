@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 
 from rich import box
@@ -11,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports import words
-from reports.data import ReportData, TrialRow
+from reports.data import ReferenceRow, ReportData, TrialRow
 from storage.records import TrialState
 
 STATE_STYLES = {
@@ -26,9 +28,26 @@ _GAP = 2  # columns between columns
 _NARROW = 100  # columns; below it the columns that can be read elsewhere are left out
 
 
+class Output(Console):
+    """Standard output. Its reader may leave (`search report | head -1`): the rest is dropped, and nothing failed."""
+
+    def __init__(self) -> None:
+        super().__init__(highlight=False)
+
+    def on_broken_pipe(self) -> None:
+        """Instead of Rich's exit with code 1, send all that follows nowhere, whoever writes it."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+    def say(self, text: str) -> None:
+        """One line as it is, however long."""
+        self.print(said(text, self), no_wrap=True, overflow="ignore", crop=False)
+
+
 def show(data: ReportData, console: Console | None = None, top: int = 20) -> None:
     """Print the report: plain where the console is a pipe or a file."""
-    console = console or Console(highlight=False)
+    console = console or Output()
 
     def paragraph(text: str, style: str = "") -> None:
         console.print(said(text, console, style), highlight=False, width=min(console.width, _PARAGRAPH))
@@ -36,11 +55,13 @@ def show(data: ReportData, console: Console | None = None, top: int = 20) -> Non
     paragraph(_title(data), "dim")
     console.print()
     paragraph(words.headline(data), "bold")
+    if references := words.references(data):
+        paragraph(references)
     if data.best is not None and data.best.changed:
         paragraph(f"Changed from trial 0: {words.params_words(data.best.changed)}.")
     if caution := words.caution(data):
         paragraph(caution, "dim")
-    if data.rows:
+    if data.rows or data.references:
         console.print()
         console.print(leaderboard(data, console, top))
         if data.second_objective:
@@ -51,7 +72,7 @@ def show(data: ReportData, console: Console | None = None, top: int = 20) -> Non
         console.print()
         paragraph("Trials that did not finish", "bold")
         console.print(causes(data, console))
-    for note in data.notes:
+    for note in (*words.advice(data), *data.notes):
         console.print()
         paragraph(f"Note: {note}")
 
@@ -75,8 +96,7 @@ def _title(data: ReportData) -> str:
     parts = [words.shortened(data.study.name, 40)]
     if data.rows:
         parts.append(f"{words.count(len(data.rows), 'trial')}: {words.counts_words(data)}")
-    classes = words.count(len(data.study.classes), "class", "classes")
-    parts.append(f"{words.count(data.images, 'image')} in {classes}")
+    parts.append(words.images_words(data))
     if data.spent_seconds:
         parts.append(words.duration(data.spent_seconds))
     return " · ".join(parts)
@@ -111,7 +131,7 @@ def filled(table: Table, rows: Sequence[Sequence[Text]], console: Console) -> Ta
 
 
 def leaderboard(data: ReportData, console: Console, top: int = 20) -> Table:
-    """The best `top` trials."""
+    """The best `top` trials, and the references at their places among them."""
     narrow = console.width < _NARROW
     table = _grid(console)
     table.add_column("trial", justify="right")
@@ -128,8 +148,11 @@ def leaderboard(data: ReportData, console: Console, top: int = 20) -> Table:
     table.add_column("state")
     table.add_column("changed from trial 0")
     rows = []
-    for row in data.rows[:top]:
+    for row in data.with_references(data.rows[:top]):
         cells = _cells(data, row, narrow)
+        if isinstance(row, ReferenceRow):
+            rows.append([said(cell, console, "dim italic") for cell in cells])
+            continue
         bold = "bold" if data.best is not None and row.number == data.best.number else ""
         texts = [said(cell, console, bold) for cell in cells]
         texts[-2].stylize(STATE_STYLES[row.state])
@@ -137,25 +160,22 @@ def leaderboard(data: ReportData, console: Console, top: int = 20) -> Table:
     return filled(table, rows, console)
 
 
-def _cells(data: ReportData, row: TrialRow, narrow: bool) -> list[str]:
-    epochs = f"{sum(row.epochs) / len(row.epochs):.0f}" if row.epochs else words.NONE
-    cells = [words.marked(row), words.score_words(row)]
+def _cells(data: ReportData, row: TrialRow | ReferenceRow, narrow: bool) -> list[str]:
+    cells = ["" if isinstance(row, ReferenceRow) else words.marked(row), words.score_words(row)]
     if not narrow:
         span = row.low is not None and row.high is not None
         cells.append(f"{words.number(row.low, 2)} to {words.number(row.high, 2)}" if span else words.NONE)
     if data.second_objective == "latency":
-        cells.append(words.number(row.latency))
+        cells.append("" if isinstance(row, ReferenceRow) else words.number(row.latency))
     cells.append(f"{len(row.fold_scores)}/{data.folds}")
+    if isinstance(row, ReferenceRow):
+        left_out = [] if narrow else ["", "", words.duration(row.seconds)]
+        return [*cells, *left_out, "reference", words.shortened(row.label, 60)]
     if not narrow:
+        epochs = f"{sum(row.epochs) / len(row.epochs):.0f}" if row.epochs else words.NONE
         cells += [epochs, words.amount(row.parameters), words.duration(row.seconds)]
-    return [*cells, words.STATE_WORDS[row.state], changes_words(row)]
-
-
-def changes_words(row: TrialRow) -> str:
-    """What a trial changes from trial 0, in half a line."""
-    if row.number == 0:
-        return "(your starting point)"
-    return words.params_words(row.changed) or "(nothing)"
+    state = words.state_words(row.state, searching=data.searching)
+    return [*cells, state, words.changes_words(row.origin, row.changed)]
 
 
 def causes(data: ReportData, console: Console) -> Table:

@@ -6,8 +6,8 @@ import math
 import unicodedata
 from collections.abc import Mapping
 
-from reports.data import ReportData, TrialRow
-from search.metrics import METRICS, better
+from reports.data import ReferenceRow, ReportData, TrialRow
+from search.metrics import METRICS
 from storage.records import TrialState
 
 NONE = "–"  # noqa: RUF001 - stands where a number is missing
@@ -25,6 +25,11 @@ STATE_WORDS = {
     TrialState.PRUNED: "stopped early",
     TrialState.FAILED: "failed",
 }
+
+UNFINISHED = "unfinished"  # an open trial that nobody is working on
+
+ORIGIN_WORDS = {"baseline": "your starting point", "start": "known-good point", "try": "your point"}
+"""Where a point is from, of those that no sampler proposed."""
 
 _KEPT_FORMATS = "\u200c\u200d"  # joiners belong to some scripts and to composed characters
 
@@ -116,7 +121,7 @@ def amount(n: int | None) -> str:
     return str(n)
 
 
-def score_words(row: TrialRow) -> str:
+def score_words(row: TrialRow | ReferenceRow) -> str:
     """'0.864 ± 0.071', or the score alone with a single fold."""
     return number(row.score) + (f" ± {number(row.spread)}" if row.spread is not None else "")
 
@@ -130,6 +135,19 @@ def front(data: ReportData) -> str:
     """What the star means; for a study with two objectives."""
     other = "fewer parameters" if data.second_objective == "parameters" else "less time an image"
     return f"* on the Pareto front: no trial has both a better {metric_words(data.metric)} and {other}."
+
+
+def state_words(state: TrialState, *, searching: bool) -> str:
+    """A trial's state; an open one is only running while a process holds the study."""
+    return UNFINISHED if state == TrialState.RUNNING and not searching else STATE_WORDS[state]
+
+
+def changes_words(origin: str, changed: Mapping[str, object], joint: str = ", ") -> str:
+    """What a trial changes from trial 0, in half a line, after where it is from if no sampler proposed it."""
+    if origin == "baseline":
+        return f"({ORIGIN_WORDS[origin]})"
+    what = params_words(changed, joint) or "(nothing)"
+    return what if origin == "sampler" else f"({shortened(ORIGIN_WORDS.get(origin, origin), 40)}) {what}"
 
 
 def headline(data: ReportData) -> str:
@@ -155,7 +173,8 @@ def headline(data: ReportData) -> str:
 def _start(data: ReportData, base: TrialRow) -> str:
     if base.rank is None:
         cause = f" ({visible(base.cause)})" if base.cause else ""
-        return f"trial 0, your starting point, {_STATE_AS_VERB[base.state]}{cause}"
+        verb = _STATE_AS_VERB[base.state] if base.state != TrialState.RUNNING or data.searching else "is unfinished"
+        return f"trial 0, your starting point, {verb}{cause}"
     found = f"{number(base.score, 2)}{_chance_words(data, base)}{_folds_won(data, base)}"
     return f"trial 0, your starting point, {found}"
 
@@ -176,12 +195,10 @@ def _chance_words(data: ReportData, row: TrialRow) -> str:
 
 
 def _folds_won(data: ReportData, base: TrialRow) -> str:
-    best = data.best
-    if best is None or len(best.fold_scores) != len(base.fold_scores):
+    if data.best is None or (won := data.folds_won(data.best, base)) is None:
         return ""
-    pairs = zip(best.fold_scores, base.fold_scores, strict=True)
-    won = sum(better(data.metric, a, b) for a, b in pairs)
-    return f" (the best is ahead on {won} of {count(len(base.fold_scores), 'fold')})"
+    tie = ": no real difference" if data.tied(data.best, base) else ""
+    return f" (the best is ahead on {won} of {count(len(base.fold_scores), 'fold')}{tie})"
 
 
 def _nothing_yet(data: ReportData) -> str:
@@ -196,10 +213,63 @@ def _nothing_yet(data: ReportData) -> str:
     return f"No trial is complete yet: {counts_words(data)}."
 
 
+def references(data: ReportData) -> str:
+    """What plain methods reach and whether the best trial beats that; the majority is the headline's chance."""
+    told = [row for row in reversed(data.references) if row.score is not None and row.name != "majority"]
+    return " ".join(f"{_reaches(row)}{_against(data, row)}." for row in told)
+
+
+def _reaches(row: ReferenceRow) -> str:
+    label = visible(row.label)
+    return f"{label[:1].upper()}{label[1:]} reaches {number(row.score, 2)}"
+
+
+def _against(data: ReportData, row: ReferenceRow) -> str:
+    best = data.best
+    if best is None or best.score is None or row.score is None:
+        return ""
+    ahead = data.ahead(best.score, row.score)
+    by = number(abs(ahead), 2)
+    if not data.not_clearly_better(best, row.score):
+        return f"; the best trial is better by {by}"
+    if abs(ahead) < 0.005:
+        return "; the best trial is no better"
+    return f"; the best trial is worse by {by}" if ahead < 0 else f"; the best trial is not clearly better (by {by})"
+
+
 def counts_words(data: ReportData) -> str:
     """'9 complete, 1 stopped early, 2 failed', leaving out what there is none of."""
     order = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.FAILED)
-    return ", ".join(f"{data.counts[s]:,} {STATE_WORDS[s]}" for s in order if data.counts[s]) or "none"
+    said = (f"{data.counts[s]:,} {state_words(s, searching=data.searching)}" for s in order if data.counts[s])
+    return ", ".join(said) or "none"
+
+
+def images_words(data: ReportData) -> str:
+    """'110 images in 2 classes (+ 50 for testing)': those that are searched come first."""
+    testing = f" (+ {data.testing_images:,} for testing)" if data.testing_images else ""
+    classes = count(len(data.study.classes), "class", "classes")
+    return f"{count(data.searched_images, 'image')} in {classes}{testing}"
+
+
+_BEST_FEW = 3  # of which the epochs are looked at
+
+
+def advice(data: ReportData) -> tuple[str, ...]:
+    """What to change next, a sentence each."""
+    training = data.study.config.get("training")
+    most = training.get("max_epochs") if isinstance(training, Mapping) else None
+    best = [row for row in data.rows if row.rank is not None and "epochs" not in row.params][:_BEST_FEW]
+    ends = [pair for row in best for pair in zip(row.epochs, row.best_epochs, strict=True)]
+    if not isinstance(most, int) or most < 2 or not ends:
+        return ()
+    cut = sum(epochs >= most and best_epoch > 0.9 * most for epochs, best_epoch in ends)
+    if cut <= len(ends) / 2:
+        return ()
+    whose = "the best trial" if len(best) == 1 else f"the {len(best)} best trials"
+    return (
+        f"{cut} of {count(len(ends), 'fold run')} of {whose} were still getting better when max_epochs = {most} "
+        f"ended them: raise [training] max_epochs (--epochs {2 * most}) in another study, with --dir.",
+    )
 
 
 def caution(data: ReportData) -> str:

@@ -16,10 +16,12 @@ from tomlkit.items import AoT
 from search.errors import UsageError
 from search.metrics import METRICS
 from search.ranking import SECOND_OBJECTIVES
+from spaces.backbones.applications import ARCHITECTURES
 from spaces.parameters import nearest, received, shown
 from spaces.presets import PRESETS
 
 FILE = "study.toml"
+FROM_KERAS = "keras"  # instead of a path in `[weights]`: Keras may download it
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 _SIDE = Field(ge=8, le=1024)
@@ -113,12 +115,15 @@ class Try:
 
 class Config(BaseModel):
     """A study as asked. `trials` and `hours` are budgets, totals over all sittings; all else is its identity, but for
-    `tries`: what was tried is stored, and what is added later is tried next."""
+    `tries`: what was tried is stored, and what is added later is tried next.
+
+    `weights` are files of pre-trained networks by name, relative to the study; what counts is what is in them.
+    """
 
     model_config = _STRICT
 
     images: str = Field(min_length=1)
-    preset: Annotated[str, _one_of(*PRESETS)] = "cnn"
+    preset: Annotated[str, _one_of(*PRESETS)] = "auto"
     engine: Annotated[str, _one_of(*SAMPLERS)] = "optuna"
     second_objective: Annotated[Annotated[str, _one_of(*SECOND_OBJECTIVES)] | None, AfterValidator(_of_optuna)] = None
     sampler: Annotated[str | None, AfterValidator(_of_its_engine)] = None  # None: the engine's default
@@ -128,8 +133,10 @@ class Config(BaseModel):
     trials: int | None = Field(default=200, ge=1, le=10_000_000)
     hours: float | None = Field(default=8.0, gt=0)
     image_size: Annotated[tuple[Annotated[int, _SIDE], Annotated[int, _SIDE]] | None, BeforeValidator(_pair)] = None
+    flip: bool = True
     max_parameters: int = Field(default=5_000_000, ge=1)
     training: TrainingConfig = TrainingConfig()
+    weights: Mapping[Annotated[str, _one_of(*ARCHITECTURES)], Annotated[str, Field(min_length=1)]] = {}
     space: Mapping[str, Any] = {}
     tries: list[dict[str, Any]] = Field(default=[], alias="try")  # points, as changes to the default point
 
@@ -140,7 +147,8 @@ class Config(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """What may not change once the study has begun, as plain data."""
-        plain = self.model_dump(mode="json", exclude={"trials", "hours", "images", "space", "tries"})
+        free = {"trials", "hours", "images", "weights", "space", "tries"}
+        plain = self.model_dump(mode="json", exclude=free)
         return {**plain, "sampler": self.chosen_sampler}
 
 
@@ -176,6 +184,8 @@ def write(folder: Path, config: Config, tries: Sequence[Try] = ()) -> None:
             document[key] = list(value) if isinstance(value, tuple) else value
     document.add(tomlkit.nl())
     document.add("training", _training_table(config.training))
+    document.add(tomlkit.nl())
+    document.add("weights", _weights_table(config.weights))
     document.add(tomlkit.nl())
     space = tomlkit.table()
     space.add(tomlkit.comment("Narrow, fix or widen a parameter by name; `search space` lists them. Examples:"))
@@ -279,6 +289,7 @@ def _replace(path: Path, text: str) -> None:
 _RULES = {
     "missing": "must be given",
     "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
     "float_type": "must be a number",
     "finite_number": "must be a finite number",
     "string_type": "must be text in quotes",
@@ -297,7 +308,8 @@ _RULES = {
 
 def _problem(found: dict[str, Any]) -> str:
     """One Pydantic error as: key, rule, value received, and the nearest key or value where it is unknown."""
-    parts = [part for part in found["loc"] if isinstance(part, str) and not part.startswith(("tuple", "function"))]
+    inner = ("tuple", "function", "[key]")
+    parts = [part for part in found["loc"] if isinstance(part, str) and not part.startswith(inner)]
     key = ".".join(parts)
     if found["type"] == "extra_forbidden":
         model = TrainingConfig if len(parts) > 1 else Config
@@ -328,9 +340,21 @@ def _training_table(training: TrainingConfig) -> Any:
     return table
 
 
+def _weights_table(weights: Mapping[str, str]) -> Any:
+    table = tomlkit.table()
+    table.add(tomlkit.comment("Further pre-trained networks for the preset frozen, each from a file of weights"))
+    table.add(tomlkit.comment(f'without its classes, or "{FROM_KERAS}", which lets Keras download them. The names:'))
+    table.add(tomlkit.comment(", ".join(ARCHITECTURES)))
+    table.add(tomlkit.comment('convnext_tiny = "convnext_tiny_notop.h5"'))
+    for name, path in weights.items():
+        table[name] = path
+    return table
+
+
 _COMMENTS = {
     "images": "the folder of images: one folder a class, or training/ and testing/ with one folder a class in each",
-    "preset": "the space that is searched: cnn, question (the LeNet that stays at chance), or frozen (pre-trained)",
+    "preset": "the space that is searched: auto (all that follow), frozen and fine-tune (a pre-trained network), cnn, "
+    "question (the LeNet that stays at chance)",
     "engine": "who proposes the next point: optuna, or keras-tuner",
     "second_objective": "minimised beside the metric: parameters (of the model), or latency (ms an image to predict, "
     "a property of this machine); unset: nothing",
@@ -342,7 +366,8 @@ _COMMENTS = {
     "trials": "budgets are totals over all sittings, and both hold",
     "hours": "hours of searching, in total",
     "image_size": "height and width in pixels, or one number for both; unset: from the images, at most 128",
-    "max_parameters": "models with more parameters are not trained but drawn anew",
+    "flip": "whether a picture turned left to right still shows its class; false for letters, or left and right hands",
+    "max_parameters": "models with more parameters to train are not trained but drawn anew",
 }
 
 _EXAMPLES = {

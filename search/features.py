@@ -22,35 +22,36 @@ from search.latency import milliseconds_an_image
 from search.metrics import scores
 from spaces.facts import Facts
 from spaces.parameters import Value
-from spaces.presets import Frozen
+from spaces.presets import Frozen, Heads
 from spaces.presets.frozen import View
 
 PIECE = 32  # images of one pass and one file; part of what decides the last bits of features
+KEPT = 40  # times the maps between stages: what training a backbone keeps, forth and back
 MOST_KEPT = 4  # views in memory; others come back from disk in milliseconds
 
 
 class Features:
     """Features of a study's images, from memory, else from disk, else computed."""
 
-    def __init__(self, frozen: Frozen, pixels: NDArray[np.uint8], folder: Path) -> None:
+    def __init__(self, pixels: NDArray[np.uint8], folder: Path) -> None:
         """`pixels` is [images, height, width, channels]; `folder` is made when the first piece is written."""
-        self.frozen, self._pixels, self._folder = frozen, pixels, folder
+        self._pixels, self._folder = pixels, folder
         self._kept: dict[tuple[View, bytes], NDArray[np.float32]] = {}
         self._latencies: dict[tuple[View, ...], float] = {}
 
-    def of(self, job: FoldJob) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def of(self, frozen: Frozen, facts: Facts, job: FoldJob) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(training, validation) features of a job, [rows, width] each, averaged over the views of its point.
 
         Folds of a study share their rows, and so what is computed: those of training and validation together.
         """
-        rows, columns = np.union1d(job.train, job.validate), self.frozen.columns(job.params)
-        views = [self._view(view, rows)[:, columns] for view in self.frozen.views(job.params)]
+        rows, columns = np.union1d(job.train, job.validate), frozen.columns(job.params, facts)
+        views = [self._view(view, rows)[:, columns] for view in frozen.views(job.params, facts)]
         mean = np.stack(views).mean(axis=0)
         return mean[np.searchsorted(rows, job.train)], mean[np.searchsorted(rows, job.validate)]
 
-    def latency(self, job: FoldJob) -> float:
+    def latency(self, frozen: Frozen, facts: Facts, job: FoldJob) -> float:
         """Milliseconds an image through the backbone, by all views of the job's point; measured on one piece."""
-        views, pixels = self.frozen.views(job.params), self._pixels[job.validate[:PIECE]]
+        views, pixels = frozen.views(job.params, facts), self._pixels[job.validate[:PIECE]]
         if views not in self._latencies:
             views[0].features(pixels)  # traces
             self._latencies[views] = milliseconds_an_image(lambda: [v.features(pixels) for v in views], len(pixels))
@@ -126,6 +127,7 @@ def standardized(
 
 def fit_head(
     frozen: Frozen,
+    heads: Heads,
     train: NDArray[np.float32],
     validate: NDArray[np.float32],
     materials: Materials,
@@ -137,7 +139,7 @@ def fit_head(
     `started` is the `time.perf_counter` from which seconds count.
     """
     labels, truth = materials.labels[job.train], materials.labels[job.validate]
-    said = frozen.fit(job.params, train, labels, validate, materials.facts.classes, job.seed)
+    said = heads.fit(job.params, train, labels, validate, materials.facts.classes, job.seed)
     measured = scores(truth, said.validate)
     on_train = scores(labels, said.train, ("log_loss", "accuracy", "balanced_accuracy"))
     curve = {
@@ -161,12 +163,17 @@ def fit_head(
 
 
 def describe_frozen(frozen: Frozen, params: Mapping[str, Value], facts: Facts) -> Description:
-    """What the whole model is. `training_bytes` estimates the backbone's weights and one piece's maps, and the head.
+    """What the whole model is. `training_bytes` estimates the backbone's weights and one batch's maps, and the head.
 
-    The head: its weights with gradients and two moments, and the features of all images, twice.
+    The head: its weights with gradients and two moments, and the features of all images, twice. Where the backbone
+    is trained, a stage keeps the maps in all its layers for the way back: about KEPT times those that it ends with.
     """
     layers = frozen.layers(params, facts)
     parameters = sum(layer.parameters for layer in layers)
     maps = sum(math.prod(side or 1 for side in layer.shape) for layer in layers)
+    if frozen.start:
+        batch = int(params["batch_size"])
+        return Description(parameters, 4 * (4 * parameters + KEPT * batch * maps), layers)
     features = 2 * facts.images * max(layer.shape[-1] or 1 for layer in layers)
-    return Description(parameters, 4 * (4 * parameters + 4 * PIECE * maps + features), layers)
+    kept = sum(layer.parameters for layer in frozen.backbone(params, facts).layers(32))
+    return Description(parameters, 4 * (4 * parameters + 4 * PIECE * maps + features), layers, kept)

@@ -84,6 +84,12 @@ def draw_folds(labels: NDArray[np.int16], testing: NDArray[np.bool_], folds: int
     return assignment
 
 
+def fold_rows(assignment: NDArray[np.int16], fold: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """(training, validation) rows of a fold, ascending, from the fold [images] that validates each, -1: none."""
+    train, validate = np.flatnonzero((assignment != fold) & (assignment >= 0)), np.flatnonzero(assignment == fold)
+    return train.astype(np.int32), validate.astype(np.int32)
+
+
 def image_records(images: ImageSet) -> list[ImageRecord]:
     """The images as the study stores them, in the order of the pixel array."""
     columns = zip(images.paths, images.labels.tolist(), images.testing.tolist(), images.digests, strict=True)

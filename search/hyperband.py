@@ -73,9 +73,10 @@ class HyperbandProposer(OracleProposer):
         def choose(name: str) -> Value:
             if name == EPOCHS:
                 return int(values["tuner/epochs"])
-            if past is not None:
+            if past is not None and name in past:  # else a condition on the epochs has let it in
                 return past[name]
-            return self._axes[name].decode(values[name]) if name in self._axes else self._space.by_name[name].default
+            known = past is None and name in self._axes
+            return self._axes[name].decode(values[name]) if known else self._space.by_name[name].default
 
         return self._space.resolve(lambda p: choose(p.name))
 

@@ -36,6 +36,7 @@ class Training:
     max_epochs: int = 40
     patience: int = 8  # epochs without a smaller validation log loss before stopping; 0: never stop early
     min_delta: float = 0.001  # nats by which the validation log loss must fall to count
+    last: bool = False  # whether all epochs are trained and the last one counts, whatever validation says
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Description:
     parameters: int
     training_bytes: int  # estimate: weights, gradients, optimizer's moments, activations of one batch and back
     layers: tuple[Layer, ...]
+    frozen: int = 0  # of the parameters, those of a backbone that stays as it is
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,26 @@ class FoldResult:
 
 
 @dataclass(frozen=True)
+class ReferenceJob:
+    """Fit a reference, one of those in `search/references.py`, and judge it on a fold. Pure: same job, same result."""
+
+    name: str
+    fold: int
+    train: NDArray[np.int32]  # rows of the pixel array
+    validate: NDArray[np.int32]  # rows of the pixel array, ascending
+    seed: int
+
+
+@dataclass(frozen=True)
+class ReferenceResult:
+    """How a reference did on a fold."""
+
+    scores: Mapping[str, float]  # every metric
+    probabilities: NDArray[np.float32]  # [validation images, classes]
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Failure:
     """Why a job has no result."""
 
@@ -105,5 +127,5 @@ class Failure:
     detail: str  # a sentence for a person
 
 
-Job: TypeAlias = DescribeJob | FoldJob | DiscoverJob
-Outcome: TypeAlias = Description | FoldResult | Discovery | Failure
+Job: TypeAlias = DescribeJob | FoldJob | DiscoverJob | ReferenceJob
+Outcome: TypeAlias = Description | FoldResult | Discovery | ReferenceResult | Failure

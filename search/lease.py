@@ -6,9 +6,11 @@ import contextlib
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 from search.errors import UsageError
 
@@ -28,9 +30,7 @@ def leased(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror}; a study needs a folder it may write") from None
     with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _locked(handle, fcntl.LOCK_EX):
             raise UsageError(f"{folder} is in use by {_holder(path)}; wait for it, or stop it first") from None
         handle.seek(0)
         handle.truncate()
@@ -38,6 +38,32 @@ def leased(folder: Path) -> Iterator[None]:
         json.dump({"pid": os.getpid(), "host": socket.gethostname(), "started": started}, handle)
         handle.flush()
         yield
+
+
+def holder(folder: Path) -> str | None:
+    """Who holds the study now, in words; None where nobody does. Leaves the folder as it is."""
+    import fcntl
+
+    path = folder / FILE
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), encoding="utf-8") as handle:
+            return None if _locked(handle, fcntl.LOCK_SH) else _holder(path)
+    except OSError:  # no file: nobody ever held it; or one that may not be read, and then nobody knows
+        return None
+
+
+def _locked(handle: TextIO, kind: int) -> bool:
+    """Take the lock. Tried twice, as `holder` takes it for a moment to see whether it is free."""
+    import fcntl
+
+    for wait_seconds in (0.05, 0.0):
+        try:
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
+        except OSError:
+            time.sleep(wait_seconds)
+        else:
+            return True
+    return False
 
 
 def _holder(path: Path) -> str:

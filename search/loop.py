@@ -18,15 +18,27 @@ from numpy.typing import NDArray
 
 from search.errors import UsageError
 from search.executors import Executor
-from search.jobs import DescribeJob, Description, Failure, FoldJob, FoldResult, Outcome, Training
+from search.folds import fold_rows
+from search.jobs import (
+    DescribeJob,
+    Description,
+    Failure,
+    FoldJob,
+    FoldResult,
+    Outcome,
+    ReferenceJob,
+    ReferenceResult,
+    Training,
+)
 from search.progress import Observer, Progress
 from search.proposers import Exhausted, Proposer
 from search.ranking import best
+from search.reference_rows import ReferenceRows
 from search.seeds import derive
 from search.stop import StopRequest
 from spaces import Space, Value
 from spaces.parameters import shown
-from storage import OUT_OF_TIME, FoldRecord, LayerRecord, Store, TrialRecord, TrialState
+from storage import OUT_OF_TIME, FoldRecord, LayerRecord, ReferenceRecord, Store, TrialRecord, TrialState
 
 GRACE_SECONDS = 10.0  # for running folds when the search is asked to stop or its time is over
 TICK_SECONDS = 0.25
@@ -60,6 +72,7 @@ class Plan:
     max_bytes: int  # of one training, as estimated
     trials: int | None
     seconds: float | None
+    references: Sequence[str] = ()  # names of the reference rows to compute
 
 
 @dataclass
@@ -85,8 +98,9 @@ class Loop:
     stop: StopRequest
     clock: Callable[[], float] = time.monotonic
     trials: list[TrialRecord] = field(default_factory=list)
-    pending: dict[Future[Outcome], Candidate | FoldJob] = field(default_factory=dict)
+    pending: dict[Future[Outcome], Candidate | FoldJob | ReferenceJob] = field(default_factory=dict)
     sitting_folds: int = 0
+    answered: bool = False  # by a worker, in this sitting
     failures_in_a_row: int = 0
     queue: list[tuple[str, dict[str, Value]]] = field(default_factory=list)  # starts that are still to be tried
     exhausted: bool = False  # the proposer has no further point
@@ -95,9 +109,12 @@ class Loop:
     def run(self) -> Ending:
         """Search until a budget is used up, somebody asks to stop, or nothing works."""
         self._started, self._spent_before = self.clock(), self.store.spent_seconds()
+        plan, known = self.plan, self.store.references()
+        self._references = ReferenceRows(plan.references, plan.assignment, plan.folds, plan.seed, known)
         self.trials = self._stored_trials()
         self.proposer.replay(self.trials)
         self.queue = still_to_try(self.plan.starts, self.trials)
+        self.observer.update(self.progress())
         while self._may_go_on():
             while len(self.pending) < self.executor.slots and self._submit_next():
                 pass
@@ -122,6 +139,9 @@ class Loop:
             trials_budget=self.plan.trials,
             seconds_budget=self.plan.seconds,
             eta_seconds=self._eta(),
+            references=tuple(self._references.known),
+            workers=self.executor.slots,
+            answered=self.answered,
         )
 
     # Deciding
@@ -155,7 +175,10 @@ class Loop:
     # Submitting
 
     def _submit_next(self) -> bool:
-        """Submit the most useful job that is not running yet: a fold of the oldest open trial, else a new point."""
+        """Submit the most useful job that is not running yet: a fold of the oldest open trial, else a new point.
+
+        Between trial 0, the first result to believe, and all others come the reference rows.
+        """
         busy = {(j.trial, j.fold) for j in self.pending.values() if isinstance(j, FoldJob)}
         for trial in self._open():
             done = {f.fold for f in trial.folds}
@@ -163,6 +186,9 @@ class Loop:
                 if fold not in done and (trial.number, fold) not in busy:
                     self._submit(self._fold_job(trial, fold))
                     return True
+        if self.trials and (reference := self._references.next_job()):
+            self._submit(reference)
+            return True
         asked = any(isinstance(j, Candidate) for j in self.pending.values())
         number = len(self.trials)
         if asked or self.exhausted or (self.plan.trials is not None and number >= self.plan.trials):
@@ -177,19 +203,19 @@ class Loop:
         self.exhausted = True
         self.observer.note(f"{end}; the search is finished with trial {len(self.trials) - 1}.")
 
-    def _submit(self, job: Candidate | FoldJob) -> None:
+    def _submit(self, job: Candidate | FoldJob | ReferenceJob) -> None:
         future = self.executor.submit(DescribeJob(job.params) if isinstance(job, Candidate) else job)
         self.pending[future] = job
 
     def _fold_job(self, trial: TrialRecord, fold: int) -> FoldJob:
-        assignment = self.plan.assignment
+        train, validate = fold_rows(self.plan.assignment, fold)
         return FoldJob(
             trial=trial.number,
             repeat=0,
             fold=fold,
             params=trial.params,
-            train=np.flatnonzero((assignment != fold) & (assignment >= 0)).astype(np.int32),
-            validate=np.flatnonzero(assignment == fold).astype(np.int32),
+            train=train,
+            validate=validate,
             seed=derive(self.plan.seed, "fold", trial.number, 0, fold),
             training=replace(
                 self.plan.training, max_epochs=int(trial.params.get("epochs", self.plan.training.max_epochs))
@@ -220,8 +246,11 @@ class Loop:
             job = self.pending.pop(future)
             if future.cancelled():
                 continue
+            self.answered = True
             if isinstance(job, Candidate):
                 self._described(job, future.result())
+            elif isinstance(job, ReferenceJob):
+                self._judged(job, future.result())
             else:
                 self._trained(job, future.result())
         self.observer.update(self.progress())
@@ -266,10 +295,9 @@ class Loop:
         if isinstance(outcome, Failure):
             return outcome.detail if outcome.cause == "refused" else None
         assert isinstance(outcome, Description)  # noqa: S101 - the answer to a DescribeJob
-        if outcome.parameters > self.plan.max_parameters:
-            return (
-                f"its model has {outcome.parameters:,} parameters, above max_parameters = {self.plan.max_parameters:,}"
-            )
+        trained = outcome.parameters - outcome.frozen
+        if trained > self.plan.max_parameters:
+            return f"its model has {trained:,} parameters, above max_parameters = {self.plan.max_parameters:,}"
         if outcome.training_bytes > self.plan.max_bytes:
             return (
                 f"training it needs about {outcome.training_bytes / 1e9:.1f} GB, "
@@ -319,6 +347,18 @@ class Loop:
         if complete:
             self.failures_in_a_row = 0
             self._closed(job.trial, TrialState.COMPLETE)
+
+    def _judged(self, job: ReferenceJob, outcome: Outcome) -> None:
+        """Commit a reference's fold. One that fails is left out: the search does not need it."""
+        if isinstance(outcome, Failure):
+            if outcome.cause != "stopped" and self._references.leave_out(job.name):
+                name = job.name.replace("_", " ")
+                self.observer.note(f"no reference row of {name}: {outcome.cause}: {outcome.detail}")
+            return
+        assert isinstance(outcome, ReferenceResult)  # noqa: S101 - the answer to a ReferenceJob
+        record = ReferenceRecord(name=job.name, fold=job.fold, **vars(outcome))
+        self.store.add_reference(record, run=self.run_id, seconds=self.clock() - self._started)
+        self._references.known.append(record)
 
     def _fail(self, trial: TrialRecord, failure: Failure) -> None:
         self.store.close_trial(trial.number, TrialState.FAILED, failure.cause, failure.detail)

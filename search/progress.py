@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from storage.records import TrialRecord
+from storage.records import ReferenceRecord, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,9 @@ class Progress:
     trials_budget: int | None
     seconds_budget: float | None
     eta_seconds: float | None  # until the budget is used up; None while unknown
+    workers: int  # that jobs are given to
+    answered: bool  # a worker has done a job in this sitting: TensorFlow is imported
+    references: Sequence[ReferenceRecord] = ()  # fold by fold, as they became known
 
     @property
     def folds_per_minute(self) -> float | None:

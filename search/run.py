@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import shlex
 import socket
 import time
 from collections.abc import Callable
@@ -20,8 +21,10 @@ from search.lease import leased
 from search.loop import Ending, Loop, Plan, memory_for_each
 from search.progress import Observer
 from search.proposers import make_proposer
+from search.references import possible
 from search.stop import stop_on_signals
 from search.study import Prepared
+from search.text import printable
 from storage import RunRecord, StorageError, Store
 
 PACKAGES = (
@@ -72,11 +75,10 @@ def _sit(
             pid=os.getpid(),
         )
     )
-    ending = Ending.FAILED
     executor = make_executor(folder, workers)
     config = prepared.config
     try:
-        with stop_on_signals() as stop, studies.pixels_on_disk(folder, prepared.images) as pixels:
+        with stop_on_signals(resume_command(folder)) as stop, studies.pixels_on_disk(folder, prepared.images) as pixels:
             executor.prepare(_materials(pixels, prepared))
             loop = Loop(
                 plan=make_plan(prepared, store, executor.slots),
@@ -95,13 +97,21 @@ def _sit(
                 stop=stop,
             )
             ending = loop.run()
+        store.end_run(run_id, ending.value, time.monotonic() - started)  # the last to notice that the folder is gone
+        return ending
     except (StorageError, OSError) as error:
-        raise RunError(f"{error}\nwhat is committed stays; once that is mended, go on with: search resume") from error
+        raise RunError(
+            f"{error}\nwhat is committed stays; once that is mended, go on with: {resume_command(folder)}"
+        ) from error
     finally:
         executor.close(kill=True)
-        with contextlib.suppress(StorageError):  # the reason why it ends is told already
-            store.end_run(run_id, ending.value, time.monotonic() - started)
-    return ending
+        with contextlib.suppress(StorageError):  # it has ended, or why it cannot is told already
+            store.end_run(run_id, Ending.FAILED.value, time.monotonic() - started)
+
+
+def resume_command(folder: Path) -> str:
+    """What to type to go on."""
+    return f"search resume {shlex.quote(printable(str(folder)))}"
 
 
 def make_executor(folder: Path, workers: int | None) -> Executor:
@@ -134,6 +144,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
         max_bytes=memory_for_each(slots),
         trials=config.trials,
         seconds=None if config.hours is None else config.hours * 3600,
+        references=possible(),
     )
 
 

@@ -13,6 +13,8 @@ from search.ranking import ranked
 from search.text import printable
 from spaces import Space, SpaceError, Value
 from spaces.parameters import shown
+from spaces.presets import FAMILIES
+from spaces.presets.auto import FAMILY, prefix, within
 from storage import Store, TrialState
 
 MOST_WARM = 5  # points taken from another study
@@ -36,16 +38,16 @@ def points_to_try(tries: Sequence[Mapping[str, Any]], space: Space) -> tuple[dic
 
 
 def best_of(
-    database: Path, name: str, space: Space, listed: Sequence[Mapping[str, Value]] = ()
+    database: Path, name: str, space: Space, preset: str, listed: Sequence[Mapping[str, Value]] = ()
 ) -> tuple[tuple[Try, ...], str]:
-    """The best complete trials of another study, best first, as points of `space`; and what was done, in a sentence.
+    """The best complete trials of another study, best first, as points of a preset's space, and what was done.
 
     The best `MOST_WARM` that differ from each other and from the default, less those that are `listed` already. What
     this space does not know is left out, and where it does not allow a value the default stands. Raises UsageError
     where that study has no complete trial.
     """
     with Store.open(database, read_only=True) as store:
-        metric = store.study().metric
+        metric, theirs = store.study().metric, str(store.study().config.get("preset"))
         trials = [t for t in ranked(store.trials(curves=False), metric) if t.state == TrialState.COMPLETE]
     scored = [(t, score) for t in trials if (score := t.score(metric)) is not None and math.isfinite(score)]
     if not scored:
@@ -53,13 +55,16 @@ def best_of(
     taken: dict[int, Try] = {}
     seen, lost = [space.defaults()], dict[str, None]()
     for trial, score in scored:
-        point = space.defaults(**trial.params)
+        params = _translated(trial.params, theirs, preset)
+        if params is None:
+            continue
+        point = space.defaults(**params)
         if point in seen:
             continue
         if len(seen) > MOST_WARM:
             break
         seen.append(point)
-        lost |= dict.fromkeys(_lost(space, trial.params))
+        lost |= dict.fromkeys(_lost(space, params))
         if point not in listed:
             source = f"trial {trial.number} of {printable(name)}: {metric} {score:.4g}"
             taken[trial.number] = Try(_changes(space, point), source)
@@ -67,6 +72,18 @@ def best_of(
         f"trials {', '.join(map(str, taken))} are tried first" if taken else "its best trials say nothing new here"
     )
     return tuple(taken.values()), said + (f"; at the default instead: {', '.join(lost)}" if lost else "")
+
+
+def _translated(params: Mapping[str, Value], theirs: str, ours: str) -> Mapping[str, Value] | None:
+    """A point of preset `theirs` in the words of `ours`, of which 'auto' has its families' under a prefix each.
+
+    None for a point of another family.
+    """
+    if theirs in FAMILIES and ours == "auto":
+        return {FAMILY: theirs, **{prefix(theirs) + name: value for name, value in params.items()}}
+    if theirs == "auto" and ours in FAMILIES:
+        return within(params) if params[FAMILY] == ours else None
+    return params
 
 
 def _changes(space: Space, point: Mapping[str, Value]) -> dict[str, Value]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,20 +18,36 @@ from search.discovery import discover
 from search.errors import UsageError
 from search.folds import choose_folds, draw_folds, image_records
 from search.images import ImageSet, read_images
+from search.reference_rows import missing
+from search.references import possible
 from search.seeds import derive
 from search.starts import best_of, points_to_try
 from search.text import printable
+from search.weights import AtHand, at_hand
 from spaces import Choice, Parameter, Space, SpaceError, Value
+from spaces.backbones import Backbone, lite0
 from spaces.facts import Facts
 from spaces.own import ModelFile
 from spaces.parameters import integer
-from spaces.presets import Preset, preset
-from storage import OUT_OF_TIME, ImageRecord, Split, Store, StudyRecord, TrialState
+from spaces.presets import FAMILIES, Auto, Preset, preset
+from spaces.presets.auto import prefix
+from storage import (
+    OUT_OF_TIME,
+    ImageRecord,
+    Split,
+    StorageError,
+    Store,
+    StudyRecord,
+    TrialState,
+    needs_upgrade,
+)
 
 DATABASE = "study.db"
 SUFFIX = "-study"  # of the folder that `search run IMAGES` makes
 
 
+UNEVEN = 1.5  # images of the most frequent class over those of the rarest, above which weighing classes is searched
+BY_ITSELF = (lite0.BACKBONE,)  # its one file is pinned by checksum, so a study need not remember which it was
 OWN_EPOCHS = 40  # the most of a fold run, for a model of the user's that does not declare `epochs`
 
 
@@ -50,7 +66,7 @@ class Prepared:
     config: Config
     images: ImageSet
     facts: Facts
-    preset: Preset
+    preset: Preset | Auto
     own: Own | None  # takes the place of the preset
     space: Space
     folds: int
@@ -66,6 +82,8 @@ class Prepared:
         training = {**identity["training"], "max_epochs": self.max_epochs}
         size = list(self.images.pixels.shape[1:3])
         filled = {**identity, "folds": self.folds, "image_size": size, "training": training}
+        if self.facts.backbones not in ((), BY_ITSELF) or (isinstance(self.preset, Auto) and not self.facts.backbones):
+            filled["weights"] = {backbone.name: backbone.sha256 for backbone in self.facts.backbones}
         if self.own is None:
             return filled
         model = {"sha256": self.own.file.sha256, "space": self.own.space.to_json()}
@@ -99,6 +117,31 @@ def is_study(folder: Path) -> bool:
     return (folder / toml.FILE).is_file() or (folder / DATABASE).exists()
 
 
+def place_of_new(images: Path, directory: Path | None) -> Path:
+    """Where a study of `images` goes: the folder named, else IMAGES-study here; never among the images, as one of them.
+
+    Raises UsageError where there are no images, or no study can be made of them there.
+    """
+    if not images.is_dir():
+        what = "is not a folder" if images.exists() else "does not exist"
+        raise UsageError(f"{images} {what}; a study needs a folder of images with one folder a class")
+    whole = images.resolve()
+    try:
+        str(whole).encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{images}: its path is not valid UTF-8, which {toml.FILE} cannot hold; rename the folder"
+        ) from None
+    folder = directory or Path(whole.name + SUFFIX)
+    if folder.resolve().is_relative_to(whole):
+        if directory is not None:
+            raise UsageError(f"--dir {directory} is within the images, {images}; name a folder outside of them")
+        folder = Path(os.path.relpath(whole.parent / folder.name))
+    if not folder.parent.exists():
+        raise UsageError(f"--dir {folder}: there is no folder {folder.parent}; make it first, or name another")
+    return folder
+
+
 def prepare(
     config: Config,
     folder: Path,
@@ -110,38 +153,44 @@ def prepare(
 
     `model` is a builder of the user's own, which takes the place of the preset and is run to learn its parameters.
     `warm_start` is the folder of another study, whose best points are tried too.
-    Raises UsageError for images, model, space, points or folds that cannot be searched.
+    Raises UsageError for images, model, weights, space, points or folds that cannot be searched.
     """
     chosen = preset(config.preset)
-    if not model and chosen.frozen and (problem := chosen.frozen.problem()):
-        raise UsageError(f"preset {chosen.name}: {problem}")
+    stored, weights = _stored(folder), AtHand((), config.space, ())
+    if not model and (isinstance(chosen, Auto) or chosen.frozen):
+        weights = at_hand(config, folder, _backbones_of(stored), needed=not isinstance(chosen, Auto))
     images = read_images(folder / config.images, size=config.image_size, progress=progress)
-    height, width, channels = images.pixels.shape[1:]
-    facts = Facts(height, width, channels, len(images.classes), int((~images.testing).sum()))
-    own = _own(folder, model, facts) if model else None
+    facts = _facts(images, flip=config.flip, backbones=weights.backbones)
+    own = _own(stored, model, facts) if model else None
     whole, name = (own.space, own.file.name) if own else (chosen.space(facts), f"preset {chosen.name}")
     try:
-        space = whole.narrow(config.space)
+        space = whole.narrow(weights.space)
     except SpaceError as error:
         lines = "\n".join(f"  {line}" for line in str(error).splitlines())
         raise UsageError(f"[space] of {toml.FILE}, {name}:\n{lines}") from None
     folds, remark = choose_folds(images.labels, images.testing, config.folds, images.classes)
     max_epochs = config.training.max_epochs or (OWN_EPOCHS if own else chosen.epochs)
     if config.chosen_sampler == "hyperband":
-        space = _with_epochs(space, max_epochs)
+        space = _with_epochs(space, max_epochs, config.space)
     tries = points_to_try(config.tries, space)
-    warm, said = best_of(_other(warm_start, folder), str(warm_start), space, tries) if warm_start else ((), None)
+    warm: tuple[Try, ...] = ()
+    said = None
+    if warm_start:
+        known_as = own.file.name if own else chosen.name
+        warm, said = best_of(_other(warm_start, folder), str(warm_start), space, known_as, tries)
     tries += tuple(space.changed(one.changes) for one in warm)
     found = f"{own.file.name} asks for {len(own.space.parameters)} parameters" if own else None
-    remarks = tuple(text for text in (found, remark, said) if text)
+    remarks = (*weights.remarks, *(text for text in (found, remark, said) if text))
     return Prepared(config, images, facts, chosen, own, space, folds, max_epochs, tries, warm, remarks)
 
 
-def _with_epochs(space: Space, most: int) -> Space:
-    """The space of Hyperband, which searches with few epochs first."""
-    if "epochs" in space.by_name:
-        raise UsageError("sampler: 'hyperband' chooses the epochs itself; remove 'epochs' from the model, or change it")
-    return Space((*space.parameters, integer("epochs", 1, most, most, help="the most of a fold run; by hyperband")))
+def _with_epochs(space: Space, most: int, narrowed: Collection[str]) -> Space:
+    """The space of Hyperband, which chooses the epochs: in the place of what a model or family has for that."""
+    own = {"epochs", *(prefix(family) + "epochs" for family in FAMILIES)}
+    for name in own & {*narrowed} & {*space.by_name}:
+        raise UsageError(f"[space] of {toml.FILE}: {name}: 'hyperband' chooses the epochs; remove this line")
+    epochs = integer("epochs", 1, most, most, help="the most of a fold run, by hyperband")
+    return Space((epochs, *(p for p in space.parameters if p.name not in own)))
 
 
 def _other(study: Path, folder: Path) -> Path:
@@ -157,13 +206,35 @@ def _other(study: Path, folder: Path) -> Path:
     return database
 
 
-def _own(folder: Path, file: ModelFile, facts: Facts) -> Own:
+def _facts(images: ImageSet, *, flip: bool, backbones: tuple[Backbone, ...]) -> Facts:
+    height, width, channels = images.pixels.shape[1:]
+    counts = np.bincount(images.labels[~images.testing], minlength=len(images.classes))
+    uneven = bool(counts.max() > UNEVEN * counts.min())
+    return Facts(height, width, channels, len(images.classes), int(counts.sum()), backbones, flip, uneven)
+
+
+def _stored(folder: Path) -> StudyRecord | None:
+    """What the study in this folder began with; None where it has no trial yet, or is to be upgraded first."""
+    path = folder / DATABASE
+    if not path.exists() or needs_upgrade(path):
+        return None
+    with Store.open(path, read_only=True) as store:
+        return store.study() if store.trials(curves=False) else None
+
+
+def _backbones_of(stored: StudyRecord | None) -> Collection[str] | None:
+    """The backbones that a study began with, by name; None where it has not begun."""
+    if stored is None:
+        return None
+    weights = stored.config.get("weights")
+    return weights if isinstance(weights, Mapping) else [backbone.name for backbone in BY_ITSELF]
+
+
+def _own(stored: StudyRecord | None, file: ModelFile, facts: Facts) -> Own:
     """The user's builder with its parameters: those stored when the study began with this file, else discovered."""
-    if (folder / DATABASE).exists():
-        with Store.open(folder / DATABASE, read_only=True) as store:
-            stored = store.study().config.get("model")
-            if stored is not None and stored["sha256"] == file.sha256 and store.trials(curves=False):
-                return Own(file, Space.from_json(stored["space"]))
+    model = None if stored is None else stored.config.get("model")
+    if model is not None and model["sha256"] == file.sha256:
+        return Own(file, Space.from_json(model["space"]))
     return Own(file, discover(file, facts))
 
 
@@ -206,23 +277,57 @@ def open_begun(folder: Path, prepared: Prepared) -> Store | None:
 
 
 def budget_done(store: Store, config: Config) -> str | None:
-    """Which budget is used up, in words; None while there is something left."""
+    """Which budget is used up, in words; None while there is something left, be it reference rows alone."""
     trials, hours = store.trials(curves=False), store.spent_seconds() / 3600
     if config.hours is not None and hours >= config.hours:
         return f"{hours:.2f} of {config.hours:g} hours are used; --hours raises the total"
     closed = [t for t in trials if t.state != TrialState.RUNNING and t.cause != OUT_OF_TIME]
-    if config.trials is not None and len(closed) >= config.trials:
-        return f"{len(closed)} of {config.trials} trials are done; --trials raises the total"
+    if config.trials is not None and len(closed) >= config.trials and not _references_left(store):
+        more = len(closed) > config.trials
+        done = f"{len(closed)} trials are done, {config.trials} were asked for in total"
+        return f"{done if more else f'{len(closed)} of {config.trials} trials are done'}; --trials raises the total"
     return None
 
 
+def _references_left(store: Store) -> bool:
+    folds = int(store.split().assignment.max()) + 1
+    return bool(missing(possible(), folds, store.references()))
+
+
+def stored_space(store: Store) -> Space:
+    """The space that the study searches. Raises StorageError where the database does not hold one."""
+    try:
+        return Space.from_json(store.study().space)
+    except SpaceError as error:
+        why = str(error).removeprefix("this is not a stored space: ")
+        raise StorageError(_never_written(store, f"a space that is none ({why})")) from None
+
+
+def _never_written(store: Store, found: str) -> str:
+    return f"{store.path}: holds {found}, which this program never writes. Restore the file from a backup."
+
+
 def check_same(store: Store, prepared: Prepared) -> None:
-    """Raise UsageError, naming each difference, unless the stored study is the one that is asked for."""
+    """Raise UsageError, naming each difference, unless the stored study is the one that is asked for.
+
+    Raises StorageError where a stored trial is no point of its space: the sampler could not learn from it.
+    """
     stored = store.study()
     _check_model(stored, prepared)
-    found = toml.differences(stored.config, prepared.identity)
-    found += _space_differences(Space.from_json(stored.space), prepared.space)
-    if stored.fingerprint != prepared.images.fingerprint:
+    by_itself = {"weights": {backbone.name: backbone.sha256 for backbone in BY_ITSELF}}
+    found = toml.differences({**by_itself, **stored.config}, {**by_itself, **prepared.identity})
+    other_images = stored.fingerprint != prepared.images.fingerprint
+    if stored.config.get("preset") == prepared.identity["preset"]:
+        # Which parameters there are follows from the images: where those differ, theirs is the difference to name.
+        found += _space_differences(stored_space(store), prepared.space, of_both=other_images)
+    else:  # what follows from another preset is no news
+        follows = (
+            "model:",
+            "weights",
+            *(("training.max_epochs:",) if prepared.config.training.max_epochs is None else ()),
+        )
+        found = [line for line in found if not line.startswith(follows)]
+    if other_images:
         found += _image_differences(store.images(), image_records(prepared.images))
     if found:
         lines = "\n".join(f"  {line}" for line in found)
@@ -230,6 +335,7 @@ def check_same(store: Store, prepared: Prepared) -> None:
             f"this study began with other settings, and its results would not compare:\n{lines}\n"
             "put them back to go on, or begin another study with --dir"
         )
+    _check_points(store, prepared.space)
 
 
 @contextlib.contextmanager
@@ -247,10 +353,20 @@ def pixels_on_disk(folder: Path, images: ImageSet) -> Iterator[Path]:
             path.parent.rmdir()
 
 
+def _check_points(store: Store, space: Space) -> None:
+    for trial in store.trials(curves=False):
+        try:
+            space.check(trial.params)
+        except SpaceError as error:
+            first = str(error).splitlines()[0]
+            found = f"trial {trial.number} with a point that is none of its space ({first})"
+            raise StorageError(_never_written(store, found)) from None
+
+
 def _check_model(stored: StudyRecord, prepared: Prepared) -> None:
     """Code runs only when it is named on the command line: a study cannot name it, and it must be the same."""
     model = stored.config.get("model")
-    name = stored.config["preset"]
+    name = stored.config.get("preset")
     if model is not None and prepared.own is None:
         raise UsageError(f"this study searches {name}, code of your own; name it again to go on: --model PATH/{name}")
     if model is not None and prepared.own is not None and model["sha256"] != prepared.own.file.sha256:
@@ -261,13 +377,18 @@ def _check_model(stored: StudyRecord, prepared: Prepared) -> None:
         )
 
 
-def _space_differences(stored: Space, asked: Space) -> list[str]:
-    """Each parameter in which two spaces differ, but for its help and what it might be widened to."""
+def _space_differences(stored: Space, asked: Space, *, of_both: bool) -> list[str]:
+    """Each parameter in which two spaces differ, but for its help and what it might be widened to.
+
+    `of_both`: only parameters that both have.
+    """
     old, new = stored.by_name, asked.by_name
     before, after = ({row["name"]: row for row in space.rows()} for space in (stored, asked))
     found = []
     for name in [*old, *(n for n in new if n not in old)]:
         if name not in old or name not in new:
+            if of_both:
+                continue
             found.append(f"space.{name}: {'is gone' if name in old else 'is new'}")
         elif _essence(old[name]) != _essence(new[name]):
             keys = [k for k in ("range", "default", "when") if before[name][k] != after[name][k]]

@@ -7,7 +7,8 @@ batches, as in `model.fit`, costs several times the arithmetic. Stopping is deci
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,13 +18,16 @@ import scipy.special
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from search.augmentation import Augmentation
 from search.jobs import FoldJob, FoldResult, Materials
 from search.latency import milliseconds_an_image
 from search.metrics import balanced_accuracy, scores
 from spaces.presets import parts
+from spaces.recipe import EMA_EPOCHS, Recipe
 
-USUAL_BATCH = 32  # Keras's own, for a model of the user's that does not declare batch_size
 VALIDATION_BATCH = 256  # images a step when only predicting; results do not depend on it
+PLATEAU_EPOCHS = 3  # without a smaller validation log loss, after which 'plateau' lowers the learning rate
+PLATEAU_FACTOR = 0.3
 
 
 class NotFiniteError(ArithmeticError):
@@ -32,7 +36,7 @@ class NotFiniteError(ArithmeticError):
 
 @dataclass
 class Curve:
-    """What is kept of every epoch, and which epoch was best so far."""
+    """What is kept of every epoch, and which epoch counts so far."""
 
     values: dict[str, list[float]] = field(default_factory=dict)
     best_epoch: int = 0
@@ -44,62 +48,184 @@ class Curve:
         for name, value in row.items():
             self.values.setdefault(name, []).append(value)
 
-    def improved(self, epoch: int, loss: float, min_delta: float, probabilities: NDArray[np.float32]) -> bool:
-        """Note a validation loss; True where it is smaller than the best by more than `min_delta`."""
-        if self.best_probabilities is not None and loss >= self.best_loss - min_delta:
+    def improved(
+        self, epoch: int, loss: float, min_delta: float, probabilities: NDArray[np.float32], *, always: bool = False
+    ) -> bool:
+        """Note a validation loss; True where it is smaller than the best by more than `min_delta`, or `always`."""
+        if not always and self.best_probabilities is not None and loss >= self.best_loss - min_delta:
             return False
         self.best_epoch, self.best_loss, self.best_probabilities = epoch, loss, probabilities
         return True
 
 
-def train_fold(model: keras.Model, pixels: tf.Tensor, materials: Materials, job: FoldJob, started: float) -> FoldResult:
-    """Train `model` (freshly built from the job's seed) and judge it.
+class Trainer:
+    """A compiled model with the graphs that train it and ask it; for one fold after another.
 
-    `pixels` is uint8 [images, height, width, channels] as a constant; `started` is the `time.perf_counter` from
-    which seconds count. Early stopping watches the validation log loss without penalties, and the scores are those
-    of its best epoch. Raises NotFiniteError as soon as a loss is NaN or infinite.
+    A graph is traced once, which takes as long as many epochs. Before the next fold, `take_over` gives the model,
+    its optimizer and its random generators the state of another one of the same kind that is new: so a fold run's
+    result does not depend on what was trained before.
     """
-    labels, metric = materials.labels, materials.metric
-    targets = tf.constant(targets_for(model, labels))
-    train_epoch, predict = _graphs(model, pixels, targets)
-    order = np.random.default_rng(job.seed)
-    truth, curve = labels[job.validate], Curve()
-    epoch = 0
-    for epoch in range(1, job.training.max_epochs + 1):
-        model.reset_metrics()
-        logs = train_epoch(*map(tf.constant, batches(order, job.train, job.params)))
-        raw, val_loss = predict(tf.constant(job.validate))
-        probabilities = class_probabilities(raw.numpy(), logits=parts.takes_logits(model.loss))
-        measured = scores(truth, probabilities, ("log_loss", "balanced_accuracy", metric))
-        loss = float(logs["loss"])
-        if not (np.isfinite(loss) and np.isfinite(measured["log_loss"])):
-            raise NotFiniteError(f"the loss was {loss} in epoch {epoch}")
-        curve.add(loss=loss, val_loss=float(val_loss), **_training_scores(logs))
-        curve.add(**{f"val_{name}": value for name, value in measured.items()})
-        curve.improved(epoch, measured["log_loss"], job.training.min_delta, probabilities)
-        if job.training.patience and epoch - curve.best_epoch >= job.training.patience:
-            break
-    assert curve.best_probabilities is not None  # noqa: S101 - max_epochs is at least 1
-    return FoldResult(
-        scores=scores(truth, curve.best_probabilities),
-        epochs=epoch,
-        best_epoch=curve.best_epoch,
-        curve={name: tuple(values) for name, values in curve.values.items()},
-        probabilities=curve.best_probabilities,
-        parameters=model.count_params(),
-        seconds=time.perf_counter() - started,
-        latency=_latency(predict, job.validate) if materials.latency else None,
-    )
+
+    def __init__(self, model: keras.Model, inputs: Any, materials: Materials, recipe: Recipe) -> None:
+        """`inputs` is uint8 pixels [images, height, width, channels], or float32 features [images, width].
+
+        Raises ValueError where the recipe does not fit the model.
+        """
+        self.model, self.recipe, self._materials = model, recipe, materials
+        self._inputs = tf.constant(inputs)
+        self._targets = tf.constant(targets_for(model, materials.labels))
+        self._class_weights = tf.Variable(tf.ones([materials.facts.classes]))
+        self._augmentation = Augmentation(recipe) if recipe.augmentation != "none" else None
+        _check(model, recipe)
+        _prepare_optimizer(model, recipe, len(materials.labels))
+        # Keras makes the variables of metrics at first use: before a graph is traced, not in it.
+        model.test_step(self._batch(tf.constant([0])))
+        self._train_epoch, self._predict = self._graphs()
+
+    @property
+    def variables(self) -> list[Any]:
+        """All that training changes."""
+        chance = self._augmentation.variables if self._augmentation else []
+        return [*self.model.variables, *self.model.optimizer.variables, *chance]
+
+    def take_over(self, model: keras.Model) -> None:
+        """Begin anew with the state of `model`, just built and compiled by the same builder from the same point."""
+        augmentation = Augmentation(self.recipe) if self._augmentation else None
+        _prepare_optimizer(model, self.recipe, len(self._materials.labels))
+        new = [*model.variables, *model.optimizer.variables, *(augmentation.variables if augmentation else [])]
+        for variable, value in zip(self.variables, new, strict=True):
+            variable.assign(value.value)
+
+    def train(self, job: FoldJob, started: float) -> FoldResult:
+        """Train the model and judge it; `started` is the `time.perf_counter` from which seconds count.
+
+        Early stopping watches the validation log loss without penalties, and the scores are those of its best
+        epoch; under a cosine all epochs are trained and the last one counts. Raises NotFiniteError as soon as a
+        loss is NaN or infinite.
+        """
+        labels, metric, rules = self._materials.labels, self._materials.metric, job.training
+        order, truth, curve = np.random.default_rng(job.seed), labels[job.validate], Curve()
+        if self.recipe.balanced:
+            self._class_weights.assign(balanced_weights(labels[job.train], self._materials.facts.classes))
+        epochs, whole = self.recipe.epochs or rules.max_epochs, rules.last or self.recipe.judged_at_the_end
+        base = float(self.model.optimizer.learning_rate)
+        epoch = 0
+        for epoch in range(1, epochs + 1):
+            self.model.reset_metrics()
+            rows, ends = batches(order, job.train, self.recipe)
+            rates = base * self._factors(epoch, epochs, len(ends), curve)
+            logs = self._train_epoch(tf.constant(rows), tf.constant(ends), tf.constant(rates, tf.float32))
+            raw, val_loss = self._ask(job.validate)
+            probabilities = class_probabilities(raw, logits=parts.takes_logits(self.model.loss))
+            measured = scores(truth, probabilities, ("log_loss", "balanced_accuracy", metric))
+            loss = float(logs["loss"])
+            if not (np.isfinite(loss) and np.isfinite(measured["log_loss"])):
+                raise NotFiniteError(f"the loss was {loss} in epoch {epoch}")
+            curve.add(loss=loss, val_loss=val_loss, **_training_scores(logs))
+            curve.add(**{f"val_{name}": value for name, value in measured.items()})
+            curve.improved(epoch, measured["log_loss"], rules.min_delta, probabilities, always=whole)
+            if not whole and rules.patience and epoch - curve.best_epoch >= rules.patience:
+                break
+        assert curve.best_probabilities is not None  # noqa: S101 - there is at least one epoch
+        return FoldResult(
+            scores=scores(truth, curve.best_probabilities),
+            epochs=epoch,
+            best_epoch=curve.best_epoch,
+            curve={name: tuple(values) for name, values in curve.values.items()},
+            probabilities=curve.best_probabilities,
+            parameters=self.model.count_params(),
+            seconds=time.perf_counter() - started,
+            latency=self._latency(job.validate) if self._materials.latency else None,
+        )
+
+    def _factors(self, epoch: int, epochs: int, steps: int, curve: Curve) -> NDArray[np.float64]:
+        """Of the learning rate, one a step of this epoch."""
+        if self.recipe.schedule == "plateau":
+            return np.full(steps, PLATEAU_FACTOR ** ((epoch - 1 - curve.best_epoch) // PLATEAU_EPOCHS))
+        done = (epoch - 1) * steps
+        return np.array([self.recipe.rate(done + step, epochs * steps) for step in range(steps)])
+
+    def _ask(self, rows: NDArray[np.int32]) -> tuple[NDArray[np.float32], float]:
+        """(output [images, units], mean loss) on these rows."""
+        with self._judged_weights():
+            said = [(len(some), *self._predict(tf.constant(some))) for some in _slices(rows)]
+        outputs = np.concatenate([output.numpy() for _, output, _ in said])
+        return outputs, float(sum(size * loss for size, _, loss in said)) / len(rows)
+
+    def _latency(self, rows: NDArray[np.int32]) -> float:
+        """Milliseconds an image, by the graph that has predicted these rows before; see `milliseconds_an_image`."""
+        slices = [tf.constant(some) for some in _slices(rows)]
+
+        def once() -> None:
+            for some in slices:
+                self._predict(some)[0].numpy()  # waits for it
+
+        return milliseconds_an_image(once, len(rows))
+
+    @contextmanager
+    def _judged_weights(self) -> Iterator[None]:
+        """The moving averages in the place of the weights, where the recipe judges by them."""
+        if not self.recipe.averaged:
+            yield
+            return
+        optimizer, weights = self.model.optimizer, self.model.trainable_variables
+        kept = [tf.identity(weight.value) for weight in weights]
+        for weight, average in zip(weights, optimizer._model_variables_moving_average, strict=True):
+            weight.assign(average.value)
+        yield
+        for weight, value in zip(weights, kept, strict=True):
+            weight.assign(value)
+
+    def _batch(self, rows: tf.Tensor, *, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """(what the model is given, targets) of these rows."""
+        x, y = tf.cast(tf.gather(self._inputs, rows), tf.float32), tf.gather(self._targets, rows)
+        if training and self._augmentation:
+            x, y = self._augmentation(x, y)
+        if self._inputs.dtype == tf.uint8 and not parts.takes_bytes(self.model):
+            x = x / 255
+        grey_as_colour = x.shape[-1] == 1 and self.model.input_shape[-1] == 3
+        return tf.image.grayscale_to_rgb(x) if grey_as_colour else x, y
+
+    def _weighted(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        if not self.recipe.balanced:
+            return x, y
+        weights = self._class_weights
+        if parts.takes_indices(self.model.loss):
+            return x, y, tf.gather(weights, tf.cast(y[:, 0], tf.int32))
+        shares = tf.concat([1 - y, y], axis=1) if y.shape[-1] == 1 else y
+        return x, y, tf.linalg.matvec(shares, weights)
+
+    def _graphs(self) -> tuple[Any, Any]:
+        """(train one epoch, predict and measure the loss) as TensorFlow functions over row numbers."""
+        rows_of, model = tf.TensorSpec([None], tf.int32), self.model
+        steered = self.recipe.schedule != "constant"
+
+        @tf.function(input_signature=[rows_of, rows_of, tf.TensorSpec([None], tf.float32)], autograph=False)
+        def train_epoch(order: tf.Tensor, ends: tf.Tensor, rates: tf.Tensor) -> Any:
+            def step(index: tf.Tensor, start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+                if steered:
+                    model.optimizer.learning_rate.assign(rates[index])
+                model.train_step(self._weighted(*self._batch(order[start : ends[index]], training=True)))
+                return index + 1, ends[index]
+
+            tf.while_loop(lambda index, _: index < tf.size(ends), step, (0, 0), parallel_iterations=1)
+            return model.get_metrics_result()
+
+        @tf.function(input_signature=[rows_of], autograph=False)
+        def predict(rows: tf.Tensor) -> Any:
+            x, y = self._batch(rows)
+            y_pred = model(x, training=False)
+            if self.recipe.flip_average:
+                y_pred = (y_pred + model(tf.reverse(x, [2]), training=False)) / 2
+            return y_pred, model.compute_loss(x=x, y=y, y_pred=y_pred, training=False)
+
+        return train_epoch, predict
 
 
-def _latency(predict: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]], rows: NDArray[np.int32]) -> float:
-    """Milliseconds an image by a graph that has predicted these rows before; see `milliseconds_an_image`."""
-    every = tf.constant(rows)
-
-    def once() -> None:
-        predict(every)[0].numpy()  # waits for it
-
-    return milliseconds_an_image(once, len(rows))
+def balanced_weights(labels: NDArray[np.int16], classes: int) -> NDArray[np.float32]:
+    """[classes] weights that make every class count the same, their mean over the images being 1 (King, Zeng 2001)."""
+    counts = np.bincount(labels, minlength=classes)
+    return np.float32(len(labels)) / np.float32((counts > 0).sum()) / np.maximum(counts, 1).astype(np.float32)
 
 
 def targets_for(model: keras.Model, labels: NDArray[np.int16]) -> NDArray[np.float32]:
@@ -120,19 +246,17 @@ def class_probabilities(raw: NDArray[np.float32], *, logits: bool = False) -> ND
 
 
 def batches(
-    order: np.random.Generator, rows: NDArray[np.int32], params: Any
+    order: np.random.Generator, rows: NDArray[np.int32], recipe: Recipe
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """The rows of one epoch in order, and where each batch ends.
 
-    An epoch is one pass over `rows`, the last batch being what is left; or, where the point says '50 steps',
-    that many batches out of as many passes as it takes (each pass ending in its own partial batch, as Keras's
+    An epoch is one pass over `rows`, the last batch being what is left; or, where the recipe counts steps, that
+    many batches out of as many passes as it takes (each pass ending in its own partial batch, as Keras's
     ImageDataGenerator does).
     """
-    size = int(params.get("batch_size", USUAL_BATCH))
+    size = recipe.batch_size
     ends_of_pass = [*range(size, len(rows), size), len(rows)]
-    steps = len(ends_of_pass)
-    if str(params.get("epoch", "")).endswith(" steps"):
-        steps = int(str(params["epoch"]).split()[0])
+    steps = recipe.steps or len(ends_of_pass)
     shuffled: list[NDArray[np.int32]] = []
     ends: list[int] = []
     while len(ends) < steps:
@@ -142,45 +266,23 @@ def batches(
     return np.concatenate(shuffled)[: ends[-1]].astype(np.int32), np.asarray(ends, np.int32)
 
 
-def _graphs(model: keras.Model, pixels: tf.Tensor, targets: tf.Tensor) -> tuple[Any, Any]:
-    """(train one epoch, predict and measure the loss) as TensorFlow functions over row numbers."""
-    rows_of = tf.TensorSpec([None], tf.int32)
+def _check(model: keras.Model, recipe: Recipe) -> None:
+    if recipe.augmentation in ("mixup", "cutmix") and parts.takes_indices(model.loss):
+        raise ValueError(f"augmentation {recipe.augmentation} mixes labels, which the loss takes as class numbers")
+    learning_rate = model.optimizer._learning_rate
+    if recipe.schedule != "constant" and not isinstance(learning_rate, keras.Variable):
+        raise ValueError(f"schedule {recipe.schedule}: the optimizer has a schedule of its own")
 
-    scale = 1 / 255 if pixels.dtype == tf.uint8 and not parts.takes_bytes(model) else 1.0
-    grey_as_colour = pixels.shape[-1] == 1 and model.input_shape[-1] == 3
 
-    def batch(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        x = tf.cast(tf.gather(pixels, rows), tf.float32) * scale
-        return tf.image.grayscale_to_rgb(x) if grey_as_colour else x, tf.gather(targets, rows)
-
-    # Keras makes the variables of metrics and optimizer at first use: before a graph is traced, not in it.
-    model.test_step(batch(tf.constant([0])))
+def _prepare_optimizer(model: keras.Model, recipe: Recipe, images: int) -> None:
+    """Make the optimizer's variables, which must be there before a graph is traced."""
+    if recipe.averaged:
+        steps = recipe.steps or -(-images // recipe.batch_size)
+        model.optimizer.use_ema, model.optimizer.ema_momentum = True, 1 - 1 / (EMA_EPOCHS * steps)
     model.optimizer.build(model.trainable_variables)
 
-    @tf.function(input_signature=[rows_of, rows_of], autograph=False)
-    def train_epoch(order: tf.Tensor, ends: tf.Tensor) -> Any:
-        def step(index: tf.Tensor, start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            model.train_step(batch(order[start : ends[index]]))
-            return index + 1, ends[index]
 
-        tf.while_loop(lambda index, _: index < tf.size(ends), step, (0, 0), parallel_iterations=1)
-        return model.get_metrics_result()
-
-    @tf.function(input_signature=[rows_of], autograph=False)
-    def predict(rows: tf.Tensor) -> Any:
-        x, y = batch(rows)
-        y_pred = model(x, training=False)
-        return y_pred, model.compute_loss(x=x, y=y, y_pred=y_pred, training=False)
-
-    def predict_all(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        parts = [(len(some), *predict(some)) for some in _slices(rows)]
-        total = sum(size for size, _, _ in parts)
-        return tf.concat([p for _, p, _ in parts], 0), sum(size * loss for size, _, loss in parts) / total
-
-    return train_epoch, predict_all
-
-
-def _slices(rows: tf.Tensor) -> Iterator[tf.Tensor]:
+def _slices(rows: NDArray[np.int32]) -> Iterator[NDArray[np.int32]]:
     for start in range(0, len(rows), VALIDATION_BATCH):
         yield rows[start : start + VALIDATION_BATCH]
 

@@ -11,7 +11,10 @@ def images_in_words(images: ImageSet) -> list[str]:
     """Lines: how many of what, then each note by name, those that left something out first."""
     height, width, channels = images.pixels.shape[1:]
     colour = "grey" if channels == 1 else "colour"
-    lines = [f"images: {len(images.labels)} in {len(images.classes)} classes, read as {width} x {height} {colour}"]
+    apart = int(images.testing.sum())
+    searched = f"{len(images.labels) - apart} in {len(images.classes)} classes"
+    kept_apart = f" (+ {apart} for testing)" if apart else ""
+    lines = [f"images: {searched}{kept_apart}, read as {width} x {height} {colour}"]
     for label, name in enumerate(images.classes):
         of_class = images.labels == label
         training, testing = int((of_class & ~images.testing).sum()), int((of_class & images.testing).sum())

@@ -12,11 +12,10 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,14 +33,20 @@ from search.jobs import (
     Job,
     Materials,
     Outcome,
+    ReferenceJob,
+    ReferenceResult,
 )
+from search.references import judge
 from spaces.layers import Layer
 from spaces.own import BuilderError, OwnModel
 from spaces.parameters import Value
-from spaces.presets import Preset, preset
+from spaces.presets import Preset, family_of, preset
+from spaces.recipe import USUAL_BATCH, recipe_of
 
 if TYPE_CHECKING:
     import keras
+
+    from search.training import Trainer
 
 ENVIRONMENT = {"TF_ENABLE_ONEDNN_OPTS": "1", "TF_CPP_MIN_LOG_LEVEL": "2", "KERAS_BACKEND": "tensorflow"}
 """Set before TensorFlow is imported. oneDNN is off by default on some processors and worth a third."""
@@ -64,18 +69,20 @@ class Worker:
                 tf.config.experimental.set_memory_growth(gpu, True)
         self._materials = materials
         self._preset = None if materials.model is not None else preset(materials.preset)
-        self._pixels, self._features = self._inputs(materials)
+        # Of the last point that learned from pixels: (family, parameters), and its graphs.
+        self._trainer: tuple[tuple[str, Mapping[str, Value]], Trainer] | None = None
 
-    def _inputs(self, materials: Materials) -> tuple[Any, Features | None]:
-        """The pixels, and where the preset learns on features, the features: each image is then looked at once."""
-        import tensorflow as tf
+    @cached_property
+    def _pixels(self) -> NDArray[np.uint8]:
+        """[images, height, width, channels], mapped: a process that only describes models has none."""
+        assert self._materials.pixels is not None  # noqa: S101 - folds come with pixels
+        pixels: NDArray[np.uint8] = np.load(self._materials.pixels, mmap_mode="r", allow_pickle=False)
+        return pixels
 
-        if materials.pixels is None:
-            return None, None
-        pixels = _load(materials.pixels)
-        if self._preset is not None and self._preset.frozen:
-            return pixels, Features(self._preset.frozen, pixels, materials.pixels.parent / "features")
-        return tf.constant(pixels), None
+    @cached_property
+    def _features(self) -> Features:
+        assert self._materials.pixels is not None  # noqa: S101 - folds come with pixels
+        return Features(self._pixels, self._materials.pixels.parent / "features")
 
     def do(self, job: Job) -> Outcome:
         """The job's outcome. Whatever goes wrong is an outcome too; the traceback goes to stderr, the log."""
@@ -106,6 +113,8 @@ class Worker:
                 return self._describe(job)
             case FoldJob():
                 return self._train(job)
+            case ReferenceJob():
+                return self._judge(job)
 
     @cached_property
     def _own(self) -> OwnModel:
@@ -113,62 +122,98 @@ class Worker:
             raise RuntimeError("there is no model of the user's own to ask")
         return OwnModel(self._materials.model, self._materials.facts)
 
-    @property
-    def _chosen(self) -> Preset:
+    def _family(self, params: Mapping[str, Value]) -> tuple[Preset, Mapping[str, Value]]:
         if self._preset is None:
             raise RuntimeError("there is no preset to ask: the model is the user's own")
-        return self._preset
+        return family_of(self._preset, params)
 
     def _describe(self, job: DescribeJob) -> Description:
-        if self._preset is not None and self._preset.frozen:
-            return describe_frozen(self._preset.frozen, job.params, self._materials.facts)
         import keras
 
-        batch = int(job.params.get("batch_size", 32))
+        facts = self._materials.facts
         keras.backend.clear_session()  # layers are named anew, whatever was built before
         if self._materials.model is not None:
-            return describe(self._own.build(job.params), batch)
+            return describe(self._own.build(job.params), int(job.params.get("batch_size", USUAL_BATCH)))
+        family, params = self._family(job.params)
+        if family.frozen:
+            return describe_frozen(family.frozen, params, facts)
         # Without values for its variables the largest model costs milliseconds and no memory.
         with _refusals(), keras.StatelessScope(initialize_variables=False):
-            model = self._chosen.network(job.params, self._materials.facts)
-        return describe(model, batch)
-
-    def _compiled(self, params: Mapping[str, Value]) -> keras.Model:
-        if self._materials.model is not None:
-            return self._own.compiled(params)
-        with _refusals():
-            return self._chosen.build(params, self._materials.facts)
+            model = family.network(params, facts)
+        return describe(model, family.recipe(params, facts).batch_size)
 
     def _train(self, job: FoldJob) -> FoldResult:
-        """A fold run. A frozen backbone's latency is added, beside which that of a fitted head is nothing."""
-        result = self._trained(job)
-        if self._features is None or not self._materials.latency:
-            return result
-        return replace(result, latency=self._features.latency(job) + (result.latency or 0.0))
+        started, materials = time.perf_counter(), self._materials
+        if materials.model is not None:
+            return self._train_own(job, started)
+        family, params = self._family(job.params)
+        job = replace(job, params=params)
+        if family.frozen is None or family.frozen.heads is None:
+            return self._train_on_pixels(family, job, started)
+        train, validate = standardized(*self._features.of(family.frozen, self._materials.facts, job))
+        if not family.frozen.heads.trains(params):
+            result = fit_head(family.frozen, family.frozen.heads, train, validate, materials, job, started)
+        else:
+            result = self._train_on_features(family, job, train, validate, started)
+        if materials.latency:  # beside the backbone's, a fitted head's is nothing
+            backbone = self._features.latency(family.frozen, materials.facts, job)
+            result = replace(result, latency=backbone + (result.latency or 0.0))
+        return result
 
-    def _trained(self, job: FoldJob) -> FoldResult:
-        started = time.perf_counter()
-        if self._features is None:
-            return self._train_network(job, self._pixels, started)
-        frozen = self._features.frozen
-        train, validate = standardized(*self._features.of(job))
-        if not frozen.trains(job.params):
-            return fit_head(frozen, train, validate, self._materials, job, started)
+    def _train_on_pixels(self, family: Preset, job: FoldJob, started: float) -> FoldResult:
+        """The graphs of the last point are kept: they are traced once for all its folds."""
+        from search.training import Trainer
+
+        facts, kept = self._materials.facts, self._trainer
+        warm = kept is not None and kept[0] == (family.name, job.params)
+        if not warm:
+            self._trainer = None
+        model = self._new(job, lambda: family.build(job.params, facts), clean=not warm)
+        if family.frozen and family.frozen.start:
+            features, _ = self._features.of(family.frozen, self._materials.facts, job)
+            family.frozen.start(model, job.params, features, self._materials.labels[job.train])
+        if kept is not None and warm:
+            kept[1].take_over(model)
+            return kept[1].train(job, started)
+        trainer = Trainer(model, self._pixels, self._materials, family.recipe(job.params, facts))
+        self._trainer = (family.name, job.params), trainer
+        return trainer.train(job, started)
+
+    def _train_on_features(
+        self, family: Preset, job: FoldJob, train: NDArray[Any], validate: NDArray[Any], started: float
+    ) -> FoldResult:
+        """Train a network on features, [rows, width] of the job's rows."""
+        from search.training import Trainer
+
+        assert family.frozen is not None  # noqa: S101 - it has features
+        facts = self._materials.facts
         inputs = np.zeros((len(self._materials.labels), train.shape[1]), np.float32)
         inputs[job.train], inputs[job.validate] = train, validate
-        result = self._train_network(job, inputs, started)
-        return replace(result, parameters=describe_frozen(frozen, job.params, self._materials.facts).parameters)
+        model = self._new(job, lambda: family.build(job.params, facts))
+        result = Trainer(model, inputs, self._materials, family.recipe(job.params, facts)).train(job, started)
+        return replace(result, parameters=describe_frozen(family.frozen, job.params, facts).parameters)
 
-    def _train_network(self, job: FoldJob, inputs: NDArray[Any], started: float) -> FoldResult:
-        """Train the preset's network on `inputs`, [images, …] by the row numbers of the job."""
+    def _judge(self, job: ReferenceJob) -> ReferenceResult:
+        return judge(job, self._pixels, self._features, self._materials)
+
+    def _train_own(self, job: FoldJob, started: float) -> FoldResult:
+        """A model of the user's is built for every fold: what it keeps outside of variables is not ours to reset."""
+        from search.training import Trainer
+
+        model = self._new(job, lambda: self._own.compiled(job.params))
+        recipe = recipe_of(job.params, self._materials.facts)
+        return Trainer(model, self._pixels, self._materials, recipe).train(job, started)
+
+    def _new(self, job: FoldJob, build: Callable[[], keras.Model], *, clean: bool = True) -> keras.Model:
+        """What `build` makes with the job's seed; `clean` frees what earlier models left behind."""
         import keras
 
-        from search.training import train_fold
-
-        keras.backend.clear_session()
-        gc.collect()
+        if clean:
+            keras.backend.clear_session()
+            gc.collect()
         keras.utils.set_random_seed(job.seed)
-        return train_fold(self._compiled(job.params), inputs, self._materials, job, started)
+        with _refusals() if self._preset else contextlib.nullcontext():
+            return build()
 
 
 class RefusedError(Exception):
@@ -181,11 +226,6 @@ def _refusals() -> Iterator[None]:
         yield
     except ValueError as error:
         raise RefusedError(first_line(error)) from error
-
-
-def _load(pixels: Path) -> NDArray[np.uint8]:
-    images: NDArray[np.uint8] = np.load(pixels, mmap_mode="r", allow_pickle=False)
-    return images
 
 
 def describe(model: keras.Model, batch: int) -> Description:

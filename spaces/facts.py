@@ -1,19 +1,24 @@
-"""What a space needs to know of the pictures."""
+"""What a space needs to know: the pictures, and which pre-trained networks are at hand."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from spaces.backbones import Backbone
+
 
 @dataclass(frozen=True)
 class Facts:
-    """The data set in four numbers; from it presets choose ranges and builders choose shapes."""
+    """The data set in a few numbers, and the backbones: from them presets choose ranges and builders choose shapes."""
 
     height: int  # pixels
     width: int  # pixels
     channels: int  # 1 or 3
     classes: int  # 2 or more
     images: int  # training images
+    backbones: tuple[Backbone, ...] = ()  # at hand, the preferred one first
+    flip: bool = True  # whether an image turned left to right still shows its class
+    uneven: bool = False  # whether some class has much more training images than another
 
     @property
     def shape(self) -> tuple[int, int, int]:

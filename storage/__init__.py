@@ -1,13 +1,14 @@
 """What a study remembers: frozen records, and the database that keeps them. Imports nothing else of ours."""
 
 from storage.check import needs_upgrade
-from storage.errors import StorageError
+from storage.errors import LockedError, StorageError
 from storage.records import (
     FoldRecord,
     ImageRecord,
     Json,
     LayerRecord,
     Params,
+    ReferenceRecord,
     RunRecord,
     Split,
     StudyRecord,
@@ -23,7 +24,9 @@ __all__ = [
     "ImageRecord",
     "Json",
     "LayerRecord",
+    "LockedError",
     "Params",
+    "ReferenceRecord",
     "RunRecord",
     "Split",
     "StorageError",

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
 from storage.codec import decode_json, encode_json
-from storage.errors import StorageError
+from storage.errors import ImpossibleError, LockedError, StorageError
 
 Mode = Literal["rw", "query", "ro", "immutable"]
 """'query' reads and clears away the files it needed beside the database; 'ro' cannot, and leaves them; both take
@@ -138,7 +138,8 @@ def explained(path: Path, *, writing: bool) -> Iterator[None]:
         yield
     except StatementError as error:
         cause = error.orig if error.orig is not None else error
-        raise StorageError(_in_words(path, cause, writing=writing)) from error
+        kind = LockedError if _code(cause) == sqlite3.SQLITE_BUSY else StorageError
+        raise kind(_in_words(path, cause, writing=writing)) from error
     except (sqlite3.Error, SQLAlchemyError, OSError, *_NOT_STORABLE) as error:
         raise StorageError(_in_words(path, error, writing=writing)) from error
 
@@ -169,6 +170,8 @@ def _in_words(path: Path, error: BaseException, *, writing: bool) -> str:
         return f"{file}: {_sqlite_words(path, error)}"
     if isinstance(error, OSError):
         return f"{file}: {error.strerror or error}. Check the folder, its permissions and its free space."
+    if isinstance(error, ImpossibleError):
+        return f"{file}: holds {error}, which this program never writes. {_RESTORE}"
     if writing:
         return f"{file}: a value cannot be stored: {error}"
     return f"{file}: a row is damaged ({type(error).__name__}: {error}). {_RESTORE}"

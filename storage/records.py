@@ -130,6 +130,18 @@ class TrialRecord:
 
 
 @dataclass(frozen=True)
+class ReferenceRecord:
+    """A plain method, such as the majority class, on one fold of the search. Unique by (name, fold) in its study."""
+
+    name: str  # 'majority' | 'logistic_regression' | 'linear_probe'
+    fold: int
+    scores: Mapping[str, float]  # each metric on the validation part
+    seconds: float  # wall seconds
+    probabilities: NDArray[np.float32]
+    """[validation images, classes], rows in the order of `numpy.flatnonzero(assignment == fold)`."""
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """One sitting of `search run`: from its start to its end, signal or death."""
 

@@ -12,6 +12,7 @@ from storage.records import (
     ImageRecord,
     Json,
     LayerRecord,
+    ReferenceRecord,
     RunRecord,
     Split,
     StudyRecord,
@@ -205,6 +206,26 @@ FOLD_COLUMNS = (
     "curve",
 )  # fmt: skip
 """What `fold_record` takes, in its order; it does without the last."""
+
+
+def reference_values(reference: ReferenceRecord) -> Values:
+    return {
+        "name": reference.name,
+        "fold": reference.fold,
+        "scores": _numbers(reference.scores),
+        "seconds": reference.seconds,
+        "probabilities": reference.probabilities,
+    }
+
+
+def reference_record(row: Row[Any]) -> ReferenceRecord:
+    return ReferenceRecord(
+        name=_is(str, row.name),
+        fold=_is(int, row.fold),
+        scores=_numbers(_is(dict, row.scores)),
+        seconds=_is(float, row.seconds),
+        probabilities=row.probabilities,
+    )
 
 
 def _numbers(values: Mapping[str, float]) -> dict[str, float]:

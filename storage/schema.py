@@ -26,7 +26,7 @@ from sqlalchemy.types import TypeEngine
 from storage.codec import Array
 from storage.records import TrialState
 
-REVISIONS = ("0001", "0003")
+REVISIONS = ("0001", "0002", "0003")
 """Every revision of the tables, oldest first, as Alembic names them. This program reads the last."""
 
 HEAD = REVISIONS[-1]
@@ -156,5 +156,18 @@ fold_run = Table(
     _column("probabilities", Array("float32", 2), "[validation images, classes] float32, compressed"),
     _to("trial", study="study", trial="number"),
     _to("split", study="study", repeat="repeat"),
+    _to("run", study="study", run="number"),
+)
+
+reference_fold = Table(
+    "reference_fold",
+    metadata,
+    _key("study", "study.id"),
+    Column("name", Text, primary_key=True, comment="the method: majority, logistic_regression or linear_probe"),
+    _key("fold", "0-based fold of repeat 0 that validated"),
+    _column("run", Integer, "run.number that fitted it"),
+    _column("scores", JSON, "metric -> value on the validation part"),
+    _column("seconds", Float, "wall seconds"),
+    _column("probabilities", Array("float32", 2), "[validation images, classes] float32, compressed"),
     _to("run", study="study", run="number"),
 )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 from sqlalchemy.sql import ColumnElement
 
-from storage import create, rows
+from storage import create, rows, sense
 from storage.check import check, is_current
 from storage.create import STUDY_ID
 from storage.engine import explained, make_reading_engine, make_writing_engine, shown
@@ -26,13 +26,14 @@ from storage.errors import StorageError
 from storage.records import (
     FoldRecord,
     ImageRecord,
+    ReferenceRecord,
     RunRecord,
     Split,
     StudyRecord,
     TrialRecord,
     TrialState,
 )
-from storage.schema import fold_run, image, run, split, study, trial
+from storage.schema import fold_run, image, reference_fold, run, split, study, trial
 from storage.upgrade import upgrade
 
 OUT_OF_TIME = "out of time"
@@ -54,6 +55,7 @@ class Store:
         self.path = path
         self.read_only = read_only
         self._engine = engine
+        self._file = _file(path)
         self._closed = False
 
     @classmethod
@@ -110,13 +112,18 @@ class Store:
             row = connection.execute(select(study).where(study.c.id == STUDY_ID)).one_or_none()
             if row is None:
                 raise self._error("no study is noted in it. Restore it from a backup.")
-            return rows.study_record(row)
+            record = rows.study_record(row)
+            sense.check_study(record)
+            return record
 
     def images(self) -> list[ImageRecord]:
         """All images, in the order of the pixel array."""
+        record = self._study
         with self._reading() as connection:
             query = select(image).where(image.c.study == STUDY_ID).order_by(image.c.row)
-            return [rows.image_record(row) for row in connection.execute(query)]
+            found = [rows.image_record(row) for row in connection.execute(query)]
+            sense.check_images(found, record)
+            return found
 
     def splits(self) -> list[Split]:
         """All drawings of the folds, ordered by repeat. Their arrays are read-only."""
@@ -133,9 +140,12 @@ class Store:
 
         `curves=False` leaves each fold's `curve` empty: in a large study they take most of the time to read.
         """
+        record, search = self._study, self.split()
         with self._reading() as connection:
             everything = (trial.c.study == STUDY_ID, fold_run.c.study == STUDY_ID)
-            return self._trials(connection, *everything, curves=curves)
+            found = self._trials(connection, *everything, curves=curves)
+            sense.check_trials(found, record, search)
+            return found
 
     def trial(self, number: int) -> TrialRecord:
         """One trial with its folds, without probabilities."""
@@ -151,22 +161,39 @@ class Store:
         Each is float32 [validation images, classes], read-only, its rows in the order of
         `numpy.flatnonzero(split.assignment == fold)`.
         """
+        record = self._study
+        assignment = self.split(repeat).assignment
         with self._reading() as connection:
             self._state(connection, trial)
             query = select(fold_run.c.fold, fold_run.c.probabilities).where(_folds(trial), fold_run.c.repeat == repeat)
-            return {row.fold: row.probabilities for row in connection.execute(query.order_by(fold_run.c.fold))}
+            found = {row.fold: row.probabilities for row in connection.execute(query.order_by(fold_run.c.fold))}
+            for fold, array in found.items():
+                sense.check_probabilities(array, int(np.count_nonzero(assignment == fold)), record)
+            return found
+
+    def references(self) -> list[ReferenceRecord]:
+        """Every reference on every fold that it has, ordered by name and fold, with probabilities."""
+        with self._reading() as connection:
+            query = select(reference_fold).where(reference_fold.c.study == STUDY_ID)
+            ordered = query.order_by(reference_fold.c.name, reference_fold.c.fold)
+            return [rows.reference_record(row) for row in connection.execute(ordered)]
 
     def runs(self) -> list[RunRecord]:
         """All sittings in order of start; a run's id is its place in the list."""
         with self._reading() as connection:
             query = select(run).where(run.c.study == STUDY_ID).order_by(run.c.number)
-            return [rows.run_record(row) for row in connection.execute(query)]
+            found = [rows.run_record(row) for row in connection.execute(query)]
+            for number, record in enumerate(found):
+                sense.check_seconds(record.seconds, f"sitting {number}")
+            return found
 
     def spent_seconds(self) -> float:
         """Wall seconds of all sittings together, each as of its last commit."""
         with self._reading() as connection:
             query = select(func.coalesce(func.sum(run.c.seconds), 0.0)).where(run.c.study == STUDY_ID)
-            return float(connection.execute(query).scalar_one())
+            spent = float(connection.execute(query).scalar_one())
+            sense.check_seconds(spent, "all sittings")
+            return spent
 
     # Writing
 
@@ -217,6 +244,21 @@ class Store:
             if close is not None:
                 self._close(connection, record.trial, *close)
 
+    def add_reference(self, record: ReferenceRecord, *, run: int, seconds: float) -> None:
+        """Stores a reference's fold and the run's seconds: all or nothing. Refused as `add_fold` does."""
+        self._check_fold(record)
+        with self._writing() as connection:
+            self._spend(connection, run, seconds)
+            same = select(reference_fold.c.fold).where(
+                reference_fold.c.study == STUDY_ID,
+                reference_fold.c.name == record.name,
+                reference_fold.c.fold == record.fold,
+            )
+            if connection.execute(same).first():
+                raise self._error(f"{_named(record)} is stored already and was not changed.")
+            values = {"study": STUDY_ID, "run": run, **rows.reference_values(record)}
+            connection.execute(insert(reference_fold), values)
+
     def close_trial(self, number: int, state: TrialState, cause: str | None = None, detail: str | None = None) -> None:
         """Ends a running trial as complete, pruned or failed, now."""
         with self._writing() as connection:
@@ -245,6 +287,11 @@ class Store:
         self._require_open()
         if self.read_only:
             raise self._error("was opened read-only. Use `search run` to change it.")
+        if _file(self.path) != self._file:
+            raise self._error(
+                "is gone, or another file is in its place: the study folder was moved, deleted or replaced meanwhile. "
+                "Put it back, or go on where it is now."
+            )
         engine = self._engine.execution_options(write=True)
         with explained(self.path, writing=True), engine.begin() as connection:
             yield connection
@@ -296,12 +343,12 @@ class Store:
         later = max(before.seconds, float(seconds))
         connection.execute(update(run).where(_run(number)).values(seconds=later))
 
-    def _check_fold(self, record: FoldRecord) -> None:
-        array = record.probabilities
-        images = int(np.count_nonzero(self.split(record.repeat).assignment == record.fold))
+    def _check_fold(self, record: FoldRecord | ReferenceRecord) -> None:
+        array, repeat = record.probabilities, record.repeat if isinstance(record, FoldRecord) else 0
+        images = int(np.count_nonzero(self.split(repeat).assignment == record.fold))
         if record.fold < 0 or images == 0:
             raise self._error(f"{_named(record)}: no image is validated in that fold.")
-        expected = (images, self._classes)
+        expected = (images, len(self._study.classes))
         if array is None or array.dtype != np.float32 or array.shape != expected:
             found = "none" if array is None else f"{array.dtype} {array.shape}"
             raise self._error(f"{_named(record)}: probabilities must be float32 {expected}, found {found}.")
@@ -312,11 +359,14 @@ class Store:
     def _splits(self) -> dict[int, Split]:
         with self._reading() as connection:
             query = select(split).where(split.c.study == STUDY_ID).order_by(split.c.repeat)
-            return {row.repeat: rows.split_record(row) for row in connection.execute(query)}
+            found = [rows.split_record(row) for row in connection.execute(query)]
+            images = select(func.count()).select_from(image).where(image.c.study == STUDY_ID)
+            sense.check_splits(found, connection.execute(images).scalar_one())
+            return {each.repeat: each for each in found}
 
     @cached_property
-    def _classes(self) -> int:
-        return len(self.study().classes)
+    def _study(self) -> StudyRecord:
+        return self.study()
 
     def _require_open(self) -> None:
         if self._closed:
@@ -324,6 +374,15 @@ class Store:
 
     def _error(self, found: str) -> StorageError:
         return StorageError(f"{shown(self.path)}: {found}")
+
+
+def _file(path: Path) -> tuple[int, int] | None:
+    """Which file is there: its device and inode."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _run(number: int) -> ColumnElement[bool]:
@@ -338,7 +397,9 @@ def _folds(number: int) -> ColumnElement[bool]:
     return (fold_run.c.study == STUDY_ID) & (fold_run.c.trial == number)
 
 
-def _named(fold: FoldRecord) -> str:
+def _named(fold: FoldRecord | ReferenceRecord) -> str:
+    if isinstance(fold, ReferenceRecord):
+        return f"fold {fold.fold} of reference {fold.name}"
     return f"fold {fold.fold} of repeat {fold.repeat} of trial {fold.trial}"
 
 

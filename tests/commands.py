@@ -16,10 +16,12 @@ from storage import Store, TrialRecord
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def start(*arguments: str | Path, cwd: Path, stdout: int | None = subprocess.PIPE) -> subprocess.Popen[str]:
+def start(
+    *arguments: str | Path, cwd: Path, stdout: int | None = subprocess.PIPE, columns: str = "120"
+) -> subprocess.Popen[str]:
     """Start `search …` in `cwd`."""
     command = [sys.executable, "-m", "cli", *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": columns}
     return subprocess.Popen(command, cwd=cwd, env=environment, stdout=stdout, stderr=subprocess.PIPE, text=True)
 
 
@@ -55,6 +57,13 @@ def fold_rows(study: Path) -> dict[tuple[int, int, int], tuple[Any, ...]]:
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30) as connection:
         rows = connection.execute("SELECT trial, repeat, fold, run, seed, scores, probabilities FROM fold_run")
         return {tuple(row[:3]): tuple(row[3:]) for row in rows}
+
+
+def reference_rows(study: Path) -> dict[tuple[str, int], tuple[Any, ...]]:
+    """Every committed fold of a reference by (name, fold), its bytes included, times apart."""
+    with sqlite3.connect(f"file:{study / 'study.db'}?mode=ro", uri=True, timeout=30) as connection:
+        rows = connection.execute("SELECT name, fold, scores, probabilities FROM reference_fold")
+        return {tuple(row[:2]): tuple(row[2:]) for row in rows}
 
 
 def integrity(study: Path) -> str:

@@ -1,7 +1,8 @@
-"""What tests share: a small folder of pictures, and one warm worker."""
+"""What tests share: a small folder of pictures, one warm worker, and a file of weights."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,30 @@ from search.worker import Worker
 from tests.pictures import make_pictures
 
 
+@pytest.fixture(scope="session", autouse=True)
+def keras_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An empty folder for Keras, in child processes too: what this user once downloaded changes no test."""
+    home, before = tmp_path_factory.mktemp("keras"), os.environ.get("KERAS_HOME")
+    os.environ["KERAS_HOME"] = str(home)
+    yield home
+    del os.environ["KERAS_HOME"]
+    if before is not None:
+        os.environ["KERAS_HOME"] = before
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of weights of MobileNetV3-Large, never trained: what Keras itself writes, 12 MB."""
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras
+
+    keras.utils.set_random_seed(4)
+    path = tmp_path_factory.mktemp("weights") / "mobile.weights.h5"
+    keras.applications.MobileNetV3Large(include_top=False, weights=None, input_shape=(64, 64, 3)).save_weights(path)
+    return path
+
+
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two classes that a small network learns in a few epochs, 8x8, 15 and 12 images."""
@@ -22,8 +47,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def prepared(pictures: Path) -> Prepared:
-    """The pictures, ready to be searched with the default preset."""
-    return prepare(Config(images=str(pictures), folds=3, trials=3), pictures.parent)
+    """The pictures, ready to be searched with networks from scratch."""
+    return prepare(Config(images=str(pictures), preset="cnn", folds=3, trials=3), pictures.parent)
 
 
 @pytest.fixture(scope="session")

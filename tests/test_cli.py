@@ -10,8 +10,11 @@ import select
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from spaces.recipe import AUGMENTATIONS
 from tests.commands import search, start, trials_of
 
 COMMANDS = ("init", "run", "resume", "report", "space")
@@ -104,6 +107,34 @@ def test_quiet_prints_the_end_result_only(home: Path) -> None:
     assert "Best: trial " in done.stdout
 
 
+def test_who_has_read_enough_closes_the_pipe_and_nothing_failed(home: Path) -> None:
+    page = home / "shapes-study" / "report.html"
+    for arguments in (["report", "shapes-study"], ["report", "shapes-study", "--json"], ["space", "cnn"]):
+        page.unlink(missing_ok=True)
+        ours, theirs = os.pipe()
+        process = start(*arguments, cwd=home, stdout=theirs)
+        os.close(ours)
+        os.close(theirs)
+        _, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (0, "")
+        assert page.exists() == (len(arguments) == 2 and arguments[0] == "report")
+    search("report", "shapes-study", cwd=home)
+
+
+def test_the_version_is_told(tmp_path: Path) -> None:
+    done = search("--version", cwd=tmp_path)
+    assert (done.returncode, done.stdout.split()[0]) == (0, "smallsearch") or "checkout" in done.stdout
+
+
+@pytest.mark.parametrize("width", ["40", "80", "100"])
+def test_a_space_breaks_no_word_in_a_narrow_terminal(tmp_path: Path, width: str) -> None:
+    process = start("space", "cnn", cwd=tmp_path, columns=width)
+    out, _ = process.communicate(timeout=60)
+    assert max(len(line.rstrip()) for line in out.splitlines()) <= int(width)
+    for word in ("global_average,", "glorot_uniform,", "random_normal,", "weight_penalty", "normalisation,"):
+        assert word in out.split()
+
+
 @pytest.mark.parametrize("preset", ["cnn", "question"])
 def test_the_space_is_shown_as_a_table_and_as_json(preset: str, tmp_path: Path) -> None:
     shown = search("space", preset, cwd=tmp_path).stdout
@@ -142,3 +173,13 @@ def test_on_a_terminal_a_live_table_is_drawn_and_the_cursor_comes_back(pictures:
     assert process.returncode == 0
     assert b"1 of 1 trials" in written
     assert written.rindex(b"\x1b[?25h") > written.rindex(b"\x1b[?25l")
+
+
+def test_the_preview_draws_every_augmentation_of_these_pictures(pictures: Path, tmp_path: Path) -> None:
+    done = search("space", "--preview", pictures, cwd=tmp_path)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "wrote augmentation.png")
+    with Image.open(tmp_path / "augmentation.png") as sheet:
+        rows = np.asarray(sheet.convert("L"))[:, 120:].min(axis=1)
+        assert sheet.width > 8 * 100
+    drawn = np.flatnonzero(np.diff((rows < 250).astype(int)) == 1)
+    assert len(drawn) >= len(AUGMENTATIONS)

@@ -21,9 +21,16 @@ from tests.pictures import make_pictures
 
 ROOMS = ("cli", "reports", "search", "spaces", "storage")
 PURE = {"search.metrics", "search.ranking", "search.progress", "search.optuna_study", "search.errors"}
-WORKER_SIDE = ("search.worker", "search.training", "search.features", "search.jobs", "search.executors")
+WORKER_SIDE = (
+    "search.worker",
+    "search.training",
+    "search.features",
+    "search.references",
+    "search.jobs",
+    "search.executors",
+)
 HEAVY = {"tensorflow", "keras", "keras_tuner", "torch", "jax"}
-MAY_BE_HEAVY = {"search.training", "spaces.presets.parts"}
+MAY_BE_HEAVY = {"search.augmentation", "search.training", "spaces.presets.parts"}
 
 
 @dataclass(frozen=True)

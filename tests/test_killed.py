@@ -13,19 +13,20 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from search.config import write
 from search.stop import RESUMABLE
 from search.study import Prepared
 from storage import TrialState
-from tests.commands import fold_rows, integrity, search, start, table, trials_of, wait_until, workers_of
+from tests.commands import fold_rows, integrity, reference_rows, search, start, table, trials_of, wait_until, workers_of
 
 KILLS = int(os.environ.get("KILLS", "4"))
 SMALL = ("--folds", "2", "--epochs", "2", "--quiet")
 
 
 def test_killed_in_a_fold_and_resumed_equals_one_go(pictures: Path, tmp_path: Path) -> None:
-    """10 trials in one go = 4 and a bit, kill -9, the rest; one worker."""
+    """10 trials in one go = 4 and a bit, kill -9, the rest; one worker. All reference rows there are."""
     asked = (pictures, *SMALL, "--workers", "1")
     whole = search("run", *asked, "--trials", "10", "--dir", "whole", cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
@@ -41,6 +42,7 @@ def test_killed_in_a_fold_and_resumed_equals_one_go(pictures: Path, tmp_path: Pa
     resumed = search("resume", "broken", "--workers", "1", "--quiet", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert table(trials_of(tmp_path / "broken")) == table(trials_of(tmp_path / "whole"))
+    assert reference_rows(tmp_path / "broken") == reference_rows(tmp_path / "whole")
 
 
 def test_a_search_of_keras_tuner_killed_and_resumed_equals_one_go(prepared: Prepared, tmp_path: Path) -> None:
@@ -111,6 +113,25 @@ def test_asked_to_stop_it_saves_says_how_to_go_on_and_exits_75(
     assert {t.state for t in trials_of(tmp_path / "study")} == {TrialState.COMPLETE}
 
 
+@pytest.mark.parametrize("asked_by", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_while_images_are_read_it_says_so_exits_75_and_leaves_nothing(
+    tmp_path: Path, asked_by: signal.Signals
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "large" / name).mkdir(parents=True)
+    Image.new("RGB", (5000, 5000), "red").save(tmp_path / "first.png")
+    for number in range(60):
+        (tmp_path / "large" / "ab"[number % 2] / f"{number}.png").hardlink_to(tmp_path / "first.png")
+    process = start("run", "large", "--dir", "study", cwd=tmp_path)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "study: study\n"
+    process.send_signal(asked_by)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (RESUMABLE, "")
+    assert err == "search: stopped; what is stored is whole, and the same command goes on\n"
+    assert not (tmp_path / "study").exists()
+
+
 def test_a_second_ctrl_c_leaves_at_once_and_nothing_stored_is_lost(pictures: Path, tmp_path: Path) -> None:
     study = tmp_path / "study"
     endless = ("--folds", "3", "--epochs", "100000", "--quiet", "--workers", "1")
@@ -126,7 +147,8 @@ def test_a_second_ctrl_c_leaves_at_once_and_nothing_stored_is_lost(pictures: Pat
     process.send_signal(signal.SIGINT)
     process.wait(5)
     assert process.returncode == RESUMABLE
-    process.communicate()
+    _, err = process.communicate()
+    assert err == "search: left at once; what was committed stays. Go on with: search resume study\n"
     wait_until(lambda: workers_of(study) == [])
     assert integrity(study) == "ok"
 

@@ -21,10 +21,11 @@ import cli
 from search import config as toml
 from search.run import versions
 from search.study import create, prepare
-from storage import RunRecord, TrialRecord, TrialState
+from storage import RunRecord, Store, TrialRecord, TrialState
 from tests.commands import search
 from tests.pictures import make_pictures, plain, write
 from tests.refusals import one_message, sealed, snapshot
+from tests.search.instant import store_references
 
 Refuse = Callable[..., str]
 
@@ -40,10 +41,13 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("new", "study"):
         (root / name).mkdir()
         toml.write(root / name, toml.parse(SETTINGS, name))
-    with create(root / "study", prepare(toml.read(root / "study"), root / "study")) as store:
+    prepared = prepare(toml.read(root / "study"), root / "study")
+    point = prepared.space.defaults()
+    with create(root / "study", prepared) as store:
         run = store.start_run(RunRecord("2025-01-01T00:00:00+00:00", "search run", versions(), "box", 1))
-        store.add_trial(TrialRecord(0, {}, "baseline", started="2025-01-01T00:00:00+00:00"), run=run, seconds=1.0)
+        store.add_trial(TrialRecord(0, point, "baseline", started="2025-01-01T00:00:00+00:00"), run=run, seconds=1.0)
         store.close_trial(0, TrialState.FAILED, "error", "made for a test")
+        store_references(store, run)
     (root / "study" / "study.lock").write_text('{"pid": 1}')
     return root
 
@@ -86,7 +90,12 @@ def test_a_path_that_is_missing_or_no_folder(refuse: Refuse, command: str) -> No
     assert "notes.txt is not a folder; a study needs a folder of images" in refuse(command, "notes.txt")
     assert "File name too long; check the path" in refuse(command, "x" * 300)
     assert refuse(command, "\x1b[31mred").startswith(r"search: \x1b[31mred does not exist; ")
-    assert refuse(command, os.fsdecode(b"caf\xe9")).startswith(r"search: caf\udce9 does not exist; ")
+    stray = os.fsdecode(b"caf\xe9")
+    assert refuse(command, stray).startswith(r"search: caf\udce9 does not exist; ")
+    Path(stray).mkdir()
+    assert refuse(command, stray).endswith(
+        r"caf\udce9: its path is not valid UTF-8, which study.toml cannot hold; rename the folder"
+    )
 
 
 @pytest.mark.parametrize("command", ["run", "init"])
@@ -143,8 +152,11 @@ def test_more_folds_than_the_rarest_class_has_images(refuse: Refuse, place: Path
         ("--folds 1", "folds: must be at least 2, got 1"),
         ("--epochs 0", "training.max_epochs: must be at least 1, got 0"),
         ("--seed -1", "seed: must be at least 0, got -1"),
-        ("--dir pictures/a/0000.png", "pictures/a/0000.png cannot be made: File exists; name another study folder"),
-        ("--dir pictures/a/0000.png/x", "cannot be made: Not a directory; name another study folder with --dir"),
+        ("--dir new/study.toml", "new/study.toml cannot be made: File exists; name another study folder with --dir"),
+        ("--dir new/study.toml/x", "cannot be made: Not a directory; name another study folder with --dir"),
+        ("--dir some/where/deep", "--dir some/where/deep: there is no folder some/where; make it first, or name"),
+        ("--dir pictures", "--dir pictures is within the images, pictures; name a folder outside of them"),
+        ("--dir pictures/a/study", "--dir pictures/a/study is within the images, pictures; name a folder outside"),
     ],
 )
 def test_an_option_with_a_wrong_value(refuse: Refuse, options: str, message: str) -> None:
@@ -305,8 +317,11 @@ def test_nothing_to_report(refuse: Refuse) -> None:
 
 
 def test_no_study_or_several(refuse: Refuse, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for command in ("report", "resume", "run", "space"):
+    for command in ("report", "resume", "run"):
         assert refuse(command) == "search: there are several studies here; name one: new, study"
+    assert refuse("space") == (
+        "search: there are several studies here; name one: new, study; or name a preset: cnn, question, frozen"
+    )
     for command in ("report", "resume"):
         assert "pictures is not a study: it has no study.toml; `search run IMAGES` makes one" in refuse(
             command, "pictures"
@@ -314,6 +329,51 @@ def test_no_study_or_several(refuse: Refuse, place: Path, monkeypatch: pytest.Mo
         assert "nowhere does not exist; `search run IMAGES` makes a study" in refuse(command, "nowhere")
     monkeypatch.chdir(place / "pictures")
     assert refuse("report").startswith("search: there is no study here; name one, or make one with")
+
+
+def test_a_study_without_its_study_toml(refuse: Refuse, place: Path) -> None:
+    (place / "study" / "study.toml").unlink()
+    for command in ("run", "resume"):
+        assert refuse(command, "study") == (
+            "search: study has its results, study.db, but no study.toml; put a copy back, or have it written anew "
+            "with: search run IMAGES --dir study"
+        )
+    assert "folds: the study has 2, asked is 5" in refuse("run", "pictures", "--dir", "study")
+
+
+def test_a_smaller_total_than_what_is_done_changes_nothing(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store.open(place / "study" / "study.db") as store:
+        run = store.start_run(RunRecord("2025-01-01T00:00:00+00:00", "search run", versions(), "box", 1))
+        point = store.trial(0).params
+        store.add_trial(TrialRecord(1, point, "sampler", started="2025-01-01T00:00:00+00:00"), run=run, seconds=1.0)
+        store.close_trial(1, TrialState.FAILED, "error", "made for a test")
+    toml.update(place / "study", {"trials": 2})
+    before = (place / "study" / "study.toml").read_text()
+    monkeypatch.setattr(sys, "argv", ["search", "run", "study", "--trials", "1"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert (
+        "nothing left to do: 2 trials are done, 1 were asked for in total; --trials raises the total; "
+        "study.toml stays as it is\n"
+    ) in said
+    assert (place / "study" / "study.toml").read_text() == before
+
+
+def test_a_study_of_the_current_folder_of_images_is_put_beside_it(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place / "pictures")
+    monkeypatch.setattr(sys, "argv", ["search", "init", "."])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+    assert "wrote ../pictures-study/study.toml; " in capsys.readouterr().out
+    assert (place / "pictures-study" / "study.toml").exists()
+    assert {path.name for path in (place / "pictures").iterdir()} == {"a", "b"}
 
 
 def test_a_study_is_not_begun_twice(refuse: Refuse) -> None:
@@ -373,6 +433,40 @@ def test_a_database_that_is_none_of_ours(
 ) -> None:
     spoil(place / "study" / "study.db")
     assert re.search(message, refuse(command, "study"))
+
+
+@pytest.mark.parametrize("command", ["run", "report"])
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("UPDATE trial SET params = '{\"dropout\": [1]}'", "dropout = [1] in trial 0"),
+        ("UPDATE trial SET number = 3", "trial 3 but no trial 0"),
+        ("UPDATE trial SET state = 'complete'", "only 0 of 2 folds of the complete trial 0"),
+        ("UPDATE run SET seconds = 1e300", "1e+300 seconds for"),
+        ("UPDATE study SET classes = '[\"a\"]'", "the classes ['a']"),
+    ],
+)
+def test_a_database_that_was_changed_by_hand(
+    refuse: Refuse, place: Path, command: str, statement: str, found: str
+) -> None:
+    change(place / "study" / "study.db", statement)
+    options = ("--trials", "2") if command == "run" else ()
+    message = refuse(command, "study", *options)
+    assert found in message
+    assert message.endswith("which this program never writes. Restore the file from a backup.")
+
+
+def test_a_stored_point_that_is_none_of_its_space(refuse: Refuse, place: Path) -> None:
+    change(place / "study" / "study.db", "UPDATE trial SET params = json_set(params, '$.dropuot', 0.2)")
+    message = refuse("run", "study", "--trials", "2")
+    assert "holds trial 0 with a point that is none of its space (dropuot: unknown; did you mean 'dropout'?" in message
+
+
+def test_a_stored_space_that_is_none(refuse: Refuse, place: Path) -> None:
+    change(place / "study" / "study.db", "UPDATE study SET space = '{\"parameters\": 5}'")
+    for command in (["run", "study", "--trials", "2"], ["space", "study"]):
+        message = refuse(*command)
+        assert "study.db: holds a space that is none ('int' object is not iterable), which this program" in message
 
 
 def test_a_study_with_a_metric_of_a_newer_release(refuse: Refuse, place: Path) -> None:

@@ -1,7 +1,77 @@
-"""Pre-trained networks whose weights come as installed packages: read without running anything that is in them."""
+"""Pre-trained networks: what each can do, whatever file its weights are in.
+
+A backbone is a value: an architecture, and the checksum of the weights at hand for it. It travels to workers as it is,
+and only there is its network built. Files of weights are read without running anything that is in them.
+"""
 
 from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spaces.layers import Layer
+
+if TYPE_CHECKING:
+    import keras
+
+IN_MEMORY = 2  # networks that a worker keeps: building another takes a second or two, and its features stay on disk
 
 
 class BackboneError(ValueError):
     """Weights that are missing, or are not the ones that they should be. The message is one sentence for a person."""
+
+
+@dataclass(frozen=True)
+class Backbone(ABC):
+    """A network trained on ImageNet, whose weights are at hand."""
+
+    name: str  # in study.toml and in points
+    title: str  # for people
+    widths: tuple[int, ...]  # channels of its maps, one a stage, the top's last
+    sha256: str  # of the file of its weights, in hex
+    bytes: int  # of that file
+
+    @abstractmethod
+    def network(self, side: int | None = None) -> keras.Model:
+        """The network with its weights, trainable, from RGB 0..255 float32 [batch, side, side, 3] to its maps.
+
+        It scales its input itself. The maps are a list, [batch, height, width, widths[n]], the top's last. `side` is a
+        multiple of 32; None: any. Raises BackboneError where the weights are not, or no longer, the ones with `sha256`.
+        """
+
+    @abstractmethod
+    def layers(self, side: int) -> tuple[Layer, ...]:
+        """The network for the report's drawing, in a few plates, without building it: the last one is the top."""
+
+    def features(self, pixels: NDArray[np.uint8], side: int, *, mirrored: bool = False) -> NDArray[np.float32]:
+        """What the network sees in images: the mean over each of its maps, [images, sum(widths)].
+
+        `pixels` is [images, height, width, 1 or 3]; each is resized to `side` x `side` (a grey one is taken for all
+        three colours), and turned left to right where `mirrored`. The same images in the same order, in one call,
+        give the same bits.
+        """
+        import tensorflow as tf
+
+        x = tf.cast(tf.constant(pixels), tf.float32)
+        x = tf.repeat(x, 3, axis=-1) if pixels.shape[-1] == 1 else x
+        x = tf.image.resize(x, (side, side), antialias=True)  # no effect where an image is enlarged
+        pooled: NDArray[np.float32] = _pooled(self)(tf.reverse(x, [2]) if mirrored else x).numpy()
+        return pooled
+
+
+@lru_cache(maxsize=IN_MEMORY)
+def _pooled(backbone: Backbone) -> Any:
+    """A TensorFlow function from RGB 0..255 [images, side, side, 3] to the pooled maps; one for every side."""
+    import tensorflow as tf
+
+    network = backbone.network()
+
+    def pooled(x: tf.Tensor) -> tf.Tensor:
+        return tf.concat([tf.reduce_mean(found, [1, 2]) for found in network(x, training=False)], axis=1)
+
+    return tf.function(pooled, input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)], autograph=False)

@@ -15,10 +15,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from spaces.backbones import BackboneError
+from spaces.backbones import Backbone, BackboneError
 from spaces.backbones.torch_file import read_tensors
 from spaces.layers import Layer
 
@@ -106,8 +105,14 @@ def network(side: int | None = None) -> keras.Model:
 def pretrained(side: int | None = None) -> keras.Model:
     """`network` with its weights. Raises BackboneError as `weights` and `fill` do."""
     model = network(side)
-    fill(model, weights())
+    fill(model, _kept_weights())
     return model
+
+
+@cache
+def _kept_weights() -> dict[str, NDArray[Any]]:
+    """Read once: a process that trains the network fills it for every fold."""
+    return weights()
 
 
 def fill(model: keras.Model, tensors: Mapping[str, NDArray[Any]]) -> None:
@@ -121,22 +126,6 @@ def fill(model: keras.Model, tensors: Mapping[str, NDArray[Any]]) -> None:
         layer.set_weights(values)
     if left:
         raise BackboneError(f"{len(left)} tensors of the file have no place, such as {min(left)}")
-
-
-def features(pixels: NDArray[np.uint8], side: int, *, mirrored: bool = False) -> NDArray[np.float32]:
-    """What the network sees in images: the mean over each of its eight maps, [images, sum(WIDTHS)].
-
-    `pixels` is [images, height, width, 1 or 3]; each is resized to `side` x `side` (a grey one is taken for all
-    three colours), and turned left to right where `mirrored`. The same images in the same order, in one call, give
-    the same bits.
-    """
-    import tensorflow as tf
-
-    x = tf.cast(tf.constant(pixels), tf.float32)
-    x = tf.repeat(x, 3, axis=-1) if pixels.shape[-1] == 1 else x
-    x = tf.image.resize(x, (side, side), antialias=True)  # no effect where an image is enlarged
-    pooled: NDArray[np.float32] = _pooled()(tf.reverse(x, [2]) if mirrored else x).numpy()
-    return pooled
 
 
 def layers(side: int) -> tuple[Layer, ...]:
@@ -246,16 +235,22 @@ def _taken(left: dict[str, NDArray[Any]], layer: keras.layers.Layer) -> Iterator
             yield take("bias")
 
 
-@cache
-def _pooled() -> Any:
-    """A TensorFlow function from RGB 0..255 [images, side, side, 3] to the pooled maps; one for every side."""
-    import keras
-    import tensorflow as tf
+@dataclass(frozen=True)
+class Lite0(Backbone):
+    """This network as a backbone: its maps, without ImageNet's classes."""
 
-    whole = pretrained()
-    maps = keras.Model(whole.inputs, whole.outputs[: len(WIDTHS)])
+    def network(self, side: int | None = None) -> keras.Model:
+        """As of any backbone."""
+        import keras
 
-    def pooled(x: tf.Tensor) -> tf.Tensor:
-        return tf.concat([tf.reduce_mean(found, [1, 2]) for found in maps(x, training=False)], axis=1)
+        whole = pretrained(side)
+        maps = keras.Model(whole.inputs[0], whole.outputs[: len(WIDTHS)], name=self.name)
+        maps.trainable = True
+        return maps
 
-    return tf.function(pooled, input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)], autograph=False)
+    def layers(self, side: int) -> tuple[Layer, ...]:
+        """As of any backbone."""
+        return layers(side)
+
+
+BACKBONE = Lite0("lite0", NAME, WIDTHS, SHA256, BYTES)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from spaces.backbones import lite0
+from spaces.backbones import Backbone
 from spaces.facts import Facts
 from spaces.layers import Layer
 from spaces.parameters import SpaceError, Value, nearest
-from spaces.presets import cnn, frozen, question
+from spaces.presets import auto, cnn, fine_tune, frozen, question
+from spaces.recipe import Recipe, recipe_of
 from spaces.space import Space
 
 if TYPE_CHECKING:
@@ -22,22 +23,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Frozen:
-    """What a family has whose heads learn on features of a backbone that stays as it is."""
+    """What a family has that begins from features of a backbone as it is."""
 
-    problem: Callable[[], str | None]
-    """Why its backbone cannot be used here, in a sentence; None where it can."""
-    views: Callable[[Mapping[str, Value]], tuple[frozen.View, ...]]
+    backbone: Callable[[Mapping[str, Value], Facts], Backbone]
+    """The backbone of a point, of those at hand."""
+    views: Callable[[Mapping[str, Value], Facts], tuple[frozen.View, ...]]
     """The views of the images whose features a point averages; a view's are the same for all points."""
-    columns: Callable[[Mapping[str, Value]], slice]
+    columns: Callable[[Mapping[str, Value], Facts], slice]
     """The columns of those features that a point uses."""
+    layers: Callable[[Mapping[str, Value], Facts], tuple[Layer, ...]]
+    """The whole model for the report's drawing, from shapes alone."""
+    heads: Heads | None = None
+    """What learns on the features instead of pixels; None: the network learns from pixels, begun by `start`."""
+    start: Callable[[keras.Model, Mapping[str, Value], NDArray[np.float32], NDArray[np.int16]], None] | None = None
+    """(network, parameters, training features, their labels): gives the network's head its first weights."""
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The heads of a family that learns on features."""
+
     trains: Callable[[Mapping[str, Value]], bool]
     """Whether a point's head is the preset's network, trained in epochs; else `fit` is its fold run."""
     fit: Callable[
         [Mapping[str, Value], NDArray[np.float32], NDArray[np.int16], NDArray[np.float32], int, int], frozen.Said
     ]
     """(parameters, training features, their labels, validation features, classes, seed) -> probabilities of both."""
-    layers: Callable[[Mapping[str, Value], Facts], tuple[Layer, ...]]
-    """The whole model for the report's drawing, from shapes alone."""
 
 
 @dataclass(frozen=True)
@@ -49,46 +60,87 @@ class Preset:
     space: Callable[[Facts], Space]
     network: Callable[[Mapping[str, Value], Facts], keras.Model]
     """(parameters, facts) -> model, not compiled; takes float32 pixels 0..255 [batch, height, width, channels];
-    for a family with `frozen` features, standardised ones [batch, width]."""
+    for a family with heads on features, standardised ones [batch, width]."""
     optimizer: Callable[[Mapping[str, Value]], keras.optimizers.Optimizer]
     epochs: int  # the most epochs of a fold run, unless the study says otherwise
     starts: tuple[Mapping[str, Value], ...] = ()
     """Known-good points, as changes to the defaults, tried after the baseline and before the sampler."""
     frozen: Frozen | None = None
-    """What the family does with frozen features; None: it learns from pixels."""
+    """What the family does with features of a backbone; None: it has none."""
+    recipe: Callable[[Mapping[str, Value], Facts], Recipe] = recipe_of
 
     def build(self, params: Mapping[str, Value], facts: Facts) -> keras.Model:
         """The compiled model of one point: the loss that fits its output, and a confusion matrix as its metric."""
-        from spaces.presets.parts import compiled  # imports Keras
+        from spaces.presets import parts  # imports Keras
 
-        return compiled(self.network(params, facts), facts.classes, self.optimizer(params))
+        network = self.network(params, facts)
+        loss = parts.cross_entropy(network.output_shape[-1], float(params.get("label_smoothing", 0.0)))
+        return parts.compiled(network, facts.classes, self.optimizer(params), loss)
 
 
-PRESETS: dict[str, Preset] = {
-    "cnn": Preset("cnn", cnn.SUMMARY, cnn.space, cnn.network, cnn.optimizer, 40, cnn.STARTS),
-    "question": Preset(
-        "question",
-        question.SUMMARY,
-        question.space,
-        question.network,
-        question.optimizer,
-        25,
-        question.STARTS,
-    ),
-    "frozen": Preset(
-        "frozen",
-        frozen.SUMMARY,
-        frozen.space,
-        frozen.network,
-        frozen.optimizer,
-        100,
-        frozen.STARTS,
-        Frozen(lite0.problem, frozen.views, frozen.columns, frozen.trains, frozen.fit, frozen.layers),
-    ),
+@dataclass(frozen=True)
+class Auto:
+    """The preset of all families."""
+
+    name: str
+    summary: str
+    families: tuple[Preset, ...]
+    epochs: int
+    starts: tuple[Mapping[str, Value], ...]
+
+    def space(self, facts: Facts) -> Space:
+        """The spaces of those families that can be searched here: those with a backbone where one is at hand."""
+        there = [family for family in self.families if facts.backbones or not family.frozen]
+        return auto.space(facts, {family.name: family.space for family in there})
+
+
+def family_of(chosen: Preset | Auto, params: Mapping[str, Value]) -> tuple[Preset, Mapping[str, Value]]:
+    """The family that builds a point, and the point as that family knows it."""
+    if isinstance(chosen, Preset):
+        return chosen, params
+    return next(f for f in chosen.families if f.name == params[auto.FAMILY]), auto.within(params)
+
+
+_CNN = Preset("cnn", cnn.SUMMARY, cnn.space, cnn.network, cnn.optimizer, 40, cnn.STARTS)
+_QUESTION = Preset(
+    "question",
+    question.SUMMARY,
+    question.space,
+    question.network,
+    question.optimizer,
+    25,
+    question.STARTS,
+)
+_FROZEN = Preset(
+    "frozen",
+    frozen.SUMMARY,
+    frozen.space,
+    frozen.network,
+    frozen.optimizer,
+    100,
+    frozen.STARTS,
+    Frozen(frozen.backbone, frozen.views, frozen.columns, frozen.layers, Heads(frozen.trains, frozen.fit)),
+    frozen.recipe,
+)
+_FINE_TUNE = Preset(
+    "fine-tune",
+    fine_tune.SUMMARY,
+    fine_tune.space,
+    fine_tune.network,
+    fine_tune.optimizer,
+    16,
+    fine_tune.STARTS,
+    Frozen(frozen.backbone, frozen.views, fine_tune.columns, fine_tune.layers, start=fine_tune.start),
+    fine_tune.recipe,
+)
+FAMILIES: dict[str, Preset] = {family.name: family for family in (_FROZEN, _FINE_TUNE, _CNN, _QUESTION)}
+PRESETS: dict[str, Preset | Auto] = {
+    "auto": Auto("auto", auto.SUMMARY, tuple(FAMILIES.values()), 40, auto.STARTS),
+    **FAMILIES,
 }
 
 
-def preset(name: str) -> Preset:
+def preset(name: str) -> Preset | Auto:
     """The preset of this name. Raises SpaceError, naming the nearest, where there is none."""
     if name not in PRESETS:
         raise SpaceError(f"preset: there is no '{name}'; {nearest(name, list(PRESETS))}")

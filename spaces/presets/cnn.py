@@ -1,4 +1,4 @@
-"""Plain convolutional networks from scratch, as wide as practice on small data sets is."""
+"""Convolutional networks from scratch, as wide as practice on small data sets is."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from spaces.facts import Facts
 from spaces.parameters import Value, When, choice, integer, real
+from spaces.presets import dimensions
+from spaces.recipe import SCHEDULES
 from spaces.space import Space
 
 if TYPE_CHECKING:
     import keras
 
-SUMMARY = "convolutional networks from scratch: depth, width, head, regularisation, optimizer"
+SUMMARY = "convolutional networks from scratch: depth, width, blocks, head, regularisation, optimizer, augmentation"
 
 STARTS: tuple[Mapping[str, Value], ...] = ()
 
@@ -23,6 +25,7 @@ _DENSE = (When("dense_depth", at_least=1),)
 def space(facts: Facts) -> Space:
     """Ranges for these pictures: as deep as halving their shorter side allows, batches of at most n / 10."""
     deepest = max(1, min(5, int(math.log2(min(facts.height, facts.width))) - 1))
+    outputs = ("softmax", "sigmoid") if facts.classes == 2 else ("softmax",)
     batches = [b for b in (4, 8, 16, 32, 64) if b <= max(4, facts.images // 10)]
     return Space(
         (
@@ -33,6 +36,13 @@ def space(facts: Facts) -> Space:
                 min(3, deepest),
                 limits=(1, 8),
                 help="blocks of convolution, normalisation, activation, pooling",
+            ),
+            choice(
+                "block",
+                "plain",
+                "residual",
+                "separable",
+                help="one convolution; two beside a shortcut (ResNet); or one for each channel, then 1x1 (MobileNet)",
             ),
             integer("filters", 8, 64, 16, step=8, limits=(1, 512), help="filters of the first block"),
             integer("growth", 1, 2, 2, limits=(1, 4), help="filters of a block over those of the block before"),
@@ -77,6 +87,8 @@ def space(facts: Facts) -> Space:
                 when=(When("weight_penalty", ("l2",)),),
                 help="strength of the L2 penalty",
             ),
+            choice("output", *outputs, help="softmax with categorical, sigmoid with binary cross-entropy"),
+            *dimensions.label_smoothing(),
             choice("optimizer", "adam", "adamw", "sgd", help="sgd with Nesterov momentum 0.9"),
             real(
                 "learning_rate",
@@ -98,6 +110,22 @@ def space(facts: Facts) -> Space:
                 when=(When("optimizer", ("sgd",)),),
                 help="of sgd",
             ),
+            real(
+                "weight_decay",
+                1e-4,
+                0.3,
+                4e-3,
+                log=True,
+                limits=(0.0, 1.0),
+                when=(When("optimizer", ("adamw", "sgd")),),
+                help="share of each weight that is taken off, times the learning rate, at every step",
+            ),
+            choice(
+                "schedule",
+                *SCHEDULES,
+                help="of the learning rate; cosine trains all epochs down to 0 and is judged at the end, "
+                "plateau lowers it to 0.3 of itself after 3 epochs without progress",
+            ),
             choice(
                 "batch_size",
                 *batches,
@@ -105,6 +133,10 @@ def space(facts: Facts) -> Space:
                 known=(1, 2, 4, 8, 16, 32, 64, 128),
                 help="images a step",
             ),
+            *dimensions.augmentation("none"),
+            *dimensions.vertical_flip(facts),
+            *dimensions.class_weights(facts),
+            *dimensions.ema(),
         )
     )
 
@@ -127,7 +159,7 @@ def network(params: Mapping[str, Value], facts: Facts) -> keras.Model:
         x = keras.layers.Dropout(dropout)(x)
         x = keras.layers.Dense(int(params["dense_units"]), activation=activation, **_kernel(params))(x)
     x = keras.layers.Dropout(dropout)(x)
-    return keras.Model(inputs, parts.output(x, "softmax", facts.classes))
+    return keras.Model(inputs, parts.output(x, str(params["output"]), facts.classes))
 
 
 def optimizer(params: Mapping[str, Value]) -> keras.optimizers.Optimizer:
@@ -136,9 +168,10 @@ def optimizer(params: Mapping[str, Value]) -> keras.optimizers.Optimizer:
 
     match params["optimizer"]:
         case "sgd":
-            return keras.optimizers.SGD(float(params["sgd_learning_rate"]), momentum=0.9, nesterov=True)
+            rate, decay = float(params["sgd_learning_rate"]), float(params["weight_decay"])
+            return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay)
         case "adamw":
-            return keras.optimizers.AdamW(float(params["learning_rate"]))
+            return keras.optimizers.AdamW(float(params["learning_rate"]), weight_decay=float(params["weight_decay"]))
         case _:
             return keras.optimizers.Adam(float(params["learning_rate"]))
 
@@ -157,17 +190,58 @@ def _block(x: Any, filters: int, params: Mapping[str, Value]) -> Any:
     """Convolution, normalisation, activation, and half the map while it has two rows and columns."""
     import keras
 
-    from spaces.presets import parts
-
-    kernel, pooling, halve = int(params["kernel"]), str(params["pooling"]), min(x.shape[1:3]) > 1
+    pooling, halve = str(params["pooling"]), min(x.shape[1:3]) > 1
     strides = 2 if pooling == "stride" and halve else 1
-    norm = parts.normalization(str(params["normalization"]), filters)
-    x = keras.layers.Conv2D(filters, kernel, strides=strides, padding="same", use_bias=norm is None, **_kernel(params))(
-        x
-    )
-    x = norm(x) if norm is not None else x
-    x = keras.layers.Activation(str(params["activation"]))(x)
+    match params["block"]:
+        case "residual":
+            x = _residual(x, filters, strides, params)
+        case "separable":
+            x = _activated(_convolved(x, filters, strides, params, separable=True), params)
+        case _:
+            x = _activated(_convolved(x, filters, strides, params), params)
     if halve and pooling != "stride":
         pool = keras.layers.MaxPooling2D if pooling == "max" else keras.layers.AveragePooling2D
         x = pool(2)(x)
     return x
+
+
+def _residual(x: Any, filters: int, strides: int, params: Mapping[str, Value]) -> Any:
+    """Two convolutions added to what came in, which a 1x1 convolution fits where shapes differ (arXiv 1512.03385)."""
+    import keras
+
+    given, channels = x, int(x.shape[-1])
+    x = _activated(_convolved(x, filters, strides, params), params)
+    x = _convolved(x, filters, 1, params)
+    if strides > 1 or channels != filters:
+        given = keras.layers.Conv2D(filters, 1, strides=strides, padding="same", **_kernel(params))(given)
+    return _activated(keras.layers.Add()([x, given]), params)
+
+
+def _convolved(x: Any, filters: int, strides: int, params: Mapping[str, Value], *, separable: bool = False) -> Any:
+    """One convolution, or one for each channel followed by 1x1 (arXiv 1704.04861); normalised, not yet activated."""
+    import keras
+
+    from spaces.presets import parts
+
+    kernel = int(params["kernel"])
+    norm = parts.normalization(str(params["normalization"]), filters)
+    more: dict[str, Any] = {"strides": strides, "padding": "same", "use_bias": norm is None}
+    if separable:
+        weights = _kernel(params)
+        x = keras.layers.SeparableConv2D(
+            filters,
+            kernel,
+            depthwise_initializer=parts.initializer(str(params["initializer"])),
+            pointwise_initializer=weights["kernel_initializer"],
+            pointwise_regularizer=weights["kernel_regularizer"],
+            **more,
+        )(x)
+    else:
+        x = keras.layers.Conv2D(filters, kernel, **more, **_kernel(params))(x)
+    return norm(x) if norm is not None else x
+
+
+def _activated(x: Any, params: Mapping[str, Value]) -> Any:
+    import keras
+
+    return keras.layers.Activation(str(params["activation"]))(x)

@@ -6,22 +6,23 @@ A fold run is seconds: the features are computed once for all trials, and only t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spaces.backbones import lite0
+from spaces.backbones import Backbone
 from spaces.facts import Facts
 from spaces.layers import Layer
 from spaces.parameters import Value, When, boolean, choice, integer, real
+from spaces.recipe import Recipe, recipe_of
 from spaces.space import Space
 
 if TYPE_CHECKING:
     import keras
 
-SUMMARY = "features of a pre-trained network (EfficientNet-Lite0) and a head: logistic regression, SVM or dense layers"
+SUMMARY = "features of a pre-trained network and a head: logistic regression, SVM or dense layers"
 
 STARTS: tuple[Mapping[str, Value], ...] = ({"c": 1.0}, {"head": "svm"})
 """Both on the default's features, so they cost nothing but their fits."""
@@ -35,17 +36,19 @@ _MOST_STEPS = 1000  # of L-BFGS
 class View:
     """What the backbone is shown of an image, and so what tells one set of features from another."""
 
+    backbone: Backbone
     side: int  # pixels
     mirrored: bool
 
     @property
     def name(self) -> str:
         """For names of files: all that decides features but the pixels."""
-        return f"lite0-{lite0.SHA256[:16]}-{self.side}{'-mirrored' if self.mirrored else ''}"
+        backbone, mirrored = self.backbone, "-mirrored" if self.mirrored else ""
+        return f"{backbone.name}-{backbone.sha256[:16]}-{self.side}{mirrored}"
 
     def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """[images, 2064] of pixels [images, height, width, channels]; see `lite0.features`."""
-        return lite0.features(pixels, self.side, mirrored=self.mirrored)
+        """[images, sum of widths] of pixels [images, height, width, channels]; see `Backbone.features`."""
+        return self.backbone.features(pixels, self.side, mirrored=self.mirrored)
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,12 @@ class Said:
 
 
 def space(facts: Facts) -> Space:
-    """The same for all pictures, but for the batches of the dense head."""
+    """The same for all pictures, but for the batches of the dense head. A single backbone is no parameter."""
     batches = [b for b in (8, 16, 32, 64) if b <= max(8, facts.images // 10)]
+    names = [backbone.name for backbone in facts.backbones]
     return Space(
         (
+            *((choice("backbone", *names, help="pre-trained network whose features are used"),) if names[1:] else ()),
             choice(
                 "input_size",
                 *(64, 96, 128, 160, 192, 224),
@@ -68,7 +73,11 @@ def space(facts: Facts) -> Space:
                 help="side in pixels to which images are resized for the backbone; costs its square",
             ),
             choice("stages", "all", "last", help="features of all stages of the backbone together, or of its last"),
-            boolean("flip_average", default=True, help="features averaged over the image and its mirror image"),
+            *(
+                (boolean("flip_average", default=True, help="features averaged over the image and its mirror image"),)
+                if facts.flip
+                else ()
+            ),
             choice("head", "logistic", "svm", "dense", help="what learns from the features; svm with an RBF kernel"),
             real(
                 "c",
@@ -133,15 +142,25 @@ def space(facts: Facts) -> Space:
     )
 
 
-def views(params: Mapping[str, Value]) -> tuple[View, ...]:
+def backbone(params: Mapping[str, Value], facts: Facts) -> Backbone:
+    """The backbone of a point: the one that it names, else the only one at hand. Raises ValueError without one."""
+    name = params.get("backbone")
+    for found in facts.backbones:
+        if name in (None, found.name):
+            return found
+    raise ValueError(f"the backbone {name or 'of this point'} is not at hand")
+
+
+def views(params: Mapping[str, Value], facts: Facts) -> tuple[View, ...]:
     """The views of an image over which a point averages features."""
-    side = int(params["input_size"])
-    return (View(side, False), View(side, True)) if params["flip_average"] else (View(side, False),)
+    chosen, side = backbone(params, facts), int(params["input_size"])
+    sides = (False, True) if params.get("flip_average") else (False,)
+    return tuple(View(chosen, side, mirrored) for mirrored in sides)
 
 
-def columns(params: Mapping[str, Value]) -> slice:
+def columns(params: Mapping[str, Value], facts: Facts) -> slice:
     """The columns of a view's features that a point uses."""
-    return slice(None) if params["stages"] == "all" else slice(-lite0.TOP, None)
+    return slice(None) if params["stages"] == "all" else slice(-backbone(params, facts).widths[-1], None)
 
 
 def trains(params: Mapping[str, Value]) -> bool:
@@ -155,7 +174,7 @@ def network(params: Mapping[str, Value], facts: Facts) -> keras.Model:
 
     from spaces.presets import parts
 
-    inputs = keras.Input((_width(params),))
+    inputs = keras.Input((_width(params, facts),))
     x = keras.layers.Dropout(float(params["dropout"]))(inputs)
     x = keras.layers.Dense(int(params["dense_units"]), "relu", kernel_initializer=parts.initializer("he_normal"))(x)
     x = keras.layers.Dropout(float(params["dropout"]))(x)
@@ -167,6 +186,11 @@ def optimizer(params: Mapping[str, Value]) -> keras.optimizers.Optimizer:
     import keras
 
     return keras.optimizers.Adam(float(params["learning_rate"]))
+
+
+def recipe(params: Mapping[str, Value], facts: Facts) -> Recipe:
+    """Of the dense head; its features are averaged over the flip already."""
+    return replace(recipe_of(params, facts), flip_average=False)
 
 
 def fit(
@@ -184,19 +208,19 @@ def fit(
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):  # one thread a worker; and sums keep their order
-        model = (_logistic if params["head"] == "logistic" else _svm)(params, labels, seed)
+        model = _logistic(params) if params["head"] == "logistic" else _svm(params, train.shape[1], labels, seed)
         model.fit(train, labels)
         return Said(_spread(model, train, classes), _spread(model, validate, classes))
 
 
 def layers(params: Mapping[str, Value], facts: Facts) -> tuple[Layer, ...]:
     """Backbone, pooling and head, as the report draws them."""
-    side, width = int(params["input_size"]), _width(params)
+    side, width = int(params["input_size"]), _width(params, facts)
     how = "each map of all stages" if params["stages"] == "all" else "the last map"
-    how += ", image and mirror image" if params["flip_average"] else ""
+    how += ", image and mirror image" if params.get("flip_average") else ""
     return (
         Layer("image", "InputLayer", facts.shape, 0, ""),
-        *lite0.layers(side),
+        *backbone(params, facts).layers(side),
         Layer("features", "GlobalAveragePooling2D", (width,), 0, f"{how}, averaged"),
         Layer("standardized", "Normalization", (width,), 2 * width, "mean and deviation of the training images"),
         *_head_layers(params, facts, width),
@@ -208,7 +232,7 @@ def _head_layers(params: Mapping[str, Value], facts: Facts, width: int) -> tuple
     if params["head"] == "svm":
         # Its own numbers: for each pair of classes a bias, for each image at most classes - 1 coefficients.
         numbers = facts.images * (classes - 1) + classes * (classes - 1) // 2
-        return (Layer("svm", "SVC", shape, numbers, f"RBF kernel, {_svm_words(params)}"),)
+        return (Layer("svm", "SVC", shape, numbers, f"RBF kernel, {_svm_words(params, width)}"),)
     if params["head"] == "logistic":
         detail = f"C {float(params['c']):.3g}"
         return (Layer("logistic", "LogisticRegression", shape, (width + 1) * classes, detail),)
@@ -219,22 +243,23 @@ def _head_layers(params: Mapping[str, Value], facts: Facts, width: int) -> tuple
     )
 
 
-def _svm_words(params: Mapping[str, Value]) -> str:
-    return f"C {float(params['svm_c']):.3g}, gamma {float(params['gamma']):.3g} / {_width(params)}"
+def _svm_words(params: Mapping[str, Value], width: int) -> str:
+    return f"C {float(params['svm_c']):.3g}, gamma {float(params['gamma']):.3g} / {width}"
 
 
-def _width(params: Mapping[str, Value]) -> int:
-    return sum(lite0.WIDTHS) if params["stages"] == "all" else lite0.TOP
+def _width(params: Mapping[str, Value], facts: Facts) -> int:
+    widths = backbone(params, facts).widths
+    return sum(widths) if params["stages"] == "all" else widths[-1]
 
 
-def _logistic(params: Mapping[str, Value], labels: NDArray[np.int16], seed: int) -> Any:  # noqa: ARG001
+def _logistic(params: Mapping[str, Value]) -> Any:
     """L-BFGS begins at zero: no chance in it."""
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression(C=float(params["c"]), max_iter=_MOST_STEPS)
 
 
-def _svm(params: Mapping[str, Value], labels: NDArray[np.int16], seed: int) -> Any:
+def _svm(params: Mapping[str, Value], width: int, labels: NDArray[np.int16], seed: int) -> Any:
     """Its scores become probabilities by sigmoids that are learned from scores of rows it was not fitted on."""
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.model_selection import StratifiedKFold
@@ -245,7 +270,7 @@ def _svm(params: Mapping[str, Value], labels: NDArray[np.int16], seed: int) -> A
     if folds < 2:
         raise ValueError("an svm's probabilities need two training images of each class; one has a single image")
     inner = StratifiedKFold(folds, shuffle=True, random_state=seed % 2**32)
-    machine = SVC(C=float(params["svm_c"]), gamma=float(params["gamma"]) / _width(params))
+    machine = SVC(C=float(params["svm_c"]), gamma=float(params["gamma"]) / width)
     return CalibratedClassifierCV(machine, method="sigmoid", cv=inner, ensemble=False)
 
 

@@ -44,10 +44,17 @@ def output(x: Any, kind: str, classes: int) -> Any:
     return keras.layers.Dense(classes, activation="softmax", name="output")(x)
 
 
+def cross_entropy(units: int, smoothing: float = 0.0) -> keras.losses.Loss:
+    """The loss that fits an output of this many units after its sigmoid (one) or softmax; `smoothing` in 0..1."""
+    if units == 1:
+        return keras.losses.BinaryCrossentropy(label_smoothing=smoothing)
+    return keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
+
+
 def compiled(model: keras.Model, classes: int, optimizer: keras.optimizers.Optimizer, loss: Any = None) -> keras.Model:
     """The model compiled with `loss`, or the cross-entropy that fits its output, and a confusion matrix as metric."""
     if loss is None:
-        loss = "binary_crossentropy" if model.output_shape[-1] == 1 else "categorical_crossentropy"
+        loss = cross_entropy(model.output_shape[-1])
     model.compile(optimizer, loss, metrics=[Confusion(classes, logits=takes_logits(loss))], jit_compile=False)
     return model
 
@@ -84,7 +91,8 @@ class Confusion(keras.metrics.Metric):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # noqa: ARG002
         """Count a batch. True labels in one column are class numbers; predictions in one column are of class 1."""
         numbers = y_true.shape[-1] == 1
-        true = ops.cast(ops.reshape(y_true, (-1,)) if numbers else ops.argmax(y_true, axis=-1), "int32")
+        # Rounded: labels may be mixed.
+        true = ops.cast(ops.round(ops.reshape(y_true, (-1,))) if numbers else ops.argmax(y_true, axis=-1), "int32")
         one = y_pred.shape[-1] == 1
         predicted = ops.cast(
             ops.reshape(y_pred, (-1,)) > self.threshold if one else ops.argmax(y_pred, axis=-1), "int32"

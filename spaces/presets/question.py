@@ -77,6 +77,15 @@ def space(facts: Facts) -> Space:
             ),
             choice("output", *outputs, help="softmax with categorical, sigmoid with binary cross-entropy"),
             choice("batch_size", 32, 16, 8, 4, 2, 1, known=(64,), help="images a step"),
+            choice(
+                "augmentation",
+                "question",
+                "none",
+                "shift",
+                "geometric",
+                known=("randaugment", "mixup", "cutmix"),
+                help="of training images; the question's is shear 0.2, zoom 0.2 and a flip",
+            ),
             choice("epoch", "50 steps", "one pass", help="what an epoch is: 50 steps, or every image once"),
         )
     )

@@ -21,6 +21,7 @@ from search.proposers import OptunaProposer
 from search.stop import StopRequest
 from search.study import Prepared, pixels_on_disk, prepare
 from search.worker import Worker
+from spaces.presets import FAMILIES
 from storage import Store
 from tests.pictures import make_pictures
 
@@ -48,7 +49,7 @@ def naive_fold(prepared: Prepared, job: FoldJob) -> None:
     import keras
 
     keras.backend.clear_session()
-    model = prepared.preset.network(job.params, prepared.facts)
+    model = FAMILIES[prepared.preset.name].network(job.params, prepared.facts)
     model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
     pixels = prepared.images.pixels.astype(np.float32)
     targets = np.eye(prepared.facts.classes, dtype=np.float32)[prepared.images.labels]

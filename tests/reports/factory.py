@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.data import ReportData, report_data
+from search.metrics import METRICS
 from spaces import Choice, Parameter, Space, Value
 from spaces.parameters import When, boolean, choice, integer, real
 from storage.records import (
     FoldRecord,
     ImageRecord,
     LayerRecord,
+    ReferenceRecord,
     RunRecord,
     Split,
     StudyRecord,
@@ -69,11 +71,23 @@ class Records:
     runs: tuple[RunRecord, ...]
     probabilities: dict[int, NDArray[np.float32]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    references: tuple[ReferenceRecord, ...] = ()
+    searching: bool = False
 
     def data(self, **changes: Any) -> ReportData:
         """The report's data, after replacing some of the records."""
         r = replace(self, **changes)
-        return report_data(r.study, r.images, r.split, r.trials, r.runs, r.probabilities, r.notes)
+        return report_data(
+            r.study,
+            r.images,
+            r.split,
+            r.trials,
+            r.runs,
+            r.probabilities,
+            r.notes,
+            references=r.references,
+            searching=r.searching,
+        )
 
 
 def example(
@@ -95,6 +109,16 @@ def example(
     )
     trials = tuple(trial(number, len(classes), metric) for number in range(12))
     return Records(study, images, split, trials, _runs(), probabilities(images, split, 0.86, len(classes)))
+
+
+def references(folds: int = FOLDS, /, **means: float) -> tuple[ReferenceRecord, ...]:
+    """References by name, each with so many folds around a mean score, the same for every metric."""
+    none = np.zeros((0, 2), np.float32)
+    return tuple(
+        ReferenceRecord(name, fold, dict.fromkeys(METRICS, mean + 0.01 * (fold - (folds - 1) / 2)), 0.5, none)
+        for name, mean in means.items()
+        for fold in range(folds)
+    )
 
 
 def _images(classes: Sequence[str], per_class: int) -> tuple[ImageRecord, ...]:

@@ -183,6 +183,13 @@ def test_the_page_never_scrolls_sideways(visit: Visit, tmp_path: Path, name: str
     clean(visit)
 
 
+def test_on_a_phone_no_class_name_of_the_confusion_matrix_breaks(visit: Visit, tmp_path: Path) -> None:
+    page = opened(visit, example(("t_shirt_top", "pullover_dress", "trousers")), tmp_path, 400)
+    for heading in page.locator(".confusion th[title]").all():
+        lines = "e => { const r = new Range(); r.selectNodeContents(e); return r.getClientRects().length }"
+        assert heading.evaluate(lines) <= 2, "one line, in its cell or in a span of it"
+
+
 CONTRAST = """
 () => {
   const parse = (c) => c.match(/[\\d.]+/g).map(Number);

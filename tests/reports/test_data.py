@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reports.data import as_json, chance_level, report_data
-from reports.words import caution, headline
+from reports.data import ReportData, as_json, chance_level, report_data
+from reports.words import advice, caution, headline, images_words
 from storage.records import TrialState
 from tests.reports.factory import FOLDS, example, trial, with_two_objectives
 
@@ -106,6 +106,7 @@ def test_chance_is_what_a_guess_gets_that_knows_the_class_sizes(metric: str, cha
 def test_testing_images_are_counted_but_belong_to_no_fold() -> None:
     data = example().data()
     assert (data.images, data.testing_images, data.class_counts) == (120, 10, (55, 55))
+    assert images_words(data) == "110 images in 2 classes (+ 10 for testing)"
 
 
 def test_the_headline_says_what_is_best_how_sure_and_where_it_began() -> None:
@@ -120,7 +121,64 @@ def test_the_headline_without_a_complete_trial() -> None:
     failed = [replace(t, state=TrialState.FAILED, folds=(), cause="out of memory") for t in records.trials]
     assert headline(records.data(trials=())) == "No trial has been run yet."
     assert headline(records.data(trials=failed)) == "All 12 trials failed; most often: out of memory (12)."
-    assert headline(records.data(trials=(records.trials[11],))) == "No trial is complete yet: 1 running."
+    assert headline(records.data(trials=(records.trials[11],))) == "No trial is complete yet: 1 unfinished."
+
+
+def test_an_open_trial_is_running_only_while_somebody_works_on_the_study() -> None:
+    opened = replace(example(), trials=(trial(7), replace(trial(0), state=TrialState.RUNNING)))
+    assert "trial 0, your starting point, is unfinished." in headline(opened.data())
+    assert "trial 0, your starting point, is still running." in headline(opened.data(searching=True))
+    assert (as_json(opened.data())["searching"], as_json(opened.data(searching=True))["searching"]) == (False, True)
+
+
+def against_trial_0(start: tuple[float, ...], best: tuple[float, ...], metric: str = "balanced_accuracy") -> ReportData:
+    """A study of trial 0 and a better trial 1, with these scores on the same folds of 110 images."""
+    trials = []
+    for number, scores in enumerate((start, best)):
+        folds = [replace(f, scores={metric: s}) for f, s in zip(trial(7).folds, scores, strict=True)]
+        trials.append(replace(trial(7), number=number, origin="baseline", folds=tuple(folds)))
+    return example(metric=metric).data(trials=trials, probabilities={})
+
+
+@pytest.mark.parametrize(
+    ("start", "best", "tied"),
+    [
+        ((0.8, 0.9, 0.7, 0.8, 0.8), (0.9, 0.8, 0.9, 0.7, 0.8), True),  # ahead on 2 of 5
+        ((0.8, 0.8, 0.8, 0.8, 0.8), (0.83, 0.83, 0.83, 0.83, 0.83), True),  # the same 3 images of 110 on each fold
+        ((0.8, 0.8, 0.8, 0.8, 0.8), (0.81, 0.95, 0.8, 0.8, 0.82), True),  # one lucky fold
+        ((0.8, 0.7, 0.6, 0.7, 0.8), (0.9, 0.8, 0.7, 0.8, 0.9), False),  # folds differ, the gap does not
+        ((0.5, 0.5, 0.5, 0.5, 0.5), (0.8, 0.9, 0.85, 0.9, 0.8), False),
+    ],
+)
+def test_a_lead_within_its_error_over_the_folds_is_called_no_real_difference(
+    start: tuple[float, ...], best: tuple[float, ...], tied: bool
+) -> None:
+    data = against_trial_0(start, best)
+    assert data.best is not None and data.best.number == 1
+    assert headline(data).endswith("folds: no real difference).") == tied
+
+
+def test_a_tie_in_log_loss_is_found_too() -> None:
+    assert "no real difference" in headline(against_trial_0((0.6,) * 5, (0.599,) * 5, "log_loss"))
+    assert "no real difference" not in headline(against_trial_0((0.6,) * 5, (0.5,) * 5, "log_loss"))
+
+
+def test_where_training_ends_while_it_still_helps_more_epochs_are_advised() -> None:
+    records = example()
+    study = replace(records.study, config={**records.study.config, "training": {"max_epochs": 24}})
+
+    def ending(best_epoch: int, **params: int) -> tuple[str, ...]:
+        folds = tuple(replace(f, epochs=24, best_epoch=best_epoch) for f in trial(7).folds)
+        trials = [replace(trial(n), params={**trial(n).params, **params}, folds=folds) for n in (5, 7, 8)]
+        return advice(records.data(study=study, trials=trials))
+
+    assert ending(22) == (
+        "15 of 15 fold runs of the 3 best trials were still getting better when max_epochs = 24 ended them: raise "
+        "[training] max_epochs (--epochs 48) in another study, with --dir.",
+    )
+    assert ending(21) == ()
+    assert ending(24, epochs=24) == (), "a point that sets its own epochs"
+    assert advice(records.data()) == (), "a study that does not say"
 
 
 def test_when_trial_0_is_the_best_the_headline_says_that_nothing_beats_it() -> None:

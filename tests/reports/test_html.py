@@ -6,18 +6,21 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from reports import words
 from reports.architecture import architecture
+from reports.figures import figures
 from reports.html import masked, render, script_json, write
-from storage.records import LayerRecord, TrialState
+from storage.records import LayerRecord, TrialRecord, TrialState
 from tests.reports.factory import Records, example, many, with_two_objectives
 
 
@@ -113,13 +116,41 @@ def test_a_deep_model_is_drawn_with_neighbours_of_one_shape_as_one() -> None:
 
 
 def test_importance_is_left_out_with_a_reason_while_there_are_few_trials(page: str) -> None:
-    assert "it takes about 8 complete trials, and there are 6 so far" in page
+    assert "It takes 20 complete trials (two for each parameter that varies, and no fewer than 20)" in page
+    assert "and there are 6 so far" in page
 
 
 def test_importance_shows_shares_when_there_are_enough_trials() -> None:
     enough = page_of(many(40))
     assert 'class="importance"' in enough
     assert "Left out" not in enough
+
+
+def test_importance_that_shuffled_scores_reach_too_is_marked_as_luck() -> None:
+    def scored(score: Callable[[TrialRecord], float]) -> Records:
+        records = many(120)
+        trials = [
+            replace(t, folds=tuple(replace(f, scores={"balanced_accuracy": score(t)}) for f in t.folds))
+            for t in records.trials
+        ]
+        return replace(records, trials=tuple(trials))
+
+    noise = np.random.default_rng(1).normal(0.7, 0.05, 120)
+    assert "None of it is more than luck yet" in page_of(scored(lambda t: float(noise[t.number])))
+    told = figures(scored(lambda t: 1 - float(t.params["dropout"])).data())
+    assert next(iter(told.importance)) == "dropout"
+    assert "dropout" in told.clear and len(told.clear) < len(told.importance)
+    assert sum(told.importance.values()) == pytest.approx(1)
+
+
+def test_hand_written_points_are_named_on_the_board(page: str) -> None:
+    assert page.count("<span>(known-good point) ") == 2
+
+
+def test_a_short_history_has_whole_numbers_on_its_axis(page: str) -> None:
+    found = re.search(r'id="figures">(.*?)</script>', page)
+    assert found is not None
+    assert json.loads(found[1])["history"]["layout"]["xaxis"]["dtick"] == 1
 
 
 def test_the_repeat_section_has_what_it_takes(page: str) -> None:

@@ -31,6 +31,8 @@ def progress(trials: Sequence[TrialRecord], best: int | None = None, **more: obj
         "trials_budget": 40,
         "seconds_budget": 8 * 3600.0,
         "eta_seconds": 5000.0,
+        "workers": 2,
+        "answered": True,
     }
     return Progress(**(values | more))  # type: ignore[arg-type] # a table of keyword arguments
 
@@ -116,6 +118,22 @@ def test_nothing_known_yet_is_a_picture_too() -> None:
     text = played([progress((), eta_seconds=None, sitting_folds=0, trials_budget=None, seconds_budget=None)])
     assert "0 trials, until you stop it" in text
     assert "no best yet" in text
+
+
+def test_the_first_seconds_are_accounted_for() -> None:
+    nothing: dict[str, object] = {"running": (), "eta_seconds": None, "sitting_folds": 0, "spent_seconds": 12.0}
+    text = played([progress((), None, answered=False, **nothing)])
+    assert "starting 2 workers, importing TensorFlow · 12 s so far" in text
+    first = played([progress(TRIALS[:1], None, **nothing | {"running": ((0, 0), (0, 1), (0, 2))})], width=120)
+    assert "no best yet · trial 0: fold 1 of 5 · trial 0: fold 2 of 5 · … · 12 s so far" in first
+
+
+def test_plain_lines_say_once_that_workers_are_starting() -> None:
+    stream = io.StringIO()
+    lines = PlainLines(stream)
+    for answered in (False, False, True):
+        lines.update(progress((), workers=1, answered=answered))
+    assert stream.getvalue() == "starting 1 worker, importing TensorFlow\n"
 
 
 def test_names_cannot_move_the_cursor() -> None:

@@ -49,7 +49,13 @@ def test_the_leaderboard_names_scores_folds_and_states() -> None:
     lines = printed(example()).splitlines()
     head = next(i for i, line in enumerate(lines) if "changed from trial 0" in line)
     assert lines[head + 1].split()[:6] == ["7", "0.885", "±", "0.041", "5/5", "complete"]
-    assert any(line.split()[:2] == ["11", "0.808"] and "running" in line for line in lines)
+    assert any(line.split()[:2] == ["11", "0.808"] and "unfinished" in line for line in lines)
+
+
+def test_the_leaderboard_says_which_points_were_written_by_hand() -> None:
+    text = printed(example(), 160)
+    assert re.search(r"^0 .*complete +\(your starting point\)", text.replace("    0", "0"), re.MULTILINE)
+    assert len(re.findall(r"complete +\(known-good point\) \w+", text)) == 2
 
 
 def test_failures_are_grouped_by_cause() -> None:

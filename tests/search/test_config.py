@@ -45,7 +45,7 @@ def configs(draw: st.DrawFn) -> Config:
     engine = draw(st.sampled_from(sorted(SAMPLERS)))
     two = engine == "optuna" and draw(st.booleans())
     samplers = OF_TWO_OBJECTIVES if two else [name for name in SAMPLERS[engine] if name != "nsga2"]
-    return Config(
+    config = Config(
         images=draw(st.text(min_size=1, max_size=20)),
         preset=draw(st.sampled_from(sorted(PRESETS))),
         engine=engine,
@@ -59,9 +59,11 @@ def configs(draw: st.DrawFn) -> Config:
         image_size=draw(st.none() | st.tuples(side, side)),
         max_parameters=draw(st.integers(1, 10**9)),
         training=training,
+        weights=draw(st.dictionaries(st.sampled_from(("vgg16", "densenet121")), st.text(min_size=1, max_size=9))),
         space=draw(st.dictionaries(st.sampled_from(("dropout", "filters", "l2")), change)),
-        **{"try": draw(st.lists(st.dictionaries(st.sampled_from(("dropout", "l2")), st.integers(0, 9)), max_size=3))},
     )
+    points = st.lists(st.dictionaries(st.sampled_from(("dropout", "l2")), st.integers(0, 9)), max_size=3)
+    return config.model_copy(update={"tries": draw(points)})
 
 
 # Values
@@ -70,7 +72,7 @@ def configs(draw: st.DrawFn) -> Config:
 def test_only_the_images_have_to_be_said() -> None:
     config = parse({"images": "pictures"}, "here")
     assert config == Config(images="pictures")
-    assert (config.preset, config.engine, config.metric, config.seed) == ("cnn", "optuna", "balanced_accuracy", 0)
+    assert (config.preset, config.engine, config.metric, config.seed) == ("auto", "optuna", "balanced_accuracy", 0)
     assert (config.sampler, config.chosen_sampler) == (None, "tpe")
     assert (config.trials, config.hours, config.folds, config.image_size) == (200, 8.0, None, None)
     assert (config.training.max_epochs, config.training.patience) == (None, 8)
@@ -95,7 +97,7 @@ def test_a_configuration_is_frozen() -> None:
         ({"images": True}, "images: must be text in quotes, got true"),
         (
             {"preset": "qestion"},
-            "preset: must be one of cnn, question, frozen, got 'qestion'; did you mean 'question'?",
+            "preset: must be one of auto, frozen, fine-tune, cnn, question, got 'qestion'; did you mean 'question'?",
         ),
         ({"sampler": "x"}, "sampler: must be one of tpe, random, qmc, gp, cmaes, grid, nsga2, got 'x'"),
         (
@@ -155,6 +157,14 @@ def test_a_configuration_is_frozen() -> None:
         ({"training": 3}, "training: must be a table, got 3"),
         ({"training": {"patience": -1}}, "training.patience: must be at least 0, got -1"),
         ({"training": {"epochs": 3}}, "training.epochs: no such key; did you mean 'max_epochs'?"),
+        ({"weights": "x.h5"}, "weights: must be a table, got 'x.h5'"),
+        ({"weights": {"vgg16": 3}}, "weights.vgg16: must be text in quotes, got 3"),
+        ({"weights": {"vgg16": ""}}, "weights.vgg16: must not be empty, got ''"),
+        (
+            {"weights": {"convnext": "x.h5"}},
+            "weights.convnext: must be one of convnext_tiny, efficientnetv2_b0, mobilenetv3_large, densenet121, "
+            "resnet50v2, vgg16, got 'convnext'; did you mean 'convnext_tiny'?",
+        ),
         ({"space": [1]}, "space: must be a table, got [1]"),
         ({"trails": 3}, "trails: no such key; did you mean 'trials'?"),
     ],
@@ -307,7 +317,7 @@ def test_the_identity_is_plain_data_without_budgets_and_paths() -> None:
     identity = Config(images="x", trials=3, hours=1.0, image_size=(8, 9)).identity()
     assert json.loads(json.dumps(identity, allow_nan=False)) == identity
     assert identity["image_size"] == [8, 9]
-    free = {"trials", "hours", "images", "space", "tries"}
+    free = {"trials", "hours", "images", "weights", "space", "tries"}
     assert not free & identity.keys()
     assert identity.keys() | free == Config.model_fields.keys()
 

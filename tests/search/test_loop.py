@@ -52,9 +52,11 @@ def path(tmp_path: Path) -> Path:
     return new_study(tmp_path / "study.db")
 
 
-def new_study(path: Path) -> Path:
+def new_study(path: Path, preset: str = "cnn") -> Path:
     images = [ImageRecord(row, f"{row}.png", row % 2, False, f"{row:064x}") for row in range(12)]
-    record = StudyRecord("s", "2026-01-01T00:00:00+00:00", 5, "accuracy", ("a", "b"), (8, 8, 1), "f", {}, {})
+    record = StudyRecord(
+        "s", "2026-01-01T00:00:00+00:00", 5, "accuracy", ("a", "b"), (8, 8, 1), "f", {"preset": preset}, {}
+    )
     Store.create(path, record, images, [Split(0, ASSIGNMENT)]).close()
     return path
 
@@ -325,6 +327,13 @@ def test_redrawing_does_not_change_that_going_on_equals_one_go(tmp_path: Path) -
     for trials in (3, 4, 9, 15):
         sit(parts, Instant(), trials=trials, **small)
     assert rows(stored(parts)) == rows(stored(whole))
+
+
+def test_what_a_backbone_keeps_as_it_is_is_not_too_large(path: Path) -> None:
+    def frozen(job: Job) -> Outcome:
+        return Description(10**9, 10, (), frozen=10**9 - 100) if isinstance(job, DescribeJob) else by_formula(job)
+
+    assert sit(path, Instant(frozen), max_parameters=100, trials=1) is Ending.FINISHED
 
 
 def test_a_baseline_too_large_is_the_users_to_mend(path: Path) -> None:

@@ -11,10 +11,12 @@ import pytest
 from search.errors import UsageError
 from search.starts import best_of, points_to_try
 from spaces import Space, Value
+from spaces.facts import Facts
 from spaces.parameters import choice
+from spaces.presets import PRESETS
 from storage import FoldRecord, Store, TrialRecord, TrialState
 from tests.search.instant import SPACE, Instant
-from tests.search.test_loop import RUN, Watcher, a_plan, dying_and_going_on, new_study, sit, stored
+from tests.search.test_loop import FOLDS, RUN, Watcher, a_plan, dying_and_going_on, new_study, sit, stored
 
 
 @pytest.fixture
@@ -57,17 +59,18 @@ def test_a_point_that_is_listed_twice_is_one() -> None:
 # Another study
 
 
-def other_study(path: Path, points: list[tuple[dict[str, Value], float]]) -> Path:
+def other_study(path: Path, points: list[tuple[dict[str, Value], float]], preset: str = "cnn") -> Path:
     """A study whose trials have these points and scores; the last is not complete."""
-    new_study(path)
+    new_study(path, preset)
     with Store.open(path) as store:
         run = store.start_run(RUN)
         for number, (params, score) in enumerate(points):
             store.add_trial(TrialRecord(number, params, "sampler"), run=run, seconds=0.0)
-            close = None if number == len(points) - 1 else (TrialState.COMPLETE, None, None)
             probabilities = np.full((4, 2), 0.5, np.float32)
-            fold = FoldRecord(number, 0, 0, 1, {"accuracy": score}, 1, 1, {}, 1, 1.0, probabilities)
-            store.add_fold(fold, run=run, seconds=0.0, close=close)
+            for fold in range(1 if number == len(points) - 1 else FOLDS):
+                record = FoldRecord(number, 0, fold, 1, {"accuracy": score}, 1, 1, {}, 1, 1.0, probabilities)
+                close = (TrialState.COMPLETE, None, None) if fold == FOLDS - 1 else None
+                store.add_fold(record, run=run, seconds=0.0, close=close)
     return path
 
 
@@ -82,7 +85,7 @@ def test_the_best_complete_points_of_another_study_are_taken_and_what_does_not_f
             ({**SPACE.defaults(), "dropout": 0.5}, 0.99),
         ],
     )
-    tries, said = best_of(other, "pets-study", SPACE)
+    tries, said = best_of(other, "pets-study", SPACE, "cnn")
     assert [dict(one.changes) for one in tries] == [{"depth": 3}, {"depth": 1}, {"depth": 4}]
     assert tries[0].source == "trial 1 of pets-study: accuracy 0.9"
     assert said == (
@@ -90,18 +93,32 @@ def test_the_best_complete_points_of_another_study_are_taken_and_what_does_not_f
         "at the default instead: dropout 0.8 (not in 0 to 0.5, step 0.1), stages (unknown here)"
     )
     listed = points_to_try([{"depth": 1}], SPACE)
-    assert [dict(one.changes) for one in best_of(other, "x", SPACE, listed)[0]] == [{"depth": 3}, {"depth": 4}]
+    assert [dict(one.changes) for one in best_of(other, "x", SPACE, "cnn", listed)[0]] == [{"depth": 3}, {"depth": 4}]
 
 
 def test_five_points_are_taken_at_most(tmp_path: Path) -> None:
     points = [(SPACE.defaults(rate=1e-3 * (2 + n)), n / 10) for n in range(9)]
-    tries, _ = best_of(other_study(tmp_path / "other.db", points), "x", SPACE)
+    tries, _ = best_of(other_study(tmp_path / "other.db", points), "x", SPACE, "cnn")
     assert [one.changes["rate"] for one in tries] == [points[n][0]["rate"] for n in (7, 6, 5, 4, 3)]
+
+
+def test_points_of_a_family_and_of_all_families_are_translated(tmp_path: Path) -> None:
+    facts = Facts(8, 8, 3, 2, 100)
+    cnn, auto = PRESETS["cnn"].space(facts), PRESETS["auto"].space(facts)
+    point = cnn.defaults(conv_depth=1)
+    of_cnn = other_study(tmp_path / "cnn.db", [(dict(point), 0.9), (dict(point), 0.1)], preset="cnn")
+    (one,), said = best_of(of_cnn, "x", auto, "auto")
+    assert auto.changed(one.changes)["cnn_conv_depth"] == 1
+    assert "unknown" not in said
+    both = [({**auto.defaults(family="question")}, 0.9), (dict(auto.changed(one.changes)), 0.8), (auto.defaults(), 0.1)]
+    of_auto = other_study(tmp_path / "auto.db", both, preset="auto")
+    (back,), _ = best_of(of_auto, "x", cnn, "cnn")
+    assert cnn.changed(back.changes) == point
 
 
 def test_a_study_without_a_complete_trial_is_refused(path: Path) -> None:
     with pytest.raises(UsageError, match="--warm-start: x has no complete trial to begin from"):
-        best_of(path, "x", SPACE)
+        best_of(path, "x", SPACE, "cnn")
 
 
 # In the loop

@@ -14,6 +14,8 @@ from search.metrics import scores
 from search.study import Prepared
 from search.worker import Worker
 from spaces import Value
+from spaces.presets import FAMILIES
+from spaces.recipe import Recipe, recipe_of
 
 
 def fold_job(prepared: Prepared, params: dict[str, Value] | None = None, seed: int = 7, **training: Any) -> FoldJob:
@@ -106,7 +108,6 @@ def test_an_epoch_equals_keras_own_fit(worker: Worker, prepared: Prepared, chang
     import keras
 
     from search.training import batches
-    from spaces.presets import PRESETS
 
     params = prepared.space.defaults(**changes)
     job = fold_job(prepared, params, max_epochs=2)
@@ -115,13 +116,13 @@ def test_an_epoch_equals_keras_own_fit(worker: Worker, prepared: Prepared, chang
     keras.utils.set_random_seed(job.seed)
     keras.backend.clear_session()
     keras.utils.set_random_seed(job.seed)
-    model = PRESETS["cnn"].build(params, prepared.facts)
+    model = FAMILIES["cnn"].build(params, prepared.facts)
     rng = np.random.default_rng(job.seed)
     pixels = prepared.images.pixels.astype(np.float32)
     one_hot = np.eye(2, dtype=np.float32)[prepared.images.labels]
     losses: list[float] = []
     for _ in range(job.training.max_epochs):
-        order, _ends = batches(rng, job.train, params)
+        order, _ends = batches(rng, job.train, recipe_of(params, prepared.facts))
         size = int(params["batch_size"])
         history = model.fit(pixels[order], one_hot[order], batch_size=size, shuffle=False, verbose=0)
         losses.append(history.history["loss"][0])
@@ -131,10 +132,104 @@ def test_an_epoch_equals_keras_own_fit(worker: Worker, prepared: Prepared, chang
         np.testing.assert_allclose(result.probabilities, predicted, atol=1e-5)
 
 
+SIDES: list[dict[str, Value]] = [
+    {},
+    {"augmentation": "geometric", "vertical_flip": True, "dropout": 0.5},
+    {"augmentation": "randaugment", "ema": True},
+    {"augmentation": "cutmix", "output": "sigmoid", "label_smoothing": 0.1},
+    {"schedule": "cosine", "optimizer": "sgd", "weight_decay": 0.1},
+    {"block": "separable", "normalization": "group", "schedule": "plateau"},
+]
+
+
+@pytest.mark.parametrize("changes", SIDES)
+def test_a_fold_is_the_same_on_graphs_that_were_used_before(
+    materials: Materials, prepared: Prepared, changes: dict[str, Value]
+) -> None:
+    """The folds of a point share their graphs in a worker; the second one must not notice."""
+    first, second = (fold_job(prepared, prepared.space.defaults(**changes), seed=seed) for seed in (5, 6))
+    warm = Worker(materials)
+    trained(warm, first)
+    cold = trained(Worker(materials), second)
+    found = trained(warm, second)
+    assert found.curve == cold.curve
+    np.testing.assert_array_equal(found.probabilities, cold.probabilities)
+
+
+def by_hand(prepared: Prepared, job: FoldJob, **fit: Any) -> tuple[Any, NDArray[np.float32]]:
+    """(the model, its losses) after Keras's own `fit` in the same order of images."""
+    import keras
+
+    from search.training import batches
+
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(job.seed)
+    model = FAMILIES["cnn"].build(job.params, prepared.facts)
+    if job.params["ema"]:  # as `Recipe` says: a horizon of five epochs
+        steps = -(-len(prepared.images.labels) // int(job.params["batch_size"]))
+        model.optimizer.use_ema, model.optimizer.ema_momentum = True, 1 - 1 / (5 * steps)
+    rng = np.random.default_rng(job.seed)
+    pixels, one_hot = prepared.images.pixels.astype(np.float32), np.eye(2, dtype=np.float32)[prepared.images.labels]
+    recipe, losses = recipe_of(job.params, prepared.facts), []
+    for _ in range(job.training.max_epochs):
+        order, _ends = batches(rng, job.train, recipe)
+        found = model.fit(pixels[order], one_hot[order], batch_size=recipe.batch_size, shuffle=False, verbose=0, **fit)
+        losses.append(found.history["loss"][0])
+    return model, np.array(losses)
+
+
+def test_class_weights_are_those_of_keras(worker: Worker, prepared: Prepared) -> None:
+    from search.training import balanced_weights
+
+    job = fold_job(prepared, {**prepared.space.defaults(), "class_weights": "balanced"})
+    weights = balanced_weights(prepared.images.labels[job.train], 2)
+    assert weights[0] != weights[1]
+    _, losses = by_hand(prepared, job, class_weight=dict(enumerate(weights.tolist())))
+    np.testing.assert_allclose(trained(worker, job).curve["loss"], losses, rtol=1e-5)
+
+
+def test_balanced_weights_make_classes_even_and_leave_the_sum_as_it_was() -> None:
+    from search.training import balanced_weights
+
+    labels = np.array([0] * 30 + [1] * 10 + [3] * 20, np.int16)
+    weights = balanced_weights(labels, 4)
+    sums = np.bincount(labels, weights[labels], minlength=4)
+    np.testing.assert_allclose(sums, [20, 20, 0, 20], rtol=1e-6)
+
+
+def test_averaged_weights_judge_and_the_others_are_trained_on(worker: Worker, prepared: Prepared) -> None:
+    params = prepared.space.defaults(ema=True, normalization="none")
+    job = fold_job(prepared, params, max_epochs=1)
+    model, _ = by_hand(prepared, job)  # `fit` ends with the averages in the place of the weights
+    predicted = model.predict(prepared.images.pixels[job.validate].astype(np.float32), verbose=0)
+    np.testing.assert_allclose(trained(worker, job).probabilities, predicted, atol=1e-5)
+    averaged, plain = (trained(worker, fold_job(prepared, {**params, "ema": ema})) for ema in (True, False))
+    np.testing.assert_allclose(averaged.curve["loss"], plain.curve["loss"], rtol=1e-5)
+    assert averaged.curve["val_loss"] != plain.curve["val_loss"]
+
+
+def test_under_a_cosine_all_epochs_are_trained_and_the_last_one_counts(worker: Worker, prepared: Prepared) -> None:
+    params = prepared.space.defaults(schedule="cosine", learning_rate=0.01)
+    result = trained(worker, fold_job(prepared, params, max_epochs=6, patience=1, min_delta=100.0))
+    assert result.best_epoch == result.epochs == 6
+    assert result.scores["log_loss"] == result.curve["val_log_loss"][-1]
+
+
+def test_a_plateau_lowers_the_learning_rate(prepared: Prepared, materials: Materials) -> None:
+    from search.training import PLATEAU_EPOCHS, PLATEAU_FACTOR, Curve, Trainer
+
+    params = prepared.space.defaults(schedule="plateau")
+    model = FAMILIES["cnn"].build(params, prepared.facts)
+    trainer = Trainer(model, prepared.images.pixels, materials, recipe_of(params, prepared.facts))
+    curve = Curve(best_epoch=2)
+    found = [float(trainer._factors(epoch, 40, 3, curve)[0]) for epoch in (3, 2 + PLATEAU_EPOCHS, 3 + PLATEAU_EPOCHS)]
+    assert found == [1.0, 1.0, PLATEAU_FACTOR]
+
+
 def test_an_epoch_is_one_pass_with_a_partial_last_batch() -> None:
     from search.training import batches
 
-    order, ends = batches(np.random.default_rng(0), np.arange(10, 17, dtype=np.int32), {"batch_size": 3})
+    order, ends = batches(np.random.default_rng(0), np.arange(10, 17, dtype=np.int32), Recipe(batch_size=3))
     assert list(ends) == [3, 6, 7]
     assert sorted(order) == list(range(10, 17))
 
@@ -142,8 +237,8 @@ def test_an_epoch_is_one_pass_with_a_partial_last_batch() -> None:
 def test_an_epoch_of_fifty_steps_goes_through_the_images_again_and_again() -> None:
     from search.training import batches
 
-    params = {"batch_size": 32, "epoch": "50 steps"}
-    order, ends = batches(np.random.default_rng(0), np.arange(88, dtype=np.int32), params)
+    recipe = Recipe(batch_size=32, steps=50)
+    order, ends = batches(np.random.default_rng(0), np.arange(88, dtype=np.int32), recipe)
     assert len(ends) == 50
     assert list(np.diff(ends, prepend=0)[:6]) == [32, 32, 24, 32, 32, 24]
     assert sorted(order[:88]) == list(range(88))

@@ -333,21 +333,21 @@ def test_maps_of_photographs_have_the_means_that_batch_normalisation_remembers(k
 @pytest.mark.parametrize("shape", [(5, 9, 1), (8, 8, 3), (200, 90, 3)])
 def test_images_of_every_size_and_colour_have_features(shape: tuple[int, ...]) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (3, *shape), dtype=np.uint8)
-    found = lite0.features(pixels, 64)
+    found = lite0.BACKBONE.features(pixels, 64)
     assert found.shape == (3, 2064)
     assert found.dtype == np.float32
     assert np.isfinite(found).all()
     assert len(np.unique(found, axis=0)) == 3
-    np.testing.assert_array_equal(found, lite0.features(pixels, 64))
+    np.testing.assert_array_equal(found, lite0.BACKBONE.features(pixels, 64))
 
 
 @needs_weights
 def test_grey_is_the_same_in_three_colours_and_a_mirror_image_is_the_image_mirrored() -> None:
     grey = np.random.default_rng(2).integers(0, 256, (2, 20, 20, 1), dtype=np.uint8)
-    plain = lite0.features(grey, 64)
-    np.testing.assert_allclose(plain, lite0.features(np.repeat(grey, 3, axis=-1), 64), atol=1e-4)
-    mirrored = lite0.features(grey, 64, mirrored=True)
-    np.testing.assert_allclose(mirrored, lite0.features(grey[:, :, ::-1], 64), atol=1e-3)
+    plain = lite0.BACKBONE.features(grey, 64)
+    np.testing.assert_allclose(plain, lite0.BACKBONE.features(np.repeat(grey, 3, axis=-1), 64), atol=1e-4)
+    mirrored = lite0.BACKBONE.features(grey, 64, mirrored=True)
+    np.testing.assert_allclose(mirrored, lite0.BACKBONE.features(grey[:, :, ::-1], 64), atol=1e-3)
     assert not np.allclose(plain, mirrored, atol=1e-2)
 
 
@@ -355,5 +355,5 @@ def test_grey_is_the_same_in_three_colours_and_a_mirror_image_is_the_image_mirro
 def test_features_are_the_means_of_the_maps(lite: Any) -> None:
     image = photograph("flower.jpg", 64).round()
     expected = [np.asarray(found).mean(axis=(1, 2)) for found in lite(image, training=False)[:-1]]
-    found = lite0.features(image.astype(np.uint8), 64)
+    found = lite0.BACKBONE.features(image.astype(np.uint8), 64)
     np.testing.assert_allclose(found, np.concatenate(expected, axis=1), atol=1e-3)

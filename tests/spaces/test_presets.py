@@ -10,18 +10,19 @@ import numpy as np
 import pytest
 
 from spaces import Choice, Number, Parameter, Space, SpaceError, Value
+from spaces.backbones import lite0
 from spaces.facts import Facts
-from spaces.presets import PRESETS, Preset, preset
+from spaces.presets import FAMILIES, PRESETS, Preset, preset
 
 Point = dict[str, Value]
 
 SHAPES = ((8, 8, 1), (32, 32, 1), (32, 32, 3), (20, 33, 3))
-DATA = [Facts(*shape, classes, images=1000) for shape in SHAPES for classes in (2, 4)]
+DATA = [Facts(*shape, classes, 1000, (lite0.BACKBONE,)) for shape in SHAPES for classes in (2, 4)]
 ASKED = Facts(32, 32, 1, 2, 110)
 SAMPLED = 30
 
 by_name = pytest.mark.parametrize("name", sorted(PRESETS))
-networks = pytest.mark.parametrize("name", sorted(name for name, preset in PRESETS.items() if not preset.frozen))
+networks = pytest.mark.parametrize("name", sorted(name for name, family in FAMILIES.items() if not family.frozen))
 """Those that learn from pixels; tests/search/test_frozen.py has the others."""
 
 
@@ -39,7 +40,7 @@ def keras() -> Any:
 def asked(keras: Any) -> Any:
     """The model of the default point of `question`, as a worker builds it."""
     keras.utils.set_random_seed(1)
-    chosen = preset("question")
+    chosen = FAMILIES["question"]
     return chosen.build(chosen.space(ASKED).defaults(), ASKED)
 
 
@@ -91,7 +92,7 @@ def test_the_dense_layers_of_the_question(asked: Any) -> None:
 
 
 def test_the_question_is_trained_as_it_was(keras: Any, asked: Any) -> None:
-    assert asked.loss == "categorical_crossentropy"
+    assert asked.loss.name == "categorical_crossentropy"
     assert type(asked.optimizer) is keras.optimizers.Adam
     assert asked.optimizer.get_config()["learning_rate"] == pytest.approx(0.001)
     point = preset("question").space(ASKED).defaults()
@@ -99,7 +100,7 @@ def test_the_question_is_trained_as_it_was(keras: Any, asked: Any) -> None:
 
 
 def test_the_answer_most_given_is_the_first_start() -> None:
-    chosen = preset("question")
+    chosen = FAMILIES["question"]
     space = chosen.space(ASKED)
     point = space.defaults(**chosen.starts[0])
     assert {**point, **chosen.starts[0]} == point, "a start is a point of the space for two classes, all of it"
@@ -119,9 +120,9 @@ def test_sigmoid_is_there_for_two_classes_only() -> None:
     ("output", "loss"), [("sigmoid", "binary_crossentropy"), ("softmax", "categorical_crossentropy")]
 )
 def test_the_loss_fits_the_output(keras: Any, output: str, loss: str) -> None:
-    chosen, facts = preset("question"), DATA[0]
+    chosen, facts = FAMILIES["question"], DATA[0]
     model = chosen.build(chosen.space(facts).defaults(output=output), facts)
-    assert (model.loss, model.output_shape) == (loss, (None, 1 if output == "sigmoid" else 2))
+    assert (model.loss.name, model.output_shape) == (loss, (None, 1 if output == "sigmoid" else 2))
     assert keras.backend.backend() == "tensorflow"
 
 
@@ -132,7 +133,7 @@ def test_the_loss_fits_the_output(keras: Any, output: str, loss: str) -> None:
 @networks
 def test_every_change_and_drawn_points_are_networks_of_the_right_shape(keras: Any, name: str, facts: Facts) -> None:
     """Shapes of all points; and of every eighth, another eighth for each data set, what the network says."""
-    chosen = preset(name)
+    chosen = FAMILIES[name]
     space = chosen.space(facts)
     points = [*changes(space), *drawn(space)]
     share = DATA.index(facts)
@@ -149,7 +150,7 @@ def test_every_change_and_drawn_points_are_networks_of_the_right_shape(keras: An
 
 @networks
 def test_values_that_are_known_but_not_offered_work_too(keras: Any, name: str) -> None:
-    chosen, facts = preset(name), DATA[0]
+    chosen, facts = FAMILIES[name], DATA[0]
     space = chosen.space(facts)
     for parameter in space.parameters:
         for value in parameter.known if isinstance(parameter, Choice) else ():
@@ -164,7 +165,7 @@ def test_values_that_are_known_but_not_offered_work_too(keras: Any, name: str) -
 
 @networks
 def test_parameters_that_go_by_the_optimizer_reach_it(keras: Any, name: str) -> None:
-    chosen = preset(name)
+    chosen = FAMILIES[name]
     for point in changes(chosen.space(DATA[0])):
         made = chosen.optimizer(point)
         rate = point.get("learning_rate", point.get("sgd_learning_rate", 0.001))

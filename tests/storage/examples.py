@@ -16,6 +16,7 @@ from storage import (
     FoldRecord,
     ImageRecord,
     LayerRecord,
+    ReferenceRecord,
     RunRecord,
     Split,
     StorageError,
@@ -84,7 +85,7 @@ def fold(trial: int = 0, fold: int = 0, repeat: int = 0, **changes: Any) -> Fold
         "repeat": repeat,
         "fold": fold,
         "seed": 1000 * trial + 10 * repeat + fold,
-        "scores": {"accuracy": 0.5 + 0.1 * fold, "log_loss": float("inf")},
+        "scores": {"balanced_accuracy": 0.5, "accuracy": 0.5 + 0.1 * fold, "log_loss": float("inf")},
         "epochs": 3,
         "best_epoch": 2,
         "curve": {"loss": (0.7, 0.6, float("nan")), "val_loss": (0.8, 0.7, 0.9)},
@@ -106,6 +107,17 @@ def trial(number: int = 0, **changes: Any) -> TrialRecord:
         "started": "2025-01-02T03:04:07+00:00",
     }
     return TrialRecord(**(values | changes))
+
+
+def reference(name: str = "majority", fold: int = 0, **changes: Any) -> ReferenceRecord:
+    values: dict[str, Any] = {
+        "name": name,
+        "fold": fold,
+        "scores": {"accuracy": 0.5, "log_loss": 0.7},
+        "seconds": 0.25,
+        "probabilities": probabilities(50 + abs(fold)),
+    }
+    return ReferenceRecord(**(values | changes))
 
 
 def make(path: Path) -> Store:

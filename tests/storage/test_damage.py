@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from storage import StorageError, Store
-from tests.storage.examples import bytes_of, fill, make
+from tests.storage.examples import FOLDS, bytes_of, fill, make, reference
 
 FLIPS = 200
 CUTS = 20
@@ -20,6 +20,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("whole") / "study.db"
     with make(path) as store:
         fill(store, 12)
+        for index in range(FOLDS):
+            store.add_reference(reference(fold=index), run=0, seconds=0)
     return path.read_bytes()
 
 
@@ -32,6 +34,7 @@ def read_all(path: Path, *, read_only: bool) -> bool:
             store.splits()
             store.runs()
             store.spent_seconds()
+            store.references()
             for trial in store.trials():
                 store.probabilities(trial.number)
     except StorageError:

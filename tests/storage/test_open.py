@@ -8,12 +8,24 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 
 from storage import Store
+from storage.codec import encode_array
 from storage.schema import REVISIONS
-from tests.storage.examples import IMAGE_RECORDS, SPLITS, STUDY, fill, make, refused, unchanged
+from tests.storage.examples import (
+    IMAGE_RECORDS,
+    SPLITS,
+    STUDY,
+    fill,
+    make,
+    probabilities,
+    reference,
+    refused,
+    unchanged,
+)
 
 Opening = Callable[[Path | str], Store]
 
@@ -131,14 +143,75 @@ def test_a_damaged_row_is_told_from_a_missing_one(study: Path, statement: str) -
 
 @pytest.mark.parametrize("blob", ["x'00'", "'text'", "x'53534131'", "17"])
 def test_damaged_arrays(study: Path, blob: str) -> None:
-    for table, column in (("fold_run", "probabilities"), ("split", "assignment")):
-        execute(study, f"UPDATE {table} SET {column} = {blob}")  # noqa: S608  no one's input
+    execute(study, f"UPDATE fold_run SET probabilities = {blob}")  # noqa: S608  no one's input
     with Store.open(study, read_only=True) as store:
         assert len(store.trials()) == 2
         with refused(str(study), "damaged"):
             store.probabilities(0)
-        with refused(str(study), "damaged"):
-            store.splits()
+    execute(study, f"UPDATE split SET assignment = {blob}")  # noqa: S608  no one's input
+    with Store.open(study, read_only=True) as store:
+        for ask in (store.splits, store.trials):
+            with refused(str(study), "damaged"):
+                ask()
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("UPDATE fold_run SET scores = '{}'", "no balanced_accuracy of fold 0 of trial 0"),
+        ("UPDATE fold_run SET scores = '{\"balanced_accuracy\": 5.0}' WHERE trial = 1", "5 of fold 0 of trial 1"),
+        ("UPDATE fold_run SET scores = '{\"balanced_accuracy\": -1e300}'", "balanced_accuracy -1e+300 of fold 0"),
+        ('UPDATE fold_run SET scores = \'{"balanced_accuracy": {"$float": "Infinity"}}\'', "accuracy inf of fold 0"),
+        ("UPDATE fold_run SET seconds = 1e300 WHERE fold = 1", "1e+300 seconds for fold 1 of trial 0"),
+        ("UPDATE fold_run SET seconds = -1", "-1 seconds for fold 0 of trial 0"),
+        ("UPDATE fold_run SET best_epoch = 4", "best epoch 4 of 3"),
+        ("UPDATE fold_run SET fold = 7 WHERE fold = 2 AND trial = 0", "fold 7 of trial 0 where there are 3 folds"),
+        ("DELETE FROM fold_run WHERE fold = 1", "only 2 of 3 folds of the complete trial 0"),
+        ("UPDATE trial SET state = 'running' WHERE number = 1", "all 3 folds of trial 1 with that trial still open"),
+        ("UPDATE trial SET redraws = 1000000000", "1000000000 refused points before trial 0"),
+        ('UPDATE trial SET params = \'{"rate": {"low": 1}}\'', "rate = {'low': 1} in trial 0"),
+        ("UPDATE trial SET params = '{\"rate\": [1]}'", "rate = [1] in trial 0"),
+        (
+            "UPDATE trial SET number = 5 WHERE number = 1; DELETE FROM fold_run WHERE trial = 1",
+            "trial 5 but no trial 1",
+        ),
+        ("UPDATE run SET seconds = 1e300", "1e+300 seconds for"),
+        ("UPDATE image SET label = 77 WHERE row = 3", "label 77 of image 3 among 2 classes"),
+        ("DELETE FROM image WHERE row = 3", "no image in row 3"),
+        ("UPDATE study SET classes = '[\"a\"]'", "the classes ['a']"),
+        ('UPDATE study SET classes = \'["a", "a"]\'', "the classes ['a', 'a']"),
+        ("UPDATE study SET image_shape = '[0, 8, 3]'", "images of the shape (0, 8, 3)"),
+        ("UPDATE split SET repeat = repeat + 4", "the splits [4, 5]"),
+    ],
+)
+def test_values_that_no_release_writes_are_named(study: Path, statement: str, found: str) -> None:
+    execute(study, *statement.split("; "))
+    with Store.open(study, read_only=True) as store, refused(str(study), found, "never writes. Restore the file"):
+        store.study()
+        store.images()
+        store.splits()
+        store.trials()
+        store.runs()
+        store.spent_seconds()
+
+
+def test_probabilities_of_another_shape_are_named(study: Path) -> None:
+    turned = encode_array(np.ascontiguousarray(probabilities(0).T))
+    with closing(sqlite3.connect(study)) as connection, connection:
+        connection.execute("UPDATE fold_run SET probabilities = ? WHERE fold = 1", (turned,))
+    with Store.open(study, read_only=True) as store, refused("shape (2, 3) for 3 images", "never writes"):
+        store.probabilities(0)
+
+
+@pytest.mark.parametrize(
+    "change", ["scores = '[]'", "seconds = 'long'", "probabilities = x'00'", "name = CAST(x'ff' AS TEXT)"]
+)
+def test_a_damaged_reference(study: Path, change: str) -> None:
+    with Store.open(study) as store:
+        store.add_reference(reference(), run=0, seconds=0)
+    execute(study, f"UPDATE reference_fold SET {change}")  # noqa: S608  no one's input
+    with Store.open(study, read_only=True) as store, refused(str(study), "damaged", "backup"):
+        store.references()
 
 
 def test_an_array_of_another_dtype_is_damage(study: Path) -> None:

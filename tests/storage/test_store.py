@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.storage.examples import (
     fold,
     make,
     probabilities,
+    reference,
     refused,
     trial,
 )
@@ -313,6 +315,45 @@ def test_a_complete_trial_can_be_confirmed_on_new_splits_only(store: Store) -> N
         store.add_fold(fold(1, 0, repeat=1), run=0, seconds=0)
 
 
+# References
+
+
+def test_references_come_back_by_name_and_fold_with_the_seconds_of_the_run(store: Store) -> None:
+    assert store.references() == []
+    for name, index in (("majority", 1), ("linear_probe", 0), ("majority", 0)):
+        store.add_reference(reference(name, index), run=0, seconds=2.5)
+    found = store.references()
+    assert [(one.name, one.fold) for one in found] == [("linear_probe", 0), ("majority", 0), ("majority", 1)]
+    assert (found[2].scores, found[2].seconds) == (reference().scores, 0.25)
+    assert found[2].probabilities.dtype == np.float32
+    np.testing.assert_array_equal(found[2].probabilities, reference(fold=1).probabilities)
+    assert store.spent_seconds() == 2.5
+    assert store.trials() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"probabilities": probabilities(0)[:2]}, "float32 (2, 2)"),
+        ({"fold": FOLDS}, "fold 3 of reference majority: no image is validated"),
+        ({"seconds": float("nan")}, "seconds must be finite"),
+    ],
+)
+def test_a_reference_that_does_not_fit_the_study_is_refused(store: Store, changes: dict[str, Any], reason: str) -> None:
+    with refused(reason):
+        store.add_reference(reference(**changes), run=0, seconds=9)
+    assert store.references() == []
+    assert store.spent_seconds() == 0
+
+
+def test_the_same_fold_of_a_reference_twice_is_refused_and_the_first_stays(store: Store) -> None:
+    store.add_reference(reference(), run=0, seconds=1)
+    with refused("fold 0 of reference majority is stored already"):
+        store.add_reference(reference(scores={"accuracy": 1.0}), run=0, seconds=2)
+    assert store.references()[0].scores == reference().scores
+    assert store.spent_seconds() == 1
+
+
 # Runs
 
 
@@ -364,12 +405,31 @@ def test_a_read_only_store_changes_nothing(store: Store, path: Path) -> None:
             lambda: reader.end_run(0, "finished", 1),
             lambda: reader.add_trial(trial(1), run=0, seconds=0),
             lambda: reader.add_fold(fold(0, 0, 1), run=0, seconds=0),
+            lambda: reader.add_reference(reference(), run=0, seconds=0),
             lambda: reader.close_trial(0, TrialState.FAILED),
             lambda: reader.reopen_trial(0),
         ]
         for change in changes:
             with refused("read-only"):
                 change()
+
+
+def test_a_study_that_was_moved_meanwhile_takes_nothing_until_it_is_back(store: Store, path: Path) -> None:
+    def there() -> Store:
+        store.add_trial(trial(len(store.trials())), run=0, seconds=0)
+        return store
+
+    there()
+    elsewhere = path.parent.rename(path.parent.with_name("elsewhere"))
+    with refused(str(path), "moved, deleted or replaced meanwhile"):
+        there()
+    path.parent.mkdir()
+    make(path).close()
+    with refused(str(path), "another file is in its place"):
+        there()
+    shutil.rmtree(path.parent)
+    elsewhere.rename(path.parent)
+    assert len(there().trials()) == 2
 
 
 def test_a_closed_store_says_so(store: Store) -> None:

@@ -1,6 +1,6 @@
 """A file of an older release is backed up and upgraded in one transaction, or stays as it was.
 
-The tests make the next release: a copy of the package with one more migration, run in a
+Most tests are of the next release, whichever that will be: a copy of the package with one more migration, run in a
 process of its own.
 """
 
@@ -19,15 +19,17 @@ import pytest
 
 from storage import Store
 from storage.schema import HEAD, REVISIONS
-from tests.storage.examples import ROOT, fill, make, refused, unchanged
+from tests.storage.examples import ROOT, fill, make, reference, refused, unchanged
 
+NEXT = f"{int(HEAD) + 1:04}"
+BACKUP = f"study.db.{HEAD}.backup"
 MIGRATION = '''
 """Rebuilds two tables that others refer to, changes rows, and can be made to fail on the way."""
 import os, signal
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "9999", "HEAD"
+revision, down_revision = "NEXT", "HEAD"
 
 def upgrade():
     with op.batch_alter_table("trial", recreate="always") as batch:
@@ -47,8 +49,6 @@ def fail(moment):
     if wanted == f"orphans {moment}":
         op.execute("DELETE FROM trial WHERE number = 0")
 '''
-BACKUP = f"study.db.{HEAD}.backup"
-
 OPEN = """
 import sys
 from storage import Store, StorageError
@@ -68,11 +68,13 @@ def next_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the package as it may be in the next release."""
     root = tmp_path_factory.mktemp("next")
     shutil.copytree(ROOT / "storage", root / "storage", ignore=shutil.ignore_patterns("__pycache__"))
-    (root / "storage/migrations/versions/r9999_next.py").write_text(MIGRATION.replace("HEAD", HEAD))
+    (root / f"storage/migrations/versions/r{NEXT}_next.py").write_text(
+        MIGRATION.replace("NEXT", NEXT).replace("HEAD", HEAD)
+    )
     schema = root / "storage/schema.py"
-    text = schema.read_text()
-    assert f'"{HEAD}")' in text
-    schema.write_text(text.replace(f'"{HEAD}")', f'"{HEAD}", "9999")', 1))
+    text, last = schema.read_text(), f'"{HEAD}")'
+    assert text.count(last) == 1
+    schema.write_text(text.replace(last, f'"{HEAD}", "{NEXT}")'))
     return root
 
 
@@ -113,7 +115,7 @@ def test_an_older_file_is_backed_up_and_upgraded_once(next_release: Path, study:
     assert names(study) == ["study.db", BACKUP]
     with Store.open(study.with_name(BACKUP)) as backup:
         assert repr(backup.trials()) == before
-    with unchanged(study.parent), refused("'9999'", f"knows {', '.join(REVISIONS)}", "Upgrade smallsearch"):
+    with unchanged(study.parent), refused(f"'{NEXT}'", f"knows {', '.join(REVISIONS)}", "Upgrade smallsearch"):
         Store.open(study)
 
     study.with_name(BACKUP).unlink()
@@ -170,3 +172,17 @@ def test_commits_not_yet_merged_are_upgraded_and_backed_up_too(next_release: Pat
     assert "['box', 'box']" in done.stdout, done.stderr
     with Store.open(copy / BACKUP, read_only=True) as backup:
         assert len(backup.runs()) == 2
+
+
+def test_a_study_of_the_first_release_is_upgraded_and_goes_on(study: Path) -> None:
+    with Store.open(study) as store:
+        before = repr(store.trials())
+    with closing(sqlite3.connect(study)) as first:
+        first.execute("DROP TABLE reference_fold")
+        first.execute("UPDATE alembic_version SET version_num = '0001'")
+        first.commit()
+    with Store.open(study) as store:
+        assert repr(store.trials()) == before
+        assert store.references() == []
+        store.add_reference(reference(), run=0, seconds=1)
+    assert names(study) == ["study.db", "study.db.0001.backup"]

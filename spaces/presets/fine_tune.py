@@ -1,0 +1,203 @@
+"""A pre-trained network trained on: from a head fitted on its frozen features, then the last layers or all of them.
+
+First the probe, then the network, is better than either (Kumar et al., arXiv 2202.10054): a head that begins at
+random sends large gradients into weights that were good. Batch normalisation stays as it was trained: a few images
+are a poor sample of its statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spaces.backbones import Backbone
+from spaces.facts import Facts
+from spaces.layers import Layer
+from spaces.parameters import Value, boolean, choice, integer, real
+from spaces.presets import dimensions
+from spaces.presets.frozen import backbone
+from spaces.recipe import Recipe, recipe_of
+from spaces.space import Space
+
+if TYPE_CHECKING:
+    import keras
+
+SUMMARY = "a pre-trained network (EfficientNet-Lite0) trained on, beginning from a head fitted on its frozen features"
+
+STARTS: tuple[Mapping[str, Value], ...] = ()
+
+UPPER = 3 / 8  # share of the maps below which 'upper' leaves all as it is: it costs most, and sees edges and colours
+_FLOOR = 0.3  # of the features' mean deviation, added to each one's: a feature that hardly varies gets no huge weight
+_MOST_STEPS = 1000  # of L-BFGS
+
+
+def space(facts: Facts) -> Space:
+    """Larger input and more epochs by default where there are fewer images: about the same work a fold run."""
+    few = facts.images <= 300
+    batches = [b for b in (8, 16, 32) if b <= max(16, facts.images // 10)]
+    names = [found.name for found in facts.backbones]
+    return Space(
+        (
+            *((choice("backbone", *names, help="pre-trained network that is trained on"),) if names[1:] else ()),
+            choice(
+                "input_size",
+                *(64, 96, 128, 160, 192, 224),
+                default=128 if few else 64,
+                help="side in pixels to which images are resized; costs its square",
+            ),
+            choice(
+                "unfreeze",
+                "all",
+                "upper",
+                "last",
+                help="what is trained: all layers, the upper five eighths, or the last block",
+            ),
+            integer(
+                "epochs",
+                2,
+                16,
+                8 if few else 4,
+                log=True,
+                limits=(1, 1000),
+                help="passes over the training images; all of them are trained",
+            ),
+            real(
+                "learning_rate",
+                1e-5,
+                1e-3,
+                3e-4,
+                log=True,
+                limits=(1e-8, 1.0),
+                help="of adamw at its highest; it falls to 0 along a cosine",
+            ),
+            real(
+                "weight_decay",
+                1e-4,
+                0.3,
+                1e-2,
+                log=True,
+                limits=(0.0, 1.0),
+                help="share of each weight that is taken off, times the learning rate, at every step",
+            ),
+            real("dropout", 0.0, 0.5, 0.2, step=0.1, limits=(0.0, 0.95), help="before the output"),
+            *dimensions.label_smoothing(),
+            choice("batch_size", *batches, default=16, known=(8, 16, 32, 64), help="images a step"),
+            real(
+                "c",
+                1e-3,
+                1.0,
+                0.1,
+                log=True,
+                limits=(1e-8, 1e8),
+                help="of the logistic regression that the head begins as: inverse strength of its L2 penalty",
+            ),
+            *dimensions.augmentation("shift"),
+            *dimensions.vertical_flip(facts),
+            *(
+                (
+                    boolean(
+                        "flip_average", default=True, help="predictions averaged over the image and its mirror image"
+                    ),
+                )
+                if facts.flip
+                else ()
+            ),
+            *dimensions.class_weights(facts),
+        )
+    )
+
+
+def columns(params: Mapping[str, Value], facts: Facts) -> slice:
+    """The columns of a view's features that the head sees: those of the top."""
+    return slice(-backbone(params, facts).widths[-1], None)
+
+
+def recipe(params: Mapping[str, Value], facts: Facts) -> Recipe:
+    """A cosine whose length is the point's own."""
+    return replace(recipe_of(params, facts), schedule="cosine")
+
+
+def network(params: Mapping[str, Value], facts: Facts) -> keras.Model:
+    """The network of one point with its pre-trained weights, not compiled; its head, 'output', is not fitted yet."""
+    import keras  # heavy, and only workers build models
+
+    from spaces.presets import parts
+
+    side = int(params["input_size"])
+    x = inputs = keras.Input(facts.shape)
+    if facts.channels == 1:
+        x = keras.layers.Concatenate()([x, x, x])
+    x = keras.layers.Resizing(side, side, antialias=True)(x)
+    x = _body(backbone(params, facts), side, str(params["unfreeze"]))(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = keras.layers.Dropout(float(params["dropout"]))(x)
+    return keras.Model(inputs, parts.output(x, "softmax", facts.classes))
+
+
+def optimizer(params: Mapping[str, Value]) -> keras.optimizers.Optimizer:
+    """AdamW."""
+    import keras
+
+    return keras.optimizers.AdamW(float(params["learning_rate"]), weight_decay=float(params["weight_decay"]))
+
+
+def start(
+    model: keras.Model, params: Mapping[str, Value], features: NDArray[np.float32], labels: NDArray[np.int16]
+) -> None:
+    """Give the head of `network` the weights of a logistic regression on `features` [rows, TOP], frozen ones.
+
+    The regression sees standardised features; what standardises them is taken into the weights. Raises ValueError
+    where all rows are of one class.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
+    mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    deviation = np.hypot(deviation, _FLOOR * np.sqrt(np.mean(deviation**2))) + 1e-9
+    with threadpool_limits(1):
+        probe = LogisticRegression(C=float(params["c"]), max_iter=_MOST_STEPS)
+        probe.fit((features - mean) / deviation, labels)
+    weights, bias = probe.coef_, probe.intercept_
+    if len(weights) == 1:  # of two classes, only the difference
+        weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
+    head = model.get_layer("output")
+    kernel, biases = np.zeros(head.kernel.shape), np.full(head.bias.shape, bias.min() - 10.0)
+    there = probe.classes_.astype(int)  # a class without training rows stays improbable
+    kernel[:, there] = (weights / deviation).T
+    biases[there] = bias - (weights * mean / deviation).sum(axis=1)
+    head.set_weights([kernel, biases])
+
+
+def layers(params: Mapping[str, Value], facts: Facts) -> tuple[Layer, ...]:
+    """The whole model, as the report draws it."""
+    chosen, classes, unfreeze = backbone(params, facts), facts.classes, str(params["unfreeze"])
+    width, below = chosen.widths[-1], _below(chosen, unfreeze)
+    trained = f"of its {len(chosen.widths)} maps, what is above the first {below} trained" if below else "all trained"
+    detail = f"{classes} units, softmax, dropout {float(params['dropout']):g} before it"
+    return (
+        Layer("image", "InputLayer", facts.shape, 0, ""),
+        *chosen.layers(int(params["input_size"])),
+        Layer("features", "GlobalAveragePooling2D", (width,), 0, trained),
+        Layer("output", "Dense", (classes,), (width + 1) * classes, detail),
+    )
+
+
+def _below(chosen: Backbone, unfreeze: str) -> int:
+    """How many of a backbone's maps, counted from the input, stay as they are."""
+    return {"all": 0, "upper": round(UPPER * len(chosen.widths)), "last": len(chosen.widths) - 2}[unfreeze]
+
+
+def _body(chosen: Backbone, side: int, unfreeze: str) -> Any:
+    """The backbone up to its top; batch normalisation and what is below `unfreeze` stay as they are."""
+    import keras
+
+    whole, below = chosen.network(side), _below(chosen, unfreeze)
+    body = keras.Model(whole.inputs, whole.outputs[-1], name="backbone")
+    kept = {layer.name for layer in keras.Model(whole.inputs, whole.outputs[below - 1]).layers} if below else set()
+    for layer in body.layers:
+        layer.trainable = layer.name not in kept and not isinstance(layer, keras.layers.BatchNormalization)
+    return body
