@@ -38,7 +38,9 @@ def search(*arguments: str | Path) -> str:
 
 def study(folder: Path, pictures: Path, **settings: Any) -> Path:
     folder.mkdir()
-    toml.write(folder, toml.parse({"images": str(pictures), "folds": 2, "space": FIXED, **settings}, "here"))
+    toml.write(
+        folder, toml.parse({"images": str(pictures), "preset": "cnn", "folds": 2, "space": FIXED, **settings}, "here")
+    )
     return folder
 
 
