@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from search.metrics import METRICS, better, confusion, scores
 from search.ranking import SECOND_OBJECTIVES, pareto_front, ranked
 from search.ranking import best as best_of
+from spaces import Space, SpaceError
 from storage.records import (
     ImageRecord,
     Params,
@@ -233,7 +234,7 @@ def report_data(
     baseline = next((trial for trial in in_order if trial.number == 0), None)
     second = study.config.get("second_objective")
     front = pareto_front(in_order, study.metric, second) if second in SECOND_OBJECTIVES else frozenset()
-    rows = _rows(ordered, study.metric, baseline.params if baseline else {}, front)
+    rows = _rows(ordered, study, baseline.params if baseline else {}, front)
     by_number = {row.number: row for row in rows}
     labels, assignment = np.array([image.label for image in images], dtype=np.int64), split.assignment
     counted = np.bincount(labels[assignment >= 0] if len(labels) else labels, minlength=len(study.classes))
@@ -335,7 +336,10 @@ def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _rows(ordered: Sequence[TrialRecord], metric: str, baseline: Params, front: frozenset[int]) -> tuple[TrialRow, ...]:
+def _rows(
+    ordered: Sequence[TrialRecord], study: StudyRecord, baseline: Params, front: frozenset[int]
+) -> tuple[TrialRow, ...]:
+    metric, defaults = study.metric, _defaults(study)
     rows: list[TrialRow] = []
     for place, trial in enumerate(ordered, start=1):
         folds = [fold for fold in trial.folds if fold.repeat == 0]
@@ -353,7 +357,7 @@ def _rows(ordered: Sequence[TrialRecord], metric: str, baseline: Params, front: 
                 detail=trial.detail,
                 origin=trial.origin,
                 params=dict(trial.params),
-                changed=changed_from(baseline, trial.params),
+                changed=changed_from(baseline, trial.params, defaults),
                 score=score,
                 spread=float(np.std(known, ddof=1)) if whole else None,
                 low=min(known, default=None),
@@ -393,13 +397,25 @@ def _references(records: Sequence[ReferenceRecord], metric: str, folds: int) -> 
     return tuple(sorted(rows, key=lambda row: math.inf if row.score is None else sign * row.score))
 
 
-def changed_from(baseline: Params, params: Params) -> dict[str, Any]:
-    """The active parameters of a point that the baseline lacks or has otherwise."""
+def changed_from(baseline: Params, params: Params, defaults: Params) -> dict[str, Any]:
+    """The active parameters of a point that the baseline has otherwise, or lacks and that are not at their default.
+
+    `defaults`: of all parameters of the space by name. What comes with another one (a family has many) and is at its
+    default is no news beside it.
+    """
+    usual = {**defaults, **baseline}
     return {
         name: value
         for name, value in params.items()
-        if name not in baseline or (type(baseline[name]), baseline[name]) != (type(value), value)
+        if name not in usual or (type(usual[name]), usual[name]) != (type(value), value)
     }
+
+
+def _defaults(study: StudyRecord) -> Params:
+    try:
+        return {p.name: p.default for p in Space.from_json(study.space).parameters}
+    except SpaceError:  # what else is in the database can still be told
+        return {}
 
 
 def _causes(trials: Sequence[TrialRecord]) -> tuple[Cause, ...]:

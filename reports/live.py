@@ -116,7 +116,9 @@ class LiveTable:
         return text
 
     def _row(self, progress: Progress, trial: TrialRecord, start: TrialRecord | None, mark: str) -> tuple[Text, ...]:
-        changed = words.changes_words(trial.origin, changed_from(start.params if start else {}, trial.params))
+        changed = words.changes_words(
+            trial.origin, changed_from(start.params if start else {}, trial.params, progress.defaults)
+        )
         state = said(words.STATE_WORDS[trial.state], self._console, STATE_STYLES[trial.state])
         return (
             said(mark, self._console, "green"),
@@ -201,7 +203,7 @@ class PlainLines:
         folds = f"{len(trial.scores(progress.metric))}/{progress.folds} folds"
         score = f"{words.metric_words(progress.metric)} {_score_words(trial, progress.metric)}"
         best = ", best so far" if trial.number == progress.best else ""
-        changed = changed_from(progress.trials[0].params, trial.params) if progress.trials else {}
+        changed = changed_from(progress.trials[0].params, trial.params, progress.defaults) if progress.trials else {}
         parts = [f"trial {trial.number} {words.STATE_WORDS[trial.state]}{best}", score, folds]
         parts.append(words.duration(trial.seconds))
         if why := _why(trial):

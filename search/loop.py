@@ -111,6 +111,7 @@ class Loop:
         self._started, self._spent_before = self.clock(), self.store.spent_seconds()
         plan, known = self.plan, self.store.references()
         self._references = ReferenceRows(plan.references, plan.assignment, plan.folds, plan.seed, known)
+        self._defaults = {p.name: p.default for p in plan.space.parameters}
         self.trials = self._stored_trials()
         self.proposer.replay(self.trials)
         self.queue = still_to_try(self.plan.starts, self.trials)
@@ -141,6 +142,7 @@ class Loop:
             eta_seconds=self._eta(),
             references=tuple(self._references.known),
             workers=self.executor.slots,
+            defaults=self._defaults,
             answered=self.answered,
         )
 

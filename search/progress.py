@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from spaces import Value
 from storage.records import ReferenceRecord, TrialRecord
 
 
@@ -26,6 +27,7 @@ class Progress:
     eta_seconds: float | None  # until the budget is used up; None while unknown
     workers: int  # that jobs are given to
     answered: bool  # a worker has done a job in this sitting: TensorFlow is imported
+    defaults: Mapping[str, Value] = field(default_factory=dict)  # of all parameters of the space by name
     references: Sequence[ReferenceRecord] = ()  # fold by fold, as they became known
 
     @property

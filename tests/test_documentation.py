@@ -11,6 +11,8 @@ import pytest
 import typer.main
 
 import cli
+from search.config import parse
+from spaces.backbones import lite0
 from spaces.facts import Facts
 from spaces.presets import PRESETS
 from tests.commands import ROOT
@@ -55,10 +57,10 @@ def test_make_targets_in_the_readme_exist() -> None:
 
 
 def test_the_example_of_a_space_is_accepted() -> None:
-    (example,) = blocks("toml")
-    changes = tomllib.loads(example)["space"]
-    narrowed = PRESETS["cnn"].space(Facts(64, 64, 3, 2, 500)).narrow(changes)
-    assert narrowed.by_name["dropout"].range == "0.2"
+    example, weights = map(tomllib.loads, blocks("toml"))
+    narrowed = PRESETS["auto"].space(Facts(64, 64, 3, 2, 500, (lite0.BACKBONE,))).narrow(example["space"])
+    assert narrowed.by_name["cnn_dropout"].range == "0.2"
+    assert parse({"images": "here", **weights}, "README").weights.keys() == weights["weights"].keys()
 
 
 def test_samplers_presets_and_exit_codes_in_the_readme_are_those_of_the_code() -> None:
@@ -69,7 +71,8 @@ def test_samplers_presets_and_exit_codes_in_the_readme_are_those_of_the_code() -
     assert tuple(re.findall(r"`(\w+)`", line)) == SAMPLERS["optuna"]
     (line,) = re.findall(r"With `--engine keras-tuner`:\s(.*?)\. Trial 0", README, re.DOTALL)
     assert tuple(re.findall(r"`(\w+)`", line)) == SAMPLERS["keras-tuner"]
-    assert all(f"`search space {preset}`" in README for preset in PRESETS)
+    assert all(f"| `{preset}` |" in README for preset in PRESETS)
+    assert "`search space auto`" in README
     assert f"{RESUMABLE} stopped by" in README
 
 

@@ -130,7 +130,7 @@ _FINE_TUNE = Preset(
     fine_tune.optimizer,
     16,
     fine_tune.STARTS,
-    Frozen(frozen.backbone, frozen.views, fine_tune.columns, fine_tune.layers, start=fine_tune.start),
+    Frozen(frozen.backbone, frozen.views, frozen.columns, fine_tune.layers, start=fine_tune.start),
     fine_tune.recipe,
 )
 FAMILIES: dict[str, Preset] = {family.name: family for family in (_FROZEN, _FINE_TUNE, _CNN, _QUESTION)}

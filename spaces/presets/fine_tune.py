@@ -19,7 +19,7 @@ from spaces.facts import Facts
 from spaces.layers import Layer
 from spaces.parameters import Value, boolean, choice, integer, real
 from spaces.presets import dimensions
-from spaces.presets.frozen import backbone
+from spaces.presets.frozen import backbone, pooled_width
 from spaces.recipe import Recipe, recipe_of
 from spaces.space import Space
 
@@ -37,7 +37,7 @@ _MOST_STEPS = 1000  # of L-BFGS
 
 def space(facts: Facts) -> Space:
     """Larger input and more epochs by default where there are fewer images: about the same work a fold run."""
-    few = facts.images <= 300
+    side, epochs = (128, 8) if facts.images <= 300 else (96, 4) if facts.images <= 1000 else (64, 3)
     batches = [b for b in (8, 16, 32) if b <= max(16, facts.images // 10)]
     names = [found.name for found in facts.backbones]
     return Space(
@@ -46,21 +46,22 @@ def space(facts: Facts) -> Space:
             choice(
                 "input_size",
                 *(64, 96, 128, 160, 192, 224),
-                default=128 if few else 64,
+                default=side,
                 help="side in pixels to which images are resized; costs its square",
             ),
+            choice("stages", "all", "last", help="the head sees all stages of the backbone together, or its last"),
             choice(
                 "unfreeze",
-                "all",
                 "upper",
+                "all",
                 "last",
-                help="what is trained: all layers, the upper five eighths, or the last block",
+                help="what is trained: the upper five eighths, all layers, or the last block",
             ),
             integer(
                 "epochs",
                 2,
                 16,
-                8 if few else 4,
+                epochs,
                 log=True,
                 limits=(1, 1000),
                 help="passes over the training images; all of them are trained",
@@ -111,11 +112,6 @@ def space(facts: Facts) -> Space:
     )
 
 
-def columns(params: Mapping[str, Value], facts: Facts) -> slice:
-    """The columns of a view's features that the head sees: those of the top."""
-    return slice(-backbone(params, facts).widths[-1], None)
-
-
 def recipe(params: Mapping[str, Value], facts: Facts) -> Recipe:
     """A cosine whose length is the point's own."""
     return replace(recipe_of(params, facts), schedule="cosine")
@@ -132,8 +128,10 @@ def network(params: Mapping[str, Value], facts: Facts) -> keras.Model:
     if facts.channels == 1:
         x = keras.layers.Concatenate()([x, x, x])
     x = keras.layers.Resizing(side, side, antialias=True)(x)
-    x = _body(backbone(params, facts), side, str(params["unfreeze"]))(x)
-    x = keras.layers.GlobalAveragePooling2D()(x)
+    maps = _body(backbone(params, facts), side, str(params["unfreeze"]))(x)
+    maps = maps if params["stages"] == "all" else maps[-1:]
+    pooled = [keras.layers.GlobalAveragePooling2D()(found) for found in maps]
+    x = keras.layers.Concatenate()(pooled) if len(pooled) > 1 else pooled[0]
     x = keras.layers.Dropout(float(params["dropout"]))(x)
     return keras.Model(inputs, parts.output(x, "softmax", facts.classes))
 
@@ -148,7 +146,7 @@ def optimizer(params: Mapping[str, Value]) -> keras.optimizers.Optimizer:
 def start(
     model: keras.Model, params: Mapping[str, Value], features: NDArray[np.float32], labels: NDArray[np.int16]
 ) -> None:
-    """Give the head of `network` the weights of a logistic regression on `features` [rows, TOP], frozen ones.
+    """Give the head of `network` the weights of a logistic regression on `features` [rows, width], frozen ones.
 
     The regression sees standardised features; what standardises them is taken into the weights. Raises ValueError
     where all rows are of one class.
@@ -175,7 +173,7 @@ def start(
 def layers(params: Mapping[str, Value], facts: Facts) -> tuple[Layer, ...]:
     """The whole model, as the report draws it."""
     chosen, classes, unfreeze = backbone(params, facts), facts.classes, str(params["unfreeze"])
-    width, below = chosen.widths[-1], _below(chosen, unfreeze)
+    width, below = pooled_width(params, facts), _below(chosen, unfreeze)
     trained = f"of its {len(chosen.widths)} maps, what is above the first {below} trained" if below else "all trained"
     detail = f"{classes} units, softmax, dropout {float(params['dropout']):g} before it"
     return (
@@ -192,11 +190,11 @@ def _below(chosen: Backbone, unfreeze: str) -> int:
 
 
 def _body(chosen: Backbone, side: int, unfreeze: str) -> Any:
-    """The backbone up to its top; batch normalisation and what is below `unfreeze` stay as they are."""
+    """The backbone, giving its maps; batch normalisation and what is below `unfreeze` stay as they are."""
     import keras
 
     whole, below = chosen.network(side), _below(chosen, unfreeze)
-    body = keras.Model(whole.inputs, whole.outputs[-1], name="backbone")
+    body = keras.Model(whole.inputs, whole.outputs, name="backbone")
     kept = {layer.name for layer in keras.Model(whole.inputs, whole.outputs[below - 1]).layers} if below else set()
     for layer in body.layers:
         layer.trainable = layer.name not in kept and not isinstance(layer, keras.layers.BatchNormalization)

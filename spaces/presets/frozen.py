@@ -174,7 +174,7 @@ def network(params: Mapping[str, Value], facts: Facts) -> keras.Model:
 
     from spaces.presets import parts
 
-    inputs = keras.Input((_width(params, facts),))
+    inputs = keras.Input((pooled_width(params, facts),))
     x = keras.layers.Dropout(float(params["dropout"]))(inputs)
     x = keras.layers.Dense(int(params["dense_units"]), "relu", kernel_initializer=parts.initializer("he_normal"))(x)
     x = keras.layers.Dropout(float(params["dropout"]))(x)
@@ -215,7 +215,7 @@ def fit(
 
 def layers(params: Mapping[str, Value], facts: Facts) -> tuple[Layer, ...]:
     """Backbone, pooling and head, as the report draws them."""
-    side, width = int(params["input_size"]), _width(params, facts)
+    side, width = int(params["input_size"]), pooled_width(params, facts)
     how = "each map of all stages" if params["stages"] == "all" else "the last map"
     how += ", image and mirror image" if params.get("flip_average") else ""
     return (
@@ -247,7 +247,8 @@ def _svm_words(params: Mapping[str, Value], width: int) -> str:
     return f"C {float(params['svm_c']):.3g}, gamma {float(params['gamma']):.3g} / {width}"
 
 
-def _width(params: Mapping[str, Value], facts: Facts) -> int:
+def pooled_width(params: Mapping[str, Value], facts: Facts) -> int:
+    """How many features a point's head sees."""
     widths = backbone(params, facts).widths
     return sum(widths) if params["stages"] == "all" else widths[-1]
 

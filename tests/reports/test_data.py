@@ -11,6 +11,7 @@ import pytest
 
 from reports.data import ReportData, as_json, chance_level, report_data
 from reports.words import advice, caution, headline, images_words
+from spaces import Space
 from storage.records import TrialState
 from tests.reports.factory import FOLDS, example, trial, with_two_objectives
 
@@ -36,12 +37,13 @@ def test_the_spread_is_the_sample_standard_deviation_over_folds() -> None:
     assert (best.low, best.high) == (min(best.fold_scores), max(best.fold_scores))
 
 
-def test_changes_are_the_active_parameters_that_differ_from_trial_0() -> None:
+def test_changes_are_the_active_parameters_that_differ_from_trial_0_or_else_from_their_defaults() -> None:
     data = example().data()
+    space = Space.from_json(data.study.space)
     assert data.baseline is not None and data.baseline.changed == {}
     for row in data.rows:
         for name, value in row.params.items():
-            same = data.baseline.params.get(name, object()) == value
+            same = data.baseline.params.get(name, space.by_name[name].default) == value
             assert (name in row.changed) == (not same), (row.number, name)
 
 
