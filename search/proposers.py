@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -24,7 +24,7 @@ from optuna.samplers import (
     RandomSampler,
     TPESampler,
 )
-from optuna.trial import Trial
+from optuna.trial import FrozenTrial, Trial
 from optuna.trial import TrialState as OptunaState
 
 from search.errors import UsageError
@@ -58,12 +58,39 @@ class Proposer(Protocol):
         """Trial `trial.number` is closed."""
 
 
+class _ByName(RandomSampler):
+    """Chance whose draws for a parameter depend on the seed and its name alone, not on what is drawn beside it."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self._seed = seed
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        drawing = RandomSampler(derive(self._seed, param_name))
+        return drawing.sample_independent(study, trial, param_name, param_distribution)
+
+
+class _Nsga2(NSGAIISampler):
+    """NSGA-II that draws by name: a point given back on replay lacks what is inactive in it, which is drawn again."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(population_size=POPULATION, seed=seed)
+        self._chance = _ByName(seed)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._chance.sample_independent(study, trial, param_name, param_distribution)
+
+
 def _tpe(seed: int, _: int) -> BaseSampler:
     return TPESampler(seed=seed, multivariate=True, group=True)
 
 
 def _random(seed: int, _: int) -> BaseSampler:
-    return RandomSampler(seed=seed)
+    return _ByName(seed)
 
 
 def _qmc(seed: int, study_seed: int) -> BaseSampler:
@@ -86,8 +113,7 @@ def _cmaes(seed: int, _: int) -> BaseSampler:
 
 
 def _nsga2(seed: int, _: int) -> BaseSampler:
-    # Crossover is of the parameters that every trial has; those under a condition are drawn at random.
-    return NSGAIISampler(population_size=POPULATION, seed=seed)
+    return _Nsga2(seed)
 
 
 SAMPLERS: dict[str, Callable[[int, int], BaseSampler]] = {
@@ -104,6 +130,9 @@ _KEEP_STATE_IN_TRIALS = {"qmc", "cmaes", "nsga2"}
 """Samplers that write their state into the study as they are asked: only asking again restores it."""
 
 POPULATION = 20  # of NSGA-II; Optuna's 50 would be four generations of a usual search
+
+_DRAWS_WHAT_IS_INACTIVE = {"nsga2"}
+"""Samplers that cross only what all trials have: theirs have every parameter, in memory, active or not."""
 
 MOST_INSISTENCE = 10  # refused points of one trial after which the next are drawn at random
 
@@ -182,6 +211,9 @@ class OptunaProposer:
             trial = self._study.ask()
             _ = trial.relative_params  # lazy: without this a fixed point would not advance the sampler's state
             self._asked[number] = trial
+            if self._sampler in _DRAWS_WHAT_IS_INACTIVE:
+                for parameter in self._space.parameters:
+                    self._suggest(trial, parameter)
             return self._space.resolve(lambda parameter: self._suggest(trial, parameter))
 
     def refuse(self, number: int) -> None:
