@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +15,7 @@ import typer
 if TYPE_CHECKING:
     from reports.data import ReportData
     from reports.terminal import Output
-    from search.config import Config
+    from search.config import Config, Try
     from search.study import Prepared
     from storage import Store
 
@@ -79,9 +79,20 @@ Engine = Annotated[str | None, typer.Option(help="Who proposes points: optuna or
 Sampler = Annotated[
     str | None,
     typer.Option(
-        help="Of optuna: tpe, random, qmc, gp or cmaes; of keras-tuner: bayesian, random or grid. "
-        "[default: the first of its engine]"
+        help="Of optuna: tpe, random, qmc, gp, cmaes, grid or nsga2; of keras-tuner: bayesian, random, grid or "
+        "hyperband. [default: the first of its engine; nsga2 with a second objective]"
     ),
+]
+Second = Annotated[
+    str | None,
+    typer.Option(
+        "--second-objective",
+        help="Minimised beside the metric: parameters (of the model) or latency (ms an image, on this machine).",
+    ),
+]
+WarmStart = Annotated[
+    Path | None,
+    typer.Option("--warm-start", metavar="STUDY", help="Another study, whose best points are tried first."),
 ]
 PresetName = Annotated[
     str | None,
@@ -111,12 +122,13 @@ def init(
     images: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of images, one folder a class.")],
     directory: Dir = None,
     preset: PresetName = None,
+    warm_start: WarmStart = None,
     no_flip: NoFlip = False,
 ) -> None:
     """Check the images and write a commented study.toml to edit before `search run`."""
     folder, config = _new(images, directory, {"preset": preset, "flip": False if no_flip else None})
-    prepared = _prepare(config, folder)
-    _make(folder, config)
+    prepared = _prepare(config, folder, warm_start=warm_start)
+    _make(folder, config, prepared.warm)
     _say([*_words_on(prepared), f"wrote {folder / 'study.toml'}; `search run {shlex.quote(str(folder))}` starts it"])
 
 
@@ -133,8 +145,10 @@ def run(
     workers: Workers = None,
     engine: Engine = None,
     sampler: Sampler = None,
+    second_objective: Second = None,
     preset: PresetName = None,
     model: Model = None,
+    warm_start: WarmStart = None,
     no_flip: NoFlip = False,
     directory: Dir = None,
     quiet: Quiet = False,
@@ -150,15 +164,16 @@ def run(
         "seed": seed,
         "engine": engine,
         "sampler": sampler,
+        "second_objective": second_objective,
         "preset": preset,
         "flip": False if no_flip else None,
     }
     changes = {key: value for key, value in asked.items() if value is not None}
     if path is None or (is_study(path) and directory is None):
-        _search(find_study(path), changes, workers=workers, quiet=quiet, model=model)
+        _search(find_study(path), changes, workers=workers, quiet=quiet, model=model, warm_start=warm_start)
     else:
         folder, config = _new(path, directory, changes)
-        _search(folder, changes, workers=workers, quiet=quiet, new=config, model=model)
+        _search(folder, changes, workers=workers, quiet=quiet, new=config, model=model, warm_start=warm_start)
 
 
 @app.command()
@@ -263,7 +278,7 @@ def _new(images: Path, directory: Path | None, asked: dict[str, Any]) -> tuple[P
     return folder, parse(merged({"images": str(images.resolve())}, changes), "the command line")
 
 
-def _make(folder: Path, config: Config) -> None:
+def _make(folder: Path, config: Config, tries: Sequence[Try]) -> None:
     from search.config import FILE, write
     from search.errors import UsageError
 
@@ -271,7 +286,7 @@ def _make(folder: Path, config: Config) -> None:
         raise UsageError(f"{folder} is a study already; `search run {folder}` goes on with it")
     _make_folder(folder)
     try:
-        write(folder, config)
+        write(folder, config, tries)
     except OSError as error:
         raise UsageError(
             f"{folder} cannot be written: {error.strerror}; name another study folder with --dir"
@@ -296,6 +311,7 @@ def _search(
     new: Config | None = None,
     only_unfinished: bool = False,
     model: str | None = None,
+    warm_start: Path | None = None,
 ) -> None:
     """Prepare, search under a progress display, report, and leave with the exit code."""
     from reports.live import watching
@@ -319,7 +335,7 @@ def _search(
     if not quiet:
         _say([f"study: {folder}" + (" (going on)" if (folder / DATABASE).exists() else "")])
     check_sampler(config.chosen_sampler)
-    prepared = _prepare(config, folder, quiet=quiet, model=model)
+    prepared = _prepare(config, folder, quiet=quiet, model=model, warm_start=warm_start)
     if not quiet:
         _say(_words_on(prepared))
     done = _refuse_or_done(folder, prepared)
@@ -334,9 +350,9 @@ def _search(
 
     def begin() -> None:
         if exists:
-            toml.update(folder, changes)
+            toml.update(folder, changes, prepared.warm)
         else:
-            toml.write(folder, config)
+            toml.write(folder, config, prepared.warm)
 
     with watching(quiet=quiet) as observer:
         ending = search_run(folder, prepared, observer, workers=workers, command=_command(), begin=begin)
@@ -374,13 +390,20 @@ def _refuse_or_done(folder: Path, prepared: Prepared) -> str | None:
         return budget_done(store, prepared.config)
 
 
-def _prepare(config: Config, folder: Path, *, quiet: bool = False, model: str | None = None) -> Prepared:
+def _prepare(
+    config: Config,
+    folder: Path,
+    *,
+    quiet: bool = False,
+    model: str | None = None,
+    warm_start: Path | None = None,
+) -> Prepared:
     from reports.reading import reading_images
     from search.study import prepare
     from spaces.own import named
 
     with reading_images(quiet=quiet) as progress:
-        return prepare(config, folder, progress, named(model) if model else None)
+        return prepare(config, folder, progress, named(model) if model else None, warm_start)
 
 
 def _finish(folder: Path, ending: str) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.metrics import METRICS, better, confusion, scores
+from search.ranking import SECOND_OBJECTIVES, pareto_front, ranked
 from search.ranking import best as best_of
-from search.ranking import ranked
 from spaces import Space, SpaceError
 from storage.records import (
     ImageRecord,
@@ -30,6 +30,7 @@ REFERENCE_WORDS = {
     "logistic_regression": "logistic regression on pixels",
     "linear_probe": "linear probe on frozen features",
 }
+RUNGS = "Rungs of hyperband are trained anew, not continued: a point that rises begins again, with more epochs."
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class TrialRow:
     best_epochs: tuple[int, ...]
     parameters: int | None
     seconds: float
+    latency: float | None = None  # milliseconds an image to predict; None where it was not measured
+    pareto: bool = False  # of two objectives, none beats it in both; False where there is one
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ class ReportData:
     commands: tuple[str, ...]  # as typed, each once, oldest first
     runs: tuple[RunRecord, ...]
     trials: tuple[TrialRecord, ...]  # in order of number, for curves, layers and plots
+    second_objective: str | None = None  # 'parameters' or 'latency', where the study minimises that too
     searching: bool = False  # a process holds the study: what is open is running, else unfinished
     notes: tuple[str, ...] = ()
     references: tuple[ReferenceRow, ...] = ()  # best first, those without a score last
@@ -228,7 +232,9 @@ def report_data(
     ordered = ranked(in_order, study.metric)
     winner = best_of(in_order, study.metric)
     baseline = next((trial for trial in in_order if trial.number == 0), None)
-    rows = _rows(ordered, study.metric, baseline.params if baseline else {}, _defaults(study))
+    second = study.config.get("second_objective")
+    front = pareto_front(in_order, study.metric, second) if second in SECOND_OBJECTIVES else frozenset()
+    rows = _rows(ordered, study, baseline.params if baseline else {}, front)
     by_number = {row.number: row for row in rows}
     labels, assignment = np.array([image.label for image in images], dtype=np.int64), split.assignment
     counted = np.bincount(labels[assignment >= 0] if len(labels) else labels, minlength=len(study.classes))
@@ -243,7 +249,7 @@ def report_data(
         images=len(images),
         class_counts=tuple(int(n) for n in counted),
         testing_images=sum(image.testing for image in images),
-        majority=_majority(counted),
+        majority=float(counted.max() / counted.sum()) if counted.sum() else float("nan"),
         chance=chance_level(study.metric, counted),
         rows=rows,
         counts={state: sum(trial.state == state for trial in in_order) for state in TrialState},
@@ -258,7 +264,8 @@ def report_data(
         runs=tuple(runs),
         trials=tuple(in_order),
         searching=searching,
-        notes=tuple(notes),
+        second_objective=second if second in SECOND_OBJECTIVES else None,
+        notes=(*notes, *([RUNGS] if config.get("sampler") == "hyperband" else [])),
         references=_references(references, study.metric, folds),
     )
 
@@ -290,6 +297,7 @@ def as_json(data: ReportData) -> dict[str, Any]:
             "engine": data.engine,
             "sampler": data.sampler,
             "metric": study.metric,
+            **({"second_objective": data.second_objective} if data.second_objective else {}),
             "folds": data.folds,
             "seed": study.seed,
             "images": data.images,
@@ -299,7 +307,7 @@ def as_json(data: ReportData) -> dict[str, Any]:
             "fingerprint": study.fingerprint,
             "created": study.created,
         },
-        "trials": [_trial_json(row) for row in sorted(data.rows, key=lambda row: row.number)],
+        "trials": [_trial_json(row, data.second_objective) for row in sorted(data.rows, key=lambda row: row.number)],
         "best": {"number": best.number, "params": dict(best.params), "score": best.score} if best else None,
         "references": [
             {"name": r.name, "label": r.label, "score": r.score, "folds": list(r.fold_scores), "seconds": r.seconds}
@@ -328,7 +336,10 @@ def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _rows(ordered: Sequence[TrialRecord], metric: str, baseline: Params, defaults: Params) -> tuple[TrialRow, ...]:
+def _rows(
+    ordered: Sequence[TrialRecord], study: StudyRecord, baseline: Params, front: frozenset[int]
+) -> tuple[TrialRow, ...]:
+    metric, defaults = study.metric, _defaults(study)
     rows: list[TrialRow] = []
     for place, trial in enumerate(ordered, start=1):
         folds = [fold for fold in trial.folds if fold.repeat == 0]
@@ -356,6 +367,8 @@ def _rows(ordered: Sequence[TrialRecord], metric: str, baseline: Params, default
                 best_epochs=tuple(fold.best_epoch for fold in folds),
                 parameters=trial.parameters,
                 seconds=trial.seconds,
+                latency=trial.latency,
+                pareto=trial.number in front,
             )
         )
     return tuple(rows)
@@ -458,12 +471,7 @@ def _folds(asked: object, assignment: NDArray[np.int16]) -> int:
     return int(assignment.max(initial=-1)) + 1
 
 
-def _majority(counts: NDArray[np.integer[Any]]) -> float:
-    total = int(counts.sum())
-    return float(counts.max() / total) if total else float("nan")
-
-
-def _trial_json(row: TrialRow) -> dict[str, Any]:
+def _trial_json(row: TrialRow, second: str | None) -> dict[str, Any]:
     return {
         "number": row.number,
         "state": row.state.value,
@@ -479,6 +487,7 @@ def _trial_json(row: TrialRow) -> dict[str, Any]:
         "best_epochs": list(row.best_epochs),
         "parameters": row.parameters,
         "seconds": row.seconds,
+        **({"latency": row.latency, "pareto": row.pareto} if second else {}),
     }
 
 

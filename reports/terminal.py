@@ -64,6 +64,8 @@ def show(data: ReportData, console: Console | None = None, top: int = 20) -> Non
     if data.rows or data.references:
         console.print()
         console.print(leaderboard(data, console, top))
+        if data.second_objective:
+            paragraph(words.front(data), "dim")
         if (more := len(data.rows) - top) > 0:
             paragraph(f"… and {words.count(more, 'more trial')}", "dim")
     if data.causes:
@@ -136,6 +138,8 @@ def leaderboard(data: ReportData, console: Console, top: int = 20) -> Table:
     table.add_column(words.metric_words(data.metric))
     if not narrow:
         table.add_column("worst to best")
+    if data.second_objective == "latency":
+        table.add_column("ms/image", justify="right")
     table.add_column("folds", justify="right")
     if not narrow:
         table.add_column("epochs", justify="right")
@@ -157,10 +161,12 @@ def leaderboard(data: ReportData, console: Console, top: int = 20) -> Table:
 
 
 def _cells(data: ReportData, row: TrialRow | ReferenceRow, narrow: bool) -> list[str]:
-    cells = ["" if isinstance(row, ReferenceRow) else str(row.number), words.score_words(row)]
+    cells = ["" if isinstance(row, ReferenceRow) else words.marked(row), words.score_words(row)]
     if not narrow:
         span = row.low is not None and row.high is not None
         cells.append(f"{words.number(row.low, 2)} to {words.number(row.high, 2)}" if span else words.NONE)
+    if data.second_objective == "latency":
+        cells.append("" if isinstance(row, ReferenceRow) else words.number(row.latency))
     cells.append(f"{len(row.fold_scores)}/{data.folds}")
     if isinstance(row, ReferenceRow):
         left_out = [] if narrow else ["", "", words.duration(row.seconds)]

@@ -28,7 +28,7 @@ STATE_WORDS = {
 
 UNFINISHED = "unfinished"  # an open trial that nobody is working on
 
-ORIGIN_WORDS = {"baseline": "your starting point", "start": "known-good point"}
+ORIGIN_WORDS = {"baseline": "your starting point", "start": "known-good point", "try": "your point"}
 """Where a point is from, of those that no sampler proposed."""
 
 _KEPT_FORMATS = "\u200c\u200d"  # joiners belong to some scripts and to composed characters
@@ -124,6 +124,17 @@ def amount(n: int | None) -> str:
 def score_words(row: TrialRow | ReferenceRow) -> str:
     """'0.864 ± 0.071', or the score alone with a single fold."""
     return number(row.score) + (f" ± {number(row.spread)}" if row.spread is not None else "")
+
+
+def marked(row: TrialRow) -> str:
+    """A trial's number, with a star where it is on the Pareto front."""
+    return f"*{row.number}" if row.pareto else str(row.number)
+
+
+def front(data: ReportData) -> str:
+    """What the star means; for a study with two objectives."""
+    other = "fewer parameters" if data.second_objective == "parameters" else "less time an image"
+    return f"* on the Pareto front: no trial has both a better {metric_words(data.metric)} and {other}."
 
 
 def state_words(state: TrialState, *, searching: bool) -> str:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import tomlkit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic_core import PydanticCustomError
+from tomlkit.items import AoT
 
 from search.errors import UsageError
 from search.metrics import METRICS
+from search.ranking import SECOND_OBJECTIVES
 from spaces.backbones.applications import ARCHITECTURES
 from spaces.parameters import nearest, received, shown
 from spaces.presets import PRESETS
@@ -49,20 +52,46 @@ def _check_one_of(name: str, names: Sequence[str]) -> None:
         raise ValueError(said if help_.startswith("known") else f"{said}; {help_}")
 
 
-SAMPLERS = {"optuna": ("tpe", "random", "qmc", "gp", "cmaes"), "keras-tuner": ("bayesian", "random", "grid")}
+SAMPLERS = {
+    "optuna": ("tpe", "random", "qmc", "gp", "cmaes", "grid", "nsga2"),
+    "keras-tuner": ("bayesian", "random", "grid", "hyperband"),
+}
 """Engine -> its samplers, the default first."""
+
+OF_TWO_OBJECTIVES = ("nsga2", "tpe", "random")
+"""Samplers of Optuna that can weigh two objectives, the default first."""
+
+
+def _of_optuna(objective: str | None, info: ValidationInfo) -> str | None:
+    if objective is not None and info.data.get("engine") == "keras-tuner":
+        raise PydanticCustomError("sentence", "keras-tuner searches for one objective; two need engine optuna")
+    return objective
 
 
 def _of_its_engine(sampler: str | None, info: ValidationInfo) -> str | None:
     engine = info.data.get("engine")  # not there where it is wrong itself
-    if sampler is None or engine is None or sampler in SAMPLERS[engine]:
+    if sampler is None or engine is None:
         return sampler
+    if sampler in SAMPLERS[engine]:
+        return _of_its_objectives(sampler, info.data.get("second_objective"))
     for other, names in SAMPLERS.items():
         if sampler in names:
             raise PydanticCustomError(
                 "sentence", f"'{sampler}' is a sampler of {other}; {engine} has {', '.join(SAMPLERS[engine])}"
             )
     _check_one_of(sampler, SAMPLERS[engine])
+    return sampler
+
+
+def _of_its_objectives(sampler: str, second: str | None) -> str:
+    if sampler == "nsga2" and second is None:
+        raise PydanticCustomError(
+            "sentence", f"'nsga2' weighs two objectives; set second_objective ({' or '.join(SECOND_OBJECTIVES)}) too"
+        )
+    if second is not None and sampler not in OF_TWO_OBJECTIVES:
+        raise PydanticCustomError(
+            "sentence", f"'{sampler}' searches for one objective; two need one of {', '.join(OF_TWO_OBJECTIVES)}"
+        )
     return sampler
 
 
@@ -76,8 +105,17 @@ class TrainingConfig(BaseModel):
     min_delta: float = Field(default=0.001, ge=0)
 
 
+@dataclass(frozen=True)
+class Try:
+    """A point for `[[try]]`."""
+
+    changes: Mapping[str, Any]  # to the default point
+    source: str = ""  # where it comes from, one line for a comment
+
+
 class Config(BaseModel):
-    """A study as asked. `trials` and `hours` are budgets, totals over all sittings; all else is its identity.
+    """A study as asked. `trials` and `hours` are budgets, totals over all sittings; all else is its identity, but for
+    `tries`: what was tried is stored, and what is added later is tried next.
 
     `weights` are files of pre-trained networks by name, relative to the study; what counts is what is in them.
     """
@@ -87,6 +125,7 @@ class Config(BaseModel):
     images: str = Field(min_length=1)
     preset: Annotated[str, _one_of(*PRESETS)] = "auto"
     engine: Annotated[str, _one_of(*SAMPLERS)] = "optuna"
+    second_objective: Annotated[Annotated[str, _one_of(*SECOND_OBJECTIVES)] | None, AfterValidator(_of_optuna)] = None
     sampler: Annotated[str | None, AfterValidator(_of_its_engine)] = None  # None: the engine's default
     metric: Annotated[str, _one_of(*METRICS)] = "balanced_accuracy"
     folds: int | None = Field(default=None, ge=2, le=100)  # None: 5, or fewer where a class has fewer images
@@ -99,15 +138,17 @@ class Config(BaseModel):
     training: TrainingConfig = TrainingConfig()
     weights: Mapping[Annotated[str, _one_of(*ARCHITECTURES)], Annotated[str, Field(min_length=1)]] = {}
     space: Mapping[str, Any] = {}
+    tries: list[dict[str, Any]] = Field(default=[], alias="try")  # points, as changes to the default point
 
     @property
     def chosen_sampler(self) -> str:
-        """The sampler that was asked for, else the engine's default."""
-        return self.sampler or SAMPLERS[self.engine][0]
+        """The sampler that was asked for, else the default of the engine and its objectives."""
+        return self.sampler or (OF_TWO_OBJECTIVES if self.second_objective else SAMPLERS[self.engine])[0]
 
     def identity(self) -> dict[str, Any]:
         """What may not change once the study has begun, as plain data."""
-        plain = self.model_dump(mode="json", exclude={"trials", "hours", "images", "weights", "space"})
+        free = {"trials", "hours", "images", "weights", "space", "tries"}
+        plain = self.model_dump(mode="json", exclude=free)
         return {**plain, "sampler": self.chosen_sampler}
 
 
@@ -128,8 +169,8 @@ def read(folder: Path, changes: Mapping[str, Any] | None = None) -> Config:
     return parse(merged(_load(folder / FILE), changes or {}), str(folder / FILE))
 
 
-def write(folder: Path, config: Config) -> None:
-    """Write a commented `study.toml` for a new study."""
+def write(folder: Path, config: Config, tries: Sequence[Try] = ()) -> None:
+    """Write a commented `study.toml` for a new study, with more points to try."""
     document = tomlkit.document()
     document.add(tomlkit.comment("A study of smallsearch. `search run` starts it or goes on with it."))
     for key, comment in _COMMENTS.items():
@@ -154,11 +195,19 @@ def write(folder: Path, config: Config) -> None:
     for name, change in config.space.items():
         space[name] = change
     document.add("space", space)
+    document.add(tomlkit.nl())
+    document.add(tomlkit.comment("A point to try before the sampler's, as changes to the default; any number of them:"))
+    document.add(tomlkit.comment("[[try]]"))
+    document.add(tomlkit.comment("dropout = 0.1"))
+    _add_tries(document, [*(Try(changes) for changes in config.tries), *tries])
     _replace(folder / FILE, tomlkit.dumps(document))
 
 
-def update(folder: Path, changes: Mapping[str, Any]) -> None:
-    """Set keys of an existing `study.toml` ('training.max_epochs' for one in a table), leaving all else as it is."""
+def update(folder: Path, changes: Mapping[str, Any], tries: Sequence[Try] = ()) -> None:
+    """Set keys of an existing `study.toml` ('training.max_epochs' for one in a table) and add points to try.
+
+    All else stays as it is.
+    """
     path = folder / FILE
     before = path.read_text(encoding="utf-8")
     document = tomlkit.parse(before)
@@ -168,9 +217,22 @@ def update(folder: Path, changes: Mapping[str, Any]) -> None:
         for part in tables:
             table = table.setdefault(part, tomlkit.table())
         table[name] = value
+    _add_tries(document, tries)
     after = tomlkit.dumps(document)
     if after != before:
         _replace(path, after)
+
+
+def _add_tries(document: tomlkit.TOMLDocument, tries: Sequence[Try]) -> None:
+    if tries and "try" not in document:
+        document.append("try", tomlkit.aot())
+    there: Any = document.get("try")  # tables, or an array of inline ones
+    for one in tries:
+        table = tomlkit.table() if isinstance(there, AoT) else tomlkit.inline_table()
+        if one.source and isinstance(there, AoT):
+            table.add(tomlkit.comment(one.source))
+        table.update(one.changes)
+        there.append(table)
 
 
 def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -234,6 +296,7 @@ _RULES = {
     "string_too_short": "must not be empty",
     "string_unicode": "must be valid Unicode",
     "dict_type": "must be a table",
+    "list_type": "must be a list",
     "model_type": "must be a table",
     "greater_than": "must be above {gt}",
     "greater_than_equal": "must be at least {ge}",
@@ -250,7 +313,8 @@ def _problem(found: dict[str, Any]) -> str:
     key = ".".join(parts)
     if found["type"] == "extra_forbidden":
         model = TrainingConfig if len(parts) > 1 else Config
-        return f"{key}: no such key; {nearest(parts[-1], list(model.model_fields))}"
+        known = [field.alias or name for name, field in model.model_fields.items()]
+        return f"{key}: no such key; {nearest(parts[-1], known)}"
     if found["type"] == "sentence":
         return f"{key}: {found['msg']}"
     if found["type"] == "missing":
@@ -292,8 +356,10 @@ _COMMENTS = {
     "preset": "the space that is searched: auto (all that follow), frozen and fine-tune (a pre-trained network), cnn, "
     "question (the LeNet that stays at chance)",
     "engine": "who proposes the next point: optuna, or keras-tuner",
-    "sampler": "of optuna: tpe (the default), random, qmc, gp (needs torch), cmaes (needs cmaes); "
-    "of keras-tuner: bayesian (the default), random, grid",
+    "second_objective": "minimised beside the metric: parameters (of the model), or latency (ms an image to predict, "
+    "a property of this machine); unset: nothing",
+    "sampler": "of optuna: tpe (the default), random, qmc, gp (needs torch), cmaes (needs cmaes), grid, nsga2 (the "
+    "default where there is a second objective); of keras-tuner: bayesian (the default), random, grid, hyperband",
     "metric": f"what is searched for: {', '.join(METRICS)}",
     "folds": "folds of cross-validation; unset: 5, or fewer where a class has fewer images",
     "seed": "every other seed is derived from this one",
@@ -304,4 +370,10 @@ _COMMENTS = {
     "max_parameters": "models with more parameters to train are not trained but drawn anew",
 }
 
-_EXAMPLES = {"folds": "5", "trials": "200", "hours": "8.0", "image_size": "[64, 64]"}
+_EXAMPLES = {
+    "second_objective": '"parameters"',
+    "folds": "5",
+    "trials": "200",
+    "hours": "8.0",
+    "image_size": "[64, 64]",
+}

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.jobs import Description, FoldJob, FoldResult, Materials
+from search.latency import milliseconds_an_image
 from search.metrics import scores
 from spaces.facts import Facts
 from spaces.parameters import Value
@@ -36,6 +37,7 @@ class Features:
         """`pixels` is [images, height, width, channels]; `folder` is made when the first piece is written."""
         self._pixels, self._folder = pixels, folder
         self._kept: dict[tuple[View, bytes], NDArray[np.float32]] = {}
+        self._latencies: dict[tuple[View, ...], float] = {}
 
     def of(self, frozen: Frozen, facts: Facts, job: FoldJob) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(training, validation) features of a job, [rows, width] each, averaged over the views of its point.
@@ -46,6 +48,14 @@ class Features:
         views = [self._view(view, rows)[:, columns] for view in frozen.views(job.params, facts)]
         mean = np.stack(views).mean(axis=0)
         return mean[np.searchsorted(rows, job.train)], mean[np.searchsorted(rows, job.validate)]
+
+    def latency(self, frozen: Frozen, facts: Facts, job: FoldJob) -> float:
+        """Milliseconds an image through the backbone, by all views of the job's point; measured on one piece."""
+        views, pixels = frozen.views(job.params, facts), self._pixels[job.validate[:PIECE]]
+        if views not in self._latencies:
+            views[0].features(pixels)  # traces
+            self._latencies[views] = milliseconds_an_image(lambda: [v.features(pixels) for v in views], len(pixels))
+        return self._latencies[views]
 
     def _view(self, view: View, rows: NDArray[np.int32]) -> NDArray[np.float32]:
         key = (view, rows.tobytes())

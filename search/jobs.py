@@ -26,6 +26,7 @@ class Materials:
     preset: str  # name of a preset, looked up in the worker: never code from a study file
     metric: str
     model: ModelFile | None = None  # the user's own builder, named on the command line, instead of the preset
+    latency: bool = False  # whether to measure it in every fold run
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,10 @@ class Description:
 
 @dataclass(frozen=True)
 class FoldJob:
-    """Train the model of a point on some images and judge it on others. Pure: same job, same result."""
+    """Train the model of a point on some images and judge it on others.
+
+    Pure: same job, same result, but for seconds and latency, which are the machine's.
+    """
 
     trial: int
     repeat: int
@@ -92,6 +96,7 @@ class FoldResult:
     probabilities: NDArray[np.float32]  # [validation images, classes]
     parameters: int
     seconds: float
+    latency: float | None = None  # milliseconds an image to predict; None where it was not asked for
 
 
 @dataclass(frozen=True)

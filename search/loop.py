@@ -37,6 +37,7 @@ from search.reference_rows import ReferenceRows
 from search.seeds import derive
 from search.stop import StopRequest
 from spaces import Space, Value
+from spaces.parameters import shown
 from storage import OUT_OF_TIME, FoldRecord, LayerRecord, ReferenceRecord, Store, TrialRecord, TrialState
 
 GRACE_SECONDS = 10.0  # for running folds when the search is asked to stop or its time is over
@@ -66,7 +67,7 @@ class Plan:
     assignment: NDArray[np.int16]  # [images] fold that validates the image, -1: none
     training: Training
     space: Space
-    starts: Sequence[Mapping[str, Value]]  # points to try first, the baseline before all
+    starts: Sequence[tuple[str, Mapping[str, Value]]]  # origin and point, to be tried first, the baseline before all
     max_parameters: int
     max_bytes: int  # of one training, as estimated
     trials: int | None
@@ -101,6 +102,7 @@ class Loop:
     sitting_folds: int = 0
     answered: bool = False  # by a worker, in this sitting
     failures_in_a_row: int = 0
+    queue: list[tuple[str, dict[str, Value]]] = field(default_factory=list)  # starts that are still to be tried
     exhausted: bool = False  # the proposer has no further point
     ending: Ending = Ending.FINISHED
 
@@ -112,6 +114,7 @@ class Loop:
         self._defaults = {p.name: p.default for p in plan.space.parameters}
         self.trials = self._stored_trials()
         self.proposer.replay(self.trials)
+        self.queue = still_to_try(self.plan.starts, self.trials)
         self.observer.update(self.progress())
         while self._may_go_on():
             while len(self.pending) < self.executor.slots and self._submit_next():
@@ -222,9 +225,9 @@ class Loop:
         )
 
     def _candidate(self, number: int) -> Candidate:
-        if number < len(self.plan.starts):
-            params = self.proposer.ask(number, dict(self.plan.starts[number]))
-            return Candidate(number, params, "start" if number else "baseline")
+        if self.queue:
+            origin, params = self.queue.pop(0)
+            return Candidate(number, params, origin)
         candidate = Candidate(number, self.proposer.ask(number), "sampler")
         tried = [dict(t.params) for t in self.trials]
         while candidate.params in tried and candidate.redraws < MOST_REDRAWS_FOR_NOVELTY:
@@ -257,6 +260,9 @@ class Loop:
     def _described(self, candidate: Candidate, outcome: Outcome) -> None:
         """Store the point as a trial, or draw another where its model cannot be."""
         refusal = self._refusal(outcome)
+        if refusal and candidate.origin == "try":
+            self.observer.note(f"a point of [[try]] is left out: {refusal} ({self._changes(candidate)})")
+            return
         if refusal and candidate.origin != "sampler":
             raise UsageError(
                 f"trial {candidate.number}, the {'baseline' if candidate.number == 0 else 'known-good point'}, "
@@ -274,6 +280,11 @@ class Loop:
         if isinstance(outcome, Failure) and outcome.cause == "stopped":
             return
         self._add_trial(candidate, outcome)
+
+    def _changes(self, candidate: Candidate) -> str:
+        default = self.plan.space.defaults()
+        changed = (f"{n} = {shown(v)}" for n, v in candidate.params.items() if n not in default or default[n] != v)
+        return ", ".join(changed)
 
     def _draw_anew(self, candidate: Candidate) -> None:
         try:
@@ -297,6 +308,8 @@ class Loop:
         return None
 
     def _add_trial(self, candidate: Candidate, outcome: Outcome) -> None:
+        if candidate.origin != "sampler":  # not before: a refused one never comes to the proposer's notice
+            self.proposer.ask(candidate.number, dict(candidate.params))
         known = outcome if isinstance(outcome, Description) else None
         trial = TrialRecord(
             number=candidate.number,
@@ -395,6 +408,23 @@ class Loop:
                 )
                 self.store.close_trial(trial.number, TrialState.PRUNED, OUT_OF_TIME, done)
                 self._closed(trial.number, TrialState.PRUNED, OUT_OF_TIME, done, tell=False)
+
+
+def still_to_try(
+    starts: Sequence[tuple[str, Mapping[str, Value]]], trials: Sequence[TrialRecord]
+) -> list[tuple[str, dict[str, Value]]]:
+    """The starts that no trial has, in order, each point once.
+
+    What was tried is known from the stored trials alone, so a sitting that was killed and one that was not go on with
+    the same point, and starts that were added meanwhile come next, before the sampler's.
+    """
+    known = [dict(trial.params) for trial in trials]
+    left = []
+    for origin, point in starts:
+        if dict(point) not in known:
+            known.append(dict(point))
+            left.append((origin, dict(point)))
+    return left
 
 
 def memory_for_each(workers: int) -> int:

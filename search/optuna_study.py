@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
 
 from search.metrics import METRICS
+from search.ranking import second_value
 from spaces import Choice, Parameter, Space
 from storage.records import TrialRecord, TrialState
 
@@ -35,27 +36,28 @@ def distribution(parameter: Parameter) -> BaseDistribution:
     return FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
 
 
-def frozen(space: Space, trial: TrialRecord, metric: str) -> FrozenTrial:
+def frozen(space: Space, trial: TrialRecord, metric: str, second: str | None = None) -> FrozenTrial:
     """One stored trial as Optuna's.
 
     A complete trial has its score. A pruned one has its running mean over the folds it has. A failed one is told
     as pruned without a value, which TPE ranks last: samplers ignore failures and would return there (optuna
-    issues 566, 2864, 3472).
+    issues 566, 2864, 3472). With a `second` objective, its value stands beside the score; Optuna has no running mean
+    for two, so a pruned trial is told without a value.
     """
     score = trial.score(metric)
-    state = {
-        TrialState.COMPLETE: OptunaState.COMPLETE,
-        TrialState.RUNNING: OptunaState.RUNNING,
-    }.get(trial.state, OptunaState.PRUNED)
-    if state == OptunaState.COMPLETE and (score is None or score != score):  # noqa: PLR0124 - NaN
-        state, score = OptunaState.PRUNED, None
-    reached = {len(trial.scores(metric)): score} if state == OptunaState.PRUNED and score is not None else {}
+    values = [score] if second is None else [score, second_value(trial, second)]
+    known = [value for value in values if value is not None and value == value]  # noqa: PLR0124 - NaN
+    if trial.state == TrialState.COMPLETE and len(known) == len(values):
+        state = OptunaState.COMPLETE
+    else:
+        state = OptunaState.RUNNING if trial.state == TrialState.RUNNING else OptunaState.PRUNED
+    early = trial.state in (TrialState.PRUNED, TrialState.FAILED) and second is None
     return create_trial(
         state=state,
-        value=score if state == OptunaState.COMPLETE else None,
+        values=known if state == OptunaState.COMPLETE else None,
         params=dict(trial.params),
         distributions={name: distribution(space.by_name[name]) for name in trial.params},
-        intermediate_values=reached,
+        intermediate_values={len(trial.scores(metric)): score} if early and score is not None else {},
     )
 
 

@@ -16,16 +16,15 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from search.grid import step_of
 from search.metrics import METRICS, better
-from search.proposers import Exhausted
 from search.seeds import derive
 from search.worker import ENVIRONMENT
-from spaces import Choice, Number, Parameter, Space, Value
+from spaces import Choice, Parameter, Space, Value
 from storage.records import TrialRecord, TrialState
 
 MOST_INITIAL = 20  # points drawn at random before the Gaussian process takes over; fewer in a small space
 MOST_INSISTENCE = 5  # refused points of one trial after which the next are drawn at random
-GRID_POINTS = 5  # of a range, at most
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def axis(parameter: Parameter) -> Axis | None:
         return _listed(name, parameter.values, parameter.default) if len(parameter.values) > 1 else None
     if parameter.low == parameter.high:
         return None
-    step = _step(parameter)
+    step = step_of(parameter)
     if step is not None and not parameter.log:
         last = math.floor((parameter.high - parameter.low) / step + 1e-9)
 
@@ -81,27 +80,6 @@ def axis(parameter: Parameter) -> Axis | None:
         lambda value: kind(min(max(kind(value), parameter.low), parameter.high)),
         lambda value: parameter.nearest_value(float(value)),
     )
-
-
-def grid_points(parameter: Parameter) -> tuple[Value, ...]:
-    """The values of a parameter that a grid tries: all of a few, else five over the range, the default among them."""
-    if isinstance(parameter, Choice):
-        return parameter.values
-    low, high, step = parameter.low, parameter.high, _step(parameter)
-    if step is not None and (high - low) / step < GRID_POINTS - 1e-9:
-        places = range(math.floor((high - low) / step + 1e-9) + 1)
-        return tuple(dict.fromkeys(parameter.nearest_value(low + at * step) for at in places))
-
-    def on_scale(share: float) -> float:
-        return low * (high / low) ** share if parameter.log else low + (high - low) * share
-
-    spread = (parameter.nearest_value(on_scale(at / (GRID_POINTS - 1))) for at in range(GRID_POINTS))
-    points, default = list(dict.fromkeys(spread)), parameter.nearest_value(parameter.default)
-    if default not in points:
-        scale = math.log if parameter.log else float
-        inner = sorted(points[1:-1], key=lambda point: abs(scale(point) - scale(default)))
-        points = sorted({points[0], *inner[1:], default, points[-1]})  # the ends stay
-    return tuple(points)
 
 
 class OracleProposer:
@@ -145,11 +123,14 @@ class OracleProposer:
         self._closed[trial.number] = trial
 
     def _draw(self, number: int) -> dict[str, Value]:
+        """A new point for `number`, from what is known and a seed of this very ask."""
         attempt = len(self._refused.get(number, ()))
         seed = derive(self._seed, "ask", number, attempt)
         known = self._known(number)
         wise = self._bayesian and self._axes and len(self._closed) >= self._initial and attempt < MOST_INSISTENCE
-        oracle = self._gaussian(known, seed) if wise and known else self._oracle("RandomSearchOracle", seed)
+        oracle = (
+            self._gaussian(known, seed) if wise and known else self._oracle("RandomSearchOracle", seed, max_trials=None)
+        )
         with warnings.catch_warnings(), _one_thread():
             warnings.simplefilter("ignore")  # that a length scale ended at its bound
             values = oracle.populate_space(str(number))["values"]
@@ -164,7 +145,7 @@ class OracleProposer:
         A pruned trial has the mean of the folds it has. What failed, is open, or was refused for this very trial has
         the worst score so far: an oracle skips what has none, and would go back there at once.
         """
-        scores = {n: score for n, trial in self._closed.items() if (score := _score(trial, self._metric)) is not None}
+        scores = {n: score for n, trial in self._closed.items() if (score := score_of(trial, self._metric)) is not None}
         if not scores:
             return []
         worst = next(iter(scores.values()))
@@ -179,11 +160,11 @@ class OracleProposer:
         space = kt.HyperParameters()
         space.merge([one.entry for one in self._axes.values()])
         objective = kt.Objective(self._metric, METRICS[self._metric][:3])
-        return getattr(kt.oracles, name)(objective=objective, hyperparameters=space, seed=seed, max_trials=None, **more)
+        return getattr(kt.oracles, name)(objective=objective, hyperparameters=space, seed=seed, **more)
 
     def _gaussian(self, known: Sequence[tuple[Mapping[str, Value], float]], seed: int) -> Any:
         kt = keras_tuner()
-        oracle = self._oracle("BayesianOptimizationOracle", seed, num_initial_points=1)
+        oracle = self._oracle("BayesianOptimizationOracle", seed, max_trials=None, num_initial_points=1)
         oracle.gpr = quick(oracle.gpr)
         for number, (params, score) in enumerate(known):
             values = kt.HyperParameters()
@@ -192,74 +173,6 @@ class OracleProposer:
             trial.score = score
             oracle.trials[trial.trial_id] = trial
         return oracle
-
-
-class GridProposer:
-    """`grid`: every combination once, the last parameter first, the default of each before its other values.
-
-    The walk never goes back, so the last combination that was drawn is all there is to remember, and neither seed nor
-    scores have a say.
-    """
-
-    def __init__(self, space: Space) -> None:
-        self._space = space
-        self._points = {p.name: grid_points(p) for p in space.parameters}
-        self._oracle = keras_tuner().oracles.GridSearchOracle(hyperparameters=self._hyperparameters())
-        self._last: dict[str, int] | None = None
-
-    def replay(self, trials: Sequence[TrialRecord]) -> None:
-        """See Proposer."""
-        for trial in trials:
-            if trial.origin == "sampler":
-                self._last = {name: self._points[name].index(value) for name, value in trial.params.items()}
-
-    def ask(self, number: int, fixed: dict[str, Value] | None = None) -> dict[str, Value]:
-        """See Proposer."""
-        if fixed is not None:
-            return dict(fixed)
-        # Of Keras Tuner's grid the step from one combination to the next is enough; around it there is a queue
-        # that waits for open trials to end, since a model might still show new parameters. Ours cannot.
-        if self._last is None:
-            values = self._oracle.populate_space(str(number))["values"]
-        else:
-            values = self._oracle._get_next_combination(self._last)
-        if values is None:
-            raise Exhausted("every combination of the grid has been tried")
-        self._last = values
-        return self._space.resolve(lambda p: self._points[p.name][values[p.name]])
-
-    def refuse(self, number: int) -> None:
-        """See Proposer. The walk goes on."""
-
-    def tell(self, trial: TrialRecord) -> None:
-        """See Proposer. Scores do not matter to a grid."""
-
-    def _hyperparameters(self) -> Any:
-        """The grid with its conditions. What is never active is left out: a condition may not be empty there.
-
-        Entries are made from their configuration, since `conditional_scope` cannot nest conditions on parameters that
-        do not depend on each other.
-        """
-        kt, entries = keras_tuner(), {}
-        for parameter in self._space.parameters:
-            met = {
-                n: [at for at, value in enumerate(self._points[when.parameter]) if when.holds({when.parameter: value})]
-                if when.parameter in entries
-                else []
-                for n, when in enumerate(parameter.when)
-            }
-            if not all(met.values()):
-                continue
-            conditions = [
-                {"class_name": "Parent", "config": {"name": when.parameter, "values": met[n]}}
-                for n, when in enumerate(parameter.when)
-            ]
-            default = parameter.default if isinstance(parameter, Choice) else parameter.nearest_value(parameter.default)
-            entry = _listed(parameter.name, self._points[parameter.name], default).entry
-            entries[parameter.name] = type(entry).from_config({**entry.get_config(), "conditions": conditions})
-        space = kt.HyperParameters()
-        space.merge(list(entries.values()))
-        return space
 
 
 def quick(process: Any) -> Any:
@@ -286,17 +199,14 @@ def quick(process: Any) -> Any:
     return process
 
 
-def _step(parameter: Number) -> float | None:
-    return (parameter.step or 1) if parameter.integer else None if parameter.log else parameter.step
-
-
 def _listed(name: str, values: tuple[Value, ...], default: Value) -> Axis:
     entries = keras_tuner().engine.hyperparameters
     entry = entries.Choice(name, list(range(len(values))), ordered=False, default=values.index(default))
     return Axis(entry, values.index, lambda place: values[int(place)])
 
 
-def _score(trial: TrialRecord, metric: str) -> float | None:
+def score_of(trial: TrialRecord, metric: str) -> float | None:
+    """The mean over the folds there are, where it is a finite number and the trial did not fail."""
     score = None if trial.state == TrialState.FAILED else trial.score(metric)
     return score if score is not None and math.isfinite(score) else None
 

@@ -11,12 +11,20 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
-from optuna.trial import Trial
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    NSGAIISampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
+from optuna.trial import FrozenTrial, Trial
 from optuna.trial import TrialState as OptunaState
 
 from search.errors import UsageError
@@ -50,12 +58,39 @@ class Proposer(Protocol):
         """Trial `trial.number` is closed."""
 
 
+class _ByName(RandomSampler):
+    """Chance whose draws for a parameter depend on the seed and its name alone, not on what is drawn beside it."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self._seed = seed
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        drawing = RandomSampler(derive(self._seed, param_name))
+        return drawing.sample_independent(study, trial, param_name, param_distribution)
+
+
+class _Nsga2(NSGAIISampler):
+    """NSGA-II that draws by name: a point given back on replay lacks what is inactive in it, which is drawn again."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(population_size=POPULATION, seed=seed)
+        self._chance = _ByName(seed)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._chance.sample_independent(study, trial, param_name, param_distribution)
+
+
 def _tpe(seed: int, _: int) -> BaseSampler:
     return TPESampler(seed=seed, multivariate=True, group=True)
 
 
 def _random(seed: int, _: int) -> BaseSampler:
-    return RandomSampler(seed=seed)
+    return _ByName(seed)
 
 
 def _qmc(seed: int, study_seed: int) -> BaseSampler:
@@ -77,30 +112,50 @@ def _cmaes(seed: int, _: int) -> BaseSampler:
     return CmaEsSampler(seed=seed, independent_sampler=RandomSampler(seed=seed), warn_independent_sampling=False)
 
 
+def _nsga2(seed: int, _: int) -> BaseSampler:
+    return _Nsga2(seed)
+
+
 SAMPLERS: dict[str, Callable[[int, int], BaseSampler]] = {
     "tpe": _tpe,
     "random": _random,
     "qmc": _qmc,
     "gp": _gp,
     "cmaes": _cmaes,
+    "nsga2": _nsga2,
 }
 """Sampler name -> (seed of this ask, study seed) -> a fresh sampler."""
 
-_KEEP_STATE_IN_TRIALS = {"qmc", "cmaes"}
+_KEEP_STATE_IN_TRIALS = {"qmc", "cmaes", "nsga2"}
 """Samplers that write their state into the study as they are asked: only asking again restores it."""
+
+POPULATION = 20  # of NSGA-II; Optuna's 50 would be four generations of a usual search
+
+_DRAWS_WHAT_IS_INACTIVE = {"nsga2"}
+"""Samplers that cross only what all trials have: theirs have every parameter, in memory, active or not."""
 
 MOST_INSISTENCE = 10  # refused points of one trial after which the next are drawn at random
 
 _NEEDS = {"gp": "torch", "cmaes": "cmaes"}
 
 
-def make_proposer(space: Space, metric: str, engine: str, sampler: str, seed: int) -> Proposer:
-    """The proposer of an engine and one of its samplers. Keras Tuner takes seconds to import."""
-    if engine == "optuna":
-        return OptunaProposer(space, metric, sampler, seed)
-    from search.oracles import GridProposer, OracleProposer  # it needs what is above
+def make_proposer(
+    space: Space, metric: str, engine: str, sampler: str, seed: int, second: str | None = None
+) -> Proposer:
+    """The proposer of an engine and one of its samplers. Keras Tuner takes seconds to import.
 
-    return GridProposer(space) if sampler == "grid" else OracleProposer(space, metric, sampler, seed)
+    `second`: what Optuna's samplers minimise beside the metric, if anything.
+    """
+    if sampler == "grid":
+        from search.grid import GridProposer  # these need what is above
+
+        return GridProposer(space)
+    if engine == "optuna":
+        return OptunaProposer(space, metric, sampler, seed, second)
+    from search.hyperband import HyperbandProposer
+    from search.oracles import OracleProposer
+
+    return (HyperbandProposer if sampler == "hyperband" else OracleProposer)(space, metric, sampler, seed)
 
 
 def check_sampler(name: str) -> None:
@@ -116,11 +171,13 @@ def check_sampler(name: str) -> None:
 class OptunaProposer:
     """Optuna's samplers over a study in memory."""
 
-    def __init__(self, space: Space, metric: str, sampler: str, seed: int) -> None:
+    def __init__(self, space: Space, metric: str, sampler: str, seed: int, second: str | None = None) -> None:
         check_sampler(sampler)
         self._space, self._metric, self._sampler, self._seed = space, metric, sampler, seed
         self._distributions: dict[str, BaseDistribution] = {p.name: distribution(p) for p in space.parameters}
-        self._study = optuna.create_study(direction=METRICS[metric])
+        self._second = second
+        directions = [METRICS[metric]] if second is None else [METRICS[metric], "minimize"]
+        self._study = optuna.create_study(directions=directions)
         self._asked: dict[int, Trial] = {}
         self._refused: dict[int, int] = {}
 
@@ -139,7 +196,7 @@ class OptunaProposer:
                 if not open_still:
                     self.tell(trial)
             else:
-                self._study.add_trial(frozen(self._space, trial, self._metric))
+                self._study.add_trial(frozen(self._space, trial, self._metric, self._second))
 
     def ask(self, number: int, fixed: dict[str, Value] | None = None) -> dict[str, Value]:
         """See Proposer."""
@@ -154,6 +211,9 @@ class OptunaProposer:
             trial = self._study.ask()
             _ = trial.relative_params  # lazy: without this a fixed point would not advance the sampler's state
             self._asked[number] = trial
+            if self._sampler in _DRAWS_WHAT_IS_INACTIVE:
+                for parameter in self._space.parameters:
+                    self._suggest(trial, parameter)
             return self._space.resolve(lambda parameter: self._suggest(trial, parameter))
 
     def refuse(self, number: int) -> None:
@@ -164,10 +224,10 @@ class OptunaProposer:
     def tell(self, trial: TrialRecord) -> None:
         """See Proposer."""
         asked = self._asked.pop(trial.number)
-        told = frozen(self._space, trial, self._metric)
+        told = frozen(self._space, trial, self._metric, self._second)
         for step, value in told.intermediate_values.items():
             asked.report(value, step)
-        self._study.tell(asked, told.value if told.state == OptunaState.COMPLETE else None, told.state)
+        self._study.tell(asked, told.values if told.state == OptunaState.COMPLETE else None, told.state)
 
     def _suggest(self, trial: Trial, parameter: Parameter) -> Value:
         value: Value = trial._suggest(parameter.name, self._distributions[parameter.name])

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from search.metrics import METRICS
 from storage.records import TrialRecord, TrialState
 
+SECOND_OBJECTIVES = ("parameters", "latency")  # what may be minimised beside the metric
+
 _ORDER = {TrialState.COMPLETE: 0, TrialState.PRUNED: 1, TrialState.RUNNING: 2, TrialState.FAILED: 3}
 
 
@@ -28,6 +30,32 @@ def ranked(trials: Iterable[TrialRecord], metric: str) -> list[TrialRecord]:
         )
 
     return sorted(trials, key=key)
+
+
+def second_value(trial: TrialRecord, objective: str) -> float | None:
+    """What is minimised beside the metric: 'parameters' of the model, or 'latency' in ms an image; None if unknown."""
+    value = trial.parameters if objective == "parameters" else trial.latency
+    return None if value is None else float(value)
+
+
+def pareto_front(trials: Iterable[TrialRecord], metric: str, objective: str) -> frozenset[int]:
+    """Numbers of the complete trials that no other is as good as in both objectives and better than in one."""
+    sign = -1.0 if METRICS[metric] == "maximize" else 1.0
+    known = [
+        (sign * score, second, trial.number)
+        for trial in trials
+        if trial.state == TrialState.COMPLETE
+        and (score := trial.score(metric)) is not None
+        and math.isfinite(score)
+        and (second := second_value(trial, objective)) is not None
+    ]
+    front: set[int] = set()
+    least, best_there = math.inf, math.inf  # smallest second value so far, and the score that goes with it
+    for score, second, number in sorted(known):
+        if second < least or (score, second) == (best_there, least):
+            front.add(number)
+            least, best_there = second, score
+    return frozenset(front)
 
 
 def best(trials: Iterable[TrialRecord], metric: str) -> TrialRecord | None:

@@ -86,7 +86,12 @@ def _sit(
                 run_id=run_id,
                 executor=executor,
                 proposer=make_proposer(
-                    prepared.space, config.metric, config.engine, config.chosen_sampler, config.seed
+                    prepared.space,
+                    config.metric,
+                    config.engine,
+                    config.chosen_sampler,
+                    config.seed,
+                    config.second_objective,
                 ),
                 observer=observer,
                 stop=stop,
@@ -122,7 +127,11 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
     config, space = prepared.config, prepared.space
     baseline = space.defaults()
     known_good = () if prepared.own else prepared.preset.starts
-    starts = [baseline, *(space.defaults(**start) for start in known_good)]
+    starts = [
+        ("baseline", baseline),
+        *(("start", space.defaults(**start)) for start in known_good),
+        *(("try", point) for point in prepared.tries),
+    ]
     return Plan(
         seed=config.seed,
         metric=config.metric,
@@ -130,7 +139,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
         assignment=store.split(0).assignment,
         training=Training(prepared.max_epochs, config.training.patience, config.training.min_delta),
         space=space,
-        starts=[start for n, start in enumerate(starts) if start not in starts[:n]],
+        starts=starts,
         max_parameters=config.max_parameters,
         max_bytes=memory_for_each(slots),
         trials=config.trials,
@@ -158,4 +167,5 @@ def _materials(pixels: Path, prepared: Prepared) -> Materials:
         preset=prepared.preset.name,
         metric=prepared.config.metric,
         model=prepared.own.file if prepared.own else None,
+        latency=prepared.config.second_objective == "latency",
     )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from search import config as toml
-from search.config import Config
+from search.config import Config, Try
 from search.discovery import discover
 from search.errors import UsageError
 from search.folds import choose_folds, draw_folds, image_records
@@ -21,13 +21,16 @@ from search.images import ImageSet, read_images
 from search.reference_rows import missing
 from search.references import possible
 from search.seeds import derive
+from search.starts import best_of, points_to_try
 from search.text import printable
 from search.weights import AtHand, at_hand
-from spaces import Choice, Parameter, Space, SpaceError
+from spaces import Choice, Parameter, Space, SpaceError, Value
 from spaces.backbones import Backbone, lite0
 from spaces.facts import Facts
 from spaces.own import ModelFile
-from spaces.presets import Auto, Preset, preset
+from spaces.parameters import integer
+from spaces.presets import FAMILIES, Auto, Preset, preset
+from spaces.presets.auto import prefix
 from storage import (
     OUT_OF_TIME,
     ImageRecord,
@@ -68,6 +71,8 @@ class Prepared:
     space: Space
     folds: int
     max_epochs: int
+    tries: tuple[dict[str, Value], ...]  # points of [[try]], then those of a warm start
+    warm: tuple[Try, ...]  # what a warm start adds to study.toml
     remarks: tuple[str, ...]  # what was decided for the user, a sentence each
 
     @property
@@ -142,11 +147,13 @@ def prepare(
     folder: Path,
     progress: Callable[[int, int], None] | None = None,
     model: ModelFile | None = None,
+    warm_start: Path | None = None,
 ) -> Prepared:
     """Read the images and settle what the configuration leaves open. Writes nothing.
 
     `model` is a builder of the user's own, which takes the place of the preset and is run to learn its parameters.
-    Raises UsageError for images, model, weights, space or folds that cannot be searched.
+    `warm_start` is the folder of another study, whose best points are tried too.
+    Raises UsageError for images, model, weights, space, points or folds that cannot be searched.
     """
     chosen = preset(config.preset)
     stored, weights = _stored(folder), AtHand((), config.space, ())
@@ -163,9 +170,40 @@ def prepare(
         raise UsageError(f"[space] of {toml.FILE}, {name}:\n{lines}") from None
     folds, remark = choose_folds(images.labels, images.testing, config.folds, images.classes)
     max_epochs = config.training.max_epochs or (OWN_EPOCHS if own else chosen.epochs)
+    if config.chosen_sampler == "hyperband":
+        space = _with_epochs(space, max_epochs, config.space)
+    tries = points_to_try(config.tries, space)
+    warm: tuple[Try, ...] = ()
+    said = None
+    if warm_start:
+        known_as = own.file.name if own else chosen.name
+        warm, said = best_of(_other(warm_start, folder), str(warm_start), space, known_as, tries)
+    tries += tuple(space.changed(one.changes) for one in warm)
     found = f"{own.file.name} asks for {len(own.space.parameters)} parameters" if own else None
-    remarks = (*weights.remarks, *(text for text in (found, remark) if text))
-    return Prepared(config, images, facts, chosen, own, space, folds, max_epochs, remarks)
+    remarks = (*weights.remarks, *(text for text in (found, remark, said) if text))
+    return Prepared(config, images, facts, chosen, own, space, folds, max_epochs, tries, warm, remarks)
+
+
+def _with_epochs(space: Space, most: int, narrowed: Collection[str]) -> Space:
+    """The space of Hyperband, which chooses the epochs: in the place of what a model or family has for that."""
+    own = {"epochs", *(prefix(family) + "epochs" for family in FAMILIES)}
+    for name in own & {*narrowed} & {*space.by_name}:
+        raise UsageError(f"[space] of {toml.FILE}: {name}: 'hyperband' chooses the epochs; remove this line")
+    epochs = integer("epochs", 1, most, most, help="the most of a fold run, by hyperband")
+    return Space((epochs, *(p for p in space.parameters if p.name not in own)))
+
+
+def _other(study: Path, folder: Path) -> Path:
+    """The database of a study to begin from."""
+    try:
+        database = find_study(study) / DATABASE
+    except UsageError as error:
+        raise UsageError(f"--warm-start: {error}") from None
+    if not database.exists():
+        raise UsageError(f"--warm-start: {study} has not begun, so it has no trial to begin from")
+    if folder.exists() and study.samefile(folder):
+        raise UsageError(f"--warm-start: {study} is this study itself; name another")
+    return database
 
 
 def _facts(images: ImageSet, *, flip: bool, backbones: tuple[Backbone, ...]) -> Facts:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from search.augmentation import Augmentation
 from search.jobs import FoldJob, FoldResult, Materials
+from search.latency import milliseconds_an_image
 from search.metrics import balanced_accuracy, scores
 from spaces.presets import parts
 from spaces.recipe import EMA_EPOCHS, Recipe
@@ -134,6 +135,7 @@ class Trainer:
             probabilities=curve.best_probabilities,
             parameters=self.model.count_params(),
             seconds=time.perf_counter() - started,
+            latency=self._latency(job.validate) if self._materials.latency else None,
         )
 
     def _factors(self, epoch: int, epochs: int, steps: int, curve: Curve) -> NDArray[np.float64]:
@@ -149,6 +151,16 @@ class Trainer:
             said = [(len(some), *self._predict(tf.constant(some))) for some in _slices(rows)]
         outputs = np.concatenate([output.numpy() for _, output, _ in said])
         return outputs, float(sum(size * loss for size, _, loss in said)) / len(rows)
+
+    def _latency(self, rows: NDArray[np.int32]) -> float:
+        """Milliseconds an image, by the graph that has predicted these rows before; see `milliseconds_an_image`."""
+        slices = [tf.constant(some) for some in _slices(rows)]
+
+        def once() -> None:
+            for some in slices:
+                self._predict(some)[0].numpy()  # waits for it
+
+        return milliseconds_an_image(once, len(rows))
 
     @contextmanager
     def _judged_weights(self) -> Iterator[None]:

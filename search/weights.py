@@ -105,7 +105,11 @@ def _found(name: str, given: str | None, folder: Path) -> Backbone | Missing:
 
 
 def _from_cache(name: str) -> Backbone | Missing:
-    if not cached(name).is_file():
+    try:
+        there = cached(name).is_file()
+    except OSError:  # somebody else's home
+        there = False
+    if not there:
         return Missing(f"it has no weights; name a file of them in [weights] of {FILE}")
     try:
         return opened(name, cached(name))

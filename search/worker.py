@@ -152,8 +152,13 @@ class Worker:
             return self._train_on_pixels(family, job, started)
         train, validate = standardized(*self._features.of(family.frozen, self._materials.facts, job))
         if not family.frozen.heads.trains(params):
-            return fit_head(family.frozen, family.frozen.heads, train, validate, materials, job, started)
-        return self._train_on_features(family, job, train, validate, started)
+            result = fit_head(family.frozen, family.frozen.heads, train, validate, materials, job, started)
+        else:
+            result = self._train_on_features(family, job, train, validate, started)
+        if materials.latency:  # beside the backbone's, a fitted head's is nothing
+            backbone = self._features.latency(family.frozen, materials.facts, job)
+            result = replace(result, latency=backbone + (result.latency or 0.0))
+        return result
 
     def _train_on_pixels(self, family: Preset, job: FoldJob, started: float) -> FoldResult:
         """The graphs of the last point are kept: they are traced once for all its folds."""

@@ -196,7 +196,7 @@ class Choice:
         """This parameter as the user's TOML value says: a value fixes, a list lists."""
         values: list[Any] = change if isinstance(change, list) else [change]
         everything = replace(self, values=(*self.values, *(v for v in self.known if v not in self.values)))
-        values = [everything._own_kind(value) for value in values]
+        values = [everything.own_kind(value) for value in values]
         for value in values:
             try:
                 everything.check(value)
@@ -204,7 +204,7 @@ class Choice:
                 raise SpaceError(f"{error}; {nearest(shown(value), [shown(v) for v in everything.values])}") from None
         return choice_of(self.name, tuple(values), self.default, known=self.known, when=self.when, help=self.help)
 
-    def _own_kind(self, value: Any) -> Any:
+    def own_kind(self, value: Any) -> Any:
         """The equal number among the values, if there is one: a person's 0 means 0.0 where that is a choice."""
         numbers = (v for v in self.values if not isinstance(v, bool | str))
         return value if isinstance(value, bool | str) else next((v for v in numbers if v == value), value)

@@ -59,18 +59,41 @@ class Space:
 
     def check(self, params: Mapping[str, Value]) -> None:
         """Raise SpaceError, naming every problem, unless `params` is a point of this space."""
+        _, problems = self._point(params)
+        if problems:
+            raise SpaceError("\n".join(problems))
+
+    def changed(self, changes: Mapping[str, object]) -> dict[str, Value]:
+        """The default point with these changes made, as a person writes them: 0 means 0.0 where that is a choice.
+
+        Raises SpaceError that names every problem: a parameter that is unknown or not active there, a value that is
+        not allowed.
+        """
+        own = {
+            name: p.own_kind(value) if isinstance(p := self.by_name.get(name), Choice) else value
+            for name, value in changes.items()
+        }
+        point, problems = self._point(own, defaults=True)
+        if problems:
+            raise SpaceError("\n".join(problems))
+        return point
+
+    def _point(self, params: Mapping[str, Any], *, defaults: bool = False) -> tuple[dict[str, Value], list[str]]:
+        """The point of these values and what is wrong with them; a missing one is wrong, or the default is taken."""
         problems: list[str] = []
 
         def take(parameter: Parameter) -> Value:
             if parameter.name not in params:
-                problems.append(f"{parameter.name}: missing; {parameter.range}")
+                if not defaults:
+                    problems.append(f"{parameter.name}: missing; {parameter.range}")
                 return parameter.default
+            value: Value = params[parameter.name]
             try:
-                parameter.check(params[parameter.name])
+                parameter.check(value)
             except SpaceError as error:
                 problems.append(str(error))
                 return parameter.default
-            return params[parameter.name]
+            return value
 
         active = self.resolve(take)
         for name in (n for n in params if n not in active):
@@ -79,8 +102,7 @@ class Space:
                 problems.append(f"{name}: only where {conditions}")
             else:
                 problems.append(f"{name}: unknown; {nearest(name, list(self.by_name))}")
-        if problems:
-            raise SpaceError("\n".join(problems))
+        return active, problems
 
     def narrow(self, changes: Mapping[str, object]) -> Space:
         """This space with some parameters fixed, listed, narrowed or widened; names every problem at once."""

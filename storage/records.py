@@ -88,6 +88,7 @@ class FoldRecord:
     probabilities: NDArray[np.float32] | None = None
     """[validation images, classes], rows in the order of `numpy.flatnonzero(assignment == fold)`.
     None where the store was asked not to load them."""
+    latency: float | None = None  # milliseconds an image to predict, on the machine that trained it; None: not measured
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class TrialRecord:
 
     number: int  # 0-based; 0 is the baseline
     params: Params
-    origin: str  # 'baseline' | 'start' (a known-good point) | 'sampler'
+    origin: str  # 'baseline' | 'start' (a known-good point) | 'try' (of the user's list) | 'sampler'
     state: TrialState = TrialState.RUNNING
     cause: str | None = None  # of a failed or pruned trial: short and countable, such as 'out of memory'
     detail: str | None = None  # the cause in a sentence, for a person
@@ -115,6 +116,12 @@ class TrialRecord:
         """Mean of the metric over the finished folds of one repeat; None before the first."""
         scores = self.scores(metric, repeat)
         return float(np.mean(scores)) if scores else None
+
+    @property
+    def latency(self) -> float | None:
+        """Mean milliseconds an image to predict over the finished folds; None where none was measured."""
+        measured = [f.latency for f in self.folds if f.latency is not None]
+        return float(np.mean(measured)) if measured else None
 
     @property
     def seconds(self) -> float:

@@ -178,13 +178,14 @@ def fold_values(fold: FoldRecord) -> Values:
         "parameters": fold.parameters,
         "seconds": fold.seconds,
         "probabilities": fold.probabilities,
+        "latency": None if fold.latency is None else float(fold.latency),
     }
 
 
 def fold_record(row: Sequence[Any]) -> FoldRecord:
     """Without probabilities: they are most of the bytes and few readers want them."""
     # Positional: a study has tens of thousands of these.
-    trial, repeat, fold, seed, scores, epochs, best_epoch, parameters, seconds, *curve = row
+    trial, repeat, fold, seed, scores, epochs, best_epoch, parameters, seconds, latency, *curve = row
     return FoldRecord(
         trial=_is(int, trial),
         repeat=_is(int, repeat),
@@ -196,11 +197,13 @@ def fold_record(row: Sequence[Any]) -> FoldRecord:
         curve={name: _floats(series) for name, series in _is(dict, curve[0]).items()} if curve else {},
         parameters=_is(int, parameters),
         seconds=_is(float, seconds),
+        latency=_or_none(float, latency),
     )
 
 
 FOLD_COLUMNS = (
-    "trial", "repeat", "fold", "seed", "scores", "epochs", "best_epoch", "parameters", "seconds", "curve",
+    "trial", "repeat", "fold", "seed", "scores", "epochs", "best_epoch", "parameters", "seconds", "latency",
+    "curve",
 )  # fmt: skip
 """What `fold_record` takes, in its order; it does without the last."""
 

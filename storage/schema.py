@@ -26,7 +26,7 @@ from sqlalchemy.types import TypeEngine
 from storage.codec import Array
 from storage.records import TrialState
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every revision of the tables, oldest first, as Alembic names them. This program reads the last."""
 
 HEAD = REVISIONS[-1]
@@ -121,7 +121,7 @@ trial = Table(
     _key("number", "0-based; 0 is the baseline"),
     _column("run", Integer, "run.number that proposed it"),
     _column("params", JSON, "parameter -> value; active parameters only"),
-    _column("origin", Text, "baseline, start or sampler"),
+    _column("origin", Text, "baseline, start, try or sampler"),
     _column("state", Text, "running, complete, pruned or failed"),
     _column("cause", Text, "of a failed or pruned trial, short and countable", null=True),
     _column("detail", Text, "the cause in a sentence", null=True),
@@ -150,6 +150,7 @@ fold_run = Table(
     _column("best_epoch", Integer, "1-based epoch whose weights gave scores and probabilities"),
     _column("parameters", BigInteger, "of the model"),
     _column("seconds", Float, "wall seconds of the fold run"),
+    _column("latency", Float, "milliseconds an image to predict; null: not measured", null=True),
     _column("curve", JSON, "series -> one value an epoch; 'val_' before validation"),
     # Last, so that reading the columns before it does not touch its pages.
     _column("probabilities", Array("float32", 2), "[validation images, classes] float32, compressed"),

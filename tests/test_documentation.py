@@ -57,8 +57,10 @@ def test_make_targets_in_the_readme_exist() -> None:
 
 
 def test_the_example_of_a_space_is_accepted() -> None:
-    example, weights = map(tomllib.loads, blocks("toml"))
-    narrowed = PRESETS["auto"].space(Facts(64, 64, 3, 2, 500, (lite0.BACKBONE,))).narrow(example["space"])
+    example, weights, points = map(tomllib.loads, blocks("toml"))
+    space = PRESETS["auto"].space(Facts(64, 64, 3, 2, 500, (lite0.BACKBONE,)))
+    narrowed = space.narrow(example["space"])
+    assert all(name in space.by_name for point in points["try"] for name in point)
     assert narrowed.by_name["cnn_dropout"].range == "0.2"
     assert parse({"images": "here", **weights}, "README").weights.keys() == weights["weights"].keys()
 
@@ -67,7 +69,7 @@ def test_samplers_presets_and_exit_codes_in_the_readme_are_those_of_the_code() -
     from search.config import SAMPLERS
     from search.stop import RESUMABLE
 
-    (line,) = re.findall(r"^Samplers: (.*?)\. With `--engine", README, re.DOTALL | re.MULTILINE)
+    (line,) = re.findall(r"^Samplers: (.*?)\.\sWith `--engine", README, re.DOTALL | re.MULTILINE)
     assert tuple(re.findall(r"`(\w+)`", line)) == SAMPLERS["optuna"]
     (line,) = re.findall(r"With `--engine keras-tuner`:\s(.*?)\. Trial 0", README, re.DOTALL)
     assert tuple(re.findall(r"`(\w+)`", line)) == SAMPLERS["keras-tuner"]

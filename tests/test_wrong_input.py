@@ -128,13 +128,23 @@ def test_more_folds_than_the_rarest_class_has_images(refuse: Refuse, place: Path
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--preset qestion", "preset: must be one of auto, frozen, fine-tune, cnn, question, got 'qestion'; did you mean 'question'?"),
+        (
+            "--preset qestion",
+            "preset: must be one of auto, frozen, fine-tune, cnn, question, got 'qestion'; did you mean 'question'?",
+        ),
         ("--preset ?", "preset: must be one of auto, frozen, fine-tune, cnn, question, got '?'"),
-        ("--sampler tp", "sampler: must be one of tpe, random, qmc, gp, cmaes, got 'tp'; did you mean 'tpe'?"),
+        (
+            "--sampler tp",
+            "sampler: must be one of tpe, random, qmc, gp, cmaes, grid, nsga2, got 'tp'; did you mean 'tpe'?",
+        ),
+        ("--sampler nsga2", "sampler: 'nsga2' weighs two objectives; set second_objective (parameters or latency) too"),
+        ("--warm-start pictures", "--warm-start: pictures is not a study: it has no study.toml"),
+        ("--warm-start new", "--warm-start: new has not begun, so it has no trial to begin from"),
+        ("--warm-start study", "--warm-start: study has no complete trial to begin from; name another study"),
         ("--engine nevergrad", "engine: must be one of "),
         (
             "--engine keras-tuner --sampler gp",
-            "sampler: 'gp' is a sampler of optuna; keras-tuner has bayesian, random, grid",
+            "sampler: 'gp' is a sampler of optuna; keras-tuner has bayesian, random, grid, hyperband",
         ),
         ("--trials 0", "trials: must be at least 1, got 0"),
         ("--workers -1", "--workers: must be at least 0, got -1; 0 trains in this process"),
@@ -313,7 +323,8 @@ def test_no_study_or_several(refuse: Refuse, place: Path, monkeypatch: pytest.Mo
     for command in ("report", "resume", "run"):
         assert refuse(command) == "search: there are several studies here; name one: new, study"
     assert refuse("space") == (
-        "search: there are several studies here; name one: new, study; or name a preset: cnn, question, frozen"
+        "search: there are several studies here; name one: new, study; "
+        "or name a preset: auto, frozen, fine-tune, cnn, question"
     )
     for command in ("report", "resume"):
         assert "pictures is not a study: it has no study.toml; `search run IMAGES` makes one" in refuse(

@@ -266,6 +266,18 @@ def fold_run(
     )
 
 
+def with_two_objectives(second: str = "parameters") -> Records:
+    """The example as a search for the metric and few parameters, or a low latency of trial + 1 ms an image."""
+    base = example()
+    trials = tuple(
+        replace(t, folds=tuple(replace(f, latency=t.number + 1.0) for f in t.folds) if second == "latency" else t.folds)
+        for t in base.trials
+    )
+    return replace(
+        base, study=replace(base.study, config={**base.study.config, "second_objective": second}), trials=trials
+    )
+
+
 def many(count: int) -> Records:
     """A long search: `count` trials, all complete but every tenth."""
     base = example()

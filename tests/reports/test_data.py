@@ -13,7 +13,7 @@ from reports.data import ReportData, as_json, chance_level, report_data
 from reports.words import advice, caution, headline, images_words
 from spaces import Space
 from storage.records import TrialState
-from tests.reports.factory import FOLDS, example, trial
+from tests.reports.factory import FOLDS, example, trial, with_two_objectives
 
 
 def test_rows_are_ranked_best_first_and_unfinished_trials_have_no_rank() -> None:
@@ -45,6 +45,32 @@ def test_changes_are_the_active_parameters_that_differ_from_trial_0_or_else_from
         for name, value in row.params.items():
             same = data.baseline.params.get(name, space.by_name[name].default) == value
             assert (name in row.changed) == (not same), (row.number, name)
+
+
+def test_the_front_is_marked_where_there_are_two_objectives_and_not_mentioned_elsewhere() -> None:
+    one = as_json(example().data())
+    assert "second_objective" not in one["study"]
+    assert all("pareto" not in t and "latency" not in t for t in one["trials"])
+    data = with_two_objectives().data()
+    assert data.second_objective == "parameters"
+    assert {row.number for row in data.rows if row.pareto} == {1, 2, 5, 7}
+    two = as_json(data)
+    assert two["study"]["second_objective"] == "parameters"
+    assert {t["number"] for t in two["trials"] if t["pareto"]} == {1, 2, 5, 7}
+    assert two["best"] == one["best"]
+
+
+def test_a_second_objective_that_is_not_known_is_none() -> None:
+    records = example()
+    study = replace(records.study, config={**records.study.config, "second_objective": "beauty"})
+    assert records.data(study=study).second_objective is None
+
+
+def test_the_rungs_of_hyperband_are_said_to_be_trained_anew() -> None:
+    records = example()
+    study = replace(records.study, config={**records.study.config, "sampler": "hyperband"})
+    assert any("trained anew, not continued" in note for note in records.data(study=study).notes)
+    assert records.data().notes == ()
 
 
 def test_trials_that_ended_early_are_counted_by_cause_failures_first() -> None:

@@ -21,7 +21,7 @@ from reports.architecture import architecture
 from reports.figures import figures
 from reports.html import masked, render, script_json, write
 from storage.records import LayerRecord, TrialRecord, TrialState
-from tests.reports.factory import Records, example, many
+from tests.reports.factory import Records, example, many, with_two_objectives
 
 
 class Outline(HTMLParser):
@@ -240,3 +240,9 @@ def test_visible_writes_out_what_could_move_a_cursor_or_turn_text() -> None:
     cases = SimpleNamespace(given="a\x00\x1b\u202e\u2028\ud800\nb", shown="a\\x00\\x1b\\u202e\\u2028\\ud800\\nb")
     assert words.visible(cases.given) == cases.shown
     assert words.visible("Kätzchen 猫 👩‍🚀") == "Kätzchen 猫 👩‍🚀"
+
+
+def test_a_star_marks_the_front_where_there_are_two_objectives(page: str) -> None:
+    two = page_of(with_two_objectives("latency"))
+    assert ">*7</th>" in two and "ms/image" in two and "Pareto front" in two
+    assert "Pareto" not in page[: page.index("<script")] and "ms/image" not in page

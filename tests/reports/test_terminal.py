@@ -11,7 +11,7 @@ from rich.console import Console
 
 from reports import words
 from reports.terminal import show
-from tests.reports.factory import Records, example, many
+from tests.reports.factory import Records, example, many, with_two_objectives
 
 HOSTILE = "[red]cat[/red] \x1b[31m\x1b]0;title\x07 \u202eevil\u2028\r\n<b>"
 
@@ -87,3 +87,10 @@ def test_a_terminal_without_unicode_still_shows_everything() -> None:
 
 def test_an_empty_study_says_so() -> None:
     assert "No trial has been run yet." in printed(replace(example(), trials=(), probabilities={}))
+
+
+def test_a_star_marks_the_front_and_latency_has_a_column_where_it_is_minimised() -> None:
+    text = printed(with_two_objectives("latency"), 140)
+    assert "ms/image" in text and "Pareto front" in text
+    assert re.search(r"^ *\*7 .* 8\.000 ", text, re.MULTILINE)
+    assert "*" not in printed(example()) and "ms/image" not in printed(example())

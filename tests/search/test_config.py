@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from search import config as toml
-from search.config import FILE, SAMPLERS, Config, TrainingConfig, differences, merged, parse
+from search.config import FILE, OF_TWO_OBJECTIVES, SAMPLERS, Config, TrainingConfig, Try, differences, merged, parse
 from search.errors import UsageError
 from search.metrics import METRICS
+from search.ranking import SECOND_OBJECTIVES
 from spaces.presets import PRESETS
+
+KEYS = [field.alias or name for name, field in Config.model_fields.items()]
 
 
 def problems(values: dict[str, Any]) -> list[str]:
@@ -39,11 +43,14 @@ def configs(draw: st.DrawFn) -> Config:
     )
     change = st.integers(0, 9) | st.lists(st.sampled_from(("a", "b")), min_size=1) | st.just({"low": 1, "high": 0.5})
     engine = draw(st.sampled_from(sorted(SAMPLERS)))
-    return Config(
+    two = engine == "optuna" and draw(st.booleans())
+    samplers = OF_TWO_OBJECTIVES if two else [name for name in SAMPLERS[engine] if name != "nsga2"]
+    config = Config(
         images=draw(st.text(min_size=1, max_size=20)),
         preset=draw(st.sampled_from(sorted(PRESETS))),
         engine=engine,
-        sampler=draw(st.none() | st.sampled_from(SAMPLERS[engine])),
+        second_objective=draw(st.sampled_from(SECOND_OBJECTIVES)) if two else None,
+        sampler=draw(st.none() | st.sampled_from(samplers)),
         metric=draw(st.sampled_from(sorted(METRICS))),
         folds=draw(st.none() | st.integers(2, 100)),
         seed=draw(st.integers(0, 2**31 - 1)),
@@ -55,6 +62,8 @@ def configs(draw: st.DrawFn) -> Config:
         weights=draw(st.dictionaries(st.sampled_from(("vgg16", "densenet121")), st.text(min_size=1, max_size=9))),
         space=draw(st.dictionaries(st.sampled_from(("dropout", "filters", "l2")), change)),
     )
+    points = st.lists(st.dictionaries(st.sampled_from(("dropout", "l2")), st.integers(0, 9)), max_size=3)
+    return config.model_copy(update={"tries": draw(points)})
 
 
 # Values
@@ -90,16 +99,38 @@ def test_a_configuration_is_frozen() -> None:
             {"preset": "qestion"},
             "preset: must be one of auto, frozen, fine-tune, cnn, question, got 'qestion'; did you mean 'question'?",
         ),
-        ({"sampler": "x"}, "sampler: must be one of tpe, random, qmc, gp, cmaes, got 'x'"),
-        ({"sampler": "grid"}, "sampler: 'grid' is a sampler of keras-tuner; optuna has tpe, random, qmc, gp, cmaes"),
+        ({"sampler": "x"}, "sampler: must be one of tpe, random, qmc, gp, cmaes, grid, nsga2, got 'x'"),
+        (
+            {"sampler": "hyperband"},
+            "sampler: 'hyperband' is a sampler of keras-tuner; optuna has tpe, random, qmc, gp, cmaes, grid, nsga2",
+        ),
         (
             {"engine": "keras-tuner", "sampler": "cmaes"},
-            "sampler: 'cmaes' is a sampler of optuna; keras-tuner has bayesian, random, grid",
+            "sampler: 'cmaes' is a sampler of optuna; keras-tuner has bayesian, random, grid, hyperband",
         ),
         (
             {"engine": "keras-tuner", "sampler": "bayes"},
-            "sampler: must be one of bayesian, random, grid, got 'bayes'; did you mean 'bayesian'?",
+            "sampler: must be one of bayesian, random, grid, hyperband, got 'bayes'; did you mean 'bayesian'?",
         ),
+        (
+            {"second_objective": "latancy"},
+            "second_objective: must be one of parameters, latency, got 'latancy'; did you mean 'latency'?",
+        ),
+        (
+            {"engine": "keras-tuner", "second_objective": "latency"},
+            "second_objective: keras-tuner searches for one objective; two need engine optuna",
+        ),
+        (
+            {"second_objective": "latency", "sampler": "gp"},
+            "sampler: 'gp' searches for one objective; two need one of nsga2, tpe, random",
+        ),
+        (
+            {"sampler": "nsga2"},
+            "sampler: 'nsga2' weighs two objectives; set second_objective (parameters or latency) too",
+        ),
+        ({"try": {"depth": 1}}, "try: must be a list, got {'depth': 1}"),
+        ({"try": [{"depth": 1}, 3]}, "try: must be a table, got 3"),
+        ({"tryy": []}, "tryy: no such key; did you mean 'try'?"),
         (
             {"engine": "keras", "sampler": "x"},
             "engine: must be one of optuna, keras-tuner, got 'keras'; did you mean 'keras-tuner'?",
@@ -148,7 +179,7 @@ def test_every_problem_is_named_at_once() -> None:
         "hours: must be above 0, got -2.0",
         "training.patience: must be a whole number, got '8'",
         "training.min_delta: must be at least 0, got -1.0",
-        "zzz: no such key; known: " + ", ".join(Config.model_fields),
+        "zzz: no such key; known: " + ", ".join(KEYS),
     ]
 
 
@@ -158,7 +189,7 @@ def test_every_problem_is_named_at_once() -> None:
 @given(configs())
 def test_what_is_written_is_read_again(config: Config) -> None:
     text = written(config)
-    left_open = {"sampler", "folds", "trials", "hours", "image_size"}
+    left_open = {"second_objective", "sampler", "folds", "trials", "hours", "image_size"}
     back = parse(tomllib.loads(text), FILE)
     unset = {key: Config.model_fields[key].default for key in left_open if getattr(config, key) is None}
     assert back == config.model_copy(update=unset)
@@ -177,8 +208,8 @@ def written(config: Config) -> str:
 def test_the_file_explains_every_key_and_how_to_change_the_space(tmp_path: Path) -> None:
     toml.write(tmp_path, Config(images="../pictures"))
     text = (tmp_path / FILE).read_text()
-    for key in Config.model_fields:
-        assert f"\n{key} = " in text or f"\n# {key} = " in text or f"\n[{key}]" in text
+    for key in KEYS:
+        assert re.search(rf"^(# )?({key} = |\[{key}]|\[\[{key}]])", text, re.MULTILINE), key
     for key in TrainingConfig.model_fields:
         assert f"\n{key} = " in text or f"\n# {key} = " in text
     assert "dropout = 0.2              # fixed" in text
@@ -213,6 +244,27 @@ def test_an_update_that_changes_nothing_does_not_touch_the_file(tmp_path: Path) 
     toml.update(tmp_path, {"trials": 200})
     after = (tmp_path / FILE).stat()
     assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
+
+
+@pytest.mark.parametrize("before", ["", "\n[[try]]\ndropout = 0.1\n", "inline"])
+def test_points_are_added_after_those_that_are_there_with_where_they_are_from(tmp_path: Path, before: str) -> None:
+    toml.write(tmp_path, Config(images="x"))
+    path = tmp_path / FILE
+    first = f"try = [{{dropout = 0.1}}]\n{path.read_text()}" if before == "inline" else path.read_text() + before
+    path.write_text(first)
+    toml.update(tmp_path, {"trials": 9}, [Try({"depth": 3}, "trial 7 of pets"), Try({"rate": 0.5})])
+    config = toml.read(tmp_path)
+    assert config.trials == 9
+    assert config.tries == [*([{"dropout": 0.1}] if before else []), {"depth": 3}, {"rate": 0.5}]
+    if before != "inline":
+        assert "[[try]]\n# trial 7 of pets\ndepth = 3\n" in path.read_text()
+
+
+def test_points_to_try_may_stand_before_other_tables(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text('images = "x"\n[[try]]\na = 1\n\n[training]\npatience = 3\n')
+    toml.update(tmp_path, {}, [Try({"b": 2})])
+    assert toml.read(tmp_path).tries == [{"a": 1}, {"b": 2}]
+    assert toml.read(tmp_path).training.patience == 3
 
 
 def test_a_file_that_is_a_link_stays_one(tmp_path: Path) -> None:
@@ -265,13 +317,19 @@ def test_the_identity_is_plain_data_without_budgets_and_paths() -> None:
     identity = Config(images="x", trials=3, hours=1.0, image_size=(8, 9)).identity()
     assert json.loads(json.dumps(identity, allow_nan=False)) == identity
     assert identity["image_size"] == [8, 9]
-    assert not {"trials", "hours", "images", "weights", "space"} & identity.keys()
-    assert identity.keys() | {"trials", "hours", "images", "weights", "space"} == Config.model_fields.keys()
+    free = {"trials", "hours", "images", "weights", "space", "tries"}
+    assert not free & identity.keys()
+    assert identity.keys() | free == Config.model_fields.keys()
 
 
 @pytest.mark.parametrize(
     ("asked", "sampler"),
-    [({}, "tpe"), ({"engine": "keras-tuner"}, "bayesian"), ({"engine": "keras-tuner", "sampler": "random"}, "random")],
+    [
+        ({}, "tpe"),
+        ({"engine": "keras-tuner"}, "bayesian"),
+        ({"engine": "keras-tuner", "sampler": "random"}, "random"),
+        ({"second_objective": "latency"}, "nsga2"),
+    ],
 )
 def test_the_identity_has_the_sampler_of_the_engine_where_none_was_asked_for(
     asked: dict[str, Any], sampler: str

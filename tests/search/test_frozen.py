@@ -15,6 +15,7 @@ from search.config import Config
 from search.errors import UsageError
 from search.features import PIECE, Features, fit_head, standardized
 from search.jobs import DescribeJob, Description, Failure, FoldJob, FoldResult, Materials, Training
+from search.latency import REPEATS
 from search.metrics import scores
 from search.study import Prepared, pixels_on_disk, prepare
 from search.worker import Worker
@@ -227,6 +228,15 @@ def test_features_are_computed_once_for_all_folds_points_and_workers(tmp_path: P
     changed[10, 0, 0, 0] ^= 1
     Features(changed, tmp_path / "features").of(family, FACTS, jobs[0])
     assert sum(asked) == 4 * 90 + 2 * PIECE, "of changed images only their piece is computed anew"
+
+
+def test_latency_is_that_of_the_views_and_measured_once_for_all_points_with_them(tmp_path: Path) -> None:
+    asked: list[int] = []
+    features, cheap = Features(PIXELS, tmp_path / "features"), counting(asked)
+    jobs = [job_of(point(c=c), np.arange(90), fold) for c in (0.1, 1.0) for fold in range(3)]
+    found = {features.latency(cheap, FACTS, job) for job in jobs}
+    assert len(found) == 1 and min(found) > 0
+    assert set(asked) == {30} and len(asked) == 1 + 2 * REPEATS
 
 
 def test_pieces_that_are_damaged_are_computed_again(tmp_path: Path) -> None:

@@ -52,9 +52,11 @@ def path(tmp_path: Path) -> Path:
     return new_study(tmp_path / "study.db")
 
 
-def new_study(path: Path) -> Path:
+def new_study(path: Path, preset: str = "cnn") -> Path:
     images = [ImageRecord(row, f"{row}.png", row % 2, False, f"{row:064x}") for row in range(12)]
-    record = StudyRecord("s", "2026-01-01T00:00:00+00:00", 5, "accuracy", ("a", "b"), (8, 8, 1), "f", {}, {})
+    record = StudyRecord(
+        "s", "2026-01-01T00:00:00+00:00", 5, "accuracy", ("a", "b"), (8, 8, 1), "f", {"preset": preset}, {}
+    )
     Store.create(path, record, images, [Split(0, ASSIGNMENT)]).close()
     return path
 
@@ -67,7 +69,7 @@ def a_plan(**changes: Any) -> Plan:
         assignment=ASSIGNMENT,
         training=Training(),
         space=SPACE,
-        starts=[SPACE.defaults(), SPACE.defaults(depth=1)],
+        starts=[("baseline", SPACE.defaults()), ("start", SPACE.defaults(depth=1))],
         max_parameters=1_000,
         max_bytes=1_000_000,
         trials=6,
@@ -82,9 +84,10 @@ def sit(
     watcher: Watcher | None = None,
     stop: StopRequest | None = None,
     sampler: tuple[str, str] = ("optuna", "tpe"),
+    second: str | None = None,
     **changes: Any,
 ) -> Ending:
-    """One sitting over the study at `path`; `sampler`: engine and sampler."""
+    """One sitting over the study at `path`; `sampler`: engine and sampler; `second`: the other objective."""
     plan = a_plan(**changes)
     with Store.open(path) as store:
         loop = Loop(
@@ -92,7 +95,7 @@ def sit(
             store=store,
             run_id=store.start_run(RUN),
             executor=executor,
-            proposer=make_proposer(plan.space, plan.metric, *sampler, plan.seed),
+            proposer=make_proposer(plan.space, plan.metric, *sampler, plan.seed, second),
             observer=watcher or Watcher(),
             stop=stop or StopRequest(),
             **({"clock": executor.clock} if hasattr(executor, "clock") else {}),
@@ -193,7 +196,12 @@ def test_dying_at_any_job_and_going_on_equals_one_go(tmp_path: Path, jobs_before
 FEW = Space((integer("depth", 0, 3, 2), choice("norm", "none", "batch")))
 """Eight points."""
 
-GRID: dict[str, Any] = {"sampler": ("keras-tuner", "grid"), "space": FEW, "starts": [FEW.defaults()], "trials": 99}
+GRID: dict[str, Any] = {
+    "sampler": ("optuna", "grid"),
+    "space": FEW,
+    "starts": [("baseline", FEW.defaults())],
+    "trials": 99,
+}
 
 
 def test_when_no_point_is_left_the_search_is_finished_and_says_so(path: Path) -> None:
@@ -220,16 +228,52 @@ def test_when_the_last_points_left_cannot_be_trained_the_search_is_finished_too(
     assert all(t.state == TrialState.COMPLETE for t in stored(path))
 
 
-@pytest.mark.parametrize("sampler", ["random", "bayesian", "grid"])
+@pytest.mark.parametrize("sampler", ["random", "bayesian", "grid", "hyperband"])
 @pytest.mark.parametrize("jobs_before", [3, 13, 27, 36])
 def test_dying_with_keras_tuner_and_going_on_equals_one_go(tmp_path: Path, sampler: str, jobs_before: int) -> None:
     """Two parameters, so that the Gaussian process takes over at trial 6; some points are too large."""
     space = Space((integer("depth", 0, 3, 1), real("rate", 1e-4, 1e-1, 1e-3, log=True)))
-    asked: dict[str, Any] = {"sampler": ("keras-tuner", sampler), "space": space, "starts": [space.defaults()]}
+    if sampler == "hyperband":  # its first bracket: four points with one epoch, two with three
+        space = Space((*space.parameters, integer("epochs", 1, 3, 3)))
+    starts = [("baseline", space.defaults())]
+    asked: dict[str, Any] = {"sampler": ("keras-tuner", sampler), "space": space, "starts": starts}
     broken, whole = dying_and_going_on(tmp_path, jobs_before, trials=11, max_parameters=300, **asked)
     assert broken == whole
     assert len(whole) == 11
     assert any(row[6] for row in whole), "nothing was drawn anew"
+
+
+@pytest.mark.parametrize("jobs_before", [40, 130, 180])
+def test_dying_in_a_search_for_two_objectives_and_going_on_equals_one_go(tmp_path: Path, jobs_before: int) -> None:
+    """Three generations of NSGA-II: the kills come before, in and after the second."""
+    asked: dict[str, Any] = {"sampler": ("optuna", "nsga2"), "second": "parameters", "max_parameters": 400}
+    broken, whole = dying_and_going_on(tmp_path, jobs_before, trials=50, **asked)
+    assert broken == whole
+    assert any(row[6] for row in whole), "nothing was drawn anew"
+
+
+def test_a_rung_of_hyperband_is_the_length_of_its_fold_runs(path: Path) -> None:
+    space = Space((*SPACE.parameters, integer("epochs", 1, 9, 9)))
+    executor = Instant()
+    sit(
+        path,
+        executor,
+        sampler=("keras-tuner", "hyperband"),
+        space=space,
+        starts=[("baseline", space.defaults())],
+        trials=14,
+    )
+    lengths = [job.training.max_epochs for job in executor.jobs if isinstance(job, FoldJob) and job.fold == 0]
+    assert lengths == [9] + [1] * 9 + [3] * 3 + [9]
+    _, *drawn = [dict(t.params) for t in stored(path)]
+    for risen in drawn[9:]:
+        assert any({**lower, "epochs": risen["epochs"]} == risen for lower in drawn[:9])
+    best_three = sorted(drawn[:9], key=lambda p: -float(np.mean(scores_of(path, drawn.index(p) + 1))))[:3]
+    assert [{**p, "epochs": 3} for p in best_three] == drawn[9:12]
+
+
+def scores_of(path: Path, number: int) -> tuple[float, ...]:
+    return stored(path)[number].scores("accuracy")
 
 
 def test_a_failed_fold_fails_its_trial_with_the_cause_and_the_search_goes_on(path: Path) -> None:
@@ -264,7 +308,7 @@ def test_points_out_of_memory_do_not_end_the_search(path: Path) -> None:
 
 
 def test_a_model_too_large_is_drawn_anew_and_not_counted(path: Path) -> None:
-    sit(path, Instant(), trials=20, max_parameters=300, starts=[SPACE.defaults(depth=0)])
+    sit(path, Instant(), trials=20, max_parameters=300, starts=[("baseline", SPACE.defaults(depth=0))])
     trials = stored(path)
     assert len(trials) == 20
     assert all((t.parameters or 0) <= 300 for t in trials)
@@ -272,12 +316,12 @@ def test_a_model_too_large_is_drawn_anew_and_not_counted(path: Path) -> None:
 
 
 def test_a_model_too_large_for_the_memory_is_drawn_anew_too(path: Path) -> None:
-    sit(path, Instant(), trials=10, max_bytes=300 * 16, starts=[SPACE.defaults(depth=0)])
+    sit(path, Instant(), trials=10, max_bytes=300 * 16, starts=[("baseline", SPACE.defaults(depth=0))])
     assert all((t.parameters or 0) <= 300 for t in stored(path))
 
 
 def test_redrawing_does_not_change_that_going_on_equals_one_go(tmp_path: Path) -> None:
-    small: dict[str, Any] = {"max_parameters": 300, "starts": [SPACE.defaults(depth=0)]}
+    small: dict[str, Any] = {"max_parameters": 300, "starts": [("baseline", SPACE.defaults(depth=0))]}
     whole, parts = new_study(tmp_path / "whole.db"), new_study(tmp_path / "parts.db")
     sit(whole, Instant(), trials=15, **small)
     for trials in (3, 4, 9, 15):
@@ -303,7 +347,7 @@ def test_a_space_in_which_every_model_is_too_large_ends_with_a_clear_message(pat
         return Description(10**9, 10, ()) if large else by_formula(job)
 
     with pytest.raises(UsageError, match=r"200 points in a row could not be trained.*1,000,000,000 parameters"):
-        sit(path, Instant(grows), starts=[SPACE.defaults()])
+        sit(path, Instant(grows), starts=[("baseline", SPACE.defaults())])
 
 
 def test_asked_to_stop_it_submits_nothing_more_and_the_next_sitting_goes_on(path: Path) -> None:

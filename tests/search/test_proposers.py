@@ -11,8 +11,10 @@ import pytest
 from search import proposers
 from search.config import SAMPLERS
 from search.errors import UsageError
+from search.hyperband import HyperbandProposer
 from search.proposers import Proposer, check_sampler, make_proposer
-from spaces import Value
+from spaces import Space, Value
+from spaces.parameters import integer
 from storage import FoldRecord, TrialRecord, TrialState
 from tests.search.instant import SPACE, quality
 
@@ -20,7 +22,9 @@ METRIC = "accuracy"
 
 Sampler = tuple[str, str]  # engine, sampler
 
-BAYESIAN, GRID = ("keras-tuner", "bayesian"), ("keras-tuner", "grid")
+BAYESIAN, HYPERBAND, NSGA2 = ("keras-tuner", "bayesian"), ("keras-tuner", "hyperband"), ("optuna", "nsga2")
+
+EPOCHS = 9  # of hyperband: brackets of 9 points with one epoch, 5 with three, 3 with nine
 
 INSTALLED = [
     pytest.param(
@@ -31,17 +35,26 @@ INSTALLED = [
     for engine, names in SAMPLERS.items()
     for name in names
     for missing in [name == "gp" and importlib.util.find_spec("torch") is None]
-]
+] + [pytest.param(("optuna", f"{name}, two objectives"), id=f"two-{name}") for name in ("tpe", "random")]
 
 
 def proposer(sampler: Sampler, seed: int = 0) -> Proposer:
-    engine, name = sampler
-    return make_proposer(SPACE, METRIC, engine, name, seed)
+    """A sampler 'tpe, two objectives' minimises the model's parameters too, as NSGA-II must."""
+    engine, (name, *two) = sampler[0], sampler[1].split(", ")
+    return make_proposer(
+        space_of(sampler), METRIC, engine, name, seed, "parameters" if two or sampler == NSGA2 else None
+    )
+
+
+def space_of(sampler: Sampler) -> Space:
+    if sampler == HYPERBAND:
+        return Space((*SPACE.parameters, integer("epochs", 1, EPOCHS, EPOCHS)))
+    return SPACE
 
 
 def trials_of(sampler: Sampler) -> int:
     """Enough to be past what is drawn at random at first; Keras Tuner's Gaussian process takes a second a point."""
-    return 21 if sampler == BAYESIAN else 25
+    return {BAYESIAN: 21, NSGA2: 70}.get(sampler, 25)
 
 
 def closed(number: int, params: dict[str, Value], redraws: int = 0) -> TrialRecord:
@@ -49,7 +62,8 @@ def closed(number: int, params: dict[str, Value], redraws: int = 0) -> TrialReco
     folds = tuple(
         FoldRecord(number, 0, fold, 1, {METRIC: quality(params) + fold / 100}, 1, 1, {}, 1, 1.0) for fold in range(3)
     )
-    trial = TrialRecord(number, params, "sampler" if number else "baseline", redraws=redraws)
+    origin, parameters = "sampler" if number else "baseline", 100 * (1 + int(params["depth"]))
+    trial = TrialRecord(number, params, origin, parameters=parameters, redraws=redraws)
     if number % 7 == 6:
         return replace(trial, state=TrialState.FAILED, cause="not finite")
     if number % 5 == 4:
@@ -60,12 +74,16 @@ def closed(number: int, params: dict[str, Value], redraws: int = 0) -> TrialReco
 def one_trial(asked: Proposer, number: int) -> TrialRecord:
     """Ask, refuse the first two points of every fourth trial, tell."""
     if number == 0:
-        return told(asked, closed(0, asked.ask(0, SPACE.defaults())))
+        return told(asked, closed(0, asked.ask(0, baseline(asked))))
     refused = 2 if number % 4 == 3 else 0
     for _ in range(refused):
         asked.ask(number)
         asked.refuse(number)
     return told(asked, closed(number, asked.ask(number), refused))
+
+
+def baseline(asked: Proposer) -> dict[str, Value]:
+    return {**SPACE.defaults(), **({"epochs": EPOCHS} if isinstance(asked, HyperbandProposer) else {})}
 
 
 def told(asked: Proposer, trial: TrialRecord) -> TrialRecord:
@@ -91,9 +109,9 @@ def in_one_go(sampler: Sampler) -> list[TrialRecord]:
     return list(go(sampler))
 
 
-def test_every_point_is_one_of_the_space(in_one_go: list[TrialRecord]) -> None:
+def test_every_point_is_one_of_the_space(sampler: Sampler, in_one_go: list[TrialRecord]) -> None:
     for trial in in_one_go:
-        SPACE.check(dict(trial.params))
+        space_of(sampler).check(dict(trial.params))
 
 
 def test_the_points_differ(in_one_go: list[TrialRecord]) -> None:
@@ -104,6 +122,7 @@ def test_the_points_differ(in_one_go: list[TrialRecord]) -> None:
 def test_going_on_from_stored_trials_equals_one_go(
     sampler: Sampler, in_one_go: list[TrialRecord], stopped_after: int
 ) -> None:
+    stopped_after *= max(len(in_one_go) // 25, 1)
     resumed = proposer(sampler)
     resumed.replay(in_one_go[:stopped_after])
     assert [one_trial(resumed, n).params for n in range(stopped_after, len(in_one_go))] == [
@@ -123,7 +142,7 @@ def test_another_study_seed_gives_other_points(sampler: Sampler, in_one_go: list
     other = proposer(sampler, seed=1)
     other.replay([])
     points = [one_trial(other, n).params for n in range(5)][1:]
-    if sampler == GRID:  # where nothing is left to chance
+    if sampler[1] == "grid":  # where nothing is left to chance
         assert points == [t.params for t in in_one_go[1:5]]
     else:
         assert points != [t.params for t in in_one_go[1:5]]
@@ -131,7 +150,7 @@ def test_another_study_seed_gives_other_points(sampler: Sampler, in_one_go: list
 
 def test_a_fixed_point_is_given_back(sampler: Sampler) -> None:
     asked = proposer(sampler)
-    wanted = SPACE.defaults(depth=4, norm="batch")
+    wanted = space_of(sampler).defaults(depth=4, norm="batch")
     assert asked.ask(0, wanted) == wanted
 
 
@@ -171,7 +190,7 @@ def test_the_gaussian_process_of_keras_tuner_does_so_from_its_first_points() -> 
 
 
 def test_every_sampler_of_the_configuration_is_one_here() -> None:
-    assert tuple(proposers.SAMPLERS) == SAMPLERS["optuna"]
+    assert set(proposers.SAMPLERS) | {"grid"} == set(SAMPLERS["optuna"])
 
 
 def test_a_sampler_whose_package_is_missing_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

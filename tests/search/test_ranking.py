@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.metrics import METRICS, better
-from search.ranking import best, ranked
+from search.ranking import best, pareto_front, ranked, second_value
 from storage import FoldRecord, TrialRecord, TrialState
 
 COMPLETE, PRUNED, RUNNING, FAILED = TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.FAILED
@@ -92,3 +93,51 @@ def test_no_complete_trial_is_better_than_the_best(case: tuple[str, list[TrialRe
         assert not known
     else:
         assert not any(better(metric, mean, known[leader.number]) for mean in known.values())
+
+
+# Two objectives
+
+
+def weighed(number: int, score: float, parameters: int | None, state: TrialState = COMPLETE) -> TrialRecord:
+    return replace(trial(number, state, score), parameters=parameters)
+
+
+def test_the_front_has_what_no_other_is_as_good_as_in_both_and_better_in_one() -> None:
+    there = [
+        weighed(0, 0.9, 100),
+        weighed(1, 0.9, 200),  # as good, but larger
+        weighed(2, 0.7, 100),  # as small, but worse
+        weighed(3, 0.8, 50),
+        weighed(4, 0.95, 300),
+        weighed(5, 0.9, 100),  # equal to another on the front
+        weighed(6, 0.99, 10, PRUNED),
+        weighed(7, 0.99, None),
+        weighed(8, math.nan, 1),
+    ]
+    assert pareto_front(there, "accuracy", "parameters") == {0, 3, 4, 5}
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from((0.1, 0.5, 0.9)), st.integers(1, 3)), max_size=8),
+    st.sampled_from(sorted(METRICS)),
+)
+def test_the_front_is_that_of_the_definition(values: list[tuple[float, int]], metric: str) -> None:
+    there = [
+        replace(trial(n, COMPLETE, score, metric=metric), parameters=size) for n, (score, size) in enumerate(values)
+    ]
+
+    def beaten(score: float, size: int) -> bool:
+        return any(
+            (better(metric, s, score) and z <= size) or (not better(metric, score, s) and z < size) for s, z in values
+        )
+
+    expected = {n for n, (score, size) in enumerate(values) if not beaten(score, size)}
+    assert pareto_front(there, metric, "parameters") == expected
+
+
+def test_latency_is_the_mean_of_the_folds_that_have_it() -> None:
+    folds = [
+        replace(fold, latency=ms) for fold, ms in zip(trial(0, COMPLETE, 1, 1, 1).folds, (1.0, None, 3.0), strict=True)
+    ]
+    assert second_value(replace(trial(0, COMPLETE), folds=tuple(folds)), "latency") == 2.0
+    assert second_value(trial(0, COMPLETE, 1.0), "latency") is None

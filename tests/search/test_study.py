@@ -106,6 +106,21 @@ def test_a_database_alone_makes_a_study_too(place: Path) -> None:
 # Preparing
 
 
+def test_hyperband_chooses_the_epochs_in_the_place_of_those_that_a_family_has(place: Path) -> None:
+    asked: dict[str, Any] = {"engine": "keras-tuner", "sampler": "hyperband", "training": {"max_epochs": 27}}
+    space = prepare(settings(preset="auto", **asked), place / FOLDER).space
+    assert (space.parameters[0].name, space.parameters[0].range, space.defaults()["epochs"]) == (
+        "epochs",
+        "1 to 27",
+        27,
+    )
+    assert not [name for name in space.by_name if name.endswith("_epochs")]
+    if "fine-tune" in space.by_name["family"].range:  # its weights are at hand
+        assert "fine_tune_epochs: 'hyperband' chooses the epochs; remove this line" in refusal(
+            lambda: prepare(settings(preset="auto", space={"fine_tune_epochs": 4}, **asked), place / FOLDER)
+        )
+
+
 def test_preparing_settles_everything_and_leaves_the_disk_alone(place: Path) -> None:
     before = files(place)
     prepared = prepare(settings(space={"dropout": 0.2}), place / FOLDER)

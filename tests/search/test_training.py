@@ -53,6 +53,18 @@ def test_it_returns_curves_scores_and_a_probability_for_every_validation_image(
     assert result.scores == scores(prepared.images.labels[job.validate], result.probabilities)
 
 
+def test_latency_is_measured_where_it_is_asked_for_and_changes_nothing_else(
+    worker: Worker, materials: Materials, prepared: Prepared
+) -> None:
+    job = fold_job(prepared)
+    without = trained(worker, job)
+    measured = trained(Worker(replace(materials, latency=True)), job)
+    assert without.latency is None
+    assert measured.latency is not None and 0 < measured.latency < 1000
+    assert measured.curve == without.curve
+    np.testing.assert_array_equal(measured.probabilities, without.probabilities)
+
+
 def test_the_same_job_gives_the_same_result_whatever_was_done_before(worker: Worker, prepared: Prepared) -> None:
     job = fold_job(prepared)
     first = trained(worker, job)
