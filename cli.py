@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from reports.terminal import Output
     from search.config import Config, Try
     from search.study import Prepared
-    from storage import Store
 
 app = typer.Typer(
     help="Find the best image classifier that a small data set can support.",
@@ -211,7 +209,7 @@ def report(
     if as_json:
         import json
 
-        from reports.data import as_json as plain
+        from reports.plain import as_json as plain
 
         _say(json.dumps(plain(data), indent=2, allow_nan=False).splitlines())
         return
@@ -281,25 +279,17 @@ def _new(images: Path, directory: Path | None, asked: dict[str, Any]) -> tuple[P
 def _make(folder: Path, config: Config, tries: Sequence[Try]) -> None:
     from search.config import FILE, write
     from search.errors import UsageError
+    from search.study import make_folder
 
     if (folder / FILE).exists():
         raise UsageError(f"{folder} is a study already; `search run {folder}` goes on with it")
-    _make_folder(folder)
+    make_folder(folder)
     try:
         write(folder, config, tries)
     except OSError as error:
         raise UsageError(
             f"{folder} cannot be written: {error.strerror}; name another study folder with --dir"
         ) from None
-
-
-def _make_folder(folder: Path) -> None:
-    from search.errors import UsageError
-
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{folder} cannot be made: {error.strerror}; name another study folder with --dir") from None
 
 
 def _search(
@@ -319,7 +309,7 @@ def _search(
     from search.errors import UsageError
     from search.proposers import check_sampler
     from search.run import run as search_run
-    from search.study import DATABASE
+    from search.study import DATABASE, done_already, make_folder
 
     if workers is not None and workers < 0:
         raise UsageError(f"--workers: must be at least 0, got {workers}; 0 trains in this process")
@@ -338,7 +328,7 @@ def _search(
     prepared = _prepare(config, folder, quiet=quiet, model=model, warm_start=warm_start)
     if not quiet:
         _say(_words_on(prepared))
-    done = _refuse_or_done(folder, prepared)
+    done = done_already(folder, prepared)
     if done and only_unfinished:
         raise UsageError(f"nothing to resume: {done}")
     if done:
@@ -346,7 +336,7 @@ def _search(
         _say([f"nothing left to do: {done}{kept}"])
         _finish(folder, "finished")
         return
-    _make_folder(folder)
+    make_folder(folder)
 
     def begin() -> None:
         if exists:
@@ -357,37 +347,6 @@ def _search(
     with watching(quiet=quiet) as observer:
         ending = search_run(folder, prepared, observer, workers=workers, command=_command(), begin=begin)
     _finish(folder, ending.value)
-
-
-@contextmanager
-def _reading(folder: Path) -> Iterator[Store]:
-    """The study's database, read only; where it is locked, who has the study is told as well."""
-    from search.lease import holder
-    from search.study import DATABASE
-    from storage import LockedError, StorageError, Store
-
-    try:
-        with Store.open(folder / DATABASE, read_only=True) as store:
-            yield store
-    except LockedError as error:
-        who = holder(folder) or "no run of `search`, so by another program, such as a database browser"
-        raise StorageError(f"{error} The study is held by {who}.") from error
-
-
-def _refuse_or_done(folder: Path, prepared: Prepared) -> str | None:
-    """Compare with what is stored, without touching a file; returns which budget is used up, if one is.
-
-    The run compares again under its lease. Here a refusal leaves even that as it was.
-    """
-    from search.study import DATABASE, budget_done, check_same
-    from storage import needs_upgrade
-
-    if not (folder / DATABASE).exists() or needs_upgrade(folder / DATABASE):
-        return None
-    with _reading(folder) as store:
-        if store.trials(curves=False):
-            check_same(store, prepared)
-        return budget_done(store, prepared.config)
 
 
 def _prepare(
@@ -430,11 +389,11 @@ def _report_data(folder: Path) -> ReportData:
     from search.lease import holder
     from search.metrics import METRICS
     from search.ranking import best
-    from search.study import DATABASE
+    from search.study import DATABASE, reading
 
     if not (folder / DATABASE).exists():
         raise UsageError(f"{folder} has not begun, so there is nothing to report; `search run {folder}` starts it")
-    with _reading(folder) as store:
+    with reading(folder) as store:
         record = store.study()
         if record.metric not in METRICS:
             raise UsageError(
@@ -459,18 +418,17 @@ def _report_data(folder: Path) -> ReportData:
 def _space_of(which: str | None) -> tuple[str, Any]:
     from search import config as toml
     from search.errors import UsageError
-    from search.study import DATABASE, find_study, stored_space
-    from spaces.facts import Facts
-    from spaces.presets import PRESETS, preset
+    from search.study import DATABASE, find_study, reading, stored_space
+    from spaces.presets import EXAMPLE, PRESETS, preset
 
     if which is not None and (which in PRESETS or not Path(which).exists()):
-        return which, preset(which).space(Facts(64, 64, 3, 2, 1000))
+        return which, preset(which).space(EXAMPLE)
     try:
         folder = find_study(Path(which) if which else None)
     except UsageError as error:
         raise UsageError(f"{error}; or name a preset: {', '.join(PRESETS)}") from None
     if (folder / DATABASE).exists():
-        with _reading(folder) as store:
+        with reading(folder) as store:
             return str(folder), stored_space(store)
     config = toml.read(folder)
     return str(folder), _prepare(config, folder).space

@@ -18,6 +18,7 @@ from search.discovery import discover
 from search.errors import UsageError
 from search.folds import choose_folds, draw_folds, image_records
 from search.images import ImageSet, read_images
+from search.lease import holder
 from search.reference_rows import missing
 from search.references import possible
 from search.seeds import derive
@@ -34,6 +35,7 @@ from spaces.presets.auto import prefix
 from storage import (
     OUT_OF_TIME,
     ImageRecord,
+    LockedError,
     Split,
     StorageError,
     Store,
@@ -336,6 +338,38 @@ def check_same(store: Store, prepared: Prepared) -> None:
             "put them back to go on, or begin another study with --dir"
         )
     _check_points(store, prepared.space)
+
+
+def make_folder(folder: Path) -> None:
+    """Make the study's folder, but none above it. Raises UsageError where that can't be."""
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be made: {error.strerror}; name another study folder with --dir") from None
+
+
+@contextlib.contextmanager
+def reading(folder: Path) -> Iterator[Store]:
+    """The study's database, read only; where it is locked, who has the study is told as well."""
+    try:
+        with Store.open(folder / DATABASE, read_only=True) as store:
+            yield store
+    except LockedError as error:
+        who = holder(folder) or "no run of `search`, so by another program, such as a database browser"
+        raise StorageError(f"{error} The study is held by {who}.") from error
+
+
+def done_already(folder: Path, prepared: Prepared) -> str | None:
+    """Compare with what is stored, without touching a file; returns which budget is used up, if one is.
+
+    The run compares again under its lease. Here a refusal leaves even that as it was.
+    """
+    if not (folder / DATABASE).exists() or needs_upgrade(folder / DATABASE):
+        return None
+    with reading(folder) as store:
+        if store.trials(curves=False):
+            check_same(store, prepared)
+        return budget_done(store, prepared.config)
 
 
 @contextlib.contextmanager

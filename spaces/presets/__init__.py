@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from spaces.backbones import Backbone
+from spaces.backbones import Backbone, lite0
 from spaces.facts import Facts
 from spaces.layers import Layer
 from spaces.parameters import SpaceError, Value, nearest
@@ -138,6 +138,10 @@ PRESETS: dict[str, Preset | Auto] = {
     "auto": Auto("auto", auto.SUMMARY, tuple(FAMILIES.values()), 40, auto.STARTS),
     **FAMILIES,
 }
+
+
+EXAMPLE = Facts(64, 64, 3, 2, 1000, (lite0.BACKBONE,), uneven=True)
+"""Facts by which a space is shown without a data set: everything that can be searched is in it."""
 
 
 def preset(name: str) -> Preset | Auto:

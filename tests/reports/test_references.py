@@ -12,9 +12,10 @@ import pytest
 from playwright.sync_api import Browser
 
 from reports import words
-from reports.data import TrialRow, as_json
+from reports.data import TrialRow
 from reports.html import render
 from reports.live import PlainLines
+from reports.plain import as_json
 from storage.records import TrialState
 from tests.reports.factory import FOLDS, Records, example, many, references
 from tests.reports.test_live import TRIALS, played, progress

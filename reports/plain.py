@@ -1,0 +1,97 @@
+"""The report as plain data, for scripts: `search report --json`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from reports.data import Pooled, ReportData, TrialRow
+
+
+def as_json(data: ReportData) -> dict[str, Any]:
+    """The report as plain data for strict JSON: what isn't a finite number is null."""
+    study, best = data.study, data.best
+    raw = {
+        "study": {
+            "name": study.name,
+            "preset": data.preset,
+            "engine": data.engine,
+            "sampler": data.sampler,
+            "metric": study.metric,
+            **({"second_objective": data.second_objective} if data.second_objective else {}),
+            "folds": data.folds,
+            "seed": study.seed,
+            "images": data.images,
+            "testing_images": data.testing_images,
+            "classes": list(study.classes),
+            "class_counts": list(data.class_counts),
+            "fingerprint": study.fingerprint,
+            "created": study.created,
+        },
+        "trials": [_trial_json(row, data.second_objective) for row in sorted(data.rows, key=lambda row: row.number)],
+        "best": {"number": best.number, "params": dict(best.params), "score": best.score} if best else None,
+        "references": [
+            {"name": r.name, "label": r.label, "score": r.score, "folds": list(r.fold_scores), "seconds": r.seconds}
+            for r in data.references
+        ],
+        "searching": data.searching,
+        "counts": {state.value: count for state, count in data.counts.items()},
+        "chance": data.chance,
+        "majority": data.majority,
+        "out_of_fold": _pooled_json(data.pooled),
+        "causes": [
+            {"state": c.state.value, "cause": c.cause, "count": c.count, "trials": list(c.trials)} for c in data.causes
+        ],
+        "spent_seconds": data.spent_seconds,
+        "trained_seconds": data.trained_seconds,
+        "versions": dict(data.versions),
+        "commands": list(data.commands),
+        "notes": list(data.notes),
+    }
+    strict: dict[str, Any] = _strict(raw)
+    return strict
+
+
+def _trial_json(row: TrialRow, second: str | None) -> dict[str, Any]:
+    return {
+        "number": row.number,
+        "state": row.state.value,
+        "cause": row.cause,
+        "detail": row.detail,
+        "params": dict(row.params),
+        "origin": row.origin,
+        "rank": row.rank,
+        "score": row.score,
+        "spread": row.spread,
+        "fold_scores": list(row.fold_scores),
+        "epochs": list(row.epochs),
+        "best_epochs": list(row.best_epochs),
+        "parameters": row.parameters,
+        "seconds": row.seconds,
+        **({"latency": row.latency, "pareto": row.pareto} if second else {}),
+    }
+
+
+def _pooled_json(pooled: Pooled | None) -> dict[str, Any] | None:
+    if pooled is None:
+        return None
+    return {
+        "images": pooled.images,
+        "folds": pooled.folds,
+        "metrics": dict(pooled.metrics),
+        "confusion": pooled.confusion.tolist(),
+    }
+
+
+def _strict(value: Any) -> Any:
+    """The same with NaN and infinities as None and numpy's numbers as Python's."""
+    if isinstance(value, Mapping):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
