@@ -41,7 +41,7 @@ from spaces.layers import Layer
 from spaces.own import BuilderError, OwnModel
 from spaces.parameters import Value
 from spaces.presets import Preset, family_of, preset
-from spaces.recipe import USUAL_BATCH, recipe_of
+from spaces.recipe import USUAL_BATCH, own_recipe
 
 if TYPE_CHECKING:
     import keras
@@ -201,7 +201,7 @@ class Worker:
         from search.training import Trainer
 
         model = self._new(job, lambda: self._own.compiled(job.params))
-        recipe = recipe_of(job.params, self._materials.facts)
+        recipe = own_recipe(job.params, self._materials.facts)
         return Trainer(model, self._pixels, self._materials, recipe).train(job, started)
 
     def _new(self, job: FoldJob, build: Callable[[], keras.Model], *, clean: bool = True) -> keras.Model:

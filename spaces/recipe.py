@@ -77,3 +77,15 @@ def recipe_of(params: Mapping[str, Value], facts: Facts) -> Recipe:
         averaged=params.get("ema") is True,
         flip_average=facts.flip and params.get("flip_average") is True,
     )
+
+
+def own_recipe(params: Mapping[str, Value], facts: Facts) -> Recipe:
+    """The recipe of a builder of the user's own, which may declare batch_size, epochs and augmentation.
+
+    Any other name is the builder's own business, and so is an augmentation that is none of AUGMENTATIONS: functions
+    that people have today mean their own by it.
+    """
+    named = {name: params[name] for name in ("batch_size", "epochs") if name in params}
+    if params.get("augmentation") in AUGMENTATIONS:
+        named["augmentation"] = params["augmentation"]
+    return recipe_of(named, facts)

@@ -29,7 +29,7 @@ CANDIDATES = 12  # best trials it is drawn from
 
 
 def main(folder: Path) -> None:
-    """Print both accuracies of the baseline, of the best trial, of the best of each family, and of an ensemble."""
+    """Print both accuracies of the baseline, of the best trial and of an ensemble."""
     prepared = prepare(toml.read(folder), folder)
     labels, testing = prepared.images.labels, np.flatnonzero(prepared.images.testing).astype(np.int32)
     with Store.open(folder / "study.db", read_only=True) as store:
@@ -59,13 +59,9 @@ def main(folder: Path) -> None:
                 )
             return made[trial.number]
 
-        shown: set[int] = set()
-        families = {str(t.params.get("family", "")): t for t in reversed(complete)}
         baseline = next((t for t in complete if t.number == 0), complete[0])
-        for name, trial in [("baseline", baseline), ("best", complete[0]), *sorted(families.items())]:
-            if trial.number not in shown or name in ("baseline", "best"):
-                said(f"{name}, trial {trial.number}", inside[trial.number], on_test(trial))
-            shown.add(trial.number)
+        for name, trial in [("baseline", baseline), ("best", complete[0])]:
+            said(f"{name}, trial {trial.number}", inside[trial.number], on_test(trial))
         members = chosen([(t.number, inside[t.number]) for t in complete[:CANDIDATES]], labels, searched)
         by_number = {t.number: t for t in complete}
         said(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from spaces import Value
 from spaces.facts import Facts
-from spaces.recipe import SCHEDULES, WARM_UP, Recipe, recipe_of
+from spaces.recipe import SCHEDULES, WARM_UP, Recipe, own_recipe, recipe_of
 
 FACTS = Facts(8, 8, 3, 2, 100)
 
@@ -71,3 +71,12 @@ def test_a_cosine_warms_up_and_then_only_falls(steps: int) -> None:
 
 def test_a_cosine_counts_as_a_whole() -> None:
     assert [Recipe(schedule=schedule).judged_at_the_end for schedule in SCHEDULES] == [False, True, False]
+
+
+def test_a_builder_of_ones_own_declares_three_things_and_means_its_own_by_all_else() -> None:
+    theirs = {"schedule": "step", "ema": True, "class_weights": "balanced", "epoch": "50 steps"}
+    assert own_recipe({"batch_size": 8, "epochs": 3, "augmentation": "mixup", **theirs}, FACTS) == Recipe(
+        batch_size=8, epochs=3, augmentation="mixup"
+    )
+    assert own_recipe({"augmentation": "mosaic"}, FACTS) == Recipe()
+    assert own_recipe({"augmentation": 3}, FACTS) == Recipe()
