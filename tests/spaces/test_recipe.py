@@ -74,7 +74,7 @@ def test_a_cosine_counts_as_a_whole() -> None:
 
 
 def test_a_builder_of_ones_own_declares_three_things_and_means_its_own_by_all_else() -> None:
-    theirs = {"schedule": "step", "ema": True, "class_weights": "balanced", "epoch": "50 steps"}
+    theirs: dict[str, Value] = {"schedule": "step", "ema": True, "class_weights": "balanced", "epoch": "50 steps"}
     assert own_recipe({"batch_size": 8, "epochs": 3, "augmentation": "mixup", **theirs}, FACTS) == Recipe(
         batch_size=8, epochs=3, augmentation="mixup"
     )
