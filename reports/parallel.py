@@ -19,6 +19,7 @@ from spaces import Number, Space
 _MOST_AXES, _MOST_LINES, _MOST_VALUES = 8, 200, 9
 _GAP, _SIDE, _TOP, _BOTTOM, _HIGH = 122.0, 72.0, 44.0, 300.0, 352.0
 _OFF = _BOTTOM + 26
+_LINE = 15  # characters of a name in one line
 
 
 @dataclass(frozen=True)
@@ -147,11 +148,19 @@ def _trial_line(data: ReportData, row: TrialRow, axes: Sequence[Axis], xs: Seque
     return svg.path(points, f"trial {kind}", f"trial {row.number}: {words.score_words(row)}")
 
 
+def _in_two(name: str) -> tuple[str, str]:
+    """A name in two lines that fit between axes, broken after an underscore; the first is empty where one will do."""
+    if len(name) <= _LINE:
+        return "", words.shortened(name, _LINE)
+    cut = name.rfind("_", 1, _LINE) + 1 or len(name) // 2
+    return words.shortened(name[:cut], _LINE), words.shortened(name[cut:], _LINE)
+
+
 def _drawn_axis(axis: Axis, x: float) -> list[Markup]:
     parts = [svg.line(x, _TOP, x, _BOTTOM, "axis")]
-    name = svg.tag("title", words.visible(axis.name))
-    short = words.shortened(axis.name, 17)
-    parts.append(svg.tag("text", name, short, x=x, y=20.0, text_anchor="middle", class_="axis-name"))
+    for line, y in zip(_in_two(axis.name), (12.0, 28.0), strict=True):
+        whole = svg.tag("title", words.visible(axis.name))
+        parts.append(svg.tag("text", whole, line, x=x, y=y, text_anchor="middle", class_="axis-name"))
     for y, label in axis.labels:
         parts.append(svg.text(x + 6, y + 4, label, class_="tick halo"))
     if axis.optional:
