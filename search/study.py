@@ -412,7 +412,7 @@ def _check_model(stored: StudyRecord, prepared: Prepared) -> None:
 
 
 def _space_differences(stored: Space, asked: Space, *, of_both: bool) -> list[str]:
-    """Each parameter in which two spaces differ, but for its help and what it might be widened to.
+    """Each parameter in which two spaces differ, but for its words and what it might be widened to.
 
     `of_both`: only parameters that both have.
     """
@@ -434,7 +434,7 @@ def _space_differences(stored: Space, asked: Space, *, of_both: bool) -> list[st
 
 def _essence(parameter: Parameter) -> dict[str, Any]:
     """All that decides what is drawn; the types of a choice's values too, since 1, 1.0 and True are equal."""
-    kept = {k: v for k, v in vars(parameter).items() if k not in ("help", "limits", "known")}
+    kept = {k: v for k, v in vars(parameter).items() if k not in ("help", "source", "limits", "known")}
     types = [type(v) for v in parameter.values] if isinstance(parameter, Choice) else None
     return {"kind": type(parameter), "types": types, **kept}
 

@@ -52,7 +52,8 @@ class When:
 class Number:
     """An integer or a float in [low, high], on a linear or a logarithmic scale, or in steps from low.
 
-    `limits` bounds what `narrow` may widen the range to, both ends included.
+    `limits` bounds what `narrow` may widen the range to, both ends included. `help` says what it does, `source` where
+    range and default come from.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Number:
     limits: tuple[float, float] = (-math.inf, math.inf)
     when: tuple[When, ...] = ()
     help: str = ""
+    source: str = ""
 
     def __post_init__(self) -> None:
         for key in ("low", "high") if self.step is None else ("low", "high", "step"):
@@ -111,7 +113,8 @@ class Number:
                 for value in change:
                     self._fixed(value)
                 values = tuple(int(v) if self.integer else float(v) for v in change)
-                return choice_of(self.name, values, self.default, when=self.when, help=self.help)
+                chosen = choice_of(self.name, values, self.default)
+                return replace(chosen, when=self.when, help=self.help, source=self.source)
             case dict():
                 return self._between(change)
             case _:
@@ -171,7 +174,10 @@ class Number:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a few values, without order. `known` are the values that `narrow` may add (empty: only `values`)."""
+    """One of a few values, without order. `known` are the values that `narrow` may add (empty: only `values`).
+
+    `help` says what it does, `source` where values and default come from.
+    """
 
     name: str
     values: tuple[Value, ...]
@@ -179,6 +185,7 @@ class Choice:
     known: tuple[Value, ...] = ()
     when: tuple[When, ...] = ()
     help: str = ""
+    source: str = ""
 
     def __post_init__(self) -> None:
         if not self.values:
@@ -202,7 +209,8 @@ class Choice:
                 everything.check(value)
             except SpaceError as error:
                 raise SpaceError(f"{error}; {nearest(shown(value), [shown(v) for v in everything.values])}") from None
-        return choice_of(self.name, tuple(values), self.default, known=self.known, when=self.when, help=self.help)
+        narrowed = choice_of(self.name, tuple(values), self.default)
+        return replace(self, values=narrowed.values, default=narrowed.default)
 
     def own_kind(self, value: Any) -> Any:
         """The equal number among the values, if there is one: a person's 0 means 0.0 where that is a choice."""
@@ -218,15 +226,7 @@ class Choice:
 Parameter: TypeAlias = Number | Choice
 
 
-def choice_of(
-    name: str,
-    values: tuple[Value, ...],
-    default: Value,
-    *,
-    known: tuple[Value, ...] = (),
-    when: tuple[When, ...] = (),
-    help: str = "",
-) -> Choice:
+def choice_of(name: str, values: tuple[Value, ...], default: Value) -> Choice:
     """A Choice whose default is `default` where that is among the values, else the closest or first of them."""
     same = [v for v in values if v == default]
     if same:
@@ -235,7 +235,7 @@ def choice_of(
         chosen = min(values, key=lambda v: abs(float(v) - float(default)))
     else:
         chosen = values[0] if values else default
-    return Choice(name, values, chosen, known, when, help)
+    return Choice(name, values, chosen)
 
 
 def integer(name: str, low: int, high: int, default: int, **more: Any) -> Number:

@@ -121,7 +121,7 @@ class Space:
         return Space(tuple(changed.values()))
 
     def rows(self) -> list[dict[str, str]]:
-        """The space as a table for people: name, range, default, when, help."""
+        """The space as a table for people: name, range, default, when, help, source."""
         return [
             {
                 "name": p.name,
@@ -129,6 +129,7 @@ class Space:
                 "default": shown(p.default),
                 "when": " and ".join(map(str, p.when)),
                 "help": p.help,
+                "source": p.source,
             }
             for p in self.parameters
         ]

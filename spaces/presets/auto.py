@@ -38,7 +38,18 @@ def space(facts: Facts, families: Mapping[str, Callable[[Facts], Space]]) -> Spa
             parameters.append(
                 replace(parameter, name=prefix(family) + parameter.name, when=(When(FAMILY, (family,)), *when))
             )
-    return Space((choice(FAMILY, *families, help="what kind of model"), *parameters))
+    return Space(
+        (
+            choice(
+                FAMILY,
+                *families,
+                help="what kind of model",
+                source="all presets whose weights are at hand; frozen by default where it can be: its fold runs take "
+                "seconds",
+            ),
+            *parameters,
+        )
+    )
 
 
 def within(params: Mapping[str, Value]) -> dict[str, Value]:

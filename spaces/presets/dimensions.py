@@ -18,6 +18,8 @@ def augmentation(default: str) -> tuple[Parameter, ...]:
             default=default,
             help="of training images: a flip (unless --no-flip) and a shift of 10 %; more: rotation, zoom, shear "
             "(geometric), RandAugment, MixUp or CutMix; or the question's shear, zoom and flip",
+            source="flip and shift as in ResNet on CIFAR-10 (arXiv 1512.03385); RandAugment: arXiv 1909.13719; "
+            "MixUp: arXiv 1710.09412; CutMix: arXiv 1905.04899",
         ),
     )
 
@@ -32,12 +34,13 @@ def vertical_flip(facts: Facts) -> tuple[Parameter, ...]:
             default=False,
             when=(When("augmentation", _AUGMENTED),),
             help="augmentation also turns images upside down",
+            source="off by default: most pictures have a top",
         ),
     )
 
 
 def label_smoothing(when: tuple[When, ...] = ()) -> tuple[Parameter, ...]:
-    """0 to 0.2: METHOD's table; 0.1 is the value of its paper (arXiv 1512.00567)."""
+    """Labels that are not quite certain, off by default."""
     return (
         real(
             "label_smoothing",
@@ -48,6 +51,7 @@ def label_smoothing(when: tuple[When, ...] = ()) -> tuple[Parameter, ...]:
             limits=(0.0, 0.9),
             when=when,
             help="share of each label given to all classes alike",
+            source="0.1 in Szegedy et al. 2016 (arXiv 1512.00567), twice that at most; off by default, as in Keras",
         ),
     )
 
@@ -56,9 +60,24 @@ def class_weights(facts: Facts) -> tuple[Parameter, ...]:
     """Only where some class has much more images than another: else there is nothing to weigh."""
     if not facts.uneven:
         return ()
-    return (choice("class_weights", "none", "balanced", help="whether images of rare classes count more, to be even"),)
+    return (
+        choice(
+            "class_weights",
+            "none",
+            "balanced",
+            help="whether images of rare classes count more, to be even",
+            source="balanced as in scikit-learn; off by default, as there",
+        ),
+    )
 
 
 def ema() -> tuple[Parameter, ...]:
     """Judged with averaged weights."""
-    return (boolean("ema", default=False, help="judged by an average over the weights of about 5 epochs"),)
+    return (
+        boolean(
+            "ema",
+            default=False,
+            help="judged by an average over the weights of about 5 epochs",
+            source="averages of weights: Polyak and Juditsky 1992; 5 epochs are a guess; off by default, as in Keras",
+        ),
+    )

@@ -42,20 +42,40 @@ def space(facts: Facts) -> Space:
     names = [found.name for found in facts.backbones]
     return Space(
         (
-            *((choice("backbone", *names, help="pre-trained network that is trained on"),) if names[1:] else ()),
+            *(
+                (
+                    choice(
+                        "backbone",
+                        *names,
+                        help="pre-trained network that is trained on",
+                        source="those whose weights are at hand; the first of them is the default",
+                    ),
+                )
+                if names[1:]
+                else ()
+            ),
             choice(
                 "input_size",
                 *(64, 96, 128, 160, 192, 224),
                 default=side,
                 help="side in pixels to which images are resized; costs its square",
+                source="224 at most, the side on ImageNet; multiples of 32, as maps halve five times; by default the "
+                "smaller the more images, for about the same work",
             ),
-            choice("stages", "all", "last", help="the head sees all stages of the backbone together, or its last"),
+            choice(
+                "stages",
+                "all",
+                "last",
+                help="the head sees all stages of the backbone together, or its last",
+                source="all: as in Head2Toe (arXiv 2201.03529); last: the usual head",
+            ),
             choice(
                 "unfreeze",
                 "upper",
                 "all",
                 "last",
                 help="what is trained: the upper five eighths, all layers, or the last block",
+                source="lower layers are the general ones (arXiv 1411.1792); where to cut is a guess",
             ),
             integer(
                 "epochs",
@@ -65,6 +85,7 @@ def space(facts: Facts) -> Space:
                 log=True,
                 limits=(1, 1000),
                 help="passes over the training images; all of them are trained",
+                source="by default the fewer the more images, for about the same work; the range is a guess",
             ),
             real(
                 "learning_rate",
@@ -74,6 +95,8 @@ def space(facts: Facts) -> Space:
                 log=True,
                 limits=(1e-8, 1.0),
                 help="of adamw at its highest; it falls to 0 along a cosine",
+                source="Keras's default 0.001 at most, a hundredth of it at least: what is good moves little; 3e-4 "
+                "is a guess",
             ),
             real(
                 "weight_decay",
@@ -83,10 +106,27 @@ def space(facts: Facts) -> Space:
                 log=True,
                 limits=(0.0, 1.0),
                 help="share of each weight that is taken off, times the learning rate, at every step",
+                source="PyTorch's default of AdamW 0.01; the range around it is a guess",
             ),
-            real("dropout", 0.0, 0.5, 0.2, step=0.1, limits=(0.0, 0.95), help="before the output"),
+            real(
+                "dropout",
+                0.0,
+                0.5,
+                0.2,
+                step=0.1,
+                limits=(0.0, 0.95),
+                help="before the output",
+                source="0.5 at most, as in Srivastava et al. 2014; 0.2 as in EfficientNet-B0 (arXiv 1905.11946)",
+            ),
             *dimensions.label_smoothing(),
-            choice("batch_size", *batches, default=16, known=(8, 16, 32, 64), help="images a step"),
+            choice(
+                "batch_size",
+                *batches,
+                default=16,
+                known=(8, 16, 32, 64),
+                help="images a step",
+                source="practice on small data: a tenth of the images at most; 2 to 32 did best in arXiv 1804.07612",
+            ),
             real(
                 "c",
                 1e-3,
@@ -95,13 +135,18 @@ def space(facts: Facts) -> Space:
                 log=True,
                 limits=(1e-8, 1e8),
                 help="of the logistic regression that the head begins as: inverse strength of its L2 penalty",
+                source="scikit-learn's default 1.0 at most, 0.1 as in frozen, a hundredth of that at least; probe "
+                "first: arXiv 2202.10054",
             ),
             *dimensions.augmentation("shift"),
             *dimensions.vertical_flip(facts),
             *(
                 (
                     boolean(
-                        "flip_average", default=True, help="predictions averaged over the image and its mirror image"
+                        "flip_average",
+                        default=True,
+                        help="predictions averaged over the image and its mirror image",
+                        source="as VGG averages predictions (arXiv 1409.1556)",
                     ),
                 )
                 if facts.flip

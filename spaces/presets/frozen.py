@@ -65,20 +65,54 @@ def space(facts: Facts) -> Space:
     names = [backbone.name for backbone in facts.backbones]
     return Space(
         (
-            *((choice("backbone", *names, help="pre-trained network whose features are used"),) if names[1:] else ()),
+            *(
+                (
+                    choice(
+                        "backbone",
+                        *names,
+                        help="pre-trained network whose features are used",
+                        source="those whose weights are at hand; the first of them is the default",
+                    ),
+                )
+                if names[1:]
+                else ()
+            ),
             choice(
                 "input_size",
                 *(64, 96, 128, 160, 192, 224),
                 default=128,
                 help="side in pixels to which images are resized for the backbone; costs its square",
+                source="224 at most, the side on ImageNet; multiples of 32, as maps halve five times; 128 costs a "
+                "third of 224",
             ),
-            choice("stages", "all", "last", help="features of all stages of the backbone together, or of its last"),
+            choice(
+                "stages",
+                "all",
+                "last",
+                help="features of all stages of the backbone together, or of its last",
+                source="all: as in Head2Toe (arXiv 2201.03529); last: the usual linear probe",
+            ),
             *(
-                (boolean("flip_average", default=True, help="features averaged over the image and its mirror image"),)
+                (
+                    boolean(
+                        "flip_average",
+                        default=True,
+                        help="features averaged over the image and its mirror image",
+                        source="as VGG averages predictions (arXiv 1409.1556); on, though it doubles the pass over the "
+                        "images",
+                    ),
+                )
                 if facts.flip
                 else ()
             ),
-            choice("head", "logistic", "svm", "dense", help="what learns from the features; svm with an RBF kernel"),
+            choice(
+                "head",
+                "logistic",
+                "svm",
+                "dense",
+                help="what learns from the features; svm with an RBF kernel",
+                source="logistic: arXiv 1805.08974; svm: arXiv 1403.6382, linear there; dense: one layer more",
+            ),
             real(
                 "c",
                 1e-4,
@@ -88,6 +122,7 @@ def space(facts: Facts) -> Space:
                 limits=(1e-8, 1e8),
                 when=_LOGISTIC,
                 help="of logistic regression: inverse strength of its L2 penalty",
+                source="scikit-learn's default 1.0; by default a tenth, and room below: many features, few images",
             ),
             real(
                 "svm_c",
@@ -98,6 +133,8 @@ def space(facts: Facts) -> Space:
                 limits=(1e-8, 1e8),
                 when=_SVM,
                 help="of the svm: cost of a training image on the wrong side",
+                source="scikit-learn's default 1.0 at least; inside the grid of Hsu, Chang and Lin 2003; 100 is a "
+                "guess",
             ),
             real(
                 "gamma",
@@ -108,6 +145,7 @@ def space(facts: Facts) -> Space:
                 limits=(1e-6, 1e3),
                 when=_SVM,
                 help="of the svm: how fast its kernel falls with distance, times the number of features",
+                source="1.0 is scikit-learn's gamma 'auto', 1 / features; down to a hundredth of it: a guess",
             ),
             integer(
                 "dense_units",
@@ -118,8 +156,19 @@ def space(facts: Facts) -> Space:
                 limits=(1, 4096),
                 when=_DENSE,
                 help="units of the dense layer before the output",
+                source="a guess: wide enough that a best value at its end would show",
             ),
-            real("dropout", 0.0, 0.7, 0.3, step=0.1, limits=(0.0, 0.95), when=_DENSE, help="before both dense layers"),
+            real(
+                "dropout",
+                0.0,
+                0.7,
+                0.3,
+                step=0.1,
+                limits=(0.0, 0.95),
+                when=_DENSE,
+                help="before both dense layers",
+                source="0.5 in Srivastava et al. 2014, a little more at most; 0.3 is a guess",
+            ),
             real(
                 "learning_rate",
                 1e-4,
@@ -129,6 +178,7 @@ def space(facts: Facts) -> Space:
                 limits=(1e-7, 10.0),
                 when=_DENSE,
                 help="of the dense head; adam",
+                source="Keras's default 0.001, a factor of 10 either way",
             ),
             choice(
                 "batch_size",
@@ -137,6 +187,7 @@ def space(facts: Facts) -> Space:
                 known=(8, 16, 32, 64, 128),
                 when=_DENSE,
                 help="images a step of the dense head",
+                source="practice on small data: a tenth of the images at most; 2 to 32 did best in arXiv 1804.07612",
             ),
         )
     )

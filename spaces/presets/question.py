@@ -40,9 +40,31 @@ def space(facts: Facts) -> Space:
     outputs = ("softmax", "sigmoid") if facts.classes == 2 else ("softmax",)
     return Space(
         (
-            integer("conv_depth", 1, 5, 2, limits=(1, 5), help="convolutions of 6, 16, 32, 64, 64 filters"),
-            integer("dense_depth", 0, 4, 4, limits=(0, 4), help="dense layers of 128, 64, 64, 64 units"),
-            choice("head", "flatten", "global_average", help="from feature maps to a vector"),
+            integer(
+                "conv_depth",
+                1,
+                5,
+                2,
+                limits=(1, 5),
+                help="convolutions of 6, 16, 32, 64, 64 filters",
+                source="2 as asked; more, as the answers advised",
+            ),
+            integer(
+                "dense_depth",
+                0,
+                4,
+                4,
+                limits=(0, 4),
+                help="dense layers of 128, 64, 64, 64 units",
+                source="4 as asked; fewer, as the answers advised",
+            ),
+            choice(
+                "head",
+                "flatten",
+                "global_average",
+                help="from feature maps to a vector",
+                source="flatten as asked; global_average (arXiv 1312.4400), as the answers advised",
+            ),
             choice(
                 "initializer",
                 "uniform_0.05",
@@ -54,6 +76,8 @@ def space(facts: Facts) -> Space:
                 known=("glorot_normal", "lecun_uniform"),
                 when=(When("dense_depth", at_least=1),),
                 help="initial weights of the dense layers; the question's are uniform in -0.05..0.05",
+                source="uniform_0.05 as asked, Keras's RandomUniform; glorot_uniform, Keras's default, was the "
+                "answer; others: He 2015 (arXiv 1502.01852), LeCun 1998, orthogonal (arXiv 1312.6120)",
             ),
             real(
                 "dropout",
@@ -64,6 +88,7 @@ def space(facts: Facts) -> Space:
                 limits=(0.0, 0.95),
                 when=(When("dense_depth", at_least=1),),
                 help="after each dense layer",
+                source="0.2 as asked; none, as the answers advised; 0.5 at most, as in Srivastava et al. 2014",
             ),
             choice(
                 "l2",
@@ -74,9 +99,26 @@ def space(facts: Facts) -> Space:
                 known=(0.1, 0.00001),
                 when=(When("dense_depth", at_least=1),),
                 help="L2 penalty on the weights of the dense layers",
+                source="0.01 as asked, Keras's default; then a tenth of it, a hundredth, none",
             ),
-            choice("output", *outputs, help="softmax with categorical, sigmoid with binary cross-entropy"),
-            choice("batch_size", 32, 16, 8, 4, 2, 1, known=(64,), help="images a step"),
+            choice(
+                "output",
+                *outputs,
+                help="softmax with categorical, sigmoid with binary cross-entropy",
+                source="softmax as asked; sigmoid for two classes, as the answers advised",
+            ),
+            choice(
+                "batch_size",
+                32,
+                16,
+                8,
+                4,
+                2,
+                1,
+                known=(64,),
+                help="images a step",
+                source="32 as asked, Keras's default; smaller ones, as the answers advised",
+            ),
             choice(
                 "augmentation",
                 "question",
@@ -85,8 +127,15 @@ def space(facts: Facts) -> Space:
                 "geometric",
                 known=("randaugment", "mixup", "cutmix"),
                 help="of training images; the question's is shear 0.2, zoom 0.2 and a flip",
+                source="question as asked; shift and geometric add what the answers advised, usual shifts and turns",
             ),
-            choice("epoch", "50 steps", "one pass", help="what an epoch is: 50 steps, or every image once"),
+            choice(
+                "epoch",
+                "50 steps",
+                "one pass",
+                help="what an epoch is: 50 steps, or every image once",
+                source="50 steps as asked; one pass is Keras's default",
+            ),
         )
     )
 

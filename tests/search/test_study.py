@@ -16,6 +16,7 @@ from search.config import Config, parse
 from search.errors import UsageError
 from search.images import read_images
 from search.study import DATABASE, budget_done, check_same, create, find_study, is_study, pixels_on_disk, prepare
+from spaces import Space
 from storage import RunRecord, Store, TrialRecord, TrialState
 from tests.pictures import make_pictures, noise, plain, write
 from tests.search.instant import store_references
@@ -261,6 +262,13 @@ def test_the_same_study_with_other_budgets_or_said_in_other_words_goes_on(
 ) -> None:
     check_same(begun, prepare(settings(**changes), place / FOLDER))
     begun.close()
+
+
+def test_a_study_goes_on_whose_parameters_were_explained_in_other_words(place: Path) -> None:
+    prepared = prepare(settings(), place / FOLDER)
+    space = Space(tuple(replace(p, help="", source="") for p in prepared.space.parameters))
+    with create(place / FOLDER, replace(prepared, space=space)) as store:
+        check_same(store, prepared)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,9 @@ def numbers(draw: st.DrawFn, name: str = "alpha", when: tuple[When, ...] = ()) -
     limits = draw(st.sampled_from(((-math.inf, math.inf), (0 if log else low - 10, high + 10), (low, math.inf))))
     roomy = Number("roomy", low, high, low, whole, log, step)
     default = roomy.nearest_value(draw(reals(low, high)) if low < high else low)
-    return Number(name, low, high, default, whole, log, step, limits, when, draw(st.sampled_from(WORDS)))
+    return Number(
+        name, low, high, default, whole, log, step, limits, when, *draw(st.tuples(*[st.sampled_from(WORDS)] * 2))
+    )
 
 
 def values() -> st.SearchStrategy[Value]:
@@ -55,7 +57,9 @@ def choices(draw: st.DrawFn, name: str = "alpha", when: tuple[When, ...] = ()) -
     everything = tuple(draw(st.lists(values(), min_size=1, max_size=6, unique=True)))
     offered = everything[: draw(st.integers(1, len(everything)))]
     known = everything if draw(st.booleans()) else ()
-    return Choice(name, offered, draw(st.sampled_from(offered)), known, when, draw(st.sampled_from(WORDS)))
+    return Choice(
+        name, offered, draw(st.sampled_from(offered)), known, when, *draw(st.tuples(*[st.sampled_from(WORDS)] * 2))
+    )
 
 
 def parameters(name: str = "alpha", when: tuple[When, ...] = ()) -> st.SearchStrategy[Parameter]:

@@ -156,10 +156,11 @@ def test_a_number_fixes(number: Number, data: st.DataObject) -> None:
     fixed = number.narrow(value)
     assert isinstance(fixed, Number)
     assert (fixed.low, fixed.high, fixed.default) == (value, value, value)
-    assert (fixed.name, fixed.when, fixed.help, fixed.integer) == (
+    assert (fixed.name, fixed.when, fixed.help, fixed.source, fixed.integer) == (
         number.name,
         number.when,
         number.help,
+        number.source,
         number.integer,
     )
     assert fixed.range == shown(type(fixed.low)(value))
@@ -172,6 +173,7 @@ def test_a_list_lists(number: Number, data: st.DataObject) -> None:
     narrowed = number.narrow(listed)
     assert isinstance(narrowed, Choice)
     assert list(narrowed.values) == listed
+    assert (narrowed.when, narrowed.help, narrowed.source) == (number.when, number.help, number.source)
     assert {type(v) for v in narrowed.values} == {int if number.integer else float}
     distances = [abs(v - number.default) for v in listed]
     assert narrowed.default == listed[distances.index(min(distances))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from spaces import Choice, Number, Parameter, Space, SpaceError, Value
 from spaces.backbones import lite0
 from spaces.facts import Facts
-from spaces.presets import FAMILIES, PRESETS, Preset, preset
+from spaces.presets import EXAMPLE, FAMILIES, PRESETS, Preset, preset
 
 Point = dict[str, Value]
 
@@ -199,9 +200,12 @@ def test_an_unknown_preset_is_answered_with_the_nearest() -> None:
 
 
 @by_name
-def test_every_parameter_has_words_on_what_it_does(name: str) -> None:
+def test_every_parameter_says_what_it_does_and_where_its_range_comes_from(name: str) -> None:
     assert PRESETS[name].name == name
-    assert all(row["help"] for row in preset(name).space(ASKED).rows())
+    everything = replace(EXAMPLE, backbones=(lite0.BACKBONE, replace(lite0.BACKBONE, name="another")))
+    for facts in (ASKED, EXAMPLE, everything):
+        rows = preset(name).space(facts).rows()
+        assert not [row["name"] for row in rows if not (row["help"] and row["source"])]
 
 
 # Helpers

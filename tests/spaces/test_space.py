@@ -320,13 +320,21 @@ def test_what_is_no_stored_space_is_refused(wrong: Any) -> None:
 
 
 def test_the_table_has_a_row_a_parameter_in_words() -> None:
-    assert NETS.rows()[0] == {"name": "depth", "range": "0 to 4", "default": "1", "when": "", "help": "blocks"}
+    assert NETS.rows()[0] == {
+        "name": "depth",
+        "range": "0 to 4",
+        "default": "1",
+        "when": "",
+        "help": "blocks",
+        "source": "",
+    }
     assert NETS.rows()[3] == {
         "name": "momentum",
         "range": "0 to 0.9, step 0.1",
         "default": "0.9",
         "when": "optimizer = sgd and depth >= 2",
         "help": "",
+        "source": "",
     }
 
 
