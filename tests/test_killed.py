@@ -136,7 +136,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_nothing_stored_is_lost(pictures: Pat
     study = tmp_path / "study"
     endless = ("--folds", "3", "--epochs", "100000", "--quiet", "--workers", "1")
     patient = tmp_path / "study" / "study.toml"
-    assert search("init", pictures, "--dir", "study", cwd=tmp_path).returncode == 0
+    assert search("init", pictures, "--preset", "cnn", "--dir", "study", cwd=tmp_path).returncode == 0
     patient.write_text(patient.read_text().replace("patience = 8", "patience = 0"))
     process = start("run", "study", *endless, cwd=tmp_path)
     wait_until(lambda: (study / "study.db").exists() and len(trials_of(study)) == 1)  # its first fold is next
