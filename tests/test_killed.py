@@ -26,12 +26,12 @@ SMALL = ("--preset", "cnn", "--folds", "2", "--epochs", "2", "--quiet")
 
 
 def test_killed_in_a_fold_and_resumed_equals_one_go(pictures: Path, tmp_path: Path) -> None:
-    """10 trials in one go = 4 and a bit, kill -9, the rest; one worker. All reference rows there are."""
+    """7 trials in one go = 4 and a bit, kill -9, the rest; one worker. All reference rows there are."""
     asked = (pictures, *SMALL, "--workers", "1")
-    whole = search("run", *asked, "--trials", "10", "--dir", "whole", cwd=tmp_path)
+    whole = search("run", *asked, "--trials", "7", "--dir", "whole", cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
 
-    process = start("run", *asked, "--trials", "10", "--dir", "broken", cwd=tmp_path)
+    process = start("run", *asked, "--trials", "7", "--dir", "broken", cwd=tmp_path)
     wait_until(lambda: (4, 0, 0) in fold_rows(tmp_path / "broken"))
     process.kill()
     process.communicate()
