@@ -46,6 +46,7 @@ MOST_REDRAWS = 200
 MOST_REDRAWS_FOR_NOVELTY = 20  # after that a point is tried again, with other seeds
 MOST_FAILURES_IN_A_ROW = 5  # of the kinds that say the set-up is broken, not the point
 
+LEFT_OUT = {"try": "point of [[try]]", "start": "known-good point"}  # where they can't be trained; by origin
 BROKEN = {"error", "model", "worker died"}
 
 
@@ -260,13 +261,14 @@ class Loop:
     def _described(self, candidate: Candidate, outcome: Outcome) -> None:
         """Store the point as a trial, or draw another where its model cannot be."""
         refusal = self._refusal(outcome)
-        if refusal and candidate.origin == "try":
-            self.observer.note(f"a point of [[try]] is left out: {refusal} ({self._changes(candidate)})")
+        if refusal and candidate.origin in LEFT_OUT:
+            what = LEFT_OUT[candidate.origin]
+            self.observer.note(f"a {what} is left out: {refusal} ({self._changes(candidate)})")
             return
-        if refusal and candidate.origin != "sampler":
+        if refusal and candidate.origin == "baseline":
             raise UsageError(
-                f"trial {candidate.number}, the {'baseline' if candidate.number == 0 else 'known-good point'}, "
-                f"cannot be trained: {refusal}; change it in [space] of study.toml, or raise max_parameters"
+                f"trial {candidate.number}, the baseline, cannot be trained: {refusal}; "
+                "change it in [space] of study.toml, or raise max_parameters"
             )
         if refusal and candidate.redraws >= MOST_REDRAWS:
             raise UsageError(

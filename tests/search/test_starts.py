@@ -163,3 +163,13 @@ def test_a_point_to_try_that_is_too_large_is_left_out_and_named(path: Path) -> N
         "a point of [[try]] is left out: its model has 500 parameters, above max_parameters = 300 "
         "(depth = 4, dropout = 0.1)"
     ]
+
+
+def test_a_known_good_point_that_is_too_large_for_this_machine_is_left_out_too(path: Path) -> None:
+    watcher = Watcher()
+    starts = [("baseline", SPACE.defaults()), ("start", SPACE.defaults(depth=4))]
+    sit(path, Instant(), watcher, max_parameters=300, starts=starts)
+    assert [t.origin for t in stored(path)] == ["baseline"] + ["sampler"] * 5
+    assert watcher.notes == [
+        "a known-good point is left out: its model has 500 parameters, above max_parameters = 300 (depth = 4)"
+    ]
