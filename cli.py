@@ -124,10 +124,13 @@ def init(
     no_flip: NoFlip = False,
 ) -> None:
     """Check the images and write a commented study.toml to edit before `search run`."""
+    from search.words import prepared_in_words
+
     folder, config = _new(images, directory, {"preset": preset, "flip": False if no_flip else None})
     prepared = _prepare(config, folder, warm_start=warm_start)
     _make(folder, config, prepared.warm)
-    _say([*_words_on(prepared), f"wrote {folder / 'study.toml'}; `search run {shlex.quote(str(folder))}` starts it"])
+    _say(prepared_in_words(prepared))
+    _say([f"wrote {folder / 'study.toml'}; `search run {shlex.quote(str(folder))}` starts it"])
 
 
 @app.command()
@@ -310,6 +313,7 @@ def _search(
     from search.proposers import check_sampler
     from search.run import run as search_run
     from search.study import DATABASE, done_already, make_folder
+    from search.words import prepared_in_words
 
     if workers is not None and workers < 0:
         raise UsageError(f"--workers: must be at least 0, got {workers}; 0 trains in this process")
@@ -327,7 +331,7 @@ def _search(
     check_sampler(config.chosen_sampler)
     prepared = _prepare(config, folder, quiet=quiet, model=model, warm_start=warm_start)
     if not quiet:
-        _say(_words_on(prepared))
+        _say(prepared_in_words(prepared))
     done = done_already(folder, prepared)
     if done and only_unfinished:
         raise UsageError(f"nothing to resume: {done}")
@@ -386,10 +390,12 @@ def _finish(folder: Path, ending: str) -> None:
 def _report_data(folder: Path) -> ReportData:
     from reports.data import report_data
     from search.errors import UsageError
+    from search.estimate import MOST_TRIALS
     from search.lease import holder
     from search.metrics import METRICS
-    from search.ranking import best
+    from search.ranking import best, ranked
     from search.study import DATABASE, reading
+    from storage import TrialState
 
     if not (folder / DATABASE).exists():
         raise UsageError(f"{folder} has not begun, so there is nothing to report; `search run {folder}` starts it")
@@ -401,16 +407,18 @@ def _report_data(folder: Path) -> ReportData:
                 f"(known: {', '.join(METRICS)}); upgrade smallsearch"
             )
         trials = store.trials()
-        leader = best(trials, record.metric)
-        probabilities = store.probabilities(leader.number) if leader else {}
+        leading = [t for t in ranked(trials, record.metric) if t.state == TrialState.COMPLETE][:MOST_TRIALS]
+        others = {trial.number: store.probabilities(trial.number) for trial in leading}
+        leader = best(leading, record.metric)
         return report_data(
             record,
             store.images(),
             store.split(),
             trials,
             store.runs(),
-            probabilities,
+            others[leader.number] if leader else {},
             references=store.references(),
+            others=others,
             searching=holder(folder) is not None,
         )
 
@@ -432,13 +440,6 @@ def _space_of(which: str | None) -> tuple[str, Any]:
             return str(folder), stored_space(store)
     config = toml.read(folder)
     return str(folder), _prepare(config, folder).space
-
-
-def _words_on(prepared: Prepared) -> list[str]:
-    """What was read and decided, in lines; each thing left out by name."""
-    from search.words import images_in_words
-
-    return [*images_in_words(prepared.images), *prepared.remarks]
 
 
 def _output() -> Output:

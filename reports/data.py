@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from search.estimate import Estimate, estimate
 from search.metrics import METRICS, better, confusion, scores
 from search.ranking import SECOND_OBJECTIVES, pareto_front, ranked
 from search.ranking import best as best_of
@@ -127,6 +128,7 @@ class ReportData:
     searching: bool = False  # a process holds the study: what is open is running, else unfinished
     notes: tuple[str, ...] = ()
     references: tuple[ReferenceRow, ...] = ()  # best first, those without a score last
+    estimate: Estimate | None = None  # of the best trial's score on new images
 
     @property
     def metric(self) -> str:
@@ -222,11 +224,13 @@ def report_data(
     notes: Sequence[str] = (),
     *,
     references: Sequence[ReferenceRecord] = (),
+    others: Mapping[int, Mapping[int, NDArray[np.floating[Any]]]] | None = None,
     searching: bool = False,
 ) -> ReportData:
     """All that a report says. `probabilities`: [images of the fold, classes] by fold, of the best trial.
 
-    `searching`: whether a process is at work on the study now.
+    `others`: the same by number of the complete trials that it was chosen among, itself included; without them there
+    is no estimate. `searching`: whether a process is at work on the study now.
     """
     in_order = sorted(trials, key=lambda trial: trial.number)
     ordered = ranked(in_order, study.metric)
@@ -267,7 +271,24 @@ def report_data(
         second_objective=second if second in SECOND_OBJECTIVES else None,
         notes=(*notes, *([RUNGS] if config.get("sampler") == "hyperband" else [])),
         references=_references(references, study.metric, folds),
+        estimate=_estimate(labels, assignment, others or {}, study),
     )
+
+
+def _estimate(
+    labels: NDArray[np.int64],
+    assignment: NDArray[np.int16],
+    trials: Mapping[int, Mapping[int, NDArray[np.floating[Any]]]],
+    study: StudyRecord,
+) -> Estimate | None:
+    if not trials:
+        return None
+    found = np.zeros((len(trials), len(labels), len(study.classes)), np.float32)
+    for rows, folds in zip(found, trials.values(), strict=True):
+        for fold, probabilities in folds.items():
+            rows[assignment == fold] = probabilities
+    searched = assignment >= 0
+    return estimate(found[:, searched], labels[searched], study.metric)
 
 
 def chance_level(metric: str, counts: NDArray[np.integer[Any]]) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from reports.data import Pooled, ReportData, TrialRow
+from search.estimate import Estimate
 
 
 def as_json(data: ReportData) -> dict[str, Any]:
@@ -33,6 +34,7 @@ def as_json(data: ReportData) -> dict[str, Any]:
         },
         "trials": [_trial_json(row, data.second_objective) for row in sorted(data.rows, key=lambda row: row.number)],
         "best": {"number": best.number, "params": dict(best.params), "score": best.score} if best else None,
+        "estimate": _estimate_json(data.estimate),
         "references": [
             {"name": r.name, "label": r.label, "score": r.score, "folds": list(r.fold_scores), "seconds": r.seconds}
             for r in data.references
@@ -53,6 +55,19 @@ def as_json(data: ReportData) -> dict[str, Any]:
     }
     strict: dict[str, Any] = _strict(raw)
     return strict
+
+
+def _estimate_json(estimate: Estimate | None) -> dict[str, Any] | None:
+    if estimate is None:
+        return None
+    return {
+        "value": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "method": "BBC-CV",
+        "naive": estimate.naive,
+        "optimism": estimate.optimism,
+    }
 
 
 def _trial_json(row: TrialRow, second: str | None) -> dict[str, Any]:

@@ -279,11 +279,19 @@ def caution(data: ReportData) -> str:
     direction = "lower" if METRICS[data.metric] == "maximize" else "higher"
     if data.compared == 1:
         return (
-            "Only one trial is complete, so nothing was picked yet; but its training was stopped by the same "
-            f"images that score it, so expect new images to score somewhat {direction}."
+            "Only one trial is complete, so nothing was picked yet; but where its training was stopped by the same "
+            f"images that score it, expect new images to score somewhat {direction}."
         )
+    if data.estimate is None:
+        return (
+            f"This number is optimistic: it is the best of {data.compared:,} trials compared on the same images, "
+            f"and picking the best also picks luck. Expect new images to score {direction}."
+        )
+    found = data.estimate
+    value, low, high = (number(bound, 2) for bound in (found.value, found.low, found.high))
     return (
-        f"This number is optimistic: it is the best of {data.compared:,} trials compared on the same images, "
-        f"and picking the best also picks luck. Expect new images to score {direction}; the fewer the images "
-        "and the more the trials, the larger the gap. It isn't corrected for that yet."
+        f"On new images expect about {value} ({low} to {high} with 95 % confidence). The best of {data.compared:,} "
+        f"trials compared on the same images is partly the luckiest: its pooled {number(found.naive, 3)} is optimistic "
+        f"by {number(max(found.optimism, 0.0), 3)}. Estimated by choosing again on resampled images and judging on the "
+        "others (BBC-CV)."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from search.images import ImageSet, Note, printable
+from search.study import Prepared
 
 SHOWN_PER_KIND = 20  # notes of one kind that are named one by one
 
@@ -39,3 +40,8 @@ def _notes(images: ImageSet) -> list[str]:
         if len(notes) > len(shown):
             lines.append(f"  {kind}: … and {len(notes) - len(shown)} more{' like these' if alike else ''}")
     return lines
+
+
+def prepared_in_words(prepared: Prepared) -> list[str]:
+    """What was read and decided, in lines; each thing left out by name."""
+    return [*images_in_words(prepared.images), *prepared.remarks]

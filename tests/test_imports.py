@@ -20,7 +20,14 @@ from tests.commands import ROOT
 from tests.pictures import make_pictures
 
 ROOMS = ("cli", "reports", "search", "spaces", "storage")
-PURE = {"search.metrics", "search.ranking", "search.progress", "search.optuna_study", "search.errors"}
+PURE = {
+    "search.estimate",
+    "search.metrics",
+    "search.ranking",
+    "search.progress",
+    "search.optuna_study",
+    "search.errors",
+}
 WORKER_SIDE = (
     "search.worker",
     "search.training",

@@ -73,6 +73,7 @@ class Records:
     notes: tuple[str, ...] = ()
     references: tuple[ReferenceRecord, ...] = ()
     searching: bool = False
+    others: dict[int, dict[int, NDArray[np.float32]]] = field(default_factory=dict)
 
     def data(self, **changes: Any) -> ReportData:
         """The report's data, after replacing some of the records."""
@@ -86,6 +87,7 @@ class Records:
             r.probabilities,
             r.notes,
             references=r.references,
+            others=r.others,
             searching=r.searching,
         )
 

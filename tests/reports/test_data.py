@@ -197,6 +197,21 @@ def test_the_caution_tells_how_many_trials_the_best_was_picked_from() -> None:
     assert caution(example().data(trials=())) == ""
 
 
+def test_with_the_predictions_of_all_it_was_chosen_among_new_images_are_estimated() -> None:
+    records = example()
+    folds = records.probabilities
+    shuffled = {fold: rows[::-1].copy() for fold, rows in folds.items()}
+    data = records.data(others={2: folds, 5: shuffled})
+    assert data.estimate is not None
+    assert data.estimate.trials == 2
+    assert data.estimate.low < data.estimate.value < data.estimate.high
+    assert f"On new images expect about {data.estimate.value:.2f} (" in caution(data)
+    found = as_json(data)["estimate"]
+    assert found["method"] == "BBC-CV"
+    assert found["optimism"] == pytest.approx(found["naive"] - found["value"])
+    assert as_json(records.data())["estimate"] is None
+
+
 def test_log_loss_counts_downwards() -> None:
     data = example(metric="log_loss").data()
     ranked = [row.score for row in data.rows if row.rank is not None]
