@@ -72,7 +72,7 @@ class Trainer:
         Raises ValueError where the recipe does not fit the model.
         """
         self.model, self.recipe, self._materials = model, recipe, materials
-        self._inputs = tf.constant(inputs)
+        self._inputs = tf.convert_to_tensor(inputs)
         self._targets = tf.constant(targets_for(model, materials.labels))
         self._class_weights = tf.Variable(tf.ones([materials.facts.classes]))
         self._augmentation = Augmentation(recipe) if recipe.augmentation != "none" else None

@@ -80,6 +80,13 @@ class Worker:
         return pixels
 
     @cached_property
+    def _constant(self) -> Any:
+        """The same as a tensor: one copy for all graphs."""
+        import tensorflow as tf
+
+        return tf.constant(self._pixels)
+
+    @cached_property
     def _features(self) -> Features:
         assert self._materials.pixels is not None  # noqa: S101 - folds come with pixels
         return Features(self._pixels, self._materials.pixels.parent / "features")
@@ -175,7 +182,7 @@ class Worker:
         if kept is not None and warm:
             kept[1].take_over(model)
             return kept[1].train(job, started)
-        trainer = Trainer(model, self._pixels, self._materials, family.recipe(job.params, facts))
+        trainer = Trainer(model, self._constant, self._materials, family.recipe(job.params, facts))
         self._trainer = (family.name, job.params), trainer
         return trainer.train(job, started)
 
@@ -202,7 +209,7 @@ class Worker:
 
         model = self._new(job, lambda: self._own.compiled(job.params))
         recipe = own_recipe(job.params, self._materials.facts)
-        return Trainer(model, self._pixels, self._materials, recipe).train(job, started)
+        return Trainer(model, self._constant, self._materials, recipe).train(job, started)
 
     def _new(self, job: FoldJob, build: Callable[[], keras.Model], *, clean: bool = True) -> keras.Model:
         """What `build` makes with the job's seed; `clean` frees what earlier models left behind."""
