@@ -242,13 +242,18 @@ def space(facts: Facts) -> Space:
 
 
 def network(params: Mapping[str, Value], facts: Facts) -> keras.Model:
-    """The model of one point, not compiled. Raises ValueError for batch normalisation over batches of one."""
+    """The model of one point, not compiled.
+
+    Raises ValueError for batch normalisation over batches of one, and for a stride beyond the kernel.
+    """
     import keras  # heavy, and only workers build models
 
     from spaces.presets import parts
 
     if params["batch_size"] == 1 and params["normalization"] == "batch":
         raise ValueError("batch normalisation needs batches of two or more; batch_size is 1")
+    if params["kernel"] == 1 and params["pooling"] == "stride":
+        raise ValueError("a stride of 2 needs kernels of 2 or more: kernel is 1")
     dropout, activation = float(params["dropout"]), str(params["activation"])
     x = inputs = keras.Input(facts.shape)
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(x)
@@ -306,14 +311,20 @@ def _block(x: Any, filters: int, params: Mapping[str, Value]) -> Any:
 
 
 def _residual(x: Any, filters: int, strides: int, params: Mapping[str, Value]) -> Any:
-    """Two convolutions added to what came in, which a 1x1 convolution fits where shapes differ (arXiv 1512.03385)."""
+    """Two convolutions added to what came in (arXiv 1512.03385), which a 1x1 convolution fits where shapes differ.
+
+    Before it the map is halved by averages (ResNet-D, arXiv 1812.01187): a stride in the 1x1 convolution would drop
+    three pixels of four, and on three channels its way back crashes oneDNN (TensorFlow 2.21).
+    """
     import keras
 
     given, channels = x, int(x.shape[-1])
     x = _activated(_convolved(x, filters, strides, params), params)
     x = _convolved(x, filters, 1, params)
-    if strides > 1 or channels != filters:
-        given = keras.layers.Conv2D(filters, 1, strides=strides, padding="same", **_kernel(params))(given)
+    if strides > 1:
+        given = keras.layers.AveragePooling2D(strides, padding="same")(given)
+    if channels != filters:
+        given = keras.layers.Conv2D(filters, 1, **_kernel(params))(given)
     return _activated(keras.layers.Add()([x, given]), params)
 
 

@@ -261,3 +261,23 @@ def test_the_ends_of_every_range_are_tried() -> None:
         if isinstance(parameter, Number):
             seen = {point[parameter.name] for point in tried if parameter.name in point}
             assert {parameter.low, parameter.high} <= seen
+
+
+@pytest.mark.usefixtures("keras")
+def test_a_stride_beyond_the_kernel_is_refused() -> None:
+    chosen = FAMILIES["cnn"]
+    space = chosen.space(DATA[2]).narrow({"kernel": 1, "pooling": ["stride", "max"]})
+    with pytest.raises(ValueError, match="a stride of 2 needs kernels of 2 or more: kernel is 1"):
+        chosen.network(space.defaults(pooling="stride"), DATA[2])
+    assert chosen.network(space.defaults(pooling="max"), DATA[2]).output_shape == (None, 2)
+
+
+@pytest.mark.usefixtures("keras")
+@pytest.mark.parametrize("block", ["residual", "separable"])
+def test_a_block_that_halves_by_a_stride_learns_from_colour(block: str) -> None:
+    """A 1x1 convolution with a stride, on three channels, crashes TensorFlow on its way back."""
+    facts = Facts(20, 33, 3, 2, 1000)
+    model = FAMILIES["cnn"].build(FAMILIES["cnn"].space(facts).defaults(block=block, pooling="stride"), facts)
+    images = np.random.default_rng(1).uniform(0, 255, (32, *facts.shape)).astype(np.float32)
+    found = model.fit(images, np.eye(2)[np.arange(32) % 2], batch_size=8, epochs=2, verbose=0)
+    assert np.isfinite(found.history["loss"]).all()
