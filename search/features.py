@@ -26,7 +26,7 @@ from spaces.presets import Frozen, Heads
 from spaces.presets.frozen import View
 
 PIECE = 32  # images of one pass and one file; part of what decides the last bits of features
-KEPT = 40  # times the maps between stages: what training a backbone keeps, forth and back
+KEPT = 20  # times the maps between stages: what training a backbone keeps; measured with Lite0, 8 to 20
 MOST_KEPT = 4  # views in memory; others come back from disk in milliseconds
 
 
