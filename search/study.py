@@ -221,7 +221,7 @@ def _stored(folder: Path) -> StudyRecord | None:
     if not path.exists() or needs_upgrade(path):
         return None
     with Store.open(path, read_only=True) as store:
-        return store.study() if store.trials(curves=False) else None
+        return store.study() if store.has_trials() else None
 
 
 def _backbones_of(stored: StudyRecord | None) -> Collection[str] | None:
@@ -270,7 +270,7 @@ def open_begun(folder: Path, prepared: Prepared) -> Store | None:
         return None
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(Store.open(path))
-        if store.trials(curves=False):
+        if store.has_trials():
             check_same(store, prepared)
             stack.pop_all()
             return store
@@ -367,7 +367,7 @@ def done_already(folder: Path, prepared: Prepared) -> str | None:
     if not (folder / DATABASE).exists() or needs_upgrade(folder / DATABASE):
         return None
     with reading(folder) as store:
-        if store.trials(curves=False):
+        if store.has_trials():
             check_same(store, prepared)
         return budget_done(store, prepared.config)
 

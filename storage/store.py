@@ -135,6 +135,12 @@ class Store:
             raise self._error(f"has no repeat {repeat}; there are {_listed(self._splits)}.")
         return self._splits[repeat]
 
+    def has_trials(self) -> bool:
+        """Whether there is any trial, without reading them."""
+        with self._reading() as connection:
+            query = select(trial.c.number).where(trial.c.study == STUDY_ID).limit(1)
+            return connection.execute(query).first() is not None
+
     def trials(self, *, curves: bool = True) -> list[TrialRecord]:
         """All trials ordered by number, each with its folds, without probabilities. One consistent moment.
 

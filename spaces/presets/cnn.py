@@ -207,16 +207,10 @@ def space(facts: Facts) -> Space:
                 help="of sgd",
                 source="Keras's default 0.01, up to ResNet's 0.1 (arXiv 1512.03385), down to a hundredth",
             ),
-            real(
-                "weight_decay",
-                1e-4,
-                0.3,
+            *dimensions.weight_decay(
                 4e-3,
-                log=True,
-                limits=(0.0, 1.0),
-                when=(When("optimizer", ("adamw", "sgd")),),
-                help="share of each weight that is taken off, times the learning rate, at every step",
-                source="Keras's default of AdamW 0.004, decoupled (arXiv 1711.05101); the range around it is a guess",
+                "Keras's default of AdamW 0.004, decoupled (arXiv 1711.05101); the range around it is a guess",
+                (When("optimizer", ("adamw", "sgd")),),
             ),
             choice(
                 "schedule",

@@ -81,3 +81,20 @@ def ema() -> tuple[Parameter, ...]:
             source="averages of weights: Polyak and Juditsky 1992; 5 epochs are a guess; off by default, as in Keras",
         ),
     )
+
+
+def weight_decay(default: float, source: str, when: tuple[When, ...] = ()) -> tuple[Parameter, ...]:
+    """Of AdamW and SGD as Keras does it, decoupled from the gradient (arXiv 1711.05101)."""
+    return (
+        real(
+            "weight_decay",
+            1e-4,
+            0.3,
+            default,
+            log=True,
+            limits=(0.0, 1.0),
+            when=when,
+            help="share of each weight that is taken off, times the learning rate, at every step",
+            source=source,
+        ),
+    )

@@ -98,16 +98,7 @@ def space(facts: Facts) -> Space:
                 source="Keras's default 0.001 at most, a hundredth of it at least: what is good moves little; 3e-4 "
                 "is a guess",
             ),
-            real(
-                "weight_decay",
-                1e-4,
-                0.3,
-                1e-2,
-                log=True,
-                limits=(0.0, 1.0),
-                help="share of each weight that is taken off, times the learning rate, at every step",
-                source="PyTorch's default of AdamW 0.01; the range around it is a guess",
-            ),
+            *dimensions.weight_decay(1e-2, "PyTorch's default of AdamW 0.01; the range around it is a guess"),
             real(
                 "dropout",
                 0.0,
