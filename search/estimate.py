@@ -66,10 +66,17 @@ def estimate(probabilities: NDArray[np.floating], labels: Labels, metric: str) -
     value = float(found.mean())
     spread = np.quantile(found, [0.025, 0.975])
     low, high = value + (spread - value) * NARROWER
-    at_least = _wilson(value, len(labels)) if metric in ("accuracy", "balanced_accuracy") else (value, value)
-    low, high = min(float(low), at_least[0]), max(float(high), at_least[1])
+    low, high = at_least_wilson(metric, value, float(low), float(high), len(labels))
     naive = float(pooled[np.argmax(_as_gain(pooled, metric))])
     return Estimate(metric, value, low, high, naive, *probabilities.shape[:2])
+
+
+def at_least_wilson(metric: str, value: float, low: float, high: float, images: int) -> tuple[float, float]:
+    """(low, high) of an interval around `value`; for a share, such as an accuracy, no narrower than Wilson's."""
+    if metric not in ("accuracy", "balanced_accuracy"):
+        return low, high
+    least = _wilson(value, images)
+    return min(low, least[0]), max(high, least[1])
 
 
 def _wilson(share: float, images: int) -> tuple[float, float]:

@@ -116,13 +116,20 @@ def _write(path: Path, features: NDArray[np.float32]) -> None:
 def standardized(
     train: NDArray[np.float32], validate: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Both sets of rows, [rows, width], by mean and standard deviation of the training rows alone.
-
-    A column that is the same for all training images says nothing: it becomes 0 there, and stays small elsewhere.
-    """
-    mean, deviation = train.mean(axis=0, dtype=np.float64), train.std(axis=0, dtype=np.float64)
-    deviation[deviation < 1e-6] = 1.0
+    """Both sets of rows, [rows, width], by mean and standard deviation of the training rows alone."""
+    mean, deviation = moments(train)
     return ((train - mean) / deviation).astype(np.float32), ((validate - mean) / deviation).astype(np.float32)
+
+
+def moments(rows: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(mean, standard deviation) of each column of [rows, width].
+
+    A column that is the same for all rows says nothing. Its deviation is 1 then: it becomes 0, and stays small in
+    other rows.
+    """
+    mean, deviation = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
+    deviation[deviation < 1e-6] = 1.0
+    return mean, deviation
 
 
 def fit_head(
@@ -139,9 +146,10 @@ def fit_head(
     `started` is the `time.perf_counter` from which seconds count.
     """
     labels, truth = materials.labels[job.train], materials.labels[job.validate]
-    said = heads.fit(job.params, train, labels, validate, materials.facts.classes, job.seed)
-    measured = scores(truth, said.validate)
-    on_train = scores(labels, said.train, ("log_loss", "accuracy", "balanced_accuracy"))
+    head, classes = heads.fit(job.params, train, labels, job.seed), materials.facts.classes
+    probabilities = heads.say(head, validate, classes)
+    measured = scores(truth, probabilities)
+    on_train = scores(labels, heads.say(head, train, classes), ("log_loss", "accuracy", "balanced_accuracy"))
     curve = {
         "loss": on_train["log_loss"],
         "val_loss": measured["log_loss"],
@@ -156,7 +164,7 @@ def fit_head(
         epochs=1,
         best_epoch=1,
         curve={name: (value,) for name, value in curve.items()},
-        probabilities=said.validate,
+        probabilities=probabilities,
         parameters=describe_frozen(frozen, job.params, materials.facts).parameters,
         seconds=time.perf_counter() - started,
     )

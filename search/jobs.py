@@ -37,6 +37,7 @@ class Training:
     patience: int = 8  # epochs without a smaller validation log loss before stopping; 0: never stop early
     min_delta: float = 0.001  # nats by which the validation log loss must fall to count
     last: bool = False  # whether all epochs are trained and the last one counts, whatever validation says
+    factors: tuple[float, ...] = ()  # of the learning rate, one an epoch, instead of watching validation for plateaus
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,32 @@ class ReferenceResult:
 
 
 @dataclass(frozen=True)
+class RefitJob:
+    """Train the model of a point on all images of the study and save it, whole, for use. Pure, but for seconds."""
+
+    fold: FoldJob  # of no fold: it validates on a few of its training images, whose scores nobody reads
+    path: Path  # .keras file to write
+
+
+@dataclass(frozen=True)
+class ComposeJob:
+    """Put models that RefitJobs saved together into one, the weighted mean of their probabilities, and ask it."""
+
+    parts: tuple[tuple[Path, float], ...]  # (file, weight)
+    path: Path  # .keras file to write
+    about: Mapping[str, Any]  # goes into the file as JSON: what using it needs, such as names of classes
+    rows: NDArray[np.int32]  # of the pixel array, to be asked about; may be none
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A model is in its file. `probabilities` [rows, classes] is what a composed one says of the rows asked about."""
+
+    seconds: float
+    probabilities: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
 class Failure:
     """Why a job has no result."""
 
@@ -127,5 +154,5 @@ class Failure:
     detail: str  # a sentence for a person
 
 
-Job: TypeAlias = DescribeJob | FoldJob | DiscoverJob | ReferenceJob
-Outcome: TypeAlias = Description | FoldResult | Discovery | ReferenceResult | Failure
+Job: TypeAlias = DescribeJob | FoldJob | DiscoverJob | ReferenceJob | RefitJob | ComposeJob
+Outcome: TypeAlias = Description | FoldResult | Discovery | ReferenceResult | Saved | Failure

@@ -74,6 +74,7 @@ class Plan:
     trials: int | None
     seconds: float | None
     references: Sequence[str] = ()  # names of the reference rows to compute
+    reserve: Callable[[Sequence[TrialRecord]], float] = lambda _trials: 0.0  # seconds to keep for what comes after
 
 
 @dataclass
@@ -109,11 +110,12 @@ class Loop:
 
     def run(self) -> Ending:
         """Search until a budget is used up, somebody asks to stop, or nothing works."""
-        self._started, self._spent_before = self.clock(), self.store.spent_seconds()
+        self._started, self._spent_before, self._reserved = self.clock(), self.store.spent_seconds(), 0.0
         plan, known = self.plan, self.store.references()
         self._references = ReferenceRows(plan.references, plan.assignment, plan.folds, plan.seed, known)
         self._defaults = {p.name: p.default for p in plan.space.parameters}
         self.trials = self._stored_trials()
+        self._reserved = self.plan.reserve(self.trials)
         self.proposer.replay(self.trials)
         self.queue = still_to_try(self.plan.starts, self.trials)
         self.observer.update(self.progress())
@@ -126,6 +128,14 @@ class Loop:
         self._drain()
         return self.ending
 
+    def pick_up(self) -> Ending:
+        """Know what is stored, instead of searching on."""
+        self._started, self._spent_before, self._reserved = self.clock(), self.store.spent_seconds(), 0.0
+        self._references = ReferenceRows((), self.plan.assignment, self.plan.folds, self.plan.seed, ())
+        self._defaults = {p.name: p.default for p in self.plan.space.parameters}
+        self.trials = self.store.trials(curves=False)
+        return self.ending
+
     def progress(self) -> Progress:
         """The state now."""
         leader = best(self.trials, self.plan.metric)
@@ -135,8 +145,8 @@ class Loop:
             folds=self.plan.folds,
             running=tuple((job.trial, job.fold) for job in self.pending.values() if isinstance(job, FoldJob)),
             best=None if leader is None else leader.number,
-            spent_seconds=self._spent(),
-            sitting_seconds=self.clock() - self._started,
+            spent_seconds=self.spent(),
+            sitting_seconds=self.sitting(),
             sitting_folds=self.sitting_folds,
             trials_budget=self.plan.trials,
             seconds_budget=self.plan.seconds,
@@ -156,20 +166,26 @@ class Loop:
         return self.ending is Ending.FINISHED and not self._time_is_over()
 
     def _time_is_over(self) -> bool:
-        return self.plan.seconds is not None and self._spent() >= self.plan.seconds
+        return self.plan.seconds is not None and self.spent() >= self.plan.seconds - self._reserved
 
-    def _spent(self) -> float:
-        return self._spent_before + self.clock() - self._started
+    def sitting(self) -> float:
+        """Seconds of this sitting so far."""
+        return self.clock() - self._started
+
+    def spent(self) -> float:
+        """Seconds of all sittings so far."""
+        return self._spent_before + self.sitting()
 
     def _eta(self) -> float | None:
         """Seconds until a budget is used up, from the pace of this sitting."""
-        left = [] if self.plan.seconds is None else [max(0.0, self.plan.seconds - self._spent())]
+        over = None if self.plan.seconds is None else self.plan.seconds - self._reserved
+        left = [] if over is None else [max(0.0, over - self.spent())]
         if self.plan.trials is not None:
             if not self.sitting_folds:
                 return None
             closed = sum(t.state != TrialState.RUNNING for t in self.trials)
             folds = (self.plan.trials - closed) * self.plan.folds - sum(len(t.folds) for t in self._open())
-            left.append(max(0, folds) * (self.clock() - self._started) / self.sitting_folds)
+            left.append(max(0, folds) * self.sitting() / self.sitting_folds)
         return min(left, default=None)
 
     def _open(self) -> list[TrialRecord]:
@@ -187,7 +203,7 @@ class Loop:
             done = {f.fold for f in trial.folds}
             for fold in range(self.plan.folds):
                 if fold not in done and (trial.number, fold) not in busy:
-                    self._submit(self._fold_job(trial, fold))
+                    self._submit(self.fold_job(trial, fold))
                     return True
         if self.trials and (reference := self._references.next_job()):
             self._submit(reference)
@@ -210,16 +226,17 @@ class Loop:
         future = self.executor.submit(DescribeJob(job.params) if isinstance(job, Candidate) else job)
         self.pending[future] = job
 
-    def _fold_job(self, trial: TrialRecord, fold: int) -> FoldJob:
+    def fold_job(self, trial: TrialRecord, fold: int, repeat: int = 0) -> FoldJob:
+        """A trial's job on one fold; the rows are those of repeat 0."""
         train, validate = fold_rows(self.plan.assignment, fold)
         return FoldJob(
             trial=trial.number,
-            repeat=0,
+            repeat=repeat,
             fold=fold,
             params=trial.params,
             train=train,
             validate=validate,
-            seed=derive(self.plan.seed, "fold", trial.number, 0, fold),
+            seed=derive(self.plan.seed, "fold", trial.number, repeat, fold),
             training=replace(
                 self.plan.training, max_epochs=int(trial.params.get("epochs", self.plan.training.max_epochs))
             ),
@@ -322,7 +339,7 @@ class Loop:
             redraws=candidate.redraws,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        self.store.add_trial(trial, run=self.run_id, seconds=self.clock() - self._started)
+        self.store.add_trial(trial, run=self.run_id, seconds=self.sitting())
         self.trials.append(trial)
         if isinstance(outcome, Failure):
             self._fail(trial, outcome)
@@ -342,7 +359,7 @@ class Loop:
         self.store.add_fold(
             fold,
             run=self.run_id,
-            seconds=self.clock() - self._started,
+            seconds=self.sitting(),
             close=(TrialState.COMPLETE, None, None) if complete else None,
         )
         self.sitting_folds += 1
@@ -361,7 +378,7 @@ class Loop:
             return
         assert isinstance(outcome, ReferenceResult)  # noqa: S101 - the answer to a ReferenceJob
         record = ReferenceRecord(name=job.name, fold=job.fold, **vars(outcome))
-        self.store.add_reference(record, run=self.run_id, seconds=self.clock() - self._started)
+        self.store.add_reference(record, run=self.run_id, seconds=self.sitting())
         self._references.known.append(record)
 
     def _fail(self, trial: TrialRecord, failure: Failure) -> None:
@@ -381,6 +398,7 @@ class Loop:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         trial = replace(self.trials[number], state=state, cause=cause, detail=detail, finished=now)
         self.trials[number] = trial
+        self._reserved = self.plan.reserve(self.trials)
         if tell:
             self.proposer.tell(trial)
         self.observer.trial_closed(trial, self.progress())
@@ -402,7 +420,6 @@ class Loop:
         deadline = self.clock() + GRACE_SECONDS
         while self.pending and self.clock() < deadline and self.ending is not Ending.FAILED:
             self._collect(TICK_SECONDS)
-        self.executor.close(kill=bool(self.pending))
         if self.ending is Ending.FINISHED and self._time_is_over():
             for trial in self._open():
                 done = (

@@ -9,13 +9,15 @@ import shlex
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
 from search import study as studies
-from search.errors import RunError
+from search.errors import RunError, UsageError
 from search.executors import Executor, InProcess, LocalProcesses, default_workers
+from search.finish import Finish, reserve
 from search.jobs import Materials, Training
 from search.lease import leased
 from search.loop import Ending, Loop, Plan, memory_for_each
@@ -63,8 +65,16 @@ def run(
 
 
 def _sit(
-    folder: Path, prepared: Prepared, store: Store, observer: Observer, workers: int | None, command: str
+    folder: Path,
+    prepared: Prepared,
+    store: Store,
+    observer: Observer,
+    workers: int | None,
+    command: str,
+    *,
+    searching: bool = True,
 ) -> Ending:
+    """`searching` False: only finish, with what is stored."""
     started = time.monotonic()
     run_id = store.start_run(
         RunRecord(
@@ -96,7 +106,13 @@ def _sit(
                 observer=observer,
                 stop=stop,
             )
-            ending = loop.run()
+            ending = loop.run() if searching else loop.pick_up()
+            if ending is Ending.FINISHED:
+                if loop.pending:  # folds that did not end in time
+                    executor.close(kill=True)
+                    executor = make_executor(folder, workers)
+                    executor.prepare(_materials(pixels, prepared))
+                ending = _finish(folder, prepared, loop, executor)
         store.end_run(run_id, ending.value, time.monotonic() - started)  # the last to notice that the folder is gone
         return ending
     except (StorageError, OSError) as error:
@@ -107,6 +123,36 @@ def _sit(
         executor.close(kill=True)
         with contextlib.suppress(StorageError):  # it has ended, or why it cannot is told already
             store.end_run(run_id, Ending.FAILED.value, time.monotonic() - started)
+
+
+def _finish(folder: Path, prepared: Prepared, loop: Loop, executor: Executor) -> Ending:
+    images, record = prepared.images, loop.store.study()
+    about = {
+        "study": record.name,
+        "classes": list(record.classes),
+        "image_shape": list(record.image_shape),
+        "fingerprint": record.fingerprint,
+    }
+    Finish(
+        loop=loop,
+        executor=executor,
+        folder=folder,
+        draw=lambda repeat: studies.folds_of(prepared, repeat),
+        labels=images.labels,
+        testing=images.testing,
+        about=about,
+    ).run()
+    return Ending.STOPPED if loop.stop.asked else Ending.FINISHED
+
+
+def choose(folder: Path, prepared: Prepared, observer: Observer, *, workers: int | None, command: str) -> Ending:
+    """Choose from what is stored and save the model, without searching on. Raises as `run` does."""
+    with leased(folder):
+        store = studies.open_begun(folder, prepared)
+        if store is None:
+            raise UsageError(f"{folder} has no trial yet; {resume_command(folder)}")
+        with store:
+            return _sit(folder, prepared, store, observer, workers, command, searching=False)
 
 
 def resume_command(folder: Path) -> str:
@@ -132,7 +178,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
         *(("start", space.defaults(**start)) for start in known_good),
         *(("try", point) for point in prepared.tries),
     ]
-    return Plan(
+    plan = Plan(
         seed=config.seed,
         metric=config.metric,
         folds=prepared.folds,
@@ -146,6 +192,8 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
         seconds=None if config.hours is None else config.hours * 3600,
         references=possible(),
     )
+    images = int((plan.assignment >= 0).sum())
+    return replace(plan, reserve=lambda t: reserve(t, plan.metric, plan.folds, images, plan.seconds, slots))
 
 
 def versions() -> dict[str, str]:

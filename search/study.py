@@ -11,17 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from search import config as toml
 from search.config import Config, Try
 from search.discovery import discover
 from search.errors import UsageError
+from search.executors import default_workers
+from search.finish import is_current, reserve
 from search.folds import choose_folds, draw_folds, image_records
 from search.images import ImageSet, read_images
 from search.lease import holder
 from search.reference_rows import missing
 from search.references import possible
 from search.seeds import derive
+from search.selection import complete
 from search.starts import best_of, points_to_try
 from search.text import printable
 from search.weights import AtHand, at_hand
@@ -255,8 +259,13 @@ def create(folder: Path, prepared: Prepared) -> Store:
         config=prepared.identity,
         space=prepared.space.to_json(),
     )
-    assignment = draw_folds(images.labels, images.testing, prepared.folds, derive(seed, "folds", 0))
-    return Store.create(folder / DATABASE, record, image_records(images), [Split(0, assignment)])
+    return Store.create(folder / DATABASE, record, image_records(images), [Split(0, folds_of(prepared, 0))])
+
+
+def folds_of(prepared: Prepared, repeat: int) -> NDArray[np.int16]:
+    """[images] the fold that validates each image in a repeat, -1: none; 0 is the search itself."""
+    images, seed = prepared.images, derive(prepared.config.seed, "folds", repeat)
+    return draw_folds(images.labels, images.testing, prepared.folds, seed)
 
 
 def open_begun(folder: Path, prepared: Prepared) -> Store | None:
@@ -278,11 +287,18 @@ def open_begun(folder: Path, prepared: Prepared) -> Store | None:
     return None
 
 
-def budget_done(store: Store, config: Config) -> str | None:
-    """Which budget is used up, in words; None while there is something left, be it reference rows alone."""
-    trials, hours = store.trials(curves=False), store.spent_seconds() / 3600
-    if config.hours is not None and hours >= config.hours:
-        return f"{hours:.2f} of {config.hours:g} hours are used; --hours raises the total"
+def budget_done(folder: Path, store: Store, config: Config) -> str | None:
+    """Which budget is used up, in words; None while there is something left, be it reference rows or the choice."""
+    trials = store.trials(curves=False)
+    if complete(trials, config.metric) and not is_current(store, folder):
+        return None
+    if config.hours is not None:
+        hours, assignment = store.spent_seconds() / 3600, store.split().assignment
+        folds, images = int(assignment.max()) + 1, int((assignment >= 0).sum())
+        # Finishing, which is done, may have needed less than was kept back for it.
+        kept = reserve(trials, config.metric, folds, images, config.hours * 3600, default_workers()[0])
+        if hours >= config.hours - kept / 3600:
+            return f"{hours:.2f} of {config.hours:g} hours are used; --hours raises the total"
     closed = [t for t in trials if t.state != TrialState.RUNNING and t.cause != OUT_OF_TIME]
     if config.trials is not None and len(closed) >= config.trials and not _references_left(store):
         more = len(closed) > config.trials
@@ -369,7 +385,7 @@ def done_already(folder: Path, prepared: Prepared) -> str | None:
     with reading(folder) as store:
         if store.has_trials():
             check_same(store, prepared)
-        return budget_done(store, prepared.config)
+        return budget_done(folder, store, prepared.config)
 
 
 @contextlib.contextmanager

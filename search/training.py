@@ -19,15 +19,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from search.augmentation import Augmentation
-from search.jobs import FoldJob, FoldResult, Materials
+from search.jobs import FoldJob, FoldResult, Materials, Training
 from search.latency import milliseconds_an_image
 from search.metrics import balanced_accuracy, scores
 from spaces.presets import parts
-from spaces.recipe import EMA_EPOCHS, Recipe
+from spaces.recipe import EMA_EPOCHS, Recipe, plateau_factor
 
 VALIDATION_BATCH = 256  # images a step when only predicting; results do not depend on it
-PLATEAU_EPOCHS = 3  # without a smaller validation log loss, after which 'plateau' lowers the learning rate
-PLATEAU_FACTOR = 0.3
 
 
 class NotFiniteError(ArithmeticError):
@@ -113,7 +111,7 @@ class Trainer:
         for epoch in range(1, epochs + 1):
             self.model.reset_metrics()
             rows, ends = batches(order, job.train, self.recipe)
-            rates = base * self._factors(epoch, epochs, len(ends), curve)
+            rates = base * self._factors(rules, epoch, epochs, len(ends), curve)
             logs = self._train_epoch(tf.constant(rows), tf.constant(ends), tf.constant(rates, tf.float32))
             raw, val_loss = self._ask(job.validate)
             probabilities = class_probabilities(raw, logits=parts.takes_logits(self.model.loss))
@@ -138,16 +136,18 @@ class Trainer:
             latency=self._latency(job.validate) if self._materials.latency else None,
         )
 
-    def _factors(self, epoch: int, epochs: int, steps: int, curve: Curve) -> NDArray[np.float64]:
+    def _factors(self, rules: Training, epoch: int, epochs: int, steps: int, curve: Curve) -> NDArray[np.float64]:
         """Of the learning rate, one a step of this epoch."""
+        if rules.factors:
+            return np.full(steps, rules.factors[min(epoch, len(rules.factors)) - 1])
         if self.recipe.schedule == "plateau":
-            return np.full(steps, PLATEAU_FACTOR ** ((epoch - 1 - curve.best_epoch) // PLATEAU_EPOCHS))
+            return np.full(steps, plateau_factor(epoch - 1 - curve.best_epoch))
         done = (epoch - 1) * steps
         return np.array([self.recipe.rate(done + step, epochs * steps) for step in range(steps)])
 
     def _ask(self, rows: NDArray[np.int32]) -> tuple[NDArray[np.float32], float]:
         """(output [images, units], mean loss) on these rows."""
-        with self._judged_weights():
+        with self.judged_weights():
             said = [(len(some), *self._predict(tf.constant(some))) for some in _slices(rows)]
         outputs = np.concatenate([output.numpy() for _, output, _ in said])
         return outputs, float(sum(size * loss for size, _, loss in said)) / len(rows)
@@ -163,7 +163,7 @@ class Trainer:
         return milliseconds_an_image(once, len(rows))
 
     @contextmanager
-    def _judged_weights(self) -> Iterator[None]:
+    def judged_weights(self) -> Iterator[None]:
         """The moving averages in the place of the weights, where the recipe judges by them."""
         if not self.recipe.averaged:
             yield

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from search.features import Features, describe_frozen, fit_head, standardized
 from search.jobs import (
+    ComposeJob,
     DescribeJob,
     Description,
     DiscoverJob,
@@ -35,12 +36,14 @@ from search.jobs import (
     Outcome,
     ReferenceJob,
     ReferenceResult,
+    RefitJob,
+    Saved,
 )
 from search.references import judge
 from spaces.layers import Layer
 from spaces.own import BuilderError, OwnModel
 from spaces.parameters import Value
-from spaces.presets import Preset, family_of, preset
+from spaces.presets import Frozen, Preset, family_of, preset
 from spaces.recipe import USUAL_BATCH, own_recipe
 
 if TYPE_CHECKING:
@@ -71,6 +74,7 @@ class Worker:
         self._preset = None if materials.model is not None else preset(materials.preset)
         # Of the last point that learned from pixels: (family, parameters), and its graphs.
         self._trainer: tuple[tuple[str, Mapping[str, Value]], Trainer] | None = None
+        self._last: Trainer | None = None  # that trained a network
 
     @cached_property
     def _pixels(self) -> NDArray[np.uint8]:
@@ -122,6 +126,12 @@ class Worker:
                 return self._train(job)
             case ReferenceJob():
                 return self._judge(job)
+            case RefitJob():
+                return self._refit(job)
+            case ComposeJob():
+                from search.deploy import compose
+
+                return compose(job, self._pixels, self._materials.facts)
 
     @cached_property
     def _own(self) -> OwnModel:
@@ -181,9 +191,10 @@ class Worker:
             family.frozen.start(model, job.params, features, self._materials.labels[job.train])
         if kept is not None and warm:
             kept[1].take_over(model)
-            return kept[1].train(job, started)
+            self._last = kept[1]
+            return self._last.train(job, started)
         trainer = Trainer(model, self._constant, self._materials, family.recipe(job.params, facts))
-        self._trainer = (family.name, job.params), trainer
+        self._trainer, self._last = ((family.name, job.params), trainer), trainer
         return trainer.train(job, started)
 
     def _train_on_features(
@@ -197,8 +208,46 @@ class Worker:
         inputs = np.zeros((len(self._materials.labels), train.shape[1]), np.float32)
         inputs[job.train], inputs[job.validate] = train, validate
         model = self._new(job, lambda: family.build(job.params, facts))
-        result = Trainer(model, inputs, self._materials, family.recipe(job.params, facts)).train(job, started)
+        self._last = Trainer(model, inputs, self._materials, family.recipe(job.params, facts))
+        result = self._last.train(job, started)
         return replace(result, parameters=describe_frozen(family.frozen, job.params, facts).parameters)
+
+    def _refit(self, job: RefitJob) -> Saved:
+        """Train as in a fold run, then save what predicts: from pixels as they are in the study to probabilities."""
+        from search import deploy
+
+        started, facts, fold = time.perf_counter(), self._materials.facts, job.fold
+        if self._preset is None:
+            self._train(fold)
+            model = deploy.of_pixels(self._trained.model, self._trained, facts)
+        else:
+            family, params = self._family(fold.params)
+            if family.frozen and family.frozen.heads:
+                features, head = self._head(family.frozen, family, replace(fold, params=params))
+                model = deploy.of_features(family.frozen, params, facts, features, head)
+            else:
+                self._train(fold)
+                network = deploy.plain(self._trained, family.network(params, facts))
+                model = deploy.of_pixels(network, self._trained, facts)
+        deploy.save(model, job.path)
+        return Saved(time.perf_counter() - started)
+
+    def _head(self, frozen: Frozen, family: Preset, job: FoldJob) -> tuple[NDArray[np.float32], Any]:
+        """(training features [rows, width], a head on them: fitted at once, or a network)."""
+        from search import deploy
+
+        assert frozen.heads is not None  # noqa: S101 - it learns on features
+        features, validate = self._features.of(frozen, self._materials.facts, job)
+        train, validate = standardized(features, validate)
+        if not frozen.heads.trains(job.params):
+            return features, frozen.heads.fit(job.params, train, self._materials.labels[job.train], job.seed)
+        self._train_on_features(family, job, train, validate, time.perf_counter())
+        return features, deploy.plain(self._trained, family.network(job.params, self._materials.facts))
+
+    @property
+    def _trained(self) -> Trainer:
+        assert self._last is not None  # noqa: S101 - asked after training
+        return self._last
 
     def _judge(self, job: ReferenceJob) -> ReferenceResult:
         return judge(job, self._pixels, self._features, self._materials)
@@ -209,7 +258,8 @@ class Worker:
 
         model = self._new(job, lambda: self._own.compiled(job.params))
         recipe = own_recipe(job.params, self._materials.facts)
-        return Trainer(model, self._constant, self._materials, recipe).train(job, started)
+        self._last = Trainer(model, self._constant, self._materials, recipe)
+        return self._last.train(job, started)
 
     def _new(self, job: FoldJob, build: Callable[[], keras.Model], *, clean: bool = True) -> keras.Model:
         """What `build` makes with the job's seed; `clean` frees what earlier models left behind."""

@@ -11,6 +11,8 @@ from spaces.parameters import Value, nearest
 
 USUAL_BATCH = 32  # Keras's own, for a model of the user's that does not declare batch_size
 WARM_UP = 0.05  # of all steps, under 'cosine'
+PLATEAU_EPOCHS = 3  # without a smaller validation log loss, after which 'plateau' lowers the learning rate
+PLATEAU_FACTOR = 0.3
 EMA_EPOCHS = 5  # horizon of the average over weights
 
 SCHEDULES = ("constant", "cosine", "plateau")
@@ -49,6 +51,11 @@ class Recipe:
         if self.schedule != "cosine":
             return 1.0
         return min(1.0, (step + 1) / max(1.0, WARM_UP * steps)) * (1 + math.cos(math.pi * step / steps)) / 2
+
+
+def plateau_factor(epochs: int) -> float:
+    """Of the learning rate under 'plateau', this many epochs after the best one."""
+    return PLATEAU_FACTOR ** (epochs // PLATEAU_EPOCHS)
 
 
 def recipe_of(params: Mapping[str, Value], facts: Facts) -> Recipe:

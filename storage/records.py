@@ -142,6 +142,19 @@ class ReferenceRecord:
 
 
 @dataclass(frozen=True)
+class ChoiceRecord:
+    """What was chosen in the end, trained on all images and saved: a model for use."""
+
+    made: str  # ISO 8601, UTC
+    trial: int  # the chosen one
+    members: tuple[tuple[int, float], ...]  # (trial, weight) of each model in the file; weights add up to 1
+    pool: tuple[int, ...]  # trials that members were picked from, best first
+    folds: int  # fold runs stored when it was made: with more of them it is out of date
+    seconds: float  # wall seconds of training on all images and saving
+    probabilities: NDArray[np.float32] | None  # [testing images, classes], in the order of rows; None: there are none
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """One sitting of `search run`: from its start to its end, signal or death."""
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Row
 
 from storage.records import (
+    ChoiceRecord,
     FoldRecord,
     ImageRecord,
     Json,
@@ -223,6 +224,30 @@ def reference_record(row: Row[Any]) -> ReferenceRecord:
         name=_is(str, row.name),
         fold=_is(int, row.fold),
         scores=_numbers(_is(dict, row.scores)),
+        seconds=_is(float, row.seconds),
+        probabilities=row.probabilities,
+    )
+
+
+def choice_values(choice: ChoiceRecord) -> Values:
+    return {
+        "made": choice.made,
+        "trial": choice.trial,
+        "members": [[trial, float(weight)] for trial, weight in choice.members],
+        "pool": list(choice.pool),
+        "folds": choice.folds,
+        "seconds": float(choice.seconds),
+        "probabilities": choice.probabilities,
+    }
+
+
+def choice_record(row: Row[Any]) -> ChoiceRecord:
+    return ChoiceRecord(
+        made=_is(str, row.made),
+        trial=_is(int, row.trial),
+        members=tuple((_is(int, trial), _is(float, weight)) for trial, weight in _is(list, row.members)),
+        pool=tuple(_is(int, trial) for trial in _is(list, row.pool)),
+        folds=_is(int, row.folds),
         seconds=_is(float, row.seconds),
         probabilities=row.probabilities,
     )

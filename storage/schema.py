@@ -26,7 +26,7 @@ from sqlalchemy.types import TypeEngine
 from storage.codec import Array
 from storage.records import TrialState
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0005")
 """Every revision of the tables, oldest first, as Alembic names them. This program reads the last."""
 
 HEAD = REVISIONS[-1]
@@ -170,4 +170,21 @@ reference_fold = Table(
     _column("seconds", Float, "wall seconds"),
     _column("probabilities", Array("float32", 2), "[validation images, classes] float32, compressed"),
     _to("run", study="study", run="number"),
+)
+
+choice = Table(
+    "choice",
+    metadata,
+    _key("study", "study.id"),
+    _key("number", "0-based; the last one counts"),
+    _column("run", Integer, "run.number that made it"),
+    _column("made", Text, "ISO 8601, UTC"),
+    _column("trial", Integer, "trial.number that was chosen"),
+    _column("members", JSON, "[trial.number, weight] of each model that is shipped; weights add up to 1"),
+    _column("pool", JSON, "trial.number of each that members were picked from, best first"),
+    _column("folds", Integer, "fold runs stored when it was made: with more of them it is out of date"),
+    _column("seconds", Float, "wall seconds of training on all images and saving"),
+    _column("probabilities", Array("float32", 2), "[testing images, classes] float32; null: there are none", null=True),
+    _to("run", study="study", run="number"),
+    _to("trial", study="study", trial="number"),
 )

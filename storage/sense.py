@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.errors import ImpossibleError
-from storage.records import FoldRecord, ImageRecord, Split, StudyRecord, TrialRecord, TrialState
+from storage.records import ChoiceRecord, FoldRecord, ImageRecord, Split, StudyRecord, TrialRecord, TrialState
 
 _MOST_SECONDS = 1e9  # thirty years
 _MOST_SCORE = {"balanced_accuracy": 1.0, "accuracy": 1.0, "auroc": 1.0, "log_loss": math.inf}
@@ -53,6 +53,16 @@ def check_probabilities(array: NDArray[np.float32], images: int, study: StudyRec
     """A row for each image that the fold validates, a column for each class."""
     if array.shape != (images, len(study.classes)):
         raise ImpossibleError(f"probabilities of the shape {array.shape} for {images} images in {study.classes}")
+
+
+def check_choice(choice: ChoiceRecord, testing: int, study: StudyRecord) -> None:
+    """Members whose weights add up to 1, and a row for each testing image where there are any."""
+    weights = [weight for _, weight in choice.members]
+    if not weights or min(weights) <= 0 or not math.isclose(sum(weights), 1, abs_tol=_ROUNDING):
+        raise ImpossibleError(f"a choice of the members {choice.members}")
+    if choice.probabilities is not None:
+        check_probabilities(choice.probabilities, testing, study)
+    check_seconds(choice.seconds, "a choice")
 
 
 def check_seconds(seconds: float, whose: str) -> None:

@@ -24,6 +24,7 @@ from storage.create import STUDY_ID
 from storage.engine import explained, make_reading_engine, make_writing_engine, shown
 from storage.errors import StorageError
 from storage.records import (
+    ChoiceRecord,
     FoldRecord,
     ImageRecord,
     ReferenceRecord,
@@ -33,7 +34,7 @@ from storage.records import (
     TrialRecord,
     TrialState,
 )
-from storage.schema import fold_run, image, reference_fold, run, split, study, trial
+from storage.schema import choice, fold_run, image, reference_fold, run, split, study, trial
 from storage.upgrade import upgrade
 
 OUT_OF_TIME = "out of time"
@@ -184,6 +185,22 @@ class Store:
             ordered = query.order_by(reference_fold.c.name, reference_fold.c.fold)
             return [rows.reference_record(row) for row in connection.execute(ordered)]
 
+    def choices(self) -> list[ChoiceRecord]:
+        """What was chosen, oldest first: the last one counts."""
+        record, testing = self._study, sum(image.testing for image in self.images())
+        with self._reading() as connection:
+            query = select(choice).where(choice.c.study == STUDY_ID).order_by(choice.c.number)
+            found = [rows.choice_record(row) for row in connection.execute(query)]
+            for one in found:
+                sense.check_choice(one, testing, record)
+            return found
+
+    def fold_runs(self) -> int:
+        """How many fold runs are stored."""
+        with self._reading() as connection:
+            query = select(func.count()).select_from(fold_run).where(fold_run.c.study == STUDY_ID)
+            return int(connection.execute(query).scalar_one())
+
     def runs(self) -> list[RunRecord]:
         """All sittings in order of start; a run's id is its place in the list."""
         with self._reading() as connection:
@@ -264,6 +281,24 @@ class Store:
                 raise self._error(f"{_named(record)} is stored already and was not changed.")
             values = {"study": STUDY_ID, "run": run, **rows.reference_values(record)}
             connection.execute(insert(reference_fold), values)
+
+    def add_split(self, record: Split) -> None:
+        """Stores another drawing of the folds, to confirm a choice on; its repeat is the next one."""
+        if record.repeat != len(self._splits):
+            raise self._error(f"the next repeat is {len(self._splits)}, not {record.repeat}.")
+        sense.check_splits([*self._splits.values(), record], len(self.split().assignment))
+        with self._writing() as connection:
+            connection.execute(insert(split), {"study": STUDY_ID, **rows.split_values(record)})
+        del self._splits
+
+    def add_choice(self, record: ChoiceRecord, *, run: int, seconds: float) -> None:
+        """Stores what was chosen and the run's seconds: all or nothing."""
+        with self._writing() as connection:
+            self._spend(connection, run, seconds)
+            self._require(connection, record.trial, TrialState.COMPLETE)
+            number = select(func.coalesce(func.max(choice.c.number) + 1, 0)).where(choice.c.study == STUDY_ID)
+            values = {"study": STUDY_ID, "number": connection.execute(number).scalar_one(), "run": run}
+            connection.execute(insert(choice), {**values, **rows.choice_values(record)})
 
     def close_trial(self, number: int, state: TrialState, cause: str | None = None, detail: str | None = None) -> None:
         """Ends a running trial as complete, pruned or failed, now."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,10 +45,10 @@ class Heads:
 
     trains: Callable[[Mapping[str, Value]], bool]
     """Whether a point's head is the preset's network, trained in epochs; else `fit` is its fold run."""
-    fit: Callable[
-        [Mapping[str, Value], NDArray[np.float32], NDArray[np.int16], NDArray[np.float32], int, int], frozen.Said
-    ]
-    """(parameters, training features, their labels, validation features, classes, seed) -> probabilities of both."""
+    fit: Callable[[Mapping[str, Value], NDArray[np.float32], NDArray[np.int16], int], Any]
+    """(parameters, training features, their labels, seed) -> a head, fitted at once."""
+    say: Callable[[Any, NDArray[np.float32], int], NDArray[np.float32]]
+    """(fitted head, features, classes) -> probabilities."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ _FROZEN = Preset(
     frozen.optimizer,
     100,
     frozen.STARTS,
-    Frozen(frozen.backbone, frozen.views, frozen.columns, frozen.layers, Heads(frozen.trains, frozen.fit)),
+    Frozen(frozen.backbone, frozen.views, frozen.columns, frozen.layers, Heads(frozen.trains, frozen.fit, frozen.say)),
     frozen.recipe,
 )
 _FINE_TUNE = Preset(

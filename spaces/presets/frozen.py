@@ -51,14 +51,6 @@ class View:
         return self.backbone.features(pixels, self.side, mirrored=self.mirrored)
 
 
-@dataclass(frozen=True)
-class Said:
-    """Class probabilities [rows, classes], float32, of a fitted head."""
-
-    train: NDArray[np.float32]
-    validate: NDArray[np.float32]
-
-
 def space(facts: Facts) -> Space:
     """The same for all pictures, but for the batches of the dense head. A single backbone is no parameter."""
     batches = [b for b in (8, 16, 32, 64) if b <= max(8, facts.images // 10)]
@@ -244,24 +236,26 @@ def recipe(params: Mapping[str, Value], facts: Facts) -> Recipe:
     return replace(recipe_of(params, facts), flip_average=False)
 
 
-def fit(
-    params: Mapping[str, Value],
-    train: NDArray[np.float32],
-    labels: NDArray[np.int16],
-    validate: NDArray[np.float32],
-    classes: int,
-    seed: int,
-) -> Said:
-    """Fit logistic regression or an SVM on standardised features [rows, width] and ask it about both sets of rows.
+def fit(params: Mapping[str, Value], train: NDArray[np.float32], labels: NDArray[np.int16], seed: int) -> Any:
+    """Logistic regression or an SVM of scikit-learn, fitted on standardised features [rows, width].
 
-    A class that no training row has gets probability 0. Raises ValueError where all rows are of one class.
+    Raises ValueError where all rows are of one class.
     """
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):  # one thread a worker; and sums keep their order
         model = _logistic(params) if params["head"] == "logistic" else _svm(params, train.shape[1], labels, seed)
-        model.fit(train, labels)
-        return Said(_spread(model, train, classes), _spread(model, validate, classes))
+        return model.fit(train, labels)
+
+
+def say(model: Any, rows: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
+    """[rows, classes] probabilities of a fitted head; a class that it was not shown gets 0."""
+    from threadpoolctl import threadpool_limits
+
+    said = np.zeros((len(rows), classes), np.float32)
+    with threadpool_limits(1):
+        said[:, model.classes_.astype(int)] = model.predict_proba(rows)
+    return said
 
 
 def layers(params: Mapping[str, Value], facts: Facts) -> tuple[Layer, ...]:
@@ -324,10 +318,3 @@ def _svm(params: Mapping[str, Value], width: int, labels: NDArray[np.int16], see
     inner = StratifiedKFold(folds, shuffle=True, random_state=seed % 2**32)
     machine = SVC(C=float(params["svm_c"]), gamma=float(params["gamma"]) / width)
     return CalibratedClassifierCV(machine, method="sigmoid", cv=inner, ensemble=False)
-
-
-def _spread(model: Any, rows: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
-    """[rows, classes] from a model that may know fewer classes."""
-    said = np.zeros((len(rows), classes), np.float32)
-    said[:, model.classes_.astype(int)] = model.predict_proba(rows)
-    return said

@@ -120,8 +120,9 @@ fitted_heads = pytest.mark.parametrize("head", FITTED, ids=lambda h: str(h["head
 @fitted_heads
 def test_a_fitted_head_says_probabilities_and_learns_what_can_be_learned(head: dict[str, Value]) -> None:
     rows, labels = made_up()
-    said = heads().fit(point(**head), rows[:45], labels[:45], rows[45:], 3, 1)
-    for found, truth in ((said.train, labels[:45]), (said.validate, labels[45:])):
+    fitted = heads().fit(point(**head), rows[:45], labels[:45], 1)
+    for seen, truth in ((rows[:45], labels[:45]), (rows[45:], labels[45:])):
+        found = heads().say(fitted, seen, 3)
         assert found.shape == (len(truth), 3)
         assert found.dtype == np.float32
         assert (found >= 0).all()
@@ -132,15 +133,15 @@ def test_a_fitted_head_says_probabilities_and_learns_what_can_be_learned(head: d
 @fitted_heads
 def test_the_same_fit_is_the_same_to_the_last_bit(head: dict[str, Value]) -> None:
     rows, labels = made_up()
-    one, other = (heads().fit(point(**head), rows[:45], labels[:45], rows[45:], 3, 7) for _ in range(2))
-    np.testing.assert_array_equal(one.validate, other.validate)
+    one, other = (heads().fit(point(**head), rows[:45], labels[:45], 7) for _ in range(2))
+    np.testing.assert_array_equal(heads().say(one, rows[45:], 3), heads().say(other, rows[45:], 3))
 
 
 @fitted_heads
 def test_what_is_said_of_an_image_does_not_depend_on_the_others_it_is_judged_with(head: dict[str, Value]) -> None:
     rows, labels = made_up()
-    together = heads().fit(point(**head), rows[:45], labels[:45], rows[45:], 3, 7).validate
-    some = heads().fit(point(**head), rows[:45], labels[:45], rows[45:50], 3, 7).validate
+    fitted = heads().fit(point(**head), rows[:45], labels[:45], 7)
+    together, some = heads().say(fitted, rows[45:], 3), heads().say(fitted, rows[45:50], 3)
     np.testing.assert_allclose(together[:5], some, atol=1e-5)
 
 
@@ -148,7 +149,7 @@ def test_what_is_said_of_an_image_does_not_depend_on_the_others_it_is_judged_wit
 def test_a_class_without_training_images_gets_nothing(head: dict[str, Value]) -> None:
     rows, labels = made_up()
     there = labels[:45] != 1
-    said = heads().fit(point(**head), rows[:45][there], labels[:45][there], rows[45:], 3, 1).validate
+    said = heads().say(heads().fit(point(**head), rows[:45][there], labels[:45][there], 1), rows[45:], 3)
     assert (said[:, 1] == 0).all()
     np.testing.assert_allclose(said.sum(axis=1), 1, atol=1e-5)
 
@@ -157,7 +158,7 @@ def test_an_svm_with_a_class_of_one_image_says_so() -> None:
     rows, labels = made_up()
     keep = np.flatnonzero((labels != 1) | (np.arange(60) == 1))
     with pytest.raises(ValueError, match="two training images of each class"):
-        heads().fit(point(**FITTED[1]), rows[keep], labels[keep], rows, 3, 1)
+        heads().fit(point(**FITTED[1]), rows[keep], labels[keep], 1)
 
 
 def test_features_are_standardised_on_training_rows_alone() -> None:

@@ -366,7 +366,9 @@ def test_a_study_is_done_when_its_trials_are_closed_and_its_reference_rows_there
     run = begun.start_run(RunRecord("", "search run", {}, "here", 1))
     begun.add_trial(TrialRecord(0, {}, "baseline"), run=run, seconds=1)
     begun.close_trial(0, TrialState.FAILED, "error", "as one")
-    assert budget_done(begun, settings(trials=1)) is None
+    assert budget_done(begun.path.parent, begun, settings(trials=1)) is None
     store_references(begun, run)
-    assert budget_done(begun, settings(trials=1)) == "1 of 1 trials are done; --trials raises the total"
-    assert budget_done(begun, settings(trials=2)) is None
+    assert (
+        budget_done(begun.path.parent, begun, settings(trials=1)) == "1 of 1 trials are done; --trials raises the total"
+    )
+    assert budget_done(begun.path.parent, begun, settings(trials=2)) is None

@@ -216,13 +216,17 @@ def test_under_a_cosine_all_epochs_are_trained_and_the_last_one_counts(worker: W
 
 
 def test_a_plateau_lowers_the_learning_rate(prepared: Prepared, materials: Materials) -> None:
-    from search.training import PLATEAU_EPOCHS, PLATEAU_FACTOR, Curve, Trainer
+    from search.training import Curve, Trainer
+    from spaces.recipe import PLATEAU_EPOCHS, PLATEAU_FACTOR
 
     params = prepared.space.defaults(schedule="plateau")
     model = FAMILIES["cnn"].build(params, prepared.facts)
     trainer = Trainer(model, prepared.images.pixels, materials, recipe_of(params, prepared.facts))
     curve = Curve(best_epoch=2)
-    found = [float(trainer._factors(epoch, 40, 3, curve)[0]) for epoch in (3, 2 + PLATEAU_EPOCHS, 3 + PLATEAU_EPOCHS)]
+    found = [
+        float(trainer._factors(Training(), epoch, 40, 3, curve)[0])
+        for epoch in (3, 2 + PLATEAU_EPOCHS, 3 + PLATEAU_EPOCHS)
+    ]
     assert found == [1.0, 1.0, PLATEAU_FACTOR]
 
 

@@ -1,0 +1,122 @@
+"""What a study ships: one Keras model from pixels, as the study read them, to class probabilities. For workers only.
+
+Everything that was done around the network in training is in the model: scaling, a grey picture's three colours, the
+mirror image, what standardises features, the head that scikit-learn fitted. It consists of Keras's own layers, so it
+loads anywhere with `safe_mode`. What using it needs to know besides is a JSON file within the .keras file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from search.features import moments
+from search.jobs import ComposeJob, Saved
+from search.predict import ABOUT
+from spaces.facts import Facts
+from spaces.parameters import Value
+from spaces.presets import Frozen, heads, parts
+
+if TYPE_CHECKING:
+    from search.training import Trainer
+
+BATCH = 64  # images a step when only predicting
+
+
+def plain(trainer: Trainer, network: keras.Model) -> keras.Model:
+    """`network`, just built by a preset for the same point, with the weights by which the trained one is judged."""
+    with trainer.judged_weights():
+        network.set_weights(trainer.model.get_weights())
+    return network
+
+
+def of_pixels(model: keras.Model, trainer: Trainer, facts: Facts) -> keras.Model:
+    """A network that learned from pixels. `trainer` knows how it was shown them, and what its output means."""
+    x = inputs = keras.Input(facts.shape, name="pixels")
+    if not parts.takes_bytes(model):
+        x = keras.layers.Rescaling(1 / 255)(x)
+    if facts.channels == 1 and model.input_shape[-1] == 3:
+        x = keras.layers.Concatenate()([x, x, x])
+    said = model(x)
+    if trainer.recipe.flip_average:
+        said = keras.layers.Average()([said, model(ops.flip(x, axis=2))])
+    one = said.shape[-1] == 1
+    if parts.takes_logits(trainer.model.loss):
+        said = keras.layers.Activation("sigmoid" if one else "softmax")(said)
+    return keras.Model(inputs, ops.concatenate([1 - said, said], axis=1) if one else said)
+
+
+def of_features(
+    frozen: Frozen, params: Mapping[str, Value], facts: Facts, features: NDArray[np.float32], head: Any
+) -> keras.Model:
+    """A backbone, what standardises its training `features` [images, width], and a head: a network, or a fitted one."""
+    x = inputs = keras.Input(facts.shape, name="pixels")
+    if facts.channels == 1:
+        x = keras.layers.Concatenate()([x, x, x])
+    views = frozen.views(params, facts)
+    network = views[0].backbone.network(views[0].side)
+    resized = keras.layers.Resizing(views[0].side, views[0].side, antialias=True)(x)
+    seen = []
+    for view in views:
+        maps = network(ops.flip(resized, axis=2) if view.mirrored else resized)
+        pooled = [keras.layers.GlobalAveragePooling2D()(found) for found in maps]
+        whole = keras.layers.Concatenate()(pooled) if len(pooled) > 1 else pooled[0]
+        columns = frozen.columns(params, facts)
+        seen.append(whole if columns == slice(None) else pooled[-1])
+    mean = keras.layers.Average()(seen) if len(seen) > 1 else seen[0]
+    x = heads.standardize(*moments(features), mean)
+    return keras.Model(inputs, head(x) if isinstance(head, keras.Model) else heads.fitted(head, facts.classes, x))
+
+
+def combined(models: Sequence[tuple[keras.Model, float]], facts: Facts) -> keras.Model:
+    """The weighted mean of several models' probabilities; one alone is that model."""
+    if len(models) == 1:
+        return models[0][0]
+    inputs = keras.Input(facts.shape, name="pixels")
+    for number, (model, _) in enumerate(models):
+        model.name = f"member_{number}"
+    said = [keras.layers.Rescaling(weight)(model(inputs)) for model, weight in models]
+    return keras.Model(inputs, keras.layers.Add()(said))
+
+
+def save(model: keras.Model, path: Path, about: Mapping[str, Any] | None = None) -> None:
+    """Write the model, whole or not at all, with `about` beside its own files. Raises OSError or ValueError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.stem}.{os.getpid()}.keras")
+    try:
+        model.save(beside)
+        if about is not None:
+            with zipfile.ZipFile(beside, "a") as archive:
+                archive.writestr(ABOUT, json.dumps(about, indent=1))
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def load(path: Path) -> keras.Model:
+    """A model without anything in its file that could run code."""
+    return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+
+def compose(job: ComposeJob, pixels: NDArray[np.uint8], facts: Facts) -> Saved:
+    """See ComposeJob. What was saved is loaded again and asked: what counts is the file."""
+    started = time.perf_counter()
+    save(combined([(load(path), weight) for path, weight in job.parts], facts), job.path, job.about)
+    said = ask(load(job.path), pixels[job.rows]) if len(job.rows) else None
+    return Saved(time.perf_counter() - started, said)
+
+
+def ask(model: keras.Model, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """[images, classes] of pixels [images, height, width, channels]."""
+    said: NDArray[np.float32] = model.predict(pixels.astype(np.float32), batch_size=BATCH, verbose=0)
+    return said

@@ -1,0 +1,255 @@
+"""After the search: confirm the best few on new folds, choose, train the choice on all images, save it as one model.
+
+What is chosen follows from stored results alone (`selection.py`); only how much there is time for is the clock's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.executors import Executor
+from search.folds import fold_rows
+from search.jobs import ComposeJob, Failure, FoldJob, FoldResult, Outcome, RefitJob, Saved, Training
+from search.loop import TICK_SECONDS, Loop
+from search.seeds import derive
+from search.selection import CANDIDATES, REPEATS, Member, best_together, choose, complete, finalists
+from spaces.recipe import plateau_factor
+from storage import ChoiceRecord, FoldRecord, Split, Store, TrialRecord
+
+MODEL = "choice.keras"  # in the study's folder `models`
+RESERVED = 0.25  # of the time for a search: the most that is kept back for finishing
+FEW_ROWS = 32  # that a refit is judged on, whose scores nobody reads
+_SAVING = 5.0  # seconds, of putting models together and asking them
+_WITH_CARE = 1.2  # times the seconds that a refit is expected to take
+
+AnyJob = TypeVar("AnyJob", FoldJob, RefitJob, ComposeJob)
+
+
+def reserve(
+    trials: Sequence[TrialRecord], metric: str, folds: int, images: int, seconds: float | None, slots: int
+) -> float:
+    """Seconds to keep back for finishing, by what folds have taken so far; 0 without a limit or a complete trial.
+
+    `images` in the folds; `seconds` for the study in all; `slots`: jobs at a time.
+    """
+    known = complete(trials, metric)
+    if seconds is None or not known:
+        return 0.0
+    by_number = {trial.number: trial for trial in known}
+    new_folds = [by_number[number] for number in finalists(trials, metric, folds, images)]
+    confirming = sum(REPEATS * folds * _fold_seconds(trial) for trial in new_folds) / slots
+    return min(refit_seconds(known[:5], folds) + confirming, RESERVED * seconds)
+
+
+def refit_seconds(trials: Sequence[TrialRecord], folds: int) -> float:
+    """How long training these on all images and saving them is expected to take, side by side."""
+    return _SAVING + _WITH_CARE * max(_fold_seconds(trial) for trial in trials) * folds / (folds - 1)
+
+
+def _fold_seconds(trial: TrialRecord) -> float:
+    return trial.seconds / max(len(trial.folds), 1)
+
+
+def is_current(store: Store, folder: Path) -> bool:
+    """Whether there is a model, made from all that is stored."""
+    choices = store.choices()
+    return bool(choices) and choices[-1].folds == store.fold_runs() and (folder / "models" / MODEL).is_file()
+
+
+@dataclass
+class Finish:
+    """One finishing of a study. `run` may be called once."""
+
+    loop: Loop  # whose search is over
+    executor: Executor
+    folder: Path  # of the study
+    draw: Callable[[int], NDArray[np.int16]]  # the folds of a repeat
+    labels: NDArray[np.int16]  # [images]
+    testing: NDArray[np.bool_]  # [images]
+    about: Mapping[str, Any]  # goes into the model's file
+    running: dict[Future[Outcome], Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.plan, self.store, self.note = self.loop.plan, self.loop.store, self.loop.observer.note
+
+    def run(self) -> None:
+        """Confirm, choose and ship, unless that is done. Where somebody asks to stop, what is stored stays."""
+        trials = self.store.trials(curves=False)
+        if not complete(trials, self.plan.metric) or is_current(self.store, self.folder):
+            return
+        self._confirm(trials)
+        if not self.loop.stop.asked:
+            self._ship(self.store.trials(curves=False))
+
+    # Confirming
+
+    def _confirm(self, trials: Sequence[TrialRecord]) -> None:
+        """Train the finalists on new folds, as far as time allows."""
+        plan, by_number = self.plan, {trial.number: trial for trial in trials}
+        numbers = finalists(trials, plan.metric, plan.folds, int((plan.assignment >= 0).sum()))
+        jobs = []
+        for repeat in range(1, REPEATS + 1 if numbers else 0):
+            if repeat >= len(self.store.splits()):
+                self.store.add_split(Split(repeat, self.draw(repeat)))
+            jobs += [job for number in numbers for job in self._missing(by_number[number], repeat)]
+        if not jobs:
+            return
+        needed = refit_seconds(complete(trials, plan.metric)[:5], plan.folds)
+        slowest = max(_fold_seconds(by_number[number]) for number in numbers)
+        runs = len(jobs) * sum(_fold_seconds(by_number[job.trial]) for job in jobs) / len(jobs) / self.executor.slots
+        if self._left() < needed + runs:
+            self.note(f"no time to confirm the best {len(numbers)} trials on new folds; more --hours would be")
+            return
+        self.note(f"confirming the best {len(numbers)} trials on new folds, {len(jobs)} fold runs")
+        self._do(jobs, self._confirmed, lambda: self._left() > needed + slowest)
+
+    def _missing(self, trial: TrialRecord, repeat: int) -> list[FoldJob]:
+        there = {fold.fold for fold in trial.folds if fold.repeat == repeat}
+        assignment = self.store.split(repeat).assignment
+        return [
+            replace(self.loop.fold_job(trial, fold, repeat), train=train, validate=validate)
+            for fold in range(self.plan.folds)
+            if fold not in there
+            for train, validate in [fold_rows(assignment, fold)]
+        ]
+
+    def _confirmed(self, job: FoldJob, outcome: Outcome) -> None:
+        if isinstance(outcome, FoldResult):
+            record = FoldRecord(trial=job.trial, repeat=job.repeat, fold=job.fold, seed=job.seed, **vars(outcome))
+            self.store.add_fold(record, run=self.loop.run_id, seconds=self.loop.sitting())
+
+    # Choosing and shipping
+
+    def _ship(self, trials: Sequence[TrialRecord]) -> None:
+        started, choice = time.monotonic(), self._choose(trials)
+        if choice is None:
+            return
+        trial, pool, members = choice
+        parts = {member.trial: self._part(self.store.trial(member.trial)) for member in members}
+        jobs = [job for job in parts.values() if not job.path.exists()]
+        names = ", ".join(str(member.trial) for member in members)
+        self.note(f"training the choice, trial{'s' if len(members) > 1 else ''} {names}, on all images")
+        if not self._do(jobs, self._saved):
+            return
+        rows = np.flatnonzero(self.testing).astype(np.int32)
+        made = datetime.now(UTC).isoformat(timespec="seconds")
+        about = {**self.about, "made": made, "members": [vars(member) for member in members]}
+        path = self.folder / "models" / MODEL
+        found: list[Saved] = []
+        compose = ComposeJob(tuple((parts[m.trial].path, m.weight) for m in members), path, about, rows)
+
+        def composed(job: ComposeJob, outcome: Outcome) -> None:
+            if self._saved(job, outcome) and isinstance(outcome, Saved):
+                found.append(outcome)
+
+        if not self._do([compose], composed):
+            return
+        record = ChoiceRecord(
+            made=made,
+            trial=trial.number,
+            members=tuple((member.trial, member.weight) for member in members),
+            pool=pool,
+            folds=self.store.fold_runs(),
+            seconds=time.monotonic() - started,
+            probabilities=found[0].probabilities,
+        )
+        self.store.add_choice(record, run=self.loop.run_id, seconds=self.loop.sitting())
+
+    def _choose(self, trials: Sequence[TrialRecord]) -> tuple[TrialRecord, tuple[int, ...], tuple[Member, ...]] | None:
+        """The chosen trial, those that it was compared with, and it or an ensemble of them: what is shipped.
+
+        Only what there is time for is compared.
+        """
+        plan, searched = self.plan, self.plan.assignment >= 0
+        chosen = choose(trials, plan.metric, int(searched.sum()))
+        if chosen is None:
+            return None
+        left = self._left()
+        affordable = [t for t in complete(trials, plan.metric) if refit_seconds([t], plan.folds) <= left]
+        numbers = list(dict.fromkeys([*(t.number for t in affordable[:CANDIDATES]), chosen.number]))
+        probabilities = np.stack([out_of_fold(self.store, number)[searched] for number in numbers])
+        folds = plan.assignment[searched]
+        members = best_together(chosen.number, numbers, probabilities, self.labels[searched], folds)
+        return chosen, tuple(numbers), members
+
+    def _part(self, trial: TrialRecord) -> RefitJob:
+        """The trial on all images of the search; its file is named by all that decides what is in it."""
+        rows = np.flatnonzero(self.plan.assignment >= 0).astype(np.int32)
+        fold = replace(
+            self.loop.fold_job(trial, 0),
+            train=rows,
+            validate=rows[:FEW_ROWS],
+            seed=derive(self.plan.seed, "refit", trial.number),
+            training=length(trial, self.plan.training),
+        )
+        key = [trial.number, dict(trial.params), fold.seed, vars(fold.training), self.store.study().fingerprint]
+        digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+        return RefitJob(fold, (self.folder / "cache" / "refits" / f"trial-{trial.number}-{digest}.keras").absolute())
+
+    def _saved(self, job: RefitJob | ComposeJob, outcome: Outcome) -> bool:
+        if isinstance(outcome, Failure) and outcome.cause != "stopped":
+            what = f"trial {job.fold.trial}" if isinstance(job, RefitJob) else "the choice"
+            self.note(f"no model is saved: {what}: {outcome.detail}")
+        return isinstance(outcome, Saved)
+
+    # Doing
+
+    def _left(self) -> float:
+        return float("inf") if self.plan.seconds is None else self.plan.seconds - self.loop.spent()
+
+    def _do(
+        self,
+        jobs: Sequence[AnyJob],
+        done: Callable[[AnyJob, Outcome], object],
+        go_on: Callable[[], bool] = lambda: True,
+    ) -> bool:
+        """Have all jobs done, as many at a time as there are slots; whether each one was, and none failed."""
+        waiting, whole = list(reversed(jobs)), True
+        while (waiting or self.running) and not self.loop.stop.asked:
+            while waiting and len(self.running) < self.executor.slots and go_on():
+                job = waiting.pop()
+                self.running[self.executor.submit(job)] = job
+            if not self.running:
+                break
+            finished, _ = wait(self.running, TICK_SECONDS, FIRST_COMPLETED)
+            for future in [f for f in self.running if f in finished]:
+                job, outcome = self.running.pop(future), future.result()
+                whole = whole and not isinstance(outcome, Failure)
+                done(job, outcome)
+            self.loop.observer.update(self.loop.progress())
+        return whole and not waiting and not self.running
+
+
+def length(trial: TrialRecord, training: Training) -> Training:
+    """How long to train on all images: the mean of the folds' best epochs, at the learning rates of the fold nearest.
+
+    `trial` has its curves.
+    """
+    epochs = max(1, round(float(np.mean([fold.best_epoch for fold in trial.folds]))))
+    usual = min(trial.folds, key=lambda fold: (abs(fold.best_epoch - epochs), fold.repeat, fold.fold))
+    factors, best, best_loss = [], 0, float("inf")
+    for epoch, loss in enumerate(usual.curve.get("val_log_loss", ()), start=1):
+        factors.append(plateau_factor(epoch - 1 - best))
+        if loss < best_loss - training.min_delta:
+            best, best_loss = epoch, loss
+    return replace(training, max_epochs=epochs, patience=0, last=True, factors=tuple(factors))
+
+
+def out_of_fold(store: Store, number: int, repeat: int = 0) -> NDArray[np.float32]:
+    """[images, classes] probabilities of a trial for the images that its models did not train on; others are 0."""
+    assignment = store.split(repeat).assignment
+    found = np.zeros((len(assignment), len(store.study().classes)), np.float32)
+    for fold, probabilities in store.probabilities(number, repeat).items():
+        found[assignment == fold] = probabilities
+    return found
