@@ -233,6 +233,62 @@ def report(
 
 
 @app.command()
+def export(
+    study: Where = None,
+    to: Annotated[Path | None, typer.Option("--to", metavar="FILE.keras", help="Where to write the model.")] = None,
+    model: Model = None,
+    workers: Workers = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write the chosen model as one Keras file, made first where it is not made yet; preprocessing is inside."""
+    from search.errors import UsageError
+    from search.export import check_target, copy_model, has_model
+    from search.study import find_study
+
+    folder = find_study(study)
+    target = check_target(to)
+    if not has_model(folder):
+        from reports.live import watching
+        from search import config as toml
+        from search.run import choose
+
+        prepared = _prepare(toml.read(folder), folder, quiet=quiet, model=model)
+        with watching(quiet=quiet) as observer:
+            choose(folder, prepared, observer, workers=workers, command=_command())
+        if not has_model(folder):
+            raise UsageError(f"{folder}: no model could be made; what stood in its way is above")
+    copy_model(folder, target)
+    _say([f"wrote {target}; try it: search predict {shlex.quote(str(target))} PICTURES"])
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="STUDY | FILE.keras", help="A study, or a model of `export`.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Picture files, or folders of them.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print CSV: path, class, a probability for each class.")
+    ] = False,
+) -> None:
+    """Classify pictures with the chosen model. Exit code 1 where a picture could not be read; it is named."""
+    from reports.predictions import show_predictions
+    from reports.reading import reading_images
+    from search.export import model_file
+    from search.predict import about, pictures
+    from search.predict import predict as ask
+
+    path, files = model_file(model), pictures(images)
+    with reading_images(quiet=False) as progress:
+        answers = list(ask(path, files, progress))
+    show_predictions(about(path).classes, answers, _output(), "json" if as_json else "csv" if as_csv else "lines")
+    unread = [answer for answer in answers if answer.problem]
+    for answer in unread:
+        _complain(f"{answer.path}: {answer.problem}")
+    if unread:
+        raise typer.Exit(1)
+
+
+@app.command()
 def space(
     which: Annotated[
         str | None, typer.Argument(metavar="PRESET | STUDY", help="A preset or a study folder. Default: here.")
@@ -388,39 +444,15 @@ def _finish(folder: Path, ending: str) -> None:
 
 
 def _report_data(folder: Path) -> ReportData:
-    from reports.data import report_data
+    from reports.stored import read
     from search.errors import UsageError
-    from search.estimate import MOST_TRIALS
     from search.lease import holder
-    from search.metrics import METRICS
-    from search.ranking import best, ranked
     from search.study import DATABASE, reading
-    from storage import TrialState
 
     if not (folder / DATABASE).exists():
         raise UsageError(f"{folder} has not begun, so there is nothing to report; `search run {folder}` starts it")
     with reading(folder) as store:
-        record = store.study()
-        if record.metric not in METRICS:
-            raise UsageError(
-                f"{folder} was searched for '{record.metric}', which this release does not know "
-                f"(known: {', '.join(METRICS)}); upgrade smallsearch"
-            )
-        trials = store.trials()
-        leading = [t for t in ranked(trials, record.metric) if t.state == TrialState.COMPLETE][:MOST_TRIALS]
-        others = {trial.number: store.probabilities(trial.number) for trial in leading}
-        leader = best(leading, record.metric)
-        return report_data(
-            record,
-            store.images(),
-            store.split(),
-            trials,
-            store.runs(),
-            others[leader.number] if leader else {},
-            references=store.references(),
-            others=others,
-            searching=holder(folder) is not None,
-        )
+        return read(store, searching=holder(folder) is not None)
 
 
 def _space_of(which: str | None) -> tuple[str, Any]:

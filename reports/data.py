@@ -14,8 +14,10 @@ from search.estimate import Estimate, estimate
 from search.metrics import METRICS, better, confusion, scores
 from search.ranking import SECOND_OBJECTIVES, pareto_front, ranked
 from search.ranking import best as best_of
+from search.selection import interval, of_ensemble, tied, ties
 from spaces import Space, SpaceError
 from storage.records import (
+    ChoiceRecord,
     ImageRecord,
     Params,
     ReferenceRecord,
@@ -99,6 +101,33 @@ class Pooled:
 
 
 @dataclass(frozen=True)
+class Tested:
+    """How what was chosen does on the images that were kept apart, with a 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    images: int
+    times: int  # that they were used for a choice: beyond the first, the number is no longer blind
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What was chosen in the end, trained on all images and saved as a model."""
+
+    trial: int
+    members: tuple[tuple[int, float], ...]  # (trial, weight) of each model in it
+    current: bool  # made from all that is stored
+    made: str
+    test: Tested | None  # None: no images were kept apart
+
+    @property
+    def together(self) -> bool:
+        """Whether it is an ensemble of several trials."""
+        return len(self.members) > 1
+
+
+@dataclass(frozen=True)
 class ReportData:
     """All that a report says of a study."""
 
@@ -128,7 +157,9 @@ class ReportData:
     searching: bool = False  # a process holds the study: what is open is running, else unfinished
     notes: tuple[str, ...] = ()
     references: tuple[ReferenceRow, ...] = ()  # best first, those without a score last
-    estimate: Estimate | None = None  # of the best trial's score on new images
+    estimate: Estimate | None = None  # of what was or would be chosen, on new images
+    ties: tuple[int, ...] = ()  # trials that are not clearly worse than the leader, which comes first
+    chosen: Chosen | None = None
 
     @property
     def metric(self) -> str:
@@ -194,24 +225,11 @@ class ReportData:
         return sum(better(self.metric, a, b) for a, b in pairs)
 
     def tied(self, row: TrialRow, other: TrialRow) -> bool:
-        """Whether two trials with the same folds can't be told apart: their paired difference is less than two of
-        its standard errors over the folds.
-
-        The error is no smaller than what so many images allow. A difference d of n images means that at least
-        d n answers changed, so its error is at least sqrt(d / n) (McNemar's, as if all had changed for the better).
-        For log loss the floor is 1 % of chance, as in `near_chance`.
-        """
+        """Whether two trials with the same folds can't be told apart; see `selection.tied`."""
         if len(row.fold_scores) != len(other.fold_scores):
             return False
-        gaps = np.subtract(row.fold_scores, other.fold_scores)
-        gaps = gaps[np.isfinite(gaps)]
-        if not len(gaps):
-            return False
-        gap = abs(float(gaps.mean()))
-        error = float(np.std(gaps, ddof=1)) / math.sqrt(len(gaps)) if len(gaps) > 1 else 0.0
-        answers = max(self.searched_images, 1)
-        floor = 0.005 * self.chance if self.metric == "log_loss" else math.sqrt(gap / answers)
-        return gap == 0 or gap < 2 * max(error, floor)
+        one, two, images = self.trial(row.number), self.trial(other.number), self.searched_images
+        return tied(one, two, self.metric, images) and tied(two, one, self.metric, images)
 
 
 def report_data(
@@ -225,12 +243,16 @@ def report_data(
     *,
     references: Sequence[ReferenceRecord] = (),
     others: Mapping[int, Mapping[int, NDArray[np.floating[Any]]]] | None = None,
+    choices: Sequence[ChoiceRecord] = (),
+    pool: Mapping[int, Mapping[int, NDArray[np.floating[Any]]]] | None = None,
+    fold_runs: int = 0,
     searching: bool = False,
 ) -> ReportData:
     """All that a report says. `probabilities`: [images of the fold, classes] by fold, of the best trial.
 
     `others`: the same by number of the complete trials that it was chosen among, itself included; without them there
-    is no estimate. `searching`: whether a process is at work on the study now.
+    is no estimate. `pool`: the same of those that members of the last of the `choices` were picked from. `fold_runs`:
+    how many are stored. `searching`: whether a process is at work on the study now.
     """
     in_order = sorted(trials, key=lambda trial: trial.number)
     ordered = ranked(in_order, study.metric)
@@ -271,7 +293,11 @@ def report_data(
         second_objective=second if second in SECOND_OBJECTIVES else None,
         notes=(*notes, *([RUNGS] if config.get("sampler") == "hyperband" else [])),
         references=_references(references, study.metric, folds),
-        estimate=_estimate(labels, assignment, others or {}, study),
+        estimate=_estimate(
+            labels, assignment, others or {}, pool if choices and choices[-1].members[1:] else None, study
+        ),
+        ties=ties(in_order, study.metric, int((assignment >= 0).sum())),
+        chosen=_chosen(choices, images, labels, study, fold_runs),
     )
 
 
@@ -279,16 +305,37 @@ def _estimate(
     labels: NDArray[np.int64],
     assignment: NDArray[np.int16],
     trials: Mapping[int, Mapping[int, NDArray[np.floating[Any]]]],
+    pool: Mapping[int, Mapping[int, NDArray[np.floating[Any]]]] | None,
     study: StudyRecord,
 ) -> Estimate | None:
-    if not trials:
+    """Of the ensemble that was picked from a pool, else of the best trial's."""
+    found, searched = pool or trials, assignment >= 0
+    if not found:
         return None
-    found = np.zeros((len(trials), len(labels), len(study.classes)), np.float32)
-    for rows, folds in zip(found, trials.values(), strict=True):
+    stacked = np.zeros((len(found), len(labels), len(study.classes)), np.float32)
+    for rows, folds in zip(stacked, found.values(), strict=True):
         for fold, probabilities in folds.items():
             rows[assignment == fold] = probabilities
-    searched = assignment >= 0
-    return estimate(found[:, searched], labels[searched], study.metric)
+    if pool:
+        return of_ensemble(stacked[:, searched], labels[searched], assignment[searched], study.metric)
+    return estimate(stacked[:, searched], labels[searched], study.metric)
+
+
+def _chosen(
+    choices: Sequence[ChoiceRecord],
+    images: Sequence[ImageRecord],
+    labels: NDArray[np.int64],
+    study: StudyRecord,
+    fold_runs: int,
+) -> Chosen | None:
+    if not choices:
+        return None
+    last, tested = choices[-1], None
+    if last.probabilities is not None:
+        truth = labels[np.array([image.testing for image in images])]
+        found = interval(last.probabilities, truth, study.metric)
+        tested = Tested(*found, len(truth), sum(one.probabilities is not None for one in choices))
+    return Chosen(last.trial, last.members, last.folds == fold_runs, last.made, tested)
 
 
 def chance_level(metric: str, counts: NDArray[np.integer[Any]]) -> float:

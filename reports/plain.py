@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from reports.data import Pooled, ReportData, TrialRow
+from reports.data import Chosen, Pooled, ReportData, TrialRow
 from search.estimate import Estimate
 
 
@@ -35,6 +35,9 @@ def as_json(data: ReportData) -> dict[str, Any]:
         "trials": [_trial_json(row, data.second_objective) for row in sorted(data.rows, key=lambda row: row.number)],
         "best": {"number": best.number, "params": dict(best.params), "score": best.score} if best else None,
         "estimate": _estimate_json(data.estimate),
+        "ties": list(data.ties),
+        "chosen": _chosen_json(data.chosen),
+        "test": vars(data.chosen.test) if data.chosen and data.chosen.test else None,
         "references": [
             {"name": r.name, "label": r.label, "score": r.score, "folds": list(r.fold_scores), "seconds": r.seconds}
             for r in data.references
@@ -64,10 +67,17 @@ def _estimate_json(estimate: Estimate | None) -> dict[str, Any] | None:
         "value": estimate.value,
         "low": estimate.low,
         "high": estimate.high,
-        "method": "BBC-CV",
+        "method": estimate.method,
         "naive": estimate.naive,
         "optimism": estimate.optimism,
     }
+
+
+def _chosen_json(chosen: Chosen | None) -> dict[str, Any] | None:
+    if chosen is None:
+        return None
+    members = [{"number": number, "weight": weight} for number, weight in chosen.members]
+    return {"number": chosen.trial, "members": members, "current": chosen.current, "made": chosen.made}
 
 
 def _trial_json(row: TrialRow, second: str | None) -> dict[str, Any]:

@@ -59,11 +59,15 @@ def show(data: ReportData, console: Console | None = None, top: int = 20) -> Non
         paragraph(references)
     if data.best is not None and data.best.changed:
         paragraph(f"Changed from trial 0: {words.params_words(data.best.changed)}.")
+    if choice := words.choice(data):
+        paragraph(choice, "bold")
     if caution := words.caution(data):
         paragraph(caution, "dim")
     if data.rows or data.references:
         console.print()
         console.print(leaderboard(data, console, top))
+        if ties := words.ties(data):
+            paragraph(ties, "dim")
         if data.second_objective:
             paragraph(words.front(data), "dim")
         if (more := len(data.rows) - top) > 0:
@@ -161,7 +165,7 @@ def leaderboard(data: ReportData, console: Console, top: int = 20) -> Table:
 
 
 def _cells(data: ReportData, row: TrialRow | ReferenceRow, narrow: bool) -> list[str]:
-    cells = ["" if isinstance(row, ReferenceRow) else words.marked(row), words.score_words(row)]
+    cells = ["" if isinstance(row, ReferenceRow) else words.marked(data, row), words.score_words(row)]
     if not narrow:
         span = row.low is not None and row.high is not None
         cells.append(f"{words.number(row.low, 2)} to {words.number(row.high, 2)}" if span else words.NONE)

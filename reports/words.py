@@ -6,7 +6,7 @@ import math
 import unicodedata
 from collections.abc import Mapping
 
-from reports.data import ReferenceRow, ReportData, TrialRow
+from reports.data import Chosen, ReferenceRow, ReportData, TrialRow
 from search.metrics import METRICS
 from storage.records import TrialState
 
@@ -126,9 +126,17 @@ def score_words(row: TrialRow | ReferenceRow) -> str:
     return number(row.score) + (f" ± {number(row.spread)}" if row.spread is not None else "")
 
 
-def marked(row: TrialRow) -> str:
-    """A trial's number, with a star where it is on the Pareto front."""
-    return f"*{row.number}" if row.pareto else str(row.number)
+def marked(data: ReportData, row: TrialRow) -> str:
+    """A trial's number; with a star where it is on the Pareto front, with = where it is tied with the best."""
+    tied = "=" if len(data.ties) > 1 and row.number in data.ties else ""
+    return f"{tied}{'*' if row.pareto else ''}{row.number}"
+
+
+def ties(data: ReportData) -> str:
+    """What the = means; empty where nothing is tied."""
+    if len(data.ties) < 2:
+        return ""
+    return "= not clearly worse than the best of them (Nadeau and Bengio's test, 10 %)."
 
 
 def front(data: ReportData) -> str:
@@ -168,6 +176,37 @@ def headline(data: ReportData) -> str:
     if base is None:
         return f"{first}{_chance_words(data, best)}."
     return f"{first}{_chance_words(data, best)}; {_start(data, base)}."
+
+
+def choice(data: ReportData) -> str:
+    """What was chosen and why, and how it does on images that were kept apart; empty where nothing is saved."""
+    chosen = data.chosen
+    if chosen is None:
+        return ""
+    others = [n for n in data.ties if n != chosen.trial]
+    why = ""
+    if chosen.trial in data.ties and others:
+        plain = "it is where you started" if chosen.trial == 0 else "it has the fewest weights"
+        them = f"trial {others[0]} is" if len(others) == 1 else f"{len(others)} other trials are"
+        why = f" ({them} not clearly better or worse, and {plain})" if chosen.trial in data.ties else ""
+    first = f"Chosen: trial {chosen.trial}{why}"
+    if chosen.together:
+        names = ", ".join(f"{n} ({100 * weight:.0f} %)" for n, weight in chosen.members)
+        first = f"Chosen: an ensemble of trials {names}; out of fold it is better than trial {chosen.trial} alone"
+    stale = "" if chosen.current else " More has been searched since: search export makes it anew."
+    return f"{first}. It was trained on all {data.searched_images:,} images and saved.{_tested(chosen)}{stale}"
+
+
+def _tested(chosen: Chosen) -> str:
+    test = chosen.test
+    if test is None:
+        return ""
+    value, low, high = (number(bound, 2) for bound in (test.value, test.low, test.high))
+    blind = "" if test.times == 1 else f", which {test.times} choices have seen by now"
+    return (
+        f" On the {count(test.images, 'image')} kept apart for testing{blind} it scores {value} "
+        f"({low} to {high} with 95 % confidence)."
+    )
 
 
 def _start(data: ReportData, base: TrialRow) -> str:
@@ -289,6 +328,12 @@ def caution(data: ReportData) -> str:
         )
     found = data.estimate
     value, low, high = (number(bound, 2) for bound in (found.value, found.low, found.high))
+    if data.chosen and data.chosen.together:
+        return (
+            f"On new images expect about {value} of the ensemble ({low} to {high} with 95 % confidence): for each fold "
+            "it was put together anew from the predictions for the others. Put together on all of them it scores "
+            f"{number(found.naive, 3)}, which is optimistic by {number(max(found.optimism, 0.0), 3)}."
+        )
     return (
         f"On new images expect about {value} ({low} to {high} with 95 % confidence). The best of {data.compared:,} "
         f"trials compared on the same images is partly the luckiest: its pooled {number(found.naive, 3)} is optimistic "

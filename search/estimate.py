@@ -35,6 +35,7 @@ class Estimate:
     naive: float  # the best pooled out-of-fold score, which was chosen for being the best
     trials: int  # chosen among
     images: int
+    method: str = "BBC-CV"
 
     @property
     def optimism(self) -> float:

@@ -49,7 +49,9 @@ def reserve(
     by_number = {trial.number: trial for trial in known}
     new_folds = [by_number[number] for number in finalists(trials, metric, folds, images)]
     confirming = sum(REPEATS * folds * _fold_seconds(trial) for trial in new_folds) / slots
-    return min(refit_seconds(known[:5], folds) + confirming, RESERVED * seconds)
+    most = RESERVED * seconds
+    refits = (refit_seconds([trial], folds) for trial in known[:5])
+    return min(max((needed for needed in refits if needed <= most), default=most) + confirming, most)
 
 
 def refit_seconds(trials: Sequence[TrialRecord], folds: int) -> float:
@@ -137,7 +139,8 @@ class Finish:
             return
         trial, pool, members = choice
         parts = {member.trial: self._part(self.store.trial(member.trial)) for member in members}
-        jobs = [job for job in parts.values() if not job.path.exists()]
+        longest_first = sorted(parts, key=lambda number: -_fold_seconds(self.store.trial(number)))
+        jobs = [parts[number] for number in longest_first if not parts[number].path.exists()]
         names = ", ".join(str(member.trial) for member in members)
         self.note(f"training the choice, trial{'s' if len(members) > 1 else ''} {names}, on all images")
         if not self._do(jobs, self._saved):

@@ -151,7 +151,7 @@ def decode(path: Path, size: tuple[int, int]) -> Picture | Remark:
 
 
 @contextmanager
-def _no_stderr() -> Iterator[None]:
+def no_stderr() -> Iterator[None]:
     """Keep libtiff quiet, which prints what it dislikes to the process's file 2, past Python.
 
     Everybody's standard error is gone meanwhile: so for one file at a time, in the thread that reports progress.
@@ -264,7 +264,7 @@ def _upright(path: Path, remarks: list[Remark]) -> Image.Image:
         _check_pixels(image)
         if _has_frames(image):
             remarks.append(Remark("animated", "Has more than one frame: only the first is used."))
-        with _no_stderr() if image.format == "TIFF" else nullcontext():
+        with no_stderr() if image.format == "TIFF" else nullcontext():
             image.load()
         turn = _UPRIGHT.get(_orientation(image, decoded=True))
         flat = _flatten(image, remarks)

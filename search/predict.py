@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from search.errors import UsageError
-from search.image_decoding import Remark, decode, quiet
+from search.image_decoding import Remark, decode, no_stderr, quiet
 from search.text import printable
 
 ABOUT = "smallsearch.json"  # within the .keras file, which is a ZIP archive
@@ -99,10 +99,11 @@ def _loaded(path: Path) -> Any:
     from search.worker import ENVIRONMENT  # which imports nothing heavy, but more than a listing needs
 
     os.environ.update(ENVIRONMENT)
-    import keras
-
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        with no_stderr():  # TensorFlow greets there
+            import keras
+
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # noqa: BLE001 - Keras raises anything on a file that is not one of its own
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise UsageError(f"{path} cannot be loaded: {first}") from None

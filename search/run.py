@@ -90,8 +90,9 @@ def _sit(
     try:
         with stop_on_signals(resume_command(folder)) as stop, studies.pixels_on_disk(folder, prepared.images) as pixels:
             executor.prepare(_materials(pixels, prepared))
+            plan = make_plan(prepared, store, executor.slots)
             loop = Loop(
-                plan=make_plan(prepared, store, executor.slots),
+                plan=plan if searching else replace(plan, seconds=None),
                 store=store,
                 run_id=run_id,
                 executor=executor,

@@ -27,6 +27,8 @@ PURE = {
     "search.progress",
     "search.optuna_study",
     "search.errors",
+    "search.selection",
+    "search.predict",
 }
 WORKER_SIDE = (
     "search.worker",

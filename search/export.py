@@ -1,0 +1,61 @@
+"""The model that a study ships: where it is, whether it is up to date, and a copy of it for use elsewhere."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from search.errors import UsageError
+from search.finish import MODEL, is_current
+from search.study import DATABASE, is_study, reading
+from storage import needs_upgrade
+
+
+def model_file(path: Path) -> Path:
+    """The model that is meant: a file, or the one in a study. Raises UsageError where there is none."""
+    if path.is_file():
+        return path
+    if not path.exists():
+        raise UsageError(f"{path} does not exist; name a study, or a model of `search export`")
+    if not is_study(path):
+        raise UsageError(f"{path} is neither a study nor a model of `search export`")
+    model = path / "models" / MODEL
+    if not model.is_file():
+        raise UsageError(f"{path} has no model yet; `search export {path} --to FILE.keras` makes one of what is stored")
+    return model
+
+
+def has_model(folder: Path) -> bool:
+    """Whether the study's model is there and made from all that is stored. Raises UsageError where none can be."""
+    if not (folder / DATABASE).exists():
+        raise UsageError(f"{folder} has not begun, so there is no model; `search run {folder}` starts it")
+    if needs_upgrade(folder / DATABASE):  # by whom it is made
+        return False
+    with reading(folder) as store:
+        if not any(trial.state == "complete" for trial in store.trials(curves=False)):
+            raise UsageError(f"{folder} has no complete trial to make a model of; `search run {folder}` goes on")
+        return is_current(store, folder)
+
+
+def check_target(to: Path | None) -> Path:
+    """Where to write the model. Raises UsageError where it is not said, is no .keras file or has no folder."""
+    if to is None:
+        raise UsageError("--to: name the file to write, such as --to model.keras")
+    if to.suffix != ".keras":
+        raise UsageError(f"--to: must end in .keras, the one format that is written, got {to}")
+    if not to.absolute().parent.is_dir():
+        raise UsageError(f"--to {to}: there is no folder {to.parent}; make it first, or name another")
+    if to.is_dir():
+        raise UsageError(f"--to {to} is a folder; name a file in it")
+    return to
+
+
+def copy_model(folder: Path, target: Path) -> None:
+    """Copy the study's model, whole or not at all. Raises OSError."""
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        shutil.copyfile(folder / "models" / MODEL, beside)
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
