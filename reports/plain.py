@@ -35,6 +35,7 @@ def as_json(data: ReportData) -> dict[str, Any]:
         "trials": [_trial_json(row, data.second_objective) for row in sorted(data.rows, key=lambda row: row.number)],
         "best": {"number": best.number, "params": dict(best.params), "score": best.score} if best else None,
         "estimate": _estimate_json(data.estimate),
+        "saved": {"folds": data.saved.folds, "seconds": data.saved.seconds},
         "references": [
             {"name": r.name, "label": r.label, "score": r.score, "folds": list(r.fold_scores), "seconds": r.seconds}
             for r in data.references
