@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import sys
 import warnings
-from copy import deepcopy
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -220,10 +220,8 @@ def main(arguments: Sequence[str]) -> None:
             cut = np.mean([each.cut for each in found])
             name = " + ".join(part for part in (rule if rule != "none" else "", "halving" if halving else "") if part)
             error = lost.std(ddof=1) / np.sqrt(len(lost))
-            print(
-                f"{images:8}  {name:20} {share:16.0%} {cut:16.1f} {lost.mean():+20.2f} ({error:.2f}) {lost.max():+8.2f}",
-                flush=True,
-            )
+            told = f"{lost.mean():+20.2f} ({error:.2f}) {lost.max():+8.2f}"
+            print(f"{images:8}  {name:20} {share:16.0%} {cut:16.1f} {told}", flush=True)
 
 
 if __name__ == "__main__":
