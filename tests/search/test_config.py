@@ -132,7 +132,7 @@ def test_a_configuration_is_frozen() -> None:
         ({"try": {"depth": 1}}, "try: must be a list, got {'depth': 1}"),
         ({"try": [{"depth": 1}, 3]}, "try: must be a table, got 3"),
         ({"tryy": []}, "tryy: no such key; did you mean 'try'?"),
-        ({"race": "fair"}, "race: must be one of paired, forgiving, none, got 'fair'"),
+        ({"race": "fair"}, "race: must be one of paired, forgiving, none, got 'fair'; did you mean 'paired'?"),
         (
             {"race": "paired", "second_objective": "parameters"},
             "race: a race gives up what is behind in the metric alone; with second_objective it must be 'none'",
