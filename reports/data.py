@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from search.estimate import Estimate, estimate
 from search.metrics import METRICS, better, confusion, scores
+from search.race import Saved, saved
 from search.ranking import SECOND_OBJECTIVES, pareto_front, ranked
 from search.ranking import best as best_of
 from search.selection import interval, of_ensemble, tied, ties
@@ -153,6 +154,7 @@ class ReportData:
     commands: tuple[str, ...]  # as typed, each once, oldest first
     runs: tuple[RunRecord, ...]
     trials: tuple[TrialRecord, ...]  # in order of number, for curves, layers and plots
+    saved: Saved  # by the race
     second_objective: str | None = None  # 'parameters' or 'latency', where the study minimises that too
     searching: bool = False  # a process holds the study: what is open is running, else unfinished
     notes: tuple[str, ...] = ()
@@ -298,6 +300,7 @@ def report_data(
         ),
         ties=ties(in_order, study.metric, int((assignment >= 0).sum())),
         chosen=_chosen(choices, images, labels, study, fold_runs),
+        saved=saved(in_order, folds),
     )
 
 

@@ -38,6 +38,7 @@ def as_json(data: ReportData) -> dict[str, Any]:
         "ties": list(data.ties),
         "chosen": _chosen_json(data.chosen),
         "test": vars(data.chosen.test) if data.chosen and data.chosen.test else None,
+        "saved": {"folds": data.saved.folds, "seconds": data.saved.seconds},
         "references": [
             {"name": r.name, "label": r.label, "score": r.score, "folds": list(r.fold_scores), "seconds": r.seconds}
             for r in data.references

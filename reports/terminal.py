@@ -76,6 +76,9 @@ def show(data: ReportData, console: Console | None = None, top: int = 20) -> Non
         console.print()
         paragraph("Trials that did not finish", "bold")
         console.print(causes(data, console))
+    if saved := words.saved(data):
+        console.print()
+        paragraph(saved)
     for note in (*words.advice(data), *data.notes):
         console.print()
         paragraph(f"Note: {note}")

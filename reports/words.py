@@ -290,6 +290,15 @@ def images_words(data: ReportData) -> str:
     return f"{count(data.searched_images, 'image')} in {classes}{testing}"
 
 
+def saved(data: ReportData) -> str:
+    """What the race spared; empty where it stopped nothing."""
+    if not data.saved.trials:
+        return ""
+    stopped = count(data.saved.trials, "trial")
+    spared = count(data.saved.folds, "fold run")
+    return f"The race stopped {stopped} that fell behind: {spared} saved, about {duration(data.saved.seconds)}."
+
+
 _BEST_FEW = 3  # of which the epochs are looked at
 
 

@@ -15,6 +15,7 @@ from tomlkit.items import AoT
 
 from search.errors import UsageError
 from search.metrics import METRICS
+from search.race import RULES
 from search.ranking import SECOND_OBJECTIVES
 from spaces.backbones.applications import ARCHITECTURES
 from spaces.parameters import nearest, received, shown
@@ -95,6 +96,18 @@ def _of_its_objectives(sampler: str, second: str | None) -> str:
     return sampler
 
 
+def _race_that_fits(rule: str | None, info: ValidationInfo) -> str | None:
+    if rule is None or rule == "none":
+        return rule
+    if info.data.get("second_objective") is not None:
+        raise PydanticCustomError(
+            "sentence", "a race gives up what is behind in the metric alone; with second_objective it must be 'none'"
+        )
+    if info.data.get("sampler") == "hyperband":
+        raise PydanticCustomError("sentence", "'hyperband' is a race of its own; with it this one must be 'none'")
+    return rule
+
+
 class TrainingConfig(BaseModel):
     """How long a fold run lasts."""
 
@@ -128,6 +141,7 @@ class Config(BaseModel):
     second_objective: Annotated[Annotated[str, _one_of(*SECOND_OBJECTIVES)] | None, AfterValidator(_of_optuna)] = None
     sampler: Annotated[str | None, AfterValidator(_of_its_engine)] = None  # None: the engine's default
     metric: Annotated[str, _one_of(*METRICS)] = "balanced_accuracy"
+    race: Annotated[Annotated[str, _one_of(*RULES)] | None, AfterValidator(_race_that_fits)] = None  # None: by default
     folds: int | None = Field(default=None, ge=2, le=100)  # None: 5, or fewer where a class has fewer images
     seed: int = Field(default=0, ge=0, lt=2**31)
     trials: int | None = Field(default=200, ge=1, le=10_000_000)
@@ -145,11 +159,16 @@ class Config(BaseModel):
         """The sampler that was asked for, else the default of the engine and its objectives."""
         return self.sampler or (OF_TWO_OBJECTIVES if self.second_objective else SAMPLERS[self.engine])[0]
 
+    @property
+    def chosen_race(self) -> str:
+        """The rule that was asked for, else 'paired' wherever there can be a race."""
+        return self.race or ("none" if self.second_objective or self.sampler == "hyperband" else "paired")
+
     def identity(self) -> dict[str, Any]:
         """What may not change once the study has begun, as plain data."""
         free = {"trials", "hours", "images", "weights", "space", "tries"}
         plain = self.model_dump(mode="json", exclude=free)
-        return {**plain, "sampler": self.chosen_sampler}
+        return {**plain, "sampler": self.chosen_sampler, "race": self.chosen_race}
 
 
 def parse(values: Mapping[str, Any], where: str) -> Config:
@@ -361,6 +380,8 @@ _COMMENTS = {
     "sampler": "of optuna: tpe (the default), random, qmc, gp (needs torch), cmaes (needs cmaes), grid, nsga2 (the "
     "default where there is a second objective); of keras-tuner: bayesian (the default), random, grid, hyperband",
     "metric": f"what is searched for: {', '.join(METRICS)}",
+    "race": "whether a trial goes on after a fold: paired (the default: not if clearly worse than the best one on the "
+    "same images), forgiving (not if no better than the best one's worst fold), none",
     "folds": "folds of cross-validation; unset: 5, or fewer where a class has fewer images",
     "seed": "every other seed is derived from this one",
     "trials": "budgets are totals over all sittings, and both hold",
@@ -372,6 +393,7 @@ _COMMENTS = {
 
 _EXAMPLES = {
     "second_objective": '"parameters"',
+    "race": '"paired"',
     "folds": "5",
     "trials": "200",
     "hours": "8.0",

@@ -128,7 +128,8 @@ class Finish:
 
     def _confirmed(self, job: FoldJob, outcome: Outcome) -> None:
         if isinstance(outcome, FoldResult):
-            record = FoldRecord(trial=job.trial, repeat=job.repeat, fold=job.fold, seed=job.seed, **vars(outcome))
+            measured = {name: value for name, value in vars(outcome).items() if name != "behind"}
+            record = FoldRecord(trial=job.trial, repeat=job.repeat, fold=job.fold, seed=job.seed, **measured)
             self.store.add_fold(record, run=self.loop.run_id, seconds=self.loop.sitting())
 
     # Choosing and shipping

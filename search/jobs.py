@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -38,6 +38,8 @@ class Training:
     min_delta: float = 0.001  # nats by which the validation log loss must fall to count
     last: bool = False  # whether all epochs are trained and the last one counts, whatever validation says
     factors: tuple[float, ...] = ()  # of the learning rate, one an epoch, instead of watching validation for plateaus
+    least: Mapping[int, float] = field(default_factory=dict)
+    """Epoch -> what the metric on the validation part must have reached by then, at its best, to go on."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class FoldResult:
     parameters: int
     seconds: float
     latency: float | None = None  # milliseconds an image to predict; None where it was not asked for
+    behind: bool = False  # stopped after `epochs` for not having reached what Training.least asks for there
 
 
 @dataclass(frozen=True)

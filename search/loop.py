@@ -32,13 +32,15 @@ from search.jobs import (
 )
 from search.progress import Observer, Progress
 from search.proposers import Exhausted, Proposer
+from search.race import BEHIND, BEHIND_EARLY
+from search.racing import Racing, Terms, races
 from search.ranking import best
 from search.reference_rows import ReferenceRows
 from search.seeds import derive
 from search.stop import StopRequest
 from spaces import Space, Value
 from spaces.parameters import shown
-from storage import OUT_OF_TIME, FoldRecord, LayerRecord, ReferenceRecord, Store, TrialRecord, TrialState
+from storage import OUT_OF_TIME, Closing, FoldRecord, LayerRecord, ReferenceRecord, Store, TrialRecord, TrialState
 
 GRACE_SECONDS = 10.0  # for running folds when the search is asked to stop or its time is over
 TICK_SECONDS = 0.25
@@ -75,6 +77,7 @@ class Plan:
     seconds: float | None
     references: Sequence[str] = ()  # names of the reference rows to compute
     reserve: Callable[[Sequence[TrialRecord]], float] = lambda _trials: 0.0  # seconds to keep for what comes after
+    race: Terms | None = None  # None: every trial is trained on every fold
 
 
 @dataclass
@@ -117,6 +120,9 @@ class Loop:
         self.trials = self._stored_trials()
         self._reserved = self.plan.reserve(self.trials)
         self.proposer.replay(self.trials)
+        self._racing = Racing(plan.race, plan.metric, plan.assignment) if plan.race else None
+        if self._racing:
+            self._racing.load(self.store, self.trials)
         self.queue = still_to_try(self.plan.starts, self.trials)
         self.observer.update(self.progress())
         while self._may_go_on():
@@ -133,7 +139,7 @@ class Loop:
         self._started, self._spent_before, self._reserved = self.clock(), self.store.spent_seconds(), 0.0
         self._references = ReferenceRows((), self.plan.assignment, self.plan.folds, self.plan.seed, ())
         self._defaults = {p.name: p.default for p in self.plan.space.parameters}
-        self.trials = self.store.trials(curves=False)
+        self.trials, self._racing = self.store.trials(curves=False), None
         return self.ending
 
     def progress(self) -> Progress:
@@ -183,8 +189,9 @@ class Loop:
         if self.plan.trials is not None:
             if not self.sitting_folds:
                 return None
-            closed = sum(t.state != TrialState.RUNNING for t in self.trials)
-            folds = (self.plan.trials - closed) * self.plan.folds - sum(len(t.folds) for t in self._open())
+            closed = [len(t.folds) for t in self.trials if t.state != TrialState.RUNNING]
+            each = sum(closed) / len(closed) if self.plan.race and closed else self.plan.folds
+            folds = (self.plan.trials - len(closed)) * each - sum(len(t.folds) for t in self._open())
             left.append(max(0, folds) * self.sitting() / self.sitting_folds)
         return min(left, default=None)
 
@@ -196,27 +203,40 @@ class Loop:
     def _submit_next(self) -> bool:
         """Submit the most useful job that is not running yet: a fold of the oldest open trial, else a new point.
 
-        Between trial 0, the first result to believe, and all others come the reference rows.
+        Between trial 0, the first result to believe, and all others come the reference rows. A trial that may be given
+        up has one fold at a time, for the next may be for nothing; but for the last points, when nothing else is left.
         """
-        busy = {(j.trial, j.fold) for j in self.pending.values() if isinstance(j, FoldJob)}
-        for trial in self._open():
-            done = {f.fold for f in trial.folds}
-            for fold in range(self.plan.folds):
-                if fold not in done and (trial.number, fold) not in busy:
-                    self._submit(self.fold_job(trial, fold))
-                    return True
+        if job := self._next_fold(patient=self._racing is not None):
+            self._submit(job)
+            return True
         if self.trials and (reference := self._references.next_job()):
             self._submit(reference)
             return True
-        asked = any(isinstance(j, Candidate) for j in self.pending.values())
-        number = len(self.trials)
-        if asked or self.exhausted or (self.plan.trials is not None and number >= self.plan.trials):
+        if any(isinstance(j, Candidate) for j in self.pending.values()):
             return False
+        number = len(self.trials)
+        if self.exhausted or (self.plan.trials is not None and number >= self.plan.trials):
+            if job := self._next_fold(patient=False):
+                self._submit(job)
+            return job is not None
         try:
             self._submit(self._candidate(number))
         except Exhausted as end:
             self._no_point_left(end)
         return not self.exhausted
+
+    def _next_fold(self, *, patient: bool) -> FoldJob | None:
+        """The first fold of the oldest open trial that is not running yet; `patient`: of none that may be given up
+        for what its running fold says.
+        """
+        busy = {(j.trial, j.fold) for j in self.pending.values() if isinstance(j, FoldJob)}
+        waiting = {number for number, _ in busy if patient and races(self.trials[number])}
+        for trial in self._open():
+            done = {f.fold for f in trial.folds}
+            for fold in range(self.plan.folds):
+                if fold not in done and (trial.number, fold) not in busy and trial.number not in waiting:
+                    return self.fold_job(trial, fold)
+        return None
 
     def _no_point_left(self, end: Exhausted) -> None:
         self.exhausted = True
@@ -229,6 +249,8 @@ class Loop:
     def fold_job(self, trial: TrialRecord, fold: int, repeat: int = 0) -> FoldJob:
         """A trial's job on one fold; the rows are those of repeat 0."""
         train, validate = fold_rows(self.plan.assignment, fold)
+        epochs = int(trial.params.get("epochs", self.plan.training.max_epochs))
+        least = self._racing.least(trial, fold) if self._racing and repeat == 0 else {}
         return FoldJob(
             trial=trial.number,
             repeat=repeat,
@@ -237,9 +259,7 @@ class Loop:
             train=train,
             validate=validate,
             seed=derive(self.plan.seed, "fold", trial.number, repeat, fold),
-            training=replace(
-                self.plan.training, max_epochs=int(trial.params.get("epochs", self.plan.training.max_epochs))
-            ),
+            training=replace(self.plan.training, max_epochs=epochs, least=least),
         )
 
     def _candidate(self, number: int) -> Candidate:
@@ -354,20 +374,28 @@ class Loop:
                 self._fail(trial, outcome)
             return
         assert isinstance(outcome, FoldResult)  # noqa: S101 - the answer to a FoldJob
-        fold = FoldRecord(trial=job.trial, repeat=job.repeat, fold=job.fold, seed=job.seed, **vars(outcome))
-        complete = len(trial.folds) + 1 == self.plan.folds
-        self.store.add_fold(
-            fold,
-            run=self.run_id,
-            seconds=self.sitting(),
-            close=(TrialState.COMPLETE, None, None) if complete else None,
-        )
+        measured = {name: value for name, value in vars(outcome).items() if name != "behind"}
+        fold = FoldRecord(trial=job.trial, repeat=job.repeat, fold=job.fold, seed=job.seed, **measured)
+        closing = self._closing(trial, job, fold, behind=outcome.behind)
+        self.store.add_fold(fold, run=self.run_id, seconds=self.sitting(), close=closing)
         self.sitting_folds += 1
         folds = sorted((*trial.folds, replace(fold, probabilities=None, curve={})), key=lambda f: (f.repeat, f.fold))
         self.trials[job.trial] = replace(trial, folds=tuple(folds))
-        if complete:
+        if closing:
             self.failures_in_a_row = 0
-            self._closed(job.trial, TrialState.COMPLETE)
+            self._closed(job.trial, *closing)
+
+    def _closing(self, trial: TrialRecord, job: FoldJob, fold: FoldRecord, *, behind: bool) -> Closing | None:
+        """How a trial ends with this fold; None where it goes on."""
+        if self._racing:
+            self._racing.note(fold)
+        if behind:
+            said = f"at epoch {fold.epochs} of its first fold it had not reached {job.training.least[fold.epochs]:.3f}"
+            return TrialState.PRUNED, BEHIND_EARLY, f"{said}, as the best third of the trials before it had"
+        if len(trial.folds) + 1 == self.plan.folds:
+            return TrialState.COMPLETE, None, None
+        why = self._racing.behind(trial, fold) if self._racing else None
+        return (TrialState.PRUNED, BEHIND, why) if why else None
 
     def _judged(self, job: ReferenceJob, outcome: Outcome) -> None:
         """Commit a reference's fold. One that fails is left out: the search does not need it."""
@@ -399,6 +427,8 @@ class Loop:
         trial = replace(self.trials[number], state=state, cause=cause, detail=detail, finished=now)
         self.trials[number] = trial
         self._reserved = self.plan.reserve(self.trials)
+        if self._racing:
+            self._racing.closed(trial)
         if tell:
             self.proposer.tell(trial)
         self.observer.trial_closed(trial, self.progress())

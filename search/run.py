@@ -23,11 +23,16 @@ from search.lease import leased
 from search.loop import Ending, Loop, Plan, memory_for_each
 from search.progress import Observer
 from search.proposers import make_proposer
+from search.race import RULES, Schedule
+from search.racing import Terms
 from search.references import possible
 from search.stop import stop_on_signals
 from search.study import Prepared
 from search.text import printable
+from spaces.presets import family_of
+from spaces.recipe import own_recipe
 from storage import RunRecord, StorageError, Store
+from storage.records import Params
 
 PACKAGES = (
     "smallsearch",
@@ -192,9 +197,28 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
         trials=config.trials,
         seconds=None if config.hours is None else config.hours * 3600,
         references=possible(),
+        race=race_terms(prepared, str(store.study().config.get("race", "none"))),
     )
     images = int((plan.assignment >= 0).sum())
     return replace(plan, reserve=lambda t: reserve(t, plan.metric, plan.folds, images, plan.seconds, slots))
+
+
+def race_terms(prepared: Prepared, rule: str) -> Terms | None:
+    """How the study races; None where it does not. The rule is the stored one."""
+    if rule not in RULES or rule == "none":
+        return None
+
+    def schedule(params: Params) -> Schedule | None:
+        if prepared.own:
+            recipe = own_recipe(params, prepared.facts)
+        else:
+            family, known = family_of(prepared.preset, params)
+            if family.frozen and family.frozen.heads and not family.frozen.heads.trains(known):
+                return None
+            recipe = family.recipe(known, prepared.facts)
+        return Schedule(recipe.schedule, recipe.epochs or int(params.get("epochs", prepared.max_epochs)))
+
+    return Terms(rule, prepared.images.labels, schedule)
 
 
 def versions() -> dict[str, str]:

@@ -333,7 +333,11 @@ def check_same(store: Store, prepared: Prepared) -> None:
     stored = store.study()
     _check_model(stored, prepared)
     by_itself = {"weights": {backbone.name: backbone.sha256 for backbone in BY_ITSELF}}
-    found = toml.differences({**by_itself, **stored.config}, {**by_itself, **prepared.identity})
+    before = {**by_itself, "race": "none", **stored.config}  # studies of older releases have no race
+    asked = {**by_itself, **prepared.identity}
+    if prepared.config.race is None:
+        asked["race"] = before["race"]
+    found = toml.differences(before, asked)
     other_images = stored.fingerprint != prepared.images.fingerprint
     if stored.config.get("preset") == prepared.identity["preset"]:
         # Which parameters there are follows from the images: where those differ, theirs is the difference to name.

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from search.augmentation import Augmentation
 from search.jobs import FoldJob, FoldResult, Materials, Training
 from search.latency import milliseconds_an_image
-from search.metrics import balanced_accuracy, scores
+from search.metrics import balanced_accuracy, better, scores
 from spaces.presets import parts
 from spaces.recipe import EMA_EPOCHS, Recipe, plateau_factor
 
@@ -45,6 +45,10 @@ class Curve:
         """Append one epoch."""
         for name, value in row.items():
             self.values.setdefault(name, []).append(value)
+
+    def below(self, least: float, metric: str) -> bool:
+        """Whether no epoch's validation metric is as good as `least`."""
+        return all(better(metric, least, value) for value in self.values[f"val_{metric}"])
 
     def improved(
         self, epoch: int, loss: float, min_delta: float, probabilities: NDArray[np.float32], *, always: bool = False
@@ -107,7 +111,7 @@ class Trainer:
             self._class_weights.assign(balanced_weights(labels[job.train], self._materials.facts.classes))
         epochs, whole = self.recipe.epochs or rules.max_epochs, rules.last or self.recipe.judged_at_the_end
         base = float(self.model.optimizer.learning_rate)
-        epoch = 0
+        epoch, behind = 0, False
         for epoch in range(1, epochs + 1):
             self.model.reset_metrics()
             rows, ends = batches(order, job.train, self.recipe)
@@ -122,6 +126,8 @@ class Trainer:
             curve.add(loss=loss, val_loss=val_loss, **_training_scores(logs))
             curve.add(**{f"val_{name}": value for name, value in measured.items()})
             curve.improved(epoch, measured["log_loss"], rules.min_delta, probabilities, always=whole)
+            if behind := epoch in rules.least and curve.below(rules.least[epoch], metric):
+                break
             if not whole and rules.patience and epoch - curve.best_epoch >= rules.patience:
                 break
         assert curve.best_probabilities is not None  # noqa: S101 - there is at least one epoch
@@ -134,6 +140,7 @@ class Trainer:
             parameters=self.model.count_params(),
             seconds=time.perf_counter() - started,
             latency=self._latency(job.validate) if self._materials.latency else None,
+            behind=behind,
         )
 
     def _factors(self, rules: Training, epoch: int, epochs: int, steps: int, curve: Curve) -> NDArray[np.float64]:

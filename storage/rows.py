@@ -202,6 +202,11 @@ def fold_record(row: Sequence[Any]) -> FoldRecord:
     )
 
 
+def series(curve: Any, name: str) -> tuple[float, ...]:
+    """One series of a stored curve."""
+    return _floats(_is(dict, curve)[name])
+
+
 FOLD_COLUMNS = (
     "trial", "repeat", "fold", "seed", "scores", "epochs", "best_epoch", "parameters", "seconds", "latency",
     "curve",

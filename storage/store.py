@@ -178,6 +178,13 @@ class Store:
                 sense.check_probabilities(array, int(np.count_nonzero(assignment == fold)), record)
             return found
 
+    def curves(self, fold: int, name: str) -> dict[int, tuple[float, ...]]:
+        """One curve of one fold of the search, by trial, where there is such a curve."""
+        with self._reading() as connection:
+            here = (fold_run.c.study == STUDY_ID) & (fold_run.c.repeat == 0) & (fold_run.c.fold == fold)
+            found = connection.execute(select(fold_run.c.trial, fold_run.c.curve).where(here))
+            return {row.trial: rows.series(row.curve, name) for row in found if name in row.curve}
+
     def references(self) -> list[ReferenceRecord]:
         """Every reference on every fold that it has, ordered by name and fold, with probabilities."""
         with self._reading() as connection:

@@ -23,6 +23,7 @@ ROOMS = ("cli", "reports", "search", "spaces", "storage")
 PURE = {
     "search.estimate",
     "search.metrics",
+    "search.race",
     "search.ranking",
     "search.progress",
     "search.optuna_study",

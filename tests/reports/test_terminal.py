@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from reports import words
+from reports.plain import as_json
 from reports.terminal import show
 from tests.reports.factory import Records, example, many, with_two_objectives
 
@@ -50,6 +51,17 @@ def test_the_leaderboard_names_scores_folds_and_states() -> None:
     head = next(i for i, line in enumerate(lines) if "changed from trial 0" in line)
     assert lines[head + 1].split()[:6] == ["7", "0.885", "±", "0.041", "5/5", "complete"]
     assert any(line.split()[:2] == ["11", "0.808"] and "unfinished" in line for line in lines)
+
+
+def test_what_the_race_saved_is_said_where_it_stopped_something() -> None:
+    """Trial 3 of the example has two folds, which took 48 s together."""
+    base = example()
+    assert "The race" not in printed(base)
+    trials = tuple(replace(t, cause="behind") if t.number == 3 else t for t in base.trials)
+    text = " ".join(printed(replace(base, trials=trials)).split())
+    assert "The race stopped 1 trial that fell behind: 3 fold runs saved, about 70 s." in text
+    assert as_json(replace(base, trials=trials).data())["saved"] == {"folds": 3, "seconds": 70.5}
+    assert as_json(base.data())["saved"] == {"folds": 0, "seconds": 0.0}
 
 
 def test_the_leaderboard_says_which_points_were_written_by_hand() -> None:

@@ -52,6 +52,7 @@ def configs(draw: st.DrawFn) -> Config:
         second_objective=draw(st.sampled_from(SECOND_OBJECTIVES)) if two else None,
         sampler=draw(st.none() | st.sampled_from(samplers)),
         metric=draw(st.sampled_from(sorted(METRICS))),
+        race=draw(st.sampled_from((None, "none"))),
         folds=draw(st.none() | st.integers(2, 100)),
         seed=draw(st.integers(0, 2**31 - 1)),
         trials=draw(st.none() | st.integers(1, 1000)),
@@ -131,6 +132,15 @@ def test_a_configuration_is_frozen() -> None:
         ({"try": {"depth": 1}}, "try: must be a list, got {'depth': 1}"),
         ({"try": [{"depth": 1}, 3]}, "try: must be a table, got 3"),
         ({"tryy": []}, "tryy: no such key; did you mean 'try'?"),
+        ({"race": "fair"}, "race: must be one of paired, forgiving, none, got 'fair'; did you mean 'paired'?"),
+        (
+            {"race": "paired", "second_objective": "parameters"},
+            "race: a race gives up what is behind in the metric alone; with second_objective it must be 'none'",
+        ),
+        (
+            {"race": "forgiving", "engine": "keras-tuner", "sampler": "hyperband"},
+            "race: 'hyperband' is a race of its own; with it this one must be 'none'",
+        ),
         (
             {"engine": "keras", "sampler": "x"},
             "engine: must be one of optuna, keras-tuner, got 'keras'; did you mean 'keras-tuner'?",
@@ -189,7 +199,7 @@ def test_every_problem_is_named_at_once() -> None:
 @given(configs())
 def test_what_is_written_is_read_again(config: Config) -> None:
     text = written(config)
-    left_open = {"second_objective", "sampler", "folds", "trials", "hours", "image_size"}
+    left_open = {"second_objective", "sampler", "race", "folds", "trials", "hours", "image_size"}
     back = parse(tomllib.loads(text), FILE)
     unset = {key: Config.model_fields[key].default for key in left_open if getattr(config, key) is None}
     assert back == config.model_copy(update=unset)
@@ -320,6 +330,19 @@ def test_the_identity_is_plain_data_without_budgets_and_paths() -> None:
     free = {"trials", "hours", "images", "weights", "space", "tries"}
     assert not free & identity.keys()
     assert identity.keys() | free == Config.model_fields.keys()
+
+
+@pytest.mark.parametrize(
+    ("asked", "race"),
+    [
+        ({}, "paired"),
+        ({"race": "forgiving"}, "forgiving"),
+        ({"second_objective": "parameters"}, "none"),
+        ({"engine": "keras-tuner", "sampler": "hyperband"}, "none"),
+    ],
+)
+def test_trials_race_unless_it_would_decide_what_is_not_its_business(asked: dict[str, Any], race: str) -> None:
+    assert parse({"images": "x", **asked}, "here").identity()["race"] == race
 
 
 @pytest.mark.parametrize(

@@ -168,10 +168,12 @@ class Died(BaseException):
     """Stands for a kill: nothing in the program catches it."""
 
 
-def dying_and_going_on(folder: Path, jobs_before: int, **asked: Any) -> tuple[list[Any], list[Any]]:
+def dying_and_going_on(
+    folder: Path, jobs_before: int, answer: Callable[[Job], Outcome] = by_formula, **asked: Any
+) -> tuple[list[Any], list[Any]]:
     """The rows of a study that died at its n-th job and went on, and of one that did not."""
     whole, broken = new_study(folder / "whole.db"), new_study(folder / "broken.db")
-    sit(whole, Instant(), **asked)
+    sit(whole, Instant(answer), **asked)
     left = jobs_before
 
     def dies(job: Job) -> Outcome:
@@ -179,11 +181,11 @@ def dying_and_going_on(folder: Path, jobs_before: int, **asked: Any) -> tuple[li
         left -= 1
         if left < 0:
             raise Died
-        return by_formula(job)
+        return answer(job)
 
     with pytest.raises(Died):
         sit(broken, Instant(dies), **asked)
-    sit(broken, Instant(), **asked)
+    sit(broken, Instant(answer), **asked)
     return rows(stored(broken)), rows(stored(whole))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from search import config as toml
 from search.config import Config, parse
 from search.errors import UsageError
 from search.images import read_images
+from search.run import make_plan
 from search.study import DATABASE, budget_done, check_same, create, find_study, is_study, pixels_on_disk, prepare
 from spaces import Space
 from storage import RunRecord, Store, TrialRecord, TrialState
@@ -278,6 +280,7 @@ def test_a_study_goes_on_whose_parameters_were_explained_in_other_words(place: P
         ({"seed": 4}, "seed: the study has 3, asked is 4"),
         ({"metric": "auroc"}, "metric: the study has balanced_accuracy, asked is auroc"),
         ({"sampler": "random"}, "sampler: the study has tpe, asked is random"),
+        ({"race": "none"}, "race: the study has paired, asked is none"),
         ({"max_parameters": 9}, "max_parameters: the study has 5000000, asked is 9"),
         ({"training": {"patience": 0}}, "training.patience: the study has 8, asked is 0"),
         ({"training": {"max_epochs": 41}}, "training.max_epochs: the study has 40, asked is 41"),
@@ -294,6 +297,18 @@ def test_another_setting_is_named_with_both_values(
 ) -> None:
     begun.close()
     assert asked(place, **changes)[0].startswith(difference)
+
+
+def test_a_study_of_before_there_was_a_race_goes_on_without_one(place: Path) -> None:
+    prepared = prepare(settings(), place / FOLDER)
+    create(place / FOLDER, prepared).close()
+    with sqlite3.connect(place / FOLDER / "study.db") as connection:
+        connection.execute("UPDATE study SET config = json_remove(config, '$.race')")
+    with Store.open(place / FOLDER / "study.db") as store:
+        check_same(store, prepared)
+        assert make_plan(prepared, store, slots=1).race is None
+        with pytest.raises(UsageError, match="race: the study has none, asked is paired"):
+            check_same(store, prepare(settings(race="paired"), place / FOLDER))
 
 
 def test_a_difference_in_a_digit_that_the_table_does_not_show_is_one(place: Path) -> None:

@@ -215,6 +215,19 @@ def test_under_a_cosine_all_epochs_are_trained_and_the_last_one_counts(worker: W
     assert result.scores["log_loss"] == result.curve["val_log_loss"][-1]
 
 
+def test_it_stops_where_it_has_not_reached_what_it_must_and_returns_what_it_has(
+    worker: Worker, prepared: Prepared
+) -> None:
+    whole = trained(worker, fold_job(prepared, max_epochs=6))
+    reached = max(whole.curve["val_balanced_accuracy"][:2])
+    met = trained(worker, fold_job(prepared, max_epochs=6, least={2: reached}))
+    assert (met.epochs, met.behind, met.curve) == (6, False, whole.curve)
+    missed = trained(worker, fold_job(prepared, max_epochs=6, least={2: reached + 0.01}))
+    assert (missed.epochs, missed.behind) == (2, True)
+    assert missed.curve == {name: values[:2] for name, values in whole.curve.items()}
+    assert missed.scores["log_loss"] == pytest.approx(min(missed.curve["val_log_loss"]))
+
+
 def test_a_plateau_lowers_the_learning_rate(prepared: Prepared, materials: Materials) -> None:
     from search.training import Curve, Trainer
     from spaces.recipe import PLATEAU_EPOCHS, PLATEAU_FACTOR

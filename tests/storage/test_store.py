@@ -139,6 +139,15 @@ def test_trials_can_be_read_without_curves(store: Store) -> None:
     assert repr(without) == repr(short)
 
 
+def test_one_curve_of_one_fold_can_be_read_for_all_trials(store: Store) -> None:
+    fill(store, 2)
+    (name, *_) = next(fold.curve for one in store.trials() for fold in one.folds if fold.curve)
+    found = {t.number: f.curve[name] for t in store.trials() for f in t.folds if (f.repeat, f.fold) == (0, 0)}
+    assert found
+    assert repr(store.curves(0, name)) == repr(found)
+    assert store.curves(0, "no such curve") == {}
+
+
 def test_reading_many_trials_takes_no_more_queries_than_reading_one(store: Store) -> None:
     statements: list[str] = []
     event.listen(store._engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
