@@ -27,6 +27,7 @@ PURE = {
     "search.progress",
     "search.optuna_study",
     "search.errors",
+    "search.findings",
 }
 WORKER_SIDE = (
     "search.worker",
