@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
 from reports import words
@@ -31,8 +31,8 @@ ABOUT = {
     Kind.CONTRADICTION: "Both labels cannot be right, and no model can learn both. Keep the right one.",
     Kind.LEAK: "A model that was trained on a picture knows it when it is tested. The one in training is in no fold.",
     Kind.COPY: "They stay in one fold, so that no model is judged by a picture that it was trained on.",
-    Kind.MIRRORED: "Turned left to right, as training does with --no-flip off, they are the same picture. Where "
-    "left and right make the class, search with --no-flip.",
+    Kind.MIRRORED: "Turned left to right, which training does unless told not to, they are the same picture. "
+    "Where left and right make the class, search with --no-flip.",
 }
 
 
@@ -113,6 +113,7 @@ def render(found: Findings) -> str:
             policy=policy([]),
             style=Markup(asset("report.css") + asset("check.css")),  # noqa: S704 - our own files
             sections=sections,
+            breakable=breakable,
             kinds=_by_kind(found.remarks),
             most=max((row.searched + row.testing for row in found.classes), default=1),
             headline=headline(found),
@@ -153,6 +154,12 @@ def _section(kind: Kind, pairs: Sequence[PairShown]) -> _Section:
     for entry, pair in zip(shown, pairs, strict=False):
         entry["likeness"] = _likeness(pair)
     return _Section(str(kind), TITLES[kind], ABOUT[kind], len(pairs), shown, max(len(pairs) - MOST_PAIRS, 0))
+
+
+def breakable(text: str) -> Markup:
+    """A path that may go on in the next line after its parts rather than anywhere."""
+    escaped = str(escape(words.shortened(text, 90)))
+    return Markup(escaped.replace("/", "/<wbr>").replace("_", "_<wbr>"))  # noqa: S704 - escaped above
 
 
 def _likeness(pair: PairShown) -> str:
