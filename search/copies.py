@@ -40,10 +40,10 @@ def near_copies(pixels: NDArray[np.uint8], digests: Sequence[str]) -> tuple[Pair
     A pair agrees in the perceptual hash (imagehash's pHash: signs of low frequencies of a cosine transform) but for
     `MOST_BITS`, and its grey values correlate by at least `LEAST_LIKENESS`, so brightness and contrast do not count.
     Measured on 1,355 different pictures of three sets (531,000 pairs, each also mirrored): no false pair, where the
-    hash alone has 1,475. Found of 300 copies: all mirrored, 299 with JPEG quality 75, 275 with 40, 297 brighter by 12 %;
-    resized to 60 % all photographs, but few of 32 pixels, which that blurs. Crops and turns are not found. Cosines of
-    a pre-trained network's features told copies from others far less well: 0.95 had two false pairs, and most copies of
-    JPEG quality 40 were below 0.87.
+    hash alone has 1,475. Found of 300 copies: all mirrored, 299 with JPEG quality 75, 275 with 40, 297 brighter by
+    12 %; resized to 60 % all photographs, but few of 32 pixels, which that blurs. Crops and turns are not found.
+    Cosines of a pre-trained network's features told copies from others far less well: 0.95 had two false pairs, and
+    most copies of JPEG quality 40 were below 0.87.
 
     Args:
         pixels: [images, height, width, channels].
