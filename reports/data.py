@@ -293,7 +293,7 @@ def report_data(
         trials=tuple(in_order),
         searching=searching,
         second_objective=second if second in SECOND_OBJECTIVES else None,
-        notes=(*notes, *([RUNGS] if config.get("sampler") == "hyperband" else [])),
+        notes=(*study.notes, *notes, *([RUNGS] if config.get("sampler") == "hyperband" else [])),
         references=_references(references, study.metric, folds),
         estimate=_estimate(
             labels, assignment, others or {}, pool if choices and choices[-1].members[1:] else None, study

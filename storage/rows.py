@@ -51,6 +51,7 @@ def study_values(study: StudyRecord) -> Values:
         "fingerprint": study.fingerprint,
         "config": study.config,
         "space": study.space,
+        "notes": study.notes,
     }
 
 
@@ -66,6 +67,7 @@ def study_record(row: Row[Any]) -> StudyRecord:
         fingerprint=_is(str, row.fingerprint),
         config=_is(dict, row.config),
         space=_is(dict, row.space),
+        notes=tuple(_is(str, note) for note in _or_none(list, row.notes) or []),
     )
 
 

@@ -30,6 +30,7 @@ PURE = {
     "search.errors",
     "search.selection",
     "search.predict",
+    "search.findings",
 }
 WORKER_SIDE = (
     "search.worker",
