@@ -6,10 +6,11 @@ batches, as in `model.fit`, costs several times the arithmetic. Stopping is deci
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from search.augmentation import Augmentation
 from search.jobs import FoldJob, FoldResult, Materials
 from search.latency import milliseconds_an_image
+from search.live import architecture, numbers, reading
 from search.metrics import balanced_accuracy, scores
 from spaces.presets import parts
 from spaces.recipe import EMA_EPOCHS, Recipe
@@ -28,6 +30,8 @@ from spaces.recipe import EMA_EPOCHS, Recipe
 VALIDATION_BATCH = 256  # images a step when only predicting; results do not depend on it
 PLATEAU_EPOCHS = 3  # without a smaller validation log loss, after which 'plateau' lowers the learning rate
 PLATEAU_FACTOR = 0.3
+MOST_KEPT = 8  # trainers of a worker; a graph of a small network takes some megabytes
+MOST_KEPT_PARAMETERS = 10_000_000  # of theirs together: 120 MB with two moments of an optimizer
 
 
 class NotFiniteError(ArithmeticError):
@@ -58,12 +62,51 @@ class Curve:
         return True
 
 
-class Trainer:
-    """A compiled model with the graphs that train it and ask it; for one fold after another.
+class Trainers:
+    """The few trainers used last, by what decides their graphs, so that as few graphs as possible are traced."""
 
-    A graph is traced once, which takes as long as many epochs. Before the next fold, `take_over` gives the model,
-    its optimizer and its random generators the state of another one of the same kind that is new: so a fold run's
-    result does not depend on what was trained before.
+    def __init__(self, materials: Materials) -> None:
+        self._materials = materials
+        self._kept: dict[str, Trainer] = {}  # the one used last at the end
+
+    def trainer(self, model: keras.Model, inputs: Any, recipe: Recipe) -> Trainer:
+        """One that trains like `Trainer(model, inputs, materials, recipe)`, if need be by graphs that are there.
+
+        `model` is new and compiled, the first built since Keras's session was cleared. Raises as Trainer does.
+        """
+        _prepare_optimizer(model, recipe, len(self._materials.labels))
+        key = _key(model, inputs, recipe)
+        trainer = self._kept.pop(key, None) if key else None
+        if trainer is None:
+            self._forget(model.count_params())
+            gc.collect()  # what is traced lies in circles
+            trainer = Trainer(model, inputs, self._materials, recipe)
+        else:
+            trainer.take_over(model, inputs, recipe)
+        if key:
+            self._kept[key] = trainer
+        return trainer
+
+    def clear(self) -> None:
+        """Free all graphs and models."""
+        self._kept.clear()
+
+    def _forget(self, parameters: int) -> None:
+        """Make room for a model of so many parameters."""
+        kept = self._kept
+        while kept and (
+            len(kept) >= MOST_KEPT
+            or parameters + sum(trainer.model.count_params() for trainer in kept.values()) > MOST_KEPT_PARAMETERS
+        ):
+            del kept[next(iter(kept))]
+
+
+class Trainer:
+    """A compiled model with the graphs that train it and ask it; for one fold run after another.
+
+    Tracing a graph takes as long as many epochs. Before the next fold run, `take_over` gives the model, its optimizer,
+    its numbers and its random generators the state of another one of the same architecture that is new: so a fold
+    run's result does not depend on what was trained before.
     """
 
     def __init__(self, model: keras.Model, inputs: Any, materials: Materials, recipe: Recipe) -> None:
@@ -72,12 +115,14 @@ class Trainer:
         Raises ValueError where the recipe does not fit the model.
         """
         self.model, self.recipe, self._materials = model, recipe, materials
-        self._inputs = tf.convert_to_tensor(inputs)
+        # Features are standardised for each fold; pixels are the same for all, as a tensor one copy for all graphs.
+        self._inputs = tf.convert_to_tensor(inputs) if inputs.dtype == np.uint8 else tf.Variable(inputs)
         self._targets = tf.constant(targets_for(model, materials.labels))
         self._class_weights = tf.Variable(tf.ones([materials.facts.classes]))
         self._augmentation = Augmentation(recipe) if recipe.augmentation != "none" else None
         _check(model, recipe)
         _prepare_optimizer(model, recipe, len(materials.labels))
+        self._numbers = [tf.Variable(number, dtype=tf.float64) for number in numbers(model)]
         # Keras makes the variables of metrics at first use: before a graph is traced, not in it.
         model.test_step(self._batch(tf.constant([0])))
         self._train_epoch, self._predict = self._graphs()
@@ -88,13 +133,17 @@ class Trainer:
         chance = self._augmentation.variables if self._augmentation else []
         return [*self.model.variables, *self.model.optimizer.variables, *chance]
 
-    def take_over(self, model: keras.Model) -> None:
-        """Begin anew with the state of `model`, just built and compiled by the same builder from the same point."""
-        augmentation = Augmentation(self.recipe) if self._augmentation else None
-        _prepare_optimizer(model, self.recipe, len(self._materials.labels))
+    def take_over(self, model: keras.Model, inputs: Any, recipe: Recipe) -> None:
+        """Begin anew with the state of `model`, just built, compiled and prepared, of the same architecture."""
+        augmentation = Augmentation(recipe) if self._augmentation else None
         new = [*model.variables, *model.optimizer.variables, *(augmentation.variables if augmentation else [])]
         for variable, value in zip(self.variables, new, strict=True):
             variable.assign(value.value)
+        for number, found in zip(self._numbers, numbers(model), strict=True):
+            number.assign(found)
+        if isinstance(self._inputs, tf.Variable):
+            self._inputs.assign(inputs)
+        self.recipe = recipe
 
     def train(self, job: FoldJob, started: float) -> FoldResult:
         """Train the model and judge it; `started` is the `time.perf_counter` from which seconds count.
@@ -198,14 +247,15 @@ class Trainer:
     def _graphs(self) -> tuple[Any, Any]:
         """(train one epoch, predict and measure the loss) as TensorFlow functions over row numbers."""
         rows_of, model = tf.TensorSpec([None], tf.int32), self.model
-        steered = self.recipe.schedule != "constant"
+        steered = isinstance(model.optimizer._learning_rate, keras.Variable)
 
         @tf.function(input_signature=[rows_of, rows_of, tf.TensorSpec([None], tf.float32)], autograph=False)
         def train_epoch(order: tf.Tensor, ends: tf.Tensor, rates: tf.Tensor) -> Any:
             def step(index: tf.Tensor, start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
                 if steered:
                     model.optimizer.learning_rate.assign(rates[index])
-                model.train_step(self._weighted(*self._batch(order[start : ends[index]], training=True)))
+                with reading(model, self._numbers):
+                    model.train_step(self._weighted(*self._batch(order[start : ends[index]], training=True)))
                 return index + 1, ends[index]
 
             tf.while_loop(lambda index, _: index < tf.size(ends), step, (0, 0), parallel_iterations=1)
@@ -217,7 +267,8 @@ class Trainer:
             y_pred = model(x, training=False)
             if self.recipe.flip_average:
                 y_pred = (y_pred + model(tf.reverse(x, [2]), training=False)) / 2
-            return y_pred, model.compute_loss(x=x, y=y, y_pred=y_pred, training=False)
+            with reading(model, self._numbers):
+                return y_pred, model.compute_loss(x=x, y=y, y_pred=y_pred, training=False)
 
         return train_epoch, predict
 
@@ -264,6 +315,13 @@ def batches(
         shuffled.append(order.permutation(rows))
     ends = ends[:steps]
     return np.concatenate(shuffled)[: ends[-1]].astype(np.int32), np.asarray(ends, np.int32)
+
+
+def _key(model: keras.Model, inputs: Any, recipe: Recipe) -> str | None:
+    """What decides a trainer's graphs. Batches, epochs and the schedule are none of it: the host deals with them."""
+    decided = architecture(model)
+    rest = replace(recipe, batch_size=0, steps=None, epochs=None, schedule="constant")
+    return decided and f"{rest} {inputs.dtype} {decided}"
 
 
 def _check(model: keras.Model, recipe: Recipe) -> None:

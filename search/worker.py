@@ -46,7 +46,7 @@ from spaces.recipe import USUAL_BATCH, own_recipe
 if TYPE_CHECKING:
     import keras
 
-    from search.training import Trainer
+    from search.training import Trainers
 
 ENVIRONMENT = {"TF_ENABLE_ONEDNN_OPTS": "1", "TF_CPP_MIN_LOG_LEVEL": "2", "KERAS_BACKEND": "tensorflow"}
 """Set before TensorFlow is imported. oneDNN is off by default on some processors and worth a third."""
@@ -69,8 +69,12 @@ class Worker:
                 tf.config.experimental.set_memory_growth(gpu, True)
         self._materials = materials
         self._preset = None if materials.model is not None else preset(materials.preset)
-        # Of the last point that learned from pixels: (family, parameters), and its graphs.
-        self._trainer: tuple[tuple[str, Mapping[str, Value]], Trainer] | None = None
+
+    @cached_property
+    def _trainers(self) -> Trainers:
+        from search.training import Trainers
+
+        return Trainers(self._materials)
 
     @cached_property
     def _pixels(self) -> NDArray[np.uint8]:
@@ -102,6 +106,7 @@ class Worker:
         except NotFiniteError as error:
             return Failure("not finite", str(error))
         except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+            self._trainers.clear()
             return Failure("out of memory", first_line(error))
         except RefusedError as error:
             return Failure("refused", str(error))
@@ -168,36 +173,25 @@ class Worker:
         return result
 
     def _train_on_pixels(self, family: Preset, job: FoldJob, started: float) -> FoldResult:
-        """The graphs of the last point are kept: they are traced once for all its folds."""
-        from search.training import Trainer
-
-        facts, kept = self._materials.facts, self._trainer
-        warm = kept is not None and kept[0] == (family.name, job.params)
-        if not warm:
-            self._trainer = None
-        model = self._new(job, lambda: family.build(job.params, facts), clean=not warm)
+        facts = self._materials.facts
+        model = self._new(job, lambda: family.build(job.params, facts))
         if family.frozen and family.frozen.start:
-            features, _ = self._features.of(family.frozen, self._materials.facts, job)
+            features, _ = self._features.of(family.frozen, facts, job)
             family.frozen.start(model, job.params, features, self._materials.labels[job.train])
-        if kept is not None and warm:
-            kept[1].take_over(model)
-            return kept[1].train(job, started)
-        trainer = Trainer(model, self._constant, self._materials, family.recipe(job.params, facts))
-        self._trainer = (family.name, job.params), trainer
+        trainer = self._trainers.trainer(model, self._constant, family.recipe(job.params, facts))
         return trainer.train(job, started)
 
     def _train_on_features(
         self, family: Preset, job: FoldJob, train: NDArray[Any], validate: NDArray[Any], started: float
     ) -> FoldResult:
         """Train a network on features, [rows, width] of the job's rows."""
-        from search.training import Trainer
-
         assert family.frozen is not None  # noqa: S101 - it has features
         facts = self._materials.facts
         inputs = np.zeros((len(self._materials.labels), train.shape[1]), np.float32)
         inputs[job.train], inputs[job.validate] = train, validate
         model = self._new(job, lambda: family.build(job.params, facts))
-        result = Trainer(model, inputs, self._materials, family.recipe(job.params, facts)).train(job, started)
+        trainer = self._trainers.trainer(model, inputs, family.recipe(job.params, facts))
+        result = trainer.train(job, started)
         return replace(result, parameters=describe_frozen(family.frozen, job.params, facts).parameters)
 
     def _judge(self, job: ReferenceJob) -> ReferenceResult:
@@ -207,17 +201,16 @@ class Worker:
         """A model of the user's is built for every fold: what it keeps outside of variables is not ours to reset."""
         from search.training import Trainer
 
+        gc.collect()
         model = self._new(job, lambda: self._own.compiled(job.params))
         recipe = own_recipe(job.params, self._materials.facts)
         return Trainer(model, self._constant, self._materials, recipe).train(job, started)
 
-    def _new(self, job: FoldJob, build: Callable[[], keras.Model], *, clean: bool = True) -> keras.Model:
-        """What `build` makes with the job's seed; `clean` frees what earlier models left behind."""
+    def _new(self, job: FoldJob, build: Callable[[], keras.Model]) -> keras.Model:
+        """What `build` makes with the job's seed, its layers named anew."""
         import keras
 
-        if clean:
-            keras.backend.clear_session()
-            gc.collect()
+        keras.utils.clear_session(free_memory=False)
         keras.utils.set_random_seed(job.seed)
         with _refusals() if self._preset else contextlib.nullcontext():
             return build()

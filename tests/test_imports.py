@@ -31,13 +31,14 @@ PURE = {
 WORKER_SIDE = (
     "search.worker",
     "search.training",
+    "search.live",
     "search.features",
     "search.references",
     "search.jobs",
     "search.executors",
 )
 HEAVY = {"tensorflow", "keras", "keras_tuner", "torch", "jax"}
-MAY_BE_HEAVY = {"search.augmentation", "search.training", "spaces.presets.parts"}
+MAY_BE_HEAVY = {"search.augmentation", "search.live", "search.training", "spaces.presets.parts"}
 
 
 @dataclass(frozen=True)
