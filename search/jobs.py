@@ -97,6 +97,7 @@ class FoldResult:
     parameters: int
     seconds: float
     latency: float | None = None  # milliseconds an image to predict; None where it was not asked for
+    notes: tuple[str, ...] = ()  # for a person, said once a sitting; not stored
 
 
 @dataclass(frozen=True)
@@ -129,3 +130,9 @@ class Failure:
 
 Job: TypeAlias = DescribeJob | FoldJob | DiscoverJob | ReferenceJob
 Outcome: TypeAlias = Description | FoldResult | Discovery | ReferenceResult | Failure
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, at most 300 characters."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:300]

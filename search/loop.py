@@ -104,6 +104,7 @@ class Loop:
     answered: bool = False  # by a worker, in this sitting
     failures_in_a_row: int = 0
     queue: list[tuple[str, dict[str, Value]]] = field(default_factory=list)  # starts that are still to be tried
+    said: set[str] = field(default_factory=set)  # notes of workers
     exhausted: bool = False  # the proposer has no further point
     ending: Ending = Ending.FINISHED
 
@@ -337,7 +338,9 @@ class Loop:
                 self._fail(trial, outcome)
             return
         assert isinstance(outcome, FoldResult)  # noqa: S101 - the answer to a FoldJob
-        fold = FoldRecord(trial=job.trial, repeat=job.repeat, fold=job.fold, seed=job.seed, **vars(outcome))
+        row = dict(vars(outcome))
+        self._say_once(row.pop("notes"))
+        fold = FoldRecord(trial=job.trial, repeat=job.repeat, fold=job.fold, seed=job.seed, **row)
         complete = len(trial.folds) + 1 == self.plan.folds
         self.store.add_fold(
             fold,
@@ -351,6 +354,12 @@ class Loop:
         if complete:
             self.failures_in_a_row = 0
             self._closed(job.trial, TrialState.COMPLETE)
+
+    def _say_once(self, notes: Sequence[str]) -> None:
+        for note in notes:
+            if note not in self.said:
+                self.said.add(note)
+                self.observer.note(note)
 
     def _judged(self, job: ReferenceJob, outcome: Outcome) -> None:
         """Commit a reference's fold. One that fails is left out: the search does not need it."""

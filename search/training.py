@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import keras
@@ -20,7 +21,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from search.augmentation import Augmentation
-from search.jobs import FoldJob, FoldResult, Materials
+from search.jobs import FoldJob, FoldResult, Materials, first_line
 from search.latency import milliseconds_an_image
 from search.live import architecture, numbers, reading
 from search.metrics import balanced_accuracy, scores
@@ -36,6 +37,10 @@ MOST_KEPT_PARAMETERS = 10_000_000  # of theirs together: 120 MB with two moments
 
 class NotFiniteError(ArithmeticError):
     """Training left the finite numbers."""
+
+
+class UntraceableError(Exception):
+    """A model that cannot be trained in a graph. The message says why."""
 
 
 @dataclass
@@ -109,10 +114,13 @@ class Trainer:
     run's result does not depend on what was trained before.
     """
 
-    def __init__(self, model: keras.Model, inputs: Any, materials: Materials, recipe: Recipe) -> None:
+    def __init__(
+        self, model: keras.Model, inputs: Any, materials: Materials, recipe: Recipe, *, graphs: bool = True
+    ) -> None:
         """`inputs` is uint8 pixels [images, height, width, channels], or float32 features [images, width].
 
-        Raises ValueError where the recipe does not fit the model.
+        Without `graphs` each epoch is Keras's own `fit`, slower, for models that cannot be traced. Raises ValueError
+        where the recipe does not fit the model.
         """
         self.model, self.recipe, self._materials = model, recipe, materials
         # Features are standardised for each fold; pixels are the same for all, as a tensor one copy for all graphs.
@@ -125,7 +133,19 @@ class Trainer:
         self._numbers = [tf.Variable(number, dtype=tf.float64) for number in numbers(model)]
         # Keras makes the variables of metrics at first use: before a graph is traced, not in it.
         model.test_step(self._batch(tf.constant([0])))
-        self._train_epoch, self._predict = self._graphs()
+        self._train_epoch: Any  # one epoch, see `_graphs`
+        self._predict: Any
+        self._train_epoch, self._predict = self._graphs() if graphs else (self._fit_epoch, self._said)
+
+    def trace(self) -> None:
+        """Trace the graphs now. Raises UntraceableError where the model cannot be: it is of no use any more then."""
+        if self.model.run_eagerly:
+            raise UntraceableError("it is compiled with run_eagerly")
+        try:
+            self._train_epoch.get_concrete_function()
+            self._predict.get_concrete_function()
+        except Exception as error:  # whatever the user's code raises
+            raise UntraceableError(first_line(error)) from error
 
     @property
     def variables(self) -> list[Any]:
@@ -145,36 +165,47 @@ class Trainer:
             self._inputs.assign(inputs)
         self.recipe = recipe
 
-    def train(self, job: FoldJob, started: float) -> FoldResult:
+    def train(self, job: FoldJob, started: float, callbacks: Sequence[keras.callbacks.Callback] = ()) -> FoldResult:
         """Train the model and judge it; `started` is the `time.perf_counter` from which seconds count.
 
         Early stopping watches the validation log loss without penalties, and the scores are those of its best
-        epoch; under a cosine all epochs are trained and the last one counts. Raises NotFiniteError as soon as a
-        loss is NaN or infinite.
+        epoch; under a cosine all epochs are trained and the last one counts. Callbacks are told of the beginnings and
+        ends of training and of epochs, not of batches. Raises NotFiniteError as soon as a loss is NaN or infinite.
         """
         labels, metric, rules = self._materials.labels, self._materials.metric, job.training
+        watched = ("log_loss", "balanced_accuracy", metric, *(["accuracy"] if callbacks else []))
         order, truth, curve = np.random.default_rng(job.seed), labels[job.validate], Curve()
         if self.recipe.balanced:
             self._class_weights.assign(balanced_weights(labels[job.train], self._materials.facts.classes))
         epochs, whole = self.recipe.epochs or rules.max_epochs, rules.last or self.recipe.judged_at_the_end
         base = float(self.model.optimizer.learning_rate)
+        told = keras.callbacks.CallbackList(list(callbacks), model=self.model, epochs=epochs)
+        self.model.stop_training = False
+        told.on_train_begin()
         epoch = 0
         for epoch in range(1, epochs + 1):
+            told.on_epoch_begin(epoch - 1)
             self.model.reset_metrics()
             rows, ends = batches(order, job.train, self.recipe)
+            if callbacks:  # which may have changed it
+                base = float(self.model.optimizer.learning_rate)
             rates = base * self._factors(epoch, epochs, len(ends), curve)
             logs = self._train_epoch(tf.constant(rows), tf.constant(ends), tf.constant(rates, tf.float32))
             raw, val_loss = self._ask(job.validate)
             probabilities = class_probabilities(raw, logits=parts.takes_logits(self.model.loss))
-            measured = scores(truth, probabilities, ("log_loss", "balanced_accuracy", metric))
-            loss = float(logs["loss"])
+            measured = scores(truth, probabilities, watched)
+            loss = float(_of(logs, "loss"))
             if not (np.isfinite(loss) and np.isfinite(measured["log_loss"])):
                 raise NotFiniteError(f"the loss was {loss} in epoch {epoch}")
-            curve.add(loss=loss, val_loss=val_loss, **_training_scores(logs))
-            curve.add(**{f"val_{name}": value for name, value in measured.items()})
+            row = {"loss": loss, "val_loss": val_loss, **_training_scores(logs)}
+            row |= {f"val_{name}": value for name, value in measured.items()}
+            curve.add(**row)
             curve.improved(epoch, measured["log_loss"], rules.min_delta, probabilities, always=whole)
-            if not whole and rules.patience and epoch - curve.best_epoch >= rules.patience:
+            told.on_epoch_end(epoch - 1, row)
+            impatient = not whole and rules.patience and epoch - curve.best_epoch >= rules.patience
+            if impatient or self.model.stop_training:
                 break
+        told.on_train_end()
         assert curve.best_probabilities is not None  # noqa: S101 - there is at least one epoch
         return FoldResult(
             scores=scores(truth, curve.best_probabilities),
@@ -185,6 +216,7 @@ class Trainer:
             parameters=self.model.count_params(),
             seconds=time.perf_counter() - started,
             latency=self._latency(job.validate) if self._materials.latency else None,
+            notes=_notes(callbacks),
         )
 
     def _factors(self, epoch: int, epochs: int, steps: int, curve: Curve) -> NDArray[np.float64]:
@@ -247,7 +279,7 @@ class Trainer:
     def _graphs(self) -> tuple[Any, Any]:
         """(train one epoch, predict and measure the loss) as TensorFlow functions over row numbers."""
         rows_of, model = tf.TensorSpec([None], tf.int32), self.model
-        steered = isinstance(model.optimizer._learning_rate, keras.Variable)
+        steered = isinstance(model.optimizer.learning_rate, keras.Variable)
 
         @tf.function(input_signature=[rows_of, rows_of, tf.TensorSpec([None], tf.float32)], autograph=False)
         def train_epoch(order: tf.Tensor, ends: tf.Tensor, rates: tf.Tensor) -> Any:
@@ -261,16 +293,25 @@ class Trainer:
             tf.while_loop(lambda index, _: index < tf.size(ends), step, (0, 0), parallel_iterations=1)
             return model.get_metrics_result()
 
-        @tf.function(input_signature=[rows_of], autograph=False)
-        def predict(rows: tf.Tensor) -> Any:
-            x, y = self._batch(rows)
-            y_pred = model(x, training=False)
-            if self.recipe.flip_average:
-                y_pred = (y_pred + model(tf.reverse(x, [2]), training=False)) / 2
-            with reading(model, self._numbers):
-                return y_pred, model.compute_loss(x=x, y=y, y_pred=y_pred, training=False)
+        return train_epoch, tf.function(self._said, input_signature=[rows_of], autograph=False)
 
-        return train_epoch, predict
+    def _said(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """(output, mean loss) on these rows, as the model is now."""
+        (x, y), model = self._batch(rows), self.model
+        y_pred = model(x, training=False)
+        if self.recipe.flip_average:
+            y_pred = (y_pred + model(tf.reverse(x, [2]), training=False)) / 2
+        with reading(model, self._numbers):
+            return y_pred, model.compute_loss(x=x, y=y, y_pred=y_pred, training=False)
+
+    def _fit_epoch(self, order: tf.Tensor, ends: tf.Tensor, rates: tf.Tensor) -> Any:  # noqa: ARG002 - none is steered
+        """An epoch of Keras's own `fit`."""
+
+        shown = [
+            self._weighted(*self._batch(order[start:end], training=True)) for start, end in pairwise([0, *ends.numpy()])
+        ]
+        self.model.fit((batch for batch in shown), steps_per_epoch=len(shown), verbose=0)
+        return self.model.get_metrics_result()
 
 
 def balanced_weights(labels: NDArray[np.int16], classes: int) -> NDArray[np.float32]:
@@ -345,9 +386,31 @@ def _slices(rows: NDArray[np.int32]) -> Iterator[NDArray[np.int32]]:
         yield rows[start : start + VALIDATION_BATCH]
 
 
-def _training_scores(logs: dict[str, Any]) -> dict[str, float]:
+def _training_scores(logs: Mapping[str, Any]) -> dict[str, float]:
+    """None where a `train_step` of the user's keeps metrics of its own only."""
+    if "confusion" not in logs:
+        return {}
     counts = logs["confusion"].numpy()
     return {
         "balanced_accuracy": balanced_accuracy(counts),
         "accuracy": float(counts.trace() / max(counts.sum(), 1)),
     }
+
+
+def _of(logs: Mapping[str, Any], name: str) -> Any:
+    if name not in logs:
+        raise ValueError(f"the model's train_step keeps no metric named {name!r}, only {', '.join(logs) or 'none'}")
+    return logs[name]
+
+
+def _notes(callbacks: Sequence[keras.callbacks.Callback]) -> tuple[str, ...]:
+    """What a person should know of them: Keras's own need no batches, so what they do there is not missed."""
+    hooks = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
+    deaf = {
+        type(callback).__name__
+        for callback in callbacks
+        if any(not str(getattr(callback, hook).__module__).startswith("keras.") for hook in hooks)
+    }
+    return tuple(
+        f"the callback {name} is called at epochs only, not at batches: an epoch is one graph" for name in sorted(deaf)
+    )

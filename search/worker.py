@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ from search.jobs import (
     Outcome,
     ReferenceJob,
     ReferenceResult,
+    first_line,
 )
 from search.references import judge
 from spaces.layers import Layer
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     import keras
 
     from search.training import Trainers
+
+Built = TypeVar("Built")
 
 ENVIRONMENT = {"TF_ENABLE_ONEDNN_OPTS": "1", "TF_CPP_MIN_LOG_LEVEL": "2", "KERAS_BACKEND": "tensorflow"}
 """Set before TensorFlow is imported. oneDNN is off by default on some processors and worth a third."""
@@ -199,14 +202,26 @@ class Worker:
 
     def _train_own(self, job: FoldJob, started: float) -> FoldResult:
         """A model of the user's is built for every fold: what it keeps outside of variables is not ours to reset."""
-        from search.training import Trainer
+        from search.training import Trainer, UntraceableError
 
-        gc.collect()
-        model = self._new(job, lambda: self._own.compiled(job.params))
         recipe = own_recipe(job.params, self._materials.facts)
-        return Trainer(model, self._constant, self._materials, recipe).train(job, started)
 
-    def _new(self, job: FoldJob, build: Callable[[], keras.Model]) -> keras.Model:
+        def made(*, graphs: bool) -> tuple[Trainer, list[keras.callbacks.Callback]]:
+            gc.collect()
+            model, callbacks = self._new(job, lambda: self._own.compiled(job.params))
+            return Trainer(model, self._constant, self._materials, recipe, graphs=graphs), callbacks
+
+        trainer, callbacks = made(graphs=True)
+        try:
+            trainer.trace()
+        except UntraceableError as error:
+            trainer, callbacks = made(graphs=False)  # anew: what is traced halfway leaves things behind
+            slow = f"the model is trained by Keras's own fit, which is slower: it does not run as a graph ({error})"
+            result = trainer.train(job, started, callbacks)
+            return replace(result, notes=(slow, *result.notes))
+        return trainer.train(job, started, callbacks)
+
+    def _new(self, job: FoldJob, build: Callable[[], Built]) -> Built:
         """What `build` makes with the job's seed, its layers named anew."""
         import keras
 
@@ -265,12 +280,6 @@ def _detail(layer: keras.layers.Layer) -> str:
     if isinstance(config.get("activation"), str) and config["activation"] != "linear":
         said.append(config["activation"])
     return ", ".join(said)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, at most 300 characters."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:300]
 
 
 def main(descriptor: int) -> None:
