@@ -128,8 +128,7 @@ class Finish:
 
     def _confirmed(self, job: FoldJob, outcome: Outcome) -> None:
         if isinstance(outcome, FoldResult):
-            measured = {name: value for name, value in vars(outcome).items() if name != "behind"}
-            record = FoldRecord(trial=job.trial, repeat=job.repeat, fold=job.fold, seed=job.seed, **measured)
+            record = FoldRecord(trial=job.trial, repeat=job.repeat, fold=job.fold, seed=job.seed, **outcome.stored)
             self.store.add_fold(record, run=self.loop.run_id, seconds=self.loop.sitting())
 
     # Choosing and shipping

@@ -101,6 +101,12 @@ class FoldResult:
     seconds: float
     latency: float | None = None  # milliseconds an image to predict; None where it was not asked for
     behind: bool = False  # stopped after `epochs` for not having reached what Training.least asks for there
+    notes: tuple[str, ...] = ()  # for a person, said once a sitting; not stored
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        """What a study keeps of it: all but the marks for the loop."""
+        return {name: value for name, value in vars(self).items() if name not in ("behind", "notes")}
 
 
 @dataclass(frozen=True)
@@ -159,3 +165,9 @@ class Failure:
 
 Job: TypeAlias = DescribeJob | FoldJob | DiscoverJob | ReferenceJob | RefitJob | ComposeJob
 Outcome: TypeAlias = Description | FoldResult | Discovery | ReferenceResult | Saved | Failure
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, at most 300 characters."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:300]

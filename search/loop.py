@@ -108,6 +108,7 @@ class Loop:
     answered: bool = False  # by a worker, in this sitting
     failures_in_a_row: int = 0
     queue: list[tuple[str, dict[str, Value]]] = field(default_factory=list)  # starts that are still to be tried
+    said: set[str] = field(default_factory=set)  # notes of workers
     exhausted: bool = False  # the proposer has no further point
     ending: Ending = Ending.FINISHED
 
@@ -374,8 +375,8 @@ class Loop:
                 self._fail(trial, outcome)
             return
         assert isinstance(outcome, FoldResult)  # noqa: S101 - the answer to a FoldJob
-        measured = {name: value for name, value in vars(outcome).items() if name != "behind"}
-        fold = FoldRecord(trial=job.trial, repeat=job.repeat, fold=job.fold, seed=job.seed, **measured)
+        self._say_once(outcome.notes)
+        fold = FoldRecord(trial=job.trial, repeat=job.repeat, fold=job.fold, seed=job.seed, **outcome.stored)
         closing = self._closing(trial, job, fold, behind=outcome.behind)
         self.store.add_fold(fold, run=self.run_id, seconds=self.sitting(), close=closing)
         self.sitting_folds += 1
@@ -396,6 +397,12 @@ class Loop:
             return TrialState.COMPLETE, None, None
         why = self._racing.behind(trial, fold) if self._racing else None
         return (TrialState.PRUNED, BEHIND, why) if why else None
+
+    def _say_once(self, notes: Sequence[str]) -> None:
+        for note in notes:
+            if note not in self.said:
+                self.said.add(note)
+                self.observer.note(note)
 
     def _judged(self, job: ReferenceJob, outcome: Outcome) -> None:
         """Commit a reference's fold. One that fails is left out: the search does not need it."""

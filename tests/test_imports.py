@@ -35,6 +35,7 @@ PURE = {
 WORKER_SIDE = (
     "search.worker",
     "search.training",
+    "search.live",
     "search.features",
     "search.references",
     "search.deploy",
@@ -45,6 +46,7 @@ HEAVY = {"tensorflow", "keras", "keras_tuner", "torch", "jax"}
 MAY_BE_HEAVY = {
     "search.augmentation",
     "search.deploy",
+    "search.live",
     "search.training",
     "spaces.presets.heads",
     "spaces.presets.parts",
