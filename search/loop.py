@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from search.errors import UsageError
 from search.executors import Executor
 from search.folds import fold_rows
+from search.history import Trials
 from search.jobs import (
     DescribeJob,
     Description,
@@ -32,7 +33,6 @@ from search.jobs import (
 )
 from search.progress import Observer, Progress
 from search.proposers import Exhausted, Proposer
-from search.ranking import best
 from search.reference_rows import ReferenceRows
 from search.seeds import derive
 from search.stop import StopRequest
@@ -98,7 +98,7 @@ class Loop:
     observer: Observer
     stop: StopRequest
     clock: Callable[[], float] = time.monotonic
-    trials: list[TrialRecord] = field(default_factory=list)
+    trials: Trials = field(init=False)
     pending: dict[Future[Outcome], Candidate | FoldJob | ReferenceJob] = field(default_factory=dict)
     sitting_folds: int = 0
     answered: bool = False  # by a worker, in this sitting
@@ -113,7 +113,7 @@ class Loop:
         plan, known = self.plan, self.store.references()
         self._references = ReferenceRows(plan.references, plan.assignment, plan.folds, plan.seed, known)
         self._defaults = {p.name: p.default for p in plan.space.parameters}
-        self.trials = self._stored_trials()
+        self.trials = Trials(plan.metric, self._stored_trials())
         self.proposer.replay(self.trials)
         self.queue = still_to_try(self.plan.starts, self.trials)
         self.observer.update(self.progress())
@@ -128,7 +128,7 @@ class Loop:
 
     def progress(self) -> Progress:
         """The state now."""
-        leader = best(self.trials, self.plan.metric)
+        leader = self.trials.best
         return Progress(
             trials=tuple(self.trials),
             metric=self.plan.metric,
@@ -167,13 +167,11 @@ class Loop:
         if self.plan.trials is not None:
             if not self.sitting_folds:
                 return None
-            closed = sum(t.state != TrialState.RUNNING for t in self.trials)
-            folds = (self.plan.trials - closed) * self.plan.folds - sum(len(t.folds) for t in self._open())
+            still = self.trials.open
+            unfinished = self.plan.trials - len(self.trials) + len(still)
+            folds = unfinished * self.plan.folds - sum(len(t.folds) for t in still)
             left.append(max(0, folds) * (self.clock() - self._started) / self.sitting_folds)
         return min(left, default=None)
-
-    def _open(self) -> list[TrialRecord]:
-        return [t for t in self.trials if t.state == TrialState.RUNNING]
 
     # Submitting
 
@@ -183,7 +181,7 @@ class Loop:
         Between trial 0, the first result to believe, and all others come the reference rows.
         """
         busy = {(j.trial, j.fold) for j in self.pending.values() if isinstance(j, FoldJob)}
-        for trial in self._open():
+        for trial in self.trials.open:
             done = {f.fold for f in trial.folds}
             for fold in range(self.plan.folds):
                 if fold not in done and (trial.number, fold) not in busy:
@@ -230,8 +228,7 @@ class Loop:
             origin, params = self.queue.pop(0)
             return Candidate(number, params, origin)
         candidate = Candidate(number, self.proposer.ask(number), "sampler")
-        tried = [dict(t.params) for t in self.trials]
-        while candidate.params in tried and candidate.redraws < MOST_REDRAWS_FOR_NOVELTY:
+        while self.trials.has(candidate.params) and candidate.redraws < MOST_REDRAWS_FOR_NOVELTY:
             self._redraw(candidate)
         return candidate
 
@@ -392,10 +389,10 @@ class Loop:
         trials = self.store.trials(curves=False)
         if self._time_is_over():
             return trials
-        for trial in trials:
-            if trial.cause == OUT_OF_TIME:
-                self.store.reopen_trial(trial.number)
-        return self.store.trials(curves=False)
+        out_of_time = [trial for trial in trials if trial.cause == OUT_OF_TIME]
+        for trial in out_of_time:
+            self.store.reopen_trial(trial.number)
+        return self.store.trials(curves=False) if out_of_time else trials
 
     def _drain(self) -> None:
         """Give running folds a moment to end, then drop them. Where time is over, close what is left open."""
@@ -404,7 +401,7 @@ class Loop:
             self._collect(TICK_SECONDS)
         self.executor.close(kill=bool(self.pending))
         if self.ending is Ending.FINISHED and self._time_is_over():
-            for trial in self._open():
+            for trial in self.trials.open:
                 done = (
                     f"its time was over after {len(trial.folds)} of {self.plan.folds} folds; more hours go on with it"
                 )
