@@ -175,6 +175,8 @@ class ReportData:
 
     def trial(self, number: int) -> TrialRecord:
         """The record of one trial."""
+        if number < len(self.trials) and self.trials[number].number == number:  # as they are, unless some are missing
+            return self.trials[number]
         return next(trial for trial in self.trials if trial.number == number)
 
     @property

@@ -73,6 +73,7 @@ def render(data: ReportData) -> str:
             importance=importance[:_MOST_IMPORTANT],
             importance_more=max(len(importance) - _MOST_IMPORTANT, 0),
             clear=found.clear,
+            weighed=found.weighed,
             no_importance=found.no_importance,
             parallel=parallel(data, found.space, found.importance),
             numbered=_NUMBERED,

@@ -151,7 +151,7 @@ def trial_values(trial: TrialRecord) -> Values:
     }
 
 
-def trial_record(row: Row[Any], folds: Iterable[FoldRecord]) -> TrialRecord:
+def trial_record(row: Row[Any], folds: Iterable[FoldRecord], *, layers: bool = True) -> TrialRecord:
     return TrialRecord(
         number=_is(int, row.number),
         params=_is(dict, row.params),
@@ -160,7 +160,7 @@ def trial_record(row: Row[Any], folds: Iterable[FoldRecord]) -> TrialRecord:
         cause=_or_none(str, row.cause),
         detail=_or_none(str, row.detail),
         parameters=_or_none(int, row.parameters),
-        layers=tuple(_layer(value) for value in _is(list, row.layers)),
+        layers=tuple(_layer(value) for value in _is(list, row.layers)) if layers else (),
         redraws=_is(int, row.redraws),
         started=_is(str, row.started),
         finished=_or_none(str, row.finished),
