@@ -29,7 +29,7 @@ PURE = {
     "search.optuna_study",
     "search.errors",
     "search.selection",
-    "search.predict",
+    "search.answers",
     "search.findings",
 }
 WORKER_SIDE = (
