@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from search.executors import Executor
 from search.folds import fold_rows
 from search.jobs import ComposeJob, Failure, FoldJob, FoldResult, Outcome, RefitJob, Saved, Training
-from search.loop import TICK_SECONDS, Loop
+from search.loop import GRACE_SECONDS, TICK_SECONDS, Loop
 from search.seeds import derive
 from search.selection import CANDIDATES, REPEATS, Member, best_together, choose, complete, finalists
 from spaces.recipe import plateau_factor
@@ -41,6 +41,8 @@ def reserve(
 ) -> float:
     """Seconds to keep back for finishing, by what folds have taken so far; 0 without a limit or a complete trial.
 
+    Running folds get GRACE_SECONDS to end before it begins.
+
     `images` in the folds; `seconds` for the study in all; `slots`: jobs at a time.
     """
     known = complete(trials, metric)
@@ -51,7 +53,7 @@ def reserve(
     confirming = sum(REPEATS * folds * _fold_seconds(trial) for trial in new_folds) / slots
     most = RESERVED * seconds
     refits = (refit_seconds([trial], folds) for trial in known[:5])
-    return min(max((needed for needed in refits if needed <= most), default=most) + confirming, most)
+    return min(max((needed for needed in refits if needed <= most), default=most) + confirming, most) + GRACE_SECONDS
 
 
 def refit_seconds(trials: Sequence[TrialRecord], folds: int) -> float:
@@ -60,7 +62,8 @@ def refit_seconds(trials: Sequence[TrialRecord], folds: int) -> float:
 
 
 def _fold_seconds(trial: TrialRecord) -> float:
-    return trial.seconds / max(len(trial.folds), 1)
+    """Of a usual fold: the first ones may have traced graphs or taken features that are at hand now."""
+    return float(np.median([fold.seconds for fold in trial.folds]))
 
 
 def is_current(store: Store, folder: Path) -> bool:

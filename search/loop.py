@@ -34,7 +34,7 @@ from search.jobs import (
 from search.progress import Observer, Progress
 from search.proposers import Exhausted, Proposer
 from search.race import BEHIND, BEHIND_EARLY
-from search.racing import Racing, Terms, races
+from search.racing import Racing, Terms
 from search.reference_rows import ReferenceRows
 from search.seeds import derive
 from search.stop import StopRequest
@@ -209,8 +209,9 @@ class Loop:
     def _submit_next(self) -> bool:
         """Submit the most useful job that is not running yet: a fold of the oldest open trial, else a new point.
 
-        Between trial 0, the first result to believe, and all others come the reference rows. A trial that may be given
-        up has one fold at a time, for the next may be for nothing; but for the last points, when nothing else is left.
+        Between trial 0, the first result to believe, and all others come the reference rows. A trial of the
+        sampler's that may be given up has one fold at a time, for the next may be for nothing; but for the last points,
+        when nothing else is left.
         """
         if job := self._next_fold(patient=self._racing is not None):
             self._submit(job)
@@ -232,11 +233,12 @@ class Loop:
         return not self.exhausted
 
     def _next_fold(self, *, patient: bool) -> FoldJob | None:
-        """The first fold of the oldest open trial that is not running yet; `patient`: of none that may be given up
-        for what its running fold says.
+        """The first fold of the oldest open trial that is not running yet.
+
+        `patient`: of none of the sampler's while another of its folds is running, which may end it.
         """
         busy = {(j.trial, j.fold) for j in self.pending.values() if isinstance(j, FoldJob)}
-        waiting = {number for number, _ in busy if patient and races(self.trials[number])}
+        waiting = {number for number, _ in busy if patient and self.trials[number].origin == "sampler"}
         for trial in self.trials.open:
             done = {f.fold for f in trial.folds}
             for fold in range(self.plan.folds):

@@ -175,8 +175,9 @@ def best_together(
     """
     single = probabilities[list(numbers).index(chosen)]
     if len(numbers) > 1 and better_together(cross_fitted(probabilities, labels, folds), single, labels):
-        weights = greedy(probabilities, labels)
-        return tuple(Member(n, float(w)) for n, w in zip(numbers, weights, strict=True) if w)
+        members = [Member(n, float(w)) for n, w in zip(numbers, greedy(probabilities, labels), strict=True) if w]
+        if len(members) > 1:
+            return tuple(members)
     return (Member(chosen, 1.0),)
 
 
