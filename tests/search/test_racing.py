@@ -165,8 +165,10 @@ def test_a_trial_out_of_time_goes_on_in_the_race_where_it_was(tmp_path: Path) ->
     assert OUT_OF_TIME not in {t.cause for t in stored(parts)}
 
 
-def test_two_workers_train_trial_0_together_and_then_a_trial_each_until_nothing_else_is_left(path: Path) -> None:
-    """The second fold of a trial that may be given up after its first is a poor use of a worker."""
+def test_two_workers_train_known_good_points_together_and_then_a_trial_each_until_nothing_else_is_left(
+    path: Path,
+) -> None:
+    """The second fold of a sampler's point, which may be given up after its first, is a poor use of a worker."""
     executor = Hands()
     pairs: list[list[tuple[int, int]]] = []
     idle = 0
@@ -181,17 +183,20 @@ def test_two_workers_train_trial_0_together_and_then_a_trial_each_until_nothing_
             assert isinstance(outcome, FoldResult)
             executor.end(0, outcome)
 
-    sit(path, executor, Watcher(act=act), trials=3, race=terms())
+    sit(path, executor, Watcher(act=act), trials=4, race=terms())
     assert pairs == [
         [(0, 0), (0, 1)],
         [(0, 1), (0, 2)],
         [(0, 2), (1, 0)],
-        [(1, 0), (2, 0)],
-        [(2, 0), (1, 1)],
-        [(1, 1), (2, 1)],
-        [(2, 1), (1, 2)],
-        [(1, 2), (2, 2)],
-        [(2, 2)],
+        [(1, 0), (1, 1)],
+        [(1, 1), (1, 2)],
+        [(1, 2), (2, 0)],
+        [(2, 0), (3, 0)],
+        [(3, 0), (2, 1)],
+        [(2, 1), (3, 1)],
+        [(3, 1), (2, 2)],
+        [(2, 2), (3, 2)],
+        [(3, 2)],
     ]
 
 
