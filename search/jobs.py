@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from search.symptoms import Diagnosis
 from spaces.facts import Facts
 from spaces.layers import Layer
 from spaces.own import ModelFile
@@ -37,6 +38,7 @@ class Training:
     patience: int = 8  # epochs without a smaller validation log loss before stopping; 0: never stop early
     min_delta: float = 0.001  # nats by which the validation log loss must fall to count
     last: bool = False  # whether all epochs are trained and the last one counts, whatever validation says
+    stop_collapsed: bool = True  # whether a network that is stuck at chance is stopped; False: it is only diagnosed
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,10 @@ class FoldJob:
 
 @dataclass(frozen=True)
 class FoldResult:
-    """How a fold run went. Scores and probabilities are those of the best epoch's weights."""
+    """How a fold run went. Scores and probabilities are those of the best epoch's weights.
+
+    Where the loss left the finite numbers they are those of a guess by the class shares: its weights are lost.
+    """
 
     scores: Mapping[str, float]
     epochs: int
@@ -97,6 +102,7 @@ class FoldResult:
     parameters: int
     seconds: float
     latency: float | None = None  # milliseconds an image to predict; None where it was not asked for
+    diagnosis: Diagnosis | None = None  # why it did not learn; None where it did
 
 
 @dataclass(frozen=True)

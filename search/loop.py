@@ -36,9 +36,20 @@ from search.ranking import best
 from search.reference_rows import ReferenceRows
 from search.seeds import derive
 from search.stop import StopRequest
+from search.symptoms import Diagnosis
 from spaces import Space, Value
 from spaces.parameters import shown
-from storage import OUT_OF_TIME, FoldRecord, LayerRecord, ReferenceRecord, Store, TrialRecord, TrialState
+from storage import (
+    OUT_OF_TIME,
+    Closing,
+    DiagnosisRecord,
+    FoldRecord,
+    LayerRecord,
+    ReferenceRecord,
+    Store,
+    TrialRecord,
+    TrialState,
+)
 
 GRACE_SECONDS = 10.0  # for running folds when the search is asked to stop or its time is over
 TICK_SECONDS = 0.25
@@ -221,7 +232,9 @@ class Loop:
             validate=validate,
             seed=derive(self.plan.seed, "fold", trial.number, 0, fold),
             training=replace(
-                self.plan.training, max_epochs=int(trial.params.get("epochs", self.plan.training.max_epochs))
+                self.plan.training,
+                max_epochs=int(trial.params.get("epochs", self.plan.training.max_epochs)),
+                stop_collapsed=trial.origin != "baseline",  # what all others are compared with is trained in full
             ),
         )
 
@@ -328,7 +341,7 @@ class Loop:
             self._fail(trial, outcome)
 
     def _trained(self, job: FoldJob, outcome: Outcome) -> None:
-        """Commit a fold; close its trial where it was the last, or where it failed."""
+        """Commit a fold; close its trial where it was the last, was stuck at chance, or failed."""
         trial = self.trials[job.trial]
         if trial.state != TrialState.RUNNING:
             return  # another fold of it failed meanwhile
@@ -337,20 +350,26 @@ class Loop:
                 self._fail(trial, outcome)
             return
         assert isinstance(outcome, FoldResult)  # noqa: S101 - the answer to a FoldJob
-        fold = FoldRecord(trial=job.trial, repeat=job.repeat, fold=job.fold, seed=job.seed, **vars(outcome))
-        complete = len(trial.folds) + 1 == self.plan.folds
+        found = recorded(outcome.diagnosis)
+        known = {**vars(outcome), "diagnosis": found}
+        fold = FoldRecord(trial=job.trial, repeat=job.repeat, fold=job.fold, seed=job.seed, **known)
+        closing: Closing | None = None
+        if outcome.diagnosis and outcome.diagnosis.collapsed and job.training.stop_collapsed:
+            closing = TrialState.PRUNED, outcome.diagnosis.name, in_a_sentence(outcome.diagnosis, job.fold)
+        elif len(trial.folds) + 1 == self.plan.folds:
+            closing = TrialState.COMPLETE, None, None
         self.store.add_fold(
             fold,
             run=self.run_id,
             seconds=self.clock() - self._started,
-            close=(TrialState.COMPLETE, None, None) if complete else None,
+            close=closing,
         )
         self.sitting_folds += 1
         folds = sorted((*trial.folds, replace(fold, probabilities=None, curve={})), key=lambda f: (f.repeat, f.fold))
         self.trials[job.trial] = replace(trial, folds=tuple(folds))
-        if complete:
+        if closing:
             self.failures_in_a_row = 0
-            self._closed(job.trial, TrialState.COMPLETE)
+            self._closed(job.trial, *closing)
 
     def _judged(self, job: ReferenceJob, outcome: Outcome) -> None:
         """Commit a reference's fold. One that fails is left out: the search does not need it."""
@@ -410,6 +429,22 @@ class Loop:
                 )
                 self.store.close_trial(trial.number, TrialState.PRUNED, OUT_OF_TIME, done)
                 self._closed(trial.number, TrialState.PRUNED, OUT_OF_TIME, done, tell=False)
+
+
+def recorded(diagnosis: Diagnosis | None) -> DiagnosisRecord | None:
+    """A diagnosis as it is stored."""
+    if diagnosis is None:
+        return None
+    likeliest = diagnosis.causes[0]
+    return DiagnosisRecord(
+        diagnosis.symptom.name, likeliest.name, diagnosis.sentences, likeliest.change, diagnosis.collapsed
+    )
+
+
+def in_a_sentence(diagnosis: Diagnosis, fold: int) -> str:
+    """What was found in a fold and what to change, for a person."""
+    likeliest = diagnosis.causes[0]
+    return f"fold {fold}: {'; '.join(diagnosis.symptom.signs)}. {likeliest.evidence}. Try: {likeliest.change}"
 
 
 def still_to_try(

@@ -36,6 +36,7 @@ from search.jobs import (
     ReferenceJob,
     ReferenceResult,
 )
+from search.model_checks import fatal, findings
 from search.references import judge
 from spaces.layers import Layer
 from spaces.own import BuilderError, OwnModel
@@ -95,12 +96,8 @@ class Worker:
         """The job's outcome. Whatever goes wrong is an outcome too; the traceback goes to stderr, the log."""
         import tensorflow as tf
 
-        from search.training import NotFiniteError
-
         try:
             return self._done(job)
-        except NotFiniteError as error:
-            return Failure("not finite", str(error))
         except (MemoryError, tf.errors.ResourceExhaustedError) as error:
             return Failure("out of memory", first_line(error))
         except RefusedError as error:
@@ -140,14 +137,19 @@ class Worker:
         facts = self._materials.facts
         keras.backend.clear_session()  # layers are named anew, whatever was built before
         if self._materials.model is not None:
-            return describe(self._own.build(job.params), int(job.params.get("batch_size", USUAL_BATCH)))
+            own, batch = self._own.build(job.params), int(job.params.get("batch_size", USUAL_BATCH))
+            if wrong := fatal(findings(own, own.loss if own.compiled else None, images=facts.images, batch_size=batch)):
+                raise BuilderError(f"{self._materials.model.name}: {wrong}")
+            return describe(own, batch)
         family, params = self._family(job.params)
         if family.frozen:
             return describe_frozen(family.frozen, params, facts)
         # Without values for its variables the largest model costs milliseconds and no memory.
         with _refusals(), keras.StatelessScope(initialize_variables=False):
-            model = family.network(params, facts)
-        return describe(model, family.recipe(params, facts).batch_size)
+            model, batch = family.network(params, facts), family.recipe(params, facts).batch_size
+            if wrong := fatal(findings(model, None, images=facts.images, batch_size=batch)):
+                raise ValueError(wrong)
+        return describe(model, batch)
 
     def _train(self, job: FoldJob) -> FoldResult:
         started, materials = time.perf_counter(), self._materials

@@ -3,6 +3,7 @@
 from storage.check import needs_upgrade
 from storage.errors import LockedError, StorageError
 from storage.records import (
+    DiagnosisRecord,
     FoldRecord,
     ImageRecord,
     Json,
@@ -20,6 +21,7 @@ from storage.store import OUT_OF_TIME, Closing, Store
 __all__ = [
     "OUT_OF_TIME",
     "Closing",
+    "DiagnosisRecord",
     "FoldRecord",
     "ImageRecord",
     "Json",
