@@ -16,7 +16,7 @@ NEAR_FLOOR = 0.98  # of the prior entropy: a training loss from there on has lea
 SAME_ANSWER = 1e-3  # standard deviation over images of every class's probability, below which they have one answer
 FAR_ABOVE = 3.0  # times the prior entropy: a loss that no guess would have
 RANKED = 0.65  # area under the ROC curve on training images, from which one class predicted is no standstill
-CERTAIN = 0.8  # strength of a cause that waiting does not cure
+MANY_STEPS = 300  # of the optimizer, after which one answer for all images is no slow start
 WORTH_NAMING = 0.2  # strength below which a cause is not named
 VANISHING, VANISHING_RATIO, EXPLODING = 1e-4, 1e-3, 70.0  # gradient norms: first layer, first over last, any
 DEAD = 0.7  # share of a layer's ReLU units that are 0 for every image
@@ -75,6 +75,7 @@ class Cause:
     change: str  # what to change, as a line of code or of study.toml where there is one
     strength: float  # 0..1
     fatal: bool = False  # found before training, and makes that meaningless
+    lasting: bool = False  # waiting does not cure it
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,9 @@ def diagnosis_of(symptom: Symptom, glance: Glance, answers: Answers, evidence: E
     """The causes of a symptom; None where it is too early to say that anything is wrong."""
     found = (*causes(symptom, evidence, glance.losses),)
     signs = (*symptom.signs, *gradient_signs(evidence.layers))
-    collapsed = symptom.name in (BROKEN, ONE_CLASS) or (symptom.name == STUCK and _in_vain(glance, answers, found))
+    collapsed = symptom.name in (BROKEN, ONE_CLASS) or (
+        symptom.name == STUCK and _in_vain(glance, answers, found, evidence.steps)
+    )
     if not collapsed and symptom.name != BY_HEART:
         return None
     return Diagnosis(Symptom(symptom.name, signs), found, collapsed, evidence)
@@ -215,21 +218,25 @@ def _by_heart(glance: Glance) -> bool:
     )
 
 
-def _in_vain(glance: Glance, answers: Answers, found: Sequence[Cause]) -> bool:
-    """Whether a network at chance will stay there. Early on a strong cause is needed: a slow start is none."""
+def _in_vain(glance: Glance, answers: Answers, found: Sequence[Cause], steps: int) -> bool:
+    """Whether a network at chance will stay there. Early on a lasting cause is needed: a slow start is none."""
+    lasting, ended = any(cause.lasting for cause in found), glance.ended and glance.epoch >= LONG_ENOUGH
     one_answer = answers.spread < SAME_ANSWER or (answers.predicted == 1 and not answers.auroc >= RANKED)
-    certain = found[0].strength >= CERTAIN
-    if glance.ended and glance.epoch >= LONG_ENOUGH:
-        return True
-    if glance.epoch >= LOOKS[-1]:
-        return one_answer or certain
-    return certain and (one_answer or answers.log_loss > FAR_ABOVE * glance.floor)
+    if lasting:
+        return ended or glance.epoch >= LOOKS[-1] or one_answer or answers.log_loss > FAR_ABOVE * glance.floor
+    if clearly_above(glance.validation, glance.classes, glance.validated):
+        return False
+    return ended or (glance.epoch >= LOOKS[-1] and steps >= MANY_STEPS and answers.spread < SAME_ANSWER)
 
 
 def _of_data(symptom: Symptom, evidence: Evidence) -> Iterator[Cause]:
     if symptom.name == ONE_CLASS:
         yield Cause(
-            "one class", "there is nothing to tell apart", "give every class a folder with images of its own", 1
+            "one class",
+            "there is nothing to tell apart",
+            "give every class a folder with images of its own",
+            1,
+            lasting=True,
         )
     if symptom.name == BY_HEART:
         yield Cause(
@@ -240,7 +247,13 @@ def _of_data(symptom: Symptom, evidence: Evidence) -> Iterator[Cause]:
         )
     size, spread = evidence.input_size, evidence.input_spread
     if not spread > 1e-4 * max(size if math.isfinite(size) else 1.0, 1e-9):
-        yield Cause("constant images", "all images are the same to the network", "look at the images themselves", 1)
+        yield Cause(
+            "constant images",
+            "all images are the same to the network",
+            "look at the images themselves",
+            1,
+            lasting=True,
+        )
     elif size > 20:
         yield Cause(
             "inputs not scaled",
@@ -265,6 +278,7 @@ def _of_initial_weights(evidence: Evidence) -> Iterator[Cause]:
             f"those of {', '.join(zero[:3])}, so all units stay alike and nothing reaches them on the way back",
             'kernel_initializer="glorot_uniform"',
             1,
+            lasting=True,
         )
         return
     hidden = [layer for layer in evidence.layers[:-1] if layer.spread_at_start is not None]
@@ -296,6 +310,7 @@ def _of_dead_units(evidence: Evidence) -> Iterator[Cause]:
                 f"{layer.dead_at_start:.0%} of the units of {layer.name} are 0 for every image from the start",
                 'bias_initializer="zeros"',
                 0.95,
+                lasting=layer.dead_at_start == 1,
             )
             return
         if (layer.dead or 0.0) >= DEAD:
@@ -334,6 +349,7 @@ def _of_learning_rate(symptom: Symptom, evidence: Evidence, losses: Sequence[flo
             f"{rate}weights moved {how}, and the largest loss is {largest:.3g}",
             "a hundredth of the learning rate",
             0.94 if moved > 30 or (broken and jumped) else 0.9 if broken else 0.7,
+            lasting=broken or moved > 30,
         )
     gradient = max((layer.gradient or 0.0 for layer in evidence.layers), default=0.0)
     if moved < 5e-3 and gradient > 1e-7:
@@ -342,6 +358,7 @@ def _of_learning_rate(symptom: Symptom, evidence: Evidence, losses: Sequence[flo
             f"{rate}in {evidence.steps} steps weights moved by {moved:.1g} of their size",
             "a learning rate of 0.001 with Adam, of 0.01 with SGD",
             0.95 if moved < 1e-4 else 0.5,
+            lasting=moved < 1e-4,
         )
 
 

@@ -165,10 +165,14 @@ def _one_class(data: Data, _: np.random.Generator) -> Data:
     return replace(data, labels=np.zeros_like(data.labels))
 
 
-def _l2(strength: float) -> Any:
+def _penalised(classes: int) -> keras.Model:
     import keras
 
-    return keras.regularizers.L2(strength)
+    model = network(classes, dense=4)
+    for layer in model.layers:
+        if hasattr(layer, "kernel"):
+            layer.kernel.regularizer = keras.regularizers.L2(10.0)
+    return model
 
 
 FAULTS: Mapping[str, Fault] = {
@@ -190,7 +194,7 @@ FAULTS: Mapping[str, Fault] = {
     ),
     "ReLU dead by its bias": Fault(_dead, ("dead ReLU",)),
     "dropout 0.99": Fault(lambda k: network(k, dropout=0.99), ("dropout too strong",)),
-    "L2 of 10": Fault(lambda k: network(k, kernel_regularizer=_l2(10.0)), ("regularisation too strong",)),
+    "L2 of 10": Fault(_penalised, ("regularisation too strong",)),
     "shuffled labels": Fault(network, ("labels do not follow from images",), _shuffled),
     "everything frozen": Fault(_frozen, ("nothing is trainable",)),
     "constant images": Fault(network, ("constant images",), _constant),
