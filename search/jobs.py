@@ -129,7 +129,7 @@ class ReferenceResult:
 class Failure:
     """Why a job has no result."""
 
-    cause: str  # short and countable: 'refused', 'out of memory', 'not finite', 'model', 'worker died', 'error'
+    cause: str  # short and countable: 'refused', 'out of memory', 'model', 'worker died', 'error'
     detail: str  # a sentence for a person
 
 

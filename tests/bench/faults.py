@@ -46,7 +46,8 @@ class Data:
     @property
     def facts(self) -> Facts:
         """As builders are told."""
-        return Facts(*self.pixels.shape[1:], self.classes, len(self.labels))
+        _, height, width, channels = self.pixels.shape
+        return Facts(height, width, channels, self.classes, len(self.labels))
 
 
 @dataclass(frozen=True)
