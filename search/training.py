@@ -22,14 +22,13 @@ from search.augmentation import Augmentation
 from search.jobs import FoldJob, FoldResult, Materials, Training
 from search.latency import milliseconds_an_image
 from search.metrics import balanced_accuracy, better, scores
+from search.probe import Watch
+from search.references import majority
+from search.symptoms import Diagnosis, due
 from spaces.presets import parts
 from spaces.recipe import EMA_EPOCHS, Recipe, plateau_factor
 
 VALIDATION_BATCH = 256  # images a step when only predicting; results do not depend on it
-
-
-class NotFiniteError(ArithmeticError):
-    """Training left the finite numbers."""
 
 
 @dataclass
@@ -102,8 +101,8 @@ class Trainer:
         """Train the model and judge it; `started` is the `time.perf_counter` from which seconds count.
 
         Early stopping watches the validation log loss without penalties, and the scores are those of its best
-        epoch; under a cosine all epochs are trained and the last one counts. Raises NotFiniteError as soon as a
-        loss is NaN or infinite.
+        epoch; under a cosine all epochs are trained and the last one counts. Where the network is stuck at chance
+        the result says why, and training ends (unless the job wants it all the same); it does where a loss is NaN.
         """
         labels, metric, rules = self._materials.labels, self._materials.metric, job.training
         order, truth, curve = np.random.default_rng(job.seed), labels[job.validate], Curve()
@@ -112,28 +111,46 @@ class Trainer:
         epochs, whole = self.recipe.epochs or rules.max_epochs, rules.last or self.recipe.judged_at_the_end
         base = float(self.model.optimizer.learning_rate)
         epoch, behind = 0, False
+        watch = Watch(
+            self.model,
+            labels,
+            job,
+            self.recipe.batch_size,
+            lambda rows: self._batch(tf.constant(rows)),
+            self._probabilities,
+        )
+        diagnosis: Diagnosis | None = None
         for epoch in range(1, epochs + 1):
             self.model.reset_metrics()
             rows, ends = batches(order, job.train, self.recipe)
             rates = base * self._factors(rules, epoch, epochs, len(ends), curve)
             logs = self._train_epoch(tf.constant(rows), tf.constant(ends), tf.constant(rates, tf.float32))
             raw, val_loss = self._ask(job.validate)
-            probabilities = class_probabilities(raw, logits=parts.takes_logits(self.model.loss))
+            probabilities = self._as_probabilities(raw)
             measured = scores(truth, probabilities, ("log_loss", "balanced_accuracy", metric))
             loss = float(logs["loss"])
             if not (np.isfinite(loss) and np.isfinite(measured["log_loss"])):
-                raise NotFiniteError(f"the loss was {loss} in epoch {epoch}")
+                diagnosis = watch.look(epoch, curve.values, loss, broken=True, ended=True)
+                lost = majority(labels[job.train], len(truth), probabilities.shape[1])
+                curve.improved(epoch - 1, np.inf, 0.0, lost, always=True)
+                break
             curve.add(loss=loss, val_loss=val_loss, **_training_scores(logs))
             curve.add(**{f"val_{name}": value for name, value in measured.items()})
             curve.improved(epoch, measured["log_loss"], rules.min_delta, probabilities, always=whole)
+            tired = not whole and rules.patience > 0 and epoch - curve.best_epoch >= rules.patience
+            if due(epoch, ended=tired or epoch == epochs):
+                diagnosis = watch.look(epoch, curve.values, loss, ended=tired or epoch == epochs)
+            if diagnosis and diagnosis.collapsed and rules.stop_collapsed:
+                break
             if behind := epoch in rules.least and curve.below(rules.least[epoch], metric):
                 break
-            if not whole and rules.patience and epoch - curve.best_epoch >= rules.patience:
+            if tired:
+                break
                 break
         assert curve.best_probabilities is not None  # noqa: S101 - there is at least one epoch
         return FoldResult(
             scores=scores(truth, curve.best_probabilities),
-            epochs=epoch,
+            epochs=len(curve.values.get("loss", ())),
             best_epoch=curve.best_epoch,
             curve={name: tuple(values) for name, values in curve.values.items()},
             probabilities=curve.best_probabilities,
@@ -141,6 +158,7 @@ class Trainer:
             seconds=time.perf_counter() - started,
             latency=self._latency(job.validate) if self._materials.latency else None,
             behind=behind,
+            diagnosis=diagnosis,
         )
 
     def _factors(self, rules: Training, epoch: int, epochs: int, steps: int, curve: Curve) -> NDArray[np.float64]:
@@ -158,6 +176,13 @@ class Trainer:
             said = [(len(some), *self._predict(tf.constant(some))) for some in _slices(rows)]
         outputs = np.concatenate([output.numpy() for _, output, _ in said])
         return outputs, float(sum(size * loss for size, _, loss in said)) / len(rows)
+
+    def _probabilities(self, rows: NDArray[np.int32]) -> NDArray[np.float32]:
+        """[images, classes] on these rows."""
+        return self._as_probabilities(self._ask(rows)[0])
+
+    def _as_probabilities(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
+        return class_probabilities(raw, logits=parts.takes_logits(self.model.loss))
 
     def _latency(self, rows: NDArray[np.int32]) -> float:
         """Milliseconds an image, by the graph that has predicted these rows before; see `milliseconds_an_image`."""
