@@ -36,11 +36,18 @@ WORKER_SIDE = (
     "search.training",
     "search.features",
     "search.references",
+    "search.deploy",
     "search.jobs",
     "search.executors",
 )
 HEAVY = {"tensorflow", "keras", "keras_tuner", "torch", "jax"}
-MAY_BE_HEAVY = {"search.augmentation", "search.training", "spaces.presets.parts"}
+MAY_BE_HEAVY = {
+    "search.augmentation",
+    "search.deploy",
+    "search.training",
+    "spaces.presets.heads",
+    "spaces.presets.parts",
+}
 
 
 @dataclass(frozen=True)
