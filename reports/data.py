@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.diagnoses import Diagnosed, diagnosed
 from search.estimate import Estimate, estimate
 from search.metrics import METRICS, better, confusion, scores
 from search.race import Saved, saved
@@ -162,6 +163,7 @@ class ReportData:
     estimate: Estimate | None = None  # of what was or would be chosen, on new images
     ties: tuple[int, ...] = ()  # trials that are not clearly worse than the leader, which comes first
     chosen: Chosen | None = None
+    diagnoses: tuple[Diagnosed, ...] = ()  # by number of trial
 
     @property
     def metric(self) -> str:
@@ -300,6 +302,7 @@ def report_data(
         ),
         ties=ties(in_order, study.metric, int((assignment >= 0).sum())),
         chosen=_chosen(choices, images, labels, study, fold_runs),
+        diagnoses=tuple(found for trial in in_order if (found := diagnosed(trial))),
         saved=saved(in_order, folds),
     )
 
