@@ -388,7 +388,7 @@ def _of_gradients(evidence: Evidence) -> Iterator[Cause]:
 def _of_nothing_else(evidence: Evidence) -> Iterator[Cause]:
     yield Cause(
         "labels do not follow from images",
-        "nothing else was found: perhaps nothing in the images tells the classes apart",
+        "perhaps nothing in the images tells the classes apart",
         "check that images lie in the folders of their classes",
         0.25,
     )
