@@ -112,6 +112,14 @@ MoreHours = Annotated[
 ]
 Dir = Annotated[Path | None, typer.Option("--dir", help="Study folder to make. [default: IMAGES-study, here]")]
 PREVIEW = "augmentation.png"
+Groups = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CSV | PATTERN",
+        help="Images that stay in one fold: a .csv file with the columns path and group, or a regular expression "
+        "whose one group is found in the path.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the end result only.")]
 
 
@@ -122,11 +130,13 @@ def init(
     preset: PresetName = None,
     warm_start: WarmStart = None,
     no_flip: NoFlip = False,
+    groups: Groups = None,
 ) -> None:
     """Check the images and write a commented study.toml to edit before `search run`."""
     from search.words import prepared_in_words
 
-    folder, config = _new(images, directory, {"preset": preset, "flip": False if no_flip else None})
+    asked = {"preset": preset, "flip": False if no_flip else None, "groups": _groups(groups)}
+    folder, config = _new(images, directory, asked)
     prepared = _prepare(config, folder, warm_start=warm_start)
     _make(folder, config, prepared.warm)
     _say(prepared_in_words(prepared))
@@ -151,6 +161,7 @@ def run(
     model: Model = None,
     warm_start: WarmStart = None,
     no_flip: NoFlip = False,
+    groups: Groups = None,
     directory: Dir = None,
     quiet: Quiet = False,
 ) -> None:
@@ -168,6 +179,7 @@ def run(
         "second_objective": second_objective,
         "preset": preset,
         "flip": False if no_flip else None,
+        "groups": _groups(groups),
     }
     changes = {key: value for key, value in asked.items() if value is not None}
     if path is None or (is_study(path) and directory is None):
@@ -195,6 +207,38 @@ def resume(
         raise UsageError(f"{folder} has not begun, so there is nothing to resume; `search run` starts it")
     changes = {key: value for key, value in {"trials": trials, "hours": hours}.items() if value is not None}
     _search(folder, changes, workers=workers, quiet=quiet, only_unfinished=True, model=model)
+
+
+@app.command()
+def check(
+    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of images, one folder a class.")],
+    groups: Groups = None,
+    folds: Folds = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead; write no file.")] = False,
+    open_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Look the images over: files, classes, copies, contradictory labels, groups. Writes IMAGES-check.html."""
+    from reports import check as page
+    from reports.reading import reading_images
+    from search.check import look_over
+    from search.errors import UsageError
+    from search.study import place_of_new
+    from search.words import images_in_words
+
+    target = place_of_new(images, None).with_name(f"{images.resolve().name}-check.html")
+    with reading_images(quiet=as_json) as progress:
+        read, found = look_over(images, _groups(groups), folds, progress)
+    if as_json:
+        import json
+
+        _say(json.dumps(page.as_plain(found), indent=2, allow_nan=False).splitlines())
+    else:
+        page.write(found, target)
+        _say([*images_in_words(read), *page.in_lines(found), f"page: {target}"])
+        if open_it:
+            typer.launch(target.absolute().as_uri())
+    if found.problem:
+        raise UsageError(found.problem)
 
 
 @app.command()
@@ -333,6 +377,11 @@ def _new(images: Path, directory: Path | None, asked: dict[str, Any]) -> tuple[P
     folder = place_of_new(images, directory)
     changes = {key: value for key, value in asked.items() if value is not None}
     return folder, parse(merged({"images": str(images.resolve())}, changes), "the command line")
+
+
+def _groups(asked: str | None) -> str | None:
+    """A table by its whole path, as a study.toml elsewhere can name it; a pattern as it is."""
+    return str(Path(asked).resolve()) if asked and asked.lower().endswith(".csv") else asked
 
 
 def _make(folder: Path, config: Config, tries: Sequence[Try]) -> None:

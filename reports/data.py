@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.diagnoses import Diagnosed, diagnosed
+from reports.endings import Cause, Diagnosed, causes, diagnosed
 from search.estimate import Estimate, estimate
 from search.metrics import METRICS, better, confusion, scores
 from search.race import Saved, saved
@@ -79,17 +79,6 @@ class ReferenceRow:
     def label(self) -> str:
         """Its name for people."""
         return REFERENCE_WORDS.get(self.name, self.name)
-
-
-@dataclass(frozen=True)
-class Cause:
-    """Trials that ended early for one reason."""
-
-    state: TrialState  # FAILED or PRUNED
-    cause: str
-    count: int
-    trials: tuple[int, ...]  # their numbers, ascending
-    detail: str | None  # a sentence, from the first that has one
 
 
 @dataclass(frozen=True)
@@ -177,6 +166,8 @@ class ReportData:
 
     def trial(self, number: int) -> TrialRecord:
         """The record of one trial."""
+        if number < len(self.trials) and self.trials[number].number == number:  # as they are, unless some are missing
+            return self.trials[number]
         return next(trial for trial in self.trials if trial.number == number)
 
     @property
@@ -285,7 +276,7 @@ def report_data(
         counts={state: sum(trial.state == state for trial in in_order) for state in TrialState},
         best=by_number[winner.number] if winner else None,
         baseline=by_number.get(0),
-        causes=_causes(in_order),
+        causes=causes(in_order),
         pooled=_pooled(labels, assignment, probabilities, len(study.classes)),
         spent_seconds=float(sum(run.seconds for run in runs)),
         trained_seconds=float(sum(trial.seconds for trial in in_order)),
@@ -295,7 +286,7 @@ def report_data(
         trials=tuple(in_order),
         searching=searching,
         second_objective=second if second in SECOND_OBJECTIVES else None,
-        notes=(*notes, *([RUNGS] if config.get("sampler") == "hyperband" else [])),
+        notes=(*study.notes, *notes, *([RUNGS] if config.get("sampler") == "hyperband" else [])),
         references=_references(references, study.metric, folds),
         estimate=_estimate(
             labels, assignment, others or {}, pool if choices and choices[-1].members[1:] else None, study
@@ -446,25 +437,6 @@ def _defaults(study: StudyRecord) -> Params:
         return {p.name: p.default for p in Space.from_json(study.space).parameters}
     except SpaceError:  # what else is in the database can still be told
         return {}
-
-
-def _causes(trials: Sequence[TrialRecord]) -> tuple[Cause, ...]:
-    groups: dict[tuple[TrialState, str], list[TrialRecord]] = {}
-    for trial in trials:
-        if trial.state in (TrialState.FAILED, TrialState.PRUNED):
-            unnamed = "unknown" if trial.state == TrialState.FAILED else "stopped early"
-            groups.setdefault((trial.state, trial.cause or unnamed), []).append(trial)
-    causes = [
-        Cause(
-            state=state,
-            cause=cause,
-            count=len(group),
-            trials=tuple(trial.number for trial in group),
-            detail=next((trial.detail for trial in group if trial.detail), None),
-        )
-        for (state, cause), group in groups.items()
-    ]
-    return tuple(sorted(causes, key=lambda c: (c.state != TrialState.FAILED, -c.count, c.cause)))
 
 
 def _pooled(

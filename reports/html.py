@@ -30,8 +30,12 @@ _NUMBERED = 40  # trials that a row of causes names
 
 
 def write(data: ReportData, path: Path) -> None:
-    """Render the report and put it at `path` in one step: a reader sees the old page or the new one, whole."""
-    page = render(data)
+    """Render the report and put it at `path`."""
+    put(render(data), path)
+
+
+def put(page: str, path: Path) -> None:
+    """Write a page in one step: a reader sees the old one or the new one, whole."""
     beside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         beside.write_text(page, encoding="utf-8", newline="\n")
@@ -43,20 +47,20 @@ def write(data: ReportData, path: Path) -> None:
 def render(data: ReportData) -> str:
     """The whole page."""
     found = figures(data)
-    scripts = [_asset("report.js")]
+    scripts = [asset("report.js")]
     figure_json: dict[str, Any] = {}
     if found.history is not None:
         figure_json["history"] = found.history
         scripts.insert(0, _plotly())
     importance = list(found.importance.items())
     page: str = (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             data=data,
             words=words,
-            policy=_policy(scripts),
-            style=Markup(_asset("report.css")),  # noqa: S704 - our own file
+            policy=policy(scripts),
+            style=Markup(asset("report.css")),  # noqa: S704 - our own file
             scripts=[Markup(script) for script in scripts],  # noqa: S704 - our own files, and plotly's
             figures=script_json(figure_json),
             standing=standing(data),
@@ -69,6 +73,7 @@ def render(data: ReportData) -> str:
             importance=importance[:_MOST_IMPORTANT],
             importance_more=max(len(importance) - _MOST_IMPORTANT, 0),
             clear=found.clear,
+            weighed=found.weighed,
             no_importance=found.no_importance,
             parallel=parallel(data, found.space, found.importance),
             numbered=_NUMBERED,
@@ -93,10 +98,16 @@ def masked(command: str) -> str:
     return re.sub(r"(\w+://[^\s:/@]*):[^\s@]*@", r"\1:***@", command)
 
 
-def _policy(scripts: list[str]) -> str:
-    """Only these very scripts may run, nothing may be fetched. Styles: plotly writes its own at run time."""
-    hashes = " ".join(
-        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts
+def policy(scripts: list[str]) -> str:
+    """The page's security policy: only these very scripts may run, nothing may be fetched.
+
+    Styles are free: plotly writes its own at run time.
+    """
+    hashes = (
+        " ".join(
+            f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts
+        )
+        or "'none'"
     )
     return (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; "
@@ -105,7 +116,8 @@ def _policy(scripts: list[str]) -> str:
 
 
 @cache
-def _environment() -> Any:
+def environment() -> Any:
+    """The templates with the filters that they share."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -128,7 +140,8 @@ def _environment() -> Any:
 
 
 @cache
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A file that lies beside the templates."""
     return resources.files("reports").joinpath("templates", name).read_text(encoding="utf-8")
 
 

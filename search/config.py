@@ -130,7 +130,8 @@ class Config(BaseModel):
     """A study as asked. `trials` and `hours` are budgets, totals over all sittings; all else is its identity, but for
     `tries`: what was tried is stored, and what is added later is tried next.
 
-    `weights` are files of pre-trained networks by name, relative to the study; what counts is what is in them.
+    `weights` are files of pre-trained networks by name, relative to the study, and `groups` may be one; what counts is
+    what is in them.
     """
 
     model_config = _STRICT
@@ -148,6 +149,7 @@ class Config(BaseModel):
     hours: float | None = Field(default=8.0, gt=0)
     image_size: Annotated[tuple[Annotated[int, _SIDE], Annotated[int, _SIDE]] | None, BeforeValidator(_pair)] = None
     flip: bool = True
+    groups: str | None = Field(default=None, min_length=1)  # a table (.csv), relative to the study, or a pattern
     max_parameters: int = Field(default=5_000_000, ge=1)
     training: TrainingConfig = TrainingConfig()
     weights: Mapping[Annotated[str, _one_of(*ARCHITECTURES)], Annotated[str, Field(min_length=1)]] = {}
@@ -166,7 +168,7 @@ class Config(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """What may not change once the study has begun, as plain data."""
-        free = {"trials", "hours", "images", "weights", "space", "tries"}
+        free = {"trials", "hours", "images", "weights", "space", "tries", "groups"}
         plain = self.model_dump(mode="json", exclude=free)
         return {**plain, "sampler": self.chosen_sampler, "race": self.chosen_race}
 
@@ -388,6 +390,8 @@ _COMMENTS = {
     "hours": "hours of searching, in total",
     "image_size": "height and width in pixels, or one number for both; unset: from the images, at most 128",
     "flip": "whether a picture turned left to right still shows its class; false for letters, or left and right hands",
+    "groups": "images that belong together, such as those of one patient, stay in one fold: a table (.csv) with the "
+    "columns path and group, or a regular expression whose one group is found in the path; unset: copies only",
     "max_parameters": "models with more parameters to train are not trained but drawn anew",
 }
 
@@ -398,4 +402,5 @@ _EXAMPLES = {
     "trials": "200",
     "hours": "8.0",
     "image_size": "[64, 64]",
+    "groups": "'patient([0-9]+)_'",
 }

@@ -14,74 +14,125 @@ from storage.records import ImageRecord
 
 USUAL_FOLDS = 5
 LEAST_FOLDS = 2
+_ATTEMPTS = 10  # drawings with groups, until each fold has every class
 
 
 def choose_folds(
     labels: NDArray[np.int16],
-    testing: NDArray[np.bool_],
+    apart: NDArray[np.bool_],
     asked: int | None,
     classes: Sequence[str] = (),
+    units: NDArray[np.int32] | None = None,
 ) -> tuple[int, str | None]:
     """How many folds to draw.
 
     Args:
         labels: [images], class of each image.
-        testing: [images], True: not trained on.
-        asked: as the user wants it; None: five, or as many as the rarest class has training images.
+        apart: [images], True: not trained on.
+        asked: as the user wants it; None: five, or as many as the rarest class has training images to tell apart.
         classes: names of the classes, for messages.
+        units: [images], equal for images that stay in one fold; None: each may go anywhere.
 
     Returns:
         The number of folds, and a sentence where it is lower than usual.
 
     Raises:
-        UsageError: fewer than two folds asked, or more than the rarest class has training images.
+        UsageError: fewer than two folds asked, or more than the rarest class has training images or units of them.
     """
     if asked is not None and asked < LEAST_FOLDS:
         raise UsageError(f"folds: must be at least {LEAST_FOLDS}, but got {asked}. Leave it out for {USUAL_FOLDS}.")
-    rarest, count = _rarest(labels, testing)
-    name = f"class '{printable(classes[rarest])}'" if rarest < len(classes) else f"class number {rarest}"
+    rarest, count, images = _rarest(labels, apart, units, classes)
+    name = _named(rarest, classes)
+    grouped = "" if count == images else f", of which {count} are independent of each other"
+    has = f"{images} training {'image' if images == 1 else 'images'}{grouped}"
     if count < LEAST_FOLDS:
+        step = "Add images to it" + (", look at its copies and groups (`search check`)," if grouped else ",")
         raise UsageError(
-            f"folds: {name} has {count} training image, and at least {LEAST_FOLDS} are needed: one to "
-            "learn from, one to judge by. Add images to it, or move its folder away."
+            f"folds: {name} has {has}, and at least {LEAST_FOLDS} are needed: one to "
+            f"learn from, one to judge by. {step} or move its folder away."
         )
     if asked is not None and asked > count:
+        independent = "independent " if grouped else ""
         raise UsageError(
-            f"folds: must be at most the number of training images of the rarest class ({name} has {count}), "
-            f"so that each fold holds one, but got {asked}. Ask for {count} or fewer, or add images to it."
+            f"folds: must be at most the number of {independent}training images of the rarest class ({name} has "
+            f"{has if grouped else count}), so that each fold holds one, but got {asked}. "
+            f"Ask for {count} or fewer, or add images to it."
         )
     if asked is not None:
         return asked, None
     if count < USUAL_FOLDS:
-        return count, f"{count} folds instead of {USUAL_FOLDS}: {name} has only {count} training images."
+        only = f"has {has}" if grouped else f"has only {count} training images"
+        return count, f"{count} folds instead of {USUAL_FOLDS}: {name} {only}."
     return USUAL_FOLDS, None
 
 
-def draw_folds(labels: NDArray[np.int16], testing: NDArray[np.bool_], folds: int, seed: int) -> NDArray[np.int16]:
+def draw_folds(
+    labels: NDArray[np.int16],
+    apart: NDArray[np.bool_],
+    folds: int,
+    seed: int,
+    units: NDArray[np.int32] | None = None,
+) -> NDArray[np.int16]:
     """Deal the training images to folds, each class as evenly as it goes.
 
     Args:
         labels: [images], class of each image.
-        testing: [images], True: in no fold.
-        folds: at least 2, at most the rarest class's number of training images.
+        apart: [images], True: in no fold.
+        folds: at least 2, at most the rarest class's number of training images, or of units of them.
         seed: any integer; equal seeds give equal folds. Its lowest 32 bits count.
+        units: [images], equal for images that stay in one fold; None: each may go anywhere.
 
     Returns:
-        [images], the fold in which each image is validated, 0 to folds - 1; -1 for testing images.
+        [images], the fold in which each image is validated, 0 to folds - 1; -1 for images apart.
 
     Raises:
-        UsageError: `folds` does not suit the images; see `choose_folds`.
+        UsageError: `folds` does not suit the images (see `choose_folds`), or units of several classes cannot be
+            dealt so that every fold has images and leaves each class something to learn from.
     """
-    # Here, since it takes over a second to import.
-    from sklearn.model_selection import StratifiedKFold
+    choose_folds(labels, apart, folds, (), units)
+    rows = np.flatnonzero(~apart)
+    if units is None or len(np.unique(units[rows])) == len(rows):
+        return _dealt(labels, rows, folds, seed, None)
+    best: NDArray[np.int16] | None = None
+    for attempt in range(_ATTEMPTS):
+        found = _dealt(labels, rows, folds, seed + attempt, units)
+        counts = _counts(labels, found, folds)
+        if (counts > 0).all():
+            return found
+        if best is None and _usable(counts):
+            best = found
+    if best is None:
+        raise UsageError(
+            f"folds: groups and copies that hold several classes cannot be dealt to {folds} folds, so that each has "
+            "images and leaves every class some to learn from. Ask for fewer folds, or for smaller groups."
+        )
+    return best
 
-    choose_folds(labels, testing, folds)
-    rows = np.flatnonzero(~testing)
+
+def _dealt(
+    labels: NDArray[np.int16], rows: NDArray[np.intp], folds: int, seed: int, units: NDArray[np.int32] | None
+) -> NDArray[np.int16]:
+    # Here, since it takes over a second to import.
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    kind = StratifiedKFold if units is None else StratifiedGroupKFold
+    splitter = kind(folds, shuffle=True, random_state=seed % 2**32)
     assignment = np.full(len(labels), -1, np.int16)
-    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed % 2**32)
-    for fold, (_, validation) in enumerate(splitter.split(np.zeros(len(rows)), labels[rows])):
+    groups = None if units is None else units[rows]
+    for fold, (_, validation) in enumerate(splitter.split(np.zeros(len(rows)), labels[rows], groups)):
         assignment[rows[validation]] = fold
     return assignment
+
+
+def _counts(labels: NDArray[np.int16], assignment: NDArray[np.int16], folds: int) -> NDArray[np.intp]:
+    """[folds, classes that are trained on]: images of each."""
+    present = np.unique(labels[assignment >= 0])
+    return np.stack([np.bincount(assignment[(labels == c) & (assignment >= 0)], minlength=folds) for c in present], 1)
+
+
+def _usable(counts: NDArray[np.intp]) -> bool:
+    """Whether each fold validates something, and no class is in one fold alone."""
+    return bool((counts.sum(axis=1) > 0).all() and ((counts > 0).sum(axis=0) > 1).all())
 
 
 def fold_rows(assignment: NDArray[np.int16], fold: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -96,14 +147,29 @@ def image_records(images: ImageSet) -> list[ImageRecord]:
     return [ImageRecord(row, *values) for row, values in enumerate(columns)]
 
 
-def _rarest(labels: NDArray[np.int16], testing: NDArray[np.bool_]) -> tuple[int, int]:
-    """The class with the fewest training images, and how many it has.
+def _rarest(
+    labels: NDArray[np.int16], apart: NDArray[np.bool_], units: NDArray[np.int32] | None, classes: Sequence[str]
+) -> tuple[int, int, int]:
+    """The class with the fewest units among its training images, how many, and how many images those are.
 
     Raises:
-        UsageError: there is no training image at all.
+        UsageError: there is no training image at all, or none of a class.
     """
-    present, counts = np.unique(labels[~testing], return_counts=True)
+    present = np.unique(labels[~apart])
     if not len(present):
         raise UsageError(f"folds: no training images among {len(labels)}. Put images to learn from into 'training'.")
+    missing = [label for label in range(len(classes)) if label not in present]
+    if missing:
+        raise UsageError(
+            f"folds: every training image of {_named(missing[0], classes)} is a copy of a testing image, so none is "
+            "left to learn from. Take the copies out of one of the two folders; `search check` shows them."
+        )
+    own = np.arange(len(labels)) if units is None else units
+    counts = [len(np.unique(own[(labels == label) & ~apart])) for label in present]
     least = int(np.argmin(counts))
-    return int(present[least]), int(counts[least])
+    label = int(present[least])
+    return label, counts[least], int(((labels == label) & ~apart).sum())
+
+
+def _named(label: int, classes: Sequence[str]) -> str:
+    return f"class '{printable(classes[label])}'" if label < len(classes) else f"class number {label}"

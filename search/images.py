@@ -38,6 +38,8 @@ class ImageSet:
     paths: tuple[str, ...]  # [images], relative to the root, '/' between parts, always valid Unicode
     digests: tuple[str, ...]  # [images], SHA-256 (hex) of decoded upright full-size pixels (mode, size, bytes)
     classes: tuple[str, ...]  # sorted; in NFC
+    sizes: NDArray[np.int32]  # [images, 2], height and width of the files, upright, in pixels
+    grey: NDArray[np.bool_]  # [images], True: without colour
     notes: tuple[Note, ...]  # what was left out, converted or looks odd
     fingerprint: str  # SHA-256 (hex): the same for the same pixels, labels, names, testing and image size
 
@@ -48,6 +50,7 @@ class _Row:
 
     file: ImageFile
     class_name: str
+    size: tuple[int, int]  # height and width of the file, upright
     digest: str
     channels: int
 
@@ -153,7 +156,8 @@ def _decode_all(
                 remarks = (*_name_remarks(file), *header.remarks, *picture.remarks)
                 notes.extend(Note(file.shown, remark.kind, remark.message, False) for remark in remarks)
                 buffer[len(rows)] = picture.pixels
-                rows.append(_Row(file, file.class_name or "", picture.digest, picture.pixels.shape[2]))
+                size_ = (header.height, header.width)
+                rows.append(_Row(file, file.class_name or "", size_, picture.digest, picture.pixels.shape[2]))
             progress(done, len(files))
     finally:
         pool.shutdown(cancel_futures=True)
@@ -285,7 +289,8 @@ def _copy_message(row: _Row, other: _Row) -> str:
     if row.class_name != other.class_name:
         said.append(f"under another class ('{printable(other.class_name)}'): contradictory labels, one must be wrong")
     if row.file.testing != other.file.testing:
-        said.append("which is in training: a leak, it makes the test look better than it is")
+        said.append("which is in training: a leak, it would make the test look better than it is")
+        return ", ".join(said) + "; the search trains on neither."
     return ", ".join(said) + ("; both are kept." if len(said) > 1 else " in the same class; both are kept.")
 
 
@@ -293,8 +298,9 @@ def _copy_message(row: _Row, other: _Row) -> str:
 
 
 def _assemble(rows: Sequence[_Row], classes: tuple[str, ...], buffer: NDArray[np.uint8], notes: list[Note]) -> ImageSet:
-    grey = all(row.channels == 1 for row in rows)
-    pixels = np.ascontiguousarray(buffer[: len(rows), :, :, :1]) if grey else buffer[: len(rows)]
+    sizes = np.array([row.size for row in rows], np.int32)
+    grey = np.array([row.channels == 1 for row in rows], np.bool_)
+    pixels = np.ascontiguousarray(buffer[: len(rows), :, :, :1]) if grey.all() else buffer[: len(rows)]
     labels = np.array([classes.index(row.class_name) for row in rows], np.int16)
     testing = np.array([row.file.testing for row in rows], np.bool_)
     paths = tuple(row.file.shown for row in rows)
@@ -302,4 +308,4 @@ def _assemble(rows: Sequence[_Row], classes: tuple[str, ...], buffer: NDArray[np
     identity = [pixels.shape[1:], classes, digests, labels.tolist(), testing.tolist(), paths]
     fingerprint = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
     ordered = tuple(sorted(notes, key=lambda note: (note.path, note.kind)))
-    return ImageSet(pixels, labels, testing, paths, digests, classes, ordered, fingerprint)
+    return ImageSet(pixels, labels, testing, paths, digests, classes, sizes, grey, ordered, fingerprint)

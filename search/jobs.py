@@ -107,6 +107,7 @@ class FoldResult:
     latency: float | None = None  # milliseconds an image to predict; None where it was not asked for
     behind: bool = False  # stopped after `epochs` for not having reached what Training.least asks for there
     diagnosis: Diagnosis | None = None  # why it did not learn; None where it did
+    notes: tuple[str, ...] = ()  # for a person, said once a sitting; not stored
 
 
 @dataclass(frozen=True)
@@ -165,3 +166,9 @@ class Failure:
 
 Job: TypeAlias = DescribeJob | FoldJob | DiscoverJob | ReferenceJob | RefitJob | ComposeJob
 Outcome: TypeAlias = Description | FoldResult | Discovery | ReferenceResult | Saved | Failure
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, at most 300 characters."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:300]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from search.errors import UsageError
 from search.executors import Executor
 from search.folds import fold_rows
+from search.history import Trials
 from search.jobs import (
     DescribeJob,
     Description,
@@ -35,7 +36,6 @@ from search.progress import Observer, Progress
 from search.proposers import Exhausted, Proposer
 from search.race import BEHIND, BEHIND_EARLY
 from search.racing import Racing, Terms, races
-from search.ranking import best
 from search.reference_rows import ReferenceRows
 from search.seeds import derive
 from search.stop import StopRequest
@@ -45,6 +45,7 @@ from storage import OUT_OF_TIME, Closing, FoldRecord, LayerRecord, ReferenceReco
 
 GRACE_SECONDS = 10.0  # for running folds when the search is asked to stop or its time is over
 TICK_SECONDS = 0.25
+RESERVE_SECONDS = 5.0  # between two looks at how much time finishing will take
 MOST_REDRAWS = 200
 MOST_REDRAWS_FOR_NOVELTY = 20  # after that a point is tried again, with other seeds
 MOST_FAILURES_IN_A_ROW = 5  # of the kinds that say the set-up is broken, not the point
@@ -103,23 +104,24 @@ class Loop:
     observer: Observer
     stop: StopRequest
     clock: Callable[[], float] = time.monotonic
-    trials: list[TrialRecord] = field(default_factory=list)
+    trials: Trials = field(init=False)
     pending: dict[Future[Outcome], Candidate | FoldJob | ReferenceJob] = field(default_factory=dict)
     sitting_folds: int = 0
     answered: bool = False  # by a worker, in this sitting
     failures_in_a_row: int = 0
     queue: list[tuple[str, dict[str, Value]]] = field(default_factory=list)  # starts that are still to be tried
+    said: set[str] = field(default_factory=set)  # notes of workers
     exhausted: bool = False  # the proposer has no further point
     ending: Ending = Ending.FINISHED
 
     def run(self) -> Ending:
         """Search until a budget is used up, somebody asks to stop, or nothing works."""
         self._started, self._spent_before, self._reserved = self.clock(), self.store.spent_seconds(), 0.0
+        self._reserve_again = self._started
         plan, known = self.plan, self.store.references()
         self._references = ReferenceRows(plan.references, plan.assignment, plan.folds, plan.seed, known)
         self._defaults = {p.name: p.default for p in plan.space.parameters}
-        self.trials = self._stored_trials()
-        self._reserved = self.plan.reserve(self.trials)
+        self.trials = Trials(plan.metric, self._stored_trials())
         self.proposer.replay(self.trials)
         self._racing = Racing(plan.race, plan.metric, plan.assignment) if plan.race else None
         if self._racing:
@@ -138,14 +140,15 @@ class Loop:
     def pick_up(self) -> Ending:
         """Know what is stored, instead of searching on."""
         self._started, self._spent_before, self._reserved = self.clock(), self.store.spent_seconds(), 0.0
+        self._reserve_again = self._started
         self._references = ReferenceRows((), self.plan.assignment, self.plan.folds, self.plan.seed, ())
         self._defaults = {p.name: p.default for p in self.plan.space.parameters}
-        self.trials, self._racing = self.store.trials(curves=False), None
+        self.trials, self._racing = Trials(self.plan.metric, self.store.trials(curves=False)), None
         return self.ending
 
     def progress(self) -> Progress:
         """The state now."""
-        leader = best(self.trials, self.plan.metric)
+        leader = self.trials.best
         return Progress(
             trials=tuple(self.trials),
             metric=self.plan.metric,
@@ -173,7 +176,11 @@ class Loop:
         return self.ending is Ending.FINISHED and not self._time_is_over()
 
     def _time_is_over(self) -> bool:
-        return self.plan.seconds is not None and self.spent() >= self.plan.seconds - self._reserved
+        if self.plan.seconds is None:
+            return False
+        if self.clock() >= self._reserve_again:  # not after every trial: of thousands it takes a while
+            self._reserved, self._reserve_again = self.plan.reserve(self.trials), self.clock() + RESERVE_SECONDS
+        return self.spent() >= self.plan.seconds - self._reserved
 
     def sitting(self) -> float:
         """Seconds of this sitting so far."""
@@ -190,14 +197,12 @@ class Loop:
         if self.plan.trials is not None:
             if not self.sitting_folds:
                 return None
-            closed = [len(t.folds) for t in self.trials if t.state != TrialState.RUNNING]
-            each = sum(closed) / len(closed) if self.plan.race and closed else self.plan.folds
-            folds = (self.plan.trials - len(closed)) * each - sum(len(t.folds) for t in self._open())
+            still, closed = self.trials.open, len(self.trials) - len(self.trials.open)
+            done = sum(len(t.folds) for t in self.trials) - sum(len(t.folds) for t in still)
+            each = done / closed if self.plan.race and closed else self.plan.folds
+            folds = (self.plan.trials - closed) * each - sum(len(t.folds) for t in still)
             left.append(max(0, folds) * self.sitting() / self.sitting_folds)
         return min(left, default=None)
-
-    def _open(self) -> list[TrialRecord]:
-        return [t for t in self.trials if t.state == TrialState.RUNNING]
 
     # Submitting
 
@@ -232,7 +237,7 @@ class Loop:
         """
         busy = {(j.trial, j.fold) for j in self.pending.values() if isinstance(j, FoldJob)}
         waiting = {number for number, _ in busy if patient and races(self.trials[number])}
-        for trial in self._open():
+        for trial in self.trials.open:
             done = {f.fold for f in trial.folds}
             for fold in range(self.plan.folds):
                 if fold not in done and (trial.number, fold) not in busy and trial.number not in waiting:
@@ -269,8 +274,7 @@ class Loop:
             origin, params = self.queue.pop(0)
             return Candidate(number, params, origin)
         candidate = Candidate(number, self.proposer.ask(number), "sampler")
-        tried = [dict(t.params) for t in self.trials]
-        while candidate.params in tried and candidate.redraws < MOST_REDRAWS_FOR_NOVELTY:
+        while self.trials.has(candidate.params) and candidate.redraws < MOST_REDRAWS_FOR_NOVELTY:
             self._redraw(candidate)
         return candidate
 
@@ -376,6 +380,7 @@ class Loop:
                 self._fail(trial, outcome)
             return
         assert isinstance(outcome, FoldResult)  # noqa: S101 - the answer to a FoldJob
+        self._say_once(outcome.notes)
         fold = fold_record(job, outcome)
         closing = self._closing(trial, job, fold, outcome)
         self.store.add_fold(fold, run=self.run_id, seconds=self.sitting(), close=closing)
@@ -399,6 +404,12 @@ class Loop:
             return TrialState.COMPLETE, None, None
         why = self._racing.behind(trial, fold) if self._racing else None
         return (TrialState.PRUNED, BEHIND, why) if why else None
+
+    def _say_once(self, notes: Sequence[str]) -> None:
+        for note in notes:
+            if note not in self.said:
+                self.said.add(note)
+                self.observer.note(note)
 
     def _judged(self, job: ReferenceJob, outcome: Outcome) -> None:
         """Commit a reference's fold. One that fails is left out: the search does not need it."""
@@ -429,7 +440,6 @@ class Loop:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         trial = replace(self.trials[number], state=state, cause=cause, detail=detail, finished=now)
         self.trials[number] = trial
-        self._reserved = self.plan.reserve(self.trials)
         if self._racing:
             self._racing.closed(trial)
         if tell:
@@ -443,10 +453,10 @@ class Loop:
         trials = self.store.trials(curves=False)
         if self._time_is_over():
             return trials
-        for trial in trials:
-            if trial.cause == OUT_OF_TIME:
-                self.store.reopen_trial(trial.number)
-        return self.store.trials(curves=False)
+        out_of_time = [trial for trial in trials if trial.cause == OUT_OF_TIME]
+        for trial in out_of_time:
+            self.store.reopen_trial(trial.number)
+        return self.store.trials(curves=False) if out_of_time else trials
 
     def _drain(self) -> None:
         """Give running folds a moment to end, then drop them. Where time is over, close what is left open."""
@@ -454,7 +464,7 @@ class Loop:
         while self.pending and self.clock() < deadline and self.ending is not Ending.FAILED:
             self._collect(TICK_SECONDS)
         if self.ending is Ending.FINISHED and self._time_is_over():
-            for trial in self._open():
+            for trial in self.trials.open:
                 done = (
                     f"its time was over after {len(trial.folds)} of {self.plan.folds} folds; more hours go on with it"
                 )

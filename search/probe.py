@@ -266,7 +266,7 @@ class Watch:
             losses=(*curve.get("loss", ()), math.nan if math.isfinite(loss) else loss)
             if broken
             else tuple(curve["loss"]),
-            accuracy=0.0 if broken else curve["balanced_accuracy"][-1],
+            accuracy=0.0 if broken else self._accuracy(curve),
             validation=0.0 if broken else curve["val_balanced_accuracy"][-1],
             floor=self.floor,
             classes=self._classes,
@@ -281,7 +281,17 @@ class Watch:
             return None
         return diagnosis_of(symptom, glance, answers, self._evidence())
 
+    def _accuracy(self, curve: Mapping[str, Sequence[float]]) -> float:
+        """On training images; asked anew where a `train_step` of the user's does not keep it."""
+        if "balanced_accuracy" in curve:
+            return curve["balanced_accuracy"][-1]
+        measured = scores(self._labels[self._rows], self._answer(self._rows), ("balanced_accuracy",))
+        return measured["balanced_accuracy"]
+
     def _evidence(self) -> Evidence:
-        found = findings(self._model, self._model.loss, images=len(self._job.train), batch_size=self._batch_size)
         x, y = self._batch(self._rows[:: -(-len(self._rows) // MOST_IMAGES)])
-        return evidence_of(self._model, x, y, self._start, floor=self.floor, found=found)
+        try:
+            found = findings(self._model, self._model.loss, images=len(self._job.train), batch_size=self._batch_size)
+            return evidence_of(self._model, x, y, self._start, floor=self.floor, found=found)
+        except Exception:  # noqa: BLE001 - a model of the user's may be anything, and a look must not end its training
+            return Evidence((), self.floor, math.nan)

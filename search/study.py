@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search import config as toml
+from search.check import Checked, check_images, notes_for_report
 from search.config import Config, Try
 from search.discovery import discover
 from search.errors import UsageError
 from search.executors import default_workers
 from search.finish import is_current, reserve
-from search.folds import choose_folds, draw_folds, image_records
+from search.folds import draw_folds, image_records
 from search.images import ImageSet, read_images
 from search.lease import holder
 from search.reference_rows import missing
@@ -71,6 +72,7 @@ class Prepared:
 
     config: Config
     images: ImageSet
+    checked: Checked
     facts: Facts
     preset: Preset | Auto
     own: Own | None  # takes the place of the preset
@@ -88,6 +90,8 @@ class Prepared:
         training = {**identity["training"], "max_epochs": self.max_epochs}
         size = list(self.images.pixels.shape[1:3])
         filled = {**identity, "folds": self.folds, "image_size": size, "training": training}
+        if self.checked.named:
+            filled["groups"] = self.checked.named.identity
         if self.facts.backbones not in ((), BY_ITSELF) or (isinstance(self.preset, Auto) and not self.facts.backbones):
             filled["weights"] = {backbone.name: backbone.sha256 for backbone in self.facts.backbones}
         if self.own is None:
@@ -166,7 +170,10 @@ def prepare(
     if not model and (isinstance(chosen, Auto) or chosen.frozen):
         weights = at_hand(config, folder, _backbones_of(stored), needed=not isinstance(chosen, Auto))
     images = read_images(folder / config.images, size=config.image_size, progress=progress)
-    facts = _facts(images, flip=config.flip, backbones=weights.backbones)
+    checked = check_images(images, config.groups, folder, config.folds)
+    if checked.folds is None:
+        raise UsageError(checked.problem or "")
+    facts = _facts(images, checked.together.apart, flip=config.flip, backbones=weights.backbones)
     own = _own(stored, model, facts) if model else None
     whole, name = (own.space, own.file.name) if own else (chosen.space(facts), f"preset {chosen.name}")
     try:
@@ -174,7 +181,6 @@ def prepare(
     except SpaceError as error:
         lines = "\n".join(f"  {line}" for line in str(error).splitlines())
         raise UsageError(f"[space] of {toml.FILE}, {name}:\n{lines}") from None
-    folds, remark = choose_folds(images.labels, images.testing, config.folds, images.classes)
     max_epochs = config.training.max_epochs or (OWN_EPOCHS if own else chosen.epochs)
     if config.chosen_sampler == "hyperband":
         space = _with_epochs(space, max_epochs, config.space)
@@ -186,8 +192,9 @@ def prepare(
         warm, said = best_of(_other(warm_start, folder), str(warm_start), space, known_as, tries)
     tries += tuple(space.changed(one.changes) for one in warm)
     found = f"{own.file.name} asks for {len(own.space.parameters)} parameters" if own else None
-    remarks = (*weights.remarks, *(text for text in (found, remark, said) if text))
-    return Prepared(config, images, facts, chosen, own, space, folds, max_epochs, tries, warm, remarks)
+    remarks = (*checked.sentences, *weights.remarks, *(text for text in (found, said) if text))
+    folds = checked.folds
+    return Prepared(config, images, checked, facts, chosen, own, space, folds, max_epochs, tries, warm, remarks)
 
 
 def _with_epochs(space: Space, most: int, narrowed: Collection[str]) -> Space:
@@ -212,9 +219,9 @@ def _other(study: Path, folder: Path) -> Path:
     return database
 
 
-def _facts(images: ImageSet, *, flip: bool, backbones: tuple[Backbone, ...]) -> Facts:
+def _facts(images: ImageSet, apart: NDArray[np.bool_], *, flip: bool, backbones: tuple[Backbone, ...]) -> Facts:
     height, width, channels = images.pixels.shape[1:]
-    counts = np.bincount(images.labels[~images.testing], minlength=len(images.classes))
+    counts = np.bincount(images.labels[~apart], minlength=len(images.classes))
     uneven = bool(counts.max() > UNEVEN * counts.min())
     return Facts(height, width, channels, len(images.classes), int(counts.sum()), backbones, flip, uneven)
 
@@ -258,14 +265,15 @@ def create(folder: Path, prepared: Prepared) -> Store:
         fingerprint=images.fingerprint,
         config=prepared.identity,
         space=prepared.space.to_json(),
+        notes=notes_for_report(images, prepared.checked),
     )
     return Store.create(folder / DATABASE, record, image_records(images), [Split(0, folds_of(prepared, 0))])
 
 
 def folds_of(prepared: Prepared, repeat: int) -> NDArray[np.int16]:
     """[images] the fold that validates each image in a repeat, -1: none; 0 is the search itself."""
-    images, seed = prepared.images, derive(prepared.config.seed, "folds", repeat)
-    return draw_folds(images.labels, images.testing, prepared.folds, seed)
+    together, seed = prepared.checked.together, derive(prepared.config.seed, "folds", repeat)
+    return draw_folds(prepared.images.labels, together.apart, prepared.folds, seed, together.units)
 
 
 def open_begun(folder: Path, prepared: Prepared) -> Store | None:

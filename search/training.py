@@ -6,10 +6,12 @@ batches, as in `model.fit`, costs several times the arithmetic. Stopping is deci
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import keras
@@ -19,8 +21,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from search.augmentation import Augmentation
-from search.jobs import FoldJob, FoldResult, Materials, Training
+from search.jobs import FoldJob, FoldResult, Materials, Training, first_line
 from search.latency import milliseconds_an_image
+from search.live import architecture, numbers, reading, renumber
 from search.metrics import balanced_accuracy, better, scores
 from search.probe import Watch
 from search.references import majority
@@ -29,6 +32,12 @@ from spaces.presets import parts
 from spaces.recipe import EMA_EPOCHS, Recipe, plateau_factor
 
 VALIDATION_BATCH = 256  # images a step when only predicting; results do not depend on it
+MOST_KEPT = 8  # trainers of a worker; a graph of a small network takes some megabytes
+MOST_KEPT_PARAMETERS = 10_000_000  # of theirs together: 120 MB with two moments of an optimizer
+
+
+class UntraceableError(Exception):
+    """A model that cannot be trained in a graph. The message says why."""
 
 
 @dataclass
@@ -59,29 +68,85 @@ class Curve:
         return True
 
 
-class Trainer:
-    """A compiled model with the graphs that train it and ask it; for one fold after another.
+class Trainers:
+    """The few trainers used last, by what decides their graphs, so that as few graphs as possible are traced."""
 
-    A graph is traced once, which takes as long as many epochs. Before the next fold, `take_over` gives the model,
-    its optimizer and its random generators the state of another one of the same kind that is new: so a fold run's
-    result does not depend on what was trained before.
+    def __init__(self, materials: Materials) -> None:
+        self._materials = materials
+        self._kept: dict[str, Trainer] = {}  # the one used last at the end
+
+    def trainer(self, model: keras.Model, inputs: Any, recipe: Recipe) -> Trainer:
+        """One that trains like `Trainer(model, inputs, materials, recipe)`, if need be by graphs that are there.
+
+        `model` is new and compiled, the first built since Keras's session was cleared. Raises as Trainer does.
+        """
+        _prepare_optimizer(model, recipe, len(self._materials.labels))
+        key = _key(model, inputs, recipe)
+        trainer = self._kept.pop(key, None) if key else None
+        if trainer is None:
+            self._forget(model.count_params())
+            gc.collect()  # what is traced lies in circles
+            trainer = Trainer(model, inputs, self._materials, recipe)
+        else:
+            trainer.take_over(model, inputs, recipe)
+        if key:
+            self._kept[key] = trainer
+        return trainer
+
+    def clear(self) -> None:
+        """Free all graphs and models."""
+        self._kept.clear()
+
+    def _forget(self, parameters: int) -> None:
+        """Make room for a model of so many parameters."""
+        kept = self._kept
+        while kept and (
+            len(kept) >= MOST_KEPT
+            or parameters + sum(trainer.model.count_params() for trainer in kept.values()) > MOST_KEPT_PARAMETERS
+        ):
+            del kept[next(iter(kept))]
+
+
+class Trainer:
+    """A compiled model with the graphs that train it and ask it; for one fold run after another.
+
+    Tracing a graph takes as long as many epochs. Before the next fold run, `take_over` gives the model, its optimizer,
+    its numbers and its random generators the state of another one of the same architecture that is new: so a fold
+    run's result does not depend on what was trained before.
     """
 
-    def __init__(self, model: keras.Model, inputs: Any, materials: Materials, recipe: Recipe) -> None:
+    def __init__(
+        self, model: keras.Model, inputs: Any, materials: Materials, recipe: Recipe, *, graphs: bool = True
+    ) -> None:
         """`inputs` is uint8 pixels [images, height, width, channels], or float32 features [images, width].
 
-        Raises ValueError where the recipe does not fit the model.
+        Without `graphs` each epoch is Keras's own `fit`, slower, for models that cannot be traced. Raises ValueError
+        where the recipe does not fit the model.
         """
         self.model, self.recipe, self._materials = model, recipe, materials
-        self._inputs = tf.convert_to_tensor(inputs)
+        # Features are standardised for each fold; pixels are the same for all, as a tensor one copy for all graphs.
+        self._inputs = tf.convert_to_tensor(inputs) if inputs.dtype == np.uint8 else tf.Variable(inputs)
         self._targets = tf.constant(targets_for(model, materials.labels))
         self._class_weights = tf.Variable(tf.ones([materials.facts.classes]))
         self._augmentation = Augmentation(recipe) if recipe.augmentation != "none" else None
         _check(model, recipe)
         _prepare_optimizer(model, recipe, len(materials.labels))
+        self._numbers = [tf.Variable(number, dtype=tf.float64) for number in numbers(model)]
         # Keras makes the variables of metrics at first use: before a graph is traced, not in it.
         model.test_step(self._batch(tf.constant([0])))
-        self._train_epoch, self._predict = self._graphs()
+        self._train_epoch: Any  # one epoch, see `_graphs`
+        self._predict: Any
+        self._train_epoch, self._predict = self._graphs() if graphs else (self._fit_epoch, self._said)
+
+    def trace(self) -> None:
+        """Trace the graphs now. Raises UntraceableError where the model cannot be: it is of no use any more then."""
+        if self.model.run_eagerly:
+            raise UntraceableError("it is compiled with run_eagerly")
+        try:
+            self._train_epoch.get_concrete_function()
+            self._predict.get_concrete_function()
+        except Exception as error:  # whatever the user's code raises
+            raise UntraceableError(first_line(error)) from error
 
     @property
     def variables(self) -> list[Any]:
@@ -89,27 +154,37 @@ class Trainer:
         chance = self._augmentation.variables if self._augmentation else []
         return [*self.model.variables, *self.model.optimizer.variables, *chance]
 
-    def take_over(self, model: keras.Model) -> None:
-        """Begin anew with the state of `model`, just built and compiled by the same builder from the same point."""
-        augmentation = Augmentation(self.recipe) if self._augmentation else None
-        _prepare_optimizer(model, self.recipe, len(self._materials.labels))
+    def take_over(self, model: keras.Model, inputs: Any, recipe: Recipe) -> None:
+        """Begin anew with the state of `model`, just built, compiled and prepared, of the same architecture."""
+        augmentation = Augmentation(recipe) if self._augmentation else None
         new = [*model.variables, *model.optimizer.variables, *(augmentation.variables if augmentation else [])]
         for variable, value in zip(self.variables, new, strict=True):
             variable.assign(value.value)
+        for number, found in zip(self._numbers, numbers(model), strict=True):
+            number.assign(found)
+        renumber(self.model, numbers(model))  # what looks at it outside of graphs sees these too
+        if isinstance(self._inputs, tf.Variable):
+            self._inputs.assign(inputs)
+        self.recipe = recipe
 
-    def train(self, job: FoldJob, started: float) -> FoldResult:
+    def train(self, job: FoldJob, started: float, callbacks: Sequence[keras.callbacks.Callback] = ()) -> FoldResult:
         """Train the model and judge it; `started` is the `time.perf_counter` from which seconds count.
 
         Early stopping watches the validation log loss without penalties, and the scores are those of its best
         epoch; under a cosine all epochs are trained and the last one counts. Where the network is stuck at chance
         the result says why, and training ends (unless the job wants it all the same); it does where a loss is NaN.
+        Callbacks are told of the beginnings and ends of training and of epochs, not of batches.
         """
         labels, metric, rules = self._materials.labels, self._materials.metric, job.training
+        watched = ("log_loss", "balanced_accuracy", metric, *(["accuracy"] if callbacks else []))
         order, truth, curve = np.random.default_rng(job.seed), labels[job.validate], Curve()
         if self.recipe.balanced:
             self._class_weights.assign(balanced_weights(labels[job.train], self._materials.facts.classes))
         epochs, whole = self.recipe.epochs or rules.max_epochs, rules.last or self.recipe.judged_at_the_end
         base = float(self.model.optimizer.learning_rate)
+        told = keras.callbacks.CallbackList(list(callbacks), model=self.model, epochs=epochs)
+        self.model.stop_training = False
+        told.on_train_begin()
         epoch, behind = 0, False
         watch = Watch(
             self.model,
@@ -121,32 +196,37 @@ class Trainer:
         )
         diagnosis: Diagnosis | None = None
         for epoch in range(1, epochs + 1):
+            told.on_epoch_begin(epoch - 1)
             self.model.reset_metrics()
             rows, ends = batches(order, job.train, self.recipe)
+            if callbacks:  # which may have changed it
+                base = float(self.model.optimizer.learning_rate)
             rates = base * self._factors(rules, epoch, epochs, len(ends), curve)
             logs = self._train_epoch(tf.constant(rows), tf.constant(ends), tf.constant(rates, tf.float32))
             raw, val_loss = self._ask(job.validate)
             probabilities = self._as_probabilities(raw)
-            measured = scores(truth, probabilities, ("log_loss", "balanced_accuracy", metric))
-            loss = float(logs["loss"])
+            measured = scores(truth, probabilities, watched)
+            loss = float(_of(logs, "loss"))
             if not (np.isfinite(loss) and np.isfinite(measured["log_loss"])):
                 diagnosis = watch.look(epoch, curve.values, loss, broken=True, ended=True)
                 lost = majority(labels[job.train], len(truth), probabilities.shape[1])
                 curve.improved(epoch - 1, np.inf, 0.0, lost, always=True)
                 break
-            curve.add(loss=loss, val_loss=val_loss, **_training_scores(logs))
-            curve.add(**{f"val_{name}": value for name, value in measured.items()})
+            row = {"loss": loss, "val_loss": val_loss, **_training_scores(logs)}
+            row |= {f"val_{name}": value for name, value in measured.items()}
+            curve.add(**row)
             curve.improved(epoch, measured["log_loss"], rules.min_delta, probabilities, always=whole)
-            tired = not whole and rules.patience > 0 and epoch - curve.best_epoch >= rules.patience
-            if due(epoch, ended=tired or epoch == epochs):
-                diagnosis = watch.look(epoch, curve.values, loss, ended=tired or epoch == epochs)
+            told.on_epoch_end(epoch - 1, row)
+            impatient = not whole and rules.patience > 0 and epoch - curve.best_epoch >= rules.patience
+            ended = impatient or self.model.stop_training or epoch == epochs
+            if due(epoch, ended=ended):
+                diagnosis = watch.look(epoch, curve.values, loss, ended=ended)
             if diagnosis and diagnosis.collapsed and rules.stop_collapsed:
                 break
-            if behind := epoch in rules.least and curve.below(rules.least[epoch], metric):
+            behind = epoch in rules.least and curve.below(rules.least[epoch], metric)
+            if behind or ended:
                 break
-            if tired:
-                break
-                break
+        told.on_train_end()
         assert curve.best_probabilities is not None  # noqa: S101 - there is at least one epoch
         return FoldResult(
             scores=scores(truth, curve.best_probabilities),
@@ -159,6 +239,7 @@ class Trainer:
             latency=self._latency(job.validate) if self._materials.latency else None,
             behind=behind,
             diagnosis=diagnosis,
+            notes=_notes(callbacks),
         )
 
     def _factors(self, rules: Training, epoch: int, epochs: int, steps: int, curve: Curve) -> NDArray[np.float64]:
@@ -230,28 +311,39 @@ class Trainer:
     def _graphs(self) -> tuple[Any, Any]:
         """(train one epoch, predict and measure the loss) as TensorFlow functions over row numbers."""
         rows_of, model = tf.TensorSpec([None], tf.int32), self.model
-        steered = self.recipe.schedule != "constant"
+        steered = isinstance(model.optimizer.learning_rate, keras.Variable)
 
         @tf.function(input_signature=[rows_of, rows_of, tf.TensorSpec([None], tf.float32)], autograph=False)
         def train_epoch(order: tf.Tensor, ends: tf.Tensor, rates: tf.Tensor) -> Any:
             def step(index: tf.Tensor, start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
                 if steered:
                     model.optimizer.learning_rate.assign(rates[index])
-                model.train_step(self._weighted(*self._batch(order[start : ends[index]], training=True)))
+                with reading(model, self._numbers):
+                    model.train_step(self._weighted(*self._batch(order[start : ends[index]], training=True)))
                 return index + 1, ends[index]
 
             tf.while_loop(lambda index, _: index < tf.size(ends), step, (0, 0), parallel_iterations=1)
             return model.get_metrics_result()
 
-        @tf.function(input_signature=[rows_of], autograph=False)
-        def predict(rows: tf.Tensor) -> Any:
-            x, y = self._batch(rows)
-            y_pred = model(x, training=False)
-            if self.recipe.flip_average:
-                y_pred = (y_pred + model(tf.reverse(x, [2]), training=False)) / 2
+        return train_epoch, tf.function(self._said, input_signature=[rows_of], autograph=False)
+
+    def _said(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """(output, mean loss) on these rows, as the model is now."""
+        (x, y), model = self._batch(rows), self.model
+        y_pred = model(x, training=False)
+        if self.recipe.flip_average:
+            y_pred = (y_pred + model(tf.reverse(x, [2]), training=False)) / 2
+        with reading(model, self._numbers):
             return y_pred, model.compute_loss(x=x, y=y, y_pred=y_pred, training=False)
 
-        return train_epoch, predict
+    def _fit_epoch(self, order: tf.Tensor, ends: tf.Tensor, rates: tf.Tensor) -> Any:  # noqa: ARG002 - none is steered
+        """An epoch of Keras's own `fit`."""
+
+        shown = [
+            self._weighted(*self._batch(order[start:end], training=True)) for start, end in pairwise([0, *ends.numpy()])
+        ]
+        self.model.fit((batch for batch in shown), steps_per_epoch=len(shown), verbose=0)
+        return self.model.get_metrics_result()
 
 
 def balanced_weights(labels: NDArray[np.int16], classes: int) -> NDArray[np.float32]:
@@ -298,6 +390,13 @@ def batches(
     return np.concatenate(shuffled)[: ends[-1]].astype(np.int32), np.asarray(ends, np.int32)
 
 
+def _key(model: keras.Model, inputs: Any, recipe: Recipe) -> str | None:
+    """What decides a trainer's graphs. Batches, epochs and the schedule are none of it: the host deals with them."""
+    decided = architecture(model)
+    rest = replace(recipe, batch_size=0, steps=None, epochs=None, schedule="constant")
+    return decided and f"{rest} {inputs.dtype} {decided}"
+
+
 def _check(model: keras.Model, recipe: Recipe) -> None:
     if recipe.augmentation in ("mixup", "cutmix") and parts.takes_indices(model.loss):
         raise ValueError(f"augmentation {recipe.augmentation} mixes labels, which the loss takes as class numbers")
@@ -319,9 +418,31 @@ def _slices(rows: NDArray[np.int32]) -> Iterator[NDArray[np.int32]]:
         yield rows[start : start + VALIDATION_BATCH]
 
 
-def _training_scores(logs: dict[str, Any]) -> dict[str, float]:
+def _training_scores(logs: Mapping[str, Any]) -> dict[str, float]:
+    """None where a `train_step` of the user's keeps metrics of its own only."""
+    if "confusion" not in logs:
+        return {}
     counts = logs["confusion"].numpy()
     return {
         "balanced_accuracy": balanced_accuracy(counts),
         "accuracy": float(counts.trace() / max(counts.sum(), 1)),
     }
+
+
+def _of(logs: Mapping[str, Any], name: str) -> Any:
+    if name not in logs:
+        raise ValueError(f"the model's train_step keeps no metric named {name!r}, only {', '.join(logs) or 'none'}")
+    return logs[name]
+
+
+def _notes(callbacks: Sequence[keras.callbacks.Callback]) -> tuple[str, ...]:
+    """What a person should know of them: Keras's own need no batches, so what they do there is not missed."""
+    hooks = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
+    deaf = {
+        type(callback).__name__
+        for callback in callbacks
+        if any(not str(getattr(callback, hook).__module__).startswith("keras.") for hook in hooks)
+    }
+    return tuple(
+        f"the callback {name} is called at epochs only, not at batches: an epoch is one graph" for name in sorted(deaf)
+    )

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ from search.jobs import (
     ReferenceResult,
     RefitJob,
     Saved,
+    first_line,
 )
 from search.model_checks import fatal, findings
 from search.references import judge
@@ -51,7 +52,9 @@ from spaces.recipe import USUAL_BATCH, own_recipe
 if TYPE_CHECKING:
     import keras
 
-    from search.training import Trainer
+    from search.training import Trainer, Trainers
+
+Built = TypeVar("Built")
 
 ENVIRONMENT = {"TF_ENABLE_ONEDNN_OPTS": "1", "TF_CPP_MIN_LOG_LEVEL": "2", "KERAS_BACKEND": "tensorflow"}
 """Set before TensorFlow is imported. oneDNN is off by default on some processors and worth a third."""
@@ -74,9 +77,13 @@ class Worker:
                 tf.config.experimental.set_memory_growth(gpu, True)
         self._materials = materials
         self._preset = None if materials.model is not None else preset(materials.preset)
-        # Of the last point that learned from pixels: (family, parameters), and its graphs.
-        self._trainer: tuple[tuple[str, Mapping[str, Value]], Trainer] | None = None
         self._last: Trainer | None = None  # that trained a network
+
+    @cached_property
+    def _trainers(self) -> Trainers:
+        from search.training import Trainers
+
+        return Trainers(self._materials)
 
     @cached_property
     def _pixels(self) -> NDArray[np.uint8]:
@@ -104,6 +111,7 @@ class Worker:
         try:
             return self._done(job)
         except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+            self._trainers.clear()
             return Failure("out of memory", first_line(error))
         except RefusedError as error:
             return Failure("refused", str(error))
@@ -181,38 +189,25 @@ class Worker:
         return result
 
     def _train_on_pixels(self, family: Preset, job: FoldJob, started: float) -> FoldResult:
-        """The graphs of the last point are kept: they are traced once for all its folds."""
-        from search.training import Trainer
-
-        facts, kept = self._materials.facts, self._trainer
-        warm = kept is not None and kept[0] == (family.name, job.params)
-        if not warm:
-            self._trainer = None
-        model = self._new(job, lambda: family.build(job.params, facts), clean=not warm)
+        facts = self._materials.facts
+        model = self._new(job, lambda: family.build(job.params, facts))
         if family.frozen and family.frozen.start:
-            features, _ = self._features.of(family.frozen, self._materials.facts, job)
+            features, _ = self._features.of(family.frozen, facts, job)
             family.frozen.start(model, job.params, features, self._materials.labels[job.train])
-        if kept is not None and warm:
-            kept[1].take_over(model)
-            self._last = kept[1]
-            return self._last.train(job, started)
-        trainer = Trainer(model, self._constant, self._materials, family.recipe(job.params, facts))
-        self._trainer, self._last = ((family.name, job.params), trainer), trainer
+        trainer = self._last = self._trainers.trainer(model, self._constant, family.recipe(job.params, facts))
         return trainer.train(job, started)
 
     def _train_on_features(
         self, family: Preset, job: FoldJob, train: NDArray[Any], validate: NDArray[Any], started: float
     ) -> FoldResult:
         """Train a network on features, [rows, width] of the job's rows."""
-        from search.training import Trainer
-
         assert family.frozen is not None  # noqa: S101 - it has features
         facts = self._materials.facts
         inputs = np.zeros((len(self._materials.labels), train.shape[1]), np.float32)
         inputs[job.train], inputs[job.validate] = train, validate
         model = self._new(job, lambda: family.build(job.params, facts))
-        self._last = Trainer(model, inputs, self._materials, family.recipe(job.params, facts))
-        result = self._last.train(job, started)
+        trainer = self._last = self._trainers.trainer(model, inputs, family.recipe(job.params, facts))
+        result = trainer.train(job, started)
         return replace(result, parameters=describe_frozen(family.frozen, job.params, facts).parameters)
 
     def _refit(self, job: RefitJob) -> Saved:
@@ -257,20 +252,32 @@ class Worker:
 
     def _train_own(self, job: FoldJob, started: float) -> FoldResult:
         """A model of the user's is built for every fold: what it keeps outside of variables is not ours to reset."""
-        from search.training import Trainer
+        from search.training import Trainer, UntraceableError
 
-        model = self._new(job, lambda: self._own.compiled(job.params))
         recipe = own_recipe(job.params, self._materials.facts)
-        self._last = Trainer(model, self._constant, self._materials, recipe)
-        return self._last.train(job, started)
 
-    def _new(self, job: FoldJob, build: Callable[[], keras.Model], *, clean: bool = True) -> keras.Model:
-        """What `build` makes with the job's seed; `clean` frees what earlier models left behind."""
+        def made(*, graphs: bool) -> tuple[Trainer, list[keras.callbacks.Callback]]:
+            gc.collect()
+            model, callbacks = self._new(job, lambda: self._own.compiled(job.params))
+            return Trainer(model, self._constant, self._materials, recipe, graphs=graphs), callbacks
+
+        trainer, callbacks = made(graphs=True)
+        try:
+            trainer.trace()
+        except UntraceableError as error:
+            trainer, callbacks = made(graphs=False)  # anew: what is traced halfway leaves things behind
+            slow = f"the model is trained by Keras's own fit, which is slower: it does not run as a graph ({error})"
+            self._last = trainer
+            result = trainer.train(job, started, callbacks)
+            return replace(result, notes=(slow, *result.notes))
+        self._last = trainer
+        return trainer.train(job, started, callbacks)
+
+    def _new(self, job: FoldJob, build: Callable[[], Built]) -> Built:
+        """What `build` makes with the job's seed, its layers named anew."""
         import keras
 
-        if clean:
-            keras.backend.clear_session()
-            gc.collect()
+        keras.utils.clear_session(free_memory=False)
         keras.utils.set_random_seed(job.seed)
         with _refusals() if self._preset else contextlib.nullcontext():
             return build()
@@ -331,12 +338,6 @@ def _detail(layer: keras.layers.Layer) -> str:
     if isinstance(config.get("activation"), str) and config["activation"] != "linear":
         said.append(config["activation"])
     return ", ".join(said)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, at most 300 characters."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:300]
 
 
 def main(descriptor: int) -> None:

@@ -16,8 +16,8 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -28,6 +28,8 @@ from spaces.space import Space
 if TYPE_CHECKING:
     import keras
     import keras_tuner
+
+_Asked: TypeAlias = "Callable[[keras_tuner.HyperParameters], Any]"  # a function of the user's
 
 MOST_VALUES = 64  # of one parameter, that the walk tries
 RANDOM_POINTS = 12  # that the walk tries after the single changes, for parameters that need two
@@ -68,31 +70,39 @@ class OwnModel:
     def __init__(self, file: ModelFile, facts: Facts) -> None:
         """Raises BuilderError where the file changed, does not load, or has no such builder."""
         self._file, self._facts = file, facts
-        self._builder = self._load()
+        self._builder, self._callbacks = self._load()
 
     def build(self, params: Mapping[str, Value]) -> keras.Model:
         """The model of one point, as the user made it. Raises BuilderError for anything else than a model."""
-        hp, model = self._run(params)
+        return self._built(params)[0]
+
+    def compiled(self, params: Mapping[str, Value]) -> tuple[keras.Model, list[keras.callbacks.Callback]]:
+        """The model of one point with the user's optimizer and loss, or Adam and a cross-entropy where it has none.
+
+        The user's metrics give way to those that every trial is judged by. With it come the callbacks that
+        `callbacks(hp)` of the same file returns, where there is such a function.
+        """
+        import keras
+
+        from spaces.presets import parts
+
+        model, callbacks = self._built(params)
+        optimizer = model.optimizer if model.compiled else keras.optimizers.Adam()
+        eager, loss = model.compiled and model.run_eagerly, model.loss if model.compiled else None
+        metrics = ["accuracy"] if callbacks else []  # EarlyStopping looks there for what is better, more or less of it
+        model = parts.compiled(model, self._facts.classes, optimizer, loss, metrics)
+        model.run_eagerly = eager
+        return model, callbacks
+
+    def _built(self, params: Mapping[str, Value]) -> tuple[keras.Model, list[keras.callbacks.Callback]]:
+        hp, model, callbacks = self._run(params)
         unknown = [name for name in _met(hp) if name not in params]
         if unknown:
             raise BuilderError(
                 f"{self._file.name} asked for {', '.join(map(repr, unknown))} at this point only, which the walk "
                 "through its parameters did not meet; ask for it in a hp.conditional_scope, or at every point"
             )
-        return self._checked(model)
-
-    def compiled(self, params: Mapping[str, Value]) -> keras.Model:
-        """The model of one point with the user's optimizer and loss, or Adam and a cross-entropy where it has none.
-
-        The user's metrics give way to those that every trial is judged by.
-        """
-        import keras
-
-        from spaces.presets import parts
-
-        model = self.build(params)
-        optimizer = model.optimizer if model.compiled else keras.optimizers.Adam()
-        return parts.compiled(model, self._facts.classes, optimizer, model.loss if model.compiled else None)
+        return self._checked(model), callbacks
 
     def discover(self) -> Space:
         """The space, by running the builder: at its defaults, at every value of every parameter, and at random.
@@ -100,7 +110,7 @@ class OwnModel:
         A parameter that is met only at some values of another is under that condition. Raises BuilderError where
         the builder fails at its own defaults; elsewhere a failure tells nothing more of the space.
         """
-        hp, model = self._run({})
+        hp, model, _ = self._run({})
         self._checked(model)
         walk = _Walk(self._met_at)
         walk.take(hp, {})
@@ -118,15 +128,24 @@ class OwnModel:
             self._call(hp)
         return hp
 
-    def _run(self, params: Mapping[str, Value]) -> tuple[keras_tuner.HyperParameters, Any]:
+    def _run(
+        self, params: Mapping[str, Value]
+    ) -> tuple[keras_tuner.HyperParameters, Any, list[keras.callbacks.Callback]]:
         hp = _hyperparameters(params)
-        return hp, self._call(hp)
+        return hp, *self._call(hp)
 
-    def _call(self, hp: keras_tuner.HyperParameters) -> Any:
+    def _call(self, hp: keras_tuner.HyperParameters) -> tuple[Any, list[keras.callbacks.Callback]]:
+        """(what the builder returns, callbacks): both may ask for parameters."""
+        import keras
+
         try:
-            return self._builder(hp)
+            model = self._builder(hp)
+            callbacks = self._callbacks(hp) if self._callbacks else []
         except Exception as error:  # whatever the user's code raises
             raise BuilderError(self._where(error)) from error
+        if not isinstance(callbacks, list) or not all(isinstance(c, keras.callbacks.Callback) for c in callbacks):
+            raise BuilderError(f"callbacks(hp) in {Path(self._file.path).name} must return a list of keras callbacks")
+        return model, callbacks
 
     def _where(self, error: BaseException) -> str:
         """The error with the user's own last line: 'net.py, line 12: ValueError: …'."""
@@ -139,7 +158,8 @@ class OwnModel:
         message = str(error).strip().splitlines() or [""]
         return f"{Path(self._file.path).name}{where}: {type(error).__name__}: {message[0][:300]}"
 
-    def _load(self) -> Callable[[keras_tuner.HyperParameters], Any]:
+    def _load(self) -> tuple[_Asked, _Asked | None]:
+        """(the builder, the function `callbacks` where the file has one)."""
         path = Path(self._file.path)
         try:
             source = path.read_bytes()
@@ -153,9 +173,18 @@ class OwnModel:
             exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102 - the user named this file to be run
         except Exception as error:  # whatever the user's code raises
             raise BuilderError(self._where(error)) from error
-        return self._builder_in(module)
+        return self._builder_in(module), self._callbacks_in(module)
 
-    def _builder_in(self, module: ModuleType) -> Callable[[keras_tuner.HyperParameters], Any]:
+    def _callbacks_in(self, module: ModuleType) -> _Asked | None:
+        found: Any = getattr(module, "callbacks", None)
+        if isinstance(found, list | tuple):
+            raise BuilderError(
+                f"callbacks in {Path(self._file.path).name} is a list, but every fold needs callbacks of its own: "
+                "make it a function, def callbacks(hp), that returns the list"
+            )
+        return found if isinstance(found, FunctionType) else None  # not Keras's module of that name
+
+    def _builder_in(self, module: ModuleType) -> _Asked:
         import keras_tuner
 
         found: Any = getattr(module, self._file.function, None)
@@ -172,7 +201,7 @@ class OwnModel:
         if not callable(found):
             names = sorted(n for n, value in vars(module).items() if callable(value) and not n.startswith("_"))
             raise BuilderError(f"{self._file.name}: no function or HyperModel of this name; there: {', '.join(names)}")
-        builder: Callable[[keras_tuner.HyperParameters], Any] = found
+        builder: _Asked = found
         return builder
 
     def _checked(self, model: Any) -> keras.Model:

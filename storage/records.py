@@ -50,6 +50,7 @@ class StudyRecord:
     fingerprint: str  # SHA-256 (hex) of all pixels, labels and names
     config: Mapping[str, Json]  # the validated settings that decide results (preset, engine, sampler, …)
     space: Mapping[str, Json]  # Space.to_json() as searched
+    notes: tuple[str, ...] = ()  # what a person should know of the images, a sentence each
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Split:
     """One drawing of the folds. Drawn once, stored, never changed: pairing and resume need it."""
 
     repeat: int  # 0 for the search itself
-    assignment: NDArray[np.int16]  # [images]: the fold that validates the image; -1: in no fold (testing)
+    assignment: NDArray[np.int16]  # [images]: the fold that validates the image; -1: in no fold
 
 
 @dataclass(frozen=True)

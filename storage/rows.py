@@ -53,6 +53,7 @@ def study_values(study: StudyRecord) -> Values:
         "fingerprint": study.fingerprint,
         "config": study.config,
         "space": study.space,
+        "notes": study.notes,
     }
 
 
@@ -68,6 +69,7 @@ def study_record(row: Row[Any]) -> StudyRecord:
         fingerprint=_is(str, row.fingerprint),
         config=_is(dict, row.config),
         space=_is(dict, row.space),
+        notes=tuple(_is(str, note) for note in _or_none(list, row.notes) or []),
     )
 
 
@@ -151,7 +153,7 @@ def trial_values(trial: TrialRecord) -> Values:
     }
 
 
-def trial_record(row: Row[Any], folds: Iterable[FoldRecord]) -> TrialRecord:
+def trial_record(row: Row[Any], folds: Iterable[FoldRecord], *, layers: bool = True) -> TrialRecord:
     return TrialRecord(
         number=_is(int, row.number),
         params=_is(dict, row.params),
@@ -160,7 +162,7 @@ def trial_record(row: Row[Any], folds: Iterable[FoldRecord]) -> TrialRecord:
         cause=_or_none(str, row.cause),
         detail=_or_none(str, row.detail),
         parameters=_or_none(int, row.parameters),
-        layers=tuple(_layer(value) for value in _is(list, row.layers)),
+        layers=tuple(_layer(value) for value in _is(list, row.layers)) if layers else (),
         redraws=_is(int, row.redraws),
         started=_is(str, row.started),
         finished=_or_none(str, row.finished),

@@ -26,7 +26,7 @@ from sqlalchemy.types import TypeEngine
 from storage.codec import Array
 from storage.records import TrialState
 
-REVISIONS = ("0001", "0002", "0003", "0005", "0006")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 """Every revision of the tables, oldest first, as Alembic names them. This program reads the last."""
 
 HEAD = REVISIONS[-1]
@@ -76,6 +76,7 @@ study = Table(
     _column("fingerprint", Text, "SHA-256 (hex) of all pixels, labels and names"),
     _column("config", JSON, "the settings that decide results"),
     _column("space", JSON, "the space as searched"),
+    _column("notes", JSON, "of the images, a sentence each; null: written before there were any", null=True),
 )
 
 image = Table(

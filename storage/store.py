@@ -145,7 +145,8 @@ class Store:
     def trials(self, *, curves: bool = True) -> list[TrialRecord]:
         """All trials ordered by number, each with its folds, without probabilities. One consistent moment.
 
-        `curves=False` leaves each fold's `curve` empty: in a large study they take most of the time to read.
+        `curves=False` leaves each fold's `curve` and each trial's `layers` empty: in a large study they take most of
+        the time to read.
         """
         record, search = self._study, self.split()
         with self._reading() as connection:
@@ -359,7 +360,7 @@ class Store:
             fold = rows.fold_record(row)
             folds[fold.trial].append(fold)
         found: Sequence[Row[Any]] = connection.execute(select(trial).where(which).order_by(trial.c.number)).all()
-        return [rows.trial_record(row, folds[row.number]) for row in found]
+        return [rows.trial_record(row, folds[row.number], layers=curves) for row in found]
 
     def _state(self, connection: Connection, number: int) -> TrialState:
         state = connection.execute(select(trial.c.state).where(_trial(number))).scalar_one_or_none()

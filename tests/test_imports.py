@@ -31,10 +31,12 @@ PURE = {
     "search.selection",
     "search.symptoms",
     "search.predict",
+    "search.findings",
 }
 WORKER_SIDE = (
     "search.worker",
     "search.training",
+    "search.live",
     "search.features",
     "search.references",
     "search.deploy",
@@ -45,6 +47,7 @@ HEAVY = {"tensorflow", "keras", "keras_tuner", "torch", "jax"}
 MAY_BE_HEAVY = {
     "search.augmentation",
     "search.deploy",
+    "search.live",
     "search.training",
     "spaces.presets.heads",
     "spaces.presets.parts",

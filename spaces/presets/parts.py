@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -51,11 +52,21 @@ def cross_entropy(units: int, smoothing: float = 0.0) -> keras.losses.Loss:
     return keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
 
 
-def compiled(model: keras.Model, classes: int, optimizer: keras.optimizers.Optimizer, loss: Any = None) -> keras.Model:
-    """The model compiled with `loss`, or the cross-entropy that fits its output, and a confusion matrix as metric."""
+def compiled(
+    model: keras.Model,
+    classes: int,
+    optimizer: keras.optimizers.Optimizer,
+    loss: Any = None,
+    metrics: Sequence[str] = (),
+) -> keras.Model:
+    """The model compiled with `loss`, or the cross-entropy that fits its output, and a confusion matrix as metric.
+
+    More `metrics`, by Keras's names, are kept only where somebody looks at them.
+    """
     if loss is None:
         loss = cross_entropy(model.output_shape[-1])
-    model.compile(optimizer, loss, metrics=[Confusion(classes, logits=takes_logits(loss))], jit_compile=False)
+    kept = [Confusion(classes, logits=takes_logits(loss)), *metrics]
+    model.compile(optimizer, loss, metrics=kept, jit_compile=False)
     return model
 
 

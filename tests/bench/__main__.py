@@ -1,13 +1,11 @@
-"""Medians of rounds in which both sides take turns, so that a busy machine slows both alike."""
+"""`make bench`: all that is measured, or the parts that are named: `python -m tests.bench loop`."""
 
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,13 +14,11 @@ import numpy as np
 
 from search.config import Config
 from search.jobs import FoldJob, FoldResult, Materials, Training
-from search.loop import Loop
-from search.proposers import OptunaProposer
-from search.stop import StopRequest
 from search.study import Prepared, pixels_on_disk, prepare
 from search.worker import Worker
 from spaces.presets import FAMILIES
-from storage import Store
+from tests.bench import loop
+from tests.bench.timing import interleaved
 from tests.pictures import make_pictures
 
 ROUNDS = 3
@@ -33,21 +29,6 @@ QUESTION: dict[str, Any] = {
     "l2": 0.0,
     "augmentation": "none",  # as in `model.fit` on arrays
 }
-
-
-def seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
-def interleaved(rounds: int, **sides: Callable[[], object]) -> dict[str, float]:
-    """Median seconds of each side; the sides take turns."""
-    taken: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(rounds):
-        for name, work in sides.items():
-            taken[name].append(seconds(work))
-    return {name: statistics.median(values) for name, values in taken.items()}
 
 
 def naive_fold(prepared: Prepared, job: FoldJob) -> None:
@@ -86,9 +67,11 @@ def fold_runs(folder: Path) -> None:
 
         taken = interleaved(
             ROUNDS,
-            first=lambda: fold(Worker(materials)),
-            later=lambda: fold(used),
-            fit=lambda: naive_fold(prepared, job),
+            {
+                "first": lambda: fold(Worker(materials)),
+                "later": lambda: fold(used),
+                "fit": lambda: naive_fold(prepared, job),
+            },
         )
     print("a fold run, LeNet on 160 x 32x32, 25 epochs, oneDNN on, one thread, against model.fit on a new model:")
     for name, what in (("first", "first fold of a point"), ("later", "its other folds, on used graphs")):
@@ -97,21 +80,9 @@ def fold_runs(folder: Path) -> None:
 
 
 def loop_cost(folder: Path) -> None:
-    """What a trial costs besides training: asking, committing, drawing. Results come from a formula."""
-    from tests.search.instant import Instant
-    from tests.search.test_loop import RUN, Watcher, a_plan, new_study
-
-    path = new_study(folder / "loop.db")
-    print("a trial of 3 folds without training (asking, committing), TPE:")
-    for trials in (100, 200, 400):
-        plan = a_plan(trials=trials)
-        with Store.open(path) as store:
-            before = len(store.trials(curves=False))
-            proposer = OptunaProposer(plan.space, plan.metric, "tpe", plan.seed)
-            run_id = store.start_run(RUN)
-            loop = Loop(plan, store, run_id, Instant(), proposer, Watcher(), StopRequest())
-            taken = seconds(loop.run)
-        print(f"  trials {before} to {trials}: {1000 * taken / (trials - before):.0f} ms each")
+    """See `tests/bench/loop.py`."""
+    for line in loop.measure(folder):
+        print(line, flush=True)
     print()
 
 
@@ -128,7 +99,7 @@ def startup(folder: Path) -> None:
         "search report": lambda: command(["report", study]),
     }
     print("start to end, seconds:")
-    for name, taken in interleaved(ROUNDS, **sides).items():
+    for name, taken in interleaved(ROUNDS, sides).items():
         print(f"  {name}: {taken:.2f}")
 
 
@@ -139,6 +110,10 @@ def command(arguments: list[Any]) -> None:
 
 if __name__ == "__main__":
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    parts = {"startup": startup, "folds": fold_runs, "loop": loop_cost}
+    unknown = set(sys.argv[1:]) - set(parts)
+    if unknown:
+        sys.exit(f"there is no part {', '.join(sorted(unknown))}; name any of {', '.join(parts)}, or none for all")
     with tempfile.TemporaryDirectory() as name:
-        for measure in (startup, fold_runs, loop_cost):
-            measure(Path(name))
+        for part in sys.argv[1:] or parts:
+            parts[part](Path(name))

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import reports.figures
 from reports import words
 from reports.architecture import architecture
 from reports.figures import figures
@@ -124,6 +125,18 @@ def test_importance_shows_shares_when_there_are_enough_trials() -> None:
     enough = page_of(many(40))
     assert 'class="importance"' in enough
     assert "Left out" not in enough
+
+
+def test_of_very_many_trials_importance_is_measured_on_some_and_the_page_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    records = many(60)
+    complete = records.data().compared
+    assert "spread evenly over them" not in page_of(records)
+    monkeypatch.setattr(reports.figures, "_MOST_WEIGHED", complete - 1)
+    half = figures(records.data()).weighed
+    assert half == -(-complete // 2)
+    assert f"Measured on {half} of the {complete} complete trials, spread evenly over them." in page_of(records)
 
 
 def test_importance_that_shuffled_scores_reach_too_is_marked_as_luck() -> None:

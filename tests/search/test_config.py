@@ -327,7 +327,7 @@ def test_the_identity_is_plain_data_without_budgets_and_paths() -> None:
     identity = Config(images="x", trials=3, hours=1.0, image_size=(8, 9)).identity()
     assert json.loads(json.dumps(identity, allow_nan=False)) == identity
     assert identity["image_size"] == [8, 9]
-    free = {"trials", "hours", "images", "weights", "space", "tries"}
+    free = {"trials", "hours", "images", "weights", "space", "tries", "groups"}
     assert not free & identity.keys()
     assert identity.keys() | free == Config.model_fields.keys()
 

@@ -81,9 +81,12 @@ def test_what_is_trained_grows_with_unfreeze_and_never_holds_statistics() -> Non
 def test_a_fold_is_a_whole_cosine_and_the_same_on_used_graphs(
     tuner: Worker, materials: Materials, prepared: Prepared, changes: dict[str, Value]
 ) -> None:
-    jobs = [fold_job(prepared, point(**changes), seed=seed, max_epochs=40, patience=1) for seed in (1, 2)]
+    points = point(**changes), point(**changes) | {"dropout": 0.5, "learning_rate": 1e-4, "label_smoothing": 0.1}
+    jobs = [fold_job(prepared, params, seed, max_epochs=40, patience=1) for seed, params in enumerate(points)]
+    tuner._trainers.clear()
     first, second = (trained(tuner, job) for job in jobs)
     assert [first.epochs, first.best_epoch] == [2, 2], "its own number of epochs, the last of which counts"
+    assert len(tuner._trainers._kept) == 1
     cold = trained(Worker(materials), jobs[1])
     assert second.curve == cold.curve
     np.testing.assert_array_equal(second.probabilities, cold.probabilities)

@@ -12,7 +12,8 @@ from search import proposers
 from search.config import SAMPLERS
 from search.errors import UsageError
 from search.hyperband import HyperbandProposer
-from search.proposers import Proposer, check_sampler, make_proposer
+from search.proposers import LATEST, LEADING, Proposer, check_sampler, learned_from, make_proposer
+from search.ranking import ranked
 from spaces import Space, Value
 from spaces.parameters import integer
 from storage import FoldRecord, TrialRecord, TrialState
@@ -136,6 +137,40 @@ def test_going_on_with_an_open_trial_equals_one_go(sampler: Sampler, in_one_go: 
     resumed.replay([*in_one_go[:13], interrupted])
     resumed.tell(in_one_go[13])
     assert [one_trial(resumed, n).params for n in range(14, len(in_one_go))] == [t.params for t in in_one_go[14:]]
+
+
+LEARNS_FROM_SOME = [("optuna", name) for name in ("tpe", "random", "tpe, two objectives", "random, two objectives")]
+
+
+@pytest.mark.parametrize("sampler", LEARNS_FROM_SOME, ids=lambda sampler: sampler[1])
+def test_going_on_equals_one_go_where_old_trials_are_no_longer_learned_from(
+    monkeypatch: pytest.MonkeyPatch, sampler: Sampler
+) -> None:
+    for name, value in (("LATEST", 12), ("LEADING", 2), ("FORGET_EVERY", 5)):
+        monkeypatch.setattr(proposers, name, value)
+    asked = proposer(sampler)
+    asked.replay([])
+    one_go = [one_trial(asked, number) for number in range(35)]
+    for stopped_after in (14, 15, 16, 20, 29, 31):
+        for was_open in (False, True):
+            resumed, before = proposer(sampler), one_go[:stopped_after]
+            if was_open:
+                before[-1] = replace(before[-1], state=TrialState.RUNNING, folds=())
+            resumed.replay(before)
+            if was_open:
+                resumed.tell(one_go[stopped_after - 1])
+            after = [one_trial(resumed, number).params for number in range(stopped_after, 35)]
+            assert after == [trial.params for trial in one_go[stopped_after:]], (stopped_after, was_open)
+
+
+def test_what_is_learned_from_is_the_latest_and_the_best_and_the_same_of_what_was_kept() -> None:
+    trials = [closed(number, {**SPACE.defaults(), "rate": 1e-4 * 1.02**number}) for number in range(340)]
+    kept = learned_from(trials, METRIC)
+    assert kept[-LATEST:] == trials[-LATEST:]
+    best = ranked(trials, METRIC)[:LEADING]
+    assert {trial.number for trial in kept} == {trial.number for trial in [*trials[-LATEST:], *best]}
+    assert learned_from([*learned_from(trials[:300], METRIC), *trials[300:]], METRIC) == kept
+    assert learned_from(trials[:LATEST], METRIC) == trials[:LATEST]
 
 
 def test_another_study_seed_gives_other_points(sampler: Sampler, in_one_go: list[TrialRecord]) -> None:

@@ -156,6 +156,69 @@ def test_a_fold_is_the_same_on_graphs_that_were_used_before(
     np.testing.assert_array_equal(found.probabilities, cold.probabilities)
 
 
+Changes = dict[str, Value]
+VALUES: list[tuple[Changes, Changes, int]] = [
+    (
+        {"optimizer": "adamw", "dropout": 0.2, "label_smoothing": 0.0, "batch_size": 4},
+        {
+            "optimizer": "adamw",
+            "dropout": 0.5,
+            "label_smoothing": 0.15,
+            "batch_size": 8,
+            "learning_rate": 0.004,
+            "weight_decay": 0.2,
+            "initializer": "orthogonal",
+            "schedule": "cosine",
+        },
+        1,
+    ),
+    (
+        {"optimizer": "sgd", "weight_penalty": "l2", "l2": 0.1, "output": "sigmoid", "ema": True, "batch_size": 4},
+        {
+            "optimizer": "sgd",
+            "weight_penalty": "l2",
+            "l2": 1e-4,
+            "output": "sigmoid",
+            "ema": True,
+            "label_smoothing": 0.1,
+            "sgd_learning_rate": 0.05,
+            "weight_decay": 0.3,
+            "batch_size": 8,
+        },
+        1,
+    ),
+    ({"dropout": 0.0}, {"dropout": 0.3}, 2),  # nothing to drop: the layer does nothing, at no cost
+    ({"augmentation": "shift"}, {"augmentation": "shift", "vertical_flip": True}, 2),
+    ({"activation": "relu"}, {"activation": "gelu"}, 2),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "graphs"), VALUES)
+def test_points_that_differ_in_values_share_graphs_and_none_of_them_notices(
+    materials: Materials, prepared: Prepared, one: dict[str, Value], other: dict[str, Value], graphs: int
+) -> None:
+    jobs = [fold_job(prepared, prepared.space.defaults(**changes), seed=5) for changes in (one, other)]
+    cold = [trained(Worker(materials), job) for job in jobs]
+    warm = Worker(materials)
+    for number in (0, 1, 0):
+        found = trained(warm, jobs[number])
+        assert found.curve == cold[number].curve
+        np.testing.assert_array_equal(found.probabilities, cold[number].probabilities)
+    trainers = list(warm._trainers._kept.values())
+    assert [trainer._train_epoch.experimental_get_tracing_count() for trainer in trainers] == [1] * graphs
+    assert cold[0].curve != cold[1].curve
+
+
+def test_only_a_few_graphs_are_kept(materials: Materials, prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.training.MOST_KEPT", 2)
+    worker, activations = Worker(materials), ("relu", "gelu", "relu", "swish")
+    for activation in activations:
+        trained(worker, fold_job(prepared, prepared.space.defaults(activation=activation), max_epochs=1))
+    kept = [trainer.model.get_config() for trainer in worker._trainers._kept.values()]
+    assert ["gelu" in str(config) for config in kept] == [False, False]
+    assert ["relu" in str(config) for config in kept] == [True, False]
+
+
 def by_hand(prepared: Prepared, job: FoldJob, **fit: Any) -> tuple[Any, NDArray[np.float32]]:
     """(the model, its losses) after Keras's own `fit` in the same order of images."""
     import keras

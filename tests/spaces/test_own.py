@@ -93,13 +93,13 @@ def test_a_hypermodel_class_works_and_its_own_fit_is_refused(tmp_path: Path) -> 
 
 def test_a_model_that_is_not_compiled_gets_a_loss_that_fits_its_output(tmp_path: Path) -> None:
     model = own(tmp_path, nets.FAMILIES)
-    compiled = model.compiled(model.discover().defaults())
+    compiled, _ = model.compiled(model.discover().defaults())
     assert compiled.loss.name == "binary_crossentropy"
 
 
 def test_a_compiled_model_keeps_its_loss_and_optimizer(tmp_path: Path) -> None:
     model = own(tmp_path, nets.HYPERMODEL, "Net")
-    compiled = model.compiled({"units": 8})
+    compiled, _ = model.compiled({"units": 8})
     assert type(compiled.optimizer).__name__ == "SGD"
     assert compiled.loss.get_config()["from_logits"]
 

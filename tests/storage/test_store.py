@@ -131,11 +131,12 @@ def test_trials_are_ordered_by_number_and_folds_by_repeat_and_fold(store: Store)
     assert [(f.repeat, f.fold) for f in store.trials()[1].folds] == [(0, 0), (0, 2), (1, 0), (1, 2)]
 
 
-def test_trials_can_be_read_without_curves(store: Store) -> None:
+def test_trials_can_be_read_without_curves_and_layers(store: Store) -> None:
     fill(store, 2)
     full, short = store.trials(), store.trials(curves=False)
     assert all(f.curve == {} for one in short for f in one.folds)
-    without = [replace(one, folds=tuple(replace(f, curve={}) for f in one.folds)) for one in full]
+    assert any(one.layers for one in full)
+    without = [replace(one, layers=(), folds=tuple(replace(f, curve={}) for f in one.folds)) for one in full]
     assert repr(without) == repr(short)
 
 

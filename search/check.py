@@ -1,0 +1,205 @@
+"""The look at the images before a search: what stays together, what takes no part, what a person should know."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.copies import Pair, exact_copies, near_copies
+from search.errors import UsageError
+from search.findings import ClassRow, Findings, Kind, PairShown, Remark, Shown
+from search.folds import choose_folds
+from search.groups import Named, Together, keep_together, named_groups
+from search.images import ImageSet, printable, read_images
+
+UNEVEN = 3.0  # images of the largest class over those of the smallest, from which on a person should know
+ONE_COLOUR, TWO_COLOURS = 0.05, 0.95  # shares of grey images that tell classes apart by colour alone
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the images allow, and why."""
+
+    pairs: tuple[Pair, ...]  # copies that count
+    together: Together
+    named: Named | None  # groups of the user's
+    folds: int | None  # None: cannot be searched
+    problem: str | None  # why it cannot
+    sentences: tuple[str, ...]  # for people, the gravest first
+
+
+def check_images(images: ImageSet, groups: str | None, folder: Path, folds: int | None) -> Checked:
+    """Look for copies and groups, and choose the number of folds that they allow.
+
+    `groups` as the user wrote it, a table's name relative to `folder`; `folds` asked for, or None.
+    Raises UsageError for groups that cannot be read. That there can be no folds is `problem`.
+    """
+    named = named_groups(groups, folder, images.paths) if groups is not None else None
+    near = near_copies(images.pixels, images.digests)
+    pairs = (*exact_copies(images.digests), *(near or ()))
+    together = keep_together(images.labels, images.testing, pairs, named.of if named else ())
+    alike = near is None or not together.believed
+    if not together.believed:
+        pairs = tuple(pair for pair in pairs if pair.exact)
+    chosen, said, problem = None, None, None
+    try:
+        chosen, said = choose_folds(images.labels, together.apart, folds, images.classes, together.units)
+    except UsageError as error:
+        problem = str(error)
+    sentences = (*_of_copies(images, pairs, together, alike), *_of_groups(images, named), *_of_classes(images))
+    return Checked(pairs, together, named, chosen, problem, (*sentences, *([said] if said else [])))
+
+
+def findings(images: ImageSet, checked: Checked, name: str) -> Findings:
+    """All of it for a view."""
+    height, width, channels = images.pixels.shape[1:]
+    pairs = [_pair(images, pair) for pair in checked.pairs]
+    order = list(Kind)
+    remarks = sorted(images.notes, key=lambda note: (not note.left_out, note.kind, note.path))
+    return Findings(
+        name=name,
+        images=len(images.labels),
+        testing=int(images.testing.sum()),
+        shape=(height, width, channels),
+        classes=tuple(_class_row(images, checked.together, label) for label in range(len(images.classes))),
+        folds=checked.folds,
+        problem=checked.problem,
+        sentences=checked.sentences,
+        pairs=tuple(sorted(pairs, key=lambda pair: order.index(pair.kind))),
+        remarks=tuple(Remark(note.path, note.kind, note.message, note.left_out) for note in remarks),
+    )
+
+
+def look_over(
+    root: Path, groups: str | None, folds: int | None, progress: Callable[[int, int], None] | None = None
+) -> tuple[ImageSet, Findings]:
+    """Read a folder of images and look them over. Raises UsageError for images or groups that cannot be read."""
+    images = read_images(root, progress=progress)
+    return images, findings(images, check_images(images, groups, Path(), folds), root.resolve().name)
+
+
+def notes_for_report(images: ImageSet, checked: Checked) -> tuple[str, ...]:
+    """What a report should repeat, a sentence each: what was left out, in numbers, and the rest in words."""
+    left_out = Counter(note.kind for note in images.notes if note.left_out)
+    kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(left_out.items()))
+    return (*([f"Left out of the images: {kinds}."] if kinds else []), *checked.sentences)
+
+
+def _pair(images: ImageSet, pair: Pair) -> PairShown:
+    def shown(row: int) -> Shown:
+        class_name = images.classes[images.labels[row]]
+        return Shown(images.paths[row], class_name, bool(images.testing[row]), images.pixels[row])
+
+    kind = _kind(images, pair)
+    return PairShown(kind, shown(pair.first), shown(pair.second), pair.exact, pair.mirrored, pair.likeness)
+
+
+def _kind(images: ImageSet, pair: Pair) -> Kind:
+    if images.labels[pair.first] != images.labels[pair.second]:
+        return Kind.MIRRORED if pair.mirrored else Kind.CONTRADICTION
+    return Kind.LEAK if images.testing[pair.first] != images.testing[pair.second] else Kind.COPY
+
+
+def _class_row(images: ImageSet, together: Together, label: int) -> ClassRow:
+    of_class = images.labels == label
+    searched = of_class & ~together.apart
+    sizes = images.sizes[of_class]
+    by_area = sizes[np.argsort(sizes[:, 0].astype(np.int64) * sizes[:, 1], kind="stable")]
+    return ClassRow(
+        name=images.classes[label],
+        searched=int(searched.sum()),
+        independent=len(np.unique(together.units[searched])),
+        testing=int((of_class & images.testing).sum()),
+        size=_size(np.median(sizes, axis=0)),
+        smallest=_size(by_area[0]),
+        largest=_size(by_area[-1]),
+        grey=float(images.grey[of_class].mean()),
+    )
+
+
+def _size(pair: NDArray[np.floating] | NDArray[np.int32]) -> tuple[int, int]:
+    return int(pair[0]), int(pair[1])
+
+
+# ---- in words
+
+
+def _of_copies(images: ImageSet, pairs: Sequence[Pair], together: Together, alike: bool) -> list[str]:
+    said = []
+    kinds: dict[Kind, list[Pair]] = {}
+    for pair in pairs:
+        kinds.setdefault(_kind(images, pair), []).append(pair)
+    leaked = int((together.apart & ~images.testing).sum())
+    if leaked:
+        which = _count(
+            leaked, "training image is a copy of a testing image", "training images are copies of testing images"
+        )
+        said.append(f"{which}: in no fold, so that the test stays a test.")
+    if Kind.CONTRADICTION in kinds:
+        found = kinds[Kind.CONTRADICTION]
+        first, second = (printable(images.paths[row]) for row in (found[0].first, found[0].second))
+        which = _count(len(found), "picture is in two classes", "pictures are in two classes")
+        said.append(f"{which}, such as {first} and {second}: contradictory labels, one must be wrong.")
+    if Kind.MIRRORED in kinds:
+        which = _count(len(kinds[Kind.MIRRORED]), "picture is", "pictures are")
+        said.append(f"{which} in two classes, mirrored: where left and right make the class, search with --no-flip.")
+    copies = {pair.second for pair in pairs if not (together.apart[pair.first] or together.apart[pair.second])}
+    if copies:
+        exact = sum(pair.exact for pair in pairs if pair.second in copies)
+        which = _count(len(copies), "training image is a copy of another", "training images are copies of others")
+        said.append(f"{which} ({_exactly(exact, len(copies))}): each stays in one fold with what it copies.")
+    if alike:
+        said.append(
+            "The pictures look so much alike that nearly equal ones are taken for different: if several are of one "
+            "thing, say which with --groups."
+        )
+    return said
+
+
+def _exactly(exact: int, of: int) -> str:
+    exact = min(exact, of)
+    return "all exactly" if exact == of else f"{exact} exactly, {of - exact} nearly" if exact else "all nearly"
+
+
+def _of_groups(images: ImageSet, named: Named | None) -> list[str]:
+    if named is None:
+        return []
+    groups = {group for group in named.of if group is not None}
+    said = [f"{_count(len(groups), 'group', 'groups')} named, each in one fold."]
+    if named.remark:
+        said.append(named.remark)
+    tested = {group for group, testing in zip(named.of, images.testing, strict=True) if testing and group is not None}
+    trained = {g for g, testing in zip(named.of, images.testing, strict=True) if not testing and g is not None}
+    if both := sorted(tested & trained):
+        which = _count(len(both), "group is", "groups are")
+        said.append(
+            f"{which} in training and in testing, such as {printable(both[0])}: the test will look better than it is."
+        )
+    return said
+
+
+def _of_classes(images: ImageSet) -> list[str]:
+    said = []
+    counts = np.bincount(images.labels[~images.testing], minlength=len(images.classes))
+    if counts.max() >= UNEVEN * counts.min():
+        most, least = (printable(images.classes[int(place)]) for place in (counts.argmax(), counts.argmin()))
+        said.append(
+            f"Class {most} has {counts.max() / counts.min():.1f} times the images of class {least}: "
+            "a balanced metric is the fair one."
+        )
+    grey = [float(images.grey[images.labels == label].mean()) for label in range(len(images.classes))]
+    if min(grey) <= ONE_COLOUR and max(grey) >= TWO_COLOURS:
+        none, all_ = (printable(images.classes[grey.index(share)]) for share in (min(grey), max(grey)))
+        said.append(
+            f"Class {all_} is grey and class {none} is in colour: a model may learn that instead of the things."
+        )
+    return said
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"

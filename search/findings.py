@@ -1,0 +1,84 @@
+"""What a look at the images found, as a view needs it: all that `search check` says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Kind(StrEnum):
+    """What two images that show the same picture mean, worst first."""
+
+    CONTRADICTION = "contradiction"  # in two classes
+    LEAK = "leak"  # in training and testing
+    COPY = "copy"  # in one class and one part
+    MIRRORED = "mirrored"  # in two classes, one turned left to right: two classes only where flips are off
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something about one file or folder."""
+
+    path: str  # relative to the root; may hold anything that a file's name can
+    kind: str  # short and countable
+    message: str
+    left_out: bool
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One image of a pair."""
+
+    path: str
+    class_name: str
+    testing: bool
+    pixels: NDArray[np.uint8]  # [height, width, 1 or 3], as the search reads it
+
+
+@dataclass(frozen=True)
+class PairShown:
+    """Two images that show the same picture."""
+
+    kind: Kind
+    first: Shown
+    second: Shown
+    exact: bool  # the same pixels; else nearly the same
+    mirrored: bool
+    likeness: float  # correlation of grey values, 1: the same
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """One class in numbers."""
+
+    name: str
+    searched: int  # images in the folds
+    independent: int  # of these, counting copies and groups once
+    testing: int
+    size: tuple[int, int]  # median height and width of its files, in pixels
+    smallest: tuple[int, int]  # by area
+    largest: tuple[int, int]
+    grey: float  # share of images without colour
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A folder of images, looked over."""
+
+    name: str
+    images: int  # all that can be read and belong to a class
+    testing: int
+    shape: tuple[int, int, int]  # height, width, channels as they are read
+    classes: tuple[ClassRow, ...]
+    folds: int | None  # None: cannot be searched
+    problem: str | None  # why it cannot
+    sentences: tuple[str, ...]  # what matters most, one sentence each
+    pairs: tuple[PairShown, ...]  # worst kind first
+    remarks: tuple[Remark, ...]  # on files, those left out first
+
+    def of(self, kind: Kind) -> tuple[PairShown, ...]:
+        """The pairs of one kind."""
+        return tuple(pair for pair in self.pairs if pair.kind == kind)

@@ -1,0 +1,178 @@
+"""Images that belong together: groups that the user names, and copies. None is split between folds."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.copies import Pair
+from search.errors import UsageError
+from search.text import printable
+
+_TABLE = ".csv"
+
+
+@dataclass(frozen=True)
+class Named:
+    """The groups that a user named, such as a patient or a site."""
+
+    of: tuple[str | None, ...]  # [images]; None: alone
+    identity: str  # equal where these groups are
+    remark: str | None = None  # a sentence on what has no group
+
+
+@dataclass(frozen=True)
+class Together:
+    """What may not be split between folds, and what is in none."""
+
+    units: NDArray[np.int32]  # [images]: equal for images that stay together
+    apart: NDArray[np.bool_]  # [images], True: in no fold, for testing or a copy of what is
+    believed: bool  # whether near copies count; not where they join more than half of a class
+
+
+def named_groups(asked: str, folder: Path, paths: Sequence[str]) -> Named:
+    """The group of each image.
+
+    Args:
+        asked: a table with the columns path and group, its name ending in .csv, relative to `folder`; or a regular
+            expression, searched for in each path, whose one group (or the one named `group`) is the image's.
+        folder: the study's.
+        paths: of the images, relative to their folder.
+
+    Raises:
+        UsageError: no such table, not of that form, no valid expression, or a group for none of the images.
+    """
+    if asked.lower().endswith(_TABLE):
+        table = _table(folder / asked)
+        of = tuple(table.get(path) for path in paths)
+        digest = hashlib.sha256(json.dumps(of).encode()).hexdigest()
+        identity = f"a table (SHA-256 of its groups {digest[:16]}…)"
+        how = (
+            f"has none of the {len(paths)} images: its paths begin at the folder of images, as {printable(paths[0])!r}"
+        )
+    else:
+        of, identity = _matched(asked, paths), asked
+        how = f"matches none of the {len(paths)} images, whose paths are such as {printable(paths[0])!r}"
+    alone = [path for path, group in zip(paths, of, strict=True) if group is None]
+    if len(alone) == len(paths):
+        raise UsageError(f"groups: {printable(asked)} {how}")
+    if not alone:
+        return Named(of, identity)
+    return Named(of, identity, f"{len(alone)} images have no group and stand alone, such as {printable(alone[0])}.")
+
+
+def _table(path: Path) -> dict[str, str | None]:
+    """Path -> group; None where the cell is empty."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UsageError(
+            f"groups: {path} cannot be read: {error.strerror}; name a CSV file with the columns path and group"
+        ) from None
+    except UnicodeDecodeError:
+        raise UsageError(f"groups: {path} is not UTF-8; save it as CSV in UTF-8") from None
+    found: dict[str, str | None] = {}
+    try:
+        rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        columns = rows.fieldnames or ()
+        if not {"path", "group"} <= set(columns):
+            shown = printable(", ".join(columns)) or "none"
+            raise UsageError(f"groups: {path} must have the columns path and group in its first line, got {shown}")
+        for row in rows:
+            name, group = row["path"], (row["group"] or "").strip() or None
+            if found.setdefault(name, group) != group:
+                raise UsageError(
+                    f"groups: {path}, line {rows.line_num}: {printable(name)} is in two groups, "
+                    f"{printable(str(found[name]))} and {printable(str(group))}; leave one line of it"
+                )
+    except csv.Error as error:
+        raise UsageError(f"groups: {path} is not CSV: {error}") from None
+    return found
+
+
+def _matched(pattern: str, paths: Sequence[str]) -> tuple[str | None, ...]:
+    try:
+        compiled = re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise UsageError(
+            f"groups: {printable(pattern)!r} is no regular expression ({error}), nor the name of a {_TABLE} file"
+        ) from None
+    if "group" not in compiled.groupindex and compiled.groups != 1:
+        raise UsageError(
+            f"groups: {printable(pattern)!r} must have one group in parentheses, or one named (?P<group>…), "
+            f"got {compiled.groups}; for files such as p07_3.png: 'p([0-9]+)_'"
+        )
+    which = "group" if "group" in compiled.groupindex else 1
+    found = (compiled.search(path) for path in paths)
+    return tuple(match[which] if match else None for match in found)
+
+
+def keep_together(
+    labels: NDArray[np.int16], testing: NDArray[np.bool_], pairs: Sequence[Pair], named: Sequence[str | None] = ()
+) -> Together:
+    """Join copies and named groups, and take training images out that are copies of testing images.
+
+    Near copies that would join more than half of a class's training images, where exact copies and named groups do
+    not, are pictures of one scene rather than copies: then no near copy counts.
+
+    Args:
+        labels: [images], class of each image.
+        testing: [images], True: not trained on.
+        pairs: copies, exact and near.
+        named: [images], the user's group of each; None: none. () for no groups.
+    """
+    exact = [pair for pair in pairs if pair.exact]
+    certain = _joined(labels, exact, named)
+    units = _joined(labels, pairs, named)
+    believed = len(exact) == len(pairs) or not _swallows(units, certain, labels, testing)
+    if not believed:
+        units, pairs = certain, exact
+    return Together(units, _apart(testing, pairs, _joined(labels, exact, ())), believed)
+
+
+def _apart(testing: NDArray[np.bool_], pairs: Sequence[Pair], picture: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """[images]: for testing, the same `picture` ([images]) as one for testing, or nearly the same."""
+    tested = set(picture[testing].tolist())
+    near = set()
+    for pair in pairs:
+        first, second = int(picture[pair.first]), int(picture[pair.second])
+        near |= {second} if first in tested else set()
+        near |= {first} if second in tested else set()
+    apart: NDArray[np.bool_] = np.isin(picture, list(tested | near))
+    return apart
+
+
+def _joined(labels: NDArray[np.int16], pairs: Sequence[Pair], named: Sequence[str | None]) -> NDArray[np.int32]:
+    """[images]: the connected part of the graph that each image is in."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    edges = [(pair.first, pair.second) for pair in pairs]
+    first: dict[str, int] = {}
+    edges += [(first.setdefault(group, row), row) for row, group in enumerate(named) if group is not None]
+    count = len(labels)
+    rows, columns = np.array(edges, np.int32).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(edges), np.int8), (rows, columns)), shape=(count, count))
+    units: NDArray[np.int32] = connected_components(graph, directed=False)[1]
+    return units
+
+
+def _swallows(
+    units: NDArray[np.int32], certain: NDArray[np.int32], labels: NDArray[np.int16], testing: NDArray[np.bool_]
+) -> bool:
+    """Whether more than half of a class's training images became one unit, that were not before."""
+    for label in np.unique(labels[~testing]):
+        rows = (labels == label) & ~testing
+        largest, before = (int(np.bincount(each[rows]).max()) for each in (units, certain))
+        if largest > max(before, rows.sum() / 2):
+            return True
+    return False

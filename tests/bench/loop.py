@@ -1,0 +1,214 @@
+"""What a trial costs besides training, and what a report costs, in studies of up to 10,000 trials.
+
+Nothing is trained: results are drawn at random, as large as those of real fold runs. The studies search `auto`, the
+default, on 160 images in 5 folds.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from sqlalchemy import insert
+
+from reports.live import PlainLines
+from search.config import Config
+from search.jobs import DescribeJob, Description, FoldJob, FoldResult, Job, Outcome, Training
+from search.loop import Loop, Plan
+from search.metrics import METRICS
+from search.progress import Progress
+from search.proposers import OptunaProposer, Proposer
+from search.stop import StopRequest
+from spaces import Value
+from spaces.layers import Layer
+from spaces.presets import EXAMPLE, preset
+from storage import FoldRecord, ImageRecord, LayerRecord, RunRecord, Split, Store, StudyRecord, TrialRecord, TrialState
+from storage.create import STUDY_ID
+from storage.rows import fold_values, trial_values
+from storage.schema import fold_run, trial
+from tests.search.instant import Instant
+
+T = TypeVar("T")
+
+IMAGES, FOLDS, EPOCHS, SEED = 160, 5, 25, 7
+ASSIGNMENT = (np.arange(IMAGES) % FOLDS).astype(np.int16)
+SPACE = preset("auto").space(EXAMPLE)
+RUN = RunRecord("2026-01-01T00:00:00+00:00", "search run", {}, "here", 1)
+LAYERS = tuple(Layer(f"conv_{n}", "Conv2D", (32, 32, 16), 448, "16 @ 3x3, relu") for n in range(12))
+SERIES = ("loss", "balanced_accuracy", "accuracy", "val_loss", "val_log_loss", "val_balanced_accuracy")
+SIZES = (100, 1_000, 10_000)  # stored trials
+MEASURED = 20  # trials
+MEMORY = """
+import json, resource, sys, time
+from pathlib import Path
+import cli
+from reports import html
+started = time.perf_counter(), time.process_time()
+html.write(cli._report_data(Path(sys.argv[1])), Path(sys.argv[1]) / "report.html")
+taken = time.perf_counter() - started[0], time.process_time() - started[1]
+print(json.dumps([*taken, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+"""
+"""A report made by a process of its own: [wall s, processor s, most memory in MiB]."""
+
+
+def result(params: dict[str, Value], seed: int) -> FoldResult:
+    """A fold run's result: better for a larger learning rate, whichever family's it is, and luck."""
+    luck = np.random.default_rng(seed)
+    rates = [float(value) for name, value in params.items() if name.endswith("learning_rate")]
+    score = float(np.clip(0.8 + 0.03 * np.log10(max(rates, default=1e-3)) + luck.normal(0, 0.05), 0, 1))
+    said = luck.dirichlet(np.ones(2), IMAGES // FOLDS).astype(np.float32)
+    curve = {name: tuple(luck.random(EPOCHS).tolist()) for name in SERIES}
+    return FoldResult(dict.fromkeys(METRICS, score), EPOCHS, 20, curve, said, 5376, 1.0)
+
+
+def answer(job: Job) -> Outcome:
+    """What a worker would answer, at once."""
+    if isinstance(job, DescribeJob):
+        return Description(5376, 86016, LAYERS)
+    assert isinstance(job, FoldJob)
+    return result(dict(job.params), job.seed)
+
+
+def stored_study(path: Path, trials: int) -> Path:
+    """A study of so many complete trials, whose points were drawn at random."""
+    images = [ImageRecord(row, f"{row % 2}/{row}.png", row % 2, False, f"{row:064x}") for row in range(IMAGES)]
+    config = {**Config(images="pictures").identity(), "folds": FOLDS, "preset": "auto"}
+    classes, shape = ("a", "b"), (EXAMPLE.height, EXAMPLE.width, EXAMPLE.channels)
+    record = StudyRecord(
+        "bench", RUN.started, SEED, "balanced_accuracy", classes, shape, "f" * 64, config, SPACE.to_json()
+    )
+    proposer = OptunaProposer(SPACE, record.metric, "random", SEED)
+    with Store.create(path, record, images, [Split(0, ASSIGNMENT)]) as store:
+        run = store.start_run(RUN)
+        for start in range(0, trials, 500):
+            several = [a_trial(proposer, number) for number in range(start, min(start + 500, trials))]
+            common = {"study": STUDY_ID, "run": run}
+            ended = {"state": TrialState.COMPLETE.value, "finished": RUN.started}
+            with store._writing() as connection:  # as `add_trial` and `add_fold`, but thousands at once
+                connection.execute(insert(trial), [{**common, **trial_values(t), **ended} for t in several])
+                connection.execute(insert(fold_run), [{**common, **fold_values(f)} for t in several for f in t.folds])
+    return path
+
+
+def a_trial(proposer: Proposer, number: int) -> TrialRecord:
+    """A trial at a random point, its folds complete."""
+    params = SPACE.defaults() if number == 0 else proposer.ask(number)
+    layers = tuple(LayerRecord(**vars(layer)) for layer in LAYERS)
+    origin = "sampler" if number else "baseline"
+    folds = tuple(
+        FoldRecord(trial=number, repeat=0, fold=fold, seed=fold, **vars(result(params, FOLDS * number + fold)))
+        for fold in range(FOLDS)
+    )
+    return TrialRecord(number, params, origin, parameters=5376, layers=layers, started=RUN.started, folds=folds)
+
+
+class Clocked:
+    """A Proposer that notes the wall and processor seconds it takes."""
+
+    def __init__(self, proposer: Proposer) -> None:
+        self._proposer = proposer
+        self.wall = self.processor = 0.0
+
+    def replay(self, trials: Sequence[TrialRecord]) -> None:
+        """See Proposer; not counted."""
+        self._proposer.replay(trials)
+
+    def ask(self, number: int, fixed: dict[str, Value] | None = None) -> dict[str, Value]:
+        """See Proposer."""
+        return self._counted(lambda: self._proposer.ask(number, fixed))
+
+    def refuse(self, number: int) -> None:
+        """See Proposer."""
+        self._counted(lambda: self._proposer.refuse(number))
+
+    def tell(self, trial: TrialRecord) -> None:
+        """See Proposer."""
+        self._counted(lambda: self._proposer.tell(trial))
+
+    def _counted(self, work: Callable[[], T]) -> T:
+        started = time.perf_counter(), time.process_time()
+        found = work()
+        self.wall += time.perf_counter() - started[0]
+        self.processor += time.process_time() - started[1]
+        return found
+
+
+class Begun:
+    """An Observer that notes when the first trial could be asked for; it draws plain lines into nothing."""
+
+    def __init__(self) -> None:
+        self._lines = PlainLines(io.StringIO())
+        self.at: tuple[float, float] | None = None
+
+    def note(self, text: str) -> None:
+        """See Observer."""
+        self._lines.note(text)
+
+    def trial_closed(self, trial: TrialRecord, progress: Progress) -> None:
+        """See Observer."""
+        self._lines.trial_closed(trial, progress)
+
+    def update(self, progress: Progress) -> None:
+        """See Observer."""
+        self.at = self.at or (time.perf_counter(), time.process_time())
+        self._lines.update(progress)
+
+
+def a_sitting(database: Path, trials: int) -> str:
+    """What `MEASURED` more trials cost beside `trials` stored ones, under TPE, as a row of the table."""
+    plan = Plan(
+        seed=SEED,
+        metric="balanced_accuracy",
+        folds=FOLDS,
+        assignment=ASSIGNMENT,
+        training=Training(EPOCHS, 0),
+        space=SPACE,
+        starts=[("baseline", SPACE.defaults())],
+        max_parameters=10**7,
+        max_bytes=10**10,
+        trials=trials + MEASURED,
+        seconds=None,
+    )
+    begun, proposer = Begun(), Clocked(OptunaProposer(SPACE, plan.metric, "tpe", SEED))
+    with Store.open(database) as store:
+        loop = Loop(plan, store, store.start_run(RUN), Instant(answer), proposer, begun, StopRequest())
+        started = time.perf_counter()
+        loop.run()
+    ended = time.perf_counter(), time.process_time()
+    assert begun.at is not None
+    wall, processor = ((end - start) * 1000 / MEASURED for start, end in zip(begun.at, ended, strict=True))
+    asking, asking_processor = (1000 * each / MEASURED for each in (proposer.wall, proposer.processor))
+    return (
+        f"| {trials:,} | {begun.at[0] - started:.1f} | {asking:.0f} | {wall - asking:.0f} | "
+        f"{asking_processor:.0f} | {processor - asking_processor:.0f} |"
+    )
+
+
+def measure(folder: Path) -> Iterator[str]:
+    """Lines of Markdown: the loop at each size, and the report of the largest study."""
+    yield f"A trial of {FOLDS} folds without its training, under TPE over `auto`; of {MEASURED} trials each:"
+    yield ""
+    yield "| stored trials | s to begin | ms to ask | ms for all else | processor: ms to ask | ms for all else |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for trials in SIZES:
+        study = folder / f"{trials}-trials"
+        study.mkdir()
+        stored_study(study / "study.db", trials)
+        copied = shutil.copy(study / "study.db", folder / "sitting.db")
+        yield a_sitting(Path(copied), trials)
+    line = [sys.executable, "-c", MEMORY, str(study)]
+    done = subprocess.run(line, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    wall, processor, memory = json.loads(done.stdout)
+    yield ""
+    yield (
+        f"The report of {trials:,} trials: {wall:.1f} s ({processor:.1f} s of the processor), "
+        f"{memory:.0f} MiB of memory at most."
+    )

@@ -1,0 +1,23 @@
+"""Medians of rounds in which all sides take turns, so that a busy machine slows them alike."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall seconds that `work` takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def interleaved(rounds: int, sides: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Median seconds of each side; the sides take turns."""
+    taken: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, work in sides.items():
+            taken[name].append(seconds(work))
+    return {name: statistics.median(values) for name, values in taken.items()}

@@ -1,0 +1,225 @@
+"""Fold runs of a user's own model: callbacks at epochs, and models that do not run as a graph."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search.jobs import Failure, FoldJob, FoldResult, Materials
+from search.study import Prepared
+from search.worker import Worker
+from spaces.own import ModelFile
+from tests.search.test_training import fold_job, trained
+
+BUILD = """
+import json
+import keras
+import numpy as np
+import tensorflow as tf
+
+def build(hp):
+    model = keras.Sequential([
+        keras.Input((8, 8, 1)),
+        keras.layers.Conv2D(4, 3, activation="relu"),
+        keras.layers.BatchNormalization(),
+        keras.layers.Flatten(),
+        keras.layers.Dropout(0.3),
+        keras.layers.Dense(2, activation="softmax"),
+    ])
+    model.compile(keras.optimizers.Adam(hp.Float("rate", 1e-3, 1e-1, default=1e-2)), "categorical_crossentropy")
+    return model
+"""
+
+
+@pytest.fixture
+def worker_of(materials: Materials, tmp_path: Path) -> Callable[[str], Worker]:
+    def make(source: str) -> Worker:
+        path = tmp_path / "net.py"
+        path.write_text(source)
+        file = ModelFile(str(path), "build", hashlib.sha256(path.read_bytes()).hexdigest())
+        return Worker(replace(materials, model=file))
+
+    return make
+
+
+@pytest.fixture
+def job(prepared: Prepared) -> FoldJob:
+    return fold_job(prepared, {"rate": 0.01}, max_epochs=4)
+
+
+WATCHED = (
+    BUILD
+    + """
+class Diary(keras.callbacks.Callback):
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    def write(self, *row):
+        with open(self.path, "a") as file:
+            file.write(json.dumps(row) + "\\n")
+
+    def on_train_begin(self, logs=None):
+        self.write("begin", self.params["epochs"], self.model.count_params())
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.write("epoch", epoch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.write("end of epoch", epoch, sorted(logs))
+        if epoch == 1:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        self.write("end")
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.write("batch")
+
+
+def callbacks(hp):
+    return [Diary("DIARY"), keras.callbacks.EarlyStopping("val_accuracy", patience=100)]
+"""
+)
+
+
+def test_callbacks_are_told_of_epochs_and_may_stop_the_training(
+    worker_of: Callable[[str], Worker], job: FoldJob, tmp_path: Path
+) -> None:
+    diary = tmp_path / "diary"
+    worker = worker_of(WATCHED.replace("DIARY", str(diary)))
+    result = trained(worker, job)
+    logs = ["accuracy", "balanced_accuracy", "loss", "val_accuracy", "val_balanced_accuracy", "val_log_loss"]
+    logs.append("val_loss")
+    assert [tuple(row) for row in map(json.loads, diary.read_text().splitlines())] == [
+        ("begin", 4, result.parameters),
+        ("epoch", 0),
+        ("end of epoch", 0, logs),
+        ("epoch", 1),
+        ("end of epoch", 1, logs),
+        ("end",),
+    ]
+    assert result.epochs == 2
+    assert result.notes == ("the callback Diary is called at epochs only, not at batches: an epoch is one graph",)
+    plain = trained(worker_of(BUILD), job)
+    assert plain.notes == ()
+    assert result.curve["loss"] == plain.curve["loss"][:2]
+
+
+def test_callbacks_may_change_the_learning_rate(worker_of: Callable[[str], Worker], job: FoldJob) -> None:
+    """What Keras's scheduler does before an epoch is what the epoch is trained with; its parameters are searched."""
+    scheduled = (
+        BUILD
+        + """
+def callbacks(hp):
+    later = hp.Float("later", 0.0, 1.0, default=0.0)
+    return [keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate if epoch < 2 else later)]
+"""
+    )
+    worker = worker_of(scheduled)
+    assert [p.name for p in worker._own.discover().parameters] == ["rate", "later"]
+    still = trained(worker, replace(job, params={**job.params, "later": 0.0}))
+    moving = trained(worker, replace(job, params={**job.params, "later": 0.01}))
+    assert still.curve["loss"][:2] == moving.curve["loss"][:2]
+    assert still.curve["loss"][3] != moving.curve["loss"][3]
+    assert moving.curve["loss"] == trained(worker_of(BUILD), job).curve["loss"]
+    assert still.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        ("callbacks = [keras.callbacks.TerminateOnNaN()]", "make it a function, def callbacks(hp), that returns"),
+        ("def callbacks(hp):\n    return None", "callbacks(hp) in net.py must return a list of keras callbacks"),
+        ("def callbacks(hp):\n    return [1 / 0]", "net.py, line 20: ZeroDivisionError: division by zero"),
+    ],
+)
+def test_what_are_no_callbacks_fails_by_name(
+    worker_of: Callable[[str], Worker], job: FoldJob, function: str, said: str
+) -> None:
+    result = worker_of(f"{BUILD}\n{function}\n").do(job)
+    assert isinstance(result, Failure)
+    assert result.cause == "model"
+    assert said in result.detail
+
+
+EAGER = BUILD.replace('"categorical_crossentropy")', '"categorical_crossentropy", run_eagerly=True)')
+UNTRACEABLE = BUILD.replace("keras.Sequential([", "Net([").replace(
+    "def build",
+    '''
+class Net(keras.Sequential):
+    tries = 0
+
+    def train_step(self, data):
+        """Fails where it is traced for the first time."""
+        Net.tries += 1
+        assert Net.tries > 1, "not in a loop"
+        return super().train_step(data)
+
+
+def build''',
+)
+IN_THE_GRAPH = BUILD.replace(
+    "        keras.layers.Flatten(),",
+    "        keras.layers.Flatten(),\n"
+    "        keras.layers.Lambda(lambda x: tf.ensure_shape(tf.py_function(lambda y: y, [x], x.dtype), [None, 144])),",
+)
+
+
+@pytest.mark.parametrize(
+    ("source", "why"), [(EAGER, "run_eagerly"), (UNTRACEABLE, "not in a loop"), (IN_THE_GRAPH, None)]
+)
+def test_a_model_that_is_no_graph_is_trained_by_fit_with_the_same_result(
+    worker_of: Callable[[str], Worker], job: FoldJob, source: str, why: str | None
+) -> None:
+    job = replace(job, params={**job.params, "batch_size": 4, "augmentation": "shift"})
+    found, graph = trained(worker_of(source), job), trained(worker_of(BUILD), job)
+    assert found.curve.keys() == graph.curve.keys()
+    np.testing.assert_allclose(found.curve["loss"], graph.curve["loss"], rtol=1e-5)
+    np.testing.assert_allclose(found.probabilities, graph.probabilities, atol=1e-5)
+    assert found.epochs == graph.epochs
+    if why is None:
+        assert found.notes == ()
+    else:
+        (note,) = found.notes
+        assert "trained by Keras's own fit" in note and why in note.lower()
+
+
+def test_a_train_step_with_metrics_of_its_own_has_no_training_accuracy(
+    worker_of: Callable[[str], Worker], job: FoldJob
+) -> None:
+    """As in Keras's guide to writing a `train_step`."""
+    source = BUILD.replace("keras.Sequential([", "Net([").replace(
+        "def build",
+        """
+class Net(keras.Sequential):
+    def __init__(self, layers):
+        super().__init__(layers)
+        self.tracker = keras.metrics.Mean(name="loss")
+
+    @property
+    def metrics(self):
+        return [self.tracker]
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(y=y, y_pred=self(x, training=True))
+        self.optimizer.apply(tape.gradient(loss, self.trainable_variables), self.trainable_variables)
+        self.tracker.update_state(loss)
+        return {"loss": self.tracker.result()}
+
+
+def build""",
+    )
+    result = trained(worker_of(source), job)
+    assert isinstance(result, FoldResult)
+    assert {"loss", "val_loss", "val_balanced_accuracy"} <= result.curve.keys()
+    assert "accuracy" not in result.curve
+    assert result.notes == ()

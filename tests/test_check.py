@@ -1,0 +1,104 @@
+"""`search check`, and what `init`, `run` and the report make of what it finds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search.check import look_over
+from search.config import parse
+from search.study import create, prepare
+from tests.commands import search
+from tests.pictures import make_pictures, make_trouble, write
+
+HOSTILE = '"><img src=x onerror=alert(1)>.png'
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `pictures`: a leak, a contradiction under a hostile name, a copy, and a file that is none."""
+    home = tmp_path_factory.mktemp("home")
+    root = make_pictures(home / "pictures", {"a": 8, "b": 8}, testing={"a": 3, "b": 3})
+    shutil.copy(root / "testing" / "a" / "0000.png", root / "training" / "a" / "leak.png")
+    shutil.copy(root / "training" / "a" / "0001.png", root / "training" / "b" / HOSTILE)
+    shutil.copy(root / "training" / "b" / "0002.png", root / "training" / "b" / "again.png")
+    (root / "training" / "b" / "notes.txt").write_text("none")
+    return home
+
+
+def test_it_tells_all_and_writes_a_page_that_holds_no_foreign_tag(home: Path) -> None:
+    done = search("check", "pictures", cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert "1 training image is a copy of a testing image: in no fold" in done.stdout
+    assert "1 picture is in two classes" in done.stdout
+    assert "2 training images are copies of others (all exactly)" in done.stdout
+    assert "folds: 5" in done.stdout
+    page = (home / "pictures-check.html").read_text()
+    assert page.count("data:image/png;base64,") == 6
+    assert "<img src=x" not in page
+    assert "<script" not in page
+    assert "One picture in two classes" in page
+
+
+def test_json_is_one_object_and_writes_nothing(home: Path, tmp_path: Path) -> None:
+    done = search("check", home / "pictures", "--json", cwd=tmp_path)
+    data = json.loads(done.stdout)
+    assert {"contradiction", "leak", "copy"} == {pair["kind"] for pair in data["pairs"]}
+    assert data["folds"] == 5
+    assert [row["searched"] for row in data["classes"]] == [8, 10]
+    assert [row["independent"] for row in data["classes"]] == [8, 9]
+    assert any(note["left_out"] for note in data["notes"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_images_that_cannot_be_searched_are_shown_and_refused(tmp_path: Path) -> None:
+    root = make_pictures(tmp_path / "pictures", {"a": 6, "b": 6})
+    done = search("check", root, "--groups", "(b)/", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "class 'b' has 6 training images, of which 1 are independent" in done.stderr
+    assert (tmp_path / "pictures-check.html").exists()
+
+
+def test_a_study_keeps_groups_in_one_fold_leaves_copies_out_and_remembers_it(home: Path, tmp_path: Path) -> None:
+    config = parse({"images": str(home / "pictures"), "groups": "training/./000([0-9])"}, "test")
+    prepared = prepare(config, tmp_path)
+    with create(tmp_path, prepared) as store:
+        assignment, images, notes = store.split().assignment, store.images(), store.study().notes
+    fold = {image.path: int(assignment[image.row]) for image in images}
+    assert fold["training/a/leak.png"] == -1
+    for number in range(8):
+        assert fold[f"training/a/000{number}.png"] == fold[f"training/b/000{number}.png"] >= 0
+    assert fold["training/b/again.png"] == fold["training/b/0002.png"]
+    assert prepared.identity["groups"] == "training/./000([0-9])"
+    assert prepared.facts.images == int((assignment >= 0).sum()) == 18
+    assert notes[0] == "Left out of the images: 1 not an image."
+    assert any("8 groups named" in note for note in notes)
+
+
+def test_init_writes_the_groups_and_tells_the_findings_in_lines(home: Path, tmp_path: Path) -> None:
+    table = home / "who.csv"
+    table.write_text("path,group\ntraining/a/0003.png,x\ntraining/a/0004.png,x\n")
+    done = search("init", "pictures", "--groups", "who.csv", "--dir", tmp_path / "study", cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert "1 group named, each in one fold." in done.stdout
+    assert f'groups = "{table}"' in (tmp_path / "study" / "study.toml").read_text()
+
+
+def test_sets_full_of_trouble_are_looked_over(tmp_path: Path) -> None:
+    images, found = look_over(make_trouble(tmp_path / "pictures"), None, None)
+    assert found.problem is None
+    assert found.images == len(images.labels)
+    leaked = {pair.first.path for pair in found.pairs if pair.second.testing}
+    assert leaked
+
+
+def test_colour_that_tells_classes_apart_is_told(tmp_path: Path) -> None:
+    root = make_pictures(tmp_path / "pictures", {"grey": 6})
+    for number in range(6):
+        write(root / "colour" / f"{number}.png", np.random.default_rng(number).integers(0, 255, (8, 8, 3), np.uint8))
+    _, found = look_over(root, None, None)
+    assert any("Class grey is grey and class colour is in colour" in sentence for sentence in found.sentences)
