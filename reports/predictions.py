@@ -10,7 +10,7 @@ from typing import Any
 
 from reports.terminal import Output
 from reports.words import visible
-from search.predict import Answer
+from search.answers import Answer
 
 
 def show_predictions(classes: Sequence[str], answers: Sequence[Answer], out: Output, form: str) -> None:

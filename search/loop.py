@@ -119,6 +119,7 @@ class Loop:
         self._started, self._spent_before, self._reserved = self.clock(), self.store.spent_seconds(), 0.0
         self._reserve_again = self._started
         plan, known = self.plan, self.store.references()
+        self.trials = Trials(plan.metric)
         self._references = ReferenceRows(plan.references, plan.assignment, plan.folds, plan.seed, known)
         self._defaults = {p.name: p.default for p in plan.space.parameters}
         self.trials = Trials(plan.metric, self._stored_trials())

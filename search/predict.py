@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from search.answers import Answer
 from search.errors import UsageError
 from search.image_decoding import Remark, decode, no_stderr, quiet
 from search.text import printable
@@ -29,15 +30,6 @@ class About:
 
     classes: tuple[str, ...]
     image_shape: tuple[int, int, int]  # height, width, channels of what the model takes, 0..255
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a model says of one picture, or why it was not asked."""
-
-    path: str  # as given, or below a folder that was given
-    probabilities: tuple[float, ...] = ()  # one a class; () where the picture cannot be read
-    problem: str = ""  # a sentence; empty where it was read
 
 
 def about(path: Path) -> About:

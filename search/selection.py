@@ -28,6 +28,7 @@ TIED = 0.10  # one-sided level of the test, above which a trial is not clearly w
 MOST_MEMBERS = 5  # different trials in an ensemble: each costs time and memory whenever it is used
 _DRAWS = 12  # of the greedy selection, with repetition
 CANDIDATES = 30  # best trials it draws from
+_LEAST_LOSS = 0.0035  # nats: half a percent of what guessing between two classes costs
 _CLEARLY = 1.64  # standard errors: a one-sided test at 5 %
 
 Labels = NDArray[np.integer]
@@ -108,7 +109,7 @@ def tied(leader: TrialRecord, other: TrialRecord, metric: str, images: int) -> b
 
     Nadeau and Bengio's corrected test (Machine Learning 52, 2003): the variance of J paired differences of folds that
     share training images is var (1 / J + 1 / (K - 1)). Its error is no smaller than what so many images allow: a
-    difference d of n images means at least d n changed answers, so sqrt(d / n) (McNemar's).
+    difference d of n images means at least d n changed answers, so sqrt(d / n) (McNemar's); of log loss _LEAST_LOSS.
     """
     from scipy.stats import t as student  # half a second, and most commands need none
 
@@ -123,7 +124,7 @@ def tied(leader: TrialRecord, other: TrialRecord, metric: str, images: int) -> b
         return gap <= 0
     folds = max(len({fold for _, fold in shared}), 2)
     error = math.sqrt(float(gaps.var(ddof=1)) * (1 / len(gaps) + 1 / (folds - 1)))
-    floor = 0.0 if metric == "log_loss" else math.sqrt(gap / max(images, 1))
+    floor = _LEAST_LOSS if metric == "log_loss" else math.sqrt(gap / max(images, 1))
     return gap < float(student.ppf(1 - TIED, len(gaps) - 1)) * max(error, floor)
 
 

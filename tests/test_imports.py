@@ -30,7 +30,7 @@ PURE = {
     "search.errors",
     "search.selection",
     "search.symptoms",
-    "search.predict",
+    "search.answers",
     "search.findings",
 }
 WORKER_SIDE = (

@@ -475,7 +475,7 @@ def test_a_stored_space_that_is_none(refuse: Refuse, place: Path) -> None:
 
 def test_a_study_with_a_metric_of_a_newer_release(refuse: Refuse, place: Path) -> None:
     change(place / "study" / "study.db", "UPDATE study SET metric = 'f1'")
-    assert "study was searched for 'f1', which this release does not know (known: bal" in refuse("report", "study")
+    assert "was searched for 'f1', which this release does not know (known: bal" in refuse("report", "study")
 
 
 # Folders that cannot be written

@@ -88,7 +88,7 @@ def test_clicking_a_heading_sorts_by_it_and_again_the_other_way(visit: Visit, tm
 
     heading = page.locator(".board th", has_text="Trial").first
     heading.get_by_role("button").click()
-    assert column(1) == [str(n) for n in range(12)]
+    assert [text.lstrip("=") for text in column(1)] == [str(n) for n in range(12)]
     assert heading.get_attribute("aria-sort") == "ascending"
     heading.get_by_role("button").click()
     assert column(1) == [str(n) for n in reversed(range(12))]

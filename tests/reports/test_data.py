@@ -147,7 +147,7 @@ def against_trial_0(start: tuple[float, ...], best: tuple[float, ...], metric: s
     ("start", "best", "tied"),
     [
         ((0.8, 0.9, 0.7, 0.8, 0.8), (0.9, 0.8, 0.9, 0.7, 0.8), True),  # ahead on 2 of 5
-        ((0.8, 0.8, 0.8, 0.8, 0.8), (0.83, 0.83, 0.83, 0.83, 0.83), True),  # the same 3 images of 110 on each fold
+        ((0.8, 0.8, 0.8, 0.8, 0.8), (0.82, 0.82, 0.82, 0.82, 0.82), True),  # the same 2 images of 110
         ((0.8, 0.8, 0.8, 0.8, 0.8), (0.81, 0.95, 0.8, 0.8, 0.82), True),  # one lucky fold
         ((0.8, 0.7, 0.6, 0.7, 0.8), (0.9, 0.8, 0.7, 0.8, 0.9), False),  # folds differ, the gap does not
         ((0.5, 0.5, 0.5, 0.5, 0.5), (0.8, 0.9, 0.85, 0.9, 0.8), False),

@@ -49,7 +49,7 @@ def test_it_begins_with_the_answer_and_what_to_make_of_it() -> None:
 def test_the_leaderboard_names_scores_folds_and_states() -> None:
     lines = printed(example()).splitlines()
     head = next(i for i, line in enumerate(lines) if "changed from trial 0" in line)
-    assert lines[head + 1].split()[:6] == ["7", "0.885", "±", "0.041", "5/5", "complete"]
+    assert lines[head + 1].split()[:6] == ["=7", "0.885", "±", "0.041", "5/5", "complete"]
     assert any(line.split()[:2] == ["11", "0.808"] and "unfinished" in line for line in lines)
 
 
@@ -104,5 +104,5 @@ def test_an_empty_study_says_so() -> None:
 def test_a_star_marks_the_front_and_latency_has_a_column_where_it_is_minimised() -> None:
     text = printed(with_two_objectives("latency"), 140)
     assert "ms/image" in text and "Pareto front" in text
-    assert re.search(r"^ *\*7 .* 8\.000 ", text, re.MULTILINE)
+    assert re.search(r"^ *=\*7 .* 8\.000 ", text, re.MULTILINE)
     assert "*" not in printed(example()) and "ms/image" not in printed(example())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from search.jobs import FoldResult
+from search.jobs import FoldResult, Materials
 from search.probe import answers_of, evidence_of, start_of
 from spaces.recipe import Recipe
 from tests.bench.faults import EPOCHS, fold_run, network, pictures
@@ -123,3 +123,18 @@ def test_answers_are_judged_against_labels() -> None:
     right = answers_of(labels, np.eye(2, dtype=np.float32)[labels] * 0.8 + 0.1)
     assert (right.predicted, right.auroc) == (2, 1)
     assert answers_of(labels, np.full((4, 2), np.nan, np.float32)).predicted == 0
+
+
+def test_a_model_that_takes_over_from_another_point_shows_the_numbers_of_that() -> None:
+    """Graphs are shared by points that differ in numbers, and a look is outside of them."""
+    from search.training import Trainer
+
+    data, recipe = pictures(SEED), Recipe(batch_size=16)
+    materials = Materials(None, data.labels, data.facts, "cnn", "balanced_accuracy")
+    trainer = Trainer(built(dropout=0.5), data.pixels, materials, recipe)
+    other = built(dropout=0.1)
+    other.optimizer.build(other.trainable_variables)
+    trainer.take_over(other, data.pixels, recipe)
+    x, y = data.pixels[:8].astype(np.float32), np.eye(2, dtype=np.float32)[data.labels[:8]]
+    found = evidence_of(trainer.model, x, y, start_of(trainer.model), floor=np.log(2))
+    assert {layer.dropout for layer in found.layers} == {0.0, 0.1}

@@ -362,19 +362,3 @@ def test_the_description_names_every_layer_and_counts_what_training_counts(worke
     assert kinds[:3] == ["InputLayer", "Rescaling", "Conv2D"]
     assert description.layers[2].detail == "16 @ 3x3"
     assert description.layers[-1].shape == (2,)
-
-
-def test_a_diagnosis_does_not_depend_on_what_the_same_graphs_trained_before(
-    worker: Worker, materials: Materials, prepared: Prepared
-) -> None:
-    """Graphs are shared by points that differ in numbers: a look outside of them must see its own point's."""
-    changes: dict[str, Value] = {"weight_penalty": "l2", "learning_rate": 1e-12}
-    own, other = (
-        prepared.space.defaults(**changes) | {"l2": l2, "dropout": dropout}
-        for l2, dropout in ((1e-3, 0.5), (1e-1, 0.1))
-    )
-    trained(worker, fold_job(prepared, other))
-    warm, cold = (trained(w, fold_job(prepared, own, max_epochs=10)).diagnosis for w in (worker, Worker(materials)))
-    assert warm is not None and cold is not None
-    assert any("up to 50%" in sentence for sentence in cold.sentences)
-    assert warm.sentences == cold.sentences

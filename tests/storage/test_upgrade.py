@@ -179,6 +179,8 @@ def test_a_study_of_the_first_release_is_upgraded_and_goes_on(study: Path) -> No
         before = repr(store.trials())
     with closing(sqlite3.connect(study)) as first:
         first.execute("DROP TABLE reference_fold")
+        first.execute("DROP TABLE choice")
+        first.execute("ALTER TABLE study DROP COLUMN notes")
         first.execute("UPDATE alembic_version SET version_num = '0001'")
         first.commit()
     with Store.open(study) as store:

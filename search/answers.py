@@ -1,0 +1,14 @@
+"""What a model says of a picture, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of one picture, or why it was not asked."""
+
+    path: str  # as given, or below a folder that was given
+    probabilities: tuple[float, ...] = ()  # one a class; () where the picture cannot be read
+    problem: str = ""  # a sentence; empty where it was read
