@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.endings import Cause, Diagnosed, causes, diagnosed
 from search.estimate import Estimate, estimate
 from search.metrics import METRICS, better, confusion, scores
 from search.race import Saved, saved
@@ -78,17 +79,6 @@ class ReferenceRow:
     def label(self) -> str:
         """Its name for people."""
         return REFERENCE_WORDS.get(self.name, self.name)
-
-
-@dataclass(frozen=True)
-class Cause:
-    """Trials that ended early for one reason."""
-
-    state: TrialState  # FAILED or PRUNED
-    cause: str
-    count: int
-    trials: tuple[int, ...]  # their numbers, ascending
-    detail: str | None  # a sentence, from the first that has one
 
 
 @dataclass(frozen=True)
@@ -162,6 +152,7 @@ class ReportData:
     estimate: Estimate | None = None  # of what was or would be chosen, on new images
     ties: tuple[int, ...] = ()  # trials that are not clearly worse than the leader, which comes first
     chosen: Chosen | None = None
+    diagnoses: tuple[Diagnosed, ...] = ()  # by number of trial
 
     @property
     def metric(self) -> str:
@@ -285,7 +276,7 @@ def report_data(
         counts={state: sum(trial.state == state for trial in in_order) for state in TrialState},
         best=by_number[winner.number] if winner else None,
         baseline=by_number.get(0),
-        causes=_causes(in_order),
+        causes=causes(in_order),
         pooled=_pooled(labels, assignment, probabilities, len(study.classes)),
         spent_seconds=float(sum(run.seconds for run in runs)),
         trained_seconds=float(sum(trial.seconds for trial in in_order)),
@@ -302,6 +293,7 @@ def report_data(
         ),
         ties=ties(in_order, study.metric, int((assignment >= 0).sum())),
         chosen=_chosen(choices, images, labels, study, fold_runs),
+        diagnoses=tuple(found for trial in in_order if (found := diagnosed(trial))),
         saved=saved(in_order, folds),
     )
 
@@ -445,25 +437,6 @@ def _defaults(study: StudyRecord) -> Params:
         return {p.name: p.default for p in Space.from_json(study.space).parameters}
     except SpaceError:  # what else is in the database can still be told
         return {}
-
-
-def _causes(trials: Sequence[TrialRecord]) -> tuple[Cause, ...]:
-    groups: dict[tuple[TrialState, str], list[TrialRecord]] = {}
-    for trial in trials:
-        if trial.state in (TrialState.FAILED, TrialState.PRUNED):
-            unnamed = "unknown" if trial.state == TrialState.FAILED else "stopped early"
-            groups.setdefault((trial.state, trial.cause or unnamed), []).append(trial)
-    causes = [
-        Cause(
-            state=state,
-            cause=cause,
-            count=len(group),
-            trials=tuple(trial.number for trial in group),
-            detail=next((trial.detail for trial in group if trial.detail), None),
-        )
-        for (state, cause), group in groups.items()
-    ]
-    return tuple(sorted(causes, key=lambda c: (c.state != TrialState.FAILED, -c.count, c.cause)))
 
 
 def _pooled(

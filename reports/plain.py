@@ -39,6 +39,7 @@ def as_json(data: ReportData) -> dict[str, Any]:
         "chosen": _chosen_json(data.chosen),
         "test": vars(data.chosen.test) if data.chosen and data.chosen.test else None,
         "saved": {"folds": data.saved.folds, "seconds": data.saved.seconds},
+        "diagnoses": [vars(found) for found in data.diagnoses],
         "references": [
             {"name": r.name, "label": r.label, "score": r.score, "folds": list(r.fold_scores), "seconds": r.seconds}
             for r in data.references

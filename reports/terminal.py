@@ -57,6 +57,8 @@ def show(data: ReportData, console: Console | None = None, top: int = 20) -> Non
     paragraph(words.headline(data), "bold")
     if references := words.references(data):
         paragraph(references)
+    if why := words.diagnosis(data):
+        paragraph(why)
     if data.best is not None and data.best.changed:
         paragraph(f"Changed from trial 0: {words.params_words(data.best.changed)}.")
     if choice := words.choice(data):

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from reports.data import Chosen, ReferenceRow, ReportData, TrialRow
 from search.metrics import METRICS
+from search.symptoms import BROKEN, BY_HEART, ONE_CLASS, STUCK
 from storage.records import TrialState
 
 NONE = "–"  # noqa: RUF001 - stands where a number is missing
@@ -24,6 +25,13 @@ STATE_WORDS = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "stopped early",
     TrialState.FAILED: "failed",
+}
+
+SYMPTOM_WORDS = {
+    STUCK: "is stuck at chance",
+    BROKEN: "left the finite numbers",
+    ONE_CLASS: "has images of one class only",
+    BY_HEART: "learned its training images by heart, and nothing that holds for others",
 }
 
 UNFINISHED = "unfinished"  # an open trial that nobody is working on
@@ -176,6 +184,17 @@ def headline(data: ReportData) -> str:
     if base is None:
         return f"{first}{_chance_words(data, best)}."
     return f"{first}{_chance_words(data, best)}; {_start(data, base)}."
+
+
+def diagnosis(data: ReportData) -> str:
+    """Why trial 0 does not learn, as suspected, and what to try; empty where it does, in most of its folds."""
+    found = next((one for one in data.diagnoses if one.number == 0), None)
+    if found is None or 2 * found.folds < found.trained:
+        return ""
+    where = "" if found.folds == found.trained else f", in {found.folds} of its {found.trained} folds"
+    said = next((s for s in found.evidence if s.startswith(f"{found.cause}: ")), found.cause)
+    shows = SYMPTOM_WORDS.get(found.symptom, f"does not learn ({shortened(found.symptom, 40)})")
+    return f"Trial 0 {shows}{where}: {shortened(said, 300)}. Try: {shortened(found.change, 200)}."
 
 
 def choice(data: ReportData) -> str:

@@ -22,10 +22,11 @@ from search.executors import Executor
 from search.folds import fold_rows
 from search.jobs import ComposeJob, Failure, FoldJob, FoldResult, Outcome, RefitJob, Saved, Training
 from search.loop import GRACE_SECONDS, TICK_SECONDS, Loop
+from search.outcomes import fold_record
 from search.seeds import derive
 from search.selection import CANDIDATES, REPEATS, Member, best_together, choose, complete, finalists
 from spaces.recipe import plateau_factor
-from storage import ChoiceRecord, FoldRecord, Split, Store, TrialRecord
+from storage import ChoiceRecord, Split, Store, TrialRecord
 
 MODEL = "choice.keras"  # in the study's folder `models`
 RESERVED = 0.25  # of the time for a search: the most that is kept back for finishing
@@ -131,8 +132,7 @@ class Finish:
 
     def _confirmed(self, job: FoldJob, outcome: Outcome) -> None:
         if isinstance(outcome, FoldResult):
-            record = FoldRecord(trial=job.trial, repeat=job.repeat, fold=job.fold, seed=job.seed, **outcome.stored)
-            self.store.add_fold(record, run=self.loop.run_id, seconds=self.loop.sitting())
+            self.store.add_fold(fold_record(job, outcome), run=self.loop.run_id, seconds=self.loop.sitting())
 
     # Choosing and shipping
 
@@ -249,7 +249,8 @@ def length(trial: TrialRecord, training: Training) -> Training:
         factors.append(plateau_factor(epoch - 1 - best))
         if loss < best_loss - training.min_delta:
             best, best_loss = epoch, loss
-    return replace(training, max_epochs=epochs, patience=0, last=True, factors=tuple(factors))
+    whole = replace(training, patience=0, last=True, stop_collapsed=False)
+    return replace(whole, max_epochs=epochs, factors=tuple(factors))
 
 
 def out_of_fold(store: Store, number: int, repeat: int = 0) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from search.symptoms import Diagnosis
 from spaces.facts import Facts
 from spaces.layers import Layer
 from spaces.own import ModelFile
@@ -40,6 +41,7 @@ class Training:
     factors: tuple[float, ...] = ()  # of the learning rate, one an epoch, instead of watching validation for plateaus
     least: Mapping[int, float] = field(default_factory=dict)
     """Epoch -> what the metric on the validation part must have reached by then, at its best, to go on."""
+    stop_collapsed: bool = True  # whether a network that is stuck at chance is stopped; False: it is only diagnosed
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,10 @@ class FoldJob:
 
 @dataclass(frozen=True)
 class FoldResult:
-    """How a fold run went. Scores and probabilities are those of the best epoch's weights."""
+    """How a fold run went. Scores and probabilities are those of the best epoch's weights.
+
+    Where the loss left the finite numbers they are those of a guess by the class shares: its weights are lost.
+    """
 
     scores: Mapping[str, float]
     epochs: int
@@ -101,12 +106,8 @@ class FoldResult:
     seconds: float
     latency: float | None = None  # milliseconds an image to predict; None where it was not asked for
     behind: bool = False  # stopped after `epochs` for not having reached what Training.least asks for there
+    diagnosis: Diagnosis | None = None  # why it did not learn; None where it did
     notes: tuple[str, ...] = ()  # for a person, said once a sitting; not stored
-
-    @property
-    def stored(self) -> dict[str, Any]:
-        """What a study keeps of it: all but the marks for the loop."""
-        return {name: value for name, value in vars(self).items() if name not in ("behind", "notes")}
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ class Saved:
 class Failure:
     """Why a job has no result."""
 
-    cause: str  # short and countable: 'refused', 'out of memory', 'not finite', 'model', 'worker died', 'error'
+    cause: str  # short and countable: 'refused', 'out of memory', 'model', 'worker died', 'error'
     detail: str  # a sentence for a person
 
 

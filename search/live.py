@@ -23,6 +23,12 @@ def numbers(model: keras.Model) -> list[float]:
     return [float(getattr(owner, name)) for owner, name in _places(model)]
 
 
+def renumber(model: keras.Model, values: Sequence[float]) -> None:
+    """Give the model the `numbers` of another one of its architecture, for all that is not traced."""
+    for (owner, name), value in zip(_places(model), values, strict=True):
+        vars(owner)[name] = value
+
+
 @contextmanager
 def reading(model: keras.Model, variables: Sequence[tf.Variable]) -> Iterator[None]:
     """Within, what is traced of the model reads its `numbers` from these, float64 scalars.

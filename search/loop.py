@@ -31,10 +31,11 @@ from search.jobs import (
     ReferenceResult,
     Training,
 )
+from search.outcomes import collapse, fold_record
 from search.progress import Observer, Progress
 from search.proposers import Exhausted, Proposer
 from search.race import BEHIND, BEHIND_EARLY
-from search.racing import Racing, Terms
+from search.racing import Racing, Terms, races
 from search.reference_rows import ReferenceRows
 from search.seeds import derive
 from search.stop import StopRequest
@@ -259,6 +260,7 @@ class Loop:
         train, validate = fold_rows(self.plan.assignment, fold)
         epochs = int(trial.params.get("epochs", self.plan.training.max_epochs))
         least = self._racing.least(trial, fold) if self._racing and repeat == 0 else {}
+        stops = races(trial) and repeat == 0  # what others are compared with is trained in full, and what confirms
         return FoldJob(
             trial=trial.number,
             repeat=repeat,
@@ -267,7 +269,7 @@ class Loop:
             train=train,
             validate=validate,
             seed=derive(self.plan.seed, "fold", trial.number, repeat, fold),
-            training=replace(self.plan.training, max_epochs=epochs, least=least),
+            training=replace(self.plan.training, max_epochs=epochs, least=least, stop_collapsed=stops),
         )
 
     def _candidate(self, number: int) -> Candidate:
@@ -372,7 +374,7 @@ class Loop:
             self._fail(trial, outcome)
 
     def _trained(self, job: FoldJob, outcome: Outcome) -> None:
-        """Commit a fold; close its trial where it was the last, or where it failed."""
+        """Commit a fold; close its trial where it was the last, was stuck at chance, or failed."""
         trial = self.trials[job.trial]
         if trial.state != TrialState.RUNNING:
             return  # another fold of it failed meanwhile
@@ -382,8 +384,8 @@ class Loop:
             return
         assert isinstance(outcome, FoldResult)  # noqa: S101 - the answer to a FoldJob
         self._say_once(outcome.notes)
-        fold = FoldRecord(trial=job.trial, repeat=job.repeat, fold=job.fold, seed=job.seed, **outcome.stored)
-        closing = self._closing(trial, job, fold, behind=outcome.behind)
+        fold = fold_record(job, outcome)
+        closing = self._closing(trial, job, fold, outcome)
         self.store.add_fold(fold, run=self.run_id, seconds=self.sitting(), close=closing)
         self.sitting_folds += 1
         folds = sorted((*trial.folds, replace(fold, probabilities=None, curve={})), key=lambda f: (f.repeat, f.fold))
@@ -392,11 +394,13 @@ class Loop:
             self.failures_in_a_row = 0
             self._closed(job.trial, *closing)
 
-    def _closing(self, trial: TrialRecord, job: FoldJob, fold: FoldRecord, *, behind: bool) -> Closing | None:
+    def _closing(self, trial: TrialRecord, job: FoldJob, fold: FoldRecord, outcome: FoldResult) -> Closing | None:
         """How a trial ends with this fold; None where it goes on."""
         if self._racing:
             self._racing.note(fold)
-        if behind:
+        if closing := collapse(job, outcome):
+            return closing
+        if outcome.behind:
             said = f"at epoch {fold.epochs} of its first fold it had not reached {job.training.least[fold.epochs]:.3f}"
             return TrialState.PRUNED, BEHIND_EARLY, f"{said}, as the best third of the trials before it had"
         if len(trial.folds) + 1 == self.plan.folds:

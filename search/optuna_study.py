@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
 
 from search.metrics import METRICS
-from search.ranking import second_value
+from search.ranking import second_value, told_score
 from spaces import Choice, Parameter, Space
 from storage.records import TrialRecord, TrialState
 
@@ -39,19 +39,21 @@ def distribution(parameter: Parameter) -> BaseDistribution:
 def frozen(space: Space, trial: TrialRecord, metric: str, second: str | None = None) -> FrozenTrial:
     """One stored trial as Optuna's.
 
-    A complete trial has its score. A pruned one has its running mean over the folds it has. A failed one is told
+    A complete trial has its score, and one that was stuck at chance has its worst fold's, as if it were complete: a bad
+    value that all samplers learn from. A pruned one has its running mean over the folds it has. A failed one is told
     as pruned without a value, which TPE ranks last: samplers ignore failures and would return there (optuna
     issues 566, 2864, 3472). With a `second` objective, its value stands beside the score; Optuna has no running mean
     for two, so a pruned trial is told without a value.
     """
-    score = trial.score(metric)
+    score = told_score(trial, metric)
     values = [score] if second is None else [score, second_value(trial, second)]
     known = [value for value in values if value is not None and value == value]  # noqa: PLR0124 - NaN
-    if trial.state == TrialState.COMPLETE and len(known) == len(values):
+    whole = trial.state == TrialState.COMPLETE or trial.collapsed
+    if whole and len(known) == len(values):
         state = OptunaState.COMPLETE
     else:
         state = OptunaState.RUNNING if trial.state == TrialState.RUNNING else OptunaState.PRUNED
-    early = trial.state in (TrialState.PRUNED, TrialState.FAILED) and second is None
+    early = not whole and trial.state in (TrialState.PRUNED, TrialState.FAILED) and second is None
     return create_trial(
         state=state,
         values=known if state == OptunaState.COMPLETE else None,

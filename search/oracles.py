@@ -18,6 +18,7 @@ from typing import Any
 
 from search.grid import step_of
 from search.metrics import METRICS, better
+from search.ranking import told_score
 from search.seeds import derive
 from search.worker import ENVIRONMENT
 from spaces import Choice, Parameter, Space, Value
@@ -206,8 +207,8 @@ def _listed(name: str, values: tuple[Value, ...], default: Value) -> Axis:
 
 
 def score_of(trial: TrialRecord, metric: str) -> float | None:
-    """The mean over the folds there are, where it is a finite number and the trial did not fail."""
-    score = None if trial.state == TrialState.FAILED else trial.score(metric)
+    """What a proposer learns of a trial, where it is a finite number and the trial did not fail."""
+    score = None if trial.state == TrialState.FAILED else told_score(trial, metric)
     return score if score is not None and math.isfinite(score) else None
 
 

@@ -102,9 +102,14 @@ class Racing:
     def _start(self, trial: TrialRecord) -> None:
         values, schedule = self._curves.pop(trial.number, ()), self._terms.schedule(trial.params)
         if schedule is not None and values and trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
-            cut = trial.cause == race.BEHIND_EARLY
+            cut = trial.cause == race.BEHIND_EARLY or (trial.collapsed and _stopped_in(trial, FIRST))
             found = race.reached(self._metric, values, schedule, cut=cut)
             self._starts.setdefault(schedule, []).append(found)
+
+
+def _stopped_in(trial: TrialRecord, fold: int) -> bool:
+    """Whether this fold of a collapsed trial is the one that was stopped: what it had come to reach is not known."""
+    return any(f.fold == fold and f.repeat == 0 and f.diagnosis and f.diagnosis.collapsed for f in trial.folds)
 
 
 def races(trial: TrialRecord) -> bool:

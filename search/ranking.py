@@ -32,6 +32,18 @@ def ranked(trials: Iterable[TrialRecord], metric: str) -> list[TrialRecord]:
     return sorted(trials, key=key)
 
 
+def told_score(trial: TrialRecord, metric: str) -> float | None:
+    """The score that a proposer learns of a trial; None where there is none.
+
+    The mean over the folds it has, or of one that was stuck at chance its worst fold: told as a bad value, never as a
+    failure, since samplers ignore failures and would go back there. It follows from the stored trial alone.
+    """
+    if not trial.collapsed:
+        return trial.score(metric)
+    known = [score for score in trial.scores(metric) if math.isfinite(score)]
+    return (min if METRICS[metric] == "maximize" else max)(known, default=None)
+
+
 def second_value(trial: TrialRecord, objective: str) -> float | None:
     """What is minimised beside the metric: 'parameters' of the model, or 'latency' in ms an image; None if unknown."""
     value = trial.parameters if objective == "parameters" else trial.latency

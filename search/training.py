@@ -23,18 +23,17 @@ from numpy.typing import NDArray
 from search.augmentation import Augmentation
 from search.jobs import FoldJob, FoldResult, Materials, Training, first_line
 from search.latency import milliseconds_an_image
-from search.live import architecture, numbers, reading
+from search.live import architecture, numbers, reading, renumber
 from search.metrics import balanced_accuracy, better, scores
+from search.probe import Watch
+from search.references import majority
+from search.symptoms import Diagnosis, due
 from spaces.presets import parts
 from spaces.recipe import EMA_EPOCHS, Recipe, plateau_factor
 
 VALIDATION_BATCH = 256  # images a step when only predicting; results do not depend on it
 MOST_KEPT = 8  # trainers of a worker; a graph of a small network takes some megabytes
 MOST_KEPT_PARAMETERS = 10_000_000  # of theirs together: 120 MB with two moments of an optimizer
-
-
-class NotFiniteError(ArithmeticError):
-    """Training left the finite numbers."""
 
 
 class UntraceableError(Exception):
@@ -163,6 +162,7 @@ class Trainer:
             variable.assign(value.value)
         for number, found in zip(self._numbers, numbers(model), strict=True):
             number.assign(found)
+        renumber(self.model, numbers(model))  # what looks at it outside of graphs sees these too
         if isinstance(self._inputs, tf.Variable):
             self._inputs.assign(inputs)
         self.recipe = recipe
@@ -171,8 +171,9 @@ class Trainer:
         """Train the model and judge it; `started` is the `time.perf_counter` from which seconds count.
 
         Early stopping watches the validation log loss without penalties, and the scores are those of its best
-        epoch; under a cosine all epochs are trained and the last one counts. Callbacks are told of the beginnings and
-        ends of training and of epochs, not of batches. Raises NotFiniteError as soon as a loss is NaN or infinite.
+        epoch; under a cosine all epochs are trained and the last one counts. Where the network is stuck at chance
+        the result says why, and training ends (unless the job wants it all the same); it does where a loss is NaN.
+        Callbacks are told of the beginnings and ends of training and of epochs, not of batches.
         """
         labels, metric, rules = self._materials.labels, self._materials.metric, job.training
         watched = ("log_loss", "balanced_accuracy", metric, *(["accuracy"] if callbacks else []))
@@ -185,6 +186,15 @@ class Trainer:
         self.model.stop_training = False
         told.on_train_begin()
         epoch, behind = 0, False
+        watch = Watch(
+            self.model,
+            labels,
+            job,
+            self.recipe.batch_size,
+            lambda rows: self._batch(tf.constant(rows)),
+            self._probabilities,
+        )
+        diagnosis: Diagnosis | None = None
         for epoch in range(1, epochs + 1):
             told.on_epoch_begin(epoch - 1)
             self.model.reset_metrics()
@@ -194,25 +204,33 @@ class Trainer:
             rates = base * self._factors(rules, epoch, epochs, len(ends), curve)
             logs = self._train_epoch(tf.constant(rows), tf.constant(ends), tf.constant(rates, tf.float32))
             raw, val_loss = self._ask(job.validate)
-            probabilities = class_probabilities(raw, logits=parts.takes_logits(self.model.loss))
+            probabilities = self._as_probabilities(raw)
             measured = scores(truth, probabilities, watched)
             loss = float(_of(logs, "loss"))
             if not (np.isfinite(loss) and np.isfinite(measured["log_loss"])):
-                raise NotFiniteError(f"the loss was {loss} in epoch {epoch}")
+                diagnosis = watch.look(epoch, curve.values, loss, broken=True, ended=True)
+                lost = majority(labels[job.train], len(truth), probabilities.shape[1])
+                curve.improved(epoch - 1, np.inf, 0.0, lost, always=True)
+                break
             row = {"loss": loss, "val_loss": val_loss, **_training_scores(logs)}
             row |= {f"val_{name}": value for name, value in measured.items()}
             curve.add(**row)
             curve.improved(epoch, measured["log_loss"], rules.min_delta, probabilities, always=whole)
             told.on_epoch_end(epoch - 1, row)
+            impatient = not whole and rules.patience > 0 and epoch - curve.best_epoch >= rules.patience
+            ended = impatient or self.model.stop_training or epoch == epochs
+            if due(epoch, ended=ended):
+                diagnosis = watch.look(epoch, curve.values, loss, ended=ended)
+            if diagnosis and diagnosis.collapsed and rules.stop_collapsed:
+                break
             behind = epoch in rules.least and curve.below(rules.least[epoch], metric)
-            impatient = not whole and rules.patience and epoch - curve.best_epoch >= rules.patience
-            if behind or impatient or self.model.stop_training:
+            if behind or ended:
                 break
         told.on_train_end()
         assert curve.best_probabilities is not None  # noqa: S101 - there is at least one epoch
         return FoldResult(
             scores=scores(truth, curve.best_probabilities),
-            epochs=epoch,
+            epochs=len(curve.values.get("loss", ())),
             best_epoch=curve.best_epoch,
             curve={name: tuple(values) for name, values in curve.values.items()},
             probabilities=curve.best_probabilities,
@@ -220,6 +238,7 @@ class Trainer:
             seconds=time.perf_counter() - started,
             latency=self._latency(job.validate) if self._materials.latency else None,
             behind=behind,
+            diagnosis=diagnosis,
             notes=_notes(callbacks),
         )
 
@@ -238,6 +257,13 @@ class Trainer:
             said = [(len(some), *self._predict(tf.constant(some))) for some in _slices(rows)]
         outputs = np.concatenate([output.numpy() for _, output, _ in said])
         return outputs, float(sum(size * loss for size, _, loss in said)) / len(rows)
+
+    def _probabilities(self, rows: NDArray[np.int32]) -> NDArray[np.float32]:
+        """[images, classes] on these rows."""
+        return self._as_probabilities(self._ask(rows)[0])
+
+    def _as_probabilities(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
+        return class_probabilities(raw, logits=parts.takes_logits(self.model.loss))
 
     def _latency(self, rows: NDArray[np.int32]) -> float:
         """Milliseconds an image, by the graph that has predicted these rows before; see `milliseconds_an_image`."""

@@ -40,7 +40,9 @@ from search.jobs import (
     Saved,
     first_line,
 )
+from search.model_checks import fatal, findings
 from search.references import judge
+from search.symptoms import BROKEN
 from spaces.layers import Layer
 from spaces.own import BuilderError, OwnModel
 from spaces.parameters import Value
@@ -106,12 +108,8 @@ class Worker:
         """The job's outcome. Whatever goes wrong is an outcome too; the traceback goes to stderr, the log."""
         import tensorflow as tf
 
-        from search.training import NotFiniteError
-
         try:
             return self._done(job)
-        except NotFiniteError as error:
-            return Failure("not finite", str(error))
         except (MemoryError, tf.errors.ResourceExhaustedError) as error:
             self._trainers.clear()
             return Failure("out of memory", first_line(error))
@@ -158,14 +156,19 @@ class Worker:
         facts = self._materials.facts
         keras.backend.clear_session()  # layers are named anew, whatever was built before
         if self._materials.model is not None:
-            return describe(self._own.build(job.params), int(job.params.get("batch_size", USUAL_BATCH)))
+            own, batch = self._own.build(job.params), int(job.params.get("batch_size", USUAL_BATCH))
+            if wrong := fatal(findings(own, own.loss if own.compiled else None, images=facts.images, batch_size=batch)):
+                raise BuilderError(f"{self._materials.model.name}: {wrong}")
+            return describe(own, batch)
         family, params = self._family(job.params)
         if family.frozen:
             return describe_frozen(family.frozen, params, facts)
         # Without values for its variables the largest model costs milliseconds and no memory.
         with _refusals(), keras.StatelessScope(initialize_variables=False):
-            model = family.network(params, facts)
-        return describe(model, family.recipe(params, facts).batch_size)
+            model, batch = family.network(params, facts), family.recipe(params, facts).batch_size
+            if wrong := fatal(findings(model, None, images=facts.images, batch_size=batch)):
+                raise ValueError(wrong)
+        return describe(model, batch)
 
     def _train(self, job: FoldJob) -> FoldResult:
         started, materials = time.perf_counter(), self._materials
@@ -213,7 +216,7 @@ class Worker:
 
         started, facts, fold = time.perf_counter(), self._materials.facts, job.fold
         if self._preset is None:
-            self._train(fold)
+            _usable(self._train(fold))
             model = deploy.of_pixels(self._trained.model, self._trained, facts)
         else:
             family, params = self._family(fold.params)
@@ -221,7 +224,7 @@ class Worker:
                 features, head = self._head(family.frozen, family, replace(fold, params=params))
                 model = deploy.of_features(family.frozen, params, facts, features, head)
             else:
-                self._train(fold)
+                _usable(self._train(fold))
                 network = deploy.plain(self._trained, family.network(params, facts))
                 model = deploy.of_pixels(network, self._trained, facts)
         deploy.save(model, job.path)
@@ -236,7 +239,7 @@ class Worker:
         train, validate = standardized(features, validate)
         if not frozen.heads.trains(job.params):
             return features, frozen.heads.fit(job.params, train, self._materials.labels[job.train], job.seed)
-        self._train_on_features(family, job, train, validate, time.perf_counter())
+        _usable(self._train_on_features(family, job, train, validate, time.perf_counter()))
         return features, deploy.plain(self._trained, family.network(job.params, self._materials.facts))
 
     @property
@@ -282,6 +285,12 @@ class Worker:
 
 class RefusedError(Exception):
     """A point of a preset that gives no model that could be trained."""
+
+
+def _usable(result: FoldResult) -> None:
+    """Raises RefusedError where the weights are lost that were to be saved."""
+    if result.diagnosis and result.diagnosis.symptom.name == BROKEN:
+        raise RefusedError(f"trained on all images, {'; '.join(result.diagnosis.symptom.signs)}")
 
 
 @contextlib.contextmanager

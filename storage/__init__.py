@@ -4,6 +4,7 @@ from storage.check import needs_upgrade
 from storage.errors import LockedError, StorageError
 from storage.records import (
     ChoiceRecord,
+    DiagnosisRecord,
     FoldRecord,
     ImageRecord,
     Json,
@@ -22,6 +23,7 @@ __all__ = [
     "OUT_OF_TIME",
     "ChoiceRecord",
     "Closing",
+    "DiagnosisRecord",
     "FoldRecord",
     "ImageRecord",
     "Json",

@@ -73,6 +73,22 @@ class LayerRecord:
 
 
 @dataclass(frozen=True)
+class DiagnosisRecord:
+    """Why a network did not learn, as suspected from evidence."""
+
+    symptom: str  # short and countable, such as 'stuck at chance'
+    cause: str  # the likeliest, short and countable
+    evidence: tuple[str, ...]  # in words: the signs, then what speaks for each cause
+    change: str  # what to change
+    collapsed: bool  # whether training on was in vain; False: learned by heart
+
+    @property
+    def name(self) -> str:
+        """Symptom and cause: that of a trial that was stopped for them."""
+        return f"{self.symptom}: {self.cause}"
+
+
+@dataclass(frozen=True)
 class FoldRecord:
     """One fold run that ended well: the unit of commit. Unique by (trial, repeat, fold) in its study."""
 
@@ -90,6 +106,7 @@ class FoldRecord:
     """[validation images, classes], rows in the order of `numpy.flatnonzero(assignment == fold)`.
     None where the store was asked not to load them."""
     latency: float | None = None  # milliseconds an image to predict, on the machine that trained it; None: not measured
+    diagnosis: DiagnosisRecord | None = None  # why it did not learn; None where it did
 
 
 @dataclass(frozen=True)
@@ -117,6 +134,12 @@ class TrialRecord:
         """Mean of the metric over the finished folds of one repeat; None before the first."""
         scores = self.scores(metric, repeat)
         return float(np.mean(scores)) if scores else None
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether it was stopped because a fold run of it was stuck at chance."""
+        found = [f.diagnosis.name for f in self.folds if f.diagnosis and f.diagnosis.collapsed]
+        return self.state == TrialState.PRUNED and self.cause in found  # one that ran out of time was not stopped
 
     @property
     def latency(self) -> float | None:

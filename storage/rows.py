@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 from sqlalchemy import Row
 
 from storage.records import (
     ChoiceRecord,
+    DiagnosisRecord,
     FoldRecord,
     ImageRecord,
     Json,
@@ -182,13 +184,25 @@ def fold_values(fold: FoldRecord) -> Values:
         "seconds": fold.seconds,
         "probabilities": fold.probabilities,
         "latency": None if fold.latency is None else float(fold.latency),
+        "diagnosis": None if fold.diagnosis is None else asdict(fold.diagnosis),
     }
+
+
+def _diagnosis(value: Json) -> DiagnosisRecord:
+    found = _is(dict, value)
+    return DiagnosisRecord(
+        symptom=_is(str, found["symptom"]),
+        cause=_is(str, found["cause"]),
+        evidence=tuple(_is(str, sentence) for sentence in _is(list, found["evidence"])),
+        change=_is(str, found["change"]),
+        collapsed=_is(bool, found["collapsed"]),
+    )
 
 
 def fold_record(row: Sequence[Any]) -> FoldRecord:
     """Without probabilities: they are most of the bytes and few readers want them."""
     # Positional: a study has tens of thousands of these.
-    trial, repeat, fold, seed, scores, epochs, best_epoch, parameters, seconds, latency, *curve = row
+    trial, repeat, fold, seed, scores, epochs, best_epoch, parameters, seconds, latency, diagnosis, *curve = row
     return FoldRecord(
         trial=_is(int, trial),
         repeat=_is(int, repeat),
@@ -201,6 +215,7 @@ def fold_record(row: Sequence[Any]) -> FoldRecord:
         parameters=_is(int, parameters),
         seconds=_is(float, seconds),
         latency=_or_none(float, latency),
+        diagnosis=None if diagnosis is None else _diagnosis(diagnosis),
     )
 
 
@@ -211,7 +226,7 @@ def series(curve: Any, name: str) -> tuple[float, ...]:
 
 FOLD_COLUMNS = (
     "trial", "repeat", "fold", "seed", "scores", "epochs", "best_epoch", "parameters", "seconds", "latency",
-    "curve",
+    "diagnosis", "curve",
 )  # fmt: skip
 """What `fold_record` takes, in its order; it does without the last."""
 

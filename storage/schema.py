@@ -26,7 +26,7 @@ from sqlalchemy.types import TypeEngine
 from storage.codec import Array
 from storage.records import TrialState
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 """Every revision of the tables, oldest first, as Alembic names them. This program reads the last."""
 
 HEAD = REVISIONS[-1]
@@ -152,6 +152,12 @@ fold_run = Table(
     _column("parameters", BigInteger, "of the model"),
     _column("seconds", Float, "wall seconds of the fold run"),
     _column("latency", Float, "milliseconds an image to predict; null: not measured", null=True),
+    _column(
+        "diagnosis",
+        JSON(none_as_null=True),
+        "why it did not learn: symptom, cause, evidence, change; null: it did",
+        null=True,
+    ),
     _column("curve", JSON, "series -> one value an epoch; 'val_' before validation"),
     # Last, so that reading the columns before it does not touch its pages.
     _column("probabilities", Array("float32", 2), "[validation images, classes] float32, compressed"),

@@ -29,6 +29,7 @@ PURE = {
     "search.optuna_study",
     "search.errors",
     "search.selection",
+    "search.symptoms",
     "search.answers",
     "search.findings",
 }

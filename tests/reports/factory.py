@@ -15,6 +15,7 @@ from search.metrics import METRICS
 from spaces import Choice, Parameter, Space, Value
 from spaces.parameters import When, boolean, choice, integer, real
 from storage.records import (
+    DiagnosisRecord,
     FoldRecord,
     ImageRecord,
     LayerRecord,
@@ -111,6 +112,46 @@ def example(
     )
     trials = tuple(trial(number, len(classes), metric) for number in range(12))
     return Records(study, images, split, trials, _runs(), probabilities(images, split, 0.86, len(classes)))
+
+
+STUCK = DiagnosisRecord(
+    symptom="stuck at chance",
+    cause="initial weights too small",
+    evidence=(
+        "after 12 epochs the training loss without penalties is 0.6931, where a guess by class shares has 0.6931",
+        "initial weights too small: at the start 0.0001 of the signal is left after dense_4",
+    ),
+    change='kernel_initializer="glorot_uniform", or fewer layers',
+    collapsed=True,
+)
+
+
+def diagnosed(folds: Sequence[int] = range(FOLDS)) -> Records:
+    """The example with trial 0 diagnosed in these folds and trial 6 stopped for the same."""
+    base, found = example(), {0: tuple(folds), 6: (0,)}
+    trials = [
+        replace(t, folds=tuple(replace(f, diagnosis=STUCK) if f.fold in found[t.number] else f for f in t.folds))
+        if t.number in found
+        else t
+        for t in base.trials
+    ]
+    trials[6] = replace(trials[6], cause=STUCK.name, detail=f"fold 0: {STUCK.evidence[0]}. Try: {STUCK.change}")
+    return replace(base, trials=tuple(trials))
+
+
+def with_empty_curves() -> Records:
+    """The example with a loss that was no number in the first epoch of a fold of trial 0, and of all of trial 1's."""
+    base, lost = example(), {0: (0,), 1: range(FOLDS)}
+    trials = tuple(
+        replace(t, folds=tuple(_lost(f) if f.fold in lost.get(t.number, ()) else f for f in t.folds))
+        for t in base.trials
+    )
+    return replace(base, trials=trials)
+
+
+def _lost(fold: FoldRecord) -> FoldRecord:
+    broken = replace(STUCK, symptom="not finite", cause="learning rate too large")
+    return replace(fold, epochs=0, best_epoch=0, curve={}, diagnosis=broken)
 
 
 def references(folds: int = FOLDS, /, **means: float) -> tuple[ReferenceRecord, ...]:

@@ -17,7 +17,17 @@ from search.racing import Terms
 from spaces import Space
 from storage import OUT_OF_TIME, TrialRecord, TrialState
 from tests.search.instant import SPACE, Instant, by_formula, quality, result_of
-from tests.search.test_loop import FOLDS, Hands, Ticking, Watcher, dying_and_going_on, new_study, sit, stored
+from tests.search.test_loop import (
+    FOLDS,
+    STUCK_THERE,
+    Hands,
+    Ticking,
+    Watcher,
+    dying_and_going_on,
+    new_study,
+    sit,
+    stored,
+)
 
 LABELS = (np.arange(12) % 2).astype(np.int16)
 EPOCHS = 10  # looked at after 1, 3 and 9
@@ -212,3 +222,38 @@ def test_the_time_left_is_told_at_the_pace_of_the_race(path: Path) -> None:
     assert late.eta_seconds is not None
     assert 0.5 * taken < late.eta_seconds < 2 * taken
     assert late.eta_seconds < 8 * FOLDS * 10
+
+
+def lost(job: Job) -> Outcome:
+    """As `graded`; but points of depth 3 are stuck at chance and stopped after two epochs of their first fold."""
+    outcome = graded(job)
+    if not isinstance(outcome, FoldResult) or not isinstance(job, FoldJob) or job.params["depth"] != 3:
+        return outcome
+    chance = dict.fromkeys(("loss", "val_accuracy"), (0.5, 0.5))
+    return replace(outcome, epochs=2, best_epoch=1, curve=chance, behind=False, diagnosis=STUCK_THERE)
+
+
+def test_what_is_stuck_at_chance_is_neither_behind_nor_saved_by_the_race(path: Path) -> None:
+    """Nor does it lower what others must reach at epochs that it never saw."""
+    executor = Instant(lost)
+    sit(path, executor, trials=24, race=terms(epochs=True))
+    trials = stored(path)
+    stuck = [t for t in trials if t.collapsed]
+    assert len(stuck) >= 3
+    assert {t.cause for t in stuck} == {STUCK_THERE.name}
+    assert {len(t.folds) for t in stuck} == {1}
+    given_up = [t for t in trials if t.cause in (BEHIND, BEHIND_EARLY)]
+    assert given_up
+    spared = saved(trials, FOLDS)
+    assert (spared.trials, spared.folds) == (len(given_up), sum(FOLDS - len(t.folds) for t in given_up))
+    least = [job.training.least for job in executor.jobs if isinstance(job, FoldJob) and job.training.least]
+    assert all(bar[9] > 0.5 for bar in least if 9 in bar)
+
+
+@pytest.mark.parametrize("jobs_before", [20, 33])
+def test_dying_in_a_race_with_trials_stuck_at_chance_and_going_on_equals_one_go(
+    tmp_path: Path, jobs_before: int
+) -> None:
+    broken, whole = dying_and_going_on(tmp_path, jobs_before, lost, trials=18, race=terms(epochs=True))
+    assert broken == whole
+    assert STUCK_THERE.name in {row[4] for row in whole}

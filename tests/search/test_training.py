@@ -325,13 +325,17 @@ def test_an_epoch_of_fifty_steps_goes_through_the_images_again_and_again() -> No
     assert len(order) == ends[-1]
 
 
-def test_a_loss_that_leaves_the_numbers_is_a_failure_with_that_cause(worker: Worker, prepared: Prepared) -> None:
+def test_a_loss_that_leaves_the_numbers_ends_the_run_which_is_judged_as_a_guess(
+    worker: Worker, prepared: Prepared
+) -> None:
     changes: dict[str, Value] = {"optimizer": "sgd", "normalization": "none", "activation": "swish"}
     job = fold_job(prepared, prepared.space.defaults(**changes))
     exploding = replace(job, params={**job.params, "sgd_learning_rate": 1e30})
-    result = worker.do(exploding)
-    assert isinstance(result, Failure)
-    assert result.cause == "not finite"
+    result = trained(worker, exploding)
+    assert result.diagnosis is not None and result.diagnosis.collapsed
+    assert result.diagnosis.name == "not finite: learning rate too large"
+    assert result.scores["balanced_accuracy"] == 0.5
+    assert np.isfinite(result.probabilities).all()
 
 
 def test_a_point_that_gives_no_model_is_refused(worker: Worker, prepared: Prepared) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sqlalchemy import event
 
-from storage import OUT_OF_TIME, FoldRecord, Split, Store, TrialState
+from storage import OUT_OF_TIME, DiagnosisRecord, FoldRecord, Split, Store, TrialState
 from tests.storage.examples import (
     FOLDS,
     IMAGE_RECORDS,
@@ -313,6 +313,26 @@ def test_the_last_fold_and_the_end_of_its_trial_are_one_change(store: Store) -> 
     assert store.trial(0).folds == ()
     store.add_fold(fold(), run=0, seconds=1, close=(TrialState.COMPLETE, None, None))
     assert (store.trial(0).state, len(store.trial(0).folds)) == ("complete", 1)
+
+
+def test_why_a_fold_did_not_learn_comes_back_with_curves_or_without(store: Store) -> None:
+    found = DiagnosisRecord(
+        "stuck at chance", "dead ReLU", ("one class is predicted",), 'bias_initializer="zeros"', True
+    )
+    store.add_trial(trial(), run=0, seconds=0)
+    store.add_fold(fold(diagnosis=found), run=0, seconds=1)
+    store.add_fold(fold(fold=1, curve={}, epochs=0, best_epoch=0), run=0, seconds=2)
+    for curves in (True, False):
+        assert [f.diagnosis for f in store.trials(curves=curves)[0].folds] == [found, None]
+    assert store.trial(0).folds[1].curve == {}
+
+
+def test_a_trial_has_collapsed_where_it_was_stopped_for_it() -> None:
+    found = DiagnosisRecord("stuck at chance", "dead ReLU", (), "", True)
+    stuck = trial(state=TrialState.PRUNED, cause=found.name, folds=(fold(diagnosis=found),))
+    assert stuck.collapsed
+    for changes in ({"cause": "out of time"}, {"cause": "behind"}, {"state": TrialState.COMPLETE}):
+        assert not replace(stuck, **changes).collapsed
 
 
 def test_a_complete_trial_can_be_confirmed_on_new_splits_only(store: Store) -> None:

@@ -1,0 +1,405 @@
+"""Why a network does not learn: symptoms judged against chance, and causes named from evidence. Pure.
+
+Rules from AutoTrainer and DeepLocalize (both ICSE 2021) and UMLAUT (CHI 2021), set so that a network that is
+merely slow is left alone: at an early epoch only what has a cause that waiting does not cure is stopped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+LOOKS = (3, 5, 10)  # epochs after which a fold run is looked at; and at its end
+LONG_ENOUGH = 8  # epochs, after which a run that ends at chance is stuck, whatever the cause
+NEAR_FLOOR = 0.98  # of the prior entropy: a training loss from there on has learned nothing
+SAME_ANSWER = 1e-3  # standard deviation over images of every class's probability, below which they have one answer
+FAR_ABOVE = 3.0  # times the prior entropy: a loss that no guess would have
+RANKED = 0.65  # area under the ROC curve on training images, from which one class predicted is no standstill
+MANY_STEPS = 300  # of the optimizer, after which one answer for all images is no slow start
+WORTH_NAMING = 0.2  # strength below which a cause is not named
+VANISHING, VANISHING_RATIO, EXPLODING = 1e-4, 1e-3, 70.0  # gradient norms: first layer, first over last, any
+DEAD = 0.7  # share of a layer's ReLU units that are 0 for every image
+
+STUCK, BROKEN, ONE_CLASS, BY_HEART = "stuck at chance", "not finite", "one class only", "learned by heart"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a network says of some training images, in inference mode."""
+
+    log_loss: float  # nats, without penalties
+    spread: float  # standard deviation over images of a class's probability, the largest of all classes
+    predicted: int  # classes that are predicted for some image
+    auroc: float  # one class against the rest, macro; NaN where it cannot be said
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What training itself shows at an epoch, at no cost."""
+
+    epoch: int
+    ended: bool  # whether this is the last epoch
+    losses: tuple[float, ...]  # training loss of every epoch, penalties included
+    accuracy: float  # balanced, over the training images as this epoch saw them
+    validation: float  # balanced accuracy on the validation images
+    floor: float  # nats: entropy of the class shares, the loss of a guess that never looks at an image
+    classes: int  # that occur among the training images
+    images: int  # for training
+    validated: int  # images for validation
+
+
+@dataclass(frozen=True)
+class LayerEvidence:
+    """One layer of a network, in the order in which images pass through."""
+
+    name: str
+    kind: str  # Keras class name
+    spread: float  # standard deviation over images of its output, root mean square over units
+    spread_at_start: float | None  # the same with initial weights; None where those were not kept
+    dead: float | None = None  # share of units that are 0 for every image; None but for ReLU
+    dead_at_start: float | None = None
+    gradient: float | None = None  # L2 norm of the loss's gradient, without penalties; None without trained weights
+    moved: float | None = None  # L2 norm of its kernel's change since the start, over that of the kernel then
+    size: float | None = None  # L2 norm of its kernel now, over that at the start
+    zero_at_start: bool = False  # whether its initial kernel is 0 everywhere
+    dropout: float = 0.0  # share of units that it drops
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What may be wrong, how strongly the evidence speaks for it, and the line to change."""
+
+    name: str  # short and countable
+    evidence: str  # in words, with numbers
+    change: str  # what to change, as a line of code or of study.toml where there is one
+    strength: float  # 0..1
+    fatal: bool = False  # found before training, and makes that meaningless
+    lasting: bool = False  # waiting does not cure it
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a closer look at a network found."""
+
+    layers: tuple[LayerEvidence, ...]
+    floor: float  # nats, as in Glance
+    loss: float  # nats, without penalties
+    penalty: float = 0.0  # of regularisers, in the loss now
+    penalty_at_start: float = 0.0
+    input_size: float = 0.5  # root mean square of what the first layer with weights is given; NaN: normalised there
+    input_spread: float = 0.25  # standard deviation over images of that, root mean square over its places
+    learning_rate: float = math.nan  # NaN: not known
+    steps: int = 0  # of the optimizer, so far
+    found: tuple[Cause, ...] = ()  # by the static checks
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """That something is wrong, and by what one sees it."""
+
+    name: str  # STUCK, BROKEN, ONE_CLASS or BY_HEART
+    signs: tuple[str, ...]  # in words
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A symptom with its suspected causes, likeliest first; never none."""
+
+    symptom: Symptom
+    causes: tuple[Cause, ...]
+    collapsed: bool  # whether training on is in vain
+    evidence: Evidence | None = None  # the numbers, layer by layer; None where there was nothing to look at
+
+    @property
+    def name(self) -> str:
+        """Symptom and likeliest cause: short and countable."""
+        return f"{self.symptom.name}: {self.causes[0].name}"
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The signs, and what speaks for each cause."""
+        return (*self.symptom.signs, *(f"{cause.name}: {cause.evidence}" for cause in self.causes))
+
+
+def due(epoch: int, *, ended: bool) -> bool:
+    """Whether a fold run is looked at after this epoch (1-based)."""
+    return ended or epoch in LOOKS
+
+
+def clearly_above(accuracy: float, classes: int, images: int) -> bool:
+    """Whether a balanced accuracy is more than 2.5 standard errors above that of guessing among `classes`."""
+    chance = 1 / max(classes, 1)
+    return accuracy > chance + 2.5 * math.sqrt(chance * (1 - chance) / max(images, 1))
+
+
+def suspicious(glance: Glance) -> bool:
+    """Whether a closer look is worth its time: without one, a network that learns costs nothing."""
+    if glance.classes < 2 or not clearly_above(glance.accuracy, glance.classes, glance.images):
+        return True
+    return glance.ended and _by_heart(glance)
+
+
+def symptom_of(glance: Glance, answers: Answers) -> Symptom | None:
+    """What is wrong at this epoch, if anything. `answers` are to training images."""
+    if not math.isfinite(glance.losses[-1]) or not math.isfinite(answers.log_loss):
+        return Symptom(BROKEN, (f"the loss is {glance.losses[-1]:g} in epoch {glance.epoch}",))
+    if glance.classes < 2:
+        return Symptom(ONE_CLASS, ("all training images are of one class",))
+    learned = clearly_above(glance.accuracy, glance.classes, glance.images)
+    if learned or answers.log_loss < NEAR_FLOOR * glance.floor:
+        by_heart = glance.ended and _by_heart(glance)
+        sign = f"accuracy is {glance.accuracy:.2f} on training images and {glance.validation:.2f} on others"
+        return Symptom(BY_HEART, (sign,)) if by_heart else None
+    signs = [
+        f"after {glance.epoch} epochs the training loss without penalties is {answers.log_loss:.4f}, "
+        f"where a guess by class shares has {glance.floor:.4f}"
+    ]
+    if answers.predicted == 1:
+        signs.append("one class is predicted for all images")
+    if answers.spread < SAME_ANSWER:
+        signs.append(f"every image gets the same answer: probabilities differ by {answers.spread:.1g}")
+    return Symptom(STUCK, tuple(signs))
+
+
+def diagnosis_of(symptom: Symptom, glance: Glance, answers: Answers, evidence: Evidence) -> Diagnosis | None:
+    """The causes of a symptom; None where it is too early to say that anything is wrong."""
+    found = (*causes(symptom, evidence, glance.losses),)
+    signs = (*symptom.signs, *gradient_signs(evidence.layers))
+    collapsed = symptom.name in (BROKEN, ONE_CLASS) or (
+        symptom.name == STUCK and _in_vain(glance, answers, found, evidence.steps)
+    )
+    if not collapsed and symptom.name != BY_HEART:
+        return None
+    return Diagnosis(Symptom(symptom.name, signs), found, collapsed, evidence)
+
+
+def gradient_signs(layers: Sequence[LayerEvidence]) -> Iterator[str]:
+    """What is to be seen of gradients and dead units, in words."""
+    trained = [layer for layer in layers if layer.gradient is not None]
+    if _vanishing(trained):
+        yield f"gradients vanish: {trained[0].gradient:.1g} in the first layer, {trained[-1].gradient:.1g} in the last"
+    largest = max((layer.gradient or 0.0 for layer in trained), default=0.0)
+    if largest > EXPLODING or not math.isfinite(largest):
+        yield f"gradients explode: {largest:.3g}"
+    for layer in layers:
+        if layer.dead is not None and layer.dead >= DEAD:
+            yield f"{layer.dead:.0%} of the ReLU units of {layer.name} are 0 for every image"
+
+
+def causes(symptom: Symptom, evidence: Evidence, losses: Sequence[float]) -> tuple[Cause, ...]:
+    """All that are worth naming, the likeliest first; equals in the order of the rules. Never none."""
+    rules = [
+        *evidence.found,
+        *_of_data(symptom, evidence),
+        *_of_initial_weights(evidence),
+        *_of_dead_units(evidence),
+        *_of_penalties(evidence),
+        *_of_learning_rate(symptom, evidence, losses),
+        *_of_dropout(evidence),
+        *_of_gradients(evidence),
+        *_of_nothing_else(evidence),
+    ]
+    known: dict[str, Cause] = {}
+    for cause in sorted(rules, key=lambda cause: -cause.strength):
+        if cause.strength >= WORTH_NAMING or not known:
+            known.setdefault(cause.name, cause)
+    return tuple(known.values())
+
+
+def _by_heart(glance: Glance) -> bool:
+    """Learned on training images, and no better than guessing on any other."""
+    return (
+        glance.epoch >= LONG_ENOUGH
+        and glance.classes > 1
+        and clearly_above(glance.accuracy, glance.classes, glance.images)
+        and glance.accuracy > 0.5 + 0.5 / glance.classes  # well on the way to knowing them all
+        and not glance.validation > 1 / glance.classes + 1 / math.sqrt(4 * max(glance.validated, 1))
+    )
+
+
+def _in_vain(glance: Glance, answers: Answers, found: Sequence[Cause], steps: int) -> bool:
+    """Whether a network at chance will stay there. Early on a lasting cause is needed: a slow start is none."""
+    lasting, ended = any(cause.lasting for cause in found), glance.ended and glance.epoch >= LONG_ENOUGH
+    one_answer = answers.spread < SAME_ANSWER or (answers.predicted == 1 and not answers.auroc >= RANKED)
+    if lasting:
+        return ended or glance.epoch >= LOOKS[-1] or one_answer or answers.log_loss > FAR_ABOVE * glance.floor
+    if clearly_above(glance.validation, glance.classes, glance.validated):
+        return False
+    return ended or (glance.epoch >= LOOKS[-1] and steps >= MANY_STEPS and answers.spread < SAME_ANSWER)
+
+
+def _of_data(symptom: Symptom, evidence: Evidence) -> Iterator[Cause]:
+    if symptom.name == ONE_CLASS:
+        yield Cause(
+            "one class",
+            "there is nothing to tell apart",
+            "give every class a folder with images of its own",
+            1,
+            lasting=True,
+        )
+    if symptom.name == BY_HEART:
+        yield Cause(
+            "labels do not follow from images",
+            "images are known by heart, and nothing holds for others: labels are shuffled, or there are too few images",
+            "check that images lie in the folders of their classes",
+            0.9,
+        )
+    size, spread = evidence.input_size, evidence.input_spread
+    if not spread > 1e-4 * max(size if math.isfinite(size) else 1.0, 1e-9):
+        yield Cause(
+            "constant images",
+            "all images are the same to the network",
+            "look at the images themselves",
+            1,
+            lasting=True,
+        )
+    elif size > 20:
+        yield Cause(
+            "inputs not scaled",
+            f"the first layer is given numbers of about {size:.0f}",
+            "put keras.layers.Rescaling(1 / 255) first",
+            0.93,
+        )
+    elif size < 0.01:
+        yield Cause(
+            "inputs scaled twice",
+            f"the first layer is given numbers of about {size:.1g}: pixels were divided by 255 more than once",
+            "remove one of the divisions by 255 (a model without Rescaling is given 0..1)",
+            0.93,
+        )
+
+
+def _of_initial_weights(evidence: Evidence) -> Iterator[Cause]:
+    zero = [layer.name for layer in evidence.layers if layer.zero_at_start]
+    if zero:
+        yield Cause(
+            "initial weights are zero",
+            f"those of {', '.join(zero[:3])}, so all units stay alike and nothing reaches them on the way back",
+            'kernel_initializer="glorot_uniform"',
+            1,
+            lasting=True,
+        )
+        return
+    hidden = [layer for layer in evidence.layers[:-1] if layer.spread_at_start is not None]
+    if not hidden or not evidence.input_spread > 0:
+        return
+    kept = (hidden[-1].spread_at_start or 0.0) / evidence.input_spread
+    if kept < 0.05 and not any((layer.dead_at_start or 0.0) >= DEAD for layer in hidden):
+        yield Cause(
+            "initial weights too small",
+            f"at the start {kept:.1g} of the signal, how images differ, is left after {hidden[-1].name}, "
+            f"the last of {sum(layer.gradient is not None for layer in hidden)} hidden layers with weights",
+            'kernel_initializer="glorot_uniform", or fewer layers',
+            0.9 if kept < 0.01 else 0.6,
+        )
+    elif kept > 1e3:
+        yield Cause(
+            "initial weights too large",
+            f"at the start {hidden[-1].name} gives {kept:.1g} times the spread of the images",
+            'kernel_initializer="glorot_uniform"',
+            0.9,
+        )
+
+
+def _of_dead_units(evidence: Evidence) -> Iterator[Cause]:
+    for layer in evidence.layers:
+        if (layer.dead_at_start or 0.0) >= DEAD:
+            yield Cause(
+                "dead ReLU",
+                f"{layer.dead_at_start:.0%} of the units of {layer.name} are 0 for every image from the start",
+                'bias_initializer="zeros"',
+                0.95,
+                lasting=layer.dead_at_start == 1,
+            )
+            return
+        if (layer.dead or 0.0) >= DEAD:
+            yield Cause(
+                "dead ReLU",
+                f"{layer.dead:.0%} of the units of {layer.name} became 0 for every image",
+                'a smaller learning rate, or activation="leaky_relu"',
+                0.75,
+            )
+            return
+
+
+def _of_penalties(evidence: Evidence) -> Iterator[Cause]:
+    most = max(p for p in (evidence.penalty, evidence.penalty_at_start, 0.0) if math.isfinite(p))
+    share = most / (most + evidence.floor) if most else 0.0
+    if most > 0:
+        yield Cause(
+            "regularisation too strong",
+            f"penalties are {share:.0%} of the loss" + (" at the start" if most == evidence.penalty_at_start else ""),
+            "a tenth of l2, or none",
+            0.94 if share > 0.9 else 0.85 if share > 0.6 else share,
+        )
+
+
+def _of_learning_rate(symptom: Symptom, evidence: Evidence, losses: Sequence[float]) -> Iterator[Cause]:
+    moves = [layer.moved for layer in evidence.layers if layer.moved is not None]
+    rate = "" if math.isnan(evidence.learning_rate) else f"learning_rate {evidence.learning_rate:g}: "
+    moved = max(moves, default=math.nan)
+    largest = max((loss for loss in losses if not math.isnan(loss)), default=math.nan)
+    jumped = largest > 10 * evidence.floor + evidence.penalty_at_start
+    broken = symptom.name == BROKEN or not all(math.isfinite(move) for move in moves)
+    if broken or moved > 3 or jumped:
+        how = "out of the finite numbers" if not math.isfinite(moved) else f"by {moved:.2g} times their size"
+        yield Cause(
+            "learning rate too large",
+            f"{rate}weights moved {how}, and the largest loss is {largest:.3g}",
+            "a hundredth of the learning rate",
+            0.94 if moved > 30 or (broken and jumped) else 0.9 if broken else 0.7,
+            lasting=broken or moved > 30,
+        )
+    gradient = max((layer.gradient or 0.0 for layer in evidence.layers), default=0.0)
+    if moved < 5e-3 and gradient > 1e-7:
+        yield Cause(
+            "learning rate too small",
+            f"{rate}in {evidence.steps} steps weights moved by {moved:.1g} of their size",
+            "a learning rate of 0.001 with Adam, of 0.01 with SGD",
+            0.95 if moved < 1e-4 else 0.5,
+            lasting=moved < 1e-4,
+        )
+
+
+def _of_dropout(evidence: Evidence) -> Iterator[Cause]:
+    rates = [layer.dropout for layer in evidence.layers if layer.dropout]
+    if rates:
+        left = math.prod(1 - rate for rate in rates)
+        yield Cause(
+            "dropout too strong",
+            f"{len(rates)} layers drop up to {max(rates):.0%} of their input; {left:.1%} of all paths are left",
+            "dropout 0, until it learns",
+            0.92 if max(rates) >= 0.9 else 0.6 if max(rates) >= 0.7 else 0.5 * (1 - left),
+        )
+
+
+def _of_gradients(evidence: Evidence) -> Iterator[Cause]:
+    trained = [layer for layer in evidence.layers if layer.gradient is not None]
+    if _vanishing(trained):
+        yield Cause(
+            "gradients vanish",
+            f"{trained[0].gradient:.1g} reaches {trained[0].name}, of {trained[-1].gradient:.1g} in {trained[-1].name}",
+            "batch normalisation after each layer, or fewer layers",
+            0.65,
+        )
+
+
+def _of_nothing_else(evidence: Evidence) -> Iterator[Cause]:
+    yield Cause(
+        "labels do not follow from images",
+        "perhaps nothing in the images tells the classes apart",
+        "check that images lie in the folders of their classes",
+        0.25,
+    )
+    if evidence.steps < 100:
+        yield Cause(
+            "trained too short", f"{evidence.steps} steps of the optimizer in all", "smaller batches, more epochs", 0.3
+        )
+
+
+def _vanishing(trained: Sequence[LayerEvidence]) -> bool:
+    if len(trained) < 2:
+        return False
+    first, last = trained[0].gradient or 0.0, trained[-1].gradient or 0.0
+    return first < VANISHING and first < VANISHING_RATIO * last

@@ -1,0 +1,307 @@
+"""Planted faults: how many are caught, and how many healthy trials are accused: `python -m tests.bench.faults`.
+
+Every fault is one that people make, in a small model on generated pictures of 8x8 pixels; a kind is right where it is
+among the first two causes named. Healthy trials are random points of `cnn` and `question`, on those pictures and on
+scikit-learn's digits, that end clearly above chance when they are left to train; one that would have been stopped is
+a false alarm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.jobs import FoldJob, FoldResult, Materials, Training
+from search.model_checks import findings
+from search.symptoms import clearly_above
+from search.worker import ENVIRONMENT
+from spaces import Value
+from spaces.facts import Facts
+from spaces.presets import FAMILIES, Preset
+from spaces.recipe import Recipe
+from tests.pictures import bright_part, noise
+
+if TYPE_CHECKING:
+    import keras
+
+IMAGES, SIDE, EPOCHS = 120, 8, 40
+
+
+@dataclass(frozen=True)
+class Data:
+    """Pictures as a study has them."""
+
+    pixels: NDArray[np.uint8]  # [images, height, width, 1]
+    labels: NDArray[np.int16]
+    classes: int
+
+    @property
+    def facts(self) -> Facts:
+        """As builders are told."""
+        _, height, width, channels = self.pixels.shape
+        return Facts(height, width, channels, self.classes, len(self.labels))
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A model and data with one thing wrong."""
+
+    build: Callable[[int], keras.Model]  # classes -> compiled model
+    right: tuple[str, ...]  # causes of which one must be among the first two named
+    data: Callable[[Data, np.random.Generator], Data] = lambda data, _: data
+
+
+def pictures(seed: int, classes: int = 2) -> Data:
+    """Bright in a place of its class's own, on dark noise."""
+    rng = np.random.default_rng(seed)
+    labels = (np.arange(IMAGES) % classes).astype(np.int16)
+    pixels = np.stack([noise(rng, SIDE) for _ in labels])
+    for image, label in zip(pixels, labels, strict=True):
+        image[bright_part(int(label), SIDE)] += 150
+    return Data(pixels[..., None], labels, classes)
+
+
+def digits(seed: int, classes: int) -> Data:
+    """Scikit-learn's handwritten digits below `classes`, drawn anew for every seed."""
+    from sklearn.datasets import load_digits
+
+    found, rng = load_digits(), np.random.default_rng(seed)
+    rows = rng.permutation(np.flatnonzero(found.target < classes))[: 2 * IMAGES]
+    return Data((found.images[rows] * 15).astype(np.uint8)[..., None], found.target[rows].astype(np.int16), classes)
+
+
+def network(
+    classes: int,
+    *,
+    dense: int = 2,
+    scale: float | None = 1 / 255,
+    again: float = 1.0,
+    units: int | None = None,
+    output: str = "softmax",
+    dropout: float = 0.0,
+    optimizer: Any = None,
+    loss: Any = None,
+    **more: Any,
+) -> keras.Model:
+    """A small convolution and dense layers of 32 units with `more` arguments; `scale` of its Rescaling, `again` of a
+    Lambda after it."""
+    import keras
+
+    from spaces.presets import parts
+
+    x = inputs = keras.Input((SIDE, SIDE, 1))
+    if scale is not None:
+        x = keras.layers.Rescaling(scale)(x)
+    if again != 1.0:
+        x = keras.layers.Lambda(lambda pixels: pixels * again)(x)
+    x = keras.layers.Conv2D(8, 3, activation="relu")(x)
+    x = keras.layers.Flatten()(keras.layers.MaxPooling2D(2)(x))
+    for _ in range(dense):
+        x = keras.layers.Dense(32, activation="relu", **more)(x)
+        x = keras.layers.Dropout(dropout)(x) if dropout else x
+    model = keras.Model(inputs, keras.layers.Dense(units or classes, activation=output)(x))
+    return parts.compiled(model, classes, optimizer or keras.optimizers.Adam(), loss)
+
+
+def _frozen(classes: int) -> keras.Model:
+    model = network(classes)
+    model.trainable = False
+    return model
+
+
+def _everywhere(kind: str) -> Callable[[int], keras.Model]:
+    """All kernels by one initializer, the output's too."""
+
+    def build(classes: int) -> keras.Model:
+        model = network(classes, kernel_initializer=kind)
+        output = model.layers[-1]
+        output.set_weights([np.zeros_like(weight) for weight in output.get_weights()])
+        return model
+
+    return build
+
+
+def _sgd(rate: float) -> Any:
+    import keras
+
+    return keras.optimizers.SGD(rate, momentum=0.9)
+
+
+def _adam(rate: float) -> Any:
+    import keras
+
+    return keras.optimizers.Adam(rate)
+
+
+def _tiny(classes: int) -> keras.Model:
+    import keras
+
+    small = keras.initializers.RandomUniform
+    return network(classes, dense=6, kernel_initializer=small(-0.01, 0.01), optimizer=_sgd(0.01))
+
+
+def _dead(classes: int) -> keras.Model:
+    import keras
+
+    return network(classes, bias_initializer=keras.initializers.Constant(-10.0))
+
+
+def _shuffled(data: Data, rng: np.random.Generator) -> Data:
+    return replace(data, labels=rng.permutation(data.labels))
+
+
+def _constant(data: Data, _: np.random.Generator) -> Data:
+    return replace(data, pixels=np.full_like(data.pixels, 128))
+
+
+def _one_class(data: Data, _: np.random.Generator) -> Data:
+    return replace(data, labels=np.zeros_like(data.labels))
+
+
+def _penalised(classes: int) -> keras.Model:
+    import keras
+
+    model = network(classes, dense=4)
+    for layer in model.layers:
+        if hasattr(layer, "kernel"):
+            layer.kernel.regularizer = keras.regularizers.L2(10.0)
+    return model
+
+
+FAULTS: Mapping[str, Fault] = {
+    "tiny uniform initial weights": Fault(_tiny, ("initial weights too small",)),
+    "zero initial weights": Fault(_everywhere("zeros"), ("initial weights are zero",)),
+    "learning rate 10": Fault(lambda k: network(k, optimizer=_adam(10.0)), ("learning rate too large",)),
+    "learning rate 1e-9": Fault(lambda k: network(k, optimizer=_adam(1e-9)), ("learning rate too small",)),
+    "softmax on one unit": Fault(lambda k: network(k, units=1, output="softmax"), ("softmax on one unit",)),
+    "categorical loss on one unit": Fault(
+        lambda k: network(k, units=1, output="sigmoid", loss="categorical_crossentropy"),
+        ("loss does not fit the labels",),
+    ),
+    "cross-entropy of a linear output": Fault(
+        lambda k: network(k, output="linear", loss="categorical_crossentropy"), ("loss does not fit the output",)
+    ),
+    "inputs not scaled": Fault(lambda k: network(k, scale=1.0, optimizer=_sgd(0.05)), ("inputs not scaled",)),
+    "inputs scaled twice": Fault(
+        lambda k: network(k, again=1 / 255, dense=4, optimizer=_sgd(0.001)), ("inputs scaled twice",)
+    ),
+    "ReLU dead by its bias": Fault(_dead, ("dead ReLU",)),
+    "dropout 0.99": Fault(lambda k: network(k, dropout=0.99), ("dropout too strong",)),
+    "L2 of 10": Fault(_penalised, ("regularisation too strong",)),
+    "shuffled labels": Fault(network, ("labels do not follow from images",), _shuffled),
+    "everything frozen": Fault(_frozen, ("nothing is trainable",)),
+    "constant images": Fault(network, ("constant images",), _constant),
+    "one class": Fault(network, ("one class",), _one_class),
+}
+
+
+def fold_run(model: keras.Model, data: Data, recipe: Recipe, seed: int, *, stop: bool = True) -> FoldResult:
+    """Train on four fifths of the images and judge on the rest."""
+    from search.training import Trainer
+
+    rows = np.random.default_rng(seed).permutation(len(data.labels)).astype(np.int32)
+    fifth = len(rows) // 5
+    job = FoldJob(
+        0, 0, 0, {}, np.sort(rows[fifth:]), np.sort(rows[:fifth]), seed, Training(EPOCHS, stop_collapsed=stop)
+    )
+    materials = Materials(None, data.labels, data.facts, "cnn", "balanced_accuracy")
+    return Trainer(model, data.pixels, materials, recipe).train(job, time.perf_counter())
+
+
+def named(fault: Fault, seed: int) -> tuple[str, ...] | None:
+    """The causes that are named for a planted fault, likeliest first; None where it is not caught."""
+    import keras
+
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+    data = fault.data(pictures(seed), np.random.default_rng(seed))
+    model = fault.build(2)
+    static = [c for c in findings(model, model.loss, images=len(data.labels), batch_size=16) if c.fatal]
+    if static:
+        return tuple(cause.name for cause in static)
+    diagnosis = fold_run(model, data, Recipe(batch_size=16), seed).diagnosis
+    return tuple(cause.name for cause in diagnosis.causes) if diagnosis else None
+
+
+SOURCES: tuple[Callable[[int], Data], ...] = (
+    pictures,
+    lambda seed: pictures(seed, 4),
+    lambda seed: digits(seed, 2),
+    lambda seed: digits(seed, 10),
+)
+
+
+def healthy(count: int) -> Iterator[tuple[str, str]]:
+    """('healthy', '') for each of `count` healthy trials, ('false alarm', what was said), or ('at chance', '')."""
+    found = seed = 0
+    while found < count:
+        seed += 1
+        data, family = SOURCES[seed % 4](seed), FAMILIES[("cnn", "question")[seed // 4 % 2]]
+        params = family.space(data.facts).sample(np.random.default_rng(seed))
+        try:
+            first = _run(family, params, data, seed)
+        except ValueError:
+            continue  # a point that gives no model
+        accused = first.diagnosis
+        result = _run(family, params, data, seed, stop=False) if accused and accused.collapsed else first
+        if not clearly_above(result.scores["balanced_accuracy"], data.classes, len(result.probabilities)):
+            yield "at chance", ""
+            continue
+        found += 1
+        yield ("false alarm", f"{family.name} {accused.sentences} {params}") if accused else ("healthy", "")
+
+
+def _run(family: Preset, params: Mapping[str, Value], data: Data, seed: int, *, stop: bool = True) -> FoldResult:
+    import keras
+
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+    return fold_run(family.build(params, data.facts), data, family.recipe(params, data.facts), seed, stop=stop)
+
+
+def main() -> None:
+    """Print the tables."""
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--seeds", type=int, default=20, help="of every planted fault")
+    asked.add_argument("--healthy", type=int, default=300, help="healthy trials")
+    asked.add_argument("--only", default="", help="kinds whose name has this in it")
+    options = asked.parse_args()
+    os.environ.update(ENVIRONMENT)
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    total = right = 0
+    print("| planted | caught | right among the first two | named otherwise |\n| --- | --- | --- | --- |")
+    for kind, fault in FAULTS.items():
+        if options.only not in kind:
+            continue
+        said = [named(fault, seed) for seed in range(options.seeds)]
+        caught = [causes for causes in said if causes]
+        good = [causes for causes in caught if set(causes[:2]) & set(fault.right)]
+        others = Counter(" / ".join(causes[:2]) for causes in caught if causes not in good)
+        total, right = total + len(said), right + len(good)
+        other = "; ".join(f"{causes} ({n})" for causes, n in others.items())
+        print(f"| {kind} | {len(caught)} of {len(said)} | {len(good)} of {len(said)} | {other} |", flush=True)
+    print(f"\ncaught with the right cause among the first two: {right} of {total} ({right / max(total, 1):.1%})")
+    outcomes = Counter[str]()
+    for outcome, detail in healthy(options.healthy):
+        outcomes[outcome] += 1
+        if detail:
+            print(f"false alarm: {detail}", flush=True)
+    count = outcomes["healthy"] + outcomes["false alarm"]
+    wrong, stuck = outcomes["false alarm"], outcomes["at chance"]
+    print(f"healthy trials: {count}, false alarms: {wrong} ({wrong / max(count, 1):.1%})")
+    print(f"random points that end at chance, not counted: {stuck}")
+
+
+if __name__ == "__main__":
+    main()
