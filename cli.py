@@ -11,6 +11,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from search.options import (
+    Dir,
+    Engine,
+    Epochs,
+    Folds,
+    Groups,
+    Hours,
+    Model,
+    MoreHours,
+    MoreTrials,
+    NoFlip,
+    PresetName,
+    Quiet,
+    Sampler,
+    Second,
+    Seed,
+    Trials,
+    WarmStart,
+    Where,
+    Workers,
+)
+
 if TYPE_CHECKING:
     from reports.data import ReportData
     from reports.terminal import Output
@@ -26,25 +48,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise typer.BadParameter(f"must be a whole number, got {text!r}") from None
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise typer.BadParameter(f"must be a number, got {text!r}") from None
-
-
-def _option(help_: str, *, whole: bool = True) -> Any:
-    """A number on the command line; its range is checked with the rest of the configuration."""
-    return typer.Option(parser=_whole if whole else _number, metavar="N" if whole else "HOURS", help=help_)
 
 
 def _version(asked: bool) -> None:
@@ -67,60 +70,7 @@ def _common(
     pass
 
 
-Where = Annotated[Path | None, typer.Argument(metavar="STUDY", help="Study folder. Default: the current folder.")]
-Trials = Annotated[int | None, _option("Trials in total, over all sittings. [default: 200]")]
-Hours = Annotated[float | None, _option("Hours of searching in total, over all sittings. [default: 8]", whole=False)]
-Folds = Annotated[int | None, _option("Folds of cross-validation. [default: 5]")]
-Epochs = Annotated[int | None, _option("The most epochs of a fold run. [default: the preset's]")]
-Seed = Annotated[int | None, _option("Study seed, from which all others are derived. [default: 0]")]
-Engine = Annotated[str | None, typer.Option(help="Who proposes points: optuna or keras-tuner. [default: optuna]")]
-Sampler = Annotated[
-    str | None,
-    typer.Option(
-        help="Of optuna: tpe, random, qmc, gp, cmaes, grid or nsga2; of keras-tuner: bayesian, random, grid or "
-        "hyperband. [default: the first of its engine; nsga2 with a second objective]"
-    ),
-]
-Second = Annotated[
-    str | None,
-    typer.Option(
-        "--second-objective",
-        help="Minimised beside the metric: parameters (of the model) or latency (ms an image, on this machine).",
-    ),
-]
-WarmStart = Annotated[
-    Path | None,
-    typer.Option("--warm-start", metavar="STUDY", help="Another study, whose best points are tried first."),
-]
-PresetName = Annotated[
-    str | None,
-    typer.Option("--preset", help="The space: auto, frozen, fine-tune, cnn or question. [default: auto, all of them]"),
-]
-NoFlip = Annotated[
-    bool, typer.Option("--no-flip", help="Never turn a picture left to right: for letters, or left and right hands.")
-]
-Workers = Annotated[int | None, _option("Worker processes; 0: none, train here. [default: one a GPU, else one a core]")]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FILE.py:BUILD", help="Search a model of your own: build(hp) as for Keras Tuner. It runs as your code."
-    ),
-]
-MoreTrials = Annotated[int | None, _option("Trials in total, over all sittings. [default: the study's]")]
-MoreHours = Annotated[
-    float | None, _option("Hours of searching in total, over all sittings. [default: the study's]", whole=False)
-]
-Dir = Annotated[Path | None, typer.Option("--dir", help="Study folder to make. [default: IMAGES-study, here]")]
 PREVIEW = "augmentation.png"
-Groups = Annotated[
-    str | None,
-    typer.Option(
-        metavar="CSV | PATTERN",
-        help="Images that stay in one fold: a .csv file with the columns path and group, or a regular expression "
-        "whose one group is found in the path.",
-    ),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the end result only.")]
 
 
 @app.command()
