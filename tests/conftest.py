@@ -15,6 +15,11 @@ from search.worker import Worker
 from tests.pictures import make_pictures
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that run the whole command take longest: begun first, they do not keep one core busy at the end."""
+    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def keras_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """An empty folder for Keras, in child processes too: what this user once downloaded changes no test."""

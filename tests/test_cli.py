@@ -34,7 +34,7 @@ def home(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_says_what_it_read_prints_a_line_a_trial_and_ends_with_the_answer(home: Path) -> None:
     printed = (home / "printed.txt").read_text()
     assert "images: 27 in 2 classes, read as 8 x 8 grey" in printed
-    assert [int(n) for n in re.findall(r"^trial (\d+) complete", printed, re.MULTILINE)] == [0, 1, 2]
+    assert [int(n) for n in re.findall(r"^trial (\d+) (?:complete|stopped early)", printed, re.MULTILINE)] == [0, 1, 2]
     assert "Best: trial " in printed
     assert "report: shapes-study/report.html" in printed
     assert "\x1b" not in printed
@@ -65,7 +65,8 @@ def test_the_json_report_is_one_object_with_all_that_is_promised(home: Path) -> 
     assert expected <= data["study"].keys()
     assert (data["study"]["images"], data["study"]["classes"], data["study"]["folds"]) == (27, ["left", "top"], 3)
     assert data["study"]["seed"] == 4
-    assert data["counts"] == {"running": 0, "complete": 3, "pruned": 0, "failed": 0}
+    assert data["counts"]["complete"] + data["counts"]["pruned"] == 3  # the race may stop one
+    assert data["counts"]["running"] == data["counts"]["failed"] == 0
     assert data["best"].keys() >= {"number", "params", "score"}
     each = {"number", "state", "cause", "params", "score", "fold_scores", "epochs", "parameters", "seconds"}
     assert all(each <= trial.keys() for trial in data["trials"])
