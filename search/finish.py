@@ -181,7 +181,7 @@ class Finish:
         chosen = choose(trials, plan.metric, int(searched.sum()))
         if chosen is None:
             return None
-        left = self._left()
+        left = self._left() * _WITH_CARE  # without that care: what was kept back was estimated in the same way
         affordable = [t for t in complete(trials, plan.metric) if refit_seconds([t], plan.folds) <= left]
         numbers = list(dict.fromkeys([*(t.number for t in affordable[:CANDIDATES]), chosen.number]))
         probabilities = np.stack([out_of_fold(self.store, number)[searched] for number in numbers])
