@@ -202,12 +202,15 @@ def choice(data: ReportData) -> str:
     chosen = data.chosen
     if chosen is None:
         return ""
-    others = [n for n in data.ties if n != chosen.trial]
-    why = ""
+    others, why = [n for n in data.ties if n != chosen.trial], ""
     if chosen.trial in data.ties and others:
-        plain = "it is where you started" if chosen.trial == 0 else "it has the fewest weights"
+        plainest = min(data.ties, key=lambda n: (n != 0, data.trial(n).parameters or math.inf, n))
+        if chosen.trial != plainest:
+            reason = f"it says more surely what is right than trial {plainest}, the plainest"
+        else:
+            reason = "it is where you started" if chosen.trial == 0 else "it has the fewest weights"
         them = f"trial {others[0]} is" if len(others) == 1 else f"{len(others)} other trials are"
-        why = f" ({them} not clearly better or worse, and {plain})" if chosen.trial in data.ties else ""
+        why = f" ({them} not clearly better or worse, and {reason})"
     first = f"Chosen: trial {chosen.trial}{why}"
     if chosen.together:
         names = ", ".join(f"{n} ({100 * weight:.0f} %)" for n, weight in chosen.members)

@@ -187,6 +187,8 @@ class Finish:
         probabilities = np.stack([out_of_fold(self.store, number)[searched] for number in numbers])
         folds = plan.assignment[searched]
         members = best_together(chosen.number, numbers, probabilities, self.labels[searched], folds)
+        if len(members) == 1:
+            chosen = next(trial for trial in trials if trial.number == members[0].trial)
         return chosen, tuple(numbers), members
 
     def _part(self, trial: TrialRecord) -> RefitJob:

@@ -168,16 +168,15 @@ def cross_fitted(probabilities: Probabilities, labels: Labels, folds: Labels) ->
 def best_together(
     chosen: int, numbers: Sequence[int], probabilities: Probabilities, labels: Labels, folds: Labels
 ) -> tuple[Member, ...]:
-    """Members of an ensemble where one is better than the trial `chosen`, else that trial alone.
+    """Members of an ensemble, maybe of one, where that is better than the trial `chosen`, else that trial alone.
 
     `probabilities` [trials, images, classes], out of fold, of the trials `numbers`, best first and `chosen` among them;
     `folds` [images], the fold of each image.
     """
     single = probabilities[list(numbers).index(chosen)]
     if len(numbers) > 1 and better_together(cross_fitted(probabilities, labels, folds), single, labels):
-        members = [Member(n, float(w)) for n, w in zip(numbers, greedy(probabilities, labels), strict=True) if w]
-        if len(members) > 1:
-            return tuple(members)
+        weights = greedy(probabilities, labels)
+        return tuple(Member(n, float(w)) for n, w in zip(numbers, weights, strict=True) if w)
     return (Member(chosen, 1.0),)
 
 
