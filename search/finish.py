@@ -113,9 +113,9 @@ class Finish:
             return
         needed = refit_seconds(complete(trials, plan.metric)[:5], plan.folds)
         slowest = max(_fold_seconds(by_number[number]) for number in numbers)
-        runs = len(jobs) * sum(_fold_seconds(by_number[job.trial]) for job in jobs) / len(jobs) / self.executor.slots
+        runs = sum(_fold_seconds(by_number[job.trial]) for job in jobs) / self.executor.slots
         if self._left() < needed + runs:
-            self.note(f"no time to confirm the best {len(numbers)} trials on new folds; more --hours would be")
+            self.note(f"too little time is left to confirm the best {len(numbers)} trials on new folds")
             return
         self.note(f"confirming the best {len(numbers)} trials on new folds, {len(jobs)} fold runs")
         self._do(jobs, self._confirmed, lambda: self._left() > needed + slowest)
