@@ -140,6 +140,20 @@ def test_killed_while_it_trains_the_choice_it_goes_on_to_the_same_model(home: Pa
     assert one == other
 
 
+def test_a_kept_network_whose_file_was_damaged_is_trained_again(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home, tmp_path / "home")
+    study = tmp_path / "home" / "shapes-study"
+    (study / "models" / "choice.keras").unlink()
+    for path in (study / "cache" / "refits").iterdir():
+        path.write_bytes(path.read_bytes()[:-500])
+    done = search("export", "shapes-study", "--to", "model.keras", "--workers", "1", cwd=tmp_path / "home")
+    assert done.returncode == 0, done.stderr
+    one, other = (
+        told("predict", folder / "shapes-study", "shapes", cwd=folder) for folder in (home, tmp_path / "home")
+    )
+    assert one == other
+
+
 def test_a_search_that_was_stopped_is_exported_from_what_is_stored(tmp_path: Path) -> None:
     make_pictures(tmp_path / "shapes", {"left": 14, "top": 14})
     process = start("run", "shapes", *FLAGS, "--trials", "500", cwd=tmp_path)
