@@ -78,6 +78,13 @@ def test_a_database_that_was_changed_by_hand(
     assert message.endswith("which this program never writes. Restore the file from a backup.")
 
 
+def test_versions_that_are_none(refuse: Refuse, place: Path) -> None:
+    change(place / "study" / "study.db", "UPDATE run SET versions = '{\"python\": 3}'")
+    assert "study.db: a row is damaged (TypeError: str expected, found int). Restore the file" in refuse(
+        "report", "study"
+    )
+
+
 def test_a_stored_point_that_is_none_of_its_space(refuse: Refuse, place: Path) -> None:
     change(place / "study" / "study.db", "UPDATE trial SET params = json_set(params, '$.dropuot', 0.2)")
     message = refuse("run", "study", "--trials", "2")

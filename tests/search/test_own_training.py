@@ -184,10 +184,11 @@ def test_a_model_that_is_no_graph_is_trained_by_fit_with_the_same_result(
     np.testing.assert_allclose(found.curve["loss"], graph.curve["loss"], rtol=1e-5)
     np.testing.assert_allclose(found.probabilities, graph.probabilities, atol=1e-5)
     assert found.epochs == graph.epochs
+    slow = [note for note in found.notes if not note.startswith("no model of net.py:build will be saved: ")]
     if why is None:
-        assert found.notes == ()
+        assert slow == []
     else:
-        (note,) = found.notes
+        (note,) = slow
         assert "trained by Keras's own fit" in note and why in note.lower()
 
 
