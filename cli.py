@@ -198,10 +198,13 @@ def export(
         from reports.live import watching
         from search import config as toml
         from search.run import choose
+        from search.stop import Stopped
 
         prepared = _prepare(toml.read(folder), folder, quiet=quiet, model=model)
         with watching(quiet=quiet) as observer:
-            choose(folder, prepared, observer, workers=workers, command=_command())
+            ending = choose(folder, prepared, observer, workers=workers, command=_command())
+        if ending.value == "stopped":
+            raise Stopped
         if not has_model(folder):
             raise UsageError(f"{folder}: no model could be made; what stood in its way is above")
     copy_model(folder, target)
@@ -310,14 +313,12 @@ def _finish(folder: Path, ending: str) -> None:
     from reports.terminal import show
     from search.stop import RESUMABLE
 
-    data, out = _report_data(folder), _output()
+    data, named = _report_data(folder), shlex.quote(str(folder))
     write(data, folder / "report.html")
-    show(data, out, top=5)
-    named = shlex.quote(str(folder))
-    out.say("")
-    out.say(f"report: {folder / 'report.html'}   (all trials: search report {named})")
+    show(data, _output(), top=5)
+    _say(["", f"report: {folder / 'report.html'}   (all trials: search report {named})"])
     if ending == "stopped":
-        out.say(f"stopped; nothing is lost. Go on with: search resume {named}")
+        _say([f"stopped; nothing is lost. Go on with: search resume {named}"])
         raise typer.Exit(RESUMABLE)
     if ending == "failed":
         raise typer.Exit(1)

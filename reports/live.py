@@ -215,13 +215,16 @@ class PlainLines:
     def update(self, progress: Progress) -> None:
         """Say once what the first seconds are spent on, and what each reference reached once it has all folds.
 
-        Of trials a pipe hears when they end.
+        Of trials a pipe hears when they end, and of references that an earlier sitting computed nothing.
         """
-        if not self._begun and not progress.answered:
-            self._write(_starting(progress))
-        self._begun = True
-        for name, scores in _references(progress).items():
-            if len(scores) == progress.folds and name not in self._told:
+        whole = {name: scores for name, scores in _references(progress).items() if len(scores) == progress.folds}
+        if not self._begun:
+            if not progress.answered:
+                self._write(_starting(progress))
+            self._begun = True
+            self._told |= whole.keys()
+        for name, scores in whole.items():
+            if name not in self._told:
                 self._told.add(name)
                 score = f"{words.metric_words(progress.metric)} {words.number(_mean(scores))}"
                 self._write(f"reference {REFERENCE_WORDS.get(name, name)}; {score}")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Mapping
 
 from reports.data import Chosen, ReferenceRow, ReportData, TrialRow
 from search.metrics import METRICS
 from search.symptoms import BROKEN, BY_HEART, ONE_CLASS, STUCK
+from search.text import printable
 from storage.records import TrialState
 
 NONE = "–"  # noqa: RUF001 - stands where a number is missing
@@ -39,27 +39,8 @@ UNFINISHED = "unfinished"  # an open trial that nobody is working on
 ORIGIN_WORDS = {"baseline": "your starting point", "start": "known-good point", "try": "your point"}
 """Where a point is from, of those that no sampler proposed."""
 
-_KEPT_FORMATS = "\u200c\u200d"  # joiners belong to some scripts and to composed characters
-
-
-def visible(text: str) -> str:
-    """`text` in one line with every control, direction and lone surrogate character written out as `\\x1b`.
-
-    Names come from files that anyone may have made: no view may let them move a cursor or turn text around.
-    """
-    return "".join(c if _harmless(c) else _written_out(c) for c in text)
-
-
-def _harmless(character: str) -> bool:
-    category = unicodedata.category(character)
-    return category not in {"Cc", "Cf", "Cs", "Zl", "Zp"} or character in _KEPT_FORMATS
-
-
-def _written_out(character: str) -> str:
-    code = ord(character)
-    if code < 0x100:
-        return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(character, f"\\x{code:02x}")
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+visible = printable
+"""Names come from files that anyone may have made: no view may let them move a cursor or turn text around."""
 
 
 def shortened(text: str, most: int) -> str:

@@ -134,6 +134,12 @@ def _of_copies(images: ImageSet, pairs: Sequence[Pair], together: Together, alik
     kinds: dict[Kind, list[Pair]] = {}
     for pair in pairs:
         kinds.setdefault(_kind(images, pair), []).append(pair)
+    if alike:
+        said.append(
+            "Too many pictures are nearly equal for all of them to be copies, as pictures of a fixed camera are. None "
+            "of these counts as a copy, so a model may be judged by nearly a picture that it was trained on, and its "
+            "score be too good: say with --groups which are of one scene."
+        )
     leaked = int((together.apart & ~images.testing).sum())
     if leaked:
         which = _count(
@@ -153,11 +159,6 @@ def _of_copies(images: ImageSet, pairs: Sequence[Pair], together: Together, alik
         exact = sum(pair.exact for pair in pairs if pair.second in copies)
         which = _count(len(copies), "training image is a copy of another", "training images are copies of others")
         said.append(f"{which} ({_exactly(exact, len(copies))}): each stays in one fold with what it copies.")
-    if alike:
-        said.append(
-            "The pictures look so much alike that nearly equal ones are taken for different: if several are of one "
-            "thing, say which with --groups."
-        )
     return said
 
 

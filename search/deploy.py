@@ -21,7 +21,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from search.features import moments
-from search.jobs import ComposeJob, Saved
+from search.jobs import ComposeJob, Saved, first_line
 from search.predict import ABOUT
 from spaces.facts import Facts
 from spaces.parameters import Value
@@ -87,6 +87,49 @@ def combined(models: Sequence[tuple[keras.Model, float]], facts: Facts) -> keras
         model.name = f"member_{number}"
     said = [keras.layers.Rescaling(weight)(model(inputs)) for model, weight in models]
     return keras.Model(inputs, keras.layers.Add()(said))
+
+
+def network_of(model: keras.Model) -> keras.Model:
+    """A user's model without what it was trained with: its own class, `train_step`, loss and optimizer.
+
+    One that computes in a `call` of its own stays as it is.
+    """
+    computes = next(kind for kind in type(model).__mro__ if "call" in vars(kind))
+    ours = computes.__module__.partition(".")[0] == "keras" and getattr(model, "outputs", None)
+    return keras.Model(model.inputs[0], model.outputs[0]) if ours else model
+
+
+def kept_from(model: keras.Model) -> str | None:
+    """Why a file of this model, of a user's builder, would not load in Keras alone; None where it would.
+
+    Keras writes such a file without a word, and refuses to load it: what the builder made itself is not in it.
+    """
+    found: list[str] = []
+    try:
+        waiting: list[Any] = [keras.saving.serialize_keras_object(model)]
+    except (NotImplementedError, TypeError, ValueError) as error:  # no get_config, or one that cannot be written
+        return f"it cannot be written to a file: {first_line(error)}"
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, list | tuple):
+            waiting += one
+        if not isinstance(one, dict):
+            continue
+        kind, module = one.get("class_name"), one.get("module")
+        if kind == "__lambda__":
+            found.append("a lambda")
+        elif kind == "function":
+            found.append(str(one["config"]))
+        elif isinstance(module, str) and module.partition(".")[0] not in ("builtins", "keras"):
+            found.append(str(kind))
+        waiting += one.values()
+    if not found:
+        return None
+    names = sorted(set(found))
+    return (
+        f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not Keras's own, and a file that Keras alone loads "
+        "has no code of yours in it; build that of keras.layers and their own activations and initializers"
+    )
 
 
 def save(model: keras.Model, path: Path, about: Mapping[str, Any] | None = None) -> None:

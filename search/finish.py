@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
@@ -143,7 +145,7 @@ class Finish:
         trial, pool, members = choice
         parts = {member.trial: self._part(self.store.trial(member.trial)) for member in members}
         longest_first = sorted(parts, key=lambda number: -_fold_seconds(self.store.trial(number)))
-        jobs = [parts[number] for number in longest_first if not parts[number].path.exists()]
+        jobs = [parts[number] for number in longest_first if not is_whole(parts[number].path)]
         names = ", ".join(str(member.trial) for member in members)
         self.note(f"training the choice, trial{'s' if len(members) > 1 else ''} {names}, on all images")
         if not self._do(jobs, self._saved):
@@ -237,6 +239,15 @@ class Finish:
                 done(job, outcome)
             self.loop.observer.update(self.loop.progress())
         return whole and not waiting and not self.running
+
+
+def is_whole(model: Path) -> bool:
+    """Whether the file is there and each of its parts has the checksum it was written with; if not, it is made anew."""
+    try:
+        with zipfile.ZipFile(model) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+        return False
 
 
 def length(trial: TrialRecord, training: Training) -> Training:

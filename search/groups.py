@@ -7,7 +7,9 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from search.errors import UsageError
 from search.text import printable
 
 _TABLE = ".csv"
+_SECONDS = 2.0  # of a processor, for finding a pattern in all paths; usual ones take milliseconds
 
 
 @dataclass(frozen=True)
@@ -101,10 +104,17 @@ def _table(path: Path) -> dict[str, str | None]:
 
 def _matched(pattern: str, paths: Sequence[str]) -> tuple[str | None, ...]:
     try:
-        compiled = re.compile(pattern)
+        with _time_limit():  # a pattern of a study from elsewhere may take for ever, (a+)+$ for one
+            compiled = re.compile(pattern)
+            found = [compiled.search(path) for path in paths]
     except (re.error, RecursionError, OverflowError) as error:
         raise UsageError(
             f"groups: {printable(pattern)!r} is no regular expression ({error}), nor the name of a {_TABLE} file"
+        ) from None
+    except TimeoutError:
+        raise UsageError(
+            f"groups: {printable(pattern)!r} must be found in all {len(paths)} paths within {_SECONDS:g} s, and was "
+            "not; write it without a repetition in a repetition, such as (a+)+, or name a table instead"
         ) from None
     if "group" not in compiled.groupindex and compiled.groups != 1:
         raise UsageError(
@@ -112,8 +122,23 @@ def _matched(pattern: str, paths: Sequence[str]) -> tuple[str | None, ...]:
             f"got {compiled.groups}; for files such as p07_3.png: 'p([0-9]+)_'"
         )
     which = "group" if "group" in compiled.groupindex else 1
-    found = (compiled.search(path) for path in paths)
     return tuple(match[which] if match else None for match in found)
+
+
+@contextmanager
+def _time_limit() -> Iterator[None]:
+    """Raises TimeoutError inside after so much work of this process; matching looks for signals. Main thread only."""
+
+    def over(_signal: int, _frame: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGVTALRM, over)
+    signal.setitimer(signal.ITIMER_VIRTUAL, _SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def keep_together(

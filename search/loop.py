@@ -116,15 +116,10 @@ class Loop:
 
     def run(self) -> Ending:
         """Search until a budget is used up, somebody asks to stop, or nothing works."""
-        self._started, self._spent_before, self._reserved = self.clock(), self.store.spent_seconds(), 0.0
-        self._reserve_again = self._started
-        plan, known = self.plan, self.store.references()
-        self.trials = Trials(plan.metric)
-        self._references = ReferenceRows(plan.references, plan.assignment, plan.folds, plan.seed, known)
-        self._defaults = {p.name: p.default for p in plan.space.parameters}
-        self.trials = Trials(plan.metric, self._stored_trials())
+        self.pick_up()
+        if not self._time_is_over():
+            self._reopen()
         self.proposer.replay(self.trials)
-        self._racing = Racing(plan.race, plan.metric, plan.assignment) if plan.race else None
         if self._racing:
             self._racing.load(self.store, self.trials)
         self.queue = still_to_try(self.plan.starts, self.trials)
@@ -139,12 +134,15 @@ class Loop:
         return self.ending
 
     def pick_up(self) -> Ending:
-        """Know what is stored, instead of searching on."""
+        """Know what is stored, without searching on."""
+        plan = self.plan
         self._started, self._spent_before, self._reserved = self.clock(), self.store.spent_seconds(), 0.0
         self._reserve_again = self._started
-        self._references = ReferenceRows((), self.plan.assignment, self.plan.folds, self.plan.seed, ())
-        self._defaults = {p.name: p.default for p in self.plan.space.parameters}
-        self.trials, self._racing = Trials(self.plan.metric, self.store.trials(curves=False)), None
+        known = self.store.references()
+        self._references = ReferenceRows(plan.references, plan.assignment, plan.folds, plan.seed, known)
+        self._defaults = {p.name: p.default for p in plan.space.parameters}
+        self.trials = Trials(plan.metric, self.store.trials(curves=False))
+        self._racing = Racing(plan.race, plan.metric, plan.assignment) if plan.race else None
         return self.ending
 
     def progress(self) -> Progress:
@@ -451,15 +449,13 @@ class Loop:
 
     # Starting and ending
 
-    def _stored_trials(self) -> list[TrialRecord]:
-        """All trials; those that ran out of time go on, if there is time now."""
-        trials = self.store.trials(curves=False)
-        if self._time_is_over():
-            return trials
-        out_of_time = [trial for trial in trials if trial.cause == OUT_OF_TIME]
+    def _reopen(self) -> None:
+        """Trials that ran out of time go on."""
+        out_of_time = [trial for trial in self.trials if trial.cause == OUT_OF_TIME]
         for trial in out_of_time:
             self.store.reopen_trial(trial.number)
-        return self.store.trials(curves=False) if out_of_time else trials
+        if out_of_time:
+            self.trials = Trials(self.plan.metric, self.store.trials(curves=False))
 
     def _drain(self) -> None:
         """Give running folds a moment to end, then drop them. Where time is over, close what is left open."""

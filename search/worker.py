@@ -216,8 +216,10 @@ class Worker:
 
         started, facts, fold = time.perf_counter(), self._materials.facts, job.fold
         if self._preset is None:
+            if why := deploy.kept_from(deploy.network_of(self._own.build(fold.params))):
+                raise BuilderError(f"{self._own.name}: {why}")
             _usable(self._train(fold))
-            model = deploy.of_pixels(self._trained.model, self._trained, facts)
+            model = deploy.of_pixels(deploy.network_of(self._trained.model), self._trained, facts)
         else:
             family, params = self._family(fold.params)
             if family.frozen and family.frozen.heads:
@@ -252,6 +254,7 @@ class Worker:
 
     def _train_own(self, job: FoldJob, started: float) -> FoldResult:
         """A model of the user's is built for every fold: what it keeps outside of variables is not ours to reset."""
+        from search import deploy
         from search.training import Trainer, UntraceableError
 
         recipe = own_recipe(job.params, self._materials.facts)
@@ -262,16 +265,17 @@ class Worker:
             return Trainer(model, self._constant, self._materials, recipe, graphs=graphs), callbacks
 
         trainer, callbacks = made(graphs=True)
+        why = deploy.kept_from(deploy.network_of(trainer.model))
+        notes = (f"no model of {self._own.name} will be saved: {why}",) if why else ()
         try:
             trainer.trace()
         except UntraceableError as error:
             trainer, callbacks = made(graphs=False)  # anew: what is traced halfway leaves things behind
             slow = f"the model is trained by Keras's own fit, which is slower: it does not run as a graph ({error})"
-            self._last = trainer
-            result = trainer.train(job, started, callbacks)
-            return replace(result, notes=(slow, *result.notes))
+            notes = (*notes, slow)
         self._last = trainer
-        return trainer.train(job, started, callbacks)
+        result = trainer.train(job, started, callbacks)
+        return replace(result, notes=(*notes, *result.notes))
 
     def _new(self, job: FoldJob, build: Callable[[], Built]) -> Built:
         """What `build` makes with the job's seed, its layers named anew."""

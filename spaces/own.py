@@ -72,6 +72,11 @@ class OwnModel:
         self._file, self._facts = file, facts
         self._builder, self._callbacks = self._load()
 
+    @property
+    def name(self) -> str:
+        """Of the file and the builder in it."""
+        return self._file.name
+
     def build(self, params: Mapping[str, Value]) -> keras.Model:
         """The model of one point, as the user made it. Raises BuilderError for anything else than a model."""
         return self._built(params)[0]

@@ -117,7 +117,7 @@ def run_record(row: Row[Any]) -> RunRecord:
     return RunRecord(
         started=_is(str, row.started),
         command=_is(str, row.command),
-        versions=_is(dict, row.versions),
+        versions={package: _is(str, version) for package, version in _is(dict, row.versions).items()},
         host=_is(str, row.host),
         pid=_is(int, row.pid),
         seconds=_is(float, row.seconds),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +15,9 @@ from search.jobs import Materials
 from search.study import Prepared, pixels_on_disk, prepare
 from search.worker import Worker
 from tests.pictures import make_pictures
+
+if TYPE_CHECKING:
+    from tests.refusals import Refuse
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -67,3 +72,28 @@ def materials(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> I
 def worker(materials: Materials) -> Worker:
     """A worker in this process, TensorFlow imported."""
     return Worker(materials)
+
+
+@pytest.fixture(scope="session")
+def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures and two studies of them, see `make_studies`; nobody changes them."""
+    from tests.refusals import make_studies
+
+    return make_studies(tmp_path_factory.mktemp("studies"))
+
+
+@pytest.fixture
+def place(studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of them, as the current folder."""
+    here = tmp_path / "place"
+    shutil.copytree(studies, here)
+    monkeypatch.chdir(here)
+    return here
+
+
+@pytest.fixture
+def refuse(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Refuse:
+    """Runs the command in that folder and returns how it is refused."""
+    from tests.refusals import refusing
+
+    return refusing(place, capsys, monkeypatch)

@@ -5,16 +5,61 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 import cli
+from search import config as toml
+from search.run import versions
+from search.study import create, prepare
+from storage import RunRecord, TrialRecord, TrialState
+from tests.pictures import make_pictures
+from tests.search.instant import store_references
 
 NOBODY = 65534  # a user without rights, on Linux
+IMAGES = 6  # of each class
+SETTINGS = {"images": "../pictures", "preset": "cnn", "trials": 1, "folds": 2, "seed": 7}
+
+Refuse = Callable[..., str]
+"""Runs a command and returns its one message, having checked the code, its form, and that no file changed."""
+
+
+def make_studies(root: Path) -> Path:
+    """In `root`: `pictures`, a study of them that is not begun, `new`, and one whose only trial is done, `study`."""
+    make_pictures(root / "pictures", {"a": IMAGES, "b": IMAGES})
+    for name in ("new", "study"):
+        (root / name).mkdir()
+        toml.write(root / name, toml.parse(SETTINGS, name))
+    prepared = prepare(toml.read(root / "study"), root / "study")
+    point = prepared.space.defaults()
+    with create(root / "study", prepared) as store:
+        run = store.start_run(RunRecord("2025-01-01T00:00:00+00:00", "search run", versions(), "box", 1))
+        store.add_trial(TrialRecord(0, point, "baseline", started="2025-01-01T00:00:00+00:00"), run=run, seconds=1.0)
+        store.close_trial(0, TrialState.FAILED, "error", "made for a test")
+        store_references(store, run)
+    (root / "study" / "study.lock").write_text('{"pid": 1}')
+    return root
+
+
+def refusing(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Refuse:
+    """The command in this process, with `place` as the folder that it may not change."""
+
+    def run(*arguments: str, root: Path = place) -> str:
+        monkeypatch.setattr(sys, "argv", ["search", *arguments])
+        before = snapshot(root)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        assert snapshot(root) == before
+        assert ended.value.code == 2, said
+        return one_message(said.err)
+
+    return run
 
 
 def snapshot(root: Path) -> dict[str, tuple[bytes, int] | None]:

@@ -12,6 +12,7 @@ import pytest
 from search.check import look_over
 from search.config import parse
 from search.study import create, prepare
+from storage import RunRecord
 from tests.commands import search
 from tests.pictures import make_pictures, make_trouble, write
 
@@ -102,3 +103,23 @@ def test_colour_that_tells_classes_apart_is_told(tmp_path: Path) -> None:
         write(root / "colour" / f"{number}.png", np.random.default_rng(number).integers(0, 255, (8, 8, 3), np.uint8))
     _, found = look_over(root, None, None)
     assert any("Class grey is grey and class colour is in colour" in sentence for sentence in found.sentences)
+
+
+def test_pictures_of_a_fixed_camera_count_for_nothing_and_this_is_told_wherever_scores_are(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    scene = rng.integers(0, 200, (32, 32), np.uint8)
+    for number in range(12):
+        moment = scene + rng.integers(0, 8, scene.shape, np.uint8)
+        write(tmp_path / "pictures" / ("day" if number % 2 else "night") / f"{number}.png", moment)
+    said = "Too many pictures are nearly equal for all of them to be copies, as pictures of a fixed camera are."
+    done = search("check", "pictures", cwd=tmp_path)
+    assert said in done.stdout and "folds: 5" in done.stdout
+    page = (tmp_path / "pictures-check.html").read_text()
+    assert said in page and "data:image" not in page
+    assert said in search("init", "pictures", cwd=tmp_path).stdout  # which tells what `run` tells
+    study = tmp_path / "pictures-study"
+    with create(study, prepare(parse({"images": "../pictures"}, "test"), study)) as store:
+        run = store.start_run(RunRecord("2025-01-01T00:00:00+00:00", "search run", {}, "box", 1))
+        store.end_run(run, "stopped", 1.0)
+    assert said in " ".join(search("report", study, cwd=tmp_path).stdout.split())
+    assert said in (study / "report.html").read_text()

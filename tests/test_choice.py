@@ -140,6 +140,34 @@ def test_killed_while_it_trains_the_choice_it_goes_on_to_the_same_model(home: Pa
     assert one == other
 
 
+def test_a_kept_network_whose_file_was_damaged_is_trained_again(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home, tmp_path / "home")
+    study = tmp_path / "home" / "shapes-study"
+    (study / "models" / "choice.keras").unlink()
+    for path in (study / "cache" / "refits").iterdir():
+        path.write_bytes(path.read_bytes()[:-500])
+    done = search("export", "shapes-study", "--to", "model.keras", "--workers", "1", cwd=tmp_path / "home")
+    assert done.returncode == 0, done.stderr
+    one, other = (
+        told("predict", folder / "shapes-study", "shapes", cwd=folder) for folder in (home, tmp_path / "home")
+    )
+    assert one == other
+
+
+def test_an_export_that_is_asked_to_stop_says_so_and_the_same_command_goes_on(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "shapes-study", tmp_path / "study")
+    shutil.copytree(home / "shapes", tmp_path / "shapes")
+    shutil.rmtree(tmp_path / "study" / "cache" / "refits")
+    (tmp_path / "study" / "models" / "choice.keras").unlink()
+    process = start("export", "study", "--to", "model.keras", "--workers", "1", cwd=tmp_path)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("training the choice")
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate()
+    assert (process.returncode, err) == (75, "search: stopped; what is stored is whole, and the same command goes on\n")
+    assert not (tmp_path / "model.keras").exists()
+
+
 def test_a_search_that_was_stopped_is_exported_from_what_is_stored(tmp_path: Path) -> None:
     make_pictures(tmp_path / "shapes", {"left": 14, "top": 14})
     process = start("run", "shapes", *FLAGS, "--trials", "500", cwd=tmp_path)

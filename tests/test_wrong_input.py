@@ -8,75 +8,18 @@ import json
 import os
 import re
 import shutil
-import sqlite3
 import sys
-from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
-import optuna
 import pytest
 
 import cli
 from search import config as toml
 from search.run import versions
-from search.study import create, prepare
 from storage import RunRecord, Store, TrialRecord, TrialState
 from tests.commands import search
 from tests.pictures import make_pictures, plain, write
-from tests.refusals import one_message, sealed, snapshot
-from tests.search.instant import store_references
-
-Refuse = Callable[..., str]
-
-IMAGES = 6  # of each class
-SETTINGS = {"images": "../pictures", "preset": "cnn", "trials": 1, "folds": 2, "seed": 7}
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`pictures`, a study of them that is not begun, `new`, and one whose only trial is done, `study`."""
-    root = tmp_path_factory.mktemp("template")
-    make_pictures(root / "pictures", {"a": IMAGES, "b": IMAGES})
-    for name in ("new", "study"):
-        (root / name).mkdir()
-        toml.write(root / name, toml.parse(SETTINGS, name))
-    prepared = prepare(toml.read(root / "study"), root / "study")
-    point = prepared.space.defaults()
-    with create(root / "study", prepared) as store:
-        run = store.start_run(RunRecord("2025-01-01T00:00:00+00:00", "search run", versions(), "box", 1))
-        store.add_trial(TrialRecord(0, point, "baseline", started="2025-01-01T00:00:00+00:00"), run=run, seconds=1.0)
-        store.close_trial(0, TrialState.FAILED, "error", "made for a test")
-        store_references(store, run)
-    (root / "study" / "study.lock").write_text('{"pid": 1}')
-    return root
-
-
-@pytest.fixture
-def place(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the template, as the current folder."""
-    here = tmp_path / "place"
-    shutil.copytree(template, here)
-    monkeypatch.chdir(here)
-    return here
-
-
-@pytest.fixture
-def refuse(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Refuse:
-    """Run the command and return its one message, having checked the code, its form, and that no file changed."""
-
-    def run(*arguments: str, root: Path = place) -> str:
-        monkeypatch.setattr(sys, "argv", ["search", *arguments])
-        before = snapshot(root)
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        assert snapshot(root) == before
-        assert ended.value.code == 2, said
-        return one_message(said.err)
-
-    return run
-
+from tests.refusals import Refuse, one_message, sealed, snapshot
 
 # Images
 
@@ -392,90 +335,6 @@ def test_a_study_that_is_in_use(refuse: Refuse, place: Path) -> None:
         fcntl.flock(held, fcntl.LOCK_EX)
         message = refuse("run", "study", "--trials", "2")
     assert "study is in use by process 4711 on box since 2025-01-01T00:00:00+00:00; wait for it" in message
-
-
-# study.db
-
-
-def cut_short(path: Path) -> None:
-    os.truncate(path, path.stat().st_size // 2)
-
-
-def of_optuna(path: Path) -> None:
-    path.unlink()
-    optuna.create_study(storage=f"sqlite:///{path}")
-
-
-def of_a_newer_release(path: Path) -> None:
-    change(path, "UPDATE alembic_version SET version_num = '9999'")
-
-
-def change(path: Path, statement: str) -> None:
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute(statement)
-
-
-@pytest.mark.parametrize("command", ["run", "resume", "report", "space"])
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda path: path.write_bytes(b""), r"study\.db: is empty \(0 bytes\)\. Restore it from a backup"),
-        (cut_short, r"study\.db: is cut short: \d+ bytes of \d+\. Restore it from a backup"),
-        (
-            lambda path: path.write_text("milk " * 100),
-            r"study\.db: is not an SQLite database.* Check the path, or restore it from a backup",
-        ),
-        (
-            of_a_newer_release,
-            r"study\.db: its tables are of revision '9999'; this release of smallsearch knows .*Upgrade",
-        ),
-        (of_optuna, r"study\.db: is an SQLite database of another program .*Choose another file or folder"),
-    ],
-)
-def test_a_database_that_is_none_of_ours(
-    refuse: Refuse, place: Path, command: str, spoil: Callable[[Path], None], message: str
-) -> None:
-    spoil(place / "study" / "study.db")
-    assert re.search(message, refuse(command, "study"))
-
-
-@pytest.mark.parametrize("command", ["run", "report"])
-@pytest.mark.parametrize(
-    ("statement", "found"),
-    [
-        ("UPDATE trial SET params = '{\"dropout\": [1]}'", "dropout = [1] in trial 0"),
-        ("UPDATE trial SET number = 3", "trial 3 but no trial 0"),
-        ("UPDATE trial SET state = 'complete'", "only 0 of 2 folds of the complete trial 0"),
-        ("UPDATE run SET seconds = 1e300", "1e+300 seconds for"),
-        ("UPDATE study SET classes = '[\"a\"]'", "the classes ['a']"),
-    ],
-)
-def test_a_database_that_was_changed_by_hand(
-    refuse: Refuse, place: Path, command: str, statement: str, found: str
-) -> None:
-    change(place / "study" / "study.db", statement)
-    options = ("--trials", "2") if command == "run" else ()
-    message = refuse(command, "study", *options)
-    assert found in message
-    assert message.endswith("which this program never writes. Restore the file from a backup.")
-
-
-def test_a_stored_point_that_is_none_of_its_space(refuse: Refuse, place: Path) -> None:
-    change(place / "study" / "study.db", "UPDATE trial SET params = json_set(params, '$.dropuot', 0.2)")
-    message = refuse("run", "study", "--trials", "2")
-    assert "holds trial 0 with a point that is none of its space (dropuot: unknown; did you mean 'dropout'?" in message
-
-
-def test_a_stored_space_that_is_none(refuse: Refuse, place: Path) -> None:
-    change(place / "study" / "study.db", "UPDATE study SET space = '{\"parameters\": 5}'")
-    for command in (["run", "study", "--trials", "2"], ["space", "study"]):
-        message = refuse(*command)
-        assert "study.db: holds a space that is none ('int' object is not iterable), which this program" in message
-
-
-def test_a_study_with_a_metric_of_a_newer_release(refuse: Refuse, place: Path) -> None:
-    change(place / "study" / "study.db", "UPDATE study SET metric = 'f1'")
-    assert "was searched for 'f1', which this release does not know (known: bal" in refuse("report", "study")
 
 
 # Folders that cannot be written

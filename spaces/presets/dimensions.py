@@ -9,6 +9,15 @@ from spaces.recipe import AUGMENTATIONS
 _AUGMENTED = tuple(name for name in AUGMENTATIONS if name != "none")
 
 
+def backbone(facts: Facts, help_: str) -> tuple[Parameter, ...]:
+    """Which pre-trained network, the first by default; a single one is no parameter."""
+    names = [found.name for found in facts.backbones]
+    if len(names) < 2:
+        return ()
+    source = "those whose weights are at hand; the first of them is the default"
+    return (choice("backbone", *names, help=help_, source=source),)
+
+
 def augmentation(default: str) -> tuple[Parameter, ...]:
     """How training images are changed at random; all but 'none' are in Keras's own layers."""
     return (

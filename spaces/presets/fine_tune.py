@@ -39,21 +39,9 @@ def space(facts: Facts) -> Space:
     """Larger input and more epochs by default where there are fewer images: about the same work a fold run."""
     side, epochs = (128, 8) if facts.images <= 300 else (96, 4) if facts.images <= 1000 else (64, 3)
     batches = [b for b in (8, 16, 32) if b <= max(16, facts.images // 10)]
-    names = [found.name for found in facts.backbones]
     return Space(
         (
-            *(
-                (
-                    choice(
-                        "backbone",
-                        *names,
-                        help="pre-trained network that is trained on",
-                        source="those whose weights are at hand; the first of them is the default",
-                    ),
-                )
-                if names[1:]
-                else ()
-            ),
+            *dimensions.backbone(facts, "pre-trained network that is trained on"),
             choice(
                 "input_size",
                 *(64, 96, 128, 160, 192, 224),

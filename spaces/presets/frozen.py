@@ -16,6 +16,7 @@ from spaces.backbones import Backbone
 from spaces.facts import Facts
 from spaces.layers import Layer
 from spaces.parameters import Value, When, boolean, choice, integer, real
+from spaces.presets import dimensions
 from spaces.recipe import Recipe, recipe_of
 from spaces.space import Space
 
@@ -54,21 +55,9 @@ class View:
 def space(facts: Facts) -> Space:
     """The same for all pictures, but for the batches of the dense head. A single backbone is no parameter."""
     batches = [b for b in (8, 16, 32, 64) if b <= max(8, facts.images // 10)]
-    names = [backbone.name for backbone in facts.backbones]
     return Space(
         (
-            *(
-                (
-                    choice(
-                        "backbone",
-                        *names,
-                        help="pre-trained network whose features are used",
-                        source="those whose weights are at hand; the first of them is the default",
-                    ),
-                )
-                if names[1:]
-                else ()
-            ),
+            *dimensions.backbone(facts, "pre-trained network whose features are used"),
             choice(
                 "input_size",
                 *(64, 96, 128, 160, 192, 224),

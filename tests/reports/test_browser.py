@@ -1,4 +1,4 @@
-"""The page in a real browser: it runs its own scripts only, fetches nothing, sorts, and fits."""
+"""The pages in a real browser: each runs its own scripts only, fetches nothing, sorts, and fits."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 
+from reports import check
 from reports.html import write
+from search.findings import ClassRow, Findings, Kind, PairShown, Remark, Shown
 from spaces import Space
 from spaces.parameters import choice
 from storage.records import FoldRecord, LayerRecord, TrialState
@@ -246,3 +249,56 @@ def test_it_prints_in_light_colours_without_navigation_on_the_width_of_a_sheet(v
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator("nav").is_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 720
+
+
+# What `search check` writes
+
+
+def checked(name: str = "shirts") -> Findings:
+    """Findings of every kind about pictures, classes and files of this name."""
+    grey = np.add.outer(np.arange(0, 240, 30), np.arange(8)).astype(np.uint8)[:, :, None]
+    photo = np.random.default_rng(3).integers(0, 255, (120, 80, 3), np.uint8)
+
+    def pair(kind: Kind) -> PairShown:
+        first, second = (Shown(f"training/a/{name}.png", name, False, pixels) for pixels in (grey, photo))
+        return PairShown(kind, first, replace(second, testing=kind == Kind.LEAK), kind != Kind.COPY, False, 0.991)
+
+    rows = tuple(ClassRow(name, searched, 9, 4, (64, 48), (8, 8), (4000, 3000), 0.5) for searched in (12, 40))
+    left_out = Remark(f"training/a/{name}", name, name, left_out=True)
+    pairs = tuple(map(pair, Kind))
+    return Findings(name, 60, 8, (8, 8, 3), rows, 5, None, (name, "A sentence."), pairs, (left_out,))
+
+
+def looked_at(visit: Visit, found: Findings, folder: Path, width: int) -> Page:
+    target = folder / "pictures-check.html"
+    check.write(found, target)
+    visit.page.set_viewport_size({"width": width, "height": 900})
+    visit.page.goto(target.as_uri())
+    return visit.page
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1400])
+def test_the_page_of_a_check_shows_every_pair_and_fits(visit: Visit, tmp_path: Path, width: int, scheme: str) -> None:
+    visit.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type] # one of two words
+    page = looked_at(visit, checked(), tmp_path, width)
+    sides = page.evaluate("[...document.images].map(i => [i.naturalWidth, i.naturalHeight])")
+    assert sides == [[8, 8], [80, 120]] * len(Kind)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(CONTRAST) == []
+    clean(visit)
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+def test_hostile_names_are_only_shown_by_the_page_of_a_check(visit: Visit, tmp_path: Path, width: int) -> None:
+    found = checked(HOSTILE)
+    page = looked_at(visit, replace(found, problem=HOSTILE), tmp_path, width)
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    page.mouse.move(300, 300)
+    assert page.evaluate("window.pwned") is None
+    assert page.locator("img").count() == 2 * len(Kind)
+    assert page.locator("script, iframe, object, img:not([src^='data:image/']), a[href^='javascript']").count() == 0
+    assert "<script>window.pwned=1</script>" in page.locator("h1").inner_text()
+    assert "49" not in page.locator("h1").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    clean(visit)

@@ -169,6 +169,9 @@ def test_plain_lines_tell_of_each_once_when_it_has_all_folds() -> None:
         "reference logistic regression on pixels; balanced accuracy 0.730",
         "reference linear probe on frozen features; balanced accuracy 0.860",
     ]
+    later = io.StringIO()
+    PlainLines(later).update(progress(TRIALS, references=KNOWN))
+    assert later.getvalue() == "", "an earlier sitting told of them"
 
 
 def test_a_hostile_name_is_text_everywhere(browser: Browser) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import zipfile
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from search.finish import length
+from search.finish import is_whole, length
 from search.jobs import Training
 from search.outcomes import fold_record
 from search.study import Prepared
@@ -43,3 +46,26 @@ def test_learning_rates_on_all_images_are_those_of_the_folds(worker: Worker, pre
     trial = TrialRecord(0, params, "baseline", folds=(fold_record(job, as_fold),))
     again = trained(worker, replace(job, training=length(trial, job.training)))
     assert again.curve["loss"] == as_fold.curve["loss"][: as_fold.best_epoch]
+
+
+@pytest.mark.parametrize(
+    ("damage", "whole"),
+    [
+        (lambda content: content, True),
+        (lambda content: content[: len(content) // 2], False),
+        (lambda content: content[:100] + bytes([content[100] ^ 1]) + content[101:], False),
+        (lambda content: b"milk " * len(content), False),
+        (lambda content: content[:0], False),
+    ],
+    ids=["as written", "cut short", "one bit", "of another kind", "empty"],
+)
+def test_a_file_of_a_network_is_taken_again_only_where_it_is_as_it_was_written(
+    tmp_path: Path, damage: Callable[[bytes], bytes], whole: bool
+) -> None:
+    path = tmp_path / "trial-0.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model.weights.h5", bytes(1000))
+        archive.writestr("config.json", "{}")
+    path.write_bytes(damage(path.read_bytes()))
+    assert is_whole(path) == whole
+    assert not is_whole(tmp_path / "missing.keras")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from search import groups
 from search.copies import Pair
 from search.errors import UsageError
 from search.folds import choose_folds, draw_folds
@@ -46,6 +48,17 @@ class TestNamed:
         assert named_groups("same.csv", tmp_path, PATHS).identity == found.identity
         (tmp_path / "other.csv").write_text("group,path\nann,a/p1_1.png\n")
         assert named_groups("other.csv", tmp_path, PATHS).identity != found.identity
+
+    @pytest.mark.parametrize("pattern", ["(a+)+$", "(.*a){30}c"])
+    def test_a_pattern_that_takes_for_ever_is_given_up(
+        self, pattern: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(groups, "_SECONDS", 0.05)
+        before = signal.getsignal(signal.SIGVTALRM)
+        with pytest.raises(UsageError, match=r"must be found in all 1 paths within 0[.]05 s, and was not"):
+            named_groups(pattern, tmp_path, ("a" * 60 + "b.png",))
+        assert signal.getsignal(signal.SIGVTALRM) == before
+        assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
 
     @pytest.mark.parametrize(
         ("asked", "said"),

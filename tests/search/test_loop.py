@@ -2,128 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from optuna.trial import TrialState as OptunaState
 
-from search import optuna_study
 from search.errors import UsageError
-from search.jobs import DescribeJob, Description, Failure, FoldJob, Job, Outcome, Training
-from search.loop import Ending, Loop, Plan
-from search.metrics import METRICS
-from search.oracles import score_of
+from search.jobs import DescribeJob, Description, Failure, FoldJob, Job, Outcome
+from search.loop import Ending
 from search.progress import Progress
-from search.proposers import make_proposer
-from search.ranking import told_score
 from search.stop import StopRequest
-from search.symptoms import Cause, Diagnosis, Symptom
 from spaces import Space
 from spaces.parameters import choice, integer, real
-from storage import OUT_OF_TIME, FoldRecord, ImageRecord, RunRecord, Split, Store, StudyRecord, TrialRecord, TrialState
-from tests.search.instant import SPACE, Instant, by_formula, description_of, result_of
-
-FOLDS = 3
-ASSIGNMENT = (np.arange(12) % FOLDS).astype(np.int16)
-RUN = RunRecord("2026-01-01T00:00:00+00:00", "search run", {}, "here", 1)
-
-
-@dataclass
-class Watcher:
-    """An Observer that remembers, and may act on what it sees."""
-
-    notes: list[str] = field(default_factory=list)
-    closed: list[TrialRecord] = field(default_factory=list)
-    seen: list[Progress] = field(default_factory=list)
-    act: Callable[[Progress], None] = lambda _: None
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-    def trial_closed(self, trial: TrialRecord, progress: Progress) -> None:  # noqa: ARG002 - as observers are called
-        self.closed.append(trial)
-
-    def update(self, progress: Progress) -> None:
-        self.seen.append(progress)
-        self.act(progress)
+from storage import OUT_OF_TIME, TrialState
+from tests.search.instant import SPACE, Instant, by_formula, description_of
+from tests.search.sittings import (
+    ASSIGNMENT,
+    FOLDS,
+    Hands,
+    Ticking,
+    Watcher,
+    dying_and_going_on,
+    new_study,
+    rows,
+    sit,
+    stored,
+)
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return new_study(tmp_path / "study.db")
-
-
-def new_study(path: Path, preset: str = "cnn") -> Path:
-    images = [ImageRecord(row, f"{row}.png", row % 2, False, f"{row:064x}") for row in range(12)]
-    record = StudyRecord(
-        "s", "2026-01-01T00:00:00+00:00", 5, "accuracy", ("a", "b"), (8, 8, 1), "f", {"preset": preset}, {}
-    )
-    Store.create(path, record, images, [Split(0, ASSIGNMENT)]).close()
-    return path
-
-
-def a_plan(**changes: Any) -> Plan:
-    standard = Plan(
-        seed=5,
-        metric="accuracy",
-        folds=FOLDS,
-        assignment=ASSIGNMENT,
-        training=Training(),
-        space=SPACE,
-        starts=[("baseline", SPACE.defaults()), ("start", SPACE.defaults(depth=1))],
-        max_parameters=1_000,
-        max_bytes=1_000_000,
-        trials=6,
-        seconds=None,
-    )
-    return replace(standard, **changes)
-
-
-def sit(
-    path: Path,
-    executor: Instant | Any,
-    watcher: Watcher | None = None,
-    stop: StopRequest | None = None,
-    sampler: tuple[str, str] = ("optuna", "tpe"),
-    second: str | None = None,
-    **changes: Any,
-) -> Ending:
-    """One sitting over the study at `path`; `sampler`: engine and sampler; `second`: the other objective."""
-    plan = a_plan(**changes)
-    with Store.open(path) as store:
-        loop = Loop(
-            plan=plan,
-            store=store,
-            run_id=store.start_run(RUN),
-            executor=executor,
-            proposer=make_proposer(plan.space, plan.metric, *sampler, plan.seed, second),
-            observer=watcher or Watcher(),
-            stop=stop or StopRequest(),
-            **({"clock": executor.clock} if hasattr(executor, "clock") else {}),
-        )
-        return loop.run()
-
-
-def stored(path: Path) -> list[TrialRecord]:
-    with Store.open(path, read_only=True) as store:
-        return store.trials()
-
-
-def rows(trials: list[TrialRecord]) -> list[Any]:
-    """Everything but times."""
-    return [
-        (t.number, dict(t.params), t.origin, t.state, t.cause, t.parameters, t.redraws, *map(fold_row, t.folds))
-        for t in trials
-    ]
-
-
-def fold_row(fold: FoldRecord) -> Any:
-    return fold.fold, fold.seed, dict(fold.scores), fold.epochs
 
 
 def test_it_runs_every_fold_of_as_many_trials_as_asked_and_stores_each(path: Path) -> None:
@@ -168,31 +78,6 @@ def test_trials_are_a_total_and_a_second_sitting_only_adds_what_is_missing(path:
     sit(path, again, trials=6)
     assert len(stored(path)) == 6
     assert sum(isinstance(job, FoldJob) for job in again.jobs) == 2 * FOLDS
-
-
-class Died(BaseException):
-    """Stands for a kill: nothing in the program catches it."""
-
-
-def dying_and_going_on(
-    folder: Path, jobs_before: int, answer: Callable[[Job], Outcome] = by_formula, **asked: Any
-) -> tuple[list[Any], list[Any]]:
-    """The rows of a study that died at its n-th job and went on, and of one that did not."""
-    whole, broken = new_study(folder / "whole.db"), new_study(folder / "broken.db")
-    sit(whole, Instant(answer), **asked)
-    left = jobs_before
-
-    def dies(job: Job) -> Outcome:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise Died
-        return answer(job)
-
-    with pytest.raises(Died):
-        sit(broken, Instant(dies), **asked)
-    sit(broken, Instant(answer), **asked)
-    return rows(stored(broken)), rows(stored(whole))
 
 
 @pytest.mark.parametrize("jobs_before", [1, 2, 3, 7, 13, 14, 15, 16, 20])
@@ -372,21 +257,6 @@ def test_asked_to_stop_it_submits_nothing_more_and_the_next_sitting_goes_on(path
     assert {t.state for t in stored(path)} == {TrialState.COMPLETE}
 
 
-@dataclass
-class Ticking(Instant):
-    """Each fold takes ten seconds of a clock of its own."""
-
-    now: float = 0.0
-
-    def clock(self) -> float:
-        return self.now
-
-    def submit(self, job: Job) -> Future[Outcome]:
-        if isinstance(job, FoldJob):
-            self.now += 10
-        return super().submit(job)
-
-
 def test_hours_are_a_total_and_a_trial_that_runs_out_of_time_goes_on_with_more(path: Path) -> None:
     executor = Ticking()
     sit(path, executor, seconds=45, trials=100)
@@ -408,28 +278,6 @@ def test_hours_are_a_total_and_a_trial_that_runs_out_of_time_goes_on_with_more(p
 def test_both_budgets_hold(path: Path) -> None:
     sit(path, Ticking(), seconds=10_000, trials=2)
     assert len(stored(path)) == 2
-
-
-class Hands(Instant):
-    """Two slots whose jobs end only when the test says so."""
-
-    def __init__(self) -> None:
-        super().__init__(slots=2)
-        self.futures: list[tuple[Job, Future[Outcome]]] = []
-
-    def submit(self, job: Job) -> Future[Outcome]:
-        if isinstance(job, DescribeJob):
-            return super().submit(job)
-        self.jobs.append(job)
-        future: Future[Outcome] = Future()
-        future.set_running_or_notify_cancel()
-        self.futures.append((job, future))
-        return future
-
-    def end(self, index: int, outcome: Outcome | None = None) -> None:
-        job, future = self.futures.pop(index)
-        assert isinstance(job, FoldJob)
-        future.set_result(outcome or result_of(job))
 
 
 def test_slots_are_filled_with_folds_of_the_oldest_trial_before_a_new_point_is_asked(path: Path) -> None:
@@ -488,85 +336,3 @@ def test_the_description_of_the_model_is_stored_with_the_trial(path: Path) -> No
     trial = stored(path)[0]
     assert trial.parameters == description_of(DescribeJob(SPACE.defaults())).parameters
     assert [layer.kind for layer in trial.layers] == ["Dense"]
-
-
-def at_chance(job: Job) -> Outcome:
-    """Points with batch normalisation of a depth above 1 collapse, in their second fold; others go by formula."""
-    if not isinstance(job, FoldJob):
-        return by_formula(job)
-    planted = job.params["norm"] == "batch" and int(str(job.params["depth"])) > 1 and job.fold == 1
-    scores = dict.fromkeys(METRICS, 0.5)
-    return replace(result_of(job), diagnosis=STUCK_THERE, scores=scores) if planted else result_of(job)
-
-
-STUCK_THERE = Diagnosis(
-    Symptom("stuck at chance", ("one class is predicted for all images",)),
-    (Cause("dead ReLU", "100% of the units are 0", 'bias_initializer="zeros"', 1.0, lasting=True),),
-    collapsed=True,
-)
-PLANTED = SPACE.defaults(norm="batch", depth=2)
-
-
-def test_a_trial_that_is_stuck_at_chance_is_closed_as_pruned_with_its_cause(path: Path) -> None:
-    watcher = Watcher()
-    sit(path, Instant(at_chance), watcher, starts=[("baseline", SPACE.defaults()), ("start", PLANTED)], trials=3)
-    stuck = stored(path)[1]
-    assert stuck.collapsed
-    assert (stuck.state, stuck.cause) == (TrialState.PRUNED, "stuck at chance: dead ReLU")
-    assert stuck.detail is not None
-    assert stuck.detail.startswith("fold 1: one class is predicted for all images. 100% of the units are 0. Try: ")
-    assert [f.fold for f in stuck.folds] == [0, 1]
-    assert [f.diagnosis is not None for f in stuck.folds] == [False, True]
-    found = stuck.folds[1].diagnosis
-    assert found is not None
-    assert (found.symptom, found.cause, found.collapsed) == ("stuck at chance", "dead ReLU", True)
-    assert found.evidence == ("one class is predicted for all images", "dead ReLU: 100% of the units are 0")
-    assert [t.number for t in watcher.closed] == [0, 1, 2]
-
-
-@pytest.mark.parametrize("sampler", [("optuna", "tpe"), ("keras-tuner", "bayesian")])
-def test_it_is_told_to_the_proposer_with_its_worst_fold(path: Path, sampler: tuple[str, str]) -> None:
-    told: list[TrialRecord] = []
-
-    class Listening(Watcher):
-        def trial_closed(self, trial: TrialRecord, progress: Progress) -> None:
-            told.append(trial)
-            super().trial_closed(trial, progress)
-
-    starts = [("baseline", SPACE.defaults()), ("start", PLANTED)]
-    sit(path, Instant(at_chance), Listening(), sampler=sampler, starts=starts, trials=3)
-    stuck = told[1]
-    assert told_score(stuck, "accuracy") == 0.5 < (stuck.score("accuracy") or 0)
-    frozen = optuna_study.frozen(SPACE, stuck, "accuracy")
-    assert (frozen.state, frozen.value) == (OptunaState.COMPLETE, 0.5)
-    assert score_of(stuck, "accuracy") == 0.5
-
-
-def test_the_baseline_is_diagnosed_and_trained_in_full(path: Path) -> None:
-    executor = Instant(at_chance)
-    sit(path, executor, starts=[("baseline", PLANTED)], trials=2)
-    first = stored(path)[0]
-    assert (first.state, first.cause, len(first.folds)) == (TrialState.COMPLETE, None, FOLDS)
-    assert not first.collapsed
-    assert first.folds[1].diagnosis is not None
-    stops = {job.trial: job.training.stop_collapsed for job in executor.jobs if isinstance(job, FoldJob)}
-    assert stops == {0: False, 1: True}
-
-
-def test_a_baseline_that_is_stuck_and_out_of_time_has_not_collapsed(path: Path) -> None:
-    executor = Ticking(at_chance)
-    sit(path, executor, starts=[("baseline", PLANTED)], trials=2, seconds=15)
-    first = stored(path)[0]
-    assert first.cause == OUT_OF_TIME
-    assert any(f.diagnosis for f in first.folds)
-    assert not first.collapsed
-
-
-@pytest.mark.parametrize("sampler", [("optuna", "tpe"), ("optuna", "cmaes"), ("keras-tuner", "bayesian")])
-@pytest.mark.parametrize("jobs_before", [7, 17, 26])
-def test_dying_among_trials_that_collapse_and_going_on_equals_one_go(
-    tmp_path: Path, sampler: tuple[str, str], jobs_before: int
-) -> None:
-    broken, whole = dying_and_going_on(tmp_path, jobs_before, at_chance, sampler=sampler, trials=12)
-    assert broken == whole
-    assert "stuck at chance: dead ReLU" in {row[4] for row in whole}

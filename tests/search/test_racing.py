@@ -17,7 +17,7 @@ from search.racing import Terms
 from spaces import Space
 from storage import OUT_OF_TIME, TrialRecord, TrialState
 from tests.search.instant import SPACE, Instant, by_formula, quality, result_of
-from tests.search.test_loop import (
+from tests.search.sittings import (
     FOLDS,
     STUCK_THERE,
     Hands,

@@ -12,7 +12,7 @@ from search.jobs import Failure, FoldJob, Job, Outcome, ReferenceJob
 from search.loop import Ending
 from storage import ReferenceRecord, Store, TrialState
 from tests.search.instant import Instant, by_formula
-from tests.search.test_loop import ASSIGNMENT, FOLDS, Died, Ticking, Watcher, new_study, rows, sit, stored
+from tests.search.sittings import ASSIGNMENT, FOLDS, Died, Ticking, Watcher, new_study, rows, sit, stored
 
 NAMES = ("majority", "logistic_regression", "linear_probe")
 ALL = [(name, fold) for name in sorted(NAMES) for fold in range(FOLDS)]

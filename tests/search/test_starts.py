@@ -16,7 +16,7 @@ from spaces.parameters import choice
 from spaces.presets import PRESETS
 from storage import FoldRecord, Store, TrialRecord, TrialState
 from tests.search.instant import SPACE, Instant
-from tests.search.test_loop import FOLDS, RUN, Watcher, a_plan, dying_and_going_on, new_study, sit, stored
+from tests.search.sittings import FOLDS, RUN, Watcher, a_plan, dying_and_going_on, new_study, sit, stored
 
 
 @pytest.fixture
