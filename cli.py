@@ -22,6 +22,8 @@ from search.options import (
     MoreHours,
     MoreTrials,
     NoFlip,
+    PerGpu,
+    Precision,
     PresetName,
     Quiet,
     Sampler,
@@ -31,6 +33,7 @@ from search.options import (
     WarmStart,
     Where,
     Workers,
+    Xla,
 )
 
 if TYPE_CHECKING:
@@ -104,6 +107,9 @@ def run(
     epochs: Epochs = None,
     seed: Seed = None,
     workers: Workers = None,
+    workers_per_gpu: PerGpu = None,
+    precision: Precision = None,
+    xla: Xla = False,
     engine: Engine = None,
     sampler: Sampler = None,
     second_objective: Second = None,
@@ -116,6 +122,7 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Search: start a study, or go on with it. Budgets are totals; Ctrl-C stops, and nothing is lost."""
+    from search.gpus import workers_asked
     from search.study import find_study, is_study
 
     asked = {
@@ -123,6 +130,8 @@ def run(
         "hours": hours,
         "folds": folds,
         "training.max_epochs": epochs,
+        "training.precision": precision,
+        "training.xla": xla or None,
         "seed": seed,
         "engine": engine,
         "sampler": sampler,
@@ -132,11 +141,12 @@ def run(
         "groups": _groups(groups),
     }
     changes = {key: value for key, value in asked.items() if value is not None}
+    count = workers_asked(workers, workers_per_gpu)
     if path is None or (is_study(path) and directory is None):
-        _search(find_study(path), changes, workers=workers, quiet=quiet, model=model, warm_start=warm_start)
+        _search(find_study(path), changes, workers=count, quiet=quiet, model=model, warm_start=warm_start)
     else:
         folder, config = _new(path, directory, changes)
-        _search(folder, changes, workers=workers, quiet=quiet, new=config, model=model, warm_start=warm_start)
+        _search(folder, changes, workers=count, quiet=quiet, new=config, model=model, warm_start=warm_start)
 
 
 @app.command()
@@ -145,18 +155,21 @@ def resume(
     trials: MoreTrials = None,
     hours: MoreHours = None,
     workers: Workers = None,
+    workers_per_gpu: PerGpu = None,
     model: Model = None,
     quiet: Quiet = False,
 ) -> None:
     """Go on with a study; refuses where there is nothing to go on with."""
     from search.errors import UsageError
+    from search.gpus import workers_asked
     from search.study import DATABASE, find_study
 
     folder = find_study(study)
     if not (folder / DATABASE).exists():
         raise UsageError(f"{folder} has not begun, so there is nothing to resume; `search run` starts it")
     changes = {key: value for key, value in {"trials": trials, "hours": hours}.items() if value is not None}
-    _search(folder, changes, workers=workers, quiet=quiet, only_unfinished=True, model=model)
+    count = workers_asked(workers, workers_per_gpu)
+    _search(folder, changes, workers=count, quiet=quiet, only_unfinished=True, model=model)
 
 
 @app.command()
@@ -370,8 +383,6 @@ def _search(
     from search.study import DATABASE, done_already, make_folder
     from search.words import prepared_in_words
 
-    if workers is not None and workers < 0:
-        raise UsageError(f"--workers: must be at least 0, got {workers}; 0 trains in this process")
     exists = (folder / toml.FILE).is_file()
     if not exists and new is None and (folder / DATABASE).exists():
         raise UsageError(

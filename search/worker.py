@@ -217,7 +217,9 @@ class Worker:
         started, facts, fold = time.perf_counter(), self._materials.facts, job.fold
         if self._preset is None:
             _usable(self._train(fold))
-            model = deploy.of_pixels(self._trained.model, self._trained, facts)
+            whole = self._materials.precision == "float32"  # else another one is built, that computes in float32
+            network = self._trained.model if whole else deploy.plain(self._trained, self._own.compiled(fold.params)[0])
+            model = deploy.of_pixels(network, self._trained, facts)
         else:
             family, params = self._family(fold.params)
             if family.frozen and family.frozen.heads:
@@ -279,7 +281,7 @@ class Worker:
 
         keras.utils.clear_session(free_memory=False)
         keras.utils.set_random_seed(job.seed)
-        with _refusals() if self._preset else contextlib.nullcontext():
+        with _policy(self._materials.precision), _refusals() if self._preset else contextlib.nullcontext():
             return build()
 
 
@@ -291,6 +293,19 @@ def _usable(result: FoldResult) -> None:
     """Raises RefusedError where the weights are lost that were to be saved."""
     if result.diagnosis and result.diagnosis.symptom.name == BROKEN:
         raise RefusedError(f"trained on all images, {'; '.join(result.diagnosis.symptom.signs)}")
+
+
+@contextlib.contextmanager
+def _policy(name: str) -> Iterator[None]:
+    """Layers that are made within compute by this dtype policy of Keras."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 @contextlib.contextmanager
