@@ -69,8 +69,6 @@ def pinned(worker: int, gpus: Sequence[str]) -> dict[str, str]:
 
 def workers_asked(workers: int | None, per_gpu: int | None) -> int | None:
     """How many workers there shall be; None: as many as is usual here, 0: none. Raises UsageError."""
-    if workers is not None and workers < 0:
-        raise UsageError(f"--workers: must be at least 0, got {workers}; 0 trains in this process")
     if per_gpu is None:
         return workers
     if workers is not None:

@@ -93,7 +93,6 @@ def test_workers_are_as_many_as_were_asked_for_or_so_many_for_each_gpu(
 @pytest.mark.parametrize(
     ("workers", "per_gpu", "gpus", "said"),
     [
-        (-1, None, "0", "--workers: must be at least 0, got -1"),
         (2, 2, "0", "--workers and --workers-per-gpu both say how many workers there are; give one of them"),
         (None, 0, "0", "--workers-per-gpu: must be at least 1, got 0"),
         (None, 2, "-1", "--workers-per-gpu 2: no NVIDIA GPU is visible here"),
