@@ -416,7 +416,8 @@ def _prepare_optimizer(model: keras.Model, recipe: Recipe, images: int) -> None:
         steps = recipe.steps or -(-images // recipe.batch_size)
         optimizer = inner(model.optimizer)
         optimizer.use_ema, optimizer.ema_momentum = True, 1 - 1 / (EMA_EPOCHS * steps)
-    model.optimizer.build(model.trainable_variables)
+    if not model.optimizer.built:  # the one that scales losses would make its variables anew
+        model.optimizer.build(model.trainable_variables)
 
 
 def _slices(rows: NDArray[np.int32]) -> Iterator[NDArray[np.int32]]:
