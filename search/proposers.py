@@ -200,7 +200,7 @@ LATEST, LEADING = 250, 25
 """Closed trials that a sampler without state in them learns from: the latest and, however old, the best.
 
 TPE takes at most 25 as its good ones and weighs the others the less the older they are; what it asks for costs it time
-in proportion to its trials, 0.14 s with 1,000 of `auto` on one core, and a Gaussian process time in their cube."""
+in proportion to its trials, and a Gaussian process time in their cube."""
 
 FORGET_EVERY = 50  # trials: what is no longer learned from is dropped before each that is a multiple
 

@@ -135,7 +135,7 @@ def test_preparing_settles_everything_and_leaves_the_disk_alone(place: Path) -> 
         **settings().identity(),
         "folds": 5,
         "image_size": [8, 8],
-        "training": {"max_epochs": 40, "patience": 8, "min_delta": 0.001},
+        "training": {"max_epochs": 40, "patience": 8, "min_delta": 0.001, "precision": "float32", "xla": False},
     }
 
 
@@ -323,7 +323,7 @@ def test_a_study_of_before_precision_could_be_chosen_was_computed_in_float32_wit
         connection.execute("UPDATE study SET config = json_remove(config, '$.training.precision', '$.training.xla')")
     with Store.open(place / FOLDER / "study.db") as store:
         check_same(store, prepared)
-        with pytest.raises(UsageError, match="training.precision: the study has float32, asked is mixed_bfloat16"):
+        with pytest.raises(UsageError, match=r"training\.precision: the study has float32, asked is mixed_bfloat16"):
             check_same(store, prepare(settings(training={"precision": "mixed_bfloat16"}), place / FOLDER))
 
 
