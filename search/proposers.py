@@ -141,6 +141,11 @@ class _Nsga2(NSGAIISampler):
         super().__init__(population_size=POPULATION, seed=seed)
         self._chance = _ByName(seed)
 
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
+        """What all complete trials have, which is what one has. Optuna compares them all, anew at every ask."""
+        told = study.get_trials(deepcopy=False, states=(OptunaState.COMPLETE,))
+        return {name: its for name, its in sorted(told[0].distributions.items()) if not its.single()} if told else {}
+
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
