@@ -71,6 +71,9 @@ def run(
     epochs: opt.Epochs = None,
     seed: opt.Seed = None,
     workers: opt.Workers = None,
+    workers_per_gpu: opt.PerGpu = None,
+    precision: opt.Precision = None,
+    xla: opt.Xla = False,
     engine: opt.Engine = None,
     sampler: opt.Sampler = None,
     second_objective: opt.Second = None,
@@ -83,6 +86,7 @@ def run(
     quiet: opt.Quiet = False,
 ) -> None:
     """Search: start a study, or go on with it. Budgets are totals; Ctrl-C stops, and nothing is lost."""
+    from search.gpus import workers_asked
     from search.request import search_of, whole_path
 
     asked = {
@@ -90,6 +94,8 @@ def run(
         "hours": hours,
         "folds": folds,
         "training.max_epochs": epochs,
+        "training.precision": precision,
+        "training.xla": xla or None,
         "seed": seed,
         "engine": engine,
         "sampler": sampler,
@@ -98,8 +104,8 @@ def run(
         "flip": False if no_flip else None,
         "groups": whole_path(groups),
     }
-    request = search_of(path, directory, asked)
-    _search(request, workers=workers, quiet=quiet, model=model, warm_start=warm_start)
+    count = workers_asked(workers, workers_per_gpu)
+    _search(search_of(path, directory, asked), workers=count, quiet=quiet, model=model, warm_start=warm_start)
 
 
 @app.command()
@@ -108,18 +114,21 @@ def resume(
     trials: opt.MoreTrials = None,
     hours: opt.MoreHours = None,
     workers: opt.Workers = None,
+    workers_per_gpu: opt.PerGpu = None,
     model: opt.Model = None,
     quiet: opt.Quiet = False,
 ) -> None:
     """Go on with a study; refuses where there is nothing to go on with."""
     from search.errors import UsageError
+    from search.gpus import workers_asked
     from search.request import going_on
     from search.study import find_study
 
     request = going_on(find_study(study), {"trials": trials, "hours": hours})
     if not request.begun:
         raise UsageError(f"{request.folder} has not begun, so there is nothing to resume; `search run` starts it")
-    _search(request, workers=workers, quiet=quiet, only_unfinished=True, model=model)
+    count = workers_asked(workers, workers_per_gpu)
+    _search(request, workers=count, quiet=quiet, only_unfinished=True, model=model)
 
 
 @app.command()

@@ -59,6 +59,9 @@ SAMPLERS = {
 }
 """Engine -> its samplers, the default first."""
 
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+"""Dtype policies of Keras that a network may be trained by, the default first."""
+
 OF_TWO_OBJECTIVES = ("nsga2", "tpe", "random")
 """Samplers of Optuna that can weigh two objectives, the default first."""
 
@@ -109,13 +112,15 @@ def _race_that_fits(rule: str | None, info: ValidationInfo) -> str | None:
 
 
 class TrainingConfig(BaseModel):
-    """How long a fold run lasts."""
+    """How long a fold run lasts, and how it is computed."""
 
     model_config = _STRICT
 
     max_epochs: int | None = Field(default=None, ge=1, le=100_000)  # None: as the preset says
     patience: int = Field(default=8, ge=0)
     min_delta: float = Field(default=0.001, ge=0)
+    precision: Annotated[str, _one_of(*PRECISIONS)] = PRECISIONS[0]
+    xla: bool = False
 
 
 @dataclass(frozen=True)
@@ -358,6 +363,10 @@ def _training_table(training: TrainingConfig) -> Any:
     table["patience"] = training.patience
     table.add(tomlkit.comment("nats by which that loss must fall to count"))
     table["min_delta"] = training.min_delta
+    table.add(tomlkit.comment("float32, or for GPUs mixed_float16 or mixed_bfloat16; what is shipped is float32"))
+    table["precision"] = training.precision
+    table.add(tomlkit.comment("whether XLA compiles the steps of training; slower on a processor"))
+    table["xla"] = training.xla
     return table
 
 

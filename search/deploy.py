@@ -42,6 +42,7 @@ def plain(trainer: Trainer, network: keras.Model) -> keras.Model:
 
 def of_pixels(model: keras.Model, trainer: Trainer, facts: Facts) -> keras.Model:
     """A network that learned from pixels. `trainer` knows how it was shown them, and what its output means."""
+    model.compiled = False  # else its metrics would be in the file, which are none of Keras's own: it would not load
     x = inputs = keras.Input(facts.shape, name="pixels")
     if not parts.takes_bytes(model):
         x = keras.layers.Rescaling(1 / 255)(x)

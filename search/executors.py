@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Protocol
 
+from search.gpus import pinned, visible_gpus
 from search.jobs import Failure, Job, Materials, Outcome
 from search.worker import ENVIRONMENT, Worker
 
@@ -75,9 +75,7 @@ class LocalProcesses:
         self.slots = slots
         self._waiting: queue.SimpleQueue[tuple[Job, Future[Outcome]] | None] = queue.SimpleQueue()
         logs.mkdir(parents=True, exist_ok=True)
-        self._children = [
-            _Child(logs / f"worker-{number}.log", gpus[number % len(gpus)] if gpus else None) for number in range(slots)
-        ]
+        self._children = [_Child(logs / f"worker-{number}.log", pinned(number, gpus)) for number in range(slots)]
         self._threads: list[threading.Thread] = []
         self._closing = False
 
@@ -132,8 +130,9 @@ class LocalProcesses:
 class _Child:
     """One worker process and the pipe to it. Started at once, and again when it is needed after a death."""
 
-    def __init__(self, log: Path, gpu: str | None) -> None:
-        self.log, self._gpu = log, gpu
+    def __init__(self, log: Path, pinned: Mapping[str, str]) -> None:
+        """`pinned`: what its environment has besides ours."""
+        self.log, self._pinned = log, pinned
         self.materials: Materials | None = None
         self._told = False
         self._lock = threading.Lock()
@@ -170,9 +169,6 @@ class _Child:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        environment = os.environ | ENVIRONMENT
-        if self._gpu is not None:
-            environment["CUDA_VISIBLE_DEVICES"] = self._gpu
         with self._lock, open(self.log, "ab", opener=no_links) as log:
             if self._gone:
                 raise EOFError
@@ -184,7 +180,7 @@ class _Child:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment,
+                env={**os.environ, **ENVIRONMENT, **self._pinned},
                 start_new_session=True,
             )
         theirs.close()
@@ -203,18 +199,3 @@ def default_workers() -> tuple[int, tuple[str, ...]]:
     return len(gpus) or len(
         os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     ), gpus
-
-
-def visible_gpus() -> tuple[str, ...]:
-    """NVIDIA GPUs as CUDA_VISIBLE_DEVICES names them, without importing TensorFlow."""
-    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if listed is not None:
-        return tuple(name for name in (part.strip() for part in listed.split(",")) if name not in ("", "-1"))
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return ()
-    try:
-        found = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired):
-        return ()
-    return tuple(str(n) for n, line in enumerate(found.stdout.splitlines()) if line.startswith("GPU "))

@@ -28,6 +28,8 @@ class Materials:
     metric: str
     model: ModelFile | None = None  # the user's own builder, named on the command line, instead of the preset
     latency: bool = False  # whether to measure it in every fold run
+    precision: str = "float32"  # the Keras dtype policy by which networks are trained
+    xla: bool = False  # whether a step of training is compiled by XLA
 
 
 @dataclass(frozen=True)

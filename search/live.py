@@ -18,6 +18,11 @@ import tensorflow as tf
 _SMOOTHED = (keras.losses.CategoricalCrossentropy, keras.losses.BinaryCrossentropy)
 
 
+def inner(optimizer: keras.optimizers.Optimizer) -> Any:
+    """The optimizer itself, where Keras has put the one that scales losses in half precision around it."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
 def numbers(model: keras.Model) -> list[float]:
     """The numbers of a compiled model that `reading` makes variables, in a fixed order."""
     return [float(getattr(owner, name)) for owner, name in _places(model)]
@@ -46,7 +51,7 @@ def architecture(model: keras.Model) -> str | None:
 
     Layers must have been named anew, beginning with a cleared session.
     """
-    optimizer = model.optimizer
+    optimizer = inner(model.optimizer)
     with ExitStack() as stack:
         for owner, name in _places(model):
             stack.enter_context(_replaced(owner, name, True))
@@ -61,7 +66,7 @@ def architecture(model: keras.Model) -> str | None:
 
 def _places(model: keras.Model) -> list[tuple[Any, str]]:
     """(object, its attribute) of each number. A number that is 0 and so not in the graph is none of them."""
-    optimizer, loss = model.optimizer, model.loss
+    optimizer, loss = inner(model.optimizer), model.loss
     found: list[tuple[Any, str]] = [
         (layer, "rate")
         for layer in model._flatten_layers()

@@ -88,6 +88,19 @@ Workers = Annotated[
         help="Worker processes; 0: none, train here. [default: one a GPU, else one a core]",
     ),
 ]
+PerGpu = Annotated[
+    int | None,
+    _option("Worker processes for each visible NVIDIA GPU, which share its memory; instead of --workers. [default: 1]"),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        help="How networks are trained: float32, or for GPUs mixed_float16 or mixed_bfloat16. [default: float32]"
+    ),
+]
+Xla = Annotated[
+    bool, typer.Option("--xla", help="Compile the steps of training by XLA: for GPUs; slower on a processor.")
+]
 Model = Annotated[
     str | None,
     typer.Option(

@@ -18,6 +18,7 @@ from typing import Any
 
 from search.grid import step_of
 from search.metrics import METRICS, better
+from search.proposers import learned_from
 from search.ranking import told_score
 from search.seeds import derive
 from search.worker import ENVIRONMENT
@@ -127,11 +128,9 @@ class OracleProposer:
         """A new point for `number`, from what is known and a seed of this very ask."""
         attempt = len(self._refused.get(number, ()))
         seed = derive(self._seed, "ask", number, attempt)
-        known = self._known(number)
         wise = self._bayesian and self._axes and len(self._closed) >= self._initial and attempt < MOST_INSISTENCE
-        oracle = (
-            self._gaussian(known, seed) if wise and known else self._oracle("RandomSearchOracle", seed, max_trials=None)
-        )
+        known = self._known(number) if wise else []
+        oracle = self._gaussian(known, seed) if known else self._oracle("RandomSearchOracle", seed, max_trials=None)
         with warnings.catch_warnings(), _one_thread():
             warnings.simplefilter("ignore")  # that a length scale ended at its bound
             values = oracle.populate_space(str(number))["values"]
@@ -141,11 +140,13 @@ class OracleProposer:
         )
 
     def _known(self, number: int) -> list[tuple[Mapping[str, Value], float]]:
-        """Points and scores for the oracle, in order of number.
+        """Points and scores for the oracle, in order of number, of the trials that may be learned from.
 
         A pruned trial has the mean of the folds it has. What failed, is open, or was refused for this very trial has
         the worst score so far: an oracle skips what has none, and would go back there at once.
         """
+        kept = learned_from([self._closed[n] for n in sorted(self._closed)], self._metric)
+        self._closed = {trial.number: trial for trial in kept}
         scores = {n: score for n, trial in self._closed.items() if (score := score_of(trial, self._metric)) is not None}
         if not scores:
             return []

@@ -35,6 +35,7 @@ MOST_KEPT = 5_000_000  # numbers of which the initial values are kept: 20 MB
 MOST_IMAGES = 64  # looked at layer by layer
 MOST_ANSWERS = 256  # training images that a network is asked about
 _NORMALISED = ("BatchNormalization", "GroupNormalization", "LayerNormalization", "Normalization", "UnitNormalization")
+_LOSS_SCALE = 1024.0
 _LEAST_KERNEL = 0.01  # root mean square to which a movement is compared at least, where a kernel begins at zero
 
 
@@ -156,15 +157,20 @@ def _initial(model: keras.Model, start: Start) -> Iterator[bool]:
 
 
 def _gradients(model: keras.Model, x: Any, y: Any) -> tuple[dict[int, float], float]:
-    """(L2 norm of the gradient by `id` of the trained variable, the loss), both without penalties."""
+    """(L2 norm of the gradient by `id` of the trained variable, the loss), both without penalties.
+
+    In half precision, the loss is scaled on the way back, as in training: small gradients would be lost.
+    """
     import tensorflow as tf
 
     variables = model.trainable_variables
     with tf.GradientTape() as tape:
         whole = model.compute_loss(x=x, y=y, y_pred=model(x, training=False), training=False)
         loss = whole - tf.add_n([tf.cast(p, whole.dtype) for p in model.losses]) if model.losses else whole
-    found = tape.gradient(loss, [variable.value for variable in variables])
-    norms = [0.0 if g is None else float(tf.norm(tf.convert_to_tensor(g))) for g in found]
+        scale = _LOSS_SCALE if model.compute_dtype == "float16" else 1.0
+        scaled = scale * loss
+    found = tape.gradient(scaled, [variable.value for variable in variables])
+    norms = [0.0 if g is None else float(tf.norm(tf.convert_to_tensor(g))) / scale for g in found]
     return {id(variable): norm for variable, norm in zip(variables, norms, strict=True)}, float(loss)
 
 

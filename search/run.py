@@ -241,4 +241,6 @@ def _materials(pixels: Path, prepared: Prepared) -> Materials:
         metric=prepared.config.metric,
         model=prepared.own.file if prepared.own else None,
         latency=prepared.config.second_objective == "latency",
+        precision=prepared.config.training.precision,
+        xla=prepared.config.training.xla,
     )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from search import config as toml
 from search.check import Checked, check_images, notes_for_report
-from search.config import Config, Try
+from search.config import PRECISIONS, Config, Try
 from search.discovery import discover
 from search.errors import UsageError
 from search.executors import default_workers
@@ -314,6 +314,8 @@ def check_same(store: Store, prepared: Prepared) -> None:
     _check_model(stored, prepared)
     by_itself = {"weights": {backbone.name: backbone.sha256 for backbone in BY_ITSELF}}
     before = {**by_itself, "race": "none", **stored.config}  # studies of older releases have no race
+    if isinstance(trained := before.get("training"), Mapping):  # nor did they say how to compute
+        before["training"] = {"precision": PRECISIONS[0], "xla": False, **trained}
     asked = {**by_itself, **prepared.identity}
     if prepared.config.race is None:
         asked["race"] = before["race"]

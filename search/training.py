@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from search.augmentation import Augmentation
 from search.jobs import FoldJob, FoldResult, Materials, Training, first_line
 from search.latency import milliseconds_an_image
-from search.live import architecture, numbers, reading, renumber
+from search.live import architecture, inner, numbers, reading, renumber
 from search.metrics import balanced_accuracy, better, scores
 from search.probe import Watch
 from search.references import majority
@@ -281,7 +281,7 @@ class Trainer:
         if not self.recipe.averaged:
             yield
             return
-        optimizer, weights = self.model.optimizer, self.model.trainable_variables
+        optimizer, weights = inner(self.model.optimizer), self.model.trainable_variables
         kept = [tf.identity(weight.value) for weight in weights]
         for weight, average in zip(weights, optimizer._model_variables_moving_average, strict=True):
             weight.assign(average.value)
@@ -312,6 +312,12 @@ class Trainer:
         """(train one epoch, predict and measure the loss) as TensorFlow functions over row numbers."""
         rows_of, model = tf.TensorSpec([None], tf.int32), self.model
         steered = isinstance(model.optimizer.learning_rate, keras.Variable)
+        # As Keras's own `fit` has it: one step, so that augmentation, which XLA cannot compile, stays outside.
+        learn = (
+            tf.function(model.train_step, autograph=False, jit_compile=True)
+            if self._materials.xla
+            else model.train_step
+        )
 
         @tf.function(input_signature=[rows_of, rows_of, tf.TensorSpec([None], tf.float32)], autograph=False)
         def train_epoch(order: tf.Tensor, ends: tf.Tensor, rates: tf.Tensor) -> Any:
@@ -319,7 +325,7 @@ class Trainer:
                 if steered:
                     model.optimizer.learning_rate.assign(rates[index])
                 with reading(model, self._numbers):
-                    model.train_step(self._weighted(*self._batch(order[start : ends[index]], training=True)))
+                    learn(self._weighted(*self._batch(order[start : ends[index]], training=True)))
                 return index + 1, ends[index]
 
             tf.while_loop(lambda index, _: index < tf.size(ends), step, (0, 0), parallel_iterations=1)
@@ -330,9 +336,9 @@ class Trainer:
     def _said(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """(output, mean loss) on these rows, as the model is now."""
         (x, y), model = self._batch(rows), self.model
-        y_pred = model(x, training=False)
+        y_pred = tf.cast(model(x, training=False), tf.float32)
         if self.recipe.flip_average:
-            y_pred = (y_pred + model(tf.reverse(x, [2]), training=False)) / 2
+            y_pred = (y_pred + tf.cast(model(tf.reverse(x, [2]), training=False), tf.float32)) / 2
         with reading(model, self._numbers):
             return y_pred, model.compute_loss(x=x, y=y, y_pred=y_pred, training=False)
 
@@ -400,7 +406,7 @@ def _key(model: keras.Model, inputs: Any, recipe: Recipe) -> str | None:
 def _check(model: keras.Model, recipe: Recipe) -> None:
     if recipe.augmentation in ("mixup", "cutmix") and parts.takes_indices(model.loss):
         raise ValueError(f"augmentation {recipe.augmentation} mixes labels, which the loss takes as class numbers")
-    learning_rate = model.optimizer._learning_rate
+    learning_rate = inner(model.optimizer)._learning_rate
     if recipe.schedule != "constant" and not isinstance(learning_rate, keras.Variable):
         raise ValueError(f"schedule {recipe.schedule}: the optimizer has a schedule of its own")
 
@@ -409,8 +415,10 @@ def _prepare_optimizer(model: keras.Model, recipe: Recipe, images: int) -> None:
     """Make the optimizer's variables, which must be there before a graph is traced."""
     if recipe.averaged:
         steps = recipe.steps or -(-images // recipe.batch_size)
-        model.optimizer.use_ema, model.optimizer.ema_momentum = True, 1 - 1 / (EMA_EPOCHS * steps)
-    model.optimizer.build(model.trainable_variables)
+        optimizer = inner(model.optimizer)
+        optimizer.use_ema, optimizer.ema_momentum = True, 1 - 1 / (EMA_EPOCHS * steps)
+    if not model.optimizer.built:  # the one that scales losses would make its variables anew
+        model.optimizer.build(model.trainable_variables)
 
 
 def _slices(rows: NDArray[np.int32]) -> Iterator[NDArray[np.int32]]:

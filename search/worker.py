@@ -216,10 +216,12 @@ class Worker:
 
         started, facts, fold = time.perf_counter(), self._materials.facts, job.fold
         if self._preset is None:
-            if why := deploy.kept_from(deploy.network_of(self._own.build(fold.params))):
+            built = self._own.build(fold.params)  # computes in float32, whatever the precision of training
+            if why := deploy.kept_from(deploy.network_of(built)):
                 raise BuilderError(f"{self._own.name}: {why}")
             _usable(self._train(fold))
-            model = deploy.of_pixels(deploy.network_of(self._trained.model), self._trained, facts)
+            network = deploy.network_of(deploy.plain(self._trained, built))
+            model = deploy.of_pixels(network, self._trained, facts)
         else:
             family, params = self._family(fold.params)
             if family.frozen and family.frozen.heads:
@@ -283,7 +285,7 @@ class Worker:
 
         keras.utils.clear_session(free_memory=False)
         keras.utils.set_random_seed(job.seed)
-        with _refusals() if self._preset else contextlib.nullcontext():
+        with _policy(self._materials.precision), _refusals() if self._preset else contextlib.nullcontext():
             return build()
 
 
@@ -295,6 +297,19 @@ def _usable(result: FoldResult) -> None:
     """Raises RefusedError where the weights are lost that were to be saved."""
     if result.diagnosis and result.diagnosis.symptom.name == BROKEN:
         raise RefusedError(f"trained on all images, {'; '.join(result.diagnosis.symptom.signs)}")
+
+
+@contextlib.contextmanager
+def _policy(name: str) -> Iterator[None]:
+    """Layers that are made within compute by this dtype policy of Keras."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import tomllib
 from typing import Any
@@ -48,6 +49,17 @@ def test_every_command_is_in_the_readme_and_every_command_there_exists() -> None
         command, *rest = line.removeprefix("$ search ").split("#")[0].split()
         flags = {flag for option in group.commands[command].params for flag in option.opts}
         assert {word for word in rest if word.startswith("--")} <= flags, line
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
+def test_commands_and_settings_in_the_docs_are_accepted(page: str) -> None:
+    group: Any = typer.main.get_command(cli.app)
+    text = (ROOT / "docs" / page).read_text()
+    for line in re.findall(r"^\$ search (.*)$", text, re.MULTILINE):
+        command, *rest = shlex.split(line, comments=True)
+        group.commands[command].make_context(command, rest)  # parses; exits where it cannot
+    for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL):
+        parse({"images": "here", **tomllib.loads(block)}, page)
 
 
 def test_make_targets_in_the_readme_exist() -> None:

@@ -91,6 +91,8 @@ def test_more_folds_than_the_rarest_class_has_images(refuse: Refuse, place: Path
         ),
         ("--trials 0", "trials: must be at least 1, got 0"),
         ("--workers -1", "--workers: must be at least 0, got -1; 0 trains in this process"),
+        ("--workers 2 --workers-per-gpu 2", "--workers and --workers-per-gpu both say how many workers there are"),
+        ("--precision half", "training.precision: must be one of float32, mixed_float16, mixed_bfloat16, got 'half'"),
         ("--hours 0", "hours: must be above 0, got 0.0"),
         ("--hours -1", "hours: must be above 0, got -1.0"),
         ("--hours nan", "hours: must be a finite number, got nan"),

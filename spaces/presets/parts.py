@@ -39,10 +39,9 @@ def normalization(name: str, filters: int) -> keras.layers.Layer | None:
 
 
 def output(x: Any, kind: str, classes: int) -> Any:
-    """The last layer: softmax over the classes, or for two classes one sigmoid unit."""
-    if kind == "sigmoid":
-        return keras.layers.Dense(1, activation="sigmoid", name="output")(x)
-    return keras.layers.Dense(classes, activation="softmax", name="output")(x)
+    """The last layer: softmax over the classes, or for two classes one sigmoid unit. In float32 under every policy."""
+    units, activation = (1, "sigmoid") if kind == "sigmoid" else (classes, "softmax")
+    return keras.layers.Dense(units, activation, name="output", dtype="float32")(x)
 
 
 def cross_entropy(units: int, smoothing: float = 0.0) -> keras.losses.Loss:

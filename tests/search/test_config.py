@@ -166,6 +166,12 @@ def test_a_configuration_is_frozen() -> None:
         ({"image_size": [8, True]}, "image_size: must be a whole number, got true"),
         ({"training": 3}, "training: must be a table, got 3"),
         ({"training": {"patience": -1}}, "training.patience: must be at least 0, got -1"),
+        (
+            {"training": {"precision": "float16"}},
+            "training.precision: must be one of float32, mixed_float16, mixed_bfloat16; did you mean 'mixed_float16'?, "
+            "got 'float16'",
+        ),
+        ({"training": {"xla": 1}}, "training.xla: must be true or false, got 1"),
         ({"training": {"epochs": 3}}, "training.epochs: no such key; did you mean 'max_epochs'?"),
         ({"weights": "x.h5"}, "weights: must be a table, got 'x.h5'"),
         ({"weights": {"vgg16": 3}}, "weights.vgg16: must be text in quotes, got 3"),

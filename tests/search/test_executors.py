@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.executors import Executor, InProcess, LocalProcesses, default_workers, visible_gpus
+from search.executors import Executor, InProcess, LocalProcesses
 from search.jobs import DescribeJob, Description, Failure, FoldResult, Materials, Outcome
 from search.study import Prepared
 from tests.search.test_training import fold_job
@@ -144,12 +144,3 @@ def test_closing_with_kill_ends_a_running_job_at_once_and_cancels_those_that_wai
     assert stopped.cause == "stopped"
     assert waiting.cancelled()
     assert worker_pids(tmp_path / "logs") == []
-
-
-def test_visible_gpus_are_those_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, 5")
-    assert visible_gpus() == ("2", "5")
-    assert default_workers() == (2, ("2", "5"))
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    assert visible_gpus() == ()
-    assert default_workers()[0] >= 1

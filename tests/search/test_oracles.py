@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 
+from search import proposers
 from search.oracles import OracleProposer, axis, keras_tuner, quick
+from search.proposers import learned_from
 from spaces import Choice, Number, Parameter, Space, Value
 from spaces.parameters import real
 from storage import FoldRecord, TrialRecord, TrialState
@@ -145,6 +147,27 @@ def test_refused_points_are_left_behind() -> None:
         drawn.append(asked.ask(9)["x"])
         asked.refuse(9)
     assert len(set(drawn)) == 12
+
+
+def test_it_learns_from_the_latest_and_the_best_whether_it_saw_all_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its time grows with the cube of the points that it is given."""
+    monkeypatch.setattr(proposers, "LATEST", 9)
+    monkeypatch.setattr(proposers, "LEADING", 3)
+    trials = [complete(n, {"x": n / 29}, -((n / 29 - 0.3) ** 2)) for n in range(30)]
+    kept = learned_from(trials, "accuracy")
+    assert len(kept) == 12
+
+    def point(before: list[TrialRecord], after: list[TrialRecord]) -> Value:
+        asked = OracleProposer(LINE, "accuracy", "bayesian", 0)
+        asked.replay(before)
+        for trial in after:
+            asked.ask(trial.number)
+            asked.refuse(trial.number)
+            asked.ask(trial.number, dict(trial.params))
+            asked.tell(trial)
+        return asked.ask(30)["x"]
+
+    assert point(trials, []) == point(kept, []) == point(trials[:25], trials[25:])
 
 
 def test_the_quick_prediction_is_that_of_scikit_learn() -> None:

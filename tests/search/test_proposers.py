@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
+import optuna
 import pytest
 
 from search import proposers
 from search.config import SAMPLERS
 from search.errors import UsageError
 from search.hyperband import HyperbandProposer
+from search.optuna_study import frozen
 from search.proposers import LATEST, LEADING, Proposer, check_sampler, learned_from, make_proposer
 from search.ranking import ranked
 from spaces import Space, Value
@@ -171,6 +174,34 @@ def test_what_is_learned_from_is_the_latest_and_the_best_and_the_same_of_what_wa
     assert {trial.number for trial in kept} == {trial.number for trial in [*trials[-LATEST:], *best]}
     assert learned_from([*learned_from(trials[:300], METRIC), *trials[300:]], METRIC) == kept
     assert learned_from(trials[:LATEST], METRIC) == trials[:LATEST]
+
+
+def test_tpe_samples_the_groups_of_optuna_but_only_those_that_a_point_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A point with the norm 'none' has no momentum, one of depth 0 no units; each of them is a group of its own."""
+    trials = list(go(("optuna", "tpe")))
+    known = [frozen(SPACE, trial, METRIC) for trial in trials]
+    study = optuna.create_study(direction="maximize")
+    study.add_trials(known)
+    theirs = optuna.search_space.group_decomposed._GroupDecomposedSearchSpace(True).calculate(study)
+    groups = proposers._groups([trial.distributions for trial in known])
+    assert {frozenset(group) for group in groups} == {frozenset(group) for group in theirs.search_spaces}
+
+    sampled: list[set[str]] = []
+    sample = optuna.samplers.TPESampler.sample_relative
+
+    def noted(*arguments: Any) -> dict[str, Any]:
+        sampled.append(set(arguments[-1]))
+        return sample(*arguments)
+
+    monkeypatch.setattr(optuna.samplers.TPESampler, "sample_relative", noted)
+    asked = proposer(("optuna", "tpe"))
+    asked.replay(trials)
+    params = asked.ask(len(trials))
+    assert sorted(name for group in sampled for name in group) == sorted(params)
+    assert sampled == [
+        {"depth", "rate", "dropout", "norm"},
+        *({name} for name in ("momentum", "units") if name in params),
+    ]
 
 
 def test_another_study_seed_gives_other_points(sampler: Sampler, in_one_go: list[TrialRecord]) -> None:

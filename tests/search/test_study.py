@@ -135,7 +135,7 @@ def test_preparing_settles_everything_and_leaves_the_disk_alone(place: Path) -> 
         **settings().identity(),
         "folds": 5,
         "image_size": [8, 8],
-        "training": {"max_epochs": 40, "patience": 8, "min_delta": 0.001},
+        "training": {"max_epochs": 40, "patience": 8, "min_delta": 0.001, "precision": "float32", "xla": False},
     }
 
 
@@ -283,6 +283,11 @@ def test_a_study_goes_on_whose_parameters_were_explained_in_other_words(place: P
         ({"race": "none"}, "race: the study has paired, asked is none"),
         ({"max_parameters": 9}, "max_parameters: the study has 5000000, asked is 9"),
         ({"training": {"patience": 0}}, "training.patience: the study has 8, asked is 0"),
+        (
+            {"training": {"precision": "mixed_float16"}},
+            "training.precision: the study has float32, asked is mixed_float16",
+        ),
+        ({"training": {"xla": True}}, "training.xla: the study has False, asked is True"),
         ({"training": {"max_epochs": 41}}, "training.max_epochs: the study has 40, asked is 41"),
         ({"space": {"head": "flatten"}}, "space.head: the study has range global_average, flatten, asked is flatten"),
         ({"space": {"filters": {"default": 24}}}, "space.filters: the study has default 16, asked is 24"),
@@ -309,6 +314,17 @@ def test_a_study_of_before_there_was_a_race_goes_on_without_one(place: Path) -> 
         assert make_plan(prepared, store, slots=1).race is None
         with pytest.raises(UsageError, match="race: the study has none, asked is paired"):
             check_same(store, prepare(settings(race="paired"), place / FOLDER))
+
+
+def test_a_study_of_before_precision_could_be_chosen_was_computed_in_float32_without_xla(place: Path) -> None:
+    prepared = prepare(settings(), place / FOLDER)
+    create(place / FOLDER, prepared).close()
+    with sqlite3.connect(place / FOLDER / "study.db") as connection:
+        connection.execute("UPDATE study SET config = json_remove(config, '$.training.precision', '$.training.xla')")
+    with Store.open(place / FOLDER / "study.db") as store:
+        check_same(store, prepared)
+        with pytest.raises(UsageError, match=r"training\.precision: the study has float32, asked is mixed_bfloat16"):
+            check_same(store, prepare(settings(training={"precision": "mixed_bfloat16"}), place / FOLDER))
 
 
 def test_a_difference_in_a_digit_that_the_table_does_not_show_is_one(place: Path) -> None:
