@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from search.augmentation import Augmentation
 from search.jobs import FoldJob, FoldResult, Materials, Training, first_line
 from search.latency import milliseconds_an_image
-from search.live import architecture, numbers, reading, renumber
+from search.live import architecture, numbers, reading, renumber, replaced
 from search.metrics import balanced_accuracy, better, scores
 from search.probe import Watch
 from search.references import majority
@@ -337,12 +337,12 @@ class Trainer:
             return y_pred, model.compute_loss(x=x, y=y, y_pred=y_pred, training=False)
 
     def _fit_epoch(self, order: tf.Tensor, ends: tf.Tensor, rates: tf.Tensor) -> Any:  # noqa: ARG002 - none is steered
-        """An epoch of Keras's own `fit`."""
-
+        """An epoch of Keras's own `fit`, at whose end an optimizer with averages would give them to the model."""
         shown = [
             self._weighted(*self._batch(order[start:end], training=True)) for start, end in pairwise([0, *ends.numpy()])
         ]
-        self.model.fit((batch for batch in shown), steps_per_epoch=len(shown), verbose=0)
+        with replaced(self.model.optimizer, "finalize_variable_values", lambda _: None):
+            self.model.fit((batch for batch in shown), steps_per_epoch=len(shown), verbose=0)
         return self.model.get_metrics_result()
 
 

@@ -1,4 +1,4 @@
-"""A fold run: what it returns, when it stops, and that it is what Keras's own `fit` would have done."""
+"""A fold run: what it returns, when it stops, and what it does not depend on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from search.jobs import DescribeJob, Description, Failure, FoldJob, FoldResult, Materials, Training
 from search.metrics import scores
@@ -92,44 +91,6 @@ def test_it_stops_when_the_loss_no_longer_falls_and_keeps_the_best_epoch(worker:
     assert result.epochs == result.best_epoch + 3
     assert all(loss > losses[result.best_epoch - 1] - 0.05 for loss in losses[result.best_epoch :])
     assert result.scores["log_loss"] == pytest.approx(losses[result.best_epoch - 1])
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"normalization": "none", "head": "flatten", "dropout": 0.5},
-        {"normalization": "group", "optimizer": "sgd", "weight_penalty": "l2"},
-        {"optimizer": "adamw", "batch_size": 4, "dense_depth": 0},
-    ],
-)
-def test_an_epoch_equals_keras_own_fit(worker: Worker, prepared: Prepared, changes: dict[str, Value]) -> None:
-    """Same initial weights and order of images: the same losses and weights, dropout and partial batch included."""
-    import keras
-
-    from search.training import batches
-
-    params = prepared.space.defaults(**changes)
-    job = fold_job(prepared, params, max_epochs=2)
-    result = trained(worker, job)
-
-    keras.utils.set_random_seed(job.seed)
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(job.seed)
-    model = FAMILIES["cnn"].build(params, prepared.facts)
-    rng = np.random.default_rng(job.seed)
-    pixels = prepared.images.pixels.astype(np.float32)
-    one_hot = np.eye(2, dtype=np.float32)[prepared.images.labels]
-    losses: list[float] = []
-    for _ in range(job.training.max_epochs):
-        order, _ends = batches(rng, job.train, recipe_of(params, prepared.facts))
-        size = int(params["batch_size"])
-        history = model.fit(pixels[order], one_hot[order], batch_size=size, shuffle=False, verbose=0)
-        losses.append(history.history["loss"][0])
-    np.testing.assert_allclose(result.curve["loss"], losses, rtol=1e-5)
-    if result.best_epoch == result.epochs:
-        predicted: NDArray[np.float32] = model.predict(pixels[job.validate], verbose=0)
-        np.testing.assert_allclose(result.probabilities, predicted, atol=1e-5)
 
 
 SIDES: list[dict[str, Value]] = [
@@ -219,38 +180,6 @@ def test_only_a_few_graphs_are_kept(materials: Materials, prepared: Prepared, mo
     assert ["relu" in str(config) for config in kept] == [True, False]
 
 
-def by_hand(prepared: Prepared, job: FoldJob, **fit: Any) -> tuple[Any, NDArray[np.float32]]:
-    """(the model, its losses) after Keras's own `fit` in the same order of images."""
-    import keras
-
-    from search.training import batches
-
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(job.seed)
-    model = FAMILIES["cnn"].build(job.params, prepared.facts)
-    if job.params["ema"]:  # as `Recipe` says: a horizon of five epochs
-        steps = -(-len(prepared.images.labels) // int(job.params["batch_size"]))
-        model.optimizer.use_ema, model.optimizer.ema_momentum = True, 1 - 1 / (5 * steps)
-    rng = np.random.default_rng(job.seed)
-    pixels, one_hot = prepared.images.pixels.astype(np.float32), np.eye(2, dtype=np.float32)[prepared.images.labels]
-    recipe, losses = recipe_of(job.params, prepared.facts), []
-    for _ in range(job.training.max_epochs):
-        order, _ends = batches(rng, job.train, recipe)
-        found = model.fit(pixels[order], one_hot[order], batch_size=recipe.batch_size, shuffle=False, verbose=0, **fit)
-        losses.append(found.history["loss"][0])
-    return model, np.array(losses)
-
-
-def test_class_weights_are_those_of_keras(worker: Worker, prepared: Prepared) -> None:
-    from search.training import balanced_weights
-
-    job = fold_job(prepared, {**prepared.space.defaults(), "class_weights": "balanced"})
-    weights = balanced_weights(prepared.images.labels[job.train], 2)
-    assert weights[0] != weights[1]
-    _, losses = by_hand(prepared, job, class_weight=dict(enumerate(weights.tolist())))
-    np.testing.assert_allclose(trained(worker, job).curve["loss"], losses, rtol=1e-5)
-
-
 def test_balanced_weights_make_classes_even_and_leave_the_sum_as_it_was() -> None:
     from search.training import balanced_weights
 
@@ -261,13 +190,9 @@ def test_balanced_weights_make_classes_even_and_leave_the_sum_as_it_was() -> Non
 
 
 def test_averaged_weights_judge_and_the_others_are_trained_on(worker: Worker, prepared: Prepared) -> None:
-    params = prepared.space.defaults(ema=True, normalization="none")
-    job = fold_job(prepared, params, max_epochs=1)
-    model, _ = by_hand(prepared, job)  # `fit` ends with the averages in the place of the weights
-    predicted = model.predict(prepared.images.pixels[job.validate].astype(np.float32), verbose=0)
-    np.testing.assert_allclose(trained(worker, job).probabilities, predicted, atol=1e-5)
+    params = prepared.space.defaults(normalization="none")
     averaged, plain = (trained(worker, fold_job(prepared, {**params, "ema": ema})) for ema in (True, False))
-    np.testing.assert_allclose(averaged.curve["loss"], plain.curve["loss"], rtol=1e-5)
+    np.testing.assert_allclose(averaged.curve["loss"], plain.curve["loss"], rtol=1e-6)
     assert averaged.curve["val_loss"] != plain.curve["val_loss"]
 
 
