@@ -19,6 +19,7 @@ import numpy as np
 import scipy.special
 import tensorflow as tf
 from numpy.typing import NDArray
+from tensorflow.python.framework import ops
 
 from search.augmentation import Augmentation
 from search.jobs import FoldJob, FoldResult, Materials, Training, first_line
@@ -80,6 +81,7 @@ class Trainers:
 
         `model` is new and compiled, the first built since Keras's session was cleared. Raises as Trainer does.
         """
+        _forget_gradients()
         _prepare_optimizer(model, recipe, len(self._materials.labels))
         key = _key(model, inputs, recipe)
         trainer = self._kept.pop(key, None) if key else None
@@ -318,7 +320,8 @@ class Trainer:
             def step(index: tf.Tensor, start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
                 if steered:
                     model.optimizer.learning_rate.assign(rates[index])
-                with reading(model, self._numbers):
+                # Summing over one replica changes nothing, but as a custom gradient keeps the graph for ever.
+                with reading(model, self._numbers), replaced(model.optimizer, "_all_reduce_sum_gradients", list):
                     model.train_step(self._weighted(*self._batch(order[start : ends[index]], training=True)))
                 return index + 1, ends[index]
 
@@ -411,6 +414,18 @@ def _prepare_optimizer(model: keras.Model, recipe: Recipe, images: int) -> None:
         steps = recipe.steps or -(-images // recipe.batch_size)
         model.optimizer.use_ema, model.optimizer.ema_momentum = True, 1 - 1 / (EMA_EPOCHS * steps)
     model.optimizer.build(model.trainable_variables)
+
+
+def _forget_gradients() -> None:
+    """Free the graphs traced so far that nobody has any more.
+
+    For ever TensorFlow keeps the gradient of each `tf.custom_gradient` (that of swish is one), and through it the graph
+    around it, though it looks there only while a graph is traced. Not for a user's own model: a `tf.function` in its
+    file may be differentiated again.
+    """
+    registry = getattr(ops.gradient_registry, "_registry", {})
+    for name in [name for name in registry if name.startswith("CustomGradient-")]:
+        del registry[name]
 
 
 def _slices(rows: NDArray[np.int32]) -> Iterator[NDArray[np.int32]]:

@@ -76,7 +76,7 @@ class Point:
     @property
     def params(self) -> dict[str, Value]:
         """Its parameters in full."""
-        return FAMILIES[self.preset].space(FACTS).defaults(**self.changes)
+        return FAMILIES[self.preset].space(FACTS).changed(self.changes)
 
 
 def layer(kind: str, **how: Any) -> Named:
@@ -101,7 +101,7 @@ CASES: dict[str, Case | Point] = {
         "question", {"augmentation": "none", "epoch": "one pass", "batch_size": 8, "initializer": "he_uniform"}
     ),
     "a network of ours, residual, sigmoid": Point(
-        "cnn", {"block": "residual", "output": "sigmoid", "dropout": 0.3, "batch_size": 8, "augmentation": "none"}
+        "cnn", {"block": "residual", "output": "sigmoid", "dropout": 0.3, "augmentation": "none"}
     ),
     "epochs of five steps": Case(
         LENET, layer("SGD", learning_rate=0.05, momentum=0.9), recipe=Recipe(batch_size=8, steps=5)
@@ -170,7 +170,7 @@ def test_it_trains_what_fit_trains(case: Case | Point, materials: Materials, pre
 
 
 def test_a_worker_trains_a_point_as_its_trainer_does(worker: Worker, materials: Materials, prepared: Prepared) -> None:
-    point = Point("cnn", {"dropout": 0.5, "batch_size": 8})
+    point = Point("cnn", {"dropout": 0.5})
     job = fold_job(prepared, point.params)
     found = by_trainer(point, job, materials, prepared)
     assert trained(worker, job).curve == {name: tuple(curve) for name, curve in found.curve.items()}
