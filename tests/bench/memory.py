@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from search.config import Config
+from search.executors import resident
 from search.jobs import DescribeJob, Description, FoldJob, FoldResult, Materials, Training
 from search.study import Prepared, pixels_on_disk, prepare
 from search.worker import Worker
@@ -30,7 +31,7 @@ def measure(folder: Path) -> Iterator[str]:
             outcome = worker.do(job)
             assert isinstance(outcome, FoldResult), outcome
             if number % EVERY == 0:
-                curve[number] = resident()
+                curve[number] = resident(os.getpid()) / 2**20
                 yield f"{number:7}  {curve[number]:6.0f} MiB"
     growth = curve[FOLD_RUNS] - curve[SETTLED]
     yield f"over the last {FOLD_RUNS - SETTLED} fold runs: {growth:+.0f} MiB"
@@ -53,9 +54,3 @@ def small_point(prepared: Prepared, worker: Worker, rng: np.random.Generator) ->
         described = worker.do(DescribeJob(params))
         if isinstance(described, Description) and described.parameters < MOST_PARAMETERS:
             return params
-
-
-def resident() -> float:
-    """MiB of this process in memory, as Linux counts them."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
