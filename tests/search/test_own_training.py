@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -199,6 +201,15 @@ def test_a_model_that_is_no_graph_is_trained_by_fit_with_the_same_result(
     else:
         (note,) = found.notes
         assert "trained by Keras's own fit" in note and why in note.lower()
+
+
+def test_the_graph_of_the_fold_before_is_freed(worker_of: Callable[[str], Worker], job: FoldJob) -> None:
+    worker = worker_of(BUILD)
+    trained(worker, job)
+    graph = weakref.ref(worker._trained._train_epoch.get_concrete_function().graph)
+    trained(worker, job)
+    gc.collect()
+    assert graph() is None
 
 
 def test_a_train_step_with_metrics_of_its_own_has_no_training_accuracy(
