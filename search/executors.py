@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import queue
 import signal
@@ -67,12 +68,15 @@ class LocalProcesses:
     """Worker processes on this machine, one a slot, each with its own pipe and log file.
 
     They start importing TensorFlow at once. A process that dies is attributable to the one job it had: that job is
-    tried once more in a fresh process, then it fails.
+    tried once more in a fresh process, then it fails. One that holds too much memory after a job is replaced.
     """
 
-    def __init__(self, slots: int, logs: Path, gpus: Sequence[str] = ()) -> None:
-        """`gpus`: names for CUDA_VISIBLE_DEVICES, dealt out to the slots in turn; empty: no pinning."""
-        self.slots = slots
+    def __init__(self, slots: int, logs: Path, gpus: Sequence[str] = (), most_bytes: float = math.inf) -> None:
+        """`gpus`: names for CUDA_VISIBLE_DEVICES, dealt out to the slots in turn; empty: no pinning.
+
+        `most_bytes`: what a worker may keep in memory from one job to the next.
+        """
+        self.slots, self._most_bytes = slots, most_bytes
         self._waiting: queue.SimpleQueue[tuple[Job, Future[Outcome]] | None] = queue.SimpleQueue()
         logs.mkdir(parents=True, exist_ok=True)
         self._children = [_Child(logs / f"worker-{number}.log", pinned(number, gpus)) for number in range(slots)]
@@ -114,6 +118,8 @@ class LocalProcesses:
             job, future = item
             if future.set_running_or_notify_cancel():
                 future.set_result(self._attempt(child, job))
+                if resident(child.pid) > self._most_bytes:
+                    child.reap()
 
     def _attempt(self, child: _Child, job: Job) -> Outcome:
         ended = ""
@@ -139,6 +145,11 @@ class _Child:
         self._gone = False
         self._start()
 
+    @property
+    def pid(self) -> int:
+        """Of the process there is now."""
+        return self._process.pid
+
     def do(self, job: Job) -> Outcome:
         """Send the job and wait. Raises EOFError or OSError when the process is gone."""
         if self._process.poll() is not None and self._told:
@@ -151,7 +162,7 @@ class _Child:
         return outcome
 
     def reap(self) -> str:
-        """Collect the dead process and say how it ended."""
+        """End the process, if it has not, and say how it ended."""
         self._process.kill()
         code = self._process.wait()
         if code >= 0:
@@ -186,6 +197,14 @@ class _Child:
         theirs.close()
         self._pipe = Connection(ours.detach())
         self._told = False
+
+
+def resident(pid: int) -> int:
+    """Bytes of a process that are in memory; 0 where the system does not say so as Linux does."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
 
 
 def no_links(path: str, flags: int) -> int:

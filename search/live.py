@@ -42,7 +42,7 @@ def reading(model: keras.Model, variables: Sequence[tf.Variable]) -> Iterator[No
     """
     with ExitStack() as stack:
         for (owner, name), variable in zip(_places(model), variables, strict=True):
-            stack.enter_context(_replaced(owner, *_reader(owner, name, variable)))
+            stack.enter_context(replaced(owner, *_reader(owner, name, variable)))
         yield
 
 
@@ -54,7 +54,7 @@ def architecture(model: keras.Model) -> str | None:
     optimizer = inner(model.optimizer)
     with ExitStack() as stack:
         for owner, name in _places(model):
-            stack.enter_context(_replaced(owner, name, True))
+            stack.enter_context(replaced(owner, name, True))
         try:
             parts = [(type(part).__name__, part.get_config()) for part in (model, optimizer, model.loss)]
         except NotImplementedError:
@@ -110,8 +110,8 @@ def _smoothed(y: tf.Tensor, smoothing: tf.Variable, y_pred: tf.Tensor) -> tf.Ten
 
 
 @contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Past `setattr`, with which Keras would track what is only lent."""
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Within, an attribute of something of Keras's; past `setattr`, with which Keras would track what is only lent."""
     held = vars(owner)
     before = held.get(name, held)
     held[name] = value

@@ -34,6 +34,7 @@ from spaces.recipe import own_recipe
 from storage import RunRecord, StorageError, Store
 from storage.records import Params
 
+LEAST_TO_REPLACE = 2 * 2**30  # bytes that a worker may keep in any case: TensorFlow and a few graphs are half of it
 PACKAGES = (
     "smallsearch",
     "tensorflow",
@@ -171,7 +172,8 @@ def make_executor(folder: Path, workers: int | None) -> Executor:
     if workers == 0:
         return InProcess()
     slots, gpus = default_workers()
-    return LocalProcesses(workers or slots, folder / "logs", gpus)
+    slots = workers or slots
+    return LocalProcesses(slots, folder / "logs", gpus, max(LEAST_TO_REPLACE, memory_for_each(slots)))
 
 
 def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:

@@ -19,11 +19,12 @@ import numpy as np
 import scipy.special
 import tensorflow as tf
 from numpy.typing import NDArray
+from tensorflow.python.framework import ops
 
 from search.augmentation import Augmentation
 from search.jobs import FoldJob, FoldResult, Materials, Training, first_line
 from search.latency import milliseconds_an_image
-from search.live import architecture, inner, numbers, reading, renumber
+from search.live import architecture, inner, numbers, reading, renumber, replaced
 from search.metrics import balanced_accuracy, better, scores
 from search.probe import Watch
 from search.references import majority
@@ -80,6 +81,7 @@ class Trainers:
 
         `model` is new and compiled, the first built since Keras's session was cleared. Raises as Trainer does.
         """
+        _forget_gradients()
         _prepare_optimizer(model, recipe, len(self._materials.labels))
         key = _key(model, inputs, recipe)
         trainer = self._kept.pop(key, None) if key else None
@@ -324,7 +326,9 @@ class Trainer:
             def step(index: tf.Tensor, start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
                 if steered:
                     model.optimizer.learning_rate.assign(rates[index])
-                with reading(model, self._numbers):
+                # Summing over one replica changes nothing, but as a custom gradient keeps the graph for ever.
+                alone = replaced(inner(model.optimizer), "_all_reduce_sum_gradients", list)
+                with reading(model, self._numbers), alone:
                     learn(self._weighted(*self._batch(order[start : ends[index]], training=True)))
                 return index + 1, ends[index]
 
@@ -343,12 +347,12 @@ class Trainer:
             return y_pred, model.compute_loss(x=x, y=y, y_pred=y_pred, training=False)
 
     def _fit_epoch(self, order: tf.Tensor, ends: tf.Tensor, rates: tf.Tensor) -> Any:  # noqa: ARG002 - none is steered
-        """An epoch of Keras's own `fit`."""
-
+        """An epoch of Keras's own `fit`, at whose end an optimizer with averages would give them to the model."""
         shown = [
             self._weighted(*self._batch(order[start:end], training=True)) for start, end in pairwise([0, *ends.numpy()])
         ]
-        self.model.fit((batch for batch in shown), steps_per_epoch=len(shown), verbose=0)
+        with replaced(self.model.optimizer, "finalize_variable_values", lambda _: None):
+            self.model.fit((batch for batch in shown), steps_per_epoch=len(shown), verbose=0)
         return self.model.get_metrics_result()
 
 
@@ -419,6 +423,18 @@ def _prepare_optimizer(model: keras.Model, recipe: Recipe, images: int) -> None:
         optimizer.use_ema, optimizer.ema_momentum = True, 1 - 1 / (EMA_EPOCHS * steps)
     if not model.optimizer.built:  # the one that scales losses would make its variables anew
         model.optimizer.build(model.trainable_variables)
+
+
+def _forget_gradients() -> None:
+    """Free the graphs traced so far that nobody has any more.
+
+    For ever TensorFlow keeps the gradient of each `tf.custom_gradient` (that of swish is one), and through it the graph
+    around it, though it looks there only while a graph is traced. Not for a user's own model: a `tf.function` in its
+    file may be differentiated again.
+    """
+    registry = getattr(ops.gradient_registry, "_registry", {})
+    for name in [name for name in registry if name.startswith("CustomGradient-")]:
+        del registry[name]
 
 
 def _slices(rows: NDArray[np.int32]) -> Iterator[NDArray[np.int32]]:

@@ -17,7 +17,7 @@ from search.jobs import FoldJob, FoldResult, Materials, Training
 from search.study import Prepared, pixels_on_disk, prepare
 from search.worker import Worker
 from spaces.presets import FAMILIES
-from tests.bench import loop
+from tests.bench import loop, memory
 from tests.bench.timing import interleaved
 from tests.pictures import make_pictures
 
@@ -86,6 +86,14 @@ def loop_cost(folder: Path) -> None:
     print()
 
 
+def memory_curve(folder: Path) -> None:
+    """See `tests/bench/memory.py`."""
+    print(f"resident memory of a worker after so many fold runs of {memory.FOLDS} folds a point:")
+    for line in memory.measure(folder):
+        print(line, flush=True)
+    print()
+
+
 def startup(folder: Path) -> None:
     """How long the command takes to say something, against Python doing nothing."""
     study = folder / "study"
@@ -110,7 +118,7 @@ def command(arguments: list[Any]) -> None:
 
 if __name__ == "__main__":
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    parts = {"startup": startup, "folds": fold_runs, "loop": loop_cost}
+    parts = {"startup": startup, "folds": fold_runs, "loop": loop_cost, "memory": memory_curve}
     unknown = set(sys.argv[1:]) - set(parts)
     if unknown:
         sys.exit(f"there is no part {', '.join(sorted(unknown))}; name any of {', '.join(parts)}, or none for all")

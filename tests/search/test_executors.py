@@ -16,6 +16,7 @@ import pytest
 from search.executors import Executor, InProcess, LocalProcesses
 from search.jobs import DescribeJob, Description, Failure, FoldResult, Materials, Outcome
 from search.study import Prepared
+from search.worker import Worker
 from tests.search.test_training import fold_job
 
 
@@ -53,10 +54,11 @@ def test_more_jobs_than_slots_all_end(executor: Executor, prepared: Prepared) ->
     assert all(isinstance(outcome(future), FoldResult) for future in futures)
 
 
-def test_a_result_does_not_depend_on_where_it_was_made(executor: Executor, prepared: Prepared) -> None:
-    here, there = (outcome(executor.submit(fold_job(prepared))) for _ in range(2))
+def test_a_result_does_not_depend_on_where_it_was_made(executor: Executor, worker: Worker, prepared: Prepared) -> None:
+    here, there = worker.do(fold_job(prepared)), outcome(executor.submit(fold_job(prepared)))
     assert isinstance(here, FoldResult)
     assert isinstance(there, FoldResult)
+    assert here.curve == there.curve
     np.testing.assert_array_equal(here.probabilities, there.probabilities)
 
 
@@ -111,6 +113,19 @@ def test_a_killed_worker_costs_its_job_one_more_try_and_nothing_else(
     assert isinstance(outcome(future), FoldResult)
 
 
+def test_a_worker_that_keeps_too_much_memory_is_replaced_and_no_result_differs(
+    materials: Materials, prepared: Prepared, tmp_path: Path
+) -> None:
+    processes = LocalProcesses(1, tmp_path / "logs", most_bytes=1)
+    processes.prepare(materials)
+    first = wait_for_worker(tmp_path / "logs")
+    results = [outcome(processes.submit(fold_job(prepared))) for _ in range(2)]
+    assert first not in worker_pids(tmp_path / "logs")
+    processes.close()
+    one, other = (result for result in results if isinstance(result, FoldResult))
+    assert one.curve == other.curve
+
+
 def test_a_job_whose_worker_dies_twice_fails_with_how_it_ended_and_the_next_job_runs(
     processes: LocalProcesses, prepared: Prepared, tmp_path: Path
 ) -> None:
@@ -138,7 +153,7 @@ def test_closing_with_kill_ends_a_running_job_at_once_and_cancels_those_that_wai
     while not running.running():
         time.sleep(0.05)
     processes.close(kill=True)
-    wait([running, waiting], timeout=20)
+    wait([running], timeout=20)
     stopped = outcome(running)
     assert isinstance(stopped, Failure)
     assert stopped.cause == "stopped"

@@ -1,13 +1,14 @@
-"""A fold run: what it returns, when it stops, and that it is what Keras's own `fit` would have done."""
+"""A fold run: what it returns, when it stops, and what it does not depend on."""
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from search.jobs import DescribeJob, Description, Failure, FoldJob, FoldResult, Materials, Training
 from search.metrics import scores
@@ -65,15 +66,6 @@ def test_latency_is_measured_where_it_is_asked_for_and_changes_nothing_else(
     np.testing.assert_array_equal(measured.probabilities, without.probabilities)
 
 
-def test_the_same_job_gives_the_same_result_whatever_was_done_before(worker: Worker, prepared: Prepared) -> None:
-    job = fold_job(prepared)
-    first = trained(worker, job)
-    trained(worker, fold_job(prepared, prepared.space.defaults(head="flatten", batch_size=4), seed=99))
-    again = trained(worker, job)
-    assert first.curve == again.curve
-    np.testing.assert_array_equal(first.probabilities, again.probabilities)
-
-
 def test_another_seed_gives_another_result(worker: Worker, prepared: Prepared) -> None:
     one, other = (trained(worker, fold_job(prepared, seed=seed)) for seed in (1, 2))
     assert one.curve["loss"] != other.curve["loss"]
@@ -92,68 +84,6 @@ def test_it_stops_when_the_loss_no_longer_falls_and_keeps_the_best_epoch(worker:
     assert result.epochs == result.best_epoch + 3
     assert all(loss > losses[result.best_epoch - 1] - 0.05 for loss in losses[result.best_epoch :])
     assert result.scores["log_loss"] == pytest.approx(losses[result.best_epoch - 1])
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"normalization": "none", "head": "flatten", "dropout": 0.5},
-        {"normalization": "group", "optimizer": "sgd", "weight_penalty": "l2"},
-        {"optimizer": "adamw", "batch_size": 4, "dense_depth": 0},
-    ],
-)
-def test_an_epoch_equals_keras_own_fit(worker: Worker, prepared: Prepared, changes: dict[str, Value]) -> None:
-    """Same initial weights and order of images: the same losses and weights, dropout and partial batch included."""
-    import keras
-
-    from search.training import batches
-
-    params = prepared.space.defaults(**changes)
-    job = fold_job(prepared, params, max_epochs=2)
-    result = trained(worker, job)
-
-    keras.utils.set_random_seed(job.seed)
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(job.seed)
-    model = FAMILIES["cnn"].build(params, prepared.facts)
-    rng = np.random.default_rng(job.seed)
-    pixels = prepared.images.pixels.astype(np.float32)
-    one_hot = np.eye(2, dtype=np.float32)[prepared.images.labels]
-    losses: list[float] = []
-    for _ in range(job.training.max_epochs):
-        order, _ends = batches(rng, job.train, recipe_of(params, prepared.facts))
-        size = int(params["batch_size"])
-        history = model.fit(pixels[order], one_hot[order], batch_size=size, shuffle=False, verbose=0)
-        losses.append(history.history["loss"][0])
-    np.testing.assert_allclose(result.curve["loss"], losses, rtol=1e-5)
-    if result.best_epoch == result.epochs:
-        predicted: NDArray[np.float32] = model.predict(pixels[job.validate], verbose=0)
-        np.testing.assert_allclose(result.probabilities, predicted, atol=1e-5)
-
-
-SIDES: list[dict[str, Value]] = [
-    {},
-    {"augmentation": "geometric", "vertical_flip": True, "dropout": 0.5},
-    {"augmentation": "randaugment", "ema": True},
-    {"augmentation": "cutmix", "output": "sigmoid", "label_smoothing": 0.1},
-    {"schedule": "cosine", "optimizer": "sgd", "weight_decay": 0.1},
-    {"block": "separable", "normalization": "group", "schedule": "plateau"},
-]
-
-
-@pytest.mark.parametrize("changes", SIDES)
-def test_a_fold_is_the_same_on_graphs_that_were_used_before(
-    materials: Materials, prepared: Prepared, changes: dict[str, Value]
-) -> None:
-    """The folds of a point share their graphs in a worker; the second one must not notice."""
-    first, second = (fold_job(prepared, prepared.space.defaults(**changes), seed=seed) for seed in (5, 6))
-    warm = Worker(materials)
-    trained(warm, first)
-    cold = trained(Worker(materials), second)
-    found = trained(warm, second)
-    assert found.curve == cold.curve
-    np.testing.assert_array_equal(found.probabilities, cold.probabilities)
 
 
 Changes = dict[str, Value]
@@ -219,36 +149,17 @@ def test_only_a_few_graphs_are_kept(materials: Materials, prepared: Prepared, mo
     assert ["relu" in str(config) for config in kept] == [True, False]
 
 
-def by_hand(prepared: Prepared, job: FoldJob, **fit: Any) -> tuple[Any, NDArray[np.float32]]:
-    """(the model, its losses) after Keras's own `fit` in the same order of images."""
-    import keras
-
-    from search.training import batches
-
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(job.seed)
-    model = FAMILIES["cnn"].build(job.params, prepared.facts)
-    if job.params["ema"]:  # as `Recipe` says: a horizon of five epochs
-        steps = -(-len(prepared.images.labels) // int(job.params["batch_size"]))
-        model.optimizer.use_ema, model.optimizer.ema_momentum = True, 1 - 1 / (5 * steps)
-    rng = np.random.default_rng(job.seed)
-    pixels, one_hot = prepared.images.pixels.astype(np.float32), np.eye(2, dtype=np.float32)[prepared.images.labels]
-    recipe, losses = recipe_of(job.params, prepared.facts), []
-    for _ in range(job.training.max_epochs):
-        order, _ends = batches(rng, job.train, recipe)
-        found = model.fit(pixels[order], one_hot[order], batch_size=recipe.batch_size, shuffle=False, verbose=0, **fit)
-        losses.append(found.history["loss"][0])
-    return model, np.array(losses)
-
-
-def test_class_weights_are_those_of_keras(worker: Worker, prepared: Prepared) -> None:
-    from search.training import balanced_weights
-
-    job = fold_job(prepared, {**prepared.space.defaults(), "class_weights": "balanced"})
-    weights = balanced_weights(prepared.images.labels[job.train], 2)
-    assert weights[0] != weights[1]
-    _, losses = by_hand(prepared, job, class_weight=dict(enumerate(weights.tolist())))
-    np.testing.assert_allclose(trained(worker, job).curve["loss"], losses, rtol=1e-5)
+def test_graphs_that_are_not_kept_are_freed(
+    materials: Materials, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over hundreds of points memory stays as it is: the gradients of swish, and sums over replicas, keep none."""
+    monkeypatch.setattr("search.training.MOST_KEPT", 1)
+    worker, graphs = Worker(materials), []
+    for activation in ("swish", "relu", "gelu"):
+        trained(worker, fold_job(prepared, prepared.space.defaults(activation=activation), max_epochs=1))
+        graphs.append(weakref.ref(worker._trained._train_epoch.get_concrete_function().graph))
+    gc.collect()
+    assert [graph() is None for graph in graphs] == [True, True, False]
 
 
 def test_balanced_weights_make_classes_even_and_leave_the_sum_as_it_was() -> None:
@@ -261,13 +172,9 @@ def test_balanced_weights_make_classes_even_and_leave_the_sum_as_it_was() -> Non
 
 
 def test_averaged_weights_judge_and_the_others_are_trained_on(worker: Worker, prepared: Prepared) -> None:
-    params = prepared.space.defaults(ema=True, normalization="none")
-    job = fold_job(prepared, params, max_epochs=1)
-    model, _ = by_hand(prepared, job)  # `fit` ends with the averages in the place of the weights
-    predicted = model.predict(prepared.images.pixels[job.validate].astype(np.float32), verbose=0)
-    np.testing.assert_allclose(trained(worker, job).probabilities, predicted, atol=1e-5)
+    params = prepared.space.defaults(normalization="none")
     averaged, plain = (trained(worker, fold_job(prepared, {**params, "ema": ema})) for ema in (True, False))
-    np.testing.assert_allclose(averaged.curve["loss"], plain.curve["loss"], rtol=1e-5)
+    np.testing.assert_allclose(averaged.curve["loss"], plain.curve["loss"], rtol=1e-6)
     assert averaged.curve["val_loss"] != plain.curve["val_loss"]
 
 

@@ -1,0 +1,56 @@
+"""Resident memory of a worker over 500 fold runs of points drawn at random, so that its graphs turn over."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from search.config import Config
+from search.executors import resident
+from search.jobs import DescribeJob, Description, FoldJob, FoldResult, Materials, Training
+from search.study import Prepared, pixels_on_disk, prepare
+from search.worker import Worker
+from spaces import Value
+from tests.pictures import make_pictures
+
+FOLD_RUNS, FOLDS, EVERY, SETTLED = 500, 5, 50, 100
+MOST_PARAMETERS = 1_000_000  # of a point: what is looked for are graphs that stay, not weights that go
+
+
+def measure(folder: Path) -> Iterator[str]:
+    """Lines of fold runs so far and MiB resident; then the growth once it has settled."""
+    pictures = make_pictures(folder / "memory", classes={"a": 15, "b": 15}, size=8, colour=True)
+    prepared = prepare(Config(images=str(pictures), preset="cnn"), folder)
+    with pixels_on_disk(folder, prepared.images) as path:
+        worker = Worker(Materials(path, prepared.images.labels, prepared.facts, "cnn", "balanced_accuracy"))
+        curve: dict[int, float] = {}
+        for number, job in enumerate(jobs(prepared, worker), 1):
+            outcome = worker.do(job)
+            assert isinstance(outcome, FoldResult), outcome
+            if number % EVERY == 0:
+                curve[number] = resident(os.getpid()) / 2**20
+                yield f"{number:7}  {curve[number]:6.0f} MiB"
+    growth = curve[FOLD_RUNS] - curve[SETTLED]
+    yield f"over the last {FOLD_RUNS - SETTLED} fold runs: {growth:+.0f} MiB"
+
+
+def jobs(prepared: Prepared, worker: Worker) -> Iterator[FoldJob]:
+    """`FOLD_RUNS` of them: all folds of points that a worker describes as small enough."""
+    rng, rows = np.random.default_rng(0), np.arange(len(prepared.images.labels), dtype=np.int32)
+    for trial in range(FOLD_RUNS // FOLDS):
+        params = small_point(prepared, worker, rng)
+        for fold in range(FOLDS):
+            validate = rows % FOLDS == fold
+            yield FoldJob(trial, 0, fold, params, rows[~validate], rows[validate], fold, Training(2, 0))
+
+
+def small_point(prepared: Prepared, worker: Worker, rng: np.random.Generator) -> dict[str, Value]:
+    """Drawn at random, as often as it takes."""
+    while True:
+        params = prepared.space.sample(rng)
+        described = worker.do(DescribeJob(params))
+        if isinstance(described, Description) and described.parameters < MOST_PARAMETERS:
+            return params
