@@ -192,6 +192,41 @@ def check(
 
 
 @app.command()
+def diagnose(
+    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of images, one folder a class.")],
+    model: Model = None,
+    preset: Annotated[str, typer.Option(help="Whose default network is diagnosed: question or cnn.")] = "question",
+    epochs: Epochs = None,
+    seed: Seed = None,
+    workers: Workers = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead; write no file.")] = False,
+    open_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Why does my network not learn? Trains it, and again with one thing changed. Writes IMAGES-diagnose.html."""
+    from reports import diagnose as page
+    from reports.reading import reading_images
+    from search import diagnose as work
+    from search.study import place_of_new
+    from spaces.own import named
+
+    target = place_of_new(images, None).with_name(f"{images.resolve().name}-diagnose.html")
+    builder = named(model) if model else None
+    with reading_images(quiet=as_json) as progress:
+        asked = work.prepared(images, preset=preset, model=builder, epochs=epochs, seed=seed, reading=progress)
+    with page.training(quiet=as_json) as watched:
+        case = work.diagnose(asked, workers=workers, watched=watched)
+    if as_json:
+        import json
+
+        _say(json.dumps(page.as_plain(case), indent=2, allow_nan=False).splitlines())
+        return
+    page.write(case, target)
+    _say([*page.in_lines(case), f"page: {target}"])
+    if open_it:
+        typer.launch(target.absolute().as_uri())
+
+
+@app.command()
 def report(
     study: Where = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead; write no file.")] = False,

@@ -32,9 +32,12 @@ PURE = {
     "search.symptoms",
     "search.answers",
     "search.findings",
+    "search.experiments",
+    "search.verdict",
 }
 WORKER_SIDE = (
     "search.worker",
+    "search.edits",
     "search.training",
     "search.live",
     "search.features",
