@@ -53,7 +53,7 @@ def headline(case: Case) -> str:
         case Verdict.LEARNS:
             return (
                 f"Your network learns: accuracy {reached} on images that it was not trained on, where guessing has "
-                f"{chance}, in {words.count(runs, 'training')} of {runs}. There is nothing to complain of."
+                f"{chance}, in {runs} of {words.count(runs, 'training')}. There is nothing to complain of."
             )
         case Verdict.BY_HEART:
             said = f"learns its training images by heart, and nothing that holds for others (accuracy {reached})"
@@ -95,7 +95,8 @@ def _what_helps(case: Case) -> str:
         return ""
     free = case.freeing
     if not free:
-        return f" None of {words.count(len(case.tried), 'single change')} frees it."
+        several = f"None of {len(case.tried)} single changes frees it."
+        return f" {several if len(case.tried) > 1 else 'The one change that was tried does not free it.'}"
     best = free[0]
     reached = words.number(mean_validation(best.runs), 2)
     others = [one.experiment.change for one in _one_a_topic(free[1:], best)][: _NAMED - 1]
