@@ -183,7 +183,10 @@ def in_lines(case: Case) -> list[str]:
             f"    by experiment: {confirmed(suspect)}",
         ]
     if case.tried:
-        said += ["", f"one change at a time, {words.count(len(case.runs), 'training')} each:"]
+        said += [
+            "",
+            f"one change at a time, {words.count(len(case.runs), 'training')} each, or given up after two at chance:",
+        ]
         said += [
             f"  {words.number(mean_validation(one.runs), 2):>5}  {words.shortened(one.experiment.change, 60):<60}  "
             f"{outcome(one, k)}"

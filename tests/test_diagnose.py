@@ -66,8 +66,3 @@ def test_what_cannot_be_diagnosed_is_refused(home: Path) -> None:
     done = search("diagnose", "pictures", "--preset", "frozen", cwd=home)
     assert done.returncode == 2
     assert "--preset: must be cnn or question" in done.stderr
-    (home / "broken.py").write_text("def build(hp):\n    raise ValueError('no')\n")
-    done = search("diagnose", "pictures", "--model", "broken.py:build", cwd=home)
-    assert done.returncode == 2
-    assert "broken.py, line 2: ValueError: no" in done.stderr
-    (home / "broken.py").unlink()
