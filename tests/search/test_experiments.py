@@ -94,8 +94,8 @@ def test_what_is_suspected_is_tried_first_whatever_else_there_is() -> None:
 def test_more_of_a_penalty_or_of_dropout_is_never_tried() -> None:
     space = FAMILIES["question"].space(FACTS)
     for one in experiments(space, space.defaults(), PLAIN, [], most=1000):
-        assert one.params.get("dropout", 0) <= 0.2
-        assert one.params.get("l2", 0) <= 0.01
+        assert float(one.params.get("dropout", 0)) <= 0.2
+        assert float(one.params.get("l2", 0)) <= 0.01
 
 
 def test_a_model_without_parameters_is_changed_from_outside_in_what_it_has() -> None:
