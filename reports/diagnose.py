@@ -414,7 +414,7 @@ def _shares(evidence: Evidence, *, start: bool) -> Mapping[str, float]:
     }
 
 
-_LEAST = 1e-12  # what is less is drawn there
+_LEAST = 1e-8  # what is less is drawn there
 
 
 def _log(share: float) -> float:
