@@ -162,6 +162,39 @@ def check(
 
 
 @app.command()
+def diagnose(
+    images: opt.Images,
+    model: opt.Model = None,
+    preset: opt.Diagnosed = "question",
+    epochs: opt.Epochs = None,
+    seed: opt.Seed = None,
+    workers: opt.Workers = None,
+    as_json: opt.Json = False,
+    open_it: opt.Open = False,
+) -> None:
+    """Why does my network not learn? Trains it, and again with one thing changed. Writes IMAGES-diagnose.html."""
+    from reports import diagnose as page
+    from reports.reading import reading_images
+    from search import diagnose as work
+    from search.request import place_of_new
+    from spaces.own import named
+
+    target = place_of_new(images, None).with_name(f"{images.resolve().name}-diagnose.html")
+    builder = named(model) if model else None
+    with reading_images(quiet=as_json) as progress:
+        asked = work.prepared(images, preset=preset, model=builder, epochs=epochs, seed=seed, reading=progress)
+    with page.training(quiet=as_json) as watched:
+        case = work.diagnose(asked, workers=workers, watched=watched)
+    if as_json:
+        _print_json(page.as_plain(case))
+        return
+    page.write(case, target)
+    _say([*page.in_lines(case), f"page: {target}"])
+    if open_it:
+        typer.launch(target.absolute().as_uri())
+
+
+@app.command()
 def report(study: opt.Where = None, as_json: opt.Json = False, open_it: opt.Open = False) -> None:
     """Show the leaderboard and write report.html into the study folder."""
     from search.errors import UsageError

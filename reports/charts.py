@@ -128,6 +128,18 @@ def curves(trial: TrialRecord, panel: Panel) -> Markup:
     return svg.picture(_WIDE, _HIGH, _curves_label(trial, panel, folds), *parts, class_="curves")
 
 
+def lines(panel: Panel, series: Sequence[tuple[str, str, Sequence[float]]], label: str) -> Markup:
+    """Any curves over epochs, each (class, title, values), on the same axes as `curves`."""
+    last = max([len(values) for _, _, values in series] + [2])
+    x = svg.linear(1, last, _LEFT, _WIDE - _RIGHT)
+    y = svg.linear(panel.limits.low, panel.limits.high, _HIGH - _BOTTOM, _TOP)
+    drawn = [
+        svg.path(((x(epoch), y(value)) for epoch, value in svg.thinned(values)), class_, title)
+        for class_, title, values in series
+    ]
+    return svg.picture(_WIDE, _HIGH, label, *_axes(panel, last, x, y), *drawn, class_="curves")
+
+
 def _axes(panel: Panel, last: int, x: svg.Scale, y: svg.Scale) -> list[Markup]:
     parts = []
     for value in svg.ticks(panel.limits.low, panel.limits.high):

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from search.symptoms import Diagnosis
+from search.experiments import Edit
+from search.symptoms import Diagnosis, Evidence
 from spaces.facts import Facts
 from spaces.layers import Layer
 from spaces.own import ModelFile
@@ -44,6 +45,7 @@ class Training:
     least: Mapping[int, float] = field(default_factory=dict)
     """Epoch -> what the metric on the validation part must have reached by then, at its best, to go on."""
     stop_collapsed: bool = True  # whether a network that is stuck at chance is stopped; False: it is only diagnosed
+    look: bool = False  # whether the result has a closer look at the network, also where nothing is wrong
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class FoldJob:
     validate: NDArray[np.int32]  # rows of the pixel array, ascending
     seed: int
     training: Training
+    edit: Edit | None = None  # of the compiled model, for an experiment
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ class FoldResult:
     behind: bool = False  # stopped after `epochs` for not having reached what Training.least asks for there
     diagnosis: Diagnosis | None = None  # why it did not learn; None where it did
     notes: tuple[str, ...] = ()  # for a person, said once a sitting; not stored
+    evidence: Evidence | None = None  # where Training.look asks for it; not stored
 
 
 @dataclass(frozen=True)

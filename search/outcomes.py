@@ -8,7 +8,9 @@ from storage import Closing, DiagnosisRecord, FoldRecord, TrialState
 
 def fold_record(job: FoldJob, result: FoldResult) -> FoldRecord:
     """A fold run as it is stored."""
-    known = {name: value for name, value in vars(result).items() if name not in ("behind", "diagnosis", "notes")}
+    known = {
+        name: value for name, value in vars(result).items() if name not in ("behind", "diagnosis", "notes", "evidence")
+    }
     found = None
     if why := result.diagnosis:
         cause = why.causes[0]

@@ -285,7 +285,7 @@ class Watch:
         symptom = symptom_of(glance, answers)
         if symptom is None:
             return None
-        return diagnosis_of(symptom, glance, answers, self._evidence())
+        return diagnosis_of(symptom, glance, answers, self.evidence())
 
     def _accuracy(self, curve: Mapping[str, Sequence[float]]) -> float:
         """On training images; asked anew where a `train_step` of the user's does not keep it."""
@@ -294,7 +294,8 @@ class Watch:
         measured = scores(self._labels[self._rows], self._answer(self._rows), ("balanced_accuracy",))
         return measured["balanced_accuracy"]
 
-    def _evidence(self) -> Evidence:
+    def evidence(self) -> Evidence:
+        """Layer by layer, of the network as it is now and as it began."""
         x, y = self._batch(self._rows[:: -(-len(self._rows) // MOST_IMAGES)])
         try:
             found = findings(self._model, self._model.loss, images=len(self._job.train), batch_size=self._batch_size)

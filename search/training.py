@@ -242,6 +242,7 @@ class Trainer:
             behind=behind,
             diagnosis=diagnosis,
             notes=_notes(callbacks),
+            evidence=watch.evidence() if rules.look else None,
         )
 
     def _factors(self, rules: Training, epoch: int, epochs: int, steps: int, curve: Curve) -> NDArray[np.float64]:

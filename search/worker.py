@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from search.edits import edited
 from search.features import Features, describe_frozen, fit_head, standardized
 from search.jobs import (
     ComposeJob,
@@ -190,7 +191,7 @@ class Worker:
 
     def _train_on_pixels(self, family: Preset, job: FoldJob, started: float) -> FoldResult:
         facts = self._materials.facts
-        model = self._new(job, lambda: family.build(job.params, facts))
+        model = self._new(job, lambda: edited(family.build(job.params, facts), job.edit, facts.classes, job.seed))
         if family.frozen and family.frozen.start:
             features, _ = self._features.of(family.frozen, facts, job)
             family.frozen.start(model, job.params, features, self._materials.labels[job.train])
@@ -264,6 +265,7 @@ class Worker:
         def made(*, graphs: bool) -> tuple[Trainer, list[keras.callbacks.Callback]]:
             gc.collect()
             model, callbacks = self._new(job, lambda: self._own.compiled(job.params))
+            model = edited(model, job.edit, self._materials.facts.classes, job.seed)
             return Trainer(model, self._constant, self._materials, recipe, graphs=graphs), callbacks
 
         trainer, callbacks = made(graphs=True)

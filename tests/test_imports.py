@@ -33,9 +33,12 @@ PURE = {
     "search.answers",
     "search.findings",
     "search.text",
+    "search.experiments",
+    "search.verdict",
 }
 WORKER_SIDE = (
     "search.worker",
+    "search.edits",
     "search.training",
     "search.live",
     "search.features",

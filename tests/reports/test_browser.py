@@ -11,11 +11,15 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from reports import check
+from reports.diagnose import write as write_diagnosis
 from reports.html import write
 from search.findings import ClassRow, Findings, Kind, PairShown, Remark, Shown
+from search.symptoms import STUCK, Cause, Diagnosis, Symptom
+from search.verdict import Case
 from spaces import Space
 from spaces.parameters import choice
 from storage.records import FoldRecord, LayerRecord, TrialState
+from tests.reports.cases import CASE, EVIDENCE, STUCK_RUN, run, tried
 from tests.reports.factory import Records, example, many
 
 PAYLOADS = (
@@ -240,6 +244,56 @@ def test_charts_have_words_for_who_cannot_see_them(visit: Visit, tmp_path: Path)
     )
     assert unnamed == 0
     assert page.locator("svg[role=img]:not([aria-label])").count() == 0
+
+
+def diagnosed(visit: Visit, case: Case, folder: Path, width: int = 1400) -> Page:
+    target = folder / "diagnose.html"
+    write_diagnosis(case, target)
+    visit.page.set_viewport_size({"width": width, "height": 900})
+    visit.page.goto(target.as_uri())
+    return visit.page
+
+
+def freed(text: str = "initializer: uniform_0.05 → glorot_uniform") -> Case:
+    """A stuck network with an experiment that frees it and one that does not."""
+    runs = ([run(0.95, 0.9)] * 3, [run(0.5, 0.5)] * 2)
+    shown = [tried(topic, one, text) for topic, one in zip(("initial weights", "penalty"), runs, strict=True)]
+    return replace(CASE, tried=tuple(shown))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1400])
+def test_a_diagnosis_fits_and_can_be_read(visit: Visit, tmp_path: Path, scheme: str, width: int) -> None:
+    visit.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type] # one of two words
+    page = diagnosed(visit, freed(), tmp_path, width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(CONTRAST) == []
+    assert page.locator("svg[role=img]").count() == 3
+    clean(visit)
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+def test_hostile_names_do_nothing_to_a_diagnosis(visit: Visit, tmp_path: Path, width: int) -> None:
+    layers = tuple(replace(layer, name=f"{place} {HOSTILE}") for place, layer in enumerate(EVIDENCE.layers))
+    cause = Cause(HOSTILE, HOSTILE, HOSTILE, 0.9)
+    diagnosis = Diagnosis(Symptom(STUCK, (HOSTILE,)), (cause,), collapsed=True)
+    stuck = replace(STUCK_RUN, diagnosis=diagnosis, evidence=replace(EVIDENCE, layers=layers))
+    failed = replace(run(0.5, 0.5), failure=HOSTILE)
+    evil = replace(
+        freed(HOSTILE),
+        images=HOSTILE,
+        model=HOSTILE,
+        point={HOSTILE: HOSTILE},
+        classes=(HOSTILE, "b"),
+        remarks=(HOSTILE,),
+        runs=(stuck,) * 3,
+    )
+    case = replace(evil, tried=(*evil.tried, tried("size", [failed] * 3, HOSTILE)))
+    page = diagnosed(visit, case, tmp_path, width)
+    assert page.evaluate("window.pwned") is None
+    assert page.locator("img, iframe, object, script, a[href^='javascript']").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    clean(visit)
 
 
 def test_it_prints_in_light_colours_without_navigation_on_the_width_of_a_sheet(visit: Visit, tmp_path: Path) -> None:

@@ -1,0 +1,200 @@
+"""`search diagnose`: one model, trained on a few folds, then again with one thing otherwise, and again with another."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from search.check import notes_for_report
+from search.config import parse
+from search.errors import RunError, UsageError
+from search.executors import Executor
+from search.experiments import Experiment, experiments
+from search.folds import fold_rows
+from search.jobs import Failure, FoldJob, FoldResult, Materials, Outcome, Training
+from search.run import make_executor
+from search.seeds import derive
+from search.study import Prepared, folds_of, pixels_on_disk, prepare
+from search.verdict import Case, Run, Tried, Verdict, runs_that_learn, suspected
+from spaces import Value
+from spaces.own import ModelFile
+from spaces.presets import FAMILIES
+
+RUNS = 3  # of the model as it is and of each experiment, each on another fold with a seed of its own
+ENOUGH = 2  # runs without success, after which an experiment is given up
+MOST_SECONDS = 100.0  # of experiments, after which no other is begun
+LEAST_EXPERIMENTS = 4  # that are done however long they take
+TRAINS = tuple(name for name, family in FAMILIES.items() if family.frozen is None)  # presets without a backbone
+
+AS_IT_IS, TRYING = "training the network as it is", "trying single changes"
+Watched = Callable[[str, int, int], None]
+"""Told of (what is being done, trainings of it that are done, that are expected in all) after each."""
+
+
+def prepared(
+    images: Path,
+    *,
+    preset: str = "question",
+    model: ModelFile | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    reading: Callable[[int, int], None] | None = None,
+) -> Prepared:
+    """What is to be diagnosed, checked as for a search. Raises UsageError as a search would."""
+    if preset not in TRAINS:
+        raise UsageError(
+            f"--preset: must be {' or '.join(TRAINS)}, whose networks begin from nothing, but got {preset!r}"
+        )
+    values: dict[str, Any] = {"images": str(images.resolve()), "preset": preset}
+    values |= {} if seed is None else {"seed": seed}
+    values |= {} if epochs is None else {"training": {"max_epochs": epochs}}
+    with tempfile.TemporaryDirectory() as empty:  # where no study has begun
+        return prepare(parse(values, "the command line"), Path(empty), reading, model)
+
+
+def diagnose(asked: Prepared, *, workers: int | None = None, watched: Watched | None = None) -> Case:
+    """Train the model as it is; where it does not learn, train it with one thing otherwise, one after another.
+
+    `workers` None: one a GPU, else one a core; 0: in this process. Raises RunError where it cannot be trained at all.
+    """
+    with tempfile.TemporaryDirectory() as folder:  # for pixels and logs
+        return _diagnosed(asked, Path(folder), workers, watched or (lambda _what, _done, _total: None))
+
+
+def _diagnosed(asked: Prepared, folder: Path, workers: int | None, watched: Watched) -> Case:
+    executor = make_executor(folder, workers)
+    try:
+        with pixels_on_disk(folder, asked.images) as pixels:
+            name, model = asked.preset.name, asked.own.file if asked.own else None
+            executor.prepare(Materials(pixels, asked.images.labels, asked.facts, name, asked.config.metric, model))
+            return _Bench(asked, executor, watched).case()
+    finally:
+        executor.close(kill=True)
+
+
+@dataclass
+class _Bench:
+    """The same folds and seeds for everything that is tried: those of trial 0 of a search with this seed."""
+
+    prepared: Prepared
+    executor: Executor
+    watched: Watched
+
+    def __post_init__(self) -> None:
+        self._assignment = folds_of(self.prepared, 0)
+        self._folds = range(min(RUNS, self.prepared.folds))
+        self._point: Mapping[str, Value] = self.prepared.space.defaults()
+
+    def case(self) -> Case:
+        self.watched(AS_IT_IS, 0, len(self._folds))
+        runs = self._trained([None])[0][0]
+        prepared = self.prepared
+        counts = np.bincount(prepared.images.labels[self._assignment >= 0])
+        shares = counts[counts > 0] / counts.sum()
+        case = Case(
+            images=Path(prepared.config.images).name,
+            model=prepared.own.file.name if prepared.own else f"preset {prepared.preset.name}",
+            point=self._point,
+            count=int(counts.sum()),
+            classes=tuple(prepared.images.classes),
+            floor=float(-(shares * np.log(shares)).sum()),
+            remarks=notes_for_report(prepared.images, prepared.checked),
+            runs=runs,
+        )
+        if case.verdict is Verdict.LEARNS:
+            return case
+        if case.evidence is None:
+            if all(run.failure for run in runs):
+                raise RunError(f"{case.model} cannot be trained: {runs[0].failure}")
+            return case
+        causes = [cause for cause, _ in suspected(runs)]
+        chosen = experiments(prepared.space, self._point, case.evidence, causes)
+        done, left_out = self._trained(chosen, MOST_SECONDS)
+        tried = tuple(Tried(chosen[place], of_one) for place, of_one in sorted(done.items()))
+        return replace(case, tried=tried, left_out=left_out)
+
+    def _trained(
+        self, chosen: Sequence[Experiment | None], most_seconds: float = math.inf
+    ) -> tuple[dict[int, tuple[Run, ...]], int]:
+        """(place of an experiment -> its runs, experiments that were not begun for lack of time).
+
+        What is begun is brought to its end, unless its first runs show that it does not free the network.
+        """
+        began, done, begun = time.monotonic(), 0, len(chosen)
+        found: dict[int, dict[int, Run]] = {}
+        queue = self._in_order(chosen)
+        waiting: dict[Future[Outcome], tuple[int, FoldJob]] = {}
+        while queue or waiting:
+            while queue and len(waiting) < self.executor.slots:
+                place, job = queue.pop(0)
+                late = time.monotonic() - began > most_seconds and place >= LEAST_EXPERIMENTS
+                begun = min(begun, place) if late and job.fold == 0 else begun
+                hopeless = chosen[place] is not None and self._hopeless(found.get(place, {}))
+                if place < begun and not (hopeless and job.fold >= ENOUGH):
+                    waiting[self.executor.submit(job)] = place, job
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                place, job = waiting.pop(future)
+                found.setdefault(place, {})[job.fold] = _run(job, future.result())
+                done += 1
+            self.watched(TRYING if chosen[0] else AS_IT_IS, done, done + len(waiting) + len(queue))
+        runs = {place: tuple(runs[fold] for fold in sorted(runs)) for place, runs in found.items()}
+        return runs, len(chosen) - begun
+
+    def _in_order(self, chosen: Sequence[Experiment | None]) -> list[tuple[int, FoldJob]]:
+        """(place, job): an experiment's later runs come after the next one's first, when its own first are known."""
+        jobs = [(place, job) for place, experiment in enumerate(chosen) for job in self._jobs(experiment)]
+        return sorted(jobs, key=lambda pair: (pair[0] + (pair[1].fold >= ENOUGH), pair[1].fold >= ENOUGH))
+
+    def _hopeless(self, runs: Mapping[int, Run]) -> bool:
+        classes = len(self.prepared.images.classes)
+        return len(runs) == ENOUGH and runs_that_learn([*runs.values()], classes) == 0
+
+    def _jobs(self, experiment: Experiment | None) -> Iterator[FoldJob]:
+        rules, epochs = self.prepared.config.training, self.prepared.max_epochs
+        for fold in self._folds:
+            train, validate = fold_rows(self._assignment, fold)
+            yield FoldJob(
+                trial=0,
+                repeat=0,
+                fold=fold,
+                params=(experiment.params if experiment else None) or self._point,
+                train=train,
+                validate=validate,
+                seed=derive(self.prepared.config.seed, "fold", 0, 0, fold),
+                training=Training(
+                    epochs * (experiment.longer if experiment else 1),
+                    rules.patience,
+                    rules.min_delta,
+                    stop_collapsed=experiment is not None,  # as it is, it is trained in full, for its curve
+                    look=True,
+                ),
+                edit=experiment.edit if experiment else None,
+            )
+
+
+def _run(job: FoldJob, outcome: Outcome) -> Run:
+    if isinstance(outcome, Failure):
+        nothing = Run(job.fold, len(job.train), len(job.validate), math.nan, math.nan, 0, {}, 0.0)
+        return replace(nothing, failure=outcome.detail)
+    assert isinstance(outcome, FoldResult)  # noqa: S101 - the answer to a FoldJob
+    trained = outcome.curve.get("balanced_accuracy", ())
+    return Run(
+        fold=job.fold,
+        images=len(job.train),
+        validated=len(job.validate),
+        training=trained[-1] if trained else math.nan,
+        validation=outcome.scores["balanced_accuracy"],
+        epochs=outcome.epochs,
+        curve=outcome.curve,
+        seconds=outcome.seconds,
+        diagnosis=outcome.diagnosis,
+        evidence=outcome.evidence,
+    )

@@ -1,0 +1,181 @@
+"""Whether a network learns, and what of its single changes frees it. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from search.experiments import TOPICS, Experiment, topic_of
+from search.symptoms import DEAD, STUCK, Cause, Diagnosis, Evidence, Symptom, causes, clearly_above
+
+
+class Verdict(StrEnum):
+    """Of the runs of one model."""
+
+    LEARNS = "learns"  # in every run, and what it learned holds for other images
+    SOMETIMES = "sometimes"  # in some runs
+    BY_HEART = "by heart"  # it knows its training images, and no others
+    STUCK = "stuck at chance"  # in no run
+    FAILED = "failed"  # it could not be trained
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training on the images of all folds but one, judged on that one."""
+
+    fold: int
+    images: int  # for training
+    validated: int  # images for validation
+    training: float  # balanced accuracy on training images in the last epoch; NaN where that is not known
+    validation: float  # balanced accuracy on the others, of the epoch that counts
+    epochs: int
+    curve: Mapping[str, tuple[float, ...]]  # per epoch, as in FoldResult
+    seconds: float
+    diagnosis: Diagnosis | None = None
+    evidence: Evidence | None = None
+    failure: str | None = None  # why there is none of this
+
+    def learned(self, classes: int) -> bool:
+        """Whether training images are told apart clearly better than by guessing."""
+        if self.failure is not None or (self.diagnosis is not None and self.diagnosis.collapsed):
+            return False
+        if math.isfinite(self.training):
+            return clearly_above(self.training, classes, self.images)
+        return clearly_above(self.validation, classes, self.validated)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """An experiment and how it went."""
+
+    experiment: Experiment
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A cause that the evidence speaks for, and what the experiments say to it."""
+
+    cause: Cause
+    runs: int  # in which it was found
+    freed: int  # experiments about it that free the network
+    tried: int  # experiments about it
+
+    settings: Mapping[str, object]  # of the model's parameters, those by which experiments about it go
+
+
+@dataclass(frozen=True)
+class Case:
+    """All that was found out about one model."""
+
+    images: str  # name of their folder
+    model: str  # 'preset question', 'net.py:build'
+    point: Mapping[str, object]
+    count: int  # images to search
+    classes: tuple[str, ...]
+    floor: float  # nats: loss of a guess by class shares
+    remarks: tuple[str, ...]  # of the look at the images, sentences
+    runs: tuple[Run, ...]
+    tried: tuple[Tried, ...] = ()
+    left_out: int = 0  # experiments for which there was no time
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of the model as it is."""
+        return verdict(self.runs, len(self.classes))
+
+    @property
+    def freeing(self) -> tuple[Tried, ...]:
+        """Experiments in which the network learns in every run, the best first."""
+        found = [one for one in self.tried if verdict(one.runs, len(self.classes)) is Verdict.LEARNS]
+        return tuple(sorted(found, key=lambda one: -mean_validation(one.runs)))
+
+    @property
+    def failing(self) -> tuple[Tried, ...]:
+        """The other experiments: those that free it in some runs first, then by suspicion."""
+        found = [one for one in self.tried if one not in self.freeing]
+        return tuple(sorted(found, key=lambda one: -runs_that_learn(one.runs, len(self.classes))))
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """Of the first run that has any."""
+        return next((run.evidence for run in self.runs if run.evidence and run.evidence.layers), None)
+
+    @property
+    def suspects(self) -> tuple[Suspect, ...]:
+        """Causes of not learning, the likeliest first, each once; none where it learns."""
+        if self.verdict is Verdict.LEARNS:
+            return ()
+        return tuple(self._suspect(cause, runs) for cause, runs in suspected(self.runs))
+
+    def _suspect(self, cause: Cause, runs: int) -> Suspect:
+        freed, tried = (sum(_about(one, cause) for one in these) for these in (self.freeing, self.tried))
+        about = {name: value for name, value in self.point.items() if cause.name in TOPICS[topic_of(name)].cures}
+        return Suspect(cause, runs, freed, tried, about)
+
+
+def _about(one: Tried, cause: Cause) -> bool:
+    return cause.name in TOPICS[one.experiment.topic].cures
+
+
+def runs_that_learn(runs: Sequence[Run], classes: int) -> int:
+    """In how many runs training images are told apart."""
+    return sum(run.learned(classes) for run in runs)
+
+
+def mean_validation(runs: Sequence[Run]) -> float:
+    """Mean balanced accuracy on images that a run was not trained on; NaN without any."""
+    known = [run.validation for run in runs if run.failure is None]
+    return math.fsum(known) / len(known) if known else math.nan
+
+
+def verdict(runs: Sequence[Run], classes: int) -> Verdict:
+    """By the project's rule `clearly_above`: each run on its training images, all together on the others.
+
+    Of a single fold's few validation images the rule would ask too much.
+    """
+    if all(run.failure is not None for run in runs):
+        return Verdict.FAILED
+    learned = runs_that_learn(runs, classes)
+    if not learned:
+        return Verdict.STUCK
+    if not clearly_above(mean_validation(runs), classes, sum(run.validated for run in runs)):
+        return Verdict.BY_HEART if learned == len(runs) else Verdict.SOMETIMES
+    return Verdict.LEARNS if learned == len(runs) else Verdict.SOMETIMES
+
+
+def suspected(runs: Sequence[Run]) -> list[tuple[Cause, int]]:
+    """(cause with its strongest evidence, runs in which it was found), the likeliest first.
+
+    A run that is at chance without having been stopped for it counts too. What follows from other causes comes after
+    them, and the cause that stands for knowing nothing is left out where there is another.
+    """
+    found: dict[str, list[Cause]] = {}
+    for run in runs:
+        for cause in _causes_in(run):
+            found.setdefault(cause.name, []).append(cause)
+    strongest = [(max(of_one, key=lambda cause: cause.strength), len(of_one)) for of_one in found.values()]
+    last = _consequences(runs)
+    ordered = sorted(strongest, key=lambda pair: (pair[0].name in last, -pair[0].strength * pair[1]))
+    worth = [pair for pair in ordered if pair[0].strength > _VAGUE]
+    return worth or ordered[:2]
+
+
+_VAGUE = 0.25  # the strength of 'labels do not follow from images' where nothing speaks for it
+
+
+def _consequences(runs: Sequence[Run]) -> set[str]:
+    """Causes that others bring about in time; units that are dead from the start are none of them."""
+    layers = [layer for run in runs if run.evidence for layer in run.evidence.layers]
+    from_the_start = any((layer.dead_at_start or 0.0) >= DEAD for layer in layers)
+    return {"gradients vanish", *(() if from_the_start else ("dead ReLU",))}
+
+
+def _causes_in(run: Run) -> tuple[Cause, ...]:
+    if run.diagnosis is not None:
+        return run.diagnosis.causes
+    if run.evidence is None:
+        return ()
+    return causes(Symptom(STUCK, ()), run.evidence, run.curve.get("loss", ()))

@@ -1,0 +1,100 @@
+"""What `search diagnose` says: one answer, and the same as data and as a page."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from reports.diagnose import as_plain, fine, headline, in_lines, render, signal
+from search.symptoms import BROKEN, Diagnosis, Symptom
+from search.verdict import Case, Run
+from tests.reports.cases import CASE, STUCK_RUN, run, tried
+
+GOOD, BAD = run(0.95, 0.9), run(0.5, 0.5)
+FREED = replace(
+    CASE,
+    tried=(
+        tried("initial weights", [run(0.9, 0.87)] * 3, "initializer: uniform_0.05 → glorot_uniform"),
+        tried("initial weights", [run(0.9, 0.86)] * 3, "initializer: uniform_0.05 → he_normal"),
+        tried("penalty", [run(0.9, 0.85)] * 3, "l2: 0.01 → 0"),
+        tried("size", [BAD] * 2, "head: flatten → global_average"),
+    ),
+)
+BROKEN_RUN = replace(STUCK_RUN, diagnosis=Diagnosis(Symptom(BROKEN, ()), STUCK_RUN.diagnosis.causes, collapsed=True))  # type: ignore[union-attr] # it has one
+
+
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [
+        (
+            FREED,
+            "Your network stays at chance (accuracy 0.50, loss 0.693 = ln 2); suspected: initial weights too small "
+            "(initializer uniform_0.05, dense_depth 4), regularisation too strong (l2 0.01) and gradients vanish "
+            "(dense_depth 4). Change one thing, initializer: uniform_0.05 → glorot_uniform: it then reaches 0.87. "
+            "So does l2: 0.01 → 0, alone.",
+        ),
+        (
+            replace(CASE, tried=(tried("size", [BAD] * 2),)),
+            "Your network stays at chance (accuracy 0.50, loss 0.693 = ln 2); suspected: initial weights too small "
+            "(initializer uniform_0.05, dense_depth 4), regularisation too strong (l2 0.01) and gradients vanish "
+            "(dense_depth 4). The one change that was tried does not free it.",
+        ),
+        (
+            replace(CASE, runs=(GOOD,) * 3),
+            "Your network learns: accuracy 0.90 on images that it was not trained on, where guessing has 0.50, in 3 of "
+            "3 trainings. There is nothing to complain of.",
+        ),
+        (
+            replace(CASE, runs=(run(1.0, 0.5),) * 3),
+            "Your network learns its training images by heart, and nothing that holds for others (accuracy 0.50).",
+        ),
+        (
+            replace(CASE, runs=(GOOD, GOOD, BAD)),
+            "Your network learns in 2 of 3 trainings only (accuracy 0.77, where guessing has 0.50).",
+        ),
+    ],
+)
+def test_the_answer(case: Case, said: str) -> None:
+    assert headline(case) == said
+
+
+def test_a_loss_that_is_no_number_is_told() -> None:
+    assert headline(replace(CASE, runs=(BROKEN_RUN,) * 3)).startswith(
+        "Your network leaves the finite numbers: its loss is none any more in 3 of 3 trainings; suspected:"
+    )
+
+
+def test_lines_tell_of_each_suspicion_and_each_experiment() -> None:
+    text = "\n".join(in_lines(replace(FREED, left_out=2)))
+    assert "by experiment: 2 of 2 changes free it" in text
+    assert "0.87  initializer: uniform_0.05 → glorot_uniform" in text
+    assert "still at chance, 0 of 2" in text
+    assert "2 changes more not tried" in text
+
+
+def test_data_say_the_same_and_have_no_number_that_json_lacks() -> None:
+    found = json.loads(json.dumps(as_plain(FREED), allow_nan=False))
+    assert found["answer"] == headline(FREED)
+    assert [one["frees"] for one in found["experiments"]] == [True, True, True, False]
+    assert [one["experiments"] for one in found["suspects"]] == [2, 1, 0]
+    failed: Run = replace(GOOD, failure="no", validation=float("nan"))
+    json.dumps(as_plain(replace(CASE, tried=(tried("size", [failed] * 3),))), allow_nan=False)
+
+
+def test_the_signal_is_drawn_layer_by_layer_and_only_where_there_is_some() -> None:
+    assert "4 layers with weights. At the start 0.008 of it is left after output." in str(signal(CASE))
+    assert signal(replace(CASE, runs=(GOOD,) * 3)) is None
+
+
+def test_what_was_found_fine_is_not_what_is_suspected() -> None:
+    said = fine(CASE)
+    assert any(sentence.startswith("Pixels are scaled") for sentence in said)
+    assert not any("Gradients arrive" in sentence or "enalties" in sentence for sentence in said)
+
+
+def test_a_page_of_nothing_but_a_network_that_learns() -> None:
+    page = render(replace(CASE, runs=(GOOD,) * 3))
+    assert "None: they are for networks that do not learn" in page
+    assert "These free it" not in page

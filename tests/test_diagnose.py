@@ -1,0 +1,68 @@
+"""`search diagnose`: why one network does not learn, found out by experiment; and one that has nothing wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.commands import search
+from tests.pictures import make_pictures
+
+NET = """
+import keras
+
+def build(hp):
+    rate = hp.Choice("learning_rate", [1e-9, 0.01], default={rate})
+    model = keras.Sequential([
+        keras.Input((8, 8, 1)),
+        keras.layers.Flatten(),
+        keras.layers.Dense(2, activation="softmax"),
+    ])
+    model.compile(keras.optimizers.Adam(rate), "categorical_crossentropy")
+    return model
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("home")
+    make_pictures(home / "pictures", {"a": 20, "b": 20})
+    (home / "stuck.py").write_text(NET.format(rate="1e-9"))
+    (home / "fine.py").write_text(NET.format(rate="0.01"))
+    return home
+
+
+def test_a_stuck_network_is_told_what_frees_it_and_what_does_not(home: Path) -> None:
+    done = search("diagnose", "pictures", "--model", "stuck.py:build", "--workers", "1", cwd=home)
+    assert done.returncode == 0, done.stderr
+    first = done.stdout.splitlines()[0]
+    assert first.startswith("Your network stays at chance (accuracy 0.")
+    assert "learning rate too small (learning_rate 1e-09)" in first
+    assert "Change one thing, " in first
+    assert "learning_rate: 1e-09 → 0.01" in done.stdout
+    page = (home / "pictures-diagnose.html").read_text()
+    assert "These free it" in page
+    assert "These do not" in page
+    assert "<script" not in page
+    assert sorted(path.name for path in home.iterdir()) == ["fine.py", "pictures", "pictures-diagnose.html", "stuck.py"]
+
+
+def test_a_network_that_learns_is_told_so_and_json_writes_nothing(home: Path, tmp_path: Path) -> None:
+    model = f"{home / 'fine.py'}:build"
+    done = search("diagnose", home / "pictures", "--model", model, "--workers", "1", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["verdict"] == "learns"
+    assert found["answer"].startswith("Your network learns: accuracy ")
+    assert found["accuracy"] > 0.8
+    assert (found["experiments"], found["suspects"]) == ([], [])
+    assert [layer["kind"] for layer in found["layers"]] == ["Flatten", "Dense"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_diagnosed_is_refused(home: Path) -> None:
+    done = search("diagnose", "pictures", "--preset", "frozen", cwd=home)
+    assert done.returncode == 2
+    assert "--preset: must be cnn or question" in done.stderr
