@@ -6,6 +6,7 @@ import errno
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +22,9 @@ from search.options import (
     Model,
     MoreHours,
     MoreTrials,
+    Nested,
     NoFlip,
+    NoLockBox,
     PresetName,
     Quiet,
     Sampler,
@@ -81,11 +84,13 @@ def init(
     warm_start: WarmStart = None,
     no_flip: NoFlip = False,
     groups: Groups = None,
+    no_lock_box: NoLockBox = False,
 ) -> None:
     """Check the images and write a commented study.toml to edit before `search run`."""
     from search.words import prepared_in_words
 
-    asked = {"preset": preset, "flip": False if no_flip else None, "groups": _groups(groups)}
+    refused = {"flip": False if no_flip else None, "lock_box": False if no_lock_box else None}
+    asked = {"preset": preset, "groups": _groups(groups), **refused}
     folder, config = _new(images, directory, asked)
     prepared = _prepare(config, folder, warm_start=warm_start)
     _make(folder, config, prepared.warm)
@@ -112,6 +117,8 @@ def run(
     warm_start: WarmStart = None,
     no_flip: NoFlip = False,
     groups: Groups = None,
+    no_lock_box: NoLockBox = False,
+    nested: Nested = False,
     directory: Dir = None,
     quiet: Quiet = False,
 ) -> None:
@@ -130,6 +137,8 @@ def run(
         "preset": preset,
         "flip": False if no_flip else None,
         "groups": _groups(groups),
+        "lock_box": False if no_lock_box else None,
+        "nested": nested or None,
     }
     changes = {key: value for key, value in asked.items() if value is not None}
     if path is None or (is_study(path) and directory is None):
@@ -365,9 +374,10 @@ def _search(
     from reports.live import watching
     from search import config as toml
     from search.errors import UsageError
+    from search.nested import cost, done_already
+    from search.nested import run as search_run
     from search.proposers import check_sampler
-    from search.run import run as search_run
-    from search.study import DATABASE, done_already, make_folder
+    from search.study import DATABASE, make_folder
     from search.words import prepared_in_words
 
     if workers is not None and workers < 0:
@@ -386,7 +396,7 @@ def _search(
     check_sampler(config.chosen_sampler)
     prepared = _prepare(config, folder, quiet=quiet, model=model, warm_start=warm_start)
     if not quiet:
-        _say(prepared_in_words(prepared))
+        _say([*prepared_in_words(prepared), *cost(prepared)])
     done = done_already(folder, prepared)
     if done and only_unfinished:
         raise UsageError(f"nothing to resume: {done}")
@@ -403,8 +413,8 @@ def _search(
         else:
             toml.write(folder, config, prepared.warm)
 
-    with watching(quiet=quiet) as observer:
-        ending = search_run(folder, prepared, observer, workers=workers, command=_command(), begin=begin)
+    watch = partial(watching, quiet=quiet)
+    ending = search_run(folder, prepared, watch, workers=workers, command=_command(), begin=begin)
     _finish(folder, ending.value)
 
 

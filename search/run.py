@@ -21,6 +21,7 @@ from search.finish import Finish, reserve
 from search.jobs import Materials, Training
 from search.lease import leased
 from search.loop import Ending, Loop, Plan, memory_for_each
+from search.outer import whole
 from search.progress import Observer
 from search.proposers import make_proposer
 from search.race import RULES, Schedule
@@ -162,8 +163,8 @@ def choose(folder: Path, prepared: Prepared, observer: Observer, *, workers: int
 
 
 def resume_command(folder: Path) -> str:
-    """What to type to go on."""
-    return f"search resume {shlex.quote(printable(str(folder)))}"
+    """What to type to go on; an outer fold goes on with the study that it belongs to."""
+    return f"search resume {shlex.quote(printable(str(whole(folder))))}"
 
 
 def make_executor(folder: Path, workers: int | None) -> Executor:

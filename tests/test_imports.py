@@ -32,6 +32,7 @@ PURE = {
     "search.symptoms",
     "search.answers",
     "search.findings",
+    "search.outer",
 }
 WORKER_SIDE = (
     "search.worker",
