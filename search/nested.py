@@ -97,10 +97,10 @@ def cost(prepared: Prepared) -> list[str]:
         return []
     budgets = [f"{config.trials} trials"] if config.trials is not None else []
     budgets += [f"{config.hours:.3g} hours, its share of the total"] if config.hours is not None else []
-    least = f"about {folds} times the time of one search" + (" where trials end it" if len(budgets) > 1 else "")
+    factor = f" Where trials end them, all take about {folds} times as long as the first." if config.trials else ""
     return [
-        f"nested cross-validation: {folds} more searches, each without the images of one fold; a search gets "
-        f"{' and '.join(budgets) or 'no limit'}. In all {least}."
+        f"nested cross-validation: {folds} more searches after this one, each without the images of one fold. "
+        f"Each has at most {' and '.join(budgets) or 'what it takes'}.{factor}"
     ]
 
 
