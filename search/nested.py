@@ -23,6 +23,7 @@ from search.lock_box import lock_away
 from search.loop import Ending
 from search.outer import outer_folder
 from search.progress import Observer
+from search.request import make_folder
 from search.run import run as run_one
 from search.seeds import derive
 from search.study import DATABASE, Prepared
@@ -55,8 +56,8 @@ def run(
             break
         if studies.done_already(where, one):
             continue
-        studies.make_folder(where.parent)
-        studies.make_folder(where)
+        make_folder(where.parent)
+        make_folder(where)
         with watch() as observer:
             observer.note(f"outer fold {fold + 1} of {len(outer)}: searching without its {one.locked:,} images")
             ending = run_one(

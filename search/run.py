@@ -26,7 +26,6 @@ from search.progress import Observer
 from search.proposers import make_proposer
 from search.race import RULES, Schedule
 from search.racing import Terms
-from search.references import possible
 from search.stop import stop_on_signals
 from search.study import Prepared
 from search.text import printable
@@ -197,7 +196,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
         max_bytes=memory_for_each(slots),
         trials=config.trials,
         seconds=None if config.hours is None else config.hours * 3600,
-        references=possible(),
+        references=studies.references_of(store.path.parent),
         race=race_terms(prepared, str(store.study().config.get("race", "none"))),
     )
     images = int((plan.assignment >= 0).sum())

@@ -25,6 +25,7 @@ from search.images import ImageSet, read_images
 from search.lease import holder
 from search.lock_box import KEY as LOCK_BOX
 from search.lock_box import lock_away, lock_box
+from search.outer import whole
 from search.reference_rows import missing
 from search.references import possible
 from search.seeds import derive
@@ -52,9 +53,6 @@ from storage import (
 )
 
 DATABASE = "study.db"
-SUFFIX = "-study"  # of the folder that `search run IMAGES` makes
-
-
 UNEVEN = 1.5  # images of the most frequent class over those of the rarest, above which weighing classes is searched
 BY_ITSELF = (lite0.BACKBONE,)  # its one file is pinned by checksum, so a study need not remember which it was
 OWN_EPOCHS = 40  # the most of a fold run, for a model of the user's that does not declare `epochs`
@@ -130,31 +128,6 @@ def find_study(given: Path | None) -> Path:
 def is_study(folder: Path) -> bool:
     """Whether the folder has a study's file in it."""
     return (folder / toml.FILE).is_file() or (folder / DATABASE).exists()
-
-
-def place_of_new(images: Path, directory: Path | None) -> Path:
-    """Where a study of `images` goes: the folder named, else IMAGES-study here; never among the images, as one of them.
-
-    Raises UsageError where there are no images, or no study can be made of them there.
-    """
-    if not images.is_dir():
-        what = "is not a folder" if images.exists() else "does not exist"
-        raise UsageError(f"{images} {what}; a study needs a folder of images with one folder a class")
-    whole = images.resolve()
-    try:
-        str(whole).encode()
-    except UnicodeEncodeError:
-        raise UsageError(
-            f"{images}: its path is not valid UTF-8, which {toml.FILE} cannot hold; rename the folder"
-        ) from None
-    folder = directory or Path(whole.name + SUFFIX)
-    if folder.resolve().is_relative_to(whole):
-        if directory is not None:
-            raise UsageError(f"--dir {directory} is within the images, {images}; name a folder outside of them")
-        folder = Path(os.path.relpath(whole.parent / folder.name))
-    if not folder.parent.exists():
-        raise UsageError(f"--dir {folder}: there is no folder {folder.parent}; make it first, or name another")
-    return folder
 
 
 def prepare(
@@ -325,9 +298,14 @@ def budget_done(folder: Path, store: Store, config: Config) -> str | None:
     return None
 
 
+def references_of(folder: Path) -> tuple[str, ...]:
+    """The reference rows that a study computes; an outer fold is there for what it chooses, and needs none."""
+    return possible() if whole(folder) == folder else ()
+
+
 def _references_left(store: Store) -> bool:
     folds = int(store.split().assignment.max()) + 1
-    return bool(missing(possible(), folds, store.references()))
+    return bool(missing(references_of(store.path.parent), folds, store.references()))
 
 
 def stored_space(store: Store) -> Space:
@@ -376,14 +354,6 @@ def check_same(store: Store, prepared: Prepared) -> None:
             "put them back to go on, or begin another study with --dir"
         )
     _check_points(store, prepared.space)
-
-
-def make_folder(folder: Path) -> None:
-    """Make the study's folder, but none above it. Raises UsageError where that can't be."""
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{folder} cannot be made: {error.strerror}; name another study folder with --dir") from None
 
 
 @contextlib.contextmanager
