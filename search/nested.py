@@ -96,7 +96,7 @@ def cost(prepared: Prepared) -> list[str]:
     config, folds = prepared.config, prepared.folds
     if not config.nested:
         return []
-    budgets = [f"{config.trials} trials"] if config.trials is not None else []
+    budgets = [f"{config.trials} trial{'s' if config.trials > 1 else ''}"] if config.trials is not None else []
     budgets += [f"{config.hours:.3g} hours, its share of the total"] if config.hours is not None else []
     factor = f" Where trials end them, all take about {folds} times as long as the first." if config.trials else ""
     return [

@@ -150,21 +150,3 @@ def test_a_search_that_was_stopped_is_exported_from_what_is_stored(tmp_path: Pat
     done = search("export", "shapes-study", "--to", "model.keras", "--workers", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(told("predict", "model.keras", "shapes", cwd=tmp_path)["images"]) == 28
-
-
-def test_of_a_thousand_images_a_sixth_is_locked_away_and_the_choice_is_tested_on_it(tmp_path: Path) -> None:
-    make_pictures(tmp_path / "shapes", {"left": 600, "top": 402})
-    flags = ("--preset", "cnn", "--trials", "1", "--folds", "2", "--epochs", "1", "--workers", "0")
-    done = search("run", "shapes", *flags, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    printed = " ".join(done.stdout.split())
-    assert "167 of 1,002 images were drawn and are locked away from the start" in printed
-    assert "On the 167 of 1,002 images that were locked away from the start it scores" in printed
-    report = told("report", "shapes-study", cwd=tmp_path)
-    assert (report["test"]["source"], report["test"]["images"], report["study"]["testing_images"]) == (
-        "lock-box",
-        167,
-        167,
-    )
-    refused = search("run", "shapes-study", "--no-lock-box", "--trials", "2", cwd=tmp_path)
-    assert refused.returncode == 2 and "lock_box: the study has 167, asked is nothing" in refused.stderr

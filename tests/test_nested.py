@@ -16,7 +16,7 @@ from storage import Store
 from tests.commands import fold_rows, search, start, table, trials_of, wait_until
 from tests.pictures import make_pictures
 
-FLAGS = ("--preset", "cnn", "--trials", "2", "--folds", "2", "--epochs", "3", "--workers", "0", "--nested")
+FLAGS = ("--preset", "cnn", "--trials", "1", "--folds", "2", "--epochs", "3", "--workers", "0", "--nested")
 STUDY, OUTER = Path("shapes-study"), Path("shapes-study", "nested")
 
 
@@ -53,7 +53,7 @@ def stored(home: Path) -> list[Any]:
 def test_it_says_what_it_will_cost_and_where_it_is(home: Path) -> None:
     printed = (home / "printed.txt").read_text()
     assert "nested cross-validation: 2 more searches after this one" in printed
-    assert "Each has at most 2 trials and 2.67 hours, its share of the total." in printed
+    assert "Each has at most 1 trial and 2.67 hours, its share of the total." in printed
     assert "outer fold 2 of 2: searching without its 9 images" in printed
 
 
@@ -82,6 +82,13 @@ def test_the_estimate_is_the_score_of_what_was_chosen_on_all_images_held_out(hom
     assert found["value"] == pytest.approx(scores(np.array(labels), np.concatenate(said))["balanced_accuracy"])
 
 
+def test_the_report_of_an_outer_fold_says_that_its_test_was_locked_away(home: Path) -> None:
+    outer = told(OUTER / "outer-1", home)
+    assert (outer["test"]["source"], outer["test"]["images"], outer["study"]["testing_images"]) == ("lock-box", 9, 9)
+    printed = " ".join(search("report", OUTER / "outer-1", cwd=home).stdout.split())
+    assert "On the 9 of 18 images that were locked away from the start it scores" in printed
+
+
 def test_killed_in_the_midst_of_an_outer_fold_it_goes_on_to_the_same(home: Path, tmp_path: Path) -> None:
     shutil.copytree(home / "shapes", tmp_path / "shapes")
     process = start("run", "shapes", *FLAGS, cwd=tmp_path)
@@ -104,7 +111,7 @@ def test_a_report_tells_how_many_outer_folds_there_are_so_far(home: Path, tmp_pa
 
 
 def test_what_is_done_is_left_alone(home: Path) -> None:
-    assert "nothing left to do: 2 of 2 trials are done" in search("run", STUDY, cwd=home).stdout
+    assert "nothing left to do: 1 of 1 trials are done" in search("run", STUDY, cwd=home).stdout
 
 
 def test_an_outer_fold_of_other_images_is_refused(home: Path, tmp_path: Path) -> None:
