@@ -45,13 +45,15 @@ def init(
     warm_start: opt.WarmStart = None,
     no_flip: opt.NoFlip = False,
     groups: opt.Groups = None,
+    no_lock_box: opt.NoLockBox = False,
 ) -> None:
     """Check the images and write a commented study.toml to edit before `search run`."""
     from search.errors import UsageError
     from search.request import make_folder, search_of, whole_path
     from search.words import prepared_in_words
 
-    asked = {"preset": preset, "flip": False if no_flip else None, "groups": whole_path(groups)}
+    refused = {"flip": False if no_flip else None, "lock_box": False if no_lock_box else None}
+    asked = {"preset": preset, "groups": whole_path(groups), **refused}
     request = search_of(images, directory, asked)
     folder, named = request.folder, shlex.quote(str(request.folder))
     if request.written:
@@ -82,6 +84,8 @@ def run(
     warm_start: opt.WarmStart = None,
     no_flip: opt.NoFlip = False,
     groups: opt.Groups = None,
+    no_lock_box: opt.NoLockBox = False,
+    nested: opt.Nested = False,
     directory: opt.Dir = None,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -103,6 +107,8 @@ def run(
         "preset": preset,
         "flip": False if no_flip else None,
         "groups": whole_path(groups),
+        "lock_box": False if no_lock_box else None,
+        "nested": nested or None,
     }
     count = workers_asked(workers, workers_per_gpu)
     _search(search_of(path, directory, asked), workers=count, quiet=quiet, model=model, warm_start=warm_start)
@@ -312,10 +318,10 @@ def _search(
     """Prepare, search under a progress display, report, and leave with the exit code."""
     from reports.live import watching
     from search.errors import UsageError
+    from search.nested import cost, done_already
+    from search.nested import run as search_run
     from search.proposers import check_sampler
     from search.request import make_folder
-    from search.run import run as search_run
-    from search.study import done_already
     from search.words import prepared_in_words
 
     folder, config = request.folder, request.config
@@ -324,7 +330,7 @@ def _search(
     check_sampler(config.chosen_sampler)
     prepared = _prepare(config, folder, quiet=quiet, model=model, warm_start=warm_start)
     if not quiet:
-        _say(prepared_in_words(prepared))
+        _say([*prepared_in_words(prepared), *cost(prepared)])
     done = done_already(folder, prepared)
     if done and only_unfinished:
         raise UsageError(f"nothing to resume: {done}")
@@ -333,9 +339,8 @@ def _search(
         _finish(folder, "finished")
         return
     make_folder(folder)
-    with watching(quiet=quiet) as observer:
-        begin = partial(request.write, prepared.warm)
-        ending = search_run(folder, prepared, observer, workers=workers, command=_command(), begin=begin)
+    watch, begin = partial(watching, quiet=quiet), partial(request.write, prepared.warm)
+    ending = search_run(folder, prepared, watch, workers=workers, command=_command(), begin=begin)
     _finish(folder, ending.value)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.endings import Cause, Diagnosed, causes, diagnosed
+from reports.nested import Nested
 from search.estimate import Estimate, estimate
 from search.metrics import METRICS, better, confusion, scores
 from search.race import Saved, saved
@@ -35,6 +36,9 @@ REFERENCE_WORDS = {
     "logistic_regression": "logistic regression on pixels",
     "linear_probe": "linear probe on frozen features",
 }
+FROM_FOLDER, DRAWN = "testing folder", "lock-box"
+"""Where testing images are from: the user's, or drawn from all images and locked away from the start."""
+
 RUNGS = "Rungs of hyperband are trained anew, not continued: a point that rises begins again, with more epochs."
 
 
@@ -100,6 +104,7 @@ class Tested:
     high: float
     images: int
     times: int  # that they were used for a choice: beyond the first, the number is no longer blind
+    source: str = FROM_FOLDER
 
 
 @dataclass(frozen=True)
@@ -153,6 +158,7 @@ class ReportData:
     ties: tuple[int, ...] = ()  # trials that are not clearly worse than the leader, which comes first
     chosen: Chosen | None = None
     diagnoses: tuple[Diagnosed, ...] = ()  # by number of trial
+    nested: Nested | None = None  # of the whole procedure, where it was asked for
 
     @property
     def metric(self) -> str:
@@ -169,6 +175,11 @@ class ReportData:
         if number < len(self.trials) and self.trials[number].number == number:  # as they are, unless some are missing
             return self.trials[number]
         return next(trial for trial in self.trials if trial.number == number)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the testing images were drawn and locked away, not the user's."""
+        return bool(self.testing_images) and testing_from(self.study) == DRAWN
 
     @property
     def searched_images(self) -> int:
@@ -242,6 +253,7 @@ def report_data(
     pool: Mapping[int, Mapping[int, NDArray[np.floating[Any]]]] | None = None,
     fold_runs: int = 0,
     searching: bool = False,
+    nested: Nested | None = None,
 ) -> ReportData:
     """All that a report says. `probabilities`: [images of the fold, classes] by fold, of the best trial.
 
@@ -295,6 +307,7 @@ def report_data(
         chosen=_chosen(choices, images, labels, study, fold_runs),
         diagnoses=tuple(found for trial in in_order if (found := diagnosed(trial))),
         saved=saved(in_order, folds),
+        nested=nested,
     )
 
 
@@ -331,8 +344,14 @@ def _chosen(
     if last.probabilities is not None:
         truth = labels[np.array([image.testing for image in images])]
         found = interval(last.probabilities, truth, study.metric)
-        tested = Tested(*found, len(truth), sum(one.probabilities is not None for one in choices))
+        times = sum(one.probabilities is not None for one in choices)
+        tested = Tested(*found, len(truth), times, testing_from(study))
     return Chosen(last.trial, last.members, last.folds == fold_runs, last.made, tested)
+
+
+def testing_from(study: StudyRecord) -> str:
+    """Where the testing images of a study are from."""
+    return DRAWN if study.config.get("lock_box") else FROM_FOLDER
 
 
 def chance_level(metric: str, counts: NDArray[np.integer[Any]]) -> float:

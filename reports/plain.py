@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from reports.data import Chosen, Pooled, ReportData, TrialRow
+from reports.nested import Nested
 from search.estimate import Estimate
 
 
@@ -35,6 +36,7 @@ def as_json(data: ReportData) -> dict[str, Any]:
         "trials": [_trial_json(row, data.second_objective) for row in sorted(data.rows, key=lambda row: row.number)],
         "best": {"number": best.number, "params": dict(best.params), "score": best.score} if best else None,
         "estimate": _estimate_json(data.estimate),
+        "nested": _nested_json(data.nested),
         "ties": list(data.ties),
         "chosen": _chosen_json(data.chosen),
         "test": vars(data.chosen.test) if data.chosen and data.chosen.test else None,
@@ -73,6 +75,22 @@ def _estimate_json(estimate: Estimate | None) -> dict[str, Any] | None:
         "naive": estimate.naive,
         "optimism": estimate.optimism,
     }
+
+
+def _nested_json(nested: Nested | None) -> dict[str, Any] | None:
+    if nested is None:
+        return None
+    chosen = [
+        {
+            "fold": one.fold,
+            "number": one.trial,
+            "members": [{"number": number, "weight": weight} for number, weight in one.members],
+            "params": dict(one.params),
+            "score": one.score,
+        }
+        for one in nested.chosen
+    ]
+    return {**vars(nested), "chosen": chosen}
 
 
 def _chosen_json(chosen: Chosen | None) -> dict[str, Any] | None:

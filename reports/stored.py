@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reports.data import ReportData, report_data
+from reports.nested import nested
 from search.estimate import MOST_TRIALS
 from search.metrics import METRICS
 from search.ranking import best, ranked
@@ -39,4 +40,5 @@ def read(store: Store, *, searching: bool) -> ReportData:
         pool={n: others.get(n) or store.probabilities(n) for n in pool if n in known},
         fold_runs=sum(len(t.folds) for t in trials),
         searching=searching,
+        nested=nested(store),
     )

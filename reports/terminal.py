@@ -55,14 +55,14 @@ def show(data: ReportData, console: Console | None = None, top: int = 20) -> Non
     paragraph(_title(data), "dim")
     console.print()
     paragraph(words.headline(data), "bold")
-    if references := words.references(data):
-        paragraph(references)
-    if why := words.diagnosis(data):
-        paragraph(why)
+    for text in filter(None, (words.references(data), words.diagnosis(data))):
+        paragraph(text)
     if data.best is not None and data.best.changed:
         paragraph(f"Changed from trial 0: {words.params_words(data.best.changed)}.")
     if choice := words.choice(data):
         paragraph(choice, "bold")
+    if nested := words.nested(data):
+        paragraph(nested)
     if caution := words.caution(data):
         paragraph(caution, "dim")
     if data.rows or data.references:

@@ -197,18 +197,31 @@ def choice(data: ReportData) -> str:
         names = ", ".join(f"{n} ({100 * weight:.0f} %)" for n, weight in chosen.members)
         first = f"Chosen: an ensemble of trials {names}; out of fold it is better than trial {chosen.trial} alone"
     stale = "" if chosen.current else " More has been searched since: search export makes it anew."
-    return f"{first}. It was trained on all {data.searched_images:,} images and saved.{_tested(chosen)}{stale}"
+    return f"{first}. It was trained on all {data.searched_images:,} images and saved.{_tested(data, chosen)}{stale}"
 
 
-def _tested(chosen: Chosen) -> str:
+def _tested(data: ReportData, chosen: Chosen) -> str:
     test = chosen.test
     if test is None:
         return ""
     value, low, high = (number(bound, 2) for bound in (test.value, test.low, test.high))
     blind = "" if test.times == 1 else f", which {test.times} choices have seen by now"
+    which = f"{count(test.images, 'image')} kept apart for testing"
+    if data.drawn:
+        which = f"{test.images:,} of {test.images + data.searched_images:,} images that were locked away from the start"
+    return f" On the {which}{blind} it scores {value} ({low} to {high} with 95 % confidence)."
+
+
+def nested(data: ReportData) -> str:
+    """What nested cross-validation says; empty where it was not asked for, or no outer fold is done."""
+    found = data.nested
+    if found is None:
+        return ""
+    so_far = "" if found.folds == found.of else f" ({found.folds} of {count(found.of, 'outer fold')} so far)"
+    value, low, high = (number(bound, 2) for bound in (found.value, found.low, found.high))
     return (
-        f" On the {count(test.images, 'image')} kept apart for testing{blind} it scores {value} "
-        f"({low} to {high} with 95 % confidence)."
+        f"Nested cross-validation{so_far}: {value} ({low} to {high} with 95 % confidence). The whole search was made "
+        f"again {count(found.folds, 'time')}, without the images of one fold each, and what it chose judged on them."
     )
 
 
@@ -288,7 +301,8 @@ def counts_words(data: ReportData) -> str:
 
 def images_words(data: ReportData) -> str:
     """'110 images in 2 classes (+ 50 for testing)': those that are searched come first."""
-    testing = f" (+ {data.testing_images:,} for testing)" if data.testing_images else ""
+    kept = "locked away for testing" if data.drawn else "for testing"
+    testing = f" (+ {data.testing_images:,} {kept})" if data.testing_images else ""
     classes = count(len(data.study.classes), "class", "classes")
     return f"{count(data.searched_images, 'image')} in {classes}{testing}"
 

@@ -136,7 +136,7 @@ class Config(BaseModel):
     `tries`: what was tried is stored, and what is added later is tried next.
 
     `weights` are files of pre-trained networks by name, relative to the study, and `groups` may be one; what counts is
-    what is in them.
+    what is in them. Of `lock_box` the images count that it drew; `nested` adds to the study and changes nothing in it.
     """
 
     model_config = _STRICT
@@ -155,6 +155,8 @@ class Config(BaseModel):
     image_size: Annotated[tuple[Annotated[int, _SIDE], Annotated[int, _SIDE]] | None, BeforeValidator(_pair)] = None
     flip: bool = True
     groups: str | None = Field(default=None, min_length=1)  # a table (.csv), relative to the study, or a pattern
+    lock_box: bool | None = None  # None: drawn from 1,000 images on, unless the study began without
+    nested: bool = False
     max_parameters: int = Field(default=5_000_000, ge=1)
     training: TrainingConfig = TrainingConfig()
     weights: Mapping[Annotated[str, _one_of(*ARCHITECTURES)], Annotated[str, Field(min_length=1)]] = {}
@@ -173,7 +175,7 @@ class Config(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """What may not change once the study has begun, as plain data."""
-        free = {"trials", "hours", "images", "weights", "space", "tries", "groups"}
+        free = {"trials", "hours", "images", "weights", "space", "tries", "groups", "lock_box", "nested"}
         plain = self.model_dump(mode="json", exclude=free)
         return {**plain, "sampler": self.chosen_sampler, "race": self.chosen_race}
 
@@ -401,6 +403,10 @@ _COMMENTS = {
     "flip": "whether a picture turned left to right still shows its class; false for letters, or left and right hands",
     "groups": "images that belong together, such as those of one patient, stay in one fold: a table (.csv) with the "
     "columns path and group, or a regular expression whose one group is found in the path; unset: copies only",
+    "lock_box": "from 1,000 images on, without a testing folder, a sixth of them is drawn and locked away, to test the "
+    "choice on, once; false: all of them are searched",
+    "nested": "whether, after the search, all of it is repeated for each fold without that fold's images, and what is "
+    "chosen is judged on those: several times the time, for the least biased estimate",
     "max_parameters": "models with more parameters to train are not trained but drawn anew",
 }
 
@@ -412,4 +418,5 @@ _EXAMPLES = {
     "hours": "8.0",
     "image_size": "[64, 64]",
     "groups": "'patient([0-9]+)_'",
+    "lock_box": "false",
 }

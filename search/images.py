@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Condition
 
@@ -30,11 +30,11 @@ _THREADS = 4  # Pillow decodes outside the GIL
 
 @dataclass(frozen=True)
 class ImageSet:
-    """All images that can be learned from or tested on. Rows: training first, then by class, then by name."""
+    """All images that can be learned from or tested on. Rows: training folders first, then by class, then by name."""
 
     pixels: NDArray[np.uint8]  # [images, height, width, channels], 0..255; 1 channel where all are grey, else 3
     labels: NDArray[np.int16]  # [images], index into classes
-    testing: NDArray[np.bool_]  # [images], True: from a testing folder
+    testing: NDArray[np.bool_]  # [images], True: from a testing folder, or locked away for testing
     paths: tuple[str, ...]  # [images], relative to the root, '/' between parts, always valid Unicode
     digests: tuple[str, ...]  # [images], SHA-256 (hex) of decoded upright full-size pixels (mode, size, bytes)
     classes: tuple[str, ...]  # sorted; in NFC
@@ -305,7 +305,14 @@ def _assemble(rows: Sequence[_Row], classes: tuple[str, ...], buffer: NDArray[np
     testing = np.array([row.file.testing for row in rows], np.bool_)
     paths = tuple(row.file.shown for row in rows)
     digests = tuple(row.digest for row in rows)
-    identity = [pixels.shape[1:], classes, digests, labels.tolist(), testing.tolist(), paths]
-    fingerprint = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
     ordered = tuple(sorted(notes, key=lambda note: (note.path, note.kind)))
-    return ImageSet(pixels, labels, testing, paths, digests, classes, sizes, grey, ordered, fingerprint)
+    found = ImageSet(pixels, labels, testing, paths, digests, classes, sizes, grey, ordered, fingerprint="")
+    return keeping_apart(found, testing)
+
+
+def keeping_apart(images: ImageSet, testing: NDArray[np.bool_]) -> ImageSet:
+    """The same images, these, [images], for testing."""
+    shape = images.pixels.shape[1:]
+    identity = [shape, images.classes, images.digests, images.labels.tolist(), testing.tolist(), images.paths]
+    fingerprint = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+    return replace(images, testing=testing, fingerprint=fingerprint)

@@ -121,6 +121,17 @@ Groups = Annotated[
         "whose one group is found in the path.",
     ),
 ]
+NoLockBox = Annotated[
+    bool,
+    typer.Option("--no-lock-box", help="Search with all images; by default, of 1,000 or more a sixth is for testing."),
+]
+Nested = Annotated[
+    bool,
+    typer.Option(
+        "--nested",
+        help="Search again without each fold's images, and judge what is chosen on them: FOLDS times the time.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the end result only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]

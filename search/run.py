@@ -21,11 +21,11 @@ from search.finish import Finish, reserve
 from search.jobs import Materials, Training
 from search.lease import leased
 from search.loop import Ending, Loop, Plan, memory_for_each
+from search.outer import whole
 from search.progress import Observer
 from search.proposers import make_proposer
 from search.race import RULES, Schedule
 from search.racing import Terms
-from search.references import possible
 from search.stop import stop_on_signals
 from search.study import Prepared
 from search.text import printable
@@ -163,8 +163,8 @@ def choose(folder: Path, prepared: Prepared, observer: Observer, *, workers: int
 
 
 def resume_command(folder: Path) -> str:
-    """What to type to go on."""
-    return f"search resume {shlex.quote(printable(str(folder)))}"
+    """What to type to go on; an outer fold goes on with the study that it belongs to."""
+    return f"search resume {shlex.quote(printable(str(whole(folder))))}"
 
 
 def make_executor(folder: Path, workers: int | None) -> Executor:
@@ -198,7 +198,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
         max_bytes=memory_for_each(slots),
         trials=config.trials,
         seconds=None if config.hours is None else config.hours * 3600,
-        references=possible(),
+        references=studies.references_of(store.path.parent),
         race=race_terms(prepared, str(store.study().config.get("race", "none"))),
     )
     images = int((plan.assignment >= 0).sum())

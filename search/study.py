@@ -23,6 +23,9 @@ from search.finish import is_current, reserve
 from search.folds import draw_folds, image_records
 from search.images import ImageSet, read_images
 from search.lease import holder
+from search.lock_box import KEY as LOCK_BOX
+from search.lock_box import lock_away, lock_box
+from search.outer import whole
 from search.reference_rows import missing
 from search.references import possible
 from search.seeds import derive
@@ -79,6 +82,7 @@ class Prepared:
     tries: tuple[dict[str, Value], ...]  # points of [[try]], then those of a warm start
     warm: tuple[Try, ...]  # what a warm start adds to study.toml
     remarks: tuple[str, ...]  # what was decided for the user, a sentence each
+    locked: int = 0  # images that are locked away, of no testing folder
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -87,6 +91,8 @@ class Prepared:
         training = {**identity["training"], "max_epochs": self.max_epochs}
         size = list(self.images.pixels.shape[1:3])
         filled = {**identity, "folds": self.folds, "image_size": size, "training": training}
+        if self.locked:
+            filled[LOCK_BOX] = self.locked
         if self.checked.named:
             filled["groups"] = self.checked.named.identity
         if self.facts.backbones not in ((), BY_ITSELF) or (isinstance(self.preset, Auto) and not self.facts.backbones):
@@ -138,13 +144,16 @@ def prepare(
     Raises UsageError for images, model, weights, space, points or folds that cannot be searched.
     """
     chosen = preset(config.preset)
-    stored, weights = _stored(folder), AtHand((), config.space, ())
+    (stored, before), weights = _stored(folder), AtHand((), config.space, ())
     if not model and (isinstance(chosen, Auto) or chosen.frozen):
         weights = at_hand(config, folder, _backbones_of(stored), needed=not isinstance(chosen, Auto))
     images = read_images(folder / config.images, size=config.image_size, progress=progress)
     checked = check_images(images, config.groups, folder, config.folds)
     if checked.folds is None:
         raise UsageError(checked.problem or "")
+    locked = lock_box(config, images, checked, stored, before)
+    if locked.any():
+        images, checked = lock_away(images, checked, locked, config.folds)
     facts = _facts(images, checked.together.apart, flip=config.flip, backbones=weights.backbones)
     own = _own(stored, model, facts) if model else None
     whole, name = (own.space, own.file.name) if own else (chosen.space(facts), f"preset {chosen.name}")
@@ -165,8 +174,10 @@ def prepare(
     tries += tuple(space.changed(one.changes) for one in warm)
     found = f"{own.file.name} asks for {len(own.space.parameters)} parameters" if own else None
     remarks = (*checked.sentences, *weights.remarks, *(text for text in (found, said) if text))
-    folds = checked.folds
-    return Prepared(config, images, checked, facts, chosen, own, space, folds, max_epochs, tries, warm, remarks)
+    folds, kept = checked.folds or 0, int(locked.sum())
+    if config.nested and config.hours is not None:
+        config = config.model_copy(update={"hours": config.hours / (1 + folds)})
+    return Prepared(config, images, checked, facts, chosen, own, space, folds, max_epochs, tries, warm, remarks, kept)
 
 
 def _with_epochs(space: Space, most: int, narrowed: Collection[str]) -> Space:
@@ -198,13 +209,13 @@ def _facts(images: ImageSet, apart: NDArray[np.bool_], *, flip: bool, backbones:
     return Facts(height, width, channels, len(images.classes), int(counts.sum()), backbones, flip, uneven)
 
 
-def _stored(folder: Path) -> StudyRecord | None:
+def _stored(folder: Path) -> tuple[StudyRecord | None, list[ImageRecord]]:
     """What the study in this folder began with; None where it has no trial yet, or is to be upgraded first."""
     path = folder / DATABASE
     if not path.exists() or needs_upgrade(path):
-        return None
+        return None, []
     with Store.open(path, read_only=True) as store:
-        return store.study() if store.has_trials() else None
+        return (store.study(), store.images()) if store.has_trials() else (None, [])
 
 
 def _backbones_of(stored: StudyRecord | None) -> Collection[str] | None:
@@ -287,9 +298,14 @@ def budget_done(folder: Path, store: Store, config: Config) -> str | None:
     return None
 
 
+def references_of(folder: Path) -> tuple[str, ...]:
+    """The reference rows that a study computes; an outer fold is there for what it chooses, and needs none."""
+    return possible() if whole(folder) == folder else ()
+
+
 def _references_left(store: Store) -> bool:
     folds = int(store.split().assignment.max()) + 1
-    return bool(missing(possible(), folds, store.references()))
+    return bool(missing(references_of(store.path.parent), folds, store.references()))
 
 
 def stored_space(store: Store) -> Space:

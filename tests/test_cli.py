@@ -16,6 +16,7 @@ from PIL import Image
 
 from spaces.recipe import AUGMENTATIONS
 from tests.commands import search, start, trials_of
+from tests.pictures import make_pictures
 
 COMMANDS = ("init", "run", "resume", "report", "space")
 
@@ -100,6 +101,16 @@ def test_init_writes_a_study_that_run_starts(pictures: Path, tmp_path: Path) -> 
     (trial,) = trials_of(tmp_path / "s")
     assert trial.params["batch_size"] == 8
     assert trial.params["dense_depth"] == 4
+
+
+def test_of_a_thousand_images_a_sixth_is_locked_away_unless_that_is_refused(tmp_path: Path) -> None:
+    make_pictures(tmp_path / "many", {"left": 600, "top": 402})
+    said = search("init", "many", "--preset", "cnn", cwd=tmp_path).stdout
+    assert "images: 835 in 2 classes (+ 167 for testing)" in said
+    assert "167 of 1,002 images were drawn and are locked away from the start" in said
+    refused = search("init", "many", "--preset", "cnn", "--no-lock-box", "--dir", "all", cwd=tmp_path)
+    assert "images: 1002 in 2 classes, read" in refused.stdout
+    assert "\nlock_box = false\n" in (tmp_path / "all" / "study.toml").read_text()
 
 
 def test_quiet_prints_the_end_result_only(home: Path) -> None:

@@ -35,6 +35,7 @@ PURE = {
     "search.text",
     "search.experiments",
     "search.verdict",
+    "search.outer",
 }
 WORKER_SIDE = (
     "search.worker",

@@ -53,6 +53,8 @@ def configs(draw: st.DrawFn) -> Config:
         sampler=draw(st.none() | st.sampled_from(samplers)),
         metric=draw(st.sampled_from(sorted(METRICS))),
         race=draw(st.sampled_from((None, "none"))),
+        lock_box=draw(st.none() | st.booleans()),
+        nested=draw(st.booleans()),
         folds=draw(st.none() | st.integers(2, 100)),
         seed=draw(st.integers(0, 2**31 - 1)),
         trials=draw(st.none() | st.integers(1, 1000)),
@@ -333,7 +335,7 @@ def test_the_identity_is_plain_data_without_budgets_and_paths() -> None:
     identity = Config(images="x", trials=3, hours=1.0, image_size=(8, 9)).identity()
     assert json.loads(json.dumps(identity, allow_nan=False)) == identity
     assert identity["image_size"] == [8, 9]
-    free = {"trials", "hours", "images", "weights", "space", "tries", "groups"}
+    free = {"trials", "hours", "images", "weights", "space", "tries", "groups", "lock_box", "nested"}
     assert not free & identity.keys()
     assert identity.keys() | free == Config.model_fields.keys()
 
