@@ -6,17 +6,13 @@ all five folds and stored in full. The pictures left over tell the truth about e
 
 from __future__ import annotations
 
-import sys
-import warnings
-from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from search.folds import draw_folds
 from search.metrics import scores
@@ -27,8 +23,6 @@ SIZES = (100, 300, 1000)
 FAMILIES = ("network", "network", "svc", "logistic", "neighbours")
 METRIC = "balanced_accuracy"
 BASELINE: dict[str, Any] = {"family": "logistic", "C": 1.0}
-
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -191,21 +185,3 @@ def _asked(model: Any, pixels: NDArray[np.float64]) -> NDArray[np.float32]:
 
     said = model.predict_proba(pixels) if hasattr(model, "predict_proba") else None
     return np.asarray(softmax(model.decision_function(pixels), axis=1) if said is None else said, np.float32)
-
-
-def of_each(do: Callable[..., Found], arguments: Sequence[tuple[Any, ...]]) -> list[Found]:
-    """What `do` makes of each of the arguments, a process for each core that this one may use; in their order."""
-    from joblib import Parallel, delayed
-
-    found = []
-    for result in Parallel(n_jobs=-1, return_as="generator")(delayed(_alone)(do, each) for each in arguments):
-        found.append(result)
-        print(f"study {len(found)} of {len(arguments)}", end="\r", file=sys.stderr, flush=True)
-    return found
-
-
-def _alone(do: Callable[..., Found], arguments: tuple[Any, ...]) -> Found:
-    """With one thread: on tables this small more only wait. That a network of few epochs has not converged is known."""
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return do(*arguments)

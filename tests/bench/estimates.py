@@ -31,10 +31,10 @@ from tests.bench.digits import (
     draw,
     fold_run,
     kept,
-    of_each,
     refit,
 )
 from tests.bench.digits import points as points_of
+from tests.bench.parallel import of_each
 from tests.search.simulated import studies
 
 SIMULATED = 100

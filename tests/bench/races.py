@@ -19,7 +19,8 @@ from search.race import BEHIND, BEHIND_EARLY, Schedule
 from search.racing import FIRST, Racing, Terms
 from search.ranking import best
 from storage import FoldRecord, TrialRecord, TrialState
-from tests.bench.digits import EPOCHS, FOLDS, METRIC, SIZES, STUDIES, TRIALS, Stored, kept, of_each
+from tests.bench.digits import EPOCHS, FOLDS, METRIC, SIZES, STUDIES, TRIALS, Stored, kept
+from tests.bench.parallel import of_each
 
 
 @dataclass(frozen=True)
