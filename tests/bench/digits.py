@@ -33,16 +33,15 @@ class Stored:
     assignment: NDArray[np.int16]  # [images]
     probabilities: NDArray[np.float32]  # [trials, images, classes], out of fold
     curves: NDArray[np.float64]  # [trials, epochs] the metric in the first fold; NaN where there are no epochs
-    epochs: NDArray[np.int16]  # [trials, folds] of which the probabilities are; 1 where there are no epochs
-    truth: NDArray[np.float64]  # [trials] the metric on the pictures left over, the mean of the fold models
+    truth: NDArray[np.float64]  # [trials] accuracy on the pictures left over, the mean of the fold models
 
     def fold(self, trial: int, fold: int) -> FoldRecord:
         """As a study's database has it."""
-        here, epoch = self.assignment == fold, int(self.epochs[trial, fold])
+        here = self.assignment == fold
         rows, curve = self.probabilities[trial, here], self.curves[trial]
         found = scores(self.labels[here], rows, (METRIC,))
         known = {f"val_{METRIC}": tuple(curve)} if fold == 0 and np.isfinite(curve[0]) else {}
-        return FoldRecord(trial, 0, fold, 0, found, EPOCHS, epoch, known, 0, 1.0, rows)
+        return FoldRecord(trial, 0, fold, 0, found, EPOCHS, EPOCHS, known, 0, 1.0, rows)
 
 
 @dataclass(frozen=True)
@@ -116,16 +115,15 @@ def study(drawn: Drawn) -> Stored:
     assignment, labels = drawn.folds(), drawn.labels
     probabilities = np.zeros((TRIALS, len(labels), 10), np.float32)
     curves, truth = np.full((TRIALS, EPOCHS), np.nan), np.zeros(TRIALS)
-    epochs = np.ones((TRIALS, FOLDS), np.int16)
     for trial, params in enumerate(points(drawn.seed)):
         for fold in range(FOLDS):
             validate = assignment == fold
-            said, curve, epochs[trial, fold] = fold_run(drawn, params, assignment, fold)
+            said, curve, _ = fold_run(drawn, params, assignment, fold)
             probabilities[trial, validate] = said[: validate.sum()]
-            truth[trial] += scores(drawn.truth, said[validate.sum() :], (METRIC,))[METRIC] / FOLDS
+            truth[trial] += float(np.mean(said[validate.sum() :].argmax(axis=1) == drawn.truth)) / FOLDS
             if fold == 0:
                 curves[trial, : len(curve)] = curve
-    return Stored(labels, assignment, probabilities, curves, epochs, truth)
+    return Stored(labels, assignment, probabilities, curves, truth)
 
 
 def fold_run(

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from search.estimate import Estimate, estimate
 from search.metrics import scores
@@ -36,6 +37,8 @@ from tests.bench.digits import (
 from tests.bench.digits import points as points_of
 from tests.bench.parallel import of_each
 from tests.search.simulated import studies
+
+Probabilities: TypeAlias = NDArray[np.floating]
 
 SIMULATED = 100
 CASES = ((100, 100, 0.0), (100, 100, 0.3), (110, 14, 0.8), (300, 60, 0.3), (1000, 60, 0.2))
@@ -64,9 +67,10 @@ def searched(images: int, seed: int, folder: Path | None, shuffled: bool) -> Stu
     )
     best = estimate(stored.probabilities, stored.labels, METRIC)
     assert best is not None
-    pooled = np.array([scores(stored.labels, rows, (METRIC,))[METRIC] for rows in stored.probabilities])
-    winner = int(np.argmax(pooled))
-    gaps, networks = pooled - stored.truth, np.array([params["family"] == "network" for params in points])
+    pooled = [scores(stored.labels, rows, (METRIC, "accuracy")) for rows in stored.probabilities]
+    winner = int(np.argmax([found[METRIC] for found in pooled]))
+    gaps = np.array([found["accuracy"] for found in pooled]) - stored.truth
+    networks = np.array([params["family"] == "network" for params in points])
 
     trials = confirmed(drawn, stored, points)
     chosen = choose(trials, METRIC, images)
@@ -75,19 +79,25 @@ def searched(images: int, seed: int, folder: Path | None, shuffled: bool) -> Stu
     members = best_together(chosen.number, pool, stored.probabilities[pool], stored.labels, stored.assignment)
     together = of_ensemble(stored.probabilities[pool], stored.labels, stored.assignment, METRIC)
 
-    def on_the_rest(trial: int) -> Any:
-        best_epochs = [fold.best_epoch for fold in trials[trial].folds]
-        return refit(drawn, points[trial], max(1, round(float(np.mean(best_epochs)))))
+    def fold_models(trial: int) -> list[tuple[Probabilities, int]]:
+        runs = [fold_run(drawn, points[trial], stored.assignment, fold) for fold in range(FOLDS)]
+        return [(said[-len(drawn.truth) :], epoch) for said, _, epoch in runs]
 
-    def true(probabilities: Any) -> float:
+    def on_all_images(trial: int) -> Probabilities:
+        again = [fold.best_epoch for fold in trials[trial].folds if fold.repeat]
+        epochs = [epoch for _, epoch in fold_models(trial)] + again
+        return refit(drawn, points[trial], max(1, round(float(np.mean(epochs)))))
+
+    def true(probabilities: Probabilities) -> float:
         return scores(drawn.truth, probabilities, (METRIC,))[METRIC]
 
+    shipped = np.sum([member.weight * on_all_images(member.trial) for member in members], axis=0)
     return Study(
         best=best,
-        folds_truth=float(stored.truth[winner]),
-        refit_truth=true(on_the_rest(winner)),
+        folds_truth=float(np.mean([true(said) for said, _ in fold_models(winner)])),
+        refit_truth=true(on_all_images(winner)),
         said=together if members[1:] else best,
-        shipped_truth=true(sum(member.weight * on_the_rest(member.trial) for member in members)),
+        shipped_truth=true(shipped),
         members=len(members),
         stopped_early=float(gaps[networks].mean() - gaps[~networks].mean()),
     )

@@ -26,15 +26,16 @@ from search.jobs import FoldJob, FoldResult, Materials, Training
 from search.model_checks import findings
 from search.symptoms import clearly_above
 from search.worker import ENVIRONMENT
-from spaces import Value
 from spaces.facts import Facts
-from spaces.presets import FAMILIES, Preset
+from spaces.presets import FAMILIES
 from spaces.recipe import Recipe
 from tests.bench.parallel import of_each
 from tests.pictures import bright_part, noise
 
 if TYPE_CHECKING:
     import keras
+
+    from search.training import Trainers
 
 IMAGES, SIDE, EPOCHS = 120, 8, 40
 FIRST_SEED = 1000
@@ -215,17 +216,24 @@ FAULTS: Mapping[str, Fault] = {
 }
 
 
-def fold_run(model: keras.Model, data: Data, recipe: Recipe, seed: int, *, stop: bool = True) -> FoldResult:
-    """Train on four fifths of the images and judge on the rest."""
-    from search.training import Trainer
+def fold_run(
+    model: keras.Model, data: Data, recipe: Recipe, seed: int, *, stop: bool = True, trainers: Trainers | None = None
+) -> FoldResult:
+    """Train on four fifths of the images and judge on the rest; graphs are shared between runs by `trainers`."""
+    from search.training import Trainers
 
     rows = np.random.default_rng(seed).permutation(len(data.labels)).astype(np.int32)
     fifth = len(rows) // 5
     job = FoldJob(
         0, 0, 0, {}, np.sort(rows[fifth:]), np.sort(rows[:fifth]), seed, Training(EPOCHS, stop_collapsed=stop)
     )
-    materials = Materials(None, data.labels, data.facts, "cnn", "balanced_accuracy")
-    return Trainer(model, data.pixels, materials, recipe).train(job, time.perf_counter())
+    trainer = (trainers or Trainers(materials(data))).trainer(model, data.pixels, recipe)
+    return trainer.train(job, time.perf_counter())
+
+
+def materials(data: Data) -> Materials:
+    """As a worker has them."""
+    return Materials(None, data.labels, data.facts, "cnn", "balanced_accuracy")
 
 
 def named(kind: str, seed: int) -> tuple[str, ...] | None:
@@ -270,14 +278,24 @@ SOURCES: tuple[Callable[[int], Data], ...] = (
 
 def left_to_train(seed: int) -> tuple[str, str]:
     """A random point: ('healthy', ''), ('false alarm', what was said), ('at chance', '') or ('no model', '')."""
+    _ready()
+    from search.training import Trainers
+
     data, family = SOURCES[seed % len(SOURCES)](seed), FAMILIES[("cnn", "question")[seed // len(SOURCES) % 2]]
     params = family.space(data.facts).sample(np.random.default_rng(seed))
+    trainers = Trainers(materials(data))
+
+    def run(*, stop: bool) -> FoldResult:
+        _anew(seed)
+        model, recipe = family.build(params, data.facts), family.recipe(params, data.facts)
+        return fold_run(model, data, recipe, seed, stop=stop, trainers=trainers)
+
     try:
-        first = _run(family, params, data, seed)
+        first = run(stop=True)
     except ValueError:
         return "no model", ""
     accused = first.diagnosis
-    result = _run(family, params, data, seed, stop=False) if accused and accused.collapsed else first
+    result = run(stop=False) if accused and accused.collapsed else first
     if not clearly_above(result.scores["balanced_accuracy"], data.classes, len(result.probabilities)):
         return "at chance", ""
     return ("false alarm", f"{seed}: {family.name} {accused.sentences} {params}") if accused else ("healthy", "")
@@ -292,11 +310,6 @@ def healthy(count: int, first: int) -> Iterator[tuple[str, str]]:
                 found += outcome[0] in ("healthy", "false alarm")
                 yield outcome
         first += AT_A_TIME
-
-
-def _run(family: Preset, params: Mapping[str, Value], data: Data, seed: int, *, stop: bool = True) -> FoldResult:
-    _anew(seed)
-    return fold_run(family.build(params, data.facts), data, family.recipe(params, data.facts), seed, stop=stop)
 
 
 def main() -> None:
