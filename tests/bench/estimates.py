@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -79,10 +80,12 @@ def searched(images: int, seed: int, folder: Path | None, shuffled: bool) -> Stu
     members = best_together(chosen.number, pool, stored.probabilities[pool], stored.labels, stored.assignment)
     together = of_ensemble(stored.probabilities[pool], stored.labels, stored.assignment, METRIC)
 
+    @cache
     def fold_models(trial: int) -> list[tuple[Probabilities, int]]:
         runs = [fold_run(drawn, points[trial], stored.assignment, fold) for fold in range(FOLDS)]
         return [(said[-len(drawn.truth) :], epoch) for said, _, epoch in runs]
 
+    @cache
     def on_all_images(trial: int) -> Probabilities:
         again = [fold.best_epoch for fold in trials[trial].folds if fold.repeat]
         epochs = [epoch for _, epoch in fold_models(trial)] + again
