@@ -38,7 +38,7 @@ class Training:
     patience: int = 8  # epochs without a smaller validation log loss before stopping; 0: never stop early
     min_delta: float = 0.001  # nats by which the validation log loss must fall to count
     last: bool = False  # whether all epochs are trained and the last one counts, whatever validation says
-    factors: tuple[float, ...] = ()  # of the learning rate, one an epoch, instead of watching validation for plateaus
+    factors: tuple[float, ...] = ()  # of the learning rate under 'plateau', one an epoch; else validation is watched
     least: Mapping[int, float] = field(default_factory=dict)
     """Epoch -> what the metric on the validation part must have reached by then, at its best, to go on."""
     stop_collapsed: bool = True  # whether a network that is stuck at chance is stopped; False: it is only diagnosed

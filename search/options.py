@@ -1,4 +1,4 @@
-"""The options that commands share: types, names and help. Ranges are checked with the rest of the configuration."""
+"""The arguments and options of the commands. Ranges are checked with the rest of the configuration."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from search.errors import UsageError
 
 
 def _whole(text: str) -> int:
@@ -22,10 +24,29 @@ def _number(text: str) -> float:
         raise typer.BadParameter(f"must be a number, got {text!r}") from None
 
 
+def _workers(text: str) -> int:
+    if (workers := _whole(text)) < 0:
+        raise UsageError(f"--workers: must be at least 0, got {workers}; 0 trains in this process")
+    return workers
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(f"smallsearch {version('smallsearch')}")
+        except PackageNotFoundError:
+            typer.echo("smallsearch, not installed: run from a checkout")
+        raise typer.Exit
+
+
 def _option(help_: str, *, whole: bool = True) -> Any:
     """A number on the command line; its range is checked with the rest of the configuration."""
     return typer.Option(parser=_whole if whole else _number, metavar="N" if whole else "HOURS", help=help_)
 
+
+PREVIEW = "augmentation.png"
 
 Where = Annotated[Path | None, typer.Argument(metavar="STUDY", help="Study folder. Default: the current folder.")]
 Trials = Annotated[int | None, _option("Trials in total, over all sittings. [default: 200]")]
@@ -59,7 +80,14 @@ PresetName = Annotated[
 NoFlip = Annotated[
     bool, typer.Option("--no-flip", help="Never turn a picture left to right: for letters, or left and right hands.")
 ]
-Workers = Annotated[int | None, _option("Worker processes; 0: none, train here. [default: one a GPU, else one a core]")]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        parser=_workers,
+        metavar="N",
+        help="Worker processes; 0: none, train here. [default: one a GPU, else one a core]",
+    ),
+]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -80,3 +108,21 @@ Groups = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the end result only.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead; write no file.")]
+Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
+Version = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")]
+Images = Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of images, one folder a class.")]
+StudyOrImages = Annotated[
+    Path | None, typer.Argument(metavar="STUDY | IMAGES", help="A study folder, or a folder of images.")
+]
+StudyOrModel = Annotated[Path, typer.Argument(metavar="STUDY | FILE.keras", help="A study, or a model of `export`.")]
+PresetOrStudy = Annotated[
+    str | None, typer.Argument(metavar="PRESET | STUDY", help="A preset or a study folder. Default: here.")
+]
+Pictures = Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Picture files, or folders of them.")]
+To = Annotated[Path | None, typer.Option("--to", metavar="FILE.keras", help="Where to write the model.")]
+Csv = Annotated[bool, typer.Option("--csv", help="Print CSV: path, class, a probability for each class.")]
+Preview = Annotated[
+    Path | None,
+    typer.Option(metavar="IMAGES", help=f"Write {PREVIEW} instead: these pictures under every augmentation."),
+]

@@ -50,9 +50,6 @@ from storage import (
 )
 
 DATABASE = "study.db"
-SUFFIX = "-study"  # of the folder that `search run IMAGES` makes
-
-
 UNEVEN = 1.5  # images of the most frequent class over those of the rarest, above which weighing classes is searched
 BY_ITSELF = (lite0.BACKBONE,)  # its one file is pinned by checksum, so a study need not remember which it was
 OWN_EPOCHS = 40  # the most of a fold run, for a model of the user's that does not declare `epochs`
@@ -125,31 +122,6 @@ def find_study(given: Path | None) -> Path:
 def is_study(folder: Path) -> bool:
     """Whether the folder has a study's file in it."""
     return (folder / toml.FILE).is_file() or (folder / DATABASE).exists()
-
-
-def place_of_new(images: Path, directory: Path | None) -> Path:
-    """Where a study of `images` goes: the folder named, else IMAGES-study here; never among the images, as one of them.
-
-    Raises UsageError where there are no images, or no study can be made of them there.
-    """
-    if not images.is_dir():
-        what = "is not a folder" if images.exists() else "does not exist"
-        raise UsageError(f"{images} {what}; a study needs a folder of images with one folder a class")
-    whole = images.resolve()
-    try:
-        str(whole).encode()
-    except UnicodeEncodeError:
-        raise UsageError(
-            f"{images}: its path is not valid UTF-8, which {toml.FILE} cannot hold; rename the folder"
-        ) from None
-    folder = directory or Path(whole.name + SUFFIX)
-    if folder.resolve().is_relative_to(whole):
-        if directory is not None:
-            raise UsageError(f"--dir {directory} is within the images, {images}; name a folder outside of them")
-        folder = Path(os.path.relpath(whole.parent / folder.name))
-    if not folder.parent.exists():
-        raise UsageError(f"--dir {folder}: there is no folder {folder.parent}; make it first, or name another")
-    return folder
 
 
 def prepare(
@@ -366,14 +338,6 @@ def check_same(store: Store, prepared: Prepared) -> None:
             "put them back to go on, or begin another study with --dir"
         )
     _check_points(store, prepared.space)
-
-
-def make_folder(folder: Path) -> None:
-    """Make the study's folder, but none above it. Raises UsageError where that can't be."""
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{folder} cannot be made: {error.strerror}; name another study folder with --dir") from None
 
 
 @contextlib.contextmanager

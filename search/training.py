@@ -244,10 +244,9 @@ class Trainer:
 
     def _factors(self, rules: Training, epoch: int, epochs: int, steps: int, curve: Curve) -> NDArray[np.float64]:
         """Of the learning rate, one a step of this epoch."""
-        if rules.factors:
-            return np.full(steps, rules.factors[min(epoch, len(rules.factors)) - 1])
         if self.recipe.schedule == "plateau":
-            return np.full(steps, plateau_factor(epoch - 1 - curve.best_epoch))
+            known = rules.factors[min(epoch, len(rules.factors)) - 1] if rules.factors else None
+            return np.full(steps, plateau_factor(epoch - 1 - curve.best_epoch) if known is None else known)
         done = (epoch - 1) * steps
         return np.array([self.recipe.rate(done + step, epochs * steps) for step in range(steps)])
 
