@@ -24,6 +24,7 @@ from search.symptoms import (
     Glance,
     LayerEvidence,
     diagnosis_of,
+    scale_causes,
     suspicious,
     symptom_of,
 )
@@ -228,6 +229,14 @@ def _given(model: keras.Model, x: Any) -> tuple[float, float]:
     normalised = any(type(layer).__name__ in _NORMALISED for layer in _shown(model))
     size = math.nan if normalised else float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
     return size, _spread(values.reshape(len(values), -1))
+
+
+def before_training(model: keras.Model, x: Any, *, images: int, batch_size: int) -> tuple[str, ...]:
+    """What speaks against a compiled model, a sentence each with the line to change; `x` is its first batch."""
+    found = list(findings(model, model.loss, images=images, batch_size=batch_size))
+    with contextlib.suppress(Exception):  # a model of the user's may be anything, and a look must not end its training
+        found += [cause for cause in scale_causes(_given(model, x)[0]) if cause.name not in {c.name for c in found}]
+    return tuple(f"before training, {cause.name}: {cause.evidence}; try: {cause.change}" for cause in found)
 
 
 class Watch:

@@ -254,7 +254,13 @@ def _of_data(symptom: Symptom, evidence: Evidence) -> Iterator[Cause]:
             1,
             lasting=True,
         )
-    elif size > 20:
+    else:
+        yield from scale_causes(size)
+
+
+def scale_causes(size: float) -> Iterator[Cause]:
+    """What the root mean square of the first trained layer's inputs says; NaN: normalised there, which is fine."""
+    if size > 20:
         yield Cause(
             "inputs not scaled",
             f"the first layer is given numbers of about {size:.0f}",

@@ -262,16 +262,17 @@ class Worker:
             return Trainer(model, self._constant, self._materials, recipe, graphs=graphs), callbacks
 
         trainer, callbacks = made(graphs=True)
+        notes: tuple[str, ...] = ()
         try:
             trainer.trace()
         except UntraceableError as error:
             trainer, callbacks = made(graphs=False)  # anew: what is traced halfway leaves things behind
-            slow = f"the model is trained by Keras's own fit, which is slower: it does not run as a graph ({error})"
-            self._last = trainer
-            result = trainer.train(job, started, callbacks)
-            return replace(result, notes=(slow, *result.notes))
+            notes = (f"the model is trained by Keras's own fit, which is slower: it does not run as a graph ({error})",)
+        if job.trial == job.repeat == job.fold == 0:  # other trials' models differ in their numbers
+            notes += trainer.remarks(job.train)
         self._last = trainer
-        return trainer.train(job, started, callbacks)
+        result = trainer.train(job, started, callbacks)
+        return replace(result, notes=(*notes, *result.notes))
 
     def _new(self, job: FoldJob, build: Callable[[], Built]) -> Built:
         """What `build` makes with the job's seed, its layers named anew."""

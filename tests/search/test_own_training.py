@@ -191,6 +191,21 @@ def test_a_model_that_is_no_graph_is_trained_by_fit_with_the_same_result(
         assert "trained by Keras's own fit" in note and why in note.lower()
 
 
+def test_pixels_that_the_model_divides_once_more_are_said_with_the_line_to_change(
+    worker_of: Callable[[str], Worker], job: FoldJob
+) -> None:
+    """A model without Rescaling is given 0..1; one that divides by itself is not refused, it may learn all the same."""
+    plain = BUILD.replace("        keras.layers.BatchNormalization(),\n", "")
+    twice = plain.replace(
+        "        keras.layers.Conv2D", "        keras.layers.Lambda(lambda x: x / 255),\n        keras.layers.Conv2D"
+    )
+    assert trained(worker_of(plain), job).notes == ()
+    (note,) = trained(worker_of(twice), job).notes
+    assert note.startswith("before training, inputs scaled twice: the first layer is given numbers of about 0.00")
+    assert "remove one of the divisions by 255" in note
+    assert trained(worker_of(twice), replace(job, fold=1)).notes == ()  # once a study is enough
+
+
 def test_a_train_step_with_metrics_of_its_own_has_no_training_accuracy(
     worker_of: Callable[[str], Worker], job: FoldJob
 ) -> None:
