@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from reports.data import Chosen, ReferenceRow, ReportData, TrialRow
 from search.metrics import METRICS
-from search.symptoms import BROKEN, BY_HEART, ONE_CLASS, STUCK
+from search.symptoms import BROKEN, BY_HEART, ONE_CLASS, STUCK, UNSURE
 from storage.records import TrialState
 
 NONE = "–"  # noqa: RUF001 - stands where a number is missing
@@ -31,6 +31,7 @@ SYMPTOM_WORDS = {
     STUCK: "is stuck at chance",
     BROKEN: "left the finite numbers",
     ONE_CLASS: "has images of one class only",
+    UNSURE: "is no surer than a guess about images that it did not learn from",
     BY_HEART: "learned its training images by heart, and nothing that holds for others",
 }
 

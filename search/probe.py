@@ -277,6 +277,8 @@ class Watch:
             else tuple(curve["loss"]),
             accuracy=0.0 if broken else self._accuracy(curve),
             validation=0.0 if broken else curve["val_balanced_accuracy"][-1],
+            best=0.0 if broken else curve["val_balanced_accuracy"][int(np.argmin(curve["val_log_loss"]))],
+            least=math.nan if broken else min(curve["val_log_loss"]),
             floor=self.floor,
             classes=self._classes,
             images=len(self._job.train),

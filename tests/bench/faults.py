@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from search.training import Trainers
 
 IMAGES, SIDE, EPOCHS = 120, 8, 40
-FIRST_SEED = 1000
+FIRST_SEED = 2000
 AT_A_TIME = 40  # random points, until there are enough healthy ones
 
 
