@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.endings import Cause, Diagnosed, causes, diagnosed
-from search.estimate import Estimate, estimate
+from search.estimate import Estimate, estimate, trained_on_all
 from search.metrics import METRICS, better, confusion, scores
 from search.race import Saved, saved
 from search.ranking import SECOND_OBJECTIVES, pareto_front, ranked
@@ -314,8 +314,10 @@ def _estimate(
         for fold, probabilities in folds.items():
             rows[assignment == fold] = probabilities
     if pool:
-        return of_ensemble(stacked[:, searched], labels[searched], assignment[searched], study.metric)
-    return estimate(stacked[:, searched], labels[searched], study.metric)
+        said = of_ensemble(stacked[:, searched], labels[searched], assignment[searched], study.metric)
+        return trained_on_all(said, int(assignment.max()) + 1)
+    alone = estimate(stacked[:, searched], labels[searched], study.metric)
+    return alone and trained_on_all(alone, int(assignment.max()) + 1)
 
 
 def _chosen(

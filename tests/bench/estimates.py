@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from search.estimate import Estimate, estimate
+from search.estimate import Estimate, estimate, trained_on_all
 from search.metrics import scores
 from search.selection import CANDIDATES, REPEATS, best_together, choose, complete, finalists, of_ensemble
 from storage import FoldRecord, TrialRecord, TrialState
@@ -99,7 +99,7 @@ def searched(images: int, seed: int, folder: Path | None, shuffled: bool) -> Stu
         best=best,
         folds_truth=float(np.mean([true(said) for said, _ in fold_models(winner)])),
         refit_truth=true(on_all_images(winner)),
-        said=together if members[1:] else best,
+        said=trained_on_all(together if members[1:] else best, FOLDS),
         shipped_truth=true(shipped),
         members=len(members),
         stopped_early=float(gaps[networks].mean() - gaps[~networks].mean()),
@@ -142,18 +142,20 @@ def _parameters(params: dict[str, Any], images: int) -> int:
     return 64 * images
 
 
-def compared(name: str, said: Sequence[Estimate], truth: Sequence[float]) -> str:
-    """A row of the table."""
+def compared(name: str, said: Sequence[Estimate], truth: Sequence[float], left_over: float = np.inf) -> str:
+    """A row of the table; `left_over`: pictures by which the truth is measured, so that it has an error of its own."""
     off = np.array([100 * (found.value - true) for found, true in zip(said, truth, strict=True)])
     naive = np.mean([100 * (found.naive - true) for found, true in zip(said, truth, strict=True)])
     held = np.mean([found.low <= true <= found.high for found, true in zip(said, truth, strict=True)])
     width = np.mean([100 * (found.high - found.low) for found in said])
     error = off.std(ddof=1) / np.sqrt(len(off))
     shown = f"{off.mean():+.2f} ({error:.2f})"
-    return f"{name:34} {100 * np.mean(truth):6.1f} {shown:>21} {naive:+13.1f} {held:15.0%} {width:12.1f}"
+    mean = float(np.mean(truth))
+    known = f"{100 * mean:.1f} ±{196 * np.sqrt(mean * (1 - mean) / left_over):.1f}"
+    return f"{name:34} {known:>9} {shown:>21} {naive:+13.1f} {held:15.0%} {width:12.1f}"
 
 
-HEADER = f"{'':34} {'truth':>6} {'estimate off by':>21} {'naive off by':>13} {'intervals hold':>15} {'their width':>12}"
+HEADER = f"{'':34} {'truth':>9} {'estimate off by':>21} {'naive off by':>13} {'intervals hold':>15} {'their width':>12}"
 
 
 def real(folder: Path | None) -> None:
@@ -165,11 +167,13 @@ def real(folder: Path | None) -> None:
     print(HEADER)
     for images in SIZES:
         found = of_each(searched, [(images, seed, folder, False) for seed in range(STUDIES)])
-        best = [each.best for each in found]
-        print(compared(f"{images:4} images: best, its fold models", best, [each.folds_truth for each in found]))
-        print(compared(f"{images:4} images: best, on all images", best, [each.refit_truth for each in found]))
-        shipped = [each.shipped_truth for each in found]
-        print(compared(f"{images:4} images: what is shipped", [each.said for each in found], shipped))
+        left = len(draw(images, 0).truth)
+        best, truth = [each.best for each in found], [each.folds_truth for each in found]
+        print(compared(f"{images:4} images: best, its fold models", best, truth, left))
+        best, truth = [trained_on_all(each, FOLDS) for each in best], [each.refit_truth for each in found]
+        print(compared(f"{images:4} images: best, on all images", best, truth, left))
+        said, truth = [each.said for each in found], [each.shipped_truth for each in found]
+        print(compared(f"{images:4} images: what is shipped", said, truth, left))
         more = 100 * np.mean([each.refit_truth - each.folds_truth for each in found])
         early = 100 * np.mean([each.stopped_early for each in found])
         several = sum(each.members > 1 for each in found)

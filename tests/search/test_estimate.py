@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.estimate import estimate
+from search.estimate import estimate, trained_on_all
 from search.metrics import METRICS, scores
 from tests.search.simulated import Simulated, studies
 
@@ -67,6 +67,19 @@ def test_everything_right_on_few_images_is_no_proof_of_everything() -> None:
     assert said.value == 1.0
     assert said.high == pytest.approx(1.0)
     assert 0.9 < said.low < 0.95
+
+
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "log_loss"])
+def test_what_learns_from_all_images_may_be_better_than_the_fold_models_and_nothing_else_is_said(metric: str) -> None:
+    (study,) = studies(1, images=60, trials=5, spread=0.5)
+    of_folds = estimate(study.probabilities, study.labels, metric)
+    assert of_folds is not None
+    said = trained_on_all(of_folds, 5)
+    assert (said.value, said.naive) == (of_folds.value, of_folds.naive)
+    if metric == "log_loss":
+        assert (said.low, said.high) == (pytest.approx(0.8 * of_folds.low), of_folds.high)
+    else:
+        assert (said.low, 1 - said.high) == (of_folds.low, pytest.approx(0.8 * (1 - of_folds.high)))
 
 
 def test_the_same_predictions_give_the_same_estimate() -> None:
