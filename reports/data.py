@@ -313,11 +313,12 @@ def _estimate(
     for rows, folds in zip(stacked, found.values(), strict=True):
         for fold, probabilities in folds.items():
             rows[assignment == fold] = probabilities
+    here = labels[searched]
     if pool:
-        said = of_ensemble(stacked[:, searched], labels[searched], assignment[searched], study.metric)
-        return trained_on_all(said, int(assignment.max()) + 1)
-    alone = estimate(stacked[:, searched], labels[searched], study.metric)
-    return alone and trained_on_all(alone, int(assignment.max()) + 1)
+        said: Estimate | None = of_ensemble(stacked[:, searched], here, assignment[searched], study.metric)
+    else:
+        said = estimate(stacked[:, searched], here, study.metric)
+    return said and trained_on_all(said, int(assignment.max()) + 1, chance_level(study.metric, np.bincount(here)))
 
 
 def _chosen(

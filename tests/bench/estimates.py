@@ -99,7 +99,7 @@ def searched(images: int, seed: int, folder: Path | None, shuffled: bool) -> Stu
         best=best,
         folds_truth=float(np.mean([true(said) for said, _ in fold_models(winner)])),
         refit_truth=true(on_all_images(winner)),
-        said=trained_on_all(together if members[1:] else best, FOLDS),
+        said=trained_on_all(together if members[1:] else best, FOLDS, CHANCE),
         shipped_truth=true(shipped),
         members=len(members),
         stopped_early=float(gaps[networks].mean() - gaps[~networks].mean()),
@@ -170,7 +170,7 @@ def real(folder: Path | None) -> None:
         left = len(draw(images, 0).truth)
         best, truth = [each.best for each in found], [each.folds_truth for each in found]
         print(compared(f"{images:4} images: best, its fold models", best, truth, left))
-        best, truth = [trained_on_all(each, FOLDS) for each in best], [each.refit_truth for each in found]
+        best, truth = [trained_on_all(each, FOLDS, CHANCE) for each in best], [each.refit_truth for each in found]
         print(compared(f"{images:4} images: best, on all images", best, truth, left))
         said, truth = [each.said for each in found], [each.shipped_truth for each in found]
         print(compared(f"{images:4} images: what is shipped", said, truth, left))
