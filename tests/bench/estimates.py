@@ -151,7 +151,8 @@ def compared(name: str, said: Sequence[Estimate], truth: Sequence[float], left_o
     error = off.std(ddof=1) / np.sqrt(len(off))
     shown = f"{off.mean():+.2f} ({error:.2f})"
     mean = float(np.mean(truth))
-    known = f"{100 * mean:.1f} ±{196 * np.sqrt(mean * (1 - mean) / left_over):.1f}"
+    error_of_truth = f" ±{196 * np.sqrt(mean * (1 - mean) / left_over):.1f}" if np.isfinite(left_over) else " " * 5
+    known = f"{100 * mean:.1f}{error_of_truth}"
     return f"{name:34} {known:>9} {shown:>21} {naive:+13.1f} {held:15.0%} {width:12.1f}"
 
 
