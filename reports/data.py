@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from reports.endings import Cause, Diagnosed, causes, diagnosed
 from reports.nested import Nested
-from search.estimate import Estimate, estimate
+from search.estimate import Estimate, estimate, trained_on_all
 from search.metrics import METRICS, better, confusion, scores
 from search.race import Saved, saved
 from search.ranking import SECOND_OBJECTIVES, pareto_front, ranked
@@ -326,9 +326,12 @@ def _estimate(
     for rows, folds in zip(stacked, found.values(), strict=True):
         for fold, probabilities in folds.items():
             rows[assignment == fold] = probabilities
+    here = labels[searched]
     if pool:
-        return of_ensemble(stacked[:, searched], labels[searched], assignment[searched], study.metric)
-    return estimate(stacked[:, searched], labels[searched], study.metric)
+        said: Estimate | None = of_ensemble(stacked[:, searched], here, assignment[searched], study.metric)
+    else:
+        said = estimate(stacked[:, searched], here, study.metric)
+    return said and trained_on_all(said, int(assignment.max()) + 1, chance_level(study.metric, np.bincount(here)))
 
 
 def _chosen(

@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping
 
 from reports.data import Chosen, ReferenceRow, ReportData, TrialRow
+from search.estimate import Estimate
 from search.metrics import METRICS
-from search.symptoms import BROKEN, BY_HEART, ONE_CLASS, STUCK
+from search.symptoms import BROKEN, BY_HEART, ONE_CLASS, STUCK, UNSURE
 from search.text import printable
 from storage.records import TrialState
 
@@ -31,6 +32,7 @@ SYMPTOM_WORDS = {
     STUCK: "is stuck at chance",
     BROKEN: "left the finite numbers",
     ONE_CLASS: "has images of one class only",
+    UNSURE: "is no surer than a guess about images that it did not learn from",
     BY_HEART: "learned its training images by heart, and nothing that holds for others",
 }
 
@@ -337,6 +339,12 @@ def advice(data: ReportData) -> tuple[str, ...]:
     )
 
 
+def _guessing(data: ReportData, found: Estimate) -> str:
+    """What is to be said where guessing may reach as much."""
+    beaten = data.chance < found.low if METRICS[data.metric] == "maximize" else data.chance > found.high
+    return "" if beaten else f"; guessing has {number(data.chance, 2)}, so nothing is shown to have been learned"
+
+
 def caution(data: ReportData) -> str:
     """Why the best score is not what new images will get; empty where nothing was picked."""
     if data.best is None:
@@ -354,14 +362,15 @@ def caution(data: ReportData) -> str:
         )
     found = data.estimate
     value, low, high = (number(bound, 2) for bound in (found.value, found.low, found.high))
+    interval = f"({low} to {high} with 95 % confidence{_guessing(data, found)})"
     if data.chosen and data.chosen.together:
         return (
-            f"On new images expect about {value} of the ensemble ({low} to {high} with 95 % confidence): for each fold "
-            "it was put together anew from the predictions for the others. Put together on all of them it scores "
+            f"On new images expect about {value} of the ensemble {interval}: for each fold it was put together anew "
+            "from the predictions for the others. Put together on all of them it scores "
             f"{number(found.naive, 3)}, which is optimistic by {number(max(found.optimism, 0.0), 3)}."
         )
     return (
-        f"On new images expect about {value} ({low} to {high} with 95 % confidence). The best of {data.compared:,} "
+        f"On new images expect about {value} {interval}. The best of {data.compared:,} "
         f"trials compared on the same images is partly the luckiest: its pooled {number(found.naive, 3)} is optimistic "
         f"by {number(max(found.optimism, 0.0), 3)}. Estimated by choosing again on resampled images and judging on the "
         "others (BBC-CV)."

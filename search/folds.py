@@ -72,6 +72,7 @@ def draw_folds(
     folds: int,
     seed: int,
     units: NDArray[np.int32] | None = None,
+    classes: Sequence[str] = (),
 ) -> NDArray[np.int16]:
     """Deal the training images to folds, each class as evenly as it goes.
 
@@ -81,6 +82,7 @@ def draw_folds(
         folds: at least 2, at most the rarest class's number of training images, or of units of them.
         seed: any integer; equal seeds give equal folds. Its lowest 32 bits count.
         units: [images], equal for images that stay in one fold; None: each may go anywhere.
+        classes: names of the classes, for messages.
 
     Returns:
         [images], the fold in which each image is validated, 0 to folds - 1; -1 for images apart.
@@ -89,7 +91,7 @@ def draw_folds(
         UsageError: `folds` does not suit the images (see `choose_folds`), or units of several classes cannot be
             dealt so that every fold has images and leaves each class something to learn from.
     """
-    choose_folds(labels, apart, folds, (), units)
+    choose_folds(labels, apart, folds, classes, units)
     rows = np.flatnonzero(~apart)
     if units is None or len(np.unique(units[rows])) == len(rows):
         return _dealt(labels, rows, folds, seed, None)
@@ -102,11 +104,34 @@ def draw_folds(
         if best is None and _usable(counts):
             best = found
     if best is None:
+        alone = (counts > 0).sum(axis=0) < LEAST_FOLDS
+        which = f" ({_named(int(np.unique(labels[rows])[alone][0]), classes)} is in one alone)" if alone.any() else ""
         raise UsageError(
             f"folds: groups and copies that hold several classes cannot be dealt to {folds} folds, so that each has "
-            "images and leaves every class some to learn from. Ask for fewer folds, or for smaller groups."
+            f"images and leaves every class some to learn from{which}. Ask for fewer folds, or for smaller groups."
         )
     return best
+
+
+def not_validated(labels: NDArray[np.int16], assignment: NDArray[np.int16], classes: Sequence[str]) -> str | None:
+    """A sentence where groups left a fold without images of some class; None where each fold has every class.
+
+    Args:
+        labels: [images], class of each image.
+        assignment: [images], the fold that validates each, -1: none.
+        classes: names of the classes.
+    """
+    counts = _counts(labels, assignment, int(assignment.max()) + 1)
+    present = np.unique(labels[assignment >= 0])
+    missing = [(fold, int(present[column])) for fold, column in np.argwhere(counts == 0)]
+    if not missing:
+        return None
+    fold, label = missing[0]
+    others = f" (one of {len(missing)} such gaps)" if missing[1:] else ""
+    return (
+        f"Fold {fold} has no image of {_named(label, classes)} to judge by{others}, since groups and copies stay "
+        "together: its score is of the other classes. Fewer folds or smaller groups mend it."
+    )
 
 
 def _dealt(

@@ -24,6 +24,7 @@ from search.symptoms import (
     Glance,
     LayerEvidence,
     diagnosis_of,
+    scale_causes,
     suspicious,
     symptom_of,
 )
@@ -236,6 +237,14 @@ def _given(model: keras.Model, x: Any) -> tuple[float, float]:
     return size, _spread(values.reshape(len(values), -1))
 
 
+def before_training(model: keras.Model, x: Any, *, images: int, batch_size: int) -> tuple[str, ...]:
+    """What speaks against a compiled model, a sentence each with the line to change; `x` is its first batch."""
+    found = list(findings(model, model.loss, images=images, batch_size=batch_size))
+    with contextlib.suppress(Exception):  # a model of the user's may be anything, and a look must not end its training
+        found += [cause for cause in scale_causes(_given(model, x)[0]) if cause.name not in {c.name for c in found}]
+    return tuple(f"before training, {cause.name}: {cause.evidence}; try: {cause.change}" for cause in found)
+
+
 class Watch:
     """Looks after one fold run: cheap numbers at a few epochs, and a closer look where those are at chance."""
 
@@ -274,6 +283,8 @@ class Watch:
             else tuple(curve["loss"]),
             accuracy=0.0 if broken else self._accuracy(curve),
             validation=0.0 if broken else curve["val_balanced_accuracy"][-1],
+            best=0.0 if broken else curve["val_balanced_accuracy"][int(np.argmin(curve["val_log_loss"]))],
+            least=math.nan if broken else min(curve["val_log_loss"]),
             floor=self.floor,
             classes=self._classes,
             images=len(self._job.train),

@@ -20,7 +20,7 @@ from search.discovery import discover
 from search.errors import UsageError
 from search.executors import default_workers
 from search.finish import is_current, reserve
-from search.folds import draw_folds, image_records
+from search.folds import draw_folds, image_records, not_validated
 from search.images import ImageSet, read_images
 from search.lease import holder
 from search.lock_box import KEY as LOCK_BOX
@@ -236,7 +236,8 @@ def _own(stored: StudyRecord | None, file: ModelFile, facts: Facts) -> Own:
 
 def create(folder: Path, prepared: Prepared) -> Store:
     """Make the database of a new study: images, folds drawn once, settings, space."""
-    images, seed = prepared.images, prepared.config.seed
+    images, seed, folds = prepared.images, prepared.config.seed, folds_of(prepared, 0)
+    unjudged = not_validated(images.labels, folds, images.classes)
     height, width, channels = images.pixels.shape[1:]
     record = StudyRecord(
         name=Path(os.path.normpath(folder.absolute() / prepared.config.images)).name,
@@ -248,15 +249,16 @@ def create(folder: Path, prepared: Prepared) -> Store:
         fingerprint=images.fingerprint,
         config=prepared.identity,
         space=prepared.space.to_json(),
-        notes=notes_for_report(images, prepared.checked),
+        notes=tuple(filter(None, (*notes_for_report(images, prepared.checked), unjudged))),
     )
-    return Store.create(folder / DATABASE, record, image_records(images), [Split(0, folds_of(prepared, 0))])
+    return Store.create(folder / DATABASE, record, image_records(images), [Split(0, folds)])
 
 
 def folds_of(prepared: Prepared, repeat: int) -> NDArray[np.int16]:
     """[images] the fold that validates each image in a repeat, -1: none; 0 is the search itself."""
     together, seed = prepared.checked.together, derive(prepared.config.seed, "folds", repeat)
-    return draw_folds(prepared.images.labels, together.apart, prepared.folds, seed, together.units)
+    images = prepared.images
+    return draw_folds(images.labels, together.apart, prepared.folds, seed, together.units, images.classes)
 
 
 def open_begun(folder: Path, prepared: Prepared) -> Store | None:

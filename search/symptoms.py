@@ -21,7 +21,11 @@ WORTH_NAMING = 0.2  # strength below which a cause is not named
 VANISHING, VANISHING_RATIO, EXPLODING = 1e-4, 1e-3, 70.0  # gradient norms: first layer, first over last, any
 DEAD = 0.7  # share of a layer's ReLU units that are 0 for every image
 
+SURER = 0.95  # of the prior entropy: a validation loss below it has learned something that holds for other images
+STRONG = 0.9  # strength of a cause that is named although answers are right: they are, by next to nothing
+
 STUCK, BROKEN, ONE_CLASS, BY_HEART = "stuck at chance", "not finite", "one class only", "learned by heart"
+UNSURE = "no surer than a guess"
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,9 @@ class Glance:
     ended: bool  # whether this is the last epoch
     losses: tuple[float, ...]  # training loss of every epoch, penalties included
     accuracy: float  # balanced, over the training images as this epoch saw them
-    validation: float  # balanced accuracy on the validation images
+    validation: float  # balanced accuracy on the validation images, now
+    best: float  # the same at the epoch with the least validation loss so far
+    least: float  # nats, without penalties: that loss
     floor: float  # nats: entropy of the class shares, the loss of a guess that never looks at an image
     classes: int  # that occur among the training images
     images: int  # for training
@@ -98,7 +104,7 @@ class Evidence:
 class Symptom:
     """That something is wrong, and by what one sees it."""
 
-    name: str  # STUCK, BROKEN, ONE_CLASS or BY_HEART
+    name: str  # STUCK, BROKEN, ONE_CLASS, BY_HEART or UNSURE
     signs: tuple[str, ...]  # in words
 
 
@@ -137,7 +143,7 @@ def suspicious(glance: Glance) -> bool:
     """Whether a closer look is worth its time: without one, a network that learns costs nothing."""
     if glance.classes < 2 or not clearly_above(glance.accuracy, glance.classes, glance.images):
         return True
-    return glance.ended and _by_heart(glance)
+    return glance.ended and (_by_heart(glance) or _unsure(glance))
 
 
 def symptom_of(glance: Glance, answers: Answers) -> Symptom | None:
@@ -148,9 +154,7 @@ def symptom_of(glance: Glance, answers: Answers) -> Symptom | None:
         return Symptom(ONE_CLASS, ("all training images are of one class",))
     learned = clearly_above(glance.accuracy, glance.classes, glance.images)
     if learned or answers.log_loss < NEAR_FLOOR * glance.floor:
-        by_heart = glance.ended and _by_heart(glance)
-        sign = f"accuracy is {glance.accuracy:.2f} on training images and {glance.validation:.2f} on others"
-        return Symptom(BY_HEART, (sign,)) if by_heart else None
+        return _at_the_end(glance) if glance.ended else None
     signs = [
         f"after {glance.epoch} epochs the training loss without penalties is {answers.log_loss:.4f}, "
         f"where a guess by class shares has {glance.floor:.4f}"
@@ -165,12 +169,15 @@ def symptom_of(glance: Glance, answers: Answers) -> Symptom | None:
 def diagnosis_of(symptom: Symptom, glance: Glance, answers: Answers, evidence: Evidence) -> Diagnosis | None:
     """The causes of a symptom; None where it is too early to say that anything is wrong."""
     found = (*causes(symptom, evidence, glance.losses),)
-    signs = (*symptom.signs, *gradient_signs(evidence.layers))
     collapsed = symptom.name in (BROKEN, ONE_CLASS) or (
         symptom.name == STUCK and _in_vain(glance, answers, found, evidence.steps)
     )
-    if not collapsed and symptom.name != BY_HEART:
+    if symptom.name == STUCK and not collapsed:
+        seen = _at_the_end(glance) if glance.ended else None
+        return diagnosis_of(seen, glance, answers, evidence) if seen else None
+    if symptom.name == UNSURE and _right(glance) and found[0].strength < STRONG:
         return None
+    signs = (*symptom.signs, *gradient_signs(evidence.layers))
     return Diagnosis(Symptom(symptom.name, signs), found, collapsed, evidence)
 
 
@@ -207,6 +214,30 @@ def causes(symptom: Symptom, evidence: Evidence, losses: Sequence[float]) -> tup
     return tuple(known.values())
 
 
+def _at_the_end(glance: Glance) -> Symptom | None:
+    """What is wrong with a network that learned something, if only its training images."""
+    if _by_heart(glance):
+        sign = f"accuracy is {glance.accuracy:.2f} on training images and {glance.validation:.2f} on others"
+        return Symptom(BY_HEART, (sign,))
+    if _unsure(glance):
+        sign = (
+            f"the loss on other images never fell below {glance.least:.4f}, where a guess by class shares has "
+            f"{glance.floor:.4f}; accuracy there is {glance.best:.2f}"
+        )
+        return Symptom(UNSURE, (sign,))
+    return None
+
+
+def _unsure(glance: Glance) -> bool:
+    """Whether nothing was learned that holds for other images, by a loss that tells more than few right answers do."""
+    return glance.epoch >= LONG_ENOUGH and glance.classes > 1 and glance.least >= SURER * glance.floor
+
+
+def _right(glance: Glance) -> bool:
+    """Whether answers for other images are clearly better than guessing, at the best epoch or now."""
+    return clearly_above(max(glance.validation, glance.best), glance.classes, glance.validated)
+
+
 def _by_heart(glance: Glance) -> bool:
     """Learned on training images, and no better than guessing on any other."""
     return (
@@ -214,7 +245,7 @@ def _by_heart(glance: Glance) -> bool:
         and glance.classes > 1
         and clearly_above(glance.accuracy, glance.classes, glance.images)
         and glance.accuracy > 0.5 + 0.5 / glance.classes  # well on the way to knowing them all
-        and not glance.validation > 1 / glance.classes + 1 / math.sqrt(4 * max(glance.validated, 1))
+        and not max(glance.validation, glance.best) > 1 / glance.classes + 1 / math.sqrt(4 * max(glance.validated, 1))
     )
 
 
@@ -224,7 +255,7 @@ def _in_vain(glance: Glance, answers: Answers, found: Sequence[Cause], steps: in
     one_answer = answers.spread < SAME_ANSWER or (answers.predicted == 1 and not answers.auroc >= RANKED)
     if lasting:
         return ended or glance.epoch >= LOOKS[-1] or one_answer or answers.log_loss > FAR_ABOVE * glance.floor
-    if clearly_above(glance.validation, glance.classes, glance.validated):
+    if _right(glance):
         return False
     return ended or (glance.epoch >= LOOKS[-1] and steps >= MANY_STEPS and answers.spread < SAME_ANSWER)
 
@@ -245,6 +276,13 @@ def _of_data(symptom: Symptom, evidence: Evidence) -> Iterator[Cause]:
             "check that images lie in the folders of their classes",
             0.9,
         )
+    if symptom.name == UNSURE:
+        yield Cause(
+            "labels do not follow from images",
+            "what was learned holds for no other images: labels are shuffled, or there are too few images",
+            "check that images lie in the folders of their classes",
+            0.5,
+        )
     size, spread = evidence.input_size, evidence.input_spread
     if not spread > 1e-4 * max(size if math.isfinite(size) else 1.0, 1e-9):
         yield Cause(
@@ -254,7 +292,13 @@ def _of_data(symptom: Symptom, evidence: Evidence) -> Iterator[Cause]:
             1,
             lasting=True,
         )
-    elif size > 20:
+    else:
+        yield from scale_causes(size)
+
+
+def scale_causes(size: float) -> Iterator[Cause]:
+    """What the root mean square of the first trained layer's inputs says; NaN: normalised there, which is fine."""
+    if size > 20:
         yield Cause(
             "inputs not scaled",
             f"the first layer is given numbers of about {size:.0f}",

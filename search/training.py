@@ -26,7 +26,7 @@ from search.jobs import FoldJob, FoldResult, Materials, Training, first_line
 from search.latency import milliseconds_an_image
 from search.live import architecture, inner, numbers, reading, renumber, replaced
 from search.metrics import balanced_accuracy, better, scores
-from search.probe import Watch
+from search.probe import MOST_IMAGES, Watch, before_training
 from search.references import majority
 from search.symptoms import Diagnosis, due
 from spaces.presets import parts
@@ -244,6 +244,11 @@ class Trainer:
             notes=_notes(callbacks),
             evidence=watch.evidence() if rules.look else None,
         )
+
+    def remarks(self, rows: NDArray[np.int32]) -> tuple[str, ...]:
+        """What speaks against the model as it is, where it is trained on these rows: a sentence each."""
+        x, _ = self._batch(tf.constant(rows[:MOST_IMAGES]))
+        return before_training(self.model, x, images=len(rows), batch_size=self.recipe.batch_size)
 
     def _factors(self, rules: Training, epoch: int, epochs: int, steps: int, curve: Curve) -> NDArray[np.float64]:
         """Of the learning rate, one a step of this epoch."""

@@ -270,13 +270,15 @@ class Worker:
 
         trainer, callbacks = made(graphs=True)
         why = deploy.kept_from(deploy.network_of(trainer.model))
-        notes = (f"no model of {self._own.name} will be saved: {why}",) if why else ()
+        notes: tuple[str, ...] = (f"no model of {self._own.name} will be saved: {why}",) if why else ()
         try:
             trainer.trace()
         except UntraceableError as error:
             trainer, callbacks = made(graphs=False)  # anew: what is traced halfway leaves things behind
             slow = f"the model is trained by Keras's own fit, which is slower: it does not run as a graph ({error})"
             notes = (*notes, slow)
+        if job.trial == job.repeat == job.fold == 0:  # other trials' models differ in their numbers
+            notes += trainer.remarks(job.train)
         self._last = trainer
         result = trainer.train(job, started, callbacks)
         return replace(result, notes=(*notes, *result.notes))

@@ -80,7 +80,7 @@ class DiagnosisRecord:
     cause: str  # the likeliest, short and countable
     evidence: tuple[str, ...]  # in words: the signs, then what speaks for each cause
     change: str  # what to change
-    collapsed: bool  # whether training on was in vain; False: learned by heart
+    collapsed: bool  # whether training on was in vain; False: it is only named
 
     @property
     def name(self) -> str:

@@ -212,6 +212,15 @@ def test_with_the_predictions_of_all_it_was_chosen_among_new_images_are_estimate
     assert as_json(records.data())["estimate"] is None
 
 
+def test_where_guessing_may_reach_as_much_the_estimate_says_so() -> None:
+    records = example()
+    folds, dice = records.probabilities, np.random.default_rng(0)
+    guesses = {fold: dice.dirichlet([1, 1], len(rows)).astype(np.float32) for fold, rows in folds.items()}
+    said = "guessing has 0.50, so nothing is shown to have been learned)."
+    assert said in caution(records.data(others={2: guesses, 5: guesses}))
+    assert said not in caution(records.data(others={2: folds, 5: folds}))
+
+
 def test_log_loss_counts_downwards() -> None:
     data = example(metric="log_loss").data()
     ranked = [row.score for row in data.rows if row.rank is not None]

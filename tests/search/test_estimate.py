@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.estimate import estimate
+from search.estimate import Estimate, estimate, trained_on_all
 from search.metrics import METRICS, scores
 from tests.search.simulated import Simulated, studies
 
@@ -67,6 +67,25 @@ def test_everything_right_on_few_images_is_no_proof_of_everything() -> None:
     assert said.value == 1.0
     assert said.high == pytest.approx(1.0)
     assert 0.9 < said.low < 0.95
+
+
+@pytest.mark.parametrize(
+    ("metric", "chance", "low", "high"),
+    [
+        ("accuracy", 0.5, 0.7, 0.92),  # a fifth of the error less
+        ("accuracy", 0.86, 0.7, 0.91),  # no more than a quarter of what is beyond a guess
+        ("accuracy", 0.95, 0.7, 0.9),  # which it is not here
+        ("log_loss", 2.3, 0.56, 0.9),
+        ("log_loss", 0.8, 0.675, 0.9),
+    ],
+)
+def test_what_learns_from_all_images_may_be_better_than_the_fold_models_and_nothing_else_is_said(
+    metric: str, chance: float, low: float, high: float
+) -> None:
+    of_folds = Estimate(metric, 0.8, 0.7, 0.9, 0.85, 10, 100)
+    said = trained_on_all(of_folds, 5, chance)
+    assert [said.low, said.high] == pytest.approx([low, high])
+    assert (said.value, said.naive) == (0.8, 0.85)
 
 
 def test_the_same_predictions_give_the_same_estimate() -> None:

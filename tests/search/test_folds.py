@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from search.errors import UsageError
-from search.folds import choose_folds, draw_folds, image_records
+from search.folds import choose_folds, draw_folds, image_records, not_validated
 from search.images import read_images
 from tests.pictures import make_pictures
 
@@ -115,6 +115,30 @@ class TestChoose:
         labels, testing = of_classes(2, 2)
         with pytest.raises(UsageError, match="no training images among 4"):
             choose_folds(labels, ~testing, None)
+
+
+def test_a_class_that_groups_keep_out_of_a_fold_is_named() -> None:
+    labels, none = of_classes(12, 3)
+    units = np.arange(15, dtype=np.int32)
+    units[12:] = [12, 12, 13]  # the second class can be in two of three folds
+    with pytest.raises(UsageError, match="class 'dog' has 3 training images, of which 2 are independent"):
+        draw_folds(labels, none, 3, 0, units, ("cat", "dog"))
+    assignment = np.array([0, 1, 2] * 4 + [0, 0, 1], np.int16)
+    said = not_validated(labels, assignment, ("cat", "dog"))
+    assert said is not None and said.startswith("Fold 2 has no image of class 'dog' to judge by, since groups")
+    assert not_validated(labels, draw_folds(labels, none, 3, 0), ("cat", "dog")) is None
+
+
+def test_a_class_that_would_be_in_one_fold_alone_is_named_before_training() -> None:
+    """Both of its groups come with images of the other class, of which one fold has to take most."""
+    labels = np.array([0] * 8 + [1, 1], np.int16)
+    units = np.array([0, 0, 0, 0, 0, 0, 0, 1, 0, 1], np.int32)
+    try:
+        assignment = draw_folds(labels, np.zeros(10, bool), 2, 0, units, ("cat", "dog"))
+    except UsageError as error:
+        assert "cannot be dealt to 2 folds" in str(error)
+    else:
+        assert all(set(labels[assignment != fold]) == {0, 1} for fold in (0, 1))
 
 
 def test_records_are_in_the_order_of_the_pixels(tmp_path: Path) -> None:

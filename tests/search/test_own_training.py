@@ -213,6 +213,21 @@ def test_the_graph_of_the_fold_before_is_freed(worker_of: Callable[[str], Worker
     assert graph() is None
 
 
+def test_pixels_that_the_model_divides_once_more_are_said_with_the_line_to_change(
+    worker_of: Callable[[str], Worker], job: FoldJob
+) -> None:
+    """A model without Rescaling is given 0..1; one that divides by itself is not refused, it may learn all the same."""
+    plain = BUILD.replace("        keras.layers.BatchNormalization(),\n", "")
+    twice = plain.replace(
+        "        keras.layers.Conv2D", "        keras.layers.Lambda(lambda x: x / 255),\n        keras.layers.Conv2D"
+    )
+    assert trained(worker_of(plain), job).notes == ()
+    _, note = trained(worker_of(twice), job).notes  # the first: it cannot be saved
+    assert note.startswith("before training, inputs scaled twice: the first layer is given numbers of about 0.00")
+    assert "remove one of the divisions by 255" in note
+    assert note not in trained(worker_of(twice), replace(job, fold=1)).notes  # once a study is enough
+
+
 STEPPING = """
 class Net(keras.Sequential):
     def __init__(self, layers):

@@ -18,6 +18,7 @@ from search.symptoms import (
     MANY_STEPS,
     ONE_CLASS,
     STUCK,
+    UNSURE,
     Answers,
     Cause,
     Diagnosis,
@@ -40,6 +41,8 @@ AT_CHANCE = Glance(
     losses=(0.694, 0.693, 0.693),
     accuracy=0.5,
     validation=0.5,
+    best=0.5,
+    least=LN2,
     floor=LN2,
     classes=2,
     images=100,
@@ -163,7 +166,31 @@ def test_learned_by_heart_is_said_at_the_end_and_stops_nothing() -> None:
     assert found is not None and not found.collapsed
     assert (found.symptom.name, found.causes[0].name) == (BY_HEART, "labels do not follow from images")
     assert found_in(replace(seen, ended=False), knows, PLAIN) is None
-    assert found_in(replace(seen, validation=0.9), knows, PLAIN) is None
+    assert found_in(replace(seen, validation=0.9, least=0.3), knows, PLAIN) is None
+    assert found_in(replace(seen, best=0.9, least=0.3), knows, PLAIN) is None  # that epoch's weights are the model
+
+
+def test_what_was_learned_and_holds_for_no_other_image_is_named_and_stops_nothing() -> None:
+    partly = Answers(log_loss=0.9 * LN2, spread=0.1, predicted=2, auroc=0.7)
+    seen = replace(AT_CHANCE, accuracy=0.7, epoch=20, ended=True)
+    assert suspicious(seen)
+    found = found_in(seen, partly, PLAIN)
+    assert found is not None and not found.collapsed
+    assert (found.symptom.name, found.causes[0].name) == (UNSURE, "labels do not follow from images")
+    assert found_in(replace(seen, least=0.9 * LN2), partly, PLAIN) is None
+    assert not suspicious(replace(seen, least=0.9 * LN2))
+    assert found_in(replace(seen, ended=False), partly, PLAIN) is None
+
+
+def test_right_answers_by_next_to_nothing_are_no_fault_without_a_strong_cause() -> None:
+    """As with a penalty that keeps weights near zero: the larger of two probabilities is right, both are 0.5."""
+    seen = replace(AT_CHANCE, accuracy=1.0, validation=0.5, best=1.0, epoch=20, ended=True)
+    barely = replace(ONE_ANSWER, predicted=2, auroc=1.0)
+    for answers in (barely, ONE_ANSWER):
+        assert found_in(seen, answers, PLAIN) is None
+        found = found_in(seen, answers, replace(PLAIN, penalty=100.0))
+        assert found is not None and not found.collapsed
+        assert (found.symptom.name, found.causes[0].name) == (UNSURE, "regularisation too strong")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,29 @@
+"""The same for many arguments, a process for each core that this one may use."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from joblib import Parallel, delayed
+from threadpoolctl import threadpool_limits
+
+Found = TypeVar("Found")
+
+
+def of_each(do: Callable[..., Found], arguments: Sequence[tuple[Any, ...]]) -> list[Found]:
+    """What `do` makes of each of the arguments, in their order."""
+    found = []
+    for result in Parallel(n_jobs=-1, return_as="generator")(delayed(_alone)(do, each) for each in arguments):
+        found.append(result)
+        print(f"{len(found)} of {len(arguments)} ", end="\r", file=sys.stderr, flush=True)
+    return found
+
+
+def _alone(do: Callable[..., Found], arguments: tuple[Any, ...]) -> Found:
+    """With one thread: on arrays this small more only wait. That a network of few epochs has not converged is known."""
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return do(*arguments)
