@@ -111,7 +111,7 @@ def tables(rounds: int, epochs: int | None = None, folds: int | None = None) -> 
     cases = [replace(case, epochs=epochs or case.epochs, folds=min(folds or case.folds, case.folds)) for case in CASES]
     yield "Seconds of a trial, medians of rounds in which all sides take turns, each side in a process of its own with"
     yield "one thread and oneDNN on. The same network, batches of 32, epochs and images on each side, validation after"
-    yield "each epoch, no early stopping. `first`: the first trial of its architecture in a worker; `warm`: a later one."
+    yield "each epoch, no early stopping. `first`: the first trial of an architecture in a worker; `warm`: a later one."
     yield "At 1,000 images one fold run stands for a trial's five, since they are alike, and the GAP net has fewer"
     yield "epochs, to save time; where there are fewer, what comes before the first weighs more."
     yield ""
