@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import random
 import sys
 import threading
 import time
@@ -155,12 +156,13 @@ class Worker:
         import keras
 
         facts = self._materials.facts
-        keras.backend.clear_session()  # layers are named anew, whatever was built before
         if self._materials.model is not None:
+            keras.backend.clear_session()  # layers are named anew, whatever was built before
             own, batch = self._own.build(job.params), int(job.params.get("batch_size", USUAL_BATCH))
             if wrong := fatal(findings(own, own.loss if own.compiled else None, images=facts.images, batch_size=batch)):
                 raise BuilderError(f"{self._materials.model.name}: {wrong}")
             return describe(own, batch)
+        reset_names()
         family, params = self._family(job.params)
         if family.frozen:
             return describe_frozen(family.frozen, params, facts)
@@ -287,9 +289,16 @@ class Worker:
         """What `build` makes with the job's seed, its layers named anew."""
         import keras
 
-        keras.utils.clear_session(free_memory=False)
-        keras.utils.set_random_seed(job.seed)
-        with _policy(self._materials.precision), _refusals() if self._preset else contextlib.nullcontext():
+        if self._preset is None:  # the user's builder may draw from anything
+            keras.utils.clear_session(free_memory=False)
+            keras.utils.set_random_seed(job.seed)
+            with _policy(self._materials.precision):
+                return build()
+        # Presets draw from Python's generator alone, through Keras's initializers and layers. Keras's own two calls
+        # above empty TensorFlow's cache of kernels as well, and it would optimise graphs anew that are kept.
+        reset_names()
+        random.seed(job.seed)
+        with _policy(self._materials.precision), _refusals():
             return build()
 
 
@@ -301,6 +310,13 @@ def _usable(result: FoldResult) -> None:
     """Raises RefusedError where the weights are lost that were to be saved."""
     if result.diagnosis and result.diagnosis.symptom.name == BROKEN:
         raise RefusedError(f"trained on all images, {'; '.join(result.diagnosis.symptom.signs)}")
+
+
+def reset_names() -> None:
+    """Have Keras name layers from the beginning again, as in a cleared session, and touch nothing else."""
+    from keras.src.utils.naming import reset_uids  # Keras exports only what counts them up
+
+    reset_uids()
 
 
 @contextlib.contextmanager

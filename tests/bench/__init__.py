@@ -1,1 +1,1 @@
-"""What can be measured so far; `make bench` runs it. Ratios from one run, the two sides taking turns."""
+"""What it costs, as ratios from one run in which the sides take turns; `make bench` runs it."""

@@ -27,14 +27,17 @@ def measure(folder: Path) -> Iterator[str]:
     with pixels_on_disk(folder, prepared.images) as path:
         worker = Worker(Materials(path, prepared.images.labels, prepared.facts, "cnn", "balanced_accuracy"))
         curve: dict[int, float] = {}
+        yield "| fold runs, five a point | MiB resident |"
+        yield "| --- | --- |"
         for number, job in enumerate(jobs(prepared, worker), 1):
             outcome = worker.do(job)
             assert isinstance(outcome, FoldResult), outcome
             if number % EVERY == 0:
                 curve[number] = resident(os.getpid()) / 2**20
-                yield f"{number:7}  {curve[number]:6.0f} MiB"
+                yield f"| {number} | {curve[number]:.0f} |"
+    yield ""
     growth = curve[FOLD_RUNS] - curve[SETTLED]
-    yield f"over the last {FOLD_RUNS - SETTLED} fold runs: {growth:+.0f} MiB"
+    yield f"Over the last {FOLD_RUNS - SETTLED} fold runs: {growth:+.0f} MiB"
 
 
 def jobs(prepared: Prepared, worker: Worker) -> Iterator[FoldJob]:

@@ -86,6 +86,24 @@ def test_it_stops_when_the_loss_no_longer_falls_and_keeps_the_best_epoch(worker:
     assert result.scores["log_loss"] == pytest.approx(losses[result.best_epoch - 1])
 
 
+def test_between_folds_tensorflow_keeps_what_it_made_of_the_graphs(
+    worker: Worker, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An emptied cache of kernels costs as much as all epochs of a small network: its graph is optimised anew."""
+    from tensorflow.python.eager import context
+
+    params = prepared.space.defaults()
+    trained(worker, fold_job(prepared, params, seed=5))
+
+    def emptied(*_: object) -> None:
+        pytest.fail("the cache of kernels was emptied")
+
+    monkeypatch.setattr(context.context(), "clear_kernel_cache", emptied)
+    monkeypatch.setattr(context.context(), "_set_global_seed", emptied)
+    worker.do(DescribeJob(params))
+    trained(worker, fold_job(prepared, params, seed=6))
+
+
 Changes = dict[str, Value]
 VALUES: list[tuple[Changes, Changes, int]] = [
     (

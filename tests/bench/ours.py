@@ -1,0 +1,110 @@
+"""A trial as a worker of this program does it, and where its time goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.jobs import FoldJob, FoldResult, Materials, Training
+from search.worker import Worker
+from tests.bench.cases import Data
+
+
+class Trials:
+    """Trials of one architecture, each with seeds of its own, in one worker at a time."""
+
+    def __init__(self, data: Data, work: Path) -> None:
+        path = work / "pixels.npy"
+        np.save(path, data.pixels)
+        self._data, self._number = data, 0
+        self._materials = Materials(path, data.labels, data.case.facts, data.case.preset, "balanced_accuracy")
+        self.worker = Worker(self._materials)
+
+    def first(self) -> list[NDArray[np.float32]]:
+        """A trial of a worker that has no graph yet."""
+        self.worker = Worker(self._materials)
+        return self.warm()
+
+    def warm(self) -> list[NDArray[np.float32]]:
+        """The next trial: all epochs of every fold, as with race and patience off."""
+        self._number += 1
+        return [self._fold(fold, train, validate) for fold, (train, validate) in enumerate(self._data.folds)]
+
+    def split(self) -> dict[str, float]:
+        """Seconds of a fold run of a warm trial by what they were spent on; their sum is all of it."""
+        trainer = self.worker._last
+        assert trainer is not None
+        with clocked() as clocks, clocks.on(trainer, "_train_epoch", "training epochs"):
+            started = time.perf_counter()
+            self.warm()
+            whole = time.perf_counter() - started
+        spent = dict(clocks.spent)
+        return {
+            name: seconds / self._data.case.folds
+            for name, seconds in {**spent, "all else": whole - sum(spent.values())}.items()
+        }
+
+    def _fold(self, fold: int, train: NDArray[np.int32], validate: NDArray[np.int32]) -> NDArray[np.float32]:
+        training = Training(self._data.case.epochs, 0, stop_collapsed=False)
+        seed = 100 * self._number + fold
+        outcome = self.worker.do(
+            FoldJob(self._number, 0, fold, self._data.case.params, train, validate, seed, training)
+        )
+        assert isinstance(outcome, FoldResult), outcome
+        return outcome.probabilities
+
+
+class Clocks:
+    """Seconds spent within some calls, by name. A call within another one counts for the outer one."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = {}
+        self._within = False
+
+    @contextmanager
+    def on(self, owner: Any, attribute: str, name: str) -> Iterator[None]:
+        """While this lasts, `owner.attribute` is measured under this name."""
+        plain: Callable[..., Any] = getattr(owner, attribute)
+
+        def measured(*args: Any, **named: Any) -> Any:
+            if self._within:
+                return plain(*args, **named)
+            self._within, started = True, time.perf_counter()
+            try:
+                return plain(*args, **named)
+            finally:
+                self._within = False
+                self.spent[name] = self.spent.get(name, 0.0) + time.perf_counter() - started
+
+        with patch.object(owner, attribute, measured):
+            yield
+
+
+@contextmanager
+def clocked() -> Iterator[Clocks]:
+    """Clocks on the parts of a fold run that are the same for all models."""
+    from search import training
+    from search.probe import Watch
+    from spaces.presets import Preset
+
+    clocks = Clocks()
+    parts = (
+        (Preset, "build", "building the model"),
+        (training.Trainers, "trainer", "resetting graphs' state"),
+        (training.Trainer, "_ask", "validation passes"),
+        (training, "scores", "scores"),
+        (training, "batches", "shuffling"),
+        (Watch, "__init__", "looks for collapse"),
+        (Watch, "look", "looks for collapse"),
+    )
+    with ExitStack() as stack:
+        for owner, attribute, name in parts:
+            stack.enter_context(clocks.on(owner, attribute, name))
+        yield clocks

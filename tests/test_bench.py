@@ -1,0 +1,69 @@
+"""The benchmark compares like with like: every side does the same steps on the same images. Nothing is timed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from tests.bench import trials
+from tests.bench.__main__ import PARTS, main
+from tests.bench.cases import CASES, LENET, Case, Data
+
+TINY = Case("tiny", images=80, side=8, preset="question", changes=LENET, epochs=2, folds=1)
+
+
+@pytest.fixture
+def optimizers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """Every Adam that is made."""
+    made: list[Any] = []
+
+    class Noted(keras.optimizers.Adam):  # type: ignore[misc]
+        def __init__(self, *args: Any, **named: Any) -> None:
+            super().__init__(*args, **named)
+            made.append(self)
+
+    monkeypatch.setattr(keras.optimizers, "Adam", Noted)
+    yield made
+    keras.backend.clear_session()
+
+
+@pytest.mark.parametrize("process", trials.PROCESSES)
+def test_every_side_takes_the_same_steps_and_predicts_the_validation_images(
+    process: str, optimizers: list[Any], tmp_path: Path
+) -> None:
+    side = trials.side(process, Data(TINY), tmp_path)
+    assert tuple(side.trials) == trials.PROCESSES[process]
+    for trial in side.trials.values():
+        (said,) = trial()
+        assert said.shape == (16, 2)
+        np.testing.assert_allclose(said.sum(axis=1), 1, rtol=1e-4)
+        assert said.std() > 0  # it depends on the image
+        assert max(int(optimizer.iterations) for optimizer in optimizers) == TINY.steps == 4
+
+
+def test_where_a_fold_runs_seconds_go_is_told_by_part(tmp_path: Path) -> None:
+    side = trials.side("ours", Data(TINY), tmp_path)
+    side.trials[trials.WARM]()
+    split = side.split()
+    assert {"building the model", "training epochs", "validation passes", "all else"} <= split.keys()
+    assert all(seconds >= 0 for seconds in split.values())
+
+
+def test_networks_at_every_size_are_what_their_names_say() -> None:
+    kinds = {case.name: [type(layer).__name__ for layer in case.network().layers] for case in CASES}
+    for name, layers in kinds.items():
+        gap = "GAP" in name
+        assert ("BatchNormalization" in layers) == ("GlobalAveragePooling2D" in layers) == gap
+        assert ("Flatten" in layers) != gap
+
+
+def test_a_part_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(["folds"])
+    assert refused.value.code == 2
+    assert "there is no part folds; name any of " + ", ".join(PARTS) in capsys.readouterr().err
