@@ -136,6 +136,8 @@ class Trainer:
         self._numbers = [tf.Variable(number, dtype=tf.float64) for number in numbers(model)]
         # Keras makes the variables of metrics at first use: before a graph is traced, not in it.
         model.test_step(self._batch(tf.constant([0])))
+        known = [metric for metric in model.metrics if graphs and _resets_in_graphs(metric)]
+        self._reset_in_graph, self._reset_by_host = known, [m for m in model.metrics if m not in known]
         self._train_epoch: Any  # one epoch, see `_graphs`
         self._predict: Any
         self._train_epoch, self._predict = self._graphs() if graphs else (self._fit_epoch, self._said)
@@ -199,7 +201,8 @@ class Trainer:
         diagnosis: Diagnosis | None = None
         for epoch in range(1, epochs + 1):
             told.on_epoch_begin(epoch - 1)
-            self.model.reset_metrics()
+            for metric in self._reset_by_host:
+                metric.reset_state()
             rows, ends = batches(order, job.train, self.recipe)
             if callbacks:  # which may have changed it
                 base = float(self.model.optimizer.learning_rate)
@@ -338,6 +341,8 @@ class Trainer:
                     learn(self._weighted(*self._batch(order[start : ends[index]], training=True)))
                 return index + 1, ends[index]
 
+            for metric in self._reset_in_graph:
+                metric.reset_state()
             tf.while_loop(lambda index, _: index < tf.size(ends), step, (0, 0), parallel_iterations=1)
             return model.get_metrics_result()
 
@@ -360,6 +365,11 @@ class Trainer:
         with replaced(self.model.optimizer, "finalize_variable_values", lambda _: None):
             self.model.fit((batch for batch in shown), steps_per_epoch=len(shown), verbose=0)
         return self.model.get_metrics_result()
+
+
+def _resets_in_graphs(metric: keras.metrics.Metric) -> bool:
+    """Whether its reset is known to touch variables only; on the host it takes a step of a small network's time."""
+    return type(metric) is parts.Confusion or type(metric).__module__.startswith("keras.")
 
 
 def balanced_weights(labels: NDArray[np.int16], classes: int) -> NDArray[np.float32]:
