@@ -245,12 +245,13 @@ def export(
     if not has_model(folder):
         from reports.live import watching
         from search import config as toml
-        from search.run import choose
+        from search.run import choose, starting
         from search.stop import Stopped
 
-        prepared = _prepare(toml.read(folder), folder, quiet=quiet, model=model)
-        with watching(quiet=quiet) as observer:
-            ending = choose(folder, prepared, observer, workers=workers, command=_command())
+        with starting(workers) as executor:
+            prepared = _prepare(toml.read(folder), folder, quiet=quiet, model=model)
+            with watching(quiet=quiet) as observer:
+                ending = choose(folder, prepared, observer, executor=executor, command=_command())
         if ending.value == "stopped":
             raise Stopped
         if not has_model(folder):
@@ -318,29 +319,32 @@ def _search(
     """Prepare, search under a progress display, report, and leave with the exit code."""
     from reports.live import watching
     from search.errors import UsageError
+    from search.loop import Ending
     from search.nested import cost, done_already
     from search.nested import run as search_run
     from search.proposers import check_sampler
     from search.request import make_folder
+    from search.run import starting
     from search.words import prepared_in_words
 
     folder, config = request.folder, request.config
     if not quiet:
         _say([f"study: {folder}" + (" (going on)" if request.begun else "")])
     check_sampler(config.chosen_sampler)
-    prepared = _prepare(config, folder, quiet=quiet, model=model, warm_start=warm_start)
-    if not quiet:
-        _say([*prepared_in_words(prepared), *cost(prepared)])
-    done = done_already(folder, prepared)
-    if done and only_unfinished:
-        raise UsageError(f"nothing to resume: {done}")
-    if done:
-        _say([f"nothing left to do: {done}" + ("; study.toml stays as it is" if request.changed else "")])
-        _finish(folder, "finished")
-        return
-    make_folder(folder)
-    watch, begin = partial(watching, quiet=quiet), partial(request.write, prepared.warm)
-    ending = search_run(folder, prepared, watch, workers=workers, command=_command(), begin=begin)
+    with starting(workers) as executor:
+        prepared = _prepare(config, folder, quiet=quiet, model=model, warm_start=warm_start)
+        if not quiet:
+            _say([*prepared_in_words(prepared), *cost(prepared)])
+        done = done_already(folder, prepared)
+        if done and only_unfinished:
+            raise UsageError(f"nothing to resume: {done}")
+        if done:
+            _say([f"nothing left to do: {done}" + ("; study.toml stays as it is" if request.changed else "")])
+            ending = Ending.FINISHED
+        else:
+            make_folder(folder)
+            watch, begin = partial(watching, quiet=quiet), partial(request.write, prepared.warm)
+            ending = search_run(folder, prepared, watch, executor=executor, command=_command(), begin=begin)
     _finish(folder, ending.value)
 
 

@@ -20,7 +20,7 @@ from search.executors import Executor
 from search.experiments import Experiment, experiments
 from search.folds import fold_rows
 from search.jobs import Failure, FoldJob, FoldResult, Materials, Outcome, Training
-from search.run import make_executor
+from search.run import starting
 from search.seeds import derive
 from search.study import Prepared, folds_of, pixels_on_disk, prepare
 from search.verdict import Case, Run, Tried, Verdict, runs_that_learn, suspected
@@ -60,24 +60,22 @@ def prepared(
         return prepare(parse(values, "the command line"), Path(empty), reading, model)
 
 
-def diagnose(asked: Prepared, *, workers: int | None = None, watched: Watched | None = None) -> Case:
+def diagnose(
+    asked: Prepared, *, workers: int | None = None, watched: Watched = lambda _what, _done, _total: None
+) -> Case:
     """Train the model as it is; where it does not learn, train it with one thing otherwise, one after another.
 
     `workers` None: one a GPU, else one a core; 0: in this process. Raises RunError where it cannot be trained at all.
     """
-    with tempfile.TemporaryDirectory() as folder:  # for pixels and logs
-        return _diagnosed(asked, Path(folder), workers, watched or (lambda _what, _done, _total: None))
-
-
-def _diagnosed(asked: Prepared, folder: Path, workers: int | None, watched: Watched) -> Case:
-    executor = make_executor(folder, workers)
-    try:
-        with pixels_on_disk(folder, asked.images) as pixels:
-            name, model = asked.preset.name, asked.own.file if asked.own else None
-            executor.prepare(Materials(pixels, asked.images.labels, asked.facts, name, asked.config.metric, model))
-            return _Bench(asked, executor, watched).case()
-    finally:
-        executor.close(kill=True)
+    name, model = asked.preset.name, asked.own.file if asked.own else None
+    with (
+        starting(workers) as executor,
+        tempfile.TemporaryDirectory() as folder,  # for pixels and logs
+        pixels_on_disk(Path(folder), asked.images) as pixels,
+    ):
+        materials = Materials(pixels, asked.images.labels, asked.facts, name, asked.config.metric, model)
+        executor.prepare(materials, Path(folder))
+        return _Bench(asked, executor, watched).case()
 
 
 @dataclass

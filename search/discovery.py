@@ -18,9 +18,9 @@ from spaces.own import ModelFile
 def discover(file: ModelFile, facts: Facts) -> Space:
     """The space of the builder. Raises UsageError, with the user's own line, where it fails at its own defaults."""
     with tempfile.TemporaryDirectory() as logs:
-        executor = LocalProcesses(1, Path(logs))
+        executor = LocalProcesses(1)
         try:
-            executor.prepare(Materials(None, np.zeros(0, np.int16), facts, "", "", file))
+            executor.prepare(Materials(None, np.zeros(0, np.int16), facts, "", "", file), Path(logs))
             outcome = executor.submit(DiscoverJob()).result()
         finally:
             executor.close(kill=True)

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -28,8 +29,12 @@ class Executor(Protocol):
     slots: int
     """How many jobs run at the same time; submitting more makes them wait."""
 
-    def prepare(self, materials: Materials) -> None:
-        """Hand over what every job needs. Called once, before the first `submit`."""
+    def prepare(self, materials: Materials, logs: Path) -> None:
+        """Hand over what every job needs, and a folder for what is said meanwhile. Comes before the first `submit`.
+
+        Called again it begins anew: running jobs are ended, waiting ones cancelled. Raises OSError where there can be
+        no logs.
+        """
 
     def submit(self, job: Job) -> Future[Outcome]:
         """Have the job done; the future never has an exception, and may be cancelled while it waits."""
@@ -46,8 +51,8 @@ class InProcess:
     def __init__(self) -> None:
         self._worker: Worker | None = None
 
-    def prepare(self, materials: Materials) -> None:
-        """See Executor."""
+    def prepare(self, materials: Materials, logs: Path) -> None:  # noqa: ARG002 - all is said where this process says it
+        """See Executor; nothing runs while this is called."""
         self._worker = Worker(materials)
 
     def submit(self, job: Job) -> Future[Outcome]:
@@ -67,26 +72,34 @@ class InProcess:
 class LocalProcesses:
     """Worker processes on this machine, one a slot, each with its own pipe and log file.
 
-    They start importing TensorFlow at once. A process that dies is attributable to the one job it had: that job is
-    tried once more in a fresh process, then it fails. One that holds too much memory after a job is replaced.
+    They start importing TensorFlow at once, so it pays to make this before the images are read. A process that dies
+    is attributable to the one job it had: that job is tried once more in a fresh process, then it fails. One that
+    holds too much memory after a job is replaced.
     """
 
-    def __init__(self, slots: int, logs: Path, gpus: Sequence[str] = (), most_bytes: float = math.inf) -> None:
+    def __init__(self, slots: int, gpus: Sequence[str] = (), most_bytes: float = math.inf) -> None:
         """`gpus`: names for CUDA_VISIBLE_DEVICES, dealt out to the slots in turn; empty: no pinning.
 
         `most_bytes`: what a worker may keep in memory from one job to the next.
         """
-        self.slots, self._most_bytes = slots, most_bytes
+        self.slots, self._gpus, self._most_bytes = slots, gpus, most_bytes
+        self._start()
+
+    def _start(self) -> None:
         self._waiting: queue.SimpleQueue[tuple[Job, Future[Outcome]] | None] = queue.SimpleQueue()
-        logs.mkdir(parents=True, exist_ok=True)
-        self._children = [_Child(logs / f"worker-{number}.log", pinned(number, gpus)) for number in range(slots)]
+        self._children = [_Child(pinned(number, self._gpus)) for number in range(self.slots)]
         self._threads: list[threading.Thread] = []
         self._closing = False
 
-    def prepare(self, materials: Materials) -> None:
+    def prepare(self, materials: Materials, logs: Path) -> None:
         """See Executor."""
-        for child in self._children:
-            thread = threading.Thread(target=self._serve, args=(child, materials), daemon=True)
+        if self._threads:
+            self.close(kill=True)
+            self._start()
+        logs.mkdir(parents=True, exist_ok=True)
+        for number, child in enumerate(self._children):
+            child.tell(materials, logs / f"worker-{number}.log")
+            thread = threading.Thread(target=self._serve, args=(child,), daemon=True)
             thread.start()
             self._threads.append(thread)
 
@@ -112,8 +125,7 @@ class LocalProcesses:
         for child in self._children:
             child.kill()
 
-    def _serve(self, child: _Child, materials: Materials) -> None:
-        child.materials = materials
+    def _serve(self, child: _Child) -> None:
         while item := self._waiting.get():
             job, future = item
             if future.set_running_or_notify_cancel():
@@ -134,13 +146,18 @@ class LocalProcesses:
 
 
 class _Child:
-    """One worker process and the pipe to it. Started at once, and again when it is needed after a death."""
+    """One worker process and the pipe to it. Started at once, and again when it is needed after a death.
 
-    def __init__(self, log: Path, pinned: Mapping[str, str]) -> None:
+    Where its log is it learns with its materials. What it says before is in a file without a name, from which it takes
+    that over; where it dies before, `reap` does.
+    """
+
+    log: Path
+
+    def __init__(self, pinned: Mapping[str, str]) -> None:
         """`pinned`: what its environment has besides ours."""
-        self.log, self._pinned = log, pinned
-        self.materials: Materials | None = None
-        self._told = False
+        self._pinned = pinned
+        self._materials: Materials | None = None
         self._lock = threading.Lock()
         self._gone = False
         self._start()
@@ -150,13 +167,19 @@ class _Child:
         """Of the process there is now."""
         return self._process.pid
 
+    def tell(self, materials: Materials, log: Path) -> None:
+        """What every job needs, and the file to write to. Raises OSError where that cannot be written to."""
+        open(log, "ab", opener=no_links).close()
+        self._materials, self.log = materials, log
+        with contextlib.suppress(OSError):  # gone already: its first job will find out, and tells the next process
+            self._pipe.send((materials, log))
+
     def do(self, job: Job) -> Outcome:
         """Send the job and wait. Raises EOFError or OSError when the process is gone."""
-        if self._process.poll() is not None and self._told:
+        if self._process.poll() is not None:
+            self.reap()
             self._start()
-        if not self._told:
-            self._pipe.send(self.materials)
-            self._told = True
+            self._pipe.send((self._materials, self.log))
         self._pipe.send(job)
         outcome: Outcome = self._pipe.recv()
         return outcome
@@ -165,6 +188,10 @@ class _Child:
         """End the process, if it has not, and say how it ended."""
         self._process.kill()
         code = self._process.wait()
+        if not self._first_words.closed:
+            with contextlib.suppress(OSError), self._first_words as said, open(self.log, "ab", opener=no_links) as log:
+                said.seek(0)
+                log.write(said.read())
         if code >= 0:
             return f"ended with code {code}"
         with contextlib.suppress(ValueError):
@@ -180,7 +207,8 @@ class _Child:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        with self._lock, open(self.log, "ab", opener=no_links) as log:
+        self._first_words = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
+        with self._lock:
             if self._gone:
                 raise EOFError
             # -P: a keras.py in the current folder must not be imported for Keras.
@@ -189,14 +217,13 @@ class _Child:
                 [sys.executable, "-P", "-m", "search.worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=self._first_words,
+                stderr=self._first_words,
                 env={**os.environ, **ENVIRONMENT, **self._pinned},
                 start_new_session=True,
             )
         theirs.close()
         self._pipe = Connection(ours.detach())
-        self._told = False
 
 
 def resident(pid: int) -> int:

@@ -18,6 +18,7 @@ from search import config as toml
 from search import study as studies
 from search.config import FROM_KERAS, Config
 from search.errors import UsageError
+from search.executors import Executor
 from search.lease import leased
 from search.lock_box import lock_away
 from search.loop import Ending
@@ -33,7 +34,7 @@ Watch = Callable[[], AbstractContextManager[Observer]]
 
 
 def run(
-    folder: Path, prepared: Prepared, watch: Watch, *, workers: int | None, command: str, begin: Callable[[], None]
+    folder: Path, prepared: Prepared, watch: Watch, *, executor: Executor, command: str, begin: Callable[[], None]
 ) -> Ending:
     """Search and, where it is asked for, search again for each outer fold: what is done is left as it is.
 
@@ -41,7 +42,7 @@ def run(
     """
     if not prepared.config.nested:
         with watch() as observer:
-            return run_one(folder, prepared, observer, workers=workers, command=command, begin=begin)
+            return run_one(folder, prepared, observer, executor=executor, command=command, begin=begin)
     outer = outer_folds(folder, prepared)
     ending = Ending.FINISHED
     if studies.done_already(folder, prepared):
@@ -49,7 +50,7 @@ def run(
             begin()
     else:
         with watch() as observer:
-            ending = run_one(folder, prepared, observer, workers=workers, command=command, begin=begin)
+            ending = run_one(folder, prepared, observer, executor=executor, command=command, begin=begin)
     for fold, one in enumerate(outer):
         where = outer_folder(folder, fold)
         if ending is not Ending.FINISHED:
@@ -64,7 +65,7 @@ def run(
                 where,
                 one,
                 observer,
-                workers=workers,
+                executor=executor,
                 command=command,
                 begin=lambda where=where, one=one: toml.write(where, one.config),  # type: ignore[misc]
             )

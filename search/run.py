@@ -8,7 +8,7 @@ import platform
 import shlex
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -53,21 +53,21 @@ def run(
     prepared: Prepared,
     observer: Observer,
     *,
-    workers: int | None,
+    executor: Executor,
     command: str,
     begin: Callable[[], None] = lambda: None,
 ) -> Ending:
     """Start the study in `folder`, or go on with it, until its budget is used up or somebody asks to stop.
 
-    `workers` None: one a GPU, else one a core; 0: in this process. `begin` is called under the lease, once the
-    study is known to be the one asked for: the place to write `study.toml`.
+    `executor`: of `starting`. `begin` is called under the lease, once the study is known to be the one asked for: the
+    place to write `study.toml`.
     Raises UsageError or StorageError where it cannot begin, RunError where it cannot go on.
     """
     with leased(folder):
         begun = studies.open_begun(folder, prepared)
         begin()
         with begun or studies.create(folder, prepared) as store:
-            return _sit(folder, prepared, store, observer, workers, command)
+            return _sit(folder, prepared, store, observer, executor, command)
 
 
 def _sit(
@@ -75,7 +75,7 @@ def _sit(
     prepared: Prepared,
     store: Store,
     observer: Observer,
-    workers: int | None,
+    executor: Executor,
     command: str,
     *,
     searching: bool = True,
@@ -91,11 +91,11 @@ def _sit(
             pid=os.getpid(),
         )
     )
-    executor = make_executor(folder, workers)
     config = prepared.config
     try:
         with stop_on_signals(resume_command(folder)) as stop, studies.pixels_on_disk(folder, prepared.images) as pixels:
-            executor.prepare(_materials(pixels, prepared))
+            materials, logs = _materials(pixels, prepared), folder / "logs"
+            executor.prepare(materials, logs)
             plan = make_plan(prepared, store, executor.slots)
             loop = Loop(
                 plan=plan if searching else replace(plan, seconds=None),
@@ -116,9 +116,7 @@ def _sit(
             ending = loop.run() if searching else loop.pick_up()
             if ending is Ending.FINISHED:
                 if loop.pending:  # folds that did not end in time
-                    executor.close(kill=True)
-                    executor = make_executor(folder, workers)
-                    executor.prepare(_materials(pixels, prepared))
+                    executor.prepare(materials, logs)
                 ending = _finish(folder, prepared, loop, executor)
         store.end_run(run_id, ending.value, time.monotonic() - started)  # the last to notice that the folder is gone
         return ending
@@ -127,7 +125,6 @@ def _sit(
             f"{error}\nwhat is committed stays; once that is mended, go on with: {resume_command(folder)}"
         ) from error
     finally:
-        executor.close(kill=True)
         with contextlib.suppress(StorageError):  # it has ended, or why it cannot is told already
             store.end_run(run_id, Ending.FAILED.value, time.monotonic() - started)
 
@@ -152,14 +149,14 @@ def _finish(folder: Path, prepared: Prepared, loop: Loop, executor: Executor) ->
     return Ending.STOPPED if loop.stop.asked else Ending.FINISHED
 
 
-def choose(folder: Path, prepared: Prepared, observer: Observer, *, workers: int | None, command: str) -> Ending:
+def choose(folder: Path, prepared: Prepared, observer: Observer, *, executor: Executor, command: str) -> Ending:
     """Choose from what is stored and save the model, without searching on. Raises as `run` does."""
     with leased(folder):
         store = studies.open_begun(folder, prepared)
         if store is None:
             raise UsageError(f"{folder} has no trial yet; {resume_command(folder)}")
         with store:
-            return _sit(folder, prepared, store, observer, workers, command, searching=False)
+            return _sit(folder, prepared, store, observer, executor, command, searching=False)
 
 
 def resume_command(folder: Path) -> str:
@@ -167,13 +164,20 @@ def resume_command(folder: Path) -> str:
     return f"search resume {shlex.quote(printable(str(whole(folder))))}"
 
 
-def make_executor(folder: Path, workers: int | None) -> Executor:
-    """The executor for this many workers: None chooses, 0 is this process."""
-    if workers == 0:
-        return InProcess()
+@contextlib.contextmanager
+def starting(workers: int | None) -> Iterator[Executor]:
+    """The executor for this many workers, which begin to import TensorFlow at once and end with the context.
+
+    None: one a GPU, else one a core; 0: in this process.
+    """
     slots, gpus = default_workers()
     slots = workers or slots
-    return LocalProcesses(slots, folder / "logs", gpus, max(LEAST_TO_REPLACE, memory_for_each(slots)))
+    most_bytes = max(LEAST_TO_REPLACE, memory_for_each(slots))
+    executor = InProcess() if workers == 0 else LocalProcesses(slots, gpus, most_bytes)
+    try:
+        yield executor
+    finally:
+        executor.close(kill=True)
 
 
 def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:

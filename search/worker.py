@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -387,11 +388,23 @@ def main(descriptor: int) -> None:
 
     with Connection(descriptor) as pipe:
         try:
-            worker = Worker(pipe.recv())
+            materials, log = pipe.recv()
+            _write_to(log)
+            worker = Worker(materials)
             while True:
                 pipe.send(worker.do(pipe.recv()))
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return
+
+
+def _write_to(log: Path) -> None:
+    """Let all output go there, and what was said so far. Not through a link: one may lead to any file."""
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
+    os.write(file, os.pread(2, os.fstat(2).st_size, 0))
+    os.ftruncate(2, 0)
+    for output in (1, 2):
+        os.dup2(file, output)
+    os.close(file)
 
 
 def _end_with_parent(parent: int) -> None:

@@ -24,7 +24,7 @@ from search import loop as the_loop
 from search.config import Config, TrainingConfig, write
 from search.executors import LocalProcesses
 from search.jobs import FoldJob, FoldResult, Materials, Training
-from search.run import run
+from search.run import run, starting
 from search.study import DATABASE, prepare
 from search.worker import ENVIRONMENT
 from storage import Store
@@ -126,10 +126,10 @@ def two_workers(folder: Path, rounds: int, epochs: int | None = None) -> Iterato
         np.save(path, data.pixels)
         materials = Materials(path, data.labels, case.facts, case.preset, "balanced_accuracy")
         jobs = _jobs(data, 10, epochs or case.epochs)
-        executors = {count: LocalProcesses(count, folder / "logs") for count in (1, 2)}
+        executors = {count: LocalProcesses(count) for count in (1, 2)}
         try:
             for count, executor in executors.items():
-                executor.prepare(materials)
+                executor.prepare(materials, folder / f"logs-{count}")
                 _do(executor, jobs[: 2 * count])  # traced, once in each
             taken = interleaved(rounds, {str(n): partial(_do, executor, jobs) for n, executor in executors.items()})
         finally:
@@ -165,10 +165,11 @@ def demo(folder: Path, trials: int, epochs: int | None = None) -> Iterator[str]:
     whole = Clocks()  # a clock of its own, since the others run within it
     with (
         LiveTable(console) as observer,
+        starting(WORKERS) as executor,
         whole.on(the_loop.Loop, "run", "loop"),
         clocks.on(the_loop, "wait", "waiting for workers"),
     ):
-        run(study, prepared, observer, workers=WORKERS, command="search run")
+        run(study, prepared, observer, executor=executor, command="search run")
     with Store.open(study / DATABASE, read_only=True) as store:
         folds = [fold.seconds for trial in store.trials() for fold in trial.folds if fold.repeat == 0]
         folds += [row.seconds for row in store.references()]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -108,7 +109,7 @@ class Instant:
     jobs: list[Job] = field(default_factory=list)  # every job submitted
     closed: list[bool] = field(default_factory=list)  # each `kill` that close was called with
 
-    def prepare(self, materials: Materials) -> None:
+    def prepare(self, materials: Materials, logs: Path) -> None:
         """Nothing to prepare."""
 
     def submit(self, job: Job) -> Future[Outcome]:

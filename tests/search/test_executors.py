@@ -26,8 +26,8 @@ def executor(
 ) -> Iterator[Executor]:
     made: Executor = InProcess()
     if request.param == "local processes":
-        made = LocalProcesses(2, tmp_path_factory.mktemp("logs"))
-    made.prepare(materials)
+        made = LocalProcesses(2)
+    made.prepare(materials, tmp_path_factory.mktemp("logs"))
     yield made
     made.close()
 
@@ -69,13 +69,24 @@ def test_a_failure_is_an_outcome_and_the_next_job_runs(executor: Executor, prepa
     assert isinstance(outcome(executor.submit(fold_job(prepared, max_epochs=1))), FoldResult)
 
 
+def test_prepared_again_it_begins_anew(
+    executor: Executor, materials: Materials, prepared: Prepared, tmp_path: Path
+) -> None:
+    executor.prepare(replace(materials, latency=True), tmp_path / "logs")
+    measured = outcome(executor.submit(fold_job(prepared, max_epochs=1)))
+    assert isinstance(measured, FoldResult) and measured.latency is not None
+    executor.prepare(materials, tmp_path / "other-logs")
+    plain = outcome(executor.submit(fold_job(prepared, max_epochs=1)))
+    assert isinstance(plain, FoldResult) and plain.latency is None
+
+
 # What only worker processes promise
 
 
 @pytest.fixture
 def processes(materials: Materials, tmp_path: Path) -> Iterator[LocalProcesses]:
-    made = LocalProcesses(1, tmp_path / "logs")
-    made.prepare(materials)
+    made = LocalProcesses(1)
+    made.prepare(materials, tmp_path / "logs")
     yield made
     made.close(kill=True)
 
@@ -116,14 +127,53 @@ def test_a_killed_worker_costs_its_job_one_more_try_and_nothing_else(
 def test_a_worker_that_keeps_too_much_memory_is_replaced_and_no_result_differs(
     materials: Materials, prepared: Prepared, tmp_path: Path
 ) -> None:
-    processes = LocalProcesses(1, tmp_path / "logs", most_bytes=1)
-    processes.prepare(materials)
+    processes = LocalProcesses(1, most_bytes=1)
+    processes.prepare(materials, tmp_path / "logs")
     first = wait_for_worker(tmp_path / "logs")
     results = [outcome(processes.submit(fold_job(prepared))) for _ in range(2)]
     assert first not in worker_pids(tmp_path / "logs")
     processes.close()
     one, other = (result for result in results if isinstance(result, FoldResult))
     assert one.curve == other.curve
+
+
+def test_prepared_again_running_jobs_are_ended_and_waiting_ones_cancelled(
+    processes: LocalProcesses, materials: Materials, prepared: Prepared, tmp_path: Path
+) -> None:
+    running = processes.submit(fold_job(prepared, max_epochs=100_000))
+    waiting = processes.submit(fold_job(prepared))
+    while not running.running():
+        time.sleep(0.05)
+    processes.prepare(materials, tmp_path / "logs")
+    stopped = outcome(running)
+    assert isinstance(stopped, Failure) and stopped.cause == "stopped"
+    assert waiting.cancelled()
+    assert isinstance(outcome(processes.submit(fold_job(prepared, max_epochs=1))), FoldResult)
+
+
+def test_what_a_worker_says_before_it_knows_its_log_is_in_its_log(
+    materials: Materials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "broken" / "tensorflow"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise ImportError('no such library')\n")
+    monkeypatch.setenv("PYTHONPATH", str(broken.parent))
+    processes = LocalProcesses(1)
+    processes.prepare(materials, tmp_path / "logs")
+    failed = outcome(processes.submit(DescribeJob({})))
+    processes.close(kill=True)
+    assert isinstance(failed, Failure) and "worker-0.log" in failed.detail
+    assert "no such library" in (tmp_path / "logs" / "worker-0.log").read_text()
+
+
+def test_logs_are_not_written_through_a_link(materials: Materials, tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "worker-0.log").symlink_to(tmp_path / "elsewhere")
+    processes = LocalProcesses(1)
+    with pytest.raises(OSError, match="worker-0"):
+        processes.prepare(materials, tmp_path / "logs")
+    processes.close(kill=True)
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_job_whose_worker_dies_twice_fails_with_how_it_ended_and_the_next_job_runs(
