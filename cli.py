@@ -323,7 +323,7 @@ def _search(
     from search.nested import cost, done_already
     from search.nested import run as search_run
     from search.proposers import check_sampler
-    from search.request import make_folder
+    from search.request import check_folder, make_folder
     from search.run import starting
     from search.words import prepared_in_words
 
@@ -331,6 +331,7 @@ def _search(
     if not quiet:
         _say([f"study: {folder}" + (" (going on)" if request.begun else "")])
     check_sampler(config.chosen_sampler)
+    check_folder(folder)
     with starting(workers) as executor:
         prepared = _prepare(config, folder, quiet=quiet, model=model, warm_start=warm_start)
         if not quiet:

@@ -107,6 +107,15 @@ def place_of_new(images: Path, directory: Path | None) -> Path:
     return folder
 
 
+def check_folder(folder: Path) -> None:
+    """Raises UsageError where a study can't be in this folder: before the images are read rather than after."""
+    where = folder if folder.is_dir() else folder.parent
+    if where.is_dir() and not os.access(where, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        if where is folder:
+            raise UsageError(f"{folder} cannot be written: Permission denied; a study needs a folder it may write")
+        raise UsageError(f"{folder} cannot be made: Permission denied; name another study folder with --dir")
+
+
 def make_folder(folder: Path) -> None:
     """Make the study's folder, but none above it. Raises UsageError where that can't be."""
     try:

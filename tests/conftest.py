@@ -19,6 +19,9 @@ from tests.pictures import make_pictures
 if TYPE_CHECKING:
     from tests.refusals import Refuse
 
+# A worker gives TensorFlow one thread, but cannot where a test ran TensorFlow before in the same process.
+os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that run the whole command take longest: begun first, they do not keep one core busy at the end."""

@@ -170,8 +170,8 @@ def test_a_configuration_is_frozen() -> None:
         ({"training": {"patience": -1}}, "training.patience: must be at least 0, got -1"),
         (
             {"training": {"precision": "float16"}},
-            "training.precision: must be one of float32, mixed_float16, mixed_bfloat16; did you mean 'mixed_float16'?, "
-            "got 'float16'",
+            "training.precision: must be one of float32, mixed_float16, mixed_bfloat16, got 'float16'; did you mean "
+            "'float32'?",
         ),
         ({"training": {"xla": 1}}, "training.xla: must be true or false, got 1"),
         ({"training": {"epochs": 3}}, "training.epochs: no such key; did you mean 'max_epochs'?"),
