@@ -109,7 +109,7 @@ class Tested:
 
 @dataclass(frozen=True)
 class Chosen:
-    """What was chosen in the end, trained on all images and saved as a model."""
+    """What was chosen in the end, trained once more and saved as a model."""
 
     trial: int
     members: tuple[tuple[int, float], ...]  # (trial, weight) of each model in it
@@ -120,7 +120,12 @@ class Chosen:
     @property
     def together(self) -> bool:
         """Whether it is an ensemble of several trials."""
-        return len(self.members) > 1
+        return several(self.members)
+
+    @property
+    def in_folds(self) -> bool:
+        """Whether it is the models of all folds of one trial."""
+        return len(self.members) > 1 and not self.together
 
 
 @dataclass(frozen=True)
@@ -301,7 +306,7 @@ def report_data(
         notes=(*study.notes, *notes, *([RUNGS] if config.get("sampler") == "hyperband" else [])),
         references=_references(references, study.metric, folds),
         estimate=_estimate(
-            labels, assignment, others or {}, pool if choices and choices[-1].members[1:] else None, study
+            labels, assignment, others or {}, pool if choices and several(choices[-1].members) else None, study
         ),
         ties=ties(in_order, study.metric, int((assignment >= 0).sum())),
         chosen=_chosen(choices, images, labels, study, fold_runs),
@@ -350,6 +355,11 @@ def _chosen(
         times = sum(one.probabilities is not None for one in choices)
         tested = Tested(*found, len(truth), times, testing_from(study))
     return Chosen(last.trial, last.members, last.folds == fold_runs, last.made, tested)
+
+
+def several(members: Sequence[tuple[int, float]]) -> bool:
+    """Whether these (trial, weight) are of more than one trial."""
+    return len({trial for trial, _ in members}) > 1
 
 
 def testing_from(study: StudyRecord) -> str:

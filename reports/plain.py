@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,7 +84,7 @@ def _nested_json(nested: Nested | None) -> dict[str, Any] | None:
         {
             "fold": one.fold,
             "number": one.trial,
-            "members": [{"number": number, "weight": weight} for number, weight in one.members],
+            "members": _members_json(one.members),
             "params": dict(one.params),
             "score": one.score,
         }
@@ -93,11 +93,24 @@ def _nested_json(nested: Nested | None) -> dict[str, Any] | None:
     return {**vars(nested), "chosen": chosen}
 
 
+def _members_json(members: Sequence[tuple[int, float]]) -> list[dict[str, Any]]:
+    """Each trial once, with its models together: all on all images, or one a fold."""
+    return [
+        {"number": trial, "weight": sum(shares), "models": len(shares)}
+        for trial in dict.fromkeys(trial for trial, _ in members)
+        for shares in [[weight for number, weight in members if number == trial]]
+    ]
+
+
 def _chosen_json(chosen: Chosen | None) -> dict[str, Any] | None:
     if chosen is None:
         return None
-    members = [{"number": number, "weight": weight} for number, weight in chosen.members]
-    return {"number": chosen.trial, "members": members, "current": chosen.current, "made": chosen.made}
+    return {
+        "number": chosen.trial,
+        "members": _members_json(chosen.members),
+        "current": chosen.current,
+        "made": chosen.made,
+    }
 
 
 def _trial_json(row: TrialRow, second: str | None) -> dict[str, Any]:

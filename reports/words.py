@@ -199,7 +199,13 @@ def choice(data: ReportData) -> str:
         names = ", ".join(f"{n} ({100 * weight:.0f} %)" for n, weight in chosen.members)
         first = f"Chosen: an ensemble of trials {names}; out of fold it is better than trial {chosen.trial} alone"
     stale = "" if chosen.current else " More has been searched since: search export makes it anew."
-    return f"{first}. It was trained on all {data.searched_images:,} images and saved.{_tested(data, chosen)}{stale}"
+    how = f"It was trained on all {data.searched_images:,} images and saved."
+    if chosen.in_folds:
+        how = (
+            f"The mean of {len(chosen.members)} models was saved, each trained without one of its folds: on images "
+            "that they had not seen, models of different folds were better together than one alone."
+        )
+    return f"{first}. {how}{_tested(data, chosen)}{stale}"
 
 
 def _tested(data: ReportData, chosen: Chosen) -> str:

@@ -26,9 +26,18 @@ from search.jobs import ComposeJob, Failure, FoldJob, FoldResult, Outcome, Refit
 from search.loop import GRACE_SECONDS, TICK_SECONDS, Loop
 from search.outcomes import fold_record
 from search.seeds import derive
-from search.selection import CANDIDATES, REPEATS, Member, best_together, choose, complete, finalists
+from search.selection import (
+    CANDIDATES,
+    REPEATS,
+    Member,
+    best_together,
+    better_in_folds,
+    choose,
+    complete,
+    finalists,
+)
 from spaces.recipe import plateau_factor
-from storage import ChoiceRecord, Split, Store, TrialRecord
+from storage import ChoiceRecord, FoldRecord, Split, Store, TrialRecord
 
 MODEL = "choice.keras"  # in the study's folder `models`
 RESERVED = 0.25  # of the time for a search: the most that is kept back for finishing
@@ -143,11 +152,12 @@ class Finish:
         if choice is None:
             return
         trial, pool, members = choice
-        parts = {member.trial: self._part(self.store.trial(member.trial)) for member in members}
-        longest_first = sorted(parts, key=lambda number: -_fold_seconds(self.store.trial(number)))
-        jobs = [parts[number] for number in longest_first if not is_whole(parts[number].path)]
-        names = ", ".join(str(member.trial) for member in members)
-        self.note(f"training the choice, trial{'s' if len(members) > 1 else ''} {names}, on all images")
+        parts = {member: self._part(self.store.trial(member.trial), member.fold) for member in members}
+        longest_first = sorted(parts, key=lambda member: -_fold_seconds(self.store.trial(member.trial)))
+        jobs = [parts[member] for member in longest_first if not is_whole(parts[member].path)]
+        names = ", ".join(str(number) for number in dict.fromkeys(member.trial for member in members))
+        where = "on all images" if members[0].fold is None else "without each of its folds"
+        self.note(f"training the choice, trial{'s' if members[-1].trial != members[0].trial else ''} {names}, {where}")
         if not self._do(jobs, self._saved):
             return
         rows = np.flatnonzero(self.testing).astype(np.int32)
@@ -155,7 +165,7 @@ class Finish:
         about = {**self.about, "made": made, "members": [vars(member) for member in members]}
         path = self.folder / "models" / MODEL
         found: list[Saved] = []
-        compose = ComposeJob(tuple((parts[m.trial].path, m.weight) for m in members), path, about, rows)
+        compose = ComposeJob(tuple((parts[member].path, member.weight) for member in members), path, about, rows)
 
         def composed(job: ComposeJob, outcome: Outcome) -> None:
             if self._saved(job, outcome) and isinstance(outcome, Saved):
@@ -191,21 +201,35 @@ class Finish:
         members = best_together(chosen.number, numbers, probabilities, self.labels[searched], folds)
         if len(members) == 1:
             chosen = next(trial for trial in trials if trial.number == members[0].trial)
+            if self._in_folds(chosen, left):
+                members = tuple(Member(chosen.number, 1 / plan.folds, fold) for fold in range(plan.folds))
         return chosen, tuple(numbers), members
 
-    def _part(self, trial: TrialRecord) -> RefitJob:
-        """The trial on all images of the search; its file is named by all that decides what is in it."""
-        rows = np.flatnonzero(self.plan.assignment >= 0).astype(np.int32)
-        fold = replace(
-            self.loop.fold_job(trial, 0),
-            train=rows,
-            validate=rows[:FEW_ROWS],
-            seed=derive(self.plan.seed, "refit", trial.number),
-            training=length(trial, self.plan.training),
-        )
-        key = [trial.number, dict(trial.params), fold.seed, vars(fold.training), self.store.study().fingerprint]
+    def _in_folds(self, trial: TrialRecord, left: float) -> bool:
+        """Whether the models of the trial's folds are better together, and there is time to train them again."""
+        searched = self.plan.assignment >= 0
+        repeats = [r for r in range(REPEATS + 1) if sum(f.repeat == r for f in trial.folds) == self.plan.folds]
+        rounds = -(-self.plan.folds // self.executor.slots)
+        if len(repeats) < 2 or _SAVING + _WITH_CARE * _fold_seconds(trial) * rounds > left:
+            return False
+        said = np.stack([out_of_fold(self.store, trial.number, repeat)[searched] for repeat in repeats])
+        return better_in_folds(said, self.labels[searched])
+
+    def _part(self, trial: TrialRecord, fold: int | None) -> RefitJob:
+        """The trial on all images, or as in a fold; its file is named by all that decides what is in it."""
+        job = self.loop.fold_job(trial, fold or 0)
+        if fold is None:
+            rows = np.flatnonzero(self.plan.assignment >= 0).astype(np.int32)
+            seed = derive(self.plan.seed, "refit", trial.number)
+            job = replace(
+                job, train=rows, validate=rows[:FEW_ROWS], seed=seed, training=length(trial.folds, self.plan.training)
+            )
+        else:
+            alone = [found for found in trial.folds if (found.repeat, found.fold) == (0, fold)]
+            job = replace(job, training=length(alone, self.plan.training))
+        key = [trial.number, dict(trial.params), job.seed, vars(job.training), self.store.study().fingerprint]
         digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-        return RefitJob(fold, (self.folder / "cache" / "refits" / f"trial-{trial.number}-{digest}.keras").absolute())
+        return RefitJob(job, (self.folder / "cache" / "refits" / f"trial-{trial.number}-{digest}.keras").absolute())
 
     def _saved(self, job: RefitJob | ComposeJob, outcome: Outcome) -> bool:
         if isinstance(outcome, Failure) and outcome.cause != "stopped":
@@ -250,13 +274,13 @@ def is_whole(model: Path) -> bool:
         return False
 
 
-def length(trial: TrialRecord, training: Training) -> Training:
-    """How long to train on all images: the mean of the folds' best epochs, at the learning rates of the fold nearest.
+def length(folds: Sequence[FoldRecord], training: Training) -> Training:
+    """How long to train where nothing stops it: the mean of the folds' best epochs, at the rates of the fold nearest.
 
-    `trial` has its curves.
+    `folds` of one trial, with their curves; of one alone it is that fold's training again.
     """
-    epochs = max(1, round(float(np.mean([fold.best_epoch for fold in trial.folds]))))
-    usual = min(trial.folds, key=lambda fold: (abs(fold.best_epoch - epochs), fold.repeat, fold.fold))
+    epochs = max(1, round(float(np.mean([fold.best_epoch for fold in folds]))))
+    usual = min(folds, key=lambda fold: (abs(fold.best_epoch - epochs), fold.repeat, fold.fold))
     factors, best, best_loss = [], 0, float("inf")
     for epoch, loss in enumerate(usual.curve.get("val_log_loss", ()), start=1):
         factors.append(plateau_factor(epoch - 1 - best))

@@ -37,10 +37,11 @@ Probabilities = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Member:
-    """One trial of what is shipped. Weights add up to 1."""
+    """One model of what is shipped. Weights add up to 1."""
 
     trial: int
     weight: float
+    fold: int | None = None  # without which it is trained; None: on all images
 
 
 def complete(trials: Sequence[TrialRecord], metric: str) -> list[TrialRecord]:
@@ -189,6 +190,20 @@ def better_together(ensemble: Probabilities, single: Probabilities, labels: Labe
     right = (ensemble.argmax(axis=1) == labels).astype(int) - (single.argmax(axis=1) == labels).astype(int)
     kept = right.sum() >= -_CLEARLY * math.sqrt(np.count_nonzero(right))
     return bool(kept) and log_loss(labels, ensemble) < log_loss(labels, single)
+
+
+def better_in_folds(said: Probabilities, labels: Labels) -> bool:
+    """Whether several models of one trial, each trained without other images, are better together than one of them.
+
+    `said` [repeats, images, classes]: what the models of each drawing of the folds say of the images that they did not
+    train on. Their mean is an ensemble, as large as can be judged so. The first repeat is the one that the trial was
+    found by, which flatters it, and has to be beaten by _LEAST_LOSS.
+    """
+    together, single = said.mean(axis=0), said[0]
+    return (
+        better_together(together, single, labels)
+        and log_loss(labels, together) < log_loss(labels, single) - _LEAST_LOSS
+    )
 
 
 def of_ensemble(probabilities: Probabilities, labels: Labels, folds: Labels, metric: str) -> Estimate:

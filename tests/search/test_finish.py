@@ -7,14 +7,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from reports import words
+from reports.stored import read
 from search.finish import is_whole, length
 from search.jobs import Training
 from search.outcomes import fold_record
+from search.run import choose, run, starting
 from search.study import Prepared
 from search.worker import Worker
-from storage import FoldRecord, TrialRecord
+from storage import FoldRecord, Split, Store
+from tests.search.sittings import RUN, Watcher
 from tests.search.test_training import fold_job, trained
 
 ALL = {"loss": (1.0, 0.8, 0.7, 0.6), "val_log_loss": (1.0, 0.9, 0.9, 0.9)}
@@ -25,8 +30,7 @@ def fold(number: int, best_epoch: int) -> FoldRecord:
 
 
 def test_on_all_images_it_trains_as_long_as_folds_did_and_nothing_stops_it() -> None:
-    trial = TrialRecord(0, {}, "baseline", folds=(fold(0, 2), fold(1, 3), fold(2, 4)))
-    asked = length(trial, Training(max_epochs=40, patience=8))
+    asked = length([fold(0, 2), fold(1, 3), fold(2, 4)], Training(max_epochs=40, patience=8))
     assert (asked.max_epochs, asked.patience, asked.last) == (3, 0, True)
     assert not asked.stop_collapsed
     assert len(asked.factors) == 4
@@ -34,7 +38,7 @@ def test_on_all_images_it_trains_as_long_as_folds_did_and_nothing_stops_it() -> 
 
 def test_a_loss_that_was_lost_in_the_first_epoch_makes_one_epoch() -> None:
     lost = FoldRecord(0, 0, 0, 1, {"accuracy": 0.5}, 0, 0, {}, 100, 1.0)
-    asked = length(TrialRecord(0, {}, "baseline", folds=(lost,)), Training())
+    asked = length([lost], Training())
     assert (asked.max_epochs, asked.factors) == (1, ())
 
 
@@ -43,8 +47,7 @@ def test_learning_rates_on_all_images_are_those_of_the_folds(worker: Worker, pre
     params = prepared.space.defaults(schedule=schedule)
     job = fold_job(prepared, params, max_epochs=12)
     as_fold = trained(worker, job)
-    trial = TrialRecord(0, params, "baseline", folds=(fold_record(job, as_fold),))
-    again = trained(worker, replace(job, training=length(trial, job.training)))
+    again = trained(worker, replace(job, training=length([fold_record(job, as_fold)], job.training)))
     assert again.curve["loss"] == as_fold.curve["loss"][: as_fold.best_epoch]
 
 
@@ -69,3 +72,35 @@ def test_a_file_of_a_network_is_taken_again_only_where_it_is_as_it_was_written(
     path.write_bytes(damage(path.read_bytes()))
     assert is_whole(path) == whole
     assert not is_whole(tmp_path / "missing.keras")
+
+
+def test_the_models_of_the_folds_are_shipped_where_they_are_better_together(prepared: Prepared, tmp_path: Path) -> None:
+    """What a repeat said is put in by hand; what is trained again for the file is what was judged."""
+    import keras
+
+    budget = replace(prepared, config=prepared.config.model_copy(update={"trials": 1}), max_epochs=2)
+    folder = tmp_path / "study"
+    folder.mkdir()
+    with starting(0) as executor:
+        run(folder, budget, Watcher(), executor=executor, command="search run")
+        with Store.open(folder / "study.db") as store:
+            assert store.choices()[-1].members == ((0, 1.0),)
+            by_hand = store.start_run(RUN)
+            store.add_split(Split(1, store.split().assignment))
+            for found in store.trial(0).folds:
+                truth = prepared.images.labels[store.split().assignment == found.fold]
+                sure = np.where(np.eye(2)[truth] == 1, 0.9, 0.1).astype(np.float32)
+                store.add_fold(replace(found, repeat=1, probabilities=sure), run=by_hand, seconds=1.0)
+        choose(folder, budget, Watcher(), executor=executor, command="search export")
+    with Store.open(folder / "study.db", read_only=True) as store:
+        said, assignment, choice = store.probabilities(0), store.split().assignment, store.choices()[-1]
+        printed = words.choice(read(store, searching=False))
+    assert choice.members == ((0, 1 / 3),) * 3
+    assert "each trained without one of its folds" in printed
+    pixels = prepared.images.pixels.astype(np.float32)
+    models = [keras.saving.load_model(path) for path in (folder / "cache" / "refits").glob("*.keras")]
+    for fold, probabilities in said.items():
+        again = [model.predict(pixels[assignment == fold], verbose=0) for model in models]
+        assert any(np.allclose(one, probabilities, atol=1e-5) for one in again)
+    whole = keras.saving.load_model(folder / "models" / "choice.keras").predict(pixels, verbose=0)
+    assert whole.shape == (len(pixels), 2)

@@ -15,6 +15,7 @@ from search.selection import (
     MOST_MEMBERS,
     Member,
     best_together,
+    better_in_folds,
     choose,
     cross_fitted,
     finalists,
@@ -130,6 +131,16 @@ def test_several_are_shipped_where_they_err_on_different_images_else_the_chosen_
     assert len(members) == 4
     assert sum(member.weight for member in members) == pytest.approx(1)
     assert best_together(9, [7, 9], np.stack([different[0]] * 2), labels, folds) == (Member(9, 1.0),)
+
+
+def test_models_of_a_trial_s_folds_are_shipped_together_where_repeats_err_on_different_images() -> None:
+    rng = np.random.default_rng(3)
+    labels = np.arange(300) % 3
+    logits = np.eye(3)[labels] * 1.5 + rng.normal(0, 1, (3, 300, 3))
+    different = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
+    assert better_in_folds(different, labels)
+    assert not better_in_folds(np.stack([different[0]] * 3), labels)  # they agree: nothing is won
+    assert not better_in_folds(different[:1], labels)  # no repeat: nothing is known
 
 
 def test_the_estimate_of_an_ensemble_is_below_what_it_scores_on_what_it_was_made_from() -> None:
