@@ -18,7 +18,7 @@ from spaces.facts import Facts
 from spaces.presets import PRESETS
 from tests.commands import ROOT
 
-PAGES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("*.md"))
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
 README = (ROOT / "README.md").read_text()
 
 
@@ -30,7 +30,7 @@ def blocks(kind: str) -> list[str]:
 def test_links_resolve(page: str) -> None:
     text = (ROOT / page).read_text()
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
-        assert target.startswith("https://") or (ROOT / target).exists(), f"{page}: {target}"
+        assert target.startswith("https://") or (ROOT / page).parent.joinpath(target).exists(), f"{page}: {target}"
 
 
 @pytest.mark.parametrize("page", PAGES)
