@@ -21,6 +21,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.python.framework import ops
 
+from search.adam import lent
 from search.augmentation import Augmentation
 from search.jobs import FoldJob, FoldResult, Materials, Training, first_line
 from search.latency import milliseconds_an_image
@@ -82,7 +83,7 @@ class Trainers:
         `model` is new and compiled, the first built since Keras's session was cleared. Raises as Trainer does.
         """
         _forget_gradients()
-        _prepare_optimizer(model, recipe, len(self._materials.labels))
+        _set_averages(model, recipe, len(self._materials.labels))
         key = _key(model, inputs, recipe)
         trainer = self._kept.pop(key, None) if key else None
         if trainer is None:
@@ -132,7 +133,12 @@ class Trainer:
         self._class_weights = tf.Variable(tf.ones([materials.facts.classes]))
         self._augmentation = Augmentation(recipe) if recipe.augmentation != "none" else None
         _check(model, recipe)
-        _prepare_optimizer(model, recipe, len(materials.labels))
+        _set_averages(model, recipe, len(materials.labels))
+        if not model.optimizer.built:  # before a graph is traced; the one that scales losses would make them anew
+            model.optimizer.build(model.trainable_variables)
+        # What its variables begin with: nearly all with zeros, and an array of those for each would take memory.
+        values = [np.asarray(variable) for variable in model.optimizer.variables]
+        self._beginning = [value if value.any() else None for value in values]
         self._numbers = [tf.Variable(number, dtype=tf.float64) for number in numbers(model)]
         # Keras makes the variables of metrics at first use: before a graph is traced, not in it.
         model.test_step(self._batch(tf.constant([0])))
@@ -159,11 +165,19 @@ class Trainer:
         return [*self.model.variables, *self.model.optimizer.variables, *chance]
 
     def take_over(self, model: keras.Model, inputs: Any, recipe: Recipe) -> None:
-        """Begin anew with the state of `model`, just built, compiled and prepared, of the same architecture."""
+        """Begin anew with the state of `model`, just built and compiled, of the same architecture.
+
+        Its optimizer need not have made its variables, which takes longer than all else here.
+        """
         augmentation = Augmentation(recipe) if self._augmentation else None
-        new = [*model.variables, *model.optimizer.variables, *(augmentation.variables if augmentation else [])]
-        for variable, value in zip(self.variables, new, strict=True):
+        new = [*model.variables, *(augmentation.variables if augmentation else [])]
+        ours = [*self.model.variables, *(self._augmentation.variables if self._augmentation else [])]
+        for variable, value in zip(ours, new, strict=True):
             variable.assign(value.value)
+        for variable, began in zip(self.model.optimizer.variables, self._beginning, strict=True):
+            variable.assign(np.zeros(variable.shape, variable.dtype) if began is None else began)
+        if isinstance(inner(model.optimizer)._learning_rate, keras.Variable):
+            self.model.optimizer.learning_rate.assign(model.optimizer.learning_rate)
         for number, found in zip(self._numbers, numbers(model), strict=True):
             number.assign(found)
         renumber(self.model, numbers(model))  # what looks at it outside of graphs sees these too
@@ -335,9 +349,8 @@ class Trainer:
             def step(index: tf.Tensor, start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
                 if steered:
                     model.optimizer.learning_rate.assign(rates[index])
-                # Summing over one replica changes nothing, but as a custom gradient keeps the graph for ever.
-                alone = replaced(inner(model.optimizer), "_all_reduce_sum_gradients", list)
-                with reading(model, self._numbers), alone:
+                optimizer = inner(model.optimizer)
+                with reading(model, self._numbers), replaced(optimizer, *lent(optimizer)):
                     learn(self._weighted(*self._batch(order[start : ends[index]], training=True)))
                 return index + 1, ends[index]
 
@@ -431,14 +444,12 @@ def _check(model: keras.Model, recipe: Recipe) -> None:
         raise ValueError(f"schedule {recipe.schedule}: the optimizer has a schedule of its own")
 
 
-def _prepare_optimizer(model: keras.Model, recipe: Recipe, images: int) -> None:
-    """Make the optimizer's variables, which must be there before a graph is traced."""
+def _set_averages(model: keras.Model, recipe: Recipe, images: int) -> None:
+    """Have the optimizer average weights, where the recipe judges by averages. Before its variables are made."""
     if recipe.averaged:
         steps = recipe.steps or -(-images // recipe.batch_size)
         optimizer = inner(model.optimizer)
         optimizer.use_ema, optimizer.ema_momentum = True, 1 - 1 / (EMA_EPOCHS * steps)
-    if not model.optimizer.built:  # the one that scales losses would make its variables anew
-        model.optimizer.build(model.trainable_variables)
 
 
 def _forget_gradients() -> None:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.bench import trials
+from tests.bench import kernels, trials
 from tests.bench.__main__ import PARTS, main
 from tests.bench.cases import CASES, LENET, Case, Data
 
@@ -52,6 +52,12 @@ def test_where_a_fold_runs_seconds_go_is_told_by_part(tmp_path: Path) -> None:
     split = side.split()
     assert {"building the model", "training epochs", "validation passes", "all else"} <= split.keys()
     assert all(seconds >= 0 for seconds in split.values())
+
+
+def test_where_tensorflows_time_goes_is_told_by_kind_of_kernel(tmp_path: Path) -> None:
+    shares = kernels.shares(trials.side("ours", Data(TINY), tmp_path).trials[trials.WARM])
+    assert sum(shares.values()) == pytest.approx(1)
+    assert all(0 < shares[kind] < 1 for kind in ("convolutions", "pooling", "dense layers", "optimizer", "all else"))
 
 
 def test_networks_at_every_size_are_what_their_names_say() -> None:

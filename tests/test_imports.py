@@ -50,6 +50,7 @@ WORKER_SIDE = (
 )
 HEAVY = {"tensorflow", "keras", "keras_tuner", "torch", "jax"}
 MAY_BE_HEAVY = {
+    "search.adam",
     "search.augmentation",
     "search.deploy",
     "search.live",

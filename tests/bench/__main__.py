@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from search.worker import ENVIRONMENT
-from tests.bench import loop, machine, memory, studies, trials
+from tests.bench import kernels, loop, machine, memory, studies, trials
 from tests.bench.timing import interleaved
 from tests.pictures import make_pictures
 
@@ -48,6 +48,7 @@ PARTS: dict[str, tuple[str, Callable[[Path, argparse.Namespace], Iterator[str]]]
         "Trials against the peers and the arithmetic",
         lambda _, asked: trials.tables(asked.rounds, asked.epochs),
     ),
+    "kernels": ("Where a fold run's time goes", lambda _, asked: kernels.tables(asked.epochs)),
     "studies": (
         "Whole studies",
         lambda folder, asked: studies.whole_studies(folder, 1, STUDY_TRIALS, asked.epochs or STUDY_EPOCHS),

@@ -130,6 +130,9 @@ CASES: dict[str, Case | Point] = {
         layer("Adam", learning_rate=(0.02, 2, 0.8), amsgrad=True),
         layer("CategoricalFocalCrossentropy", gamma=1.5),
     ),
+    "sparse gradients, Adam": Case(
+        (FLAT, layer("Embedding", input_dim=4, output_dim=2), FLAT), layer("Adam", learning_rate=0.01)
+    ),
     "averaged weights, class weights": Case(
         NORMALISED, layer("Adam", learning_rate=0.01), recipe=Recipe(batch_size=8, averaged=True, balanced=True)
     ),
