@@ -215,8 +215,8 @@ class Trainer:
         diagnosis: Diagnosis | None = None
         for epoch in range(1, epochs + 1):
             told.on_epoch_begin(epoch - 1)
-            for metric in self._reset_by_host:
-                metric.reset_state()
+            for kept in self._reset_by_host:
+                kept.reset_state()
             rows, ends = batches(order, job.train, self.recipe)
             if callbacks:  # which may have changed it
                 base = float(self.model.optimizer.learning_rate)

@@ -126,6 +126,7 @@ def main() -> None:
     parser.add_argument("--presets", nargs="+", default=PRESETS)
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where studies are kept")
     asked = parser.parse_args()
+    asked.pictures = [pictures.resolve() for pictures in asked.pictures]
     with tempfile.TemporaryDirectory() as name:
         for line in tables(asked, asked.keep or Path(name)):
             print(line, flush=True)

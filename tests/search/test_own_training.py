@@ -204,6 +204,12 @@ def test_a_model_that_is_no_graph_is_trained_by_fit_with_the_same_result(
         assert "trained by Keras's own fit" in note and why in note.lower()
 
 
+def test_a_model_that_is_no_graph_races_as_others_do(worker_of: Callable[[str], Worker], job: FoldJob) -> None:
+    hopeless = replace(job, training=replace(job.training, max_epochs=4, least={2: 1.1}))
+    found = trained(worker_of(EAGER), hopeless)
+    assert (found.epochs, found.behind) == (2, True)
+
+
 def test_the_graph_of_the_fold_before_is_freed(worker_of: Callable[[str], Worker], job: FoldJob) -> None:
     worker = worker_of(BUILD)
     trained(worker, job)
