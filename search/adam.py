@@ -16,8 +16,9 @@ import tensorflow as tf
 def lent(optimizer: keras.optimizers.Optimizer) -> tuple[str, Any]:
     """(name, what to put there): an attribute of Keras's by which an optimizer does the same in one replica for less.
 
-    Clipping, weight decay, averages and the count of steps are done by others. What is not Adam, or is its AMSGrad, in
-    half precision, or a sparse gradient is left to Keras.
+    Of Adam that which updates the variables; clipping, weight decay, averages and the count of steps are done by
+    others. What is in half precision, or a sparse gradient, is left to Keras. Of any other optimizer, AMSGrad's Adam
+    too, that which sums gradients over replicas.
     """
     if type(optimizer) not in (keras.optimizers.Adam, keras.optimizers.AdamW) or optimizer.amsgrad:
         # Summing over one replica changes nothing, but as a custom gradient keeps the graph for ever.
@@ -28,7 +29,7 @@ def lent(optimizer: keras.optimizers.Optimizer) -> tuple[str, Any]:
         first, second = (tf.pow(tf.constant(beta, tf.float32), number) for beta in (optimizer.beta_1, optimizer.beta_2))
         alpha = tf.cast(learning_rate, tf.float32) * tf.sqrt(1 - second) / (1 - first)
         for gradient, variable in zip(gradients, variables, strict=True):
-            plain = getattr(variable, "value", variable)  # Keras's own variables have TensorFlow's inside
+            plain = variable.value if isinstance(variable, keras.Variable) else variable
             if not isinstance(gradient, tf.Tensor) or gradient.dtype != tf.float32 or plain.dtype != tf.float32:
                 optimizer.update_step(gradient, plain, learning_rate)
                 continue

@@ -137,13 +137,13 @@ class Trainer:
         if not model.optimizer.built:  # before a graph is traced; the one that scales losses would make them anew
             model.optimizer.build(model.trainable_variables)
         # What its variables begin with: nearly all with zeros, and an array of those for each would take memory.
-        values = [np.asarray(variable) for variable in model.optimizer.variables]
+        values = [variable.numpy() for variable in model.optimizer.variables]
         self._beginning = [value if value.any() else None for value in values]
         self._numbers = [tf.Variable(number, dtype=tf.float64) for number in numbers(model)]
         # Keras makes the variables of metrics at first use: before a graph is traced, not in it.
         model.test_step(self._batch(tf.constant([0])))
-        known = [metric for metric in model.metrics if graphs and _resets_in_graphs(metric)]
-        self._reset_in_graph, self._reset_by_host = known, [m for m in model.metrics if m not in known]
+        # On the host it is a step of a small network's time. A metric of the user's may do there what no graph can.
+        self._reset_in_graph = graphs and materials.model is None
         self._train_epoch: Any  # one epoch, see `_graphs`
         self._predict: Any
         self._train_epoch, self._predict = self._graphs() if graphs else (self._fit_epoch, self._said)
@@ -198,7 +198,9 @@ class Trainer:
         order, truth, curve = np.random.default_rng(job.seed), labels[job.validate], Curve()
         if self.recipe.balanced:
             self._class_weights.assign(balanced_weights(labels[job.train], self._materials.facts.classes))
-        epochs, whole = self.recipe.epochs or rules.max_epochs, rules.last or self.recipe.judged_at_the_end
+        # A refit's length is its own: that of its point's folds where they were best.
+        epochs = rules.max_epochs if rules.last else self.recipe.epochs or rules.max_epochs
+        whole = rules.last or self.recipe.judged_at_the_end
         base = float(self.model.optimizer.learning_rate)
         told = keras.callbacks.CallbackList(list(callbacks), model=self.model, epochs=epochs)
         self.model.stop_training = False
@@ -215,8 +217,8 @@ class Trainer:
         diagnosis: Diagnosis | None = None
         for epoch in range(1, epochs + 1):
             told.on_epoch_begin(epoch - 1)
-            for kept in self._reset_by_host:
-                kept.reset_state()
+            if not self._reset_in_graph:
+                self.model.reset_metrics()
             rows, ends = batches(order, job.train, self.recipe)
             if callbacks:  # which may have changed it
                 base = float(self.model.optimizer.learning_rate)
@@ -354,8 +356,8 @@ class Trainer:
                     learn(self._weighted(*self._batch(order[start : ends[index]], training=True)))
                 return index + 1, ends[index]
 
-            for metric in self._reset_in_graph:
-                metric.reset_state()
+            if self._reset_in_graph:
+                model.reset_metrics()
             tf.while_loop(lambda index, _: index < tf.size(ends), step, (0, 0), parallel_iterations=1)
             return model.get_metrics_result()
 
@@ -378,11 +380,6 @@ class Trainer:
         with replaced(self.model.optimizer, "finalize_variable_values", lambda _: None):
             self.model.fit((batch for batch in shown), steps_per_epoch=len(shown), verbose=0)
         return self.model.get_metrics_result()
-
-
-def _resets_in_graphs(metric: keras.metrics.Metric) -> bool:
-    """Whether its reset is known to touch variables only; on the host it takes a step of a small network's time."""
-    return type(metric) is parts.Confusion or type(metric).__module__.startswith("keras.")
 
 
 def balanced_weights(labels: NDArray[np.int16], classes: int) -> NDArray[np.float32]:

@@ -210,6 +210,34 @@ def test_a_model_that_is_no_graph_races_as_others_do(worker_of: Callable[[str], 
     assert (found.epochs, found.behind) == (2, True)
 
 
+def test_on_all_images_it_trains_as_long_as_folds_did_whatever_its_own_epochs_are(
+    worker_of: Callable[[str], Worker], job: FoldJob
+) -> None:
+    long = replace(job, params={**job.params, "epochs": 6})
+    assert trained(worker_of(BUILD), long).epochs == 6
+    as_folds = replace(long, training=replace(job.training, max_epochs=2, last=True))
+    assert trained(worker_of(BUILD), as_folds).epochs == 2
+
+
+SILENT = BUILD.replace("keras.Sequential([", "Net([").replace(
+    "def build",
+    """
+class Net(keras.Sequential):
+    def test_step(self, data):
+        return {}  # measures nothing
+
+
+def build""",
+)
+
+
+def test_every_epoch_counts_anew_whatever_the_models_own_test_step_does(
+    worker_of: Callable[[str], Worker], job: FoldJob
+) -> None:
+    silent, plain = trained(worker_of(SILENT), job), trained(worker_of(BUILD), job)
+    assert silent.curve["balanced_accuracy"] == plain.curve["balanced_accuracy"]
+
+
 def test_the_graph_of_the_fold_before_is_freed(worker_of: Callable[[str], Worker], job: FoldJob) -> None:
     worker = worker_of(BUILD)
     trained(worker, job)
