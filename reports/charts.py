@@ -10,7 +10,8 @@ import numpy as np
 from markupsafe import Markup
 
 from reports import svg, words
-from reports.data import ReferenceRow, ReportData, TrialRow, chance_level
+from reports.data import ReferenceRow, ReportData, TrialRow
+from reports.expected import chance_level
 from storage.records import FoldRecord, TrialRecord
 
 STRIP_WIDTH, STRIP_HEIGHT = 132, 20

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.endings import Cause, Diagnosed, causes, diagnosed
+from reports.expected import beats, chance_level, expected, several
 from reports.nested import Nested
-from search.estimate import Estimate, estimate, trained_on_all
+from search.estimate import Estimate
 from search.metrics import METRICS, better, confusion, scores
 from search.race import Saved, saved
 from search.ranking import SECOND_OBJECTIVES, pareto_front, ranked
 from search.ranking import best as best_of
-from search.selection import interval, of_ensemble, tied, ties
+from search.selection import interval, tied, ties
 from spaces import Space, SpaceError
 from storage.records import (
     ChoiceRecord,
@@ -192,7 +193,9 @@ class ReportData:
         return sum(self.class_counts)
 
     def near_chance(self, row: TrialRow) -> bool:
-        """Whether a score can't be told from guessing."""
+        """Whether a score can't be told from guessing; the best one's, which picking made too good, by the estimate."""
+        if self.estimate and self.best and row.number == self.best.number and not beats(self.estimate, self.chance):
+            return True
         return self.not_clearly_better(row, self.chance)
 
     def not_clearly_better(self, row: TrialRow, level: float) -> bool:
@@ -200,10 +203,13 @@ class ReportData:
 
         The error is that over the folds, but no smaller than what so many images allow: five folds that all
         say 0.52 are no proof that chance, 0.50, is beaten. Log loss has no such floor; there it is 1 % of the level.
+        What picking is estimated to have added to the best score does not count.
         """
         if row.score is None:
             return False
         ahead = self.ahead(row.score, level)
+        if self.estimate and self.best and row.number == self.best.number:
+            ahead -= max(self.estimate.optimism, 0.0)
         error = (row.spread or 0.0) / math.sqrt(max(len(row.fold_scores), 1))
         if self.metric == "log_loss":
             floor = 0.005 * level
@@ -305,38 +311,13 @@ def report_data(
         second_objective=second if second in SECOND_OBJECTIVES else None,
         notes=(*study.notes, *notes, *([RUNGS] if config.get("sampler") == "hyperband" else [])),
         references=_references(references, study.metric, folds),
-        estimate=_estimate(
-            labels, assignment, others or {}, pool if choices and several(choices[-1].members) else None, study
-        ),
+        estimate=expected(study, labels, assignment, others or {}, pool or {}, choices[-1] if choices else None),
         ties=ties(in_order, study.metric, int((assignment >= 0).sum())),
         chosen=_chosen(choices, images, labels, study, fold_runs),
         diagnoses=tuple(found for trial in in_order if (found := diagnosed(trial))),
         saved=saved(in_order, folds),
         nested=nested,
     )
-
-
-def _estimate(
-    labels: NDArray[np.int64],
-    assignment: NDArray[np.int16],
-    trials: Mapping[int, Mapping[int, NDArray[np.floating[Any]]]],
-    pool: Mapping[int, Mapping[int, NDArray[np.floating[Any]]]] | None,
-    study: StudyRecord,
-) -> Estimate | None:
-    """Of the ensemble that was picked from a pool, else of the best trial's."""
-    found, searched = pool or trials, assignment >= 0
-    if not found:
-        return None
-    stacked = np.zeros((len(found), len(labels), len(study.classes)), np.float32)
-    for rows, folds in zip(stacked, found.values(), strict=True):
-        for fold, probabilities in folds.items():
-            rows[assignment == fold] = probabilities
-    here = labels[searched]
-    if pool:
-        said: Estimate | None = of_ensemble(stacked[:, searched], here, assignment[searched], study.metric)
-    else:
-        said = estimate(stacked[:, searched], here, study.metric)
-    return said and trained_on_all(said, int(assignment.max()) + 1, chance_level(study.metric, np.bincount(here)))
 
 
 def _chosen(
@@ -357,31 +338,9 @@ def _chosen(
     return Chosen(last.trial, last.members, last.folds == fold_runs, last.made, tested)
 
 
-def several(members: Sequence[tuple[int, float]]) -> bool:
-    """Whether these (trial, weight) are of more than one trial."""
-    return len({trial for trial, _ in members}) > 1
-
-
 def testing_from(study: StudyRecord) -> str:
     """Where the testing images of a study are from."""
     return DRAWN if study.config.get("lock_box") else FROM_FOLDER
-
-
-def chance_level(metric: str, counts: NDArray[np.integer[Any]]) -> float:
-    """What a guess reaches that knows only how many images each class has (`counts`)."""
-    there = counts[counts > 0]
-    if not len(there):
-        return float("nan")
-    share = there / there.sum()
-    match metric:
-        case "balanced_accuracy":
-            return 1 / len(there)
-        case "accuracy":
-            return float(share.max())
-        case "log_loss":
-            return float(-(share * np.log(share)).sum())
-        case _:
-            return 0.5
 
 
 def finite(value: float | None) -> float | None:

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 
 from reports.data import Chosen, ReferenceRow, ReportData, TrialRow
-from search.estimate import Estimate
+from reports.expected import beats
+from search.estimate import OWN_SCORE, Estimate
 from search.metrics import METRICS
 from search.symptoms import BROKEN, BY_HEART, ONE_CLASS, STUCK, UNSURE
 from search.text import printable
@@ -205,7 +206,13 @@ def choice(data: ReportData) -> str:
             f"The mean of {len(chosen.members)} models was saved, each trained without one of its folds: on images "
             "that they had not seen, models of different folds were better together than one alone."
         )
-    return f"{first}. {how}{_tested(data, chosen)}{stale}"
+    return f"{first}. {how}{_unconfirmed(data, chosen)}{_tested(data, chosen)}{stale}"
+
+
+def _unconfirmed(data: ReportData, chosen: Chosen) -> str:
+    if data.compared < 2 or any(fold.repeat for fold in data.trial(chosen.trial).folds):
+        return ""
+    return " It was not trained again on new folds: too few trials were searched for that, or too little time was left."
 
 
 def _tested(data: ReportData, chosen: Chosen) -> str:
@@ -347,8 +354,11 @@ def advice(data: ReportData) -> tuple[str, ...]:
 
 def _guessing(data: ReportData, found: Estimate) -> str:
     """What is to be said where guessing may reach as much."""
-    beaten = data.chance < found.low if METRICS[data.metric] == "maximize" else data.chance > found.high
-    return "" if beaten else f"; guessing has {number(data.chance, 2)}, so nothing is shown to have been learned"
+    return (
+        ""
+        if beats(found, data.chance)
+        else f"; guessing has {number(data.chance, 2)}, so nothing is shown to have been learned"
+    )
 
 
 def caution(data: ReportData) -> str:
@@ -374,6 +384,12 @@ def caution(data: ReportData) -> str:
             f"On new images expect about {value} of the ensemble {interval}: for each fold it was put together anew "
             "from the predictions for the others. Put together on all of them it scores "
             f"{number(found.naive, 3)}, which is optimistic by {number(max(found.optimism, 0.0), 3)}."
+        )
+    if data.chosen and found.method == OWN_SCORE:
+        return (
+            f"On new images expect about {value} {interval}: what trial {data.chosen.trial} scores out of fold, which "
+            f"was chosen for being as good and plainer. The best of {data.compared:,} trials compared on the same "
+            f"images is partly the luckiest: its pooled {number(found.naive, 3)} is optimistic."
         )
     return (
         f"On new images expect about {value} {interval}. The best of {data.compared:,} "

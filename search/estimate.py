@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from search.metrics import METRICS, scores
+from search.metrics import METRICS, better, scores
 
 ROUNDS = 1000
 _ROUNDS_OF_AUROC = 200  # it is no mean over images, so each round ranks anew
 MOST_TRIALS = 200  # to give to `estimate`, the best ones: the others hardly ever win a round
 NARROWER = 0.8  # set by simulation, `python -m tests.bench.estimates`: 95 % or more of intervals hold the truth
+OWN_SCORE = "out-of-fold score"  # method of an estimate, see `of_another`
 _SEED = 20180710
 _BLOCK = 200  # rounds at a time: memory is trials x _BLOCK numbers
 
@@ -67,7 +68,7 @@ def estimate(probabilities: NDArray[np.floating], labels: Labels, metric: str) -
     value = float(found.mean())
     spread = np.quantile(found, [0.025, 0.975])
     low, high = value + (spread - value) * NARROWER
-    low, high = at_least_wilson(metric, value, float(low), float(high), len(labels))
+    low, high = at_least_wilson(metric, value, float(low), float(high), labels)
     naive = float(pooled[np.argmax(_as_gain(pooled, metric))])
     return Estimate(metric, value, low, high, naive, *probabilities.shape[:2])
 
@@ -87,15 +88,32 @@ def trained_on_all(found: Estimate, folds: int, chance: float) -> Estimate:
     return replace(found, high=bound + gain) if bound > chance else found
 
 
-def at_least_wilson(metric: str, value: float, low: float, high: float, images: int) -> tuple[float, float]:
-    """(low, high) of an interval around `value`; for a share, such as an accuracy, no narrower than Wilson's."""
+def of_another(found: Estimate, value: float, low: float, high: float) -> Estimate:
+    """The estimate where not the best trial is shipped, but one tied with it whose own out-of-fold score is `value`.
+
+    That score picked nothing, or less than the best one's did. It takes the estimate's place where it is worse.
+    """
+    if not better(found.metric, found.value, value):
+        return found
+    return replace(found, value=value, low=low, high=high, method=OWN_SCORE)
+
+
+def at_least_wilson(metric: str, value: float, low: float, high: float, labels: Labels) -> tuple[float, float]:
+    """(low, high) of an interval around `value` for images of these labels; of a share no narrower than Wilson's.
+
+    Balanced accuracy varies like an accuracy of C^2 / sum(1 / n_c) images, where C classes have n_c: a class of five
+    images that are all right is no proof that its others would be.
+    """
     if metric not in ("accuracy", "balanced_accuracy"):
         return low, high
+    counts = np.bincount(labels)
+    counts = counts[counts > 0]
+    images = len(labels) if metric == "accuracy" else len(counts) ** 2 / float((1 / counts).sum())
     least = _wilson(value, images)
     return min(low, least[0]), max(high, least[1])
 
 
-def _wilson(share: float, images: int) -> tuple[float, float]:
+def _wilson(share: float, images: float) -> tuple[float, float]:
     """95 % interval of a share that was measured on so many images (Wilson 1927)."""
     z2 = 1.96**2 / images
     middle, half = share + z2 / 2, 1.96 * np.sqrt(max(share * (1 - share), 0.0) / images + z2 / (4 * images))

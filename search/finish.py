@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from search.estimate import MOST_TRIALS
 from search.executors import Executor
 from search.folds import fold_rows
 from search.jobs import ComposeJob, Failure, FoldJob, FoldResult, Outcome, RefitJob, Saved, Training
@@ -27,7 +28,6 @@ from search.loop import GRACE_SECONDS, TICK_SECONDS, Loop
 from search.outcomes import fold_record
 from search.seeds import derive
 from search.selection import (
-    CANDIDATES,
     REPEATS,
     Member,
     best_together,
@@ -41,6 +41,7 @@ from storage import ChoiceRecord, FoldRecord, Split, Store, TrialRecord
 
 MODEL = "choice.keras"  # in the study's folder `models`
 RESERVED = 0.25  # of the time for a search: the most that is kept back for finishing
+MOST_LOST = 3  # trials, after which no further one is tried
 FEW_ROWS = 32  # that a refit is judged on, whose scores nobody reads
 _SAVING = 5.0  # seconds, of putting models together and asking them
 _WITH_CARE = 1.2  # times the seconds that a refit is expected to take
@@ -96,6 +97,7 @@ class Finish:
     testing: NDArray[np.bool_]  # [images]
     about: Mapping[str, Any]  # goes into the model's file
     running: dict[Future[Outcome], Any] = field(default_factory=dict)
+    lost: set[int] = field(default_factory=set)  # trials that gave nothing usable when trained on all images
 
     def __post_init__(self) -> None:
         self.plan, self.store, self.note = self.loop.plan, self.loop.store, self.loop.observer.note
@@ -108,6 +110,15 @@ class Finish:
         self._confirm(trials)
         if not self.loop.stop.asked:
             self._ship(self.store.trials(curves=False))
+
+    def _ship(self, trials: Sequence[TrialRecord]) -> None:
+        """Make a model of the choice; where one of its trials is lost on all images, of the choice without it."""
+        before = -1
+        while before < len(self.lost) <= MOST_LOST and not self.loop.stop.asked:
+            before = len(self.lost)
+            choice = self._choose([trial for trial in trials if trial.number not in self.lost])
+            if choice is None or self._make(*choice):
+                return
 
     # Confirming
 
@@ -147,11 +158,9 @@ class Finish:
 
     # Choosing and shipping
 
-    def _ship(self, trials: Sequence[TrialRecord]) -> None:
-        started, choice = time.monotonic(), self._choose(trials)
-        if choice is None:
-            return
-        trial, pool, members = choice
+    def _make(self, trial: TrialRecord, pool: tuple[int, ...], members: tuple[Member, ...]) -> bool:
+        """Train what is to be shipped, save it as one model, and store the choice; whether that was done."""
+        started = time.monotonic()
         parts = {member: self._part(self.store.trial(member.trial), member.fold) for member in members}
         longest_first = sorted(parts, key=lambda member: -_fold_seconds(self.store.trial(member.trial)))
         jobs = [parts[member] for member in longest_first if not is_whole(parts[member].path)]
@@ -159,7 +168,7 @@ class Finish:
         where = "on all images" if members[0].fold is None else "without each of its folds"
         self.note(f"training the choice, trial{'s' if members[-1].trial != members[0].trial else ''} {names}, {where}")
         if not self._do(jobs, self._saved):
-            return
+            return False
         rows = np.flatnonzero(self.testing).astype(np.int32)
         made = datetime.now(UTC).isoformat(timespec="seconds")
         about = {**self.about, "made": made, "members": [vars(member) for member in members]}
@@ -172,7 +181,7 @@ class Finish:
                 found.append(outcome)
 
         if not self._do([compose], composed):
-            return
+            return False
         record = ChoiceRecord(
             made=made,
             trial=trial.number,
@@ -183,6 +192,7 @@ class Finish:
             probabilities=found[0].probabilities,
         )
         self.store.add_choice(record, run=self.loop.run_id, seconds=self.loop.sitting())
+        return True
 
     def _choose(self, trials: Sequence[TrialRecord]) -> tuple[TrialRecord, tuple[int, ...], tuple[Member, ...]] | None:
         """The chosen trial, those that it was compared with, and it or an ensemble of them: what is shipped.
@@ -195,10 +205,10 @@ class Finish:
             return None
         left = self._left() * _WITH_CARE  # without that care: what was kept back was estimated in the same way
         affordable = [t for t in complete(trials, plan.metric) if refit_seconds([t], plan.folds) <= left]
-        numbers = list(dict.fromkeys([*(t.number for t in affordable[:CANDIDATES]), chosen.number]))
+        numbers = list(dict.fromkeys([*(t.number for t in affordable[:MOST_TRIALS]), chosen.number]))
         probabilities = np.stack([out_of_fold(self.store, number)[searched] for number in numbers])
         folds = plan.assignment[searched]
-        members = best_together(chosen.number, numbers, probabilities, self.labels[searched], folds)
+        members = best_together(chosen.number, numbers, probabilities, self.labels[searched], folds, plan.metric)
         if len(members) == 1:
             chosen = next(trial for trial in trials if trial.number == members[0].trial)
             if self._in_folds(chosen, left):
@@ -213,7 +223,7 @@ class Finish:
         if len(repeats) < 2 or _SAVING + _WITH_CARE * _fold_seconds(trial) * rounds > left:
             return False
         said = np.stack([out_of_fold(self.store, trial.number, repeat)[searched] for repeat in repeats])
-        return better_in_folds(said, self.labels[searched])
+        return better_in_folds(said, self.labels[searched], self.plan.folds, self.plan.metric)
 
     def _part(self, trial: TrialRecord, fold: int | None) -> RefitJob:
         """The trial on all images, or as in a fold; its file is named by all that decides what is in it."""
@@ -235,6 +245,8 @@ class Finish:
         if isinstance(outcome, Failure) and outcome.cause != "stopped":
             what = f"trial {job.fold.trial}" if isinstance(job, RefitJob) else "the choice"
             self.note(f"no model is saved: {what}: {outcome.detail}")
+            if isinstance(job, RefitJob) and outcome.cause == "refused":  # a model that cannot be saved fails otherwise
+                self.lost.add(job.fold.trial)
         return isinstance(outcome, Saved)
 
     # Doing

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.estimate import Estimate, at_least_wilson
-from search.metrics import METRICS, log_loss, scores
+from search.metrics import METRICS, scores
+from search.race import class_weights, worth
 from search.ranking import ranked
 from storage.records import TrialRecord, TrialState
 
@@ -27,7 +28,7 @@ TIED = 0.10  # one-sided level of the test, above which a trial is not clearly w
 
 MOST_MEMBERS = 5  # different trials in an ensemble: each costs time and memory whenever it is used
 _DRAWS = 12  # of the greedy selection, with repetition
-CANDIDATES = 30  # best trials it draws from
+CANDIDATES = 30  # trials it draws from, the best by log loss on the images that it is put together on
 _LEAST_LOSS = 0.0035  # nats: half a percent of what guessing between two classes costs
 _CLEARLY = 1.64  # standard errors: a one-sided test at 5 %
 
@@ -129,31 +130,31 @@ def tied(leader: TrialRecord, other: TrialRecord, metric: str, images: int) -> b
     return gap < float(student.ppf(1 - TIED, len(gaps) - 1)) * max(error, floor)
 
 
-def greedy(probabilities: Probabilities, labels: Labels) -> NDArray[np.float64]:
-    """[trials] weights of an ensemble from out-of-fold `probabilities` [trials, images, classes], best trial first.
+def greedy(probabilities: Probabilities, labels: Labels, metric: str) -> NDArray[np.float64]:
+    """[trials] weights of an ensemble from out-of-fold `probabilities` [trials, images, classes].
 
     Caruana et al. (ICML 2004): again and again the trial is added, with repetition, that lowers the log loss of the
     mean most, until none does. Log loss rather than the metric: a few hundred images have too few different
-    accuracies to climb along.
+    accuracies to climb along. Only the CANDIDATES best by it take part: more would be luck.
     """
-    counts, total = np.zeros(len(probabilities)), np.zeros(probabilities.shape[1:])
-    best = math.inf
+    picked, shares = _of_truth(probabilities, labels), _shares(labels, metric)
+    candidates = np.argsort(_log_loss(picked, shares), kind="stable")[:CANDIDATES]
+    counts, total = np.zeros(len(picked)), np.zeros(len(labels))
+    least = math.inf
     for draw in range(1, _DRAWS + 1):
         full = np.count_nonzero(counts) >= MOST_MEMBERS
-        open_to = np.flatnonzero(counts) if full else np.arange(len(probabilities))
-        picked = (total + probabilities[open_to])[:, np.arange(len(labels)), labels] / draw
-        losses = -np.log(np.clip(picked, 1e-7, 1.0)).mean(axis=1)
-        if losses.min() >= best:
+        open_to = np.flatnonzero(counts) if full else candidates
+        losses = _log_loss((total + picked[open_to]) / draw, shares)
+        if losses.min() >= least:
             break
-        best = float(losses.min())
-        chosen = open_to[int(np.argmin(losses))]
+        least, chosen = float(losses.min()), open_to[int(np.argmin(losses))]
         counts[chosen] += 1
-        total += probabilities[chosen]
+        total += picked[chosen]
     weights: NDArray[np.float64] = counts / counts.sum()
     return weights
 
 
-def cross_fitted(probabilities: Probabilities, labels: Labels, folds: Labels) -> NDArray[np.float64]:
+def cross_fitted(probabilities: Probabilities, labels: Labels, folds: Labels, metric: str) -> NDArray[np.float64]:
     """[images, classes] of ensembles each of which was put together without the fold that it predicts.
 
     `folds` [images] is the fold of each image. So the choice of members is judged on images that had no part in it.
@@ -161,55 +162,73 @@ def cross_fitted(probabilities: Probabilities, labels: Labels, folds: Labels) ->
     said = np.zeros(probabilities.shape[1:])
     for fold in np.unique(folds):
         inside = folds != fold
-        weights = greedy(probabilities[:, inside], labels[inside])
+        weights = greedy(probabilities[:, inside], labels[inside], metric)
         said[~inside] = np.tensordot(weights, probabilities[:, ~inside].astype(np.float64), axes=1)
     return said
 
 
 def best_together(
-    chosen: int, numbers: Sequence[int], probabilities: Probabilities, labels: Labels, folds: Labels
+    chosen: int, numbers: Sequence[int], probabilities: Probabilities, labels: Labels, folds: Labels, metric: str
 ) -> tuple[Member, ...]:
     """Members of an ensemble, maybe of one, where that is better than the trial `chosen`, else that trial alone.
 
-    `probabilities` [trials, images, classes], out of fold, of the trials `numbers`, best first and `chosen` among them;
+    `probabilities` [trials, images, classes], out of fold, of the trials `numbers`, `chosen` among them;
     `folds` [images], the fold of each image.
     """
     single = probabilities[list(numbers).index(chosen)]
-    if len(numbers) > 1 and better_together(cross_fitted(probabilities, labels, folds), single, labels):
-        weights = greedy(probabilities, labels)
+    if len(numbers) > 1 and better_together(cross_fitted(probabilities, labels, folds, metric), single, labels, metric):
+        weights = greedy(probabilities, labels, metric)
         return tuple(Member(n, float(w)) for n, w in zip(numbers, weights, strict=True) if w)
     return (Member(chosen, 1.0),)
 
 
-def better_together(ensemble: Probabilities, single: Probabilities, labels: Labels) -> bool:
+def better_together(
+    ensemble: Probabilities, single: Probabilities, labels: Labels, metric: str, *, by: float = 1.0
+) -> bool:
     """Whether an ensemble's cross-fitted predictions [images, classes] are better than a trial's out-of-fold ones.
 
-    They have the lower log loss, which tells two models apart on far fewer images than accuracy does, and not clearly
-    fewer right answers: lost are at most 1.64 standard errors of the answers that changed (McNemar's).
+    Their log loss is lower than `by` times its, which tells two models apart on far fewer images than accuracy does;
+    and by the metric they are not clearly worse, image by image: not by 1.64 standard errors (for accuracy McNemar's).
     """
-    right = (ensemble.argmax(axis=1) == labels).astype(int) - (single.argmax(axis=1) == labels).astype(int)
-    kept = right.sum() >= -_CLEARLY * math.sqrt(np.count_nonzero(right))
-    return bool(kept) and log_loss(labels, ensemble) < log_loss(labels, single)
+    weights = class_weights(labels)
+    gains = worth(metric, labels, ensemble, weights) - worth(metric, labels, single, weights)
+    counted = 2 if metric == "auroc" else 1  # each image twice, see `worth`
+    kept = gains.sum() >= -_CLEARLY * counted * math.sqrt(float(np.square(gains).sum()))
+    shares = _shares(labels, metric)
+    ours, theirs = (float(_log_loss(_of_truth(said, labels), shares)) for said in (ensemble, single))
+    return bool(kept) and ours < by * theirs
 
 
-def better_in_folds(said: Probabilities, labels: Labels) -> bool:
-    """Whether several models of one trial, each trained without other images, are better together than one of them.
+def better_in_folds(said: Probabilities, labels: Labels, folds: int, metric: str) -> bool:
+    """Whether several models of one trial, each trained without a fold, are better together than one on all images.
 
-    `said` [repeats, images, classes]: what the models of each drawing of the folds say of the images that they did not
-    train on. Their mean is an ensemble, as large as can be judged so. The first repeat is the one that the trial was
-    found by, which flatters it, and has to be beaten by _LEAST_LOSS.
+    `said` [repeats, images, classes]: what the models of each drawing of so many `folds` say of the images that they
+    did not train on. Their mean is an ensemble, as large as can be judged so. Each has seen fewer images than one that
+    is trained on all, so it must be better by as much as that may be worth: as if log loss fell like 1 / images.
     """
-    together, single = said.mean(axis=0), said[0]
-    return (
-        better_together(together, single, labels)
-        and log_loss(labels, together) < log_loss(labels, single) - _LEAST_LOSS
-    )
+    return better_together(said.mean(axis=0), said[0], labels, metric, by=(folds - 1) / folds)
+
+
+def _of_truth(probabilities: Probabilities, labels: Labels) -> NDArray[np.float64]:
+    """[..., images] probabilities of the true classes, of [..., images, classes]."""
+    return np.asarray(probabilities[..., np.arange(len(labels)), labels], np.float64)
+
+
+def _shares(labels: Labels, metric: str) -> NDArray[np.float64]:
+    """[images] of each in a log loss, which is to tell what the metric tells: all classes alike, or all images."""
+    weights = class_weights(labels)[labels] if metric == "balanced_accuracy" else np.ones(len(labels))
+    return np.asarray(weights / weights.sum())
+
+
+def _log_loss(picked: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[...] nats, of the true classes' probabilities [..., images]."""
+    return np.asarray(-np.log(np.clip(picked, 1e-7, 1.0)) @ shares)
 
 
 def of_ensemble(probabilities: Probabilities, labels: Labels, folds: Labels, metric: str) -> Estimate:
     """What an ensemble picked from these trials will score on new images: arguments as of `cross_fitted`."""
-    value, low, high = interval(cross_fitted(probabilities, labels, folds), labels, metric)
-    together = np.tensordot(greedy(probabilities, labels), probabilities.astype(np.float64), axes=1)
+    value, low, high = interval(cross_fitted(probabilities, labels, folds, metric), labels, metric)
+    together = np.tensordot(greedy(probabilities, labels, metric), probabilities.astype(np.float64), axes=1)
     naive = scores(labels, together, (metric,))[metric]
     trials, images = probabilities.shape[:2]
     return Estimate(metric, value, low, high, naive, trials, images, method="cross-fitted ensemble")
@@ -227,4 +246,4 @@ def interval(probabilities: Probabilities, labels: Labels, metric: str) -> tuple
         rows = np.concatenate([rng.choice(where, len(where)) for where in of_class])
         found.append(scores(labels[rows], probabilities[rows], (metric,))[metric])
     low, high = np.quantile(found, [0.025, 0.975])
-    return (value, *at_least_wilson(metric, value, float(low), float(high), len(labels)))
+    return (value, *at_least_wilson(metric, value, float(low), float(high), labels))

@@ -18,9 +18,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from search.estimate import Estimate, estimate, trained_on_all
+from search.estimate import Estimate, estimate, of_another, trained_on_all
 from search.metrics import scores
-from search.selection import CANDIDATES, REPEATS, best_together, choose, complete, finalists, of_ensemble
+from search.selection import REPEATS, best_together, better_in_folds, choose, complete, finalists, interval, of_ensemble
 from storage import FoldRecord, TrialRecord, TrialState
 from tests.bench.digits import (
     FOLDS,
@@ -56,6 +56,8 @@ class Study:
     said: Estimate  # what the report says of what is shipped
     shipped_truth: float
     members: int  # that are shipped
+    fold_ensemble_truth: float  # of the best trial's fold models together
+    fold_ensemble_picked: bool  # whether that would be shipped for it
     stopped_early: float  # by how much pooled scores of networks are above the truth, more than those of other families
 
 
@@ -76,8 +78,8 @@ def searched(images: int, seed: int, folder: Path | None, shuffled: bool) -> Stu
     trials = confirmed(drawn, stored, points)
     chosen = choose(trials, METRIC, images)
     assert chosen is not None
-    pool = list(dict.fromkeys([*(t.number for t in complete(trials, METRIC)[:CANDIDATES]), chosen.number]))
-    members = best_together(chosen.number, pool, stored.probabilities[pool], stored.labels, stored.assignment)
+    pool = [t.number for t in complete(trials, METRIC)]
+    members = best_together(chosen.number, pool, stored.probabilities[pool], stored.labels, stored.assignment, METRIC)
     together = of_ensemble(stored.probabilities[pool], stored.labels, stored.assignment, METRIC)
 
     @cache
@@ -94,16 +96,34 @@ def searched(images: int, seed: int, folder: Path | None, shuffled: bool) -> Stu
     def true(probabilities: Probabilities) -> float:
         return scores(drawn.truth, probabilities, (METRIC,))[METRIC]
 
+    said = together if members[1:] else best
+    alone = stored.probabilities[members[0].trial]
+    if not members[1:] and members[0].trial != winner:
+        said = of_another(best, *interval(alone, stored.labels, METRIC))
     shipped = np.sum([member.weight * on_all_images(member.trial) for member in members], axis=0)
     return Study(
         best=best,
         folds_truth=float(np.mean([true(said) for said, _ in fold_models(winner)])),
         refit_truth=true(on_all_images(winner)),
-        said=trained_on_all(together if members[1:] else best, FOLDS, CHANCE),
+        said=trained_on_all(said, FOLDS, CHANCE),
         shipped_truth=true(shipped),
         members=len(members),
+        fold_ensemble_truth=true(np.mean([said for said, _ in fold_models(winner)], axis=0)),
+        fold_ensemble_picked=better_in_folds(repeated(drawn, stored, points, winner), stored.labels, FOLDS, METRIC),
         stopped_early=float(gaps[networks].mean() - gaps[~networks].mean()),
     )
+
+
+def repeated(drawn: Drawn, stored: Stored, points: Sequence[dict[str, Any]], trial: int) -> Probabilities:
+    """[repeats, images, classes]: what a trial's models of each drawing of the folds say of images new to them."""
+    found = [stored.probabilities[trial]]
+    for repeat in range(1, REPEATS + 1):
+        assignment, rows = drawn.folds(repeat), np.zeros_like(found[0])
+        for fold in range(FOLDS):
+            here = assignment == fold
+            rows[here] = fold_run(drawn, points[trial], assignment, fold)[0][: here.sum()]
+        found.append(rows)
+    return np.stack(found)
 
 
 def confirmed(drawn: Drawn, stored: Stored, points: Sequence[dict[str, Any]]) -> list[TrialRecord]:
@@ -181,6 +201,13 @@ def real(folder: Path | None) -> None:
         print(
             f"            on all images better by {more:.1f}; stopping early flatters networks by {early:.1f}; "
             f"{several} of {len(found)} are an ensemble",
+            flush=True,
+        )
+        gains = [100 * (each.fold_ensemble_truth - each.refit_truth) for each in found]
+        picked = [gain for gain, each in zip(gains, found, strict=True) if each.fold_ensemble_picked]
+        print(
+            f"            the best trial's fold models together, against it on all images: {np.mean(gains):+.2f}; "
+            f"picked in {len(picked)} of {len(found)}" + (f", there {np.mean(picked):+.2f}" if picked else ""),
             flush=True,
         )
 

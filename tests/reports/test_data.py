@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reports.data import ReportData, chance_level, report_data
+from reports.data import ReportData, report_data
+from reports.expected import chance_level
 from reports.plain import as_json
 from reports.words import advice, caution, headline, images_words
 from spaces import Space

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.estimate import Estimate, estimate, trained_on_all
+from search.estimate import OWN_SCORE, Estimate, estimate, of_another, trained_on_all
 from search.metrics import METRICS, scores
 from tests.search.simulated import Simulated, studies
 
@@ -108,3 +108,14 @@ def test_whatever_was_predicted_it_is_a_score_in_its_interval_or_there_is_none(
 
 def test_one_image_a_class_leaves_nothing_to_judge_on() -> None:
     assert estimate(np.full((2, 2, 2), 0.5, np.float32), np.array([0, 1]), "balanced_accuracy") is None
+
+
+def test_of_another_trial_than_the_best_no_more_is_expected_than_it_scored_itself() -> None:
+    best = Estimate("accuracy", 0.8, 0.7, 0.9, 0.85, 20, 100)
+    assert of_another(best, 0.82, 0.74, 0.9) == best
+    plainer = of_another(best, 0.76, 0.66, 0.84)
+    assert (plainer.value, plainer.low, plainer.high, plainer.method) == (0.76, 0.66, 0.84, OWN_SCORE)
+    assert plainer.naive == 0.85
+    loss = Estimate("log_loss", 0.5, 0.4, 0.6, 0.45, 20, 100)
+    assert of_another(loss, 0.48, 0.4, 0.6) == loss
+    assert of_another(loss, 0.55, 0.4, 0.6).value == 0.55

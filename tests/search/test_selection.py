@@ -16,6 +16,7 @@ from search.selection import (
     Member,
     best_together,
     better_in_folds,
+    better_together,
     choose,
     cross_fitted,
     finalists,
@@ -103,7 +104,7 @@ def test_an_ensemble_is_a_mean_of_few_and_no_worse_than_the_best_alone(
     made: tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]],
 ) -> None:
     probabilities, labels, _ = made
-    weights = greedy(probabilities, labels)
+    weights = greedy(probabilities, labels, METRIC)
     assert weights.sum() == pytest.approx(1)
     assert (weights >= 0).all() and 1 <= np.count_nonzero(weights) <= MOST_MEMBERS
     together = log_loss(labels, np.tensordot(weights, probabilities, axes=1))
@@ -117,7 +118,7 @@ def test_cross_fitting_never_looks_at_the_labels_of_what_it_predicts(
 ) -> None:
     probabilities, labels, folds = made
     other = np.where(folds == 1, (labels + 1) % probabilities.shape[2], labels)
-    ours, theirs = (cross_fitted(probabilities, truth, folds)[folds == 1] for truth in (labels, other))
+    ours, theirs = (cross_fitted(probabilities, truth, folds, METRIC)[folds == 1] for truth in (labels, other))
     np.testing.assert_array_equal(ours, theirs)
 
 
@@ -127,20 +128,44 @@ def test_several_are_shipped_where_they_err_on_different_images_else_the_chosen_
     noise = rng.normal(0, 1, (4, 300, 3))
     logits = np.eye(3)[labels] * 1.5 + noise
     different = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
-    members = best_together(7, [7, 8, 9, 4], different, labels, folds)
+    members = best_together(7, [7, 8, 9, 4], different, labels, folds, METRIC)
     assert len(members) == 4
     assert sum(member.weight for member in members) == pytest.approx(1)
-    assert best_together(9, [7, 9], np.stack([different[0]] * 2), labels, folds) == (Member(9, 1.0),)
+    assert best_together(9, [7, 9], np.stack([different[0]] * 2), labels, folds, METRIC) == (Member(9, 1.0),)
 
 
-def test_models_of_a_trial_s_folds_are_shipped_together_where_repeats_err_on_different_images() -> None:
+def test_what_is_surer_but_worse_by_the_metric_does_not_take_the_place_of_the_chosen_one() -> None:
+    """Twenty of 200 images are of a small class: the surer trial hardly ever finds it."""
+    labels, folds = np.repeat([0, 1], [180, 20]), np.arange(200) % 5
+    even, uneven = np.full((200, 2), 0.02), np.full((200, 2), 0.02)
+    rows = np.arange(200)
+    even[rows, np.where(rows % 20 < 3, 1 - labels, labels)] = 0.6  # right for 85 % of either class, never sure
+    uneven[rows, np.where((labels == 1) & (rows % 20 < 11), 0, labels)] = 0.98  # for all of one, 45 % of the other
+    said = np.stack([one / one.sum(axis=1, keepdims=True) for one in (even, uneven)])
+    assert log_loss(labels, said[1]) < log_loss(labels, said[0])
+    assert Member(8, 1.0) not in best_together(7, [7, 8], said, labels, folds, "balanced_accuracy")
+    assert not better_together(said[1], said[0], labels, "balanced_accuracy")
+    assert better_together(said[1], said[0], labels, "log_loss")
+
+
+def test_of_classes_alike_an_ensemble_counts_classes_alike() -> None:
+    labels = np.repeat([0, 1], [90, 10])
+    said = np.stack([np.tile([0.9, 0.1], (100, 1)), np.tile([0.5, 0.5], (100, 1))])
+    assert greedy(said, labels, "balanced_accuracy")[1] > greedy(said, labels, "accuracy")[1] == 0
+
+
+@pytest.mark.parametrize(("noise", "together"), [(2.0, True), (1.0, False)])
+def test_models_of_a_trial_s_folds_are_shipped_together_where_that_is_worth_more_than_training_on_all_images(
+    noise: float, together: bool
+) -> None:
     rng = np.random.default_rng(3)
     labels = np.arange(300) % 3
-    logits = np.eye(3)[labels] * 1.5 + rng.normal(0, 1, (3, 300, 3))
+    logits = np.eye(3)[labels] * 1.5 + rng.normal(0, noise, (3, 300, 3))
     different = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
-    assert better_in_folds(different, labels)
-    assert not better_in_folds(np.stack([different[0]] * 3), labels)  # they agree: nothing is won
-    assert not better_in_folds(different[:1], labels)  # no repeat: nothing is known
+    assert log_loss(labels, different.mean(axis=0)) < log_loss(labels, different[0])
+    assert better_in_folds(different, labels, 5, METRIC) == together
+    assert not better_in_folds(np.stack([different[0]] * 3), labels, 5, METRIC)  # they agree: nothing is won
+    assert not better_in_folds(different[:1], labels, 5, METRIC)  # no repeat: nothing is known
 
 
 def test_the_estimate_of_an_ensemble_is_below_what_it_scores_on_what_it_was_made_from() -> None:
@@ -158,3 +183,9 @@ def test_an_interval_on_few_images_is_wide_even_where_all_are_right() -> None:
     value, low, high = interval(np.eye(2)[labels], labels, "accuracy")
     assert (value, high) == (1.0, 1.0)
     assert low < 0.85
+
+
+def test_an_interval_is_as_wide_as_the_smallest_class_makes_it() -> None:
+    labels = np.repeat([0, 1], [95, 5])
+    assert interval(np.eye(2)[labels], labels, "accuracy")[1] > 0.95
+    assert interval(np.eye(2)[labels], labels, "balanced_accuracy")[1] < 0.85
