@@ -69,9 +69,9 @@ def diagnose(
     """
     name, model = asked.preset.name, asked.own.file if asked.own else None
     with (
-        starting(workers) as executor,
         tempfile.TemporaryDirectory() as folder,  # for pixels and logs
         pixels_on_disk(Path(folder), asked.images) as pixels,
+        starting(workers) as executor,  # last, so that workers end before what they read
     ):
         materials = Materials(pixels, asked.images.labels, asked.facts, name, asked.config.metric, model)
         executor.prepare(materials, Path(folder))

@@ -93,7 +93,14 @@ def _sit(
     )
     config = prepared.config
     try:
-        with stop_on_signals(resume_command(folder)) as stop, studies.pixels_on_disk(folder, prepared.images) as pixels:
+        with (
+            stop_on_signals(resume_command(folder)) as stop,
+            studies.pixels_on_disk(folder, prepared.images) as pixels,
+            contextlib.ExitStack() as unless_finished,
+        ):
+            # Workers that are still at something end before the lease does: another sitting may write the same files.
+            unless_finished.callback(executor.close, kill=True)
+            _sweep(folder)
             materials, logs = _materials(pixels, prepared), folder / "logs"
             executor.prepare(materials, logs)
             plan = make_plan(prepared, store, executor.slots)
@@ -118,6 +125,8 @@ def _sit(
                 if loop.pending:  # folds that did not end in time
                     executor.prepare(materials, logs)
                 ending = _finish(folder, prepared, loop, executor)
+            if ending is Ending.FINISHED:
+                unless_finished.pop_all()
         store.end_run(run_id, ending.value, time.monotonic() - started)  # the last to notice that the folder is gone
         return ending
     except (StorageError, OSError) as error:
@@ -147,6 +156,14 @@ def _finish(folder: Path, prepared: Prepared, loop: Loop, executor: Executor) ->
         about=about,
     ).run()
     return Ending.STOPPED if loop.stop.asked else Ending.FINISHED
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what workers that were killed left half written."""
+    for pattern in ("cache/features/*.part", "cache/refits/.*.keras", "models/.*.keras"):
+        for path in folder.glob(pattern):
+            if path.parent.resolve().is_relative_to(folder.resolve()):  # a folder may be a link to any other
+                path.unlink(missing_ok=True)
 
 
 def choose(folder: Path, prepared: Prepared, observer: Observer, *, executor: Executor, command: str) -> Ending:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from search.worker import ENVIRONMENT
-from tests.bench import kernels, loop, machine, memory, studies, trials
+from tests.bench import frozen, kernels, loop, machine, memory, studies, trials
 from tests.bench.timing import interleaved
 from tests.pictures import make_pictures
 
@@ -51,12 +51,13 @@ PARTS: dict[str, tuple[str, Callable[[Path, argparse.Namespace], Iterator[str]]]
     "kernels": ("Where a fold run's time goes", lambda _, asked: kernels.tables(asked.epochs)),
     "studies": (
         "Whole studies",
-        lambda folder, asked: studies.whole_studies(folder, 1, STUDY_TRIALS, asked.epochs or STUDY_EPOCHS),
+        lambda folder, asked: studies.whole_studies(folder, asked.rounds, STUDY_TRIALS, asked.epochs or STUDY_EPOCHS),
     ),
     "workers": (
         "Two workers against one",
         lambda folder, asked: studies.two_workers(folder, asked.rounds, asked.epochs),
     ),
+    "frozen": ("Frozen features", lambda folder, asked: frozen.measure(folder, asked.rounds)),
     "demo": ("What is not training", lambda folder, asked: studies.demo(folder, STUDY_TRIALS, asked.epochs)),
     "loop": ("The loop and the report beside many stored trials", lambda folder, _: loop.measure(folder)),
     "memory": ("A worker's memory over 500 fold runs", lambda folder, _: memory.measure(folder)),

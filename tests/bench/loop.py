@@ -17,15 +17,18 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from rich.console import Console
 from sqlalchemy import insert
 
-from reports.live import PlainLines
+from reports.live import LiveTable
 from search.config import Config
 from search.jobs import DescribeJob, Description, FoldJob, FoldResult, Job, Outcome, Training
 from search.loop import Loop, Plan
 from search.metrics import METRICS
-from search.progress import Progress
+from search.progress import Observer, Progress
 from search.proposers import OptunaProposer, Proposer
+from search.race import Schedule
+from search.racing import Terms
 from search.stop import StopRequest
 from spaces import Value
 from spaces.layers import Layer
@@ -142,24 +145,24 @@ class Clocked:
 
 
 class Begun:
-    """An Observer that notes when the first trial could be asked for; it draws plain lines into nothing."""
+    """An Observer that notes when the first trial could be asked for, and passes everything on to the live table."""
 
-    def __init__(self) -> None:
-        self._lines = PlainLines(io.StringIO())
+    def __init__(self, table: Observer) -> None:
+        self._table = table
         self.at: tuple[float, float] | None = None
 
     def note(self, text: str) -> None:
         """See Observer."""
-        self._lines.note(text)
+        self._table.note(text)
 
     def trial_closed(self, trial: TrialRecord, progress: Progress) -> None:
         """See Observer."""
-        self._lines.trial_closed(trial, progress)
+        self._table.trial_closed(trial, progress)
 
     def update(self, progress: Progress) -> None:
         """See Observer."""
         self.at = self.at or (time.perf_counter(), time.process_time())
-        self._lines.update(progress)
+        self._table.update(progress)
 
 
 def a_sitting(database: Path, trials: int) -> str:
@@ -176,13 +179,16 @@ def a_sitting(database: Path, trials: int) -> str:
         max_bytes=10**10,
         trials=trials + MEASURED,
         seconds=None,
+        race=Terms("paired", (np.arange(IMAGES) % 2).astype(np.int16), lambda _params: Schedule("constant", EPOCHS)),
     )
-    begun, proposer = Begun(), Clocked(OptunaProposer(SPACE, plan.metric, "tpe", SEED))
-    with Store.open(database) as store:
+    proposer = Clocked(OptunaProposer(SPACE, plan.metric, "tpe", SEED))
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, height=40)
+    with Store.open(database) as store, LiveTable(console) as table:
+        begun = Begun(table)
         loop = Loop(plan, store, store.start_run(RUN), Instant(answer), proposer, begun, StopRequest())
         started = time.perf_counter()
         loop.run()
-    ended = time.perf_counter(), time.process_time()
+        ended = time.perf_counter(), time.process_time()
     assert begun.at is not None
     wall, processor = ((end - start) * 1000 / MEASURED for start, end in zip(begun.at, ended, strict=True))
     asking, asking_processor = (1000 * each / MEASURED for each in (proposer.wall, proposer.processor))
@@ -194,7 +200,8 @@ def a_sitting(database: Path, trials: int) -> str:
 
 def measure(folder: Path) -> Iterator[str]:
     """Lines of Markdown: the loop at each size, and the report of the largest study."""
-    yield f"A trial of {FOLDS} folds without its training, under TPE over `auto`; of {MEASURED} trials each:"
+    yield f"A trial without its training, under TPE over `auto`, {FOLDS} folds, raced, its live table drawn; of"
+    yield f"{MEASURED} trials each (at 10,000 stored ones 50 ms is the target):"
     yield ""
     yield "| stored trials | s to begin | ms to ask | ms for all else | processor: ms to ask | ms for all else |"
     yield "| --- | --- | --- | --- | --- | --- |"
@@ -210,5 +217,6 @@ def measure(folder: Path) -> Iterator[str]:
     yield ""
     yield (
         f"The report of {trials:,} trials: {wall:.1f} s ({processor:.1f} s of the processor), "
-        f"{memory:.0f} MiB of memory at most."
+        f"{memory:.0f} MiB of memory at most (<= 20 s and 1,000 MB: "
+        f"{'met' if wall <= 20 and memory * 2**20 <= 1e9 else 'missed'})."
     )

@@ -41,7 +41,7 @@ def fitted(model: keras.Model, x: Floats, y: Floats, fold: tuple[Any, Any], epoc
         validation_data=(x[validate], y[validate]),
         verbose=0,
     )
-    said: Floats = model.predict(x[validate], verbose=0)
+    said: Floats = model(x[validate], training=False).numpy()  # `predict` would trace a graph for it
     return said
 
 
