@@ -15,6 +15,7 @@ from search.metrics import METRICS
 from spaces import Choice, Parameter, Space, Value
 from spaces.parameters import When, boolean, choice, integer, real
 from storage.records import (
+    ChoiceRecord,
     DiagnosisRecord,
     FoldRecord,
     ImageRecord,
@@ -75,6 +76,7 @@ class Records:
     references: tuple[ReferenceRecord, ...] = ()
     searching: bool = False
     others: dict[int, dict[int, NDArray[np.float32]]] = field(default_factory=dict)
+    choices: tuple[ChoiceRecord, ...] = ()
 
     def data(self, **changes: Any) -> ReportData:
         """The report's data, after replacing some of the records."""
@@ -89,6 +91,7 @@ class Records:
             r.notes,
             references=r.references,
             others=r.others,
+            choices=r.choices,
             searching=r.searching,
         )
 

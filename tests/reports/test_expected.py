@@ -1,0 +1,92 @@
+"""What to expect of new images: said of what is shipped, and no better than chance where picking was all there was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reports import words
+from reports.data import ReportData
+from reports.expected import beats
+from search.estimate import OWN_SCORE
+from search.metrics import scores
+from storage import ChoiceRecord, TrialState
+from tests.reports.factory import FOLDS, Records, example
+
+METRIC = "balanced_accuracy"
+SEED = 2  # of a study whose best seems clearly above chance
+
+
+def by_fold(records: Records, rows: np.ndarray[Any, Any]) -> dict[int, np.ndarray[Any, Any]]:
+    """Probabilities [images, classes] as they are stored."""
+    return {fold: rows[records.split.assignment == fold] for fold in range(FOLDS)}
+
+
+def with_answers(records: Records, said: dict[int, np.ndarray[Any, Any]]) -> dict[str, Any]:
+    """The trials with the scores that these probabilities [images, classes] by number have."""
+    labels, assignment = np.array([image.label for image in records.images]), records.split.assignment
+    trials = []
+    for number, rows in said.items():
+        like = next(trial for trial in records.trials if trial.number == 7)
+        folds = tuple(
+            replace(fold, trial=number, scores={METRIC: scores(labels[here], rows[here], (METRIC,))[METRIC]})
+            for fold in like.folds
+            for here in [assignment == fold.fold]
+        )
+        origin = "sampler" if number else "baseline"
+        trials.append(replace(like, number=number, origin=origin, state=TrialState.COMPLETE, folds=folds))
+    best = max(trials, key=lambda trial: trial.score(METRIC) or 0.0).number
+    others = {number: by_fold(records, rows) for number, rows in said.items()}
+    return {"trials": tuple(trials), "others": others, "probabilities": others[best]}
+
+
+def shuffled(trials: int) -> ReportData:
+    """Trials that know nothing: the best of so many on 110 images is well above a half."""
+    records, rng = example(), np.random.default_rng(SEED)
+    said = {n: rng.dirichlet([1, 1], len(records.images)).astype(np.float32) for n in range(trials)}
+    return records.data(**with_answers(records, said))
+
+
+def test_the_best_of_many_that_know_nothing_is_called_no_better_than_chance() -> None:
+    data = shuffled(100)
+    assert data.best is not None and data.best.score is not None and data.estimate is not None
+    assert data.best.score > 0.6  # two standard errors above a half, were it not picked
+    assert data.near_chance(data.best)
+    assert "chance" in words.headline(data)
+    assert not beats(data.estimate, data.chance)
+    assert "nothing is shown to have been learned" in words.caution(data)
+
+
+def test_a_lead_over_a_plain_method_that_picking_explains_is_none() -> None:
+    data = shuffled(100)
+    assert data.best is not None
+    assert data.not_clearly_better(data.best, 0.5)
+    assert not replace(data, estimate=None).not_clearly_better(data.best, 0.5)
+
+
+def chosen(trial: int, members: tuple[tuple[int, float], ...]) -> ChoiceRecord:
+    return ChoiceRecord("2026-01-01T00:00:00+00:00", trial, members, (0, 1), 10, 1.0, None)
+
+
+def test_of_a_plainer_trial_no_more_is_expected_than_it_scored() -> None:
+    """Trial 0 is right for 80 of 110 images, trial 1, the best, for 88; they are tied, and trial 0 is shipped."""
+    records = example()
+    labels = np.array([image.label for image in records.images])
+    number = np.arange(len(labels))
+    said = {}
+    for trial, wrong in ((0, number % 11 < 3), (1, number % 10 < 2)):
+        rows = np.full((len(labels), 2), 0.2, np.float32)
+        rows[number, np.where(wrong, 1 - labels, labels)] = 0.8
+        said[trial] = rows
+    answers = with_answers(records, said)
+    best = records.data(**answers, choices=(chosen(1, ((1, 1.0),)),)).estimate
+    plain = records.data(**answers, choices=(chosen(0, ((0, 1.0),)),))
+    assert best is not None and plain.estimate is not None
+    assert best.method == "BBC-CV"
+    assert (plain.estimate.method, plain.estimate.naive) == (OWN_SCORE, best.naive)
+    assert plain.estimate.value == pytest.approx(plain.rows[1].score, abs=0.005)
+    assert plain.estimate.value < best.value
+    assert "what trial 0 scores out of fold" in words.caution(plain)
