@@ -56,12 +56,29 @@ def architecture(model: keras.Model) -> str | None:
         for owner, name in _places(model):
             stack.enter_context(replaced(owner, name, True))
         try:
-            parts = [(type(part).__name__, part.get_config()) for part in (model, optimizer, model.loss)]
+            parts = [_configured(part) for part in (model, optimizer, model.loss)]
         except NotImplementedError:
             return None
     if isinstance(optimizer._learning_rate, keras.Variable):
         del parts[1][1]["learning_rate"]
     return json.dumps([_without_initializers(parts), len(_places(model))], sort_keys=True, default=str)
+
+
+def of_keras_alone(model: keras.Model) -> bool:
+    """Whether a compiled model whose layers are Keras's own (`deploy.kept_from`) is all in configuration and variables.
+
+    Its class, optimizer and loss are Keras's own too, and none of its layers adapts to data, which leaves constants
+    behind. So its graphs fit any other model that is configured alike.
+    """
+    loss = model.loss
+    parts = [model, inner(model.optimizer), *([] if isinstance(loss, str) else [loss])]
+    own = all(type(part).__module__.partition(".")[0] == "keras" for part in parts)
+    return own and not any(hasattr(layer, "adapt") for layer in model._flatten_layers())
+
+
+def _configured(part: Any) -> tuple[str, dict[str, Any]]:
+    """(class, configuration); a loss may be named by a string."""
+    return (part, {}) if isinstance(part, str) else (type(part).__name__, part.get_config())
 
 
 def _places(model: keras.Model) -> list[tuple[Any, str]]:

@@ -28,7 +28,7 @@ TIED = 0.10  # one-sided level of the test, above which a trial is not clearly w
 
 MOST_MEMBERS = 5  # different trials in an ensemble: each costs time and memory whenever it is used
 _DRAWS = 12  # of the greedy selection, with repetition
-CANDIDATES = 30  # trials it draws from, the best by log loss on the images that it is put together on
+CANDIDATES = 30  # trials it draws from, the best on the images that it is put together on
 _LEAST_LOSS = 0.0035  # nats: half a percent of what guessing between two classes costs
 _CLEARLY = 1.64  # standard errors: a one-sided test at 5 %
 
@@ -135,10 +135,12 @@ def greedy(probabilities: Probabilities, labels: Labels, metric: str) -> NDArray
 
     Caruana et al. (ICML 2004): again and again the trial is added, with repetition, that lowers the log loss of the
     mean most, until none does. Log loss rather than the metric: a few hundred images have too few different
-    accuracies to climb along. Only the CANDIDATES best by it take part: more would be luck.
+    accuracies to climb along. Only the CANDIDATES best by the metric, on these images, take part.
     """
     picked, shares = _of_truth(probabilities, labels), _shares(labels, metric)
-    candidates = np.argsort(_log_loss(picked, shares), kind="stable")[:CANDIDATES]
+    sign = -1.0 if METRICS[metric] == "maximize" else 1.0
+    found = np.array([sign * scores(labels, rows, (metric,))[metric] for rows in probabilities])
+    candidates = np.lexsort((_log_loss(picked, shares), found))[:CANDIDATES]
     counts, total = np.zeros(len(picked)), np.zeros(len(labels))
     least = math.inf
     for draw in range(1, _DRAWS + 1):

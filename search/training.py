@@ -82,7 +82,8 @@ class Trainers:
 
         `model` is new and compiled, the first built since Keras's session was cleared. Raises as Trainer does.
         """
-        _forget_gradients()
+        if self._materials.model is None:  # a `tf.function` in a user's file may be differentiated again
+            _forget_gradients()
         _set_averages(model, recipe, len(self._materials.labels))
         key = _key(model, inputs, recipe)
         trainer = self._kept.pop(key, None) if key else None
@@ -453,8 +454,7 @@ def _forget_gradients() -> None:
     """Free the graphs traced so far that nobody has any more.
 
     For ever TensorFlow keeps the gradient of each `tf.custom_gradient` (that of swish is one), and through it the graph
-    around it, though it looks there only while a graph is traced. Not for a user's own model: a `tf.function` in its
-    file may be differentiated again.
+    around it, though it looks there only while a graph is traced.
     """
     registry = getattr(ops.gradient_registry, "_registry", {})
     for name in [name for name in registry if name.startswith("CustomGradient-")]:

@@ -259,25 +259,32 @@ class Worker:
         return judge(job, self._pixels, self._features, self._materials)
 
     def _train_own(self, job: FoldJob, started: float) -> FoldResult:
-        """A model of the user's is built for every fold: what it keeps outside of variables is not ours to reset."""
+        """Graphs are shared with folds before where Keras's parts are all there is; else they are traced for each."""
         from search import deploy
+        from search.live import of_keras_alone
         from search.training import Trainer, UntraceableError
 
-        recipe = own_recipe(job.params, self._materials.facts)
+        recipe, facts = own_recipe(job.params, self._materials.facts), self._materials.facts
 
-        def made(*, graphs: bool) -> tuple[Trainer, list[keras.callbacks.Callback]]:
-            gc.collect()
+        def built() -> tuple[keras.Model, list[keras.callbacks.Callback]]:
             model, callbacks = self._new(job, lambda: self._own.compiled(job.params))
-            model = edited(model, job.edit, self._materials.facts.classes, job.seed)
-            return Trainer(model, self._constant, self._materials, recipe, graphs=graphs), callbacks
+            return edited(model, job.edit, facts.classes, job.seed), callbacks
 
-        trainer, callbacks = made(graphs=True)
-        why = deploy.kept_from(deploy.network_of(trainer.model))
+        model, callbacks = built()
+        why = deploy.kept_from(deploy.network_of(model))
         notes: tuple[str, ...] = (f"no model of {self._own.name} will be saved: {why}",) if why else ()
         try:
+            if why or callbacks or not of_keras_alone(model):
+                gc.collect()  # what the fold before traced
+                trainer = Trainer(model, self._constant, self._materials, recipe)
+            else:
+                trainer = self._trainers.trainer(model, self._constant, recipe)
             trainer.trace()
         except UntraceableError as error:
-            trainer, callbacks = made(graphs=False)  # anew: what is traced halfway leaves things behind
+            self._trainers.clear()
+            gc.collect()
+            model, callbacks = built()  # anew: what is traced halfway leaves things behind
+            trainer = Trainer(model, self._constant, self._materials, recipe, graphs=False)
             slow = f"the model is trained by Keras's own fit, which is slower: it does not run as a graph ({error})"
             notes = (*notes, slow)
         if job.trial == job.repeat == job.fold == 0:  # other trials' models differ in their numbers

@@ -174,6 +174,9 @@ IN_THE_GRAPH = BUILD.replace(
 )
 
 
+UNSHARED = BUILD.replace("keras.Sequential([", "Net([").replace(
+    "def build", "class Net(keras.Sequential):\n    pass\n\n\ndef build"
+)
 AVERAGED = ("optimizers.Adam(", "optimizers.SGD(use_ema=True, learning_rate=")
 
 
@@ -238,8 +241,51 @@ def test_every_epoch_counts_anew_whatever_the_models_own_test_step_does(
     assert silent.curve["balanced_accuracy"] == plain.curve["balanced_accuracy"]
 
 
+def graph_of(worker: Worker) -> object:
+    return worker._trained._train_epoch.get_concrete_function().graph
+
+
+def test_a_model_of_keras_parts_alone_shares_its_graphs_and_no_fold_notices(
+    worker_of: Callable[[str], Worker], job: FoldJob
+) -> None:
+    source = BUILD.replace("Dropout(0.3)", 'Dropout(hp.Float("dropout", 0.1, 0.5))').replace(
+        'activation="relu"', 'activation="relu", kernel_regularizer=keras.regularizers.L2(hp.Float("l2", 1e-4, 1e-2))'
+    )
+    one = replace(job, params={"rate": 0.01, "dropout": 0.2, "l2": 0.001}, seed=1)
+    two = replace(job, params={"rate": 0.03, "dropout": 0.4, "l2": 0.01}, seed=2)
+    used = worker_of(source)
+    trained(used, one)
+    graph = graph_of(used)
+    found = trained(used, two)
+    assert graph_of(used) is graph
+    expected = trained(worker_of(source), two)
+    assert found.curve == expected.curve
+    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("keras.Sequential([", "Net(["),
+        ("def build", "def callbacks(hp):\n    return [keras.callbacks.TerminateOnNaN()]\n\n\ndef build"),
+        ("        keras.layers.Flatten(),", "        keras.layers.Normalization(), keras.layers.Flatten(),"),
+        ("        keras.layers.Flatten(),", "        keras.layers.Lambda(lambda x: 2 * x), keras.layers.Flatten(),"),
+        ('"categorical_crossentropy")', "lambda y, said: keras.losses.categorical_crossentropy(y, said))"),
+    ],
+)
+def test_a_model_with_anything_else_is_traced_for_every_fold(
+    worker_of: Callable[[str], Worker], job: FoldJob, old: str, new: str
+) -> None:
+    net = "class Net(keras.Sequential):\n    pass\n\n\ndef build"
+    worker = worker_of(BUILD.replace(old, new).replace("def build", net))
+    trained(worker, job)
+    graph = graph_of(worker)
+    trained(worker, job)
+    assert graph_of(worker) is not graph
+
+
 def test_the_graph_of_the_fold_before_is_freed(worker_of: Callable[[str], Worker], job: FoldJob) -> None:
-    worker = worker_of(BUILD)
+    worker = worker_of(UNSHARED)
     trained(worker, job)
     graph = weakref.ref(worker._trained._train_epoch.get_concrete_function().graph)
     trained(worker, job)
