@@ -174,6 +174,8 @@ def diagnose(
     preset: opt.Diagnosed = "question",
     epochs: opt.Epochs = None,
     seed: opt.Seed = None,
+    groups: opt.Groups = None,
+    seconds: opt.Seconds = None,
     workers: opt.Workers = None,
     as_json: opt.Json = False,
     open_it: opt.Open = False,
@@ -182,15 +184,23 @@ def diagnose(
     from reports import diagnose as page
     from reports.reading import reading_images
     from search import diagnose as work
-    from search.request import place_of_new
+    from search.request import place_of_new, whole_path
     from spaces.own import named
 
     target = place_of_new(images, None).with_name(f"{images.resolve().name}-diagnose.html")
     builder = named(model) if model else None
     with reading_images(quiet=as_json) as progress:
-        asked = work.prepared(images, preset=preset, model=builder, epochs=epochs, seed=seed, reading=progress)
+        asked = work.prepared(
+            images,
+            preset=preset,
+            model=builder,
+            epochs=epochs,
+            seed=seed,
+            groups=whole_path(groups),
+            reading=progress,
+        )
     with page.training(quiet=as_json) as watched:
-        case = work.diagnose(asked, workers=workers, watched=watched)
+        case = work.diagnose(asked, workers=workers, seconds=seconds, watched=watched)
     if as_json:
         _print_json(page.as_plain(case))
         return
