@@ -10,6 +10,7 @@ import pytest
 from reports.diagnose import as_plain, fine, headline, in_lines, render, signal
 from search.symptoms import BROKEN, Diagnosis, Symptom
 from search.verdict import Case, Run, Tried
+from spaces import Value
 from tests.reports.cases import CASE, STUCK_RUN, run, tried
 
 GOOD, BAD = run(0.95, 0.9), run(0.5, 0.5)
@@ -72,7 +73,7 @@ def test_the_answer_ends_with_suspected_changes_that_free_nothing_one_of_each_ki
 
 
 def test_what_a_cause_may_come_from_is_told_without_what_experiments_clear() -> None:
-    point = {"conv_depth": 2, "dense_depth": 4, "initializer": "uniform_0.05"}
+    point: dict[str, Value] = {"conv_depth": 2, "dense_depth": 4, "initializer": "uniform_0.05"}
 
     def depth(name: str, runs: list[Run]) -> Tried:
         one = tried("depth", runs)
