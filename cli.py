@@ -275,15 +275,21 @@ def predict(model: opt.StudyOrModel, images: opt.Pictures, as_json: opt.Json = F
     """Classify pictures with the chosen model. Exit code 1 where a picture could not be read; it is named."""
     from reports.predictions import show_predictions
     from reports.reading import reading_images
-    from search.export import model_file
+    from search.export import model_file, stale
     from search.predict import about, pictures
     from search.predict import predict as ask
 
     path, files = model_file(model), pictures(images)
+    if older := stale(model):
+        _complain(older)
     with reading_images(quiet=False) as progress:
         answers = list(ask(path, files, progress))
     show_predictions(about(path).classes, answers, _output(), "json" if as_json else "csv" if as_csv else "lines")
-    unread = [answer for answer in answers if answer.problem]
+    strays = [answer.path for answer in answers if answer.stray]
+    if strays:
+        more = f", … and {len(strays) - 3} more" if len(strays) > 3 else ""
+        _complain(f"passed over, no pictures: {', '.join(strays[:3])}{more}")
+    unread = [answer for answer in answers if answer.problem and not answer.stray]
     for answer in unread:
         _complain(f"{answer.path}: {answer.problem}")
     if unread:
