@@ -92,8 +92,9 @@ def test_a_symmetric_picture_has_its_copy_once() -> None:
     assert [(pair.first, pair.second) for pair in found.pairs] == [(0, 1)]
 
 
-def test_where_many_are_alike_few_pairs_are_told_and_all_are_joined() -> None:
-    """By halves, so that pictures of one scene are in blocks of their own and others lie between."""
+def test_where_many_are_alike_few_pairs_are_told_and_all_are_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In several blocks, with others between."""
+    monkeypatch.setattr(copies, "_BLOCK", 16)
     (scene,), others = pictures(1), pictures(20, seed=2)
     generator = np.random.default_rng(1)
     shots = [
