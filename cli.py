@@ -174,6 +174,8 @@ def diagnose(
     preset: opt.Diagnosed = "question",
     epochs: opt.Epochs = None,
     seed: opt.Seed = None,
+    groups: opt.Groups = None,
+    seconds: opt.Seconds = None,
     workers: opt.Workers = None,
     as_json: opt.Json = False,
     open_it: opt.Open = False,
@@ -182,15 +184,23 @@ def diagnose(
     from reports import diagnose as page
     from reports.reading import reading_images
     from search import diagnose as work
-    from search.request import place_of_new
+    from search.request import place_of_new, whole_path
     from spaces.own import named
 
     target = place_of_new(images, None).with_name(f"{images.resolve().name}-diagnose.html")
     builder = named(model) if model else None
     with reading_images(quiet=as_json) as progress:
-        asked = work.prepared(images, preset=preset, model=builder, epochs=epochs, seed=seed, reading=progress)
+        asked = work.prepared(
+            images,
+            preset=preset,
+            model=builder,
+            epochs=epochs,
+            seed=seed,
+            groups=whole_path(groups),
+            reading=progress,
+        )
     with page.training(quiet=as_json) as watched:
-        case = work.diagnose(asked, workers=workers, watched=watched)
+        case = work.diagnose(asked, workers=workers, seconds=seconds, watched=watched)
     if as_json:
         _print_json(page.as_plain(case))
         return
@@ -265,15 +275,21 @@ def predict(model: opt.StudyOrModel, images: opt.Pictures, as_json: opt.Json = F
     """Classify pictures with the chosen model. Exit code 1 where a picture could not be read; it is named."""
     from reports.predictions import show_predictions
     from reports.reading import reading_images
-    from search.export import model_file
+    from search.export import model_file, stale
     from search.predict import about, pictures
     from search.predict import predict as ask
 
     path, files = model_file(model), pictures(images)
+    if older := stale(model):
+        _complain(older)
     with reading_images(quiet=False) as progress:
         answers = list(ask(path, files, progress))
     show_predictions(about(path).classes, answers, _output(), "json" if as_json else "csv" if as_csv else "lines")
-    unread = [answer for answer in answers if answer.problem]
+    strays = [answer.path for answer in answers if answer.stray]
+    if strays:
+        more = f", … and {len(strays) - 3} more" if len(strays) > 3 else ""
+        _complain(f"passed over, no pictures: {', '.join(strays[:3])}{more}")
+    unread = [answer for answer in answers if answer.problem and not answer.stray]
     for answer in unread:
         _complain(f"{answer.path}: {answer.problem}")
     if unread:

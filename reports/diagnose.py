@@ -101,11 +101,15 @@ def _what_helps(case: Case) -> str:
     reached = words.number(mean_validation(best.runs), 2)
     others = [one.experiment.change for one in _one_a_topic(free[1:], best)][: _NAMED - 1]
     rest = f" So does {_listed(others, 'or')}, alone." if others else ""
+    vain = [one for one in case.failing if one.experiment.suspicion > 0]
+    named = [one.experiment.change for one in _one_a_topic(vain, *free)][:_NAMED]
+    rest += f" Not enough alone: {_listed(named)}." if named else ""
     return f" Change one thing, {words.visible(best.experiment.change)}: it then reaches {reached}.{rest}"
 
 
-def _one_a_topic(found: Sequence[Tried], best: Tried) -> list[Tried]:
-    seen, kept = {best.experiment.topic}, []
+def _one_a_topic(found: Sequence[Tried], *others: Tried) -> list[Tried]:
+    """The first of each topic that none of the others is about."""
+    seen, kept = {one.experiment.topic for one in others}, []
     for one in found:
         if one.experiment.topic not in seen:
             seen.add(one.experiment.topic)
@@ -128,7 +132,8 @@ def confirmed(suspect: Suspect) -> str:
         return "no single change of this kind was tried"
     tried = words.count(suspect.tried, "change")
     if not suspect.freed:
-        return f"none of {tried} frees it: not the cause on its own"
+        none = f"none of {tried} frees it" if suspect.tried > 1 else "the one change tried does not free it"
+        return f"{none}: not the cause on its own"
     return f"{suspect.freed} of {tried} free it" if suspect.freed > 1 else f"1 of {tried} frees it"
 
 
@@ -193,8 +198,15 @@ def in_lines(case: Case) -> list[str]:
             for one in (*case.freeing, *case.failing)
         ]
     if case.left_out:
-        said.append(f"  {words.count(case.left_out, 'change')} more not tried: they would have taken too long")
+        said.append(f"  {untried(case)}")
     return said
+
+
+def untried(case: Case) -> str:
+    """What there was no time for, and how to give it time."""
+    more = words.count(len(case.left_out), "change")
+    named = _listed([one.change for one in case.left_out])
+    return f"{more} more not tried for lack of time; with a larger --seconds: {named}"
 
 
 # As data
@@ -241,7 +253,7 @@ def as_plain(case: Case) -> dict[str, Any]:
             }
             for one in (*case.freeing, *case.failing)
         ],
-        "not_tried": case.left_out,
+        "not_tried": [one.change for one in case.left_out],
         "fine": fine(case),
     }
 
@@ -291,6 +303,7 @@ def render(case: Case) -> str:
             curves=_curves(case),
             groups=_groups(case),
             best=case.freeing[0].experiment.change if case.freeing else "",
+            untried=untried(case),
             fine=fine(case),
         )
     )

@@ -16,7 +16,7 @@ from search.answers import Answer
 def show_predictions(classes: Sequence[str], answers: Sequence[Answer], out: Output, form: str) -> None:
     """Print an answer for each picture that was read; `form` is 'lines', 'json' or 'csv'.
 
-    JSON names those that were not read as well.
+    JSON names those that were not read as well, and what was passed over.
     """
     read = [(answer, _top(answer)) for answer in answers if not answer.problem]
     match form:
@@ -31,7 +31,8 @@ def show_predictions(classes: Sequence[str], answers: Sequence[Answer], out: Out
                     }
                     for answer, top in read
                 ],
-                "unreadable": [{"path": a.path, "problem": a.problem} for a in answers if a.problem],
+                "unreadable": [{"path": a.path, "problem": a.problem} for a in answers if a.problem and not a.stray],
+                "passed_over": [answer.path for answer in answers if answer.stray],
             }
             lines = json.dumps(told, indent=2).splitlines()
         case "csv":

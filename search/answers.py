@@ -12,3 +12,4 @@ class Answer:
     path: str  # as given, or below a folder that was given
     probabilities: tuple[float, ...] = ()  # one a class; () where the picture cannot be read
     problem: str = ""  # a sentence; empty where it was read
+    stray: bool = False  # it lay in a folder that was given, and is no picture by its content nor by its name

@@ -41,17 +41,15 @@ def check_images(images: ImageSet, groups: str | None, folder: Path, folds: int 
     """
     named = named_groups(groups, folder, images.paths) if groups is not None else None
     near = near_copies(images.pixels, images.digests)
-    pairs = (*exact_copies(images.digests), *(near or ()))
-    together = keep_together(images.labels, images.testing, pairs, named.of if named else ())
-    alike = near is None or not together.believed
-    if not together.believed:
-        pairs = tuple(pair for pair in pairs if pair.exact)
+    same = np.unique(np.array(images.digests), return_inverse=True)[1]
+    together = keep_together(images.labels, images.testing, same, near.parts, named.of if named else ())
+    pairs = (*exact_copies(images.digests), *(pair for pair in near.pairs if not together.scene[pair.first]))
     chosen, said, problem = None, None, None
     try:
         chosen, said = choose_folds(images.labels, together.apart, folds, images.classes, together.units)
     except UsageError as error:
         problem = str(error)
-    sentences = (*_of_copies(images, pairs, together, alike), *_of_groups(images, named), *_of_classes(images))
+    sentences = (*_of_copies(images, pairs, together, same), *_of_groups(images, named, together), *_of_classes(images))
     return Checked(pairs, together, named, chosen, problem, (*sentences, *([said] if said else [])))
 
 
@@ -129,19 +127,19 @@ def _size(pair: NDArray[np.floating] | NDArray[np.int32]) -> tuple[int, int]:
 # ---- in words
 
 
-def _of_copies(images: ImageSet, pairs: Sequence[Pair], together: Together, alike: bool) -> list[str]:
+def _of_copies(images: ImageSet, pairs: Sequence[Pair], together: Together, same: NDArray[np.integer]) -> list[str]:
+    """`same`: [images], equal for exact copies."""
     said = []
     kinds: dict[Kind, list[Pair]] = {}
     for pair in pairs:
         kinds.setdefault(_kind(images, pair), []).append(pair)
-    if alike:
+    if together.scene.any():
         said.append(
-            "Too many pictures are nearly equal for all of them to be copies, as pictures of a fixed camera are. None "
-            "of these counts as a copy, so a model may be judged by nearly a picture that it was trained on, and its "
-            "score be too good: say with --groups which are of one scene."
+            f"{_scenes(images, together)} are nearly equal to others there, too many for all of them to be copies, as "
+            "pictures of a fixed camera are. None of these counts as a copy, so a model may be judged by nearly a "
+            "picture that it was trained on, and its score be too good: say with --groups which are of one scene."
         )
-    leaked = int((together.apart & ~images.testing).sum())
-    if leaked:
+    if leaked := int(_leaked(images, together).sum()):
         which = _count(
             leaked, "training image is a copy of a testing image", "training images are copies of testing images"
         )
@@ -154,32 +152,46 @@ def _of_copies(images: ImageSet, pairs: Sequence[Pair], together: Together, alik
     if Kind.MIRRORED in kinds:
         which = _count(len(kinds[Kind.MIRRORED]), "picture is", "pictures are")
         said.append(f"{which} in two classes, mirrored: where left and right make the class, search with --no-flip.")
-    copies = {pair.second for pair in pairs if not (together.apart[pair.first] or together.apart[pair.second])}
+    searched = ~together.apart
+    exact, copies = (int(searched.sum()) - len(np.unique(each[searched])) for each in (same, together.copies))
     if copies:
-        exact = sum(pair.exact for pair in pairs if pair.second in copies)
-        which = _count(len(copies), "training image is a copy of another", "training images are copies of others")
-        said.append(f"{which} ({_exactly(exact, len(copies))}): each stays in one fold with what it copies.")
+        which = _count(copies, "training image is a copy of another", "training images are copies of others")
+        said.append(f"{which} ({_exactly(exact, copies)}): each stays in one fold with what it copies.")
     return said
 
 
+def _scenes(images: ImageSet, together: Together) -> str:
+    """How many pictures are of a scene, and in which classes."""
+    names = [printable(images.classes[label]) for label in np.unique(images.labels[together.scene])]
+    where = f"class {names[0]}" if len(names) == 1 else f"the classes {', '.join(names[:5])}"
+    return f"{together.scene.sum():,} pictures of {where}{', …' if len(names) > 5 else ''}"
+
+
+def _leaked(images: ImageSet, together: Together) -> NDArray[np.bool_]:
+    """[images], True: for training, and a copy of one for testing, or of a copy of it."""
+    return np.isin(together.copies, together.copies[images.testing]) & ~images.testing
+
+
 def _exactly(exact: int, of: int) -> str:
-    exact = min(exact, of)
     return "all exactly" if exact == of else f"{exact} exactly, {of - exact} nearly" if exact else "all nearly"
 
 
-def _of_groups(images: ImageSet, named: Named | None) -> list[str]:
+def _of_groups(images: ImageSet, named: Named | None, together: Together) -> list[str]:
     if named is None:
         return []
     groups = {group for group in named.of if group is not None}
     said = [f"{_count(len(groups), 'group', 'groups')} named, each in one fold."]
     if named.remark:
         said.append(named.remark)
-    tested = {group for group, testing in zip(named.of, images.testing, strict=True) if testing and group is not None}
-    trained = {g for g, testing in zip(named.of, images.testing, strict=True) if not testing and g is not None}
-    if both := sorted(tested & trained):
-        which = _count(len(both), "group is", "groups are")
+    spanning = np.flatnonzero(together.apart & ~images.testing & ~_leaked(images, together))
+    if len(spanning):
+        which = _count(
+            len(spanning),
+            "training image is of a group that is in testing too",
+            "training images are of groups that are in testing too",
+        )
         said.append(
-            f"{which} in training and in testing, such as {printable(both[0])}: the test will look better than it is."
+            f"{which}, such as {printable(images.paths[spanning[0]])}: in no fold, so that the test stays a test."
         )
     return said
 

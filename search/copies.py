@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 MOST_BITS = 8  # of 64 in which the perceptual hashes of two pictures may differ
 LEAST_LIKENESS = 0.98  # correlation of their grey values, from which on they are taken for one
 LEAST_SPREAD = 4.0  # standard deviation of grey values; below it a picture shows too little to be told from others
-MOST_PAIRS = 10  # an image, on average: beyond it, likeness is what the pictures have in common
+MOST_PAIRS = 10  # that are told of an image, turned and as it is: where hundreds are alike, all would fill the memory
 _SIDE = 32  # pixels
 _BLOCK = 512  # images compared with all others at once
 
@@ -27,6 +27,18 @@ class Pair:
     likeness: float = 1.0  # correlation of grey values at 32 x 32 pixels
 
 
+Parts = NDArray[np.int32]
+"""[images], equal for images that belong together."""
+
+
+@dataclass(frozen=True)
+class Near:
+    """Images that show nearly the same picture."""
+
+    pairs: tuple[Pair, ...]  # in order; of each image those with the MOST_PAIRS later ones that are most like it
+    parts: Parts  # [images], equal for images that a chain of pairs joins, be they among `pairs` or not
+
+
 def exact_copies(digests: Sequence[str]) -> tuple[Pair, ...]:
     """Images with equal digests: the first with each of the others."""
     first: dict[str, int] = {}
@@ -34,8 +46,8 @@ def exact_copies(digests: Sequence[str]) -> tuple[Pair, ...]:
     return tuple(Pair(a, b, True) for a, b in pairs if a != b)
 
 
-def near_copies(pixels: NDArray[np.uint8], digests: Sequence[str]) -> tuple[Pair, ...] | None:
-    """Pairs of images that show the same picture, one of each digest.
+def near_copies(pixels: NDArray[np.uint8], digests: Sequence[str]) -> Near:
+    """Images that show nearly the same picture, one of each digest.
 
     A pair agrees in the perceptual hash (imagehash's pHash: signs of low frequencies of a cosine transform) but for
     `MOST_BITS`, and its grey values correlate by at least `LEAST_LIKENESS`, so brightness and contrast do not count.
@@ -48,48 +60,70 @@ def near_copies(pixels: NDArray[np.uint8], digests: Sequence[str]) -> tuple[Pair
     Args:
         pixels: [images, height, width, channels].
         digests: [images], equal for equal pictures.
-
-    Returns:
-        The pairs, ordered; None where there are more than `MOST_PAIRS` an image.
     """
+    parts: Parts = np.arange(len(digests), dtype=np.int32)
     _, rows = np.unique(np.array(digests), return_index=True)
     rows = np.sort(rows)
     grey = np.stack([_grey(pixels[row]) for row in rows])
     told = grey.std(axis=(1, 2)) >= LEAST_SPREAD
     rows, grey = rows[told], grey[told]
     if len(rows) < 2:
-        return ()
-    found: list[Pair] = []
+        return Near((), parts)
+    best: dict[tuple[int, int], Pair] = {}
     own = _hashes(grey), _standardized(grey)
     for mirrored in (False, True):
         others = (_hashes(grey[:, :, ::-1]), _standardized(grey[:, :, ::-1])) if mirrored else own
         for start in range(0, len(rows), _BLOCK):
-            for a, b, likeness in _alike(own, others, start):
-                found.append(Pair(int(rows[a]), int(rows[b]), False, mirrored, likeness))
-            if len(found) > MOST_PAIRS * len(rows):
-                return None
-    best: dict[tuple[int, int], Pair] = {}
-    for pair in found:  # a symmetric picture is alike both ways
-        known = best.setdefault((pair.first, pair.second), pair)
-        if pair.likeness > known.likeness:
-            best[pair.first, pair.second] = pair
-    return tuple(best[rows_] for rows_ in sorted(best))
+            first, second, likeness = _alike(own, others, start)
+            first, second = rows[first], rows[second]
+            parts = joined(parts, pairs=(first, second))
+            kept = _most_alike(first, likeness)
+            for a, b, value in zip(first[kept], second[kept], likeness[kept], strict=True):
+                pair = Pair(int(a), int(b), False, mirrored, min(float(value), 1.0))
+                known = best.setdefault((pair.first, pair.second), pair)  # a symmetric picture is alike both ways
+                if pair.likeness > known.likeness:
+                    best[pair.first, pair.second] = pair
+    return Near(tuple(best[rows_] for rows_ in sorted(best)), parts)
+
+
+def joined(*parts: NDArray[np.integer], pairs: tuple[NDArray[np.intp], NDArray[np.intp]] | None = None) -> Parts:
+    """[images], equal for images that a chain joins: of images in one part, or of `pairs` (first and second rows).
+
+    `parts`: one or more arrays [images], equal for images of one part.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    count, ends = len(parts[0]), [*([pairs] if pairs else [])]
+    for each in parts:
+        _, first, which = np.unique(each, return_index=True, return_inverse=True)
+        ends.append((np.arange(count), first[which]))
+    edges = np.concatenate(ends, axis=1)
+    graph = coo_array((np.ones(edges.shape[1], np.bool_), (edges[0], edges[1])), shape=(count, count))
+    found: Parts = connected_components(graph, directed=False)[1]
+    return found
 
 
 Views = tuple[NDArray[np.uint64], NDArray[np.float32]]
 """Perceptual hashes [images] and standardised grey values [images, pixels]."""
 
 
-def _alike(own: Views, others: Views, start: int) -> list[tuple[int, int, float]]:
-    """Places (first, second) and likeness of the pairs whose first is within a block from `start`."""
+def _alike(own: Views, others: Views, start: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    """First and second places of the pairs whose first is within a block from `start`, and their likeness, [pairs]."""
     block = slice(start, start + _BLOCK)
     near = np.bitwise_count(own[0][block, None] ^ others[0][None]) <= MOST_BITS
     near &= np.arange(len(own[0]))[None] > np.arange(start, start + len(near))[:, None]
     first, second = np.flatnonzero(near.any(axis=1)), np.flatnonzero(near.any(axis=0))
     likeness = own[1][start + first] @ others[1][second].T
     places = np.nonzero(near[np.ix_(first, second)] & (likeness >= LEAST_LIKENESS))
-    pairs = zip(start + first[places[0]], second[places[1]], likeness[places], strict=True)
-    return [(int(a), int(b), min(float(value), 1.0)) for a, b, value in pairs]
+    return start + first[places[0]], second[places[1]], likeness[places]
+
+
+def _most_alike(first: NDArray[np.intp], likeness: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Which pairs to tell of: of each first image, the MOST_PAIRS most alike."""
+    order = np.lexsort((-likeness, first))
+    place = np.arange(len(order)) - np.searchsorted(first[order], first[order])
+    return order[place < MOST_PAIRS]
 
 
 def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

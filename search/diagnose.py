@@ -30,7 +30,7 @@ from spaces.presets import FAMILIES
 
 RUNS = 3  # of the model as it is and of each experiment, each on another fold with a seed of its own
 ENOUGH = 2  # runs without success, after which an experiment is given up
-MOST_SECONDS = 100.0  # of experiments, after which no other is begun
+USUAL_SECONDS = 100.0  # of experiments, after which no other is begun
 LEAST_EXPERIMENTS = 4  # that are done however long they take
 TRAINS = tuple(name for name, family in FAMILIES.items() if family.frozen is None)  # presets without a backbone
 
@@ -46,6 +46,7 @@ def prepared(
     model: ModelFile | None = None,
     epochs: int | None = None,
     seed: int | None = None,
+    groups: str | None = None,
     reading: Callable[[int, int], None] | None = None,
 ) -> Prepared:
     """What is to be diagnosed, checked as for a search. Raises UsageError as a search would."""
@@ -55,18 +56,26 @@ def prepared(
         )
     values: dict[str, Any] = {"images": str(images.resolve()), "preset": preset}
     values |= {} if seed is None else {"seed": seed}
+    values |= {} if groups is None else {"groups": groups}
     values |= {} if epochs is None else {"training": {"max_epochs": epochs}}
     with tempfile.TemporaryDirectory() as empty:  # where no study has begun
         return prepare(parse(values, "the command line"), Path(empty), reading, model)
 
 
 def diagnose(
-    asked: Prepared, *, workers: int | None = None, watched: Watched = lambda _what, _done, _total: None
+    asked: Prepared,
+    *,
+    workers: int | None = None,
+    seconds: float | None = None,
+    watched: Watched = lambda _what, _done, _total: None,
 ) -> Case:
     """Train the model as it is; where it does not learn, train it with one thing otherwise, one after another.
 
-    `workers` None: one a GPU, else one a core; 0: in this process. Raises RunError where it cannot be trained at all.
+    `workers` None: one a GPU, else one a core; 0: in this process. `seconds` of experiments, after which no other is
+    begun; None: USUAL_SECONDS. The first LEAST_EXPERIMENTS are done however long they take.
+    Raises RunError where it cannot be trained at all.
     """
+    seconds = USUAL_SECONDS if seconds is None else seconds
     name, model = asked.preset.name, asked.own.file if asked.own else None
     with (
         tempfile.TemporaryDirectory() as folder,  # for pixels and logs
@@ -75,7 +84,7 @@ def diagnose(
     ):
         materials = Materials(pixels, asked.images.labels, asked.facts, name, asked.config.metric, model)
         executor.prepare(materials, Path(folder))
-        return _Bench(asked, executor, watched).case()
+        return _Bench(asked, executor, seconds, watched).case()
 
 
 @dataclass
@@ -84,6 +93,7 @@ class _Bench:
 
     prepared: Prepared
     executor: Executor
+    seconds: float
     watched: Watched
 
     def __post_init__(self) -> None:
@@ -93,7 +103,7 @@ class _Bench:
 
     def case(self) -> Case:
         self.watched(AS_IT_IS, 0, len(self._folds))
-        runs = self._trained([None])[0][0]
+        runs = self._trained([None])[0]
         prepared = self.prepared
         counts = np.bincount(prepared.images.labels[self._assignment >= 0])
         shares = counts[counts > 0] / counts.sum()
@@ -115,14 +125,14 @@ class _Bench:
             return case
         causes = [cause for cause, _ in suspected(runs)]
         chosen = experiments(prepared.space, self._point, case.evidence, causes)
-        done, left_out = self._trained(chosen, MOST_SECONDS)
+        done = self._trained(chosen, self.seconds)
         tried = tuple(Tried(chosen[place], of_one) for place, of_one in sorted(done.items()))
-        return replace(case, tried=tried, left_out=left_out)
+        return replace(case, tried=tried, left_out=chosen[len(done) :])
 
     def _trained(
         self, chosen: Sequence[Experiment | None], most_seconds: float = math.inf
-    ) -> tuple[dict[int, tuple[Run, ...]], int]:
-        """(place of an experiment -> its runs, experiments that were not begun for lack of time).
+    ) -> dict[int, tuple[Run, ...]]:
+        """Place of an experiment -> its runs, for the first of them, as many as there was time to begin.
 
         What is begun is brought to its end, unless its first runs show that it does not free the network.
         """
@@ -143,8 +153,7 @@ class _Bench:
                 found.setdefault(place, {})[job.fold] = _run(job, future.result())
                 done += 1
             self.watched(TRYING if chosen[0] else AS_IT_IS, done, done + len(waiting) + len(queue))
-        runs = {place: tuple(runs[fold] for fold in sorted(runs)) for place, runs in found.items()}
-        return runs, len(chosen) - begun
+        return {place: tuple(runs[fold] for fold in sorted(runs)) for place, runs in found.items()}
 
     def _in_order(self, chosen: Sequence[Experiment | None]) -> list[tuple[int, FoldJob]]:
         """(place, job): an experiment's later runs come after the next one's first, when its own first are known."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 from search.symptoms import DEAD, Cause, Evidence
 from spaces.parameters import Choice, Number, Parameter, Value
@@ -34,7 +35,7 @@ class Experiment:
     params: Mapping[str, Value] = field(default_factory=dict)  # the whole point; empty: as it was
     edit: Edit | None = None
     longer: int = 1  # times as many epochs
-    suspicion: float = 0.0  # 0..1, strength of the strongest cause that it would cure
+    suspicion: float = 0.0  # 0..1, of the likeliest cause that it would cure
 
 
 @dataclass(frozen=True)
@@ -88,23 +89,26 @@ def experiments(
     """The single changes to try, at most `most` of them.
 
     Each parameter of the `space` that is active at `point` is given other values; what the space has no parameter for
-    is changed in the model itself. The strongest suspicion comes first; a parameter's second value counts for half of
-    its first.
+    is changed in the model itself. The strongest suspicion comes first; a parameter's second value counts for a
+    third of its first, so that other kinds of change have their turn.
+
+    `causes`: the likeliest first. One counts for no more than those before it, since what follows from another cause
+    may have the stronger evidence.
     """
     found = [*_of_parameters(space, point), *_of_the_model(space, point, evidence, causes)]
-    suspected = [(place, _suspected(experiment, causes)) for place, experiment in found]
+    strengths = dict(zip((c.name for c in causes), accumulate((c.strength for c in causes), min), strict=True))
+    suspected = [(place, _suspected(experiment, strengths)) for place, experiment in found]
     topics = list(TOPICS)
     ordered = sorted(
         suspected,
-        key=lambda pair: (-pair[1].suspicion / 2 ** pair[0], pair[0], topics.index(pair[1].topic)),
+        key=lambda pair: (-pair[1].suspicion / 3 ** pair[0], pair[0], topics.index(pair[1].topic)),
     )
     return tuple(experiment for _, experiment in ordered[:most])
 
 
-def _suspected(experiment: Experiment, causes: Sequence[Cause]) -> Experiment:
+def _suspected(experiment: Experiment, strengths: Mapping[str, float]) -> Experiment:
     cures = TOPICS[experiment.topic].cures
-    strength = max((cause.strength for cause in causes if cause.name in cures), default=0.0)
-    return replace(experiment, suspicion=strength)
+    return replace(experiment, suspicion=max((strengths.get(name, 0.0) for name in cures), default=0.0))
 
 
 def _of_parameters(space: Space, point: Mapping[str, Value]) -> Iterator[tuple[int, Experiment]]:

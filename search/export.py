@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from pathlib import Path
 
 from search.errors import UsageError
 from search.finish import MODEL, is_current
 from search.study import DATABASE, is_study, reading
-from storage import needs_upgrade
+from storage import StorageError, needs_upgrade
 
 
 def model_file(path: Path) -> Path:
@@ -24,6 +25,23 @@ def model_file(path: Path) -> Path:
     if not model.is_file():
         raise UsageError(f"{path} has no model yet; `search export {path} --to FILE.keras` makes one of what is stored")
     return model
+
+
+def stale(path: Path) -> str | None:
+    """A sentence where more has been searched since the study's model was made; None where not, or for a file."""
+    if path.is_file() or not (path / DATABASE).exists():
+        return None
+    try:
+        if needs_upgrade(path / DATABASE):  # by whom something is written to it
+            return None
+        with reading(path) as store:
+            current = is_current(store, path)
+    except StorageError:  # locked or damaged: the model can be used all the same
+        return None
+    if current:
+        return None
+    export = shlex.join(["search", "export", str(path), "--to", "FILE.keras"])
+    return f"{path}: more has been searched since its model was made; `{export}` makes it anew"
 
 
 def has_model(folder: Path) -> bool:

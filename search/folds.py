@@ -181,14 +181,15 @@ def _rarest(
         UsageError: there is no training image at all, or none of a class.
     """
     present = np.unique(labels[~apart])
-    if not len(present):
-        raise UsageError(f"folds: no training images among {len(labels)}. Put images to learn from into 'training'.")
     missing = [label for label in range(len(classes)) if label not in present]
     if missing:
         raise UsageError(
-            f"folds: every training image of {_named(missing[0], classes)} is a copy of a testing image, so none is "
-            "left to learn from. Take the copies out of one of the two folders; `search check` shows them."
+            f"folds: every training image of {_named(missing[0], classes)} is a copy of a testing image, or of a "
+            "group that has one, so none is left to learn from. Take those out of one of the two folders; `search "
+            "check` shows copies."
         )
+    if not len(present):
+        raise UsageError(f"folds: no training images among {len(labels)}. Put images to learn from into 'training'.")
     own = np.arange(len(labels)) if units is None else units
     counts = [len(np.unique(own[(labels == label) & ~apart])) for label in present]
     least = int(np.argmin(counts))

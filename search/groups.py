@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from search.copies import Pair
+from search.copies import Parts, joined
 from search.errors import UsageError
 from search.text import printable
 
@@ -37,9 +37,10 @@ class Named:
 class Together:
     """What may not be split between folds, and what is in none."""
 
-    units: NDArray[np.int32]  # [images]: equal for images that stay together
-    apart: NDArray[np.bool_]  # [images], True: in no fold, for testing or a copy of what is
-    believed: bool  # whether near copies count; not where they join more than half of a class
+    units: Parts  # [images]: equal for images that stay together
+    apart: NDArray[np.bool_]  # [images], True: in no fold, for testing or together with what is
+    copies: Parts  # [images]: equal for copies, exact and near, that count
+    scene: NDArray[np.bool_]  # [images], True: nearly the same as others that are no copies of it, but of its scene
 
 
 def named_groups(asked: str, folder: Path, paths: Sequence[str]) -> Named:
@@ -142,62 +143,48 @@ def _time_limit() -> Iterator[None]:
 
 
 def keep_together(
-    labels: NDArray[np.int16], testing: NDArray[np.bool_], pairs: Sequence[Pair], named: Sequence[str | None] = ()
+    labels: NDArray[np.int16],
+    testing: NDArray[np.bool_],
+    same: NDArray[np.integer],
+    near: NDArray[np.integer],
+    named: Sequence[str | None] = (),
 ) -> Together:
-    """Join copies and named groups, and take training images out that are copies of testing images.
+    """Join copies and named groups, and take training images out that are together with testing images.
 
     Near copies that would join more than half of a class's training images, where exact copies and named groups do
-    not, are pictures of one scene rather than copies: then no near copy counts.
+    not, are pictures of one scene rather than copies: all that they join is joined by the others alone.
 
     Args:
         labels: [images], class of each image.
         testing: [images], True: not trained on.
-        pairs: copies, exact and near.
+        same: [images], equal for exact copies.
+        near: [images], equal for near copies.
         named: [images], the user's group of each; None: none. () for no groups.
     """
-    exact = [pair for pair in pairs if pair.exact]
-    certain = _joined(labels, exact, named)
-    units = _joined(labels, pairs, named)
-    believed = len(exact) == len(pairs) or not _swallows(units, certain, labels, testing)
-    if not believed:
-        units, pairs = certain, exact
-    return Together(units, _apart(testing, pairs, _joined(labels, exact, ())), believed)
+    certain = joined(same, _numbered(named)) if named else joined(same)
+    units = joined(certain, near)
+    swallowed = np.isin(units, _swallowing(units, certain, labels, testing))
+    scene = swallowed & (np.bincount(near)[near] > 1)
+    near = np.where(scene, near.max(initial=0) + 1 + np.arange(len(labels)), near)
+    units, copies = joined(certain, near), joined(same, near)
+    return Together(units, np.isin(units, units[testing]), copies, scene)
 
 
-def _apart(testing: NDArray[np.bool_], pairs: Sequence[Pair], picture: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """[images]: for testing, the same `picture` ([images]) as one for testing, or nearly the same."""
-    tested = set(picture[testing].tolist())
-    near = set()
-    for pair in pairs:
-        first, second = int(picture[pair.first]), int(picture[pair.second])
-        near |= {second} if first in tested else set()
-        near |= {first} if second in tested else set()
-    apart: NDArray[np.bool_] = np.isin(picture, list(tested | near))
-    return apart
-
-
-def _joined(labels: NDArray[np.int16], pairs: Sequence[Pair], named: Sequence[str | None]) -> NDArray[np.int32]:
-    """[images]: the connected part of the graph that each image is in."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    edges = [(pair.first, pair.second) for pair in pairs]
+def _numbered(named: Sequence[str | None]) -> NDArray[np.intp]:
+    """[images], equal for images of one group; one that has none is alone."""
     first: dict[str, int] = {}
-    edges += [(first.setdefault(group, row), row) for row, group in enumerate(named) if group is not None]
-    count = len(labels)
-    rows, columns = np.array(edges, np.int32).reshape(-1, 2).T
-    graph = coo_array((np.ones(len(edges), np.int8), (rows, columns)), shape=(count, count))
-    units: NDArray[np.int32] = connected_components(graph, directed=False)[1]
-    return units
+    return np.array([row if name is None else first.setdefault(name, row) for row, name in enumerate(named)])
 
 
-def _swallows(
-    units: NDArray[np.int32], certain: NDArray[np.int32], labels: NDArray[np.int16], testing: NDArray[np.bool_]
-) -> bool:
-    """Whether more than half of a class's training images became one unit, that were not before."""
+def _swallowing(
+    units: Parts, certain: Parts, labels: NDArray[np.int16], testing: NDArray[np.bool_]
+) -> NDArray[np.integer]:
+    """The units that hold more than half of a class's training images, and more than what in them is `certain`."""
+    found = []
     for label in np.unique(labels[~testing]):
-        rows = (labels == label) & ~testing
-        largest, before = (int(np.bincount(each[rows]).max()) for each in (units, certain))
-        if largest > max(before, rows.sum() / 2):
-            return True
-    return False
+        rows = np.flatnonzero((labels == label) & ~testing)
+        before = np.zeros(units.max() + 1, np.intp)
+        np.maximum.at(before, units[rows], np.bincount(certain[rows])[certain[rows]])
+        counts = np.bincount(units[rows], minlength=len(before))
+        found.append(np.flatnonzero(counts > np.maximum(before, len(rows) / 2)))
+    return np.concatenate(found)

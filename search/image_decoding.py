@@ -31,7 +31,7 @@ _ENDINGS = {
     "WEBP": {".webp"},
     "TIFF": {".tif", ".tiff"},
 }
-_IMAGE_ENDINGS = frozenset().union(*_ENDINGS.values())
+IMAGE_ENDINGS = frozenset().union(*_ENDINGS.values())
 _OTHER_FORMATS = frozenset(
     {
         ".heic",
@@ -210,7 +210,7 @@ def _unidentified(path: Path) -> Remark:
         return Remark("unreadable", f"Cannot be read ({error.strerror}): left out.")
     if start.startswith(_MAGIC):
         return Remark("unreadable", "Begins like an image, but its header is damaged: left out.")
-    if not start and ending in _IMAGE_ENDINGS:
+    if not start and ending in IMAGE_ENDINGS:
         return Remark("unreadable", "An empty file: left out.")
     if ending in _OTHER_FORMATS:
         return Remark("unsupported format", f"Format {ending} is not read: convert it to PNG or JPEG. Left out.")
@@ -227,7 +227,7 @@ def _shape_remarks(height: int, width: int) -> tuple[Remark, ...]:
 
 def _ending_remarks(path: Path, format_name: str) -> tuple[Remark, ...]:
     format_name = "JPEG" if format_name == "MPO" else format_name  # what phones write: JPEG with a second picture
-    if path.suffix.lower() in _ENDINGS.get(format_name, _IMAGE_ENDINGS):
+    if path.suffix.lower() in _ENDINGS.get(format_name, IMAGE_ENDINGS):
         return ()
     return (Remark("ending", f"Is {format_name} by content though not by its ending: read as {format_name}."),)
 

@@ -83,6 +83,13 @@ def list_images(root: Path) -> Listing:
     return _Walk(root).listing()
 
 
+def files_below(folder: Path) -> tuple[list[Path], list[Note]]:
+    """All files below a folder that may be images, in order, and notes on what is left out, as of a class's folder."""
+    walk = _Walk(folder)
+    files = walk.files_of_class(folder)
+    return sorted(files, key=os.fsencode), [note for note in walk.notes if note.left_out]
+
+
 def name_of(path: Path) -> str:
     """A path in an error message: always one printable line."""
     return printable(shown(path))
@@ -206,7 +213,7 @@ class _Walk:
                 self._note(folder, "merged", message, False)
             here.add(name)
             self.folders.append(ClassFolder(name, self._shown(folder), testing))
-            found = self._files_of_class(folder)
+            found = self.files_of_class(folder)
             self.files.extend(ImageFile(path, self._shown(path), name, testing) for path in found)
         if part.role == "validation":
             inside = [file for file in self.files if file.path.is_relative_to(part.folder)]
@@ -226,7 +233,7 @@ class _Walk:
         self._note(folder, "merged", message, False)
         return alike[0]
 
-    def _files_of_class(self, folder: Path) -> list[Path]:
+    def files_of_class(self, folder: Path) -> list[Path]:
         """All files below a class folder. A loop: a hostile folder can be deeper than Python may recurse."""
         found: list[Path] = []
         pending = [folder]

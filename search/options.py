@@ -30,6 +30,12 @@ def _workers(text: str) -> int:
     return workers
 
 
+def _seconds(text: str) -> float:
+    if not (seconds := _number(text)) >= 0:  # NaN too
+        raise UsageError(f"--seconds: must be at least 0, got {seconds:g}; 0 tries the most suspected changes alone")
+    return seconds
+
+
 def _version(asked: bool) -> None:
     if asked:
         from importlib.metadata import PackageNotFoundError, version
@@ -78,6 +84,14 @@ PresetName = Annotated[
     typer.Option("--preset", help="The space: auto, frozen, fine-tune, cnn or question. [default: auto, all of them]"),
 ]
 Diagnosed = Annotated[str, typer.Option("--preset", help="Whose default network is diagnosed: question or cnn.")]
+Seconds = Annotated[
+    float | None,
+    typer.Option(
+        parser=_seconds,
+        metavar="N",
+        help="Of trying changes, after which no other is begun; the most suspected are tried first. [default: 100]",
+    ),
+]
 NoFlip = Annotated[
     bool, typer.Option("--no-flip", help="Never turn a picture left to right: for letters, or left and right hands.")
 ]

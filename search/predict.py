@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from PIL import Image
 
 from search.answers import Answer
 from search.errors import UsageError
-from search.image_decoding import Remark, decode, no_stderr, quiet
-from search.text import printable
+from search.image_decoding import IMAGE_ENDINGS, Remark, decode, no_stderr, quiet, read_header
+from search.image_files import files_below, name_of
 
 ABOUT = "smallsearch.json"  # within the .keras file, which is a ZIP archive
 _MOST_ABOUT = 2**20  # bytes of it that are read
@@ -47,15 +48,31 @@ def about(path: Path) -> About:
     return About(classes, (shape[0], shape[1], shape[2]))
 
 
-def pictures(given: Iterable[Path]) -> list[Path]:
-    """The files named, and all in folders named, but for hidden ones. Raises UsageError for what is not there."""
-    found: list[Path] = []
+@dataclass(frozen=True)
+class Found:
+    """Something to be asked about, or in its place."""
+
+    path: Path
+    named: bool  # by the user; else it lay in a folder that was named
+    problem: Remark | None = None  # known without opening it
+
+
+def pictures(given: Iterable[Path]) -> list[Found]:
+    """The files named, and what is in folders named, listed as for training: without hidden files.
+
+    Raises UsageError for what is not there, or is neither a file nor a folder.
+    """
+    found: list[Found] = []
     for path in given:
         if path.is_dir():
-            inside = (p for p in sorted(path.rglob("*")) if p.is_file())
-            found += [p for p in inside if not any(part.startswith(".") for part in p.relative_to(path).parts)]
+            inside, notes = files_below(path)
+            found += [Found(file, named=False) for file in inside]
+            known = [note for note in notes if note.kind != "hidden"]
+            found += [Found(path / note.path, named=False, problem=Remark(note.kind, note.message)) for note in known]
+        elif path.is_file():
+            found.append(Found(path, named=True))
         elif path.exists():
-            found.append(path)
+            raise UsageError(f"{path} is neither a file nor a folder; name picture files, or folders of them")
         else:
             raise UsageError(f"{path} does not exist; name picture files, or folders of them")
     if not found:
@@ -64,9 +81,9 @@ def pictures(given: Iterable[Path]) -> list[Path]:
 
 
 def predict(
-    model: Path, files: Sequence[Path], progress: Callable[[int, int], None] = lambda _done, _all: None
+    model: Path, files: Sequence[Found], progress: Callable[[int, int], None] = lambda _done, _all: None
 ) -> Iterator[Answer]:
-    """An answer for each file, in order. Files in folders that are no pictures by their content are passed over.
+    """An answer for each, in order; of what training would leave out, why, in the same words.
 
     Seconds pass before the first: TensorFlow is imported. Raises UsageError for a model that cannot be loaded.
     """
@@ -75,15 +92,23 @@ def predict(
     for start in range(0, len(files), _BATCH):
         some = files[start : start + _BATCH]
         with quiet():
-            decoded = [_decoded(path, needs.image_shape) for path in some]
+            decoded = [one.problem or _decoded(one.path, needs.image_shape) for one in some]
         pixels = [one for one in decoded if not isinstance(one, Remark)]
         said = iter(network.predict(np.stack(pixels).astype(np.float32), verbose=0) if pixels else ())
-        for path, one in zip(some, decoded, strict=True):
+        for file, one in zip(some, decoded, strict=True):
+            shown = name_of(file.path)
             if isinstance(one, Remark):
-                yield Answer(printable(str(path)), problem=one.message.removesuffix(": left out.").removesuffix("."))
+                yield Answer(shown, problem=_LEFT_OUT.sub("", one.message), stray=_is_stray(file, one))
             else:
-                yield Answer(printable(str(path)), tuple(float(p) for p in next(said)))
+                yield Answer(shown, tuple(float(p) for p in next(said)))
         progress(min(start + _BATCH, len(files)), len(files))
+
+
+_LEFT_OUT = re.compile(r"(:|\.|: it is) left out( without decoding it)?\.$", re.IGNORECASE)  # which is of training
+
+
+def _is_stray(file: Found, remark: Remark) -> bool:
+    return not file.named and remark.kind == "not an image" and file.path.suffix.lower() not in IMAGE_ENDINGS
 
 
 def _loaded(path: Path) -> Any:
@@ -102,8 +127,9 @@ def _loaded(path: Path) -> Any:
 
 
 def _decoded(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8] | Remark:
-    """[height, width, channels] as the model takes it."""
-    picture = decode(path, shape[:2])
+    """[height, width, channels] as the model takes it; what training refuses by its header is refused."""
+    header = read_header(path)
+    picture = header if isinstance(header, Remark) else decode(path, shape[:2])
     if isinstance(picture, Remark):
         return picture
     pixels = picture.pixels

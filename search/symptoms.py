@@ -329,11 +329,12 @@ def _of_initial_weights(evidence: Evidence) -> Iterator[Cause]:
     if not hidden or not evidence.input_spread > 0:
         return
     kept = (hidden[-1].spread_at_start or 0.0) / evidence.input_spread
+    weighty = [layer.name for layer in hidden if layer.gradient is not None]
     if kept < 0.05 and not any((layer.dead_at_start or 0.0) >= DEAD for layer in hidden):
         yield Cause(
             "initial weights too small",
-            f"at the start {kept:.1g} of the signal, how images differ, is left after {hidden[-1].name}, "
-            f"the last of {sum(layer.gradient is not None for layer in hidden)} hidden layers with weights",
+            f"at the start {kept:.1g} of the signal, how images differ, is left after "
+            f"{(weighty or [hidden[-1].name])[-1]}, the last of {len(weighty)} hidden layers with weights",
             'kernel_initializer="glorot_uniform", or fewer layers',
             0.9 if kept < 0.01 else 0.6,
         )

@@ -62,8 +62,7 @@ class Suspect:
     runs: int  # in which it was found
     freed: int  # experiments about it that free the network
     tried: int  # experiments about it
-
-    settings: Mapping[str, object]  # of the model's parameters, those by which experiments about it go
+    settings: Mapping[str, object]  # of the model's parameters, those that it may come from, the most telling first
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class Case:
     remarks: tuple[str, ...]  # of the look at the images, sentences
     runs: tuple[Run, ...]
     tried: tuple[Tried, ...] = ()
-    left_out: int = 0  # experiments for which there was no time
+    left_out: tuple[Experiment, ...] = ()  # for which there was no time
 
     @property
     def verdict(self) -> Verdict:
@@ -112,8 +111,22 @@ class Case:
 
     def _suspect(self, cause: Cause, runs: int) -> Suspect:
         freed, tried = (sum(_about(one, cause) for one in these) for these in (self.freeing, self.tried))
-        about = {name: value for name, value in self.point.items() if cause.name in TOPICS[topic_of(name)].cures}
-        return Suspect(cause, runs, freed, tried, about)
+        about = sorted(
+            (name for name in self.point if cause.name in TOPICS[topic_of(name)].cures),
+            key=lambda name: list(TOPICS).index(topic_of(name)),
+        )
+        cleared = self._changed_in(self.tried) - self._changed_in(self.freeing)  # where another does free it
+        kept = [name for name in about if name not in cleared] or about
+        return Suspect(cause, runs, freed, tried, {name: self.point[name] for name in kept})
+
+    def _changed_in(self, these: Sequence[Tried]) -> set[str]:
+        """Names of the parameters of which experiments tried another value."""
+        return {
+            name
+            for one in these
+            for name, value in one.experiment.params.items()
+            if name in self.point and value != self.point[name]
+        }
 
 
 def _about(one: Tried, cause: Cause) -> bool:

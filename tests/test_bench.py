@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import keras
 import numpy as np
 import pytest
 
-from tests.bench import kernels, trials
+from search.check import look_over
+from tests.bench import gate, kernels, trials
 from tests.bench.__main__ import PARTS, main
 from tests.bench.cases import CASES, LENET, Case, Data
 
@@ -73,3 +75,12 @@ def test_a_part_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str])
         main(["folds"])
     assert refused.value.code == 2
     assert "there is no part folds; name any of " + ", ".join(PARTS) in capsys.readouterr().err
+
+
+def test_the_gate_s_pictures_differ_but_for_the_copies_that_were_planted(tmp_path: Path) -> None:
+    planted = gate.pictures(tmp_path, 200)
+    images, found = look_over(tmp_path, None, None)
+    assert images.pixels.shape == (200, gate.SIDE, gate.SIDE, 3)
+    pairs = {frozenset((pair.first.path, pair.second.path)): pair.exact for pair in found.pairs}
+    assert pairs.keys() == planted
+    assert Counter(pairs.values()) == {True: 2, False: 4}

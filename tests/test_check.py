@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from search.check import look_over
 from search.config import parse
@@ -105,13 +106,51 @@ def test_colour_that_tells_classes_apart_is_told(tmp_path: Path) -> None:
     assert any("Class grey is grey and class colour is in colour" in sentence for sentence in found.sentences)
 
 
+def test_a_class_of_a_fixed_camera_costs_other_classes_none_of_their_copies(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    scene = rng.integers(0, 200, (32, 32), np.uint8)
+    for number in range(30):
+        write(tmp_path / "training" / "camera" / f"{number:02}.png", scene + rng.integers(0, 8, scene.shape, np.uint8))
+        write(tmp_path / "training" / "other" / f"{number:02}.png", rng.integers(0, 200, (32, 32), np.uint8))
+    for name in ("00", "01"):  # nearly the same, once in training and once in testing
+        part = "testing" if name == "00" else "training"
+        pixels = np.asarray(Image.open(tmp_path / "training" / "other" / f"{name}.png"))
+        write(tmp_path / part / "other" / f"{name}_brighter.png", pixels + 20)
+    _, found = look_over(tmp_path, None, None)
+    rows = {row.name: (row.searched, row.independent) for row in found.classes}
+    assert rows == {"camera": (30, 30), "other": (30, 29)}
+    said = " ".join(found.sentences)
+    assert "30 pictures of class camera are nearly equal to others there" in said
+    assert "1 training image is a copy of a testing image: in no fold" in said
+    assert "1 training image is a copy of another (all nearly)" in said
+    assert [pair.first.path for pair in found.pairs] == ["training/other/00.png", "training/other/01.png"]
+
+
+def test_training_images_of_a_group_that_is_in_testing_are_in_no_fold_and_this_is_said(tmp_path: Path) -> None:
+    root = make_pictures(tmp_path / "pictures", {"a": 12, "b": 12}, testing={"a": 2, "b": 2})
+    _, found = look_over(root, "./00([0-9]+)", None)  # 00 and 01 of both classes are in both parts
+    assert [(row.searched, row.testing) for row in found.classes] == [(10, 2), (10, 2)]
+    assert (
+        "4 training images are of groups that are in testing too, such as training/a/0000.png: in no fold, so that "
+        "the test stays a test."
+    ) in found.sentences
+    _, found = look_over(root, "(training|testing)", None)
+    assert found.problem is not None and "independent" in found.problem
+    _, found = look_over(root, "/([ab])/", None)
+    assert found.problem is not None
+    assert "is a copy of a testing image, or of a group that has one" in found.problem
+
+
 def test_pictures_of_a_fixed_camera_count_for_nothing_and_this_is_told_wherever_scores_are(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     scene = rng.integers(0, 200, (32, 32), np.uint8)
     for number in range(12):
         moment = scene + rng.integers(0, 8, scene.shape, np.uint8)
         write(tmp_path / "pictures" / ("day" if number % 2 else "night") / f"{number}.png", moment)
-    said = "Too many pictures are nearly equal for all of them to be copies, as pictures of a fixed camera are."
+    said = (
+        "12 pictures of the classes day, night are nearly equal to others there, too many for all of them to be "
+        "copies, as pictures of a fixed camera are."
+    )
     done = search("check", "pictures", cwd=tmp_path)
     assert said in done.stdout and "folds: 5" in done.stdout
     page = (tmp_path / "pictures-check.html").read_text()

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from search.images import printable, read_images
 from storage import Store
 from tests.commands import fold_rows, integrity, search, start, wait_until
-from tests.pictures import make_pictures
+from tests.pictures import make_pictures, make_trouble
 
 FLAGS = ("--preset", "cnn", "--trials", "2", "--folds", "2", "--epochs", "6", "--workers", "1")
 
@@ -93,6 +94,66 @@ def test_csv_has_a_line_a_picture_and_what_cannot_be_read_is_named_with_exit_cod
     assert "broken.png: " in done.stderr and "Traceback" not in done.stderr
 
 
+def test_what_training_leaves_out_is_refused_in_its_words_and_what_is_no_picture_is_passed_over(
+    home: Path, tmp_path: Path
+) -> None:
+    root = make_trouble(tmp_path / "trouble")
+    images = read_images(root)
+    done = search("predict", home / "shapes-study", "trouble", "--json", cwd=tmp_path)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    told = json.loads(done.stdout)
+    of_classes = {"outside any class", "empty class", "class missing from training"}
+    left_out = {
+        f"trouble/{note.path}": note
+        for note in images.notes
+        if note.left_out and note.kind not in of_classes | {"hidden"}
+    }
+    strays = {f"trouble/{path}" for path in ("README.md", "training/bag/drawing.svg", "training/sneaker/notes.txt")}
+    assert set(told["passed_over"]) == strays
+    assert {one["path"] for one in told["unreadable"]} == left_out.keys() - strays
+    for one in told["unreadable"]:
+        assert left_out[one["path"]].message.startswith(one["problem"])
+        assert "left out" not in one["problem"].lower()
+    read = {one["path"] for one in told["images"]}
+    assert {f"trouble/{printable(path)}" for path in images.paths} <= read
+    assert "trouble/training/bag/bad_crc.png: Cannot be decoded" in done.stderr
+
+
+def test_a_folder_with_strays_beside_its_pictures_is_no_failure_and_a_stray_that_is_named_is(
+    home: Path, tmp_path: Path
+) -> None:
+    make_pictures(tmp_path / "new", {"a": 2})
+    (tmp_path / "new" / "a" / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
+    (tmp_path / "new" / "notes.txt").write_text("remember the milk")
+    done = search("predict", home / "shapes-study", "new", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "search: passed over, no pictures: new/notes.txt\n")
+    assert len(done.stdout.splitlines()) == 2
+    done = search("predict", home / "shapes-study", "new/notes.txt", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "new/notes.txt: Not one of PNG, JPEG, GIF, BMP, WEBP, TIFF by its content" in done.stderr
+
+
+def test_a_choice_from_before_the_search_went_on_is_used_and_said_to_be_old(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home, tmp_path / "home")
+    folder = tmp_path / "home"
+    before = len(fold_rows(folder / "shapes-study"))
+    assert search("predict", "shapes-study", "shapes", cwd=folder).stderr == ""
+    process = start("resume", "shapes-study", "--trials", "500", "--workers", "1", cwd=folder)
+    wait_until(lambda: len(fold_rows(folder / "shapes-study")) > before)
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    done = search("predict", "shapes-study", "shapes", cwd=folder)
+    assert done.returncode == 0
+    assert done.stderr == (
+        "search: shapes-study: more has been searched since its model was made; "
+        "`search export shapes-study --to FILE.keras` makes it anew\n"
+    )
+    done = search("export", "shapes-study", "--to", "FILE.keras", "--workers", "1", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    for model in ("shapes-study", "FILE.keras"):
+        assert search("predict", model, "shapes", cwd=folder).stderr == ""
+
+
 def test_a_picture_of_another_size_and_in_colour_is_read_as_in_training(home: Path, tmp_path: Path) -> None:
     make_pictures(tmp_path / "large", {"a": 2}, size=50, colour=True)
     assert len(told("predict", home / "shapes-study", tmp_path / "large", cwd=home)["images"]) == 2
@@ -105,6 +166,7 @@ def test_a_picture_of_another_size_and_in_colour_is_read_as_in_training(home: Pa
         (("predict", "shapes", "shapes"), "neither a study nor a model"),
         (("predict", "printed.txt", "shapes"), "is no model of `search export`"),
         (("predict", "shapes-study", "missing.png"), "missing.png does not exist"),
+        (("predict", "shapes-study", "/dev/null"), "/dev/null is neither a file nor a folder"),
         (("export", "shapes-study"), "--to: name the file to write"),
         (("export", "shapes-study", "--to", "model.onnx"), "must end in .keras"),
         (("export", "shapes-study", "--to", "no/such/model.keras"), "there is no folder no/such"),

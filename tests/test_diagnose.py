@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import search
+from tests.commands import ROOT, search
 from tests.pictures import make_pictures
 
 NET = """
@@ -66,3 +66,37 @@ def test_what_cannot_be_diagnosed_is_refused(home: Path) -> None:
     done = search("diagnose", "pictures", "--preset", "frozen", cwd=home)
     assert done.returncode == 2
     assert "--preset: must be cnn or question" in done.stderr
+
+
+def test_the_question_s_own_network_is_told_its_causes_and_single_changes_that_free_it_and_that_do_not(
+    tmp_path: Path,
+) -> None:
+    done = search("diagnose", ROOT / "examples" / "shirts", "--seconds", "0", "--workers", "1", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["verdict"], round(found["loss"], 3)) == ("stuck at chance", 0.693)
+    assert found["accuracy"] == pytest.approx(0.5, abs=0.02)
+    assert found["answer"].startswith(
+        "Your network stays at chance (accuracy 0.50, loss 0.693 = ln 2); suspected: initial weights too small "
+        "(initializer uniform_0.05, dense_depth 4), regularisation too strong (l2 0.01) and dropout too strong "
+        "(dropout 0.2). Change one thing, "
+    )
+    frees = {one["change"]: one["frees"] for one in found["experiments"]}
+    assert frees == {
+        "initializer: uniform_0.05 → glorot_uniform": True,
+        "dense_depth: 4 → 0": True,
+        "conv_depth: 2 → 1": False,
+        "l2: 0.01 → 0": True,
+    }
+    assert "dropout: 0.2 → 0" in found["not_tried"]
+
+
+def test_groups_are_kept_together_in_a_diagnosis_too(home: Path) -> None:
+    done = search("diagnose", "pictures", "--groups", "(b)/", cwd=home)
+    assert done.returncode == 2
+    assert "class 'b' has 20 training images, of which 1 are independent" in done.stderr
+
+
+def test_less_than_no_seconds_are_refused(home: Path) -> None:
+    done = search("diagnose", "pictures", "--seconds", "-1", cwd=home)
+    assert (done.returncode, "--seconds: must be at least 0, got -1" in done.stderr) == (2, True)

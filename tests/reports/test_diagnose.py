@@ -9,7 +9,8 @@ import pytest
 
 from reports.diagnose import as_plain, fine, headline, in_lines, render, signal
 from search.symptoms import BROKEN, Diagnosis, Symptom
-from search.verdict import Case, Run
+from search.verdict import Case, Run, Tried
+from spaces import Value
 from tests.reports.cases import CASE, STUCK_RUN, run, tried
 
 GOOD, BAD = run(0.95, 0.9), run(0.5, 0.5)
@@ -60,6 +61,32 @@ def test_the_answer(case: Case, said: str) -> None:
     assert headline(case) == said
 
 
+def test_the_answer_ends_with_suspected_changes_that_free_nothing_one_of_each_kind() -> None:
+    suspected = [
+        tried("dropout", [BAD] * 2, "dropout: 0.2 → 0"),
+        tried("dropout", [BAD] * 2, "dropout: 0.2 → 0.1"),
+        tried("penalty", [BAD] * 2, "l2: 0.01 → 0.001"),  # of a kind that does free it
+    ]
+    vain = [replace(one, experiment=replace(one.experiment, suspicion=0.4)) for one in suspected]
+    answer = headline(replace(FREED, tried=(*FREED.tried, *vain)))
+    assert answer.endswith(" So does l2: 0.01 → 0, alone. Not enough alone: dropout: 0.2 → 0.")
+
+
+def test_what_a_cause_may_come_from_is_told_without_what_experiments_clear() -> None:
+    point: dict[str, Value] = {"conv_depth": 2, "dense_depth": 4, "initializer": "uniform_0.05"}
+
+    def depth(name: str, runs: list[Run]) -> Tried:
+        one = tried("depth", runs)
+        return replace(one, experiment=replace(one.experiment, params={**point, name: 1}))
+
+    case = replace(CASE, point=point)
+    assert list(case.suspects[0].settings) == ["initializer", "conv_depth", "dense_depth"]
+    vain = (depth("conv_depth", [BAD] * 2), depth("dense_depth", [BAD] * 2))
+    assert list(replace(case, tried=vain).suspects[0].settings) == ["initializer"]
+    freed = (vain[0], depth("dense_depth", [run(0.9, 0.87)] * 3))
+    assert list(replace(case, tried=freed).suspects[0].settings) == ["initializer", "dense_depth"]
+
+
 def test_a_loss_that_is_no_number_is_told() -> None:
     assert headline(replace(CASE, runs=(BROKEN_RUN,) * 3)).startswith(
         "Your network leaves the finite numbers: its loss is none any more in 3 of 3 trainings; suspected:"
@@ -67,11 +94,15 @@ def test_a_loss_that_is_no_number_is_told() -> None:
 
 
 def test_lines_tell_of_each_suspicion_and_each_experiment() -> None:
-    text = "\n".join(in_lines(replace(FREED, left_out=2)))
+    late = (tried("output", [BAD], "output: softmax → sigmoid"), tried("batch size", [BAD], "batch_size: 32 → 8"))
+    text = "\n".join(in_lines(replace(FREED, left_out=tuple(one.experiment for one in late))))
     assert "by experiment: 2 of 2 changes free it" in text
     assert "0.87  initializer: uniform_0.05 → glorot_uniform" in text
     assert "still at chance, 0 of 2" in text
-    assert "2 changes more not tried" in text
+    assert (
+        "2 changes more not tried for lack of time; with a larger --seconds: output: softmax → sigmoid and "
+        "batch_size: 32 → 8"
+    ) in text
 
 
 def test_data_say_the_same_and_have_no_number_that_json_lacks() -> None:

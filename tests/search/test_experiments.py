@@ -91,6 +91,12 @@ def test_what_is_suspected_is_tried_first_whatever_else_there_is() -> None:
     assert len(set(topics)) > 8, "and then everything else has its turn"
 
 
+def test_what_may_follow_from_a_likelier_cause_is_tried_after_that_whatever_its_evidence() -> None:
+    causes = [cause("regularisation too strong", 0.4), cause("dead ReLU", 0.9)]
+    topics = [one.topic for one in experiments(EMPTY, {}, replace(PLAIN, penalty=0.5), causes)]
+    assert topics.index("penalty") < topics.index("activation")
+
+
 def test_more_of_a_penalty_or_of_dropout_is_never_tried() -> None:
     space = FAMILIES["question"].space(FACTS)
     for one in experiments(space, space.defaults(), PLAIN, [], most=1000):

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from search import groups
-from search.copies import Pair
 from search.errors import UsageError
 from search.folds import choose_folds, draw_folds
 from search.groups import keep_together, named_groups
@@ -92,40 +91,72 @@ class TestNamed:
 
 
 def together(
-    labels: str, pairs: list[Pair], named: str = "", testing: str = ""
-) -> tuple[list[set[int]], set[int], bool]:
-    """Units of two and more images, the images apart, and whether near copies count; '.' is no group, 't' testing."""
+    labels: str, same: str = "", near: str = "", named: str = "", testing: str = ""
+) -> tuple[list[set[int]], set[int], set[int]]:
+    """Units of two and more images, the images apart, and those of a scene.
+
+    A letter an image: equal ones are equal, nearly equal, in one group, for testing; '.' is none of it.
+    """
+
+    def parts(letters: str) -> NDArray[np.int32]:
+        padded = letters.ljust(len(labels), ".")
+        return np.array([row if letter == "." else padded.index(letter) for row, letter in enumerate(padded)], np.int32)
+
     found = keep_together(
         np.array([int(label) for label in labels], np.int16),
         np.array([letter == "t" for letter in testing.ljust(len(labels))], np.bool_),
-        pairs,
+        parts(same),
+        parts(near),
         [None if letter == "." else letter for letter in named],
     )
     units = [set(np.flatnonzero(found.units == unit).tolist()) for unit in np.unique(found.units)]
-    return [unit for unit in units if len(unit) > 1], set(np.flatnonzero(found.apart).tolist()), found.believed
+    apart, scene = (set(np.flatnonzero(which).tolist()) for which in (found.apart, found.scene))
+    return [unit for unit in units if len(unit) > 1], apart, scene
 
 
 class TestTogether:
     def test_copies_and_groups_are_joined_along_chains(self) -> None:
-        pairs = [Pair(0, 1, True), Pair(6, 7, False)]
-        units, apart, believed = together("00000000001111", pairs, ".xx..y.y......")
-        assert units == [{0, 1, 2}, {5, 6, 7}]
-        assert (apart, believed) == (set(), True)
+        found = together("00000000001111", same="aa............", near="......bb......", named=".xx..y.y......")
+        assert found == ([{0, 1, 2}, {5, 7, 6}], set(), set())
 
     def test_training_copies_of_testing_images_are_in_no_fold(self) -> None:
-        pairs = [Pair(0, 1, True), Pair(0, 8, True), Pair(0, 2, False), Pair(5, 9, False)]
-        _, apart, _ = together("00000111000000", pairs, testing="        tt")
+        _, apart, _ = together("00000111000000", same="aa......a.....", near="b.b..c...c....", testing="        tt")
         assert apart == {0, 1, 2, 5, 8, 9}
 
+    def test_training_images_of_a_group_that_is_in_testing_too_are_in_no_fold(self) -> None:
+        _, apart, _ = together("0000011111", named="xx.yy.zz.x", testing="         t")
+        assert apart == {0, 1, 9}
+
     def test_near_copies_that_are_most_of_a_class_are_pictures_of_one_scene(self) -> None:
-        near = [Pair(0, 1, False), Pair(1, 2, False), Pair(8, 9, False)]
-        units, apart, believed = together("0000111111", [Pair(4, 5, True), *near], testing="         t")
-        assert units == [{4, 5}]
-        assert (apart, believed) == ({9}, False)
+        found = together("0000111111", same="....aa....", near="bbb.......", testing="         t")
+        assert found == ([{4, 5}], {9}, {0, 1, 2})
+
+    def test_a_scene_costs_no_other_its_near_copies(self) -> None:
+        units, apart, scene = together(
+            "00001111112222",
+            same="........ss....",
+            near="aaa.bb.c......",
+            named=".......y..y...",
+            testing="             t",
+        )
+        assert (units, apart, scene) == ([{4, 5}, {7, 10}, {8, 9}], {13}, {0, 1, 2})
+        units, apart, _ = together("00001111112222", near="aaa.bb.c.....c", testing="             t")
+        assert (units, apart) == ([{4, 5}, {7, 13}], {7, 13})
+
+    def test_a_scene_over_several_classes_is_one_wherever_it_is_most_of_one(self) -> None:
+        found = together("000000001111", near="aa......aaa.", named="..........gg")
+        assert found == ([{10, 11}], set(), {0, 1, 8, 9, 10})
+
+    def test_an_exact_copy_of_a_picture_of_a_scene_stays_its_copy(self) -> None:
+        found = together("00000111", same="ab..ab..", near="aaa.....")
+        assert found == ([{0, 4}, {1, 5}], set(), {0, 1, 2})
+
+    def test_what_groups_join_by_themselves_is_no_scene(self) -> None:
+        found = together("000011", near="aa....", named="ggg...")
+        assert found == ([{0, 1, 2}], set(), set())
 
     def test_exact_copies_count_however_many_they_are(self) -> None:
-        units, _, believed = together("000111", [Pair(0, 1, True), Pair(0, 2, True)])
-        assert (units, believed) == ([{0, 1, 2}], True)
+        assert together("000111", same="aaa...") == ([{0, 1, 2}], set(), set())
 
 
 Drawing = tuple[NDArray[np.int16], NDArray[np.bool_], NDArray[np.int32], int, int]

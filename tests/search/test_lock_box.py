@@ -34,7 +34,8 @@ def checked(
     images: ImageSet, units: NDArray[np.int32] | None = None, apart: NDArray[np.bool_] | None = None
 ) -> Checked:
     own = np.arange(len(images.labels), dtype=np.int32) if units is None else units
-    together = Together(own, images.testing if apart is None else apart, believed=True)
+    none = np.zeros(len(own), np.bool_)
+    together = Together(own, images.testing if apart is None else apart, own, scene=none)
     return Checked((), together, None, 5, None, ())
 
 

@@ -228,6 +228,15 @@ def test_small_initial_weights_are_no_lasting_cause_and_zero_ones_are() -> None:
     assert lasting == {"initial weights too small": False, "initial weights are zero": True}
 
 
+def test_the_layer_after_which_the_signal_is_lost_is_one_with_weights() -> None:
+    symptom = symptom_of(AT_CHANCE, ONE_ANSWER)
+    assert symptom is not None
+    lost = replace(FROZEN_START, spread_at_start=1e-4)
+    layers = (replace(lost, name="dense"), replace(lost, name="dropout", gradient=None), FROZEN_START)
+    likeliest = causes(symptom, replace(PLAIN, layers=layers), (LN2,))[0]
+    assert "is left after dense, the last of 1 hidden layers with weights" in likeliest.evidence
+
+
 def test_gradients_and_dead_units_are_told_with_their_numbers() -> None:
     layers = (
         replace(FROZEN_START, gradient=1e-8, dead=0.75),
