@@ -183,7 +183,7 @@ def diagnose(
     from reports.reading import reading_images
     from search import diagnose as work
     from search.request import place_of_new
-    from spaces.own import named
+    from spaces.own_file import named
 
     target = place_of_new(images, None).with_name(f"{images.resolve().name}-diagnose.html")
     builder = named(model) if model else None
@@ -354,7 +354,7 @@ def _prepare(
 ) -> Prepared:
     from reports.reading import reading_images
     from search.study import prepare
-    from spaces.own import named
+    from spaces.own_file import named
 
     with reading_images(quiet=quiet) as progress:
         return prepare(config, folder, progress, named(model) if model else None, warm_start)

@@ -128,7 +128,8 @@ class Worker:
     def _done(self, job: Job) -> Outcome:
         match job:
             case DiscoverJob():
-                return Discovery(self._own.discover().to_json())
+                space, whole = self._own.discover()
+                return Discovery(space.to_json(), whole)
             case DescribeJob():
                 return self._describe(job)
             case FoldJob():
