@@ -283,6 +283,7 @@ def _hyperparameters(values: Mapping[str, Value]) -> keras_tuner.HyperParameters
 
 
 def _first_line(error: BaseException) -> str:
-    """What the error says; where Keras says around it which layer was called, that comes after it and is left out."""
-    lines = [line for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()] or [""]
-    return lines[1] if lines[0].startswith("Exception encountered when calling") and len(lines) > 1 else lines[0]
+    """What the error says, without the lines in which Keras says which layer it was calling."""
+    lines = [line for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()]
+    own = (x for x in lines if not (x.startswith("Exception encountered when") or x.endswith("Error encountered:")))
+    return next(own, lines[0] if lines else "")
