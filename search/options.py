@@ -77,7 +77,10 @@ PresetName = Annotated[
     str | None,
     typer.Option("--preset", help="The space: auto, frozen, fine-tune, cnn or question. [default: auto, all of them]"),
 ]
-Diagnosed = Annotated[str, typer.Option("--preset", help="Whose default network is diagnosed: question or cnn.")]
+Diagnosed = Annotated[
+    str | None,
+    typer.Option("--preset", help="Whose default network is diagnosed: question or cnn. [default: question]"),
+]
 NoFlip = Annotated[
     bool, typer.Option("--no-flip", help="Never turn a picture left to right: for letters, or left and right hands.")
 ]
