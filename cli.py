@@ -238,9 +238,10 @@ def export(
     """Write the chosen model as one Keras file, made first where it is not made yet; preprocessing is inside."""
     from search.errors import UsageError
     from search.export import check_target, copy_model, has_model
+    from search.request import builder
     from search.study import find_study
 
-    folder = find_study(study)
+    folder, own = find_study(study), builder(model, None)
     target = check_target(to)
     if not has_model(folder):
         from reports.live import watching
@@ -249,7 +250,7 @@ def export(
         from search.stop import Stopped
 
         with starting(workers) as executor:
-            prepared = _prepare(toml.read(folder), folder, quiet=quiet, model=model)
+            prepared = _prepare(toml.read(folder), folder, quiet=quiet, model=own)
             with watching(quiet=quiet) as observer:
                 ending = choose(folder, prepared, observer, executor=executor, command=_command())
         if ending.value == "stopped":

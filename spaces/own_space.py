@@ -65,6 +65,7 @@ class _Walk:
         self._seen: dict[_Key, frozenset[str]] = {}  # point -> what was met there, where the builder came to its end
         self._times: Counter[str] = Counter()  # that a parameter was met
         self._varied: set[str] = set()  # parameters whose points were varied
+        self._idle: set[str] = set()  # those whose values, where they were tried, all met the same
         self._beside: defaultdict[tuple[str, str], Counter[Value]] = defaultdict(Counter)
         """(parameter, another that was met with it) -> values of the other."""
 
@@ -99,8 +100,20 @@ class _Walk:
             for name in pending:
                 self._varied.add(name)
                 for parent in self._contexts[name]:
-                    for value in _values(self._parameters[parent])[0]:
-                        self.visit({**self._contexts[name], parent: value})
+                    self._vary(self._contexts[name], parent)
+
+    def _vary(self, context: Mapping[str, Value], parent: str) -> None:
+        """Change one parameter of a point to each of its values; to three, while it never mattered to what is met."""
+        values = _values(self._parameters[parent])[0]
+        idle = parent in self._idle
+        for value in [values[0], values[len(values) // 2], values[-1]] if idle else values:
+            self.visit({**context, parent: value})
+        keys = (_key({**context, parent: value}) for value in values)
+        if len({self._seen[key] for key in keys if key in self._seen}) < 2:
+            self._idle.add(parent)
+        elif idle:
+            self._idle.discard(parent)
+            self._vary(context, parent)
 
     def space(self) -> Space:
         """The parameters so far, each under the conditions that what was met bears out."""

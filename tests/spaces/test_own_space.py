@@ -202,6 +202,26 @@ def test_a_condition_that_a_point_contradicts_is_none() -> None:
     assert conditions(many)["split"].startswith("units >= ")  # a little below 301: between two values that were tried
 
 
+def test_a_parameter_that_did_not_matter_at_first_is_listed_where_it_does() -> None:
+    def builder(hp: keras_tuner.HyperParameters) -> None:
+        if hp.Boolean("deep") and hp.Int("units", 8, 64, step=8) >= 48:
+            hp.Boolean("norm")
+
+    assert conditions(builder) == {"deep": "", "units": "deep = true", "norm": "deep = true and units >= 48"}
+
+
+def test_the_builder_is_not_run_at_every_number_of_units_of_every_layer_for_every_number_of_layers() -> None:
+    runs: list[int] = []
+
+    def builder(hp: keras_tuner.HyperParameters) -> None:
+        runs.append(hp.Int("layers", 1, 4))
+        for i in range(runs[-1]):
+            hp.Int(f"units_{i}", 1, 60)
+
+    walked(builder)
+    assert len(runs) < sum(4 + 60 * deep for deep in (1, 2, 3, 4)) / 1.5
+
+
 def test_a_builder_that_fails_tells_what_it_asked_for_and_nothing_of_what_it_did_not() -> None:
     def builder(hp: keras_tuner.HyperParameters) -> None:
         if hp.Choice("kind", ["a", "b"]) == "b":
