@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from search.config import Config
     from search.request import Request
     from search.study import Prepared
+    from spaces.own_file import ModelFile
 
 app = typer.Typer(
     help="Find the best image classifier that a small data set can support.",
@@ -91,7 +92,7 @@ def run(
 ) -> None:
     """Search: start a study, or go on with it. Budgets are totals; Ctrl-C stops, and nothing is lost."""
     from search.gpus import workers_asked
-    from search.request import search_of, whole_path
+    from search.request import builder, search_of, whole_path
 
     asked = {
         "trials": trials,
@@ -110,8 +111,8 @@ def run(
         "lock_box": False if no_lock_box else None,
         "nested": nested or None,
     }
-    count = workers_asked(workers, workers_per_gpu)
-    _search(search_of(path, directory, asked), workers=count, quiet=quiet, model=model, warm_start=warm_start)
+    count, own = workers_asked(workers, workers_per_gpu), builder(model, preset)
+    _search(search_of(path, directory, asked), workers=count, quiet=quiet, model=own, warm_start=warm_start)
 
 
 @app.command()
@@ -127,14 +128,14 @@ def resume(
     """Go on with a study; refuses where there is nothing to go on with."""
     from search.errors import UsageError
     from search.gpus import workers_asked
-    from search.request import going_on
+    from search.request import builder, going_on
     from search.study import find_study
 
     request = going_on(find_study(study), {"trials": trials, "hours": hours})
     if not request.begun:
         raise UsageError(f"{request.folder} has not begun, so there is nothing to resume; `search run` starts it")
     count = workers_asked(workers, workers_per_gpu)
-    _search(request, workers=count, quiet=quiet, only_unfinished=True, model=model)
+    _search(request, workers=count, quiet=quiet, only_unfinished=True, model=builder(model, None))
 
 
 @app.command()
@@ -171,7 +172,7 @@ def check(
 def diagnose(
     images: opt.Images,
     model: opt.Model = None,
-    preset: opt.Diagnosed = "question",
+    preset: opt.Diagnosed = None,
     epochs: opt.Epochs = None,
     seed: opt.Seed = None,
     groups: opt.Groups = None,
@@ -184,16 +185,15 @@ def diagnose(
     from reports import diagnose as page
     from reports.reading import reading_images
     from search import diagnose as work
-    from search.request import place_of_new, whole_path
-    from spaces.own import named
+    from search.request import builder, place_of_new, whole_path
 
     target = place_of_new(images, None).with_name(f"{images.resolve().name}-diagnose.html")
-    builder = named(model) if model else None
+    own, named = builder(model, preset), preset or "question"
     with reading_images(quiet=as_json) as progress:
         asked = work.prepared(
             images,
-            preset=preset,
-            model=builder,
+            preset=named,
+            model=own,
             epochs=epochs,
             seed=seed,
             groups=whole_path(groups),
@@ -248,9 +248,10 @@ def export(
     """Write the chosen model as one Keras file, made first where it is not made yet; preprocessing is inside."""
     from search.errors import UsageError
     from search.export import check_target, copy_model, has_model
+    from search.request import builder
     from search.study import find_study
 
-    folder = find_study(study)
+    folder, own = find_study(study), builder(model, None)
     target = check_target(to)
     if not has_model(folder):
         from reports.live import watching
@@ -259,7 +260,7 @@ def export(
         from search.stop import Stopped
 
         with starting(workers) as executor:
-            prepared = _prepare(toml.read(folder), folder, quiet=quiet, model=model)
+            prepared = _prepare(toml.read(folder), folder, quiet=quiet, model=own)
             with watching(quiet=quiet) as observer:
                 ending = choose(folder, prepared, observer, executor=executor, command=_command())
         if ending.value == "stopped":
@@ -329,7 +330,7 @@ def _search(
     workers: int | None,
     quiet: bool,
     only_unfinished: bool = False,
-    model: str | None = None,
+    model: ModelFile | None = None,
     warm_start: Path | None = None,
 ) -> None:
     """Prepare, search under a progress display, report, and leave with the exit code."""
@@ -366,14 +367,13 @@ def _search(
 
 
 def _prepare(
-    config: Config, folder: Path, *, quiet: bool = False, model: str | None = None, warm_start: Path | None = None
+    config: Config, folder: Path, *, quiet: bool = False, model: ModelFile | None = None, warm_start: Path | None = None
 ) -> Prepared:
     from reports.reading import reading_images
     from search.study import prepare
-    from spaces.own import named
 
     with reading_images(quiet=quiet) as progress:
-        return prepare(config, folder, progress, named(model) if model else None, warm_start)
+        return prepare(config, folder, progress, model, warm_start)
 
 
 def _finish(folder: Path, ending: str) -> None:

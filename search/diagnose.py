@@ -25,7 +25,7 @@ from search.seeds import derive
 from search.study import Prepared, folds_of, pixels_on_disk, prepare
 from search.verdict import Case, Run, Tried, Verdict, runs_that_learn, suspected
 from spaces import Value
-from spaces.own import ModelFile
+from spaces.own_file import ModelFile
 from spaces.presets import FAMILIES
 
 RUNS = 3  # of the model as it is and of each experiment, each on another fold with a seed of its own

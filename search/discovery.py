@@ -12,11 +12,14 @@ from search.executors import LocalProcesses
 from search.jobs import DiscoverJob, Discovery, Failure, Materials
 from spaces import Space
 from spaces.facts import Facts
-from spaces.own import ModelFile
+from spaces.own_file import ModelFile
 
 
-def discover(file: ModelFile, facts: Facts) -> Space:
-    """The space of the builder. Raises UsageError, with the user's own line, where it fails at its own defaults."""
+def discover(file: ModelFile, facts: Facts) -> tuple[Space, bool]:
+    """(the space of the builder, whether there was time to look everywhere).
+
+    Raises UsageError, with the user's own line, where it fails at its own defaults.
+    """
     with tempfile.TemporaryDirectory() as logs:
         executor = LocalProcesses(1)
         try:
@@ -27,4 +30,4 @@ def discover(file: ModelFile, facts: Facts) -> Space:
     if isinstance(outcome, Failure):
         raise UsageError(f"--model: {outcome.detail}")
     assert isinstance(outcome, Discovery)  # noqa: S101 - the answer to a DiscoverJob
-    return Space.from_json(outcome.space)
+    return Space.from_json(outcome.space), outcome.whole

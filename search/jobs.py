@@ -14,7 +14,7 @@ from search.experiments import Edit
 from search.symptoms import Diagnosis, Evidence
 from spaces.facts import Facts
 from spaces.layers import Layer
-from spaces.own import ModelFile
+from spaces.own_file import ModelFile
 from spaces.parameters import Value
 
 
@@ -65,6 +65,7 @@ class Discovery:
     """The space of the user's own builder, as `Space.to_json` writes it."""
 
     space: Mapping[str, Any]
+    whole: bool  # whether there was time to look everywhere
 
 
 @dataclass(frozen=True)

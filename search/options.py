@@ -83,7 +83,6 @@ PresetName = Annotated[
     str | None,
     typer.Option("--preset", help="The space: auto, frozen, fine-tune, cnn or question. [default: auto, all of them]"),
 ]
-Diagnosed = Annotated[str, typer.Option("--preset", help="Whose default network is diagnosed: question or cnn.")]
 Seconds = Annotated[
     float | None,
     typer.Option(
@@ -91,6 +90,10 @@ Seconds = Annotated[
         metavar="N",
         help="Of trying changes, after which no other is begun; the most suspected are tried first. [default: 100]",
     ),
+]
+Diagnosed = Annotated[
+    str | None,
+    typer.Option("--preset", help="Whose default network is diagnosed: question or cnn. [default: question]"),
 ]
 NoFlip = Annotated[
     bool, typer.Option("--no-flip", help="Never turn a picture left to right: for letters, or left and right hands.")

@@ -14,6 +14,7 @@ from search.config import Config, Try
 from search.errors import UsageError
 from search.study import DATABASE, find_study, is_study, prepare, reading, stored_space
 from spaces import Space
+from spaces.own_file import ModelFile, named
 from spaces.presets import EXAMPLE, PRESETS, preset
 
 SUFFIX = "-study"  # of the folder that `search run IMAGES` makes
@@ -69,6 +70,15 @@ def search_of(path: Path | None, directory: Path | None, asked: Mapping[str, Any
     if (folder / toml.FILE).is_file():
         return going_on(folder, {**changes, **named})
     return Request(folder, new, changes, written=False)
+
+
+def builder(model: str | None, preset: str | None) -> ModelFile | None:
+    """The builder that `--model` names, where it does. Raises UsageError beside a preset, SpaceError for no builder."""
+    if model and preset:
+        raise UsageError(
+            f"--model {model} takes the place of a preset, so --preset {preset} would do nothing: leave one of them out"
+        )
+    return named(model) if model else None
 
 
 def going_on(folder: Path, asked: Mapping[str, Any]) -> Request:

@@ -36,7 +36,8 @@ from search.weights import AtHand, at_hand
 from spaces import Choice, Parameter, Space, SpaceError, Value
 from spaces.backbones import Backbone, lite0
 from spaces.facts import Facts
-from spaces.own import ModelFile
+from spaces.own import WALK_SECONDS
+from spaces.own_file import ModelFile
 from spaces.parameters import integer
 from spaces.presets import FAMILIES, Auto, Preset, preset
 from spaces.presets.auto import prefix
@@ -64,6 +65,16 @@ class Own:
 
     file: ModelFile
     space: Space
+    whole: bool = True  # whether the builder was asked at every value of them, or time was up
+
+    @property
+    def found(self) -> str:
+        """How much there is to search, in words."""
+        said = f"{self.file.name} asks for {len(self.space.parameters)} parameters"
+        if self.whole:
+            return said
+        limit = f"{WALK_SECONDS:.0f} s were too few to ask it everywhere"
+        return f"{said}; {limit}, so some may be searched where they do nothing"
 
 
 @dataclass(frozen=True)
@@ -172,7 +183,7 @@ def prepare(
         known_as = own.file.name if own else chosen.name
         warm, said = best_of(_other(warm_start, folder), str(warm_start), space, known_as, tries)
     tries += tuple(space.changed(one.changes) for one in warm)
-    found = f"{own.file.name} asks for {len(own.space.parameters)} parameters" if own else None
+    found = own.found if own else None
     remarks = (*checked.sentences, *weights.remarks, *(text for text in (found, said) if text))
     folds, kept = checked.folds or 0, int(locked.sum())
     if config.nested and config.hours is not None:
@@ -231,7 +242,7 @@ def _own(stored: StudyRecord | None, file: ModelFile, facts: Facts) -> Own:
     model = None if stored is None else stored.config.get("model")
     if model is not None and model["sha256"] == file.sha256:
         return Own(file, Space.from_json(model["space"]))
-    return Own(file, discover(file, facts))
+    return Own(file, *discover(file, facts))
 
 
 def create(folder: Path, prepared: Prepared) -> Store:

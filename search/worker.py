@@ -128,7 +128,8 @@ class Worker:
     def _done(self, job: Job) -> Outcome:
         match job:
             case DiscoverJob():
-                return Discovery(self._own.discover().to_json())
+                space, whole = self._own.discover()
+                return Discovery(space.to_json(), whole)
             case DescribeJob():
                 return self._describe(job)
             case FoldJob():
@@ -370,7 +371,10 @@ def _shape(layer: keras.layers.Layer) -> tuple[int | None, ...]:
 
 def _detail(layer: keras.layers.Layer) -> str:
     """What a person wants to know of a layer beyond its kind and shape."""
-    config: Mapping[str, Any] = layer.get_config()
+    try:
+        config: Mapping[str, Any] = layer.get_config()
+    except NotImplementedError:  # a class of the user's, with arguments that Keras cannot write down
+        return ""
     said: list[str] = []
     if "filters" in config:
         said.append(f"{config['filters']} @ {'x'.join(map(str, config['kernel_size']))}")

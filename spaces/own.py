@@ -1,28 +1,25 @@
 """A model of the user's own: `file.py:build`, with Keras Tuner's convention `build(hp) -> keras.Model`.
 
 `hp` is Keras Tuner's own `HyperParameters`, so its defaults and steps are what people know. What it records while the
-builder runs becomes a Space; a point of that space is given back to it, and the builder runs again.
-
-The file is the user's code and runs with the user's rights. It is loaded only where it was named on the command line,
-by its path, never by a name on `sys.path`, and only while its bytes are those that were named.
+builder runs becomes a Space (`own_space.py`); a point of that space is given back to it, and the builder runs again.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import itertools
+import inspect
+import re
+import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import FrameType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
 from spaces.facts import Facts
-from spaces.parameters import Choice, Number, Parameter, SpaceError, Value, When
+from spaces.own_file import ChangedError, ModelFile, load
+from spaces.own_space import Met, discovered, met
+from spaces.parameters import SpaceError, Value
 from spaces.space import Space
 
 if TYPE_CHECKING:
@@ -31,37 +28,13 @@ if TYPE_CHECKING:
 
 _Asked: TypeAlias = "Callable[[keras_tuner.HyperParameters], Any]"  # a function of the user's
 
-MOST_VALUES = 64  # of one parameter, that the walk tries
-RANDOM_POINTS = 12  # that the walk tries after the single changes, for parameters that need two
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # for a terminal, in messages of Keras's
+
+WALK_SECONDS = 60.0  # after which the walk through a builder's parameters ends with what it knows
 
 
 class BuilderError(Exception):
     """The user's builder failed or gave no usable model. The message names the user's own line."""
-
-
-@dataclass(frozen=True)
-class ModelFile:
-    """A builder: a Python file, the name of a function or HyperModel class in it, and what the file held."""
-
-    path: str  # absolute
-    function: str
-    sha256: str  # hex, of the file's bytes
-
-    @property
-    def name(self) -> str:
-        """As people name it."""
-        return f"{Path(self.path).name}:{self.function}"
-
-
-def named(text: str) -> ModelFile:
-    """The builder that 'file.py:build' names. Raises SpaceError where there is no such file or no name."""
-    file, _, function = text.rpartition(":")
-    if not file or not function.isidentifier():
-        raise SpaceError(f"--model: must be FILE.py:FUNCTION, such as net.py:build, got {text!r}")
-    path = Path(file)
-    if not path.is_file():
-        raise SpaceError(f"--model: {file} is not a file; give the path of the Python file that has {function}")
-    return ModelFile(str(path.resolve()), function, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 class OwnModel:
@@ -70,6 +43,7 @@ class OwnModel:
     def __init__(self, file: ModelFile, facts: Facts) -> None:
         """Raises BuilderError where the file changed, does not load, or has no such builder."""
         self._file, self._facts = file, facts
+        self._sources = frozenset({file.path})  # whose lines are the user's own
         self._builder, self._callbacks = self._load()
 
     @property
@@ -101,37 +75,34 @@ class OwnModel:
 
     def _built(self, params: Mapping[str, Value]) -> tuple[keras.Model, list[keras.callbacks.Callback]]:
         hp, model, callbacks = self._run(params)
-        unknown = [name for name in _met(hp) if name not in params]
+        unknown = [name for name in met(hp) if name not in params]
         if unknown:
             raise BuilderError(
                 f"{self._file.name} asked for {', '.join(map(repr, unknown))} at this point only, which the walk "
                 "through its parameters did not meet; ask for it in a hp.conditional_scope, or at every point"
             )
-        return self._checked(model), callbacks
+        return self._checked(model, params), callbacks
 
-    def discover(self) -> Space:
-        """The space, by running the builder: at its defaults, at every value of every parameter, and at random.
+    def discover(self) -> tuple[Space, bool]:
+        """(the space, found by running the builder at many points, whether that was done within WALK_SECONDS).
 
-        A parameter that is met only at some values of another is under that condition. Raises BuilderError where
-        the builder fails at its own defaults; elsewhere a failure tells nothing more of the space.
+        See `own_space.discovered`. Raises BuilderError where the builder fails at its own defaults, or asks for what
+        cannot be searched; elsewhere a failure tells nothing more of the space.
         """
-        hp, model, _ = self._run({})
-        self._checked(model)
-        walk = _Walk(self._met_at)
-        walk.take(hp, {})
-        walk.every_value()
-        rng = np.random.default_rng(0)
-        for _ in range(RANDOM_POINTS):
-            walk.visit(walk.space().sample(rng))
-        walk.every_value()
-        return walk.space()
+        _, model, _ = self._run({})
+        self._checked(model, {})
+        try:
+            return discovered(self._met_at, WALK_SECONDS)
+        except SpaceError as error:
+            raise BuilderError(f"{self._file.name}: {error}") from error
 
-    def _met_at(self, values: Mapping[str, Value]) -> keras_tuner.HyperParameters:
-        """What the builder asked for at these values, even if it failed after that."""
+    def _met_at(self, values: Mapping[str, Value]) -> Met:
         hp = _hyperparameters(values)
-        with contextlib.suppress(BuilderError):
+        try:
             self._call(hp)
-        return hp
+        except BuilderError:
+            return hp, False
+        return hp, True
 
     def _run(
         self, params: Mapping[str, Value]
@@ -152,30 +123,44 @@ class OwnModel:
             raise BuilderError(f"callbacks(hp) in {Path(self._file.path).name} must return a list of keras callbacks")
         return model, callbacks
 
-    def _where(self, error: BaseException) -> str:
-        """The error with the user's own last line: 'net.py, line 12: ValueError: …'."""
+    def _where(self, error: BaseException, otherwise: str = "") -> str:
+        """The error with the user's own last line: 'net.py, line 12: ValueError: …', or `otherwise`."""
+        path = Path(self._file.path)
         lines = [
-            frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == self._file.path
+            f"{Path(frame.filename).name}, line {frame.lineno}"
+            for frame in traceback.extract_tb(error.__traceback__)
+            if frame.filename in self._sources
         ]
-        if isinstance(error, SyntaxError) and error.filename == self._file.path:
-            lines = [error.lineno]
-        where = f", line {lines[-1]}" if lines else ""
-        message = str(error).strip().splitlines() or [""]
-        return f"{Path(self._file.path).name}{where}: {type(error).__name__}: {message[0][:300]}"
+        if isinstance(error, SyntaxError) and error.filename in self._sources:
+            lines = [f"{Path(error.filename).name}, line {error.lineno}"]
+        said = f"{type(error).__name__}: {_first_line(error)[:300]}"
+        if isinstance(error, ModuleNotFoundError) and (path.parent / str(error.name)).is_dir():
+            said += f" (a folder beside {path.name} is not looked into: only modules of one file are; or install it)"
+        return f"{lines[-1] if lines else otherwise or path.name}: {said}"
+
+    def _at_return(self, params: Mapping[str, Value]) -> str:
+        """Where the builder returns its model at this point: 'net.py, line 20'. It is run once more, and watched."""
+        lines: list[str] = []
+
+        def watch(frame: FrameType, event: str, _: Any) -> None:
+            if event == "return" and frame.f_code.co_filename in self._sources:
+                lines.append(f"{Path(frame.f_code.co_filename).name}, line {frame.f_lineno}")
+
+        before = sys.getprofile()
+        sys.setprofile(watch)
+        try:
+            with contextlib.suppress(Exception):  # it failed just now, or it would not be asked
+                self._builder(_hyperparameters(params))
+        finally:
+            sys.setprofile(before)
+        return lines[-1] if lines else self._file.name  # the builder is the last of the user's to return
 
     def _load(self) -> tuple[_Asked, _Asked | None]:
         """(the builder, the function `callbacks` where the file has one)."""
-        path = Path(self._file.path)
         try:
-            source = path.read_bytes()
-        except OSError as error:
-            raise BuilderError(f"{path} cannot be read: {error.strerror}") from error
-        if hashlib.sha256(source).hexdigest() != self._file.sha256:
-            raise BuilderError(f"{path} changed since the search began; start the search again")
-        module = ModuleType(path.stem)
-        module.__file__ = str(path)
-        try:
-            exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102 - the user named this file to be run
+            module, self._sources = load(self._file)
+        except ChangedError as error:
+            raise BuilderError(str(error)) from error
         except Exception as error:  # whatever the user's code raises
             raise BuilderError(self._where(error)) from error
         return self._builder_in(module), self._callbacks_in(module)
@@ -194,57 +179,99 @@ class OwnModel:
 
         found: Any = getattr(module, self._file.function, None)
         if isinstance(found, type) and issubclass(found, keras_tuner.HyperModel):
-            if getattr(found, "fit", None) is not keras_tuner.HyperModel.fit:
+            found = self._made(found)
+        if isinstance(found, keras_tuner.HyperModel):
+            if getattr(type(found), "fit", None) is not keras_tuner.HyperModel.fit:
                 raise BuilderError(
                     f"{self._file.name} has a `fit` of its own, which cannot be used: every trial is trained on folds "
                     "that are drawn here. Remove `fit`, and declare batch_size and epochs with hp in `build`"
                 )
-            try:
-                found = found().build
-            except Exception as error:  # whatever the user's code raises
-                raise BuilderError(self._where(error)) from error
+            found = found.build
         if not callable(found):
             names = sorted(n for n, value in vars(module).items() if callable(value) and not n.startswith("_"))
             raise BuilderError(f"{self._file.name}: no function or HyperModel of this name; there: {', '.join(names)}")
         builder: _Asked = found
         return builder
 
-    def _checked(self, model: Any) -> keras.Model:
+    def _made(self, kind: type[keras_tuner.HyperModel]) -> keras_tuner.HyperModel:
+        needed = [
+            p.name
+            for p in inspect.signature(kind).parameters.values()
+            if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        ]
+        if needed:
+            name = kind.__name__
+            raise BuilderError(
+                f"{self._file.name} needs {', '.join(needed)} to be made, which nobody gives it here: give them "
+                f"defaults, or put a line such as net = {name}(...) into the file and name that, --model "
+                f"{Path(self._file.path).name}:net"
+            )
+        try:
+            return kind()
+        except Exception as error:  # whatever the user's code raises
+            raise BuilderError(self._where(error)) from error
+
+    def _checked(self, model: Any, params: Mapping[str, Value]) -> keras.Model:
         """Raises BuilderError unless it is a Keras model that takes these images and tells these classes apart."""
         import keras
 
         if not isinstance(model, keras.Model):
-            raise BuilderError(f"{self._file.name} returned {type(model).__name__}, not a keras.Model")
-        if not model.built:
-            try:
-                model.build((None, *self._facts.shape))
-            except Exception as error:  # whatever the user's layers raise
-                raise BuilderError(self._where(error)) from error
-        self._check_input(model)
-        units = int(model.output_shape[-1]) if isinstance(model.output_shape, tuple) else -1
-        if units != self._facts.classes and not (units == 1 and self._facts.classes == 2):
-            one = " (or 1, for two classes)" if self._facts.classes == 2 else ""
             raise BuilderError(
-                f"{self._file.name} has {units} output units, but there are {self._facts.classes} classes: "
-                f"the last layer needs {self._facts.classes}{one}"
+                f"{self._at_return(params)}: {self._file.name} returned {type(model).__name__}, not a keras.Model"
             )
+        try:
+            model = self._with_shapes(model)
+        except Exception as error:  # whatever the user's layers raise
+            raise BuilderError(self._where(error, self._at_return(params))) from error
+        if wrong := self._wrong_input(model) or self._wrong_output(model):
+            raise BuilderError(f"{self._at_return(params)}: {self._file.name} {wrong}")
         return model
 
-    def _check_input(self, model: keras.Model) -> None:
+    def _with_shapes(self, model: keras.Model) -> keras.Model:
+        """The model, or one around it where it is a class with a `call` of its own and so without known shapes."""
+        import keras
+
+        if isinstance(model, keras.Sequential):
+            if not model.built:
+                model.build((None, *self._facts.shape))
+            return model
+        if hasattr(model, "inputs"):  # it is made of layers
+            return model
+        if type(model).train_step is not keras.Model.train_step:
+            raise TypeError(
+                f"{type(model).__name__} has a `train_step` and a `call` of its own: keep one of the two; a model "
+                "with a `train_step` can be made of layers, super().__init__(inputs, outputs)"
+            )
+        inputs = keras.Input(self._facts.shape)
+        around = keras.Model(inputs, model(inputs))
+        if model.compiled:
+            around.compile(model.optimizer, model.loss, run_eagerly=model.run_eagerly)
+        return around
+
+    def _wrong_output(self, model: keras.Model) -> str:
+        units = int(model.output_shape[-1]) if isinstance(model.output_shape, tuple) else -1
+        if units == self._facts.classes or (units == 1 and self._facts.classes == 2):
+            return ""
+        one = " (or 1, for two classes)" if self._facts.classes == 2 else ""
+        return (
+            f"has {units} output units, but there are {self._facts.classes} classes: "
+            f"the last layer needs {self._facts.classes}{one}"
+        )
+
+    def _wrong_input(self, model: keras.Model) -> str:
         shape = model.input_shape
         wanted = tuple(shape[1:]) if isinstance(shape, tuple) else ()
         ours = self._facts.shape
         grey_as_colour = ours[2] == 1 and wanted[-1:] == (3,)
-        fits = len(wanted) == 3 and all(
+        if len(wanted) == 3 and all(
             a in (None, b) for a, b in zip(wanted[: 2 if grey_as_colour else 3], ours, strict=False)
+        ):
+            return ""
+        said = " x ".join("any" if side is None else str(side) for side in wanted) or "several inputs"
+        advice = f"set image_size = [{wanted[0]}, {wanted[1]}] in study.toml" if len(wanted) == 3 else ""
+        return f"takes {said}, but the images are {ours[0]} x {ours[1]} x {ours[2]}" + (
+            f"; {advice}, or change its Input" if advice else "; it must take height x width x channels"
         )
-        if not fits:
-            said = " x ".join("any" if side is None else str(side) for side in wanted) or "several inputs"
-            advice = f"set image_size = [{wanted[0]}, {wanted[1]}] in study.toml" if len(wanted) == 3 else ""
-            raise BuilderError(
-                f"{self._file.name} takes {said}, but the images are {ours[0]} x {ours[1]} x {ours[2]}"
-                + (f"; {advice}, or change its Input" if advice else "; it must take height x width x channels")
-            )
 
 
 def _hyperparameters(values: Mapping[str, Value]) -> keras_tuner.HyperParameters:
@@ -255,123 +282,8 @@ def _hyperparameters(values: Mapping[str, Value]) -> keras_tuner.HyperParameters
     return hp
 
 
-def _met(hp: keras_tuner.HyperParameters) -> list[str]:
-    """Names of the parameters that were asked for and are active, in the order of the first asking."""
-    return list(dict.fromkeys(p.name for p in hp.space if hp.is_active(p)))
-
-
-class _Walk:
-    """What was met where, and the space that follows from it."""
-
-    def __init__(self, met_at: Callable[[Mapping[str, Value]], keras_tuner.HyperParameters]) -> None:
-        self._met_at = met_at
-        self._parameters: dict[str, Parameter] = {}
-        self._contexts: dict[str, dict[str, Value]] = {}  # a point at which the parameter is active
-        self._seen: dict[tuple[tuple[str, Value], ...], frozenset[str]] = {}  # point -> what was met there
-
-    def take(self, hp: keras_tuner.HyperParameters, values: Mapping[str, Value]) -> None:
-        """Note what was met at a point, and keep the order in which parameters are asked for."""
-        met = _met(hp)
-        point = {name: hp.values[name] for name in met}
-        self._seen[_key(point)] = self._seen[_key(values)] = frozenset(met)
-        previous = ""
-        for name in met:
-            if name not in self._parameters:
-                parameter = _parameter(next(p for p in hp.space if p.name == name and hp.is_active(p)))
-                self._insert(parameter, previous)
-                self._contexts[name] = point
-            previous = name
-
-    def visit(self, values: Mapping[str, Value]) -> None:
-        """Run the builder at these values, once."""
-        if _key(values) not in self._seen:
-            self.take(self._met_at(values), values)
-
-    def every_value(self) -> None:
-        """Where each parameter is active, change each one of its point to each of its values; go on while that meets
-        new ones. Parameters that are met at the same point share those visits."""
-        done: set[str] = set()
-        while pending := [name for name in self._parameters if name not in done]:
-            for name in pending:
-                done.add(name)
-                for parent in self._contexts[name]:
-                    for value in _values(self._parameters[parent]):
-                        self.visit({**self._contexts[name], parent: value})
-
-    def space(self) -> Space:
-        """The parameters so far, each under the conditions that what was met bears out."""
-        names = list(self._parameters)
-        return Space(
-            tuple(
-                replace(self._parameters[name], when=tuple(self._conditions(name, names[:index])))
-                for index, name in enumerate(names)
-            )
-        )
-
-    def _insert(self, parameter: Parameter, previous: str) -> None:
-        items = list(self._parameters.items())
-        place = 1 + next((i for i, (name, _) in enumerate(items) if name == previous), -1)
-        self._parameters = dict([*items[:place], (parameter.name, parameter), *items[place:]])
-
-    def _conditions(self, name: str, before: Sequence[str]) -> Iterable[When]:
-        """Conditions on earlier parameters: those whose change alone, where `name` is active, makes it vanish."""
-        for parent in before:
-            values = _values(self._parameters[parent])
-            if len(values) < 2 or parent not in self._contexts[name]:
-                continue
-            met = [name in self._seen.get(_key({**self._contexts[name], parent: v}), {name}) for v in values]
-            if all(met):
-                continue
-            active = tuple(itertools.compress(values, met))
-            first = values.index(active[0])
-            if isinstance(self._parameters[parent], Number) and all(met[first:]):
-                yield When(parent, at_least=float(active[0]))
-            else:
-                yield When(parent, one_of=active)
-
-
-def _key(values: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
-    return tuple(sorted((name, value) for name, value in values.items()))
-
-
-def _values(parameter: Parameter) -> list[Value]:
-    """The values that the walk tries: all, or of a long range its ends and middle."""
-    if isinstance(parameter, Choice):
-        return list(parameter.values)
-    step = parameter.step if parameter.step is not None else (1 if parameter.integer else None)
-    if step is not None and not parameter.log and (parameter.high - parameter.low) / step < MOST_VALUES:
-        count = int((parameter.high - parameter.low) / step + 1e-9) + 1
-        values = [parameter.nearest_value(parameter.low + i * step) for i in range(count)]
-    else:
-        middle = (parameter.low * parameter.high) ** 0.5 if parameter.log else (parameter.low + parameter.high) / 2
-        values = [parameter.low, parameter.nearest_value(middle), parameter.high]
-    return [int(v) if parameter.integer else float(v) for v in values]
-
-
-def _parameter(met: Any) -> Parameter:
-    """A parameter of Keras Tuner's as one of ours.
-
-    Logarithmic sampling with a step multiplies, so its few values become a choice. 'reverse_log' has no match and is
-    searched linearly. Where Keras Tuner's default is off its own steps, it is kept as one more value of a choice.
-    """
-    kind, name = type(met).__name__, met.name
-    if kind in ("Choice", "Boolean", "Fixed"):
-        several = {"Choice": getattr(met, "values", ()), "Boolean": (False, True), "Fixed": (met.default,)}
-        return Choice(name, tuple(several[kind]), met.default)
-    log = met.sampling == "log"
-    integer = kind == "Int"
-    if log and met.step is not None:
-        powers = [met.min_value * met.step**i for i in range(1000) if met.min_value * met.step**i <= met.max_value]
-        return _choice_with(name, powers, met.default)
-    step = None if log else (met.step or (1 if integer else None))
-    try:
-        return Number(name, met.min_value, met.max_value, met.default, integer=integer, log=log, step=step)
-    except SpaceError:
-        count = int((met.max_value - met.min_value) / (step or 1) + 1e-9) + 1
-        if count > MOST_VALUES:
-            raise
-        return _choice_with(name, [met.min_value + i * (step or 1) for i in range(count)], met.default)
-
-
-def _choice_with(name: str, values: Sequence[Value], default: Value) -> Choice:
-    return Choice(name, tuple(values) if default in values else (*values, default), default)
+def _first_line(error: BaseException) -> str:
+    """What the error says, without the lines in which Keras says which layer it was calling."""
+    lines = [line for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()]
+    own = (x for x in lines if not (x.startswith("Exception encountered when") or x.endswith("Error encountered:")))
+    return next(own, lines[0] if lines else "")

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from search.study import Own
+from spaces import Space
+from spaces.own_file import ModelFile
 from storage import TrialState
 from tests.commands import fold_rows, search, start, table, trials_of, wait_until, workers_of
 from tests.spaces import nets
@@ -51,6 +56,74 @@ def test_killed_and_resumed_equals_one_go(home: Path, pictures: Path, tmp_path: 
     resumed = search("resume", study, "--model", "net.py:build", "--workers", "1", "--quiet", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert table(trials_of(study)) == table(trials_of(home / "shapes-study"))
+
+
+@pytest.fixture(scope="module", params=["optuna", "keras-tuner"])
+def guided(request: pytest.FixtureRequest, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three trials, under each engine, of a builder of the shape of Keras Tuner's getting-started guide."""
+    folder = tmp_path_factory.mktemp("guided")
+    (folder / "net.py").write_text(nets.GUIDE)
+    asked = ("--engine", request.param, "--sampler", "random", "--trials", "3", "--epochs", "1")
+    done = search("run", pictures, "--model", "net.py:build", *asked, *SMALL, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "shapes-study"
+
+
+def test_under_both_engines_trial_0_is_keras_tuners_defaults(guided: Path) -> None:
+    import keras_tuner
+
+    namespace: dict[str, Any] = {}
+    exec(nets.GUIDE, namespace)  # noqa: S102 - the text that was searched
+    hp = keras_tuner.HyperParameters()
+    namespace["build"](hp)
+    assert trials_of(guided)[0].params == hp.values
+
+
+def test_under_both_engines_a_layer_has_units_only_where_it_is(guided: Path) -> None:
+    trials = trials_of(guided)
+    assert [t.state for t in trials] == [TrialState.COMPLETE] * 3
+    assert len({t.params["lr"] for t in trials}) == 3
+    for trial in trials:
+        layers = int(trial.params["num_layers"])
+        assert [name for name in trial.params if name.startswith("units_")] == [f"units_{i}" for i in range(layers)]
+        assert len([layer for layer in trial.layers if layer.kind == "Dense"]) == layers + 1
+
+
+def test_a_file_beside_it_belongs_to_what_is_resumed(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(nets.IMPORTS_BESIDE)
+    (tmp_path / "helpers.py").write_text(nets.HELPERS)
+    (tmp_path / "later.py").write_text("CLASSES = 2\n")
+    flags = ("--model", "net.py:build", "--trials", "1", "--epochs", "1", *SMALL)
+    done = search("run", pictures, *flags, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "later.py").write_text("CLASSES = 1\n")
+    done = search("resume", "shapes-study", "--model", "net.py:build", "--trials", "2", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "as it was when the study began" in done.stderr
+
+
+def test_a_model_with_a_call_of_its_own_is_searched_like_any_other(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(nets.SUBCLASSED)
+    flags = ("--model", "net.py:build", "--trials", "1", "--epochs", "1", *SMALL)
+    done = search("run", pictures, *flags, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (trial,) = trials_of(tmp_path / "shapes-study")
+    assert trial.state == TrialState.COMPLETE
+    assert [layer.kind for layer in trial.layers] == ["InputLayer", "Net"]
+
+
+def test_a_walk_that_was_cut_short_is_said() -> None:
+    own = Own(ModelFile("/net.py", "build", "0" * 64), Space(()), whole=False)
+    assert own.found.startswith("net.py:build asks for 0 parameters; 60 s were too few to ask it everywhere")
+    assert replace(own, whole=True).found == "net.py:build asks for 0 parameters"
+
+
+@pytest.mark.parametrize("command", ["run", "diagnose"])
+def test_a_preset_beside_it_is_refused(pictures: Path, tmp_path: Path, command: str) -> None:
+    (tmp_path / "net.py").write_text(nets.GUIDE)
+    done = search(command, pictures, "--model", "net.py:build", "--preset", "cnn", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--model net.py:build takes the place of a preset, so --preset cnn would do nothing" in done.stderr
 
 
 def test_code_runs_only_when_it_is_named_again(home: Path) -> None:

@@ -21,6 +21,8 @@ from reports import words
 from reports.architecture import architecture
 from reports.figures import figures
 from reports.html import masked, render, script_json, write
+from spaces import Space
+from spaces.parameters import When, choice
 from storage.records import LayerRecord, TrialRecord, TrialState
 from tests.reports.factory import Records, example, many, with_two_objectives
 
@@ -154,6 +156,25 @@ def test_importance_that_shuffled_scores_reach_too_is_marked_as_luck() -> None:
     assert next(iter(told.importance)) == "dropout"
     assert "dropout" in told.clear and len(told.clear) < len(told.importance)
     assert sum(told.importance.values()) == pytest.approx(1)
+
+
+def test_a_conditional_parameter_is_weighed_only_over_the_trials_in_which_it_is_active() -> None:
+    """Within 'b' the two values of `inner` score alike, and 'a', which has no `inner`, scores worst of all."""
+    space = Space((choice("family", "a", "b"), choice("inner", "x", "y", when=(When("family", ("b",)),))))
+    records = many(61)
+
+    def trial(number: int) -> TrialRecord:
+        pair, second = divmod(number, 2)
+        deep = pair % 2 == 0
+        params = {"family": "b", "inner": "xy"[second]} if deep else {"family": "a"}
+        scores = {"balanced_accuracy": 0.7 + 0.005 * pair if deep else 0.5}
+        folds = tuple(replace(fold, scores=scores) for fold in records.trials[1].folds)
+        return replace(records.trials[1], number=number, params=params, folds=folds)
+
+    study = replace(records.study, space=space.to_json())
+    told = figures(replace(records, study=study, trials=tuple(map(trial, range(60)))).data())
+    assert told.weighed == 60
+    assert told.importance == pytest.approx({"family": 1.0, "inner": 0.0}, abs=1e-9)
 
 
 def test_hand_written_points_are_named_on_the_board(page: str) -> None:

@@ -16,7 +16,7 @@ import pytest
 from search.jobs import Failure, FoldJob, FoldResult, Materials, RefitJob, Saved
 from search.study import Prepared
 from search.worker import Worker
-from spaces.own import ModelFile
+from spaces.own_file import ModelFile
 from tests.search.test_training import fold_job, trained
 
 BUILD = """
@@ -125,7 +125,7 @@ def callbacks(hp):
 """
     )
     worker = worker_of(scheduled)
-    assert [p.name for p in worker._own.discover().parameters] == ["rate", "later"]
+    assert [p.name for p in worker._own.discover()[0].parameters] == ["rate", "later"]
     still = trained(worker, replace(job, params={**job.params, "later": 0.0}))
     moving = trained(worker, replace(job, params={**job.params, "later": 0.01}))
     assert still.curve["loss"][:2] == moving.curve["loss"][:2]

@@ -16,7 +16,7 @@ from search.jobs import FoldJob, Materials, RefitJob, Saved
 from search.study import Prepared
 from search.worker import Worker
 from spaces import Value
-from spaces.own import ModelFile
+from spaces.own_file import ModelFile
 from spaces.presets import FAMILIES
 from spaces.recipe import recipe_of
 from tests.search.test_own_training import BUILD

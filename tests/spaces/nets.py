@@ -86,6 +86,81 @@ def build(hp):
     return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(units), keras.layers.Dense(2, "softmax")])
 '''
 
+SUBCLASSED = """
+import keras
+
+
+class Net(keras.Model):
+    def __init__(self, units):
+        super().__init__()
+        self.flatten = keras.layers.Flatten()
+        self.inner = keras.layers.Dense(units, activation="relu")
+        self.outer = keras.layers.Dense(2, activation="softmax")
+
+    def call(self, images, training=False):
+        return self.outer(self.inner(self.flatten(images)))
+
+
+def build(hp):
+    model = Net(hp.Int("units", 4, 8))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+"""
+
+ANNOTATED = """
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+
+
+@dataclass(frozen=True)
+class Config:
+    units: int
+
+
+def build(hp):
+    units = Config(hp.Int("units", 4, 8)).units
+    return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(units), keras.layers.Dense(2, "softmax")])
+"""
+
+IMPORTS_BESIDE = """
+import helpers
+
+
+def build(hp):
+    return helpers.net(hp)
+"""
+
+HELPERS = """
+import keras
+
+
+def net(hp):
+    import later  # looked for only now, as the builder runs
+
+    return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(later.CLASSES, "softmax")])
+"""
+
+WITH_ARGUMENTS = """
+import keras
+import keras_tuner
+
+
+class Net(keras_tuner.HyperModel):
+    def __init__(self, classes):
+        super().__init__()
+        self.classes = classes
+
+    def build(self, hp):
+        units = hp.Int("units", 4, 8)
+        return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(units), keras.layers.Dense(self.classes)])
+
+
+net = Net(2)
+"""
+
 
 def simple(body: str) -> str:
     """A builder whose body is this text."""

@@ -1,0 +1,140 @@
+"""The user's own file: named on the command line, hashed with the files beside it that it imports, and loaded.
+
+It is the user's code and runs with the user's rights. It is loaded only where it was named on the command line, by its
+path, never by a name on `sys.path`, and only while its bytes, and those of what it imports from its own folder, are
+those that were named.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import CodeType, ModuleType
+
+from spaces.parameters import SpaceError
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A builder: a Python file, the name of a function or HyperModel in it, and what the file held."""
+
+    path: str  # absolute
+    function: str
+    sha256: str  # hex, of the file's bytes; with files beside it that it imports, of all their hashes
+
+    @property
+    def name(self) -> str:
+        """As people name it."""
+        return f"{Path(self.path).name}:{self.function}"
+
+
+class ChangedError(Exception):
+    """The file is not what was named. The message says which."""
+
+
+def named(text: str) -> ModelFile:
+    """The builder that 'file.py:build' names. Raises SpaceError where there is no such file or no name."""
+    file, _, function = text.rpartition(":")
+    if not file or not function.isidentifier():
+        raise SpaceError(f"--model: must be FILE.py:FUNCTION, such as net.py:build, got {text!r}")
+    path = Path(file)
+    if not path.is_file():
+        raise SpaceError(f"--model: {file} is not a file; give the path of the Python file that has {function}")
+    try:
+        sources = _sources(path.resolve())
+    except OSError as error:
+        raise SpaceError(f"--model: {error.filename} cannot be read: {error.strerror}") from None
+    return ModelFile(str(path.resolve()), function, _sha256(sources))
+
+
+def load(file: ModelFile) -> tuple[ModuleType, frozenset[str]]:
+    """(the module, the paths of its file and of those beside it that it imports).
+
+    Raises ChangedError where these are not as they were named, and whatever the user's code raises.
+    """
+    path = Path(file.path)
+    try:
+        sources = _sources(path)
+    except OSError as error:
+        raise ChangedError(f"{error.filename} cannot be read: {error.strerror}") from error
+    if _sha256(sources) != file.sha256:
+        files = " or a file beside it that it imports" if len(sources) > 1 else ""
+        raise ChangedError(f"{path}{files} changed since the search began; start the search again")
+    _Beside.serve({source.stem: source for source in sources if source != path}, sources)
+    module = ModuleType(f"_own_model_{file.sha256[:16]}")  # a name that no import of anybody's asks for
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # where dataclasses and typing look up what annotations say
+    exec(_code(sources[path], path), module.__dict__)  # noqa: S102 - the user named this file to be run
+    return module, frozenset(map(str, sources))
+
+
+class _Beside(MetaPathFinder, Loader):
+    """Finds the modules in the user's folder that were hashed, where nothing else has their names, and nothing more."""
+
+    def __init__(self, modules: Mapping[str, Path], sources: Mapping[Path, bytes]) -> None:
+        self._modules, self._sources = modules, sources
+
+    @classmethod
+    def serve(cls, modules: Mapping[str, Path], sources: Mapping[Path, bytes]) -> None:
+        """Take the place of what was served before: a process has one file of the user's at a time."""
+        for old in [finder for finder in sys.meta_path if isinstance(finder, cls)]:
+            sys.meta_path.remove(old)
+            for name in old._modules:
+                sys.modules.pop(name, None)
+        if modules:
+            sys.meta_path.append(cls(modules, sources))
+
+    def find_spec(self, fullname: str, _path: object, _target: ModuleType | None = None) -> ModuleSpec | None:
+        """See MetaPathFinder."""
+        found = self._modules.get(fullname)
+        if found is None:
+            return None
+        spec = ModuleSpec(fullname, self, origin=str(found))
+        spec.has_location = True  # it gets a __file__
+        return spec
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the bytes that were hashed, whatever the file holds by now."""
+        path = self._modules[module.__name__]
+        exec(_code(self._sources[path], path), module.__dict__)  # noqa: S102 - imported by the file that was named
+
+
+def _sources(path: Path) -> dict[Path, bytes]:
+    """The file, and what it imports of its own folder, directly or not: modules of one file, found without running."""
+    found = {path: path.read_bytes()}
+    waiting = [path]
+    while waiting:
+        for name in _imported(found[waiting.pop()]):
+            beside = path.with_name(f"{name}.py")
+            if beside not in found and beside.is_file():
+                found[beside] = beside.read_bytes()
+                waiting.append(beside)
+    return found
+
+
+def _imported(source: bytes) -> Iterator[str]:
+    """First parts of the names of modules that it imports; none where it is no Python, which loading says."""
+    with suppress(SyntaxError, ValueError):
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Import):
+                yield from (alias.name.partition(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                yield node.module.partition(".")[0]
+
+
+def _sha256(sources: Mapping[Path, bytes]) -> str:
+    hashes = {path.name: hashlib.sha256(source).hexdigest() for path, source in sources.items()}
+    if len(hashes) == 1:
+        return next(iter(hashes.values()))
+    return hashlib.sha256("\n".join(f"{name} {hashes[name]}" for name in sorted(hashes)).encode()).hexdigest()
+
+
+def _code(source: bytes, path: Path) -> CodeType:
+    return compile(source, str(path), "exec", dont_inherit=True)  # not our own `from __future__`
