@@ -366,10 +366,12 @@ class Loop:
             redraws=candidate.redraws,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        self.store.add_trial(trial, run=self.run_id, seconds=self.sitting())
+        # A model that cannot be built is no trial that a later sitting would train: stored and closed at once.
+        closing = (TrialState.FAILED, outcome.cause, outcome.detail) if isinstance(outcome, Failure) else None
+        self.store.add_trial(trial, run=self.run_id, seconds=self.sitting(), close=closing)
         self.trials.append(trial)
         if isinstance(outcome, Failure):
-            self._fail(trial, outcome)
+            self._failed(trial, outcome)
 
     def _trained(self, job: FoldJob, outcome: Outcome) -> None:
         """Commit a fold; close its trial where it was the last, was stuck at chance, or failed."""
@@ -378,7 +380,8 @@ class Loop:
             return  # another fold of it failed meanwhile
         if isinstance(outcome, Failure):
             if outcome.cause != "stopped":
-                self._fail(trial, outcome)
+                self.store.close_trial(trial.number, TrialState.FAILED, outcome.cause, outcome.detail)
+                self._failed(trial, outcome)
             return
         assert isinstance(outcome, FoldResult)  # noqa: S101 - the answer to a FoldJob
         self._say_once(outcome.notes)
@@ -424,8 +427,7 @@ class Loop:
         self.store.add_reference(record, run=self.run_id, seconds=self.sitting())
         self._references.known.append(record)
 
-    def _fail(self, trial: TrialRecord, failure: Failure) -> None:
-        self.store.close_trial(trial.number, TrialState.FAILED, failure.cause, failure.detail)
+    def _failed(self, trial: TrialRecord, failure: Failure) -> None:
         self.failures_in_a_row = self.failures_in_a_row + 1 if failure.cause in BROKEN else 0
         self._closed(trial.number, TrialState.FAILED, failure.cause, failure.detail)
         if self.failures_in_a_row >= MOST_FAILURES_IN_A_ROW:

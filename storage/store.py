@@ -243,8 +243,11 @@ class Store:
             self._spend(connection, run_id, seconds)
             connection.execute(update(run).where(_run(run_id)).values(outcome=outcome))
 
-    def add_trial(self, record: TrialRecord, *, run: int, seconds: float) -> None:
-        """Stores a new running trial, before any of it is trained. An empty `started` becomes now."""
+    def add_trial(self, record: TrialRecord, *, run: int, seconds: float, close: Closing | None = None) -> None:
+        """Stores a new running trial, before any of it is trained. An empty `started` becomes now.
+
+        `close` ends it in the same transaction: all or nothing.
+        """
         if record.state is not TrialState.RUNNING or record.folds:
             raise self._error(f"trial {record.number} must be new: running and without folds, not {record.state}.")
         with self._writing() as connection:
@@ -253,6 +256,8 @@ class Store:
                 raise self._error(f"trial {record.number} is stored already. `search resume` goes on with it.")
             values = rows.trial_values(replace(record, started=record.started or _now()))
             connection.execute(insert(trial), {"study": STUDY_ID, "run": run, **values})
+            if close is not None:
+                self._close(connection, record.number, *close)
 
     def add_fold(self, record: FoldRecord, *, run: int, seconds: float, close: Closing | None = None) -> None:
         """Stores a finished fold run, the run's seconds and, with `close`, its trial's end: all or nothing.
