@@ -1,6 +1,4 @@
-"""Every sampler of both engines, for tests that must forget none: a new one is among them once it is in the
-configuration.
-"""
+"""Every sampler of both engines, for tests that must forget none: one that is new in the configuration is here too."""
 
 from __future__ import annotations
 
@@ -20,21 +18,11 @@ EPOCHS = 9  # of hyperband: brackets of 9 points with one epoch, 5 with three, 3
 
 
 class Sampler(NamedTuple):
-    """A sampler as a study would ask for it."""
+    """A sampler as a study asks for it; `second`: what it minimises beside the metric."""
 
     engine: str
     name: str
-    second: str | None = None  # what it minimises beside the metric
-
-    def proposer(self, space: Space = SPACE, seed: int = 0) -> Proposer:
-        """Of a study of this space."""
-        return make_proposer(self.space(space), METRIC, self.engine, self.name, seed, self.second)
-
-    def space(self, space: Space = SPACE) -> Space:
-        """The space that it searches: hyperband chooses the epochs too."""
-        if self.name != "hyperband":
-            return space
-        return Space((*space.parameters, integer("epochs", 1, EPOCHS, EPOCHS)))
+    second: str | None = None
 
 
 BAYESIAN, HYPERBAND = Sampler("keras-tuner", "bayesian"), Sampler("keras-tuner", "hyperband")
@@ -43,16 +31,29 @@ NSGA2 = Sampler("optuna", "nsga2", "parameters")
 EVERY = [Sampler(engine, name) for engine, names in SAMPLERS.items() for name in names if name != NSGA2.name]
 EVERY += [Sampler("optuna", name, "parameters") for name in OF_TWO_OBJECTIVES]
 
-_NO_TORCH = importlib.util.find_spec("torch") is None
+NO_TORCH = importlib.util.find_spec("torch") is None
 
 INSTALLED = [
     pytest.param(
         sampler,
         id="-".join(filter(None, sampler)),
         marks=pytest.mark.skipif(
-            sampler.name == "gp" and _NO_TORCH,
-            reason="gp needs torch, which is not installed here: `pip install torch`, then `pytest -k gp`",
+            sampler.name == "gp" and NO_TORCH,
+            reason="gp needs torch, which is not installed; in an environment that has it too: pytest -k gp",
         ),
     )
     for sampler in EVERY
 ]
+"""`EVERY` as parameters of a test, skipped where a package is missing."""
+
+
+def proposer(sampler: Sampler, seed: int = 0) -> Proposer:
+    """Of a study of `space_of(sampler)`."""
+    return make_proposer(space_of(sampler), METRIC, sampler.engine, sampler.name, seed, sampler.second)
+
+
+def space_of(sampler: Sampler, space: Space = SPACE) -> Space:
+    """The space as the sampler searches it: hyperband chooses the epochs too."""
+    if sampler != HYPERBAND:
+        return space
+    return Space((*space.parameters, integer("epochs", 1, EPOCHS, EPOCHS)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -177,24 +178,22 @@ class Mortal(Store):
 
 
 def dying_after_every_commit(
-    folder: Path, answer: Callable[[Job], Outcome], *sittings: dict[str, Any], executor: type[Instant] = Instant
-) -> tuple[list[Any], list[Any], list[int]]:
-    """The rows of a study that died after its every commit, those of one that never did, and how often it died.
+    folder: Path, answer: Callable[[Job], Outcome], *sittings: dict[str, Any]
+) -> tuple[list[Any], list[Any]]:
+    """The rows of a study that died after its every commit, and of one that did not.
 
-    `sittings`: what is asked of one after another, each to its end. Each death ends a sitting and nothing is stored
-    but by commits, so where these are equal, so are the rows after deaths at any moments.
+    `sittings`: what is asked of one after another, each to its end. A sitting knows of those before it what is stored,
+    and that changes by commits alone: where these rows are equal, they are whenever a study dies.
     """
-    whole, broken, deaths = new_study(folder / "whole.db"), new_study(folder / "broken.db"), []
+    whole, broken = new_study(folder / "whole.db"), new_study(folder / "broken.db")
     for asked in sittings:
-        sit(whole, executor(answer), **asked)
-        deaths.append(0)
-        while True:
-            try:
-                sit(broken, executor(answer), kind=Mortal, **asked)
-                break
-            except Died:
-                deaths[-1] += 1
-    return rows(stored(broken)), rows(stored(whole)), deaths
+        sit(whole, Instant(answer), **asked)
+        alive = False
+        while not alive:
+            with contextlib.suppress(Died):
+                sit(broken, Instant(answer), kind=Mortal, **asked)
+                alive = True
+    return rows(stored(broken)), rows(stored(whole))
 
 
 class Hands(Instant):

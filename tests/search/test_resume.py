@@ -1,66 +1,67 @@
-"""Dying and going on equals one go, for every sampler: at the loop, with a real database and results by formula."""
+"""Dying and going on equals one go, for every sampler: at the loop, with a real database and results by formula.
+
+`tests/test_killed.py` does the same with processes, signals and training.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from search import oracles, proposers
-from search.jobs import DescribeJob, Failure, FoldJob, FoldResult, Job, Outcome
-from search.race import BEHIND, BEHIND_EARLY
-from storage import TrialState
-from tests.search.instant import SPACE
-from tests.search.samplers import HYPERBAND, INSTALLED, Sampler
-from tests.search.sittings import STUCK_THERE, dying_after_every_commit
-from tests.search.test_racing import graded, lost, terms
+from search.jobs import DescribeJob, Failure, FoldJob, Job, Outcome
+from tests.search.samplers import HYPERBAND, INSTALLED, Sampler, space_of
+from tests.search.sittings import dying_after_every_commit
+from tests.search.test_racing import lost, terms
 
 
 def troubled(job: Job) -> Outcome:
-    """As `lost`; and some points cannot be built or trained, for every cause that a search treats differently."""
-    kind = int(float(job.params["rate"]) * 1e7) % 12 if isinstance(job, DescribeJob | FoldJob) else 0
-    if isinstance(job, DescribeJob) and job.params != SPACE.defaults():
-        if kind == 1:
-            return Failure("refused", "there is no such model")
-        if kind == 2:
-            return Failure("model", "it has the wrong output")
-    if isinstance(job, FoldJob) and job.trial and job.fold == kind - 3:
-        return Failure("not finite", "the loss was nan")
-    return lost(job)
+    """As `lost`; and of every 16 points one is no model, one cannot be built, and one comes to nothing in a fold."""
+    if not isinstance(job, DescribeJob | FoldJob):
+        return lost(job)
+    kind = zlib.crc32(repr(sorted(job.params.items())).encode()) % 16
+    if isinstance(job, FoldJob):
+        return Failure("not finite", "the loss was nan") if (kind, job.fold) == (0, 1) else lost(job)
+    return {1: Failure("refused", "it is none"), 2: Failure("model", "its output is wrong")}.get(kind) or lost(job)
 
 
 @pytest.fixture
-def sooner(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that a sampler does, within few trials: learn, have generations, forget."""
+def early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What samplers do after many trials they do after few: learn, go from generation to generation, forget."""
     for module, name, value in (
-        (proposers, "LATEST", 12),
-        (proposers, "LEADING", 3),
-        (proposers, "FORGET_EVERY", 5),
-        (proposers, "POPULATION", 6),
-        (oracles, "MOST_INITIAL", 6),
+        (proposers, "LATEST", 9),
+        (proposers, "LEADING", 2),
+        (proposers, "FORGET_EVERY", 4),
+        (proposers, "POPULATION", 4),
+        (oracles, "MOST_INITIAL", 10),
     ):
         monkeypatch.setattr(module, name, value)
 
 
-@pytest.mark.usefixtures("sooner")
+@pytest.mark.usefixtures("early")
 @pytest.mark.parametrize("sampler", INSTALLED)
 def test_dying_after_every_commit_equals_one_go(tmp_path: Path, sampler: Sampler) -> None:
-    space = sampler.space()
+    """In a race where there can be one, with points too large, failures, and points to try that come later."""
+    space = space_of(sampler)
     starts: list[Any] = [("baseline", space.defaults()), ("start", space.defaults(depth=1))]
+    more = [*starts, *(("try", space.defaults(depth=depth, norm="batch")) for depth in (1, 4))]
+    race = None if sampler.second or sampler == HYPERBAND else terms(epochs=True)
     asked: dict[str, Any] = {
-        "sampler": sampler[:2],
+        "sampler": (sampler.engine, sampler.name),
         "second": sampler.second,
         "space": space,
         "max_parameters": 400,
-        "race": None if sampler.second or sampler == HYPERBAND else terms(epochs=True),
-        "starts": starts,
+        "race": race,
         "references": ("majority",),
     }
-    more = [*starts, *(("try", space.defaults(depth=d, norm="batch")) for d in (0, 1, 4))]
-    broken, whole, deaths = dying_after_every_commit(
-        tmp_path, troubled, {**asked, "trials": 18}, {**asked, "starts": more, "trials": 28}
-    )
+    first, then = {"starts": starts, "trials": 14}, {"starts": more, "trials": 19}
+    broken, whole = dying_after_every_commit(tmp_path, troubled, {**asked, **first}, {**asked, **then})
     assert broken == whole
-    print(deaths, len(whole), [row[3:5] for row in whole], sum(r[6] for r in whole))
+    numbers, _, origins, states, _, _, redraws = zip(*(row[:7] for row in whole), strict=True)
+    assert len(numbers) == 19
+    assert set(origins) == {"baseline", "start", "try", "sampler"}
+    assert len(set(states)) > 1, "nothing failed or was given up"
+    assert any(redraws), "nothing was drawn anew"
