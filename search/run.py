@@ -94,7 +94,7 @@ def _sit(
     config = prepared.config
     try:
         with stop_on_signals(resume_command(folder)) as stop, studies.pixels_on_disk(folder, prepared.images) as pixels:
-            materials, logs = _materials(pixels, prepared), folder / "logs"
+            materials, logs = materials_of(pixels, prepared), folder / "logs"
             executor.prepare(materials, logs)
             plan = make_plan(prepared, store, executor.slots)
             loop = Loop(
@@ -238,7 +238,8 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _materials(pixels: Path, prepared: Prepared) -> Materials:
+def materials_of(pixels: Path, prepared: Prepared) -> Materials:
+    """What workers need of a prepared study."""
     return Materials(
         pixels=pixels,
         labels=prepared.images.labels,

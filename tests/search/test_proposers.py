@@ -15,9 +15,9 @@ from search.config import SAMPLERS
 from search.errors import UsageError
 from search.hyperband import HyperbandProposer
 from search.optuna_study import frozen
-from search.proposers import LATEST, LEADING, Proposer, check_sampler, learned_from
+from search.proposers import LATEST, LEADING, Proposer, check_sampler, learned_from, left_to_chance
 from search.ranking import ranked
-from spaces import Value
+from spaces import Space, Value
 from storage import FoldRecord, TrialRecord, TrialState
 from tests.search.instant import SPACE, quality
 from tests.search.samplers import BAYESIAN, EPOCHS, INSTALLED, METRIC, NSGA2, Sampler, proposer, space_of
@@ -172,6 +172,43 @@ def test_tpe_samples_the_groups_of_optuna_but_only_those_that_a_point_has(monkey
         {"depth", "rate", "dropout", "norm"},
         *({name} for name in ("momentum", "units") if name in params),
     ]
+
+
+MODELS = {
+    "cmaes": (3, "the numbers of every point", {"depth", "rate", "dropout"}),
+    "gp": (4, "those of every point", {"depth", "rate", "dropout", "norm"}),
+    "qmc": (5, "those of the default point", {"depth", "rate", "dropout", "norm", "units"}),
+}
+
+
+@pytest.mark.parametrize("sampler", [one for one in INSTALLED if one.values[0][1] in MODELS])
+def test_how_much_of_a_space_with_conditions_is_left_to_chance_is_told_and_true(
+    monkeypatch: pytest.MonkeyPatch, sampler: Sampler
+) -> None:
+    number, which, names = MODELS[sampler.name]
+    assert left_to_chance(SPACE, sampler.name) == (
+        f"sampler {sampler.name} models {number} of the 6 parameters, {which}, and draws the others at random; "
+        "use tpe, which models all of them"
+    )
+    sampled: list[set[str]] = []
+    kind = type(proposers._sampler(sampler.name, 1, 1))
+    sample = kind.sample_relative
+
+    def noted(*arguments: Any) -> Any:
+        sampled.append(set(arguments[-1]))
+        return sample(*arguments)
+
+    monkeypatch.setattr(kind, "sample_relative", noted)
+    asked = proposer(sampler)
+    asked.replay(go(sampler))
+    asked.ask(len(go(sampler)))
+    assert sampled[-1] == names
+
+
+def test_where_all_of_a_space_is_modelled_nothing_is_told() -> None:
+    numbers = Space(SPACE.parameters[:3])
+    assert [left_to_chance(numbers, name) for name in proposers.SAMPLERS] == [None] * len(proposers.SAMPLERS)
+    assert [left_to_chance(SPACE, name) for name in ("tpe", "random", "nsga2", "grid")] == [None] * 4
 
 
 def test_another_study_seed_gives_other_points(sampler: Sampler, in_one_go: list[TrialRecord]) -> None:
