@@ -28,7 +28,7 @@ from tests.search.samplers import EVERY, NO_TORCH, Sampler
 from tests.search.sittings import RUN, Watcher
 
 INSTALLED = [sampler for sampler in EVERY if not (sampler.name == "gp" and NO_TORCH)]
-TRIALS, HALT = 8, 6  # of each search; from which on a trial is left with its first fold
+TRIALS, HALT = 6, 4  # of each search; from which on a trial is left with its first fold
 FREE = ("learning_rate", "dropout")  # of the smallest network; all else is fixed
 FIXED = {
     name: value

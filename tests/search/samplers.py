@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -33,18 +34,20 @@ EVERY += [Sampler("optuna", name, "parameters") for name in OF_TWO_OBJECTIVES]
 
 NO_TORCH = importlib.util.find_spec("torch") is None
 
-INSTALLED = [
-    pytest.param(
-        sampler,
-        id="-".join(filter(None, sampler)),
-        marks=pytest.mark.skipif(
-            sampler.name == "gp" and NO_TORCH,
-            reason="gp needs torch, which is not installed; in an environment that has it too: pytest -k gp",
-        ),
-    )
-    for sampler in EVERY
-]
-"""`EVERY` as parameters of a test, skipped where a package is missing."""
+
+def each(samplers: Iterable[Sampler]) -> list[Any]:
+    """Samplers as parameters of a test, skipped where a package is missing."""
+    return [
+        pytest.param(
+            sampler,
+            id="-".join(filter(None, sampler)),
+            marks=pytest.mark.skipif(
+                sampler.name == "gp" and NO_TORCH,
+                reason="gp needs torch, which is not installed; in an environment that has it too: pytest -k gp",
+            ),
+        )
+        for sampler in samplers
+    ]
 
 
 def proposer(sampler: Sampler, seed: int = 0) -> Proposer:

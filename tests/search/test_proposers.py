@@ -20,7 +20,7 @@ from search.ranking import ranked
 from spaces import Space, Value
 from storage import FoldRecord, TrialRecord, TrialState
 from tests.search.instant import SPACE, quality
-from tests.search.samplers import BAYESIAN, EPOCHS, INSTALLED, METRIC, NSGA2, Sampler, proposer, space_of
+from tests.search.samplers import BAYESIAN, EPOCHS, EVERY, METRIC, NSGA2, Sampler, each, proposer, space_of
 
 TPE, CMAES = Sampler("optuna", "tpe"), Sampler("optuna", "cmaes")
 
@@ -71,7 +71,7 @@ def go(sampler: Sampler) -> tuple[TrialRecord, ...]:
     return tuple(one_trial(asked, number) for number in range(trials_of(sampler)))
 
 
-@pytest.fixture(params=INSTALLED)
+@pytest.fixture(params=each(EVERY))
 def sampler(request: pytest.FixtureRequest) -> Sampler:
     asked: Sampler = request.param
     return asked
@@ -112,10 +112,10 @@ def test_going_on_with_an_open_trial_equals_one_go(sampler: Sampler, in_one_go: 
 
 
 STATELESS = set(proposers.SAMPLERS) - proposers._KEEP_STATE_IN_TRIALS
-LEARNS_FROM_SOME = [one for one in INSTALLED if one.values[0][0] == "optuna" and one.values[0][1] in STATELESS]
+LEARNS_FROM_SOME = [one for one in EVERY if one.engine == "optuna" and one.name in STATELESS]
 
 
-@pytest.mark.parametrize("sampler", LEARNS_FROM_SOME)
+@pytest.mark.parametrize("sampler", each(LEARNS_FROM_SOME))
 def test_going_on_equals_one_go_where_old_trials_are_no_longer_learned_from(
     monkeypatch: pytest.MonkeyPatch, sampler: Sampler
 ) -> None:
@@ -181,7 +181,7 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("sampler", [one for one in INSTALLED if one.values[0][1] in MODELS])
+@pytest.mark.parametrize("sampler", each(one for one in EVERY if one.name in MODELS))
 def test_how_much_of_a_space_with_conditions_is_left_to_chance_is_told_and_true(
     monkeypatch: pytest.MonkeyPatch, sampler: Sampler
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from search import oracles, proposers
 from search.jobs import DescribeJob, Failure, FoldJob, Job, Outcome
-from tests.search.samplers import HYPERBAND, INSTALLED, Sampler, space_of
+from tests.search.samplers import EVERY, HYPERBAND, Sampler, each, space_of
 from tests.search.sittings import dying_after_every_commit
 from tests.search.test_racing import lost, terms
 
@@ -42,7 +42,7 @@ def early(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("early")
-@pytest.mark.parametrize("sampler", INSTALLED)
+@pytest.mark.parametrize("sampler", each(EVERY))
 def test_dying_after_every_commit_equals_one_go(tmp_path: Path, sampler: Sampler) -> None:
     """In a race where there can be one, with points too large, failures, and points to try that come later."""
     space = space_of(sampler)
