@@ -378,7 +378,8 @@ class Loop:
             return  # another fold of it failed meanwhile
         if isinstance(outcome, Failure):
             if outcome.cause != "stopped":
-                self.store.close_trial(trial.number, TrialState.FAILED, outcome.cause, outcome.detail)
+                how = (TrialState.FAILED, outcome.cause, outcome.detail)
+                self.store.close_trial(trial.number, *how, run=self.run_id, seconds=self.sitting())
                 self._failed(trial, outcome)
             return
         assert isinstance(outcome, FoldResult)  # noqa: S101 - the answer to a FoldJob

@@ -313,9 +313,20 @@ class Store:
             values = {"study": STUDY_ID, "number": connection.execute(number).scalar_one(), "run": run}
             connection.execute(insert(choice), {**values, **rows.choice_values(record)})
 
-    def close_trial(self, number: int, state: TrialState, cause: str | None = None, detail: str | None = None) -> None:
-        """Ends a running trial as complete, pruned or failed, now."""
+    def close_trial(
+        self,
+        number: int,
+        state: TrialState,
+        cause: str | None = None,
+        detail: str | None = None,
+        *,
+        run: int | None = None,
+        seconds: float = 0.0,
+    ) -> None:
+        """Ends a running trial as complete, pruned or failed, now; of a `run`, with its seconds: all or nothing."""
         with self._writing() as connection:
+            if run is not None:
+                self._spend(connection, run, seconds)
             self._close(connection, number, state, cause, detail)
 
     def reopen_trial(self, number: int) -> None:

@@ -178,7 +178,7 @@ class Mortal(Store):
 
 
 def dying_after_every_commit(
-    folder: Path, answer: Callable[[Job], Outcome], *sittings: dict[str, Any]
+    folder: Path, answer: Callable[[Job], Outcome], *sittings: dict[str, Any], executor: type[Instant] = Instant
 ) -> tuple[list[Any], list[Any]]:
     """The rows of a study that died after its every commit, and of one that did not.
 
@@ -187,11 +187,11 @@ def dying_after_every_commit(
     """
     whole, broken = new_study(folder / "whole.db"), new_study(folder / "broken.db")
     for asked in sittings:
-        sit(whole, Instant(answer), **asked)
+        sit(whole, executor(answer), **asked)
         alive = False
         while not alive:
             with contextlib.suppress(Died):
-                sit(broken, Instant(answer), kind=Mortal, **asked)
+                sit(broken, executor(answer), kind=Mortal, **asked)
                 alive = True
     return rows(stored(broken)), rows(stored(whole))
 

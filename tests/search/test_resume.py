@@ -13,8 +13,9 @@ import pytest
 
 from search import oracles, proposers
 from search.jobs import DescribeJob, Failure, FoldJob, Job, Outcome
+from tests.search.instant import by_formula
 from tests.search.samplers import EVERY, HYPERBAND, Sampler, each, space_of
-from tests.search.sittings import dying_after_every_commit
+from tests.search.sittings import Ticking, dying_after_every_commit
 from tests.search.test_racing import lost, terms
 
 
@@ -65,3 +66,13 @@ def test_dying_after_every_commit_equals_one_go(tmp_path: Path, sampler: Sampler
     assert set(origins) == {"baseline", "start", "try", "sampler"}
     assert len(set(states)) > 1, "nothing failed or was given up"
     assert any(redraws), "nothing was drawn anew"
+
+
+def test_hours_are_a_total_over_all_deaths_those_of_folds_that_failed_among_them(tmp_path: Path) -> None:
+    def failing(job: Job) -> Outcome:
+        fails = isinstance(job, FoldJob) and job.trial % 2 and job.fold == 1
+        return Failure("not finite", "the loss was nan") if fails else by_formula(job)
+
+    broken, whole = dying_after_every_commit(tmp_path, failing, {"trials": 50, "seconds": 120}, executor=Ticking)
+    assert broken == whole
+    assert len(whole) == 5  # with 3 folds, or 1 and one that failed, of ten seconds each
