@@ -5,12 +5,15 @@ A loop that looks through all trials at every event is slow once there are thous
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import overload
 
 from search.ranking import best
 from spaces import Value
 from storage.records import TrialRecord, TrialState
+
+BROKEN = {"error", "model", "worker died"}  # causes of failures that speak against the set-up, not the point
 
 
 class Trials(Sequence[TrialRecord]):
@@ -57,6 +60,13 @@ class Trials(Sequence[TrialRecord]):
     def best(self) -> TrialRecord | None:
         """The complete trial with the best mean over its folds; None before the first."""
         return self._best
+
+    @property
+    def broken_in_a_row(self) -> int:
+        """How many of the latest closed trials failed, one after another, with a cause in `BROKEN`."""
+        closed = (trial for trial in reversed(self._all) if trial.number not in self._open)
+        broken = (trial.state == TrialState.FAILED and trial.cause in BROKEN for trial in closed)
+        return sum(1 for _ in itertools.takewhile(bool, broken))
 
     def has(self, params: Mapping[str, Value]) -> bool:
         """Whether some trial is at this point."""

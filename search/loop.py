@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from search.errors import UsageError
 from search.executors import Executor
 from search.folds import fold_rows
-from search.history import Trials
+from search.history import BROKEN, Trials
 from search.jobs import (
     DescribeJob,
     Description,
@@ -48,10 +48,9 @@ TICK_SECONDS = 0.25
 RESERVE_SECONDS = 5.0  # between two looks at how much time finishing will take
 MOST_REDRAWS = 200
 MOST_REDRAWS_FOR_NOVELTY = 20  # after that a point is tried again, with other seeds
-MOST_FAILURES_IN_A_ROW = 5  # of the kinds that say the set-up is broken, not the point
+MOST_FAILURES_IN_A_ROW = 5  # of the kinds `BROKEN`; asked to go on nevertheless, a search has as many more
 
 LEFT_OUT = {"try": "point of [[try]]", "start": "known-good point"}  # where they can't be trained; by origin
-BROKEN = {"error", "model", "worker died"}
 
 
 class Ending(Enum):
@@ -108,7 +107,6 @@ class Loop:
     pending: dict[Future[Outcome], Candidate | FoldJob | ReferenceJob] = field(default_factory=dict)
     sitting_folds: int = 0
     answered: bool = False  # by a worker, in this sitting
-    failures_in_a_row: int = 0
     queue: list[tuple[str, dict[str, Value]]] = field(default_factory=list)  # starts that are still to be tried
     said: set[str] = field(default_factory=set)  # notes of workers
     exhausted: bool = False  # the proposer has no further point
@@ -366,10 +364,12 @@ class Loop:
             redraws=candidate.redraws,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        self.store.add_trial(trial, run=self.run_id, seconds=self.sitting())
+        # A model that cannot be built is no trial that a later sitting would train: stored and closed at once.
+        closing = (TrialState.FAILED, outcome.cause, outcome.detail) if isinstance(outcome, Failure) else None
+        self.store.add_trial(trial, run=self.run_id, seconds=self.sitting(), close=closing)
         self.trials.append(trial)
         if isinstance(outcome, Failure):
-            self._fail(trial, outcome)
+            self._failed(trial, outcome)
 
     def _trained(self, job: FoldJob, outcome: Outcome) -> None:
         """Commit a fold; close its trial where it was the last, was stuck at chance, or failed."""
@@ -378,7 +378,9 @@ class Loop:
             return  # another fold of it failed meanwhile
         if isinstance(outcome, Failure):
             if outcome.cause != "stopped":
-                self._fail(trial, outcome)
+                how = (TrialState.FAILED, outcome.cause, outcome.detail)
+                self.store.close_trial(trial.number, *how, run=self.run_id, seconds=self.sitting())
+                self._failed(trial, outcome)
             return
         assert isinstance(outcome, FoldResult)  # noqa: S101 - the answer to a FoldJob
         self._say_once(outcome.notes)
@@ -389,7 +391,6 @@ class Loop:
         folds = sorted((*trial.folds, replace(fold, probabilities=None, curve={})), key=lambda f: (f.repeat, f.fold))
         self.trials[job.trial] = replace(trial, folds=tuple(folds))
         if closing:
-            self.failures_in_a_row = 0
             self._closed(job.trial, *closing)
 
     def _closing(self, trial: TrialRecord, job: FoldJob, fold: FoldRecord, outcome: FoldResult) -> Closing | None:
@@ -424,14 +425,12 @@ class Loop:
         self.store.add_reference(record, run=self.run_id, seconds=self.sitting())
         self._references.known.append(record)
 
-    def _fail(self, trial: TrialRecord, failure: Failure) -> None:
-        self.store.close_trial(trial.number, TrialState.FAILED, failure.cause, failure.detail)
-        self.failures_in_a_row = self.failures_in_a_row + 1 if failure.cause in BROKEN else 0
+    def _failed(self, trial: TrialRecord, failure: Failure) -> None:
         self._closed(trial.number, TrialState.FAILED, failure.cause, failure.detail)
-        if self.failures_in_a_row >= MOST_FAILURES_IN_A_ROW:
+        if failure.cause in BROKEN and self.trials.broken_in_a_row % MOST_FAILURES_IN_A_ROW == 0:
             self.ending = Ending.FAILED
             self.observer.note(
-                f"{self.failures_in_a_row} trials in a row failed, the last with: {failure.detail}. "
+                f"{self.trials.broken_in_a_row} trials in a row failed, the last with: {failure.detail}. "
                 "Something is wrong with the set-up rather than the points; the search ends here."
             )
 

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import (
@@ -24,7 +25,7 @@ from optuna.samplers import (
     RandomSampler,
     TPESampler,
 )
-from optuna.trial import FrozenTrial, Trial
+from optuna.trial import FrozenTrial, Trial, create_trial
 from optuna.trial import TrialState as OptunaState
 
 from search.errors import UsageError
@@ -213,6 +214,15 @@ MOST_INSISTENCE = 10  # refused points of one trial after which the next are dra
 
 _NEEDS = {"gp": "torch", "cmaes": "cmaes"}
 
+_MODELS_SOME = {
+    "qmc": "those of the default point",
+    "gp": "those of every point",
+    "cmaes": "the numbers of every point",
+}
+"""Samplers that know no conditions, and which parameters they choose together; all others are drawn by chance alone."""
+
+MANY_POINTS = 200  # which parameters every point has is seen in so many
+
 
 def make_proposer(
     space: Space, metric: str, engine: str, sampler: str, seed: int, second: str | None = None
@@ -235,12 +245,44 @@ def make_proposer(
 
 def check_sampler(name: str) -> None:
     """Raise UsageError unless what the sampler needs is installed."""
-    package = _NEEDS.get(name)
-    if package and importlib.util.find_spec(package) is None:
+    if package := _missing(name):
         raise UsageError(
             f"sampler: '{name}' needs the package {package}, which is not installed; "
             f"install smallsearch[{name}], or use another sampler ({', '.join(SAMPLERS)})"
         )
+
+
+def _missing(name: str) -> str | None:
+    """The package that a sampler needs, where it is not installed."""
+    package = _NEEDS.get(name)
+    return package if package and importlib.util.find_spec(package) is None else None
+
+
+def _sampler(name: str, seed: int, study_seed: int) -> BaseSampler:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return SAMPLERS[name](seed, study_seed)
+
+
+def left_to_chance(space: Space, sampler: str) -> str | None:
+    """How much of a space one of Optuna's samplers models, as a sentence; None where that is all of it.
+
+    It is what Optuna itself says of the default and many other points, all complete.
+    """
+    if sampler not in _MODELS_SOME or _missing(sampler):
+        return None
+    rng = np.random.default_rng(0)
+    study, ranges = optuna.create_study(), {p.name: distribution(p) for p in space.parameters}
+    for point in [space.defaults(), *(space.sample(rng) for _ in range(MANY_POINTS))]:
+        study.add_trial(create_trial(value=0.0, params=point, distributions={name: ranges[name] for name in point}))
+    free = {name for name, its in ranges.items() if not its.single()}
+    modelled = free & _sampler(sampler, 1, 1).infer_relative_search_space(study, study.trials[0]).keys()
+    if modelled == free:
+        return None
+    return (
+        f"sampler {sampler} models {len(modelled)} of the {len(free)} parameters, {_MODELS_SOME[sampler]}, and draws "
+        "the others at random; use tpe, which models all of them"
+    )
 
 
 class OptunaProposer:
@@ -311,7 +353,7 @@ class OptunaProposer:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             # A sampler does not learn of refusals and may insist; from some point on, chance is wiser.
             name = self._sampler if attempt < MOST_INSISTENCE else "random"
-            self._study.sampler = SAMPLERS[name](derive(self._seed, "ask", number, attempt), self._seed)
+            self._study.sampler = _sampler(name, derive(self._seed, "ask", number, attempt), self._seed)
             if fixed is not None:
                 self._study.enqueue_trial(fixed)
             trial = self._study.ask()

@@ -101,7 +101,7 @@ def _sit(
             # Workers that are still at something end before the lease does: another sitting may write the same files.
             unless_finished.callback(executor.close, kill=True)
             _sweep(folder)
-            materials, logs = _materials(pixels, prepared), folder / "logs"
+            materials, logs = materials_of(pixels, prepared), folder / "logs"
             executor.prepare(materials, logs)
             plan = make_plan(prepared, store, executor.slots)
             loop = Loop(
@@ -255,7 +255,8 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _materials(pixels: Path, prepared: Prepared) -> Materials:
+def materials_of(pixels: Path, prepared: Prepared) -> Materials:
+    """What workers need of a prepared study."""
     return Materials(
         pixels=pixels,
         labels=prepared.images.labels,

@@ -184,7 +184,8 @@ def prepare(
         warm, said = best_of(_other(warm_start, folder), str(warm_start), space, known_as, tries)
     tries += tuple(space.changed(one.changes) for one in warm)
     found = own.found if own else None
-    remarks = (*checked.sentences, *weights.remarks, *(text for text in (found, said) if text))
+    chance = _left_to_chance(config, space, families=isinstance(chosen, Auto) and not own)
+    remarks = (*checked.sentences, *weights.remarks, *(text for text in (found, said, chance) if text))
     folds, kept = checked.folds or 0, int(locked.sum())
     if config.nested and config.hours is not None:
         config = config.model_copy(update={"hours": config.hours / (1 + folds)})
@@ -198,6 +199,16 @@ def _with_epochs(space: Space, most: int, narrowed: Collection[str]) -> Space:
         raise UsageError(f"[space] of {toml.FILE}: {name}: 'hyperband' chooses the epochs; remove this line")
     epochs = integer("epochs", 1, most, most, help="the most of a fold run, by hyperband")
     return Space((epochs, *(p for p in space.parameters if p.name not in own)))
+
+
+def _left_to_chance(config: Config, space: Space, *, families: bool) -> str | None:
+    """What the sampler does not model, in a sentence; `families`: the space has several."""
+    if config.engine != "optuna":
+        return None
+    from search.proposers import left_to_chance  # Optuna takes a while to import
+
+    said = left_to_chance(space, config.chosen_sampler)
+    return f"{said}, or a preset of one family" if said and families else said
 
 
 def _other(study: Path, folder: Path) -> Path:

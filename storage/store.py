@@ -243,8 +243,11 @@ class Store:
             self._spend(connection, run_id, seconds)
             connection.execute(update(run).where(_run(run_id)).values(outcome=outcome))
 
-    def add_trial(self, record: TrialRecord, *, run: int, seconds: float) -> None:
-        """Stores a new running trial, before any of it is trained. An empty `started` becomes now."""
+    def add_trial(self, record: TrialRecord, *, run: int, seconds: float, close: Closing | None = None) -> None:
+        """Stores a new running trial, before any of it is trained. An empty `started` becomes now.
+
+        `close` ends it in the same transaction: all or nothing.
+        """
         if record.state is not TrialState.RUNNING or record.folds:
             raise self._error(f"trial {record.number} must be new: running and without folds, not {record.state}.")
         with self._writing() as connection:
@@ -253,6 +256,8 @@ class Store:
                 raise self._error(f"trial {record.number} is stored already. `search resume` goes on with it.")
             values = rows.trial_values(replace(record, started=record.started or _now()))
             connection.execute(insert(trial), {"study": STUDY_ID, "run": run, **values})
+            if close is not None:
+                self._close(connection, record.number, *close)
 
     def add_fold(self, record: FoldRecord, *, run: int, seconds: float, close: Closing | None = None) -> None:
         """Stores a finished fold run, the run's seconds and, with `close`, its trial's end: all or nothing.
@@ -308,9 +313,20 @@ class Store:
             values = {"study": STUDY_ID, "number": connection.execute(number).scalar_one(), "run": run}
             connection.execute(insert(choice), {**values, **rows.choice_values(record)})
 
-    def close_trial(self, number: int, state: TrialState, cause: str | None = None, detail: str | None = None) -> None:
-        """Ends a running trial as complete, pruned or failed, now."""
+    def close_trial(
+        self,
+        number: int,
+        state: TrialState,
+        cause: str | None = None,
+        detail: str | None = None,
+        *,
+        run: int | None = None,
+        seconds: float = 0.0,
+    ) -> None:
+        """Ends a running trial as complete, pruned or failed, now; of a `run`, with its seconds: all or nothing."""
         with self._writing() as connection:
+            if run is not None:
+                self._spend(connection, run, seconds)
             self._close(connection, number, state, cause, detail)
 
     def reopen_trial(self, number: int) -> None:

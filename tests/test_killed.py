@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -19,7 +20,19 @@ from search.config import write
 from search.stop import RESUMABLE
 from search.study import Prepared
 from storage import TrialState
-from tests.commands import fold_rows, integrity, reference_rows, search, start, table, trials_of, wait_until, workers_of
+from tests import halted
+from tests.commands import (
+    ROOT,
+    fold_rows,
+    integrity,
+    reference_rows,
+    search,
+    start,
+    table,
+    trials_of,
+    wait_until,
+    workers_of,
+)
 
 KILLS = int(os.environ.get("KILLS", "4"))
 SMALL = ("--preset", "cnn", "--folds", "2", "--epochs", "2", "--quiet")
@@ -68,6 +81,27 @@ def test_a_search_of_keras_tuner_killed_and_resumed_equals_one_go(prepared: Prep
     assert resumed.returncode == 0, resumed.stderr
     assert table(trials_of(tmp_path / "broken")) == table(trials_of(tmp_path / "whole"))
     assert len({t.params["learning_rate"] for t in trials_of(tmp_path / "whole")}) == 5
+
+
+def test_searches_by_every_sampler_killed_in_a_trial_and_resumed_equal_one_go(pictures: Path, tmp_path: Path) -> None:
+    """One process has all of them open when it is killed; they go on in another, in which none had begun."""
+    broken, whole = tmp_path / "broken", tmp_path / "whole"
+    broken.mkdir()
+    whole.mkdir()
+    killed = subprocess.run(
+        [sys.executable, "-m", "tests.halted", broken, pictures], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    with halted.executor_of(whole, pictures) as executor:
+        for sampler in halted.INSTALLED:
+            studies = [halted.study_of(home, pictures, sampler) for home in (broken, whole)]
+            left = trials_of(studies[0][0])[-1]
+            assert (left.state, left.origin, len(left.folds)) == (TrialState.RUNNING, "sampler", 1), sampler
+            for study in studies:
+                halted.search(*study, executor)
+            after, at_once = (table(trials_of(folder)) for folder, _ in studies)
+            assert after == at_once, sampler
+            assert {row[3] for row in after[: halted.TRIALS]} <= {TrialState.COMPLETE, TrialState.PRUNED}
 
 
 def test_killed_at_random_moments_no_fold_is_lost_or_trained_twice(pictures: Path, tmp_path: Path) -> None:

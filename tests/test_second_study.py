@@ -15,17 +15,10 @@ from typer.testing import CliRunner
 import cli
 from search import config as toml
 from search.errors import UsageError
-from spaces.facts import Facts
-from spaces.presets import PRESETS
 from storage import TrialState
 from tests.commands import trials_of
+from tests.halted import FIXED
 
-FREE = ("learning_rate", "dropout")  # of the smallest network; all else is fixed
-FIXED = {
-    name: value
-    for name, value in PRESETS["cnn"].space(Facts(8, 8, 1, 2, 27)).defaults(conv_depth=1, dense_depth=0).items()
-    if name not in FREE
-}
 SMALL = ("--workers", "0", "--quiet")
 
 

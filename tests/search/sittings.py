@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import Connection
 
 from search.jobs import DescribeJob, FoldJob, Job, Outcome, Training
 from search.loop import Ending, Loop, Plan
@@ -83,11 +86,12 @@ def sit(
     stop: StopRequest | None = None,
     sampler: tuple[str, str] = ("optuna", "tpe"),
     second: str | None = None,
+    kind: type[Store] = Store,
     **changes: Any,
 ) -> Ending:
     """One sitting over the study at `path`; `sampler`: engine and sampler; `second`: the other objective."""
     plan = a_plan(**changes)
-    with Store.open(path) as store:
+    with kind.open(path) as store:
         loop = Loop(
             plan=plan,
             store=store,
@@ -155,6 +159,40 @@ def dying_and_going_on(
     with pytest.raises(Died):
         sit(broken, Instant(dies), **asked)
     sit(broken, Instant(answer), **asked)
+    return rows(stored(broken)), rows(stored(whole))
+
+
+class Mortal(Store):
+    """Dies right after its second commit, the first being that a sitting began: of every stored state there is one
+    sitting that begins with it."""
+
+    commits = 0
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with super()._writing() as connection:
+            yield connection
+        self.commits += 1
+        if self.commits == 2:
+            raise Died
+
+
+def dying_after_every_commit(
+    folder: Path, answer: Callable[[Job], Outcome], *sittings: dict[str, Any], executor: type[Instant] = Instant
+) -> tuple[list[Any], list[Any]]:
+    """The rows of a study that died after its every commit, and of one that did not.
+
+    `sittings`: what is asked of one after another, each to its end. A sitting knows of those before it what is stored,
+    and that changes by commits alone: where these rows are equal, they are whenever a study dies.
+    """
+    whole, broken = new_study(folder / "whole.db"), new_study(folder / "broken.db")
+    for asked in sittings:
+        sit(whole, executor(answer), **asked)
+        alive = False
+        while not alive:
+            with contextlib.suppress(Died):
+                sit(broken, executor(answer), kind=Mortal, **asked)
+                alive = True
     return rows(stored(broken)), rows(stored(whole))
 
 

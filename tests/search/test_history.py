@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from search.history import Trials
 from search.ranking import best
 from storage import FoldRecord, TrialRecord, TrialState
@@ -34,6 +36,18 @@ def test_the_best_is_that_of_all_whatever_their_order() -> None:
     assert trials.best is not None and trials.best.number == 1
     trials.append(a_trial(5, 0.9, TrialState.PRUNED))
     assert trials.best.number == 1
+
+
+def test_trials_broken_in_a_row_are_the_latest_that_closed_but_for_what_is_open() -> None:
+    def failed(number: int, cause: str = "error") -> TrialRecord:
+        return replace(a_trial(number, state=TrialState.FAILED), cause=cause)
+
+    trials = Trials(METRIC, [failed(0), a_trial(1, 0.5), failed(2), a_trial(3, state=TrialState.RUNNING), failed(4)])
+    assert trials.broken_in_a_row == 2
+    trials[3] = failed(3, "worker died")
+    assert trials.broken_in_a_row == 3
+    trials.append(failed(5, "not finite"))
+    assert trials.broken_in_a_row == 0
 
 
 def test_it_knows_every_point_whatever_the_order_of_its_parameters() -> None:

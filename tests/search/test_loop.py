@@ -14,7 +14,7 @@ from search.loop import Ending
 from search.progress import Progress
 from search.stop import StopRequest
 from spaces import Space
-from spaces.parameters import choice, integer, real
+from spaces.parameters import choice, integer
 from storage import OUT_OF_TIME, TrialState
 from tests.search.instant import SPACE, Instant, by_formula, description_of
 from tests.search.sittings import (
@@ -121,30 +121,6 @@ def test_when_the_last_points_left_cannot_be_trained_the_search_is_finished_too(
     assert all(t.state == TrialState.COMPLETE for t in stored(path))
 
 
-@pytest.mark.parametrize("sampler", ["random", "bayesian", "grid", "hyperband"])
-@pytest.mark.parametrize("jobs_before", [3, 13, 27, 36])
-def test_dying_with_keras_tuner_and_going_on_equals_one_go(tmp_path: Path, sampler: str, jobs_before: int) -> None:
-    """Two parameters, so that the Gaussian process takes over at trial 6; some points are too large."""
-    space = Space((integer("depth", 0, 3, 1), real("rate", 1e-4, 1e-1, 1e-3, log=True)))
-    if sampler == "hyperband":  # its first bracket: four points with one epoch, two with three
-        space = Space((*space.parameters, integer("epochs", 1, 3, 3)))
-    starts = [("baseline", space.defaults())]
-    asked: dict[str, Any] = {"sampler": ("keras-tuner", sampler), "space": space, "starts": starts}
-    broken, whole = dying_and_going_on(tmp_path, jobs_before, trials=11, max_parameters=300, **asked)
-    assert broken == whole
-    assert len(whole) == 11
-    assert any(row[6] for row in whole), "nothing was drawn anew"
-
-
-@pytest.mark.parametrize("jobs_before", [40, 130, 180])
-def test_dying_in_a_search_for_two_objectives_and_going_on_equals_one_go(tmp_path: Path, jobs_before: int) -> None:
-    """Three generations of NSGA-II: the kills come before, in and after the second."""
-    asked: dict[str, Any] = {"sampler": ("optuna", "nsga2"), "second": "parameters", "max_parameters": 400}
-    broken, whole = dying_and_going_on(tmp_path, jobs_before, trials=50, **asked)
-    assert broken == whole
-    assert any(row[6] for row in whole), "nothing was drawn anew"
-
-
 def test_a_rung_of_hyperband_is_the_length_of_its_fold_runs(path: Path) -> None:
     space = Space((*SPACE.parameters, integer("epochs", 1, 9, 9)))
     executor = Instant()
@@ -182,14 +158,30 @@ def test_a_failed_fold_fails_its_trial_with_the_cause_and_the_search_goes_on(pat
     assert sum(t.state == TrialState.COMPLETE for t in stored(path)) == 5
 
 
-def test_five_broken_trials_in_a_row_end_the_search_with_why(path: Path) -> None:
-    def broken(job: Job) -> Outcome:
-        return by_formula(job) if isinstance(job, DescribeJob) else Failure("error", "ImportError: no such thing")
+def nothing_works(job: Job) -> Outcome:
+    return by_formula(job) if isinstance(job, DescribeJob) else Failure("error", "ImportError: no such thing")
 
+
+def test_five_broken_trials_in_a_row_end_the_search_with_why(path: Path) -> None:
     watcher = Watcher()
-    assert sit(path, Instant(broken), watcher, trials=50) is Ending.FAILED
+    assert sit(path, Instant(nothing_works), watcher, trials=50) is Ending.FAILED
     assert len(stored(path)) == 5
     assert "5 trials in a row failed, the last with: ImportError: no such thing" in watcher.notes[-1]
+
+
+@pytest.mark.parametrize("jobs_before", range(1, 10))
+def test_dying_among_broken_trials_and_going_on_ends_after_as_many(tmp_path: Path, jobs_before: int) -> None:
+    """Each trial is two jobs. That some failed before the death is known from what is stored."""
+    broken, whole = dying_and_going_on(tmp_path, jobs_before, nothing_works, trials=50)
+    assert broken == whole
+    assert len(whole) == 5
+
+
+def test_asked_to_go_on_after_broken_trials_ended_it_a_search_has_five_more(path: Path) -> None:
+    for closed in (5, 10):
+        assert sit(path, Instant(nothing_works), trials=50) is Ending.FAILED
+        assert len(stored(path)) == closed
+    assert sit(path, Instant(), trials=12) is Ending.FINISHED
 
 
 def test_points_out_of_memory_do_not_end_the_search(path: Path) -> None:

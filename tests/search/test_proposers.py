@@ -15,45 +15,14 @@ from search.config import SAMPLERS
 from search.errors import UsageError
 from search.hyperband import HyperbandProposer
 from search.optuna_study import frozen
-from search.proposers import LATEST, LEADING, Proposer, check_sampler, learned_from, make_proposer
+from search.proposers import LATEST, LEADING, Proposer, check_sampler, learned_from, left_to_chance
 from search.ranking import ranked
 from spaces import Space, Value
-from spaces.parameters import integer
 from storage import FoldRecord, TrialRecord, TrialState
 from tests.search.instant import SPACE, quality
+from tests.search.samplers import BAYESIAN, EPOCHS, EVERY, METRIC, NSGA2, Sampler, each, proposer, space_of
 
-METRIC = "accuracy"
-
-Sampler = tuple[str, str]  # engine, sampler
-
-BAYESIAN, HYPERBAND, NSGA2 = ("keras-tuner", "bayesian"), ("keras-tuner", "hyperband"), ("optuna", "nsga2")
-
-EPOCHS = 9  # of hyperband: brackets of 9 points with one epoch, 5 with three, 3 with nine
-
-INSTALLED = [
-    pytest.param(
-        (engine, name),
-        id=f"{engine}-{name}",
-        marks=pytest.mark.skipif(missing, reason=f"{name} needs a package that is not installed"),
-    )
-    for engine, names in SAMPLERS.items()
-    for name in names
-    for missing in [name == "gp" and importlib.util.find_spec("torch") is None]
-] + [pytest.param(("optuna", f"{name}, two objectives"), id=f"two-{name}") for name in ("tpe", "random")]
-
-
-def proposer(sampler: Sampler, seed: int = 0) -> Proposer:
-    """A sampler 'tpe, two objectives' minimises the model's parameters too, as NSGA-II must."""
-    engine, (name, *two) = sampler[0], sampler[1].split(", ")
-    return make_proposer(
-        space_of(sampler), METRIC, engine, name, seed, "parameters" if two or sampler == NSGA2 else None
-    )
-
-
-def space_of(sampler: Sampler) -> Space:
-    if sampler == HYPERBAND:
-        return Space((*SPACE.parameters, integer("epochs", 1, EPOCHS, EPOCHS)))
-    return SPACE
+TPE, CMAES = Sampler("optuna", "tpe"), Sampler("optuna", "cmaes")
 
 
 def trials_of(sampler: Sampler) -> int:
@@ -102,10 +71,10 @@ def go(sampler: Sampler) -> tuple[TrialRecord, ...]:
     return tuple(one_trial(asked, number) for number in range(trials_of(sampler)))
 
 
-@pytest.fixture(params=INSTALLED)
+@pytest.fixture(params=each(EVERY))
 def sampler(request: pytest.FixtureRequest) -> Sampler:
-    engine, name = request.param
-    return engine, name
+    asked: Sampler = request.param
+    return asked
 
 
 @pytest.fixture
@@ -142,10 +111,11 @@ def test_going_on_with_an_open_trial_equals_one_go(sampler: Sampler, in_one_go: 
     assert [one_trial(resumed, n).params for n in range(14, len(in_one_go))] == [t.params for t in in_one_go[14:]]
 
 
-LEARNS_FROM_SOME = [("optuna", name) for name in ("tpe", "random", "tpe, two objectives", "random, two objectives")]
+STATELESS = set(proposers.SAMPLERS) - proposers._KEEP_STATE_IN_TRIALS
+LEARNS_FROM_SOME = [one for one in EVERY if one.engine == "optuna" and one.name in STATELESS]
 
 
-@pytest.mark.parametrize("sampler", LEARNS_FROM_SOME, ids=lambda sampler: sampler[1])
+@pytest.mark.parametrize("sampler", each(LEARNS_FROM_SOME))
 def test_going_on_equals_one_go_where_old_trials_are_no_longer_learned_from(
     monkeypatch: pytest.MonkeyPatch, sampler: Sampler
 ) -> None:
@@ -178,7 +148,7 @@ def test_what_is_learned_from_is_the_latest_and_the_best_and_the_same_of_what_wa
 
 def test_tpe_samples_the_groups_of_optuna_but_only_those_that_a_point_has(monkeypatch: pytest.MonkeyPatch) -> None:
     """A point with the norm 'none' has no momentum, one of depth 0 no units; each of them is a group of its own."""
-    trials = list(go(("optuna", "tpe")))
+    trials = list(go(TPE))
     known = [frozen(SPACE, trial, METRIC) for trial in trials]
     study = optuna.create_study(direction="maximize")
     study.add_trials(known)
@@ -194,7 +164,7 @@ def test_tpe_samples_the_groups_of_optuna_but_only_those_that_a_point_has(monkey
         return sample(*arguments)
 
     monkeypatch.setattr(optuna.samplers.TPESampler, "sample_relative", noted)
-    asked = proposer(("optuna", "tpe"))
+    asked = proposer(TPE)
     asked.replay(trials)
     params = asked.ask(len(trials))
     assert sorted(name for group in sampled for name in group) == sorted(params)
@@ -204,11 +174,48 @@ def test_tpe_samples_the_groups_of_optuna_but_only_those_that_a_point_has(monkey
     ]
 
 
+MODELS = {
+    "cmaes": (3, "the numbers of every point", {"depth", "rate", "dropout"}),
+    "gp": (4, "those of every point", {"depth", "rate", "dropout", "norm"}),
+    "qmc": (5, "those of the default point", {"depth", "rate", "dropout", "norm", "units"}),
+}
+
+
+@pytest.mark.parametrize("sampler", each(one for one in EVERY if one.name in MODELS))
+def test_how_much_of_a_space_with_conditions_is_left_to_chance_is_told_and_true(
+    monkeypatch: pytest.MonkeyPatch, sampler: Sampler
+) -> None:
+    number, which, names = MODELS[sampler.name]
+    assert left_to_chance(SPACE, sampler.name) == (
+        f"sampler {sampler.name} models {number} of the 6 parameters, {which}, and draws the others at random; "
+        "use tpe, which models all of them"
+    )
+    sampled: list[set[str]] = []
+    kind = type(proposers._sampler(sampler.name, 1, 1))
+    sample = kind.sample_relative
+
+    def noted(*arguments: Any) -> Any:
+        sampled.append(set(arguments[-1]))
+        return sample(*arguments)
+
+    monkeypatch.setattr(kind, "sample_relative", noted)
+    asked = proposer(sampler)
+    asked.replay(go(sampler))
+    asked.ask(len(go(sampler)))
+    assert sampled[-1] == names
+
+
+def test_where_all_of_a_space_is_modelled_nothing_is_told() -> None:
+    numbers = Space(SPACE.parameters[:3])
+    assert [left_to_chance(numbers, name) for name in proposers.SAMPLERS] == [None] * len(proposers.SAMPLERS)
+    assert [left_to_chance(SPACE, name) for name in ("tpe", "random", "nsga2", "grid")] == [None] * 4
+
+
 def test_another_study_seed_gives_other_points(sampler: Sampler, in_one_go: list[TrialRecord]) -> None:
     other = proposer(sampler, seed=1)
     other.replay([])
     points = [one_trial(other, n).params for n in range(5)][1:]
-    if sampler[1] == "grid":  # where nothing is left to chance
+    if sampler.name == "grid":  # where nothing is left to chance
         assert points == [t.params for t in in_one_go[1:5]]
     else:
         assert points != [t.params for t in in_one_go[1:5]]
@@ -235,7 +242,7 @@ def test_a_refused_point_is_followed_by_another(sampler: Sampler) -> None:
     assert asked.ask(1) != first
 
 
-@pytest.mark.parametrize("sampler", [("optuna", "tpe"), ("optuna", "cmaes")])
+@pytest.mark.parametrize("sampler", [TPE, CMAES])
 def test_samplers_that_learn_come_closer_to_the_best_than_chance_does(sampler: Sampler) -> None:
     """60 trials, seed 0; deterministic. By chance the mean quality of a point is about 0.75."""
     asked = proposer(sampler)

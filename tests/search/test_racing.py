@@ -14,7 +14,6 @@ from search.metrics import scores
 from search.progress import Progress
 from search.race import BEHIND, BEHIND_EARLY, Schedule, saved
 from search.racing import Terms
-from spaces import Space
 from storage import OUT_OF_TIME, TrialRecord, TrialState
 from tests.search.instant import SPACE, Instant, by_formula, quality, result_of
 from tests.search.sittings import (
@@ -108,17 +107,6 @@ def test_dying_in_a_race_and_going_on_equals_one_go(tmp_path: Path, jobs_before:
     broken, whole = dying_and_going_on(tmp_path, jobs_before, graded, trials=14, race=terms(epochs=True))
     assert broken == whole
     assert {row[4] for row in whole} == {None, BEHIND, BEHIND_EARLY}
-
-
-@pytest.mark.parametrize("sampler", [("optuna", "cmaes"), ("keras-tuner", "random")])
-def test_dying_in_a_race_of_another_sampler_and_going_on_equals_one_go(
-    tmp_path: Path, sampler: tuple[str, str]
-) -> None:
-    space = Space((*SPACE.parameters[:3],))
-    asked: dict[str, Any] = {"space": space, "starts": [("baseline", space.defaults())], "sampler": sampler}
-    broken, whole = dying_and_going_on(tmp_path, 29, graded, trials=11, race=terms(epochs=True), **asked)
-    assert broken == whole
-    assert {row[4] for row in whole} & {BEHIND, BEHIND_EARLY}
 
 
 def test_a_first_fold_that_starts_slowly_is_cut_short_once_eight_trials_are_known(path: Path) -> None:

@@ -161,6 +161,17 @@ def test_fewer_folds_than_usual_are_remarked_on(tmp_path: Path) -> None:
     assert prepared.remarks == ("3 folds instead of 5: class 'top' has only 3 training images.",)
 
 
+def test_a_sampler_that_leaves_most_of_the_space_to_chance_is_remarked_on(place: Path) -> None:
+    """All of `auto` depends on the family, which is no number."""
+    said = prepare(settings(preset="auto", sampler="cmaes"), place / FOLDER).remarks[-1]
+    assert said.startswith("sampler cmaes models 0 of the ")
+    assert said.endswith("; use tpe, which models all of them, or a preset of one family")
+    assert prepare(settings(sampler="cmaes"), place / FOLDER).remarks[-1].endswith("which models all of them")
+    for engine, sampler in (("optuna", "tpe"), ("optuna", "random"), ("keras-tuner", "bayesian")):
+        others = prepare(settings(preset="auto", engine=engine, sampler=sampler), place / FOLDER).remarks
+        assert not any("sampler" in remark for remark in others)
+
+
 def test_progress_is_told(place: Path) -> None:
     told: list[tuple[int, int]] = []
     prepare(settings(), place / FOLDER, lambda done, total: told.append((done, total)))
