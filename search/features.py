@@ -27,9 +27,12 @@ from spaces.presets import Frozen, Heads
 from spaces.presets.frozen import View
 
 PIECE = 32  # images of one pass and one file; part of what decides the last bits of features
-PASSING = 8  # times the maps between stages: what a pass through untrained ones needs; so estimates with 'upper' and
-# 'last' are 0.7 to 2.2 times what was measured, those with 'all' 1.04 to 1.1 times
 MOST_KEPT = 4  # views in memory; others come back from disk in milliseconds
+PASSING = 8
+"""Times the maps between stages: what fine-tuning needs of those that it does not train.
+
+Estimates with it are 0.7 to 2.2 times what was measured where a part is trained; where all is, 1.04 to 1.1 times.
+"""
 
 
 class Features:

@@ -115,7 +115,7 @@ def _named(given: str, folder: Path) -> Path:
     except RuntimeError:
         raise BackboneError(f"'{shown}' begins with the home of a user who is not known here") from None
     except (OSError, ValueError) as error:  # too long, or with a null character
-        raise BackboneError(f"'{shown}' cannot be a path: {getattr(error, 'strerror', None) or error}") from None
+        raise BackboneError(f"'{shown}' cannot be looked at: {getattr(error, 'strerror', None) or error}") from None
     return path
 
 

@@ -168,13 +168,13 @@ def test_space_chooses_among_those_at_hand(study: Path) -> None:
         ),
         (
             {"weights": {"vgg16": "vgg\0.h5"}},
-            "weights.vgg16: 'vgg\\x00.h5' cannot be a path: embedded null byte; correct it in study.toml, or take the "
-            "line out",
+            "weights.vgg16: 'vgg\\x00.h5' cannot be looked at: embedded null byte; correct it in study.toml, or take "
+            "the line out",
         ),
         (
             {"weights": {"vgg16": 5000 * "v"}},
-            f"weights.vgg16: '{100 * 'v'}…' cannot be a path: File name too long; correct it in study.toml, or take "
-            "the line out",
+            f"weights.vgg16: '{100 * 'v'}…' cannot be looked at: File name too long; correct it in study.toml, or "
+            "take the line out",
         ),
     ],
 )
