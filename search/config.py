@@ -374,7 +374,9 @@ def _training_table(training: TrainingConfig) -> Any:
 
 def _weights_table(weights: Mapping[str, str]) -> Any:
     table = tomlkit.table()
-    table.add(tomlkit.comment("Further pre-trained networks for the preset frozen, each from a file of weights"))
+    table.add(
+        tomlkit.comment("Further pre-trained networks for frozen, fine-tune and auto, each from a file of weights")
+    )
     table.add(tomlkit.comment(f'without its classes, or "{FROM_KERAS}", which lets Keras download them. The names:'))
     table.add(tomlkit.comment(", ".join(ARCHITECTURES)))
     table.add(tomlkit.comment('convnext_tiny = "convnext_tiny_notop.h5"'))
@@ -407,7 +409,8 @@ _COMMENTS = {
     "choice on, once; false: all of them are searched",
     "nested": "whether, after the search, all of it is repeated for each fold without that fold's images, and what is "
     "chosen is judged on those: several times the time, for the least biased estimate",
-    "max_parameters": "models with more parameters to train are not trained but drawn anew",
+    "max_parameters": "models with more parameters, those that come pre-trained not counted, are not trained but drawn "
+    "anew",
 }
 
 _EXAMPLES = {

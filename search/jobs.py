@@ -75,7 +75,7 @@ class Description:
     parameters: int
     training_bytes: int  # estimate: weights, gradients, optimizer's moments, activations of one batch and back
     layers: tuple[Layer, ...]
-    frozen: int = 0  # of the parameters, those of a backbone that stays as it is
+    pretrained: int = 0  # of the parameters, those of a backbone, which come trained
 
 
 @dataclass(frozen=True)

@@ -341,7 +341,7 @@ class Loop:
         if isinstance(outcome, Failure):
             return outcome.detail if outcome.cause == "refused" else None
         assert isinstance(outcome, Description)  # noqa: S101 - the answer to a DescribeJob
-        trained = outcome.parameters - outcome.frozen
+        trained = outcome.parameters - outcome.pretrained  # from scratch
         if trained > self.plan.max_parameters:
             return f"its model has {trained:,} parameters, above max_parameters = {self.plan.max_parameters:,}"
         if outcome.training_bytes > self.plan.max_bytes:

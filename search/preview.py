@@ -22,6 +22,7 @@ MARGIN = 110  # for the name of a row
 def write_preview(images: ImageSet, target: Path, *, flip: bool) -> None:
     """Draw one row for each augmentation into a PNG file: the same pictures, as many of each class as fit.
 
+    With `flip`, the last row is turned upside down as well, as where `vertical_flip` is chosen.
     Seconds: TensorFlow is imported. Raises OSError where `target` cannot be written.
     """
     os.environ.update(ENVIRONMENT)
@@ -32,16 +33,25 @@ def write_preview(images: ImageSet, target: Path, *, flip: bool) -> None:
     rows = _some(images)
     pixels = images.pixels[rows].astype(np.float32)
     targets = np.eye(len(images.classes), dtype=np.float32)[images.labels[rows]]
-    sheet = Image.new("RGB", (MARGIN + len(rows) * (SIDE + GAP), len(AUGMENTATIONS) * (SIDE + GAP) + GAP), "white")
+    recipes = _recipes(flip=flip)
+    sheet = Image.new("RGB", (MARGIN + len(rows) * (SIDE + GAP), len(recipes) * (SIDE + GAP) + GAP), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=15)
-    for place, name in enumerate(AUGMENTATIONS):
+    for place, (name, recipe) in enumerate(recipes.items()):
         keras.utils.set_random_seed(1)
-        changed, _ = Augmentation(Recipe(augmentation=name, flip=flip))(pixels, targets)
+        changed, _ = Augmentation(recipe)(pixels, targets)
         top = GAP + place * (SIDE + GAP)
         draw.text((GAP, top + SIDE // 2 - 8), name, "black", font)
         for number, picture in enumerate(np.asarray(changed)):
             sheet.paste(_drawn(picture), (MARGIN + number * (SIDE + GAP), top))
     sheet.save(target, "PNG")
+
+
+def _recipes(*, flip: bool) -> dict[str, Recipe]:
+    """Name of a row -> what is done in it."""
+    recipes = {name: Recipe(augmentation=name, flip=flip) for name in AUGMENTATIONS}
+    if flip:  # without it no space has a vertical flip
+        recipes["shift, and\nvertical_flip"] = Recipe(augmentation="shift", flip=True, vertical_flip=True)
+    return recipes
 
 
 def _some(images: ImageSet) -> list[int]:

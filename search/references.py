@@ -6,6 +6,7 @@ On some small sets logistic regression on pixels ties a plain CNN; whoever reads
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from PIL import Image
 from search.features import Features, fit_head, standardized
 from search.jobs import FoldJob, Materials, ReferenceJob, ReferenceResult, Training
 from search.metrics import scores
-from spaces.backbones import lite0
+from spaces.backbones import Backbone, lite0
 from spaces.presets import FAMILIES
 
 MAJORITY, LOGISTIC, PROBE = "majority", "logistic_regression", "linear_probe"
@@ -27,9 +28,17 @@ Probabilities = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
 
-def possible() -> tuple[str, ...]:
-    """Names of the references that can be computed here, cheapest first."""
-    return (MAJORITY, LOGISTIC) if lite0.problem() else (MAJORITY, LOGISTIC, PROBE)
+def possible(backbones: Sequence[Backbone] = ()) -> tuple[str, ...]:
+    """Names of the references that can be computed here, cheapest first; `backbones` are those of the study."""
+    return (MAJORITY, LOGISTIC, PROBE) if probed(backbones) else (MAJORITY, LOGISTIC)
+
+
+def probed(backbones: Sequence[Backbone]) -> Backbone | None:
+    """The backbone of the linear probe; None where no weights are at hand.
+
+    The package's wherever it is installed, so that probes of different studies compare; else the study's first.
+    """
+    return next(iter(backbones), None) if lite0.problem() else lite0.BACKBONE
 
 
 def judge(job: ReferenceJob, pixels: Pixels, features: Features, materials: Materials) -> ReferenceResult:
@@ -98,7 +107,10 @@ def _resized(image: Pixels, size: tuple[int, int]) -> Pixels:
 
 def _probe(job: ReferenceJob, features: Features, materials: Materials) -> Probabilities:
     """What the fold run of the frozen preset's default point says, whichever preset is searched."""
-    family, facts = FAMILIES["frozen"], replace(materials.facts, backbones=(lite0.BACKBONE,))
+    backbone = probed(materials.facts.backbones)
+    if backbone is None:
+        raise ValueError("a linear probe needs a pre-trained network, and no weights are at hand")
+    family, facts = FAMILIES["frozen"], replace(materials.facts, backbones=(backbone,))
     fold = FoldJob(
         trial=0,
         repeat=0,

@@ -219,7 +219,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
         max_bytes=memory_for_each(slots),
         trials=config.trials,
         seconds=None if config.hours is None else config.hours * 3600,
-        references=studies.references_of(store.path.parent),
+        references=studies.references_of(store.path.parent, prepared.facts.backbones),
         race=race_terms(prepared, str(store.study().config.get("race", "none"))),
     )
     images = int((plan.assignment >= 0).sum())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -197,7 +197,8 @@ def _with_epochs(space: Space, most: int, narrowed: Collection[str]) -> Space:
     own = {"epochs", *(prefix(family) + "epochs" for family in FAMILIES)}
     for name in own & {*narrowed} & {*space.by_name}:
         raise UsageError(f"[space] of {toml.FILE}: {name}: 'hyperband' chooses the epochs; remove this line")
-    epochs = integer("epochs", 1, most, most, help="the most of a fold run, by hyperband")
+    source = "at most max_epochs of [training], else as many as the preset has; rungs: arXiv 1603.06560"
+    epochs = integer("epochs", 1, most, most, help="the most of a fold run, by hyperband", source=source)
     return Space((epochs, *(p for p in space.parameters if p.name not in own)))
 
 
@@ -302,7 +303,7 @@ def open_begun(folder: Path, prepared: Prepared) -> Store | None:
     return None
 
 
-def budget_done(folder: Path, store: Store, config: Config) -> str | None:
+def budget_done(folder: Path, store: Store, config: Config, backbones: Sequence[Backbone] = ()) -> str | None:
     """Which budget is used up, in words; None while there is something left, be it reference rows or the choice."""
     trials = store.trials(curves=False)
     if complete(trials, config.metric) and not is_current(store, folder):
@@ -315,21 +316,21 @@ def budget_done(folder: Path, store: Store, config: Config) -> str | None:
         if hours >= config.hours - kept / 3600:
             return f"{hours:.2f} of {config.hours:g} hours are used; --hours raises the total"
     closed = [t for t in trials if t.state != TrialState.RUNNING and t.cause != OUT_OF_TIME]
-    if config.trials is not None and len(closed) >= config.trials and not _references_left(store):
+    if config.trials is not None and len(closed) >= config.trials and not _references_left(store, backbones):
         more = len(closed) > config.trials
         done = f"{len(closed)} trials are done, {config.trials} were asked for in total"
         return f"{done if more else f'{len(closed)} of {config.trials} trials are done'}; --trials raises the total"
     return None
 
 
-def references_of(folder: Path) -> tuple[str, ...]:
+def references_of(folder: Path, backbones: Sequence[Backbone]) -> tuple[str, ...]:
     """The reference rows that a study computes; an outer fold is there for what it chooses, and needs none."""
-    return possible() if whole(folder) == folder else ()
+    return possible(backbones) if whole(folder) == folder else ()
 
 
-def _references_left(store: Store) -> bool:
+def _references_left(store: Store, backbones: Sequence[Backbone]) -> bool:
     folds = int(store.split().assignment.max()) + 1
-    return bool(missing(references_of(store.path.parent), folds, store.references()))
+    return bool(missing(references_of(store.path.parent, backbones), folds, store.references()))
 
 
 def stored_space(store: Store) -> Space:
@@ -403,7 +404,7 @@ def done_already(folder: Path, prepared: Prepared) -> str | None:
     with reading(folder) as store:
         if store.has_trials():
             check_same(store, prepared)
-        return budget_done(folder, store, prepared.config)
+        return budget_done(folder, store, prepared.config, prepared.facts.backbones)
 
 
 @contextlib.contextmanager

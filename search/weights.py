@@ -17,6 +17,8 @@ from spaces.parameters import nearest
 NAMES = (lite0.BACKBONE.name, *ARCHITECTURES)
 """The preferred one first."""
 
+MOST_SHOWN = 100  # characters of what cannot be a path
+
 
 @dataclass(frozen=True)
 class AtHand:
@@ -96,12 +98,25 @@ def _found(name: str, given: str | None, folder: Path) -> Backbone | Missing:
     if given is None:
         return _from_cache(name)
     try:
-        path = download(name) if given == FROM_KERAS else (folder / Path(given).expanduser()).resolve()
+        path = download(name) if given == FROM_KERAS else _named(given, folder)
         if not path.exists():
             return Missing(f"{path} does not exist")
         return opened(name, path)
     except BackboneError as error:
         raise UsageError(f"weights.{name}: {error}; correct it in {FILE}, or take the line out") from None
+
+
+def _named(given: str, folder: Path) -> Path:
+    """The whole path, with '~' for a home, relative to the study. Raises BackboneError where it cannot be one."""
+    shown = printable(given if len(given) < MOST_SHOWN else f"{given[:MOST_SHOWN]}…")
+    try:
+        path = (folder / Path(given).expanduser()).resolve()
+        path.exists()
+    except RuntimeError:
+        raise BackboneError(f"'{shown}' begins with the home of a user who is not known here") from None
+    except (OSError, ValueError) as error:  # too long, or with a null character
+        raise BackboneError(f"'{shown}' cannot be looked at: {getattr(error, 'strerror', None) or error}") from None
+    return path
 
 
 def _from_cache(name: str) -> Backbone | Missing:

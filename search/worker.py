@@ -50,6 +50,7 @@ from spaces.layers import Layer
 from spaces.own import BuilderError, OwnModel
 from spaces.parameters import Value
 from spaces.presets import Frozen, Preset, family_of, preset
+from spaces.presets.frozen import UnfitError
 from spaces.recipe import USUAL_BATCH, own_recipe
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class Worker:
         except (MemoryError, tf.errors.ResourceExhaustedError) as error:
             self._trainers.clear()
             return Failure("out of memory", first_line(error))
-        except RefusedError as error:
+        except (RefusedError, UnfitError) as error:
             return Failure("refused", str(error))
         except BuilderError as error:
             traceback.print_exc()

@@ -221,7 +221,7 @@ def test_a_space_that_breaks_a_rule(refuse: Refuse, place: Path, change: str, me
         ("seed = 7", "seed = 8", "seed: the study has 7, asked is 8"),
         ('# sampler = "tpe"', 'sampler = "random"', "sampler: the study has tpe, asked is random"),
         ('"balanced_accuracy"', '"auroc"', "metric: the study has balanced_accuracy, asked is auroc"),
-        ("[space]", "[space]\nfilters = 8", "space.filters: the study has range 8 to 64, step 8, asked is 8"),
+        ("[space]", "[space]\nfilters = 8", "space.filters: the study has range 6 to 64, step 2, asked is 8"),
         ("[training]", "[training]\nmax_epochs = 3", "training.max_epochs: the study has 40, asked is 3"),
         ("seed = 7", "seed = 7\nimage_size = 9", "image_size: the study has [8, 8], asked is [9, 9]"),
     ],

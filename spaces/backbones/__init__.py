@@ -36,6 +36,19 @@ class Backbone(ABC):
     sha256: str  # of the file of its weights, in hex
     bytes: int  # of that file
 
+    @property
+    @abstractmethod
+    def below_last(self) -> int:
+        """How many of its maps are below its last block, to which a last convolution on top of it belongs."""
+
+    @property
+    @abstractmethod
+    def kept(self) -> int:
+        """How many times the numbers in what `layers` say training holds: all maps between, their gradients, scratch.
+
+        Measured: one step of `fine-tune`, all trained, 32 images of 128 px on a processor; less weights and moments.
+        """
+
     @abstractmethod
     def network(self, side: int | None = None) -> keras.Model:
         """The network with its weights, trainable, from RGB 0..255 float32 [batch, side, side, 3] to its maps.

@@ -12,7 +12,7 @@ import math
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,9 +42,11 @@ class Architecture:
     function: str  # of keras.applications
     scaling: str  # 'inside' it, or that of imagenet_utils: 'tf', 'torch', 'caffe'
     blocks: str  # what its stages are made of
+    kept: int  # see `Backbone.kept`
     file: str  # as Keras names it in its cache: weights of ImageNet without the classes
     shapes: str  # `fingerprint` of its weights
     stages: tuple[Stage, ...]
+    topped: bool = False  # whether the last one is a single convolution, on top of the last block
 
     @property
     def parameters(self) -> int:
@@ -54,7 +56,7 @@ class Architecture:
 
 ARCHITECTURES: dict[str, Architecture] = {
     "convnext_tiny": Architecture(
-        *("ConvNeXt-Tiny", "ConvNeXtTiny", "inside", "ConvNeXt blocks"),
+        *("ConvNeXt-Tiny", "ConvNeXtTiny", "inside", "ConvNeXt blocks", 85),
         *("convnext_tiny_notop.h5", "7521f1fbcefd9fcd"),
         (
             Stage("convnext_tiny_downsampling_block_0", 4, 96, 242_784),
@@ -64,7 +66,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         ),
     ),
     "efficientnetv2_b0": Architecture(
-        *("EfficientNetV2-B0", "EfficientNetV2B0", "inside", "MBConv blocks"),
+        *("EfficientNetV2-B0", "EfficientNetV2B0", "inside", "MBConv blocks", 36),
         *("efficientnetv2-b0_notop.h5", "fd929bb36af22cd1"),
         (
             Stage("block2a_expand_conv", 2, 16, 5_664),
@@ -75,9 +77,10 @@ ARCHITECTURES: dict[str, Architecture] = {
             Stage("top_conv", 32, 192, 4_276_396),
             Stage("", 32, 1280, 250_880),
         ),
+        topped=True,
     ),
     "mobilenetv3_large": Architecture(
-        *("MobileNetV3-Large", "MobileNetV3Large", "inside", "MBConv blocks"),
+        *("MobileNetV3-Large", "MobileNetV3Large", "inside", "MBConv blocks", 35),
         *("weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5", "5a742186e40000b5"),
         (
             Stage("expanded_conv_1_expand", 2, 16, 1_024),
@@ -88,9 +91,10 @@ ARCHITECTURES: dict[str, Architecture] = {
             Stage("conv_1", 32, 160, 2_035_272),
             Stage("", 32, 960, 157_440),
         ),
+        topped=True,
     ),
     "densenet121": Architecture(
-        *("DenseNet121", "DenseNet121", "torch", "dense blocks"),
+        *("DenseNet121", "DenseNet121", "torch", "dense blocks", 20),
         *("densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5", "c4d5a2ca17690dd6"),
         (
             Stage("pool2_conv", 4, 256, 348_992),
@@ -100,7 +104,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         ),
     ),
     "resnet50v2": Architecture(
-        *("ResNet50V2", "ResNet50V2", "tf", "residual blocks"),
+        *("ResNet50V2", "ResNet50V2", "tf", "residual blocks", 39),
         *("resnet50v2_weights_tf_dim_ordering_tf_kernels_notop.h5", "638a17600e01fc4e"),
         (
             Stage("conv3_block1_1_conv", 8, 256, 228_352),
@@ -110,7 +114,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         ),
     ),
     "vgg16": Architecture(
-        *("VGG16", "VGG16", "caffe", "Conv2D"),
+        *("VGG16", "VGG16", "caffe", "Conv2D", 18),
         *("vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5", "0d6fe7d1e2aa3f8f"),
         (
             Stage("block2_conv1", 2, 64, 38_720),
@@ -131,6 +135,17 @@ class Application(Backbone):
     """One of `ARCHITECTURES`, with its weights in a file."""
 
     path: Path  # absolute, .h5
+
+    @property
+    def below_last(self) -> int:
+        """As of any backbone."""
+        architecture = ARCHITECTURES[self.name]
+        return len(architecture.stages) - (2 if architecture.topped else 1)
+
+    @property
+    def kept(self) -> int:
+        """As of any backbone."""
+        return ARCHITECTURES[self.name].kept
 
     def network(self, side: int | None = None) -> keras.Model:
         """As of any backbone. The file is looked at again: hours may have passed."""
@@ -171,8 +186,14 @@ def opened(name: str, path: Path) -> Application:
         )
     if fingerprint(found) != architecture.shapes:
         raise BackboneError(f"{path} has arrays of other shapes than {architecture.title}")
+    return replace(without_weights(name), sha256=sha256, bytes=size, path=path)
+
+
+def without_weights(name: str) -> Application:
+    """The backbone of this name by its architecture alone: to be shown or described, never to be built."""
+    architecture = ARCHITECTURES[name]
     widths = tuple(stage.width for stage in architecture.stages)
-    return Application(name, architecture.title, widths, sha256, size, path)
+    return Application(name, architecture.title, widths, sha256="", bytes=0, path=Path())
 
 
 def cached(name: str) -> Path:

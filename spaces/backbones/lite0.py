@@ -239,6 +239,16 @@ def _taken(left: dict[str, NDArray[Any]], layer: keras.layers.Layer) -> Iterator
 class Lite0(Backbone):
     """This network as a backbone: its maps, without ImageNet's classes."""
 
+    @property
+    def below_last(self) -> int:
+        """As of any backbone: all but those of the last stage, a single block, and of the top."""
+        return len(STAGES) - 1
+
+    @property
+    def kept(self) -> int:
+        """As of any backbone."""
+        return 20
+
     def network(self, side: int | None = None) -> keras.Model:
         """As of any backbone."""
         import keras

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.backbones import Backbone, lite0
+from spaces.backbones.applications import ARCHITECTURES, without_weights
 from spaces.facts import Facts
 from spaces.layers import Layer
 from spaces.parameters import SpaceError, Value, nearest
@@ -35,6 +36,8 @@ class Frozen:
     """The whole model for the report's drawing, from shapes alone."""
     heads: Heads | None = None
     """What learns on the features instead of pixels; None: the network learns from pixels, begun by `start`."""
+    trained: Callable[[Mapping[str, Value], Facts], tuple[Layer, ...]] | None = None
+    """Those of `layers` that are trained on pixels, with all above them; None: none is."""
     start: Callable[[keras.Model, Mapping[str, Value], NDArray[np.float32], NDArray[np.int16]], None] | None = None
     """(network, parameters, training features, their labels): gives the network's head its first weights."""
 
@@ -130,7 +133,7 @@ _FINE_TUNE = Preset(
     fine_tune.optimizer,
     16,
     fine_tune.STARTS,
-    Frozen(frozen.backbone, frozen.views, frozen.columns, fine_tune.layers, start=fine_tune.start),
+    Frozen(frozen.backbone, frozen.views, frozen.columns, fine_tune.layers, None, fine_tune.trained, fine_tune.start),
     fine_tune.recipe,
 )
 FAMILIES: dict[str, Preset] = {family.name: family for family in (_FROZEN, _FINE_TUNE, _CNN, _QUESTION)}
@@ -140,8 +143,8 @@ PRESETS: dict[str, Preset | Auto] = {
 }
 
 
-EXAMPLE = Facts(64, 64, 3, 2, 1000, (lite0.BACKBONE,), uneven=True)
-"""Facts by which a space is shown without a data set: everything that can be searched is in it."""
+EXAMPLE = Facts(64, 64, 3, 2, 1000, (lite0.BACKBONE, *map(without_weights, ARCHITECTURES)), uneven=True)
+"""Facts by which a space is shown without a data set: everything that can be searched is in it, at hand or not."""
 
 
 def preset(name: str) -> Preset | Auto:

@@ -26,7 +26,7 @@ def space(facts: Facts) -> Space:
     """Ranges for these pictures: as deep as halving their shorter side allows, batches of at most n / 10."""
     deepest = max(1, min(5, int(math.log2(min(facts.height, facts.width))) - 1))
     outputs = ("softmax", "sigmoid") if facts.classes == 2 else ("softmax",)
-    batches = [b for b in (4, 8, 16, 32, 64) if b <= max(4, facts.images // 10)]
+    batches = [b for b in (1, 2, 4, 8, 16, 32, 64) if b <= max(4, facts.images // 10)]
     return Space(
         (
             integer(
@@ -48,14 +48,14 @@ def space(facts: Facts) -> Space:
             ),
             integer(
                 "filters",
-                8,
+                6,
                 64,
                 16,
-                step=8,
+                step=2,
                 limits=(1, 512),
                 help="filters of the first block",
-                source="16 as in ResNet on CIFAR-10, 64 at most as in ResNet on ImageNet (arXiv 1512.03385); 8 is a "
-                "guess",
+                source="16 as in ResNet on CIFAR-10, 64 at most as in ResNet on ImageNet (arXiv 1512.03385); 6 at "
+                "least as in LeNet-5 (LeCun et al. 1998)",
             ),
             integer(
                 "growth",
@@ -210,7 +210,15 @@ def space(facts: Facts) -> Space:
             *dimensions.weight_decay(
                 4e-3,
                 "Keras's default of AdamW 0.004, decoupled (arXiv 1711.05101); the range around it is a guess",
-                (When("optimizer", ("adamw", "sgd")),),
+                (When("optimizer", ("adamw",)),),
+            ),
+            *dimensions.weight_decay(
+                4e-3,
+                "ResNet's 1e-4 at least (arXiv 1512.03385); 1 at most, since what is decoupled is not multiplied by "
+                "momentum: a guess; 0.004 as of adamw",
+                (When("optimizer", ("sgd",)),),
+                name="sgd_weight_decay",
+                most=1.0,
             ),
             choice(
                 "schedule",
@@ -224,7 +232,7 @@ def space(facts: Facts) -> Space:
                 *batches,
                 default=min(16, batches[-1]),
                 known=(1, 2, 4, 8, 16, 32, 64, 128),
-                help="images a step",
+                help="images a step; a single one not with batch normalisation",
                 source="practice on small data: a tenth of the images at most; 2 to 32 did best in arXiv 1804.07612",
             ),
             *dimensions.augmentation("none"),
@@ -267,7 +275,7 @@ def optimizer(params: Mapping[str, Value]) -> keras.optimizers.Optimizer:
 
     match params["optimizer"]:
         case "sgd":
-            rate, decay = float(params["sgd_learning_rate"]), float(params["weight_decay"])
+            rate, decay = float(params["sgd_learning_rate"]), float(params["sgd_weight_decay"])
             return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay)
         case "adamw":
             return keras.optimizers.AdamW(float(params["learning_rate"]), weight_decay=float(params["weight_decay"]))

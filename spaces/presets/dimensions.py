@@ -14,7 +14,8 @@ def backbone(facts: Facts, help_: str) -> tuple[Parameter, ...]:
     names = [found.name for found in facts.backbones]
     if len(names) < 2:
         return ()
-    source = "those whose weights are at hand; the first of them is the default"
+    source = "those whose weights are at hand, the first of them by default: lite0 in the extra `backbone`, others by "
+    source += "[weights] of study.toml or in Keras's cache; a parameter where there are two or more"
     return (choice("backbone", *names, help=help_, source=source),)
 
 
@@ -92,13 +93,15 @@ def ema() -> tuple[Parameter, ...]:
     )
 
 
-def weight_decay(default: float, source: str, when: tuple[When, ...] = ()) -> tuple[Parameter, ...]:
+def weight_decay(
+    default: float, source: str, when: tuple[When, ...] = (), *, name: str = "weight_decay", most: float = 0.3
+) -> tuple[Parameter, ...]:
     """Of AdamW and SGD as Keras does it, decoupled from the gradient (arXiv 1711.05101)."""
     return (
         real(
-            "weight_decay",
+            name,
             1e-4,
-            0.3,
+            most,
             default,
             log=True,
             limits=(0.0, 1.0),

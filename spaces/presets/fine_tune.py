@@ -26,7 +26,7 @@ from spaces.space import Space
 if TYPE_CHECKING:
     import keras
 
-SUMMARY = "a pre-trained network (EfficientNet-Lite0) trained on, beginning from a head fitted on its frozen features"
+SUMMARY = "a pre-trained network trained on, beginning from a head fitted on its frozen features"
 
 STARTS: tuple[Mapping[str, Value], ...] = ()
 
@@ -208,9 +208,16 @@ def layers(params: Mapping[str, Value], facts: Facts) -> tuple[Layer, ...]:
     )
 
 
+def trained(params: Mapping[str, Value], facts: Facts) -> tuple[Layer, ...]:
+    """Those of `layers` that are trained: the last of the backbone's, features and output; or all of them."""
+    whole, chosen = layers(params, facts), backbone(params, facts)
+    below = _below(chosen, str(params["unfreeze"]))
+    return whole[below - len(chosen.widths) - 2 :] if below else whole
+
+
 def _below(chosen: Backbone, unfreeze: str) -> int:
     """How many of a backbone's maps, counted from the input, stay as they are."""
-    return {"all": 0, "upper": round(UPPER * len(chosen.widths)), "last": len(chosen.widths) - 2}[unfreeze]
+    return {"all": 0, "upper": round(UPPER * len(chosen.widths)), "last": chosen.below_last}[unfreeze]
 
 
 def _body(chosen: Backbone, side: int, unfreeze: str) -> Any:

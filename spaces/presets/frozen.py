@@ -33,6 +33,10 @@ _CALIBRATION_FOLDS = 3  # within the training rows, from whose scores an SVM's p
 _MOST_STEPS = 1000  # of L-BFGS
 
 
+class UnfitError(ValueError):
+    """A head that cannot be fitted on these rows: the point's fault, and nothing is broken."""
+
+
 @dataclass(frozen=True)
 class View:
     """What the backbone is shown of an image, and so what tells one set of features from another."""
@@ -170,6 +174,7 @@ def space(facts: Facts) -> Space:
                 help="images a step of the dense head",
                 source="practice on small data: a tenth of the images at most; 2 to 32 did best in arXiv 1804.07612",
             ),
+            *dimensions.class_weights(facts),
         )
     )
 
@@ -228,13 +233,25 @@ def recipe(params: Mapping[str, Value], facts: Facts) -> Recipe:
 def fit(params: Mapping[str, Value], train: NDArray[np.float32], labels: NDArray[np.int16], seed: int) -> Any:
     """Logistic regression or an SVM of scikit-learn, fitted on standardised features [rows, width].
 
-    Raises ValueError where all rows are of one class.
+    Raises UnfitError where all rows are of one class, or for an SVM one class has a single row.
     """
     from threadpoolctl import threadpool_limits
 
+    if len(np.unique(labels)) < 2:
+        raise UnfitError("a head learns to tell classes apart; all training images are of one class")
+    weights = balanced(labels) if params.get("class_weights") == "balanced" else None
     with threadpool_limits(1):  # one thread a worker; and sums keep their order
         model = _logistic(params) if params["head"] == "logistic" else _svm(params, train.shape[1], labels, seed)
-        return model.fit(train, labels)
+        return model.fit(train, labels, sample_weight=weights)
+
+
+def balanced(labels: NDArray[np.int16]) -> NDArray[np.float64]:
+    """[rows] weights by which every class there counts the same, their mean being 1, as 'balanced' in scikit-learn.
+
+    As weights of rows they reach the sigmoids of an SVM too, which would undo weights of classes.
+    """
+    counts = np.bincount(labels)
+    return len(labels) / (np.count_nonzero(counts) * counts[labels])
 
 
 def say(model: Any, rows: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
@@ -303,7 +320,7 @@ def _svm(params: Mapping[str, Value], width: int, labels: NDArray[np.int16], see
     counts = np.bincount(labels)
     folds = min(_CALIBRATION_FOLDS, int(counts[counts > 0].min()))
     if folds < 2:
-        raise ValueError("an svm's probabilities need two training images of each class; one has a single image")
+        raise UnfitError("an svm's probabilities need two training images of each class; one has a single image")
     inner = StratifiedKFold(folds, shuffle=True, random_state=seed % 2**32)
     machine = SVC(C=float(params["svm_c"]), gamma=float(params["gamma"]) / width)
     return CalibratedClassifierCV(machine, method="sigmoid", cv=inner, ensemble=False)

@@ -18,7 +18,7 @@ from search.config import FILE, OF_TWO_OBJECTIVES, SAMPLERS, Config, TrainingCon
 from search.errors import UsageError
 from search.metrics import METRICS
 from search.ranking import SECOND_OBJECTIVES
-from spaces.presets import PRESETS
+from spaces.presets import PRESETS, Auto
 
 KEYS = [field.alias or name for name, field in Config.model_fields.items()]
 
@@ -232,6 +232,12 @@ def test_the_file_explains_every_key_and_how_to_change_the_space(tmp_path: Path)
         assert f"\n{key} = " in text or f"\n# {key} = " in text
     assert "dropout = 0.2              # fixed" in text
     assert toml.read(tmp_path) == Config(images="../pictures")
+
+
+def test_what_is_written_names_every_preset_that_weights_are_for() -> None:
+    _, _, after = written(Config(images="pictures")).partition("[weights]\n")
+    words = set(re.findall(r"[a-z-]+", after.splitlines()[0]))
+    assert words >= {name for name, found in PRESETS.items() if isinstance(found, Auto) or found.frozen}
 
 
 @pytest.mark.parametrize("line", ['# sampler = "tpe"', "# folds = 5", "# image_size = [64, 64]", "# max_epochs = 40"])

@@ -157,8 +157,52 @@ def test_a_class_without_training_images_gets_nothing(head: dict[str, Value]) ->
 def test_an_svm_with_a_class_of_one_image_says_so() -> None:
     rows, labels = made_up()
     keep = np.flatnonzero((labels != 1) | (np.arange(60) == 1))
-    with pytest.raises(ValueError, match="two training images of each class"):
+    with pytest.raises(frozen.UnfitError, match="two training images of each class"):
         heads().fit(point(**FITTED[1]), rows[keep], labels[keep], 1)
+
+
+def uneven_rows() -> tuple[NDArray[np.float32], NDArray[np.int16]]:
+    """Features that say little, of 80 images of one class and 10 of another."""
+    rng = np.random.default_rng(8)
+    labels = (np.arange(90) % 9 == 0).astype(np.int16)
+    return (rng.normal(0, 1, (90, 1280)) + 0.03 * labels[:, None]).astype(np.float32), labels
+
+
+UNEVEN = preset("frozen").space(replace(FACTS, uneven=True))
+
+
+@fitted_heads
+def test_balanced_classes_count_the_same(head: dict[str, Value]) -> None:
+    rows, labels = uneven_rows()
+    said = {}
+    for weights in ("none", "balanced"):
+        params = UNEVEN.defaults(input_size=64, class_weights=weights, c=1e-4, **head)
+        assert params["class_weights"] == weights
+        said[weights] = heads().say(heads().fit(params, rows[:60], labels[:60], 1), rows[60:], 2)
+    assert said["none"][:, 1].mean() < 0.2, "the rare class is as rare as it was"
+    assert 0.35 < said["balanced"][:, 1].mean() < 0.65
+
+
+@fitted_heads
+def test_without_the_parameter_classes_are_not_weighed(head: dict[str, Value]) -> None:
+    rows, labels = uneven_rows()
+    without = heads().fit(point(**head), rows, labels, 1)
+    none = heads().fit({**point(**head), "class_weights": "none"}, rows, labels, 1)
+    np.testing.assert_array_equal(heads().say(without, rows, 2), heads().say(none, rows, 2))
+
+
+def test_weights_are_those_that_scikit_learn_calls_balanced() -> None:
+    from sklearn.utils.class_weight import compute_sample_weight
+
+    labels = np.array([0, 0, 0, 3, 3, 1], np.int16)
+    np.testing.assert_allclose(frozen.balanced(labels), compute_sample_weight("balanced", labels))
+
+
+@pytest.mark.parametrize("head", ["logistic", "svm", "dense"])
+def test_every_head_has_class_weights_where_classes_are_uneven(head: str) -> None:
+    params = UNEVEN.defaults(head=head, class_weights="balanced")
+    assert params["class_weights"] == "balanced"
+    assert FAMILIES["frozen"].recipe(params, FACTS).balanced
 
 
 def test_features_are_standardised_on_training_rows_alone() -> None:
@@ -370,7 +414,21 @@ def test_a_fit_that_cannot_be_is_a_failure_with_its_reason(small: Prepared, mate
     rows = np.flatnonzero(small.images.labels == 0)
     result = Worker(materials_of_small).do(job_of(small.space.defaults(input_size=64), rows))
     assert isinstance(result, Failure)
+    assert result.cause == "refused", "the point's fault: five of them must not end a search"
     assert "class" in result.detail
+
+
+@needs_weights
+def test_an_svm_that_cannot_be_fitted_is_refused_and_nothing_is_broken(
+    small: Prepared, materials_of_small: Materials
+) -> None:
+    labels = small.images.labels
+    job = job_of(small.space.defaults(input_size=64, head="svm"), np.arange(27))
+    single = np.concatenate([np.flatnonzero(labels == 0)[:6], np.flatnonzero(labels == 1)[:1]]).astype(np.int32)
+    result = Worker(materials_of_small).do(replace(job, train=single))
+    assert result == Failure(
+        "refused", "an svm's probabilities need two training images of each class; one has a single image"
+    )
 
 
 def test_without_the_weights_the_preset_is_refused_before_anything_is_read(

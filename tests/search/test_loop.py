@@ -216,7 +216,7 @@ def test_redrawing_does_not_change_that_going_on_equals_one_go(tmp_path: Path) -
 
 def test_what_a_backbone_keeps_as_it_is_is_not_too_large(path: Path) -> None:
     def frozen(job: Job) -> Outcome:
-        return Description(10**9, 10, (), frozen=10**9 - 100) if isinstance(job, DescribeJob) else by_formula(job)
+        return Description(10**9, 10, (), pretrained=10**9 - 100) if isinstance(job, DescribeJob) else by_formula(job)
 
     assert sit(path, Instant(frozen), max_parameters=100, trials=1) is Ending.FINISHED
 

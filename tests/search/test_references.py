@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from search.references import LOGISTIC, MAJORITY, PROBE, logistic_regression, ma
 from search.study import Prepared, pixels_on_disk
 from search.worker import Worker
 from spaces.backbones import lite0
+from spaces.backbones.applications import opened
 from spaces.presets import preset
 
 needs_weights = pytest.mark.skipif(
@@ -76,6 +78,31 @@ def test_logistic_regression_gives_a_class_without_training_rows_nothing() -> No
 def test_without_the_weights_of_the_backbone_there_is_no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lite0, "PACKAGE", "a_package_that_nobody_has")
     assert possible() == (MAJORITY, LOGISTIC)
+
+
+@pytest.mark.parametrize("there", [False, pytest.param(True, marks=needs_weights)])
+def test_the_probe_sees_with_the_package_s_network_else_with_the_study_s_first(
+    materials: Materials, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    if not there:
+        monkeypatch.setattr(lite0, "PACKAGE", "a_package_that_nobody_has")
+    assert materials.pixels is not None
+    pixels = Path(shutil.copy(materials.pixels, tmp_path))
+    mobile = opened("mobilenetv3_large", weights)
+    assert possible((mobile,)) == (MAJORITY, LOGISTIC, PROBE)
+    known = replace(materials, pixels=pixels, facts=replace(materials.facts, backbones=(mobile,)))
+    assert judged(Worker(known), job_of(PROBE)).probabilities.shape == (9, 2)
+    seen = {path.name.split("-")[0] for path in (tmp_path / "features").iterdir()}
+    assert seen == {lite0.BACKBONE.name if there else mobile.name}
+
+
+def test_a_probe_without_any_network_is_a_failure_with_its_reason(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lite0, "PACKAGE", "a_package_that_nobody_has")
+    result = worker.do(job_of(PROBE))
+    assert isinstance(result, Failure)
+    assert "no weights are at hand" in result.detail
 
 
 # In a worker

@@ -117,6 +117,7 @@ def test_hyperband_chooses_the_epochs_in_the_place_of_those_that_a_family_has(pl
         "1 to 27",
         27,
     )
+    assert space.parameters[0].source.startswith("at most max_epochs of [training]")
     assert not [name for name in space.by_name if name.endswith("_epochs")]
     if "fine-tune" in space.by_name["family"].range:  # its weights are at hand
         assert "fine_tune_epochs: 'hyperband' chooses the epochs; remove this line" in refusal(
@@ -266,7 +267,7 @@ def asked(place: Path, **changes: Any) -> list[str]:
         {"folds": 5},
         {"image_size": 8},
         {"training": {"max_epochs": 40}},
-        {"space": {"filters": {"low": 8, "high": 64}}},
+        {"space": {"filters": {"low": 6, "high": 64}}},
         {"space": {"learning_rate": {"low": 1e-4}}},
     ],
 )

@@ -161,6 +161,21 @@ def test_space_chooses_among_those_at_hand(study: Path) -> None:
             {"weights": {"vgg16": "."}},
             "weights.vgg16: {study} is not a file; correct it in study.toml, or take the line out",
         ),
+        (
+            {"weights": {"vgg16": "~nobody-is-called-this/vgg.h5"}},
+            "weights.vgg16: '~nobody-is-called-this/vgg.h5' begins with the home of a user who is not known here; "
+            "correct it in study.toml, or take the line out",
+        ),
+        (
+            {"weights": {"vgg16": "vgg\0.h5"}},
+            "weights.vgg16: 'vgg\\x00.h5' cannot be looked at: embedded null byte; correct it in study.toml, or take "
+            "the line out",
+        ),
+        (
+            {"weights": {"vgg16": 5000 * "v"}},
+            f"weights.vgg16: '{100 * 'v'}…' cannot be looked at: File name too long; correct it in study.toml, or "
+            "take the line out",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(study: Path, values: dict[str, Any], message: str) -> None:
@@ -181,8 +196,8 @@ def test_a_point_is_described_with_its_own_backbone_which_does_not_count_as_trai
     for name, width in (("lite0", 2064), (NAME, 1392)):
         params = prepared.space.defaults(backbone=name)
         description = describe_frozen(frozen, params, prepared.facts)
-        assert description.parameters - description.frozen == (width + 1) * 2 + 2 * width
-        told[name] = description.frozen
+        assert description.parameters - description.pretrained == (width + 1) * 2 + 2 * width
+        told[name] = description.pretrained
         assert frozen.views(params, prepared.facts)[0].name.startswith(f"{name}-")
     assert told[NAME] == ARCHITECTURES[NAME].parameters
 
