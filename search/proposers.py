@@ -216,8 +216,8 @@ _NEEDS = {"gp": "torch", "cmaes": "cmaes"}
 
 _MODELS_SOME = {
     "qmc": "those of the default point",
-    "gp": "those of every point",
-    "cmaes": "the numbers of every point",
+    "gp": "those that every point has",
+    "cmaes": "numbers that every point has",
 }
 """Samplers that know no conditions, and which parameters they choose together; all others are drawn by chance alone."""
 
@@ -280,7 +280,7 @@ def left_to_chance(space: Space, sampler: str) -> str | None:
     if modelled == free:
         return None
     return (
-        f"sampler {sampler} models {len(modelled)} of the {len(free)} parameters, {_MODELS_SOME[sampler]}, and draws "
+        f"sampler {sampler} models {len(modelled)} of the {len(free)} parameters ({_MODELS_SOME[sampler]}) and draws "
         "the others at random; use tpe, which models all of them"
     )
 

@@ -175,8 +175,8 @@ def test_tpe_samples_the_groups_of_optuna_but_only_those_that_a_point_has(monkey
 
 
 MODELS = {
-    "cmaes": (3, "the numbers of every point", {"depth", "rate", "dropout"}),
-    "gp": (4, "those of every point", {"depth", "rate", "dropout", "norm"}),
+    "cmaes": (3, "numbers that every point has", {"depth", "rate", "dropout"}),
+    "gp": (4, "those that every point has", {"depth", "rate", "dropout", "norm"}),
     "qmc": (5, "those of the default point", {"depth", "rate", "dropout", "norm", "units"}),
 }
 
@@ -187,7 +187,7 @@ def test_how_much_of_a_space_with_conditions_is_left_to_chance_is_told_and_true(
 ) -> None:
     number, which, names = MODELS[sampler.name]
     assert left_to_chance(SPACE, sampler.name) == (
-        f"sampler {sampler.name} models {number} of the 6 parameters, {which}, and draws the others at random; "
+        f"sampler {sampler.name} models {number} of the 6 parameters ({which}) and draws the others at random; "
         "use tpe, which models all of them"
     )
     sampled: list[set[str]] = []
