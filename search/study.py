@@ -441,7 +441,8 @@ def _check_model(stored: StudyRecord, prepared: Prepared) -> None:
     if model is not None and prepared.own is not None and model["sha256"] != prepared.own.file.sha256:
         raise UsageError(
             f"this study searches {name} as it was when the study began (SHA-256 {model['sha256'][:12]}…), and "
-            f"{prepared.own.file.path} is another (SHA-256 {prepared.own.file.sha256[:12]}…); "
+            f"{prepared.own.file.path}, or what it imports from its folder, is another "
+            f"(SHA-256 {prepared.own.file.sha256[:12]}…); "
             "put it back to go on, or begin another study with --dir"
         )
 

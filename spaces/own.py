@@ -43,7 +43,6 @@ class OwnModel:
     def __init__(self, file: ModelFile, facts: Facts) -> None:
         """Raises BuilderError where the file changed, does not load, or has no such builder."""
         self._file, self._facts = file, facts
-        self._sources = frozenset({file.path})  # whose lines are the user's own
         self._builder, self._callbacks = self._load()
 
     @property
@@ -129,21 +128,25 @@ class OwnModel:
         lines = [
             f"{Path(frame.filename).name}, line {frame.lineno}"
             for frame in traceback.extract_tb(error.__traceback__)
-            if frame.filename in self._sources
+            if self._is_users(frame.filename)
         ]
-        if isinstance(error, SyntaxError) and error.filename in self._sources:
+        if isinstance(error, SyntaxError) and error.filename and self._is_users(error.filename):
             lines = [f"{Path(error.filename).name}, line {error.lineno}"]
         said = f"{type(error).__name__}: {_first_line(error)[:300]}"
         if isinstance(error, ModuleNotFoundError) and (path.parent / str(error.name)).is_dir():
             said += f" (a folder beside {path.name} is not looked into: only modules of one file are; or install it)"
         return f"{lines[-1] if lines else otherwise or path.name}: {said}"
 
+    def _is_users(self, filename: str) -> bool:
+        """Whether its lines are the user's own: the file, or one beside it."""
+        return Path(filename).parent == Path(self._file.path).parent
+
     def _at_return(self, params: Mapping[str, Value]) -> str:
         """Where the builder returns its model at this point: 'net.py, line 20'. It is run once more, and watched."""
         lines: list[str] = []
 
         def watch(frame: FrameType, event: str, _: Any) -> None:
-            if event == "return" and frame.f_code.co_filename in self._sources:
+            if event == "return" and self._is_users(frame.f_code.co_filename):
                 lines.append(f"{Path(frame.f_code.co_filename).name}, line {frame.f_lineno}")
 
         before = sys.getprofile()
@@ -158,7 +161,7 @@ class OwnModel:
     def _load(self) -> tuple[_Asked, _Asked | None]:
         """(the builder, the function `callbacks` where the file has one)."""
         try:
-            module, self._sources = load(self._file)
+            module = load(self._file)
         except ChangedError as error:
             raise BuilderError(str(error)) from error
         except Exception as error:  # whatever the user's code raises

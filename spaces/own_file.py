@@ -54,10 +54,10 @@ def named(text: str) -> ModelFile:
     return ModelFile(str(path.resolve()), function, _sha256(sources))
 
 
-def load(file: ModelFile) -> tuple[ModuleType, frozenset[str]]:
-    """(the module, the paths of its file and of those beside it that it imports).
+def load(file: ModelFile) -> ModuleType:
+    """The module, run; until the next is loaded, what it imports from its folder is found too.
 
-    Raises ChangedError where these are not as they were named, and whatever the user's code raises.
+    Raises ChangedError where it or that is not as it was named, and whatever the user's code raises.
     """
     path = Path(file.path)
     try:
@@ -72,7 +72,7 @@ def load(file: ModelFile) -> tuple[ModuleType, frozenset[str]]:
     module.__file__ = str(path)
     sys.modules[module.__name__] = module  # where dataclasses and typing look up what annotations say
     exec(_code(sources[path], path), module.__dict__)  # noqa: S102 - the user named this file to be run
-    return module, frozenset(map(str, sources))
+    return module
 
 
 class _Beside(MetaPathFinder, Loader):

@@ -205,6 +205,12 @@ def test_a_line_in_a_file_beside_it_is_the_users_own_too(tmp_path: Path) -> None
     (tmp_path / "helpers.py").write_text("def net(hp):\n    raise ValueError('no')\n")
     with pytest.raises(BuilderError, match=r"^helpers\.py, line 2: ValueError: no"):
         own(tmp_path, nets.IMPORTS_BESIDE).discover()
+    (tmp_path / "helpers.py").write_text("\nnet = 1 / 0\n")
+    with pytest.raises(BuilderError, match=r"^helpers\.py, line 2: ZeroDivisionError"):
+        own(tmp_path, nets.IMPORTS_BESIDE)
+    (tmp_path / "helpers.py").write_text("\n\ndef net(hp:\n")
+    with pytest.raises(BuilderError, match=r"^helpers\.py, line 3: SyntaxError"):
+        own(tmp_path, nets.IMPORTS_BESIDE)
 
 
 def test_a_package_beside_it_is_not_looked_into_and_the_message_says_so(tmp_path: Path) -> None:
