@@ -64,7 +64,7 @@ def best_of(
         if len(seen) > MOST_WARM:
             break
         seen.append(point)
-        lost |= dict.fromkeys(_lost(space, params))
+        lost |= dict.fromkeys(_lost(space, params, point))
         if point not in listed:
             source = f"trial {trial.number} of {printable(name)}: {metric} {score:.4g}"
             taken[trial.number] = Try(_changes(space, point), source)
@@ -90,8 +90,8 @@ def _changes(space: Space, point: Mapping[str, Value]) -> dict[str, Value]:
     return {name: value for name, value in point.items() if value != space.by_name[name].default}
 
 
-def _lost(space: Space, params: Mapping[str, Value]) -> list[str]:
-    """What of a point this space does not have, in words."""
+def _lost(space: Space, params: Mapping[str, Value], point: Mapping[str, Value]) -> list[str]:
+    """What of another study's point did not come into this space's, in words."""
     found = []
     for name, value in params.items():
         if name not in space.by_name:
@@ -101,4 +101,8 @@ def _lost(space: Space, params: Mapping[str, Value]) -> list[str]:
             space.by_name[name].check(value)
         except SpaceError:
             found.append(f"{name} {printable(shown(value))} (not in {space.by_name[name].range})")
+            continue
+        if name not in point:
+            where = " and ".join(map(str, space.by_name[name].when))
+            found.append(f"{name} {printable(shown(value))} (only where {where})")
     return found

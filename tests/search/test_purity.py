@@ -40,7 +40,7 @@ POINTS: dict[str, dict[str, Value]] = {
         "family": "cnn",
         "cnn_schedule": "cosine",
         "cnn_optimizer": "sgd",
-        "cnn_weight_decay": 0.1,
+        "cnn_sgd_weight_decay": 0.1,
         "cnn_activation": "swish",
     },
     "groups": {"family": "cnn", "cnn_block": "separable", "cnn_normalization": "group", "cnn_schedule": "plateau"},

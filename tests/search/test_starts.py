@@ -13,7 +13,7 @@ from search.starts import best_of, points_to_try
 from spaces import Space, Value
 from spaces.facts import Facts
 from spaces.parameters import choice
-from spaces.presets import PRESETS
+from spaces.presets import FAMILIES, PRESETS
 from storage import FoldRecord, Store, TrialRecord, TrialState
 from tests.search.instant import SPACE, Instant
 from tests.search.sittings import FOLDS, RUN, Watcher, a_plan, dying_and_going_on, new_study, sit, stored
@@ -94,6 +94,14 @@ def test_the_best_complete_points_of_another_study_are_taken_and_what_does_not_f
     )
     listed = points_to_try([{"depth": 1}], SPACE)
     assert [dict(one.changes) for one in best_of(other, "x", SPACE, "cnn", listed)[0]] == [{"depth": 3}, {"depth": 4}]
+
+
+def test_a_value_that_has_another_condition_here_is_said_too(tmp_path: Path) -> None:
+    space = FAMILIES["cnn"].space(Facts(32, 32, 3, 2, 200))
+    theirs = {**space.defaults(optimizer="sgd", sgd_learning_rate=0.05), "weight_decay": 0.01}
+    tries, said = best_of(other_study(tmp_path / "other.db", [(theirs, 0.9), (theirs, 0.8)]), "x", space, "cnn")
+    assert [dict(one.changes) for one in tries] == [{"optimizer": "sgd", "sgd_learning_rate": 0.05}]
+    assert said.endswith("; at the default instead: weight_decay 0.01 (only where optimizer = adamw)")
 
 
 def test_five_points_are_taken_at_most(tmp_path: Path) -> None:
