@@ -35,7 +35,7 @@ lint: install ## ruff and a strict type checker over everything
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: install ## ratios against model.fit, Keras Tuner, Optuna and the arithmetic alone; a quarter of an hour
+bench: install ## ratios against model.fit, Keras Tuner, Optuna and the arithmetic alone; half an hour
 	$(BIN)/python -m tests.bench
 
 format: install ## put all code into one form

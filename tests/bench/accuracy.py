@@ -128,7 +128,11 @@ def main() -> None:
     asked = parser.parse_args()
     asked.pictures = [pictures.resolve() for pictures in asked.pictures]
     with tempfile.TemporaryDirectory() as name:
-        for line in tables(asked, asked.keep or Path(name)):
+        folder = asked.keep or Path(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            parser.error(f"--keep: {folder} is not empty; name a new folder, since a search goes on with what it finds")
+        for line in tables(asked, folder):
             print(line, flush=True)
 
 
