@@ -73,14 +73,18 @@ def parallel(data: ReportData, space: Space | None, importance: Mapping[str, flo
 
 
 def _varying(rows: Sequence[TrialRow], importance: Mapping[str, float]) -> list[str]:
-    """Parameters that take more than one value, inactive being one; the important ones first."""
+    """Parameters that take more than one value, inactive being one.
+
+    The important ones come first, then those that most trials have.
+    """
     seen: dict[str, set[object]] = {}
     for row in rows:
         for name, value in row.params.items():
             seen.setdefault(name, set()).add(value)
     missing = {name for name in seen if any(name not in row.params for row in rows)}
     names = [name for name, values in seen.items() if len(values) + (name in missing) > 1]
-    return sorted(names, key=lambda name: -importance.get(name, 0.0))
+    trials_with = {name: sum(name in row.params for row in rows) for name in names}
+    return sorted(names, key=lambda name: (-importance.get(name, 0.0), -trials_with[name]))
 
 
 def _sampled(rows: Sequence[TrialRow]) -> list[TrialRow]:

@@ -190,7 +190,7 @@ def choice(data: ReportData) -> str:
     if chosen.trial in data.ties and others:
         plainest = min(data.ties, key=lambda n: (n != 0, data.trial(n).parameters or math.inf, n))
         if chosen.trial != plainest:
-            reason = f"it says more surely what is right than trial {plainest}, the plainest"
+            reason = f"out of fold its log loss is lower than that of trial {plainest}, the plainest of them"
         else:
             reason = "it is where you started" if chosen.trial == 0 else "it has the fewest weights"
         them = f"trial {others[0]} is" if len(others) == 1 else f"{len(others)} other trials are"
@@ -198,7 +198,11 @@ def choice(data: ReportData) -> str:
     first = f"Chosen: trial {chosen.trial}{why}"
     if chosen.together:
         names = ", ".join(f"{n} ({100 * weight:.0f} %)" for n, weight in chosen.members)
-        first = f"Chosen: an ensemble of trials {names}; out of fold it is better than trial {chosen.trial} alone"
+        measured = "" if data.metric == "log_loss" else f", and its {metric_words(data.metric)} is not clearly worse"
+        first = (
+            f"Chosen: an ensemble of trials {names}. Out of fold its log loss is lower than that of trial "
+            f"{chosen.trial}, the plainest of the best{measured}"
+        )
     stale = "" if chosen.current else " More has been searched since: search export makes it anew."
     how = f"It was trained on all {data.searched_images:,} images and saved."
     if chosen.in_folds:
@@ -207,6 +211,17 @@ def choice(data: ReportData) -> str:
             "that they had not seen, models of different folds were better together than one alone."
         )
     return f"{first}. {how}{_unconfirmed(data, chosen)}{_tested(data, chosen)}{stale}"
+
+
+def another_is_shipped(data: ReportData) -> str:
+    """That the best trial, of which something is shown, is not what is shipped; empty where it is."""
+    if data.chosen is None or data.best is None:
+        return ""
+    trials = list(dict.fromkeys(number for number, _ in data.chosen.members))
+    if trials == [data.best.number]:
+        return ""
+    what = f"trial {trials[0]}" if len(trials) == 1 else f"an ensemble of trials {', '.join(map(str, trials))}"
+    return f" It has the best score, but it is not what is shipped: that is {what}."
 
 
 def _unconfirmed(data: ReportData, chosen: Chosen) -> str:
@@ -220,7 +235,7 @@ def _tested(data: ReportData, chosen: Chosen) -> str:
     if test is None:
         return ""
     value, low, high = (number(bound, 2) for bound in (test.value, test.low, test.high))
-    blind = "" if test.times == 1 else f", which {test.times} choices have seen by now"
+    blind = "" if test.times == 1 else f", which {test.times} choices have seen by now,"
     which = f"{count(test.images, 'image')} kept apart for testing"
     if data.drawn:
         which = f"{test.images:,} of {test.images + data.searched_images:,} images that were locked away from the start"

@@ -217,16 +217,16 @@ def write(folder: Path, config: Config, tries: Sequence[Try] = ()) -> None:
     document.add(tomlkit.nl())
     space = tomlkit.table()
     space.add(tomlkit.comment("Narrow, fix or widen a parameter by name; `search space` lists them. Examples:"))
-    space.add(tomlkit.comment("dropout = 0.2              # fixed"))
-    space.add(tomlkit.comment("conv_depth = [2, 3]        # one of these"))
-    space.add(tomlkit.comment("filters = { low = 8, high = 32 }"))
+    *narrowed, tried = _SPACE_EXAMPLES[config.preset]
+    for example in narrowed:
+        space.add(tomlkit.comment(example))
     for name, change in config.space.items():
         space[name] = change
     document.add("space", space)
     document.add(tomlkit.nl())
     document.add(tomlkit.comment("A point to try before the sampler's, as changes to the default; any number of them:"))
     document.add(tomlkit.comment("[[try]]"))
-    document.add(tomlkit.comment("dropout = 0.1"))
+    document.add(tomlkit.comment(tried))
     _add_tries(document, [*(Try(changes) for changes in config.tries), *tries])
     _replace(folder / FILE, tomlkit.dumps(document))
 
@@ -411,6 +411,39 @@ _COMMENTS = {
     "chosen is judged on those: several times the time, for the least biased estimate",
     "max_parameters": "models with more parameters, those that come pre-trained not counted, are not trained but drawn "
     "anew",
+}
+
+_SPACE_EXAMPLES = {  # by preset; the last is that of a point to try
+    "auto": (
+        'family = ["frozen", "cnn"]                              # these only',
+        "cnn_dropout = 0.2                                       # fixed",
+        "cnn_learning_rate = { low = 1e-5, high = 1e-3, log = true }",
+        "frozen_c = 0.3",
+    ),
+    "frozen": (
+        "input_size = [128, 192]             # one of these",
+        'stages = "all"                      # fixed',
+        "c = { low = 1e-3, high = 1.0, log = true }",
+        "c = 0.3",
+    ),
+    "fine-tune": (
+        "input_size = [96, 128]              # one of these",
+        "dropout = 0.2                       # fixed",
+        "epochs = { low = 4, high = 8 }",
+        "epochs = 6",
+    ),
+    "cnn": (
+        "dropout = 0.2                       # fixed",
+        "conv_depth = [2, 3]                 # one of these",
+        "filters = { low = 8, high = 32 }",
+        "dropout = 0.1",
+    ),
+    "question": (
+        "dropout = 0.2                       # fixed",
+        "conv_depth = [2, 3]                 # one of these",
+        "batch_size = [8, 16]",
+        "dropout = 0.1",
+    ),
 }
 
 _EXAMPLES = {

@@ -246,9 +246,10 @@ def make_proposer(
 def check_sampler(name: str) -> None:
     """Raise UsageError unless what the sampler needs is installed."""
     if package := _missing(name):
+        others = ", ".join(other for other in SAMPLERS if not _missing(other))
         raise UsageError(
             f"sampler: '{name}' needs the package {package}, which is not installed; "
-            f"install smallsearch[{name}], or use another sampler ({', '.join(SAMPLERS)})"
+            f"install smallsearch[{name}], or use another sampler ({others})"
         )
 
 

@@ -204,8 +204,8 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
     known_good = () if prepared.own else prepared.preset.starts
     starts = [
         ("baseline", baseline),
-        *(("start", space.defaults(**start)) for start in known_good),
         *(("try", point) for point in prepared.tries),
+        *(("start", space.defaults(**start)) for start in known_good),
     ]
     plan = Plan(
         seed=config.seed,

@@ -314,7 +314,8 @@ def budget_done(folder: Path, store: Store, config: Config, backbones: Sequence[
         # Finishing, which is done, may have needed less than was kept back for it.
         kept = reserve(trials, config.metric, folds, images, config.hours * 3600, default_workers()[0])
         if hours >= config.hours - kept / 3600:
-            return f"{hours:.2f} of {config.hours:g} hours are used; --hours raises the total"
+            rest = "" if kept <= 0 else f", and {kept / 3600:.2f} are kept back for finishing"
+            return f"{hours:.2f} of {config.hours:g} hours are used{rest}; --hours raises the total"
     closed = [t for t in trials if t.state != TrialState.RUNNING and t.cause != OUT_OF_TIME]
     if config.trials is not None and len(closed) >= config.trials and not _references_left(store, backbones):
         more = len(closed) > config.trials

@@ -90,3 +90,23 @@ def test_of_a_plainer_trial_no_more_is_expected_than_it_scored() -> None:
     assert plain.estimate.value == pytest.approx(plain.rows[1].score, abs=0.005)
     assert plain.estimate.value < best.value
     assert "what trial 0 scores out of fold" in words.caution(plain)
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        (((1, 1.0),), ""),
+        (((0, 1.0),), "it is not what is shipped: that is trial 0."),
+        (((0, 0.5), (1, 0.5)), "it is not what is shipped: that is an ensemble of trials 0, 1."),
+    ],
+)
+def test_what_shows_the_best_trial_says_where_another_is_shipped(
+    members: tuple[tuple[int, float], ...], said: str
+) -> None:
+    records = example()
+    labels = np.array([image.label for image in records.images])
+    good = np.where(np.eye(2)[labels] == 1, 0.8, 0.2).astype(np.float32)
+    answers = with_answers(records, {0: np.full_like(good, 0.5), 1: good})
+    data = records.data(**answers, choices=(chosen(members[0][0], members),))
+    assert words.another_is_shipped(data).endswith(said)
+    assert bool(words.another_is_shipped(data)) == bool(said)

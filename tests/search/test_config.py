@@ -18,7 +18,7 @@ from search.config import FILE, OF_TWO_OBJECTIVES, SAMPLERS, Config, TrainingCon
 from search.errors import UsageError
 from search.metrics import METRICS
 from search.ranking import SECOND_OBJECTIVES
-from spaces.presets import PRESETS, Auto
+from spaces.presets import EXAMPLE, PRESETS, Auto
 
 KEYS = [field.alias or name for name, field in Config.model_fields.items()]
 
@@ -230,7 +230,7 @@ def test_the_file_explains_every_key_and_how_to_change_the_space(tmp_path: Path)
         assert re.search(rf"^(# )?({key} = |\[{key}]|\[\[{key}]])", text, re.MULTILINE), key
     for key in TrainingConfig.model_fields:
         assert f"\n{key} = " in text or f"\n# {key} = " in text
-    assert "dropout = 0.2              # fixed" in text
+    assert re.search(r"^# cnn_dropout = 0.2 +# fixed$", text, re.MULTILINE)
     assert toml.read(tmp_path) == Config(images="../pictures")
 
 
@@ -384,3 +384,15 @@ def test_differences_name_each_setting_and_both_values() -> None:
         "training.patience: the study has 8, asked is 0",
     ]
     assert differences(stored, stored) == []
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_examples_in_a_new_file_are_of_its_own_preset(tmp_path: Path, preset: str) -> None:
+    toml.write(tmp_path, Config(images="pictures", preset=preset))
+    _, _, below = (tmp_path / FILE).read_text().partition("\n[space]\n")
+    examples, _, point = below.partition("# [[try]]\n")
+    space = PRESETS[preset].space(EXAMPLE)
+    narrowed = tomllib.loads("\n".join(re.findall(r"^# (\w+ = .*)$", examples, re.MULTILINE)))
+    assert len(narrowed) == 3
+    space.narrow(narrowed)
+    space.changed(tomllib.loads(re.findall(r"^# (.*)$", point, re.MULTILINE)[0]))
