@@ -22,6 +22,8 @@ from search.gpus import pinned, visible_gpus
 from search.jobs import Failure, Job, Materials, Outcome
 from search.worker import ENVIRONMENT, Worker
 
+ENDING_SECONDS = 1.0  # for a worker whose pipe is closed to end by itself
+
 
 class Executor(Protocol):
     """Does jobs somewhere. `submit` never raises for what a job does: a failure is an outcome."""
@@ -139,7 +141,7 @@ class LocalProcesses:
             try:
                 return child.do(job)
             except (EOFError, OSError):
-                ended = child.reap()
+                ended = child.reap(ENDING_SECONDS)  # it is about to end by itself, in a way of its own
                 if self._closing:
                     return Failure("stopped", "the search was stopped")
         return Failure("worker died", f"the worker {ended} twice in this job; its log is {child.log}")
@@ -184,8 +186,10 @@ class _Child:
         outcome: Outcome = self._pipe.recv()
         return outcome
 
-    def reap(self) -> str:
-        """End the process, if it has not, and say how it ended."""
+    def reap(self, patience: float = 0.0) -> str:
+        """End the process, if it has not within `patience` seconds, and say how it ended."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(patience)
         self._process.kill()
         code = self._process.wait()
         if not self._first_words.closed:

@@ -65,15 +65,17 @@ def architecture(model: keras.Model) -> str | None:
 
 
 def of_keras_alone(model: keras.Model) -> bool:
-    """Whether a compiled model whose layers are Keras's own (`deploy.kept_from`) is all in configuration and variables.
+    """Whether a compiled model whose layers are Keras's own (`deploy.kept_from`) is all in its variables.
 
-    Its class, optimizer and loss are Keras's own too, and none of its layers adapts to data, which leaves constants
-    behind. So its graphs fit any other model that is configured alike.
+    Its class, optimizer and loss are Keras's own too, its optimizer has done nothing yet, it may become a graph, and
+    none of its layers adapts to data, which leaves constants behind. So another model that the same builder makes at
+    the same point can be trained by its graphs.
     """
-    loss = model.loss
-    parts = [model, inner(model.optimizer), *([] if isinstance(loss, str) else [loss])]
+    optimizer, loss = model.optimizer, model.loss
+    parts = [model, optimizer, inner(optimizer), *([] if isinstance(loss, str) else [loss])]
     own = all(type(part).__module__.partition(".")[0] == "keras" for part in parts)
-    return own and not any(hasattr(layer, "adapt") for layer in model._flatten_layers())
+    fresh = not (optimizer.built or model.run_eagerly)
+    return own and fresh and not any(hasattr(layer, "adapt") for layer in model._flatten_layers())
 
 
 def _configured(part: Any) -> tuple[str, dict[str, Any]]:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from search.answers import Answer
 from search.errors import UsageError
-from search.image_decoding import IMAGE_ENDINGS, Remark, decode, no_stderr, quiet, read_header
+from search.image_decoding import IMAGE_ENDINGS, MAX_PIXELS, Remark, decode, no_stderr, quiet, read_header
 from search.image_files import files_below, name_of
 
 ABOUT = "smallsearch.json"  # within the .keras file, which is a ZIP archive
@@ -41,9 +41,10 @@ def about(path: Path) -> About:
         classes, shape = tuple(map(str, told["classes"])), tuple(map(int, told["image_shape"]))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError):
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OverflowError, RecursionError):
         raise UsageError(f"{path} is no model of `search export`: it does not say which classes it knows") from None
-    if len(classes) < 2 or len(shape) != 3 or min(shape) < 1 or shape[2] not in (1, 3):
+    sound = len(shape) == 3 and min(shape) >= 1 and shape[2] in (1, 3) and shape[0] * shape[1] <= MAX_PIXELS
+    if len(set(classes)) < 2 or len(set(classes)) < len(classes) or not sound:
         raise UsageError(f"{path} is damaged: classes {list(classes)}, images of the shape {list(shape)}")
     return About(classes, (shape[0], shape[1], shape[2]))
 
@@ -88,6 +89,12 @@ def predict(
     Seconds pass before the first: TensorFlow is imported. Raises UsageError for a model that cannot be loaded.
     """
     needs, network = about(model), _loaded(model)
+    says = (None, *needs.image_shape), (None, len(needs.classes))
+    if (network.input_shape, network.output_shape) != says:
+        raise UsageError(
+            f"{model} is damaged: its network takes {network.input_shape} and gives {network.output_shape}, but it "
+            f"says {says[0]} and {says[1]}"
+        )
     progress(0, len(files))
     for start in range(0, len(files), _BATCH):
         some = files[start : start + _BATCH]

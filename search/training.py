@@ -30,6 +30,7 @@ from search.metrics import balanced_accuracy, better, scores
 from search.probe import MOST_IMAGES, Watch, before_training
 from search.references import majority
 from search.symptoms import Diagnosis, due
+from spaces import Value
 from spaces.presets import parts
 from spaces.recipe import EMA_EPOCHS, Recipe, plateau_factor
 
@@ -77,15 +78,18 @@ class Trainers:
         self._materials = materials
         self._kept: dict[str, Trainer] = {}  # the one used last at the end
 
-    def trainer(self, model: keras.Model, inputs: Any, recipe: Recipe) -> Trainer:
+    def trainer(
+        self, model: keras.Model, inputs: Any, recipe: Recipe, point: Mapping[str, Value] | None = None
+    ) -> Trainer:
         """One that trains like `Trainer(model, inputs, materials, recipe)`, if need be by graphs that are there.
 
-        `model` is new and compiled, the first built since Keras's session was cleared. Raises as Trainer does.
+        `model` is new and compiled, the first built since Keras's session was cleared. Where `point` is given, by those
+        of the same point: of a user's model configurations do not tell all. Raises as Trainer does.
         """
         if self._materials.model is None:  # a `tf.function` in a user's file may be differentiated again
             _forget_gradients()
         _set_averages(model, recipe, len(self._materials.labels))
-        key = _key(model, inputs, recipe)
+        key = _key(model, inputs, recipe, point)
         trainer = self._kept.pop(key, None) if key else None
         if trainer is None:
             self._forget(model.count_params())
@@ -305,7 +309,7 @@ class Trainer:
 
     @contextmanager
     def judged_weights(self) -> Iterator[None]:
-        """The moving averages in the place of the weights, where the recipe judges by them."""
+        """The moving averages in the place of the weights, where they are judged by."""
         if not self.recipe.averaged:
             yield
             return
@@ -427,11 +431,11 @@ def batches(
     return np.concatenate(shuffled)[: ends[-1]].astype(np.int32), np.asarray(ends, np.int32)
 
 
-def _key(model: keras.Model, inputs: Any, recipe: Recipe) -> str | None:
+def _key(model: keras.Model, inputs: Any, recipe: Recipe, point: Mapping[str, Value] | None) -> str | None:
     """What decides a trainer's graphs. Batches, epochs and the schedule are none of it: the host deals with them."""
     decided = architecture(model)
     rest = replace(recipe, batch_size=0, steps=None, epochs=None, schedule="constant")
-    return decided and f"{rest} {inputs.dtype} {decided}"
+    return decided and f"{point} {rest} {inputs.dtype} {decided}"
 
 
 def _check(model: keras.Model, recipe: Recipe) -> None:

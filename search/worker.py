@@ -261,7 +261,7 @@ class Worker:
         return judge(job, self._pixels, self._features, self._materials)
 
     def _train_own(self, job: FoldJob, started: float) -> FoldResult:
-        """Graphs are shared with folds before where Keras's parts are all there is; else they are traced for each."""
+        """Folds of a point share graphs where Keras's parts are all there is; else they are traced for each."""
         from search import deploy
         from search.live import of_keras_alone
         from search.training import Trainer, UntraceableError
@@ -280,7 +280,7 @@ class Worker:
                 gc.collect()  # what the fold before traced
                 trainer = Trainer(model, self._constant, self._materials, recipe)
             else:
-                trainer = self._trainers.trainer(model, self._constant, recipe)
+                trainer = self._trainers.trainer(model, self._constant, recipe, job.params)
             trainer.trace()
         except UntraceableError as error:
             self._trainers.clear()
@@ -298,10 +298,15 @@ class Worker:
     def _new(self, job: FoldJob, build: Callable[[], Built]) -> Built:
         """What `build` makes with the job's seed, its layers named anew."""
         import keras
+        import tensorflow as tf
 
         if self._preset is None:  # the user's builder may draw from anything
             keras.utils.clear_session(free_memory=False)
             keras.utils.set_random_seed(job.seed)
+            # What a builder sets for the whole process ends with its fold.
+            keras.config.set_image_data_format("channels_last")
+            keras.config.set_floatx("float32")
+            tf.config.run_functions_eagerly(False)
             with _policy(self._materials.precision):
                 return build()
         # Presets draw from Python's generator alone, through Keras's initializers and layers. Keras's own two calls
@@ -403,8 +408,12 @@ def main(descriptor: int) -> None:
             materials, log = pipe.recv()
             _write_to(log)
             worker = Worker(materials)
+            process = os.getpid()
             while True:
-                pipe.send(worker.do(pipe.recv()))
+                outcome = worker.do(pipe.recv())
+                if os.getpid() != process:  # a user's builder forked, and its child came back: one answer is enough
+                    os._exit(0)
+                pipe.send(outcome)
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return
 

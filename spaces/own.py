@@ -30,6 +30,7 @@ _Asked: TypeAlias = "Callable[[keras_tuner.HyperParameters], Any]"  # a function
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # for a terminal, in messages of Keras's
 
+_ANYTHING = (Exception, SystemExit, KeyboardInterrupt)  # that a user's code may raise
 WALK_SECONDS = 60.0  # after which the walk through a builder's parameters ends with what it knows
 
 
@@ -116,7 +117,7 @@ class OwnModel:
         try:
             model = self._builder(hp)
             callbacks = self._callbacks(hp) if self._callbacks else []
-        except Exception as error:  # whatever the user's code raises
+        except _ANYTHING as error:
             raise BuilderError(self._where(error)) from error
         if not isinstance(callbacks, list) or not all(isinstance(c, keras.callbacks.Callback) for c in callbacks):
             raise BuilderError(f"callbacks(hp) in {Path(self._file.path).name} must return a list of keras callbacks")
@@ -164,7 +165,7 @@ class OwnModel:
             module = load(self._file)
         except ChangedError as error:
             raise BuilderError(str(error)) from error
-        except Exception as error:  # whatever the user's code raises
+        except _ANYTHING as error:
             raise BuilderError(self._where(error)) from error
         return self._builder_in(module), self._callbacks_in(module)
 
@@ -211,7 +212,7 @@ class OwnModel:
             )
         try:
             return kind()
-        except Exception as error:  # whatever the user's code raises
+        except _ANYTHING as error:
             raise BuilderError(self._where(error)) from error
 
     def _checked(self, model: Any, params: Mapping[str, Value]) -> keras.Model:
@@ -224,7 +225,7 @@ class OwnModel:
             )
         try:
             model = self._with_shapes(model)
-        except Exception as error:  # whatever the user's layers raise
+        except _ANYTHING as error:
             raise BuilderError(self._where(error, self._at_return(params))) from error
         if wrong := self._wrong_input(model) or self._wrong_output(model):
             raise BuilderError(f"{self._at_return(params)}: {self._file.name} {wrong}")
@@ -252,7 +253,12 @@ class OwnModel:
         return around
 
     def _wrong_output(self, model: keras.Model) -> str:
-        units = int(model.output_shape[-1]) if isinstance(model.output_shape, tuple) else -1
+        shape = model.output_shape
+        if not isinstance(shape, tuple) or len(shape) != 2:
+            single = isinstance(shape, tuple) and all(side is None or isinstance(side, int) for side in shape)
+            many = f"has an output of {' x '.join(map(str, shape[1:]))}" if single else "has several outputs"
+            return f"{many}; it must have one, a number for each class: Flatten or GlobalAveragePooling2D, then Dense"
+        units = int(shape[-1])
         if units == self._facts.classes or (units == 1 and self._facts.classes == 2):
             return ""
         one = " (or 1, for two classes)" if self._facts.classes == 2 else ""

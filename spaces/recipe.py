@@ -93,6 +93,9 @@ def own_recipe(params: Mapping[str, Value], facts: Facts) -> Recipe:
     that people have today mean their own by it.
     """
     named = {name: params[name] for name in ("batch_size", "epochs") if name in params}
+    for name, value in named.items():
+        if int(value) < 1:
+            raise ValueError(f"{name}: must be at least 1, got {value}; declare it with hp from 1 on")
     if params.get("augmentation") in AUGMENTATIONS:
         named["augmentation"] = params["augmentation"]
     return recipe_of(named, facts)

@@ -55,8 +55,12 @@ def check_probabilities(array: NDArray[np.float32], images: int, study: StudyRec
         raise ImpossibleError(f"probabilities of the shape {array.shape} for {images} images in {study.classes}")
 
 
-def check_choice(choice: ChoiceRecord, testing: int, study: StudyRecord) -> None:
-    """Members whose weights add up to 1, and a row for each testing image where there are any."""
+def check_choice(choice: ChoiceRecord, testing: int, study: StudyRecord, complete: frozenset[int]) -> None:
+    """Members among the `complete` trials whose weights add up to 1, and a row for each testing image."""
+    if unknown := {choice.trial, *choice.pool, *(number for number, _ in choice.members)} - complete:
+        raise ImpossibleError(f"a choice of trial {min(unknown)}, which is not complete")
+    if choice.folds < 0:
+        raise ImpossibleError(f"a choice made of {choice.folds} fold runs")
     weights = [weight for _, weight in choice.members]
     if not weights or min(weights) <= 0 or not math.isclose(sum(weights), 1, abs_tol=_ROUNDING):
         raise ImpossibleError(f"a choice of the members {choice.members}")

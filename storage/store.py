@@ -199,8 +199,11 @@ class Store:
         with self._reading() as connection:
             query = select(choice).where(choice.c.study == STUDY_ID).order_by(choice.c.number)
             found = [rows.choice_record(row) for row in connection.execute(query)]
+            done = trial.c.state == TrialState.COMPLETE.value
+            known = connection.execute(select(trial.c.number).where(trial.c.study == STUDY_ID, done)) if found else ()
+            complete = frozenset(row.number for row in known)
             for one in found:
-                sense.check_choice(one, testing, record)
+                sense.check_choice(one, testing, record, complete)
             return found
 
     def fold_runs(self) -> int:

@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 import signal
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from search.images import printable, read_images
+from search.predict import ABOUT
 from storage import Store
 from tests.commands import fold_rows, integrity, search, start, wait_until
 from tests.pictures import make_pictures, make_trouble
@@ -152,6 +154,31 @@ def test_a_choice_from_before_the_search_went_on_is_used_and_said_to_be_old(home
     assert done.returncode == 0, done.stderr
     for model in ("shapes-study", "FILE.keras"):
         assert search("predict", model, "shapes", cwd=folder).stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        ({"classes": ["left", "top"], "image_shape": [9, 9, 1]}, "is damaged: its network takes (None, 8, 8, 1)"),
+        ({"classes": list("abcde"), "image_shape": [8, 8, 1]}, "is damaged: its network takes (None, 8, 8, 1)"),
+        ({"classes": ["left", "left"], "image_shape": [8, 8, 1]}, "is damaged: classes ['left', 'left']"),
+        ({"classes": ["left", "top"], "image_shape": [100000, 100000, 1]}, "is damaged: classes ['left', 'top']"),
+        ({"classes": ["left", "top"], "image_shape": [float("inf"), 8, 1]}, "is no model of `search export`"),
+        ("[" * 100_000, "is no model of `search export`"),
+    ],
+)
+def test_a_file_that_says_of_itself_what_is_not_true_is_refused(
+    home: Path, tmp_path: Path, about: dict[str, Any] | str, said: str
+) -> None:
+    real, told_wrong = home / "shapes-study" / "models" / "choice.keras", tmp_path / "model.keras"
+    with zipfile.ZipFile(real) as source, zipfile.ZipFile(told_wrong, "w") as target:
+        for name in source.namelist():
+            text = about if isinstance(about, str) else json.dumps(about)
+            target.writestr(name, text if name == ABOUT else source.read(name))
+    done = search("predict", told_wrong, "shapes/testing", cwd=home)
+    assert done.returncode == 2
+    assert "model.keras" in done.stderr and said in done.stderr
+    assert "Traceback" not in done.stderr and not done.stdout
 
 
 def test_a_picture_of_another_size_and_in_colour_is_read_as_in_training(home: Path, tmp_path: Path) -> None:

@@ -248,11 +248,9 @@ def graph_of(worker: Worker) -> object:
 def test_a_model_of_keras_parts_alone_shares_its_graphs_and_no_fold_notices(
     worker_of: Callable[[str], Worker], job: FoldJob
 ) -> None:
-    source = BUILD.replace("Dropout(0.3)", 'Dropout(hp.Float("dropout", 0.1, 0.5))').replace(
-        'activation="relu"', 'activation="relu", kernel_regularizer=keras.regularizers.L2(hp.Float("l2", 1e-4, 1e-2))'
-    )
-    one = replace(job, params={"rate": 0.01, "dropout": 0.2, "l2": 0.001}, seed=1)
-    two = replace(job, params={"rate": 0.03, "dropout": 0.4, "l2": 0.01}, seed=2)
+    source = BUILD.replace("Dropout(0.3)", 'Dropout(hp.Float("dropout", 0.1, 0.5))')
+    one = replace(job, params={"rate": 0.01, "dropout": 0.2}, seed=1)
+    two = replace(one, fold=1, seed=2)
     used = worker_of(source)
     trained(used, one)
     graph = graph_of(used)
@@ -264,6 +262,24 @@ def test_a_model_of_keras_parts_alone_shares_its_graphs_and_no_fold_notices(
 
 
 @pytest.mark.parametrize(
+    "loss",
+    [
+        'keras.losses.Huber(delta=hp.Choice("delta", [1.0, 1e-6]))',
+        'keras.losses.CategoricalCrossentropy(label_smoothing=hp.Choice("delta", [1.0, 1e-6]))',
+    ],
+)
+def test_another_point_of_a_users_builder_has_graphs_of_its_own(
+    worker_of: Callable[[str], Worker], job: FoldJob, loss: str
+) -> None:
+    """Keras's configurations do not tell all: that of Huber has no delta."""
+    source = BUILD.replace('"categorical_crossentropy"', loss)
+    used = worker_of(source)
+    trained(used, replace(job, params={"rate": 0.01, "delta": 1.0}))
+    small = replace(job, params={"rate": 0.01, "delta": 1e-6})
+    assert trained(used, small).curve == trained(worker_of(source), small).curve
+
+
+@pytest.mark.parametrize(
     ("old", "new"),
     [
         ("keras.Sequential([", "Net(["),
@@ -271,6 +287,7 @@ def test_a_model_of_keras_parts_alone_shares_its_graphs_and_no_fold_notices(
         ("        keras.layers.Flatten(),", "        keras.layers.Normalization(), keras.layers.Flatten(),"),
         ("        keras.layers.Flatten(),", "        keras.layers.Lambda(lambda x: 2 * x), keras.layers.Flatten(),"),
         ('"categorical_crossentropy")', "lambda y, said: keras.losses.categorical_crossentropy(y, said))"),
+        ("    return model\n", "    model.optimizer.build(model.trainable_variables)\n    return model\n"),
     ],
 )
 def test_a_model_with_anything_else_is_traced_for_every_fold(
@@ -396,3 +413,43 @@ def test_a_train_step_and_a_loss_of_ones_own_do_not_keep_a_model_from_being_save
     import keras
 
     assert keras.saving.load_model(tmp_path / "model.keras", safe_mode=True).output_shape == (None, 2)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+    ],
+)
+def test_a_builder_that_ends_the_program_fails_its_trial(
+    worker_of: Callable[[str], Worker], job: FoldJob, line: str, said: str
+) -> None:
+    source = BUILD.replace("    return model\n", f"    {line}\n")
+    outcome = worker_of(source).do(job)
+    assert isinstance(outcome, Failure)
+    assert outcome.cause == "model"
+    assert "net.py, line" in outcome.detail and said in outcome.detail
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'keras.config.set_image_data_format("channels_first")',
+        'keras.config.set_floatx("float64")',
+        "tf.config.run_functions_eagerly(True)",
+    ],
+)
+def test_what_a_builder_sets_for_the_whole_process_ends_with_its_fold(
+    worker_of: Callable[[str], Worker], job: FoldJob, line: str
+) -> None:
+    plain = trained(worker_of(BUILD), job)
+    worker_of(BUILD.replace("    return model\n", f"    {line}\n    return model\n")).do(job)
+    again = trained(worker_of(BUILD), job)
+    assert again.curve == plain.curve
+
+
+def test_no_epochs_are_refused_by_name(worker_of: Callable[[str], Worker], job: FoldJob) -> None:
+    outcome = worker_of(BUILD).do(replace(job, params={**job.params, "epochs": 0}))
+    assert isinstance(outcome, Failure)
+    assert "epochs: must be at least 1, got 0" in outcome.detail

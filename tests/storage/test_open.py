@@ -12,11 +12,12 @@ import numpy as np
 import optuna
 import pytest
 
-from storage import Store
+from storage import ChoiceRecord, Store
 from storage.codec import encode_array
 from storage.schema import REVISIONS
 from tests.storage.examples import (
     IMAGE_RECORDS,
+    RUN,
     SPLITS,
     STUDY,
     fill,
@@ -193,6 +194,27 @@ def test_values_that_no_release_writes_are_named(study: Path, statement: str, fo
         store.trials()
         store.runs()
         store.spent_seconds()
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("UPDATE choice SET trial = 77", "a choice of trial 77, which is not complete"),
+        ("UPDATE choice SET members = '[[77, 1.0]]'", "a choice of trial 77, which is not complete"),
+        ("UPDATE choice SET pool = '[0, -1]'", "a choice of trial -1, which is not complete"),
+        ("UPDATE choice SET members = '[[0, 0.2]]'", "a choice of the members ((0, 0.2),)"),
+        ("UPDATE choice SET folds = -5", "a choice made of -5 fold runs"),
+    ],
+)
+def test_a_choice_that_no_release_makes_is_named(study: Path, statement: str, found: str) -> None:
+    with Store.open(study) as store:
+        testing = sum(image.testing for image in store.images())
+        said = np.full((testing, 2), 0.5, np.float32) if testing else None
+        store.add_choice(ChoiceRecord("", 0, ((0, 1.0),), (0, 1), 6, 1.0, said), run=store.start_run(RUN), seconds=1.0)
+        assert len(store.choices()) == 1
+    execute(study, statement)
+    with Store.open(study, read_only=True) as store, refused(str(study), found, "never writes. Restore the file"):
+        store.choices()
 
 
 def test_probabilities_of_another_shape_are_named(study: Path) -> None:
