@@ -277,7 +277,7 @@ class OwnModel:
         ):
             return ""
         said = " x ".join("any" if side is None else str(side) for side in wanted) or "several inputs"
-        size = f"image_size = [{wanted[0]}, {wanted[1]}]"
+        size = f"image_size = [{', '.join(map(str, wanted[:2]))}]"
         advice = f"`search init IMAGES`, then set {size} in its study.toml" if len(wanted) == 3 else ""
         return f"takes {said}, but the images are {ours[0]} x {ours[1]} x {ours[2]}" + (
             f"; {advice}, or change its Input" if advice else "; it must take height x width x channels"

@@ -118,7 +118,8 @@ def test_a_compiled_model_keeps_its_loss_and_optimizer(tmp_path: Path) -> None:
         ),
         (
             "return keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])",
-            r"^net\.py, line 5: net\.py:build takes 28 x 28 x 1, but the images are 8 x 8 x 1; set image_size = \[28",
+            r"^net\.py, line 5: net\.py:build takes 28 x 28 x 1, but the images are 8 x 8 x 1; `search init IMAGES`, "
+            r"then set image_size = \[28, 28\] in its study.toml, or change its Input",
         ),
         (
             "return keras.Sequential([keras.Input((64,)), keras.layers.Dense(2)])",
@@ -228,7 +229,8 @@ def test_a_hypermodel_that_needs_arguments_is_refused_by_class_and_taken_as_made
 
 
 def test_a_range_that_cannot_be_one_is_a_failure_that_names_it(tmp_path: Path) -> None:
-    body = "with hp.name_scope('a'):\n    hp.Int('n', 1, 9, step=-1)\nreturn keras.Sequential([keras.layers.Dense(2)])"
+    body = "with hp.name_scope('a'):\n    hp.Int('n', 1, 9, step=-1)\n"
+    body += "return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2)])"
     with pytest.raises(BuilderError, match=r"^net\.py:build: a/n: step must be above 0, got -1"):
         own(tmp_path, nets.simple(body)).discover()
 
