@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 
 from search.check import look_over
-from tests.bench import gate, kernels, trials
+from storage import Store
+from tests.bench import gate, kernels, loop, trials
 from tests.bench.__main__ import PARTS, main
 from tests.bench.cases import CASES, LENET, Case, Data
 
@@ -60,6 +62,14 @@ def test_where_tensorflows_time_goes_is_told_by_kind_of_kernel(tmp_path: Path) -
     shares = kernels.shares(trials.side("ours", Data(TINY), tmp_path).trials[trials.WARM])
     assert sum(shares.values()) == pytest.approx(1)
     assert all(0 < shares[kind] < 1 for kind in ("convolutions", "pooling", "dense layers", "optimizer", "all else"))
+
+
+def test_the_loop_is_measured_beside_stored_trials(tmp_path: Path) -> None:
+    path = loop.stored_study(tmp_path / "study.db", 5)
+    row = loop.a_sitting(path, 5)
+    assert re.fullmatch(r"\| 5 \| [\d.]+ \|( \d+ \|){4}", row)
+    with Store.open(path, read_only=True) as store:
+        assert len(store.trials()) == 5 + loop.MEASURED
 
 
 def test_networks_at_every_size_are_what_their_names_say() -> None:

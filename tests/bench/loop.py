@@ -25,6 +25,7 @@ from search.config import Config
 from search.jobs import DescribeJob, Description, FoldJob, FoldResult, Job, Outcome, Training
 from search.loop import Loop, Plan
 from search.metrics import METRICS
+from search.outcomes import fold_record
 from search.progress import Observer, Progress
 from search.proposers import OptunaProposer, Proposer
 from search.race import Schedule
@@ -106,11 +107,14 @@ def a_trial(proposer: Proposer, number: int) -> TrialRecord:
     params = SPACE.defaults() if number == 0 else proposer.ask(number)
     layers = tuple(LayerRecord(**vars(layer)) for layer in LAYERS)
     origin = "sampler" if number else "baseline"
-    folds = tuple(
-        FoldRecord(trial=number, repeat=0, fold=fold, seed=fold, **vars(result(params, FOLDS * number + fold)))
-        for fold in range(FOLDS)
-    )
+    folds = tuple(a_fold(number, fold, result(params, FOLDS * number + fold)) for fold in range(FOLDS))
     return TrialRecord(number, params, origin, parameters=5376, layers=layers, started=RUN.started, folds=folds)
+
+
+def a_fold(number: int, fold: int, outcome: FoldResult) -> FoldRecord:
+    """What is stored of it."""
+    rows = np.arange(IMAGES, dtype=np.int32)
+    return fold_record(FoldJob(number, 0, fold, {}, rows, rows, fold, Training(EPOCHS)), outcome)
 
 
 class Clocked:
