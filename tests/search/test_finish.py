@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from reports import words
 from reports.stored import read
+from search.executors import Executor
 from search.finish import is_whole, length
-from search.jobs import Training
+from search.jobs import Failure, Job, Outcome, RefitJob, Training
 from search.outcomes import fold_record
 from search.run import choose, run, starting
 from search.study import Prepared
@@ -104,3 +107,56 @@ def test_the_models_of_the_folds_are_shipped_where_they_are_better_together(prep
         assert any(np.allclose(one, probabilities, atol=1e-5) for one in again)
     whole = keras.saving.load_model(folder / "models" / "choice.keras").predict(pixels, verbose=0)
     assert whole.shape == (len(pixels), 2)
+
+
+class Losing:
+    """An executor that gives nothing usable of the first trial that is to be trained on all images."""
+
+    def __init__(self, real: Executor) -> None:
+        self._real, self.lost = real, list[int]()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        """See Executor."""
+        if not isinstance(job, RefitJob) or (self.lost and job.fold.trial not in self.lost):
+            return self._real.submit(job)
+        self.lost.append(job.fold.trial)
+        future: Future[Outcome] = Future()
+        future.set_result(Failure("refused", "trained on all images, its loss is no number"))
+        return future
+
+
+def test_a_trial_that_cannot_be_trained_on_all_images_gives_its_place_to_the_next(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    budget = replace(prepared, config=prepared.config.model_copy(update={"trials": 2}), max_epochs=2)
+    folder, watcher = tmp_path / "study", Watcher()
+    folder.mkdir()
+    with starting(0) as real:
+        executor = Losing(real)
+        run(folder, budget, watcher, executor=executor, command="search run")
+    (lost,) = set(executor.lost)
+    with Store.open(folder / "study.db", read_only=True) as store:
+        (made,) = store.choices()
+    assert made.trial == 1 - lost
+    assert lost not in {trial for trial, _ in made.members}
+    assert (folder / "models" / "choice.keras").is_file()
+
+
+def test_what_a_killed_worker_left_half_written_goes_and_nothing_outside_of_the_study(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    budget = replace(prepared, config=prepared.config.model_copy(update={"trials": 1}), max_epochs=1)
+    folder, elsewhere = tmp_path / "study", tmp_path / "elsewhere"
+    half = [folder / "models" / ".choice.77.keras", folder / "cache" / "refits" / ".trial-0-ab.77.keras"]
+    kept = elsewhere / "mine.part"
+    for path in (*half, kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    (folder / "cache" / "features").symlink_to(elsewhere)
+    with starting(0) as executor:
+        run(folder, budget, Watcher(), executor=executor, command="search run")
+    assert not any(path.exists() for path in half)
+    assert kept.exists()

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.jobs import Failure, FoldJob, FoldResult, Materials, RefitJob, Saved
+from search.executors import LocalProcesses
+from search.jobs import DescribeJob, Description, Failure, FoldJob, FoldResult, Materials, RefitJob, Saved
 from search.study import Prepared
 from search.worker import Worker
 from spaces.own_file import ModelFile
@@ -453,3 +454,19 @@ def test_no_epochs_are_refused_by_name(worker_of: Callable[[str], Worker], job: 
     outcome = worker_of(BUILD).do(replace(job, params={**job.params, "epochs": 0}))
     assert isinstance(outcome, Failure)
     assert "epochs: must be at least 1, got 0" in outcome.detail
+
+
+def test_of_a_builder_that_forks_one_process_answers(worker_of: Callable[[str], Worker], tmp_path: Path) -> None:
+    """Its child comes back as well, and must not answer in its parent's name: the next job would get that."""
+    source = BUILD.replace("Conv2D(4, 3", 'Conv2D(hp.Int("filters", 1, 9), 3')
+    forking = source.replace("    return model\n", "    import os\n    os.fork()\n    return model\n")
+    executor, found = LocalProcesses(1), []
+    try:
+        executor.prepare(worker_of(forking)._materials, tmp_path / "logs")
+        for filters in (2, 4, 8):
+            described = executor.submit(DescribeJob({"rate": 0.01, "filters": filters})).result(timeout=60)
+            assert isinstance(described, Description), described
+            found.append(described.parameters)
+    finally:
+        executor.close(kill=True)
+    assert found == sorted(set(found))
