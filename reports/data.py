@@ -194,9 +194,8 @@ class ReportData:
 
     def near_chance(self, row: TrialRow) -> bool:
         """Whether a score can't be told from guessing; the best one's, which picking made too good, by the estimate."""
-        if self.estimate and self.best and row.number == self.best.number and not beats(self.estimate, self.chance):
-            return True
-        return self.not_clearly_better(row, self.chance)
+        picked = self._picked(row)
+        return (picked is not None and not beats(picked, self.chance)) or self.not_clearly_better(row, self.chance)
 
     def not_clearly_better(self, row: TrialRow, level: float) -> bool:
         """Whether a score is less than two standard errors better than `level`, another score of the metric.
@@ -207,15 +206,18 @@ class ReportData:
         """
         if row.score is None:
             return False
-        ahead = self.ahead(row.score, level)
-        if self.estimate and self.best and row.number == self.best.number:
-            ahead -= max(self.estimate.optimism, 0.0)
+        picked = self._picked(row)
+        ahead = self.ahead(row.score, level) - (max(picked.optimism, 0.0) if picked else 0.0)
         error = (row.spread or 0.0) / math.sqrt(max(len(row.fold_scores), 1))
         if self.metric == "log_loss":
             floor = 0.005 * level
         else:
             floor = math.sqrt(max(level * (1 - level), 0.0) / max(sum(self.class_counts), 1))
         return ahead <= 0 or ahead < 2 * max(error, floor)
+
+    def _picked(self, row: TrialRow) -> Estimate | None:
+        """The estimate, for the row with the best score; others were not picked for theirs."""
+        return self.estimate if self.best and row.number == self.best.number else None
 
     def ahead(self, score: float, level: float) -> float:
         """By how much a score is better than `level`; negative where it is worse."""

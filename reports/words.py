@@ -201,7 +201,7 @@ def choice(data: ReportData) -> str:
         measured = "" if data.metric == "log_loss" else f", and its {metric_words(data.metric)} is not clearly worse"
         first = (
             f"Chosen: an ensemble of trials {names}. Out of fold its log loss is lower than that of trial "
-            f"{chosen.trial}, the plainest of the best{measured}"
+            f"{chosen.trial} alone{measured}"
         )
     stale = "" if chosen.current else " More has been searched since: search export makes it anew."
     how = f"It was trained on all {data.searched_images:,} images and saved."
@@ -369,11 +369,9 @@ def advice(data: ReportData) -> tuple[str, ...]:
 
 def _guessing(data: ReportData, found: Estimate) -> str:
     """What is to be said where guessing may reach as much."""
-    return (
-        ""
-        if beats(found, data.chance)
-        else f"; guessing has {number(data.chance, 2)}, so nothing is shown to have been learned"
-    )
+    if beats(found, data.chance):
+        return ""
+    return f"; guessing has {number(data.chance, 2)}, so nothing is shown to have been learned"
 
 
 def caution(data: ReportData) -> str:
@@ -403,7 +401,7 @@ def caution(data: ReportData) -> str:
     if data.chosen and found.method == OWN_SCORE:
         return (
             f"On new images expect about {value} {interval}: what trial {data.chosen.trial} scores out of fold, which "
-            f"was chosen for being as good and plainer. The best of {data.compared:,} trials compared on the same "
+            f"is shipped, being tied with the best. The best of {data.compared:,} trials compared on the same "
             f"images is partly the luckiest: its pooled {number(found.naive, 3)} is optimistic."
         )
     return (

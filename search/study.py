@@ -26,6 +26,7 @@ from search.lease import holder
 from search.lock_box import KEY as LOCK_BOX
 from search.lock_box import lock_away, lock_box
 from search.outer import whole
+from search.proposers import left_to_chance
 from search.reference_rows import missing
 from search.references import possible
 from search.seeds import derive
@@ -206,8 +207,6 @@ def _left_to_chance(config: Config, space: Space, *, families: bool) -> str | No
     """What the sampler does not model, in a sentence; `families`: the space has several."""
     if config.engine != "optuna":
         return None
-    from search.proposers import left_to_chance  # Optuna takes a while to import
-
     said = left_to_chance(space, config.chosen_sampler)
     return f"{said}, or a preset of one family" if said and families else said
 
