@@ -6,11 +6,10 @@ batches, as in `model.fit`, costs several times the arithmetic. Stopping is deci
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -19,24 +18,20 @@ import numpy as np
 import scipy.special
 import tensorflow as tf
 from numpy.typing import NDArray
-from tensorflow.python.framework import ops
 
 from search.adam import lent
 from search.augmentation import Augmentation
 from search.jobs import FoldJob, FoldResult, Materials, Training, first_line
 from search.latency import milliseconds_an_image
-from search.live import architecture, inner, numbers, reading, renumber, replaced
+from search.live import inner, numbers, reading, renumber, replaced
 from search.metrics import balanced_accuracy, better, scores
 from search.probe import MOST_IMAGES, Watch, before_training
 from search.references import majority
 from search.symptoms import Diagnosis, due
-from spaces import Value
 from spaces.presets import parts
 from spaces.recipe import EMA_EPOCHS, Recipe, plateau_factor
 
 VALIDATION_BATCH = 256  # images a step when only predicting; results do not depend on it
-MOST_KEPT = 8  # trainers of a worker; a graph of a small network takes some megabytes
-MOST_KEPT_PARAMETERS = 10_000_000  # of theirs together: 120 MB with two moments of an optimizer
 
 
 class UntraceableError(Exception):
@@ -71,50 +66,6 @@ class Curve:
         return True
 
 
-class Trainers:
-    """The few trainers used last, by what decides their graphs, so that as few graphs as possible are traced."""
-
-    def __init__(self, materials: Materials) -> None:
-        self._materials = materials
-        self._kept: dict[str, Trainer] = {}  # the one used last at the end
-
-    def trainer(
-        self, model: keras.Model, inputs: Any, recipe: Recipe, point: Mapping[str, Value] | None = None
-    ) -> Trainer:
-        """One that trains like `Trainer(model, inputs, materials, recipe)`, if need be by graphs that are there.
-
-        `model` is new and compiled, the first built since Keras's session was cleared. Where `point` is given, by those
-        of the same point: of a user's model configurations do not tell all. Raises as Trainer does.
-        """
-        if self._materials.model is None:  # a `tf.function` in a user's file may be differentiated again
-            _forget_gradients()
-        _set_averages(model, recipe, len(self._materials.labels))
-        key = _key(model, inputs, recipe, point)
-        trainer = self._kept.pop(key, None) if key else None
-        if trainer is None:
-            self._forget(model.count_params())
-            gc.collect()  # what is traced lies in circles
-            trainer = Trainer(model, inputs, self._materials, recipe)
-        else:
-            trainer.take_over(model, inputs, recipe)
-        if key:
-            self._kept[key] = trainer
-        return trainer
-
-    def clear(self) -> None:
-        """Free all graphs and models."""
-        self._kept.clear()
-
-    def _forget(self, parameters: int) -> None:
-        """Make room for a model of so many parameters."""
-        kept = self._kept
-        while kept and (
-            len(kept) >= MOST_KEPT
-            or parameters + sum(trainer.model.count_params() for trainer in kept.values()) > MOST_KEPT_PARAMETERS
-        ):
-            del kept[next(iter(kept))]
-
-
 class Trainer:
     """A compiled model with the graphs that train it and ask it; for one fold run after another.
 
@@ -129,39 +80,31 @@ class Trainer:
         """`inputs` is uint8 pixels [images, height, width, channels], or float32 features [images, width].
 
         Without `graphs` each epoch is Keras's own `fit`, slower, for models that cannot be traced. Raises ValueError
-        where the recipe does not fit the model.
+        where the recipe does not fit the model, UntraceableError where a model of the user's cannot be traced: it is of
+        no use any more then.
         """
         self.model, self.recipe, self._materials = model, recipe, materials
         # Features are standardised for each fold; pixels are the same for all, as a tensor one copy for all graphs.
-        self._inputs = tf.convert_to_tensor(inputs) if inputs.dtype == np.uint8 else tf.Variable(inputs)
+        pixels = inputs.dtype == np.uint8
+        self._inputs = tf.convert_to_tensor(inputs) if pixels else tf.Variable(inputs, trainable=False)
         self._targets = tf.constant(targets_for(model, materials.labels))
-        self._class_weights = tf.Variable(tf.ones([materials.facts.classes]))
+        self._class_weights = tf.Variable(tf.ones([materials.facts.classes]), trainable=False)
         self._augmentation = Augmentation(recipe) if recipe.augmentation != "none" else None
         _check(model, recipe)
-        _set_averages(model, recipe, len(materials.labels))
+        set_averages(model, recipe, len(materials.labels))
         if not model.optimizer.built:  # before a graph is traced; the one that scales losses would make them anew
             model.optimizer.build(model.trainable_variables)
         # What its variables begin with: nearly all with zeros, and an array of those for each would take memory.
         values = [variable.numpy() for variable in model.optimizer.variables]
         self._beginning = [value if value.any() else None for value in values]
-        self._numbers = [tf.Variable(number, dtype=tf.float64) for number in numbers(model)]
+        self._numbers = [tf.Variable(number, trainable=False, dtype=tf.float64) for number in numbers(model)]
         # Keras makes the variables of metrics at first use: before a graph is traced, not in it.
         model.test_step(self._batch(tf.constant([0])))
         # On the host it is a step of a small network's time. A metric of the user's may do there what no graph can.
         self._reset_in_graph = graphs and materials.model is None
         self._train_epoch: Any  # one epoch, see `_graphs`
         self._predict: Any
-        self._train_epoch, self._predict = self._graphs() if graphs else (self._fit_epoch, self._said)
-
-    def trace(self) -> None:
-        """Trace the graphs now. Raises UntraceableError where the model cannot be: it is of no use any more then."""
-        if self.model.run_eagerly:
-            raise UntraceableError("it is compiled with run_eagerly")
-        try:
-            self._train_epoch.get_concrete_function()
-            self._predict.get_concrete_function()
-        except Exception as error:  # whatever the user's code raises
-            raise UntraceableError(first_line(error)) from error
+        self._train_epoch, self._predict = self._traced() if graphs else (self._fit_epoch, self._said)
 
     @property
     def variables(self) -> list[Any]:
@@ -340,6 +283,19 @@ class Trainer:
         shares = tf.concat([1 - y, y], axis=1) if y.shape[-1] == 1 else y
         return x, y, tf.linalg.matvec(shares, weights)
 
+    def _traced(self) -> tuple[Any, Any]:
+        """`_graphs`, traced: called as they are, TensorFlow need not find out each time which trace is meant."""
+        own = self._materials.model is not None
+        if own and self.model.run_eagerly:
+            raise UntraceableError("it is compiled with run_eagerly")
+        try:
+            train_epoch, predict = (graph.get_concrete_function() for graph in self._graphs())
+        except Exception as error:  # whatever the user's code raises
+            if own:
+                raise UntraceableError(first_line(error)) from error
+            raise
+        return train_epoch, predict
+
     def _graphs(self) -> tuple[Any, Any]:
         """(train one epoch, predict and measure the loss) as TensorFlow functions over row numbers."""
         rows_of, model = tf.TensorSpec([None], tf.int32), self.model
@@ -431,13 +387,6 @@ def batches(
     return np.concatenate(shuffled)[: ends[-1]].astype(np.int32), np.asarray(ends, np.int32)
 
 
-def _key(model: keras.Model, inputs: Any, recipe: Recipe, point: Mapping[str, Value] | None) -> str | None:
-    """What decides a trainer's graphs. Batches, epochs and the schedule are none of it: the host deals with them."""
-    decided = architecture(model)
-    rest = replace(recipe, batch_size=0, steps=None, epochs=None, schedule="constant")
-    return decided and f"{point} {rest} {inputs.dtype} {decided}"
-
-
 def _check(model: keras.Model, recipe: Recipe) -> None:
     if recipe.augmentation in ("mixup", "cutmix") and parts.takes_indices(model.loss):
         raise ValueError(f"augmentation {recipe.augmentation} mixes labels, which the loss takes as class numbers")
@@ -446,23 +395,12 @@ def _check(model: keras.Model, recipe: Recipe) -> None:
         raise ValueError(f"schedule {recipe.schedule}: the optimizer has a schedule of its own")
 
 
-def _set_averages(model: keras.Model, recipe: Recipe, images: int) -> None:
+def set_averages(model: keras.Model, recipe: Recipe, images: int) -> None:
     """Have the optimizer average weights, where the recipe judges by averages. Before its variables are made."""
     if recipe.averaged:
         steps = recipe.steps or -(-images // recipe.batch_size)
         optimizer = inner(model.optimizer)
         optimizer.use_ema, optimizer.ema_momentum = True, 1 - 1 / (EMA_EPOCHS * steps)
-
-
-def _forget_gradients() -> None:
-    """Free the graphs traced so far that nobody has any more.
-
-    For ever TensorFlow keeps the gradient of each `tf.custom_gradient` (that of swish is one), and through it the graph
-    around it, though it looks there only while a graph is traced.
-    """
-    registry = getattr(ops.gradient_registry, "_registry", {})
-    for name in [name for name in registry if name.startswith("CustomGradient-")]:
-        del registry[name]
 
 
 def _slices(rows: NDArray[np.int32]) -> Iterator[NDArray[np.int32]]:

@@ -56,7 +56,8 @@ from spaces.recipe import USUAL_BATCH, own_recipe
 if TYPE_CHECKING:
     import keras
 
-    from search.training import Trainer, Trainers
+    from search.trainers import Trainers
+    from search.training import Trainer
 
 Built = TypeVar("Built")
 
@@ -85,7 +86,7 @@ class Worker:
 
     @cached_property
     def _trainers(self) -> Trainers:
-        from search.training import Trainers
+        from search.trainers import Trainers
 
         return Trainers(self._materials)
 
@@ -281,7 +282,6 @@ class Worker:
                 trainer = Trainer(model, self._constant, self._materials, recipe)
             else:
                 trainer = self._trainers.trainer(model, self._constant, recipe, job.params)
-            trainer.trace()
         except UntraceableError as error:
             self._trainers.clear()
             gc.collect()
@@ -401,7 +401,7 @@ def main(descriptor: int) -> None:
     """Serve one pipe: receive the materials, then jobs, and send an outcome for each, until it closes."""
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     os.environ.update(ENVIRONMENT)
-    import search.training  # noqa: F401 - imports TensorFlow while the parent reads the images
+    import search.trainers  # noqa: F401 - imports TensorFlow while the parent reads the images
 
     with Connection(descriptor) as pipe:
         try:

@@ -20,10 +20,11 @@ from tests.commands import ROOT
 
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
 README = (ROOT / "README.md").read_text()
+SEARCHING = (ROOT / "docs/searching.md").read_text()
 
 
-def blocks(kind: str) -> list[str]:
-    return re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL)
+def blocks(kind: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -68,19 +69,23 @@ def test_make_targets_in_the_readme_exist() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-def test_the_example_of_a_space_is_accepted() -> None:
-    example, weights, points = map(tomllib.loads, blocks("toml"))
+def test_the_examples_of_a_space_of_weights_and_of_points_are_accepted() -> None:
+    (example,) = map(tomllib.loads, blocks("toml"))
+    weights, points = map(tomllib.loads, blocks("toml", SEARCHING))
     space = PRESETS["auto"].space(Facts(64, 64, 3, 2, 500, (lite0.BACKBONE,)))
     narrowed = space.narrow(example["space"])
     assert all(name in space.by_name for point in points["try"] for name in point)
     assert narrowed.by_name["cnn_dropout"].range == "0.2"
-    assert parse({"images": "here", **weights}, "README").weights.keys() == weights["weights"].keys()
+    assert parse({"images": "here", **weights}, "searching.md").weights.keys() == weights["weights"].keys()
 
 
 def test_samplers_presets_and_exit_codes_in_the_readme_are_those_of_the_code() -> None:
     from search.config import SAMPLERS
     from search.stop import RESUMABLE
 
+    engines = re.split(r"^\| `(?:optuna|keras-tuner)`", SEARCHING, flags=re.MULTILINE)[1:]
+    tables = [tuple(re.findall(r"^(?: \||\| \|) `(\w+)`", rows, re.MULTILINE)) for rows in engines]
+    assert tables == list(SAMPLERS.values())
     (line,) = re.findall(r"^Samplers: (.*?)\.\sWith `--engine", README, re.DOTALL | re.MULTILINE)
     assert tuple(re.findall(r"`(\w+)`", line)) == SAMPLERS["optuna"]
     (line,) = re.findall(r"With `--engine keras-tuner`:\s(.*?)\. Trial 0", README, re.DOTALL)

@@ -41,6 +41,7 @@ WORKER_SIDE = (
     "search.worker",
     "search.edits",
     "search.training",
+    "search.trainers",
     "search.live",
     "search.features",
     "search.references",
@@ -55,6 +56,7 @@ MAY_BE_HEAVY = {
     "search.deploy",
     "search.live",
     "search.training",
+    "search.trainers",
     "spaces.presets.heads",
     "spaces.presets.parts",
 }

@@ -19,7 +19,7 @@ from spaces.facts import Facts
 from spaces.layers import Layer
 from spaces.parameters import Value, boolean, choice, integer, real
 from spaces.presets import dimensions
-from spaces.presets.frozen import backbone, pooled_width
+from spaces.presets.frozen import backbone, pooled_width, row_weights
 from spaces.recipe import Recipe, recipe_of
 from spaces.space import Space
 
@@ -182,7 +182,7 @@ def start(
     deviation = np.hypot(deviation, _FLOOR * np.sqrt(np.mean(deviation**2))) + 1e-9
     with threadpool_limits(1):
         probe = LogisticRegression(C=float(params["c"]), max_iter=_MOST_STEPS)
-        probe.fit((features - mean) / deviation, labels)
+        probe.fit((features - mean) / deviation, labels, sample_weight=row_weights(params, labels))
     weights, bias = probe.coef_, probe.intercept_
     if len(weights) == 1:  # of two classes, only the difference
         weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2

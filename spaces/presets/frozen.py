@@ -239,19 +239,23 @@ def fit(params: Mapping[str, Value], train: NDArray[np.float32], labels: NDArray
 
     if len(np.unique(labels)) < 2:
         raise UnfitError("a head learns to tell classes apart; all training images are of one class")
-    weights = balanced(labels) if params.get("class_weights") == "balanced" else None
+    weights = row_weights(params, labels)
     with threadpool_limits(1):  # one thread a worker; and sums keep their order
         model = _logistic(params) if params["head"] == "logistic" else _svm(params, train.shape[1], labels, seed)
         return model.fit(train, labels, sample_weight=weights)
 
 
-def balanced(labels: NDArray[np.int16]) -> NDArray[np.float64]:
-    """[rows] weights by which every class there counts the same, their mean being 1, as 'balanced' in scikit-learn.
+def row_weights(params: Mapping[str, Value], labels: NDArray[np.int16]) -> NDArray[np.float64] | None:
+    """[rows] weights by which every class there counts the same, their mean being 1; None where a point wants none.
 
     As weights of rows they reach the sigmoids of an SVM too, which would undo weights of classes.
     """
-    counts = np.bincount(labels)
-    return len(labels) / (np.count_nonzero(counts) * counts[labels])
+    from sklearn.utils.class_weight import compute_sample_weight  # heavy, and only workers fit heads
+
+    if params.get("class_weights") != "balanced":
+        return None
+    weights: NDArray[np.float64] = compute_sample_weight("balanced", labels)
+    return weights
 
 
 def say(model: Any, rows: NDArray[np.float32], classes: int) -> NDArray[np.float32]:

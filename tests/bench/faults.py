@@ -35,7 +35,7 @@ from tests.pictures import bright_part, noise
 if TYPE_CHECKING:
     import keras
 
-    from search.training import Trainers
+    from search.trainers import Trainers
 
 IMAGES, SIDE, EPOCHS = 120, 8, 40
 FIRST_SEED = 2000
@@ -220,7 +220,7 @@ def fold_run(
     model: keras.Model, data: Data, recipe: Recipe, seed: int, *, stop: bool = True, trainers: Trainers | None = None
 ) -> FoldResult:
     """Train on four fifths of the images and judge on the rest; graphs are shared between runs by `trainers`."""
-    from search.training import Trainers
+    from search.trainers import Trainers
 
     rows = np.random.default_rng(seed).permutation(len(data.labels)).astype(np.int32)
     fifth = len(rows) // 5
@@ -279,7 +279,7 @@ SOURCES: tuple[Callable[[int], Data], ...] = (
 def left_to_train(seed: int) -> tuple[str, str]:
     """A random point: ('healthy', ''), ('false alarm', what was said), ('at chance', '') or ('no model', '')."""
     _ready()
-    from search.training import Trainers
+    from search.trainers import Trainers
 
     data, family = SOURCES[seed % len(SOURCES)](seed), FAMILIES[("cnn", "question")[seed // len(SOURCES) % 2]]
     params = family.space(data.facts).sample(np.random.default_rng(seed))

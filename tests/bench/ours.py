@@ -90,14 +90,14 @@ class Clocks:
 @contextmanager
 def clocked() -> Iterator[Clocks]:
     """Clocks on the parts of a fold run that are the same for all models."""
-    from search import training
+    from search import trainers, training
     from search.probe import Watch
     from spaces.presets import Preset
 
     clocks = Clocks()
     parts = (
         (Preset, "build", "building the model"),
-        (training.Trainers, "trainer", "resetting graphs' state"),
+        (trainers.Trainers, "trainer", "resetting graphs' state"),
         (training.Trainer, "_ask", "validation passes"),
         (training, "scores", "scores"),
         (training, "batches", "shuffling"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.special
 
 from search.jobs import DescribeJob, Description, FoldJob, FoldResult, Materials, Training
 from search.study import Prepared, pixels_on_disk
@@ -63,6 +64,23 @@ def test_a_class_without_training_rows_stays_improbable(prepared: Prepared) -> N
     fine_tune.start(network, point(), lite0.BACKBONE.features(pixels, 64), labels)
     said = np.asarray(network(pixels.astype(np.float32), training=False))
     assert said[:, 2:].max() < 0.01
+
+
+@pytest.mark.parametrize("class_weights", ["none", "balanced"])
+def test_the_probe_weighs_classes_as_the_training_will(prepared: Prepared, class_weights: str) -> None:
+    """Since its intercept is not penalised, its mean probability of a class is the class's weighted share."""
+    labels = prepared.images.labels
+    rows = np.concatenate([np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)[:3]])
+    features = lite0.BACKBONE.features(prepared.images.pixels[rows], 64)
+    params = point() | {"class_weights": class_weights}
+    network = FAMILY.network(params, FACTS)
+    fine_tune.start(network, params, features, labels[rows])
+    head = network.get_layer("output")
+    said = scipy.special.softmax(features @ np.asarray(head.kernel) + np.asarray(head.bias), axis=1)
+    counts = np.bincount(labels[rows])
+    weights = 1 / counts[labels[rows]] if class_weights == "balanced" else np.ones(len(rows))
+    share = 0.5 if class_weights == "balanced" else counts[1] / len(rows)
+    assert np.average(said[:, 1], weights=weights) == pytest.approx(share, abs=1e-3)
 
 
 def trainable(params: dict[str, Value]) -> set[str]:

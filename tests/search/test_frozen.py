@@ -191,13 +191,6 @@ def test_without_the_parameter_classes_are_not_weighed(head: dict[str, Value]) -
     np.testing.assert_array_equal(heads().say(without, rows, 2), heads().say(none, rows, 2))
 
 
-def test_weights_are_those_that_scikit_learn_calls_balanced() -> None:
-    from sklearn.utils.class_weight import compute_sample_weight
-
-    labels = np.array([0, 0, 0, 3, 3, 1], np.int16)
-    np.testing.assert_allclose(frozen.balanced(labels), compute_sample_weight("balanced", labels))
-
-
 @pytest.mark.parametrize("head", ["logistic", "svm", "dense"])
 def test_every_head_has_class_weights_where_classes_are_uneven(head: str) -> None:
     params = UNEVEN.defaults(head=head, class_weights="balanced")

@@ -243,7 +243,7 @@ def test_every_epoch_counts_anew_whatever_the_models_own_test_step_does(
 
 
 def graph_of(worker: Worker) -> object:
-    return worker._trained._train_epoch.get_concrete_function().graph
+    return worker._trained._train_epoch.graph
 
 
 def test_a_model_of_keras_parts_alone_shares_its_graphs_and_no_fold_notices(
@@ -305,7 +305,7 @@ def test_a_model_with_anything_else_is_traced_for_every_fold(
 def test_the_graph_of_the_fold_before_is_freed(worker_of: Callable[[str], Worker], job: FoldJob) -> None:
     worker = worker_of(UNSHARED)
     trained(worker, job)
-    graph = weakref.ref(worker._trained._train_epoch.get_concrete_function().graph)
+    graph = weakref.ref(worker._trained._train_epoch.graph)
     trained(worker, job)
     gc.collect()
     assert graph() is None

@@ -75,10 +75,11 @@ def jobs_of(every: Prepared) -> dict[str, Job]:
 def test_a_result_does_not_depend_on_what_was_done_before(
     every: Prepared, theirs: Materials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each job in a worker of its own; then all in one, in another order, some twice, while its graphs come and go."""
+    """Each job in a worker of its own; then all in one, in another order, some twice, as graphs and kernels go."""
     jobs = jobs_of(every)
     cold = {name: Worker(theirs).do(job) for name, job in jobs.items()}
-    monkeypatch.setattr("search.training.MOST_KEPT", 3)
+    monkeypatch.setattr("search.trainers.MOST_KEPT", 3)
+    monkeypatch.setattr("search.trainers.TRACED_AT_A_TIME", 2)
     warm, rng = Worker(theirs), np.random.default_rng(0)
     for name in (*rng.permutation(list(jobs)), *rng.permutation(list(jobs))[:4]):
         assert_same(warm.do(jobs[name]), cold[name], name)

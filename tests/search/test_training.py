@@ -152,13 +152,12 @@ def test_points_that_differ_in_values_share_graphs_and_none_of_them_notices(
         found = trained(warm, jobs[number])
         assert found.curve == cold[number].curve
         np.testing.assert_array_equal(found.probabilities, cold[number].probabilities)
-    trainers = list(warm._trainers._kept.values())
-    assert [trainer._train_epoch.experimental_get_tracing_count() for trainer in trainers] == [1] * graphs
+    assert warm._trainers._traced == graphs
     assert cold[0].curve != cold[1].curve
 
 
 def test_only_a_few_graphs_are_kept(materials: Materials, prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.training.MOST_KEPT", 2)
+    monkeypatch.setattr("search.trainers.MOST_KEPT", 2)
     worker, activations = Worker(materials), ("relu", "gelu", "relu", "swish")
     for activation in activations:
         trained(worker, fold_job(prepared, prepared.space.defaults(activation=activation), max_epochs=1))
@@ -171,11 +170,11 @@ def test_graphs_that_are_not_kept_are_freed(
     materials: Materials, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Over hundreds of points memory stays as it is: the gradients of swish, and sums over replicas, keep none."""
-    monkeypatch.setattr("search.training.MOST_KEPT", 1)
+    monkeypatch.setattr("search.trainers.MOST_KEPT", 1)
     worker, graphs = Worker(materials), []
     for activation in ("swish", "relu", "gelu"):
         trained(worker, fold_job(prepared, prepared.space.defaults(activation=activation), max_epochs=1))
-        graphs.append(weakref.ref(worker._trained._train_epoch.get_concrete_function().graph))
+        graphs.append(weakref.ref(worker._trained._train_epoch.graph))
     gc.collect()
     assert [graph() is None for graph in graphs] == [True, True, False]
 
