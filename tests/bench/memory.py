@@ -16,7 +16,8 @@ from search.worker import Worker
 from spaces import Value
 from tests.pictures import make_pictures
 
-FOLD_RUNS, FOLDS, EVERY, SETTLED = 500, 5, 50, 100
+FOLD_RUNS, FOLDS, EVERY = 500, 5, 50
+SETTLED = 300  # fold runs after which oneDNN has as many primitives as TensorFlow keeps: 1,024 a thread
 MOST_PARAMETERS = 1_000_000  # of a point: what is looked for are graphs that stay, not weights that go
 
 
