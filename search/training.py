@@ -229,9 +229,9 @@ class Trainer:
     def _ask(self, rows: NDArray[np.int32]) -> tuple[NDArray[np.float32], float]:
         """(output [images, units], mean loss) on these rows."""
         with self.judged_weights():
-            said = [(len(some), *self._predict(tf.constant(some))) for some in _slices(rows)]
-        outputs = np.concatenate([output.numpy() for _, output, _ in said])
-        return outputs, float(sum(size * loss for size, _, loss in said)) / len(rows)
+            said = [self._predict(tf.constant(some)) for some in _slices(rows)]
+        outputs, losses = zip(*((output.numpy(), float(loss) * len(output)) for output, loss in said), strict=True)
+        return np.concatenate(outputs), sum(losses) / len(rows)
 
     def _probabilities(self, rows: NDArray[np.int32]) -> NDArray[np.float32]:
         """[images, classes] on these rows."""

@@ -12,7 +12,7 @@ from search.config import Config
 from search.executors import resident
 from search.jobs import DescribeJob, Description, FoldJob, FoldResult, Materials, Training
 from search.study import Prepared, pixels_on_disk, prepare
-from search.worker import Worker
+from search.worker import Worker, settle
 from spaces import Value
 from tests.pictures import make_pictures
 
@@ -23,6 +23,7 @@ MOST_PARAMETERS = 1_000_000  # of a point: what is looked for are graphs that st
 
 def measure(folder: Path) -> Iterator[str]:
     """Lines of fold runs so far and MiB resident; then the growth once it has settled."""
+    settle()
     pictures = make_pictures(folder / "memory", classes={"a": 15, "b": 15}, size=8, colour=True)
     prepared = prepare(Config(images=str(pictures), preset="cnn"), folder)
     with pixels_on_disk(folder, prepared.images) as path:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.jobs import FoldJob, FoldResult, Materials, Training
-from search.worker import Worker
+from search.worker import Worker, settle
 from tests.bench.cases import Data
 
 
@@ -21,6 +21,7 @@ class Trials:
     """Trials of one architecture, each with seeds of its own, in one worker at a time."""
 
     def __init__(self, data: Data, work: Path) -> None:
+        settle()
         path = work / "pixels.npy"
         np.save(path, data.pixels)
         self._data, self._number = data, 0
