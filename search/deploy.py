@@ -105,7 +105,7 @@ def kept_from(model: keras.Model) -> str | None:
 
     Keras writes such a file without a word, and refuses to load it: what the builder made itself is not in it.
     """
-    found: list[str] = []
+    found = _foreign_activations(model)
     try:
         waiting: list[Any] = [keras.saving.serialize_keras_object(model)]
     except (NotImplementedError, TypeError, ValueError) as error:  # no get_config, or one that cannot be written
@@ -131,6 +131,19 @@ def kept_from(model: keras.Model) -> str | None:
         f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not Keras's own, and a file that Keras alone loads "
         "has no code of yours in it; build that of keras.layers and their own activations and initializers"
     )
+
+
+def _foreign_activations(model: keras.Model) -> list[str]:
+    """What a configuration does not tell: lambdas, and functions that have the name of one of Keras's own."""
+    held = [
+        function
+        for layer in model._flatten_layers()
+        for name, function in vars(layer).items()
+        if "activation" in name and callable(function)
+    ]
+    foreign = [one for one in held if str(one.__module__).partition(".")[0] not in ("keras", "tensorflow")]
+    names = [getattr(one, "__name__", type(one).__name__) for one in foreign]
+    return ["a lambda" if name == "<lambda>" else name for name in names]
 
 
 def save(model: keras.Model, path: Path, about: Mapping[str, Any] | None = None) -> None:

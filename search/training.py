@@ -290,6 +290,8 @@ class Trainer:
             raise UntraceableError("it is compiled with run_eagerly")
         try:
             train_epoch, predict = (graph.get_concrete_function() for graph in self._graphs())
+        except (MemoryError, tf.errors.ResourceExhaustedError):
+            raise
         except Exception as error:  # whatever the user's code raises
             if own:
                 raise UntraceableError(first_line(error)) from error
@@ -338,7 +340,12 @@ class Trainer:
         shown = [
             self._weighted(*self._batch(order[start:end], training=True)) for start, end in pairwise([0, *ends.numpy()])
         ]
-        with replaced(self.model.optimizer, "finalize_variable_values", lambda _: None):
+        optimizer = self.model.optimizer
+        with (
+            replaced(optimizer, "finalize_variable_values", lambda _: None),
+            # A custom gradient, which keeps the graph for ever; see `adam.py`.
+            replaced(inner(optimizer), "_all_reduce_sum_gradients", list),
+        ):
             self.model.fit((batch for batch in shown), steps_per_epoch=len(shown), verbose=0)
         return self.model.get_metrics_result()
 

@@ -276,6 +276,7 @@ class Worker:
         model, callbacks = built()
         why = deploy.kept_from(deploy.network_of(model))
         notes: tuple[str, ...] = (f"no model of {self._own.name} will be saved: {why}",) if why else ()
+        untraceable = ""
         try:
             if why or callbacks or not of_keras_alone(model):
                 gc.collect()  # what the fold before traced
@@ -283,12 +284,14 @@ class Worker:
             else:
                 trainer = self._trainers.trainer(model, self._constant, recipe, job.params)
         except UntraceableError as error:
+            untraceable = str(error)
+        if untraceable:  # no longer in the handler, whose traceback keeps what is traced halfway
             self._trainers.clear()
             gc.collect()
-            model, callbacks = built()  # anew: what is traced halfway leaves things behind
+            model, callbacks = built()  # anew: a trace leaves things behind
             trainer = Trainer(model, self._constant, self._materials, recipe, graphs=False)
-            slow = f"the model is trained by Keras's own fit, which is slower: it does not run as a graph ({error})"
-            notes = (*notes, slow)
+            slow = "the model is trained by Keras's own fit, which is slower: it does not run as a graph"
+            notes = (*notes, f"{slow} ({untraceable})")
         if job.trial == job.repeat == job.fold == 0:  # other trials' models differ in their numbers
             notes += trainer.remarks(job.train)
         self._last = trainer
@@ -311,6 +314,7 @@ class Worker:
                 return build()
         # Presets draw from Python's generator alone, through Keras's initializers and layers. Keras's own two calls
         # above empty TensorFlow's cache of kernels as well, and it would optimise graphs anew that are kept.
+        self._trainers.tidy()
         reset_names()
         random.seed(job.seed)
         with _policy(self._materials.precision), _refusals():

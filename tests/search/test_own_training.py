@@ -208,6 +208,26 @@ def test_a_model_that_is_no_graph_is_trained_by_fit_with_the_same_result(
         assert "trained by Keras's own fit" in note and why in note.lower()
 
 
+def test_a_model_that_is_trained_by_fit_leaves_no_graph_behind(
+    worker_of: Callable[[str], Worker], job: FoldJob
+) -> None:
+    worker, left = worker_of(UNTRACEABLE.replace("Net.tries > 1", "Net.tries % 2 == 0")), []
+    for seed in range(3):
+        trained(worker, replace(job, seed=seed))
+        gc.collect()
+        left.append(sum(type(thing).__name__ == "FuncGraph" for thing in gc.get_objects()))
+    assert left[0] == left[2]
+
+
+@pytest.mark.parametrize("error", ["MemoryError('no room')", "tf.errors.ResourceExhaustedError(None, None, 'no room')"])
+def test_memory_that_runs_out_while_tracing_is_not_the_models_fault(
+    worker_of: Callable[[str], Worker], job: FoldJob, error: str
+) -> None:
+    source = UNTRACEABLE.replace('assert Net.tries > 1, "not in a loop"', f"if Net.tries == 1: raise {error}")
+    outcome = worker_of(source).do(job)
+    assert isinstance(outcome, Failure) and outcome.cause == "out of memory"
+
+
 def test_a_model_that_is_no_graph_races_as_others_do(worker_of: Callable[[str], Worker], job: FoldJob) -> None:
     hopeless = replace(job, training=replace(job.training, max_epochs=4, least={2: 1.1}))
     found = trained(worker_of(EAGER), hopeless)
@@ -372,6 +392,8 @@ OWN_PARTS = {
     ),
     "function": ("def bent(x):\n    return x\n", "keras.layers.Activation(bent),", "bent is not"),
     "lambda": ("", "keras.layers.Lambda(lambda x: 2 * x),", "a lambda is not"),
+    "lambda as activation": ("", "keras.layers.Activation(lambda x: 2 * x),", "a lambda is not"),
+    "a name of Keras's": ("def relu(x):\n    return -x\n", "keras.layers.Activation(relu),", "relu is not"),
     "no config": (
         "class Kept(keras.layers.Layer):\n    def __init__(self, what):\n        super().__init__()\n"
         "    def call(self, x):\n        return x\n",
