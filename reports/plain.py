@@ -105,9 +105,10 @@ def _members_json(members: Sequence[tuple[int, float]]) -> list[dict[str, Any]]:
 def _chosen_json(chosen: Chosen | None) -> dict[str, Any] | None:
     if chosen is None:
         return None
+    members = _members_json(chosen.members)
     return {
-        "number": chosen.trial,
-        "members": _members_json(chosen.members),
+        "number": members[0]["number"] if len(members) == 1 else None,
+        "members": members,
         "current": chosen.current,
         "made": chosen.made,
     }

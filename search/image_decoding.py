@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -15,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, UnidentifiedImageError
+
+from search.quiet import no_stderr
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
 MAX_PIXELS = 50_000_000
@@ -148,26 +149,6 @@ def decode(path: Path, size: tuple[int, int]) -> Picture | Remark:
         return Picture(small.reshape(height, width, -1), digest, tuple(remarks))
     except Exception as error:  # noqa: BLE001 — as in read_header
         return _why(path, error)
-
-
-@contextmanager
-def no_stderr() -> Iterator[None]:
-    """Keep libtiff quiet, which prints what it dislikes to the process's file 2, past Python.
-
-    Everybody's standard error is gone meanwhile: so for one file at a time, in the thread that reports progress.
-    """
-    try:
-        saved = os.dup(2)
-    except OSError:  # closed already
-        yield
-        return
-    try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
 
 
 # ---- what a file may be

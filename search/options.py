@@ -88,7 +88,8 @@ Seconds = Annotated[
     typer.Option(
         parser=_seconds,
         metavar="N",
-        help="Of trying changes, after which no other is begun; the most suspected are tried first. [default: 100]",
+        help="Of trying changes, once the network as it is was trained; then no other is begun. The most suspected are "
+        "tried first. [default: 100]",
     ),
 ]
 Diagnosed = Annotated[
@@ -122,7 +123,7 @@ Xla = Annotated[
 Model = Annotated[
     str | None,
     typer.Option(
-        metavar="FILE.py:BUILD", help="Search a model of your own: build(hp) as for Keras Tuner. It runs as your code."
+        metavar="FILE.py:BUILD", help="A model of your own: build(hp) as for Keras Tuner. It runs as your code."
     ),
 ]
 MoreTrials = Annotated[int | None, _option("Trials in total, over all sittings. [default: the study's]")]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Any
 from search.grid import step_of
 from search.metrics import METRICS, better
 from search.proposers import learned_from
+from search.quiet import no_stderr
 from search.ranking import told_score
 from search.seeds import derive
 from search.worker import ENVIRONMENT
@@ -45,7 +45,7 @@ class Axis:
 def keras_tuner() -> Any:
     """The package, imported at first use: it brings TensorFlow along, seconds of it."""
     os.environ.update(ENVIRONMENT)
-    with _silent_stderr():
+    with no_stderr():
         import keras_tuner as package
         from keras_tuner.engine import hyperparameters, trial  # noqa: F401 - attributes of the package from now on
     return package
@@ -220,17 +220,3 @@ def _one_thread() -> Iterator[None]:
 
     with threadpool_limits(1):
         yield
-
-
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Nothing on file descriptor 2: TensorFlow greets there as it is imported, whatever its settings say."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)

@@ -17,8 +17,9 @@ from PIL import Image
 
 from search.answers import Answer
 from search.errors import UsageError
-from search.image_decoding import IMAGE_ENDINGS, MAX_PIXELS, Remark, decode, no_stderr, quiet, read_header
+from search.image_decoding import IMAGE_ENDINGS, MAX_PIXELS, Remark, decode, quiet, read_header
 from search.image_files import files_below, name_of
+from search.quiet import no_stderr
 
 ABOUT = "smallsearch.json"  # within the .keras file, which is a ZIP archive
 _MOST_ABOUT = 2**20  # bytes of it that are read

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from search.images import ImageSet
+from search.quiet import no_stderr
 from search.worker import ENVIRONMENT
 from spaces.recipe import AUGMENTATIONS, Recipe
 
@@ -26,9 +27,10 @@ def write_preview(images: ImageSet, target: Path, *, flip: bool) -> None:
     Seconds: TensorFlow is imported. Raises OSError where `target` cannot be written.
     """
     os.environ.update(ENVIRONMENT)
-    import keras
+    with no_stderr():  # TensorFlow greets there
+        import keras
 
-    from search.augmentation import Augmentation
+        from search.augmentation import Augmentation
 
     rows = _some(images)
     pixels = images.pixels[rows].astype(np.float32)

@@ -63,7 +63,7 @@ def at_hand(config: Config, folder: Path, begun: Collection[str] | None = None, 
     remarks += [
         f"{_title(name)} is left out: {why.reason}" for name, why in missing.items() if name in named or why.odd
     ]
-    if not found and not begun:
+    if missing and not found and not begun:
         remarks = [f"families with a pre-trained network are left out: {_nothing(missing, named)}"]
     return AtHand(tuple(found), _narrowed(config.space, asked, found), tuple(map(printable, remarks)))
 
@@ -100,7 +100,7 @@ def _found(name: str, given: str | None, folder: Path) -> Backbone | Missing:
     try:
         path = download(name) if given == FROM_KERAS else _named(given, folder)
         if not path.exists():
-            return Missing(f"{path} does not exist")
+            raise BackboneError(f"{path} does not exist")
         return opened(name, path)
     except BackboneError as error:
         raise UsageError(f"weights.{name}: {error}; correct it in {FILE}, or take the line out") from None

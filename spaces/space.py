@@ -99,7 +99,7 @@ class Space:
         for name in (n for n in params if n not in active):
             if name in self.by_name:
                 conditions = " and ".join(map(str, self.by_name[name].when))
-                problems.append(f"{name}: only where {conditions}")
+                problems.append(f"{name}: only where {conditions}; set that too")
             else:
                 problems.append(f"{name}: unknown; {nearest(name, list(self.by_name))}")
         return active, problems

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from search.study import Own
 from spaces import Space
 from spaces.own_file import ModelFile
 from storage import TrialState
-from tests.commands import fold_rows, search, start, table, trials_of, wait_until, workers_of
+from tests.commands import ROOT, fold_rows, search, start, table, trials_of, wait_until, workers_of
 from tests.spaces import nets
 
 SMALL = ("--folds", "2", "--workers", "1", "--quiet")
@@ -56,6 +57,16 @@ def test_killed_and_resumed_equals_one_go(home: Path, pictures: Path, tmp_path: 
     resumed = search("resume", study, "--model", "net.py:build", "--workers", "1", "--quiet", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert table(trials_of(study)) == table(trials_of(home / "shapes-study"))
+
+
+def test_the_example_of_the_documentation_runs(pictures: Path, tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/own-models.md").read_text(), re.DOTALL)
+    (tmp_path / "net.py").write_text(code)
+    asked = ("--trials", "2", "--epochs", "1", "--dir", "study")
+    done = search("run", pictures, "--model", "net.py:build", *asked, *SMALL, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [t.state for t in trials_of(tmp_path / "study")] == [TrialState.COMPLETE] * 2
+    assert trials_of(tmp_path / "study")[0].params["blocks"] == 2
 
 
 @pytest.fixture(scope="module", params=["optuna", "keras-tuner"])

@@ -87,6 +87,6 @@ def test_points_that_are_none_are_refused_before_anything_is_trained(first: Path
         search("run", third, *SMALL)
     assert str(caught.value).splitlines()[1:] == [
         "  try 1: dropout: must be in 0 to 0.5, step 0.1, got 0.7",
-        "  try 2: dense_units: only where dense_depth >= 1",
+        "  try 2: dense_units: only where dense_depth >= 1; set that too",
     ]
     assert not (third / "study.db").exists()

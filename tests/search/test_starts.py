@@ -46,7 +46,7 @@ def test_every_problem_of_every_point_is_named_at_once() -> None:
     assert str(caught.value).splitlines() == [
         "[[try]] of study.toml:",
         "  try 1: dropout: must be in 0 to 0.5, step 0.1, got 0.7",
-        "  try 1: momentum: only where norm = batch",
+        "  try 1: momentum: only where norm = batch; set that too",
         "  try 3: norm: must be one of none, batch, got 'layer'",
         "  try 3: deph: unknown; did you mean 'depth'?",
     ]

@@ -115,14 +115,19 @@ def test_half_a_file_in_the_cache_is_left_out_and_said(study: Path, cache: Path)
 
 
 @pytest.mark.usefixtures("package")
-def test_what_was_named_and_is_not_there_is_left_out_in_one_line(study: Path) -> None:
-    found = at_hand(config(weights={"vgg16": "vgg.h5"}, space={"backbone": ["lite0", "resnet50v2", "vgg16"]}), study)
+def test_what_was_asked_for_and_is_not_at_hand_is_left_out_in_one_line(study: Path) -> None:
+    found = at_hand(config(space={"backbone": ["lite0", "resnet50v2"]}), study)
     assert names(found) == ["lite0"]
     assert found.space == {}
     assert found.remarks == (
         "ResNet50V2 is left out: it has no weights; name a file of them in [weights] of study.toml",
-        f"VGG16 is left out: {study / 'vgg.h5'} does not exist",
     )
+
+
+@pytest.mark.usefixtures("package")
+def test_a_file_that_was_named_and_is_not_there_is_not_passed_over(study: Path) -> None:
+    with pytest.raises(UsageError, match=f"^weights.vgg16: {study}/vgg.h5 does not exist; correct it in study.toml"):
+        at_hand(config(weights={"vgg16": "vgg.h5"}), study)
 
 
 @pytest.mark.usefixtures("package")
@@ -141,7 +146,7 @@ def test_space_chooses_among_those_at_hand(study: Path) -> None:
     [
         (
             {"weights": {NAME: "gone.h5"}},
-            "preset frozen: MobileNetV3-Large: {study}/gone.h5 does not exist",
+            "weights.mobilenetv3_large: {study}/gone.h5 does not exist; correct it in study.toml, or take the line out",
         ),
         (
             {"space": {"backbone": "vgg16"}},

@@ -153,7 +153,7 @@ def test_a_point_with_a_parameter_that_is_not_active_is_refused(
         return
     added = data.draw(st.sampled_from(others))
     problems = refusal(lambda: space.check({**point, added: space.by_name[added].default}))
-    assert problems == [f"{added}: only where {' and '.join(map(str, space.by_name[added].when))}"]
+    assert problems == [f"{added}: only where {' and '.join(map(str, space.by_name[added].when))}; set that too"]
 
 
 @pytest.mark.parametrize("wrong", [True, math.nan, math.inf, "0.1", None])
@@ -173,7 +173,7 @@ def test_every_problem_of_a_point_is_named_at_once_in_the_order_of_the_space_and
         "depth: missing; 0 to 4",
         "rate: must be in 0.0001 to 0.1, logarithmic, got 7.0",
         "flip: must be one of false, true, got 1",
-        "momentum: only where optimizer = sgd and depth >= 2",
+        "momentum: only where optimizer = sgd and depth >= 2; set that too",
         "depht: unknown; did you mean 'depth'?",
     ]
 

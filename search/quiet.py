@@ -1,0 +1,31 @@
+"""Libraries that print past Python."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def no_stderr() -> Iterator[None]:
+    """Nothing on the process's file 2: libtiff prints there what it dislikes, TensorFlow greets, whatever it is told.
+
+    Everybody's standard error is gone meanwhile: so for one file, or one import, at a time.
+    """
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    try:
+        saved = os.dup(2)
+    except OSError:  # closed already
+        yield
+        return
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
