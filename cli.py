@@ -445,7 +445,7 @@ def main() -> None:
         with leave_on_signals():
             app()
     except Stopped:
-        _complain("stopped; what is stored is whole, and the same command goes on")
+        _complain("stopped; what is stored is whole, and the same command may be given again")
         sys.exit(RESUMABLE)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
