@@ -254,7 +254,8 @@ def test_an_export_that_is_asked_to_stop_says_so_and_the_same_command_goes_on(ho
     assert process.stdout.readline().startswith("training the choice")
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate()
-    assert (process.returncode, err) == (75, "search: stopped; what is stored is whole, and the same command may be given again\n")
+    stopped = "search: stopped; what is stored is whole, and the same command may be given again\n"
+    assert (process.returncode, err) == (75, stopped)
     assert not (tmp_path / "model.keras").exists()
 
 
