@@ -27,10 +27,12 @@ def write_preview(images: ImageSet, target: Path, *, flip: bool) -> None:
     Seconds: TensorFlow is imported. Raises OSError where `target` cannot be written.
     """
     os.environ.update(ENVIRONMENT)
-    with no_stderr():  # TensorFlow greets there
+    with no_stderr():  # TensorFlow greets there, and again when its first operation looks for GPUs
         import keras
 
         from search.augmentation import Augmentation
+
+        keras.ops.zeros(())
 
     rows = _some(images)
     pixels = images.pixels[rows].astype(np.float32)

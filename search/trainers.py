@@ -32,7 +32,7 @@ class Trainers:
     def __init__(self, materials: Materials) -> None:
         self._materials = materials
         self._kept: dict[str, Trainer] = {}  # the one used last at the end
-        self._traced = 0  # trainers made since TensorFlow forgot its kernels
+        self._made = 0  # trainers, since TensorFlow forgot its kernels
 
     def trainer(
         self, model: keras.Model, inputs: Any, recipe: Recipe, point: Mapping[str, Value] | None = None
@@ -49,7 +49,7 @@ class Trainers:
         trainer = self._kept.pop(key, None) if key else None
         if trainer is None:
             self._forget(model.count_params())
-            self._traced += 1
+            self._made += 1
             gc.collect()  # what is traced lies in circles
             trainer = Trainer(model, inputs, self._materials, recipe)
         else:
@@ -60,9 +60,9 @@ class Trainers:
 
     def tidy(self) -> None:
         """Have TensorFlow forget its kernels where it is time for that. Before a model is built: names begin anew."""
-        if self._traced >= TRACED_AT_A_TIME:
+        if self._made >= TRACED_AT_A_TIME:
             keras.utils.clear_session(free_memory=False)
-            self._traced = 0
+            self._made = 0
 
     def clear(self) -> None:
         """Free all graphs and models."""

@@ -290,12 +290,10 @@ class Trainer:
             raise UntraceableError("it is compiled with run_eagerly")
         try:
             train_epoch, predict = (graph.get_concrete_function() for graph in self._graphs())
-        except (MemoryError, tf.errors.ResourceExhaustedError):
-            raise
         except Exception as error:  # whatever the user's code raises
-            if own:
-                raise UntraceableError(first_line(error)) from error
-            raise
+            if not own or isinstance(error, MemoryError | tf.errors.ResourceExhaustedError):
+                raise
+            raise UntraceableError(first_line(error)) from error
         return train_epoch, predict
 
     def _graphs(self) -> tuple[Any, Any]:

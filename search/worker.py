@@ -313,7 +313,8 @@ class Worker:
             with _policy(self._materials.precision):
                 return build()
         # Presets draw from Python's generator alone, through Keras's initializers and layers. Keras's own two calls
-        # above empty TensorFlow's cache of kernels as well, and it would optimise graphs anew that are kept.
+        # above empty TensorFlow's cache of kernels as well, and it would optimise graphs anew that are kept: now
+        # and then is enough.
         self._trainers.tidy()
         reset_names()
         random.seed(job.seed)

@@ -190,6 +190,7 @@ def test_on_a_terminal_a_live_table_is_drawn_and_the_cursor_comes_back(pictures:
 def test_the_preview_draws_every_augmentation_of_these_pictures(pictures: Path, tmp_path: Path) -> None:
     done = search("space", "--preview", pictures, cwd=tmp_path)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "wrote augmentation.png")
+    assert done.stderr == "", "TensorFlow's greetings"
     with Image.open(tmp_path / "augmentation.png") as sheet:
         rows = np.asarray(sheet.convert("L"))[:, 120:].min(axis=1)
         assert sheet.width > 8 * 100

@@ -152,7 +152,7 @@ def test_points_that_differ_in_values_share_graphs_and_none_of_them_notices(
         found = trained(warm, jobs[number])
         assert found.curve == cold[number].curve
         np.testing.assert_array_equal(found.probabilities, cold[number].probabilities)
-    assert warm._trainers._traced == graphs
+    assert warm._trainers._made == graphs
     assert cold[0].curve != cold[1].curve
 
 
