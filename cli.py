@@ -395,13 +395,14 @@ def _finish(folder: Path, ending: str) -> None:
 def _report_data(folder: Path) -> ReportData:
     from reports.stored import read
     from search.errors import UsageError
+    from search.finish import is_outdated
     from search.lease import holder
     from search.study import DATABASE, reading
 
     if not (folder / DATABASE).exists():
         raise UsageError(f"{folder} has not begun, so there is nothing to report; `search run {folder}` starts it")
     with reading(folder) as store:
-        return read(store, searching=holder(folder) is not None)
+        return read(store, searching=holder(folder) is not None, outdated=is_outdated(folder))
 
 
 def _output() -> Output:

@@ -115,6 +115,7 @@ class Chosen:
     trial: int
     members: tuple[tuple[int, float], ...]  # (trial, weight) of each model in it
     current: bool  # made from all that is stored
+    outdated: bool  # its file is of an earlier release
     made: str
     test: Tested | None  # None: no images were kept apart
 
@@ -266,13 +267,15 @@ def report_data(
     pool: Mapping[int, Mapping[int, NDArray[np.floating[Any]]]] | None = None,
     fold_runs: int = 0,
     searching: bool = False,
+    outdated: bool = False,
     nested: Nested | None = None,
 ) -> ReportData:
     """All that a report says. `probabilities`: [images of the fold, classes] by fold, of the best trial.
 
     `others`: the same by number of the complete trials that it was chosen among, itself included; without them there
     is no estimate. `pool`: the same of those that members of the last of the `choices` were picked from. `fold_runs`:
-    how many are stored. `searching`: whether a process is at work on the study now.
+    how many are stored. `searching`: whether a process is at work on the study now. `outdated`: whether the file of the
+    last of the `choices` is of an earlier release.
     """
     in_order = sorted(trials, key=lambda trial: trial.number)
     ordered = ranked(in_order, study.metric)
@@ -315,7 +318,7 @@ def report_data(
         references=_references(references, study.metric, folds),
         estimate=expected(study, labels, assignment, others or {}, pool or {}, choices[-1] if choices else None),
         ties=ties(in_order, study.metric, int((assignment >= 0).sum())),
-        chosen=_chosen(choices, images, labels, study, fold_runs),
+        chosen=_chosen(choices, images, labels, study, fold_runs, outdated),
         diagnoses=tuple(found for trial in in_order if (found := diagnosed(trial))),
         saved=saved(in_order, folds),
         nested=nested,
@@ -328,6 +331,7 @@ def _chosen(
     labels: NDArray[np.int64],
     study: StudyRecord,
     fold_runs: int,
+    outdated: bool,
 ) -> Chosen | None:
     if not choices:
         return None
@@ -337,7 +341,7 @@ def _chosen(
         found = interval(last.probabilities, truth, study.metric)
         times = sum(one.probabilities is not None for one in choices)
         tested = Tested(*found, len(truth), times, testing_from(study))
-    return Chosen(last.trial, last.members, last.folds == fold_runs, last.made, tested)
+    return Chosen(last.trial, last.members, last.folds == fold_runs, outdated, last.made, tested)
 
 
 def testing_from(study: StudyRecord) -> str:

@@ -110,6 +110,7 @@ def _chosen_json(chosen: Chosen | None) -> dict[str, Any] | None:
         "number": members[0]["number"] if len(members) == 1 else None,
         "members": members,
         "current": chosen.current,
+        "outdated": chosen.outdated,
         "made": chosen.made,
     }
 

@@ -10,8 +10,8 @@ from search.ranking import best, ranked
 from storage import StorageError, Store, TrialState
 
 
-def read(store: Store, *, searching: bool) -> ReportData:
-    """All that a report says; `searching`: whether a process is at work on the study now.
+def read(store: Store, *, searching: bool, outdated: bool = False) -> ReportData:
+    """All that a report says; `searching`: whether a process is at work on the study now; `outdated`: see `Chosen`.
 
     Raises StorageError for a study of a metric that is not known here.
     """
@@ -40,5 +40,6 @@ def read(store: Store, *, searching: bool) -> ReportData:
         pool={n: others.get(n) or store.probabilities(n) for n in pool if n in known},
         fold_runs=sum(len(t.folds) for t in trials),
         searching=searching,
+        outdated=outdated,
         nested=nested(store),
     )

@@ -204,6 +204,11 @@ def choice(data: ReportData) -> str:
             f"{chosen.trial} alone{measured}"
         )
     stale = "" if chosen.current else " More has been searched since: search export makes it anew."
+    if chosen.outdated:
+        stale = (
+            " Its file was made by an earlier release: in Keras, model(x) may answer wrongly, while model.predict(x) "
+            "does not. search export makes it anew."
+        )
     how = f"It was trained on all {data.searched_images:,} images and saved."
     if chosen.in_folds:
         how = (

@@ -3,6 +3,9 @@
 Everything that was done around the network in training is in the model: scaling, a grey picture's three colours, the
 mirror image, what standardises features, the head that scikit-learn fitted. It consists of Keras's own layers, so it
 loads anywhere with `safe_mode`. What using it needs to know besides is a JSON file within the .keras file.
+
+Every model within it is called with `training=False`, which its file keeps: a layer in it that was made with
+`training=True`, as Keras's own image layers are, would else tell all that follow it to train in a plain `model(x)`.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from search.predict import ABOUT
 from spaces.facts import Facts
 from spaces.parameters import Value
 from spaces.presets import Frozen, heads, parts
+from spaces.resizing import resized
 
 if TYPE_CHECKING:
     from search.training import Trainer
@@ -48,9 +52,9 @@ def of_pixels(model: keras.Model, trainer: Trainer, facts: Facts) -> keras.Model
         x = keras.layers.Rescaling(1 / 255)(x)
     if facts.channels == 1 and model.input_shape[-1] == 3:
         x = keras.layers.Concatenate()([x, x, x])
-    said = model(x)
+    said = model(x, training=False)
     if trainer.recipe.flip_average:
-        said = keras.layers.Average()([said, model(ops.flip(x, axis=2))])
+        said = keras.layers.Average()([said, model(ops.flip(x, axis=2), training=False)])
     one = said.shape[-1] == 1
     if parts.takes_logits(trainer.model.loss):
         said = keras.layers.Activation("sigmoid" if one else "softmax")(said)
@@ -66,17 +70,18 @@ def of_features(
         x = keras.layers.Concatenate()([x, x, x])
     views = frozen.views(params, facts)
     network = views[0].backbone.network(views[0].side)
-    resized = keras.layers.Resizing(views[0].side, views[0].side, antialias=True)(x)
+    x = resized(x, views[0].side)
     seen = []
     for view in views:
-        maps = network(ops.flip(resized, axis=2) if view.mirrored else resized)
+        maps = network(ops.flip(x, axis=2) if view.mirrored else x, training=False)
         pooled = [keras.layers.GlobalAveragePooling2D()(found) for found in maps]
         whole = keras.layers.Concatenate()(pooled) if len(pooled) > 1 else pooled[0]
         columns = frozen.columns(params, facts)
         seen.append(whole if columns == slice(None) else pooled[-1])
     mean = keras.layers.Average()(seen) if len(seen) > 1 else seen[0]
     x = heads.standardize(*moments(features), mean)
-    return keras.Model(inputs, head(x) if isinstance(head, keras.Model) else heads.fitted(head, facts.classes, x))
+    trained = isinstance(head, keras.Model)
+    return keras.Model(inputs, head(x, training=False) if trained else heads.fitted(head, facts.classes, x))
 
 
 def combined(models: Sequence[tuple[keras.Model, float]], facts: Facts) -> keras.Model:
@@ -86,7 +91,7 @@ def combined(models: Sequence[tuple[keras.Model, float]], facts: Facts) -> keras
     inputs = keras.Input(facts.shape, name="pixels")
     for number, (model, _) in enumerate(models):
         model.name = f"member_{number}"
-    said = [keras.layers.Rescaling(weight)(model(inputs)) for model, weight in models]
+    said = [keras.layers.Rescaling(weight)(model(inputs, training=False)) for model, weight in models]
     return keras.Model(inputs, keras.layers.Add()(said))
 
 

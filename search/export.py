@@ -9,6 +9,7 @@ from pathlib import Path
 
 from search.errors import UsageError
 from search.finish import MODEL, is_current
+from search.predict import about
 from search.study import DATABASE, is_study, reading
 from storage import StorageError, needs_upgrade
 
@@ -28,8 +29,18 @@ def model_file(path: Path) -> Path:
 
 
 def stale(path: Path) -> str | None:
-    """A sentence where more has been searched since the study's model was made; None where not, or for a file."""
-    if path.is_file() or not (path / DATABASE).exists():
+    """A sentence where the model in this file or study should be made anew, and how; None where it is as it should be.
+
+    It is of an earlier release, or more has been searched since.
+    """
+    whole = path.is_file() or not (path / DATABASE).exists()
+    if about(model_file(path)).outdated:
+        source, target = ("STUDY", path) if whole else (path, Path("FILE.keras"))
+        return (
+            f"{path}: its model was made by an earlier release, and in Keras model(x) may answer wrongly, which "
+            f"model.predict(x) and `search predict` do not; `{_export(source, target)}` makes it anew"
+        )
+    if whole:
         return None
     try:
         if needs_upgrade(path / DATABASE):  # by whom something is written to it
@@ -40,8 +51,11 @@ def stale(path: Path) -> str | None:
         return None
     if current:
         return None
-    export = shlex.join(["search", "export", str(path), "--to", "FILE.keras"])
-    return f"{path}: more has been searched since its model was made; `{export}` makes it anew"
+    return f"{path}: more has been searched since its model was made; `{_export(path, 'FILE.keras')}` makes it anew"
+
+
+def _export(study: Path | str, target: Path | str) -> str:
+    return shlex.join(["search", "export", str(study), "--to", str(target)])
 
 
 def has_model(folder: Path) -> bool:

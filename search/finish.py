@@ -20,12 +20,14 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from search.errors import UsageError
 from search.estimate import MOST_TRIALS
 from search.executors import Executor
 from search.folds import fold_rows
 from search.jobs import ComposeJob, Failure, FoldJob, FoldResult, Outcome, RefitJob, Saved, Training
 from search.loop import GRACE_SECONDS, TICK_SECONDS, Loop
 from search.outcomes import fold_record
+from search.predict import PACKAGING, about
 from search.seeds import derive
 from search.selection import (
     REPEATS,
@@ -80,9 +82,19 @@ def _fold_seconds(trial: TrialRecord) -> float:
 
 
 def is_current(store: Store, folder: Path) -> bool:
-    """Whether there is a model, made from all that is stored."""
+    """Whether there is a model, made from all that is stored, and as this release makes them."""
     choices = store.choices()
-    return bool(choices) and choices[-1].folds == store.fold_runs() and (folder / "models" / MODEL).is_file()
+    made_of_all = bool(choices) and choices[-1].folds == store.fold_runs()
+    return made_of_all and (folder / "models" / MODEL).is_file() and not is_outdated(folder)
+
+
+def is_outdated(folder: Path) -> bool:
+    """Whether the study has a model, but of an earlier release, or one that does not say what it is."""
+    model = folder / "models" / MODEL
+    try:
+        return model.is_file() and about(model).outdated
+    except UsageError:
+        return True
 
 
 @dataclass
@@ -171,10 +183,11 @@ class Finish:
             return False
         rows = np.flatnonzero(self.testing).astype(np.int32)
         made = datetime.now(UTC).isoformat(timespec="seconds")
-        about = {**self.about, "made": made, "members": [vars(member) for member in members]}
+        members_of = [vars(member) for member in members]
+        told = {**self.about, "made": made, "packaging": PACKAGING, "members": members_of}
         path = self.folder / "models" / MODEL
         found: list[Saved] = []
-        compose = ComposeJob(tuple((parts[member].path, member.weight) for member in members), path, about, rows)
+        compose = ComposeJob(tuple((parts[member].path, member.weight) for member in members), path, told, rows)
 
         def composed(job: ComposeJob, outcome: Outcome) -> None:
             if self._saved(job, outcome) and isinstance(outcome, Saved):
@@ -237,7 +250,14 @@ class Finish:
         else:
             alone = [found for found in trial.folds if (found.repeat, found.fold) == (0, fold)]
             job = replace(job, training=length(alone, self.plan.training))
-        key = [trial.number, dict(trial.params), job.seed, vars(job.training), self.store.study().fingerprint]
+        key = [
+            trial.number,
+            dict(trial.params),
+            job.seed,
+            vars(job.training),
+            self.store.study().fingerprint,
+            PACKAGING,
+        ]
         digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
         return RefitJob(job, (self.folder / "cache" / "refits" / f"trial-{trial.number}-{digest}.keras").absolute())
 

@@ -22,6 +22,9 @@ from search.image_files import files_below, name_of
 from search.quiet import no_stderr
 
 ABOUT = "smallsearch.json"  # within the .keras file, which is a ZIP archive
+PACKAGING = 2
+"""How models are made into files, as a number in ABOUT. Of 1, which files without one are, `model(x)` in Keras alone
+obeyed a `training: true` in the file where a pre-trained network was resized for, and no converter took them."""
 _MOST_ABOUT = 2**20  # bytes of it that are read
 _BATCH = 64  # pictures decoded and asked about at a time
 
@@ -32,6 +35,12 @@ class About:
 
     classes: tuple[str, ...]
     image_shape: tuple[int, int, int]  # height, width, channels of what the model takes, 0..255
+    packaging: int = PACKAGING
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the file is of an earlier release, and plain Keras may be answered wrongly by it."""
+        return self.packaging < PACKAGING
 
 
 def about(path: Path) -> About:
@@ -40,6 +49,7 @@ def about(path: Path) -> About:
         with zipfile.ZipFile(path) as archive, archive.open(ABOUT) as stream:
             told = json.loads(stream.read(_MOST_ABOUT))
         classes, shape = tuple(map(str, told["classes"])), tuple(map(int, told["image_shape"]))
+        packaging = int(told.get("packaging", 1))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OverflowError, RecursionError):
@@ -47,7 +57,7 @@ def about(path: Path) -> About:
     sound = len(shape) == 3 and min(shape) >= 1 and shape[2] in (1, 3) and shape[0] * shape[1] <= MAX_PIXELS
     if len(set(classes)) < 2 or len(set(classes)) < len(classes) or not sound:
         raise UsageError(f"{path} is damaged: classes {list(classes)}, images of the shape {list(shape)}")
-    return About(classes, (shape[0], shape[1], shape[2]))
+    return About(classes, (shape[0], shape[1], shape[2]), packaging)
 
 
 @dataclass(frozen=True)

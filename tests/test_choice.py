@@ -7,6 +7,8 @@ import io
 import json
 import shutil
 import signal
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import numpy as np
 import pytest
 
 from search.images import printable, read_images
-from search.predict import ABOUT
+from search.predict import ABOUT, PACKAGING
 from storage import Store
 from tests.commands import fold_rows, integrity, search, start, wait_until
 from tests.pictures import make_pictures, make_trouble
@@ -84,6 +86,76 @@ def test_it_loads_in_keras_alone_in_safe_mode(home: Path) -> None:
     model = keras.saving.load_model(home / "shapes-study" / "models" / "choice.keras", safe_mode=True)
     said = model.predict(np.zeros((1, 8, 8, 1), np.float32), verbose=0)
     assert said.shape == (1, 2) and said.sum() == pytest.approx(1, abs=1e-5)
+
+
+PLAIN_KERAS = """
+import sys
+from pathlib import Path
+import keras
+import numpy as np
+from PIL import Image
+model = keras.saving.load_model(sys.argv[1], safe_mode=True)
+classes = sorted(path.name for path in Path(sys.argv[2]).iterdir())
+files = sorted(Path(sys.argv[2]).glob("*/*.png"))
+x = np.stack([np.asarray(Image.open(file).convert("L"), np.float32)[..., None] for file in files])
+truth = np.array([classes.index(file.parent.name) for file in files])
+for said in (model(x), model(x, training=False), model.predict(x, verbose=0)):
+    right = np.asarray(said).argmax(axis=1) == truth
+    print(np.mean([right[truth == label].mean() for label in range(len(classes))]))
+"""
+
+
+def test_keras_alone_in_a_process_of_its_own_scores_on_the_testing_folder_what_the_report_says(
+    home: Path, tmp_path: Path
+) -> None:
+    """Without this project: decoded with Pillow, and called in each of the ways that Keras has."""
+    model = home / "shapes-study" / "models" / "choice.keras"
+    ran = subprocess.run(
+        [sys.executable, "-I", "-c", PLAIN_KERAS, model, home / "shapes" / "testing"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    report = told("report", "shapes-study", cwd=home)
+    assert [float(line) for line in ran.stdout.split()] == [pytest.approx(report["test"]["value"])] * 3
+
+
+def repackaged(model: Path, packaging: int | None) -> None:
+    """Have the file say that it was packaged so; None: nothing, as files of the first releases."""
+    with zipfile.ZipFile(model) as source:
+        content = {name: source.read(name) for name in source.namelist()}
+    about = json.loads(content[ABOUT])
+    assert about.pop("packaging") == PACKAGING
+    content[ABOUT] = json.dumps(about if packaging is None else about | {"packaging": packaging}).encode()
+    with zipfile.ZipFile(model, "w") as target:
+        for name, data in content.items():
+            target.writestr(name, data)
+
+
+@pytest.mark.parametrize("packaging", [None, PACKAGING - 1])
+def test_a_model_of_an_earlier_release_is_named_by_predict_and_report_and_made_anew_by_export(
+    home: Path, tmp_path: Path, packaging: int | None
+) -> None:
+    shutil.copytree(home, tmp_path / "home")
+    folder = tmp_path / "home"
+    repackaged(folder / "shapes-study" / "models" / "choice.keras", packaging)
+    shutil.copy(folder / "shapes-study" / "models" / "choice.keras", folder / "old.keras")
+    for model, command in (
+        ("shapes-study", "search export shapes-study --to FILE.keras"),
+        ("old.keras", "search export STUDY --to old.keras"),
+    ):
+        done = search("predict", model, "shapes/testing", cwd=folder)
+        assert done.returncode == 0 and f"{model}: its model was made by an earlier release" in done.stderr
+        assert f"`{command}` makes it anew" in done.stderr
+    said = " ".join(search("report", "shapes-study", cwd=folder).stdout.split())
+    assert "Its file was made by an earlier release" in said and "search export makes it anew" in said
+    assert told("report", "shapes-study", cwd=folder)["chosen"]["outdated"]
+    done = search("export", "shapes-study", "--to", "old.keras", "--workers", "1", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    for model in ("shapes-study", "old.keras"):
+        assert search("predict", model, "shapes/testing", cwd=folder).stderr == ""
+    assert not told("report", "shapes-study", cwd=folder)["chosen"]["outdated"]
 
 
 def test_csv_has_a_line_a_picture_and_what_cannot_be_read_is_named_with_exit_code_1(home: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.layers import Layer
+from spaces.resizing import resized
 
 if TYPE_CHECKING:
     import keras
@@ -72,7 +73,7 @@ class Backbone(ABC):
 
         x = tf.cast(tf.constant(pixels), tf.float32)
         x = tf.repeat(x, 3, axis=-1) if pixels.shape[-1] == 1 else x
-        x = tf.image.resize(x, (side, side), antialias=True)  # no effect where an image is enlarged
+        x = resized(x, side)
         pooled: NDArray[np.float32] = _pooled(self)(tf.reverse(x, [2]) if mirrored else x).numpy()
         return pooled
 

@@ -88,17 +88,17 @@ def network(side: int | None = None) -> keras.Model:
 
     inputs = keras.Input((side, side, 3))
     x = keras.layers.Rescaling(SCALE, offset=SHIFT)(inputs)
-    x = _convolution(x, "_conv_stem", "_bn0", STEM, 3, 2)
+    x = _convolution(x, "conv_stem", "bn0", STEM, 3, 2)
     maps, number = [], 0
     for stage in STAGES:
         for place in range(stage.blocks):
-            x = _block(x, f"_blocks.{number}", stage, stage.stride if place == 0 else 1)
+            x = _block(x, f"blocks.{number}", stage, stage.stride if place == 0 else 1)
             number += 1
         maps.append(x)
-    x = _convolution(x, "_conv_head", "_bn1", TOP, 1, 1)
+    x = _convolution(x, "conv_head", "bn1", TOP, 1, 1)
     maps.append(x)
     x = keras.layers.GlobalAveragePooling2D()(x)
-    said = keras.layers.Dense(CLASSES, activation="softmax", name="_fc")(x)
+    said = keras.layers.Dense(CLASSES, activation="softmax", name="fc")(x)
     return keras.Model(inputs, [*maps, said], name="efficientnet_lite0", trainable=False)
 
 
@@ -218,9 +218,9 @@ def _taken(left: dict[str, NDArray[Any]], layer: keras.layers.Layer) -> Iterator
 
     def take(what: str) -> NDArray[Any]:
         try:
-            return left.pop(f"{layer.name}.{what}")
+            return left.pop(f"_{layer.name}.{what}")  # SavedModel takes no name that begins with "_"
         except KeyError:
-            raise BackboneError(f"the file has no {layer.name}.{what}") from None
+            raise BackboneError(f"the file has no _{layer.name}.{what}") from None
 
     match layer:
         case keras.layers.DepthwiseConv2D():  # [channels, 1, height, width] -> [height, width, channels, 1]

@@ -21,6 +21,7 @@ from spaces.parameters import Value, boolean, choice, integer, real
 from spaces.presets import dimensions
 from spaces.presets.frozen import backbone, pooled_width, row_weights
 from spaces.recipe import Recipe, recipe_of
+from spaces.resizing import resized
 from spaces.space import Space
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def network(params: Mapping[str, Value], facts: Facts) -> keras.Model:
     x = inputs = keras.Input(facts.shape)
     if facts.channels == 1:
         x = keras.layers.Concatenate()([x, x, x])
-    x = keras.layers.Resizing(side, side, antialias=True)(x)
+    x = resized(x, side)
     maps = _body(backbone(params, facts), side, str(params["unfreeze"]))(x)
     maps = maps if params["stages"] == "all" else maps[-1:]
     pooled = [keras.layers.GlobalAveragePooling2D()(found) for found in maps]

@@ -90,7 +90,7 @@ SHARES = {
 """Percent of a backbone's weights under 'last', 'upper' and 'all', which leaves those of batch normalisation."""
 
 LAST = {
-    "lite0": ("_blocks.15.", "_conv_head"),
+    "lite0": ("blocks.15.", "conv_head"),
     "convnext_tiny": ("convnext_tiny_downsampling_block_2", "convnext_tiny_stage_3_", "layer_normalization"),
     "efficientnetv2_b0": ("block6", "top_conv"),
     "mobilenetv3_large": ("expanded_conv_12_", "expanded_conv_13_", "expanded_conv_14_", "conv_1"),

@@ -274,7 +274,7 @@ def test_the_file_is_read_whole() -> None:
 def test_every_tensor_has_a_place_and_none_is_left(lite: Any) -> None:
     numbers = sum(value.size for name, value in lite0.weights().items() if not name.endswith("num_batches_tracked"))
     assert numbers == lite.count_params()
-    kernel = np.asarray(lite.get_layer("_conv_stem").kernel)
+    kernel = np.asarray(lite.get_layer("conv_stem").kernel)
     np.testing.assert_array_equal(kernel[1, 2, 0, 31], lite0.weights()["_conv_stem.weight"][31, 0, 1, 2])
 
 
