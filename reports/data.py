@@ -19,7 +19,7 @@ from search.race import Saved, saved
 from search.ranking import SECOND_OBJECTIVES, pareto_front, ranked
 from search.ranking import best as best_of
 from search.selection import interval, tied, ties
-from search.symptoms import Plain
+from search.symptoms import PLAIN_WORDS, Plain
 from spaces import Space, SpaceError
 from storage.records import (
     ChoiceRecord,
@@ -33,11 +33,7 @@ from storage.records import (
     TrialState,
 )
 
-REFERENCE_WORDS = {
-    "majority": "majority class",
-    "logistic_regression": "logistic regression on pixels",
-    "linear_probe": "linear probe on frozen features",
-}
+REFERENCE_WORDS = {"majority": "majority class", **PLAIN_WORDS}
 FROM_FOLDER, DRAWN = "testing folder", "lock-box"
 """Where testing images are from: the user's, or drawn from all images and locked away from the start."""
 

@@ -227,7 +227,7 @@ class PlainLines:
             self._told |= whole.keys()
         elif self._waits and progress.answered:
             self._waits = False
-            self._write(f"{words.count(progress.workers, 'worker')} ready, training")
+            self._write("TensorFlow is imported, training begins")
         for name, scores in whole.items():
             if name not in self._told:
                 self._told.add(name)

@@ -24,7 +24,7 @@ from search.references import possible
 from search.run import starting
 from search.seeds import derive
 from search.study import Prepared, folds_of, pixels_on_disk, prepare
-from search.symptoms import UNEXPLAINED, Plain
+from search.symptoms import PLAIN_WORDS, UNEXPLAINED, Plain
 from search.verdict import Case, Run, Tried, Verdict, runs_that_learn
 from spaces import Value
 from spaces.own_file import ModelFile
@@ -36,8 +36,7 @@ USUAL_SECONDS = 100.0  # of experiments, after which no other is begun
 LEAST_EXPERIMENTS = 4  # that are done however long they take
 TRAINS = tuple(name for name, family in FAMILIES.items() if family.frozen is None)  # presets without a backbone
 
-AS_IT_IS, TRYING = "training the network as it is", "trying single changes"
-PLAIN = {"logistic_regression": "logistic regression on pixels", "linear_probe": "linear probe on frozen features"}
+AS_IT_IS, COMPARING, TRYING = "training the network as it is", "asking plain methods", "trying single changes"
 Watched = Callable[[str, int, int], None]
 """Told of (what is being done, trainings of it that are done, that are expected in all) after each."""
 
@@ -139,14 +138,15 @@ class _Bench:
         """The best that a plain method reaches on these folds; None where none could be asked on all of them."""
         rows = {fold: fold_rows(self._assignment, fold) for fold in self._folds}
         known = []
+        self.watched(COMPARING, 0, 1)
         for name in possible(self.prepared.facts.backbones):
             seeds = {fold: derive(self.prepared.config.seed, "reference", name, fold) for fold in rows}
-            jobs = [ReferenceJob(name, fold, *rows[fold], seeds[fold]) for fold in rows if name in PLAIN]
+            jobs = [ReferenceJob(name, fold, *rows[fold], seeds[fold]) for fold in rows if name in PLAIN_WORDS]
             found = [future.result() for future in map(self.executor.submit, jobs)]
             reached = [one.scores["balanced_accuracy"] for one in found if isinstance(one, ReferenceResult)]
             if reached and len(reached) == len(rows):
                 images = sum(len(validate) for _, validate in rows.values())
-                known.append(Plain(PLAIN[name], float(np.mean(reached)), images))
+                known.append(Plain(PLAIN_WORDS[name], float(np.mean(reached)), images))
         return max(known, key=lambda plain: plain.accuracy, default=None)
 
     def _trained(

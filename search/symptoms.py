@@ -109,6 +109,13 @@ class Evidence:
     found: tuple[Cause, ...] = ()  # by the static checks
 
 
+PLAIN_WORDS = {
+    "logistic_regression": "logistic regression on pixels",
+    "linear_probe": "linear probe on frozen features",
+}
+"""Plain methods that may learn something, by name of their reference row."""
+
+
 @dataclass(frozen=True)
 class Plain:
     """What a plain method, which has nothing to do with the network, reaches on the same folds."""

@@ -22,6 +22,20 @@ from tests.pictures import make_pictures, make_trouble
 
 FLAGS = ("--preset", "cnn", "--trials", "2", "--folds", "2", "--epochs", "6", "--workers", "1")
 
+LOSES = """
+import keras
+
+def build(hp):
+    inputs = keras.Input((8, 8, 1))
+    outputs = keras.layers.Dense(hp.Choice("units", [2]), activation="softmax")(keras.layers.Flatten()(inputs))
+    model = keras.Model(inputs, outputs)
+    model.compile("adam", lost)
+    return model
+
+def lost(truth, said):
+    raise ValueError("not today")
+"""
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -277,7 +291,7 @@ def test_a_search_without_a_result_fails_and_every_command_names_the_one_that_go
 
 def test_a_study_whose_trials_all_failed_goes_on_with_more_of_them(tmp_path: Path) -> None:
     make_pictures(tmp_path / "shapes", {"left": 14, "top": 14})
-    (tmp_path / "net.py").write_text("def build(hp):\n    hp.Int('units', 1, 9)\n    raise ValueError('not today')\n")
+    (tmp_path / "net.py").write_text(LOSES)
     flags = ("--model", "net.py:build", "--trials", "1", "--folds", "2", "--workers", "1")
     assert search("run", "shapes", *flags, cwd=tmp_path).returncode == 1
     done = search("predict", "shapes-study", "shapes", cwd=tmp_path)

@@ -134,7 +134,7 @@ def test_plain_lines_say_once_that_workers_are_starting_and_once_that_they_are_r
     for answered in (False, False, True):
         lines.update(progress((), workers=1, answered=answered))
     lines.update(progress((), workers=1, answered=True))
-    assert stream.getvalue() == "starting 1 worker, importing TensorFlow\n1 worker ready, training\n"
+    assert stream.getvalue() == "starting 1 worker, importing TensorFlow\nTensorFlow is imported, training begins\n"
 
 
 def test_plain_lines_say_nothing_of_workers_that_were_ready_all_along() -> None:
