@@ -380,6 +380,7 @@ def _finish(folder: Path, ending: str) -> None:
     from reports.html import write
     from reports.terminal import show
     from search.stop import RESUMABLE
+    from search.study import without_result
 
     data, named = _report_data(folder), shlex.quote(str(folder))
     write(data, folder / "report.html")
@@ -389,6 +390,9 @@ def _finish(folder: Path, ending: str) -> None:
         _say([f"stopped; nothing is lost. Go on with: search resume {named}"])
         raise typer.Exit(RESUMABLE)
     if ending == "failed":
+        raise typer.Exit(1)
+    if why := without_result(folder):
+        _complain(why)
         raise typer.Exit(1)
 
 

@@ -19,6 +19,7 @@ from search.race import Saved, saved
 from search.ranking import SECOND_OBJECTIVES, pareto_front, ranked
 from search.ranking import best as best_of
 from search.selection import interval, tied, ties
+from search.symptoms import PLAIN_WORDS, Plain
 from spaces import Space, SpaceError
 from storage.records import (
     ChoiceRecord,
@@ -32,11 +33,7 @@ from storage.records import (
     TrialState,
 )
 
-REFERENCE_WORDS = {
-    "majority": "majority class",
-    "logistic_regression": "logistic regression on pixels",
-    "linear_probe": "linear probe on frozen features",
-}
+REFERENCE_WORDS = {"majority": "majority class", **PLAIN_WORDS}
 FROM_FOLDER, DRAWN = "testing folder", "lock-box"
 """Where testing images are from: the user's, or drawn from all images and locked away from the start."""
 
@@ -289,6 +286,7 @@ def report_data(
     counted = np.bincount(labels[assignment >= 0] if len(labels) else labels, minlength=len(study.classes))
     config = study.config
     folds = _folds(config.get("folds"), assignment)
+    plain = _plain(references, folds, int((assignment >= 0).sum()))
     return ReportData(
         study=study,
         preset=str(config.get("preset", "")),
@@ -319,7 +317,7 @@ def report_data(
         estimate=expected(study, labels, assignment, others or {}, pool or {}, choices[-1] if choices else None),
         ties=ties(in_order, study.metric, int((assignment >= 0).sum())),
         chosen=_chosen(choices, images, labels, study, fold_runs, outdated),
-        diagnoses=tuple(found for trial in in_order if (found := diagnosed(trial))),
+        diagnoses=tuple(found for trial in in_order if (found := diagnosed(trial, plain, len(study.classes)))),
         saved=saved(in_order, folds),
         nested=nested,
     )
@@ -413,6 +411,13 @@ def _references(records: Sequence[ReferenceRecord], metric: str, folds: int) -> 
         )
     sign = -1.0 if METRICS[metric] == "maximize" else 1.0
     return tuple(sorted(rows, key=lambda row: math.inf if row.score is None else sign * row.score))
+
+
+def _plain(records: Sequence[ReferenceRecord], folds: int, images: int) -> Plain | None:
+    """The reference with the best balanced accuracy of those that are known on all folds."""
+    rows = [row for row in _references(records, "balanced_accuracy", folds) if row.name != "majority"]
+    known = [Plain(row.label, row.score, images) for row in rows if row.score is not None]
+    return max(known, key=lambda plain: plain.accuracy, default=None)
 
 
 def changed_from(baseline: Params, params: Params, defaults: Params) -> dict[str, Any]:

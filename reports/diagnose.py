@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from reports import svg, words
 from reports.charts import Limits, Panel, lines
 from reports.html import asset, environment, policy, put
-from search.symptoms import BROKEN, Evidence, LayerEvidence
+from search.symptoms import BROKEN, UNKNOWN, Evidence, LayerEvidence
 from search.verdict import Case, Run, Suspect, Tried, Verdict, mean_validation, runs_that_learn, verdict
 
 _NAMED = 3  # causes and changes in the answer
@@ -57,6 +57,13 @@ def headline(case: Case) -> str:
             )
         case Verdict.BY_HEART:
             said = f"learns its training images by heart, and nothing that holds for others (accuracy {reached})"
+        case Verdict.NOTHING_ELSE:
+            trained = math.fsum(run.training for run in case.runs) / runs
+            own = f" (accuracy {words.number(trained, 2)})" if math.isfinite(trained) else ""
+            said = (
+                f"learns something about its training images{own}, and nothing that clearly holds for others (accuracy "
+                f"{reached}, where guessing has {chance})"
+            )
         case Verdict.SOMETIMES:
             learned = runs_that_learn(case.runs, k)
             said = f"learns in {learned} of {runs} trainings only (accuracy {reached}, where guessing has {chance})"
@@ -86,8 +93,9 @@ def _because(case: Case) -> str:
     named = [
         suspect.cause.name + (f" ({words.params_words(suspect.settings)})" if suspect.settings else "")
         for suspect in case.suspects[:_NAMED]
+        if suspect.cause.name != UNKNOWN
     ]
-    return f"; suspected: {_listed(named)}" if named else ""
+    return f"; suspected: {_listed(named)}" if named else f"; {UNKNOWN}" if case.suspects else ""
 
 
 def _what_helps(case: Case) -> str:
@@ -147,6 +155,8 @@ def outcome(one: Tried, classes: int) -> str:
             return f"frees it, {learned} of {runs}"
         case Verdict.BY_HEART:
             return f"learned by heart, {learned} of {runs}"
+        case Verdict.NOTHING_ELSE:
+            return f"better on training images only, {learned} of {runs}"
         case Verdict.SOMETIMES:
             return f"not surely, {learned} of {runs}"
         case _:

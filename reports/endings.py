@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from search.symptoms import UNEXPLAINED, Plain, unexplained
 from storage.records import TrialRecord, TrialState
 
 
@@ -32,20 +33,28 @@ class Diagnosed:
     trained: int  # folds of the search that the trial has
 
 
-def diagnosed(trial: TrialRecord) -> Diagnosed | None:
-    """What was found in the folds of the search; None where nothing was."""
+def diagnosed(trial: TrialRecord, plain: Plain | None = None, classes: int = 0) -> Diagnosed | None:
+    """What was found in the folds of the search; None where nothing was.
+
+    `plain`: the best plain method on the same folds, where one is known. What blames labels is held against it.
+    """
     folds = [fold for fold in trial.folds if fold.repeat == 0]
     found = [fold.diagnosis for fold in folds if fold.diagnosis]
     if not found:
         return None
     names = [one.name for one in found]
     usual = max(found, key=lambda one: names.count(one.name))  # the first of equals
+    cause, evidence, change = usual.cause, usual.evidence, usual.change
+    if cause in UNEXPLAINED:
+        said = unexplained(usual.symptom, plain, classes)
+        others = (sentence for sentence in evidence if not sentence.startswith(f"{cause}: "))
+        cause, evidence, change = said.name, (*others, f"{said.name}: {said.evidence}"), said.change
     return Diagnosed(
         number=trial.number,
         symptom=usual.symptom,
-        cause=usual.cause,
-        evidence=usual.evidence,
-        change=usual.change,
+        cause=cause,
+        evidence=evidence,
+        change=change,
         folds=names.count(usual.name),
         trained=len(folds),
     )

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from search.estimate import Estimate, estimate, of_another, trained_on_all
+from search.estimate import Estimate, estimate, no_better_than_its_own, of_another, trained_on_all
 from search.metrics import METRICS, scores
 from search.selection import interval, of_ensemble
 from storage import ChoiceRecord, StudyRecord
@@ -27,7 +27,7 @@ def expected(
 ) -> Estimate | None:
     """Of the ensemble that was picked from the `pool`, else of the best of these complete `trials`, else none.
 
-    Where one trial is shipped that is not the best, no more than its own score.
+    No more than what is shipped scored itself: the ensemble, the best trial, or another one.
     """
     together = choice is not None and several(choice.members)
     found, searched = (pool if together else trials), assignment >= 0
@@ -43,7 +43,8 @@ def expected(
         shipped = stacked.get(choice.members[0][0]) if choice else None
         if said and shipped is not None and scores(here, shipped, (study.metric,))[study.metric] != said.naive:
             said = of_another(said, *interval(shipped, here, study.metric))
-    return said and trained_on_all(said, int(assignment.max()) + 1, chance_level(study.metric, np.bincount(here)))
+    chance = chance_level(study.metric, np.bincount(here))
+    return said and trained_on_all(no_better_than_its_own(said), int(assignment.max()) + 1, chance)
 
 
 def several(members: Sequence[tuple[int, float]]) -> bool:

@@ -169,13 +169,14 @@ class LiveTable:
         return Text.assemble(bar, " ", said(f"{share:4.0%}  {told}", self._console))
 
     def _pace(self, progress: Progress, best: TrialRecord | None) -> Text:
+        known = f"best {words.number(best.score(progress.metric))} (trial {best.number})" if best else "no best yet"
         if not progress.answered:
             parts = [_starting(progress)]
-        elif best:
-            parts = [f"best {words.number(best.score(progress.metric))} (trial {best.number})"]
-        else:
+        elif best and progress.sitting_folds:
+            parts = [known]
+        else:  # until the first fold ends nothing moves in the table
             running = [f"trial {trial}: fold {fold + 1} of {progress.folds}" for trial, fold in progress.running]
-            parts = ["no best yet", *running[:_NAMED], *(["…"] if len(running) > _NAMED else [])]
+            parts = [known, *running[:_NAMED], *(["…"] if len(running) > _NAMED else [])]
         parts.append(f"{words.duration(progress.spent_seconds)} so far")
         if progress.eta_seconds is not None:
             parts.append(f"{words.duration(progress.eta_seconds)} left")
@@ -193,6 +194,7 @@ class PlainLines:
         self._stream = stream
         self._told: set[str] = set()  # names of references
         self._begun = False
+        self._waits = False  # for a worker that is ready
 
     def note(self, text: str) -> None:
         """Write a line."""
@@ -221,8 +223,11 @@ class PlainLines:
         if not self._begun:
             if not progress.answered:
                 self._write(_starting(progress))
-            self._begun = True
+            self._begun, self._waits = True, not progress.answered
             self._told |= whole.keys()
+        elif self._waits and progress.answered:
+            self._waits = False
+            self._write("TensorFlow is imported, training begins")
         for name, scores in whole.items():
             if name not in self._told:
                 self._told.add(name)

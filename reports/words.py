@@ -359,6 +359,7 @@ def advice(data: ReportData) -> tuple[str, ...]:
     training = data.study.config.get("training")
     most = training.get("max_epochs") if isinstance(training, Mapping) else None
     best = [row for row in data.rows if row.rank is not None and "epochs" not in row.params][:_BEST_FEW]
+    best = [row for row in best if not data.near_chance(row)]  # which got better at nothing that can be told
     ends = [pair for row in best for pair in zip(row.epochs, row.best_epochs, strict=True)]
     if not isinstance(most, int) or most < 2 or not ends:
         return ()
@@ -396,22 +397,25 @@ def caution(data: ReportData) -> str:
         )
     found = data.estimate
     value, low, high = (number(bound, 2) for bound in (found.value, found.low, found.high))
+    first = f"On new images expect about {value}"
     interval = f"({low} to {high} with 95 % confidence{_guessing(data, found)})"
+    pooled, optimism = number(found.naive, 3), number(found.optimism, 3)
+    shown = data.ahead(round(found.naive, 3), round(found.value, 2))  # no score is too good that is shown below it
+    optimistic = round(found.optimism, 3) > 0 and shown > 0
     if data.chosen and data.chosen.together:
+        together = f" Put together on all of them it scores {pooled}, which is optimistic by {optimism}."
         return (
-            f"On new images expect about {value} of the ensemble {interval}: for each fold it was put together anew "
-            "from the predictions for the others. Put together on all of them it scores "
-            f"{number(found.naive, 3)}, which is optimistic by {number(max(found.optimism, 0.0), 3)}."
+            f"{first} of the ensemble {interval}: for each fold it was put together anew from the predictions for the "
+            f"others.{together if optimistic else ''}"
         )
+    picked = f"The best of {data.compared:,} trials compared on the same images is partly the luckiest: its pooled"
     if data.chosen and found.method == OWN_SCORE:
+        luck = f" {picked} {pooled} is optimistic." if optimistic else ""
         return (
-            f"On new images expect about {value} {interval}: what trial {data.chosen.trial} scores out of fold, which "
-            f"is shipped, being tied with the best. The best of {data.compared:,} trials compared on the same "
-            f"images is partly the luckiest: its pooled {number(found.naive, 3)} is optimistic."
+            f"{first} {interval}: what trial {data.chosen.trial} scores out of fold, which is shipped, being tied with "
+            f"the best.{luck}"
         )
+    luck = f" {picked} {pooled} is optimistic by {optimism}." if optimistic else ""
     return (
-        f"On new images expect about {value} {interval}. The best of {data.compared:,} "
-        f"trials compared on the same images is partly the luckiest: its pooled {number(found.naive, 3)} is optimistic "
-        f"by {number(max(found.optimism, 0.0), 3)}. Estimated by choosing again on resampled images and judging on the "
-        "others (BBC-CV)."
+        f"{first} {interval}.{luck} Estimated by choosing again on resampled images and judging on the others (BBC-CV)."
     )

@@ -19,11 +19,13 @@ from search.errors import RunError, UsageError
 from search.executors import Executor
 from search.experiments import Experiment, experiments
 from search.folds import fold_rows
-from search.jobs import Failure, FoldJob, FoldResult, Materials, Outcome, Training
+from search.jobs import Failure, FoldJob, FoldResult, Materials, Outcome, ReferenceJob, ReferenceResult, Training
+from search.references import possible
 from search.run import starting
 from search.seeds import derive
 from search.study import Prepared, folds_of, pixels_on_disk, prepare
-from search.verdict import Case, Run, Tried, Verdict, runs_that_learn, suspected
+from search.symptoms import PLAIN_WORDS, UNEXPLAINED, Plain
+from search.verdict import Case, Run, Tried, Verdict, runs_that_learn
 from spaces import Value
 from spaces.own_file import ModelFile
 from spaces.presets import FAMILIES
@@ -34,7 +36,7 @@ USUAL_SECONDS = 100.0  # of experiments, after which no other is begun
 LEAST_EXPERIMENTS = 4  # that are done however long they take
 TRAINS = tuple(name for name, family in FAMILIES.items() if family.frozen is None)  # presets without a backbone
 
-AS_IT_IS, TRYING = "training the network as it is", "trying single changes"
+AS_IT_IS, COMPARING, TRYING = "training the network as it is", "asking plain methods", "trying single changes"
 Watched = Callable[[str, int, int], None]
 """Told of (what is being done, trainings of it that are done, that are expected in all) after each."""
 
@@ -119,15 +121,33 @@ class _Bench:
         )
         if case.verdict is Verdict.LEARNS:
             return case
-        if case.evidence is None:
+        evidence = case.evidence
+        if evidence is None:
             if all(run.failure for run in runs):
                 raise RunError(f"{case.model} cannot be trained: {runs[0].failure}")
             return case
-        causes = [cause for cause, _ in suspected(runs)]
-        chosen = experiments(prepared.space, self._point, case.evidence, causes)
+        if any(suspect.cause.name in UNEXPLAINED for suspect in case.suspects):
+            case = replace(case, plain=self._plain())
+        causes = [suspect.cause for suspect in case.suspects]
+        chosen = experiments(prepared.space, self._point, evidence, causes)
         done = self._trained(chosen, self.seconds)
         tried = tuple(Tried(chosen[place], of_one) for place, of_one in sorted(done.items()))
         return replace(case, tried=tried, left_out=chosen[len(done) :])
+
+    def _plain(self) -> Plain | None:
+        """The best that a plain method reaches on these folds; None where none could be asked on all of them."""
+        rows = {fold: fold_rows(self._assignment, fold) for fold in self._folds}
+        known = []
+        self.watched(COMPARING, 0, 1)
+        for name in possible(self.prepared.facts.backbones):
+            seeds = {fold: derive(self.prepared.config.seed, "reference", name, fold) for fold in rows}
+            jobs = [ReferenceJob(name, fold, *rows[fold], seeds[fold]) for fold in rows if name in PLAIN_WORDS]
+            found = [future.result() for future in map(self.executor.submit, jobs)]
+            reached = [one.scores["balanced_accuracy"] for one in found if isinstance(one, ReferenceResult)]
+            if reached and len(reached) == len(rows):
+                images = sum(len(validate) for _, validate in rows.values())
+                known.append(Plain(PLAIN_WORDS[name], float(np.mean(reached)), images))
+        return max(known, key=lambda plain: plain.accuracy, default=None)
 
     def _trained(
         self, chosen: Sequence[Experiment | None], most_seconds: float = math.inf

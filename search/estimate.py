@@ -88,6 +88,13 @@ def trained_on_all(found: Estimate, folds: int, chance: float) -> Estimate:
     return replace(found, high=bound + gain) if bound > chance else found
 
 
+def no_better_than_its_own(found: Estimate) -> Estimate:
+    """The estimate, of which no more is expected than what it is about has scored here: the rest is chance too."""
+    if not better(found.metric, found.value, found.naive):
+        return found
+    return replace(found, value=found.naive, low=min(found.low, found.naive), high=max(found.high, found.naive))
+
+
 def of_another(found: Estimate, value: float, low: float, high: float) -> Estimate:
     """The estimate where not the best trial is shipped, but one tied with it whose own out-of-fold score is `value`.
 

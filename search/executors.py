@@ -20,7 +20,7 @@ from typing import Protocol
 
 from search.gpus import pinned, visible_gpus
 from search.jobs import Failure, Job, Materials, Outcome
-from search.worker import ENVIRONMENT, Worker
+from search.worker import ENVIRONMENT, READY, Worker
 
 ENDING_SECONDS = 1.0  # for a worker whose pipe is closed to end by itself
 
@@ -30,6 +30,10 @@ class Executor(Protocol):
 
     slots: int
     """How many jobs run at the same time; submitting more makes them wait."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether a worker has imported what it needs, since `prepare`; known at the latest while it does a job."""
 
     def prepare(self, materials: Materials, logs: Path) -> None:
         """Hand over what every job needs, and a folder for what is said meanwhile. Comes before the first `submit`.
@@ -52,6 +56,11 @@ class InProcess:
 
     def __init__(self) -> None:
         self._worker: Worker | None = None
+
+    @property
+    def ready(self) -> bool:
+        """See Executor."""
+        return self._worker is not None
 
     def prepare(self, materials: Materials, logs: Path) -> None:  # noqa: ARG002 - all is said where this process says it
         """See Executor; nothing runs while this is called."""
@@ -92,6 +101,11 @@ class LocalProcesses:
         self._children = [_Child(pinned(number, self._gpus)) for number in range(self.slots)]
         self._threads: list[threading.Thread] = []
         self._closing = False
+
+    @property
+    def ready(self) -> bool:
+        """See Executor."""
+        return any(child.ready for child in self._children)
 
     def prepare(self, materials: Materials, logs: Path) -> None:
         """See Executor."""
@@ -155,6 +169,7 @@ class _Child:
     """
 
     log: Path
+    ready = False  # what it needs is imported, by the process there is now or one before it
 
     def __init__(self, pinned: Mapping[str, str]) -> None:
         """`pinned`: what its environment has besides ours."""
@@ -183,7 +198,9 @@ class _Child:
             self._start()
             self._pipe.send((self._materials, self.log))
         self._pipe.send(job)
-        outcome: Outcome = self._pipe.recv()
+        while (said := self._pipe.recv()) == READY:
+            self.ready = True
+        outcome: Outcome = said
         return outcome
 
     def reap(self, patience: float = 0.0) -> str:

@@ -64,7 +64,7 @@ TOPICS: Mapping[str, Topic] = {  # a name belongs to the first that knows it
     "length": Topic(("epoch", "steps"), ("trained too short",)),
     "output": Topic(("output", "loss", "logits"), (*_LOSS, "from_logits with probabilities")),
     "biases": Topic(("bias",), ("dead ReLU",)),
-    "trained layers": Topic(("trainable", "freeze"), ("nothing is trainable",)),
+    "trained layers": Topic(("trainable", "freeze"), ("nothing is trainable", "frozen layers were never trained")),
     "scaling": Topic(("scal",), ("inputs not scaled", "inputs scaled twice")),
     "augmentation": Topic(("augment", "flip"), ()),
     "size": Topic(("unit", "filter", "head", "growth", "kernel"), ("parameters many times the images",)),
@@ -233,15 +233,14 @@ _FITTING = Experiment(
     'loss="binary_crossentropy"',
     edit=Edit("fitting output"),
 )
+_TRAINED = Experiment("trained layers", "all layers trained", "trainable = True", edit=Edit("trainable"))
 _MENDING = (  # a cause, and what is tried only where it is suspected
     ("softmax on one unit", _FITTING),
     ("loss does not fit the labels", _FITTING),
     ("loss does not fit the output", _FITTING),
     ("from_logits with probabilities", _FITTING),
-    (
-        "nothing is trainable",
-        Experiment("trained layers", "all layers trained", "trainable = True", edit=Edit("trainable")),
-    ),
+    ("nothing is trainable", _TRAINED),
+    ("frozen layers were never trained", _TRAINED),
     (
         "inputs not scaled",
         Experiment(

@@ -10,8 +10,10 @@ from pathlib import Path
 from search.errors import UsageError
 from search.finish import MODEL, is_current
 from search.predict import about
-from search.study import DATABASE, is_study, reading
+from search.study import DATABASE, is_study, reading, without_result
 from storage import StorageError, needs_upgrade
+
+_NOT_BEGUN = "{0} has not begun, so there is no model; `search run {0}` starts it"
 
 
 def model_file(path: Path) -> Path:
@@ -24,6 +26,10 @@ def model_file(path: Path) -> Path:
         raise UsageError(f"{path} is neither a study nor a model of `search export`")
     model = path / "models" / MODEL
     if not model.is_file():
+        if not (path / DATABASE).exists():
+            raise UsageError(_NOT_BEGUN.format(path))
+        if not needs_upgrade(path / DATABASE) and (why := without_result(path)):
+            raise UsageError(why)
         raise UsageError(f"{path} has no model yet; `search export {path} --to FILE.keras` makes one of what is stored")
     return model
 
@@ -61,12 +67,12 @@ def _export(study: Path | str, target: Path | str) -> str:
 def has_model(folder: Path) -> bool:
     """Whether the study's model is there and made from all that is stored. Raises UsageError where none can be."""
     if not (folder / DATABASE).exists():
-        raise UsageError(f"{folder} has not begun, so there is no model; `search run {folder}` starts it")
+        raise UsageError(_NOT_BEGUN.format(folder))
     if needs_upgrade(folder / DATABASE):  # by whom it is made
         return False
+    if why := without_result(folder):
+        raise UsageError(why)
     with reading(folder) as store:
-        if not any(trial.state == "complete" for trial in store.trials(curves=False)):
-            raise UsageError(f"{folder} has no complete trial to make a model of; `search run {folder}` goes on")
         return is_current(store, folder)
 
 

@@ -161,7 +161,7 @@ class Loop:
             references=tuple(self._references.known),
             workers=self.executor.slots,
             defaults=self._defaults,
-            answered=self.answered,
+            answered=self.answered or self.executor.ready,
         )
 
     # Deciding

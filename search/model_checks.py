@@ -119,12 +119,18 @@ def _last_batch(model: keras.Model, images: int, batch_size: int) -> Iterator[Ca
 def _parameters(model: keras.Model, images: int) -> Iterator[Cause]:
     trained = sum(math.prod(variable.shape) for variable in model.trainable_variables)
     if trained > MOST_PARAMETERS * images:
+        pooled = "GlobalAveragePooling2D instead of Flatten, or " if _has(model, "Flatten") else ""
         yield Cause(
             "parameters many times the images",
             f"{trained:,} trained parameters for {images} images",
-            "GlobalAveragePooling2D instead of Flatten, or fewer units",
+            f"{pooled}fewer units or filters",
             0.25,
         )
+
+
+def _has(model: keras.Model, kind: str) -> bool:
+    """Whether a layer of this class is in the model, or in a model that is one of its layers."""
+    return any(type(layer).__name__ == kind or _has(layer, kind) for layer in getattr(model, "layers", ()))
 
 
 def output_activation(model: keras.Model) -> str:

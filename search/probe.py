@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -77,7 +78,8 @@ def evidence_of(
         penalty_at_start = _penalty(model) if there else 0.0
     gradients, loss = _gradients(model, x, y)
     weights = {id(v): w for v, w in zip(model.trainable_variables, start or (), strict=False)}
-    layers = tuple(_layer(layer, now, at_start, gradients, weights) for layer in _shown(model))
+    untrained = _untrained(model)
+    layers = tuple(_layer(layer, now, at_start, gradients, weights, untrained) for layer in _shown(model))
     size, spread = _given(model, x)
     optimizer = model.optimizer
     return Evidence(
@@ -88,6 +90,7 @@ def evidence_of(
         penalty_at_start=penalty_at_start,
         input_size=size,
         input_spread=spread,
+        image_spread=_spread(np.asarray(x, np.float32).reshape(len(x), -1)),
         learning_rate=float(optimizer.learning_rate) if optimizer is not None else math.nan,
         steps=int(optimizer.iterations) if optimizer is not None else 0,
         found=tuple(found),
@@ -185,6 +188,7 @@ def _layer(
     at_start: dict[str, tuple[float, float | None]],
     gradients: dict[int, float],
     start: dict[int, NDArray[np.float32]],
+    untrained: set[str],
 ) -> LayerEvidence:
     spread, dead = now.get(layer.name, (math.nan, None))
     spread_then, dead_then = at_start.get(layer.name, (None, None))
@@ -206,7 +210,24 @@ def _layer(
         size=_norm([kernel.numpy() for kernel in kernels]) / max(norm_then, least) if kernels else None,
         zero_at_start=bool(kernels) and not any(kernel.any() for kernel in then),
         dropout=_dropped(layer),
+        untrained=layer.name in untrained,
     )
+
+
+def _untrained(model: keras.Model) -> set[str]:
+    """Names of frozen layers with kernels, where training has left no trace in any frozen layer.
+
+    It would in biases and in what normalisation remembers, which are made as zeros and ones.
+    """
+    frozen = [layer for layer in _shown(model) if _frozen(layer) and type(layer).__name__ != "Normalization"]
+    vectors = [np.asarray(weight) for layer in frozen for weight in layer.weights if len(weight.shape) < 2]
+    if not vectors or any(((vector != 0) & (vector != 1)).any() for vector in vectors):
+        return set()
+    return {layer.name for layer in frozen if any(len(weight.shape) > 1 for weight in layer.weights)}
+
+
+def _frozen(layer: Any) -> bool:
+    return bool(layer.weights) and not layer.trainable_variables
 
 
 def _dropped(layer: Any) -> float:
@@ -222,17 +243,18 @@ def _norm(arrays: Sequence[NDArray[np.float32]]) -> float:
 def _given(model: keras.Model, x: Any) -> tuple[float, float]:
     """(root mean square, spread over images) of what the first layer with weights is given.
 
-    The size is NaN where layers of normalisation make it harmless.
+    The size is NaN where layers of normalisation make it harmless, or frozen ones come before: those are given pixels.
     """
     import keras
 
     values = np.asarray(x, np.float32)
     first = next((layer for layer in _shown(model) if layer.trainable_variables), None)
+    before = takewhile(lambda layer: layer is not first, _shown(model))
     with contextlib.suppress(AttributeError, ValueError):
         given = first.input if first is not None else None
         if given is not None and not isinstance(given, list | tuple):
             values = np.asarray(keras.Model(model.inputs, given)(x, training=False), np.float32)
-    normalised = any(type(layer).__name__ in _NORMALISED for layer in _shown(model))
+    normalised = any(type(layer).__name__ in _NORMALISED for layer in _shown(model)) or any(map(_frozen, before))
     size = math.nan if normalised else float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
     return size, _spread(values.reshape(len(values), -1))
 

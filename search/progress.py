@@ -26,7 +26,7 @@ class Progress:
     seconds_budget: float | None
     eta_seconds: float | None  # until the budget is used up; None while unknown
     workers: int  # that jobs are given to
-    answered: bool  # a worker has done a job in this sitting: TensorFlow is imported
+    answered: bool  # a worker is ready or has done a job in this sitting: TensorFlow is imported
     defaults: Mapping[str, Value] = field(default_factory=dict)  # of all parameters of the space by name
     references: Sequence[ReferenceRecord] = ()  # fold by fold, as they became known
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,6 +51,7 @@ from storage import (
     StorageError,
     Store,
     StudyRecord,
+    TrialRecord,
     TrialState,
     needs_upgrade,
 )
@@ -307,20 +309,56 @@ def budget_done(folder: Path, store: Store, config: Config, backbones: Sequence[
     trials = store.trials(curves=False)
     if complete(trials, config.metric) and not is_current(store, folder):
         return None
-    if config.hours is not None:
-        hours, assignment = store.spent_seconds() / 3600, store.split().assignment
-        folds, images = int(assignment.max()) + 1, int((assignment >= 0).sum())
-        # Finishing, which is done, may have needed less than was kept back for it.
-        kept = reserve(trials, config.metric, folds, images, config.hours * 3600, default_workers()[0])
-        if hours >= config.hours - kept / 3600:
-            rest = "" if kept <= 0 else f", and {kept / 3600:.2f} are kept back for finishing"
-            return f"{hours:.2f} of {config.hours:g} hours are used{rest}; --hours raises the total"
-    closed = [t for t in trials if t.state != TrialState.RUNNING and t.cause != OUT_OF_TIME]
-    if config.trials is not None and len(closed) >= config.trials and not _references_left(store, backbones):
-        more = len(closed) > config.trials
-        done = f"{len(closed)} trials are done, {config.trials} were asked for in total"
-        return f"{done if more else f'{len(closed)} of {config.trials} trials are done'}; --trials raises the total"
+    if used := _hours_used(store, trials, config):
+        return f"{used}; --hours raises the total"
+    if (used := _trials_used(trials, config)) and not _references_left(store, backbones):
+        return f"{used}; --trials raises the total"
     return None
+
+
+def _hours_used(store: Store, trials: Sequence[TrialRecord], config: Config) -> str:
+    """That they are used up, in words; empty where they are not."""
+    if config.hours is None:
+        return ""
+    hours, assignment = store.spent_seconds() / 3600, store.split().assignment
+    folds, images = int(assignment.max()) + 1, int((assignment >= 0).sum())
+    # Finishing, which is done, may have needed less than was kept back for it.
+    kept = reserve(trials, config.metric, folds, images, config.hours * 3600, default_workers()[0])
+    if hours < config.hours - kept / 3600:
+        return ""
+    rest = "" if kept <= 0 else f", and {kept / 3600:.2f} are kept back for finishing"
+    return f"{hours:.2f} of {config.hours:g} hours are used{rest}"
+
+
+def _trials_used(trials: Sequence[TrialRecord], config: Config) -> str:
+    """As `_hours_used`, of the trials."""
+    closed = [t for t in trials if t.state != TrialState.RUNNING and t.cause != OUT_OF_TIME]
+    if config.trials is None or len(closed) < config.trials:
+        return ""
+    if len(closed) > config.trials:
+        return f"{len(closed)} trials are done, {config.trials} were asked for in total"
+    return f"{len(closed)} of {config.trials} trials are done"
+
+
+def without_result(folder: Path) -> str | None:
+    """Why a begun study has nothing to make a model of, and the command that goes on; None where it has something.
+
+    Budgets are totals: where one is used up, that command has a larger one.
+    """
+    config = toml.read(folder)
+    with reading(folder) as store:
+        trials, study = store.trials(curves=False), store.study().config
+        if complete(trials, config.metric):
+            return None
+        used = {
+            f"--hours {max(1.0, 2 * (config.hours or 0)):g}": _hours_used(store, trials, config),
+            f"--trials {2 * max(len(trials), config.trials or 0)}": _trials_used(trials, config),
+        }
+    more = [option for option, words in used.items() if words]
+    why = "".join(f", and {words}" for words in used.values() if words)
+    own = ["--model", f"PATH/{study['preset']}"] if study.get("model") else []
+    command = shlex.join(["search", "resume", str(folder), *" ".join(more).split(), *own])
+    return f"{folder}: no trial is complete, so there is no model{why}; go on with: {command}"
 
 
 def references_of(folder: Path, backbones: Sequence[Backbone]) -> tuple[str, ...]:

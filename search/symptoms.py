@@ -18,14 +18,21 @@ FAR_ABOVE = 3.0  # times the prior entropy: a loss that no guess would have
 RANKED = 0.65  # area under the ROC curve on training images, from which one class predicted is no standstill
 MANY_STEPS = 300  # of the optimizer, after which one answer for all images is no slow start
 WORTH_NAMING = 0.2  # strength below which a cause is not named
+VAGUE = 0.25  # strength of a cause that stands for knowing none
 VANISHING, VANISHING_RATIO, EXPLODING = 1e-4, 1e-3, 70.0  # gradient norms: first layer, first over last, any
 DEAD = 0.7  # share of a layer's ReLU units that are 0 for every image
 
 SURER = 0.95  # of the prior entropy: a validation loss below it has learned something that holds for other images
+KNOWN = 0.9  # balanced accuracy on training images, from which they may be known by heart
+KNOWN_LOSS = 0.5  # of the prior entropy: the most that the loss on images known by heart can be
 STRONG = 0.9  # strength of a cause that is named although answers are right: they are, by next to nothing
 
 STUCK, BROKEN, ONE_CLASS, BY_HEART = "stuck at chance", "not finite", "one class only", "learned by heart"
 UNSURE = "no surer than a guess"
+
+LABELS, UNKNOWN = "labels, or too few images", "no known cause"
+UNEXPLAINED = (LABELS, UNKNOWN, "labels do not follow from images")  # the last is of older studies
+"""Causes that blame what is not known from the network alone; see `unexplained`."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,7 @@ class LayerEvidence:
     size: float | None = None  # L2 norm of its kernel now, over that at the start
     zero_at_start: bool = False  # whether its initial kernel is 0 everywhere
     dropout: float = 0.0  # share of units that it drops
+    untrained: bool = False  # frozen, with weights as initializers make them
 
 
 @dataclass(frozen=True)
@@ -95,9 +103,26 @@ class Evidence:
     penalty_at_start: float = 0.0
     input_size: float = 0.5  # root mean square of what the first layer with weights is given; NaN: normalised there
     input_spread: float = 0.25  # standard deviation over images of that, root mean square over its places
+    image_spread: float = 0.25  # the same of the images, as the model is given them
     learning_rate: float = math.nan  # NaN: not known
     steps: int = 0  # of the optimizer, so far
     found: tuple[Cause, ...] = ()  # by the static checks
+
+
+PLAIN_WORDS = {
+    "logistic_regression": "logistic regression on pixels",
+    "linear_probe": "linear probe on frozen features",
+}
+"""Plain methods that may learn something, by name of their reference row."""
+
+
+@dataclass(frozen=True)
+class Plain:
+    """What a plain method, which has nothing to do with the network, reaches on the same folds."""
+
+    name: str  # in words
+    accuracy: float  # balanced
+    images: int  # that it was judged on
 
 
 @dataclass(frozen=True)
@@ -139,11 +164,42 @@ def clearly_above(accuracy: float, classes: int, images: int) -> bool:
     return accuracy > chance + 2.5 * math.sqrt(chance * (1 - chance) / max(images, 1))
 
 
+def known_by_heart(accuracy: float, log_loss: float, floor: float) -> bool:
+    """Whether training images are known one by one, not only told apart better than by guessing.
+
+    `log_loss` on them in nats, without penalties, NaN where that is not known; `floor` as in Glance.
+    """
+    return accuracy >= KNOWN and not log_loss > KNOWN_LOSS * floor
+
+
+def unexplained(symptom: str, plain: Plain | None = None, classes: int = 0) -> Cause:
+    """The cause where nothing in the network speaks for one. Labels are in doubt only while no method learns from them.
+
+    `plain`: the best plain method, None where none is known.
+    """
+    learned = symptom in (BY_HEART, UNSURE)
+    strength = 0.9 if symptom == BY_HEART else 0.5 if learned else VAGUE
+    nothing = "what it learned holds for no other images" if learned else "nothing that is looked at speaks for one"
+    check = "check that images lie in the folders of their classes"
+    reaches = f"{plain.name} reaches {plain.accuracy:.2f} on the same folds" if plain else ""
+    if plain and clearly_above(plain.accuracy, classes, plain.images):
+        name = "too few images for this network" if learned else UNKNOWN
+        smaller = "a smaller network, augmentation, or one that is trained already: search run --preset frozen"
+        change = smaller if learned else "change one thing at a time: search diagnose"
+        return Cause(name, f"{nothing}, yet it can be learned from these images: {reaches}", change, strength)
+    if plain:
+        return Cause(LABELS, f"plain methods find nothing that holds either: {reaches}", check, max(strength, 0.5))
+    if learned:
+        why = "too few images for this network, or labels that do not follow from them"
+        return Cause(LABELS, f"{nothing}: {why}", f"{check}; if they do, a smaller network or more images", strength)
+    return Cause(UNKNOWN, f"{nothing}; perhaps the images do not tell the classes apart", check, strength)
+
+
 def suspicious(glance: Glance) -> bool:
     """Whether a closer look is worth its time: without one, a network that learns costs nothing."""
     if glance.classes < 2 or not clearly_above(glance.accuracy, glance.classes, glance.images):
         return True
-    return glance.ended and (_by_heart(glance) or _unsure(glance))
+    return glance.ended and (_by_heart(glance, math.nan) or _unsure(glance))
 
 
 def symptom_of(glance: Glance, answers: Answers) -> Symptom | None:
@@ -154,7 +210,7 @@ def symptom_of(glance: Glance, answers: Answers) -> Symptom | None:
         return Symptom(ONE_CLASS, ("all training images are of one class",))
     learned = clearly_above(glance.accuracy, glance.classes, glance.images)
     if learned or answers.log_loss < NEAR_FLOOR * glance.floor:
-        return _at_the_end(glance) if glance.ended else None
+        return _at_the_end(glance, answers) if glance.ended else None
     signs = [
         f"after {glance.epoch} epochs the training loss without penalties is {answers.log_loss:.4f}, "
         f"where a guess by class shares has {glance.floor:.4f}"
@@ -173,7 +229,7 @@ def diagnosis_of(symptom: Symptom, glance: Glance, answers: Answers, evidence: E
         symptom.name == STUCK and _in_vain(glance, answers, found, evidence.steps)
     )
     if symptom.name == STUCK and not collapsed:
-        seen = _at_the_end(glance) if glance.ended else None
+        seen = _at_the_end(glance, answers) if glance.ended else None
         return diagnosis_of(seen, glance, answers, evidence) if seen else None
     if symptom.name == UNSURE and _right(glance) and found[0].strength < STRONG:
         return None
@@ -205,7 +261,7 @@ def causes(symptom: Symptom, evidence: Evidence, losses: Sequence[float]) -> tup
         *_of_learning_rate(symptom, evidence, losses),
         *_of_dropout(evidence),
         *_of_gradients(evidence),
-        *_of_nothing_else(evidence),
+        *_of_nothing_else(symptom, evidence),
     ]
     known: dict[str, Cause] = {}
     for cause in sorted(rules, key=lambda cause: -cause.strength):
@@ -214,9 +270,9 @@ def causes(symptom: Symptom, evidence: Evidence, losses: Sequence[float]) -> tup
     return tuple(known.values())
 
 
-def _at_the_end(glance: Glance) -> Symptom | None:
+def _at_the_end(glance: Glance, answers: Answers) -> Symptom | None:
     """What is wrong with a network that learned something, if only its training images."""
-    if _by_heart(glance):
+    if _by_heart(glance, answers.log_loss):
         sign = f"accuracy is {glance.accuracy:.2f} on training images and {glance.validation:.2f} on others"
         return Symptom(BY_HEART, (sign,))
     if _unsure(glance):
@@ -238,13 +294,13 @@ def _right(glance: Glance) -> bool:
     return clearly_above(max(glance.validation, glance.best), glance.classes, glance.validated)
 
 
-def _by_heart(glance: Glance) -> bool:
-    """Learned on training images, and no better than guessing on any other."""
+def _by_heart(glance: Glance, log_loss: float) -> bool:
+    """Knows its training images, of which the loss is `log_loss`, and is no better than guessing on any other."""
     return (
         glance.epoch >= LONG_ENOUGH
         and glance.classes > 1
         and clearly_above(glance.accuracy, glance.classes, glance.images)
-        and glance.accuracy > 0.5 + 0.5 / glance.classes  # well on the way to knowing them all
+        and known_by_heart(glance.accuracy, log_loss, glance.floor)
         and not max(glance.validation, glance.best) > 1 / glance.classes + 1 / math.sqrt(4 * max(glance.validated, 1))
     )
 
@@ -269,22 +325,12 @@ def _of_data(symptom: Symptom, evidence: Evidence) -> Iterator[Cause]:
             1,
             lasting=True,
         )
-    if symptom.name == BY_HEART:
-        yield Cause(
-            "labels do not follow from images",
-            "images are known by heart, and nothing holds for others: labels are shuffled, or there are too few images",
-            "check that images lie in the folders of their classes",
-            0.9,
-        )
-    if symptom.name == UNSURE:
-        yield Cause(
-            "labels do not follow from images",
-            "what was learned holds for no other images: labels are shuffled, or there are too few images",
-            "check that images lie in the folders of their classes",
-            0.5,
-        )
+    if symptom.name in (BY_HEART, UNSURE):
+        yield unexplained(symptom.name)
     size, spread = evidence.input_size, evidence.input_spread
-    if not spread > 1e-4 * max(size if math.isfinite(size) else 1.0, 1e-9):
+    lost = not spread > 1e-4 * max(size if math.isfinite(size) else 1.0, 1e-9)
+    yield from _of_frozen_layers(evidence, lost=lost)
+    if not evidence.image_spread > 1e-4:
         yield Cause(
             "constant images",
             "all images are the same to the network",
@@ -292,8 +338,33 @@ def _of_data(symptom: Symptom, evidence: Evidence) -> Iterator[Cause]:
             1,
             lasting=True,
         )
-    else:
+    elif not lost:
         yield from scale_causes(size)
+
+
+def _of_frozen_layers(evidence: Evidence, *, lost: bool) -> Iterator[Cause]:
+    """What stands in front of all that is trained; `lost`: whether images are the same behind it."""
+    first = next((n for n, layer in enumerate(evidence.layers) if layer.gradient is not None), 0)
+    front = evidence.layers[:first]
+    left = f"{evidence.input_spread / evidence.image_spread:.1g}" if evidence.image_spread > 0 else "0"
+    told = f"{left} of how images differ is left after {front[-1].name}" if front else f"{left} of it is left"
+    untrained = [layer.name for layer in front if layer.untrained]
+    if untrained:
+        yield Cause(
+            "frozen layers were never trained",
+            f"{untrained[0]} has the weights that it was made with, and trainable = False; {told}",
+            'weights="imagenet" there, or trainable = True',
+            1 if lost else 0.6,
+            lasting=lost,
+        )
+    elif lost and evidence.image_spread > 1e-4:
+        yield Cause(
+            "images lost before what is trained",
+            f"images do differ, and to the first layer that is trained they are the same: {told}",
+            "look at what comes before it: how it scales pixels, and which weights it has",
+            1,
+            lasting=True,
+        )
 
 
 def scale_causes(size: float) -> Iterator[Cause]:
@@ -430,13 +501,9 @@ def _of_gradients(evidence: Evidence) -> Iterator[Cause]:
         )
 
 
-def _of_nothing_else(evidence: Evidence) -> Iterator[Cause]:
-    yield Cause(
-        "labels do not follow from images",
-        "perhaps nothing in the images tells the classes apart",
-        "check that images lie in the folders of their classes",
-        0.25,
-    )
+def _of_nothing_else(symptom: Symptom, evidence: Evidence) -> Iterator[Cause]:
+    if symptom.name not in (BY_HEART, UNSURE):
+        yield unexplained(symptom.name)
     if evidence.steps < 100:
         yield Cause(
             "trained too short", f"{evidence.steps} steps of the optimizer in all", "smaller batches, more epochs", 0.3

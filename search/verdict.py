@@ -8,7 +8,22 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from search.experiments import TOPICS, Experiment, topic_of
-from search.symptoms import DEAD, STUCK, Cause, Diagnosis, Evidence, Symptom, causes, clearly_above
+from search.symptoms import (
+    DEAD,
+    STUCK,
+    UNEXPLAINED,
+    UNSURE,
+    VAGUE,
+    Cause,
+    Diagnosis,
+    Evidence,
+    Plain,
+    Symptom,
+    causes,
+    clearly_above,
+    known_by_heart,
+    unexplained,
+)
 
 
 class Verdict(StrEnum):
@@ -17,6 +32,7 @@ class Verdict(StrEnum):
     LEARNS = "learns"  # in every run, and what it learned holds for other images
     SOMETIMES = "sometimes"  # in some runs
     BY_HEART = "by heart"  # it knows its training images, and no others
+    NOTHING_ELSE = "training images only"  # it is better than a guess on those, without knowing them, and on no others
     STUCK = "stuck at chance"  # in no run
     FAILED = "failed"  # it could not be trained
 
@@ -44,6 +60,12 @@ class Run:
         if math.isfinite(self.training):
             return clearly_above(self.training, classes, self.images)
         return clearly_above(self.validation, classes, self.validated)
+
+    @property
+    def by_heart(self) -> bool:
+        """Whether training images are known one by one."""
+        loss, floor = (self.evidence.loss, self.evidence.floor) if self.evidence else (math.nan, math.nan)
+        return known_by_heart(self.training, loss, floor)
 
 
 @dataclass(frozen=True)
@@ -79,6 +101,7 @@ class Case:
     runs: tuple[Run, ...]
     tried: tuple[Tried, ...] = ()
     left_out: tuple[Experiment, ...] = ()  # for which there was no time
+    plain: Plain | None = None  # the best plain method on these folds, where it was asked
 
     @property
     def verdict(self) -> Verdict:
@@ -107,7 +130,8 @@ class Case:
         """Causes of not learning, the likeliest first, each once; none where it learns."""
         if self.verdict is Verdict.LEARNS:
             return ()
-        return tuple(self._suspect(cause, runs) for cause, runs in suspected(self.runs))
+        found = suspected(self.runs, self.plain, len(self.classes))
+        return tuple(self._suspect(cause, runs) for cause, runs in found)
 
     def _suspect(self, cause: Cause, runs: int) -> Suspect:
         freed, tried = (sum(_about(one, cause) for one in these) for these in (self.freeing, self.tried))
@@ -155,28 +179,27 @@ def verdict(runs: Sequence[Run], classes: int) -> Verdict:
     if not learned:
         return Verdict.STUCK
     if not clearly_above(mean_validation(runs), classes, sum(run.validated for run in runs)):
-        return Verdict.BY_HEART if learned == len(runs) else Verdict.SOMETIMES
+        if learned < len(runs):
+            return Verdict.SOMETIMES
+        return Verdict.BY_HEART if all(run.by_heart for run in runs) else Verdict.NOTHING_ELSE
     return Verdict.LEARNS if learned == len(runs) else Verdict.SOMETIMES
 
 
-def suspected(runs: Sequence[Run]) -> list[tuple[Cause, int]]:
+def suspected(runs: Sequence[Run], plain: Plain | None = None, classes: int = 0) -> list[tuple[Cause, int]]:
     """(cause with its strongest evidence, runs in which it was found), the likeliest first.
 
     A run that is at chance without having been stopped for it counts too. What follows from other causes comes after
-    them, and the cause that stands for knowing nothing is left out where there is another.
+    them, and the cause that stands for knowing nothing is left out where there is another. `plain`: as of `Case`.
     """
     found: dict[str, list[Cause]] = {}
     for run in runs:
-        for cause in _causes_in(run):
+        for cause in _causes_in(run, plain, classes):
             found.setdefault(cause.name, []).append(cause)
     strongest = [(max(of_one, key=lambda cause: cause.strength), len(of_one)) for of_one in found.values()]
     last = _consequences(runs)
     ordered = sorted(strongest, key=lambda pair: (pair[0].name in last, -pair[0].strength * pair[1]))
-    worth = [pair for pair in ordered if pair[0].strength > _VAGUE]
+    worth = [pair for pair in ordered if pair[0].strength > VAGUE]
     return worth or ordered[:2]
-
-
-_VAGUE = 0.25  # the strength of 'labels do not follow from images' where nothing speaks for it
 
 
 def _consequences(runs: Sequence[Run]) -> set[str]:
@@ -186,9 +209,15 @@ def _consequences(runs: Sequence[Run]) -> set[str]:
     return {"gradients vanish", *(() if from_the_start else ("dead ReLU",))}
 
 
-def _causes_in(run: Run) -> tuple[Cause, ...]:
+def _causes_in(run: Run, plain: Plain | None, classes: int) -> tuple[Cause, ...]:
     if run.diagnosis is not None:
-        return run.diagnosis.causes
-    if run.evidence is None:
+        symptom, found = run.diagnosis.symptom, run.diagnosis.causes
+    elif run.evidence is not None:
+        held = clearly_above(run.validation, classes, run.validated)
+        symptom = Symptom(UNSURE if run.learned(classes) and not held else STUCK, ())
+        found = causes(symptom, run.evidence, run.curve.get("loss", ()))
+    else:
         return ()
-    return causes(Symptom(STUCK, ()), run.evidence, run.curve.get("loss", ()))
+    if plain is None:
+        return found
+    return tuple(unexplained(symptom.name, plain, classes) if one.name in UNEXPLAINED else one for one in found)

@@ -65,6 +65,10 @@ ENVIRONMENT = {"TF_ENABLE_ONEDNN_OPTS": "1", "TF_CPP_MIN_LOG_LEVEL": "2", "KERAS
 """Set before TensorFlow is imported. oneDNN is off by default on some processors and worth a third."""
 
 
+READY = "ready"
+"""What a worker process says once, before its first outcome: what it needs is imported."""
+
+
 class Worker:
     """Does jobs on one set of materials."""
 
@@ -415,7 +419,7 @@ def settle() -> None:
 
 
 def main(descriptor: int) -> None:
-    """Serve one pipe: receive the materials, then jobs, and send an outcome for each, until it closes."""
+    """Serve one pipe: receive the materials, say READY, receive jobs, send an outcome for each, until it closes."""
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     settle()  # while the parent reads the images
 
@@ -424,6 +428,7 @@ def main(descriptor: int) -> None:
             materials, log = pipe.recv()
             _write_to(log)
             worker = Worker(materials)
+            pipe.send(READY)
             process = os.getpid()
             while True:
                 outcome = worker.do(pipe.recv())

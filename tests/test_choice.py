@@ -24,6 +24,20 @@ from tests.pictures import make_pictures, make_trouble
 
 FLAGS = ("--preset", "cnn", "--trials", "2", "--folds", "2", "--epochs", "6", "--workers", "1")
 
+LOSES = """
+import keras
+
+def build(hp):
+    inputs = keras.Input((8, 8, 1))
+    outputs = keras.layers.Dense(hp.Choice("units", [2]), activation="softmax")(keras.layers.Flatten()(inputs))
+    model = keras.Model(inputs, outputs)
+    model.compile("adam", lost)
+    return model
+
+def lost(truth, said):
+    raise ValueError("not today")
+"""
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -329,6 +343,39 @@ def test_an_export_that_is_asked_to_stop_says_so_and_the_same_command_goes_on(ho
     stopped = "search: stopped; what is stored is whole, and the same command may be given again\n"
     assert (process.returncode, err) == (75, stopped)
     assert not (tmp_path / "model.keras").exists()
+
+
+def test_a_search_without_a_result_fails_and_every_command_names_the_one_that_goes_on(tmp_path: Path) -> None:
+    make_pictures(tmp_path / "shapes", {"left": 14, "top": 14})
+    begun = search("run", "shapes", *FLAGS, "--trials", "1", "--hours", "0.00001", cwd=tmp_path)
+    again = search("run", "shapes-study", cwd=tmp_path)
+    asked = search("predict", "shapes-study", "shapes", cwd=tmp_path)
+    exported = search("export", "shapes-study", "--to", "model.keras", cwd=tmp_path)
+    assert [done.returncode for done in (begun, again, asked, exported)] == [1, 1, 2, 2]
+    on = "search resume shapes-study --hours 1"
+    for done in (begun, again, asked, exported):
+        assert "shapes-study: no trial is complete, so there is no model, and " in done.stderr
+        assert done.stderr.endswith(f"of 1e-05 hours are used; go on with: {on}\n")
+    resumed = search(*on.split()[1:], "--workers", "1", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert len(told("predict", "shapes-study", "shapes", cwd=tmp_path)["images"]) == 28
+
+
+def test_a_study_whose_trials_all_failed_goes_on_with_more_of_them(tmp_path: Path) -> None:
+    make_pictures(tmp_path / "shapes", {"left": 14, "top": 14})
+    (tmp_path / "net.py").write_text(LOSES)
+    flags = ("--model", "net.py:build", "--trials", "1", "--folds", "2", "--workers", "1")
+    assert search("run", "shapes", *flags, cwd=tmp_path).returncode == 1
+    done = search("predict", "shapes-study", "shapes", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.endswith("go on with: search resume shapes-study --trials 2 --model PATH/net.py:build\n")
+
+
+def test_a_study_that_has_not_begun_has_no_model_and_says_what_starts_it(tmp_path: Path) -> None:
+    make_pictures(tmp_path / "shapes")
+    assert search("init", "shapes", cwd=tmp_path).returncode == 0
+    done = search("predict", "shapes-study", "shapes", cwd=tmp_path)
+    assert (done.returncode, "`search run shapes-study` starts it" in done.stderr) == (2, True)
 
 
 def test_a_search_that_was_stopped_is_exported_from_what_is_stored(tmp_path: Path) -> None:

@@ -62,6 +62,36 @@ def test_a_network_that_learns_is_told_so_and_json_writes_nothing(home: Path, tm
     assert list(tmp_path.iterdir()) == []
 
 
+def test_labels_are_not_blamed_where_a_plain_method_learns_from_the_pictures(home: Path, tmp_path: Path) -> None:
+    """A network that is shown nothing but its own noise."""
+    net = """
+import keras
+
+def build(hp):
+    inputs = keras.Input((8, 8, 1))
+    hp.Fixed("batch_size", 2)
+    x = keras.layers.GaussianNoise(1.0)(keras.layers.Flatten()(inputs)[:, :1])
+    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
+    model.compile(keras.optimizers.Adam(0.01), "categorical_crossentropy")
+    return model
+"""
+    (tmp_path / "blind.py").write_text(net)
+    asked = ("--model", "blind.py:build", "--epochs", "15", "--seconds", "0", "--workers", "1", "--json")
+    make_pictures(tmp_path / "noise", {"a": 20, "b": 20}, learnable=False)
+    said = {}
+    for folder in (home / "pictures", tmp_path / "noise"):
+        done = search("diagnose", folder, *asked, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert found["verdict"] != "learns" and "by heart" not in found["answer"]
+        said[folder.name] = " ".join(f"{one['cause']}: {one['evidence']}" for one in found["suspects"])
+    assert "label" not in said["pictures"]
+    assert "on frozen features reaches 1.00 on the same folds" in said["pictures"] or (
+        "on pixels reaches 1.00 on the same folds" in said["pictures"]
+    )
+    assert "labels, or too few images: plain methods find nothing that holds either: " in said["noise"]
+
+
 def test_what_cannot_be_diagnosed_is_refused(home: Path) -> None:
     done = search("diagnose", "pictures", "--preset", "frozen", cwd=home)
     assert done.returncode == 2

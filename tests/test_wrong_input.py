@@ -303,8 +303,10 @@ def test_a_smaller_total_than_what_is_done_changes_nothing(
     monkeypatch.setattr(sys, "argv", ["search", "run", "study", "--trials", "1"])
     with pytest.raises(SystemExit) as ended:
         cli.main()
-    said = capsys.readouterr().out
-    assert ended.value.code == 0
+    said, complaint = capsys.readouterr()
+    assert ended.value.code == 1  # none of them is complete
+    on = "and 2 of 2 trials are done; go on with: search resume study --trials 4\n"
+    assert complaint.endswith(f"there is no model, {on}")
     assert (
         "nothing left to do: 2 trials are done, 1 were asked for in total; --trials raises the total; "
         "study.toml stays as it is\n"

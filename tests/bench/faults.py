@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from search.images import read_images
 from search.jobs import FoldJob, FoldResult, Materials, Training
 from search.model_checks import findings
-from search.symptoms import clearly_above
+from search.symptoms import LABELS, UNKNOWN, clearly_above
 from search.worker import ENVIRONMENT
 from spaces.facts import Facts
 from spaces.presets import FAMILIES
@@ -209,7 +209,7 @@ FAULTS: Mapping[str, Fault] = {
     "ReLU dead by its bias": Fault(_dead, ("dead ReLU",)),
     "dropout 0.99": Fault(lambda k: network(k, dropout=0.99), ("dropout too strong",)),
     "L2 of 10": Fault(_penalised, ("regularisation too strong",)),
-    "shuffled labels": Fault(network, ("labels do not follow from images",), _shuffled),
+    "shuffled labels": Fault(network, (LABELS, UNKNOWN), _shuffled),
     "everything frozen": Fault(_frozen, ("nothing is trainable",)),
     "constant images": Fault(network, ("constant images",), _constant),
     "one class": Fault(network, ("one class",), _one_class),

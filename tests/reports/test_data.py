@@ -185,6 +185,28 @@ def test_where_training_ends_while_it_still_helps_more_epochs_are_advised() -> N
     assert advice(records.data()) == (), "a study that does not say"
 
 
+def test_of_what_is_at_chance_nothing_is_said_to_get_better() -> None:
+    records = example()
+    study = replace(records.study, config={**records.study.config, "training": {"max_epochs": 24}})
+
+    def advised(*scores: float) -> tuple[str, ...]:
+        trials = [
+            replace(
+                trial(7),
+                number=number,
+                folds=tuple(
+                    replace(f, epochs=24, best_epoch=24, scores={"balanced_accuracy": score}) for f in trial(7).folds
+                ),
+            )
+            for number, score in enumerate(scores)
+        ]
+        return advice(records.data(study=study, trials=trials))
+
+    assert advised(0.5, 0.5) == ()
+    (said,) = advised(0.5, 0.8)
+    assert said.startswith("5 of 5 fold runs of the best trial were still getting better")
+
+
 def test_when_trial_0_is_the_best_the_headline_says_that_nothing_beats_it() -> None:
     records = example()
     text = headline(records.data(trials=(records.trials[0],), probabilities={}))

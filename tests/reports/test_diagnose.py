@@ -11,7 +11,7 @@ from reports.diagnose import as_plain, fine, headline, in_lines, render, signal
 from search.symptoms import BROKEN, Diagnosis, Symptom
 from search.verdict import Case, Run, Tried
 from spaces import Value
-from tests.reports.cases import CASE, STUCK_RUN, run, tried
+from tests.reports.cases import CASE, EVIDENCE, STUCK_RUN, run, tried
 
 GOOD, BAD = run(0.95, 0.9), run(0.5, 0.5)
 FREED = replace(
@@ -23,6 +23,7 @@ FREED = replace(
         tried("size", [BAD] * 2, "head: flatten → global_average"),
     ),
 )
+NOTHING_WRONG = replace(EVIDENCE, layers=(), steps=1000, penalty=0.0, penalty_at_start=0.0)
 BROKEN_RUN = replace(STUCK_RUN, diagnosis=Diagnosis(Symptom(BROKEN, ()), STUCK_RUN.diagnosis.causes, collapsed=True))  # type: ignore[union-attr] # it has one
 
 
@@ -50,6 +51,15 @@ BROKEN_RUN = replace(STUCK_RUN, diagnosis=Diagnosis(Symptom(BROKEN, ()), STUCK_R
         (
             replace(CASE, runs=(run(1.0, 0.5),) * 3),
             "Your network learns its training images by heart, and nothing that holds for others (accuracy 0.50).",
+        ),
+        (
+            replace(CASE, runs=(run(0.7, 0.5),) * 3),
+            "Your network learns something about its training images (accuracy 0.70), and nothing that clearly holds "
+            "for others (accuracy 0.50, where guessing has 0.50).",
+        ),
+        (
+            replace(CASE, runs=(replace(BAD, evidence=NOTHING_WRONG),) * 3),
+            "Your network stays at chance (accuracy 0.50); no known cause.",
         ),
         (
             replace(CASE, runs=(GOOD, GOOD, BAD)),

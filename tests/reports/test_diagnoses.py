@@ -13,7 +13,8 @@ from reports import words
 from reports.html import render
 from reports.plain import as_json
 from reports.terminal import show
-from tests.reports.factory import STUCK, Records, diagnosed, example, with_empty_curves
+from search.symptoms import BY_HEART, LABELS
+from tests.reports.factory import STUCK, Records, diagnosed, example, references, with_empty_curves
 
 SENTENCE = (
     "Trial 0 is stuck at chance: initial weights too small: at the start 0.0001 of the signal is left after dense_4. "
@@ -64,6 +65,20 @@ def test_what_was_found_most_often_counts() -> None:
     data = replace(base, trials=(replace(first, folds=folds), *base.trials[1:])).data()
     assert (data.diagnoses[0].cause, data.diagnoses[0].folds) == ("dead ReLU", 4)
     assert "in 4 of its 5 folds: dead ReLU: 90% of the units" in words.diagnosis(data)
+
+
+def test_labels_are_not_blamed_for_what_a_plain_method_learns() -> None:
+    """As stored by this release or an older one: whether a reference does better is known to the report alone."""
+    base = diagnosed()
+    for name in (LABELS, "labels do not follow from images"):
+        by_heart = replace(STUCK, symptom=BY_HEART, cause=name, evidence=("a sign", f"{name}: shuffled"), change="")
+        folds = tuple(replace(fold, diagnosis=by_heart) for fold in base.trials[0].folds)
+        records = replace(base, trials=(replace(base.trials[0], folds=folds), *base.trials[1:]), references=())
+        assert "holds for no other images: too few images for this network, or labels" in printed(records)
+        learned = replace(records, references=references(linear_probe=0.88))
+        assert "linear probe on frozen features reaches 0.88 on the same folds" in printed(learned)
+        assert "labels" not in words.diagnosis(learned.data())
+        assert learned.data().diagnoses[0].evidence[0] == "a sign"
 
 
 def test_collapsed_trials_are_one_group_of_those_that_did_not_finish() -> None:

@@ -67,6 +67,52 @@ def test_a_lead_over_a_plain_method_that_picking_explains_is_none() -> None:
     assert not replace(data, estimate=None).not_clearly_better(data.best, 0.5)
 
 
+def right_for(records: Records, *shares: float) -> dict[str, Any]:
+    """Trials that are right for these shares of the images, spread evenly over them."""
+    labels = np.array([image.label for image in records.images])
+    said = {}
+    for trial, share in enumerate(shares):
+        right = np.diff(np.floor(np.arange(len(labels) + 1) * share)) > 0
+        said[trial] = np.full((len(labels), 2), 0.2, np.float32)
+        said[trial][np.arange(len(labels)), np.where(right, labels, 1 - labels)] = 0.8
+    return with_answers(records, said)
+
+
+SURE_WINS = [(0.3, share / 100) for share in range(55, 96, 2)]
+
+
+@pytest.mark.parametrize("shares", SURE_WINS)
+def test_no_more_is_expected_than_what_was_scored_and_nothing_is_called_optimistic_by_nothing(
+    shares: tuple[float, float],
+) -> None:
+    """Where one trial wins whatever is resampled, picking adds nothing, and chance decides where the estimate falls."""
+    records = example()
+    data = records.data(**right_for(records, *shares))
+    assert data.estimate is not None
+    assert data.estimate.low <= data.estimate.value <= data.estimate.naive
+    said = words.caution(data)
+    value, pooled = f"expect about {data.estimate.value:.2f} (", f"its pooled {data.estimate.naive:.3f} is optimistic"
+    assert value in said
+    assert "by 0.000" not in said
+    assert (pooled in said) <= (round(data.estimate.value, 2) < round(data.estimate.naive, 3))
+
+
+@pytest.mark.parametrize("optimism", [0.0004, 0.0, -0.004])
+@pytest.mark.parametrize("members", [((1, 1.0),), ((0, 0.5), (1, 0.5))])
+def test_an_estimate_that_is_not_below_the_score_says_nothing_of_optimism(
+    members: tuple[tuple[int, float], ...], optimism: float
+) -> None:
+    records = example()
+    answers = right_for(records, 0.3, 0.8)
+    estimate = records.data(**answers).estimate
+    assert estimate is not None
+    data = records.data(**answers, choices=(chosen(1, members),))
+    said = words.caution(replace(data, estimate=replace(estimate, value=0.81, naive=0.81 + optimism)))
+    assert "expect about 0.81" in said and "optimistic" not in said
+    above = words.caution(replace(data, estimate=replace(estimate, value=0.81, naive=0.83)))
+    assert "optimistic by 0.020" in above
+
+
 def chosen(trial: int, members: tuple[tuple[int, float], ...]) -> ChoiceRecord:
     return ChoiceRecord("2026-01-01T00:00:00+00:00", trial, members, (0, 1), 10, 1.0, None)
 

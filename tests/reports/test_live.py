@@ -128,12 +128,29 @@ def test_the_first_seconds_are_accounted_for() -> None:
     assert "no best yet · trial 0: fold 1 of 5 · trial 0: fold 2 of 5 · … · 12 s so far" in first
 
 
-def test_plain_lines_say_once_that_workers_are_starting() -> None:
+def test_plain_lines_say_once_that_workers_are_starting_and_once_that_they_are_ready() -> None:
     stream = io.StringIO()
     lines = PlainLines(stream)
     for answered in (False, False, True):
         lines.update(progress((), workers=1, answered=answered))
-    assert stream.getvalue() == "starting 1 worker, importing TensorFlow\n"
+    lines.update(progress((), workers=1, answered=True))
+    assert stream.getvalue() == "starting 1 worker, importing TensorFlow\nTensorFlow is imported, training begins\n"
+
+
+def test_plain_lines_say_nothing_of_workers_that_were_ready_all_along() -> None:
+    stream = io.StringIO()
+    lines = PlainLines(stream)
+    for _ in range(2):
+        lines.update(progress((), workers=1))
+    assert stream.getvalue() == ""
+
+
+def test_a_resumed_search_says_what_it_trains_until_its_first_fold_ends() -> None:
+    waiting: dict[str, object] = {"sitting_folds": 0, "eta_seconds": None, "spent_seconds": 3600.0}
+    assert "importing TensorFlow" in played([progress(TRIALS, 7, answered=False, **waiting)], width=120)
+    ready = played([progress(TRIALS, 7, answered=answered, **waiting) for answered in (False, True)], width=120)
+    assert "importing" not in ready
+    assert "best 0.885 (trial 7) · trial 11: fold 4 of 5 · 60 min so far" in ready
 
 
 def test_names_cannot_move_the_cursor() -> None:

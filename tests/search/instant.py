@@ -109,6 +109,8 @@ class Instant:
     jobs: list[Job] = field(default_factory=list)  # every job submitted
     closed: list[bool] = field(default_factory=list)  # each `kill` that close was called with
 
+    ready: bool = False
+
     def prepare(self, materials: Materials, logs: Path) -> None:
         """Nothing to prepare."""
 

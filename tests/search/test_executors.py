@@ -48,6 +48,18 @@ def test_it_describes_and_trains(executor: Executor, prepared: Prepared) -> None
     assert trained.parameters == described.parameters
 
 
+def test_it_is_ready_before_its_first_job_is_done(materials: Materials, prepared: Prepared, tmp_path: Path) -> None:
+    for made in (InProcess(), LocalProcesses(1)):
+        assert not made.ready
+        made.prepare(materials, tmp_path / "logs")
+        endless = isinstance(made, LocalProcesses)
+        future = made.submit(fold_job(prepared, max_epochs=100_000 if endless else 1))
+        while not made.ready:
+            time.sleep(0.05)
+        assert future.done() != endless
+        made.close(kill=True)
+
+
 def test_more_jobs_than_slots_all_end(executor: Executor, prepared: Prepared) -> None:
     jobs = [fold_job(prepared, seed=seed, max_epochs=1) for seed in range(1, executor.slots + 3)]
     futures = [executor.submit(job) for job in jobs]

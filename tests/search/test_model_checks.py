@@ -96,6 +96,21 @@ def test_far_more_parameters_than_images_are_worth_a_word() -> None:
     assert said(model, images=model.count_params() // 1000 - 1) == {"parameters many times the images": False}
 
 
+def test_pooling_is_advised_only_where_a_flatten_is_to_give_way_to_it() -> None:
+    import keras
+
+    def advised(reduced: keras.layers.Layer, *, nested: bool = False) -> str:
+        body = [keras.layers.Conv2D(64, 3), reduced]
+        layers = [keras.Sequential([keras.Input((8, 8, 1)), *body])] if nested else body
+        model = keras.Sequential([keras.Input((8, 8, 1)), *layers, keras.layers.Dense(2, activation="softmax")])
+        (cause,) = findings(model, model.loss, images=0, batch_size=4)
+        return cause.change
+
+    pooled = "GlobalAveragePooling2D instead of Flatten, or fewer units or filters"
+    assert advised(keras.layers.Flatten()) == advised(keras.layers.Flatten(), nested=True) == pooled
+    assert advised(keras.layers.GlobalAveragePooling2D()) == "fewer units or filters"
+
+
 def test_output_and_loss_are_named_however_they_were_given() -> None:
     import keras
 

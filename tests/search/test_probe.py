@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +39,48 @@ def test_a_network_stuck_by_its_initializer_is_stopped_early_with_its_cause() ->
     assert result.diagnosis.name == "stuck at chance: initial weights are zero"
     assert result.diagnosis.causes[0].change == 'kernel_initializer="glorot_uniform"'
     assert result.scores["balanced_accuracy"] == 0.5
+
+
+def on_a_frozen_base(*, nested: bool, trained: bool = False) -> keras.Model:
+    """A head on a base that nobody trained, or that has the traces of it, and gives next to nothing."""
+    import keras
+
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(SEED)
+    inputs = keras.Input((8, 8, 1))
+    small = keras.initializers.RandomNormal(stddev=1e-4)
+    convolution = keras.layers.Conv2D(8, 3, activation="relu", kernel_initializer=small)
+    base = keras.Model(
+        inputs, keras.layers.GlobalAveragePooling2D()(convolution(keras.layers.Rescaling(1 / 255)(inputs)))
+    )
+    base.trainable = False
+    if trained:
+        convolution.bias.assign(np.full(8, 0.3, np.float32))
+    x = base(inputs) if nested else base.output
+    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
+    model.compile("adam", "categorical_crossentropy")
+    return model
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_frozen_layers_that_were_never_trained_are_named_and_not_the_pictures(nested: bool) -> None:
+    result = fold_run(on_a_frozen_base(nested=nested), pictures(SEED), Recipe(batch_size=16), SEED)
+    assert result.diagnosis is not None
+    assert result.diagnosis.name == "stuck at chance: frozen layers were never trained"
+    assert "of how images differ is left after" in result.diagnosis.causes[0].evidence
+    assert not {"constant images", "inputs scaled twice"} & {cause.name for cause in result.diagnosis.causes}
+
+
+def test_frozen_layers_with_traces_of_training_are_not_called_untrained() -> None:
+    result = fold_run(on_a_frozen_base(nested=True, trained=True), pictures(SEED), Recipe(batch_size=16), SEED)
+    assert result.diagnosis is not None
+    assert result.diagnosis.name == "stuck at chance: images lost before what is trained"
+
+
+def test_constant_images_are_named_as_such() -> None:
+    flat = replace(pictures(SEED), pixels=np.full_like(pictures(SEED).pixels, 128))
+    result = fold_run(built(), flat, Recipe(batch_size=16), SEED)
+    assert result.diagnosis is not None and result.diagnosis.name == "stuck at chance: constant images"
 
 
 def test_one_that_is_only_diagnosed_is_trained_until_it_ends_by_itself() -> None:

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from search.symptoms import (
     BROKEN,
     BY_HEART,
+    LABELS,
     LONG_ENOUGH,
     LOOKS,
     MANY_STEPS,
     ONE_CLASS,
     STUCK,
+    UNKNOWN,
     UNSURE,
     Answers,
     Cause,
@@ -25,6 +27,7 @@ from search.symptoms import (
     Evidence,
     Glance,
     LayerEvidence,
+    Plain,
     causes,
     clearly_above,
     diagnosis_of,
@@ -32,6 +35,7 @@ from search.symptoms import (
     gradient_signs,
     suspicious,
     symptom_of,
+    unexplained,
 )
 
 LN2 = math.log(2)
@@ -51,6 +55,7 @@ AT_CHANCE = Glance(
 ONE_ANSWER = Answers(log_loss=LN2, spread=1e-6, predicted=1, auroc=0.5)
 FROZEN_START = LayerEvidence("dense", "Dense", 0.1, 0.1, gradient=0.1, moved=0.1, size=1.0)
 PLAIN = Evidence((FROZEN_START, replace(FROZEN_START, name="output")), LN2, LN2, steps=50)
+RANDOM_BASE = LayerEvidence("base", "Functional", 0.1, 0.1, untrained=True)
 LASTING = Cause("planted", "by the test", "nothing", 1.0, lasting=True)
 
 
@@ -164,10 +169,38 @@ def test_learned_by_heart_is_said_at_the_end_and_stops_nothing() -> None:
     seen = replace(AT_CHANCE, accuracy=1.0, validation=0.5, epoch=20, ended=True)
     found = found_in(seen, knows, PLAIN)
     assert found is not None and not found.collapsed
-    assert (found.symptom.name, found.causes[0].name) == (BY_HEART, "labels do not follow from images")
+    assert (found.symptom.name, found.causes[0].name) == (BY_HEART, LABELS)
     assert found_in(replace(seen, ended=False), knows, PLAIN) is None
     assert found_in(replace(seen, validation=0.9, least=0.3), knows, PLAIN) is None
     assert found_in(replace(seen, best=0.9, least=0.3), knows, PLAIN) is None  # that epoch's weights are the model
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "log_loss"),
+    [(0.7, 0.61), (0.8, 0.5), (0.95, 0.6)],  # the first two are better than a guess, the third by next to nothing
+)
+def test_images_that_are_not_known_one_by_one_are_not_called_known_by_heart(accuracy: float, log_loss: float) -> None:
+    seen = replace(AT_CHANCE, accuracy=accuracy, validation=0.5, epoch=20, ended=True)
+    found = found_in(seen, Answers(log_loss, spread=0.2, predicted=2, auroc=0.8), PLAIN)
+    assert found is not None and found.symptom.name == UNSURE
+    assert found_in(replace(seen, least=0.6), Answers(log_loss, spread=0.2, predicted=2, auroc=0.8), PLAIN) is None
+
+
+@pytest.mark.parametrize("symptom", [BY_HEART, UNSURE, STUCK])
+def test_labels_are_in_doubt_only_while_no_method_is_known_to_learn_from_them(symptom: str) -> None:
+    learns = unexplained(symptom, Plain("linear probe", 0.88, 60), 2)
+    assert learns.name == (UNKNOWN if symptom == STUCK else "too few images for this network")
+    assert learns.evidence.endswith(
+        "yet it can be learned from these images: linear probe reaches 0.88 on the same folds"
+    )
+    assert "label" not in learns.evidence + learns.change
+    fails = unexplained(symptom, Plain("linear probe", 0.52, 60), 2)
+    assert (fails.name, fails.evidence) == (
+        LABELS,
+        "plain methods find nothing that holds either: linear probe reaches 0.52 on the same folds",
+    )
+    not_known = unexplained(symptom)
+    assert "or labels that do not follow" in not_known.evidence or "perhaps" in not_known.evidence
 
 
 def test_what_was_learned_and_holds_for_no_other_image_is_named_and_stops_nothing() -> None:
@@ -176,7 +209,7 @@ def test_what_was_learned_and_holds_for_no_other_image_is_named_and_stops_nothin
     assert suspicious(seen)
     found = found_in(seen, partly, PLAIN)
     assert found is not None and not found.collapsed
-    assert (found.symptom.name, found.causes[0].name) == (UNSURE, "labels do not follow from images")
+    assert (found.symptom.name, found.causes[0].name) == (UNSURE, LABELS)
     assert found_in(replace(seen, least=0.9 * LN2), partly, PLAIN) is None
     assert not suspicious(replace(seen, least=0.9 * LN2))
     assert found_in(replace(seen, ended=False), partly, PLAIN) is None
@@ -196,7 +229,10 @@ def test_right_answers_by_next_to_nothing_are_no_fault_without_a_strong_cause() 
 @pytest.mark.parametrize(
     ("changes", "cause"),
     [
-        ({"input_spread": 0.0}, "constant images"),
+        ({"input_spread": 0.0, "image_spread": 0.0}, "constant images"),
+        ({"input_spread": 0.0}, "images lost before what is trained"),
+        ({"input_spread": 1e-9, "layers": (RANDOM_BASE, FROZEN_START)}, "frozen layers were never trained"),
+        ({"layers": (RANDOM_BASE, FROZEN_START)}, "frozen layers were never trained"),
         ({"input_size": 128.0, "input_spread": 60.0}, "inputs not scaled"),
         ({"input_size": 0.002, "input_spread": 0.001}, "inputs scaled twice"),
         ({"input_size": math.nan}, "trained too short"),  # normalised before the first weights
@@ -210,7 +246,7 @@ def test_right_answers_by_next_to_nothing_are_no_fault_without_a_strong_cause() 
         ({"layers": (replace(FROZEN_START, moved=50.0), FROZEN_START)}, "learning rate too large"),
         ({"layers": (replace(FROZEN_START, moved=1e-6),) * 2}, "learning rate too small"),
         ({"layers": (replace(FROZEN_START, gradient=1e-8), FROZEN_START)}, "gradients vanish"),
-        ({"steps": 10_000}, "labels do not follow from images"),
+        ({"steps": 10_000}, UNKNOWN),
     ],
 )
 def test_the_likeliest_cause_is_the_one_that_evidence_speaks_for(changes: dict[str, Any], cause: str) -> None:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.symptoms import STUCK, Cause, Diagnosis, Symptom
+from search.symptoms import LABELS, STUCK, Cause, Diagnosis, Plain, Symptom
 from search.verdict import Case, Run, Verdict, mean_validation, runs_that_learn, suspected, verdict
-from tests.reports.cases import CASE, STUCK_RUN, run, tried
+from tests.reports.cases import CASE, EVIDENCE, STUCK_RUN, run, tried
 
 GOOD, BAD = run(0.95, 0.9), run(0.5, 0.5)
 
@@ -28,7 +28,11 @@ GOOD, BAD = run(0.95, 0.9), run(0.5, 0.5)
         ([replace(GOOD, failure="no"), GOOD, GOOD], Verdict.SOMETIMES),
         ([run(0.60, 0.55)] * 3, Verdict.STUCK),  # 88 images: 0.5 + 2.5 standard errors are 0.633
         ([run(0.66, 0.67)] * 3, Verdict.LEARNS),  # 66 images together: 0.654
-        ([run(0.66, 0.64)] * 3, Verdict.BY_HEART),
+        ([run(0.66, 0.64)] * 3, Verdict.NOTHING_ELSE),
+        ([run(0.7, 0.5)] * 3, Verdict.NOTHING_ELSE),
+        ([run(0.7, 0.5), *[run(1.0, 0.5)] * 2], Verdict.NOTHING_ELSE),
+        ([replace(run(1.0, 0.5), evidence=replace(EVIDENCE, loss=0.612))] * 3, Verdict.NOTHING_ELSE),
+        ([replace(run(1.0, 0.5), evidence=replace(EVIDENCE, loss=0.02))] * 3, Verdict.BY_HEART),
     ],
 )
 def test_verdicts(runs: list[Run], said: Verdict) -> None:
@@ -80,3 +84,12 @@ def test_a_suspicion_is_held_against_the_experiments_about_it() -> None:
 def test_what_learns_has_no_suspects() -> None:
     healthy: Case = replace(CASE, runs=(GOOD,) * 3)
     assert healthy.suspects == ()
+
+
+def test_what_is_learned_for_training_images_only_is_held_against_what_plain_methods_reach() -> None:
+    unsure = replace(run(0.7, 0.5), evidence=replace(EVIDENCE, layers=(), penalty=0.0, penalty_at_start=0.0))
+    case = replace(CASE, runs=(unsure,) * 3)
+    assert [suspect.cause.name for suspect in case.suspects] == [LABELS]
+    learned = replace(case, plain=Plain("linear probe on frozen features", 0.88, 66))
+    assert [suspect.cause.name for suspect in learned.suspects] == ["too few images for this network"]
+    assert "linear probe on frozen features reaches 0.88" in learned.suspects[0].cause.evidence
