@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from search import options as opt
+from search.commands import options as opt
 
 if TYPE_CHECKING:
-    from reports.data import ReportData
-    from reports.terminal import Output
-    from search.config import Config
-    from search.request import Request
-    from search.study import Prepared
-    from spaces.own_file import ModelFile
+    from reports.terminal.output import Output
+    from search.commands.request import Request
+    from search.results.summary import ReportData
+    from search.study.config import Config
+    from search.study.prepared import Prepared
+    from spaces.custom.file import ModelFile
 
 app = typer.Typer(
     help="Find the best image classifier that a small data set can support.",
@@ -49,9 +49,10 @@ def init(
     no_lock_box: opt.NoLockBox = False,
 ) -> None:
     """Check the images and write a commented study.toml to edit before `search run`."""
+    from reports.terminal.images import prepared_in_words
+    from search.commands.request import search_of, whole_path
     from search.errors import UsageError
-    from search.request import make_folder, search_of, whole_path
-    from search.words import prepared_in_words
+    from search.study.folder import make_folder
 
     refused = {"flip": False if no_flip else None, "lock_box": False if no_lock_box else None}
     asked = {"preset": preset, "groups": whole_path(groups), **refused}
@@ -91,8 +92,8 @@ def run(
     quiet: opt.Quiet = False,
 ) -> None:
     """Search: start a study, or go on with it. Budgets are totals; Ctrl-C stops, and nothing is lost."""
-    from search.gpus import workers_asked
-    from search.request import builder, search_of, whole_path
+    from search.commands.options import workers_asked
+    from search.commands.request import builder, search_of, whole_path
 
     asked = {
         "trials": trials,
@@ -126,10 +127,10 @@ def resume(
     quiet: opt.Quiet = False,
 ) -> None:
     """Go on with a study; refuses where there is nothing to go on with."""
+    from search.commands.options import workers_asked
+    from search.commands.request import builder, going_on
     from search.errors import UsageError
-    from search.gpus import workers_asked
-    from search.request import builder, going_on
-    from search.study import find_study
+    from search.study.folder import find_study
 
     request = going_on(find_study(study), {"trials": trials, "hours": hours})
     if not request.begun:
@@ -147,21 +148,23 @@ def check(
     open_it: opt.Open = False,
 ) -> None:
     """Look the images over: files, classes, copies, contradictory labels, groups. Writes IMAGES-check.html."""
-    from reports import check as page
-    from reports.reading import reading_images
-    from search.check import look_over
+    from reports.as_json import images_as_json
+    from reports.html.images import write
+    from reports.terminal.images import images_in_words, in_lines
+    from reports.terminal.progress_bar import reading_images
+    from search.commands.check import look_over
+    from search.commands.request import whole_path
     from search.errors import UsageError
-    from search.request import place_of_new, whole_path
-    from search.words import images_in_words
+    from search.study.folder import place_of_new
 
     target = place_of_new(images, None).with_name(f"{images.resolve().name}-check.html")
     with reading_images(quiet=as_json) as progress:
         read, found = look_over(images, whole_path(groups), folds, progress)
     if as_json:
-        _print_json(page.as_plain(found))
+        _print_json(images_as_json(found))
     else:
-        page.write(found, target)
-        _say([*images_in_words(read), *page.in_lines(found), f"page: {target}"])
+        write(found, target)
+        _say([*images_in_words(read), *in_lines(found), f"page: {target}"])
         if open_it:
             typer.launch(target.absolute().as_uri())
     if found.problem:
@@ -182,15 +185,19 @@ def diagnose(
     open_it: opt.Open = False,
 ) -> None:
     """Why does my network not learn? Trains it, and again with one thing changed. Writes IMAGES-diagnose.html."""
-    from reports import diagnose as page
-    from reports.reading import reading_images
-    from search import diagnose as work
-    from search.request import builder, place_of_new, whole_path
+    from reports.as_json import diagnosis_as_json
+    from reports.html.diagnosis import write
+    from reports.terminal.diagnosis import in_lines
+    from reports.terminal.progress_bar import reading_images, training
+    from search.commands import diagnose
+    from search.commands.request import builder, whole_path
+    from search.session import diagnose as work
+    from search.study.folder import place_of_new
 
     target = place_of_new(images, None).with_name(f"{images.resolve().name}-diagnose.html")
     own, named = builder(model, preset), preset or "question"
     with reading_images(quiet=as_json) as progress:
-        asked = work.prepared(
+        asked = diagnose.prepared(
             images,
             preset=named,
             model=own,
@@ -199,13 +206,13 @@ def diagnose(
             groups=whole_path(groups),
             reading=progress,
         )
-    with page.training(quiet=as_json) as watched:
+    with training(quiet=as_json) as watched:
         case = work.diagnose(asked, workers=workers, seconds=seconds, watched=watched)
     if as_json:
-        _print_json(page.as_plain(case))
+        _print_json(diagnosis_as_json(case))
         return
-    page.write(case, target)
-    _say([*page.in_lines(case), f"page: {target}"])
+    write(case, target)
+    _say([*in_lines(case), f"page: {target}"])
     if open_it:
         typer.launch(target.absolute().as_uri())
 
@@ -214,17 +221,17 @@ def diagnose(
 def report(study: opt.Where = None, as_json: opt.Json = False, open_it: opt.Open = False) -> None:
     """Show the leaderboard and write report.html into the study folder."""
     from search.errors import UsageError
-    from search.study import find_study
+    from search.study.folder import find_study
 
     folder = find_study(study)
     data = _report_data(folder)
     if as_json:
-        from reports.plain import as_json as plain
+        from reports.as_json import as_json as plain
 
         _print_json(plain(data))
         return
-    from reports.html import write
-    from reports.terminal import show
+    from reports.html.study import write
+    from reports.terminal.study import show
 
     target = folder / "report.html"
     try:
@@ -246,18 +253,19 @@ def export(
     quiet: opt.Quiet = False,
 ) -> None:
     """Write the chosen model as one Keras file, made first where it is not made yet; preprocessing is inside."""
+    from search.commands.request import builder
     from search.errors import UsageError
-    from search.export import check_target, copy_model, has_model
-    from search.request import builder
-    from search.study import find_study
+    from search.export.model import check_target, copy_model, has_model
+    from search.study.folder import find_study
 
     folder, own = find_study(study), builder(model, None)
     target = check_target(to)
     if not has_model(folder):
-        from reports.live import watching
-        from search import config as toml
-        from search.run import choose, starting
-        from search.stop import Stopped
+        from reports.terminal.live import watching
+        from search.executors.factory import starting
+        from search.session.run import choose
+        from search.session.signals import Stopped
+        from search.study import config as toml
 
         with starting(workers) as executor:
             prepared = _prepare(toml.read(folder), folder, quiet=quiet, model=own)
@@ -274,11 +282,12 @@ def export(
 @app.command()
 def predict(model: opt.StudyOrModel, images: opt.Pictures, as_json: opt.Json = False, as_csv: opt.Csv = False) -> None:
     """Classify pictures with the chosen model. Exit code 1 where a picture could not be read; it is named."""
-    from reports.predictions import show_predictions
-    from reports.reading import reading_images
-    from search.export import model_file, stale
-    from search.predict import about, pictures
-    from search.predict import predict as ask
+    from reports.terminal.predictions import show_predictions
+    from reports.terminal.progress_bar import reading_images
+    from search.export.model import model_file, stale
+    from search.export.predict import pictures
+    from search.export.predict import predict as ask
+    from search.manifest import about
 
     path, files = model_file(model), pictures(images)
     if older := stale(model):
@@ -302,11 +311,11 @@ def space(
     which: opt.PresetOrStudy = None, as_json: opt.Json = False, preview: opt.Preview = None, no_flip: opt.NoFlip = False
 ) -> None:
     """Show a space as a table: each parameter, its range, default and condition."""
-    from reports.reading import reading_images
-    from reports.space import show_space
-    from search.images import read_images
-    from search.preview import write_preview
-    from search.request import space_of
+    from reports.terminal.progress_bar import reading_images
+    from reports.terminal.space import show_space
+    from search.commands.space import space_of
+    from search.data.images import read_images
+    from search.worker.preview import write_preview
 
     with reading_images(quiet=False) as progress:
         if preview is not None:
@@ -334,15 +343,15 @@ def _search(
     warm_start: Path | None = None,
 ) -> None:
     """Prepare, search under a progress display, report, and leave with the exit code."""
-    from reports.live import watching
+    from reports.terminal.images import prepared_in_words
+    from reports.terminal.live import watching
     from search.errors import UsageError
-    from search.loop import Ending
-    from search.nested import cost, done_already
-    from search.nested import run as search_run
-    from search.proposers import check_sampler
-    from search.request import check_folder, make_folder
-    from search.run import starting
-    from search.words import prepared_in_words
+    from search.executors.factory import starting
+    from search.results.progress import Ending
+    from search.samplers.catalog import check_sampler
+    from search.session.nested import cost, done_already
+    from search.session.nested import run as search_run
+    from search.study.folder import check_folder, make_folder
 
     folder, config = request.folder, request.config
     if not quiet:
@@ -369,18 +378,18 @@ def _search(
 def _prepare(
     config: Config, folder: Path, *, quiet: bool = False, model: ModelFile | None = None, warm_start: Path | None = None
 ) -> Prepared:
-    from reports.reading import reading_images
-    from search.study import prepare
+    from reports.terminal.progress_bar import reading_images
+    from search.session.prepare import prepare
 
     with reading_images(quiet=quiet) as progress:
         return prepare(config, folder, progress, model, warm_start)
 
 
 def _finish(folder: Path, ending: str) -> None:
-    from reports.html import write
-    from reports.terminal import show
-    from search.stop import RESUMABLE
-    from search.study import without_result
+    from reports.html.study import write
+    from reports.terminal.study import show
+    from search.session.budget import without_result
+    from search.session.signals import RESUMABLE
 
     data, named = _report_data(folder), shlex.quote(str(folder))
     write(data, folder / "report.html")
@@ -397,11 +406,10 @@ def _finish(folder: Path, ending: str) -> None:
 
 
 def _report_data(folder: Path) -> ReportData:
-    from reports.stored import read
     from search.errors import UsageError
-    from search.finish import is_outdated
-    from search.lease import holder
-    from search.study import DATABASE, reading
+    from search.results.read import read
+    from search.study.folder import DATABASE, is_outdated, reading
+    from search.study.lease import holder
 
     if not (folder / DATABASE).exists():
         raise UsageError(f"{folder} has not begun, so there is nothing to report; `search run {folder}` starts it")
@@ -410,7 +418,7 @@ def _report_data(folder: Path) -> ReportData:
 
 
 def _output() -> Output:
-    from reports.terminal import Output
+    from reports.terminal.output import Output
 
     return Output()
 
@@ -444,7 +452,7 @@ def _complain(message: str) -> None:
 
 def main() -> None:
     """Run the command; a user's mistake becomes one message and exit code 2, never a traceback."""
-    from search.stop import RESUMABLE, Stopped, leave_on_signals
+    from search.session.signals import RESUMABLE, Stopped, leave_on_signals
 
     try:
         with leave_on_signals():

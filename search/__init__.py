@@ -1,0 +1,1 @@
+"""Search for the best image classifier that a small data set can support."""

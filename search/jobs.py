@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -10,12 +10,15 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from search.experiments import Edit
-from search.symptoms import Diagnosis, Evidence
+from search.diagnosis.evidence import Diagnosis, Evidence
+from search.diagnosis.experiments import Edit
+from spaces.backbones import Backbone, lite0
+from spaces.custom.file import ModelFile
 from spaces.facts import Facts
 from spaces.layers import Layer
-from spaces.own_file import ModelFile
 from spaces.parameters import Value
+
+MAJORITY, LOGISTIC, PROBE = "majority", "logistic_regression", "linear_probe"
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ class FoldResult:
 
 @dataclass(frozen=True)
 class ReferenceJob:
-    """Fit a reference, one of those in `search/references.py`, and judge it on a fold. Pure: same job, same result."""
+    """Fit a reference, one of those in `worker/references.py`, and judge it on a fold. Pure: same job, same result."""
 
     name: str
     fold: int
@@ -179,3 +182,16 @@ def first_line(error: BaseException) -> str:
     """The first line of an error's message, at most 300 characters."""
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:300]
+
+
+def possible(backbones: Sequence[Backbone] = ()) -> tuple[str, ...]:
+    """Names of the references that can be computed here, cheapest first; `backbones` are those of the study."""
+    return (MAJORITY, LOGISTIC, PROBE) if probed(backbones) else (MAJORITY, LOGISTIC)
+
+
+def probed(backbones: Sequence[Backbone]) -> Backbone | None:
+    """The backbone of the linear probe; None where no weights are at hand.
+
+    The package's wherever it is installed, so that probes of different studies compare; else the study's first.
+    """
+    return next(iter(backbones), None) if lite0.problem() else lite0.BACKBONE

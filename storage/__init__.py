@@ -1,7 +1,7 @@
 """What a study remembers: frozen records, and the database that keeps them. Imports nothing else of ours."""
 
-from storage.check import needs_upgrade
 from storage.errors import LockedError, StorageError
+from storage.file_check import needs_upgrade
 from storage.records import (
     ChoiceRecord,
     DiagnosisRecord,

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 from sqlalchemy.sql import ColumnElement
 
-from storage import create, rows, sense
-from storage.check import check, is_current
+from storage import consistency, create, rows
 from storage.create import STUDY_ID
 from storage.engine import explained, make_reading_engine, make_writing_engine, shown
 from storage.errors import StorageError
+from storage.file_check import check, is_current
 from storage.records import (
     ChoiceRecord,
     FoldRecord,
@@ -114,7 +114,7 @@ class Store:
             if row is None:
                 raise self._error("no study is noted in it. Restore it from a backup.")
             record = rows.study_record(row)
-            sense.check_study(record)
+            consistency.check_study(record)
             return record
 
     def images(self) -> list[ImageRecord]:
@@ -123,7 +123,7 @@ class Store:
         with self._reading() as connection:
             query = select(image).where(image.c.study == STUDY_ID).order_by(image.c.row)
             found = [rows.image_record(row) for row in connection.execute(query)]
-            sense.check_images(found, record)
+            consistency.check_images(found, record)
             return found
 
     def splits(self) -> list[Split]:
@@ -152,7 +152,7 @@ class Store:
         with self._reading() as connection:
             everything = (trial.c.study == STUDY_ID, fold_run.c.study == STUDY_ID)
             found = self._trials(connection, *everything, curves=curves)
-            sense.check_trials(found, record, search)
+            consistency.check_trials(found, record, search)
             return found
 
     def trial(self, number: int) -> TrialRecord:
@@ -176,7 +176,7 @@ class Store:
             query = select(fold_run.c.fold, fold_run.c.probabilities).where(_folds(trial), fold_run.c.repeat == repeat)
             found = {row.fold: row.probabilities for row in connection.execute(query.order_by(fold_run.c.fold))}
             for fold, array in found.items():
-                sense.check_probabilities(array, int(np.count_nonzero(assignment == fold)), record)
+                consistency.check_probabilities(array, int(np.count_nonzero(assignment == fold)), record)
             return found
 
     def curves(self, fold: int, name: str) -> dict[int, tuple[float, ...]]:
@@ -203,7 +203,7 @@ class Store:
             known = connection.execute(select(trial.c.number).where(trial.c.study == STUDY_ID, done)) if found else ()
             complete = frozenset(row.number for row in known)
             for one in found:
-                sense.check_choice(one, testing, record, complete)
+                consistency.check_choice(one, testing, record, complete)
             return found
 
     def fold_runs(self) -> int:
@@ -218,7 +218,7 @@ class Store:
             query = select(run).where(run.c.study == STUDY_ID).order_by(run.c.number)
             found = [rows.run_record(row) for row in connection.execute(query)]
             for number, record in enumerate(found):
-                sense.check_seconds(record.seconds, f"sitting {number}")
+                consistency.check_seconds(record.seconds, f"sitting {number}")
             return found
 
     def spent_seconds(self) -> float:
@@ -226,7 +226,7 @@ class Store:
         with self._reading() as connection:
             query = select(func.coalesce(func.sum(run.c.seconds), 0.0)).where(run.c.study == STUDY_ID)
             spent = float(connection.execute(query).scalar_one())
-            sense.check_seconds(spent, "all sittings")
+            consistency.check_seconds(spent, "all sittings")
             return spent
 
     # Writing
@@ -302,7 +302,7 @@ class Store:
         """Stores another drawing of the folds, to confirm a choice on; its repeat is the next one."""
         if record.repeat != len(self._splits):
             raise self._error(f"the next repeat is {len(self._splits)}, not {record.repeat}.")
-        sense.check_splits([*self._splits.values(), record], len(self.split().assignment))
+        consistency.check_splits([*self._splits.values(), record], len(self.split().assignment))
         with self._writing() as connection:
             connection.execute(insert(split), {"study": STUDY_ID, **rows.split_values(record)})
         del self._splits
@@ -429,7 +429,7 @@ class Store:
             query = select(split).where(split.c.study == STUDY_ID).order_by(split.c.repeat)
             found = [rows.split_record(row) for row in connection.execute(query)]
             images = select(func.count()).select_from(image).where(image.c.study == STUDY_ID)
-            sense.check_splits(found, connection.execute(images).scalar_one())
+            consistency.check_splits(found, connection.execute(images).scalar_one())
             return {each.repeat: each for each in found}
 
     @cached_property

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from search.config import Config
 from search.jobs import Materials
-from search.study import Prepared, pixels_on_disk, prepare
-from search.worker import Worker
+from search.session.prepare import prepare
+from search.study.config import Config
+from search.study.folder import pixels_on_disk
+from search.study.prepared import Prepared
+from search.worker.worker import Worker
 from tests.pictures import make_pictures
 
 if TYPE_CHECKING:

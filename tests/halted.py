@@ -14,18 +14,21 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from search import config as toml
-from search.executors import InProcess
-from search.loop import Loop
-from search.proposers import make_proposer
-from search.run import make_plan, materials_of
-from search.stop import StopRequest
-from search.study import DATABASE, Prepared, create, pixels_on_disk, prepare
+from search.executors.in_process import InProcess
+from search.samplers.factory import make_proposer
+from search.session.loop import Loop
+from search.session.plan import make_plan, materials_of
+from search.session.prepare import prepare
+from search.session.signals import StopRequest
+from search.study import config as toml
+from search.study.database import create
+from search.study.folder import DATABASE, pixels_on_disk
+from search.study.prepared import Prepared
 from spaces.facts import Facts
 from spaces.presets import PRESETS
 from storage import Closing, FoldRecord, Store
-from tests.search.samplers import EVERY, NO_TORCH, Sampler
-from tests.search.sittings import RUN, Watcher
+from tests.search.samplers.contract import EVERY, NO_TORCH, Sampler
+from tests.search.session.sessions import RUN, Watcher
 
 INSTALLED = [sampler for sampler in EVERY if not (sampler.name == "gp" and NO_TORCH)]
 TRIALS, HALT = 6, 4  # of each search; from which on a trial is left with its first fold

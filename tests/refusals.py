@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 
 import cli
-from search import config as toml
-from search.run import versions
-from search.study import create, prepare
+from search.session.prepare import prepare
+from search.session.run import versions
+from search.study import config as toml
+from search.study import config_file
+from search.study.database import create
 from storage import RunRecord, TrialRecord, TrialState
 from tests.pictures import make_pictures
-from tests.search.instant import store_references
+from tests.search.session.instant import store_references
 
 NOBODY = 65534  # a user without rights, on Linux
 IMAGES = 6  # of each class
@@ -34,7 +36,7 @@ def make_studies(root: Path) -> Path:
     make_pictures(root / "pictures", {"a": IMAGES, "b": IMAGES})
     for name in ("new", "study"):
         (root / name).mkdir()
-        toml.write(root / name, toml.parse(SETTINGS, name))
+        config_file.write(root / name, toml.parse(SETTINGS, name))
     prepared = prepare(toml.read(root / "study"), root / "study")
     point = prepared.space.defaults()
     with create(root / "study", prepared) as store:

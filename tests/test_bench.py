@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from search.check import look_over
+from search.commands.check import look_over
 from storage import Store
 from tests.bench import gate, kernels, loop, trials
 from tests.bench.__main__ import PARTS, main

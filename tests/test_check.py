@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from search.check import look_over
-from search.config import parse
-from search.study import create, prepare
+from search.commands.check import look_over
+from search.session.prepare import prepare
+from search.study.config import parse
+from search.study.database import create
 from storage import RunRecord
 from tests.commands import search
 from tests.pictures import make_pictures, make_trouble, write

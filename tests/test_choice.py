@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.images import printable, read_images
-from search.predict import ABOUT, PACKAGING
+from search.data.images import read_images
+from search.manifest import ABOUT, PACKAGING
+from search.text import printable
 from storage import Store
 from tests.commands import fold_rows, integrity, search, start, wait_until
 from tests.pictures import make_pictures, make_trouble

@@ -12,7 +12,7 @@ import pytest
 import typer.main
 
 import cli
-from search.config import parse
+from search.study.config import parse
 from spaces.backbones import lite0
 from spaces.facts import Facts
 from spaces.presets import PRESETS
@@ -80,8 +80,8 @@ def test_the_examples_of_a_space_of_weights_and_of_points_are_accepted() -> None
 
 
 def test_samplers_presets_and_exit_codes_in_the_readme_are_those_of_the_code() -> None:
-    from search.config import SAMPLERS
-    from search.stop import RESUMABLE
+    from search.samplers.catalog import SAMPLERS
+    from search.session.signals import RESUMABLE
 
     engines = re.split(r"^\| `(?:optuna|keras-tuner)`", SEARCHING, flags=re.MULTILINE)[1:]
     tables = [tuple(re.findall(r"^(?: \||\| \|) `(\w+)`", rows, re.MULTILINE)) for rows in engines]

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from search.config import write
-from search.stop import RESUMABLE
-from search.study import Prepared
+from search.session.signals import RESUMABLE
+from search.study.config_file import write
+from search.study.prepared import Prepared
 from storage import TrialState
 from tests import halted
 from tests.commands import (

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.metrics import scores
+from search.stats.metrics import scores
 from storage import Store
 from tests.commands import fold_rows, search, start, table, trials_of, wait_until
 from tests.pictures import make_pictures

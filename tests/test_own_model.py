@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from search.study import Own
+from search.study.prepared import Own
 from spaces import Space
-from spaces.own_file import ModelFile
+from spaces.custom.file import ModelFile
 from storage import TrialState
 from tests.commands import ROOT, fold_rows, search, start, table, trials_of, wait_until, workers_of
 from tests.spaces import nets

@@ -13,8 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 import cli
-from search import config as toml
 from search.errors import UsageError
+from search.study import config as toml
+from search.study import config_file
 from storage import TrialState
 from tests.commands import trials_of
 from tests.halted import FIXED
@@ -31,7 +32,7 @@ def search(*arguments: str | Path) -> str:
 
 def study(folder: Path, pictures: Path, **settings: Any) -> Path:
     folder.mkdir()
-    toml.write(
+    config_file.write(
         folder, toml.parse({"images": str(pictures), "preset": "cnn", "folds": 2, "space": FIXED, **settings}, "here")
     )
     return folder

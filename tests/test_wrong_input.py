@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 import cli
-from search import config as toml
-from search.run import versions
+from search.session.run import versions
+from search.study import config_file
 from storage import RunRecord, Store, TrialRecord, TrialState
 from tests.commands import search
 from tests.pictures import make_pictures, plain, write
@@ -298,7 +298,7 @@ def test_a_smaller_total_than_what_is_done_changes_nothing(
         point = store.trial(0).params
         store.add_trial(TrialRecord(1, point, "sampler", started="2025-01-01T00:00:00+00:00"), run=run, seconds=1.0)
         store.close_trial(1, TrialState.FAILED, "error", "made for a test")
-    toml.update(place / "study", {"trials": 2})
+    config_file.update(place / "study", {"trials": 2})
     before = (place / "study" / "study.toml").read_text()
     monkeypatch.setattr(sys, "argv", ["search", "run", "study", "--trials", "1"])
     with pytest.raises(SystemExit) as ended:

@@ -74,11 +74,12 @@ class Preset:
 
     def build(self, params: Mapping[str, Value], facts: Facts) -> keras.Model:
         """The compiled model of one point: the loss that fits its output, and a confusion matrix as its metric."""
+        from spaces import compiling
         from spaces.presets import parts  # imports Keras
 
         network = self.network(params, facts)
         loss = parts.cross_entropy(network.output_shape[-1], float(params.get("label_smoothing", 0.0)))
-        return parts.compiled(network, facts.classes, self.optimizer(params), loss)
+        return compiling.compiled(network, facts.classes, self.optimizer(params), loss)
 
 
 @dataclass(frozen=True)

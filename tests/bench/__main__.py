@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from search.worker import ENVIRONMENT
+from search.native import ENVIRONMENT
 from tests.bench import frozen, kernels, loop, machine, memory, studies, trials
 from tests.bench.timing import interleaved
 from tests.pictures import make_pictures

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.config import Config
-from search.study import prepare
+from search.session.prepare import prepare
+from search.study.config import Config
 from spaces.presets import FAMILIES
 from spaces.presets.frozen import views
 from storage import ChoiceRecord, Store, TrialRecord, TrialState

@@ -20,8 +20,8 @@ def arithmetic(data: Data) -> Callable[[], list[NDArray[np.float32]]]:
     import keras
     import tensorflow as tf
 
-    from search.adam import lent
-    from search.live import replaced
+    from search.worker.fast_adam import lent
+    from search.worker.keras_internals import replaced
 
     x, y = (tf.constant(each) for each in data.arrays)
     model, loss_of = data.case.network(), keras.losses.CategoricalCrossentropy()

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.folds import draw_folds
-from search.metrics import scores
+from search.data.folds import draw_folds
+from search.stats.metrics import scores
 from storage import FoldRecord
 
 STUDIES, TRIALS, FOLDS, EPOCHS = 20, 60, 5, 16

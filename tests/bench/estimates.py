@@ -18,26 +18,23 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from search.estimate import Estimate, estimate, of_another, trained_on_all
-from search.metrics import scores
-from search.selection import REPEATS, best_together, better_in_folds, choose, complete, finalists, interval, of_ensemble
-from storage import FoldRecord, TrialRecord, TrialState
-from tests.bench.digits import (
-    FOLDS,
-    METRIC,
-    SIZES,
-    STUDIES,
-    TRIALS,
-    Drawn,
-    Stored,
-    draw,
-    fold_run,
-    kept,
-    refit,
+from search.stats.estimate import Estimate, estimate, of_another, trained_on_all
+from search.stats.metrics import scores
+from search.stats.selection import (
+    REPEATS,
+    best_together,
+    better_in_folds,
+    choose,
+    complete,
+    finalists,
+    interval,
+    of_ensemble,
 )
+from storage import FoldRecord, TrialRecord, TrialState
+from tests.bench.digits import FOLDS, METRIC, SIZES, STUDIES, TRIALS, Drawn, Stored, draw, fold_run, kept, refit
 from tests.bench.digits import points as points_of
 from tests.bench.parallel import of_each
-from tests.search.simulated import studies
+from tests.search.stats.simulated import studies
 
 Probabilities: TypeAlias = NDArray[np.floating]
 

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.images import read_images
+from search.data.images import read_images
+from search.diagnosis.rules import LABELS, UNKNOWN, clearly_above
 from search.jobs import FoldJob, FoldResult, Materials, Training
-from search.model_checks import findings
-from search.symptoms import LABELS, UNKNOWN, clearly_above
-from search.worker import ENVIRONMENT
+from search.native import ENVIRONMENT
+from search.worker.model_checks import findings
 from spaces.facts import Facts
 from spaces.presets import FAMILIES
 from spaces.recipe import Recipe
@@ -35,7 +35,7 @@ from tests.pictures import bright_part, noise
 if TYPE_CHECKING:
     import keras
 
-    from search.trainers import Trainers
+    from search.worker.trainer_cache import Trainers
 
 IMAGES, SIDE, EPOCHS = 120, 8, 40
 FIRST_SEED = 2000
@@ -108,7 +108,7 @@ def network(
     Lambda after it."""
     import keras
 
-    from spaces.presets import parts
+    from spaces import compiling
 
     x = inputs = keras.Input((SIDE, SIDE, 1))
     if scale is not None:
@@ -121,7 +121,7 @@ def network(
         x = keras.layers.Dense(32, activation="relu", **more)(x)
         x = keras.layers.Dropout(dropout)(x) if dropout else x
     model = keras.Model(inputs, keras.layers.Dense(units or classes, activation=output)(x))
-    return parts.compiled(model, classes, optimizer or keras.optimizers.Adam(), loss)
+    return compiling.compiled(model, classes, optimizer or keras.optimizers.Adam(), loss)
 
 
 def _frozen(classes: int) -> keras.Model:
@@ -220,7 +220,7 @@ def fold_run(
     model: keras.Model, data: Data, recipe: Recipe, seed: int, *, stop: bool = True, trainers: Trainers | None = None
 ) -> FoldResult:
     """Train on four fifths of the images and judge on the rest; graphs are shared between runs by `trainers`."""
-    from search.trainers import Trainers
+    from search.worker.trainer_cache import Trainers
 
     rows = np.random.default_rng(seed).permutation(len(data.labels)).astype(np.int32)
     fifth = len(rows) // 5
@@ -279,7 +279,7 @@ SOURCES: tuple[Callable[[int], Data], ...] = (
 def left_to_train(seed: int) -> tuple[str, str]:
     """A random point: ('healthy', ''), ('false alarm', what was said), ('at chance', '') or ('no model', '')."""
     _ready()
-    from search.trainers import Trainers
+    from search.worker.trainer_cache import Trainers
 
     data, family = SOURCES[seed % len(SOURCES)](seed), FAMILIES[("cnn", "question")[seed // len(SOURCES) % 2]]
     params = family.space(data.facts).sample(np.random.default_rng(seed))

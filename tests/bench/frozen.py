@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from search.config import Config
 from search.jobs import FoldJob, FoldResult, Materials, Training
-from search.study import pixels_on_disk, prepare
-from search.worker import Worker
+from search.session.prepare import prepare
+from search.study.config import Config
+from search.study.folder import pixels_on_disk
+from search.worker.worker import Worker
 from spaces import Value
 from tests.bench.timing import interleaved
 from tests.pictures import make_pictures

@@ -20,17 +20,19 @@ import numpy as np
 from rich.console import Console
 from sqlalchemy import insert
 
-from reports.live import LiveTable
-from search.config import Config
+from reports.terminal.live import LiveTable
 from search.jobs import DescribeJob, Description, FoldJob, FoldResult, Job, Outcome, Training
-from search.loop import Loop, Plan
-from search.metrics import METRICS
-from search.outcomes import fold_record
-from search.progress import Observer, Progress
-from search.proposers import OptunaProposer, Proposer
-from search.race import Schedule
-from search.racing import Terms
-from search.stop import StopRequest
+from search.results.progress import Observer, Progress
+from search.samplers.base import Proposer
+from search.samplers.optuna_sampler import OptunaProposer
+from search.session.loop import Loop
+from search.session.plan import Plan
+from search.session.racer import Terms
+from search.session.records import fold_record
+from search.session.signals import StopRequest
+from search.stats.metrics import METRICS
+from search.stats.racing import Schedule
+from search.study.config import Config
 from spaces import Value
 from spaces.layers import Layer
 from spaces.presets import EXAMPLE, preset
@@ -38,7 +40,7 @@ from storage import FoldRecord, ImageRecord, LayerRecord, RunRecord, Split, Stor
 from storage.create import STUDY_ID
 from storage.rows import fold_values, trial_values
 from storage.schema import fold_run, trial
-from tests.search.instant import Instant
+from tests.search.session.instant import Instant
 
 T = TypeVar("T")
 
@@ -54,9 +56,9 @@ MEMORY = """
 import json, resource, sys, time
 from pathlib import Path
 import cli
-from reports import html
+from reports.html.study import write
 started = time.perf_counter(), time.process_time()
-html.write(cli._report_data(Path(sys.argv[1])), Path(sys.argv[1]) / "report.html")
+write(cli._report_data(Path(sys.argv[1])), Path(sys.argv[1]) / "report.html")
 taken = time.perf_counter() - started[0], time.process_time() - started[1]
 print(json.dumps([*taken, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
 """

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from search.config import Config
-from search.executors import resident
+from search.executors.devices import resident
 from search.jobs import DescribeJob, Description, FoldJob, FoldResult, Materials, Training
-from search.study import Prepared, pixels_on_disk, prepare
-from search.worker import Worker, settle
+from search.session.prepare import prepare
+from search.study.config import Config
+from search.study.folder import pixels_on_disk
+from search.study.prepared import Prepared
+from search.worker.__main__ import settle
+from search.worker.worker import Worker
 from spaces import Value
 from tests.pictures import make_pictures
 

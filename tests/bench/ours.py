@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.jobs import FoldJob, FoldResult, Materials, Training
-from search.worker import Worker, settle
+from search.worker.__main__ import settle
+from search.worker.worker import Worker
 from tests.bench.cases import Data
 
 
@@ -91,17 +92,17 @@ class Clocks:
 @contextmanager
 def clocked() -> Iterator[Clocks]:
     """Clocks on the parts of a fold run that are the same for all models."""
-    from search import trainers, training
-    from search.probe import Watch
+    from search.worker import trainer, trainer_cache
+    from search.worker.inspection import Watch
     from spaces.presets import Preset
 
     clocks = Clocks()
     parts = (
         (Preset, "build", "building the model"),
-        (trainers.Trainers, "trainer", "resetting graphs' state"),
-        (training.Trainer, "_ask", "validation passes"),
-        (training, "scores", "scores"),
-        (training, "batches", "shuffling"),
+        (trainer_cache.Trainers, "trainer", "resetting graphs' state"),
+        (trainer.Trainer, "_ask", "validation passes"),
+        (trainer, "scores", "scores"),
+        (trainer, "batches", "shuffling"),
         (Watch, "__init__", "looks for collapse"),
         (Watch, "look", "looks for collapse"),
     )

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from search.metrics import better
-from search.race import BEHIND, BEHIND_EARLY, Schedule
-from search.racing import FIRST, Racing, Terms
-from search.ranking import best
+from search.session.racer import FIRST, Racing, Terms
+from search.stats.metrics import better
+from search.stats.racing import BEHIND, BEHIND_EARLY, Schedule
+from search.stats.ranking import best
 from storage import FoldRecord, TrialRecord, TrialState
 from tests.bench.digits import EPOCHS, FOLDS, METRIC, SIZES, STUDIES, TRIALS, Stored, kept
 from tests.bench.parallel import of_each

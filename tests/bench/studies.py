@@ -17,16 +17,19 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from reports.html import write as write_report
-from reports.live import LiveTable
-from reports.stored import read
-from search import loop as the_loop
-from search.config import Config, TrainingConfig, write
-from search.executors import LocalProcesses
+from reports.html.study import write as write_report
+from reports.terminal.live import LiveTable
+from search.executors.factory import starting
+from search.executors.local import LocalProcesses
 from search.jobs import FoldJob, FoldResult, Materials, Training
-from search.run import run, starting
-from search.study import DATABASE, prepare
-from search.worker import ENVIRONMENT
+from search.native import ENVIRONMENT
+from search.results.read import read
+from search.session import loop as the_loop
+from search.session.prepare import prepare
+from search.session.run import run
+from search.study.config import Config, TrainingConfig
+from search.study.config_file import write
+from search.study.folder import DATABASE
 from storage import Store
 from tests.bench.cases import CASES, FOLDS, LENET, Data
 from tests.bench.ours import Clocks

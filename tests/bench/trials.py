@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from search.worker import ENVIRONMENT
+from search.native import ENVIRONMENT
 from tests.bench.cases import CASES, Case, Data
 from tests.bench.timing import seconds
 

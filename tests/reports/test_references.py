@@ -11,15 +11,15 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import Browser
 
-from reports import words
-from reports.data import TrialRow
-from reports.html import render
-from reports.live import PlainLines
-from reports.plain import as_json
+from reports.as_json import as_json
+from reports.html.study import render
+from reports.terminal.live import PlainLines
+from reports.wording import study as words
+from search.results.summary import TrialRow
 from storage.records import TrialState
-from tests.reports.factory import FOLDS, Records, example, many, references
-from tests.reports.test_live import TRIALS, played, progress
-from tests.reports.test_terminal import printed
+from tests.reports.terminal.test_live import TRIALS, played, progress
+from tests.reports.terminal.test_study import printed
+from tests.studies import FOLDS, Records, example, many, references
 
 KNOWN = references(majority=0.5, logistic_regression=0.73, linear_probe=0.86)
 HOSTILE = "<script>window.pwned=1</script> [red] \x1b[31m\u202e"

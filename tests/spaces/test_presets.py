@@ -25,7 +25,7 @@ SAMPLED = 30
 
 by_name = pytest.mark.parametrize("name", sorted(PRESETS))
 networks = pytest.mark.parametrize("name", sorted(name for name, family in FAMILIES.items() if not family.frozen))
-"""Those that learn from pixels; tests/search/test_frozen.py has the others."""
+"""Those that learn from pixels; tests/search/worker/test_frozen.py has the others."""
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,269 @@
+"""What the commands print with `--json`: plain data, for scripts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from reports.wording.diagnosis import fine, headline
+from search.data.findings import Findings
+from search.diagnosis.evidence import LayerEvidence
+from search.diagnosis.result import Case, Run, mean_validation, runs_that_learn, verdict
+from search.results.nested import Nested
+from search.results.summary import Chosen, Pooled, ReportData, TrialRow
+from search.stats.estimate import Estimate
+
+
+def as_json(data: ReportData) -> dict[str, Any]:
+    """The report as plain data for strict JSON: what isn't a finite number is null."""
+    study, best = data.study, data.best
+    raw = {
+        "study": {
+            "name": study.name,
+            "preset": data.preset,
+            "engine": data.engine,
+            "sampler": data.sampler,
+            "metric": study.metric,
+            **({"second_objective": data.second_objective} if data.second_objective else {}),
+            "folds": data.folds,
+            "seed": study.seed,
+            "images": data.images,
+            "testing_images": data.testing_images,
+            "classes": list(study.classes),
+            "class_counts": list(data.class_counts),
+            "fingerprint": study.fingerprint,
+            "created": study.created,
+        },
+        "trials": [_trial_json(row, data.second_objective) for row in sorted(data.rows, key=lambda row: row.number)],
+        "best": {"number": best.number, "params": dict(best.params), "score": best.score} if best else None,
+        "estimate": _estimate_json(data.estimate),
+        "nested": _nested_json(data.nested),
+        "ties": list(data.ties),
+        "chosen": _chosen_json(data.chosen),
+        "test": vars(data.chosen.test) if data.chosen and data.chosen.test else None,
+        "saved": {"folds": data.saved.folds, "seconds": data.saved.seconds},
+        "diagnoses": [vars(found) for found in data.diagnoses],
+        "references": [
+            {"name": r.name, "label": r.label, "score": r.score, "folds": list(r.fold_scores), "seconds": r.seconds}
+            for r in data.references
+        ],
+        "searching": data.searching,
+        "counts": {state.value: count for state, count in data.counts.items()},
+        "chance": data.chance,
+        "majority": data.majority,
+        "out_of_fold": _pooled_json(data.pooled),
+        "causes": [
+            {"state": c.state.value, "cause": c.cause, "count": c.count, "trials": list(c.trials)} for c in data.causes
+        ],
+        "spent_seconds": data.spent_seconds,
+        "trained_seconds": data.trained_seconds,
+        "versions": dict(data.versions),
+        "commands": list(data.commands),
+        "notes": list(data.notes),
+    }
+    strict: dict[str, Any] = _strict(raw)
+    return strict
+
+
+def _estimate_json(estimate: Estimate | None) -> dict[str, Any] | None:
+    if estimate is None:
+        return None
+    return {
+        "value": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "method": estimate.method,
+        "naive": estimate.naive,
+        "optimism": estimate.optimism,
+    }
+
+
+def _nested_json(nested: Nested | None) -> dict[str, Any] | None:
+    if nested is None:
+        return None
+    chosen = [
+        {
+            "fold": one.fold,
+            "number": one.trial,
+            "members": _members_json(one.members),
+            "params": dict(one.params),
+            "score": one.score,
+        }
+        for one in nested.chosen
+    ]
+    return {**vars(nested), "chosen": chosen}
+
+
+def _members_json(members: Sequence[tuple[int, float]]) -> list[dict[str, Any]]:
+    """Each trial once, with its models together: all on all images, or one a fold."""
+    return [
+        {"number": trial, "weight": sum(shares), "models": len(shares)}
+        for trial in dict.fromkeys(trial for trial, _ in members)
+        for shares in [[weight for number, weight in members if number == trial]]
+    ]
+
+
+def _chosen_json(chosen: Chosen | None) -> dict[str, Any] | None:
+    if chosen is None:
+        return None
+    members = _members_json(chosen.members)
+    return {
+        "number": members[0]["number"] if len(members) == 1 else None,
+        "members": members,
+        "current": chosen.current,
+        "outdated": chosen.outdated,
+        "made": chosen.made,
+    }
+
+
+def _trial_json(row: TrialRow, second: str | None) -> dict[str, Any]:
+    return {
+        "number": row.number,
+        "state": row.state.value,
+        "cause": row.cause,
+        "detail": row.detail,
+        "params": dict(row.params),
+        "origin": row.origin,
+        "rank": row.rank,
+        "score": row.score,
+        "spread": row.spread,
+        "fold_scores": list(row.fold_scores),
+        "epochs": list(row.epochs),
+        "best_epochs": list(row.best_epochs),
+        "parameters": row.parameters,
+        "seconds": row.seconds,
+        **({"latency": row.latency, "pareto": row.pareto} if second else {}),
+    }
+
+
+def _pooled_json(pooled: Pooled | None) -> dict[str, Any] | None:
+    if pooled is None:
+        return None
+    return {
+        "images": pooled.images,
+        "folds": pooled.folds,
+        "metrics": dict(pooled.metrics),
+        "confusion": pooled.confusion.tolist(),
+    }
+
+
+def _strict(value: Any) -> Any:
+    """The same with NaN and infinities as None and numpy's numbers as Python's."""
+    if isinstance(value, Mapping):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def images_as_json(found: Findings) -> dict[str, Any]:
+    """For --json."""
+    height, width, channels = found.shape
+    return {
+        "name": found.name,
+        "images": found.images,
+        "testing": found.testing,
+        "read_as": {"height": height, "width": width, "channels": channels},
+        "folds": found.folds,
+        "problem": found.problem,
+        "findings": list(found.sentences),
+        "classes": [
+            {
+                "name": row.name,
+                "searched": row.searched,
+                "independent": row.independent,
+                "testing": row.testing,
+                "median_size": list(row.size),
+                "smallest": list(row.smallest),
+                "largest": list(row.largest),
+                "grey": row.grey,
+            }
+            for row in found.classes
+        ],
+        "pairs": [
+            {
+                "kind": str(pair.kind),
+                "paths": [pair.first.path, pair.second.path],
+                "classes": [pair.first.class_name, pair.second.class_name],
+                "testing": [pair.first.testing, pair.second.testing],
+                "exact": pair.exact,
+                "mirrored": pair.mirrored,
+                "likeness": pair.likeness,
+            }
+            for pair in found.pairs
+        ],
+        "notes": [
+            {"path": note.path, "kind": note.kind, "message": note.message, "left_out": note.left_out}
+            for note in found.remarks
+        ],
+    }
+
+
+def diagnosis_as_json(case: Case) -> dict[str, Any]:
+    """For --json. A number that is none is null."""
+    return {
+        "images": case.images,
+        "model": case.model,
+        "point": dict(case.point),
+        "searched": case.count,
+        "classes": list(case.classes),
+        "floor": case.floor,
+        "findings": list(case.remarks),
+        "verdict": str(case.verdict),
+        "answer": headline(case),
+        "accuracy": _number(mean_validation(case.runs)),
+        "loss": _number(case.evidence.loss) if case.evidence else None,
+        "runs": [_plain_run(run) for run in case.runs],
+        "layers": [_plain_layer(layer) for layer in case.evidence.layers] if case.evidence else [],
+        "suspects": [
+            {
+                "cause": suspect.cause.name,
+                "evidence": suspect.cause.evidence,
+                "change": suspect.cause.change,
+                "strength": suspect.cause.strength,
+                "runs": suspect.runs,
+                "experiments": suspect.tried,
+                "freeing": suspect.freed,
+            }
+            for suspect in case.suspects
+        ],
+        "experiments": [
+            {
+                "topic": one.experiment.topic,
+                "change": one.experiment.change,
+                "line": one.experiment.line,
+                "frees": one in case.freeing,
+                "verdict": str(verdict(one.runs, len(case.classes))),
+                "learned": runs_that_learn(one.runs, len(case.classes)),
+                "runs": [_plain_run(run) for run in one.runs],
+                "accuracy": _number(mean_validation(one.runs)),
+            }
+            for one in (*case.freeing, *case.failing)
+        ],
+        "not_tried": [one.change for one in case.left_out],
+        "fine": fine(case),
+    }
+
+
+def _plain_run(run: Run) -> dict[str, Any]:
+    return {
+        "fold": run.fold,
+        "training_accuracy": _number(run.training),
+        "accuracy": _number(run.validation),
+        "epochs": run.epochs,
+        "signs": list(run.diagnosis.symptom.signs) if run.diagnosis else [],
+        "failure": run.failure,
+    }
+
+
+def _plain_layer(layer: LayerEvidence) -> dict[str, Any]:
+    return {key: _number(value) if isinstance(value, float) else value for key, value in vars(layer).items()}
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None

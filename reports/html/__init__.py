@@ -1,0 +1,1 @@
+"""Views as pages that need nothing else."""

@@ -1,0 +1,208 @@
+"""The drawings of the report that are made by hand: fold strips, learning curves, parallel coordinates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+
+from reports.html import svg
+from reports.wording import study as words
+from reports.wording.values import count, metric_words, number
+from search.results.summary import ReferenceRow, ReportData, TrialRow
+from search.stats.chance import chance_level
+from storage.records import FoldRecord, TrialRecord
+
+STRIP_WIDTH, STRIP_HEIGHT = 132, 20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The range of an axis."""
+
+    low: float
+    high: float
+
+
+def strip_limits(data: ReportData, rows: Sequence[TrialRow | ReferenceRow]) -> Limits:
+    """One range for every strip of the leaderboard, so that they can be compared; chance is in it."""
+    values = [value for row in rows for value in row.fold_scores if math.isfinite(value)]
+    values += [data.chance] if math.isfinite(data.chance) else []
+    if not values:
+        return Limits(0.0, 1.0)
+    if data.metric == "log_loss":  # one diverged fold must not push all others together
+        return Limits(0.0, min(max(values), 2.5 * data.chance if math.isfinite(data.chance) else max(values)) or 1.0)
+    low, high = math.floor(min(values) * 20 - 0.3) / 20, math.ceil(max(values) * 20) / 20
+    return Limits(low, high if high > low else low + 0.05)
+
+
+def strip(row: TrialRow | ReferenceRow, limits: Limits, chance: float) -> Markup:
+    """A dot a fold, a tick at their mean, a dashed line at chance."""
+    pad, middle = 6.0, STRIP_HEIGHT / 2
+    x = svg.linear(limits.low, limits.high, pad, STRIP_WIDTH - pad)
+    known = [score for score in row.fold_scores if math.isfinite(score)]
+    parts = [svg.line(pad, middle, STRIP_WIDTH - pad, middle, "rule")]
+    if math.isfinite(chance):
+        parts.append(svg.line(x(chance), 2, x(chance), STRIP_HEIGHT - 2, "chance"))
+    parts += [svg.tag("circle", cx=x(score), cy=middle, r=3.2, class_="dot") for score in known]
+    if known:
+        mean = x(math.fsum(known) / len(known))
+        parts.append(svg.line(mean, 3, mean, STRIP_HEIGHT - 3, "mean"))
+    label = "fold scores: " + (", ".join(f"{score:.3f}" for score in row.fold_scores) or "none yet")
+    return svg.picture(STRIP_WIDTH, STRIP_HEIGHT, label, *parts, class_="strip")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One chart of learning curves: what is on its y axis, and between which values."""
+
+    title: str  # 'Loss'
+    key: str  # 'loss': the training curve; 'val_loss' is the validation's
+    limits: Limits
+    reference: float  # chance
+    reference_label: str
+
+
+def panels(data: ReportData, shown: Sequence[TrialRecord]) -> list[Panel]:
+    """The charts that these trials' curves allow, on axes that suit them all."""
+    made = []
+    folds = [fold for trial in shown for fold in search_folds(trial)]
+    k = sum(count > 0 for count in data.class_counts)
+    counts = np.array(data.class_counts, dtype=np.int64)
+    guess = chance_level("log_loss", counts)
+    balanced = math.isfinite(guess) and k > 1 and abs(guess - math.log(k)) < 0.005
+    name = f"chance: ln {k} = {guess:.3f}" if balanced else f"chance: {guess:.3f}"
+    if limits := _loss_limits(folds, guess):
+        made.append(Panel("Loss", "loss", limits, guess, name))
+    key = _metric_key(data.metric, folds)
+    if key is not None:
+        chance = chance_level(key, counts)
+        values = [v for fold in folds for c in (key, f"val_{key}") for v in fold.curve.get(c, ()) if math.isfinite(v)]
+        low = math.floor(min([*values, chance if math.isfinite(chance) else 0.0]) * 10) / 10
+        title = metric_words(key)
+        made.append(Panel(title[:1].upper() + title[1:], key, Limits(low, 1.0), chance, f"chance: {chance:.2f}"))
+    return made
+
+
+def search_folds(trial: TrialRecord) -> list[FoldRecord]:
+    """The fold runs of the search itself."""
+    return [fold for fold in trial.folds if fold.repeat == 0]
+
+
+def _loss_limits(folds: Sequence[FoldRecord], guess: float) -> Limits | None:
+    """From 0 to what nearly all epochs stay below, chance always in it; some first epochs are far above."""
+    values = [v for fold in folds for c in ("loss", "val_loss") for v in fold.curve.get(c, ()) if math.isfinite(v)]
+    if not values:
+        return None
+    top = float(np.quantile(values, 0.97))
+    return Limits(0.0, max(top * 1.05, guess * 1.15 if math.isfinite(guess) else 0.0, 1e-6))
+
+
+def _metric_key(metric: str, folds: Sequence[FoldRecord]) -> str | None:
+    wanted = [metric, "balanced_accuracy", "accuracy", "auroc"]
+    keys = {key for fold in folds for key in fold.curve}
+    return next((key for key in wanted if key != "log_loss" and f"val_{key}" in keys), None)
+
+
+_WIDE, _HIGH = 520.0, 236.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 12.0, 12.0, 40.0
+
+
+def curves(trial: TrialRecord, panel: Panel) -> Markup:
+    """All folds of a trial over epochs: training thin, validation strong, a ring at each best epoch."""
+    folds = search_folds(trial)
+    last = max([fold.epochs for fold in folds] + [2])
+    x = svg.linear(1, last, _LEFT, _WIDE - _RIGHT)
+    y = svg.linear(panel.limits.low, panel.limits.high, _HIGH - _BOTTOM, _TOP)
+    parts = _axes(panel, last, x, y)
+    for series, class_ in ((panel.key, "train"), (f"val_{panel.key}", "valid")):
+        for fold in folds:
+            points = svg.thinned(fold.curve.get(series, ()))
+            title = f"fold {fold.fold}, {'validation' if class_ == 'valid' else 'training'}"
+            parts.append(svg.path(((x(epoch), y(value)) for epoch, value in points), class_, title))
+    for fold in folds:
+        values = fold.curve.get(f"val_{panel.key}", ())
+        if 1 <= fold.best_epoch <= len(values) and math.isfinite(values[fold.best_epoch - 1]):
+            at = values[fold.best_epoch - 1]
+            parts.append(svg.tag("circle", cx=x(fold.best_epoch), cy=y(at), r=4.0, class_="best-epoch"))
+    return svg.picture(_WIDE, _HIGH, _curves_label(trial, panel, folds), *parts, class_="curves")
+
+
+def lines(panel: Panel, series: Sequence[tuple[str, str, Sequence[float]]], label: str) -> Markup:
+    """Any curves over epochs, each (class, title, values), on the same axes as `curves`."""
+    last = max([len(values) for _, _, values in series] + [2])
+    x = svg.linear(1, last, _LEFT, _WIDE - _RIGHT)
+    y = svg.linear(panel.limits.low, panel.limits.high, _HIGH - _BOTTOM, _TOP)
+    drawn = [
+        svg.path(((x(epoch), y(value)) for epoch, value in svg.thinned(values)), class_, title)
+        for class_, title, values in series
+    ]
+    return svg.picture(_WIDE, _HIGH, label, *_axes(panel, last, x, y), *drawn, class_="curves")
+
+
+def _axes(panel: Panel, last: int, x: svg.Scale, y: svg.Scale) -> list[Markup]:
+    parts = []
+    for value in svg.ticks(panel.limits.low, panel.limits.high):
+        parts.append(svg.line(_LEFT, y(value), _WIDE - _RIGHT, y(value), "grid"))
+        parts.append(svg.text(_LEFT - 8, y(value) + 4, f"{value:g}", anchor="end", class_="tick"))
+    for epoch in svg.whole_ticks(last):
+        parts.append(svg.text(x(epoch), _HIGH - _BOTTOM + 18, str(epoch), anchor="middle", class_="tick"))
+    parts.append(svg.text(_WIDE - _RIGHT, _HIGH - 4, "epoch", anchor="end", class_="tick"))
+    if math.isfinite(panel.reference):
+        at = y(panel.reference)
+        above = at - 5 if at > _TOP + 16 else at + 14
+        parts.append(svg.line(_LEFT, at, _WIDE - _RIGHT, at, "chance"))
+        parts.append(svg.text(_WIDE - _RIGHT, above, panel.reference_label, anchor="end", class_="chance-label"))
+    return parts
+
+
+def _curves_label(trial: TrialRecord, panel: Panel, folds: Sequence[FoldRecord]) -> str:
+    series = [fold.curve.get(f"val_{panel.key}", ()) for fold in folds]
+    ends = [(values[0], values[-1]) for values in series if values]
+    label = f"{panel.title} by epoch of trial {trial.number}, {count(len(folds), 'fold')}, "
+    label += f"{panel.reference_label}."
+    if ends:
+        first, last = (math.fsum(column) / len(ends) for column in zip(*ends, strict=True))
+        epochs = [fold.best_epoch for fold in folds]
+        label += f" Validation goes from {first:.3f} to {last:.3f} on average;"
+        label += f" best epochs {min(epochs)} to {max(epochs)}."
+    return label
+
+
+def standing(data: ReportData) -> Markup | None:
+    """Where the best trial, the starting point and chance lie on one line; None without a best trial."""
+    best, base = data.best, data.baseline
+    if best is None:
+        return None
+    lines = [(f"trial {best.number}, the best", best)]
+    if base is not None and base.number != best.number and base.fold_scores:
+        lines.append(("trial 0, your start", base))
+    limits = strip_limits(data, [row for _, row in lines])
+    wide, side, gap = 560.0, 14.0, 58.0
+    x = svg.linear(limits.low, limits.high, side, wide - side)
+    bottom = gap * len(lines)
+    heights = [gap * place + 40 for place in range(len(lines))]
+    parts = []
+    for value in svg.ticks(limits.low, limits.high, 5):
+        parts += [svg.line(x(value), at - 14, x(value), at + 18, "grid") for at in heights]
+        parts.append(svg.text(x(value), bottom + 20, f"{value:g}", anchor="middle", class_="tick"))
+    if math.isfinite(data.chance):
+        anchor = "start" if x(data.chance) < wide / 2 else "end"
+        parts += [svg.line(x(data.chance), at - 14, x(data.chance), at + 18, "chance") for at in heights]
+        parts.append(svg.text(x(data.chance), bottom + 44, "chance", anchor=anchor, class_="chance-label"))
+    for place, (name, row) in enumerate(lines):
+        at = heights[place]
+        parts.append(svg.text(0, at - 22, name, class_="halo"))
+        known = [score for score in row.fold_scores if math.isfinite(score)]
+        if not known:
+            continue
+        class_ = "dot" if place == 0 else "dot start"
+        parts.append(svg.line(x(min(known)), at, x(max(known)), at, "span"))
+        parts += [svg.tag("circle", cx=x(score), cy=at, r=6.0, class_=class_) for score in known]
+        mean = x(math.fsum(known) / len(known))
+        parts.append(svg.line(mean, at - 11, mean, at + 11, "mean"))
+    label = ". ".join(f"{name}: {words.score_words(row)}" for name, row in lines)
+    return svg.picture(wide, bottom + 50, f"{label}. Chance: {number(data.chance)}.", *parts, class_="standing")

@@ -1,0 +1,95 @@
+"""What was found in a folder of images, as one page that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup, escape
+from numpy.typing import NDArray
+
+from reports.html.page import asset, environment, policy, put
+from reports.wording import values
+from reports.wording.images import ABOUT, TITLES, headline, likeness_words
+from search.data.findings import Findings, Kind, PairShown, Remark
+
+MOST_PAIRS = 200  # of one kind on the page
+_SIDE = 120  # of a thumbnail, in pixels, at most
+
+
+def write(found: Findings, path: Path) -> None:
+    """Render the page and put it at `path` in one step."""
+    put(render(found), path)
+
+
+def render(found: Findings) -> str:
+    """The whole page."""
+    sections = [_section(kind, found.of(kind)) for kind in Kind if found.of(kind)]
+    page: str = (
+        environment()
+        .get_template("check.html.j2")
+        .render(
+            found=found,
+            values=values,
+            policy=policy([]),
+            style=Markup(asset("report.css") + asset("check.css")),  # noqa: S704 - our own files
+            sections=sections,
+            breakable=breakable,
+            kinds=_by_kind(found.remarks),
+            most=max((row.searched + row.testing for row in found.classes), default=1),
+            headline=headline(found),
+        )
+    )
+    return page
+
+
+@dataclass(frozen=True)
+class _Section:
+    id: str
+    title: str
+    about: str
+    count: int
+    pairs: list[dict[str, Any]]
+    hidden: int
+
+
+def _section(kind: Kind, pairs: Sequence[PairShown]) -> _Section:
+    shown = [
+        {"pair": pair, "images": [(i, _data(i.pixels)) for i in (pair.first, pair.second)]}
+        for pair in pairs[:MOST_PAIRS]
+    ]
+    for entry, pair in zip(shown, pairs, strict=False):
+        entry["likeness"] = likeness_words(pair)
+    return _Section(str(kind), TITLES[kind], ABOUT[kind], len(pairs), shown, max(len(pairs) - MOST_PAIRS, 0))
+
+
+def breakable(text: str) -> Markup:
+    """A path that may go on in the next line after its parts rather than anywhere."""
+    escaped = str(escape(values.shortened(text, 90)))
+    return Markup(escaped.replace("/", "/<wbr>").replace("_", "_<wbr>"))  # noqa: S704 - escaped above
+
+
+def _by_kind(remarks: Sequence[Remark]) -> dict[tuple[bool, str], list[Remark]]:
+    """Those that left something out first; without copies, which are shown as pairs."""
+    found: dict[tuple[bool, str], list[Remark]] = {}
+    for remark in remarks:
+        if remark.kind != "copy":
+            found.setdefault((remark.left_out, remark.kind), []).append(remark)
+    return found
+
+
+def _data(pixels: NDArray[np.uint8]) -> str:
+    """A data URI of a small picture: small ones exactly, others as JPEG."""
+    from PIL import Image
+
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    image.thumbnail((_SIDE, _SIDE))
+    kind = "PNG" if max(image.size) <= 64 else "JPEG"
+    stream = io.BytesIO()
+    image.save(stream, kind, **({"quality": 82} if kind == "JPEG" else {"optimize": True}))
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"

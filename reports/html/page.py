@@ -1,0 +1,90 @@
+"""What pages have in common: templates, security policy, writing a file whole."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import os
+import secrets
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from reports.wording import values
+
+
+def put(page: str, path: Path) -> None:
+    """Write a page in one step: a reader sees the old one or the new one, whole."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        beside.write_text(page, encoding="utf-8", newline="\n")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def script_json(value: Any) -> Markup:
+    """JSON for a <script> element: nothing in it can end the element or the line."""
+    text = json.dumps(value, allow_nan=False, ensure_ascii=True)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704 - no character that HTML knows is left
+
+
+def masked(command: str) -> str:
+    """A command without the password that a URL in it may carry."""
+    import re
+
+    return re.sub(r"(\w+://[^\s:/@]*):[^\s@]*@", r"\1:***@", command)
+
+
+def policy(scripts: list[str]) -> str:
+    """The page's security policy: only these very scripts may run, nothing may be fetched.
+
+    Styles are free: plotly writes its own at run time.
+    """
+    hashes = (
+        " ".join(
+            f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts
+        )
+        or "'none'"
+    )
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; "
+        "connect-src 'none'; base-uri 'none'; form-action 'none'"
+    )
+
+
+@cache
+def environment() -> Any:
+    """The templates with the filters that they share."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("reports.html", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "visible": lambda text: values.visible(str(text)),
+        "short": values.shortened,
+        "number": values.number,
+        "value": values.value_words,
+        "duration": values.duration,
+        "amount": values.amount,
+        "percent": lambda share, places=0: f"{100 * share:.{places}f}\u202f%" if math.isfinite(share) else values.NONE,
+    }
+    return environment
+
+
+@cache
+def asset(name: str) -> str:
+    """A file that lies beside the templates."""
+    return resources.files("reports.html").joinpath("templates", name).read_text(encoding="utf-8")

@@ -1,0 +1,175 @@
+"""Parallel coordinates: every trial a line through its parameters to its score.
+
+Drawn by hand since Optuna's leaves out each trial that lacks one of the parameters, which in a space with
+conditions is most of them; here an inactive parameter has a place of its own under the axis.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from reports.html import svg
+from reports.wording import study as words
+from reports.wording.values import count, metric_words, shortened, value_words, visible
+from search.results.summary import ReportData, TrialRow
+from spaces import Number, Space
+
+_MOST_AXES, _MOST_LINES, _MOST_VALUES = 8, 200, 9
+_GAP, _SIDE, _TOP, _BOTTOM, _HIGH = 122.0, 72.0, 44.0, 300.0, 352.0
+_OFF = _BOTTOM + 26
+_LINE = 15  # characters of a name in one line
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One parameter, or the score: where its values lie, and which are written beside it."""
+
+    name: str
+    place: Callable[[object], float]
+    labels: tuple[tuple[float, str], ...]  # (y, words)
+    optional: bool  # some of the trials lack it
+
+
+@dataclass(frozen=True)
+class Parallel:
+    """The drawing and what to say beside it."""
+
+    drawing: Markup
+    lines: int  # trials drawn
+    top: int  # of them emphasised
+    left_out: int  # parameters without an axis
+
+
+def parallel(data: ReportData, space: Space | None, importance: Mapping[str, float]) -> Parallel | None:
+    """The drawing; None where fewer than two trials, or no parameter, differ."""
+    rows = [row for row in data.rows if row.rank is not None]
+    if len(rows) < 2:
+        return None
+    names = _varying(rows, importance)
+    if not names:
+        return None
+    drawn = _sampled(rows)
+    top = max(1, round(len(rows) / 10))
+    axes = [_axis(name, drawn, space) for name in names[:_MOST_AXES]]
+    axes.append(_score_axis(data, drawn))
+    wide = 2 * _SIDE + _GAP * (len(axes) - 1)
+    xs = [_SIDE + _GAP * place for place in range(len(axes))]
+    parts = [_trial_line(data, row, axes, xs, top) for row in reversed(drawn)]  # the best last, on top
+    for axis, x in zip(axes, xs, strict=True):
+        parts += _drawn_axis(axis, x)
+    label = (
+        f"Parallel coordinates of {count(len(drawn), 'trial')} over {', '.join(names[:_MOST_AXES])} "
+        f"and {metric_words(data.metric)}. The same values are in the leaderboard."
+    )
+    emphasised = sum(1 for row in drawn if row.rank is not None and row.rank <= top)
+    return Parallel(
+        svg.picture(wide, _HIGH, label, *parts, class_="parallel"),
+        len(drawn),
+        emphasised,
+        len(names) - len(axes) + 1,
+    )
+
+
+def _varying(rows: Sequence[TrialRow], importance: Mapping[str, float]) -> list[str]:
+    """Parameters that take more than one value, inactive being one.
+
+    The important ones come first, then those that most trials have.
+    """
+    seen: dict[str, set[object]] = {}
+    for row in rows:
+        for name, value in row.params.items():
+            seen.setdefault(name, set()).add(value)
+    missing = {name for name in seen if any(name not in row.params for row in rows)}
+    names = [name for name, values in seen.items() if len(values) + (name in missing) > 1]
+    trials_with = {name: sum(name in row.params for row in rows) for name in names}
+    return sorted(names, key=lambda name: (-importance.get(name, 0.0), -trials_with[name]))
+
+
+def _sampled(rows: Sequence[TrialRow]) -> list[TrialRow]:
+    """The best quarter of what can be drawn, and an even sample of the rest."""
+    if len(rows) <= _MOST_LINES:
+        return list(rows)
+    head, rest = _MOST_LINES // 4, _MOST_LINES - _MOST_LINES // 4
+    step = (len(rows) - head) / rest
+    return [*rows[:head], *(rows[head + int(i * step)] for i in range(rest))]
+
+
+def _axis(name: str, rows: Sequence[TrialRow], space: Space | None) -> Axis:
+    values = [row.params[name] for row in rows if name in row.params]
+    optional = len(values) < len(rows)
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    if not values or not numbers:
+        return _choice_axis(name, values, optional)
+    parameter = space.by_name.get(name) if space else None
+    log = isinstance(parameter, Number) and parameter.log and min(values) > 0
+    low, high = float(min(values)), float(max(values))
+    bend: Callable[[float], float] = math.log if log else float
+    scale = svg.linear(bend(low), bend(high), _BOTTOM, _TOP)
+
+    def place(value: object) -> float:
+        return scale(bend(float(value))) if isinstance(value, int | float) else math.nan
+
+    shown = [low, high] if high > low else [low]
+    middle = math.sqrt(low * high) if log else (low + high) / 2
+    if high > low and all(isinstance(v, int) for v in values):
+        middle = round(middle)
+    shown += [middle] if low < middle < high else []
+    labels = tuple((place(v), value_words(int(v) if float(v).is_integer() else v)) for v in shown)
+    return Axis(name, place, labels, optional)
+
+
+def _choice_axis(name: str, values: Sequence[object], optional: bool) -> Axis:
+    distinct = sorted(set(values), key=lambda v: (isinstance(v, str), str(v)))
+    step = (_BOTTOM - _TOP) / max(len(distinct) - 1, 1)
+    alone = (_BOTTOM + _TOP) / 2
+    places = {value: _BOTTOM - i * step if len(distinct) > 1 else alone for i, value in enumerate(distinct)}
+    every = math.ceil(len(distinct) / _MOST_VALUES) or 1
+    labels = tuple((places[v], shortened(value_words(v), 14)) for v in distinct[::every])
+    return Axis(name, lambda value: places.get(value, math.nan), labels, optional)
+
+
+def _score_axis(data: ReportData, rows: Sequence[TrialRow]) -> Axis:
+    scores = [row.score for row in rows if row.score is not None]
+    low, high = min(scores), max(scores)
+    scale = svg.linear(low, high, _BOTTOM, _TOP)
+
+    def place(value: object) -> float:
+        return scale(value) if isinstance(value, float) else math.nan
+
+    ends = (low, high) if high > low else (low,)
+    return Axis(metric_words(data.metric), place, tuple((scale(v), f"{v:.3f}") for v in ends), False)
+
+
+def _trial_line(data: ReportData, row: TrialRow, axes: Sequence[Axis], xs: Sequence[float], top: int) -> Markup:
+    points = []
+    for axis, x in zip(axes[:-1], xs, strict=False):
+        points.append((x, axis.place(row.params[axis.name]) if axis.name in row.params else _OFF))
+    points.append((xs[-1], axes[-1].place(row.score)))
+    kind = "other" if row.rank is None or row.rank > top else "top"
+    kind = "winner" if data.best is not None and row.number == data.best.number else kind
+    return svg.path(points, f"trial {kind}", f"trial {row.number}: {words.score_words(row)}")
+
+
+def _in_two(name: str) -> tuple[str, str]:
+    """A name in two lines that fit between axes, broken after an underscore; the first is empty where one will do."""
+    if len(name) <= _LINE:
+        return "", shortened(name, _LINE)
+    cut = name.rfind("_", 1, _LINE) + 1 or len(name) // 2
+    return shortened(name[:cut], _LINE), shortened(name[cut:], _LINE)
+
+
+def _drawn_axis(axis: Axis, x: float) -> list[Markup]:
+    parts = [svg.line(x, _TOP, x, _BOTTOM, "axis")]
+    for line, y in zip(_in_two(axis.name), (12.0, 28.0), strict=True):
+        whole = svg.tag("title", visible(axis.name))
+        parts.append(svg.tag("text", whole, line, x=x, y=y, text_anchor="middle", class_="axis-name"))
+    for y, label in axis.labels:
+        parts.append(svg.text(x + 6, y + 4, label, class_="tick halo"))
+    if axis.optional:
+        parts.append(svg.line(x - 5, _OFF, x + 5, _OFF, "axis"))
+        parts.append(svg.text(x + 8, _OFF + 4, "off", class_="tick halo"))
+    return parts

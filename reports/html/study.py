@@ -1,0 +1,154 @@
+"""The report as one page that needs nothing else: no network, no other file, no script but its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from reports.html.charts import Panel, curves, panels, standing, strip, strip_limits
+from reports.html.history import history
+from reports.html.model_diagram import Architecture, architecture
+from reports.html.page import asset, environment, masked, policy, put, script_json
+from reports.html.parallel_coordinates import parallel
+from reports.wording import study as words
+from reports.wording import values
+from search.results.importance import figures
+from search.results.summary import Pooled, ReferenceRow, ReportData
+from storage.records import TrialRecord
+
+_MOST_ROWS = 200  # of the leaderboard
+_MOST_IMPORTANT = 12  # parameters in the chart of importance
+_NUMBERED = 40  # trials that a row of causes names
+
+
+def write(data: ReportData, path: Path) -> None:
+    """Render the report and put it at `path`."""
+    put(render(data), path)
+
+
+def render(data: ReportData) -> str:
+    """The whole page."""
+    found = figures(data)
+    scripts = [asset("report.js")]
+    figure_json: dict[str, Any] = {}
+    if found.study is not None:
+        figure_json["history"] = history(found.study, data)
+        scripts.insert(0, _plotly())
+    importance = list(found.importance.items())
+    page: str = (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            data=data,
+            words=words,
+            values=values,
+            policy=policy(scripts),
+            style=Markup(asset("report.css")),  # noqa: S704 - our own file
+            scripts=[Markup(script) for script in scripts],  # noqa: S704 - our own files, and plotly's
+            figures=script_json(figure_json),
+            standing=standing(data),
+            leaderboard=_leaderboard(data),
+            hidden=max(len(data.rows) - _MOST_ROWS, 0),
+            best_model=_best_model(data),
+            curves=_curves(data),
+            confusion=_confusion(data, data.pooled) if data.pooled else None,
+            history=found.study is not None,
+            importance=importance[:_MOST_IMPORTANT],
+            importance_more=max(len(importance) - _MOST_IMPORTANT, 0),
+            clear=found.clear,
+            weighed=found.weighed,
+            no_importance=found.no_importance,
+            parallel=parallel(data, found.space, found.importance),
+            numbered=_NUMBERED,
+            commands=[masked(command) for command in data.commands],
+        )
+    )
+    return page
+
+
+@cache
+def _plotly() -> str:
+    """Plotly's own script. A browser hashes what it reads: with '\\n' at the ends of lines."""
+    text = resources.files("plotly").joinpath("package_data", "plotly.min.js").read_text(encoding="utf-8")
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace("</script", "<\\/script")
+
+
+def _leaderboard(data: ReportData) -> list[dict[str, Any]]:
+    """The best trials, and the references at their places among them, with what is drawn or worked out for each."""
+    rows = data.with_references(data.rows[:_MOST_ROWS])
+    limits = strip_limits(data, rows)
+    entries = []
+    for row in rows:
+        entry: dict[str, Any] = {"row": row, "strip": strip(row, limits, data.chance)}
+        entry["reference"] = isinstance(row, ReferenceRow)
+        if not isinstance(row, ReferenceRow):
+            entry["epochs"] = sum(row.epochs) / len(row.epochs) if row.epochs else None
+            entry["best"] = data.best is not None and row.number == data.best.number
+        entries.append(entry)
+    return entries
+
+
+@dataclass(frozen=True)
+class _Model:
+    drawing: Architecture
+    number: int
+
+
+def _best_model(data: ReportData) -> _Model | None:
+    if data.best is None:
+        return None
+    drawing = architecture(data.trial(data.best.number).layers)
+    return _Model(drawing, data.best.number) if drawing else None
+
+
+def _curves(data: ReportData) -> list[dict[str, Any]]:
+    """The best trial's and, where that is another, the starting point's, on the same axes."""
+    shown: list[TrialRecord] = []
+    if data.best is not None:
+        shown.append(data.trial(data.best.number))
+    if data.baseline is not None and (data.best is None or data.best.number != 0):
+        shown.append(data.trial(0))
+    shown = [trial for trial in shown if any(fold.curve for fold in trial.folds)]
+    axes: list[Panel] = panels(data, shown)
+    return [
+        {
+            "trial": trial,
+            "best": data.best is not None and trial.number == data.best.number,
+            "panels": [(panel, curves(trial, panel)) for panel in axes],
+        }
+        for trial in shown
+    ]
+
+
+def _cell(count: int, share: float, *, right: bool) -> dict[str, Any]:
+    """A cell of the matrix. Its tint leaves out the middle, where neither dark nor light words can be read."""
+    strong = share > 0.6
+    tint = 0.88 + 0.3 * (share - 0.6) if strong else 0.06 + 0.7 * share
+    return {"count": count, "share": share, "right": right, "strong": strong, "tint": tint}
+
+
+def _confusion(data: ReportData, pooled: Pooled) -> dict[str, Any]:
+    """Rows of the matrix with their shares, and the most frequent mistakes in words."""
+    names, counts = data.study.classes, pooled.confusion
+    totals = counts.sum(axis=1)
+    rows = [
+        {
+            "name": names[i],
+            "total": int(totals[i]),
+            "cells": [
+                _cell(int(n), float(n / totals[i]) if totals[i] else 0.0, right=i == j) for j, n in enumerate(counts[i])
+            ],
+        }
+        for i in range(len(names))
+    ]
+    wrong = sorted(
+        ((int(counts[i, j]), i, j) for i in range(len(names)) for j in range(len(names)) if i != j and counts[i, j]),
+        key=lambda mistake: (-mistake[0], mistake[1:]),
+    )
+    mistakes = [{"count": n, "total": int(totals[i]), "true": names[i], "taken": names[j]} for n, i, j in wrong[:3]]
+    return {"rows": rows, "mistakes": mistakes, "names": names}

@@ -1,0 +1,101 @@
+"""Just enough SVG: elements whose text and attributes are always escaped, and scales with round ticks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+from markupsafe import Markup, escape
+
+from reports.wording.values import visible
+
+Scale = Callable[[float], float]
+
+
+def tag(name: str, *children: str | Markup, **attributes: object) -> Markup:
+    """One element. `class_` and `stroke_width` become `class` and `stroke-width`; None leaves an attribute out."""
+    written = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{escape(_attribute(value))}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
+    inside = Markup("").join(escape(child) for child in children)
+    return Markup(f"<{name}{written}>{inside}</{name}>")  # noqa: S704 - every part is escaped above
+
+
+def picture(width: float, height: float, label: str, *children: Markup, class_: str = "") -> Markup:
+    """A drawing that scales with its container and tells a screen reader what it shows."""
+    return tag(
+        "svg",
+        *children,
+        viewBox=f"0 0 {width:g} {height:g}",
+        role="img",
+        aria_label=visible(label),
+        class_=class_ or None,
+        preserveAspectRatio="xMidYMid meet",
+    )
+
+
+def text(x: float, y: float, words: str, *, anchor: str | None = None, class_: str | None = None) -> Markup:
+    """Words at a point."""
+    return tag("text", visible(words), x=x, y=y, text_anchor=anchor, class_=class_)
+
+
+def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
+    """A straight line."""
+    return tag("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
+
+
+def path(points: Iterable[tuple[float, float]], class_: str, title: str | None = None) -> Markup:
+    """A line through points; one that isn't finite makes a gap."""
+    steps, pen = [], "M"
+    for x, y in points:
+        if math.isfinite(x) and math.isfinite(y):
+            steps.append(f"{pen}{x:.1f} {y:.1f}")
+            pen = "L"
+        else:
+            pen = "M"
+    inside = (tag("title", visible(title)),) if title else ()
+    return tag("path", *inside, d="".join(steps), class_=class_)
+
+
+def linear(low: float, high: float, start: float, end: float) -> Scale:
+    """Values of [low, high] to places of [start, end], those outside to its ends."""
+    width = high - low or 1.0
+
+    def place(value: float) -> float:
+        if not math.isfinite(value):
+            return math.nan
+        return start + (end - start) * min(max((value - low) / width, 0.0), 1.0)
+
+    return place
+
+
+def ticks(low: float, high: float, about: int = 4) -> list[float]:
+    """Round numbers within [low, high]."""
+    if not high > low:
+        return [low]
+    rough = (high - low) / about
+    size = 10.0 ** math.floor(math.log10(rough))
+    step = next(size * m for m in (1, 2, 2.5, 5, 10) if size * m >= rough * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(n * step, 10) for n in range(first, last + 1)]
+
+
+def whole_ticks(last: int, about: int = 5) -> list[int]:
+    """Whole numbers from 1 to `last`, both in it."""
+    inner = sorted({int(t) for t in ticks(0, last, about) if t >= 1 and float(t).is_integer()})
+    kept = [t for t in inner if 1 < t < last and last - t > last / about / 2]
+    return [1, *kept, *([last] if last > 1 else [])]
+
+
+def thinned(values: Sequence[float], most: int = 200) -> list[tuple[int, float]]:
+    """(1-based place, value), at most `most` of them, the first and last kept."""
+    if len(values) <= most:
+        return list(enumerate(values, start=1))
+    places = sorted({round(i * (len(values) - 1) / (most - 1)) for i in range(most)})
+    return [(place + 1, values[place]) for place in places]
+
+
+def _attribute(value: object) -> str:
+    return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else visible(str(value))

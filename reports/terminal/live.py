@@ -1,0 +1,294 @@
+"""A search while it runs: a table that redraws itself in a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from reports.terminal.output import STATE_STYLES, filled, has_unicode, said
+from reports.wording import study as words
+from reports.wording import values
+from search.results.progress import Observer, Progress
+from search.results.summary import REFERENCE_WORDS, changed_from
+from search.stats.metrics import METRICS
+from storage.records import TrialRecord, TrialState
+
+_BARS = "▁▂▃▄▅▆▇█"
+_RECENT = 8  # trials shown, where the terminal is high enough
+_AROUND = 9  # lines that are not recent trials: head, rule, best, references, gaps, footer, and the cursor's
+_NAMED = 2  # running folds named while there is nothing better to tell
+_SECONDS_BETWEEN_DRAWINGS = 0.1
+_BAR_WIDTH = 30
+
+
+class LiveTable:
+    """The last trials, the best one and the budget, redrawn in place. Use it as a context manager.
+
+    It always has the same number of lines, so nothing below or above it moves.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._fancy = has_unicode(console)
+        self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
+        self._low, self._high = math.inf, -math.inf  # fold scores seen, for the height of the bars
+        self._progress: Progress | None = None
+        self._drawn_at = -math.inf
+
+    def __enter__(self) -> LiveTable:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._draw(self._progress)
+        self._live.stop()
+
+    def note(self, text: str) -> None:
+        """Print a line above the table."""
+        self._console.print(said(text, self._console), highlight=False)
+
+    def trial_closed(self, trial: TrialRecord, progress: Progress) -> None:  # noqa: ARG002 - the table shows it
+        """Redraw, since a trial has its final state."""
+        self.update(progress)
+
+    def update(self, progress: Progress) -> None:
+        """Redraw, unless that was done a moment ago."""
+        self._progress = progress
+        now = time.monotonic()
+        if now - self._drawn_at >= _SECONDS_BETWEEN_DRAWINGS:
+            self._drawn_at = now
+            self._draw(progress)
+
+    def _draw(self, progress: Progress) -> None:
+        self._live.update(self._picture(progress), refresh=True)
+
+    def _picture(self, progress: Progress) -> RenderableType:
+        best = _best(progress)
+        lines = max(min(_RECENT, self._console.height - _AROUND), 1)
+        recent = list(progress.trials[-lines:])
+        for trial in [*recent, *([best] if best else [])]:
+            for score in trial.scores(progress.metric):
+                if math.isfinite(score):
+                    self._low, self._high = min(self._low, score), max(self._high, score)
+        table = self._table(progress, recent, best, lines)
+        return Group(table, self._references(progress), Text(), self._budget(progress), self._pace(progress, best))
+
+    def _table(self, progress: Progress, recent: Sequence[TrialRecord], best: TrialRecord | None, lines: int) -> Table:
+        table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column("")
+        table.add_column("trial", justify="right", min_width=5)
+        table.add_column("folds")
+        table.add_column(values.metric_words(progress.metric))
+        table.add_column("state")
+        table.add_column("changed from trial 0")
+        start = progress.trials[0] if progress.trials else None
+        empty = tuple(Text(" " * wide) for wide in (4, 5, progress.folds, 17, 13, 20))  # so that no column moves
+        rows = [self._row(progress, trial, start, "") for trial in recent]
+        rows += [empty] * (lines - len(recent) + 1)
+        if best is not None:
+            rows.append(self._row(progress, best, start, "best"))
+        else:
+            rows.append((said("best", self._console, "dim"), said(values.NONE, self._console, "dim"), *empty[2:]))
+        return filled(table, rows, self._console)
+
+    def _references(self, progress: Progress) -> Text:
+        """One line, blank before the first is known; a reference that lacks folds says how many it has."""
+        told = []
+        for name, scores in _references(progress).items():
+            whole = len(scores) == progress.folds
+            found = values.number(_mean(scores)) if whole else f"{len(scores)}/{progress.folds} folds"
+            told.append(f"{name.replace('_', ' ')} {found}")
+        text = said(f"references: {' · '.join(told)}" if told else "", self._console, "dim")
+        text.no_wrap, text.overflow = True, "ellipsis" if self._fancy else "crop"
+        return text
+
+    def _row(self, progress: Progress, trial: TrialRecord, start: TrialRecord | None, mark: str) -> tuple[Text, ...]:
+        changed = words.changes_words(
+            trial.origin, changed_from(start.params if start else {}, trial.params, progress.defaults)
+        )
+        state = said(words.STATE_WORDS[trial.state], self._console, STATE_STYLES[trial.state])
+        return (
+            said(mark, self._console, "green"),
+            said(str(trial.number), self._console),
+            self._folds(progress, trial),
+            said(_score_words(trial, progress.metric), self._console),
+            state,
+            said(_why(trial) or changed, self._console, "dim" if trial.state == TrialState.FAILED else ""),
+        )
+
+    def _folds(self, progress: Progress, trial: TrialRecord) -> Text:
+        """One character a fold: a bar as high as its score, a mark for one in training, a dot before."""
+        done = {fold.fold: fold.scores[progress.metric] for fold in trial.folds if fold.repeat == 0}
+        picture = Text()
+        for fold in range(progress.folds):
+            if fold in done:
+                picture.append(self._bar(done[fold], progress.metric), STATE_STYLES[trial.state])
+            elif (trial.number, fold) in progress.running:
+                picture.append("◌" if self._fancy else "o", "cyan")
+            else:
+                picture.append("·" if self._fancy else ".", "dim")
+        return picture
+
+    def _bar(self, score: float, metric: str) -> str:
+        if not self._fancy:
+            return "#"
+        if not math.isfinite(score):
+            return "x"
+        share = (score - self._low) / (self._high - self._low) if self._high > self._low else 0.5
+        height = 1 - share if METRICS[metric] == "minimize" else share
+        return _BARS[round(height * (len(_BARS) - 1))]
+
+    def _budget(self, progress: Progress) -> Text:
+        shares = []
+        if progress.trials_budget:
+            closed = sum(trial.state != TrialState.RUNNING for trial in progress.trials)
+            shares.append((closed / progress.trials_budget, f"{closed} of {progress.trials_budget} trials"))
+        if progress.seconds_budget:
+            spent, whole = values.duration(progress.spent_seconds), values.duration(progress.seconds_budget)
+            shares.append((progress.spent_seconds / progress.seconds_budget, f"{spent} of {whole}"))
+        if not shares:
+            return said(f"{values.count(len(progress.trials), 'trial')}, until you stop it", self._console)
+        share = min(max(share for share, _ in shares), 1.0)
+        filled = round(share * _BAR_WIDTH)
+        full, empty = ("━", "─") if self._fancy else ("#", "-")
+        bar = Text.assemble((full * filled, "green"), (empty * (_BAR_WIDTH - filled), "dim"))
+        told = " · ".join(text for _, text in shares)
+        return Text.assemble(bar, " ", said(f"{share:4.0%}  {told}", self._console))
+
+    def _pace(self, progress: Progress, best: TrialRecord | None) -> Text:
+        known = f"best {values.number(best.score(progress.metric))} (trial {best.number})" if best else "no best yet"
+        if not progress.answered:
+            parts = [_starting(progress)]
+        elif best and progress.sitting_folds:
+            parts = [known]
+        else:  # until the first fold ends nothing moves in the table
+            running = [f"trial {trial}: fold {fold + 1} of {progress.folds}" for trial, fold in progress.running]
+            parts = [known, *running[:_NAMED], *(["…"] if len(running) > _NAMED else [])]
+        parts.append(f"{values.duration(progress.spent_seconds)} so far")
+        if progress.eta_seconds is not None:
+            parts.append(f"{values.duration(progress.eta_seconds)} left")
+        if (pace := progress.folds_per_minute) is not None:
+            parts.append(f"{pace:.1f} fold runs a minute")
+        line = said(" · ".join(parts), self._console, "dim")
+        line.no_wrap, line.overflow = True, "ellipsis" if self._fancy else "crop"
+        return line
+
+
+class PlainLines:
+    """One line for each trial that ends, each reference and each note; nothing in between. For pipes and log files."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._told: set[str] = set()  # names of references
+        self._begun = False
+        self._waits = False  # for a worker that is ready
+
+    def note(self, text: str) -> None:
+        """Write a line."""
+        self._write(text)
+
+    def trial_closed(self, trial: TrialRecord, progress: Progress) -> None:
+        """Write what became of a trial."""
+        folds = f"{len(trial.scores(progress.metric))}/{progress.folds} folds"
+        score = f"{values.metric_words(progress.metric)} {_score_words(trial, progress.metric)}"
+        best = ", best so far" if trial.number == progress.best else ""
+        changed = changed_from(progress.trials[0].params, trial.params, progress.defaults) if progress.trials else {}
+        parts = [f"trial {trial.number} {words.STATE_WORDS[trial.state]}{best}", score, folds]
+        parts.append(values.duration(trial.seconds))
+        if why := _why(trial):
+            parts.append(why)
+        if changed:
+            parts.append(values.params_words(changed))
+        self._write("; ".join(parts))
+
+    def update(self, progress: Progress) -> None:
+        """Say once what the first seconds are spent on, and what each reference reached once it has all folds.
+
+        Of trials a pipe hears when they end, and of references that an earlier sitting computed nothing.
+        """
+        whole = {name: scores for name, scores in _references(progress).items() if len(scores) == progress.folds}
+        if not self._begun:
+            if not progress.answered:
+                self._write(_starting(progress))
+            self._begun, self._waits = True, not progress.answered
+            self._told |= whole.keys()
+        elif self._waits and progress.answered:
+            self._waits = False
+            self._write("TensorFlow is imported, training begins")
+        for name, scores in whole.items():
+            if name not in self._told:
+                self._told.add(name)
+                score = f"{values.metric_words(progress.metric)} {values.number(_mean(scores))}"
+                self._write(f"reference {REFERENCE_WORDS.get(name, name)}; {score}")
+
+    def _write(self, text: str) -> None:
+        line = values.visible(text)
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        with contextlib.suppress(BrokenPipeError):  # who read the lines is gone; the search is not over for that
+            self._stream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
+            self._stream.flush()
+
+
+def _references(progress: Progress) -> dict[str, list[float]]:
+    """Fold scores by name of reference, as they became known."""
+    found: dict[str, list[float]] = {}
+    for record in progress.references:
+        found.setdefault(record.name, []).append(record.scores.get(progress.metric, math.nan))
+    return found
+
+
+def _mean(scores: Sequence[float]) -> float:
+    return math.fsum(scores) / len(scores)
+
+
+@contextlib.contextmanager
+def watching(*, quiet: bool) -> Iterator[Observer]:
+    """What shows a search on standard output: a table on a terminal, else lines; with `quiet` nothing."""
+    console = Console()
+    if quiet or not console.is_terminal:
+        yield PlainLines(io.StringIO() if quiet else sys.stdout or io.StringIO())
+        return
+    with LiveTable(console) as table:
+        yield table
+
+
+def _starting(progress: Progress) -> str:
+    return f"starting {values.count(progress.workers, 'worker')}, importing TensorFlow"
+
+
+def _best(progress: Progress) -> TrialRecord | None:
+    number = progress.best
+    if number is None:
+        return None
+    if number < len(progress.trials) and progress.trials[number].number == number:
+        return progress.trials[number]
+    return next((trial for trial in progress.trials if trial.number == number), None)
+
+
+def _score_words(trial: TrialRecord, metric: str) -> str:
+    known = [score for score in trial.scores(metric) if math.isfinite(score)]
+    if not known:
+        return values.NONE
+    mean = math.fsum(known) / len(known)
+    if len(known) == 1:
+        return values.number(mean)
+    spread = math.sqrt(math.fsum((score - mean) ** 2 for score in known) / (len(known) - 1))
+    return f"{values.number(mean)} ± {values.number(spread)}"
+
+
+def _why(trial: TrialRecord) -> str:
+    return values.visible(trial.cause) if trial.state == TrialState.FAILED and trial.cause else ""

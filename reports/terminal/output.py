@@ -1,0 +1,84 @@
+"""The console: what it can show, how tables look there."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from reports.wording import values
+from storage.records import TrialState
+
+STATE_STYLES = {
+    TrialState.COMPLETE: "green",
+    TrialState.PRUNED: "yellow",
+    TrialState.RUNNING: "cyan",
+    TrialState.FAILED: "red",
+}
+_GAP = 2  # columns between columns
+
+
+class Output(Console):
+    """Standard output. Its reader may leave (`search report | head -1`): the rest is dropped, and nothing failed."""
+
+    def __init__(self) -> None:
+        super().__init__(highlight=False)
+
+    def on_broken_pipe(self) -> None:
+        """Instead of Rich's exit with code 1, send all that follows nowhere, whoever writes it."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+    def say(self, text: str) -> None:
+        """One line as it is, however long."""
+        self.print(said(text, self), no_wrap=True, overflow="ignore", crop=False)
+
+
+def said(text: str, console: Console, style: str = "") -> Text:
+    """`text` as it is: no markup, no control characters, only what the console's encoding has."""
+    text = values.visible(text)
+    if not has_unicode(console):
+        for fancy, plain in (("±", "+/-"), (values.NONE, "-"), ("…", "..."), ("·", "|")):
+            text = text.replace(fancy, plain)
+        text = text.encode(console.encoding, "replace").decode(console.encoding)
+    return Text(text, style=style)
+
+
+def has_unicode(console: Console) -> bool:
+    """Whether the console can show every character."""
+    return (console.encoding or "utf-8").lower().startswith("utf")
+
+
+def grid(console: Console) -> Table:
+    """A table with one quiet line under its head; in a pipe, not even that."""
+    plain = not console.is_terminal
+    return Table(
+        box=None if plain else box.SIMPLE_HEAD,
+        header_style="" if plain else "bold",
+        padding=(0, _GAP, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
+
+
+def filled(table: Table, rows: Sequence[Sequence[Text]], console: Console) -> Table:
+    """`table` with `rows`, its last column cut at the edge: Rich would narrow the others instead."""
+    widths = [cell_len(str(column.header)) for column in table.columns]
+    for row in rows:
+        widths = [max(wide, cell.cell_len) for wide, cell in zip(widths, row, strict=True)]
+    separators = 0 if table.box is None else len(widths)
+    left = console.width - sum(widths[:-1]) - (len(widths) - 1) * _GAP - separators
+    for column, wide in zip(table.columns, widths, strict=True):
+        column.width, column.no_wrap = wide, True
+        column.overflow = "ellipsis" if has_unicode(console) else "crop"
+    table.columns[-1].width = max(min(widths[-1], left), 1)
+    for row in rows:
+        table.add_row(*row)
+    return table

@@ -1,0 +1,52 @@
+"""What a model says of pictures: lines for people, JSON or CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from reports.terminal.output import Output
+from reports.wording.values import visible
+from search.results.predictions import Answer
+
+
+def show_predictions(classes: Sequence[str], answers: Sequence[Answer], out: Output, form: str) -> None:
+    """Print an answer for each picture that was read; `form` is 'lines', 'json' or 'csv'.
+
+    JSON names those that were not read as well, and what was passed over.
+    """
+    read = [(answer, _top(answer)) for answer in answers if not answer.problem]
+    match form:
+        case "json":
+            told: dict[str, Any] = {
+                "classes": list(classes),
+                "images": [
+                    {
+                        "path": answer.path,
+                        "class": classes[top],
+                        "probabilities": dict(zip(classes, answer.probabilities, strict=True)),
+                    }
+                    for answer, top in read
+                ],
+                "unreadable": [{"path": a.path, "problem": a.problem} for a in answers if a.problem and not a.stray],
+                "passed_over": [answer.path for answer in answers if answer.stray],
+            }
+            lines = json.dumps(told, indent=2).splitlines()
+        case "csv":
+            text = io.StringIO()
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerow(["path", "class", *classes])
+            writer.writerows([answer.path, classes[top], *answer.probabilities] for answer, top in read)
+            lines = text.getvalue().splitlines()
+        case _:
+            wide = max((len(answer.path) for answer, _ in read), default=0)
+            lines = [f"{a.path:{wide}}  {visible(classes[top])}  {a.probabilities[top]:.3f}" for a, top in read]
+    for line in lines:
+        out.say(line)
+
+
+def _top(answer: Answer) -> int:
+    return max(range(len(answer.probabilities)), key=answer.probabilities.__getitem__, default=0)

@@ -1,0 +1,38 @@
+"""Bars for what takes a while, on a terminal only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+
+@contextmanager
+def reading_images(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A callback for (images read, images in all), drawn as a bar that goes away at the end."""
+    console = Console(stderr=True)
+    columns = (TextColumn("reading images"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def training(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """A callback for (what is done, trainings done, in all), drawn as a bar with the time left, on a terminal only."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def done(what: str, number: int, total: int) -> None:
+            if what not in tasks:
+                for task in tasks.values():
+                    bar.remove_task(task)
+                tasks.clear()
+                tasks[what] = bar.add_task(what)
+            bar.update(tasks[what], completed=number, total=total)
+
+        yield done

@@ -1,0 +1,130 @@
+"""The report in the terminal: a headline, the leaderboard, and why trials failed."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from reports.terminal.output import STATE_STYLES, Output, filled, grid, said
+from reports.wording import study as words
+from reports.wording import values
+from search.results.summary import ReferenceRow, ReportData, TrialRow
+
+_PARAGRAPH = 96  # columns: longer lines are hard to read
+_NARROW = 100  # columns; below it the columns that can be read elsewhere are left out
+
+
+def show(data: ReportData, console: Console | None = None, top: int = 20) -> None:
+    """Print the report: plain where the console is a pipe or a file."""
+    console = console or Output()
+
+    def paragraph(text: str, style: str = "") -> None:
+        console.print(said(text, console, style), highlight=False, width=min(console.width, _PARAGRAPH))
+
+    paragraph(_title(data), "dim")
+    console.print()
+    paragraph(words.headline(data), "bold")
+    for text in filter(None, (words.references(data), words.diagnosis(data))):
+        paragraph(text)
+    if data.best is not None and data.best.changed:
+        paragraph(f"Changed from trial 0: {values.params_words(data.best.changed)}.")
+    if choice := words.choice(data):
+        paragraph(choice, "bold")
+    if nested := words.nested(data):
+        paragraph(nested)
+    if caution := words.caution(data):
+        paragraph(caution, "dim")
+    if data.rows or data.references:
+        console.print()
+        console.print(leaderboard(data, console, top))
+        if ties := words.ties(data):
+            paragraph(ties, "dim")
+        if data.second_objective:
+            paragraph(words.front(data), "dim")
+        if (more := len(data.rows) - top) > 0:
+            paragraph(f"… and {values.count(more, 'more trial')}", "dim")
+    if data.causes:
+        console.print()
+        paragraph("Trials that did not finish", "bold")
+        console.print(causes(data, console))
+    if saved := words.saved(data):
+        console.print()
+        paragraph(saved)
+    for note in (*words.advice(data), *data.notes):
+        console.print()
+        paragraph(f"Note: {note}")
+
+
+def _title(data: ReportData) -> str:
+    parts = [values.shortened(data.study.name, 40)]
+    if data.rows:
+        parts.append(f"{values.count(len(data.rows), 'trial')}: {words.counts_words(data)}")
+    parts.append(words.images_words(data))
+    if data.spent_seconds:
+        parts.append(values.duration(data.spent_seconds))
+    return " · ".join(parts)
+
+
+def leaderboard(data: ReportData, console: Console, top: int = 20) -> Table:
+    """The best `top` trials, and the references at their places among them."""
+    narrow = console.width < _NARROW
+    table = grid(console)
+    table.add_column("trial", justify="right")
+    table.add_column(values.metric_words(data.metric))
+    if not narrow:
+        table.add_column("worst to best")
+    if data.second_objective == "latency":
+        table.add_column("ms/image", justify="right")
+    table.add_column("folds", justify="right")
+    if not narrow:
+        table.add_column("epochs", justify="right")
+        table.add_column("weights", justify="right")
+        table.add_column("time", justify="right")
+    table.add_column("state")
+    table.add_column("changed from trial 0")
+    rows = []
+    for row in data.with_references(data.rows[:top]):
+        cells = _cells(data, row, narrow)
+        if isinstance(row, ReferenceRow):
+            rows.append([said(cell, console, "dim italic") for cell in cells])
+            continue
+        bold = "bold" if data.best is not None and row.number == data.best.number else ""
+        texts = [said(cell, console, bold) for cell in cells]
+        texts[-2].stylize(STATE_STYLES[row.state])
+        rows.append(texts)
+    return filled(table, rows, console)
+
+
+def _cells(data: ReportData, row: TrialRow | ReferenceRow, narrow: bool) -> list[str]:
+    cells = ["" if isinstance(row, ReferenceRow) else words.marked(data, row), words.score_words(row)]
+    if not narrow:
+        span = row.low is not None and row.high is not None
+        cells.append(f"{values.number(row.low, 2)} to {values.number(row.high, 2)}" if span else values.NONE)
+    if data.second_objective == "latency":
+        cells.append("" if isinstance(row, ReferenceRow) else values.number(row.latency))
+    cells.append(f"{len(row.fold_scores)}/{data.folds}")
+    if isinstance(row, ReferenceRow):
+        left_out = [] if narrow else ["", "", values.duration(row.seconds)]
+        return [*cells, *left_out, "reference", values.shortened(row.label, 60)]
+    if not narrow:
+        epochs = f"{sum(row.epochs) / len(row.epochs):.0f}" if row.epochs else values.NONE
+        cells += [epochs, values.amount(row.parameters), values.duration(row.seconds)]
+    state = words.state_words(row.state, searching=data.searching)
+    return [*cells, state, words.changes_words(row.origin, row.changed)]
+
+
+def causes(data: ReportData, console: Console) -> Table:
+    """Why trials failed or were stopped, most frequent first."""
+    table = grid(console)
+    table.add_column("trials", justify="right", no_wrap=True)
+    table.add_column("ended", no_wrap=True)
+    table.add_column("because of", overflow="fold")
+    table.add_column("such as", no_wrap=True)
+    for cause in data.causes:
+        text = values.shortened(cause.cause, 60)
+        if cause.detail and cause.detail != cause.cause:
+            text += f": {values.shortened(cause.detail, 160)}"
+        numbers = ", ".join(map(str, cause.trials[:3])) + (" …" if cause.count > 3 else "")
+        state = said(words.STATE_WORDS[cause.state], console, STATE_STYLES[cause.state])
+        table.add_row(said(str(cause.count), console), state, said(text, console), said(numbers, console))
+    return table

@@ -1,0 +1,41 @@
+"""What was found in a folder of images, in words."""
+
+from __future__ import annotations
+
+from reports.wording import values
+from search.data.findings import Findings, Kind, PairShown
+
+TITLES = {
+    Kind.CONTRADICTION: "One picture in two classes",
+    Kind.LEAK: "In training and in testing",
+    Kind.COPY: "Copies within a class",
+    Kind.MIRRORED: "Mirror images in two classes",
+}
+ABOUT = {
+    Kind.CONTRADICTION: "Both labels cannot be right, and no model can learn both. Keep the right one.",
+    Kind.LEAK: "A model that was trained on a picture knows it when it is tested. The one in training is in no fold.",
+    Kind.COPY: "They stay in one fold, so that no model is judged by a picture that it was trained on.",
+    Kind.MIRRORED: "Turned left to right, which training does unless told not to, they are the same picture. "
+    "Where left and right make the class, search with --no-flip.",
+}
+
+
+def headline(found: Findings) -> str:
+    """The answer in a sentence."""
+    if found.problem:
+        return f"These images cannot be searched yet. {values.visible(found.problem)}"
+    grave = sum(len(found.of(kind)) for kind in (Kind.CONTRADICTION, Kind.LEAK))
+    left_out = sum(remark.left_out for remark in found.remarks)
+    said = [f"Ready for a search with {found.folds} folds"]
+    if grave:
+        said.append(f"look at {values.count(grave, 'pair')} of pictures first")
+    if left_out:
+        said.append(f"{values.count(left_out, 'file')} left out")
+    return "; ".join(said) + "."
+
+
+def likeness_words(pair: PairShown) -> str:
+    """How alike the two are."""
+    if pair.exact:
+        return "the same pixels"
+    return ("mirrored, " if pair.mirrored else "") + f"{100 * pair.likeness:.1f} % alike"

@@ -1,0 +1,341 @@
+"""What a study found, in sentences: the same in the terminal and on the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from reports.wording.values import count, duration, metric_words, number, params_words, shortened, visible
+from search.diagnosis.evidence import BROKEN, BY_HEART, ONE_CLASS, STUCK, UNSURE
+from search.results.summary import Chosen, ReferenceRow, ReportData, TrialRow
+from search.stats.estimate import OWN_SCORE, Estimate, beats
+from search.stats.metrics import METRICS
+from storage.records import TrialState
+
+STATE_WORDS = {
+    TrialState.RUNNING: "running",
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "stopped early",
+    TrialState.FAILED: "failed",
+}
+
+SYMPTOM_WORDS = {
+    STUCK: "is stuck at chance",
+    BROKEN: "left the finite numbers",
+    ONE_CLASS: "has images of one class only",
+    UNSURE: "is no surer than a guess about images that it did not learn from",
+    BY_HEART: "learned its training images by heart, and nothing that holds for others",
+}
+
+UNFINISHED = "unfinished"  # an open trial that nobody is working on
+
+ORIGIN_WORDS = {"baseline": "your starting point", "start": "known-good point", "try": "your point"}
+"""Where a point is from, of those that no sampler proposed."""
+
+
+def score_words(row: TrialRow | ReferenceRow) -> str:
+    """'0.864 ± 0.071', or the score alone with a single fold."""
+    return number(row.score) + (f" ± {number(row.spread)}" if row.spread is not None else "")
+
+
+def marked(data: ReportData, row: TrialRow) -> str:
+    """A trial's number; with a star where it is on the Pareto front, with = where it is tied with the best."""
+    tied = "=" if len(data.ties) > 1 and row.number in data.ties else ""
+    return f"{tied}{'*' if row.pareto else ''}{row.number}"
+
+
+def ties(data: ReportData) -> str:
+    """What the = means; empty where nothing is tied."""
+    if len(data.ties) < 2:
+        return ""
+    return "= not clearly worse than the best of them (Nadeau and Bengio's test, 10 %)."
+
+
+def front(data: ReportData) -> str:
+    """What the star means; for a study with two objectives."""
+    other = "fewer parameters" if data.second_objective == "parameters" else "less time an image"
+    return f"* on the Pareto front: no trial has both a better {metric_words(data.metric)} and {other}."
+
+
+def state_words(state: TrialState, *, searching: bool) -> str:
+    """A trial's state; an open one is only running while a process holds the study."""
+    return UNFINISHED if state == TrialState.RUNNING and not searching else STATE_WORDS[state]
+
+
+def changes_words(origin: str, changed: Mapping[str, object], joint: str = ", ") -> str:
+    """What a trial changes from trial 0, in half a line, after where it is from if no sampler proposed it."""
+    if origin == "baseline":
+        return f"({ORIGIN_WORDS[origin]})"
+    what = params_words(changed, joint) or "(nothing)"
+    return what if origin == "sampler" else f"({shortened(ORIGIN_WORDS.get(origin, origin), 40)}) {what}"
+
+
+def headline(data: ReportData) -> str:
+    """The answer: what is best, how sure that is, and where it started."""
+    best, base = data.best, data.baseline
+    if best is None:
+        return _nothing_yet(data)
+    spread = f"± {number(best.spread, 2)} over" if best.spread is not None else "over"
+    first = (
+        f"Best: trial {best.number}, {number(best.score, 2)} {metric_words(data.metric)} "
+        f"({spread} {count(len(best.fold_scores), 'fold')}; chance is {number(data.chance, 2)})"
+    )
+    if best.number == 0:
+        others = data.compared - 1
+        beaten = "no other trial" if others == 1 else f"none of the {others:,} other trials"
+        rest = f"your starting point: {beaten} beats it" if others else "your starting point"
+        return f"{first}, {rest}{_chance_words(data, best)}."
+    if base is None:
+        return f"{first}{_chance_words(data, best)}."
+    return f"{first}{_chance_words(data, best)}; {_start(data, base)}."
+
+
+def diagnosis(data: ReportData) -> str:
+    """Why trial 0 does not learn, as suspected, and what to try; empty where it does, in most of its folds."""
+    found = next((one for one in data.diagnoses if one.number == 0), None)
+    if found is None or 2 * found.folds < found.trained:
+        return ""
+    where = "" if found.folds == found.trained else f", in {found.folds} of its {found.trained} folds"
+    said = next((s for s in found.evidence if s.startswith(f"{found.cause}: ")), found.cause)
+    shows = SYMPTOM_WORDS.get(found.symptom, f"does not learn ({shortened(found.symptom, 40)})")
+    return f"Trial 0 {shows}{where}: {shortened(said, 300)}. Try: {shortened(found.change, 200)}."
+
+
+def choice(data: ReportData) -> str:
+    """What was chosen and why, and how it does on images that were kept apart; empty where nothing is saved."""
+    chosen = data.chosen
+    if chosen is None:
+        return ""
+    others, why = [n for n in data.ties if n != chosen.trial], ""
+    if chosen.trial in data.ties and others:
+        plainest = min(data.ties, key=lambda n: (n != 0, data.trial(n).parameters or math.inf, n))
+        if chosen.trial != plainest:
+            reason = f"out of fold its log loss is lower than that of trial {plainest}, the plainest of them"
+        else:
+            reason = "it is where you started" if chosen.trial == 0 else "it has the fewest weights"
+        them = f"trial {others[0]} is" if len(others) == 1 else f"{len(others)} other trials are"
+        why = f" ({them} not clearly better or worse, and {reason})"
+    first = f"Chosen: trial {chosen.trial}{why}"
+    if chosen.together:
+        names = ", ".join(f"{n} ({100 * weight:.0f} %)" for n, weight in chosen.members)
+        measured = "" if data.metric == "log_loss" else f", and its {metric_words(data.metric)} is not clearly worse"
+        first = (
+            f"Chosen: an ensemble of trials {names}. Out of fold its log loss is lower than that of trial "
+            f"{chosen.trial} alone{measured}"
+        )
+    stale = "" if chosen.current else " More has been searched since: search export makes it anew."
+    if chosen.outdated:
+        stale = (
+            " Its file was made by an earlier release: in Keras, model(x) may answer wrongly, while model.predict(x) "
+            "does not. search export makes it anew."
+        )
+    how = f"It was trained on all {data.searched_images:,} images and saved."
+    if chosen.in_folds:
+        how = (
+            f"The mean of {len(chosen.members)} models was saved, each trained without one of its folds: on images "
+            "that they had not seen, models of different folds were better together than one alone."
+        )
+    return f"{first}. {how}{_unconfirmed(data, chosen)}{_tested(data, chosen)}{stale}"
+
+
+def another_is_shipped(data: ReportData) -> str:
+    """That the best trial, of which something is shown, is not what is shipped; empty where it is."""
+    if data.chosen is None or data.best is None:
+        return ""
+    trials = list(dict.fromkeys(number for number, _ in data.chosen.members))
+    if trials == [data.best.number]:
+        return ""
+    what = f"trial {trials[0]}" if len(trials) == 1 else f"an ensemble of trials {', '.join(map(str, trials))}"
+    return f" It has the best score, but it is not what is shipped: that is {what}."
+
+
+def _unconfirmed(data: ReportData, chosen: Chosen) -> str:
+    if data.compared < 2 or any(fold.repeat for fold in data.trial(chosen.trial).folds):
+        return ""
+    return " It was not trained again on new folds: too few trials were searched for that, or too little time was left."
+
+
+def _tested(data: ReportData, chosen: Chosen) -> str:
+    test = chosen.test
+    if test is None:
+        return ""
+    value, low, high = (number(bound, 2) for bound in (test.value, test.low, test.high))
+    blind = "" if test.times == 1 else f", which {test.times} choices have seen by now,"
+    which = f"{count(test.images, 'image')} kept apart for testing"
+    if data.drawn:
+        which = f"{test.images:,} of {test.images + data.searched_images:,} images that were locked away from the start"
+    return f" On the {which}{blind} it scores {value} ({low} to {high} with 95 % confidence)."
+
+
+def nested(data: ReportData) -> str:
+    """What nested cross-validation says; empty where it was not asked for, or no outer fold is done."""
+    found = data.nested
+    if found is None:
+        return ""
+    so_far = "" if found.folds == found.of else f" ({found.folds} of {count(found.of, 'outer fold')} so far)"
+    value, low, high = (number(bound, 2) for bound in (found.value, found.low, found.high))
+    return (
+        f"Nested cross-validation{so_far}: {value} ({low} to {high} with 95 % confidence). The whole search was made "
+        f"again {count(found.folds, 'time')}, without the images of one fold each, and what it chose judged on them."
+    )
+
+
+def _start(data: ReportData, base: TrialRow) -> str:
+    if base.rank is None:
+        cause = f" ({visible(base.cause)})" if base.cause else ""
+        verb = _STATE_AS_VERB[base.state] if base.state != TrialState.RUNNING or data.searching else "is unfinished"
+        return f"trial 0, your starting point, {verb}{cause}"
+    found = f"{number(base.score, 2)}{_chance_words(data, base)}{_folds_won(data, base)}"
+    return f"trial 0, your starting point, {found}"
+
+
+_STATE_AS_VERB = {
+    TrialState.RUNNING: "is still running",
+    TrialState.COMPLETE: "has no usable score",
+    TrialState.PRUNED: "was stopped early",
+    TrialState.FAILED: "failed",
+}
+
+
+def _chance_words(data: ReportData, row: TrialRow) -> str:
+    if not data.near_chance(row) or row.score is None:
+        return ""
+    # 0.72 of 27 images may be luck, but it is not "no better".
+    return ": no better than chance" if abs(row.score - data.chance) < 0.05 else ": not clearly better than chance"
+
+
+def _folds_won(data: ReportData, base: TrialRow) -> str:
+    if data.best is None or (won := data.folds_won(data.best, base)) is None:
+        return ""
+    tie = ": no real difference" if data.tied(data.best, base) else ""
+    return f" (the best is ahead on {won} of {count(len(base.fold_scores), 'fold')}{tie})"
+
+
+def _nothing_yet(data: ReportData) -> str:
+    total = len(data.rows)
+    if not total:
+        return "No trial has been run yet."
+    failed = data.counts[TrialState.FAILED]
+    if failed == total:
+        often = data.causes[0]
+        which = "The only trial failed" if total == 1 else f"All {total:,} trials failed"
+        return f"{which}; most often: {visible(often.cause)} ({often.count:,})."
+    return f"No trial is complete yet: {counts_words(data)}."
+
+
+def references(data: ReportData) -> str:
+    """What plain methods reach and whether the best trial beats that; the majority is the headline's chance."""
+    told = [row for row in reversed(data.references) if row.score is not None and row.name != "majority"]
+    return " ".join(f"{_reaches(row)}{_against(data, row)}." for row in told)
+
+
+def _reaches(row: ReferenceRow) -> str:
+    label = visible(row.label)
+    return f"{label[:1].upper()}{label[1:]} reaches {number(row.score, 2)}"
+
+
+def _against(data: ReportData, row: ReferenceRow) -> str:
+    best = data.best
+    if best is None or best.score is None or row.score is None:
+        return ""
+    ahead = data.ahead(best.score, row.score)
+    by = number(abs(ahead), 2)
+    if not data.not_clearly_better(best, row.score):
+        return f"; the best trial is better by {by}"
+    if abs(ahead) < 0.005:
+        return "; the best trial is no better"
+    return f"; the best trial is worse by {by}" if ahead < 0 else f"; the best trial is not clearly better (by {by})"
+
+
+def counts_words(data: ReportData) -> str:
+    """'9 complete, 1 stopped early, 2 failed', leaving out what there is none of."""
+    order = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.FAILED)
+    said = (f"{data.counts[s]:,} {state_words(s, searching=data.searching)}" for s in order if data.counts[s])
+    return ", ".join(said) or "none"
+
+
+def images_words(data: ReportData) -> str:
+    """'110 images in 2 classes (+ 50 for testing)': those that are searched come first."""
+    kept = "locked away for testing" if data.drawn else "for testing"
+    testing = f" (+ {data.testing_images:,} {kept})" if data.testing_images else ""
+    classes = count(len(data.study.classes), "class", "classes")
+    return f"{count(data.searched_images, 'image')} in {classes}{testing}"
+
+
+def saved(data: ReportData) -> str:
+    """What the race spared; empty where it stopped nothing."""
+    if not data.saved.trials:
+        return ""
+    stopped = count(data.saved.trials, "trial")
+    spared = count(data.saved.folds, "fold run")
+    return f"The race stopped {stopped} that fell behind: {spared} saved, about {duration(data.saved.seconds)}."
+
+
+_BEST_FEW = 3  # of which the epochs are looked at
+
+
+def advice(data: ReportData) -> tuple[str, ...]:
+    """What to change next, a sentence each."""
+    training = data.study.config.get("training")
+    most = training.get("max_epochs") if isinstance(training, Mapping) else None
+    best = [row for row in data.rows if row.rank is not None and "epochs" not in row.params][:_BEST_FEW]
+    best = [row for row in best if not data.near_chance(row)]  # which got better at nothing that can be told
+    ends = [pair for row in best for pair in zip(row.epochs, row.best_epochs, strict=True)]
+    if not isinstance(most, int) or most < 2 or not ends:
+        return ()
+    cut = sum(epochs >= most and best_epoch > 0.9 * most for epochs, best_epoch in ends)
+    if cut <= len(ends) / 2:
+        return ()
+    whose = "the best trial" if len(best) == 1 else f"the {len(best)} best trials"
+    return (
+        f"{cut} of {count(len(ends), 'fold run')} of {whose} were still getting better when max_epochs = {most} "
+        f"ended them: raise [training] max_epochs (--epochs {2 * most}) in another study, with --dir.",
+    )
+
+
+def _guessing(data: ReportData, found: Estimate) -> str:
+    """What is to be said where guessing may reach as much."""
+    if beats(found, data.chance):
+        return ""
+    return f"; guessing has {number(data.chance, 2)}, so nothing is shown to have been learned"
+
+
+def caution(data: ReportData) -> str:
+    """Why the best score is not what new images will get; empty where nothing was picked."""
+    if data.best is None:
+        return ""
+    direction = "lower" if METRICS[data.metric] == "maximize" else "higher"
+    if data.compared == 1:
+        return (
+            "Only one trial is complete, so nothing was picked yet; but where its training was stopped by the same "
+            f"images that score it, expect new images to score somewhat {direction}."
+        )
+    if data.estimate is None:
+        return (
+            f"This number is optimistic: it is the best of {data.compared:,} trials compared on the same images, "
+            f"and picking the best also picks luck. Expect new images to score {direction}."
+        )
+    found = data.estimate
+    value, low, high = (number(bound, 2) for bound in (found.value, found.low, found.high))
+    first = f"On new images expect about {value}"
+    interval = f"({low} to {high} with 95 % confidence{_guessing(data, found)})"
+    pooled, optimism = number(found.naive, 3), number(found.optimism, 3)
+    shown = data.ahead(round(found.naive, 3), round(found.value, 2))  # no score is too good that is shown below it
+    optimistic = round(found.optimism, 3) > 0 and shown > 0
+    if data.chosen and data.chosen.together:
+        together = f" Put together on all of them it scores {pooled}, which is optimistic by {optimism}."
+        return (
+            f"{first} of the ensemble {interval}: for each fold it was put together anew from the predictions for the "
+            f"others.{together if optimistic else ''}"
+        )
+    picked = f"The best of {data.compared:,} trials compared on the same images is partly the luckiest: its pooled"
+    if data.chosen and found.method == OWN_SCORE:
+        luck = f" {picked} {pooled} is optimistic." if optimistic else ""
+        return (
+            f"{first} {interval}: what trial {data.chosen.trial} scores out of fold, which is shipped, being tied with "
+            f"the best.{luck}"
+        )
+    luck = f" {picked} {pooled} is optimistic by {optimism}." if optimistic else ""
+    return (
+        f"{first} {interval}.{luck} Estimated by choosing again on resampled images and judging on the others (BBC-CV)."
+    )

@@ -1,0 +1,87 @@
+"""Numbers, names and times in words. It knows nothing of a study."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from search.text import printable
+
+NONE = "–"  # noqa: RUF001 - stands where a number is missing
+
+METRIC_WORDS = {
+    "balanced_accuracy": "balanced accuracy",
+    "accuracy": "accuracy",
+    "auroc": "AUROC",
+    "log_loss": "log loss",
+}
+
+visible = printable
+"""Names come from files that anyone may have made: no view may let them move a cursor or turn text around."""
+
+
+def shortened(text: str, most: int) -> str:
+    """`text` made visible, its middle left out where it is longer than `most` characters."""
+    text = visible(text)
+    if len(text) <= most:
+        return text
+    head = (most - 1 + 1) // 2
+    return f"{text[:head]}…{text[len(text) - (most - 1 - head) :]}"
+
+
+def metric_words(metric: str) -> str:
+    """A metric's name in words."""
+    return METRIC_WORDS.get(metric, visible(metric))
+
+
+def number(value: float | None, places: int = 3) -> str:
+    """A score; a dash where there is none."""
+    return f"{value:.{places}f}" if value is not None and math.isfinite(value) else NONE
+
+
+def value_words(value: object) -> str:
+    """A parameter's value, short: three significant digits."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return shortened(str(value), 60)
+
+
+def params_words(params: Mapping[str, object], joint: str = ", ") -> str:
+    """Parameters as `name value`, in their order."""
+    return joint.join(f"{shortened(name, 40)} {value_words(value)}" for name, value in params.items())
+
+
+def duration(seconds: float | None) -> str:
+    """A time for people: '48 s', '12 min', '3 h 05 min'."""
+    if seconds is None or not math.isfinite(seconds):
+        return NONE
+    if seconds < 0.05:
+        return "0 s"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def count(n: int, one: str, many: str = "") -> str:
+    """'1 trial', '2,000 trials'."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def amount(n: int | None) -> str:
+    """A count of parameters: '980', '61.7 k', '4.2 M'."""
+    if n is None:
+        return NONE
+    for size, unit in ((10**9, " G"), (10**6, " M"), (10**4, " k")):
+        if n >= size:
+            base = 10**3 if unit == " k" else size
+            return f"{n / base:.3g}{unit}" if n / base < 1000 else f"{n / base:.0f}{unit}"
+    return str(n)

@@ -1,0 +1,1 @@
+"""What the commands ask for and do, with nothing printed."""

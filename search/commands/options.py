@@ -1,0 +1,189 @@
+"""The arguments and options of the commands. Ranges are checked with the rest of the configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from search.errors import UsageError
+from search.executors.devices import VISIBLE, visible_gpus
+
+PREVIEW = "augmentation.png"
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"must be a whole number, got {text!r}") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"must be a number, got {text!r}") from None
+
+
+def _workers(text: str) -> int:
+    if (workers := _whole(text)) < 0:
+        raise UsageError(f"--workers: must be at least 0, got {workers}; 0 trains in this process")
+    return workers
+
+
+def _seconds(text: str) -> float:
+    if not (seconds := _number(text)) >= 0:  # NaN too
+        raise UsageError(f"--seconds: must be at least 0, got {seconds:g}; 0 tries the most suspected changes alone")
+    return seconds
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(f"smallsearch {version('smallsearch')}")
+        except PackageNotFoundError:
+            typer.echo("smallsearch, not installed: run from a checkout")
+        raise typer.Exit
+
+
+def _option(help_: str, *, whole: bool = True) -> Any:
+    """A number on the command line; its range is checked with the rest of the configuration."""
+    return typer.Option(parser=_whole if whole else _number, metavar="N" if whole else "HOURS", help=help_)
+
+
+Where = Annotated[Path | None, typer.Argument(metavar="STUDY", help="Study folder. Default: the current folder.")]
+Trials = Annotated[int | None, _option("Trials in total, over all sittings. [default: 200]")]
+Hours = Annotated[float | None, _option("Hours of searching in total, over all sittings. [default: 8]", whole=False)]
+Folds = Annotated[int | None, _option("Folds of cross-validation. [default: 5]")]
+Epochs = Annotated[int | None, _option("The most epochs of a fold run. [default: the preset's]")]
+Seed = Annotated[int | None, _option("Study seed, from which all others are derived. [default: 0]")]
+Engine = Annotated[str | None, typer.Option(help="Who proposes points: optuna or keras-tuner. [default: optuna]")]
+Sampler = Annotated[
+    str | None,
+    typer.Option(
+        help="Of optuna: tpe, random, qmc, gp, cmaes, grid or nsga2; of keras-tuner: bayesian, random, grid or "
+        "hyperband. [default: the first of its engine; nsga2 with a second objective]"
+    ),
+]
+Second = Annotated[
+    str | None,
+    typer.Option(
+        "--second-objective",
+        help="Minimised beside the metric: parameters (of the model) or latency (ms an image, on this machine).",
+    ),
+]
+WarmStart = Annotated[
+    Path | None,
+    typer.Option("--warm-start", metavar="STUDY", help="Another study, whose best points are tried first."),
+]
+PresetName = Annotated[
+    str | None,
+    typer.Option("--preset", help="The space: auto, frozen, fine-tune, cnn or question. [default: auto, all of them]"),
+]
+Seconds = Annotated[
+    float | None,
+    typer.Option(
+        parser=_seconds,
+        metavar="N",
+        help="Of trying changes, once the network as it is was trained; then no other is begun. The most suspected are "
+        "tried first. [default: 100]",
+    ),
+]
+Diagnosed = Annotated[
+    str | None,
+    typer.Option("--preset", help="Whose default network is diagnosed: question or cnn. [default: question]"),
+]
+NoFlip = Annotated[
+    bool, typer.Option("--no-flip", help="Never turn a picture left to right: for letters, or left and right hands.")
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        parser=_workers,
+        metavar="N",
+        help="Worker processes; 0: none, train here. [default: one a GPU, else one a core]",
+    ),
+]
+PerGpu = Annotated[
+    int | None,
+    _option("Worker processes for each visible NVIDIA GPU, which share its memory; instead of --workers. [default: 1]"),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        help="How networks are trained: float32, or for GPUs mixed_float16 or mixed_bfloat16. [default: float32]"
+    ),
+]
+Xla = Annotated[
+    bool, typer.Option("--xla", help="Compile the steps of training by XLA: for GPUs; slower on a processor.")
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE.py:BUILD", help="A model of your own: build(hp) as for Keras Tuner. It runs as your code."
+    ),
+]
+MoreTrials = Annotated[int | None, _option("Trials in total, over all sittings. [default: the study's]")]
+MoreHours = Annotated[
+    float | None, _option("Hours of searching in total, over all sittings. [default: the study's]", whole=False)
+]
+Dir = Annotated[Path | None, typer.Option("--dir", help="Study folder to make. [default: IMAGES-study, here]")]
+Groups = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CSV | PATTERN",
+        help="Images that stay in one fold: a .csv file with the columns path and group, or a regular expression "
+        "whose one group is found in the path.",
+    ),
+]
+NoLockBox = Annotated[
+    bool,
+    typer.Option("--no-lock-box", help="Search with all images; by default, of 1,000 or more a sixth is for testing."),
+]
+Nested = Annotated[
+    bool,
+    typer.Option(
+        "--nested",
+        help="Search again without each fold's images, and judge what is chosen on them: FOLDS times the time.",
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the end result only.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")]
+Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
+Version = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")]
+Images = Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of images, one folder a class.")]
+StudyOrImages = Annotated[
+    Path | None, typer.Argument(metavar="STUDY | IMAGES", help="A study folder, or a folder of images.")
+]
+StudyOrModel = Annotated[Path, typer.Argument(metavar="STUDY | FILE.keras", help="A study, or a model of `export`.")]
+PresetOrStudy = Annotated[
+    str | None, typer.Argument(metavar="PRESET | STUDY", help="A preset or a study folder. Default: here.")
+]
+Pictures = Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Picture files, or folders of them.")]
+To = Annotated[Path | None, typer.Option("--to", metavar="FILE.keras", help="Where to write the model.")]
+Csv = Annotated[bool, typer.Option("--csv", help="Print CSV: path, class, a probability for each class.")]
+Preview = Annotated[
+    Path | None,
+    typer.Option(metavar="IMAGES", help=f"Write {PREVIEW} instead: these pictures under every augmentation."),
+]
+
+
+def workers_asked(workers: int | None, per_gpu: int | None) -> int | None:
+    """How many workers there shall be; None: as many as is usual here, 0: none. Raises UsageError."""
+    if per_gpu is None:
+        return workers
+    if workers is not None:
+        raise UsageError("--workers and --workers-per-gpu both say how many workers there are; give one of them")
+    if per_gpu < 1:
+        raise UsageError(f"--workers-per-gpu: must be at least 1, got {per_gpu}")
+    gpus = visible_gpus()
+    if not gpus:
+        raise UsageError(
+            f"--workers-per-gpu {per_gpu}: no NVIDIA GPU is visible here; see what `nvidia-smi -L` lists and what "
+            f"{VISIBLE} is set to, or leave the option out to train on processors"
+        )
+    return per_gpu * len(gpus)

@@ -1,0 +1,211 @@
+"""The look at the images before a search: what stays together, what takes no part, what a person should know."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.data.duplicates import Pair, exact_copies, near_copies
+from search.data.findings import ClassRow, Findings, Kind, PairShown, Remark, Shown
+from search.data.folds import choose_folds
+from search.data.groups import Named, Together, keep_together, named_groups
+from search.data.images import ImageSet
+from search.errors import UsageError
+from search.text import printable
+
+UNEVEN = 3.0  # images of the largest class over those of the smallest, from which on a person should know
+ONE_COLOUR, TWO_COLOURS = 0.05, 0.95  # shares of grey images that tell classes apart by colour alone
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the images allow, and why."""
+
+    pairs: tuple[Pair, ...]  # copies that count
+    together: Together
+    named: Named | None  # groups of the user's
+    folds: int | None  # None: cannot be searched
+    problem: str | None  # why it cannot
+    sentences: tuple[str, ...]  # for people, the gravest first
+
+
+def check_images(images: ImageSet, groups: str | None, folder: Path, folds: int | None) -> Checked:
+    """Look for copies and groups, and choose the number of folds that they allow.
+
+    `groups` as the user wrote it, a table's name relative to `folder`; `folds` asked for, or None.
+    Raises UsageError for groups that cannot be read. That there can be no folds is `problem`.
+    """
+    named = named_groups(groups, folder, images.paths) if groups is not None else None
+    near = near_copies(images.pixels, images.digests)
+    same = np.unique(np.array(images.digests), return_inverse=True)[1]
+    together = keep_together(images.labels, images.testing, same, near.parts, named.of if named else ())
+    pairs = (*exact_copies(images.digests), *(pair for pair in near.pairs if not together.scene[pair.first]))
+    chosen, said, problem = None, None, None
+    try:
+        chosen, said = choose_folds(images.labels, together.apart, folds, images.classes, together.units)
+    except UsageError as error:
+        problem = str(error)
+    sentences = (*_of_copies(images, pairs, together, same), *_of_groups(images, named, together), *_of_classes(images))
+    return Checked(pairs, together, named, chosen, problem, (*sentences, *([said] if said else [])))
+
+
+def findings(images: ImageSet, checked: Checked, name: str) -> Findings:
+    """All of it for a view."""
+    height, width, channels = images.pixels.shape[1:]
+    pairs = [_pair(images, pair) for pair in checked.pairs]
+    order = list(Kind)
+    remarks = sorted(images.notes, key=lambda note: (not note.left_out, note.kind, note.path))
+    return Findings(
+        name=name,
+        images=len(images.labels),
+        testing=int(images.testing.sum()),
+        shape=(height, width, channels),
+        classes=tuple(_class_row(images, checked.together, label) for label in range(len(images.classes))),
+        folds=checked.folds,
+        problem=checked.problem,
+        sentences=checked.sentences,
+        pairs=tuple(sorted(pairs, key=lambda pair: order.index(pair.kind))),
+        remarks=tuple(Remark(note.path, note.kind, note.message, note.left_out) for note in remarks),
+    )
+
+
+def notes_for_report(images: ImageSet, checked: Checked) -> tuple[str, ...]:
+    """What a report should repeat, a sentence each: what was left out, in numbers, and the rest in words."""
+    left_out = Counter(note.kind for note in images.notes if note.left_out)
+    kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(left_out.items()))
+    return (*([f"Left out of the images: {kinds}."] if kinds else []), *checked.sentences)
+
+
+def _pair(images: ImageSet, pair: Pair) -> PairShown:
+    def shown(row: int) -> Shown:
+        class_name = images.classes[images.labels[row]]
+        return Shown(images.paths[row], class_name, bool(images.testing[row]), images.pixels[row])
+
+    kind = _kind(images, pair)
+    return PairShown(kind, shown(pair.first), shown(pair.second), pair.exact, pair.mirrored, pair.likeness)
+
+
+def _kind(images: ImageSet, pair: Pair) -> Kind:
+    if images.labels[pair.first] != images.labels[pair.second]:
+        return Kind.MIRRORED if pair.mirrored else Kind.CONTRADICTION
+    return Kind.LEAK if images.testing[pair.first] != images.testing[pair.second] else Kind.COPY
+
+
+def _class_row(images: ImageSet, together: Together, label: int) -> ClassRow:
+    of_class = images.labels == label
+    searched = of_class & ~together.apart
+    sizes = images.sizes[of_class]
+    by_area = sizes[np.argsort(sizes[:, 0].astype(np.int64) * sizes[:, 1], kind="stable")]
+    return ClassRow(
+        name=images.classes[label],
+        searched=int(searched.sum()),
+        independent=len(np.unique(together.units[searched])),
+        testing=int((of_class & images.testing).sum()),
+        size=_size(np.median(sizes, axis=0)),
+        smallest=_size(by_area[0]),
+        largest=_size(by_area[-1]),
+        grey=float(images.grey[of_class].mean()),
+    )
+
+
+def _size(pair: NDArray[np.floating] | NDArray[np.int32]) -> tuple[int, int]:
+    return int(pair[0]), int(pair[1])
+
+
+# ---- in words
+
+
+def _of_copies(images: ImageSet, pairs: Sequence[Pair], together: Together, same: NDArray[np.integer]) -> list[str]:
+    """`same`: [images], equal for exact copies."""
+    said = []
+    kinds: dict[Kind, list[Pair]] = {}
+    for pair in pairs:
+        kinds.setdefault(_kind(images, pair), []).append(pair)
+    if together.scene.any():
+        said.append(
+            f"{_scenes(images, together)} are nearly equal to others there, too many for all of them to be copies, as "
+            "pictures of a fixed camera are. None of these counts as a copy, so a model may be judged by nearly a "
+            "picture that it was trained on, and its score be too good: say with --groups which are of one scene."
+        )
+    if leaked := int(_leaked(images, together).sum()):
+        which = _count(
+            leaked, "training image is a copy of a testing image", "training images are copies of testing images"
+        )
+        said.append(f"{which}: in no fold, so that the test stays a test.")
+    if Kind.CONTRADICTION in kinds:
+        found = kinds[Kind.CONTRADICTION]
+        first, second = (printable(images.paths[row]) for row in (found[0].first, found[0].second))
+        which = _count(len(found), "picture is in two classes", "pictures are in two classes")
+        said.append(f"{which}, such as {first} and {second}: contradictory labels, one must be wrong.")
+    if Kind.MIRRORED in kinds:
+        which = _count(len(kinds[Kind.MIRRORED]), "picture is", "pictures are")
+        said.append(f"{which} in two classes, mirrored: where left and right make the class, search with --no-flip.")
+    searched = ~together.apart
+    exact, copies = (int(searched.sum()) - len(np.unique(each[searched])) for each in (same, together.copies))
+    if copies:
+        which = _count(copies, "training image is a copy of another", "training images are copies of others")
+        said.append(f"{which} ({_exactly(exact, copies)}): each stays in one fold with what it copies.")
+    return said
+
+
+def _scenes(images: ImageSet, together: Together) -> str:
+    """How many pictures are of a scene, and in which classes."""
+    names = [printable(images.classes[label]) for label in np.unique(images.labels[together.scene])]
+    where = f"class {names[0]}" if len(names) == 1 else f"the classes {', '.join(names[:5])}"
+    return f"{together.scene.sum():,} pictures of {where}{', …' if len(names) > 5 else ''}"
+
+
+def _leaked(images: ImageSet, together: Together) -> NDArray[np.bool_]:
+    """[images], True: for training, and a copy of one for testing, or of a copy of it."""
+    return np.isin(together.copies, together.copies[images.testing]) & ~images.testing
+
+
+def _exactly(exact: int, of: int) -> str:
+    return "all exactly" if exact == of else f"{exact} exactly, {of - exact} nearly" if exact else "all nearly"
+
+
+def _of_groups(images: ImageSet, named: Named | None, together: Together) -> list[str]:
+    if named is None:
+        return []
+    groups = {group for group in named.of if group is not None}
+    said = [f"{_count(len(groups), 'group', 'groups')} named, each in one fold."]
+    if named.remark:
+        said.append(named.remark)
+    spanning = np.flatnonzero(together.apart & ~images.testing & ~_leaked(images, together))
+    if len(spanning):
+        which = _count(
+            len(spanning),
+            "training image is of a group that is in testing too",
+            "training images are of groups that are in testing too",
+        )
+        said.append(
+            f"{which}, such as {printable(images.paths[spanning[0]])}: in no fold, so that the test stays a test."
+        )
+    return said
+
+
+def _of_classes(images: ImageSet) -> list[str]:
+    said = []
+    counts = np.bincount(images.labels[~images.testing], minlength=len(images.classes))
+    if counts.max() >= UNEVEN * counts.min():
+        most, least = (printable(images.classes[int(place)]) for place in (counts.argmax(), counts.argmin()))
+        said.append(
+            f"Class {most} has {counts.max() / counts.min():.1f} times the images of class {least}: "
+            "a balanced metric is the fair one."
+        )
+    grey = [float(images.grey[images.labels == label].mean()) for label in range(len(images.classes))]
+    if min(grey) <= ONE_COLOUR and max(grey) >= TWO_COLOURS:
+        none, all_ = (printable(images.classes[grey.index(share)]) for share in (min(grey), max(grey)))
+        said.append(
+            f"Class {all_} is grey and class {none} is in colour: a model may learn that instead of the things."
+        )
+    return said
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"

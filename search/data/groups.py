@@ -1,0 +1,210 @@
+"""Images that belong together: groups that the user names, and copies. None is split between folds."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.errors import UsageError
+from search.text import printable
+
+_TABLE = ".csv"
+_SECONDS = 2.0  # of a processor, for finding a pattern in all paths; usual ones take milliseconds
+
+Parts = NDArray[np.int32]
+"""[images], equal for images that belong together."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """The groups that a user named, such as a patient or a site."""
+
+    of: tuple[str | None, ...]  # [images]; None: alone
+    identity: str  # equal where these groups are
+    remark: str | None = None  # a sentence on what has no group
+
+
+@dataclass(frozen=True)
+class Together:
+    """What may not be split between folds, and what is in none."""
+
+    units: Parts  # [images]: equal for images that stay together
+    apart: NDArray[np.bool_]  # [images], True: in no fold, for testing or together with what is
+    copies: Parts  # [images]: equal for copies, exact and near, that count
+    scene: NDArray[np.bool_]  # [images], True: nearly the same as others that are no copies of it, but of its scene
+
+
+def named_groups(asked: str, folder: Path, paths: Sequence[str]) -> Named:
+    """The group of each image.
+
+    Args:
+        asked: a table with the columns path and group, its name ending in .csv, relative to `folder`; or a regular
+            expression, searched for in each path, whose one group (or the one named `group`) is the image's.
+        folder: the study's.
+        paths: of the images, relative to their folder.
+
+    Raises:
+        UsageError: no such table, not of that form, no valid expression, or a group for none of the images.
+    """
+    if asked.lower().endswith(_TABLE):
+        table = _table(folder / asked)
+        of = tuple(table.get(path) for path in paths)
+        digest = hashlib.sha256(json.dumps(of).encode()).hexdigest()
+        identity = f"a table (SHA-256 of its groups {digest[:16]}…)"
+        how = (
+            f"has none of the {len(paths)} images: its paths begin at the folder of images, as {printable(paths[0])!r}"
+        )
+    else:
+        of, identity = _matched(asked, paths), asked
+        how = f"matches none of the {len(paths)} images, whose paths are such as {printable(paths[0])!r}"
+    alone = [path for path, group in zip(paths, of, strict=True) if group is None]
+    if len(alone) == len(paths):
+        raise UsageError(f"groups: {printable(asked)} {how}")
+    if not alone:
+        return Named(of, identity)
+    return Named(of, identity, f"{len(alone)} images have no group and stand alone, such as {printable(alone[0])}.")
+
+
+def _table(path: Path) -> dict[str, str | None]:
+    """Path -> group; None where the cell is empty."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UsageError(
+            f"groups: {path} cannot be read: {error.strerror}; name a CSV file with the columns path and group"
+        ) from None
+    except UnicodeDecodeError:
+        raise UsageError(f"groups: {path} is not UTF-8; save it as CSV in UTF-8") from None
+    found: dict[str, str | None] = {}
+    try:
+        rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        columns = rows.fieldnames or ()
+        if not {"path", "group"} <= set(columns):
+            shown = printable(", ".join(columns)) or "none"
+            raise UsageError(f"groups: {path} must have the columns path and group in its first line, got {shown}")
+        for row in rows:
+            name, group = row["path"], (row["group"] or "").strip() or None
+            if found.setdefault(name, group) != group:
+                raise UsageError(
+                    f"groups: {path}, line {rows.line_num}: {printable(name)} is in two groups, "
+                    f"{printable(str(found[name]))} and {printable(str(group))}; leave one line of it"
+                )
+    except csv.Error as error:
+        raise UsageError(f"groups: {path} is not CSV: {error}") from None
+    return found
+
+
+def _matched(pattern: str, paths: Sequence[str]) -> tuple[str | None, ...]:
+    try:
+        with _time_limit():  # a pattern of a study from elsewhere may take for ever, (a+)+$ for one
+            compiled = re.compile(pattern)
+            found = [compiled.search(path) for path in paths]
+    except (re.error, RecursionError, OverflowError) as error:
+        raise UsageError(
+            f"groups: {printable(pattern)!r} is no regular expression ({error}), nor the name of a {_TABLE} file"
+        ) from None
+    except TimeoutError:
+        raise UsageError(
+            f"groups: {printable(pattern)!r} must be found in all {len(paths)} paths within {_SECONDS:g} s, and was "
+            "not; write it without a repetition in a repetition, such as (a+)+, or name a table instead"
+        ) from None
+    if "group" not in compiled.groupindex and compiled.groups != 1:
+        raise UsageError(
+            f"groups: {printable(pattern)!r} must have one group in parentheses, or one named (?P<group>…), "
+            f"got {compiled.groups}; for files such as p07_3.png: 'p([0-9]+)_'"
+        )
+    which = "group" if "group" in compiled.groupindex else 1
+    return tuple(match[which] if match else None for match in found)
+
+
+@contextmanager
+def _time_limit() -> Iterator[None]:
+    """Raises TimeoutError inside after so much work of this process; matching looks for signals. Main thread only."""
+
+    def over(_signal: int, _frame: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGVTALRM, over)
+    signal.setitimer(signal.ITIMER_VIRTUAL, _SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def keep_together(
+    labels: NDArray[np.int16],
+    testing: NDArray[np.bool_],
+    same: NDArray[np.integer],
+    near: NDArray[np.integer],
+    named: Sequence[str | None] = (),
+) -> Together:
+    """Join copies and named groups, and take training images out that are together with testing images.
+
+    Near copies that would join more than half of a class's training images, where exact copies and named groups do
+    not, are pictures of one scene rather than copies: all that they join is joined by the others alone.
+
+    Args:
+        labels: [images], class of each image.
+        testing: [images], True: not trained on.
+        same: [images], equal for exact copies.
+        near: [images], equal for near copies.
+        named: [images], the user's group of each; None: none. () for no groups.
+    """
+    certain = joined(same, _numbered(named)) if named else joined(same)
+    units = joined(certain, near)
+    swallowed = np.isin(units, _swallowing(units, certain, labels, testing))
+    scene = swallowed & (np.bincount(near)[near] > 1)
+    near = np.where(scene, near.max(initial=0) + 1 + np.arange(len(labels)), near)
+    units, copies = joined(certain, near), joined(same, near)
+    return Together(units, np.isin(units, units[testing]), copies, scene)
+
+
+def _numbered(named: Sequence[str | None]) -> NDArray[np.intp]:
+    """[images], equal for images of one group; one that has none is alone."""
+    first: dict[str, int] = {}
+    return np.array([row if name is None else first.setdefault(name, row) for row, name in enumerate(named)])
+
+
+def _swallowing(
+    units: Parts, certain: Parts, labels: NDArray[np.int16], testing: NDArray[np.bool_]
+) -> NDArray[np.integer]:
+    """The units that hold more than half of a class's training images, and more than what in them is `certain`."""
+    found = []
+    for label in np.unique(labels[~testing]):
+        rows = np.flatnonzero((labels == label) & ~testing)
+        before = np.zeros(units.max() + 1, np.intp)
+        np.maximum.at(before, units[rows], np.bincount(certain[rows])[certain[rows]])
+        counts = np.bincount(units[rows], minlength=len(before))
+        found.append(np.flatnonzero(counts > np.maximum(before, len(rows) / 2)))
+    return np.concatenate(found)
+
+
+def joined(*parts: NDArray[np.integer], pairs: tuple[NDArray[np.intp], NDArray[np.intp]] | None = None) -> Parts:
+    """[images], equal for images that a chain joins: of images in one part, or of `pairs` (first and second rows).
+
+    `parts`: one or more arrays [images], equal for images of one part.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    count, ends = len(parts[0]), [*([pairs] if pairs else [])]
+    for each in parts:
+        _, first, which = np.unique(each, return_index=True, return_inverse=True)
+        ends.append((np.arange(count), first[which]))
+    edges = np.concatenate(ends, axis=1)
+    graph = coo_array((np.ones(edges.shape[1], np.bool_), (edges[0], edges[1])), shape=(count, count))
+    found: Parts = connected_components(graph, directed=False)[1]
+    return found

@@ -1,0 +1,318 @@
+"""A folder of pictures as one array, with a note on everything in it that a person should know."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import statistics
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Condition
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.data.decoding import MAX_PIXELS, Header, Picture, Remark, decode, quiet, read_header
+from search.data.layout import ImageFile, Listing, Note, list_images, name_of
+from search.errors import UsageError
+from search.text import printable
+
+__all__ = ["ImageSet", "Note", "printable", "read_images"]
+
+LEAST_SIDE, MOST_SIDE = 8, 128  # pixels, of a size taken from the data
+FEW_IMAGES = 10  # fewer training images than this in a class are worth a note
+_THREADS = 4  # Pillow decodes outside the GIL
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """All images that can be learned from or tested on. Rows: training folders first, then by class, then by name."""
+
+    pixels: NDArray[np.uint8]  # [images, height, width, channels], 0..255; 1 channel where all are grey, else 3
+    labels: NDArray[np.int16]  # [images], index into classes
+    testing: NDArray[np.bool_]  # [images], True: from a testing folder, or locked away for testing
+    paths: tuple[str, ...]  # [images], relative to the root, '/' between parts, always valid Unicode
+    digests: tuple[str, ...]  # [images], SHA-256 (hex) of decoded upright full-size pixels (mode, size, bytes)
+    classes: tuple[str, ...]  # sorted; in NFC
+    sizes: NDArray[np.int32]  # [images, 2], height and width of the files, upright, in pixels
+    grey: NDArray[np.bool_]  # [images], True: without colour
+    notes: tuple[Note, ...]  # what was left out, converted or looks odd
+    fingerprint: str  # SHA-256 (hex): the same for the same pixels, labels, names, testing and image size
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A decoded image: its file, and what was learned of it. Its pixels are in the buffer."""
+
+    file: ImageFile
+    class_name: str
+    size: tuple[int, int]  # height and width of the file, upright
+    digest: str
+    channels: int
+
+
+def read_images(
+    root: Path,
+    *,
+    size: tuple[int, int] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> ImageSet:
+    """Read every image below `root`, resized to one size.
+
+    No file makes it fail: what is no image, damaged, hidden, too large (50 megapixels) or outside any class
+    is left out and named in the notes. Copies, odd shapes and conversions are kept and named too.
+
+    Args:
+        root: `ROOT/<class>/*`, or `ROOT/training/<class>/*` with `ROOT/testing/<class>/*`; see `list_images`.
+        size: (height, width) of the result. None: the median height and width of the training images,
+            upright, each at least 8 and at most 128. Images are squeezed to it, not cropped.
+        progress: called with (files done, files in all) from the calling thread: once before the first is
+            decoded, and after each.
+
+    Raises:
+        UsageError: no such folder, no class folders, no images, fewer than two classes, a class with one
+            training image, or a layout that can be read in two ways.
+    """
+    root = Path(root)
+    if size is not None and min(size) < 1:
+        raise UsageError(f"size: must be two numbers of at least 1, (height, width), but got {size}.")
+    listing = list_images(root)
+    with quiet():
+        notes = list(listing.notes)
+        files, headers = _read_headers(listing.files, notes)
+        height, width = size or _usual_size(files, headers)
+        buffer = np.empty((len(files), height, width, 3), np.uint8)
+        rows = _decode_all(files, headers, buffer, notes, progress or (lambda _done, _total: None))
+    classes = _classes(root, rows, notes)
+    rows = _keep_known(rows, classes, buffer, notes)
+    _note_classes(rows, classes, listing, notes)
+    _note_copies(rows, notes)
+    return _assemble(rows, classes, buffer, notes)
+
+
+# ---- the two passes
+
+
+def _read_headers(files: Iterable[ImageFile], notes: list[Note]) -> tuple[list[ImageFile], list[Header]]:
+    """The files worth decoding with their headers; the others become notes."""
+    kept: list[ImageFile] = []
+    headers: list[Header] = []
+    for file in files:
+        header = read_header(file.path)
+        if isinstance(header, Remark):
+            notes.append(Note(file.shown, header.kind, header.message, True))
+        elif file.class_name is None:
+            message = "An image outside any class folder: left out."
+            notes.append(Note(file.shown, "outside any class", message, True))
+        else:
+            kept.append(file)
+            headers.append(header)
+    return kept, headers
+
+
+def _usual_size(files: Sequence[ImageFile], headers: Sequence[Header]) -> tuple[int, int]:
+    """Median height and width of the training images, within the limits; the smallest allowed for none."""
+    upright = [header for file, header in zip(files, headers, strict=True) if not file.testing]
+
+    def usual(sides: list[int]) -> int:
+        return min(max(round(statistics.median(sides)), LEAST_SIDE), MOST_SIDE) if sides else LEAST_SIDE
+
+    return usual([header.height for header in upright]), usual([header.width for header in upright])
+
+
+def _decode_all(
+    files: Sequence[ImageFile],
+    headers: Sequence[Header],
+    buffer: NDArray[np.uint8],
+    notes: list[Note],
+    progress: Callable[[int, int], None],
+) -> list[_Row]:
+    """Fill the first rows of the buffer, in the order of the files; those that fail leave no gap."""
+    size = (int(buffer.shape[1]), int(buffer.shape[2]))
+    budget = _PixelBudget(MAX_PIXELS)
+
+    def one(file: ImageFile, header: Header) -> Picture | Remark:
+        with budget.lent(header.height * header.width):
+            return decode(file.path, size)
+
+    rows: list[_Row] = []
+    progress(0, len(files))
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
+        waiting = deque(
+            None if header.alone else pool.submit(one, file, header)
+            for file, header in zip(files, headers, strict=True)
+        )
+        for done, (file, header) in enumerate(zip(files, headers, strict=True), start=1):
+            future = waiting.popleft()  # so that its pixels can go once they are in the buffer
+            picture = future.result() if future else one(file, header)
+            if isinstance(picture, Remark):
+                notes.append(Note(file.shown, picture.kind, picture.message, True))
+            else:
+                remarks = (*_name_remarks(file), *header.remarks, *picture.remarks)
+                notes.extend(Note(file.shown, remark.kind, remark.message, False) for remark in remarks)
+                buffer[len(rows)] = picture.pixels
+                size_ = (header.height, header.width)
+                rows.append(_Row(file, file.class_name or "", size_, picture.digest, picture.pixels.shape[2]))
+            progress(done, len(files))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return rows
+
+
+def _name_remarks(file: ImageFile) -> tuple[Remark, ...]:
+    name = file.shown.rpartition("/")[2]
+    if name != file.path.name:
+        return (Remark("odd name", "Its name is not valid UTF-8: shown with escapes, and read."),)
+    if printable(name) != name:
+        return (Remark("odd name", "Its name holds control characters: shown with escapes, and read."),)
+    return ()
+
+
+class _PixelBudget:
+    """Lets threads decode together until their images add up: many photographs, but one giant at a time."""
+
+    def __init__(self, pixels: int) -> None:
+        self._free = pixels
+        self._changed = Condition()
+
+    @contextmanager
+    def lent(self, pixels: int) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= pixels)
+            self._free -= pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += pixels
+                self._changed.notify_all()
+
+
+# ---- classes
+
+
+def _classes(root: Path, rows: Sequence[_Row], notes: Sequence[Note]) -> tuple[str, ...]:
+    """The classes that can be learned, sorted.
+
+    Raises:
+        UsageError: there is nothing to learn from.
+    """
+    counts = Counter(row.class_name for row in rows if not row.file.testing)
+    classes = tuple(sorted(counts))
+    listed = ", ".join(f"'{printable(name)}' {counts[name]}" for name in classes)
+    where, left_out = name_of(root), _left_out(notes)
+    if not rows:
+        raise UsageError(f"{where}: no images in its class folders{left_out}. Put PNG or JPEG files there.")
+    if not classes:
+        raise UsageError(f"{where}: no images to learn from: all {len(rows)} are in testing folders{left_out}.")
+    if len(classes) == 1:
+        raise UsageError(
+            f"{where}: one class only, {listed} training images{left_out}. "
+            "A classifier needs two or more: give each class its own folder."
+        )
+    alone = [name for name in classes if counts[name] < 2]  # one to learn from, one to judge by
+    if alone:
+        raise UsageError(
+            f"{where}: every class needs at least 2 training images, but '{printable(alone[0])}' has 1 "
+            f"(training images: {listed}){left_out}. Add images to it, or move its folder away."
+        )
+    return classes
+
+
+def _left_out(notes: Sequence[Note]) -> str:
+    counts = Counter(note.kind for note in notes if note.left_out)
+    kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
+    return f" (left out: {kinds})" if kinds else ""
+
+
+def _keep_known(
+    rows: Sequence[_Row], classes: Sequence[str], buffer: NDArray[np.uint8], notes: list[Note]
+) -> list[_Row]:
+    """Drop testing images of classes that training lacks, moving the others up in the buffer."""
+    kept: list[_Row] = []
+    unknown: Counter[str] = Counter()
+    for index, row in enumerate(rows):
+        if row.class_name not in classes:
+            unknown[row.class_name] += 1
+            continue
+        if index != len(kept):
+            buffer[len(kept)] = buffer[index]
+        kept.append(row)
+    for name, count in sorted(unknown.items()):
+        folder = next(row.file.shown for row in rows if row.class_name == name)
+        message = (
+            f"Class '{printable(name)}' has {count} testing images but no training images: a model cannot "
+            "know it, so they are left out. Add training images of it, or remove it."
+        )
+        notes.append(Note("/".join(folder.split("/")[:2]), "class missing from training", message, True))
+    return kept
+
+
+def _note_classes(rows: Sequence[_Row], classes: Sequence[str], listing: Listing, notes: list[Note]) -> None:
+    """Empty folders, and classes with few training or no testing images."""
+    training = Counter(row.class_name for row in rows if not row.file.testing)
+    testing = Counter(row.class_name for row in rows if row.file.testing)
+    # A class can have two folders, in training and validation: the first stands for it.
+    folders = {folder.class_name: folder.shown for folder in reversed(listing.folders) if not folder.testing}
+    for name, path in folders.items():
+        if name not in classes:
+            message = "Holds no image that can be read: not a class of the model."
+            notes.append(Note(path, "empty class", message, True))
+            continue
+        if training[name] < FEW_IMAGES:
+            message = f"Only {training[name]} training images: what is said of this class will be rough."
+            notes.append(Note(path, "few images", message, False))
+        if listing.has_testing and not testing[name]:
+            message = "Has no testing images: the test says nothing of this class."
+            notes.append(Note(path, "class missing from testing", message, False))
+
+
+# ---- copies
+
+
+def _note_copies(rows: Sequence[_Row], notes: list[Note]) -> None:
+    """Images with equal pixels: each but the first of them names the first. They stay in the set."""
+    first: dict[str, _Row] = {}
+    for row in rows:
+        other = first.setdefault(row.digest, row)
+        if other is not row:
+            notes.append(Note(row.file.shown, "copy", _copy_message(row, other), False))
+
+
+def _copy_message(row: _Row, other: _Row) -> str:
+    said = [f"The same picture as '{printable(other.file.shown)}'"]
+    if row.class_name != other.class_name:
+        said.append(f"under another class ('{printable(other.class_name)}'): contradictory labels, one must be wrong")
+    if row.file.testing != other.file.testing:
+        said.append("which is in training: a leak, it would make the test look better than it is")
+        return ", ".join(said) + "; the search trains on neither."
+    return ", ".join(said) + ("; both are kept." if len(said) > 1 else " in the same class; both are kept.")
+
+
+# ---- the set
+
+
+def _assemble(rows: Sequence[_Row], classes: tuple[str, ...], buffer: NDArray[np.uint8], notes: list[Note]) -> ImageSet:
+    sizes = np.array([row.size for row in rows], np.int32)
+    grey = np.array([row.channels == 1 for row in rows], np.bool_)
+    pixels = np.ascontiguousarray(buffer[: len(rows), :, :, :1]) if grey.all() else buffer[: len(rows)]
+    labels = np.array([classes.index(row.class_name) for row in rows], np.int16)
+    testing = np.array([row.file.testing for row in rows], np.bool_)
+    paths = tuple(row.file.shown for row in rows)
+    digests = tuple(row.digest for row in rows)
+    ordered = tuple(sorted(notes, key=lambda note: (note.path, note.kind)))
+    found = ImageSet(pixels, labels, testing, paths, digests, classes, sizes, grey, ordered, fingerprint="")
+    return keeping_apart(found, testing)
+
+
+def keeping_apart(images: ImageSet, testing: NDArray[np.bool_]) -> ImageSet:
+    """The same images, these, [images], for testing."""
+    shape = images.pixels.shape[1:]
+    identity = [shape, images.classes, images.digests, images.labels.tolist(), testing.tolist(), images.paths]
+    fingerprint = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+    return replace(images, testing=testing, fingerprint=fingerprint)

@@ -1,0 +1,1 @@
+"""Why a network does not learn: evidence, rules and results. Pure."""

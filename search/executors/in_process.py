@@ -1,0 +1,40 @@
+"""The executor that does jobs in this process."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from pathlib import Path
+
+from search.jobs import Job, Materials, Outcome
+from search.worker.worker import Worker
+
+
+class InProcess:
+    """One job at a time in this process: for debugging and tests."""
+
+    slots = 1
+
+    def __init__(self) -> None:
+        self._worker: Worker | None = None
+
+    @property
+    def ready(self) -> bool:
+        """See Executor."""
+        return self._worker is not None
+
+    def prepare(self, materials: Materials, logs: Path) -> None:  # noqa: ARG002 - all is said where this process says it
+        """See Executor; nothing runs while this is called."""
+        self._worker = Worker(materials)
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        """See Executor; returns when the job is done."""
+        if self._worker is None:
+            raise RuntimeError("prepare comes before submit")
+        future: Future[Outcome] = Future()
+        future.set_running_or_notify_cancel()
+        future.set_result(self._worker.do(job))
+        return future
+
+    def close(self, *, kill: bool = False) -> None:  # noqa: ARG002 - nothing runs while this is called
+        """See Executor."""
+        self._worker = None

@@ -1,0 +1,193 @@
+"""The executor of local worker processes, which are kept warm."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from search.executors.devices import pinned, resident
+from search.files import no_links
+from search.jobs import Failure, Job, Materials, Outcome
+from search.native import ENVIRONMENT
+from search.worker.worker import READY
+
+ENDING_SECONDS = 1.0  # for a worker whose pipe is closed to end by itself
+
+
+class LocalProcesses:
+    """Worker processes on this machine, one a slot, each with its own pipe and log file.
+
+    They start importing TensorFlow at once, so it pays to make this before the images are read. A process that dies
+    is attributable to the one job it had: that job is tried once more in a fresh process, then it fails. One that
+    holds too much memory after a job is replaced.
+    """
+
+    def __init__(self, slots: int, gpus: Sequence[str] = (), most_bytes: float = math.inf) -> None:
+        """`gpus`: names for CUDA_VISIBLE_DEVICES, dealt out to the slots in turn; empty: no pinning.
+
+        `most_bytes`: what a worker may keep in memory from one job to the next.
+        """
+        self.slots, self._gpus, self._most_bytes = slots, gpus, most_bytes
+        self._start()
+
+    def _start(self) -> None:
+        self._waiting: queue.SimpleQueue[tuple[Job, Future[Outcome]] | None] = queue.SimpleQueue()
+        self._children = [_Child(pinned(number, self._gpus)) for number in range(self.slots)]
+        self._threads: list[threading.Thread] = []
+        self._closing = False
+
+    @property
+    def ready(self) -> bool:
+        """See Executor."""
+        return any(child.ready for child in self._children)
+
+    def prepare(self, materials: Materials, logs: Path) -> None:
+        """See Executor."""
+        if self._threads:
+            self.close(kill=True)
+            self._start()
+        logs.mkdir(parents=True, exist_ok=True)
+        for number, child in enumerate(self._children):
+            child.tell(materials, logs / f"worker-{number}.log")
+            thread = threading.Thread(target=self._serve, args=(child,), daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        """See Executor."""
+        future: Future[Outcome] = Future()
+        self._waiting.put((job, future))
+        return future
+
+    def close(self, *, kill: bool = False) -> None:
+        """See Executor."""
+        self._closing = True
+        with contextlib.suppress(queue.Empty):
+            while item := self._waiting.get_nowait():
+                item[1].cancel()
+        for _ in self._threads:
+            self._waiting.put(None)
+        if kill:
+            for child in self._children:
+                child.kill()
+        for thread in self._threads:
+            thread.join()
+        for child in self._children:
+            child.kill()
+
+    def _serve(self, child: _Child) -> None:
+        while item := self._waiting.get():
+            job, future = item
+            if future.set_running_or_notify_cancel():
+                future.set_result(self._attempt(child, job))
+                if resident(child.pid) > self._most_bytes:
+                    child.reap()
+
+    def _attempt(self, child: _Child, job: Job) -> Outcome:
+        ended = ""
+        for _ in range(2):
+            try:
+                return child.do(job)
+            except (EOFError, OSError):
+                ended = child.reap(ENDING_SECONDS)  # it is about to end by itself, in a way of its own
+                if self._closing:
+                    return Failure("stopped", "the search was stopped")
+        return Failure("worker died", f"the worker {ended} twice in this job; its log is {child.log}")
+
+
+class _Child:
+    """One worker process and the pipe to it. Started at once, and again when it is needed after a death.
+
+    Where its log is it learns with its materials. What it says before is in a file without a name, from which it takes
+    that over; where it dies before, `reap` does.
+    """
+
+    log: Path
+    ready = False  # what it needs is imported, by the process there is now or one before it
+
+    def __init__(self, pinned: Mapping[str, str]) -> None:
+        """`pinned`: what its environment has besides ours."""
+        self._pinned = pinned
+        self._materials: Materials | None = None
+        self._lock = threading.Lock()
+        self._gone = False
+        self._start()
+
+    @property
+    def pid(self) -> int:
+        """Of the process there is now."""
+        return self._process.pid
+
+    def tell(self, materials: Materials, log: Path) -> None:
+        """What every job needs, and the file to write to. Raises OSError where that cannot be written to."""
+        open(log, "ab", opener=no_links).close()
+        self._materials, self.log = materials, log
+        with contextlib.suppress(OSError):  # gone already: its first job will find out, and tells the next process
+            self._pipe.send((materials, log))
+
+    def do(self, job: Job) -> Outcome:
+        """Send the job and wait. Raises EOFError or OSError when the process is gone."""
+        if self._process.poll() is not None:
+            self.reap()
+            self._start()
+            self._pipe.send((self._materials, self.log))
+        self._pipe.send(job)
+        while (said := self._pipe.recv()) == READY:
+            self.ready = True
+        outcome: Outcome = said
+        return outcome
+
+    def reap(self, patience: float = 0.0) -> str:
+        """End the process, if it has not within `patience` seconds, and say how it ended."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(patience)
+        self._process.kill()
+        code = self._process.wait()
+        if not self._first_words.closed:
+            with contextlib.suppress(OSError), self._first_words as said, open(self.log, "ab", opener=no_links) as log:
+                said.seek(0)
+                log.write(said.read())
+        if code >= 0:
+            return f"ended with code {code}"
+        with contextlib.suppress(ValueError):
+            return f"was killed by {signal.Signals(-code).name}"
+        return f"was killed by signal {-code}"
+
+    def kill(self) -> None:
+        """End the process now and for good."""
+        with self._lock:
+            self._gone = True
+            self._process.kill()
+        self._process.wait()
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        self._first_words = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
+        with self._lock:
+            if self._gone:
+                raise EOFError
+            # -P: a keras.py in the current folder must not be imported for Keras.
+            # A session of its own: Ctrl-C in the terminal reaches the loop, which decides what becomes of workers.
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-P", "-m", "search.worker", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=self._first_words,
+                stderr=self._first_words,
+                env={**os.environ, **ENVIRONMENT, **self._pinned},
+                start_new_session=True,
+            )
+        theirs.close()
+        self._pipe = Connection(ours.detach())

@@ -1,0 +1,1 @@
+"""The model outside of its study."""

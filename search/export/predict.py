@@ -1,0 +1,119 @@
+"""Asking a saved model about pictures: decoded as in training, whatever the model's file says it was trained on."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from search.data.decoding import IMAGE_ENDINGS, Remark, decode, quiet, read_header
+from search.data.layout import files_below, name_of
+from search.errors import UsageError
+from search.manifest import about
+from search.native import ENVIRONMENT, no_stderr
+from search.results.predictions import Answer
+
+_BATCH = 64  # pictures decoded and asked about at a time
+
+
+@dataclass(frozen=True)
+class Found:
+    """Something to be asked about, or in its place."""
+
+    path: Path
+    named: bool  # by the user; else it lay in a folder that was named
+    problem: Remark | None = None  # known without opening it
+
+
+def pictures(given: Iterable[Path]) -> list[Found]:
+    """The files named, and what is in folders named, listed as for training: without hidden files.
+
+    Raises UsageError for what is not there, or is neither a file nor a folder.
+    """
+    found: list[Found] = []
+    for path in given:
+        if path.is_dir():
+            inside, notes = files_below(path)
+            found += [Found(file, named=False) for file in inside]
+            known = [note for note in notes if note.kind != "hidden"]
+            found += [Found(path / note.path, named=False, problem=Remark(note.kind, note.message)) for note in known]
+        elif path.is_file():
+            found.append(Found(path, named=True))
+        elif path.exists():
+            raise UsageError(f"{path} is neither a file nor a folder; name picture files, or folders of them")
+        else:
+            raise UsageError(f"{path} does not exist; name picture files, or folders of them")
+    if not found:
+        raise UsageError("there are no files in what was named; name picture files, or folders of them")
+    return found
+
+
+def predict(
+    model: Path, files: Sequence[Found], progress: Callable[[int, int], None] = lambda _done, _all: None
+) -> Iterator[Answer]:
+    """An answer for each, in order; of what training would leave out, why, in the same words.
+
+    Seconds pass before the first: TensorFlow is imported. Raises UsageError for a model that cannot be loaded.
+    """
+    needs, network = about(model), _loaded(model)
+    says = (None, *needs.image_shape), (None, len(needs.classes))
+    if (network.input_shape, network.output_shape) != says:
+        raise UsageError(
+            f"{model} is damaged: its network takes {network.input_shape} and gives {network.output_shape}, but it "
+            f"says {says[0]} and {says[1]}"
+        )
+    progress(0, len(files))
+    for start in range(0, len(files), _BATCH):
+        some = files[start : start + _BATCH]
+        with quiet():
+            decoded = [one.problem or _decoded(one.path, needs.image_shape) for one in some]
+        pixels = [one for one in decoded if not isinstance(one, Remark)]
+        said = iter(network.predict(np.stack(pixels).astype(np.float32), verbose=0) if pixels else ())
+        for file, one in zip(some, decoded, strict=True):
+            shown = name_of(file.path)
+            if isinstance(one, Remark):
+                yield Answer(shown, problem=_LEFT_OUT.sub("", one.message), stray=_is_stray(file, one))
+            else:
+                yield Answer(shown, tuple(float(p) for p in next(said)))
+        progress(min(start + _BATCH, len(files)), len(files))
+
+
+_LEFT_OUT = re.compile(r"(:|\.|: it is) left out( without decoding it)?\.$", re.IGNORECASE)  # which is of training
+
+
+def _is_stray(file: Found, remark: Remark) -> bool:
+    return not file.named and remark.kind == "not an image" and file.path.suffix.lower() not in IMAGE_ENDINGS
+
+
+def _loaded(path: Path) -> Any:
+    """The model; nothing in its file can run code."""
+    os.environ.update(ENVIRONMENT)
+    try:
+        with no_stderr():  # TensorFlow greets there
+            import keras
+
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # noqa: BLE001 - Keras raises anything on a file that is not one of its own
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise UsageError(f"{path} cannot be loaded: {first}") from None
+
+
+def _decoded(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8] | Remark:
+    """[height, width, channels] as the model takes it; what training refuses by its header is refused."""
+    header = read_header(path)
+    picture = header if isinstance(header, Remark) else decode(path, shape[:2])
+    if isinstance(picture, Remark):
+        return picture
+    pixels = picture.pixels
+    if pixels.shape[2] == shape[2]:
+        return pixels
+    if shape[2] == 3:
+        return np.repeat(pixels, 3, axis=2)
+    return np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None]

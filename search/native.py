@@ -1,0 +1,34 @@
+"""What native libraries need: variables of the environment, and quiet on standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ENVIRONMENT = {"TF_ENABLE_ONEDNN_OPTS": "1", "TF_CPP_MIN_LOG_LEVEL": "2", "KERAS_BACKEND": "tensorflow"}
+"""Set before TensorFlow is imported. oneDNN is off by default on some processors and worth a third."""
+
+
+@contextmanager
+def no_stderr() -> Iterator[None]:
+    """Nothing on the process's file 2: libtiff prints there what it dislikes, TensorFlow greets, whatever it is told.
+
+    Everybody's standard error is gone meanwhile: so for one file, or one import, at a time.
+    """
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    try:
+        saved = os.dup(2)
+    except OSError:  # closed already
+        yield
+        return
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)

@@ -1,0 +1,1 @@
+"""From stored records to what a view or a notebook is given."""

@@ -1,0 +1,122 @@
+"""How important the parameters of a study are, told by Optuna."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.results.summary import ReportData
+from spaces import Space, SpaceError
+
+_LEAST = 20  # complete trials, and at least two for each parameter that varies: with fewer, importance is a guess
+_SHUFFLES = 20
+_MOST_WEIGHED = 1000  # complete trials that importance is measured on; with 10,000 it took 40 s
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Made from the study as rebuilt for Optuna. What can't be made is left out, and says why."""
+
+    space: Space | None
+    study: Any = None  # the trials as an Optuna study; None where there are none
+    importance: Mapping[str, float] = field(default_factory=dict)  # by parameter, largest first, sum 1
+    clear: frozenset[str] = frozenset()  # parameters whose importance is more than shuffled scores ever give
+    no_importance: str = ""  # why there is none
+    weighed: int = 0  # complete trials that importance was measured on
+
+
+def figures(data: ReportData) -> Figures:
+    """Everything that needs Optuna, with the stored trials rebuilt once."""
+    complete = data.compared
+    weighed = evenly(sorted(row.number for row in data.rows if row.rank is not None), _MOST_WEIGHED)
+    if not complete:
+        return Figures(space=_space(data), no_importance="No trial is complete yet.")
+    from search.samplers.optuna_study import rebuild
+
+    try:
+        space = Space.from_json(data.study.space)
+        study = rebuild(space, [data.trial(number) for number in weighed], data.metric)
+    except (SpaceError, KeyError, ValueError, TypeError) as error:
+        return Figures(space=_space(data), no_importance=f"The stored trials do not fit their space: {error}.")
+    enough = max(_LEAST, 2 * _varied(data))
+    if complete < enough:
+        why = (
+            f"Left out: from few trials importance is luck. It takes {enough} complete trials (two for each parameter "
+            f"that varies, and no fewer than {_LEAST}), and there {_are(complete)} so far."
+        )
+        return Figures(space, study, no_importance=why)
+    try:
+        importance, clear = _importance(study)
+        return Figures(space, study, importance, clear, weighed=len(weighed))
+    except (ValueError, RuntimeError, ZeroDivisionError) as error:
+        return Figures(space, study, no_importance=f"Left out: Optuna cannot tell it from these trials ({error}).")
+
+
+def _are(n: int) -> str:
+    return f"is {n}" if n == 1 else f"are {n}"
+
+
+def _space(data: ReportData) -> Space | None:
+    try:
+        return Space.from_json(data.study.space)
+    except SpaceError:
+        return None
+
+
+def _varied(data: ReportData) -> int:
+    """How many parameters have more than one value among the complete trials."""
+    values: dict[str, set[Any]] = {}
+    for row in data.rows:
+        if row.rank is not None:
+            for name, value in row.params.items():
+                values.setdefault(name, set()).add(value)
+    return sum(len(different) > 1 for different in values.values())
+
+
+def _importance(study: Any) -> tuple[dict[str, float], frozenset[str]]:
+    """Shares of importance, and the parameters whose share is more than luck.
+
+    PED-ANOVA copes with parameters that are active in some trials only; fANOVA leaves them out. Its shares add up to
+    one however little a parameter matters: with scores that are pure noise, 100 trials of nine parameters give the
+    largest a third. Hence the same again with the scores shuffled among the trials: a parameter is clear when its
+    importance is above all of 20 such, which luck brings about one time in 21.
+    """
+    from optuna.exceptions import ExperimentalWarning
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
+    complete = [trial for trial in study.get_trials(deepcopy=False) if trial.value is not None]
+    numbers, scores = [trial.number for trial in complete], np.array([trial.value for trial in complete])
+    chance = np.random.default_rng(0)
+
+    def measured(values: NDArray[np.float64]) -> dict[str, float]:
+        by_number = dict(zip(numbers, map(float, values), strict=True))
+        found = get_param_importances(
+            study,
+            evaluator=PedAnovaImportanceEvaluator(),
+            target=lambda trial: by_number[trial.number],
+            normalize=False,
+        )
+        return {name: float(share) for name, share in found.items() if math.isfinite(share)}
+
+    with warnings.catch_warnings():
+        # It warns of values that few trials had, of a target of our own, and that `normalize` is new.
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        sign = -1.0 if study.direction.name == "MAXIMIZE" else 1.0  # of a target of ours, the smallest are best
+        found = measured(sign * scores)
+        luck = [measured(chance.permutation(sign * scores)) for _ in range(_SHUFFLES)]
+    clear = {name for name, share in found.items() if share > max(shares.get(name, 0.0) for shares in luck)}
+    total = sum(found.values())
+    shares = {name: share / total for name, share in found.items()} if total > 0 else found
+    return shares, frozenset(clear)
+
+
+def evenly(values: Sequence[int], most: int) -> Sequence[int]:
+    """At most so many of the values, evenly spread."""
+    return values[:: max(math.ceil(len(values) / most), 1)]

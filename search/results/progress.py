@@ -1,0 +1,58 @@
+"""How far a search is: the state that observers are shown, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from spaces import Value
+from storage.records import ReferenceRecord, TrialRecord
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The state of a search at one moment."""
+
+    trials: Sequence[TrialRecord]  # all so far, in order of number, with their folds
+    metric: str
+    folds: int  # folds a trial
+    running: tuple[tuple[int, int], ...]  # (trial, fold) being trained now
+    best: int | None  # number of the leading complete trial
+    spent_seconds: float  # over all sittings
+    sitting_seconds: float  # this sitting only
+    sitting_folds: int  # fold runs finished in this sitting
+    trials_budget: int | None
+    seconds_budget: float | None
+    eta_seconds: float | None  # until the budget is used up; None while unknown
+    workers: int  # that jobs are given to
+    answered: bool  # a worker is ready or has done a job in this sitting: TensorFlow is imported
+    defaults: Mapping[str, Value] = field(default_factory=dict)  # of all parameters of the space by name
+    references: Sequence[ReferenceRecord] = ()  # fold by fold, as they became known
+
+    @property
+    def folds_per_minute(self) -> float | None:
+        """Fold runs a minute in this sitting; None before the first."""
+        return 60 * self.sitting_folds / self.sitting_seconds if self.sitting_folds else None
+
+
+class Observer(Protocol):
+    """Watches a search. Called from the loop's own thread, so it must return soon."""
+
+    def note(self, text: str) -> None:
+        """Something a person should know, in one plain line."""
+
+    def trial_closed(self, trial: TrialRecord, progress: Progress) -> None:
+        """A trial is complete, pruned or failed."""
+
+    def update(self, progress: Progress) -> None:
+        """The state now: after every event and about twice a second."""
+
+
+class Ending(Enum):
+    """Why a sitting ended."""
+
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    FAILED = "failed"

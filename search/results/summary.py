@@ -1,0 +1,476 @@
+"""From stored records to what a report says. Everything is computed here; views only draw it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.diagnosis.rules import PLAIN_WORDS, Plain
+from search.results.expected import expected, several
+from search.results.failures import Cause, Diagnosed, causes, diagnosed
+from search.results.nested import Nested
+from search.stats.chance import chance_level
+from search.stats.estimate import Estimate, beats
+from search.stats.metrics import METRICS, better, confusion, scores
+from search.stats.racing import Saved, saved
+from search.stats.ranking import SECOND_OBJECTIVES, pareto_front, ranked
+from search.stats.ranking import best as best_of
+from search.stats.selection import interval, tied, ties
+from spaces import Space, SpaceError
+from storage.records import (
+    ChoiceRecord,
+    ImageRecord,
+    Params,
+    ReferenceRecord,
+    RunRecord,
+    Split,
+    StudyRecord,
+    TrialRecord,
+    TrialState,
+)
+
+REFERENCE_WORDS = {"majority": "majority class", **PLAIN_WORDS}
+FROM_FOLDER, DRAWN = "testing folder", "lock-box"
+"""Where testing images are from: the user's, or drawn from all images and locked away from the start."""
+
+RUNGS = "Rungs of hyperband are trained anew, not continued: a point that rises begins again, with more epochs."
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """One trial as a line of the leaderboard. Scores are of repeat 0, the search itself."""
+
+    number: int
+    rank: int | None  # 1 is best; None unless complete with a finite score
+    state: TrialState
+    cause: str | None
+    detail: str | None
+    origin: str
+    params: Params
+    changed: Params  # its active parameters that differ from trial 0's, in the order of the space
+    score: float | None  # mean over the finished folds; None before the first, or where it isn't finite
+    spread: float | None  # sample standard deviation over folds; None with fewer than two
+    low: float | None  # worst and
+    high: float | None  # best of the fold scores, as numbers
+    fold_scores: tuple[float, ...]  # in fold order; may hold NaN
+    epochs: tuple[int, ...]
+    best_epochs: tuple[int, ...]
+    parameters: int | None
+    seconds: float
+    latency: float | None = None  # milliseconds an image to predict; None where it was not measured
+    pareto: bool = False  # of two objectives, none beats it in both; False where there is one
+
+
+@dataclass(frozen=True)
+class ReferenceRow:
+    """A plain method on the folds of the search, as a line of the leaderboard. Never a trial, never the best."""
+
+    name: str
+    score: float | None  # mean over the folds; None unless all are there and finite
+    spread: float | None  # sample standard deviation over folds; and
+    low: float | None  # worst and
+    high: float | None  # best of the fold scores, as numbers; all None where the score is
+    fold_scores: tuple[float, ...]  # in fold order; may hold NaN
+    seconds: float
+
+    @property
+    def label(self) -> str:
+        """Its name for people."""
+        return REFERENCE_WORDS.get(self.name, self.name)
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The best trial's predictions for images that its models did not train on, all folds together."""
+
+    confusion: NDArray[np.int64]  # [classes, classes]: true class in rows
+    metrics: Mapping[str, float]  # each of the four
+    images: int
+    folds: int  # folds that are in it
+
+
+@dataclass(frozen=True)
+class Tested:
+    """How what was chosen does on the images that were kept apart, with a 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    images: int
+    times: int  # that they were used for a choice: beyond the first, the number is no longer blind
+    source: str = FROM_FOLDER
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What was chosen in the end, trained once more and saved as a model."""
+
+    trial: int
+    members: tuple[tuple[int, float], ...]  # (trial, weight) of each model in it
+    current: bool  # made from all that is stored
+    outdated: bool  # its file is of an earlier release
+    made: str
+    test: Tested | None  # None: no images were kept apart
+
+    @property
+    def together(self) -> bool:
+        """Whether it is an ensemble of several trials."""
+        return several(self.members)
+
+    @property
+    def in_folds(self) -> bool:
+        """Whether it is the models of all folds of one trial."""
+        return len(self.members) > 1 and not self.together
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """All that a report says of a study."""
+
+    study: StudyRecord
+    preset: str
+    engine: str
+    sampler: str
+    folds: int
+    images: int  # all of the study's, testing images too
+    class_counts: tuple[int, ...]  # images in the folds, by class
+    testing_images: int
+    majority: float  # share of the largest class among the images in the folds
+    chance: float  # the metric of a guess that never looks at an image
+    rows: tuple[TrialRow, ...]  # best first
+    counts: Mapping[TrialState, int]  # every state, 0 too
+    best: TrialRow | None
+    baseline: TrialRow | None  # trial 0
+    causes: tuple[Cause, ...]  # failures first, most frequent first
+    pooled: Pooled | None
+    spent_seconds: float  # wall time of all sittings
+    trained_seconds: float  # fold runs, added up
+    versions: Mapping[str, str]  # of the last sitting
+    commands: tuple[str, ...]  # as typed, each once, oldest first
+    runs: tuple[RunRecord, ...]
+    trials: tuple[TrialRecord, ...]  # in order of number, for curves, layers and plots
+    saved: Saved  # by the race
+    second_objective: str | None = None  # 'parameters' or 'latency', where the study minimises that too
+    searching: bool = False  # a process holds the study: what is open is running, else unfinished
+    notes: tuple[str, ...] = ()
+    references: tuple[ReferenceRow, ...] = ()  # best first, those without a score last
+    estimate: Estimate | None = None  # of what was or would be chosen, on new images
+    ties: tuple[int, ...] = ()  # trials that are not clearly worse than the leader, which comes first
+    chosen: Chosen | None = None
+    diagnoses: tuple[Diagnosed, ...] = ()  # by number of trial
+    nested: Nested | None = None  # of the whole procedure, where it was asked for
+
+    @property
+    def metric(self) -> str:
+        """The metric that trials are ranked by."""
+        return self.study.metric
+
+    @property
+    def compared(self) -> int:
+        """How many trials have a rank: those that the best was picked from."""
+        return sum(row.rank is not None for row in self.rows)
+
+    def trial(self, number: int) -> TrialRecord:
+        """The record of one trial."""
+        if number < len(self.trials) and self.trials[number].number == number:  # as they are, unless some are missing
+            return self.trials[number]
+        return next(trial for trial in self.trials if trial.number == number)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the testing images were drawn and locked away, not the user's."""
+        return bool(self.testing_images) and testing_from(self.study) == DRAWN
+
+    @property
+    def searched_images(self) -> int:
+        """Images in the folds: all but those kept apart for testing."""
+        return sum(self.class_counts)
+
+    def near_chance(self, row: TrialRow) -> bool:
+        """Whether a score can't be told from guessing; the best one's, which picking made too good, by the estimate."""
+        picked = self._picked(row)
+        return (picked is not None and not beats(picked, self.chance)) or self.not_clearly_better(row, self.chance)
+
+    def not_clearly_better(self, row: TrialRow, level: float) -> bool:
+        """Whether a score is less than two standard errors better than `level`, another score of the metric.
+
+        The error is that over the folds, but no smaller than what so many images allow: five folds that all
+        say 0.52 are no proof that chance, 0.50, is beaten. Log loss has no such floor; there it is 1 % of the level.
+        What picking is estimated to have added to the best score does not count.
+        """
+        if row.score is None:
+            return False
+        picked = self._picked(row)
+        ahead = self.ahead(row.score, level) - (max(picked.optimism, 0.0) if picked else 0.0)
+        error = (row.spread or 0.0) / math.sqrt(max(len(row.fold_scores), 1))
+        if self.metric == "log_loss":
+            floor = 0.005 * level
+        else:
+            floor = math.sqrt(max(level * (1 - level), 0.0) / max(sum(self.class_counts), 1))
+        return ahead <= 0 or ahead < 2 * max(error, floor)
+
+    def _picked(self, row: TrialRow) -> Estimate | None:
+        """The estimate, for the row with the best score; others were not picked for theirs."""
+        return self.estimate if self.best and row.number == self.best.number else None
+
+    def ahead(self, score: float, level: float) -> float:
+        """By how much a score is better than `level`; negative where it is worse."""
+        return score - level if METRICS[self.metric] == "maximize" else level - score
+
+    def with_references(self, rows: Sequence[TrialRow]) -> list[TrialRow | ReferenceRow]:
+        """`rows`, some first of the leaderboard's, and each reference after those that are as good or better."""
+        merged: list[TrialRow | ReferenceRow] = list(rows)
+        for reference in self.references:
+            if reference.score is not None:
+                place = sum(self._as_good(row, reference.score) for row in merged)
+                merged.insert(place, reference)
+        return merged
+
+    def _as_good(self, row: TrialRow | ReferenceRow, score: float) -> bool:
+        unranked = isinstance(row, TrialRow) and row.rank is None
+        return not unranked and row.score is not None and self.ahead(row.score, score) >= 0
+
+    def folds_won(self, row: TrialRow, other: TrialRow) -> int | None:
+        """On how many folds `row` is ahead of `other`; None where they do not have the same folds."""
+        if len(row.fold_scores) != len(other.fold_scores):
+            return None
+        pairs = zip(row.fold_scores, other.fold_scores, strict=True)
+        return sum(better(self.metric, a, b) for a, b in pairs)
+
+    def tied(self, row: TrialRow, other: TrialRow) -> bool:
+        """Whether two trials with the same folds can't be told apart; see `selection.tied`."""
+        if len(row.fold_scores) != len(other.fold_scores):
+            return False
+        one, two, images = self.trial(row.number), self.trial(other.number), self.searched_images
+        return tied(one, two, self.metric, images) and tied(two, one, self.metric, images)
+
+
+def report_data(
+    study: StudyRecord,
+    images: Sequence[ImageRecord],
+    split: Split,
+    trials: Sequence[TrialRecord],
+    runs: Sequence[RunRecord],
+    probabilities: Mapping[int, NDArray[np.floating[Any]]],
+    notes: Sequence[str] = (),
+    *,
+    references: Sequence[ReferenceRecord] = (),
+    others: Mapping[int, Mapping[int, NDArray[np.floating[Any]]]] | None = None,
+    choices: Sequence[ChoiceRecord] = (),
+    pool: Mapping[int, Mapping[int, NDArray[np.floating[Any]]]] | None = None,
+    fold_runs: int = 0,
+    searching: bool = False,
+    outdated: bool = False,
+    nested: Nested | None = None,
+) -> ReportData:
+    """All that a report says. `probabilities`: [images of the fold, classes] by fold, of the best trial.
+
+    `others`: the same by number of the complete trials that it was chosen among, itself included; without them there
+    is no estimate. `pool`: the same of those that members of the last of the `choices` were picked from. `fold_runs`:
+    how many are stored. `searching`: whether a process is at work on the study now. `outdated`: whether the file of the
+    last of the `choices` is of an earlier release.
+    """
+    in_order = sorted(trials, key=lambda trial: trial.number)
+    ordered = ranked(in_order, study.metric)
+    winner = best_of(in_order, study.metric)
+    baseline = next((trial for trial in in_order if trial.number == 0), None)
+    second = study.config.get("second_objective")
+    front = pareto_front(in_order, study.metric, second) if second in SECOND_OBJECTIVES else frozenset()
+    rows = _rows(ordered, study, baseline.params if baseline else {}, front)
+    by_number = {row.number: row for row in rows}
+    labels, assignment = np.array([image.label for image in images], dtype=np.int64), split.assignment
+    counted = np.bincount(labels[assignment >= 0] if len(labels) else labels, minlength=len(study.classes))
+    config = study.config
+    folds = _folds(config.get("folds"), assignment)
+    plain = _plain(references, folds, int((assignment >= 0).sum()))
+    return ReportData(
+        study=study,
+        preset=str(config.get("preset", "")),
+        engine=str(config.get("engine", "")),
+        sampler=str(config.get("sampler", "")),
+        folds=folds,
+        images=len(images),
+        class_counts=tuple(int(n) for n in counted),
+        testing_images=sum(image.testing for image in images),
+        majority=float(counted.max() / counted.sum()) if counted.sum() else float("nan"),
+        chance=chance_level(study.metric, counted),
+        rows=rows,
+        counts={state: sum(trial.state == state for trial in in_order) for state in TrialState},
+        best=by_number[winner.number] if winner else None,
+        baseline=by_number.get(0),
+        causes=causes(in_order),
+        pooled=_pooled(labels, assignment, probabilities, len(study.classes)),
+        spent_seconds=float(sum(run.seconds for run in runs)),
+        trained_seconds=float(sum(trial.seconds for trial in in_order)),
+        versions=dict(runs[-1].versions) if runs else {},
+        commands=tuple(dict.fromkeys(run.command for run in runs)),
+        runs=tuple(runs),
+        trials=tuple(in_order),
+        searching=searching,
+        second_objective=second if second in SECOND_OBJECTIVES else None,
+        notes=(*study.notes, *notes, *([RUNGS] if config.get("sampler") == "hyperband" else [])),
+        references=_references(references, study.metric, folds),
+        estimate=expected(study, labels, assignment, others or {}, pool or {}, choices[-1] if choices else None),
+        ties=ties(in_order, study.metric, int((assignment >= 0).sum())),
+        chosen=_chosen(choices, images, labels, study, fold_runs, outdated),
+        diagnoses=tuple(found for trial in in_order if (found := diagnosed(trial, plain, len(study.classes)))),
+        saved=saved(in_order, folds),
+        nested=nested,
+    )
+
+
+def _chosen(
+    choices: Sequence[ChoiceRecord],
+    images: Sequence[ImageRecord],
+    labels: NDArray[np.int64],
+    study: StudyRecord,
+    fold_runs: int,
+    outdated: bool,
+) -> Chosen | None:
+    if not choices:
+        return None
+    last, tested = choices[-1], None
+    if last.probabilities is not None:
+        truth = labels[np.array([image.testing for image in images])]
+        found = interval(last.probabilities, truth, study.metric)
+        times = sum(one.probabilities is not None for one in choices)
+        tested = Tested(*found, len(truth), times, testing_from(study))
+    return Chosen(last.trial, last.members, last.folds == fold_runs, outdated, last.made, tested)
+
+
+def testing_from(study: StudyRecord) -> str:
+    """Where the testing images of a study are from."""
+    return DRAWN if study.config.get("lock_box") else FROM_FOLDER
+
+
+def finite(value: float | None) -> float | None:
+    """`value` where it is a finite number, else None."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _rows(
+    ordered: Sequence[TrialRecord], study: StudyRecord, baseline: Params, front: frozenset[int]
+) -> tuple[TrialRow, ...]:
+    metric, defaults = study.metric, _defaults(study)
+    rows: list[TrialRow] = []
+    for place, trial in enumerate(ordered, start=1):
+        folds = [fold for fold in trial.folds if fold.repeat == 0]
+        fold_scores = trial.scores(metric)
+        known = [score for score in fold_scores if math.isfinite(score)]
+        score = finite(trial.score(metric))
+        whole = score is not None and len(known) > 1
+        rows.append(
+            TrialRow(
+                number=trial.number,
+                # complete trials come first in the ranking, finite scores before NaN: the place is the rank
+                rank=place if trial.state == TrialState.COMPLETE and score is not None else None,
+                state=trial.state,
+                cause=trial.cause,
+                detail=trial.detail,
+                origin=trial.origin,
+                params=dict(trial.params),
+                changed=changed_from(baseline, trial.params, defaults),
+                score=score,
+                spread=float(np.std(known, ddof=1)) if whole else None,
+                low=min(known, default=None),
+                high=max(known, default=None),
+                fold_scores=fold_scores,
+                epochs=tuple(fold.epochs for fold in folds),
+                best_epochs=tuple(fold.best_epoch for fold in folds),
+                parameters=trial.parameters,
+                seconds=trial.seconds,
+                latency=trial.latency,
+                pareto=trial.number in front,
+            )
+        )
+    return tuple(rows)
+
+
+def _references(records: Sequence[ReferenceRecord], metric: str, folds: int) -> tuple[ReferenceRow, ...]:
+    by_name: dict[str, list[ReferenceRecord]] = {}
+    for record in sorted(records, key=lambda record: record.fold):
+        by_name.setdefault(record.name, []).append(record)
+    rows = []
+    for name, found in sorted(by_name.items()):
+        scores_ = tuple(record.scores.get(metric, math.nan) for record in found)
+        whole = [record.fold for record in found] == list(range(folds)) and all(map(math.isfinite, scores_))
+        rows.append(
+            ReferenceRow(
+                name=name,
+                score=float(np.mean(scores_)) if whole else None,
+                spread=float(np.std(scores_, ddof=1)) if whole and folds > 1 else None,
+                low=min(scores_) if whole else None,
+                high=max(scores_) if whole else None,
+                fold_scores=scores_,
+                seconds=float(sum(record.seconds for record in found)),
+            )
+        )
+    sign = -1.0 if METRICS[metric] == "maximize" else 1.0
+    return tuple(sorted(rows, key=lambda row: math.inf if row.score is None else sign * row.score))
+
+
+def _plain(records: Sequence[ReferenceRecord], folds: int, images: int) -> Plain | None:
+    """The reference with the best balanced accuracy of those that are known on all folds."""
+    rows = [row for row in _references(records, "balanced_accuracy", folds) if row.name != "majority"]
+    known = [Plain(row.label, row.score, images) for row in rows if row.score is not None]
+    return max(known, key=lambda plain: plain.accuracy, default=None)
+
+
+def changed_from(baseline: Params, params: Params, defaults: Params) -> dict[str, Any]:
+    """The active parameters of a point that the baseline has otherwise, or lacks and that are not at their default.
+
+    `defaults`: of all parameters of the space by name. What comes with another one (a family has many) and is at its
+    default is no news beside it.
+    """
+    usual = {**defaults, **baseline}
+    return {
+        name: value
+        for name, value in params.items()
+        if name not in usual or (type(usual[name]), usual[name]) != (type(value), value)
+    }
+
+
+def _defaults(study: StudyRecord) -> Params:
+    try:
+        return {p.name: p.default for p in Space.from_json(study.space).parameters}
+    except SpaceError:  # what else is in the database can still be told
+        return {}
+
+
+def _pooled(
+    labels: NDArray[np.int64],
+    assignment: NDArray[np.int16],
+    probabilities: Mapping[int, NDArray[np.floating[Any]]],
+    classes: int,
+) -> Pooled | None:
+    """Each fold's rows belong to `flatnonzero(assignment == fold)`: the order that the records promise."""
+    if not probabilities:
+        return None
+    truth: list[NDArray[np.int64]] = []
+    for fold, rows in sorted(probabilities.items()):
+        where = np.flatnonzero(assignment == fold)
+        if rows.shape != (len(where), classes):
+            raise ValueError(
+                f"fold {fold}: probabilities must be {len(where)} images x {classes} classes, "
+                f"got {' x '.join(map(str, rows.shape))}"
+            )
+        truth.append(labels[where])
+    all_labels = np.concatenate(truth)
+    all_rows = np.concatenate([rows for _, rows in sorted(probabilities.items())])
+    return Pooled(
+        confusion=confusion(all_labels, all_rows.argmax(axis=1), classes),
+        metrics=scores(all_labels, all_rows),
+        images=len(all_labels),
+        folds=len(probabilities),
+    )
+
+
+def _folds(asked: object, assignment: NDArray[np.int16]) -> int:
+    if isinstance(asked, int) and not isinstance(asked, bool):
+        return asked
+    return int(assignment.max(initial=-1)) + 1

@@ -1,0 +1,1 @@
+"""What point to try next."""

@@ -1,0 +1,55 @@
+"""An engine and the name of a sampler to a proposer of points."""
+
+from __future__ import annotations
+
+import numpy as np
+import optuna
+from optuna.trial import create_trial
+
+from search.samplers.base import Proposer
+from search.samplers.catalog import MODELS_SOME, missing_package
+from search.samplers.grid import GridProposer
+from search.samplers.optuna_builders import fresh_sampler
+from search.samplers.optuna_sampler import OptunaProposer
+from search.samplers.optuna_study import distribution
+from spaces import Space
+
+MANY_POINTS = 200  # which parameters every point has is seen in so many
+
+
+def make_proposer(
+    space: Space, metric: str, engine: str, sampler: str, seed: int, second: str | None = None
+) -> Proposer:
+    """The proposer of an engine and one of its samplers. Keras Tuner takes seconds to import.
+
+    `second`: what Optuna's samplers minimise beside the metric, if anything.
+    """
+    if sampler == "grid":
+        return GridProposer(space)
+    if engine == "optuna":
+        return OptunaProposer(space, metric, sampler, seed, second)
+    from search.samplers.hyperband import HyperbandProposer
+    from search.samplers.keras_tuner_sampler import OracleProposer
+
+    return (HyperbandProposer if sampler == "hyperband" else OracleProposer)(space, metric, sampler, seed)
+
+
+def left_to_chance(space: Space, sampler: str) -> str | None:
+    """How much of a space one of Optuna's samplers models, as a sentence; None where that is all of it.
+
+    It is what Optuna itself says of the default and many other points, all complete.
+    """
+    if sampler not in MODELS_SOME or missing_package(sampler):
+        return None
+    rng = np.random.default_rng(0)
+    study, ranges = optuna.create_study(), {p.name: distribution(p) for p in space.parameters}
+    for point in [space.defaults(), *(space.sample(rng) for _ in range(MANY_POINTS))]:
+        study.add_trial(create_trial(value=0.0, params=point, distributions={name: ranges[name] for name in point}))
+    free = {name for name, its in ranges.items() if not its.single()}
+    modelled = free & fresh_sampler(sampler, 1, 1).infer_relative_search_space(study, study.trials[0]).keys()
+    if modelled == free:
+        return None
+    return (
+        f"sampler {sampler} models {len(modelled)} of the {len(free)} parameters ({MODELS_SOME[sampler]}) and draws "
+        "the others at random; use tpe, which models all of them"
+    )

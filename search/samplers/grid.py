@@ -1,0 +1,96 @@
+"""`grid`, for either engine: every combination once.
+
+Neither engine's own grid would do: Optuna's `GridSampler` knows no conditions, and Keras Tuner's waits for open trials
+to end, since a model might still show it new parameters. The order is Keras Tuner's; a test compares.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from search.samplers.base import Exhausted
+from spaces import Choice, Number, Parameter, Space, Value
+from storage.records import TrialRecord
+
+GRID_POINTS = 5  # of a range, at most
+
+
+class GridProposer:
+    """The last parameter varies first, the default of each comes before its other values, in the space's order.
+
+    The walk never goes back, so the last combination that was drawn is all there is to remember, and neither seed nor
+    scores have a say.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        self._points = {p.name: _default_first(p) for p in space.parameters}
+        self._last: dict[str, Value] | None = None
+
+    def replay(self, trials: Sequence[TrialRecord]) -> None:
+        """See Proposer."""
+        for trial in trials:
+            if trial.origin == "sampler":
+                self._last = dict(trial.params)
+
+    def ask(self, number: int, fixed: dict[str, Value] | None = None) -> dict[str, Value]:  # noqa: ARG002 - see Proposer
+        """See Proposer."""
+        if fixed is not None:
+            return dict(fixed)
+        point = self._from({}) if self._last is None else self._after(self._last)
+        if point is None:
+            raise Exhausted("every combination of the grid has been tried")
+        self._last = point
+        return dict(point)
+
+    def refuse(self, number: int) -> None:
+        """See Proposer. The walk goes on."""
+
+    def tell(self, trial: TrialRecord) -> None:
+        """See Proposer. Scores do not matter to a grid."""
+
+    def _after(self, point: Mapping[str, Value]) -> dict[str, Value] | None:
+        """The combination that follows: the last parameter that can go on does, what comes after it starts anew."""
+        names = list(self._space.resolve(lambda p: point[p.name]))
+        for at in reversed(range(len(names))):
+            values = self._points[names[at]]
+            place = values.index(point[names[at]])
+            if place + 1 < len(values):
+                return self._from({**{name: point[name] for name in names[:at]}, names[at]: values[place + 1]})
+        return None
+
+    def _from(self, kept: Mapping[str, Value]) -> dict[str, Value]:
+        return self._space.resolve(lambda p: kept.get(p.name, self._points[p.name][0]))
+
+
+def grid_points(parameter: Parameter) -> tuple[Value, ...]:
+    """The values of a parameter that a grid tries: all of a few, else five over the range, the default among them."""
+    if isinstance(parameter, Choice):
+        return parameter.values
+    low, high, step = parameter.low, parameter.high, step_of(parameter)
+    if step is not None and (high - low) / step < GRID_POINTS - 1e-9:
+        places = range(math.floor((high - low) / step + 1e-9) + 1)
+        return tuple(dict.fromkeys(parameter.nearest_value(low + at * step) for at in places))
+
+    def on_scale(share: float) -> float:
+        return low * (high / low) ** share if parameter.log else low + (high - low) * share
+
+    spread = (parameter.nearest_value(on_scale(at / (GRID_POINTS - 1))) for at in range(GRID_POINTS))
+    points, default = list(dict.fromkeys(spread)), parameter.nearest_value(parameter.default)
+    if default not in points:
+        scale = math.log if parameter.log else float
+        inner = sorted(points[1:-1], key=lambda point: abs(scale(point) - scale(default)))
+        points = sorted({points[0], *inner[1:], default, points[-1]})  # the ends stay
+    return tuple(points)
+
+
+def step_of(parameter: Number) -> float | None:
+    """The step between values on their scale; None where they are without steps."""
+    return (parameter.step or 1) if parameter.integer else None if parameter.log else parameter.step
+
+
+def _default_first(parameter: Parameter) -> tuple[Value, ...]:
+    points = grid_points(parameter)
+    default = parameter.default if isinstance(parameter, Choice) else parameter.nearest_value(parameter.default)
+    return default, *(point for point in points if point != default)

@@ -1,0 +1,221 @@
+"""The second engine: Keras Tuner's oracles by ask and tell. Its tuners, its loop and its files are not used.
+
+An oracle is made anew for every ask, from our trials and a derived seed, and asked by `populate_space`, which is where
+it chooses; `create_trial`, `update_trial` and `end_trial` write JSON, count failures in a row and hold locks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from search.native import ENVIRONMENT, no_stderr
+from search.samplers.grid import step_of
+from search.samplers.memory import learned_from
+from search.seeds import derive
+from search.stats.metrics import METRICS, better
+from search.stats.ranking import told_score
+from spaces import Choice, Parameter, Space, Value
+from storage.records import TrialRecord, TrialState
+
+MOST_INITIAL = 20  # points drawn at random before the Gaussian process takes over; fewer in a small space
+MOST_INSISTENCE = 5  # refused points of one trial after which the next are drawn at random
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A parameter in Keras Tuner's words, and the way there and back. What is listed goes by its place in the list.
+
+    Places, since Keras Tuner refuses choices of mixed type, and steps of floats lose the last value (0.5 // 0.1 is 4).
+    """
+
+    entry: Any  # keras_tuner.engine.hyperparameters.HyperParameter
+    encode: Callable[[Value], float]
+    decode: Callable[[float], Value]
+
+
+@cache
+def keras_tuner() -> Any:
+    """The package, imported at first use: it brings TensorFlow along, seconds of it."""
+    os.environ.update(ENVIRONMENT)
+    with no_stderr():
+        import keras_tuner as package
+        from keras_tuner.engine import hyperparameters, trial  # noqa: F401 - attributes of the package from now on
+    return package
+
+
+def axis(parameter: Parameter) -> Axis | None:
+    """A parameter as an oracle searches it; None where there is nothing to choose."""
+    entries = keras_tuner().engine.hyperparameters
+    name = parameter.name
+    if isinstance(parameter, Choice):
+        return _listed(name, parameter.values, parameter.default) if len(parameter.values) > 1 else None
+    if parameter.low == parameter.high:
+        return None
+    step = step_of(parameter)
+    if step is not None and not parameter.log:
+        last = math.floor((parameter.high - parameter.low) / step + 1e-9)
+
+        def place(value: Value) -> float:
+            return min(max(round((float(value) - parameter.low) / step), 0), last)
+
+        entry = entries.Int(name, 0, last, default=place(parameter.default))
+        return Axis(entry, place, lambda at: parameter.nearest_value(parameter.low + int(at) * step)) if last else None
+    kind: type[int] | type[float] = int if parameter.integer else float
+    entry = (entries.Int if parameter.integer else entries.Float)(
+        name,
+        kind(parameter.low),
+        kind(parameter.high),
+        sampling="log" if parameter.log else "linear",
+        default=kind(parameter.default),
+    )
+    # Both ways are bounded: an Int on a logarithmic scale gives high + 1 at the very end, a Float the next float.
+    return Axis(
+        entry,
+        lambda value: kind(min(max(kind(value), parameter.low), parameter.high)),
+        lambda value: parameter.nearest_value(float(value)),
+    )
+
+
+class OracleProposer:
+    """`random` and `bayesian`: every parameter is drawn each time, and the space picks what is active.
+
+    Keras Tuner's conditions are left out: they cannot say 'at least' of a float, and its Gaussian process takes
+    the default of what is inactive with them and without.
+    """
+
+    def __init__(self, space: Space, metric: str, sampler: str, seed: int) -> None:
+        self._space, self._metric, self._bayesian, self._seed = space, metric, sampler == "bayesian", seed
+        found = {p.name: axis(p) for p in space.parameters}
+        self._axes = {name: one for name, one in found.items() if one is not None}
+        self._initial = min(3 * len(self._axes), MOST_INITIAL)
+        self._closed: dict[int, TrialRecord] = {}
+        self._open: dict[int, Mapping[str, Value]] = {}
+        self._refused: dict[int, list[Mapping[str, Value]]] = {}
+
+    def replay(self, trials: Sequence[TrialRecord]) -> None:
+        """See Proposer."""
+        for trial in trials:
+            if trial.state == TrialState.RUNNING:
+                self._open[trial.number] = trial.params
+            else:
+                self._closed[trial.number] = trial
+
+    def ask(self, number: int, fixed: dict[str, Value] | None = None) -> dict[str, Value]:
+        """See Proposer."""
+        point = self._draw(number) if fixed is None else dict(fixed)
+        self._open[number] = point
+        return dict(point)
+
+    def refuse(self, number: int) -> None:
+        """See Proposer."""
+        self._refused.setdefault(number, []).append(self._open.pop(number))
+
+    def tell(self, trial: TrialRecord) -> None:
+        """See Proposer."""
+        del self._open[trial.number]
+        self._refused.pop(trial.number, None)
+        self._closed[trial.number] = trial
+
+    def _draw(self, number: int) -> dict[str, Value]:
+        """A new point for `number`, from what is known and a seed of this very ask."""
+        attempt = len(self._refused.get(number, ()))
+        seed = derive(self._seed, "ask", number, attempt)
+        wise = self._bayesian and self._axes and len(self._closed) >= self._initial and attempt < MOST_INSISTENCE
+        known = self._known(number) if wise else []
+        oracle = self._gaussian(known, seed) if known else self._oracle("RandomSearchOracle", seed, max_trials=None)
+        with warnings.catch_warnings(), _one_thread():
+            warnings.simplefilter("ignore")  # that a length scale ended at its bound
+            values = oracle.populate_space(str(number))["values"]
+        assert values is not None  # noqa: S101 - it has seen no point twice, having been told of none
+        return self._space.resolve(
+            lambda p: self._axes[p.name].decode(values[p.name]) if p.name in self._axes else p.default
+        )
+
+    def _known(self, number: int) -> list[tuple[Mapping[str, Value], float]]:
+        """Points and scores for the oracle, in order of number, of the trials that may be learned from.
+
+        A pruned trial has the mean of the folds it has. What failed, is open, or was refused for this very trial has
+        the worst score so far: an oracle skips what has none, and would go back there at once.
+        """
+        kept = learned_from([self._closed[n] for n in sorted(self._closed)], self._metric)
+        self._closed = {trial.number: trial for trial in kept}
+        scores = {n: score for n, trial in self._closed.items() if (score := score_of(trial, self._metric)) is not None}
+        if not scores:
+            return []
+        worst = next(iter(scores.values()))
+        for score in scores.values():
+            worst = score if better(self._metric, worst, score) else worst
+        params = {n: trial.params for n, trial in self._closed.items()} | self._open
+        tried = [(params[n], scores.get(n, worst)) for n in sorted(params)]
+        return tried + [(point, worst) for point in self._refused.get(number, ())]
+
+    def _oracle(self, name: str, seed: int, **more: Any) -> Any:
+        kt = keras_tuner()
+        space = kt.HyperParameters()
+        space.merge([one.entry for one in self._axes.values()])
+        objective = kt.Objective(self._metric, METRICS[self._metric][:3])
+        return getattr(kt.oracles, name)(objective=objective, hyperparameters=space, seed=seed, **more)
+
+    def _gaussian(self, known: Sequence[tuple[Mapping[str, Value], float]], seed: int) -> Any:
+        kt = keras_tuner()
+        oracle = self._oracle("BayesianOptimizationOracle", seed, max_trials=None, num_initial_points=1)
+        oracle.gpr = quick(oracle.gpr)
+        for number, (params, score) in enumerate(known):
+            values = kt.HyperParameters()
+            values.values = {n: one.encode(params[n]) for n, one in self._axes.items() if n in params}
+            trial = kt.engine.trial.Trial(values, trial_id=str(number), status="COMPLETED")
+            trial.score = score
+            oracle.trials[trial.trial_id] = trial
+        return oracle
+
+
+def quick(process: Any) -> Any:
+    """A Gaussian process of scikit-learn whose `predict` skips the checks of its input: the same numbers, sooner.
+
+    Keras Tuner asks for one prediction some 20,000 times a point, and the checks cost four times what the
+    prediction does.
+    """
+    from scipy.linalg import solve_triangular
+
+    slow = process.predict
+
+    def predict(x: Any, return_std: bool = False) -> Any:
+        if not return_std or not hasattr(process, "L_"):
+            return slow(x, return_std=return_std)
+        near = process.kernel_(x, process.X_train_)
+        mean = process._y_train_std * (near @ process.alpha_) + process._y_train_mean
+        part = solve_triangular(process.L_, near.T, lower=True, check_finite=False)
+        variance = process.kernel_.diag(x) - (part**2).sum(axis=0)
+        variance[variance < 0] = 0.0
+        return mean, process._y_train_std * variance**0.5
+
+    process.predict = predict
+    return process
+
+
+def _listed(name: str, values: tuple[Value, ...], default: Value) -> Axis:
+    entries = keras_tuner().engine.hyperparameters
+    entry = entries.Choice(name, list(range(len(values))), ordered=False, default=values.index(default))
+    return Axis(entry, values.index, lambda place: values[int(place)])
+
+
+def score_of(trial: TrialRecord, metric: str) -> float | None:
+    """What a proposer learns of a trial, where it is a finite number and the trial did not fail."""
+    score = None if trial.state == TrialState.FAILED else told_score(trial, metric)
+    return score if score is not None and math.isfinite(score) else None
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread for linear algebra: on matrices this small more only wait, and sums keep their order."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        yield

@@ -1,0 +1,124 @@
+"""Optuna's samplers by ask and tell, rebuilt from stored trials.
+
+Samplers restart their random state when they are made anew (optuna issues 3255, 3992), so one is made for every ask,
+seeded from the study's seed and the trial's number: thirty trials in one go equal twelve, a kill, and eighteen more.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.trial import Trial
+from optuna.trial import TrialState as OptunaState
+
+from search.samplers.catalog import DRAWS_WHAT_IS_INACTIVE, KEEP_STATE_IN_TRIALS, check_sampler
+from search.samplers.memory import cut_before, learned_from
+from search.samplers.optuna_builders import fresh_sampler
+from search.samplers.optuna_study import distribution, frozen
+from search.seeds import derive
+from search.stats.metrics import METRICS
+from spaces import Parameter, Space, Value
+from storage.records import TrialRecord, TrialState
+
+MOST_INSISTENCE = 10  # refused points of one trial after which the next are drawn at random
+
+
+class OptunaProposer:
+    """Optuna's samplers over a study in memory."""
+
+    def __init__(self, space: Space, metric: str, sampler: str, seed: int, second: str | None = None) -> None:
+        check_sampler(sampler)
+        self._space, self._metric, self._sampler, self._seed = space, metric, sampler, seed
+        self._distributions: dict[str, BaseDistribution] = {p.name: distribution(p) for p in space.parameters}
+        self._second = second
+        self._known: list[TrialRecord] = []  # closed trials that are in the study
+        self._cut = 0  # the number of the trial before which trials were dropped last
+        self._study = self._new_study()
+        self._asked: dict[int, Trial] = {}
+        self._refused: dict[int, int] = {}
+
+    def replay(self, trials: Sequence[TrialRecord]) -> None:
+        """See Proposer. Open trials are asked for again, so that they can be told later."""
+        if self._sampler in KEEP_STATE_IN_TRIALS:
+            self._ask_again(trials)
+            return
+        self._refused = {trial.number: trial.redraws for trial in trials}
+        self._cut = cut_before(trials[-1].number) if trials else 0
+        closed = [trial for trial in trials if trial.state != TrialState.RUNNING]
+        old = [trial for trial in closed if trial.number < self._cut]
+        self._known = [*learned_from(old, self._metric, self._second), *closed[len(old) :]]
+        self._rebuild({t.number: dict(t.params) for t in trials if t.state == TrialState.RUNNING})
+
+    def _ask_again(self, trials: Sequence[TrialRecord]) -> None:
+        for trial in trials:
+            for _ in range(trial.redraws):
+                self.ask(trial.number)
+                self.refuse(trial.number)
+            self.ask(trial.number, dict(trial.params))
+            if trial.state != TrialState.RUNNING:
+                self.tell(trial)
+
+    def _new_study(self) -> optuna.Study:
+        return optuna.create_study(
+            directions=[METRICS[self._metric]] if self._second is None else [METRICS[self._metric], "minimize"]
+        )
+
+    def _rebuild(self, still_open: dict[int, dict[str, Value]]) -> None:
+        """The study anew from what is known, and open points (by number) asked for again."""
+        self._study, self._asked = self._new_study(), {}
+        for trial in self._known:
+            self._study.add_trial(frozen(self._space, trial, self._metric, self._second))
+        for number, params in still_open.items():
+            self.ask(number, params)
+
+    def _forget(self, number: int) -> None:
+        """Drop what is no longer learned from. When, and what, follows from numbers and stored trials alone, so that
+        a study that was replayed and one that was not forget the same.
+        """
+        if cut_before(number) <= self._cut or self._sampler in KEEP_STATE_IN_TRIALS:
+            return
+        self._cut = cut_before(number)
+        kept = learned_from(self._known, self._metric, self._second)
+        if len(kept) < len(self._known):
+            self._known = kept
+            self._rebuild({asked: dict(trial.params) for asked, trial in self._asked.items()})
+
+    def ask(self, number: int, fixed: dict[str, Value] | None = None) -> dict[str, Value]:
+        """See Proposer."""
+        self._forget(number)
+        attempt = self._refused.get(number, 0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            # A sampler does not learn of refusals and may insist; from some point on, chance is wiser.
+            name = self._sampler if attempt < MOST_INSISTENCE else "random"
+            self._study.sampler = fresh_sampler(name, derive(self._seed, "ask", number, attempt), self._seed)
+            if fixed is not None:
+                self._study.enqueue_trial(fixed)
+            trial = self._study.ask()
+            _ = trial.relative_params  # lazy: without this a fixed point would not advance the sampler's state
+            self._asked[number] = trial
+            if self._sampler in DRAWS_WHAT_IS_INACTIVE:
+                for parameter in self._space.parameters:
+                    self._suggest(trial, parameter)
+            return self._space.resolve(lambda parameter: self._suggest(trial, parameter))
+
+    def refuse(self, number: int) -> None:
+        """See Proposer."""
+        self._study.tell(self._asked.pop(number), state=OptunaState.FAIL)
+        self._refused[number] = self._refused.get(number, 0) + 1
+
+    def tell(self, trial: TrialRecord) -> None:
+        """See Proposer."""
+        asked = self._asked.pop(trial.number)
+        told = frozen(self._space, trial, self._metric, self._second)
+        for step, value in told.intermediate_values.items():
+            asked.report(value, step)
+        self._study.tell(asked, told.values if told.state == OptunaState.COMPLETE else None, told.state)
+        self._known.append(trial)
+
+    def _suggest(self, trial: Trial, parameter: Parameter) -> Value:
+        value: Value = trial._suggest(parameter.name, self._distributions[parameter.name])
+        return value

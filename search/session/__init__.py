@@ -1,0 +1,1 @@
+"""One run of a study, from checked settings to a chosen model."""

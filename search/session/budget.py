@@ -1,0 +1,126 @@
+"""Whether a budget is used up, and how much time is kept back for finishing."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from search.executors.devices import default_workers
+from search.session.references import references_left
+from search.stats.selection import REPEATS, complete, finalists
+from search.study import config as toml
+from search.study.config import Config
+from search.study.folder import DATABASE, is_current, reading
+from search.study.identity import check_same
+from search.study.prepared import Prepared
+from spaces.backbones import Backbone
+from storage import OUT_OF_TIME, Store, TrialRecord, TrialState, needs_upgrade
+
+RESERVED = 0.25  # of the time for a search: the most that is kept back for finishing
+SAVING = 5.0  # seconds, of putting models together and asking them
+WITH_CARE = 1.2  # times the seconds that a refit is expected to take
+
+GRACE_SECONDS = 10.0  # for running folds when the search is asked to stop or its time is over
+
+
+def reserve(
+    trials: Sequence[TrialRecord], metric: str, folds: int, images: int, seconds: float | None, slots: int
+) -> float:
+    """Seconds to keep back for finishing, by what folds have taken so far; 0 without a limit or a complete trial.
+
+    Running folds get GRACE_SECONDS to end before it begins.
+
+    `images` in the folds; `seconds` for the study in all; `slots`: jobs at a time.
+    """
+    known = complete(trials, metric)
+    if seconds is None or not known:
+        return 0.0
+    by_number = {trial.number: trial for trial in known}
+    new_folds = [by_number[number] for number in finalists(trials, metric, folds, images)]
+    confirming = sum(REPEATS * folds * fold_seconds(trial) for trial in new_folds) / slots
+    most = RESERVED * seconds
+    refits = (refit_seconds([trial], folds) for trial in known[:5])
+    return min(max((needed for needed in refits if needed <= most), default=most) + confirming, most) + GRACE_SECONDS
+
+
+def refit_seconds(trials: Sequence[TrialRecord], folds: int) -> float:
+    """How long training these on all images and saving them is expected to take, side by side."""
+    return SAVING + WITH_CARE * max(fold_seconds(trial) for trial in trials) * folds / (folds - 1)
+
+
+def fold_seconds(trial: TrialRecord) -> float:
+    """Of a usual fold: the first ones may have traced graphs or taken features that are at hand now."""
+    return float(np.median([fold.seconds for fold in trial.folds]))
+
+
+def budget_done(folder: Path, store: Store, config: Config, backbones: Sequence[Backbone] = ()) -> str | None:
+    """Which budget is used up, in words; None while there is something left, be it reference rows or the choice."""
+    trials = store.trials(curves=False)
+    if complete(trials, config.metric) and not is_current(store, folder):
+        return None
+    if used := _hours_used(store, trials, config):
+        return f"{used}; --hours raises the total"
+    if (used := _trials_used(trials, config)) and not references_left(store, backbones):
+        return f"{used}; --trials raises the total"
+    return None
+
+
+def _hours_used(store: Store, trials: Sequence[TrialRecord], config: Config) -> str:
+    """That they are used up, in words; empty where they are not."""
+    if config.hours is None:
+        return ""
+    hours, assignment = store.spent_seconds() / 3600, store.split().assignment
+    folds, images = int(assignment.max()) + 1, int((assignment >= 0).sum())
+    # Finishing, which is done, may have needed less than was kept back for it.
+    kept = reserve(trials, config.metric, folds, images, config.hours * 3600, default_workers()[0])
+    if hours < config.hours - kept / 3600:
+        return ""
+    rest = "" if kept <= 0 else f", and {kept / 3600:.2f} are kept back for finishing"
+    return f"{hours:.2f} of {config.hours:g} hours are used{rest}"
+
+
+def _trials_used(trials: Sequence[TrialRecord], config: Config) -> str:
+    """As `_hours_used`, of the trials."""
+    closed = [t for t in trials if t.state != TrialState.RUNNING and t.cause != OUT_OF_TIME]
+    if config.trials is None or len(closed) < config.trials:
+        return ""
+    if len(closed) > config.trials:
+        return f"{len(closed)} trials are done, {config.trials} were asked for in total"
+    return f"{len(closed)} of {config.trials} trials are done"
+
+
+def without_result(folder: Path) -> str | None:
+    """Why a begun study has nothing to make a model of, and the command that goes on; None where it has something.
+
+    Budgets are totals: where one is used up, that command has a larger one.
+    """
+    config = toml.read(folder)
+    with reading(folder) as store:
+        trials, study = store.trials(curves=False), store.study().config
+        if complete(trials, config.metric):
+            return None
+        used = {
+            f"--hours {max(1.0, 2 * (config.hours or 0)):g}": _hours_used(store, trials, config),
+            f"--trials {2 * max(len(trials), config.trials or 0)}": _trials_used(trials, config),
+        }
+    more = [option for option, words in used.items() if words]
+    why = "".join(f", and {words}" for words in used.values() if words)
+    own = ["--model", f"PATH/{study['preset']}"] if study.get("model") else []
+    command = shlex.join(["search", "resume", str(folder), *" ".join(more).split(), *own])
+    return f"{folder}: no trial is complete, so there is no model{why}; go on with: {command}"
+
+
+def done_already(folder: Path, prepared: Prepared) -> str | None:
+    """Compare with what is stored, without touching a file; returns which budget is used up, if one is.
+
+    The run compares again under its lease. Here a refusal leaves even that as it was.
+    """
+    if not (folder / DATABASE).exists() or needs_upgrade(folder / DATABASE):
+        return None
+    with reading(folder) as store:
+        if store.has_trials():
+            check_same(store, prepared)
+        return budget_done(folder, store, prepared.config, prepared.facts.backbones)

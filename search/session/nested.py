@@ -1,0 +1,149 @@
+"""Nested cross-validation: the whole search again for each fold, without that fold's images.
+
+What such a search chooses is judged on the images that it never saw: they are locked away in it. So each outer fold
+is an ordinary study, in the folder of the study that it belongs to, and is gone on with like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.data.holdout import lock_away
+from search.errors import UsageError
+from search.executors.base import Executor
+from search.results.progress import Ending, Observer
+from search.seeds import derive
+from search.session import budget
+from search.session.run import run as run_one
+from search.study import config_file
+from search.study.config import FROM_KERAS, Config
+from search.study.database import folds_of
+from search.study.folder import DATABASE, make_folder, outer_folder, reading
+from search.study.lease import leased
+from search.study.prepared import Prepared
+from storage import needs_upgrade
+
+Watch = Callable[[], AbstractContextManager[Observer]]
+
+
+def run(
+    folder: Path, prepared: Prepared, watch: Watch, *, executor: Executor, command: str, begin: Callable[[], None]
+) -> Ending:
+    """Search and, where it is asked for, search again for each outer fold: what is done is left as it is.
+
+    Each search is `search.session.run.run`, with its arguments, watched by an observer of its own. Raises as that does.
+    """
+    if not prepared.config.nested:
+        with watch() as observer:
+            return run_one(folder, prepared, observer, executor=executor, command=command, begin=begin)
+    outer = outer_folds(folder, prepared)
+    ending = Ending.FINISHED
+    if budget.done_already(folder, prepared):
+        with leased(folder):
+            begin()
+    else:
+        with watch() as observer:
+            ending = run_one(folder, prepared, observer, executor=executor, command=command, begin=begin)
+    for fold, one in enumerate(outer):
+        where = outer_folder(folder, fold)
+        if ending is not Ending.FINISHED:
+            break
+        if budget.done_already(where, one):
+            continue
+        make_folder(where.parent)
+        make_folder(where)
+        with watch() as observer:
+            observer.note(f"outer fold {fold + 1} of {len(outer)}: searching without its {one.locked:,} images")
+            ending = run_one(
+                where,
+                one,
+                observer,
+                executor=executor,
+                command=command,
+                begin=lambda where=where, one=one: config_file.write(where, one.config),  # type: ignore[misc]
+            )
+    return ending
+
+
+def done_already(folder: Path, prepared: Prepared) -> str | None:
+    """As of `budget.done_already`, where all outer folds that are asked for are done too."""
+    done = budget.done_already(folder, prepared)
+    if done is None or not prepared.config.nested:
+        return done
+    outer = outer_folds(folder, prepared)
+    return done if all(budget.done_already(outer_folder(folder, fold), one) for fold, one in enumerate(outer)) else None
+
+
+def outer_folds(folder: Path, prepared: Prepared) -> list[Prepared]:
+    """What each outer fold searches. Raises UsageError where one cannot be."""
+    assignment = _folds(folder, prepared)
+    try:
+        return [_without(prepared, assignment == fold, fold) for fold in range(prepared.folds)]
+    except UsageError as error:
+        raise UsageError(f"nested: a search without the images of one fold is not possible: {error}") from None
+
+
+def cost(prepared: Prepared) -> list[str]:
+    """What it will take, in lines for people; none where it is not asked for."""
+    config, folds = prepared.config, prepared.folds
+    if not config.nested:
+        return []
+    budgets = [f"{config.trials} trial{'s' if config.trials > 1 else ''}"] if config.trials is not None else []
+    budgets += [f"{config.hours:.3g} hours, its share of the total"] if config.hours is not None else []
+    factor = f" Where trials end them, all take about {folds} times as long as the first." if config.trials else ""
+    return [
+        f"nested cross-validation: {folds} more searches after this one, each without the images of one fold. "
+        f"Each has at most {' and '.join(budgets) or 'what it takes'}.{factor}"
+    ]
+
+
+def _folds(folder: Path, prepared: Prepared) -> NDArray[np.int16]:
+    """[images]: the folds of the search, stored or as they will be drawn."""
+    path = folder / DATABASE
+    if not path.exists() or needs_upgrade(path):
+        return folds_of(prepared, 0)
+    with reading(folder) as store:
+        return store.split().assignment
+
+
+def _without(prepared: Prepared, held_out: NDArray[np.bool_], fold: int) -> Prepared:
+    """The same search, with the images of a fold, `held_out` [images], locked away.
+
+    Space and points to try stay: they are what is judged. A class may have too few images left for as many folds.
+    """
+    said = f"Outer fold {fold + 1} of {prepared.folds}: {{locked}} of {{images}} images are held out, to be judged on."
+    try:
+        images, checked = lock_away(prepared.images, prepared.checked, held_out, prepared.folds, said)
+    except UsageError:
+        images, checked = lock_away(prepared.images, prepared.checked, held_out, None, said)
+    folds, number = checked.folds or 0, int(held_out.sum())
+    config = _from_below(prepared.config).model_copy(
+        update={"nested": False, "lock_box": None, "folds": folds, "seed": derive(prepared.config.seed, "outer", fold)}
+    )
+    return replace(
+        prepared,
+        config=config,
+        images=images,
+        checked=checked,
+        facts=replace(prepared.facts, images=prepared.facts.images - number),
+        folds=folds,
+        locked=number,
+    )
+
+
+def _from_below(config: Config) -> Config:
+    """With paths as they are from the folder of an outer fold, two below the study's."""
+    groups, below = config.groups, Path("..", "..")
+    if groups is not None and groups.lower().endswith(".csv"):
+        groups = str(below / groups)
+    weights = {
+        name: path if path == FROM_KERAS else str(below / Path(path).expanduser())
+        for name, path in config.weights.items()
+    }
+    return config.model_copy(update={"images": str(below / config.images), "groups": groups, "weights": weights})

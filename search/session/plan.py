@@ -1,0 +1,122 @@
+"""What the loop needs to know of a study, and what workers need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.executors.devices import memory_for_each
+from search.jobs import Materials, Training
+from search.session.budget import reserve
+from search.session.racer import Terms
+from search.session.references import references_of
+from search.stats.racing import RULES, Schedule
+from search.study.prepared import Prepared
+from spaces import Space, Value
+from spaces.presets import family_of
+from spaces.recipe import own_recipe
+from storage import Store, TrialRecord
+from storage.records import Params
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the loop needs to know of the study."""
+
+    seed: int
+    metric: str
+    folds: int
+    assignment: NDArray[np.int16]  # [images] fold that validates the image, -1: none
+    training: Training
+    space: Space
+    starts: Sequence[tuple[str, Mapping[str, Value]]]  # origin and point, to be tried first, the baseline before all
+    max_parameters: int
+    max_bytes: int  # of one training, as estimated
+    trials: int | None
+    seconds: float | None
+    references: Sequence[str] = ()  # names of the reference rows to compute
+    reserve: Callable[[Sequence[TrialRecord]], float] = lambda _trials: 0.0  # seconds to keep for what comes after
+    race: Terms | None = None  # None: every trial is trained on every fold
+
+
+def still_to_try(
+    starts: Sequence[tuple[str, Mapping[str, Value]]], trials: Sequence[TrialRecord]
+) -> list[tuple[str, dict[str, Value]]]:
+    """The starts that no trial has, in order, each point once.
+
+    What was tried is known from the stored trials alone, so a sitting that was killed and one that was not go on with
+    the same point, and starts that were added meanwhile come next, before the sampler's.
+    """
+    known = [dict(trial.params) for trial in trials]
+    left = []
+    for origin, point in starts:
+        if dict(point) not in known:
+            known.append(dict(point))
+            left.append((origin, dict(point)))
+    return left
+
+
+def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
+    """What the loop needs of a prepared study and its stored folds."""
+    config, space = prepared.config, prepared.space
+    baseline = space.defaults()
+    known_good = () if prepared.own else prepared.preset.starts
+    starts = [
+        ("baseline", baseline),
+        *(("try", point) for point in prepared.tries),
+        *(("start", space.defaults(**start)) for start in known_good),
+    ]
+    plan = Plan(
+        seed=config.seed,
+        metric=config.metric,
+        folds=prepared.folds,
+        assignment=store.split(0).assignment,
+        training=Training(prepared.max_epochs, config.training.patience, config.training.min_delta),
+        space=space,
+        starts=starts,
+        max_parameters=config.max_parameters,
+        max_bytes=memory_for_each(slots),
+        trials=config.trials,
+        seconds=None if config.hours is None else config.hours * 3600,
+        references=references_of(store.path.parent, prepared.facts.backbones),
+        race=race_terms(prepared, str(store.study().config.get("race", "none"))),
+    )
+    images = int((plan.assignment >= 0).sum())
+    return replace(plan, reserve=lambda t: reserve(t, plan.metric, plan.folds, images, plan.seconds, slots))
+
+
+def race_terms(prepared: Prepared, rule: str) -> Terms | None:
+    """How the study races; None where it does not. The rule is the stored one."""
+    if rule not in RULES or rule == "none":
+        return None
+
+    def schedule(params: Params) -> Schedule | None:
+        if prepared.own:
+            recipe = own_recipe(params, prepared.facts)
+        else:
+            family, known = family_of(prepared.preset, params)
+            if family.frozen and family.frozen.heads and not family.frozen.heads.trains(known):
+                return None
+            recipe = family.recipe(known, prepared.facts)
+        return Schedule(recipe.schedule, recipe.epochs or int(params.get("epochs", prepared.max_epochs)))
+
+    return Terms(rule, prepared.images.labels, schedule)
+
+
+def materials_of(pixels: Path, prepared: Prepared) -> Materials:
+    """What workers need of a prepared study."""
+    return Materials(
+        pixels=pixels,
+        labels=prepared.images.labels,
+        facts=prepared.facts,
+        preset=prepared.preset.name,
+        metric=prepared.config.metric,
+        model=prepared.own.file if prepared.own else None,
+        latency=prepared.config.second_objective == "latency",
+        precision=prepared.config.training.precision,
+        xla=prepared.config.training.xla,
+    )

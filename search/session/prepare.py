@@ -1,0 +1,147 @@
+"""Everything that a search needs, read and settled before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.data.check import check_images
+from search.data.holdout import lock_away, lock_box
+from search.data.images import ImageSet, read_images
+from search.errors import UsageError
+from search.samplers.factory import left_to_chance
+from search.session.discover import discover
+from search.study import config as toml
+from search.study.backbones import AtHand, at_hand
+from search.study.config import Config, Try
+from search.study.folder import DATABASE, find_study
+from search.study.prepared import BY_ITSELF, Own, Prepared
+from search.study.warm_start import best_of, points_to_try
+from spaces import Space, SpaceError
+from spaces.backbones import Backbone
+from spaces.custom.file import ModelFile
+from spaces.facts import Facts
+from spaces.parameters import integer
+from spaces.presets import FAMILIES, Auto, preset
+from spaces.presets.auto import prefix
+from storage import ImageRecord, Store, StudyRecord, needs_upgrade
+
+UNEVEN = 1.5  # images of the most frequent class over those of the rarest, above which weighing classes is searched
+OWN_EPOCHS = 40  # the most of a fold run, for a model of the user's that does not declare `epochs`
+
+
+def prepare(
+    config: Config,
+    folder: Path,
+    progress: Callable[[int, int], None] | None = None,
+    model: ModelFile | None = None,
+    warm_start: Path | None = None,
+) -> Prepared:
+    """Read the images and settle what the configuration leaves open. Writes nothing.
+
+    `model` is a builder of the user's own, which takes the place of the preset and is run to learn its parameters.
+    `warm_start` is the folder of another study, whose best points are tried too.
+    Raises UsageError for images, model, weights, space, points or folds that cannot be searched.
+    """
+    chosen = preset(config.preset)
+    (stored, before), weights = _stored(folder), AtHand((), config.space, ())
+    if not model and (isinstance(chosen, Auto) or chosen.frozen):
+        weights = at_hand(config, folder, _backbones_of(stored), needed=not isinstance(chosen, Auto))
+    images = read_images(folder / config.images, size=config.image_size, progress=progress)
+    checked = check_images(images, config.groups, folder, config.folds)
+    if checked.folds is None:
+        raise UsageError(checked.problem or "")
+    locked = lock_box(config, images, checked, stored, before)
+    if locked.any():
+        images, checked = lock_away(images, checked, locked, config.folds)
+    facts = _facts(images, checked.together.apart, flip=config.flip, backbones=weights.backbones)
+    own = _own(stored, model, facts) if model else None
+    whole, name = (own.space, own.file.name) if own else (chosen.space(facts), f"preset {chosen.name}")
+    try:
+        space = whole.narrow(weights.space)
+    except SpaceError as error:
+        lines = "\n".join(f"  {line}" for line in str(error).splitlines())
+        raise UsageError(f"[space] of {toml.FILE}, {name}:\n{lines}") from None
+    max_epochs = config.training.max_epochs or (OWN_EPOCHS if own else chosen.epochs)
+    if config.chosen_sampler == "hyperband":
+        space = _with_epochs(space, max_epochs, config.space)
+    tries = points_to_try(config.tries, space)
+    warm: tuple[Try, ...] = ()
+    said = None
+    if warm_start:
+        known_as = own.file.name if own else chosen.name
+        warm, said = best_of(_other(warm_start, folder), str(warm_start), space, known_as, tries)
+    tries += tuple(space.changed(one.changes) for one in warm)
+    found = own.found if own else None
+    chance = _left_to_chance(config, space, families=isinstance(chosen, Auto) and not own)
+    remarks = (*checked.sentences, *weights.remarks, *(text for text in (found, said, chance) if text))
+    folds, kept = checked.folds or 0, int(locked.sum())
+    if config.nested and config.hours is not None:
+        config = config.model_copy(update={"hours": config.hours / (1 + folds)})
+    return Prepared(config, images, checked, facts, chosen, own, space, folds, max_epochs, tries, warm, remarks, kept)
+
+
+def _with_epochs(space: Space, most: int, narrowed: Collection[str]) -> Space:
+    """The space of Hyperband, which chooses the epochs: in the place of what a model or family has for that."""
+    own = {"epochs", *(prefix(family) + "epochs" for family in FAMILIES)}
+    for name in own & {*narrowed} & {*space.by_name}:
+        raise UsageError(f"[space] of {toml.FILE}: {name}: 'hyperband' chooses the epochs; remove this line")
+    source = "at most max_epochs of [training], else as many as the preset has; rungs: arXiv 1603.06560"
+    epochs = integer("epochs", 1, most, most, help="the most of a fold run, by hyperband", source=source)
+    return Space((epochs, *(p for p in space.parameters if p.name not in own)))
+
+
+def _left_to_chance(config: Config, space: Space, *, families: bool) -> str | None:
+    """What the sampler does not model, in a sentence; `families`: the space has several."""
+    if config.engine != "optuna":
+        return None
+    said = left_to_chance(space, config.chosen_sampler)
+    return f"{said}, or a preset of one family" if said and families else said
+
+
+def _other(study: Path, folder: Path) -> Path:
+    """The database of a study to begin from."""
+    try:
+        database = find_study(study) / DATABASE
+    except UsageError as error:
+        raise UsageError(f"--warm-start: {error}") from None
+    if not database.exists():
+        raise UsageError(f"--warm-start: {study} has not begun, so it has no trial to begin from")
+    if folder.exists() and study.samefile(folder):
+        raise UsageError(f"--warm-start: {study} is this study itself; name another")
+    return database
+
+
+def _facts(images: ImageSet, apart: NDArray[np.bool_], *, flip: bool, backbones: tuple[Backbone, ...]) -> Facts:
+    height, width, channels = images.pixels.shape[1:]
+    counts = np.bincount(images.labels[~apart], minlength=len(images.classes))
+    uneven = bool(counts.max() > UNEVEN * counts.min())
+    return Facts(height, width, channels, len(images.classes), int(counts.sum()), backbones, flip, uneven)
+
+
+def _stored(folder: Path) -> tuple[StudyRecord | None, list[ImageRecord]]:
+    """What the study in this folder began with; None where it has no trial yet, or is to be upgraded first."""
+    path = folder / DATABASE
+    if not path.exists() or needs_upgrade(path):
+        return None, []
+    with Store.open(path, read_only=True) as store:
+        return (store.study(), store.images()) if store.has_trials() else (None, [])
+
+
+def _backbones_of(stored: StudyRecord | None) -> Collection[str] | None:
+    """The backbones that a study began with, by name; None where it has not begun."""
+    if stored is None:
+        return None
+    weights = stored.config.get("weights")
+    return weights if isinstance(weights, Mapping) else [backbone.name for backbone in BY_ITSELF]
+
+
+def _own(stored: StudyRecord | None, file: ModelFile, facts: Facts) -> Own:
+    """The user's builder with its parameters: those stored when the study began with this file, else discovered."""
+    model = None if stored is None else stored.config.get("model")
+    if model is not None and model["sha256"] == file.sha256:
+        return Own(file, Space.from_json(model["space"]))
+    return Own(file, *discover(file, facts))

@@ -1,0 +1,66 @@
+"""The reference rows of a study: which it has, what is left of them, what is known."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.data.folds import fold_rows
+from search.jobs import ReferenceJob, possible
+from search.seeds import derive
+from search.study.folder import whole
+from spaces.backbones import Backbone
+from storage import ReferenceRecord, Store
+
+
+def missing(names: Iterable[str], folds: int, known: Iterable[ReferenceRecord]) -> list[tuple[str, int]]:
+    """(name, fold) of what is not stored yet, name by name."""
+    there = {(record.name, record.fold) for record in known}
+    return [(name, fold) for name in names for fold in range(folds) if (name, fold) not in there]
+
+
+class ReferenceRows:
+    """Gives out each missing fold once; a reference that failed is not tried again in this sitting."""
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        assignment: NDArray[np.int16],
+        folds: int,
+        study_seed: int,
+        known: Sequence[ReferenceRecord],
+    ) -> None:
+        """`assignment`: [images] fold that validates the image, -1: none; `known`: what is stored."""
+        self._assignment, self._seed = assignment, study_seed
+        self.known = list(known)
+        self._waiting = deque(missing(names, folds, known))
+        self._left_out: set[str] = set()
+
+    def next_job(self) -> ReferenceJob | None:
+        """The next fold to do; None where none is left."""
+        if not self._waiting:
+            return None
+        name, fold = self._waiting.popleft()
+        return ReferenceJob(name, fold, *fold_rows(self._assignment, fold), derive(self._seed, "reference", name, fold))
+
+    def leave_out(self, name: str) -> bool:
+        """Give out no more of a reference; whether that is news."""
+        self._waiting = deque(job for job in self._waiting if job[0] != name)
+        news = name not in self._left_out
+        self._left_out.add(name)
+        return news
+
+
+def references_of(folder: Path, backbones: Sequence[Backbone]) -> tuple[str, ...]:
+    """The reference rows that a study computes; an outer fold is there for what it chooses, and needs none."""
+    return possible(backbones) if whole(folder) == folder else ()
+
+
+def references_left(store: Store, backbones: Sequence[Backbone]) -> bool:
+    """Whether a fold of them is still to be computed."""
+    folds = int(store.split().assignment.max()) + 1
+    return bool(missing(references_of(store.path.parent, backbones), folds, store.references()))

@@ -1,0 +1,79 @@
+"""Which trial is ahead. Pure; the loop, the report and the live table all ask here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from search.stats.metrics import METRICS
+from storage.records import TrialRecord, TrialState
+
+SECOND_OBJECTIVES = ("parameters", "latency")  # what may be minimised beside the metric
+
+_ORDER = {TrialState.COMPLETE: 0, TrialState.PRUNED: 1, TrialState.RUNNING: 2, TrialState.FAILED: 3}
+
+
+def ranked(trials: Iterable[TrialRecord], metric: str) -> list[TrialRecord]:
+    """Best first: complete trials by score, then pruned, running and failed ones; equals by number.
+
+    A trial that was stopped early never ranks above one that has all its folds.
+    """
+    sign = -1.0 if METRICS[metric] == "maximize" else 1.0
+
+    def key(trial: TrialRecord) -> tuple[int, float, int]:
+        score = trial.score(metric)
+        known = score is not None and score == score  # noqa: PLR0124 - NaN
+        return (
+            _ORDER[trial.state],
+            sign * score if known and score is not None else float("inf"),
+            trial.number,
+        )
+
+    return sorted(trials, key=key)
+
+
+def told_score(trial: TrialRecord, metric: str) -> float | None:
+    """The score that a proposer learns of a trial; None where there is none.
+
+    The mean over the folds it has, or of one that was stuck at chance its worst fold: told as a bad value, never as a
+    failure, since samplers ignore failures and would go back there. It follows from the stored trial alone.
+    """
+    if not trial.collapsed:
+        return trial.score(metric)
+    known = [score for score in trial.scores(metric) if math.isfinite(score)]
+    return (min if METRICS[metric] == "maximize" else max)(known, default=None)
+
+
+def second_value(trial: TrialRecord, objective: str) -> float | None:
+    """What is minimised beside the metric: 'parameters' of the model, or 'latency' in ms an image; None if unknown."""
+    value = trial.parameters if objective == "parameters" else trial.latency
+    return None if value is None else float(value)
+
+
+def pareto_front(trials: Iterable[TrialRecord], metric: str, objective: str) -> frozenset[int]:
+    """Numbers of the complete trials that no other is as good as in both objectives and better than in one."""
+    sign = -1.0 if METRICS[metric] == "maximize" else 1.0
+    known = [
+        (sign * score, second, trial.number)
+        for trial in trials
+        if trial.state == TrialState.COMPLETE
+        and (score := trial.score(metric)) is not None
+        and math.isfinite(score)
+        and (second := second_value(trial, objective)) is not None
+    ]
+    front: set[int] = set()
+    least, best_there = math.inf, math.inf  # smallest second value so far, and the score that goes with it
+    for score, second, number in sorted(known):
+        if second < least or (score, second) == (best_there, least):
+            front.add(number)
+            least, best_there = second, score
+    return frozenset(front)
+
+
+def best(trials: Iterable[TrialRecord], metric: str) -> TrialRecord | None:
+    """The complete trial with the best mean over its folds; None before the first."""
+    for trial in ranked(trials, metric):
+        score = trial.score(metric)
+        if trial.state == TrialState.COMPLETE and score is not None and math.isfinite(score):
+            return trial
+    return None

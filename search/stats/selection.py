@@ -1,0 +1,251 @@
+"""Which trial is chosen, and whether an ensemble is better than it. Pure: from stored results alone.
+
+Selection by the best score alone picks luck as well. So the best few are trained again on new folds (`finalists`),
+what cannot be told from the best is tied with it (`ties`), and of those the plainest is chosen (`choose`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.stats.contributions import class_weights, worth
+from search.stats.estimate import Estimate, at_least_wilson
+from search.stats.metrics import METRICS, scores
+from search.stats.ranking import ranked
+from storage.records import TrialRecord, TrialState
+
+REPEATS = 2  # new drawings of the folds, on which the finalists are trained again
+FEW_IMAGES = 300  # below it twice as many finalists: scores are rougher
+MOST_FINALISTS = {True: 10, False: 5}  # by whether there are few images
+CONFIRMING = 0.25  # of the search's fold runs: the most that confirming may cost
+TIED = 0.10  # one-sided level of the test, above which a trial is not clearly worse than the best
+
+MOST_MEMBERS = 5  # different trials in an ensemble: each costs time and memory whenever it is used
+_DRAWS = 12  # of the greedy selection, with repetition
+CANDIDATES = 30  # trials it draws from, the best on the images that it is put together on
+_LEAST_LOSS = 0.0035  # nats: half a percent of what guessing between two classes costs
+_CLEARLY = 1.64  # standard errors: a one-sided test at 5 %
+
+Labels = NDArray[np.integer]
+Probabilities = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One model of what is shipped. Weights add up to 1."""
+
+    trial: int
+    weight: float
+    fold: int | None = None  # without which it is trained; None: on all images
+
+
+def complete(trials: Sequence[TrialRecord], metric: str) -> list[TrialRecord]:
+    """Complete trials with a finite score, best first."""
+    found = (t for t in ranked(trials, metric) if t.state == TrialState.COMPLETE)
+    return [t for t in found if math.isfinite(t.score(metric) or 0.0)]
+
+
+def finalists(trials: Sequence[TrialRecord], metric: str, folds: int, images: int) -> list[int]:
+    """Numbers of the trials to train again on new folds, best first; fewer than two are not worth it: none.
+
+    At most 5, of fewer than 300 images 10, and no more than CONFIRMING of the search's own fold runs pay for.
+    Trial 0 is one of them where it is tied with the best: it would be chosen.
+    """
+    known = complete(trials, metric)
+    runs = sum(len(trial.scores(metric)) for trial in trials)
+    most = min(MOST_FINALISTS[images < FEW_IMAGES], int(CONFIRMING * runs / (REPEATS * folds)))
+    numbers = [trial.number for trial in known[:most]]
+    if len(numbers) < 2:
+        return []
+    return numbers if 0 in numbers or 0 not in ties(trials, metric, images) else [*numbers, 0]
+
+
+def ties(trials: Sequence[TrialRecord], metric: str, images: int) -> tuple[int, ...]:
+    """Numbers of the complete trials that are not clearly worse than the leader; the leader first, then by score."""
+    known = complete(trials, metric)
+    leader = _leader(known, metric)
+    if leader is None:
+        return ()
+    others = (trial for trial in known if trial is not leader)
+    return (leader.number, *(t.number for t in others if tied(leader, t, metric, images)))
+
+
+def choose(trials: Sequence[TrialRecord], metric: str, images: int) -> TrialRecord | None:
+    """Of the tie group trial 0 where it is in it, else the one with the fewest parameters; None without a score.
+
+    What is more complicated must be clearly better, and nothing worse than trial 0 is shipped by chance.
+    """
+    group = set(ties(trials, metric, images))
+    tied_ = [trial for trial in trials if trial.number in group]
+    return min(tied_, key=lambda t: (t.number != 0, t.parameters or math.inf, t.number), default=None)
+
+
+def _leader(known: Sequence[TrialRecord], metric: str) -> TrialRecord | None:
+    """The best over all its folds among the trials with the most folds; one alone is no comparison."""
+    if not known:
+        return None
+    found = {trial.number: _of_whole_repeats(trial, metric) for trial in known}
+    most = max(map(len, found.values()))
+    compared = [trial for trial in known if len(found[trial.number]) == most]
+    if len(compared) < 2:
+        return known[0]
+    sign = 1.0 if METRICS[metric] == "maximize" else -1.0
+    return max(compared, key=lambda t: (sign * float(np.mean([*found[t.number].values()])), -t.number))
+
+
+def _of_whole_repeats(trial: TrialRecord, metric: str) -> dict[tuple[int, int], float]:
+    """Scores by (repeat, fold), of those repeats that are trained on all folds."""
+    folds = sum(fold.repeat == 0 for fold in trial.folds)
+    counts = Counter(fold.repeat for fold in trial.folds)
+    return {(f.repeat, f.fold): f.scores[metric] for f in trial.folds if counts[f.repeat] == folds}
+
+
+def tied(leader: TrialRecord, other: TrialRecord, metric: str, images: int) -> bool:
+    """Whether `other` is not clearly worse than `leader`, by the folds that both have.
+
+    Nadeau and Bengio's corrected test (Machine Learning 52, 2003): the variance of J paired differences of folds that
+    share training images is var (1 / J + 1 / (K - 1)). Its error is no smaller than what so many images allow: a
+    difference d of n images means at least d n changed answers, so sqrt(d / n) (McNemar's); of log loss _LEAST_LOSS.
+    """
+    from scipy.stats import t as student  # half a second, and most commands need none
+
+    mine, theirs = (_of_whole_repeats(trial, metric) for trial in (leader, other))
+    shared = sorted(mine.keys() & theirs.keys())
+    gaps = np.array([mine[key] - theirs[key] for key in shared])
+    gaps = gaps[np.isfinite(gaps)]
+    if not len(gaps):
+        return False
+    gap = float(gaps.mean()) if METRICS[metric] == "maximize" else -float(gaps.mean())
+    if gap <= 0 or len(gaps) == 1:
+        return gap <= 0
+    folds = max(len({fold for _, fold in shared}), 2)
+    error = math.sqrt(float(gaps.var(ddof=1)) * (1 / len(gaps) + 1 / (folds - 1)))
+    floor = _LEAST_LOSS if metric == "log_loss" else math.sqrt(gap / max(images, 1))
+    return gap < float(student.ppf(1 - TIED, len(gaps) - 1)) * max(error, floor)
+
+
+def greedy(probabilities: Probabilities, labels: Labels, metric: str) -> NDArray[np.float64]:
+    """[trials] weights of an ensemble from out-of-fold `probabilities` [trials, images, classes].
+
+    Caruana et al. (ICML 2004): again and again the trial is added, with repetition, that lowers the log loss of the
+    mean most, until none does. Log loss rather than the metric: a few hundred images have too few different
+    accuracies to climb along. Only the CANDIDATES best by the metric, on these images, take part.
+    """
+    picked, shares = _of_truth(probabilities, labels), _shares(labels, metric)
+    sign = -1.0 if METRICS[metric] == "maximize" else 1.0
+    found = np.array([sign * scores(labels, rows, (metric,))[metric] for rows in probabilities])
+    candidates = np.lexsort((_log_loss(picked, shares), found))[:CANDIDATES]
+    counts, total = np.zeros(len(picked)), np.zeros(len(labels))
+    least = math.inf
+    for draw in range(1, _DRAWS + 1):
+        full = np.count_nonzero(counts) >= MOST_MEMBERS
+        open_to = np.flatnonzero(counts) if full else candidates
+        losses = _log_loss((total + picked[open_to]) / draw, shares)
+        if losses.min() >= least:
+            break
+        least, chosen = float(losses.min()), open_to[int(np.argmin(losses))]
+        counts[chosen] += 1
+        total += picked[chosen]
+    weights: NDArray[np.float64] = counts / counts.sum()
+    return weights
+
+
+def cross_fitted(probabilities: Probabilities, labels: Labels, folds: Labels, metric: str) -> NDArray[np.float64]:
+    """[images, classes] of ensembles each of which was put together without the fold that it predicts.
+
+    `folds` [images] is the fold of each image. So the choice of members is judged on images that had no part in it.
+    """
+    said = np.zeros(probabilities.shape[1:])
+    for fold in np.unique(folds):
+        inside = folds != fold
+        weights = greedy(probabilities[:, inside], labels[inside], metric)
+        said[~inside] = np.tensordot(weights, probabilities[:, ~inside].astype(np.float64), axes=1)
+    return said
+
+
+def best_together(
+    chosen: int, numbers: Sequence[int], probabilities: Probabilities, labels: Labels, folds: Labels, metric: str
+) -> tuple[Member, ...]:
+    """Members of an ensemble, maybe of one, where that is better than the trial `chosen`, else that trial alone.
+
+    `probabilities` [trials, images, classes], out of fold, of the trials `numbers`, `chosen` among them;
+    `folds` [images], the fold of each image.
+    """
+    single = probabilities[list(numbers).index(chosen)]
+    if len(numbers) > 1 and better_together(cross_fitted(probabilities, labels, folds, metric), single, labels, metric):
+        weights = greedy(probabilities, labels, metric)
+        return tuple(Member(n, float(w)) for n, w in zip(numbers, weights, strict=True) if w)
+    return (Member(chosen, 1.0),)
+
+
+def better_together(
+    ensemble: Probabilities, single: Probabilities, labels: Labels, metric: str, *, by: float = 1.0
+) -> bool:
+    """Whether an ensemble's cross-fitted predictions [images, classes] are better than a trial's out-of-fold ones.
+
+    Their log loss is lower than `by` times its, which tells two models apart on far fewer images than accuracy does;
+    and by the metric they are not clearly worse, image by image: not by 1.64 standard errors (for accuracy McNemar's).
+    """
+    weights = class_weights(labels)
+    gains = worth(metric, labels, ensemble, weights) - worth(metric, labels, single, weights)
+    counted = 2 if metric == "auroc" else 1  # each image twice, see `worth`
+    kept = gains.sum() >= -_CLEARLY * counted * math.sqrt(float(np.square(gains).sum()))
+    shares = _shares(labels, metric)
+    ours, theirs = (float(_log_loss(_of_truth(said, labels), shares)) for said in (ensemble, single))
+    return bool(kept) and ours < by * theirs
+
+
+def better_in_folds(said: Probabilities, labels: Labels, folds: int, metric: str) -> bool:
+    """Whether several models of one trial, each trained without a fold, are better together than one on all images.
+
+    `said` [repeats, images, classes]: what the models of each drawing of so many `folds` say of the images that they
+    did not train on. Their mean is an ensemble, as large as can be judged so. Each has seen fewer images than one that
+    is trained on all, so it must be better by as much as that may be worth: as if log loss fell like 1 / images.
+    """
+    return better_together(said.mean(axis=0), said[0], labels, metric, by=(folds - 1) / folds)
+
+
+def _of_truth(probabilities: Probabilities, labels: Labels) -> NDArray[np.float64]:
+    """[..., images] probabilities of the true classes, of [..., images, classes]."""
+    return np.asarray(probabilities[..., np.arange(len(labels)), labels], np.float64)
+
+
+def _shares(labels: Labels, metric: str) -> NDArray[np.float64]:
+    """[images] of each in a log loss, which is to tell what the metric tells: all classes alike, or all images."""
+    weights = class_weights(labels)[labels] if metric == "balanced_accuracy" else np.ones(len(labels))
+    return np.asarray(weights / weights.sum())
+
+
+def _log_loss(picked: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[...] nats, of the true classes' probabilities [..., images]."""
+    return np.asarray(-np.log(np.clip(picked, 1e-7, 1.0)) @ shares)
+
+
+def of_ensemble(probabilities: Probabilities, labels: Labels, folds: Labels, metric: str) -> Estimate:
+    """What an ensemble picked from these trials will score on new images: arguments as of `cross_fitted`."""
+    value, low, high = interval(cross_fitted(probabilities, labels, folds, metric), labels, metric)
+    together = np.tensordot(greedy(probabilities, labels, metric), probabilities.astype(np.float64), axes=1)
+    naive = scores(labels, together, (metric,))[metric]
+    trials, images = probabilities.shape[:2]
+    return Estimate(metric, value, low, high, naive, trials, images, method="cross-fitted ensemble")
+
+
+def interval(probabilities: Probabilities, labels: Labels, metric: str) -> tuple[float, float, float]:
+    """(value, low, high) of a metric on images that had no part in making the model: a 95 % interval.
+
+    Bootstrap over the images, each class keeping its number; of an accuracy never narrower than Wilson's.
+    """
+    rng, value = np.random.default_rng(20041104), scores(labels, probabilities, (metric,))[metric]
+    of_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    found = []
+    for _ in range(200 if metric == "auroc" else 1000):
+        rows = np.concatenate([rng.choice(where, len(where)) for where in of_class])
+        found.append(scores(labels[rows], probabilities[rows], (metric,))[metric])
+    low, high = np.quantile(found, [0.025, 0.975])
+    return (value, *at_least_wilson(metric, value, float(low), float(high), labels))

@@ -1,0 +1,149 @@
+"""Which pre-trained networks are at hand for a study: the package's, files named in `[weights]`, Keras's own cache."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.errors import UsageError
+from search.study.config import FILE, FROM_KERAS, Config
+from search.text import printable
+from spaces.backbones import Backbone, BackboneError, lite0
+from spaces.backbones.applications import ARCHITECTURES, Application, cached, download, opened
+from spaces.parameters import nearest
+
+NAMES = (lite0.BACKBONE.name, *ARCHITECTURES)
+"""The preferred one first."""
+
+MOST_SHOWN = 100  # characters of what cannot be a path
+
+
+@dataclass(frozen=True)
+class AtHand:
+    """The backbones of a study, and what that makes of its `[space]`."""
+
+    backbones: tuple[Backbone, ...]
+    space: Mapping[str, Any]  # `[space]` without what is not at hand
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Why a backbone is not at hand, and whether that is worth a line unasked: half a file in a cache is."""
+
+    reason: str
+    odd: bool = False
+
+
+def at_hand(config: Config, folder: Path, begun: Collection[str] | None = None, *, needed: bool = True) -> AtHand:
+    """What is at hand for the study in `folder`: found, checked, its checksum taken, but not loaded.
+
+    `begun`: the backbones that the study began with; None: it has not. What has come into the cache since is left
+    alone, so that the study goes on. Raises UsageError where a file named in `[weights]` is not what it should be, or
+    where nothing is at hand and it is `needed`, or the study began with something.
+    """
+    asked = _asked(config)
+    named = {*(asked or ()), *config.weights}
+    found: list[Backbone] = []
+    missing: dict[str, Missing] = {}
+    for name in NAMES:
+        skipped = begun is not None and name not in begun and name not in named
+        if skipped or (asked is not None and name not in asked):
+            continue
+        known = _found(name, config.weights.get(name), folder)
+        if isinstance(known, Missing):
+            missing[name] = known
+        else:
+            found.append(known)
+    if not found and (needed or begun):
+        raise UsageError(f"preset {config.preset}: {_nothing(missing, named)}")
+    remarks = [_in_words(backbone) for backbone in found if isinstance(backbone, Application)]
+    remarks += [
+        f"{_title(name)} is left out: {why.reason}" for name, why in missing.items() if name in named or why.odd
+    ]
+    if missing and not found and not begun:
+        remarks = [f"families with a pre-trained network are left out: {_nothing(missing, named)}"]
+    return AtHand(tuple(found), _narrowed(config.space, asked, found), tuple(map(printable, remarks)))
+
+
+def _asked(config: Config) -> tuple[str, ...] | None:
+    """The backbones that `[space]` names; None where it names none, or holds what no choice could be."""
+    asked = config.space.get("backbone")
+    names = [asked] if isinstance(asked, str) else asked
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        return None
+    for name in names:
+        if name not in NAMES:
+            raise UsageError(
+                f"[space] of {FILE}, preset {config.preset}: backbone: must be of {', '.join(NAMES)}, got '{name}'; "
+                f"{nearest(name, NAMES)}"
+            )
+    return tuple(names)
+
+
+def _narrowed(space: Mapping[str, Any], asked: Collection[str] | None, found: list[Backbone]) -> Mapping[str, Any]:
+    """A single backbone is no parameter; of several, those at hand are asked for."""
+    if asked is None:
+        return space
+    others = {key: change for key, change in space.items() if key != "backbone"}
+    return others if len(found) == 1 else {**others, "backbone": [backbone.name for backbone in found]}
+
+
+def _found(name: str, given: str | None, folder: Path) -> Backbone | Missing:
+    if name == lite0.BACKBONE.name:
+        problem = lite0.problem()
+        return Missing(problem) if problem else lite0.BACKBONE
+    if given is None:
+        return _from_cache(name)
+    try:
+        path = download(name) if given == FROM_KERAS else _named(given, folder)
+        if not path.exists():
+            raise BackboneError(f"{path} does not exist")
+        return opened(name, path)
+    except BackboneError as error:
+        raise UsageError(f"weights.{name}: {error}; correct it in {FILE}, or take the line out") from None
+
+
+def _named(given: str, folder: Path) -> Path:
+    """The whole path, with '~' for a home, relative to the study. Raises BackboneError where it cannot be one."""
+    shown = printable(given if len(given) < MOST_SHOWN else f"{given[:MOST_SHOWN]}…")
+    try:
+        path = (folder / Path(given).expanduser()).resolve()
+        path.exists()
+    except RuntimeError:
+        raise BackboneError(f"'{shown}' begins with the home of a user who is not known here") from None
+    except (OSError, ValueError) as error:  # too long, or with a null character
+        raise BackboneError(f"'{shown}' cannot be looked at: {getattr(error, 'strerror', None) or error}") from None
+    return path
+
+
+def _from_cache(name: str) -> Backbone | Missing:
+    try:
+        there = cached(name).is_file()
+    except OSError:  # somebody else's home
+        there = False
+    if not there:
+        return Missing(f"it has no weights; name a file of them in [weights] of {FILE}")
+    try:
+        return opened(name, cached(name))
+    except BackboneError as error:
+        return Missing(str(error), odd=True)
+
+
+def _nothing(missing: Mapping[str, Missing], named: Collection[str]) -> str:
+    package = missing.get(lite0.BACKBONE.name)
+    if named or package is None:  # what was asked for, or what the study began with
+        reasons = [f"{_title(name)}: {why.reason}" for name, why in missing.items() if not named or name in named]
+        return "; ".join(reasons)
+    return f"{package.reason}, or name a file of weights in [weights] of {FILE} ({', '.join(ARCHITECTURES)})"
+
+
+def _title(name: str) -> str:
+    return ARCHITECTURES[name].title if name in ARCHITECTURES else lite0.NAME
+
+
+def _in_words(backbone: Application) -> str:
+    size = f"{backbone.bytes / 1e6:.0f} MB"
+    return f"weights of {backbone.title}: SHA-256 {backbone.sha256[:16]}…, {size}, from {backbone.path}"

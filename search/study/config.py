@@ -1,0 +1,251 @@
+"""`study.toml`: what is asked. Read into one frozen value, with every problem named at once."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from search.errors import UsageError
+from search.samplers.catalog import OF_TWO_OBJECTIVES, SAMPLERS
+from search.stats.metrics import METRICS
+from search.stats.racing import RULES
+from search.stats.ranking import SECOND_OBJECTIVES
+from spaces.backbones.applications import ARCHITECTURES
+from spaces.parameters import nearest, received, shown
+from spaces.presets import PRESETS
+
+FILE = "study.toml"
+FROM_KERAS = "keras"  # instead of a path in `[weights]`: Keras may download it
+
+_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+_SIDE = Field(ge=8, le=1024)
+
+
+def _pair(size: Any) -> Any:
+    if isinstance(size, int) and not isinstance(size, bool):
+        return size, size
+    if isinstance(size, list) and len(size) == 2:
+        return tuple(size)
+    if size is None or isinstance(size, tuple):
+        return size
+    raise ValueError("must be a whole number, or two: [height, width]")
+
+
+def _one_of(*names: str) -> AfterValidator:
+    def check(name: str) -> str:
+        _check_one_of(name, names)
+        return name
+
+    return AfterValidator(check)
+
+
+def _check_one_of(name: str, names: Sequence[str]) -> None:
+    if name not in names:
+        help_ = nearest(name, names)
+        said = f"must be one of {', '.join(names)}"
+        raise ValueError(said if help_.startswith("known") else f"{said}; {help_}")
+
+
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+"""Dtype policies of Keras that a network may be trained by, the default first."""
+
+
+def _of_optuna(objective: str | None, info: ValidationInfo) -> str | None:
+    if objective is not None and info.data.get("engine") == "keras-tuner":
+        raise PydanticCustomError("sentence", "keras-tuner searches for one objective; two need engine optuna")
+    return objective
+
+
+def _of_its_engine(sampler: str | None, info: ValidationInfo) -> str | None:
+    engine = info.data.get("engine")  # not there where it is wrong itself
+    if sampler is None or engine is None:
+        return sampler
+    if sampler in SAMPLERS[engine]:
+        return _of_its_objectives(sampler, info.data.get("second_objective"))
+    for other, names in SAMPLERS.items():
+        if sampler in names:
+            raise PydanticCustomError(
+                "sentence", f"'{sampler}' is a sampler of {other}; {engine} has {', '.join(SAMPLERS[engine])}"
+            )
+    _check_one_of(sampler, SAMPLERS[engine])
+    return sampler
+
+
+def _of_its_objectives(sampler: str, second: str | None) -> str:
+    if sampler == "nsga2" and second is None:
+        raise PydanticCustomError(
+            "sentence", f"'nsga2' weighs two objectives; set second_objective ({' or '.join(SECOND_OBJECTIVES)}) too"
+        )
+    if second is not None and sampler not in OF_TWO_OBJECTIVES:
+        raise PydanticCustomError(
+            "sentence", f"'{sampler}' searches for one objective; two need one of {', '.join(OF_TWO_OBJECTIVES)}"
+        )
+    return sampler
+
+
+def _race_that_fits(rule: str | None, info: ValidationInfo) -> str | None:
+    if rule is None or rule == "none":
+        return rule
+    if info.data.get("second_objective") is not None:
+        raise PydanticCustomError(
+            "sentence", "a race gives up what is behind in the metric alone; with second_objective it must be 'none'"
+        )
+    if info.data.get("sampler") == "hyperband":
+        raise PydanticCustomError("sentence", "'hyperband' is a race of its own; with it this one must be 'none'")
+    return rule
+
+
+class TrainingConfig(BaseModel):
+    """How long a fold run lasts, and how it is computed."""
+
+    model_config = _STRICT
+
+    max_epochs: int | None = Field(default=None, ge=1, le=100_000)  # None: as the preset says
+    patience: int = Field(default=8, ge=0)
+    min_delta: float = Field(default=0.001, ge=0)
+    precision: Annotated[str, _one_of(*PRECISIONS)] = PRECISIONS[0]
+    xla: bool = False
+
+
+@dataclass(frozen=True)
+class Try:
+    """A point for `[[try]]`."""
+
+    changes: Mapping[str, Any]  # to the default point
+    source: str = ""  # where it comes from, one line for a comment
+
+
+class Config(BaseModel):
+    """A study as asked. `trials` and `hours` are budgets, totals over all sittings; all else is its identity, but for
+    `tries`: what was tried is stored, and what is added later is tried next.
+
+    `weights` are files of pre-trained networks by name, relative to the study, and `groups` may be one; what counts is
+    what is in them. Of `lock_box` the images count that it drew; `nested` adds to the study and changes nothing in it.
+    """
+
+    model_config = _STRICT
+
+    images: str = Field(min_length=1)
+    preset: Annotated[str, _one_of(*PRESETS)] = "auto"
+    engine: Annotated[str, _one_of(*SAMPLERS)] = "optuna"
+    second_objective: Annotated[Annotated[str, _one_of(*SECOND_OBJECTIVES)] | None, AfterValidator(_of_optuna)] = None
+    sampler: Annotated[str | None, AfterValidator(_of_its_engine)] = None  # None: the engine's default
+    metric: Annotated[str, _one_of(*METRICS)] = "balanced_accuracy"
+    race: Annotated[Annotated[str, _one_of(*RULES)] | None, AfterValidator(_race_that_fits)] = None  # None: by default
+    folds: int | None = Field(default=None, ge=2, le=100)  # None: 5, or fewer where a class has fewer images
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    trials: int | None = Field(default=200, ge=1, le=10_000_000)
+    hours: float | None = Field(default=8.0, gt=0)
+    image_size: Annotated[tuple[Annotated[int, _SIDE], Annotated[int, _SIDE]] | None, BeforeValidator(_pair)] = None
+    flip: bool = True
+    groups: str | None = Field(default=None, min_length=1)  # a table (.csv), relative to the study, or a pattern
+    lock_box: bool | None = None  # None: drawn from 1,000 images on, unless the study began without
+    nested: bool = False
+    max_parameters: int = Field(default=5_000_000, ge=1)
+    training: TrainingConfig = TrainingConfig()
+    weights: Mapping[Annotated[str, _one_of(*ARCHITECTURES)], Annotated[str, Field(min_length=1)]] = {}
+    space: Mapping[str, Any] = {}
+    tries: list[dict[str, Any]] = Field(default=[], alias="try")  # points, as changes to the default point
+
+    @property
+    def chosen_sampler(self) -> str:
+        """The sampler that was asked for, else the default of the engine and its objectives."""
+        return self.sampler or (OF_TWO_OBJECTIVES if self.second_objective else SAMPLERS[self.engine])[0]
+
+    @property
+    def chosen_race(self) -> str:
+        """The rule that was asked for, else 'paired' wherever there can be a race."""
+        return self.race or ("none" if self.second_objective or self.sampler == "hyperband" else "paired")
+
+    def identity(self) -> dict[str, Any]:
+        """What may not change once the study has begun, as plain data."""
+        free = {"trials", "hours", "images", "weights", "space", "tries", "groups", "lock_box", "nested"}
+        plain = self.model_dump(mode="json", exclude=free)
+        return {**plain, "sampler": self.chosen_sampler, "race": self.chosen_race}
+
+
+def parse(values: Mapping[str, Any], where: str) -> Config:
+    """The configuration from plain values. Raises UsageError that lists every problem: key, rule, value."""
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        problems = dict.fromkeys(_problem(dict(found)) for found in error.errors())
+        raise UsageError(f"{where}:\n" + "\n".join(f"  {problem}" for problem in problems)) from None
+
+
+def read(folder: Path, changes: Mapping[str, Any] | None = None) -> Config:
+    """The configuration of a study folder, `changes` (dotted keys) made to it.
+
+    Raises UsageError where the file is missing, not TOML, or wrong.
+    """
+    return parse(merged(_load(folder / FILE), changes or {}), str(folder / FILE))
+
+
+def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values with dotted keys set."""
+    result = dict(values)
+    for key, value in changes.items():
+        first, _, rest = key.partition(".")
+        table = result.get(first, {})
+        if not rest:
+            result[first] = value
+        elif isinstance(table, Mapping):  # else it is wrong, and `parse` says so
+            result[first] = merged(table, {rest: value})
+    return result
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path.parent} is not a study: it has no {FILE}; `search run IMAGES` makes one") from None
+    except (ValueError, RecursionError) as error:  # TOML, UTF-8, a number of 5,000 digits, tables 1,000 deep
+        raise UsageError(f"{path} is not TOML: {error}; correct that line, or put a copy back") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+
+
+_RULES = {
+    "missing": "must be given",
+    "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "string_type": "must be text in quotes",
+    "string_too_short": "must not be empty",
+    "string_unicode": "must be valid Unicode",
+    "dict_type": "must be a table",
+    "list_type": "must be a list",
+    "model_type": "must be a table",
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
+}
+"""What Pydantic finds, in words for somebody who writes TOML."""
+
+
+def _problem(found: dict[str, Any]) -> str:
+    """One Pydantic error as: key, rule, value received, and the nearest key or value where it is unknown."""
+    inner = ("tuple", "function", "[key]")
+    parts = [part for part in found["loc"] if isinstance(part, str) and not part.startswith(inner)]
+    key = ".".join(parts)
+    if found["type"] == "extra_forbidden":
+        model = TrainingConfig if len(parts) > 1 else Config
+        known = [field.alias or name for name, field in model.model_fields.items()]
+        return f"{key}: no such key; {nearest(parts[-1], known)}"
+    if found["type"] == "sentence":
+        return f"{key}: {found['msg']}"
+    if found["type"] == "missing":
+        return f"{key}: {_RULES['missing']}"
+    context = found.get("ctx", {})
+    rule, _, hint = str(context["error"]).partition("; ") if "error" in context else (found["msg"], "", "")
+    if found["type"] in _RULES:
+        rule = _RULES[found["type"]].format(**{name: shown(bound) for name, bound in context.items()})
+    return f"{key}: {rule}, got {received(found['input'])}" + (f"; {hint}" if hint else "")

@@ -1,0 +1,185 @@
+"""Writing `study.toml`, with its comments, and changing one that is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.items import AoT
+
+from search.files import write_atomically
+from search.stats.metrics import METRICS
+from search.study.config import FILE, FROM_KERAS, Config, TrainingConfig, Try
+from spaces.backbones.applications import ARCHITECTURES
+
+
+def write(folder: Path, config: Config, tries: Sequence[Try] = ()) -> None:
+    """Write a commented `study.toml` for a new study, with more points to try."""
+    document = tomlkit.document()
+    document.add(tomlkit.comment("A study of smallsearch. `search run` starts it or goes on with it."))
+    for key, comment in _COMMENTS.items():
+        document.add(tomlkit.nl())
+        document.add(tomlkit.comment(comment))
+        value = getattr(config, key)
+        if value is None:
+            example = f'"{config.chosen_sampler}"' if key == "sampler" else _EXAMPLES[key]
+            document.add(tomlkit.comment(f"{key} = {example}"))
+        else:
+            document[key] = list(value) if isinstance(value, tuple) else value
+    document.add(tomlkit.nl())
+    document.add("training", _training_table(config.training))
+    document.add(tomlkit.nl())
+    document.add("weights", _weights_table(config.weights))
+    document.add(tomlkit.nl())
+    space = tomlkit.table()
+    space.add(tomlkit.comment("Narrow, fix or widen a parameter by name; `search space` lists them. Examples:"))
+    *narrowed, tried = _SPACE_EXAMPLES[config.preset]
+    for example in narrowed:
+        space.add(tomlkit.comment(example))
+    for name, change in config.space.items():
+        space[name] = change
+    document.add("space", space)
+    document.add(tomlkit.nl())
+    document.add(tomlkit.comment("A point to try before the sampler's, as changes to the default; any number of them:"))
+    document.add(tomlkit.comment("[[try]]"))
+    document.add(tomlkit.comment(tried))
+    _add_tries(document, [*(Try(changes) for changes in config.tries), *tries])
+    write_atomically(folder / FILE, tomlkit.dumps(document))
+
+
+def update(folder: Path, changes: Mapping[str, Any], tries: Sequence[Try] = ()) -> None:
+    """Set keys of an existing `study.toml` ('training.max_epochs' for one in a table) and add points to try.
+
+    All else stays as it is.
+    """
+    path = folder / FILE
+    before = path.read_text(encoding="utf-8")
+    document = tomlkit.parse(before)
+    for key, value in changes.items():
+        *tables, name = key.split(".")
+        table: Any = document
+        for part in tables:
+            table = table.setdefault(part, tomlkit.table())
+        table[name] = value
+    _add_tries(document, tries)
+    after = tomlkit.dumps(document)
+    if after != before:
+        write_atomically(path, after)
+
+
+def _add_tries(document: tomlkit.TOMLDocument, tries: Sequence[Try]) -> None:
+    if tries and "try" not in document:
+        document.append("try", tomlkit.aot())
+    there: Any = document.get("try")  # tables, or an array of inline ones
+    for one in tries:
+        table = tomlkit.table() if isinstance(there, AoT) else tomlkit.inline_table()
+        if one.source and isinstance(there, AoT):
+            table.add(tomlkit.comment(one.source))
+        table.update(one.changes)
+        there.append(table)
+
+
+def _training_table(training: TrainingConfig) -> Any:
+    table = tomlkit.table()
+    table.add(tomlkit.comment("the most epochs of a fold run; unset: as the preset says"))
+    if training.max_epochs is None:
+        table.add(tomlkit.comment("max_epochs = 40"))
+    else:
+        table["max_epochs"] = training.max_epochs
+    table.add(tomlkit.comment("epochs without a smaller validation log loss before a fold run stops; 0: never"))
+    table["patience"] = training.patience
+    table.add(tomlkit.comment("nats by which that loss must fall to count"))
+    table["min_delta"] = training.min_delta
+    table.add(tomlkit.comment("float32, or for GPUs mixed_float16 or mixed_bfloat16; what is shipped is float32"))
+    table["precision"] = training.precision
+    table.add(tomlkit.comment("whether XLA compiles the steps of training; slower on a processor"))
+    table["xla"] = training.xla
+    return table
+
+
+def _weights_table(weights: Mapping[str, str]) -> Any:
+    table = tomlkit.table()
+    table.add(
+        tomlkit.comment("Further pre-trained networks for frozen, fine-tune and auto, each from a file of weights")
+    )
+    table.add(tomlkit.comment(f'without its classes, or "{FROM_KERAS}", which lets Keras download them. The names:'))
+    table.add(tomlkit.comment(", ".join(ARCHITECTURES)))
+    table.add(tomlkit.comment('convnext_tiny = "convnext_tiny_notop.h5"'))
+    for name, path in weights.items():
+        table[name] = path
+    return table
+
+
+_COMMENTS = {
+    "images": "the folder of images: one folder a class, or training/ and testing/ with one folder a class in each",
+    "preset": "the space that is searched: auto (all that follow), frozen and fine-tune (a pre-trained network), cnn, "
+    "question (the LeNet that stays at chance)",
+    "engine": "who proposes the next point: optuna, or keras-tuner",
+    "second_objective": "minimised beside the metric: parameters (of the model), or latency (ms an image to predict, "
+    "a property of this machine); unset: nothing",
+    "sampler": "of optuna: tpe (the default), random, qmc, gp (needs torch), cmaes (needs cmaes), grid, nsga2 (the "
+    "default where there is a second objective); of keras-tuner: bayesian (the default), random, grid, hyperband",
+    "metric": f"what is searched for: {', '.join(METRICS)}",
+    "race": "whether a trial goes on after a fold: paired (the default: not if clearly worse than the best one on the "
+    "same images), forgiving (not if no better than the best one's worst fold), none",
+    "folds": "folds of cross-validation; unset: 5, or fewer where a class has fewer images",
+    "seed": "every other seed is derived from this one",
+    "trials": "budgets are totals over all sittings, and both hold",
+    "hours": "hours of searching, in total",
+    "image_size": "height and width in pixels, or one number for both; unset: from the images, at most 128",
+    "flip": "whether a picture turned left to right still shows its class; false for letters, or left and right hands",
+    "groups": "images that belong together, such as those of one patient, stay in one fold: a table (.csv) with the "
+    "columns path and group, or a regular expression whose one group is found in the path; unset: copies only",
+    "lock_box": "from 1,000 images on, without a testing folder, a sixth of them is drawn and locked away, to test the "
+    "choice on, once; false: all of them are searched",
+    "nested": "whether, after the search, all of it is repeated for each fold without that fold's images, and what is "
+    "chosen is judged on those: several times the time, for the least biased estimate",
+    "max_parameters": "models with more parameters, those that come pre-trained not counted, are not trained but drawn "
+    "anew",
+}
+
+_SPACE_EXAMPLES = {  # by preset; the last is that of a point to try
+    "auto": (
+        'family = ["frozen", "cnn"]                              # these only',
+        "cnn_dropout = 0.2                                       # fixed",
+        "cnn_learning_rate = { low = 1e-5, high = 1e-3, log = true }",
+        "frozen_c = 0.3",
+    ),
+    "frozen": (
+        "input_size = [128, 192]             # one of these",
+        'stages = "all"                      # fixed',
+        "c = { low = 1e-3, high = 1.0, log = true }",
+        "c = 0.3",
+    ),
+    "fine-tune": (
+        "input_size = [96, 128]              # one of these",
+        "dropout = 0.2                       # fixed",
+        "epochs = { low = 4, high = 8 }",
+        "epochs = 6",
+    ),
+    "cnn": (
+        "dropout = 0.2                       # fixed",
+        "conv_depth = [2, 3]                 # one of these",
+        "filters = { low = 8, high = 32 }",
+        "dropout = 0.1",
+    ),
+    "question": (
+        "dropout = 0.2                       # fixed",
+        "conv_depth = [2, 3]                 # one of these",
+        "batch_size = [8, 16]",
+        "dropout = 0.1",
+    ),
+}
+
+_EXAMPLES = {
+    "second_objective": '"parameters"',
+    "race": '"paired"',
+    "folds": "5",
+    "trials": "200",
+    "hours": "8.0",
+    "image_size": "[64, 64]",
+    "groups": "'patient([0-9]+)_'",
+    "lock_box": "false",
+}

@@ -1,0 +1,74 @@
+"""Everything that a search needs, checked, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from search.data.check import Checked
+from search.data.holdout import KEY as LOCK_BOX
+from search.data.images import ImageSet
+from search.study.config import Config, Try
+from spaces import Space, Value
+from spaces.backbones import lite0
+from spaces.custom.file import ModelFile
+from spaces.custom.model import WALK_SECONDS
+from spaces.facts import Facts
+from spaces.presets import Auto, Preset
+
+BY_ITSELF = (lite0.BACKBONE,)  # its one file is pinned by checksum, so a study need not remember which it was
+
+
+@dataclass(frozen=True)
+class Own:
+    """A model of the user's own: where it is, and the parameters that it asks for."""
+
+    file: ModelFile
+    space: Space
+    whole: bool = True  # whether the builder was asked at every value of them, or time was up
+
+    @property
+    def found(self) -> str:
+        """How much there is to search, in words."""
+        said = f"{self.file.name} asks for {len(self.space.parameters)} parameters"
+        if self.whole:
+            return said
+        limit = f"{WALK_SECONDS:.0f} s were too few to ask it everywhere"
+        return f"{said}; {limit}, so some may be searched where they do nothing"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything a search needs, checked, before anything is written."""
+
+    config: Config
+    images: ImageSet
+    checked: Checked
+    facts: Facts
+    preset: Preset | Auto
+    own: Own | None  # takes the place of the preset
+    space: Space
+    folds: int
+    max_epochs: int
+    tries: tuple[dict[str, Value], ...]  # points of [[try]], then those of a warm start
+    warm: tuple[Try, ...]  # what a warm start adds to study.toml
+    remarks: tuple[str, ...]  # what was decided for the user, a sentence each
+    locked: int = 0  # images that are locked away, of no testing folder
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The settings that decide results, those left open filled in."""
+        identity = self.config.identity()
+        training = {**identity["training"], "max_epochs": self.max_epochs}
+        size = list(self.images.pixels.shape[1:3])
+        filled = {**identity, "folds": self.folds, "image_size": size, "training": training}
+        if self.locked:
+            filled[LOCK_BOX] = self.locked
+        if self.checked.named:
+            filled["groups"] = self.checked.named.identity
+        if self.facts.backbones not in ((), BY_ITSELF) or (isinstance(self.preset, Auto) and not self.facts.backbones):
+            filled["weights"] = {backbone.name: backbone.sha256 for backbone in self.facts.backbones}
+        if self.own is None:
+            return filled
+        model = {"sha256": self.own.file.sha256, "space": self.own.space.to_json()}
+        return {**filled, "preset": self.own.file.name, "model": model}

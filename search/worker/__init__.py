@@ -1,0 +1,1 @@
+"""Everything that runs in a worker process. It never imports storage."""

@@ -1,0 +1,68 @@
+"""The worker as a program, `python -m search.worker FD`: a child of the executor, behind one pipe."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import threading
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from search.native import ENVIRONMENT
+from search.worker.worker import READY, Worker
+
+
+def settle() -> None:
+    """Import all that is heavy, for good.
+
+    Python's collector, which is called for each new architecture, would look at its 300,000 objects every time: 0.15 s.
+    """
+    os.environ.update(ENVIRONMENT)
+    import search.worker.trainer_cache  # noqa: F401 - brings Keras and TensorFlow
+
+    gc.collect()
+    gc.freeze()
+
+
+def main(descriptor: int) -> None:
+    """Serve one pipe: receive the materials, say READY, receive jobs, send an outcome for each, until it closes."""
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    settle()  # while the parent reads the images
+
+    with Connection(descriptor) as pipe:
+        try:
+            materials, log = pipe.recv()
+            _write_to(log)
+            worker = Worker(materials)
+            pipe.send(READY)
+            process = os.getpid()
+            while True:
+                outcome = worker.do(pipe.recv())
+                if os.getpid() != process:  # a user's builder forked, and its child came back: one answer is enough
+                    os._exit(0)
+                pipe.send(outcome)
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            return
+
+
+def _write_to(log: Path) -> None:
+    """Let all output go there, and what was said so far. Not through a link: one may lead to any file."""
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
+    os.write(file, os.pread(2, os.fstat(2).st_size, 0))
+    os.ftruncate(2, 0)
+    for output in (1, 2):
+        os.dup2(file, output)
+    os.close(file)
+
+
+def _end_with_parent(parent: int) -> None:
+    """A killed parent closes the pipe, but that is noticed after the fold; a GPU's memory is wanted sooner."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

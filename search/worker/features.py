@@ -1,0 +1,107 @@
+"""Frozen features in a worker: computed once and kept beside the study.
+
+Features are kept in pieces of a few images, each a file named by a hash of all that decides what is in it. So workers
+that begin together share the work without a word, and a file of other images or of another backbone is never found.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.jobs import FoldJob
+from search.worker.latency import milliseconds_an_image
+from spaces.facts import Facts
+from spaces.presets import Frozen
+from spaces.presets.frozen import View
+
+PIECE = 32  # images of one pass and one file; part of what decides the last bits of features
+MOST_KEPT = 4  # views in memory; others come back from disk in milliseconds
+
+
+class Features:
+    """Features of a study's images, from memory, else from disk, else computed."""
+
+    def __init__(self, pixels: NDArray[np.uint8], folder: Path) -> None:
+        """`pixels` is [images, height, width, channels]; `folder` is made when the first piece is written."""
+        self._pixels, self._folder = pixels, folder
+        self._kept: dict[tuple[View, bytes], NDArray[np.float32]] = {}
+        self._latencies: dict[tuple[View, ...], float] = {}
+
+    def of(self, frozen: Frozen, facts: Facts, job: FoldJob) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(training, validation) features of a job, [rows, width] each, averaged over the views of its point.
+
+        Folds of a study share their rows, and so what is computed: those of training and validation together.
+        """
+        rows, columns = np.union1d(job.train, job.validate), frozen.columns(job.params, facts)
+        views = [self._view(view, rows)[:, columns] for view in frozen.views(job.params, facts)]
+        mean = np.stack(views).mean(axis=0)
+        return mean[np.searchsorted(rows, job.train)], mean[np.searchsorted(rows, job.validate)]
+
+    def latency(self, frozen: Frozen, facts: Facts, job: FoldJob) -> float:
+        """Milliseconds an image through the backbone, by all views of the job's point; measured on one piece."""
+        views, pixels = frozen.views(job.params, facts), self._pixels[job.validate[:PIECE]]
+        if views not in self._latencies:
+            views[0].features(pixels)  # traces
+            self._latencies[views] = milliseconds_an_image(lambda: [v.features(pixels) for v in views], len(pixels))
+        return self._latencies[views]
+
+    def _view(self, view: View, rows: NDArray[np.int32]) -> NDArray[np.float32]:
+        key = (view, rows.tobytes())
+        found = self._kept.pop(key, None)
+        self._kept[key] = self._gathered(view, rows) if found is None else found
+        if len(self._kept) > MOST_KEPT:
+            del self._kept[next(iter(self._kept))]  # the one longest not asked for
+        return self._kept[key]
+
+    def _gathered(self, view: View, rows: NDArray[np.int32]) -> NDArray[np.float32]:
+        """All pieces of a view. Each worker goes through them in an order of its own, lest two compute the same."""
+        pieces = [rows[start : start + PIECE] for start in range(0, len(rows), PIECE)]
+        found: dict[int, NDArray[np.float32]] = {}
+        for number in np.random.default_rng(os.getpid()).permutation(len(pieces)):
+            found[int(number)] = self._piece(view, self._pixels[pieces[number]])
+        return np.concatenate([found[number] for number in range(len(pieces))])
+
+    def _piece(self, view: View, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        path = self._folder / f"{view.name}-{_digest(view, pixels)}.npy"
+        kept = _read(path, len(pixels))
+        if kept is not None:
+            return kept
+        computed = view.features(pixels)
+        with contextlib.suppress(OSError):  # a full disk costs time in the next sitting, not this one's results
+            _write(path, computed)
+        return computed
+
+
+def _digest(view: View, pixels: NDArray[np.uint8]) -> str:
+    """Of the pixels, their shape, and the view's whole name, which a file system might cut or fold."""
+    found = hashlib.sha256(f"{view.name} {pixels.shape} {pixels.dtype}\n".encode())
+    found.update(np.ascontiguousarray(pixels).data)
+    return found.hexdigest()[:32]
+
+
+def _read(path: Path, images: int) -> NDArray[np.float32] | None:
+    """A piece from disk; None where it is not there, or is damaged and has to be computed again."""
+    try:
+        found: NDArray[np.float32] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    sound = found.dtype == np.float32 and found.ndim == 2 and len(found) == images and np.isfinite(found).all()
+    return found if sound else None
+
+
+def _write(path: Path, features: NDArray[np.float32]) -> None:
+    """Whole or not at all: another worker may be reading."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        with partial.open("wb") as stream:
+            np.save(stream, features, allow_pickle=False)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,134 @@
+"""What decides a compiled model's graphs, and the numbers that they read from variables.
+
+Models that differ in nothing but initial weights and such numbers (rates of dropout, strengths of penalties, label
+smoothing, weight decay, the learning rate, which is Keras's own variable) can be trained on the same graphs. Only while
+a graph is traced does the model read variables: before and after it is a plain Keras model with plain numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from search.worker.keras_internals import inner, replaced
+
+_SMOOTHED = (keras.losses.CategoricalCrossentropy, keras.losses.BinaryCrossentropy)
+
+
+def numbers(model: keras.Model) -> list[float]:
+    """The numbers of a compiled model that `reading` makes variables, in a fixed order."""
+    return [float(getattr(owner, name)) for owner, name in _places(model)]
+
+
+def renumber(model: keras.Model, values: Sequence[float]) -> None:
+    """Give the model the `numbers` of another one of its architecture, for all that is not traced."""
+    for (owner, name), value in zip(_places(model), values, strict=True):
+        vars(owner)[name] = value
+
+
+@contextmanager
+def reading(model: keras.Model, variables: Sequence[tf.Variable]) -> Iterator[None]:
+    """Within, what is traced of the model reads its `numbers` from these, float64 scalars.
+
+    In double precision until they meet a tensor, as Python's own numbers would be: not a bit differs from those.
+    """
+    with ExitStack() as stack:
+        for (owner, name), variable in zip(_places(model), variables, strict=True):
+            stack.enter_context(replaced(owner, *_reader(owner, name, variable)))
+        yield
+
+
+def architecture(model: keras.Model) -> str | None:
+    """All that decides the graphs of a compiled model, but for its numbers; None where the model cannot say.
+
+    Layers must have been named anew, beginning with a cleared session.
+    """
+    optimizer = inner(model.optimizer)
+    with ExitStack() as stack:
+        for owner, name in _places(model):
+            stack.enter_context(replaced(owner, name, True))
+        try:
+            parts = [_configured(part) for part in (model, optimizer, model.loss)]
+        except NotImplementedError:
+            return None
+    if isinstance(optimizer._learning_rate, keras.Variable):
+        del parts[1][1]["learning_rate"]
+    return json.dumps([_without_initializers(parts), len(_places(model))], sort_keys=True, default=str)
+
+
+def of_keras_alone(model: keras.Model) -> bool:
+    """Whether a compiled model whose layers are Keras's own (`packaging.kept_from`) is all in its variables.
+
+    Its class, optimizer and loss are Keras's own too, its optimizer has done nothing yet, it may become a graph, and
+    none of its layers adapts to data, which leaves constants behind. So another model that the same builder makes at
+    the same point can be trained by its graphs.
+    """
+    optimizer, loss = model.optimizer, model.loss
+    parts = [model, optimizer, inner(optimizer), *([] if isinstance(loss, str) else [loss])]
+    own = all(type(part).__module__.partition(".")[0] == "keras" for part in parts)
+    fresh = not (optimizer.built or model.run_eagerly)
+    return own and fresh and not any(hasattr(layer, "adapt") for layer in model._flatten_layers())
+
+
+def _configured(part: Any) -> tuple[str, dict[str, Any]]:
+    """(class, configuration); a loss may be named by a string."""
+    return (part, {}) if isinstance(part, str) else (type(part).__name__, part.get_config())
+
+
+def _places(model: keras.Model) -> list[tuple[Any, str]]:
+    """(object, its attribute) of each number. A number that is 0 and so not in the graph is none of them."""
+    optimizer, loss = inner(model.optimizer), model.loss
+    found: list[tuple[Any, str]] = [
+        (layer, "rate")
+        for layer in model._flatten_layers()
+        if type(layer) is keras.layers.Dropout and layer.rate and layer.noise_shape is None
+    ]
+    penalties = {id(weight.regularizer): weight.regularizer for weight in model.trainable_variables}
+    found += [(penalty, "l2") for penalty in penalties.values() if type(penalty) is keras.regularizers.L2]
+    if optimizer.weight_decay is not None:
+        found.append((optimizer, "weight_decay"))
+    if optimizer.use_ema:
+        found.append((optimizer, "ema_momentum"))
+    if type(loss) in _SMOOTHED:
+        found.append((loss, "label_smoothing"))
+    return found
+
+
+def _reader(owner: Any, name: str, variable: tf.Variable) -> tuple[str, Any]:
+    """(attribute, what to put there): the variable, or where Keras asks whether the number is 0 a `call` of ours."""
+    if name == "rate":
+
+        def dropped(inputs: Any, training: bool = False) -> Any:
+            return _dropout(inputs, variable, owner.seed_generator) if training else inputs
+
+        return "call", dropped
+    if name == "label_smoothing":
+        plain = type(owner).from_config(owner.get_config() | {"label_smoothing": 0.0})
+        return "call", lambda y_true, y_pred: plain.call(_smoothed(y_true, variable, y_pred), y_pred)
+    return name, tf.cast(variable, tf.float32)
+
+
+def _dropout(x: tf.Tensor, rate: tf.Variable, seed: keras.random.SeedGenerator) -> tf.Tensor:
+    """As TensorFlow computes it, from the same random numbers."""
+    kept = keras.random.uniform(tf.shape(x), dtype=x.dtype, seed=seed) >= tf.cast(rate, x.dtype)
+    return tf.where(kept, x * tf.cast(1 / (1 - rate), x.dtype), tf.zeros([], x.dtype))
+
+
+def _smoothed(y: tf.Tensor, smoothing: tf.Variable, y_pred: tf.Tensor) -> tf.Tensor:
+    """Targets [batch, columns] as Keras's cross-entropies smooth them, towards even shares; one column is a half."""
+    y = tf.cast(y, y_pred.dtype)
+    return y * tf.cast(1 - smoothing, y.dtype) + tf.cast(smoothing, y.dtype) / max(2, y_pred.shape[-1])
+
+
+def _without_initializers(config: Any) -> Any:
+    """A layer's configuration without what decides only its first weights."""
+    if isinstance(config, Mapping):
+        return {
+            key: _without_initializers(value) for key, value in config.items() if not str(key).endswith("initializer")
+        }
+    return [_without_initializers(value) for value in config] if isinstance(config, list | tuple) else config

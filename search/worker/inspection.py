@@ -1,0 +1,327 @@
+"""A closer look at a Keras model: evidence for `diagnosis/rules.py`, layer by layer. TensorFlow is imported inside.
+
+Nothing here changes a model, its optimizer or its random generators: a fold run that is looked at goes on as if not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.diagnosis.evidence import Answers, Cause, Diagnosis, Evidence, Glance, LayerEvidence
+from search.diagnosis.rules import diagnosis_of, scale_causes, suspicious, symptom_of
+from search.jobs import FoldJob
+from search.stats.metrics import scores
+from search.worker.model_checks import findings
+
+if TYPE_CHECKING:
+    import keras
+
+MOST_KEPT = 5_000_000  # numbers of which the initial values are kept: 20 MB
+MOST_IMAGES = 64  # looked at layer by layer
+MOST_ANSWERS = 256  # training images that a network is asked about
+_NORMALISED = ("BatchNormalization", "GroupNormalization", "LayerNormalization", "Normalization", "UnitNormalization")
+_LOSS_SCALE = 1024.0
+_LEAST_KERNEL = 0.01  # root mean square to which a movement is compared at least, where a kernel begins at zero
+
+
+Start: TypeAlias = "tuple[NDArray[np.float32], ...] | None"
+"""A model's trained weights before the first step, in the order of `trainable_variables`; None: too many to keep."""
+
+
+def start_of(model: keras.Model) -> Start:
+    """What to keep of a model before training, so that it can be compared later."""
+    if sum(math.prod(variable.shape) for variable in model.trainable_variables) > MOST_KEPT:
+        return None
+    return tuple(np.array(variable.numpy()) for variable in model.trainable_variables)
+
+
+def answers_of(labels: NDArray[np.integer], probabilities: NDArray[np.float32]) -> Answers:
+    """What [images, classes] probabilities say of images with these labels."""
+    if not np.isfinite(probabilities).all():
+        return Answers(math.nan, math.nan, 0, math.nan)
+    measured = scores(labels, probabilities, ("log_loss", "auroc"))
+    spread = float(probabilities.std(axis=0).max())
+    predicted = len(np.unique(probabilities.argmax(axis=1)))
+    return Answers(measured["log_loss"], spread, predicted, measured["auroc"])
+
+
+def evidence_of(
+    model: keras.Model, x: Any, y: Any, start: Start, *, floor: float, found: Sequence[Cause] = ()
+) -> Evidence:
+    """Evidence from a compiled model and a batch: `x` as the model takes it, `y` as its loss does.
+
+    `start` holds its initial weights: of a model that is not trained yet, `start_of(model)`. `floor` is the entropy
+    of the class shares in nats.
+    """
+    x, y = x[:MOST_IMAGES], y[:MOST_IMAGES]
+    passing = _outputs_of(model)
+    now = _spreads(model, passing, x)
+    with _initial(model, start) as there:
+        at_start = _spreads(model, passing, x) if there else {}
+        penalty_at_start = _penalty(model) if there else 0.0
+    gradients, loss = _gradients(model, x, y)
+    weights = {id(v): w for v, w in zip(model.trainable_variables, start or (), strict=False)}
+    untrained = _untrained(model)
+    layers = tuple(_layer(layer, now, at_start, gradients, weights, untrained) for layer in _shown(model))
+    size, spread = _given(model, x)
+    optimizer = model.optimizer
+    return Evidence(
+        layers=layers,
+        floor=floor,
+        loss=loss,
+        penalty=_penalty(model),
+        penalty_at_start=penalty_at_start,
+        input_size=size,
+        input_spread=spread,
+        image_spread=_spread(np.asarray(x, np.float32).reshape(len(x), -1)),
+        learning_rate=float(optimizer.learning_rate) if optimizer is not None else math.nan,
+        steps=int(optimizer.iterations) if optimizer is not None else 0,
+        found=tuple(found),
+    )
+
+
+def _shown(model: keras.Model) -> list[Any]:
+    return [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
+
+
+def _outputs_of(model: keras.Model) -> tuple[list[str], Any]:
+    """(names of layers, a model that gives the output of each); no names where the model is no graph of layers."""
+    import keras
+
+    names, outputs = [], []
+    for layer in _shown(model):
+        with contextlib.suppress(AttributeError, ValueError):  # it was called never, or more than once
+            output = layer.output
+            names.append(layer.name)
+            outputs.append(output[0] if isinstance(output, list | tuple) else output)
+    if not outputs or not model.inputs:
+        return [], None
+    try:
+        return names, keras.Model(model.inputs, outputs)
+    except ValueError:  # its layers are not connected to its input, as in a subclass of Model
+        return [], None
+
+
+def _spreads(model: keras.Model, passing: tuple[list[str], Any], x: Any) -> dict[str, tuple[float, float | None]]:
+    """name -> (spread over images, share of dead units; None but for ReLU)."""
+    names, through = passing
+    if through is None:
+        return {}
+    said = through(x, training=False)
+    said = said if isinstance(said, list | tuple) else [said]
+    found = {}
+    for name, output in zip(names, said, strict=True):
+        values = np.asarray(output, np.float32).reshape(len(x), -1)
+        dead = float((values == 0).all(axis=0).mean()) if _is_relu(model.get_layer(name)) else None
+        found[name] = _spread(values), dead
+    return found
+
+
+def _spread(values: NDArray[np.float32]) -> float:
+    """Standard deviation over rows of [images, units], root mean square over units."""
+    with np.errstate(all="ignore"):
+        return float(np.sqrt(np.mean(values.var(axis=0, dtype=np.float64))))
+
+
+def _is_relu(layer: Any) -> bool:
+    return type(layer).__name__ == "ReLU" or getattr(getattr(layer, "activation", None), "__name__", "") == "relu"
+
+
+@contextlib.contextmanager
+def _initial(model: keras.Model, start: Start) -> Iterator[bool]:
+    """The initial weights in the place of the trained ones; False where they were not kept."""
+    if start is None:
+        yield False
+        return
+    kept = [np.array(variable.numpy()) for variable in model.trainable_variables]
+    for variable, value in zip(model.trainable_variables, start, strict=True):
+        variable.assign(value)
+    try:
+        yield True
+    finally:
+        for variable, value in zip(model.trainable_variables, kept, strict=True):
+            variable.assign(value)
+
+
+def _gradients(model: keras.Model, x: Any, y: Any) -> tuple[dict[int, float], float]:
+    """(L2 norm of the gradient by `id` of the trained variable, the loss), both without penalties.
+
+    In half precision, the loss is scaled on the way back, as in training: small gradients would be lost.
+    """
+    import tensorflow as tf
+
+    variables = model.trainable_variables
+    with tf.GradientTape() as tape:
+        whole = model.compute_loss(x=x, y=y, y_pred=model(x, training=False), training=False)
+        loss = whole - tf.add_n([tf.cast(p, whole.dtype) for p in model.losses]) if model.losses else whole
+        scale = _LOSS_SCALE if model.compute_dtype == "float16" else 1.0
+        scaled = scale * loss
+    found = tape.gradient(scaled, [variable.value for variable in variables])
+    norms = [0.0 if g is None else float(tf.norm(tf.convert_to_tensor(g))) / scale for g in found]
+    return {id(variable): norm for variable, norm in zip(variables, norms, strict=True)}, float(loss)
+
+
+def _penalty(model: keras.Model) -> float:
+    return float(sum(float(penalty) for penalty in model.losses))
+
+
+def _layer(
+    layer: Any,
+    now: dict[str, tuple[float, float | None]],
+    at_start: dict[str, tuple[float, float | None]],
+    gradients: dict[int, float],
+    start: dict[int, NDArray[np.float32]],
+    untrained: set[str],
+) -> LayerEvidence:
+    spread, dead = now.get(layer.name, (math.nan, None))
+    spread_then, dead_then = at_start.get(layer.name, (None, None))
+    trained = layer.trainable_variables
+    kernels = [variable for variable in trained if len(variable.shape) > 1 and id(variable) in start]
+    then = [start[id(kernel)] for kernel in kernels]
+    norm_then = _norm(then)
+    least = _LEAST_KERNEL * math.sqrt(sum(kernel.size for kernel in then))
+    changes = [kernel.numpy() - before for kernel, before in zip(kernels, then, strict=True)]
+    return LayerEvidence(
+        name=layer.name,
+        kind=type(layer).__name__,
+        spread=spread,
+        spread_at_start=spread_then,
+        dead=dead,
+        dead_at_start=dead_then,
+        gradient=math.hypot(*(gradients[id(v)] for v in trained)) if trained else None,
+        moved=_norm(changes) / max(norm_then, least) if kernels else None,
+        size=_norm([kernel.numpy() for kernel in kernels]) / max(norm_then, least) if kernels else None,
+        zero_at_start=bool(kernels) and not any(kernel.any() for kernel in then),
+        dropout=_dropped(layer),
+        untrained=layer.name in untrained,
+    )
+
+
+def _untrained(model: keras.Model) -> set[str]:
+    """Names of frozen layers with kernels, where training has left no trace in any frozen layer.
+
+    It would in biases and in what normalisation remembers, which are made as zeros and ones.
+    """
+    frozen = [layer for layer in _shown(model) if _frozen(layer) and type(layer).__name__ != "Normalization"]
+    vectors = [np.asarray(weight) for layer in frozen for weight in layer.weights if len(weight.shape) < 2]
+    if not vectors or any(((vector != 0) & (vector != 1)).any() for vector in vectors):
+        return set()
+    return {layer.name for layer in frozen if any(len(weight.shape) > 1 for weight in layer.weights)}
+
+
+def _frozen(layer: Any) -> bool:
+    return bool(layer.weights) and not layer.trainable_variables
+
+
+def _dropped(layer: Any) -> float:
+    kind = type(layer).__name__
+    return float(layer.rate) if "Dropout" in kind and isinstance(getattr(layer, "rate", None), int | float) else 0.0
+
+
+def _norm(arrays: Sequence[NDArray[np.float32]]) -> float:
+    with np.errstate(all="ignore"):
+        return math.sqrt(sum(float(np.sum(np.square(array, dtype=np.float64))) for array in arrays))
+
+
+def _given(model: keras.Model, x: Any) -> tuple[float, float]:
+    """(root mean square, spread over images) of what the first layer with weights is given.
+
+    The size is NaN where layers of normalisation make it harmless, or frozen ones come before: those are given pixels.
+    """
+    import keras
+
+    values = np.asarray(x, np.float32)
+    first = next((layer for layer in _shown(model) if layer.trainable_variables), None)
+    before = takewhile(lambda layer: layer is not first, _shown(model))
+    with contextlib.suppress(AttributeError, ValueError):
+        given = first.input if first is not None else None
+        if given is not None and not isinstance(given, list | tuple):
+            values = np.asarray(keras.Model(model.inputs, given)(x, training=False), np.float32)
+    normalised = any(type(layer).__name__ in _NORMALISED for layer in _shown(model)) or any(map(_frozen, before))
+    size = math.nan if normalised else float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
+    return size, _spread(values.reshape(len(values), -1))
+
+
+def before_training(model: keras.Model, x: Any, *, images: int, batch_size: int) -> tuple[str, ...]:
+    """What speaks against a compiled model, a sentence each with the line to change; `x` is its first batch."""
+    found = list(findings(model, model.loss, images=images, batch_size=batch_size))
+    with contextlib.suppress(Exception):  # a model of the user's may be anything, and a look must not end its training
+        found += [cause for cause in scale_causes(_given(model, x)[0]) if cause.name not in {c.name for c in found}]
+    return tuple(f"before training, {cause.name}: {cause.evidence}; try: {cause.change}" for cause in found)
+
+
+class Watch:
+    """Looks after one fold run: cheap numbers at a few epochs, and a closer look where those are at chance."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        labels: NDArray[np.int16],
+        job: FoldJob,
+        batch_size: int,
+        batch: Callable[[NDArray[np.int32]], tuple[Any, Any]],
+        answer: Callable[[NDArray[np.int32]], NDArray[np.float32]],
+    ) -> None:
+        """To be made before the first step, since initial weights are kept.
+
+        `labels` of all images; `batch`: rows -> what the model is given and its targets, not augmented; `answer`:
+        rows -> [rows, classes] probabilities, in inference mode.
+        """
+        self._model, self._job, self._labels, self._batch_size = model, job, labels, batch_size
+        self._batch, self._answer = batch, answer
+        counts = np.bincount(labels[job.train])
+        shares = counts[counts > 0] / len(job.train)
+        self.floor = float(-(shares * np.log(shares)).sum())
+        self._classes = len(shares)
+        self._rows = job.train[:: -(-len(job.train) // MOST_ANSWERS)]
+        self._start = start_of(model)
+
+    def look(
+        self, epoch: int, curve: Mapping[str, Sequence[float]], loss: float, *, ended: bool, broken: bool = False
+    ) -> Diagnosis | None:
+        """What is wrong after this epoch, if anything. `broken`: its `loss`, or what is predicted, is no number."""
+        glance = Glance(
+            epoch=epoch,
+            ended=ended,
+            losses=(*curve.get("loss", ()), math.nan if math.isfinite(loss) else loss)
+            if broken
+            else tuple(curve["loss"]),
+            accuracy=0.0 if broken else self._accuracy(curve),
+            validation=0.0 if broken else curve["val_balanced_accuracy"][-1],
+            best=0.0 if broken else curve["val_balanced_accuracy"][int(np.argmin(curve["val_log_loss"]))],
+            least=math.nan if broken else min(curve["val_log_loss"]),
+            floor=self.floor,
+            classes=self._classes,
+            images=len(self._job.train),
+            validated=len(self._job.validate),
+        )
+        if not broken and not suspicious(glance):
+            return None
+        answers = answers_of(self._labels[self._rows], self._answer(self._rows))
+        symptom = symptom_of(glance, answers)
+        if symptom is None:
+            return None
+        return diagnosis_of(symptom, glance, answers, self.evidence())
+
+    def _accuracy(self, curve: Mapping[str, Sequence[float]]) -> float:
+        """On training images; asked anew where a `train_step` of the user's does not keep it."""
+        if "balanced_accuracy" in curve:
+            return curve["balanced_accuracy"][-1]
+        measured = scores(self._labels[self._rows], self._answer(self._rows), ("balanced_accuracy",))
+        return measured["balanced_accuracy"]
+
+    def evidence(self) -> Evidence:
+        """Layer by layer, of the network as it is now and as it began."""
+        x, y = self._batch(self._rows[:: -(-len(self._rows) // MOST_IMAGES)])
+        try:
+            found = findings(self._model, self._model.loss, images=len(self._job.train), batch_size=self._batch_size)
+            return evidence_of(self._model, x, y, self._start, floor=self.floor, found=found)
+        except Exception:  # noqa: BLE001 - a model of the user's may be anything, and a look must not end its training
+            return Evidence((), self.floor, math.nan)

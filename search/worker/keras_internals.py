@@ -1,0 +1,66 @@
+"""What Keras and TensorFlow do not export, or do not offer, behind functions. It imports neither at its top.
+
+Beside `fast_adam.py` no other file touches their private names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+
+
+def inner(optimizer: keras.optimizers.Optimizer) -> Any:
+    """The optimizer itself, where Keras has put the one that scales losses in half precision around it."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+@contextmanager
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Within, an attribute of something of Keras's; past `setattr`, with which Keras would track what is only lent."""
+    held = vars(owner)
+    before = held.get(name, held)
+    held[name] = value
+    try:
+        yield
+    finally:
+        if before is held:
+            del held[name]
+        else:
+            held[name] = before
+
+
+def reset_names() -> None:
+    """Have Keras name layers from the beginning again, as in a cleared session, and touch nothing else."""
+    from keras.src.utils.naming import reset_uids  # Keras exports only what counts them up
+
+    reset_uids()
+
+
+@contextmanager
+def dtype_policy(name: str) -> Iterator[None]:
+    """Layers that are made within compute by this dtype policy of Keras."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def forget_gradients() -> None:
+    """Free the graphs traced so far that nobody has any more.
+
+    For ever TensorFlow keeps the gradient of each `tf.custom_gradient` (that of swish is one), and through it the graph
+    around it, though it looks there only while a graph is traced.
+    """
+    from tensorflow.python.framework import ops
+
+    registry = getattr(ops.gradient_registry, "_registry", {})
+    for name in [name for name in registry if name.startswith("CustomGradient-")]:
+        del registry[name]

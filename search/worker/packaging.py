@@ -1,0 +1,186 @@
+"""What a study ships: one Keras model from pixels, as the study read them, to class probabilities. For workers only.
+
+Everything that was done around the network in training is in the model: scaling, a grey picture's three colours, the
+mirror image, what standardises features, the head that scikit-learn fitted. It consists of Keras's own layers, so it
+loads anywhere with `safe_mode`. What using it needs to know besides is a JSON file within the .keras file.
+
+Every model within it is called with `training=False`, which its file keeps: a layer in it that was made with
+`training=True`, as Keras's own image layers are, would else tell all that follow it to train in a plain `model(x)`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from search.jobs import ComposeJob, Saved, first_line
+from search.manifest import ABOUT
+from search.worker import keras_heads
+from search.worker.heads import moments
+from spaces import compiling
+from spaces.facts import Facts
+from spaces.parameters import Value
+from spaces.presets import Frozen
+from spaces.resizing import resized
+
+if TYPE_CHECKING:
+    from search.worker.trainer import Trainer
+
+BATCH = 64  # images a step when only predicting
+
+
+def plain(trainer: Trainer, network: keras.Model) -> keras.Model:
+    """`network`, just built by a preset for the same point, with the weights by which the trained one is judged."""
+    with trainer.judged_weights():
+        network.set_weights(trainer.model.get_weights())
+    return network
+
+
+def of_pixels(model: keras.Model, trainer: Trainer, facts: Facts) -> keras.Model:
+    """A network that learned from pixels. `trainer` knows how it was shown them, and what its output means."""
+    model.compiled = False  # else its metrics would be in the file, which are none of Keras's own: it would not load
+    x = inputs = keras.Input(facts.shape, name="pixels")
+    if not compiling.takes_bytes(model):
+        x = keras.layers.Rescaling(1 / 255)(x)
+    if facts.channels == 1 and model.input_shape[-1] == 3:
+        x = keras.layers.Concatenate()([x, x, x])
+    said = model(x, training=False)
+    if trainer.recipe.flip_average:
+        said = keras.layers.Average()([said, model(ops.flip(x, axis=2), training=False)])
+    one = said.shape[-1] == 1
+    if compiling.takes_logits(trainer.model.loss):
+        said = keras.layers.Activation("sigmoid" if one else "softmax")(said)
+    return keras.Model(inputs, ops.concatenate([1 - said, said], axis=1) if one else said)
+
+
+def of_features(
+    frozen: Frozen, params: Mapping[str, Value], facts: Facts, features: NDArray[np.float32], head: Any
+) -> keras.Model:
+    """A backbone, what standardises its training `features` [images, width], and a head: a network, or a fitted one."""
+    x = inputs = keras.Input(facts.shape, name="pixels")
+    if facts.channels == 1:
+        x = keras.layers.Concatenate()([x, x, x])
+    views = frozen.views(params, facts)
+    network = views[0].backbone.network(views[0].side)
+    x = resized(x, views[0].side)
+    seen = []
+    for view in views:
+        maps = network(ops.flip(x, axis=2) if view.mirrored else x, training=False)
+        pooled = [keras.layers.GlobalAveragePooling2D()(found) for found in maps]
+        whole = keras.layers.Concatenate()(pooled) if len(pooled) > 1 else pooled[0]
+        columns = frozen.columns(params, facts)
+        seen.append(whole if columns == slice(None) else pooled[-1])
+    mean = keras.layers.Average()(seen) if len(seen) > 1 else seen[0]
+    x = keras_heads.standardize(*moments(features), mean)
+    trained = isinstance(head, keras.Model)
+    return keras.Model(inputs, head(x, training=False) if trained else keras_heads.fitted(head, facts.classes, x))
+
+
+def combined(models: Sequence[tuple[keras.Model, float]], facts: Facts) -> keras.Model:
+    """The weighted mean of several models' probabilities; one alone is that model."""
+    if len(models) == 1:
+        return models[0][0]
+    inputs = keras.Input(facts.shape, name="pixels")
+    for number, (model, _) in enumerate(models):
+        model.name = f"member_{number}"
+    said = [keras.layers.Rescaling(weight)(model(inputs, training=False)) for model, weight in models]
+    return keras.Model(inputs, keras.layers.Add()(said))
+
+
+def network_of(model: keras.Model) -> keras.Model:
+    """A user's model without what it was trained with: its own class, `train_step`, loss and optimizer.
+
+    One that computes in a `call` of its own stays as it is.
+    """
+    computes = next(kind for kind in type(model).__mro__ if "call" in vars(kind))
+    ours = computes.__module__.partition(".")[0] == "keras" and getattr(model, "outputs", None)
+    return keras.Model(model.inputs[0], model.outputs[0]) if ours else model
+
+
+def kept_from(model: keras.Model) -> str | None:
+    """Why a file of this model, of a user's builder, would not load in Keras alone; None where it would.
+
+    Keras writes such a file without a word, and refuses to load it: what the builder made itself is not in it.
+    """
+    found = _foreign_activations(model)
+    try:
+        waiting: list[Any] = [keras.saving.serialize_keras_object(model)]
+    except (NotImplementedError, TypeError, ValueError) as error:  # no get_config, or one that cannot be written
+        return f"it cannot be written to a file: {first_line(error)}"
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, list | tuple):
+            waiting += one
+        if not isinstance(one, dict):
+            continue
+        kind, module = one.get("class_name"), one.get("module")
+        if kind == "__lambda__":
+            found.append("a lambda")
+        elif kind == "function":
+            found.append(str(one["config"]))
+        elif isinstance(module, str) and module.partition(".")[0] not in ("builtins", "keras"):
+            found.append(str(kind))
+        waiting += one.values()
+    if not found:
+        return None
+    names = sorted(set(found))
+    return (
+        f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not Keras's own, and a file that Keras alone loads "
+        "has no code of yours in it; build that of keras.layers and their own activations and initializers"
+    )
+
+
+def _foreign_activations(model: keras.Model) -> list[str]:
+    """What a configuration does not tell: lambdas, and functions that have the name of one of Keras's own."""
+    held = [
+        function
+        for layer in model._flatten_layers()
+        for name, function in vars(layer).items()
+        if "activation" in name and callable(function)
+    ]
+    foreign = [one for one in held if str(one.__module__).partition(".")[0] not in ("keras", "tensorflow")]
+    names = [getattr(one, "__name__", type(one).__name__) for one in foreign]
+    return ["a lambda" if name == "<lambda>" else name for name in names]
+
+
+def save(model: keras.Model, path: Path, about: Mapping[str, Any] | None = None) -> None:
+    """Write the model, whole or not at all, with `about` beside its own files. Raises OSError or ValueError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.stem}.{os.getpid()}.keras")
+    try:
+        model.save(beside)
+        if about is not None:
+            with zipfile.ZipFile(beside, "a") as archive:
+                archive.writestr(ABOUT, json.dumps(about, indent=1))
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def load(path: Path) -> keras.Model:
+    """A model without anything in its file that could run code."""
+    return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+
+def compose(job: ComposeJob, pixels: NDArray[np.uint8], facts: Facts) -> Saved:
+    """See ComposeJob. What was saved is loaded again and asked: what counts is the file."""
+    started = time.perf_counter()
+    save(combined([(load(path), weight) for path, weight in job.parts], facts), job.path, job.about)
+    said = ask(load(job.path), pixels[job.rows]) if len(job.rows) else None
+    return Saved(time.perf_counter() - started, said)
+
+
+def ask(model: keras.Model, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """[images, classes] of pixels [images, height, width, channels]."""
+    said: NDArray[np.float32] = model.predict(pixels.astype(np.float32), batch_size=BATCH, verbose=0)
+    return said

@@ -1,0 +1,336 @@
+"""The worker's side: does jobs, one after another, and never sees the database."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import random
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.diagnosis.evidence import BROKEN
+from search.jobs import (
+    ComposeJob,
+    DescribeJob,
+    Description,
+    DiscoverJob,
+    Discovery,
+    Failure,
+    FoldJob,
+    FoldResult,
+    Job,
+    Materials,
+    Outcome,
+    ReferenceJob,
+    ReferenceResult,
+    RefitJob,
+    Saved,
+    first_line,
+)
+from search.native import ENVIRONMENT
+from search.worker.describe import describe, describe_frozen
+from search.worker.edits import edited
+from search.worker.features import Features
+from search.worker.heads import fit_head, standardized
+from search.worker.keras_internals import dtype_policy, reset_names
+from search.worker.model_checks import fatal, findings
+from search.worker.references import judge
+from spaces.custom.model import BuilderError, OwnModel
+from spaces.parameters import Value
+from spaces.presets import Frozen, Preset, family_of, preset
+from spaces.presets.frozen import UnfitError
+from spaces.recipe import USUAL_BATCH, own_recipe
+
+if TYPE_CHECKING:
+    import keras
+
+    from search.worker.trainer import Trainer
+    from search.worker.trainer_cache import Trainers
+
+Built = TypeVar("Built")
+
+READY = "ready"
+"""What a worker process says once, before its first outcome: what it needs is imported."""
+
+
+class Worker:
+    """Does jobs on one set of materials."""
+
+    def __init__(self, materials: Materials) -> None:
+        """Import TensorFlow (seconds), give it one thread, and take the pixels in."""
+        os.environ.update(ENVIRONMENT)
+        import tensorflow as tf  # seconds, and its settings come first
+
+        # One thread: on small images more threads only wait for each other, and sums keep their order. TensorFlow
+        # refuses to change it once it has run, as in a process that made a worker before.
+        with contextlib.suppress(RuntimeError):
+            tf.config.threading.set_intra_op_parallelism_threads(1)
+            tf.config.threading.set_inter_op_parallelism_threads(1)
+            for gpu in tf.config.list_physical_devices("GPU"):
+                tf.config.experimental.set_memory_growth(gpu, True)
+        self._materials = materials
+        self._preset = None if materials.model is not None else preset(materials.preset)
+        self._last: Trainer | None = None  # that trained a network
+
+    @cached_property
+    def _trainers(self) -> Trainers:
+        from search.worker.trainer_cache import Trainers
+
+        return Trainers(self._materials)
+
+    @cached_property
+    def _pixels(self) -> NDArray[np.uint8]:
+        """[images, height, width, channels], mapped: a process that only describes models has none."""
+        assert self._materials.pixels is not None  # noqa: S101 - folds come with pixels
+        pixels: NDArray[np.uint8] = np.load(self._materials.pixels, mmap_mode="r", allow_pickle=False)
+        return pixels
+
+    @cached_property
+    def _constant(self) -> Any:
+        """The same as a tensor: one copy for all graphs."""
+        import tensorflow as tf
+
+        return tf.constant(self._pixels)
+
+    @cached_property
+    def _features(self) -> Features:
+        assert self._materials.pixels is not None  # noqa: S101 - folds come with pixels
+        return Features(self._pixels, self._materials.pixels.parent / "features")
+
+    def do(self, job: Job) -> Outcome:
+        """The job's outcome. Whatever goes wrong is an outcome too; the traceback goes to stderr, the log."""
+        import tensorflow as tf
+
+        try:
+            return self._done(job)
+        except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+            self._trainers.clear()
+            return Failure("out of memory", first_line(error))
+        except (RefusedError, UnfitError) as error:
+            return Failure("refused", str(error))
+        except BuilderError as error:
+            traceback.print_exc()
+            return Failure("model", str(error))
+        except Exception as error:  # noqa: BLE001 - any failure of a model is an outcome of the search
+            traceback.print_exc()
+            return Failure("error", f"{type(error).__name__}: {first_line(error)}")
+
+    def _done(self, job: Job) -> Outcome:
+        match job:
+            case DiscoverJob():
+                space, whole = self._own.discover()
+                return Discovery(space.to_json(), whole)
+            case DescribeJob():
+                return self._describe(job)
+            case FoldJob():
+                return self._train(job)
+            case ReferenceJob():
+                return self._judge(job)
+            case RefitJob():
+                return self._refit(job)
+            case ComposeJob():
+                from search.worker.packaging import compose
+
+                return compose(job, self._pixels, self._materials.facts)
+
+    @cached_property
+    def _own(self) -> OwnModel:
+        if self._materials.model is None:
+            raise RuntimeError("there is no model of the user's own to ask")
+        return OwnModel(self._materials.model, self._materials.facts)
+
+    def _family(self, params: Mapping[str, Value]) -> tuple[Preset, Mapping[str, Value]]:
+        if self._preset is None:
+            raise RuntimeError("there is no preset to ask: the model is the user's own")
+        return family_of(self._preset, params)
+
+    def _describe(self, job: DescribeJob) -> Description:
+        import keras
+
+        facts = self._materials.facts
+        if self._materials.model is not None:
+            keras.backend.clear_session()  # layers are named anew, whatever was built before
+            own, batch = self._own.build(job.params), int(job.params.get("batch_size", USUAL_BATCH))
+            if wrong := fatal(findings(own, own.loss if own.compiled else None, images=facts.images, batch_size=batch)):
+                raise BuilderError(f"{self._materials.model.name}: {wrong}")
+            return describe(own, batch)
+        reset_names()
+        family, params = self._family(job.params)
+        if family.frozen:
+            return describe_frozen(family.frozen, params, facts)
+        # Without values for its variables the largest model costs milliseconds and no memory.
+        with _refusals(), keras.StatelessScope(initialize_variables=False):
+            model, batch = family.network(params, facts), family.recipe(params, facts).batch_size
+            if wrong := fatal(findings(model, None, images=facts.images, batch_size=batch)):
+                raise ValueError(wrong)
+        return describe(model, batch)
+
+    def _train(self, job: FoldJob) -> FoldResult:
+        started, materials = time.perf_counter(), self._materials
+        if materials.model is not None:
+            return self._train_own(job, started)
+        family, params = self._family(job.params)
+        job = replace(job, params=params)
+        if family.frozen is None or family.frozen.heads is None:
+            return self._train_on_pixels(family, job, started)
+        train, validate = standardized(*self._features.of(family.frozen, self._materials.facts, job))
+        if not family.frozen.heads.trains(params):
+            result = fit_head(family.frozen, family.frozen.heads, train, validate, materials, job, started)
+        else:
+            result = self._train_on_features(family, job, train, validate, started)
+        if materials.latency:  # beside the backbone's, a fitted head's is nothing
+            backbone = self._features.latency(family.frozen, materials.facts, job)
+            result = replace(result, latency=backbone + (result.latency or 0.0))
+        return result
+
+    def _train_on_pixels(self, family: Preset, job: FoldJob, started: float) -> FoldResult:
+        facts = self._materials.facts
+        model = self._new(job, lambda: edited(family.build(job.params, facts), job.edit, facts.classes, job.seed))
+        if family.frozen and family.frozen.start:
+            features, _ = self._features.of(family.frozen, facts, job)
+            family.frozen.start(model, job.params, features, self._materials.labels[job.train])
+        trainer = self._last = self._trainers.trainer(model, self._constant, family.recipe(job.params, facts))
+        return trainer.train(job, started)
+
+    def _train_on_features(
+        self, family: Preset, job: FoldJob, train: NDArray[Any], validate: NDArray[Any], started: float
+    ) -> FoldResult:
+        """Train a network on features, [rows, width] of the job's rows."""
+        assert family.frozen is not None  # noqa: S101 - it has features
+        facts = self._materials.facts
+        inputs = np.zeros((len(self._materials.labels), train.shape[1]), np.float32)
+        inputs[job.train], inputs[job.validate] = train, validate
+        model = self._new(job, lambda: family.build(job.params, facts))
+        trainer = self._last = self._trainers.trainer(model, inputs, family.recipe(job.params, facts))
+        result = trainer.train(job, started)
+        return replace(result, parameters=describe_frozen(family.frozen, job.params, facts).parameters)
+
+    def _refit(self, job: RefitJob) -> Saved:
+        """Train as in a fold run, then save what predicts: from pixels as they are in the study to probabilities."""
+        from search.worker import packaging
+
+        started, facts, fold = time.perf_counter(), self._materials.facts, job.fold
+        if self._preset is None:
+            built = self._own.build(fold.params)  # computes in float32, whatever the precision of training
+            if why := packaging.kept_from(packaging.network_of(built)):
+                raise BuilderError(f"{self._own.name}: {why}")
+            _usable(self._train(fold))
+            network = packaging.network_of(packaging.plain(self._trained, built))
+            model = packaging.of_pixels(network, self._trained, facts)
+        else:
+            family, params = self._family(fold.params)
+            if family.frozen and family.frozen.heads:
+                features, head = self._head(family.frozen, family, replace(fold, params=params))
+                model = packaging.of_features(family.frozen, params, facts, features, head)
+            else:
+                _usable(self._train(fold))
+                network = packaging.plain(self._trained, family.network(params, facts))
+                model = packaging.of_pixels(network, self._trained, facts)
+        packaging.save(model, job.path)
+        return Saved(time.perf_counter() - started)
+
+    def _head(self, frozen: Frozen, family: Preset, job: FoldJob) -> tuple[NDArray[np.float32], Any]:
+        """(training features [rows, width], a head on them: fitted at once, or a network)."""
+        from search.worker import packaging
+
+        assert frozen.heads is not None  # noqa: S101 - it learns on features
+        features, validate = self._features.of(frozen, self._materials.facts, job)
+        train, validate = standardized(features, validate)
+        if not frozen.heads.trains(job.params):
+            return features, frozen.heads.fit(job.params, train, self._materials.labels[job.train], job.seed)
+        _usable(self._train_on_features(family, job, train, validate, time.perf_counter()))
+        return features, packaging.plain(self._trained, family.network(job.params, self._materials.facts))
+
+    @property
+    def _trained(self) -> Trainer:
+        assert self._last is not None  # noqa: S101 - asked after training
+        return self._last
+
+    def _judge(self, job: ReferenceJob) -> ReferenceResult:
+        return judge(job, self._pixels, self._features, self._materials)
+
+    def _train_own(self, job: FoldJob, started: float) -> FoldResult:
+        """Folds of a point share graphs where Keras's parts are all there is; else they are traced for each."""
+        from search.worker import packaging
+        from search.worker.graph_sharing import of_keras_alone
+        from search.worker.trainer import Trainer, UntraceableError
+
+        recipe, facts = own_recipe(job.params, self._materials.facts), self._materials.facts
+
+        def built() -> tuple[keras.Model, list[keras.callbacks.Callback]]:
+            model, callbacks = self._new(job, lambda: self._own.compiled(job.params))
+            return edited(model, job.edit, facts.classes, job.seed), callbacks
+
+        model, callbacks = built()
+        why = packaging.kept_from(packaging.network_of(model))
+        notes: tuple[str, ...] = (f"no model of {self._own.name} will be saved: {why}",) if why else ()
+        untraceable = ""
+        try:
+            if why or callbacks or not of_keras_alone(model):
+                gc.collect()  # what the fold before traced
+                trainer = Trainer(model, self._constant, self._materials, recipe)
+            else:
+                trainer = self._trainers.trainer(model, self._constant, recipe, job.params)
+        except UntraceableError as error:
+            untraceable = str(error)
+        if untraceable:  # no longer in the handler, whose traceback keeps what is traced halfway
+            self._trainers.clear()
+            gc.collect()
+            model, callbacks = built()  # anew: a trace leaves things behind
+            trainer = Trainer(model, self._constant, self._materials, recipe, graphs=False)
+            slow = "the model is trained by Keras's own fit, which is slower: it does not run as a graph"
+            notes = (*notes, f"{slow} ({untraceable})")
+        if job.trial == job.repeat == job.fold == 0:  # other trials' models differ in their numbers
+            notes += trainer.remarks(job.train)
+        self._last = trainer
+        result = trainer.train(job, started, callbacks)
+        return replace(result, notes=(*notes, *result.notes))
+
+    def _new(self, job: FoldJob, build: Callable[[], Built]) -> Built:
+        """What `build` makes with the job's seed, its layers named anew."""
+        import keras
+        import tensorflow as tf
+
+        if self._preset is None:  # the user's builder may draw from anything
+            keras.utils.clear_session(free_memory=False)
+            keras.utils.set_random_seed(job.seed)
+            # What a builder sets for the whole process ends with its fold.
+            keras.config.set_image_data_format("channels_last")
+            keras.config.set_floatx("float32")
+            tf.config.run_functions_eagerly(False)
+            with dtype_policy(self._materials.precision):
+                return build()
+        # Presets draw from Python's generator alone, through Keras's initializers and layers. Keras's own two calls
+        # above empty TensorFlow's cache of kernels as well, and it would optimise graphs anew that are kept: now
+        # and then is enough.
+        self._trainers.tidy()
+        reset_names()
+        random.seed(job.seed)
+        with dtype_policy(self._materials.precision), _refusals():
+            return build()
+
+
+class RefusedError(Exception):
+    """A point of a preset that gives no model that could be trained."""
+
+
+def _usable(result: FoldResult) -> None:
+    """Raises RefusedError where the weights are lost that were to be saved."""
+    if result.diagnosis and result.diagnosis.symptom.name == BROKEN:
+        raise RefusedError(f"trained on all images, {'; '.join(result.diagnosis.symptom.signs)}")
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise RefusedError(first_line(error)) from error

@@ -1,0 +1,284 @@
+"""The page as text: what it holds, what it refuses, and how it is written."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from reports.html.model_diagram import architecture
+from reports.html.page import masked, script_json
+from reports.html.study import render, write
+from reports.wording import study as words
+from reports.wording import values
+from search.results import importance
+from search.results.importance import figures
+from spaces import Space
+from spaces.parameters import When, choice
+from storage.records import LayerRecord, TrialRecord, TrialState
+from tests.studies import Records, example, many, with_two_objectives
+
+
+class Outline(HTMLParser):
+    """Headings, addresses and scripts of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.headings: list[int] = []
+        self.links: list[str] = []
+        self.sections: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        if re.fullmatch(r"h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        self.links += [found[key] or "" for key in ("src", "href") if key in found]
+        if tag == "section":
+            self.sections.append(found["id"] or "")
+
+
+def page_of(records: Records) -> str:
+    return render(records.data())
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return page_of(example())
+
+
+def test_it_begins_with_the_answer_and_the_caution(page: str) -> None:
+    data = example().data()
+    start = page[: page.index("<nav")]
+    assert words.headline(data) in start
+    assert "the best of 6 trials compared on the same images" in start
+
+
+def test_sections_come_in_the_order_in_which_a_person_asks(page: str) -> None:
+    order = ["leaderboard", "model", "curves", "confusion", "history", "parameters", "unfinished", "repeat"]
+    assert Outline(page).sections == order
+
+
+def test_headings_skip_no_level(page: str) -> None:
+    headings = Outline(page).headings
+    assert headings[0] == 1 and headings.count(1) == 1
+    assert all(below <= above + 1 for above, below in pairwise(headings))
+
+
+def test_nothing_points_outside_the_page(page: str) -> None:
+    assert all(link.startswith(("#", "data:")) for link in Outline(page).links)
+    assert "@import" not in page[: page.index("<script")]
+    assert "url(" not in page[: page.index("<script")]
+
+
+def test_the_policy_names_each_script_by_its_hash_and_allows_no_connection(page: str) -> None:
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert policy is not None
+    allowed = policy[1].replace("&#39;", "'")
+    assert "default-src 'none'" in allowed and "connect-src 'none'" in allowed
+    assert "unsafe-eval" not in allowed
+    assert "'unsafe-inline'" not in re.findall(r"script-src[^;]*", allowed)[0]
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert len(scripts) == 2
+    for script in scripts:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in allowed
+
+
+def test_the_stuck_starting_point_is_drawn_beside_the_best_with_the_line_of_chance(page: str) -> None:
+    assert "Trial 7, the best" in page and "Trial 0, your starting point" in page
+    assert page.count("chance: ln 2 = 0.693") >= 2
+
+
+def test_a_best_starting_point_is_drawn_once() -> None:
+    only = page_of(replace(example(), trials=example().trials[:1]))
+    assert "Trial 0, the best" in only
+    assert "Trial 0, your starting point" not in only
+
+
+def test_every_layer_of_the_best_model_is_drawn_with_shape_and_weights(page: str) -> None:
+    model = page[page.index('id="model"') : page.index('id="curves"')]
+    assert model.count("<li>") == 12
+    assert "64 \u00d7 64 \u00d7 16" in model and "18,496" in model and "16 @ 3x3, relu" in model
+
+
+def test_a_deep_model_is_drawn_with_neighbours_of_one_shape_as_one() -> None:
+    layers = [LayerRecord(f"l{i}", "Conv2D", (64 // (1 + i // 30), 64, 8), 10) for i in range(150)]
+    drawing = architecture(layers)
+    assert drawing is not None and drawing.merged
+    assert len(drawing.rows) == 5
+    assert sum(row.parameters for row in drawing.rows) == 1500
+
+
+def test_importance_is_left_out_with_a_reason_while_there_are_few_trials(page: str) -> None:
+    assert "It takes 20 complete trials (two for each parameter that varies, and no fewer than 20)" in page
+    assert "and there are 6 so far" in page
+
+
+def test_importance_shows_shares_when_there_are_enough_trials() -> None:
+    enough = page_of(many(40))
+    assert 'class="importance"' in enough
+    assert "Left out" not in enough
+
+
+def test_of_very_many_trials_importance_is_measured_on_some_and_the_page_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    records = many(60)
+    complete = records.data().compared
+    assert "spread evenly over them" not in page_of(records)
+    monkeypatch.setattr(importance, "_MOST_WEIGHED", complete - 1)
+    half = figures(records.data()).weighed
+    assert half == -(-complete // 2)
+    assert f"Measured on {half} of the {complete} complete trials, spread evenly over them." in page_of(records)
+
+
+def test_importance_that_shuffled_scores_reach_too_is_marked_as_luck() -> None:
+    def scored(score: Callable[[TrialRecord], float]) -> Records:
+        records = many(120)
+        trials = [
+            replace(t, folds=tuple(replace(f, scores={"balanced_accuracy": score(t)}) for f in t.folds))
+            for t in records.trials
+        ]
+        return replace(records, trials=tuple(trials))
+
+    noise = np.random.default_rng(1).normal(0.7, 0.05, 120)
+    assert "None of it is more than luck yet" in page_of(scored(lambda t: float(noise[t.number])))
+    told = figures(scored(lambda t: 1 - float(t.params["dropout"])).data())
+    assert next(iter(told.importance)) == "dropout"
+    assert "dropout" in told.clear and len(told.clear) < len(told.importance)
+    assert sum(told.importance.values()) == pytest.approx(1)
+
+
+def test_a_conditional_parameter_is_weighed_only_over_the_trials_in_which_it_is_active() -> None:
+    """Within 'b' the two values of `inner` score alike, and 'a', which has no `inner`, scores worst of all."""
+    space = Space((choice("family", "a", "b"), choice("inner", "x", "y", when=(When("family", ("b",)),))))
+    records = many(61)
+
+    def trial(number: int) -> TrialRecord:
+        pair, second = divmod(number, 2)
+        deep = pair % 2 == 0
+        params = {"family": "b", "inner": "xy"[second]} if deep else {"family": "a"}
+        scores = {"balanced_accuracy": 0.7 + 0.005 * pair if deep else 0.5}
+        folds = tuple(replace(fold, scores=scores) for fold in records.trials[1].folds)
+        return replace(records.trials[1], number=number, params=params, folds=folds)
+
+    study = replace(records.study, space=space.to_json())
+    told = figures(replace(records, study=study, trials=tuple(map(trial, range(60)))).data())
+    assert told.weighed == 60
+    assert told.importance == pytest.approx({"family": 1.0, "inner": 0.0}, abs=1e-9)
+
+
+def test_hand_written_points_are_named_on_the_board(page: str) -> None:
+    assert page.count("<span>(known-good point) ") == 2
+
+
+def test_a_short_history_has_whole_numbers_on_its_axis(page: str) -> None:
+    found = re.search(r'id="figures">(.*?)</script>', page)
+    assert found is not None
+    assert json.loads(found[1])["history"]["layout"]["xaxis"]["dtick"] == 1
+
+
+def test_the_repeat_section_has_what_it_takes(page: str) -> None:
+    section = page[page.index('id="repeat"') :]
+    for fact in ("search run pictures/ --hours 8", ">7<", "9f2c9f2c", "optuna, tpe", "3.15.1"):
+        assert fact in section
+
+
+def test_passwords_in_addresses_are_masked() -> None:
+    assert masked("search run --db postgresql://me:s3cret@host/x p/") == "search run --db postgresql://me:***@host/x p/"
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_very_few_trials(count: int) -> None:
+    records = replace(example(), trials=example().trials[:count], probabilities={})
+    assert words.headline(records.data()) in page_of(records)
+
+
+def test_when_everything_failed_the_causes_come_first() -> None:
+    failed = tuple(replace(t, state=TrialState.FAILED, folds=(), cause="out of memory") for t in example().trials)
+    page = page_of(replace(example(), trials=failed, probabilities={}))
+    assert "All 12 trials failed; most often: out of memory (12)." in page
+    assert Outline(page).sections == ["unfinished", "leaderboard", "repeat"]
+
+
+def test_ten_classes_and_every_metric() -> None:
+    names = [f"class {i}" for i in range(10)]
+    for metric in ("balanced_accuracy", "accuracy", "auroc", "log_loss"):
+        page = page_of(example(names, per_class=20, metric=metric))
+        assert page.count('scope="row" title="class') == 10
+        assert "chance: ln 10 = 2.303" in page
+
+
+def test_a_long_search_shows_200_trials_and_says_how_many_more() -> None:
+    page = page_of(many(600))
+    board = page[page.index('id="leaderboard"') : page.index('id="model"')]
+    assert board.count("<tr") == 201
+    assert "400 more are left out" in board
+
+
+def test_a_long_history_is_thinned_out() -> None:
+    page = page_of(many(3000))
+    figures = re.search(r'id="figures">(.*?)</script>', page)
+    assert figures is not None
+    history = json.loads(figures[1])["history"]["data"]
+    assert len(history[0]["x"]) <= 2000
+    assert history[1]["y"] == sorted(history[1]["y"])
+
+
+def test_a_space_that_does_not_fit_costs_the_plots_not_the_report() -> None:
+    records = replace(example(), study=replace(example().study, space={"parameters": []}))
+    page = page_of(records)
+    assert "do not fit their space" in page
+    assert 'id="plot-history"' not in page
+
+
+def test_json_for_a_script_cannot_end_the_script() -> None:
+    text = script_json({"a": "</script><!--&\u2028\u2029"})
+    assert not set("<>&\u2028\u2029") & set(text)
+    assert json.loads(text) == {"a": "</script><!--&\u2028\u2029"}
+
+
+def test_json_for_a_script_is_strict() -> None:
+    with pytest.raises(ValueError, match="Out of range float"):
+        script_json(float("nan"))
+
+
+def test_writing_replaces_the_old_page_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "report.html"
+    target.write_text("old")
+    write(example().data(trials=(), probabilities={}), target)
+    assert target.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    before = target.read_bytes()
+    with pytest.raises(OSError, match="No space left"):
+        write(example().data(trials=(), probabilities={}), target)
+    assert target.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_visible_writes_out_what_could_move_a_cursor_or_turn_text() -> None:
+    cases = SimpleNamespace(given="a\x00\x1b\u202e\u2028\ud800\nb", shown="a\\x00\\x1b\\u202e\\u2028\\ud800\\nb")
+    assert values.visible(cases.given) == cases.shown
+    assert values.visible("Kätzchen 猫 👩‍🚀") == "Kätzchen 猫 👩‍🚀"
+
+
+def test_a_star_marks_the_front_where_there_are_two_objectives(page: str) -> None:
+    two = page_of(with_two_objectives("latency"))
+    assert ">=*7</th>" in two and "ms/image" in two and "Pareto front" in two
+    assert "Pareto" not in page[: page.index("<script")] and "ms/image" not in page

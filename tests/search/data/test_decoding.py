@@ -1,0 +1,221 @@
+"""One file at a time: what becomes of its pixels, and of bytes that are no image."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from search.data.decoding import Header, Picture, Remark, decode, quiet, read_header
+from tests.pictures import halves, write, write_bytes
+
+# The EXIF orientation, and what a camera held that way stores of an upright picture.
+STORED = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+def picture_of(path: Path, size: tuple[int, int]) -> Picture:
+    picture = decode(path, size)
+    assert isinstance(picture, Picture), picture
+    return picture
+
+
+def remark_of(path: Path) -> Remark:
+    remark = decode(path, (8, 8))
+    assert isinstance(remark, Remark)
+    return remark
+
+
+def grey_of(path: Path, pixels: NDArray[np.generic]) -> list[int]:
+    """What a one-row image of these values becomes."""
+    write(path, Image.fromarray(pixels.reshape(1, -1)))
+    decoded: list[int] = picture_of(path, (1, pixels.size)).pixels[0, :, 0].tolist()
+    return decoded
+
+
+class TestUpright:
+    @pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tiff"])
+    @pytest.mark.parametrize("orientation", STORED)
+    def test_every_orientation_in_every_format_that_has_one(
+        self, tmp_path: Path, ending: str, orientation: int
+    ) -> None:
+        upright = Image.new("L", (48, 32), 20)
+        upright.paste(220, (0, 0, 16, 16))
+        turn = STORED[orientation]
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        options = {"lossless": True} if ending == "webp" else {}
+        stored = upright if turn is None else upright.transpose(turn)
+        path = write(tmp_path / f"x.{ending}", stored, exif=exif, **options)
+        header = read_header(path)
+        assert isinstance(header, Header)
+        assert (header.height, header.width) == (32, 48)
+        difference = picture_of(path, (32, 48)).pixels[:, :, 0].astype(int) - np.asarray(upright)
+        assert abs(difference).max() <= 3
+
+
+class TestGreyOfMoreThan8Bits:
+    def test_16_bits_are_divided_by_257_and_rounded(self, tmp_path: Path) -> None:
+        words = np.array([0, 128, 129, 257, 385, 386, 65406, 65407, 65535], np.uint16)
+        assert grey_of(tmp_path / "x.png", words) == [0, 0, 1, 1, 1, 2, 254, 255, 255]
+
+    def test_16_bits_of_either_byte_order(self, tmp_path: Path) -> None:
+        words = np.array([0, 25700, 65535], np.uint16)
+        assert grey_of(tmp_path / "x.tiff", words) == [0, 100, 255]
+        big = Image.frombytes("I;16B", (3, 1), words.astype(">u2").tobytes())
+        assert picture_of(write(tmp_path / "big.tiff", big), (1, 3)).pixels[0, :, 0].tolist() == [0, 100, 255]
+
+    def test_a_transparent_16_bit_value_is_white(self, tmp_path: Path) -> None:
+        words = np.array([[0, 25700, 65535]], np.uint16)
+        path = write(tmp_path / "x.png", Image.fromarray(words), transparency=25700)
+        assert picture_of(path, (1, 3)).pixels[0, :, 0].tolist() == [0, 255, 255]
+
+    @pytest.mark.parametrize(
+        ("values", "expected"),
+        [
+            (np.array([0, 100, 255], np.int32), [0, 100, 255]),
+            (np.array([0, 25700, 65535], np.int32), [0, 100, 255]),
+            (np.array([-100, 0, 155], np.int32), [0, 100, 255]),
+            (np.array([0.0, 0.5, 1.0], np.float32), [0, 128, 255]),
+            (np.array([0.0, 100.0, 255.0], np.float32), [0, 100, 255]),
+            (np.array([0.0, 25700.0, 65535.0], np.float32), [0, 100, 255]),
+            (np.array([0.0, 1e6, 2.55e6], np.float32), [0, 100, 255]),
+            (np.array([np.nan, np.inf, 1.0], np.float32), [0, 0, 255]),
+            (np.array([7.0, 7.0, 7.0], np.float32), [7, 7, 7]),
+            (np.array([-7.0, -7.0, -7.0], np.float32), [0, 0, 0]),
+        ],
+    )
+    def test_32_bits_by_the_smallest_usual_range(
+        self, tmp_path: Path, values: NDArray[np.generic], expected: list[int]
+    ) -> None:
+        assert grey_of(tmp_path / "x.tiff", values) == expected
+
+
+class TestTransparency:
+    def test_a_transparent_colour_is_white(self, tmp_path: Path) -> None:
+        image = halves("RGB", (255, 0, 0), (0, 0, 255))
+        path = write(tmp_path / "x.png", image, transparency=(255, 0, 0))
+        pixels = picture_of(path, (16, 16)).pixels
+        assert (pixels[:8] == 255).all()
+        assert (pixels[8:] == (0, 0, 255)).all()
+
+    def test_transparency_in_a_palette_can_be_partial(self, tmp_path: Path) -> None:
+        image = halves("P", 0, 1)
+        image.putpalette([0, 0, 0, 0, 0, 0])
+        path = write(tmp_path / "x.png", image, transparency=bytes([128, 255]))
+        assert picture_of(path, (16, 16)).pixels[[0, 15], 0, 0].tolist() == [127, 0]
+
+    def test_an_alpha_channel_without_any_is_no_news(self, tmp_path: Path) -> None:
+        picture = picture_of(write(tmp_path / "x.png", halves("RGBA", (9, 8, 7, 255), (1, 2, 3, 255))), (16, 16))
+        assert picture.pixels[[0, 15], 0].tolist() == [[9, 8, 7], [1, 2, 3]]
+        assert picture.remarks == ()
+
+    def test_hidden_colours_make_no_difference(self, tmp_path: Path) -> None:
+        one = write(tmp_path / "1.png", halves("RGBA", (255, 0, 0, 0), (1, 2, 3, 255)))
+        other = write(tmp_path / "2.png", halves("RGBA", (0, 255, 0, 0), (1, 2, 3, 255)))
+        assert picture_of(one, (16, 16)).digest == picture_of(other, (16, 16)).digest
+
+
+class TestDigest:
+    def test_of_a_large_image_is_that_of_its_bytes(self, tmp_path: Path) -> None:
+        pixels = np.random.default_rng(0).integers(0, 255, (1500, 1400), np.uint8)  # more than one strip
+        one = picture_of(write(tmp_path / "1.bmp", pixels), (8, 8)).digest
+        pixels[-1, -1] ^= 1
+        assert one != picture_of(write(tmp_path / "2.bmp", pixels), (8, 8)).digest
+
+    def test_tells_shapes_of_the_same_bytes_apart(self, tmp_path: Path) -> None:
+        flat = np.zeros(64, np.uint8)
+        paths = [write(tmp_path / f"{h}.png", flat.reshape(h, -1)) for h in (4, 8, 16)]
+        assert len({picture_of(path, (8, 8)).digest for path in paths}) == 3
+
+
+class TestHostileFiles:
+    def test_a_file_too_long_is_not_opened(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "x.png", halves("L", 1, 2))
+        with path.open("r+b") as file:
+            file.truncate(600_000_000)  # sparse: takes no room on the disk
+        assert remark_of(path).kind == "oversized"
+        assert "600 MB in one file" in remark_of(path).message
+
+    def test_a_webp_canvas_beyond_the_limit(self, tmp_path: Path) -> None:
+        frames = io.BytesIO()
+        other = halves("RGB", "red", "blue")
+        halves("RGB", "blue", "red").save(frames, "WEBP", save_all=True, append_images=[other])
+        data = bytearray(frames.getvalue())
+        canvas = data.index(b"VP8X") + 12  # width - 1 and height - 1, three bytes each
+        data[canvas : canvas + 6] = (16_383).to_bytes(3, "little") * 2
+        header = read_header(write_bytes(tmp_path / "x.webp", bytes(data)))
+        assert isinstance(header, Remark)
+        assert header.kind == "oversized"
+
+    def test_libtiff_prints_nothing(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        path = write(tmp_path / "x.tiff", halves("RGB", "red", "blue"), compression="tiff_lzw")
+        data = path.read_bytes()
+        for start in range(8, 40, 4):
+            write_bytes(path, data[:start] + b"\xff" * 4 + data[start + 4 :])
+            with quiet():
+                decode(path, (8, 8))
+        os.write(2, b"still here")
+        assert capfd.readouterr().err == "still here"
+
+    @settings(max_examples=300, deadline=None)
+    @given(data=st.data())
+    def test_any_bytes_end_as_a_picture_or_a_remark(
+        self, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        bytes_ = bytearray(data.draw(st.sampled_from(WHOLE_FILES)))
+        for _ in range(data.draw(st.integers(0, 4))):
+            bytes_[data.draw(st.integers(0, len(bytes_) - 1))] = data.draw(st.integers(0, 255))
+        path = tmp_path_factory.getbasetemp() / "any"
+        path.write_bytes(bytes_[: data.draw(st.integers(0, len(bytes_)))])
+        with quiet():
+            assert isinstance(read_header(path), Header | Remark)
+            answer = decode(path, (5, 7))
+        assert isinstance(answer, Remark) or answer.pixels.shape in {(5, 7, 1), (5, 7, 3)}
+
+
+def _whole_files() -> list[bytes]:
+    """A small valid file of every format and compression."""
+    image = Image.fromarray(np.random.default_rng(3).integers(0, 255, (16, 16, 4), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    rgb, grey = image.convert("RGB"), image.convert("L")
+    wanted: list[tuple[str, Image.Image, dict[str, Any]]] = [
+        ("PNG", image, {}),
+        ("PNG", image.convert("P"), {}),
+        ("PNG", grey, {"exif": exif}),
+        ("JPEG", rgb, {"exif": exif}),
+        ("JPEG", image.convert("CMYK"), {"progressive": True}),
+        ("GIF", image.convert("P"), {"save_all": True, "append_images": [image.rotate(90).convert("P")]}),
+        ("BMP", rgb, {}),
+        ("BMP", image.convert("P"), {}),
+        ("WEBP", image, {}),
+        ("WEBP", image, {"save_all": True, "append_images": [image.rotate(90)], "exif": exif}),
+        *(("TIFF", rgb, {"compression": name}) for name in (None, "tiff_lzw", "tiff_deflate", "jpeg", "packbits")),
+        *(("TIFF", grey.convert(mode), {}) for mode in ("I", "F", "I;16")),
+    ]
+    files = []
+    for format_name, picture, options in wanted:
+        stream = io.BytesIO()
+        picture.save(stream, format_name, **options)
+        files.append(stream.getvalue())
+    return files
+
+
+WHOLE_FILES = _whole_files()

@@ -1,0 +1,163 @@
+"""Which single changes are tried: each changes one thing, and what is suspected comes first."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search.diagnosis.evidence import Cause, Evidence, LayerEvidence
+from search.diagnosis.experiments import MOST_VALUES, TOPICS, experiments, other_values, topic_of
+from spaces import Space, Value
+from spaces.facts import Facts
+from spaces.parameters import Parameter, choice, integer, real
+from spaces.presets import FAMILIES
+
+FACTS = Facts(28, 28, 1, 2, 110)
+DENSE = LayerEvidence("dense", "Dense", 0.1, 0.1, dead=0.1, gradient=0.1, moved=0.1, size=1.0)
+PLAIN = Evidence((DENSE, replace(DENSE, name="output", dead=None)), math.log(2), math.log(2), learning_rate=1e-3)
+EMPTY = Space(())
+
+
+def cause(name: str, strength: float = 0.9) -> Cause:
+    return Cause(name, "by the test", "nothing", strength)
+
+
+@pytest.mark.parametrize(
+    ("name", "topic"),
+    [
+        ("initializer", "initial weights"),
+        ("kernel_init", "initial weights"),
+        ("dropout_rate", "dropout"),
+        ("l2", "penalty"),
+        ("weight_decay", "penalty"),
+        ("learning_rate", "learning rate"),
+        ("lr", "learning rate"),
+        ("batch_norm", "normalisation"),
+        ("batch_size", "batch size"),
+        ("dense_depth", "depth"),
+        ("num_layers", "depth"),
+        ("epoch", "length"),
+        ("units_1", "size"),
+        ("something", "other"),
+    ],
+)
+def test_what_a_parameter_is_about_is_read_from_its_name(name: str, topic: str) -> None:
+    assert topic_of(name) == topic
+
+
+@pytest.mark.parametrize(
+    ("parameter", "values"),
+    [
+        (integer("depth", 0, 4, 4), [0, 2]),
+        (real("dropout", 0.0, 0.5, 0.2, step=0.1), [0.0, 0.5, 0.1, 0.3]),
+        (real("lr", 1e-5, 1e-1, 1e-3, log=True), [1e-4, 1e-2]),
+        (choice("l2", 0.01, 0.001, 0.0001, 0.0), [0.0, 0.0001, 0.001]),
+        (choice("init", "uniform", "glorot", "he"), ["glorot", "he"]),
+        (choice("wide", False, True), [True]),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_values_in_the_place_of_the_default(parameter: Parameter, values: list[Value]) -> None:
+    found = other_values(parameter, parameter.default)
+    assert [pytest.approx(value) if isinstance(value, float) else value for value in values] == found[: len(values)]
+
+
+@given(st.sampled_from(["question", "cnn"]), st.data())
+def test_every_change_of_a_parameter_is_one_that_the_space_allows_and_changes_only_what_follows(
+    name: str, data: st.DataObject
+) -> None:
+    space = FAMILIES[name].space(FACTS)
+    point = space.defaults()
+    for experiment in experiments(space, point, PLAIN, [], most=1000):
+        if experiment.edit is None and experiment.longer == 1:
+            space.check(experiment.params)
+            changed = [n for n in point if n in experiment.params and experiment.params[n] != point[n]]
+            assert len(changed) == 1
+    parameter = data.draw(st.sampled_from(space.parameters))
+    found = other_values(parameter, parameter.default)
+    assert parameter.default not in found
+    assert len(found) <= MOST_VALUES
+
+
+def test_what_is_suspected_is_tried_first_whatever_else_there_is() -> None:
+    space = FAMILIES["question"].space(FACTS)
+    causes = [cause("regularisation too strong", 0.9), cause("dropout too strong", 0.8)]
+    topics = [one.topic for one in experiments(space, space.defaults(), PLAIN, causes)]
+    assert topics[:2] == ["penalty", "dropout"]
+    assert len(set(topics)) > 8, "and then everything else has its turn"
+
+
+def test_what_may_follow_from_a_likelier_cause_is_tried_after_that_whatever_its_evidence() -> None:
+    causes = [cause("regularisation too strong", 0.4), cause("dead ReLU", 0.9)]
+    topics = [one.topic for one in experiments(EMPTY, {}, replace(PLAIN, penalty=0.5), causes)]
+    assert topics.index("penalty") < topics.index("activation")
+
+
+def test_more_of_a_penalty_or_of_dropout_is_never_tried() -> None:
+    space = FAMILIES["question"].space(FACTS)
+    for one in experiments(space, space.defaults(), PLAIN, [], most=1000):
+        assert float(one.params.get("dropout", 0)) <= 0.2
+        assert float(one.params.get("l2", 0)) <= 0.01
+
+
+def test_a_model_without_parameters_is_changed_from_outside_in_what_it_has() -> None:
+    kinds = {one.edit.kind for one in experiments(EMPTY, {}, PLAIN, []) if one.edit}
+    assert kinds == {"glorot", "leaky", "learning rate", "sgd"}
+    layers = (replace(DENSE, dropout=0.5, dead_at_start=1.0), PLAIN.layers[1])
+    rich = replace(PLAIN, layers=layers, penalty=0.5, learning_rate=10.0)
+    kinds = {one.edit.kind for one in experiments(EMPTY, {}, rich, []) if one.edit}
+    assert kinds == {
+        "glorot",
+        "leaky",
+        "learning rate",
+        "adam",
+        "no dropout",
+        "no penalty",
+        "zero biases",
+    }
+
+
+def test_what_the_space_has_a_parameter_for_is_not_changed_from_outside() -> None:
+    space = Space((real("lr", 1e-4, 1e-1, 1e-3, log=True), choice("init", "zeros", "ones")))
+    found = [one.topic for one in experiments(space, space.defaults(), PLAIN, []) if one.edit]
+    assert not {"learning rate", "initial weights"} & set(found)
+
+
+@pytest.mark.parametrize(
+    ("suspected", "kind"),
+    [
+        ("softmax on one unit", "fitting output"),
+        ("loss does not fit the labels", "fitting output"),
+        ("nothing is trainable", "trainable"),
+        ("inputs not scaled", "scale"),
+        ("inputs scaled twice", "scale"),
+    ],
+)
+def test_what_mends_a_fault_of_the_set_up_is_tried_first_where_that_is_suspected_and_only_there(
+    suspected: str, kind: str
+) -> None:
+    first = experiments(EMPTY, {}, PLAIN, [cause(suspected, 1.0)])[0]
+    assert first.edit is not None
+    assert first.edit.kind == kind
+    assert kind not in {one.edit.kind for one in experiments(EMPTY, {}, PLAIN, []) if one.edit}
+
+
+def test_training_that_may_be_too_short_is_tried_longer() -> None:
+    found = experiments(EMPTY, {}, PLAIN, [cause("trained too short")])
+    assert [one.longer for one in found if one.topic == "length"] == [4]
+
+
+def test_topics_name_causes_that_there_are() -> None:
+    import inspect
+
+    from search.diagnosis import rules
+    from search.worker import model_checks
+
+    source = inspect.getsource(rules) + inspect.getsource(model_checks)
+    for topic in TOPICS.values():
+        for name in topic.cures:
+            assert f'"{name}"' in source

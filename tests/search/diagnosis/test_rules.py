@@ -1,0 +1,330 @@
+"""Rules of diagnosis: what is a symptom, when training on is in vain, and which cause is named first."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search.diagnosis.evidence import (
+    BROKEN,
+    BY_HEART,
+    ONE_CLASS,
+    STUCK,
+    UNSURE,
+    Answers,
+    Cause,
+    Diagnosis,
+    Evidence,
+    Glance,
+    LayerEvidence,
+)
+from search.diagnosis.rules import (
+    LABELS,
+    LONG_ENOUGH,
+    LOOKS,
+    MANY_STEPS,
+    UNKNOWN,
+    Plain,
+    causes,
+    clearly_above,
+    diagnosis_of,
+    due,
+    gradient_signs,
+    suspicious,
+    symptom_of,
+    unexplained,
+)
+
+LN2 = math.log(2)
+AT_CHANCE = Glance(
+    epoch=3,
+    ended=False,
+    losses=(0.694, 0.693, 0.693),
+    accuracy=0.5,
+    validation=0.5,
+    best=0.5,
+    least=LN2,
+    floor=LN2,
+    classes=2,
+    images=100,
+    validated=25,
+)
+ONE_ANSWER = Answers(log_loss=LN2, spread=1e-6, predicted=1, auroc=0.5)
+FROZEN_START = LayerEvidence("dense", "Dense", 0.1, 0.1, gradient=0.1, moved=0.1, size=1.0)
+PLAIN = Evidence((FROZEN_START, replace(FROZEN_START, name="output")), LN2, LN2, steps=50)
+RANDOM_BASE = LayerEvidence("base", "Functional", 0.1, 0.1, untrained=True)
+LASTING = Cause("planted", "by the test", "nothing", 1.0, lasting=True)
+
+
+def found_in(glance: Glance, answers: Answers, evidence: Evidence) -> Diagnosis | None:
+    symptom = symptom_of(glance, answers)
+    return None if symptom is None else diagnosis_of(symptom, glance, answers, evidence)
+
+
+def first(**changes: Any) -> str:
+    """The likeliest cause of a network at chance with this evidence."""
+    symptom = symptom_of(AT_CHANCE, ONE_ANSWER)
+    assert symptom is not None
+    return causes(symptom, replace(PLAIN, **changes), AT_CHANCE.losses)[0].name
+
+
+def test_it_looks_at_three_epochs_and_at_the_end() -> None:
+    assert [epoch for epoch in range(1, 13) if due(epoch, ended=epoch == 12)] == [*LOOKS, 12]
+
+
+def test_a_network_that_learns_is_not_looked_at_again() -> None:
+    assert not suspicious(replace(AT_CHANCE, accuracy=0.8, validation=0.7))
+    assert suspicious(AT_CHANCE)
+    assert suspicious(replace(AT_CHANCE, accuracy=0.8, classes=1))
+
+
+@given(st.integers(2, 20), st.integers(1, 100_000), st.floats(0, 1))
+def test_no_accuracy_up_to_chance_is_clearly_above_it(classes: int, images: int, share: float) -> None:
+    assert not clearly_above(share / classes, classes, images)
+
+
+@given(st.integers(2, 20), st.integers(1, 10_000), st.floats(0, 1))
+def test_more_images_never_take_away_from_what_is_clear(classes: int, images: int, accuracy: float) -> None:
+    if clearly_above(accuracy, classes, images):
+        assert clearly_above(accuracy, classes, images + 1)
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_is_a_symptom_whatever_else_is_seen(loss: float) -> None:
+    seen = replace(AT_CHANCE, losses=(0.6, loss), accuracy=0.9, epoch=2)
+    found = found_in(seen, Answers(math.nan, math.nan, 0, math.nan), PLAIN)
+    assert found is not None and found.collapsed
+    assert found.symptom.name == BROKEN
+    assert found.causes[0].name == "learning rate too large"
+
+
+def test_one_class_has_nothing_to_tell_apart() -> None:
+    found = found_in(replace(AT_CHANCE, classes=1, floor=0.0), ONE_ANSWER, PLAIN)
+    assert found is not None and found.collapsed
+    assert (found.symptom.name, found.causes[0].name) == (ONE_CLASS, "one class")
+
+
+def test_one_answer_for_all_images_is_a_sign_in_words() -> None:
+    symptom = symptom_of(AT_CHANCE, ONE_ANSWER)
+    assert symptom is not None and symptom.name == STUCK
+    assert "0.6931, where a guess by class shares has 0.6931" in symptom.signs[0]
+    assert symptom.signs[1:] == (
+        "one class is predicted for all images",
+        "every image gets the same answer: probabilities differ by 1e-06",
+    )
+
+
+@given(
+    st.floats(0, 1),
+    st.floats(0, 1),
+    st.sampled_from((*LOOKS, 40)),
+    st.booleans(),
+    st.floats(0.01, 0.5),
+    st.integers(1, 2),
+    st.floats(0, 1),
+)
+def test_a_network_below_the_loss_of_a_guess_is_never_stopped(
+    accuracy: float, validation: float, epoch: int, ended: bool, spread: float, predicted: int, auroc: float
+) -> None:
+    seen = replace(AT_CHANCE, accuracy=accuracy, validation=validation, epoch=epoch, ended=ended)
+    found = found_in(seen, Answers(0.9 * LN2, spread, predicted, auroc), replace(PLAIN, found=(LASTING,)))
+    assert found is None or not found.collapsed
+
+
+def test_early_only_what_waiting_does_not_cure_stops_a_network() -> None:
+    assert found_in(AT_CHANCE, ONE_ANSWER, PLAIN) is None
+    found = found_in(AT_CHANCE, ONE_ANSWER, replace(PLAIN, found=(LASTING,)))
+    assert found is not None and found.collapsed
+    assert found.name == "stuck at chance: planted"
+
+
+def test_a_lasting_cause_waits_too_where_images_get_answers_of_their_own() -> None:
+    slow = Answers(log_loss=LN2, spread=0.05, predicted=2, auroc=0.55)
+    planted = replace(PLAIN, found=(LASTING,))
+    assert found_in(AT_CHANCE, slow, planted) is None
+    assert found_in(replace(AT_CHANCE, epoch=LOOKS[-1]), slow, planted) is not None
+
+
+def test_without_a_lasting_cause_it_takes_ten_epochs_many_steps_and_one_answer() -> None:
+    late = replace(AT_CHANCE, epoch=LOOKS[-1])
+    long = replace(PLAIN, steps=MANY_STEPS)
+    assert found_in(late, ONE_ANSWER, long) is not None
+    assert found_in(late, ONE_ANSWER, PLAIN) is None
+    assert found_in(late, replace(ONE_ANSWER, spread=0.01), long) is None
+    assert found_in(replace(late, validation=0.9), ONE_ANSWER, long) is None
+
+
+def test_a_run_that_ends_at_chance_is_stuck_once_it_was_long_enough() -> None:
+    at_end = replace(AT_CHANCE, ended=True)
+    assert found_in(replace(at_end, epoch=LONG_ENOUGH - 1), ONE_ANSWER, PLAIN) is None
+    found = found_in(replace(at_end, epoch=LONG_ENOUGH), ONE_ANSWER, PLAIN)
+    assert found is not None and found.collapsed
+
+
+def test_learned_by_heart_is_said_at_the_end_and_stops_nothing() -> None:
+    knows = Answers(log_loss=0.01, spread=0.5, predicted=2, auroc=1.0)
+    seen = replace(AT_CHANCE, accuracy=1.0, validation=0.5, epoch=20, ended=True)
+    found = found_in(seen, knows, PLAIN)
+    assert found is not None and not found.collapsed
+    assert (found.symptom.name, found.causes[0].name) == (BY_HEART, LABELS)
+    assert found_in(replace(seen, ended=False), knows, PLAIN) is None
+    assert found_in(replace(seen, validation=0.9, least=0.3), knows, PLAIN) is None
+    assert found_in(replace(seen, best=0.9, least=0.3), knows, PLAIN) is None  # that epoch's weights are the model
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "log_loss"),
+    [(0.7, 0.61), (0.8, 0.5), (0.95, 0.6)],  # the first two are better than a guess, the third by next to nothing
+)
+def test_images_that_are_not_known_one_by_one_are_not_called_known_by_heart(accuracy: float, log_loss: float) -> None:
+    seen = replace(AT_CHANCE, accuracy=accuracy, validation=0.5, epoch=20, ended=True)
+    found = found_in(seen, Answers(log_loss, spread=0.2, predicted=2, auroc=0.8), PLAIN)
+    assert found is not None and found.symptom.name == UNSURE
+    assert found_in(replace(seen, least=0.6), Answers(log_loss, spread=0.2, predicted=2, auroc=0.8), PLAIN) is None
+
+
+@pytest.mark.parametrize("symptom", [BY_HEART, UNSURE, STUCK])
+def test_labels_are_in_doubt_only_while_no_method_is_known_to_learn_from_them(symptom: str) -> None:
+    learns = unexplained(symptom, Plain("linear probe", 0.88, 60), 2)
+    assert learns.name == (UNKNOWN if symptom == STUCK else "too few images for this network")
+    assert learns.evidence.endswith(
+        "yet it can be learned from these images: linear probe reaches 0.88 on the same folds"
+    )
+    assert "label" not in learns.evidence + learns.change
+    fails = unexplained(symptom, Plain("linear probe", 0.52, 60), 2)
+    assert (fails.name, fails.evidence) == (
+        LABELS,
+        "plain methods find nothing that holds either: linear probe reaches 0.52 on the same folds",
+    )
+    not_known = unexplained(symptom)
+    assert "or labels that do not follow" in not_known.evidence or "perhaps" in not_known.evidence
+
+
+def test_what_was_learned_and_holds_for_no_other_image_is_named_and_stops_nothing() -> None:
+    partly = Answers(log_loss=0.9 * LN2, spread=0.1, predicted=2, auroc=0.7)
+    seen = replace(AT_CHANCE, accuracy=0.7, epoch=20, ended=True)
+    assert suspicious(seen)
+    found = found_in(seen, partly, PLAIN)
+    assert found is not None and not found.collapsed
+    assert (found.symptom.name, found.causes[0].name) == (UNSURE, LABELS)
+    assert found_in(replace(seen, least=0.9 * LN2), partly, PLAIN) is None
+    assert not suspicious(replace(seen, least=0.9 * LN2))
+    assert found_in(replace(seen, ended=False), partly, PLAIN) is None
+
+
+def test_right_answers_by_next_to_nothing_are_no_fault_without_a_strong_cause() -> None:
+    """As with a penalty that keeps weights near zero: the larger of two probabilities is right, both are 0.5."""
+    seen = replace(AT_CHANCE, accuracy=1.0, validation=0.5, best=1.0, epoch=20, ended=True)
+    barely = replace(ONE_ANSWER, predicted=2, auroc=1.0)
+    for answers in (barely, ONE_ANSWER):
+        assert found_in(seen, answers, PLAIN) is None
+        found = found_in(seen, answers, replace(PLAIN, penalty=100.0))
+        assert found is not None and not found.collapsed
+        assert (found.symptom.name, found.causes[0].name) == (UNSURE, "regularisation too strong")
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"input_spread": 0.0, "image_spread": 0.0}, "constant images"),
+        ({"input_spread": 0.0}, "images lost before what is trained"),
+        ({"input_spread": 1e-9, "layers": (RANDOM_BASE, FROZEN_START)}, "frozen layers were never trained"),
+        ({"layers": (RANDOM_BASE, FROZEN_START)}, "frozen layers were never trained"),
+        ({"input_size": 128.0, "input_spread": 60.0}, "inputs not scaled"),
+        ({"input_size": 0.002, "input_spread": 0.001}, "inputs scaled twice"),
+        ({"input_size": math.nan}, "trained too short"),  # normalised before the first weights
+        ({"penalty": 100.0}, "regularisation too strong"),
+        ({"layers": (replace(FROZEN_START, zero_at_start=True), FROZEN_START)}, "initial weights are zero"),
+        ({"layers": (replace(FROZEN_START, spread_at_start=1e-4), FROZEN_START)}, "initial weights too small"),
+        ({"layers": (replace(FROZEN_START, spread_at_start=1e4), FROZEN_START)}, "initial weights too large"),
+        ({"layers": (replace(FROZEN_START, dead_at_start=1.0, dead=1.0), FROZEN_START)}, "dead ReLU"),
+        ({"layers": (replace(FROZEN_START, dead_at_start=0.0, dead=0.9), FROZEN_START)}, "dead ReLU"),
+        ({"layers": (replace(FROZEN_START, dropout=0.99), FROZEN_START)}, "dropout too strong"),
+        ({"layers": (replace(FROZEN_START, moved=50.0), FROZEN_START)}, "learning rate too large"),
+        ({"layers": (replace(FROZEN_START, moved=1e-6),) * 2}, "learning rate too small"),
+        ({"layers": (replace(FROZEN_START, gradient=1e-8), FROZEN_START)}, "gradients vanish"),
+        ({"steps": 10_000}, UNKNOWN),
+    ],
+)
+def test_the_likeliest_cause_is_the_one_that_evidence_speaks_for(changes: dict[str, Any], cause: str) -> None:
+    assert first(**changes) == cause
+
+
+def test_small_initial_weights_are_no_lasting_cause_and_zero_ones_are() -> None:
+    """Adam frees healthy networks from small ones."""
+    symptom = symptom_of(AT_CHANCE, ONE_ANSWER)
+    assert symptom is not None
+    lasting = {}
+    for layer in (replace(FROZEN_START, spread_at_start=1e-4), replace(FROZEN_START, zero_at_start=True)):
+        likeliest = causes(symptom, replace(PLAIN, layers=(layer, FROZEN_START)), (LN2,))[0]
+        lasting[likeliest.name] = likeliest.lasting
+    assert lasting == {"initial weights too small": False, "initial weights are zero": True}
+
+
+def test_the_layer_after_which_the_signal_is_lost_is_one_with_weights() -> None:
+    symptom = symptom_of(AT_CHANCE, ONE_ANSWER)
+    assert symptom is not None
+    lost = replace(FROZEN_START, spread_at_start=1e-4)
+    layers = (replace(lost, name="dense"), replace(lost, name="dropout", gradient=None), FROZEN_START)
+    likeliest = causes(symptom, replace(PLAIN, layers=layers), (LN2,))[0]
+    assert "is left after dense, the last of 1 hidden layers with weights" in likeliest.evidence
+
+
+def test_gradients_and_dead_units_are_told_with_their_numbers() -> None:
+    layers = (
+        replace(FROZEN_START, gradient=1e-8, dead=0.75),
+        replace(FROZEN_START, gradient=100.0),
+    )
+    assert list(gradient_signs(layers)) == [
+        "gradients vanish: 1e-08 in the first layer, 1e+02 in the last",
+        "gradients explode: 100",
+        "75% of the ReLU units of dense are 0 for every image",
+    ]
+
+
+number = st.one_of(st.floats(0, 1e6), st.just(math.nan), st.just(math.inf))
+layer = st.builds(
+    LayerEvidence,
+    st.just("dense"),
+    st.just("Dense"),
+    spread=number,
+    spread_at_start=st.none() | number,
+    dead=st.none() | st.floats(0, 1),
+    dead_at_start=st.none() | st.floats(0, 1),
+    gradient=st.none() | number,
+    moved=st.none() | number,
+    size=st.none() | number,
+    zero_at_start=st.booleans(),
+    dropout=st.floats(0, 1),
+)
+evidence = st.builds(
+    Evidence,
+    layers=st.lists(layer, max_size=4).map(tuple),
+    floor=st.floats(0, 3),
+    loss=number,
+    penalty=number,
+    penalty_at_start=number,
+    input_size=number,
+    input_spread=number,
+    learning_rate=number,
+    steps=st.integers(0, 10_000),
+)
+
+
+@given(evidence, st.lists(number, min_size=1, max_size=5), st.sampled_from([math.nan, 0.0, LN2, 10.0]))
+def test_whatever_the_evidence_there_is_a_cause_once_and_the_likeliest_comes_first(
+    seen: Evidence, losses: list[float], log_loss: float
+) -> None:
+    symptom = symptom_of(replace(AT_CHANCE, losses=tuple(losses)), replace(ONE_ANSWER, log_loss=log_loss))
+    if symptom is None:
+        return
+    found = causes(symptom, seen, losses)
+    assert found
+    assert len({cause.name for cause in found}) == len(found)
+    assert [cause.strength for cause in found] == sorted((cause.strength for cause in found), reverse=True)
+    assert all(cause.evidence and cause.change for cause in found)

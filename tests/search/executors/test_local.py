@@ -1,0 +1,159 @@
+"""Worker processes: what becomes of jobs when they die, and of them when jobs end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, wait
+from pathlib import Path
+
+import pytest
+
+from search.executors.in_process import InProcess
+from search.executors.local import LocalProcesses
+from search.jobs import DescribeJob, Failure, FoldResult, Materials, Outcome
+from search.study.prepared import Prepared
+from tests.search.executors.test_contract import outcome
+from tests.search.worker.test_trainer import fold_job
+
+
+def test_it_is_ready_before_its_first_job_is_done(materials: Materials, prepared: Prepared, tmp_path: Path) -> None:
+    for made in (InProcess(), LocalProcesses(1)):
+        assert not made.ready
+        made.prepare(materials, tmp_path / "logs")
+        endless = isinstance(made, LocalProcesses)
+        future = made.submit(fold_job(prepared, max_epochs=100_000 if endless else 1))
+        while not made.ready:
+            time.sleep(0.05)
+        assert future.done() != endless
+        made.close(kill=True)
+
+
+@pytest.fixture
+def processes(materials: Materials, tmp_path: Path) -> Iterator[LocalProcesses]:
+    made = LocalProcesses(1)
+    made.prepare(materials, tmp_path / "logs")
+    yield made
+    made.close(kill=True)
+
+
+def worker_pids(logs: Path) -> list[int]:
+    """Processes whose output goes to this folder: the workers, found as the system shows them."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "fd" / "2").resolve().parent == logs.resolve():
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def wait_for_worker(logs: Path) -> int:
+    for _ in range(300):
+        if pids := worker_pids(logs):
+            return pids[0]
+        time.sleep(0.1)
+    raise AssertionError("no worker came up")
+
+
+def endless(prepared: Prepared) -> Future[Outcome] | object:
+    return fold_job(prepared, max_epochs=100_000)
+
+
+def test_a_killed_worker_costs_its_job_one_more_try_and_nothing_else(
+    processes: LocalProcesses, prepared: Prepared, tmp_path: Path
+) -> None:
+    pid = wait_for_worker(tmp_path / "logs")
+    future = processes.submit(fold_job(prepared))
+    os.kill(pid, signal.SIGKILL)
+    assert isinstance(outcome(future), FoldResult)
+
+
+def test_a_worker_that_keeps_too_much_memory_is_replaced_and_no_result_differs(
+    materials: Materials, prepared: Prepared, tmp_path: Path
+) -> None:
+    processes = LocalProcesses(1, most_bytes=1)
+    processes.prepare(materials, tmp_path / "logs")
+    first = wait_for_worker(tmp_path / "logs")
+    results = [outcome(processes.submit(fold_job(prepared))) for _ in range(2)]
+    assert first not in worker_pids(tmp_path / "logs")
+    processes.close()
+    one, other = (result for result in results if isinstance(result, FoldResult))
+    assert one.curve == other.curve
+
+
+def test_prepared_again_running_jobs_are_ended_and_waiting_ones_cancelled(
+    processes: LocalProcesses, materials: Materials, prepared: Prepared, tmp_path: Path
+) -> None:
+    running = processes.submit(fold_job(prepared, max_epochs=100_000))
+    waiting = processes.submit(fold_job(prepared))
+    while not running.running():
+        time.sleep(0.05)
+    processes.prepare(materials, tmp_path / "logs")
+    stopped = outcome(running)
+    assert isinstance(stopped, Failure) and stopped.cause == "stopped"
+    assert waiting.cancelled()
+    assert isinstance(outcome(processes.submit(fold_job(prepared, max_epochs=1))), FoldResult)
+
+
+def test_what_a_worker_says_before_it_knows_its_log_is_in_its_log(
+    materials: Materials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "broken" / "tensorflow"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise ImportError('no such library')\n")
+    monkeypatch.setenv("PYTHONPATH", str(broken.parent))
+    processes = LocalProcesses(1)
+    processes.prepare(materials, tmp_path / "logs")
+    failed = outcome(processes.submit(DescribeJob({})))
+    processes.close(kill=True)
+    assert isinstance(failed, Failure) and "worker-0.log" in failed.detail
+    assert "no such library" in (tmp_path / "logs" / "worker-0.log").read_text()
+
+
+def test_logs_are_not_written_through_a_link(materials: Materials, tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "worker-0.log").symlink_to(tmp_path / "elsewhere")
+    processes = LocalProcesses(1)
+    with pytest.raises(OSError, match="worker-0"):
+        processes.prepare(materials, tmp_path / "logs")
+    processes.close(kill=True)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_job_whose_worker_dies_twice_fails_with_how_it_ended_and_the_next_job_runs(
+    processes: LocalProcesses, prepared: Prepared, tmp_path: Path
+) -> None:
+    future = processes.submit(fold_job(prepared, max_epochs=100_000))
+    killed: set[int] = set()
+    while not future.done():
+        fresh = set(worker_pids(tmp_path / "logs")) - killed
+        for pid in fresh:
+            os.kill(pid, signal.SIGKILL)
+        killed |= fresh
+        time.sleep(0.05)
+    failed = outcome(future)
+    assert isinstance(failed, Failure)
+    assert failed.cause == "worker died"
+    assert "SIGKILL" in failed.detail
+    assert "worker-0.log" in failed.detail
+    assert isinstance(outcome(processes.submit(fold_job(prepared, max_epochs=1))), FoldResult)
+
+
+def test_closing_with_kill_ends_a_running_job_at_once_and_cancels_those_that_wait(
+    processes: LocalProcesses, prepared: Prepared, tmp_path: Path
+) -> None:
+    running = processes.submit(fold_job(prepared, max_epochs=100_000))
+    waiting = processes.submit(fold_job(prepared))
+    while not running.running():
+        time.sleep(0.05)
+    processes.close(kill=True)
+    wait([running], timeout=20)
+    stopped = outcome(running)
+    assert isinstance(stopped, Failure)
+    assert stopped.cause == "stopped"
+    assert waiting.cancelled()
+    assert worker_pids(tmp_path / "logs") == []

@@ -1,0 +1,63 @@
+"""Every sampler of both engines, for tests that must forget none: one that is new in the configuration is here too."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import pytest
+
+from search.samplers.base import Proposer
+from search.samplers.catalog import OF_TWO_OBJECTIVES, SAMPLERS
+from search.samplers.factory import make_proposer
+from spaces import Space
+from spaces.parameters import integer
+from tests.search.session.instant import SPACE
+
+METRIC = "accuracy"
+EPOCHS = 9  # of hyperband: brackets of 9 points with one epoch, 5 with three, 3 with nine
+
+
+class Sampler(NamedTuple):
+    """A sampler as a study asks for it; `second`: what it minimises beside the metric."""
+
+    engine: str
+    name: str
+    second: str | None = None
+
+
+BAYESIAN, HYPERBAND = Sampler("keras-tuner", "bayesian"), Sampler("keras-tuner", "hyperband")
+NSGA2 = Sampler("optuna", "nsga2", "parameters")
+
+EVERY = [Sampler(engine, name) for engine, names in SAMPLERS.items() for name in names if name != NSGA2.name]
+EVERY += [Sampler("optuna", name, "parameters") for name in OF_TWO_OBJECTIVES]
+
+NO_TORCH = importlib.util.find_spec("torch") is None
+
+
+def each(samplers: Iterable[Sampler]) -> list[Any]:
+    """Samplers as parameters of a test, skipped where a package is missing."""
+    return [
+        pytest.param(
+            sampler,
+            id="-".join(filter(None, sampler)),
+            marks=pytest.mark.skipif(
+                sampler.name == "gp" and NO_TORCH,
+                reason="gp needs torch, which is not installed; in an environment that has it too: pytest -k gp",
+            ),
+        )
+        for sampler in samplers
+    ]
+
+
+def proposer(sampler: Sampler, seed: int = 0) -> Proposer:
+    """Of a study of `space_of(sampler)`."""
+    return make_proposer(space_of(sampler), METRIC, sampler.engine, sampler.name, seed, sampler.second)
+
+
+def space_of(sampler: Sampler, space: Space = SPACE) -> Space:
+    """The space as the sampler searches it: hyperband chooses the epochs too."""
+    if sampler != HYPERBAND:
+        return space
+    return Space((*space.parameters, integer("epochs", 1, EPOCHS, EPOCHS)))

@@ -1,0 +1,144 @@
+"""Reference rows in the loop: after trial 0, once in a study, and without a trace in its trials."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from search.jobs import Failure, FoldJob, Job, Outcome, ReferenceJob
+from search.results.progress import Ending
+from storage import ReferenceRecord, Store, TrialState
+from tests.search.session.instant import Instant, by_formula
+from tests.search.session.sessions import ASSIGNMENT, FOLDS, Died, Ticking, Watcher, new_study, rows, sit, stored
+
+NAMES = ("majority", "logistic_regression", "linear_probe")
+ALL = [(name, fold) for name in sorted(NAMES) for fold in range(FOLDS)]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return new_study(tmp_path / "study.db")
+
+
+def references(path: Path) -> list[ReferenceRecord]:
+    with Store.open(path, read_only=True) as store:
+        return store.references()
+
+
+def keys(path: Path) -> list[tuple[str, int]]:
+    return [(record.name, record.fold) for record in references(path)]
+
+
+def order(executor: Instant) -> list[Any]:
+    """What was submitted: numbers of trials, names of references."""
+    return [
+        j.trial if isinstance(j, FoldJob) else j.name for j in executor.jobs if isinstance(j, FoldJob | ReferenceJob)
+    ]
+
+
+def test_they_come_after_the_folds_of_trial_0_and_before_all_other_trials(path: Path) -> None:
+    executor = Instant()
+    assert sit(path, executor, references=NAMES, trials=2) is Ending.FINISHED
+    assert order(executor) == [0] * FOLDS + [name for name in NAMES for _ in range(FOLDS)] + [1] * FOLDS
+    assert keys(path) == ALL
+
+
+def test_they_are_judged_on_the_folds_of_the_search_and_kept_with_probabilities(path: Path) -> None:
+    executor = Instant()
+    sit(path, executor, references=NAMES, trials=1)
+    for job in (j for j in executor.jobs if isinstance(j, ReferenceJob)):
+        np.testing.assert_array_equal(job.validate, np.flatnonzero(job.fold == ASSIGNMENT))
+        assert sorted([*job.train, *job.validate]) == list(range(12))
+    for record in references(path):
+        assert record.probabilities.shape == (4, 2)
+        assert record.scores.keys() == {"balanced_accuracy", "accuracy", "auroc", "log_loss"}
+
+
+def test_with_a_budget_of_one_trial_they_are_there_too(path: Path) -> None:
+    sit(path, Instant(), references=NAMES, trials=1)
+    assert keys(path) == ALL
+    assert len(stored(path)) == 1
+
+
+def test_they_are_computed_once_and_what_becomes_possible_later_is_added(path: Path) -> None:
+    sit(path, Instant(), references=NAMES[:2], trials=2)
+    again = Instant()
+    sit(path, again, references=NAMES, trials=2)
+    assert order(again) == ["linear_probe"] * FOLDS
+    assert keys(path) == ALL
+
+
+def test_trials_are_the_same_with_and_without_them(tmp_path: Path) -> None:
+    with_them, without = new_study(tmp_path / "with.db"), new_study(tmp_path / "without.db")
+    sit(with_them, Instant(), references=NAMES, trials=15)
+    sit(without, Instant(), trials=15)
+    assert rows(stored(with_them)) == rows(stored(without))
+
+
+@pytest.mark.parametrize("jobs_before", [3, 5, 9, 12, 13, 14, 20])
+def test_dying_among_them_and_going_on_equals_one_go(tmp_path: Path, jobs_before: int) -> None:
+    whole, broken = new_study(tmp_path / "whole.db"), new_study(tmp_path / "broken.db")
+    sit(whole, Instant(), references=NAMES, trials=4)
+    done = 0
+
+    def dies(job: Job) -> Outcome:
+        nonlocal done
+        done += 1
+        if done > jobs_before:
+            raise Died
+        return by_formula(job)
+
+    with pytest.raises(Died):
+        sit(broken, Instant(dies), references=NAMES, trials=4)
+    kept = keys(broken)
+    rest = Instant()
+    sit(broken, rest, references=NAMES, trials=4)
+    assert rows(stored(broken)) == rows(stored(whole))
+    for one, other in zip(references(broken), references(whole), strict=True):
+        assert (one.name, one.fold, one.scores) == (other.name, other.fold, other.scores)
+        np.testing.assert_array_equal(one.probabilities, other.probabilities)
+    assert not set(kept) & {(j.name, j.fold) for j in rest.jobs if isinstance(j, ReferenceJob)}
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_one_that_fails_is_noted_once_and_left_out(path: Path, slots: int) -> None:
+    def fails(job: Job) -> Outcome:
+        if isinstance(job, ReferenceJob) and job.name == "logistic_regression":
+            return Failure("out of memory", "it needed more")
+        return by_formula(job)
+
+    watcher, executor = Watcher(), Instant(fails, slots=slots)
+    assert sit(path, executor, watcher, references=NAMES, trials=8) is Ending.FINISHED
+    assert watcher.notes == ["no reference row of logistic regression: out of memory: it needed more"]
+    assert order(executor).count("logistic_regression") <= slots
+    assert keys(path) == [key for key in ALL if key[0] != "logistic_regression"]
+    assert {t.state for t in stored(path)} == {TrialState.COMPLETE}
+
+
+def test_they_are_no_trials_and_never_the_best(path: Path) -> None:
+    watcher = Watcher()
+    sit(path, Instant(), watcher, references=NAMES, trials=3)
+    assert len(watcher.closed) == len(stored(path)) == 3
+    last = watcher.seen[-1]
+    assert last.best in (0, 1, 2)
+    assert last.sitting_folds == 3 * FOLDS
+    assert sorted((record.name, record.fold) for record in last.references) == ALL
+
+
+class SlowReferences(Ticking):
+    """A reference's fold takes twenty seconds, a trial's ten."""
+
+    def submit(self, job: Job) -> Any:
+        self.now += 20 if isinstance(job, ReferenceJob) else 0
+        return super().submit(job)
+
+
+def test_their_time_is_time_of_the_search(path: Path) -> None:
+    sit(path, SlowReferences(), references=NAMES, seconds=75)
+    assert keys(path) == [("majority", 0), ("majority", 1), ("majority", 2)]
+    assert len(stored(path)) == 1
+    with Store.open(path, read_only=True) as store:
+        assert store.spent_seconds() == 90

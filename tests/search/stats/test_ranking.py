@@ -1,0 +1,143 @@
+"""Which trial is ahead: complete ones by score, the others after them, equals by number."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search.stats.metrics import METRICS, better
+from search.stats.ranking import best, pareto_front, ranked, second_value
+from storage import FoldRecord, TrialRecord, TrialState
+
+COMPLETE, PRUNED, RUNNING, FAILED = TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.FAILED
+
+
+def trial(number: int, state: TrialState, *scores: float, metric: str = "accuracy") -> TrialRecord:
+    """A trial with these scores, one a fold."""
+    folds = tuple(
+        FoldRecord(number, 0, fold, 1, {metric: score}, 1, 1, {}, 10, 1.0) for fold, score in enumerate(scores)
+    )
+    return TrialRecord(number, {}, "sampler", state, folds=folds)
+
+
+@st.composite
+def trials(draw: st.DrawFn, metric: str) -> list[TrialRecord]:
+    """Up to ten trials in any state and order, with up to three folds, some scores equal and some NaN."""
+    score = st.sampled_from((0.1, 0.5, 0.5, 0.9, math.nan))
+    made = [
+        trial(number, draw(st.sampled_from(TrialState)), *draw(st.lists(score, max_size=3)), metric=metric)
+        for number in range(draw(st.integers(0, 10)))
+    ]
+    return draw(st.permutations(made))
+
+
+def numbers(found: list[TrialRecord]) -> list[int]:
+    return [t.number for t in found]
+
+
+def test_best_first_then_pruned_running_failed() -> None:
+    there = [
+        trial(0, FAILED, 0.99),
+        trial(1, RUNNING, 0.98),
+        trial(2, PRUNED, 0.97),
+        trial(3, COMPLETE, 0.25, 0.75),
+        trial(4, COMPLETE, 0.9, 0.9),
+        trial(5, COMPLETE, 0.5),
+        trial(6, PRUNED),
+        trial(7, COMPLETE, math.nan),
+    ]
+    assert numbers(ranked(there, "accuracy")) == [4, 3, 5, 7, 2, 6, 1, 0]
+    assert best(there, "accuracy") == there[4]
+
+
+def test_the_smallest_log_loss_is_best() -> None:
+    there = [trial(n, COMPLETE, loss, metric="log_loss") for n, loss in enumerate((0.7, 0.2, 0.4))]
+    assert numbers(ranked(there, "log_loss")) == [1, 2, 0]
+
+
+def test_of_equals_the_first_is_ahead() -> None:
+    there = [trial(n, COMPLETE, 0.5) for n in (3, 1, 2)]
+    assert numbers(ranked(there, "accuracy")) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("state", [PRUNED, RUNNING, FAILED])
+def test_nothing_but_a_complete_trial_is_best(state: TrialState) -> None:
+    assert best([trial(0, state, 0.9)], "accuracy") is None
+    assert best([trial(0, state, 0.9), trial(1, COMPLETE, 0.1)], "accuracy") == trial(1, COMPLETE, 0.1)
+    assert best([], "accuracy") is None
+    assert best([trial(0, COMPLETE, math.nan)], "accuracy") is None
+
+
+@given(st.sampled_from(sorted(METRICS)).flatmap(lambda metric: st.tuples(st.just(metric), trials(metric))))
+def test_ranking_is_a_total_order_that_no_other_order_changes(case: tuple[str, list[TrialRecord]]) -> None:
+    metric, there = case
+    order = ranked(there, metric)
+    assert sorted(numbers(order)) == sorted(numbers(there))
+    assert numbers(order) == numbers(ranked(reversed(there), metric)) == numbers(ranked(order, metric))
+    states = [COMPLETE, PRUNED, RUNNING, FAILED]
+    assert [states.index(t.state) for t in order] == sorted(states.index(t.state) for t in order)
+
+
+@given(st.sampled_from(sorted(METRICS)).flatmap(lambda metric: st.tuples(st.just(metric), trials(metric))))
+def test_no_complete_trial_is_better_than_the_best(case: tuple[str, list[TrialRecord]]) -> None:
+    metric, there = case
+    leader = best(there, metric)
+    means = {t.number: np.mean(t.scores(metric)) for t in there if t.state == COMPLETE and t.folds}
+    known = {number: float(mean) for number, mean in means.items() if not np.isnan(mean)}
+    if leader is None:
+        assert not known
+    else:
+        assert not any(better(metric, mean, known[leader.number]) for mean in known.values())
+
+
+# Two objectives
+
+
+def weighed(number: int, score: float, parameters: int | None, state: TrialState = COMPLETE) -> TrialRecord:
+    return replace(trial(number, state, score), parameters=parameters)
+
+
+def test_the_front_has_what_no_other_is_as_good_as_in_both_and_better_in_one() -> None:
+    there = [
+        weighed(0, 0.9, 100),
+        weighed(1, 0.9, 200),  # as good, but larger
+        weighed(2, 0.7, 100),  # as small, but worse
+        weighed(3, 0.8, 50),
+        weighed(4, 0.95, 300),
+        weighed(5, 0.9, 100),  # equal to another on the front
+        weighed(6, 0.99, 10, PRUNED),
+        weighed(7, 0.99, None),
+        weighed(8, math.nan, 1),
+    ]
+    assert pareto_front(there, "accuracy", "parameters") == {0, 3, 4, 5}
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from((0.1, 0.5, 0.9)), st.integers(1, 3)), max_size=8),
+    st.sampled_from(sorted(METRICS)),
+)
+def test_the_front_is_that_of_the_definition(values: list[tuple[float, int]], metric: str) -> None:
+    there = [
+        replace(trial(n, COMPLETE, score, metric=metric), parameters=size) for n, (score, size) in enumerate(values)
+    ]
+
+    def beaten(score: float, size: int) -> bool:
+        return any(
+            (better(metric, s, score) and z <= size) or (not better(metric, score, s) and z < size) for s, z in values
+        )
+
+    expected = {n for n, (score, size) in enumerate(values) if not beaten(score, size)}
+    assert pareto_front(there, metric, "parameters") == expected
+
+
+def test_latency_is_the_mean_of_the_folds_that_have_it() -> None:
+    folds = [
+        replace(fold, latency=ms) for fold, ms in zip(trial(0, COMPLETE, 1, 1, 1).folds, (1.0, None, 3.0), strict=True)
+    ]
+    assert second_value(replace(trial(0, COMPLETE), folds=tuple(folds)), "latency") == 2.0
+    assert second_value(trial(0, COMPLETE, 1.0), "latency") is None

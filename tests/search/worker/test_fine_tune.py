@@ -1,0 +1,142 @@
+"""Fine-tuning: begun from a probe on frozen features, some layers trained, and the statistics left alone."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.special
+
+from search.jobs import DescribeJob, Description, FoldJob, FoldResult, Materials, Training
+from search.study.folder import pixels_on_disk
+from search.study.prepared import Prepared
+from search.worker.worker import Worker
+from spaces import Value
+from spaces.backbones import lite0
+from spaces.facts import Facts
+from spaces.presets import FAMILIES, fine_tune
+from tests.search.worker.test_trainer import fold_job, trained
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec(lite0.PACKAGE) is None, reason="needs the package of weights")
+
+FACTS = Facts(8, 8, 1, 2, 27, (lite0.BACKBONE,))
+FAMILY = FAMILIES["fine-tune"]
+
+
+def point(**changes: Value) -> dict[str, Value]:
+    """A quick one."""
+    return FAMILY.space(FACTS).defaults(**{"input_size": 64, "epochs": 2, "batch_size": 8, **changes})
+
+
+@pytest.fixture(scope="module")
+def materials(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Materials]:
+    with pixels_on_disk(tmp_path_factory.mktemp("fine-tune"), prepared.images) as pixels:
+        yield Materials(pixels, prepared.images.labels, FACTS, preset="fine-tune", metric="balanced_accuracy")
+
+
+@pytest.fixture(scope="module")
+def tuner(materials: Materials) -> Worker:
+    return Worker(materials)
+
+
+def test_the_head_begins_as_the_probe(prepared: Prepared) -> None:
+    """Before a step, the network says what the logistic regression says of the same features."""
+    pixels, labels = prepared.images.pixels, prepared.images.labels
+    params = point(flip_average=False)
+    features = lite0.BACKBONE.features(pixels, 64)
+    network = FAMILY.network(params, FACTS)
+    fine_tune.start(network, params, features, labels)
+    said = np.asarray(network(pixels.astype(np.float32), training=False))
+    head = network.get_layer("output")
+    raw = features @ np.asarray(head.kernel) + np.asarray(head.bias)
+    expected = np.exp(raw - raw.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(said, expected / expected.sum(axis=1, keepdims=True), atol=1e-4)
+    assert (said.argmax(axis=1) == labels).all(), "it knows what it was fitted on"
+
+
+def test_a_class_without_training_rows_stays_improbable(prepared: Prepared) -> None:
+    pixels, labels = prepared.images.pixels, prepared.images.labels
+    facts = Facts(8, 8, 1, 4, 27, (lite0.BACKBONE,))
+    network = FAMILY.network(point(), facts)
+    fine_tune.start(network, point(), lite0.BACKBONE.features(pixels, 64), labels)
+    said = np.asarray(network(pixels.astype(np.float32), training=False))
+    assert said[:, 2:].max() < 0.01
+
+
+@pytest.mark.parametrize("class_weights", ["none", "balanced"])
+def test_the_probe_weighs_classes_as_the_training_will(prepared: Prepared, class_weights: str) -> None:
+    """Since its intercept is not penalised, its mean probability of a class is the class's weighted share."""
+    labels = prepared.images.labels
+    rows = np.concatenate([np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)[:3]])
+    features = lite0.BACKBONE.features(prepared.images.pixels[rows], 64)
+    params = point() | {"class_weights": class_weights}
+    network = FAMILY.network(params, FACTS)
+    fine_tune.start(network, params, features, labels[rows])
+    head = network.get_layer("output")
+    said = scipy.special.softmax(features @ np.asarray(head.kernel) + np.asarray(head.bias), axis=1)
+    counts = np.bincount(labels[rows])
+    weights = 1 / counts[labels[rows]] if class_weights == "balanced" else np.ones(len(rows))
+    share = 0.5 if class_weights == "balanced" else counts[1] / len(rows)
+    assert np.average(said[:, 1], weights=weights) == pytest.approx(share, abs=1e-3)
+
+
+def trainable(params: dict[str, Value]) -> set[str]:
+    network: Any = FAMILY.network(params, FACTS)
+    return {variable.path for variable in network.trainable_variables}
+
+
+def test_what_is_trained_grows_with_unfreeze_and_never_holds_statistics() -> None:
+    last, upper, whole = (trainable(point(unfreeze=name)) for name in ("last", "upper", "all"))
+    assert last < upper < whole
+    assert not any("bn" in path for path in whole)
+    assert any("conv_stem" in path for path in whole - upper)
+
+
+@pytest.mark.parametrize("changes", [{}, {"stages": "last", "unfreeze": "last", "augmentation": "mixup"}])
+def test_a_fold_is_a_whole_cosine_and_the_same_on_used_graphs(
+    tuner: Worker, materials: Materials, prepared: Prepared, changes: dict[str, Value]
+) -> None:
+    points = point(**changes), point(**changes) | {"dropout": 0.5, "learning_rate": 1e-4, "label_smoothing": 0.1}
+    jobs = [fold_job(prepared, params, seed, max_epochs=40, patience=1) for seed, params in enumerate(points)]
+    tuner._trainers.clear()
+    first, second = (trained(tuner, job) for job in jobs)
+    assert [first.epochs, first.best_epoch] == [2, 2], "its own number of epochs, the last of which counts"
+    assert len(tuner._trainers._kept) == 1
+    cold = trained(Worker(materials), jobs[1])
+    assert second.curve == cold.curve
+    np.testing.assert_array_equal(second.probabilities, cold.probabilities)
+
+
+def test_the_description_is_drawn_without_building_and_counts_what_is_trained(
+    tuner: Worker, prepared: Prepared
+) -> None:
+    params = point()
+    description = tuner.do(DescribeJob(params))
+    assert isinstance(description, Description)
+    assert description.parameters == trained(tuner, fold_job(prepared, params, max_epochs=1)).parameters
+    assert [layer.name for layer in description.layers][-2:] == ["features", "output"]
+
+
+def test_validation_rows_do_not_reach_the_head(materials: Materials, tmp_path: Path) -> None:
+    """The head's first weights come from training rows: other validation images change nothing in training."""
+    pixels = np.load(str(materials.pixels))
+    rows = np.arange(len(materials.labels), dtype=np.int32)
+    curves = []
+    for garbled in (False, True):
+        changed = pixels.copy()
+        if garbled:
+            changed[rows % 3 == 0] = 128
+        path = tmp_path / f"{garbled}" / "pixels.npy"
+        path.parent.mkdir()
+        np.save(path, changed)
+        known = Materials(path, materials.labels, FACTS, preset="fine-tune", metric="balanced_accuracy")
+        job = FoldJob(0, 0, 0, point(), rows[rows % 3 != 0], rows[rows % 3 == 0], 7, Training())
+        result = Worker(known).do(job)
+        assert isinstance(result, FoldResult), result
+        curves.append(result.curve)
+    np.testing.assert_allclose(curves[0]["loss"], curves[1]["loss"], rtol=1e-4)
+    assert curves[0]["val_loss"] != curves[1]["val_loss"]

