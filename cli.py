@@ -49,7 +49,6 @@ def init(
     no_lock_box: opt.NoLockBox = False,
 ) -> None:
     """Check the images and write a commented study.toml to edit before `search run`."""
-    from reports.terminal.images import prepared_in_words
     from search.commands.request import search_of, whole_path
     from search.errors import UsageError
     from search.study.folder import make_folder
@@ -63,7 +62,7 @@ def init(
     prepared = _prepare(request.config, folder, warm_start=warm_start)
     make_folder(folder)
     request.write(prepared.warm)
-    _say([*prepared_in_words(prepared), f"wrote {folder / 'study.toml'}; `search run {named}` starts it"])
+    _say([*_prepared_in_words(prepared), f"wrote {folder / 'study.toml'}; `search run {named}` starts it"])
 
 
 @app.command()
@@ -159,12 +158,12 @@ def check(
 
     target = place_of_new(images, None).with_name(f"{images.resolve().name}-check.html")
     with reading_images(quiet=as_json) as progress:
-        read, found = look_over(images, whole_path(groups), folds, progress)
+        _, found = look_over(images, whole_path(groups), folds, progress)
     if as_json:
         _print_json(images_as_json(found))
     else:
         write(found, target)
-        _say([*images_in_words(read), *in_lines(found), f"page: {target}"])
+        _say([*images_in_words(found), *in_lines(found), f"page: {target}"])
         if open_it:
             typer.launch(target.absolute().as_uri())
     if found.problem:
@@ -319,7 +318,10 @@ def space(
 
     with reading_images(quiet=False) as progress:
         if preview is not None:
-            write_preview(read_images(preview, progress=progress), Path(opt.PREVIEW), flip=not no_flip)
+            images = read_images(preview, progress=progress)
+            training = ~images.testing
+            pixels, labels = images.pixels[training], images.labels[training]
+            write_preview(pixels, labels, Path(opt.PREVIEW), flip=not no_flip)
         else:
             name, found = space_of(which, progress)
     if preview is not None:
@@ -343,7 +345,6 @@ def _search(
     warm_start: Path | None = None,
 ) -> None:
     """Prepare, search under a progress display, report, and leave with the exit code."""
-    from reports.terminal.images import prepared_in_words
     from reports.terminal.live import watching
     from search.errors import UsageError
     from search.executors.factory import starting
@@ -361,7 +362,7 @@ def _search(
     with starting(workers) as executor:
         prepared = _prepare(config, folder, quiet=quiet, model=model, warm_start=warm_start)
         if not quiet:
-            _say([*prepared_in_words(prepared), *cost(prepared)])
+            _say([*_prepared_in_words(prepared), *cost(prepared)])
         done = done_already(folder, prepared)
         if done and only_unfinished:
             raise UsageError(f"nothing to resume: {done}")
@@ -383,6 +384,15 @@ def _prepare(
 
     with reading_images(quiet=quiet) as progress:
         return prepare(config, folder, progress, model, warm_start)
+
+
+def _prepared_in_words(prepared: Prepared) -> list[str]:
+    """What was read and decided, in lines; each thing left out by name."""
+    from reports.terminal.images import images_in_words
+    from search.data.check import findings
+
+    found = findings(prepared.images, prepared.checked, prepared.config.images)
+    return [*images_in_words(found), *prepared.remarks]
 
 
 def _finish(folder: Path, ending: str) -> None:

@@ -153,6 +153,8 @@ MAY_BE_HEAVY = {
 
 MAY_BE_PRIVATE = {"search.worker.keras_internals", "search.worker.fast_adam"}
 """These may touch what Keras and TensorFlow do not export."""
+PRIVATE_NAMES = {"_flatten_layers", "_learning_rate", "_model_variables_moving_average", "_metrics", "_registry"}
+PRIVATE_MODULES = ("keras.src", "tensorflow.python")
 
 
 @dataclass(frozen=True)
@@ -290,6 +292,19 @@ def fail_with(lines: Sequence[str]) -> None:
 # From the source
 
 
+def test_each_package_imports_what_its_row_allows() -> None:
+    """Types count too: a module that needs another's types knows of it."""
+    wrong = []
+    for module in modules():
+        row = row_of(module)
+        if row is None:
+            continue
+        for found in imports(module):
+            if ours(found.module) and not within(found.module, (row, *TABLE[row])):
+                wrong.append(place(module, found.line))
+    fail_with(wrong)
+
+
 def test_every_module_has_its_row() -> None:
     assert [module for module in modules() if row_of(module) is None] == ["search"]
     assert all(source_of(row).exists() for row in TABLE)
@@ -327,6 +342,21 @@ def test_modules_that_import_keras_are_imported_inside_functions_only() -> None:
         if module not in MAY_BE_HEAVY:
             along = reached(module, at_once=True) & MAY_BE_HEAVY
             assert not along, f"importing {module} imports {along}"
+
+
+def test_what_keras_and_tensorflow_do_not_export_is_touched_in_one_place() -> None:
+    wrong = []
+    for module in modules():
+        if module in MAY_BE_PRIVATE:
+            continue
+        wrong += [place(module, i.line) for i in imports(module) if within(i.module, PRIVATE_MODULES)]
+        wrong += [
+            place(module, node.lineno)
+            for node in ast.walk(ast.parse(source_of(module).read_text()))
+            if isinstance(node, ast.Attribute) and node.attr in PRIVATE_NAMES
+            if not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))
+        ]
+    fail_with(wrong)
 
 
 def test_packages_of_search_are_a_docstring() -> None:

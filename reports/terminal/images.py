@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from reports.wording import values
 from reports.wording.images import TITLES, likeness_words
-from search.data.findings import Findings, Kind
-from search.data.images import ImageSet
-from search.data.layout import Note
-from search.study.prepared import Prepared
+from search.data.findings import Findings, Kind, Remark
 from search.text import printable
 
 SHOWN_PER_KIND = 20  # notes of one kind that are named one by one
@@ -15,30 +14,28 @@ SHOWN_PER_KIND = 20  # notes of one kind that are named one by one
 MOST_LINES = 10  # of one kind in the terminal
 
 
-def images_in_words(images: ImageSet) -> list[str]:
+def images_in_words(found: Findings) -> list[str]:
     """Lines: how many of what, then each note by name, those that left something out first."""
-    height, width, channels = images.pixels.shape[1:]
+    height, width, channels = found.shape
     colour = "grey" if channels == 1 else "colour"
-    apart = int(images.testing.sum())
-    searched = f"{len(images.labels) - apart} in {len(images.classes)} classes"
-    kept_apart = f" (+ {apart} for testing)" if apart else ""
+    searched = f"{found.images - found.testing} in {len(found.classes)} classes"
+    kept_apart = f" (+ {found.testing} for testing)" if found.testing else ""
     lines = [f"images: {searched}{kept_apart}, read as {width} x {height} {colour}"]
-    for label, name in enumerate(images.classes):
-        of_class = images.labels == label
-        training, testing = int((of_class & ~images.testing).sum()), int((of_class & images.testing).sum())
-        lines.append(f"  {printable(name)}: {training}" + (f" (+ {testing} for testing)" if testing else ""))
-    lines += _notes(images)
+    for row in found.classes:
+        testing = f" (+ {row.testing} for testing)" if row.testing else ""
+        lines.append(f"  {printable(row.name)}: {row.training}{testing}")
+    lines += _notes(found.remarks)
     return lines
 
 
-def _notes(images: ImageSet) -> list[str]:
+def _notes(remarks: Sequence[Remark]) -> list[str]:
     """What was left out by name; what was only converted or looks odd by kind, with a few names."""
-    if not images.notes:
+    if not remarks:
         return []
-    left_out = sum(note.left_out for note in images.notes)
-    lines = [f"notes: {len(images.notes)}, of which {left_out} on files left out"]
-    kinds: dict[tuple[bool, str], list[Note]] = {}
-    for note in sorted(images.notes, key=lambda n: (not n.left_out, n.kind, n.path)):
+    left_out = sum(note.left_out for note in remarks)
+    lines = [f"notes: {len(remarks)}, of which {left_out} on files left out"]
+    kinds: dict[tuple[bool, str], list[Remark]] = {}
+    for note in remarks:
         kinds.setdefault((note.left_out, note.kind), []).append(note)
     for (_, kind), notes in kinds.items():
         alike = len({note.message for note in notes}) == 1 and len(notes) > 2
@@ -47,11 +44,6 @@ def _notes(images: ImageSet) -> list[str]:
         if len(notes) > len(shown):
             lines.append(f"  {kind}: … and {len(notes) - len(shown)} more{' like these' if alike else ''}")
     return lines
-
-
-def prepared_in_words(prepared: Prepared) -> list[str]:
-    """What was read and decided, in lines; each thing left out by name."""
-    return [*images_in_words(prepared.images), *prepared.remarks]
 
 
 def in_lines(found: Findings) -> list[str]:

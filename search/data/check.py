@@ -103,6 +103,7 @@ def _class_row(images: ImageSet, together: Together, label: int) -> ClassRow:
     by_area = sizes[np.argsort(sizes[:, 0].astype(np.int64) * sizes[:, 1], kind="stable")]
     return ClassRow(
         name=images.classes[label],
+        training=int((of_class & ~images.testing).sum()),
         searched=int(searched.sum()),
         independent=len(np.unique(together.units[searched])),
         testing=int((of_class & images.testing).sum()),

@@ -55,7 +55,8 @@ class ClassRow:
     """One class in numbers."""
 
     name: str
-    searched: int  # images in the folds
+    training: int  # images that are not for testing
+    searched: int  # of these, images in the folds
     independent: int  # of these, counting copies and groups once
     testing: int
     size: tuple[int, int]  # median height and width of its files, in pixels

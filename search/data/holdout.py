@@ -13,7 +13,6 @@ from search.data.folds import choose_folds, draw_folds
 from search.data.images import ImageSet, keeping_apart
 from search.errors import UsageError
 from search.seeds import derive
-from search.study.config import Config
 from storage.records import ImageRecord, StudyRecord
 
 LEAST_IMAGES = 1000  # from which on one is drawn: of fewer each is worth more to learn from
@@ -26,21 +25,27 @@ KEY = "lock_box"  # in a study's identity: how many images are locked away
 
 
 def lock_box(
-    config: Config, images: ImageSet, checked: Checked, stored: StudyRecord | None, before: Sequence[ImageRecord]
+    asked: bool | None,
+    seed: int,
+    images: ImageSet,
+    checked: Checked,
+    stored: StudyRecord | None,
+    before: Sequence[ImageRecord],
 ) -> NDArray[np.bool_]:
     """[images], True: locked away. Of a study that has begun those that are stored, else drawn from its seed.
 
-    `stored`: the study that has begun, with the images `before`, else None. None is locked away where the user
-    refuses, has a testing folder or has few images, or where a class has too few to be in each part.
+    `asked`: what the user says, None: nothing. `seed`: the study's. `stored`: the study that has begun, with the images
+    `before`, else None. None is locked away where the user refuses, has a testing folder or has few images, or where a
+    class has too few to be in each part.
     """
     none = np.zeros(len(images.labels), np.bool_)
     begun_with = stored is not None and KEY in stored.config
-    if config.lock_box is False or (stored is not None and not begun_with and config.lock_box is None):
+    if asked is False or (stored is not None and not begun_with and asked is None):
         return none
     if begun_with:
         locked = {image.path for image in before if image.testing}
         return np.array([path in locked for path in images.paths], np.bool_)
-    return drawn(images, checked, derive(config.seed, KEY))
+    return drawn(images, checked, derive(seed, KEY))
 
 
 def drawn(images: ImageSet, checked: Checked, seed: int) -> NDArray[np.bool_]:

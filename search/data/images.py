@@ -21,8 +21,6 @@ from search.data.layout import ImageFile, Listing, Note, list_images, name_of
 from search.errors import UsageError
 from search.text import printable
 
-__all__ = ["ImageSet", "Note", "printable", "read_images"]
-
 LEAST_SIDE, MOST_SIDE = 8, 128  # pixels, of a size taken from the data
 FEW_IMAGES = 10  # fewer training images than this in a class are worth a note
 _THREADS = 4  # Pillow decodes outside the GIL

@@ -54,7 +54,7 @@ def prepare(
     checked = check_images(images, config.groups, folder, config.folds)
     if checked.folds is None:
         raise UsageError(checked.problem or "")
-    locked = lock_box(config, images, checked, stored, before)
+    locked = lock_box(config.lock_box, config.seed, images, checked, stored, before)
     if locked.any():
         images, checked = lock_away(images, checked, locked, config.folds)
     facts = _facts(images, checked.together.apart, flip=config.flip, backbones=weights.backbones)

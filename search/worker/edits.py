@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from search.diagnosis.experiments import Edit
+from search.worker.keras_internals import has_rate
 
 if TYPE_CHECKING:
     import keras
@@ -70,9 +71,7 @@ def _unpenalised(model: keras.Model) -> None:
 
 
 def _set_rate(model: keras.Model, rate: float) -> None:
-    import keras
-
-    if not isinstance(model.optimizer._learning_rate, keras.Variable):
+    if not has_rate(model.optimizer):
         raise ValueError("the optimizer has a schedule of its own")
     model.optimizer.learning_rate = rate
 

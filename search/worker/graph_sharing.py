@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from search.worker.keras_internals import inner, replaced
+from search.worker.keras_internals import all_layers, has_rate, inner, replaced
 
 _SMOOTHED = (keras.losses.CategoricalCrossentropy, keras.losses.BinaryCrossentropy)
 
@@ -56,7 +56,7 @@ def architecture(model: keras.Model) -> str | None:
             parts = [_configured(part) for part in (model, optimizer, model.loss)]
         except NotImplementedError:
             return None
-    if isinstance(optimizer._learning_rate, keras.Variable):
+    if has_rate(optimizer):
         del parts[1][1]["learning_rate"]
     return json.dumps([_without_initializers(parts), len(_places(model))], sort_keys=True, default=str)
 
@@ -72,7 +72,7 @@ def of_keras_alone(model: keras.Model) -> bool:
     parts = [model, optimizer, inner(optimizer), *([] if isinstance(loss, str) else [loss])]
     own = all(type(part).__module__.partition(".")[0] == "keras" for part in parts)
     fresh = not (optimizer.built or model.run_eagerly)
-    return own and fresh and not any(hasattr(layer, "adapt") for layer in model._flatten_layers())
+    return own and fresh and not any(hasattr(layer, "adapt") for layer in all_layers(model))
 
 
 def _configured(part: Any) -> tuple[str, dict[str, Any]]:
@@ -85,7 +85,7 @@ def _places(model: keras.Model) -> list[tuple[Any, str]]:
     optimizer, loss = inner(model.optimizer), model.loss
     found: list[tuple[Any, str]] = [
         (layer, "rate")
-        for layer in model._flatten_layers()
+        for layer in all_layers(model)
         if type(layer) is keras.layers.Dropout and layer.rate and layer.noise_shape is None
     ]
     penalties = {id(weight.regularizer): weight.regularizer for weight in model.trainable_variables}

@@ -5,7 +5,7 @@ Beside `fast_adam.py` no other file touches their private names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,25 @@ if TYPE_CHECKING:
 def inner(optimizer: keras.optimizers.Optimizer) -> Any:
     """The optimizer itself, where Keras has put the one that scales losses in half precision around it."""
     return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def has_rate(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether the learning rate is a variable of the optimizer, which may be set, rather than a schedule of its own."""
+    import keras
+
+    return isinstance(inner(optimizer)._learning_rate, keras.Variable)
+
+
+def averages(optimizer: keras.optimizers.Optimizer) -> Sequence[Any]:
+    """The moving averages of the weights that an optimizer keeps, in the order of the weights."""
+    kept: Sequence[Any] = inner(optimizer)._model_variables_moving_average
+    return kept
+
+
+def all_layers(model: keras.Model) -> Iterator[Any]:
+    """The model and every layer in it, those within others too."""
+    layers: Iterator[Any] = model._flatten_layers()
+    return layers
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from search.jobs import ComposeJob, Saved, first_line
 from search.manifest import ABOUT
 from search.worker import keras_heads
 from search.worker.heads import moments
+from search.worker.keras_internals import all_layers
 from spaces import compiling
 from spaces.facts import Facts
 from spaces.parameters import Value
@@ -144,7 +145,7 @@ def _foreign_activations(model: keras.Model) -> list[str]:
     """What a configuration does not tell: lambdas, and functions that have the name of one of Keras's own."""
     held = [
         function
-        for layer in model._flatten_layers()
+        for layer in all_layers(model)
         for name, function in vars(layer).items()
         if "activation" in name and callable(function)
     ]

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from search.data.images import ImageSet
 from search.native import ENVIRONMENT, no_stderr
 from spaces.recipe import AUGMENTATIONS, Recipe
 
@@ -19,9 +18,10 @@ GAP = 6
 MARGIN = 110  # for the name of a row
 
 
-def write_preview(images: ImageSet, target: Path, *, flip: bool) -> None:
+def write_preview(pixels: NDArray[np.uint8], labels: NDArray[np.int16], target: Path, *, flip: bool) -> None:
     """Draw one row for each augmentation into a PNG file: the same pictures, as many of each class as fit.
 
+    `pixels` is [images, height, width, channels], `labels` [images].
     With `flip`, the last row is turned upside down as well, as where `vertical_flip` is chosen.
     Seconds: TensorFlow is imported. Raises OSError where `target` cannot be written.
     """
@@ -33,15 +33,15 @@ def write_preview(images: ImageSet, target: Path, *, flip: bool) -> None:
 
         keras.ops.zeros(())
 
-    rows = _some(images)
-    pixels = images.pixels[rows].astype(np.float32)
-    targets = np.eye(len(images.classes), dtype=np.float32)[images.labels[rows]]
+    rows = _some(labels)
+    shown = pixels[rows].astype(np.float32)
+    targets = np.eye(int(labels.max()) + 1, dtype=np.float32)[labels[rows]]
     recipes = _recipes(flip=flip)
     sheet = Image.new("RGB", (MARGIN + len(rows) * (SIDE + GAP), len(recipes) * (SIDE + GAP) + GAP), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=15)
     for place, (name, recipe) in enumerate(recipes.items()):
         keras.utils.set_random_seed(1)
-        changed, _ = Augmentation(recipe)(pixels, targets)
+        changed, _ = Augmentation(recipe)(shown, targets)
         top = GAP + place * (SIDE + GAP)
         draw.text((GAP, top + SIDE // 2 - 8), name, "black", font)
         for number, picture in enumerate(np.asarray(changed)):
@@ -57,9 +57,9 @@ def _recipes(*, flip: bool) -> dict[str, Recipe]:
     return recipes
 
 
-def _some(images: ImageSet) -> list[int]:
-    """Rows of training pictures, the classes in turn."""
-    classes = [np.flatnonzero((images.labels == label) & ~images.testing) for label in range(len(images.classes))]
+def _some(labels: NDArray[np.int16]) -> list[int]:
+    """Rows of pictures, the classes in turn."""
+    classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     turns = [int(rows[turn]) for turn in range(MOST_PICTURES) for rows in classes if turn < len(rows)]
     return turns[:MOST_PICTURES]
 

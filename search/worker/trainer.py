@@ -28,7 +28,7 @@ from search.worker.fast_adam import lent
 from search.worker.fold_run import Curve
 from search.worker.graph_sharing import numbers, reading, renumber
 from search.worker.inspection import MOST_IMAGES, Watch, before_training
-from search.worker.keras_internals import inner, replaced
+from search.worker.keras_internals import averages, has_rate, inner, replaced
 from search.worker.latency import milliseconds_an_image
 from spaces import compiling
 from spaces.recipe import EMA_EPOCHS, Recipe, plateau_factor
@@ -98,7 +98,7 @@ class Trainer:
             variable.assign(value.value)
         for variable, began in zip(self.model.optimizer.variables, self._beginning, strict=True):
             variable.assign(np.zeros(variable.shape, variable.dtype) if began is None else began)
-        if isinstance(inner(model.optimizer)._learning_rate, keras.Variable):
+        if has_rate(model.optimizer):
             self.model.optimizer.learning_rate.assign(model.optimizer.learning_rate)
         for number, found in zip(self._numbers, numbers(model), strict=True):
             number.assign(found)
@@ -230,9 +230,9 @@ class Trainer:
         if not self.recipe.averaged:
             yield
             return
-        optimizer, weights = inner(self.model.optimizer), self.model.trainable_variables
+        weights = self.model.trainable_variables
         kept = [tf.identity(weight.value) for weight in weights]
-        for weight, average in zip(weights, optimizer._model_variables_moving_average, strict=True):
+        for weight, average in zip(weights, averages(self.model.optimizer), strict=True):
             weight.assign(average.value)
         yield
         for weight, value in zip(weights, kept, strict=True):
@@ -325,8 +325,7 @@ class Trainer:
 def _check(model: keras.Model, recipe: Recipe) -> None:
     if recipe.augmentation in ("mixup", "cutmix") and compiling.takes_indices(model.loss):
         raise ValueError(f"augmentation {recipe.augmentation} mixes labels, which the loss takes as class numbers")
-    learning_rate = inner(model.optimizer)._learning_rate
-    if recipe.schedule != "constant" and not isinstance(learning_rate, keras.Variable):
+    if recipe.schedule != "constant" and not has_rate(model.optimizer):
         raise ValueError(f"schedule {recipe.schedule}: the optimizer has a schedule of its own")
 
 

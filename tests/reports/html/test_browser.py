@@ -317,7 +317,7 @@ def checked(name: str = "shirts") -> Findings:
         first, second = (Shown(f"training/a/{name}.png", name, False, pixels) for pixels in (grey, photo))
         return PairShown(kind, first, replace(second, testing=kind == Kind.LEAK), kind != Kind.COPY, False, 0.991)
 
-    rows = tuple(ClassRow(name, searched, 9, 4, (64, 48), (8, 8), (4000, 3000), 0.5) for searched in (12, 40))
+    rows = tuple(ClassRow(name, 50, searched, 9, 4, (64, 48), (8, 8), (4000, 3000), 0.5) for searched in (12, 40))
     left_out = Remark(f"training/a/{name}", name, name, left_out=True)
     pairs = tuple(map(pair, Kind))
     return Findings(name, 60, 8, (8, 8, 3), rows, 5, None, (name, "A sentence."), pairs, (left_out,))

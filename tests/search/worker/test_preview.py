@@ -30,7 +30,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
 
 def rows(images: ImageSet, target: Path, *, flip: bool) -> list[NDArray[np.float64]]:
     """For each row, how much brighter each of its pictures is below than above."""
-    write_preview(images, target, flip=flip)
+    write_preview(images.pixels, images.labels, target, flip=flip)
     with Image.open(target) as sheet:
         drawn = np.asarray(sheet.convert("L"), np.float64)[GAP:, MARGIN:]
     assert (drawn.shape[0] % (SIDE + GAP), drawn.shape[1] % (SIDE + GAP)) == (0, 0)
