@@ -17,7 +17,7 @@ from search.commands import options as opt
 if TYPE_CHECKING:
     from reports.terminal.output import Output
     from search.commands.request import Request
-    from search.results.summary import ReportData
+    from search.results.summary import StudySummary
     from search.study.config import Config
     from search.study.prepared import Prepared
     from spaces.custom.file import ModelFile
@@ -261,15 +261,15 @@ def export(
     target = check_target(to)
     if not has_model(folder):
         from reports.terminal.live import watching
-        from search.executors.factory import starting
-        from search.session.run import choose
+        from search.executors.factory import open_executor
+        from search.session.run import finish_only
         from search.session.signals import Stopped
         from search.study import config as toml
 
-        with starting(workers) as executor:
+        with open_executor(workers) as executor:
             prepared = _prepare(toml.read(folder), folder, quiet=quiet, model=own)
             with watching(quiet=quiet) as observer:
-                ending = choose(folder, prepared, observer, executor=executor, command=_command())
+                ending = finish_only(folder, prepared, observer, executor=executor, command=_command())
         if ending.value == "stopped":
             raise Stopped
         if not has_model(folder):
@@ -284,11 +284,11 @@ def predict(model: opt.StudyOrModel, images: opt.Pictures, as_json: opt.Json = F
     from reports.terminal.predictions import show_predictions
     from reports.terminal.progress_bar import reading_images
     from search.export.model import model_file, stale
-    from search.export.predict import pictures
+    from search.export.predict import list_inputs
     from search.export.predict import predict as ask
     from search.manifest import about
 
-    path, files = model_file(model), pictures(images)
+    path, files = model_file(model), list_inputs(images)
     if older := stale(model):
         _complain(older)
     with reading_images(quiet=False) as progress:
@@ -347,7 +347,7 @@ def _search(
     """Prepare, search under a progress display, report, and leave with the exit code."""
     from reports.terminal.live import watching
     from search.errors import UsageError
-    from search.executors.factory import starting
+    from search.executors.factory import open_executor
     from search.results.progress import Ending
     from search.samplers.catalog import check_sampler
     from search.session.nested import cost, done_already
@@ -359,7 +359,7 @@ def _search(
         _say([f"study: {folder}" + (" (going on)" if request.begun else "")])
     check_sampler(config.chosen_sampler)
     check_folder(folder)
-    with starting(workers) as executor:
+    with open_executor(workers) as executor:
         prepared = _prepare(config, folder, quiet=quiet, model=model, warm_start=warm_start)
         if not quiet:
             _say([*_prepared_in_words(prepared), *cost(prepared)])
@@ -415,7 +415,7 @@ def _finish(folder: Path, ending: str) -> None:
         raise typer.Exit(1)
 
 
-def _report_data(folder: Path) -> ReportData:
+def _report_data(folder: Path) -> StudySummary:
     from search.errors import UsageError
     from search.results.read import read
     from search.study.folder import DATABASE, is_outdated, reading

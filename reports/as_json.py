@@ -11,13 +11,13 @@ import numpy as np
 from reports.wording.diagnosis import fine, headline
 from search.data.findings import Findings
 from search.diagnosis.evidence import LayerEvidence
-from search.diagnosis.result import Case, Run, mean_validation, runs_that_learn, verdict
+from search.diagnosis.result import Diagnosed, Run, mean_validation, runs_that_learn, verdict
 from search.results.nested import Nested
-from search.results.summary import Chosen, Pooled, ReportData, TrialRow
+from search.results.summary import Chosen, Pooled, StudySummary, TrialRow
 from search.stats.estimate import Estimate
 
 
-def as_json(data: ReportData) -> dict[str, Any]:
+def as_json(data: StudySummary) -> dict[str, Any]:
     """The report as plain data for strict JSON: what isn't a finite number is null."""
     study, best = data.study, data.best
     raw = {
@@ -204,7 +204,7 @@ def images_as_json(found: Findings) -> dict[str, Any]:
     }
 
 
-def diagnosis_as_json(case: Case) -> dict[str, Any]:
+def diagnosis_as_json(case: Diagnosed) -> dict[str, Any]:
     """For --json. A number that is none is null."""
     return {
         "images": case.images,
@@ -237,13 +237,13 @@ def diagnosis_as_json(case: Case) -> dict[str, Any]:
                 "topic": one.experiment.topic,
                 "change": one.experiment.change,
                 "line": one.experiment.line,
-                "frees": one in case.freeing,
+                "frees": one in case.fixes,
                 "verdict": str(verdict(one.runs, len(case.classes))),
                 "learned": runs_that_learn(one.runs, len(case.classes)),
                 "runs": [_plain_run(run) for run in one.runs],
                 "accuracy": _number(mean_validation(one.runs)),
             }
-            for one in (*case.freeing, *case.failing)
+            for one in (*case.fixes, *case.no_fixes)
         ],
         "not_tried": [one.change for one in case.left_out],
         "fine": fine(case),

@@ -22,7 +22,7 @@ MAJORITY, LOGISTIC, PROBE = "majority", "logistic_regression", "linear_probe"
 
 
 @dataclass(frozen=True)
-class Materials:
+class WorkerContext:
     """What every job of a study needs, given to a worker once."""
 
     pixels: Path | None  # .npy file, uint8 [images, height, width, channels]; None: no fold will be trained
@@ -37,18 +37,18 @@ class Materials:
 
 
 @dataclass(frozen=True)
-class Training:
+class FitOptions:
     """How long a fold run lasts."""
 
     max_epochs: int = 40
     patience: int = 8  # epochs without a smaller validation log loss before stopping; 0: never stop early
     min_delta: float = 0.001  # nats by which the validation log loss must fall to count
-    last: bool = False  # whether all epochs are trained and the last one counts, whatever validation says
-    factors: tuple[float, ...] = ()  # of the learning rate under 'plateau', one an epoch; else validation is watched
-    least: Mapping[int, float] = field(default_factory=dict)
+    use_last_epoch: bool = False  # whether all epochs are trained and the last one counts, whatever validation says
+    lr_factors: tuple[float, ...] = ()  # of the learning rate under 'plateau', one an epoch; else validation is watched
+    min_score_at: Mapping[int, float] = field(default_factory=dict)
     """Epoch -> what the metric on the validation part must have reached by then, at its best, to go on."""
     stop_collapsed: bool = True  # whether a network that is stuck at chance is stopped; False: it is only diagnosed
-    look: bool = False  # whether the result has a closer look at the network, also where nothing is wrong
+    collect_evidence: bool = False  # whether the result has a closer look at the network, also where nothing is wrong
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class FoldJob:
     train: NDArray[np.int32]  # rows of the pixel array
     validate: NDArray[np.int32]  # rows of the pixel array, ascending
     seed: int
-    training: Training
+    training: FitOptions
     edit: Edit | None = None  # of the compiled model, for an experiment
 
 
@@ -116,7 +116,7 @@ class FoldResult:
     latency: float | None = None  # milliseconds an image to predict; None where it was not asked for
     behind: bool = False  # stopped after `epochs` for not having reached what Training.least asks for there
     diagnosis: Diagnosis | None = None  # why it did not learn; None where it did
-    notes: tuple[str, ...] = ()  # for a person, said once a sitting; not stored
+    notes: tuple[str, ...] = ()  # for a person, said once a session; not stored
     evidence: Evidence | None = None  # where Training.look asks for it; not stored
 
 
@@ -159,7 +159,7 @@ class ComposeJob:
 
 
 @dataclass(frozen=True)
-class Saved:
+class SavedModel:
     """A model is in its file. `probabilities` [rows, classes] is what a composed one says of the rows asked about."""
 
     seconds: float
@@ -175,7 +175,7 @@ class Failure:
 
 
 Job: TypeAlias = DescribeJob | FoldJob | DiscoverJob | ReferenceJob | RefitJob | ComposeJob
-Outcome: TypeAlias = Description | FoldResult | Discovery | ReferenceResult | Saved | Failure
+Outcome: TypeAlias = Description | FoldResult | Discovery | ReferenceResult | SavedModel | Failure
 
 
 def first_line(error: BaseException) -> str:

@@ -13,8 +13,8 @@ ABOUT = "smallsearch.json"  # within the .keras file, which is a ZIP archive
 PACKAGING = 2
 """How models are made into files, as a number in ABOUT. Of 1, which files without one are, `model(x)` in Keras alone
 obeyed a `training: true` in the file where a pre-trained network was resized for, and no converter took them."""
-_MOST_ABOUT = 2**20  # bytes of it that are read
-_MOST_SIDE = 1024  # pixels, as in the configuration
+_MAX_ABOUT = 2**20  # bytes of it that are read
+_MAX_SIDE = 1024  # pixels, as in the configuration
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ def about(path: Path) -> About:
     """What the model in this file needs. Raises UsageError where it is none of ours."""
     try:
         with zipfile.ZipFile(path) as archive, archive.open(ABOUT) as stream:
-            told = json.loads(stream.read(_MOST_ABOUT))
+            told = json.loads(stream.read(_MAX_ABOUT))
         classes, shape = tuple(map(str, told["classes"])), tuple(map(int, told["image_shape"]))
         packaging = int(told.get("packaging", 1))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OverflowError, RecursionError):
         raise UsageError(f"{path} is no model of `search export`: it does not say which classes it knows") from None
-    sound = len(shape) == 3 and min(shape) >= 1 and shape[2] in (1, 3) and max(shape) <= _MOST_SIDE
+    sound = len(shape) == 3 and min(shape) >= 1 and shape[2] in (1, 3) and max(shape) <= _MAX_SIDE
     if len(set(classes)) < 2 or len(set(classes)) < len(classes) or not sound:
         raise UsageError(f"{path} is damaged: classes {list(classes)}, images of the shape {list(shape)}")
     return About(classes, (shape[0], shape[1], shape[2]), packaging)

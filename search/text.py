@@ -12,7 +12,7 @@ _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _LATIN1, _PLANE0 = 0xFF, 0xFFFF
 
 
-def shown(path: str | Path) -> str:
+def as_unicode(path: str | Path) -> str:
     r"""A path as valid Unicode with '/' between its parts; bytes that are not UTF-8 become `\xe9`.
 
     The result can go to JSON, to a database and to `str.encode()`, which a name with stray bytes cannot. It

@@ -44,8 +44,8 @@ class When:
         if self.at_least is not None:
             return f"{self.parameter} >= {self.at_least:g}"
         if len(self.one_of) == 1:
-            return f"{self.parameter} = {shown(self.one_of[0])}"
-        return f"{self.parameter} in {', '.join(map(shown, self.one_of))}"
+            return f"{self.parameter} = {format_value(self.one_of[0])}"
+        return f"{self.parameter} in {', '.join(map(format_value, self.one_of))}"
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class Number:
     def range(self) -> str:
         """The range in words."""
         if self.low == self.high:
-            return shown(self.low)
+            return format_value(self.low)
         scale = ", logarithmic" if self.log else ""
         step = f", step {self.step:g}" if self.step and not (self.integer and self.step == 1) else ""
         return f"{self.low:g} to {self.high:g}{scale}{step}"
@@ -208,7 +208,9 @@ class Choice:
             try:
                 everything.check(value)
             except SpaceError as error:
-                raise SpaceError(f"{error}; {nearest(shown(value), [shown(v) for v in everything.values])}") from None
+                raise SpaceError(
+                    f"{error}; {nearest(format_value(value), [format_value(v) for v in everything.values])}"
+                ) from None
         narrowed = choice_of(self.name, tuple(values), self.default)
         return replace(self, values=narrowed.values, default=narrowed.default)
 
@@ -220,7 +222,7 @@ class Choice:
     @property
     def range(self) -> str:
         """The values in words."""
-        return ", ".join(map(shown, self.values))
+        return ", ".join(map(format_value, self.values))
 
 
 Parameter: TypeAlias = Number | Choice
@@ -258,7 +260,7 @@ def boolean(name: str, *, default: bool, **more: Any) -> Choice:
     return Choice(name, (False, True), default, **more)
 
 
-def shown(value: object) -> str:
+def format_value(value: object) -> str:
     """A value as it would stand in TOML, short."""
     if isinstance(value, bool):
         return str(value).lower()
@@ -269,4 +271,4 @@ def shown(value: object) -> str:
 
 def received(value: object) -> str:
     """A value of any kind as a message quotes it: 'true' is a word, true is not."""
-    return shown(value) if isinstance(value, bool) else repr(value)
+    return format_value(value) if isinstance(value, bool) else repr(value)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from spaces.parameters import Choice, Number, Parameter, SpaceError, Value, When, nearest, shown
+from spaces.parameters import Choice, Number, Parameter, SpaceError, Value, When, format_value, nearest
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Space:
             {
                 "name": p.name,
                 "range": p.range,
-                "default": shown(p.default),
+                "default": format_value(p.default),
                 "when": " and ".join(map(str, p.when)),
                 "help": p.help,
                 "source": p.source,

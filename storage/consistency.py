@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from storage.errors import ImpossibleError
 from storage.records import ChoiceRecord, FoldRecord, ImageRecord, Split, StudyRecord, TrialRecord, TrialState
 
-_MOST_SECONDS = 1e9  # thirty years
-_MOST_SCORE = {"balanced_accuracy": 1.0, "accuracy": 1.0, "auroc": 1.0, "log_loss": math.inf}
-_MOST_REDRAWS = 10_000
+_MAX_SECONDS = 1e9  # thirty years
+_MAX_SCORE = {"balanced_accuracy": 1.0, "accuracy": 1.0, "auroc": 1.0, "log_loss": math.inf}
+_MAX_REDRAWS = 10_000
 _ROUNDING = 1e-6
 
 
@@ -71,7 +71,7 @@ def check_choice(choice: ChoiceRecord, testing: int, study: StudyRecord, complet
 
 def check_seconds(seconds: float, whose: str) -> None:
     """A time that a process can have taken."""
-    if not 0 <= seconds <= _MOST_SECONDS:
+    if not 0 <= seconds <= _MAX_SECONDS:
         raise ImpossibleError(f"{seconds:g} seconds for {whose}")
 
 
@@ -91,7 +91,7 @@ def check_trials(trials: Sequence[TrialRecord], study: StudyRecord, split: Split
             raise ImpossibleError(f"only {done} of {folds} folds of the complete trial {number}")
         if trial.state is TrialState.RUNNING and done >= folds:
             raise ImpossibleError(f"all {folds} folds of trial {number} with that trial still open")
-        if not 0 <= trial.redraws <= _MOST_REDRAWS:
+        if not 0 <= trial.redraws <= _MAX_REDRAWS:
             raise ImpossibleError(f"{trial.redraws} refused points before trial {number}")
 
 
@@ -99,10 +99,10 @@ def _check_fold(fold: FoldRecord, metric: str, folds: int) -> None:
     whose = f"fold {fold.fold} of trial {fold.trial}"
     if not 0 <= fold.fold < folds:
         raise ImpossibleError(f"{whose} where there are {folds} folds")
-    if metric in _MOST_SCORE and metric not in fold.scores:
+    if metric in _MAX_SCORE and metric not in fold.scores:
         raise ImpossibleError(f"no {metric} of {whose}")
     for name, score in fold.scores.items():
-        most = _MOST_SCORE.get(name)
+        most = _MAX_SCORE.get(name)
         if most is not None and (score < -_ROUNDING or score > most + _ROUNDING):
             raise ImpossibleError(f"{name} {score:g} of {whose}")
     if not 0 <= fold.best_epoch <= fold.epochs or fold.parameters < 0:

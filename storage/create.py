@@ -11,7 +11,7 @@ import numpy as np
 from sqlalchemy import Connection, insert
 
 from storage import rows, schema
-from storage.engine import explained, make_engine, settle, shown, sidecar
+from storage.engine import explained, make_engine, mask_password, settle, sidecar
 from storage.errors import StorageError
 from storage.records import ImageRecord, Split, StudyRecord
 
@@ -22,12 +22,12 @@ def create(path: Path, study: StudyRecord, images: Sequence[ImageRecord], splits
     """Builds the file under a temporary name beside it. A crash leaves at most that hidden `.NAME.….new`."""
     problem = _problem(study, images, splits)
     if problem:
-        raise StorageError(f"{shown(path)}: not created: {problem}")
+        raise StorageError(f"{mask_password(path)}: not created: {problem}")
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
         with explained(path, writing=True):
             if path.exists():
-                raise StorageError(f"{shown(path)}: exists already. `search resume` goes on with it.")
+                raise StorageError(f"{mask_password(path)}: exists already. `search resume` goes on with it.")
             partial.touch(exist_ok=False)
             _fill(partial, study, images, splits)
             settle(partial, path)

@@ -72,7 +72,7 @@ def make_engine(path: Path, mode: Mode, wait_seconds: float = 30.0) -> Engine:
             (journal,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
             if journal != "wal":
                 raise StorageError(
-                    f"{shown(path)}: this file system cannot keep a write-ahead log (journal mode "
+                    f"{mask_password(path)}: this file system cannot keep a write-ahead log (journal mode "
                     f"{journal!r}). Move the study to a local disk."
                 )
             # FULL: a commit that was acknowledged outlives a power loss, not only a killed process.
@@ -126,7 +126,7 @@ def make_reading_engine(path: Path, wait_seconds: float) -> Engine:
     return engine
 
 
-def shown(path: Path | str) -> str:
+def mask_password(path: Path | str) -> str:
     """The path for a message; a password, should it be a URL after all, is masked."""
     return re.sub(r"(\w:/{1,2}[^/@:]*):.*@", r"\1:***@", str(path))
 
@@ -165,7 +165,7 @@ def _code(error: BaseException | None) -> int:
 
 
 def _in_words(path: Path, error: BaseException, *, writing: bool) -> str:
-    file = shown(path)
+    file = mask_password(path)
     if isinstance(error, sqlite3.Error):
         return f"{file}: {_sqlite_words(path, error)}"
     if isinstance(error, OSError):

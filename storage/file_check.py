@@ -8,7 +8,7 @@ import struct
 from contextlib import closing
 from pathlib import Path
 
-from storage.engine import Mode, connect, explained, has_unmerged_commits, shown
+from storage.engine import Mode, connect, explained, has_unmerged_commits, mask_password
 from storage.errors import StorageError
 from storage.schema import APPLICATION_ID, HEAD, REVISIONS
 
@@ -27,13 +27,13 @@ def check(path: Path) -> str:
         revisions = _revisions(path)
     if len(revisions) != 1:
         raise StorageError(
-            f"{shown(path)}: {len(revisions)} revisions are noted in it, 1 expected. It is damaged: "
+            f"{mask_password(path)}: {len(revisions)} revisions are noted in it, 1 expected. It is damaged: "
             "restore it from a backup."
         )
     (revision,) = revisions
     if revision not in REVISIONS:
         raise StorageError(
-            f"{shown(path)}: its tables are of revision {revision!r}; this release of smallsearch knows "
+            f"{mask_password(path)}: its tables are of revision {revision!r}; this release of smallsearch knows "
             f"{', '.join(REVISIONS)}. Upgrade smallsearch: a newer release wrote it (or it is damaged)."
         )
     return revision
@@ -49,7 +49,7 @@ def is_current(revision: str) -> bool:
 
 
 def _check_header(path: Path) -> None:
-    file = shown(path)
+    file = mask_password(path)
     if re.match(r"[\w+]{2,}:/", str(path)):  # two letters at least: C:/ is a drive
         raise StorageError(f"{file}: looks like a URL. A study is kept in a file: give its path.")
     if not path.exists():
@@ -89,7 +89,9 @@ def _check_length(path: Path, header: bytes) -> None:
     expected = (65536 if page_bytes == 1 else page_bytes) * pages
     found = path.stat().st_size
     if found < expected and not has_unmerged_commits(path):  # the log may hold the missing pages
-        raise StorageError(f"{shown(path)}: is cut short: {found} bytes of {expected}. Restore it from a backup.")
+        raise StorageError(
+            f"{mask_password(path)}: is cut short: {found} bytes of {expected}. Restore it from a backup."
+        )
 
 
 def _revisions(path: Path) -> list[str]:

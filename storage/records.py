@@ -180,7 +180,7 @@ class ChoiceRecord:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One sitting of `search run`: from its start to its end, signal or death."""
+    """One session of `search run`: from its start to its end, signal or death."""
 
     started: str  # ISO 8601, UTC
     command: str  # as typed

@@ -20,7 +20,7 @@ from sqlalchemy.sql import ColumnElement
 
 from storage import consistency, create, rows
 from storage.create import STUDY_ID
-from storage.engine import explained, make_reading_engine, make_writing_engine, shown
+from storage.engine import explained, make_reading_engine, make_writing_engine, mask_password
 from storage.errors import StorageError
 from storage.file_check import check, is_current
 from storage.records import (
@@ -84,7 +84,7 @@ class Store:
         if not is_current(revision):
             if read_only:
                 raise StorageError(
-                    f"{shown(path)}: was written by an older release (revision {revision}). "
+                    f"{mask_password(path)}: was written by an older release (revision {revision}). "
                     "`search run` upgrades it, after a backup."
                 )
             upgrade(path, revision, wait_seconds)
@@ -213,26 +213,26 @@ class Store:
             return int(connection.execute(query).scalar_one())
 
     def runs(self) -> list[RunRecord]:
-        """All sittings in order of start; a run's id is its place in the list."""
+        """All sessions in order of start; a run's id is its place in the list."""
         with self._reading() as connection:
             query = select(run).where(run.c.study == STUDY_ID).order_by(run.c.number)
             found = [rows.run_record(row) for row in connection.execute(query)]
             for number, record in enumerate(found):
-                consistency.check_seconds(record.seconds, f"sitting {number}")
+                consistency.check_seconds(record.seconds, f"session {number}")
             return found
 
     def spent_seconds(self) -> float:
-        """Wall seconds of all sittings together, each as of its last commit."""
+        """Wall seconds of all sessions together, each as of its last commit."""
         with self._reading() as connection:
             query = select(func.coalesce(func.sum(run.c.seconds), 0.0)).where(run.c.study == STUDY_ID)
             spent = float(connection.execute(query).scalar_one())
-            consistency.check_seconds(spent, "all sittings")
+            consistency.check_seconds(spent, "all sessions")
             return spent
 
     # Writing
 
     def start_run(self, record: RunRecord) -> int:
-        """Notes the start of a sitting; returns its id, 0 for the first."""
+        """Notes the start of a session; returns its id, 0 for the first."""
         with self._writing() as connection:
             query = select(func.coalesce(func.max(run.c.number) + 1, 0)).where(run.c.study == STUDY_ID)
             number: int = connection.execute(query).scalar_one()
@@ -241,7 +241,7 @@ class Store:
         return number
 
     def end_run(self, run_id: int, outcome: str, seconds: float) -> None:
-        """Notes how a sitting ended: 'finished', 'stopped' or 'failed'. `seconds`: monotonic, since start."""
+        """Notes how a session ended: 'finished', 'stopped' or 'failed'. `seconds`: monotonic, since start."""
         with self._writing() as connection:
             self._spend(connection, run_id, seconds)
             connection.execute(update(run).where(_run(run_id)).values(outcome=outcome))
@@ -441,7 +441,7 @@ class Store:
             raise self._error("was closed. Open it again.")
 
     def _error(self, found: str) -> StorageError:
-        return StorageError(f"{shown(self.path)}: {found}")
+        return StorageError(f"{mask_password(self.path)}: {found}")
 
 
 def _file(path: Path) -> tuple[int, int] | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine
 
-from storage.engine import connect, explained, settle, shown
+from storage.engine import connect, explained, mask_password, settle
 from storage.errors import StorageError
 
 
@@ -34,7 +34,7 @@ def _upgrade(path: Path, engine: Engine) -> None:
             broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
             if broken:
                 raise StorageError(
-                    f"{shown(path)}: the upgrade left {len(broken)} rows without the row they refer to "
+                    f"{mask_password(path)}: the upgrade left {len(broken)} rows without the row they refer to "
                     "and was undone. Go on with the release that wrote it, and please report this."
                 )
         except BaseException:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from search.diagnosis.evidence import STUCK, Cause, Diagnosis, Evidence, LayerEvidence, Symptom
 from search.diagnosis.experiments import Experiment
-from search.diagnosis.result import Case, Run, Tried
+from search.diagnosis.result import Diagnosed, ExperimentResult, Run
 
 LN2 = math.log(2)
 
@@ -23,9 +23,9 @@ def run(training: float, validation: float) -> Run:
     return Run(0, 88, 22, training, validation, 3, curve, 1.0)
 
 
-def tried(topic: str, runs: Sequence[Run], change: str = "") -> Tried:
+def tried(topic: str, runs: Sequence[Run], change: str = "") -> ExperimentResult:
     """An experiment about a topic."""
-    return Tried(Experiment(topic, change or f"{topic}: as it should be", "line = 1"), tuple(runs))
+    return ExperimentResult(Experiment(topic, change or f"{topic}: as it should be", "line = 1"), tuple(runs))
 
 
 def _layer(name: str, spread: float) -> LayerEvidence:
@@ -62,7 +62,7 @@ STUCK_RUN = Run(
     ),
     evidence=EVIDENCE,
 )
-CASE = Case(
+CASE = Diagnosed(
     images="shirts",
     model="preset question",
     point={"initializer": "uniform_0.05", "dense_depth": 4, "l2": 0.01},

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from search.jobs import Materials
+from search.jobs import WorkerContext
 from search.session.prepare import prepare
 from search.study.config import Config
 from search.study.folder import pixels_on_disk
@@ -67,16 +67,16 @@ def prepared(pictures: Path) -> Prepared:
 
 
 @pytest.fixture(scope="session")
-def materials(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Materials]:
+def context(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerContext]:
     """What a worker needs of them."""
     with pixels_on_disk(tmp_path_factory.mktemp("study"), prepared.images) as pixels:
-        yield Materials(pixels, prepared.images.labels, prepared.facts, preset="cnn", metric="balanced_accuracy")
+        yield WorkerContext(pixels, prepared.images.labels, prepared.facts, preset="cnn", metric="balanced_accuracy")
 
 
 @pytest.fixture(scope="session")
-def worker(materials: Materials) -> Worker:
+def worker(context: WorkerContext) -> Worker:
     """A worker in this process, TensorFlow imported."""
-    return Worker(materials)
+    return Worker(context)
 
 
 @pytest.fixture(scope="session")

@@ -15,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from search.executors.in_process import InProcess
-from search.samplers.factory import make_proposer
+from search.samplers.factory import make_sampler
 from search.session.loop import Loop
-from search.session.plan import make_plan, materials_of
+from search.session.plan import make_plan, worker_context
 from search.session.prepare import prepare
 from search.session.signals import StopRequest
 from search.study import config as toml
@@ -27,7 +27,7 @@ from search.study.prepared import Prepared
 from spaces.facts import Facts
 from spaces.presets import PRESETS
 from storage import Closing, FoldRecord, Store
-from tests.search.samplers.contract import EVERY, NO_TORCH, Sampler
+from tests.search.samplers.contract import EVERY, NO_TORCH, SamplerCase
 from tests.search.session.sessions import RUN, Watcher
 
 INSTALLED = [sampler for sampler in EVERY if not (sampler.name == "gp" and NO_TORCH)]
@@ -53,7 +53,7 @@ class Halting(Store):
             threading.Event().wait()
 
 
-def study_of(home: Path, pictures: Path, sampler: Sampler) -> tuple[Path, Prepared]:
+def study_of(home: Path, pictures: Path, sampler: SamplerCase) -> tuple[Path, Prepared]:
     """The folder of a study that this sampler is to search, and the study: the smallest network, two parameters."""
     asked = {"engine": sampler.engine, "sampler": sampler.name, "second_objective": sampler.second}
     small = {"preset": "cnn", "space": FIXED, "folds": 2, "trials": TRIALS, "training": {"max_epochs": 3}}
@@ -67,7 +67,7 @@ def executor_of(home: Path, pictures: Path) -> Iterator[InProcess]:
     _, study = study_of(home, pictures, EVERY[0])
     executor = InProcess()
     with pixels_on_disk(home, study.images) as pixels:
-        executor.prepare(materials_of(pixels, study), home / "logs")
+        executor.prepare(worker_context(pixels, study), home / "logs")
         yield executor
 
 
@@ -83,7 +83,7 @@ def search(folder: Path, study: Prepared, executor: InProcess, kind: type[Store]
             store=store,
             run_id=store.start_run(RUN),
             executor=executor,
-            proposer=make_proposer(
+            proposer=make_sampler(
                 study.space, asked.metric, asked.engine, asked.chosen_sampler, asked.seed, asked.second_objective
             ),
             observer=Watcher(),

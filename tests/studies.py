@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.results.summary import ReportData, report_data
+from search.results.summary import StudySummary, summarise
 from search.stats.metrics import METRICS
 from spaces import Choice, Parameter, Space, Value
 from spaces.parameters import When, boolean, choice, integer, real
@@ -64,7 +64,7 @@ LAYERS = (
 
 @dataclass(frozen=True)
 class Records:
-    """The arguments of `report_data`."""
+    """The arguments of `summarise`."""
 
     study: StudyRecord
     images: tuple[ImageRecord, ...]
@@ -78,10 +78,10 @@ class Records:
     others: dict[int, dict[int, NDArray[np.float32]]] = field(default_factory=dict)
     choices: tuple[ChoiceRecord, ...] = ()
 
-    def data(self, **changes: Any) -> ReportData:
+    def data(self, **changes: Any) -> StudySummary:
         """The report's data, after replacing some of the records."""
         r = replace(self, **changes)
-        return report_data(
+        return summarise(
             r.study,
             r.images,
             r.split,

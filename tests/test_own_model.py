@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from search.study.prepared import Own
+from search.study.prepared import CustomModel
 from spaces import Space
 from spaces.custom.file import ModelFile
 from storage import TrialState
@@ -124,7 +124,7 @@ def test_a_model_with_a_call_of_its_own_is_searched_like_any_other(pictures: Pat
 
 
 def test_a_walk_that_was_cut_short_is_said() -> None:
-    own = Own(ModelFile("/net.py", "build", "0" * 64), Space(()), whole=False)
+    own = CustomModel(ModelFile("/net.py", "build", "0" * 64), Space(()), whole=False)
     assert own.found.startswith("net.py:build asks for 0 parameters; 60 s were too few to ask it everywhere")
     assert replace(own, whole=True).found == "net.py:build asks for 0 parameters"
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from reports.html import svg
 from reports.wording import study as words
 from reports.wording.values import count, metric_words, number
-from search.results.summary import ReferenceRow, ReportData, TrialRow
+from search.results.summary import ReferenceRow, StudySummary, TrialRow
 from search.stats.chance import chance_level
 from storage.records import FoldRecord, TrialRecord
 
@@ -27,7 +27,7 @@ class Limits:
     high: float
 
 
-def strip_limits(data: ReportData, rows: Sequence[TrialRow | ReferenceRow]) -> Limits:
+def strip_limits(data: StudySummary, rows: Sequence[TrialRow | ReferenceRow]) -> Limits:
     """One range for every strip of the leaderboard, so that they can be compared; chance is in it."""
     values = [value for row in rows for value in row.fold_scores if math.isfinite(value)]
     values += [data.chance] if math.isfinite(data.chance) else []
@@ -66,7 +66,7 @@ class Panel:
     reference_label: str
 
 
-def panels(data: ReportData, shown: Sequence[TrialRecord]) -> list[Panel]:
+def panels(data: StudySummary, shown: Sequence[TrialRecord]) -> list[Panel]:
     """The charts that these trials' curves allow, on axes that suit them all."""
     made = []
     folds = [fold for trial in shown for fold in search_folds(trial)]
@@ -172,7 +172,7 @@ def _curves_label(trial: TrialRecord, panel: Panel, folds: Sequence[FoldRecord])
     return label
 
 
-def standing(data: ReportData) -> Markup | None:
+def standing(data: StudySummary) -> Markup | None:
     """Where the best trial, the starting point and chance lie on one line; None without a best trial."""
     best, base = data.best, data.baseline
     if best is None:

@@ -15,17 +15,17 @@ from reports.html.page import asset, environment, policy, put
 from reports.wording import values
 from reports.wording.diagnosis import confirmed, fine, headline, outcome, untried
 from search.diagnosis.evidence import Evidence, LayerEvidence
-from search.diagnosis.result import Case, Tried, mean_validation, runs_that_learn
+from search.diagnosis.result import Diagnosed, ExperimentResult, mean_validation, runs_that_learn
 
-_MOST_LAYERS = 40  # in the drawing
+_MAX_LAYERS = 40  # in the drawing
 
 
-def write(case: Case, path: Path) -> None:
+def write(case: Diagnosed, path: Path) -> None:
     """Render the page and put it at `path` in one step."""
     put(render(case), path)
 
 
-def render(case: Case) -> str:
+def render(case: Diagnosed) -> str:
     """The whole page."""
     page: str = (
         environment()
@@ -42,7 +42,7 @@ def render(case: Case) -> str:
             signal=signal(case),
             curves=_curves(case),
             groups=_groups(case),
-            best=case.freeing[0].experiment.change if case.freeing else "",
+            best=case.fixes[0].experiment.change if case.fixes else "",
             untried=untried(case),
             fine=fine(case),
         )
@@ -60,11 +60,11 @@ class _Row:
     suspicion: bool
 
 
-def _groups(case: Case) -> list[tuple[str, list[_Row]]]:
+def _groups(case: Diagnosed) -> list[tuple[str, list[_Row]]]:
     """The experiments by how they went, for the table."""
     k = len(case.classes)
 
-    def row(one: Tried) -> _Row:
+    def row(one: ExperimentResult) -> _Row:
         reached = mean_validation(one.runs)
         above = (reached - 1 / k) / (1 - 1 / k) if math.isfinite(reached) else 0.0
         experiment = one.experiment
@@ -77,13 +77,13 @@ def _groups(case: Case) -> list[tuple[str, list[_Row]]]:
             experiment.suspicion > 0,
         )
 
-    made = (("These free it", [row(one) for one in case.freeing]), ("These do not", [row(o) for o in case.failing]))
+    made = (("These free it", [row(one) for one in case.fixes]), ("These do not", [row(o) for o in case.no_fixes]))
     return [(title, rows) for title, rows in made if rows]
 
 
-def _curves(case: Case) -> list[tuple[Panel, Markup]]:
+def _curves(case: Diagnosed) -> list[tuple[Panel, Markup]]:
     """Loss and accuracy of all runs over epochs, against chance, and those of the best change."""
-    best = case.freeing[0] if case.freeing else None
+    best = case.fixes[0] if case.fixes else None
     k, made = len(case.classes), []
     even = abs(case.floor - math.log(k)) < 0.005
     floor = f"chance: ln {k} = {case.floor:.3f}" if even else f"chance: {case.floor:.3f}"
@@ -112,13 +112,13 @@ def _curves(case: Case) -> list[tuple[Panel, Markup]]:
 _WIDE, _ROW, _LEFT, _RIGHT, _TOP = 760.0, 34.0, 190.0, 24.0, 16.0
 
 
-def signal(case: Case) -> Markup | None:
+def signal(case: Diagnosed) -> Markup | None:
     """How differently images come out of each layer, over how differently they went in, on a logarithmic scale."""
     evidence = case.evidence
     if evidence is None or not evidence.input_spread > 0:
         return None
-    freed = next((run.evidence for one in case.freeing[:1] for run in one.runs if run.evidence), None)
-    names = [layer.name for layer in _weighty(evidence)][:_MOST_LAYERS]
+    freed = next((run.evidence for one in case.fixes[:1] for run in one.runs if run.evidence), None)
+    names = [layer.name for layer in _weighty(evidence)][:_MAX_LAYERS]
     drawn = [
         ("start", "at the start", _shares(evidence, start=True)),
         ("after", "after training", _shares(evidence, start=False)),

@@ -8,13 +8,13 @@ from typing import Any
 
 from reports.wording import values
 from search.results.importance import evenly
-from search.results.summary import ReportData
+from search.results.summary import StudySummary
 
 _EACH_TICKED = 12  # the last trial of a history that has a tick for each
-_MOST_POINTS = 2000  # in the history; a browser draws that many at once
+_MAX_POINTS = 2000  # in the history; a browser draws that many at once
 
 
-def history(study: Any, data: ReportData) -> dict[str, Any]:
+def history(study: Any, data: StudySummary) -> dict[str, Any]:
     """Optuna's plot of the optimisation, its points thinned out and its looks left to the page."""
     from optuna.visualization import plot_optimization_history
 
@@ -24,7 +24,7 @@ def history(study: Any, data: ReportData) -> dict[str, Any]:
     complete = [row for row in data.rows if row.rank is not None]
     complete.sort(key=lambda row: row.number)
     numbers, scores = [row.number for row in complete], [row.score or 0.0 for row in complete]
-    kept = evenly(range(len(numbers)), _MOST_POINTS)
+    kept = evenly(range(len(numbers)), _MAX_POINTS)
     points |= {"x": [numbers[i] for i in kept], "y": [scores[i] for i in kept], "name": "a trial"}
     points["marker"] = {"color": "css:--muted", "size": 6, "opacity": 0.65}
     points["hovertemplate"] = f"trial %{{x}}: %{{y:.3f}} {name}<extra></extra>"

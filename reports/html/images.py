@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from reports.html.page import asset, environment, policy, put
 from reports.wording import values
 from reports.wording.images import ABOUT, TITLES, headline, likeness_words
-from search.data.findings import Findings, Kind, PairShown, Remark
+from search.data.findings import DuplicateKind, Findings, PairView, Remark
 
-MOST_PAIRS = 200  # of one kind on the page
+MAX_PAIRS = 200  # of one kind on the page
 _SIDE = 120  # of a thumbnail, in pixels, at most
 
 
@@ -29,7 +29,7 @@ def write(found: Findings, path: Path) -> None:
 
 def render(found: Findings) -> str:
     """The whole page."""
-    sections = [_section(kind, found.of(kind)) for kind in Kind if found.of(kind)]
+    sections = [_section(kind, found.of(kind)) for kind in DuplicateKind if found.of(kind)]
     page: str = (
         environment()
         .get_template("check.html.j2")
@@ -58,14 +58,14 @@ class _Section:
     hidden: int
 
 
-def _section(kind: Kind, pairs: Sequence[PairShown]) -> _Section:
+def _section(kind: DuplicateKind, pairs: Sequence[PairView]) -> _Section:
     shown = [
         {"pair": pair, "images": [(i, _data(i.pixels)) for i in (pair.first, pair.second)]}
-        for pair in pairs[:MOST_PAIRS]
+        for pair in pairs[:MAX_PAIRS]
     ]
     for entry, pair in zip(shown, pairs, strict=False):
         entry["likeness"] = likeness_words(pair)
-    return _Section(str(kind), TITLES[kind], ABOUT[kind], len(pairs), shown, max(len(pairs) - MOST_PAIRS, 0))
+    return _Section(str(kind), TITLES[kind], ABOUT[kind], len(pairs), shown, max(len(pairs) - MAX_PAIRS, 0))
 
 
 def breakable(text: str) -> Markup:

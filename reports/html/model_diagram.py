@@ -13,7 +13,7 @@ from reports.html import svg
 from reports.wording import values
 from storage.records import LayerRecord
 
-_MOST_ROWS = 40  # beyond it, neighbours of one shape are drawn as one plate
+_MAX_ROWS = 40  # beyond it, neighbours of one shape are drawn as one plate
 _WIDE = 190.0
 _SLANT = 0.28  # a plate's depth on paper, as a share of its width
 _GAP = 5.0  # above and below a plate
@@ -51,7 +51,7 @@ def architecture(layers: Sequence[LayerRecord]) -> Architecture | None:
     """The drawing; None without layers."""
     if not layers:
         return None
-    groups = [[layer] for layer in layers] if len(layers) <= _MOST_ROWS else _by_shape(layers)
+    groups = [[layer] for layer in layers] if len(layers) <= _MAX_ROWS else _by_shape(layers)
     total = sum(layer.parameters for layer in layers)
     size = max([_side(layer.shape) for layer in layers if len(layer.shape) > 1], default=1.0)
     rows = tuple(_row(group, total, size, last=group is groups[-1]) for group in groups)

@@ -15,10 +15,10 @@ from markupsafe import Markup
 from reports.html import svg
 from reports.wording import study as words
 from reports.wording.values import count, metric_words, shortened, value_words, visible
-from search.results.summary import ReportData, TrialRow
+from search.results.summary import StudySummary, TrialRow
 from spaces import Number, Space
 
-_MOST_AXES, _MOST_LINES, _MOST_VALUES = 8, 200, 9
+_MAX_AXES, _MAX_LINES, _MAX_VALUES = 8, 200, 9
 _GAP, _SIDE, _TOP, _BOTTOM, _HIGH = 122.0, 72.0, 44.0, 300.0, 352.0
 _OFF = _BOTTOM + 26
 _LINE = 15  # characters of a name in one line
@@ -44,7 +44,7 @@ class Parallel:
     left_out: int  # parameters without an axis
 
 
-def parallel(data: ReportData, space: Space | None, importance: Mapping[str, float]) -> Parallel | None:
+def parallel(data: StudySummary, space: Space | None, importance: Mapping[str, float]) -> Parallel | None:
     """The drawing; None where fewer than two trials, or no parameter, differ."""
     rows = [row for row in data.rows if row.rank is not None]
     if len(rows) < 2:
@@ -54,7 +54,7 @@ def parallel(data: ReportData, space: Space | None, importance: Mapping[str, flo
         return None
     drawn = _sampled(rows)
     top = max(1, round(len(rows) / 10))
-    axes = [_axis(name, drawn, space) for name in names[:_MOST_AXES]]
+    axes = [_axis(name, drawn, space) for name in names[:_MAX_AXES]]
     axes.append(_score_axis(data, drawn))
     wide = 2 * _SIDE + _GAP * (len(axes) - 1)
     xs = [_SIDE + _GAP * place for place in range(len(axes))]
@@ -62,7 +62,7 @@ def parallel(data: ReportData, space: Space | None, importance: Mapping[str, flo
     for axis, x in zip(axes, xs, strict=True):
         parts += _drawn_axis(axis, x)
     label = (
-        f"Parallel coordinates of {count(len(drawn), 'trial')} over {', '.join(names[:_MOST_AXES])} "
+        f"Parallel coordinates of {count(len(drawn), 'trial')} over {', '.join(names[:_MAX_AXES])} "
         f"and {metric_words(data.metric)}. The same values are in the leaderboard."
     )
     emphasised = sum(1 for row in drawn if row.rank is not None and row.rank <= top)
@@ -91,9 +91,9 @@ def _varying(rows: Sequence[TrialRow], importance: Mapping[str, float]) -> list[
 
 def _sampled(rows: Sequence[TrialRow]) -> list[TrialRow]:
     """The best quarter of what can be drawn, and an even sample of the rest."""
-    if len(rows) <= _MOST_LINES:
+    if len(rows) <= _MAX_LINES:
         return list(rows)
-    head, rest = _MOST_LINES // 4, _MOST_LINES - _MOST_LINES // 4
+    head, rest = _MAX_LINES // 4, _MAX_LINES - _MAX_LINES // 4
     step = (len(rows) - head) / rest
     return [*rows[:head], *(rows[head + int(i * step)] for i in range(rest))]
 
@@ -127,12 +127,12 @@ def _choice_axis(name: str, values: Sequence[object], optional: bool) -> Axis:
     step = (_BOTTOM - _TOP) / max(len(distinct) - 1, 1)
     alone = (_BOTTOM + _TOP) / 2
     places = {value: _BOTTOM - i * step if len(distinct) > 1 else alone for i, value in enumerate(distinct)}
-    every = math.ceil(len(distinct) / _MOST_VALUES) or 1
+    every = math.ceil(len(distinct) / _MAX_VALUES) or 1
     labels = tuple((places[v], shortened(value_words(v), 14)) for v in distinct[::every])
     return Axis(name, lambda value: places.get(value, math.nan), labels, optional)
 
 
-def _score_axis(data: ReportData, rows: Sequence[TrialRow]) -> Axis:
+def _score_axis(data: StudySummary, rows: Sequence[TrialRow]) -> Axis:
     scores = [row.score for row in rows if row.score is not None]
     low, high = min(scores), max(scores)
     scale = svg.linear(low, high, _BOTTOM, _TOP)
@@ -144,7 +144,7 @@ def _score_axis(data: ReportData, rows: Sequence[TrialRow]) -> Axis:
     return Axis(metric_words(data.metric), place, tuple((scale(v), f"{v:.3f}") for v in ends), False)
 
 
-def _trial_line(data: ReportData, row: TrialRow, axes: Sequence[Axis], xs: Sequence[float], top: int) -> Markup:
+def _trial_line(data: StudySummary, row: TrialRow, axes: Sequence[Axis], xs: Sequence[float], top: int) -> Markup:
     points = []
     for axis, x in zip(axes[:-1], xs, strict=False):
         points.append((x, axis.place(row.params[axis.name]) if axis.name in row.params else _OFF))

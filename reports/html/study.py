@@ -18,20 +18,20 @@ from reports.html.parallel_coordinates import parallel
 from reports.wording import study as words
 from reports.wording import values
 from search.results.importance import figures
-from search.results.summary import Pooled, ReferenceRow, ReportData
+from search.results.summary import Pooled, ReferenceRow, StudySummary
 from storage.records import TrialRecord
 
-_MOST_ROWS = 200  # of the leaderboard
-_MOST_IMPORTANT = 12  # parameters in the chart of importance
+_MAX_ROWS = 200  # of the leaderboard
+_MAX_IMPORTANT = 12  # parameters in the chart of importance
 _NUMBERED = 40  # trials that a row of causes names
 
 
-def write(data: ReportData, path: Path) -> None:
+def write(data: StudySummary, path: Path) -> None:
     """Render the report and put it at `path`."""
     put(render(data), path)
 
 
-def render(data: ReportData) -> str:
+def render(data: StudySummary) -> str:
     """The whole page."""
     found = figures(data)
     scripts = [asset("report.js")]
@@ -53,13 +53,13 @@ def render(data: ReportData) -> str:
             figures=script_json(figure_json),
             standing=standing(data),
             leaderboard=_leaderboard(data),
-            hidden=max(len(data.rows) - _MOST_ROWS, 0),
+            hidden=max(len(data.rows) - _MAX_ROWS, 0),
             best_model=_best_model(data),
             curves=_curves(data),
             confusion=_confusion(data, data.pooled) if data.pooled else None,
             history=found.study is not None,
-            importance=importance[:_MOST_IMPORTANT],
-            importance_more=max(len(importance) - _MOST_IMPORTANT, 0),
+            importance=importance[:_MAX_IMPORTANT],
+            importance_more=max(len(importance) - _MAX_IMPORTANT, 0),
             clear=found.clear,
             weighed=found.weighed,
             no_importance=found.no_importance,
@@ -78,9 +78,9 @@ def _plotly() -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n").replace("</script", "<\\/script")
 
 
-def _leaderboard(data: ReportData) -> list[dict[str, Any]]:
+def _leaderboard(data: StudySummary) -> list[dict[str, Any]]:
     """The best trials, and the references at their places among them, with what is drawn or worked out for each."""
-    rows = data.with_references(data.rows[:_MOST_ROWS])
+    rows = data.with_references(data.rows[:_MAX_ROWS])
     limits = strip_limits(data, rows)
     entries = []
     for row in rows:
@@ -99,14 +99,14 @@ class _Model:
     number: int
 
 
-def _best_model(data: ReportData) -> _Model | None:
+def _best_model(data: StudySummary) -> _Model | None:
     if data.best is None:
         return None
     drawing = architecture(data.trial(data.best.number).layers)
     return _Model(drawing, data.best.number) if drawing else None
 
 
-def _curves(data: ReportData) -> list[dict[str, Any]]:
+def _curves(data: StudySummary) -> list[dict[str, Any]]:
     """The best trial's and, where that is another, the starting point's, on the same axes."""
     shown: list[TrialRecord] = []
     if data.best is not None:
@@ -132,7 +132,7 @@ def _cell(count: int, share: float, *, right: bool) -> dict[str, Any]:
     return {"count": count, "share": share, "right": right, "strong": strong, "tint": tint}
 
 
-def _confusion(data: ReportData, pooled: Pooled) -> dict[str, Any]:
+def _confusion(data: StudySummary, pooled: Pooled) -> dict[str, Any]:
     """Rows of the matrix with their shares, and the most frequent mistakes in words."""
     names, counts = data.study.classes, pooled.confusion
     totals = counts.sum(axis=1)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from reports.wording import values
 from reports.wording.diagnosis import confirmed, headline, outcome, untried
-from search.diagnosis.result import Case, mean_validation
+from search.diagnosis.result import Diagnosed, mean_validation
 
 
-def in_lines(case: Case) -> list[str]:
+def in_lines(case: Diagnosed) -> list[str]:
     """For the terminal."""
     k = len(case.classes)
     said = [headline(case)]
@@ -24,7 +24,7 @@ def in_lines(case: Case) -> list[str]:
         said += [
             f"  {values.number(mean_validation(one.runs), 2):>5}  {values.shortened(one.experiment.change, 60):<60}  "
             f"{outcome(one, k)}"
-            for one in (*case.freeing, *case.failing)
+            for one in (*case.fixes, *case.no_fixes)
         ]
     if case.left_out:
         said.append(f"  {untried(case)}")

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from reports.wording import values
 from reports.wording.images import TITLES, likeness_words
-from search.data.findings import Findings, Kind, Remark
+from search.data.findings import DuplicateKind, Findings, Remark
 from search.text import printable
 
 SHOWN_PER_KIND = 20  # notes of one kind that are named one by one
 
-MOST_LINES = 10  # of one kind in the terminal
+MAX_LINES = 10  # of one kind in the terminal
 
 
 def images_in_words(found: Findings) -> list[str]:
@@ -50,14 +50,14 @@ def in_lines(found: Findings) -> list[str]:
     """What else there is to say below the images themselves."""
     lines = [f"folds: {found.folds}" if found.folds else "folds: none; these images cannot be searched yet"]
     lines += found.sentences or ["no copies, no contradictions: nothing stands in the way"]
-    for kind in Kind:
+    for kind in DuplicateKind:
         pairs = found.of(kind)
         if pairs:
             lines.append(f"{TITLES[kind].lower()}: {len(pairs)}")
         lines += [
             f"  {values.visible(p.first.path)}  =  {values.visible(p.second.path)}  ({likeness_words(p)})"
-            for p in pairs[:MOST_LINES]
+            for p in pairs[:MAX_LINES]
         ]
-        if len(pairs) > MOST_LINES:
-            lines.append(f"  … and {len(pairs) - MOST_LINES} more on the page")
+        if len(pairs) > MAX_LINES:
+            lines.append(f"  … and {len(pairs) - MAX_LINES} more on the page")
     return lines

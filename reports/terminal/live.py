@@ -173,7 +173,7 @@ class LiveTable:
         known = f"best {values.number(best.score(progress.metric))} (trial {best.number})" if best else "no best yet"
         if not progress.answered:
             parts = [_starting(progress)]
-        elif best and progress.sitting_folds:
+        elif best and progress.session_folds:
             parts = [known]
         else:  # until the first fold ends nothing moves in the table
             running = [f"trial {trial}: fold {fold + 1} of {progress.folds}" for trial, fold in progress.running]
@@ -218,7 +218,7 @@ class PlainLines:
     def update(self, progress: Progress) -> None:
         """Say once what the first seconds are spent on, and what each reference reached once it has all folds.
 
-        Of trials a pipe hears when they end, and of references that an earlier sitting computed nothing.
+        Of trials a pipe hears when they end, and of references that an earlier session computed nothing.
         """
         whole = {name: scores for name, scores in _references(progress).items() if len(scores) == progress.folds}
         if not self._begun:

@@ -10,10 +10,10 @@ from typing import Any
 
 from reports.terminal.output import Output
 from reports.wording.values import visible
-from search.results.predictions import Answer
+from search.results.predictions import Prediction
 
 
-def show_predictions(classes: Sequence[str], answers: Sequence[Answer], out: Output, form: str) -> None:
+def show_predictions(classes: Sequence[str], answers: Sequence[Prediction], out: Output, form: str) -> None:
     """Print an answer for each picture that was read; `form` is 'lines', 'json' or 'csv'.
 
     JSON names those that were not read as well, and what was passed over.
@@ -48,5 +48,5 @@ def show_predictions(classes: Sequence[str], answers: Sequence[Answer], out: Out
         out.say(line)
 
 
-def _top(answer: Answer) -> int:
+def _top(answer: Prediction) -> int:
     return max(range(len(answer.probabilities)), key=answer.probabilities.__getitem__, default=0)

@@ -8,13 +8,13 @@ from rich.table import Table
 from reports.terminal.output import STATE_STYLES, Output, filled, grid, said
 from reports.wording import study as words
 from reports.wording import values
-from search.results.summary import ReferenceRow, ReportData, TrialRow
+from search.results.summary import ReferenceRow, StudySummary, TrialRow
 
 _PARAGRAPH = 96  # columns: longer lines are hard to read
 _NARROW = 100  # columns; below it the columns that can be read elsewhere are left out
 
 
-def show(data: ReportData, console: Console | None = None, top: int = 20) -> None:
+def show(data: StudySummary, console: Console | None = None, top: int = 20) -> None:
     """Print the report: plain where the console is a pipe or a file."""
     console = console or Output()
 
@@ -55,7 +55,7 @@ def show(data: ReportData, console: Console | None = None, top: int = 20) -> Non
         paragraph(f"Note: {note}")
 
 
-def _title(data: ReportData) -> str:
+def _title(data: StudySummary) -> str:
     parts = [values.shortened(data.study.name, 40)]
     if data.rows:
         parts.append(f"{values.count(len(data.rows), 'trial')}: {words.counts_words(data)}")
@@ -65,7 +65,7 @@ def _title(data: ReportData) -> str:
     return " · ".join(parts)
 
 
-def leaderboard(data: ReportData, console: Console, top: int = 20) -> Table:
+def leaderboard(data: StudySummary, console: Console, top: int = 20) -> Table:
     """The best `top` trials, and the references at their places among them."""
     narrow = console.width < _NARROW
     table = grid(console)
@@ -95,7 +95,7 @@ def leaderboard(data: ReportData, console: Console, top: int = 20) -> Table:
     return filled(table, rows, console)
 
 
-def _cells(data: ReportData, row: TrialRow | ReferenceRow, narrow: bool) -> list[str]:
+def _cells(data: StudySummary, row: TrialRow | ReferenceRow, narrow: bool) -> list[str]:
     cells = ["" if isinstance(row, ReferenceRow) else words.marked(data, row), words.score_words(row)]
     if not narrow:
         span = row.low is not None and row.high is not None
@@ -113,7 +113,7 @@ def _cells(data: ReportData, row: TrialRow | ReferenceRow, narrow: bool) -> list
     return [*cells, state, words.changes_words(row.origin, row.changed)]
 
 
-def causes(data: ReportData, console: Console) -> Table:
+def causes(data: StudySummary, console: Console) -> Table:
     """Why trials failed or were stopped, most frequent first."""
     table = grid(console)
     table.add_column("trials", justify="right", no_wrap=True)

@@ -7,13 +7,22 @@ from collections.abc import Sequence
 
 from reports.wording import values
 from search.diagnosis.evidence import BROKEN
-from search.diagnosis.result import Case, Run, Suspect, Tried, Verdict, mean_validation, runs_that_learn, verdict
+from search.diagnosis.result import (
+    Diagnosed,
+    ExperimentResult,
+    Run,
+    Suspect,
+    Verdict,
+    mean_validation,
+    runs_that_learn,
+    verdict,
+)
 from search.diagnosis.rules import UNKNOWN
 
 _NAMED = 3  # causes and changes in the answer
 
 
-def headline(case: Case) -> str:
+def headline(case: Diagnosed) -> str:
     """The answer in one or two sentences."""
     runs, k = len(case.runs), len(case.classes)
     reached, chance = values.number(mean_validation(case.runs), 2), values.number(1 / k, 2)
@@ -40,7 +49,7 @@ def headline(case: Case) -> str:
     return f"Your network {said}{_because(case)}.{_what_helps(case)}"
 
 
-def _stuck(case: Case, reached: str) -> str:
+def _stuck(case: Diagnosed, reached: str) -> str:
     broken = sum(run.diagnosis is not None and run.diagnosis.symptom.name == BROKEN for run in case.runs)
     if 2 * broken > len(case.runs):
         return f"leaves the finite numbers: its loss is none any more in {broken} of {len(case.runs)} trainings"
@@ -48,7 +57,7 @@ def _stuck(case: Case, reached: str) -> str:
     return f"stays at chance (accuracy {reached}{loss})"
 
 
-def _floor(case: Case) -> str:
+def _floor(case: Diagnosed) -> str:
     """' = ln 2' where the loss is that of guessing."""
     assert case.evidence is not None  # noqa: S101 - its loss is being told
     if abs(case.evidence.loss - case.floor) >= 0.01:
@@ -57,7 +66,7 @@ def _floor(case: Case) -> str:
     return f" = ln {len(case.classes)}" if even else ", that of guessing"
 
 
-def _because(case: Case) -> str:
+def _because(case: Diagnosed) -> str:
     named = [
         suspect.cause.name + (f" ({values.params_words(suspect.settings)})" if suspect.settings else "")
         for suspect in case.suspects[:_NAMED]
@@ -66,10 +75,10 @@ def _because(case: Case) -> str:
     return f"; suspected: {_listed(named)}" if named else f"; {UNKNOWN}" if case.suspects else ""
 
 
-def _what_helps(case: Case) -> str:
+def _what_helps(case: Diagnosed) -> str:
     if not case.tried:
         return ""
-    free = case.freeing
+    free = case.fixes
     if not free:
         several = f"None of {len(case.tried)} single changes frees it."
         return f" {several if len(case.tried) > 1 else 'The one change that was tried does not free it.'}"
@@ -77,13 +86,13 @@ def _what_helps(case: Case) -> str:
     reached = values.number(mean_validation(best.runs), 2)
     others = [one.experiment.change for one in _one_a_topic(free[1:], best)][: _NAMED - 1]
     rest = f" So does {_listed(others, 'or')}, alone." if others else ""
-    vain = [one for one in case.failing if one.experiment.suspicion > 0]
+    vain = [one for one in case.no_fixes if one.experiment.suspicion > 0]
     named = [one.experiment.change for one in _one_a_topic(vain, *free)][:_NAMED]
     rest += f" Not enough alone: {_listed(named)}." if named else ""
     return f" Change one thing, {values.visible(best.experiment.change)}: it then reaches {reached}.{rest}"
 
 
-def _one_a_topic(found: Sequence[Tried], *others: Tried) -> list[Tried]:
+def _one_a_topic(found: Sequence[ExperimentResult], *others: ExperimentResult) -> list[ExperimentResult]:
     """The first of each topic that none of the others is about."""
     seen, kept = {one.experiment.topic for one in others}, []
     for one in found:
@@ -115,7 +124,7 @@ def confirmed(suspect: Suspect) -> str:
     return f"{suspect.freed} of {tried} free it" if suspect.freed > 1 else f"1 of {tried} frees it"
 
 
-def outcome(one: Tried, classes: int) -> str:
+def outcome(one: ExperimentResult, classes: int) -> str:
     """How an experiment went, in a few words."""
     if all(run.failure for run in one.runs):
         return "not possible: " + _failure(one.runs)
@@ -133,7 +142,7 @@ def outcome(one: Tried, classes: int) -> str:
             return f"still at chance, {learned} of {runs}"
 
 
-def fine(case: Case) -> list[str]:
+def fine(case: Diagnosed) -> list[str]:
     """What was looked at and gave no reason to complain, a sentence each."""
     evidence, named = case.evidence, {suspect.cause.name for suspect in case.suspects}
     found = [] if case.remarks else ["Images: no copies, no contradictory labels, classes of similar size."]
@@ -158,7 +167,7 @@ def fine(case: Case) -> list[str]:
     return found
 
 
-def untried(case: Case) -> str:
+def untried(case: Diagnosed) -> str:
     """What there was no time for, and how to give it time."""
     more = values.count(len(case.left_out), "change")
     named = _listed([one.change for one in case.left_out])

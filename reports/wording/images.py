@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from reports.wording import values
-from search.data.findings import Findings, Kind, PairShown
+from search.data.findings import DuplicateKind, Findings, PairView
 
 TITLES = {
-    Kind.CONTRADICTION: "One picture in two classes",
-    Kind.LEAK: "In training and in testing",
-    Kind.COPY: "Copies within a class",
-    Kind.MIRRORED: "Mirror images in two classes",
+    DuplicateKind.CONTRADICTION: "One picture in two classes",
+    DuplicateKind.LEAK: "In training and in testing",
+    DuplicateKind.COPY: "Copies within a class",
+    DuplicateKind.MIRRORED: "Mirror images in two classes",
 }
 ABOUT = {
-    Kind.CONTRADICTION: "Both labels cannot be right, and no model can learn both. Keep the right one.",
-    Kind.LEAK: "A model that was trained on a picture knows it when it is tested. The one in training is in no fold.",
-    Kind.COPY: "They stay in one fold, so that no model is judged by a picture that it was trained on.",
-    Kind.MIRRORED: "Turned left to right, which training does unless told not to, they are the same picture. "
+    DuplicateKind.CONTRADICTION: "Both labels cannot be right, and no model can learn both. Keep the right one.",
+    DuplicateKind.LEAK: "A model that was trained on a picture knows it when it is tested. "
+    "The one in training is in no fold.",
+    DuplicateKind.COPY: "They stay in one fold, so that no model is judged by a picture that it was trained on.",
+    DuplicateKind.MIRRORED: "Turned left to right, which training does unless told not to, they are the same picture. "
     "Where left and right make the class, search with --no-flip.",
 }
 
@@ -24,7 +25,7 @@ def headline(found: Findings) -> str:
     """The answer in a sentence."""
     if found.problem:
         return f"These images cannot be searched yet. {values.visible(found.problem)}"
-    grave = sum(len(found.of(kind)) for kind in (Kind.CONTRADICTION, Kind.LEAK))
+    grave = sum(len(found.of(kind)) for kind in (DuplicateKind.CONTRADICTION, DuplicateKind.LEAK))
     left_out = sum(remark.left_out for remark in found.remarks)
     said = [f"Ready for a search with {found.folds} folds"]
     if grave:
@@ -34,7 +35,7 @@ def headline(found: Findings) -> str:
     return "; ".join(said) + "."
 
 
-def likeness_words(pair: PairShown) -> str:
+def likeness_words(pair: PairView) -> str:
     """How alike the two are."""
     if pair.exact:
         return "the same pixels"

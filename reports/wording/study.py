@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from reports.wording.values import count, duration, metric_words, number, params_words, shortened, visible
 from search.diagnosis.evidence import BROKEN, BY_HEART, ONE_CLASS, STUCK, UNSURE
-from search.results.summary import Chosen, ReferenceRow, ReportData, TrialRow
+from search.results.summary import Chosen, ReferenceRow, StudySummary, TrialRow
 from search.stats.estimate import OWN_SCORE, Estimate, beats
 from search.stats.metrics import METRICS
 from storage.records import TrialState
@@ -38,20 +38,20 @@ def score_words(row: TrialRow | ReferenceRow) -> str:
     return number(row.score) + (f" ± {number(row.spread)}" if row.spread is not None else "")
 
 
-def marked(data: ReportData, row: TrialRow) -> str:
+def marked(data: StudySummary, row: TrialRow) -> str:
     """A trial's number; with a star where it is on the Pareto front, with = where it is tied with the best."""
     tied = "=" if len(data.ties) > 1 and row.number in data.ties else ""
     return f"{tied}{'*' if row.pareto else ''}{row.number}"
 
 
-def ties(data: ReportData) -> str:
+def ties(data: StudySummary) -> str:
     """What the = means; empty where nothing is tied."""
     if len(data.ties) < 2:
         return ""
     return "= not clearly worse than the best of them (Nadeau and Bengio's test, 10 %)."
 
 
-def front(data: ReportData) -> str:
+def front(data: StudySummary) -> str:
     """What the star means; for a study with two objectives."""
     other = "fewer parameters" if data.second_objective == "parameters" else "less time an image"
     return f"* on the Pareto front: no trial has both a better {metric_words(data.metric)} and {other}."
@@ -70,7 +70,7 @@ def changes_words(origin: str, changed: Mapping[str, object], joint: str = ", ")
     return what if origin == "sampler" else f"({shortened(ORIGIN_WORDS.get(origin, origin), 40)}) {what}"
 
 
-def headline(data: ReportData) -> str:
+def headline(data: StudySummary) -> str:
     """The answer: what is best, how sure that is, and where it started."""
     best, base = data.best, data.baseline
     if best is None:
@@ -90,7 +90,7 @@ def headline(data: ReportData) -> str:
     return f"{first}{_chance_words(data, best)}; {_start(data, base)}."
 
 
-def diagnosis(data: ReportData) -> str:
+def diagnosis(data: StudySummary) -> str:
     """Why trial 0 does not learn, as suspected, and what to try; empty where it does, in most of its folds."""
     found = next((one for one in data.diagnoses if one.number == 0), None)
     if found is None or 2 * found.folds < found.trained:
@@ -101,7 +101,7 @@ def diagnosis(data: ReportData) -> str:
     return f"Trial 0 {shows}{where}: {shortened(said, 300)}. Try: {shortened(found.change, 200)}."
 
 
-def choice(data: ReportData) -> str:
+def choice(data: StudySummary) -> str:
     """What was chosen and why, and how it does on images that were kept apart; empty where nothing is saved."""
     chosen = data.chosen
     if chosen is None:
@@ -138,7 +138,7 @@ def choice(data: ReportData) -> str:
     return f"{first}. {how}{_unconfirmed(data, chosen)}{_tested(data, chosen)}{stale}"
 
 
-def another_is_shipped(data: ReportData) -> str:
+def another_is_shipped(data: StudySummary) -> str:
     """That the best trial, of which something is shown, is not what is shipped; empty where it is."""
     if data.chosen is None or data.best is None:
         return ""
@@ -149,13 +149,13 @@ def another_is_shipped(data: ReportData) -> str:
     return f" It has the best score, but it is not what is shipped: that is {what}."
 
 
-def _unconfirmed(data: ReportData, chosen: Chosen) -> str:
+def _unconfirmed(data: StudySummary, chosen: Chosen) -> str:
     if data.compared < 2 or any(fold.repeat for fold in data.trial(chosen.trial).folds):
         return ""
     return " It was not trained again on new folds: too few trials were searched for that, or too little time was left."
 
 
-def _tested(data: ReportData, chosen: Chosen) -> str:
+def _tested(data: StudySummary, chosen: Chosen) -> str:
     test = chosen.test
     if test is None:
         return ""
@@ -167,7 +167,7 @@ def _tested(data: ReportData, chosen: Chosen) -> str:
     return f" On the {which}{blind} it scores {value} ({low} to {high} with 95 % confidence)."
 
 
-def nested(data: ReportData) -> str:
+def nested(data: StudySummary) -> str:
     """What nested cross-validation says; empty where it was not asked for, or no outer fold is done."""
     found = data.nested
     if found is None:
@@ -180,7 +180,7 @@ def nested(data: ReportData) -> str:
     )
 
 
-def _start(data: ReportData, base: TrialRow) -> str:
+def _start(data: StudySummary, base: TrialRow) -> str:
     if base.rank is None:
         cause = f" ({visible(base.cause)})" if base.cause else ""
         verb = _STATE_AS_VERB[base.state] if base.state != TrialState.RUNNING or data.searching else "is unfinished"
@@ -197,21 +197,21 @@ _STATE_AS_VERB = {
 }
 
 
-def _chance_words(data: ReportData, row: TrialRow) -> str:
+def _chance_words(data: StudySummary, row: TrialRow) -> str:
     if not data.near_chance(row) or row.score is None:
         return ""
     # 0.72 of 27 images may be luck, but it is not "no better".
     return ": no better than chance" if abs(row.score - data.chance) < 0.05 else ": not clearly better than chance"
 
 
-def _folds_won(data: ReportData, base: TrialRow) -> str:
+def _folds_won(data: StudySummary, base: TrialRow) -> str:
     if data.best is None or (won := data.folds_won(data.best, base)) is None:
         return ""
     tie = ": no real difference" if data.tied(data.best, base) else ""
     return f" (the best is ahead on {won} of {count(len(base.fold_scores), 'fold')}{tie})"
 
 
-def _nothing_yet(data: ReportData) -> str:
+def _nothing_yet(data: StudySummary) -> str:
     total = len(data.rows)
     if not total:
         return "No trial has been run yet."
@@ -223,7 +223,7 @@ def _nothing_yet(data: ReportData) -> str:
     return f"No trial is complete yet: {counts_words(data)}."
 
 
-def references(data: ReportData) -> str:
+def references(data: StudySummary) -> str:
     """What plain methods reach and whether the best trial beats that; the majority is the headline's chance."""
     told = [row for row in reversed(data.references) if row.score is not None and row.name != "majority"]
     return " ".join(f"{_reaches(row)}{_against(data, row)}." for row in told)
@@ -234,7 +234,7 @@ def _reaches(row: ReferenceRow) -> str:
     return f"{label[:1].upper()}{label[1:]} reaches {number(row.score, 2)}"
 
 
-def _against(data: ReportData, row: ReferenceRow) -> str:
+def _against(data: StudySummary, row: ReferenceRow) -> str:
     best = data.best
     if best is None or best.score is None or row.score is None:
         return ""
@@ -247,14 +247,14 @@ def _against(data: ReportData, row: ReferenceRow) -> str:
     return f"; the best trial is worse by {by}" if ahead < 0 else f"; the best trial is not clearly better (by {by})"
 
 
-def counts_words(data: ReportData) -> str:
+def counts_words(data: StudySummary) -> str:
     """'9 complete, 1 stopped early, 2 failed', leaving out what there is none of."""
     order = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.FAILED)
     said = (f"{data.counts[s]:,} {state_words(s, searching=data.searching)}" for s in order if data.counts[s])
     return ", ".join(said) or "none"
 
 
-def images_words(data: ReportData) -> str:
+def images_words(data: StudySummary) -> str:
     """'110 images in 2 classes (+ 50 for testing)': those that are searched come first."""
     kept = "locked away for testing" if data.drawn else "for testing"
     testing = f" (+ {data.testing_images:,} {kept})" if data.testing_images else ""
@@ -262,7 +262,7 @@ def images_words(data: ReportData) -> str:
     return f"{count(data.searched_images, 'image')} in {classes}{testing}"
 
 
-def saved(data: ReportData) -> str:
+def saved(data: StudySummary) -> str:
     """What the race spared; empty where it stopped nothing."""
     if not data.saved.trials:
         return ""
@@ -274,7 +274,7 @@ def saved(data: ReportData) -> str:
 _BEST_FEW = 3  # of which the epochs are looked at
 
 
-def advice(data: ReportData) -> tuple[str, ...]:
+def advice(data: StudySummary) -> tuple[str, ...]:
     """What to change next, a sentence each."""
     training = data.study.config.get("training")
     most = training.get("max_epochs") if isinstance(training, Mapping) else None
@@ -293,14 +293,14 @@ def advice(data: ReportData) -> tuple[str, ...]:
     )
 
 
-def _guessing(data: ReportData, found: Estimate) -> str:
+def _guessing(data: StudySummary, found: Estimate) -> str:
     """What is to be said where guessing may reach as much."""
     if beats(found, data.chance):
         return ""
     return f"; guessing has {number(data.chance, 2)}, so nothing is shown to have been learned"
 
 
-def caution(data: ReportData) -> str:
+def caution(data: StudySummary) -> str:
     """Why the best score is not what new images will get; empty where nothing was picked."""
     if data.best is None:
         return ""

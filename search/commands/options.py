@@ -56,8 +56,8 @@ def _option(help_: str, *, whole: bool = True) -> Any:
 
 
 Where = Annotated[Path | None, typer.Argument(metavar="STUDY", help="Study folder. Default: the current folder.")]
-Trials = Annotated[int | None, _option("Trials in total, over all sittings. [default: 200]")]
-Hours = Annotated[float | None, _option("Hours of searching in total, over all sittings. [default: 8]", whole=False)]
+Trials = Annotated[int | None, _option("Trials in total, over all sessions. [default: 200]")]
+Hours = Annotated[float | None, _option("Hours of searching in total, over all sessions. [default: 8]", whole=False)]
 Folds = Annotated[int | None, _option("Folds of cross-validation. [default: 5]")]
 Epochs = Annotated[int | None, _option("The most epochs of a fold run. [default: the preset's]")]
 Seed = Annotated[int | None, _option("Study seed, from which all others are derived. [default: 0]")]
@@ -127,9 +127,9 @@ Model = Annotated[
         metavar="FILE.py:BUILD", help="A model of your own: build(hp) as for Keras Tuner. It runs as your code."
     ),
 ]
-MoreTrials = Annotated[int | None, _option("Trials in total, over all sittings. [default: the study's]")]
+MoreTrials = Annotated[int | None, _option("Trials in total, over all sessions. [default: the study's]")]
 MoreHours = Annotated[
-    float | None, _option("Hours of searching in total, over all sittings. [default: the study's]", whole=False)
+    float | None, _option("Hours of searching in total, over all sessions. [default: the study's]", whole=False)
 ]
 Dir = Annotated[Path | None, typer.Option("--dir", help="Study folder to make. [default: IMAGES-study, here]")]
 Groups = Annotated[

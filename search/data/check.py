@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.data.duplicates import Pair, exact_copies, near_copies
-from search.data.findings import ClassRow, Findings, Kind, PairShown, Remark, Shown
+from search.data.findings import ClassRow, DuplicateKind, Findings, ImageView, PairView, Remark
 from search.data.folds import choose_folds
-from search.data.groups import Named, Together, keep_together, named_groups
+from search.data.groups import Grouping, UserGroups, group_images, named_groups
 from search.data.images import ImageSet
 from search.errors import UsageError
 from search.text import printable
@@ -27,8 +27,8 @@ class Checked:
     """What the images allow, and why."""
 
     pairs: tuple[Pair, ...]  # copies that count
-    together: Together
-    named: Named | None  # groups of the user's
+    together: Grouping
+    named: UserGroups | None  # groups of the user's
     folds: int | None  # None: cannot be searched
     problem: str | None  # why it cannot
     sentences: tuple[str, ...]  # for people, the gravest first
@@ -43,7 +43,7 @@ def check_images(images: ImageSet, groups: str | None, folder: Path, folds: int 
     named = named_groups(groups, folder, images.paths) if groups is not None else None
     near = near_copies(images.pixels, images.digests)
     same = np.unique(np.array(images.digests), return_inverse=True)[1]
-    together = keep_together(images.labels, images.testing, same, near.parts, named.of if named else ())
+    together = group_images(images.labels, images.testing, same, near.parts, named.of if named else ())
     pairs = (*exact_copies(images.digests), *(pair for pair in near.pairs if not together.scene[pair.first]))
     chosen, said, problem = None, None, None
     try:
@@ -58,7 +58,7 @@ def findings(images: ImageSet, checked: Checked, name: str) -> Findings:
     """All of it for a view."""
     height, width, channels = images.pixels.shape[1:]
     pairs = [_pair(images, pair) for pair in checked.pairs]
-    order = list(Kind)
+    order = list(DuplicateKind)
     remarks = sorted(images.notes, key=lambda note: (not note.left_out, note.kind, note.path))
     return Findings(
         name=name,
@@ -81,22 +81,22 @@ def notes_for_report(images: ImageSet, checked: Checked) -> tuple[str, ...]:
     return (*([f"Left out of the images: {kinds}."] if kinds else []), *checked.sentences)
 
 
-def _pair(images: ImageSet, pair: Pair) -> PairShown:
-    def shown(row: int) -> Shown:
+def _pair(images: ImageSet, pair: Pair) -> PairView:
+    def shown(row: int) -> ImageView:
         class_name = images.classes[images.labels[row]]
-        return Shown(images.paths[row], class_name, bool(images.testing[row]), images.pixels[row])
+        return ImageView(images.paths[row], class_name, bool(images.testing[row]), images.pixels[row])
 
     kind = _kind(images, pair)
-    return PairShown(kind, shown(pair.first), shown(pair.second), pair.exact, pair.mirrored, pair.likeness)
+    return PairView(kind, shown(pair.first), shown(pair.second), pair.exact, pair.mirrored, pair.likeness)
 
 
-def _kind(images: ImageSet, pair: Pair) -> Kind:
+def _kind(images: ImageSet, pair: Pair) -> DuplicateKind:
     if images.labels[pair.first] != images.labels[pair.second]:
-        return Kind.MIRRORED if pair.mirrored else Kind.CONTRADICTION
-    return Kind.LEAK if images.testing[pair.first] != images.testing[pair.second] else Kind.COPY
+        return DuplicateKind.MIRRORED if pair.mirrored else DuplicateKind.CONTRADICTION
+    return DuplicateKind.LEAK if images.testing[pair.first] != images.testing[pair.second] else DuplicateKind.COPY
 
 
-def _class_row(images: ImageSet, together: Together, label: int) -> ClassRow:
+def _class_row(images: ImageSet, together: Grouping, label: int) -> ClassRow:
     of_class = images.labels == label
     searched = of_class & ~together.apart
     sizes = images.sizes[of_class]
@@ -121,10 +121,10 @@ def _size(pair: NDArray[np.floating] | NDArray[np.int32]) -> tuple[int, int]:
 # ---- in words
 
 
-def _of_copies(images: ImageSet, pairs: Sequence[Pair], together: Together, same: NDArray[np.integer]) -> list[str]:
+def _of_copies(images: ImageSet, pairs: Sequence[Pair], together: Grouping, same: NDArray[np.integer]) -> list[str]:
     """`same`: [images], equal for exact copies."""
     said = []
-    kinds: dict[Kind, list[Pair]] = {}
+    kinds: dict[DuplicateKind, list[Pair]] = {}
     for pair in pairs:
         kinds.setdefault(_kind(images, pair), []).append(pair)
     if together.scene.any():
@@ -138,13 +138,13 @@ def _of_copies(images: ImageSet, pairs: Sequence[Pair], together: Together, same
             leaked, "training image is a copy of a testing image", "training images are copies of testing images"
         )
         said.append(f"{which}: in no fold, so that the test stays a test.")
-    if Kind.CONTRADICTION in kinds:
-        found = kinds[Kind.CONTRADICTION]
+    if DuplicateKind.CONTRADICTION in kinds:
+        found = kinds[DuplicateKind.CONTRADICTION]
         first, second = (printable(images.paths[row]) for row in (found[0].first, found[0].second))
         which = _count(len(found), "picture is in two classes", "pictures are in two classes")
         said.append(f"{which}, such as {first} and {second}: contradictory labels, one must be wrong.")
-    if Kind.MIRRORED in kinds:
-        which = _count(len(kinds[Kind.MIRRORED]), "picture is", "pictures are")
+    if DuplicateKind.MIRRORED in kinds:
+        which = _count(len(kinds[DuplicateKind.MIRRORED]), "picture is", "pictures are")
         said.append(f"{which} in two classes, mirrored: where left and right make the class, search with --no-flip.")
     searched = ~together.apart
     exact, copies = (int(searched.sum()) - len(np.unique(each[searched])) for each in (same, together.copies))
@@ -154,14 +154,14 @@ def _of_copies(images: ImageSet, pairs: Sequence[Pair], together: Together, same
     return said
 
 
-def _scenes(images: ImageSet, together: Together) -> str:
+def _scenes(images: ImageSet, together: Grouping) -> str:
     """How many pictures are of a scene, and in which classes."""
     names = [printable(images.classes[label]) for label in np.unique(images.labels[together.scene])]
     where = f"class {names[0]}" if len(names) == 1 else f"the classes {', '.join(names[:5])}"
     return f"{together.scene.sum():,} pictures of {where}{', …' if len(names) > 5 else ''}"
 
 
-def _leaked(images: ImageSet, together: Together) -> NDArray[np.bool_]:
+def _leaked(images: ImageSet, together: Grouping) -> NDArray[np.bool_]:
     """[images], True: for training, and a copy of one for testing, or of a copy of it."""
     return np.isin(together.copies, together.copies[images.testing]) & ~images.testing
 
@@ -170,7 +170,7 @@ def _exactly(exact: int, of: int) -> str:
     return "all exactly" if exact == of else f"{exact} exactly, {of - exact} nearly" if exact else "all nearly"
 
 
-def _of_groups(images: ImageSet, named: Named | None, together: Together) -> list[str]:
+def _of_groups(images: ImageSet, named: UserGroups | None, together: Grouping) -> list[str]:
     if named is None:
         return []
     groups = {group for group in named.of if group is not None}

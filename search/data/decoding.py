@@ -67,7 +67,7 @@ _STRIP_PIXELS = 1 << 20
 
 
 @dataclass(frozen=True)
-class Remark:
+class FileRemark:
     """What is to be said of a file: the kind and message of its note."""
 
     kind: str
@@ -81,7 +81,7 @@ class Header:
     height: int  # pixels, upright
     width: int
     alone: bool  # to be decoded in the main thread
-    remarks: tuple[Remark, ...]
+    remarks: tuple[FileRemark, ...]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Picture:
 
     pixels: NDArray[np.uint8]  # [height, width, 1 or 3]
     digest: str  # SHA-256 (hex) of the upright full-size pixels: mode, size, bytes
-    remarks: tuple[Remark, ...]
+    remarks: tuple[FileRemark, ...]
 
 
 class _OversizedError(Exception):
@@ -114,8 +114,8 @@ def quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def read_header(path: Path) -> Header | Remark:
-    """Size and format of a file, without decoding it; a `Remark` says why it cannot be used."""
+def read_header(path: Path) -> Header | FileRemark:
+    """Size and format of a file, without decoding it; a `FileRemark` says why it cannot be used."""
     try:
         _check_bytes(path)
         with path.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
@@ -132,8 +132,8 @@ def read_header(path: Path) -> Header | Remark:
         return _why(path, error)
 
 
-def decode(path: Path, size: tuple[int, int]) -> Picture | Remark:
-    """Decode a file and resize it to `size`, (height, width); a `Remark` says why that cannot be.
+def decode(path: Path, size: tuple[int, int]) -> Picture | FileRemark:
+    """Decode a file and resize it to `size`, (height, width); a `FileRemark` says why that cannot be.
 
     Turned upright by EXIF; transparency blended on white; 16-bit and 32-bit grey scaled to 0..255; the first
     frame of an animation. Resized with Pillow's BILINEAR, which averages over all source pixels when
@@ -141,7 +141,7 @@ def decode(path: Path, size: tuple[int, int]) -> Picture | Remark:
     """
     try:
         _check_bytes(path)
-        remarks: list[Remark] = []
+        remarks: list[FileRemark] = []
         flat = _grey_if_grey(_upright(path, remarks))
         digest = _digest(flat)
         height, width = size
@@ -166,51 +166,51 @@ def _check_pixels(image: Image.Image) -> None:
         raise _OversizedError(f"{width} x {height} pixels by its header")
 
 
-def _why(path: Path, error: Exception) -> Remark:
+def _why(path: Path, error: Exception) -> FileRemark:
     """The note for a file that an error has kept out."""
     if isinstance(error, Image.DecompressionBombError):
         count = re.search(r"\d{6,}", str(error))  # Pillow raises before it tells the size
         error = _OversizedError(f"{int(count[0]) / 1e6:.0f} megapixels by its header" if count else "a huge image")
     if isinstance(error, _OversizedError):
         limit = f"at most {MAX_PIXELS // 1_000_000} megapixels and {MAX_BYTES // 1_000_000} MB are read"
-        return Remark("oversized", f"Too large ({error}; {limit}): left out without decoding it.")
+        return FileRemark("oversized", f"Too large ({error}; {limit}): left out without decoding it.")
     if isinstance(error, UnidentifiedImageError):
         return _unidentified(path)
     if isinstance(error, OSError) and error.strerror:  # from the system, not from Pillow
-        return Remark("unreadable", f"Cannot be read ({error.strerror}): left out.")
+        return FileRemark("unreadable", f"Cannot be read ({error.strerror}): left out.")
     reason = " ".join(str(error).split())[:200] or type(error).__name__
-    return Remark("unreadable", f"Cannot be decoded ({reason}): left out.")
+    return FileRemark("unreadable", f"Cannot be decoded ({reason}): left out.")
 
 
-def _unidentified(path: Path) -> Remark:
+def _unidentified(path: Path) -> FileRemark:
     ending = path.suffix.lower()
     try:
         with path.open("rb") as stream:
             start = stream.read(16)
     except OSError as error:
-        return Remark("unreadable", f"Cannot be read ({error.strerror}): left out.")
+        return FileRemark("unreadable", f"Cannot be read ({error.strerror}): left out.")
     if start.startswith(_MAGIC):
-        return Remark("unreadable", "Begins like an image, but its header is damaged: left out.")
+        return FileRemark("unreadable", "Begins like an image, but its header is damaged: left out.")
     if not start and ending in IMAGE_ENDINGS:
-        return Remark("unreadable", "An empty file: left out.")
+        return FileRemark("unreadable", "An empty file: left out.")
     if ending in _OTHER_FORMATS:
-        return Remark("unsupported format", f"Format {ending} is not read: convert it to PNG or JPEG. Left out.")
-    return Remark("not an image", f"Not one of {', '.join(FORMATS)} by its content: left out.")
+        return FileRemark("unsupported format", f"Format {ending} is not read: convert it to PNG or JPEG. Left out.")
+    return FileRemark("not an image", f"Not one of {', '.join(FORMATS)} by its content: left out.")
 
 
-def _shape_remarks(height: int, width: int) -> tuple[Remark, ...]:
+def _shape_remarks(height: int, width: int) -> tuple[FileRemark, ...]:
     least, most = 8, 20
     if min(height, width) < least or max(height, width) > most * min(height, width):
         message = f"Only {height} x {width} pixels (height x width): kept, but hardly a picture once resized."
-        return (Remark("tiny", message),)
+        return (FileRemark("tiny", message),)
     return ()
 
 
-def _ending_remarks(path: Path, format_name: str) -> tuple[Remark, ...]:
+def _ending_remarks(path: Path, format_name: str) -> tuple[FileRemark, ...]:
     format_name = "JPEG" if format_name == "MPO" else format_name  # what phones write: JPEG with a second picture
     if path.suffix.lower() in _ENDINGS.get(format_name, IMAGE_ENDINGS):
         return ()
-    return (Remark("ending", f"Is {format_name} by content though not by its ending: read as {format_name}."),)
+    return (FileRemark("ending", f"Is {format_name} by content though not by its ending: read as {format_name}."),)
 
 
 def _has_frames(image: Image.Image) -> bool:
@@ -239,43 +239,43 @@ def _orientation(image: Image.Image, decoded: bool) -> int:
 # ---- pixels
 
 
-def _upright(path: Path, remarks: list[Remark]) -> Image.Image:
+def _upright(path: Path, remarks: list[FileRemark]) -> Image.Image:
     """The file's first frame, upright, 'L' or 'RGB'. On return the decoder and all it held are gone."""
     with path.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
         _check_pixels(image)
         if _has_frames(image):
-            remarks.append(Remark("animated", "Has more than one frame: only the first is used."))
+            remarks.append(FileRemark("animated", "Has more than one frame: only the first is used."))
         with no_stderr() if image.format == "TIFF" else nullcontext():
             image.load()
         turn = _UPRIGHT.get(_orientation(image, decoded=True))
         flat = _flatten(image, remarks)
     if turn is None:
         return flat
-    remarks.append(Remark("turned upright", "Turned upright, as its EXIF orientation says."))
+    remarks.append(FileRemark("turned upright", "Turned upright, as its EXIF orientation says."))
     return flat.transpose(turn)
 
 
-def _flatten(image: Image.Image, remarks: list[Remark]) -> Image.Image:
+def _flatten(image: Image.Image, remarks: list[FileRemark]) -> Image.Image:
     """The image as opaque 8-bit 'L' or 'RGB'."""
     if image.mode.startswith("I;16"):
-        remarks.append(Remark("16-bit", "16-bit grey, scaled to 0..255 by 257."))
+        remarks.append(FileRemark("16-bit", "16-bit grey, scaled to 0..255 by 257."))
         return _from_words(image)
     if image.mode in {"I", "F"}:
         return _from_numbers(image, remarks)
     if image.has_transparency_data:
         return _on_white(image if image.mode == "RGBA" else image.convert("RGBA"), remarks)
     if image.mode == "CMYK":
-        remarks.append(Remark("CMYK", "Printing colours (CMYK), converted to RGB without a colour profile."))
+        remarks.append(FileRemark("CMYK", "Printing colours (CMYK), converted to RGB without a colour profile."))
     if image.mode in {"L", "RGB"}:
         return image.copy()  # outlives the file
     return image.convert("L" if image.mode == "1" else "RGB")
 
 
-def _on_white(image: Image.Image, remarks: list[Remark]) -> Image.Image:
+def _on_white(image: Image.Image, remarks: list[FileRemark]) -> Image.Image:
     alpha = image.getchannel("A")
     if alpha.getextrema() == (255, 255):
         return image.convert("RGB")
-    remarks.append(Remark("transparent", "Has transparency: blended on white."))
+    remarks.append(FileRemark("transparent", "Has transparency: blended on white."))
     white = Image.new("RGB", image.size, "white")
     white.paste(image, mask=alpha)
     return white
@@ -291,7 +291,7 @@ def _from_words(image: Image.Image) -> Image.Image:
     return Image.fromarray(grey)
 
 
-def _from_numbers(image: Image.Image, remarks: list[Remark]) -> Image.Image:
+def _from_numbers(image: Image.Image, remarks: list[FileRemark]) -> Image.Image:
     """32-bit grey to 0..255 by the smallest of the usual ranges that holds it, else by its own extremes."""
     values = np.array(image, np.float32)
     values[~np.isfinite(values)] = 0.0
@@ -302,7 +302,7 @@ def _from_numbers(image: Image.Image, remarks: list[Remark]) -> Image.Image:
         said = f"its own {low:g} to {high:g}"
     else:
         low, high, said = 0.0, top, f"0 to {top:g}"
-    remarks.append(Remark("32-bit", f"32-bit grey, scaled from {said} to 0..255."))
+    remarks.append(FileRemark("32-bit", f"32-bit grey, scaled from {said} to 0..255."))
     values -= low
     values *= 255.0 / ((high - low) or 1.0)
     return Image.fromarray(np.rint(values, out=values).astype(np.uint8))

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.groups import Parts, joined
+from search.data.groups import GroupIds, connected
 
-MOST_BITS = 8  # of 64 in which the perceptual hashes of two pictures may differ
-LEAST_LIKENESS = 0.98  # correlation of their grey values, from which on they are taken for one
-LEAST_SPREAD = 4.0  # standard deviation of grey values; below it a picture shows too little to be told from others
-MOST_PAIRS = 10  # that are told of an image, turned and as it is: where hundreds are alike, all would fill the memory
+MAX_BITS = 8  # of 64 in which the perceptual hashes of two pictures may differ
+MIN_LIKENESS = 0.98  # correlation of their grey values, from which on they are taken for one
+MIN_SPREAD = 4.0  # standard deviation of grey values; below it a picture shows too little to be told from others
+MAX_PAIRS = 10  # that are told of an image, turned and as it is: where hundreds are alike, all would fill the memory
 _SIDE = 32  # pixels
 _BLOCK = 512  # images compared with all others at once
 
@@ -30,11 +30,11 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Near:
+class NearDuplicates:
     """Images that show nearly the same picture."""
 
-    pairs: tuple[Pair, ...]  # in order; of each image those with the MOST_PAIRS later ones that are most like it
-    parts: Parts  # [images], equal for images that a chain of pairs joins, be they among `pairs` or not
+    pairs: tuple[Pair, ...]  # in order; of each image those with the MAX_PAIRS later ones that are most like it
+    parts: GroupIds  # [images], equal for images that a chain of pairs joins, be they among `pairs` or not
 
 
 def exact_copies(digests: Sequence[str]) -> tuple[Pair, ...]:
@@ -44,11 +44,11 @@ def exact_copies(digests: Sequence[str]) -> tuple[Pair, ...]:
     return tuple(Pair(a, b, True) for a, b in pairs if a != b)
 
 
-def near_copies(pixels: NDArray[np.uint8], digests: Sequence[str]) -> Near:
+def near_copies(pixels: NDArray[np.uint8], digests: Sequence[str]) -> NearDuplicates:
     """Images that show nearly the same picture, one of each digest.
 
     A pair agrees in the perceptual hash (imagehash's pHash: signs of low frequencies of a cosine transform) but for
-    `MOST_BITS`, and its grey values correlate by at least `LEAST_LIKENESS`, so brightness and contrast do not count.
+    `MAX_BITS`, and its grey values correlate by at least `MIN_LIKENESS`, so brightness and contrast do not count.
     Measured on 1,355 different pictures of three sets (531,000 pairs, each also mirrored): no false pair, where the
     hash alone has 1,475. Found of 300 copies: all mirrored, 299 with JPEG quality 75, 275 with 40, 297 brighter by
     12 %; resized to 60 % all photographs, but few of 32 pixels, which that blurs. Crops and turns are not found.
@@ -59,14 +59,14 @@ def near_copies(pixels: NDArray[np.uint8], digests: Sequence[str]) -> Near:
         pixels: [images, height, width, channels].
         digests: [images], equal for equal pictures.
     """
-    parts: Parts = np.arange(len(digests), dtype=np.int32)
+    parts: GroupIds = np.arange(len(digests), dtype=np.int32)
     _, rows = np.unique(np.array(digests), return_index=True)
     rows = np.sort(rows)
     grey = np.stack([_grey(pixels[row]) for row in rows])
-    told = grey.std(axis=(1, 2)) >= LEAST_SPREAD
+    told = grey.std(axis=(1, 2)) >= MIN_SPREAD
     rows, grey = rows[told], grey[told]
     if len(rows) < 2:
-        return Near((), parts)
+        return NearDuplicates((), parts)
     best: dict[tuple[int, int], Pair] = {}
     own = _hashes(grey), _standardized(grey)
     for mirrored in (False, True):
@@ -74,14 +74,14 @@ def near_copies(pixels: NDArray[np.uint8], digests: Sequence[str]) -> Near:
         for start in range(0, len(rows), _BLOCK):
             first, second, likeness = _alike(own, others, start)
             first, second = rows[first], rows[second]
-            parts = joined(parts, pairs=(first, second))
+            parts = connected(parts, pairs=(first, second))
             kept = _most_alike(first, likeness)
             for a, b, value in zip(first[kept], second[kept], likeness[kept], strict=True):
                 pair = Pair(int(a), int(b), False, mirrored, min(float(value), 1.0))
                 known = best.setdefault((pair.first, pair.second), pair)  # a symmetric picture is alike both ways
                 if pair.likeness > known.likeness:
                     best[pair.first, pair.second] = pair
-    return Near(tuple(best[rows_] for rows_ in sorted(best)), parts)
+    return NearDuplicates(tuple(best[rows_] for rows_ in sorted(best)), parts)
 
 
 Views = tuple[NDArray[np.uint64], NDArray[np.float32]]
@@ -91,19 +91,19 @@ Views = tuple[NDArray[np.uint64], NDArray[np.float32]]
 def _alike(own: Views, others: Views, start: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
     """First and second places of the pairs whose first is within a block from `start`, and their likeness, [pairs]."""
     block = slice(start, start + _BLOCK)
-    near = np.bitwise_count(own[0][block, None] ^ others[0][None]) <= MOST_BITS
+    near = np.bitwise_count(own[0][block, None] ^ others[0][None]) <= MAX_BITS
     near &= np.arange(len(own[0]))[None] > np.arange(start, start + len(near))[:, None]
     first, second = np.flatnonzero(near.any(axis=1)), np.flatnonzero(near.any(axis=0))
     likeness = own[1][start + first] @ others[1][second].T
-    places = np.nonzero(near[np.ix_(first, second)] & (likeness >= LEAST_LIKENESS))
+    places = np.nonzero(near[np.ix_(first, second)] & (likeness >= MIN_LIKENESS))
     return start + first[places[0]], second[places[1]], likeness[places]
 
 
 def _most_alike(first: NDArray[np.intp], likeness: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Which pairs to tell of: of each first image, the MOST_PAIRS most alike."""
+    """Which pairs to tell of: of each first image, the MAX_PAIRS most alike."""
     order = np.lexsort((-likeness, first))
     place = np.arange(len(order)) - np.searchsorted(first[order], first[order])
-    return order[place < MOST_PAIRS]
+    return order[place < MAX_PAIRS]
 
 
 def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Kind(StrEnum):
+class DuplicateKind(StrEnum):
     """What two images that show the same picture mean, worst first."""
 
     CONTRADICTION = "contradiction"  # in two classes
@@ -29,7 +29,7 @@ class Remark:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ImageView:
     """One image of a pair."""
 
     path: str
@@ -39,12 +39,12 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class PairShown:
+class PairView:
     """Two images that show the same picture."""
 
-    kind: Kind
-    first: Shown
-    second: Shown
+    kind: DuplicateKind
+    first: ImageView
+    second: ImageView
     exact: bool  # the same pixels; else nearly the same
     mirrored: bool
     likeness: float  # correlation of grey values, 1: the same
@@ -77,9 +77,9 @@ class Findings:
     folds: int | None  # None: cannot be searched
     problem: str | None  # why it cannot
     sentences: tuple[str, ...]  # what matters most, one sentence each
-    pairs: tuple[PairShown, ...]  # worst kind first
+    pairs: tuple[PairView, ...]  # worst kind first
     remarks: tuple[Remark, ...]  # on files, those left out first
 
-    def of(self, kind: Kind) -> tuple[PairShown, ...]:
+    def of(self, kind: DuplicateKind) -> tuple[PairView, ...]:
         """The pairs of one kind."""
         return tuple(pair for pair in self.pairs if pair.kind == kind)

@@ -13,7 +13,7 @@ from search.text import printable
 from storage.records import ImageRecord
 
 USUAL_FOLDS = 5
-LEAST_FOLDS = 2
+MIN_FOLDS = 2
 _ATTEMPTS = 10  # drawings with groups, until each fold has every class
 
 
@@ -39,16 +39,16 @@ def choose_folds(
     Raises:
         UsageError: fewer than two folds asked, or more than the rarest class has training images or units of them.
     """
-    if asked is not None and asked < LEAST_FOLDS:
-        raise UsageError(f"folds: must be at least {LEAST_FOLDS}, but got {asked}. Leave it out for {USUAL_FOLDS}.")
+    if asked is not None and asked < MIN_FOLDS:
+        raise UsageError(f"folds: must be at least {MIN_FOLDS}, but got {asked}. Leave it out for {USUAL_FOLDS}.")
     rarest, count, images = _rarest(labels, apart, units, classes)
     name = _named(rarest, classes)
     grouped = "" if count == images else f", of which {count} are independent of each other"
     has = f"{images} training {'image' if images == 1 else 'images'}{grouped}"
-    if count < LEAST_FOLDS:
+    if count < MIN_FOLDS:
         step = "Add images to it" + (", look at its copies and groups (`search check`)," if grouped else ",")
         raise UsageError(
-            f"folds: {name} has {has}, and at least {LEAST_FOLDS} are needed: one to "
+            f"folds: {name} has {has}, and at least {MIN_FOLDS} are needed: one to "
             f"learn from, one to judge by. {step} or move its folder away."
         )
     if asked is not None and asked > count:
@@ -104,7 +104,7 @@ def draw_folds(
         if best is None and _usable(counts):
             best = found
     if best is None:
-        alone = (counts > 0).sum(axis=0) < LEAST_FOLDS
+        alone = (counts > 0).sum(axis=0) < MIN_FOLDS
         which = f" ({_named(int(np.unique(labels[rows])[alone][0]), classes)} is in one alone)" if alone.any() else ""
         raise UsageError(
             f"folds: groups and copies that hold several classes cannot be dealt to {folds} folds, so that each has "

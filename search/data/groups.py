@@ -22,12 +22,12 @@ from search.text import printable
 _TABLE = ".csv"
 _SECONDS = 2.0  # of a processor, for finding a pattern in all paths; usual ones take milliseconds
 
-Parts = NDArray[np.int32]
+GroupIds = NDArray[np.int32]
 """[images], equal for images that belong together."""
 
 
 @dataclass(frozen=True)
-class Named:
+class UserGroups:
     """The groups that a user named, such as a patient or a site."""
 
     of: tuple[str | None, ...]  # [images]; None: alone
@@ -36,16 +36,16 @@ class Named:
 
 
 @dataclass(frozen=True)
-class Together:
+class Grouping:
     """What may not be split between folds, and what is in none."""
 
-    units: Parts  # [images]: equal for images that stay together
+    units: GroupIds  # [images]: equal for images that stay together
     apart: NDArray[np.bool_]  # [images], True: in no fold, for testing or together with what is
-    copies: Parts  # [images]: equal for copies, exact and near, that count
+    copies: GroupIds  # [images]: equal for copies, exact and near, that count
     scene: NDArray[np.bool_]  # [images], True: nearly the same as others that are no copies of it, but of its scene
 
 
-def named_groups(asked: str, folder: Path, paths: Sequence[str]) -> Named:
+def named_groups(asked: str, folder: Path, paths: Sequence[str]) -> UserGroups:
     """The group of each image.
 
     Args:
@@ -72,8 +72,10 @@ def named_groups(asked: str, folder: Path, paths: Sequence[str]) -> Named:
     if len(alone) == len(paths):
         raise UsageError(f"groups: {printable(asked)} {how}")
     if not alone:
-        return Named(of, identity)
-    return Named(of, identity, f"{len(alone)} images have no group and stand alone, such as {printable(alone[0])}.")
+        return UserGroups(of, identity)
+    return UserGroups(
+        of, identity, f"{len(alone)} images have no group and stand alone, such as {printable(alone[0])}."
+    )
 
 
 def _table(path: Path) -> dict[str, str | None]:
@@ -144,13 +146,13 @@ def _time_limit() -> Iterator[None]:
         signal.signal(signal.SIGVTALRM, before)
 
 
-def keep_together(
+def group_images(
     labels: NDArray[np.int16],
     testing: NDArray[np.bool_],
     same: NDArray[np.integer],
     near: NDArray[np.integer],
     named: Sequence[str | None] = (),
-) -> Together:
+) -> Grouping:
     """Join copies and named groups, and take training images out that are together with testing images.
 
     Near copies that would join more than half of a class's training images, where exact copies and named groups do
@@ -163,13 +165,13 @@ def keep_together(
         near: [images], equal for near copies.
         named: [images], the user's group of each; None: none. () for no groups.
     """
-    certain = joined(same, _numbered(named)) if named else joined(same)
-    units = joined(certain, near)
+    certain = connected(same, _numbered(named)) if named else connected(same)
+    units = connected(certain, near)
     swallowed = np.isin(units, _swallowing(units, certain, labels, testing))
     scene = swallowed & (np.bincount(near)[near] > 1)
     near = np.where(scene, near.max(initial=0) + 1 + np.arange(len(labels)), near)
-    units, copies = joined(certain, near), joined(same, near)
-    return Together(units, np.isin(units, units[testing]), copies, scene)
+    units, copies = connected(certain, near), connected(same, near)
+    return Grouping(units, np.isin(units, units[testing]), copies, scene)
 
 
 def _numbered(named: Sequence[str | None]) -> NDArray[np.intp]:
@@ -179,7 +181,7 @@ def _numbered(named: Sequence[str | None]) -> NDArray[np.intp]:
 
 
 def _swallowing(
-    units: Parts, certain: Parts, labels: NDArray[np.int16], testing: NDArray[np.bool_]
+    units: GroupIds, certain: GroupIds, labels: NDArray[np.int16], testing: NDArray[np.bool_]
 ) -> NDArray[np.integer]:
     """The units that hold more than half of a class's training images, and more than what in them is `certain`."""
     found = []
@@ -192,7 +194,7 @@ def _swallowing(
     return np.concatenate(found)
 
 
-def joined(*parts: NDArray[np.integer], pairs: tuple[NDArray[np.intp], NDArray[np.intp]] | None = None) -> Parts:
+def connected(*parts: NDArray[np.integer], pairs: tuple[NDArray[np.intp], NDArray[np.intp]] | None = None) -> GroupIds:
     """[images], equal for images that a chain joins: of images in one part, or of `pairs` (first and second rows).
 
     `parts`: one or more arrays [images], equal for images of one part.
@@ -206,5 +208,5 @@ def joined(*parts: NDArray[np.integer], pairs: tuple[NDArray[np.intp], NDArray[n
         ends.append((np.arange(count), first[which]))
     edges = np.concatenate(ends, axis=1)
     graph = coo_array((np.ones(edges.shape[1], np.bool_), (edges[0], edges[1])), shape=(count, count))
-    found: Parts = connected_components(graph, directed=False)[1]
+    found: GroupIds = connected_components(graph, directed=False)[1]
     return found

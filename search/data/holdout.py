@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from search.data.check import Checked
 from search.data.folds import choose_folds, draw_folds
-from search.data.images import ImageSet, keeping_apart
+from search.data.images import ImageSet, with_testing
 from search.errors import UsageError
 from search.seeds import derive
 from storage.records import ImageRecord, StudyRecord
 
-LEAST_IMAGES = 1000  # from which on one is drawn: of fewer each is worth more to learn from
+MIN_IMAGES = 1000  # from which on one is drawn: of fewer each is worth more to learn from
 PARTS = 6  # equal ones, of which one is locked away: 17 % of the images
 DRAWN = (
     "{locked} of {images} images were drawn and are locked away from the start: only what is chosen in the end is "
@@ -24,7 +24,7 @@ DRAWN = (
 KEY = "lock_box"  # in a study's identity: how many images are locked away
 
 
-def lock_box(
+def holdout_mask(
     asked: bool | None,
     seed: int,
     images: ImageSet,
@@ -45,13 +45,13 @@ def lock_box(
     if begun_with:
         locked = {image.path for image in before if image.testing}
         return np.array([path in locked for path in images.paths], np.bool_)
-    return drawn(images, checked, derive(seed, KEY))
+    return draw_holdout(images, checked, derive(seed, KEY))
 
 
-def drawn(images: ImageSet, checked: Checked, seed: int) -> NDArray[np.bool_]:
+def draw_holdout(images: ImageSet, checked: Checked, seed: int) -> NDArray[np.bool_]:
     """[images], True: of the part that is nearest to its share in size; no copy or group is split."""
     together, none = checked.together, np.zeros(len(images.labels), np.bool_)
-    if images.testing.any() or (~together.apart).sum() < LEAST_IMAGES:
+    if images.testing.any() or (~together.apart).sum() < MIN_IMAGES:
         return none
     try:
         parts = draw_folds(images.labels, together.apart, PARTS, seed, together.units)
@@ -61,7 +61,7 @@ def drawn(images: ImageSet, checked: Checked, seed: int) -> NDArray[np.bool_]:
     return np.asarray(parts == int(np.argmin(np.abs(sizes - sizes.sum() / PARTS))))
 
 
-def lock_away(
+def hold_out(
     images: ImageSet, checked: Checked, locked: NDArray[np.bool_], folds: int | None, said: str = DRAWN
 ) -> tuple[ImageSet, Checked]:
     """The images with these, `locked` [images], for testing and in no fold; `folds`: asked for, or None.
@@ -73,4 +73,4 @@ def lock_away(
     chosen, fewer = choose_folds(images.labels, together.apart, folds, images.classes, together.units)
     sentence = said.format(locked=f"{locked.sum():,}", images=f"{(locked | ~together.apart).sum():,}")
     sentences = (*checked.sentences, sentence, *([fewer] if fewer else []))
-    return keeping_apart(images, locked), replace(checked, together=together, folds=chosen, sentences=sentences)
+    return with_testing(images, locked), replace(checked, together=together, folds=chosen, sentences=sentences)

@@ -16,12 +16,12 @@ from threading import Condition
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.decoding import MAX_PIXELS, Header, Picture, Remark, decode, quiet, read_header
+from search.data.decoding import MAX_PIXELS, FileRemark, Header, Picture, decode, quiet, read_header
 from search.data.layout import ImageFile, Listing, Note, list_images, name_of
 from search.errors import UsageError
 from search.text import printable
 
-LEAST_SIDE, MOST_SIDE = 8, 128  # pixels, of a size taken from the data
+MIN_SIDE, MAX_SIDE = 8, 128  # pixels, of a size taken from the data
 FEW_IMAGES = 10  # fewer training images than this in a class are worth a note
 _THREADS = 4  # Pillow decodes outside the GIL
 
@@ -101,7 +101,7 @@ def _read_headers(files: Iterable[ImageFile], notes: list[Note]) -> tuple[list[I
     headers: list[Header] = []
     for file in files:
         header = read_header(file.path)
-        if isinstance(header, Remark):
+        if isinstance(header, FileRemark):
             notes.append(Note(file.shown, header.kind, header.message, True))
         elif file.class_name is None:
             message = "An image outside any class folder: left out."
@@ -117,7 +117,7 @@ def _usual_size(files: Sequence[ImageFile], headers: Sequence[Header]) -> tuple[
     upright = [header for file, header in zip(files, headers, strict=True) if not file.testing]
 
     def usual(sides: list[int]) -> int:
-        return min(max(round(statistics.median(sides)), LEAST_SIDE), MOST_SIDE) if sides else LEAST_SIDE
+        return min(max(round(statistics.median(sides)), MIN_SIDE), MAX_SIDE) if sides else MIN_SIDE
 
     return usual([header.height for header in upright]), usual([header.width for header in upright])
 
@@ -133,7 +133,7 @@ def _decode_all(
     size = (int(buffer.shape[1]), int(buffer.shape[2]))
     budget = _PixelBudget(MAX_PIXELS)
 
-    def one(file: ImageFile, header: Header) -> Picture | Remark:
+    def one(file: ImageFile, header: Header) -> Picture | FileRemark:
         with budget.lent(header.height * header.width):
             return decode(file.path, size)
 
@@ -148,7 +148,7 @@ def _decode_all(
         for done, (file, header) in enumerate(zip(files, headers, strict=True), start=1):
             future = waiting.popleft()  # so that its pixels can go once they are in the buffer
             picture = future.result() if future else one(file, header)
-            if isinstance(picture, Remark):
+            if isinstance(picture, FileRemark):
                 notes.append(Note(file.shown, picture.kind, picture.message, True))
             else:
                 remarks = (*_name_remarks(file), *header.remarks, *picture.remarks)
@@ -162,12 +162,12 @@ def _decode_all(
     return rows
 
 
-def _name_remarks(file: ImageFile) -> tuple[Remark, ...]:
+def _name_remarks(file: ImageFile) -> tuple[FileRemark, ...]:
     name = file.shown.rpartition("/")[2]
     if name != file.path.name:
-        return (Remark("odd name", "Its name is not valid UTF-8: shown with escapes, and read."),)
+        return (FileRemark("odd name", "Its name is not valid UTF-8: shown with escapes, and read."),)
     if printable(name) != name:
-        return (Remark("odd name", "Its name holds control characters: shown with escapes, and read."),)
+        return (FileRemark("odd name", "Its name holds control characters: shown with escapes, and read."),)
     return ()
 
 
@@ -305,10 +305,10 @@ def _assemble(rows: Sequence[_Row], classes: tuple[str, ...], buffer: NDArray[np
     digests = tuple(row.digest for row in rows)
     ordered = tuple(sorted(notes, key=lambda note: (note.path, note.kind)))
     found = ImageSet(pixels, labels, testing, paths, digests, classes, sizes, grey, ordered, fingerprint="")
-    return keeping_apart(found, testing)
+    return with_testing(found, testing)
 
 
-def keeping_apart(images: ImageSet, testing: NDArray[np.bool_]) -> ImageSet:
+def with_testing(images: ImageSet, testing: NDArray[np.bool_]) -> ImageSet:
     """The same images, these, [images], for testing."""
     shape = images.pixels.shape[1:]
     identity = [shape, images.classes, images.digests, images.labels.tolist(), testing.tolist(), images.paths]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.errors import UsageError
-from search.text import printable, shown
+from search.text import as_unicode, printable
 
 LAYOUT = "expected FOLDER/<class>/* or FOLDER/training/<class>/* with FOLDER/testing/<class>/*"
 
@@ -92,12 +92,12 @@ def files_below(folder: Path) -> tuple[list[Path], list[Note]]:
 
 def name_of(path: Path) -> str:
     """A path in an error message: always one printable line."""
-    return printable(shown(path))
+    return printable(as_unicode(path))
 
 
 def named(paths: Iterable[Path], most: int = 5) -> str:
     """`'a', 'b' and 3 more`: folder names in a message."""
-    names = [f"'{printable(shown(path.name))}'" for path in paths]
+    names = [f"'{printable(as_unicode(path.name))}'" for path in paths]
     listed = ", ".join(names[:most])
     return listed if len(names) <= most else f"{listed} and {len(names) - most} more"
 
@@ -223,7 +223,7 @@ class _Walk:
 
     def _class_name(self, folder: Path, known: set[str], beside: bool) -> str:
         """The folder's name in NFC; beside training, 'Cat' is 'cat' where training has only that."""
-        name = unicodedata.normalize("NFC", shown(folder.name))
+        name = unicodedata.normalize("NFC", as_unicode(folder.name))
         if not beside or name in known:
             return name
         alike = [other for other in known if other.casefold() == name.casefold()]
@@ -241,7 +241,7 @@ class _Walk:
             here = pending.pop()
             folders, files = self._look(here)
             if here != folder and files:
-                name = printable(shown(folder.name))
+                name = printable(as_unicode(folder.name))
                 message = f"Folder inside class '{name}': its {len(files)} files count for that class."
                 self._note(here, "nested", message, False)
             pending.extend(folders)
@@ -306,7 +306,7 @@ class _Walk:
         return None if target.is_file() else "Symbolic link to something that is not a file: left out."
 
     def _shown(self, path: Path) -> str:
-        return shown(path.relative_to(self.root))
+        return as_unicode(path.relative_to(self.root))
 
     def _note(self, path: Path, kind: str, message: str, left_out: bool) -> None:
         self.notes.append(Note(self._shown(path), kind, message, left_out))

@@ -10,7 +10,7 @@ UNSURE = "no surer than a guess"
 
 
 @dataclass(frozen=True)
-class Answers:
+class OutputStats:
     """What a network says of some training images, in inference mode."""
 
     log_loss: float  # nats, without penalties
@@ -20,7 +20,7 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Glance:
+class EpochSnapshot:
     """What training itself shows at an epoch, at no cost."""
 
     epoch: int

@@ -12,8 +12,8 @@ from search.diagnosis.rules import DEAD
 from spaces.parameters import Choice, Number, Parameter, Value
 from spaces.space import Space
 
-MOST_EXPERIMENTS = 24
-MOST_VALUES = 4  # of one parameter
+MAX_EXPERIMENTS = 24
+MAX_VALUES = 4  # of one parameter
 LONGER = 4  # times as many epochs, where training is suspected to be too short
 OFTEN = 8  # images a batch, for a model that leaves that to us
 
@@ -85,7 +85,7 @@ def experiments(
     evidence: Evidence,
     causes: Sequence[Cause],
     *,
-    most: int = MOST_EXPERIMENTS,
+    most: int = MAX_EXPERIMENTS,
 ) -> tuple[Experiment, ...]:
     """The single changes to try, at most `most` of them.
 
@@ -125,7 +125,7 @@ def _of_parameters(space: Space, point: Mapping[str, Value]) -> Iterator[tuple[i
 
 
 def other_values(parameter: Parameter, now: Value, *, less: bool = False) -> list[Value]:
-    """Sensible values in the place of `now`, the most telling first, at most MOST_VALUES.
+    """Sensible values in the place of `now`, the most telling first, at most MAX_VALUES.
 
     Of numbers both ends of what is allowed, then what lies halfway to each; of words all in their order. `less`: only
     numbers below `now`.
@@ -133,7 +133,7 @@ def other_values(parameter: Parameter, now: Value, *, less: bool = False) -> lis
     found = _of_range(parameter, float(now)) if isinstance(parameter, Number) else _of_choice(parameter, now)
     if less and _is_number(now):
         found = [value for value in found if _is_number(value) and float(value) < float(now)]
-    return found[:MOST_VALUES]
+    return found[:MAX_VALUES]
 
 
 def _of_range(parameter: Number, now: float) -> list[Value]:

@@ -55,7 +55,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Tried:
+class ExperimentResult:
     """An experiment and how it went."""
 
     experiment: Experiment
@@ -74,7 +74,7 @@ class Suspect:
 
 
 @dataclass(frozen=True)
-class Case:
+class Diagnosed:
     """All that was found out about one model."""
 
     images: str  # name of their folder
@@ -85,7 +85,7 @@ class Case:
     floor: float  # nats: loss of a guess by class shares
     remarks: tuple[str, ...]  # of the look at the images, sentences
     runs: tuple[Run, ...]
-    tried: tuple[Tried, ...] = ()
+    tried: tuple[ExperimentResult, ...] = ()
     left_out: tuple[Experiment, ...] = ()  # for which there was no time
     plain: Plain | None = None  # the best plain method on these folds, where it was asked
 
@@ -95,15 +95,15 @@ class Case:
         return verdict(self.runs, len(self.classes))
 
     @property
-    def freeing(self) -> tuple[Tried, ...]:
+    def fixes(self) -> tuple[ExperimentResult, ...]:
         """Experiments in which the network learns in every run, the best first."""
         found = [one for one in self.tried if verdict(one.runs, len(self.classes)) is Verdict.LEARNS]
         return tuple(sorted(found, key=lambda one: -mean_validation(one.runs)))
 
     @property
-    def failing(self) -> tuple[Tried, ...]:
+    def no_fixes(self) -> tuple[ExperimentResult, ...]:
         """The other experiments: those that free it in some runs first, then by suspicion."""
-        found = [one for one in self.tried if one not in self.freeing]
+        found = [one for one in self.tried if one not in self.fixes]
         return tuple(sorted(found, key=lambda one: -runs_that_learn(one.runs, len(self.classes))))
 
     @property
@@ -120,16 +120,16 @@ class Case:
         return tuple(self._suspect(cause, runs) for cause, runs in found)
 
     def _suspect(self, cause: Cause, runs: int) -> Suspect:
-        freed, tried = (sum(_about(one, cause) for one in these) for these in (self.freeing, self.tried))
+        freed, tried = (sum(_about(one, cause) for one in these) for these in (self.fixes, self.tried))
         about = sorted(
             (name for name in self.point if cause.name in TOPICS[topic_of(name)].cures),
             key=lambda name: list(TOPICS).index(topic_of(name)),
         )
-        cleared = self._changed_in(self.tried) - self._changed_in(self.freeing)  # where another does free it
+        cleared = self._changed_in(self.tried) - self._changed_in(self.fixes)  # where another does free it
         kept = [name for name in about if name not in cleared] or about
         return Suspect(cause, runs, freed, tried, {name: self.point[name] for name in kept})
 
-    def _changed_in(self, these: Sequence[Tried]) -> set[str]:
+    def _changed_in(self, these: Sequence[ExperimentResult]) -> set[str]:
         """Names of the parameters of which experiments tried another value."""
         return {
             name
@@ -139,7 +139,7 @@ class Case:
         }
 
 
-def _about(one: Tried, cause: Cause) -> bool:
+def _about(one: ExperimentResult, cause: Cause) -> bool:
     return cause.name in TOPICS[one.experiment.topic].cures
 
 
@@ -175,7 +175,7 @@ def suspected(runs: Sequence[Run], plain: Plain | None = None, classes: int = 0)
     """(cause with its strongest evidence, runs in which it was found), the likeliest first.
 
     A run that is at chance without having been stopped for it counts too. What follows from other causes comes after
-    them, and the cause that stands for knowing nothing is left out where there is another. `plain`: as of `Case`.
+    them, and the cause that stands for knowing nothing is left out where there is another. `plain`: as of `Diagnosed`.
     """
     found: dict[str, list[Cause]] = {}
     for run in runs:

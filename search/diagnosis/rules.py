@@ -16,12 +16,12 @@ from search.diagnosis.evidence import (
     ONE_CLASS,
     STUCK,
     UNSURE,
-    Answers,
     Cause,
     Diagnosis,
+    EpochSnapshot,
     Evidence,
-    Glance,
     LayerEvidence,
+    OutputStats,
     Symptom,
 )
 
@@ -62,7 +62,7 @@ class Plain:
     images: int  # that it was judged on
 
 
-def due(epoch: int, *, ended: bool) -> bool:
+def inspect_after(epoch: int, *, ended: bool) -> bool:
     """Whether a fold run is looked at after this epoch (1-based)."""
     return ended or epoch in LOOKS
 
@@ -104,14 +104,14 @@ def unexplained(symptom: str, plain: Plain | None = None, classes: int = 0) -> C
     return Cause(UNKNOWN, f"{nothing}; perhaps the images do not tell the classes apart", check, strength)
 
 
-def suspicious(glance: Glance) -> bool:
+def needs_inspection(glance: EpochSnapshot) -> bool:
     """Whether a closer look is worth its time: without one, a network that learns costs nothing."""
     if glance.classes < 2 or not clearly_above(glance.accuracy, glance.classes, glance.images):
         return True
     return glance.ended and (_by_heart(glance, math.nan) or _unsure(glance))
 
 
-def symptom_of(glance: Glance, answers: Answers) -> Symptom | None:
+def symptom_of(glance: EpochSnapshot, answers: OutputStats) -> Symptom | None:
     """What is wrong at this epoch, if anything. `answers` are to training images."""
     if not math.isfinite(glance.losses[-1]) or not math.isfinite(answers.log_loss):
         return Symptom(BROKEN, (f"the loss is {glance.losses[-1]:g} in epoch {glance.epoch}",))
@@ -131,11 +131,11 @@ def symptom_of(glance: Glance, answers: Answers) -> Symptom | None:
     return Symptom(STUCK, tuple(signs))
 
 
-def diagnosis_of(symptom: Symptom, glance: Glance, answers: Answers, evidence: Evidence) -> Diagnosis | None:
+def diagnosis_of(symptom: Symptom, glance: EpochSnapshot, answers: OutputStats, evidence: Evidence) -> Diagnosis | None:
     """The causes of a symptom; None where it is too early to say that anything is wrong."""
     found = (*causes(symptom, evidence, glance.losses),)
     collapsed = symptom.name in (BROKEN, ONE_CLASS) or (
-        symptom.name == STUCK and _in_vain(glance, answers, found, evidence.steps)
+        symptom.name == STUCK and _hopeless(glance, answers, found, evidence.steps)
     )
     if symptom.name == STUCK and not collapsed:
         seen = _at_the_end(glance, answers) if glance.ended else None
@@ -179,7 +179,7 @@ def causes(symptom: Symptom, evidence: Evidence, losses: Sequence[float]) -> tup
     return tuple(known.values())
 
 
-def _at_the_end(glance: Glance, answers: Answers) -> Symptom | None:
+def _at_the_end(glance: EpochSnapshot, answers: OutputStats) -> Symptom | None:
     """What is wrong with a network that learned something, if only its training images."""
     if _by_heart(glance, answers.log_loss):
         sign = f"accuracy is {glance.accuracy:.2f} on training images and {glance.validation:.2f} on others"
@@ -193,17 +193,17 @@ def _at_the_end(glance: Glance, answers: Answers) -> Symptom | None:
     return None
 
 
-def _unsure(glance: Glance) -> bool:
+def _unsure(glance: EpochSnapshot) -> bool:
     """Whether nothing was learned that holds for other images, by a loss that tells more than few right answers do."""
     return glance.epoch >= LONG_ENOUGH and glance.classes > 1 and glance.least >= SURER * glance.floor
 
 
-def _right(glance: Glance) -> bool:
+def _right(glance: EpochSnapshot) -> bool:
     """Whether answers for other images are clearly better than guessing, at the best epoch or now."""
     return clearly_above(max(glance.validation, glance.best), glance.classes, glance.validated)
 
 
-def _by_heart(glance: Glance, log_loss: float) -> bool:
+def _by_heart(glance: EpochSnapshot, log_loss: float) -> bool:
     """Knows its training images, of which the loss is `log_loss`, and is no better than guessing on any other."""
     return (
         glance.epoch >= LONG_ENOUGH
@@ -214,7 +214,7 @@ def _by_heart(glance: Glance, log_loss: float) -> bool:
     )
 
 
-def _in_vain(glance: Glance, answers: Answers, found: Sequence[Cause], steps: int) -> bool:
+def _hopeless(glance: EpochSnapshot, answers: OutputStats, found: Sequence[Cause], steps: int) -> bool:
     """Whether a network at chance will stay there. Early on a lasting cause is needed: a slow start is none."""
     lasting, ended = any(cause.lasting for cause in found), glance.ended and glance.epoch >= LONG_ENOUGH
     one_answer = answers.spread < SAME_ANSWER or (answers.predicted == 1 and not answers.auroc >= RANKED)

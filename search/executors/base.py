@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Protocol
 
-from search.jobs import Job, Materials, Outcome
+from search.jobs import Job, Outcome, WorkerContext
 
 
 class Executor(Protocol):
@@ -19,7 +19,7 @@ class Executor(Protocol):
     def ready(self) -> bool:
         """Whether a worker has imported what it needs, since `prepare`; known at the latest while it does a job."""
 
-    def prepare(self, materials: Materials, logs: Path) -> None:
+    def prepare(self, context: WorkerContext, logs: Path) -> None:
         """Hand over what every job needs, and a folder for what is said meanwhile. Comes before the first `submit`.
 
         Called again it begins anew: running jobs are ended, waiting ones cancelled. Raises OSError where there can be

@@ -10,18 +10,18 @@ from search.executors.devices import default_workers, memory_for_each
 from search.executors.in_process import InProcess
 from search.executors.local import LocalProcesses
 
-LEAST_TO_REPLACE = 2 * 2**30  # bytes that a worker may keep in any case: TensorFlow and a few graphs are half of it
+MIN_TO_REPLACE = 2 * 2**30  # bytes that a worker may keep in any case: TensorFlow and a few graphs are half of it
 
 
 @contextlib.contextmanager
-def starting(workers: int | None) -> Iterator[Executor]:
+def open_executor(workers: int | None) -> Iterator[Executor]:
     """The executor for this many workers, which begin to import TensorFlow at once and end with the context.
 
     None: one a GPU, else one a core; 0: in this process.
     """
     slots, gpus = default_workers()
     slots = workers or slots
-    most_bytes = max(LEAST_TO_REPLACE, memory_for_each(slots))
+    most_bytes = max(MIN_TO_REPLACE, memory_for_each(slots))
     executor = InProcess() if workers == 0 else LocalProcesses(slots, gpus, most_bytes)
     try:
         yield executor

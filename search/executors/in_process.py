@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future
 from pathlib import Path
 
-from search.jobs import Job, Materials, Outcome
+from search.jobs import Job, Outcome, WorkerContext
 from search.worker.worker import Worker
 
 
@@ -22,9 +22,9 @@ class InProcess:
         """See Executor."""
         return self._worker is not None
 
-    def prepare(self, materials: Materials, logs: Path) -> None:  # noqa: ARG002 - all is said where this process says it
+    def prepare(self, context: WorkerContext, logs: Path) -> None:  # noqa: ARG002 - all is said where this process says it
         """See Executor; nothing runs while this is called."""
-        self._worker = Worker(materials)
+        self._worker = Worker(context)
 
     def submit(self, job: Job) -> Future[Outcome]:
         """See Executor; returns when the job is done."""

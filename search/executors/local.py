@@ -19,7 +19,7 @@ from pathlib import Path
 
 from search.executors.devices import pinned, resident
 from search.files import no_links
-from search.jobs import Failure, Job, Materials, Outcome
+from search.jobs import Failure, Job, Outcome, WorkerContext
 from search.native import ENVIRONMENT
 from search.worker.worker import READY
 
@@ -53,14 +53,14 @@ class LocalProcesses:
         """See Executor."""
         return any(child.ready for child in self._children)
 
-    def prepare(self, materials: Materials, logs: Path) -> None:
+    def prepare(self, context: WorkerContext, logs: Path) -> None:
         """See Executor."""
         if self._threads:
             self.close(kill=True)
             self._start()
         logs.mkdir(parents=True, exist_ok=True)
         for number, child in enumerate(self._children):
-            child.tell(materials, logs / f"worker-{number}.log")
+            child.configure(context, logs / f"worker-{number}.log")
             thread = threading.Thread(target=self._serve, args=(child,), daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -110,7 +110,7 @@ class LocalProcesses:
 class _Child:
     """One worker process and the pipe to it. Started at once, and again when it is needed after a death.
 
-    Where its log is it learns with its materials. What it says before is in a file without a name, from which it takes
+    Where its log is it learns with its context. What it says before is in a file without a name, from which it takes
     that over; where it dies before, `reap` does.
     """
 
@@ -120,7 +120,7 @@ class _Child:
     def __init__(self, pinned: Mapping[str, str]) -> None:
         """`pinned`: what its environment has besides ours."""
         self._pinned = pinned
-        self._materials: Materials | None = None
+        self._context: WorkerContext | None = None
         self._lock = threading.Lock()
         self._gone = False
         self._start()
@@ -130,19 +130,19 @@ class _Child:
         """Of the process there is now."""
         return self._process.pid
 
-    def tell(self, materials: Materials, log: Path) -> None:
+    def configure(self, context: WorkerContext, log: Path) -> None:
         """What every job needs, and the file to write to. Raises OSError where that cannot be written to."""
         open(log, "ab", opener=no_links).close()
-        self._materials, self.log = materials, log
+        self._context, self.log = context, log
         with contextlib.suppress(OSError):  # gone already: its first job will find out, and tells the next process
-            self._pipe.send((materials, log))
+            self._pipe.send((context, log))
 
     def do(self, job: Job) -> Outcome:
         """Send the job and wait. Raises EOFError or OSError when the process is gone."""
         if self._process.poll() is not None:
             self.reap()
             self._start()
-            self._pipe.send((self._materials, self.log))
+            self._pipe.send((self._context, self.log))
         self._pipe.send(job)
         while (said := self._pipe.recv()) == READY:
             self.ready = True

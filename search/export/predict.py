@@ -13,39 +13,41 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from search.data.decoding import IMAGE_ENDINGS, Remark, decode, quiet, read_header
+from search.data.decoding import IMAGE_ENDINGS, FileRemark, decode, quiet, read_header
 from search.data.layout import files_below, name_of
 from search.errors import UsageError
 from search.manifest import about
 from search.native import ENVIRONMENT, no_stderr
-from search.results.predictions import Answer
+from search.results.predictions import Prediction
 
 _BATCH = 64  # pictures decoded and asked about at a time
 
 
 @dataclass(frozen=True)
-class Found:
+class InputFile:
     """Something to be asked about, or in its place."""
 
     path: Path
     named: bool  # by the user; else it lay in a folder that was named
-    problem: Remark | None = None  # known without opening it
+    problem: FileRemark | None = None  # known without opening it
 
 
-def pictures(given: Iterable[Path]) -> list[Found]:
+def list_inputs(given: Iterable[Path]) -> list[InputFile]:
     """The files named, and what is in folders named, listed as for training: without hidden files.
 
     Raises UsageError for what is not there, or is neither a file nor a folder.
     """
-    found: list[Found] = []
+    found: list[InputFile] = []
     for path in given:
         if path.is_dir():
             inside, notes = files_below(path)
-            found += [Found(file, named=False) for file in inside]
+            found += [InputFile(file, named=False) for file in inside]
             known = [note for note in notes if note.kind != "hidden"]
-            found += [Found(path / note.path, named=False, problem=Remark(note.kind, note.message)) for note in known]
+            found += [
+                InputFile(path / note.path, named=False, problem=FileRemark(note.kind, note.message)) for note in known
+            ]
         elif path.is_file():
-            found.append(Found(path, named=True))
+            found.append(InputFile(path, named=True))
         elif path.exists():
             raise UsageError(f"{path} is neither a file nor a folder; name picture files, or folders of them")
         else:
@@ -56,8 +58,8 @@ def pictures(given: Iterable[Path]) -> list[Found]:
 
 
 def predict(
-    model: Path, files: Sequence[Found], progress: Callable[[int, int], None] = lambda _done, _all: None
-) -> Iterator[Answer]:
+    model: Path, files: Sequence[InputFile], progress: Callable[[int, int], None] = lambda _done, _all: None
+) -> Iterator[Prediction]:
     """An answer for each, in order; of what training would leave out, why, in the same words.
 
     Seconds pass before the first: TensorFlow is imported. Raises UsageError for a model that cannot be loaded.
@@ -74,21 +76,21 @@ def predict(
         some = files[start : start + _BATCH]
         with quiet():
             decoded = [one.problem or _decoded(one.path, needs.image_shape) for one in some]
-        pixels = [one for one in decoded if not isinstance(one, Remark)]
+        pixels = [one for one in decoded if not isinstance(one, FileRemark)]
         said = iter(network.predict(np.stack(pixels).astype(np.float32), verbose=0) if pixels else ())
         for file, one in zip(some, decoded, strict=True):
             shown = name_of(file.path)
-            if isinstance(one, Remark):
-                yield Answer(shown, problem=_LEFT_OUT.sub("", one.message), stray=_is_stray(file, one))
+            if isinstance(one, FileRemark):
+                yield Prediction(shown, problem=_LEFT_OUT.sub("", one.message), stray=_is_stray(file, one))
             else:
-                yield Answer(shown, tuple(float(p) for p in next(said)))
+                yield Prediction(shown, tuple(float(p) for p in next(said)))
         progress(min(start + _BATCH, len(files)), len(files))
 
 
 _LEFT_OUT = re.compile(r"(:|\.|: it is) left out( without decoding it)?\.$", re.IGNORECASE)  # which is of training
 
 
-def _is_stray(file: Found, remark: Remark) -> bool:
+def _is_stray(file: InputFile, remark: FileRemark) -> bool:
     return not file.named and remark.kind == "not an image" and file.path.suffix.lower() not in IMAGE_ENDINGS
 
 
@@ -105,11 +107,11 @@ def _loaded(path: Path) -> Any:
         raise UsageError(f"{path} cannot be loaded: {first}") from None
 
 
-def _decoded(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8] | Remark:
+def _decoded(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8] | FileRemark:
     """[height, width, channels] as the model takes it; what training refuses by its header is refused."""
     header = read_header(path)
-    picture = header if isinstance(header, Remark) else decode(path, shape[:2])
-    if isinstance(picture, Remark):
+    picture = header if isinstance(header, FileRemark) else decode(path, shape[:2])
+    if isinstance(picture, FileRemark):
         return picture
     pixels = picture.pixels
     if pixels.shape[2] == shape[2]:

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.results.summary import ReportData
+from search.results.summary import StudySummary
 from spaces import Space, SpaceError
 
 _LEAST = 20  # complete trials, and at least two for each parameter that varies: with fewer, importance is a guess
 _SHUFFLES = 20
-_MOST_WEIGHED = 1000  # complete trials that importance is measured on; with 10,000 it took 40 s
+_MAX_WEIGHED = 1000  # complete trials that importance is measured on; with 10,000 it took 40 s
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Figures:
     weighed: int = 0  # complete trials that importance was measured on
 
 
-def figures(data: ReportData) -> Figures:
+def figures(data: StudySummary) -> Figures:
     """Everything that needs Optuna, with the stored trials rebuilt once."""
     complete = data.compared
-    weighed = evenly(sorted(row.number for row in data.rows if row.rank is not None), _MOST_WEIGHED)
+    weighed = evenly(sorted(row.number for row in data.rows if row.rank is not None), _MAX_WEIGHED)
     if not complete:
         return Figures(space=_space(data), no_importance="No trial is complete yet.")
     from search.samplers.optuna_study import rebuild
@@ -62,14 +62,14 @@ def _are(n: int) -> str:
     return f"is {n}" if n == 1 else f"are {n}"
 
 
-def _space(data: ReportData) -> Space | None:
+def _space(data: StudySummary) -> Space | None:
     try:
         return Space.from_json(data.study.space)
     except SpaceError:
         return None
 
 
-def _varied(data: ReportData) -> int:
+def _varied(data: StudySummary) -> int:
     """How many parameters have more than one value among the complete trials."""
     values: dict[str, set[Any]] = {}
     for row in data.rows:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Answer:
+class Prediction:
     """What a model says of one picture, or why it was not asked."""
 
     path: str  # as given, or below a folder that was given

@@ -20,21 +20,21 @@ class Progress:
     folds: int  # folds a trial
     running: tuple[tuple[int, int], ...]  # (trial, fold) being trained now
     best: int | None  # number of the leading complete trial
-    spent_seconds: float  # over all sittings
-    sitting_seconds: float  # this sitting only
-    sitting_folds: int  # fold runs finished in this sitting
+    spent_seconds: float  # over all sessions
+    session_seconds: float  # this session only
+    session_folds: int  # fold runs finished in this session
     trials_budget: int | None
     seconds_budget: float | None
     eta_seconds: float | None  # until the budget is used up; None while unknown
     workers: int  # that jobs are given to
-    answered: bool  # a worker is ready or has done a job in this sitting: TensorFlow is imported
+    answered: bool  # a worker is ready or has done a job in this session: TensorFlow is imported
     defaults: Mapping[str, Value] = field(default_factory=dict)  # of all parameters of the space by name
     references: Sequence[ReferenceRecord] = ()  # fold by fold, as they became known
 
     @property
     def folds_per_minute(self) -> float | None:
-        """Fold runs a minute in this sitting; None before the first."""
-        return 60 * self.sitting_folds / self.sitting_seconds if self.sitting_folds else None
+        """Fold runs a minute in this session; None before the first."""
+        return 60 * self.session_folds / self.session_seconds if self.session_folds else None
 
 
 class Observer(Protocol):
@@ -51,7 +51,7 @@ class Observer(Protocol):
 
 
 class Ending(Enum):
-    """Why a sitting ended."""
+    """Why a session ended."""
 
     FINISHED = "finished"
     STOPPED = "stopped"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from search.results.nested import nested
-from search.results.summary import ReportData, report_data
-from search.stats.estimate import MOST_TRIALS
+from search.results.summary import StudySummary, summarise
+from search.stats.estimate import MAX_TRIALS
 from search.stats.metrics import METRICS
 from search.stats.ranking import best, ranked
 from storage import StorageError, Store, TrialState
 
 
-def read(store: Store, *, searching: bool, outdated: bool = False) -> ReportData:
+def read(store: Store, *, searching: bool, outdated: bool = False) -> StudySummary:
     """All that a report says; `searching`: whether a process is at work on the study now; `outdated`: see `Chosen`.
 
     Raises StorageError for a study of a metric that is not known here.
@@ -22,12 +22,12 @@ def read(store: Store, *, searching: bool, outdated: bool = False) -> ReportData
             f"(known: {', '.join(METRICS)}); upgrade smallsearch"
         )
     trials, choices = store.trials(), store.choices()
-    leading = [t for t in ranked(trials, record.metric) if t.state == TrialState.COMPLETE][:MOST_TRIALS]
+    leading = [t for t in ranked(trials, record.metric) if t.state == TrialState.COMPLETE][:MAX_TRIALS]
     pool = choices[-1].pool if choices else ()
     known = {t.number for t in trials if t.state == TrialState.COMPLETE}
     others = {t.number: store.probabilities(t.number) for t in leading}
     leader = best(leading, record.metric)
-    return report_data(
+    return summarise(
         record,
         store.images(),
         store.split(),

@@ -17,7 +17,7 @@ from search.results.nested import Nested
 from search.stats.chance import chance_level
 from search.stats.estimate import Estimate, beats
 from search.stats.metrics import METRICS, better, confusion, scores
-from search.stats.racing import Saved, saved
+from search.stats.racing import RaceSavings, saved
 from search.stats.ranking import SECOND_OBJECTIVES, pareto_front, ranked
 from search.stats.ranking import best as best_of
 from search.stats.selection import interval, tied, ties
@@ -129,7 +129,7 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class ReportData:
+class StudySummary:
     """All that a report says of a study."""
 
     study: StudyRecord
@@ -148,13 +148,13 @@ class ReportData:
     baseline: TrialRow | None  # trial 0
     causes: tuple[Cause, ...]  # failures first, most frequent first
     pooled: Pooled | None
-    spent_seconds: float  # wall time of all sittings
+    spent_seconds: float  # wall time of all sessions
     trained_seconds: float  # fold runs, added up
-    versions: Mapping[str, str]  # of the last sitting
+    versions: Mapping[str, str]  # of the last session
     commands: tuple[str, ...]  # as typed, each once, oldest first
     runs: tuple[RunRecord, ...]
     trials: tuple[TrialRecord, ...]  # in order of number, for curves, layers and plots
-    saved: Saved  # by the race
+    saved: RaceSavings  # by the race
     second_objective: str | None = None  # 'parameters' or 'latency', where the study minimises that too
     searching: bool = False  # a process holds the study: what is open is running, else unfinished
     notes: tuple[str, ...] = ()
@@ -250,7 +250,7 @@ class ReportData:
         return tied(one, two, self.metric, images) and tied(two, one, self.metric, images)
 
 
-def report_data(
+def summarise(
     study: StudyRecord,
     images: Sequence[ImageRecord],
     split: Split,
@@ -267,7 +267,7 @@ def report_data(
     searching: bool = False,
     outdated: bool = False,
     nested: Nested | None = None,
-) -> ReportData:
+) -> StudySummary:
     """All that a report says. `probabilities`: [images of the fold, classes] by fold, of the best trial.
 
     `others`: the same by number of the complete trials that it was chosen among, itself included; without them there
@@ -288,7 +288,7 @@ def report_data(
     config = study.config
     folds = _folds(config.get("folds"), assignment)
     plain = _plain(references, folds, int((assignment >= 0).sum()))
-    return ReportData(
+    return StudySummary(
         study=study,
         preset=str(config.get("preset", "")),
         engine=str(config.get("engine", "")),

@@ -13,7 +13,7 @@ class Exhausted(Exception):  # noqa: N818 - an end, not an error
     """There is no further point. The message says why, in words for the user."""
 
 
-class Proposer(Protocol):
+class Sampler(Protocol):
     """Chooses points. Deterministic: the same calls give the same points, and `replay` stands for past calls."""
 
     def replay(self, trials: Sequence[TrialRecord]) -> None:

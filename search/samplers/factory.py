@@ -6,7 +6,7 @@ import numpy as np
 import optuna
 from optuna.trial import create_trial
 
-from search.samplers.base import Proposer
+from search.samplers.base import Sampler
 from search.samplers.catalog import MODELS_SOME, missing_package
 from search.samplers.grid import GridProposer
 from search.samplers.optuna_builders import fresh_sampler
@@ -17,9 +17,7 @@ from spaces import Space
 MANY_POINTS = 200  # which parameters every point has is seen in so many
 
 
-def make_proposer(
-    space: Space, metric: str, engine: str, sampler: str, seed: int, second: str | None = None
-) -> Proposer:
+def make_sampler(space: Space, metric: str, engine: str, sampler: str, seed: int, second: str | None = None) -> Sampler:
     """The proposer of an engine and one of its samplers. Keras Tuner takes seconds to import.
 
     `second`: what Optuna's samplers minimise beside the metric, if anything.
@@ -34,7 +32,7 @@ def make_proposer(
     return (HyperbandProposer if sampler == "hyperband" else OracleProposer)(space, metric, sampler, seed)
 
 
-def left_to_chance(space: Space, sampler: str) -> str | None:
+def unmodelled_parameters(space: Space, sampler: str) -> str | None:
     """How much of a space one of Optuna's samplers models, as a sentence; None where that is all of it.
 
     It is what Optuna itself says of the default and many other points, all complete.

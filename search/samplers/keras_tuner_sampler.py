@@ -24,8 +24,8 @@ from search.stats.ranking import told_score
 from spaces import Choice, Parameter, Space, Value
 from storage.records import TrialRecord, TrialState
 
-MOST_INITIAL = 20  # points drawn at random before the Gaussian process takes over; fewer in a small space
-MOST_INSISTENCE = 5  # refused points of one trial after which the next are drawn at random
+MAX_INITIAL = 20  # points drawn at random before the Gaussian process takes over; fewer in a small space
+REFUSALS_BEFORE_RANDOM = 5  # refused points of one trial after which the next are drawn at random
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class OracleProposer:
         self._space, self._metric, self._bayesian, self._seed = space, metric, sampler == "bayesian", seed
         found = {p.name: axis(p) for p in space.parameters}
         self._axes = {name: one for name, one in found.items() if one is not None}
-        self._initial = min(3 * len(self._axes), MOST_INITIAL)
+        self._initial = min(3 * len(self._axes), MAX_INITIAL)
         self._closed: dict[int, TrialRecord] = {}
         self._open: dict[int, Mapping[str, Value]] = {}
         self._refused: dict[int, list[Mapping[str, Value]]] = {}
@@ -127,7 +127,7 @@ class OracleProposer:
         """A new point for `number`, from what is known and a seed of this very ask."""
         attempt = len(self._refused.get(number, ()))
         seed = derive(self._seed, "ask", number, attempt)
-        wise = self._bayesian and self._axes and len(self._closed) >= self._initial and attempt < MOST_INSISTENCE
+        wise = self._bayesian and self._axes and len(self._closed) >= self._initial and attempt < REFUSALS_BEFORE_RANDOM
         known = self._known(number) if wise else []
         oracle = self._gaussian(known, seed) if known else self._oracle("RandomSearchOracle", seed, max_trials=None)
         with warnings.catch_warnings(), _one_thread():
@@ -166,7 +166,7 @@ class OracleProposer:
     def _gaussian(self, known: Sequence[tuple[Mapping[str, Value], float]], seed: int) -> Any:
         kt = keras_tuner()
         oracle = self._oracle("BayesianOptimizationOracle", seed, max_trials=None, num_initial_points=1)
-        oracle.gpr = quick(oracle.gpr)
+        oracle.gpr = fast_predict(oracle.gpr)
         for number, (params, score) in enumerate(known):
             values = kt.HyperParameters()
             values.values = {n: one.encode(params[n]) for n, one in self._axes.items() if n in params}
@@ -176,7 +176,7 @@ class OracleProposer:
         return oracle
 
 
-def quick(process: Any) -> Any:
+def fast_predict(process: Any) -> Any:
     """A Gaussian process of scikit-learn whose `predict` skips the checks of its input: the same numbers, sooner.
 
     Keras Tuner asks for one prediction some 20,000 times a point, and the checks cost four times what the

@@ -17,13 +17,13 @@ from optuna.trial import TrialState as OptunaState
 from search.samplers.catalog import DRAWS_WHAT_IS_INACTIVE, KEEP_STATE_IN_TRIALS, check_sampler
 from search.samplers.memory import cut_before, learned_from
 from search.samplers.optuna_builders import fresh_sampler
-from search.samplers.optuna_study import distribution, frozen
+from search.samplers.optuna_study import distribution, to_frozen_trial
 from search.seeds import derive
 from search.stats.metrics import METRICS
 from spaces import Parameter, Space, Value
 from storage.records import TrialRecord, TrialState
 
-MOST_INSISTENCE = 10  # refused points of one trial after which the next are drawn at random
+REFUSALS_BEFORE_RANDOM = 10  # refused points of one trial after which the next are drawn at random
 
 
 class OptunaProposer:
@@ -70,7 +70,7 @@ class OptunaProposer:
         """The study anew from what is known, and open points (by number) asked for again."""
         self._study, self._asked = self._new_study(), {}
         for trial in self._known:
-            self._study.add_trial(frozen(self._space, trial, self._metric, self._second))
+            self._study.add_trial(to_frozen_trial(self._space, trial, self._metric, self._second))
         for number, params in still_open.items():
             self.ask(number, params)
 
@@ -93,7 +93,7 @@ class OptunaProposer:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             # A sampler does not learn of refusals and may insist; from some point on, chance is wiser.
-            name = self._sampler if attempt < MOST_INSISTENCE else "random"
+            name = self._sampler if attempt < REFUSALS_BEFORE_RANDOM else "random"
             self._study.sampler = fresh_sampler(name, derive(self._seed, "ask", number, attempt), self._seed)
             if fixed is not None:
                 self._study.enqueue_trial(fixed)
@@ -113,7 +113,7 @@ class OptunaProposer:
     def tell(self, trial: TrialRecord) -> None:
         """See Proposer."""
         asked = self._asked.pop(trial.number)
-        told = frozen(self._space, trial, self._metric, self._second)
+        told = to_frozen_trial(self._space, trial, self._metric, self._second)
         for step, value in told.intermediate_values.items():
             asked.report(value, step)
         self._study.tell(asked, told.values if told.state == OptunaState.COMPLETE else None, told.state)

@@ -31,7 +31,7 @@ def distribution(parameter: Parameter) -> BaseDistribution:
     return FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
 
 
-def frozen(space: Space, trial: TrialRecord, metric: str, second: str | None = None) -> FrozenTrial:
+def to_frozen_trial(space: Space, trial: TrialRecord, metric: str, second: str | None = None) -> FrozenTrial:
     """One stored trial as Optuna's.
 
     A complete trial has its score, and one that was stuck at chance has its worst fold's, as if it were complete: a bad
@@ -66,5 +66,5 @@ def rebuild(
 ) -> optuna.Study:
     """An in-memory study that holds `trials` in their order."""
     study = optuna.create_study(direction=METRICS[metric], sampler=sampler)
-    study.add_trials([frozen(space, trial, metric) for trial in trials])
+    study.add_trials([to_frozen_trial(space, trial, metric) for trial in trials])
     return study

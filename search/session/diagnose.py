@@ -15,20 +15,20 @@ import numpy as np
 from search.data.check import notes_for_report
 from search.data.folds import fold_rows
 from search.diagnosis.experiments import Experiment, experiments
-from search.diagnosis.result import Case, Run, Tried, Verdict, runs_that_learn
+from search.diagnosis.result import Diagnosed, ExperimentResult, Run, Verdict, runs_that_learn
 from search.diagnosis.rules import PLAIN_WORDS, UNEXPLAINED, Plain
 from search.errors import RunError
 from search.executors.base import Executor
-from search.executors.factory import starting
+from search.executors.factory import open_executor
 from search.jobs import (
     Failure,
+    FitOptions,
     FoldJob,
     FoldResult,
-    Materials,
     Outcome,
     ReferenceJob,
     ReferenceResult,
-    Training,
+    WorkerContext,
     possible,
 )
 from search.seeds import derive
@@ -40,7 +40,7 @@ from spaces import Value
 RUNS = 3  # of the model as it is and of each experiment, each on another fold with a seed of its own
 ENOUGH = 2  # runs without success, after which an experiment is given up
 USUAL_SECONDS = 100.0  # of experiments, after which no other is begun
-LEAST_EXPERIMENTS = 4  # that are done however long they take
+MIN_EXPERIMENTS = 4  # that are done however long they take
 
 AS_IT_IS, COMPARING, TRYING = "training the network as it is", "asking plain methods", "trying single changes"
 Watched = Callable[[str, int, int], None]
@@ -53,11 +53,11 @@ def diagnose(
     workers: int | None = None,
     seconds: float | None = None,
     watched: Watched = lambda _what, _done, _total: None,
-) -> Case:
+) -> Diagnosed:
     """Train the model as it is; where it does not learn, train it with one thing otherwise, one after another.
 
     `workers` None: one a GPU, else one a core; 0: in this process. `seconds` of experiments, after which no other is
-    begun; None: USUAL_SECONDS. The first LEAST_EXPERIMENTS are done however long they take.
+    begun; None: USUAL_SECONDS. The first MIN_EXPERIMENTS are done however long they take.
     Raises RunError where it cannot be trained at all.
     """
     seconds = USUAL_SECONDS if seconds is None else seconds
@@ -65,10 +65,10 @@ def diagnose(
     with (
         tempfile.TemporaryDirectory() as folder,  # for pixels and logs
         pixels_on_disk(Path(folder), asked.images) as pixels,
-        starting(workers) as executor,  # last, so that workers end before what they read
+        open_executor(workers) as executor,  # last, so that workers end before what they read
     ):
-        materials = Materials(pixels, asked.images.labels, asked.facts, name, asked.config.metric, model)
-        executor.prepare(materials, Path(folder))
+        context = WorkerContext(pixels, asked.images.labels, asked.facts, name, asked.config.metric, model)
+        executor.prepare(context, Path(folder))
         return _Bench(asked, executor, seconds, watched).case()
 
 
@@ -86,13 +86,13 @@ class _Bench:
         self._folds = range(min(RUNS, self.prepared.folds))
         self._point: Mapping[str, Value] = self.prepared.space.defaults()
 
-    def case(self) -> Case:
+    def case(self) -> Diagnosed:
         self.watched(AS_IT_IS, 0, len(self._folds))
         runs = self._trained([None])[0]
         prepared = self.prepared
         counts = np.bincount(prepared.images.labels[self._assignment >= 0])
         shares = counts[counts > 0] / counts.sum()
-        case = Case(
+        case = Diagnosed(
             images=Path(prepared.config.images).name,
             model=prepared.own.file.name if prepared.own else f"preset {prepared.preset.name}",
             point=self._point,
@@ -114,7 +114,7 @@ class _Bench:
         causes = [suspect.cause for suspect in case.suspects]
         chosen = experiments(prepared.space, self._point, evidence, causes)
         done = self._trained(chosen, self.seconds)
-        tried = tuple(Tried(chosen[place], of_one) for place, of_one in sorted(done.items()))
+        tried = tuple(ExperimentResult(chosen[place], of_one) for place, of_one in sorted(done.items()))
         return replace(case, tried=tried, left_out=chosen[len(done) :])
 
     def _plain(self) -> Plain | None:
@@ -146,7 +146,7 @@ class _Bench:
         while queue or waiting:
             while queue and len(waiting) < self.executor.slots:
                 place, job = queue.pop(0)
-                late = time.monotonic() - began > most_seconds and place >= LEAST_EXPERIMENTS
+                late = time.monotonic() - began > most_seconds and place >= MIN_EXPERIMENTS
                 begun = min(begun, place) if late and job.fold == 0 else begun
                 hopeless = chosen[place] is not None and self._hopeless(found.get(place, {}))
                 if place < begun and not (hopeless and job.fold >= ENOUGH):
@@ -179,12 +179,12 @@ class _Bench:
                 train=train,
                 validate=validate,
                 seed=derive(self.prepared.config.seed, "fold", 0, 0, fold),
-                training=Training(
+                training=FitOptions(
                     epochs * (experiment.longer if experiment else 1),
                     rules.patience,
                     rules.min_delta,
                     stop_collapsed=experiment is not None,  # as it is, it is trained in full, for its curve
-                    look=True,
+                    collect_evidence=True,
                 ),
                 edit=experiment.edit if experiment else None,
             )

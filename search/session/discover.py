@@ -9,7 +9,7 @@ import numpy as np
 
 from search.errors import UsageError
 from search.executors.local import LocalProcesses
-from search.jobs import DiscoverJob, Discovery, Failure, Materials
+from search.jobs import DiscoverJob, Discovery, Failure, WorkerContext
 from spaces import Space
 from spaces.custom.file import ModelFile
 from spaces.facts import Facts
@@ -23,7 +23,7 @@ def discover(file: ModelFile, facts: Facts) -> tuple[Space, bool]:
     with tempfile.TemporaryDirectory() as logs:
         executor = LocalProcesses(1)
         try:
-            executor.prepare(Materials(None, np.zeros(0, np.int16), facts, "", "", file), Path(logs))
+            executor.prepare(WorkerContext(None, np.zeros(0, np.int16), facts, "", "", file), Path(logs))
             outcome = executor.submit(DiscoverJob()).result()
         finally:
             executor.close(kill=True)

@@ -23,19 +23,19 @@ from numpy.typing import NDArray
 from search.data.folds import fold_rows
 from search.executors.base import Executor
 from search.executors.drive import TICK_SECONDS
-from search.jobs import ComposeJob, Failure, FoldJob, FoldResult, Outcome, RefitJob, Saved, Training
+from search.jobs import ComposeJob, Failure, FitOptions, FoldJob, FoldResult, Outcome, RefitJob, SavedModel
 from search.manifest import PACKAGING
 from search.seeds import derive
 from search.session.budget import SAVING, WITH_CARE, fold_seconds, refit_seconds
 from search.session.loop import Loop
 from search.session.records import fold_record
-from search.stats.estimate import MOST_TRIALS
+from search.stats.estimate import MAX_TRIALS
 from search.stats.selection import REPEATS, Member, best_together, better_in_folds, choose, complete, finalists
 from search.study.folder import MODEL, is_current
 from spaces.recipe import plateau_factor
 from storage import ChoiceRecord, FoldRecord, Split, Store, TrialRecord
 
-MOST_LOST = 3  # trials, after which no further one is tried
+MAX_LOST = 3  # trials, after which no further one is tried
 FEW_ROWS = 32  # that a refit is judged on, whose scores nobody reads
 
 AnyJob = TypeVar("AnyJob", FoldJob, RefitJob, ComposeJob)
@@ -70,7 +70,7 @@ class Finish:
     def _ship(self, trials: Sequence[TrialRecord]) -> None:
         """Make a model of the choice; where one of its trials is lost on all images, of the choice without it."""
         before = -1
-        while before < len(self.lost) <= MOST_LOST and not self.loop.stop.asked:
+        while before < len(self.lost) <= MAX_LOST and not self.loop.stop.asked:
             before = len(self.lost)
             choice = self._choose([trial for trial in trials if trial.number not in self.lost])
             if choice is None or self._make(*choice):
@@ -110,16 +110,16 @@ class Finish:
 
     def _confirmed(self, job: FoldJob, outcome: Outcome) -> None:
         if isinstance(outcome, FoldResult):
-            self.store.add_fold(fold_record(job, outcome), run=self.loop.run_id, seconds=self.loop.sitting())
+            self.store.add_fold(fold_record(job, outcome), run=self.loop.run_id, seconds=self.loop.session_seconds())
 
     # Choosing and shipping
 
     def _make(self, trial: TrialRecord, pool: tuple[int, ...], members: tuple[Member, ...]) -> bool:
         """Train what is to be shipped, save it as one model, and store the choice; whether that was done."""
         started = time.monotonic()
-        parts = {member: self._part(self.store.trial(member.trial), member.fold) for member in members}
+        parts = {member: self._refit_job(self.store.trial(member.trial), member.fold) for member in members}
         longest_first = sorted(parts, key=lambda member: -fold_seconds(self.store.trial(member.trial)))
-        jobs = [parts[member] for member in longest_first if not is_whole(parts[member].path)]
+        jobs = [parts[member] for member in longest_first if not is_intact(parts[member].path)]
         names = ", ".join(str(number) for number in dict.fromkeys(member.trial for member in members))
         where = "on all images" if members[0].fold is None else "without each of its folds"
         self.note(f"training the choice, trial{'s' if members[-1].trial != members[0].trial else ''} {names}, {where}")
@@ -130,11 +130,11 @@ class Finish:
         members_of = [vars(member) for member in members]
         told = {**self.about, "made": made, "packaging": PACKAGING, "members": members_of}
         path = self.folder / "models" / MODEL
-        found: list[Saved] = []
+        found: list[SavedModel] = []
         compose = ComposeJob(tuple((parts[member].path, member.weight) for member in members), path, told, rows)
 
         def composed(job: ComposeJob, outcome: Outcome) -> None:
-            if self._saved(job, outcome) and isinstance(outcome, Saved):
+            if self._saved(job, outcome) and isinstance(outcome, SavedModel):
                 found.append(outcome)
 
         if not self._do([compose], composed):
@@ -148,7 +148,7 @@ class Finish:
             seconds=time.monotonic() - started,
             probabilities=found[0].probabilities,
         )
-        self.store.add_choice(record, run=self.loop.run_id, seconds=self.loop.sitting())
+        self.store.add_choice(record, run=self.loop.run_id, seconds=self.loop.session_seconds())
         return True
 
     def _choose(self, trials: Sequence[TrialRecord]) -> tuple[TrialRecord, tuple[int, ...], tuple[Member, ...]] | None:
@@ -162,7 +162,7 @@ class Finish:
             return None
         left = self._left() * WITH_CARE  # without that care: what was kept back was estimated in the same way
         affordable = [t for t in complete(trials, plan.metric) if refit_seconds([t], plan.folds) <= left]
-        numbers = list(dict.fromkeys([*(t.number for t in affordable[:MOST_TRIALS]), chosen.number]))
+        numbers = list(dict.fromkeys([*(t.number for t in affordable[:MAX_TRIALS]), chosen.number]))
         probabilities = np.stack([out_of_fold(self.store, number)[searched] for number in numbers])
         folds = plan.assignment[searched]
         members = best_together(chosen.number, numbers, probabilities, self.labels[searched], folds, plan.metric)
@@ -182,18 +182,22 @@ class Finish:
         said = np.stack([out_of_fold(self.store, trial.number, repeat)[searched] for repeat in repeats])
         return better_in_folds(said, self.labels[searched], self.plan.folds, self.plan.metric)
 
-    def _part(self, trial: TrialRecord, fold: int | None) -> RefitJob:
+    def _refit_job(self, trial: TrialRecord, fold: int | None) -> RefitJob:
         """The trial on all images, or as in a fold; its file is named by all that decides what is in it."""
         job = self.loop.fold_job(trial, fold or 0)
         if fold is None:
             rows = np.flatnonzero(self.plan.assignment >= 0).astype(np.int32)
             seed = derive(self.plan.seed, "refit", trial.number)
             job = replace(
-                job, train=rows, validate=rows[:FEW_ROWS], seed=seed, training=length(trial.folds, self.plan.training)
+                job,
+                train=rows,
+                validate=rows[:FEW_ROWS],
+                seed=seed,
+                training=refit_options(trial.folds, self.plan.training),
             )
         else:
             alone = [found for found in trial.folds if (found.repeat, found.fold) == (0, fold)]
-            job = replace(job, training=length(alone, self.plan.training))
+            job = replace(job, training=refit_options(alone, self.plan.training))
         key = [
             trial.number,
             dict(trial.params),
@@ -211,7 +215,7 @@ class Finish:
             self.note(f"no model is saved: {what}: {outcome.detail}")
             if isinstance(job, RefitJob) and outcome.cause == "refused":  # a model that cannot be saved fails otherwise
                 self.lost.add(job.fold.trial)
-        return isinstance(outcome, Saved)
+        return isinstance(outcome, SavedModel)
 
     # Doing
 
@@ -241,7 +245,7 @@ class Finish:
         return whole and not waiting and not self.running
 
 
-def is_whole(model: Path) -> bool:
+def is_intact(model: Path) -> bool:
     """Whether the file is there and each of its parts has the checksum it was written with; if not, it is made anew."""
     try:
         with zipfile.ZipFile(model) as archive:
@@ -250,7 +254,7 @@ def is_whole(model: Path) -> bool:
         return False
 
 
-def length(folds: Sequence[FoldRecord], training: Training) -> Training:
+def refit_options(folds: Sequence[FoldRecord], training: FitOptions) -> FitOptions:
     """How long to train where nothing stops it: the mean of the folds' best epochs, at the rates of the fold nearest.
 
     `folds` of one trial, with their curves; of one alone it is that fold's training again.
@@ -262,8 +266,8 @@ def length(folds: Sequence[FoldRecord], training: Training) -> Training:
         factors.append(plateau_factor(epoch - 1 - best))
         if loss < best_loss - training.min_delta:
             best, best_loss = epoch, loss
-    whole = replace(training, patience=0, last=True, stop_collapsed=False)
-    return replace(whole, max_epochs=epochs, factors=tuple(factors))
+    whole = replace(training, patience=0, use_last_epoch=True, stop_collapsed=False)
+    return replace(whole, max_epochs=epochs, lr_factors=tuple(factors))
 
 
 def out_of_fold(store: Store, number: int, repeat: int = 0) -> NDArray[np.float32]:

@@ -17,24 +17,24 @@ from search.executors.base import Executor
 from search.executors.drive import TICK_SECONDS
 from search.jobs import DescribeJob, Description, Failure, FoldJob, FoldResult, Outcome, ReferenceJob, ReferenceResult
 from search.results.progress import Ending, Observer, Progress
-from search.samplers.base import Exhausted, Proposer
+from search.samplers.base import Exhausted, Sampler
 from search.seeds import derive
 from search.session.budget import GRACE_SECONDS
 from search.session.plan import Plan, still_to_try
-from search.session.racer import Racing, races
+from search.session.racer import Racer, races
 from search.session.records import collapse, fold_record
-from search.session.references import ReferenceRows
+from search.session.references import ReferenceQueue
 from search.session.signals import StopRequest
-from search.session.trials import BROKEN, Trials
+from search.session.trials import SETUP_FAILURES, Trials
 from search.stats.racing import BEHIND, BEHIND_EARLY
 from spaces import Value
-from spaces.parameters import shown
+from spaces.parameters import format_value
 from storage import OUT_OF_TIME, Closing, FoldRecord, LayerRecord, ReferenceRecord, Store, TrialRecord, TrialState
 
 RESERVE_SECONDS = 5.0  # between two looks at how much time finishing will take
-MOST_REDRAWS = 200
-MOST_REDRAWS_FOR_NOVELTY = 20  # after that a point is tried again, with other seeds
-MOST_FAILURES_IN_A_ROW = 5  # of the kinds `BROKEN`; asked to go on nevertheless, a search has as many more
+MAX_REDRAWS = 200
+MAX_REDRAWS_FOR_NOVELTY = 20  # after that a point is tried again, with other seeds
+MAX_FAILURES_IN_A_ROW = 5  # of the kinds `SETUP_FAILURES`; asked to go on nevertheless, a search has as many more
 
 LEFT_OUT = {"try": "point of [[try]]", "start": "known-good point"}  # where they can't be trained; by origin
 
@@ -51,20 +51,20 @@ class Candidate:
 
 @dataclass
 class Loop:
-    """One sitting of a search. `run` may be called once."""
+    """One session of a search. `run` may be called once."""
 
     plan: Plan
     store: Store
     run_id: int
     executor: Executor
-    proposer: Proposer
+    proposer: Sampler
     observer: Observer
     stop: StopRequest
     clock: Callable[[], float] = time.monotonic
     trials: Trials = field(init=False)
     pending: dict[Future[Outcome], Candidate | FoldJob | ReferenceJob] = field(default_factory=dict)
-    sitting_folds: int = 0
-    answered: bool = False  # by a worker, in this sitting
+    session_folds: int = 0
+    answered: bool = False  # by a worker, in this session
     queue: list[tuple[str, dict[str, Value]]] = field(default_factory=list)  # starts that are still to be tried
     said: set[str] = field(default_factory=set)  # notes of workers
     exhausted: bool = False  # the proposer has no further point
@@ -72,7 +72,7 @@ class Loop:
 
     def run(self) -> Ending:
         """Search until a budget is used up, somebody asks to stop, or nothing works."""
-        self.pick_up()
+        self.load()
         if not self._time_is_over():
             self._reopen()
         self.proposer.replay(self.trials)
@@ -89,16 +89,16 @@ class Loop:
         self._drain()
         return self.ending
 
-    def pick_up(self) -> Ending:
+    def load(self) -> Ending:
         """Know what is stored, without searching on."""
         plan = self.plan
         self._started, self._spent_before, self._reserved = self.clock(), self.store.spent_seconds(), 0.0
         self._reserve_again = self._started
         known = self.store.references()
-        self._references = ReferenceRows(plan.references, plan.assignment, plan.folds, plan.seed, known)
+        self._references = ReferenceQueue(plan.references, plan.assignment, plan.folds, plan.seed, known)
         self._defaults = {p.name: p.default for p in plan.space.parameters}
         self.trials = Trials(plan.metric, self.store.trials(curves=False))
-        self._racing = Racing(plan.race, plan.metric, plan.assignment) if plan.race else None
+        self._racing = Racer(plan.race, plan.metric, plan.assignment) if plan.race else None
         return self.ending
 
     def progress(self) -> Progress:
@@ -111,8 +111,8 @@ class Loop:
             running=tuple((job.trial, job.fold) for job in self.pending.values() if isinstance(job, FoldJob)),
             best=None if leader is None else leader.number,
             spent_seconds=self.spent(),
-            sitting_seconds=self.sitting(),
-            sitting_folds=self.sitting_folds,
+            session_seconds=self.session_seconds(),
+            session_folds=self.session_folds,
             trials_budget=self.plan.trials,
             seconds_budget=self.plan.seconds,
             eta_seconds=self._eta(),
@@ -137,26 +137,26 @@ class Loop:
             self._reserved, self._reserve_again = self.plan.reserve(self.trials), self.clock() + RESERVE_SECONDS
         return self.spent() >= self.plan.seconds - self._reserved
 
-    def sitting(self) -> float:
-        """Seconds of this sitting so far."""
+    def session_seconds(self) -> float:
+        """Seconds of this session so far."""
         return self.clock() - self._started
 
     def spent(self) -> float:
-        """Seconds of all sittings so far."""
-        return self._spent_before + self.sitting()
+        """Seconds of all sessions so far."""
+        return self._spent_before + self.session_seconds()
 
     def _eta(self) -> float | None:
-        """Seconds until a budget is used up, from the pace of this sitting."""
+        """Seconds until a budget is used up, from the pace of this session."""
         over = None if self.plan.seconds is None else self.plan.seconds - self._reserved
         left = [] if over is None else [max(0.0, over - self.spent())]
         if self.plan.trials is not None:
-            if not self.sitting_folds:
+            if not self.session_folds:
                 return None
             still, closed = self.trials.open, len(self.trials) - len(self.trials.open)
             done = sum(len(t.folds) for t in self.trials) - sum(len(t.folds) for t in still)
             each = done / closed if self.plan.race and closed else self.plan.folds
             folds = (self.plan.trials - closed) * each - sum(len(t.folds) for t in still)
-            left.append(max(0, folds) * self.sitting() / self.sitting_folds)
+            left.append(max(0, folds) * self.session_seconds() / self.session_folds)
         return min(left, default=None)
 
     # Submitting
@@ -213,7 +213,7 @@ class Loop:
         """A trial's job on one fold; the rows are those of repeat 0."""
         train, validate = fold_rows(self.plan.assignment, fold)
         epochs = int(trial.params.get("epochs", self.plan.training.max_epochs))
-        least = self._racing.least(trial, fold) if self._racing and repeat == 0 else {}
+        least = self._racing.thresholds(trial, fold) if self._racing and repeat == 0 else {}
         stops = races(trial) and repeat == 0  # what others are compared with is trained in full, and what confirms
         return FoldJob(
             trial=trial.number,
@@ -223,7 +223,7 @@ class Loop:
             train=train,
             validate=validate,
             seed=derive(self.plan.seed, "fold", trial.number, repeat, fold),
-            training=replace(self.plan.training, max_epochs=epochs, least=least, stop_collapsed=stops),
+            training=replace(self.plan.training, max_epochs=epochs, min_score_at=least, stop_collapsed=stops),
         )
 
     def _candidate(self, number: int) -> Candidate:
@@ -231,7 +231,7 @@ class Loop:
             origin, params = self.queue.pop(0)
             return Candidate(number, params, origin)
         candidate = Candidate(number, self.proposer.ask(number), "sampler")
-        while self.trials.has(candidate.params) and candidate.redraws < MOST_REDRAWS_FOR_NOVELTY:
+        while self.trials.has(candidate.params) and candidate.redraws < MAX_REDRAWS_FOR_NOVELTY:
             self._redraw(candidate)
         return candidate
 
@@ -251,14 +251,14 @@ class Loop:
                 continue
             self.answered = True
             if isinstance(job, Candidate):
-                self._described(job, future.result())
+                self._on_described(job, future.result())
             elif isinstance(job, ReferenceJob):
-                self._judged(job, future.result())
+                self._on_reference(job, future.result())
             else:
-                self._trained(job, future.result())
+                self._on_fold(job, future.result())
         self.observer.update(self.progress())
 
-    def _described(self, candidate: Candidate, outcome: Outcome) -> None:
+    def _on_described(self, candidate: Candidate, outcome: Outcome) -> None:
         """Store the point as a trial, or draw another where its model cannot be."""
         refusal = self._refusal(outcome)
         if refusal and candidate.origin in LEFT_OUT:
@@ -270,9 +270,9 @@ class Loop:
                 f"trial {candidate.number}, the baseline, cannot be trained: {refusal}; "
                 "change it in [space] of study.toml, or raise max_parameters"
             )
-        if refusal and candidate.redraws >= MOST_REDRAWS:
+        if refusal and candidate.redraws >= MAX_REDRAWS:
             raise UsageError(
-                f"{MOST_REDRAWS} points in a row could not be trained, the last because {refusal}; "
+                f"{MAX_REDRAWS} points in a row could not be trained, the last because {refusal}; "
                 "narrow the space in study.toml, or raise max_parameters"
             )
         if refusal:
@@ -285,7 +285,9 @@ class Loop:
 
     def _changes(self, candidate: Candidate) -> str:
         default = self.plan.space.defaults()
-        changed = (f"{n} = {shown(v)}" for n, v in candidate.params.items() if n not in default or default[n] != v)
+        changed = (
+            f"{n} = {format_value(v)}" for n, v in candidate.params.items() if n not in default or default[n] != v
+        )
         return ", ".join(changed)
 
     def _draw_anew(self, candidate: Candidate) -> None:
@@ -322,14 +324,14 @@ class Loop:
             redraws=candidate.redraws,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        # A model that cannot be built is no trial that a later sitting would train: stored and closed at once.
+        # A model that cannot be built is no trial that a later session would train: stored and closed at once.
         closing = (TrialState.FAILED, outcome.cause, outcome.detail) if isinstance(outcome, Failure) else None
-        self.store.add_trial(trial, run=self.run_id, seconds=self.sitting(), close=closing)
+        self.store.add_trial(trial, run=self.run_id, seconds=self.session_seconds(), close=closing)
         self.trials.append(trial)
         if isinstance(outcome, Failure):
             self._failed(trial, outcome)
 
-    def _trained(self, job: FoldJob, outcome: Outcome) -> None:
+    def _on_fold(self, job: FoldJob, outcome: Outcome) -> None:
         """Commit a fold; close its trial where it was the last, was stuck at chance, or failed."""
         trial = self.trials[job.trial]
         if trial.state != TrialState.RUNNING:
@@ -337,19 +339,19 @@ class Loop:
         if isinstance(outcome, Failure):
             if outcome.cause != "stopped":
                 how = (TrialState.FAILED, outcome.cause, outcome.detail)
-                self.store.close_trial(trial.number, *how, run=self.run_id, seconds=self.sitting())
+                self.store.close_trial(trial.number, *how, run=self.run_id, seconds=self.session_seconds())
                 self._failed(trial, outcome)
             return
         assert isinstance(outcome, FoldResult)  # noqa: S101 - the answer to a FoldJob
         self._say_once(outcome.notes)
         fold = fold_record(job, outcome)
         closing = self._closing(trial, job, fold, outcome)
-        self.store.add_fold(fold, run=self.run_id, seconds=self.sitting(), close=closing)
-        self.sitting_folds += 1
+        self.store.add_fold(fold, run=self.run_id, seconds=self.session_seconds(), close=closing)
+        self.session_folds += 1
         folds = sorted((*trial.folds, replace(fold, probabilities=None, curve={})), key=lambda f: (f.repeat, f.fold))
         self.trials[job.trial] = replace(trial, folds=tuple(folds))
         if closing:
-            self._closed(job.trial, *closing)
+            self._on_closed(job.trial, *closing)
 
     def _closing(self, trial: TrialRecord, job: FoldJob, fold: FoldRecord, outcome: FoldResult) -> Closing | None:
         """How a trial ends with this fold; None where it goes on."""
@@ -358,8 +360,9 @@ class Loop:
         if closing := collapse(job, outcome):
             return closing
         if outcome.behind:
-            said = f"at epoch {fold.epochs} of its first fold it had not reached {job.training.least[fold.epochs]:.3f}"
-            return TrialState.PRUNED, BEHIND_EARLY, f"{said}, as the best third of the trials before it had"
+            bar = job.training.min_score_at[fold.epochs]
+            missed = f"at epoch {fold.epochs} of its first fold it had not reached {bar:.3f}"
+            return TrialState.PRUNED, BEHIND_EARLY, f"{missed}, as the best third of the trials before it had"
         if len(trial.folds) + 1 == self.plan.folds:
             return TrialState.COMPLETE, None, None
         why = self._racing.behind(trial, fold) if self._racing else None
@@ -371,7 +374,7 @@ class Loop:
                 self.said.add(note)
                 self.observer.note(note)
 
-    def _judged(self, job: ReferenceJob, outcome: Outcome) -> None:
+    def _on_reference(self, job: ReferenceJob, outcome: Outcome) -> None:
         """Commit a reference's fold. One that fails is left out: the search does not need it."""
         if isinstance(outcome, Failure):
             if outcome.cause != "stopped" and self._references.leave_out(job.name):
@@ -380,19 +383,19 @@ class Loop:
             return
         assert isinstance(outcome, ReferenceResult)  # noqa: S101 - the answer to a ReferenceJob
         record = ReferenceRecord(name=job.name, fold=job.fold, **vars(outcome))
-        self.store.add_reference(record, run=self.run_id, seconds=self.sitting())
+        self.store.add_reference(record, run=self.run_id, seconds=self.session_seconds())
         self._references.known.append(record)
 
     def _failed(self, trial: TrialRecord, failure: Failure) -> None:
-        self._closed(trial.number, TrialState.FAILED, failure.cause, failure.detail)
-        if failure.cause in BROKEN and self.trials.broken_in_a_row % MOST_FAILURES_IN_A_ROW == 0:
+        self._on_closed(trial.number, TrialState.FAILED, failure.cause, failure.detail)
+        if failure.cause in SETUP_FAILURES and self.trials.broken_in_a_row % MAX_FAILURES_IN_A_ROW == 0:
             self.ending = Ending.FAILED
             self.observer.note(
                 f"{self.trials.broken_in_a_row} trials in a row failed, the last with: {failure.detail}. "
                 "Something is wrong with the set-up rather than the points; the search ends here."
             )
 
-    def _closed(
+    def _on_closed(
         self, number: int, state: TrialState, cause: str | None = None, detail: str | None = None, *, tell: bool = True
     ) -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -425,4 +428,4 @@ class Loop:
                     f"its time was over after {len(trial.folds)} of {self.plan.folds} folds; more hours go on with it"
                 )
                 self.store.close_trial(trial.number, TrialState.PRUNED, OUT_OF_TIME, done)
-                self._closed(trial.number, TrialState.PRUNED, OUT_OF_TIME, done, tell=False)
+                self._on_closed(trial.number, TrialState.PRUNED, OUT_OF_TIME, done, tell=False)

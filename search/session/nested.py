@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.holdout import lock_away
+from search.data.holdout import hold_out
 from search.errors import UsageError
 from search.executors.base import Executor
 from search.results.progress import Ending, Observer
@@ -119,9 +119,9 @@ def _without(prepared: Prepared, held_out: NDArray[np.bool_], fold: int) -> Prep
     """
     said = f"Outer fold {fold + 1} of {prepared.folds}: {{locked}} of {{images}} images are held out, to be judged on."
     try:
-        images, checked = lock_away(prepared.images, prepared.checked, held_out, prepared.folds, said)
+        images, checked = hold_out(prepared.images, prepared.checked, held_out, prepared.folds, said)
     except UsageError:
-        images, checked = lock_away(prepared.images, prepared.checked, held_out, None, said)
+        images, checked = hold_out(prepared.images, prepared.checked, held_out, None, said)
     folds, number = checked.folds or 0, int(held_out.sum())
     config = _from_below(prepared.config).model_copy(
         update={"nested": False, "lock_box": None, "folds": folds, "seed": derive(prepared.config.seed, "outer", fold)}

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.executors.devices import memory_for_each
-from search.jobs import Materials, Training
+from search.jobs import FitOptions, WorkerContext
 from search.session.budget import reserve
-from search.session.racer import Terms
+from search.session.racer import RaceTerms
 from search.session.references import references_of
 from search.stats.racing import RULES, Schedule
 from search.study.prepared import Prepared
@@ -31,7 +31,7 @@ class Plan:
     metric: str
     folds: int
     assignment: NDArray[np.int16]  # [images] fold that validates the image, -1: none
-    training: Training
+    training: FitOptions
     space: Space
     starts: Sequence[tuple[str, Mapping[str, Value]]]  # origin and point, to be tried first, the baseline before all
     max_parameters: int
@@ -40,7 +40,7 @@ class Plan:
     seconds: float | None
     references: Sequence[str] = ()  # names of the reference rows to compute
     reserve: Callable[[Sequence[TrialRecord]], float] = lambda _trials: 0.0  # seconds to keep for what comes after
-    race: Terms | None = None  # None: every trial is trained on every fold
+    race: RaceTerms | None = None  # None: every trial is trained on every fold
 
 
 def still_to_try(
@@ -48,7 +48,7 @@ def still_to_try(
 ) -> list[tuple[str, dict[str, Value]]]:
     """The starts that no trial has, in order, each point once.
 
-    What was tried is known from the stored trials alone, so a sitting that was killed and one that was not go on with
+    What was tried is known from the stored trials alone, so a session that was killed and one that was not go on with
     the same point, and starts that were added meanwhile come next, before the sampler's.
     """
     known = [dict(trial.params) for trial in trials]
@@ -75,7 +75,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
         metric=config.metric,
         folds=prepared.folds,
         assignment=store.split(0).assignment,
-        training=Training(prepared.max_epochs, config.training.patience, config.training.min_delta),
+        training=FitOptions(prepared.max_epochs, config.training.patience, config.training.min_delta),
         space=space,
         starts=starts,
         max_parameters=config.max_parameters,
@@ -89,7 +89,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
     return replace(plan, reserve=lambda t: reserve(t, plan.metric, plan.folds, images, plan.seconds, slots))
 
 
-def race_terms(prepared: Prepared, rule: str) -> Terms | None:
+def race_terms(prepared: Prepared, rule: str) -> RaceTerms | None:
     """How the study races; None where it does not. The rule is the stored one."""
     if rule not in RULES or rule == "none":
         return None
@@ -104,12 +104,12 @@ def race_terms(prepared: Prepared, rule: str) -> Terms | None:
             recipe = family.recipe(known, prepared.facts)
         return Schedule(recipe.schedule, recipe.epochs or int(params.get("epochs", prepared.max_epochs)))
 
-    return Terms(rule, prepared.images.labels, schedule)
+    return RaceTerms(rule, prepared.images.labels, schedule)
 
 
-def materials_of(pixels: Path, prepared: Prepared) -> Materials:
+def worker_context(pixels: Path, prepared: Prepared) -> WorkerContext:
     """What workers need of a prepared study."""
-    return Materials(
+    return WorkerContext(
         pixels=pixels,
         labels=prepared.images.labels,
         facts=prepared.facts,

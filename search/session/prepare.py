@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.data.check import check_images
-from search.data.holdout import lock_away, lock_box
+from search.data.holdout import hold_out, holdout_mask
 from search.data.images import ImageSet, read_images
 from search.errors import UsageError
-from search.samplers.factory import left_to_chance
+from search.samplers.factory import unmodelled_parameters
 from search.session.discover import discover
 from search.study import config as toml
-from search.study.backbones import AtHand, at_hand
+from search.study.backbones import AvailableBackbones, find_backbones
 from search.study.config import Config, Try
 from search.study.folder import DATABASE, find_study
-from search.study.prepared import BY_ITSELF, Own, Prepared
+from search.study.prepared import BY_ITSELF, CustomModel, Prepared
 from search.study.warm_start import best_of, points_to_try
 from spaces import Space, SpaceError
 from spaces.backbones import Backbone
@@ -47,16 +47,16 @@ def prepare(
     Raises UsageError for images, model, weights, space, points or folds that cannot be searched.
     """
     chosen = preset(config.preset)
-    (stored, before), weights = _stored(folder), AtHand((), config.space, ())
+    (stored, before), weights = _stored(folder), AvailableBackbones((), config.space, ())
     if not model and (isinstance(chosen, Auto) or chosen.frozen):
-        weights = at_hand(config, folder, _backbones_of(stored), needed=not isinstance(chosen, Auto))
+        weights = find_backbones(config, folder, _backbones_of(stored), needed=not isinstance(chosen, Auto))
     images = read_images(folder / config.images, size=config.image_size, progress=progress)
     checked = check_images(images, config.groups, folder, config.folds)
     if checked.folds is None:
         raise UsageError(checked.problem or "")
-    locked = lock_box(config.lock_box, config.seed, images, checked, stored, before)
+    locked = holdout_mask(config.lock_box, config.seed, images, checked, stored, before)
     if locked.any():
-        images, checked = lock_away(images, checked, locked, config.folds)
+        images, checked = hold_out(images, checked, locked, config.folds)
     facts = _facts(images, checked.together.apart, flip=config.flip, backbones=weights.backbones)
     own = _own(stored, model, facts) if model else None
     whole, name = (own.space, own.file.name) if own else (chosen.space(facts), f"preset {chosen.name}")
@@ -98,7 +98,7 @@ def _left_to_chance(config: Config, space: Space, *, families: bool) -> str | No
     """What the sampler does not model, in a sentence; `families`: the space has several."""
     if config.engine != "optuna":
         return None
-    said = left_to_chance(space, config.chosen_sampler)
+    said = unmodelled_parameters(space, config.chosen_sampler)
     return f"{said}, or a preset of one family" if said and families else said
 
 
@@ -139,9 +139,9 @@ def _backbones_of(stored: StudyRecord | None) -> Collection[str] | None:
     return weights if isinstance(weights, Mapping) else [backbone.name for backbone in BY_ITSELF]
 
 
-def _own(stored: StudyRecord | None, file: ModelFile, facts: Facts) -> Own:
+def _own(stored: StudyRecord | None, file: ModelFile, facts: Facts) -> CustomModel:
     """The user's builder with its parameters: those stored when the study began with this file, else discovered."""
     model = None if stored is None else stored.config.get("model")
     if model is not None and model["sha256"] == file.sha256:
-        return Own(file, Space.from_json(model["space"]))
-    return Own(file, *discover(file, facts))
+        return CustomModel(file, Space.from_json(model["space"]))
+    return CustomModel(file, *discover(file, facts))

@@ -1,6 +1,6 @@
 """The books of the race: what the loop must remember of stored results to decide on the next one.
 
-All of it follows from what is stored, so a sitting that was killed and one that was not decide alike: a trial is
+All of it follows from what is stored, so a session that was killed and one that was not decide alike: a trial is
 compared with the trials that were closed when its fold was committed, and with one worker these are those with a lower
 number. Kept are the answers of the incumbent and of open trials, and a few numbers of every first fold.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.stats import contributions, racing
-from search.stats.racing import Runner, Schedule
+from search.stats.racing import RaceEntry, Schedule
 from search.stats.ranking import best
 from storage import Store
 from storage.records import FoldRecord, Params, TrialRecord, TrialState
@@ -23,7 +23,7 @@ FIRST = 0  # the fold within which epochs are compared
 
 
 @dataclass(frozen=True)
-class Terms:
+class RaceTerms:
     """How a study races."""
 
     rule: str  # one of `racing.RULES`
@@ -32,19 +32,21 @@ class Terms:
     """How long a point's fold runs last; None where that is no matter of epochs."""
 
 
-class Racing:
+class Racer:
     """Told of every fold and every closed trial, it says which trials are given up."""
 
-    def __init__(self, terms: Terms, metric: str, assignment: NDArray[np.int16]) -> None:
+    def __init__(self, terms: RaceTerms, metric: str, assignment: NDArray[np.int16]) -> None:
         """`assignment` is [images]: the fold that validates the image, -1 for none."""
         self._terms, self._metric, self._assignment = terms, metric, assignment
         self._weights = contributions.class_weights(terms.labels[assignment >= 0])
         self._incumbent: TrialRecord | None = None
         self._worth: dict[
-            int, dict[int, contributions.Worth]
+            int, dict[int, contributions.Contributions]
         ] = {}  # trial -> fold, of the incumbent and of open trials
         self._curves: dict[int, Sequence[float]] = {}  # of open trials: the metric by epoch of the first fold
-        self._starts: dict[Schedule, list[Mapping[int, float]]] = {}  # of closed trials: what `racing.reached` says
+        self._starts: dict[
+            Schedule, list[Mapping[int, float]]
+        ] = {}  # of closed trials: what `racing.best_at_rungs` says
 
     def load(self, store: Store, trials: Sequence[TrialRecord]) -> None:
         """Take over what is stored."""
@@ -59,12 +61,12 @@ class Racing:
             if trial.state != TrialState.RUNNING:
                 self._start(trial)
 
-    def least(self, trial: TrialRecord, fold: int) -> dict[int, float]:
+    def thresholds(self, trial: TrialRecord, fold: int) -> dict[int, float]:
         """What this fold run must have reached by which epoch to go on; empty where that does not matter."""
         schedule = self._terms.schedule(trial.params)
         if fold != FIRST or schedule is None or not races(trial):
             return {}
-        return racing.least(self._metric, schedule, self._starts.get(schedule, ()))
+        return racing.thresholds(self._metric, schedule, self._starts.get(schedule, ()))
 
     def note(self, fold: FoldRecord) -> None:
         """A fold has been trained; before `behind` and `closed` are asked."""
@@ -80,8 +82,8 @@ class Racing:
             return None
         scores = {f.fold: f.scores[self._metric] for f in (*trial.folds, fold)}
         theirs = {f.fold: f.scores[self._metric] for f in incumbent.folds if f.repeat == 0}
-        mine = Runner(trial.number, self._worth[trial.number], scores)
-        lead = Runner(incumbent.number, self._worth[incumbent.number], theirs)
+        mine = RaceEntry(trial.number, self._worth[trial.number], scores)
+        lead = RaceEntry(incumbent.number, self._worth[incumbent.number], theirs)
         return racing.behind(self._terms.rule, self._metric, mine, lead, self._weights)
 
     def closed(self, trial: TrialRecord) -> None:
@@ -99,7 +101,7 @@ class Racing:
 
     def _judge(self, number: int, fold: int, probabilities: NDArray[np.float32]) -> None:
         labels = self._terms.labels[self._assignment == fold]
-        self._worth.setdefault(number, {})[fold] = contributions.worth(
+        self._worth.setdefault(number, {})[fold] = contributions.contributions(
             self._metric, labels, probabilities, self._weights
         )
 
@@ -107,7 +109,7 @@ class Racing:
         values, schedule = self._curves.pop(trial.number, ()), self._terms.schedule(trial.params)
         if schedule is not None and values and trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
             cut = trial.cause == racing.BEHIND_EARLY or (trial.collapsed and _stopped_in(trial, FIRST))
-            found = racing.reached(self._metric, values, schedule, cut=cut)
+            found = racing.best_at_rungs(self._metric, values, schedule, cut=cut)
             self._starts.setdefault(schedule, []).append(found)
 
 

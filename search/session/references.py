@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 from search.data.folds import fold_rows
 from search.jobs import ReferenceJob, possible
 from search.seeds import derive
-from search.study.folder import whole
+from search.study.folder import parent_study
 from spaces.backbones import Backbone
 from storage import ReferenceRecord, Store
 
 
-def missing(names: Iterable[str], folds: int, known: Iterable[ReferenceRecord]) -> list[tuple[str, int]]:
+def missing_folds(names: Iterable[str], folds: int, known: Iterable[ReferenceRecord]) -> list[tuple[str, int]]:
     """(name, fold) of what is not stored yet, name by name."""
     there = {(record.name, record.fold) for record in known}
     return [(name, fold) for name in names for fold in range(folds) if (name, fold) not in there]
 
 
-class ReferenceRows:
-    """Gives out each missing fold once; a reference that failed is not tried again in this sitting."""
+class ReferenceQueue:
+    """Gives out each missing fold once; a reference that failed is not tried again in this session."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class ReferenceRows:
         """`assignment`: [images] fold that validates the image, -1: none; `known`: what is stored."""
         self._assignment, self._seed = assignment, study_seed
         self.known = list(known)
-        self._waiting = deque(missing(names, folds, known))
+        self._waiting = deque(missing_folds(names, folds, known))
         self._left_out: set[str] = set()
 
     def next_job(self) -> ReferenceJob | None:
@@ -57,10 +57,10 @@ class ReferenceRows:
 
 def references_of(folder: Path, backbones: Sequence[Backbone]) -> tuple[str, ...]:
     """The reference rows that a study computes; an outer fold is there for what it chooses, and needs none."""
-    return possible(backbones) if whole(folder) == folder else ()
+    return possible(backbones) if parent_study(folder) == folder else ()
 
 
 def references_left(store: Store, backbones: Sequence[Backbone]) -> bool:
     """Whether a fold of them is still to be computed."""
     folds = int(store.split().assignment.max()) + 1
-    return bool(missing(references_of(store.path.parent, backbones), folds, store.references()))
+    return bool(missing_folds(references_of(store.path.parent, backbones), folds, store.references()))

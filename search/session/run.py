@@ -1,4 +1,4 @@
-"""One sitting of `search run`: lease, executor, loop, finish."""
+"""One session of `search run`: lease, executor, loop, finish."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pathlib import Path
 from search.errors import RunError, UsageError
 from search.executors.base import Executor
 from search.results.progress import Ending, Observer
-from search.samplers.factory import make_proposer
+from search.samplers.factory import make_sampler
 from search.session.finish import Finish
 from search.session.loop import Loop
-from search.session.plan import make_plan, materials_of
+from search.session.plan import make_plan, worker_context
 from search.session.signals import stop_on_signals
 from search.study.database import create, folds_of, open_begun
 from search.study.folder import pixels_on_disk, resume_command, sweep
@@ -51,18 +51,18 @@ def run(
 ) -> Ending:
     """Start the study in `folder`, or go on with it, until its budget is used up or somebody asks to stop.
 
-    `executor`: of `starting`. `begin` is called under the lease, once the study is known to be the one asked for: the
-    place to write `study.toml`.
+    `executor`: of `open_executor`. `begin` is called under the lease, once the study is known to be the one asked for:
+    the place to write `study.toml`.
     Raises UsageError or StorageError where it cannot begin, RunError where it cannot go on.
     """
     with leased(folder):
         begun = open_begun(folder, prepared)
         begin()
         with begun or create(folder, prepared) as store:
-            return _sit(folder, prepared, store, observer, executor, command)
+            return _session(folder, prepared, store, observer, executor, command)
 
 
-def _sit(
+def _session(
     folder: Path,
     prepared: Prepared,
     store: Store,
@@ -90,18 +90,18 @@ def _sit(
             pixels_on_disk(folder, prepared.images) as pixels,
             contextlib.ExitStack() as unless_finished,
         ):
-            # Workers that are still at something end before the lease does: another sitting may write the same files.
+            # Workers that are still at something end before the lease does: another session may write the same files.
             unless_finished.callback(executor.close, kill=True)
             sweep(folder)
-            materials, logs = materials_of(pixels, prepared), folder / "logs"
-            executor.prepare(materials, logs)
+            context, logs = worker_context(pixels, prepared), folder / "logs"
+            executor.prepare(context, logs)
             plan = make_plan(prepared, store, executor.slots)
             loop = Loop(
                 plan=plan if searching else replace(plan, seconds=None),
                 store=store,
                 run_id=run_id,
                 executor=executor,
-                proposer=make_proposer(
+                proposer=make_sampler(
                     prepared.space,
                     config.metric,
                     config.engine,
@@ -112,10 +112,10 @@ def _sit(
                 observer=observer,
                 stop=stop,
             )
-            ending = loop.run() if searching else loop.pick_up()
+            ending = loop.run() if searching else loop.load()
             if ending is Ending.FINISHED:
                 if loop.pending:  # folds that did not end in time
-                    executor.prepare(materials, logs)
+                    executor.prepare(context, logs)
                 ending = _finish(folder, prepared, loop, executor)
             if ending is Ending.FINISHED:
                 unless_finished.pop_all()
@@ -150,14 +150,14 @@ def _finish(folder: Path, prepared: Prepared, loop: Loop, executor: Executor) ->
     return Ending.STOPPED if loop.stop.asked else Ending.FINISHED
 
 
-def choose(folder: Path, prepared: Prepared, observer: Observer, *, executor: Executor, command: str) -> Ending:
+def finish_only(folder: Path, prepared: Prepared, observer: Observer, *, executor: Executor, command: str) -> Ending:
     """Choose from what is stored and save the model, without searching on. Raises as `run` does."""
     with leased(folder):
         store = open_begun(folder, prepared)
         if store is None:
             raise UsageError(f"{folder} has no trial yet; {resume_command(folder)}")
         with store:
-            return _sit(folder, prepared, store, observer, executor, command, searching=False)
+            return _session(folder, prepared, store, observer, executor, command, searching=False)
 
 
 def versions() -> dict[str, str]:

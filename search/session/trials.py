@@ -13,7 +13,7 @@ from search.stats.ranking import best
 from spaces import Value
 from storage.records import TrialRecord, TrialState
 
-BROKEN = {"error", "model", "worker died"}  # causes of failures that speak against the set-up, not the point
+SETUP_FAILURES = {"error", "model", "worker died"}  # causes of failures that speak against the set-up, not the point
 
 
 class Trials(Sequence[TrialRecord]):
@@ -63,9 +63,9 @@ class Trials(Sequence[TrialRecord]):
 
     @property
     def broken_in_a_row(self) -> int:
-        """How many of the latest closed trials failed, one after another, with a cause in `BROKEN`."""
+        """How many of the latest closed trials failed, one after another, with a cause in `SETUP_FAILURES`."""
         closed = (trial for trial in reversed(self._all) if trial.number not in self._open)
-        broken = (trial.state == TrialState.FAILED and trial.cause in BROKEN for trial in closed)
+        broken = (trial.state == TrialState.FAILED and trial.cause in SETUP_FAILURES for trial in closed)
         return sum(1 for _ in itertools.takewhile(bool, broken))
 
     def has(self, params: Mapping[str, Value]) -> bool:

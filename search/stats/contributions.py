@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Worth = NDArray[np.float64]
+Contributions = NDArray[np.float64]
 
 
 def class_weights(labels: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -15,9 +15,9 @@ def class_weights(labels: NDArray[np.integer]) -> NDArray[np.float64]:
     return np.asarray(len(labels) / np.maximum(counts, 1) / np.count_nonzero(counts))
 
 
-def worth(
+def contributions(
     metric: str, labels: NDArray[np.integer], probabilities: NDArray[np.floating], weights: NDArray[np.float64]
-) -> Worth:
+) -> Contributions:
     """[images] what each image of a fold adds to the metric, larger being better: made to be compared image by image.
 
     Correctness is the answer to compare for accuracy (0 or 1) and balanced accuracy (0 or the class's weight), not for
@@ -37,7 +37,7 @@ def worth(
     return _placements(labels, probabilities)
 
 
-def _placements(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) -> Worth:
+def _placements(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) -> Contributions:
     from scipy.stats import rankdata  # keeps `search --help` light
 
     found = np.zeros(len(labels))

@@ -16,7 +16,7 @@ from search.stats.metrics import METRICS, better, scores
 
 ROUNDS = 1000
 _ROUNDS_OF_AUROC = 200  # it is no mean over images, so each round ranks anew
-MOST_TRIALS = 200  # to give to `estimate`, the best ones: the others hardly ever win a round
+MAX_TRIALS = 200  # to give to `estimate`, the best ones: the others hardly ever win a round
 NARROWER = 0.8  # set by simulation, `python -m tests.bench.estimates`: 95 % or more of intervals hold the truth
 OWN_SCORE = "out-of-fold score"  # method of an estimate, see `of_another`
 _SEED = 20180710

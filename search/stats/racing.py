@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from search.stats.contributions import Worth
+from search.stats.contributions import Contributions
 from search.stats.metrics import METRICS, better
 from storage.records import TrialRecord, TrialState
 
@@ -32,11 +32,11 @@ many; from so many finished trials on (Li et al. 2020, arXiv 1810.05934)."""
 
 
 @dataclass(frozen=True)
-class Runner:
+class RaceEntry:
     """A trial in the race, by fold."""
 
     number: int
-    worth: Mapping[int, Worth]  # what `worth` says of its out-of-fold predictions
+    contributions: Mapping[int, Contributions]  # what `contributions` says of its out-of-fold predictions
     scores: Mapping[int, float]  # of the metric
 
 
@@ -49,7 +49,7 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Saved:
+class RaceSavings:
     """What the race spared a study."""
 
     folds: int  # fold runs
@@ -57,7 +57,7 @@ class Saved:
     trials: int  # stopped
 
 
-def behind(rule: str, metric: str, trial: Runner, incumbent: Runner, weights: NDArray[np.float64]) -> str | None:
+def behind(rule: str, metric: str, trial: RaceEntry, incumbent: RaceEntry, weights: NDArray[np.float64]) -> str | None:
     """Why `trial`, with the folds that it has, is given up against `incumbent`; None where it goes on.
 
     To be asked before the last fold only. `weights`: `class_weights` of all images in the folds.
@@ -69,7 +69,7 @@ def behind(rule: str, metric: str, trial: Runner, incumbent: Runner, weights: ND
     return None
 
 
-def _worse_than_the_worst(metric: str, trial: Runner, incumbent: Runner) -> str | None:
+def _worse_than_the_worst(metric: str, trial: RaceEntry, incumbent: RaceEntry) -> str | None:
     """Bergman et al. (AutoML 2024): its mean is no better than the incumbent's worst fold."""
     mean, pick = float(np.mean(list(trial.scores.values()))), min if METRICS[metric] == "maximize" else max
     worst = pick(incumbent.scores.values())
@@ -81,17 +81,19 @@ def _worse_than_the_worst(metric: str, trial: Runner, incumbent: Runner) -> str 
     )
 
 
-def _behind_on_images(metric: str, trial: Runner, incumbent: Runner, weights: NDArray[np.float64]) -> str | None:
+def _behind_on_images(metric: str, trial: RaceEntry, incumbent: RaceEntry, weights: NDArray[np.float64]) -> str | None:
     """Stop where (wins - losses + .5) < -z sqrt(wins + losses), for gains other than 1, 0 and -1 the same as
     sum(gain) < -z sqrt(sum(gain^2)): a self-normalised sum, which no single image can carry beyond one.
 
     z is larger after one fold, whose images share a model, and where there are many images.
     """
-    gains = np.concatenate([trial.worth[fold] - incumbent.worth[fold] for fold in sorted(trial.worth)])
-    images = sum(len(there) for there in incumbent.worth.values())
-    z = Z_ONE_FOLD if len(trial.worth) == 1 else Z_MANY_IMAGES if images >= MANY_IMAGES else Z_FEW_IMAGES
+    gains = np.concatenate(
+        [trial.contributions[fold] - incumbent.contributions[fold] for fold in sorted(trial.contributions)]
+    )
+    images = sum(len(there) for there in incumbent.contributions.values())
+    z = Z_ONE_FOLD if len(trial.contributions) == 1 else Z_MANY_IMAGES if images >= MANY_IMAGES else Z_FEW_IMAGES
     step = {"accuracy": 1.0, "balanced_accuracy": float(weights.min())}.get(metric, 0.0)  # between possible sums
-    counted = 2 if metric == "auroc" else 1  # each image twice, see `worth`
+    counted = 2 if metric == "auroc" else 1  # each image twice, see `contributions`
     total = float(gains.sum())
     if total + step / 2 >= -z * counted * math.sqrt(float(np.square(gains).sum())):
         return None
@@ -101,11 +103,11 @@ def _behind_on_images(metric: str, trial: Runner, incumbent: Runner, weights: ND
     if metric == "log_loss":
         told = f"log loss is {-total / len(gains):.3f} higher"
     else:
-        told = f"AUROC is {-total / counted / len(trial.worth):.3f} lower"
+        told = f"AUROC is {-total / counted / len(trial.contributions):.3f} lower"
     return f"its {told} than that of trial {incumbent.number} on the same {len(gains)} images"
 
 
-def _folds(trial: Runner) -> str:
+def _folds(trial: RaceEntry) -> str:
     return "1 fold" if len(trial.scores) == 1 else f"{len(trial.scores)} folds"
 
 
@@ -118,7 +120,7 @@ def rungs(epochs: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def reached(metric: str, values: Sequence[float], schedule: Schedule, *, cut: bool) -> dict[int, float]:
+def best_at_rungs(metric: str, values: Sequence[float], schedule: Schedule, *, cut: bool) -> dict[int, float]:
     """Rung -> the best of the metric up to there, of one first fold's `values` by epoch.
 
     One that stopped by itself has what it has at all later rungs too; one that was `cut` short is unknown there.
@@ -131,10 +133,10 @@ def reached(metric: str, values: Sequence[float], schedule: Schedule, *, cut: bo
     return found
 
 
-def least(metric: str, schedule: Schedule, others: Sequence[Mapping[int, float]]) -> dict[int, float]:
+def thresholds(metric: str, schedule: Schedule, others: Sequence[Mapping[int, float]]) -> dict[int, float]:
     """Rung -> what a first fold must have reached there to go on: as much as the best third of `others`.
 
-    `others`: what `reached` says of earlier trials with the same schedule.
+    `others`: what `best_at_rungs` says of earlier trials with the same schedule.
     """
     found = {}
     for rung in rungs(schedule.epochs):
@@ -144,9 +146,9 @@ def least(metric: str, schedule: Schedule, others: Sequence[Mapping[int, float]]
     return found
 
 
-def saved(trials: Iterable[TrialRecord], folds: int) -> Saved:
+def saved(trials: Iterable[TrialRecord], folds: int) -> RaceSavings:
     """The fold runs that the race spared a study of so many folds a trial."""
     stopped = [t for t in trials if t.state == TrialState.PRUNED and t.cause in (BEHIND, BEHIND_EARLY) and t.folds]
     missing = [folds - len(t.folds) for t in stopped]
     seconds = sum(n * t.seconds / len(t.folds) for n, t in zip(missing, stopped, strict=True))
-    return Saved(sum(missing), float(seconds), len(stopped))
+    return RaceSavings(sum(missing), float(seconds), len(stopped))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from search.stats.contributions import class_weights, worth
+from search.stats.contributions import class_weights, contributions
 from search.stats.estimate import Estimate, at_least_wilson
 from search.stats.metrics import METRICS, scores
 from search.stats.ranking import ranked
@@ -22,14 +22,14 @@ from storage.records import TrialRecord, TrialState
 
 REPEATS = 2  # new drawings of the folds, on which the finalists are trained again
 FEW_IMAGES = 300  # below it twice as many finalists: scores are rougher
-MOST_FINALISTS = {True: 10, False: 5}  # by whether there are few images
+MAX_FINALISTS = {True: 10, False: 5}  # by whether there are few images
 CONFIRMING = 0.25  # of the search's fold runs: the most that confirming may cost
 TIED = 0.10  # one-sided level of the test, above which a trial is not clearly worse than the best
 
-MOST_MEMBERS = 5  # different trials in an ensemble: each costs time and memory whenever it is used
+MAX_MEMBERS = 5  # different trials in an ensemble: each costs time and memory whenever it is used
 _DRAWS = 12  # of the greedy selection, with repetition
 CANDIDATES = 30  # trials it draws from, the best on the images that it is put together on
-_LEAST_LOSS = 0.0035  # nats: half a percent of what guessing between two classes costs
+_MIN_LOSS = 0.0035  # nats: half a percent of what guessing between two classes costs
 _CLEARLY = 1.64  # standard errors: a one-sided test at 5 %
 
 Labels = NDArray[np.integer]
@@ -59,7 +59,7 @@ def finalists(trials: Sequence[TrialRecord], metric: str, folds: int, images: in
     """
     known = complete(trials, metric)
     runs = sum(len(trial.scores(metric)) for trial in trials)
-    most = min(MOST_FINALISTS[images < FEW_IMAGES], int(CONFIRMING * runs / (REPEATS * folds)))
+    most = min(MAX_FINALISTS[images < FEW_IMAGES], int(CONFIRMING * runs / (REPEATS * folds)))
     numbers = [trial.number for trial in known[:most]]
     if len(numbers) < 2:
         return []
@@ -111,7 +111,7 @@ def tied(leader: TrialRecord, other: TrialRecord, metric: str, images: int) -> b
 
     Nadeau and Bengio's corrected test (Machine Learning 52, 2003): the variance of J paired differences of folds that
     share training images is var (1 / J + 1 / (K - 1)). Its error is no smaller than what so many images allow: a
-    difference d of n images means at least d n changed answers, so sqrt(d / n) (McNemar's); of log loss _LEAST_LOSS.
+    difference d of n images means at least d n changed answers, so sqrt(d / n) (McNemar's); of log loss _MIN_LOSS.
     """
     from scipy.stats import t as student  # half a second, and most commands need none
 
@@ -126,7 +126,7 @@ def tied(leader: TrialRecord, other: TrialRecord, metric: str, images: int) -> b
         return gap <= 0
     folds = max(len({fold for _, fold in shared}), 2)
     error = math.sqrt(float(gaps.var(ddof=1)) * (1 / len(gaps) + 1 / (folds - 1)))
-    floor = _LEAST_LOSS if metric == "log_loss" else math.sqrt(gap / max(images, 1))
+    floor = _MIN_LOSS if metric == "log_loss" else math.sqrt(gap / max(images, 1))
     return gap < float(student.ppf(1 - TIED, len(gaps) - 1)) * max(error, floor)
 
 
@@ -144,7 +144,7 @@ def greedy(probabilities: Probabilities, labels: Labels, metric: str) -> NDArray
     counts, total = np.zeros(len(picked)), np.zeros(len(labels))
     least = math.inf
     for draw in range(1, _DRAWS + 1):
-        full = np.count_nonzero(counts) >= MOST_MEMBERS
+        full = np.count_nonzero(counts) >= MAX_MEMBERS
         open_to = np.flatnonzero(counts) if full else candidates
         losses = _log_loss((total + picked[open_to]) / draw, shares)
         if losses.min() >= least:
@@ -193,8 +193,8 @@ def better_together(
     and by the metric they are not clearly worse, image by image: not by 1.64 standard errors (for accuracy McNemar's).
     """
     weights = class_weights(labels)
-    gains = worth(metric, labels, ensemble, weights) - worth(metric, labels, single, weights)
-    counted = 2 if metric == "auroc" else 1  # each image twice, see `worth`
+    gains = contributions(metric, labels, ensemble, weights) - contributions(metric, labels, single, weights)
+    counted = 2 if metric == "auroc" else 1  # each image twice, see `contributions`
     kept = gains.sum() >= -_CLEARLY * counted * math.sqrt(float(np.square(gains).sum()))
     shares = _shares(labels, metric)
     ours, theirs = (float(_log_loss(_of_truth(said, labels), shares)) for said in (ensemble, single))

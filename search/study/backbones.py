@@ -17,11 +17,11 @@ from spaces.parameters import nearest
 NAMES = (lite0.BACKBONE.name, *ARCHITECTURES)
 """The preferred one first."""
 
-MOST_SHOWN = 100  # characters of what cannot be a path
+MAX_SHOWN = 100  # characters of what cannot be a path
 
 
 @dataclass(frozen=True)
-class AtHand:
+class AvailableBackbones:
     """The backbones of a study, and what that makes of its `[space]`."""
 
     backbones: tuple[Backbone, ...]
@@ -30,14 +30,16 @@ class AtHand:
 
 
 @dataclass(frozen=True)
-class Missing:
+class Unavailable:
     """Why a backbone is not at hand, and whether that is worth a line unasked: half a file in a cache is."""
 
     reason: str
     odd: bool = False
 
 
-def at_hand(config: Config, folder: Path, begun: Collection[str] | None = None, *, needed: bool = True) -> AtHand:
+def find_backbones(
+    config: Config, folder: Path, begun: Collection[str] | None = None, *, needed: bool = True
+) -> AvailableBackbones:
     """What is at hand for the study in `folder`: found, checked, its checksum taken, but not loaded.
 
     `begun`: the backbones that the study began with; None: it has not. What has come into the cache since is left
@@ -47,13 +49,13 @@ def at_hand(config: Config, folder: Path, begun: Collection[str] | None = None, 
     asked = _asked(config)
     named = {*(asked or ()), *config.weights}
     found: list[Backbone] = []
-    missing: dict[str, Missing] = {}
+    missing: dict[str, Unavailable] = {}
     for name in NAMES:
         skipped = begun is not None and name not in begun and name not in named
         if skipped or (asked is not None and name not in asked):
             continue
         known = _found(name, config.weights.get(name), folder)
-        if isinstance(known, Missing):
+        if isinstance(known, Unavailable):
             missing[name] = known
         else:
             found.append(known)
@@ -65,7 +67,7 @@ def at_hand(config: Config, folder: Path, begun: Collection[str] | None = None, 
     ]
     if missing and not found and not begun:
         remarks = [f"families with a pre-trained network are left out: {_nothing(missing, named)}"]
-    return AtHand(tuple(found), _narrowed(config.space, asked, found), tuple(map(printable, remarks)))
+    return AvailableBackbones(tuple(found), _narrowed(config.space, asked, found), tuple(map(printable, remarks)))
 
 
 def _asked(config: Config) -> tuple[str, ...] | None:
@@ -91,10 +93,10 @@ def _narrowed(space: Mapping[str, Any], asked: Collection[str] | None, found: li
     return others if len(found) == 1 else {**others, "backbone": [backbone.name for backbone in found]}
 
 
-def _found(name: str, given: str | None, folder: Path) -> Backbone | Missing:
+def _found(name: str, given: str | None, folder: Path) -> Backbone | Unavailable:
     if name == lite0.BACKBONE.name:
         problem = lite0.problem()
-        return Missing(problem) if problem else lite0.BACKBONE
+        return Unavailable(problem) if problem else lite0.BACKBONE
     if given is None:
         return _from_cache(name)
     try:
@@ -108,7 +110,7 @@ def _found(name: str, given: str | None, folder: Path) -> Backbone | Missing:
 
 def _named(given: str, folder: Path) -> Path:
     """The whole path, with '~' for a home, relative to the study. Raises BackboneError where it cannot be one."""
-    shown = printable(given if len(given) < MOST_SHOWN else f"{given[:MOST_SHOWN]}…")
+    shown = printable(given if len(given) < MAX_SHOWN else f"{given[:MAX_SHOWN]}…")
     try:
         path = (folder / Path(given).expanduser()).resolve()
         path.exists()
@@ -119,20 +121,20 @@ def _named(given: str, folder: Path) -> Path:
     return path
 
 
-def _from_cache(name: str) -> Backbone | Missing:
+def _from_cache(name: str) -> Backbone | Unavailable:
     try:
         there = cached(name).is_file()
     except OSError:  # somebody else's home
         there = False
     if not there:
-        return Missing(f"it has no weights; name a file of them in [weights] of {FILE}")
+        return Unavailable(f"it has no weights; name a file of them in [weights] of {FILE}")
     try:
         return opened(name, cached(name))
     except BackboneError as error:
-        return Missing(str(error), odd=True)
+        return Unavailable(str(error), odd=True)
 
 
-def _nothing(missing: Mapping[str, Missing], named: Collection[str]) -> str:
+def _nothing(missing: Mapping[str, Unavailable], named: Collection[str]) -> str:
     package = missing.get(lite0.BACKBONE.name)
     if named or package is None:  # what was asked for, or what the study began with
         reasons = [f"{_title(name)}: {why.reason}" for name, why in missing.items() if not named or name in named]

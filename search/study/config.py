@@ -17,7 +17,7 @@ from search.stats.metrics import METRICS
 from search.stats.racing import RULES
 from search.stats.ranking import SECOND_OBJECTIVES
 from spaces.backbones.applications import ARCHITECTURES
-from spaces.parameters import nearest, received, shown
+from spaces.parameters import format_value, nearest, received
 from spaces.presets import PRESETS
 
 FILE = "study.toml"
@@ -122,7 +122,7 @@ class Try:
 
 
 class Config(BaseModel):
-    """A study as asked. `trials` and `hours` are budgets, totals over all sittings; all else is its identity, but for
+    """A study as asked. `trials` and `hours` are budgets, totals over all sessions; all else is its identity, but for
     `tries`: what was tried is stored, and what is added later is tried next.
 
     `weights` are files of pre-trained networks by name, relative to the study, and `groups` may be one; what counts is
@@ -247,5 +247,5 @@ def _problem(found: dict[str, Any]) -> str:
     context = found.get("ctx", {})
     rule, _, hint = str(context["error"]).partition("; ") if "error" in context else (found["msg"], "", "")
     if found["type"] in _RULES:
-        rule = _RULES[found["type"]].format(**{name: shown(bound) for name, bound in context.items()})
+        rule = _RULES[found["type"]].format(**{name: format_value(bound) for name, bound in context.items()})
     return f"{key}: {rule}, got {received(found['input'])}" + (f"; {hint}" if hint else "")

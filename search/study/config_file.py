@@ -126,7 +126,7 @@ _COMMENTS = {
     "same images), forgiving (not if no better than the best one's worst fold), none",
     "folds": "folds of cross-validation; unset: 5, or fewer where a class has fewer images",
     "seed": "every other seed is derived from this one",
-    "trials": "budgets are totals over all sittings, and both hold",
+    "trials": "budgets are totals over all sessions, and both hold",
     "hours": "hours of searching, in total",
     "image_size": "height and width in pixels, or one number for both; unset: from the images, at most 128",
     "flip": "whether a picture turned left to right still shows its class; false for letters, or left and right hands",

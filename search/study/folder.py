@@ -86,7 +86,7 @@ def outer_folder(study: Path, fold: int) -> Path:
     return study / FOLDER / f"{_NAME}{fold + 1}"
 
 
-def whole(folder: Path) -> Path:
+def parent_study(folder: Path) -> Path:
     """The study that a study belongs to: the one around it where it is an outer fold, else itself."""
     within = folder.parent.name == FOLDER and folder.name.startswith(_NAME)
     return folder.parent.parent if within else folder
@@ -160,4 +160,4 @@ def sweep(folder: Path) -> None:
 
 def resume_command(folder: Path) -> str:
     """What to type to go on; an outer fold goes on with the study that it belongs to."""
-    return f"search resume {shlex.quote(printable(str(whole(folder))))}"
+    return f"search resume {shlex.quote(printable(str(parent_study(folder))))}"

@@ -20,7 +20,7 @@ BY_ITSELF = (lite0.BACKBONE,)  # its one file is pinned by checksum, so a study 
 
 
 @dataclass(frozen=True)
-class Own:
+class CustomModel:
     """A model of the user's own: where it is, and the parameters that it asks for."""
 
     file: ModelFile
@@ -46,7 +46,7 @@ class Prepared:
     checked: Checked
     facts: Facts
     preset: Preset | Auto
-    own: Own | None  # takes the place of the preset
+    own: CustomModel | None  # takes the place of the preset
     space: Space
     folds: int
     max_epochs: int

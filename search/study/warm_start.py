@@ -12,12 +12,12 @@ from search.stats.ranking import ranked
 from search.study.config import FILE, Try
 from search.text import printable
 from spaces import Space, SpaceError, Value
-from spaces.parameters import shown
+from spaces.parameters import format_value
 from spaces.presets import FAMILIES
 from spaces.presets.auto import FAMILY, prefix, within
 from storage import Store, TrialState
 
-MOST_WARM = 5  # points taken from another study
+MAX_WARM = 5  # points taken from another study
 
 
 def points_to_try(tries: Sequence[Mapping[str, Any]], space: Space) -> tuple[dict[str, Value], ...]:
@@ -42,7 +42,7 @@ def best_of(
 ) -> tuple[tuple[Try, ...], str]:
     """The best complete trials of another study, best first, as points of a preset's space, and what was done.
 
-    The best `MOST_WARM` that differ from each other and from the default, less those that are `listed` already. What
+    The best `MAX_WARM` that differ from each other and from the default, less those that are `listed` already. What
     this space does not know is left out, and where it does not allow a value the default stands. Raises UsageError
     where that study has no complete trial.
     """
@@ -61,7 +61,7 @@ def best_of(
         point = space.defaults(**params)
         if point in seen:
             continue
-        if len(seen) > MOST_WARM:
+        if len(seen) > MAX_WARM:
             break
         seen.append(point)
         lost |= dict.fromkeys(_lost(space, params, point))
@@ -100,9 +100,9 @@ def _lost(space: Space, params: Mapping[str, Value], point: Mapping[str, Value])
         try:
             space.by_name[name].check(value)
         except SpaceError:
-            found.append(f"{name} {printable(shown(value))} (not in {space.by_name[name].range})")
+            found.append(f"{name} {printable(format_value(value))} (not in {space.by_name[name].range})")
             continue
         if name not in point:
             where = " and ".join(map(str, space.by_name[name].when))
-            found.append(f"{name} {printable(shown(value))} (only where {where})")
+            found.append(f"{name} {printable(format_value(value))} (only where {where})")
     return found

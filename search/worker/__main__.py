@@ -14,7 +14,7 @@ from search.native import ENVIRONMENT
 from search.worker.worker import READY, Worker
 
 
-def settle() -> None:
+def preload() -> None:
     """Import all that is heavy, for good.
 
     Python's collector, which is called for each new architecture, would look at its 300,000 objects every time: 0.15 s.
@@ -27,15 +27,15 @@ def settle() -> None:
 
 
 def main(descriptor: int) -> None:
-    """Serve one pipe: receive the materials, say READY, receive jobs, send an outcome for each, until it closes."""
+    """Serve one pipe: receive the context, say READY, receive jobs, send an outcome for each, until it closes."""
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-    settle()  # while the parent reads the images
+    preload()  # while the parent reads the images
 
     with Connection(descriptor) as pipe:
         try:
-            materials, log = pipe.recv()
+            context, log = pipe.recv()
             _write_to(log)
-            worker = Worker(materials)
+            worker = Worker(context)
             pipe.send(READY)
             process = os.getpid()
             while True:

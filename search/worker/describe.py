@@ -13,7 +13,7 @@ from search.worker.features import PIECE
 from spaces.facts import Facts
 from spaces.layers import Layer
 from spaces.parameters import Value
-from spaces.presets import Frozen
+from spaces.presets import FrozenFeatures
 
 if TYPE_CHECKING:
     import keras
@@ -67,7 +67,7 @@ def _detail(layer: keras.layers.Layer) -> str:
     return ", ".join(said)
 
 
-def describe_frozen(frozen: Frozen, params: Mapping[str, Value], facts: Facts) -> Description:
+def describe_frozen(frozen: FrozenFeatures, params: Mapping[str, Value], facts: Facts) -> Description:
     """What the whole model is. `training_bytes` estimates the backbone's weights and one batch's maps, and the head.
 
     The head: its weights with gradients and two moments, and the features of all images, twice. Where the backbone

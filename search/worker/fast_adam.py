@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 
-def lent(optimizer: keras.optimizers.Optimizer) -> tuple[str, Any]:
+def fused_update(optimizer: keras.optimizers.Optimizer) -> tuple[str, Any]:
     """(name, what to put there): an attribute of Keras's by which an optimizer does the same in one replica for less.
 
     Of Adam that which updates the variables; clipping, weight decay, averages and the count of steps are done by

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from search.jobs import FoldJob
 from search.worker.latency import milliseconds_an_image
 from spaces.facts import Facts
-from spaces.presets import Frozen
+from spaces.presets import FrozenFeatures
 from spaces.presets.frozen import View
 
 PIECE = 32  # images of one pass and one file; part of what decides the last bits of features
-MOST_KEPT = 4  # views in memory; others come back from disk in milliseconds
+MAX_KEPT = 4  # views in memory; others come back from disk in milliseconds
 
 
 class Features:
@@ -33,7 +33,7 @@ class Features:
         self._kept: dict[tuple[View, bytes], NDArray[np.float32]] = {}
         self._latencies: dict[tuple[View, ...], float] = {}
 
-    def of(self, frozen: Frozen, facts: Facts, job: FoldJob) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def of(self, frozen: FrozenFeatures, facts: Facts, job: FoldJob) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(training, validation) features of a job, [rows, width] each, averaged over the views of its point.
 
         Folds of a study share their rows, and so what is computed: those of training and validation together.
@@ -43,7 +43,7 @@ class Features:
         mean = np.stack(views).mean(axis=0)
         return mean[np.searchsorted(rows, job.train)], mean[np.searchsorted(rows, job.validate)]
 
-    def latency(self, frozen: Frozen, facts: Facts, job: FoldJob) -> float:
+    def latency(self, frozen: FrozenFeatures, facts: Facts, job: FoldJob) -> float:
         """Milliseconds an image through the backbone, by all views of the job's point; measured on one piece."""
         views, pixels = frozen.views(job.params, facts), self._pixels[job.validate[:PIECE]]
         if views not in self._latencies:
@@ -55,7 +55,7 @@ class Features:
         key = (view, rows.tobytes())
         found = self._kept.pop(key, None)
         self._kept[key] = self._gathered(view, rows) if found is None else found
-        if len(self._kept) > MOST_KEPT:
+        if len(self._kept) > MAX_KEPT:
             del self._kept[next(iter(self._kept))]  # the one longest not asked for
         return self._kept[key]
 
@@ -73,7 +73,7 @@ class Features:
         if kept is not None:
             return kept
         computed = view.features(pixels)
-        with contextlib.suppress(OSError):  # a full disk costs time in the next sitting, not this one's results
+        with contextlib.suppress(OSError):  # a full disk costs time in the next session, not this one's results
             _write(path, computed)
         return computed
 

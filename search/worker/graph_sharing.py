@@ -15,35 +15,35 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from search.worker.keras_internals import all_layers, has_rate, inner, replaced
+from search.worker.keras_internals import all_layers, has_rate, inner, patched
 
 _SMOOTHED = (keras.losses.CategoricalCrossentropy, keras.losses.BinaryCrossentropy)
 
 
-def numbers(model: keras.Model) -> list[float]:
-    """The numbers of a compiled model that `reading` makes variables, in a fixed order."""
+def scalars(model: keras.Model) -> list[float]:
+    """The numbers of a compiled model that `scalars_as_variables` makes variables, in a fixed order."""
     return [float(getattr(owner, name)) for owner, name in _places(model)]
 
 
-def renumber(model: keras.Model, values: Sequence[float]) -> None:
-    """Give the model the `numbers` of another one of its architecture, for all that is not traced."""
+def set_scalars(model: keras.Model, values: Sequence[float]) -> None:
+    """Give the model the `scalars` of another one of its architecture, for all that is not traced."""
     for (owner, name), value in zip(_places(model), values, strict=True):
         vars(owner)[name] = value
 
 
 @contextmanager
-def reading(model: keras.Model, variables: Sequence[tf.Variable]) -> Iterator[None]:
-    """Within, what is traced of the model reads its `numbers` from these, float64 scalars.
+def scalars_as_variables(model: keras.Model, variables: Sequence[tf.Variable]) -> Iterator[None]:
+    """Within, what is traced of the model reads its `scalars` from these, float64 scalars.
 
     In double precision until they meet a tensor, as Python's own numbers would be: not a bit differs from those.
     """
     with ExitStack() as stack:
         for (owner, name), variable in zip(_places(model), variables, strict=True):
-            stack.enter_context(replaced(owner, *_reader(owner, name, variable)))
+            stack.enter_context(patched(owner, *_reader(owner, name, variable)))
         yield
 
 
-def architecture(model: keras.Model) -> str | None:
+def graph_signature(model: keras.Model) -> str | None:
     """All that decides the graphs of a compiled model, but for its numbers; None where the model cannot say.
 
     Layers must have been named anew, beginning with a cleared session.
@@ -51,7 +51,7 @@ def architecture(model: keras.Model) -> str | None:
     optimizer = inner(model.optimizer)
     with ExitStack() as stack:
         for owner, name in _places(model):
-            stack.enter_context(replaced(owner, name, True))
+            stack.enter_context(patched(owner, name, True))
         try:
             parts = [_configured(part) for part in (model, optimizer, model.loss)]
         except NotImplementedError:
@@ -62,7 +62,7 @@ def architecture(model: keras.Model) -> str | None:
 
 
 def of_keras_alone(model: keras.Model) -> bool:
-    """Whether a compiled model whose layers are Keras's own (`packaging.kept_from`) is all in its variables.
+    """Whether a compiled model whose layers are Keras's own (`packaging.unsaveable_reason`) is all in its variables.
 
     Its class, optimizer and loss are Keras's own too, its optimizer has done nothing yet, it may become a graph, and
     none of its layers adapts to data, which leaves constants behind. So another model that the same builder makes at

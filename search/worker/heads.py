@@ -7,10 +7,10 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from search.jobs import FoldJob, FoldResult, Materials
+from search.jobs import FoldJob, FoldResult, WorkerContext
 from search.stats.metrics import scores
 from search.worker.describe import describe_frozen
-from spaces.presets import Frozen, Heads
+from spaces.presets import FrozenFeatures, Heads
 
 
 def standardized(
@@ -33,11 +33,11 @@ def moments(rows: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.
 
 
 def fit_head(
-    frozen: Frozen,
+    frozen: FrozenFeatures,
     heads: Heads,
     train: NDArray[np.float32],
     validate: NDArray[np.float32],
-    materials: Materials,
+    context: WorkerContext,
     job: FoldJob,
     started: float,
 ) -> FoldResult:
@@ -45,11 +45,11 @@ def fit_head(
 
     `started` is the `time.perf_counter` from which seconds count.
     """
-    labels, truth = materials.labels[job.train], materials.labels[job.validate]
-    head, classes = heads.fit(job.params, train, labels, job.seed), materials.facts.classes
-    probabilities = heads.say(head, validate, classes)
+    labels, truth = context.labels[job.train], context.labels[job.validate]
+    head, classes = heads.fit(job.params, train, labels, job.seed), context.facts.classes
+    probabilities = heads.predict_proba(head, validate, classes)
     measured = scores(truth, probabilities)
-    on_train = scores(labels, heads.say(head, train, classes), ("log_loss", "accuracy", "balanced_accuracy"))
+    on_train = scores(labels, heads.predict_proba(head, train, classes), ("log_loss", "accuracy", "balanced_accuracy"))
     curve = {
         "loss": on_train["log_loss"],
         "val_loss": measured["log_loss"],
@@ -57,7 +57,7 @@ def fit_head(
         "balanced_accuracy": on_train["balanced_accuracy"],
         "val_log_loss": measured["log_loss"],
         "val_balanced_accuracy": measured["balanced_accuracy"],
-        f"val_{materials.metric}": measured[materials.metric],
+        f"val_{context.metric}": measured[context.metric],
     }
     return FoldResult(
         scores=measured,
@@ -65,6 +65,6 @@ def fit_head(
         best_epoch=1,
         curve={name: (value,) for name, value in curve.items()},
         probabilities=probabilities,
-        parameters=describe_frozen(frozen, job.params, materials.facts).parameters,
+        parameters=describe_frozen(frozen, job.params, context.facts).parameters,
         seconds=time.perf_counter() - started,
     )

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from search.diagnosis.evidence import Answers, Cause, Diagnosis, Evidence, Glance, LayerEvidence
-from search.diagnosis.rules import diagnosis_of, scale_causes, suspicious, symptom_of
+from search.diagnosis.evidence import Cause, Diagnosis, EpochSnapshot, Evidence, LayerEvidence, OutputStats
+from search.diagnosis.rules import diagnosis_of, needs_inspection, scale_causes, symptom_of
 from search.jobs import FoldJob
 from search.stats.metrics import scores
 from search.worker.model_checks import findings
@@ -23,12 +23,12 @@ from search.worker.model_checks import findings
 if TYPE_CHECKING:
     import keras
 
-MOST_KEPT = 5_000_000  # numbers of which the initial values are kept: 20 MB
-MOST_IMAGES = 64  # looked at layer by layer
-MOST_ANSWERS = 256  # training images that a network is asked about
+MAX_KEPT = 5_000_000  # numbers of which the initial values are kept: 20 MB
+MAX_IMAGES = 64  # looked at layer by layer
+MAX_ANSWERS = 256  # training images that a network is asked about
 _NORMALISED = ("BatchNormalization", "GroupNormalization", "LayerNormalization", "Normalization", "UnitNormalization")
 _LOSS_SCALE = 1024.0
-_LEAST_KERNEL = 0.01  # root mean square to which a movement is compared at least, where a kernel begins at zero
+_MIN_KERNEL = 0.01  # root mean square to which a movement is compared at least, where a kernel begins at zero
 
 
 Start: TypeAlias = "tuple[NDArray[np.float32], ...] | None"
@@ -37,19 +37,19 @@ Start: TypeAlias = "tuple[NDArray[np.float32], ...] | None"
 
 def start_of(model: keras.Model) -> Start:
     """What to keep of a model before training, so that it can be compared later."""
-    if sum(math.prod(variable.shape) for variable in model.trainable_variables) > MOST_KEPT:
+    if sum(math.prod(variable.shape) for variable in model.trainable_variables) > MAX_KEPT:
         return None
     return tuple(np.array(variable.numpy()) for variable in model.trainable_variables)
 
 
-def answers_of(labels: NDArray[np.integer], probabilities: NDArray[np.float32]) -> Answers:
+def answers_of(labels: NDArray[np.integer], probabilities: NDArray[np.float32]) -> OutputStats:
     """What [images, classes] probabilities say of images with these labels."""
     if not np.isfinite(probabilities).all():
-        return Answers(math.nan, math.nan, 0, math.nan)
+        return OutputStats(math.nan, math.nan, 0, math.nan)
     measured = scores(labels, probabilities, ("log_loss", "auroc"))
     spread = float(probabilities.std(axis=0).max())
     predicted = len(np.unique(probabilities.argmax(axis=1)))
-    return Answers(measured["log_loss"], spread, predicted, measured["auroc"])
+    return OutputStats(measured["log_loss"], spread, predicted, measured["auroc"])
 
 
 def evidence_of(
@@ -60,7 +60,7 @@ def evidence_of(
     `start` holds its initial weights: of a model that is not trained yet, `start_of(model)`. `floor` is the entropy
     of the class shares in nats.
     """
-    x, y = x[:MOST_IMAGES], y[:MOST_IMAGES]
+    x, y = x[:MAX_IMAGES], y[:MAX_IMAGES]
     passing = _outputs_of(model)
     now = _spreads(model, passing, x)
     with _initial(model, start) as there:
@@ -186,7 +186,7 @@ def _layer(
     kernels = [variable for variable in trained if len(variable.shape) > 1 and id(variable) in start]
     then = [start[id(kernel)] for kernel in kernels]
     norm_then = _norm(then)
-    least = _LEAST_KERNEL * math.sqrt(sum(kernel.size for kernel in then))
+    least = _MIN_KERNEL * math.sqrt(sum(kernel.size for kernel in then))
     changes = [kernel.numpy() - before for kernel, before in zip(kernels, then, strict=True)]
     return LayerEvidence(
         name=layer.name,
@@ -257,7 +257,7 @@ def before_training(model: keras.Model, x: Any, *, images: int, batch_size: int)
     return tuple(f"before training, {cause.name}: {cause.evidence}; try: {cause.change}" for cause in found)
 
 
-class Watch:
+class Inspector:
     """Looks after one fold run: cheap numbers at a few epochs, and a closer look where those are at chance."""
 
     def __init__(
@@ -280,14 +280,14 @@ class Watch:
         shares = counts[counts > 0] / len(job.train)
         self.floor = float(-(shares * np.log(shares)).sum())
         self._classes = len(shares)
-        self._rows = job.train[:: -(-len(job.train) // MOST_ANSWERS)]
+        self._rows = job.train[:: -(-len(job.train) // MAX_ANSWERS)]
         self._start = start_of(model)
 
-    def look(
+    def inspect(
         self, epoch: int, curve: Mapping[str, Sequence[float]], loss: float, *, ended: bool, broken: bool = False
     ) -> Diagnosis | None:
         """What is wrong after this epoch, if anything. `broken`: its `loss`, or what is predicted, is no number."""
-        glance = Glance(
+        glance = EpochSnapshot(
             epoch=epoch,
             ended=ended,
             losses=(*curve.get("loss", ()), math.nan if math.isfinite(loss) else loss)
@@ -302,7 +302,7 @@ class Watch:
             images=len(self._job.train),
             validated=len(self._job.validate),
         )
-        if not broken and not suspicious(glance):
+        if not broken and not needs_inspection(glance):
             return None
         answers = answers_of(self._labels[self._rows], self._answer(self._rows))
         symptom = symptom_of(glance, answers)
@@ -319,7 +319,7 @@ class Watch:
 
     def evidence(self) -> Evidence:
         """Layer by layer, of the network as it is now and as it began."""
-        x, y = self._batch(self._rows[:: -(-len(self._rows) // MOST_IMAGES)])
+        x, y = self._batch(self._rows[:: -(-len(self._rows) // MAX_IMAGES)])
         try:
             found = findings(self._model, self._model.loss, images=len(self._job.train), batch_size=self._batch_size)
             return evidence_of(self._model, x, y, self._start, floor=self.floor, found=found)

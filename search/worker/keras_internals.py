@@ -38,7 +38,7 @@ def all_layers(model: keras.Model) -> Iterator[Any]:
 
 
 @contextmanager
-def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+def patched(owner: Any, name: str, value: Any) -> Iterator[None]:
     """Within, an attribute of something of Keras's; past `setattr`, with which Keras would track what is only lent."""
     held = vars(owner)
     before = held.get(name, held)

@@ -14,7 +14,7 @@ from search.diagnosis.evidence import Cause
 if TYPE_CHECKING:
     import keras
 
-MOST_PARAMETERS = 1000  # trained parameters for each training image, above which it is worth a word
+MAX_PARAMETERS = 1000  # trained parameters for each training image, above which it is worth a word
 _CROSS_ENTROPIES = ("crossentropy", "cross_entropy", "kl_divergence", "kullback")
 
 
@@ -118,7 +118,7 @@ def _last_batch(model: keras.Model, images: int, batch_size: int) -> Iterator[Ca
 
 def _parameters(model: keras.Model, images: int) -> Iterator[Cause]:
     trained = sum(math.prod(variable.shape) for variable in model.trainable_variables)
-    if trained > MOST_PARAMETERS * images:
+    if trained > MAX_PARAMETERS * images:
         pooled = "GlobalAveragePooling2D instead of Flatten, or " if _has(model, "Flatten") else ""
         yield Cause(
             "parameters many times the images",

@@ -23,7 +23,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from search.jobs import ComposeJob, Saved, first_line
+from search.jobs import ComposeJob, SavedModel, first_line
 from search.manifest import ABOUT
 from search.worker import keras_heads
 from search.worker.heads import moments
@@ -31,7 +31,7 @@ from search.worker.keras_internals import all_layers
 from spaces import compiling
 from spaces.facts import Facts
 from spaces.parameters import Value
-from spaces.presets import Frozen
+from spaces.presets import FrozenFeatures
 from spaces.resizing import resized
 
 if TYPE_CHECKING:
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
 BATCH = 64  # images a step when only predicting
 
 
-def plain(trainer: Trainer, network: keras.Model) -> keras.Model:
+def with_trained_weights(trainer: Trainer, network: keras.Model) -> keras.Model:
     """`network`, just built by a preset for the same point, with the weights by which the trained one is judged."""
     with trainer.judged_weights():
         network.set_weights(trainer.model.get_weights())
     return network
 
 
-def of_pixels(model: keras.Model, trainer: Trainer, facts: Facts) -> keras.Model:
+def pixels_model(model: keras.Model, trainer: Trainer, facts: Facts) -> keras.Model:
     """A network that learned from pixels. `trainer` knows how it was shown them, and what its output means."""
     model.compiled = False  # else its metrics would be in the file, which are none of Keras's own: it would not load
     x = inputs = keras.Input(facts.shape, name="pixels")
@@ -64,8 +64,8 @@ def of_pixels(model: keras.Model, trainer: Trainer, facts: Facts) -> keras.Model
     return keras.Model(inputs, ops.concatenate([1 - said, said], axis=1) if one else said)
 
 
-def of_features(
-    frozen: Frozen, params: Mapping[str, Value], facts: Facts, features: NDArray[np.float32], head: Any
+def features_model(
+    frozen: FrozenFeatures, params: Mapping[str, Value], facts: Facts, features: NDArray[np.float32], head: Any
 ) -> keras.Model:
     """A backbone, what standardises its training `features` [images, width], and a head: a network, or a fitted one."""
     x = inputs = keras.Input(facts.shape, name="pixels")
@@ -87,7 +87,7 @@ def of_features(
     return keras.Model(inputs, head(x, training=False) if trained else keras_heads.fitted(head, facts.classes, x))
 
 
-def combined(models: Sequence[tuple[keras.Model, float]], facts: Facts) -> keras.Model:
+def weighted_ensemble(models: Sequence[tuple[keras.Model, float]], facts: Facts) -> keras.Model:
     """The weighted mean of several models' probabilities; one alone is that model."""
     if len(models) == 1:
         return models[0][0]
@@ -98,7 +98,7 @@ def combined(models: Sequence[tuple[keras.Model, float]], facts: Facts) -> keras
     return keras.Model(inputs, keras.layers.Add()(said))
 
 
-def network_of(model: keras.Model) -> keras.Model:
+def bare_network(model: keras.Model) -> keras.Model:
     """A user's model without what it was trained with: its own class, `train_step`, loss and optimizer.
 
     One that computes in a `call` of its own stays as it is.
@@ -108,7 +108,7 @@ def network_of(model: keras.Model) -> keras.Model:
     return keras.Model(model.inputs[0], model.outputs[0]) if ours else model
 
 
-def kept_from(model: keras.Model) -> str | None:
+def unsaveable_reason(model: keras.Model) -> str | None:
     """Why a file of this model, of a user's builder, would not load in Keras alone; None where it would.
 
     Keras writes such a file without a word, and refuses to load it: what the builder made itself is not in it.
@@ -173,15 +173,15 @@ def load(path: Path) -> keras.Model:
     return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
-def compose(job: ComposeJob, pixels: NDArray[np.uint8], facts: Facts) -> Saved:
+def compose(job: ComposeJob, pixels: NDArray[np.uint8], facts: Facts) -> SavedModel:
     """See ComposeJob. What was saved is loaded again and asked: what counts is the file."""
     started = time.perf_counter()
-    save(combined([(load(path), weight) for path, weight in job.parts], facts), job.path, job.about)
-    said = ask(load(job.path), pixels[job.rows]) if len(job.rows) else None
-    return Saved(time.perf_counter() - started, said)
+    save(weighted_ensemble([(load(path), weight) for path, weight in job.parts], facts), job.path, job.about)
+    said = predict_pixels(load(job.path), pixels[job.rows]) if len(job.rows) else None
+    return SavedModel(time.perf_counter() - started, said)
 
 
-def ask(model: keras.Model, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+def predict_pixels(model: keras.Model, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """[images, classes] of pixels [images, height, width, channels]."""
     said: NDArray[np.float32] = model.predict(pixels.astype(np.float32), batch_size=BATCH, verbose=0)
     return said

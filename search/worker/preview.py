@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from search.native import ENVIRONMENT, no_stderr
 from spaces.recipe import AUGMENTATIONS, Recipe
 
-MOST_PICTURES = 8  # in a row
+MAX_PICTURES = 8  # in a row
 SIDE = 112  # pixels of a picture on the sheet
 GAP = 6
 MARGIN = 110  # for the name of a row
@@ -60,8 +60,8 @@ def _recipes(*, flip: bool) -> dict[str, Recipe]:
 def _some(labels: NDArray[np.int16]) -> list[int]:
     """Rows of pictures, the classes in turn."""
     classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    turns = [int(rows[turn]) for turn in range(MOST_PICTURES) for rows in classes if turn < len(rows)]
-    return turns[:MOST_PICTURES]
+    turns = [int(rows[turn]) for turn in range(MAX_PICTURES) for rows in classes if turn < len(rows)]
+    return turns[:MAX_PICTURES]
 
 
 def _drawn(picture: NDArray[np.float32]) -> Image.Image:

@@ -12,29 +12,29 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from search.jobs import FoldJob, Materials, ReferenceJob, ReferenceResult, Training, probed
+from search.jobs import FitOptions, FoldJob, ReferenceJob, ReferenceResult, WorkerContext, probed
 from search.stats.chance import majority
 from search.stats.metrics import scores
 from search.worker.features import Features
 from search.worker.heads import fit_head, standardized
 from spaces.presets import FAMILIES
 
-MOST_SIDE = 32  # pixels of the longer side, to which logistic regression's images are reduced
-_MOST_STEPS = 1000  # of L-BFGS
+MAX_SIDE = 32  # pixels of the longer side, to which logistic regression's images are reduced
+_MAX_STEPS = 1000  # of L-BFGS
 _LOGIT_VARIANCE = 10.0
 
 Probabilities = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
 
-def judge(job: ReferenceJob, pixels: Pixels, features: Features, materials: Materials) -> ReferenceResult:
+def judge(job: ReferenceJob, pixels: Pixels, features: Features, context: WorkerContext) -> ReferenceResult:
     """Fit a reference on a fold's training rows and judge it on its validation rows. Pure: same job, same result.
 
     `pixels` is [images, height, width, channels], and `features` those of the same images.
     Raises ValueError where a method cannot be fitted, such as on rows of one class, or is none of these.
     """
     started = time.perf_counter()
-    labels, classes = materials.labels[job.train], materials.facts.classes
+    labels, classes = context.labels[job.train], context.facts.classes
     match job.name:
         case "majority":
             said = majority(labels, len(job.validate), classes)
@@ -42,10 +42,10 @@ def judge(job: ReferenceJob, pixels: Pixels, features: Features, materials: Mate
             train, validate = standardized(reduced(pixels[job.train]), reduced(pixels[job.validate]))
             said = logistic_regression(train, labels, validate, classes)
         case "linear_probe":
-            said = _probe(job, features, materials)
+            said = _probe(job, features, context)
         case _:
             raise ValueError(f"there is no reference {job.name!r}")
-    return ReferenceResult(scores(materials.labels[job.validate], said), said, time.perf_counter() - started)
+    return ReferenceResult(scores(context.labels[job.validate], said), said, time.perf_counter() - started)
 
 
 def logistic_regression(
@@ -61,7 +61,7 @@ def logistic_regression(
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):  # one thread a worker; and sums keep their order
-        model = LogisticRegression(C=_LOGIT_VARIANCE / train.shape[1], max_iter=_MOST_STEPS).fit(train, labels)
+        model = LogisticRegression(C=_LOGIT_VARIANCE / train.shape[1], max_iter=_MAX_STEPS).fit(train, labels)
         said = np.zeros((len(validate), classes), np.float32)
         said[:, model.classes_.astype(int)] = model.predict_proba(validate)
     return said
@@ -70,12 +70,12 @@ def logistic_regression(
 def reduced(pixels: Pixels) -> NDArray[np.float32]:
     """[images, width] of images [images, height, width, channels]: each pixel the mean of the area that it covers.
 
-    The longer side becomes MOST_SIDE; smaller images stay as they are.
+    The longer side becomes MAX_SIDE; smaller images stay as they are.
     """
     height, width = pixels.shape[1:3]
     longer = max(height, width)
-    if longer > MOST_SIDE:
-        size = (max(1, round(width * MOST_SIDE / longer)), max(1, round(height * MOST_SIDE / longer)))
+    if longer > MAX_SIDE:
+        size = (max(1, round(width * MAX_SIDE / longer)), max(1, round(height * MAX_SIDE / longer)))
         pixels = np.stack([_resized(image, size) for image in pixels])
     return pixels.reshape(len(pixels), -1).astype(np.float32)
 
@@ -85,12 +85,12 @@ def _resized(image: Pixels, size: tuple[int, int]) -> Pixels:
     return np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BOX))
 
 
-def _probe(job: ReferenceJob, features: Features, materials: Materials) -> Probabilities:
+def _probe(job: ReferenceJob, features: Features, context: WorkerContext) -> Probabilities:
     """What the fold run of the frozen preset's default point says, whichever preset is searched."""
-    backbone = probed(materials.facts.backbones)
+    backbone = probed(context.facts.backbones)
     if backbone is None:
         raise ValueError("a linear probe needs a pre-trained network, and no weights are at hand")
-    family, facts = FAMILIES["frozen"], replace(materials.facts, backbones=(backbone,))
+    family, facts = FAMILIES["frozen"], replace(context.facts, backbones=(backbone,))
     fold = FoldJob(
         trial=0,
         repeat=0,
@@ -99,9 +99,9 @@ def _probe(job: ReferenceJob, features: Features, materials: Materials) -> Proba
         train=job.train,
         validate=job.validate,
         seed=job.seed,
-        training=Training(),
+        training=FitOptions(),
     )
     assert family.frozen is not None and family.frozen.heads is not None  # noqa: S101 - that is what it has
     train, validate = standardized(*features.of(family.frozen, facts, fold))
-    known = replace(materials, facts=facts)
+    known = replace(context, facts=facts)
     return fit_head(family.frozen, family.frozen.heads, train, validate, known, fold, 0.0).probabilities

@@ -18,17 +18,17 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from search.diagnosis.evidence import Diagnosis
-from search.diagnosis.rules import due
-from search.jobs import FoldJob, FoldResult, Materials, Training, first_line
+from search.diagnosis.rules import inspect_after
+from search.jobs import FitOptions, FoldJob, FoldResult, WorkerContext, first_line
 from search.stats.chance import majority
 from search.stats.metrics import balanced_accuracy, scores
 from search.worker.augmentation import Augmentation
 from search.worker.batches import balanced_weights, batches, class_probabilities, targets_for
-from search.worker.fast_adam import lent
+from search.worker.fast_adam import fused_update
 from search.worker.fold_run import Curve
-from search.worker.graph_sharing import numbers, reading, renumber
-from search.worker.inspection import MOST_IMAGES, Watch, before_training
-from search.worker.keras_internals import averages, has_rate, inner, replaced
+from search.worker.graph_sharing import scalars, scalars_as_variables, set_scalars
+from search.worker.inspection import MAX_IMAGES, Inspector, before_training
+from search.worker.keras_internals import averages, has_rate, inner, patched
 from search.worker.latency import milliseconds_an_image
 from spaces import compiling
 from spaces.recipe import EMA_EPOCHS, Recipe, plateau_factor
@@ -43,13 +43,13 @@ class UntraceableError(Exception):
 class Trainer:
     """A compiled model with the graphs that train it and ask it; for one fold run after another.
 
-    Tracing a graph takes as long as many epochs. Before the next fold run, `take_over` gives the model, its optimizer,
-    its numbers and its random generators the state of another one of the same architecture that is new: so a fold
-    run's result does not depend on what was trained before.
+    Tracing a graph takes as long as many epochs. Before the next fold run, `load_state_of` gives the model, its
+    optimizer, its numbers and its random generators the state of another one of the same architecture that is new: so a
+    fold run's result does not depend on what was trained before.
     """
 
     def __init__(
-        self, model: keras.Model, inputs: Any, materials: Materials, recipe: Recipe, *, graphs: bool = True
+        self, model: keras.Model, inputs: Any, context: WorkerContext, recipe: Recipe, *, graphs: bool = True
     ) -> None:
         """`inputs` is uint8 pixels [images, height, width, channels], or float32 features [images, width].
 
@@ -57,28 +57,28 @@ class Trainer:
         where the recipe does not fit the model, UntraceableError where a model of the user's cannot be traced: it is of
         no use any more then.
         """
-        self.model, self.recipe, self._materials = model, recipe, materials
+        self.model, self.recipe, self._context = model, recipe, context
         # Features are standardised for each fold; pixels are the same for all, as a tensor one copy for all graphs.
         pixels = inputs.dtype == np.uint8
         self._inputs = tf.convert_to_tensor(inputs) if pixels else tf.Variable(inputs, trainable=False)
-        self._targets = tf.constant(targets_for(model, materials.labels))
-        self._class_weights = tf.Variable(tf.ones([materials.facts.classes]), trainable=False)
+        self._targets = tf.constant(targets_for(model, context.labels))
+        self._class_weights = tf.Variable(tf.ones([context.facts.classes]), trainable=False)
         self._augmentation = Augmentation(recipe) if recipe.augmentation != "none" else None
         _check(model, recipe)
-        set_averages(model, recipe, len(materials.labels))
+        set_averages(model, recipe, len(context.labels))
         if not model.optimizer.built:  # before a graph is traced; the one that scales losses would make them anew
             model.optimizer.build(model.trainable_variables)
         # What its variables begin with: nearly all with zeros, and an array of those for each would take memory.
         values = [variable.numpy() for variable in model.optimizer.variables]
         self._beginning = [value if value.any() else None for value in values]
-        self._numbers = [tf.Variable(number, trainable=False, dtype=tf.float64) for number in numbers(model)]
+        self._numbers = [tf.Variable(number, trainable=False, dtype=tf.float64) for number in scalars(model)]
         # Keras makes the variables of metrics at first use: before a graph is traced, not in it.
         model.test_step(self._batch(tf.constant([0])))
         # On the host it is a step of a small network's time. A metric of the user's may do there what no graph can.
-        self._reset_in_graph = graphs and materials.model is None
+        self._reset_in_graph = graphs and context.model is None
         self._train_epoch: Any  # one epoch, see `_graphs`
         self._predict: Any
-        self._train_epoch, self._predict = self._traced() if graphs else (self._fit_epoch, self._said)
+        self._train_epoch, self._predict = self._traced() if graphs else (self._fit_epoch, self._forward)
 
     @property
     def variables(self) -> list[Any]:
@@ -86,7 +86,7 @@ class Trainer:
         chance = self._augmentation.variables if self._augmentation else []
         return [*self.model.variables, *self.model.optimizer.variables, *chance]
 
-    def take_over(self, model: keras.Model, inputs: Any, recipe: Recipe) -> None:
+    def load_state_of(self, model: keras.Model, inputs: Any, recipe: Recipe) -> None:
         """Begin anew with the state of `model`, just built and compiled, of the same architecture.
 
         Its optimizer need not have made its variables, which takes longer than all else here.
@@ -100,9 +100,9 @@ class Trainer:
             variable.assign(np.zeros(variable.shape, variable.dtype) if began is None else began)
         if has_rate(model.optimizer):
             self.model.optimizer.learning_rate.assign(model.optimizer.learning_rate)
-        for number, found in zip(self._numbers, numbers(model), strict=True):
+        for number, found in zip(self._numbers, scalars(model), strict=True):
             number.assign(found)
-        renumber(self.model, numbers(model))  # what looks at it outside of graphs sees these too
+        set_scalars(self.model, scalars(model))  # what looks at it outside of graphs sees these too
         if isinstance(self._inputs, tf.Variable):
             self._inputs.assign(inputs)
         self.recipe = recipe
@@ -115,20 +115,20 @@ class Trainer:
         the result says why, and training ends (unless the job wants it all the same); it does where a loss is NaN.
         Callbacks are told of the beginnings and ends of training and of epochs, not of batches.
         """
-        labels, metric, rules = self._materials.labels, self._materials.metric, job.training
+        labels, metric, rules = self._context.labels, self._context.metric, job.training
         watched = ("log_loss", "balanced_accuracy", metric, *(["accuracy"] if callbacks else []))
         order, truth, curve = np.random.default_rng(job.seed), labels[job.validate], Curve()
         if self.recipe.balanced:
-            self._class_weights.assign(balanced_weights(labels[job.train], self._materials.facts.classes))
+            self._class_weights.assign(balanced_weights(labels[job.train], self._context.facts.classes))
         # A refit's length is its own: that of its point's folds where they were best.
-        epochs = rules.max_epochs if rules.last else self.recipe.epochs or rules.max_epochs
-        whole = rules.last or self.recipe.judged_at_the_end
+        epochs = rules.max_epochs if rules.use_last_epoch else self.recipe.epochs or rules.max_epochs
+        whole = rules.use_last_epoch or self.recipe.judged_at_the_end
         base = float(self.model.optimizer.learning_rate)
         told = keras.callbacks.CallbackList(list(callbacks), model=self.model, epochs=epochs)
         self.model.stop_training = False
         told.on_train_begin()
         epoch, behind = 0, False
-        watch = Watch(
+        watch = Inspector(
             self.model,
             labels,
             job,
@@ -151,7 +151,7 @@ class Trainer:
             measured = scores(truth, probabilities, watched)
             loss = float(_of(logs, "loss"))
             if not (np.isfinite(loss) and np.isfinite(measured["log_loss"])):
-                diagnosis = watch.look(epoch, curve.values, loss, broken=True, ended=True)
+                diagnosis = watch.inspect(epoch, curve.values, loss, broken=True, ended=True)
                 lost = majority(labels[job.train], len(truth), probabilities.shape[1])
                 curve.improved(epoch - 1, np.inf, 0.0, lost, always=True)
                 break
@@ -162,11 +162,11 @@ class Trainer:
             told.on_epoch_end(epoch - 1, row)
             impatient = not whole and rules.patience > 0 and epoch - curve.best_epoch >= rules.patience
             ended = impatient or self.model.stop_training or epoch == epochs
-            if due(epoch, ended=ended):
-                diagnosis = watch.look(epoch, curve.values, loss, ended=ended)
+            if inspect_after(epoch, ended=ended):
+                diagnosis = watch.inspect(epoch, curve.values, loss, ended=ended)
             if diagnosis and diagnosis.collapsed and rules.stop_collapsed:
                 break
-            behind = epoch in rules.least and curve.below(rules.least[epoch], metric)
+            behind = epoch in rules.min_score_at and curve.below(rules.min_score_at[epoch], metric)
             if behind or ended:
                 break
         told.on_train_end()
@@ -179,23 +179,23 @@ class Trainer:
             probabilities=curve.best_probabilities,
             parameters=self.model.count_params(),
             seconds=time.perf_counter() - started,
-            latency=self._latency(job.validate) if self._materials.latency else None,
+            latency=self._latency(job.validate) if self._context.latency else None,
             behind=behind,
             diagnosis=diagnosis,
             notes=_notes(callbacks),
-            evidence=watch.evidence() if rules.look else None,
+            evidence=watch.evidence() if rules.collect_evidence else None,
         )
 
     def remarks(self, rows: NDArray[np.int32]) -> tuple[str, ...]:
         """What speaks against the model as it is, where it is trained on these rows: a sentence each."""
-        x, _ = self._batch(tf.constant(rows[:MOST_IMAGES]))
+        x, _ = self._batch(tf.constant(rows[:MAX_IMAGES]))
         return before_training(self.model, x, images=len(rows), batch_size=self.recipe.batch_size)
 
-    def _factors(self, rules: Training, epoch: int, epochs: int, steps: int, curve: Curve) -> NDArray[np.float64]:
+    def _factors(self, rules: FitOptions, epoch: int, epochs: int, steps: int, curve: Curve) -> NDArray[np.float64]:
         """Of the learning rate, one a step of this epoch."""
         if self.recipe.schedule == "plateau":
-            if rules.factors:
-                return np.full(steps, rules.factors[min(epoch, len(rules.factors)) - 1])
+            if rules.lr_factors:
+                return np.full(steps, rules.lr_factors[min(epoch, len(rules.lr_factors)) - 1])
             return np.full(steps, plateau_factor(epoch - 1 - curve.best_epoch))
         done = (epoch - 1) * steps
         return np.array([self.recipe.rate(done + step, epochs * steps) for step in range(steps)])
@@ -259,7 +259,7 @@ class Trainer:
 
     def _traced(self) -> tuple[Any, Any]:
         """`_graphs`, traced: called as they are, TensorFlow need not find out each time which trace is meant."""
-        own = self._materials.model is not None
+        own = self._context.model is not None
         if own and self.model.run_eagerly:
             raise UntraceableError("it is compiled with run_eagerly")
         try:
@@ -276,9 +276,7 @@ class Trainer:
         steered = isinstance(model.optimizer.learning_rate, keras.Variable)
         # As Keras's own `fit` has it: one step, so that augmentation, which XLA cannot compile, stays outside.
         learn = (
-            tf.function(model.train_step, autograph=False, jit_compile=True)
-            if self._materials.xla
-            else model.train_step
+            tf.function(model.train_step, autograph=False, jit_compile=True) if self._context.xla else model.train_step
         )
 
         @tf.function(input_signature=[rows_of, rows_of, tf.TensorSpec([None], tf.float32)], autograph=False)
@@ -287,7 +285,7 @@ class Trainer:
                 if steered:
                     model.optimizer.learning_rate.assign(rates[index])
                 optimizer = inner(model.optimizer)
-                with reading(model, self._numbers), replaced(optimizer, *lent(optimizer)):
+                with scalars_as_variables(model, self._numbers), patched(optimizer, *fused_update(optimizer)):
                     learn(self._weighted(*self._batch(order[start : ends[index]], training=True)))
                 return index + 1, ends[index]
 
@@ -296,15 +294,15 @@ class Trainer:
             tf.while_loop(lambda index, _: index < tf.size(ends), step, (0, 0), parallel_iterations=1)
             return model.get_metrics_result()
 
-        return train_epoch, tf.function(self._said, input_signature=[rows_of], autograph=False)
+        return train_epoch, tf.function(self._forward, input_signature=[rows_of], autograph=False)
 
-    def _said(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _forward(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """(output, mean loss) on these rows, as the model is now."""
         (x, y), model = self._batch(rows), self.model
         y_pred = tf.cast(model(x, training=False), tf.float32)
         if self.recipe.flip_average:
             y_pred = (y_pred + tf.cast(model(tf.reverse(x, [2]), training=False), tf.float32)) / 2
-        with reading(model, self._numbers):
+        with scalars_as_variables(model, self._numbers):
             return y_pred, model.compute_loss(x=x, y=y, y_pred=y_pred, training=False)
 
     def _fit_epoch(self, order: tf.Tensor, ends: tf.Tensor, rates: tf.Tensor) -> Any:  # noqa: ARG002 - none is steered
@@ -314,9 +312,9 @@ class Trainer:
         ]
         optimizer = self.model.optimizer
         with (
-            replaced(optimizer, "finalize_variable_values", lambda _: None),
+            patched(optimizer, "finalize_variable_values", lambda _: None),
             # A custom gradient, which keeps the graph for ever; see `worker/fast_adam.py`.
-            replaced(inner(optimizer), "_all_reduce_sum_gradients", list),
+            patched(inner(optimizer), "_all_reduce_sum_gradients", list),
         ):
             self.model.fit((batch for batch in shown), steps_per_epoch=len(shown), verbose=0)
         return self.model.get_metrics_result()

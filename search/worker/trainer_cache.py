@@ -9,15 +9,15 @@ from typing import Any
 
 import keras
 
-from search.jobs import Materials
-from search.worker.graph_sharing import architecture
+from search.jobs import WorkerContext
+from search.worker.graph_sharing import graph_signature
 from search.worker.keras_internals import forget_gradients
 from search.worker.trainer import Trainer, set_averages
 from spaces import Value
 from spaces.recipe import Recipe
 
-MOST_KEPT = 8  # trainers of a worker; a graph of a small network takes some megabytes
-MOST_KEPT_PARAMETERS = 10_000_000  # of theirs together: 120 MB with two moments of an optimizer
+MAX_KEPT = 8  # trainers of a worker; a graph of a small network takes some megabytes
+MAX_KEPT_PARAMETERS = 10_000_000  # of theirs together: 120 MB with two moments of an optimizer
 TRACED_AT_A_TIME = 16
 """Trainers made until TensorFlow forgets the kernels that it keeps for operations outside of graphs.
 
@@ -26,39 +26,39 @@ takes a fifth of a second.
 """
 
 
-class Trainers:
+class TrainerCache:
     """The few trainers used last, by what decides their graphs, so that as few graphs as possible are traced."""
 
-    def __init__(self, materials: Materials) -> None:
-        self._materials = materials
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
         self._kept: dict[str, Trainer] = {}  # the one used last at the end
         self._made = 0  # trainers, since TensorFlow forgot its kernels
 
     def trainer(
         self, model: keras.Model, inputs: Any, recipe: Recipe, point: Mapping[str, Value] | None = None
     ) -> Trainer:
-        """One that trains like `Trainer(model, inputs, materials, recipe)`, if need be by graphs that are there.
+        """One that trains like `Trainer(model, inputs, context, recipe)`, if need be by graphs that are there.
 
         `model` is new and compiled, the first built since Keras's session was cleared. Where `point` is given, by those
         of the same point: of a user's model configurations do not tell all. Raises as Trainer does.
         """
-        if self._materials.model is None:  # a `tf.function` in a user's file may be differentiated again
+        if self._context.model is None:  # a `tf.function` in a user's file may be differentiated again
             forget_gradients()
-        set_averages(model, recipe, len(self._materials.labels))
+        set_averages(model, recipe, len(self._context.labels))
         key = _key(model, inputs, recipe, point)
         trainer = self._kept.pop(key, None) if key else None
         if trainer is None:
             self._forget(model.count_params())
             self._made += 1
             gc.collect()  # what is traced lies in circles
-            trainer = Trainer(model, inputs, self._materials, recipe)
+            trainer = Trainer(model, inputs, self._context, recipe)
         else:
-            trainer.take_over(model, inputs, recipe)
+            trainer.load_state_of(model, inputs, recipe)
         if key:
             self._kept[key] = trainer
         return trainer
 
-    def tidy(self) -> None:
+    def forget_kernels(self) -> None:
         """Have TensorFlow forget its kernels where it is time for that. Before a model is built: names begin anew."""
         if self._made >= TRACED_AT_A_TIME:
             keras.utils.clear_session(free_memory=False)
@@ -72,14 +72,14 @@ class Trainers:
         """Make room for a model of so many parameters."""
         kept = self._kept
         while kept and (
-            len(kept) >= MOST_KEPT
-            or parameters + sum(trainer.model.count_params() for trainer in kept.values()) > MOST_KEPT_PARAMETERS
+            len(kept) >= MAX_KEPT
+            or parameters + sum(trainer.model.count_params() for trainer in kept.values()) > MAX_KEPT_PARAMETERS
         ):
             del kept[next(iter(kept))]
 
 
 def _key(model: keras.Model, inputs: Any, recipe: Recipe, point: Mapping[str, Value] | None) -> str | None:
     """What decides a trainer's graphs. Batches, epochs and the schedule are none of it: the host deals with them."""
-    decided = architecture(model)
+    decided = graph_signature(model)
     rest = replace(recipe, batch_size=0, steps=None, epochs=None, schedule="constant")
     return decided and f"{point} {rest} {inputs.dtype} {decided}"

@@ -27,12 +27,12 @@ from search.jobs import (
     FoldJob,
     FoldResult,
     Job,
-    Materials,
     Outcome,
     ReferenceJob,
     ReferenceResult,
     RefitJob,
-    Saved,
+    SavedModel,
+    WorkerContext,
     first_line,
 )
 from search.native import ENVIRONMENT
@@ -45,7 +45,7 @@ from search.worker.model_checks import fatal, findings
 from search.worker.references import judge
 from spaces.custom.model import BuilderError, OwnModel
 from spaces.parameters import Value
-from spaces.presets import Frozen, Preset, family_of, preset
+from spaces.presets import FrozenFeatures, Preset, family_of, preset
 from spaces.presets.frozen import UnfitError
 from spaces.recipe import USUAL_BATCH, own_recipe
 
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     import keras
 
     from search.worker.trainer import Trainer
-    from search.worker.trainer_cache import Trainers
+    from search.worker.trainer_cache import TrainerCache
 
 Built = TypeVar("Built")
 
@@ -62,9 +62,9 @@ READY = "ready"
 
 
 class Worker:
-    """Does jobs on one set of materials."""
+    """Does jobs on one set of context."""
 
-    def __init__(self, materials: Materials) -> None:
+    def __init__(self, context: WorkerContext) -> None:
         """Import TensorFlow (seconds), give it one thread, and take the pixels in."""
         os.environ.update(ENVIRONMENT)
         import tensorflow as tf  # seconds, and its settings come first
@@ -76,21 +76,21 @@ class Worker:
             tf.config.threading.set_inter_op_parallelism_threads(1)
             for gpu in tf.config.list_physical_devices("GPU"):
                 tf.config.experimental.set_memory_growth(gpu, True)
-        self._materials = materials
-        self._preset = None if materials.model is not None else preset(materials.preset)
+        self._context = context
+        self._preset = None if context.model is not None else preset(context.preset)
         self._last: Trainer | None = None  # that trained a network
 
     @cached_property
-    def _trainers(self) -> Trainers:
-        from search.worker.trainer_cache import Trainers
+    def _trainers(self) -> TrainerCache:
+        from search.worker.trainer_cache import TrainerCache
 
-        return Trainers(self._materials)
+        return TrainerCache(self._context)
 
     @cached_property
     def _pixels(self) -> NDArray[np.uint8]:
         """[images, height, width, channels], mapped: a process that only describes models has none."""
-        assert self._materials.pixels is not None  # noqa: S101 - folds come with pixels
-        pixels: NDArray[np.uint8] = np.load(self._materials.pixels, mmap_mode="r", allow_pickle=False)
+        assert self._context.pixels is not None  # noqa: S101 - folds come with pixels
+        pixels: NDArray[np.uint8] = np.load(self._context.pixels, mmap_mode="r", allow_pickle=False)
         return pixels
 
     @cached_property
@@ -102,8 +102,8 @@ class Worker:
 
     @cached_property
     def _features(self) -> Features:
-        assert self._materials.pixels is not None  # noqa: S101 - folds come with pixels
-        return Features(self._pixels, self._materials.pixels.parent / "features")
+        assert self._context.pixels is not None  # noqa: S101 - folds come with pixels
+        return Features(self._pixels, self._context.pixels.parent / "features")
 
     def do(self, job: Job) -> Outcome:
         """The job's outcome. Whatever goes wrong is an outcome too; the traceback goes to stderr, the log."""
@@ -139,13 +139,13 @@ class Worker:
             case ComposeJob():
                 from search.worker.packaging import compose
 
-                return compose(job, self._pixels, self._materials.facts)
+                return compose(job, self._pixels, self._context.facts)
 
     @cached_property
     def _own(self) -> OwnModel:
-        if self._materials.model is None:
+        if self._context.model is None:
             raise RuntimeError("there is no model of the user's own to ask")
-        return OwnModel(self._materials.model, self._materials.facts)
+        return OwnModel(self._context.model, self._context.facts)
 
     def _family(self, params: Mapping[str, Value]) -> tuple[Preset, Mapping[str, Value]]:
         if self._preset is None:
@@ -155,12 +155,12 @@ class Worker:
     def _describe(self, job: DescribeJob) -> Description:
         import keras
 
-        facts = self._materials.facts
-        if self._materials.model is not None:
+        facts = self._context.facts
+        if self._context.model is not None:
             keras.backend.clear_session()  # layers are named anew, whatever was built before
             own, batch = self._own.build(job.params), int(job.params.get("batch_size", USUAL_BATCH))
             if wrong := fatal(findings(own, own.loss if own.compiled else None, images=facts.images, batch_size=batch)):
-                raise BuilderError(f"{self._materials.model.name}: {wrong}")
+                raise BuilderError(f"{self._context.model.name}: {wrong}")
             return describe(own, batch)
         reset_names()
         family, params = self._family(job.params)
@@ -174,29 +174,29 @@ class Worker:
         return describe(model, batch)
 
     def _train(self, job: FoldJob) -> FoldResult:
-        started, materials = time.perf_counter(), self._materials
-        if materials.model is not None:
+        started, context = time.perf_counter(), self._context
+        if context.model is not None:
             return self._train_own(job, started)
         family, params = self._family(job.params)
         job = replace(job, params=params)
         if family.frozen is None or family.frozen.heads is None:
             return self._train_on_pixels(family, job, started)
-        train, validate = standardized(*self._features.of(family.frozen, self._materials.facts, job))
+        train, validate = standardized(*self._features.of(family.frozen, self._context.facts, job))
         if not family.frozen.heads.trains(params):
-            result = fit_head(family.frozen, family.frozen.heads, train, validate, materials, job, started)
+            result = fit_head(family.frozen, family.frozen.heads, train, validate, context, job, started)
         else:
             result = self._train_on_features(family, job, train, validate, started)
-        if materials.latency:  # beside the backbone's, a fitted head's is nothing
-            backbone = self._features.latency(family.frozen, materials.facts, job)
+        if context.latency:  # beside the backbone's, a fitted head's is nothing
+            backbone = self._features.latency(family.frozen, context.facts, job)
             result = replace(result, latency=backbone + (result.latency or 0.0))
         return result
 
     def _train_on_pixels(self, family: Preset, job: FoldJob, started: float) -> FoldResult:
-        facts = self._materials.facts
+        facts = self._context.facts
         model = self._new(job, lambda: edited(family.build(job.params, facts), job.edit, facts.classes, job.seed))
         if family.frozen and family.frozen.start:
             features, _ = self._features.of(family.frozen, facts, job)
-            family.frozen.start(model, job.params, features, self._materials.labels[job.train])
+            family.frozen.start(model, job.params, features, self._context.labels[job.train])
         trainer = self._last = self._trainers.trainer(model, self._constant, family.recipe(job.params, facts))
         return trainer.train(job, started)
 
@@ -205,49 +205,49 @@ class Worker:
     ) -> FoldResult:
         """Train a network on features, [rows, width] of the job's rows."""
         assert family.frozen is not None  # noqa: S101 - it has features
-        facts = self._materials.facts
-        inputs = np.zeros((len(self._materials.labels), train.shape[1]), np.float32)
+        facts = self._context.facts
+        inputs = np.zeros((len(self._context.labels), train.shape[1]), np.float32)
         inputs[job.train], inputs[job.validate] = train, validate
         model = self._new(job, lambda: family.build(job.params, facts))
         trainer = self._last = self._trainers.trainer(model, inputs, family.recipe(job.params, facts))
         result = trainer.train(job, started)
         return replace(result, parameters=describe_frozen(family.frozen, job.params, facts).parameters)
 
-    def _refit(self, job: RefitJob) -> Saved:
+    def _refit(self, job: RefitJob) -> SavedModel:
         """Train as in a fold run, then save what predicts: from pixels as they are in the study to probabilities."""
         from search.worker import packaging
 
-        started, facts, fold = time.perf_counter(), self._materials.facts, job.fold
+        started, facts, fold = time.perf_counter(), self._context.facts, job.fold
         if self._preset is None:
             built = self._own.build(fold.params)  # computes in float32, whatever the precision of training
-            if why := packaging.kept_from(packaging.network_of(built)):
+            if why := packaging.unsaveable_reason(packaging.bare_network(built)):
                 raise BuilderError(f"{self._own.name}: {why}")
             _usable(self._train(fold))
-            network = packaging.network_of(packaging.plain(self._trained, built))
-            model = packaging.of_pixels(network, self._trained, facts)
+            network = packaging.bare_network(packaging.with_trained_weights(self._trained, built))
+            model = packaging.pixels_model(network, self._trained, facts)
         else:
             family, params = self._family(fold.params)
             if family.frozen and family.frozen.heads:
                 features, head = self._head(family.frozen, family, replace(fold, params=params))
-                model = packaging.of_features(family.frozen, params, facts, features, head)
+                model = packaging.features_model(family.frozen, params, facts, features, head)
             else:
                 _usable(self._train(fold))
-                network = packaging.plain(self._trained, family.network(params, facts))
-                model = packaging.of_pixels(network, self._trained, facts)
+                network = packaging.with_trained_weights(self._trained, family.network(params, facts))
+                model = packaging.pixels_model(network, self._trained, facts)
         packaging.save(model, job.path)
-        return Saved(time.perf_counter() - started)
+        return SavedModel(time.perf_counter() - started)
 
-    def _head(self, frozen: Frozen, family: Preset, job: FoldJob) -> tuple[NDArray[np.float32], Any]:
+    def _head(self, frozen: FrozenFeatures, family: Preset, job: FoldJob) -> tuple[NDArray[np.float32], Any]:
         """(training features [rows, width], a head on them: fitted at once, or a network)."""
         from search.worker import packaging
 
         assert frozen.heads is not None  # noqa: S101 - it learns on features
-        features, validate = self._features.of(frozen, self._materials.facts, job)
+        features, validate = self._features.of(frozen, self._context.facts, job)
         train, validate = standardized(features, validate)
         if not frozen.heads.trains(job.params):
-            return features, frozen.heads.fit(job.params, train, self._materials.labels[job.train], job.seed)
+            return features, frozen.heads.fit(job.params, train, self._context.labels[job.train], job.seed)
         _usable(self._train_on_features(family, job, train, validate, time.perf_counter()))
-        return features, packaging.plain(self._trained, family.network(job.params, self._materials.facts))
+        return features, packaging.with_trained_weights(self._trained, family.network(job.params, self._context.facts))
 
     @property
     def _trained(self) -> Trainer:
@@ -255,7 +255,7 @@ class Worker:
         return self._last
 
     def _judge(self, job: ReferenceJob) -> ReferenceResult:
-        return judge(job, self._pixels, self._features, self._materials)
+        return judge(job, self._pixels, self._features, self._context)
 
     def _train_own(self, job: FoldJob, started: float) -> FoldResult:
         """Folds of a point share graphs where Keras's parts are all there is; else they are traced for each."""
@@ -263,20 +263,20 @@ class Worker:
         from search.worker.graph_sharing import of_keras_alone
         from search.worker.trainer import Trainer, UntraceableError
 
-        recipe, facts = own_recipe(job.params, self._materials.facts), self._materials.facts
+        recipe, facts = own_recipe(job.params, self._context.facts), self._context.facts
 
         def built() -> tuple[keras.Model, list[keras.callbacks.Callback]]:
             model, callbacks = self._new(job, lambda: self._own.compiled(job.params))
             return edited(model, job.edit, facts.classes, job.seed), callbacks
 
         model, callbacks = built()
-        why = packaging.kept_from(packaging.network_of(model))
+        why = packaging.unsaveable_reason(packaging.bare_network(model))
         notes: tuple[str, ...] = (f"no model of {self._own.name} will be saved: {why}",) if why else ()
         untraceable = ""
         try:
             if why or callbacks or not of_keras_alone(model):
                 gc.collect()  # what the fold before traced
-                trainer = Trainer(model, self._constant, self._materials, recipe)
+                trainer = Trainer(model, self._constant, self._context, recipe)
             else:
                 trainer = self._trainers.trainer(model, self._constant, recipe, job.params)
         except UntraceableError as error:
@@ -285,7 +285,7 @@ class Worker:
             self._trainers.clear()
             gc.collect()
             model, callbacks = built()  # anew: a trace leaves things behind
-            trainer = Trainer(model, self._constant, self._materials, recipe, graphs=False)
+            trainer = Trainer(model, self._constant, self._context, recipe, graphs=False)
             slow = "the model is trained by Keras's own fit, which is slower: it does not run as a graph"
             notes = (*notes, f"{slow} ({untraceable})")
         if job.trial == job.repeat == job.fold == 0:  # other trials' models differ in their numbers
@@ -306,15 +306,15 @@ class Worker:
             keras.config.set_image_data_format("channels_last")
             keras.config.set_floatx("float32")
             tf.config.run_functions_eagerly(False)
-            with dtype_policy(self._materials.precision):
+            with dtype_policy(self._context.precision):
                 return build()
         # Presets draw from Python's generator alone, through Keras's initializers and layers. Keras's own two calls
         # above empty TensorFlow's cache of kernels as well, and it would optimise graphs anew that are kept: now
         # and then is enough.
-        self._trainers.tidy()
+        self._trainers.forget_kernels()
         reset_names()
         random.seed(job.seed)
-        with dtype_policy(self._materials.precision), _refusals():
+        with dtype_policy(self._context.precision), _refusals():
             return build()
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from spaces.backbones import BackboneError
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-MOST_ENTRIES = 20_000  # groups and arrays of a file; the largest known here has 1,500
+MAX_ENTRIES = 20_000  # groups and arrays of a file; the largest known here has 1,500
 DEEPEST = 16  # groups within groups: hard links may go in circles
 
 Shape = tuple[int, ...]
@@ -73,7 +73,7 @@ def _arrays(path: Path, file: Any) -> Iterator[Shape]:
         group, depth = waiting.pop()
         for name in group:
             entries += 1
-            if entries > MOST_ENTRIES or depth > DEEPEST:
+            if entries > MAX_ENTRIES or depth > DEEPEST:
                 raise BackboneError(f"{path} holds more groups and arrays than any file of weights")
             if group.get(name, getclass=True, getlink=True) is not h5py.HardLink:
                 raise BackboneError(f"{path} leads elsewhere (a link at {name!r}); it is not read")

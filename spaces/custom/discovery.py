@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from spaces.parameters import Choice, Number, Parameter, SpaceError, Value, When, shown
+from spaces.parameters import Choice, Number, Parameter, SpaceError, Value, When, format_value
 from spaces.space import Space
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 Met: TypeAlias = "tuple[keras_tuner.HyperParameters, bool]"  # what a builder asked for, whether it came to its end
 
-MOST_VALUES = 64  # of one parameter, that the walk tries; of a longer range it tries SPREAD
+MAX_VALUES = 64  # of one parameter, that the walk tries; of a longer range it tries SPREAD
 SPREAD = 9
 QUIET = 32  # points at random that must tell nothing new before the walk ends: three booleans meet in 98 % of walks
-MOST_LISTED = 1000  # values of a choice that a stepped range becomes
+MAX_LISTED = 1000  # values of a choice that a stepped range becomes
 
 
 def discovered(met_at: Callable[[Mapping[str, Value]], Met], most_seconds: float) -> tuple[Space, bool]:
@@ -185,7 +185,7 @@ def _plain(value: Any) -> Any:
 
 def _scope(entry: Any) -> str:
     """Where an entry of Keras Tuner's stands, in words."""
-    said = (f"{c.name} = {' or '.join(map(shown, c.values))}" for c in entry.conditions)
+    said = (f"{c.name} = {' or '.join(map(format_value, c.values))}" for c in entry.conditions)
     return f"where {' and '.join(said)}" if entry.conditions else "outside of a scope"
 
 
@@ -203,11 +203,11 @@ def _values(parameter: Parameter) -> tuple[list[Value], bool]:
     """(the values that the walk tries, in their order, whether these are all that there are)."""
     if isinstance(parameter, Choice):
         every = parameter.values
-        if len(every) <= MOST_VALUES:
+        if len(every) <= MAX_VALUES:
             return list(every), True
-        return [every[round(place)] for place in np.linspace(0, len(every) - 1, MOST_VALUES)], False
+        return [every[round(place)] for place in np.linspace(0, len(every) - 1, MAX_VALUES)], False
     count = _count(parameter)
-    whole = count is not None and count <= MOST_VALUES
+    whole = count is not None and count <= MAX_VALUES
     if count is not None and whole:
         numbers = [parameter.low + i * (_step(parameter) or 1) for i in range(count)]
     else:
@@ -225,7 +225,7 @@ def parameter_of(entry: Any) -> Parameter:
     (1 // 0.2 is 4), against its documentation; here it is kept.
 
     A default that is none of the values is allowed there, and trial 0 takes it: it becomes one more value of a choice,
-    or, where there are more than MOST_LISTED values, an end of the range.
+    or, where there are more than MAX_LISTED values, an end of the range.
     """
     kind, name, default = type(entry).__name__, entry.name, _plain(entry.default)
     if kind == "Fixed":
@@ -235,7 +235,7 @@ def parameter_of(entry: Any) -> Parameter:
     if kind == "Choice":
         values = tuple(dict.fromkeys(map(_plain, entry.values)))
         return Choice(name, values, next(value for value in values if value == default))
-    if entry.sampling != "linear" and entry.step is not None and len(several := _multiplied(entry)) <= MOST_LISTED:
+    if entry.sampling != "linear" and entry.step is not None and len(several := _multiplied(entry)) <= MAX_LISTED:
         return _listed(name, several, default)
     return _ranged(entry, default, integer=kind == "Int")
 
@@ -251,7 +251,7 @@ def _ranged(entry: Any, default: Any, *, integer: bool) -> Parameter:
     with contextlib.suppress(SpaceError):
         return replace(number, default=default)
     count = _count(number)
-    if count is not None and count <= MOST_LISTED:
+    if count is not None and count <= MAX_LISTED:
         several = [number.nearest_value(low + i * (_step(number) or 1)) for i in range(count)]
         return _listed(name, several, default)
     if log and default <= 0:  # no end of such a range; `values` are the ten of Keras Tuner's grid

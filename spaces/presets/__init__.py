@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Frozen:
+class FrozenFeatures:
     """What a family has that begins from features of a backbone as it is."""
 
     backbone: Callable[[Mapping[str, Value], Facts], Backbone]
@@ -50,7 +50,7 @@ class Heads:
     """Whether a point's head is the preset's network, trained in epochs; else `fit` is its fold run."""
     fit: Callable[[Mapping[str, Value], NDArray[np.float32], NDArray[np.int16], int], Any]
     """(parameters, training features, their labels, seed) -> a head, fitted at once."""
-    say: Callable[[Any, NDArray[np.float32], int], NDArray[np.float32]]
+    predict_proba: Callable[[Any, NDArray[np.float32], int], NDArray[np.float32]]
     """(fitted head, features, classes) -> probabilities."""
 
 
@@ -68,7 +68,7 @@ class Preset:
     epochs: int  # the most epochs of a fold run, unless the study says otherwise
     starts: tuple[Mapping[str, Value], ...] = ()
     """Known-good points, as changes to the defaults, tried after the baseline and before the sampler."""
-    frozen: Frozen | None = None
+    frozen: FrozenFeatures | None = None
     """What the family does with features of a backbone; None: it has none."""
     recipe: Callable[[Mapping[str, Value], Facts], Recipe] = recipe_of
 
@@ -123,7 +123,13 @@ _FROZEN = Preset(
     frozen.optimizer,
     100,
     frozen.STARTS,
-    Frozen(frozen.backbone, frozen.views, frozen.columns, frozen.layers, Heads(frozen.trains, frozen.fit, frozen.say)),
+    FrozenFeatures(
+        frozen.backbone,
+        frozen.views,
+        frozen.columns,
+        frozen.layers,
+        Heads(frozen.trains, frozen.fit, frozen.predict_proba),
+    ),
     frozen.recipe,
 )
 _FINE_TUNE = Preset(
@@ -134,7 +140,9 @@ _FINE_TUNE = Preset(
     fine_tune.optimizer,
     16,
     fine_tune.STARTS,
-    Frozen(frozen.backbone, frozen.views, frozen.columns, fine_tune.layers, None, fine_tune.trained, fine_tune.start),
+    FrozenFeatures(
+        frozen.backbone, frozen.views, frozen.columns, fine_tune.layers, None, fine_tune.trained, fine_tune.start
+    ),
     fine_tune.recipe,
 )
 FAMILIES: dict[str, Preset] = {family.name: family for family in (_FROZEN, _FINE_TUNE, _CNN, _QUESTION)}

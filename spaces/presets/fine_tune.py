@@ -33,7 +33,7 @@ STARTS: tuple[Mapping[str, Value], ...] = ()
 
 UPPER = 3 / 8  # share of the maps below which 'upper' leaves all as it is: it costs most, and sees edges and colours
 _FLOOR = 0.3  # of the features' mean deviation, added to each one's: a feature that hardly varies gets no huge weight
-_MOST_STEPS = 1000  # of L-BFGS
+_MAX_STEPS = 1000  # of L-BFGS
 
 
 def space(facts: Facts) -> Space:
@@ -182,7 +182,7 @@ def start(
     mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
     deviation = np.hypot(deviation, _FLOOR * np.sqrt(np.mean(deviation**2))) + 1e-9
     with threadpool_limits(1):
-        probe = LogisticRegression(C=float(params["c"]), max_iter=_MOST_STEPS)
+        probe = LogisticRegression(C=float(params["c"]), max_iter=_MAX_STEPS)
         probe.fit((features - mean) / deviation, labels, sample_weight=row_weights(params, labels))
     weights, bias = probe.coef_, probe.intercept_
     if len(weights) == 1:  # of two classes, only the difference

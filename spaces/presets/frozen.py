@@ -30,7 +30,7 @@ STARTS: tuple[Mapping[str, Value], ...] = ({"c": 1.0}, {"head": "svm"})
 
 _LOGISTIC, _SVM, _DENSE = ((When("head", (head,)),) for head in ("logistic", "svm", "dense"))
 _CALIBRATION_FOLDS = 3  # within the training rows, from whose scores an SVM's probabilities are learned
-_MOST_STEPS = 1000  # of L-BFGS
+_MAX_STEPS = 1000  # of L-BFGS
 
 
 class UnfitError(ValueError):
@@ -258,7 +258,7 @@ def row_weights(params: Mapping[str, Value], labels: NDArray[np.int16]) -> NDArr
     return weights
 
 
-def say(model: Any, rows: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
+def predict_proba(model: Any, rows: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
     """[rows, classes] probabilities of a fitted head; a class that it was not shown gets 0."""
     from threadpoolctl import threadpool_limits
 
@@ -312,7 +312,7 @@ def _logistic(params: Mapping[str, Value]) -> Any:
     """L-BFGS begins at zero: no chance in it."""
     from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(C=float(params["c"]), max_iter=_MOST_STEPS)
+    return LogisticRegression(C=float(params["c"]), max_iter=_MAX_STEPS)
 
 
 def _svm(params: Mapping[str, Value], width: int, labels: NDArray[np.int16], seed: int) -> Any:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from search.data.images import read_images
 from search.diagnosis.rules import LABELS, UNKNOWN, clearly_above
-from search.jobs import FoldJob, FoldResult, Materials, Training
+from search.jobs import FitOptions, FoldJob, FoldResult, WorkerContext
 from search.native import ENVIRONMENT
 from search.worker.model_checks import findings
 from spaces.facts import Facts
@@ -35,7 +35,7 @@ from tests.pictures import bright_part, noise
 if TYPE_CHECKING:
     import keras
 
-    from search.worker.trainer_cache import Trainers
+    from search.worker.trainer_cache import TrainerCache
 
 IMAGES, SIDE, EPOCHS = 120, 8, 40
 FIRST_SEED = 2000
@@ -217,23 +217,29 @@ FAULTS: Mapping[str, Fault] = {
 
 
 def fold_run(
-    model: keras.Model, data: Data, recipe: Recipe, seed: int, *, stop: bool = True, trainers: Trainers | None = None
+    model: keras.Model,
+    data: Data,
+    recipe: Recipe,
+    seed: int,
+    *,
+    stop: bool = True,
+    trainers: TrainerCache | None = None,
 ) -> FoldResult:
     """Train on four fifths of the images and judge on the rest; graphs are shared between runs by `trainers`."""
-    from search.worker.trainer_cache import Trainers
+    from search.worker.trainer_cache import TrainerCache
 
     rows = np.random.default_rng(seed).permutation(len(data.labels)).astype(np.int32)
     fifth = len(rows) // 5
     job = FoldJob(
-        0, 0, 0, {}, np.sort(rows[fifth:]), np.sort(rows[:fifth]), seed, Training(EPOCHS, stop_collapsed=stop)
+        0, 0, 0, {}, np.sort(rows[fifth:]), np.sort(rows[:fifth]), seed, FitOptions(EPOCHS, stop_collapsed=stop)
     )
-    trainer = (trainers or Trainers(materials(data))).trainer(model, data.pixels, recipe)
+    trainer = (trainers or TrainerCache(context(data))).trainer(model, data.pixels, recipe)
     return trainer.train(job, time.perf_counter())
 
 
-def materials(data: Data) -> Materials:
+def context(data: Data) -> WorkerContext:
     """As a worker has them."""
-    return Materials(None, data.labels, data.facts, "cnn", "balanced_accuracy")
+    return WorkerContext(None, data.labels, data.facts, "cnn", "balanced_accuracy")
 
 
 def named(kind: str, seed: int) -> tuple[str, ...] | None:
@@ -279,11 +285,11 @@ SOURCES: tuple[Callable[[int], Data], ...] = (
 def left_to_train(seed: int) -> tuple[str, str]:
     """A random point: ('healthy', ''), ('false alarm', what was said), ('at chance', '') or ('no model', '')."""
     _ready()
-    from search.worker.trainer_cache import Trainers
+    from search.worker.trainer_cache import TrainerCache
 
     data, family = SOURCES[seed % len(SOURCES)](seed), FAMILIES[("cnn", "question")[seed // len(SOURCES) % 2]]
     params = family.space(data.facts).sample(np.random.default_rng(seed))
-    trainers = Trainers(materials(data))
+    trainers = TrainerCache(context(data))
 
     def run(*, stop: bool) -> FoldResult:
         _anew(seed)

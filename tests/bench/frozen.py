@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from search.jobs import FoldJob, FoldResult, Materials, Training
+from search.jobs import FitOptions, FoldJob, FoldResult, WorkerContext
 from search.session.prepare import prepare
 from search.study.config import Config
 from search.study.folder import pixels_on_disk
@@ -28,12 +28,12 @@ def measure(folder: Path, rounds: int) -> Iterator[str]:
     prepared = prepare(Config(images=str(pictures), preset="frozen"), folder)
     rows = np.arange(IMAGES, dtype=np.int32)
     with pixels_on_disk(folder, prepared.images) as path:
-        worker = Worker(Materials(path, prepared.images.labels, prepared.facts, "frozen", "balanced_accuracy"))
+        worker = Worker(WorkerContext(path, prepared.images.labels, prepared.facts, "frozen", "balanced_accuracy"))
 
         def trial(params: dict[str, Value]) -> None:
             for fold in range(FOLDS):
                 validate = rows % FOLDS == fold
-                job = FoldJob(0, 0, fold, params, rows[~validate], rows[validate], fold, Training(EPOCHS, 8))
+                job = FoldJob(0, 0, fold, params, rows[~validate], rows[validate], fold, FitOptions(EPOCHS, 8))
                 outcome = worker.do(job)
                 assert isinstance(outcome, FoldResult), outcome
 

@@ -21,13 +21,13 @@ from rich.console import Console
 from sqlalchemy import insert
 
 from reports.terminal.live import LiveTable
-from search.jobs import DescribeJob, Description, FoldJob, FoldResult, Job, Outcome, Training
+from search.jobs import DescribeJob, Description, FitOptions, FoldJob, FoldResult, Job, Outcome
 from search.results.progress import Observer, Progress
-from search.samplers.base import Proposer
+from search.samplers.base import Sampler
 from search.samplers.optuna_sampler import OptunaProposer
 from search.session.loop import Loop
 from search.session.plan import Plan
-from search.session.racer import Terms
+from search.session.racer import RaceTerms
 from search.session.records import fold_record
 from search.session.signals import StopRequest
 from search.stats.metrics import METRICS
@@ -104,7 +104,7 @@ def stored_study(path: Path, trials: int) -> Path:
     return path
 
 
-def a_trial(proposer: Proposer, number: int) -> TrialRecord:
+def a_trial(proposer: Sampler, number: int) -> TrialRecord:
     """A trial at a random point, its folds complete."""
     params = SPACE.defaults() if number == 0 else proposer.ask(number)
     layers = tuple(LayerRecord(**vars(layer)) for layer in LAYERS)
@@ -116,13 +116,13 @@ def a_trial(proposer: Proposer, number: int) -> TrialRecord:
 def a_fold(number: int, fold: int, outcome: FoldResult) -> FoldRecord:
     """What is stored of it."""
     rows = np.arange(IMAGES, dtype=np.int32)
-    return fold_record(FoldJob(number, 0, fold, {}, rows, rows, fold, Training(EPOCHS)), outcome)
+    return fold_record(FoldJob(number, 0, fold, {}, rows, rows, fold, FitOptions(EPOCHS)), outcome)
 
 
 class Clocked:
     """A Proposer that notes the wall and processor seconds it takes."""
 
-    def __init__(self, proposer: Proposer) -> None:
+    def __init__(self, proposer: Sampler) -> None:
         self._proposer = proposer
         self.wall = self.processor = 0.0
 
@@ -178,14 +178,16 @@ def a_sitting(database: Path, trials: int) -> str:
         metric="balanced_accuracy",
         folds=FOLDS,
         assignment=ASSIGNMENT,
-        training=Training(EPOCHS, 0),
+        training=FitOptions(EPOCHS, 0),
         space=SPACE,
         starts=[("baseline", SPACE.defaults())],
         max_parameters=10**7,
         max_bytes=10**10,
         trials=trials + MEASURED,
         seconds=None,
-        race=Terms("paired", (np.arange(IMAGES) % 2).astype(np.int16), lambda _params: Schedule("constant", EPOCHS)),
+        race=RaceTerms(
+            "paired", (np.arange(IMAGES) % 2).astype(np.int16), lambda _params: Schedule("constant", EPOCHS)
+        ),
     )
     proposer = Clocked(OptunaProposer(SPACE, plan.metric, "tpe", SEED))
     console = Console(file=io.StringIO(), force_terminal=True, width=120, height=40)
@@ -215,7 +217,7 @@ def measure(folder: Path) -> Iterator[str]:
         study = folder / f"{trials}-trials"
         study.mkdir()
         stored_study(study / "study.db", trials)
-        copied = shutil.copy(study / "study.db", folder / "sitting.db")
+        copied = shutil.copy(study / "study.db", folder / "session.db")
         yield a_sitting(Path(copied), trials)
     line = [sys.executable, "-c", MEMORY, str(study)]
     done = subprocess.run(line, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)

@@ -9,28 +9,28 @@ from pathlib import Path
 import numpy as np
 
 from search.executors.devices import resident
-from search.jobs import DescribeJob, Description, FoldJob, FoldResult, Materials, Training
+from search.jobs import DescribeJob, Description, FitOptions, FoldJob, FoldResult, WorkerContext
 from search.session.prepare import prepare
 from search.study.config import Config
 from search.study.folder import pixels_on_disk
 from search.study.prepared import Prepared
-from search.worker.__main__ import settle
+from search.worker.__main__ import preload
 from search.worker.worker import Worker
 from spaces import Value
 from tests.pictures import make_pictures
 
 FOLD_RUNS, FOLDS, EVERY = 500, 5, 50
 SETTLED = 300  # fold runs after which oneDNN has as many primitives as TensorFlow keeps: 1,024 a thread
-MOST_PARAMETERS = 1_000_000  # of a point: what is looked for are graphs that stay, not weights that go
+MAX_PARAMETERS = 1_000_000  # of a point: what is looked for are graphs that stay, not weights that go
 
 
 def measure(folder: Path) -> Iterator[str]:
     """Lines of fold runs so far and MiB resident; then the growth once it has settled."""
-    settle()
+    preload()
     pictures = make_pictures(folder / "memory", classes={"a": 15, "b": 15}, size=8, colour=True)
     prepared = prepare(Config(images=str(pictures), preset="cnn"), folder)
     with pixels_on_disk(folder, prepared.images) as path:
-        worker = Worker(Materials(path, prepared.images.labels, prepared.facts, "cnn", "balanced_accuracy"))
+        worker = Worker(WorkerContext(path, prepared.images.labels, prepared.facts, "cnn", "balanced_accuracy"))
         curve: dict[int, float] = {}
         yield "| fold runs, five a point | MiB resident |"
         yield "| --- | --- |"
@@ -52,7 +52,7 @@ def jobs(prepared: Prepared, worker: Worker) -> Iterator[FoldJob]:
         params = small_point(prepared, worker, rng)
         for fold in range(FOLDS):
             validate = rows % FOLDS == fold
-            yield FoldJob(trial, 0, fold, params, rows[~validate], rows[validate], fold, Training(2, 0))
+            yield FoldJob(trial, 0, fold, params, rows[~validate], rows[validate], fold, FitOptions(2, 0))
 
 
 def small_point(prepared: Prepared, worker: Worker, rng: np.random.Generator) -> dict[str, Value]:
@@ -60,5 +60,5 @@ def small_point(prepared: Prepared, worker: Worker, rng: np.random.Generator) ->
     while True:
         params = prepared.space.sample(rng)
         described = worker.do(DescribeJob(params))
-        if isinstance(described, Description) and described.parameters < MOST_PARAMETERS:
+        if isinstance(described, Description) and described.parameters < MAX_PARAMETERS:
             return params

@@ -12,8 +12,8 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from search.jobs import FoldJob, FoldResult, Materials, Training
-from search.worker.__main__ import settle
+from search.jobs import FitOptions, FoldJob, FoldResult, WorkerContext
+from search.worker.__main__ import preload
 from search.worker.worker import Worker
 from tests.bench.cases import Data
 
@@ -22,16 +22,16 @@ class Trials:
     """Trials of one architecture, each with seeds of its own, in one worker at a time."""
 
     def __init__(self, data: Data, work: Path) -> None:
-        settle()
+        preload()
         path = work / "pixels.npy"
         np.save(path, data.pixels)
         self._data, self._number = data, 0
-        self._materials = Materials(path, data.labels, data.case.facts, data.case.preset, "balanced_accuracy")
-        self.worker = Worker(self._materials)
+        self._context = WorkerContext(path, data.labels, data.case.facts, data.case.preset, "balanced_accuracy")
+        self.worker = Worker(self._context)
 
     def first(self) -> list[NDArray[np.float32]]:
         """A trial of a worker that has no graph yet."""
-        self.worker = Worker(self._materials)
+        self.worker = Worker(self._context)
         return self.warm()
 
     def warm(self) -> list[NDArray[np.float32]]:
@@ -54,7 +54,7 @@ class Trials:
         }
 
     def _fold(self, fold: int, train: NDArray[np.int32], validate: NDArray[np.int32]) -> NDArray[np.float32]:
-        training = Training(self._data.case.epochs, 0, stop_collapsed=False)
+        training = FitOptions(self._data.case.epochs, 0, stop_collapsed=False)
         seed = 100 * self._number + fold
         outcome = self.worker.do(
             FoldJob(self._number, 0, fold, self._data.case.params, train, validate, seed, training)
@@ -93,18 +93,18 @@ class Clocks:
 def clocked() -> Iterator[Clocks]:
     """Clocks on the parts of a fold run that are the same for all models."""
     from search.worker import trainer, trainer_cache
-    from search.worker.inspection import Watch
+    from search.worker.inspection import Inspector
     from spaces.presets import Preset
 
     clocks = Clocks()
     parts = (
         (Preset, "build", "building the model"),
-        (trainer_cache.Trainers, "trainer", "resetting graphs' state"),
+        (trainer_cache.TrainerCache, "trainer", "resetting graphs' state"),
         (trainer.Trainer, "_ask", "validation passes"),
         (trainer, "scores", "scores"),
         (trainer, "batches", "shuffling"),
-        (Watch, "__init__", "looks for collapse"),
-        (Watch, "look", "looks for collapse"),
+        (Inspector, "__init__", "looks for collapse"),
+        (Inspector, "look", "looks for collapse"),
     )
     with ExitStack() as stack:
         for owner, attribute, name in parts:

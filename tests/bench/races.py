@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from search.session.racer import FIRST, Racing, Terms
+from search.session.racer import FIRST, Racer, RaceTerms
 from search.stats.metrics import better
 from search.stats.racing import BEHIND, BEHIND_EARLY, Schedule
 from search.stats.ranking import best
@@ -39,12 +39,12 @@ def replayed(stored: Stored, rule: str, *, halving: bool) -> Outcome:
     def schedule(params: Any) -> Schedule | None:
         return Schedule("constant", EPOCHS) if halving and epochs[params["trial"]] else None
 
-    racing = Racing(Terms(rule, stored.labels, schedule), METRIC, stored.assignment)
+    racing = Racer(RaceTerms(rule, stored.labels, schedule), METRIC, stored.assignment)
     trials: list[TrialRecord] = []
     run, cut = 0.0, 0
     for number in range(len(stored.truth)):
         trial = TrialRecord(number, {"trial": number}, "sampler" if number else "baseline")
-        for rung, least in racing.least(trial, FIRST).items():
+        for rung, least in racing.thresholds(trial, FIRST).items():
             if trial.state == TrialState.RUNNING and all(
                 better(METRIC, least, value) for value in stored.curves[number, :rung]
             ):

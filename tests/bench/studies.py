@@ -19,9 +19,9 @@ from rich.console import Console
 
 from reports.html.study import write as write_report
 from reports.terminal.live import LiveTable
-from search.executors.factory import starting
+from search.executors.factory import open_executor
 from search.executors.local import LocalProcesses
-from search.jobs import FoldJob, FoldResult, Materials, Training
+from search.jobs import FitOptions, FoldJob, FoldResult, WorkerContext
 from search.native import ENVIRONMENT
 from search.results.read import read
 from search.session import loop as the_loop
@@ -127,12 +127,12 @@ def two_workers(folder: Path, rounds: int, epochs: int | None = None) -> Iterato
         data = Data(case)
         path = folder / "pixels.npy"
         np.save(path, data.pixels)
-        materials = Materials(path, data.labels, case.facts, case.preset, "balanced_accuracy")
+        context = WorkerContext(path, data.labels, case.facts, case.preset, "balanced_accuracy")
         jobs = _jobs(data, 10, epochs or case.epochs)
         executors = {count: LocalProcesses(count) for count in (1, 2)}
         try:
             for count, executor in executors.items():
-                executor.prepare(materials, folder / f"logs-{count}")
+                executor.prepare(context, folder / f"logs-{count}")
                 _do(executor, jobs[: 2 * count])  # traced, once in each
             taken = interleaved(rounds, {str(n): partial(_do, executor, jobs) for n, executor in executors.items()})
         finally:
@@ -142,7 +142,7 @@ def two_workers(folder: Path, rounds: int, epochs: int | None = None) -> Iterato
 
 
 def _jobs(data: Data, count: int, epochs: int) -> list[FoldJob]:
-    training = Training(epochs, 0, stop_collapsed=False)
+    training = FitOptions(epochs, 0, stop_collapsed=False)
     return [
         FoldJob(n // FOLDS, 0, n % FOLDS, data.case.params, *data.folds[n % FOLDS], n, training) for n in range(count)
     ]
@@ -168,7 +168,7 @@ def demo(folder: Path, trials: int, epochs: int | None = None) -> Iterator[str]:
     whole = Clocks()  # a clock of its own, since the others run within it
     with (
         LiveTable(console) as observer,
-        starting(WORKERS) as executor,
+        open_executor(WORKERS) as executor,
         whole.on(the_loop.Loop, "run", "loop"),
         clocks.on(the_loop, "wait", "waiting for workers"),
     ):

@@ -171,7 +171,7 @@ def test_plain_lines_tell_of_each_once_when_it_has_all_folds() -> None:
     ]
     later = io.StringIO()
     PlainLines(later).update(progress(TRIALS, references=KNOWN))
-    assert later.getvalue() == "", "an earlier sitting told of them"
+    assert later.getvalue() == "", "an earlier session told of them"
 
 
 def test_a_hostile_name_is_text_everywhere(browser: Browser) -> None:

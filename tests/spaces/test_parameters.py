@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from spaces import Choice, Number, Parameter, SpaceError, When
-from spaces.parameters import boolean, choice, choice_of, integer, nearest, real, received, shown
+from spaces.parameters import boolean, choice, choice_of, format_value, integer, nearest, real, received
 from tests.spaces.strategies import STEPS, allowed, choices, numbers, parameters, reals
 
 HUGE = 10**400  # an integer that TOML can hold and no float can
@@ -163,7 +163,7 @@ def test_a_number_fixes(number: Number, data: st.DataObject) -> None:
         number.source,
         number.integer,
     )
-    assert fixed.range == shown(type(fixed.low)(value))
+    assert fixed.range == format_value(type(fixed.low)(value))
 
 
 @given(numbers(), st.data())

@@ -13,9 +13,9 @@ from playwright.sync_api import Browser, Page
 from reports.html import images
 from reports.html.diagnosis import write as write_diagnosis
 from reports.html.study import write
-from search.data.findings import ClassRow, Findings, Kind, PairShown, Remark, Shown
+from search.data.findings import ClassRow, DuplicateKind, Findings, ImageView, PairView, Remark
 from search.diagnosis.evidence import STUCK, Cause, Diagnosis, Symptom
-from search.diagnosis.result import Case
+from search.diagnosis.result import Diagnosed
 from spaces import Space
 from spaces.parameters import choice
 from storage.records import FoldRecord, LayerRecord, TrialState
@@ -246,7 +246,7 @@ def test_charts_have_words_for_who_cannot_see_them(visit: Visit, tmp_path: Path)
     assert page.locator("svg[role=img]:not([aria-label])").count() == 0
 
 
-def diagnosed(visit: Visit, case: Case, folder: Path, width: int = 1400) -> Page:
+def diagnosed(visit: Visit, case: Diagnosed, folder: Path, width: int = 1400) -> Page:
     target = folder / "diagnose.html"
     write_diagnosis(case, target)
     visit.page.set_viewport_size({"width": width, "height": 900})
@@ -254,7 +254,7 @@ def diagnosed(visit: Visit, case: Case, folder: Path, width: int = 1400) -> Page
     return visit.page
 
 
-def freed(text: str = "initializer: uniform_0.05 → glorot_uniform") -> Case:
+def freed(text: str = "initializer: uniform_0.05 → glorot_uniform") -> Diagnosed:
     """A stuck network with an experiment that frees it and one that does not."""
     runs = ([run(0.95, 0.9)] * 3, [run(0.5, 0.5)] * 2)
     shown = [tried(topic, one, text) for topic, one in zip(("initial weights", "penalty"), runs, strict=True)]
@@ -313,13 +313,15 @@ def checked(name: str = "shirts") -> Findings:
     grey = np.add.outer(np.arange(0, 240, 30), np.arange(8)).astype(np.uint8)[:, :, None]
     photo = np.random.default_rng(3).integers(0, 255, (120, 80, 3), np.uint8)
 
-    def pair(kind: Kind) -> PairShown:
-        first, second = (Shown(f"training/a/{name}.png", name, False, pixels) for pixels in (grey, photo))
-        return PairShown(kind, first, replace(second, testing=kind == Kind.LEAK), kind != Kind.COPY, False, 0.991)
+    def pair(kind: DuplicateKind) -> PairView:
+        first, second = (ImageView(f"training/a/{name}.png", name, False, pixels) for pixels in (grey, photo))
+        return PairView(
+            kind, first, replace(second, testing=kind == DuplicateKind.LEAK), kind != DuplicateKind.COPY, False, 0.991
+        )
 
     rows = tuple(ClassRow(name, 50, searched, 9, 4, (64, 48), (8, 8), (4000, 3000), 0.5) for searched in (12, 40))
     left_out = Remark(f"training/a/{name}", name, name, left_out=True)
-    pairs = tuple(map(pair, Kind))
+    pairs = tuple(map(pair, DuplicateKind))
     return Findings(name, 60, 8, (8, 8, 3), rows, 5, None, (name, "A sentence."), pairs, (left_out,))
 
 
@@ -337,7 +339,7 @@ def test_the_page_of_a_check_shows_every_pair_and_fits(visit: Visit, tmp_path: P
     visit.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type] # one of two words
     page = looked_at(visit, checked(), tmp_path, width)
     sides = page.evaluate("[...document.images].map(i => [i.naturalWidth, i.naturalHeight])")
-    assert sides == [[8, 8], [80, 120]] * len(Kind)
+    assert sides == [[8, 8], [80, 120]] * len(DuplicateKind)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(CONTRAST) == []
     clean(visit)
@@ -350,7 +352,7 @@ def test_hostile_names_are_only_shown_by_the_page_of_a_check(visit: Visit, tmp_p
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     page.mouse.move(300, 300)
     assert page.evaluate("window.pwned") is None
-    assert page.locator("img").count() == 2 * len(Kind)
+    assert page.locator("img").count() == 2 * len(DuplicateKind)
     assert page.locator("script, iframe, object, img:not([src^='data:image/']), a[href^='javascript']").count() == 0
     assert "<script>window.pwned=1</script>" in page.locator("h1").inner_text()
     assert "49" not in page.locator("h1").inner_text()

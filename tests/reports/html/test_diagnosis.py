@@ -12,7 +12,7 @@ from reports.html.diagnosis import render, signal
 from reports.terminal.diagnosis import in_lines
 from reports.wording.diagnosis import fine, headline
 from search.diagnosis.evidence import BROKEN, Diagnosis, Symptom
-from search.diagnosis.result import Case, Run, Tried
+from search.diagnosis.result import Diagnosed, ExperimentResult, Run
 from spaces import Value
 from tests.cases import CASE, EVIDENCE, STUCK_RUN, run, tried
 
@@ -70,7 +70,7 @@ BROKEN_RUN = replace(STUCK_RUN, diagnosis=Diagnosis(Symptom(BROKEN, ()), STUCK_R
         ),
     ],
 )
-def test_the_answer(case: Case, said: str) -> None:
+def test_the_answer(case: Diagnosed, said: str) -> None:
     assert headline(case) == said
 
 
@@ -88,7 +88,7 @@ def test_the_answer_ends_with_suspected_changes_that_free_nothing_one_of_each_ki
 def test_what_a_cause_may_come_from_is_told_without_what_experiments_clear() -> None:
     point: dict[str, Value] = {"conv_depth": 2, "dense_depth": 4, "initializer": "uniform_0.05"}
 
-    def depth(name: str, runs: list[Run]) -> Tried:
+    def depth(name: str, runs: list[Run]) -> ExperimentResult:
         one = tried("depth", runs)
         return replace(one, experiment=replace(one.experiment, params={**point, name: 1}))
 

@@ -137,7 +137,7 @@ def test_of_very_many_trials_importance_is_measured_on_some_and_the_page_says_so
     records = many(60)
     complete = records.data().compared
     assert "spread evenly over them" not in page_of(records)
-    monkeypatch.setattr(importance, "_MOST_WEIGHED", complete - 1)
+    monkeypatch.setattr(importance, "_MAX_WEIGHED", complete - 1)
     half = figures(records.data()).weighed
     assert half == -(-complete // 2)
     assert f"Measured on {half} of the {complete} complete trials, spread evenly over them." in page_of(records)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from search.data.decoding import Header, Picture, Remark, decode, quiet, read_header
+from search.data.decoding import FileRemark, Header, Picture, decode, quiet, read_header
 from tests.pictures import halves, write, write_bytes
 
 # The EXIF orientation, and what a camera held that way stores of an upright picture.
@@ -36,9 +36,9 @@ def picture_of(path: Path, size: tuple[int, int]) -> Picture:
     return picture
 
 
-def remark_of(path: Path) -> Remark:
+def remark_of(path: Path) -> FileRemark:
     remark = decode(path, (8, 8))
-    assert isinstance(remark, Remark)
+    assert isinstance(remark, FileRemark)
     return remark
 
 
@@ -161,7 +161,7 @@ class TestHostileFiles:
         canvas = data.index(b"VP8X") + 12  # width - 1 and height - 1, three bytes each
         data[canvas : canvas + 6] = (16_383).to_bytes(3, "little") * 2
         header = read_header(write_bytes(tmp_path / "x.webp", bytes(data)))
-        assert isinstance(header, Remark)
+        assert isinstance(header, FileRemark)
         assert header.kind == "oversized"
 
     def test_libtiff_prints_nothing(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -185,9 +185,9 @@ class TestHostileFiles:
         path = tmp_path_factory.getbasetemp() / "any"
         path.write_bytes(bytes_[: data.draw(st.integers(0, len(bytes_)))])
         with quiet():
-            assert isinstance(read_header(path), Header | Remark)
+            assert isinstance(read_header(path), Header | FileRemark)
             answer = decode(path, (5, 7))
-        assert isinstance(answer, Remark) or answer.pixels.shape in {(5, 7, 1), (5, 7, 3)}
+        assert isinstance(answer, FileRemark) or answer.pixels.shape in {(5, 7, 1), (5, 7, 3)}
 
 
 def _whole_files() -> list[bytes]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps
 
 from search.data import duplicates
-from search.data.duplicates import MOST_PAIRS, Near, Pair, exact_copies, near_copies
+from search.data.duplicates import MAX_PAIRS, NearDuplicates, Pair, exact_copies, near_copies
 
 SIDE = 64
 
@@ -35,7 +35,7 @@ def array(images: list[Image.Image]) -> NDArray[np.uint8]:
     return np.stack([np.asarray(image) for image in resized])
 
 
-def near(images: list[Image.Image]) -> Near:
+def near(images: list[Image.Image]) -> NearDuplicates:
     return near_copies(array(images), [str(number) for number in range(len(images))])
 
 
@@ -102,15 +102,15 @@ def test_where_many_are_alike_few_pairs_are_told_and_all_are_joined(monkeypatch:
     ]
     found = near([*shots[:20], *others, *shots[20:]])
     rows = [*range(20), *range(40, 60)]
-    assert MOST_PAIRS * 40 < 40 * 39 / 2
-    assert max(Counter(pair.first for pair in found.pairs).values()) == MOST_PAIRS
+    assert MAX_PAIRS * 40 < 40 * 39 / 2
+    assert max(Counter(pair.first for pair in found.pairs).values()) == MAX_PAIRS
     assert {row for pair in found.pairs for row in (pair.first, pair.second)} <= {*rows}
     assert len(set(found.parts[rows].tolist())) == 1
     assert len(set(found.parts.tolist())) == 21
 
 
 def test_of_many_that_are_alike_the_most_alike_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duplicates, "MOST_PAIRS", 1)
+    monkeypatch.setattr(duplicates, "MAX_PAIRS", 1)
     (scene,) = pictures(1)
     noise = np.random.default_rng(1).integers(0, 2, (SIDE, SIDE, 3), np.uint8)
     shots = [Image.fromarray(np.asarray(scene) + strength * noise) for strength in (0, 3, 1)]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from search.data import groups
 from search.data.folds import choose_folds, draw_folds
-from search.data.groups import keep_together, named_groups
+from search.data.groups import group_images, named_groups
 from search.errors import UsageError
 
 PATHS = ("a/p1_1.png", "a/p1_2.png", "b/p2_1.png", "b/other.png")
@@ -102,7 +102,7 @@ def together(
         padded = letters.ljust(len(labels), ".")
         return np.array([row if letter == "." else padded.index(letter) for row, letter in enumerate(padded)], np.int32)
 
-    found = keep_together(
+    found = group_images(
         np.array([int(label) for label in labels], np.int16),
         np.array([letter == "t" for letter in testing.ljust(len(labels))], np.bool_),
         parts(same),

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from search.data import holdout
 from search.data.check import Checked
-from search.data.groups import Together
-from search.data.holdout import LEAST_IMAGES, drawn
+from search.data.groups import Grouping
+from search.data.holdout import MIN_IMAGES, draw_holdout
 from search.data.images import ImageSet
 from search.errors import UsageError
 from search.session.prepare import prepare
@@ -38,7 +38,7 @@ def checked(
 ) -> Checked:
     own = np.arange(len(images.labels), dtype=np.int32) if units is None else units
     none = np.zeros(len(own), np.bool_)
-    together = Together(own, images.testing if apart is None else apart, own, scene=none)
+    together = Grouping(own, images.testing if apart is None else apart, own, scene=none)
     return Checked((), together, None, 5, None, ())
 
 
@@ -48,20 +48,20 @@ def labels_of(*counts: int) -> NDArray[np.int16]:
 
 def test_from_1000_images_on_a_sixth_is_drawn_of_each_class_alike() -> None:
     images = image_set(labels_of(900, 240, 60))
-    found = drawn(images, checked(images), seed=1)
+    found = draw_holdout(images, checked(images), seed=1)
     assert np.bincount(images.labels[found]).tolist() == [150, 40, 10]
 
 
 def test_the_seed_decides_which() -> None:
     images = image_set(labels_of(600, 600))
-    one, again, other = (drawn(images, checked(images), seed) for seed in (1, 1, 2))
+    one, again, other = (draw_holdout(images, checked(images), seed) for seed in (1, 1, 2))
     assert (one == again).all() and (one != other).any()
 
 
 def test_what_belongs_together_is_not_split() -> None:
     images = image_set(labels_of(600, 600))
     units = (np.arange(1200) // 7).astype(np.int32)
-    found = drawn(images, checked(images, units), seed=3)
+    found = draw_holdout(images, checked(images, units), seed=3)
     assert 0.14 < found.mean() < 0.2
     assert not set(units[found]) & set(units[~found])
 
@@ -69,19 +69,19 @@ def test_what_belongs_together_is_not_split() -> None:
 @pytest.mark.parametrize(
     ("images", "why"),
     [
-        (image_set(labels_of(500, LEAST_IMAGES - 501)), "fewer"),
+        (image_set(labels_of(500, MIN_IMAGES - 501)), "fewer"),
         (image_set(labels_of(700, 700), np.arange(1400) % 9 == 0), "a testing folder"),
         (image_set(labels_of(1400, 5)), "a class with too few"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_none_is_drawn(images: ImageSet, why: str) -> None:
-    assert not drawn(images, checked(images), seed=1).any(), why
+    assert not draw_holdout(images, checked(images), seed=1).any(), why
 
 
 def test_few_groups_are_not_drawn_from() -> None:
     images = image_set(labels_of(600, 600))
-    assert not drawn(images, checked(images, (np.arange(1200) % 5).astype(np.int32)), seed=1).any()
+    assert not draw_holdout(images, checked(images, (np.arange(1200) % 5).astype(np.int32)), seed=1).any()
 
 
 # In a study
@@ -92,7 +92,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """36 pictures of two classes, and a limit that they reach."""
     make_pictures(tmp_path / "shapes", {"left": 18, "top": 18})
     (tmp_path / "study").mkdir()
-    monkeypatch.setattr(holdout, "LEAST_IMAGES", 36)
+    monkeypatch.setattr(holdout, "MIN_IMAGES", 36)
     return tmp_path / "study"
 
 
@@ -122,7 +122,7 @@ def test_a_study_goes_on_with_the_images_that_it_locked_away_whatever_would_be_d
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = begun(place)
-    monkeypatch.setattr(holdout, "LEAST_IMAGES", 1000)
+    monkeypatch.setattr(holdout, "MIN_IMAGES", 1000)
     after = prepared(place)
     assert (before.images.testing == after.images.testing).all()
     with Store.open(place / "study.db", read_only=True) as store:

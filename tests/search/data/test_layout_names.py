@@ -10,20 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.text import printable, shown
+from search.text import as_unicode, printable
 
 
 class TestShown:
     @pytest.mark.parametrize("name", ["plain.png", "写真 ñ 🙂.png", "e\u0301.png", "line\nbreak", "a/b/c.png"])
     def test_valid_names_are_themselves(self, name: str) -> None:
-        assert shown(name) == shown(Path(name)) == name
+        assert as_unicode(name) == as_unicode(Path(name)) == name
 
     def test_stray_bytes_are_escaped(self) -> None:
-        assert shown(os.fsdecode(b"caf\xe9.png")) == "caf\\xe9.png"
+        assert as_unicode(os.fsdecode(b"caf\xe9.png")) == "caf\\xe9.png"
 
     @given(st.binary(min_size=1))
     def test_any_bytes_can_be_stored(self, name: bytes) -> None:
-        json.dumps(shown(os.fsdecode(name)), ensure_ascii=False).encode("utf-8")
+        json.dumps(as_unicode(os.fsdecode(name)), ensure_ascii=False).encode("utf-8")
 
 
 class TestPrintable:

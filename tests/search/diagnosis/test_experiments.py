@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.diagnosis.evidence import Cause, Evidence, LayerEvidence
-from search.diagnosis.experiments import MOST_VALUES, TOPICS, experiments, other_values, topic_of
+from search.diagnosis.experiments import MAX_VALUES, TOPICS, experiments, other_values, topic_of
 from spaces import Space, Value
 from spaces.facts import Facts
 from spaces.parameters import Parameter, choice, integer, real
@@ -80,7 +80,7 @@ def test_every_change_of_a_parameter_is_one_that_the_space_allows_and_changes_on
     parameter = data.draw(st.sampled_from(space.parameters))
     found = other_values(parameter, parameter.default)
     assert parameter.default not in found
-    assert len(found) <= MOST_VALUES
+    assert len(found) <= MAX_VALUES
 
 
 def test_what_is_suspected_is_tried_first_whatever_else_there_is() -> None:

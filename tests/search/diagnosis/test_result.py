@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.diagnosis.evidence import STUCK, Cause, Diagnosis, Symptom
-from search.diagnosis.result import Case, Run, Verdict, mean_validation, runs_that_learn, suspected, verdict
+from search.diagnosis.result import Diagnosed, Run, Verdict, mean_validation, runs_that_learn, suspected, verdict
 from search.diagnosis.rules import LABELS, Plain
 from tests.cases import CASE, EVIDENCE, STUCK_RUN, run, tried
 
@@ -78,12 +78,12 @@ def test_a_suspicion_is_held_against_the_experiments_about_it() -> None:
         "gradients vanish": (0, 0),
     }
     assert {s.cause.name: dict(s.settings) for s in case.suspects}["regularisation too strong"] == {"l2": 0.01}
-    assert [one.experiment.topic for one in case.freeing] == ["initial weights"]
-    assert [one.experiment.topic for one in case.failing] == ["size", "penalty"]
+    assert [one.experiment.topic for one in case.fixes] == ["initial weights"]
+    assert [one.experiment.topic for one in case.no_fixes] == ["size", "penalty"]
 
 
 def test_what_learns_has_no_suspects() -> None:
-    healthy: Case = replace(CASE, runs=(GOOD,) * 3)
+    healthy: Diagnosed = replace(CASE, runs=(GOOD,) * 3)
     assert healthy.suspects == ()
 
 

@@ -16,12 +16,12 @@ from search.diagnosis.evidence import (
     ONE_CLASS,
     STUCK,
     UNSURE,
-    Answers,
     Cause,
     Diagnosis,
+    EpochSnapshot,
     Evidence,
-    Glance,
     LayerEvidence,
+    OutputStats,
 )
 from search.diagnosis.rules import (
     LABELS,
@@ -33,15 +33,15 @@ from search.diagnosis.rules import (
     causes,
     clearly_above,
     diagnosis_of,
-    due,
     gradient_signs,
-    suspicious,
+    inspect_after,
+    needs_inspection,
     symptom_of,
     unexplained,
 )
 
 LN2 = math.log(2)
-AT_CHANCE = Glance(
+AT_CHANCE = EpochSnapshot(
     epoch=3,
     ended=False,
     losses=(0.694, 0.693, 0.693),
@@ -54,14 +54,14 @@ AT_CHANCE = Glance(
     images=100,
     validated=25,
 )
-ONE_ANSWER = Answers(log_loss=LN2, spread=1e-6, predicted=1, auroc=0.5)
+ONE_ANSWER = OutputStats(log_loss=LN2, spread=1e-6, predicted=1, auroc=0.5)
 FROZEN_START = LayerEvidence("dense", "Dense", 0.1, 0.1, gradient=0.1, moved=0.1, size=1.0)
 PLAIN = Evidence((FROZEN_START, replace(FROZEN_START, name="output")), LN2, LN2, steps=50)
 RANDOM_BASE = LayerEvidence("base", "Functional", 0.1, 0.1, untrained=True)
 LASTING = Cause("planted", "by the test", "nothing", 1.0, lasting=True)
 
 
-def found_in(glance: Glance, answers: Answers, evidence: Evidence) -> Diagnosis | None:
+def found_in(glance: EpochSnapshot, answers: OutputStats, evidence: Evidence) -> Diagnosis | None:
     symptom = symptom_of(glance, answers)
     return None if symptom is None else diagnosis_of(symptom, glance, answers, evidence)
 
@@ -74,13 +74,13 @@ def first(**changes: Any) -> str:
 
 
 def test_it_looks_at_three_epochs_and_at_the_end() -> None:
-    assert [epoch for epoch in range(1, 13) if due(epoch, ended=epoch == 12)] == [*LOOKS, 12]
+    assert [epoch for epoch in range(1, 13) if inspect_after(epoch, ended=epoch == 12)] == [*LOOKS, 12]
 
 
 def test_a_network_that_learns_is_not_looked_at_again() -> None:
-    assert not suspicious(replace(AT_CHANCE, accuracy=0.8, validation=0.7))
-    assert suspicious(AT_CHANCE)
-    assert suspicious(replace(AT_CHANCE, accuracy=0.8, classes=1))
+    assert not needs_inspection(replace(AT_CHANCE, accuracy=0.8, validation=0.7))
+    assert needs_inspection(AT_CHANCE)
+    assert needs_inspection(replace(AT_CHANCE, accuracy=0.8, classes=1))
 
 
 @given(st.integers(2, 20), st.integers(1, 100_000), st.floats(0, 1))
@@ -97,7 +97,7 @@ def test_more_images_never_take_away_from_what_is_clear(classes: int, images: in
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_a_loss_that_is_no_number_is_a_symptom_whatever_else_is_seen(loss: float) -> None:
     seen = replace(AT_CHANCE, losses=(0.6, loss), accuracy=0.9, epoch=2)
-    found = found_in(seen, Answers(math.nan, math.nan, 0, math.nan), PLAIN)
+    found = found_in(seen, OutputStats(math.nan, math.nan, 0, math.nan), PLAIN)
     assert found is not None and found.collapsed
     assert found.symptom.name == BROKEN
     assert found.causes[0].name == "learning rate too large"
@@ -132,7 +132,7 @@ def test_a_network_below_the_loss_of_a_guess_is_never_stopped(
     accuracy: float, validation: float, epoch: int, ended: bool, spread: float, predicted: int, auroc: float
 ) -> None:
     seen = replace(AT_CHANCE, accuracy=accuracy, validation=validation, epoch=epoch, ended=ended)
-    found = found_in(seen, Answers(0.9 * LN2, spread, predicted, auroc), replace(PLAIN, found=(LASTING,)))
+    found = found_in(seen, OutputStats(0.9 * LN2, spread, predicted, auroc), replace(PLAIN, found=(LASTING,)))
     assert found is None or not found.collapsed
 
 
@@ -144,7 +144,7 @@ def test_early_only_what_waiting_does_not_cure_stops_a_network() -> None:
 
 
 def test_a_lasting_cause_waits_too_where_images_get_answers_of_their_own() -> None:
-    slow = Answers(log_loss=LN2, spread=0.05, predicted=2, auroc=0.55)
+    slow = OutputStats(log_loss=LN2, spread=0.05, predicted=2, auroc=0.55)
     planted = replace(PLAIN, found=(LASTING,))
     assert found_in(AT_CHANCE, slow, planted) is None
     assert found_in(replace(AT_CHANCE, epoch=LOOKS[-1]), slow, planted) is not None
@@ -167,7 +167,7 @@ def test_a_run_that_ends_at_chance_is_stuck_once_it_was_long_enough() -> None:
 
 
 def test_learned_by_heart_is_said_at_the_end_and_stops_nothing() -> None:
-    knows = Answers(log_loss=0.01, spread=0.5, predicted=2, auroc=1.0)
+    knows = OutputStats(log_loss=0.01, spread=0.5, predicted=2, auroc=1.0)
     seen = replace(AT_CHANCE, accuracy=1.0, validation=0.5, epoch=20, ended=True)
     found = found_in(seen, knows, PLAIN)
     assert found is not None and not found.collapsed
@@ -183,9 +183,9 @@ def test_learned_by_heart_is_said_at_the_end_and_stops_nothing() -> None:
 )
 def test_images_that_are_not_known_one_by_one_are_not_called_known_by_heart(accuracy: float, log_loss: float) -> None:
     seen = replace(AT_CHANCE, accuracy=accuracy, validation=0.5, epoch=20, ended=True)
-    found = found_in(seen, Answers(log_loss, spread=0.2, predicted=2, auroc=0.8), PLAIN)
+    found = found_in(seen, OutputStats(log_loss, spread=0.2, predicted=2, auroc=0.8), PLAIN)
     assert found is not None and found.symptom.name == UNSURE
-    assert found_in(replace(seen, least=0.6), Answers(log_loss, spread=0.2, predicted=2, auroc=0.8), PLAIN) is None
+    assert found_in(replace(seen, least=0.6), OutputStats(log_loss, spread=0.2, predicted=2, auroc=0.8), PLAIN) is None
 
 
 @pytest.mark.parametrize("symptom", [BY_HEART, UNSURE, STUCK])
@@ -206,14 +206,14 @@ def test_labels_are_in_doubt_only_while_no_method_is_known_to_learn_from_them(sy
 
 
 def test_what_was_learned_and_holds_for_no_other_image_is_named_and_stops_nothing() -> None:
-    partly = Answers(log_loss=0.9 * LN2, spread=0.1, predicted=2, auroc=0.7)
+    partly = OutputStats(log_loss=0.9 * LN2, spread=0.1, predicted=2, auroc=0.7)
     seen = replace(AT_CHANCE, accuracy=0.7, epoch=20, ended=True)
-    assert suspicious(seen)
+    assert needs_inspection(seen)
     found = found_in(seen, partly, PLAIN)
     assert found is not None and not found.collapsed
     assert (found.symptom.name, found.causes[0].name) == (UNSURE, LABELS)
     assert found_in(replace(seen, least=0.9 * LN2), partly, PLAIN) is None
-    assert not suspicious(replace(seen, least=0.9 * LN2))
+    assert not needs_inspection(replace(seen, least=0.9 * LN2))
     assert found_in(replace(seen, ended=False), partly, PLAIN) is None
 
 

@@ -13,7 +13,7 @@ import pytest
 from search.executors.base import Executor
 from search.executors.in_process import InProcess
 from search.executors.local import LocalProcesses
-from search.jobs import DescribeJob, Description, Failure, FoldResult, Materials, Outcome
+from search.jobs import DescribeJob, Description, Failure, FoldResult, Outcome, WorkerContext
 from search.study.prepared import Prepared
 from search.worker.worker import Worker
 from tests.search.worker.test_trainer import fold_job
@@ -21,12 +21,12 @@ from tests.search.worker.test_trainer import fold_job
 
 @pytest.fixture(scope="module", params=["in process", "local processes"])
 def executor(
-    request: pytest.FixtureRequest, materials: Materials, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, context: WorkerContext, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Executor]:
     made: Executor = InProcess()
     if request.param == "local processes":
         made = LocalProcesses(2)
-    made.prepare(materials, tmp_path_factory.mktemp("logs"))
+    made.prepare(context, tmp_path_factory.mktemp("logs"))
     yield made
     made.close()
 
@@ -69,11 +69,11 @@ def test_a_failure_is_an_outcome_and_the_next_job_runs(executor: Executor, prepa
 
 
 def test_prepared_again_it_begins_anew(
-    executor: Executor, materials: Materials, prepared: Prepared, tmp_path: Path
+    executor: Executor, context: WorkerContext, prepared: Prepared, tmp_path: Path
 ) -> None:
-    executor.prepare(replace(materials, latency=True), tmp_path / "logs")
+    executor.prepare(replace(context, latency=True), tmp_path / "logs")
     measured = outcome(executor.submit(fold_job(prepared, max_epochs=1)))
     assert isinstance(measured, FoldResult) and measured.latency is not None
-    executor.prepare(materials, tmp_path / "other-logs")
+    executor.prepare(context, tmp_path / "other-logs")
     plain = outcome(executor.submit(fold_job(prepared, max_epochs=1)))
     assert isinstance(plain, FoldResult) and plain.latency is None

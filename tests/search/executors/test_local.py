@@ -13,16 +13,16 @@ import pytest
 
 from search.executors.in_process import InProcess
 from search.executors.local import LocalProcesses
-from search.jobs import DescribeJob, Failure, FoldResult, Materials, Outcome
+from search.jobs import DescribeJob, Failure, FoldResult, Outcome, WorkerContext
 from search.study.prepared import Prepared
 from tests.search.executors.test_contract import outcome
 from tests.search.worker.test_trainer import fold_job
 
 
-def test_it_is_ready_before_its_first_job_is_done(materials: Materials, prepared: Prepared, tmp_path: Path) -> None:
+def test_it_is_ready_before_its_first_job_is_done(context: WorkerContext, prepared: Prepared, tmp_path: Path) -> None:
     for made in (InProcess(), LocalProcesses(1)):
         assert not made.ready
-        made.prepare(materials, tmp_path / "logs")
+        made.prepare(context, tmp_path / "logs")
         endless = isinstance(made, LocalProcesses)
         future = made.submit(fold_job(prepared, max_epochs=100_000 if endless else 1))
         while not made.ready:
@@ -32,9 +32,9 @@ def test_it_is_ready_before_its_first_job_is_done(materials: Materials, prepared
 
 
 @pytest.fixture
-def processes(materials: Materials, tmp_path: Path) -> Iterator[LocalProcesses]:
+def processes(context: WorkerContext, tmp_path: Path) -> Iterator[LocalProcesses]:
     made = LocalProcesses(1)
-    made.prepare(materials, tmp_path / "logs")
+    made.prepare(context, tmp_path / "logs")
     yield made
     made.close(kill=True)
 
@@ -73,10 +73,10 @@ def test_a_killed_worker_costs_its_job_one_more_try_and_nothing_else(
 
 
 def test_a_worker_that_keeps_too_much_memory_is_replaced_and_no_result_differs(
-    materials: Materials, prepared: Prepared, tmp_path: Path
+    context: WorkerContext, prepared: Prepared, tmp_path: Path
 ) -> None:
     processes = LocalProcesses(1, most_bytes=1)
-    processes.prepare(materials, tmp_path / "logs")
+    processes.prepare(context, tmp_path / "logs")
     first = wait_for_worker(tmp_path / "logs")
     results = [outcome(processes.submit(fold_job(prepared))) for _ in range(2)]
     assert first not in worker_pids(tmp_path / "logs")
@@ -86,13 +86,13 @@ def test_a_worker_that_keeps_too_much_memory_is_replaced_and_no_result_differs(
 
 
 def test_prepared_again_running_jobs_are_ended_and_waiting_ones_cancelled(
-    processes: LocalProcesses, materials: Materials, prepared: Prepared, tmp_path: Path
+    processes: LocalProcesses, context: WorkerContext, prepared: Prepared, tmp_path: Path
 ) -> None:
     running = processes.submit(fold_job(prepared, max_epochs=100_000))
     waiting = processes.submit(fold_job(prepared))
     while not running.running():
         time.sleep(0.05)
-    processes.prepare(materials, tmp_path / "logs")
+    processes.prepare(context, tmp_path / "logs")
     stopped = outcome(running)
     assert isinstance(stopped, Failure) and stopped.cause == "stopped"
     assert waiting.cancelled()
@@ -100,26 +100,26 @@ def test_prepared_again_running_jobs_are_ended_and_waiting_ones_cancelled(
 
 
 def test_what_a_worker_says_before_it_knows_its_log_is_in_its_log(
-    materials: Materials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    context: WorkerContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = tmp_path / "broken" / "tensorflow"
     broken.mkdir(parents=True)
     (broken / "__init__.py").write_text("raise ImportError('no such library')\n")
     monkeypatch.setenv("PYTHONPATH", str(broken.parent))
     processes = LocalProcesses(1)
-    processes.prepare(materials, tmp_path / "logs")
+    processes.prepare(context, tmp_path / "logs")
     failed = outcome(processes.submit(DescribeJob({})))
     processes.close(kill=True)
     assert isinstance(failed, Failure) and "worker-0.log" in failed.detail
     assert "no such library" in (tmp_path / "logs" / "worker-0.log").read_text()
 
 
-def test_logs_are_not_written_through_a_link(materials: Materials, tmp_path: Path) -> None:
+def test_logs_are_not_written_through_a_link(context: WorkerContext, tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "worker-0.log").symlink_to(tmp_path / "elsewhere")
     processes = LocalProcesses(1)
     with pytest.raises(OSError, match="worker-0"):
-        processes.prepare(materials, tmp_path / "logs")
+        processes.prepare(context, tmp_path / "logs")
     processes.close(kill=True)
     assert not (tmp_path / "elsewhere").exists()
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from reports.wording import study as words
-from search.results.summary import ReportData
+from search.results.summary import StudySummary
 from search.stats.estimate import OWN_SCORE, beats
 from search.stats.metrics import scores
 from storage import ChoiceRecord, TrialState
@@ -42,7 +42,7 @@ def with_answers(records: Records, said: dict[int, np.ndarray[Any, Any]]) -> dic
     return {"trials": tuple(trials), "others": others, "probabilities": others[best]}
 
 
-def shuffled(trials: int) -> ReportData:
+def shuffled(trials: int) -> StudySummary:
     """Trials that know nothing: the best of so many on 110 images is well above a half."""
     records, rng = example(), np.random.default_rng(SEED)
     said = {n: rng.dirichlet([1, 1], len(records.images)).astype(np.float32) for n in range(trials)}

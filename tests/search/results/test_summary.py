@@ -11,7 +11,7 @@ import pytest
 
 from reports.as_json import as_json
 from reports.wording.study import advice, caution, headline, images_words
-from search.results.summary import ReportData, report_data
+from search.results.summary import StudySummary, summarise
 from search.stats.chance import chance_level
 from spaces import Space
 from storage.records import TrialState
@@ -135,7 +135,9 @@ def test_an_open_trial_is_running_only_while_somebody_works_on_the_study() -> No
     assert (as_json(opened.data())["searching"], as_json(opened.data(searching=True))["searching"]) == (False, True)
 
 
-def against_trial_0(start: tuple[float, ...], best: tuple[float, ...], metric: str = "balanced_accuracy") -> ReportData:
+def against_trial_0(
+    start: tuple[float, ...], best: tuple[float, ...], metric: str = "balanced_accuracy"
+) -> StudySummary:
     """A study of trial 0 and a better trial 1, with these scores on the same folds of 110 images."""
     trials = []
     for number, scores in enumerate((start, best)):
@@ -279,7 +281,7 @@ def test_a_study_without_images_or_settings_still_makes_a_report() -> None:
     records = example()
     bare = replace(records.study, config={})
     split = replace(records.split, assignment=np.array([], np.int16))
-    data = report_data(bare, (), split, (trial(0),), (), {})
+    data = summarise(bare, (), split, (trial(0),), (), {})
     json.dumps(as_json(data), allow_nan=False)
     assert math.isnan(data.chance)
     assert headline(data)

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from search.samplers.base import Proposer
+from search.samplers.base import Sampler
 from search.samplers.catalog import OF_TWO_OBJECTIVES, SAMPLERS
-from search.samplers.factory import make_proposer
+from search.samplers.factory import make_sampler
 from spaces import Space
 from spaces.parameters import integer
 from tests.search.session.instant import SPACE
@@ -19,7 +19,7 @@ METRIC = "accuracy"
 EPOCHS = 9  # of hyperband: brackets of 9 points with one epoch, 5 with three, 3 with nine
 
 
-class Sampler(NamedTuple):
+class SamplerCase(NamedTuple):
     """A sampler as a study asks for it; `second`: what it minimises beside the metric."""
 
     engine: str
@@ -27,16 +27,16 @@ class Sampler(NamedTuple):
     second: str | None = None
 
 
-BAYESIAN, HYPERBAND = Sampler("keras-tuner", "bayesian"), Sampler("keras-tuner", "hyperband")
-NSGA2 = Sampler("optuna", "nsga2", "parameters")
+BAYESIAN, HYPERBAND = SamplerCase("keras-tuner", "bayesian"), SamplerCase("keras-tuner", "hyperband")
+NSGA2 = SamplerCase("optuna", "nsga2", "parameters")
 
-EVERY = [Sampler(engine, name) for engine, names in SAMPLERS.items() for name in names if name != NSGA2.name]
-EVERY += [Sampler("optuna", name, "parameters") for name in OF_TWO_OBJECTIVES]
+EVERY = [SamplerCase(engine, name) for engine, names in SAMPLERS.items() for name in names if name != NSGA2.name]
+EVERY += [SamplerCase("optuna", name, "parameters") for name in OF_TWO_OBJECTIVES]
 
 NO_TORCH = importlib.util.find_spec("torch") is None
 
 
-def each(samplers: Iterable[Sampler]) -> list[Any]:
+def each(samplers: Iterable[SamplerCase]) -> list[Any]:
     """Samplers as parameters of a test, skipped where a package is missing."""
     return [
         pytest.param(
@@ -51,12 +51,12 @@ def each(samplers: Iterable[Sampler]) -> list[Any]:
     ]
 
 
-def proposer(sampler: Sampler, seed: int = 0) -> Proposer:
+def proposer(sampler: SamplerCase, seed: int = 0) -> Sampler:
     """Of a study of `space_of(sampler)`."""
-    return make_proposer(space_of(sampler), METRIC, sampler.engine, sampler.name, seed, sampler.second)
+    return make_sampler(space_of(sampler), METRIC, sampler.engine, sampler.name, seed, sampler.second)
 
 
-def space_of(sampler: Sampler, space: Space = SPACE) -> Space:
+def space_of(sampler: SamplerCase, space: Space = SPACE) -> Space:
     """The space as the sampler searches it: hyperband chooses the epochs too."""
     if sampler != HYPERBAND:
         return space

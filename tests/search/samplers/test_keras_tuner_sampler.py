@@ -17,7 +17,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 
 from search.samplers import memory
-from search.samplers.keras_tuner_sampler import OracleProposer, axis, keras_tuner, quick
+from search.samplers.keras_tuner_sampler import OracleProposer, axis, fast_predict, keras_tuner
 from search.samplers.memory import learned_from
 from spaces import Choice, Number, Parameter, Space, Value
 from spaces.parameters import real
@@ -178,7 +178,7 @@ def test_the_quick_prediction_is_that_of_scikit_learn() -> None:
         GaussianProcessRegressor(Matern(0.7, "fixed", nu=2.5), alpha=1e-4, normalize_y=True, random_state=1).fit(x, y)
         for _ in range(2)
     )
-    quick(fast)
+    fast_predict(fast)
     for point in [*rng.uniform(size=(50, 4)), x[0]]:
         np.testing.assert_allclose(
             fast.predict(point.reshape(1, -1), return_std=True),

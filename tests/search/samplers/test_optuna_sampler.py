@@ -12,22 +12,22 @@ import pytest
 
 from search.errors import UsageError
 from search.samplers import catalog, memory, optuna_builders
-from search.samplers.base import Proposer
+from search.samplers.base import Sampler
 from search.samplers.catalog import SAMPLERS, check_sampler
-from search.samplers.factory import left_to_chance
+from search.samplers.factory import unmodelled_parameters
 from search.samplers.hyperband import HyperbandProposer
 from search.samplers.memory import LATEST, LEADING, learned_from
-from search.samplers.optuna_study import frozen
+from search.samplers.optuna_study import to_frozen_trial
 from search.stats.ranking import ranked
 from spaces import Space, Value
 from storage import FoldRecord, TrialRecord, TrialState
-from tests.search.samplers.contract import BAYESIAN, EPOCHS, EVERY, METRIC, NSGA2, Sampler, each, proposer, space_of
+from tests.search.samplers.contract import BAYESIAN, EPOCHS, EVERY, METRIC, NSGA2, SamplerCase, each, proposer, space_of
 from tests.search.session.instant import SPACE, quality
 
-TPE, CMAES = Sampler("optuna", "tpe"), Sampler("optuna", "cmaes")
+TPE, CMAES = SamplerCase("optuna", "tpe"), SamplerCase("optuna", "cmaes")
 
 
-def trials_of(sampler: Sampler) -> int:
+def trials_of(sampler: SamplerCase) -> int:
     """Enough to be past what is drawn at random at first; Keras Tuner's Gaussian process takes a second a point."""
     return {BAYESIAN: 21, NSGA2: 70}.get(sampler, 25)
 
@@ -46,7 +46,7 @@ def closed(number: int, params: dict[str, Value], redraws: int = 0) -> TrialReco
     return replace(trial, state=TrialState.COMPLETE, folds=folds)
 
 
-def one_trial(asked: Proposer, number: int) -> TrialRecord:
+def one_trial(asked: Sampler, number: int) -> TrialRecord:
     """Ask, refuse the first two points of every fourth trial, tell."""
     if number == 0:
         return told(asked, closed(0, asked.ask(0, baseline(asked))))
@@ -57,34 +57,34 @@ def one_trial(asked: Proposer, number: int) -> TrialRecord:
     return told(asked, closed(number, asked.ask(number), refused))
 
 
-def baseline(asked: Proposer) -> dict[str, Value]:
+def baseline(asked: Sampler) -> dict[str, Value]:
     return {**SPACE.defaults(), **({"epochs": EPOCHS} if isinstance(asked, HyperbandProposer) else {})}
 
 
-def told(asked: Proposer, trial: TrialRecord) -> TrialRecord:
+def told(asked: Sampler, trial: TrialRecord) -> TrialRecord:
     asked.tell(trial)
     return trial
 
 
 @cache
-def go(sampler: Sampler) -> tuple[TrialRecord, ...]:
+def go(sampler: SamplerCase) -> tuple[TrialRecord, ...]:
     asked = proposer(sampler)
     asked.replay([])
     return tuple(one_trial(asked, number) for number in range(trials_of(sampler)))
 
 
 @pytest.fixture(params=each(EVERY))
-def sampler(request: pytest.FixtureRequest) -> Sampler:
-    asked: Sampler = request.param
+def sampler(request: pytest.FixtureRequest) -> SamplerCase:
+    asked: SamplerCase = request.param
     return asked
 
 
 @pytest.fixture
-def in_one_go(sampler: Sampler) -> list[TrialRecord]:
+def in_one_go(sampler: SamplerCase) -> list[TrialRecord]:
     return list(go(sampler))
 
 
-def test_every_point_is_one_of_the_space(sampler: Sampler, in_one_go: list[TrialRecord]) -> None:
+def test_every_point_is_one_of_the_space(sampler: SamplerCase, in_one_go: list[TrialRecord]) -> None:
     for trial in in_one_go:
         space_of(sampler).check(dict(trial.params))
 
@@ -95,7 +95,7 @@ def test_the_points_differ(in_one_go: list[TrialRecord]) -> None:
 
 @pytest.mark.parametrize("stopped_after", [1, 4, 12, 20])
 def test_going_on_from_stored_trials_equals_one_go(
-    sampler: Sampler, in_one_go: list[TrialRecord], stopped_after: int
+    sampler: SamplerCase, in_one_go: list[TrialRecord], stopped_after: int
 ) -> None:
     stopped_after *= max(len(in_one_go) // 25, 1)
     resumed = proposer(sampler)
@@ -105,7 +105,7 @@ def test_going_on_from_stored_trials_equals_one_go(
     ]
 
 
-def test_going_on_with_an_open_trial_equals_one_go(sampler: Sampler, in_one_go: list[TrialRecord]) -> None:
+def test_going_on_with_an_open_trial_equals_one_go(sampler: SamplerCase, in_one_go: list[TrialRecord]) -> None:
     resumed = proposer(sampler)
     interrupted = replace(in_one_go[13], state=TrialState.RUNNING, folds=in_one_go[13].folds[:1])
     resumed.replay([*in_one_go[:13], interrupted])
@@ -119,7 +119,7 @@ LEARNS_FROM_SOME = [one for one in EVERY if one.engine == "optuna" and one.name 
 
 @pytest.mark.parametrize("sampler", each(LEARNS_FROM_SOME))
 def test_going_on_equals_one_go_where_old_trials_are_no_longer_learned_from(
-    monkeypatch: pytest.MonkeyPatch, sampler: Sampler
+    monkeypatch: pytest.MonkeyPatch, sampler: SamplerCase
 ) -> None:
     for name, value in (("LATEST", 12), ("LEADING", 2), ("FORGET_EVERY", 5)):
         monkeypatch.setattr(memory, name, value)
@@ -151,7 +151,7 @@ def test_what_is_learned_from_is_the_latest_and_the_best_and_the_same_of_what_wa
 def test_tpe_samples_the_groups_of_optuna_but_only_those_that_a_point_has(monkeypatch: pytest.MonkeyPatch) -> None:
     """A point with the norm 'none' has no momentum, one of depth 0 no units; each of them is a group of its own."""
     trials = list(go(TPE))
-    known = [frozen(SPACE, trial, METRIC) for trial in trials]
+    known = [to_frozen_trial(SPACE, trial, METRIC) for trial in trials]
     study = optuna.create_study(direction="maximize")
     study.add_trials(known)
     theirs = optuna.search_space.group_decomposed._GroupDecomposedSearchSpace(True).calculate(study)
@@ -185,10 +185,10 @@ MODELS = {
 
 @pytest.mark.parametrize("sampler", each(one for one in EVERY if one.name in MODELS))
 def test_how_much_of_a_space_with_conditions_is_left_to_chance_is_told_and_true(
-    monkeypatch: pytest.MonkeyPatch, sampler: Sampler
+    monkeypatch: pytest.MonkeyPatch, sampler: SamplerCase
 ) -> None:
     number, which, names = MODELS[sampler.name]
-    assert left_to_chance(SPACE, sampler.name) == (
+    assert unmodelled_parameters(SPACE, sampler.name) == (
         f"sampler {sampler.name} models {number} of the 6 parameters ({which}) and draws the others at random; "
         "use tpe, which models all of them"
     )
@@ -209,13 +209,13 @@ def test_how_much_of_a_space_with_conditions_is_left_to_chance_is_told_and_true(
 
 def test_where_all_of_a_space_is_modelled_nothing_is_told() -> None:
     numbers = Space(SPACE.parameters[:3])
-    assert [left_to_chance(numbers, name) for name in optuna_builders.SAMPLERS] == [None] * len(
+    assert [unmodelled_parameters(numbers, name) for name in optuna_builders.SAMPLERS] == [None] * len(
         optuna_builders.SAMPLERS
     )
-    assert [left_to_chance(SPACE, name) for name in ("tpe", "random", "nsga2", "grid")] == [None] * 4
+    assert [unmodelled_parameters(SPACE, name) for name in ("tpe", "random", "nsga2", "grid")] == [None] * 4
 
 
-def test_another_study_seed_gives_other_points(sampler: Sampler, in_one_go: list[TrialRecord]) -> None:
+def test_another_study_seed_gives_other_points(sampler: SamplerCase, in_one_go: list[TrialRecord]) -> None:
     other = proposer(sampler, seed=1)
     other.replay([])
     points = [one_trial(other, n).params for n in range(5)][1:]
@@ -225,20 +225,20 @@ def test_another_study_seed_gives_other_points(sampler: Sampler, in_one_go: list
         assert points != [t.params for t in in_one_go[1:5]]
 
 
-def test_a_fixed_point_is_given_back(sampler: Sampler) -> None:
+def test_a_fixed_point_is_given_back(sampler: SamplerCase) -> None:
     asked = proposer(sampler)
     wanted = space_of(sampler).defaults(depth=4, norm="batch")
     assert asked.ask(0, wanted) == wanted
 
 
-def test_asking_while_other_trials_are_open_gives_other_points(sampler: Sampler) -> None:
+def test_asking_while_other_trials_are_open_gives_other_points(sampler: SamplerCase) -> None:
     asked = proposer(sampler)
     one_trial(asked, 0)
     points = [asked.ask(number) for number in range(1, 5)]
     assert len({str(point) for point in points}) == 4
 
 
-def test_a_refused_point_is_followed_by_another(sampler: Sampler) -> None:
+def test_a_refused_point_is_followed_by_another(sampler: SamplerCase) -> None:
     asked = proposer(sampler)
     one_trial(asked, 0)
     first = asked.ask(1)
@@ -247,7 +247,7 @@ def test_a_refused_point_is_followed_by_another(sampler: Sampler) -> None:
 
 
 @pytest.mark.parametrize("sampler", [TPE, CMAES])
-def test_samplers_that_learn_come_closer_to_the_best_than_chance_does(sampler: Sampler) -> None:
+def test_samplers_that_learn_come_closer_to_the_best_than_chance_does(sampler: SamplerCase) -> None:
     """60 trials, seed 0; deterministic. By chance the mean quality of a point is about 0.75."""
     asked = proposer(sampler)
     asked.replay([])

@@ -16,13 +16,13 @@ from search.jobs import (
     FoldJob,
     FoldResult,
     Job,
-    Materials,
     Outcome,
     ReferenceJob,
     ReferenceResult,
+    WorkerContext,
     possible,
 )
-from search.session.references import ReferenceRows
+from search.session.references import ReferenceQueue
 from search.stats.metrics import METRICS
 from spaces import Number, Space, Value, When
 from spaces.layers import Layer
@@ -84,7 +84,7 @@ def judgement_of(job: ReferenceJob, classes: int = 2) -> ReferenceResult:
 def store_references(store: Store, run: int) -> None:
     """Every fold of every reference that is possible here, as if it had been computed."""
     rows, assignment = store.references(), store.split().assignment
-    left = ReferenceRows(possible(), assignment, int(assignment.max()) + 1, store.study().seed, rows)
+    left = ReferenceQueue(possible(), assignment, int(assignment.max()) + 1, store.study().seed, rows)
     while job := left.next_job():
         store.add_reference(ReferenceRecord(job.name, job.fold, **vars(judgement_of(job))), run=run, seconds=1)
 
@@ -111,7 +111,7 @@ class Instant:
 
     ready: bool = False
 
-    def prepare(self, materials: Materials, logs: Path) -> None:
+    def prepare(self, context: WorkerContext, logs: Path) -> None:
         """Nothing to prepare."""
 
     def submit(self, job: Job) -> Future[Outcome]:

@@ -15,9 +15,9 @@ import pytest
 from sqlalchemy import Connection
 
 from search.diagnosis.evidence import Cause, Diagnosis, Symptom
-from search.jobs import DescribeJob, FoldJob, Job, Outcome, Training
+from search.jobs import DescribeJob, FitOptions, FoldJob, Job, Outcome
 from search.results.progress import Ending, Progress
-from search.samplers.factory import make_proposer
+from search.samplers.factory import make_sampler
 from search.session.loop import Loop
 from search.session.plan import Plan
 from search.session.signals import StopRequest
@@ -69,7 +69,7 @@ def a_plan(**changes: Any) -> Plan:
         metric="accuracy",
         folds=FOLDS,
         assignment=ASSIGNMENT,
-        training=Training(),
+        training=FitOptions(),
         space=SPACE,
         starts=[("baseline", SPACE.defaults()), ("start", SPACE.defaults(depth=1))],
         max_parameters=1_000,
@@ -90,7 +90,7 @@ def sit(
     kind: type[Store] = Store,
     **changes: Any,
 ) -> Ending:
-    """One sitting over the study at `path`; `sampler`: engine and sampler; `second`: the other objective."""
+    """One session over the study at `path`; `sampler`: engine and sampler; `second`: the other objective."""
     plan = a_plan(**changes)
     with kind.open(path) as store:
         loop = Loop(
@@ -98,7 +98,7 @@ def sit(
             store=store,
             run_id=store.start_run(RUN),
             executor=executor,
-            proposer=make_proposer(plan.space, plan.metric, *sampler, plan.seed, second),
+            proposer=make_sampler(plan.space, plan.metric, *sampler, plan.seed, second),
             observer=watcher or Watcher(),
             stop=stop or StopRequest(),
             **({"clock": executor.clock} if hasattr(executor, "clock") else {}),
@@ -164,8 +164,8 @@ def dying_and_going_on(
 
 
 class Mortal(Store):
-    """Dies right after its second commit, the first being that a sitting began: of every stored state there is one
-    sitting that begins with it."""
+    """Dies right after its second commit, the first being that a session began: of every stored state there is one
+    session that begins with it."""
 
     commits = 0
 
@@ -179,15 +179,15 @@ class Mortal(Store):
 
 
 def dying_after_every_commit(
-    folder: Path, answer: Callable[[Job], Outcome], *sittings: dict[str, Any], executor: type[Instant] = Instant
+    folder: Path, answer: Callable[[Job], Outcome], *sessions: dict[str, Any], executor: type[Instant] = Instant
 ) -> tuple[list[Any], list[Any]]:
     """The rows of a study that died after its every commit, and of one that did not.
 
-    `sittings`: what is asked of one after another, each to its end. A sitting knows of those before it what is stored,
+    `sessions`: what is asked of one after another, each to its end. A session knows of those before it what is stored,
     and that changes by commits alone: where these rows are equal, they are whenever a study dies.
     """
     whole, broken = new_study(folder / "whole.db"), new_study(folder / "broken.db")
-    for asked in sittings:
+    for asked in sessions:
         sit(whole, executor(answer), **asked)
         alive = False
         while not alive:

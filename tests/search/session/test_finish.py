@@ -14,12 +14,12 @@ import pytest
 
 from reports.wording import study as words
 from search.executors.base import Executor
-from search.executors.factory import starting
-from search.jobs import Failure, Job, Outcome, RefitJob, Training
+from search.executors.factory import open_executor
+from search.jobs import Failure, FitOptions, Job, Outcome, RefitJob
 from search.results.read import read
-from search.session.finish import is_whole, length
+from search.session.finish import is_intact, refit_options
 from search.session.records import fold_record
-from search.session.run import choose, run
+from search.session.run import finish_only, run
 from search.study.prepared import Prepared
 from search.worker.worker import Worker
 from storage import FoldRecord, Split, Store
@@ -34,16 +34,16 @@ def fold(number: int, best_epoch: int) -> FoldRecord:
 
 
 def test_on_all_images_it_trains_as_long_as_folds_did_and_nothing_stops_it() -> None:
-    asked = length([fold(0, 2), fold(1, 3), fold(2, 4)], Training(max_epochs=40, patience=8))
-    assert (asked.max_epochs, asked.patience, asked.last) == (3, 0, True)
+    asked = refit_options([fold(0, 2), fold(1, 3), fold(2, 4)], FitOptions(max_epochs=40, patience=8))
+    assert (asked.max_epochs, asked.patience, asked.use_last_epoch) == (3, 0, True)
     assert not asked.stop_collapsed
-    assert len(asked.factors) == 4
+    assert len(asked.lr_factors) == 4
 
 
 def test_a_loss_that_was_lost_in_the_first_epoch_makes_one_epoch() -> None:
     lost = FoldRecord(0, 0, 0, 1, {"accuracy": 0.5}, 0, 0, {}, 100, 1.0)
-    asked = length([lost], Training())
-    assert (asked.max_epochs, asked.factors) == (1, ())
+    asked = refit_options([lost], FitOptions())
+    assert (asked.max_epochs, asked.lr_factors) == (1, ())
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "plateau"])
@@ -51,7 +51,7 @@ def test_learning_rates_on_all_images_are_those_of_the_folds(worker: Worker, pre
     params = prepared.space.defaults(schedule=schedule)
     job = fold_job(prepared, params, max_epochs=12)
     as_fold = trained(worker, job)
-    again = trained(worker, replace(job, training=length([fold_record(job, as_fold)], job.training)))
+    again = trained(worker, replace(job, training=refit_options([fold_record(job, as_fold)], job.training)))
     assert again.curve["loss"] == as_fold.curve["loss"][: as_fold.best_epoch]
 
 
@@ -74,8 +74,8 @@ def test_a_file_of_a_network_is_taken_again_only_where_it_is_as_it_was_written(
         archive.writestr("model.weights.h5", bytes(1000))
         archive.writestr("config.json", "{}")
     path.write_bytes(damage(path.read_bytes()))
-    assert is_whole(path) == whole
-    assert not is_whole(tmp_path / "missing.keras")
+    assert is_intact(path) == whole
+    assert not is_intact(tmp_path / "missing.keras")
 
 
 def test_the_models_of_the_folds_are_shipped_where_they_are_better_together(prepared: Prepared, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_the_models_of_the_folds_are_shipped_where_they_are_better_together(prep
     budget = replace(prepared, config=prepared.config.model_copy(update={"trials": 1}), max_epochs=2)
     folder = tmp_path / "study"
     folder.mkdir()
-    with starting(0) as executor:
+    with open_executor(0) as executor:
         run(folder, budget, Watcher(), executor=executor, command="search run")
         with Store.open(folder / "study.db") as store:
             assert store.choices()[-1].members == ((0, 1.0),)
@@ -95,7 +95,7 @@ def test_the_models_of_the_folds_are_shipped_where_they_are_better_together(prep
                 truth = prepared.images.labels[store.split().assignment == found.fold]
                 sure = np.where(np.eye(2)[truth] == 1, 0.9, 0.1).astype(np.float32)
                 store.add_fold(replace(found, repeat=1, probabilities=sure), run=by_hand, seconds=1.0)
-        choose(folder, budget, Watcher(), executor=executor, command="search export")
+        finish_only(folder, budget, Watcher(), executor=executor, command="search export")
     with Store.open(folder / "study.db", read_only=True) as store:
         said, assignment, choice = store.probabilities(0), store.split().assignment, store.choices()[-1]
         printed = words.choice(read(store, searching=False))
@@ -135,7 +135,7 @@ def test_a_trial_that_cannot_be_trained_on_all_images_gives_its_place_to_the_nex
     budget = replace(prepared, config=prepared.config.model_copy(update={"trials": 2}), max_epochs=2)
     folder, watcher = tmp_path / "study", Watcher()
     folder.mkdir()
-    with starting(0) as real:
+    with open_executor(0) as real:
         executor = Losing(real)
         run(folder, budget, watcher, executor=executor, command="search run")
     (lost,) = set(executor.lost)
@@ -157,7 +157,7 @@ def test_what_a_killed_worker_left_half_written_goes_and_nothing_outside_of_the_
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"half")
     (folder / "cache" / "features").symlink_to(elsewhere)
-    with starting(0) as executor:
+    with open_executor(0) as executor:
         run(folder, budget, Watcher(), executor=executor, command="search run")
     assert not any(path.exists() for path in half)
     assert kept.exists()

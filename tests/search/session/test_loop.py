@@ -238,7 +238,7 @@ def test_asked_to_stop_it_submits_nothing_more_and_the_next_sitting_goes_on(path
     stop = StopRequest()
 
     def after_two_folds(progress: Progress) -> None:
-        stop.asked = progress.sitting_folds >= 2
+        stop.asked = progress.session_folds >= 2
 
     assert sit(path, Instant(), Watcher(act=after_two_folds), stop) is Ending.STOPPED
     trials = stored(path)
@@ -318,7 +318,7 @@ def test_a_sitting_that_goes_on_tells_that_a_worker_is_ready_before_its_first_fo
 
     def act(progress: Progress) -> None:
         if executor.futures:
-            told.append((progress.answered, progress.sitting_folds))
+            told.append((progress.answered, progress.session_folds))
             stop.asked = executor.ready and progress.answered
             executor.ready = True
         while stop.asked and executor.futures:
@@ -332,7 +332,7 @@ def test_progress_tells_what_runs_how_far_it_is_and_how_long_it_will_take(path: 
     executor = Ticking()
     watcher = Watcher()
     sit(path, executor, watcher, trials=2)
-    middle = next(p for p in watcher.seen if p.sitting_folds == 3)
+    middle = next(p for p in watcher.seen if p.session_folds == 3)
     assert middle.eta_seconds == pytest.approx(30)
     assert middle.folds_per_minute == pytest.approx(6)
     assert middle.spent_seconds == pytest.approx(30)

@@ -11,7 +11,7 @@ import pytest
 
 from search.jobs import FoldJob, FoldResult, Job, Outcome
 from search.results.progress import Progress
-from search.session.racer import Terms
+from search.session.racer import RaceTerms
 from search.stats.metrics import scores
 from search.stats.racing import BEHIND, BEHIND_EARLY, Schedule, saved
 from storage import OUT_OF_TIME, TrialRecord, TrialState
@@ -36,7 +36,7 @@ EASE = np.array(
 
 
 def graded(job: Job) -> Outcome:
-    """Points of a better quality are right about more images. A curve that begins low ends low, as `least` expects."""
+    """Points of a better quality are right about more images. A curve that begins low ends low: see `thresholds`."""
     if not isinstance(job, FoldJob):
         return by_formula(job)
     good = quality(dict(job.params))
@@ -44,7 +44,7 @@ def graded(job: Job) -> Outcome:
     said = np.where(right, LABELS[job.validate], 1 - LABELS[job.validate])
     probabilities = np.eye(2, dtype=np.float32)[said] * np.float32(0.8) + np.float32(0.1)
     curve = [good * (0.5 + epoch / EPOCHS / 2) for epoch in range(1, EPOCHS + 1)]
-    ends = [epoch for epoch, least in job.training.least.items() if max(curve[:epoch]) < least]
+    ends = [epoch for epoch, least in job.training.min_score_at.items() if max(curve[:epoch]) < least]
     epochs = min(ends, default=EPOCHS)
     return replace(
         result_of(job),
@@ -57,8 +57,8 @@ def graded(job: Job) -> Outcome:
     )
 
 
-def terms(rule: str = "paired", *, epochs: bool = False) -> Terms:
-    return Terms(rule, LABELS, lambda _: Schedule("constant", EPOCHS) if epochs else None)
+def terms(rule: str = "paired", *, epochs: bool = False) -> RaceTerms:
+    return RaceTerms(rule, LABELS, lambda _: Schedule("constant", EPOCHS) if epochs else None)
 
 
 @pytest.fixture
@@ -114,8 +114,8 @@ def test_a_first_fold_that_starts_slowly_is_cut_short_once_eight_trials_are_know
     sit(path, executor, trials=16, race=terms(epochs=True))
     trials = stored(path)
     jobs = [job for job in executor.jobs if isinstance(job, FoldJob)]
-    assert all(not job.training.least for job in jobs if job.trial < 8 or job.fold)
-    assert all(set(job.training.least) <= {1, 3, 9} for job in jobs)
+    assert all(not job.training.min_score_at for job in jobs if job.trial < 8 or job.fold)
+    assert all(set(job.training.min_score_at) <= {1, 3, 9} for job in jobs)
     cut = [t for t in trials if t.cause == BEHIND_EARLY]
     assert cut
     for trial in cut:
@@ -129,8 +129,8 @@ def test_fold_runs_of_other_lengths_are_not_compared_epoch_by_epoch(path: Path) 
     """Every trial has a length of its own: nobody's start says anything about anybody's."""
     lengths = iter(range(20, 10_000))
     executor = Instant(graded)
-    sit(path, executor, trials=11, race=Terms("paired", LABELS, lambda _: Schedule("cosine", next(lengths))))
-    assert not any(job.training.least for job in executor.jobs if isinstance(job, FoldJob))
+    sit(path, executor, trials=11, race=RaceTerms("paired", LABELS, lambda _: Schedule("cosine", next(lengths))))
+    assert not any(job.training.min_score_at for job in executor.jobs if isinstance(job, FoldJob))
 
 
 def test_what_was_given_up_is_told_to_the_proposer_with_the_mean_of_its_folds_and_ranks_last(path: Path) -> None:
@@ -234,7 +234,9 @@ def test_what_is_stuck_at_chance_is_neither_behind_nor_saved_by_the_race(path: P
     assert given_up
     spared = saved(trials, FOLDS)
     assert (spared.trials, spared.folds) == (len(given_up), sum(FOLDS - len(t.folds) for t in given_up))
-    least = [job.training.least for job in executor.jobs if isinstance(job, FoldJob) and job.training.least]
+    least = [
+        job.training.min_score_at for job in executor.jobs if isinstance(job, FoldJob) and job.training.min_score_at
+    ]
     assert all(bar[9] > 0.5 for bar in least if 9 in bar)
 
 

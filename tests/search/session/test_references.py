@@ -124,7 +124,7 @@ def test_they_are_no_trials_and_never_the_best(path: Path) -> None:
     assert len(watcher.closed) == len(stored(path)) == 3
     last = watcher.seen[-1]
     assert last.best in (0, 1, 2)
-    assert last.sitting_folds == 3 * FOLDS
+    assert last.session_folds == 3 * FOLDS
     assert sorted((record.name, record.fold) for record in last.references) == ALL
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from search.jobs import DescribeJob, Failure, FoldJob, Job, Outcome
 from search.samplers import keras_tuner_sampler, memory, optuna_builders
-from tests.search.samplers.contract import EVERY, HYPERBAND, Sampler, each, space_of
+from tests.search.samplers.contract import EVERY, HYPERBAND, SamplerCase, each, space_of
 from tests.search.session.instant import by_formula
 from tests.search.session.sessions import Ticking, dying_after_every_commit
 from tests.search.session.test_racer import lost, terms
@@ -37,14 +37,14 @@ def early(monkeypatch: pytest.MonkeyPatch) -> None:
         (memory, "LEADING", 2),
         (memory, "FORGET_EVERY", 4),
         (optuna_builders, "POPULATION", 4),
-        (keras_tuner_sampler, "MOST_INITIAL", 10),
+        (keras_tuner_sampler, "MAX_INITIAL", 10),
     ):
         monkeypatch.setattr(module, name, value)
 
 
 @pytest.mark.usefixtures("early")
 @pytest.mark.parametrize("sampler", each(EVERY))
-def test_dying_after_every_commit_equals_one_go(tmp_path: Path, sampler: Sampler) -> None:
+def test_dying_after_every_commit_equals_one_go(tmp_path: Path, sampler: SamplerCase) -> None:
     """In a race where there can be one, with points too large, failures, and points to try that come later."""
     space = space_of(sampler)
     starts: list[Any] = [("baseline", space.defaults()), ("start", space.defaults(depth=1))]

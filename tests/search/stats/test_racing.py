@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from search.stats import contributions, racing
 from search.stats.metrics import METRICS, scores
-from search.stats.racing import Runner, Saved, Schedule
+from search.stats.racing import RaceEntry, RaceSavings, Schedule
 from storage import FoldRecord, TrialRecord, TrialState
 
 EVEN = np.ones(2)
@@ -23,9 +23,9 @@ answers = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size
 """Whether the trial, and whether the incumbent, is right about an image."""
 
 
-def runner(number: int, right: list[bool], folds: int = 2) -> Runner:
+def runner(number: int, right: list[bool], folds: int = 2) -> RaceEntry:
     parts = np.array_split(np.array(right, float), folds)
-    return Runner(number, dict(enumerate(parts)), {f: float(np.mean(part)) for f, part in enumerate(parts)})
+    return RaceEntry(number, dict(enumerate(parts)), {f: float(np.mean(part)) for f, part in enumerate(parts)})
 
 
 def decided(mine: list[bool], theirs: list[bool], folds: int = 2, metric: str = "accuracy") -> str | None:
@@ -96,7 +96,7 @@ def test_what_images_are_worth_adds_up_to_the_metric(seed: int, classes: int) ->
     labels = np.concatenate([np.arange(classes), rng.integers(0, classes, 30)])
     rows = said(labels, rng, classes, 1.0).round(2) + np.float32(0.01)  # with ties
     measured, weights = scores(labels, rows), contributions.class_weights(labels)
-    total = {metric: contributions.worth(metric, labels, rows, weights).sum() for metric in METRICS}
+    total = {metric: contributions.contributions(metric, labels, rows, weights).sum() for metric in METRICS}
     assert total["accuracy"] / len(labels) == pytest.approx(measured["accuracy"])
     assert total["balanced_accuracy"] / len(labels) == pytest.approx(measured["balanced_accuracy"])
     assert -total["log_loss"] / len(labels) == pytest.approx(measured["log_loss"], rel=1e-5)
@@ -108,9 +108,12 @@ def test_by_every_metric_the_worse_trial_is_stopped_and_the_better_one_goes_on(m
     rng, labels = np.random.default_rng(1), np.arange(120) % 2
     folds = np.array_split(np.arange(120), 3)
     good, poor = (
-        Runner(
+        RaceEntry(
             n,
-            {f: contributions.worth(metric, labels[r], said(labels[r], rng, 2, s), EVEN) for f, r in enumerate(folds)},
+            {
+                f: contributions.contributions(metric, labels[r], said(labels[r], rng, 2, s), EVEN)
+                for f, r in enumerate(folds)
+            },
             {},
         )
         for n, s in ((1, 3.0), (2, 0.3))
@@ -124,7 +127,9 @@ def test_a_point_that_is_right_as_often_and_surer_is_ahead_by_log_loss() -> None
     labels = np.zeros(40, np.int64)
     unsure, sure = (np.tile(np.array([p, 1 - p], np.float32), (40, 1)) for p in (0.6, 0.9))
     mine, theirs = (
-        Runner(n, dict(enumerate(np.array_split(contributions.worth("log_loss", labels, rows, EVEN), 2))), {})
+        RaceEntry(
+            n, dict(enumerate(np.array_split(contributions.contributions("log_loss", labels, rows, EVEN), 2))), {}
+        )
         for n, rows in ((7, unsure), (3, sure))
     )
     told = racing.behind("paired", "log_loss", mine, theirs, EVEN)
@@ -139,9 +144,9 @@ def test_in_balanced_accuracy_an_image_of_a_small_class_counts_for_more() -> Non
     mine, theirs = np.eye(2, dtype=np.float32)[labels], np.eye(2, dtype=np.float32)[labels]
     mine[90:98], theirs[:10] = [1, 0], [0, 1]
     one, other = (
-        Runner(n, {0: worth[::2], 1: worth[1::2]}, {})
+        RaceEntry(n, {0: worth[::2], 1: worth[1::2]}, {})
         for n, rows in ((1, mine), (2, theirs))
-        for worth in [contributions.worth("balanced_accuracy", labels, rows, weights)]
+        for worth in [contributions.contributions("balanced_accuracy", labels, rows, weights)]
     )
     assert racing.behind("paired", "balanced_accuracy", one, other, weights) == (
         "8 images worse, 10 better than trial 2 on the same 100"
@@ -156,8 +161,8 @@ def test_in_balanced_accuracy_an_image_of_a_small_class_counts_for_more() -> Non
 def test_forgiving_asks_whether_the_mean_beats_the_incumbents_worst_fold(
     metric: str, mine: float, stopped: bool
 ) -> None:
-    lead = Runner(0, {}, {0: 0.8, 1: 0.7, 2: 0.75})
-    trial = Runner(5, {}, {0: mine, 1: mine})
+    lead = RaceEntry(0, {}, {0: 0.8, 1: 0.7, 2: 0.75})
+    trial = RaceEntry(5, {}, {0: mine, 1: mine})
     told = racing.behind("forgiving", metric, trial, lead, EVEN)
     assert (told is not None) == stopped
     if stopped:
@@ -177,22 +182,22 @@ TEN = Schedule("constant", 10)  # looked at after 1, 3 and 9 epochs
 
 
 def test_a_curve_that_stopped_by_itself_has_what_it_has_and_one_cut_short_is_unknown_later() -> None:
-    assert racing.reached("accuracy", (0.5, 0.7, 0.6, 0.4), TEN, cut=False) == {1: 0.5, 3: 0.7, 9: 0.7}
-    assert racing.reached("accuracy", (0.5, 0.7, 0.6), TEN, cut=True) == {1: 0.5, 3: 0.7}
-    assert racing.reached("log_loss", (0.5, 0.7, 0.4), TEN, cut=False) == {1: 0.5, 3: 0.4, 9: 0.4}
-    assert racing.reached("auroc", (math.nan, math.nan), TEN, cut=False) == {}
+    assert racing.best_at_rungs("accuracy", (0.5, 0.7, 0.6, 0.4), TEN, cut=False) == {1: 0.5, 3: 0.7, 9: 0.7}
+    assert racing.best_at_rungs("accuracy", (0.5, 0.7, 0.6), TEN, cut=True) == {1: 0.5, 3: 0.7}
+    assert racing.best_at_rungs("log_loss", (0.5, 0.7, 0.4), TEN, cut=False) == {1: 0.5, 3: 0.4, 9: 0.4}
+    assert racing.best_at_rungs("auroc", (math.nan, math.nan), TEN, cut=False) == {}
 
 
 def test_from_eight_trials_on_a_first_fold_must_be_as_good_as_the_best_third() -> None:
     others: list[dict[int, float]] = [{1: n / 10} for n in range(9)]
-    assert racing.least("accuracy", TEN, others[:7]) == {}
-    assert racing.least("accuracy", TEN, others) == {1: 0.6}  # 0.8, 0.7, 0.6: three of nine
-    assert racing.least("log_loss", TEN, others) == {1: 0.2}
+    assert racing.thresholds("accuracy", TEN, others[:7]) == {}
+    assert racing.thresholds("accuracy", TEN, others) == {1: 0.6}  # 0.8, 0.7, 0.6: three of nine
+    assert racing.thresholds("log_loss", TEN, others) == {1: 0.2}
 
 
 @given(st.lists(st.floats(0, 1), min_size=8, max_size=40))
 def test_a_third_of_the_trials_have_reached_what_is_asked_for(found: list[float]) -> None:
-    asked = racing.least("accuracy", TEN, [{1: value} for value in found])[1]
+    asked = racing.thresholds("accuracy", TEN, [{1: value} for value in found])[1]
     assert sum(value >= asked for value in found) >= len(found) // 3
     assert sum(value > asked for value in found) < max(len(found) // 3, 1)
 
@@ -210,4 +215,4 @@ def test_saved_are_the_folds_that_are_missing_at_the_pace_of_those_that_are_not(
         trial(3, 1, cause="out of time"),
         trial(4, 1, state=TrialState.FAILED, cause="error"),
     ]
-    assert racing.saved(trials, 5) == Saved(folds=3 + 4, seconds=3 * 10.5 + 4 * 10, trials=2)
+    assert racing.saved(trials, 5) == RaceSavings(folds=3 + 4, seconds=3 * 10.5 + 4 * 10, trials=2)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from search.stats.metrics import log_loss
 from search.stats.selection import (
-    MOST_MEMBERS,
+    MAX_MEMBERS,
     Member,
     best_together,
     better_in_folds,
@@ -106,7 +106,7 @@ def test_an_ensemble_is_a_mean_of_few_and_no_worse_than_the_best_alone(
     probabilities, labels, _ = made
     weights = greedy(probabilities, labels, METRIC)
     assert weights.sum() == pytest.approx(1)
-    assert (weights >= 0).all() and 1 <= np.count_nonzero(weights) <= MOST_MEMBERS
+    assert (weights >= 0).all() and 1 <= np.count_nonzero(weights) <= MAX_MEMBERS
     together = log_loss(labels, np.tensordot(weights, probabilities, axes=1))
     assert together <= min(log_loss(labels, one) for one in probabilities) + 1e-9
 

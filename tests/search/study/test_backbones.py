@@ -13,7 +13,7 @@ import tomlkit
 
 from search.errors import UsageError
 from search.session.prepare import prepare
-from search.study.backbones import AtHand, at_hand
+from search.study.backbones import AvailableBackbones, find_backbones
 from search.study.config import Config
 from search.study.database import create, open_begun
 from search.study.prepared import Prepared
@@ -65,7 +65,7 @@ def cache(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return path
 
 
-def names(found: AtHand) -> list[str]:
+def names(found: AvailableBackbones) -> list[str]:
     return [backbone.name for backbone in found.backbones]
 
 
@@ -84,8 +84,8 @@ def test_one_backbone_is_no_parameter_and_two_are_one_with_the_package_s_first(s
 
 @pytest.mark.usefixtures("package")
 def test_a_file_is_said_with_its_checksum_and_the_package_is_not(study: Path) -> None:
-    assert at_hand(config(), study) == AtHand((lite0.BACKBONE,), {}, ())
-    found = at_hand(config(weights={NAME: "mobile.weights.h5"}), study)
+    assert find_backbones(config(), study) == AvailableBackbones((lite0.BACKBONE,), {}, ())
+    found = find_backbones(config(weights={NAME: "mobile.weights.h5"}), study)
     backbone = found.backbones[1]
     assert isinstance(backbone, Application)
     assert found.remarks == (
@@ -102,23 +102,23 @@ def test_a_file_is_enough_without_the_package(study: Path) -> None:
 
 @pytest.mark.usefixtures("package")
 def test_keras_s_cache_is_looked_into(study: Path, cache: Path) -> None:
-    found = at_hand(config(), study)
+    found = find_backbones(config(), study)
     assert names(found) == ["lite0", NAME]
     assert found.remarks[0].endswith(f", from {cache}")
-    assert names(at_hand(config(weights={NAME: "keras"}), study)) == ["lite0", NAME], "nothing to download"
+    assert names(find_backbones(config(weights={NAME: "keras"}), study)) == ["lite0", NAME], "nothing to download"
 
 
 @pytest.mark.usefixtures("package")
 def test_half_a_file_in_the_cache_is_left_out_and_said(study: Path, cache: Path) -> None:
     cache.write_bytes(cache.read_bytes()[:5000])
-    found = at_hand(config(), study)
+    found = find_backbones(config(), study)
     assert names(found) == ["lite0"]
     assert found.remarks[0].startswith(f"MobileNetV3-Large is left out: {cache} is damaged: ")
 
 
 @pytest.mark.usefixtures("package")
 def test_what_was_asked_for_and_is_not_at_hand_is_left_out_in_one_line(study: Path) -> None:
-    found = at_hand(config(space={"backbone": ["lite0", "resnet50v2"]}), study)
+    found = find_backbones(config(space={"backbone": ["lite0", "resnet50v2"]}), study)
     assert names(found) == ["lite0"]
     assert found.space == {}
     assert found.remarks == (
@@ -129,7 +129,7 @@ def test_what_was_asked_for_and_is_not_at_hand_is_left_out_in_one_line(study: Pa
 @pytest.mark.usefixtures("package")
 def test_a_file_that_was_named_and_is_not_there_is_not_passed_over(study: Path) -> None:
     with pytest.raises(UsageError, match=f"^weights.vgg16: {study}/vgg.h5 does not exist; correct it in study.toml"):
-        at_hand(config(weights={"vgg16": "vgg.h5"}), study)
+        find_backbones(config(weights={"vgg16": "vgg.h5"}), study)
 
 
 @pytest.mark.usefixtures("package")
@@ -138,7 +138,7 @@ def test_space_chooses_among_those_at_hand(study: Path) -> None:
     one = prepare(config(weights=weights, space={"backbone": NAME}), study)
     assert [backbone.name for backbone in one.facts.backbones] == [NAME]
     assert "backbone" not in one.space.by_name
-    two = at_hand(config(weights=weights, space={"backbone": [NAME, "vgg16", "lite0"], "c": 1.0}), study)
+    two = find_backbones(config(weights=weights, space={"backbone": [NAME, "vgg16", "lite0"], "c": 1.0}), study)
     assert two.space == {"backbone": ["lite0", NAME], "c": 1.0}
 
 
@@ -234,7 +234,7 @@ def test_a_study_of_the_package_alone_remembers_nothing_new_and_ignores_what_com
     store = open_begun(study, again)
     assert store is not None
     store.close()
-    assert names(at_hand(config(), study)) == ["lite0", NAME], "a new study would have both"
+    assert names(find_backbones(config(), study)) == ["lite0", NAME], "a new study would have both"
     with pytest.raises(UsageError, match=rf"weights.{NAME}: the study has nothing, asked is "):
         open_begun(study, prepare(config(space={"backbone": NAME}), study))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from search.jobs import FoldJob, Materials
+from search.jobs import FoldJob, WorkerContext
 from search.study.prepared import Prepared
 from search.worker.worker import Worker
 from spaces import Value
@@ -162,9 +162,9 @@ class Found:
 
 @pytest.mark.usefixtures("worker")  # TensorFlow is set up as in a worker
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_it_trains_what_fit_trains(case: Case | Point, materials: Materials, prepared: Prepared) -> None:
+def test_it_trains_what_fit_trains(case: Case | Point, context: WorkerContext, prepared: Prepared) -> None:
     job = fold_job(prepared, max_epochs=3, stop_collapsed=False)
-    ours, theirs = by_trainer(case, job, materials, prepared), by_fit(case, job, prepared)
+    ours, theirs = by_trainer(case, job, context, prepared), by_fit(case, job, prepared)
     for name, expected in theirs.curve.items():
         np.testing.assert_allclose(ours.curve[name][-len(expected) :], expected, TOLERANCE, TOLERANCE, err_msg=name)
     for found, wanted in zip(ours.variables, theirs.variables, strict=True):
@@ -172,17 +172,19 @@ def test_it_trains_what_fit_trains(case: Case | Point, materials: Materials, pre
     assert np.ptp(theirs.curve["loss"]) > 100 * TOLERANCE
 
 
-def test_a_worker_trains_a_point_as_its_trainer_does(worker: Worker, materials: Materials, prepared: Prepared) -> None:
+def test_a_worker_trains_a_point_as_its_trainer_does(
+    worker: Worker, context: WorkerContext, prepared: Prepared
+) -> None:
     point = Point("cnn", {"dropout": 0.5})
     job = fold_job(prepared, point.params)
-    found = by_trainer(point, job, materials, prepared)
+    found = by_trainer(point, job, context, prepared)
     assert trained(worker, job).curve == {name: tuple(curve) for name, curve in found.curve.items()}
 
 
-def by_trainer(case: Case | Point, job: FoldJob, materials: Materials, prepared: Prepared) -> Found:
+def by_trainer(case: Case | Point, job: FoldJob, context: WorkerContext, prepared: Prepared) -> Found:
     from search.worker.trainer import Trainer
 
-    trainer = Trainer(new(case, job), prepared.images.pixels, materials, case.recipe)
+    trainer = Trainer(new(case, job), prepared.images.pixels, context, case.recipe)
     result = trainer.train(job, 0.0)
     with trainer.judged_weights():
         found = variables(trainer.model)

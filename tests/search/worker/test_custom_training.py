@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from search.executors.local import LocalProcesses
-from search.jobs import DescribeJob, Description, Failure, FoldJob, FoldResult, Materials, RefitJob, Saved
+from search.jobs import DescribeJob, Description, Failure, FoldJob, FoldResult, RefitJob, SavedModel, WorkerContext
 from search.study.prepared import Prepared
 from search.worker.worker import Worker
 from spaces.custom.file import ModelFile
@@ -41,12 +41,12 @@ def build(hp):
 
 
 @pytest.fixture
-def worker_of(materials: Materials, tmp_path: Path) -> Callable[[str], Worker]:
+def worker_of(context: WorkerContext, tmp_path: Path) -> Callable[[str], Worker]:
     def make(source: str) -> Worker:
         path = tmp_path / "net.py"
         path.write_text(source)
         file = ModelFile(str(path), "build", hashlib.sha256(path.read_bytes()).hexdigest())
-        return Worker(replace(materials, model=file))
+        return Worker(replace(context, model=file))
 
     return make
 
@@ -229,7 +229,7 @@ def test_memory_that_runs_out_while_tracing_is_not_the_models_fault(
 
 
 def test_a_model_that_is_no_graph_races_as_others_do(worker_of: Callable[[str], Worker], job: FoldJob) -> None:
-    hopeless = replace(job, training=replace(job.training, max_epochs=4, least={2: 1.1}))
+    hopeless = replace(job, training=replace(job.training, max_epochs=4, min_score_at={2: 1.1}))
     found = trained(worker_of(EAGER), hopeless)
     assert (found.epochs, found.behind) == (2, True)
 
@@ -239,7 +239,7 @@ def test_on_all_images_it_trains_as_long_as_folds_did_whatever_its_own_epochs_ar
 ) -> None:
     long = replace(job, params={**job.params, "epochs": 6})
     assert trained(worker_of(BUILD), long).epochs == 6
-    as_folds = replace(long, training=replace(job.training, max_epochs=2, last=True))
+    as_folds = replace(long, training=replace(job.training, max_epochs=2, use_last_epoch=True))
     assert trained(worker_of(BUILD), as_folds).epochs == 2
 
 
@@ -432,7 +432,7 @@ def test_a_train_step_and_a_loss_of_ones_own_do_not_keep_a_model_from_being_save
     result = trained(worker, job)
     assert result.notes == ()
     outcome = worker.do(RefitJob(job, tmp_path / "model.keras"))
-    assert isinstance(outcome, Saved), outcome
+    assert isinstance(outcome, SavedModel), outcome
     import keras
 
     assert keras.saving.load_model(tmp_path / "model.keras", safe_mode=True).output_shape == (None, 2)
@@ -484,7 +484,7 @@ def test_of_a_builder_that_forks_one_process_answers(worker_of: Callable[[str], 
     forking = source.replace("    return model\n", "    import os\n    os.fork()\n    return model\n")
     executor, found = LocalProcesses(1), []
     try:
-        executor.prepare(worker_of(forking)._materials, tmp_path / "logs")
+        executor.prepare(worker_of(forking)._context, tmp_path / "logs")
         for filters in (2, 4, 8):
             described = executor.submit(DescribeJob({"rate": 0.01, "filters": filters})).result(timeout=60)
             assert isinstance(described, Description), described

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from search.jobs import DescribeJob, Description, FoldJob, FoldResult, Materials, Training
+from search.jobs import DescribeJob, Description, FitOptions, FoldJob, FoldResult, WorkerContext
 from search.study.folder import pixels_on_disk
 from search.study.prepared import Prepared
 from search.worker.worker import Worker
@@ -33,14 +33,14 @@ def point(**changes: Value) -> dict[str, Value]:
 
 
 @pytest.fixture(scope="module")
-def materials(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Materials]:
+def context(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerContext]:
     with pixels_on_disk(tmp_path_factory.mktemp("fine-tune"), prepared.images) as pixels:
-        yield Materials(pixels, prepared.images.labels, FACTS, preset="fine-tune", metric="balanced_accuracy")
+        yield WorkerContext(pixels, prepared.images.labels, FACTS, preset="fine-tune", metric="balanced_accuracy")
 
 
 @pytest.fixture(scope="module")
-def tuner(materials: Materials) -> Worker:
-    return Worker(materials)
+def tuner(context: WorkerContext) -> Worker:
+    return Worker(context)
 
 
 def test_the_head_begins_as_the_probe(prepared: Prepared) -> None:
@@ -98,7 +98,7 @@ def test_what_is_trained_grows_with_unfreeze_and_never_holds_statistics() -> Non
 
 @pytest.mark.parametrize("changes", [{}, {"stages": "last", "unfreeze": "last", "augmentation": "mixup"}])
 def test_a_fold_is_a_whole_cosine_and_the_same_on_used_graphs(
-    tuner: Worker, materials: Materials, prepared: Prepared, changes: dict[str, Value]
+    tuner: Worker, context: WorkerContext, prepared: Prepared, changes: dict[str, Value]
 ) -> None:
     points = point(**changes), point(**changes) | {"dropout": 0.5, "learning_rate": 1e-4, "label_smoothing": 0.1}
     jobs = [fold_job(prepared, params, seed, max_epochs=40, patience=1) for seed, params in enumerate(points)]
@@ -106,7 +106,7 @@ def test_a_fold_is_a_whole_cosine_and_the_same_on_used_graphs(
     first, second = (trained(tuner, job) for job in jobs)
     assert [first.epochs, first.best_epoch] == [2, 2], "its own number of epochs, the last of which counts"
     assert len(tuner._trainers._kept) == 1
-    cold = trained(Worker(materials), jobs[1])
+    cold = trained(Worker(context), jobs[1])
     assert second.curve == cold.curve
     np.testing.assert_array_equal(second.probabilities, cold.probabilities)
 
@@ -121,10 +121,10 @@ def test_the_description_is_drawn_without_building_and_counts_what_is_trained(
     assert [layer.name for layer in description.layers][-2:] == ["features", "output"]
 
 
-def test_validation_rows_do_not_reach_the_head(materials: Materials, tmp_path: Path) -> None:
+def test_validation_rows_do_not_reach_the_head(context: WorkerContext, tmp_path: Path) -> None:
     """The head's first weights come from training rows: other validation images change nothing in training."""
-    pixels = np.load(str(materials.pixels))
-    rows = np.arange(len(materials.labels), dtype=np.int32)
+    pixels = np.load(str(context.pixels))
+    rows = np.arange(len(context.labels), dtype=np.int32)
     curves = []
     for garbled in (False, True):
         changed = pixels.copy()
@@ -133,8 +133,8 @@ def test_validation_rows_do_not_reach_the_head(materials: Materials, tmp_path: P
         path = tmp_path / f"{garbled}" / "pixels.npy"
         path.parent.mkdir()
         np.save(path, changed)
-        known = Materials(path, materials.labels, FACTS, preset="fine-tune", metric="balanced_accuracy")
-        job = FoldJob(0, 0, 0, point(), rows[rows % 3 != 0], rows[rows % 3 == 0], 7, Training())
+        known = WorkerContext(path, context.labels, FACTS, preset="fine-tune", metric="balanced_accuracy")
+        job = FoldJob(0, 0, 0, point(), rows[rows % 3 != 0], rows[rows % 3 == 0], 7, FitOptions())
         result = Worker(known).do(job)
         assert isinstance(result, FoldResult), result
         curves.append(result.curve)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.jobs import DescribeJob, Description, FoldJob, FoldResult, Materials, Training
+from search.jobs import DescribeJob, Description, FitOptions, FoldJob, FoldResult, WorkerContext
 from search.study.config import Config
 from search.worker.describe import describe_frozen
 from search.worker.worker import Worker
@@ -182,12 +182,12 @@ def backbone(request: pytest.FixtureRequest, weights: Path, tmp_path_factory: py
     return opened(request.param, path)
 
 
-def test_a_step_trains_the_last_block_and_leaves_what_is_below(backbone: Application, materials: Materials) -> None:
+def test_a_step_trains_the_last_block_and_leaves_what_is_below(backbone: Application, context: WorkerContext) -> None:
     facts, rows = facts_of(backbone), np.arange(9, 21, dtype=np.int32)
-    assert materials.pixels is not None
-    worker = Worker(replace(materials, facts=facts, preset="fine-tune"))
+    assert context.pixels is not None
+    worker = Worker(replace(context, facts=facts, preset="fine-tune"))
     params = point(backbone, unfreeze="last", learning_rate=1e-3) | {"epochs": 1}
-    result = worker.do(FoldJob(0, 0, 0, params, rows[::2], rows[1::2], 3, Training()))
+    result = worker.do(FoldJob(0, 0, 0, params, rows[::2], rows[1::2], 3, FitOptions()))
     assert isinstance(result, FoldResult), result
     assert (result.epochs, result.probabilities.shape) == (1, (6, 2))
     assert np.isfinite(result.curve["loss"]).all()

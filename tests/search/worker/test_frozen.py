@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from search.errors import UsageError
-from search.jobs import DescribeJob, Description, Failure, FoldJob, FoldResult, Materials, Training
+from search.jobs import DescribeJob, Description, Failure, FitOptions, FoldJob, FoldResult, WorkerContext
 from search.session.prepare import prepare
 from search.stats.metrics import scores
 from search.study.config import Config
@@ -25,7 +25,7 @@ from search.worker.worker import Worker
 from spaces import Choice, Space, Value
 from spaces.backbones import lite0
 from spaces.facts import Facts
-from spaces.presets import FAMILIES, Frozen, Heads, frozen, preset
+from spaces.presets import FAMILIES, FrozenFeatures, Heads, frozen, preset
 from tests.pictures import make_pictures
 
 INSTALLED = importlib.util.find_spec(lite0.PACKAGE) is not None
@@ -41,7 +41,7 @@ HEADS: list[dict[str, Value]] = [
 FACTS = Facts(8, 8, 1, 2, 40, (lite0.BACKBONE,))
 
 
-def methods() -> Frozen:
+def methods() -> FrozenFeatures:
     found = FAMILIES["frozen"].frozen
     assert found is not None
     return found
@@ -125,7 +125,7 @@ def test_a_fitted_head_says_probabilities_and_learns_what_can_be_learned(head: d
     rows, labels = made_up()
     fitted = heads().fit(point(**head), rows[:45], labels[:45], 1)
     for seen, truth in ((rows[:45], labels[:45]), (rows[45:], labels[45:])):
-        found = heads().say(fitted, seen, 3)
+        found = heads().predict_proba(fitted, seen, 3)
         assert found.shape == (len(truth), 3)
         assert found.dtype == np.float32
         assert (found >= 0).all()
@@ -137,14 +137,14 @@ def test_a_fitted_head_says_probabilities_and_learns_what_can_be_learned(head: d
 def test_the_same_fit_is_the_same_to_the_last_bit(head: dict[str, Value]) -> None:
     rows, labels = made_up()
     one, other = (heads().fit(point(**head), rows[:45], labels[:45], 7) for _ in range(2))
-    np.testing.assert_array_equal(heads().say(one, rows[45:], 3), heads().say(other, rows[45:], 3))
+    np.testing.assert_array_equal(heads().predict_proba(one, rows[45:], 3), heads().predict_proba(other, rows[45:], 3))
 
 
 @fitted_heads
 def test_what_is_said_of_an_image_does_not_depend_on_the_others_it_is_judged_with(head: dict[str, Value]) -> None:
     rows, labels = made_up()
     fitted = heads().fit(point(**head), rows[:45], labels[:45], 7)
-    together, some = heads().say(fitted, rows[45:], 3), heads().say(fitted, rows[45:50], 3)
+    together, some = heads().predict_proba(fitted, rows[45:], 3), heads().predict_proba(fitted, rows[45:50], 3)
     np.testing.assert_allclose(together[:5], some, atol=1e-5)
 
 
@@ -152,7 +152,7 @@ def test_what_is_said_of_an_image_does_not_depend_on_the_others_it_is_judged_wit
 def test_a_class_without_training_images_gets_nothing(head: dict[str, Value]) -> None:
     rows, labels = made_up()
     there = labels[:45] != 1
-    said = heads().say(heads().fit(point(**head), rows[:45][there], labels[:45][there], 1), rows[45:], 3)
+    said = heads().predict_proba(heads().fit(point(**head), rows[:45][there], labels[:45][there], 1), rows[45:], 3)
     assert (said[:, 1] == 0).all()
     np.testing.assert_allclose(said.sum(axis=1), 1, atol=1e-5)
 
@@ -181,7 +181,7 @@ def test_balanced_classes_count_the_same(head: dict[str, Value]) -> None:
     for weights in ("none", "balanced"):
         params = UNEVEN.defaults(input_size=64, class_weights=weights, c=1e-4, **head)
         assert params["class_weights"] == weights
-        said[weights] = heads().say(heads().fit(params, rows[:60], labels[:60], 1), rows[60:], 2)
+        said[weights] = heads().predict_proba(heads().fit(params, rows[:60], labels[:60], 1), rows[60:], 2)
     assert said["none"][:, 1].mean() < 0.2, "the rare class is as rare as it was"
     assert 0.35 < said["balanced"][:, 1].mean() < 0.65
 
@@ -191,7 +191,7 @@ def test_without_the_parameter_classes_are_not_weighed(head: dict[str, Value]) -
     rows, labels = uneven_rows()
     without = heads().fit(point(**head), rows, labels, 1)
     none = heads().fit({**point(**head), "class_weights": "none"}, rows, labels, 1)
-    np.testing.assert_array_equal(heads().say(without, rows, 2), heads().say(none, rows, 2))
+    np.testing.assert_array_equal(heads().predict_proba(without, rows, 2), heads().predict_proba(none, rows, 2))
 
 
 @pytest.mark.parametrize("head", ["logistic", "svm", "dense"])
@@ -216,7 +216,7 @@ def test_features_are_standardised_on_training_rows_alone() -> None:
 # Features, through a view that counts how often it is asked
 
 
-def counting(asked: list[int]) -> Frozen:
+def counting(asked: list[int]) -> FrozenFeatures:
     """The family with a cheap backbone: the mean of an image, times what its view is."""
 
     class Cheap(frozen.View):
@@ -244,7 +244,7 @@ def job_of(params: dict[str, Value], rows: NDArray[np.int64], fold: int = 0, see
         train=rows[~held].astype(np.int32),
         validate=rows[held].astype(np.int32),
         seed=seed,
-        training=Training(max_epochs=3, patience=0),
+        training=FitOptions(max_epochs=3, patience=0),
     )
 
 
@@ -326,7 +326,9 @@ def test_validation_labels_and_images_never_reach_the_fit(tmp_path: Path) -> Non
         pixels, truth = PIXELS.copy(), labels.copy()
         if garbled:
             pixels[job.validate], truth[job.validate] = 255, 0
-        known = Materials(tmp_path / "none.npy", truth, Facts(4, 4, 1, 2, 100, FACTS.backbones), "frozen", "accuracy")
+        known = WorkerContext(
+            tmp_path / "none.npy", truth, Facts(4, 4, 1, 2, 100, FACTS.backbones), "frozen", "accuracy"
+        )
         features = standardized(*Features(pixels, tmp_path / f"{garbled}").of(methods_, known.facts, job))
         curves.append(fit_head(methods_, heads(), *features, known, job, 0.0).curve)
     assert curves[0]["loss"] == curves[1]["loss"]
@@ -344,10 +346,10 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 
 
 @pytest.fixture
-def materials_of_small(small: Prepared, tmp_path: Path) -> Iterator[Materials]:
+def materials_of_small(small: Prepared, tmp_path: Path) -> Iterator[WorkerContext]:
     """With a cold cache."""
     with pixels_on_disk(tmp_path, small.images) as pixels:
-        yield Materials(pixels, small.images.labels, small.facts, preset="frozen", metric="balanced_accuracy")
+        yield WorkerContext(pixels, small.images.labels, small.facts, preset="frozen", metric="balanced_accuracy")
 
 
 def done(worker: Worker, job: FoldJob) -> FoldResult:
@@ -357,7 +359,7 @@ def done(worker: Worker, job: FoldJob) -> FoldResult:
 
 
 @needs_weights
-def test_a_fold_run_of_every_head_keeps_the_contract(small: Prepared, materials_of_small: Materials) -> None:
+def test_a_fold_run_of_every_head_keeps_the_contract(small: Prepared, materials_of_small: WorkerContext) -> None:
     worker = Worker(materials_of_small)
     for head in HEADS:
         job = job_of(small.space.defaults(**{"input_size": 64, **head}), np.arange(27))
@@ -378,7 +380,7 @@ def test_a_fold_run_of_every_head_keeps_the_contract(small: Prepared, materials_
 
 @needs_weights
 def test_the_same_job_gives_the_same_result_in_any_order_from_any_cache(
-    small: Prepared, materials_of_small: Materials, tmp_path: Path
+    small: Prepared, materials_of_small: WorkerContext, tmp_path: Path
 ) -> None:
     heads = [*HEADS, HEADS[-1] | {"dropout": 0.6, "learning_rate": 0.01}]  # the last two share graphs
     jobs = [job_of(small.space.defaults(**{"input_size": 64, **head}), np.arange(27), seed=3) for head in heads]
@@ -399,14 +401,14 @@ def test_the_same_job_gives_the_same_result_in_any_order_from_any_cache(
 
 
 @needs_weights
-def test_shapes_that_a_child_tells_apart_are_told_apart(small: Prepared, materials_of_small: Materials) -> None:
+def test_shapes_that_a_child_tells_apart_are_told_apart(small: Prepared, materials_of_small: WorkerContext) -> None:
     worker = Worker(materials_of_small)
     result = done(worker, job_of(small.space.defaults(input_size=64), np.arange(27)))
     assert result.scores["balanced_accuracy"] > 0.8
 
 
 @needs_weights
-def test_a_fit_that_cannot_be_is_a_failure_with_its_reason(small: Prepared, materials_of_small: Materials) -> None:
+def test_a_fit_that_cannot_be_is_a_failure_with_its_reason(small: Prepared, materials_of_small: WorkerContext) -> None:
     rows = np.flatnonzero(small.images.labels == 0)
     result = Worker(materials_of_small).do(job_of(small.space.defaults(input_size=64), rows))
     assert isinstance(result, Failure)
@@ -416,7 +418,7 @@ def test_a_fit_that_cannot_be_is_a_failure_with_its_reason(small: Prepared, mate
 
 @needs_weights
 def test_an_svm_that_cannot_be_fitted_is_refused_and_nothing_is_broken(
-    small: Prepared, materials_of_small: Materials
+    small: Prepared, materials_of_small: WorkerContext
 ) -> None:
     labels = small.images.labels
     job = job_of(small.space.defaults(input_size=64, head="svm"), np.arange(27))

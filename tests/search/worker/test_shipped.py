@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from search.jobs import ComposeJob, Materials, RefitJob, Saved
+from search.jobs import ComposeJob, RefitJob, SavedModel, WorkerContext
 from search.session.prepare import prepare
 from search.study.config import Config
 from search.study.folder import pixels_on_disk
@@ -34,7 +34,7 @@ def study_of(home: Path, *, size: int, colour: bool) -> Iterator[Study]:
     prepared = prepare(Config(images=str(root), preset="auto", folds=2), home)
     with pixels_on_disk(home, prepared.images) as pixels:
         facts = prepared.facts
-        yield prepared, Worker(Materials(pixels, prepared.images.labels, facts, "auto", "balanced_accuracy"))
+        yield prepared, Worker(WorkerContext(pixels, prepared.images.labels, facts, "auto", "balanced_accuracy"))
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def point(prepared: Prepared, family: str, **changes: Value) -> dict[str, Value]
 
 def saved(worker: Worker, prepared: Prepared, params: dict[str, Value], path: Path) -> Path:
     outcome = worker.do(RefitJob(fold_job(prepared, params, last=True, max_epochs=2), path))
-    assert isinstance(outcome, Saved), outcome
+    assert isinstance(outcome, SavedModel), outcome
     return path
 
 
@@ -109,7 +109,7 @@ def test_an_ensemble_of_families_whose_pictures_are_shrunk(large: Study, tmp_pat
     outcome = worker.do(
         ComposeJob(weighted, tmp_path / "both.keras", {"classes": ["a", "b"]}, np.arange(4, dtype=np.int32))
     )
-    assert isinstance(outcome, Saved), outcome
+    assert isinstance(outcome, SavedModel), outcome
     assert_right_in_plain_keras(tmp_path / "both.keras", prepared.images.pixels, tmp_path)
 
 
@@ -148,11 +148,11 @@ def build(hp):
 
 @pytest.mark.parametrize("source", [OWN, FUNCTIONAL], ids=["sequential", "functional"])
 def test_a_model_of_ones_own_with_layers_that_are_made_for_training(
-    materials: Materials, prepared: Prepared, tmp_path: Path, source: str
+    context: WorkerContext, prepared: Prepared, tmp_path: Path, source: str
 ) -> None:
     """Keras's image layers are stored with `training: true`, and a dropout may be meant to be always on."""
     net = tmp_path / "net.py"
     net.write_text(source)
     file = ModelFile(str(net), "build", hashlib.sha256(net.read_bytes()).hexdigest())
-    path = saved(Worker(replace(materials, model=file)), prepared, {"rate": 0.01}, tmp_path / "model.keras")
+    path = saved(Worker(replace(context, model=file)), prepared, {"rate": 0.01}, tmp_path / "model.keras")
     assert_right_in_plain_keras(path, prepared.images.pixels, tmp_path)

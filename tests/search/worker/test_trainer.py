@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.jobs import DescribeJob, Description, Failure, FoldJob, FoldResult, Materials, Training
+from search.jobs import DescribeJob, Description, Failure, FitOptions, FoldJob, FoldResult, WorkerContext
 from search.stats.metrics import scores
 from search.study.prepared import Prepared
 from search.worker.worker import Worker
@@ -29,7 +29,7 @@ def fold_job(prepared: Prepared, params: dict[str, Value] | None = None, seed: i
         train=rows[rows % 3 != 0],
         validate=rows[rows % 3 == 0],
         seed=seed,
-        training=Training(**({"max_epochs": 3, "patience": 0} | training)),
+        training=FitOptions(**({"max_epochs": 3, "patience": 0} | training)),
     )
 
 
@@ -55,11 +55,11 @@ def test_it_returns_curves_scores_and_a_probability_for_every_validation_image(
 
 
 def test_latency_is_measured_where_it_is_asked_for_and_changes_nothing_else(
-    worker: Worker, materials: Materials, prepared: Prepared
+    worker: Worker, context: WorkerContext, prepared: Prepared
 ) -> None:
     job = fold_job(prepared)
     without = trained(worker, job)
-    measured = trained(Worker(replace(materials, latency=True)), job)
+    measured = trained(Worker(replace(context, latency=True)), job)
     assert without.latency is None
     assert measured.latency is not None and 0 < measured.latency < 1000
     assert measured.curve == without.curve
@@ -143,11 +143,11 @@ VALUES: list[tuple[Changes, Changes, int]] = [
 
 @pytest.mark.parametrize(("one", "other", "graphs"), VALUES)
 def test_points_that_differ_in_values_share_graphs_and_none_of_them_notices(
-    materials: Materials, prepared: Prepared, one: dict[str, Value], other: dict[str, Value], graphs: int
+    context: WorkerContext, prepared: Prepared, one: dict[str, Value], other: dict[str, Value], graphs: int
 ) -> None:
     jobs = [fold_job(prepared, prepared.space.defaults(**changes), seed=5) for changes in (one, other)]
-    cold = [trained(Worker(materials), job) for job in jobs]
-    warm = Worker(materials)
+    cold = [trained(Worker(context), job) for job in jobs]
+    warm = Worker(context)
     for number in (0, 1, 0):
         found = trained(warm, jobs[number])
         assert found.curve == cold[number].curve
@@ -156,9 +156,11 @@ def test_points_that_differ_in_values_share_graphs_and_none_of_them_notices(
     assert cold[0].curve != cold[1].curve
 
 
-def test_only_a_few_graphs_are_kept(materials: Materials, prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.worker.trainer_cache.MOST_KEPT", 2)
-    worker, activations = Worker(materials), ("relu", "gelu", "relu", "swish")
+def test_only_a_few_graphs_are_kept(
+    context: WorkerContext, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.worker.trainer_cache.MAX_KEPT", 2)
+    worker, activations = Worker(context), ("relu", "gelu", "relu", "swish")
     for activation in activations:
         trained(worker, fold_job(prepared, prepared.space.defaults(activation=activation), max_epochs=1))
     kept = [trainer.model.get_config() for trainer in worker._trainers._kept.values()]
@@ -167,11 +169,11 @@ def test_only_a_few_graphs_are_kept(materials: Materials, prepared: Prepared, mo
 
 
 def test_graphs_that_are_not_kept_are_freed(
-    materials: Materials, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+    context: WorkerContext, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Over hundreds of points memory stays as it is: the gradients of swish, and sums over replicas, keep none."""
-    monkeypatch.setattr("search.worker.trainer_cache.MOST_KEPT", 1)
-    worker, graphs = Worker(materials), []
+    monkeypatch.setattr("search.worker.trainer_cache.MAX_KEPT", 1)
+    worker, graphs = Worker(context), []
     for activation in ("swish", "relu", "gelu"):
         trained(worker, fold_job(prepared, prepared.space.defaults(activation=activation), max_epochs=1))
         graphs.append(weakref.ref(worker._trained._train_epoch.graph))
@@ -215,17 +217,17 @@ def test_it_stops_where_it_has_not_reached_what_it_must_and_returns_what_it_has(
     assert missed.scores["log_loss"] == pytest.approx(min(missed.curve["val_log_loss"]))
 
 
-def test_a_plateau_lowers_the_learning_rate(prepared: Prepared, materials: Materials) -> None:
+def test_a_plateau_lowers_the_learning_rate(prepared: Prepared, context: WorkerContext) -> None:
     from search.worker.fold_run import Curve
     from search.worker.trainer import Trainer
     from spaces.recipe import PLATEAU_EPOCHS, PLATEAU_FACTOR
 
     params = prepared.space.defaults(schedule="plateau")
     model = FAMILIES["cnn"].build(params, prepared.facts)
-    trainer = Trainer(model, prepared.images.pixels, materials, recipe_of(params, prepared.facts))
+    trainer = Trainer(model, prepared.images.pixels, context, recipe_of(params, prepared.facts))
     curve = Curve(best_epoch=2)
     found = [
-        float(trainer._factors(Training(), epoch, 40, 3, curve)[0])
+        float(trainer._factors(FitOptions(), epoch, 40, 3, curve)[0])
         for epoch in (3, 2 + PLATEAU_EPOCHS, 3 + PLATEAU_EPOCHS)
     ]
     assert found == [1.0, 1.0, PLATEAU_FACTOR]
