@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from search.results.stored import StoredStudy
 from search.results.summary import StudySummary, summarise
 from search.stats.metrics import METRICS
 from spaces import Choice, Parameter, Space, Value
@@ -64,7 +65,7 @@ LAYERS = (
 
 @dataclass(frozen=True)
 class Records:
-    """The arguments of `summarise`."""
+    """What a database may hold, with names that are short to replace."""
 
     study: StudyRecord
     images: tuple[ImageRecord, ...]
@@ -81,19 +82,19 @@ class Records:
     def data(self, **changes: Any) -> StudySummary:
         """The report's data, after replacing some of the records."""
         r = replace(self, **changes)
-        return summarise(
-            r.study,
-            r.images,
-            r.split,
-            r.trials,
-            r.runs,
-            r.probabilities,
-            r.notes,
+        stored = StoredStudy(
+            study=replace(r.study, notes=(*r.study.notes, *r.notes)),
+            images=r.images,
+            split=r.split,
+            trials=r.trials,
+            runs=r.runs,
             references=r.references,
-            others=r.others,
             choices=r.choices,
+            best=r.probabilities,
+            leading=r.others,
             searching=r.searching,
         )
+        return summarise(stored)
 
 
 def example(

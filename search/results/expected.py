@@ -2,50 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from search.results.stored import ByFold, StoredStudy
 from search.stats.chance import chance_level
 from search.stats.estimate import Estimate, estimate, no_better_than_its_own, of_another, trained_on_all
 from search.stats.metrics import scores
 from search.stats.selection import interval, of_ensemble
-from storage import ChoiceRecord, StudyRecord
-
-ByFold: TypeAlias = Mapping[int, NDArray[np.floating[Any]]]
-"""[images of the fold, classes] probabilities by fold."""
 
 
-def expected(
-    study: StudyRecord,
-    labels: NDArray[np.int64],
-    assignment: NDArray[np.int16],
-    trials: Mapping[int, ByFold],
-    pool: Mapping[int, ByFold],
-    choice: ChoiceRecord | None,
-) -> Estimate | None:
-    """Of the ensemble that was picked from the `pool`, else of the best of these complete `trials`, else none.
+def expected(stored: StoredStudy) -> Estimate | None:
+    """Of the ensemble that was picked from the pool, else of the best of the leading trials, else none.
 
     No more than what is shipped scored itself: the ensemble, the best trial, or another one.
     """
+    choice, metric, assignment = stored.choice, stored.study.metric, stored.split.assignment
     together = choice is not None and several(choice.members)
-    found, searched = (pool if together else trials), assignment >= 0
-    if not found:
+    candidates, searched = (stored.pool if together else stored.leading), assignment >= 0
+    if not candidates:
         return None
-    here, folds = labels[searched], assignment[searched]
-    stacked = {number: _rows(by_fold, assignment, len(study.classes))[searched] for number, by_fold in found.items()}
+    labels, folds = stored.labels[searched], assignment[searched]
+    classes = len(stored.study.classes)
+    stacked = {number: _rows(by_fold, assignment, classes)[searched] for number, by_fold in candidates.items()}
     every = np.stack([*stacked.values()])
     if together:
-        said: Estimate | None = of_ensemble(every, here, folds, study.metric)
+        picked: Estimate | None = of_ensemble(every, labels, folds, metric)
     else:
-        said = estimate(every, here, study.metric)
+        picked = estimate(every, labels, metric)
         shipped = stacked.get(choice.members[0][0]) if choice else None
-        if said and shipped is not None and scores(here, shipped, (study.metric,))[study.metric] != said.naive:
-            said = of_another(said, *interval(shipped, here, study.metric))
-    chance = chance_level(study.metric, np.bincount(here))
-    return said and trained_on_all(no_better_than_its_own(said), int(assignment.max()) + 1, chance)
+        if picked and shipped is not None and scores(labels, shipped, (metric,))[metric] != picked.naive:
+            picked = of_another(picked, *interval(shipped, labels, metric))
+    chance = chance_level(metric, np.bincount(labels))
+    return picked and trained_on_all(no_better_than_its_own(picked), int(assignment.max()) + 1, chance)
 
 
 def several(members: Sequence[tuple[int, float]]) -> bool:

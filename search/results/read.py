@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from search.results.nested import nested
+from search.results.stored import StoredStudy
 from search.results.summary import StudySummary, summarise
 from search.stats.estimate import MAX_TRIALS
 from search.stats.metrics import METRICS
@@ -22,24 +23,23 @@ def read(store: Store, *, searching: bool, outdated: bool = False) -> StudySumma
             f"(known: {', '.join(METRICS)}); upgrade smallsearch"
         )
     trials, choices = store.trials(), store.choices()
-    leading = [t for t in ranked(trials, record.metric) if t.state == TrialState.COMPLETE][:MAX_TRIALS]
-    pool = choices[-1].pool if choices else ()
-    known = {t.number for t in trials if t.state == TrialState.COMPLETE}
-    others = {t.number: store.probabilities(t.number) for t in leading}
-    leader = best(leading, record.metric)
-    return summarise(
-        record,
-        store.images(),
-        store.split(),
-        trials,
-        store.runs(),
-        others[leader.number] if leader else {},
-        references=store.references(),
-        others=others,
-        choices=choices,
-        pool={n: others.get(n) or store.probabilities(n) for n in pool if n in known},
-        fold_runs=sum(len(t.folds) for t in trials),
+    complete = [trial for trial in ranked(trials, record.metric) if trial.state == TrialState.COMPLETE]
+    leading = {trial.number: store.probabilities(trial.number) for trial in complete[:MAX_TRIALS]}
+    leader = best(complete[:MAX_TRIALS], record.metric)
+    known, pool = {trial.number for trial in complete}, choices[-1].pool if choices else ()
+    stored = StoredStudy(
+        study=record,
+        images=tuple(store.images()),
+        split=store.split(),
+        trials=tuple(trials),
+        runs=tuple(store.runs()),
+        references=tuple(store.references()),
+        choices=tuple(choices),
+        best=leading[leader.number] if leader else {},
+        leading=leading,
+        pool={number: leading.get(number) or store.probabilities(number) for number in pool if number in known},
+        nested=nested(store),
         searching=searching,
         outdated=outdated,
-        nested=nested(store),
     )
+    return summarise(stored)

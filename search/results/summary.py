@@ -14,6 +14,7 @@ from search.diagnosis.rules import PLAIN_WORDS, Plain
 from search.results.expected import expected, several
 from search.results.failures import Cause, Diagnosed, causes, diagnosed
 from search.results.nested import Nested
+from search.results.stored import StoredStudy
 from search.stats.chance import chance_level
 from search.stats.estimate import Estimate, beats
 from search.stats.metrics import METRICS, better, confusion, scores
@@ -23,12 +24,9 @@ from search.stats.ranking import best as best_of
 from search.stats.selection import interval, tied, ties
 from spaces import Space, SpaceError
 from storage.records import (
-    ChoiceRecord,
-    ImageRecord,
     Params,
     ReferenceRecord,
     RunRecord,
-    Split,
     StudyRecord,
     TrialRecord,
     TrialState,
@@ -250,97 +248,69 @@ class StudySummary:
         return tied(one, two, self.metric, images) and tied(two, one, self.metric, images)
 
 
-def summarise(
-    study: StudyRecord,
-    images: Sequence[ImageRecord],
-    split: Split,
-    trials: Sequence[TrialRecord],
-    runs: Sequence[RunRecord],
-    probabilities: Mapping[int, NDArray[np.floating[Any]]],
-    notes: Sequence[str] = (),
-    *,
-    references: Sequence[ReferenceRecord] = (),
-    others: Mapping[int, Mapping[int, NDArray[np.floating[Any]]]] | None = None,
-    choices: Sequence[ChoiceRecord] = (),
-    pool: Mapping[int, Mapping[int, NDArray[np.floating[Any]]]] | None = None,
-    fold_runs: int = 0,
-    searching: bool = False,
-    outdated: bool = False,
-    nested: Nested | None = None,
-) -> StudySummary:
-    """All that a report says. `probabilities`: [images of the fold, classes] by fold, of the best trial.
-
-    `others`: the same by number of the complete trials that it was chosen among, itself included; without them there
-    is no estimate. `pool`: the same of those that members of the last of the `choices` were picked from. `fold_runs`:
-    how many are stored. `searching`: whether a process is at work on the study now. `outdated`: whether the file of the
-    last of the `choices` is of an earlier release.
-    """
-    in_order = sorted(trials, key=lambda trial: trial.number)
-    ordered = ranked(in_order, study.metric)
-    winner = best_of(in_order, study.metric)
-    baseline = next((trial for trial in in_order if trial.number == 0), None)
-    second = study.config.get("second_objective")
-    front = pareto_front(in_order, study.metric, second) if second in SECOND_OBJECTIVES else frozenset()
-    rows = _rows(ordered, study, baseline.params if baseline else {}, front)
+def summarise(stored: StoredStudy) -> StudySummary:
+    """All that a report says."""
+    study, config, assignment = stored.study, stored.study.config, stored.split.assignment
+    trials = tuple(sorted(stored.trials, key=lambda trial: trial.number))
+    winner = best_of(trials, study.metric)
+    baseline = next((trial for trial in trials if trial.number == 0), None)
+    second = config.get("second_objective")
+    second = second if second in SECOND_OBJECTIVES else None
+    front = pareto_front(trials, study.metric, second) if second else frozenset()
+    rows = _rows(ranked(trials, study.metric), study, baseline.params if baseline else {}, front)
     by_number = {row.number: row for row in rows}
-    labels, assignment = np.array([image.label for image in images], dtype=np.int64), split.assignment
-    counted = np.bincount(labels[assignment >= 0] if len(labels) else labels, minlength=len(study.classes))
-    config = study.config
+    labels, searched, classes = stored.labels, int((assignment >= 0).sum()), len(study.classes)
+    counted = np.bincount(labels[assignment >= 0] if len(labels) else labels, minlength=classes)
     folds = _folds(config.get("folds"), assignment)
-    plain = _plain(references, folds, int((assignment >= 0).sum()))
+    plain = _plain(stored.references, folds, searched)
     return StudySummary(
         study=study,
         preset=str(config.get("preset", "")),
         engine=str(config.get("engine", "")),
         sampler=str(config.get("sampler", "")),
         folds=folds,
-        images=len(images),
+        images=len(stored.images),
         class_counts=tuple(int(n) for n in counted),
-        testing_images=sum(image.testing for image in images),
+        testing_images=sum(image.testing for image in stored.images),
         majority=float(counted.max() / counted.sum()) if counted.sum() else float("nan"),
         chance=chance_level(study.metric, counted),
         rows=rows,
-        counts={state: sum(trial.state == state for trial in in_order) for state in TrialState},
+        counts={state: sum(trial.state == state for trial in trials) for state in TrialState},
         best=by_number[winner.number] if winner else None,
         baseline=by_number.get(0),
-        causes=causes(in_order),
-        pooled=_pooled(labels, assignment, probabilities, len(study.classes)),
-        spent_seconds=float(sum(run.seconds for run in runs)),
-        trained_seconds=float(sum(trial.seconds for trial in in_order)),
-        versions=dict(runs[-1].versions) if runs else {},
-        commands=tuple(dict.fromkeys(run.command for run in runs)),
-        runs=tuple(runs),
-        trials=tuple(in_order),
-        searching=searching,
-        second_objective=second if second in SECOND_OBJECTIVES else None,
-        notes=(*study.notes, *notes, *([RUNGS] if config.get("sampler") == "hyperband" else [])),
-        references=_references(references, study.metric, folds),
-        estimate=expected(study, labels, assignment, others or {}, pool or {}, choices[-1] if choices else None),
-        ties=ties(in_order, study.metric, int((assignment >= 0).sum())),
-        chosen=_chosen(choices, images, labels, study, fold_runs, outdated),
-        diagnoses=tuple(found for trial in in_order if (found := diagnosed(trial, plain, len(study.classes)))),
-        saved=saved(in_order, folds),
-        nested=nested,
+        causes=causes(trials),
+        pooled=_pooled(stored),
+        spent_seconds=float(sum(run.seconds for run in stored.runs)),
+        trained_seconds=float(sum(trial.seconds for trial in trials)),
+        versions=dict(stored.runs[-1].versions) if stored.runs else {},
+        commands=tuple(dict.fromkeys(run.command for run in stored.runs)),
+        runs=stored.runs,
+        trials=trials,
+        searching=stored.searching,
+        second_objective=second,
+        notes=(*study.notes, *([RUNGS] if config.get("sampler") == "hyperband" else [])),
+        references=_references(stored.references, study.metric, folds),
+        estimate=expected(stored),
+        ties=ties(trials, study.metric, searched),
+        chosen=_chosen(stored),
+        diagnoses=tuple(why for trial in trials if (why := diagnosed(trial, plain, classes))),
+        saved=saved(trials, folds),
+        nested=stored.nested,
     )
 
 
-def _chosen(
-    choices: Sequence[ChoiceRecord],
-    images: Sequence[ImageRecord],
-    labels: NDArray[np.int64],
-    study: StudyRecord,
-    fold_runs: int,
-    outdated: bool,
-) -> Chosen | None:
-    if not choices:
+def _chosen(stored: StoredStudy) -> Chosen | None:
+    last = stored.choice
+    if last is None:
         return None
-    last, tested = choices[-1], None
+    tested = None
     if last.probabilities is not None:
-        truth = labels[np.array([image.testing for image in images])]
-        found = interval(last.probabilities, truth, study.metric)
-        times = sum(one.probabilities is not None for one in choices)
-        tested = Tested(*found, len(truth), times, testing_from(study))
-    return Chosen(last.trial, last.members, last.folds == fold_runs, outdated, last.made, tested)
+        labels = stored.labels[np.array([image.testing for image in stored.images])]
+        bounds = interval(last.probabilities, labels, stored.study.metric)
+        times = sum(choice.probabilities is not None for choice in stored.choices)
+        tested = Tested(*bounds, len(labels), times, testing_from(stored.study))
+    current = last.folds == sum(len(trial.folds) for trial in stored.trials)
+    return Chosen(last.trial, last.members, current, stored.outdated, last.made, tested)
 
 
 def testing_from(study: StudyRecord) -> str:
@@ -396,9 +366,9 @@ def _references(records: Sequence[ReferenceRecord], metric: str, folds: int) -> 
     for record in sorted(records, key=lambda record: record.fold):
         by_name.setdefault(record.name, []).append(record)
     rows = []
-    for name, found in sorted(by_name.items()):
-        scores_ = tuple(record.scores.get(metric, math.nan) for record in found)
-        whole = [record.fold for record in found] == list(range(folds)) and all(map(math.isfinite, scores_))
+    for name, of_name in sorted(by_name.items()):
+        scores_ = tuple(record.scores.get(metric, math.nan) for record in of_name)
+        whole = [record.fold for record in of_name] == list(range(folds)) and all(map(math.isfinite, scores_))
         rows.append(
             ReferenceRow(
                 name=name,
@@ -407,7 +377,7 @@ def _references(records: Sequence[ReferenceRecord], metric: str, folds: int) -> 
                 low=min(scores_) if whole else None,
                 high=max(scores_) if whole else None,
                 fold_scores=scores_,
-                seconds=float(sum(record.seconds for record in found)),
+                seconds=float(sum(record.seconds for record in of_name)),
             )
         )
     sign = -1.0 if METRICS[metric] == "maximize" else 1.0
@@ -442,18 +412,15 @@ def _defaults(study: StudyRecord) -> Params:
         return {}
 
 
-def _pooled(
-    labels: NDArray[np.int64],
-    assignment: NDArray[np.int16],
-    probabilities: Mapping[int, NDArray[np.floating[Any]]],
-    classes: int,
-) -> Pooled | None:
-    """Each fold's rows belong to `flatnonzero(assignment == fold)`: the order that the records promise."""
-    if not probabilities:
+def _pooled(stored: StoredStudy) -> Pooled | None:
+    """Of the best trial. Raises ValueError for probabilities that do not fit the images of their fold."""
+    if not stored.best:
         return None
+    labels, classes = stored.labels, len(stored.study.classes)
+    by_fold = sorted(stored.best.items())
     truth: list[NDArray[np.int64]] = []
-    for fold, rows in sorted(probabilities.items()):
-        where = np.flatnonzero(assignment == fold)
+    for fold, rows in by_fold:
+        where = np.flatnonzero(stored.split.assignment == fold)
         if rows.shape != (len(where), classes):
             raise ValueError(
                 f"fold {fold}: probabilities must be {len(where)} images x {classes} classes, "
@@ -461,12 +428,12 @@ def _pooled(
             )
         truth.append(labels[where])
     all_labels = np.concatenate(truth)
-    all_rows = np.concatenate([rows for _, rows in sorted(probabilities.items())])
+    all_rows = np.concatenate([rows for _, rows in by_fold])
     return Pooled(
         confusion=confusion(all_labels, all_rows.argmax(axis=1), classes),
         metrics=scores(all_labels, all_rows),
         images=len(all_labels),
-        folds=len(probabilities),
+        folds=len(by_fold),
     )
 
 

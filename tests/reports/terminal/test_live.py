@@ -26,8 +26,8 @@ def progress(trials: Sequence[TrialRecord], best: int | None = None, **more: obj
         "running": ((11, 3),),
         "best": best,
         "spent_seconds": 3600.0,
-        "sitting_seconds": 1800.0,
-        "sitting_folds": 40,
+        "session_seconds": 1800.0,
+        "session_folds": 40,
         "trials_budget": 40,
         "seconds_budget": 8 * 3600.0,
         "eta_seconds": 5000.0,
@@ -115,13 +115,13 @@ def test_notes_stand_above_the_table() -> None:
 
 
 def test_nothing_known_yet_is_a_picture_too() -> None:
-    text = played([progress((), eta_seconds=None, sitting_folds=0, trials_budget=None, seconds_budget=None)])
+    text = played([progress((), eta_seconds=None, session_folds=0, trials_budget=None, seconds_budget=None)])
     assert "0 trials, until you stop it" in text
     assert "no best yet" in text
 
 
 def test_the_first_seconds_are_accounted_for() -> None:
-    nothing: dict[str, object] = {"running": (), "eta_seconds": None, "sitting_folds": 0, "spent_seconds": 12.0}
+    nothing: dict[str, object] = {"running": (), "eta_seconds": None, "session_folds": 0, "spent_seconds": 12.0}
     text = played([progress((), None, answered=False, **nothing)])
     assert "starting 2 workers, importing TensorFlow · 12 s so far" in text
     first = played([progress(TRIALS[:1], None, **nothing | {"running": ((0, 0), (0, 1), (0, 2))})], width=120)
@@ -146,7 +146,7 @@ def test_plain_lines_say_nothing_of_workers_that_were_ready_all_along() -> None:
 
 
 def test_a_resumed_search_says_what_it_trains_until_its_first_fold_ends() -> None:
-    waiting: dict[str, object] = {"sitting_folds": 0, "eta_seconds": None, "spent_seconds": 3600.0}
+    waiting: dict[str, object] = {"session_folds": 0, "eta_seconds": None, "spent_seconds": 3600.0}
     assert "importing TensorFlow" in played([progress(TRIALS, 7, answered=False, **waiting)], width=120)
     ready = played([progress(TRIALS, 7, answered=answered, **waiting) for answered in (False, True)], width=120)
     assert "importing" not in ready

@@ -11,6 +11,7 @@ import pytest
 
 from reports.as_json import as_json
 from reports.wording.study import advice, caution, headline, images_words
+from search.results.stored import StoredStudy
 from search.results.summary import StudySummary, summarise
 from search.stats.chance import chance_level
 from spaces import Space
@@ -281,7 +282,7 @@ def test_a_study_without_images_or_settings_still_makes_a_report() -> None:
     records = example()
     bare = replace(records.study, config={})
     split = replace(records.split, assignment=np.array([], np.int16))
-    data = summarise(bare, (), split, (trial(0),), (), {})
+    data = summarise(StoredStudy(bare, (), split, (trial(0),)))
     json.dumps(as_json(data), allow_nan=False)
     assert math.isnan(data.chance)
     assert headline(data)
