@@ -468,7 +468,7 @@ def test_commands_that_do_not_train_load_no_tensorflow(study: Path, arguments: t
     loaded = loaded_after(command(*arguments), where)
     assert not loaded & HEAVY
     if "--help" in arguments:
-        assert not loaded & {"numpy", "optuna", "sqlalchemy", "plotly", "sklearn", "PIL"}
+        assert not loaded & {"numpy", "optuna", "sqlalchemy", "sklearn", "PIL"}
 
 
 def test_the_executors_load_neither_tensorflow_nor_the_database(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The drawings of the report that are made by hand: fold strips, learning curves, parallel coordinates."""
+"""Scores and curves of trials as drawings: fold strips, learning curves, the best trial beside its start."""
 
 from __future__ import annotations
 
@@ -29,8 +29,12 @@ class Limits:
 
 def strip_limits(data: StudySummary, rows: Sequence[TrialRow | ReferenceRow]) -> Limits:
     """One range for every strip of the leaderboard, so that they can be compared; chance is in it."""
-    values = [value for row in rows for value in row.fold_scores if math.isfinite(value)]
-    values += [data.chance] if math.isfinite(data.chance) else []
+    return score_limits(data, [score for row in rows for score in row.fold_scores])
+
+
+def score_limits(data: StudySummary, scores: Sequence[float]) -> Limits:
+    """The range of an axis for these scores of the study's metric; chance is in it, what is not finite is left out."""
+    values = [value for value in (*scores, data.chance) if math.isfinite(value)]
     if not values:
         return Limits(0.0, 1.0)
     if data.metric == "log_loss":  # one diverged fold must not push all others together

@@ -1,67 +1,107 @@
-"""The history of a search as one of Optuna's plots."""
+"""How a search went: the score of each trial in their order, and the best so far."""
 
 from __future__ import annotations
 
-import json
 import math
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from reports.wording import values
+from markupsafe import Markup
+
+from reports.html import svg
+from reports.html.charts import Limits, score_limits
+from reports.wording import study as words
+from reports.wording.values import metric_words, number
 from search.results.importance import evenly
-from search.results.summary import StudySummary
+from search.results.summary import StudySummary, TrialRow
+from storage.records import TrialState
 
-_EACH_TICKED = 12  # the last trial of a history that has a tick for each
-_MAX_POINTS = 2000  # in the history; a browser draws that many at once
-
-
-def history(study: Any, data: StudySummary) -> dict[str, Any]:
-    """Optuna's plot of the optimisation, its points thinned out and its looks left to the page."""
-    from optuna.visualization import plot_optimization_history
-
-    name = values.metric_words(data.metric)
-    figure = json.loads(plot_optimization_history(study, target_name="score").to_json())
-    points, best = figure["data"][0], figure["data"][1]
-    complete = [row for row in data.rows if row.rank is not None]
-    complete.sort(key=lambda row: row.number)
-    numbers, scores = [row.number for row in complete], [row.score or 0.0 for row in complete]
-    kept = evenly(range(len(numbers)), _MAX_POINTS)
-    points |= {"x": [numbers[i] for i in kept], "y": [scores[i] for i in kept], "name": "a trial"}
-    points["marker"] = {"color": "css:--muted", "size": 6, "opacity": 0.65}
-    points["hovertemplate"] = f"trial %{{x}}: %{{y:.3f}} {name}<extra></extra>"
-    steps = _steps(numbers, scores, maximise=study.direction.name == "MAXIMIZE")
-    best |= {"x": [n for n, _ in steps], "y": [s for _, s in steps], "name": "best so far", "mode": "lines"}
-    best["line"] = {"color": "css:--accent", "width": 2, "shape": "hv"}
-    best["hovertemplate"] = "best so far: %{y:.3f}<extra></extra>"
-    layout = {
-        "xaxis": {
-            "title": {"text": "trial"},
-            "rangemode": "nonnegative",
-            "tickformat": ",d",
-            **({"dtick": 1} if numbers[-1] <= _EACH_TICKED else {}),  # else plotly puts some at halves
-        },
-        "yaxis": {"title": {"text": name}},
-        "shapes": [_chance(data.chance)] if math.isfinite(data.chance) else [],
-    }
-    return {"data": [points, best], "layout": layout}
+_MAX_POINTS = 1000  # drawn; more would lie on each other, and each is 150 bytes of the page
+_CROWDED = 200  # points from which they are drawn smaller
+_WIDE, _HIGH = 760.0, 336.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 72.0, 12.0, 46.0, 54.0
+_PAD = 12.0  # between the axis and the first and last trial
 
 
-def _steps(numbers: list[int], scores: list[float], *, maximise: bool) -> list[tuple[int, float]]:
-    """(trial, best score up to it) wherever the best changes, and at the end."""
-    steps: list[tuple[int, float]] = []
-    for number, score in zip(numbers, scores, strict=True):
-        if not steps or (score > steps[-1][1] if maximise else score < steps[-1][1]):
-            steps.append((number, score))
-    return [*steps, (numbers[-1], steps[-1][1])] if steps else []
+@dataclass(frozen=True)
+class History:
+    """The drawing, and what its legend has to name."""
+
+    drawing: Markup
+    states: tuple[tuple[str, str], ...]  # (class, words) of the states that points are drawn of
 
 
-def _chance(chance: float) -> dict[str, Any]:
-    return {
-        "type": "line",
-        "xref": "paper",
-        "x0": 0,
-        "x1": 1,
-        "y0": chance,
-        "y1": chance,
-        "line": {"color": "css:--warn", "width": 1, "dash": "dash"},
-        "label": {"text": "chance", "textposition": "end", "font": {"color": "css:--warn", "size": 12}},
-    }
+def history(data: StudySummary) -> History | None:
+    """The drawing; None while no trial is complete. Open and stopped trials are at the mean of the folds they have."""
+    if data.best is None:
+        return None
+    rows = sorted((row for row in data.rows if row.score is not None), key=lambda row: row.number)
+    complete = [row for row in rows if row.rank is not None]
+    limits = score_limits(data, [row.score for row in rows if row.score is not None])
+    last = rows[-1].number
+    x = svg.linear(0, last, _LEFT + _PAD, _WIDE - _RIGHT - _PAD)
+    y = svg.linear(limits.low, limits.high, _HIGH - _BOTTOM, _TOP)
+    drawn = evenly(rows, _MAX_POINTS)
+    crowded = len(drawn) > _CROWDED
+    parts = [
+        *_axes(data, limits, last, x, y),
+        *(_point(data, row, x, y, 3.0 if crowded else 4.5) for row in drawn),
+        svg.path(_corners(data, complete, last, x, y), "so-far", "best so far"),
+        *_chance_line(data, y),
+    ]
+    label = (
+        f"Score of each trial in order of number, and the best so far; the best is {number(data.best.score)} "
+        f"at trial {data.best.number}."
+    )
+    states = [state for state in TrialState if any(row.state == state for row in drawn)]
+    return History(
+        svg.picture(_WIDE, _HIGH, label, *parts, class_="history crowded" if crowded else "history"),
+        tuple((state.value, words.state_words(state, searching=data.searching)) for state in states),
+    )
+
+
+def _axes(data: StudySummary, limits: Limits, last: int, x: svg.Scale, y: svg.Scale) -> list[Markup]:
+    parts = []
+    for value in svg.ticks(limits.low, limits.high, 5):
+        parts.append(svg.line(_LEFT, y(value), _WIDE - _RIGHT, y(value), "grid"))
+        parts.append(svg.text(_LEFT - 8, y(value) + 4, f"{value:g}", anchor="end", class_="tick"))
+    for trial in svg.ticks(0, last, 6):
+        if float(trial).is_integer():
+            parts.append(svg.text(x(trial), _HIGH - _BOTTOM + 22, f"{trial:,.0f}", anchor="middle", class_="tick"))
+    parts.append(svg.text(0, 18, metric_words(data.metric), class_="tick"))
+    parts.append(svg.text(_WIDE - _RIGHT, _HIGH - 6, "trial", anchor="end", class_="tick"))
+    return parts
+
+
+def _chance_line(data: StudySummary, y: svg.Scale) -> list[Markup]:
+    if not math.isfinite(data.chance):
+        return []
+    at = y(data.chance)
+    above = at - 6 if at > _TOP + 20 else at + 18
+    return [
+        svg.line(_LEFT, at, _WIDE - _RIGHT, at, "chance"),
+        svg.text(_WIDE - _RIGHT, above, "chance", anchor="end", class_="chance-label halo"),
+    ]
+
+
+def _point(data: StudySummary, row: TrialRow, x: svg.Scale, y: svg.Scale, radius: float) -> Markup:
+    state = "" if row.rank is not None else f" ({words.state_words(row.state, searching=data.searching)})"
+    title = f"trial {row.number}{state}: {words.score_words(row)} {metric_words(data.metric)}"
+    place = {"cx": x(row.number), "cy": y(row.score if row.score is not None else math.nan)}
+    return svg.tag("circle", svg.tag("title", title), **place, r=radius, class_=f"point {row.state.value}")
+
+
+def _corners(
+    data: StudySummary, complete: Sequence[TrialRow], last: int, x: svg.Scale, y: svg.Scale
+) -> list[tuple[float, float]]:
+    """Of the line of the best so far: level up to each trial that is better, then straight to it."""
+    corners: list[tuple[float, float]] = []
+    best = math.nan
+    for row in complete:
+        if row.score is None or not (math.isnan(best) or data.ahead(row.score, best) > 0):
+            continue
+        if corners:
+            corners.append((x(row.number), y(best)))
+        best = row.score
+        corners.append((x(row.number), y(best)))
+    return [*corners, (x(last), y(best))]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import math
 import os
 import secrets
@@ -12,8 +11,6 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
-
-from markupsafe import Markup
 
 from reports.wording import values
 
@@ -28,14 +25,6 @@ def put(page: str, path: Path) -> None:
         beside.unlink(missing_ok=True)
 
 
-def script_json(value: Any) -> Markup:
-    """JSON for a <script> element: nothing in it can end the element or the line."""
-    text = json.dumps(value, allow_nan=False, ensure_ascii=True)
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704 - no character that HTML knows is left
-
-
 def masked(command: str) -> str:
     """A command without the password that a URL in it may carry."""
     import re
@@ -46,7 +35,7 @@ def masked(command: str) -> str:
 def policy(scripts: list[str]) -> str:
     """The page's security policy: only these very scripts may run, nothing may be fetched.
 
-    Styles are free: plotly writes its own at run time.
+    Styles are free: bars carry their widths as attributes.
     """
     hashes = (
         " ".join(

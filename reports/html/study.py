@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from markupsafe import Markup
 from reports.html.charts import Panel, curves, panels, standing, strip, strip_limits
 from reports.html.history import history
 from reports.html.model_diagram import Architecture, architecture
-from reports.html.page import asset, environment, masked, policy, put, script_json
+from reports.html.page import asset, environment, masked, policy, put
 from reports.html.parallel_coordinates import parallel
 from reports.wording import study as words
 from reports.wording import values
@@ -33,13 +31,9 @@ def write(data: StudySummary, path: Path) -> None:
 
 def render(data: StudySummary) -> str:
     """The whole page."""
-    found = figures(data)
-    scripts = [asset("report.js")]
-    figure_json: dict[str, Any] = {}
-    if found.study is not None:
-        figure_json["history"] = history(found.study, data)
-        scripts.insert(0, _plotly())
-    importance = list(found.importance.items())
+    weights = figures(data)
+    script = asset("report.js")
+    importance = list(weights.importance.items())
     page: str = (
         environment()
         .get_template("report.html.j2")
@@ -47,35 +41,27 @@ def render(data: StudySummary) -> str:
             data=data,
             words=words,
             values=values,
-            policy=policy(scripts),
+            policy=policy([script]),
             style=Markup(asset("report.css")),  # noqa: S704 - our own file
-            scripts=[Markup(script) for script in scripts],  # noqa: S704 - our own files, and plotly's
-            figures=script_json(figure_json),
+            script=Markup(script),  # noqa: S704 - our own file
             standing=standing(data),
             leaderboard=_leaderboard(data),
             hidden=max(len(data.rows) - _MAX_ROWS, 0),
             best_model=_best_model(data),
             curves=_curves(data),
             confusion=_confusion(data, data.pooled) if data.pooled else None,
-            history=found.study is not None,
+            history=history(data),
             importance=importance[:_MAX_IMPORTANT],
             importance_more=max(len(importance) - _MAX_IMPORTANT, 0),
-            clear=found.clear,
-            weighed=found.weighed,
-            no_importance=found.no_importance,
-            parallel=parallel(data, found.space, found.importance),
+            clear=weights.clear,
+            weighed=weights.weighed,
+            no_importance=weights.no_importance,
+            parallel=parallel(data, weights.space, weights.importance),
             numbered=_NUMBERED,
             commands=[masked(command) for command in data.commands],
         )
     )
     return page
-
-
-@cache
-def _plotly() -> str:
-    """Plotly's own script. A browser hashes what it reads: with '\\n' at the ends of lines."""
-    text = resources.files("plotly").joinpath("package_data", "plotly.min.js").read_text(encoding="utf-8")
-    return text.replace("\r\n", "\n").replace("\r", "\n").replace("</script", "<\\/script")
 
 
 def _leaderboard(data: StudySummary) -> list[dict[str, Any]]:

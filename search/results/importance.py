@@ -6,13 +6,15 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search.results.summary import StudySummary
 from spaces import Space, SpaceError
+
+Value = TypeVar("Value")
 
 _LEAST = 20  # complete trials, and at least two for each parameter that varies: with fewer, importance is a guess
 _SHUFFLES = 20
@@ -24,7 +26,6 @@ class Figures:
     """Made from the study as rebuilt for Optuna. What can't be made is left out, and says why."""
 
     space: Space | None
-    study: Any = None  # the trials as an Optuna study; None where there are none
     importance: Mapping[str, float] = field(default_factory=dict)  # by parameter, largest first, sum 1
     clear: frozenset[str] = frozenset()  # parameters whose importance is more than shuffled scores ever give
     no_importance: str = ""  # why there is none
@@ -50,12 +51,12 @@ def figures(data: StudySummary) -> Figures:
             f"Left out: from few trials importance is luck. It takes {enough} complete trials (two for each parameter "
             f"that varies, and no fewer than {_LEAST}), and there {_are(complete)} so far."
         )
-        return Figures(space, study, no_importance=why)
+        return Figures(space, no_importance=why)
     try:
         importance, clear = _importance(study)
-        return Figures(space, study, importance, clear, weighed=len(weighed))
+        return Figures(space, importance, clear, weighed=len(weighed))
     except (ValueError, RuntimeError, ZeroDivisionError) as error:
-        return Figures(space, study, no_importance=f"Left out: Optuna cannot tell it from these trials ({error}).")
+        return Figures(space, no_importance=f"Left out: Optuna cannot tell it from these trials ({error}).")
 
 
 def _are(n: int) -> str:
@@ -117,6 +118,6 @@ def _importance(study: Any) -> tuple[dict[str, float], frozenset[str]]:
     return shares, frozenset(clear)
 
 
-def evenly(values: Sequence[int], most: int) -> Sequence[int]:
+def evenly(values: Sequence[Value], most: int) -> Sequence[Value]:
     """At most so many of the values, evenly spread."""
     return values[:: max(math.ceil(len(values) / most), 1)]

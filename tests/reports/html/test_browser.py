@@ -82,8 +82,7 @@ def clean(visit: Visit) -> None:
 
 
 def test_it_runs_without_a_complaint_and_asks_for_nothing(visit: Visit, tmp_path: Path) -> None:
-    page = opened(visit, many(40), tmp_path)
-    page.wait_for_selector("#plot-history .main-svg")
+    opened(visit, many(40), tmp_path)
     clean(visit)
 
 
@@ -165,12 +164,11 @@ def hostile() -> Records:
 @pytest.mark.parametrize("width", [400, 1400])
 def test_hostile_names_run_nothing_fetch_nothing_and_break_nothing(visit: Visit, tmp_path: Path, width: int) -> None:
     page = opened(visit, hostile(), tmp_path, width)
-    page.wait_for_selector("#plot-history .main-svg")
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     page.mouse.move(300, 300)
     assert page.evaluate("window.pwned") is None
     assert page.locator("img, iframe, object, a[href^='javascript']").count() == 0
-    assert page.locator("script").count() == 3
+    assert page.locator("script").count() == 1
     assert "49" not in page.locator("h1").inner_text()
     assert "<script>window.pwned=1</script>" in page.locator(".note").inner_text()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -217,7 +215,7 @@ CONTRAST = """
   const bad = [];
   for (const el of document.querySelectorAll("body *")) {
     const own = [...el.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
-    if (!own || el.closest("script, style, noscript, .js-plotly-plot") || !el.checkVisibility()) continue;
+    if (!own || el.closest("script, style, noscript") || !el.checkVisibility()) continue;
     const style = getComputedStyle(el);
     const under = ground(el);
     const [a, b] = [light(over(parse(el.closest("svg") ? style.fill : style.color), under)), light(under)];
@@ -238,7 +236,6 @@ def test_text_stands_out_from_its_ground(visit: Visit, tmp_path: Path, scheme: s
 
 def test_charts_have_words_for_who_cannot_see_them(visit: Visit, tmp_path: Path) -> None:
     page = opened(visit, many(40), tmp_path)
-    page.wait_for_selector("#plot-history .main-svg")
     unnamed = page.evaluate(
         "[...document.querySelectorAll('svg')].filter(s => !s.closest('[role=img]') && !s.ariaHidden).length"
     )
@@ -299,7 +296,6 @@ def test_hostile_names_do_nothing_to_a_diagnosis(visit: Visit, tmp_path: Path, w
 def test_it_prints_in_light_colours_without_navigation_on_the_width_of_a_sheet(visit: Visit, tmp_path: Path) -> None:
     visit.page.emulate_media(color_scheme="dark", media="print")
     page = opened(visit, example(), tmp_path, width=720)
-    page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator("nav").is_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 720
