@@ -10,8 +10,8 @@ import json
 import time
 import zipfile
 import zlib
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from search.data.folds import fold_rows
 from search.executors.base import Executor
-from search.executors.drive import TICK_SECONDS
+from search.executors.drive import Drive
 from search.jobs import ComposeJob, Failure, FitOptions, FoldJob, FoldResult, Outcome, RefitJob, SavedModel
 from search.manifest import PACKAGING
 from search.seeds import derive
@@ -52,7 +52,6 @@ class Finish:
     labels: NDArray[np.int16]  # [images]
     testing: NDArray[np.bool_]  # [images]
     about: Mapping[str, Any]  # goes into the model's file
-    running: dict[Future[Outcome], Any] = field(default_factory=dict)
     lost: set[int] = field(default_factory=set)  # trials that gave nothing usable when trained on all images
 
     def __post_init__(self) -> None:
@@ -228,21 +227,23 @@ class Finish:
         done: Callable[[AnyJob, Outcome], object],
         go_on: Callable[[], bool] = lambda: True,
     ) -> bool:
-        """Have all jobs done, as many at a time as there are slots; whether each one was, and none failed."""
-        waiting, whole = list(reversed(jobs)), True
-        while (waiting or self.running) and not self.loop.stop.asked:
-            while waiting and len(self.running) < self.executor.slots and go_on():
-                job = waiting.pop()
-                self.running[self.executor.submit(job)] = job
-            if not self.running:
-                break
-            finished, _ = wait(self.running, TICK_SECONDS, FIRST_COMPLETED)
-            for future in [f for f in self.running if f in finished]:
-                job, outcome = self.running.pop(future), future.result()
-                whole = whole and not isinstance(outcome, Failure)
-                done(job, outcome)
-            self.loop.observer.update(self.loop.progress())
-        return whole and not waiting and not self.running
+        """Have all jobs done, as many at a time as there are slots; whether each one was, and none failed.
+
+        No other is begun once `go_on` says no.
+        """
+        waiting, succeeded = deque(jobs), 0
+
+        def on_outcome(job: AnyJob, outcome: Outcome) -> None:
+            nonlocal succeeded
+            succeeded += not isinstance(outcome, Failure)
+            done(job, outcome)
+
+        drive: Drive[AnyJob] = Drive(self.executor, lambda job: job, on_outcome, self._show)
+        drive.run(lambda: waiting.popleft() if waiting and go_on() else None, lambda: not self.loop.stop.asked)
+        return succeeded == len(jobs)
+
+    def _show(self) -> None:
+        self.loop.observer.update(self.loop.progress())
 
 
 def is_intact(model: Path) -> bool:

@@ -114,7 +114,7 @@ def _session(
             )
             ending = loop.run() if searching else loop.load()
             if ending is Ending.FINISHED:
-                if loop.pending:  # folds that did not end in time
+                if loop.running:  # folds that did not end in time
                     executor.prepare(context, logs)
                 ending = _finish(folder, prepared, loop, executor)
             if ending is Ending.FINISHED:

@@ -19,12 +19,14 @@ from rich.console import Console
 
 from reports.html.study import write as write_report
 from reports.terminal.live import LiveTable
+from search.executors import drive
 from search.executors.factory import open_executor
 from search.executors.local import LocalProcesses
 from search.jobs import FitOptions, FoldJob, FoldResult, WorkerContext
 from search.native import ENVIRONMENT
 from search.results.read import read
-from search.session import loop as the_loop
+from search.session.finish import Finish
+from search.session.loop import Loop
 from search.session.prepare import prepare
 from search.session.run import run
 from search.study.config import Config, TrainingConfig
@@ -169,8 +171,9 @@ def demo(folder: Path, trials: int, epochs: int | None = None) -> Iterator[str]:
     with (
         LiveTable(console) as observer,
         open_executor(WORKERS) as executor,
-        whole.on(the_loop.Loop, "run", "loop"),
-        clocks.on(the_loop, "wait", "waiting for workers"),
+        whole.on(Loop, "run", "loop"),
+        clocks.on(drive, "wait", "waiting for workers"),
+        clocks.on(Finish, "run", "finishing"),  # whose waits are none of the loop's
     ):
         run(study, prepared, observer, executor=executor, command="search run")
     with Store.open(study / DATABASE, read_only=True) as store:
