@@ -34,7 +34,7 @@ from search.jobs import (
 )
 from search.seeds import derive
 from search.study.database import folds_of
-from search.study.folder import pixels_on_disk
+from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from spaces import Value
 
@@ -64,12 +64,12 @@ def diagnose(
     seconds = USUAL_SECONDS if seconds is None else seconds
     name, model = asked.preset.name, asked.own.file if asked.own else None
     with (
-        tempfile.TemporaryDirectory() as folder,  # for pixels and logs
-        pixels_on_disk(Path(folder), asked.images) as pixels,
+        tempfile.TemporaryDirectory() as empty,  # for pixels and logs
+        StudyFolder(Path(empty)).pixels_on_disk(asked.images.pixels) as pixels,
         open_executor(workers) as executor,  # last, so that workers end before what they read
     ):
         context = WorkerContext(pixels, asked.images.labels, asked.facts, name, asked.config.metric, model)
-        executor.prepare(context, Path(folder))
+        executor.prepare(context, Path(empty))
         return _Bench(asked, executor, seconds, watched).case()
 
 

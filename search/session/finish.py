@@ -31,7 +31,7 @@ from search.session.loop import Loop
 from search.session.records import fold_record
 from search.stats.estimate import MAX_TRIALS
 from search.stats.selection import REPEATS, Member, best_together, better_in_folds, choose, complete, finalists
-from search.study.folder import MODEL, is_current
+from search.study.folder import StudyFolder
 from spaces.recipe import plateau_factor
 from storage import ChoiceRecord, FoldRecord, Split, Store, TrialRecord
 
@@ -47,7 +47,7 @@ class Finish:
 
     loop: Loop  # whose search is over
     executor: Executor
-    folder: Path  # of the study
+    folder: StudyFolder
     draw: Callable[[int], NDArray[np.int16]]  # the folds of a repeat
     labels: NDArray[np.int16]  # [images]
     testing: NDArray[np.bool_]  # [images]
@@ -60,7 +60,7 @@ class Finish:
     def run(self) -> None:
         """Confirm, choose and ship, unless that is done. Where somebody asks to stop, what is stored stays."""
         trials = self.store.trials(curves=False)
-        if not complete(trials, self.plan.metric) or is_current(self.store, self.folder):
+        if not complete(trials, self.plan.metric) or self.folder.model_is_current(self.store):
             return
         self._confirm(trials)
         if not self.loop.stop.asked:
@@ -128,7 +128,7 @@ class Finish:
         made = datetime.now(UTC).isoformat(timespec="seconds")
         members_of = [vars(member) for member in members]
         told = {**self.about, "made": made, "packaging": PACKAGING, "members": members_of}
-        path = self.folder / "models" / MODEL
+        path = self.folder.model
         found: list[SavedModel] = []
         compose = ComposeJob(tuple((parts[member].path, member.weight) for member in members), path, told, rows)
 
@@ -206,7 +206,7 @@ class Finish:
             PACKAGING,
         ]
         digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-        return RefitJob(job, (self.folder / "cache" / "refits" / f"trial-{trial.number}-{digest}.keras").absolute())
+        return RefitJob(job, (self.folder.refits / f"trial-{trial.number}-{digest}.keras").absolute())
 
     def _saved(self, job: RefitJob | ComposeJob, outcome: Outcome) -> bool:
         if isinstance(outcome, Failure) and outcome.cause != "stopped":
