@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from search.commands.request import Request
     from search.results.summary import StudySummary
     from search.study.config import Config
+    from search.study.folder import StudyFolder
     from search.study.prepared import Prepared
     from spaces.custom.file import ModelFile
 
@@ -51,7 +52,6 @@ def init(
     """Check the images and write a commented study.toml to edit before `search run`."""
     from search.commands.request import search_of, whole_path
     from search.errors import UsageError
-    from search.study.folder import make_folder
 
     refused = {"flip": False if no_flip else None, "lock_box": False if no_lock_box else None}
     asked = {"preset": preset, "groups": whole_path(groups), **refused}
@@ -60,9 +60,9 @@ def init(
     if request.written:
         raise UsageError(f"{folder} is a study already; `search run {named}` goes on with it")
     prepared = _prepare(request.config, folder, warm_start=warm_start)
-    make_folder(folder)
+    folder.make()
     request.write(prepared.warm)
-    _say([*_prepared_in_words(prepared), f"wrote {folder / 'study.toml'}; `search run {named}` starts it"])
+    _say([*_prepared_in_words(prepared), f"wrote {folder.toml}; `search run {named}` starts it"])
 
 
 @app.command()
@@ -129,9 +129,9 @@ def resume(
     from search.commands.options import workers_asked
     from search.commands.request import builder, going_on
     from search.errors import UsageError
-    from search.study.folder import find_study
+    from search.study.folder import StudyFolder
 
-    request = going_on(find_study(study), {"trials": trials, "hours": hours})
+    request = going_on(StudyFolder.find(study), {"trials": trials, "hours": hours})
     if not request.begun:
         raise UsageError(f"{request.folder} has not begun, so there is nothing to resume; `search run` starts it")
     count = workers_asked(workers, workers_per_gpu)
@@ -154,9 +154,9 @@ def check(
     from search.commands.check import look_over
     from search.commands.request import whole_path
     from search.errors import UsageError
-    from search.study.folder import place_of_new
+    from search.study.folder import StudyFolder
 
-    target = place_of_new(images, None).with_name(f"{images.resolve().name}-check.html")
+    target = StudyFolder.new(images, None).path.with_name(f"{images.resolve().name}-check.html")
     with reading_images(quiet=as_json) as progress:
         _, found = look_over(images, whole_path(groups), folds, progress)
     if as_json:
@@ -191,9 +191,9 @@ def diagnose(
     from search.commands import diagnose
     from search.commands.request import builder, whole_path
     from search.session import diagnose as work
-    from search.study.folder import place_of_new
+    from search.study.folder import StudyFolder
 
-    target = place_of_new(images, None).with_name(f"{images.resolve().name}-diagnose.html")
+    target = StudyFolder.new(images, None).path.with_name(f"{images.resolve().name}-diagnose.html")
     own, named = builder(model, preset), preset or "question"
     with reading_images(quiet=as_json) as progress:
         asked = diagnose.prepared(
@@ -220,9 +220,9 @@ def diagnose(
 def report(study: opt.Where = None, as_json: opt.Json = False, open_it: opt.Open = False) -> None:
     """Show the leaderboard and write report.html into the study folder."""
     from search.errors import UsageError
-    from search.study.folder import find_study
+    from search.study.folder import StudyFolder
 
-    folder = find_study(study)
+    folder = StudyFolder.find(study)
     data = _report_data(folder)
     if as_json:
         from reports.as_json import as_json as plain
@@ -232,7 +232,7 @@ def report(study: opt.Where = None, as_json: opt.Json = False, open_it: opt.Open
     from reports.html.study import write
     from reports.terminal.study import show
 
-    target = folder / "report.html"
+    target = folder.report
     try:
         write(data, target)
     except OSError as error:
@@ -255,9 +255,9 @@ def export(
     from search.commands.request import builder
     from search.errors import UsageError
     from search.export.model import check_target, copy_model, has_model
-    from search.study.folder import find_study
+    from search.study.folder import StudyFolder
 
-    folder, own = find_study(study), builder(model, None)
+    folder, own = StudyFolder.find(study), builder(model, None)
     target = check_target(to)
     if not has_model(folder):
         from reports.terminal.live import watching
@@ -267,7 +267,7 @@ def export(
         from search.study import config as toml
 
         with open_executor(workers) as executor:
-            prepared = _prepare(toml.read(folder), folder, quiet=quiet, model=own)
+            prepared = _prepare(toml.read(folder.path), folder, quiet=quiet, model=own)
             with watching(quiet=quiet) as observer:
                 ending = finish_only(folder, prepared, observer, executor=executor, command=_command())
         if ending.value == "stopped":
@@ -352,13 +352,12 @@ def _search(
     from search.samplers.catalog import check_sampler
     from search.session.nested import cost, done_already
     from search.session.nested import run as search_run
-    from search.study.folder import check_folder, make_folder
 
     folder, config = request.folder, request.config
     if not quiet:
         _say([f"study: {folder}" + (" (going on)" if request.begun else "")])
     check_sampler(config.chosen_sampler)
-    check_folder(folder)
+    folder.check()
     with open_executor(workers) as executor:
         prepared = _prepare(config, folder, quiet=quiet, model=model, warm_start=warm_start)
         if not quiet:
@@ -370,20 +369,25 @@ def _search(
             _say([f"nothing left to do: {done}" + ("; study.toml stays as it is" if request.changed else "")])
             ending = Ending.FINISHED
         else:
-            make_folder(folder)
+            folder.make()
             watch, begin = partial(watching, quiet=quiet), partial(request.write, prepared.warm)
             ending = search_run(folder, prepared, watch, executor=executor, command=_command(), begin=begin)
     _finish(folder, ending.value)
 
 
 def _prepare(
-    config: Config, folder: Path, *, quiet: bool = False, model: ModelFile | None = None, warm_start: Path | None = None
+    config: Config,
+    folder: StudyFolder,
+    *,
+    quiet: bool = False,
+    model: ModelFile | None = None,
+    warm_start: Path | None = None,
 ) -> Prepared:
     from reports.terminal.progress_bar import reading_images
     from search.session.prepare import prepare
 
     with reading_images(quiet=quiet) as progress:
-        return prepare(config, folder, progress, model, warm_start)
+        return prepare(config, folder.path, progress, model, warm_start)
 
 
 def _prepared_in_words(prepared: Prepared) -> list[str]:
@@ -395,16 +399,16 @@ def _prepared_in_words(prepared: Prepared) -> list[str]:
     return [*images_in_words(found), *prepared.remarks]
 
 
-def _finish(folder: Path, ending: str) -> None:
+def _finish(folder: StudyFolder, ending: str) -> None:
     from reports.html.study import write
     from reports.terminal.study import show
     from search.session.budget import without_result
     from search.session.signals import RESUMABLE
 
     data, named = _report_data(folder), shlex.quote(str(folder))
-    write(data, folder / "report.html")
+    write(data, folder.report)
     show(data, _output(), top=5)
-    _say(["", f"report: {folder / 'report.html'}   (all trials: search report {named})"])
+    _say(["", f"report: {folder.report}   (all trials: search report {named})"])
     if ending == "stopped":
         _say([f"stopped; nothing is lost. Go on with: search resume {named}"])
         raise typer.Exit(RESUMABLE)
@@ -415,16 +419,15 @@ def _finish(folder: Path, ending: str) -> None:
         raise typer.Exit(1)
 
 
-def _report_data(folder: Path) -> StudySummary:
+def _report_data(folder: StudyFolder) -> StudySummary:
     from search.errors import UsageError
     from search.results.read import read
-    from search.study.folder import DATABASE, is_outdated, reading
     from search.study.lease import holder
 
-    if not (folder / DATABASE).exists():
+    if not folder.begun:
         raise UsageError(f"{folder} has not begun, so there is nothing to report; `search run {folder}` starts it")
-    with reading(folder) as store:
-        return read(store, searching=holder(folder) is not None, outdated=is_outdated(folder))
+    with folder.read() as store:
+        return read(store, searching=holder(folder.lock) is not None, outdated=folder.model_is_outdated)
 
 
 def _output() -> Output:

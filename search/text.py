@@ -1,8 +1,9 @@
-"""Names that come from a file system, made safe: for JSON and a database, and for one line of a terminal."""
+"""Names that come from a file system, made safe: for JSON and a database, for one line of a terminal, for a command."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import unicodedata
 from pathlib import Path
 
@@ -29,6 +30,11 @@ def printable(text: str) -> str:
     bidirectional overrides, no lone surrogates. Letters of any script, accents and emoji pass unchanged.
     """
     return "".join(_written_out(letter) for letter in text)
+
+
+def command_line(verb: str, *arguments: object) -> str:
+    """A command of `search` that a message proposes, quoted so that it can be typed: `search resume 'my study'`."""
+    return shlex.join(["search", verb, *(printable(str(argument)) for argument in arguments)])
 
 
 def _written_out(letter: str) -> str:

@@ -198,8 +198,8 @@ _MEANINGS = {
 
 def _sqlite_words(path: Path, error: sqlite3.Error) -> str:
     code = _code(error)
-    found = f"{error}; {_free(path)}" if code == sqlite3.SQLITE_FULL else str(error)
-    return _MEANINGS.get(code, "{}.").format(found)
+    reason = f"{error}; {_free(path)}" if code == sqlite3.SQLITE_FULL else str(error)
+    return _MEANINGS.get(code, "{}.").format(reason)
 
 
 def _free(path: Path) -> str:

@@ -75,10 +75,10 @@ def _check_header(path: Path) -> None:
 
 
 def _check_owner(file: str, header: bytes) -> None:
-    (found,) = struct.unpack_from(">I", header, 68)
-    if found != APPLICATION_ID:
+    (application,) = struct.unpack_from(">I", header, 68)
+    if application != APPLICATION_ID:
         raise StorageError(
-            f"{file}: is an SQLite database of another program (application id {found:#010x}; a study has "
+            f"{file}: is an SQLite database of another program (application id {application:#010x}; a study has "
             f"{APPLICATION_ID:#010x}). Choose another file or folder."
         )
 
@@ -87,10 +87,10 @@ def _check_length(path: Path, header: bytes) -> None:
     """SQLite finds a missing page only on reaching it, which may be hours into a run."""
     page_bytes, pages = struct.unpack_from(">H", header, 16)[0], struct.unpack_from(">I", header, 28)[0]
     expected = (65536 if page_bytes == 1 else page_bytes) * pages
-    found = path.stat().st_size
-    if found < expected and not has_unmerged_commits(path):  # the log may hold the missing pages
+    size = path.stat().st_size
+    if size < expected and not has_unmerged_commits(path):  # the log may hold the missing pages
         raise StorageError(
-            f"{mask_password(path)}: is cut short: {found} bytes of {expected}. Restore it from a backup."
+            f"{mask_password(path)}: is cut short: {size} bytes of {expected}. Restore it from a backup."
         )
 
 

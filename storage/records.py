@@ -138,8 +138,8 @@ class TrialRecord:
     @property
     def collapsed(self) -> bool:
         """Whether it was stopped because a fold run of it was stuck at chance."""
-        found = [f.diagnosis.name for f in self.folds if f.diagnosis and f.diagnosis.collapsed]
-        return self.state == TrialState.PRUNED and self.cause in found  # one that ran out of time was not stopped
+        names = [f.diagnosis.name for f in self.folds if f.diagnosis and f.diagnosis.collapsed]
+        return self.state == TrialState.PRUNED and self.cause in names  # one that ran out of time was not stopped
 
     @property
     def latency(self) -> float | None:

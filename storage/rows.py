@@ -189,13 +189,13 @@ def fold_values(fold: FoldRecord) -> Values:
 
 
 def _diagnosis(value: Json) -> DiagnosisRecord:
-    found = _is(dict, value)
+    fields = _is(dict, value)
     return DiagnosisRecord(
-        symptom=_is(str, found["symptom"]),
-        cause=_is(str, found["cause"]),
-        evidence=tuple(_is(str, sentence) for sentence in _is(list, found["evidence"])),
-        change=_is(str, found["change"]),
-        collapsed=_is(bool, found["collapsed"]),
+        symptom=_is(str, fields["symptom"]),
+        cause=_is(str, fields["cause"]),
+        evidence=tuple(_is(str, sentence) for sentence in _is(list, fields["evidence"])),
+        change=_is(str, fields["change"]),
+        collapsed=_is(bool, fields["collapsed"]),
     )
 
 

@@ -122,9 +122,9 @@ class Store:
         record = self._study
         with self._reading() as connection:
             query = select(image).where(image.c.study == STUDY_ID).order_by(image.c.row)
-            found = [rows.image_record(row) for row in connection.execute(query)]
-            consistency.check_images(found, record)
-            return found
+            records = [rows.image_record(row) for row in connection.execute(query)]
+            consistency.check_images(records, record)
+            return records
 
     def splits(self) -> list[Split]:
         """All drawings of the folds, ordered by repeat. Their arrays are read-only."""
@@ -151,17 +151,17 @@ class Store:
         record, search = self._study, self.split()
         with self._reading() as connection:
             everything = (trial.c.study == STUDY_ID, fold_run.c.study == STUDY_ID)
-            found = self._trials(connection, *everything, curves=curves)
-            consistency.check_trials(found, record, search)
-            return found
+            trials = self._trials(connection, *everything, curves=curves)
+            consistency.check_trials(trials, record, search)
+            return trials
 
     def trial(self, number: int) -> TrialRecord:
         """One trial with its folds, without probabilities."""
         with self._reading() as connection:
-            found = self._trials(connection, _trial(number), _folds(number))
-        if not found:
+            trials = self._trials(connection, _trial(number), _folds(number))
+        if not trials:
             raise self._error(f"has no trial {number}.")
-        return found[0]
+        return trials[0]
 
     def probabilities(self, trial: int, repeat: int = 0) -> dict[int, NDArray[np.float32]]:
         """Out-of-fold class probabilities of one trial and repeat, by fold; empty before the first fold.
@@ -174,17 +174,17 @@ class Store:
         with self._reading() as connection:
             self._state(connection, trial)
             query = select(fold_run.c.fold, fold_run.c.probabilities).where(_folds(trial), fold_run.c.repeat == repeat)
-            found = {row.fold: row.probabilities for row in connection.execute(query.order_by(fold_run.c.fold))}
-            for fold, array in found.items():
+            by_fold = {row.fold: row.probabilities for row in connection.execute(query.order_by(fold_run.c.fold))}
+            for fold, array in by_fold.items():
                 consistency.check_probabilities(array, int(np.count_nonzero(assignment == fold)), record)
-            return found
+            return by_fold
 
     def curves(self, fold: int, name: str) -> dict[int, tuple[float, ...]]:
         """One curve of one fold of the search, by trial, where there is such a curve."""
         with self._reading() as connection:
             here = (fold_run.c.study == STUDY_ID) & (fold_run.c.repeat == 0) & (fold_run.c.fold == fold)
-            found = connection.execute(select(fold_run.c.trial, fold_run.c.curve).where(here))
-            return {row.trial: rows.series(row.curve, name) for row in found if name in row.curve}
+            curves_of = connection.execute(select(fold_run.c.trial, fold_run.c.curve).where(here))
+            return {row.trial: rows.series(row.curve, name) for row in curves_of if name in row.curve}
 
     def references(self) -> list[ReferenceRecord]:
         """Every reference on every fold that it has, ordered by name and fold, with probabilities."""
@@ -198,13 +198,13 @@ class Store:
         record, testing = self._study, sum(image.testing for image in self.images())
         with self._reading() as connection:
             query = select(choice).where(choice.c.study == STUDY_ID).order_by(choice.c.number)
-            found = [rows.choice_record(row) for row in connection.execute(query)]
+            choices = [rows.choice_record(row) for row in connection.execute(query)]
             done = trial.c.state == TrialState.COMPLETE.value
-            known = connection.execute(select(trial.c.number).where(trial.c.study == STUDY_ID, done)) if found else ()
+            known = connection.execute(select(trial.c.number).where(trial.c.study == STUDY_ID, done)) if choices else ()
             complete = frozenset(row.number for row in known)
-            for one in found:
-                consistency.check_choice(one, testing, record, complete)
-            return found
+            for each in choices:
+                consistency.check_choice(each, testing, record, complete)
+            return choices
 
     def fold_runs(self) -> int:
         """How many fold runs are stored."""
@@ -216,10 +216,10 @@ class Store:
         """All sessions in order of start; a run's id is its place in the list."""
         with self._reading() as connection:
             query = select(run).where(run.c.study == STUDY_ID).order_by(run.c.number)
-            found = [rows.run_record(row) for row in connection.execute(query)]
-            for number, record in enumerate(found):
+            records = [rows.run_record(row) for row in connection.execute(query)]
+            for number, record in enumerate(records):
                 consistency.check_seconds(record.seconds, f"session {number}")
-            return found
+            return records
 
     def spent_seconds(self) -> float:
         """Wall seconds of all sessions together, each as of its last commit."""
@@ -418,8 +418,8 @@ class Store:
             raise self._error(f"{_named(record)}: no image is validated in that fold.")
         expected = (images, len(self._study.classes))
         if array is None or array.dtype != np.float32 or array.shape != expected:
-            found = "none" if array is None else f"{array.dtype} {array.shape}"
-            raise self._error(f"{_named(record)}: probabilities must be float32 {expected}, found {found}.")
+            received = "none" if array is None else f"{array.dtype} {array.shape}"
+            raise self._error(f"{_named(record)}: probabilities must be float32 {expected}, found {received}.")
         if not (math.isfinite(record.seconds) and record.seconds >= 0):
             raise self._error(f"{_named(record)}: seconds must be finite and not negative, not {record.seconds}.")
 
@@ -427,10 +427,10 @@ class Store:
     def _splits(self) -> dict[int, Split]:
         with self._reading() as connection:
             query = select(split).where(split.c.study == STUDY_ID).order_by(split.c.repeat)
-            found = [rows.split_record(row) for row in connection.execute(query)]
+            splits = [rows.split_record(row) for row in connection.execute(query)]
             images = select(func.count()).select_from(image).where(image.c.study == STUDY_ID)
-            consistency.check_splits(found, connection.execute(images).scalar_one())
-            return {each.repeat: each for each in found}
+            consistency.check_splits(splits, connection.execute(images).scalar_one())
+            return {each.repeat: each for each in splits}
 
     @cached_property
     def _study(self) -> StudyRecord:
@@ -447,10 +447,10 @@ class Store:
 def _file(path: Path) -> tuple[int, int] | None:
     """Which file is there: its device and inode."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _run(number: int) -> ColumnElement[bool]:

@@ -13,7 +13,7 @@ import pytest
 from search.jobs import WorkerContext
 from search.session.prepare import prepare
 from search.study.config import Config
-from search.study.folder import pixels_on_disk
+from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from search.worker.worker import Worker
 from tests.pictures import make_pictures
@@ -69,7 +69,7 @@ def prepared(pictures: Path) -> Prepared:
 @pytest.fixture(scope="session")
 def context(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerContext]:
     """What a worker needs of them."""
-    with pixels_on_disk(tmp_path_factory.mktemp("study"), prepared.images) as pixels:
+    with StudyFolder(tmp_path_factory.mktemp("study")).pixels_on_disk(prepared.images.pixels) as pixels:
         yield WorkerContext(pixels, prepared.images.labels, prepared.facts, preset="cnn", metric="balanced_accuracy")
 
 

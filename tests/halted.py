@@ -22,7 +22,7 @@ from search.session.prepare import prepare
 from search.session.signals import StopRequest
 from search.study import config as toml
 from search.study.database import create
-from search.study.folder import DATABASE, pixels_on_disk
+from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from spaces.facts import Facts
 from spaces.presets import PRESETS
@@ -66,7 +66,7 @@ def executor_of(home: Path, pictures: Path) -> Iterator[InProcess]:
     """One for all of these studies: they are of the same images, and their points of the same network."""
     _, study = study_of(home, pictures, EVERY[0])
     executor = InProcess()
-    with pixels_on_disk(home, study.images) as pixels:
+    with StudyFolder(home).pixels_on_disk(study.images.pixels) as pixels:
         executor.prepare(worker_context(pixels, study), home / "logs")
         yield executor
 
@@ -74,10 +74,11 @@ def executor_of(home: Path, pictures: Path) -> Iterator[InProcess]:
 def search(folder: Path, study: Prepared, executor: InProcess, kind: type[Store] = Store) -> None:
     """Start a study, or go on with it, to the end of its trials."""
     folder.mkdir(exist_ok=True)
-    if not (folder / DATABASE).exists():
-        create(folder, study).close()
+    place = StudyFolder(folder)
+    if not place.begun:
+        create(place, study).close()
     asked = study.config
-    with kind.open(folder / DATABASE) as store:
+    with kind.open(place.database) as store:
         Loop(
             plan=replace(make_plan(study, store, executor.slots), references=()),
             store=store,

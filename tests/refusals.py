@@ -19,6 +19,7 @@ from search.session.run import versions
 from search.study import config as toml
 from search.study import config_file
 from search.study.database import create
+from search.study.folder import StudyFolder
 from storage import RunRecord, TrialRecord, TrialState
 from tests.pictures import make_pictures
 from tests.search.session.instant import store_references
@@ -39,7 +40,7 @@ def make_studies(root: Path) -> Path:
         config_file.write(root / name, toml.parse(SETTINGS, name))
     prepared = prepare(toml.read(root / "study"), root / "study")
     point = prepared.space.defaults()
-    with create(root / "study", prepared) as store:
+    with create(StudyFolder(root / "study"), prepared) as store:
         run = store.start_run(RunRecord("2025-01-01T00:00:00+00:00", "search run", versions(), "box", 1))
         store.add_trial(TrialRecord(0, point, "baseline", started="2025-01-01T00:00:00+00:00"), run=run, seconds=1.0)
         store.close_trial(0, TrialState.FAILED, "error", "made for a test")

@@ -14,6 +14,7 @@ from search.commands.check import look_over
 from search.session.prepare import prepare
 from search.study.config import parse
 from search.study.database import create
+from search.study.folder import StudyFolder
 from storage import RunRecord
 from tests.commands import search
 from tests.pictures import make_pictures, make_trouble, write
@@ -69,7 +70,7 @@ def test_images_that_cannot_be_searched_are_shown_and_refused(tmp_path: Path) ->
 def test_a_study_keeps_groups_in_one_fold_leaves_copies_out_and_remembers_it(home: Path, tmp_path: Path) -> None:
     config = parse({"images": str(home / "pictures"), "groups": "training/./000([0-9])"}, "test")
     prepared = prepare(config, tmp_path)
-    with create(tmp_path, prepared) as store:
+    with create(StudyFolder(tmp_path), prepared) as store:
         assignment, images, notes = store.split().assignment, store.images(), store.study().notes
     fold = {image.path: int(assignment[image.row]) for image in images}
     assert fold["training/a/leak.png"] == -1
@@ -158,7 +159,7 @@ def test_pictures_of_a_fixed_camera_count_for_nothing_and_this_is_told_wherever_
     assert said in page and "data:image" not in page
     assert said in search("init", "pictures", cwd=tmp_path).stdout  # which tells what `run` tells
     study = tmp_path / "pictures-study"
-    with create(study, prepare(parse({"images": "../pictures"}, "test"), study)) as store:
+    with create(StudyFolder(study), prepare(parse({"images": "../pictures"}, "test"), study)) as store:
         run = store.start_run(RunRecord("2025-01-01T00:00:00+00:00", "search run", {}, "box", 1))
         store.end_run(run, "stopped", 1.0)
     assert said in " ".join(search("report", study, cwd=tmp_path).stdout.split())

@@ -77,6 +77,7 @@ TABLE: dict[str, tuple[str, ...]] = {
         "search.files",
         "search.native",
         "search.manifest",
+        "search.text",
         "search.data",
         "search.study",
         "search.results.predictions",
@@ -440,13 +441,15 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from search.study.config import parse
     from search.study.config_file import write
     from search.study.database import create
+    from search.study.folder import StudyFolder
 
     root = tmp_path_factory.mktemp("studies")
     make_pictures(root / "pictures", {"a": 4, "b": 4})
     for name in ("begun", "new"):
         (root / name).mkdir()
         write(root / name, parse({"images": "../pictures"}, name))
-    create(root / "begun", prepare(parse({"images": "../pictures"}, "begun"), root / "begun")).close()
+    prepared = prepare(parse({"images": "../pictures"}, "begun"), root / "begun")
+    create(StudyFolder(root / "begun"), prepared).close()
     return root
 
 

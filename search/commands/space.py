@@ -8,7 +8,7 @@ from pathlib import Path
 from search.errors import UsageError
 from search.session.prepare import prepare
 from search.study import config as toml
-from search.study.folder import DATABASE, find_study, reading
+from search.study.folder import StudyFolder
 from search.study.identity import stored_space
 from spaces import Space
 from spaces.presets import EXAMPLE, PRESETS, preset
@@ -22,10 +22,10 @@ def space_of(which: str | None, progress: Callable[[int, int], None] | None = No
     if which is not None and (which in PRESETS or not Path(which).exists()):
         return which, preset(which).space(EXAMPLE)
     try:
-        folder = find_study(Path(which) if which else None)
+        folder = StudyFolder.find(Path(which) if which else None)
     except UsageError as error:
         raise UsageError(f"{error}; or name a preset: {', '.join(PRESETS)}") from None
-    if (folder / DATABASE).exists():
-        with reading(folder) as store:
+    if folder.begun:
+        with folder.read() as store:
             return str(folder), stored_space(store)
-    return str(folder), prepare(toml.read(folder), folder, progress).space
+    return str(folder), prepare(toml.read(folder.path), folder.path, progress).space

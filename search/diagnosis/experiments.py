@@ -96,9 +96,9 @@ def experiments(
     `causes`: the likeliest first. One counts for no more than those before it, since what follows from another cause
     may have the stronger evidence.
     """
-    found = [*_of_parameters(space, point), *_of_the_model(space, point, evidence, causes)]
+    proposed = [*_of_parameters(space, point), *_of_the_model(space, point, evidence, causes)]
     strengths = dict(zip((c.name for c in causes), accumulate((c.strength for c in causes), min), strict=True))
-    suspected = [(place, _suspected(experiment, strengths)) for place, experiment in found]
+    suspected = [(place, _suspected(experiment, strengths)) for place, experiment in proposed]
     topics = list(TOPICS)
     ordered = sorted(
         suspected,
@@ -130,10 +130,10 @@ def other_values(parameter: Parameter, now: Value, *, less: bool = False) -> lis
     Of numbers both ends of what is allowed, then what lies halfway to each; of words all in their order. `less`: only
     numbers below `now`.
     """
-    found = _of_range(parameter, float(now)) if isinstance(parameter, Number) else _of_choice(parameter, now)
+    values = _of_range(parameter, float(now)) if isinstance(parameter, Number) else _of_choice(parameter, now)
     if less and _is_number(now):
-        found = [value for value in found if _is_number(value) and float(value) < float(now)]
-    return found[:MAX_VALUES]
+        values = [value for value in values if _is_number(value) and float(value) < float(now)]
+    return values[:MAX_VALUES]
 
 
 def _of_range(parameter: Number, now: float) -> list[Value]:

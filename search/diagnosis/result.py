@@ -97,14 +97,14 @@ class Diagnosed:
     @property
     def fixes(self) -> tuple[ExperimentResult, ...]:
         """Experiments in which the network learns in every run, the best first."""
-        found = [one for one in self.tried if verdict(one.runs, len(self.classes)) is Verdict.LEARNS]
-        return tuple(sorted(found, key=lambda one: -mean_validation(one.runs)))
+        freeing = [one for one in self.tried if verdict(one.runs, len(self.classes)) is Verdict.LEARNS]
+        return tuple(sorted(freeing, key=lambda one: -mean_validation(one.runs)))
 
     @property
     def no_fixes(self) -> tuple[ExperimentResult, ...]:
         """The other experiments: those that free it in some runs first, then by suspicion."""
-        found = [one for one in self.tried if one not in self.fixes]
-        return tuple(sorted(found, key=lambda one: -runs_that_learn(one.runs, len(self.classes))))
+        rest = [one for one in self.tried if one not in self.fixes]
+        return tuple(sorted(rest, key=lambda one: -runs_that_learn(one.runs, len(self.classes))))
 
     @property
     def evidence(self) -> Evidence | None:
@@ -116,8 +116,8 @@ class Diagnosed:
         """Causes of not learning, the likeliest first, each once; none where it learns."""
         if self.verdict is Verdict.LEARNS:
             return ()
-        found = suspected(self.runs, self.plain, len(self.classes))
-        return tuple(self._suspect(cause, runs) for cause, runs in found)
+        suspects = suspected(self.runs, self.plain, len(self.classes))
+        return tuple(self._suspect(cause, runs) for cause, runs in suspects)
 
     def _suspect(self, cause: Cause, runs: int) -> Suspect:
         freed, tried = (sum(_about(one, cause) for one in these) for these in (self.fixes, self.tried))

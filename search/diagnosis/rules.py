@@ -133,17 +133,17 @@ def symptom_of(glance: EpochSnapshot, answers: OutputStats) -> Symptom | None:
 
 def diagnosis_of(symptom: Symptom, glance: EpochSnapshot, answers: OutputStats, evidence: Evidence) -> Diagnosis | None:
     """The causes of a symptom; None where it is too early to say that anything is wrong."""
-    found = (*causes(symptom, evidence, glance.losses),)
+    suspects = (*causes(symptom, evidence, glance.losses),)
     collapsed = symptom.name in (BROKEN, ONE_CLASS) or (
-        symptom.name == STUCK and _hopeless(glance, answers, found, evidence.steps)
+        symptom.name == STUCK and _hopeless(glance, answers, suspects, evidence.steps)
     )
     if symptom.name == STUCK and not collapsed:
         seen = _at_the_end(glance, answers) if glance.ended else None
         return diagnosis_of(seen, glance, answers, evidence) if seen else None
-    if symptom.name == UNSURE and _right(glance) and found[0].strength < STRONG:
+    if symptom.name == UNSURE and _right(glance) and suspects[0].strength < STRONG:
         return None
     signs = (*symptom.signs, *gradient_signs(evidence.layers))
-    return Diagnosis(Symptom(symptom.name, signs), found, collapsed, evidence)
+    return Diagnosis(Symptom(symptom.name, signs), suspects, collapsed, evidence)
 
 
 def gradient_signs(layers: Sequence[LayerEvidence]) -> Iterator[str]:
@@ -256,12 +256,12 @@ def _of_frozen_layers(evidence: Evidence, *, lost: bool) -> Iterator[Cause]:
     first = next((n for n, layer in enumerate(evidence.layers) if layer.gradient is not None), 0)
     front = evidence.layers[:first]
     left = f"{evidence.input_spread / evidence.image_spread:.1g}" if evidence.image_spread > 0 else "0"
-    told = f"{left} of how images differ is left after {front[-1].name}" if front else f"{left} of it is left"
+    remains = f"{left} of how images differ is left after {front[-1].name}" if front else f"{left} of it is left"
     untrained = [layer.name for layer in front if layer.untrained]
     if untrained:
         yield Cause(
             "frozen layers were never trained",
-            f"{untrained[0]} has the weights that it was made with, and trainable = False; {told}",
+            f"{untrained[0]} has the weights that it was made with, and trainable = False; {remains}",
             'weights="imagenet" there, or trainable = True',
             1 if lost else 0.6,
             lasting=lost,
@@ -269,7 +269,7 @@ def _of_frozen_layers(evidence: Evidence, *, lost: bool) -> Iterator[Cause]:
     elif lost and evidence.image_spread > 1e-4:
         yield Cause(
             "images lost before what is trained",
-            f"images do differ, and to the first layer that is trained they are the same: {told}",
+            f"images do differ, and to the first layer that is trained they are the same: {remains}",
             "look at what comes before it: how it scales pixels, and which weights it has",
             1,
             lasting=True,

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 from pathlib import Path
 
 from search.errors import UsageError
 from search.manifest import about
 from search.session.budget import without_result
-from search.study.folder import DATABASE, MODEL, is_current, is_study, reading
+from search.study.folder import StudyFolder
+from search.text import command_line
 from storage import StorageError, needs_upgrade
 
-_NOT_BEGUN = "{0} has not begun, so there is no model; `search run {0}` starts it"
+_ANY_FILE = "FILE.keras"
 
 
 def model_file(path: Path) -> Path:
@@ -22,16 +22,15 @@ def model_file(path: Path) -> Path:
         return path
     if not path.exists():
         raise UsageError(f"{path} does not exist; name a study, or a model of `search export`")
-    if not is_study(path):
+    folder = StudyFolder(path)
+    if not folder.is_study:
         raise UsageError(f"{path} is neither a study nor a model of `search export`")
-    model = path / "models" / MODEL
-    if not model.is_file():
-        if not (path / DATABASE).exists():
-            raise UsageError(_NOT_BEGUN.format(path))
-        if not needs_upgrade(path / DATABASE) and (why := without_result(path)):
+    if not folder.model.is_file():
+        _check_begun(folder)
+        if not needs_upgrade(folder.database) and (why := without_result(folder)):
             raise UsageError(why)
-        raise UsageError(f"{path} has no model yet; `search export {path} --to FILE.keras` makes one of what is stored")
-    return model
+        raise UsageError(f"{path} has no model yet; `{_export(path, _ANY_FILE)}` makes one of what is stored")
+    return folder.model
 
 
 def stale(path: Path) -> str | None:
@@ -39,41 +38,46 @@ def stale(path: Path) -> str | None:
 
     It is of an earlier release, or more has been searched since.
     """
-    whole = path.is_file() or not (path / DATABASE).exists()
+    folder = StudyFolder(path)
+    alone = path.is_file() or not folder.begun
     if about(model_file(path)).outdated:
-        source, target = ("STUDY", path) if whole else (path, Path("FILE.keras"))
+        source, target = ("STUDY", path) if alone else (path, _ANY_FILE)
         return (
             f"{path}: its model was made by an earlier release, and in Keras model(x) may answer wrongly, which "
             f"model.predict(x) and `search predict` do not; `{_export(source, target)}` makes it anew"
         )
-    if whole:
+    if alone:
         return None
     try:
-        if needs_upgrade(path / DATABASE):  # by whom something is written to it
+        if needs_upgrade(folder.database):  # by whom something is written to it
             return None
-        with reading(path) as store:
-            current = is_current(store, path)
+        with folder.read() as store:
+            current = folder.model_is_current(store)
     except StorageError:  # locked or damaged: the model can be used all the same
         return None
     if current:
         return None
-    return f"{path}: more has been searched since its model was made; `{_export(path, 'FILE.keras')}` makes it anew"
+    return f"{path}: more has been searched since its model was made; `{_export(path, _ANY_FILE)}` makes it anew"
 
 
 def _export(study: Path | str, target: Path | str) -> str:
-    return shlex.join(["search", "export", str(study), "--to", str(target)])
+    return command_line("export", study, "--to", target)
 
 
-def has_model(folder: Path) -> bool:
+def _check_begun(folder: StudyFolder) -> None:
+    if not folder.begun:
+        raise UsageError(f"{folder} has not begun, so there is no model; `{folder.command('run')}` starts it")
+
+
+def has_model(folder: StudyFolder) -> bool:
     """Whether the study's model is there and made from all that is stored. Raises UsageError where none can be."""
-    if not (folder / DATABASE).exists():
-        raise UsageError(_NOT_BEGUN.format(folder))
-    if needs_upgrade(folder / DATABASE):  # by whom it is made
+    _check_begun(folder)
+    if needs_upgrade(folder.database):  # by whom it is made
         return False
     if why := without_result(folder):
         raise UsageError(why)
-    with reading(folder) as store:
-        return is_current(store, folder)
+    with folder.read() as store:
+        return folder.model_is_current(store)
 
 
 def check_target(to: Path | None) -> Path:
@@ -89,11 +93,11 @@ def check_target(to: Path | None) -> Path:
     return to
 
 
-def copy_model(folder: Path, target: Path) -> None:
+def copy_model(folder: StudyFolder, target: Path) -> None:
     """Copy the study's model, whole or not at all. Raises OSError."""
     beside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        shutil.copyfile(folder / "models" / MODEL, beside)
+        shutil.copyfile(folder.model, beside)
         beside.replace(target)
     finally:
         beside.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from search.stats.selection import interval
-from search.study.folder import FOLDER, outer_folder
+from search.study.folder import StudyFolder
 from storage import StorageError, Store
 from storage.records import Params
 
@@ -45,13 +45,14 @@ def nested(store: Store) -> Nested | None:
     Raises StorageError for an outer fold of other images than the study's.
     """
     study, images, assignment = store.study(), store.images(), store.split().assignment
-    if not (store.path.parent / FOLDER).is_dir():
+    folder = StudyFolder(store.path.parent)
+    if not folder.nested.is_dir():
         return None
     labels = np.array([image.label for image in images], np.int64)
     folds = int(assignment.max()) + 1
     said, rows, chosen = [], [], []
     for fold in range(folds):
-        path = outer_folder(store.path.parent, fold) / store.path.name
+        path = folder.outer(fold).database
         if not path.exists():
             continue
         with Store.open(path, read_only=True) as outer:

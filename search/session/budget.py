@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -13,7 +11,7 @@ from search.session.references import references_left
 from search.stats.selection import REPEATS, complete, finalists
 from search.study import config as toml
 from search.study.config import Config
-from search.study.folder import DATABASE, is_current, reading
+from search.study.folder import StudyFolder
 from search.study.identity import check_same
 from search.study.prepared import Prepared
 from spaces.backbones import Backbone
@@ -56,10 +54,10 @@ def fold_seconds(trial: TrialRecord) -> float:
     return float(np.median([fold.seconds for fold in trial.folds]))
 
 
-def budget_done(folder: Path, store: Store, config: Config, backbones: Sequence[Backbone] = ()) -> str | None:
+def budget_done(folder: StudyFolder, store: Store, config: Config, backbones: Sequence[Backbone] = ()) -> str | None:
     """Which budget is used up, in words; None while there is something left, be it reference rows or the choice."""
     trials = store.trials(curves=False)
-    if complete(trials, config.metric) and not is_current(store, folder):
+    if complete(trials, config.metric) and not folder.model_is_current(store):
         return None
     if used := _hours_used(store, trials, config):
         return f"{used}; --hours raises the total"
@@ -92,13 +90,13 @@ def _trials_used(trials: Sequence[TrialRecord], config: Config) -> str:
     return f"{len(closed)} of {config.trials} trials are done"
 
 
-def without_result(folder: Path) -> str | None:
+def without_result(folder: StudyFolder) -> str | None:
     """Why a begun study has nothing to make a model of, and the command that goes on; None where it has something.
 
     Budgets are totals: where one is used up, that command has a larger one.
     """
-    config = toml.read(folder)
-    with reading(folder) as store:
+    config = toml.read(folder.path)
+    with folder.read() as store:
         trials, study = store.trials(curves=False), store.study().config
         if complete(trials, config.metric):
             return None
@@ -109,18 +107,18 @@ def without_result(folder: Path) -> str | None:
     more = [option for option, words in used.items() if words]
     why = "".join(f", and {words}" for words in used.values() if words)
     own = ["--model", f"PATH/{study['preset']}"] if study.get("model") else []
-    command = shlex.join(["search", "resume", str(folder), *" ".join(more).split(), *own])
+    command = folder.command("resume", *" ".join(more).split(), *own)
     return f"{folder}: no trial is complete, so there is no model{why}; go on with: {command}"
 
 
-def done_already(folder: Path, prepared: Prepared) -> str | None:
+def done_already(folder: StudyFolder, prepared: Prepared) -> str | None:
     """Compare with what is stored, without touching a file; returns which budget is used up, if one is.
 
     The run compares again under its lease. Here a refusal leaves even that as it was.
     """
-    if not (folder / DATABASE).exists() or needs_upgrade(folder / DATABASE):
+    if not folder.begun or needs_upgrade(folder.database):
         return None
-    with reading(folder) as store:
+    with folder.read() as store:
         if store.has_trials():
             check_same(store, prepared)
         return budget_done(folder, store, prepared.config, prepared.facts.backbones)

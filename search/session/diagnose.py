@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from search.diagnosis.result import Diagnosed, ExperimentResult, Run, Verdict, r
 from search.diagnosis.rules import PLAIN_WORDS, UNEXPLAINED, Plain
 from search.errors import RunError
 from search.executors.base import Executor
+from search.executors.drive import Drive
 from search.executors.factory import open_executor
 from search.jobs import (
     Failure,
@@ -33,7 +34,7 @@ from search.jobs import (
 )
 from search.seeds import derive
 from search.study.database import folds_of
-from search.study.folder import pixels_on_disk
+from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from spaces import Value
 
@@ -44,7 +45,7 @@ MIN_EXPERIMENTS = 4  # that are done however long they take
 
 AS_IT_IS, COMPARING, TRYING = "training the network as it is", "asking plain methods", "trying single changes"
 Watched = Callable[[str, int, int], None]
-"""Told of (what is being done, trainings of it that are done, that are expected in all) after each."""
+"""Told of (what is being done, trainings of it that are done, that are expected in all), several times a second."""
 
 
 def diagnose(
@@ -63,12 +64,12 @@ def diagnose(
     seconds = USUAL_SECONDS if seconds is None else seconds
     name, model = asked.preset.name, asked.own.file if asked.own else None
     with (
-        tempfile.TemporaryDirectory() as folder,  # for pixels and logs
-        pixels_on_disk(Path(folder), asked.images) as pixels,
+        tempfile.TemporaryDirectory() as empty,  # for pixels and logs
+        StudyFolder(Path(empty)).pixels_on_disk(asked.images.pixels) as pixels,
         open_executor(workers) as executor,  # last, so that workers end before what they read
     ):
         context = WorkerContext(pixels, asked.images.labels, asked.facts, name, asked.config.metric, model)
-        executor.prepare(context, Path(folder))
+        executor.prepare(context, Path(empty))
         return _Bench(asked, executor, seconds, watched).case()
 
 
@@ -139,24 +140,32 @@ class _Bench:
 
         What is begun is brought to its end, unless its first runs show that it does not free the network.
         """
-        began, done, begun = time.monotonic(), 0, len(chosen)
-        found: dict[int, dict[int, Run]] = {}
-        queue = self._in_order(chosen)
-        waiting: dict[Future[Outcome], tuple[int, FoldJob]] = {}
-        while queue or waiting:
-            while queue and len(waiting) < self.executor.slots:
-                place, job = queue.pop(0)
-                late = time.monotonic() - began > most_seconds and place >= MIN_EXPERIMENTS
-                begun = min(begun, place) if late and job.fold == 0 else begun
-                hopeless = chosen[place] is not None and self._hopeless(found.get(place, {}))
-                if place < begun and not (hopeless and job.fold >= ENOUGH):
-                    waiting[self.executor.submit(job)] = place, job
-            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                place, job = waiting.pop(future)
-                found.setdefault(place, {})[job.fold] = _run(job, future.result())
-                done += 1
-            self.watched(TRYING if chosen[0] else AS_IT_IS, done, done + len(waiting) + len(queue))
-        return {place: tuple(runs[fold] for fold in sorted(runs)) for place, runs in found.items()}
+        started, end = time.monotonic(), len(chosen)  # places before `end` are trained
+        runs: dict[int, dict[int, Run]] = {}  # by place, then by fold
+        queue = deque(self._in_order(chosen))
+
+        def next_training() -> tuple[int, FoldJob] | None:
+            nonlocal end
+            while queue:
+                place, job = queue.popleft()
+                late = time.monotonic() - started > most_seconds and place >= MIN_EXPERIMENTS
+                end = min(end, place) if late and job.fold == 0 else end
+                hopeless = chosen[place] is not None and self._hopeless(runs.get(place, {}))
+                if place < end and not (hopeless and job.fold >= ENOUGH):
+                    return place, job
+            return None
+
+        def on_outcome(training: tuple[int, FoldJob], outcome: Outcome) -> None:
+            place, job = training
+            runs.setdefault(place, {})[job.fold] = _run(job, outcome)
+
+        def show() -> None:
+            done = sum(map(len, runs.values()))
+            self.watched(TRYING if chosen[0] else AS_IT_IS, done, done + len(drive.running) + len(queue))
+
+        drive = Drive(self.executor, lambda training: training[1], on_outcome, show)
+        drive.run(next_training, lambda: True)
+        return {place: tuple(of_place[fold] for fold in sorted(of_place)) for place, of_place in runs.items()}
 
     def _in_order(self, chosen: Sequence[Experiment | None]) -> list[tuple[int, FoldJob]]:
         """(place, job): an experiment's later runs come after the next one's first, when its own first are known."""

@@ -10,8 +10,8 @@ import json
 import time
 import zipfile
 import zlib
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from search.data.folds import fold_rows
 from search.executors.base import Executor
-from search.executors.drive import TICK_SECONDS
+from search.executors.drive import Drive
 from search.jobs import ComposeJob, Failure, FitOptions, FoldJob, FoldResult, Outcome, RefitJob, SavedModel
 from search.manifest import PACKAGING
 from search.seeds import derive
@@ -31,7 +31,7 @@ from search.session.loop import Loop
 from search.session.records import fold_record
 from search.stats.estimate import MAX_TRIALS
 from search.stats.selection import REPEATS, Member, best_together, better_in_folds, choose, complete, finalists
-from search.study.folder import MODEL, is_current
+from search.study.folder import StudyFolder
 from spaces.recipe import plateau_factor
 from storage import ChoiceRecord, FoldRecord, Split, Store, TrialRecord
 
@@ -47,12 +47,11 @@ class Finish:
 
     loop: Loop  # whose search is over
     executor: Executor
-    folder: Path  # of the study
+    folder: StudyFolder
     draw: Callable[[int], NDArray[np.int16]]  # the folds of a repeat
     labels: NDArray[np.int16]  # [images]
     testing: NDArray[np.bool_]  # [images]
     about: Mapping[str, Any]  # goes into the model's file
-    running: dict[Future[Outcome], Any] = field(default_factory=dict)
     lost: set[int] = field(default_factory=set)  # trials that gave nothing usable when trained on all images
 
     def __post_init__(self) -> None:
@@ -61,7 +60,7 @@ class Finish:
     def run(self) -> None:
         """Confirm, choose and ship, unless that is done. Where somebody asks to stop, what is stored stays."""
         trials = self.store.trials(curves=False)
-        if not complete(trials, self.plan.metric) or is_current(self.store, self.folder):
+        if not complete(trials, self.plan.metric) or self.folder.model_is_current(self.store):
             return
         self._confirm(trials)
         if not self.loop.stop.asked:
@@ -129,7 +128,7 @@ class Finish:
         made = datetime.now(UTC).isoformat(timespec="seconds")
         members_of = [vars(member) for member in members]
         told = {**self.about, "made": made, "packaging": PACKAGING, "members": members_of}
-        path = self.folder / "models" / MODEL
+        path = self.folder.model
         found: list[SavedModel] = []
         compose = ComposeJob(tuple((parts[member].path, member.weight) for member in members), path, told, rows)
 
@@ -207,7 +206,7 @@ class Finish:
             PACKAGING,
         ]
         digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-        return RefitJob(job, (self.folder / "cache" / "refits" / f"trial-{trial.number}-{digest}.keras").absolute())
+        return RefitJob(job, (self.folder.refits / f"trial-{trial.number}-{digest}.keras").absolute())
 
     def _saved(self, job: RefitJob | ComposeJob, outcome: Outcome) -> bool:
         if isinstance(outcome, Failure) and outcome.cause != "stopped":
@@ -228,21 +227,23 @@ class Finish:
         done: Callable[[AnyJob, Outcome], object],
         go_on: Callable[[], bool] = lambda: True,
     ) -> bool:
-        """Have all jobs done, as many at a time as there are slots; whether each one was, and none failed."""
-        waiting, whole = list(reversed(jobs)), True
-        while (waiting or self.running) and not self.loop.stop.asked:
-            while waiting and len(self.running) < self.executor.slots and go_on():
-                job = waiting.pop()
-                self.running[self.executor.submit(job)] = job
-            if not self.running:
-                break
-            finished, _ = wait(self.running, TICK_SECONDS, FIRST_COMPLETED)
-            for future in [f for f in self.running if f in finished]:
-                job, outcome = self.running.pop(future), future.result()
-                whole = whole and not isinstance(outcome, Failure)
-                done(job, outcome)
-            self.loop.observer.update(self.loop.progress())
-        return whole and not waiting and not self.running
+        """Have all jobs done, as many at a time as there are slots; whether each one was, and none failed.
+
+        No other is begun once `go_on` says no.
+        """
+        waiting, succeeded = deque(jobs), 0
+
+        def on_outcome(job: AnyJob, outcome: Outcome) -> None:
+            nonlocal succeeded
+            succeeded += not isinstance(outcome, Failure)
+            done(job, outcome)
+
+        drive: Drive[AnyJob] = Drive(self.executor, lambda job: job, on_outcome, self._show)
+        drive.run(lambda: waiting.popleft() if waiting and go_on() else None, lambda: not self.loop.stop.asked)
+        return succeeded == len(jobs)
+
+    def _show(self) -> None:
+        self.loop.observer.update(self.loop.progress())
 
 
 def is_intact(model: Path) -> bool:

@@ -7,15 +7,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import TypeAlias
 
 from search.data.folds import fold_rows
 from search.errors import UsageError
 from search.executors.base import Executor
-from search.executors.drive import TICK_SECONDS
-from search.jobs import DescribeJob, Description, Failure, FoldJob, FoldResult, Outcome, ReferenceJob, ReferenceResult
+from search.executors.drive import Drive
+from search.jobs import (
+    DescribeJob,
+    Description,
+    Failure,
+    FoldJob,
+    FoldResult,
+    Job,
+    Outcome,
+    ReferenceJob,
+    ReferenceResult,
+)
 from search.results.progress import Ending, Observer, Progress
 from search.samplers.base import Exhausted, Sampler
 from search.seeds import derive
@@ -49,6 +59,14 @@ class Candidate:
     redraws: int = 0
 
 
+Work: TypeAlias = Candidate | FoldJob | ReferenceJob
+
+
+def job_of(work: Work) -> Job:
+    """What a worker is asked."""
+    return DescribeJob(work.params) if isinstance(work, Candidate) else work
+
+
 @dataclass
 class Loop:
     """One session of a search. `run` may be called once."""
@@ -62,13 +80,15 @@ class Loop:
     stop: StopRequest
     clock: Callable[[], float] = time.monotonic
     trials: Trials = field(init=False)
-    pending: dict[Future[Outcome], Candidate | FoldJob | ReferenceJob] = field(default_factory=dict)
     session_folds: int = 0
     answered: bool = False  # by a worker, in this session
     queue: list[tuple[str, dict[str, Value]]] = field(default_factory=list)  # starts that are still to be tried
     said: set[str] = field(default_factory=set)  # notes of workers
     exhausted: bool = False  # the proposer has no further point
     ending: Ending = Ending.FINISHED
+
+    def __post_init__(self) -> None:
+        self._drive: Drive[Work] = Drive(self.executor, job_of, self._on_outcome, self._show)
 
     def run(self) -> Ending:
         """Search until a budget is used up, somebody asks to stop, or nothing works."""
@@ -79,13 +99,8 @@ class Loop:
         if self._racing:
             self._racing.load(self.store, self.trials)
         self.queue = still_to_try(self.plan.starts, self.trials)
-        self.observer.update(self.progress())
-        while self._may_go_on():
-            while len(self.pending) < self.executor.slots and self._submit_next():
-                pass
-            if not self.pending:
-                break
-            self._collect(TICK_SECONDS)
+        self._show()
+        self._drive.run(self._next_work, self._may_go_on)
         self._drain()
         return self.ending
 
@@ -101,6 +116,11 @@ class Loop:
         self._racing = Racer(plan.race, plan.metric, plan.assignment) if plan.race else None
         return self.ending
 
+    @property
+    def running(self) -> tuple[Work, ...]:
+        """What workers were given and have not brought to an end, in order of submission."""
+        return self._drive.running
+
     def progress(self) -> Progress:
         """The state now."""
         leader = self.trials.best
@@ -108,7 +128,7 @@ class Loop:
             trials=tuple(self.trials),
             metric=self.plan.metric,
             folds=self.plan.folds,
-            running=tuple((job.trial, job.fold) for job in self.pending.values() if isinstance(job, FoldJob)),
+            running=tuple((work.trial, work.fold) for work in self.running if isinstance(work, FoldJob)),
             best=None if leader is None else leader.number,
             spent_seconds=self.spent(),
             session_seconds=self.session_seconds(),
@@ -121,6 +141,9 @@ class Loop:
             defaults=self._defaults,
             answered=self.answered or self.executor.ready,
         )
+
+    def _show(self) -> None:
+        self.observer.update(self.progress())
 
     # Deciding
 
@@ -161,38 +184,34 @@ class Loop:
 
     # Submitting
 
-    def _submit_next(self) -> bool:
-        """Submit the most useful job that is not running yet: a fold of the oldest open trial, else a new point.
+    def _next_work(self) -> Work | None:
+        """The most useful work that is not running yet: a fold of the oldest open trial, else a new point.
 
         Between trial 0, the first result to believe, and all others come the reference rows. A trial of the
         sampler's that may be given up has one fold at a time, for the next may be for nothing; but for the last points,
         when nothing else is left.
         """
         if job := self._next_fold(patient=self._racing is not None):
-            self._submit(job)
-            return True
+            return job
         if self.trials and (reference := self._references.next_job()):
-            self._submit(reference)
-            return True
-        if any(isinstance(j, Candidate) for j in self.pending.values()):
-            return False
+            return reference
+        if any(isinstance(work, Candidate) for work in self.running):
+            return None
         number = len(self.trials)
         if self.exhausted or (self.plan.trials is not None and number >= self.plan.trials):
-            if job := self._next_fold(patient=False):
-                self._submit(job)
-            return job is not None
+            return self._next_fold(patient=False)
         try:
-            self._submit(self._candidate(number))
+            return self._candidate(number)
         except Exhausted as end:
             self._no_point_left(end)
-        return not self.exhausted
+            return None
 
     def _next_fold(self, *, patient: bool) -> FoldJob | None:
         """The first fold of the oldest open trial that is not running yet.
 
         `patient`: of none of the sampler's while another of its folds is running, which may end it.
         """
-        busy = {(j.trial, j.fold) for j in self.pending.values() if isinstance(j, FoldJob)}
+        busy = {(work.trial, work.fold) for work in self.running if isinstance(work, FoldJob)}
         waiting = {number for number, _ in busy if patient and self.trials[number].origin == "sampler"}
         for trial in self.trials.open:
             done = {f.fold for f in trial.folds}
@@ -204,10 +223,6 @@ class Loop:
     def _no_point_left(self, end: Exhausted) -> None:
         self.exhausted = True
         self.observer.note(f"{end}; the search is finished with trial {len(self.trials) - 1}.")
-
-    def _submit(self, job: Candidate | FoldJob | ReferenceJob) -> None:
-        future = self.executor.submit(DescribeJob(job.params) if isinstance(job, Candidate) else job)
-        self.pending[future] = job
 
     def fold_job(self, trial: TrialRecord, fold: int, repeat: int = 0) -> FoldJob:
         """A trial's job on one fold; the rows are those of repeat 0."""
@@ -240,23 +255,17 @@ class Loop:
         candidate.params = self.proposer.ask(candidate.number)
         candidate.redraws += 1
 
-    # Collecting
+    # Outcomes
 
-    def _collect(self, timeout: float) -> None:
-        """Take in what is done, waiting at most `timeout` seconds for something."""
-        done, _ = wait(self.pending, timeout, FIRST_COMPLETED)
-        for future in [f for f in self.pending if f in done]:  # in the order of submission, not of a set
-            job = self.pending.pop(future)
-            if future.cancelled():
-                continue
-            self.answered = True
-            if isinstance(job, Candidate):
-                self._on_described(job, future.result())
-            elif isinstance(job, ReferenceJob):
-                self._on_reference(job, future.result())
-            else:
-                self._on_fold(job, future.result())
-        self.observer.update(self.progress())
+    def _on_outcome(self, work: Work, outcome: Outcome) -> None:
+        self.answered = True
+        match work:
+            case Candidate():
+                self._on_described(work, outcome)
+            case ReferenceJob():
+                self._on_reference(work, outcome)
+            case FoldJob():
+                self._on_fold(work, outcome)
 
     def _on_described(self, candidate: Candidate, outcome: Outcome) -> None:
         """Store the point as a trial, or draw another where its model cannot be."""
@@ -293,7 +302,7 @@ class Loop:
     def _draw_anew(self, candidate: Candidate) -> None:
         try:
             self._redraw(candidate)
-            self._submit(candidate)
+            self._drive.submit(candidate)
         except Exhausted as end:
             self._no_point_left(end)
 
@@ -420,8 +429,7 @@ class Loop:
     def _drain(self) -> None:
         """Give running folds a moment to end, then drop them. Where time is over, close what is left open."""
         deadline = self.clock() + GRACE_SECONDS
-        while self.pending and self.clock() < deadline and self.ending is not Ending.FAILED:
-            self._collect(TICK_SECONDS)
+        self._drive.run(lambda: None, lambda: self.clock() < deadline and self.ending is not Ending.FAILED)
         if self.ending is Ending.FINISHED and self._time_is_over():
             for trial in self.trials.open:
                 done = (

@@ -24,7 +24,7 @@ from search.session.run import run as run_one
 from search.study import config_file
 from search.study.config import FROM_KERAS, Config
 from search.study.database import folds_of
-from search.study.folder import DATABASE, make_folder, outer_folder, reading
+from search.study.folder import StudyFolder
 from search.study.lease import leased
 from search.study.prepared import Prepared
 from storage import needs_upgrade
@@ -33,7 +33,13 @@ Watch = Callable[[], AbstractContextManager[Observer]]
 
 
 def run(
-    folder: Path, prepared: Prepared, watch: Watch, *, executor: Executor, command: str, begin: Callable[[], None]
+    folder: StudyFolder,
+    prepared: Prepared,
+    watch: Watch,
+    *,
+    executor: Executor,
+    command: str,
+    begin: Callable[[], None],
 ) -> Ending:
     """Search and, where it is asked for, search again for each outer fold: what is done is left as it is.
 
@@ -45,19 +51,18 @@ def run(
     outer = outer_folds(folder, prepared)
     ending = Ending.FINISHED
     if budget.done_already(folder, prepared):
-        with leased(folder):
+        with leased(folder.lock):
             begin()
     else:
         with watch() as observer:
             ending = run_one(folder, prepared, observer, executor=executor, command=command, begin=begin)
     for fold, one in enumerate(outer):
-        where = outer_folder(folder, fold)
+        where = folder.outer(fold)
         if ending is not Ending.FINISHED:
             break
         if budget.done_already(where, one):
             continue
-        make_folder(where.parent)
-        make_folder(where)
+        where.make()
         with watch() as observer:
             observer.note(f"outer fold {fold + 1} of {len(outer)}: searching without its {one.locked:,} images")
             ending = run_one(
@@ -66,21 +71,21 @@ def run(
                 observer,
                 executor=executor,
                 command=command,
-                begin=lambda where=where, one=one: config_file.write(where, one.config),  # type: ignore[misc]
+                begin=lambda where=where, one=one: config_file.write(where.path, one.config),  # type: ignore[misc]
             )
     return ending
 
 
-def done_already(folder: Path, prepared: Prepared) -> str | None:
+def done_already(folder: StudyFolder, prepared: Prepared) -> str | None:
     """As of `budget.done_already`, where all outer folds that are asked for are done too."""
     done = budget.done_already(folder, prepared)
     if done is None or not prepared.config.nested:
         return done
     outer = outer_folds(folder, prepared)
-    return done if all(budget.done_already(outer_folder(folder, fold), one) for fold, one in enumerate(outer)) else None
+    return done if all(budget.done_already(folder.outer(fold), one) for fold, one in enumerate(outer)) else None
 
 
-def outer_folds(folder: Path, prepared: Prepared) -> list[Prepared]:
+def outer_folds(folder: StudyFolder, prepared: Prepared) -> list[Prepared]:
     """What each outer fold searches. Raises UsageError where one cannot be."""
     assignment = _folds(folder, prepared)
     try:
@@ -103,12 +108,11 @@ def cost(prepared: Prepared) -> list[str]:
     ]
 
 
-def _folds(folder: Path, prepared: Prepared) -> NDArray[np.int16]:
+def _folds(folder: StudyFolder, prepared: Prepared) -> NDArray[np.int16]:
     """[images]: the folds of the search, stored or as they will be drawn."""
-    path = folder / DATABASE
-    if not path.exists() or needs_upgrade(path):
+    if not folder.begun or needs_upgrade(folder.database):
         return folds_of(prepared, 0)
-    with reading(folder) as store:
+    with folder.read() as store:
         return store.split().assignment
 
 

@@ -15,6 +15,7 @@ from search.session.budget import reserve
 from search.session.racer import RaceTerms
 from search.session.references import references_of
 from search.stats.racing import RULES, Schedule
+from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from spaces import Space, Value
 from spaces.presets import family_of
@@ -82,7 +83,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
         max_bytes=memory_for_each(slots),
         trials=config.trials,
         seconds=None if config.hours is None else config.hours * 3600,
-        references=references_of(store.path.parent, prepared.facts.backbones),
+        references=references_of(StudyFolder(store.path.parent), prepared.facts.backbones),
         race=race_terms(prepared, str(store.study().config.get("race", "none"))),
     )
     images = int((plan.assignment >= 0).sum())

@@ -17,7 +17,7 @@ from search.session.discover import discover
 from search.study import config as toml
 from search.study.backbones import AvailableBackbones, find_backbones
 from search.study.config import Config, Try
-from search.study.folder import DATABASE, find_study
+from search.study.folder import StudyFolder
 from search.study.prepared import BY_ITSELF, CustomModel, Prepared
 from search.study.warm_start import best_of, points_to_try
 from spaces import Space, SpaceError
@@ -105,14 +105,14 @@ def _left_to_chance(config: Config, space: Space, *, families: bool) -> str | No
 def _other(study: Path, folder: Path) -> Path:
     """The database of a study to begin from."""
     try:
-        database = find_study(study) / DATABASE
+        other = StudyFolder.find(study)
     except UsageError as error:
         raise UsageError(f"--warm-start: {error}") from None
-    if not database.exists():
+    if not other.begun:
         raise UsageError(f"--warm-start: {study} has not begun, so it has no trial to begin from")
     if folder.exists() and study.samefile(folder):
         raise UsageError(f"--warm-start: {study} is this study itself; name another")
-    return database
+    return other.database
 
 
 def _facts(images: ImageSet, apart: NDArray[np.bool_], *, flip: bool, backbones: tuple[Backbone, ...]) -> Facts:
@@ -124,7 +124,7 @@ def _facts(images: ImageSet, apart: NDArray[np.bool_], *, flip: bool, backbones:
 
 def _stored(folder: Path) -> tuple[StudyRecord | None, list[ImageRecord]]:
     """What the study in this folder began with; None where it has no trial yet, or is to be upgraded first."""
-    path = folder / DATABASE
+    path = StudyFolder(folder).database
     if not path.exists() or needs_upgrade(path):
         return None, []
     with Store.open(path, read_only=True) as store:

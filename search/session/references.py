@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from search.data.folds import fold_rows
 from search.jobs import ReferenceJob, possible
 from search.seeds import derive
-from search.study.folder import parent_study
+from search.study.folder import StudyFolder
 from spaces.backbones import Backbone
 from storage import ReferenceRecord, Store
 
@@ -55,12 +54,12 @@ class ReferenceQueue:
         return news
 
 
-def references_of(folder: Path, backbones: Sequence[Backbone]) -> tuple[str, ...]:
+def references_of(folder: StudyFolder, backbones: Sequence[Backbone]) -> tuple[str, ...]:
     """The reference rows that a study computes; an outer fold is there for what it chooses, and needs none."""
-    return possible(backbones) if parent_study(folder) == folder else ()
+    return possible(backbones) if folder.parent == folder else ()
 
 
 def references_left(store: Store, backbones: Sequence[Backbone]) -> bool:
     """Whether a fold of them is still to be computed."""
     folds = int(store.split().assignment.max()) + 1
-    return bool(missing_folds(references_of(store.path.parent, backbones), folds, store.references()))
+    return bool(missing_folds(references_of(StudyFolder(store.path.parent), backbones), folds, store.references()))

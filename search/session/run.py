@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
-from pathlib import Path
 
 from search.errors import RunError, UsageError
 from search.executors.base import Executor
@@ -22,7 +21,7 @@ from search.session.loop import Loop
 from search.session.plan import make_plan, worker_context
 from search.session.signals import stop_on_signals
 from search.study.database import create, folds_of, open_begun
-from search.study.folder import pixels_on_disk, resume_command, sweep
+from search.study.folder import StudyFolder
 from search.study.lease import leased
 from search.study.prepared import Prepared
 from storage import RunRecord, StorageError, Store
@@ -41,7 +40,7 @@ PACKAGES = (
 
 
 def run(
-    folder: Path,
+    folder: StudyFolder,
     prepared: Prepared,
     observer: Observer,
     *,
@@ -55,7 +54,7 @@ def run(
     the place to write `study.toml`.
     Raises UsageError or StorageError where it cannot begin, RunError where it cannot go on.
     """
-    with leased(folder):
+    with leased(folder.lock):
         begun = open_begun(folder, prepared)
         begin()
         with begun or create(folder, prepared) as store:
@@ -63,7 +62,7 @@ def run(
 
 
 def _session(
-    folder: Path,
+    folder: StudyFolder,
     prepared: Prepared,
     store: Store,
     observer: Observer,
@@ -86,14 +85,14 @@ def _session(
     config = prepared.config
     try:
         with (
-            stop_on_signals(resume_command(folder)) as stop,
-            pixels_on_disk(folder, prepared.images) as pixels,
+            stop_on_signals(folder.resume_command) as stop,
+            folder.pixels_on_disk(prepared.images.pixels) as pixels,
             contextlib.ExitStack() as unless_finished,
         ):
             # Workers that are still at something end before the lease does: another session may write the same files.
             unless_finished.callback(executor.close, kill=True)
-            sweep(folder)
-            context, logs = worker_context(pixels, prepared), folder / "logs"
+            folder.sweep()
+            context, logs = worker_context(pixels, prepared), folder.logs
             executor.prepare(context, logs)
             plan = make_plan(prepared, store, executor.slots)
             loop = Loop(
@@ -114,7 +113,7 @@ def _session(
             )
             ending = loop.run() if searching else loop.load()
             if ending is Ending.FINISHED:
-                if loop.pending:  # folds that did not end in time
+                if loop.running:  # folds that did not end in time
                     executor.prepare(context, logs)
                 ending = _finish(folder, prepared, loop, executor)
             if ending is Ending.FINISHED:
@@ -123,14 +122,14 @@ def _session(
         return ending
     except (StorageError, OSError) as error:
         raise RunError(
-            f"{error}\nwhat is committed stays; once that is mended, go on with: {resume_command(folder)}"
+            f"{error}\nwhat is committed stays; once that is mended, go on with: {folder.resume_command}"
         ) from error
     finally:
         with contextlib.suppress(StorageError):  # it has ended, or why it cannot is told already
             store.end_run(run_id, Ending.FAILED.value, time.monotonic() - started)
 
 
-def _finish(folder: Path, prepared: Prepared, loop: Loop, executor: Executor) -> Ending:
+def _finish(folder: StudyFolder, prepared: Prepared, loop: Loop, executor: Executor) -> Ending:
     images, record = prepared.images, loop.store.study()
     about = {
         "study": record.name,
@@ -150,12 +149,14 @@ def _finish(folder: Path, prepared: Prepared, loop: Loop, executor: Executor) ->
     return Ending.STOPPED if loop.stop.asked else Ending.FINISHED
 
 
-def finish_only(folder: Path, prepared: Prepared, observer: Observer, *, executor: Executor, command: str) -> Ending:
+def finish_only(
+    folder: StudyFolder, prepared: Prepared, observer: Observer, *, executor: Executor, command: str
+) -> Ending:
     """Choose from what is stored and save the model, without searching on. Raises as `run` does."""
-    with leased(folder):
+    with leased(folder.lock):
         store = open_begun(folder, prepared)
         if store is None:
-            raise UsageError(f"{folder} has no trial yet; {resume_command(folder)}")
+            raise UsageError(f"{folder} has no trial yet; {folder.resume_command}")
         with store:
             return _session(folder, prepared, store, observer, executor, command, searching=False)
 

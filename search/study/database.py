@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 from search.data.check import notes_for_report
 from search.data.folds import draw_folds, image_records, not_validated
 from search.seeds import derive
-from search.study.folder import DATABASE
+from search.study.folder import StudyFolder
 from search.study.identity import check_same
 from search.study.prepared import Prepared
 from storage import Split, Store, StudyRecord
 
 
-def create(folder: Path, prepared: Prepared) -> Store:
+def create(folder: StudyFolder, prepared: Prepared) -> Store:
     """Make the database of a new study: images, folds drawn once, settings, space."""
     images, seed, folds = prepared.images, prepared.config.seed, folds_of(prepared, 0)
     unjudged = not_validated(images.labels, folds, images.classes)
     height, width, channels = images.pixels.shape[1:]
     record = StudyRecord(
-        name=Path(os.path.normpath(folder.absolute() / prepared.config.images)).name,
+        name=Path(os.path.normpath(folder.path.absolute() / prepared.config.images)).name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seed=seed,
         metric=prepared.config.metric,
@@ -36,7 +36,7 @@ def create(folder: Path, prepared: Prepared) -> Store:
         space=prepared.space.to_json(),
         notes=tuple(filter(None, (*notes_for_report(images, prepared.checked), unjudged))),
     )
-    return Store.create(folder / DATABASE, record, image_records(images), [Split(0, folds)])
+    return Store.create(folder.database, record, image_records(images), [Split(0, folds)])
 
 
 def folds_of(prepared: Prepared, repeat: int) -> NDArray[np.int16]:
@@ -46,20 +46,19 @@ def folds_of(prepared: Prepared, repeat: int) -> NDArray[np.int16]:
     return draw_folds(images.labels, together.apart, prepared.folds, seed, together.units, images.classes)
 
 
-def open_begun(folder: Path, prepared: Prepared) -> Store | None:
+def open_begun(folder: StudyFolder, prepared: Prepared) -> Store | None:
     """The study's database, open for writing; None where no trial was stored yet.
 
     A study without a trial has nothing to protect and is made anew: what keeps its baseline from being trained may
     be mended. Raises UsageError where the stored study is another than the one that is asked for.
     """
-    path = folder / DATABASE
-    if not path.exists():
+    if not folder.begun:
         return None
     with contextlib.ExitStack() as stack:
-        store = stack.enter_context(Store.open(path))
+        store = stack.enter_context(Store.open(folder.database))
         if store.has_trials():
             check_same(store, prepared)
             stack.pop_all()
             return store
-    path.unlink()
+    folder.database.unlink()
     return None

@@ -1,163 +1,245 @@
-"""The study folder: what lies where, finding one and making one."""
+"""The study folder as a value: what lies where in it, finding one, making one, and the commands to go on with it."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from search.data.images import ImageSet
 from search.errors import UsageError
 from search.manifest import about
 from search.study import config as toml
 from search.study.lease import holder
-from search.text import printable
+from search.text import command_line
 from storage import LockedError, StorageError, Store
 
-DATABASE = "study.db"
-
-FOLDER = "nested"
-_NAME = "outer-"
-
-SUFFIX = "-study"  # of the folder that `search run IMAGES` makes
-
-MODEL = "choice.keras"  # in the study's folder `models`
+_OUTER = "outer-"  # then the number of the fold, from 1
 
 
-def find_study(given: Path | None) -> Path:
-    """The study folder meant: the one given, else the current folder, else the only study in it.
+@dataclass(frozen=True)
+class StudyFolder:
+    """A study's folder, there or not. Nothing in it is looked at until it is asked for."""
 
-    Raises UsageError, naming the candidates, where there is none or more than one.
-    """
-    if given is not None:
-        if is_study(given):
-            return given
-        if not given.exists():
-            raise UsageError(f"{given} does not exist; `search run IMAGES` makes a study")
-        raise UsageError(f"{given} is not a study: it has no {toml.FILE}; `search run IMAGES` makes one")
-    here = Path()
-    if is_study(here):
-        return here
-    below = sorted(p.parent for p in here.glob(f"*/{toml.FILE}"))
-    if len(below) == 1:
-        return below[0]
-    if below:
-        raise UsageError(f"there are several studies here; name one: {', '.join(map(str, below))}")
-    raise UsageError("there is no study here; name one, or make one with `search run IMAGES`")
+    path: Path
 
+    def __str__(self) -> str:
+        """The path as it was given."""
+        return str(self.path)
 
-def is_study(folder: Path) -> bool:
-    """Whether the folder has a study's file in it."""
-    return (folder / toml.FILE).is_file() or (folder / DATABASE).exists()
+    # What lies where
 
+    @property
+    def toml(self) -> Path:
+        """What was asked, see `study.config`."""
+        return self.path / toml.FILE
 
-@contextlib.contextmanager
-def reading(folder: Path) -> Iterator[Store]:
-    """The study's database, read only; where it is locked, who has the study is told as well."""
-    try:
-        with Store.open(folder / DATABASE, read_only=True) as store:
-            yield store
-    except LockedError as error:
-        who = holder(folder) or "no run of `search`, so by another program, such as a database browser"
-        raise StorageError(f"{error} The study is held by {who}.") from error
+    @property
+    def database(self) -> Path:
+        """Everything that happened, see `storage`."""
+        return self.path / "study.db"
 
+    @property
+    def lock(self) -> Path:
+        """The file that a run holds, see `study.lease`."""
+        return self.path / "study.lock"
 
-@contextlib.contextmanager
-def pixels_on_disk(folder: Path, images: ImageSet) -> Iterator[Path]:
-    """The pixels as a .npy file, which all workers of this machine map into one copy; gone afterwards."""
-    path = (folder / "cache" / "pixels.npy").absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)  # it may be a link to any file, in a study folder from elsewhere
-    np.save(path, images.pixels, allow_pickle=False)
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # something else is kept there
-            path.parent.rmdir()
+    @property
+    def logs(self) -> Path:
+        """A folder with a file a worker."""
+        return self.path / "logs"
 
+    @property
+    def models(self) -> Path:
+        """A folder with what is shipped."""
+        return self.path / "models"
 
-def outer_folder(study: Path, fold: int) -> Path:
-    """The study that has never seen the images of a fold, counted from 0."""
-    return study / FOLDER / f"{_NAME}{fold + 1}"
+    @property
+    def model(self) -> Path:
+        """What is shipped."""
+        return self.models / "choice.keras"
 
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.path / "report.html"
 
-def parent_study(folder: Path) -> Path:
-    """The study that a study belongs to: the one around it where it is an outer fold, else itself."""
-    within = folder.parent.name == FOLDER and folder.name.startswith(_NAME)
-    return folder.parent.parent if within else folder
+    @property
+    def features(self) -> Path:
+        """A folder with what pre-trained networks said of the images."""
+        return self._cache / "features"
 
+    @property
+    def refits(self) -> Path:
+        """A folder with networks trained on all images, of which the model is made."""
+        return self._cache / "refits"
 
-def place_of_new(images: Path, directory: Path | None) -> Path:
-    """Where a study of `images` goes: the folder named, else IMAGES-study here; never among the images, as one of them.
+    @property
+    def pixels(self) -> Path:
+        """The images as workers read them; there while they do."""
+        return self._cache / "pixels.npy"
 
-    Raises UsageError where there are no images, or no study can be made of them there.
-    """
-    if not images.is_dir():
-        what = "is not a folder" if images.exists() else "does not exist"
-        raise UsageError(f"{images} {what}; a study needs a folder of images with one folder a class")
-    whole = images.resolve()
-    try:
-        str(whole).encode()
-    except UnicodeEncodeError:
-        raise UsageError(
-            f"{images}: its path is not valid UTF-8, which {toml.FILE} cannot hold; rename the folder"
-        ) from None
-    folder = directory or Path(whole.name + SUFFIX)
-    if folder.resolve().is_relative_to(whole):
-        if directory is not None:
-            raise UsageError(f"--dir {directory} is within the images, {images}; name a folder outside of them")
-        folder = Path(os.path.relpath(whole.parent / folder.name))
-    if not folder.parent.exists():
-        raise UsageError(f"--dir {folder}: there is no folder {folder.parent}; make it first, or name another")
-    return folder
+    @property
+    def nested(self) -> Path:
+        """The folder around the outer folds."""
+        return self.path / "nested"
 
+    def outer(self, fold: int) -> StudyFolder:
+        """The study that has never seen the images of a fold, counted from 0."""
+        return StudyFolder(self.nested / f"{_OUTER}{fold + 1}")
 
-def check_folder(folder: Path) -> None:
-    """Raises UsageError where a study can't be in this folder: before the images are read rather than after."""
-    where = folder if folder.is_dir() else folder.parent
-    if where.is_dir() and not os.access(where, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
-        if where is folder:
-            raise UsageError(f"{folder} cannot be written: Permission denied; a study needs a folder it may write")
-        raise UsageError(f"{folder} cannot be made: Permission denied; name another study folder with --dir")
+    @property
+    def parent(self) -> StudyFolder:
+        """The study that this one belongs to: the one around it where it is an outer fold, else itself."""
+        around = StudyFolder(self.path.parent.parent)
+        is_outer = self.path.parent == around.nested and self.path.name.startswith(_OUTER)
+        return around if is_outer else self
 
+    @property
+    def _cache(self) -> Path:
+        return self.path / "cache"
 
-def make_folder(folder: Path) -> None:
-    """Make the study's folder, but none above it. Raises UsageError where that can't be."""
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{folder} cannot be made: {error.strerror}; name another study folder with --dir") from None
+    # What is there
 
+    @property
+    def is_study(self) -> bool:
+        """Whether the folder has a study's file in it."""
+        return self.toml.is_file() or self.database.exists()
 
-def is_current(store: Store, folder: Path) -> bool:
-    """Whether there is a model, made from all that is stored, and as this release makes them."""
-    choices = store.choices()
-    made_of_all = bool(choices) and choices[-1].folds == store.fold_runs()
-    return made_of_all and (folder / "models" / MODEL).is_file() and not is_outdated(folder)
+    @property
+    def begun(self) -> bool:
+        """Whether it has a database."""
+        return self.database.exists()
 
+    @property
+    def model_is_outdated(self) -> bool:
+        """Whether there is a model, but of an earlier release, or one that does not say what it is."""
+        try:
+            return self.model.is_file() and about(self.model).outdated
+        except UsageError:
+            return True
 
-def is_outdated(folder: Path) -> bool:
-    """Whether the study has a model, but of an earlier release, or one that does not say what it is."""
-    model = folder / "models" / MODEL
-    try:
-        return model.is_file() and about(model).outdated
-    except UsageError:
-        return True
+    def model_is_current(self, store: Store) -> bool:
+        """Whether there is a model, made from all that is in `store`, the study's, and as this release makes them."""
+        choices = store.choices()
+        made_of_all = bool(choices) and choices[-1].folds == store.fold_runs()
+        return made_of_all and self.model.is_file() and not self.model_is_outdated
 
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Store]:
+        """The database, read only. Raises StorageError; where it is locked, that names who has the study."""
+        try:
+            with Store.open(self.database, read_only=True) as store:
+                yield store
+        except LockedError as error:
+            who = holder(self.lock) or "no run of `search`, so by another program, such as a database browser"
+            raise StorageError(f"{error} The study is held by {who}.") from error
 
-def sweep(folder: Path) -> None:
-    """Remove what workers that were killed left half written."""
-    for pattern in ("cache/features/*.part", "cache/refits/.*.keras", "models/.*.keras"):
-        for path in folder.glob(pattern):
-            if path.parent.resolve().is_relative_to(folder.resolve()):  # a folder may be a link to any other
-                path.unlink(missing_ok=True)
+    # What is done to it
 
+    @classmethod
+    def find(cls, given: Path | None) -> StudyFolder:
+        """The study that is meant: the folder given, else the current folder, else the only study in it.
 
-def resume_command(folder: Path) -> str:
-    """What to type to go on; an outer fold goes on with the study that it belongs to."""
-    return f"search resume {shlex.quote(printable(str(parent_study(folder))))}"
+        Raises UsageError, naming the candidates, where there is none or more than one.
+        """
+        if given is not None:
+            if cls(given).is_study:
+                return cls(given)
+            makes = command_line("run", "IMAGES")
+            if not given.exists():
+                raise UsageError(f"{given} does not exist; `{makes}` makes a study")
+            raise UsageError(f"{given} is not a study: it has no {toml.FILE}; `{makes}` makes one")
+        here = cls(Path())
+        if here.is_study:
+            return here
+        below = sorted(path.parent for path in here.path.glob(f"*/{toml.FILE}"))
+        if len(below) == 1:
+            return cls(below[0])
+        if below:
+            raise UsageError(f"there are several studies here; name one: {', '.join(map(str, below))}")
+        raise UsageError(f"there is no study here; name one, or make one with `{command_line('run', 'IMAGES')}`")
+
+    @classmethod
+    def new(cls, images: Path, directory: Path | None) -> StudyFolder:
+        """Where a study of `images` goes: the folder named, else IMAGES-study here; never among the images.
+
+        Raises UsageError where there are no images, or no study can be made of them there. Makes nothing.
+        """
+        if not images.is_dir():
+            what = "is not a folder" if images.exists() else "does not exist"
+            raise UsageError(f"{images} {what}; a study needs a folder of images with one folder a class")
+        whole = images.resolve()
+        try:
+            str(whole).encode()
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"{images}: its path is not valid UTF-8, which {toml.FILE} cannot hold; rename the folder"
+            ) from None
+        folder = directory or Path(f"{whole.name}-study")
+        if folder.resolve().is_relative_to(whole):
+            if directory is not None:
+                raise UsageError(f"--dir {directory} is within the images, {images}; name a folder outside of them")
+            folder = Path(os.path.relpath(whole.parent / folder.name))
+        if not folder.parent.exists():
+            raise UsageError(f"--dir {folder}: there is no folder {folder.parent}; make it first, or name another")
+        return cls(folder)
+
+    def check(self) -> None:
+        """Raises UsageError where a study can't be in this folder: before the images are read rather than after."""
+        path = self.path
+        where = path if path.is_dir() else path.parent
+        effective = os.access in os.supports_effective_ids
+        if where.is_dir() and not os.access(where, os.W_OK | os.X_OK, effective_ids=effective):
+            if where is path:
+                raise UsageError(f"{path} cannot be written: Permission denied; a study needs a folder it may write")
+            raise UsageError(f"{path} cannot be made: Permission denied; name another study folder with --dir")
+
+    def make(self) -> None:
+        """Make the folder; of those above it only that around outer folds. Raises UsageError where that can't be."""
+        try:
+            if self.parent != self:
+                self.path.parent.mkdir(exist_ok=True)
+            self.path.mkdir(exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{self} cannot be made: {error.strerror}; name another study folder with --dir") from None
+
+    @contextlib.contextmanager
+    def pixels_on_disk(self, pixels: NDArray[np.uint8]) -> Iterator[Path]:
+        """`pixels` as a .npy file, which all workers of this machine map into one copy; gone afterwards.
+
+        Yields its absolute path. `pixels`: [images, height, width, channels].
+        """
+        path = self.pixels.absolute()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)  # it may be a link to any file, in a study folder from elsewhere
+        np.save(path, pixels, allow_pickle=False)
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # something else is kept there
+                path.parent.rmdir()
+
+    def sweep(self) -> None:
+        """Remove what workers that were killed left half written."""
+        half_written = ((self.features, "*.part"), (self.refits, ".*.keras"), (self.models, ".*.keras"))
+        for folder, pattern in half_written:
+            if folder.resolve().is_relative_to(self.path.resolve()):  # a folder may be a link to any other
+                for path in folder.glob(pattern):
+                    path.unlink(missing_ok=True)
+
+    # What to type
+
+    def command(self, verb: str, *arguments: object) -> str:
+        """`search VERB STUDY ARGUMENTS`, as it can be typed."""
+        return command_line(verb, self, *arguments)
+
+    @property
+    def resume_command(self) -> str:
+        """What to type to go on; an outer fold goes on with the study that it belongs to."""
+        return self.parent.command("resume")

@@ -14,24 +14,22 @@ from typing import TextIO
 
 from search.errors import UsageError
 
-FILE = "study.lock"
-
 
 @contextlib.contextmanager
-def leased(folder: Path) -> Iterator[None]:
-    """Hold the study for this process. Raises UsageError, naming the holder, where another has it."""
+def leased(lock: Path) -> Iterator[None]:
+    """Hold the study whose lock file this is. Raises UsageError, naming the holder, where another process has it."""
     import fcntl  # POSIX only, like the local executor
 
-    path = folder / FILE
+    folder = lock.parent
     try:
         # O_NOFOLLOW: in a study folder from elsewhere a link may lead to any file.
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         handle = os.fdopen(descriptor, "r+", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror}; a study needs a folder it may write") from None
     with handle:
         if not _locked(handle, fcntl.LOCK_EX):
-            raise UsageError(f"{folder} is in use by {_holder(path)}; wait for it, or stop it first") from None
+            raise UsageError(f"{folder} is in use by {_holder(lock)}; wait for it, or stop it first") from None
         handle.seek(0)
         handle.truncate()
         started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -40,14 +38,13 @@ def leased(folder: Path) -> Iterator[None]:
         yield
 
 
-def holder(folder: Path) -> str | None:
-    """Who holds the study now, in words; None where nobody does. Leaves the folder as it is."""
+def holder(lock: Path) -> str | None:
+    """Who holds the study whose lock file this is, in words; None where nobody does. Leaves the folder as it is."""
     import fcntl
 
-    path = folder / FILE
     try:
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), encoding="utf-8") as handle:
-            return None if _locked(handle, fcntl.LOCK_SH) else _holder(path)
+        with os.fdopen(os.open(lock, os.O_RDONLY | os.O_NOFOLLOW), encoding="utf-8") as handle:
+            return None if _locked(handle, fcntl.LOCK_SH) else _holder(lock)
     except OSError:  # no file: nobody ever held it; or one that may not be read, and then nobody knows
         return None
 

@@ -185,8 +185,8 @@ def _plain(value: Any) -> Any:
 
 def _scope(entry: Any) -> str:
     """Where an entry of Keras Tuner's stands, in words."""
-    said = (f"{c.name} = {' or '.join(map(format_value, c.values))}" for c in entry.conditions)
-    return f"where {' and '.join(said)}" if entry.conditions else "outside of a scope"
+    conditions = (f"{c.name} = {' or '.join(map(format_value, c.values))}" for c in entry.conditions)
+    return f"where {' and '.join(conditions)}" if entry.conditions else "outside of a scope"
 
 
 def _step(parameter: Number) -> float | None:

@@ -93,10 +93,10 @@ class _Beside(MetaPathFinder, Loader):
 
     def find_spec(self, fullname: str, _path: object, _target: ModuleType | None = None) -> ModuleSpec | None:
         """See MetaPathFinder."""
-        found = self._modules.get(fullname)
-        if found is None:
+        module = self._modules.get(fullname)
+        if module is None:
             return None
-        spec = ModuleSpec(fullname, self, origin=str(found))
+        spec = ModuleSpec(fullname, self, origin=str(module))
         spec.has_location = True  # it gets a __file__
         return spec
 
@@ -108,15 +108,15 @@ class _Beside(MetaPathFinder, Loader):
 
 def _sources(path: Path) -> dict[Path, bytes]:
     """The file, and what it imports of its own folder, directly or not: modules of one file, found without running."""
-    found = {path: path.read_bytes()}
+    contents = {path: path.read_bytes()}
     waiting = [path]
     while waiting:
-        for name in _imported(found[waiting.pop()]):
+        for name in _imported(contents[waiting.pop()]):
             beside = path.with_name(f"{name}.py")
-            if beside not in found and beside.is_file():
-                found[beside] = beside.read_bytes()
+            if beside not in contents and beside.is_file():
+                contents[beside] = beside.read_bytes()
                 waiting.append(beside)
-    return found
+    return contents
 
 
 def _imported(source: bytes) -> Iterator[str]:

@@ -133,10 +133,10 @@ class OwnModel:
         ]
         if isinstance(error, SyntaxError) and error.filename and self._is_users(error.filename):
             lines = [f"{Path(error.filename).name}, line {error.lineno}"]
-        said = f"{type(error).__name__}: {_first_line(error)[:300]}"
+        reason = f"{type(error).__name__}: {_first_line(error)[:300]}"
         if isinstance(error, ModuleNotFoundError) and (path.parent / str(error.name)).is_dir():
-            said += f" (a folder beside {path.name} is not looked into: only modules of one file are; or install it)"
-        return f"{lines[-1] if lines else otherwise or path.name}: {said}"
+            reason += f" (a folder beside {path.name} is not looked into: only modules of one file are; or install it)"
+        return f"{lines[-1] if lines else otherwise or path.name}: {reason}"
 
     def _is_users(self, filename: str) -> bool:
         """Whether its lines are the user's own: the file, or one beside it."""
@@ -261,10 +261,10 @@ class OwnModel:
         units = int(shape[-1])
         if units == self._facts.classes or (units == 1 and self._facts.classes == 2):
             return ""
-        one = " (or 1, for two classes)" if self._facts.classes == 2 else ""
+        or_one = " (or 1, for two classes)" if self._facts.classes == 2 else ""
         return (
             f"has {units} output units, but there are {self._facts.classes} classes: "
-            f"the last layer needs {self._facts.classes}{one}"
+            f"the last layer needs {self._facts.classes}{or_one}"
         )
 
     def _wrong_input(self, model: keras.Model) -> str:
@@ -276,10 +276,10 @@ class OwnModel:
             a in (None, b) for a, b in zip(wanted[: 2 if grey_as_colour else 3], ours, strict=False)
         ):
             return ""
-        said = " x ".join("any" if side is None else str(side) for side in wanted) or "several inputs"
+        sides = " x ".join("any" if side is None else str(side) for side in wanted) or "several inputs"
         size = f"image_size = [{', '.join(map(str, wanted[:2]))}]"
         advice = f"`search init IMAGES`, then set {size} in its study.toml" if len(wanted) == 3 else ""
-        return f"takes {said}, but the images are {ours[0]} x {ours[1]} x {ours[2]}" + (
+        return f"takes {sides}, but the images are {ours[0]} x {ours[1]} x {ours[2]}" + (
             f"; {advice}, or change its Input" if advice else "; it must take height x width x channels"
         )
 

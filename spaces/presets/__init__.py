@@ -94,8 +94,8 @@ class Auto:
 
     def space(self, facts: Facts) -> Space:
         """The spaces of those families that can be searched here: those with a backbone where one is at hand."""
-        there = [family for family in self.families if facts.backbones or not family.frozen]
-        return auto.space(facts, {family.name: family.space for family in there})
+        usable = [family for family in self.families if facts.backbones or not family.frozen]
+        return auto.space(facts, {family.name: family.space for family in usable})
 
 
 def family_of(chosen: Preset | Auto, params: Mapping[str, Value]) -> tuple[Preset, Mapping[str, Value]]:

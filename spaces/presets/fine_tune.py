@@ -189,9 +189,9 @@ def start(
         weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
     head = model.get_layer("output")
     kernel, biases = np.zeros(head.kernel.shape), np.full(head.bias.shape, bias.min() - 10.0)
-    there = probe.classes_.astype(int)  # a class without training rows stays improbable
-    kernel[:, there] = (weights / deviation).T
-    biases[there] = bias - (weights * mean / deviation).sum(axis=1)
+    present = probe.classes_.astype(int)  # a class without training rows stays improbable
+    kernel[:, present] = (weights / deviation).T
+    biases[present] = bias - (weights * mean / deviation).sum(axis=1)
     head.set_weights([kernel, biases])
 
 

@@ -262,10 +262,10 @@ def predict_proba(model: Any, rows: NDArray[np.float32], classes: int) -> NDArra
     """[rows, classes] probabilities of a fitted head; a class that it was not shown gets 0."""
     from threadpoolctl import threadpool_limits
 
-    said = np.zeros((len(rows), classes), np.float32)
+    probabilities = np.zeros((len(rows), classes), np.float32)
     with threadpool_limits(1):
-        said[:, model.classes_.astype(int)] = model.predict_proba(rows)
-    return said
+        probabilities[:, model.classes_.astype(int)] = model.predict_proba(rows)
+    return probabilities
 
 
 def layers(params: Mapping[str, Value], facts: Facts) -> tuple[Layer, ...]:

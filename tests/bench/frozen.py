@@ -11,7 +11,7 @@ import numpy as np
 from search.jobs import FitOptions, FoldJob, FoldResult, WorkerContext
 from search.session.prepare import prepare
 from search.study.config import Config
-from search.study.folder import pixels_on_disk
+from search.study.folder import StudyFolder
 from search.worker.worker import Worker
 from spaces import Value
 from tests.bench.timing import interleaved
@@ -27,7 +27,7 @@ def measure(folder: Path, rounds: int) -> Iterator[str]:
     pictures = make_pictures(folder / "frozen", classes={"a": half, "b": half}, size=SIDE, colour=True)
     prepared = prepare(Config(images=str(pictures), preset="frozen"), folder)
     rows = np.arange(IMAGES, dtype=np.int32)
-    with pixels_on_disk(folder, prepared.images) as path:
+    with StudyFolder(folder).pixels_on_disk(prepared.images.pixels) as path:
         worker = Worker(WorkerContext(path, prepared.images.labels, prepared.facts, "frozen", "balanced_accuracy"))
 
         def trial(params: dict[str, Value]) -> None:

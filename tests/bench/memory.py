@@ -12,7 +12,7 @@ from search.executors.devices import resident
 from search.jobs import DescribeJob, Description, FitOptions, FoldJob, FoldResult, WorkerContext
 from search.session.prepare import prepare
 from search.study.config import Config
-from search.study.folder import pixels_on_disk
+from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from search.worker.__main__ import preload
 from search.worker.worker import Worker
@@ -29,7 +29,7 @@ def measure(folder: Path) -> Iterator[str]:
     preload()
     pictures = make_pictures(folder / "memory", classes={"a": 15, "b": 15}, size=8, colour=True)
     prepared = prepare(Config(images=str(pictures), preset="cnn"), folder)
-    with pixels_on_disk(folder, prepared.images) as path:
+    with StudyFolder(folder).pixels_on_disk(prepared.images.pixels) as path:
         worker = Worker(WorkerContext(path, prepared.images.labels, prepared.facts, "cnn", "balanced_accuracy"))
         curve: dict[int, float] = {}
         yield "| fold runs, five a point | MiB resident |"

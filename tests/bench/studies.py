@@ -19,17 +19,19 @@ from rich.console import Console
 
 from reports.html.study import write as write_report
 from reports.terminal.live import LiveTable
+from search.executors import drive
 from search.executors.factory import open_executor
 from search.executors.local import LocalProcesses
 from search.jobs import FitOptions, FoldJob, FoldResult, WorkerContext
 from search.native import ENVIRONMENT
 from search.results.read import read
-from search.session import loop as the_loop
+from search.session.finish import Finish
+from search.session.loop import Loop
 from search.session.prepare import prepare
 from search.session.run import run
 from search.study.config import Config, TrainingConfig
 from search.study.config_file import write
-from search.study.folder import DATABASE
+from search.study.folder import StudyFolder
 from storage import Store
 from tests.bench.cases import CASES, FOLDS, LENET, Data
 from tests.bench.ours import Clocks
@@ -107,7 +109,7 @@ def _process(*line: Any) -> float:
 
 
 def _done(study: Path) -> str:
-    with Store.open(study / DATABASE, read_only=True) as store:
+    with Store.open(StudyFolder(study).database, read_only=True) as store:
         trials = store.trials()
     folds = [fold for trial in trials for fold in trial.folds]
     searched = sum(fold.repeat == 0 for fold in folds)
@@ -169,15 +171,16 @@ def demo(folder: Path, trials: int, epochs: int | None = None) -> Iterator[str]:
     with (
         LiveTable(console) as observer,
         open_executor(WORKERS) as executor,
-        whole.on(the_loop.Loop, "run", "loop"),
-        clocks.on(the_loop, "wait", "waiting for workers"),
+        whole.on(Loop, "run", "loop"),
+        clocks.on(drive, "wait", "waiting for workers"),
+        clocks.on(Finish, "run", "finishing"),  # whose waits are none of the loop's
     ):
-        run(study, prepared, observer, executor=executor, command="search run")
-    with Store.open(study / DATABASE, read_only=True) as store:
+        run(StudyFolder(study), prepared, observer, executor=executor, command="search run")
+    with Store.open(StudyFolder(study).database, read_only=True) as store:
         folds = [fold.seconds for trial in store.trials() for fold in trial.folds if fold.repeat == 0]
         folds += [row.seconds for row in store.references()]
         data = read(store, searching=False)
-    reported_in = seconds(lambda: write_report(data, study / "report.html"))
+    reported_in = seconds(lambda: write_report(data, StudyFolder(study).report))
     ran, waited = whole.spent["loop"], clocks.spent["waiting for workers"]
     busy = ran - waited
     yield f"The demo study with {trials} trials and {WORKERS} workers, its live table drawn. While the loop is at work"

@@ -8,6 +8,7 @@ import pytest
 
 from search.session.prepare import prepare
 from search.study.database import create
+from search.study.folder import StudyFolder
 from storage import Store
 from tests.pictures import make_pictures
 from tests.search.shapes import FOLDER, settings
@@ -25,4 +26,4 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def begun(place: Path) -> Store:
     """The database of a study with folds, sizes and epochs left open."""
-    return create(place / FOLDER, prepare(settings(), place / FOLDER))
+    return create(StudyFolder(place / FOLDER), prepare(settings(), place / FOLDER))

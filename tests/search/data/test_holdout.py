@@ -18,6 +18,7 @@ from search.errors import UsageError
 from search.session.prepare import prepare
 from search.study.config import parse
 from search.study.database import create, open_begun
+from search.study.folder import StudyFolder
 from search.study.identity import check_same
 from search.study.prepared import Prepared
 from storage import RunRecord, Store, TrialRecord
@@ -102,7 +103,7 @@ def prepared(folder: Path, **changes: Any) -> Prepared:
 
 def begun(folder: Path, **changes: Any) -> Prepared:
     found = prepared(folder, **changes)
-    with create(folder, found) as store:
+    with create(StudyFolder(folder), found) as store:
         run = store.start_run(RunRecord("2026-01-01T00:00:00+00:00", "search run", {}, "here", 1))
         store.add_trial(TrialRecord(0, found.space.defaults(), "baseline"), run=run, seconds=0.0)
     return found
@@ -133,7 +134,7 @@ def test_it_can_be_refused_before_the_study_begins_and_not_afterwards(place: Pat
     assert not prepared(place, lock_box=False).images.testing.any()
     begun(place)
     with pytest.raises(UsageError, match=r"lock_box: the study has 6, asked is nothing"):
-        open_begun(place, prepared(place, lock_box=False))
+        open_begun(StudyFolder(place), prepared(place, lock_box=False))
 
 
 def test_a_study_of_a_release_without_goes_on_without(place: Path) -> None:

@@ -16,6 +16,7 @@ from search.session.prepare import prepare
 from search.study.backbones import AvailableBackbones, find_backbones
 from search.study.config import Config
 from search.study.database import create, open_begun
+from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from search.worker.describe import describe_frozen
 from spaces import Choice
@@ -213,7 +214,7 @@ def test_a_point_is_described_with_its_own_backbone_which_does_not_count_as_trai
 
 
 def begun(prepared: Prepared, study: Path) -> None:
-    with create(study, prepared) as store:
+    with create(StudyFolder(study), prepared) as store:
         run = store.start_run(RunRecord("2025-01-01T00:00:00+00:00", "search run", {}, "box", 1))
         store.add_trial(
             TrialRecord(0, prepared.space.defaults(), "baseline", started="2025-01-01T00:00:00+00:00"),
@@ -231,12 +232,12 @@ def test_a_study_of_the_package_alone_remembers_nothing_new_and_ignores_what_com
     begun(prepared, study)
     request.getfixturevalue("cache")
     again = prepare(config(), study)
-    store = open_begun(study, again)
+    store = open_begun(StudyFolder(study), again)
     assert store is not None
     store.close()
     assert names(find_backbones(config(), study)) == ["lite0", NAME], "a new study would have both"
     with pytest.raises(UsageError, match=rf"weights.{NAME}: the study has nothing, asked is "):
-        open_begun(study, prepare(config(space={"backbone": NAME}), study))
+        open_begun(StudyFolder(study), prepare(config(space={"backbone": NAME}), study))
 
 
 @pytest.mark.usefixtures("no_package")
@@ -265,7 +266,7 @@ def test_a_study_goes_on_only_with_the_weights_that_it_began_with(study: Path) -
     sha256 = prepared.identity["weights"][NAME]
     for other, found in ((changed, changed.facts.backbones[1].sha256), (prepare(config(), study), "nothing")):
         with pytest.raises(UsageError, match=rf"\n  weights.{NAME}: the study has {sha256}, asked is {found}\n"):
-            open_begun(study, other)
+            open_begun(StudyFolder(study), other)
 
 
 # From end to end

@@ -8,12 +8,13 @@ import numpy as np
 
 from search.session.prepare import prepare
 from search.study.database import create
+from search.study.folder import StudyFolder
 from tests.search.shapes import FOLDER, settings
 
 
 def test_the_database_holds_what_was_asked_and_the_folds_once_drawn(place: Path) -> None:
     prepared = prepare(settings(metric="auroc"), place / FOLDER)
-    with create(place / FOLDER, prepared) as store:
+    with create(StudyFolder(place / FOLDER), prepared) as store:
         record, images, split = store.study(), store.images(), store.split()
     assert (record.name, record.seed, record.metric, record.classes) == ("shapes", 3, "auroc", ("left", "top"))
     assert (record.image_shape, record.fingerprint) == ((8, 8, 1), prepared.images.fingerprint)
@@ -30,7 +31,7 @@ def test_the_same_seed_draws_the_same_folds_and_another_seed_others(place: Path)
     drawn = []
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         (place / name).mkdir()
-        with create(place / name, prepare(settings(seed=seed), place / name)) as store:
+        with create(StudyFolder(place / name), prepare(settings(seed=seed), place / name)) as store:
             drawn.append(store.split().assignment.tolist())
     assert drawn[0] == drawn[1]
     assert drawn[0] != drawn[2]

@@ -16,7 +16,7 @@ from search.errors import UsageError
 from search.session.plan import make_plan
 from search.session.prepare import prepare
 from search.study.database import create
-from search.study.folder import DATABASE
+from search.study.folder import StudyFolder
 from search.study.identity import check_same
 from spaces import Space
 from storage import Store
@@ -26,7 +26,7 @@ from tests.search.shapes import FOLDER, refusal, settings
 
 def asked(place: Path, **changes: Any) -> list[str]:
     """The differences named, a line each."""
-    with Store.open(place / FOLDER / DATABASE, read_only=True) as store:
+    with StudyFolder(place / FOLDER).read() as store:
         said = refusal(lambda: check_same(store, prepare(settings(**changes), place / FOLDER)))
     first, *lines, last = said.splitlines()
     assert first == "this study began with other settings, and its results would not compare:"
@@ -56,7 +56,7 @@ def test_the_same_study_with_other_budgets_or_said_in_other_words_goes_on(
 def test_a_study_goes_on_whose_parameters_were_explained_in_other_words(place: Path) -> None:
     prepared = prepare(settings(), place / FOLDER)
     space = Space(tuple(replace(p, help="", source="") for p in prepared.space.parameters))
-    with create(place / FOLDER, replace(prepared, space=space)) as store:
+    with create(StudyFolder(place / FOLDER), replace(prepared, space=space)) as store:
         check_same(store, prepared)
 
 
@@ -93,7 +93,7 @@ def test_another_setting_is_named_with_both_values(
 
 def test_a_study_of_before_there_was_a_race_goes_on_without_one(place: Path) -> None:
     prepared = prepare(settings(), place / FOLDER)
-    create(place / FOLDER, prepared).close()
+    create(StudyFolder(place / FOLDER), prepared).close()
     with sqlite3.connect(place / FOLDER / "study.db") as connection:
         connection.execute("UPDATE study SET config = json_remove(config, '$.race')")
     with Store.open(place / FOLDER / "study.db") as store:
@@ -105,7 +105,7 @@ def test_a_study_of_before_there_was_a_race_goes_on_without_one(place: Path) -> 
 
 def test_a_study_of_before_precision_could_be_chosen_was_computed_in_float32_without_xla(place: Path) -> None:
     prepared = prepare(settings(), place / FOLDER)
-    create(place / FOLDER, prepared).close()
+    create(StudyFolder(place / FOLDER), prepared).close()
     with sqlite3.connect(place / FOLDER / "study.db") as connection:
         connection.execute("UPDATE study SET config = json_remove(config, '$.training.precision', '$.training.xla')")
     with Store.open(place / FOLDER / "study.db") as store:
@@ -115,7 +115,7 @@ def test_a_study_of_before_precision_could_be_chosen_was_computed_in_float32_wit
 
 
 def test_a_difference_in_a_digit_that_the_table_does_not_show_is_one(place: Path) -> None:
-    create(place / FOLDER, prepare(settings(space={"dropout": 0.1234567891}), place / FOLDER)).close()
+    create(StudyFolder(place / FOLDER), prepare(settings(space={"dropout": 0.1234567891}), place / FOLDER)).close()
     assert asked(place, space={"dropout": 0.1234567892}) == [
         "space.dropout: the study has low 0.1234567891, high 0.1234567891, default 0.1234567891, step None, "
         "asked is low 0.1234567892, high 0.1234567892, default 0.1234567892, step None"

@@ -12,7 +12,7 @@ import pytest
 import scipy.special
 
 from search.jobs import DescribeJob, Description, FitOptions, FoldJob, FoldResult, WorkerContext
-from search.study.folder import pixels_on_disk
+from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from search.worker.worker import Worker
 from spaces import Value
@@ -34,7 +34,7 @@ def point(**changes: Value) -> dict[str, Value]:
 
 @pytest.fixture(scope="module")
 def context(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerContext]:
-    with pixels_on_disk(tmp_path_factory.mktemp("fine-tune"), prepared.images) as pixels:
+    with StudyFolder(tmp_path_factory.mktemp("fine-tune")).pixels_on_disk(prepared.images.pixels) as pixels:
         yield WorkerContext(pixels, prepared.images.labels, FACTS, preset="fine-tune", metric="balanced_accuracy")
 
 

@@ -16,7 +16,7 @@ from search.jobs import DescribeJob, Description, Failure, FitOptions, FoldJob, 
 from search.session.prepare import prepare
 from search.stats.metrics import scores
 from search.study.config import Config
-from search.study.folder import pixels_on_disk
+from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from search.worker.features import PIECE, Features
 from search.worker.heads import fit_head, standardized
@@ -309,7 +309,7 @@ def test_a_folder_that_cannot_be_written_costs_time_only(tmp_path: Path) -> None
 
 
 def test_the_pixels_go_at_the_end_of_a_sitting_and_the_features_stay(prepared: Prepared, tmp_path: Path) -> None:
-    with pixels_on_disk(tmp_path, prepared.images) as pixels:
+    with StudyFolder(tmp_path).pixels_on_disk(prepared.images.pixels) as pixels:
         features = Features(np.load(pixels), pixels.parent / "features")
         features.of(counting([]), FACTS, job_of(point(flip_average=False), np.arange(20)))
     assert not pixels.exists()
@@ -348,7 +348,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 @pytest.fixture
 def materials_of_small(small: Prepared, tmp_path: Path) -> Iterator[WorkerContext]:
     """With a cold cache."""
-    with pixels_on_disk(tmp_path, small.images) as pixels:
+    with StudyFolder(tmp_path).pixels_on_disk(small.images.pixels) as pixels:
         yield WorkerContext(pixels, small.images.labels, small.facts, preset="frozen", metric="balanced_accuracy")
 
 
@@ -390,7 +390,7 @@ def test_the_same_job_gives_the_same_result_in_any_order_from_any_cache(
     assert list((tmp_path / "cache" / "features").iterdir())
     again = [done(warm, job) for job in reversed(jobs)][::-1]
     elsewhere = tmp_path / "elsewhere"
-    with pixels_on_disk(elsewhere, small.images) as pixels:
+    with StudyFolder(elsewhere).pixels_on_disk(small.images.pixels) as pixels:
         fresh = Worker(replace(materials_of_small, pixels=pixels))
         other = [done(fresh, job) for job in reversed(jobs)][::-1]
     for results in zip(first, again, other, strict=True):

@@ -13,7 +13,7 @@ import pytest
 
 from search.jobs import ComposeJob, FoldJob, FoldResult, RefitJob, SavedModel
 from search.manifest import ABOUT
-from search.study.folder import pixels_on_disk
+from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from search.worker.worker import Worker
 from spaces import Value
@@ -88,6 +88,6 @@ def frozen_study(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> An
     from search.study.config import Config
 
     prepared = prepare(Config(images=str(pictures), preset="frozen", folds=3), pictures.parent)
-    with pixels_on_disk(tmp_path_factory.mktemp("frozen"), prepared.images) as pixels:
+    with StudyFolder(tmp_path_factory.mktemp("frozen")).pixels_on_disk(prepared.images.pixels) as pixels:
         context = WorkerContext(pixels, prepared.images.labels, prepared.facts, "frozen", "balanced_accuracy")
         yield prepared, Worker(replace(context))

@@ -12,7 +12,7 @@ import pytest
 from search.jobs import DescribeJob, FoldResult, Job, Outcome, ReferenceJob, ReferenceResult, WorkerContext
 from search.session.prepare import prepare
 from search.study.config import Config
-from search.study.folder import pixels_on_disk
+from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from search.worker.worker import Worker
 from spaces import Value
@@ -58,7 +58,7 @@ def every(pictures: Path) -> Prepared:
 
 @pytest.fixture(scope="module")
 def theirs(every: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerContext]:
-    with pixels_on_disk(tmp_path_factory.mktemp("study"), every.images) as pixels:
+    with StudyFolder(tmp_path_factory.mktemp("study")).pixels_on_disk(every.images.pixels) as pixels:
         yield WorkerContext(pixels, every.images.labels, every.facts, preset="auto", metric="balanced_accuracy")
 
 

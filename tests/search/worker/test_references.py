@@ -26,7 +26,7 @@ from search.jobs import (
 )
 from search.stats.chance import majority
 from search.stats.metrics import scores
-from search.study.folder import pixels_on_disk
+from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from search.worker.references import logistic_regression, reduced
 from search.worker.worker import Worker
@@ -186,7 +186,7 @@ def test_a_fold_run_is_the_same_before_and_after_every_reference(worker: Worker,
 def frozen_materials(prepared: Prepared, tmp_path: Path) -> Iterator[WorkerContext]:
     """The same pictures, searched with the frozen preset, and a cold cache."""
     facts = replace(prepared.facts, backbones=(lite0.BACKBONE,))
-    with pixels_on_disk(tmp_path, prepared.images) as pixels:
+    with StudyFolder(tmp_path).pixels_on_disk(prepared.images.pixels) as pixels:
         yield WorkerContext(pixels, prepared.images.labels, facts, preset="frozen", metric="balanced_accuracy")
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from search.jobs import ComposeJob, RefitJob, SavedModel, WorkerContext
 from search.session.prepare import prepare
 from search.study.config import Config
-from search.study.folder import pixels_on_disk
+from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from search.worker.worker import Worker
 from spaces import Value
@@ -32,7 +32,7 @@ Study = tuple[Prepared, Worker]
 def study_of(home: Path, *, size: int, colour: bool) -> Iterator[Study]:
     root = make_pictures(home / "pictures", {"left": 8, "top": 8}, size=size, colour=colour)
     prepared = prepare(Config(images=str(root), preset="auto", folds=2), home)
-    with pixels_on_disk(home, prepared.images) as pixels:
+    with StudyFolder(home).pixels_on_disk(prepared.images.pixels) as pixels:
         facts = prepared.facts
         yield prepared, Worker(WorkerContext(pixels, prepared.images.labels, facts, "auto", "balanced_accuracy"))
 
