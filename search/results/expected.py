@@ -8,9 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from search.stats.chance import chance_level
 from search.stats.estimate import Estimate, estimate, no_better_than_its_own, of_another, trained_on_all
-from search.stats.metrics import scores
+from search.stats.metrics import METRICS
 from search.stats.selection import interval, of_ensemble
 from storage import ChoiceRecord, StudyRecord
 
@@ -42,9 +41,9 @@ def expected(
     else:
         said = estimate(every, here, study.metric)
         shipped = stacked.get(choice.members[0][0]) if choice else None
-        if said and shipped is not None and scores(here, shipped, (study.metric,))[study.metric] != said.naive:
+        if said and shipped is not None and METRICS[study.metric].of(here, shipped) != said.naive:
             said = of_another(said, *interval(shipped, here, study.metric))
-    chance = chance_level(study.metric, np.bincount(here))
+    chance = METRICS[study.metric].chance(np.bincount(here))
     return said and trained_on_all(no_better_than_its_own(said), int(assignment.max()) + 1, chance)
 
 

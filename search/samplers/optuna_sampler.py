@@ -62,9 +62,8 @@ class OptunaProposer:
                 self.tell(trial)
 
     def _new_study(self) -> optuna.Study:
-        return optuna.create_study(
-            directions=[METRICS[self._metric]] if self._second is None else [METRICS[self._metric], "minimize"]
-        )
+        direction = METRICS[self._metric].direction
+        return optuna.create_study(directions=[direction] if self._second is None else [direction, "minimize"])
 
     def _rebuild(self, still_open: dict[int, dict[str, Value]]) -> None:
         """The study anew from what is known, and open points (by number) asked for again."""
