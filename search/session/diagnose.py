@@ -33,6 +33,7 @@ from search.jobs import (
     possible,
 )
 from search.seeds import derive
+from search.session.plan import epochs_of
 from search.study.database import folds_of
 from search.study.folder import pixels_on_disk
 from search.study.prepared import Prepared
@@ -177,24 +178,27 @@ class _Bench:
         return len(runs) == ENOUGH and runs_that_learn([*runs.values()], classes) == 0
 
     def _jobs(self, experiment: Experiment | None) -> Iterator[FoldJob]:
-        rules, epochs = self.prepared.config.training, self.prepared.max_epochs
+        prepared, rules = self.prepared, self.prepared.config.training
+        params = (experiment.params if experiment else None) or self._point
+        most = prepared.max_epochs * (experiment.longer if experiment else 1)
+        options = FitOptions(
+            epochs_of(params, most, None if prepared.own else prepared.preset),
+            rules.patience,
+            rules.min_delta,
+            stop_collapsed=experiment is not None,  # as it is, it is trained in full, for its curve
+            collect_evidence=True,
+        )
         for fold in self._folds:
             train, validate = fold_rows(self._assignment, fold)
             yield FoldJob(
                 trial=0,
                 repeat=0,
                 fold=fold,
-                params=(experiment.params if experiment else None) or self._point,
+                params=params,
                 train=train,
                 validate=validate,
-                seed=derive(self.prepared.config.seed, "fold", 0, 0, fold),
-                training=FitOptions(
-                    epochs * (experiment.longer if experiment else 1),
-                    rules.patience,
-                    rules.min_delta,
-                    stop_collapsed=experiment is not None,  # as it is, it is trained in full, for its curve
-                    collect_evidence=True,
-                ),
+                seed=derive(prepared.config.seed, "fold", 0, 0, fold),
+                training=options,
                 edit=experiment.edit if experiment else None,
             )
 

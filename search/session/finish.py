@@ -20,7 +20,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.folds import fold_rows
 from search.executors.base import Executor
 from search.executors.drive import Drive
 from search.jobs import ComposeJob, Failure, FitOptions, FoldJob, FoldResult, Outcome, RefitJob, SavedModel
@@ -28,6 +27,7 @@ from search.manifest import PACKAGING
 from search.seeds import derive
 from search.session.budget import SAVING, WITH_CARE, fold_seconds, refit_seconds
 from search.session.loop import Loop
+from search.session.plan import fold_job
 from search.session.records import fold_record
 from search.stats.estimate import MAX_TRIALS
 from search.stats.selection import REPEATS, Member, best_together, better_in_folds, choose, complete, finalists
@@ -98,13 +98,14 @@ class Finish:
         self._do(jobs, self._confirmed, lambda: self._left() > needed + slowest)
 
     def _missing(self, trial: TrialRecord, repeat: int) -> list[FoldJob]:
-        there = {fold.fold for fold in trial.folds if fold.repeat == repeat}
-        assignment = self.store.split(repeat).assignment
+        """The fold runs of a trial that a repeat lacks, each trained in full: nothing races any more."""
+        done = {fold.fold for fold in trial.folds if fold.repeat == repeat}
+        split = self.store.split(repeat)
+        options = replace(self.plan.fit_options(trial.params), stop_collapsed=False)
         return [
-            replace(self.loop.fold_job(trial, fold, repeat), train=train, validate=validate)
+            fold_job(trial, fold, split, seed=self.plan.seed, options=options)
             for fold in range(self.plan.folds)
-            if fold not in there
-            for train, validate in [fold_rows(assignment, fold)]
+            if fold not in done
         ]
 
     def _confirmed(self, job: FoldJob, outcome: Outcome) -> None:
@@ -183,20 +184,23 @@ class Finish:
 
     def _refit_job(self, trial: TrialRecord, fold: int | None) -> RefitJob:
         """The trial on all images, or as in a fold; its file is named by all that decides what is in it."""
-        job = self.loop.fold_job(trial, fold or 0)
+        like = [f for f in trial.folds if fold is None or (f.repeat, f.fold) == (0, fold)]
+        options = refit_options(like, self.plan.fit_options(trial.params))
         if fold is None:
             rows = np.flatnonzero(self.plan.assignment >= 0).astype(np.int32)
-            seed = derive(self.plan.seed, "refit", trial.number)
-            job = replace(
-                job,
+            job = FoldJob(
+                trial=trial.number,
+                repeat=0,
+                fold=0,
+                params=trial.params,
                 train=rows,
                 validate=rows[:FEW_ROWS],
-                seed=seed,
-                training=refit_options(trial.folds, self.plan.training),
+                seed=derive(self.plan.seed, "refit", trial.number),
+                training=options,
             )
         else:
-            alone = [found for found in trial.folds if (found.repeat, found.fold) == (0, fold)]
-            job = replace(job, training=refit_options(alone, self.plan.training))
+            split = Split(0, self.plan.assignment)
+            job = fold_job(trial, fold, split, seed=self.plan.seed, options=options)
         key = [
             trial.number,
             dict(trial.params),

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-from search.data.folds import fold_rows
 from search.errors import UsageError
 from search.executors.base import Executor
 from search.executors.drive import Drive
@@ -28,9 +27,8 @@ from search.jobs import (
 )
 from search.results.progress import Ending, Observer, Progress
 from search.samplers.base import Exhausted, Sampler
-from search.seeds import derive
 from search.session.budget import GRACE_SECONDS
-from search.session.plan import Plan, still_to_try
+from search.session.plan import Plan, fold_job, still_to_try
 from search.session.racer import Racer, races
 from search.session.records import collapse, fold_record
 from search.session.references import ReferenceQueue
@@ -39,7 +37,17 @@ from search.session.trials import SETUP_FAILURES, Trials
 from search.stats.racing import BEHIND, BEHIND_EARLY
 from spaces import Value
 from spaces.parameters import format_value
-from storage import OUT_OF_TIME, Closing, FoldRecord, LayerRecord, ReferenceRecord, Store, TrialRecord, TrialState
+from storage import (
+    OUT_OF_TIME,
+    Closing,
+    FoldRecord,
+    LayerRecord,
+    ReferenceRecord,
+    Split,
+    Store,
+    TrialRecord,
+    TrialState,
+)
 
 RESERVE_SECONDS = 5.0  # between two looks at how much time finishing will take
 MAX_REDRAWS = 200
@@ -217,29 +225,21 @@ class Loop:
             done = {f.fold for f in trial.folds}
             for fold in range(self.plan.folds):
                 if fold not in done and (trial.number, fold) not in busy and trial.number not in waiting:
-                    return self.fold_job(trial, fold)
+                    return self._fold_job(trial, fold)
         return None
 
     def _no_point_left(self, end: Exhausted) -> None:
         self.exhausted = True
         self.observer.note(f"{end}; the search is finished with trial {len(self.trials) - 1}.")
 
-    def fold_job(self, trial: TrialRecord, fold: int, repeat: int = 0) -> FoldJob:
-        """A trial's job on one fold; the rows are those of repeat 0."""
-        train, validate = fold_rows(self.plan.assignment, fold)
-        epochs = int(trial.params.get("epochs", self.plan.training.max_epochs))
-        least = self._racing.thresholds(trial, fold) if self._racing and repeat == 0 else {}
-        stops = races(trial) and repeat == 0  # what others are compared with is trained in full, and what confirms
-        return FoldJob(
-            trial=trial.number,
-            repeat=repeat,
-            fold=fold,
-            params=trial.params,
-            train=train,
-            validate=validate,
-            seed=derive(self.plan.seed, "fold", trial.number, repeat, fold),
-            training=replace(self.plan.training, max_epochs=epochs, min_score_at=least, stop_collapsed=stops),
+    def _fold_job(self, trial: TrialRecord, fold: int) -> FoldJob:
+        thresholds = self._racing.thresholds(trial, fold) if self._racing else {}
+        options = replace(
+            self.plan.fit_options(trial.params),
+            min_score_at=thresholds,
+            stop_collapsed=races(trial),  # what others are compared with is trained in full
         )
+        return fold_job(trial, fold, Split(0, self.plan.assignment), seed=self.plan.seed, options=options)
 
     def _candidate(self, number: int) -> Candidate:
         if self.queue:

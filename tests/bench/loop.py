@@ -178,7 +178,7 @@ def a_sitting(database: Path, trials: int) -> str:
         metric="balanced_accuracy",
         folds=FOLDS,
         assignment=ASSIGNMENT,
-        training=FitOptions(EPOCHS, 0),
+        fit_options=lambda _params: FitOptions(EPOCHS, 0),
         space=SPACE,
         starts=[("baseline", SPACE.defaults())],
         max_parameters=10**7,

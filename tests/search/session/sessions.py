@@ -19,7 +19,7 @@ from search.jobs import DescribeJob, FitOptions, FoldJob, Job, Outcome
 from search.results.progress import Ending, Progress
 from search.samplers.factory import make_sampler
 from search.session.loop import Loop
-from search.session.plan import Plan
+from search.session.plan import Plan, epochs_of
 from search.session.signals import StopRequest
 from storage import FoldRecord, ImageRecord, RunRecord, Split, Store, StudyRecord, TrialRecord
 from tests.search.session.instant import SPACE, Instant, by_formula, result_of
@@ -69,7 +69,7 @@ def a_plan(**changes: Any) -> Plan:
         metric="accuracy",
         folds=FOLDS,
         assignment=ASSIGNMENT,
-        training=FitOptions(),
+        fit_options=lambda params: FitOptions(max_epochs=epochs_of(params, 40)),
         space=SPACE,
         starts=[("baseline", SPACE.defaults()), ("start", SPACE.defaults(depth=1))],
         max_parameters=1_000,
