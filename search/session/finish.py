@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 import zipfile
 import zlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,15 +19,14 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from search.executors.base import Executor
 from search.executors.drive import Drive
 from search.jobs import ComposeJob, Failure, FitOptions, FoldJob, FoldResult, Outcome, RefitJob, SavedModel
 from search.manifest import PACKAGING
 from search.seeds import derive
 from search.session.budget import SAVING, WITH_CARE, fold_seconds, refit_seconds
-from search.session.loop import Loop
-from search.session.plan import fold_job
+from search.session.plan import Plan, fold_job
 from search.session.records import fold_record
+from search.session.session import Session
 from search.stats.estimate import MAX_TRIALS
 from search.stats.selection import REPEATS, Member, best_together, better_in_folds, choose, complete, finalists
 from search.study.folder import MODEL, is_current
@@ -43,35 +41,36 @@ AnyJob = TypeVar("AnyJob", FoldJob, RefitJob, ComposeJob)
 
 @dataclass
 class Finish:
-    """One finishing of a study. `run` may be called once."""
+    """One finishing of a study whose search is over. `run` may be called once."""
 
-    loop: Loop  # whose search is over
-    executor: Executor
+    plan: Plan
+    session: Session
+    show: Callable[[], object]  # called while jobs are waited for
     folder: Path  # of the study
     draw: Callable[[int], NDArray[np.int16]]  # the folds of a repeat
     labels: NDArray[np.int16]  # [images]
     testing: NDArray[np.bool_]  # [images]
     about: Mapping[str, Any]  # goes into the model's file
-    lost: set[int] = field(default_factory=set)  # trials that gave nothing usable when trained on all images
 
     def __post_init__(self) -> None:
-        self.plan, self.store, self.note = self.loop.plan, self.loop.store, self.loop.observer.note
+        self._store, self._note = self.session.store, self.session.observer.note
+        self._unusable: set[int] = set()  # trials that gave nothing usable when trained on all images
 
     def run(self) -> None:
         """Confirm, choose and ship, unless that is done. Where somebody asks to stop, what is stored stays."""
-        trials = self.store.trials(curves=False)
-        if not complete(trials, self.plan.metric) or is_current(self.store, self.folder):
+        trials = self._store.trials(curves=False)
+        if not complete(trials, self.plan.metric) or is_current(self._store, self.folder):
             return
         self._confirm(trials)
-        if not self.loop.stop.asked:
-            self._ship(self.store.trials(curves=False))
+        if not self.session.stop.asked:
+            self._ship(self._store.trials(curves=False))
 
     def _ship(self, trials: Sequence[TrialRecord]) -> None:
         """Make a model of the choice; where one of its trials is lost on all images, of the choice without it."""
         before = -1
-        while before < len(self.lost) <= MAX_LOST and not self.loop.stop.asked:
-            before = len(self.lost)
-            choice = self._choose([trial for trial in trials if trial.number not in self.lost])
+        while before < len(self._unusable) <= MAX_LOST and not self.session.stop.asked:
+            before = len(self._unusable)
+            choice = self._choose([trial for trial in trials if trial.number not in self._unusable])
             if choice is None or self._make(*choice):
                 return
 
@@ -83,24 +82,24 @@ class Finish:
         numbers = finalists(trials, plan.metric, plan.folds, int((plan.assignment >= 0).sum()))
         jobs = []
         for repeat in range(1, REPEATS + 1 if numbers else 0):
-            if repeat >= len(self.store.splits()):
-                self.store.add_split(Split(repeat, self.draw(repeat)))
+            if repeat >= len(self._store.splits()):
+                self._store.add_split(Split(repeat, self.draw(repeat)))
             jobs += [job for number in numbers for job in self._missing(by_number[number], repeat)]
         if not jobs:
             return
         needed = refit_seconds(complete(trials, plan.metric)[:5], plan.folds)
         slowest = max(fold_seconds(by_number[number]) for number in numbers)
-        runs = sum(fold_seconds(by_number[job.trial]) for job in jobs) / self.executor.slots
+        runs = sum(fold_seconds(by_number[job.trial]) for job in jobs) / self.session.executor.slots
         if self._left() < needed + runs:
-            self.note(f"too little time is left to confirm the best {len(numbers)} trials on new folds")
+            self._note(f"too little time is left to confirm the best {len(numbers)} trials on new folds")
             return
-        self.note(f"confirming the best {len(numbers)} trials on new folds, {len(jobs)} fold runs")
+        self._note(f"confirming the best {len(numbers)} trials on new folds, {len(jobs)} fold runs")
         self._do(jobs, self._confirmed, lambda: self._left() > needed + slowest)
 
     def _missing(self, trial: TrialRecord, repeat: int) -> list[FoldJob]:
         """The fold runs of a trial that a repeat lacks, each trained in full: nothing races any more."""
         done = {fold.fold for fold in trial.folds if fold.repeat == repeat}
-        split = self.store.split(repeat)
+        split = self._store.split(repeat)
         options = replace(self.plan.fit_options(trial.params), stop_collapsed=False)
         return [
             fold_job(trial, fold, split, seed=self.plan.seed, options=options)
@@ -110,19 +109,19 @@ class Finish:
 
     def _confirmed(self, job: FoldJob, outcome: Outcome) -> None:
         if isinstance(outcome, FoldResult):
-            self.store.add_fold(fold_record(job, outcome), run=self.loop.run_id, seconds=self.loop.session_seconds())
+            self._store.add_fold(fold_record(job, outcome), run=self.session.run_id, seconds=self.session.seconds)
 
     # Choosing and shipping
 
     def _make(self, trial: TrialRecord, pool: tuple[int, ...], members: tuple[Member, ...]) -> bool:
         """Train what is to be shipped, save it as one model, and store the choice; whether that was done."""
-        started = time.monotonic()
-        parts = {member: self._refit_job(self.store.trial(member.trial), member.fold) for member in members}
-        longest_first = sorted(parts, key=lambda member: -fold_seconds(self.store.trial(member.trial)))
+        started = self.session.clock()
+        parts = {member: self._refit_job(self._store.trial(member.trial), member.fold) for member in members}
+        longest_first = sorted(parts, key=lambda member: -fold_seconds(self._store.trial(member.trial)))
         jobs = [parts[member] for member in longest_first if not is_intact(parts[member].path)]
         names = ", ".join(str(number) for number in dict.fromkeys(member.trial for member in members))
         where = "on all images" if members[0].fold is None else "without each of its folds"
-        self.note(f"training the choice, trial{'s' if members[-1].trial != members[0].trial else ''} {names}, {where}")
+        self._note(f"training the choice, trial{'s' if members[-1].trial != members[0].trial else ''} {names}, {where}")
         if not self._do(jobs, self._saved):
             return False
         rows = np.flatnonzero(self.testing).astype(np.int32)
@@ -144,11 +143,11 @@ class Finish:
             trial=trial.number,
             members=tuple((member.trial, member.weight) for member in members),
             pool=pool,
-            folds=self.store.fold_runs(),
-            seconds=time.monotonic() - started,
+            folds=self._store.fold_runs(),
+            seconds=self.session.clock() - started,
             probabilities=found[0].probabilities,
         )
-        self.store.add_choice(record, run=self.loop.run_id, seconds=self.loop.session_seconds())
+        self._store.add_choice(record, run=self.session.run_id, seconds=self.session.seconds)
         return True
 
     def _choose(self, trials: Sequence[TrialRecord]) -> tuple[TrialRecord, tuple[int, ...], tuple[Member, ...]] | None:
@@ -163,7 +162,7 @@ class Finish:
         left = self._left() * WITH_CARE  # without that care: what was kept back was estimated in the same way
         affordable = [t for t in complete(trials, plan.metric) if refit_seconds([t], plan.folds) <= left]
         numbers = list(dict.fromkeys([*(t.number for t in affordable[:MAX_TRIALS]), chosen.number]))
-        probabilities = np.stack([out_of_fold(self.store, number)[searched] for number in numbers])
+        probabilities = np.stack([out_of_fold(self._store, number)[searched] for number in numbers])
         folds = plan.assignment[searched]
         members = best_together(chosen.number, numbers, probabilities, self.labels[searched], folds, plan.metric)
         if len(members) == 1:
@@ -176,10 +175,10 @@ class Finish:
         """Whether the models of the trial's folds are better together, and there is time to train them again."""
         searched = self.plan.assignment >= 0
         repeats = [r for r in range(REPEATS + 1) if sum(f.repeat == r for f in trial.folds) == self.plan.folds]
-        rounds = -(-self.plan.folds // self.executor.slots)
+        rounds = -(-self.plan.folds // self.session.executor.slots)
         if len(repeats) < 2 or SAVING + WITH_CARE * fold_seconds(trial) * rounds > left:
             return False
-        said = np.stack([out_of_fold(self.store, trial.number, repeat)[searched] for repeat in repeats])
+        said = np.stack([out_of_fold(self._store, trial.number, repeat)[searched] for repeat in repeats])
         return better_in_folds(said, self.labels[searched], self.plan.folds, self.plan.metric)
 
     def _refit_job(self, trial: TrialRecord, fold: int | None) -> RefitJob:
@@ -206,7 +205,7 @@ class Finish:
             dict(trial.params),
             job.seed,
             vars(job.training),
-            self.store.study().fingerprint,
+            self._store.study().fingerprint,
             PACKAGING,
         ]
         digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
@@ -215,15 +214,15 @@ class Finish:
     def _saved(self, job: RefitJob | ComposeJob, outcome: Outcome) -> bool:
         if isinstance(outcome, Failure) and outcome.cause != "stopped":
             what = f"trial {job.fold.trial}" if isinstance(job, RefitJob) else "the choice"
-            self.note(f"no model is saved: {what}: {outcome.detail}")
+            self._note(f"no model is saved: {what}: {outcome.detail}")
             if isinstance(job, RefitJob) and outcome.cause == "refused":  # a model that cannot be saved fails otherwise
-                self.lost.add(job.fold.trial)
+                self._unusable.add(job.fold.trial)
         return isinstance(outcome, SavedModel)
 
     # Doing
 
     def _left(self) -> float:
-        return float("inf") if self.plan.seconds is None else self.plan.seconds - self.loop.spent()
+        return float("inf") if self.plan.seconds is None else self.plan.seconds - self.session.spent
 
     def _do(
         self,
@@ -242,12 +241,9 @@ class Finish:
             succeeded += not isinstance(outcome, Failure)
             done(job, outcome)
 
-        drive: Drive[AnyJob] = Drive(self.executor, lambda job: job, on_outcome, self._show)
-        drive.run(lambda: waiting.popleft() if waiting and go_on() else None, lambda: not self.loop.stop.asked)
+        drive: Drive[AnyJob] = Drive(self.session.executor, lambda job: job, on_outcome, self.show)
+        drive.run(lambda: waiting.popleft() if waiting and go_on() else None, lambda: not self.session.stop.asked)
         return succeeded == len(jobs)
-
-    def _show(self) -> None:
-        self.loop.observer.update(self.loop.progress())
 
 
 def is_intact(model: Path) -> bool:

@@ -19,7 +19,8 @@ from search.results.progress import Ending, Observer
 from search.samplers.factory import make_sampler
 from search.session.finish import Finish
 from search.session.loop import Loop
-from search.session.plan import make_plan, worker_context
+from search.session.plan import Plan, make_plan, worker_context
+from search.session.session import Session
 from search.session.signals import stop_on_signals
 from search.study.database import create, folds_of, open_begun
 from search.study.folder import pixels_on_disk, resume_command, sweep
@@ -96,27 +97,27 @@ def _session(
             context, logs = worker_context(pixels, prepared), folder / "logs"
             executor.prepare(context, logs)
             plan = make_plan(prepared, store, executor.slots)
-            loop = Loop(
-                plan=plan if searching else replace(plan, seconds=None),
-                store=store,
-                run_id=run_id,
-                executor=executor,
-                proposer=make_sampler(
-                    prepared.space,
-                    config.metric,
-                    config.engine,
-                    config.chosen_sampler,
-                    config.seed,
-                    config.second_objective,
-                ),
-                observer=observer,
-                stop=stop,
+            plan = plan if searching else replace(plan, seconds=None)
+            sampler = make_sampler(
+                prepared.space,
+                config.metric,
+                config.engine,
+                config.chosen_sampler,
+                config.seed,
+                config.second_objective,
             )
-            ending = loop.run() if searching else loop.load()
+            session = Session(store, run_id, executor, observer, stop)
+            loop = Loop(plan, session, sampler)
+            if searching:
+                ending = loop.run()
+            else:
+                loop.load()
+                ending = Ending.FINISHED
             if ending is Ending.FINISHED:
                 if loop.running:  # folds that did not end in time
                     executor.prepare(context, logs)
-                ending = _finish(folder, prepared, loop, executor)
+                _finish(folder, prepared, plan, session, loop.show)
+                ending = Ending.STOPPED if stop.asked else Ending.FINISHED
             if ending is Ending.FINISHED:
                 unless_finished.pop_all()
         store.end_run(run_id, ending.value, time.monotonic() - started)  # the last to notice that the folder is gone
@@ -130,8 +131,8 @@ def _session(
             store.end_run(run_id, Ending.FAILED.value, time.monotonic() - started)
 
 
-def _finish(folder: Path, prepared: Prepared, loop: Loop, executor: Executor) -> Ending:
-    images, record = prepared.images, loop.store.study()
+def _finish(folder: Path, prepared: Prepared, plan: Plan, session: Session, show: Callable[[], object]) -> None:
+    images, record = prepared.images, session.store.study()
     about = {
         "study": record.name,
         "classes": list(record.classes),
@@ -139,15 +140,15 @@ def _finish(folder: Path, prepared: Prepared, loop: Loop, executor: Executor) ->
         "fingerprint": record.fingerprint,
     }
     Finish(
-        loop=loop,
-        executor=executor,
+        plan=plan,
+        session=session,
+        show=show,
         folder=folder,
         draw=lambda repeat: folds_of(prepared, repeat),
         labels=images.labels,
         testing=images.testing,
         about=about,
     ).run()
-    return Ending.STOPPED if loop.stop.asked else Ending.FINISHED
 
 
 def finish_only(folder: Path, prepared: Prepared, observer: Observer, *, executor: Executor, command: str) -> Ending:

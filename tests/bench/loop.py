@@ -29,6 +29,7 @@ from search.session.loop import Loop
 from search.session.plan import Plan
 from search.session.racer import RaceTerms
 from search.session.records import fold_record
+from search.session.session import Session
 from search.session.signals import StopRequest
 from search.stats.metrics import METRICS
 from search.stats.racing import Schedule
@@ -193,7 +194,7 @@ def a_sitting(database: Path, trials: int) -> str:
     console = Console(file=io.StringIO(), force_terminal=True, width=120, height=40)
     with Store.open(database) as store, LiveTable(console) as table:
         begun = Begun(table)
-        loop = Loop(plan, store, store.start_run(RUN), Instant(answer), proposer, begun, StopRequest())
+        loop = Loop(plan, Session(store, store.start_run(RUN), Instant(answer), begun, StopRequest()), proposer)
         started = time.perf_counter()
         loop.run()
         ended = time.perf_counter(), time.process_time()

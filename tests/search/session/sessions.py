@@ -20,6 +20,7 @@ from search.results.progress import Ending, Progress
 from search.samplers.factory import make_sampler
 from search.session.loop import Loop
 from search.session.plan import Plan, epochs_of
+from search.session.session import Session
 from search.session.signals import StopRequest
 from storage import FoldRecord, ImageRecord, RunRecord, Split, Store, StudyRecord, TrialRecord
 from tests.search.session.instant import SPACE, Instant, by_formula, result_of
@@ -93,17 +94,15 @@ def sit(
     """One session over the study at `path`; `sampler`: engine and sampler; `second`: the other objective."""
     plan = a_plan(**changes)
     with kind.open(path) as store:
-        loop = Loop(
-            plan=plan,
+        session = Session(
             store=store,
             run_id=store.start_run(RUN),
             executor=executor,
-            proposer=make_sampler(plan.space, plan.metric, *sampler, plan.seed, second),
             observer=watcher or Watcher(),
             stop=stop or StopRequest(),
             **({"clock": executor.clock} if hasattr(executor, "clock") else {}),
         )
-        return loop.run()
+        return Loop(plan, session, make_sampler(plan.space, plan.metric, *sampler, plan.seed, second)).run()
 
 
 def stored(path: Path) -> list[TrialRecord]:
