@@ -33,8 +33,8 @@ from search.study.folder import MODEL, is_current
 from spaces.recipe import plateau_factor
 from storage import ChoiceRecord, FoldRecord, Split, Store, TrialRecord
 
-MAX_LOST = 3  # trials, after which no further one is tried
-FEW_ROWS = 32  # that a refit is judged on, whose scores nobody reads
+MAX_UNUSABLE = 3  # trials, after which no further one is tried
+FEW_ROWS = 32  # images that a refit is judged on; nothing reads its scores
 
 AnyJob = TypeVar("AnyJob", FoldJob, RefitJob, ComposeJob)
 
@@ -66,10 +66,10 @@ class Finish:
             self._ship(self._store.trials(curves=False))
 
     def _ship(self, trials: Sequence[TrialRecord]) -> None:
-        """Make a model of the choice; where one of its trials is lost on all images, of the choice without it."""
-        before = -1
-        while before < len(self._unusable) <= MAX_LOST and not self.session.stop.asked:
-            before = len(self._unusable)
+        """Make a model of the choice; where a trial gives none when trained on all images, of the choice without it."""
+        unusable = -1
+        while unusable < len(self._unusable) <= MAX_UNUSABLE and not self.session.stop.asked:
+            unusable = len(self._unusable)
             choice = self._choose([trial for trial in trials if trial.number not in self._unusable])
             if choice is None or self._make(*choice):
                 return
@@ -94,7 +94,7 @@ class Finish:
             self._note(f"too little time is left to confirm the best {len(numbers)} trials on new folds")
             return
         self._note(f"confirming the best {len(numbers)} trials on new folds, {len(jobs)} fold runs")
-        self._do(jobs, self._confirmed, lambda: self._left() > needed + slowest)
+        self._do(jobs, self._on_confirmed, lambda: self._left() > needed + slowest)
 
     def _missing(self, trial: TrialRecord, repeat: int) -> list[FoldJob]:
         """The fold runs of a trial that a repeat lacks, each trained in full: nothing races any more."""
@@ -107,7 +107,7 @@ class Finish:
             if fold not in done
         ]
 
-    def _confirmed(self, job: FoldJob, outcome: Outcome) -> None:
+    def _on_confirmed(self, job: FoldJob, outcome: Outcome) -> None:
         if isinstance(outcome, FoldResult):
             self._store.add_fold(fold_record(job, outcome), run=self.session.run_id, seconds=self.session.seconds)
 
@@ -116,27 +116,17 @@ class Finish:
     def _make(self, trial: TrialRecord, pool: tuple[int, ...], members: tuple[Member, ...]) -> bool:
         """Train what is to be shipped, save it as one model, and store the choice; whether that was done."""
         started = self.session.clock()
-        parts = {member: self._refit_job(self._store.trial(member.trial), member.fold) for member in members}
-        longest_first = sorted(parts, key=lambda member: -fold_seconds(self._store.trial(member.trial)))
-        jobs = [parts[member] for member in longest_first if not is_intact(parts[member].path)]
+        refits = {member: self._refit_job(self._store.trial(member.trial), member.fold) for member in members}
+        longest_first = sorted(refits, key=lambda member: -fold_seconds(self._store.trial(member.trial)))
+        jobs = [refits[member] for member in longest_first if not is_intact(refits[member].path)]
         names = ", ".join(str(number) for number in dict.fromkeys(member.trial for member in members))
         where = "on all images" if members[0].fold is None else "without each of its folds"
         self._note(f"training the choice, trial{'s' if members[-1].trial != members[0].trial else ''} {names}, {where}")
-        if not self._do(jobs, self._saved):
+        if not self._do(jobs, self._on_saved):
             return False
-        rows = np.flatnonzero(self.testing).astype(np.int32)
         made = datetime.now(UTC).isoformat(timespec="seconds")
-        members_of = [vars(member) for member in members]
-        told = {**self.about, "made": made, "packaging": PACKAGING, "members": members_of}
-        path = self.folder / "models" / MODEL
-        found: list[SavedModel] = []
-        compose = ComposeJob(tuple((parts[member].path, member.weight) for member in members), path, told, rows)
-
-        def composed(job: ComposeJob, outcome: Outcome) -> None:
-            if self._saved(job, outcome) and isinstance(outcome, SavedModel):
-                found.append(outcome)
-
-        if not self._do([compose], composed):
+        saved = self._compose([refits[member].path for member in members], members, made)
+        if saved is None:
             return False
         record = ChoiceRecord(
             made=made,
@@ -145,10 +135,29 @@ class Finish:
             pool=pool,
             folds=self._store.fold_runs(),
             seconds=self.session.clock() - started,
-            probabilities=found[0].probabilities,
+            probabilities=saved.probabilities,
         )
         self._store.add_choice(record, run=self.session.run_id, seconds=self.session.seconds)
         return True
+
+    def _compose(self, paths: Sequence[Path], members: Sequence[Member], made: str) -> SavedModel | None:
+        """Save the members' models, in the files `paths`, as one; None where that failed."""
+        about = {**self.about, "made": made, "packaging": PACKAGING, "members": [vars(member) for member in members]}
+        job = ComposeJob(
+            parts=tuple((path, member.weight) for path, member in zip(paths, members, strict=True)),
+            path=self.folder / "models" / MODEL,
+            about=about,
+            rows=np.flatnonzero(self.testing).astype(np.int32),
+        )
+        saved: list[SavedModel] = []
+
+        def on_outcome(job: ComposeJob, outcome: Outcome) -> None:
+            self._on_saved(job, outcome)
+            if isinstance(outcome, SavedModel):
+                saved.append(outcome)
+
+        self._do([job], on_outcome)
+        return saved[0] if saved else None
 
     def _choose(self, trials: Sequence[TrialRecord]) -> tuple[TrialRecord, tuple[int, ...], tuple[Member, ...]] | None:
         """The chosen trial, those that it was compared with, and it or an ensemble of them: what is shipped.
@@ -159,7 +168,7 @@ class Finish:
         chosen = choose(trials, plan.metric, int(searched.sum()))
         if chosen is None:
             return None
-        left = self._left() * WITH_CARE  # without that care: what was kept back was estimated in the same way
+        left = self._left() * WITH_CARE  # what was kept back for this was estimated with that factor too
         affordable = [t for t in complete(trials, plan.metric) if refit_seconds([t], plan.folds) <= left]
         numbers = list(dict.fromkeys([*(t.number for t in affordable[:MAX_TRIALS]), chosen.number]))
         probabilities = np.stack([out_of_fold(self._store, number)[searched] for number in numbers])
@@ -178,8 +187,8 @@ class Finish:
         rounds = -(-self.plan.folds // self.session.executor.slots)
         if len(repeats) < 2 or SAVING + WITH_CARE * fold_seconds(trial) * rounds > left:
             return False
-        said = np.stack([out_of_fold(self._store, trial.number, repeat)[searched] for repeat in repeats])
-        return better_in_folds(said, self.labels[searched], self.plan.folds, self.plan.metric)
+        probabilities = np.stack([out_of_fold(self._store, trial.number, repeat)[searched] for repeat in repeats])
+        return better_in_folds(probabilities, self.labels[searched], self.plan.folds, self.plan.metric)
 
     def _refit_job(self, trial: TrialRecord, fold: int | None) -> RefitJob:
         """The trial on all images, or as in a fold; its file is named by all that decides what is in it."""
@@ -211,13 +220,13 @@ class Finish:
         digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
         return RefitJob(job, (self.folder / "cache" / "refits" / f"trial-{trial.number}-{digest}.keras").absolute())
 
-    def _saved(self, job: RefitJob | ComposeJob, outcome: Outcome) -> bool:
+    def _on_saved(self, job: RefitJob | ComposeJob, outcome: Outcome) -> None:
+        """Tell a person why a model was not saved."""
         if isinstance(outcome, Failure) and outcome.cause != "stopped":
-            what = f"trial {job.fold.trial}" if isinstance(job, RefitJob) else "the choice"
-            self._note(f"no model is saved: {what}: {outcome.detail}")
+            model = f"trial {job.fold.trial}" if isinstance(job, RefitJob) else "the choice"
+            self._note(f"no model is saved: {model}: {outcome.detail}")
             if isinstance(job, RefitJob) and outcome.cause == "refused":  # a model that cannot be saved fails otherwise
                 self._unusable.add(job.fold.trial)
-        return isinstance(outcome, SavedModel)
 
     # Doing
 
@@ -247,7 +256,7 @@ class Finish:
 
 
 def is_intact(model: Path) -> bool:
-    """Whether the file is there and each of its parts has the checksum it was written with; if not, it is made anew."""
+    """Whether the file exists and each of its parts has the checksum that it was written with."""
     try:
         with zipfile.ZipFile(model) as archive:
             return archive.testzip() is None
@@ -256,25 +265,32 @@ def is_intact(model: Path) -> bool:
 
 
 def refit_options(folds: Sequence[FoldRecord], training: FitOptions) -> FitOptions:
-    """How long to train where nothing stops it: the mean of the folds' best epochs, at the rates of the fold nearest.
+    """How to train as `folds` of one trial, given with their curves, were trained up to their best epochs.
 
-    `folds` of one trial, with their curves; of one alone it is that fold's training again.
+    As many epochs as their best ones have on average, at the learning rates of the fold whose best epoch is nearest to
+    that; of one fold alone, that fold's training again. Nothing stops it earlier.
     """
     epochs = max(1, round(float(np.mean([fold.best_epoch for fold in folds]))))
-    usual = min(folds, key=lambda fold: (abs(fold.best_epoch - epochs), fold.repeat, fold.fold))
+    nearest = min(folds, key=lambda fold: (abs(fold.best_epoch - epochs), fold.repeat, fold.fold))
     factors, best, best_loss = [], 0, float("inf")
-    for epoch, loss in enumerate(usual.curve.get("val_log_loss", ()), start=1):
+    for epoch, loss in enumerate(nearest.curve.get("val_log_loss", ()), start=1):
         factors.append(plateau_factor(epoch - 1 - best))
         if loss < best_loss - training.min_delta:
             best, best_loss = epoch, loss
-    whole = replace(training, patience=0, use_last_epoch=True, stop_collapsed=False)
-    return replace(whole, max_epochs=epochs, lr_factors=tuple(factors))
+    return replace(
+        training,
+        max_epochs=epochs,
+        patience=0,
+        use_last_epoch=True,
+        lr_factors=tuple(factors),
+        stop_collapsed=False,
+    )
 
 
 def out_of_fold(store: Store, number: int, repeat: int = 0) -> NDArray[np.float32]:
     """[images, classes] probabilities of a trial for the images that its models did not train on; others are 0."""
     assignment = store.split(repeat).assignment
-    found = np.zeros((len(assignment), len(store.study().classes)), np.float32)
-    for fold, probabilities in store.probabilities(number, repeat).items():
-        found[assignment == fold] = probabilities
-    return found
+    probabilities = np.zeros((len(assignment), len(store.study().classes)), np.float32)
+    for fold, of_fold in store.probabilities(number, repeat).items():
+        probabilities[assignment == fold] = of_fold
+    return probabilities

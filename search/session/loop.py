@@ -1,4 +1,4 @@
-"""The loop: ask for a point, store it, train its folds one by one, commit each, close the trial, tell the proposer.
+"""The loop: ask for a point, store it, train its folds one by one, commit each, close the trial, tell the sampler.
 
 It alone writes the database. Decisions that need no effects are functions and values in other modules.
 """
@@ -157,35 +157,38 @@ class Loop:
     def _time_is_over(self) -> bool:
         if self.plan.seconds is None:
             return False
-        if self.session.clock() >= self._reserve_again:  # not after every trial: of thousands it takes a while
-            self._reserved, self._reserve_again = (
-                self.plan.reserve(self._trials),
-                self.session.clock() + RESERVE_SECONDS,
-            )
+        now = self.session.clock()
+        if now >= self._reserve_again:  # not after every trial: of thousands it takes a while
+            self._reserved, self._reserve_again = self.plan.reserve(self._trials), now + RESERVE_SECONDS
         return self.session.spent >= self.plan.seconds - self._reserved
 
     def _eta(self) -> float | None:
         """Seconds until a budget is used up, from the pace of this session."""
-        over = None if self.plan.seconds is None else self.plan.seconds - self._reserved
-        left = [] if over is None else [max(0.0, over - self.session.spent)]
+        left = []
+        if self.plan.seconds is not None:
+            left.append(max(0.0, self.plan.seconds - self._reserved - self.session.spent))
         if self.plan.trials is not None:
             if not self._folds_done:
                 return None
-            still, closed = self._trials.open, len(self._trials) - len(self._trials.open)
-            done = sum(len(t.folds) for t in self._trials) - sum(len(t.folds) for t in still)
-            each = done / closed if self.plan.race and closed else self.plan.folds
-            folds = (self.plan.trials - closed) * each - sum(len(t.folds) for t in still)
-            left.append(max(0, folds) * self.session.seconds / self._folds_done)
+            left.append(self._folds_left(self.plan.trials) * self.session.seconds / self._folds_done)
         return min(left, default=None)
+
+    def _folds_left(self, trials: int) -> float:
+        """Fold runs until so many trials are closed, if the others need as many as the closed ones did."""
+        still_open = self._trials.open
+        closed = len(self._trials) - len(still_open)
+        folds_of_open = sum(len(trial.folds) for trial in still_open)
+        folds_of_closed = sum(len(trial.folds) for trial in self._trials) - folds_of_open
+        each = folds_of_closed / closed if self.plan.race and closed else self.plan.folds
+        return max(0, (trials - closed) * each - folds_of_open)
 
     # Submitting
 
     def _next_work(self) -> Work | None:
         """The most useful work that is not running yet: a fold of the oldest open trial, else a new point.
 
-        Between trial 0, the first result to believe, and all others come the reference rows. A trial of the
-        sampler's that may be given up has one fold at a time, for the next may be for nothing; but for the last points,
-        when nothing else is left.
+        Reference rows come between trial 0 and all others. Where trials race, a trial of the sampler has one fold at
+        a time, since its next fold may not be needed; unless there is nothing else to do.
         """
         if job := self._next_fold(patient=self._racer is not None):
             return job
@@ -205,7 +208,7 @@ class Loop:
     def _next_fold(self, *, patient: bool) -> FoldJob | None:
         """The first fold of the oldest open trial that is not running yet.
 
-        `patient`: of none of the sampler's while another of its folds is running, which may end it.
+        `patient`: a trial of the sampler waits while another of its folds is running, which may end the trial.
         """
         busy = {(work.trial, work.fold) for work in self.running if isinstance(work, FoldJob)}
         waiting = {number for number, _ in busy if patient and self._trials[number].origin == "sampler"}
@@ -230,6 +233,7 @@ class Loop:
         return fold_job(trial, fold, Split(0, self.plan.assignment), seed=self.plan.seed, options=options)
 
     def _candidate(self, number: int) -> Candidate:
+        """The next point: of those to be tried first, else of the sampler. Raises Exhausted."""
         if self._starts:
             origin, params = self._starts.pop(0)
             return Candidate(number, params, origin)
@@ -259,8 +263,8 @@ class Loop:
         """Store the point as a trial, or draw another where its model cannot be."""
         refusal = self._refusal(outcome)
         if refusal and candidate.origin in LEFT_OUT:
-            what = LEFT_OUT[candidate.origin]
-            self._observer.note(f"a {what} is left out: {refusal} ({self._changes(candidate)})")
+            point = LEFT_OUT[candidate.origin]
+            self._observer.note(f"a {point} is left out: {refusal} ({self._changes(candidate)})")
             return
         if refusal and candidate.origin == "baseline":
             raise UsageError(
@@ -281,6 +285,7 @@ class Loop:
         self._add_trial(candidate, outcome)
 
     def _changes(self, candidate: Candidate) -> str:
+        """What of a point is not at its default, in words."""
         default = self.plan.space.defaults()
         changed = (
             f"{n} = {format_value(v)}" for n, v in candidate.params.items() if n not in default or default[n] != v
@@ -295,12 +300,13 @@ class Loop:
             self._no_point_left(end)
 
     def _refusal(self, outcome: Outcome) -> str | None:
+        """Why a model, as it was described, is not to be trained; None where it is, or could not be described."""
         if isinstance(outcome, Failure):
             return outcome.detail if outcome.cause == "refused" else None
         assert isinstance(outcome, Description)  # noqa: S101 - the answer to a DescribeJob
-        trained = outcome.parameters - outcome.pretrained  # from scratch
-        if trained > self.plan.max_parameters:
-            return f"its model has {trained:,} parameters, above max_parameters = {self.plan.max_parameters:,}"
+        new = outcome.parameters - outcome.pretrained
+        if new > self.plan.max_parameters:
+            return f"its model has {new:,} parameters, above max_parameters = {self.plan.max_parameters:,}"
         if outcome.training_bytes > self.plan.max_bytes:
             return (
                 f"training it needs about {outcome.training_bytes / 1e9:.1f} GB, "
@@ -309,19 +315,20 @@ class Loop:
         return None
 
     def _add_trial(self, candidate: Candidate, outcome: Outcome) -> None:
-        if candidate.origin != "sampler":  # not before: a refused one never comes to the proposer's notice
+        """Store a candidate as a trial; with a failure, one that has failed."""
+        if candidate.origin != "sampler":  # only now: the sampler must not know of a point that was refused
             self.sampler.ask(candidate.number, dict(candidate.params))
-        known = outcome if isinstance(outcome, Description) else None
+        description = outcome if isinstance(outcome, Description) else None
         trial = TrialRecord(
             number=candidate.number,
             params=candidate.params,
             origin=candidate.origin,
-            parameters=known.parameters if known else None,
-            layers=tuple(LayerRecord(**vars(layer)) for layer in known.layers) if known else (),
+            parameters=description.parameters if description else None,
+            layers=tuple(LayerRecord(**vars(layer)) for layer in description.layers) if description else (),
             redraws=candidate.redraws,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        # A model that cannot be built is no trial that a later session would train: stored and closed at once.
+        # Closed in the same commit: a later session must not train a model that cannot be built.
         closing = (TrialState.FAILED, outcome.cause, outcome.detail) if isinstance(outcome, Failure) else None
         self._store.add_trial(trial, run=self.session.run_id, seconds=self.session.seconds, close=closing)
         self._trials.append(trial)
@@ -335,12 +342,12 @@ class Loop:
             return  # another fold of it failed meanwhile
         if isinstance(outcome, Failure):
             if outcome.cause != "stopped":
-                how = (TrialState.FAILED, outcome.cause, outcome.detail)
-                self._store.close_trial(trial.number, *how, run=self.session.run_id, seconds=self.session.seconds)
+                closed = (TrialState.FAILED, outcome.cause, outcome.detail)
+                self._store.close_trial(trial.number, *closed, run=self.session.run_id, seconds=self.session.seconds)
                 self._failed(trial, outcome)
             return
         assert isinstance(outcome, FoldResult)  # noqa: S101 - the answer to a FoldJob
-        self._say_once(outcome.notes)
+        self._note_once(outcome.notes)
         fold = fold_record(job, outcome)
         closing = self._closing(trial, job, fold, outcome)
         self._store.add_fold(fold, run=self.session.run_id, seconds=self.session.seconds, close=closing)
@@ -357,15 +364,15 @@ class Loop:
         if closing := collapse(job, outcome):
             return closing
         if outcome.behind:
-            bar = job.training.min_score_at[fold.epochs]
-            missed = f"at epoch {fold.epochs} of its first fold it had not reached {bar:.3f}"
+            threshold = job.training.min_score_at[fold.epochs]
+            missed = f"at epoch {fold.epochs} of its first fold it had not reached {threshold:.3f}"
             return TrialState.PRUNED, BEHIND_EARLY, f"{missed}, as the best third of the trials before it had"
         if len(trial.folds) + 1 == self.plan.folds:
             return TrialState.COMPLETE, None, None
         why = self._racer.behind(trial, fold) if self._racer else None
         return (TrialState.PRUNED, BEHIND, why) if why else None
 
-    def _say_once(self, notes: Sequence[str]) -> None:
+    def _note_once(self, notes: Sequence[str]) -> None:
         for note in notes:
             if note not in self._notes:
                 self._notes.add(note)
@@ -384,6 +391,7 @@ class Loop:
         self._references.known.append(record)
 
     def _failed(self, trial: TrialRecord, failure: Failure) -> None:
+        """Take in that a stored trial has failed; end the search where too many in a row have."""
         self._on_closed(trial.number, TrialState.FAILED, failure.cause, failure.detail)
         if failure.cause in SETUP_FAILURES and self._trials.broken_in_a_row % MAX_FAILURES_IN_A_ROW == 0:
             self._ending = Ending.FAILED
@@ -395,6 +403,7 @@ class Loop:
     def _on_closed(
         self, number: int, state: TrialState, cause: str | None = None, detail: str | None = None, *, tell: bool = True
     ) -> None:
+        """Take in that a stored trial has ended. `tell`: whether the sampler learns of it."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         trial = replace(self._trials[number], state=state, cause=cause, detail=detail, finished=now)
         self._trials[number] = trial
@@ -420,8 +429,7 @@ class Loop:
         self._drive.run(lambda: None, lambda: self.session.clock() < deadline and self._ending is not Ending.FAILED)
         if self._ending is Ending.FINISHED and self._time_is_over():
             for trial in self._trials.open:
-                done = (
-                    f"its time was over after {len(trial.folds)} of {self.plan.folds} folds; more hours go on with it"
-                )
-                self._store.close_trial(trial.number, TrialState.PRUNED, OUT_OF_TIME, done)
-                self._on_closed(trial.number, TrialState.PRUNED, OUT_OF_TIME, done, tell=False)
+                folds = f"{len(trial.folds)} of {self.plan.folds} folds"
+                detail = f"its time was over after {folds}; more hours go on with it"
+                self._store.close_trial(trial.number, TrialState.PRUNED, OUT_OF_TIME, detail)
+                self._on_closed(trial.number, TrialState.PRUNED, OUT_OF_TIME, detail, tell=False)
