@@ -60,7 +60,7 @@ def run(
         begun = open_begun(folder, prepared)
         begin()
         with begun or create(folder, prepared) as store:
-            return _session(folder, prepared, store, observer, executor, command)
+            return _session(folder, prepared, store, observer, executor=executor, command=command)
 
 
 def _session(
@@ -68,9 +68,9 @@ def _session(
     prepared: Prepared,
     store: Store,
     observer: Observer,
+    *,
     executor: Executor,
     command: str,
-    *,
     searching: bool = True,
 ) -> Ending:
     """`searching` False: only finish, with what is stored."""
@@ -84,7 +84,6 @@ def _session(
             pid=os.getpid(),
         )
     )
-    config = prepared.config
     try:
         with (
             stop_on_signals(resume_command(folder)) as stop,
@@ -94,30 +93,9 @@ def _session(
             # Workers that are still at something end before the lease does: another session may write the same files.
             unless_finished.callback(executor.close, kill=True)
             sweep(folder)
-            context, logs = worker_context(pixels, prepared), folder / "logs"
-            executor.prepare(context, logs)
-            plan = make_plan(prepared, store, executor.slots)
-            plan = plan if searching else replace(plan, seconds=None)
-            sampler = make_sampler(
-                prepared.space,
-                config.metric,
-                config.engine,
-                config.chosen_sampler,
-                config.seed,
-                config.second_objective,
-            )
+            executor.prepare(worker_context(pixels, prepared), folder / "logs")
             session = Session(store, run_id, executor, observer, stop)
-            loop = Loop(plan, session, sampler)
-            if searching:
-                ending = loop.run()
-            else:
-                loop.load()
-                ending = Ending.FINISHED
-            if ending is Ending.FINISHED:
-                if loop.running:  # folds that did not end in time
-                    executor.prepare(context, logs)
-                _finish(folder, prepared, plan, session, loop.show)
-                ending = Ending.STOPPED if stop.asked else Ending.FINISHED
+            ending = _search_and_finish(folder, prepared, pixels, session, searching=searching)
             if ending is Ending.FINISHED:
                 unless_finished.pop_all()
         store.end_run(run_id, ending.value, time.monotonic() - started)  # the last to notice that the folder is gone
@@ -127,8 +105,33 @@ def _session(
             f"{error}\nwhat is committed stays; once that is mended, go on with: {resume_command(folder)}"
         ) from error
     finally:
-        with contextlib.suppress(StorageError):  # it has ended, or why it cannot is told already
+        with contextlib.suppress(StorageError):  # ended above, or an error says why it cannot be
             store.end_run(run_id, Ending.FAILED.value, time.monotonic() - started)
+
+
+def _search_and_finish(folder: Path, prepared: Prepared, pixels: Path, session: Session, *, searching: bool) -> Ending:
+    """`pixels`: the file that workers read, which the session's executor was prepared with."""
+    config, executor = prepared.config, session.executor
+    sampler = make_sampler(
+        prepared.space,
+        config.metric,
+        config.engine,
+        config.chosen_sampler,
+        config.seed,
+        config.second_objective,
+    )
+    plan = make_plan(prepared, session.store, executor.slots)
+    loop = Loop(plan if searching else replace(plan, seconds=None), session, sampler)
+    if searching:
+        ending = loop.run()
+        if ending is not Ending.FINISHED:
+            return ending
+    else:
+        loop.load()
+    if loop.running:  # folds that did not end in time
+        executor.prepare(worker_context(pixels, prepared), folder / "logs")
+    _finish(folder, prepared, loop.plan, session, loop.show)
+    return Ending.STOPPED if session.stop.asked else Ending.FINISHED
 
 
 def _finish(folder: Path, prepared: Prepared, plan: Plan, session: Session, show: Callable[[], object]) -> None:
@@ -158,15 +161,15 @@ def finish_only(folder: Path, prepared: Prepared, observer: Observer, *, executo
         if store is None:
             raise UsageError(f"{folder} has no trial yet; {resume_command(folder)}")
         with store:
-            return _session(folder, prepared, store, observer, executor, command, searching=False)
+            return _session(folder, prepared, store, observer, executor=executor, command=command, searching=False)
 
 
 def versions() -> dict[str, str]:
     """Versions of everything that decides a result."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}
+    known = {"python": platform.python_version(), "platform": platform.platform()}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            known[package] = metadata.version(package)
         except metadata.PackageNotFoundError:  # run from a checkout, or another build of TensorFlow
             continue
-    return found
+    return known
