@@ -172,7 +172,7 @@ class Begun:
         self._table.update(progress)
 
 
-def a_sitting(database: Path, trials: int) -> str:
+def a_session(database: Path, trials: int) -> str:
     """What `MEASURED` more trials cost beside `trials` stored ones, under TPE, as a row of the table."""
     plan = Plan(
         seed=SEED,
@@ -219,7 +219,7 @@ def measure(folder: Path) -> Iterator[str]:
         study.mkdir()
         stored_study(study / "study.db", trials)
         copied = shutil.copy(study / "study.db", folder / "session.db")
-        yield a_sitting(Path(copied), trials)
+        yield a_session(Path(copied), trials)
     line = [sys.executable, "-c", MEMORY, str(study)]
     done = subprocess.run(line, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     wall, processor, memory = json.loads(done.stdout)

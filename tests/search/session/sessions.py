@@ -1,4 +1,4 @@
-"""Sittings of the loop over a real database, with results by formula: what the tests of a search have in common."""
+"""Sessions of the loop over a real database, with results by formula: what the tests of a search have in common."""
 
 from __future__ import annotations
 
