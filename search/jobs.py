@@ -40,7 +40,7 @@ class WorkerContext:
 class FitOptions:
     """How long a fold run lasts."""
 
-    max_epochs: int = 40
+    max_epochs: int = 40  # the session decides it, from the point too: a worker reads no `epochs` of a point
     patience: int = 8  # epochs without a smaller validation log loss before stopping; 0: never stop early
     min_delta: float = 0.001  # nats by which the validation log loss must fall to count
     use_last_epoch: bool = False  # whether all epochs are trained and the last one counts, whatever validation says

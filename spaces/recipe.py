@@ -29,7 +29,6 @@ class Recipe:
 
     batch_size: int = USUAL_BATCH
     steps: int | None = None  # batches an epoch; None: one pass over the training images
-    epochs: int | None = None  # None: as many as the study allows
     schedule: str = "constant"  # of the learning rate, one of SCHEDULES
     augmentation: str = "none"  # one of AUGMENTATIONS
     flip: bool = True  # whether augmentation may turn an image left to right
@@ -61,7 +60,7 @@ def plateau_factor(epochs: int) -> float:
 def recipe_of(params: Mapping[str, Value], facts: Facts) -> Recipe:
     """The recipe that these parameters declare; what they do not name stays as it is in Recipe.
 
-    Read are batch_size, epoch ('50 steps' or 'one pass'), epochs, schedule, augmentation, vertical_flip,
+    Read are batch_size, epoch ('50 steps' or 'one pass'), schedule, augmentation, vertical_flip,
     class_weights ('none', 'balanced'), ema and flip_average. Raises ValueError for a schedule or an augmentation
     that there is not.
     """
@@ -75,7 +74,6 @@ def recipe_of(params: Mapping[str, Value], facts: Facts) -> Recipe:
     return Recipe(
         batch_size=int(params.get("batch_size", USUAL_BATCH)),
         steps=int(epoch.split()[0]) if epoch.endswith(" steps") else None,
-        epochs=int(params["epochs"]) if "epochs" in params else None,
         schedule=schedule,
         augmentation=augmentation,
         flip=facts.flip,
@@ -89,8 +87,9 @@ def recipe_of(params: Mapping[str, Value], facts: Facts) -> Recipe:
 def own_recipe(params: Mapping[str, Value], facts: Facts) -> Recipe:
     """The recipe of a builder of the user's own, which may declare batch_size, epochs and augmentation.
 
-    Any other name is the builder's own business, and so is an augmentation that is none of AUGMENTATIONS: functions
-    that people have today mean their own by it.
+    `epochs` is only checked here: the fold run's job says how many there are. Any other name is the builder's own
+    business, and so is an augmentation that is none of AUGMENTATIONS: functions that people have today mean their own
+    by it. Raises ValueError for a batch size or epochs below 1.
     """
     named = {name: params[name] for name in ("batch_size", "epochs") if name in params}
     for name, value in named.items():

@@ -19,6 +19,7 @@ from search.samplers.factory import make_sampler
 from search.session.loop import Loop
 from search.session.plan import make_plan, worker_context
 from search.session.prepare import prepare
+from search.session.session import Session
 from search.session.signals import StopRequest
 from search.study import config as toml
 from search.study.database import create
@@ -81,14 +82,10 @@ def search(folder: Path, study: Prepared, executor: InProcess, kind: type[Store]
     with kind.open(place.database) as store:
         Loop(
             plan=replace(make_plan(study, store, executor.slots), references=()),
-            store=store,
-            run_id=store.start_run(RUN),
-            executor=executor,
-            proposer=make_sampler(
+            session=Session(store, store.start_run(RUN), executor, Watcher(), StopRequest()),
+            sampler=make_sampler(
                 study.space, asked.metric, asked.engine, asked.chosen_sampler, asked.seed, asked.second_objective
             ),
-            observer=Watcher(),
-            stop=StopRequest(),
         ).run()
 
 

@@ -66,7 +66,7 @@ def test_where_tensorflows_time_goes_is_told_by_kind_of_kernel(tmp_path: Path) -
 
 def test_the_loop_is_measured_beside_stored_trials(tmp_path: Path) -> None:
     path = loop.stored_study(tmp_path / "study.db", 5)
-    row = loop.a_sitting(path, 5)
+    row = loop.a_session(path, 5)
     assert re.fullmatch(r"\| 5 \| [\d.]+ \|( \d+ \|){4}", row)
     with Store.open(path, read_only=True) as store:
         assert len(store.trials()) == 5 + loop.MEASURED

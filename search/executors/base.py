@@ -20,7 +20,7 @@ class Executor(Protocol):
         """Whether a worker has imported what it needs, since `prepare`; known at the latest while it does a job."""
 
     def prepare(self, context: WorkerContext, logs: Path) -> None:
-        """Hand over what every job needs, and a folder for what is said meanwhile. Comes before the first `submit`.
+        """Hand over what every job needs, and a folder for logs. Comes before the first `submit`.
 
         Called again it begins anew: running jobs are ended, waiting ones cancelled. Raises OSError where there can be
         no logs.

@@ -28,10 +28,10 @@ def visible_gpus() -> tuple[str, ...]:
     if tool is None:
         return ()
     try:
-        found = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
+        listing = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired):
         return ()
-    return listed(found.stdout)
+    return listed(listing.stdout)
 
 
 def made_visible(value: str) -> tuple[str, ...]:
@@ -39,28 +39,28 @@ def made_visible(value: str) -> tuple[str, ...]:
 
     So '' and '-1' hide all, and '0,-1,1' all but the first, as CUDA has it.
     """
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for name in map(str.strip, value.split(",")):
         if not _NAME.fullmatch(name):
             break
-        found[name] = None
-    return tuple(found)
+        names[name] = None
+    return tuple(names)
 
 
-def listed(said: str) -> tuple[str, ...]:
-    """The UUIDs in what `nvidia-smi -L` says; of a GPU that is divided those of its MIG devices in its place.
+def listed(listing: str) -> tuple[str, ...]:
+    """The UUIDs in the output of `nvidia-smi -L`; of a divided GPU those of its MIG devices in its place.
 
     By UUID, since nvidia-smi counts GPUs in another order than CUDA does; and a process can use one MIG device only.
     """
-    found: list[list[str]] = []
-    for line in said.splitlines():
+    gpus: list[list[str]] = []  # each with its MIG devices
+    for line in listing.splitlines():
         if match := _LISTED.match(line):
             kind, uuid = match.groups()
             if kind == "GPU":
-                found.append([uuid])
-            elif found:
-                found[-1].append(uuid)
-    return tuple(name for gpu, *parts in found for name in parts or [gpu])
+                gpus.append([uuid])
+            elif gpus:
+                gpus[-1].append(uuid)
+    return tuple(name for gpu, *parts in gpus for name in parts or [gpu])
 
 
 def pinned(worker: int, gpus: Sequence[str]) -> dict[str, str]:
@@ -79,13 +79,10 @@ def resident(pid: int) -> int:
 def default_workers() -> tuple[int, tuple[str, ...]]:
     """(workers, GPUs): one worker a visible NVIDIA GPU, else one a core this process may use."""
     gpus = visible_gpus()
-    return len(gpus) or len(
-        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    ), gpus
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(gpus) or cores, gpus
 
 
 def memory_for_each(workers: int) -> int:
     """Bytes a worker may use: 70 % of this machine's memory, shared out."""
-    import os
-
     return math.floor(0.7 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / workers)

@@ -22,7 +22,7 @@ class InProcess:
         """See Executor."""
         return self._worker is not None
 
-    def prepare(self, context: WorkerContext, logs: Path) -> None:  # noqa: ARG002 - all is said where this process says it
+    def prepare(self, context: WorkerContext, logs: Path) -> None:  # noqa: ARG002 - this process has no log of its own
         """See Executor; nothing runs while this is called."""
         self._worker = Worker(context)
 

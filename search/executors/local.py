@@ -110,8 +110,8 @@ class LocalProcesses:
 class _Child:
     """One worker process and the pipe to it. Started at once, and again when it is needed after a death.
 
-    Where its log is it learns with its context. What it says before is in a file without a name, from which it takes
-    that over; where it dies before, `reap` does.
+    It is given its log together with its context. What it prints before that goes to a file without a name, which it
+    then copies to its log; where it dies before, `reap` copies it.
     """
 
     log: Path
@@ -144,9 +144,9 @@ class _Child:
             self._start()
             self._pipe.send((self._context, self.log))
         self._pipe.send(job)
-        while (said := self._pipe.recv()) == READY:
+        while (message := self._pipe.recv()) == READY:
             self.ready = True
-        outcome: Outcome = said
+        outcome: Outcome = message
         return outcome
 
     def reap(self, patience: float = 0.0) -> str:
@@ -155,10 +155,14 @@ class _Child:
             self._process.wait(patience)
         self._process.kill()
         code = self._process.wait()
-        if not self._first_words.closed:
-            with contextlib.suppress(OSError), self._first_words as said, open(self.log, "ab", opener=no_links) as log:
-                said.seek(0)
-                log.write(said.read())
+        if not self._first_output.closed:
+            with (
+                contextlib.suppress(OSError),
+                self._first_output as output,
+                open(self.log, "ab", opener=no_links) as log,
+            ):
+                output.seek(0)
+                log.write(output.read())
         if code >= 0:
             return f"ended with code {code}"
         with contextlib.suppress(ValueError):
@@ -174,7 +178,7 @@ class _Child:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        self._first_words = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
+        self._first_output = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
         with self._lock:
             if self._gone:
                 raise EOFError
@@ -184,8 +188,8 @@ class _Child:
                 [sys.executable, "-P", "-m", "search.worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                stdout=self._first_words,
-                stderr=self._first_words,
+                stdout=self._first_output,
+                stderr=self._first_output,
                 env={**os.environ, **ENVIRONMENT, **self._pinned},
                 start_new_session=True,
             )

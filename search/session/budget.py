@@ -29,9 +29,8 @@ def reserve(
 ) -> float:
     """Seconds to keep back for finishing, by what folds have taken so far; 0 without a limit or a complete trial.
 
-    Running folds get GRACE_SECONDS to end before it begins.
-
-    `images` in the folds; `seconds` for the study in all; `slots`: jobs at a time.
+    GRACE_SECONDS of it are for running folds to end. `images` in the folds; `seconds` for the study in all; `slots`:
+    jobs at a time.
     """
     known = complete(trials, metric)
     if seconds is None or not known:
@@ -39,9 +38,10 @@ def reserve(
     by_number = {trial.number: trial for trial in known}
     new_folds = [by_number[number] for number in finalists(trials, metric, folds, images)]
     confirming = sum(REPEATS * folds * fold_seconds(trial) for trial in new_folds) / slots
-    most = RESERVED * seconds
+    limit = RESERVED * seconds
     refits = (refit_seconds([trial], folds) for trial in known[:5])
-    return min(max((needed for needed in refits if needed <= most), default=most) + confirming, most) + GRACE_SECONDS
+    refit = max((needed for needed in refits if needed <= limit), default=limit)
+    return min(refit + confirming, limit) + GRACE_SECONDS
 
 
 def refit_seconds(trials: Sequence[TrialRecord], folds: int) -> float:

@@ -1,4 +1,4 @@
-"""`search diagnose`: one model, trained on a few folds, then again with one thing otherwise, and again with another."""
+"""`search diagnose`: one model, trained on a few folds, and again with one change after another."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ from search.jobs import (
     possible,
 )
 from search.seeds import derive
+from search.session.plan import epochs_of
 from search.stats.chance import entropy
 from search.study.database import folds_of
 from search.study.folder import StudyFolder
@@ -56,7 +57,7 @@ def diagnose(
     seconds: float | None = None,
     watched: Watched = lambda _what, _done, _total: None,
 ) -> Diagnosed:
-    """Train the model as it is; where it does not learn, train it with one thing otherwise, one after another.
+    """Train the model as it is; where it does not learn, train it with one change after another.
 
     `workers` None: one a GPU, else one a core; 0: in this process. `seconds` of experiments, after which no other is
     begun; None: USUAL_SECONDS. The first MIN_EXPERIMENTS are done however long they take.
@@ -116,23 +117,23 @@ class _Bench:
         causes = [suspect.cause for suspect in case.suspects]
         chosen = experiments(prepared.space, self._point, evidence, causes)
         done = self._trained(chosen, self.seconds)
-        tried = tuple(ExperimentResult(chosen[place], of_one) for place, of_one in sorted(done.items()))
+        tried = tuple(ExperimentResult(chosen[place], its_runs) for place, its_runs in sorted(done.items()))
         return replace(case, tried=tried, left_out=chosen[len(done) :])
 
     def _plain(self) -> Plain | None:
         """The best that a plain method reaches on these folds; None where none could be asked on all of them."""
         rows = {fold: fold_rows(self._assignment, fold) for fold in self._folds}
-        known = []
+        judged = []
         self.watched(COMPARING, 0, 1)
         for name in possible(self.prepared.facts.backbones):
             seeds = {fold: derive(self.prepared.config.seed, "reference", name, fold) for fold in rows}
             jobs = [ReferenceJob(name, fold, *rows[fold], seeds[fold]) for fold in rows if name in PLAIN_WORDS]
-            found = [future.result() for future in map(self.executor.submit, jobs)]
-            reached = [one.scores["balanced_accuracy"] for one in found if isinstance(one, ReferenceResult)]
-            if reached and len(reached) == len(rows):
+            outcomes = [future.result() for future in map(self.executor.submit, jobs)]
+            accuracies = [o.scores["balanced_accuracy"] for o in outcomes if isinstance(o, ReferenceResult)]
+            if accuracies and len(accuracies) == len(rows):
                 images = sum(len(validate) for _, validate in rows.values())
-                known.append(Plain(PLAIN_WORDS[name], float(np.mean(reached)), images))
-        return max(known, key=lambda plain: plain.accuracy, default=None)
+                judged.append(Plain(PLAIN_WORDS[name], float(np.mean(accuracies)), images))
+        return max(judged, key=lambda plain: plain.accuracy, default=None)
 
     def _trained(
         self, chosen: Sequence[Experiment | None], most_seconds: float = math.inf
@@ -166,7 +167,7 @@ class _Bench:
 
         drive = Drive(self.executor, lambda training: training[1], on_outcome, show)
         drive.run(next_training, lambda: True)
-        return {place: tuple(of_place[fold] for fold in sorted(of_place)) for place, of_place in runs.items()}
+        return {place: tuple(its_runs[fold] for fold in sorted(its_runs)) for place, its_runs in runs.items()}
 
     def _in_order(self, chosen: Sequence[Experiment | None]) -> list[tuple[int, FoldJob]]:
         """(place, job): an experiment's later runs come after the next one's first, when its own first are known."""
@@ -178,24 +179,27 @@ class _Bench:
         return len(runs) == ENOUGH and runs_that_learn([*runs.values()], classes) == 0
 
     def _jobs(self, experiment: Experiment | None) -> Iterator[FoldJob]:
-        rules, epochs = self.prepared.config.training, self.prepared.max_epochs
+        prepared, rules = self.prepared, self.prepared.config.training
+        params = (experiment.params if experiment else None) or self._point
+        most = prepared.max_epochs * (experiment.longer if experiment else 1)
+        options = FitOptions(
+            epochs_of(params, most, None if prepared.own else prepared.preset),
+            rules.patience,
+            rules.min_delta,
+            stop_collapsed=experiment is not None,  # as it is, it is trained in full, for its curve
+            collect_evidence=True,
+        )
         for fold in self._folds:
             train, validate = fold_rows(self._assignment, fold)
             yield FoldJob(
                 trial=0,
                 repeat=0,
                 fold=fold,
-                params=(experiment.params if experiment else None) or self._point,
+                params=params,
                 train=train,
                 validate=validate,
-                seed=derive(self.prepared.config.seed, "fold", 0, 0, fold),
-                training=FitOptions(
-                    epochs * (experiment.longer if experiment else 1),
-                    rules.patience,
-                    rules.min_delta,
-                    stop_collapsed=experiment is not None,  # as it is, it is trained in full, for its curve
-                    collect_evidence=True,
-                ),
+                seed=derive(prepared.config.seed, "fold", 0, 0, fold),
+                training=options,
                 edit=experiment.edit if experiment else None,
             )
 

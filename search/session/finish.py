@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 import zipfile
 import zlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,58 +19,58 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.folds import fold_rows
-from search.executors.base import Executor
 from search.executors.drive import Drive
 from search.jobs import ComposeJob, Failure, FitOptions, FoldJob, FoldResult, Outcome, RefitJob, SavedModel
 from search.manifest import PACKAGING
 from search.seeds import derive
 from search.session.budget import SAVING, WITH_CARE, fold_seconds, refit_seconds
-from search.session.loop import Loop
+from search.session.plan import Plan, fold_job
 from search.session.records import fold_record
+from search.session.session import Session
 from search.stats.estimate import MAX_TRIALS
 from search.stats.selection import REPEATS, Member, best_together, better_in_folds, choose, complete, finalists
 from search.study.folder import StudyFolder
 from spaces.recipe import plateau_factor
 from storage import ChoiceRecord, FoldRecord, Split, Store, TrialRecord
 
-MAX_LOST = 3  # trials, after which no further one is tried
-FEW_ROWS = 32  # that a refit is judged on, whose scores nobody reads
+MAX_UNUSABLE = 3  # trials, after which no further one is tried
+FEW_ROWS = 32  # images that a refit is judged on; nothing reads its scores
 
 AnyJob = TypeVar("AnyJob", FoldJob, RefitJob, ComposeJob)
 
 
 @dataclass
 class Finish:
-    """One finishing of a study. `run` may be called once."""
+    """One finishing of a study whose search is over. `run` may be called once."""
 
-    loop: Loop  # whose search is over
-    executor: Executor
+    plan: Plan
+    session: Session
+    show: Callable[[], object]  # called while jobs are waited for
     folder: StudyFolder
     draw: Callable[[int], NDArray[np.int16]]  # the folds of a repeat
     labels: NDArray[np.int16]  # [images]
     testing: NDArray[np.bool_]  # [images]
     about: Mapping[str, Any]  # goes into the model's file
-    lost: set[int] = field(default_factory=set)  # trials that gave nothing usable when trained on all images
 
     def __post_init__(self) -> None:
-        self.plan, self.store, self.note = self.loop.plan, self.loop.store, self.loop.observer.note
+        self._store, self._note = self.session.store, self.session.observer.note
+        self._unusable: set[int] = set()  # trials that gave nothing usable when trained on all images
 
     def run(self) -> None:
         """Confirm, choose and ship, unless that is done. Where somebody asks to stop, what is stored stays."""
-        trials = self.store.trials(curves=False)
-        if not complete(trials, self.plan.metric) or self.folder.model_is_current(self.store):
+        trials = self._store.trials(curves=False)
+        if not complete(trials, self.plan.metric) or self.folder.model_is_current(self._store):
             return
         self._confirm(trials)
-        if not self.loop.stop.asked:
-            self._ship(self.store.trials(curves=False))
+        if not self.session.stop.asked:
+            self._ship(self._store.trials(curves=False))
 
     def _ship(self, trials: Sequence[TrialRecord]) -> None:
-        """Make a model of the choice; where one of its trials is lost on all images, of the choice without it."""
-        before = -1
-        while before < len(self.lost) <= MAX_LOST and not self.loop.stop.asked:
-            before = len(self.lost)
-            choice = self._choose([trial for trial in trials if trial.number not in self.lost])
+        """Make a model of the choice; where a trial gives none when trained on all images, of the choice without it."""
+        unusable = -1
+        while unusable < len(self._unusable) <= MAX_UNUSABLE and not self.session.stop.asked:
+            unusable = len(self._unusable)
+            choice = self._choose([trial for trial in trials if trial.number not in self._unusable])
             if choice is None or self._make(*choice):
                 return
 
@@ -83,72 +82,82 @@ class Finish:
         numbers = finalists(trials, plan.metric, plan.folds, int((plan.assignment >= 0).sum()))
         jobs = []
         for repeat in range(1, REPEATS + 1 if numbers else 0):
-            if repeat >= len(self.store.splits()):
-                self.store.add_split(Split(repeat, self.draw(repeat)))
+            if repeat >= len(self._store.splits()):
+                self._store.add_split(Split(repeat, self.draw(repeat)))
             jobs += [job for number in numbers for job in self._missing(by_number[number], repeat)]
         if not jobs:
             return
         needed = refit_seconds(complete(trials, plan.metric)[:5], plan.folds)
         slowest = max(fold_seconds(by_number[number]) for number in numbers)
-        runs = sum(fold_seconds(by_number[job.trial]) for job in jobs) / self.executor.slots
+        runs = sum(fold_seconds(by_number[job.trial]) for job in jobs) / self.session.executor.slots
         if self._left() < needed + runs:
-            self.note(f"too little time is left to confirm the best {len(numbers)} trials on new folds")
+            self._note(f"too little time is left to confirm the best {len(numbers)} trials on new folds")
             return
-        self.note(f"confirming the best {len(numbers)} trials on new folds, {len(jobs)} fold runs")
-        self._do(jobs, self._confirmed, lambda: self._left() > needed + slowest)
+        self._note(f"confirming the best {len(numbers)} trials on new folds, {len(jobs)} fold runs")
+        self._do(jobs, self._on_confirmed, lambda: self._left() > needed + slowest)
 
     def _missing(self, trial: TrialRecord, repeat: int) -> list[FoldJob]:
-        there = {fold.fold for fold in trial.folds if fold.repeat == repeat}
-        assignment = self.store.split(repeat).assignment
+        """The fold runs of a trial that a repeat lacks, each trained in full: nothing races any more."""
+        done = {fold.fold for fold in trial.folds if fold.repeat == repeat}
+        split = self._store.split(repeat)
+        options = replace(self.plan.fit_options(trial.params), stop_collapsed=False)
         return [
-            replace(self.loop.fold_job(trial, fold, repeat), train=train, validate=validate)
+            fold_job(trial, fold, split, seed=self.plan.seed, options=options)
             for fold in range(self.plan.folds)
-            if fold not in there
-            for train, validate in [fold_rows(assignment, fold)]
+            if fold not in done
         ]
 
-    def _confirmed(self, job: FoldJob, outcome: Outcome) -> None:
+    def _on_confirmed(self, job: FoldJob, outcome: Outcome) -> None:
         if isinstance(outcome, FoldResult):
-            self.store.add_fold(fold_record(job, outcome), run=self.loop.run_id, seconds=self.loop.session_seconds())
+            self._store.add_fold(fold_record(job, outcome), run=self.session.run_id, seconds=self.session.seconds)
 
     # Choosing and shipping
 
     def _make(self, trial: TrialRecord, pool: tuple[int, ...], members: tuple[Member, ...]) -> bool:
         """Train what is to be shipped, save it as one model, and store the choice; whether that was done."""
-        started = time.monotonic()
-        parts = {member: self._refit_job(self.store.trial(member.trial), member.fold) for member in members}
-        longest_first = sorted(parts, key=lambda member: -fold_seconds(self.store.trial(member.trial)))
-        jobs = [parts[member] for member in longest_first if not is_intact(parts[member].path)]
+        started = self.session.clock()
+        refits = {member: self._refit_job(self._store.trial(member.trial), member.fold) for member in members}
+        longest_first = sorted(refits, key=lambda member: -fold_seconds(self._store.trial(member.trial)))
+        jobs = [refits[member] for member in longest_first if not is_intact(refits[member].path)]
         names = ", ".join(str(number) for number in dict.fromkeys(member.trial for member in members))
         where = "on all images" if members[0].fold is None else "without each of its folds"
-        self.note(f"training the choice, trial{'s' if members[-1].trial != members[0].trial else ''} {names}, {where}")
-        if not self._do(jobs, self._saved):
+        self._note(f"training the choice, trial{'s' if members[-1].trial != members[0].trial else ''} {names}, {where}")
+        if not self._do(jobs, self._on_saved):
             return False
-        rows = np.flatnonzero(self.testing).astype(np.int32)
         made = datetime.now(UTC).isoformat(timespec="seconds")
-        members_of = [vars(member) for member in members]
-        told = {**self.about, "made": made, "packaging": PACKAGING, "members": members_of}
-        path = self.folder.model
-        found: list[SavedModel] = []
-        compose = ComposeJob(tuple((parts[member].path, member.weight) for member in members), path, told, rows)
-
-        def composed(job: ComposeJob, outcome: Outcome) -> None:
-            if self._saved(job, outcome) and isinstance(outcome, SavedModel):
-                found.append(outcome)
-
-        if not self._do([compose], composed):
+        saved = self._compose([refits[member].path for member in members], members, made)
+        if saved is None:
             return False
         record = ChoiceRecord(
             made=made,
             trial=trial.number,
             members=tuple((member.trial, member.weight) for member in members),
             pool=pool,
-            folds=self.store.fold_runs(),
-            seconds=time.monotonic() - started,
-            probabilities=found[0].probabilities,
+            folds=self._store.fold_runs(),
+            seconds=self.session.clock() - started,
+            probabilities=saved.probabilities,
         )
-        self.store.add_choice(record, run=self.loop.run_id, seconds=self.loop.session_seconds())
+        self._store.add_choice(record, run=self.session.run_id, seconds=self.session.seconds)
         return True
+
+    def _compose(self, paths: Sequence[Path], members: Sequence[Member], made: str) -> SavedModel | None:
+        """Save the members' models, in the files `paths`, as one; None where that failed."""
+        about = {**self.about, "made": made, "packaging": PACKAGING, "members": [vars(member) for member in members]}
+        job = ComposeJob(
+            parts=tuple((path, member.weight) for path, member in zip(paths, members, strict=True)),
+            path=self.folder.model,
+            about=about,
+            rows=np.flatnonzero(self.testing).astype(np.int32),
+        )
+        saved: list[SavedModel] = []
+
+        def on_outcome(job: ComposeJob, outcome: Outcome) -> None:
+            self._on_saved(job, outcome)
+            if isinstance(outcome, SavedModel):
+                saved.append(outcome)
+
+        self._do([job], on_outcome)
+        return saved[0] if saved else None
 
     def _choose(self, trials: Sequence[TrialRecord]) -> tuple[TrialRecord, tuple[int, ...], tuple[Member, ...]] | None:
         """The chosen trial, those that it was compared with, and it or an ensemble of them: what is shipped.
@@ -159,10 +168,10 @@ class Finish:
         chosen = choose(trials, plan.metric, int(searched.sum()))
         if chosen is None:
             return None
-        left = self._left() * WITH_CARE  # without that care: what was kept back was estimated in the same way
+        left = self._left() * WITH_CARE  # what was kept back for this was estimated with that factor too
         affordable = [t for t in complete(trials, plan.metric) if refit_seconds([t], plan.folds) <= left]
         numbers = list(dict.fromkeys([*(t.number for t in affordable[:MAX_TRIALS]), chosen.number]))
-        probabilities = np.stack([out_of_fold(self.store, number)[searched] for number in numbers])
+        probabilities = np.stack([out_of_fold(self._store, number)[searched] for number in numbers])
         folds = plan.assignment[searched]
         members = best_together(chosen.number, numbers, probabilities, self.labels[searched], folds, plan.metric)
         if len(members) == 1:
@@ -175,51 +184,54 @@ class Finish:
         """Whether the models of the trial's folds are better together, and there is time to train them again."""
         searched = self.plan.assignment >= 0
         repeats = [r for r in range(REPEATS + 1) if sum(f.repeat == r for f in trial.folds) == self.plan.folds]
-        rounds = -(-self.plan.folds // self.executor.slots)
+        rounds = -(-self.plan.folds // self.session.executor.slots)
         if len(repeats) < 2 or SAVING + WITH_CARE * fold_seconds(trial) * rounds > left:
             return False
-        said = np.stack([out_of_fold(self.store, trial.number, repeat)[searched] for repeat in repeats])
-        return better_in_folds(said, self.labels[searched], self.plan.folds, self.plan.metric)
+        probabilities = np.stack([out_of_fold(self._store, trial.number, repeat)[searched] for repeat in repeats])
+        return better_in_folds(probabilities, self.labels[searched], self.plan.folds, self.plan.metric)
 
     def _refit_job(self, trial: TrialRecord, fold: int | None) -> RefitJob:
         """The trial on all images, or as in a fold; its file is named by all that decides what is in it."""
-        job = self.loop.fold_job(trial, fold or 0)
+        like = [f for f in trial.folds if fold is None or (f.repeat, f.fold) == (0, fold)]
+        options = refit_options(like, self.plan.fit_options(trial.params))
         if fold is None:
             rows = np.flatnonzero(self.plan.assignment >= 0).astype(np.int32)
-            seed = derive(self.plan.seed, "refit", trial.number)
-            job = replace(
-                job,
+            job = FoldJob(
+                trial=trial.number,
+                repeat=0,
+                fold=0,
+                params=trial.params,
                 train=rows,
                 validate=rows[:FEW_ROWS],
-                seed=seed,
-                training=refit_options(trial.folds, self.plan.training),
+                seed=derive(self.plan.seed, "refit", trial.number),
+                training=options,
             )
         else:
-            alone = [found for found in trial.folds if (found.repeat, found.fold) == (0, fold)]
-            job = replace(job, training=refit_options(alone, self.plan.training))
+            split = Split(0, self.plan.assignment)
+            job = fold_job(trial, fold, split, seed=self.plan.seed, options=options)
         key = [
             trial.number,
             dict(trial.params),
             job.seed,
             vars(job.training),
-            self.store.study().fingerprint,
+            self._store.study().fingerprint,
             PACKAGING,
         ]
         digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
         return RefitJob(job, (self.folder.refits / f"trial-{trial.number}-{digest}.keras").absolute())
 
-    def _saved(self, job: RefitJob | ComposeJob, outcome: Outcome) -> bool:
+    def _on_saved(self, job: RefitJob | ComposeJob, outcome: Outcome) -> None:
+        """Tell a person why a model was not saved."""
         if isinstance(outcome, Failure) and outcome.cause != "stopped":
-            what = f"trial {job.fold.trial}" if isinstance(job, RefitJob) else "the choice"
-            self.note(f"no model is saved: {what}: {outcome.detail}")
+            model = f"trial {job.fold.trial}" if isinstance(job, RefitJob) else "the choice"
+            self._note(f"no model is saved: {model}: {outcome.detail}")
             if isinstance(job, RefitJob) and outcome.cause == "refused":  # a model that cannot be saved fails otherwise
-                self.lost.add(job.fold.trial)
-        return isinstance(outcome, SavedModel)
+                self._unusable.add(job.fold.trial)
 
     # Doing
 
     def _left(self) -> float:
-        return float("inf") if self.plan.seconds is None else self.plan.seconds - self.loop.spent()
+        return float("inf") if self.plan.seconds is None else self.plan.seconds - self.session.spent
 
     def _do(
         self,
@@ -238,16 +250,13 @@ class Finish:
             succeeded += not isinstance(outcome, Failure)
             done(job, outcome)
 
-        drive: Drive[AnyJob] = Drive(self.executor, lambda job: job, on_outcome, self._show)
-        drive.run(lambda: waiting.popleft() if waiting and go_on() else None, lambda: not self.loop.stop.asked)
+        drive: Drive[AnyJob] = Drive(self.session.executor, lambda job: job, on_outcome, self.show)
+        drive.run(lambda: waiting.popleft() if waiting and go_on() else None, lambda: not self.session.stop.asked)
         return succeeded == len(jobs)
-
-    def _show(self) -> None:
-        self.loop.observer.update(self.loop.progress())
 
 
 def is_intact(model: Path) -> bool:
-    """Whether the file is there and each of its parts has the checksum it was written with; if not, it is made anew."""
+    """Whether the file exists and each of its parts has the checksum that it was written with."""
     try:
         with zipfile.ZipFile(model) as archive:
             return archive.testzip() is None
@@ -256,25 +265,32 @@ def is_intact(model: Path) -> bool:
 
 
 def refit_options(folds: Sequence[FoldRecord], training: FitOptions) -> FitOptions:
-    """How long to train where nothing stops it: the mean of the folds' best epochs, at the rates of the fold nearest.
+    """How to train as `folds` of one trial, given with their curves, were trained up to their best epochs.
 
-    `folds` of one trial, with their curves; of one alone it is that fold's training again.
+    As many epochs as their best ones have on average, at the learning rates of the fold whose best epoch is nearest to
+    that; of one fold alone, that fold's training again. Nothing stops it earlier.
     """
     epochs = max(1, round(float(np.mean([fold.best_epoch for fold in folds]))))
-    usual = min(folds, key=lambda fold: (abs(fold.best_epoch - epochs), fold.repeat, fold.fold))
+    nearest = min(folds, key=lambda fold: (abs(fold.best_epoch - epochs), fold.repeat, fold.fold))
     factors, best, best_loss = [], 0, float("inf")
-    for epoch, loss in enumerate(usual.curve.get("val_log_loss", ()), start=1):
+    for epoch, loss in enumerate(nearest.curve.get("val_log_loss", ()), start=1):
         factors.append(plateau_factor(epoch - 1 - best))
         if loss < best_loss - training.min_delta:
             best, best_loss = epoch, loss
-    whole = replace(training, patience=0, use_last_epoch=True, stop_collapsed=False)
-    return replace(whole, max_epochs=epochs, lr_factors=tuple(factors))
+    return replace(
+        training,
+        max_epochs=epochs,
+        patience=0,
+        use_last_epoch=True,
+        lr_factors=tuple(factors),
+        stop_collapsed=False,
+    )
 
 
 def out_of_fold(store: Store, number: int, repeat: int = 0) -> NDArray[np.float32]:
     """[images, classes] probabilities of a trial for the images that its models did not train on; others are 0."""
     assignment = store.split(repeat).assignment
-    found = np.zeros((len(assignment), len(store.study().classes)), np.float32)
-    for fold, probabilities in store.probabilities(number, repeat).items():
-        found[assignment == fold] = probabilities
-    return found
+    probabilities = np.zeros((len(assignment), len(store.study().classes)), np.float32)
+    for fold, of_fold in store.probabilities(number, repeat).items():
+        probabilities[assignment == fold] = of_fold
+    return probabilities

@@ -1,19 +1,16 @@
-"""The loop: ask for a point, store it, train its folds one by one, commit each, close the trial, tell the proposer.
+"""The loop: ask for a point, store it, train its folds one by one, commit each, close the trial, tell the sampler.
 
 It alone writes the database. Decisions that need no effects are functions and values in other modules.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-from search.data.folds import fold_rows
 from search.errors import UsageError
-from search.executors.base import Executor
 from search.executors.drive import Drive
 from search.jobs import (
     DescribeJob,
@@ -26,20 +23,28 @@ from search.jobs import (
     ReferenceJob,
     ReferenceResult,
 )
-from search.results.progress import Ending, Observer, Progress
+from search.results.progress import Ending, Progress
 from search.samplers.base import Exhausted, Sampler
-from search.seeds import derive
 from search.session.budget import GRACE_SECONDS
-from search.session.plan import Plan, still_to_try
+from search.session.plan import Plan, fold_job, still_to_try
 from search.session.racer import Racer, races
 from search.session.records import collapse, fold_record
 from search.session.references import ReferenceQueue
-from search.session.signals import StopRequest
+from search.session.session import Session
 from search.session.trials import SETUP_FAILURES, Trials
 from search.stats.racing import BEHIND, BEHIND_EARLY
 from spaces import Value
 from spaces.parameters import format_value
-from storage import OUT_OF_TIME, Closing, FoldRecord, LayerRecord, ReferenceRecord, Store, TrialRecord, TrialState
+from storage import (
+    OUT_OF_TIME,
+    Closing,
+    FoldRecord,
+    LayerRecord,
+    ReferenceRecord,
+    Split,
+    TrialRecord,
+    TrialState,
+)
 
 RESERVE_SECONDS = 5.0  # between two looks at how much time finishing will take
 MAX_REDRAWS = 200
@@ -69,136 +74,130 @@ def job_of(work: Work) -> Job:
 
 @dataclass
 class Loop:
-    """One session of a search. `run` may be called once."""
+    """The search of one session. `run` may be called once."""
 
     plan: Plan
-    store: Store
-    run_id: int
-    executor: Executor
-    proposer: Sampler
-    observer: Observer
-    stop: StopRequest
-    clock: Callable[[], float] = time.monotonic
-    trials: Trials = field(init=False)
-    session_folds: int = 0
-    answered: bool = False  # by a worker, in this session
-    queue: list[tuple[str, dict[str, Value]]] = field(default_factory=list)  # starts that are still to be tried
-    said: set[str] = field(default_factory=set)  # notes of workers
-    exhausted: bool = False  # the proposer has no further point
-    ending: Ending = Ending.FINISHED
+    session: Session
+    sampler: Sampler
 
     def __post_init__(self) -> None:
-        self._drive: Drive[Work] = Drive(self.executor, job_of, self._on_outcome, self._show)
+        plan = self.plan
+        self._store, self._observer = self.session.store, self.session.observer
+        self._drive: Drive[Work] = Drive(self.session.executor, job_of, self._on_outcome, self.show)
+        self._trials = Trials(plan.metric)
+        self._starts: list[tuple[str, dict[str, Value]]] = []  # origin and point of those that are still to be tried
+        self._references = ReferenceQueue(plan.references, plan.assignment, plan.folds, plan.seed)
+        self._racer = Racer(plan.race, plan.metric, plan.assignment) if plan.race else None
+        self._defaults = {parameter.name: parameter.default for parameter in plan.space.parameters}
+        self._reserved = 0.0  # seconds kept back for finishing
+        self._reserve_again = self.session.clock()  # when to estimate them next
+        self._folds_done = 0  # in this session
+        self._answered = False  # whether a worker has, in this session
+        self._notes: set[str] = set()  # of workers, that were shown
+        self._exhausted = False  # whether the sampler has no further point
+        self._ending = Ending.FINISHED
+
+    def load(self) -> None:
+        """Take over the trials and reference rows that are stored."""
+        self._trials = Trials(self.plan.metric, self._store.trials(curves=False))
+        self._references.load(self._store.references())
 
     def run(self) -> Ending:
         """Search until a budget is used up, somebody asks to stop, or nothing works."""
         self.load()
         if not self._time_is_over():
             self._reopen()
-        self.proposer.replay(self.trials)
-        if self._racing:
-            self._racing.load(self.store, self.trials)
-        self.queue = still_to_try(self.plan.starts, self.trials)
-        self._show()
+        self.sampler.replay(self._trials)
+        if self._racer:
+            self._racer.load(self._store, self._trials)
+        self._starts = still_to_try(self.plan.starts, self._trials)
+        self.show()
         self._drive.run(self._next_work, self._may_go_on)
         self._drain()
-        return self.ending
-
-    def load(self) -> Ending:
-        """Know what is stored, without searching on."""
-        plan = self.plan
-        self._started, self._spent_before, self._reserved = self.clock(), self.store.spent_seconds(), 0.0
-        self._reserve_again = self._started
-        known = self.store.references()
-        self._references = ReferenceQueue(plan.references, plan.assignment, plan.folds, plan.seed, known)
-        self._defaults = {p.name: p.default for p in plan.space.parameters}
-        self.trials = Trials(plan.metric, self.store.trials(curves=False))
-        self._racing = Racer(plan.race, plan.metric, plan.assignment) if plan.race else None
-        return self.ending
+        return self._ending
 
     @property
     def running(self) -> tuple[Work, ...]:
         """What workers were given and have not brought to an end, in order of submission."""
         return self._drive.running
 
+    def show(self) -> None:
+        """Show the observer how far the search is."""
+        self._observer.update(self.progress())
+
     def progress(self) -> Progress:
         """The state now."""
-        leader = self.trials.best
+        leader = self._trials.best
         return Progress(
-            trials=tuple(self.trials),
+            trials=tuple(self._trials),
             metric=self.plan.metric,
             folds=self.plan.folds,
             running=tuple((work.trial, work.fold) for work in self.running if isinstance(work, FoldJob)),
             best=None if leader is None else leader.number,
-            spent_seconds=self.spent(),
-            session_seconds=self.session_seconds(),
-            session_folds=self.session_folds,
+            spent_seconds=self.session.spent,
+            session_seconds=self.session.seconds,
+            session_folds=self._folds_done,
             trials_budget=self.plan.trials,
             seconds_budget=self.plan.seconds,
             eta_seconds=self._eta(),
             references=tuple(self._references.known),
-            workers=self.executor.slots,
+            workers=self.session.executor.slots,
             defaults=self._defaults,
-            answered=self.answered or self.executor.ready,
+            answered=self._answered or self.session.executor.ready,
         )
-
-    def _show(self) -> None:
-        self.observer.update(self.progress())
 
     # Deciding
 
     def _may_go_on(self) -> bool:
-        if self.stop.asked:
-            self.ending = Ending.STOPPED
-            self.observer.note(f"stopping: running folds get {GRACE_SECONDS:.0f} s to end; ask again to leave at once")
-        return self.ending is Ending.FINISHED and not self._time_is_over()
+        if self.session.stop.asked:
+            self._ending = Ending.STOPPED
+            self._observer.note(f"stopping: running folds get {GRACE_SECONDS:.0f} s to end; ask again to leave at once")
+        return self._ending is Ending.FINISHED and not self._time_is_over()
 
     def _time_is_over(self) -> bool:
         if self.plan.seconds is None:
             return False
-        if self.clock() >= self._reserve_again:  # not after every trial: of thousands it takes a while
-            self._reserved, self._reserve_again = self.plan.reserve(self.trials), self.clock() + RESERVE_SECONDS
-        return self.spent() >= self.plan.seconds - self._reserved
-
-    def session_seconds(self) -> float:
-        """Seconds of this session so far."""
-        return self.clock() - self._started
-
-    def spent(self) -> float:
-        """Seconds of all sessions so far."""
-        return self._spent_before + self.session_seconds()
+        now = self.session.clock()
+        if now >= self._reserve_again:  # not after every trial: of thousands it takes a while
+            self._reserved, self._reserve_again = self.plan.reserve(self._trials), now + RESERVE_SECONDS
+        return self.session.spent >= self.plan.seconds - self._reserved
 
     def _eta(self) -> float | None:
         """Seconds until a budget is used up, from the pace of this session."""
-        over = None if self.plan.seconds is None else self.plan.seconds - self._reserved
-        left = [] if over is None else [max(0.0, over - self.spent())]
+        left = []
+        if self.plan.seconds is not None:
+            left.append(max(0.0, self.plan.seconds - self._reserved - self.session.spent))
         if self.plan.trials is not None:
-            if not self.session_folds:
+            if not self._folds_done:
                 return None
-            still, closed = self.trials.open, len(self.trials) - len(self.trials.open)
-            done = sum(len(t.folds) for t in self.trials) - sum(len(t.folds) for t in still)
-            each = done / closed if self.plan.race and closed else self.plan.folds
-            folds = (self.plan.trials - closed) * each - sum(len(t.folds) for t in still)
-            left.append(max(0, folds) * self.session_seconds() / self.session_folds)
+            left.append(self._folds_left(self.plan.trials) * self.session.seconds / self._folds_done)
         return min(left, default=None)
+
+    def _folds_left(self, trials: int) -> float:
+        """Fold runs until so many trials are closed, if the others need as many as the closed ones did."""
+        still_open = self._trials.open
+        closed = len(self._trials) - len(still_open)
+        folds_of_open = sum(len(trial.folds) for trial in still_open)
+        folds_of_closed = sum(len(trial.folds) for trial in self._trials) - folds_of_open
+        each = folds_of_closed / closed if self.plan.race and closed else self.plan.folds
+        return max(0, (trials - closed) * each - folds_of_open)
 
     # Submitting
 
     def _next_work(self) -> Work | None:
         """The most useful work that is not running yet: a fold of the oldest open trial, else a new point.
 
-        Between trial 0, the first result to believe, and all others come the reference rows. A trial of the
-        sampler's that may be given up has one fold at a time, for the next may be for nothing; but for the last points,
-        when nothing else is left.
+        Reference rows come between trial 0 and all others. Where trials race, a trial of the sampler has one fold at
+        a time, since its next fold may not be needed; unless there is nothing else to do.
         """
-        if job := self._next_fold(patient=self._racing is not None):
+        if job := self._next_fold(patient=self._racer is not None):
             return job
-        if self.trials and (reference := self._references.next_job()):
+        if self._trials and (reference := self._references.next_job()):
             return reference
         if any(isinstance(work, Candidate) for work in self.running):
             return None
-        number = len(self.trials)
-        if self.exhausted or (self.plan.trials is not None and number >= self.plan.trials):
+        number = len(self._trials)
+        if self._exhausted or (self.plan.trials is not None and number >= self.plan.trials):
             return self._next_fold(patient=False)
         try:
             return self._candidate(number)
@@ -209,56 +208,49 @@ class Loop:
     def _next_fold(self, *, patient: bool) -> FoldJob | None:
         """The first fold of the oldest open trial that is not running yet.
 
-        `patient`: of none of the sampler's while another of its folds is running, which may end it.
+        `patient`: a trial of the sampler waits while another of its folds is running, which may end the trial.
         """
         busy = {(work.trial, work.fold) for work in self.running if isinstance(work, FoldJob)}
-        waiting = {number for number, _ in busy if patient and self.trials[number].origin == "sampler"}
-        for trial in self.trials.open:
+        waiting = {number for number, _ in busy if patient and self._trials[number].origin == "sampler"}
+        for trial in self._trials.open:
             done = {f.fold for f in trial.folds}
             for fold in range(self.plan.folds):
                 if fold not in done and (trial.number, fold) not in busy and trial.number not in waiting:
-                    return self.fold_job(trial, fold)
+                    return self._fold_job(trial, fold)
         return None
 
     def _no_point_left(self, end: Exhausted) -> None:
-        self.exhausted = True
-        self.observer.note(f"{end}; the search is finished with trial {len(self.trials) - 1}.")
+        self._exhausted = True
+        self._observer.note(f"{end}; the search is finished with trial {len(self._trials) - 1}.")
 
-    def fold_job(self, trial: TrialRecord, fold: int, repeat: int = 0) -> FoldJob:
-        """A trial's job on one fold; the rows are those of repeat 0."""
-        train, validate = fold_rows(self.plan.assignment, fold)
-        epochs = int(trial.params.get("epochs", self.plan.training.max_epochs))
-        least = self._racing.thresholds(trial, fold) if self._racing and repeat == 0 else {}
-        stops = races(trial) and repeat == 0  # what others are compared with is trained in full, and what confirms
-        return FoldJob(
-            trial=trial.number,
-            repeat=repeat,
-            fold=fold,
-            params=trial.params,
-            train=train,
-            validate=validate,
-            seed=derive(self.plan.seed, "fold", trial.number, repeat, fold),
-            training=replace(self.plan.training, max_epochs=epochs, min_score_at=least, stop_collapsed=stops),
+    def _fold_job(self, trial: TrialRecord, fold: int) -> FoldJob:
+        thresholds = self._racer.thresholds(trial, fold) if self._racer else {}
+        options = replace(
+            self.plan.fit_options(trial.params),
+            min_score_at=thresholds,
+            stop_collapsed=races(trial),  # what others are compared with is trained in full
         )
+        return fold_job(trial, fold, Split(0, self.plan.assignment), seed=self.plan.seed, options=options)
 
     def _candidate(self, number: int) -> Candidate:
-        if self.queue:
-            origin, params = self.queue.pop(0)
+        """The next point: of those to be tried first, else of the sampler. Raises Exhausted."""
+        if self._starts:
+            origin, params = self._starts.pop(0)
             return Candidate(number, params, origin)
-        candidate = Candidate(number, self.proposer.ask(number), "sampler")
-        while self.trials.has(candidate.params) and candidate.redraws < MAX_REDRAWS_FOR_NOVELTY:
+        candidate = Candidate(number, self.sampler.ask(number), "sampler")
+        while self._trials.has(candidate.params) and candidate.redraws < MAX_REDRAWS_FOR_NOVELTY:
             self._redraw(candidate)
         return candidate
 
     def _redraw(self, candidate: Candidate) -> None:
-        self.proposer.refuse(candidate.number)
-        candidate.params = self.proposer.ask(candidate.number)
+        self.sampler.refuse(candidate.number)
+        candidate.params = self.sampler.ask(candidate.number)
         candidate.redraws += 1
 
     # Outcomes
 
     def _on_outcome(self, work: Work, outcome: Outcome) -> None:
-        self.answered = True
+        self._answered = True
         match work:
             case Candidate():
                 self._on_described(work, outcome)
@@ -271,8 +263,8 @@ class Loop:
         """Store the point as a trial, or draw another where its model cannot be."""
         refusal = self._refusal(outcome)
         if refusal and candidate.origin in LEFT_OUT:
-            what = LEFT_OUT[candidate.origin]
-            self.observer.note(f"a {what} is left out: {refusal} ({self._changes(candidate)})")
+            point = LEFT_OUT[candidate.origin]
+            self._observer.note(f"a {point} is left out: {refusal} ({self._changes(candidate)})")
             return
         if refusal and candidate.origin == "baseline":
             raise UsageError(
@@ -285,7 +277,7 @@ class Loop:
                 "narrow the space in study.toml, or raise max_parameters"
             )
         if refusal:
-            if not self.stop.asked:
+            if not self.session.stop.asked:
                 self._draw_anew(candidate)
             return
         if isinstance(outcome, Failure) and outcome.cause == "stopped":
@@ -293,6 +285,7 @@ class Loop:
         self._add_trial(candidate, outcome)
 
     def _changes(self, candidate: Candidate) -> str:
+        """What of a point is not at its default, in words."""
         default = self.plan.space.defaults()
         changed = (
             f"{n} = {format_value(v)}" for n, v in candidate.params.items() if n not in default or default[n] != v
@@ -307,12 +300,13 @@ class Loop:
             self._no_point_left(end)
 
     def _refusal(self, outcome: Outcome) -> str | None:
+        """Why a model, as it was described, is not to be trained; None where it is, or could not be described."""
         if isinstance(outcome, Failure):
             return outcome.detail if outcome.cause == "refused" else None
         assert isinstance(outcome, Description)  # noqa: S101 - the answer to a DescribeJob
-        trained = outcome.parameters - outcome.pretrained  # from scratch
-        if trained > self.plan.max_parameters:
-            return f"its model has {trained:,} parameters, above max_parameters = {self.plan.max_parameters:,}"
+        new = outcome.parameters - outcome.pretrained
+        if new > self.plan.max_parameters:
+            return f"its model has {new:,} parameters, above max_parameters = {self.plan.max_parameters:,}"
         if outcome.training_bytes > self.plan.max_bytes:
             return (
                 f"training it needs about {outcome.training_bytes / 1e9:.1f} GB, "
@@ -321,119 +315,121 @@ class Loop:
         return None
 
     def _add_trial(self, candidate: Candidate, outcome: Outcome) -> None:
-        if candidate.origin != "sampler":  # not before: a refused one never comes to the proposer's notice
-            self.proposer.ask(candidate.number, dict(candidate.params))
-        known = outcome if isinstance(outcome, Description) else None
+        """Store a candidate as a trial; with a failure, one that has failed."""
+        if candidate.origin != "sampler":  # only now: the sampler must not know of a point that was refused
+            self.sampler.ask(candidate.number, dict(candidate.params))
+        description = outcome if isinstance(outcome, Description) else None
         trial = TrialRecord(
             number=candidate.number,
             params=candidate.params,
             origin=candidate.origin,
-            parameters=known.parameters if known else None,
-            layers=tuple(LayerRecord(**vars(layer)) for layer in known.layers) if known else (),
+            parameters=description.parameters if description else None,
+            layers=tuple(LayerRecord(**vars(layer)) for layer in description.layers) if description else (),
             redraws=candidate.redraws,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        # A model that cannot be built is no trial that a later session would train: stored and closed at once.
+        # Closed in the same commit: a later session must not train a model that cannot be built.
         closing = (TrialState.FAILED, outcome.cause, outcome.detail) if isinstance(outcome, Failure) else None
-        self.store.add_trial(trial, run=self.run_id, seconds=self.session_seconds(), close=closing)
-        self.trials.append(trial)
+        self._store.add_trial(trial, run=self.session.run_id, seconds=self.session.seconds, close=closing)
+        self._trials.append(trial)
         if isinstance(outcome, Failure):
             self._failed(trial, outcome)
 
     def _on_fold(self, job: FoldJob, outcome: Outcome) -> None:
         """Commit a fold; close its trial where it was the last, was stuck at chance, or failed."""
-        trial = self.trials[job.trial]
+        trial = self._trials[job.trial]
         if trial.state != TrialState.RUNNING:
             return  # another fold of it failed meanwhile
         if isinstance(outcome, Failure):
             if outcome.cause != "stopped":
-                how = (TrialState.FAILED, outcome.cause, outcome.detail)
-                self.store.close_trial(trial.number, *how, run=self.run_id, seconds=self.session_seconds())
+                closed = (TrialState.FAILED, outcome.cause, outcome.detail)
+                self._store.close_trial(trial.number, *closed, run=self.session.run_id, seconds=self.session.seconds)
                 self._failed(trial, outcome)
             return
         assert isinstance(outcome, FoldResult)  # noqa: S101 - the answer to a FoldJob
-        self._say_once(outcome.notes)
+        self._note_once(outcome.notes)
         fold = fold_record(job, outcome)
         closing = self._closing(trial, job, fold, outcome)
-        self.store.add_fold(fold, run=self.run_id, seconds=self.session_seconds(), close=closing)
-        self.session_folds += 1
+        self._store.add_fold(fold, run=self.session.run_id, seconds=self.session.seconds, close=closing)
+        self._folds_done += 1
         folds = sorted((*trial.folds, replace(fold, probabilities=None, curve={})), key=lambda f: (f.repeat, f.fold))
-        self.trials[job.trial] = replace(trial, folds=tuple(folds))
+        self._trials[job.trial] = replace(trial, folds=tuple(folds))
         if closing:
             self._on_closed(job.trial, *closing)
 
     def _closing(self, trial: TrialRecord, job: FoldJob, fold: FoldRecord, outcome: FoldResult) -> Closing | None:
         """How a trial ends with this fold; None where it goes on."""
-        if self._racing:
-            self._racing.note(fold)
+        if self._racer:
+            self._racer.note(fold)
         if closing := collapse(job, outcome):
             return closing
         if outcome.behind:
-            bar = job.training.min_score_at[fold.epochs]
-            missed = f"at epoch {fold.epochs} of its first fold it had not reached {bar:.3f}"
+            threshold = job.training.min_score_at[fold.epochs]
+            missed = f"at epoch {fold.epochs} of its first fold it had not reached {threshold:.3f}"
             return TrialState.PRUNED, BEHIND_EARLY, f"{missed}, as the best third of the trials before it had"
         if len(trial.folds) + 1 == self.plan.folds:
             return TrialState.COMPLETE, None, None
-        why = self._racing.behind(trial, fold) if self._racing else None
+        why = self._racer.behind(trial, fold) if self._racer else None
         return (TrialState.PRUNED, BEHIND, why) if why else None
 
-    def _say_once(self, notes: Sequence[str]) -> None:
+    def _note_once(self, notes: Sequence[str]) -> None:
         for note in notes:
-            if note not in self.said:
-                self.said.add(note)
-                self.observer.note(note)
+            if note not in self._notes:
+                self._notes.add(note)
+                self._observer.note(note)
 
     def _on_reference(self, job: ReferenceJob, outcome: Outcome) -> None:
         """Commit a reference's fold. One that fails is left out: the search does not need it."""
         if isinstance(outcome, Failure):
             if outcome.cause != "stopped" and self._references.leave_out(job.name):
                 name = job.name.replace("_", " ")
-                self.observer.note(f"no reference row of {name}: {outcome.cause}: {outcome.detail}")
+                self._observer.note(f"no reference row of {name}: {outcome.cause}: {outcome.detail}")
             return
         assert isinstance(outcome, ReferenceResult)  # noqa: S101 - the answer to a ReferenceJob
         record = ReferenceRecord(name=job.name, fold=job.fold, **vars(outcome))
-        self.store.add_reference(record, run=self.run_id, seconds=self.session_seconds())
+        self._store.add_reference(record, run=self.session.run_id, seconds=self.session.seconds)
         self._references.known.append(record)
 
     def _failed(self, trial: TrialRecord, failure: Failure) -> None:
+        """Take in that a stored trial has failed; end the search where too many in a row have."""
         self._on_closed(trial.number, TrialState.FAILED, failure.cause, failure.detail)
-        if failure.cause in SETUP_FAILURES and self.trials.broken_in_a_row % MAX_FAILURES_IN_A_ROW == 0:
-            self.ending = Ending.FAILED
-            self.observer.note(
-                f"{self.trials.broken_in_a_row} trials in a row failed, the last with: {failure.detail}. "
+        if failure.cause in SETUP_FAILURES and self._trials.broken_in_a_row % MAX_FAILURES_IN_A_ROW == 0:
+            self._ending = Ending.FAILED
+            self._observer.note(
+                f"{self._trials.broken_in_a_row} trials in a row failed, the last with: {failure.detail}. "
                 "Something is wrong with the set-up rather than the points; the search ends here."
             )
 
     def _on_closed(
         self, number: int, state: TrialState, cause: str | None = None, detail: str | None = None, *, tell: bool = True
     ) -> None:
+        """Take in that a stored trial has ended. `tell`: whether the sampler learns of it."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        trial = replace(self.trials[number], state=state, cause=cause, detail=detail, finished=now)
-        self.trials[number] = trial
-        if self._racing:
-            self._racing.closed(trial)
+        trial = replace(self._trials[number], state=state, cause=cause, detail=detail, finished=now)
+        self._trials[number] = trial
+        if self._racer:
+            self._racer.closed(trial)
         if tell:
-            self.proposer.tell(trial)
-        self.observer.trial_closed(trial, self.progress())
+            self.sampler.tell(trial)
+        self._observer.trial_closed(trial, self.progress())
 
     # Starting and ending
 
     def _reopen(self) -> None:
         """Trials that ran out of time go on."""
-        out_of_time = [trial for trial in self.trials if trial.cause == OUT_OF_TIME]
+        out_of_time = [trial for trial in self._trials if trial.cause == OUT_OF_TIME]
         for trial in out_of_time:
-            self.store.reopen_trial(trial.number)
+            self._store.reopen_trial(trial.number)
         if out_of_time:
-            self.trials = Trials(self.plan.metric, self.store.trials(curves=False))
+            self._trials = Trials(self.plan.metric, self._store.trials(curves=False))
 
     def _drain(self) -> None:
         """Give running folds a moment to end, then drop them. Where time is over, close what is left open."""
-        deadline = self.clock() + GRACE_SECONDS
-        self._drive.run(lambda: None, lambda: self.clock() < deadline and self.ending is not Ending.FAILED)
-        if self.ending is Ending.FINISHED and self._time_is_over():
-            for trial in self.trials.open:
-                done = (
-                    f"its time was over after {len(trial.folds)} of {self.plan.folds} folds; more hours go on with it"
-                )
-                self.store.close_trial(trial.number, TrialState.PRUNED, OUT_OF_TIME, done)
-                self._on_closed(trial.number, TrialState.PRUNED, OUT_OF_TIME, done, tell=False)
+        deadline = self.session.clock() + GRACE_SECONDS
+        self._drive.run(lambda: None, lambda: self.session.clock() < deadline and self._ending is not Ending.FAILED)
+        if self._ending is Ending.FINISHED and self._time_is_over():
+            for trial in self._trials.open:
+                folds = f"{len(trial.folds)} of {self.plan.folds} folds"
+                detail = f"its time was over after {folds}; more hours go on with it"
+                self._store.close_trial(trial.number, TrialState.PRUNED, OUT_OF_TIME, detail)
+                self._on_closed(trial.number, TrialState.PRUNED, OUT_OF_TIME, detail, tell=False)

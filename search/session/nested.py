@@ -121,12 +121,14 @@ def _without(prepared: Prepared, held_out: NDArray[np.bool_], fold: int) -> Prep
 
     Space and points to try stay: they are what is judged. A class may have too few images left for as many folds.
     """
-    said = f"Outer fold {fold + 1} of {prepared.folds}: {{locked}} of {{images}} images are held out, to be judged on."
+    sentence = (
+        f"Outer fold {fold + 1} of {prepared.folds}: {{locked}} of {{images}} images are held out, to be judged on."
+    )
     try:
-        images, checked = hold_out(prepared.images, prepared.checked, held_out, prepared.folds, said)
+        images, checked = hold_out(prepared.images, prepared.checked, held_out, prepared.folds, sentence)
     except UsageError:
-        images, checked = hold_out(prepared.images, prepared.checked, held_out, None, said)
-    folds, number = checked.folds or 0, int(held_out.sum())
+        images, checked = hold_out(prepared.images, prepared.checked, held_out, None, sentence)
+    folds, locked = checked.folds or 0, int(held_out.sum())
     config = _from_below(prepared.config).model_copy(
         update={"nested": False, "lock_box": None, "folds": folds, "seed": derive(prepared.config.seed, "outer", fold)}
     )
@@ -135,9 +137,9 @@ def _without(prepared: Prepared, held_out: NDArray[np.bool_], fold: int) -> Prep
         config=config,
         images=images,
         checked=checked,
-        facts=replace(prepared.facts, images=prepared.facts.images - number),
+        facts=replace(prepared.facts, images=prepared.facts.images - locked),
         folds=folds,
-        locked=number,
+        locked=locked,
     )
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from search.data.folds import fold_rows
 from search.executors.devices import memory_for_each
-from search.jobs import FitOptions, WorkerContext
+from search.jobs import FitOptions, FoldJob, WorkerContext
+from search.seeds import derive
 from search.session.budget import reserve
 from search.session.racer import RaceTerms
 from search.session.references import references_of
@@ -18,9 +20,8 @@ from search.stats.racing import RULES, Schedule
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from spaces import Space, Value
-from spaces.presets import family_of
-from spaces.recipe import own_recipe
-from storage import Store, TrialRecord
+from spaces.presets import Auto, Preset, family_of
+from storage import Split, Store, TrialRecord
 from storage.records import Params
 
 
@@ -32,7 +33,7 @@ class Plan:
     metric: str
     folds: int
     assignment: NDArray[np.int16]  # [images] fold that validates the image, -1: none
-    training: FitOptions
+    fit_options: Callable[[Params], FitOptions]  # of a point's fold runs; the epochs of `epochs_of`
     space: Space
     starts: Sequence[tuple[str, Mapping[str, Value]]]  # origin and point, to be tried first, the baseline before all
     max_parameters: int
@@ -42,6 +43,31 @@ class Plan:
     references: Sequence[str] = ()  # names of the reference rows to compute
     reserve: Callable[[Sequence[TrialRecord]], float] = lambda _trials: 0.0  # seconds to keep for what comes after
     race: RaceTerms | None = None  # None: every trial is trained on every fold
+
+
+def epochs_of(params: Params, most: int, preset: Preset | Auto | None = None) -> int:
+    """The most epochs of a point's fold run: what the point says where it has `epochs`, else `most`.
+
+    `preset`: None for a model of the user's own. In the space of several families the parameter of the point's family
+    comes first, then the one that Hyperband sets.
+    """
+    own = params if preset is None else family_of(preset, params)[1]
+    return int(own.get("epochs", params.get("epochs", most)))
+
+
+def fold_job(trial: TrialRecord, fold: int, split: Split, *, seed: int, options: FitOptions) -> FoldJob:
+    """The job that trains a trial's point for one fold of `split`; `seed` is the study's."""
+    train, validate = fold_rows(split.assignment, fold)
+    return FoldJob(
+        trial=trial.number,
+        repeat=split.repeat,
+        fold=fold,
+        params=trial.params,
+        train=train,
+        validate=validate,
+        seed=derive(seed, "fold", trial.number, split.repeat, fold),
+        training=options,
+    )
 
 
 def still_to_try(
@@ -64,6 +90,7 @@ def still_to_try(
 def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
     """What the loop needs of a prepared study and its stored folds."""
     config, space = prepared.config, prepared.space
+    preset = None if prepared.own else prepared.preset
     baseline = space.defaults()
     known_good = () if prepared.own else prepared.preset.starts
     starts = [
@@ -71,12 +98,13 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
         *(("try", point) for point in prepared.tries),
         *(("start", space.defaults(**start)) for start in known_good),
     ]
+    options = FitOptions(prepared.max_epochs, config.training.patience, config.training.min_delta)
     plan = Plan(
         seed=config.seed,
         metric=config.metric,
         folds=prepared.folds,
         assignment=store.split(0).assignment,
-        training=FitOptions(prepared.max_epochs, config.training.patience, config.training.min_delta),
+        fit_options=lambda params: replace(options, max_epochs=epochs_of(params, prepared.max_epochs, preset)),
         space=space,
         starts=starts,
         max_parameters=config.max_parameters,
@@ -96,14 +124,13 @@ def race_terms(prepared: Prepared, rule: str) -> RaceTerms | None:
         return None
 
     def schedule(params: Params) -> Schedule | None:
-        if prepared.own:
-            recipe = own_recipe(params, prepared.facts)
-        else:
-            family, known = family_of(prepared.preset, params)
-            if family.frozen and family.frozen.heads and not family.frozen.heads.trains(known):
-                return None
-            recipe = family.recipe(known, prepared.facts)
-        return Schedule(recipe.schedule, recipe.epochs or int(params.get("epochs", prepared.max_epochs)))
+        if prepared.own:  # its learning rates are its own business
+            return Schedule("constant", epochs_of(params, prepared.max_epochs))
+        family, own = family_of(prepared.preset, params)
+        if family.frozen and family.frozen.heads and not family.frozen.heads.trains(own):
+            return None
+        recipe = family.recipe(own, prepared.facts)
+        return Schedule(recipe.schedule, epochs_of(params, prepared.max_epochs, prepared.preset))
 
     return RaceTerms(rule, prepared.images.labels, schedule)
 

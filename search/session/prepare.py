@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,28 +61,51 @@ def prepare(
     facts = _facts(images, checked.together.apart, flip=config.flip, backbones=weights.backbones)
     own = _own(stored, model, facts) if model else None
     whole, name = (own.space, own.file.name) if own else (chosen.space(facts), f"preset {chosen.name}")
-    try:
-        space = whole.narrow(weights.space)
-    except SpaceError as error:
-        lines = "\n".join(f"  {line}" for line in str(error).splitlines())
-        raise UsageError(f"[space] of {toml.FILE}, {name}:\n{lines}") from None
+    space = _narrowed(whole, weights.space, name)
     max_epochs = config.training.max_epochs or (OWN_EPOCHS if own else chosen.epochs)
     if config.sampler_row.sets_epochs:
         space = _with_epochs(space, max_epochs, config.space)
     tries = points_to_try(config.tries, space)
     warm: tuple[Try, ...] = ()
-    said = None
+    warm_remark = None
     if warm_start:
         known_as = own.file.name if own else chosen.name
-        warm, said = best_of(_other(warm_start, folder), str(warm_start), space, known_as, tries)
-    tries += tuple(space.changed(one.changes) for one in warm)
-    found = own.found if own else None
-    chance = _left_to_chance(config, space, families=isinstance(chosen, Auto) and not own)
-    remarks = (*checked.sentences, *weights.remarks, *(text for text in (found, said, chance) if text))
-    folds, kept = checked.folds or 0, int(locked.sum())
-    if config.nested and config.hours is not None:
-        config = config.model_copy(update={"hours": config.hours / (1 + folds)})
-    return Prepared(config, images, checked, facts, chosen, own, space, folds, max_epochs, tries, warm, remarks, kept)
+        warm, warm_remark = best_of(_other(warm_start, folder), str(warm_start), space, known_as, tries)
+    own_remark = own.found if own else None
+    unmodelled = _unmodelled(config, space, families=isinstance(chosen, Auto) and not own)
+    folds = checked.folds or 0
+    settled = (text for text in (own_remark, warm_remark, unmodelled) if text)
+    return Prepared(
+        config=_share_of_hours(config, folds),
+        images=images,
+        checked=checked,
+        facts=facts,
+        preset=chosen,
+        own=own,
+        space=space,
+        folds=folds,
+        max_epochs=max_epochs,
+        tries=(*tries, *(space.changed(point.changes) for point in warm)),
+        warm=warm,
+        remarks=(*checked.sentences, *weights.remarks, *settled),
+        locked=int(locked.sum()),
+    )
+
+
+def _narrowed(space: Space, narrowing: Mapping[str, Any], name: str) -> Space:
+    """The space as [space] of study.toml has it; `name`: whose it is, for people. Raises UsageError."""
+    try:
+        return space.narrow(narrowing)
+    except SpaceError as error:
+        lines = "\n".join(f"  {line}" for line in str(error).splitlines())
+        raise UsageError(f"[space] of {toml.FILE}, {name}:\n{lines}") from None
+
+
+def _share_of_hours(config: Config, folds: int) -> Config:
+    """With the hours of one search, where the outer folds are searched too, each with as many."""
+    if not config.nested or config.hours is None:
+        return config
+    return config.model_copy(update={"hours": config.hours / (1 + folds)})
 
 
 def _with_epochs(space: Space, most: int, narrowed: Collection[str]) -> Space:
@@ -94,12 +118,12 @@ def _with_epochs(space: Space, most: int, narrowed: Collection[str]) -> Space:
     return Space((epochs, *(p for p in space.parameters if p.name not in own)))
 
 
-def _left_to_chance(config: Config, space: Space, *, families: bool) -> str | None:
+def _unmodelled(config: Config, space: Space, *, families: bool) -> str | None:
     """What the sampler does not model, in a sentence; `families`: the space has several."""
     if config.engine != "optuna":
         return None
-    said = unmodelled_parameters(space, config.chosen_sampler)
-    return f"{said}, or a preset of one family" if said and families else said
+    sentence = unmodelled_parameters(space, config.chosen_sampler)
+    return f"{sentence}, or a preset of one family" if sentence and families else sentence
 
 
 def _other(study: Path, folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""From what a worker answers to what is stored. Pure."""
+"""From outcomes of workers to records of the store. Pure."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from storage import Closing, DiagnosisRecord, FoldRecord, TrialState
 
 def fold_record(job: FoldJob, result: FoldResult) -> FoldRecord:
     """A fold run as it is stored."""
-    known = {
-        name: value for name, value in vars(result).items() if name not in ("behind", "diagnosis", "notes", "evidence")
-    }
-    found = None
+    not_stored = ("behind", "diagnosis", "notes", "evidence")
+    stored = {name: value for name, value in vars(result).items() if name not in not_stored}
+    diagnosis = None
     if why := result.diagnosis:
         cause = why.causes[0]
-        found = DiagnosisRecord(why.symptom.name, cause.name, why.sentences, cause.change, why.collapsed)
-    return FoldRecord(trial=job.trial, repeat=job.repeat, fold=job.fold, seed=job.seed, diagnosis=found, **known)
+        diagnosis = DiagnosisRecord(why.symptom.name, cause.name, why.sentences, cause.change, why.collapsed)
+    return FoldRecord(trial=job.trial, repeat=job.repeat, fold=job.fold, seed=job.seed, diagnosis=diagnosis, **stored)
 
 
 def collapse(job: FoldJob, result: FoldResult) -> Closing | None:

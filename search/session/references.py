@@ -18,8 +18,8 @@ from storage import ReferenceRecord, Store
 
 def missing_folds(names: Iterable[str], folds: int, known: Iterable[ReferenceRecord]) -> list[tuple[str, int]]:
     """(name, fold) of what is not stored yet, name by name."""
-    there = {(record.name, record.fold) for record in known}
-    return [(name, fold) for name in names for fold in range(folds) if (name, fold) not in there]
+    stored = {(record.name, record.fold) for record in known}
+    return [(name, fold) for name in names for fold in range(folds) if (name, fold) not in stored]
 
 
 class ReferenceQueue:
@@ -31,13 +31,17 @@ class ReferenceQueue:
         assignment: NDArray[np.int16],
         folds: int,
         study_seed: int,
-        known: Sequence[ReferenceRecord],
     ) -> None:
-        """`assignment`: [images] fold that validates the image, -1: none; `known`: what is stored."""
-        self._assignment, self._seed = assignment, study_seed
-        self.known = list(known)
-        self._waiting = deque(missing_folds(names, folds, known))
+        """`assignment`: [images] fold that validates the image, -1: none."""
+        self._names, self._assignment, self._folds, self._seed = names, assignment, folds, study_seed
+        self.known: list[ReferenceRecord] = []
+        self._waiting: deque[tuple[str, int]] = deque()
         self._left_out: set[str] = set()
+
+    def load(self, known: Iterable[ReferenceRecord]) -> None:
+        """Take over the rows that are stored; before the first `next_job`."""
+        self.known = list(known)
+        self._waiting = deque(missing_folds(self._names, self._folds, self.known))
 
     def next_job(self) -> ReferenceJob | None:
         """The next fold to do; None where none is left."""

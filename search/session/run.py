@@ -18,7 +18,8 @@ from search.results.progress import Ending, Observer
 from search.samplers.factory import make_sampler
 from search.session.finish import Finish
 from search.session.loop import Loop
-from search.session.plan import make_plan, worker_context
+from search.session.plan import Plan, make_plan, worker_context
+from search.session.session import Session
 from search.session.signals import stop_on_signals
 from search.study.database import create, folds_of, open_begun
 from search.study.folder import StudyFolder
@@ -58,7 +59,7 @@ def run(
         begun = open_begun(folder, prepared)
         begin()
         with begun or create(folder, prepared) as store:
-            return _session(folder, prepared, store, observer, executor, command)
+            return _session(folder, prepared, store, observer, executor=executor, command=command)
 
 
 def _session(
@@ -66,9 +67,9 @@ def _session(
     prepared: Prepared,
     store: Store,
     observer: Observer,
+    *,
     executor: Executor,
     command: str,
-    *,
     searching: bool = True,
 ) -> Ending:
     """`searching` False: only finish, with what is stored."""
@@ -82,7 +83,6 @@ def _session(
             pid=os.getpid(),
         )
     )
-    config = prepared.config
     try:
         with (
             stop_on_signals(folder.resume_command) as stop,
@@ -92,30 +92,9 @@ def _session(
             # Workers that are still at something end before the lease does: another session may write the same files.
             unless_finished.callback(executor.close, kill=True)
             folder.sweep()
-            context, logs = worker_context(pixels, prepared), folder.logs
-            executor.prepare(context, logs)
-            plan = make_plan(prepared, store, executor.slots)
-            loop = Loop(
-                plan=plan if searching else replace(plan, seconds=None),
-                store=store,
-                run_id=run_id,
-                executor=executor,
-                proposer=make_sampler(
-                    prepared.space,
-                    config.metric,
-                    config.engine,
-                    config.chosen_sampler,
-                    config.seed,
-                    config.second_objective,
-                ),
-                observer=observer,
-                stop=stop,
-            )
-            ending = loop.run() if searching else loop.load()
-            if ending is Ending.FINISHED:
-                if loop.running:  # folds that did not end in time
-                    executor.prepare(context, logs)
-                ending = _finish(folder, prepared, loop, executor)
+            executor.prepare(worker_context(pixels, prepared), folder.logs)
+            session = Session(store, run_id, executor, observer, stop)
+            ending = _search_and_finish(folder, prepared, pixels, session, searching=searching)
             if ending is Ending.FINISHED:
                 unless_finished.pop_all()
         store.end_run(run_id, ending.value, time.monotonic() - started)  # the last to notice that the folder is gone
@@ -125,12 +104,39 @@ def _session(
             f"{error}\nwhat is committed stays; once that is mended, go on with: {folder.resume_command}"
         ) from error
     finally:
-        with contextlib.suppress(StorageError):  # it has ended, or why it cannot is told already
+        with contextlib.suppress(StorageError):  # ended above, or an error says why it cannot be
             store.end_run(run_id, Ending.FAILED.value, time.monotonic() - started)
 
 
-def _finish(folder: StudyFolder, prepared: Prepared, loop: Loop, executor: Executor) -> Ending:
-    images, record = prepared.images, loop.store.study()
+def _search_and_finish(
+    folder: StudyFolder, prepared: Prepared, pixels: Path, session: Session, *, searching: bool
+) -> Ending:
+    """`pixels`: the file that workers read, which the session's executor was prepared with."""
+    config, executor = prepared.config, session.executor
+    sampler = make_sampler(
+        prepared.space,
+        config.metric,
+        config.engine,
+        config.chosen_sampler,
+        config.seed,
+        config.second_objective,
+    )
+    plan = make_plan(prepared, session.store, executor.slots)
+    loop = Loop(plan if searching else replace(plan, seconds=None), session, sampler)
+    if searching:
+        ending = loop.run()
+        if ending is not Ending.FINISHED:
+            return ending
+    else:
+        loop.load()
+    if loop.running:  # folds that did not end in time
+        executor.prepare(worker_context(pixels, prepared), folder.logs)
+    _finish(folder, prepared, loop.plan, session, loop.show)
+    return Ending.STOPPED if session.stop.asked else Ending.FINISHED
+
+
+def _finish(folder: StudyFolder, prepared: Prepared, plan: Plan, session: Session, show: Callable[[], object]) -> None:
+    images, record = prepared.images, session.store.study()
     about = {
         "study": record.name,
         "classes": list(record.classes),
@@ -138,15 +144,15 @@ def _finish(folder: StudyFolder, prepared: Prepared, loop: Loop, executor: Execu
         "fingerprint": record.fingerprint,
     }
     Finish(
-        loop=loop,
-        executor=executor,
+        plan=plan,
+        session=session,
+        show=show,
         folder=folder,
         draw=lambda repeat: folds_of(prepared, repeat),
         labels=images.labels,
         testing=images.testing,
         about=about,
     ).run()
-    return Ending.STOPPED if loop.stop.asked else Ending.FINISHED
 
 
 def finish_only(
@@ -158,15 +164,15 @@ def finish_only(
         if store is None:
             raise UsageError(f"{folder} has no trial yet; {folder.resume_command}")
         with store:
-            return _session(folder, prepared, store, observer, executor, command, searching=False)
+            return _session(folder, prepared, store, observer, executor=executor, command=command, searching=False)
 
 
 def versions() -> dict[str, str]:
     """Versions of everything that decides a result."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}
+    known = {"python": platform.python_version(), "platform": platform.platform()}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            known[package] = metadata.version(package)
         except metadata.PackageNotFoundError:  # run from a checkout, or another build of TensorFlow
             continue
-    return found
+    return known

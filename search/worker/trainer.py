@@ -120,8 +120,7 @@ class Trainer:
         order, truth, curve = np.random.default_rng(job.seed), labels[job.validate], Curve()
         if self.recipe.balanced:
             self._class_weights.assign(balanced_weights(labels[job.train], self._context.facts.classes))
-        # A refit's length is its own: that of its point's folds where they were best.
-        epochs = rules.max_epochs if rules.use_last_epoch else self.recipe.epochs or rules.max_epochs
+        epochs = rules.max_epochs
         whole = rules.use_last_epoch or self.recipe.judged_at_the_end
         base = float(self.model.optimizer.learning_rate)
         told = keras.callbacks.CallbackList(list(callbacks), model=self.model, epochs=epochs)

@@ -81,5 +81,5 @@ class TrainerCache:
 def _key(model: keras.Model, inputs: Any, recipe: Recipe, point: Mapping[str, Value] | None) -> str | None:
     """What decides a trainer's graphs. Batches, epochs and the schedule are none of it: the host deals with them."""
     decided = graph_signature(model)
-    rest = replace(recipe, batch_size=0, steps=None, epochs=None, schedule="constant")
+    rest = replace(recipe, batch_size=0, steps=None, schedule="constant")
     return decided and f"{point} {rest} {inputs.dtype} {decided}"

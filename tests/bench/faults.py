@@ -223,6 +223,7 @@ def fold_run(
     seed: int,
     *,
     stop: bool = True,
+    epochs: int = EPOCHS,
     trainers: TrainerCache | None = None,
 ) -> FoldResult:
     """Train on four fifths of the images and judge on the rest; graphs are shared between runs by `trainers`."""
@@ -231,7 +232,7 @@ def fold_run(
     rows = np.random.default_rng(seed).permutation(len(data.labels)).astype(np.int32)
     fifth = len(rows) // 5
     job = FoldJob(
-        0, 0, 0, {}, np.sort(rows[fifth:]), np.sort(rows[:fifth]), seed, FitOptions(EPOCHS, stop_collapsed=stop)
+        0, 0, 0, {}, np.sort(rows[fifth:]), np.sort(rows[:fifth]), seed, FitOptions(epochs, stop_collapsed=stop)
     )
     trainer = (trainers or TrainerCache(context(data))).trainer(model, data.pixels, recipe)
     return trainer.train(job, time.perf_counter())

@@ -29,6 +29,7 @@ from search.session.loop import Loop
 from search.session.plan import Plan
 from search.session.racer import RaceTerms
 from search.session.records import fold_record
+from search.session.session import Session
 from search.session.signals import StopRequest
 from search.stats.metrics import METRICS
 from search.stats.racing import Schedule
@@ -173,14 +174,14 @@ class Begun:
         self._table.update(progress)
 
 
-def a_sitting(database: Path, trials: int) -> str:
+def a_session(database: Path, trials: int) -> str:
     """What `MEASURED` more trials cost beside `trials` stored ones, under TPE, as a row of the table."""
     plan = Plan(
         seed=SEED,
         metric="balanced_accuracy",
         folds=FOLDS,
         assignment=ASSIGNMENT,
-        training=FitOptions(EPOCHS, 0),
+        fit_options=lambda _params: FitOptions(EPOCHS, 0),
         space=SPACE,
         starts=[("baseline", SPACE.defaults())],
         max_parameters=10**7,
@@ -195,7 +196,7 @@ def a_sitting(database: Path, trials: int) -> str:
     console = Console(file=io.StringIO(), force_terminal=True, width=120, height=40)
     with Store.open(database) as store, LiveTable(console) as table:
         begun = Begun(table)
-        loop = Loop(plan, store, store.start_run(RUN), Instant(answer), proposer, begun, StopRequest())
+        loop = Loop(plan, Session(store, store.start_run(RUN), Instant(answer), begun, StopRequest()), proposer)
         started = time.perf_counter()
         loop.run()
         ended = time.perf_counter(), time.process_time()
@@ -220,7 +221,7 @@ def measure(folder: Path) -> Iterator[str]:
         study.mkdir()
         stored_study(study / "study.db", trials)
         copied = shutil.copy(study / "study.db", folder / "session.db")
-        yield a_sitting(Path(copied), trials)
+        yield a_session(Path(copied), trials)
     line = [sys.executable, "-c", MEMORY, str(study)]
     done = subprocess.run(line, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     wall, processor, memory = json.loads(done.stdout)

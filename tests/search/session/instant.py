@@ -83,8 +83,9 @@ def judgement_of(job: ReferenceJob, classes: int = 2) -> ReferenceResult:
 
 def store_references(store: Store, run: int) -> None:
     """Every fold of every reference that is possible here, as if it had been computed."""
-    rows, assignment = store.references(), store.split().assignment
-    left = ReferenceQueue(possible(), assignment, int(assignment.max()) + 1, store.study().seed, rows)
+    assignment = store.split().assignment
+    left = ReferenceQueue(possible(), assignment, int(assignment.max()) + 1, store.study().seed)
+    left.load(store.references())
     while job := left.next_job():
         store.add_reference(ReferenceRecord(job.name, job.fold, **vars(judgement_of(job))), run=run, seconds=1)
 

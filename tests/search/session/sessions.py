@@ -1,4 +1,4 @@
-"""Sittings of the loop over a real database, with results by formula: what the tests of a search have in common."""
+"""Sessions of the loop over a real database, with results by formula: what the tests of a search have in common."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from search.jobs import DescribeJob, FitOptions, FoldJob, Job, Outcome
 from search.results.progress import Ending, Progress
 from search.samplers.factory import make_sampler
 from search.session.loop import Loop
-from search.session.plan import Plan
+from search.session.plan import Plan, epochs_of
+from search.session.session import Session
 from search.session.signals import StopRequest
 from storage import FoldRecord, ImageRecord, RunRecord, Split, Store, StudyRecord, TrialRecord
 from tests.search.session.instant import SPACE, Instant, by_formula, result_of
@@ -69,7 +70,7 @@ def a_plan(**changes: Any) -> Plan:
         metric="accuracy",
         folds=FOLDS,
         assignment=ASSIGNMENT,
-        training=FitOptions(),
+        fit_options=lambda params: FitOptions(max_epochs=epochs_of(params, 40)),
         space=SPACE,
         starts=[("baseline", SPACE.defaults()), ("start", SPACE.defaults(depth=1))],
         max_parameters=1_000,
@@ -93,17 +94,15 @@ def sit(
     """One session over the study at `path`; `sampler`: engine and sampler; `second`: the other objective."""
     plan = a_plan(**changes)
     with kind.open(path) as store:
-        loop = Loop(
-            plan=plan,
+        session = Session(
             store=store,
             run_id=store.start_run(RUN),
             executor=executor,
-            proposer=make_sampler(plan.space, plan.metric, *sampler, plan.seed, second),
             observer=watcher or Watcher(),
             stop=stop or StopRequest(),
             **({"clock": executor.clock} if hasattr(executor, "clock") else {}),
         )
-        return loop.run()
+        return Loop(plan, session, make_sampler(plan.space, plan.metric, *sampler, plan.seed, second)).run()
 
 
 def stored(path: Path) -> list[TrialRecord]:

@@ -69,7 +69,7 @@ def test_no_point_is_tried_twice(path: Path) -> None:
     assert len({str(sorted(t.params.items())) for t in stored(path)}) == 40
 
 
-def test_trials_are_a_total_and_a_second_sitting_only_adds_what_is_missing(path: Path) -> None:
+def test_trials_are_a_total_and_a_second_session_only_adds_what_is_missing(path: Path) -> None:
     sit(path, Instant(), trials=4)
     again = Instant()
     sit(path, again, trials=4)
@@ -234,7 +234,7 @@ def test_a_space_in_which_every_model_is_too_large_ends_with_a_clear_message(pat
         sit(path, Instant(grows), starts=[("baseline", SPACE.defaults())])
 
 
-def test_asked_to_stop_it_submits_nothing_more_and_the_next_sitting_goes_on(path: Path) -> None:
+def test_asked_to_stop_it_submits_nothing_more_and_the_next_session_goes_on(path: Path) -> None:
     stop = StopRequest()
 
     def after_two_folds(progress: Progress) -> None:
@@ -311,7 +311,7 @@ def test_a_fold_that_ends_after_its_trial_failed_is_dropped(path: Path) -> None:
     assert second.state == TrialState.COMPLETE
 
 
-def test_a_sitting_that_goes_on_tells_that_a_worker_is_ready_before_its_first_fold_ends(path: Path) -> None:
+def test_a_session_that_goes_on_tells_that_a_worker_is_ready_before_its_first_fold_ends(path: Path) -> None:
     sit(path, Instant(), trials=1)
     executor, stop = Hands(), StopRequest()
     told: list[tuple[bool, int]] = []

@@ -27,9 +27,9 @@ def built(**changes: Any) -> keras.Model:
     return network(2, **changes)
 
 
-def run(*, stop: bool = True, recipe: Recipe | None = None, **changes: Any) -> FoldResult:
+def run(*, stop: bool = True, epochs: int = EPOCHS, recipe: Recipe | None = None, **changes: Any) -> FoldResult:
     """A fold run of a network with `changes` on pictures that are easy to tell apart."""
-    return fold_run(built(**changes), pictures(SEED), recipe or Recipe(batch_size=16), SEED, stop=stop)
+    return fold_run(built(**changes), pictures(SEED), recipe or Recipe(batch_size=16), SEED, stop=stop, epochs=epochs)
 
 
 def test_a_network_stuck_by_its_initializer_is_stopped_early_with_its_cause() -> None:
@@ -112,15 +112,15 @@ def test_a_loss_that_is_no_number_in_the_first_epoch_leaves_an_empty_curve_and_a
 
 def test_a_healthy_network_is_bit_for_bit_what_it_is_without_the_watch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where every epoch is looked at closely: dropout and augmentation have chance that a look must not use up."""
-    recipe = Recipe(batch_size=16, epochs=4, schedule="cosine", augmentation="shift")
+    recipe = Recipe(batch_size=16, schedule="cosine", augmentation="shift")
     monkeypatch.setattr("search.worker.trainer.due", lambda *_, **__: False)
-    without = run(dropout=0.2, recipe=recipe)
+    without = run(dropout=0.2, recipe=recipe, epochs=4)
     monkeypatch.setattr("search.worker.trainer.due", lambda *_, **__: True)
     monkeypatch.setattr("search.worker.inspection.suspicious", lambda _: True)
     monkeypatch.setattr("search.worker.inspection.symptom_of", lambda *_: object())
     looks: list[int] = []
     monkeypatch.setattr("search.worker.inspection.diagnosis_of", lambda _, glance, *__: looks.append(glance.epoch))
-    looked_at = run(dropout=0.2, recipe=recipe)
+    looked_at = run(dropout=0.2, recipe=recipe, epochs=4)
     assert looks == [1, 2, 3, 4]
     assert looked_at.diagnosis is None
     assert looked_at.curve == without.curve

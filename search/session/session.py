@@ -1,0 +1,39 @@
+"""A session as a value: what searching and finishing work with, and how long they have."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from search.executors.base import Executor
+from search.results.progress import Observer
+from search.session.signals import StopRequest
+from storage import Store
+
+
+@dataclass
+class Session:
+    """One session of a study, which begins when this is made."""
+
+    store: Store
+    run_id: int  # of this session in the store
+    executor: Executor  # prepared
+    observer: Observer
+    stop: StopRequest
+    clock: Callable[[], float] = time.monotonic  # seconds
+    _started: float = field(init=False)
+    _spent_before: float = field(init=False)  # seconds of all sessions before
+
+    def __post_init__(self) -> None:
+        self._started, self._spent_before = self.clock(), self.store.spent_seconds()
+
+    @property
+    def seconds(self) -> float:
+        """Of this session so far."""
+        return self.clock() - self._started
+
+    @property
+    def spent(self) -> float:
+        """Seconds of all sessions so far."""
+        return self._spent_before + self.seconds

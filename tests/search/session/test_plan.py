@@ -1,0 +1,49 @@
+"""What a plan decides before a fold run: how many epochs it has at most, and its job."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from search.jobs import FitOptions
+from search.session.plan import epochs_of, fold_job
+from spaces import Value
+from spaces.presets import PRESETS
+from storage import Split, TrialRecord
+
+ASSIGNMENT = np.array([0, 1, -1, 0, 1], np.int16)
+
+
+@pytest.mark.parametrize(
+    ("preset", "params", "epochs"),
+    [
+        (None, {}, 40),
+        (None, {"epochs": 6}, 6),
+        ("cnn", {}, 40),
+        ("cnn", {"epochs": 9}, 9),
+        ("fine-tune", {"epochs": 4}, 4),
+        ("auto", {"family": "cnn"}, 40),
+        ("auto", {"family": "cnn", "epochs": 3}, 3),
+        ("auto", {"family": "fine-tune", "fine_tune_epochs": 4}, 4),
+    ],
+    ids=str,
+)
+def test_a_point_with_epochs_has_so_many_and_any_other_what_the_study_allows(
+    preset: str | None, params: dict[str, Value], epochs: int
+) -> None:
+    assert epochs_of(params, 40, PRESETS[preset] if preset else None) == epochs
+
+
+def test_a_fold_is_validated_on_its_own_images_with_a_seed_of_its_own_in_every_repeat() -> None:
+    trial = TrialRecord(number=3, params={"rate": 0.1}, origin="sampler")
+    options = FitOptions(max_epochs=5)
+    jobs = [
+        fold_job(trial, fold, Split(repeat, assignment), seed=7, options=options)
+        for repeat, assignment in enumerate((ASSIGNMENT, ASSIGNMENT[::-1].copy()))
+        for fold in (0, 1)
+    ]
+    assert [(job.trial, job.repeat, job.fold) for job in jobs] == [(3, 0, 0), (3, 0, 1), (3, 1, 0), (3, 1, 1)]
+    assert [job.validate.tolist() for job in jobs] == [[0, 3], [1, 4], [1, 4], [0, 3]]
+    assert [job.train.tolist() for job in jobs] == [[1, 4], [0, 3], [0, 3], [1, 4]]
+    assert len({job.seed for job in jobs}) == 4
+    assert all(job.training is options and job.params == trial.params for job in jobs)
