@@ -131,8 +131,16 @@ TABLE: dict[str, tuple[str, ...]] = {
         "spaces",
         RECORDS,
     ),
-    # until its bodies are in search/commands: then commands, reports, errors, text, signals and types of results
-    "cli": ("reports", "search", "spaces", "storage"),
+    "cli": (
+        "search.commands",
+        "search.results",
+        "search.errors",
+        "search.text",
+        "search.session.signals",
+        "reports",
+        "spaces",
+        "storage",
+    ),
 }
 """Package, or module beside the packages -> what of ours it may import, be it in a function or for types alone."""
 

@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+from search.commands.request import page_beside, whole_path
+from search.commands.session import Display
 from search.data.check import check_images, findings
 from search.data.findings import Findings
 from search.data.images import ImageSet, read_images
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a look at the images found, and where its page goes."""
+
+    findings: Findings
+    page: Path
+
+
+def check(images: Path, *, groups: str | None = None, folds: int | None = None, display: Display) -> CheckResult:
+    """Look a folder of images over. Raises UsageError for images or groups that cannot be read.
+
+    That they cannot be searched is a finding.
+    """
+    page = page_beside(images, "check")
+    with display.reading() as progress:
+        _, found = look_over(images, whole_path(groups), folds, progress)
+    return CheckResult(found, page)
 
 
 def look_over(

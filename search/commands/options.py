@@ -28,16 +28,26 @@ def _number(text: str) -> float:
         raise typer.BadParameter(f"must be a number, got {text!r}") from None
 
 
-def _workers(text: str) -> int:
-    if (workers := _whole(text)) < 0:
+def checked_workers(workers: int) -> int:
+    """The number itself. Raises UsageError where there cannot be so many workers."""
+    if workers < 0:
         raise UsageError(f"--workers: must be at least 0, got {workers}; 0 trains in this process")
     return workers
 
 
-def _seconds(text: str) -> float:
-    if not (seconds := _number(text)) >= 0:  # NaN too
+def checked_seconds(seconds: float) -> float:
+    """The number itself. Raises UsageError where it is no time to try changes for."""
+    if not seconds >= 0:  # NaN too
         raise UsageError(f"--seconds: must be at least 0, got {seconds:g}; 0 tries the most suspected changes alone")
     return seconds
+
+
+def _workers(text: str) -> int:
+    return checked_workers(_whole(text))
+
+
+def _seconds(text: str) -> float:
+    return checked_seconds(_number(text))
 
 
 def _version(asked: bool) -> None:
@@ -176,7 +186,7 @@ Preview = Annotated[
 def workers_asked(workers: int | None, per_gpu: int | None) -> int | None:
     """How many workers there shall be; None: as many as is usual here, 0: none. Raises UsageError."""
     if per_gpu is None:
-        return workers
+        return None if workers is None else checked_workers(workers)
     if workers is not None:
         raise UsageError("--workers and --workers-per-gpu both say how many workers there are; give one of them")
     if per_gpu < 1:

@@ -17,6 +17,34 @@ from spaces.custom.file import ModelFile, named
 
 
 @dataclass(frozen=True)
+class Settings:
+    """Settings of a study, as a command names them; None: not named. Their ranges are checked with all others."""
+
+    trials: int | None = None
+    hours: float | None = None
+    folds: int | None = None
+    epochs: int | None = None  # the most of a fold run
+    precision: str | None = None
+    xla: bool | None = None
+    seed: int | None = None
+    engine: str | None = None
+    sampler: str | None = None
+    second_objective: str | None = None
+    preset: str | None = None
+    flip: bool | None = None
+    groups: str | None = None  # a table (.csv), relative to the current folder, or a pattern
+    lock_box: bool | None = None
+    nested: bool | None = None
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What was named, by key of study.toml: 'training.max_epochs' for one in a table."""
+        tables = {"epochs": "training.max_epochs", "precision": "training.precision", "xla": "training.xla"}
+        values = {**vars(self), "groups": whole_path(self.groups)}
+        return {tables.get(name, name): value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True)
 class Request:
     """A study folder, there or not, and the configuration that it is to have."""
 
@@ -24,11 +52,6 @@ class Request:
     config: Config
     changes: Mapping[str, Any]  # by key, 'training.max_epochs' for one in a table
     written: bool  # whether there is a study.toml
-
-    @property
-    def begun(self) -> bool:
-        """Whether it has a database."""
-        return self.folder.begun
 
     @property
     def changed(self) -> bool:
@@ -51,20 +74,19 @@ class Request:
             ) from None
 
 
-def search_of(path: Path | None, directory: Path | None, asked: Mapping[str, Any]) -> Request:
+def search_of(path: Path | None, directory: Path | None, settings: Settings) -> Request:
     """What `search run` asks for: to go on with a study, or to begin one of a folder of images.
 
-    `path` None: the study here. `asked`: settings by key; None for one that was not named.
+    `path` None: the study here. `directory`: of a new study; None: IMAGES-study.
     Raises UsageError where there is no such study, or none can be.
     """
-    changes = {key: value for key, value in asked.items() if value is not None}
     if path is None or (StudyFolder(path).is_study and directory is None):
-        return going_on(StudyFolder.find(path), changes)
+        return going_on(StudyFolder.find(path), settings)
     folder = StudyFolder.new(path, directory)
-    named = {"images": str(path.resolve())}
+    changes, named = settings.changes, {"images": str(path.resolve())}
     new = toml.parse(toml.merged(named, changes), "the command line")
     if folder.toml.is_file():
-        return going_on(folder, {**changes, **named})
+        return _of_written(folder, {**changes, **named})
     return Request(folder, new, changes, written=False)
 
 
@@ -77,9 +99,20 @@ def builder(model: str | None, preset: str | None) -> ModelFile | None:
     return named(model) if model else None
 
 
-def going_on(folder: StudyFolder, asked: Mapping[str, Any]) -> Request:
+def going_on(folder: StudyFolder, settings: Settings) -> Request:
     """What is asked of a study that is there. Raises UsageError where its study.toml is missing or wrong."""
-    changes = {key: value for key, value in asked.items() if value is not None}
+    return _of_written(folder, settings.changes)
+
+
+def page_beside(images: Path, what: str) -> Path:
+    """Where the page IMAGES-check.html, or of another command, goes: where a study of the images would be.
+
+    Raises UsageError where there are no images.
+    """
+    return StudyFolder.new(images, None).path.with_name(f"{images.resolve().name}-{what}.html")
+
+
+def _of_written(folder: StudyFolder, changes: Mapping[str, Any]) -> Request:
     if folder.begun and not folder.toml.is_file():
         raise UsageError(
             f"{folder} has its results, {folder.database.name}, but no {toml.FILE}; put a copy back, or have it "

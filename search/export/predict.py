@@ -64,7 +64,7 @@ def predict(
 
     Seconds pass before the first: TensorFlow is imported. Raises UsageError for a model that cannot be loaded.
     """
-    needs, network = about(model), _loaded(model)
+    needs, network = about(model), load_model(model)
     says = (None, *needs.image_shape), (None, len(needs.classes))
     if (network.input_shape, network.output_shape) != says:
         raise UsageError(
@@ -94,8 +94,8 @@ def _is_stray(file: InputFile, remark: FileRemark) -> bool:
     return not file.named and remark.kind == "not an image" and file.path.suffix.lower() not in IMAGE_ENDINGS
 
 
-def _loaded(path: Path) -> Any:
-    """The model; nothing in its file can run code."""
+def load_model(path: Path) -> Any:
+    """The keras.Model in this file; nothing in it can run code. Raises UsageError where it cannot be loaded."""
     os.environ.update(ENVIRONMENT)
     try:
         with no_stderr():  # TensorFlow greets there

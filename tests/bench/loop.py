@@ -56,12 +56,12 @@ MEASURED = 20  # trials
 MEMORY = """
 import json, resource, sys, time
 from pathlib import Path
-import cli
 from reports.html.study import write
+from search.commands.report import summary_of
 from search.study.folder import StudyFolder
 started = time.perf_counter(), time.process_time()
 folder = StudyFolder(Path(sys.argv[1]))
-write(cli._report_data(folder), folder.report)
+write(summary_of(folder), folder.report)
 taken = time.perf_counter() - started[0], time.process_time() - started[1]
 print(json.dumps([*taken, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
 """

@@ -1,0 +1,102 @@
+"""What a command shows in the end: a page and lines for people, or one JSON object for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from reports.as_json import as_json, diagnosis_as_json, images_as_json
+from reports.html import diagnosis as diagnosis_page
+from reports.html import images as images_page
+from reports.terminal import diagnosis as diagnosis_lines
+from reports.terminal import images as images_lines
+from reports.terminal import study as study_lines
+from reports.terminal.output import Output
+from reports.terminal.predictions import show_predictions
+from reports.terminal.space import show_space
+from search.data.findings import Findings
+from search.diagnosis.result import Diagnosed
+from search.results.predictions import Prediction
+from search.results.summary import StudySummary
+from spaces import Space
+
+
+def lines(*texts: str) -> None:
+    """Print lines as they are."""
+    out = Output()
+    for text in texts:
+        out.say(text)
+
+
+def plain(data: object) -> None:
+    """Print one JSON object."""
+    lines(*json.dumps(data, indent=2, allow_nan=False).splitlines())
+
+
+def images(found: Findings, page: Path, *, as_json: bool, open_it: bool) -> None:
+    """A folder of images, looked over. Raises OSError where the page cannot be written."""
+    if as_json:
+        plain(images_as_json(found))
+        return
+    images_page.write(found, page)
+    lines(*images_lines.images_in_words(found), *images_lines.in_lines(found), f"page: {page}")
+    _open(page, open_it)
+
+
+def diagnosis(found: Diagnosed, page: Path, *, as_json: bool, open_it: bool) -> None:
+    """Why a network does not learn. Raises OSError where the page cannot be written."""
+    if as_json:
+        plain(diagnosis_as_json(found))
+        return
+    diagnosis_page.write(found, page)
+    lines(*diagnosis_lines.in_lines(found), f"page: {page}")
+    _open(page, open_it)
+
+
+def study(summary: StudySummary, page: Path, *, open_it: bool) -> None:
+    """The leaderboard of a study whose page is written."""
+    study_lines.show(summary, Output())
+    lines("", f"report: {page}")
+    _open(page, open_it)
+
+
+def study_as_json(summary: StudySummary) -> None:
+    """All of a study as one object."""
+    plain(as_json(summary))
+
+
+def run(summary: StudySummary, page: Path, all_trials: str) -> None:
+    """The head of the leaderboard of a study whose page is written; `all_trials`: the command that shows the rest."""
+    study_lines.show(summary, Output(), top=5)
+    lines("", f"report: {page}   (all trials: {all_trials})")
+
+
+def predictions(classes: Sequence[str], answers: Sequence[Prediction], form: str) -> None:
+    """Answers as 'lines', 'json' or 'csv'."""
+    show_predictions(classes, answers, Output(), form)
+
+
+def not_predicted(answers: Sequence[Prediction]) -> list[str]:
+    """What was passed over, in a line, and what could not be read, a line each."""
+    strays = [answer.path for answer in answers if answer.stray]
+    more = f", … and {len(strays) - 3} more" if len(strays) > 3 else ""
+    passed_over = [f"passed over, no pictures: {', '.join(strays[:3])}{more}"] if strays else []
+    return passed_over + [
+        f"{answer.path}: {answer.problem}" for answer in answers if answer.problem and not answer.stray
+    ]
+
+
+def space(name: str, found: Space, *, as_json: bool) -> None:
+    """The parameters of a space."""
+    if as_json:
+        plain(found.to_json())
+    else:
+        show_space(name, found, Output())
+
+
+def _open(page: Path, wanted: bool) -> None:
+    if wanted:
+        typer.launch(page.absolute().as_uri())

@@ -1,0 +1,86 @@
+"""`search export` and `search predict`: the model that a study ships, copied and asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.commands.request import builder
+from search.commands.session import Display, Session
+from search.errors import UsageError
+from search.executors.factory import open_executor
+from search.export.model import check_target, copy_model, has_model, model_file, stale
+from search.export.predict import list_inputs, load_model
+from search.export.predict import predict as ask
+from search.manifest import about
+from search.results.predictions import Prediction
+from search.results.progress import Ending
+from search.session.prepare import prepare
+from search.session.run import finish_only
+from search.session.signals import Stopped
+from search.study import config as toml
+from search.study.folder import StudyFolder
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says of pictures."""
+
+    classes: tuple[str, ...]
+    answers: tuple[Prediction, ...]  # one for each file, in their order
+    warning: str | None = None  # why the model should be made anew, and how
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The most probable class of each picture that was read, by its path."""
+        read = (answer for answer in self.answers if not answer.problem)
+        return {one.path: self.classes[one.probabilities.index(max(one.probabilities))] for one in read}
+
+    @property
+    def unread(self) -> list[Prediction]:
+        """Pictures that could not be read, each with its problem."""
+        return [answer for answer in self.answers if answer.problem and not answer.stray]
+
+
+def export(study: Path | None, to: Path | None, session: Session, *, model: str | None = None) -> Path:
+    """Write the chosen model to `to`, a .keras file, which is made first where that is not done yet.
+
+    Raises UsageError where there is no such study, no such place or no model; Stopped where somebody asks to stop.
+    """
+    folder, own = StudyFolder.find(study), builder(model, None)
+    target = check_target(to)
+    if not has_model(folder):
+        with open_executor(session.workers) as executor:
+            with session.display.reading() as progress:
+                prepared = prepare(toml.read(folder.path), folder.path, progress, own)
+            with session.display.watching() as observer:
+                ending = finish_only(folder, prepared, observer, executor=executor, command=session.command)
+        if ending is Ending.STOPPED:
+            raise Stopped
+        if not has_model(folder):
+            raise UsageError(f"{folder}: no model could be made; what stood in its way is above")
+    copy_model(folder, target)
+    return target
+
+
+def model_of(model: Path) -> tuple[Any, str | None]:
+    """The keras.Model of a study, or in a file, and why it should be made anew, where it should.
+
+    Raises UsageError where there is none, or it cannot be used.
+    """
+    path = model_file(model)
+    return load_model(path), stale(model)
+
+
+def predict(model: Path, images: Sequence[Path], *, display: Display) -> Predictions:
+    """Ask the model of a study, or in a file, about pictures: files, or folders of them.
+
+    Raises UsageError for a model that cannot be used and for files that are not there. That a picture cannot be read
+    is said in its answer.
+    """
+    path, files, warning = model_file(model), list_inputs(images), stale(model)
+    with display.reading() as progress:
+        answers = tuple(ask(path, files, progress))
+    return Predictions(about(path).classes, answers, warning)

@@ -1,0 +1,45 @@
+"""A study begun and gone on with: what a run gives back, and what it shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from search.commands.request import Settings
+from search.commands.run import init, resume, run
+from search.errors import UsageError
+from search.results.progress import Ending
+from search.study import config as toml
+from tests.search.commands.quiet import Remembering, session
+from tests.search.shapes import refusal
+
+
+def test_init_writes_the_settings_that_were_named_and_refuses_to_do_so_twice(place: Path) -> None:
+    display = Remembering()
+    folder = init(place / "shapes", Settings(preset="cnn", flip=False), display=display)
+    config = toml.read(folder.path)
+    assert (config.preset, config.flip, folder.begun) == ("cnn", False, False)
+    assert display.images == [16]
+    again = refusal(lambda: init(place / "shapes", Settings(), display=display))
+    assert again == "shapes-study is a study already; `search run shapes-study` goes on with it"
+
+
+def test_a_run_gives_back_how_it_ended_and_a_second_one_what_is_left(place: Path) -> None:
+    display = Remembering()
+    asked = Settings(preset="cnn", trials=1, folds=2, epochs=1)
+    first = run(place / "shapes", asked, session(display))
+    assert (first.ending, first.nothing_left, first.problem) == (Ending.FINISHED, None, None)
+    assert first.folder.model.is_file()
+    second = run(first.folder.path, Settings(), session(display))
+    assert (second.ending, second.problem) == (Ending.FINISHED, None)
+    assert second.nothing_left == "nothing left to do: 1 of 1 trials are done; --trials raises the total"
+    assert display.studies == [("shapes-study", False), ("shapes-study", True)]
+    with pytest.raises(UsageError, match="nothing to resume: 1 of 1 trials are done"):
+        resume(first.folder.path, Settings(), session(display))
+
+
+def test_a_study_that_has_not_begun_cannot_be_resumed(place: Path) -> None:
+    folder = init(place / "shapes", Settings(preset="cnn"), display=Remembering())
+    said = refusal(lambda: resume(folder.path, Settings(), session(Remembering())))
+    assert said == "shapes-study has not begun, so there is nothing to resume; `search run` starts it"
