@@ -67,7 +67,7 @@ def executor_of(home: Path, pictures: Path) -> Iterator[InProcess]:
     _, study = study_of(home, pictures, EVERY[0])
     executor = InProcess()
     with pixels_on_disk(home, study.images) as pixels:
-        executor.prepare(worker_context(pixels, study), home / "logs")
+        executor.prepare(worker_context(pixels, home / "cache" / "features", study), home / "logs")
         yield executor
 
 

@@ -26,6 +26,7 @@ from search.jobs import (
     FoldJob,
     FoldResult,
     Outcome,
+    Pixels,
     ReferenceJob,
     ReferenceResult,
     WorkerContext,
@@ -67,7 +68,15 @@ def diagnose(
         pixels_on_disk(Path(folder), asked.images) as pixels,
         open_executor(workers) as executor,  # last, so that workers end before what they read
     ):
-        context = WorkerContext(pixels, asked.images.labels, asked.facts, name, asked.config.metric, model)
+        context = WorkerContext(
+            Pixels(pixels),
+            asked.images.labels,
+            asked.facts,
+            name,
+            asked.config.metric,
+            model,
+            features=Path(folder) / "features",
+        )
         executor.prepare(context, Path(folder))
         return _Bench(asked, executor, seconds, watched).case()
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.executors.devices import memory_for_each
-from search.jobs import FitOptions, WorkerContext
+from search.jobs import FitOptions, Pixels, WorkerContext
 from search.session.budget import reserve
 from search.session.racer import RaceTerms
 from search.session.references import references_of
@@ -107,10 +107,10 @@ def race_terms(prepared: Prepared, rule: str) -> RaceTerms | None:
     return RaceTerms(rule, prepared.images.labels, schedule)
 
 
-def worker_context(pixels: Path, prepared: Prepared) -> WorkerContext:
-    """What workers need of a prepared study."""
+def worker_context(pixels: Path, features: Path, prepared: Prepared) -> WorkerContext:
+    """What workers need of a prepared study: its pixels in a .npy file, and a folder for frozen features."""
     return WorkerContext(
-        pixels=pixels,
+        pixels=Pixels(pixels),
         labels=prepared.images.labels,
         facts=prepared.facts,
         preset=prepared.preset.name,
@@ -119,4 +119,5 @@ def worker_context(pixels: Path, prepared: Prepared) -> WorkerContext:
         latency=prepared.config.second_objective == "latency",
         precision=prepared.config.training.precision,
         xla=prepared.config.training.xla,
+        features=features.absolute(),
     )

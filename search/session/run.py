@@ -93,7 +93,7 @@ def _session(
             # Workers that are still at something end before the lease does: another session may write the same files.
             unless_finished.callback(executor.close, kill=True)
             sweep(folder)
-            context, logs = worker_context(pixels, prepared), folder / "logs"
+            context, logs = worker_context(pixels, folder / "cache" / "features", prepared), folder / "logs"
             executor.prepare(context, logs)
             plan = make_plan(prepared, store, executor.slots)
             loop = Loop(

@@ -89,8 +89,7 @@ class Worker:
     def _pixels(self) -> NDArray[np.uint8]:
         """[images, height, width, channels], mapped: a process that only describes models has none."""
         assert self._context.pixels is not None  # noqa: S101 - folds come with pixels
-        pixels: NDArray[np.uint8] = np.load(self._context.pixels, mmap_mode="r", allow_pickle=False)
-        return pixels
+        return self._context.pixels.read()
 
     @cached_property
     def _constant(self) -> Any:
@@ -101,8 +100,7 @@ class Worker:
 
     @cached_property
     def _features(self) -> Features:
-        assert self._context.pixels is not None  # noqa: S101 - folds come with pixels
-        return Features(self._pixels, self._context.pixels.parent / "features")
+        return Features(self._pixels, self._context.features)
 
     def do(self, job: Job) -> Outcome:
         """The job's outcome. Whatever goes wrong is an outcome too; the traceback goes to stderr, the log."""

@@ -12,7 +12,7 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from search.jobs import FitOptions, FoldJob, FoldResult, WorkerContext
+from search.jobs import FitOptions, FoldJob, FoldResult, Pixels, WorkerContext
 from search.worker.__main__ import preload
 from search.worker.worker import Worker
 from tests.bench.cases import Data
@@ -26,7 +26,7 @@ class Trials:
         path = work / "pixels.npy"
         np.save(path, data.pixels)
         self._data, self._number = data, 0
-        self._context = WorkerContext(path, data.labels, data.case.facts, data.case.preset, "balanced_accuracy")
+        self._context = WorkerContext(Pixels(path), data.labels, data.case.facts, data.case.preset, "balanced_accuracy")
         self.worker = Worker(self._context)
 
     def first(self) -> list[NDArray[np.float32]]:

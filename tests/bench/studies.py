@@ -21,7 +21,7 @@ from reports.html.study import write as write_report
 from reports.terminal.live import LiveTable
 from search.executors.factory import open_executor
 from search.executors.local import LocalProcesses
-from search.jobs import FitOptions, FoldJob, FoldResult, WorkerContext
+from search.jobs import FitOptions, FoldJob, FoldResult, Pixels, WorkerContext
 from search.native import ENVIRONMENT
 from search.results.read import read
 from search.session import loop as the_loop
@@ -127,7 +127,7 @@ def two_workers(folder: Path, rounds: int, epochs: int | None = None) -> Iterato
         data = Data(case)
         path = folder / "pixels.npy"
         np.save(path, data.pixels)
-        context = WorkerContext(path, data.labels, case.facts, case.preset, "balanced_accuracy")
+        context = WorkerContext(Pixels(path), data.labels, case.facts, case.preset, "balanced_accuracy")
         jobs = _jobs(data, 10, epochs or case.epochs)
         executors = {count: LocalProcesses(count) for count in (1, 2)}
         try:
