@@ -22,10 +22,22 @@ MAJORITY, LOGISTIC, PROBE = "majority", "logistic_regression", "linear_probe"
 
 
 @dataclass(frozen=True)
+class Pixels:
+    """Where a worker finds a study's images: a file that all workers of a machine share."""
+
+    path: Path  # .npy, uint8 [images, height, width, channels]
+
+    def read(self) -> NDArray[np.uint8]:
+        """The images, mapped into memory. Raises OSError where the file is gone."""
+        pixels: NDArray[np.uint8] = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        return pixels
+
+
+@dataclass(frozen=True)
 class WorkerContext:
     """What every job of a study needs, given to a worker once."""
 
-    pixels: Path | None  # .npy file, uint8 [images, height, width, channels]; None: no fold will be trained
+    pixels: Pixels | None  # None: no fold will be trained
     labels: NDArray[np.int16]  # [images]
     facts: Facts
     preset: str  # name of a preset, looked up in the worker: never code from a study file
@@ -34,6 +46,7 @@ class WorkerContext:
     latency: bool = False  # whether to measure it in every fold run
     precision: str = "float32"  # the Keras dtype policy by which networks are trained
     xla: bool = False  # whether a step of training is compiled by XLA
+    features: Path | None = None  # folder for frozen features, made at need; None: they are kept in memory alone
 
 
 @dataclass(frozen=True)
@@ -114,10 +127,10 @@ class FoldResult:
     parameters: int
     seconds: float
     latency: float | None = None  # milliseconds an image to predict; None where it was not asked for
-    behind: bool = False  # stopped after `epochs` for not having reached what Training.least asks for there
+    behind: bool = False  # stopped after `epochs` for not having reached what FitOptions.min_score_at asks for
     diagnosis: Diagnosis | None = None  # why it did not learn; None where it did
     notes: tuple[str, ...] = ()  # for a person, said once a session; not stored
-    evidence: Evidence | None = None  # where Training.look asks for it; not stored
+    evidence: Evidence | None = None  # where FitOptions.collect_evidence asks for it; not stored
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from search.jobs import WorkerContext
+from search.jobs import Pixels, WorkerContext
 from search.session.prepare import prepare
 from search.study.config import Config
 from search.study.folder import StudyFolder
@@ -70,7 +70,9 @@ def prepared(pictures: Path) -> Prepared:
 def context(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerContext]:
     """What a worker needs of them."""
     with StudyFolder(tmp_path_factory.mktemp("study")).pixels_on_disk(prepared.images.pixels) as pixels:
-        yield WorkerContext(pixels, prepared.images.labels, prepared.facts, preset="cnn", metric="balanced_accuracy")
+        yield WorkerContext(
+            Pixels(pixels), prepared.images.labels, prepared.facts, preset="cnn", metric="balanced_accuracy"
+        )
 
 
 @pytest.fixture(scope="session")

@@ -68,7 +68,7 @@ def executor_of(home: Path, pictures: Path) -> Iterator[InProcess]:
     _, study = study_of(home, pictures, EVERY[0])
     executor = InProcess()
     with StudyFolder(home).pixels_on_disk(study.images.pixels) as pixels:
-        executor.prepare(worker_context(pixels, study), home / "logs")
+        executor.prepare(worker_context(pixels, StudyFolder(home).features, study), home / "logs")
         yield executor
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from search.commands.check import look_over
 from storage import Store
-from tests.bench import gate, kernels, loop, trials
+from tests.bench import adam, gate, kernels, loop, trials
 from tests.bench.__main__ import PARTS, main
 from tests.bench.cases import CASES, LENET, Case, Data
 
@@ -62,6 +62,11 @@ def test_where_tensorflows_time_goes_is_told_by_kind_of_kernel(tmp_path: Path) -
     shares = kernels.shares(trials.side("ours", Data(TINY), tmp_path).trials[trials.WARM])
     assert sum(shares.values()) == pytest.approx(1)
     assert all(0 < shares[kind] < 1 for kind in ("convolutions", "pooling", "dense layers", "optimizer", "all else"))
+
+
+def test_both_steps_of_adam_train_the_same(tmp_path: Path) -> None:
+    fused, keras = (trial() for trial in adam.sides(Data(TINY), tmp_path).values())
+    np.testing.assert_allclose(fused, keras, rtol=1e-5)
 
 
 def test_the_loop_is_measured_beside_stored_trials(tmp_path: Path) -> None:

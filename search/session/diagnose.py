@@ -27,6 +27,7 @@ from search.jobs import (
     FoldJob,
     FoldResult,
     Outcome,
+    Pixels,
     ReferenceJob,
     ReferenceResult,
     WorkerContext,
@@ -70,7 +71,15 @@ def diagnose(
         StudyFolder(Path(empty)).pixels_on_disk(asked.images.pixels) as pixels,
         open_executor(workers) as executor,  # last, so that workers end before what they read
     ):
-        context = WorkerContext(pixels, asked.images.labels, asked.facts, name, asked.config.metric, model)
+        context = WorkerContext(
+            Pixels(pixels),
+            asked.images.labels,
+            asked.facts,
+            name,
+            asked.config.metric,
+            model,
+            features=StudyFolder(Path(empty)).features,
+        )
         executor.prepare(context, Path(empty))
         return _Bench(asked, executor, seconds, watched).case()
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from search.data.folds import fold_rows
 from search.executors.devices import memory_for_each
-from search.jobs import FitOptions, FoldJob, WorkerContext
+from search.jobs import FitOptions, FoldJob, Pixels, WorkerContext
 from search.seeds import derive
 from search.session.budget import reserve
 from search.session.racer import RaceTerms
@@ -135,10 +135,10 @@ def race_terms(prepared: Prepared, rule: str) -> RaceTerms | None:
     return RaceTerms(rule, prepared.images.labels, schedule)
 
 
-def worker_context(pixels: Path, prepared: Prepared) -> WorkerContext:
-    """What workers need of a prepared study."""
+def worker_context(pixels: Path, features: Path, prepared: Prepared) -> WorkerContext:
+    """What workers need of a prepared study: its pixels in a .npy file, and a folder for frozen features."""
     return WorkerContext(
-        pixels=pixels,
+        pixels=Pixels(pixels),
         labels=prepared.images.labels,
         facts=prepared.facts,
         preset=prepared.preset.name,
@@ -147,4 +147,5 @@ def worker_context(pixels: Path, prepared: Prepared) -> WorkerContext:
         latency=prepared.config.second_objective == "latency",
         precision=prepared.config.training.precision,
         xla=prepared.config.training.xla,
+        features=features.absolute(),
     )

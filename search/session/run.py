@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
+from pathlib import Path
 
 from search.errors import RunError, UsageError
 from search.executors.base import Executor
@@ -92,7 +93,7 @@ def _session(
             # Workers that are still at something end before the lease does: another session may write the same files.
             unless_finished.callback(executor.close, kill=True)
             folder.sweep()
-            executor.prepare(worker_context(pixels, prepared), folder.logs)
+            executor.prepare(worker_context(pixels, folder.features, prepared), folder.logs)
             session = Session(store, run_id, executor, observer, stop)
             ending = _search_and_finish(folder, prepared, pixels, session, searching=searching)
             if ending is Ending.FINISHED:
@@ -130,7 +131,7 @@ def _search_and_finish(
     else:
         loop.load()
     if loop.running:  # folds that did not end in time
-        executor.prepare(worker_context(pixels, prepared), folder.logs)
+        executor.prepare(worker_context(pixels, folder.features, prepared), folder.logs)
     _finish(folder, prepared, loop.plan, session, loop.show)
     return Ending.STOPPED if session.stop.asked else Ending.FINISHED
 

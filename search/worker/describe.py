@@ -51,20 +51,20 @@ def _detail(layer: keras.layers.Layer) -> str:
         config: Mapping[str, Any] = layer.get_config()
     except NotImplementedError:  # a class of the user's, with arguments that Keras cannot write down
         return ""
-    said: list[str] = []
+    words: list[str] = []
     if "filters" in config:
-        said.append(f"{config['filters']} @ {'x'.join(map(str, config['kernel_size']))}")
+        words.append(f"{config['filters']} @ {'x'.join(map(str, config['kernel_size']))}")
     elif "units" in config:
-        said.append(f"{config['units']} units")
+        words.append(f"{config['units']} units")
     if "pool_size" in config:
-        said.append("x".join(map(str, config["pool_size"])))
+        words.append("x".join(map(str, config["pool_size"])))
     elif config.get("strides", (1, 1)) not in ((1, 1), 1):
-        said.append("stride " + "x".join(map(str, config["strides"])))
+        words.append("stride " + "x".join(map(str, config["strides"])))
     if config.get("rate"):
-        said.append(f"rate {config['rate']:g}")
+        words.append(f"rate {config['rate']:g}")
     if isinstance(config.get("activation"), str) and config["activation"] != "linear":
-        said.append(config["activation"])
-    return ", ".join(said)
+        words.append(config["activation"])
+    return ", ".join(words)
 
 
 def describe_frozen(frozen: FrozenFeatures, params: Mapping[str, Value], facts: Facts) -> Description:

@@ -44,10 +44,10 @@ def edited(model: keras.Model, edit: Edit | None, classes: int, seed: int) -> ke
 
 def _layers(model: keras.Model) -> list[Any]:
     """All layers, at any depth."""
-    found: list[Any] = []
+    layers: list[Any] = []
     for layer in model.layers:
-        found += [layer, *(_layers(layer) if hasattr(layer, "layers") else ())]
-    return found
+        layers += [layer, *(_layers(layer) if hasattr(layer, "layers") else ())]
+    return layers
 
 
 def _redraw(model: keras.Model, *, kernels: bool, seed: int) -> None:

@@ -7,22 +7,25 @@ operations in a step about a third. Which numbers go into which operation is as 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from search.worker.keras_internals import inner, patched, without_replica_sums
 
-def fused_update(optimizer: keras.optimizers.Optimizer) -> tuple[str, Any]:
-    """(name, what to put there): an attribute of Keras's by which an optimizer does the same in one replica for less.
 
-    Of Adam that which updates the variables; clipping, weight decay, averages and the count of steps are done by
-    others. What is in half precision, or a sparse gradient, is left to Keras. Of any other optimizer, AMSGrad's Adam
-    too, that which sums gradients over replicas.
+def fused_update(of: keras.optimizers.Optimizer) -> AbstractContextManager[None]:
+    """Within, what is traced of an optimizer does the same in one replica for less.
+
+    Of Adam the update of the variables is replaced; clipping, weight decay, averages and the count of steps stay as
+    they are. What is in half precision, or a sparse gradient, is left to Keras. Any other optimizer, AMSGrad's Adam
+    too, only sums no gradients over replicas.
     """
+    optimizer = inner(of)
     if type(optimizer) not in (keras.optimizers.Adam, keras.optimizers.AdamW) or optimizer.amsgrad:
-        # Summing over one replica changes nothing, but as a custom gradient keeps the graph for ever.
-        return "_all_reduce_sum_gradients", list
+        return without_replica_sums(optimizer)
 
     def update(gradients: Sequence[Any], variables: Sequence[Any], learning_rate: Any) -> None:
         number = tf.cast(optimizer.iterations + 1, tf.float32)
@@ -39,4 +42,4 @@ def fused_update(optimizer: keras.optimizers.Optimizer) -> tuple[str, Any]:
             v.assign_add((tf.square(gradient) - v) * (1 - optimizer.beta_2))
             plain.assign_sub(m * alpha / (tf.sqrt(v) + optimizer.epsilon))
 
-    return "_backend_update_step", update
+    return patched(optimizer, "_backend_update_step", update)

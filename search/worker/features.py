@@ -27,8 +27,8 @@ MAX_KEPT = 4  # views in memory; others come back from disk in milliseconds
 class Features:
     """Features of a study's images, from memory, else from disk, else computed."""
 
-    def __init__(self, pixels: NDArray[np.uint8], folder: Path) -> None:
-        """`pixels` is [images, height, width, channels]; `folder` is made when the first piece is written."""
+    def __init__(self, pixels: NDArray[np.uint8], folder: Path | None) -> None:
+        """`pixels` is [images, height, width, channels]; `folder` is made at the first piece; None: none is written."""
         self._pixels, self._folder = pixels, folder
         self._kept: dict[tuple[View, bytes], NDArray[np.float32]] = {}
         self._latencies: dict[tuple[View, ...], float] = {}
@@ -53,8 +53,8 @@ class Features:
 
     def _view(self, view: View, rows: NDArray[np.int32]) -> NDArray[np.float32]:
         key = (view, rows.tobytes())
-        found = self._kept.pop(key, None)
-        self._kept[key] = self._gathered(view, rows) if found is None else found
+        kept = self._kept.pop(key, None)
+        self._kept[key] = self._gathered(view, rows) if kept is None else kept
         if len(self._kept) > MAX_KEPT:
             del self._kept[next(iter(self._kept))]  # the one longest not asked for
         return self._kept[key]
@@ -62,12 +62,14 @@ class Features:
     def _gathered(self, view: View, rows: NDArray[np.int32]) -> NDArray[np.float32]:
         """All pieces of a view. Each worker goes through them in an order of its own, lest two compute the same."""
         pieces = [rows[start : start + PIECE] for start in range(0, len(rows), PIECE)]
-        found: dict[int, NDArray[np.float32]] = {}
+        computed: dict[int, NDArray[np.float32]] = {}
         for number in np.random.default_rng(os.getpid()).permutation(len(pieces)):
-            found[int(number)] = self._piece(view, self._pixels[pieces[number]])
-        return np.concatenate([found[number] for number in range(len(pieces))])
+            computed[int(number)] = self._piece(view, self._pixels[pieces[number]])
+        return np.concatenate([computed[number] for number in range(len(pieces))])
 
     def _piece(self, view: View, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if self._folder is None:
+            return view.features(pixels)
         path = self._folder / f"{view.name}-{_digest(view, pixels)}.npy"
         kept = _read(path, len(pixels))
         if kept is not None:
@@ -80,19 +82,21 @@ class Features:
 
 def _digest(view: View, pixels: NDArray[np.uint8]) -> str:
     """Of the pixels, their shape, and the view's whole name, which a file system might cut or fold."""
-    found = hashlib.sha256(f"{view.name} {pixels.shape} {pixels.dtype}\n".encode())
-    found.update(np.ascontiguousarray(pixels).data)
-    return found.hexdigest()[:32]
+    digest = hashlib.sha256(f"{view.name} {pixels.shape} {pixels.dtype}\n".encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()[:32]
 
 
 def _read(path: Path, images: int) -> NDArray[np.float32] | None:
     """A piece from disk; None where it is not there, or is damaged and has to be computed again."""
     try:
-        found: NDArray[np.float32] = np.load(path, allow_pickle=False)
+        features: NDArray[np.float32] = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    sound = found.dtype == np.float32 and found.ndim == 2 and len(found) == images and np.isfinite(found).all()
-    return found if sound else None
+    sound = (
+        features.dtype == np.float32 and features.ndim == 2 and len(features) == images and np.isfinite(features).all()
+    )
+    return features if sound else None
 
 
 def _write(path: Path, features: NDArray[np.float32]) -> None:

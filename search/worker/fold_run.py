@@ -1,13 +1,26 @@
-"""What is kept of one fold run while it is trained."""
+"""One fold run as an object, trained and judged an epoch at a time; its state can be taken out and put back."""
 
 from __future__ import annotations
 
+import copy
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from search.stats.metrics import better
+from search.diagnosis.evidence import Diagnosis
+from search.diagnosis.rules import inspect_after
+from search.jobs import FitOptions, FoldJob, FoldResult
+from search.stats.chance import majority
+from search.stats.metrics import balanced_accuracy, better, scores
+from search.worker.batches import batches
+from search.worker.inspection import Inspector, Start
+from search.worker.trainer import Trainer
+from spaces.recipe import Recipe, plateau_factor
 
 
 @dataclass
@@ -36,3 +49,217 @@ class Curve:
             return False
         self.best_epoch, self.best_loss, self.best_probabilities = epoch, loss, probabilities
         return True
+
+
+@dataclass(frozen=True)
+class FoldState:
+    """What a fold run has come to, as plain data: all that its job does not say."""
+
+    epochs: int  # done
+    finished: bool
+    behind: bool
+    curve: Curve
+    diagnosis: Diagnosis | None
+    base_rate: float  # the learning rate that schedules multiply
+    order: Mapping[str, Any]  # state of the numpy generator that shuffles
+    start: Start
+    variables: tuple[NDArray[Any], ...]  # see `Trainer.state`
+    seconds: float  # spent
+
+
+class FoldRun:
+    """One fold run: `epoch` until `finished`, then `result`.
+
+    Early stopping watches the validation log loss without penalties, and the scores are those of its best epoch; under
+    a cosine all epochs are trained and the last one counts. Where the network is stuck at chance the result says why,
+    and training ends (unless the job wants it all the same); it does where a loss is NaN.
+    """
+
+    def __init__(
+        self, trainer: Trainer, job: FoldJob, started: float, callbacks: Sequence[keras.callbacks.Callback] = ()
+    ) -> None:
+        """Training begins; `started` is the `time.perf_counter` from which seconds count.
+
+        The trainer is new, or has the state of a new one. Callbacks are told of the beginnings and ends of training and
+        of epochs, not of batches.
+        """
+        context, options = trainer.context, job.training
+        self._trainer, self._job, self._started, self._callbacks = trainer, job, started, callbacks
+        self._truth = context.labels[job.validate]
+        self._watched = ("log_loss", "balanced_accuracy", context.metric, *(["accuracy"] if callbacks else []))
+        self._max_epochs = options.max_epochs
+        self._last_counts = options.use_last_epoch or trainer.recipe.judged_at_the_end
+        self._order = np.random.default_rng(job.seed)
+        self._epochs, self._behind = 0, False
+        self._curve = Curve()
+        self._diagnosis: Diagnosis | None = None
+        self.finished = False
+        trainer.weigh_classes(job.train)
+        self._base_rate = trainer.learning_rate
+        self._hooks = keras.callbacks.CallbackList(list(callbacks), model=trainer.model, epochs=self._max_epochs)
+        trainer.model.stop_training = False
+        self._hooks.on_train_begin()
+        self.inspector = Inspector(
+            trainer.model,
+            context.labels,
+            job,
+            trainer.recipe.batch_size,
+            trainer.batch,
+            lambda rows: trainer.predict(rows)[0],
+        )
+
+    def epoch(self) -> None:
+        """Train one epoch, judge it, and decide whether it is the last. Raises ValueError where there is no loss."""
+        self._epochs += 1
+        self._hooks.on_epoch_begin(self._epochs - 1)
+        logs = self._trained()
+        probabilities, val_loss = self._trainer.predict(self._job.validate)
+        validation = scores(self._truth, probabilities, self._watched)
+        if "loss" not in logs:
+            kept = ", ".join(logs) or "none"
+            raise ValueError(f"the model's train_step keeps no metric named 'loss', only {kept}")
+        loss = float(logs["loss"])
+        if np.isfinite(loss) and np.isfinite(validation["log_loss"]):
+            row = {"loss": loss, "val_loss": val_loss, **_training_scores(logs)}
+            row |= {f"val_{name}": value for name, value in validation.items()}
+            self._judge(row, probabilities)
+        else:
+            self._break_off(loss, probabilities.shape[1])
+        if self.finished:
+            self._hooks.on_train_end()
+
+    def _trained(self) -> Mapping[str, Any]:
+        """An epoch's training; by name, what the model's metrics say of it."""
+        rows, ends = batches(self._order, self._job.train, self._trainer.recipe)
+        if self._callbacks:  # which may have changed it
+            self._base_rate = self._trainer.learning_rate
+        factors = rate_factors(
+            self._trainer.recipe,
+            self._job.training,
+            self._epochs,
+            self._max_epochs,
+            steps=len(ends),
+            best_epoch=self._curve.best_epoch,
+        )
+        return self._trainer.train_epoch(rows, ends, self._base_rate * factors)
+
+    def _judge(self, row: dict[str, float], probabilities: NDArray[np.float32]) -> None:
+        """Note an epoch's numbers, and whether training ends with it. Callbacks are told before that is decided."""
+        options, epoch, curve = self._job.training, self._epochs, self._curve
+        curve.add(**row)
+        curve.improved(epoch, row["val_log_loss"], options.min_delta, probabilities, always=self._last_counts)
+        self._hooks.on_epoch_end(epoch - 1, row)
+        impatient = not self._last_counts and options.patience > 0 and epoch - curve.best_epoch >= options.patience
+        ended = impatient or self._trainer.model.stop_training or epoch == self._max_epochs
+        if inspect_after(epoch, ended=ended):
+            self._diagnosis = self.inspector.inspect(epoch, curve.values, row["loss"], ended=ended)
+        if self._diagnosis and self._diagnosis.collapsed and options.stop_collapsed:
+            self.finished = True
+            return
+        wanted = options.min_score_at.get(epoch)
+        self._behind = wanted is not None and curve.below(wanted, self._trainer.context.metric)
+        self.finished = self._behind or ended
+
+    def _break_off(self, loss: float, classes: int) -> None:
+        """End where a loss is no number: the weights are lost, and what counts is a guess by the class shares."""
+        self._diagnosis = self.inspector.inspect(self._epochs, self._curve.values, loss, broken=True, ended=True)
+        guess = majority(self._trainer.context.labels[self._job.train], len(self._truth), classes)
+        self._curve.improved(self._epochs - 1, np.inf, 0.0, guess, always=True)
+        self.finished = True
+
+    def result(self) -> FoldResult:
+        """How it went. After at least one epoch."""
+        context, curve = self._trainer.context, self._curve
+        assert curve.best_probabilities is not None  # noqa: S101 - there is at least one epoch
+        return FoldResult(
+            scores=scores(self._truth, curve.best_probabilities),
+            epochs=len(curve.values.get("loss", ())),
+            best_epoch=curve.best_epoch,
+            curve={name: tuple(values) for name, values in curve.values.items()},
+            probabilities=curve.best_probabilities,
+            parameters=self._trainer.model.count_params(),
+            seconds=time.perf_counter() - self._started,
+            latency=self._trainer.latency(self._job.validate) if context.latency else None,
+            behind=self._behind,
+            diagnosis=self._diagnosis,
+            notes=_notes(self._callbacks),
+            evidence=self.inspector.evidence() if self._job.training.collect_evidence else None,
+        )
+
+    def state(self) -> FoldState:
+        """All that `restore` needs to go on from here, between two epochs.
+
+        Raises ValueError where there are callbacks: what they remember is theirs.
+        """
+        if self._callbacks:
+            raise ValueError("the state of a fold run with callbacks cannot be taken: what they remember is theirs")
+        return FoldState(
+            epochs=self._epochs,
+            finished=self.finished,
+            behind=self._behind,
+            curve=copy.deepcopy(self._curve),
+            diagnosis=self._diagnosis,
+            base_rate=self._base_rate,
+            order=self._order.bit_generator.state,
+            start=self.inspector.start,
+            variables=self._trainer.state(),
+            seconds=time.perf_counter() - self._started,
+        )
+
+    def restore(self, state: FoldState) -> None:
+        """Have a run that has just begun go on from the state of another one of its job.
+
+        Raises ValueError where the state is that of a trainer of another point.
+        """
+        self._epochs, self.finished, self._behind = state.epochs, state.finished, state.behind
+        self._curve, self._diagnosis, self._base_rate = copy.deepcopy(state.curve), state.diagnosis, state.base_rate
+        self._order.bit_generator.state = dict(state.order)
+        self.inspector.start = state.start
+        self._trainer.restore(state.variables)
+        self._started = time.perf_counter() - state.seconds
+
+
+def train(
+    trainer: Trainer, job: FoldJob, started: float, callbacks: Sequence[keras.callbacks.Callback] = ()
+) -> FoldResult:
+    """A whole fold run, see FoldRun."""
+    run = FoldRun(trainer, job, started, callbacks)
+    while not run.finished:
+        run.epoch()
+    return run.result()
+
+
+def rate_factors(
+    recipe: Recipe, options: FitOptions, epoch: int, epochs: int, *, steps: int, best_epoch: int
+) -> NDArray[np.float64]:
+    """[steps] of this epoch (1-based) of all `epochs`: what the learning rate is multiplied by."""
+    if recipe.schedule == "plateau":
+        if options.lr_factors:
+            return np.full(steps, options.lr_factors[min(epoch, len(options.lr_factors)) - 1])
+        return np.full(steps, plateau_factor(epoch - 1 - best_epoch))
+    done = (epoch - 1) * steps
+    return np.array([recipe.rate(done + step, epochs * steps) for step in range(steps)])
+
+
+def _training_scores(logs: Mapping[str, Any]) -> dict[str, float]:
+    """None where a `train_step` of the user's keeps metrics of its own only."""
+    if "confusion" not in logs:
+        return {}
+    counts = logs["confusion"].numpy()
+    return {
+        "balanced_accuracy": balanced_accuracy(counts),
+        "accuracy": float(counts.trace() / max(counts.sum(), 1)),
+    }
+
+
+def _notes(callbacks: Sequence[keras.callbacks.Callback]) -> tuple[str, ...]:
+    """What a person should know of them: Keras's own need no batches, so what they do there is not missed."""
+    hooks = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
+    deaf = {
+        type(callback).__name__
+        for callback in callbacks
+        if any(not str(getattr(callback, hook).__module__).startswith("keras.") for hook in hooks)
+    }
+    return tuple(
+        f"the callback {name} is called at epochs only, not at batches: an epoch is one graph" for name in sorted(deaf)
+    )

@@ -83,20 +83,20 @@ def _configured(part: Any) -> tuple[str, dict[str, Any]]:
 def _places(model: keras.Model) -> list[tuple[Any, str]]:
     """(object, its attribute) of each number. A number that is 0 and so not in the graph is none of them."""
     optimizer, loss = inner(model.optimizer), model.loss
-    found: list[tuple[Any, str]] = [
+    places: list[tuple[Any, str]] = [
         (layer, "rate")
         for layer in all_layers(model)
         if type(layer) is keras.layers.Dropout and layer.rate and layer.noise_shape is None
     ]
     penalties = {id(weight.regularizer): weight.regularizer for weight in model.trainable_variables}
-    found += [(penalty, "l2") for penalty in penalties.values() if type(penalty) is keras.regularizers.L2]
+    places += [(penalty, "l2") for penalty in penalties.values() if type(penalty) is keras.regularizers.L2]
     if optimizer.weight_decay is not None:
-        found.append((optimizer, "weight_decay"))
+        places.append((optimizer, "weight_decay"))
     if optimizer.use_ema:
-        found.append((optimizer, "ema_momentum"))
+        places.append((optimizer, "ema_momentum"))
     if type(loss) in _SMOOTHED:
-        found.append((loss, "label_smoothing"))
-    return found
+        places.append((loss, "label_smoothing"))
+    return places
 
 
 def _reader(owner: Any, name: str, variable: tf.Variable) -> tuple[str, Any]:

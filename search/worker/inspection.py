@@ -64,9 +64,9 @@ def evidence_of(
     x, y = x[:MAX_IMAGES], y[:MAX_IMAGES]
     passing = _outputs_of(model)
     now = _spreads(model, passing, x)
-    with _initial(model, start) as there:
-        at_start = _spreads(model, passing, x) if there else {}
-        penalty_at_start = _penalty(model) if there else 0.0
+    with _initial(model, start) as known:
+        at_start = _spreads(model, passing, x) if known else {}
+        penalty_at_start = _penalty(model) if known else 0.0
     gradients, loss = _gradients(model, x, y)
     weights = {id(v): w for v, w in zip(model.trainable_variables, start or (), strict=False)}
     untrained = _untrained(model)
@@ -115,14 +115,14 @@ def _spreads(model: keras.Model, passing: tuple[list[str], Any], x: Any) -> dict
     names, through = passing
     if through is None:
         return {}
-    said = through(x, training=False)
-    said = said if isinstance(said, list | tuple) else [said]
-    found = {}
-    for name, output in zip(names, said, strict=True):
+    outputs = through(x, training=False)
+    outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
+    spreads = {}
+    for name, output in zip(names, outputs, strict=True):
         values = np.asarray(output, np.float32).reshape(len(x), -1)
         dead = float((values == 0).all(axis=0).mean()) if _is_relu(model.get_layer(name)) else None
-        found[name] = _spread(values), dead
-    return found
+        spreads[name] = _spread(values), dead
+    return spreads
 
 
 def _spread(values: NDArray[np.float32]) -> float:
@@ -164,8 +164,8 @@ def _gradients(model: keras.Model, x: Any, y: Any) -> tuple[dict[int, float], fl
         loss = whole - tf.add_n([tf.cast(p, whole.dtype) for p in model.losses]) if model.losses else whole
         scale = _LOSS_SCALE if model.compute_dtype == "float16" else 1.0
         scaled = scale * loss
-    found = tape.gradient(scaled, [variable.value for variable in variables])
-    norms = [0.0 if g is None else float(tf.norm(tf.convert_to_tensor(g))) / scale for g in found]
+    gradients = tape.gradient(scaled, [variable.value for variable in variables])
+    norms = [0.0 if g is None else float(tf.norm(tf.convert_to_tensor(g))) / scale for g in gradients]
     return {id(variable): norm for variable, norm in zip(variables, norms, strict=True)}, float(loss)
 
 
@@ -242,9 +242,9 @@ def _given(model: keras.Model, x: Any) -> tuple[float, float]:
     first = next((layer for layer in _shown(model) if layer.trainable_variables), None)
     before = takewhile(lambda layer: layer is not first, _shown(model))
     with contextlib.suppress(AttributeError, ValueError):
-        given = first.input if first is not None else None
-        if given is not None and not isinstance(given, list | tuple):
-            values = np.asarray(keras.Model(model.inputs, given)(x, training=False), np.float32)
+        its_input = first.input if first is not None else None
+        if its_input is not None and not isinstance(its_input, list | tuple):
+            values = np.asarray(keras.Model(model.inputs, its_input)(x, training=False), np.float32)
     normalised = any(type(layer).__name__ in _NORMALISED for layer in _shown(model)) or any(map(_frozen, before))
     size = math.nan if normalised else float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
     return size, _spread(values.reshape(len(values), -1))
@@ -252,10 +252,10 @@ def _given(model: keras.Model, x: Any) -> tuple[float, float]:
 
 def before_training(model: keras.Model, x: Any, *, images: int, batch_size: int) -> tuple[str, ...]:
     """What speaks against a compiled model, a sentence each with the line to change; `x` is its first batch."""
-    found = list(findings(model, model.loss, images=images, batch_size=batch_size))
+    causes = list(findings(model, model.loss, images=images, batch_size=batch_size))
     with contextlib.suppress(Exception):  # a model of the user's may be anything, and a look must not end its training
-        found += [cause for cause in scale_causes(_given(model, x)[0]) if cause.name not in {c.name for c in found}]
-    return tuple(f"before training, {cause.name}: {cause.evidence}; try: {cause.change}" for cause in found)
+        causes += [cause for cause in scale_causes(_given(model, x)[0]) if cause.name not in {c.name for c in causes}]
+    return tuple(f"before training, {cause.name}: {cause.evidence}; try: {cause.change}" for cause in causes)
 
 
 class Inspector:
@@ -282,7 +282,7 @@ class Inspector:
         self.floor = entropy(shares)
         self._classes = len(shares)
         self._rows = job.train[:: -(-len(job.train) // MAX_ANSWERS)]
-        self._start = start_of(model)
+        self.start = start_of(model)
 
     def inspect(
         self, epoch: int, curve: Mapping[str, Sequence[float]], loss: float, *, ended: bool, broken: bool = False
@@ -305,7 +305,7 @@ class Inspector:
         )
         if not broken and not needs_inspection(glance):
             return None
-        answers = answers_of(self._labels[self._rows], self._answer(self._rows))
+        answers = self.answers()
         symptom = symptom_of(glance, answers)
         if symptom is None:
             return None
@@ -318,11 +318,15 @@ class Inspector:
         measured = scores(self._labels[self._rows], self._answer(self._rows), ("balanced_accuracy",))
         return measured["balanced_accuracy"]
 
+    def answers(self) -> OutputStats:
+        """What the network as it is now says of training images."""
+        return answers_of(self._labels[self._rows], self._answer(self._rows))
+
     def evidence(self) -> Evidence:
         """Layer by layer, of the network as it is now and as it began."""
         x, y = self._batch(self._rows[:: -(-len(self._rows) // MAX_IMAGES)])
         try:
             found = findings(self._model, self._model.loss, images=len(self._job.train), batch_size=self._batch_size)
-            return evidence_of(self._model, x, y, self._start, floor=self.floor, found=found)
+            return evidence_of(self._model, x, y, self.start, floor=self.floor, found=found)
         except Exception:  # noqa: BLE001 - a model of the user's may be anything, and a look must not end its training
             return Evidence((), self.floor, math.nan)

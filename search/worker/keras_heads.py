@@ -35,23 +35,23 @@ def fitted(head: Any, classes: int, x: Any) -> Any:
 
     As scikit-learn computes them, to float32's precision.
     """
-    there = head.classes_.astype(int)
+    known = head.classes_.astype(int)
     if hasattr(head, "coef_"):
         weights, bias = head.coef_.T, head.intercept_
         if weights.shape[1] == 1:  # of two classes, the second's logit against 0
             weights, bias = np.hstack([0 * weights, weights]), np.array([0.0, bias[0]])
         whole, logits = np.zeros((len(weights), classes)), np.full(classes, _NEVER)
-        whole[:, there], logits[there] = weights, bias
+        whole[:, known], logits[known] = weights, bias
         return dense(whole, logits, "softmax", x)
     calibrated = head.calibrated_classifiers_[0]
     scores = _decision(calibrated.estimator, x)
-    scale = np.diag([-one.a_ for one in calibrated.calibrators])
-    said = dense(scale, np.array([-one.b_ for one in calibrated.calibrators]), "sigmoid", scores)
-    if len(there) == 2:
-        said = ops.concatenate([1 - said, said], axis=1)
+    scale = np.diag([-sigmoid.a_ for sigmoid in calibrated.calibrators])
+    probabilities = dense(scale, np.array([-sigmoid.b_ for sigmoid in calibrated.calibrators]), "sigmoid", scores)
+    if len(known) == 2:
+        probabilities = ops.concatenate([1 - probabilities, probabilities], axis=1)
     else:
-        said = said / ops.maximum(ops.sum(said, axis=1, keepdims=True), 1e-12)
-    return dense(np.eye(classes)[there], np.zeros(classes), None, said)
+        probabilities = probabilities / ops.maximum(ops.sum(probabilities, axis=1, keepdims=True), 1e-12)
+    return dense(np.eye(classes)[known], np.zeros(classes), None, probabilities)
 
 
 def _decision(machine: Any, x: Any) -> Any:
@@ -66,12 +66,12 @@ def _decision(machine: Any, x: Any) -> Any:
     pairs = list(combinations(range(classes), 2))
     weights, ends = np.zeros((len(vectors), len(pairs))), np.cumsum([0, *machine.n_support_])
     against, votes_for = np.zeros((len(pairs), classes)), np.zeros((len(pairs), classes))
-    for pair, (one, other) in enumerate(pairs):
-        rows_one, rows_other = slice(ends[one], ends[one + 1]), slice(ends[other], ends[other + 1])
-        weights[rows_one, pair] = machine.dual_coef_[other - 1, rows_one]
-        weights[rows_other, pair] = machine.dual_coef_[one, rows_other]
-        against[pair, [one, other]] = 1, -1
-        votes_for[pair, [one, other]] = -1, 1
+    for pair, (first, second) in enumerate(pairs):
+        rows_first, rows_second = slice(ends[first], ends[first + 1]), slice(ends[second], ends[second + 1])
+        weights[rows_first, pair] = machine.dual_coef_[second - 1, rows_first]
+        weights[rows_second, pair] = machine.dual_coef_[first, rows_second]
+        against[pair, [first, second]] = 1, -1
+        votes_for[pair, [first, second]] = -1, 1
     decisions = dense(weights, machine.intercept_, None, kernel)
     lost = ops.cast(ops.less(decisions, 0.0), "float32")  # by the first of a pair
     votes = dense(votes_for, (votes_for < 0).sum(axis=0), None, lost)

@@ -6,7 +6,7 @@ Beside `fast_adam.py` no other file touches their private names.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -37,9 +37,14 @@ def all_layers(model: keras.Model) -> Iterator[Any]:
     return layers
 
 
+def maker_of(tensor: Any) -> Any:
+    """The layer or operation whose output a symbolic tensor is; None where it does not say."""
+    return getattr(tensor, "_keras_history", (None,))[0]
+
+
 @contextmanager
 def patched(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Within, an attribute of something of Keras's; past `setattr`, with which Keras would track what is only lent."""
+    """Within, something of Keras's has this attribute; not by `setattr`, with which Keras would track the value."""
     held = vars(owner)
     before = held.get(name, held)
     held[name] = value
@@ -50,6 +55,14 @@ def patched(owner: Any, name: str, value: Any) -> Iterator[None]:
             del held[name]
         else:
             held[name] = before
+
+
+def without_replica_sums(optimizer: keras.optimizers.Optimizer) -> AbstractContextManager[None]:
+    """Within, the optimizer does not sum gradients over replicas.
+
+    With one replica the sum changes nothing, but as a custom gradient it keeps its graph for ever.
+    """
+    return patched(inner(optimizer), "_all_reduce_sum_gradients", list)
 
 
 def reset_names() -> None:

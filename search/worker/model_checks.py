@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from search.diagnosis.evidence import Cause
+from search.worker.keras_internals import maker_of
 
 if TYPE_CHECKING:
     import keras
@@ -135,7 +136,7 @@ def _has(model: keras.Model, kind: str) -> bool:
 
 def output_activation(model: keras.Model) -> str:
     """Name of the function that the output has gone through: 'softmax', 'linear', …; '' where it cannot be known."""
-    operation = getattr(model.outputs[0], "_keras_history", (None,))[0] if model.outputs else None
+    operation = maker_of(model.outputs[0]) if model.outputs else None
     kind = type(operation).__name__
     if kind == "Softmax":
         return "softmax"

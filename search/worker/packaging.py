@@ -29,6 +29,7 @@ from search.worker import keras_heads
 from search.worker.heads import moments
 from search.worker.keras_internals import all_layers
 from spaces import compiling
+from spaces.backbones import pooled_maps
 from spaces.facts import Facts
 from spaces.parameters import Value
 from spaces.presets import FrozenFeatures
@@ -55,13 +56,13 @@ def pixels_model(model: keras.Model, trainer: Trainer, facts: Facts) -> keras.Mo
         x = keras.layers.Rescaling(1 / 255)(x)
     if facts.channels == 1 and model.input_shape[-1] == 3:
         x = keras.layers.Concatenate()([x, x, x])
-    said = model(x, training=False)
+    output = model(x, training=False)
     if trainer.recipe.flip_average:
-        said = keras.layers.Average()([said, model(ops.flip(x, axis=2), training=False)])
-    one = said.shape[-1] == 1
+        output = keras.layers.Average()([output, model(ops.flip(x, axis=2), training=False)])
+    single = output.shape[-1] == 1
     if compiling.takes_logits(trainer.model.loss):
-        said = keras.layers.Activation("sigmoid" if one else "softmax")(said)
-    return keras.Model(inputs, ops.concatenate([1 - said, said], axis=1) if one else said)
+        output = keras.layers.Activation("sigmoid" if single else "softmax")(output)
+    return keras.Model(inputs, ops.concatenate([1 - output, output], axis=1) if single else output)
 
 
 def features_model(
@@ -74,14 +75,12 @@ def features_model(
     views = frozen.views(params, facts)
     network = views[0].backbone.network(views[0].side)
     x = resized(x, views[0].side)
-    seen = []
+    first = 0 if frozen.columns(params, facts) == slice(None) else -1  # of the maps that the head sees
+    of_views = []
     for view in views:
         maps = network(ops.flip(x, axis=2) if view.mirrored else x, training=False)
-        pooled = [keras.layers.GlobalAveragePooling2D()(found) for found in maps]
-        whole = keras.layers.Concatenate()(pooled) if len(pooled) > 1 else pooled[0]
-        columns = frozen.columns(params, facts)
-        seen.append(whole if columns == slice(None) else pooled[-1])
-    mean = keras.layers.Average()(seen) if len(seen) > 1 else seen[0]
+        of_views.append(pooled_maps(maps[first:]))
+    mean = keras.layers.Average()(of_views) if len(of_views) > 1 else of_views[0]
     x = keras_heads.standardize(*moments(features), mean)
     trained = isinstance(head, keras.Model)
     return keras.Model(inputs, head(x, training=False) if trained else keras_heads.fitted(head, facts.classes, x))
@@ -94,8 +93,8 @@ def weighted_ensemble(models: Sequence[tuple[keras.Model, float]], facts: Facts)
     inputs = keras.Input(facts.shape, name="pixels")
     for number, (model, _) in enumerate(models):
         model.name = f"member_{number}"
-    said = [keras.layers.Rescaling(weight)(model(inputs, training=False)) for model, weight in models]
-    return keras.Model(inputs, keras.layers.Add()(said))
+    weighted = [keras.layers.Rescaling(weight)(model(inputs, training=False)) for model, weight in models]
+    return keras.Model(inputs, keras.layers.Add()(weighted))
 
 
 def bare_network(model: keras.Model) -> keras.Model:
@@ -113,28 +112,28 @@ def unsaveable_reason(model: keras.Model) -> str | None:
 
     Keras writes such a file without a word, and refuses to load it: what the builder made itself is not in it.
     """
-    found = _foreign_activations(model)
+    foreign = _foreign_activations(model)
     try:
         waiting: list[Any] = [keras.saving.serialize_keras_object(model)]
     except (NotImplementedError, TypeError, ValueError) as error:  # no get_config, or one that cannot be written
         return f"it cannot be written to a file: {first_line(error)}"
     while waiting:
-        one = waiting.pop()
-        if isinstance(one, list | tuple):
-            waiting += one
-        if not isinstance(one, dict):
+        part = waiting.pop()
+        if isinstance(part, list | tuple):
+            waiting += part
+        if not isinstance(part, dict):
             continue
-        kind, module = one.get("class_name"), one.get("module")
+        kind, module = part.get("class_name"), part.get("module")
         if kind == "__lambda__":
-            found.append("a lambda")
+            foreign.append("a lambda")
         elif kind == "function":
-            found.append(str(one["config"]))
+            foreign.append(str(part["config"]))
         elif isinstance(module, str) and module.partition(".")[0] not in ("builtins", "keras"):
-            found.append(str(kind))
-        waiting += one.values()
-    if not found:
+            foreign.append(str(kind))
+        waiting += part.values()
+    if not foreign:
         return None
-    names = sorted(set(found))
+    names = sorted(set(foreign))
     return (
         f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not Keras's own, and a file that Keras alone loads "
         "has no code of yours in it; build that of keras.layers and their own activations and initializers"
@@ -149,8 +148,10 @@ def _foreign_activations(model: keras.Model) -> list[str]:
         for name, function in vars(layer).items()
         if "activation" in name and callable(function)
     ]
-    foreign = [one for one in held if str(one.__module__).partition(".")[0] not in ("keras", "tensorflow")]
-    names = [getattr(one, "__name__", type(one).__name__) for one in foreign]
+    foreign = [
+        function for function in held if str(function.__module__).partition(".")[0] not in ("keras", "tensorflow")
+    ]
+    names = [getattr(function, "__name__", type(function).__name__) for function in foreign]
     return ["a lambda" if name == "<lambda>" else name for name in names]
 
 
@@ -177,11 +178,11 @@ def compose(job: ComposeJob, pixels: NDArray[np.uint8], facts: Facts) -> SavedMo
     """See ComposeJob. What was saved is loaded again and asked: what counts is the file."""
     started = time.perf_counter()
     save(weighted_ensemble([(load(path), weight) for path, weight in job.parts], facts), job.path, job.about)
-    said = predict_pixels(load(job.path), pixels[job.rows]) if len(job.rows) else None
-    return SavedModel(time.perf_counter() - started, said)
+    probabilities = predict_pixels(load(job.path), pixels[job.rows]) if len(job.rows) else None
+    return SavedModel(time.perf_counter() - started, probabilities)
 
 
 def predict_pixels(model: keras.Model, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """[images, classes] of pixels [images, height, width, channels]."""
-    said: NDArray[np.float32] = model.predict(pixels.astype(np.float32), batch_size=BATCH, verbose=0)
-    return said
+    probabilities: NDArray[np.float32] = model.predict(pixels.astype(np.float32), batch_size=BATCH, verbose=0)
+    return probabilities

@@ -37,15 +37,17 @@ def judge(job: ReferenceJob, pixels: Pixels, features: Features, context: Worker
     labels, classes = context.labels[job.train], context.facts.classes
     match job.name:
         case "majority":
-            said = majority(labels, len(job.validate), classes)
+            probabilities = majority(labels, len(job.validate), classes)
         case "logistic_regression":
             train, validate = standardized(reduced(pixels[job.train]), reduced(pixels[job.validate]))
-            said = logistic_regression(train, labels, validate, classes)
+            probabilities = logistic_regression(train, labels, validate, classes)
         case "linear_probe":
-            said = _probe(job, features, context)
+            probabilities = _probe(job, features, context)
         case _:
             raise ValueError(f"there is no reference {job.name!r}")
-    return ReferenceResult(scores(context.labels[job.validate], said), said, time.perf_counter() - started)
+    return ReferenceResult(
+        scores(context.labels[job.validate], probabilities), probabilities, time.perf_counter() - started
+    )
 
 
 def logistic_regression(
@@ -62,9 +64,9 @@ def logistic_regression(
 
     with threadpool_limits(1):  # one thread a worker; and sums keep their order
         model = LogisticRegression(C=_LOGIT_VARIANCE / train.shape[1], max_iter=_MAX_STEPS).fit(train, labels)
-        said = np.zeros((len(validate), classes), np.float32)
-        said[:, model.classes_.astype(int)] = model.predict_proba(validate)
-    return said
+        probabilities = np.zeros((len(validate), classes), np.float32)
+        probabilities[:, model.classes_.astype(int)] = model.predict_proba(validate)
+    return probabilities
 
 
 def reduced(pixels: Pixels) -> NDArray[np.float32]:

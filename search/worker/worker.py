@@ -8,7 +8,7 @@ import os
 import random
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,7 +29,6 @@ from search.jobs import (
     Job,
     Outcome,
     ReferenceJob,
-    ReferenceResult,
     RefitJob,
     SavedModel,
     WorkerContext,
@@ -90,8 +89,7 @@ class Worker:
     def _pixels(self) -> NDArray[np.uint8]:
         """[images, height, width, channels], mapped: a process that only describes models has none."""
         assert self._context.pixels is not None  # noqa: S101 - folds come with pixels
-        pixels: NDArray[np.uint8] = np.load(self._context.pixels, mmap_mode="r", allow_pickle=False)
-        return pixels
+        return self._context.pixels.read()
 
     @cached_property
     def _constant(self) -> Any:
@@ -102,8 +100,7 @@ class Worker:
 
     @cached_property
     def _features(self) -> Features:
-        assert self._context.pixels is not None  # noqa: S101 - folds come with pixels
-        return Features(self._pixels, self._context.pixels.parent / "features")
+        return Features(self._pixels, self._context.features)
 
     def do(self, job: Job) -> Outcome:
         """The job's outcome. Whatever goes wrong is an outcome too; the traceback goes to stderr, the log."""
@@ -133,7 +130,7 @@ class Worker:
             case FoldJob():
                 return self._train(job)
             case ReferenceJob():
-                return self._judge(job)
+                return judge(job, self._pixels, self._features, self._context)
             case RefitJob():
                 return self._refit(job)
             case ComposeJob():
@@ -197,8 +194,8 @@ class Worker:
         if family.frozen and family.frozen.start:
             features, _ = self._features.of(family.frozen, facts, job)
             family.frozen.start(model, job.params, features, self._context.labels[job.train])
-        trainer = self._last = self._trainers.trainer(model, self._constant, family.recipe(job.params, facts))
-        return trainer.train(job, started)
+        trainer = self._trainers.trainer(model, self._constant, family.recipe(job.params, facts))
+        return self._trained_by(trainer, job, started)
 
     def _train_on_features(
         self, family: Preset, job: FoldJob, train: NDArray[Any], validate: NDArray[Any], started: float
@@ -209,8 +206,8 @@ class Worker:
         inputs = np.zeros((len(self._context.labels), train.shape[1]), np.float32)
         inputs[job.train], inputs[job.validate] = train, validate
         model = self._new(job, lambda: family.build(job.params, facts))
-        trainer = self._last = self._trainers.trainer(model, inputs, family.recipe(job.params, facts))
-        result = trainer.train(job, started)
+        trainer = self._trainers.trainer(model, inputs, family.recipe(job.params, facts))
+        result = self._trained_by(trainer, job, started)
         return replace(result, parameters=describe_frozen(family.frozen, job.params, facts).parameters)
 
     def _refit(self, job: RefitJob) -> SavedModel:
@@ -249,13 +246,18 @@ class Worker:
         _usable(self._train_on_features(family, job, train, validate, time.perf_counter()))
         return features, packaging.with_trained_weights(self._trained, family.network(job.params, self._context.facts))
 
+    def _trained_by(
+        self, trainer: Trainer, job: FoldJob, started: float, callbacks: Sequence[keras.callbacks.Callback] = ()
+    ) -> FoldResult:
+        from search.worker.fold_run import train
+
+        self._last = trainer
+        return train(trainer, job, started, callbacks)
+
     @property
     def _trained(self) -> Trainer:
         assert self._last is not None  # noqa: S101 - asked after training
         return self._last
-
-    def _judge(self, job: ReferenceJob) -> ReferenceResult:
-        return judge(job, self._pixels, self._features, self._context)
 
     def _train_own(self, job: FoldJob, started: float) -> FoldResult:
         """Folds of a point share graphs where Keras's parts are all there is; else they are traced for each."""
@@ -290,8 +292,7 @@ class Worker:
             notes = (*notes, f"{slow} ({untraceable})")
         if job.trial == job.repeat == job.fold == 0:  # other trials' models differ in their numbers
             notes += trainer.remarks(job.train)
-        self._last = trainer
-        result = trainer.train(job, started, callbacks)
+        result = self._trained_by(trainer, job, started, callbacks)
         return replace(result, notes=(*notes, *result.notes))
 
     def _new(self, job: FoldJob, build: Callable[[], Built]) -> Built:

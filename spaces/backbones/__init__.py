@@ -7,6 +7,7 @@ and only there is its network built. Files of weights are read without running a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -81,11 +82,21 @@ class Backbone(ABC):
 @lru_cache(maxsize=IN_MEMORY)
 def _pooled(backbone: Backbone) -> Any:
     """A TensorFlow function from RGB 0..255 [images, side, side, 3] to the pooled maps; one for every side."""
+    import keras
     import tensorflow as tf
 
     network = backbone.network()
+    model = keras.Model(network.inputs, pooled_maps(network.outputs))
+    return tf.function(
+        lambda x: model(x, training=False),
+        input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)],
+        autograph=False,
+    )
 
-    def pooled(x: tf.Tensor) -> tf.Tensor:
-        return tf.concat([tf.reduce_mean(found, [1, 2]) for found in network(x, training=False)], axis=1)
 
-    return tf.function(pooled, input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)], autograph=False)
+def pooled_maps(maps: Sequence[Any]) -> Any:
+    """The mean over each of a backbone's maps, side by side: [batch, sum of their widths], by layers of Keras."""
+    import keras
+
+    means = [keras.layers.GlobalAveragePooling2D()(map_) for map_ in maps]
+    return keras.layers.Concatenate()(means) if len(means) > 1 else means[0]

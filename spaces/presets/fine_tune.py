@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spaces.backbones import Backbone
+from spaces.backbones import Backbone, pooled_maps
 from spaces.facts import Facts
 from spaces.layers import Layer
 from spaces.parameters import Value, boolean, choice, integer, real
@@ -154,9 +154,7 @@ def network(params: Mapping[str, Value], facts: Facts) -> keras.Model:
         x = keras.layers.Concatenate()([x, x, x])
     x = resized(x, side)
     maps = _body(backbone(params, facts), side, str(params["unfreeze"]))(x)
-    maps = maps if params["stages"] == "all" else maps[-1:]
-    pooled = [keras.layers.GlobalAveragePooling2D()(found) for found in maps]
-    x = keras.layers.Concatenate()(pooled) if len(pooled) > 1 else pooled[0]
+    x = pooled_maps(maps if params["stages"] == "all" else maps[-1:])
     x = keras.layers.Dropout(float(params["dropout"]))(x)
     return keras.Model(inputs, parts.output(x, "softmax", facts.classes))
 

@@ -35,6 +35,7 @@ from tests.pictures import bright_part, noise
 if TYPE_CHECKING:
     import keras
 
+    from search.worker.fold_run import FoldRun
     from search.worker.trainer_cache import TrainerCache
 
 IMAGES, SIDE, EPOCHS = 120, 8, 40
@@ -227,6 +228,24 @@ def fold_run(
     trainers: TrainerCache | None = None,
 ) -> FoldResult:
     """Train on four fifths of the images and judge on the rest; graphs are shared between runs by `trainers`."""
+    run = begun(model, data, recipe, seed, stop=stop, epochs=epochs, trainers=trainers)
+    while not run.finished:
+        run.epoch()
+    return run.result()
+
+
+def begun(
+    model: keras.Model,
+    data: Data,
+    recipe: Recipe,
+    seed: int,
+    *,
+    stop: bool = True,
+    epochs: int = EPOCHS,
+    trainers: TrainerCache | None = None,
+) -> FoldRun:
+    """The same before its first epoch."""
+    from search.worker.fold_run import FoldRun
     from search.worker.trainer_cache import TrainerCache
 
     rows = np.random.default_rng(seed).permutation(len(data.labels)).astype(np.int32)
@@ -235,7 +254,7 @@ def fold_run(
         0, 0, 0, {}, np.sort(rows[fifth:]), np.sort(rows[:fifth]), seed, FitOptions(epochs, stop_collapsed=stop)
     )
     trainer = (trainers or TrainerCache(context(data))).trainer(model, data.pixels, recipe)
-    return trainer.train(job, time.perf_counter())
+    return FoldRun(trainer, job, time.perf_counter())
 
 
 def context(data: Data) -> WorkerContext:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from search.jobs import FitOptions, FoldJob, FoldResult, WorkerContext
+from search.jobs import FitOptions, FoldJob, FoldResult, Pixels, WorkerContext
 from search.session.prepare import prepare
 from search.study.config import Config
 from search.study.folder import StudyFolder
@@ -28,7 +28,9 @@ def measure(folder: Path, rounds: int) -> Iterator[str]:
     prepared = prepare(Config(images=str(pictures), preset="frozen"), folder)
     rows = np.arange(IMAGES, dtype=np.int32)
     with StudyFolder(folder).pixels_on_disk(prepared.images.pixels) as path:
-        worker = Worker(WorkerContext(path, prepared.images.labels, prepared.facts, "frozen", "balanced_accuracy"))
+        worker = Worker(
+            WorkerContext(Pixels(path), prepared.images.labels, prepared.facts, "frozen", "balanced_accuracy")
+        )
 
         def trial(params: dict[str, Value]) -> None:
             for fold in range(FOLDS):

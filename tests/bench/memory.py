@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from search.executors.devices import resident
-from search.jobs import DescribeJob, Description, FitOptions, FoldJob, FoldResult, WorkerContext
+from search.jobs import DescribeJob, Description, FitOptions, FoldJob, FoldResult, Pixels, WorkerContext
 from search.session.prepare import prepare
 from search.study.config import Config
 from search.study.folder import StudyFolder
@@ -30,7 +30,7 @@ def measure(folder: Path) -> Iterator[str]:
     pictures = make_pictures(folder / "memory", classes={"a": 15, "b": 15}, size=8, colour=True)
     prepared = prepare(Config(images=str(pictures), preset="cnn"), folder)
     with StudyFolder(folder).pixels_on_disk(prepared.images.pixels) as path:
-        worker = Worker(WorkerContext(path, prepared.images.labels, prepared.facts, "cnn", "balanced_accuracy"))
+        worker = Worker(WorkerContext(Pixels(path), prepared.images.labels, prepared.facts, "cnn", "balanced_accuracy"))
         curve: dict[int, float] = {}
         yield "| fold runs, five a point | MiB resident |"
         yield "| --- | --- |"

@@ -12,7 +12,7 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from search.jobs import FitOptions, FoldJob, FoldResult, WorkerContext
+from search.jobs import FitOptions, FoldJob, FoldResult, Pixels, WorkerContext
 from search.worker.__main__ import preload
 from search.worker.worker import Worker
 from tests.bench.cases import Data
@@ -26,7 +26,7 @@ class Trials:
         path = work / "pixels.npy"
         np.save(path, data.pixels)
         self._data, self._number = data, 0
-        self._context = WorkerContext(path, data.labels, data.case.facts, data.case.preset, "balanced_accuracy")
+        self._context = WorkerContext(Pixels(path), data.labels, data.case.facts, data.case.preset, "balanced_accuracy")
         self.worker = Worker(self._context)
 
     def first(self) -> list[NDArray[np.float32]]:
@@ -41,9 +41,7 @@ class Trials:
 
     def split(self) -> dict[str, float]:
         """Seconds of a fold run of a warm trial by what they were spent on; their sum is all of it."""
-        trainer = self.worker._last
-        assert trainer is not None
-        with clocked() as clocks, clocks.on(trainer, "_train_epoch", "training epochs"):
+        with clocked() as clocks:
             started = time.perf_counter()
             self.warm()
             whole = time.perf_counter() - started
@@ -92,19 +90,21 @@ class Clocks:
 @contextmanager
 def clocked() -> Iterator[Clocks]:
     """Clocks on the parts of a fold run that are the same for all models."""
-    from search.worker import trainer, trainer_cache
+    from search.worker import fold_run, trainer_cache
     from search.worker.inspection import Inspector
+    from search.worker.trainer import Trainer
     from spaces.presets import Preset
 
     clocks = Clocks()
     parts = (
         (Preset, "build", "building the model"),
         (trainer_cache.TrainerCache, "trainer", "resetting graphs' state"),
-        (trainer.Trainer, "_ask", "validation passes"),
-        (trainer, "scores", "scores"),
-        (trainer, "batches", "shuffling"),
+        (Trainer, "train_epoch", "training epochs"),
+        (Trainer, "predict", "validation passes"),
+        (fold_run, "scores", "scores"),
+        (fold_run, "batches", "shuffling"),
         (Inspector, "__init__", "looks for collapse"),
-        (Inspector, "look", "looks for collapse"),
+        (Inspector, "inspect", "looks for collapse"),
     )
     with ExitStack() as stack:
         for owner, attribute, name in parts:

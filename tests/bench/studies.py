@@ -22,7 +22,7 @@ from reports.terminal.live import LiveTable
 from search.executors import drive
 from search.executors.factory import open_executor
 from search.executors.local import LocalProcesses
-from search.jobs import FitOptions, FoldJob, FoldResult, WorkerContext
+from search.jobs import FitOptions, FoldJob, FoldResult, Pixels, WorkerContext
 from search.native import ENVIRONMENT
 from search.results.read import read
 from search.session.finish import Finish
@@ -129,7 +129,7 @@ def two_workers(folder: Path, rounds: int, epochs: int | None = None) -> Iterato
         data = Data(case)
         path = folder / "pixels.npy"
         np.save(path, data.pixels)
-        context = WorkerContext(path, data.labels, case.facts, case.preset, "balanced_accuracy")
+        context = WorkerContext(Pixels(path), data.labels, case.facts, case.preset, "balanced_accuracy")
         jobs = _jobs(data, 10, epochs or case.epochs)
         executors = {count: LocalProcesses(count) for count in (1, 2)}
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -14,7 +14,7 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def interleaved(rounds: int, sides: dict[str, Callable[[], object]]) -> dict[str, float]:
+def interleaved(rounds: int, sides: Mapping[str, Callable[[], object]]) -> dict[str, float]:
     """Median seconds of each side; the sides take turns."""
     taken: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):

@@ -182,10 +182,11 @@ def test_a_worker_trains_a_point_as_its_trainer_does(
 
 
 def by_trainer(case: Case | Point, job: FoldJob, context: WorkerContext, prepared: Prepared) -> Found:
+    from search.worker.fold_run import train
     from search.worker.trainer import Trainer
 
     trainer = Trainer(new(case, job), prepared.images.pixels, context, case.recipe)
-    result = trainer.train(job, 0.0)
+    result = train(trainer, job, 0.0)
     with trainer.judged_weights():
         found = variables(trainer.model)
     return Found({name: np.array(curve) for name, curve in result.curve.items()}, found)

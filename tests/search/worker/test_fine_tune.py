@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from search.jobs import DescribeJob, Description, FitOptions, FoldJob, FoldResult, WorkerContext
+from search.jobs import DescribeJob, Description, FitOptions, FoldJob, FoldResult, Pixels, WorkerContext
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from search.worker.worker import Worker
@@ -35,7 +35,9 @@ def point(**changes: Value) -> dict[str, Value]:
 @pytest.fixture(scope="module")
 def context(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerContext]:
     with StudyFolder(tmp_path_factory.mktemp("fine-tune")).pixels_on_disk(prepared.images.pixels) as pixels:
-        yield WorkerContext(pixels, prepared.images.labels, FACTS, preset="fine-tune", metric="balanced_accuracy")
+        yield WorkerContext(
+            Pixels(pixels), prepared.images.labels, FACTS, preset="fine-tune", metric="balanced_accuracy"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +125,8 @@ def test_the_description_is_drawn_without_building_and_counts_what_is_trained(
 
 def test_validation_rows_do_not_reach_the_head(context: WorkerContext, tmp_path: Path) -> None:
     """The head's first weights come from training rows: other validation images change nothing in training."""
-    pixels = np.load(str(context.pixels))
+    assert context.pixels is not None
+    pixels = context.pixels.read()
     rows = np.arange(len(context.labels), dtype=np.int32)
     curves = []
     for garbled in (False, True):
@@ -133,7 +136,7 @@ def test_validation_rows_do_not_reach_the_head(context: WorkerContext, tmp_path:
         path = tmp_path / f"{garbled}" / "pixels.npy"
         path.parent.mkdir()
         np.save(path, changed)
-        known = WorkerContext(path, context.labels, FACTS, preset="fine-tune", metric="balanced_accuracy")
+        known = WorkerContext(Pixels(path), context.labels, FACTS, preset="fine-tune", metric="balanced_accuracy")
         job = FoldJob(0, 0, 0, point(), rows[rows % 3 != 0], rows[rows % 3 == 0], 7, FitOptions())
         result = Worker(known).do(job)
         assert isinstance(result, FoldResult), result

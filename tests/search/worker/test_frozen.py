@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from search.errors import UsageError
-from search.jobs import DescribeJob, Description, Failure, FitOptions, FoldJob, FoldResult, WorkerContext
+from search.jobs import DescribeJob, Description, Failure, FitOptions, FoldJob, FoldResult, Pixels, WorkerContext
 from search.session.prepare import prepare
 from search.stats.metrics import scores
 from search.study.config import Config
@@ -326,9 +326,7 @@ def test_validation_labels_and_images_never_reach_the_fit(tmp_path: Path) -> Non
         pixels, truth = PIXELS.copy(), labels.copy()
         if garbled:
             pixels[job.validate], truth[job.validate] = 255, 0
-        known = WorkerContext(
-            tmp_path / "none.npy", truth, Facts(4, 4, 1, 2, 100, FACTS.backbones), "frozen", "accuracy"
-        )
+        known = WorkerContext(None, truth, Facts(4, 4, 1, 2, 100, FACTS.backbones), "frozen", "accuracy")
         features = standardized(*Features(pixels, tmp_path / f"{garbled}").of(methods_, known.facts, job))
         curves.append(fit_head(methods_, heads(), *features, known, job, 0.0).curve)
     assert curves[0]["loss"] == curves[1]["loss"]
@@ -349,7 +347,10 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 def materials_of_small(small: Prepared, tmp_path: Path) -> Iterator[WorkerContext]:
     """With a cold cache."""
     with StudyFolder(tmp_path).pixels_on_disk(small.images.pixels) as pixels:
-        yield WorkerContext(pixels, small.images.labels, small.facts, preset="frozen", metric="balanced_accuracy")
+        features = pixels.parent / "features"
+        yield WorkerContext(
+            Pixels(pixels), small.images.labels, small.facts, "frozen", "balanced_accuracy", features=features
+        )
 
 
 def done(worker: Worker, job: FoldJob) -> FoldResult:
@@ -389,10 +390,8 @@ def test_the_same_job_gives_the_same_result_in_any_order_from_any_cache(
     warm = Worker(materials_of_small)
     assert list((tmp_path / "cache" / "features").iterdir())
     again = [done(warm, job) for job in reversed(jobs)][::-1]
-    elsewhere = tmp_path / "elsewhere"
-    with StudyFolder(elsewhere).pixels_on_disk(small.images.pixels) as pixels:
-        fresh = Worker(replace(materials_of_small, pixels=pixels))
-        other = [done(fresh, job) for job in reversed(jobs)][::-1]
+    fresh = Worker(replace(materials_of_small, features=tmp_path / "elsewhere"))
+    other = [done(fresh, job) for job in reversed(jobs)][::-1]
     for results in zip(first, again, other, strict=True):
         for result in results[1:]:
             np.testing.assert_array_equal(result.probabilities, results[0].probabilities)

@@ -11,7 +11,7 @@ import pytest
 from search.jobs import FoldResult, WorkerContext
 from search.worker.inspection import answers_of, evidence_of, start_of
 from spaces.recipe import Recipe
-from tests.bench.faults import EPOCHS, fold_run, network, pictures
+from tests.bench.faults import EPOCHS, begun, fold_run, network, pictures
 
 if TYPE_CHECKING:
     import keras
@@ -110,18 +110,20 @@ def test_a_loss_that_is_no_number_in_the_first_epoch_leaves_an_empty_curve_and_a
     assert result.scores["balanced_accuracy"] == 0.5
 
 
-def test_a_healthy_network_is_bit_for_bit_what_it_is_without_the_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_healthy_network_is_bit_for_bit_what_it_is_without_a_look() -> None:
     """Even where every epoch is looked at closely: dropout and augmentation have chance that a look must not use up."""
     recipe = Recipe(batch_size=16, schedule="cosine", augmentation="shift")
-    monkeypatch.setattr("search.worker.trainer.due", lambda *_, **__: False)
-    without = run(dropout=0.2, recipe=recipe, epochs=4)
-    monkeypatch.setattr("search.worker.trainer.due", lambda *_, **__: True)
-    monkeypatch.setattr("search.worker.inspection.suspicious", lambda _: True)
-    monkeypatch.setattr("search.worker.inspection.symptom_of", lambda *_: object())
-    looks: list[int] = []
-    monkeypatch.setattr("search.worker.inspection.diagnosis_of", lambda _, glance, *__: looks.append(glance.epoch))
-    looked_at = run(dropout=0.2, recipe=recipe, epochs=4)
-    assert looks == [1, 2, 3, 4]
+    results = []
+    for looks in (False, True):
+        healthy = begun(built(dropout=0.2), pictures(SEED), recipe, SEED, epochs=4)
+        while not healthy.finished:
+            healthy.epoch()
+            if looks:
+                assert healthy.inspector.evidence().layers
+                assert healthy.inspector.answers().predicted
+        results.append(healthy.result())
+    without, looked_at = results
+    assert looked_at.epochs == 4
     assert looked_at.diagnosis is None
     assert looked_at.curve == without.curve
     np.testing.assert_array_equal(looked_at.probabilities, without.probabilities)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.jobs import ComposeJob, FoldJob, FoldResult, RefitJob, SavedModel
+from search.jobs import ComposeJob, FoldJob, FoldResult, Pixels, RefitJob, SavedModel
 from search.manifest import ABOUT
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
@@ -89,5 +89,5 @@ def frozen_study(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> An
 
     prepared = prepare(Config(images=str(pictures), preset="frozen", folds=3), pictures.parent)
     with StudyFolder(tmp_path_factory.mktemp("frozen")).pixels_on_disk(prepared.images.pixels) as pixels:
-        context = WorkerContext(pixels, prepared.images.labels, prepared.facts, "frozen", "balanced_accuracy")
+        context = WorkerContext(Pixels(pixels), prepared.images.labels, prepared.facts, "frozen", "balanced_accuracy")
         yield prepared, Worker(replace(context))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.jobs import DescribeJob, FoldResult, Job, Outcome, ReferenceJob, ReferenceResult, WorkerContext
+from search.jobs import DescribeJob, FoldResult, Job, Outcome, Pixels, ReferenceJob, ReferenceResult, WorkerContext
 from search.session.prepare import prepare
 from search.study.config import Config
 from search.study.folder import StudyFolder
@@ -59,7 +59,7 @@ def every(pictures: Path) -> Prepared:
 @pytest.fixture(scope="module")
 def theirs(every: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerContext]:
     with StudyFolder(tmp_path_factory.mktemp("study")).pixels_on_disk(every.images.pixels) as pixels:
-        yield WorkerContext(pixels, every.images.labels, every.facts, preset="auto", metric="balanced_accuracy")
+        yield WorkerContext(Pixels(pixels), every.images.labels, every.facts, preset="auto", metric="balanced_accuracy")
 
 
 def jobs_of(every: Prepared) -> dict[str, Job]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from search.jobs import (
     FitOptions,
     FoldJob,
     FoldResult,
+    Pixels,
     ReferenceJob,
     ReferenceResult,
     WorkerContext,
@@ -100,11 +100,9 @@ def test_the_probe_sees_with_the_package_s_network_else_with_the_study_s_first(
 ) -> None:
     if not there:
         monkeypatch.setattr(lite0, "PACKAGE", "a_package_that_nobody_has")
-    assert context.pixels is not None
-    pixels = Path(shutil.copy(context.pixels, tmp_path))
     mobile = opened("mobilenetv3_large", weights)
     assert possible((mobile,)) == (MAJORITY, LOGISTIC, PROBE)
-    known = replace(context, pixels=pixels, facts=replace(context.facts, backbones=(mobile,)))
+    known = replace(context, features=tmp_path / "features", facts=replace(context.facts, backbones=(mobile,)))
     assert judged(Worker(known), job_of(PROBE)).probabilities.shape == (9, 2)
     seen = {path.name.split("-")[0] for path in (tmp_path / "features").iterdir()}
     assert seen == {lite0.BACKBONE.name if there else mobile.name}
@@ -187,7 +185,10 @@ def frozen_materials(prepared: Prepared, tmp_path: Path) -> Iterator[WorkerConte
     """The same pictures, searched with the frozen preset, and a cold cache."""
     facts = replace(prepared.facts, backbones=(lite0.BACKBONE,))
     with StudyFolder(tmp_path).pixels_on_disk(prepared.images.pixels) as pixels:
-        yield WorkerContext(pixels, prepared.images.labels, facts, preset="frozen", metric="balanced_accuracy")
+        features = pixels.parent / "features"
+        yield WorkerContext(
+            Pixels(pixels), prepared.images.labels, facts, "frozen", "balanced_accuracy", features=features
+        )
 
 
 @needs_weights

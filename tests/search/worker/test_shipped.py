@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from search.jobs import ComposeJob, RefitJob, SavedModel, WorkerContext
+from search.jobs import ComposeJob, Pixels, RefitJob, SavedModel, WorkerContext
 from search.session.prepare import prepare
 from search.study.config import Config
 from search.study.folder import StudyFolder
@@ -34,7 +34,10 @@ def study_of(home: Path, *, size: int, colour: bool) -> Iterator[Study]:
     prepared = prepare(Config(images=str(root), preset="auto", folds=2), home)
     with StudyFolder(home).pixels_on_disk(prepared.images.pixels) as pixels:
         facts = prepared.facts
-        yield prepared, Worker(WorkerContext(pixels, prepared.images.labels, facts, "auto", "balanced_accuracy"))
+        yield (
+            prepared,
+            Worker(WorkerContext(Pixels(pixels), prepared.images.labels, facts, "auto", "balanced_accuracy")),
+        )
 
 
 @pytest.fixture(scope="module")

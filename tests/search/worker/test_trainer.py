@@ -15,8 +15,7 @@ from search.stats.metrics import scores
 from search.study.prepared import Prepared
 from search.worker.worker import Worker
 from spaces import Value
-from spaces.presets import FAMILIES
-from spaces.recipe import Recipe, recipe_of
+from spaces.recipe import Recipe
 
 
 def fold_job(prepared: Prepared, params: dict[str, Value] | None = None, seed: int = 7, **training: Any) -> FoldJob:
@@ -209,28 +208,23 @@ def test_it_stops_where_it_has_not_reached_what_it_must_and_returns_what_it_has(
 ) -> None:
     whole = trained(worker, fold_job(prepared, max_epochs=6))
     reached = max(whole.curve["val_balanced_accuracy"][:2])
-    met = trained(worker, fold_job(prepared, max_epochs=6, least={2: reached}))
+    met = trained(worker, fold_job(prepared, max_epochs=6, min_score_at={2: reached}))
     assert (met.epochs, met.behind, met.curve) == (6, False, whole.curve)
-    missed = trained(worker, fold_job(prepared, max_epochs=6, least={2: reached + 0.01}))
+    missed = trained(worker, fold_job(prepared, max_epochs=6, min_score_at={2: reached + 0.01}))
     assert (missed.epochs, missed.behind) == (2, True)
     assert missed.curve == {name: values[:2] for name, values in whole.curve.items()}
     assert missed.scores["log_loss"] == pytest.approx(min(missed.curve["val_log_loss"]))
 
 
-def test_a_plateau_lowers_the_learning_rate(prepared: Prepared, context: WorkerContext) -> None:
-    from search.worker.fold_run import Curve
-    from search.worker.trainer import Trainer
+def test_a_plateau_lowers_the_learning_rate() -> None:
+    from search.worker.fold_run import rate_factors
     from spaces.recipe import PLATEAU_EPOCHS, PLATEAU_FACTOR
 
-    params = prepared.space.defaults(schedule="plateau")
-    model = FAMILIES["cnn"].build(params, prepared.facts)
-    trainer = Trainer(model, prepared.images.pixels, context, recipe_of(params, prepared.facts))
-    curve = Curve(best_epoch=2)
-    found = [
-        float(trainer._factors(FitOptions(), epoch, 40, 3, curve)[0])
+    factors = [
+        rate_factors(Recipe(schedule="plateau"), FitOptions(), epoch, 40, steps=3, best_epoch=2).tolist()
         for epoch in (3, 2 + PLATEAU_EPOCHS, 3 + PLATEAU_EPOCHS)
     ]
-    assert found == [1.0, 1.0, PLATEAU_FACTOR]
+    assert factors == [[1.0] * 3, [1.0] * 3, [PLATEAU_FACTOR] * 3]
 
 
 def test_an_epoch_is_one_pass_with_a_partial_last_batch() -> None:
