@@ -108,8 +108,9 @@ def test_pages_that_everybody_reads_are_short(page: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_files_that_are_named_exist(page: str) -> None:
     for line in text_of(page).splitlines():
-        for name in re.findall(r"`((?:search|spaces|storage|reports|tests|docs)/[\w/.-]*)", line):
+        for name, inside in re.findall(r"`((?:search|spaces|storage|reports|tests|docs)/[\w/.-]*)(?:: (\w+))?", line):
             assert (ROOT / name).exists() or "a new" in line, f"{page}: {name}"
+            assert not inside or re.search(rf"\b{inside}\b", text_of(name)), f"{page}: {name} has no {inside}"
 
 
 # Commands and settings
