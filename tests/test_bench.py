@@ -14,7 +14,7 @@ import pytest
 
 from search.commands.check import look_over
 from storage import Store
-from tests.bench import adam, gate, kernels, loop, trials
+from tests.bench import adam, durations, gate, kernels, loop, trials
 from tests.bench.__main__ import PARTS, main
 from tests.bench.cases import CASES, LENET, Case, Data
 
@@ -99,3 +99,11 @@ def test_the_gate_s_pictures_differ_but_for_the_copies_that_were_planted(tmp_pat
     pairs = {frozenset((pair.first.path, pair.second.path)): pair.exact for pair in found.pairs}
     assert pairs.keys() == planted
     assert Counter(pairs.values()) == {True: 2, False: 4}
+
+
+def test_a_part_of_a_data_set_has_as_many_pictures_of_each_class_as_of_any_other(tmp_path: Path) -> None:
+    durations.generated(tmp_path / "all", 12)
+    durations.part_of(tmp_path / "all", tmp_path / "part", 10)
+    assert sorted(len([*folder.iterdir()]) for folder in (tmp_path / "part").iterdir()) == [2, 2, 3, 3]
+    with pytest.raises(ValueError, match="has 3 pictures of cross; 16 pictures need 4"):
+        durations.part_of(tmp_path / "all", tmp_path / "more", 16)
