@@ -24,6 +24,7 @@ from spaces import Space, SpaceError
 from storage.records import (
     ChoiceRecord,
     ImageRecord,
+    Origin,
     Params,
     ReferenceRecord,
     RunRecord,
@@ -49,7 +50,7 @@ class TrialRow:
     state: TrialState
     cause: str | None
     detail: str | None
-    origin: str
+    origin: Origin
     params: Params
     changed: Params  # its active parameters that differ from trial 0's, in the order of the space
     score: float | None  # mean over the finished folds; None before the first, or where it isn't finite

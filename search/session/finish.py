@@ -23,7 +23,17 @@ from numpy.typing import NDArray
 from search.data.folds import fold_rows
 from search.executors.base import Executor
 from search.executors.drive import TICK_SECONDS
-from search.jobs import ComposeJob, Failure, FitOptions, FoldJob, FoldResult, Outcome, RefitJob, SavedModel
+from search.jobs import (
+    ComposeJob,
+    Failure,
+    FailureCause,
+    FitOptions,
+    FoldJob,
+    FoldResult,
+    Outcome,
+    RefitJob,
+    SavedModel,
+)
 from search.manifest import PACKAGING
 from search.seeds import derive
 from search.session.budget import SAVING, WITH_CARE, fold_seconds, refit_seconds
@@ -210,10 +220,11 @@ class Finish:
         return RefitJob(job, (self.folder / "cache" / "refits" / f"trial-{trial.number}-{digest}.keras").absolute())
 
     def _saved(self, job: RefitJob | ComposeJob, outcome: Outcome) -> bool:
-        if isinstance(outcome, Failure) and outcome.cause != "stopped":
+        if isinstance(outcome, Failure) and outcome.cause != FailureCause.STOPPED:
             what = f"trial {job.fold.trial}" if isinstance(job, RefitJob) else "the choice"
             self.note(f"no model is saved: {what}: {outcome.detail}")
-            if isinstance(job, RefitJob) and outcome.cause == "refused":  # a model that cannot be saved fails otherwise
+            # Refused is what cannot be trained; a model that cannot be saved fails otherwise.
+            if isinstance(job, RefitJob) and outcome.cause == FailureCause.REFUSED:
                 self.lost.add(job.fold.trial)
         return isinstance(outcome, SavedModel)
 

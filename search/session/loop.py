@@ -15,7 +15,17 @@ from search.data.folds import fold_rows
 from search.errors import UsageError
 from search.executors.base import Executor
 from search.executors.drive import TICK_SECONDS
-from search.jobs import DescribeJob, Description, Failure, FoldJob, FoldResult, Outcome, ReferenceJob, ReferenceResult
+from search.jobs import (
+    DescribeJob,
+    Description,
+    Failure,
+    FailureCause,
+    FoldJob,
+    FoldResult,
+    Outcome,
+    ReferenceJob,
+    ReferenceResult,
+)
 from search.results.progress import Ending, Observer, Progress
 from search.samplers.base import Exhausted, Sampler
 from search.seeds import derive
@@ -30,13 +40,14 @@ from search.stats.racing import BEHIND, BEHIND_EARLY
 from spaces import Value
 from spaces.parameters import format_value
 from storage import OUT_OF_TIME, Closing, FoldRecord, LayerRecord, ReferenceRecord, Store, TrialRecord, TrialState
+from storage.records import Origin
 
 RESERVE_SECONDS = 5.0  # between two looks at how much time finishing will take
 MAX_REDRAWS = 200
 MAX_REDRAWS_FOR_NOVELTY = 20  # after that a point is tried again, with other seeds
 MAX_FAILURES_IN_A_ROW = 5  # of the kinds `SETUP_FAILURES`; asked to go on nevertheless, a search has as many more
 
-LEFT_OUT = {"try": "point of [[try]]", "start": "known-good point"}  # where they can't be trained; by origin
+LEFT_OUT = {Origin.TRY: "point of [[try]]", Origin.START: "known-good point"}  # where they can't be trained; by origin
 
 
 @dataclass
@@ -45,7 +56,7 @@ class Candidate:
 
     number: int
     params: dict[str, Value]
-    origin: str
+    origin: Origin
     redraws: int = 0
 
 
@@ -65,7 +76,7 @@ class Loop:
     pending: dict[Future[Outcome], Candidate | FoldJob | ReferenceJob] = field(default_factory=dict)
     session_folds: int = 0
     answered: bool = False  # by a worker, in this session
-    queue: list[tuple[str, dict[str, Value]]] = field(default_factory=list)  # starts that are still to be tried
+    queue: list[tuple[Origin, dict[str, Value]]] = field(default_factory=list)  # starts that are still to be tried
     said: set[str] = field(default_factory=set)  # notes of workers
     exhausted: bool = False  # the proposer has no further point
     ending: Ending = Ending.FINISHED
@@ -193,7 +204,7 @@ class Loop:
         `patient`: of none of the sampler's while another of its folds is running, which may end it.
         """
         busy = {(j.trial, j.fold) for j in self.pending.values() if isinstance(j, FoldJob)}
-        waiting = {number for number, _ in busy if patient and self.trials[number].origin == "sampler"}
+        waiting = {number for number, _ in busy if patient and self.trials[number].origin == Origin.SAMPLER}
         for trial in self.trials.open:
             done = {f.fold for f in trial.folds}
             for fold in range(self.plan.folds):
@@ -230,7 +241,7 @@ class Loop:
         if self.queue:
             origin, params = self.queue.pop(0)
             return Candidate(number, params, origin)
-        candidate = Candidate(number, self.proposer.ask(number), "sampler")
+        candidate = Candidate(number, self.proposer.ask(number), Origin.SAMPLER)
         while self.trials.has(candidate.params) and candidate.redraws < MAX_REDRAWS_FOR_NOVELTY:
             self._redraw(candidate)
         return candidate
@@ -265,7 +276,7 @@ class Loop:
             what = LEFT_OUT[candidate.origin]
             self.observer.note(f"a {what} is left out: {refusal} ({self._changes(candidate)})")
             return
-        if refusal and candidate.origin == "baseline":
+        if refusal and candidate.origin == Origin.BASELINE:
             raise UsageError(
                 f"trial {candidate.number}, the baseline, cannot be trained: {refusal}; "
                 "change it in [space] of study.toml, or raise max_parameters"
@@ -279,7 +290,7 @@ class Loop:
             if not self.stop.asked:
                 self._draw_anew(candidate)
             return
-        if isinstance(outcome, Failure) and outcome.cause == "stopped":
+        if isinstance(outcome, Failure) and outcome.cause == FailureCause.STOPPED:
             return
         self._add_trial(candidate, outcome)
 
@@ -299,7 +310,7 @@ class Loop:
 
     def _refusal(self, outcome: Outcome) -> str | None:
         if isinstance(outcome, Failure):
-            return outcome.detail if outcome.cause == "refused" else None
+            return outcome.detail if outcome.cause == FailureCause.REFUSED else None
         assert isinstance(outcome, Description)  # noqa: S101 - the answer to a DescribeJob
         trained = outcome.parameters - outcome.pretrained  # from scratch
         if trained > self.plan.max_parameters:
@@ -312,7 +323,7 @@ class Loop:
         return None
 
     def _add_trial(self, candidate: Candidate, outcome: Outcome) -> None:
-        if candidate.origin != "sampler":  # not before: a refused one never comes to the proposer's notice
+        if candidate.origin != Origin.SAMPLER:  # not before: a refused one never comes to the proposer's notice
             self.proposer.ask(candidate.number, dict(candidate.params))
         known = outcome if isinstance(outcome, Description) else None
         trial = TrialRecord(
@@ -337,7 +348,7 @@ class Loop:
         if trial.state != TrialState.RUNNING:
             return  # another fold of it failed meanwhile
         if isinstance(outcome, Failure):
-            if outcome.cause != "stopped":
+            if outcome.cause != FailureCause.STOPPED:
                 how = (TrialState.FAILED, outcome.cause, outcome.detail)
                 self.store.close_trial(trial.number, *how, run=self.run_id, seconds=self.session_seconds())
                 self._failed(trial, outcome)
@@ -377,7 +388,7 @@ class Loop:
     def _on_reference(self, job: ReferenceJob, outcome: Outcome) -> None:
         """Commit a reference's fold. One that fails is left out: the search does not need it."""
         if isinstance(outcome, Failure):
-            if outcome.cause != "stopped" and self._references.leave_out(job.name):
+            if outcome.cause != FailureCause.STOPPED and self._references.leave_out(job.name):
                 name = job.name.replace("_", " ")
                 self.observer.note(f"no reference row of {name}: {outcome.cause}: {outcome.detail}")
             return

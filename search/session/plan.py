@@ -20,7 +20,7 @@ from spaces import Space, Value
 from spaces.presets import family_of
 from spaces.recipe import own_recipe
 from storage import Store, TrialRecord
-from storage.records import Params
+from storage.records import Origin, Params
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Plan:
     assignment: NDArray[np.int16]  # [images] fold that validates the image, -1: none
     training: FitOptions
     space: Space
-    starts: Sequence[tuple[str, Mapping[str, Value]]]  # origin and point, to be tried first, the baseline before all
+    starts: Sequence[tuple[Origin, Mapping[str, Value]]]  # origin and point, to be tried first, the baseline before all
     max_parameters: int
     max_bytes: int  # of one training, as estimated
     trials: int | None
@@ -44,8 +44,8 @@ class Plan:
 
 
 def still_to_try(
-    starts: Sequence[tuple[str, Mapping[str, Value]]], trials: Sequence[TrialRecord]
-) -> list[tuple[str, dict[str, Value]]]:
+    starts: Sequence[tuple[Origin, Mapping[str, Value]]], trials: Sequence[TrialRecord]
+) -> list[tuple[Origin, dict[str, Value]]]:
     """The starts that no trial has, in order, each point once.
 
     What was tried is known from the stored trials alone, so a session that was killed and one that was not go on with
@@ -66,9 +66,9 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
     baseline = space.defaults()
     known_good = () if prepared.own else prepared.preset.starts
     starts = [
-        ("baseline", baseline),
-        *(("try", point) for point in prepared.tries),
-        *(("start", space.defaults(**start)) for start in known_good),
+        (Origin.BASELINE, baseline),
+        *((Origin.TRY, point) for point in prepared.tries),
+        *((Origin.START, space.defaults(**start)) for start in known_good),
     ]
     plan = Plan(
         seed=config.seed,
