@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -179,11 +180,22 @@ class SavedModel:
     probabilities: NDArray[np.float32] | None = None
 
 
+class FailureCause(StrEnum):
+    """Why a job has no result: short and countable; values as stored with a failed trial."""
+
+    OUT_OF_MEMORY = "out of memory"
+    REFUSED = "refused"  # the point's fault: too large, or it cannot be trained
+    MODEL = "model"  # the user's builder is at fault
+    ERROR = "error"  # any other exception
+    WORKER_DIED = "worker died"
+    STOPPED = "stopped"  # by whoever stopped the search; no fault of the job
+
+
 @dataclass(frozen=True)
 class Failure:
-    """Why a job has no result."""
+    """A job has no result."""
 
-    cause: str  # short and countable: 'refused', 'out of memory', 'model', 'worker died', 'error'
+    cause: FailureCause
     detail: str  # a sentence for a person
 
 

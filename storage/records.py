@@ -26,6 +26,15 @@ class TrialState(StrEnum):
     FAILED = "failed"
 
 
+class Origin(StrEnum):
+    """Who proposed the point of a trial; values as stored."""
+
+    BASELINE = "baseline"  # the default point: trial 0
+    START = "start"  # a known-good point of the preset
+    TRY = "try"  # of the user's list
+    SAMPLER = "sampler"
+
+
 @dataclass(frozen=True)
 class ImageRecord:
     """One image of the study, in the order of the pixel array."""
@@ -115,7 +124,7 @@ class TrialRecord:
 
     number: int  # 0-based; 0 is the baseline
     params: Params
-    origin: str  # 'baseline' | 'start' (a known-good point) | 'try' (of the user's list) | 'sampler'
+    origin: Origin
     state: TrialState = TrialState.RUNNING
     cause: str | None = None  # of a failed or pruned trial: short and countable, such as 'out of memory'
     detail: str | None = None  # the cause in a sentence, for a person
@@ -138,8 +147,8 @@ class TrialRecord:
     @property
     def collapsed(self) -> bool:
         """Whether it was stopped because a fold run of it was stuck at chance."""
-        names = [f.diagnosis.name for f in self.folds if f.diagnosis and f.diagnosis.collapsed]
-        return self.state == TrialState.PRUNED and self.cause in names  # one that ran out of time was not stopped
+        causes = [f.diagnosis.name for f in self.folds if f.diagnosis and f.diagnosis.collapsed]
+        return self.state == TrialState.PRUNED and self.cause in causes  # one that ran out of time was not stopped
 
     @property
     def latency(self) -> float | None:

@@ -15,6 +15,7 @@ from storage.records import (
     ImageRecord,
     Json,
     LayerRecord,
+    Origin,
     ReferenceRecord,
     RunRecord,
     Split,
@@ -144,7 +145,7 @@ def trial_values(trial: TrialRecord) -> Values:
     return {
         "number": trial.number,
         "params": trial.params,
-        "origin": trial.origin,
+        "origin": trial.origin.value,
         "state": trial.state.value,
         "parameters": trial.parameters,
         "layers": layer_values(trial.layers),
@@ -157,7 +158,7 @@ def trial_record(row: Row[Any], folds: Iterable[FoldRecord], *, layers: bool = T
     return TrialRecord(
         number=_is(int, row.number),
         params=_is(dict, row.params),
-        origin=_is(str, row.origin),
+        origin=Origin(row.origin),
         state=TrialState(row.state),
         cause=_or_none(str, row.cause),
         detail=_or_none(str, row.detail),

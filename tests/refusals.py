@@ -21,6 +21,7 @@ from search.study import config_file
 from search.study.database import create
 from search.study.folder import StudyFolder
 from storage import RunRecord, TrialRecord, TrialState
+from storage.records import Origin
 from tests.pictures import make_pictures
 from tests.search.session.instant import store_references
 
@@ -42,7 +43,9 @@ def make_studies(root: Path) -> Path:
     point = prepared.space.defaults()
     with create(StudyFolder(root / "study"), prepared) as store:
         run = store.start_run(RunRecord("2025-01-01T00:00:00+00:00", "search run", versions(), "box", 1))
-        store.add_trial(TrialRecord(0, point, "baseline", started="2025-01-01T00:00:00+00:00"), run=run, seconds=1.0)
+        store.add_trial(
+            TrialRecord(0, point, Origin.BASELINE, started="2025-01-01T00:00:00+00:00"), run=run, seconds=1.0
+        )
         store.close_trial(0, TrialState.FAILED, "error", "made for a test")
         store_references(store, run)
     (root / "study" / "study.lock").write_text('{"pid": 1}')

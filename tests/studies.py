@@ -21,6 +21,7 @@ from storage.records import (
     FoldRecord,
     ImageRecord,
     LayerRecord,
+    Origin,
     ReferenceRecord,
     RunRecord,
     Split,
@@ -254,7 +255,7 @@ def trial(number: int, classes: int = 2, metric: str = "balanced_accuracy") -> T
     return TrialRecord(
         number=number,
         params=params,
-        origin="baseline" if number == 0 else "start" if number < 3 else "sampler",
+        origin=Origin.BASELINE if number == 0 else Origin.START if number < 3 else Origin.SAMPLER,
         state=state,
         cause=cause,
         detail=detail,
@@ -338,7 +339,7 @@ def many(count: int) -> Records:
             TrialRecord(
                 number=number,
                 params=point(number),
-                origin="sampler",
+                origin=Origin.SAMPLER,
                 state=TrialState.FAILED if failed else TrialState.COMPLETE,
                 cause="out of memory" if failed else None,
                 parameters=9_000,

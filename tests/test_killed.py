@@ -20,6 +20,7 @@ from search.session.signals import RESUMABLE
 from search.study.config_file import write
 from search.study.prepared import Prepared
 from storage import TrialState
+from storage.records import Origin
 from tests import halted
 from tests.commands import (
     ROOT,
@@ -96,7 +97,7 @@ def test_searches_by_every_sampler_killed_in_a_trial_and_resumed_equal_one_go(pi
         for sampler in halted.INSTALLED:
             studies = [halted.study_of(home, pictures, sampler) for home in (broken, whole)]
             left = trials_of(studies[0][0])[-1]
-            assert (left.state, left.origin, len(left.folds)) == (TrialState.RUNNING, "sampler", 1), sampler
+            assert (left.state, left.origin, len(left.folds)) == (TrialState.RUNNING, Origin.SAMPLER, 1), sampler
             for study in studies:
                 halted.search(*study, executor)
             after, at_once = (table(trials_of(folder)) for folder, _ in studies)

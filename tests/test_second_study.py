@@ -17,6 +17,7 @@ from search.errors import UsageError
 from search.study import config as toml
 from search.study import config_file
 from storage import TrialState
+from storage.records import Origin
 from tests.commands import trials_of
 from tests.halted import FIXED
 
@@ -66,7 +67,7 @@ def test_the_best_of_another_study_are_tried_first_then_rungs_of_hyperband_and_m
     assert "warm start from" in search("run", second, "--warm-start", first, "--workers", "0")
     config, trials = toml.read(second), trials_of(second)
     assert config.tries
-    assert [t.origin for t in trials if t.origin == "try"] == ["try"] * min(len(config.tries), 3)
+    assert [t.origin for t in trials if t.origin == Origin.TRY] == [Origin.TRY] * min(len(config.tries), 3)
     assert "# trial " in (second / toml.FILE).read_text()
     search("run", second, "--trials", "5", *SMALL)
     (second / toml.FILE).write_text((second / toml.FILE).read_text() + "\n[[try]]\ndropout = 0.4\nepochs = 2\n")
@@ -75,8 +76,8 @@ def test_the_best_of_another_study_are_tried_first_then_rungs_of_hyperband_and_m
     trials = trials_of(second)
     assert {trial.state for trial in trials} == {TrialState.COMPLETE}
     assert all(f.epochs <= t.params["epochs"] for t in trials for f in t.folds)
-    assert {t.params["epochs"] for t in trials if t.origin == "sampler"} == {1}
-    assert (trials[-1].origin, trials[-1].params["dropout"], trials[-1].params["epochs"]) == ("try", 0.4, 2)
+    assert {t.params["epochs"] for t in trials if t.origin == Origin.SAMPLER} == {1}
+    assert (trials[-1].origin, trials[-1].params["dropout"], trials[-1].params["epochs"]) == (Origin.TRY, 0.4, 2)
     shown = " ".join(search("report", second).split())
     assert "Rungs of hyperband are trained anew, not continued" in shown
     assert "Pareto" not in shown

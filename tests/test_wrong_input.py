@@ -17,6 +17,7 @@ import cli
 from search.session.run import versions
 from search.study import config_file
 from storage import RunRecord, Store, TrialRecord, TrialState
+from storage.records import Origin
 from tests.commands import search
 from tests.pictures import make_pictures, plain, write
 from tests.refusals import Refuse, one_message, sealed, snapshot
@@ -296,7 +297,9 @@ def test_a_smaller_total_than_what_is_done_changes_nothing(
     with Store.open(place / "study" / "study.db") as store:
         run = store.start_run(RunRecord("2025-01-01T00:00:00+00:00", "search run", versions(), "box", 1))
         point = store.trial(0).params
-        store.add_trial(TrialRecord(1, point, "sampler", started="2025-01-01T00:00:00+00:00"), run=run, seconds=1.0)
+        store.add_trial(
+            TrialRecord(1, point, Origin.SAMPLER, started="2025-01-01T00:00:00+00:00"), run=run, seconds=1.0
+        )
         store.close_trial(1, TrialState.FAILED, "error", "made for a test")
     config_file.update(place / "study", {"trials": 2})
     before = (place / "study" / "study.toml").read_text()

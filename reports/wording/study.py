@@ -11,7 +11,7 @@ from search.results.summary import Chosen, ReferenceRow, StudySummary, TrialRow
 from search.stats.estimate import OWN_SCORE, Estimate, beats
 from search.stats.metrics import METRICS
 from search.stats.selection import ENSEMBLE_METRIC
-from storage.records import TrialState
+from storage.records import Origin, TrialState
 
 STATE_WORDS = {
     TrialState.RUNNING: "running",
@@ -30,7 +30,11 @@ SYMPTOM_WORDS = {
 
 UNFINISHED = "unfinished"  # an open trial that nobody is working on
 
-ORIGIN_WORDS = {"baseline": "your starting point", "start": "known-good point", "try": "your point"}
+ORIGIN_WORDS = {
+    Origin.BASELINE: "your starting point",
+    Origin.START: "known-good point",
+    Origin.TRY: "your point",
+}
 """Where a point is from, of those that no sampler proposed."""
 
 
@@ -63,12 +67,12 @@ def state_words(state: TrialState, *, searching: bool) -> str:
     return UNFINISHED if state == TrialState.RUNNING and not searching else STATE_WORDS[state]
 
 
-def changes_words(origin: str, changed: Mapping[str, object], joint: str = ", ") -> str:
+def changes_words(origin: Origin, changed: Mapping[str, object], joint: str = ", ") -> str:
     """What a trial changes from trial 0, in half a line, after where it is from if no sampler proposed it."""
-    if origin == "baseline":
+    if origin == Origin.BASELINE:
         return f"({ORIGIN_WORDS[origin]})"
     what = params_words(changed, joint) or "(nothing)"
-    return what if origin == "sampler" else f"({shortened(ORIGIN_WORDS.get(origin, origin), 40)}) {what}"
+    return what if origin == Origin.SAMPLER else f"({ORIGIN_WORDS[origin]}) {what}"
 
 
 def headline(data: StudySummary) -> str:

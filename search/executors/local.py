@@ -19,7 +19,7 @@ from pathlib import Path
 
 from search.executors.devices import pinned, resident
 from search.files import no_links
-from search.jobs import Failure, Job, Outcome, WorkerContext
+from search.jobs import Failure, FailureCause, Job, Outcome, WorkerContext
 from search.native import ENVIRONMENT
 from search.worker.worker import READY
 
@@ -103,8 +103,8 @@ class LocalProcesses:
             except (EOFError, OSError):
                 ended = child.reap(ENDING_SECONDS)  # it is about to end by itself, in a way of its own
                 if self._closing:
-                    return Failure("stopped", "the search was stopped")
-        return Failure("worker died", f"the worker {ended} twice in this job; its log is {child.log}")
+                    return Failure(FailureCause.STOPPED, "the search was stopped")
+        return Failure(FailureCause.WORKER_DIED, f"the worker {ended} twice in this job; its log is {child.log}")
 
 
 class _Child:

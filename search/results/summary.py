@@ -23,6 +23,7 @@ from search.stats.ranking import best as best_of
 from search.stats.selection import interval, tied, ties
 from spaces import Space, SpaceError
 from storage.records import (
+    Origin,
     Params,
     ReferenceRecord,
     RunRecord,
@@ -47,7 +48,7 @@ class TrialRow:
     state: TrialState
     cause: str | None
     detail: str | None
-    origin: str
+    origin: Origin
     params: Params
     changed: Params  # its active parameters that differ from trial 0's, in the order of the space
     score: float | None  # mean over the finished folds; None before the first, or where it isn't finite

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from search.samplers.base import Exhausted
 from spaces import Choice, Number, Parameter, Space, Value
-from storage.records import TrialRecord
+from storage.records import Origin, TrialRecord
 
 GRID_POINTS = 5  # of a range, at most
 
@@ -31,7 +31,7 @@ class GridProposer:
     def replay(self, trials: Sequence[TrialRecord]) -> None:
         """See Proposer."""
         for trial in trials:
-            if trial.origin == "sampler":
+            if trial.origin == Origin.SAMPLER:
                 self._last = dict(trial.params)
 
     def ask(self, number: int, fixed: dict[str, Value] | None = None) -> dict[str, Value]:  # noqa: ARG002 - see Proposer

@@ -15,7 +15,7 @@ from search.samplers.keras_tuner_sampler import OracleProposer, keras_tuner, sco
 from search.seeds import derive
 from search.stats.metrics import better
 from spaces import Number, Space, Value
-from storage.records import TrialRecord
+from storage.records import Origin, TrialRecord
 
 EPOCHS = "epochs"  # the parameter of the space that a rung sets: the most epochs of a fold run
 
@@ -42,7 +42,7 @@ class HyperbandProposer(OracleProposer):
     def replay(self, trials: Sequence[TrialRecord]) -> None:
         """See Proposer."""
         super().replay(trials)
-        self._drawn = {trial.number: trial.params for trial in trials if trial.origin == "sampler"}
+        self._drawn = {trial.number: trial.params for trial in trials if trial.origin == Origin.SAMPLER}
 
     def ask(self, number: int, fixed: dict[str, Value] | None = None) -> dict[str, Value]:
         """See Proposer."""

@@ -20,7 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.executors.drive import Drive
-from search.jobs import ComposeJob, Failure, FitOptions, FoldJob, FoldResult, Outcome, RefitJob, SavedModel
+from search.jobs import (
+    ComposeJob,
+    Failure,
+    FailureCause,
+    FitOptions,
+    FoldJob,
+    FoldResult,
+    Outcome,
+    RefitJob,
+    SavedModel,
+)
 from search.manifest import PACKAGING
 from search.seeds import derive
 from search.session.budget import SAVING, WITH_CARE, fold_seconds, refit_seconds
@@ -222,10 +232,11 @@ class Finish:
 
     def _on_saved(self, job: RefitJob | ComposeJob, outcome: Outcome) -> None:
         """Tell a person why a model was not saved."""
-        if isinstance(outcome, Failure) and outcome.cause != "stopped":
+        if isinstance(outcome, Failure) and outcome.cause != FailureCause.STOPPED:
             model = f"trial {job.fold.trial}" if isinstance(job, RefitJob) else "the choice"
             self._note(f"no model is saved: {model}: {outcome.detail}")
-            if isinstance(job, RefitJob) and outcome.cause == "refused":  # a model that cannot be saved fails otherwise
+            # Refused is what cannot be trained; a model that cannot be saved fails otherwise.
+            if isinstance(job, RefitJob) and outcome.cause == FailureCause.REFUSED:
                 self._unusable.add(job.fold.trial)
 
     # Doing

@@ -16,6 +16,7 @@ from search.jobs import (
     DescribeJob,
     Description,
     Failure,
+    FailureCause,
     FoldJob,
     FoldResult,
     Job,
@@ -45,13 +46,14 @@ from storage import (
     TrialRecord,
     TrialState,
 )
+from storage.records import Origin
 
 RESERVE_SECONDS = 5.0  # between two looks at how much time finishing will take
 MAX_REDRAWS = 200
 MAX_REDRAWS_FOR_NOVELTY = 20  # after that a point is tried again, with other seeds
 MAX_FAILURES_IN_A_ROW = 5  # of the kinds `SETUP_FAILURES`; asked to go on nevertheless, a search has as many more
 
-LEFT_OUT = {"try": "point of [[try]]", "start": "known-good point"}  # where they can't be trained; by origin
+LEFT_OUT = {Origin.TRY: "point of [[try]]", Origin.START: "known-good point"}  # where they can't be trained; by origin
 
 
 @dataclass
@@ -60,7 +62,7 @@ class Candidate:
 
     number: int
     params: dict[str, Value]
-    origin: str
+    origin: Origin
     redraws: int = 0
 
 
@@ -85,7 +87,7 @@ class Loop:
         self._store, self._observer = self.session.store, self.session.observer
         self._drive: Drive[Work] = Drive(self.session.executor, job_of, self._on_outcome, self.show)
         self._trials = Trials(plan.metric)
-        self._starts: list[tuple[str, dict[str, Value]]] = []  # origin and point of those that are still to be tried
+        self._starts: list[tuple[Origin, dict[str, Value]]] = []  # origin and point of those that are still to be tried
         self._references = ReferenceQueue(plan.references, plan.assignment, plan.folds, plan.seed)
         self._racer = Racer(plan.race, plan.metric, plan.assignment) if plan.race else None
         self._defaults = {parameter.name: parameter.default for parameter in plan.space.parameters}
@@ -211,7 +213,7 @@ class Loop:
         `patient`: a trial of the sampler waits while another of its folds is running, which may end the trial.
         """
         busy = {(work.trial, work.fold) for work in self.running if isinstance(work, FoldJob)}
-        waiting = {number for number, _ in busy if patient and self._trials[number].origin == "sampler"}
+        waiting = {number for number, _ in busy if patient and self._trials[number].origin == Origin.SAMPLER}
         for trial in self._trials.open:
             done = {f.fold for f in trial.folds}
             for fold in range(self.plan.folds):
@@ -237,7 +239,7 @@ class Loop:
         if self._starts:
             origin, params = self._starts.pop(0)
             return Candidate(number, params, origin)
-        candidate = Candidate(number, self.sampler.ask(number), "sampler")
+        candidate = Candidate(number, self.sampler.ask(number), Origin.SAMPLER)
         while self._trials.has(candidate.params) and candidate.redraws < MAX_REDRAWS_FOR_NOVELTY:
             self._redraw(candidate)
         return candidate
@@ -266,7 +268,7 @@ class Loop:
             point = LEFT_OUT[candidate.origin]
             self._observer.note(f"a {point} is left out: {refusal} ({self._changes(candidate)})")
             return
-        if refusal and candidate.origin == "baseline":
+        if refusal and candidate.origin == Origin.BASELINE:
             raise UsageError(
                 f"trial {candidate.number}, the baseline, cannot be trained: {refusal}; "
                 "change it in [space] of study.toml, or raise max_parameters"
@@ -280,7 +282,7 @@ class Loop:
             if not self.session.stop.asked:
                 self._draw_anew(candidate)
             return
-        if isinstance(outcome, Failure) and outcome.cause == "stopped":
+        if isinstance(outcome, Failure) and outcome.cause == FailureCause.STOPPED:
             return
         self._add_trial(candidate, outcome)
 
@@ -302,7 +304,7 @@ class Loop:
     def _refusal(self, outcome: Outcome) -> str | None:
         """Why a model, as it was described, is not to be trained; None where it is, or could not be described."""
         if isinstance(outcome, Failure):
-            return outcome.detail if outcome.cause == "refused" else None
+            return outcome.detail if outcome.cause == FailureCause.REFUSED else None
         assert isinstance(outcome, Description)  # noqa: S101 - the answer to a DescribeJob
         new = outcome.parameters - outcome.pretrained
         if new > self.plan.max_parameters:
@@ -316,7 +318,7 @@ class Loop:
 
     def _add_trial(self, candidate: Candidate, outcome: Outcome) -> None:
         """Store a candidate as a trial; with a failure, one that has failed."""
-        if candidate.origin != "sampler":  # only now: the sampler must not know of a point that was refused
+        if candidate.origin != Origin.SAMPLER:  # only now: the sampler must not know of a point that was refused
             self.sampler.ask(candidate.number, dict(candidate.params))
         description = outcome if isinstance(outcome, Description) else None
         trial = TrialRecord(
@@ -341,7 +343,7 @@ class Loop:
         if trial.state != TrialState.RUNNING:
             return  # another fold of it failed meanwhile
         if isinstance(outcome, Failure):
-            if outcome.cause != "stopped":
+            if outcome.cause != FailureCause.STOPPED:
                 closed = (TrialState.FAILED, outcome.cause, outcome.detail)
                 self._store.close_trial(trial.number, *closed, run=self.session.run_id, seconds=self.session.seconds)
                 self._failed(trial, outcome)
@@ -381,7 +383,7 @@ class Loop:
     def _on_reference(self, job: ReferenceJob, outcome: Outcome) -> None:
         """Commit a reference's fold. One that fails is left out: the search does not need it."""
         if isinstance(outcome, Failure):
-            if outcome.cause != "stopped" and self._references.leave_out(job.name):
+            if outcome.cause != FailureCause.STOPPED and self._references.leave_out(job.name):
                 name = job.name.replace("_", " ")
                 self._observer.note(f"no reference row of {name}: {outcome.cause}: {outcome.detail}")
             return

@@ -22,7 +22,7 @@ from search.study.prepared import Prepared
 from spaces import Space, Value
 from spaces.presets import Auto, Preset, family_of
 from storage import Split, Store, TrialRecord
-from storage.records import Params
+from storage.records import Origin, Params
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Plan:
     assignment: NDArray[np.int16]  # [images] fold that validates the image, -1: none
     fit_options: Callable[[Params], FitOptions]  # of a point's fold runs; the epochs of `epochs_of`
     space: Space
-    starts: Sequence[tuple[str, Mapping[str, Value]]]  # origin and point, to be tried first, the baseline before all
+    starts: Sequence[tuple[Origin, Mapping[str, Value]]]  # origin and point, to be tried first, the baseline before all
     max_parameters: int
     max_bytes: int  # of one training, as estimated
     trials: int | None
@@ -71,8 +71,8 @@ def fold_job(trial: TrialRecord, fold: int, split: Split, *, seed: int, options:
 
 
 def still_to_try(
-    starts: Sequence[tuple[str, Mapping[str, Value]]], trials: Sequence[TrialRecord]
-) -> list[tuple[str, dict[str, Value]]]:
+    starts: Sequence[tuple[Origin, Mapping[str, Value]]], trials: Sequence[TrialRecord]
+) -> list[tuple[Origin, dict[str, Value]]]:
     """The starts that no trial has, in order, each point once.
 
     What was tried is known from the stored trials alone, so a session that was killed and one that was not go on with
@@ -94,9 +94,9 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
     baseline = space.defaults()
     known_good = () if prepared.own else prepared.preset.starts
     starts = [
-        ("baseline", baseline),
-        *(("try", point) for point in prepared.tries),
-        *(("start", space.defaults(**start)) for start in known_good),
+        (Origin.BASELINE, baseline),
+        *((Origin.TRY, point) for point in prepared.tries),
+        *((Origin.START, space.defaults(**start)) for start in known_good),
     ]
     options = FitOptions(prepared.max_epochs, config.training.patience, config.training.min_delta)
     plan = Plan(

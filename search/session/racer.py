@@ -19,7 +19,7 @@ from search.stats.metrics import METRICS
 from search.stats.racing import RaceEntry, Schedule
 from search.stats.ranking import best
 from storage import Store
-from storage.records import FoldRecord, Params, TrialRecord, TrialState
+from storage.records import FoldRecord, Origin, Params, TrialRecord, TrialState
 
 FIRST = 0  # the fold within which epochs are compared
 
@@ -122,4 +122,4 @@ def _stopped_in(trial: TrialRecord, fold: int) -> bool:
 
 def races(trial: TrialRecord) -> bool:
     """Whether a trial can be given up: the one that all others are compared with is judged on all folds."""
-    return trial.number != 0 and trial.origin != "baseline"
+    return trial.number != 0 and trial.origin != Origin.BASELINE

@@ -9,11 +9,12 @@ import itertools
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import overload
 
+from search.jobs import FailureCause
 from search.stats.ranking import best
 from spaces import Value
 from storage.records import TrialRecord, TrialState
 
-SETUP_FAILURES = {"error", "model", "worker died"}  # causes of failures that speak against the set-up, not the point
+SETUP_FAILURES = {FailureCause.ERROR, FailureCause.MODEL, FailureCause.WORKER_DIED}  # against the set-up, not the point
 
 
 class Trials(Sequence[TrialRecord]):

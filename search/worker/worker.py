@@ -24,6 +24,7 @@ from search.jobs import (
     DiscoverJob,
     Discovery,
     Failure,
+    FailureCause,
     FoldJob,
     FoldResult,
     Job,
@@ -110,15 +111,15 @@ class Worker:
             return self._done(job)
         except (MemoryError, tf.errors.ResourceExhaustedError) as error:
             self._trainers.clear()
-            return Failure("out of memory", first_line(error))
+            return Failure(FailureCause.OUT_OF_MEMORY, first_line(error))
         except (RefusedError, UnfitError) as error:
-            return Failure("refused", str(error))
+            return Failure(FailureCause.REFUSED, str(error))
         except BuilderError as error:
             traceback.print_exc()
-            return Failure("model", str(error))
+            return Failure(FailureCause.MODEL, str(error))
         except Exception as error:  # noqa: BLE001 - any failure of a model is an outcome of the search
             traceback.print_exc()
-            return Failure("error", f"{type(error).__name__}: {first_line(error)}")
+            return Failure(FailureCause.ERROR, f"{type(error).__name__}: {first_line(error)}")
 
     def _done(self, job: Job) -> Outcome:
         match job:

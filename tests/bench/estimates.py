@@ -31,6 +31,7 @@ from search.stats.selection import (
     of_ensemble,
 )
 from storage import FoldRecord, TrialRecord, TrialState
+from storage.records import Origin
 from tests.bench.digits import FOLDS, METRIC, SIZES, STUDIES, TRIALS, Drawn, Stored, draw, fold_run, kept, refit
 from tests.bench.digits import points as points_of
 from tests.bench.parallel import of_each
@@ -129,7 +130,7 @@ def confirmed(drawn: Drawn, stored: Stored, points: Sequence[dict[str, Any]]) ->
         TrialRecord(
             number,
             params,
-            "sampler" if number else "baseline",
+            Origin.SAMPLER if number else Origin.BASELINE,
             TrialState.COMPLETE,
             parameters=_parameters(params, len(stored.labels)),
             folds=tuple(stored.fold(number, fold) for fold in range(FOLDS)),

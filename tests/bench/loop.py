@@ -39,6 +39,7 @@ from spaces.layers import Layer
 from spaces.presets import EXAMPLE, preset
 from storage import FoldRecord, ImageRecord, LayerRecord, RunRecord, Split, Store, StudyRecord, TrialRecord, TrialState
 from storage.create import STUDY_ID
+from storage.records import Origin
 from storage.rows import fold_values, trial_values
 from storage.schema import fold_run, trial
 from tests.search.session.instant import Instant
@@ -111,7 +112,7 @@ def a_trial(proposer: Sampler, number: int) -> TrialRecord:
     """A trial at a random point, its folds complete."""
     params = SPACE.defaults() if number == 0 else proposer.ask(number)
     layers = tuple(LayerRecord(**vars(layer)) for layer in LAYERS)
-    origin = "sampler" if number else "baseline"
+    origin = Origin.SAMPLER if number else Origin.BASELINE
     folds = tuple(a_fold(number, fold, result(params, FOLDS * number + fold)) for fold in range(FOLDS))
     return TrialRecord(number, params, origin, parameters=5376, layers=layers, started=RUN.started, folds=folds)
 
@@ -183,7 +184,7 @@ def a_session(database: Path, trials: int) -> str:
         assignment=ASSIGNMENT,
         fit_options=lambda _params: FitOptions(EPOCHS, 0),
         space=SPACE,
-        starts=[("baseline", SPACE.defaults())],
+        starts=[(Origin.BASELINE, SPACE.defaults())],
         max_parameters=10**7,
         max_bytes=10**10,
         trials=trials + MEASURED,

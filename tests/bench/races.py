@@ -19,6 +19,7 @@ from search.stats.metrics import better
 from search.stats.racing import BEHIND, BEHIND_EARLY, Schedule
 from search.stats.ranking import best
 from storage import FoldRecord, TrialRecord, TrialState
+from storage.records import Origin
 from tests.bench.digits import EPOCHS, FOLDS, METRIC, SIZES, STUDIES, TRIALS, Stored, kept
 from tests.bench.parallel import of_each
 
@@ -43,7 +44,7 @@ def replayed(stored: Stored, rule: str, *, halving: bool) -> Outcome:
     trials: list[TrialRecord] = []
     run, cut = 0.0, 0
     for number in range(len(stored.truth)):
-        trial = TrialRecord(number, {"trial": number}, "sampler" if number else "baseline")
+        trial = TrialRecord(number, {"trial": number}, Origin.SAMPLER if number else Origin.BASELINE)
         for rung, least in racing.thresholds(trial, FIRST).items():
             if trial.state == TrialState.RUNNING and all(
                 better(METRIC, least, value) for value in stored.curves[number, :rung]

@@ -25,6 +25,7 @@ from storage import (
     TrialRecord,
     TrialState,
 )
+from storage.records import Origin
 
 IMAGES = 12
 FOLDS = 3
@@ -100,7 +101,7 @@ def trial(number: int = 0, **changes: Any) -> TrialRecord:
     values: dict[str, Any] = {
         "number": number,
         "params": {"rate": 0.001, "blocks": number, "norm": "batch", "flip": True},
-        "origin": "baseline" if number == 0 else "sampler",
+        "origin": Origin.BASELINE if number == 0 else Origin.SAMPLER,
         "parameters": 448,
         "layers": LAYERS,
         "redraws": 2,

@@ -125,6 +125,7 @@ def test_a_study_without_one_revision(study: Path, opening: Opening, statement: 
 @pytest.mark.parametrize(
     "statement",
     [
+        "UPDATE trial SET origin = 'x' WHERE number = 1",
         "UPDATE trial SET layers = 'x' WHERE number = 1",
         "UPDATE trial SET layers = '[[1]]' WHERE number = 1",
         "UPDATE trial SET params = '[]' WHERE number = 1",

@@ -18,7 +18,7 @@ from search.diagnosis.evidence import STUCK, Cause, Diagnosis, Symptom
 from search.diagnosis.result import Diagnosed
 from spaces import Space
 from spaces.parameters import choice
-from storage.records import FoldRecord, LayerRecord, TrialState
+from storage.records import FoldRecord, LayerRecord, Origin, TrialState
 from tests.cases import CASE, EVIDENCE, STUCK_RUN, run, tried
 from tests.studies import Records, example, many
 
@@ -141,7 +141,7 @@ def hostile() -> Records:
                 source,
                 number=number,
                 params={HOSTILE: HOSTILE if number % 2 else "plain", "other <b>": 1 + number % 2},
-                origin=HOSTILE,
+                origin=Origin.TRY,
                 cause=HOSTILE if source.state in (TrialState.FAILED, TrialState.PRUNED) else None,
                 detail=HOSTILE + "!",
                 layers=layers,

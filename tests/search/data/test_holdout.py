@@ -22,6 +22,7 @@ from search.study.folder import StudyFolder
 from search.study.identity import check_same
 from search.study.prepared import Prepared
 from storage import RunRecord, Store, TrialRecord
+from storage.records import Origin
 from tests.pictures import make_pictures
 
 
@@ -105,7 +106,7 @@ def begun(folder: Path, **changes: Any) -> Prepared:
     found = prepared(folder, **changes)
     with create(StudyFolder(folder), found) as store:
         run = store.start_run(RunRecord("2026-01-01T00:00:00+00:00", "search run", {}, "here", 1))
-        store.add_trial(TrialRecord(0, found.space.defaults(), "baseline"), run=run, seconds=0.0)
+        store.add_trial(TrialRecord(0, found.space.defaults(), Origin.BASELINE), run=run, seconds=0.0)
     return found
 
 

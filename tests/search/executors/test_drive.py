@@ -12,7 +12,7 @@ import pytest
 from search.executors.base import Executor
 from search.executors.drive import Drive
 from search.executors.in_process import InProcess
-from search.jobs import DescribeJob, Description, Failure, Job, Outcome, WorkerContext
+from search.jobs import DescribeJob, Description, Failure, FailureCause, Job, Outcome, WorkerContext
 from search.study.prepared import Prepared
 from tests.search.session.instant import SPACE, Instant
 
@@ -85,7 +85,7 @@ def test_it_ends_at_once_where_there_is_nothing_to_do(executor: Executor) -> Non
 def test_a_failure_is_an_outcome_and_the_others_follow(executor: Executor, jobs: list[DescribeJob]) -> None:
     if isinstance(executor, Instant):
         formula = executor.answer
-        executor.answer = lambda job: Failure("error", "no such point") if job == broken else formula(job)
+        executor.answer = lambda job: Failure(FailureCause.ERROR, "no such point") if job == broken else formula(job)
     broken = DescribeJob({**jobs[0].params, "activation": "no such thing"})
     outcomes = Outcomes()
     drive_of(executor, outcomes).run(taken_from([broken, *jobs]), always)

@@ -13,7 +13,7 @@ import pytest
 
 from search.executors.in_process import InProcess
 from search.executors.local import LocalProcesses
-from search.jobs import DescribeJob, Failure, FoldResult, Outcome, WorkerContext
+from search.jobs import DescribeJob, Failure, FailureCause, FoldResult, Outcome, WorkerContext
 from search.study.prepared import Prepared
 from tests.search.executors.test_contract import outcome
 from tests.search.worker.test_trainer import fold_job
@@ -94,7 +94,7 @@ def test_prepared_again_running_jobs_are_ended_and_waiting_ones_cancelled(
         time.sleep(0.05)
     processes.prepare(context, tmp_path / "logs")
     stopped = outcome(running)
-    assert isinstance(stopped, Failure) and stopped.cause == "stopped"
+    assert isinstance(stopped, Failure) and stopped.cause == FailureCause.STOPPED
     assert waiting.cancelled()
     assert isinstance(outcome(processes.submit(fold_job(prepared, max_epochs=1))), FoldResult)
 
@@ -137,7 +137,7 @@ def test_a_job_whose_worker_dies_twice_fails_with_how_it_ended_and_the_next_job_
         time.sleep(0.05)
     failed = outcome(future)
     assert isinstance(failed, Failure)
-    assert failed.cause == "worker died"
+    assert failed.cause == FailureCause.WORKER_DIED
     assert "SIGKILL" in failed.detail
     assert "worker-0.log" in failed.detail
     assert isinstance(outcome(processes.submit(fold_job(prepared, max_epochs=1))), FoldResult)
@@ -154,6 +154,6 @@ def test_closing_with_kill_ends_a_running_job_at_once_and_cancels_those_that_wai
     wait([running], timeout=20)
     stopped = outcome(running)
     assert isinstance(stopped, Failure)
-    assert stopped.cause == "stopped"
+    assert stopped.cause == FailureCause.STOPPED
     assert waiting.cancelled()
     assert worker_pids(tmp_path / "logs") == []

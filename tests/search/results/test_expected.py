@@ -13,6 +13,7 @@ from search.results.summary import StudySummary
 from search.stats.estimate import OWN_SCORE, beats
 from search.stats.metrics import scores
 from storage import ChoiceRecord, TrialState
+from storage.records import Origin
 from tests.studies import FOLDS, Records, example
 
 METRIC = "balanced_accuracy"
@@ -35,7 +36,7 @@ def with_answers(records: Records, said: dict[int, np.ndarray[Any, Any]]) -> dic
             for fold in like.folds
             for here in [assignment == fold.fold]
         )
-        origin = "sampler" if number else "baseline"
+        origin = Origin.SAMPLER if number else Origin.BASELINE
         trials.append(replace(like, number=number, origin=origin, state=TrialState.COMPLETE, folds=folds))
     best = max(trials, key=lambda trial: trial.score(METRIC) or 0.0).number
     others = {number: by_fold(records, rows) for number, rows in said.items()}

@@ -15,7 +15,7 @@ from search.results.stored import StoredStudy
 from search.results.summary import StudySummary, summarise
 from search.stats.metrics import METRICS
 from spaces import Space
-from storage.records import TrialState
+from storage.records import Origin, TrialState
 from tests.studies import FOLDS, example, trial, with_two_objectives
 
 
@@ -143,7 +143,7 @@ def against_trial_0(
     trials = []
     for number, scores in enumerate((start, best)):
         folds = [replace(f, scores={metric: s}) for f, s in zip(trial(7).folds, scores, strict=True)]
-        trials.append(replace(trial(7), number=number, origin="baseline", folds=tuple(folds)))
+        trials.append(replace(trial(7), number=number, origin=Origin.BASELINE, folds=tuple(folds)))
     return example(metric=metric).data(trials=trials, probabilities={})
 
 

@@ -22,6 +22,7 @@ from search.samplers.memory import learned_from
 from spaces import Choice, Number, Parameter, Space, Value
 from spaces.parameters import real
 from storage import FoldRecord, TrialRecord, TrialState
+from storage.records import Origin
 from tests.commands import ROOT
 from tests.search.session.instant import SPACE, quality
 from tests.spaces.strategies import allowed, parameters, seeds, spaces
@@ -101,7 +102,7 @@ def test_points_of_the_gaussian_process_are_of_any_space(space: Space, rng: np.r
 
 def complete(number: int, params: dict[str, Value], score: float, metric: str = "accuracy") -> TrialRecord:
     fold = FoldRecord(number, 0, 0, 1, {metric: score}, 1, 1, {}, 1, 1.0)
-    return TrialRecord(number, params, "sampler", state=TrialState.COMPLETE, folds=(fold,))
+    return TrialRecord(number, params, Origin.SAMPLER, state=TrialState.COMPLETE, folds=(fold,))
 
 
 # The Gaussian process

@@ -21,6 +21,7 @@ from search.samplers.optuna_study import to_frozen_trial
 from search.stats.ranking import ranked
 from spaces import Space, Value
 from storage import FoldRecord, TrialRecord, TrialState
+from storage.records import Origin
 from tests.search.samplers.contract import BAYESIAN, EPOCHS, EVERY, METRIC, NSGA2, SamplerCase, each, proposer, space_of
 from tests.search.session.instant import SPACE, quality
 
@@ -37,7 +38,7 @@ def closed(number: int, params: dict[str, Value], redraws: int = 0) -> TrialReco
     folds = tuple(
         FoldRecord(number, 0, fold, 1, {METRIC: quality(params) + fold / 100}, 1, 1, {}, 1, 1.0) for fold in range(3)
     )
-    origin, parameters = "sampler" if number else "baseline", 100 * (1 + int(params["depth"]))
+    origin, parameters = Origin.SAMPLER if number else Origin.BASELINE, 100 * (1 + int(params["depth"]))
     trial = TrialRecord(number, params, origin, parameters=parameters, redraws=redraws)
     if number % 7 == 6:
         return replace(trial, state=TrialState.FAILED, cause="not finite")
@@ -259,7 +260,7 @@ def test_samplers_that_learn_come_closer_to_the_best_than_chance_does(sampler: S
     values = []
     for number in range(60):
         params = asked.ask(number)
-        trial = TrialRecord(number, params, "sampler", state=TrialState.COMPLETE)
+        trial = TrialRecord(number, params, Origin.SAMPLER, state=TrialState.COMPLETE)
         fold = FoldRecord(number, 0, 0, 1, {METRIC: quality(params)}, 1, 1, {}, 1, 1.0)
         asked.tell(replace(trial, folds=(fold,)))
         values.append(quality(params))

@@ -23,6 +23,7 @@ from search.session.plan import Plan, epochs_of
 from search.session.session import Session
 from search.session.signals import StopRequest
 from storage import FoldRecord, ImageRecord, RunRecord, Split, Store, StudyRecord, TrialRecord
+from storage.records import Origin
 from tests.search.session.instant import SPACE, Instant, by_formula, result_of
 
 FOLDS = 3
@@ -72,7 +73,7 @@ def a_plan(**changes: Any) -> Plan:
         assignment=ASSIGNMENT,
         fit_options=lambda params: FitOptions(max_epochs=epochs_of(params, 40)),
         space=SPACE,
-        starts=[("baseline", SPACE.defaults()), ("start", SPACE.defaults(depth=1))],
+        starts=[(Origin.BASELINE, SPACE.defaults()), (Origin.START, SPACE.defaults(depth=1))],
         max_parameters=1_000,
         max_bytes=1_000_000,
         trials=6,

@@ -15,6 +15,7 @@ from search.samplers.keras_tuner_sampler import score_of
 from search.stats.metrics import METRICS
 from search.stats.ranking import told_score
 from storage import OUT_OF_TIME, TrialRecord, TrialState
+from storage.records import Origin
 from tests.search.session.instant import SPACE, Instant, by_formula, result_of
 from tests.search.session.sessions import (
     FOLDS,
@@ -47,7 +48,13 @@ PLANTED = SPACE.defaults(norm="batch", depth=2)
 
 def test_a_trial_that_is_stuck_at_chance_is_closed_as_pruned_with_its_cause(path: Path) -> None:
     watcher = Watcher()
-    sit(path, Instant(at_chance), watcher, starts=[("baseline", SPACE.defaults()), ("start", PLANTED)], trials=3)
+    sit(
+        path,
+        Instant(at_chance),
+        watcher,
+        starts=[(Origin.BASELINE, SPACE.defaults()), (Origin.START, PLANTED)],
+        trials=3,
+    )
     stuck = stored(path)[1]
     assert stuck.collapsed
     assert (stuck.state, stuck.cause) == (TrialState.PRUNED, "stuck at chance: dead ReLU")
@@ -71,7 +78,7 @@ def test_it_is_told_to_the_proposer_with_its_worst_fold(path: Path, sampler: tup
             told.append(trial)
             super().trial_closed(trial, progress)
 
-    starts = [("baseline", SPACE.defaults()), ("start", PLANTED)]
+    starts = [(Origin.BASELINE, SPACE.defaults()), (Origin.START, PLANTED)]
     sit(path, Instant(at_chance), Listening(), sampler=sampler, starts=starts, trials=3)
     stuck = told[1]
     assert told_score(stuck, "accuracy") == 0.5 < (stuck.score("accuracy") or 0)
@@ -82,7 +89,7 @@ def test_it_is_told_to_the_proposer_with_its_worst_fold(path: Path, sampler: tup
 
 def test_the_baseline_is_diagnosed_and_trained_in_full(path: Path) -> None:
     executor = Instant(at_chance)
-    sit(path, executor, starts=[("baseline", PLANTED)], trials=2)
+    sit(path, executor, starts=[(Origin.BASELINE, PLANTED)], trials=2)
     first = stored(path)[0]
     assert (first.state, first.cause, len(first.folds)) == (TrialState.COMPLETE, None, FOLDS)
     assert not first.collapsed
@@ -93,7 +100,7 @@ def test_the_baseline_is_diagnosed_and_trained_in_full(path: Path) -> None:
 
 def test_a_baseline_that_is_stuck_and_out_of_time_has_not_collapsed(path: Path) -> None:
     executor = Ticking(at_chance)
-    sit(path, executor, starts=[("baseline", PLANTED)], trials=2, seconds=15)
+    sit(path, executor, starts=[(Origin.BASELINE, PLANTED)], trials=2, seconds=15)
     first = stored(path)[0]
     assert first.cause == OUT_OF_TIME
     assert any(f.diagnosis for f in first.folds)

@@ -15,7 +15,7 @@ import pytest
 from reports.wording import study as words
 from search.executors.base import Executor
 from search.executors.factory import open_executor
-from search.jobs import Failure, FitOptions, Job, Outcome, RefitJob
+from search.jobs import Failure, FailureCause, FitOptions, Job, Outcome, RefitJob
 from search.results.read import read
 from search.session.finish import is_intact, refit_options
 from search.session.records import fold_record
@@ -126,7 +126,7 @@ class Losing:
             return self._real.submit(job)
         self.lost.append(job.fold.trial)
         future: Future[Outcome] = Future()
-        future.set_result(Failure("refused", "trained on all images, its loss is no number"))
+        future.set_result(Failure(FailureCause.REFUSED, "trained on all images, its loss is no number"))
         return future
 
 

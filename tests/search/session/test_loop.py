@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from search.errors import UsageError
-from search.jobs import DescribeJob, Description, Failure, FoldJob, Job, Outcome
+from search.jobs import DescribeJob, Description, Failure, FailureCause, FoldJob, Job, Outcome
 from search.results.progress import Ending, Progress
 from search.session.signals import StopRequest
 from spaces import Space
 from spaces.parameters import choice, integer
 from storage import OUT_OF_TIME, TrialState
+from storage.records import Origin
 from tests.search.session.instant import SPACE, Instant, by_formula, description_of
 from tests.search.session.sessions import (
     ASSIGNMENT,
@@ -51,7 +52,7 @@ def test_the_baseline_is_trial_0_known_good_points_follow_then_the_sampler(path:
     trials = stored(path)
     assert trials[0].params == SPACE.defaults()
     assert trials[1].params == SPACE.defaults(depth=1)
-    assert [t.origin for t in trials] == ["baseline", "start"] + ["sampler"] * 4
+    assert [t.origin for t in trials] == [Origin.BASELINE, Origin.START] + [Origin.SAMPLER] * 4
 
 
 def test_a_fold_is_validated_on_its_own_images_and_trained_on_the_others(path: Path) -> None:
@@ -91,7 +92,7 @@ FEW = Space((integer("depth", 0, 3, 2), choice("norm", "none", "batch")))
 GRID: dict[str, Any] = {
     "sampler": ("optuna", "grid"),
     "space": FEW,
-    "starts": [("baseline", FEW.defaults())],
+    "starts": [(Origin.BASELINE, FEW.defaults())],
     "trials": 99,
 }
 
@@ -128,7 +129,7 @@ def test_a_rung_of_hyperband_is_the_length_of_its_fold_runs(path: Path) -> None:
         executor,
         sampler=("keras-tuner", "hyperband"),
         space=space,
-        starts=[("baseline", space.defaults())],
+        starts=[(Origin.BASELINE, space.defaults())],
         trials=14,
     )
     lengths = [job.training.max_epochs for job in executor.jobs if isinstance(job, FoldJob) and job.fold == 0]
@@ -147,7 +148,7 @@ def scores_of(path: Path, number: int) -> tuple[float, ...]:
 def test_a_failed_fold_fails_its_trial_with_the_cause_and_the_search_goes_on(path: Path) -> None:
     def fails_trial_2(job: Job) -> Outcome:
         if isinstance(job, FoldJob) and job.trial == 2 and job.fold == 1:
-            return Failure("out of memory", "it needed more")
+            return Failure(FailureCause.OUT_OF_MEMORY, "it needed more")
         return by_formula(job)
 
     sit(path, Instant(fails_trial_2))
@@ -158,7 +159,9 @@ def test_a_failed_fold_fails_its_trial_with_the_cause_and_the_search_goes_on(pat
 
 
 def nothing_works(job: Job) -> Outcome:
-    return by_formula(job) if isinstance(job, DescribeJob) else Failure("error", "ImportError: no such thing")
+    return (
+        by_formula(job) if isinstance(job, DescribeJob) else Failure(FailureCause.ERROR, "ImportError: no such thing")
+    )
 
 
 def test_five_broken_trials_in_a_row_end_the_search_with_why(path: Path) -> None:
@@ -185,14 +188,14 @@ def test_asked_to_go_on_after_broken_trials_ended_it_a_search_has_five_more(path
 
 def test_points_out_of_memory_do_not_end_the_search(path: Path) -> None:
     def too_much(job: Job) -> Outcome:
-        return by_formula(job) if isinstance(job, DescribeJob) else Failure("out of memory", "")
+        return by_formula(job) if isinstance(job, DescribeJob) else Failure(FailureCause.OUT_OF_MEMORY, "")
 
     assert sit(path, Instant(too_much), trials=8) is Ending.FINISHED
     assert len(stored(path)) == 8
 
 
 def test_a_model_too_large_is_drawn_anew_and_not_counted(path: Path) -> None:
-    sit(path, Instant(), trials=20, max_parameters=300, starts=[("baseline", SPACE.defaults(depth=0))])
+    sit(path, Instant(), trials=20, max_parameters=300, starts=[(Origin.BASELINE, SPACE.defaults(depth=0))])
     trials = stored(path)
     assert len(trials) == 20
     assert all((t.parameters or 0) <= 300 for t in trials)
@@ -200,12 +203,12 @@ def test_a_model_too_large_is_drawn_anew_and_not_counted(path: Path) -> None:
 
 
 def test_a_model_too_large_for_the_memory_is_drawn_anew_too(path: Path) -> None:
-    sit(path, Instant(), trials=10, max_bytes=300 * 16, starts=[("baseline", SPACE.defaults(depth=0))])
+    sit(path, Instant(), trials=10, max_bytes=300 * 16, starts=[(Origin.BASELINE, SPACE.defaults(depth=0))])
     assert all((t.parameters or 0) <= 300 for t in stored(path))
 
 
 def test_redrawing_does_not_change_that_going_on_equals_one_go(tmp_path: Path) -> None:
-    small: dict[str, Any] = {"max_parameters": 300, "starts": [("baseline", SPACE.defaults(depth=0))]}
+    small: dict[str, Any] = {"max_parameters": 300, "starts": [(Origin.BASELINE, SPACE.defaults(depth=0))]}
     whole, parts = new_study(tmp_path / "whole.db"), new_study(tmp_path / "parts.db")
     sit(whole, Instant(), trials=15, **small)
     for trials in (3, 4, 9, 15):
@@ -231,7 +234,7 @@ def test_a_space_in_which_every_model_is_too_large_ends_with_a_clear_message(pat
         return Description(10**9, 10, ()) if large else by_formula(job)
 
     with pytest.raises(UsageError, match=r"200 points in a row could not be trained.*1,000,000,000 parameters"):
-        sit(path, Instant(grows), starts=[("baseline", SPACE.defaults())])
+        sit(path, Instant(grows), starts=[(Origin.BASELINE, SPACE.defaults())])
 
 
 def test_asked_to_stop_it_submits_nothing_more_and_the_next_session_goes_on(path: Path) -> None:
@@ -303,7 +306,7 @@ def test_a_fold_that_ends_after_its_trial_failed_is_dropped(path: Path) -> None:
             job = executor.futures[0][0]
             assert isinstance(job, FoldJob)
             failing = job.trial == 0 and job.fold == 0
-            executor.end(0, Failure("not finite", "the loss was nan") if failing else None)
+            executor.end(0, Failure(FailureCause.OUT_OF_MEMORY, "it needed more") if failing else None)
 
     sit(path, executor, Watcher(act=act), trials=2)
     first, second = stored(path)

@@ -10,6 +10,7 @@ from search.session.plan import epochs_of, fold_job
 from spaces import Value
 from spaces.presets import PRESETS
 from storage import Split, TrialRecord
+from storage.records import Origin
 
 ASSIGNMENT = np.array([0, 1, -1, 0, 1], np.int16)
 
@@ -35,7 +36,7 @@ def test_a_point_with_epochs_has_so_many_and_any_other_what_the_study_allows(
 
 
 def test_a_fold_is_validated_on_its_own_images_with_a_seed_of_its_own_in_every_repeat() -> None:
-    trial = TrialRecord(number=3, params={"rate": 0.1}, origin="sampler")
+    trial = TrialRecord(number=3, params={"rate": 0.1}, origin=Origin.SAMPLER)
     options = FitOptions(max_epochs=5)
     jobs = [
         fold_job(trial, fold, Split(repeat, assignment), seed=7, options=options)

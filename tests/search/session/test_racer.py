@@ -15,6 +15,7 @@ from search.session.racer import RaceTerms
 from search.stats.metrics import scores
 from search.stats.racing import BEHIND, BEHIND_EARLY, Schedule, saved
 from storage import OUT_OF_TIME, TrialRecord, TrialState
+from storage.records import Origin
 from tests.search.session.instant import SPACE, Instant, by_formula, quality, result_of
 from tests.search.session.sessions import (
     FOLDS,
@@ -85,7 +86,7 @@ def test_a_trial_that_is_behind_is_given_up_with_its_folds_and_why(path: Path, r
 def test_the_first_complete_trial_is_never_given_up_nor_is_the_baseline(path: Path) -> None:
     """The baseline is the worst point there is, and what it is compared with comes after it."""
     worst = SPACE.defaults(depth=0, rate=1e-4, dropout=0.0)
-    sit(path, Instant(graded), starts=[("baseline", worst)], trials=10, race=terms("forgiving"))
+    sit(path, Instant(graded), starts=[(Origin.BASELINE, worst)], trials=10, race=terms("forgiving"))
     first = stored(path)[0]
     assert (first.state, len(first.folds)) == (TrialState.COMPLETE, FOLDS)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.jobs import Failure, FoldJob, Job, Outcome, ReferenceJob
+from search.jobs import Failure, FailureCause, FoldJob, Job, Outcome, ReferenceJob
 from search.results.progress import Ending
 from storage import ReferenceRecord, Store, TrialState
 from tests.search.session.instant import Instant, by_formula
@@ -107,7 +107,7 @@ def test_dying_among_them_and_going_on_equals_one_go(tmp_path: Path, jobs_before
 def test_one_that_fails_is_noted_once_and_left_out(path: Path, slots: int) -> None:
     def fails(job: Job) -> Outcome:
         if isinstance(job, ReferenceJob) and job.name == "logistic_regression":
-            return Failure("out of memory", "it needed more")
+            return Failure(FailureCause.OUT_OF_MEMORY, "it needed more")
         return by_formula(job)
 
     watcher, executor = Watcher(), Instant(fails, slots=slots)

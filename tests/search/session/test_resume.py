@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from search.jobs import DescribeJob, Failure, FoldJob, Job, Outcome
+from search.jobs import DescribeJob, Failure, FailureCause, FoldJob, Job, Outcome
 from search.samplers import keras_tuner_sampler, memory, optuna_builders
+from storage.records import Origin
 from tests.search.samplers.contract import EVERY, HYPERBAND, SamplerCase, each, space_of
 from tests.search.session.instant import by_formula
 from tests.search.session.sessions import Ticking, dying_after_every_commit
@@ -25,8 +26,10 @@ def troubled(job: Job) -> Outcome:
         return lost(job)
     kind = zlib.crc32(repr(sorted(job.params.items())).encode()) % 16
     if isinstance(job, FoldJob):
-        return Failure("not finite", "the loss was nan") if (kind, job.fold) == (0, 1) else lost(job)
-    return {1: Failure("refused", "it is none"), 2: Failure("model", "its output is wrong")}.get(kind) or lost(job)
+        return Failure(FailureCause.OUT_OF_MEMORY, "it needed more") if (kind, job.fold) == (0, 1) else lost(job)
+    if kind == 1:
+        return Failure(FailureCause.REFUSED, "it is none")
+    return Failure(FailureCause.MODEL, "its output is wrong") if kind == 2 else lost(job)
 
 
 @pytest.fixture
@@ -47,8 +50,8 @@ def early(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_dying_after_every_commit_equals_one_go(tmp_path: Path, sampler: SamplerCase) -> None:
     """In a race where there can be one, with points too large, failures, and points to try that come later."""
     space = space_of(sampler)
-    starts: list[Any] = [("baseline", space.defaults()), ("start", space.defaults(depth=1))]
-    more = [*starts, *(("try", space.defaults(depth=depth, norm="batch")) for depth in (1, 4))]
+    starts: list[Any] = [(Origin.BASELINE, space.defaults()), (Origin.START, space.defaults(depth=1))]
+    more = [*starts, *((Origin.TRY, space.defaults(depth=depth, norm="batch")) for depth in (1, 4))]
     race = None if sampler.second or sampler == HYPERBAND else terms(epochs=True)
     asked: dict[str, Any] = {
         "sampler": (sampler.engine, sampler.name),
@@ -63,7 +66,7 @@ def test_dying_after_every_commit_equals_one_go(tmp_path: Path, sampler: Sampler
     assert broken == whole
     numbers, _, origins, states, _, _, redraws = zip(*(row[:7] for row in whole), strict=True)
     assert len(numbers) == 19
-    assert set(origins) == {"baseline", "start", "try", "sampler"}
+    assert set(origins) == {Origin.BASELINE, Origin.START, Origin.TRY, Origin.SAMPLER}
     assert len(set(states)) > 1, "nothing failed or was given up"
     assert any(redraws), "nothing was drawn anew"
 
@@ -71,7 +74,7 @@ def test_dying_after_every_commit_equals_one_go(tmp_path: Path, sampler: Sampler
 def test_hours_are_a_total_over_all_deaths_those_of_folds_that_failed_among_them(tmp_path: Path) -> None:
     def failing(job: Job) -> Outcome:
         fails = isinstance(job, FoldJob) and job.trial % 2 and job.fold == 1
-        return Failure("not finite", "the loss was nan") if fails else by_formula(job)
+        return Failure(FailureCause.OUT_OF_MEMORY, "it needed more") if fails else by_formula(job)
 
     broken, whole = dying_after_every_commit(tmp_path, failing, {"trials": 50, "seconds": 120}, executor=Ticking)
     assert broken == whole

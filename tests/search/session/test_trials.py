@@ -7,13 +7,14 @@ from dataclasses import replace
 from search.session.trials import Trials
 from search.stats.ranking import best
 from storage import FoldRecord, TrialRecord, TrialState
+from storage.records import Origin
 
 METRIC = "accuracy"
 
 
 def a_trial(number: int, score: float | None = None, state: TrialState = TrialState.COMPLETE) -> TrialRecord:
     folds = () if score is None else (FoldRecord(number, 0, 0, 1, {METRIC: score}, 1, 1, {}, 1, 1.0),)
-    return TrialRecord(number, {"rate": 0.1 * number, "norm": "none"}, "sampler", state=state, folds=folds)
+    return TrialRecord(number, {"rate": 0.1 * number, "norm": "none"}, Origin.SAMPLER, state=state, folds=folds)
 
 
 def test_open_trials_are_the_running_ones_oldest_first() -> None:

@@ -17,6 +17,7 @@ from search.stats.contributions import class_weights
 from search.stats.metrics import METRICS, scores
 from search.stats.racing import RaceEntry, RaceSavings, Schedule
 from storage import FoldRecord, TrialRecord, TrialState
+from storage.records import Origin
 
 EVEN = np.ones(2)
 
@@ -203,7 +204,7 @@ def test_a_third_of_the_trials_have_reached_what_is_asked_for(found: list[float]
 
 def trial(number: int, folds: int, **changes: Any) -> TrialRecord:
     runs = tuple(FoldRecord(number, 0, f, 1, {}, 1, 1, {}, 1, 10.0 + f) for f in range(folds))
-    return TrialRecord(number, {}, "sampler", **{"state": TrialState.PRUNED, "folds": runs, **changes})
+    return TrialRecord(number, {}, Origin.SAMPLER, **{"state": TrialState.PRUNED, "folds": runs, **changes})
 
 
 def test_saved_are_the_folds_that_are_missing_at_the_pace_of_those_that_are_not() -> None:

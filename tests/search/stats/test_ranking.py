@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from search.stats.metrics import METRICS, better
 from search.stats.ranking import best, pareto_front, ranked, second_value
 from storage import FoldRecord, TrialRecord, TrialState
+from storage.records import Origin
 
 COMPLETE, PRUNED, RUNNING, FAILED = TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.FAILED
 
@@ -22,7 +23,7 @@ def trial(number: int, state: TrialState, *scores: float, metric: str = "accurac
     folds = tuple(
         FoldRecord(number, 0, fold, 1, {metric: score}, 1, 1, {}, 10, 1.0) for fold, score in enumerate(scores)
     )
-    return TrialRecord(number, {}, "sampler", state, folds=folds)
+    return TrialRecord(number, {}, Origin.SAMPLER, state, folds=folds)
 
 
 @st.composite

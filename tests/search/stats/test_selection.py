@@ -25,7 +25,7 @@ from search.stats.selection import (
     of_ensemble,
     ties,
 )
-from storage.records import FoldRecord, TrialRecord, TrialState
+from storage.records import FoldRecord, Origin, TrialRecord, TrialState
 
 METRIC = "accuracy"
 
@@ -35,7 +35,7 @@ def trial(number: int, *scores: float, repeat: int = 0, parameters: int = 1000) 
         FoldRecord(number, repeat, fold, 1, {METRIC: score, "log_loss": score}, 5, 3, {}, parameters, 1.0)
         for fold, score in enumerate(scores)
     )
-    return TrialRecord(number, {}, "sampler", TrialState.COMPLETE, parameters=parameters, folds=folds)
+    return TrialRecord(number, {}, Origin.SAMPLER, TrialState.COMPLETE, parameters=parameters, folds=folds)
 
 
 def also(one: TrialRecord, *scores: float) -> TrialRecord:

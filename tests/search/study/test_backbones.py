@@ -24,6 +24,7 @@ from spaces.backbones import lite0
 from spaces.backbones.applications import ARCHITECTURES, Application, cached
 from spaces.presets import FAMILIES
 from storage import RunRecord, TrialRecord
+from storage.records import Origin
 from tests.commands import search, trials_of
 from tests.pictures import make_pictures
 
@@ -217,7 +218,7 @@ def begun(prepared: Prepared, study: Path) -> None:
     with create(StudyFolder(study), prepared) as store:
         run = store.start_run(RunRecord("2025-01-01T00:00:00+00:00", "search run", {}, "box", 1))
         store.add_trial(
-            TrialRecord(0, prepared.space.defaults(), "baseline", started="2025-01-01T00:00:00+00:00"),
+            TrialRecord(0, prepared.space.defaults(), Origin.BASELINE, started="2025-01-01T00:00:00+00:00"),
             run=run,
             seconds=1.0,
         )

@@ -15,6 +15,7 @@ from spaces.facts import Facts
 from spaces.parameters import choice
 from spaces.presets import FAMILIES, PRESETS
 from storage import FoldRecord, Store, TrialRecord, TrialState
+from storage.records import Origin
 from tests.search.session.instant import SPACE, Instant
 from tests.search.session.sessions import FOLDS, RUN, Watcher, a_plan, dying_and_going_on, new_study, sit, stored
 
@@ -65,7 +66,7 @@ def other_study(path: Path, points: list[tuple[dict[str, Value], float]], preset
     with Store.open(path) as store:
         run = store.start_run(RUN)
         for number, (params, score) in enumerate(points):
-            store.add_trial(TrialRecord(number, params, "sampler"), run=run, seconds=0.0)
+            store.add_trial(TrialRecord(number, params, Origin.SAMPLER), run=run, seconds=0.0)
             probabilities = np.full((4, 2), 0.5, np.float32)
             for fold in range(1 if number == len(points) - 1 else FOLDS):
                 record = FoldRecord(number, 0, fold, 1, {"accuracy": score}, 1, 1, {}, 1, 1.0, probabilities)
@@ -134,13 +135,20 @@ def test_a_study_without_a_complete_trial_is_refused(path: Path) -> None:
 
 def with_tries(*tries: dict[str, Any]) -> dict[str, Any]:
     """The usual starts, then these points, as changes to the default."""
-    return {"starts": [*a_plan().starts, *(("try", SPACE.changed(changes)) for changes in tries)]}
+    return {"starts": [*a_plan().starts, *((Origin.TRY, SPACE.changed(changes)) for changes in tries)]}
 
 
 def test_points_to_try_come_after_the_known_good_ones_and_each_point_once(path: Path) -> None:
     sit(path, Instant(), **with_tries({"depth": 3}, {"depth": 1}, {"dropout": 0.1}, {"depth": 3}))
     trials = stored(path)
-    assert [t.origin for t in trials] == ["baseline", "start", "try", "try", "sampler", "sampler"]
+    assert [t.origin for t in trials] == [
+        Origin.BASELINE,
+        Origin.START,
+        Origin.TRY,
+        Origin.TRY,
+        Origin.SAMPLER,
+        Origin.SAMPLER,
+    ]
     assert trials[2].params == SPACE.defaults(depth=3)
     assert trials[3].params == SPACE.defaults(dropout=0.1)
 
@@ -148,7 +156,14 @@ def test_points_to_try_come_after_the_known_good_ones_and_each_point_once(path: 
 def test_points_added_to_a_begun_study_come_next_and_those_taken_away_do_not_matter(path: Path) -> None:
     sit(path, Instant(), trials=5, **with_tries({"depth": 3}))
     sit(path, Instant(), trials=8, **with_tries({"depth": 4}, {"dropout": 0.1}))
-    assert [t.origin for t in stored(path)] == ["baseline", "start", "try", *["sampler"] * 2, *["try"] * 2, "sampler"]
+    assert [t.origin for t in stored(path)] == [
+        Origin.BASELINE,
+        Origin.START,
+        Origin.TRY,
+        *[Origin.SAMPLER] * 2,
+        *[Origin.TRY] * 2,
+        Origin.SAMPLER,
+    ]
     assert stored(path)[5].params == SPACE.defaults(depth=4)
 
 
@@ -160,13 +175,13 @@ def test_dying_among_points_to_try_and_going_on_equals_one_go(tmp_path: Path, sa
     asked: dict[str, Any] = {"sampler": ("optuna", sampler), "trials": 7, "max_parameters": 300, **tries}
     broken, whole = dying_and_going_on(tmp_path, jobs_before, **asked)
     assert broken == whole
-    assert [row[2] for row in whole] == ["baseline", "start", "try", "try", *["sampler"] * 3]
+    assert [row[2] for row in whole] == [Origin.BASELINE, Origin.START, Origin.TRY, Origin.TRY, *[Origin.SAMPLER] * 3]
 
 
 def test_a_point_to_try_that_is_too_large_is_left_out_and_named(path: Path) -> None:
     watcher = Watcher()
     sit(path, Instant(), watcher, max_parameters=300, **with_tries({"depth": 4, "dropout": 0.1}))
-    assert [t.origin for t in stored(path)] == ["baseline", "start"] + ["sampler"] * 4
+    assert [t.origin for t in stored(path)] == [Origin.BASELINE, Origin.START] + [Origin.SAMPLER] * 4
     assert watcher.notes == [
         "a point of [[try]] is left out: its model has 500 parameters, above max_parameters = 300 "
         "(depth = 4, dropout = 0.1)"
@@ -175,9 +190,9 @@ def test_a_point_to_try_that_is_too_large_is_left_out_and_named(path: Path) -> N
 
 def test_a_known_good_point_that_is_too_large_for_this_machine_is_left_out_too(path: Path) -> None:
     watcher = Watcher()
-    starts = [("baseline", SPACE.defaults()), ("start", SPACE.defaults(depth=4))]
+    starts = [(Origin.BASELINE, SPACE.defaults()), (Origin.START, SPACE.defaults(depth=4))]
     sit(path, Instant(), watcher, max_parameters=300, starts=starts)
-    assert [t.origin for t in stored(path)] == ["baseline"] + ["sampler"] * 5
+    assert [t.origin for t in stored(path)] == [Origin.BASELINE] + [Origin.SAMPLER] * 5
     assert watcher.notes == [
         "a known-good point is left out: its model has 500 parameters, above max_parameters = 300 (depth = 4)"
     ]

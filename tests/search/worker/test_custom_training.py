@@ -14,7 +14,17 @@ import numpy as np
 import pytest
 
 from search.executors.local import LocalProcesses
-from search.jobs import DescribeJob, Description, Failure, FoldJob, FoldResult, RefitJob, SavedModel, WorkerContext
+from search.jobs import (
+    DescribeJob,
+    Description,
+    Failure,
+    FailureCause,
+    FoldJob,
+    FoldResult,
+    RefitJob,
+    SavedModel,
+    WorkerContext,
+)
 from search.study.prepared import Prepared
 from search.worker.worker import Worker
 from spaces.custom.file import ModelFile
@@ -148,7 +158,7 @@ def test_what_are_no_callbacks_fails_by_name(
 ) -> None:
     result = worker_of(f"{BUILD}\n{function}\n").do(job)
     assert isinstance(result, Failure)
-    assert result.cause == "model"
+    assert result.cause == FailureCause.MODEL
     assert said in result.detail
 
 
@@ -225,7 +235,7 @@ def test_memory_that_runs_out_while_tracing_is_not_the_models_fault(
 ) -> None:
     source = UNTRACEABLE.replace('assert Net.tries > 1, "not in a loop"', f"if Net.tries == 1: raise {error}")
     outcome = worker_of(source).do(job)
-    assert isinstance(outcome, Failure) and outcome.cause == "out of memory"
+    assert isinstance(outcome, Failure) and outcome.cause == FailureCause.OUT_OF_MEMORY
 
 
 def test_a_model_that_is_no_graph_races_as_others_do(worker_of: Callable[[str], Worker], job: FoldJob) -> None:
@@ -413,7 +423,7 @@ def test_a_model_with_parts_that_keras_does_not_have_is_trained_but_not_saved_an
     (note,) = trained(worker, replace(job, training=replace(job.training, max_epochs=1))).notes
     assert note.startswith("no model of net.py:build will be saved: ") and why in note
     outcome = worker.do(RefitJob(job, tmp_path / "model.keras"))
-    assert isinstance(outcome, Failure) and outcome.cause == "model"
+    assert isinstance(outcome, Failure) and outcome.cause == FailureCause.MODEL
     assert outcome.detail.startswith("net.py:build: ") and why in outcome.detail
     assert not (tmp_path / "model.keras").exists()
 
@@ -449,7 +459,7 @@ def test_a_builder_that_ends_the_program_fails_its_trial(
     source = BUILD.replace("    return model\n", f"    {line}\n")
     outcome = worker_of(source).do(job)
     assert isinstance(outcome, Failure)
-    assert outcome.cause == "model"
+    assert outcome.cause == FailureCause.MODEL
     assert "net.py, line" in outcome.detail and said in outcome.detail
 
 

@@ -12,7 +12,17 @@ import pytest
 from numpy.typing import NDArray
 
 from search.errors import UsageError
-from search.jobs import DescribeJob, Description, Failure, FitOptions, FoldJob, FoldResult, Pixels, WorkerContext
+from search.jobs import (
+    DescribeJob,
+    Description,
+    Failure,
+    FailureCause,
+    FitOptions,
+    FoldJob,
+    FoldResult,
+    Pixels,
+    WorkerContext,
+)
 from search.session.prepare import prepare
 from search.stats.metrics import scores
 from search.study.config import Config
@@ -411,7 +421,7 @@ def test_a_fit_that_cannot_be_is_a_failure_with_its_reason(small: Prepared, mate
     rows = np.flatnonzero(small.images.labels == 0)
     result = Worker(materials_of_small).do(job_of(small.space.defaults(input_size=64), rows))
     assert isinstance(result, Failure)
-    assert result.cause == "refused", "the point's fault: five of them must not end a search"
+    assert result.cause == FailureCause.REFUSED, "the point's fault: five of them must not end a search"
     assert "class" in result.detail
 
 
@@ -424,7 +434,7 @@ def test_an_svm_that_cannot_be_fitted_is_refused_and_nothing_is_broken(
     single = np.concatenate([np.flatnonzero(labels == 0)[:6], np.flatnonzero(labels == 1)[:1]]).astype(np.int32)
     result = Worker(materials_of_small).do(replace(job, train=single))
     assert result == Failure(
-        "refused", "an svm's probabilities need two training images of each class; one has a single image"
+        FailureCause.REFUSED, "an svm's probabilities need two training images of each class; one has a single image"
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.jobs import DescribeJob, Description, Failure, FitOptions, FoldJob, FoldResult, WorkerContext
+from search.jobs import DescribeJob, Description, Failure, FailureCause, FitOptions, FoldJob, FoldResult, WorkerContext
 from search.stats.metrics import scores
 from search.study.prepared import Prepared
 from search.worker.worker import Worker
@@ -263,7 +263,7 @@ def test_a_point_that_gives_no_model_is_refused(worker: Worker, prepared: Prepar
     params = {**prepared.space.defaults(), "batch_size": 1}
     result = worker.do(DescribeJob(params))
     assert isinstance(result, Failure)
-    assert result.cause == "refused"
+    assert result.cause == FailureCause.REFUSED
     assert "batch_size is 1" in result.detail
 
 
