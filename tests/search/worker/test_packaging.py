@@ -43,7 +43,7 @@ def saved_and_asked(worker: Worker, job: FoldJob, pixels: Any, path: Path) -> An
     ids=str,
 )
 def test_a_network_from_pixels(worker: Worker, prepared: Prepared, tmp_path: Path, changes: dict[str, Value]) -> None:
-    job = fold_job(prepared, prepared.space.defaults(**changes), last=True)
+    job = fold_job(prepared, prepared.space.defaults(**changes), use_last_epoch=True)
     result = worker.do(job)
     assert isinstance(result, FoldResult), result
     said = saved_and_asked(worker, job, prepared.images.pixels, tmp_path / "model.keras")
@@ -56,7 +56,7 @@ def test_a_head_on_frozen_features(
     frozen_study: tuple[Prepared, Worker], tmp_path: Path, head: dict[str, Value]
 ) -> None:
     prepared, worker = frozen_study
-    job = fold_job(prepared, prepared.space.defaults(**{"input_size": 64, **head}), last=True)
+    job = fold_job(prepared, prepared.space.defaults(**{"input_size": 64, **head}), use_last_epoch=True)
     result = worker.do(job)
     assert isinstance(result, FoldResult), result
     said = saved_and_asked(worker, job, prepared.images.pixels, tmp_path / "model.keras")
@@ -68,7 +68,7 @@ def test_several_in_one_file_are_their_weighted_mean_and_it_says_what_using_it_n
 ) -> None:
     said, jobs = [], []
     for number, changes in enumerate(({}, {"head": "flatten"})):
-        job = fold_job(prepared, prepared.space.defaults(**changes), seed=number + 1, last=True)
+        job = fold_job(prepared, prepared.space.defaults(**changes), seed=number + 1, use_last_epoch=True)
         said.append(saved_and_asked(worker, job, prepared.images.pixels, tmp_path / f"{number}.keras"))
         jobs.append(job)
     about = {"classes": ["left", "top"], "image_shape": [8, 8, 1]}

@@ -71,7 +71,7 @@ def test_an_epoch_in_mixed_precision_equals_keras_own_fit(
 ) -> None:
     """Under the same global policy, with the optimizer that `compile` puts around: same weights, same order."""
     params = prepared.space.defaults(**changes)
-    job = fold_job(prepared, params, max_epochs=2, last=True)
+    job = fold_job(prepared, params, max_epochs=2, use_last_epoch=True)
     result = trained(Worker(replace(context, precision=precision)), job)
     losses, predicted = fitted(prepared, job, precision)
     np.testing.assert_allclose(result.curve["loss"], losses, rtol=1e-3)
@@ -110,7 +110,7 @@ def test_what_is_shipped_computes_in_float32_and_is_as_good(
     context: WorkerContext, prepared: Prepared, tmp_path: Path, precision: str, changes: dict[str, Value]
 ) -> None:
     worker = Worker(replace(context, precision=precision))
-    job = fold_job(prepared, prepared.space.defaults(**changes), max_epochs=25, last=True)
+    job = fold_job(prepared, prepared.space.defaults(**changes), max_epochs=25, use_last_epoch=True)
     result = trained(worker, job)
     model, said = saved_and_asked(worker, job, prepared, tmp_path)
     assert {layer.compute_dtype for layer in model._flatten_layers()} == {"float32"}
@@ -121,7 +121,7 @@ def test_what_is_shipped_computes_in_float32_and_is_as_good(
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 def test_a_model_of_the_users_own_too(small: WorkerContext, prepared: Prepared, tmp_path: Path, precision: str) -> None:
     worker = Worker(replace(small, precision=precision))
-    job = fold_job(prepared, {"rate": 0.01}, max_epochs=10, last=True)
+    job = fold_job(prepared, {"rate": 0.01}, max_epochs=10, use_last_epoch=True)
     result = trained(worker, job)
     assert result.probabilities.dtype == np.float32
     model, said = saved_and_asked(worker, job, prepared, tmp_path)

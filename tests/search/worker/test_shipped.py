@@ -60,7 +60,7 @@ def point(prepared: Prepared, family: str, **changes: Value) -> dict[str, Value]
 
 
 def saved(worker: Worker, prepared: Prepared, params: dict[str, Value], path: Path) -> Path:
-    outcome = worker.do(RefitJob(fold_job(prepared, params, last=True, max_epochs=2), path))
+    outcome = worker.do(RefitJob(fold_job(prepared, params, use_last_epoch=True, max_epochs=2), path))
     assert isinstance(outcome, SavedModel), outcome
     return path
 
