@@ -20,7 +20,7 @@ from search.stats.metrics import balanced_accuracy, better, scores
 from search.worker.batches import batches
 from search.worker.inspection import Inspector, Start
 from search.worker.trainer import Trainer
-from spaces.recipe import Recipe, plateau_factor
+from spaces.recipe import plateau_factor
 
 
 @dataclass
@@ -99,20 +99,13 @@ class FoldRun:
         self._hooks = keras.callbacks.CallbackList(list(callbacks), model=trainer.model, epochs=self._max_epochs)
         trainer.model.stop_training = False
         self._hooks.on_train_begin()
-        self.inspector = Inspector(
-            trainer.model,
-            context.labels,
-            job,
-            trainer.recipe.batch_size,
-            trainer.batch,
-            lambda rows: trainer.predict(rows)[0],
-        )
+        self.inspector = Inspector(trainer, job)
 
     def epoch(self) -> None:
         """Train one epoch, judge it, and decide whether it is the last. Raises ValueError where there is no loss."""
         self._epochs += 1
         self._hooks.on_epoch_begin(self._epochs - 1)
-        logs = self._trained()
+        logs = self._train()
         probabilities, val_loss = self._trainer.predict(self._job.validate)
         validation = scores(self._truth, probabilities, self._watched)
         if "loss" not in logs:
@@ -128,20 +121,19 @@ class FoldRun:
         if self.finished:
             self._hooks.on_train_end()
 
-    def _trained(self) -> Mapping[str, Any]:
+    def _train(self) -> Mapping[str, Any]:
         """An epoch's training; by name, what the model's metrics say of it."""
         rows, ends = batches(self._order, self._job.train, self._trainer.recipe)
         if self._callbacks:  # which may have changed it
             self._base_rate = self._trainer.learning_rate
-        factors = rate_factors(
-            self._trainer.recipe,
-            self._job.training,
-            self._epochs,
-            self._max_epochs,
-            steps=len(ends),
-            best_epoch=self._curve.best_epoch,
-        )
-        return self._trainer.train_epoch(rows, ends, self._base_rate * factors)
+        return self._trainer.train_epoch(rows, ends, self._base_rate * self._rate_factors(len(ends)))
+
+    def _rate_factors(self, steps: int) -> NDArray[np.float64]:
+        """[steps] of this epoch: what the learning rate is multiplied by."""
+        recipe, before = self._trainer.recipe, self._epochs - 1
+        if recipe.schedule == "plateau":
+            return np.full(steps, factor_on_plateau(self._job.training, self._epochs, self._curve.best_epoch))
+        return np.array([recipe.rate(before * steps + step, self._max_epochs * steps) for step in range(steps)])
 
     def _judge(self, row: dict[str, float], probabilities: NDArray[np.float32]) -> None:
         """Note an epoch's numbers, and whether training ends with it. Callbacks are told before that is decided."""
@@ -229,16 +221,11 @@ def train(
     return run.result()
 
 
-def rate_factors(
-    recipe: Recipe, options: FitOptions, epoch: int, epochs: int, *, steps: int, best_epoch: int
-) -> NDArray[np.float64]:
-    """[steps] of this epoch (1-based) of all `epochs`: what the learning rate is multiplied by."""
-    if recipe.schedule == "plateau":
-        if options.lr_factors:
-            return np.full(steps, options.lr_factors[min(epoch, len(options.lr_factors)) - 1])
-        return np.full(steps, plateau_factor(epoch - 1 - best_epoch))
-    done = (epoch - 1) * steps
-    return np.array([recipe.rate(done + step, epochs * steps) for step in range(steps)])
+def factor_on_plateau(options: FitOptions, epoch: int, best_epoch: int) -> float:
+    """Of the learning rate in this epoch (1-based) under 'plateau': as the options list it, else by the best epoch."""
+    if options.lr_factors:
+        return options.lr_factors[min(epoch, len(options.lr_factors)) - 1]
+    return plateau_factor(epoch - 1 - best_epoch)
 
 
 def _training_scores(logs: Mapping[str, Any]) -> dict[str, float]:

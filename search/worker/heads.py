@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from search.jobs import FoldJob, FoldResult, WorkerContext
 from search.stats.metrics import scores
 from search.worker.describe import describe_frozen
-from spaces.presets import FrozenFeatures, Heads
+from spaces.presets import FrozenFeatures
 
 
 def standardized(
@@ -34,17 +34,18 @@ def moments(rows: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.
 
 def fit_head(
     frozen: FrozenFeatures,
-    heads: Heads,
-    train: NDArray[np.float32],
-    validate: NDArray[np.float32],
+    features: tuple[NDArray[np.float32], NDArray[np.float32]],
     context: WorkerContext,
     job: FoldJob,
     started: float,
 ) -> FoldResult:
-    """Fit a head on standardised features [rows, width] and judge it: one epoch, whose losses are those of the end.
+    """Fit a head and judge it: one epoch, whose losses are those of the end.
 
-    `started` is the `time.perf_counter` from which seconds count.
+    `features` [rows, width] are standardised, those of the training rows first. `started` is the `time.perf_counter`
+    from which seconds count.
     """
+    assert frozen.heads is not None  # noqa: S101 - what is fitted is one of them
+    heads, (train, validate) = frozen.heads, features
     labels, truth = context.labels[job.train], context.labels[job.validate]
     head, classes = heads.fit(job.params, train, labels, job.seed), context.facts.classes
     probabilities = heads.predict_proba(head, validate, classes)

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from search.diagnosis.evidence import Cause, Diagnosis, EpochSnapshot, Evidence, LayerEvidence, OutputStats
+from search.diagnosis.evidence import Diagnosis, EpochSnapshot, Evidence, LayerEvidence, OutputStats
 from search.diagnosis.rules import diagnosis_of, needs_inspection, scale_causes, symptom_of
 from search.jobs import FoldJob
 from search.stats.chance import entropy
@@ -23,6 +24,8 @@ from search.worker.model_checks import findings
 
 if TYPE_CHECKING:
     import keras
+
+    from search.worker.trainer import Trainer
 
 MAX_KEPT = 5_000_000  # numbers of which the initial values are kept: 20 MB
 MAX_IMAGES = 64  # looked at layer by layer
@@ -34,6 +37,17 @@ _MIN_KERNEL = 0.01  # root mean square to which a movement is compared at least,
 
 Start: TypeAlias = "tuple[NDArray[np.float32], ...] | None"
 """A model's trained weights before the first step, in the order of `trainable_variables`; None: too many to keep."""
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What is measured of all layers at once."""
+
+    now: Mapping[str, tuple[float, float | None]]  # by layer, see `_spreads`
+    at_start: Mapping[str, tuple[float, float | None]]  # empty where the initial weights were not kept
+    gradients: Mapping[int, float]  # their norm by `id` of the trained variable
+    start: Mapping[int, NDArray[np.float32]]  # initial weights by `id` of the trained variable
+    untrained: set[str]  # names of layers
 
 
 def start_of(model: keras.Model) -> Start:
@@ -53,9 +67,7 @@ def answers_of(labels: NDArray[np.integer], probabilities: NDArray[np.float32]) 
     return OutputStats(measured["log_loss"], spread, predicted, measured["auroc"])
 
 
-def evidence_of(
-    model: keras.Model, x: Any, y: Any, start: Start, *, floor: float, found: Sequence[Cause] = ()
-) -> Evidence:
+def evidence_of(model: keras.Model, x: Any, y: Any, start: Start, *, floor: float) -> Evidence:
     """Evidence from a compiled model and a batch: `x` as the model takes it, `y` as its loss does.
 
     `start` holds its initial weights: of a model that is not trained yet, `start_of(model)`. `floor` is the entropy
@@ -63,14 +75,18 @@ def evidence_of(
     """
     x, y = x[:MAX_IMAGES], y[:MAX_IMAGES]
     passing = _outputs_of(model)
-    now = _spreads(model, passing, x)
     with _initial(model, start) as known:
         at_start = _spreads(model, passing, x) if known else {}
         penalty_at_start = _penalty(model) if known else 0.0
     gradients, loss = _gradients(model, x, y)
-    weights = {id(v): w for v, w in zip(model.trainable_variables, start or (), strict=False)}
-    untrained = _untrained(model)
-    layers = tuple(_layer(layer, now, at_start, gradients, weights, untrained) for layer in _shown(model))
+    measured = _Measured(
+        now=_spreads(model, passing, x),
+        at_start=at_start,
+        gradients=gradients,
+        start={id(v): w for v, w in zip(model.trainable_variables, start or (), strict=False)},
+        untrained=_untrained(model),
+    )
+    layers = tuple(_layer(layer, measured) for layer in _shown(model))
     size, spread = _given(model, x)
     optimizer = model.optimizer
     return Evidence(
@@ -84,7 +100,6 @@ def evidence_of(
         image_spread=_spread(np.asarray(x, np.float32).reshape(len(x), -1)),
         learning_rate=float(optimizer.learning_rate) if optimizer is not None else math.nan,
         steps=int(optimizer.iterations) if optimizer is not None else 0,
-        found=tuple(found),
     )
 
 
@@ -173,16 +188,10 @@ def _penalty(model: keras.Model) -> float:
     return float(sum(float(penalty) for penalty in model.losses))
 
 
-def _layer(
-    layer: Any,
-    now: dict[str, tuple[float, float | None]],
-    at_start: dict[str, tuple[float, float | None]],
-    gradients: dict[int, float],
-    start: dict[int, NDArray[np.float32]],
-    untrained: set[str],
-) -> LayerEvidence:
-    spread, dead = now.get(layer.name, (math.nan, None))
-    spread_then, dead_then = at_start.get(layer.name, (None, None))
+def _layer(layer: Any, measured: _Measured) -> LayerEvidence:
+    start = measured.start
+    spread, dead = measured.now.get(layer.name, (math.nan, None))
+    spread_then, dead_then = measured.at_start.get(layer.name, (None, None))
     trained = layer.trainable_variables
     kernels = [variable for variable in trained if len(variable.shape) > 1 and id(variable) in start]
     then = [start[id(kernel)] for kernel in kernels]
@@ -196,12 +205,12 @@ def _layer(
         spread_at_start=spread_then,
         dead=dead,
         dead_at_start=dead_then,
-        gradient=math.hypot(*(gradients[id(v)] for v in trained)) if trained else None,
+        gradient=math.hypot(*(measured.gradients[id(v)] for v in trained)) if trained else None,
         moved=_norm(changes) / max(norm_then, least) if kernels else None,
         size=_norm([kernel.numpy() for kernel in kernels]) / max(norm_then, least) if kernels else None,
         zero_at_start=bool(kernels) and not any(kernel.any() for kernel in then),
         dropout=_dropped(layer),
-        untrained=layer.name in untrained,
+        untrained=layer.name in measured.untrained,
     )
 
 
@@ -250,9 +259,10 @@ def _given(model: keras.Model, x: Any) -> tuple[float, float]:
     return size, _spread(values.reshape(len(values), -1))
 
 
-def before_training(model: keras.Model, x: Any, *, images: int, batch_size: int) -> tuple[str, ...]:
-    """What speaks against a compiled model, a sentence each with the line to change; `x` is its first batch."""
-    causes = list(findings(model, model.loss, images=images, batch_size=batch_size))
+def before_training(trainer: Trainer, rows: NDArray[np.int32]) -> tuple[str, ...]:
+    """What speaks against a model that is to be trained on these rows: a sentence each with the line to change."""
+    model, (x, _) = trainer.model, trainer.batch(rows[:MAX_IMAGES])
+    causes = list(findings(model, model.loss, images=len(rows), batch_size=trainer.recipe.batch_size))
     with contextlib.suppress(Exception):  # a model of the user's may be anything, and a look must not end its training
         causes += [cause for cause in scale_causes(_given(model, x)[0]) if cause.name not in {c.name for c in causes}]
     return tuple(f"before training, {cause.name}: {cause.evidence}; try: {cause.change}" for cause in causes)
@@ -261,28 +271,16 @@ def before_training(model: keras.Model, x: Any, *, images: int, batch_size: int)
 class Inspector:
     """Looks after one fold run: cheap numbers at a few epochs, and a closer look where those are at chance."""
 
-    def __init__(
-        self,
-        model: keras.Model,
-        labels: NDArray[np.int16],
-        job: FoldJob,
-        batch_size: int,
-        batch: Callable[[NDArray[np.int32]], tuple[Any, Any]],
-        answer: Callable[[NDArray[np.int32]], NDArray[np.float32]],
-    ) -> None:
-        """To be made before the first step, since initial weights are kept.
-
-        `labels` of all images; `batch`: rows -> what the model is given and its targets, not augmented; `answer`:
-        rows -> [rows, classes] probabilities, in inference mode.
-        """
-        self._model, self._job, self._labels, self._batch_size = model, job, labels, batch_size
-        self._batch, self._answer = batch, answer
+    def __init__(self, trainer: Trainer, job: FoldJob) -> None:
+        """To be made before the first step, since initial weights are kept."""
+        self._trainer, self._job = trainer, job
+        self._labels = labels = trainer.context.labels
         counts = np.bincount(labels[job.train])
         shares = counts[counts > 0] / len(job.train)
         self.floor = entropy(shares)
         self._classes = len(shares)
         self._rows = job.train[:: -(-len(job.train) // MAX_ANSWERS)]
-        self.start = start_of(model)
+        self.start = start_of(trainer.model)
 
     def inspect(
         self, epoch: int, curve: Mapping[str, Sequence[float]], loss: float, *, ended: bool, broken: bool = False
@@ -315,18 +313,20 @@ class Inspector:
         """On training images; asked anew where a `train_step` of the user's does not keep it."""
         if "balanced_accuracy" in curve:
             return curve["balanced_accuracy"][-1]
-        measured = scores(self._labels[self._rows], self._answer(self._rows), ("balanced_accuracy",))
+        probabilities, _ = self._trainer.predict(self._rows)
+        measured = scores(self._labels[self._rows], probabilities, ("balanced_accuracy",))
         return measured["balanced_accuracy"]
 
     def answers(self) -> OutputStats:
         """What the network as it is now says of training images."""
-        return answers_of(self._labels[self._rows], self._answer(self._rows))
+        return answers_of(self._labels[self._rows], self._trainer.predict(self._rows)[0])
 
     def evidence(self) -> Evidence:
         """Layer by layer, of the network as it is now and as it began."""
-        x, y = self._batch(self._rows[:: -(-len(self._rows) // MAX_IMAGES)])
+        model, batch_size = self._trainer.model, self._trainer.recipe.batch_size
+        x, y = self._trainer.batch(self._rows[:: -(-len(self._rows) // MAX_IMAGES)])
         try:
-            found = findings(self._model, self._model.loss, images=len(self._job.train), batch_size=self._batch_size)
-            return evidence_of(self._model, x, y, self.start, floor=self.floor, found=found)
+            found = findings(model, model.loss, images=len(self._job.train), batch_size=batch_size)
+            return replace(evidence_of(model, x, y, self.start, floor=self.floor), found=found)
         except Exception:  # noqa: BLE001 - a model of the user's may be anything, and a look must not end its training
             return Evidence((), self.floor, math.nan)

@@ -103,7 +103,6 @@ def _probe(job: ReferenceJob, features: Features, context: WorkerContext) -> Pro
         seed=job.seed,
         training=FitOptions(),
     )
-    assert family.frozen is not None and family.frozen.heads is not None  # noqa: S101 - that is what it has
-    train, validate = standardized(*features.of(family.frozen, facts, fold))
-    known = replace(context, facts=facts)
-    return fit_head(family.frozen, family.frozen.heads, train, validate, known, fold, 0.0).probabilities
+    assert family.frozen is not None  # noqa: S101 - that is what it has
+    rows = standardized(*features.of(family.frozen, facts, fold))
+    return fit_head(family.frozen, rows, replace(context, facts=facts), fold, 0.0).probabilities

@@ -21,7 +21,6 @@ from search.worker.augmentation import Augmentation
 from search.worker.batches import balanced_weights, class_probabilities, targets_for
 from search.worker.fast_adam import fused_update
 from search.worker.graph_sharing import scalars, scalars_as_variables, set_scalars
-from search.worker.inspection import MAX_IMAGES, before_training
 from search.worker.keras_internals import averages, has_rate, inner, patched, without_replica_sums
 from search.worker.latency import milliseconds_an_image
 from spaces import compiling
@@ -146,11 +145,6 @@ class Trainer:
     def batch(self, rows: NDArray[np.int32]) -> tuple[tf.Tensor, tf.Tensor]:
         """(what the model is given, targets) of these rows, not augmented."""
         return self._batch(tf.constant(rows))
-
-    def remarks(self, rows: NDArray[np.int32]) -> tuple[str, ...]:
-        """What speaks against the model as it is, where it is trained on these rows: a sentence each."""
-        x, _ = self.batch(rows[:MAX_IMAGES])
-        return before_training(self.model, x, images=len(rows), batch_size=self.recipe.batch_size)
 
     def latency(self, rows: NDArray[np.int32]) -> float:
         """Milliseconds an image, by the graph that has predicted these rows before; see `milliseconds_an_image`."""

@@ -40,6 +40,7 @@ from search.worker.describe import describe, describe_frozen
 from search.worker.edits import edited
 from search.worker.features import Features
 from search.worker.heads import fit_head, standardized
+from search.worker.inspection import before_training
 from search.worker.keras_internals import dtype_policy, reset_names
 from search.worker.model_checks import fatal, findings
 from search.worker.references import judge
@@ -179,11 +180,11 @@ class Worker:
         job = replace(job, params=params)
         if family.frozen is None or family.frozen.heads is None:
             return self._train_on_pixels(family, job, started)
-        train, validate = standardized(*self._features.of(family.frozen, self._context.facts, job))
+        features = standardized(*self._features.of(family.frozen, context.facts, job))
         if not family.frozen.heads.trains(params):
-            result = fit_head(family.frozen, family.frozen.heads, train, validate, context, job, started)
+            result = fit_head(family.frozen, features, context, job, started)
         else:
-            result = self._train_on_features(family, job, train, validate, started)
+            result = self._train_on_features(family, job, features, started)
         if context.latency:  # beside the backbone's, a fitted head's is nothing
             backbone = self._features.latency(family.frozen, context.facts, job)
             result = replace(result, latency=backbone + (result.latency or 0.0))
@@ -199,11 +200,11 @@ class Worker:
         return self._trained_by(trainer, job, started)
 
     def _train_on_features(
-        self, family: Preset, job: FoldJob, train: NDArray[Any], validate: NDArray[Any], started: float
+        self, family: Preset, job: FoldJob, features: tuple[NDArray[Any], NDArray[Any]], started: float
     ) -> FoldResult:
-        """Train a network on features, [rows, width] of the job's rows."""
+        """Train a network on features [rows, width], those of the job's training rows first."""
         assert family.frozen is not None  # noqa: S101 - it has features
-        facts = self._context.facts
+        facts, (train, validate) = self._context.facts, features
         inputs = np.zeros((len(self._context.labels), train.shape[1]), np.float32)
         inputs[job.train], inputs[job.validate] = train, validate
         model = self._new(job, lambda: family.build(job.params, facts))
@@ -240,11 +241,11 @@ class Worker:
         from search.worker import packaging
 
         assert frozen.heads is not None  # noqa: S101 - it learns on features
-        features, validate = self._features.of(frozen, self._context.facts, job)
-        train, validate = standardized(features, validate)
+        features, of_validation = self._features.of(frozen, self._context.facts, job)
+        both = standardized(features, of_validation)
         if not frozen.heads.trains(job.params):
-            return features, frozen.heads.fit(job.params, train, self._context.labels[job.train], job.seed)
-        _usable(self._train_on_features(family, job, train, validate, time.perf_counter()))
+            return features, frozen.heads.fit(job.params, both[0], self._context.labels[job.train], job.seed)
+        _usable(self._train_on_features(family, job, both, time.perf_counter()))
         return features, packaging.with_trained_weights(self._trained, family.network(job.params, self._context.facts))
 
     def _trained_by(
@@ -292,7 +293,7 @@ class Worker:
             slow = "the model is trained by Keras's own fit, which is slower: it does not run as a graph"
             notes = (*notes, f"{slow} ({untraceable})")
         if job.trial == job.repeat == job.fold == 0:  # other trials' models differ in their numbers
-            notes += trainer.remarks(job.train)
+            notes += before_training(trainer, job.train)
         result = self._trained_by(trainer, job, started, callbacks)
         return replace(result, notes=(*notes, *result.notes))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -21,8 +22,8 @@ FUSED, KERAS = "fused step", "Keras's step"
 
 def tables(rounds: int, epochs: int | None = None) -> Iterator[str]:
     """Lines of Markdown."""
-    yield "Warm fold runs a second with the fused step of Adam and with Keras's own; medians of rounds in which the two"
-    yield "take turns in one process. All else is the same, and so is what they train."
+    yield "Warm fold runs a second of the processor with the fused step of Adam and with Keras's own; medians of rounds"
+    yield "in which the two take turns in one process. All else is the same, and so is what they train."
     yield ""
     yield f"| size | {FUSED} | {KERAS} | gain |"
     yield "| --- | --- | --- | --- |"
@@ -34,9 +35,9 @@ def tables(rounds: int, epochs: int | None = None) -> Iterator[str]:
 
 
 def measured(case: Case, rounds: int) -> dict[str, float]:
-    """Fold runs a second of each side. In a process of its own."""
+    """Fold runs a second of the processor, by side. In a process of its own."""
     with tempfile.TemporaryDirectory() as work:
-        seconds = interleaved(rounds, sides(Data(case), Path(work)))
+        seconds = interleaved(rounds, sides(Data(case), Path(work)), time.process_time)
     return {name: case.folds / taken for name, taken in seconds.items()}
 
 

@@ -338,7 +338,7 @@ def test_validation_labels_and_images_never_reach_the_fit(tmp_path: Path) -> Non
             pixels[job.validate], truth[job.validate] = 255, 0
         known = WorkerContext(None, truth, Facts(4, 4, 1, 2, 100, FACTS.backbones), "frozen", "accuracy")
         features = standardized(*Features(pixels, tmp_path / f"{garbled}").of(methods_, known.facts, job))
-        curves.append(fit_head(methods_, heads(), *features, known, job, 0.0).curve)
+        curves.append(fit_head(methods_, features, known, job, 0.0).curve)
     assert curves[0]["loss"] == curves[1]["loss"]
     assert curves[0]["val_loss"] != curves[1]["val_loss"]
 

@@ -217,14 +217,13 @@ def test_it_stops_where_it_has_not_reached_what_it_must_and_returns_what_it_has(
 
 
 def test_a_plateau_lowers_the_learning_rate() -> None:
-    from search.worker.fold_run import rate_factors
+    from search.worker.fold_run import factor_on_plateau
     from spaces.recipe import PLATEAU_EPOCHS, PLATEAU_FACTOR
 
-    factors = [
-        rate_factors(Recipe(schedule="plateau"), FitOptions(), epoch, 40, steps=3, best_epoch=2).tolist()
-        for epoch in (3, 2 + PLATEAU_EPOCHS, 3 + PLATEAU_EPOCHS)
-    ]
-    assert factors == [[1.0] * 3, [1.0] * 3, [PLATEAU_FACTOR] * 3]
+    epochs = (3, 2 + PLATEAU_EPOCHS, 3 + PLATEAU_EPOCHS)
+    assert [factor_on_plateau(FitOptions(), epoch, best_epoch=2) for epoch in epochs] == [1.0, 1.0, PLATEAU_FACTOR]
+    listed = FitOptions(lr_factors=(1.0, 0.5))
+    assert [factor_on_plateau(listed, epoch, best_epoch=1) for epoch in (1, 2, 3)] == [1.0, 0.5, 0.5]
 
 
 def test_an_epoch_is_one_pass_with_a_partial_last_batch() -> None:
