@@ -11,18 +11,19 @@ from markupsafe import Markup
 
 from reports.html import svg
 from reports.html.charts import Limits, Panel, lines
-from reports.html.page import asset, environment, policy, put
+from reports.html.page import asset, environment, policy
 from reports.wording import values
 from reports.wording.diagnosis import confirmed, fine, headline, outcome, untried
 from search.diagnosis.evidence import Evidence, LayerEvidence
 from search.diagnosis.result import Diagnosed, ExperimentResult, mean_validation, runs_that_learn
+from search.files import write_atomically
 
 _MAX_LAYERS = 40  # in the drawing
 
 
 def write(case: Diagnosed, path: Path) -> None:
     """Render the page and put it at `path` in one step."""
-    put(render(case), path)
+    write_atomically(path, render(case))
 
 
 def render(case: Diagnosed) -> str:

@@ -13,10 +13,11 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
-from reports.html.page import asset, environment, policy, put
+from reports.html.page import asset, environment, policy
 from reports.wording import values
 from reports.wording.images import ABOUT, TITLES, headline, likeness_words
 from search.data.findings import DuplicateKind, Findings, PairView, Remark
+from search.files import write_atomically
 
 MAX_PAIRS = 200  # of one kind on the page
 _SIDE = 120  # of a thumbnail, in pixels, at most
@@ -24,7 +25,7 @@ _SIDE = 120  # of a thumbnail, in pixels, at most
 
 def write(found: Findings, path: Path) -> None:
     """Render the page and put it at `path` in one step."""
-    put(render(found), path)
+    write_atomically(path, render(found))
 
 
 def render(found: Findings) -> str:
