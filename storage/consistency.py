@@ -15,7 +15,7 @@ from storage.errors import ImpossibleError
 from storage.records import ChoiceRecord, FoldRecord, ImageRecord, Split, StudyRecord, TrialRecord, TrialState
 
 _MAX_SECONDS = 1e9  # thirty years
-_MAX_SCORE = {"balanced_accuracy": 1.0, "accuracy": 1.0, "auroc": 1.0, "log_loss": math.inf}
+MAX_SCORE = {"balanced_accuracy": 1.0, "accuracy": 1.0, "auroc": 1.0, "log_loss": math.inf}
 _MAX_REDRAWS = 10_000
 _ROUNDING = 1e-6
 
@@ -99,10 +99,10 @@ def _check_fold(fold: FoldRecord, metric: str, folds: int) -> None:
     whose = f"fold {fold.fold} of trial {fold.trial}"
     if not 0 <= fold.fold < folds:
         raise ImpossibleError(f"{whose} where there are {folds} folds")
-    if metric in _MAX_SCORE and metric not in fold.scores:
+    if metric in MAX_SCORE and metric not in fold.scores:
         raise ImpossibleError(f"no {metric} of {whose}")
     for name, score in fold.scores.items():
-        most = _MAX_SCORE.get(name)
+        most = MAX_SCORE.get(name)
         if most is not None and (score < -_ROUNDING or score > most + _ROUNDING):
             raise ImpossibleError(f"{name} {score:g} of {whose}")
     if not 0 <= fold.best_epoch <= fold.epochs or fold.parameters < 0:

@@ -44,7 +44,7 @@ class StudyRecord:
     name: str
     created: str  # ISO 8601, UTC, seconds
     seed: int  # study seed, from which every other seed is derived
-    metric: str  # 'balanced_accuracy' | 'accuracy' | 'auroc' | 'log_loss'
+    metric: str  # one of `search.stats.metrics.METRICS`
     classes: tuple[str, ...]  # class names, index = label
     image_shape: tuple[int, int, int]  # height, width, channels of the pixel array
     fingerprint: str  # SHA-256 (hex) of all pixels, labels and names

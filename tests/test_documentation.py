@@ -80,16 +80,22 @@ def test_the_examples_of_a_space_of_weights_and_of_points_are_accepted() -> None
 
 
 def test_samplers_presets_and_exit_codes_in_the_readme_are_those_of_the_code() -> None:
-    from search.samplers.catalog import SAMPLERS
+    from search.samplers.catalog import ENGINES, SAMPLERS, of_engine
     from search.session.signals import RESUMABLE
 
-    engines = re.split(r"^\| `(?:optuna|keras-tuner)`", SEARCHING, flags=re.MULTILINE)[1:]
-    tables = [tuple(re.findall(r"^(?: \||\| \|) `(\w+)`", rows, re.MULTILINE)) for rows in engines]
-    assert tables == list(SAMPLERS.values())
+    table = ["| engine | sampler | good to know |", "| --- | --- | --- |"]
+    for row in SAMPLERS:
+        first = row.name == of_engine(row.engine)[0]
+        engine, default = (f"`{row.engine}` ", " (default)") if first else ("", "")
+        table.append(f"| {engine}| `{row.name}`{default} | {row.summary} |")
+    assert "\n\n" + "\n".join(table) + "\n\n" in SEARCHING, (
+        "docs/searching.md: the table of samplers must be\n" + "\n".join(table)
+    )
     (line,) = re.findall(r"^Samplers: (.*?)\.\sWith `--engine", README, re.DOTALL | re.MULTILINE)
-    assert tuple(re.findall(r"`(\w+)`", line)) == SAMPLERS["optuna"]
+    assert tuple(re.findall(r"`(\w+)`", line)) == of_engine("optuna")
     (line,) = re.findall(r"With `--engine keras-tuner`:\s(.*?)\. Trial 0", README, re.DOTALL)
-    assert tuple(re.findall(r"`(\w+)`", line)) == SAMPLERS["keras-tuner"]
+    assert tuple(re.findall(r"`(\w+)`", line)) == of_engine("keras-tuner")
+    assert ENGINES == ("optuna", "keras-tuner")
     assert all(f"| `{preset}` |" in README for preset in PRESETS)
     assert "`search space auto`" in README
     assert f"{RESUMABLE} stopped by" in README

@@ -13,7 +13,7 @@ from reports.html import svg
 from reports.wording import study as words
 from reports.wording.values import count, metric_words, number
 from search.results.summary import ReferenceRow, StudySummary, TrialRow
-from search.stats.chance import chance_level
+from search.stats.metrics import METRICS
 from storage.records import FoldRecord, TrialRecord
 
 STRIP_WIDTH, STRIP_HEIGHT = 132, 20
@@ -37,7 +37,7 @@ def score_limits(data: StudySummary, scores: Sequence[float]) -> Limits:
     values = [value for value in (*scores, data.chance) if math.isfinite(value)]
     if not values:
         return Limits(0.0, 1.0)
-    if data.metric == "log_loss":  # one diverged fold must not push all others together
+    if math.isinf(METRICS[data.metric].bound):  # one diverged fold must not push all others together
         return Limits(0.0, min(max(values), 2.5 * data.chance if math.isfinite(data.chance) else max(values)) or 1.0)
     low, high = math.floor(min(values) * 20 - 0.3) / 20, math.ceil(max(values) * 20) / 20
     return Limits(low, high if high > low else low + 0.05)
@@ -76,18 +76,20 @@ def panels(data: StudySummary, shown: Sequence[TrialRecord]) -> list[Panel]:
     folds = [fold for trial in shown for fold in search_folds(trial)]
     k = sum(count > 0 for count in data.class_counts)
     counts = np.array(data.class_counts, dtype=np.int64)
-    guess = chance_level("log_loss", counts)
+    guess = METRICS["log_loss"].chance(counts)
     balanced = math.isfinite(guess) and k > 1 and abs(guess - math.log(k)) < 0.005
     name = f"chance: ln {k} = {guess:.3f}" if balanced else f"chance: {guess:.3f}"
     if limits := _loss_limits(folds, guess):
         made.append(Panel("Loss", "loss", limits, guess, name))
     key = _metric_key(data.metric, folds)
     if key is not None:
-        chance = chance_level(key, counts)
+        chance = METRICS[key].chance(counts)
         values = [v for fold in folds for c in (key, f"val_{key}") for v in fold.curve.get(c, ()) if math.isfinite(v)]
         low = math.floor(min([*values, chance if math.isfinite(chance) else 0.0]) * 10) / 10
         title = metric_words(key)
-        made.append(Panel(title[:1].upper() + title[1:], key, Limits(low, 1.0), chance, f"chance: {chance:.2f}"))
+        made.append(
+            Panel(title[:1].upper() + title[1:], key, Limits(low, METRICS[key].bound), chance, f"chance: {chance:.2f}")
+        )
     return made
 
 
@@ -108,7 +110,7 @@ def _loss_limits(folds: Sequence[FoldRecord], guess: float) -> Limits | None:
 def _metric_key(metric: str, folds: Sequence[FoldRecord]) -> str | None:
     wanted = [metric, "balanced_accuracy", "accuracy", "auroc"]
     keys = {key for fold in folds for key in fold.curve}
-    return next((key for key in wanted if key != "log_loss" and f"val_{key}" in keys), None)
+    return next((key for key in wanted if f"val_{key}" in keys and math.isfinite(METRICS[key].bound)), None)
 
 
 _WIDE, _HIGH = 520.0, 236.0

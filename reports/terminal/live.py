@@ -149,7 +149,7 @@ class LiveTable:
         if not math.isfinite(score):
             return "x"
         share = (score - self._low) / (self._high - self._low) if self._high > self._low else 0.5
-        height = 1 - share if METRICS[metric] == "minimize" else share
+        height = share if METRICS[metric].maximized else 1 - share
         return _BARS[round(height * (len(_BARS) - 1))]
 
     def _budget(self, progress: Progress) -> Text:

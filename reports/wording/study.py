@@ -10,6 +10,7 @@ from search.diagnosis.evidence import BROKEN, BY_HEART, ONE_CLASS, STUCK, UNSURE
 from search.results.summary import Chosen, ReferenceRow, StudySummary, TrialRow
 from search.stats.estimate import OWN_SCORE, Estimate, beats
 from search.stats.metrics import METRICS
+from search.stats.selection import ENSEMBLE_METRIC
 from storage.records import TrialState
 
 STATE_WORDS = {
@@ -118,7 +119,8 @@ def choice(data: StudySummary) -> str:
     first = f"Chosen: trial {chosen.trial}{why}"
     if chosen.together:
         names = ", ".join(f"{n} ({100 * weight:.0f} %)" for n, weight in chosen.members)
-        measured = "" if data.metric == "log_loss" else f", and its {metric_words(data.metric)} is not clearly worse"
+        also = f", and its {metric_words(data.metric)} is not clearly worse"
+        measured = "" if data.metric == ENSEMBLE_METRIC else also
         first = (
             f"Chosen: an ensemble of trials {names}. Out of fold its log loss is lower than that of trial "
             f"{chosen.trial} alone{measured}"
@@ -304,7 +306,7 @@ def caution(data: StudySummary) -> str:
     """Why the best score is not what new images will get; empty where nothing was picked."""
     if data.best is None:
         return ""
-    direction = "lower" if METRICS[data.metric] == "maximize" else "higher"
+    direction = "lower" if METRICS[data.metric].maximized else "higher"
     if data.compared == 1:
         return (
             "Only one trial is complete, so nothing was picked yet; but where its training was stopped by the same "

@@ -5,16 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from search.stats.metrics import METRICS
 from search.text import printable
 
 NONE = "–"  # noqa: RUF001 - stands where a number is missing
-
-METRIC_WORDS = {
-    "balanced_accuracy": "balanced accuracy",
-    "accuracy": "accuracy",
-    "auroc": "AUROC",
-    "log_loss": "log loss",
-}
 
 visible = printable
 """Names come from files that anyone may have made: no view may let them move a cursor or turn text around."""
@@ -31,7 +25,7 @@ def shortened(text: str, most: int) -> str:
 
 def metric_words(metric: str) -> str:
     """A metric's name in words."""
-    return METRIC_WORDS.get(metric, visible(metric))
+    return METRICS[metric].words if metric in METRICS else visible(metric)
 
 
 def number(value: float | None, places: int = 3) -> str:

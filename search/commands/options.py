@@ -9,6 +9,7 @@ import typer
 
 from search.errors import UsageError
 from search.executors.devices import VISIBLE, visible_gpus
+from search.samplers import catalog
 
 PREVIEW = "augmentation.png"
 
@@ -61,13 +62,13 @@ Hours = Annotated[float | None, _option("Hours of searching in total, over all s
 Folds = Annotated[int | None, _option("Folds of cross-validation. [default: 5]")]
 Epochs = Annotated[int | None, _option("The most epochs of a fold run. [default: the preset's]")]
 Seed = Annotated[int | None, _option("Study seed, from which all others are derived. [default: 0]")]
-Engine = Annotated[str | None, typer.Option(help="Who proposes points: optuna or keras-tuner. [default: optuna]")]
+Engine = Annotated[
+    str | None,
+    typer.Option(help=f"Who proposes points: {' or '.join(catalog.ENGINES)}. [default: {catalog.ENGINES[0]}]"),
+]
 Sampler = Annotated[
     str | None,
-    typer.Option(
-        help="Of optuna: tpe, random, qmc, gp, cmaes, grid or nsga2; of keras-tuner: bayesian, random, grid or "
-        "hyperband. [default: the first of its engine; nsga2 with a second objective]"
-    ),
+    typer.Option(help=catalog.in_help()),
 ]
 Second = Annotated[
     str | None,

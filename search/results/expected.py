@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.results.stored import ByFold, StoredStudy
-from search.stats.chance import chance_level
 from search.stats.estimate import Estimate, estimate, no_better_than_its_own, of_another, trained_on_all
-from search.stats.metrics import scores
+from search.stats.metrics import METRICS
 from search.stats.selection import interval, of_ensemble
 
 
@@ -33,9 +32,9 @@ def expected(stored: StoredStudy) -> Estimate | None:
     else:
         picked = estimate(every, labels, metric)
         shipped = stacked.get(choice.members[0][0]) if choice else None
-        if picked and shipped is not None and scores(labels, shipped, (metric,))[metric] != picked.naive:
+        if picked and shipped is not None and METRICS[metric].of(labels, shipped) != picked.naive:
             picked = of_another(picked, *interval(shipped, labels, metric))
-    chance = chance_level(metric, np.bincount(labels))
+    chance = METRICS[metric].chance(np.bincount(labels))
     return picked and trained_on_all(no_better_than_its_own(picked), int(assignment.max()) + 1, chance)
 
 

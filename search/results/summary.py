@@ -15,7 +15,6 @@ from search.results.expected import expected, several
 from search.results.failures import Cause, Diagnosed, causes, diagnosed
 from search.results.nested import Nested
 from search.results.stored import StoredStudy
-from search.stats.chance import chance_level
 from search.stats.estimate import Estimate, beats
 from search.stats.metrics import METRICS, better, confusion, scores
 from search.stats.racing import RaceSavings, saved
@@ -197,8 +196,8 @@ class StudySummary:
     def not_clearly_better(self, row: TrialRow, level: float) -> bool:
         """Whether a score is less than two standard errors better than `level`, another score of the metric.
 
-        The error is that over the folds, but no smaller than what so many images allow: five folds that all
-        say 0.52 are no proof that chance, 0.50, is beaten. Log loss has no such floor; there it is 1 % of the level.
+        The error is that over the folds, but no smaller than what so many images allow, see `Metric.error`: five
+        folds that all say 0.52 are no proof that chance, 0.50, is beaten.
         What picking is estimated to have added to the best score does not count.
         """
         if row.score is None:
@@ -206,10 +205,7 @@ class StudySummary:
         picked = self._picked(row)
         ahead = self.ahead(row.score, level) - (max(picked.optimism, 0.0) if picked else 0.0)
         error = (row.spread or 0.0) / math.sqrt(max(len(row.fold_scores), 1))
-        if self.metric == "log_loss":
-            floor = 0.005 * level
-        else:
-            floor = math.sqrt(max(level * (1 - level), 0.0) / max(sum(self.class_counts), 1))
+        floor = METRICS[self.metric].error(level, sum(self.class_counts))
         return ahead <= 0 or ahead < 2 * max(error, floor)
 
     def _picked(self, row: TrialRow) -> Estimate | None:
@@ -218,7 +214,7 @@ class StudySummary:
 
     def ahead(self, score: float, level: float) -> float:
         """By how much a score is better than `level`; negative where it is worse."""
-        return score - level if METRICS[self.metric] == "maximize" else level - score
+        return METRICS[self.metric].gain(score - level)
 
     def with_references(self, rows: Sequence[TrialRow]) -> list[TrialRow | ReferenceRow]:
         """`rows`, some first of the leaderboard's, and each reference after those that are as good or better."""
@@ -273,7 +269,7 @@ def summarise(stored: StoredStudy) -> StudySummary:
         class_counts=tuple(int(n) for n in counted),
         testing_images=sum(image.testing for image in stored.images),
         majority=float(counted.max() / counted.sum()) if counted.sum() else float("nan"),
-        chance=chance_level(study.metric, counted),
+        chance=METRICS[study.metric].chance(counted),
         rows=rows,
         counts={state: sum(trial.state == state for trial in trials) for state in TrialState},
         best=by_number[winner.number] if winner else None,
@@ -380,8 +376,8 @@ def _references(records: Sequence[ReferenceRecord], metric: str, folds: int) -> 
                 seconds=float(sum(record.seconds for record in of_name)),
             )
         )
-    sign = -1.0 if METRICS[metric] == "maximize" else 1.0
-    return tuple(sorted(rows, key=lambda row: math.inf if row.score is None else sign * row.score))
+    gain = METRICS[metric].gain
+    return tuple(sorted(rows, key=lambda row: math.inf if row.score is None else -gain(row.score)))
 
 
 def _plain(records: Sequence[ReferenceRecord], folds: int, images: int) -> Plain | None:

@@ -1,47 +1,143 @@
-"""Which samplers there are, what each one needs and what it can do. It imports no sampler."""
+"""Which samplers there are, what each one needs and what it can do: a row each, in the order that help lists them.
+
+It imports no sampler. A new one is a row here and its builder in `optuna_builders.py` or `factory.py`.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import dataclass
 
 from search.errors import UsageError
 
-SAMPLERS = {
-    "optuna": ("tpe", "random", "qmc", "gp", "cmaes", "grid", "nsga2"),
-    "keras-tuner": ("bayesian", "random", "grid", "hyperband"),
-}
-"""Engine -> its samplers, the default first."""
 
-OF_TWO_OBJECTIVES = ("nsga2", "tpe", "random")
-"""Samplers of Optuna that can weigh two objectives, the default first."""
+@dataclass(frozen=True)
+class SamplerRow:
+    """One sampler of one engine."""
 
-KEEP_STATE_IN_TRIALS = {"qmc", "cmaes", "nsga2"}
-"""Samplers that write their state into the study as they are asked: only asking again restores it."""
+    engine: str
+    name: str
+    summary: str  # what is good to know of it, one line of Markdown; may be empty
+    package: str | None = None  # without which it is refused
+    one_objective: bool = True  # whether it can search for the metric alone, and
+    two_objectives: bool = False  # for the metric and a second objective
+    keeps_state: bool = False  # whether it writes its state into the study as it is asked: asking again restores it
+    draws_inactive: bool = False  # whether its trials have every parameter, in memory: it crosses what all trials have
+    models: str | None = None
+    """Of one that knows no conditions, the parameters that it chooses together; it draws all others by chance alone.
+    None: it models every parameter, or none."""
+    sets_epochs: bool = False  # whether it chooses how long a fold run lasts, and so is a race of its own
+    ends: bool = False  # whether it runs out of points
 
-DRAWS_WHAT_IS_INACTIVE = {"nsga2"}
-"""Samplers that cross only what all trials have: theirs have every parameter, in memory, active or not."""
+    @property
+    def missing_package(self) -> str | None:
+        """The package that it needs, where that is not installed."""
+        return self.package if self.package and importlib.util.find_spec(self.package) is None else None
 
-_NEEDS = {"gp": "torch", "cmaes": "cmaes"}
 
-MODELS_SOME = {
-    "qmc": "those of the default point",
-    "gp": "those that every point has",
-    "cmaes": "numbers that every point has",
-}
-"""Samplers that know no conditions, and which parameters they choose together; all others are drawn by chance alone."""
+SAMPLERS = (
+    SamplerRow("optuna", "tpe", "learns from the latest 250 trials and the best 25", two_objectives=True),
+    SamplerRow("optuna", "random", "a yardstick for the others", two_objectives=True),
+    SamplerRow(
+        "optuna",
+        "qmc",
+        "spreads points evenly; knows no conditions",
+        keeps_state=True,
+        models="those of the default point",
+    ),
+    SamplerRow(
+        "optuna",
+        "gp",
+        "needs torch (`smallsearch[gp]`); knows no conditions",
+        package="torch",
+        models="those that every point has",
+    ),
+    SamplerRow(
+        "optuna",
+        "cmaes",
+        "needs the package cmaes (`smallsearch[cmaes]`); knows no conditions",
+        package="cmaes",
+        keeps_state=True,
+        models="numbers that every point has",
+    ),
+    SamplerRow(
+        "optuna",
+        "grid",
+        "at most five points of a range, the last parameters varied first; ends after its last combination. For a "
+        "space that you narrowed to a few parameters",
+        ends=True,
+    ),
+    SamplerRow(
+        "optuna",
+        "nsga2",
+        "the default with two objectives, and for those alone",
+        one_objective=False,
+        two_objectives=True,
+        keeps_state=True,
+        draws_inactive=True,
+    ),
+    SamplerRow("keras-tuner", "bayesian", "takes seconds a point, so it is for folds that take longer"),
+    SamplerRow("keras-tuner", "random", "as Keras Tuner draws"),
+    SamplerRow("keras-tuner", "grid", "the same as under `optuna`", ends=True),
+    SamplerRow("keras-tuner", "hyperband", "see below", sets_epochs=True),
+)
+
+ENGINES = tuple(dict.fromkeys(row.engine for row in SAMPLERS))
+"""The default first."""
+
+
+def of_engine(engine: str, *, two_objectives: bool = False) -> tuple[str, ...]:
+    """Names of an engine's samplers, the default first; or of those for two objectives, which it may have none of."""
+    rows = [row for row in SAMPLERS if row.engine == engine]
+    if two_objectives:
+        rows = sorted((row for row in rows if row.two_objectives), key=lambda row: row.one_objective)
+    return tuple(row.name for row in rows)
+
+
+def row_of(engine: str, name: str) -> SamplerRow:
+    """The row of a sampler. Raises KeyError where the engine has none of that name."""
+    for row in SAMPLERS:
+        if (row.engine, row.name) == (engine, name):
+            return row
+    raise KeyError(f"{engine} has no sampler {name}")
 
 
 def check_sampler(name: str) -> None:
     """Raise UsageError unless what the sampler needs is installed."""
-    if package := missing_package(name):
-        others = ", ".join(other for other in SAMPLERS["optuna"] if other != "grid" and not missing_package(other))
-        raise UsageError(
-            f"sampler: '{name}' needs the package {package}, which is not installed; "
-            f"install smallsearch[{name}], or use another sampler ({others})"
-        )
+    for row in SAMPLERS:
+        if row.name == name and (package := row.missing_package):
+            others = [
+                other.name
+                for other in SAMPLERS
+                if other.engine == row.engine and not other.ends and not other.missing_package
+            ]
+            raise UsageError(
+                f"sampler: '{name}' needs the package {package}, which is not installed; "
+                f"install smallsearch[{name}], or use another sampler ({', '.join(others)})"
+            )
 
 
-def missing_package(name: str) -> str | None:
-    """The package that a sampler needs, where it is not installed."""
-    package = _NEEDS.get(name)
-    return package if package and importlib.util.find_spec(package) is None else None
+def in_help() -> str:
+    """All of them for the help of a command: 'Of optuna: tpe, … or nsga2; of keras-tuner: …'."""
+    listed = []
+    for engine in ENGINES:
+        *names, last = of_engine(engine)
+        listed.append(f"of {engine}: {', '.join(names)} or {last}")
+    text = "; ".join(listed)
+    two = of_engine(ENGINES[0], two_objectives=True)[0]
+    return f"{text[0].upper()}{text[1:]}. [default: the first of its engine; {two} with a second objective]"
+
+
+def in_comment() -> str:
+    """All of them for a comment, with what is the default and what one needs."""
+    return "; ".join(f"of {engine}: {', '.join(_with_notes(engine))}" for engine in ENGINES)
+
+
+def _with_notes(engine: str) -> list[str]:
+    default, two = of_engine(engine)[0], of_engine(engine, two_objectives=True)[:1]
+    notes = {
+        **{row.name: f" (needs {row.package})" for row in SAMPLERS if row.engine == engine and row.package},
+        **dict.fromkeys(two, " (the default where there is a second objective)"),
+        default: " (the default)",
+    }
+    return [name + notes.get(name, "") for name in of_engine(engine)]

@@ -1,4 +1,4 @@
-"""An engine and the name of a sampler to a proposer of points."""
+"""An engine and the name of a sampler to a `Sampler`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import optuna
 from optuna.trial import create_trial
 
 from search.samplers.base import Sampler
-from search.samplers.catalog import MODELS_SOME, missing_package
+from search.samplers.catalog import row_of
 from search.samplers.grid import GridProposer
 from search.samplers.optuna_builders import fresh_sampler
 from search.samplers.optuna_sampler import OptunaProposer
@@ -18,7 +18,7 @@ MANY_POINTS = 200  # which parameters every point has is seen in so many
 
 
 def make_sampler(space: Space, metric: str, engine: str, sampler: str, seed: int, second: str | None = None) -> Sampler:
-    """The proposer of an engine and one of its samplers. Keras Tuner takes seconds to import.
+    """One of the samplers of an engine. Keras Tuner takes seconds to import.
 
     `second`: what Optuna's samplers minimise beside the metric, if anything.
     """
@@ -37,7 +37,8 @@ def unmodelled_parameters(space: Space, sampler: str) -> str | None:
 
     It is what Optuna itself says of the default and many other points, all complete.
     """
-    if sampler not in MODELS_SOME or missing_package(sampler):
+    row = row_of("optuna", sampler)
+    if row.models is None or row.missing_package:
         return None
     rng = np.random.default_rng(0)
     study, ranges = optuna.create_study(), {p.name: distribution(p) for p in space.parameters}
@@ -48,6 +49,6 @@ def unmodelled_parameters(space: Space, sampler: str) -> str | None:
     if modelled == free:
         return None
     return (
-        f"sampler {sampler} models {len(modelled)} of the {len(free)} parameters ({MODELS_SOME[sampler]}) and draws "
+        f"sampler {sampler} models {len(modelled)} of the {len(free)} parameters ({row.models}) and draws "
         "the others at random; use tpe, which models all of them"
     )

@@ -160,7 +160,7 @@ class OracleProposer:
         kt = keras_tuner()
         space = kt.HyperParameters()
         space.merge([one.entry for one in self._axes.values()])
-        objective = kt.Objective(self._metric, METRICS[self._metric][:3])
+        objective = kt.Objective(self._metric, METRICS[self._metric].direction[:3])
         return getattr(kt.oracles, name)(objective=objective, hyperparameters=space, seed=seed, **more)
 
     def _gaussian(self, known: Sequence[tuple[Mapping[str, Value], float]], seed: int) -> Any:

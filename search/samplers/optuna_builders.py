@@ -41,9 +41,9 @@ class _Tpe(TPESampler):
         self._groups: list[dict[str, BaseDistribution]] = []
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
-        told = study.get_trials(deepcopy=False, states=(OptunaState.COMPLETE, OptunaState.PRUNED))
-        self._groups = _groups([one.distributions for one in told])
-        return {name: found for group in self._groups for name, found in group.items()}
+        trials = study.get_trials(deepcopy=False, states=(OptunaState.COMPLETE, OptunaState.PRUNED))
+        self._groups = _groups([trial.distributions for trial in trials])
+        return {name: its for group in self._groups for name, its in group.items()}
 
     def sample_relative(
         self,
@@ -76,11 +76,11 @@ class _Sampled(dict[str, Any]):
 
 def _groups(trials: Iterable[Mapping[str, BaseDistribution]]) -> list[dict[str, BaseDistribution]]:
     """The parameters of these trials, those together that always occur together; without those of a single value."""
-    kinds = {frozenset(found): found for found in trials}
+    kinds = {frozenset(ranges): ranges for ranges in trials}
     occurs: dict[str, list[int]] = {}
     known: dict[str, BaseDistribution] = {}
-    for kind, found in enumerate(kinds.values()):
-        for name, its in found.items():
+    for kind, ranges in enumerate(kinds.values()):
+        for name, its in ranges.items():
             occurs.setdefault(name, []).append(kind)
             known[name] = its
     groups: dict[tuple[int, ...], dict[str, BaseDistribution]] = {}
@@ -99,8 +99,10 @@ class _Nsga2(NSGAIISampler):
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
         """What all complete trials have, which is what one has. Optuna compares them all, anew at every ask."""
-        told = study.get_trials(deepcopy=False, states=(OptunaState.COMPLETE,))
-        return {name: its for name, its in sorted(told[0].distributions.items()) if not its.single()} if told else {}
+        trials = study.get_trials(deepcopy=False, states=(OptunaState.COMPLETE,))
+        if not trials:
+            return {}
+        return {name: its for name, its in sorted(trials[0].distributions.items()) if not its.single()}
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -139,7 +141,7 @@ def _nsga2(seed: int, _: int) -> BaseSampler:
     return _Nsga2(seed)
 
 
-SAMPLERS: dict[str, Callable[[int, int], BaseSampler]] = {
+BUILDERS: dict[str, Callable[[int, int], BaseSampler]] = {
     "tpe": _tpe,
     "random": _random,
     "qmc": _qmc,
@@ -153,7 +155,7 @@ POPULATION = 20  # of NSGA-II; Optuna's 50 would be four generations of a usual 
 
 
 def fresh_sampler(name: str, seed: int, study_seed: int) -> BaseSampler:
-    """One of `SAMPLERS`, for one ask."""
+    """One of `BUILDERS`, for one ask."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return SAMPLERS[name](seed, study_seed)
+        return BUILDERS[name](seed, study_seed)

@@ -14,7 +14,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import Trial
 from optuna.trial import TrialState as OptunaState
 
-from search.samplers.catalog import DRAWS_WHAT_IS_INACTIVE, KEEP_STATE_IN_TRIALS, check_sampler
+from search.samplers.catalog import check_sampler, row_of
 from search.samplers.memory import cut_before, learned_from
 from search.samplers.optuna_builders import fresh_sampler
 from search.samplers.optuna_study import distribution, to_frozen_trial
@@ -31,7 +31,7 @@ class OptunaProposer:
 
     def __init__(self, space: Space, metric: str, sampler: str, seed: int, second: str | None = None) -> None:
         check_sampler(sampler)
-        self._space, self._metric, self._sampler, self._seed = space, metric, sampler, seed
+        self._space, self._metric, self._row, self._seed = space, metric, row_of("optuna", sampler), seed
         self._distributions: dict[str, BaseDistribution] = {p.name: distribution(p) for p in space.parameters}
         self._second = second
         self._known: list[TrialRecord] = []  # closed trials that are in the study
@@ -42,7 +42,7 @@ class OptunaProposer:
 
     def replay(self, trials: Sequence[TrialRecord]) -> None:
         """See Proposer. Open trials are asked for again, so that they can be told later."""
-        if self._sampler in KEEP_STATE_IN_TRIALS:
+        if self._row.keeps_state:
             self._ask_again(trials)
             return
         self._refused = {trial.number: trial.redraws for trial in trials}
@@ -62,9 +62,8 @@ class OptunaProposer:
                 self.tell(trial)
 
     def _new_study(self) -> optuna.Study:
-        return optuna.create_study(
-            directions=[METRICS[self._metric]] if self._second is None else [METRICS[self._metric], "minimize"]
-        )
+        direction = METRICS[self._metric].direction
+        return optuna.create_study(directions=[direction] if self._second is None else [direction, "minimize"])
 
     def _rebuild(self, still_open: dict[int, dict[str, Value]]) -> None:
         """The study anew from what is known, and open points (by number) asked for again."""
@@ -78,7 +77,7 @@ class OptunaProposer:
         """Drop what is no longer learned from. When, and what, follows from numbers and stored trials alone, so that
         a study that was replayed and one that was not forget the same.
         """
-        if cut_before(number) <= self._cut or self._sampler in KEEP_STATE_IN_TRIALS:
+        if cut_before(number) <= self._cut or self._row.keeps_state:
             return
         self._cut = cut_before(number)
         kept = learned_from(self._known, self._metric, self._second)
@@ -93,14 +92,14 @@ class OptunaProposer:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             # A sampler does not learn of refusals and may insist; from some point on, chance is wiser.
-            name = self._sampler if attempt < REFUSALS_BEFORE_RANDOM else "random"
+            name = self._row.name if attempt < REFUSALS_BEFORE_RANDOM else "random"
             self._study.sampler = fresh_sampler(name, derive(self._seed, "ask", number, attempt), self._seed)
             if fixed is not None:
                 self._study.enqueue_trial(fixed)
             trial = self._study.ask()
             _ = trial.relative_params  # lazy: without this a fixed point would not advance the sampler's state
             self._asked[number] = trial
-            if self._sampler in DRAWS_WHAT_IS_INACTIVE:
+            if self._row.draws_inactive:
                 for parameter in self._space.parameters:
                     self._suggest(trial, parameter)
             return self._space.resolve(lambda parameter: self._suggest(trial, parameter))

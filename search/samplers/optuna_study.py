@@ -65,6 +65,6 @@ def rebuild(
     sampler: optuna.samplers.BaseSampler | None = None,
 ) -> optuna.Study:
     """An in-memory study that holds `trials` in their order."""
-    study = optuna.create_study(direction=METRICS[metric], sampler=sampler)
+    study = optuna.create_study(direction=METRICS[metric].direction, sampler=sampler)
     study.add_trials([to_frozen_trial(space, trial, metric) for trial in trials])
     return study

@@ -33,6 +33,7 @@ from search.jobs import (
     possible,
 )
 from search.seeds import derive
+from search.stats.chance import entropy
 from search.study.database import folds_of
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
@@ -99,7 +100,7 @@ class _Bench:
             point=self._point,
             count=int(counts.sum()),
             classes=tuple(prepared.images.classes),
-            floor=float(-(shares * np.log(shares)).sum()),
+            floor=entropy(shares),
             remarks=notes_for_report(prepared.images, prepared.checked),
             runs=runs,
         )

@@ -66,7 +66,7 @@ def prepare(
         lines = "\n".join(f"  {line}" for line in str(error).splitlines())
         raise UsageError(f"[space] of {toml.FILE}, {name}:\n{lines}") from None
     max_epochs = config.training.max_epochs or (OWN_EPOCHS if own else chosen.epochs)
-    if config.chosen_sampler == "hyperband":
+    if config.sampler_row.sets_epochs:
         space = _with_epochs(space, max_epochs, config.space)
     tries = points_to_try(config.tries, space)
     warm: tuple[Try, ...] = ()

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from search.stats import contributions, racing
+from search.stats import racing
+from search.stats.contributions import Contributions, class_weights
+from search.stats.metrics import METRICS
 from search.stats.racing import RaceEntry, Schedule
 from search.stats.ranking import best
 from storage import Store
@@ -38,11 +40,9 @@ class Racer:
     def __init__(self, terms: RaceTerms, metric: str, assignment: NDArray[np.int16]) -> None:
         """`assignment` is [images]: the fold that validates the image, -1 for none."""
         self._terms, self._metric, self._assignment = terms, metric, assignment
-        self._weights = contributions.class_weights(terms.labels[assignment >= 0])
+        self._weights = class_weights(terms.labels[assignment >= 0])
         self._incumbent: TrialRecord | None = None
-        self._worth: dict[
-            int, dict[int, contributions.Contributions]
-        ] = {}  # trial -> fold, of the incumbent and of open trials
+        self._worth: dict[int, dict[int, Contributions]] = {}  # trial -> fold, of the incumbent and of open trials
         self._curves: dict[int, Sequence[float]] = {}  # of open trials: the metric by epoch of the first fold
         self._starts: dict[
             Schedule, list[Mapping[int, float]]
@@ -101,8 +101,8 @@ class Racer:
 
     def _judge(self, number: int, fold: int, probabilities: NDArray[np.float32]) -> None:
         labels = self._terms.labels[self._assignment == fold]
-        self._worth.setdefault(number, {})[fold] = contributions.contributions(
-            self._metric, labels, probabilities, self._weights
+        self._worth.setdefault(number, {})[fold] = METRICS[self._metric].contributions(
+            labels, probabilities, self._weights
         )
 
     def _start(self, trial: TrialRecord) -> None:

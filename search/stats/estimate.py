@@ -12,10 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from search.stats.metrics import METRICS, better, scores
+from search.stats.metrics import METRICS, better
 
-ROUNDS = 1000
-_ROUNDS_OF_AUROC = 200  # it is no mean over images, so each round ranks anew
 MAX_TRIALS = 200  # to give to `estimate`, the best ones: the others hardly ever win a round
 NARROWER = 0.8  # set by simulation, `python -m tests.bench.estimates`: 95 % or more of intervals hold the truth
 OWN_SCORE = "out-of-fold score"  # method of an estimate, see `of_another`
@@ -41,7 +39,7 @@ class Estimate:
     @property
     def optimism(self) -> float:
         """By how much the naive score is better than the estimate: hardly ever negative."""
-        return self.naive - self.value if METRICS[self.metric] == "maximize" else self.value - self.naive
+        return METRICS[self.metric].gain(self.naive - self.value)
 
 
 def estimate(probabilities: NDArray[np.floating], labels: Labels, metric: str) -> Estimate | None:
@@ -51,22 +49,21 @@ def estimate(probabilities: NDArray[np.floating], labels: Labels, metric: str) -
     made narrower: a round judges on the 37 % of images that it leaves out, whose score varies more than that of all.
     But of an accuracy it is never narrower than Wilson's: 60 of 60 right is no proof of 100 %.
     """
-    rng = np.random.default_rng(_SEED)
-    rounds = ROUNDS if metric != "auroc" else _ROUNDS_OF_AUROC
+    measure, rng = METRICS[metric], np.random.default_rng(_SEED)
     judged: list[NDArray[np.float64]] = []
-    for start in range(0, rounds, _BLOCK):
-        weights = _samples(rng, labels, min(_BLOCK, rounds - start))
-        inside = _scored(probabilities, labels, metric, weights)
-        outside = _scored(probabilities, labels, metric, (weights == 0).astype(np.int64))
+    for start in range(0, measure.rounds, _BLOCK):
+        times = _samples(rng, labels, min(_BLOCK, measure.rounds - start))
+        inside = measure.resampled(labels, probabilities, times)
+        outside = measure.resampled(labels, probabilities, (times == 0).astype(np.int64))
         winners = np.argmax(_as_gain(inside, metric), axis=0)
         judged.append(outside[winners, np.arange(len(winners))])
-    found = np.concatenate(judged)
-    found = found[np.isfinite(found)]
-    if not len(found):
+    of_winners = np.concatenate(judged)
+    of_winners = of_winners[np.isfinite(of_winners)]
+    if not len(of_winners):
         return None
-    pooled = _scored(probabilities, labels, metric, np.ones((1, len(labels)), np.int64))[:, 0]
-    value = float(found.mean())
-    spread = np.quantile(found, [0.025, 0.975])
+    pooled = measure.resampled(labels, probabilities, np.ones((1, len(labels)), np.int64))[:, 0]
+    value = float(of_winners.mean())
+    spread = np.quantile(of_winners, [0.025, 0.975])
     low, high = value + (spread - value) * NARROWER
     low, high = at_least_wilson(metric, value, float(low), float(high), labels)
     naive = float(pooled[np.argmax(_as_gain(pooled, metric))])
@@ -81,11 +78,12 @@ def trained_on_all(found: Estimate, folds: int, chance: float) -> Estimate:
     45, 2023), but no more than if what it has learned beyond `chance`, a guess's score, grew like the images. Without
     it too few intervals hold the truth, all for being too low (`python -m tests.bench.estimates`).
     """
-    best, bound = (0.0, found.low) if METRICS[found.metric] == "minimize" else (1.0, found.high)
-    gain = min(abs(best - bound) / folds, abs(bound - chance) / (folds - 1))
-    if METRICS[found.metric] == "minimize":
-        return replace(found, low=bound - gain) if bound < chance else found
-    return replace(found, high=bound + gain) if bound > chance else found
+    metric = METRICS[found.metric]
+    best, end = (metric.bound, found.high) if metric.maximized else (0.0, found.low)
+    gain = min(abs(best - end) / folds, abs(end - chance) / (folds - 1))
+    if metric.maximized:
+        return replace(found, high=end + gain) if end > chance else found
+    return replace(found, low=end - gain) if end < chance else found
 
 
 def no_better_than_its_own(found: Estimate) -> Estimate:
@@ -106,17 +104,12 @@ def of_another(found: Estimate, value: float, low: float, high: float) -> Estima
 
 
 def at_least_wilson(metric: str, value: float, low: float, high: float, labels: Labels) -> tuple[float, float]:
-    """(low, high) of an interval around `value` for images of these labels; of a share no narrower than Wilson's.
-
-    Balanced accuracy varies like an accuracy of C^2 / sum(1 / n_c) images, where C classes have n_c: a class of five
-    images that are all right is no proof that its others would be.
-    """
-    if metric not in ("accuracy", "balanced_accuracy"):
+    """(low, high) of an interval around `value` for images of these labels; of a share no narrower than Wilson's."""
+    sample_size = METRICS[metric].sample_size
+    if sample_size is None:
         return low, high
     counts = np.bincount(labels)
-    counts = counts[counts > 0]
-    images = len(labels) if metric == "accuracy" else len(counts) ** 2 / float((1 / counts).sum())
-    least = _wilson(value, images)
+    least = _wilson(value, sample_size(counts[counts > 0]))
     return min(low, least[0]), max(high, least[1])
 
 
@@ -127,51 +120,21 @@ def _wilson(share: float, images: float) -> tuple[float, float]:
     return float((middle - half) / (1 + z2)), float((middle + half) / (1 + z2))
 
 
-def _as_gain(found: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
+def _as_gain(scores: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
     """Larger is better, and what has no score is worst."""
-    gain = found if METRICS[metric] == "maximize" else -found
+    gain = METRICS[metric].gain(scores)
     return np.where(np.isfinite(gain), gain, -np.inf)
 
 
 def _samples(rng: np.random.Generator, labels: Labels, rounds: int) -> NDArray[np.int64]:
     """[rounds, images] how often a bootstrap sample has each image; each class keeps its number of images."""
-    weights = np.zeros((rounds, len(labels)), np.int64)
+    times = np.zeros((rounds, len(labels)), np.int64)
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
-        weights[:, rows] = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=rounds)
-    return weights
-
-
-def _scored(
-    probabilities: NDArray[np.floating], labels: Labels, metric: str, weights: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """[trials, rounds] the metric of every trial where image i counts weights[round, i] times; NaN without images."""
-    match metric:
-        case "auroc":
-            return np.array([[_auroc(rows, labels, counts) for counts in weights] for rows in probabilities])
-        case "log_loss":
-            rows = probabilities.astype(np.float64)
-            picked = rows[:, np.arange(len(labels)), labels] / rows.sum(axis=2)
-            return _mean(-np.log(np.clip(picked, 1e-7, 1.0)), weights)
-    right = (probabilities.argmax(axis=2) == labels).astype(np.float64)
-    if metric == "accuracy":
-        return _mean(right, weights)
-    recalls = [_mean(right[:, labels == label], weights[:, labels == label]) for label in np.unique(labels)]
-    return np.asarray(np.mean(recalls, axis=0))
-
-
-def _mean(values: NDArray[np.float64], weights: NDArray[np.int64]) -> NDArray[np.float64]:
-    """[trials, rounds] means of `values` [trials, images] weighted by `weights` [rounds, images]."""
-    totals = weights.sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(values @ weights.T / np.where(totals, totals, np.nan))
-
-
-def _auroc(rows: NDArray[np.floating], labels: Labels, counts: NDArray[np.int64]) -> float:
-    repeated = np.repeat(np.arange(len(labels)), counts)
-    return scores(labels[repeated], rows[repeated], ("auroc",))["auroc"] if len(repeated) else float("nan")
+        times[:, rows] = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=rounds)
+    return times
 
 
 def beats(found: Estimate, level: float) -> bool:
     """Whether all of the interval is better than `level`, another score of the metric."""
-    return level < found.low if METRICS[found.metric] == "maximize" else level > found.high
+    return level < found.low if METRICS[found.metric].maximized else level > found.high

@@ -36,7 +36,7 @@ class RaceEntry:
     """A trial in the race, by fold."""
 
     number: int
-    contributions: Mapping[int, Contributions]  # what `contributions` says of its out-of-fold predictions
+    contributions: Mapping[int, Contributions]  # of its out-of-fold predictions
     scores: Mapping[int, float]  # of the metric
 
 
@@ -71,8 +71,7 @@ def behind(rule: str, metric: str, trial: RaceEntry, incumbent: RaceEntry, weigh
 
 def _worse_than_the_worst(metric: str, trial: RaceEntry, incumbent: RaceEntry) -> str | None:
     """Bergman et al. (AutoML 2024): its mean is no better than the incumbent's worst fold."""
-    mean, pick = float(np.mean(list(trial.scores.values()))), min if METRICS[metric] == "maximize" else max
-    worst = pick(incumbent.scores.values())
+    mean, worst = float(np.mean(list(trial.scores.values()))), METRICS[metric].worst(incumbent.scores.values())
     if better(metric, mean, worst):
         return None
     return (
@@ -90,20 +89,16 @@ def _behind_on_images(metric: str, trial: RaceEntry, incumbent: RaceEntry, weigh
     gains = np.concatenate(
         [trial.contributions[fold] - incumbent.contributions[fold] for fold in sorted(trial.contributions)]
     )
-    images = sum(len(there) for there in incumbent.contributions.values())
+    images = sum(len(part) for part in incumbent.contributions.values())
     z = Z_ONE_FOLD if len(trial.contributions) == 1 else Z_MANY_IMAGES if images >= MANY_IMAGES else Z_FEW_IMAGES
-    step = {"accuracy": 1.0, "balanced_accuracy": float(weights.min())}.get(metric, 0.0)  # between possible sums
-    counted = 2 if metric == "auroc" else 1  # each image twice, see `contributions`
-    total = float(gains.sum())
-    if total + step / 2 >= -z * counted * math.sqrt(float(np.square(gains).sum())):
+    measure, total = METRICS[metric], float(gains.sum())
+    if total + measure.step(weights) / 2 >= -z * measure.counted * math.sqrt(float(np.square(gains).sum())):
         return None
-    if metric in ("accuracy", "balanced_accuracy"):
+    if measure.sample_size is not None:
         worse, ahead = int((gains < 0).sum()), int((gains > 0).sum())
         return f"{worse} images worse, {ahead} better than trial {incumbent.number} on the same {len(gains)}"
-    if metric == "log_loss":
-        told = f"log loss is {-total / len(gains):.3f} higher"
-    else:
-        told = f"AUROC is {-total / counted / len(trial.contributions):.3f} lower"
+    gap = -total / (len(gains) if measure.each is not None else measure.counted * len(trial.contributions))
+    told = f"{measure.words} is {gap:.3f} {'lower' if measure.maximized else 'higher'}"
     return f"its {told} than that of trial {incumbent.number} on the same {len(gains)} images"
 
 
@@ -113,11 +108,11 @@ def _folds(trial: RaceEntry) -> str:
 
 def rungs(epochs: int) -> tuple[int, ...]:
     """After which epochs of at most `epochs` a first fold is compared, ascending; never after the last."""
-    found, rung = [], math.ceil(GRACE * epochs)
+    epochs_of_rungs, rung = [], math.ceil(GRACE * epochs)
     while rung < epochs:
-        found.append(rung)
+        epochs_of_rungs.append(rung)
         rung *= FACTOR
-    return tuple(found)
+    return tuple(epochs_of_rungs)
 
 
 def best_at_rungs(metric: str, values: Sequence[float], schedule: Schedule, *, cut: bool) -> dict[int, float]:
@@ -125,12 +120,12 @@ def best_at_rungs(metric: str, values: Sequence[float], schedule: Schedule, *, c
 
     One that stopped by itself has what it has at all later rungs too; one that was `cut` short is unknown there.
     """
-    found: dict[int, float] = {}
+    best: dict[int, float] = {}
     for rung in rungs(schedule.epochs):
         known = [value for value in values[:rung] if math.isfinite(value)]
         if known and (not cut or rung <= len(values)):
-            found[rung] = max(known) if METRICS[metric] == "maximize" else min(known)
-    return found
+            best[rung] = METRICS[metric].best(known)
+    return best
 
 
 def thresholds(metric: str, schedule: Schedule, others: Sequence[Mapping[int, float]]) -> dict[int, float]:
@@ -138,12 +133,12 @@ def thresholds(metric: str, schedule: Schedule, others: Sequence[Mapping[int, fl
 
     `others`: what `best_at_rungs` says of earlier trials with the same schedule.
     """
-    found = {}
+    least = {}
     for rung in rungs(schedule.epochs):
-        known = sorted((o[rung] for o in others if rung in o), reverse=METRICS[metric] == "maximize")
+        known = sorted((other[rung] for other in others if rung in other), reverse=METRICS[metric].maximized)
         if len(known) >= ENOUGH:
-            found[rung] = known[len(known) // FACTOR - 1]
-    return found
+            least[rung] = known[len(known) // FACTOR - 1]
+    return least
 
 
 def saved(trials: Iterable[TrialRecord], folds: int) -> RaceSavings:

@@ -18,14 +18,14 @@ def ranked(trials: Iterable[TrialRecord], metric: str) -> list[TrialRecord]:
 
     A trial that was stopped early never ranks above one that has all its folds.
     """
-    sign = -1.0 if METRICS[metric] == "maximize" else 1.0
+    gain = METRICS[metric].gain
 
     def key(trial: TrialRecord) -> tuple[int, float, int]:
         score = trial.score(metric)
         known = score is not None and score == score  # noqa: PLR0124 - NaN
         return (
             _ORDER[trial.state],
-            sign * score if known and score is not None else float("inf"),
+            -gain(score) if known and score is not None else float("inf"),
             trial.number,
         )
 
@@ -41,7 +41,7 @@ def told_score(trial: TrialRecord, metric: str) -> float | None:
     if not trial.collapsed:
         return trial.score(metric)
     known = [score for score in trial.scores(metric) if math.isfinite(score)]
-    return (min if METRICS[metric] == "maximize" else max)(known, default=None)
+    return METRICS[metric].worst(known) if known else None
 
 
 def second_value(trial: TrialRecord, objective: str) -> float | None:
@@ -52,9 +52,8 @@ def second_value(trial: TrialRecord, objective: str) -> float | None:
 
 def pareto_front(trials: Iterable[TrialRecord], metric: str, objective: str) -> frozenset[int]:
     """Numbers of the complete trials that no other is as good as in both objectives and better than in one."""
-    sign = -1.0 if METRICS[metric] == "maximize" else 1.0
     known = [
-        (sign * score, second, trial.number)
+        (-METRICS[metric].gain(score), second, trial.number)
         for trial in trials
         if trial.state == TrialState.COMPLETE
         and (score := trial.score(metric)) is not None
@@ -62,11 +61,11 @@ def pareto_front(trials: Iterable[TrialRecord], metric: str, objective: str) -> 
         and (second := second_value(trial, objective)) is not None
     ]
     front: set[int] = set()
-    least, best_there = math.inf, math.inf  # smallest second value so far, and the score that goes with it
+    least, least_at = math.inf, math.inf  # smallest second value so far, and the score that goes with it
     for score, second, number in sorted(known):
-        if second < least or (score, second) == (best_there, least):
+        if second < least or (score, second) == (least_at, least):
             front.add(number)
-            least, best_there = second, score
+            least, least_at = second, score
     return frozenset(front)
 
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from search.stats.contributions import class_weights, contributions
+from search.stats.contributions import class_weights
 from search.stats.estimate import Estimate, at_least_wilson
-from search.stats.metrics import METRICS, scores
+from search.stats.metrics import METRICS
 from search.stats.ranking import ranked
 from storage.records import TrialRecord, TrialState
 
@@ -29,7 +29,7 @@ TIED = 0.10  # one-sided level of the test, above which a trial is not clearly w
 MAX_MEMBERS = 5  # different trials in an ensemble: each costs time and memory whenever it is used
 _DRAWS = 12  # of the greedy selection, with repetition
 CANDIDATES = 30  # trials it draws from, the best on the images that it is put together on
-_MIN_LOSS = 0.0035  # nats: half a percent of what guessing between two classes costs
+ENSEMBLE_METRIC = "log_loss"  # by which members are picked, and an ensemble is better, whatever the study's metric
 _CLEARLY = 1.64  # standard errors: a one-sided test at 5 %
 
 Labels = NDArray[np.integer]
@@ -47,8 +47,8 @@ class Member:
 
 def complete(trials: Sequence[TrialRecord], metric: str) -> list[TrialRecord]:
     """Complete trials with a finite score, best first."""
-    found = (t for t in ranked(trials, metric) if t.state == TrialState.COMPLETE)
-    return [t for t in found if math.isfinite(t.score(metric) or 0.0)]
+    ended = (t for t in ranked(trials, metric) if t.state == TrialState.COMPLETE)
+    return [t for t in ended if math.isfinite(t.score(metric) or 0.0)]
 
 
 def finalists(trials: Sequence[TrialRecord], metric: str, folds: int, images: int) -> list[int]:
@@ -90,13 +90,13 @@ def _leader(known: Sequence[TrialRecord], metric: str) -> TrialRecord | None:
     """The best over all its folds among the trials with the most folds; one alone is no comparison."""
     if not known:
         return None
-    found = {trial.number: _of_whole_repeats(trial, metric) for trial in known}
-    most = max(map(len, found.values()))
-    compared = [trial for trial in known if len(found[trial.number]) == most]
+    scores_of = {trial.number: _of_whole_repeats(trial, metric) for trial in known}
+    most = max(map(len, scores_of.values()))
+    compared = [trial for trial in known if len(scores_of[trial.number]) == most]
     if len(compared) < 2:
         return known[0]
-    sign = 1.0 if METRICS[metric] == "maximize" else -1.0
-    return max(compared, key=lambda t: (sign * float(np.mean([*found[t.number].values()])), -t.number))
+    gain = METRICS[metric].gain
+    return max(compared, key=lambda t: (gain(float(np.mean([*scores_of[t.number].values()]))), -t.number))
 
 
 def _of_whole_repeats(trial: TrialRecord, metric: str) -> dict[tuple[int, int], float]:
@@ -110,8 +110,8 @@ def tied(leader: TrialRecord, other: TrialRecord, metric: str, images: int) -> b
     """Whether `other` is not clearly worse than `leader`, by the folds that both have.
 
     Nadeau and Bengio's corrected test (Machine Learning 52, 2003): the variance of J paired differences of folds that
-    share training images is var (1 / J + 1 / (K - 1)). Its error is no smaller than what so many images allow: a
-    difference d of n images means at least d n changed answers, so sqrt(d / n) (McNemar's); of log loss _MIN_LOSS.
+    share training images is var (1 / J + 1 / (K - 1)). Its error is no smaller than what so many images allow, see
+    `Metric.floor`.
     """
     from scipy.stats import t as student  # half a second, and most commands need none
 
@@ -121,13 +121,12 @@ def tied(leader: TrialRecord, other: TrialRecord, metric: str, images: int) -> b
     gaps = gaps[np.isfinite(gaps)]
     if not len(gaps):
         return False
-    gap = float(gaps.mean()) if METRICS[metric] == "maximize" else -float(gaps.mean())
+    gap = METRICS[metric].gain(float(gaps.mean()))
     if gap <= 0 or len(gaps) == 1:
         return gap <= 0
     folds = max(len({fold for _, fold in shared}), 2)
     error = math.sqrt(float(gaps.var(ddof=1)) * (1 / len(gaps) + 1 / (folds - 1)))
-    floor = _MIN_LOSS if metric == "log_loss" else math.sqrt(gap / max(images, 1))
-    return gap < float(student.ppf(1 - TIED, len(gaps) - 1)) * max(error, floor)
+    return gap < float(student.ppf(1 - TIED, len(gaps) - 1)) * max(error, METRICS[metric].floor(gap, images))
 
 
 def greedy(probabilities: Probabilities, labels: Labels, metric: str) -> NDArray[np.float64]:
@@ -138,9 +137,9 @@ def greedy(probabilities: Probabilities, labels: Labels, metric: str) -> NDArray
     accuracies to climb along. Only the CANDIDATES best by the metric, on these images, take part.
     """
     picked, shares = _of_truth(probabilities, labels), _shares(labels, metric)
-    sign = -1.0 if METRICS[metric] == "maximize" else 1.0
-    found = np.array([sign * scores(labels, rows, (metric,))[metric] for rows in probabilities])
-    candidates = np.lexsort((_log_loss(picked, shares), found))[:CANDIDATES]
+    measure = METRICS[metric]
+    by_metric = np.array([-measure.gain(measure.of(labels, rows)) for rows in probabilities])
+    candidates = np.lexsort((_log_loss(picked, shares), by_metric))[:CANDIDATES]
     counts, total = np.zeros(len(picked)), np.zeros(len(labels))
     least = math.inf
     for draw in range(1, _DRAWS + 1):
@@ -161,12 +160,12 @@ def cross_fitted(probabilities: Probabilities, labels: Labels, folds: Labels, me
 
     `folds` [images] is the fold of each image. So the choice of members is judged on images that had no part in it.
     """
-    said = np.zeros(probabilities.shape[1:])
+    out_of_fold = np.zeros(probabilities.shape[1:])
     for fold in np.unique(folds):
         inside = folds != fold
         weights = greedy(probabilities[:, inside], labels[inside], metric)
-        said[~inside] = np.tensordot(weights, probabilities[:, ~inside].astype(np.float64), axes=1)
-    return said
+        out_of_fold[~inside] = np.tensordot(weights, probabilities[:, ~inside].astype(np.float64), axes=1)
+    return out_of_fold
 
 
 def best_together(
@@ -192,23 +191,22 @@ def better_together(
     Their log loss is lower than `by` times its, which tells two models apart on far fewer images than accuracy does;
     and by the metric they are not clearly worse, image by image: not by 1.64 standard errors (for accuracy McNemar's).
     """
-    weights = class_weights(labels)
-    gains = contributions(metric, labels, ensemble, weights) - contributions(metric, labels, single, weights)
-    counted = 2 if metric == "auroc" else 1  # each image twice, see `contributions`
-    kept = gains.sum() >= -_CLEARLY * counted * math.sqrt(float(np.square(gains).sum()))
+    measure, weights = METRICS[metric], class_weights(labels)
+    gains = measure.contributions(labels, ensemble, weights) - measure.contributions(labels, single, weights)
+    kept = gains.sum() >= -_CLEARLY * measure.counted * math.sqrt(float(np.square(gains).sum()))
     shares = _shares(labels, metric)
-    ours, theirs = (float(_log_loss(_of_truth(said, labels), shares)) for said in (ensemble, single))
+    ours, theirs = (float(_log_loss(_of_truth(rows, labels), shares)) for rows in (ensemble, single))
     return bool(kept) and ours < by * theirs
 
 
-def better_in_folds(said: Probabilities, labels: Labels, folds: int, metric: str) -> bool:
+def better_in_folds(probabilities: Probabilities, labels: Labels, folds: int, metric: str) -> bool:
     """Whether several models of one trial, each trained without a fold, are better together than one on all images.
 
-    `said` [repeats, images, classes]: what the models of each drawing of so many `folds` say of the images that they
-    did not train on. Their mean is an ensemble, as large as can be judged so. Each has seen fewer images than one that
-    is trained on all, so it must be better by as much as that may be worth: as if log loss fell like 1 / images.
+    `probabilities` [repeats, images, classes]: of the models of each drawing of so many `folds`, out of fold. Their
+    mean is an ensemble, as large as can be judged so. Each has seen fewer images than one that is
+    trained on all, so it must be better by as much as that may be worth: as if log loss fell like 1 / images.
     """
-    return better_together(said.mean(axis=0), said[0], labels, metric, by=(folds - 1) / folds)
+    return better_together(probabilities.mean(axis=0), probabilities[0], labels, metric, by=(folds - 1) / folds)
 
 
 def _of_truth(probabilities: Probabilities, labels: Labels) -> NDArray[np.float64]:
@@ -218,7 +216,7 @@ def _of_truth(probabilities: Probabilities, labels: Labels) -> NDArray[np.float6
 
 def _shares(labels: Labels, metric: str) -> NDArray[np.float64]:
     """[images] of each in a log loss, which is to tell what the metric tells: all classes alike, or all images."""
-    weights = class_weights(labels)[labels] if metric == "balanced_accuracy" else np.ones(len(labels))
+    weights = class_weights(labels)[labels] if METRICS[metric].weighted else np.ones(len(labels))
     return np.asarray(weights / weights.sum())
 
 
@@ -231,7 +229,7 @@ def of_ensemble(probabilities: Probabilities, labels: Labels, folds: Labels, met
     """What an ensemble picked from these trials will score on new images: arguments as of `cross_fitted`."""
     value, low, high = interval(cross_fitted(probabilities, labels, folds, metric), labels, metric)
     together = np.tensordot(greedy(probabilities, labels, metric), probabilities.astype(np.float64), axes=1)
-    naive = scores(labels, together, (metric,))[metric]
+    naive = METRICS[metric].of(labels, together)
     trials, images = probabilities.shape[:2]
     return Estimate(metric, value, low, high, naive, trials, images, method="cross-fitted ensemble")
 
@@ -241,11 +239,12 @@ def interval(probabilities: Probabilities, labels: Labels, metric: str) -> tuple
 
     Bootstrap over the images, each class keeping its number; of an accuracy never narrower than Wilson's.
     """
-    rng, value = np.random.default_rng(20041104), scores(labels, probabilities, (metric,))[metric]
+    measure, rng = METRICS[metric], np.random.default_rng(20041104)
     of_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    found = []
-    for _ in range(200 if metric == "auroc" else 1000):
-        rows = np.concatenate([rng.choice(where, len(where)) for where in of_class])
-        found.append(scores(labels[rows], probabilities[rows], (metric,))[metric])
-    low, high = np.quantile(found, [0.025, 0.975])
+    drawn = []
+    for _ in range(measure.rounds):
+        rows = np.concatenate([rng.choice(members, len(members)) for members in of_class])
+        drawn.append(measure.of(labels[rows], probabilities[rows]))
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    value = measure.of(labels, probabilities)
     return (value, *at_least_wilson(metric, value, float(low), float(high), labels))

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from search.errors import UsageError
-from search.samplers.catalog import OF_TWO_OBJECTIVES, SAMPLERS
+from search.samplers.catalog import ENGINES, SAMPLERS, SamplerRow, of_engine, row_of
 from search.stats.metrics import METRICS
 from search.stats.racing import RULES
 from search.stats.ranking import SECOND_OBJECTIVES
@@ -56,9 +56,13 @@ PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 """Dtype policies of Keras that a network may be trained by, the default first."""
 
 
-def _of_optuna(objective: str | None, info: ValidationInfo) -> str | None:
-    if objective is not None and info.data.get("engine") == "keras-tuner":
-        raise PydanticCustomError("sentence", "keras-tuner searches for one objective; two need engine optuna")
+def _of_one_that_can(objective: str | None, info: ValidationInfo) -> str | None:
+    engine = info.data.get("engine")  # not there where it is wrong itself
+    if objective is not None and engine is not None and not of_engine(engine, two_objectives=True):
+        able = [other for other in ENGINES if of_engine(other, two_objectives=True)]
+        raise PydanticCustomError(
+            "sentence", f"{engine} searches for one objective; two need engine {' or '.join(able)}"
+        )
     return objective
 
 
@@ -66,27 +70,28 @@ def _of_its_engine(sampler: str | None, info: ValidationInfo) -> str | None:
     engine = info.data.get("engine")  # not there where it is wrong itself
     if sampler is None or engine is None:
         return sampler
-    if sampler in SAMPLERS[engine]:
-        return _of_its_objectives(sampler, info.data.get("second_objective"))
-    for other, names in SAMPLERS.items():
-        if sampler in names:
+    names = of_engine(engine)
+    if sampler in names:
+        _check_objectives(row_of(engine, sampler), info.data.get("second_objective"))
+        return sampler
+    for row in SAMPLERS:
+        if row.name == sampler:
             raise PydanticCustomError(
-                "sentence", f"'{sampler}' is a sampler of {other}; {engine} has {', '.join(SAMPLERS[engine])}"
+                "sentence", f"'{sampler}' is a sampler of {row.engine}; {engine} has {', '.join(names)}"
             )
-    _check_one_of(sampler, SAMPLERS[engine])
+    _check_one_of(sampler, names)
     return sampler
 
 
-def _of_its_objectives(sampler: str, second: str | None) -> str:
-    if sampler == "nsga2" and second is None:
+def _check_objectives(row: SamplerRow, second: str | None) -> None:
+    if second is None and not row.one_objective:
         raise PydanticCustomError(
-            "sentence", f"'nsga2' weighs two objectives; set second_objective ({' or '.join(SECOND_OBJECTIVES)}) too"
+            "sentence",
+            f"'{row.name}' weighs two objectives; set second_objective ({' or '.join(SECOND_OBJECTIVES)}) too",
         )
-    if second is not None and sampler not in OF_TWO_OBJECTIVES:
-        raise PydanticCustomError(
-            "sentence", f"'{sampler}' searches for one objective; two need one of {', '.join(OF_TWO_OBJECTIVES)}"
-        )
-    return sampler
+    if second is not None and not row.two_objectives:
+        able = ", ".join(of_engine(row.engine, two_objectives=True))
+        raise PydanticCustomError("sentence", f"'{row.name}' searches for one objective; two need one of {able}")
 
 
 def _race_that_fits(rule: str | None, info: ValidationInfo) -> str | None:
@@ -96,8 +101,9 @@ def _race_that_fits(rule: str | None, info: ValidationInfo) -> str | None:
         raise PydanticCustomError(
             "sentence", "a race gives up what is behind in the metric alone; with second_objective it must be 'none'"
         )
-    if info.data.get("sampler") == "hyperband":
-        raise PydanticCustomError("sentence", "'hyperband' is a race of its own; with it this one must be 'none'")
+    engine, sampler = info.data.get("engine"), info.data.get("sampler")
+    if engine and sampler and row_of(engine, sampler).sets_epochs:
+        raise PydanticCustomError("sentence", f"'{sampler}' is a race of its own; with it this one must be 'none'")
     return rule
 
 
@@ -133,8 +139,10 @@ class Config(BaseModel):
 
     images: str = Field(min_length=1)
     preset: Annotated[str, _one_of(*PRESETS)] = "auto"
-    engine: Annotated[str, _one_of(*SAMPLERS)] = "optuna"
-    second_objective: Annotated[Annotated[str, _one_of(*SECOND_OBJECTIVES)] | None, AfterValidator(_of_optuna)] = None
+    engine: Annotated[str, _one_of(*ENGINES)] = ENGINES[0]
+    second_objective: Annotated[
+        Annotated[str, _one_of(*SECOND_OBJECTIVES)] | None, AfterValidator(_of_one_that_can)
+    ] = None
     sampler: Annotated[str | None, AfterValidator(_of_its_engine)] = None  # None: the engine's default
     metric: Annotated[str, _one_of(*METRICS)] = "balanced_accuracy"
     race: Annotated[Annotated[str, _one_of(*RULES)] | None, AfterValidator(_race_that_fits)] = None  # None: by default
@@ -156,12 +164,17 @@ class Config(BaseModel):
     @property
     def chosen_sampler(self) -> str:
         """The sampler that was asked for, else the default of the engine and its objectives."""
-        return self.sampler or (OF_TWO_OBJECTIVES if self.second_objective else SAMPLERS[self.engine])[0]
+        return self.sampler or of_engine(self.engine, two_objectives=self.second_objective is not None)[0]
+
+    @property
+    def sampler_row(self) -> SamplerRow:
+        """What is known of that sampler."""
+        return row_of(self.engine, self.chosen_sampler)
 
     @property
     def chosen_race(self) -> str:
         """The rule that was asked for, else 'paired' wherever there can be a race."""
-        return self.race or ("none" if self.second_objective or self.sampler == "hyperband" else "paired")
+        return self.race or ("none" if self.second_objective or self.sampler_row.sets_epochs else "paired")
 
     def identity(self) -> dict[str, Any]:
         """What may not change once the study has begun, as plain data."""

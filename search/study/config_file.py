@@ -10,6 +10,7 @@ import tomlkit
 from tomlkit.items import AoT
 
 from search.files import write_atomically
+from search.samplers import catalog
 from search.stats.metrics import METRICS
 from search.study.config import FILE, FROM_KERAS, Config, TrainingConfig, Try
 from spaces.backbones.applications import ARCHITECTURES
@@ -116,11 +117,10 @@ _COMMENTS = {
     "images": "the folder of images: one folder a class, or training/ and testing/ with one folder a class in each",
     "preset": "the space that is searched: auto (all that follow), frozen and fine-tune (a pre-trained network), cnn, "
     "question (the LeNet that stays at chance)",
-    "engine": "who proposes the next point: optuna, or keras-tuner",
+    "engine": f"who proposes the next point: {', or '.join(catalog.ENGINES)}",
     "second_objective": "minimised beside the metric: parameters (of the model), or latency (ms an image to predict, "
     "a property of this machine); unset: nothing",
-    "sampler": "of optuna: tpe (the default), random, qmc, gp (needs torch), cmaes (needs cmaes), grid, nsga2 (the "
-    "default where there is a second objective); of keras-tuner: bayesian (the default), random, grid, hyperband",
+    "sampler": catalog.in_comment(),
     "metric": f"what is searched for: {', '.join(METRICS)}",
     "race": "whether a trial goes on after a fold: paired (the default: not if clearly worse than the best one on the "
     "same images), forgiving (not if no better than the best one's worst fold), none",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from search.diagnosis.evidence import Cause, Diagnosis, EpochSnapshot, Evidence, LayerEvidence, OutputStats
 from search.diagnosis.rules import diagnosis_of, needs_inspection, scale_causes, symptom_of
 from search.jobs import FoldJob
+from search.stats.chance import entropy
 from search.stats.metrics import scores
 from search.worker.model_checks import findings
 
@@ -278,7 +279,7 @@ class Inspector:
         self._batch, self._answer = batch, answer
         counts = np.bincount(labels[job.train])
         shares = counts[counts > 0] / len(job.train)
-        self.floor = float(-(shares * np.log(shares)).sum())
+        self.floor = entropy(shares)
         self._classes = len(shares)
         self._rows = job.train[:: -(-len(job.train) // MAX_ANSWERS)]
         self._start = start_of(model)

@@ -13,7 +13,7 @@ from reports.as_json import as_json
 from reports.wording.study import advice, caution, headline, images_words
 from search.results.stored import StoredStudy
 from search.results.summary import StudySummary, summarise
-from search.stats.chance import chance_level
+from search.stats.metrics import METRICS
 from spaces import Space
 from storage.records import TrialState
 from tests.studies import FOLDS, example, trial, with_two_objectives
@@ -105,7 +105,7 @@ def test_predictions_that_do_not_fit_their_fold_are_refused() -> None:
     [("balanced_accuracy", 0.5), ("accuracy", 0.75), ("auroc", 0.5), ("log_loss", 0.5623)],
 )
 def test_chance_is_what_a_guess_gets_that_knows_the_class_sizes(metric: str, chance: float) -> None:
-    assert chance_level(metric, np.array([30, 10])) == pytest.approx(chance, abs=1e-4)
+    assert METRICS[metric].chance(np.array([30, 10])) == pytest.approx(chance, abs=1e-4)
 
 
 def test_testing_images_are_counted_but_belong_to_no_fold() -> None:

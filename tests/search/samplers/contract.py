@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from search.samplers.base import Sampler
-from search.samplers.catalog import OF_TWO_OBJECTIVES, SAMPLERS
+from search.samplers.catalog import SAMPLERS
 from search.samplers.factory import make_sampler
 from spaces import Space
 from spaces.parameters import integer
@@ -30,8 +30,8 @@ class SamplerCase(NamedTuple):
 BAYESIAN, HYPERBAND = SamplerCase("keras-tuner", "bayesian"), SamplerCase("keras-tuner", "hyperband")
 NSGA2 = SamplerCase("optuna", "nsga2", "parameters")
 
-EVERY = [SamplerCase(engine, name) for engine, names in SAMPLERS.items() for name in names if name != NSGA2.name]
-EVERY += [SamplerCase("optuna", name, "parameters") for name in OF_TWO_OBJECTIVES]
+EVERY = [SamplerCase(row.engine, row.name) for row in SAMPLERS if row.one_objective]
+EVERY += [SamplerCase(row.engine, row.name, "parameters") for row in SAMPLERS if row.two_objectives]
 
 NO_TORCH = importlib.util.find_spec("torch") is None
 

@@ -11,9 +11,9 @@ import optuna
 import pytest
 
 from search.errors import UsageError
-from search.samplers import catalog, memory, optuna_builders
+from search.samplers import memory, optuna_builders
 from search.samplers.base import Sampler
-from search.samplers.catalog import SAMPLERS, check_sampler
+from search.samplers.catalog import check_sampler, of_engine, row_of
 from search.samplers.factory import unmodelled_parameters
 from search.samplers.hyperband import HyperbandProposer
 from search.samplers.memory import LATEST, LEADING, learned_from
@@ -113,8 +113,13 @@ def test_going_on_with_an_open_trial_equals_one_go(sampler: SamplerCase, in_one_
     assert [one_trial(resumed, n).params for n in range(14, len(in_one_go))] == [t.params for t in in_one_go[14:]]
 
 
-STATELESS = set(optuna_builders.SAMPLERS) - catalog.KEEP_STATE_IN_TRIALS
-LEARNS_FROM_SOME = [one for one in EVERY if one.engine == "optuna" and one.name in STATELESS]
+LEARNS_FROM_SOME = [
+    case
+    for case in EVERY
+    if case.name in optuna_builders.BUILDERS
+    and case.engine == "optuna"
+    and not row_of(case.engine, case.name).keeps_state
+]
 
 
 @pytest.mark.parametrize("sampler", each(LEARNS_FROM_SOME))
@@ -209,8 +214,8 @@ def test_how_much_of_a_space_with_conditions_is_left_to_chance_is_told_and_true(
 
 def test_where_all_of_a_space_is_modelled_nothing_is_told() -> None:
     numbers = Space(SPACE.parameters[:3])
-    assert [unmodelled_parameters(numbers, name) for name in optuna_builders.SAMPLERS] == [None] * len(
-        optuna_builders.SAMPLERS
+    assert [unmodelled_parameters(numbers, name) for name in optuna_builders.BUILDERS] == [None] * len(
+        optuna_builders.BUILDERS
     )
     assert [unmodelled_parameters(SPACE, name) for name in ("tpe", "random", "nsga2", "grid")] == [None] * 4
 
@@ -267,7 +272,7 @@ def test_the_gaussian_process_of_keras_tuner_does_so_from_its_first_points() -> 
 
 
 def test_every_sampler_of_the_configuration_is_one_here() -> None:
-    assert set(optuna_builders.SAMPLERS) | {"grid"} == set(SAMPLERS["optuna"])
+    assert {*optuna_builders.BUILDERS, "grid"} == {*of_engine("optuna")}
 
 
 def test_a_sampler_whose_package_is_missing_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

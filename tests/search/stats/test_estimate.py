@@ -44,7 +44,7 @@ def test_every_metric_is_estimated_in_its_own_direction(metric: str) -> None:
     said = estimate(probabilities, study.labels, metric)
     assert said is not None
     assert said.low < said.value < said.high
-    best = max if METRICS[metric] == "maximize" else min
+    best = max if METRICS[metric].maximized else min
     assert said.naive == pytest.approx(best(scores(study.labels, rows, (metric,))[metric] for rows in probabilities))
     assert said.optimism > 0
     assert (said.trials, said.images) == (12, 60)

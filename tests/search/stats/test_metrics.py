@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn import metrics as reference
 
 from search.stats.metrics import METRICS, balanced_accuracy, better, confusion, log_loss, scores
+from storage.consistency import MAX_SCORE
 
 Judged = tuple[NDArray[np.int16], NDArray[np.float32]]
 
@@ -119,7 +120,7 @@ def test_what_is_not_finite_has_no_score() -> None:
 
 @pytest.mark.parametrize("metric", sorted(METRICS))
 def test_better_is_strict_and_nan_loses(metric: str) -> None:
-    high, low = (0.9, 0.1) if METRICS[metric] == "maximize" else (0.1, 0.9)
+    high, low = (0.9, 0.1) if METRICS[metric].maximized else (0.1, 0.9)
     assert better(metric, high, low)
     assert not better(metric, low, high)
     assert not better(metric, high, high)
@@ -136,9 +137,14 @@ def test_better_is_an_order(metric: str, a: float, b: float, c: float) -> None:
 
 
 def test_the_metrics_and_their_directions_are_these() -> None:
-    assert METRICS == {
+    assert {name: metric.direction for name, metric in METRICS.items()} == {
         "balanced_accuracy": "maximize",
         "accuracy": "maximize",
         "auroc": "maximize",
         "log_loss": "minimize",
     }
+
+
+def test_what_is_read_of_a_database_is_bounded_as_the_metrics_are() -> None:
+    """`storage` imports nothing of ours, so it has the bounds of the first four in a table of its own."""
+    assert {name: METRICS[name].bound for name in MAX_SCORE} == MAX_SCORE

@@ -12,7 +12,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from search.stats import contributions, racing
+from search.stats import racing
+from search.stats.contributions import class_weights
 from search.stats.metrics import METRICS, scores
 from search.stats.racing import RaceEntry, RaceSavings, Schedule
 from storage import FoldRecord, TrialRecord, TrialState
@@ -95,8 +96,8 @@ def test_what_images_are_worth_adds_up_to_the_metric(seed: int, classes: int) ->
     rng = np.random.default_rng(seed)
     labels = np.concatenate([np.arange(classes), rng.integers(0, classes, 30)])
     rows = said(labels, rng, classes, 1.0).round(2) + np.float32(0.01)  # with ties
-    measured, weights = scores(labels, rows), contributions.class_weights(labels)
-    total = {metric: contributions.contributions(metric, labels, rows, weights).sum() for metric in METRICS}
+    measured, weights = scores(labels, rows), class_weights(labels)
+    total = {metric: METRICS[metric].contributions(labels, rows, weights).sum() for metric in METRICS}
     assert total["accuracy"] / len(labels) == pytest.approx(measured["accuracy"])
     assert total["balanced_accuracy"] / len(labels) == pytest.approx(measured["balanced_accuracy"])
     assert -total["log_loss"] / len(labels) == pytest.approx(measured["log_loss"], rel=1e-5)
@@ -111,7 +112,7 @@ def test_by_every_metric_the_worse_trial_is_stopped_and_the_better_one_goes_on(m
         RaceEntry(
             n,
             {
-                f: contributions.contributions(metric, labels[r], said(labels[r], rng, 2, s), EVEN)
+                f: METRICS[metric].contributions(labels[r], said(labels[r], rng, 2, s), EVEN)
                 for f, r in enumerate(folds)
             },
             {},
@@ -127,9 +128,7 @@ def test_a_point_that_is_right_as_often_and_surer_is_ahead_by_log_loss() -> None
     labels = np.zeros(40, np.int64)
     unsure, sure = (np.tile(np.array([p, 1 - p], np.float32), (40, 1)) for p in (0.6, 0.9))
     mine, theirs = (
-        RaceEntry(
-            n, dict(enumerate(np.array_split(contributions.contributions("log_loss", labels, rows, EVEN), 2))), {}
-        )
+        RaceEntry(n, dict(enumerate(np.array_split(METRICS["log_loss"].contributions(labels, rows, EVEN), 2))), {})
         for n, rows in ((7, unsure), (3, sure))
     )
     told = racing.behind("paired", "log_loss", mine, theirs, EVEN)
@@ -139,14 +138,14 @@ def test_a_point_that_is_right_as_often_and_surer_is_ahead_by_log_loss() -> None
 def test_in_balanced_accuracy_an_image_of_a_small_class_counts_for_more() -> None:
     """90 and 10 images: eight losses in the small class outweigh ten wins in the large one."""
     labels = np.repeat([0, 1], [90, 10])
-    weights = contributions.class_weights(labels)
+    weights = class_weights(labels)
     np.testing.assert_allclose(weights, [100 / 180, 5])
     mine, theirs = np.eye(2, dtype=np.float32)[labels], np.eye(2, dtype=np.float32)[labels]
     mine[90:98], theirs[:10] = [1, 0], [0, 1]
     one, other = (
         RaceEntry(n, {0: worth[::2], 1: worth[1::2]}, {})
         for n, rows in ((1, mine), (2, theirs))
-        for worth in [contributions.contributions("balanced_accuracy", labels, rows, weights)]
+        for worth in [METRICS["balanced_accuracy"].contributions(labels, rows, weights)]
     )
     assert racing.behind("paired", "balanced_accuracy", one, other, weights) == (
         "8 images worse, 10 better than trial 2 on the same 100"

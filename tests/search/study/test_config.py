@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from search.errors import UsageError
-from search.samplers.catalog import OF_TWO_OBJECTIVES, SAMPLERS
+from search.samplers.catalog import ENGINES, SAMPLERS
 from search.stats.metrics import METRICS
 from search.stats.ranking import SECOND_OBJECTIVES
 from search.study import config as toml
@@ -45,9 +45,11 @@ def configs(draw: st.DrawFn) -> Config:
         min_delta=draw(st.floats(0, 1)),
     )
     change = st.integers(0, 9) | st.lists(st.sampled_from(("a", "b")), min_size=1) | st.just({"low": 1, "high": 0.5})
-    engine = draw(st.sampled_from(sorted(SAMPLERS)))
+    engine = draw(st.sampled_from(sorted(ENGINES)))
     two = engine == "optuna" and draw(st.booleans())
-    samplers = OF_TWO_OBJECTIVES if two else [name for name in SAMPLERS[engine] if name != "nsga2"]
+    samplers = [
+        row.name for row in SAMPLERS if row.engine == engine and (row.two_objectives if two else row.one_objective)
+    ]
     config = Config(
         images=draw(st.text(min_size=1, max_size=20)),
         preset=draw(st.sampled_from(sorted(PRESETS))),
