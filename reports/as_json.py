@@ -45,7 +45,7 @@ def as_json(data: StudySummary) -> dict[str, Any]:
         "chosen": _chosen_json(data.chosen),
         "test": vars(data.chosen.test) if data.chosen and data.chosen.test else None,
         "saved": {"folds": data.saved.folds, "seconds": data.saved.seconds},
-        "diagnoses": [vars(found) for found in data.diagnoses],
+        "diagnoses": [vars(diagnosed) for diagnosed in data.diagnoses],
         "references": [
             {"name": r.name, "label": r.label, "score": r.score, "folds": list(r.fold_scores), "seconds": r.seconds}
             for r in data.references
@@ -86,13 +86,13 @@ def _nested_json(nested: Nested | None) -> dict[str, Any] | None:
         return None
     chosen = [
         {
-            "fold": one.fold,
-            "number": one.trial,
-            "members": _members_json(one.members),
-            "params": dict(one.params),
-            "score": one.score,
+            "fold": choice.fold,
+            "number": choice.trial,
+            "members": _members_json(choice.members),
+            "params": dict(choice.params),
+            "score": choice.score,
         }
-        for one in nested.chosen
+        for choice in nested.chosen
     ]
     return {**vars(nested), "chosen": chosen}
 
@@ -161,17 +161,17 @@ def _strict(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def images_as_json(found: Findings) -> dict[str, Any]:
+def images_as_json(findings: Findings) -> dict[str, Any]:
     """For --json."""
-    height, width, channels = found.shape
+    height, width, channels = findings.shape
     return {
-        "name": found.name,
-        "images": found.images,
-        "testing": found.testing,
+        "name": findings.name,
+        "images": findings.images,
+        "testing": findings.testing,
         "read_as": {"height": height, "width": width, "channels": channels},
-        "folds": found.folds,
-        "problem": found.problem,
-        "findings": list(found.sentences),
+        "folds": findings.folds,
+        "problem": findings.problem,
+        "findings": list(findings.sentences),
         "classes": [
             {
                 "name": row.name,
@@ -183,7 +183,7 @@ def images_as_json(found: Findings) -> dict[str, Any]:
                 "largest": list(row.largest),
                 "grey": row.grey,
             }
-            for row in found.classes
+            for row in findings.classes
         ],
         "pairs": [
             {
@@ -195,11 +195,11 @@ def images_as_json(found: Findings) -> dict[str, Any]:
                 "mirrored": pair.mirrored,
                 "likeness": pair.likeness,
             }
-            for pair in found.pairs
+            for pair in findings.pairs
         ],
         "notes": [
             {"path": note.path, "kind": note.kind, "message": note.message, "left_out": note.left_out}
-            for note in found.remarks
+            for note in findings.remarks
         ],
     }
 
@@ -234,18 +234,18 @@ def diagnosis_as_json(case: Diagnosed) -> dict[str, Any]:
         ],
         "experiments": [
             {
-                "topic": one.experiment.topic,
-                "change": one.experiment.change,
-                "line": one.experiment.line,
-                "frees": one in case.fixes,
-                "verdict": str(verdict(one.runs, len(case.classes))),
-                "learned": runs_that_learn(one.runs, len(case.classes)),
-                "runs": [_plain_run(run) for run in one.runs],
-                "accuracy": _number(mean_validation(one.runs)),
+                "topic": result.experiment.topic,
+                "change": result.experiment.change,
+                "line": result.experiment.line,
+                "frees": result in case.fixes,
+                "verdict": str(verdict(result.runs, len(case.classes))),
+                "learned": runs_that_learn(result.runs, len(case.classes)),
+                "runs": [_plain_run(run) for run in result.runs],
+                "accuracy": _number(mean_validation(result.runs)),
             }
-            for one in (*case.fixes, *case.no_fixes)
+            for result in (*case.fixes, *case.no_fixes)
         ],
-        "not_tried": [one.change for one in case.left_out],
+        "not_tried": [experiment.change for experiment in case.left_out],
         "fine": fine(case),
     }
 

@@ -123,6 +123,7 @@ TABLE: dict[str, tuple[str, ...]] = {
     ),
     # what is shown
     "reports": (
+        "search.files",
         "search.text",
         "search.stats",
         "search.diagnosis",

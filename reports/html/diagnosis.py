@@ -11,18 +11,19 @@ from markupsafe import Markup
 
 from reports.html import svg
 from reports.html.charts import Limits, Panel, lines
-from reports.html.page import asset, environment, policy, put
+from reports.html.page import asset, environment, policy
 from reports.wording import values
 from reports.wording.diagnosis import confirmed, fine, headline, outcome, untried
 from search.diagnosis.evidence import Evidence, LayerEvidence
 from search.diagnosis.result import Diagnosed, ExperimentResult, mean_validation, runs_that_learn
+from search.files import write_atomically
 
 _MAX_LAYERS = 40  # in the drawing
 
 
 def write(case: Diagnosed, path: Path) -> None:
     """Render the page and put it at `path` in one step."""
-    put(render(case), path)
+    write_atomically(path, render(case))
 
 
 def render(case: Diagnosed) -> str:
@@ -64,20 +65,20 @@ def _groups(case: Diagnosed) -> list[tuple[str, list[_Row]]]:
     """The experiments by how they went, for the table."""
     k = len(case.classes)
 
-    def row(one: ExperimentResult) -> _Row:
-        reached = mean_validation(one.runs)
+    def row(result: ExperimentResult) -> _Row:
+        reached = mean_validation(result.runs)
         above = (reached - 1 / k) / (1 - 1 / k) if math.isfinite(reached) else 0.0
-        experiment = one.experiment
+        experiment = result.experiment
         return _Row(
             experiment.change,
             experiment.line,
             reached,
             100 * min(max(above, 0.0), 1.0),
-            outcome(one, k),
+            outcome(result, k),
             experiment.suspicion > 0,
         )
 
-    made = (("These free it", [row(one) for one in case.fixes]), ("These do not", [row(o) for o in case.no_fixes]))
+    made = (("These free it", list(map(row, case.fixes))), ("These do not", list(map(row, case.no_fixes))))
     return [(title, rows) for title, rows in made if rows]
 
 
@@ -102,7 +103,7 @@ def _curves(case: Diagnosed) -> list[tuple[Panel, Markup]]:
             if run.curve.get(key)
         ]
         if series:
-            values = [value for _, _, of_one in series for value in of_one if math.isfinite(value)]
+            values = [value for _, _, curve in series for value in curve if math.isfinite(value)]
             top = max(min(max(values), 4 * reference), 1.15 * reference) if title == "Loss" else 1.0
             panel = Panel(title, trained, Limits(0.0, top), reference, name)
             made.append((panel, lines(panel, series, f"{title} by epoch. {name}.")))
@@ -117,7 +118,7 @@ def signal(case: Diagnosed) -> Markup | None:
     evidence = case.evidence
     if evidence is None or not evidence.input_spread > 0:
         return None
-    freed = next((run.evidence for one in case.fixes[:1] for run in one.runs if run.evidence), None)
+    freed = next((run.evidence for fix in case.fixes[:1] for run in fix.runs if run.evidence), None)
     names = [layer.name for layer in _weighty(evidence)][:_MAX_LAYERS]
     drawn = [
         ("start", "at the start", _shares(evidence, start=True)),
@@ -143,8 +144,8 @@ def signal(case: Diagnosed) -> Markup | None:
         parts.append(svg.path(points, class_, title))
         parts += [svg.tag("circle", cx=px, cy=py, r=4.5, class_=class_) for px, py in points]
     last = _shares(evidence, start=True).get(names[-1])
-    told = f" At the start {last:.1g} of it is left after {values.visible(names[-1])}." if last else ""
-    label = f"Signal by layer, {values.count(len(names), 'layer')} with weights.{told}"
+    left = f" At the start {last:.1g} of it is left after {values.visible(names[-1])}." if last else ""
+    label = f"Signal by layer, {values.count(len(names), 'layer')} with weights.{left}"
     return svg.picture(_WIDE, height, label, *parts, class_="signal")
 
 
@@ -159,10 +160,10 @@ def _weighty(evidence: Evidence) -> list[LayerEvidence]:
 
 def _shares(evidence: Evidence, *, start: bool) -> Mapping[str, float]:
     """Layer -> spread over images, as a share of the input's."""
-    found = {layer.name: layer.spread_at_start if start else layer.spread for layer in _weighty(evidence)}
+    spreads = {layer.name: layer.spread_at_start if start else layer.spread for layer in _weighty(evidence)}
     return {
         name: value / evidence.input_spread
-        for name, value in found.items()
+        for name, value in spreads.items()
         if value is not None and math.isfinite(value) and evidence.input_spread > 0
     }
 

@@ -13,36 +13,37 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
-from reports.html.page import asset, environment, policy, put
+from reports.html.page import asset, environment, policy
 from reports.wording import values
 from reports.wording.images import ABOUT, TITLES, headline, likeness_words
 from search.data.findings import DuplicateKind, Findings, PairView, Remark
+from search.files import write_atomically
 
 MAX_PAIRS = 200  # of one kind on the page
 _SIDE = 120  # of a thumbnail, in pixels, at most
 
 
-def write(found: Findings, path: Path) -> None:
+def write(findings: Findings, path: Path) -> None:
     """Render the page and put it at `path` in one step."""
-    put(render(found), path)
+    write_atomically(path, render(findings))
 
 
-def render(found: Findings) -> str:
+def render(findings: Findings) -> str:
     """The whole page."""
-    sections = [_section(kind, found.of(kind)) for kind in DuplicateKind if found.of(kind)]
+    sections = [_section(kind, findings.of(kind)) for kind in DuplicateKind if findings.of(kind)]
     page: str = (
         environment()
         .get_template("check.html.j2")
         .render(
-            found=found,
+            findings=findings,
             values=values,
             policy=policy([]),
             style=Markup(asset("report.css") + asset("check.css")),  # noqa: S704 - our own files
             sections=sections,
             breakable=breakable,
-            kinds=_by_kind(found.remarks),
-            most=max((row.searched + row.testing for row in found.classes), default=1),
-            headline=headline(found),
+            kinds=_by_kind(findings.remarks),
+            most=max((row.searched + row.testing for row in findings.classes), default=1),
+            headline=headline(findings),
         )
     )
     return page
@@ -76,11 +77,11 @@ def breakable(text: str) -> Markup:
 
 def _by_kind(remarks: Sequence[Remark]) -> dict[tuple[bool, str], list[Remark]]:
     """Those that left something out first; without copies, which are shown as pairs."""
-    found: dict[tuple[bool, str], list[Remark]] = {}
+    by_kind: dict[tuple[bool, str], list[Remark]] = {}
     for remark in remarks:
         if remark.kind != "copy":
-            found.setdefault((remark.left_out, remark.kind), []).append(remark)
-    return found
+            by_kind.setdefault((remark.left_out, remark.kind), []).append(remark)
+    return by_kind
 
 
 def _data(pixels: NDArray[np.uint8]) -> str:

@@ -1,28 +1,15 @@
-"""What pages have in common: templates, security policy, writing a file whole."""
+"""What pages have in common: templates and security policy."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import math
-import os
-import secrets
 from functools import cache
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from reports.wording import values
-
-
-def put(page: str, path: Path) -> None:
-    """Write a page in one step: a reader sees the old one or the new one, whole."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
-    try:
-        beside.write_text(page, encoding="utf-8", newline="\n")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def masked(command: str) -> str:

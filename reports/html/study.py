@@ -11,10 +11,11 @@ from markupsafe import Markup
 from reports.html.charts import Panel, curves, panels, standing, strip, strip_limits
 from reports.html.history import history
 from reports.html.model_diagram import Architecture, architecture
-from reports.html.page import asset, environment, masked, policy, put
+from reports.html.page import asset, environment, masked, policy
 from reports.html.parallel_coordinates import parallel
 from reports.wording import study as words
 from reports.wording import values
+from search.files import write_atomically
 from search.results.importance import figures
 from search.results.summary import Pooled, ReferenceRow, StudySummary
 from storage.records import TrialRecord
@@ -26,7 +27,7 @@ _NUMBERED = 40  # trials that a row of causes names
 
 def write(data: StudySummary, path: Path) -> None:
     """Render the report and put it at `path`."""
-    put(render(data), path)
+    write_atomically(path, render(data))
 
 
 def render(data: StudySummary) -> str:

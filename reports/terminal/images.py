@@ -14,17 +14,17 @@ SHOWN_PER_KIND = 20  # notes of one kind that are named one by one
 MAX_LINES = 10  # of one kind in the terminal
 
 
-def images_in_words(found: Findings) -> list[str]:
+def images_in_words(findings: Findings) -> list[str]:
     """Lines: how many of what, then each note by name, those that left something out first."""
-    height, width, channels = found.shape
+    height, width, channels = findings.shape
     colour = "grey" if channels == 1 else "colour"
-    searched = f"{found.images - found.testing} in {len(found.classes)} classes"
-    kept_apart = f" (+ {found.testing} for testing)" if found.testing else ""
+    searched = f"{findings.images - findings.testing} in {len(findings.classes)} classes"
+    kept_apart = f" (+ {findings.testing} for testing)" if findings.testing else ""
     lines = [f"images: {searched}{kept_apart}, read as {width} x {height} {colour}"]
-    for row in found.classes:
+    for row in findings.classes:
         testing = f" (+ {row.testing} for testing)" if row.testing else ""
         lines.append(f"  {printable(row.name)}: {row.training}{testing}")
-    lines += _notes(found.remarks)
+    lines += _notes(findings.remarks)
     return lines
 
 
@@ -46,12 +46,12 @@ def _notes(remarks: Sequence[Remark]) -> list[str]:
     return lines
 
 
-def in_lines(found: Findings) -> list[str]:
+def in_lines(findings: Findings) -> list[str]:
     """What else there is to say below the images themselves."""
-    lines = [f"folds: {found.folds}" if found.folds else "folds: none; these images cannot be searched yet"]
-    lines += found.sentences or ["no copies, no contradictions: nothing stands in the way"]
+    lines = [f"folds: {findings.folds}" if findings.folds else "folds: none; these images cannot be searched yet"]
+    lines += findings.sentences or ["no copies, no contradictions: nothing stands in the way"]
     for kind in DuplicateKind:
-        pairs = found.of(kind)
+        pairs = findings.of(kind)
         if pairs:
             lines.append(f"{TITLES[kind].lower()}: {len(pairs)}")
         lines += [

@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from reports.terminal.output import STATE_STYLES, filled, has_unicode, said
+from reports.terminal.output import STATE_STYLES, as_text, filled, has_unicode
 from reports.wording import study as words
 from reports.wording import values
 from search.results.progress import Observer, Progress
@@ -59,7 +59,7 @@ class LiveTable:
 
     def note(self, text: str) -> None:
         """Print a line above the table."""
-        self._console.print(said(text, self._console), highlight=False)
+        self._console.print(as_text(text, self._console), highlight=False)
 
     def trial_closed(self, trial: TrialRecord, progress: Progress) -> None:  # noqa: ARG002 - the table shows it
         """Redraw, since a trial has its final state."""
@@ -102,17 +102,17 @@ class LiveTable:
         if best is not None:
             rows.append(self._row(progress, best, start, "best"))
         else:
-            rows.append((said("best", self._console, "dim"), said(values.NONE, self._console, "dim"), *empty[2:]))
+            rows.append((as_text("best", self._console, "dim"), as_text(values.NONE, self._console, "dim"), *empty[2:]))
         return filled(table, rows, self._console)
 
     def _references(self, progress: Progress) -> Text:
         """One line, blank before the first is known; a reference that lacks folds says how many it has."""
-        told = []
+        parts = []
         for name, scores in _references(progress).items():
             whole = len(scores) == progress.folds
-            found = values.number(_mean(scores)) if whole else f"{len(scores)}/{progress.folds} folds"
-            told.append(f"{name.replace('_', ' ')} {found}")
-        text = said(f"references: {' · '.join(told)}" if told else "", self._console, "dim")
+            score = values.number(_mean(scores)) if whole else f"{len(scores)}/{progress.folds} folds"
+            parts.append(f"{name.replace('_', ' ')} {score}")
+        text = as_text(f"references: {' · '.join(parts)}" if parts else "", self._console, "dim")
         text.no_wrap, text.overflow = True, "ellipsis" if self._fancy else "crop"
         return text
 
@@ -120,14 +120,14 @@ class LiveTable:
         changed = words.changes_words(
             trial.origin, changed_from(start.params if start else {}, trial.params, progress.defaults)
         )
-        state = said(words.STATE_WORDS[trial.state], self._console, STATE_STYLES[trial.state])
+        state = as_text(words.STATE_WORDS[trial.state], self._console, STATE_STYLES[trial.state])
         return (
-            said(mark, self._console, "green"),
-            said(str(trial.number), self._console),
+            as_text(mark, self._console, "green"),
+            as_text(str(trial.number), self._console),
             self._folds(progress, trial),
-            said(_score_words(trial, progress.metric), self._console),
+            as_text(_score_words(trial, progress.metric), self._console),
             state,
-            said(_why(trial) or changed, self._console, "dim" if trial.state == TrialState.FAILED else ""),
+            as_text(_why(trial) or changed, self._console, "dim" if trial.state == TrialState.FAILED else ""),
         )
 
     def _folds(self, progress: Progress, trial: TrialRecord) -> Text:
@@ -161,13 +161,13 @@ class LiveTable:
             spent, whole = values.duration(progress.spent_seconds), values.duration(progress.seconds_budget)
             shares.append((progress.spent_seconds / progress.seconds_budget, f"{spent} of {whole}"))
         if not shares:
-            return said(f"{values.count(len(progress.trials), 'trial')}, until you stop it", self._console)
+            return as_text(f"{values.count(len(progress.trials), 'trial')}, until you stop it", self._console)
         share = min(max(share for share, _ in shares), 1.0)
         filled = round(share * _BAR_WIDTH)
         full, empty = ("━", "─") if self._fancy else ("#", "-")
         bar = Text.assemble((full * filled, "green"), (empty * (_BAR_WIDTH - filled), "dim"))
-        told = " · ".join(text for _, text in shares)
-        return Text.assemble(bar, " ", said(f"{share:4.0%}  {told}", self._console))
+        budgets = " · ".join(text for _, text in shares)
+        return Text.assemble(bar, " ", as_text(f"{share:4.0%}  {budgets}", self._console))
 
     def _pace(self, progress: Progress, best: TrialRecord | None) -> Text:
         known = f"best {values.number(best.score(progress.metric))} (trial {best.number})" if best else "no best yet"
@@ -183,7 +183,7 @@ class LiveTable:
             parts.append(f"{values.duration(progress.eta_seconds)} left")
         if (pace := progress.folds_per_minute) is not None:
             parts.append(f"{pace:.1f} fold runs a minute")
-        line = said(" · ".join(parts), self._console, "dim")
+        line = as_text(" · ".join(parts), self._console, "dim")
         line.no_wrap, line.overflow = True, "ellipsis" if self._fancy else "crop"
         return line
 
@@ -245,10 +245,10 @@ class PlainLines:
 
 def _references(progress: Progress) -> dict[str, list[float]]:
     """Fold scores by name of reference, as they became known."""
-    found: dict[str, list[float]] = {}
+    by_name: dict[str, list[float]] = {}
     for record in progress.references:
-        found.setdefault(record.name, []).append(record.scores.get(progress.metric, math.nan))
-    return found
+        by_name.setdefault(record.name, []).append(record.scores.get(progress.metric, math.nan))
+    return by_name
 
 
 def _mean(scores: Sequence[float]) -> float:

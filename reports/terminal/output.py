@@ -38,10 +38,10 @@ class Output(Console):
 
     def say(self, text: str) -> None:
         """One line as it is, however long."""
-        self.print(said(text, self), no_wrap=True, overflow="ignore", crop=False)
+        self.print(as_text(text, self), no_wrap=True, overflow="ignore", crop=False)
 
 
-def said(text: str, console: Console, style: str = "") -> Text:
+def as_text(text: str, console: Console, style: str = "") -> Text:
     """`text` as it is: no markup, no control characters, only what the console's encoding has."""
     text = values.visible(text)
     if not has_unicode(console):

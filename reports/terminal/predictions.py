@@ -21,7 +21,7 @@ def show_predictions(classes: Sequence[str], answers: Sequence[Prediction], out:
     read = [(answer, _top(answer)) for answer in answers if not answer.problem]
     match form:
         case "json":
-            told: dict[str, Any] = {
+            answer: dict[str, Any] = {
                 "classes": list(classes),
                 "images": [
                     {
@@ -34,7 +34,7 @@ def show_predictions(classes: Sequence[str], answers: Sequence[Prediction], out:
                 "unreadable": [{"path": a.path, "problem": a.problem} for a in answers if a.problem and not a.stray],
                 "passed_over": [answer.path for answer in answers if answer.stray],
             }
-            lines = json.dumps(told, indent=2).splitlines()
+            lines = json.dumps(answer, indent=2).splitlines()
         case "csv":
             text = io.StringIO()
             writer = csv.writer(text, lineterminator="\n")

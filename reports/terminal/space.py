@@ -49,5 +49,5 @@ def _list(title: Text, rows: list[dict[str, str]]) -> Table:
 
 def _words(row: dict[str, str]) -> list[Text]:
     """What a parameter does, and where its range and default come from; a model of the user's own says neither."""
-    said = [Text(row["help"])] if row["help"] else []
-    return [*said, Text(f"source: {row['source']}", style="dim")] if row["source"] else said
+    lines = [Text(row["help"])] if row["help"] else []
+    return [*lines, Text(f"source: {row['source']}", style="dim")] if row["source"] else lines

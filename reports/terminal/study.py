@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from reports.terminal.output import STATE_STYLES, Output, filled, grid, said
+from reports.terminal.output import STATE_STYLES, Output, as_text, filled, grid
 from reports.wording import study as words
 from reports.wording import values
 from search.results.summary import ReferenceRow, StudySummary, TrialRow
@@ -19,7 +19,7 @@ def show(data: StudySummary, console: Console | None = None, top: int = 20) -> N
     console = console or Output()
 
     def paragraph(text: str, style: str = "") -> None:
-        console.print(said(text, console, style), highlight=False, width=min(console.width, _PARAGRAPH))
+        console.print(as_text(text, console, style), highlight=False, width=min(console.width, _PARAGRAPH))
 
     paragraph(_title(data), "dim")
     console.print()
@@ -86,10 +86,10 @@ def leaderboard(data: StudySummary, console: Console, top: int = 20) -> Table:
     for row in data.with_references(data.rows[:top]):
         cells = _cells(data, row, narrow)
         if isinstance(row, ReferenceRow):
-            rows.append([said(cell, console, "dim italic") for cell in cells])
+            rows.append([as_text(cell, console, "dim italic") for cell in cells])
             continue
         bold = "bold" if data.best is not None and row.number == data.best.number else ""
-        texts = [said(cell, console, bold) for cell in cells]
+        texts = [as_text(cell, console, bold) for cell in cells]
         texts[-2].stylize(STATE_STYLES[row.state])
         rows.append(texts)
     return filled(table, rows, console)
@@ -125,6 +125,6 @@ def causes(data: StudySummary, console: Console) -> Table:
         if cause.detail and cause.detail != cause.cause:
             text += f": {values.shortened(cause.detail, 160)}"
         numbers = ", ".join(map(str, cause.trials[:3])) + (" …" if cause.count > 3 else "")
-        state = said(words.STATE_WORDS[cause.state], console, STATE_STYLES[cause.state])
-        table.add_row(said(str(cause.count), console), state, said(text, console), said(numbers, console))
+        state = as_text(words.STATE_WORDS[cause.state], console, STATE_STYLES[cause.state])
+        table.add_row(as_text(str(cause.count), console), state, as_text(text, console), as_text(numbers, console))
     return table

@@ -33,20 +33,20 @@ def headline(case: Diagnosed) -> str:
                 f"{chance}, in {runs} of {values.count(runs, 'training')}. There is nothing to complain of."
             )
         case Verdict.BY_HEART:
-            said = f"learns its training images by heart, and nothing that holds for others (accuracy {reached})"
+            what = f"learns its training images by heart, and nothing that holds for others (accuracy {reached})"
         case Verdict.NOTHING_ELSE:
             trained = math.fsum(run.training for run in case.runs) / runs
             own = f" (accuracy {values.number(trained, 2)})" if math.isfinite(trained) else ""
-            said = (
+            what = (
                 f"learns something about its training images{own}, and nothing that clearly holds for others (accuracy "
                 f"{reached}, where guessing has {chance})"
             )
         case Verdict.SOMETIMES:
             learned = runs_that_learn(case.runs, k)
-            said = f"learns in {learned} of {runs} trainings only (accuracy {reached}, where guessing has {chance})"
+            what = f"learns in {learned} of {runs} trainings only (accuracy {reached}, where guessing has {chance})"
         case _:
-            said = _stuck(case, reached)
-    return f"Your network {said}{_because(case)}.{_what_helps(case)}"
+            what = _stuck(case, reached)
+    return f"Your network {what}{_because(case)}.{_what_helps(case)}"
 
 
 def _stuck(case: Diagnosed, reached: str) -> str:
@@ -84,21 +84,21 @@ def _what_helps(case: Diagnosed) -> str:
         return f" {several if len(case.tried) > 1 else 'The one change that was tried does not free it.'}"
     best = free[0]
     reached = values.number(mean_validation(best.runs), 2)
-    others = [one.experiment.change for one in _one_a_topic(free[1:], best)][: _NAMED - 1]
+    others = [result.experiment.change for result in _one_a_topic(free[1:], best)][: _NAMED - 1]
     rest = f" So does {_listed(others, 'or')}, alone." if others else ""
-    vain = [one for one in case.no_fixes if one.experiment.suspicion > 0]
-    named = [one.experiment.change for one in _one_a_topic(vain, *free)][:_NAMED]
+    vain = [result for result in case.no_fixes if result.experiment.suspicion > 0]
+    named = [result.experiment.change for result in _one_a_topic(vain, *free)][:_NAMED]
     rest += f" Not enough alone: {_listed(named)}." if named else ""
     return f" Change one thing, {values.visible(best.experiment.change)}: it then reaches {reached}.{rest}"
 
 
-def _one_a_topic(found: Sequence[ExperimentResult], *others: ExperimentResult) -> list[ExperimentResult]:
+def _one_a_topic(results: Sequence[ExperimentResult], *others: ExperimentResult) -> list[ExperimentResult]:
     """The first of each topic that none of the others is about."""
-    seen, kept = {one.experiment.topic for one in others}, []
-    for one in found:
-        if one.experiment.topic not in seen:
-            seen.add(one.experiment.topic)
-            kept.append(one)
+    seen, kept = {result.experiment.topic for result in others}, []
+    for result in results:
+        if result.experiment.topic not in seen:
+            seen.add(result.experiment.topic)
+            kept.append(result)
     return kept
 
 
@@ -124,12 +124,12 @@ def confirmed(suspect: Suspect) -> str:
     return f"{suspect.freed} of {tried} free it" if suspect.freed > 1 else f"1 of {tried} frees it"
 
 
-def outcome(one: ExperimentResult, classes: int) -> str:
+def outcome(result: ExperimentResult, classes: int) -> str:
     """How an experiment went, in a few words."""
-    if all(run.failure for run in one.runs):
-        return "not possible: " + _failure(one.runs)
-    learned, runs = runs_that_learn(one.runs, classes), len(one.runs)
-    match verdict(one.runs, classes):
+    if all(run.failure for run in result.runs):
+        return "not possible: " + _failure(result.runs)
+    learned, runs = runs_that_learn(result.runs, classes), len(result.runs)
+    match verdict(result.runs, classes):
         case Verdict.LEARNS:
             return f"frees it, {learned} of {runs}"
         case Verdict.BY_HEART:
@@ -145,26 +145,26 @@ def outcome(one: ExperimentResult, classes: int) -> str:
 def fine(case: Diagnosed) -> list[str]:
     """What was looked at and gave no reason to complain, a sentence each."""
     evidence, named = case.evidence, {suspect.cause.name for suspect in case.suspects}
-    found = [] if case.remarks else ["Images: no copies, no contradictory labels, classes of similar size."]
+    facts = [] if case.remarks else ["Images: no copies, no contradictory labels, classes of similar size."]
     if evidence is None:
-        return found
+        return facts
     if not {"inputs not scaled", "inputs scaled twice", "constant images"} & named and evidence.input_size > 0:
-        found.append(f"Pixels are scaled: the first layer is given numbers of about {evidence.input_size:.2g}.")
+        facts.append(f"Pixels are scaled: the first layer is given numbers of about {evidence.input_size:.2g}.")
     if not evidence.found:
-        found.append("Output, loss and labels fit together; layers are trained; no static check complains.")
+        facts.append("Output, loss and labels fit together; layers are trained; no static check complains.")
     dead = [layer for layer in evidence.layers if layer.dead is not None]
     if dead and "dead ReLU" not in named:
         most = max(layer.dead or 0.0 for layer in dead)
-        found.append(f"Few ReLU units are dead: at most {100 * most:.0f} % of a layer.")
+        facts.append(f"Few ReLU units are dead: at most {100 * most:.0f} % of a layer.")
     gradients = [layer.gradient for layer in evidence.layers if layer.gradient is not None]
     if len(gradients) > 1 and "gradients vanish" not in named and all(map(math.isfinite, gradients)):
-        found.append(f"Gradients arrive: {gradients[0]:.1g} in the first layer, {gradients[-1]:.1g} in the last.")
+        facts.append(f"Gradients arrive: {gradients[0]:.1g} in the first layer, {gradients[-1]:.1g} in the last.")
     if math.isfinite(evidence.learning_rate) and not any(name.startswith("learning rate") for name in named):
-        found.append(f"The learning rate, {evidence.learning_rate:.3g}, moves weights neither too much nor too little.")
+        facts.append(f"The learning rate, {evidence.learning_rate:.3g}, moves weights neither too much nor too little.")
     penalty = evidence.penalty / (evidence.penalty + evidence.floor) if evidence.penalty >= 0 else math.nan
     if "regularisation too strong" not in named:
-        found.append(f"Penalties are {100 * penalty:.0f} % of the loss after training." if penalty else "No penalties.")
-    return found
+        facts.append(f"Penalties are {100 * penalty:.0f} % of the loss after training." if penalty else "No penalties.")
+    return facts
 
 
 def untried(case: Diagnosed) -> str:

@@ -21,18 +21,18 @@ ABOUT = {
 }
 
 
-def headline(found: Findings) -> str:
+def headline(findings: Findings) -> str:
     """The answer in a sentence."""
-    if found.problem:
-        return f"These images cannot be searched yet. {values.visible(found.problem)}"
-    grave = sum(len(found.of(kind)) for kind in (DuplicateKind.CONTRADICTION, DuplicateKind.LEAK))
-    left_out = sum(remark.left_out for remark in found.remarks)
-    said = [f"Ready for a search with {found.folds} folds"]
+    if findings.problem:
+        return f"These images cannot be searched yet. {values.visible(findings.problem)}"
+    grave = sum(len(findings.of(kind)) for kind in (DuplicateKind.CONTRADICTION, DuplicateKind.LEAK))
+    left_out = sum(remark.left_out for remark in findings.remarks)
+    parts = [f"Ready for a search with {findings.folds} folds"]
     if grave:
-        said.append(f"look at {values.count(grave, 'pair')} of pictures first")
+        parts.append(f"look at {values.count(grave, 'pair')} of pictures first")
     if left_out:
-        said.append(f"{values.count(left_out, 'file')} left out")
-    return "; ".join(said) + "."
+        parts.append(f"{values.count(left_out, 'file')} left out")
+    return "; ".join(parts) + "."
 
 
 def likeness_words(pair: PairView) -> str:

@@ -97,13 +97,13 @@ def headline(data: StudySummary) -> str:
 
 def diagnosis(data: StudySummary) -> str:
     """Why trial 0 does not learn, as suspected, and what to try; empty where it does, in most of its folds."""
-    found = next((one for one in data.diagnoses if one.number == 0), None)
-    if found is None or 2 * found.folds < found.trained:
+    diagnosed = next((each for each in data.diagnoses if each.number == 0), None)
+    if diagnosed is None or 2 * diagnosed.folds < diagnosed.trained:
         return ""
-    where = "" if found.folds == found.trained else f", in {found.folds} of its {found.trained} folds"
-    said = next((s for s in found.evidence if s.startswith(f"{found.cause}: ")), found.cause)
-    shows = SYMPTOM_WORDS.get(found.symptom, f"does not learn ({shortened(found.symptom, 40)})")
-    return f"Trial 0 {shows}{where}: {shortened(said, 300)}. Try: {shortened(found.change, 200)}."
+    where = "" if diagnosed.folds == diagnosed.trained else f", in {diagnosed.folds} of its {diagnosed.trained} folds"
+    suspicion = next((s for s in diagnosed.evidence if s.startswith(f"{diagnosed.cause}: ")), diagnosed.cause)
+    shows = SYMPTOM_WORDS.get(diagnosed.symptom, f"does not learn ({shortened(diagnosed.symptom, 40)})")
+    return f"Trial 0 {shows}{where}: {shortened(suspicion, 300)}. Try: {shortened(diagnosed.change, 200)}."
 
 
 def choice(data: StudySummary) -> str:
@@ -175,14 +175,14 @@ def _tested(data: StudySummary, chosen: Chosen) -> str:
 
 def nested(data: StudySummary) -> str:
     """What nested cross-validation says; empty where it was not asked for, or no outer fold is done."""
-    found = data.nested
-    if found is None:
+    outer = data.nested
+    if outer is None:
         return ""
-    so_far = "" if found.folds == found.of else f" ({found.folds} of {count(found.of, 'outer fold')} so far)"
-    value, low, high = (number(bound, 2) for bound in (found.value, found.low, found.high))
+    so_far = "" if outer.folds == outer.of else f" ({outer.folds} of {count(outer.of, 'outer fold')} so far)"
+    value, low, high = (number(bound, 2) for bound in (outer.value, outer.low, outer.high))
     return (
         f"Nested cross-validation{so_far}: {value} ({low} to {high} with 95 % confidence). The whole search was made "
-        f"again {count(found.folds, 'time')}, without the images of one fold each, and what it chose judged on them."
+        f"again {count(outer.folds, 'time')}, without the images of one fold each, and what it chose judged on them."
     )
 
 
@@ -191,8 +191,8 @@ def _start(data: StudySummary, base: TrialRow) -> str:
         cause = f" ({visible(base.cause)})" if base.cause else ""
         verb = _STATE_AS_VERB[base.state] if base.state != TrialState.RUNNING or data.searching else "is unfinished"
         return f"trial 0, your starting point, {verb}{cause}"
-    found = f"{number(base.score, 2)}{_chance_words(data, base)}{_folds_won(data, base)}"
-    return f"trial 0, your starting point, {found}"
+    reached = f"{number(base.score, 2)}{_chance_words(data, base)}{_folds_won(data, base)}"
+    return f"trial 0, your starting point, {reached}"
 
 
 _STATE_AS_VERB = {
@@ -231,8 +231,8 @@ def _nothing_yet(data: StudySummary) -> str:
 
 def references(data: StudySummary) -> str:
     """What plain methods reach and whether the best trial beats that; the majority is the headline's chance."""
-    told = [row for row in reversed(data.references) if row.score is not None and row.name != "majority"]
-    return " ".join(f"{_reaches(row)}{_against(data, row)}." for row in told)
+    rows = [row for row in reversed(data.references) if row.score is not None and row.name != "majority"]
+    return " ".join(f"{_reaches(row)}{_against(data, row)}." for row in rows)
 
 
 def _reaches(row: ReferenceRow) -> str:
@@ -256,8 +256,8 @@ def _against(data: StudySummary, row: ReferenceRow) -> str:
 def counts_words(data: StudySummary) -> str:
     """'9 complete, 1 stopped early, 2 failed', leaving out what there is none of."""
     order = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.FAILED)
-    said = (f"{data.counts[s]:,} {state_words(s, searching=data.searching)}" for s in order if data.counts[s])
-    return ", ".join(said) or "none"
+    parts = (f"{data.counts[s]:,} {state_words(s, searching=data.searching)}" for s in order if data.counts[s])
+    return ", ".join(parts) or "none"
 
 
 def images_words(data: StudySummary) -> str:
@@ -299,9 +299,9 @@ def advice(data: StudySummary) -> tuple[str, ...]:
     )
 
 
-def _guessing(data: StudySummary, found: Estimate) -> str:
+def _guessing(data: StudySummary, estimate: Estimate) -> str:
     """What is to be said where guessing may reach as much."""
-    if beats(found, data.chance):
+    if beats(estimate, data.chance):
         return ""
     return f"; guessing has {number(data.chance, 2)}, so nothing is shown to have been learned"
 
@@ -321,13 +321,15 @@ def caution(data: StudySummary) -> str:
             f"This number is optimistic: it is the best of {data.compared:,} trials compared on the same images, "
             f"and picking the best also picks luck. Expect new images to score {direction}."
         )
-    found = data.estimate
-    value, low, high = (number(bound, 2) for bound in (found.value, found.low, found.high))
+    estimate = data.estimate
+    value, low, high = (number(bound, 2) for bound in (estimate.value, estimate.low, estimate.high))
     first = f"On new images expect about {value}"
-    interval = f"({low} to {high} with 95 % confidence{_guessing(data, found)})"
-    pooled, optimism = number(found.naive, 3), number(found.optimism, 3)
-    shown = data.ahead(round(found.naive, 3), round(found.value, 2))  # no score is too good that is shown below it
-    optimistic = round(found.optimism, 3) > 0 and shown > 0
+    interval = f"({low} to {high} with 95 % confidence{_guessing(data, estimate)})"
+    pooled, optimism = number(estimate.naive, 3), number(estimate.optimism, 3)
+    shown = data.ahead(
+        round(estimate.naive, 3), round(estimate.value, 2)
+    )  # no score is too good that is shown below it
+    optimistic = round(estimate.optimism, 3) > 0 and shown > 0
     if data.chosen and data.chosen.together:
         together = f" Put together on all of them it scores {pooled}, which is optimistic by {optimism}."
         return (
@@ -335,7 +337,7 @@ def caution(data: StudySummary) -> str:
             f"others.{together if optimistic else ''}"
         )
     picked = f"The best of {data.compared:,} trials compared on the same images is partly the luckiest: its pooled"
-    if data.chosen and found.method == OWN_SCORE:
+    if data.chosen and estimate.method == OWN_SCORE:
         luck = f" {picked} {pooled} is optimistic." if optimistic else ""
         return (
             f"{first} {interval}: what trial {data.chosen.trial} scores out of fold, which is shipped, being tied with "

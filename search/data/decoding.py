@@ -52,6 +52,7 @@ _OTHER_FORMATS = frozenset(
     }
 )
 _ORIENTATION = 0x0112  # the EXIF tag
+# Pillow's ImageOps.exif_transpose turns alike, but raises where EXIF is damaged, and does not tell that it turned.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
 from search.errors import UsageError
+from search.files import replacing
 from search.manifest import about
 from search.session.budget import without_result
 from search.study.folder import StudyFolder
@@ -95,9 +95,5 @@ def check_target(to: Path | None) -> Path:
 
 def copy_model(folder: StudyFolder, target: Path) -> None:
     """Copy the study's model, whole or not at all. Raises OSError."""
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        shutil.copyfile(folder.model, beside)
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(target) as partial:
+        shutil.copyfile(folder.model, partial)

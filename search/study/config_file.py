@@ -47,7 +47,7 @@ def write(folder: Path, config: Config, tries: Sequence[Try] = ()) -> None:
     document.add(tomlkit.comment("[[try]]"))
     document.add(tomlkit.comment(tried))
     _add_tries(document, [*(Try(changes) for changes in config.tries), *tries])
-    write_atomically(folder / FILE, tomlkit.dumps(document))
+    write_atomically((folder / FILE).resolve(), tomlkit.dumps(document))  # where it is a link, the file that is meant
 
 
 def update(folder: Path, changes: Mapping[str, Any], tries: Sequence[Try] = ()) -> None:
@@ -67,7 +67,7 @@ def update(folder: Path, changes: Mapping[str, Any], tries: Sequence[Try] = ()) 
     _add_tries(document, tries)
     after = tomlkit.dumps(document)
     if after != before:
-        write_atomically(path, after)
+        write_atomically(path.resolve(), after)
 
 
 def _add_tries(document: tomlkit.TOMLDocument, tries: Sequence[Try]) -> None:

@@ -227,7 +227,7 @@ class StudyFolder:
 
     def sweep(self) -> None:
         """Remove what workers that were killed left half written."""
-        half_written = ((self.features, "*.part"), (self.refits, ".*.keras"), (self.models, ".*.keras"))
+        half_written = ((self.features, ".*.npy"), (self.refits, ".*.keras"), (self.models, ".*.keras"))
         for folder, pattern in half_written:
             if folder.resolve().is_relative_to(self.path.resolve()):  # a folder may be a link to any other
                 for path in folder.glob(pattern):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from search.errors import UsageError
+from search.files import no_links
 
 
 @contextlib.contextmanager
@@ -22,9 +23,7 @@ def leased(lock: Path) -> Iterator[None]:
 
     folder = lock.parent
     try:
-        # O_NOFOLLOW: in a study folder from elsewhere a link may lead to any file.
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-        handle = os.fdopen(descriptor, "r+", encoding="utf-8")
+        handle = os.fdopen(no_links(lock, os.O_RDWR | os.O_CREAT), "r+", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror}; a study needs a folder it may write") from None
     with handle:
@@ -43,7 +42,7 @@ def holder(lock: Path) -> str | None:
     import fcntl
 
     try:
-        with os.fdopen(os.open(lock, os.O_RDONLY | os.O_NOFOLLOW), encoding="utf-8") as handle:
+        with os.fdopen(no_links(lock, os.O_RDONLY), encoding="utf-8") as handle:
             return None if _locked(handle, fcntl.LOCK_SH) else _holder(lock)
     except OSError:  # no file: nobody ever held it; or one that may not be read, and then nobody knows
         return None

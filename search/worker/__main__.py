@@ -10,6 +10,7 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from search.files import no_links
 from search.native import ENVIRONMENT
 from search.worker.worker import READY, Worker
 
@@ -48,8 +49,8 @@ def main(descriptor: int) -> None:
 
 
 def _write_to(log: Path) -> None:
-    """Let all output go there, and what was said so far. Not through a link: one may lead to any file."""
-    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
+    """Let all output go there, and what was said so far."""
+    file = no_links(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.write(file, os.pread(2, os.fstat(2).st_size, 0))
     os.ftruncate(2, 0)
     for output in (1, 2):

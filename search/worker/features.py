@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from search.files import replacing
 from search.jobs import FoldJob
 from search.worker.latency import milliseconds_an_image
 from spaces.facts import Facts
@@ -102,10 +103,5 @@ def _read(path: Path, images: int) -> NDArray[np.float32] | None:
 def _write(path: Path, features: NDArray[np.float32]) -> None:
     """Whole or not at all: another worker may be reading."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        with partial.open("wb") as stream:
-            np.save(stream, features, allow_pickle=False)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as partial:
+        np.save(partial, features, allow_pickle=False)

@@ -11,7 +11,6 @@ Every model within it is called with `training=False`, which its file keeps: a l
 from __future__ import annotations
 
 import json
-import os
 import time
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from search.files import replacing
 from search.jobs import ComposeJob, SavedModel, first_line
 from search.manifest import ABOUT
 from search.worker import keras_heads
@@ -158,15 +158,11 @@ def _foreign_activations(model: keras.Model) -> list[str]:
 def save(model: keras.Model, path: Path, about: Mapping[str, Any] | None = None) -> None:
     """Write the model, whole or not at all, with `about` beside its own files. Raises OSError or ValueError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.stem}.{os.getpid()}.keras")
-    try:
-        model.save(beside)
+    with replacing(path) as partial:
+        model.save(partial)
         if about is not None:
-            with zipfile.ZipFile(beside, "a") as archive:
+            with zipfile.ZipFile(partial, "a") as archive:
                 archive.writestr(ABOUT, json.dumps(about, indent=1))
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def load(path: Path) -> keras.Model:

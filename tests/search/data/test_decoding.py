@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from search.data.decoding import FileRemark, Header, Picture, decode, quiet, read_header
 from tests.pictures import halves, write, write_bytes
@@ -68,6 +68,26 @@ class TestUpright:
         assert (header.height, header.width) == (32, 48)
         difference = picture_of(path, (32, 48)).pixels[:, :, 0].astype(int) - np.asarray(upright)
         assert abs(difference).max() <= 3
+
+    @pytest.mark.parametrize("ending", ["png", "webp"])
+    def test_exif_that_is_no_exif_costs_the_picture_nothing(self, tmp_path: Path, ending: str) -> None:
+        options = {"lossless": True} if ending == "webp" else {}
+        stored = halves("RGB", (255, 0, 0), (0, 0, 255))
+        path = write(tmp_path / f"x.{ending}", stored, exif=b"Exif\0\0" + b"\xff" * 30, **options)
+        with Image.open(path) as image, pytest.raises(SyntaxError):  # so Pillow's own function is not used
+            ImageOps.exif_transpose(image)
+        assert isinstance(read_header(path), Header)
+        assert (picture_of(path, (16, 16)).pixels == np.asarray(stored)).all()
+
+    @pytest.mark.parametrize("orientation", STORED)
+    def test_it_turns_as_pillow_does(self, tmp_path: Path, orientation: int) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        noise = np.random.default_rng(orientation).integers(0, 255, (6, 9, 3), np.uint8)
+        path = write(tmp_path / "x.png", Image.fromarray(noise), exif=exif)
+        with Image.open(path) as image:
+            upright = np.asarray(ImageOps.exif_transpose(image))
+        assert (picture_of(path, upright.shape[:2]).pixels == upright).all()
 
 
 class TestGreyOfMoreThan8Bits:
