@@ -32,9 +32,6 @@ from tests.test_imports import TABLE
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
 MAX_WORDS = 900  # of a page that everybody reads
 
-# Until other work is merged. Each of these goes when its test passes without it.
-PAGES_TO_COME = {"docs/python.md"}
-
 
 def text_of(page: str) -> str:
     return (ROOT / page).read_text(encoding="utf-8")
@@ -78,7 +75,7 @@ def tracked() -> tuple[str, ...]:
 @pytest.mark.parametrize("page", PAGES)
 def test_links_resolve(page: str) -> None:
     missing = [to for to in links(page) if not to.startswith("https://") and not (ROOT / to).exists()]
-    assert {*missing} <= PAGES_TO_COME
+    assert not missing
 
 
 def test_every_page_and_picture_can_be_reached_from_the_readme() -> None:

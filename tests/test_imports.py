@@ -132,6 +132,18 @@ TABLE: dict[str, tuple[str, ...]] = {
         "spaces",
         RECORDS,
     ),
+    "search.api": (
+        "search.commands",
+        "search.results",
+        "search.errors",
+        "search.study.folder",
+        # types of what it returns
+        "search.data.findings",
+        "search.diagnosis.result",
+        "search.stats.estimate",
+        "reports",
+        "storage",
+    ),
     "cli": (
         "search.commands",
         "search.results",
@@ -391,10 +403,14 @@ def _private_names(tree: ast.AST) -> Iterator[tuple[str, int]]:
 def test_packages_of_search_are_a_docstring() -> None:
     for module in modules():
         path = source_of(module)
-        if top_of(module) == "search" and path.name == "__init__.py":
+        if top_of(module) == "search" and path.name == "__init__.py" and module != "search":
             body = ast.parse(path.read_text()).body
             assert len(body) == 1, f"{path.relative_to(ROOT)} holds more than a docstring"
             assert ast.get_docstring(ast.parse(path.read_text())), f"{path.relative_to(ROOT)} has no docstring"
+
+
+def test_search_itself_exports_what_is_imported_when_it_is_asked_for() -> None:
+    fail_with([place("search", i.line) for i in imports("search") if ours(i.module) and not i.for_types])
 
 
 def test_no_private_name_is_imported_from_another_module() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -41,10 +42,14 @@ def stop_on_signals(resume: str) -> Iterator[StopRequest]:
     """While inside, a first signal sets `asked`; a second leaves the process at once and names the command `resume`.
 
     That is safe, as kill -9 is: every fold that counts is committed already, and workers end with their parent.
+    Where Python's own handler was in charge, as in a notebook, the process is not ours: a second signal raises
+    KeyboardInterrupt there.
     """
-    request = StopRequest()
+    request, is_ours = StopRequest(), signal.getsignal(signal.SIGINT) is not signal.default_int_handler
 
     def handle(_signal: int, _frame: FrameType | None) -> None:
+        if request.asked and not is_ours:
+            raise KeyboardInterrupt
         if request.asked:
             if sys.stdout.isatty():
                 os.write(sys.stdout.fileno(), SHOW_CURSOR)
@@ -59,6 +64,9 @@ def stop_on_signals(resume: str) -> Iterator[StopRequest]:
 
 @contextlib.contextmanager
 def _handled_by(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # which alone is told of signals
+        yield
+        return
     before = {number: signal.signal(number, handle) for number in SIGNALS}
     try:
         yield

@@ -1,0 +1,271 @@
+"""The commands as functions of Python, and a study as a value. Import it as `search`: `search.run`, `search.Study`.
+
+The same code as the commands: what they print in the end is returned here, what they refuse is raised, UsageError or
+RunError, and Ctrl-C raises KeyboardInterrupt once what is running has ended tidily.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from reports import show
+from reports.html import notebook
+from reports.html.study import write
+from reports.terminal.display import TerminalDisplay
+from search.commands import check as checking
+from search.commands import diagnose as diagnosing
+from search.commands import export as exporting
+from search.commands import run as running
+from search.commands.options import checked_seconds, checked_workers, workers_asked
+from search.commands.report import summary_of
+from search.commands.request import Settings
+from search.commands.session import Session
+from search.data.findings import Findings
+from search.diagnosis.result import Diagnosed
+from search.errors import RunError
+from search.results.progress import Ending
+from search.results.summary import StudySummary, TrialRow
+from search.stats.estimate import Estimate
+from search.study.folder import StudyFolder
+from storage import TrialRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+AnyPath: TypeAlias = str | os.PathLike[str]
+
+
+class Study:
+    """A study that has begun, in its folder. It holds nothing: whatever is asked is read from what is stored then."""
+
+    def __init__(self, folder: StudyFolder) -> None:
+        """Of `open_study`, `run` and `resume`."""
+        self._folder = folder
+
+    @property
+    def path(self) -> Path:
+        """The study's folder."""
+        return self._folder.path
+
+    @property
+    def summary(self) -> StudySummary:
+        """All that the report says, as a value. Raises StorageError."""
+        return summary_of(self._folder)
+
+    @property
+    def trials(self) -> list[TrialRecord]:
+        """All trials in their order, with folds and curves. Raises StorageError."""
+        with self._folder.read() as store:
+            return store.trials()
+
+    @property
+    def best(self) -> TrialRow | None:
+        """The leading complete trial; None before there is one. Its score is partly luck, see `estimate`."""
+        return self.summary.best
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """What to expect of new images, with a 95 % interval; None before there is a complete trial."""
+        return self.summary.estimate
+
+    def leaderboard(self) -> pd.DataFrame | list[TrialRow]:
+        """The trials, best first: a table where pandas is installed, else a list of values.
+
+        A row a trial; of the columns `params_NAME` those are filled that are active in it.
+        """
+        rows = list(self.summary.rows)
+        try:
+            import pandas as pd
+        except ImportError:
+            return rows
+        return pd.DataFrame([_as_record(row) for row in rows])
+
+    def report(self, path: AnyPath | None = None) -> Path:
+        """Write the report, one HTML file, and return where; None: `report.html` in the study. Raises OSError."""
+        page = self._folder.report if path is None else Path(path)
+        write(self.summary, page)
+        return page
+
+    def model(self) -> Any:
+        """The chosen model, a keras.Model that takes pixels 0..255; nothing in its file can run code.
+
+        Raises UsageError where there is none yet.
+        """
+        model, warning = exporting.model_of(self.path)
+        _warn(warning)
+        return model
+
+    def predict(self, paths: AnyPath | Iterable[AnyPath]) -> exporting.Predictions:
+        """Ask the chosen model about pictures: files, or folders of them, read as in training.
+
+        `.labels` of the result has the most probable class by path. Raises UsageError where there is no model yet, or
+        no such file; what cannot be read is named in the result.
+        """
+        named = [paths] if isinstance(paths, str | os.PathLike) else paths
+        found = exporting.predict(self.path, [Path(path) for path in named], display=TerminalDisplay())
+        _warn(found.warning)
+        return found
+
+    def __repr__(self) -> str:
+        return f"search.open_study({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        return notebook.of_study(self.summary)
+
+
+def open_study(path: AnyPath) -> Study:
+    """The study in a folder. Raises UsageError where there is none, or it has not begun."""
+    folder = StudyFolder.find(Path(path))
+    summary_of(folder)
+    return Study(folder)
+
+
+def run(
+    images: AnyPath,
+    *,
+    trials: int | None = None,
+    hours: float | None = None,
+    folds: int | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    workers: int | None = None,
+    workers_per_gpu: int | None = None,
+    precision: str | None = None,
+    xla: bool | None = None,
+    engine: str | None = None,
+    sampler: str | None = None,
+    second_objective: str | None = None,
+    preset: str | None = None,
+    model: str | None = None,
+    warm_start: AnyPath | None = None,
+    flip: bool | None = None,
+    groups: str | None = None,
+    lock_box: bool | None = None,
+    nested: bool | None = None,
+    directory: AnyPath | None = None,
+    quiet: bool = False,
+) -> Study:
+    """`search run`: begin a study of a folder of images, one folder a class, or go on with it.
+
+    Arguments are the command's, and None is its default. `trials` and `hours` are totals over all sessions. `workers`:
+    processes, 0 trains in this one. `model`: "FILE.py:BUILD". `groups`: a table (.csv) or a pattern.
+    `directory`: of the study; None: IMAGES-study in the current folder. `quiet`: show no progress.
+    Raises UsageError or StorageError where it cannot begin, RunError where it ends without a model, KeyboardInterrupt
+    where it was stopped: the same call goes on.
+    """
+    settings = Settings(
+        trials=trials,
+        hours=hours,
+        folds=folds,
+        epochs=epochs,
+        precision=precision,
+        xla=xla,
+        seed=seed,
+        engine=engine,
+        sampler=sampler,
+        second_objective=second_objective,
+        preset=preset,
+        flip=flip,
+        groups=groups,
+        lock_box=lock_box,
+        nested=nested,
+    )
+    call = _call("run", images, {**vars(settings), "directory": directory, "model": model, "warm_start": warm_start})
+    session = Session(TerminalDisplay(quiet), call, workers_asked(workers, workers_per_gpu))
+    place, other = _path(directory), _path(warm_start)
+    ended = running.run(Path(images), settings, session, directory=place, model=model, warm_start=other)
+    return _study(ended, quiet=quiet)
+
+
+def resume(
+    study: Study | AnyPath,
+    *,
+    trials: int | None = None,
+    hours: float | None = None,
+    workers: int | None = None,
+    workers_per_gpu: int | None = None,
+    model: str | None = None,
+    quiet: bool = False,
+) -> Study:
+    """`search resume`: go on with a study; see `run`. Raises UsageError too where there is nothing to go on with."""
+    path, settings = study.path if isinstance(study, Study) else Path(study), Settings(trials=trials, hours=hours)
+    call = _call("resume", path, {"trials": trials, "hours": hours, "model": model})
+    session = Session(TerminalDisplay(quiet), call, workers_asked(workers, workers_per_gpu))
+    return _study(running.resume(path, settings, session, model=model), quiet=quiet)
+
+
+def check(images: AnyPath, *, groups: str | None = None, folds: int | None = None, quiet: bool = False) -> Findings:
+    """`search check`: look a folder of images over: classes, copies, contradictory labels, what is left out.
+
+    No page is written. `.problem` of the result says why the images cannot be searched, where they cannot.
+    Raises UsageError for images or groups that cannot be read.
+    """
+    return checking.check(Path(images), groups=groups, folds=folds, display=TerminalDisplay(quiet)).findings
+
+
+def diagnose(
+    images: AnyPath,
+    *,
+    model: str | None = None,
+    preset: str | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    groups: str | None = None,
+    seconds: float | None = None,
+    workers: int | None = None,
+    quiet: bool = False,
+) -> Diagnosed:
+    """`search diagnose`: why does a network not learn? Trained as it is, then with one thing changed after another.
+
+    It is `model`, "FILE.py:BUILD", else the preset's, 'question' or 'cnn'. No page is written.
+    Raises UsageError as `run`, RunError where the network cannot be trained at all.
+    """
+    return diagnosing.diagnose(
+        Path(images),
+        Settings(preset=preset, epochs=epochs, seed=seed, groups=groups),
+        model=model,
+        seconds=None if seconds is None else checked_seconds(seconds),
+        workers=None if workers is None else checked_workers(workers),
+        display=TerminalDisplay(quiet),
+    ).diagnosed
+
+
+def _study(ended: running.RunResult, *, quiet: bool) -> Study:
+    folder = ended.folder
+    if ended.ending is Ending.STOPPED:
+        raise KeyboardInterrupt(f"stopped; nothing is lost. Go on with: search.resume({str(folder)!r})")
+    if ended.ending is Ending.FAILED:
+        raise RunError(f"{folder}: the search cannot go on; see what was said above, and {folder.logs}")
+    if ended.problem:
+        raise RunError(ended.problem)
+    if ended.nothing_left and not quiet:
+        show.lines(ended.nothing_left)
+    return Study(folder)
+
+
+def _call(name: str, first: AnyPath, named: dict[str, Any]) -> str:
+    """The call as it could be written, for the study's record."""
+    known = {key: value for key, value in named.items() if value is not None}
+    plain = {key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in known.items()}
+    given = [f"{key}={value!r}" for key, value in plain.items()]
+    return f"search.{name}({', '.join([repr(os.fspath(first)), *given])})"
+
+
+def _path(given: AnyPath | None) -> Path | None:
+    return None if given is None else Path(given)
+
+
+def _warn(sentence: str | None) -> None:
+    if sentence:
+        warnings.warn(sentence, stacklevel=3)
+
+
+def _as_record(row: TrialRow) -> dict[str, Any]:
+    """A trial in columns: what a table of trials needs, then its parameters."""
+    names = ("number", "rank", "origin", "score", "spread", "low", "high", "parameters", "seconds", "latency", "cause")
+    record = {name: getattr(row, name) for name in names}
+    return {**record, "state": str(row.state), **{f"params_{name}": value for name, value in row.params.items()}}
