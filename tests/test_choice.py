@@ -164,7 +164,7 @@ def test_a_model_of_an_earlier_release_is_named_by_predict_and_report_and_made_a
         assert done.returncode == 0 and f"{model}: its model was made by an earlier release" in done.stderr
         assert f"`{command}` makes it anew" in done.stderr
     said = " ".join(search("report", "shapes-study", cwd=folder).stdout.split())
-    assert "Its file was made by an earlier release" in said and "search export makes it anew" in said
+    assert "Its file was made by an earlier release" in said and "`search export --to FILE.keras` makes it anew" in said
     assert told("report", "shapes-study", cwd=folder)["chosen"]["outdated"]
     done = search("export", "shapes-study", "--to", "old.keras", "--workers", "1", cwd=folder)
     assert done.returncode == 0, done.stderr

@@ -133,7 +133,7 @@ def choice(data: StudySummary) -> str:
     if chosen.outdated:
         stale = (
             " Its file was made by an earlier release: in Keras, model(x) may answer wrongly, while model.predict(x) "
-            "does not. search export makes it anew."
+            "does not. In the study's folder, `search export --to FILE.keras` makes it anew."
         )
     how = f"It was trained on all {data.searched_images:,} images and saved."
     if chosen.in_folds:

@@ -51,6 +51,7 @@ def with_trained_weights(trainer: Trainer, network: keras.Model) -> keras.Model:
 def pixels_model(model: keras.Model, trainer: Trainer, facts: Facts) -> keras.Model:
     """A network that learned from pixels. `trainer` knows how it was shown them, and what its output means."""
     model.compiled = False  # else its metrics would be in the file, which are none of Keras's own: it would not load
+    _name_for_exports(model)
     x = inputs = keras.Input(facts.shape, name="pixels")
     if not compiling.takes_bytes(model):
         x = keras.layers.Rescaling(1 / 255)(x)
@@ -63,6 +64,19 @@ def pixels_model(model: keras.Model, trainer: Trainer, facts: Facts) -> keras.Mo
     if compiling.takes_logits(trainer.model.loss):
         output = keras.layers.Activation("sigmoid" if single else "softmax")(output)
     return keras.Model(inputs, ops.concatenate([1 - output, output], axis=1) if single else output)
+
+
+def _name_for_exports(model: keras.Model) -> None:
+    """Give layers whose names begin with no letter or digit others: TensorFlow takes none of them as a scope."""
+    layers = [*all_layers(model)]
+    taken = {layer.name for layer in layers}
+    for layer in layers:
+        if not layer.name[:1].isalnum():
+            name = f"layer{layer.name}"
+            while name in taken:
+                name += "_"
+            taken.add(name)
+            layer.name = name
 
 
 def features_model(

@@ -140,8 +140,8 @@ def build(hp):
     inputs = keras.Input((8, 8, 1))
     x = keras.layers.RandomRotation(0.2)(inputs)
     x = keras.layers.Resizing(10, 10)(x)
-    x = keras.layers.Conv2D(4, 3, activation="relu")(x)
-    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.Conv2D(4, 3, activation="relu", name="_conv")(x)
+    x = keras.layers.BatchNormalization(name="layer_conv")(x)
     x = keras.layers.Dropout(0.5)(keras.layers.Flatten()(x), training=True)
     model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
     model.compile(keras.optimizers.Adam(hp.Float("rate", 1e-3, 1e-1, default=1e-2)), "categorical_crossentropy")
@@ -153,7 +153,7 @@ def build(hp):
 def test_a_model_of_ones_own_with_layers_that_are_made_for_training(
     context: WorkerContext, prepared: Prepared, tmp_path: Path, source: str
 ) -> None:
-    """Keras's image layers are stored with `training: true`, and a dropout may be meant to be always on."""
+    """Keras's image layers are stored with `training: true`, a dropout may be always on, a name may begin with "_"."""
     net = tmp_path / "net.py"
     net.write_text(source)
     file = ModelFile(str(net), "build", hashlib.sha256(net.read_bytes()).hexdigest())
