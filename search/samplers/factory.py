@@ -8,9 +8,9 @@ from optuna.trial import create_trial
 
 from search.samplers.base import Sampler
 from search.samplers.catalog import row_of
-from search.samplers.grid import GridProposer
+from search.samplers.grid import GridSampler
 from search.samplers.optuna_builders import fresh_sampler
-from search.samplers.optuna_sampler import OptunaProposer
+from search.samplers.optuna_sampler import OptunaSampler
 from search.samplers.optuna_study import distribution
 from spaces import Space
 
@@ -23,13 +23,13 @@ def make_sampler(space: Space, metric: str, engine: str, sampler: str, seed: int
     `second`: what Optuna's samplers minimise beside the metric, if anything.
     """
     if sampler == "grid":
-        return GridProposer(space)
+        return GridSampler(space)
     if engine == "optuna":
-        return OptunaProposer(space, metric, sampler, seed, second)
-    from search.samplers.hyperband import HyperbandProposer
-    from search.samplers.keras_tuner_sampler import OracleProposer
+        return OptunaSampler(space, metric, sampler, seed, second)
+    from search.samplers.hyperband import HyperbandSampler
+    from search.samplers.keras_tuner_sampler import KerasTunerSampler
 
-    return (HyperbandProposer if sampler == "hyperband" else OracleProposer)(space, metric, sampler, seed)
+    return (HyperbandSampler if sampler == "hyperband" else KerasTunerSampler)(space, metric, sampler, seed)
 
 
 def unmodelled_parameters(space: Space, sampler: str) -> str | None:

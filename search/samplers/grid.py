@@ -16,7 +16,7 @@ from storage.records import Origin, TrialRecord
 GRID_POINTS = 5  # of a range, at most
 
 
-class GridProposer:
+class GridSampler:
     """The last parameter varies first, the default of each comes before its other values, in the space's order.
 
     The walk never goes back, so the last combination that was drawn is all there is to remember, and neither seed nor
@@ -29,13 +29,13 @@ class GridProposer:
         self._last: dict[str, Value] | None = None
 
     def replay(self, trials: Sequence[TrialRecord]) -> None:
-        """See Proposer."""
+        """See Sampler."""
         for trial in trials:
             if trial.origin == Origin.SAMPLER:
                 self._last = dict(trial.params)
 
-    def ask(self, number: int, fixed: dict[str, Value] | None = None) -> dict[str, Value]:  # noqa: ARG002 - see Proposer
-        """See Proposer."""
+    def ask(self, number: int, fixed: dict[str, Value] | None = None) -> dict[str, Value]:  # noqa: ARG002 - see Sampler
+        """See Sampler."""
         if fixed is not None:
             return dict(fixed)
         point = self._from({}) if self._last is None else self._after(self._last)
@@ -45,10 +45,10 @@ class GridProposer:
         return dict(point)
 
     def refuse(self, number: int) -> None:
-        """See Proposer. The walk goes on."""
+        """See Sampler. The walk goes on."""
 
     def tell(self, trial: TrialRecord) -> None:
-        """See Proposer. Scores do not matter to a grid."""
+        """See Sampler. Scores do not matter to a grid."""
 
     def _after(self, point: Mapping[str, Value]) -> dict[str, Value] | None:
         """The combination that follows: the last parameter that can go on does, what comes after it starts anew."""

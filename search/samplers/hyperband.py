@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from search.samplers.base import Exhausted
-from search.samplers.keras_tuner_sampler import OracleProposer, keras_tuner, score_of
+from search.samplers.keras_tuner_sampler import KerasTunerSampler, keras_tuner, score_of
 from search.seeds import derive
 from search.stats.metrics import better
 from spaces import Number, Space, Value
@@ -22,7 +22,7 @@ EPOCHS = "epochs"  # the parameter of the space that a rung sets: the most epoch
 FACTOR = 3  # between rungs: so many times the epochs, for the best one in so many
 
 
-class HyperbandProposer(OracleProposer):
+class HyperbandSampler(KerasTunerSampler):
     """Successive halving, one bracket after another, for as long as the study's budget lasts.
 
     The space must have the integer `EPOCHS`, whose upper end is Hyperband's max_epochs. Points that were not drawn
@@ -40,19 +40,19 @@ class HyperbandProposer(OracleProposer):
         self._placed = 0  # how many of the drawn points are in its brackets
 
     def replay(self, trials: Sequence[TrialRecord]) -> None:
-        """See Proposer."""
+        """See Sampler."""
         super().replay(trials)
         self._drawn = {trial.number: trial.params for trial in trials if trial.origin == Origin.SAMPLER}
 
     def ask(self, number: int, fixed: dict[str, Value] | None = None) -> dict[str, Value]:
-        """See Proposer."""
+        """See Sampler."""
         point = super().ask(number, fixed)
         if fixed is None:
             self._drawn[number] = point
         return point
 
     def refuse(self, number: int) -> None:
-        """See Proposer."""
+        """See Sampler."""
         super().refuse(number)
         self._drawn.pop(number, None)
 

@@ -83,7 +83,7 @@ def axis(parameter: Parameter) -> Axis | None:
     )
 
 
-class OracleProposer:
+class KerasTunerSampler:
     """`random` and `bayesian`: every parameter is drawn each time, and the space picks what is active.
 
     Keras Tuner's conditions are left out: they cannot say 'at least' of a float, and its Gaussian process takes
@@ -100,7 +100,7 @@ class OracleProposer:
         self._refused: dict[int, list[Mapping[str, Value]]] = {}
 
     def replay(self, trials: Sequence[TrialRecord]) -> None:
-        """See Proposer."""
+        """See Sampler."""
         for trial in trials:
             if trial.state == TrialState.RUNNING:
                 self._open[trial.number] = trial.params
@@ -108,17 +108,17 @@ class OracleProposer:
                 self._closed[trial.number] = trial
 
     def ask(self, number: int, fixed: dict[str, Value] | None = None) -> dict[str, Value]:
-        """See Proposer."""
+        """See Sampler."""
         point = self._draw(number) if fixed is None else dict(fixed)
         self._open[number] = point
         return dict(point)
 
     def refuse(self, number: int) -> None:
-        """See Proposer."""
+        """See Sampler."""
         self._refused.setdefault(number, []).append(self._open.pop(number))
 
     def tell(self, trial: TrialRecord) -> None:
-        """See Proposer."""
+        """See Sampler."""
         del self._open[trial.number]
         self._refused.pop(trial.number, None)
         self._closed[trial.number] = trial
@@ -207,7 +207,7 @@ def _listed(name: str, values: tuple[Value, ...], default: Value) -> Axis:
 
 
 def score_of(trial: TrialRecord, metric: str) -> float | None:
-    """What a proposer learns of a trial, where it is a finite number and the trial did not fail."""
+    """What a sampler learns of a trial, where it is a finite number and the trial did not fail."""
     score = None if trial.state == TrialState.FAILED else told_score(trial, metric)
     return score if score is not None and math.isfinite(score) else None
 

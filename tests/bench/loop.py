@@ -24,7 +24,7 @@ from reports.terminal.live import LiveTable
 from search.jobs import DescribeJob, Description, FitOptions, FoldJob, FoldResult, Job, Outcome
 from search.results.progress import Observer, Progress
 from search.samplers.base import Sampler
-from search.samplers.optuna_sampler import OptunaProposer
+from search.samplers.optuna_sampler import OptunaSampler
 from search.session.loop import Loop
 from search.session.plan import Plan
 from search.session.racer import RaceTerms
@@ -95,11 +95,11 @@ def stored_study(path: Path, trials: int) -> Path:
     record = StudyRecord(
         "bench", RUN.started, SEED, "balanced_accuracy", classes, shape, "f" * 64, config, SPACE.to_json()
     )
-    proposer = OptunaProposer(SPACE, record.metric, "random", SEED)
+    sampler = OptunaSampler(SPACE, record.metric, "random", SEED)
     with Store.create(path, record, images, [Split(0, ASSIGNMENT)]) as store:
         run = store.start_run(RUN)
         for start in range(0, trials, 500):
-            several = [a_trial(proposer, number) for number in range(start, min(start + 500, trials))]
+            several = [a_trial(sampler, number) for number in range(start, min(start + 500, trials))]
             common = {"study": STUDY_ID, "run": run}
             ended = {"state": TrialState.COMPLETE.value, "finished": RUN.started}
             with store._writing() as connection:  # as `add_trial` and `add_fold`, but thousands at once
@@ -108,9 +108,9 @@ def stored_study(path: Path, trials: int) -> Path:
     return path
 
 
-def a_trial(proposer: Sampler, number: int) -> TrialRecord:
+def a_trial(sampler: Sampler, number: int) -> TrialRecord:
     """A trial at a random point, its folds complete."""
-    params = SPACE.defaults() if number == 0 else proposer.ask(number)
+    params = SPACE.defaults() if number == 0 else sampler.ask(number)
     layers = tuple(LayerRecord(**vars(layer)) for layer in LAYERS)
     origin = Origin.SAMPLER if number else Origin.BASELINE
     folds = tuple(a_fold(number, fold, result(params, FOLDS * number + fold)) for fold in range(FOLDS))
@@ -124,27 +124,27 @@ def a_fold(number: int, fold: int, outcome: FoldResult) -> FoldRecord:
 
 
 class Clocked:
-    """A Proposer that notes the wall and processor seconds it takes."""
+    """A sampler that notes the wall and processor seconds it takes."""
 
-    def __init__(self, proposer: Sampler) -> None:
-        self._proposer = proposer
+    def __init__(self, sampler: Sampler) -> None:
+        self._sampler = sampler
         self.wall = self.processor = 0.0
 
     def replay(self, trials: Sequence[TrialRecord]) -> None:
-        """See Proposer; not counted."""
-        self._proposer.replay(trials)
+        """See Sampler; not counted."""
+        self._sampler.replay(trials)
 
     def ask(self, number: int, fixed: dict[str, Value] | None = None) -> dict[str, Value]:
-        """See Proposer."""
-        return self._counted(lambda: self._proposer.ask(number, fixed))
+        """See Sampler."""
+        return self._counted(lambda: self._sampler.ask(number, fixed))
 
     def refuse(self, number: int) -> None:
-        """See Proposer."""
-        self._counted(lambda: self._proposer.refuse(number))
+        """See Sampler."""
+        self._counted(lambda: self._sampler.refuse(number))
 
     def tell(self, trial: TrialRecord) -> None:
-        """See Proposer."""
-        self._counted(lambda: self._proposer.tell(trial))
+        """See Sampler."""
+        self._counted(lambda: self._sampler.tell(trial))
 
     def _counted(self, work: Callable[[], T]) -> T:
         started = time.perf_counter(), time.process_time()
@@ -193,17 +193,17 @@ def a_session(database: Path, trials: int) -> str:
             "paired", (np.arange(IMAGES) % 2).astype(np.int16), lambda _params: Schedule("constant", EPOCHS)
         ),
     )
-    proposer = Clocked(OptunaProposer(SPACE, plan.metric, "tpe", SEED))
+    sampler = Clocked(OptunaSampler(SPACE, plan.metric, "tpe", SEED))
     console = Console(file=io.StringIO(), force_terminal=True, width=120, height=40)
     with Store.open(database) as store, LiveTable(console) as table:
         begun = Begun(table)
-        loop = Loop(plan, Session(store, store.start_run(RUN), Instant(answer), begun, StopRequest()), proposer)
+        loop = Loop(plan, Session(store, store.start_run(RUN), Instant(answer), begun, StopRequest()), sampler)
         started = time.perf_counter()
         loop.run()
         ended = time.perf_counter(), time.process_time()
     assert begun.at is not None
     wall, processor = ((end - start) * 1000 / MEASURED for start, end in zip(begun.at, ended, strict=True))
-    asking, asking_processor = (1000 * each / MEASURED for each in (proposer.wall, proposer.processor))
+    asking, asking_processor = (1000 * each / MEASURED for each in (sampler.wall, sampler.processor))
     return (
         f"| {trials:,} | {begun.at[0] - started:.1f} | {asking:.0f} | {wall - asking:.0f} | "
         f"{asking_processor:.0f} | {processor - asking_processor:.0f} |"

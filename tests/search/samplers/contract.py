@@ -51,7 +51,7 @@ def each(samplers: Iterable[SamplerCase]) -> list[Any]:
     ]
 
 
-def proposer(sampler: SamplerCase, seed: int = 0) -> Sampler:
+def made(sampler: SamplerCase, seed: int = 0) -> Sampler:
     """Of a study of `space_of(sampler)`."""
     return make_sampler(space_of(sampler), METRIC, sampler.engine, sampler.name, seed, sampler.second)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from search.samplers.base import Exhausted
-from search.samplers.grid import GRID_POINTS, GridProposer, grid_points
+from search.samplers.grid import GRID_POINTS, GridSampler, grid_points
 from search.samplers.keras_tuner_sampler import keras_tuner
 from spaces import Number, Parameter, Space, Value, When
 from spaces.facts import Facts
@@ -28,7 +28,7 @@ def combinations(space: Space) -> set[str]:
 
 
 def walked(space: Space, most: int = 10_000) -> list[dict[str, Value]]:
-    asked, found = GridProposer(space), []
+    asked, found = GridSampler(space), []
     try:
         for number in range(most):
             found.append(asked.ask(number))
@@ -60,7 +60,7 @@ def test_the_grid_has_every_combination_once() -> None:
 @settings(max_examples=25, deadline=None)
 @given(spaces())
 def test_the_grid_of_any_space_is_of_points_that_differ(space: Space) -> None:
-    asked, seen = GridProposer(space), []
+    asked, seen = GridSampler(space), []
     try:
         for number in range(20):
             seen.append(asked.ask(number))
@@ -95,7 +95,7 @@ def test_a_range_of_few_values_has_them_all_and_others_are_spread_over_their_sca
 @pytest.mark.parametrize("preset", sorted(PRESETS))
 def test_the_presets_can_be_walked(preset: str) -> None:
     space = PRESETS[preset].space(Facts(64, 64, 3, 2, 500))
-    asked = GridProposer(space)
+    asked = GridSampler(space)
     points = [asked.ask(number) for number in range(30)]
     for point in points:
         space.check(point)

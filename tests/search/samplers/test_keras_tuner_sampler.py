@@ -17,7 +17,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 
 from search.samplers import memory
-from search.samplers.keras_tuner_sampler import OracleProposer, axis, fast_predict, keras_tuner
+from search.samplers.keras_tuner_sampler import KerasTunerSampler, axis, fast_predict, keras_tuner
 from search.samplers.memory import learned_from
 from spaces import Choice, Number, Parameter, Space, Value
 from spaces.parameters import real
@@ -87,7 +87,7 @@ def test_no_step_is_lost(step: float, steps: int) -> None:
 @settings(max_examples=25)
 @given(spaces(), st.integers(0, 99))
 def test_random_points_are_of_any_space(space: Space, seed: int) -> None:
-    asked = OracleProposer(space, "accuracy", "random", seed)
+    asked = KerasTunerSampler(space, "accuracy", "random", seed)
     for number in range(3):
         space.check(asked.ask(number))
 
@@ -95,7 +95,7 @@ def test_random_points_are_of_any_space(space: Space, seed: int) -> None:
 @settings(max_examples=8, deadline=None)
 @given(spaces(), seeds())
 def test_points_of_the_gaussian_process_are_of_any_space(space: Space, rng: np.random.Generator) -> None:
-    asked = OracleProposer(space, "log_loss", "bayesian", 0)
+    asked = KerasTunerSampler(space, "log_loss", "bayesian", 0)
     asked.replay([complete(n, space.sample(rng), float(rng.normal()), "log_loss") for n in range(20)])
     space.check(asked.ask(20))
 
@@ -116,7 +116,7 @@ def asked_on_the_line(metric: str, best: float, extra: list[TrialRecord] | None 
     sign = -1 if metric == "accuracy" else 1
     points = [n / 8 for n in range(9)]
     trials = [complete(n, {"x": x}, sign * (x - best) ** 2, metric) for n, x in enumerate(points)]
-    asked = OracleProposer(LINE, metric, "bayesian", 0)
+    asked = KerasTunerSampler(LINE, metric, "bayesian", 0)
     asked.replay([*trials, *(extra or [])])
     return float(asked.ask(9 + len(extra or []))["x"])
 
@@ -141,7 +141,7 @@ def test_a_score_that_is_no_number_counts_as_none() -> None:
 
 
 def test_refused_points_are_left_behind() -> None:
-    asked = OracleProposer(LINE, "accuracy", "bayesian", 0)
+    asked = KerasTunerSampler(LINE, "accuracy", "bayesian", 0)
     asked.replay([complete(n, {"x": n / 8}, -((n / 8 - 0.3) ** 2)) for n in range(9)])
     drawn = []
     for _ in range(12):
@@ -159,7 +159,7 @@ def test_it_learns_from_the_latest_and_the_best_whether_it_saw_all_or_not(monkey
     assert len(kept) == 12
 
     def point(before: list[TrialRecord], after: list[TrialRecord]) -> Value:
-        asked = OracleProposer(LINE, "accuracy", "bayesian", 0)
+        asked = KerasTunerSampler(LINE, "accuracy", "bayesian", 0)
         asked.replay(before)
         for trial in after:
             asked.ask(trial.number)
@@ -194,11 +194,11 @@ def test_the_quick_prediction_is_that_of_scikit_learn() -> None:
 
 def test_it_writes_nothing_and_greets_nobody(tmp_path: Path) -> None:
     code = (
-        "from tests.search.samplers.contract import EVERY, proposer\n"
+        "from tests.search.samplers.contract import EVERY, made\n"
         "from tests.search.samplers.test_optuna_sampler import one_trial\n"
         "for sampler in EVERY:\n"
         "    if sampler.engine == 'keras-tuner':\n"
-        "        asked = proposer(sampler)\n"
+        "        asked = made(sampler)\n"
         "        [one_trial(asked, n) for n in range(5)]\n"
     )
     ran = subprocess.run(
@@ -215,7 +215,7 @@ def test_it_writes_nothing_and_greets_nobody(tmp_path: Path) -> None:
 
 def test_chance_has_the_quality_that_chance_has() -> None:
     """200 points: the mean quality lies within 5 standard errors of the space's own draws."""
-    asked = OracleProposer(SPACE, "accuracy", "random", 3)
+    asked = KerasTunerSampler(SPACE, "accuracy", "random", 3)
     values = [quality(asked.ask(number)) for number in range(200)]
     rng = np.random.default_rng(0)
     others = [quality(SPACE.sample(rng)) for _ in range(2000)]

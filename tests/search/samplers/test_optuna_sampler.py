@@ -1,4 +1,4 @@
-"""The contract of proposers, over every sampler of both engines that is installed here."""
+"""The contract of samplers, over every sampler of both engines that is installed here."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from search.samplers import memory, optuna_builders
 from search.samplers.base import Sampler
 from search.samplers.catalog import check_sampler, of_engine, row_of
 from search.samplers.factory import unmodelled_parameters
-from search.samplers.hyperband import HyperbandProposer
+from search.samplers.hyperband import HyperbandSampler
 from search.samplers.memory import LATEST, LEADING, learned_from
 from search.samplers.optuna_study import to_frozen_trial
 from search.stats.ranking import ranked
 from spaces import Space, Value
 from storage import FoldRecord, TrialRecord, TrialState
 from storage.records import Origin
-from tests.search.samplers.contract import BAYESIAN, EPOCHS, EVERY, METRIC, NSGA2, SamplerCase, each, proposer, space_of
+from tests.search.samplers.contract import BAYESIAN, EPOCHS, EVERY, METRIC, NSGA2, SamplerCase, each, made, space_of
 from tests.search.session.instant import SPACE, quality
 
 TPE, CMAES = SamplerCase("optuna", "tpe"), SamplerCase("optuna", "cmaes")
@@ -59,7 +59,7 @@ def one_trial(asked: Sampler, number: int) -> TrialRecord:
 
 
 def baseline(asked: Sampler) -> dict[str, Value]:
-    return {**SPACE.defaults(), **({"epochs": EPOCHS} if isinstance(asked, HyperbandProposer) else {})}
+    return {**SPACE.defaults(), **({"epochs": EPOCHS} if isinstance(asked, HyperbandSampler) else {})}
 
 
 def told(asked: Sampler, trial: TrialRecord) -> TrialRecord:
@@ -69,7 +69,7 @@ def told(asked: Sampler, trial: TrialRecord) -> TrialRecord:
 
 @cache
 def go(sampler: SamplerCase) -> tuple[TrialRecord, ...]:
-    asked = proposer(sampler)
+    asked = made(sampler)
     asked.replay([])
     return tuple(one_trial(asked, number) for number in range(trials_of(sampler)))
 
@@ -99,7 +99,7 @@ def test_going_on_from_stored_trials_equals_one_go(
     sampler: SamplerCase, in_one_go: list[TrialRecord], stopped_after: int
 ) -> None:
     stopped_after *= max(len(in_one_go) // 25, 1)
-    resumed = proposer(sampler)
+    resumed = made(sampler)
     resumed.replay(in_one_go[:stopped_after])
     assert [one_trial(resumed, n).params for n in range(stopped_after, len(in_one_go))] == [
         trial.params for trial in in_one_go[stopped_after:]
@@ -107,7 +107,7 @@ def test_going_on_from_stored_trials_equals_one_go(
 
 
 def test_going_on_with_an_open_trial_equals_one_go(sampler: SamplerCase, in_one_go: list[TrialRecord]) -> None:
-    resumed = proposer(sampler)
+    resumed = made(sampler)
     interrupted = replace(in_one_go[13], state=TrialState.RUNNING, folds=in_one_go[13].folds[:1])
     resumed.replay([*in_one_go[:13], interrupted])
     resumed.tell(in_one_go[13])
@@ -129,12 +129,12 @@ def test_going_on_equals_one_go_where_old_trials_are_no_longer_learned_from(
 ) -> None:
     for name, value in (("LATEST", 12), ("LEADING", 2), ("FORGET_EVERY", 5)):
         monkeypatch.setattr(memory, name, value)
-    asked = proposer(sampler)
+    asked = made(sampler)
     asked.replay([])
     one_go = [one_trial(asked, number) for number in range(35)]
     for stopped_after in (14, 15, 16, 20, 29, 31):
         for was_open in (False, True):
-            resumed, before = proposer(sampler), one_go[:stopped_after]
+            resumed, before = made(sampler), one_go[:stopped_after]
             if was_open:
                 before[-1] = replace(before[-1], state=TrialState.RUNNING, folds=())
             resumed.replay(before)
@@ -172,7 +172,7 @@ def test_tpe_samples_the_groups_of_optuna_but_only_those_that_a_point_has(monkey
         return sample(*arguments)
 
     monkeypatch.setattr(optuna.samplers.TPESampler, "sample_relative", noted)
-    asked = proposer(TPE)
+    asked = made(TPE)
     asked.replay(trials)
     params = asked.ask(len(trials))
     assert sorted(name for group in sampled for name in group) == sorted(params)
@@ -207,7 +207,7 @@ def test_how_much_of_a_space_with_conditions_is_left_to_chance_is_told_and_true(
         return sample(*arguments)
 
     monkeypatch.setattr(kind, "sample_relative", noted)
-    asked = proposer(sampler)
+    asked = made(sampler)
     asked.replay(go(sampler))
     asked.ask(len(go(sampler)))
     assert sampled[-1] == names
@@ -222,7 +222,7 @@ def test_where_all_of_a_space_is_modelled_nothing_is_told() -> None:
 
 
 def test_another_study_seed_gives_other_points(sampler: SamplerCase, in_one_go: list[TrialRecord]) -> None:
-    other = proposer(sampler, seed=1)
+    other = made(sampler, seed=1)
     other.replay([])
     points = [one_trial(other, n).params for n in range(5)][1:]
     if sampler.name == "grid":  # where nothing is left to chance
@@ -232,20 +232,20 @@ def test_another_study_seed_gives_other_points(sampler: SamplerCase, in_one_go: 
 
 
 def test_a_fixed_point_is_given_back(sampler: SamplerCase) -> None:
-    asked = proposer(sampler)
+    asked = made(sampler)
     wanted = space_of(sampler).defaults(depth=4, norm="batch")
     assert asked.ask(0, wanted) == wanted
 
 
 def test_asking_while_other_trials_are_open_gives_other_points(sampler: SamplerCase) -> None:
-    asked = proposer(sampler)
+    asked = made(sampler)
     one_trial(asked, 0)
     points = [asked.ask(number) for number in range(1, 5)]
     assert len({str(point) for point in points}) == 4
 
 
 def test_a_refused_point_is_followed_by_another(sampler: SamplerCase) -> None:
-    asked = proposer(sampler)
+    asked = made(sampler)
     one_trial(asked, 0)
     first = asked.ask(1)
     asked.refuse(1)
@@ -255,7 +255,7 @@ def test_a_refused_point_is_followed_by_another(sampler: SamplerCase) -> None:
 @pytest.mark.parametrize("sampler", [TPE, CMAES])
 def test_samplers_that_learn_come_closer_to_the_best_than_chance_does(sampler: SamplerCase) -> None:
     """60 trials, seed 0; deterministic. By chance the mean quality of a point is about 0.75."""
-    asked = proposer(sampler)
+    asked = made(sampler)
     asked.replay([])
     values = []
     for number in range(60):

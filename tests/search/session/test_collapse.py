@@ -1,4 +1,4 @@
-"""Trials that are stuck at chance: how they end, what the proposer is told, and that going on equals one go."""
+"""Trials that are stuck at chance: how they end, what the sampler is told, and that going on equals one go."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_trial_that_is_stuck_at_chance_is_closed_as_pruned_with_its_cause(path
 
 
 @pytest.mark.parametrize("sampler", [("optuna", "tpe"), ("keras-tuner", "bayesian")])
-def test_it_is_told_to_the_proposer_with_its_worst_fold(path: Path, sampler: tuple[str, str]) -> None:
+def test_it_is_told_to_the_sampler_with_its_worst_fold(path: Path, sampler: tuple[str, str]) -> None:
     told: list[TrialRecord] = []
 
     class Listening(Watcher):

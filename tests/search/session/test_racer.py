@@ -134,7 +134,7 @@ def test_fold_runs_of_other_lengths_are_not_compared_epoch_by_epoch(path: Path) 
     assert not any(job.training.min_score_at for job in executor.jobs if isinstance(job, FoldJob))
 
 
-def test_what_was_given_up_is_told_to_the_proposer_with_the_mean_of_its_folds_and_ranks_last(path: Path) -> None:
+def test_what_was_given_up_is_told_to_the_sampler_with_the_mean_of_its_folds_and_ranks_last(path: Path) -> None:
     told: list[TrialRecord] = []
 
     class Listening(Watcher):
