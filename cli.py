@@ -58,7 +58,7 @@ def init(
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     path: opt.StudyOrImages = None,
     trials: opt.Trials = None,
     hours: opt.Hours = None,
@@ -144,7 +144,7 @@ def check(
 
 
 @app.command()
-def diagnose(
+def diagnose(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     images: opt.Images,
     model: opt.Model = None,
     preset: opt.Diagnosed = None,

@@ -124,7 +124,7 @@ def open_study(path: AnyPath) -> Study:
     return Study(folder)
 
 
-def run(
+def run(  # noqa: PLR0913 - the options of the command
     images: AnyPath,
     *,
     trials: int | None = None,
@@ -207,7 +207,7 @@ def check(images: AnyPath, *, groups: str | None = None, folds: int | None = Non
     return checking.check(Path(images), groups=groups, folds=folds, display=TerminalDisplay(quiet)).findings
 
 
-def diagnose(
+def diagnose(  # noqa: PLR0913 - the options of the command
     images: AnyPath,
     *,
     model: str | None = None,

@@ -92,7 +92,7 @@ def shirts() -> Data:
     return Data(found.pixels, found.labels, len(found.classes))
 
 
-def network(
+def network(  # noqa: PLR0913 - one fault each
     classes: int,
     *,
     dense: int = 2,
