@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from search.samplers.base import Exhausted
-from spaces import Choice, Number, Parameter, Space, Value
+from spaces import Choice, Parameter, Space, Value
 from storage.records import Origin, TrialRecord
 
 GRID_POINTS = 5  # of a range, at most
@@ -29,13 +29,13 @@ class GridProposer:
         self._last: dict[str, Value] | None = None
 
     def replay(self, trials: Sequence[TrialRecord]) -> None:
-        """See Proposer."""
+        """See Sampler."""
         for trial in trials:
             if trial.origin == Origin.SAMPLER:
                 self._last = dict(trial.params)
 
-    def ask(self, number: int, fixed: dict[str, Value] | None = None) -> dict[str, Value]:  # noqa: ARG002 - see Proposer
-        """See Proposer."""
+    def ask(self, number: int, fixed: dict[str, Value] | None = None) -> dict[str, Value]:  # noqa: ARG002 - see Sampler
+        """See Sampler."""
         if fixed is not None:
             return dict(fixed)
         point = self._from({}) if self._last is None else self._after(self._last)
@@ -45,10 +45,10 @@ class GridProposer:
         return dict(point)
 
     def refuse(self, number: int) -> None:
-        """See Proposer. The walk goes on."""
+        """See Sampler. The walk goes on."""
 
     def tell(self, trial: TrialRecord) -> None:
-        """See Proposer. Scores do not matter to a grid."""
+        """See Sampler. Scores do not matter to a grid."""
 
     def _after(self, point: Mapping[str, Value]) -> dict[str, Value] | None:
         """The combination that follows: the last parameter that can go on does, what comes after it starts anew."""
@@ -68,7 +68,7 @@ def grid_points(parameter: Parameter) -> tuple[Value, ...]:
     """The values of a parameter that a grid tries: all of a few, else five over the range, the default among them."""
     if isinstance(parameter, Choice):
         return parameter.values
-    low, high, step = parameter.low, parameter.high, step_of(parameter)
+    low, high, step = parameter.low, parameter.high, parameter.spacing
     if step is not None and (high - low) / step < GRID_POINTS - 1e-9:
         places = range(math.floor((high - low) / step + 1e-9) + 1)
         return tuple(dict.fromkeys(parameter.nearest_value(low + at * step) for at in places))
@@ -83,11 +83,6 @@ def grid_points(parameter: Parameter) -> tuple[Value, ...]:
         inner = sorted(points[1:-1], key=lambda point: abs(scale(point) - scale(default)))
         points = sorted({points[0], *inner[1:], default, points[-1]})  # the ends stay
     return tuple(points)
-
-
-def step_of(parameter: Number) -> float | None:
-    """The step between values on their scale; None where they are without steps."""
-    return (parameter.step or 1) if parameter.integer else None if parameter.log else parameter.step
 
 
 def _default_first(parameter: Parameter) -> tuple[Value, ...]:

@@ -41,7 +41,7 @@ class OptunaProposer:
         self._refused: dict[int, int] = {}
 
     def replay(self, trials: Sequence[TrialRecord]) -> None:
-        """See Proposer. Open trials are asked for again, so that they can be told later."""
+        """See Sampler. Open trials are asked for again, so that they can be told later."""
         if self._row.keeps_state:
             self._ask_again(trials)
             return
@@ -86,7 +86,7 @@ class OptunaProposer:
             self._rebuild({asked: dict(trial.params) for asked, trial in self._asked.items()})
 
     def ask(self, number: int, fixed: dict[str, Value] | None = None) -> dict[str, Value]:
-        """See Proposer."""
+        """See Sampler."""
         self._forget(number)
         attempt = self._refused.get(number, 0)
         with warnings.catch_warnings():
@@ -105,12 +105,12 @@ class OptunaProposer:
             return self._space.resolve(lambda parameter: self._suggest(trial, parameter))
 
     def refuse(self, number: int) -> None:
-        """See Proposer."""
+        """See Sampler."""
         self._study.tell(self._asked.pop(number), state=OptunaState.FAIL)
         self._refused[number] = self._refused.get(number, 0) + 1
 
     def tell(self, trial: TrialRecord) -> None:
-        """See Proposer."""
+        """See Sampler."""
         asked = self._asked.pop(trial.number)
         told = to_frozen_trial(self._space, trial, self._metric, self._second)
         for step, value in told.intermediate_values.items():

@@ -33,7 +33,7 @@ def ranked(trials: Iterable[TrialRecord], metric: str) -> list[TrialRecord]:
 
 
 def told_score(trial: TrialRecord, metric: str) -> float | None:
-    """The score that a proposer learns of a trial; None where there is none.
+    """The score that a sampler learns of a trial; None where there is none.
 
     The mean over the folds it has, or of one that was stuck at chance its worst fold: told as a bad value, never as a
     failure, since samplers ignore failures and would go back there. It follows from the stored trial alone.
