@@ -163,6 +163,11 @@ class Number:
         return min(max(float(exact), self.low), self.high)
 
     @property
+    def spacing(self) -> float | None:
+        """The step between values on their scale; None where they are without steps."""
+        return (self.step or 1) if self.integer else None if self.log else self.step
+
+    @property
     def range(self) -> str:
         """The range in words."""
         if self.low == self.high:

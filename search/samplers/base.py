@@ -1,4 +1,4 @@
-"""What a sampler of points is: the protocol that every engine keeps."""
+"""What a sampler is: the protocol that every engine keeps."""
 
 from __future__ import annotations
 

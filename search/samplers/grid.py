@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from search.samplers.base import Exhausted
-from spaces import Choice, Number, Parameter, Space, Value
+from spaces import Choice, Parameter, Space, Value
 from storage.records import Origin, TrialRecord
 
 GRID_POINTS = 5  # of a range, at most
@@ -68,7 +68,7 @@ def grid_points(parameter: Parameter) -> tuple[Value, ...]:
     """The values of a parameter that a grid tries: all of a few, else five over the range, the default among them."""
     if isinstance(parameter, Choice):
         return parameter.values
-    low, high, step = parameter.low, parameter.high, step_of(parameter)
+    low, high, step = parameter.low, parameter.high, parameter.spacing
     if step is not None and (high - low) / step < GRID_POINTS - 1e-9:
         places = range(math.floor((high - low) / step + 1e-9) + 1)
         return tuple(dict.fromkeys(parameter.nearest_value(low + at * step) for at in places))
@@ -83,11 +83,6 @@ def grid_points(parameter: Parameter) -> tuple[Value, ...]:
         inner = sorted(points[1:-1], key=lambda point: abs(scale(point) - scale(default)))
         points = sorted({points[0], *inner[1:], default, points[-1]})  # the ends stay
     return tuple(points)
-
-
-def step_of(parameter: Number) -> float | None:
-    """The step between values on their scale; None where they are without steps."""
-    return (parameter.step or 1) if parameter.integer else None if parameter.log else parameter.step
 
 
 def _default_first(parameter: Parameter) -> tuple[Value, ...]:

@@ -1,25 +1,76 @@
-"""`hyperband`, by Keras Tuner's oracle: many points with few epochs, the best of them again with three times as many.
+"""`hyperband`: many points with few epochs, the best of them again with three times as many.
 
-(Li et al. 2018, Hyperband.) What the oracle keeps between asks, its brackets, follows from the stored points in their
-order; so it too is made anew for every ask. Every rung is trained from the start: no weights are kept.
+(Li et al. 2018, Hyperband, arXiv 1603.06560.) Points are drawn by Keras Tuner's random oracle, and the brackets have
+the sizes and epochs of its Hyperband; a test compares. Which point is in which bracket follows from the stored points
+in their order. Every rung is trained from the start: no weights are kept.
 """
 
 from __future__ import annotations
 
-import copy
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 from search.samplers.base import Exhausted
-from search.samplers.keras_tuner_sampler import KerasTunerSampler, keras_tuner, score_of
+from search.samplers.keras_tuner_sampler import KerasTunerSampler, score_of
 from search.seeds import derive
-from search.stats.metrics import better
+from search.stats.metrics import METRICS
 from spaces import Number, Space, Value
 from storage.records import Origin, TrialRecord
 
 EPOCHS = "epochs"  # the parameter of the space that a rung sets: the most epochs of a fold run
 
 FACTOR = 3  # between rungs: so many times the epochs, for the best one in so many
+
+
+@dataclass(frozen=True)
+class Brackets:
+    """The sizes and epochs of brackets: bracket s has s + 1 rungs, and bracket 0 is plain random search.
+
+    All brackets take about as many epochs. They come in turn from the one with the most rungs down to 0, then again.
+    """
+
+    max_epochs: int
+    factor: int = FACTOR
+
+    @property
+    def count(self) -> int:
+        """How many brackets there are before they begin again."""
+        count, epochs = 0, float(self.max_epochs)
+        while epochs >= 1:
+            count, epochs = count + 1, epochs / self.factor
+        return count
+
+    def size(self, bracket: int, rung: int) -> int:
+        """How many points a rung has."""
+        of_last = math.ceil(1 + math.log(self.max_epochs, self.factor)) / (bracket + 1)
+        return math.ceil(of_last * float(self.factor) ** (bracket - rung))
+
+    def epochs(self, bracket: int, rung: int) -> int:
+        """How long each of its points is trained."""
+        return math.ceil(self.max_epochs / float(self.factor) ** (bracket - rung))
+
+    def after(self, bracket: int) -> int:
+        """The bracket that follows."""
+        return bracket - 1 if bracket else self.count - 1
+
+
+class _Bracket:
+    """One bracket that has begun: for each rung the numbers of its trials, and of those that have risen to it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.rungs: list[list[int]] = [[] for _ in range(number + 1)]
+        self.risen: list[list[int]] = [[] for _ in range(number + 1)]  # the same trials a rung below
+
+    def place(self, rung: int, trial: int, risen: int | None = None) -> None:
+        self.rungs[rung].append(trial)
+        if risen is not None:
+            self.risen[rung].append(risen)
+
+    def left_below(self, rung: int) -> list[int]:
+        """Trials of the rung below that have not risen to this one."""
+        return [trial for trial in self.rungs[rung - 1] if trial not in self.risen[rung]]
 
 
 class HyperbandSampler(KerasTunerSampler):
@@ -33,11 +84,12 @@ class HyperbandSampler(KerasTunerSampler):
         super().__init__(space, metric, sampler, seed)
         epochs = space.by_name[EPOCHS]
         assert isinstance(epochs, Number)  # noqa: S101 - it is ours, see search/session/prepare.py
-        self._settings = {"max_epochs": int(epochs.high), "factor": FACTOR, "hyperband_iterations": 0}  # 0: no end
+        self._plan = Brackets(int(epochs.high))
         self._axes.pop(EPOCHS, None)
         self._drawn: dict[int, Mapping[str, Value]] = {}  # by number of trial
-        self._books = self._oracle("HyperbandOracle", 0, **self._settings)  # an oracle that is never asked
-        self._placed = 0  # how many of the drawn points are in its brackets
+        self._begun = [_Bracket(self._plan.count - 1)]  # those that are not complete, but maybe for the latest point
+        self._latest = self._plan.count - 1
+        self._placed = 0  # how many of the drawn points are in the brackets
 
     def replay(self, trials: Sequence[TrialRecord]) -> None:
         """See Sampler."""
@@ -57,72 +109,88 @@ class HyperbandSampler(KerasTunerSampler):
         self._drawn.pop(number, None)
 
     def _draw(self, number: int) -> dict[str, Value]:
-        for place in list(self._drawn)[self._placed :]:  # what can still be refused is not among them
-            self._place(place)
+        for drawn in list(self._drawn)[self._placed :]:  # what can still be refused is not among them
+            self._place(drawn)
             self._placed += 1
+        scores, refused = self._scores(), [_without_epochs(point) for point in self._refused.get(number, ())]
+        for bracket in self._incomplete():
+            if len(bracket.rungs[0]) < self._plan.size(bracket.number, 0):
+                return self._new(number, self._plan.epochs(bracket.number, 0))
+            for rung in range(1, len(bracket.rungs)):
+                best = self._best_to_rise(bracket, rung, scores, refused)
+                if best is not None:
+                    return self._risen(self._drawn[best], self._plan.epochs(bracket.number, rung))
+        return self._new(number, self._plan.epochs(self._plan.after(self._latest), 0))
+
+    def _new(self, number: int, epochs: int) -> dict[str, Value]:
+        """A point drawn by chance."""
         seed = derive(self._seed, "ask", number, len(self._refused.get(number, ())))
-        oracle = self._oracle("HyperbandOracle", seed, **self._settings)
-        oracle._brackets = copy.deepcopy(self._books._brackets)
-        oracle._current_bracket = self._books._current_bracket
-        self._judge(oracle, number)
-        values = oracle.populate_space(str(number)).get("values")
-        if values is None:
+        values = self._oracle("RandomSearchOracle", seed, max_trials=None).populate_space(str(number))["values"]
+        if not values:
             raise Exhausted("nothing is left to choose: every parameter is fixed")
-        past = self._drawn.get(int(values.get("tuner/trial_id", -1)))
 
         def choose(name: str) -> Value:
             if name == EPOCHS:
-                return int(values["tuner/epochs"])
-            if past is not None and name in past:  # else a condition on the epochs has let it in
-                return past[name]
-            known = past is None and name in self._axes
-            return self._axes[name].decode(values[name]) if known else self._space.by_name[name].default
+                return epochs
+            return self._axes[name].decode(values[name]) if name in self._axes else self._space.by_name[name].default
 
         return self._space.resolve(lambda p: choose(p.name))
 
-    def _judge(self, oracle: Any, number: int) -> None:
-        """Tell the oracle how the points of its brackets did. A failed one has the worst score of them: unjudged, it
-        would cost its rung a place above. One whose next rung was just refused is out for this ask.
+    def _risen(self, point: Mapping[str, Value], epochs: int) -> dict[str, Value]:
+        """The same point with more epochs; a condition on the epochs may let in what it lacks, at its default."""
+        return self._space.resolve(lambda p: epochs if p.name == EPOCHS else point.get(p.name, p.default))
+
+    def _best_to_rise(
+        self, bracket: _Bracket, rung: int, scores: Mapping[int, float], refused: Sequence[Mapping[str, Value]]
+    ) -> int | None:
+        """The trial that rises to a rung; None where too few of the rung below are closed to tell.
+
+        One whose next rung was just refused is out for this ask.
         """
-        kt = keras_tuner()
-        places = [int(info["id"]) for bracket in oracle._brackets for rung in bracket["rounds"] for info in rung]
-        closed = {place: score_of(self._closed[place], self._metric) for place in places if place in self._closed}
-        worst: float | None = None
-        for score in closed.values():
-            if score is not None and (worst is None or better(self._metric, worst, score)):
-                worst = score
-        out = [_without_epochs(point) for point in self._refused.get(number, ())]
-        for place in places:
-            status = "COMPLETED" if place in closed else "RUNNING"
-            if _without_epochs(self._drawn[place]) in out:
-                status = "INVALID"
-            trial = kt.engine.trial.Trial(kt.HyperParameters(), trial_id=str(place), status=status)
-            score = closed.get(place)
-            trial.score = (worst or 0.0) if score is None else score
-            oracle.trials[trial.trial_id] = trial
+        ready = [
+            trial
+            for trial in bracket.left_below(rung)
+            if trial in scores and _without_epochs(self._drawn[trial]) not in refused
+        ]
+        left_behind = self._plan.size(bracket.number, rung - 1) - self._plan.size(bracket.number, rung)
+        if len(ready) <= left_behind:
+            return None
+        return max(ready, key=lambda trial: METRICS[self._metric].gain(scores[trial]))
+
+    def _scores(self) -> dict[int, float]:
+        """Of the closed trials in brackets. A failed one has the worst of them: unjudged, it would cost its rung a
+        place above.
+        """
+        trials = [trial for bracket in self._begun for rung in bracket.rungs for trial in rung]
+        scores = {trial: score_of(self._closed[trial], self._metric) for trial in trials if trial in self._closed}
+        known = [score for score in scores.values() if score is not None]
+        worst = METRICS[self._metric].worst(known) if known else 0.0
+        return {trial: worst if score is None else score for trial, score in scores.items()}
+
+    def _incomplete(self) -> list[_Bracket]:
+        return [b for b in self._begun if len(b.rungs[-1]) < self._plan.size(b.number, len(b.rungs) - 1)]
 
     def _place(self, number: int) -> None:
-        """Put a point where the oracle had put it: in the next rung of an equal point with fewer epochs, else at the
-        bottom of the last bracket, a new one where that is full.
+        """Put a point where it was drawn for: in the next rung of an equal point with fewer epochs, else at the bottom
+        of the last bracket, a new one where that is full.
         """
-        books, point = self._books, self._drawn[number]
-        books._remove_completed_brackets()
-        for bracket in books._brackets:
-            which, rungs = bracket["bracket_num"], bracket["rounds"]
-            for at in range(1, len(rungs)):
-                if point[EPOCHS] != books._get_epochs(which, at) or len(rungs[at]) == books._get_size(which, at):
+        point = self._drawn[number]
+        self._begun = self._incomplete()
+        for bracket in self._begun:
+            for rung in range(1, len(bracket.rungs)):
+                full = len(bracket.rungs[rung]) == self._plan.size(bracket.number, rung)
+                if full or point[EPOCHS] != self._plan.epochs(bracket.number, rung):
                     continue
-                risen = {info["past_id"] for info in rungs[at]}
-                for info in rungs[at - 1]:
-                    same = _without_epochs(self._drawn[int(info["id"])]) == _without_epochs(point)
-                    if same and info["id"] not in risen:
-                        rungs[at].append({"past_id": info["id"], "id": str(number)})
+                for below in bracket.left_below(rung):
+                    if _without_epochs(self._drawn[below]) == _without_epochs(point):
+                        bracket.place(rung, number, below)
                         return
-        last = books._brackets[-1] if books._brackets else None
-        if last is None or len(last["rounds"][0]) == books._get_size(last["bracket_num"], 0):
-            books._increment_bracket_num()
-            books._start_new_bracket()
-        books._brackets[-1]["rounds"][0].append({"past_id": None, "id": str(number)})
+        last = self._begun[-1] if self._begun else None
+        if last is None or len(last.rungs[0]) == self._plan.size(last.number, 0):
+            self._latest = self._plan.after(self._latest)
+            last = _Bracket(self._latest)
+            self._begun.append(last)
+        last.place(0, number)
 
 
 def _without_epochs(params: Mapping[str, Value]) -> dict[str, Value]:

@@ -16,10 +16,9 @@ from functools import cache
 from typing import Any
 
 from search.native import ENVIRONMENT, no_stderr
-from search.samplers.grid import step_of
 from search.samplers.memory import learned_from
 from search.seeds import derive
-from search.stats.metrics import METRICS, better
+from search.stats.metrics import METRICS
 from search.stats.ranking import told_score
 from spaces import Choice, Parameter, Space, Value
 from storage.records import TrialRecord, TrialState
@@ -58,7 +57,7 @@ def axis(parameter: Parameter) -> Axis | None:
         return _listed(name, parameter.values, parameter.default) if len(parameter.values) > 1 else None
     if parameter.low == parameter.high:
         return None
-    step = step_of(parameter)
+    step = parameter.spacing
     if step is not None and not parameter.log:
         last = math.floor((parameter.high - parameter.low) / step + 1e-9)
 
@@ -92,8 +91,8 @@ class KerasTunerSampler:
 
     def __init__(self, space: Space, metric: str, sampler: str, seed: int) -> None:
         self._space, self._metric, self._bayesian, self._seed = space, metric, sampler == "bayesian", seed
-        found = {p.name: axis(p) for p in space.parameters}
-        self._axes = {name: one for name, one in found.items() if one is not None}
+        axes = {p.name: axis(p) for p in space.parameters}
+        self._axes = {name: its for name, its in axes.items() if its is not None}
         self._initial = min(3 * len(self._axes), MAX_INITIAL)
         self._closed: dict[int, TrialRecord] = {}
         self._open: dict[int, Mapping[str, Value]] = {}
@@ -149,9 +148,7 @@ class KerasTunerSampler:
         scores = {n: score for n, trial in self._closed.items() if (score := score_of(trial, self._metric)) is not None}
         if not scores:
             return []
-        worst = next(iter(scores.values()))
-        for score in scores.values():
-            worst = score if better(self._metric, worst, score) else worst
+        worst = METRICS[self._metric].worst(scores.values())
         params = {n: trial.params for n, trial in self._closed.items()} | self._open
         tried = [(params[n], scores.get(n, worst)) for n in sorted(params)]
         return tried + [(point, worst) for point in self._refused.get(number, ())]
@@ -159,7 +156,7 @@ class KerasTunerSampler:
     def _oracle(self, name: str, seed: int, **more: Any) -> Any:
         kt = keras_tuner()
         space = kt.HyperParameters()
-        space.merge([one.entry for one in self._axes.values()])
+        space.merge([its.entry for its in self._axes.values()])
         objective = kt.Objective(self._metric, METRICS[self._metric].direction[:3])
         return getattr(kt.oracles, name)(objective=objective, hyperparameters=space, seed=seed, **more)
 
@@ -169,7 +166,7 @@ class KerasTunerSampler:
         oracle.gpr = fast_predict(oracle.gpr)
         for number, (params, score) in enumerate(known):
             values = kt.HyperParameters()
-            values.values = {n: one.encode(params[n]) for n, one in self._axes.items() if n in params}
+            values.values = {n: its.encode(params[n]) for n, its in self._axes.items() if n in params}
             trial = kt.engine.trial.Trial(values, trial_id=str(number), status="COMPLETED")
             trial.score = score
             oracle.trials[trial.trial_id] = trial

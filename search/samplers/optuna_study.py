@@ -25,10 +25,10 @@ def distribution(parameter: Parameter) -> BaseDistribution:
     if isinstance(parameter, Choice):
         return CategoricalDistribution(parameter.values)
     if parameter.integer:
-        step = 1 if parameter.log or parameter.step is None else int(parameter.step)
+        step = int(parameter.spacing or 1)
         high = int(parameter.low) + (int(parameter.high) - int(parameter.low)) // step * step
         return IntDistribution(int(parameter.low), high, log=parameter.log, step=step)
-    return FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
+    return FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.spacing)
 
 
 def to_frozen_trial(space: Space, trial: TrialRecord, metric: str, second: str | None = None) -> FrozenTrial:

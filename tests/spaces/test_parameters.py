@@ -333,3 +333,12 @@ def reals_in(number: Number) -> st.SearchStrategy[float]:
 def test_the_steps_that_the_properties_try_are_steps() -> None:
     for step in STEPS:
         real("x", 0.0, 10.0, 10.0, step=step)
+
+
+def test_spacing_is_the_step_between_values_and_none_where_there_is_none() -> None:
+    assert integer("x", 0, 10, 0).spacing == 1
+    assert integer("x", 1, 100, 1, log=True).spacing == 1
+    assert integer("x", 0, 10, 0, step=5).spacing == 5
+    assert real("x", 0.0, 1.0, 0.0, step=0.25).spacing == 0.25
+    assert real("x", 0.0, 1.0, 0.0).spacing is None
+    assert real("x", 0.1, 1.0, 0.1, log=True).spacing is None
