@@ -136,25 +136,24 @@ def test_keras_alone_in_a_process_of_its_own_scores_on_the_testing_folder_what_t
     assert [float(line) for line in ran.stdout.split()] == [pytest.approx(report["test"]["value"])] * 3
 
 
-def repackaged(model: Path, packaging: int | None) -> None:
-    """Have the file say that it was packaged so; None: nothing, as files of the first releases."""
+def of_the_first_release(model: Path) -> None:
+    """Have the file say nothing of how it was packaged."""
     with zipfile.ZipFile(model) as source:
         content = {name: source.read(name) for name in source.namelist()}
     about = json.loads(content[ABOUT])
     assert about.pop("packaging") == PACKAGING
-    content[ABOUT] = json.dumps(about if packaging is None else about | {"packaging": packaging}).encode()
+    content[ABOUT] = json.dumps(about).encode()
     with zipfile.ZipFile(model, "w") as target:
         for name, data in content.items():
             target.writestr(name, data)
 
 
-@pytest.mark.parametrize("packaging", [None, PACKAGING - 1])
 def test_a_model_of_an_earlier_release_is_named_by_predict_and_report_and_made_anew_by_export(
-    home: Path, tmp_path: Path, packaging: int | None
+    home: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(home, tmp_path / "home")
     folder = tmp_path / "home"
-    repackaged(folder / "shapes-study" / "models" / "choice.keras", packaging)
+    of_the_first_release(folder / "shapes-study" / "models" / "choice.keras")
     shutil.copy(folder / "shapes-study" / "models" / "choice.keras", folder / "old.keras")
     for model, command in (
         ("shapes-study", "search export shapes-study --to FILE.keras"),

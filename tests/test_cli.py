@@ -56,7 +56,7 @@ def test_the_report_finds_the_only_study_here_and_writes_the_page(home: Path) ->
     done = search("report", cwd=home)
     assert done.returncode == 0, done.stderr
     assert "Best: trial " in done.stdout
-    assert page.stat().st_size > 100_000
+    assert "<h2" in page.read_text()
 
 
 def test_the_json_report_is_one_object_with_all_that_is_promised(home: Path) -> None:

@@ -56,7 +56,7 @@ def test_the_examples_leave_what_they_say(ran: dict[str, Any], home: Path) -> No
     assert (len(study.trials), study.best) == (3, study.summary.rows[0])
     assert study.estimate.low <= study.estimate.value <= study.estimate.high
     assert len(ran["curves"][0]) == study.trials[0].folds[0].epochs
-    assert ran["page"] == Path("report.html") and (home / "report.html").stat().st_size > 100_000
+    assert ran["page"] == Path("report.html") and "<h2" in (home / "report.html").read_text()
     assert len(ran["answers"].labels) == 16 and not ran["answers"].unread
 
 

@@ -187,7 +187,7 @@ def test_a_step_trains_the_last_block_and_leaves_what_is_below(backbone: Applica
     assert context.pixels is not None
     worker = Worker(replace(context, facts=facts, preset="fine-tune"))
     params = point(backbone, unfreeze="last", learning_rate=1e-3) | {"epochs": 1}
-    result = worker.do(FoldJob(0, 0, 0, params, rows[::2], rows[1::2], 3, FitOptions()))
+    result = worker.do(FoldJob(0, 0, 0, params, rows[::2], rows[1::2], 3, FitOptions(max_epochs=1)))
     assert isinstance(result, FoldResult), result
     assert (result.epochs, result.probabilities.shape) == (1, (6, 2))
     assert np.isfinite(result.curve["loss"]).all()
