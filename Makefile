@@ -7,10 +7,10 @@ DEMO := demo
 TRIALS ?= 14
 WORKERS ?= 2
 
-.PHONY: help install demo test lint format bench clean
+.PHONY: help install demo test test-all lint format bench clean
 
 help: ## these lines
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
 
 install: $(INSTALLED) ## a private .venv with the locked versions
 
@@ -27,8 +27,11 @@ demo: install ## search the example's 110 pictures for the answer to the questio
 	@echo
 	@echo "open $(DEMO)/report.html in a browser; again: rm -r $(DEMO)"
 
-test: install lint ## linter, type checker, all tests
+test: install lint ## linter, type checker, tests
 	$(BIN)/python -m pytest
+
+test-all: install lint ## those too that repeat whole searches under another kill, sampler or network
+	$(BIN)/python -m pytest -m "slow or not slow"
 
 lint: install ## ruff and a strict type checker over everything
 	$(BIN)/ruff check .

@@ -222,6 +222,7 @@ def test_a_folder_with_strays_beside_its_pictures_is_no_failure_and_a_stray_that
     assert "new/notes.txt: Not one of PNG, JPEG, GIF, BMP, WEBP, TIFF by its content" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_choice_from_before_the_search_went_on_is_used_and_said_to_be_old(home: Path, tmp_path: Path) -> None:
     shutil.copytree(home, tmp_path / "home")
     folder = tmp_path / "home"
@@ -302,6 +303,7 @@ def test_a_search_that_went_on_has_a_new_choice_and_the_test_says_it_was_used_tw
     assert "nothing left to do: 3 of 3 trials are done" in again.stdout
 
 
+@pytest.mark.slow
 def test_killed_while_it_trains_the_choice_it_goes_on_to_the_same_model(home: Path, tmp_path: Path) -> None:
     make_pictures(tmp_path / "shapes", {"left": 14, "top": 14}, testing={"left": 5, "top": 5})
     study = tmp_path / "shapes-study"
@@ -316,6 +318,7 @@ def test_killed_while_it_trains_the_choice_it_goes_on_to_the_same_model(home: Pa
     assert one == other
 
 
+@pytest.mark.slow
 def test_a_kept_network_whose_file_was_damaged_is_trained_again(home: Path, tmp_path: Path) -> None:
     shutil.copytree(home, tmp_path / "home")
     study = tmp_path / "home" / "shapes-study"
@@ -378,6 +381,7 @@ def test_a_study_that_has_not_begun_has_no_model_and_says_what_starts_it(tmp_pat
     assert (done.returncode, "`search run shapes-study` starts it" in done.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_search_that_was_stopped_is_exported_from_what_is_stored(tmp_path: Path) -> None:
     make_pictures(tmp_path / "shapes", {"left": 14, "top": 14})
     process = start("run", "shapes", *FLAGS, "--trials", "500", cwd=tmp_path)

@@ -62,6 +62,7 @@ def test_a_network_that_learns_is_told_so_and_json_writes_nothing(home: Path, tm
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_labels_are_not_blamed_where_a_plain_method_learns_from_the_pictures(home: Path, tmp_path: Path) -> None:
     """A network that is shown nothing but its own noise."""
     net = """

@@ -28,7 +28,14 @@ def test_a_kept_study_is_reported_as_it_was(study: Kept, tmp_path: Path) -> None
     assert not differences(kept, found, tolerance=1e-6)
 
 
-@each
+@pytest.mark.parametrize(
+    "study",
+    [
+        pytest.param(study, marks=[pytest.mark.slow] if study.name in ("question", "frozen", "fine-tune") else [])
+        for study in STUDIES
+    ],
+    ids=lambda study: study.name,
+)
 def test_a_kept_study_is_gone_on_with_row_for_row(study: Kept, tmp_path: Path) -> None:
     folder = copied(study, tmp_path)
     before = rows_of(folder)

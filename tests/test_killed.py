@@ -59,6 +59,7 @@ def test_killed_in_a_fold_and_resumed_equals_one_go(pictures: Path, tmp_path: Pa
     assert reference_rows(tmp_path / "broken") == reference_rows(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_search_of_keras_tuner_killed_and_resumed_equals_one_go(prepared: Prepared, tmp_path: Path) -> None:
     """One parameter is left free, so that the Gaussian process takes over at trial 3; it is killed in that."""
     fixed = {p.name: p.default for p in prepared.space.parameters if p.name != "learning_rate"}
@@ -84,6 +85,7 @@ def test_a_search_of_keras_tuner_killed_and_resumed_equals_one_go(prepared: Prep
     assert len({t.params["learning_rate"] for t in trials_of(tmp_path / "whole")}) == 5
 
 
+@pytest.mark.slow
 def test_searches_by_every_sampler_killed_in_a_trial_and_resumed_equal_one_go(pictures: Path, tmp_path: Path) -> None:
     """One process has all of them open when it is killed; they go on in another, in which none had begun."""
     broken, whole = tmp_path / "broken", tmp_path / "whole"
@@ -105,6 +107,7 @@ def test_searches_by_every_sampler_killed_in_a_trial_and_resumed_equal_one_go(pi
             assert {row[3] for row in after[: halted.TRIALS]} <= {TrialState.COMPLETE, TrialState.PRUNED}
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_no_fold_is_lost_or_trained_twice(pictures: Path, tmp_path: Path) -> None:
     """Two workers; between kills what was committed stays, byte for byte, and at the end nothing is left open."""
     chance, study = random.Random(1), tmp_path / "study"  # noqa: S311 - moments, not secrets

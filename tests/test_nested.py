@@ -89,6 +89,7 @@ def test_the_report_of_an_outer_fold_says_that_its_test_was_locked_away(home: Pa
     assert "On the 9 of 18 images that were locked away from the start it scores" in printed
 
 
+@pytest.mark.slow
 def test_killed_in_the_midst_of_an_outer_fold_it_goes_on_to_the_same(home: Path, tmp_path: Path) -> None:
     shutil.copytree(home / "shapes", tmp_path / "shapes")
     process = start("run", "shapes", *FLAGS, cwd=tmp_path)

@@ -45,6 +45,7 @@ def test_the_report_names_the_builder(home: Path) -> None:
     assert data["study"]["preset"] == "net.py:build"
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_equals_one_go(home: Path, pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(nets.FAMILIES)
     asked = ("--model", "net.py:build", "--trials", "4", *SMALL)
@@ -100,6 +101,7 @@ def test_under_both_engines_a_layer_has_units_only_where_it_is(guided: Path) -> 
         assert len([layer for layer in trial.layers if layer.kind == "Dense"]) == layers + 1
 
 
+@pytest.mark.slow
 def test_a_file_beside_it_belongs_to_what_is_resumed(pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(nets.IMPORTS_BESIDE)
     (tmp_path / "helpers.py").write_text(nets.HELPERS)

@@ -131,7 +131,11 @@ def test_the_loss_fits_the_output(keras: Any, output: str, loss: str) -> None:
 # Every point of every preset
 
 
-@pytest.mark.parametrize("facts", DATA, ids=lambda f: f"{f.height}x{f.width}x{f.channels}-{f.classes}")
+@pytest.mark.parametrize(
+    "facts",
+    [DATA[0], *(pytest.param(facts, marks=pytest.mark.slow) for facts in DATA[1:])],
+    ids=lambda f: f"{f.height}x{f.width}x{f.channels}-{f.classes}",
+)
 @networks
 def test_every_change_and_drawn_points_are_networks_of_the_right_shape(keras: Any, name: str, facts: Facts) -> None:
     """Shapes of all points; and of every eighth, another eighth for each data set, what the network says."""

@@ -182,6 +182,7 @@ def backbone(request: pytest.FixtureRequest, weights: Path, tmp_path_factory: py
     return opened(request.param, path)
 
 
+@pytest.mark.slow
 def test_a_step_trains_the_last_block_and_leaves_what_is_below(backbone: Application, context: WorkerContext) -> None:
     facts, rows = facts_of(backbone), np.arange(9, 21, dtype=np.int32)
     assert context.pixels is not None
