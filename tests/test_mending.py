@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.commands import search, trials_of
+
+pytestmark = pytest.mark.slow  # whole searches
 
 SMALL = ("--preset", "cnn", "--trials", "1", "--folds", "2", "--epochs", "1", "--workers", "0", "--quiet")
 

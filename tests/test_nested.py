@@ -16,6 +16,8 @@ from storage import Store
 from tests.commands import fold_rows, search, start, table, trials_of, wait_until
 from tests.pictures import make_pictures
 
+pytestmark = pytest.mark.slow  # whole searches
+
 FLAGS = ("--preset", "cnn", "--trials", "1", "--folds", "2", "--epochs", "3", "--workers", "0", "--nested")
 STUDY, OUTER = Path("shapes-study"), Path("shapes-study", "nested")
 

@@ -17,6 +17,8 @@ from storage import TrialState
 from tests.commands import ROOT, fold_rows, search, start, table, trials_of, wait_until, workers_of
 from tests.spaces import nets
 
+pytestmark = pytest.mark.slow  # whole searches
+
 SMALL = ("--folds", "2", "--workers", "1", "--quiet")
 
 

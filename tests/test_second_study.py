@@ -21,6 +21,8 @@ from storage.records import Origin
 from tests.commands import trials_of
 from tests.halted import FIXED
 
+pytestmark = pytest.mark.slow  # whole searches
+
 SMALL = ("--workers", "0", "--quiet")
 
 
