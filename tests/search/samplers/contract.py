@@ -36,16 +36,20 @@ EVERY += [SamplerCase(row.engine, row.name, "parameters") for row in SAMPLERS if
 NO_TORCH = importlib.util.find_spec("torch") is None
 
 
-def each(samplers: Iterable[SamplerCase]) -> list[Any]:
-    """Samplers as parameters of a test, skipped where a package is missing."""
+def each(samplers: Iterable[SamplerCase], *, quick: Iterable[SamplerCase] | None = None) -> list[Any]:
+    """Samplers as parameters of a test, skipped where a package is missing; slow unless in `quick`, if given."""
+    often = None if quick is None else {*quick}
     return [
         pytest.param(
             sampler,
             id="-".join(filter(None, sampler)),
-            marks=pytest.mark.skipif(
-                sampler.name == "gp" and NO_TORCH,
-                reason="gp needs torch, which is not installed; in an environment that has it too: pytest -k gp",
-            ),
+            marks=[
+                pytest.mark.skipif(
+                    sampler.name == "gp" and NO_TORCH,
+                    reason="gp needs torch, which is not installed; in an environment that has it too: pytest -k gp",
+                ),
+                *([] if often is None or sampler in often else [pytest.mark.slow]),
+            ],
         )
         for sampler in samplers
     ]

@@ -14,7 +14,7 @@ import pytest
 from search.jobs import DescribeJob, Failure, FailureCause, FoldJob, Job, Outcome
 from search.samplers import keras_tuner_sampler, memory, optuna_builders
 from storage.records import Origin
-from tests.search.samplers.contract import EVERY, HYPERBAND, SamplerCase, each, space_of
+from tests.search.samplers.contract import EVERY, HYPERBAND, NSGA2, SamplerCase, each, space_of
 from tests.search.session.instant import by_formula
 from tests.search.session.sessions import Ticking, dying_after_every_commit
 from tests.search.session.test_racer import lost, terms
@@ -46,7 +46,7 @@ def early(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("early")
-@pytest.mark.parametrize("sampler", each(EVERY))
+@pytest.mark.parametrize("sampler", each(EVERY, quick=[SamplerCase("optuna", "tpe"), HYPERBAND, NSGA2]))
 def test_dying_after_every_commit_equals_one_go(tmp_path: Path, sampler: SamplerCase) -> None:
     """In a race where there can be one, with points too large, failures, and points to try that come later."""
     space = space_of(sampler)

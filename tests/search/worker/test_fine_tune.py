@@ -98,7 +98,10 @@ def test_what_is_trained_grows_with_unfreeze_and_never_holds_statistics() -> Non
     assert any("conv_stem" in path for path in whole - upper)
 
 
-@pytest.mark.parametrize("changes", [{}, {"stages": "last", "unfreeze": "last", "augmentation": "mixup"}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, pytest.param({"stages": "last", "unfreeze": "last", "augmentation": "mixup"}, marks=pytest.mark.slow)],
+)
 def test_a_fold_is_a_whole_cosine_and_the_same_on_used_graphs(
     tuner: Worker, context: WorkerContext, prepared: Prepared, changes: dict[str, Value]
 ) -> None:
