@@ -73,6 +73,24 @@ def reset_names() -> None:
 
 
 @contextmanager
+def without_values() -> Iterator[None]:
+    """Variables that are made within have a shape and no value, then and later.
+
+    Keras lists each of them, and the next scope that does initialize variables would fill all that it lists.
+    """
+    import keras
+    from keras.src.backend.common import global_state  # Keras exports the scope only
+
+    name = "uninitialized_variables"
+    before = list(global_state.get_global_attribute(name) or ())
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        global_state.set_global_attribute(name, before)
+
+
+@contextmanager
 def dtype_policy(name: str) -> Iterator[None]:
     """Layers that are made within compute by this dtype policy of Keras."""
     import keras

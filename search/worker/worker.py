@@ -41,7 +41,7 @@ from search.worker.edits import edited
 from search.worker.features import Features
 from search.worker.heads import fit_head, standardized
 from search.worker.inspection import before_training
-from search.worker.keras_internals import dtype_policy, reset_names
+from search.worker.keras_internals import dtype_policy, reset_names, without_values
 from search.worker.model_checks import fatal, findings
 from search.worker.references import judge
 from spaces.custom.model import BuilderError, OwnModel
@@ -166,7 +166,7 @@ class Worker:
         if family.frozen:
             return describe_frozen(family.frozen, params, facts)
         # Without values for its variables the largest model costs milliseconds and no memory.
-        with _refusals(), keras.StatelessScope(initialize_variables=False):
+        with _refusals(), without_values():
             model, batch = family.network(params, facts), family.recipe(params, facts).batch_size
             if wrong := fatal(findings(model, None, images=facts.images, batch_size=batch)):
                 raise ValueError(wrong)

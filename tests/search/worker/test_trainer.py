@@ -274,6 +274,26 @@ def test_describing_a_giant_needs_no_memory_for_its_weights(worker: Worker, prep
     assert result.training_bytes > 4 * result.parameters
 
 
+def test_nor_does_a_layer_that_is_made_in_the_same_process_after_it(worker: Worker, prepared: Prepared) -> None:
+    import keras
+
+    class Head(keras.layers.Layer):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = keras.layers.Dense(2)
+
+        def call(self, features: keras.KerasTensor) -> keras.KerasTensor:
+            return self.dense(features)
+
+    assert isinstance(
+        worker.do(DescribeJob({**prepared.space.defaults(dense_depth=4), "dense_units": 200_000})), Description
+    )
+    inputs = keras.Input(
+        (3,)
+    )  # Keras finds the shapes of a `call` in a scope that fills variables that wait for values
+    assert keras.Model(inputs, Head()(inputs)).count_params() == 8
+
+
 def test_the_description_names_every_layer_and_counts_what_training_counts(worker: Worker, prepared: Prepared) -> None:
     description = worker.do(DescribeJob(prepared.space.defaults()))
     assert isinstance(description, Description)
