@@ -1,7 +1,7 @@
 """How long a search takes on data sets of some sizes: `python -m tests.bench.durations`.
 
 Generated pictures of 128x128 in four classes, or with `--pictures FOLDER` the first ones of each class of your own.
-`search run` with its default settings and a number of trials. When trials were closed is read from the study, in whole
+`search run` with its default settings and a time limit. When trials were complete is read from the study, in whole
 seconds. A class of the generated pictures is a shape, on top of other shapes: it can be learned, but not at once.
 """
 
@@ -23,7 +23,7 @@ from storage import Store, TrialState
 from tests.bench import gate, machine
 from tests.bench.__main__ import command
 
-SIZES, TRIALS = (150, 500, 2000), 20
+SIZES, MINUTES = (150, 500, 2000), 5
 CLASSES = ("cross", "ellipse", "rectangle", "triangle")
 
 
@@ -75,35 +75,30 @@ def part_of(root: Path, target: Path, count: int) -> None:
             shutil.copy(root / path, target / name / f"{place:05}{Path(path).suffix}")
 
 
-def searched(pictures: Path, study: Path, trials: int) -> tuple[float, float, float]:
-    """Seconds from the start of `search run` to the first complete trial, to the last one closed, and to its end."""
+def searched(pictures: Path, study: Path, minutes: float) -> tuple[float, int, int, float]:
+    """Search for a time: (seconds to the first complete trial, complete trials, all trials, seconds to the end)."""
     began, clock = datetime.now(UTC).replace(microsecond=0), time.monotonic()
-    command(["run", pictures, "--trials", trials, "--dir", study, "--quiet"])
+    command(["run", pictures, "--hours", minutes / 60, "--dir", study, "--quiet"])
     whole = time.monotonic() - clock
     with Store.open(study / "study.db", read_only=True) as store:
-        known = store.trials(curves=False)
-    complete = [trial.finished for trial in known if trial.state is TrialState.COMPLETE]
-    closed = [trial.finished for trial in known]
-
-    def after(ends: Sequence[str | None], pick: str) -> float:
-        moments = [datetime.fromisoformat(end) for end in ends if end]
-        return ((min if pick == "first" else max)(moments) - began).total_seconds()
-
-    return after(complete, "first"), after(closed, "last"), whole
+        trials = store.trials(curves=False)
+    complete = [trial.finished for trial in trials if trial.state is TrialState.COMPLETE]
+    first = min(datetime.fromisoformat(end) for end in complete if end)
+    return (first - began).total_seconds(), len(complete), len(trials), whole
 
 
-def measured(folder: Path, pictures: Path | None, sizes: Sequence[int], trials: int) -> Iterator[str]:
+def measured(folder: Path, pictures: Path | None, sizes: Sequence[int], minutes: float) -> Iterator[str]:
     """Lines of Markdown, as they become known."""
-    yield f"| pictures | first trial with all folds | {trials} trials | {trials} trials and the final model |"
-    yield "| --- | --- | --- | --- |"
+    yield f"| pictures | first trial with all folds | complete in {minutes:g} minutes | trials begun | final model |"
+    yield "| --- | --- | --- | --- | --- |"
     for count in sizes:
         root = folder / f"pictures-{count}"
         if pictures is None:
             generated(root, count)
         else:
             part_of(pictures, root, count)
-        first, last, whole = searched(root, folder / f"study-{count}", trials)
-        yield f"| {count:,} | {first:.0f} s | {last:.0f} s | {whole:.0f} s |"
+        first, complete, every, whole = searched(root, folder / f"study-{count}", minutes)
+        yield f"| {count:,} | after {first:.0f} s | {complete} | {every} | after {whole:.0f} s |"
 
 
 def main() -> None:
@@ -111,13 +106,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.durations", description=__doc__)
     parser.add_argument("--pictures", type=Path, help="a folder with one folder a class; default: generated ones")
     parser.add_argument("--images", type=int, nargs="+", default=SIZES, help="sizes of the data sets")
-    parser.add_argument("--trials", type=int, default=TRIALS, help=f"of each search; default {TRIALS}")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help=f"of each search; default {MINUTES}")
     asked = parser.parse_args()
     for line in machine.described():
         print(line)
     print()
     with tempfile.TemporaryDirectory() as name:
-        for line in measured(Path(name), asked.pictures, asked.images, asked.trials):
+        for line in measured(Path(name), asked.pictures, asked.images, asked.minutes):
             print(line, flush=True)
 
 
