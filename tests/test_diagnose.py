@@ -43,7 +43,7 @@ def test_a_stuck_network_is_told_what_frees_it_and_what_does_not(home: Path) -> 
     assert "Change one thing, " in first
     assert "learning_rate: 1e-09 → 0.01" in done.stdout
     page = (home / "pictures-diagnose.html").read_text()
-    assert "These free it" in page
+    assert "With these it learns" in page
     assert "These do not" in page
     assert "<script" not in page
     assert sorted(path.name for path in home.iterdir()) == ["fine.py", "pictures", "pictures-diagnose.html", "stuck.py"]
@@ -84,7 +84,7 @@ def build(hp):
         done = search("diagnose", folder, *asked, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)
-        assert found["verdict"] != "learns" and "by heart" not in found["answer"]
+        assert found["verdict"] != "learns" and "memorizes" not in found["answer"]
         said[folder.name] = " ".join(f"{one['cause']}: {one['evidence']}" for one in found["suspects"])
     assert "label" not in said["pictures"]
     assert "on frozen features reaches 1.00 on the same folds" in said["pictures"] or (

@@ -252,7 +252,7 @@ def diagnosed(visit: Visit, case: Diagnosed, folder: Path, width: int = 1400) ->
 
 
 def freed(text: str = "initializer: uniform_0.05 → glorot_uniform") -> Diagnosed:
-    """A stuck network with an experiment that frees it and one that does not."""
+    """A stuck network, an experiment with which it learns, and one with which it does not."""
     runs = ([run(0.95, 0.9)] * 3, [run(0.5, 0.5)] * 2)
     shown = [tried(topic, one, text) for topic, one in zip(("initial weights", "penalty"), runs, strict=True)]
     return replace(CASE, tried=tuple(shown))

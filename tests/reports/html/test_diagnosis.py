@@ -38,27 +38,27 @@ BROKEN_RUN = replace(STUCK_RUN, diagnosis=Diagnosis(Symptom(BROKEN, ()), STUCK_R
             "Your network stays at chance (accuracy 0.50, loss 0.693 = ln 2); suspected: initial weights too small "
             "(initializer uniform_0.05, dense_depth 4), regularisation too strong (l2 0.01) and gradients vanish "
             "(dense_depth 4). Change one thing, initializer: uniform_0.05 → glorot_uniform: it then reaches 0.87. "
-            "So does l2: 0.01 → 0, alone.",
+            "It also learns with l2: 0.01 → 0 alone.",
         ),
         (
             replace(CASE, tried=(tried("size", [BAD] * 2),)),
             "Your network stays at chance (accuracy 0.50, loss 0.693 = ln 2); suspected: initial weights too small "
             "(initializer uniform_0.05, dense_depth 4), regularisation too strong (l2 0.01) and gradients vanish "
-            "(dense_depth 4). The one change that was tried does not free it.",
+            "(dense_depth 4). With the one change that was tried it does not learn either.",
         ),
         (
             replace(CASE, runs=(GOOD,) * 3),
             "Your network learns: accuracy 0.90 on images that it was not trained on, where guessing has 0.50, in 3 of "
-            "3 trainings. There is nothing to complain of.",
+            "3 trainings. No problem was found.",
         ),
         (
             replace(CASE, runs=(run(1.0, 0.5),) * 3),
-            "Your network learns its training images by heart, and nothing that holds for others (accuracy 0.50).",
+            "Your network memorizes its training images and does not generalize (accuracy 0.50 on other images).",
         ),
         (
             replace(CASE, runs=(run(0.7, 0.5),) * 3),
-            "Your network learns something about its training images (accuracy 0.70), and nothing that clearly holds "
-            "for others (accuracy 0.50, where guessing has 0.50).",
+            "Your network learns something about its training images (accuracy 0.70), but does not clearly generalize "
+            "(accuracy 0.50 on other images, where guessing has 0.50).",
         ),
         (
             replace(CASE, runs=(replace(BAD, evidence=NOTHING_WRONG),) * 3),
@@ -66,7 +66,7 @@ BROKEN_RUN = replace(STUCK_RUN, diagnosis=Diagnosis(Symptom(BROKEN, ()), STUCK_R
         ),
         (
             replace(CASE, runs=(GOOD, GOOD, BAD)),
-            "Your network learns in 2 of 3 trainings only (accuracy 0.77, where guessing has 0.50).",
+            "Your network learns only in 2 of 3 trainings (accuracy 0.77, where guessing has 0.50).",
         ),
     ],
 )
@@ -78,11 +78,11 @@ def test_the_answer_ends_with_suspected_changes_that_free_nothing_one_of_each_ki
     suspected = [
         tried("dropout", [BAD] * 2, "dropout: 0.2 → 0"),
         tried("dropout", [BAD] * 2, "dropout: 0.2 → 0.1"),
-        tried("penalty", [BAD] * 2, "l2: 0.01 → 0.001"),  # of a kind that does free it
+        tried("penalty", [BAD] * 2, "l2: 0.01 → 0.001"),  # of a kind with which it does learn
     ]
     vain = [replace(one, experiment=replace(one.experiment, suspicion=0.4)) for one in suspected]
     answer = headline(replace(FREED, tried=(*FREED.tried, *vain)))
-    assert answer.endswith(" So does l2: 0.01 → 0, alone. Not enough alone: dropout: 0.2 → 0.")
+    assert answer.endswith(" It also learns with l2: 0.01 → 0 alone. Not enough alone: dropout: 0.2 → 0.")
 
 
 def test_what_a_cause_may_come_from_is_told_without_what_experiments_clear() -> None:
@@ -102,14 +102,14 @@ def test_what_a_cause_may_come_from_is_told_without_what_experiments_clear() -> 
 
 def test_a_loss_that_is_no_number_is_told() -> None:
     assert headline(replace(CASE, runs=(BROKEN_RUN,) * 3)).startswith(
-        "Your network leaves the finite numbers: its loss is none any more in 3 of 3 trainings; suspected:"
+        "Your network diverges: its loss becomes NaN or infinite in 3 of 3 trainings; suspected:"
     )
 
 
 def test_lines_tell_of_each_suspicion_and_each_experiment() -> None:
     late = (tried("output", [BAD], "output: softmax → sigmoid"), tried("batch size", [BAD], "batch_size: 32 → 8"))
     text = "\n".join(in_lines(replace(FREED, left_out=tuple(one.experiment for one in late))))
-    assert "by experiment: 2 of 2 changes free it" in text
+    assert "by experiment: it learns with 2 of 2 changes" in text
     assert "0.87  initializer: uniform_0.05 → glorot_uniform" in text
     assert "still at chance, 0 of 2" in text
     assert (
@@ -141,4 +141,4 @@ def test_what_was_found_fine_is_not_what_is_suspected() -> None:
 def test_a_page_of_nothing_but_a_network_that_learns() -> None:
     page = render(replace(CASE, runs=(GOOD,) * 3))
     assert "None: they are for networks that do not learn" in page
-    assert "These free it" not in page
+    assert "With these it learns" not in page

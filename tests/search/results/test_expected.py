@@ -57,7 +57,7 @@ def test_the_best_of_many_that_know_nothing_is_called_no_better_than_chance() ->
     assert data.near_chance(data.best)
     assert "chance" in words.headline(data)
     assert not beats(data.estimate, data.chance)
-    assert "nothing is shown to have been learned" in words.caution(data)
+    assert "it is not shown that the model has learned anything" in words.caution(data)
 
 
 def test_a_lead_over_a_plain_method_that_picking_explains_is_none() -> None:
@@ -142,8 +142,8 @@ def test_of_a_plainer_trial_no_more_is_expected_than_it_scored() -> None:
     ("members", "said"),
     [
         (((1, 1.0),), ""),
-        (((0, 1.0),), "it is not what is shipped: that is trial 0."),
-        (((0, 0.5), (1, 0.5)), "it is not what is shipped: that is an ensemble of trials 0, 1."),
+        (((0, 1.0),), "the saved model is trial 0."),
+        (((0, 0.5), (1, 0.5)), "the saved model is an ensemble of trials 0, 1."),
     ],
 )
 def test_what_shows_the_best_trial_says_where_another_is_shipped(

@@ -242,7 +242,7 @@ def test_where_guessing_may_reach_as_much_the_estimate_says_so() -> None:
     records = example()
     folds, dice = records.probabilities, np.random.default_rng(0)
     guesses = {fold: dice.dirichlet([1, 1], len(rows)).astype(np.float32) for fold, rows in folds.items()}
-    said = "guessing has 0.50, so nothing is shown to have been learned)."
+    said = "guessing has 0.50, so it is not shown that the model has learned anything)."
     assert said in caution(records.data(others={2: guesses, 5: guesses}))
     assert said not in caution(records.data(others={2: folds, 5: folds}))
 
