@@ -32,7 +32,7 @@ def ranked(trials: Iterable[TrialRecord], metric: str) -> list[TrialRecord]:
     return sorted(trials, key=key)
 
 
-def told_score(trial: TrialRecord, metric: str) -> float | None:
+def score_for_sampler(trial: TrialRecord, metric: str) -> float | None:
     """The score that a sampler learns of a trial; None where there is none.
 
     The mean over the folds it has, or of one that was stuck at chance its worst fold: told as a bad value, never as a
