@@ -52,16 +52,16 @@ def nested(store: Store) -> Nested | None:
     folds = int(assignment.max()) + 1
     probabilities, rows, chosen = [], [], []
     for fold in range(folds):
-        path = folder.outer(fold).database
-        if not path.exists():
+        part = folder.outer(fold)
+        if not part.begun:
             continue
-        with Store.open(path, read_only=True) as outer:
+        with part.read() as outer:
             held_out = {image.path for image in outer.images() if image.testing}
             where = np.flatnonzero(assignment == fold)
             same = outer.study().classes == study.classes and len(outer.images()) == len(images)
             if not same or held_out != {images[row].path for row in where}:
                 raise StorageError(
-                    f"{path}: is not a search without the images of fold {fold} of {store.path}. "
+                    f"{part.database}: is not a search without the images of fold {fold} of {store.path}. "
                     "Move its folder away; `search run` searches again."
                 )
             last = next(iter(reversed(outer.choices())), None)

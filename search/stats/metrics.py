@@ -244,6 +244,11 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
 """Every metric by its name. All are computed for each fold run, and a study can optimise any of them."""
 
 
+def max_scores() -> dict[str, float]:
+    """Metric -> its largest value. No score is below 0."""
+    return {name: metric.bound for name, metric in METRICS.items()}
+
+
 def better(metric: str, a: float, b: float) -> bool:
     """Whether `a` is strictly better than `b`. NaN is worse than any number."""
     if np.isnan(a) or np.isnan(b):

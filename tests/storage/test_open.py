@@ -52,7 +52,7 @@ def execute(path: Path, *statements: str) -> None:
 
 
 def test_a_missing_file_stays_missing(path: Path, opening: Opening) -> None:
-    with unchanged(path.parent), refused(str(path), "no study here", "search init"):
+    with unchanged(path.parent), refused(str(path), "does not exist", "search init"):
         opening(path)
 
 
@@ -188,7 +188,8 @@ def test_damaged_arrays(study: Path, blob: str) -> None:
 )
 def test_values_that_no_release_writes_are_named(study: Path, statement: str, found: str) -> None:
     execute(study, *statement.split("; "))
-    with Store.open(study, read_only=True) as store, refused(str(study), found, "never writes. Restore the file"):
+    opened = Store.open(study, read_only=True, max_scores={"balanced_accuracy": 1.0})
+    with opened as store, refused(str(study), found, "never writes. Restore the file"):
         store.study()
         store.images()
         store.splits()
@@ -245,7 +246,7 @@ def test_an_array_of_another_dtype_is_damage(study: Path) -> None:
 
 def test_a_file_without_its_study(study: Path) -> None:
     execute(study, "DELETE FROM study")
-    with Store.open(study) as store, refused(str(study), "no study is noted"):
+    with Store.open(study) as store, refused(str(study), "contains no study"):
         store.study()
 
 
