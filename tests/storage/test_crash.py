@@ -42,7 +42,7 @@ def undisturbed(tmp_path: Path) -> str:
     return content(path)
 
 
-def test_killed_before_each_action_and_gone_on_with_it_is_the_same_study(path: Path, undisturbed: str) -> None:
+def test_killed_before_each_action_and_resumed_it_is_the_same_study(path: Path, undisturbed: str) -> None:
     make(path).close()
     new = path.read_bytes()
     for kill_at in range(1, LIMIT):
@@ -103,7 +103,7 @@ def test_a_study_is_created_whole_or_not_at_all(path: Path) -> None:
     assert kill_at > 10
 
 
-def test_what_a_killed_creation_leaves_does_not_stop_the_next(path: Path) -> None:
+def test_files_of_a_killed_creation_do_not_prevent_the_next(path: Path) -> None:
     with Child(create, path, kill_at=10) as child:
         assert child.rest() == []
     assert not path.exists()

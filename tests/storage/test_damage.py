@@ -68,7 +68,7 @@ def test_flipped_bytes_of_the_header(path: Path, whole: bytes) -> None:
             assert path.read_bytes() == before
 
 
-def test_flipped_bytes_met_by_a_writer(path: Path, whole: bytes) -> None:
+def test_flipped_bytes_opened_for_writing(path: Path, whole: bytes) -> None:
     chance = random.Random(2)  # noqa: S311  places, not secrets
     for number in range(FLIPS // 4):
         position = number if number < FLIPS // 8 else chance.randrange(len(whole))

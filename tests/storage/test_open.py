@@ -56,7 +56,7 @@ def test_a_missing_file_stays_missing(path: Path, opening: Opening) -> None:
         opening(path)
 
 
-def test_a_folder_is_no_study(tmp_path: Path, opening: Opening) -> None:
+def test_a_folder_is_not_a_study_file(tmp_path: Path, opening: Opening) -> None:
     with refused(str(tmp_path), "is not a file", "study.db"):
         opening(tmp_path)
 
@@ -99,7 +99,7 @@ def test_a_study_of_a_newer_release(study: Path, opening: Opening) -> None:
         opening(study)
 
 
-def test_a_study_of_a_newer_release_that_is_at_work(study: Path, opening: Opening) -> None:
+def test_a_study_of_a_newer_release_that_is_running(study: Path, opening: Opening) -> None:
     with closing(sqlite3.connect(study, isolation_level=None)) as newer:
         newer.execute("UPDATE alembic_version SET version_num = '0999'")
         before = study.read_bytes()
@@ -137,7 +137,7 @@ def test_a_study_without_one_revision(study: Path, opening: Opening, statement: 
         "PRAGMA foreign_keys=OFF; DROP TABLE fold_run",
     ],
 )
-def test_a_damaged_row_is_told_from_a_missing_one(study: Path, statement: str) -> None:
+def test_a_damaged_row_is_distinguished_from_a_missing_one(study: Path, statement: str) -> None:
     execute(study, *statement.split("; "))
     with Store.open(study, read_only=True) as store, refused(str(study), "damaged", "backup"):
         store.trials()
@@ -208,7 +208,7 @@ def test_values_that_no_release_writes_are_named(study: Path, statement: str, fo
         ("UPDATE choice SET folds = -5", "a choice made of -5 fold runs"),
     ],
 )
-def test_a_choice_that_no_release_makes_is_named(study: Path, statement: str, found: str) -> None:
+def test_a_choice_that_no_release_stores_is_named(study: Path, statement: str, found: str) -> None:
     with Store.open(study) as store:
         testing = sum(image.testing for image in store.images())
         said = np.full((testing, 2), 0.5, np.float32) if testing else None

@@ -52,7 +52,7 @@ def test_study_images_and_splits_come_back_from_a_reopened_file(path: Path) -> N
             np.testing.assert_array_equal(stored, split.assignment)
 
 
-def test_an_unknown_repeat_is_named_with_those_there_are(store: Store) -> None:
+def test_an_unknown_repeat_is_named_with_the_existing_ones(store: Store) -> None:
     with refused("no repeat 7", "0, 1"):
         store.split(7)
 
@@ -96,7 +96,7 @@ def test_a_missing_folder_is_refused_in_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["study.db", "50% of #1?.db", "ämne 研究.db", "a=b&mode=memory.db", "q'uote\".db"])
-def test_any_file_name_will_do(tmp_path: Path, name: str) -> None:
+def test_any_file_name_is_possible(tmp_path: Path, name: str) -> None:
     make(tmp_path / name).close()
     with Store.open(tmp_path / name, read_only=True) as store:
         assert store.study() == STUDY
@@ -179,7 +179,7 @@ def test_a_new_trial_is_running_and_without_folds(store: Store, state: TrialStat
     assert store.trials() == []
 
 
-def test_a_number_is_given_once(store: Store) -> None:
+def test_a_number_is_used_once(store: Store) -> None:
     store.add_trial(trial(), run=0, seconds=1)
     with refused("trial 0 is stored already"):
         store.add_trial(trial(params={"rate": 9}), run=0, seconds=2)
@@ -220,7 +220,7 @@ def test_closing_as_running_is_refused(store: Store) -> None:
         store.close_trial(0, TrialState.RUNNING)
 
 
-def test_a_trial_that_ran_out_of_time_can_go_on(store: Store) -> None:
+def test_a_trial_that_ran_out_of_time_can_be_reopened(store: Store) -> None:
     store.add_trial(trial(), run=0, seconds=0)
     store.add_fold(fold(), run=0, seconds=1, close=(TrialState.FAILED, OUT_OF_TIME, "The 8 hours were over."))
     store.reopen_trial(0)
@@ -306,7 +306,7 @@ def test_the_same_fold_twice_is_refused_and_the_first_stays(store: Store) -> Non
     np.testing.assert_array_equal(store.probabilities(0)[0], probabilities(0))
 
 
-def test_the_last_fold_and_the_end_of_its_trial_are_one_change(store: Store) -> None:
+def test_the_last_fold_and_the_end_of_its_trial_are_one_transaction(store: Store) -> None:
     store.add_trial(trial(), run=0, seconds=0)
     with refused("cannot be closed as running"):
         store.add_fold(fold(), run=0, seconds=1, close=(TrialState.RUNNING, None, None))
@@ -327,7 +327,7 @@ def test_why_a_fold_did_not_learn_comes_back_with_curves_or_without(store: Store
     assert store.trial(0).folds[1].curve == {}
 
 
-def test_a_trial_has_collapsed_where_it_was_stopped_for_it() -> None:
+def test_a_trial_has_collapsed_if_it_was_stopped_at_chance() -> None:
     found = DiagnosisRecord("stuck at chance", "dead ReLU", (), "", True)
     stuck = trial(state=TrialState.PRUNED, cause=found.name, folds=(fold(diagnosis=found),))
     assert stuck.collapsed
@@ -414,7 +414,7 @@ def test_seconds_must_be_a_duration(store: Store, seconds: float) -> None:
     assert store.trials() == []
 
 
-def test_a_run_that_ended_or_never_began_takes_nothing(store: Store) -> None:
+def test_a_run_that_ended_or_never_began_stores_nothing(store: Store) -> None:
     with refused("run 3 was never started"):
         store.add_trial(trial(), run=3, seconds=0)
     store.end_run(0, "finished", 1)
@@ -444,7 +444,7 @@ def test_a_read_only_store_changes_nothing(store: Store, path: Path) -> None:
                 change()
 
 
-def test_a_study_that_was_moved_meanwhile_takes_nothing_until_it_is_back(store: Store, path: Path) -> None:
+def test_a_study_that_was_moved_meanwhile_stores_nothing_until_it_is_back(store: Store, path: Path) -> None:
     def there() -> Store:
         store.add_trial(trial(len(store.trials())), run=0, seconds=0)
         return store

@@ -131,7 +131,7 @@ def test_reading_only_never_upgrades(next_release: Path, study: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", ["between", "late"])
-def test_killed_in_an_upgrade_the_file_is_still_the_old_one(next_release: Path, study: Path, moment: str) -> None:
+def test_killed_in_an_upgrade_the_file_is_unchanged(next_release: Path, study: Path, moment: str) -> None:
     with Store.open(study) as store:
         before = repr(store.trials())
     assert open_with(next_release, study, fail=f"kill {moment}").returncode == -signal.SIGKILL
@@ -149,7 +149,7 @@ def test_killed_in_an_upgrade_the_file_is_still_the_old_one(next_release: Path, 
         ("orphans late", "undone"),
     ],
 )
-def test_a_failing_upgrade_is_undone_whole(next_release: Path, study: Path, failure: str, words: str) -> None:
+def test_a_failing_upgrade_is_undone_completely(next_release: Path, study: Path, failure: str, words: str) -> None:
     with Store.open(study) as store:
         before = repr(store.trials())
     done = open_with(next_release, study, fail=failure)
@@ -174,7 +174,7 @@ def test_commits_not_yet_merged_are_upgraded_and_backed_up_too(next_release: Pat
         assert len(backup.runs()) == 2
 
 
-def test_a_study_of_the_first_release_is_upgraded_and_goes_on(study: Path) -> None:
+def test_a_study_of_the_first_release_is_upgraded_and_can_be_used(study: Path) -> None:
     with Store.open(study) as store:
         before = repr(store.trials())
     with closing(sqlite3.connect(study)) as first:

@@ -81,7 +81,7 @@ def clean(visit: Visit) -> None:
     assert [url for url in visit.requests if not url.startswith("data:")] == [visit.page.url.split("#")[0]]
 
 
-def test_it_runs_without_a_complaint_and_asks_for_nothing(visit: Visit, tmp_path: Path) -> None:
+def test_it_runs_without_an_error_and_fetches_nothing(visit: Visit, tmp_path: Path) -> None:
     opened(visit, many(40), tmp_path)
     clean(visit)
 
@@ -114,7 +114,7 @@ def test_sorting_by_score_keeps_trials_without_one_last(visit: Visit, tmp_path: 
         assert [text.strip() for text in scores[-2:]] == ["–", "–"]  # noqa: RUF001 - the page's sign for none
 
 
-def test_the_table_sorts_and_opens_by_keyboard_alone(visit: Visit, tmp_path: Path) -> None:
+def test_the_table_sorts_and_opens_by_keyboard(visit: Visit, tmp_path: Path) -> None:
     page = opened(visit, example(), tmp_path)
     page.get_by_role("button", name="State").focus()
     page.keyboard.press("Enter")
@@ -189,7 +189,7 @@ def test_the_page_never_scrolls_sideways(visit: Visit, tmp_path: Path, name: str
     clean(visit)
 
 
-def test_on_a_phone_no_class_name_of_the_confusion_matrix_breaks(visit: Visit, tmp_path: Path) -> None:
+def test_on_a_phone_each_class_name_of_the_confusion_matrix_is_on_one_line(visit: Visit, tmp_path: Path) -> None:
     page = opened(visit, example(("t_shirt_top", "pullover_dress", "trousers")), tmp_path, 400)
     for heading in page.locator(".confusion th[title]").all():
         lines = "e => { const r = new Range(); r.selectNodeContents(e); return r.getClientRects().length }"
@@ -228,13 +228,13 @@ CONTRAST = """
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_from_its_ground(visit: Visit, tmp_path: Path, scheme: str) -> None:
+def test_text_has_enough_contrast(visit: Visit, tmp_path: Path, scheme: str) -> None:
     visit.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type] # one of two words
     page = opened(visit, example([f"class {i}" for i in range(6)], per_class=30), tmp_path)
     assert page.evaluate(CONTRAST) == []
 
 
-def test_charts_have_words_for_who_cannot_see_them(visit: Visit, tmp_path: Path) -> None:
+def test_charts_have_labels_for_screen_readers(visit: Visit, tmp_path: Path) -> None:
     page = opened(visit, many(40), tmp_path)
     unnamed = page.evaluate(
         "[...document.querySelectorAll('svg')].filter(s => !s.closest('[role=img]') && !s.ariaHidden).length"
@@ -270,7 +270,7 @@ def test_a_diagnosis_fits_and_can_be_read(visit: Visit, tmp_path: Path, scheme: 
 
 
 @pytest.mark.parametrize("width", [400, 1400])
-def test_hostile_names_do_nothing_to_a_diagnosis(visit: Visit, tmp_path: Path, width: int) -> None:
+def test_hostile_names_run_nothing_on_the_page_of_a_diagnosis(visit: Visit, tmp_path: Path, width: int) -> None:
     layers = tuple(replace(layer, name=f"{place} {HOSTILE}") for place, layer in enumerate(EVIDENCE.layers))
     cause = Cause(HOSTILE, HOSTILE, HOSTILE, 0.9)
     diagnosis = Diagnosis(Symptom(STUCK, (HOSTILE,)), (cause,), collapsed=True)
@@ -293,7 +293,7 @@ def test_hostile_names_do_nothing_to_a_diagnosis(visit: Visit, tmp_path: Path, w
     clean(visit)
 
 
-def test_it_prints_in_light_colours_without_navigation_on_the_width_of_a_sheet(visit: Visit, tmp_path: Path) -> None:
+def test_it_prints_in_light_colours_without_navigation_on_the_width_of_a_page(visit: Visit, tmp_path: Path) -> None:
     visit.page.emulate_media(color_scheme="dark", media="print")
     page = opened(visit, example(), tmp_path, width=720)
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
@@ -342,7 +342,7 @@ def test_the_page_of_a_check_shows_every_pair_and_fits(visit: Visit, tmp_path: P
 
 
 @pytest.mark.parametrize("width", [400, 1400])
-def test_hostile_names_are_only_shown_by_the_page_of_a_check(visit: Visit, tmp_path: Path, width: int) -> None:
+def test_hostile_names_run_nothing_on_the_page_of_a_check(visit: Visit, tmp_path: Path, width: int) -> None:
     found = checked(HOSTILE)
     page = looked_at(visit, replace(found, problem=HOSTILE), tmp_path, width)
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")

@@ -74,7 +74,7 @@ def test_the_answer(case: Diagnosed, said: str) -> None:
     assert headline(case) == said
 
 
-def test_the_answer_ends_with_suspected_changes_that_free_nothing_one_of_each_kind() -> None:
+def test_the_answer_ends_with_suspected_changes_that_do_not_help_one_per_topic() -> None:
     suspected = [
         tried("dropout", [BAD] * 2, "dropout: 0.2 → 0"),
         tried("dropout", [BAD] * 2, "dropout: 0.2 → 0.1"),
@@ -85,7 +85,7 @@ def test_the_answer_ends_with_suspected_changes_that_free_nothing_one_of_each_ki
     assert answer.endswith(" It also learns with l2: 0.01 → 0 alone. Not enough alone: dropout: 0.2 → 0.")
 
 
-def test_what_a_cause_may_come_from_is_told_without_what_experiments_clear() -> None:
+def test_settings_of_a_cause_are_without_those_that_experiments_exclude() -> None:
     point: dict[str, Value] = {"conv_depth": 2, "dense_depth": 4, "initializer": "uniform_0.05"}
 
     def depth(name: str, runs: list[Run]) -> ExperimentResult:
@@ -100,13 +100,13 @@ def test_what_a_cause_may_come_from_is_told_without_what_experiments_clear() -> 
     assert list(replace(case, tried=freed).suspects[0].settings) == ["initializer", "dense_depth"]
 
 
-def test_a_loss_that_is_no_number_is_told() -> None:
+def test_a_loss_that_is_not_finite_is_named() -> None:
     assert headline(replace(CASE, runs=(BROKEN_RUN,) * 3)).startswith(
         "Your network diverges: its loss becomes NaN or infinite in 3 of 3 trainings; suspected:"
     )
 
 
-def test_lines_tell_of_each_suspicion_and_each_experiment() -> None:
+def test_lines_for_each_suspected_cause_and_each_experiment() -> None:
     late = (tried("output", [BAD], "output: softmax → sigmoid"), tried("batch size", [BAD], "batch_size: 32 → 8"))
     text = "\n".join(in_lines(replace(FREED, left_out=tuple(one.experiment for one in late))))
     assert "by experiment: it learns with 2 of 2 changes" in text
@@ -118,7 +118,7 @@ def test_lines_tell_of_each_suspicion_and_each_experiment() -> None:
     ) in text
 
 
-def test_data_say_the_same_and_have_no_number_that_json_lacks() -> None:
+def test_json_has_the_same_and_no_number_that_is_not_finite() -> None:
     found = json.loads(json.dumps(diagnosis_as_json(FREED), allow_nan=False))
     assert found["answer"] == headline(FREED)
     assert [one["frees"] for one in found["experiments"]] == [True, True, True, False]
@@ -127,18 +127,18 @@ def test_data_say_the_same_and_have_no_number_that_json_lacks() -> None:
     json.dumps(diagnosis_as_json(replace(CASE, tried=(tried("size", [failed] * 3),))), allow_nan=False)
 
 
-def test_the_signal_is_drawn_layer_by_layer_and_only_where_there_is_some() -> None:
+def test_the_signal_is_drawn_layer_by_layer_if_it_is_known() -> None:
     assert "4 layers with weights. At the start 0.008 of it is left after output." in str(signal(CASE))
     assert signal(replace(CASE, runs=(GOOD,) * 3)) is None
 
 
-def test_what_was_found_fine_is_not_what_is_suspected() -> None:
+def test_what_has_no_problem_is_not_suspected() -> None:
     said = fine(CASE)
     assert any(sentence.startswith("Pixels are scaled") for sentence in said)
     assert not any("Gradients arrive" in sentence or "enalties" in sentence for sentence in said)
 
 
-def test_a_page_of_nothing_but_a_network_that_learns() -> None:
+def test_the_page_of_a_network_that_learns() -> None:
     page = render(replace(CASE, runs=(GOOD,) * 3))
     assert "None: they are for networks that do not learn" in page
     assert "With these it learns" not in page

@@ -50,7 +50,7 @@ def shuffled(trials: int) -> StudySummary:
     return records.data(**with_answers(records, said))
 
 
-def test_the_best_of_many_that_know_nothing_is_called_no_better_than_chance() -> None:
+def test_the_best_of_many_random_trials_is_not_called_better_than_chance() -> None:
     data = shuffled(100)
     assert data.best is not None and data.best.score is not None and data.estimate is not None
     assert data.best.score > 0.6  # two standard errors above a half, were it not picked
@@ -60,7 +60,7 @@ def test_the_best_of_many_that_know_nothing_is_called_no_better_than_chance() ->
     assert "it is not shown that the model has learned anything" in words.caution(data)
 
 
-def test_a_lead_over_a_plain_method_that_picking_explains_is_none() -> None:
+def test_a_lead_over_a_plain_method_within_the_selection_bias_is_not_clear() -> None:
     data = shuffled(100)
     assert data.best is not None
     assert data.not_clearly_better(data.best, 0.5)
@@ -82,7 +82,7 @@ SURE_WINS = [(0.3, share / 100) for share in range(55, 96, 2)]
 
 
 @pytest.mark.parametrize("shares", SURE_WINS)
-def test_no_more_is_expected_than_what_was_scored_and_nothing_is_called_optimistic_by_nothing(
+def test_the_estimate_is_at_most_the_score_and_no_optimism_of_zero_is_named(
     shares: tuple[float, float],
 ) -> None:
     """Where one trial wins whatever is resampled, picking adds nothing, and chance decides where the estimate falls."""
@@ -99,7 +99,7 @@ def test_no_more_is_expected_than_what_was_scored_and_nothing_is_called_optimist
 
 @pytest.mark.parametrize("optimism", [0.0004, 0.0, -0.004])
 @pytest.mark.parametrize("members", [((1, 1.0),), ((0, 0.5), (1, 0.5))])
-def test_an_estimate_that_is_not_below_the_score_says_nothing_of_optimism(
+def test_an_estimate_that_is_not_below_the_score_does_not_mention_optimism(
     members: tuple[tuple[int, float], ...], optimism: float
 ) -> None:
     records = example()
@@ -117,7 +117,7 @@ def chosen(trial: int, members: tuple[tuple[int, float], ...]) -> ChoiceRecord:
     return ChoiceRecord("2026-01-01T00:00:00+00:00", trial, members, (0, 1), 10, 1.0, None)
 
 
-def test_of_a_plainer_trial_no_more_is_expected_than_it_scored() -> None:
+def test_the_estimate_of_a_simpler_trial_is_at_most_its_score() -> None:
     """Trial 0 is right for 80 of 110 images, trial 1, the best, for 88; they are tied, and trial 0 is shipped."""
     records = example()
     labels = np.array([image.label for image in records.images])
@@ -146,7 +146,7 @@ def test_of_a_plainer_trial_no_more_is_expected_than_it_scored() -> None:
         (((0, 0.5), (1, 0.5)), "the saved model is an ensemble of trials 0, 1."),
     ],
 )
-def test_what_shows_the_best_trial_says_where_another_is_shipped(
+def test_what_shows_the_best_trial_says_if_another_one_is_saved(
     members: tuple[tuple[int, float], ...], said: str
 ) -> None:
     records = example()

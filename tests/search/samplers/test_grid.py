@@ -71,7 +71,7 @@ def test_the_grid_of_any_space_is_of_points_that_differ(space: Space) -> None:
 
 
 @given(parameters())
-def test_a_grid_has_at_most_five_points_of_a_range_its_ends_and_the_default_among_them(parameter: Parameter) -> None:
+def test_a_grid_has_at_most_five_points_of_a_range_with_its_ends_and_the_default(parameter: Parameter) -> None:
     points = grid_points(parameter)
     assert len(set(points)) == len(points)
     for value in points:
@@ -93,7 +93,7 @@ def test_a_range_of_few_values_has_them_all_and_others_are_spread_over_their_sca
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
-def test_the_presets_can_be_walked(preset: str) -> None:
+def test_the_grid_of_each_preset_can_be_traversed(preset: str) -> None:
     space = PRESETS[preset].space(Facts(64, 64, 3, 2, 500))
     asked = GridSampler(space)
     points = [asked.ask(number) for number in range(30)]

@@ -35,7 +35,7 @@ def test_rungs_have_the_sizes_and_epochs_that_keras_tuner_has(max_epochs: int, f
             assert ours.epochs(bracket, rung) == theirs._get_epochs(bracket, rung)
 
 
-def test_one_after_another_points_have_the_epochs_of_keras_tuners_oracle_and_the_same_ones_rise() -> None:
+def test_points_in_sequence_have_the_epochs_of_keras_tuners_oracle_and_the_same_are_promoted() -> None:
     """Two sweeps of brackets, at most nine epochs; theirs is told the scores of ours, and every seventh point fails."""
     kt, sampler = keras_tuner(), made(HYPERBAND)
     space = kt.HyperParameters()

@@ -46,7 +46,7 @@ def few(parameter: Parameter) -> list[Value]:
 
 
 @given(parameters())
-def test_every_value_comes_back_as_it_was_even_by_way_of_the_unit_interval(parameter: Parameter) -> None:
+def test_every_value_survives_encoding_even_by_way_of_the_unit_interval(parameter: Parameter) -> None:
     """The Gaussian process sees values between 0 and 1; a value that is listed survives that exactly."""
     one = axis(parameter)
     if one is None:
@@ -63,9 +63,7 @@ def test_every_value_comes_back_as_it_was_even_by_way_of_the_unit_interval(param
 
 
 @given(parameters(), st.floats(0, 1))
-def test_every_place_between_0_and_1_both_ends_included_is_a_value_of_the_parameter(
-    parameter: Parameter, place: float
-) -> None:
+def test_every_number_from_0_to_1_decodes_to_a_value_of_the_parameter(parameter: Parameter, place: float) -> None:
     one = axis(parameter)
     if one is not None:
         for at in (0.0, place, 1.0):
@@ -123,24 +121,24 @@ def asked_on_the_line(metric: str, best: float, extra: list[TrialRecord] | None 
 
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
 @pytest.mark.parametrize("best", [0.3, 0.8])
-def test_it_goes_where_the_metric_is_best_in_its_own_direction(metric: str, best: float) -> None:
+def test_it_proposes_points_where_the_metric_is_best(metric: str, best: float) -> None:
     assert abs(asked_on_the_line(metric, best) - best) < 0.1
 
 
 @pytest.mark.parametrize("state", [TrialState.FAILED, TrialState.RUNNING, TrialState.PRUNED])
-def test_it_does_not_go_back_to_what_has_no_score(state: TrialState) -> None:
+def test_it_does_not_return_to_points_without_a_score(state: TrialState) -> None:
     """Failed, open, or pruned before its first fold: told as the worst so far."""
     first = asked_on_the_line("accuracy", 0.3)
     without = replace(complete(9, {"x": first}, 0.0), state=state, folds=())
     assert abs(asked_on_the_line("accuracy", 0.3, [without]) - first) > 0.02
 
 
-def test_a_score_that_is_no_number_counts_as_none() -> None:
+def test_a_score_of_nan_counts_as_missing() -> None:
     first = asked_on_the_line("accuracy", 0.3)
     assert abs(asked_on_the_line("accuracy", 0.3, [complete(9, {"x": first}, math.nan)]) - first) > 0.02
 
 
-def test_refused_points_are_left_behind() -> None:
+def test_refused_points_are_not_proposed_again() -> None:
     asked = KerasTunerSampler(LINE, "accuracy", "bayesian", 0)
     asked.replay([complete(n, {"x": n / 8}, -((n / 8 - 0.3) ** 2)) for n in range(9)])
     drawn = []
@@ -192,7 +190,7 @@ def test_the_quick_prediction_is_that_of_scikit_learn() -> None:
 # What it leaves behind
 
 
-def test_it_writes_nothing_and_greets_nobody(tmp_path: Path) -> None:
+def test_it_writes_no_file_and_prints_nothing(tmp_path: Path) -> None:
     code = (
         "from tests.search.samplers.contract import EVERY, made\n"
         "from tests.search.samplers.test_optuna_sampler import one_trial\n"
@@ -213,7 +211,7 @@ def test_it_writes_nothing_and_greets_nobody(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_chance_has_the_quality_that_chance_has() -> None:
+def test_random_points_have_the_quality_of_the_space() -> None:
     """200 points: the mean quality lies within 5 standard errors of the space's own draws."""
     asked = KerasTunerSampler(SPACE, "accuracy", "random", 3)
     values = [quality(asked.ask(number)) for number in range(200)]

@@ -95,7 +95,7 @@ def test_the_points_differ(in_one_go: list[TrialRecord]) -> None:
 
 
 @pytest.mark.parametrize("stopped_after", [1, 4, 12, 20])
-def test_going_on_from_stored_trials_equals_one_go(
+def test_resuming_from_stored_trials_equals_one_session(
     sampler: SamplerCase, in_one_go: list[TrialRecord], stopped_after: int
 ) -> None:
     stopped_after *= max(len(in_one_go) // 25, 1)
@@ -106,7 +106,7 @@ def test_going_on_from_stored_trials_equals_one_go(
     ]
 
 
-def test_going_on_with_an_open_trial_equals_one_go(sampler: SamplerCase, in_one_go: list[TrialRecord]) -> None:
+def test_resuming_with_an_open_trial_equals_one_session(sampler: SamplerCase, in_one_go: list[TrialRecord]) -> None:
     resumed = made(sampler)
     interrupted = replace(in_one_go[13], state=TrialState.RUNNING, folds=in_one_go[13].folds[:1])
     resumed.replay([*in_one_go[:13], interrupted])
@@ -124,7 +124,7 @@ LEARNS_FROM_SOME = [
 
 
 @pytest.mark.parametrize("sampler", each(LEARNS_FROM_SOME))
-def test_going_on_equals_one_go_where_old_trials_are_no_longer_learned_from(
+def test_resuming_equals_one_session_if_old_trials_were_dropped(
     monkeypatch: pytest.MonkeyPatch, sampler: SamplerCase
 ) -> None:
     for name, value in (("LATEST", 12), ("LEADING", 2), ("FORGET_EVERY", 5)):
@@ -144,7 +144,7 @@ def test_going_on_equals_one_go_where_old_trials_are_no_longer_learned_from(
             assert after == [trial.params for trial in one_go[stopped_after:]], (stopped_after, was_open)
 
 
-def test_what_is_learned_from_is_the_latest_and_the_best_and_the_same_of_what_was_kept() -> None:
+def test_the_latest_and_the_best_are_kept_and_keeping_twice_gives_the_same() -> None:
     trials = [closed(number, {**SPACE.defaults(), "rate": 1e-4 * 1.02**number}) for number in range(340)]
     kept = learned_from(trials, METRIC)
     assert kept[-LATEST:] == trials[-LATEST:]
@@ -154,7 +154,7 @@ def test_what_is_learned_from_is_the_latest_and_the_best_and_the_same_of_what_wa
     assert learned_from(trials[:LATEST], METRIC) == trials[:LATEST]
 
 
-def test_tpe_samples_the_groups_of_optuna_but_only_those_that_a_point_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tpe_samples_the_groups_of_optuna_but_only_those_that_a_point_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A point with the norm 'none' has no momentum, one of depth 0 no units; each of them is a group of its own."""
     trials = list(go(TPE))
     known = [to_frozen_trial(SPACE, trial, METRIC) for trial in trials]
@@ -190,7 +190,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("sampler", each(one for one in EVERY if one.name in MODELS))
-def test_how_much_of_a_space_with_conditions_is_left_to_chance_is_told_and_true(
+def test_a_sentence_names_how_many_parameters_are_drawn_at_random(
     monkeypatch: pytest.MonkeyPatch, sampler: SamplerCase
 ) -> None:
     number, which, names = MODELS[sampler.name]
@@ -213,7 +213,7 @@ def test_how_much_of_a_space_with_conditions_is_left_to_chance_is_told_and_true(
     assert sampled[-1] == names
 
 
-def test_where_all_of_a_space_is_modelled_nothing_is_told() -> None:
+def test_there_is_no_sentence_if_all_parameters_are_modelled() -> None:
     numbers = Space(SPACE.parameters[:3])
     assert [unmodelled_parameters(numbers, name) for name in optuna_builders.BUILDERS] == [None] * len(
         optuna_builders.BUILDERS
@@ -253,7 +253,7 @@ def test_a_refused_point_is_followed_by_another(sampler: SamplerCase) -> None:
 
 
 @pytest.mark.parametrize("sampler", [TPE, CMAES])
-def test_samplers_that_learn_come_closer_to_the_best_than_chance_does(sampler: SamplerCase) -> None:
+def test_samplers_that_learn_come_closer_to_the_best_than_random_points(sampler: SamplerCase) -> None:
     """60 trials, seed 0; deterministic. By chance the mean quality of a point is about 0.75."""
     asked = made(sampler)
     asked.replay([])
@@ -272,7 +272,7 @@ def test_the_gaussian_process_of_keras_tuner_does_so_from_its_first_points() -> 
     assert sum(quality(dict(t.params)) for t in chosen) / 3 > sum(quality(dict(t.params)) for t in drawn) / 18 + 0.05
 
 
-def test_every_sampler_of_the_configuration_is_one_here() -> None:
+def test_every_sampler_of_the_catalog_is_tested_here() -> None:
     assert {*optuna_builders.BUILDERS, "grid"} == {*of_engine("optuna")}
 
 

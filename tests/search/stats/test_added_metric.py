@@ -122,7 +122,7 @@ def test_trials_are_ranked_in_its_direction(metric: Metric) -> None:
     assert better(metric.name, values[0], values[-1])
 
 
-def test_a_race_gives_up_the_worse_one_and_says_so_in_its_words(metric: Metric) -> None:
+def test_the_race_stops_the_worse_trial_and_names_the_metric(metric: Metric) -> None:
     study, weights = simulated(), np.ones(2)
     poor, good = (
         RaceEntry(
@@ -170,7 +170,7 @@ def test_a_resampled_value_is_that_of_repeated_images(metric: Metric) -> None:
     assert values[1, 2] == pytest.approx(metric.of(study.labels[rows], study.probabilities[1, rows]), rel=1e-5)
 
 
-def test_it_decides_what_is_chosen_and_shipped(metric: Metric) -> None:
+def test_it_decides_what_is_chosen_and_saved(metric: Metric) -> None:
     trials, study = study_of(metric).trials, simulated()
     assert ties(trials, metric.name, 50)[0] == 7
     chosen = choose(trials, metric.name, 50)
@@ -196,6 +196,6 @@ def test_a_report_names_it(metric: Metric) -> None:
     assert metric.words in render(data)
 
 
-def test_a_metric_says_in_one_way_what_an_image_adds(metric: Metric) -> None:
+def test_a_metric_has_either_each_or_share(metric: Metric) -> None:
     with pytest.raises(ValueError, match="needs either each or share"):
         replace(metric, each=None, share=None)

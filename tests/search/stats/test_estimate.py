@@ -20,7 +20,7 @@ def found(study: Simulated, metric: str = "balanced_accuracy") -> tuple[float, f
     return said.value, said.low, said.high, said.naive, float(study.truth[int(np.argmax(pooled))])
 
 
-def test_of_fifty_equal_points_the_best_is_far_too_high_and_the_estimate_is_not() -> None:
+def test_with_fifty_equal_points_the_best_score_is_far_too_high_and_the_estimate_is_not() -> None:
     rows = np.array([found(study) for study in studies(20, images=100, trials=50, spread=0.0)])
     value, low, high, naive, truth = rows.T
     assert (naive - truth).mean() > 0.04
@@ -28,7 +28,7 @@ def test_of_fifty_equal_points_the_best_is_far_too_high_and_the_estimate_is_not(
     assert ((low <= truth) & (truth <= high)).mean() >= 0.9
 
 
-def test_with_many_images_and_points_that_differ_both_are_near_the_truth() -> None:
+def test_with_many_images_and_different_points_both_are_near_the_truth() -> None:
     rows = np.array([found(study) for study in studies(8, images=1000, trials=10, spread=0.8)])
     value, low, high, naive, truth = rows.T
     assert abs((value - truth).mean()) < 0.015
@@ -60,7 +60,7 @@ def test_shuffled_labels_are_expected_to_score_like_chance() -> None:
     assert said.value == pytest.approx(1 / 3, abs=0.04)
 
 
-def test_everything_right_on_few_images_is_no_proof_of_everything() -> None:
+def test_all_right_on_few_images_does_not_prove_a_perfect_score() -> None:
     labels = np.arange(60) % 2
     said = estimate(np.eye(2, dtype=np.float32)[labels][None], labels, "accuracy")
     assert said is not None
@@ -79,7 +79,7 @@ def test_everything_right_on_few_images_is_no_proof_of_everything() -> None:
         ("log_loss", 0.8, 0.675, 0.9),
     ],
 )
-def test_what_learns_from_all_images_may_be_better_than_the_fold_models_and_nothing_else_is_said(
+def test_for_a_model_of_all_images_only_the_better_bound_moves(
     metric: str, chance: float, low: float, high: float
 ) -> None:
     of_folds = Estimate(metric, 0.8, 0.7, 0.9, 0.85, 10, 100)
@@ -95,9 +95,7 @@ def test_the_same_predictions_give_the_same_estimate() -> None:
 
 @given(st.integers(1, 6), st.integers(2, 4), st.integers(0, 99))
 @settings(max_examples=15, deadline=None)
-def test_whatever_was_predicted_it_is_a_score_in_its_interval_or_there_is_none(
-    trials: int, classes: int, seed: int
-) -> None:
+def test_with_any_predictions_the_estimate_is_in_its_interval_or_missing(trials: int, classes: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(3 * classes) % classes)
     probabilities = rng.dirichlet(np.ones(classes), size=(trials, len(labels))).astype(np.float32)
@@ -106,11 +104,11 @@ def test_whatever_was_predicted_it_is_a_score_in_its_interval_or_there_is_none(
     assert said is None or said.low <= said.value <= said.high
 
 
-def test_one_image_a_class_leaves_nothing_to_judge_on() -> None:
+def test_with_one_image_per_class_there_is_no_estimate() -> None:
     assert estimate(np.full((2, 2, 2), 0.5, np.float32), np.array([0, 1]), "balanced_accuracy") is None
 
 
-def test_of_another_trial_than_the_best_no_more_is_expected_than_it_scored_itself() -> None:
+def test_the_estimate_of_another_trial_than_the_best_is_at_most_its_score() -> None:
     best = Estimate("accuracy", 0.8, 0.7, 0.9, 0.85, 20, 100)
     assert of_another(best, 0.82, 0.74, 0.9) == best
     plainer = of_another(best, 0.76, 0.66, 0.84)

@@ -96,7 +96,7 @@ def test_perfect_hopeless_and_undecided() -> None:
     )
 
 
-def test_only_what_is_asked_is_measured() -> None:
+def test_only_the_requested_metrics_are_computed() -> None:
     labels, probabilities = np.array([0, 1], np.int16), np.eye(2, dtype=np.float32)
     assert scores(labels, probabilities, ("log_loss",)) == {"log_loss": 0}
     assert scores(labels, probabilities, ()) == {}
@@ -109,7 +109,7 @@ def test_one_class_alone_has_no_auroc_and_counts_in_the_balanced_accuracy_by_its
     assert measured["balanced_accuracy"] == pytest.approx(2 / 3)
 
 
-def test_what_is_not_finite_has_no_score() -> None:
+def test_probabilities_that_are_not_finite_have_no_score() -> None:
     labels, probabilities = np.array([0, 1], np.int16), np.array([[0.5, 0.5], [math.nan, math.nan]], np.float32)
     measured = scores(labels, probabilities)
     assert math.isnan(measured["auroc"])

@@ -61,13 +61,13 @@ def test_the_smallest_log_loss_is_best() -> None:
     assert numbers(ranked(there, "log_loss")) == [1, 2, 0]
 
 
-def test_of_equals_the_first_is_ahead() -> None:
+def test_of_equal_trials_the_first_is_ahead() -> None:
     there = [trial(n, COMPLETE, 0.5) for n in (3, 1, 2)]
     assert numbers(ranked(there, "accuracy")) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("state", [PRUNED, RUNNING, FAILED])
-def test_nothing_but_a_complete_trial_is_best(state: TrialState) -> None:
+def test_only_a_complete_trial_can_be_best(state: TrialState) -> None:
     assert best([trial(0, state, 0.9)], "accuracy") is None
     assert best([trial(0, state, 0.9), trial(1, COMPLETE, 0.1)], "accuracy") == trial(1, COMPLETE, 0.1)
     assert best([], "accuracy") is None
@@ -75,7 +75,7 @@ def test_nothing_but_a_complete_trial_is_best(state: TrialState) -> None:
 
 
 @given(st.sampled_from(sorted(METRICS)).flatmap(lambda metric: st.tuples(st.just(metric), trials(metric))))
-def test_ranking_is_a_total_order_that_no_other_order_changes(case: tuple[str, list[TrialRecord]]) -> None:
+def test_ranking_is_a_total_order_independent_of_the_input_order(case: tuple[str, list[TrialRecord]]) -> None:
     metric, there = case
     order = ranked(there, metric)
     assert sorted(numbers(order)) == sorted(numbers(there))
@@ -103,7 +103,7 @@ def weighed(number: int, score: float, parameters: int | None, state: TrialState
     return replace(trial(number, state, score), parameters=parameters)
 
 
-def test_the_front_has_what_no_other_is_as_good_as_in_both_and_better_in_one() -> None:
+def test_the_front_has_the_trials_that_no_other_dominates() -> None:
     there = [
         weighed(0, 0.9, 100),
         weighed(1, 0.9, 200),  # as good, but larger
