@@ -1,4 +1,4 @@
-"""Reference rows in every view: at their place, without a number, never the best, and said in words."""
+"""References in every view: sorted by score, without a number, never the best, and in sentences."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def with_references(base: Records | None = None) -> Records:
 
 
 def names(records: Records) -> list[int | str]:
-    """The leaderboard's order: numbers of trials, names of references."""
+    """The order of the leaderboard: numbers of trials, names of references."""
     data = records.data()
     return [row.number if isinstance(row, TrialRow) else row.name for row in data.with_references(data.rows)]
 
 
-# What is said
+# Sentences
 
 
 def test_each_reference_is_after_trials_as_good_and_before_those_without_a_rank() -> None:
@@ -84,9 +84,9 @@ def test_an_infinite_score_is_none_and_breaks_no_view() -> None:
 
 
 def test_json_has_name_label_score_folds_and_seconds() -> None:
-    found = json.loads(json.dumps(as_json(with_references().data()), allow_nan=False))["references"]
-    assert [r["name"] for r in found] == ["linear_probe", "logistic_regression", "majority"]
-    assert found[1] == {
+    references = json.loads(json.dumps(as_json(with_references().data()), allow_nan=False))["references"]
+    assert [r["name"] for r in references] == ["linear_probe", "logistic_regression", "majority"]
+    assert references[1] == {
         "name": "logistic_regression",
         "label": "logistic regression on pixels",
         "score": pytest.approx(0.73),

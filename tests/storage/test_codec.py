@@ -1,4 +1,4 @@
-"""Arrays and JSON come back as they were, and bytes from elsewhere are refused."""
+"""Arrays and JSON survive a round trip, and other bytes are refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DTYPES = ("<f4", ">f4", "<f8", "<i2", ">i2", "<i4", "<i8", "|u1")
 ARRAYS = st.sampled_from(DTYPES).flatmap(
     lambda dtype: npst.arrays(dtype, npst.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=6))
 )
-TEXT = st.text(st.characters(exclude_categories=["Cs"]))  # a lone surrogate is not text that a database takes
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))  # a database does not accept a lone surrogate
 KEYS = TEXT.filter(lambda key: key != "$float")
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXT | st.sampled_from(["NaN", "$float", '"$float":']),
@@ -31,7 +31,7 @@ JSON = st.recursive(
 
 
 def same(left: Any, right: Any) -> bool:
-    """Equal, of one type, and NaN equals NaN, also within lists and dictionaries."""
+    """Whether two values are equal and of the same type, where NaN equals NaN, also in lists and dictionaries."""
     if type(left) is not type(right):
         return False
     if isinstance(left, float):
@@ -94,7 +94,7 @@ def test_bytes_that_are_not_an_encoded_array_are_refused(data: bytes, reason: st
 
 
 def test_a_decompression_bomb_is_not_unpacked() -> None:
-    bomb = zlib.compress(bytes(MAX_ARRAY_BYTES), 9)  # 64 kB that hold 64 MB, said to be 12 bytes
+    bomb = zlib.compress(bytes(MAX_ARRAY_BYTES), 9)  # 64 kB that unpack to 64 MB, while the header says 12 bytes
     with pytest.raises(ValueError, match="13 bytes or more, 12 expected"):
         decode_array(blob(data=bomb))
 

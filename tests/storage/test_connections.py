@@ -1,4 +1,4 @@
-"""Pragmas, locks, full disks, read-only media, and readers beside a writer."""
+"""Pragmas, locks, full disks, read-only media, and readers at the same time as a writer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SECONDS_LONG_ENOUGH = 20.0
 
 
 def pragma(store: Store, name: str, connections: int = 3) -> set[object]:
-    """The value of a pragma on several connections that are open at once."""
+    """The values of a pragma on several connections that are open at the same time."""
     with ExitStack() as stack:
         opened = [stack.enter_context(store._engine.connect()) for _ in range(connections)]
         return {connection.execute(text(f"PRAGMA {name}")).scalar_one() for connection in opened}
@@ -116,7 +116,7 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged(path: Path, spare_pages
 
 @pytest.fixture
 def shelf() -> Iterator[Path]:
-    """A folder that any user can read and, once `protect` has run, none but root can write."""
+    """A folder that every user can read and, after `protect`, only root can write."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -168,7 +168,7 @@ def test_writing_on_a_read_only_medium_is_refused(shelf: Path) -> None:
     assert os.fspath(shelf / "study.db") in answer
 
 
-# Readers beside a writer
+# Readers and a writer
 
 
 def test_two_readers_see_whole_commits_in_order_while_a_writer_writes(store: Store, path: Path) -> None:

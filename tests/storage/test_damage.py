@@ -1,4 +1,4 @@
-"""Flipped bytes and cut files: a study, or a StorageError; never another exception, and never a changed file."""
+"""Flipped bytes and truncated files: the study is read, or StorageError is raised; the file is never changed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 def read_all(path: Path, *, read_only: bool) -> bool:
-    """Whether everything could be read; what could not was a StorageError."""
+    """Whether everything could be read; False after a StorageError."""
     try:
         with Store.open(path, read_only=read_only) as store:
             store.study()

@@ -1,4 +1,4 @@
-"""A file that is not a study of this release is refused in words: its bytes stay, and no file appears beside it."""
+"""A file that is not a study of this release is refused with a message, without changing or making a file."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def opening(request: pytest.FixtureRequest) -> Opening:
 
 
 def execute(path: Path, *statements: str) -> None:
-    """Changes a database behind the back of the store."""
+    """Changes a database without the store."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for statement in statements:
             connection.execute(statement)
@@ -158,7 +158,7 @@ def test_damaged_arrays(study: Path, blob: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "found"),
+    ("statement", "problem"),
     [
         ("UPDATE fold_run SET scores = '{}'", "no balanced_accuracy of fold 0 of trial 0"),
         ("UPDATE fold_run SET scores = '{\"balanced_accuracy\": 5.0}' WHERE trial = 1", "5 of fold 0 of trial 1"),
@@ -186,10 +186,10 @@ def test_damaged_arrays(study: Path, blob: str) -> None:
         ("UPDATE split SET repeat = repeat + 4", "the splits [4, 5]"),
     ],
 )
-def test_values_that_no_release_writes_are_named(study: Path, statement: str, found: str) -> None:
+def test_values_that_no_release_writes_are_named(study: Path, statement: str, problem: str) -> None:
     execute(study, *statement.split("; "))
     opened = Store.open(study, read_only=True, max_scores={"balanced_accuracy": 1.0})
-    with opened as store, refused(str(study), found, "never writes. Restore the file"):
+    with opened as store, refused(str(study), problem, "never writes. Restore the file"):
         store.study()
         store.images()
         store.splits()
@@ -199,7 +199,7 @@ def test_values_that_no_release_writes_are_named(study: Path, statement: str, fo
 
 
 @pytest.mark.parametrize(
-    ("statement", "found"),
+    ("statement", "problem"),
     [
         ("UPDATE choice SET trial = 77", "a choice of trial 77, which is not complete"),
         ("UPDATE choice SET members = '[[77, 1.0]]'", "a choice of trial 77, which is not complete"),
@@ -208,14 +208,15 @@ def test_values_that_no_release_writes_are_named(study: Path, statement: str, fo
         ("UPDATE choice SET folds = -5", "a choice made of -5 fold runs"),
     ],
 )
-def test_a_choice_that_no_release_stores_is_named(study: Path, statement: str, found: str) -> None:
+def test_a_choice_that_no_release_stores_is_named(study: Path, statement: str, problem: str) -> None:
     with Store.open(study) as store:
         testing = sum(image.testing for image in store.images())
-        said = np.full((testing, 2), 0.5, np.float32) if testing else None
-        store.add_choice(ChoiceRecord("", 0, ((0, 1.0),), (0, 1), 6, 1.0, said), run=store.start_run(RUN), seconds=1.0)
+        predictions = np.full((testing, 2), 0.5, np.float32) if testing else None
+        record = ChoiceRecord("", 0, ((0, 1.0),), (0, 1), 6, 1.0, predictions)
+        store.add_choice(record, run=store.start_run(RUN), seconds=1.0)
         assert len(store.choices()) == 1
     execute(study, statement)
-    with Store.open(study, read_only=True) as store, refused(str(study), found, "never writes. Restore the file"):
+    with Store.open(study, read_only=True) as store, refused(str(study), problem, "never writes. Restore the file"):
         store.choices()
 
 
@@ -275,7 +276,7 @@ def test_opening_and_reading_changes_no_byte(study: Path) -> None:
 
 
 def test_a_closed_study_is_one_file(study: Path) -> None:
-    assert [found.name for found in study.parent.iterdir()] == ["study.db"]
+    assert [file.name for file in study.parent.iterdir()] == ["study.db"]
 
 
 def test_a_copied_file_is_the_whole_study(study: Path, tmp_path: Path) -> None:

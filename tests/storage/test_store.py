@@ -1,4 +1,4 @@
-"""What is put into a store comes back, and what contradicts it is refused and changes nothing."""
+"""A store returns what was stored, and refuses contradictions without a change."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ Change = Callable[[], object]
 
 
 def bare(record: FoldRecord) -> str:
-    """A fold without probabilities, as text, in which NaN equals NaN."""
+    """A fold without probabilities, as text, so that NaN equals NaN."""
     return repr(replace(record, probabilities=None))
 
 
-# What was asked
+# The study
 
 
 def test_study_images_and_splits_come_back_from_a_reopened_file(path: Path) -> None:
@@ -100,7 +100,7 @@ def test_any_file_name_is_possible(tmp_path: Path, name: str) -> None:
     make(tmp_path / name).close()
     with Store.open(tmp_path / name, read_only=True) as store:
         assert store.study() == STUDY
-    assert name in {found.name for found in tmp_path.iterdir()}
+    assert name in {file.name for file in tmp_path.iterdir()}
 
 
 # Trials
@@ -143,9 +143,9 @@ def test_trials_can_be_read_without_curves_and_layers(store: Store) -> None:
 def test_one_curve_of_one_fold_can_be_read_for_all_trials(store: Store) -> None:
     fill(store, 2)
     (name, *_) = next(fold.curve for one in store.trials() for fold in one.folds if fold.curve)
-    found = {t.number: f.curve[name] for t in store.trials() for f in t.folds if (f.repeat, f.fold) == (0, 0)}
-    assert found
-    assert repr(store.curves(0, name)) == repr(found)
+    expected = {t.number: f.curve[name] for t in store.trials() for f in t.folds if (f.repeat, f.fold) == (0, 0)}
+    assert expected
+    assert repr(store.curves(0, name)) == repr(expected)
     assert store.curves(0, "no such curve") == {}
 
 
@@ -316,20 +316,20 @@ def test_the_last_fold_and_the_end_of_its_trial_are_one_transaction(store: Store
 
 
 def test_why_a_fold_did_not_learn_comes_back_with_curves_or_without(store: Store) -> None:
-    found = DiagnosisRecord(
+    diagnosis = DiagnosisRecord(
         "stuck at chance", "dead ReLU", ("one class is predicted",), 'bias_initializer="zeros"', True
     )
     store.add_trial(trial(), run=0, seconds=0)
-    store.add_fold(fold(diagnosis=found), run=0, seconds=1)
+    store.add_fold(fold(diagnosis=diagnosis), run=0, seconds=1)
     store.add_fold(fold(fold=1, curve={}, epochs=0, best_epoch=0), run=0, seconds=2)
     for curves in (True, False):
-        assert [f.diagnosis for f in store.trials(curves=curves)[0].folds] == [found, None]
+        assert [f.diagnosis for f in store.trials(curves=curves)[0].folds] == [diagnosis, None]
     assert store.trial(0).folds[1].curve == {}
 
 
 def test_a_trial_has_collapsed_if_it_was_stopped_at_chance() -> None:
-    found = DiagnosisRecord("stuck at chance", "dead ReLU", (), "", True)
-    stuck = trial(state=TrialState.PRUNED, cause=found.name, folds=(fold(diagnosis=found),))
+    diagnosis = DiagnosisRecord("stuck at chance", "dead ReLU", (), "", True)
+    stuck = trial(state=TrialState.PRUNED, cause=diagnosis.name, folds=(fold(diagnosis=diagnosis),))
     assert stuck.collapsed
     for changes in ({"cause": "out of time"}, {"cause": "behind"}, {"state": TrialState.COMPLETE}):
         assert not replace(stuck, **changes).collapsed
@@ -352,11 +352,11 @@ def test_references_come_back_by_name_and_fold_with_the_seconds_of_the_run(store
     assert store.references() == []
     for name, index in (("majority", 1), ("linear_probe", 0), ("majority", 0)):
         store.add_reference(reference(name, index), run=0, seconds=2.5)
-    found = store.references()
-    assert [(one.name, one.fold) for one in found] == [("linear_probe", 0), ("majority", 0), ("majority", 1)]
-    assert (found[2].scores, found[2].seconds) == (reference().scores, 0.25)
-    assert found[2].probabilities.dtype == np.float32
-    np.testing.assert_array_equal(found[2].probabilities, reference(fold=1).probabilities)
+    references = store.references()
+    assert [(one.name, one.fold) for one in references] == [("linear_probe", 0), ("majority", 0), ("majority", 1)]
+    assert (references[2].scores, references[2].seconds) == (reference().scores, 0.25)
+    assert references[2].probabilities.dtype == np.float32
+    np.testing.assert_array_equal(references[2].probabilities, reference(fold=1).probabilities)
     assert store.spent_seconds() == 2.5
     assert store.trials() == []
 
@@ -424,7 +424,7 @@ def test_a_run_that_ended_or_never_began_stores_nothing(store: Store) -> None:
         store.end_run(0, "failed", 2)
 
 
-# The handle
+# Open and closed stores
 
 
 def test_a_read_only_store_changes_nothing(store: Store, path: Path) -> None:

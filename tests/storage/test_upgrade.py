@@ -1,7 +1,6 @@
-"""A file of an older release is backed up and upgraded in one transaction, or stays as it was.
+"""A file of an older release is backed up and upgraded in one transaction, or is not changed.
 
-Most tests are of the next release, whichever that will be: a copy of the package with one more migration, run in a
-process of its own.
+Most tests simulate the next release: a copy of the package with one more migration, in a separate process.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ except StorageError as error:
 
 @pytest.fixture(scope="module")
 def next_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the package as it may be in the next release."""
+    """A folder with the package of the simulated next release."""
     root = tmp_path_factory.mktemp("next")
     shutil.copytree(ROOT / "storage", root / "storage", ignore=shutil.ignore_patterns("__pycache__"))
     (root / f"storage/migrations/versions/r{NEXT}_next.py").write_text(
@@ -99,7 +98,7 @@ def open_with(release: Path, study: Path, *more: str, fail: str = "") -> subproc
 
 
 def names(study: Path) -> list[str]:
-    return sorted(found.name for found in study.parent.iterdir())
+    return sorted(file.name for file in study.parent.iterdir())
 
 
 def test_an_older_file_is_backed_up_and_upgraded_once(next_release: Path, study: Path) -> None:

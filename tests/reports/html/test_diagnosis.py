@@ -1,4 +1,4 @@
-"""What `search diagnose` says: one answer, and the same as data and as a page."""
+"""The answer of `search diagnose`: the same in the terminal, as JSON and as a page."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BROKEN_RUN = replace(STUCK_RUN, diagnosis=Diagnosis(Symptom(BROKEN, ()), STUCK_R
 
 
 @pytest.mark.parametrize(
-    ("case", "said"),
+    ("case", "answer"),
     [
         (
             FREED,
@@ -70,8 +70,8 @@ BROKEN_RUN = replace(STUCK_RUN, diagnosis=Diagnosis(Symptom(BROKEN, ()), STUCK_R
         ),
     ],
 )
-def test_the_answer(case: Diagnosed, said: str) -> None:
-    assert headline(case) == said
+def test_the_answer(case: Diagnosed, answer: str) -> None:
+    assert headline(case) == answer
 
 
 def test_the_answer_ends_with_suspected_changes_that_do_not_help_one_per_topic() -> None:
@@ -119,10 +119,10 @@ def test_lines_for_each_suspected_cause_and_each_experiment() -> None:
 
 
 def test_json_has_the_same_and_no_number_that_is_not_finite() -> None:
-    found = json.loads(json.dumps(diagnosis_as_json(FREED), allow_nan=False))
-    assert found["answer"] == headline(FREED)
-    assert [one["frees"] for one in found["experiments"]] == [True, True, True, False]
-    assert [one["experiments"] for one in found["suspects"]] == [2, 1, 0]
+    data = json.loads(json.dumps(diagnosis_as_json(FREED), allow_nan=False))
+    assert data["answer"] == headline(FREED)
+    assert [one["frees"] for one in data["experiments"]] == [True, True, True, False]
+    assert [one["experiments"] for one in data["suspects"]] == [2, 1, 0]
     failed: Run = replace(GOOD, failure="no", validation=float("nan"))
     json.dumps(diagnosis_as_json(replace(CASE, tried=(tried("size", [failed] * 3),))), allow_nan=False)
 
@@ -133,9 +133,9 @@ def test_the_signal_is_drawn_layer_by_layer_if_it_is_known() -> None:
 
 
 def test_what_has_no_problem_is_not_suspected() -> None:
-    said = fine(CASE)
-    assert any(sentence.startswith("Pixels are scaled") for sentence in said)
-    assert not any("Gradients arrive" in sentence or "enalties" in sentence for sentence in said)
+    sentences = fine(CASE)
+    assert any(sentence.startswith("Pixels are scaled") for sentence in sentences)
+    assert not any("Gradients arrive" in sentence or "enalties" in sentence for sentence in sentences)
 
 
 def test_the_page_of_a_network_that_learns() -> None:

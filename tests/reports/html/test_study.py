@@ -1,4 +1,4 @@
-"""The page as text: what it holds, what it refuses, and how it is written."""
+"""The page as text: its contents, its security policy, and how it is written."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Outline(HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
+        values = dict(attrs)
         if re.fullmatch(r"h[1-6]", tag):
             self.headings.append(int(tag[1]))
-        self.links += [found[key] or "" for key in ("src", "href") if key in found]
+        self.links += [values[key] or "" for key in ("src", "href") if key in values]
         if tag == "section":
-            self.sections.append(found["id"] or "")
+            self.sections.append(values["id"] or "")
 
 
 def page_of(records: Records) -> str:
@@ -153,14 +153,14 @@ def test_importance_that_shuffled_scores_also_reach_is_marked() -> None:
 
     noise = np.random.default_rng(1).normal(0.7, 0.05, 120)
     assert "None of it is more than luck yet" in page_of(scored(lambda t: float(noise[t.number])))
-    told = figures(scored(lambda t: 1 - float(t.params["dropout"])).data())
-    assert next(iter(told.importance)) == "dropout"
-    assert "dropout" in told.clear and len(told.clear) < len(told.importance)
-    assert sum(told.importance.values()) == pytest.approx(1)
+    result = figures(scored(lambda t: 1 - float(t.params["dropout"])).data())
+    assert next(iter(result.importance)) == "dropout"
+    assert "dropout" in result.clear and len(result.clear) < len(result.importance)
+    assert sum(result.importance.values()) == pytest.approx(1)
 
 
 def test_a_conditional_parameter_is_weighed_only_over_the_trials_in_which_it_is_active() -> None:
-    """Within 'b' the two values of `inner` score alike, and 'a', which has no `inner`, scores worst of all."""
+    """In family 'b' both values of `inner` have the same score; family 'a', without `inner`, has the worst score."""
     space = Space((choice("family", "a", "b"), choice("inner", "x", "y", when=(When("family", ("b",)),))))
     records = many(61)
 
@@ -173,9 +173,9 @@ def test_a_conditional_parameter_is_weighed_only_over_the_trials_in_which_it_is_
         return replace(records.trials[1], number=number, params=params, folds=folds)
 
     study = replace(records.study, space=space.to_json())
-    told = figures(replace(records, study=study, trials=tuple(map(trial, range(60)))).data())
-    assert told.weighed == 60
-    assert told.importance == pytest.approx({"family": 1.0, "inner": 0.0}, abs=1e-9)
+    result = figures(replace(records, study=study, trials=tuple(map(trial, range(60)))).data())
+    assert result.weighed == 60
+    assert result.importance == pytest.approx({"family": 1.0, "inner": 0.0}, abs=1e-9)
 
 
 def test_hand_written_points_are_named_on_the_board(page: str) -> None:
@@ -188,8 +188,8 @@ def drawn(page: str) -> str:
 
 
 def places(drawing: str, state: str) -> list[tuple[float, float]]:
-    found = re.findall(rf'<circle cx="([\d.]+)" cy="([\d.]+)" r="[\d.]+" class="point {state}">', drawing)
-    return [(float(x), float(y)) for x, y in found]
+    points = re.findall(rf'<circle cx="([\d.]+)" cy="([\d.]+)" r="[\d.]+" class="point {state}">', drawing)
+    return [(float(x), float(y)) for x, y in points]
 
 
 def test_the_history_has_a_point_for_each_trial_with_a_score_by_its_state(page: str) -> None:

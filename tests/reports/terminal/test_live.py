@@ -1,4 +1,4 @@
-"""What a search shows while it runs."""
+"""The live table and the plain lines of a running search."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def progress(trials: Sequence[TrialRecord], best: int | None = None, **more: obj
 
 
 class Screen:
-    """Just enough of a terminal to know what is on it: cursor up, start of line, erase line."""
+    """The parts of a terminal that show what is on it: cursor up, start of line, erase line."""
 
     def __init__(self) -> None:
         self.lines: list[str] = [""]
@@ -68,7 +68,7 @@ def played(states: Sequence[Progress], width: int = 80, height: int = 24, notes:
     with LiveTable(console) as table:
         for state in states:
             table.update(state)
-            table._drawn_at = 0.0  # as if time had passed
+            table._drawn_at = 0.0  # as if enough time had passed
         for note in notes:
             table.note(note)
     screen = Screen()

@@ -33,8 +33,8 @@ def test_every_word_is_there_and_none_is_broken(name: str, width: int) -> None:
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_source_of_a_range_is_below_the_help_of_its_parameter(width: int) -> None:
-    said = shown(Space((integer("depth", 1, 5, 2, help="how many blocks", source="a guess"),)), width)
-    first, second = (line for line in said.splitlines() if "blocks" in line or "guess" in line)
+    printed = shown(Space((integer("depth", 1, 5, 2, help="how many blocks", source="a guess"),)), width)
+    first, second = (line for line in printed.splitlines() if "blocks" in line or "guess" in line)
     assert (first.split()[-3:], second.split()) == (["how", "many", "blocks"], ["source:", "a", "guess"])
 
 

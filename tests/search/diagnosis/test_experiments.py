@@ -1,4 +1,4 @@
-"""Which single changes are tried: each changes one thing, and what is suspected comes first."""
+"""Which single changes are tried: each changes one thing, and suspected causes come first."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def test_the_topic_of_a_parameter_follows_from_its_name(name: str, topic: str) -
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_other_values_than_the_default(parameter: Parameter, values: list[Value]) -> None:
-    found = other_values(parameter, parameter.default)
-    assert [pytest.approx(value) if isinstance(value, float) else value for value in values] == found[: len(values)]
+    others = other_values(parameter, parameter.default)
+    assert [pytest.approx(value) if isinstance(value, float) else value for value in values] == others[: len(values)]
 
 
 @given(st.sampled_from(["question", "cnn"]), st.data())
@@ -78,9 +78,9 @@ def test_every_change_of_a_parameter_is_in_the_space_and_changes_only_what_depen
             changed = [n for n in point if n in experiment.params and experiment.params[n] != point[n]]
             assert len(changed) == 1
     parameter = data.draw(st.sampled_from(space.parameters))
-    found = other_values(parameter, parameter.default)
-    assert parameter.default not in found
-    assert len(found) <= MAX_VALUES
+    others = other_values(parameter, parameter.default)
+    assert parameter.default not in others
+    assert len(others) <= MAX_VALUES
 
 
 def test_suspected_causes_are_tried_first() -> None:
@@ -88,7 +88,7 @@ def test_suspected_causes_are_tried_first() -> None:
     causes = [cause("regularisation too strong", 0.9), cause("dropout too strong", 0.8)]
     topics = [one.topic for one in experiments(space, space.defaults(), PLAIN, causes)]
     assert topics[:2] == ["penalty", "dropout"]
-    assert len(set(topics)) > 8, "and then everything else has its turn"
+    assert len(set(topics)) > 8, "and then all other topics"
 
 
 def test_a_consequence_is_tried_after_its_likelier_cause_whatever_its_evidence() -> None:
@@ -123,8 +123,8 @@ def test_a_model_without_parameters_is_edited_where_it_can_be() -> None:
 
 def test_if_the_space_has_a_parameter_the_model_is_not_edited() -> None:
     space = Space((real("lr", 1e-4, 1e-1, 1e-3, log=True), choice("init", "zeros", "ones")))
-    found = [one.topic for one in experiments(space, space.defaults(), PLAIN, []) if one.edit]
-    assert not {"learning rate", "initial weights"} & set(found)
+    topics = [one.topic for one in experiments(space, space.defaults(), PLAIN, []) if one.edit]
+    assert not {"learning rate", "initial weights"} & set(topics)
 
 
 @pytest.mark.parametrize(
@@ -145,8 +145,8 @@ def test_a_remedy_for_a_faulty_set_up_is_tried_first_and_only_if_that_is_suspect
 
 
 def test_training_that_may_be_too_short_is_tried_longer() -> None:
-    found = experiments(EMPTY, {}, PLAIN, [cause("trained too short")])
-    assert [one.longer for one in found if one.topic == "length"] == [4]
+    changes = experiments(EMPTY, {}, PLAIN, [cause("trained too short")])
+    assert [one.longer for one in changes if one.topic == "length"] == [4]
 
 
 def test_topics_name_existing_causes() -> None:

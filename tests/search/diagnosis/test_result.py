@@ -18,7 +18,7 @@ GOOD, BAD = run(0.95, 0.9), run(0.5, 0.5)
 
 
 @pytest.mark.parametrize(
-    ("runs", "said"),
+    ("runs", "expected"),
     [
         ([GOOD] * 3, Verdict.LEARNS),
         ([GOOD, GOOD, BAD], Verdict.SOMETIMES),
@@ -36,8 +36,8 @@ GOOD, BAD = run(0.95, 0.9), run(0.5, 0.5)
         ([replace(run(1.0, 0.5), evidence=replace(EVIDENCE, loss=0.02))] * 3, Verdict.BY_HEART),
     ],
 )
-def test_verdicts(runs: list[Run], said: Verdict) -> None:
-    assert verdict(runs, 2) is said
+def test_verdicts(runs: list[Run], expected: Verdict) -> None:
+    assert verdict(runs, 2) is expected
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=5))
@@ -71,8 +71,8 @@ def test_a_suspected_cause_counts_the_experiments_about_it() -> None:
         CASE,
         tried=(tried("initial weights", [GOOD] * 3), tried("penalty", [BAD] * 2), tried("size", [BAD, GOOD, BAD])),
     )
-    found = {suspect.cause.name: (suspect.freed, suspect.tried) for suspect in case.suspects}
-    assert found == {
+    counts = {suspect.cause.name: (suspect.freed, suspect.tried) for suspect in case.suspects}
+    assert counts == {
         "initial weights too small": (1, 1),
         "regularisation too strong": (0, 1),
         "gradients vanish": (0, 0),

@@ -1,4 +1,4 @@
-"""Rules of diagnosis: what is a symptom, when training on is in vain, and which cause is named first."""
+"""Rules of diagnosis: which symptoms there are, when more training is useless, and which cause is named first."""
 
 from __future__ import annotations
 
@@ -97,16 +97,16 @@ def test_an_accuracy_that_is_clear_stays_clear_with_more_images(classes: int, im
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_is_always_a_symptom(loss: float) -> None:
     seen = replace(AT_CHANCE, losses=(0.6, loss), accuracy=0.9, epoch=2)
-    found = found_in(seen, OutputStats(math.nan, math.nan, 0, math.nan), PLAIN)
-    assert found is not None and found.collapsed
-    assert found.symptom.name == BROKEN
-    assert found.causes[0].name == "learning rate too large"
+    diagnosis = found_in(seen, OutputStats(math.nan, math.nan, 0, math.nan), PLAIN)
+    assert diagnosis is not None and diagnosis.collapsed
+    assert diagnosis.symptom.name == BROKEN
+    assert diagnosis.causes[0].name == "learning rate too large"
 
 
 def test_images_of_one_class_are_a_symptom() -> None:
-    found = found_in(replace(AT_CHANCE, classes=1, floor=0.0), ONE_ANSWER, PLAIN)
-    assert found is not None and found.collapsed
-    assert (found.symptom.name, found.causes[0].name) == (ONE_CLASS, "one class")
+    diagnosis = found_in(replace(AT_CHANCE, classes=1, floor=0.0), ONE_ANSWER, PLAIN)
+    assert diagnosis is not None and diagnosis.collapsed
+    assert (diagnosis.symptom.name, diagnosis.causes[0].name) == (ONE_CLASS, "one class")
 
 
 def test_the_same_prediction_for_all_images_is_a_sign() -> None:
@@ -132,15 +132,15 @@ def test_a_network_below_the_loss_of_a_guess_is_never_stopped(
     accuracy: float, validation: float, epoch: int, ended: bool, spread: float, predicted: int, auroc: float
 ) -> None:
     seen = replace(AT_CHANCE, accuracy=accuracy, validation=validation, epoch=epoch, ended=ended)
-    found = found_in(seen, OutputStats(0.9 * LN2, spread, predicted, auroc), replace(PLAIN, found=(LASTING,)))
-    assert found is None or not found.collapsed
+    diagnosis = found_in(seen, OutputStats(0.9 * LN2, spread, predicted, auroc), replace(PLAIN, found=(LASTING,)))
+    assert diagnosis is None or not diagnosis.collapsed
 
 
 def test_at_an_early_epoch_only_a_lasting_cause_stops_a_network() -> None:
     assert found_in(AT_CHANCE, ONE_ANSWER, PLAIN) is None
-    found = found_in(AT_CHANCE, ONE_ANSWER, replace(PLAIN, found=(LASTING,)))
-    assert found is not None and found.collapsed
-    assert found.name == "stuck at chance: planted"
+    diagnosis = found_in(AT_CHANCE, ONE_ANSWER, replace(PLAIN, found=(LASTING,)))
+    assert diagnosis is not None and diagnosis.collapsed
+    assert diagnosis.name == "stuck at chance: planted"
 
 
 def test_a_lasting_cause_does_not_stop_early_if_predictions_differ() -> None:
@@ -162,16 +162,16 @@ def test_without_a_lasting_cause_it_stops_only_after_ten_epochs_many_steps_and_o
 def test_a_run_that_ends_at_chance_is_stuck_if_it_was_long_enough() -> None:
     at_end = replace(AT_CHANCE, ended=True)
     assert found_in(replace(at_end, epoch=LONG_ENOUGH - 1), ONE_ANSWER, PLAIN) is None
-    found = found_in(replace(at_end, epoch=LONG_ENOUGH), ONE_ANSWER, PLAIN)
-    assert found is not None and found.collapsed
+    diagnosis = found_in(replace(at_end, epoch=LONG_ENOUGH), ONE_ANSWER, PLAIN)
+    assert diagnosis is not None and diagnosis.collapsed
 
 
 def test_memorized_images_are_a_symptom_at_the_end_and_stop_nothing() -> None:
     knows = OutputStats(log_loss=0.01, spread=0.5, predicted=2, auroc=1.0)
     seen = replace(AT_CHANCE, accuracy=1.0, validation=0.5, epoch=20, ended=True)
-    found = found_in(seen, knows, PLAIN)
-    assert found is not None and not found.collapsed
-    assert (found.symptom.name, found.causes[0].name) == (BY_HEART, LABELS)
+    diagnosis = found_in(seen, knows, PLAIN)
+    assert diagnosis is not None and not diagnosis.collapsed
+    assert (diagnosis.symptom.name, diagnosis.causes[0].name) == (BY_HEART, LABELS)
     assert found_in(replace(seen, ended=False), knows, PLAIN) is None
     assert found_in(replace(seen, validation=0.9, least=0.3), knows, PLAIN) is None
     assert found_in(replace(seen, best=0.9, least=0.3), knows, PLAIN) is None  # that epoch's weights are the model
@@ -179,12 +179,12 @@ def test_memorized_images_are_a_symptom_at_the_end_and_stop_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("accuracy", "log_loss"),
-    [(0.7, 0.61), (0.8, 0.5), (0.95, 0.6)],  # the first two are better than a guess, the third by next to nothing
+    [(0.7, 0.61), (0.8, 0.5), (0.95, 0.6)],  # the first two are better than a guess, the third hardly
 )
 def test_images_with_a_large_loss_are_not_memorized(accuracy: float, log_loss: float) -> None:
     seen = replace(AT_CHANCE, accuracy=accuracy, validation=0.5, epoch=20, ended=True)
-    found = found_in(seen, OutputStats(log_loss, spread=0.2, predicted=2, auroc=0.8), PLAIN)
-    assert found is not None and found.symptom.name == UNSURE
+    diagnosis = found_in(seen, OutputStats(log_loss, spread=0.2, predicted=2, auroc=0.8), PLAIN)
+    assert diagnosis is not None and diagnosis.symptom.name == UNSURE
     assert found_in(replace(seen, least=0.6), OutputStats(log_loss, spread=0.2, predicted=2, auroc=0.8), PLAIN) is None
 
 
@@ -209,23 +209,23 @@ def test_a_network_that_does_not_generalize_has_a_symptom_and_is_not_stopped() -
     partly = OutputStats(log_loss=0.9 * LN2, spread=0.1, predicted=2, auroc=0.7)
     seen = replace(AT_CHANCE, accuracy=0.7, epoch=20, ended=True)
     assert needs_inspection(seen)
-    found = found_in(seen, partly, PLAIN)
-    assert found is not None and not found.collapsed
-    assert (found.symptom.name, found.causes[0].name) == (UNSURE, LABELS)
+    diagnosis = found_in(seen, partly, PLAIN)
+    assert diagnosis is not None and not diagnosis.collapsed
+    assert (diagnosis.symptom.name, diagnosis.causes[0].name) == (UNSURE, LABELS)
     assert found_in(replace(seen, least=0.9 * LN2), partly, PLAIN) is None
     assert not needs_inspection(replace(seen, least=0.9 * LN2))
     assert found_in(replace(seen, ended=False), partly, PLAIN) is None
 
 
 def test_right_predictions_with_a_loss_of_a_guess_are_a_symptom_only_with_a_strong_cause() -> None:
-    """As with a penalty that keeps weights near zero: the larger of two probabilities is right, both are 0.5."""
+    """As with a penalty that keeps weights near zero: the larger probability is right, but both are near 0.5."""
     seen = replace(AT_CHANCE, accuracy=1.0, validation=0.5, best=1.0, epoch=20, ended=True)
     barely = replace(ONE_ANSWER, predicted=2, auroc=1.0)
     for answers in (barely, ONE_ANSWER):
         assert found_in(seen, answers, PLAIN) is None
-        found = found_in(seen, answers, replace(PLAIN, penalty=100.0))
-        assert found is not None and not found.collapsed
-        assert (found.symptom.name, found.causes[0].name) == (UNSURE, "regularisation too strong")
+        diagnosis = found_in(seen, answers, replace(PLAIN, penalty=100.0))
+        assert diagnosis is not None and not diagnosis.collapsed
+        assert (diagnosis.symptom.name, diagnosis.causes[0].name) == (UNSURE, "regularisation too strong")
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_the_likeliest_cause_has_the_strongest_evidence(changes: dict[str, Any],
 
 
 def test_zero_initial_weights_are_a_lasting_cause_and_small_ones_are_not() -> None:
-    """Adam frees healthy networks from small ones."""
+    """With Adam, healthy networks learn from small initial weights after some epochs."""
     symptom = symptom_of(AT_CHANCE, ONE_ANSWER)
     assert symptom is not None
     lasting = {}
@@ -323,8 +323,8 @@ def test_with_any_evidence_there_are_causes_each_once_the_likeliest_first(
     symptom = symptom_of(replace(AT_CHANCE, losses=tuple(losses)), replace(ONE_ANSWER, log_loss=log_loss))
     if symptom is None:
         return
-    found = causes(symptom, seen, losses)
-    assert found
-    assert len({cause.name for cause in found}) == len(found)
-    assert [cause.strength for cause in found] == sorted((cause.strength for cause in found), reverse=True)
-    assert all(cause.evidence and cause.change for cause in found)
+    named = causes(symptom, seen, losses)
+    assert named
+    assert len({cause.name for cause in named}) == len(named)
+    assert [cause.strength for cause in named] == sorted((cause.strength for cause in named), reverse=True)
+    assert all(cause.evidence and cause.change for cause in named)

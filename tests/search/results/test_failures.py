@@ -36,9 +36,9 @@ def page(records: Records) -> str:
 
 def test_json_has_number_symptom_cause_and_evidence() -> None:
     assert as_json(example().data())["diagnoses"] == []
-    found = as_json(diagnosed().data())["diagnoses"]
-    assert [(d["number"], d["folds"], d["trained"]) for d in found] == [(0, 5, 5), (6, 1, 1)]
-    assert {key: found[0][key] for key in ("symptom", "cause", "evidence", "change")} == {
+    data = as_json(diagnosed().data())["diagnoses"]
+    assert [(d["number"], d["folds"], d["trained"]) for d in data] == [(0, 5, 5), (6, 1, 1)]
+    assert {key: data[0][key] for key in ("symptom", "cause", "evidence", "change")} == {
         "symptom": STUCK.symptom,
         "cause": STUCK.cause,
         "evidence": list(STUCK.evidence),
@@ -69,7 +69,7 @@ def test_the_most_frequent_diagnosis_counts() -> None:
 
 
 def test_labels_are_not_in_doubt_if_a_plain_method_learns() -> None:
-    """As stored by this release or an older one: whether a reference does better is known to the report alone."""
+    """As stored by this release or an older one: only the report knows whether a reference is better."""
     base = diagnosed()
     for name in (LABELS, "labels do not follow from images"):
         by_heart = replace(STUCK, symptom=BY_HEART, cause=name, evidence=("a sign", f"{name}: shuffled"), change="")
@@ -103,8 +103,8 @@ def test_texts_of_an_untrusted_database_are_escaped() -> None:
 def test_every_view_shows_a_fold_without_an_epoch(metric: str) -> None:
     base = with_empty_curves()
     records = replace(base, study=replace(base.study, metric=metric))
-    found = json.loads(json.dumps(as_json(records.data()), allow_nan=False))
-    assert found["trials"][0]["epochs"][0] == found["trials"][0]["best_epochs"][0] == 0
+    data = json.loads(json.dumps(as_json(records.data()), allow_nan=False))
+    assert data["trials"][0]["epochs"][0] == data["trials"][0]["best_epochs"][0] == 0
     assert printed(records)
     assert 'class="curves"' in page(records)
 

@@ -1,4 +1,4 @@
-"""What a report says, before any view draws it, and the JSON that scripts rely on."""
+"""The summary that all views show, and the JSON that scripts use."""
 
 from __future__ import annotations
 
@@ -206,8 +206,8 @@ def test_trials_at_chance_give_no_advice() -> None:
         return advice(records.data(study=study, trials=trials))
 
     assert advised(0.5, 0.5) == ()
-    (said,) = advised(0.5, 0.8)
-    assert said.startswith("5 of 5 fold runs of the best trial were still getting better")
+    (sentence,) = advised(0.5, 0.8)
+    assert sentence.startswith("5 of 5 fold runs of the best trial were still getting better")
 
 
 def test_if_trial_0_is_the_best_the_headline_says_so() -> None:
@@ -232,9 +232,9 @@ def test_with_the_predictions_of_all_trials_there_is_an_estimate() -> None:
     assert data.estimate.trials == 2
     assert data.estimate.low < data.estimate.value < data.estimate.high
     assert f"On new images expect about {data.estimate.value:.2f} (" in caution(data)
-    found = as_json(data)["estimate"]
-    assert found["method"] == "BBC-CV"
-    assert found["optimism"] == pytest.approx(found["naive"] - found["value"])
+    estimate = as_json(data)["estimate"]
+    assert estimate["method"] == "BBC-CV"
+    assert estimate["optimism"] == pytest.approx(estimate["naive"] - estimate["value"])
     assert as_json(records.data())["estimate"] is None
 
 
@@ -242,9 +242,9 @@ def test_if_guessing_may_reach_as_much_the_estimate_says_so() -> None:
     records = example()
     folds, dice = records.probabilities, np.random.default_rng(0)
     guesses = {fold: dice.dirichlet([1, 1], len(rows)).astype(np.float32) for fold, rows in folds.items()}
-    said = "guessing has 0.50, so it is not shown that the model has learned anything)."
-    assert said in caution(records.data(others={2: guesses, 5: guesses}))
-    assert said not in caution(records.data(others={2: folds, 5: folds}))
+    sentence = "guessing has 0.50, so it is not shown that the model has learned anything)."
+    assert sentence in caution(records.data(others={2: guesses, 5: guesses}))
+    assert sentence not in caution(records.data(others={2: folds, 5: folds}))
 
 
 def test_log_loss_counts_downwards() -> None:
@@ -255,16 +255,16 @@ def test_log_loss_counts_downwards() -> None:
 
 
 def test_json_has_the_promised_keys() -> None:
-    found = as_json(example().data())
+    data = as_json(example().data())
     study = {"name", "preset", "engine", "sampler", "metric", "folds", "seed", "images", "classes", "fingerprint"}
     each = {"number", "state", "cause", "detail", "params", "origin", "score", "fold_scores", "epochs", "parameters"}
-    assert study <= found["study"].keys()
-    assert (found["study"]["images"], found["study"]["classes"]) == (120, ["cats", "dogs"])
-    assert [t["number"] for t in found["trials"]] == list(range(12))
-    assert all(each | {"seconds"} <= t.keys() for t in found["trials"])
-    assert found["best"].keys() == {"number", "params", "score"}
-    assert found["counts"] == {"running": 1, "complete": 7, "pruned": 2, "failed": 2}
-    assert found["trials"][7]["epochs"] == [24] * FOLDS
+    assert study <= data["study"].keys()
+    assert (data["study"]["images"], data["study"]["classes"]) == (120, ["cats", "dogs"])
+    assert [t["number"] for t in data["trials"]] == list(range(12))
+    assert all(each | {"seconds"} <= t.keys() for t in data["trials"])
+    assert data["best"].keys() == {"number", "params", "score"}
+    assert data["counts"] == {"running": 1, "complete": 7, "pruned": 2, "failed": 2}
+    assert data["trials"][7]["epochs"] == [24] * FOLDS
 
 
 def test_json_is_strict_and_writes_null_for_what_is_not_a_number() -> None:
@@ -273,9 +273,9 @@ def test_json_is_strict_and_writes_null_for_what_is_not_a_number() -> None:
 
 
 def test_json_of_an_empty_study() -> None:
-    found = as_json(example().data(trials=(), probabilities={}, runs=()))
-    assert (found["best"], found["trials"]) == (None, [])
-    json.dumps(found, allow_nan=False)
+    data = as_json(example().data(trials=(), probabilities={}, runs=()))
+    assert (data["best"], data["trials"]) == (None, [])
+    json.dumps(data, allow_nan=False)
 
 
 def test_a_study_without_images_or_settings_still_makes_a_report() -> None:

@@ -1,4 +1,4 @@
-"""The contract of samplers, over every sampler of both engines that is installed here."""
+"""The contract of samplers, for every installed sampler of both engines."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ TPE, CMAES = SamplerCase("optuna", "tpe"), SamplerCase("optuna", "cmaes")
 
 
 def trials_of(sampler: SamplerCase) -> int:
-    """Enough to be past what is drawn at random at first; Keras Tuner's Gaussian process takes a second a point."""
+    """Enough trials to be past the initial random points; Keras Tuner's Gaussian process takes a second per point."""
     return {BAYESIAN: 21, NSGA2: 70}.get(sampler, 25)
 
 
 def closed(number: int, params: dict[str, Value], redraws: int = 0) -> TrialRecord:
-    """The trial as it ends: every seventh fails, every fifth is pruned after one fold, the rest is complete."""
+    """The closed trial: every seventh fails, every fifth is pruned after one fold, all others are complete."""
     folds = tuple(
         FoldRecord(number, 0, fold, 1, {METRIC: quality(params) + fold / 100}, 1, 1, {}, 1, 1.0) for fold in range(3)
     )
@@ -155,23 +155,23 @@ def test_the_latest_and_the_best_are_kept_and_keeping_twice_gives_the_same() -> 
 
 
 def test_tpe_samples_the_groups_of_optuna_but_only_those_that_a_point_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A point with the norm 'none' has no momentum, one of depth 0 no units; each of them is a group of its own."""
+    """A point with the norm 'none' has no momentum, one of depth 0 has no units; each of these is a separate group."""
     trials = list(go(TPE))
     known = [to_frozen_trial(SPACE, trial, METRIC) for trial in trials]
     study = optuna.create_study(direction="maximize")
     study.add_trials(known)
-    theirs = optuna.search_space.group_decomposed._GroupDecomposedSearchSpace(True).calculate(study)
+    decomposed = optuna.search_space.group_decomposed._GroupDecomposedSearchSpace(True).calculate(study)
     groups = optuna_builders._groups([trial.distributions for trial in known])
-    assert {frozenset(group) for group in groups} == {frozenset(group) for group in theirs.search_spaces}
+    assert {frozenset(group) for group in groups} == {frozenset(group) for group in decomposed.search_spaces}
 
     sampled: list[set[str]] = []
     sample = optuna.samplers.TPESampler.sample_relative
 
-    def noted(*arguments: Any) -> dict[str, Any]:
+    def recording(*arguments: Any) -> dict[str, Any]:
         sampled.append(set(arguments[-1]))
         return sample(*arguments)
 
-    monkeypatch.setattr(optuna.samplers.TPESampler, "sample_relative", noted)
+    monkeypatch.setattr(optuna.samplers.TPESampler, "sample_relative", recording)
     asked = made(TPE)
     asked.replay(trials)
     params = asked.ask(len(trials))
@@ -202,11 +202,11 @@ def test_a_sentence_names_how_many_parameters_are_drawn_at_random(
     kind = type(optuna_builders.fresh_sampler(sampler.name, 1, 1))
     sample = kind.sample_relative
 
-    def noted(*arguments: Any) -> Any:
+    def recording(*arguments: Any) -> Any:
         sampled.append(set(arguments[-1]))
         return sample(*arguments)
 
-    monkeypatch.setattr(kind, "sample_relative", noted)
+    monkeypatch.setattr(kind, "sample_relative", recording)
     asked = made(sampler)
     asked.replay(go(sampler))
     asked.ask(len(go(sampler)))
@@ -225,7 +225,7 @@ def test_another_study_seed_gives_other_points(sampler: SamplerCase, in_one_go: 
     other = made(sampler, seed=1)
     other.replay([])
     points = [one_trial(other, n).params for n in range(5)][1:]
-    if sampler.name == "grid":  # where nothing is left to chance
+    if sampler.name == "grid":  # all parameters are modelled
         assert points == [t.params for t in in_one_go[1:5]]
     else:
         assert points != [t.params for t in in_one_go[1:5]]
@@ -254,7 +254,7 @@ def test_a_refused_point_is_followed_by_another(sampler: SamplerCase) -> None:
 
 @pytest.mark.parametrize("sampler", [TPE, CMAES])
 def test_samplers_that_learn_come_closer_to_the_best_than_random_points(sampler: SamplerCase) -> None:
-    """60 trials, seed 0; deterministic. By chance the mean quality of a point is about 0.75."""
+    """60 trials, seed 0; deterministic. The mean quality of a random point is about 0.75."""
     asked = made(sampler)
     asked.replay([])
     values = []

@@ -1,4 +1,4 @@
-"""Metrics agree with scikit-learn, where it has an answer, and say what they mean where it has none."""
+"""Metrics agree with scikit-learn where it defines them; other cases are specified here."""
 
 from __future__ import annotations
 

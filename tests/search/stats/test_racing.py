@@ -1,4 +1,4 @@
-"""The rules of the race: what they are, that they are fair, and how the metric changes them."""
+"""The rules of the race: what they are, that they seldom stop equal trials, and how they depend on the metric."""
 
 from __future__ import annotations
 
@@ -132,12 +132,12 @@ def test_a_trial_as_often_right_and_more_certain_is_better_by_log_loss() -> None
         RaceEntry(n, dict(enumerate(np.array_split(METRICS["log_loss"].contributions(labels, rows, EVEN), 2))), {})
         for n, rows in ((7, unsure), (3, sure))
     )
-    told = racing.behind("paired", "log_loss", mine, theirs, EVEN)
-    assert told == "its log loss is 0.405 higher than that of trial 3 on the same 40 images"
+    reason = racing.behind("paired", "log_loss", mine, theirs, EVEN)
+    assert reason == "its log loss is 0.405 higher than that of trial 3 on the same 40 images"
 
 
 def test_in_balanced_accuracy_an_image_of_a_small_class_counts_for_more() -> None:
-    """90 and 10 images: eight losses in the small class outweigh ten wins in the large one."""
+    """Classes of 90 and 10 images: eight losses in the small class outweigh ten wins in the large one."""
     labels = np.repeat([0, 1], [90, 10])
     weights = class_weights(labels)
     np.testing.assert_allclose(weights, [100 / 180, 5])
@@ -163,11 +163,11 @@ def test_forgiving_asks_whether_the_mean_beats_the_incumbents_worst_fold(
 ) -> None:
     lead = RaceEntry(0, {}, {0: 0.8, 1: 0.7, 2: 0.75})
     trial = RaceEntry(5, {}, {0: mine, 1: mine})
-    told = racing.behind("forgiving", metric, trial, lead, EVEN)
-    assert (told is not None) == stopped
+    reason = racing.behind("forgiving", metric, trial, lead, EVEN)
+    assert (reason is not None) == stopped
     if stopped:
         worst = "0.700" if metric == "accuracy" else "0.800"
-        assert told == (f"its mean of {mine:.3f} after 2 folds is no better than the worst fold of trial 0, {worst}")
+        assert reason == (f"its mean of {mine:.3f} after 2 folds is no better than the worst fold of trial 0, {worst}")
 
 
 @given(st.integers(1, 500))
@@ -178,7 +178,7 @@ def test_the_first_rung_is_after_a_tenth_of_the_epochs_and_none_is_at_the_end(ep
     assert not looks or 3 * looks[-1] >= epochs
 
 
-TEN = Schedule("constant", 10)  # looked at after 1, 3 and 9 epochs
+TEN = Schedule("constant", 10)  # rungs after 1, 3 and 9 epochs
 
 
 def test_a_curve_that_stopped_by_itself_keeps_its_best_and_one_cut_short_has_no_later_value() -> None:
@@ -196,10 +196,10 @@ def test_from_eight_trials_on_a_first_fold_must_be_as_good_as_the_best_third() -
 
 
 @given(st.lists(st.floats(0, 1), min_size=8, max_size=40))
-def test_a_third_of_the_trials_reach_the_threshold(found: list[float]) -> None:
-    asked = racing.thresholds("accuracy", TEN, [{1: value} for value in found])[1]
-    assert sum(value >= asked for value in found) >= len(found) // 3
-    assert sum(value > asked for value in found) < max(len(found) // 3, 1)
+def test_a_third_of_the_trials_reach_the_threshold(values: list[float]) -> None:
+    asked = racing.thresholds("accuracy", TEN, [{1: value} for value in values])[1]
+    assert sum(value >= asked for value in values) >= len(values) // 3
+    assert sum(value > asked for value in values) < max(len(values) // 3, 1)
 
 
 def trial(number: int, folds: int, **changes: Any) -> TrialRecord:

@@ -1,4 +1,4 @@
-"""What is chosen: of equals the plainest, and an ensemble only where it is better on images it was not made from."""
+"""The choice: the simplest of equal trials, and an ensemble only if it is better on images that it did not use."""
 
 from __future__ import annotations
 
@@ -82,9 +82,9 @@ def test_a_repeat_that_was_not_finished_does_not_count() -> None:
 @pytest.mark.parametrize(("trials", "images", "expected"), [(10, 100, 0), (40, 100, 5), (100, 100, 10), (100, 500, 5)])
 def test_confirming_costs_at_most_a_quarter_of_the_search(trials: int, images: int, expected: int) -> None:
     known = [trial(n, *[0.5 + n / 1000] * 5) for n in range(trials)]
-    found = [n for n in finalists(known, METRIC, 5, images) if n]  # trial 0 where it is tied
-    assert len(found) == expected
-    assert found == sorted(found, reverse=True)
+    numbers = [n for n in finalists(known, METRIC, 5, images) if n]  # without trial 0, which is added if it is tied
+    assert len(numbers) == expected
+    assert numbers == sorted(numbers, reverse=True)
 
 
 @st.composite
@@ -135,23 +135,23 @@ def test_an_ensemble_is_saved_if_its_trials_err_on_different_images() -> None:
 
 
 def test_a_more_certain_model_that_is_worse_by_the_metric_does_not_replace_the_choice() -> None:
-    """Twenty of 200 images are of a small class: the surer trial hardly ever finds it."""
+    """Twenty of 200 images are of a small class, which the more certain trial hardly ever predicts."""
     labels, folds = np.repeat([0, 1], [180, 20]), np.arange(200) % 5
     even, uneven = np.full((200, 2), 0.02), np.full((200, 2), 0.02)
     rows = np.arange(200)
     even[rows, np.where(rows % 20 < 3, 1 - labels, labels)] = 0.6  # right for 85 % of either class, never sure
     uneven[rows, np.where((labels == 1) & (rows % 20 < 11), 0, labels)] = 0.98  # for all of one, 45 % of the other
-    said = np.stack([one / one.sum(axis=1, keepdims=True) for one in (even, uneven)])
-    assert log_loss(labels, said[1]) < log_loss(labels, said[0])
-    assert Member(8, 1.0) not in best_together(7, [7, 8], said, labels, folds, "balanced_accuracy")
-    assert not better_together(said[1], said[0], labels, "balanced_accuracy")
-    assert better_together(said[1], said[0], labels, "log_loss")
+    probabilities = np.stack([one / one.sum(axis=1, keepdims=True) for one in (even, uneven)])
+    assert log_loss(labels, probabilities[1]) < log_loss(labels, probabilities[0])
+    assert Member(8, 1.0) not in best_together(7, [7, 8], probabilities, labels, folds, "balanced_accuracy")
+    assert not better_together(probabilities[1], probabilities[0], labels, "balanced_accuracy")
+    assert better_together(probabilities[1], probabilities[0], labels, "log_loss")
 
 
 def test_with_balanced_accuracy_an_ensemble_counts_classes_alike() -> None:
     labels = np.repeat([0, 1], [90, 10])
-    said = np.stack([np.tile([0.9, 0.1], (100, 1)), np.tile([0.5, 0.5], (100, 1))])
-    assert greedy(said, labels, "balanced_accuracy")[1] > greedy(said, labels, "accuracy")[1] == 0
+    probabilities = np.stack([np.tile([0.9, 0.1], (100, 1)), np.tile([0.5, 0.5], (100, 1))])
+    assert greedy(probabilities, labels, "balanced_accuracy")[1] > greedy(probabilities, labels, "accuracy")[1] == 0
 
 
 @pytest.mark.parametrize(("noise", "together"), [(2.0, True), (1.0, False)])
@@ -172,10 +172,10 @@ def test_the_estimate_of_an_ensemble_is_below_its_score_on_the_images_of_its_sel
     rng = np.random.default_rng(0)
     labels, folds = np.arange(60) % 2, np.arange(60) % 5
     by_chance = rng.dirichlet([4, 4], (40, 60))  # no trial knows anything
-    found = of_ensemble(by_chance, labels, folds, "log_loss")
-    assert found.naive < np.log(2) < found.value
-    assert found.optimism > 0.01
-    assert found.method == "cross-fitted ensemble"
+    estimate = of_ensemble(by_chance, labels, folds, "log_loss")
+    assert estimate.naive < np.log(2) < estimate.value
+    assert estimate.optimism > 0.01
+    assert estimate.method == "cross-fitted ensemble"
 
 
 def test_an_interval_on_few_images_is_wide_even_if_all_are_right() -> None:
