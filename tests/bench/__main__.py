@@ -1,4 +1,4 @@
-"""`make bench`: all that is measured, or the parts that are named: `python -m tests.bench trials loop`."""
+"""`make bench`: all benchmarks, or the named parts: `python -m tests.bench trials loop`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STUDY_TRIALS, STUDY_EPOCHS = 12, 10
 
 
 def startup(folder: Path, asked: argparse.Namespace) -> Iterator[str]:
-    """How long the command takes to say something, against Python doing nothing."""
+    """The time of short commands, and of Python without a program."""
     study = folder / "study"
     pictures = make_pictures(folder / "few")
     line = ["run", pictures, "--trials", "2", "--folds", "2", "--epochs", "1", "--quiet", "--dir", study]
@@ -67,7 +67,7 @@ PARTS: dict[str, tuple[str, Callable[[Path, argparse.Namespace], Iterator[str]]]
 
 
 def main(arguments: list[str]) -> None:
-    """Print the parts as Markdown, and write them where that is asked for."""
+    """Print the parts as Markdown; with `--to` also write them to a file."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of {', '.join(PARTS)}; none: all")
     parser.add_argument("--rounds", type=int, default=3, help="of which medians are taken; default 3")

@@ -1,7 +1,7 @@
-"""Studies whose truth is known, of real pictures: scikit-learn's 1,797 handwritten digits, of 8x8 pixels.
+"""Studies of real pictures whose truth is known: scikit-learn's 1,797 handwritten digits, of 8x8 pixels.
 
-Each study is of some of them, of each class its share: 60 points drawn at random from four families, each trained on
-all five folds and stored in full. The pictures left over tell the truth about every point.
+Each study has a stratified part of them, and 60 random points of four families, each trained on all five folds and
+stored in full. The truth about every point is measured on the other pictures.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Stored:
     truth: NDArray[np.float64]  # [trials] accuracy on the pictures left over, the mean of the fold models
 
     def fold(self, trial: int, fold: int) -> FoldRecord:
-        """As a study's database has it."""
+        """A fold as in a study's database."""
         here = self.assignment == fold
         rows, curve = self.probabilities[trial, here], self.curves[trial]
         found = scores(self.labels[here], rows, (METRIC,))
@@ -46,7 +46,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class Drawn:
-    """The pictures of one study, and those left over."""
+    """The pictures of one study, and the other pictures, which show the truth."""
 
     seed: int
     pixels: NDArray[np.float64]  # [images, 64], 0..1
@@ -55,12 +55,12 @@ class Drawn:
     truth: NDArray[np.int16]  # their labels
 
     def folds(self, repeat: int = 0) -> NDArray[np.int16]:
-        """[images]: drawn anew for every repeat."""
+        """[images]: the folds, drawn for every repeat."""
         return draw_folds(self.labels, np.zeros(len(self.labels), bool), FOLDS, self.seed + 1000 * repeat)
 
 
 def draw(images: int, seed: int, *, shuffled: bool = False) -> Drawn:
-    """So many pictures, each class its share. `shuffled`: all labels are dealt anew, so that nothing can be learned."""
+    """So many pictures, stratified. `shuffled`: all labels are permuted, so that nothing can be learned."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -72,13 +72,13 @@ def draw(images: int, seed: int, *, shuffled: bool = False) -> Drawn:
 
 
 def points(seed: int) -> list[dict[str, Any]]:
-    """Those of a study, the baseline first."""
+    """The points of a study, the baseline first."""
     rng = np.random.default_rng(seed)
     return [BASELINE, *(_point(rng) for _ in range(TRIALS - 1))]
 
 
 def _point(rng: np.random.Generator) -> dict[str, Any]:
-    """A family and its hyperparameters, drawn at random."""
+    """A random family and its hyperparameters."""
     family = FAMILIES[rng.integers(len(FAMILIES))]
     match family:
         case "network":
@@ -99,7 +99,7 @@ def _point(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def kept(images: int, seed: int, folder: Path | None, *, shuffled: bool = False) -> Stored:
-    """A study from the folder; trained, and kept there, where it is not."""
+    """A study from the folder; if it is not there, it is trained and stored there."""
     path = None if folder is None else folder / f"{'shuffled' if shuffled else 'digits'}-{images}-{seed}.npz"
     if path is not None and path.exists():
         with np.load(path, allow_pickle=False) as arrays:
@@ -129,9 +129,9 @@ def study(drawn: Drawn) -> Stored:
 def fold_run(
     drawn: Drawn, params: dict[str, Any], assignment: NDArray[np.int16], fold: int
 ) -> tuple[NDArray[np.float32], list[float], int]:
-    """(probabilities of the fold's pictures and then of those left over, the metric by epoch, the best epoch).
+    """(probabilities of the fold's pictures and then of the other pictures, the metric by epoch, the best epoch).
 
-    A network's are of the epoch with the least log loss on the fold's pictures, as in a search.
+    Those of a network are from the epoch with the lowest log loss on the fold's pictures, as in a search.
     """
     from sklearn.neural_network import MLPClassifier
 
@@ -152,7 +152,7 @@ def fold_run(
 
 
 def refit(drawn: Drawn, params: dict[str, Any], epochs: int) -> NDArray[np.float32]:
-    """Trained on all pictures of the study, a network for so many epochs: probabilities of those left over."""
+    """Probabilities of the other pictures, trained on all pictures of the study; a network for so many epochs."""
     model = _model(params, len(drawn.labels))
     if params["family"] != "network":
         return _asked(model.fit(drawn.pixels, drawn.labels), drawn.rest)

@@ -1,8 +1,8 @@
 """How long a search takes on data sets of some sizes: `python -m tests.bench.durations`.
 
 Generated pictures of 128x128 in four classes, or with `--pictures FOLDER` the first ones of each class of your own.
-`search run` with its default settings and a number of trials. When trials were closed is read from the study, in whole
-seconds. A class of the generated pictures is a shape, on top of other shapes: it can be learned, but not at once.
+`search run` with its default settings and a number of trials. The times at which trials were closed are read from the
+study, in whole seconds. A class of the generated pictures is a shape on top of other shapes, which takes some training.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CLASSES = ("cross", "ellipse", "rectangle", "triangle")
 
 
 def generated(root: Path, count: int, seed: int = 0) -> None:
-    """Write `count` pictures below `root`, one folder a class."""
+    """Write `count` pictures below `root`, one folder per class."""
     generator = np.random.default_rng(seed)
     for name in CLASSES:
         (root / name).mkdir(parents=True)
@@ -58,9 +58,9 @@ def draw_shape(image: Image.Image, name: str, box: tuple[int, int, int, int], fi
 
 
 def part_of(root: Path, target: Path, count: int) -> None:
-    """Copy `count` pictures that can be read below `target`, one folder a class, as many of each class as of any other.
+    """Copy `count` readable pictures below `target`, one folder per class, the same number of each class.
 
-    Raises ValueError where there are fewer.
+    Raises ValueError if there are fewer.
     """
     images = read_images(root)
     of_class = [np.flatnonzero((images.labels == label) & ~images.testing) for label in range(len(images.classes))]
@@ -93,7 +93,7 @@ def searched(pictures: Path, study: Path, trials: int) -> tuple[float, float, fl
 
 
 def measured(folder: Path, pictures: Path | None, sizes: Sequence[int], trials: int) -> Iterator[str]:
-    """Lines of Markdown, as they become known."""
+    """Lines of Markdown, each as soon as it is known."""
     yield f"| pictures | first trial with all folds | {trials} trials | {trials} trials and the final model |"
     yield "| --- | --- | --- | --- |"
     for count in sizes:

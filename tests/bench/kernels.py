@@ -1,4 +1,4 @@
-"""Which of TensorFlow's kernels a warm fold run's time goes to, by TensorFlow's own profiler."""
+"""How the time of a warm fold run is divided among TensorFlow's kernels, by TensorFlow's profiler."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 from tests.bench.cases import CASES, Case
 from tests.bench.trials import WARM, made
 
-EPOCHS = 5  # of the fold run that is profiled; all are alike
+EPOCHS = 5  # of the profiled fold run; all take the same time
 KINDS = {"convolutions": "Conv2D", "pooling": "Pool", "normalisation": "BatchNorm", "dense layers": "MatMul"}
 """Name -> what the names of its kernels, forward and backward, have in them."""
 OPTIMIZER, OTHERS, ELSE = "optimizer", "other kernels", "all else"
@@ -37,7 +37,7 @@ def tables(epochs: int | None = None) -> Iterator[str]:
 
 
 def profiled(case: Case) -> dict[str, float]:
-    """Share of a warm trial by kind of kernel. In a process of its own."""
+    """Share of a warm trial by kind of kernel. Runs in a separate process."""
     with tempfile.TemporaryDirectory() as work:
         trial = made("ours", case, Path(work)).trials[WARM]
         trial()  # traces
@@ -45,7 +45,7 @@ def profiled(case: Case) -> dict[str, float]:
 
 
 def shares(trial: Callable[[], object]) -> dict[str, float]:
-    """Share of what `trial` takes by kind of kernel; they add up to 1."""
+    """Shares of the time of `trial` by kind of kernel; they add up to 1."""
     import tensorflow as tf
 
     trial()  # the profiler sees one whose graphs are optimised

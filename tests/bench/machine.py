@@ -1,4 +1,4 @@
-"""What a measurement was taken on: nothing that names whose machine it is."""
+"""The machine of a measurement, without names that identify its owner."""
 
 from __future__ import annotations
 

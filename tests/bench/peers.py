@@ -31,7 +31,7 @@ Folds: TypeAlias = Sequence[tuple[NDArray[np.integer], NDArray[np.integer]]]
 
 
 def fitted(model: keras.Model, x: Floats, y: Floats, fold: tuple[Any, Any], epochs: int) -> Floats:
-    """Fit a compiled model on a fold; returns what it then says of the validation images."""
+    """Fit a compiled model on a fold; returns its predictions for the validation images."""
     train, validate = fold
     model.fit(
         x[train],
@@ -62,7 +62,7 @@ def naive(data: Data) -> Callable[[], list[Floats]]:
 
 
 def keras_tuner_trials(data: Data, work: Path) -> Callable[[], list[Floats]]:
-    """One more trial of a search by Keras Tuner at each call; what varies is the learning rate."""
+    """Each call is one more trial of a search by Keras Tuner, with another learning rate."""
     import keras_tuner
 
     said: list[Floats] = []
@@ -105,7 +105,7 @@ def cross_validating_tuner(
 
 
 def optuna_trials(data: Data) -> Callable[[], list[Floats]]:
-    """One more trial of an Optuna study at each call; what varies is the learning rate."""
+    """Each call is one more trial of an Optuna study, with another learning rate."""
     import keras
     import optuna
 

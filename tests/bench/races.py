@@ -1,7 +1,7 @@
-"""What the race saves and what it costs, on studies stored in full and replayed: `python -m tests.bench.races`.
+"""What the race saves and what it costs, on replayed studies that were trained in full: `python -m tests.bench.races`.
 
-The studies are those of `tests/bench/digits.py`. `python -m tests.bench.races FOLDER` keeps them there and takes them
-from there the next time.
+The studies are those of `tests/bench/digits.py`. `python -m tests.bench.races FOLDER` stores them there, for the next
+time.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from tests.bench.parallel import of_each
 class Outcome:
     """A study replayed under one rule."""
 
-    folds: float  # run, a first fold that was stopped counting as the epochs it had
+    folds: float  # fold runs; a first fold that was stopped counts as the share of its epochs
     cut: int  # first folds that were stopped
     truth: float  # of the trial that is best in the end
 
 
 def replayed(stored: Stored, rule: str, *, halving: bool) -> Outcome:
-    """The study with the race on, one worker: the trials in their order, each as far as it gets."""
+    """The study with the race and one worker: the trials in their order, each until it is stopped or complete."""
     epochs = ~np.isnan(stored.curves[:, 0])
 
     def schedule(params: Any) -> Schedule | None:
@@ -74,7 +74,7 @@ RULES = (("forgiving", False), ("paired", False), ("none", True), ("paired", Tru
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print a row a size and rule."""
+    """Print one row per size and rule."""
     folder = Path(arguments[0]) if arguments else None
     print(
         f"{STUDIES} studies of {TRIALS} trials x {FOLDS} folds a row; the truth is measured on the pictures left over"

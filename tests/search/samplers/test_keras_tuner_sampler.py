@@ -106,7 +106,7 @@ def complete(number: int, params: dict[str, Value], score: float, metric: str = 
 # The Gaussian process
 
 LINE = Space((real("x", 0.0, 1.0, 0.5),))
-"""One parameter, so that a Gaussian process of few points knows where the best is."""
+"""One parameter, so that a Gaussian process can find the best with few points."""
 
 
 def asked_on_the_line(metric: str, best: float, extra: list[TrialRecord] | None = None) -> float:

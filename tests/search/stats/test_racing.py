@@ -22,7 +22,7 @@ from storage.records import Origin
 EVEN = np.ones(2)
 
 answers = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=80)
-"""Whether the trial, and whether the incumbent, is right about an image."""
+"""Per image: whether the trial is right, and whether the incumbent is right."""
 
 
 def runner(number: int, right: list[bool], folds: int = 2) -> RaceEntry:
