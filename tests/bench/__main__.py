@@ -77,10 +77,10 @@ def main(arguments: list[str]) -> None:
     if unknown := set(asked.parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}; name any of {', '.join(PARTS)}, or none for all")
     os.environ.update(ENVIRONMENT | {"TF_CPP_MIN_LOG_LEVEL": "3"})
-    said: list[str] = []
+    printed: list[str] = []
 
     def say(line: str = "") -> None:
-        said.append(line)
+        printed.append(line)
         print(line, flush=True)
 
     say("# What it costs, measured")
@@ -100,7 +100,7 @@ def main(arguments: list[str]) -> None:
             for line in lines(folder, asked):
                 say(line)
     if asked.write:
-        asked.write.write_text("\n".join(said) + "\n", encoding="utf-8")
+        asked.write.write_text("\n".join(printed) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

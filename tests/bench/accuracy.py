@@ -64,9 +64,9 @@ def searched(pictures: Path, preset: str, seed: int, seconds: float, study: Path
     families = ", ".join(f"{family} {score:.1f}" for family, score in best.items() if score)
     if not choices:
         return f"| {preset} | {seed} | {len(trials)} | {' | '.join(first)} | {families} | none | |"
-    said = choices[-1].probabilities
-    assert said is not None, "there are no testing images"
-    right = int((said.argmax(axis=1) == truth).sum())
+    probabilities = choices[-1].probabilities
+    assert probabilities is not None, "there are no testing images"
+    right = int((probabilities.argmax(axis=1) == truth).sum())
     shipped = _shipped(choices[-1], trials, preset)
     test = f"{100 * right / len(truth):.1f} ({right} of {len(truth)})"
     return f"| {preset} | {seed} | {len(trials)} | {' | '.join(first)} | {families} | {shipped} | {test} |"

@@ -49,25 +49,25 @@ def arithmetic(data: Data) -> Callable[[], list[NDArray[np.float32]]]:
                 return index + 1
 
             tf.while_loop(lambda index: index < steps, one, [0], parallel_iterations=1)
-            said = model(tf.gather(x, asked), training=False)
-            return number + 1, losses + loss_of(tf.gather(y, asked), said), said
+            predictions = model(tf.gather(x, asked), training=False)
+            return number + 1, losses + loss_of(tf.gather(y, asked), predictions), predictions
 
         nothing = tf.zeros([len(validate), 2])
-        _, losses, said = tf.while_loop(
+        _, losses, predictions = tf.while_loop(
             lambda number, *_: number < tf.shape(orders)[0], epoch, [0, 0.0, nothing], parallel_iterations=1
         )
-        return losses, said
+        return losses, predictions
 
     fold(tf.constant(train[None]), tf.constant(validate))  # one epoch, to trace it
 
     def trial() -> list[NDArray[np.float32]]:
-        found = []
+        outputs = []
         for number, (train, validate) in enumerate(data.folds):
             for variable, value in zip(variables, initial, strict=True):
                 variable.assign(value)
             rng = np.random.default_rng(number)
             orders = np.stack([rng.permutation(train) for _ in range(epochs)]).astype(np.int32)
-            found.append(fold(tf.constant(orders), tf.constant(validate))[1].numpy())
-        return found
+            outputs.append(fold(tf.constant(orders), tf.constant(validate))[1].numpy())
+        return outputs
 
     return trial

@@ -39,9 +39,9 @@ class Stored:
         """A fold as in a study's database."""
         here = self.assignment == fold
         rows, curve = self.probabilities[trial, here], self.curves[trial]
-        found = scores(self.labels[here], rows, (METRIC,))
+        fold_scores = scores(self.labels[here], rows, (METRIC,))
         known = {f"val_{METRIC}": tuple(curve)} if fold == 0 and np.isfinite(curve[0]) else {}
-        return FoldRecord(trial, 0, fold, 0, found, EPOCHS, EPOCHS, known, 0, 1.0, rows)
+        return FoldRecord(trial, 0, fold, 0, fold_scores, EPOCHS, EPOCHS, known, 0, 1.0, rows)
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,10 @@ def kept(images: int, seed: int, folder: Path | None, *, shuffled: bool = False)
     if path is not None and path.exists():
         with np.load(path, allow_pickle=False) as arrays:
             return Stored(**arrays)
-    found = study(draw(images, seed, shuffled=shuffled))
+    trained = study(draw(images, seed, shuffled=shuffled))
     if path is not None:
-        np.savez(path, **vars(found))
-    return found
+        np.savez(path, **vars(trained))
+    return trained
 
 
 def study(drawn: Drawn) -> Stored:
@@ -118,9 +118,9 @@ def study(drawn: Drawn) -> Stored:
     for trial, params in enumerate(points(drawn.seed)):
         for fold in range(FOLDS):
             validate = assignment == fold
-            said, curve, _ = fold_run(drawn, params, assignment, fold)
-            probabilities[trial, validate] = said[: validate.sum()]
-            truth[trial] += float(np.mean(said[validate.sum() :].argmax(axis=1) == drawn.truth)) / FOLDS
+            predictions, curve, _ = fold_run(drawn, params, assignment, fold)
+            probabilities[trial, validate] = predictions[: validate.sum()]
+            truth[trial] += float(np.mean(predictions[validate.sum() :].argmax(axis=1) == drawn.truth)) / FOLDS
             if fold == 0:
                 curves[trial, : len(curve)] = curve
     return Stored(labels, assignment, probabilities, curves, truth)
@@ -144,10 +144,10 @@ def fold_run(
     chosen, least, best = model, np.inf, 1
     for epoch in range(1, EPOCHS + 1):
         model.partial_fit(drawn.pixels[train], drawn.labels[train], classes=np.arange(10))
-        found = scores(drawn.labels[validate], model.predict_proba(drawn.pixels[validate]), (METRIC, "log_loss"))
-        curve.append(found[METRIC])
-        if found["log_loss"] < least:
-            chosen, least, best = deepcopy(model), found["log_loss"], epoch
+        epoch_scores = scores(drawn.labels[validate], model.predict_proba(drawn.pixels[validate]), (METRIC, "log_loss"))
+        curve.append(epoch_scores[METRIC])
+        if epoch_scores["log_loss"] < least:
+            chosen, least, best = deepcopy(model), epoch_scores["log_loss"], epoch
     return _asked(chosen, asked), curve, best
 
 
@@ -181,5 +181,6 @@ def _model(params: dict[str, Any], images: int) -> Any:
 def _asked(model: Any, pixels: NDArray[np.float64]) -> NDArray[np.float32]:
     from scipy.special import softmax
 
-    said = model.predict_proba(pixels) if hasattr(model, "predict_proba") else None
-    return np.asarray(softmax(model.decision_function(pixels), axis=1) if said is None else said, np.float32)
+    if hasattr(model, "predict_proba"):
+        return np.asarray(model.predict_proba(pixels), np.float32)
+    return np.asarray(softmax(model.decision_function(pixels), axis=1), np.float32)

@@ -97,14 +97,14 @@ def measured(folder: Path, count: int) -> Iterator[str]:
         load = os.getloadavg()[0]
         seconds, most = taken([*CHECK, root], folder)
         yield f"| {count:,}, {name} | {seconds:.1f} | {most:.0f} | {load:.1f} |"
-    told = subprocess.run([*CHECK, "pictures", "--json"], check=True, cwd=folder, capture_output=True, text=True)
-    found = {frozenset(pair["paths"]): pair["exact"] for pair in json.loads(told.stdout)["pairs"]}
-    right = Counter(found[pair] for pair in planted & found.keys())
+    checked = subprocess.run([*CHECK, "pictures", "--json"], check=True, cwd=folder, capture_output=True, text=True)
+    pairs = {frozenset(pair["paths"]): pair["exact"] for pair in json.loads(checked.stdout)["pairs"]}
+    right = Counter(pairs[pair] for pair in planted & pairs.keys())
     exact = round(EXACT * count)
     yield ""
     yield (
         f"Of those that are different, found: {right[True]} of {exact} exact copies and {right[False]} of "
-        f"{len(planted) - exact} near ones; {len(found.keys() - planted)} other pairs."
+        f"{len(planted) - exact} near ones; {len(pairs.keys() - planted)} other pairs."
     )
 
 

@@ -32,8 +32,8 @@ def tables(epochs: int | None = None) -> Iterator[str]:
     yield f"| --- |{' --- |' * len(names)}"
     for case in CASES:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            found = pool.submit(profiled, replace(case, folds=1, epochs=epochs or EPOCHS)).result()
-        yield f"| {case.name} | {' | '.join(f'{100 * found[name]:.0f}' for name in names)} |"
+            shares = pool.submit(profiled, replace(case, folds=1, epochs=epochs or EPOCHS)).result()
+        yield f"| {case.name} | {' | '.join(f'{100 * shares[name]:.0f}' for name in names)} |"
 
 
 def profiled(case: Case) -> dict[str, float]:
@@ -55,8 +55,8 @@ def shares(trial: Callable[[], object]) -> dict[str, float]:
         trial()
         taken = time.perf_counter() - started
         tf.profiler.experimental.stop()
-        found = _kernels(next(Path(folder).rglob("*.xplane.pb")))
-    within = {name: found[name] / taken for name in (*KINDS, OPTIMIZER, OTHERS)}
+        seconds = _kernels(next(Path(folder).rglob("*.xplane.pb")))
+    within = {name: seconds[name] / taken for name in (*KINDS, OPTIMIZER, OTHERS)}
     return {**within, ELSE: 1 - sum(within.values())}
 
 
@@ -66,14 +66,14 @@ def _kernels(profile: Path) -> Counter[str]:
 
     space: Any = xplane_pb2.XSpace()
     space.ParseFromString(profile.read_bytes())
-    found: Counter[str] = Counter()
+    seconds: Counter[str] = Counter()
     for plane in space.planes:
         for line in plane.lines:
             for event in line.events:
                 operation, _, kernel = plane.event_metadata[event.metadata_id].name.rpartition(":")
                 if operation and kernel.isidentifier() and not operation.endswith(":") and " " not in operation:
-                    found[_kind(operation, kernel)] += event.duration_ps / 1e12
-    return found
+                    seconds[_kind(operation, kernel)] += event.duration_ps / 1e12
+    return seconds
 
 
 def _kind(operation: str, kernel: str) -> str:

@@ -74,9 +74,9 @@ def result(params: dict[str, Value], seed: int) -> FoldResult:
     luck = np.random.default_rng(seed)
     rates = [float(value) for name, value in params.items() if name.endswith("learning_rate")]
     score = float(np.clip(0.8 + 0.03 * np.log10(max(rates, default=1e-3)) + luck.normal(0, 0.05), 0, 1))
-    said = luck.dirichlet(np.ones(2), IMAGES // FOLDS).astype(np.float32)
+    predictions = luck.dirichlet(np.ones(2), IMAGES // FOLDS).astype(np.float32)
     curve = {name: tuple(luck.random(EPOCHS).tolist()) for name in SERIES}
-    return FoldResult(dict.fromkeys(METRICS, score), EPOCHS, 20, curve, said, 5376, 1.0)
+    return FoldResult(dict.fromkeys(METRICS, score), EPOCHS, 20, curve, predictions, 5376, 1.0)
 
 
 def answer(job: Job) -> Outcome:
@@ -148,10 +148,10 @@ class Clocked:
 
     def _counted(self, work: Callable[[], T]) -> T:
         started = time.perf_counter(), time.process_time()
-        found = work()
+        result = work()
         self.wall += time.perf_counter() - started[0]
         self.processor += time.process_time() - started[1]
-        return found
+        return result
 
 
 class Begun:

@@ -15,11 +15,11 @@ Found = TypeVar("Found")
 
 def of_each(do: Callable[..., Found], arguments: Sequence[tuple[Any, ...]]) -> list[Found]:
     """The results of `do` for each of the arguments, in their order."""
-    found = []
+    results = []
     for result in Parallel(n_jobs=-1, return_as="generator")(delayed(_alone)(do, each) for each in arguments):
-        found.append(result)
-        print(f"{len(found)} of {len(arguments)} ", end="\r", file=sys.stderr, flush=True)
-    return found
+        results.append(result)
+        print(f"{len(results)} of {len(arguments)} ", end="\r", file=sys.stderr, flush=True)
+    return results
 
 
 def _alone(do: Callable[..., Found], arguments: tuple[Any, ...]) -> Found:

@@ -84,14 +84,14 @@ def main(arguments: Sequence[str]) -> None:
         studies = of_each(kept, [(images, seed, folder) for seed in range(STUDIES)])
         whole = [replayed(each, "none", halving=False) for each in studies]
         for rule, halving in RULES:
-            found = [replayed(each, rule, halving=halving) for each in studies]
-            lost = np.array([100 * (a.truth - b.truth) for a, b in zip(whole, found, strict=True)])
-            share = 1 - np.mean([each.folds for each in found]) / (TRIALS * FOLDS)
-            cut = np.mean([each.cut for each in found])
+            replays = [replayed(each, rule, halving=halving) for each in studies]
+            lost = np.array([100 * (a.truth - b.truth) for a, b in zip(whole, replays, strict=True)])
+            share = 1 - np.mean([each.folds for each in replays]) / (TRIALS * FOLDS)
+            cut = np.mean([each.cut for each in replays])
             name = " + ".join(part for part in (rule if rule != "none" else "", "halving" if halving else "") if part)
             error = lost.std(ddof=1) / np.sqrt(len(lost))
-            told = f"{lost.mean():+20.2f} ({error:.2f}) {lost.max():+8.2f}"
-            print(f"{images:8}  {name:20} {share:16.0%} {cut:16.1f} {told}", flush=True)
+            columns = f"{lost.mean():+20.2f} ({error:.2f}) {lost.max():+8.2f}"
+            print(f"{images:8}  {name:20} {share:16.0%} {cut:16.1f} {columns}", flush=True)
 
 
 if __name__ == "__main__":

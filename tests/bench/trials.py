@@ -122,10 +122,10 @@ def tables(rounds: int, epochs: int | None = None, folds: int | None = None) -> 
     yield ""
     yield f"| size | folds x epochs x steps | {' | '.join(name for names in PROCESSES.values() for name in names)} |"
     yield f"| --- | --- |{' --- |' * 7}"
-    found = []
+    results = []
     for case in cases:
         taken, split = measured(case, rounds)
-        found.append((case, taken, split))
+        results.append((case, taken, split))
         steps = case.steps // case.epochs
         times = " | ".join(f"{taken[name]:.2f}" for names in PROCESSES.values() for name in names)
         yield f"| {case.name} | {case.folds} x {case.epochs} x {steps} | {times} |"
@@ -134,7 +134,7 @@ def tables(rounds: int, epochs: int | None = None, folds: int | None = None) -> 
     yield ""
     yield "| size | (a) model.fit / warm | (b) Keras Tuner / warm | (c) Optuna / warm | (a) / first | warm / (d) |"
     yield f"| --- |{' --- |' * 5}"
-    for case, taken, _ in found:
+    for case, taken, _ in results:
         faster = {name: taken[name] / taken[WARM] for name in (FIT, TUNER, OPTUNA)}
         over = taken[WARM] / taken[ARITHMETIC]
         yield (
@@ -144,10 +144,10 @@ def tables(rounds: int, epochs: int | None = None, folds: int | None = None) -> 
     yield ""
     yield "Where a warm fold run's milliseconds go, against those of the arithmetic, (d):"
     yield ""
-    parts = list(dict.fromkeys(name for _, _, split in found for name in split))
+    parts = list(dict.fromkeys(name for _, _, split in results for name in split))
     yield f"| size | {' | '.join(parts)} | together | arithmetic |"
     yield f"| --- |{' --- |' * (len(parts) + 2)}"
-    for case, taken, split in found:
+    for case, taken, split in results:
         times = " | ".join(f"{1000 * split.get(name, 0.0):.0f}" for name in parts)
         alone = 1000 * taken[ARITHMETIC] / case.folds
         yield f"| {case.name} | {times} | {1000 * sum(split.values()):.0f} | {alone:.0f} |"
