@@ -140,5 +140,5 @@ def test_what_has_no_problem_is_not_suspected() -> None:
 
 def test_the_page_of_a_network_that_learns() -> None:
     page = render(replace(CASE, runs=(GOOD,) * 3))
-    assert "None: they are for networks that do not learn" in page
+    assert "None: experiments are for networks that do not learn" in page
     assert "With these it learns" not in page
