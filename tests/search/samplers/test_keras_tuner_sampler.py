@@ -82,7 +82,7 @@ def test_no_step_is_lost(step: float, steps: int) -> None:
     assert drawn == {parameter.nearest_value(n * step) for n in range(steps + 1)}
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(spaces(), st.integers(0, 99))
 def test_random_points_are_of_any_space(space: Space, seed: int) -> None:
     asked = KerasTunerSampler(space, "accuracy", "random", seed)
