@@ -1,1 +1,1 @@
-"""Views of what a study found: words, the terminal, pages, plain data."""
+"""Views of results: sentences, terminal, HTML pages, JSON."""

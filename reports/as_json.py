@@ -18,7 +18,7 @@ from search.stats.estimate import Estimate
 
 
 def as_json(data: StudySummary) -> dict[str, Any]:
-    """The report as plain data for strict JSON: what isn't a finite number is null."""
+    """The report as plain data for strict JSON: NaN and infinities are null."""
     study, best = data.study, data.best
     raw = {
         "study": {
@@ -98,7 +98,7 @@ def _nested_json(nested: Nested | None) -> dict[str, Any] | None:
 
 
 def _members_json(members: Sequence[tuple[int, float]]) -> list[dict[str, Any]]:
-    """Each trial once, with its models together: all on all images, or one a fold."""
+    """One entry per trial, with the sum of its models' weights: models trained on all images, or one per fold."""
     return [
         {"number": trial, "weight": sum(shares), "models": len(shares)}
         for trial in dict.fromkeys(trial for trial, _ in members)
@@ -151,7 +151,7 @@ def _pooled_json(pooled: Pooled | None) -> dict[str, Any] | None:
 
 
 def _strict(value: Any) -> Any:
-    """The same with NaN and infinities as None and numpy's numbers as Python's."""
+    """`value` with NaN and infinities as None, and NumPy numbers as Python numbers."""
     if isinstance(value, Mapping):
         return {str(key): _strict(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -162,7 +162,7 @@ def _strict(value: Any) -> Any:
 
 
 def images_as_json(findings: Findings) -> dict[str, Any]:
-    """For --json."""
+    """What `search check --json` prints."""
     height, width, channels = findings.shape
     return {
         "name": findings.name,
@@ -205,7 +205,7 @@ def images_as_json(findings: Findings) -> dict[str, Any]:
 
 
 def diagnosis_as_json(case: Diagnosed) -> dict[str, Any]:
-    """For --json. A number that is none is null."""
+    """What `search diagnose --json` prints. NaN and infinities are null."""
     return {
         "images": case.images,
         "model": case.model,

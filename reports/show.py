@@ -1,4 +1,4 @@
-"""What a command shows in the end: a page and lines for people, or one JSON object for programs."""
+"""The final output of a command: a page and lines for people, or one JSON object for programs."""
 
 from __future__ import annotations
 
@@ -36,51 +36,51 @@ def plain(data: object) -> None:
     lines(*json.dumps(data, indent=2, allow_nan=False).splitlines())
 
 
-def images(found: Findings, page: Path, *, as_json: bool, open_it: bool) -> None:
-    """A folder of images, looked over. Raises OSError where the page cannot be written."""
+def images(findings: Findings, page: Path, *, as_json: bool, open_it: bool) -> None:
+    """The result of `search check`. Raises OSError if the page cannot be written."""
     if as_json:
-        plain(images_as_json(found))
+        plain(images_as_json(findings))
         return
-    images_page.write(found, page)
-    lines(*images_lines.images_in_words(found), *images_lines.in_lines(found), f"page: {page}")
+    images_page.write(findings, page)
+    lines(*images_lines.images_in_words(findings), *images_lines.in_lines(findings), f"page: {page}")
     _open(page, open_it)
 
 
-def diagnosis(found: Diagnosed, page: Path, *, as_json: bool, open_it: bool) -> None:
-    """Why a network does not learn. Raises OSError where the page cannot be written."""
+def diagnosis(diagnosed: Diagnosed, page: Path, *, as_json: bool, open_it: bool) -> None:
+    """The result of `search diagnose`. Raises OSError if the page cannot be written."""
     if as_json:
-        plain(diagnosis_as_json(found))
+        plain(diagnosis_as_json(diagnosed))
         return
-    diagnosis_page.write(found, page)
-    lines(*diagnosis_lines.in_lines(found), f"page: {page}")
+    diagnosis_page.write(diagnosed, page)
+    lines(*diagnosis_lines.in_lines(diagnosed), f"page: {page}")
     _open(page, open_it)
 
 
 def study(summary: StudySummary, page: Path, *, open_it: bool) -> None:
-    """The leaderboard of a study whose page is written."""
+    """The leaderboard of a study, and where its page was written."""
     study_lines.show(summary, Output())
     lines("", f"report: {page}")
     _open(page, open_it)
 
 
 def study_as_json(summary: StudySummary) -> None:
-    """All of a study as one object."""
+    """A whole study as one JSON object."""
     plain(as_json(summary))
 
 
 def run(summary: StudySummary, page: Path, all_trials: str) -> None:
-    """The head of the leaderboard of a study whose page is written; `all_trials`: the command that shows the rest."""
+    """The first rows of the leaderboard, where the page was written, and `all_trials`, the command that shows all."""
     study_lines.show(summary, Output(), top=5)
     lines("", f"report: {page}   (all trials: {all_trials})")
 
 
 def predictions(classes: Sequence[str], answers: Sequence[Prediction], form: str) -> None:
-    """Answers as 'lines', 'json' or 'csv'."""
+    """Predictions as 'lines', 'json' or 'csv'."""
     show_predictions(classes, answers, Output(), form)
 
 
 def not_predicted(answers: Sequence[Prediction]) -> list[str]:
-    """What was passed over, in a line, and what could not be read, a line each."""
+    """One line for the files that are no pictures, and one for each picture that could not be read."""
     strays = [answer.path for answer in answers if answer.stray]
     more = f", … and {len(strays) - 3} more" if len(strays) > 3 else ""
     passed_over = [f"passed over, no pictures: {', '.join(strays[:3])}{more}"] if strays else []
@@ -89,12 +89,12 @@ def not_predicted(answers: Sequence[Prediction]) -> list[str]:
     ]
 
 
-def space(name: str, found: Space, *, as_json: bool) -> None:
+def space(name: str, shown: Space, *, as_json: bool) -> None:
     """The parameters of a space."""
     if as_json:
-        plain(found.to_json())
+        plain(shown.to_json())
     else:
-        show_space(name, found, Output())
+        show_space(name, shown, Output())
 
 
 def _open(page: Path, wanted: bool) -> None:

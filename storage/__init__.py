@@ -1,4 +1,4 @@
-"""What a study remembers: frozen records, and the database that keeps them. Imports nothing else of ours."""
+"""What a study stores: frozen records, and the database that holds them. Imports no other package of the project."""
 
 from storage.errors import LockedError, StorageError
 from storage.file_check import needs_upgrade

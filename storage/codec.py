@@ -1,8 +1,8 @@
-"""Arrays and JSON as the database keeps them. Nothing here runs what it reads: no pickle, bounded memory.
+"""How the database stores arrays and JSON. Reading never executes data (no pickle), and its memory is bounded.
 
-An array is `header + zlib(raw little-endian bytes, C order)`; the header is magic, dtype and shape, so a
-column can be read without knowing what wrote it. JSON is strict (RFC 8259), which has no NaN: a float that
-is not finite becomes `{"$float": "NaN" | "Infinity" | "-Infinity"}`, so the string "NaN" stays a string.
+An array is `header + zlib(raw little-endian bytes, C order)`. The header is magic, dtype and shape, so a column can be
+read without other knowledge. JSON is strict (RFC 8259) and has no NaN: a float that is not finite becomes
+`{"$float": "NaN" | "Infinity" | "-Infinity"}`, so the string "NaN" stays a string.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_ARRAY_BYTES = 64 * 2**20
 """Largest array stored or read: 5,000 images x 20 classes of float32 are 0.4 MB."""
 
 _MAGIC = b"SSA1"
-_HEADER = struct.Struct("<4s3sB")  # magic, numpy dtype string, number of axes; then one uint32 an axis
+_HEADER = struct.Struct("<4s3sB")  # magic, numpy dtype string, number of axes; then one uint32 per axis
 _DTYPES = ("<f4", "<f8", "<i2", "<i4", "<i8", "|u1")
 _MAX_AXES = 4
 
@@ -35,7 +35,7 @@ _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def encode_array(array: NDArray[Any]) -> bytes:
-    """The array as bytes. Raises ValueError on a dtype, number of axes or size that reading would refuse."""
+    """The array as bytes. Raises ValueError for a dtype, number of axes or size that cannot be read back."""
     dtype = array.dtype.newbyteorder("<")
     if dtype.str not in _DTYPES:
         raise ValueError(f"array of dtype {array.dtype}; can be one of {', '.join(_DTYPES)}")
@@ -46,7 +46,7 @@ def encode_array(array: NDArray[Any]) -> bytes:
 
 
 def decode_array(data: bytes) -> NDArray[Any]:
-    """The array, in native byte order. Raises ValueError on bytes that `encode_array` did not write."""
+    """The array, in native byte order. Raises ValueError for bytes that `encode_array` did not write."""
     try:
         magic, name, axes = _HEADER.unpack_from(data)
         shape = struct.unpack_from(f"<{axes}I", data, _HEADER.size)
@@ -64,7 +64,7 @@ def decode_array(data: bytes) -> NDArray[Any]:
 
 
 def _inflate(data: bytes, size: int) -> bytes:
-    """Exactly `size` bytes; a stream that holds more is not unpacked further (and 0 would mean no limit)."""
+    """Exactly `size` bytes. Unpacking stops one byte after them (`max_length=0` would mean no limit)."""
     stream = zlib.decompressobj()
     try:
         raw = stream.decompress(data, max_length=size + 1)
@@ -99,10 +99,10 @@ class Array(TypeDecorator[NDArray[Any]]):
 
 
 def encode_json(value: Json) -> str:
-    """Strict JSON, keys in the order given. Raises TypeError or ValueError on what JSON cannot carry."""
+    """Strict JSON, keys in the given order. Raises TypeError or ValueError for values that JSON cannot represent."""
     try:
         text = _dump(value)
-    except ValueError:  # a float that is not finite is rare; only then is the value walked
+    except ValueError:  # only for floats that are not finite, which are rare, the value is traversed
         return _dump(_tagged(value))
     if _FLOAT_KEY in text:
         raise ValueError(f"the key {_FLOAT!r} is reserved")
@@ -110,8 +110,8 @@ def encode_json(value: Json) -> str:
 
 
 def decode_json(text: str) -> Json:
-    """What `encode_json` was given, tuples as lists. Raises ValueError on anything else."""
-    if not isinstance(text, str):  # SQLite keeps what it is given, whatever the column's type
+    """The value that `encode_json` received, with tuples as lists. Raises ValueError for anything else."""
+    if not isinstance(text, str):  # SQLite stores any type in a column
         raise ValueError(f"JSON text expected, found {type(text).__name__}")
     return (_TAGGED if _FLOAT_KEY in text else _PLAIN).decode(text)
 
@@ -142,12 +142,12 @@ def _tagged(value: Any) -> Json:
     return value
 
 
-def _untagged(found: dict[str, Json]) -> Json:
-    if _FLOAT not in found:
-        return found
-    if len(found) != 1 or found[_FLOAT] not in _SPECIAL:
-        raise ValueError(f"damaged number: {found!r}")
-    return _SPECIAL[found[_FLOAT]]
+def _untagged(value: dict[str, Json]) -> Json:
+    if _FLOAT not in value:
+        return value
+    if len(value) != 1 or value[_FLOAT] not in _SPECIAL:
+        raise ValueError(f"damaged number: {value!r}")
+    return _SPECIAL[value[_FLOAT]]
 
 
 def _refuse_constant(name: str) -> Json:

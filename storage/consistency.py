@@ -1,12 +1,12 @@
-"""What a study can be. A database changed by hand holds valid SQL and still no study: found here, where it is read.
+"""Which records are possible. A database that was changed by hand may be valid SQL, but no study; reading detects it.
 
-Each function raises ImpossibleError for records, valid one by one, that this program never writes together.
+Each function raises ImpossibleError for records that are valid one by one, but that this program never writes together.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,13 @@ from storage.errors import ImpossibleError
 from storage.records import ChoiceRecord, FoldRecord, ImageRecord, Split, StudyRecord, TrialRecord, TrialState
 
 _MAX_SECONDS = 1e9  # thirty years
-MAX_SCORE = {"balanced_accuracy": 1.0, "accuracy": 1.0, "auroc": 1.0, "log_loss": math.inf}
+
 _MAX_REDRAWS = 10_000
 _ROUNDING = 1e-6
 
 
 def check_study(study: StudyRecord) -> None:
-    """Classes to tell apart, and images with pixels."""
+    """At least two different classes, and images with pixels."""
     if len(set(study.classes)) < max(len(study.classes), 2):
         raise ImpossibleError(f"the classes {list(study.classes)}")
     if min(study.image_shape) < 1:
@@ -38,7 +38,7 @@ def check_images(images: Sequence[ImageRecord], study: StudyRecord) -> None:
 
 
 def check_splits(splits: Sequence[Split], images: int) -> None:
-    """Repeats from 0 in order, each with a fold for every image and an image for every fold."""
+    """Repeats from 0 in order, each with a fold for every image and no empty fold."""
     if [split.repeat for split in splits] != list(range(max(len(splits), 1))):
         raise ImpossibleError(f"the splits {[split.repeat for split in splits]}")
     for split in splits:
@@ -50,13 +50,13 @@ def check_splits(splits: Sequence[Split], images: int) -> None:
 
 
 def check_probabilities(array: NDArray[np.float32], images: int, study: StudyRecord) -> None:
-    """A row for each image that the fold validates, a column for each class."""
+    """One row per validation image of the fold, one column per class."""
     if array.shape != (images, len(study.classes)):
         raise ImpossibleError(f"probabilities of the shape {array.shape} for {images} images in {study.classes}")
 
 
 def check_choice(choice: ChoiceRecord, testing: int, study: StudyRecord, complete: frozenset[int]) -> None:
-    """Members among the `complete` trials whose weights add up to 1, and a row for each testing image."""
+    """Members are `complete` trials, their weights add up to 1, and there is one row per testing image."""
     if unknown := {choice.trial, *choice.pool, *(number for number, _ in choice.members)} - complete:
         raise ImpossibleError(f"a choice of trial {min(unknown)}, which is not complete")
     if choice.folds < 0:
@@ -70,13 +70,18 @@ def check_choice(choice: ChoiceRecord, testing: int, study: StudyRecord, complet
 
 
 def check_seconds(seconds: float, whose: str) -> None:
-    """A time that a process can have taken."""
+    """A possible duration of a process."""
     if not 0 <= seconds <= _MAX_SECONDS:
         raise ImpossibleError(f"{seconds:g} seconds for {whose}")
 
 
-def check_trials(trials: Sequence[TrialRecord], study: StudyRecord, split: Split) -> None:
-    """Numbers from 0 in order, flat points, and for a complete trial every fold of the search with its score."""
+def check_trials(
+    trials: Sequence[TrialRecord], study: StudyRecord, split: Split, max_scores: Mapping[str, float]
+) -> None:
+    """Numbers from 0 in order, points of plain values, all folds of complete trials, possible scores.
+
+    A score is between 0 and `max_scores` of its metric; metrics that are not in it are not checked.
+    """
     folds = int(split.assignment.max()) + 1
     for number, trial in enumerate(trials):
         if trial.number != number:
@@ -85,7 +90,7 @@ def check_trials(trials: Sequence[TrialRecord], study: StudyRecord, split: Split
             if not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
                 raise ImpossibleError(f"{name} = {value!r} in trial {number}")
         for fold in trial.folds:
-            _check_fold(fold, study.metric, folds)
+            _check_fold(fold, study.metric, folds, max_scores)
         done = sum(fold.repeat == 0 for fold in trial.folds)
         if trial.state is TrialState.COMPLETE and done != folds:
             raise ImpossibleError(f"only {done} of {folds} folds of the complete trial {number}")
@@ -95,15 +100,15 @@ def check_trials(trials: Sequence[TrialRecord], study: StudyRecord, split: Split
             raise ImpossibleError(f"{trial.redraws} refused points before trial {number}")
 
 
-def _check_fold(fold: FoldRecord, metric: str, folds: int) -> None:
+def _check_fold(fold: FoldRecord, metric: str, folds: int, max_scores: Mapping[str, float]) -> None:
     whose = f"fold {fold.fold} of trial {fold.trial}"
     if not 0 <= fold.fold < folds:
         raise ImpossibleError(f"{whose} where there are {folds} folds")
-    if metric in MAX_SCORE and metric not in fold.scores:
+    if metric in max_scores and metric not in fold.scores:
         raise ImpossibleError(f"no {metric} of {whose}")
     for name, score in fold.scores.items():
-        most = MAX_SCORE.get(name)
-        if most is not None and (score < -_ROUNDING or score > most + _ROUNDING):
+        highest = max_scores.get(name)
+        if highest is not None and (score < -_ROUNDING or score > highest + _ROUNDING):
             raise ImpossibleError(f"{name} {score:g} of {whose}")
     if not 0 <= fold.best_epoch <= fold.epochs or fold.parameters < 0:
         raise ImpossibleError(

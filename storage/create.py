@@ -1,4 +1,4 @@
-"""Making a study's database: whole under its name, or not there at all."""
+"""Creates a study's database. Its name exists only when it is complete."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STUDY_ID = 1  # a file holds one study
 
 
 def create(path: Path, study: StudyRecord, images: Sequence[ImageRecord], splits: Sequence[Split]) -> None:
-    """Builds the file under a temporary name beside it. A crash leaves at most that hidden `.NAME.….new`."""
+    """Builds the file under a temporary name in the same folder. A crash leaves at most the hidden `.NAME.….new`."""
     problem = _problem(study, images, splits)
     if problem:
         raise StorageError(f"{mask_password(path)}: not created: {problem}")
@@ -27,7 +27,7 @@ def create(path: Path, study: StudyRecord, images: Sequence[ImageRecord], splits
     try:
         with explained(path, writing=True):
             if path.exists():
-                raise StorageError(f"{mask_password(path)}: exists already. `search resume` goes on with it.")
+                raise StorageError(f"{mask_password(path)}: exists already. `search resume` continues it.")
             partial.touch(exist_ok=False)
             _fill(partial, study, images, splits)
             settle(partial, path)

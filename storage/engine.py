@@ -1,4 +1,4 @@
-"""Connections to an SQLite file: pragmas, transactions, and what SQLite's errors mean in words."""
+"""Connections to an SQLite file: pragmas, transactions, and messages for SQLite's errors."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from storage.codec import decode_json, encode_json
 from storage.errors import ImpossibleError, LockedError, StorageError
 
 Mode = Literal["rw", "query", "ro", "immutable"]
-"""'query' reads and clears away the files it needed beside the database; 'ro' cannot, and leaves them; both take
-part in locking and see commits. 'immutable' neither locks nor makes a file."""
+"""'query' reads, and removes the files that SQLite makes beside the database; 'ro' cannot remove them. Both use locks
+and see commits. 'immutable' neither locks nor makes a file."""
 
 _QUERY: dict[Mode, str] = {
     "rw": "mode=rw",
@@ -28,17 +28,17 @@ _QUERY: dict[Mode, str] = {
     "immutable": "mode=ro&immutable=1",
 }
 _NOT_STORABLE = (ValueError, TypeError, LookupError, OverflowError, RecursionError)
-"""What a value of the wrong type or a damaged row raises on its way into or out of a record."""
+"""Errors for values of the wrong type and damaged rows, when a record is written or read."""
 
 
 def sidecar(path: Path, suffix: Literal["-wal", "-shm", "-journal"]) -> Path:
-    """The file that SQLite keeps beside a database; symbolic links are followed, as SQLite does."""
+    """A file that SQLite makes beside a database. Symbolic links are followed, as SQLite does."""
     real = path.resolve()
     return real.with_name(real.name + suffix)
 
 
 def has_unmerged_commits(path: Path) -> bool:
-    """Whether commits lie in the write-ahead log: a writer is at work, or the last one died."""
+    """Whether the write-ahead log contains commits: a process is writing, or the last one was killed."""
     try:
         return sidecar(path, "-wal").stat().st_size > 0
     except OSError:
@@ -48,12 +48,12 @@ def has_unmerged_commits(path: Path) -> bool:
 def connect(path: Path, mode: Mode, wait_seconds: float = 30.0) -> sqlite3.Connection:
     """A plain connection to an existing file, in autocommit. Raises sqlite3.Error."""
     uri = f"{path.resolve().as_uri()}?{_QUERY[mode]}"
-    # Without isolation_level=None, Python opens transactions by itself, late, and none at all before DDL.
+    # Without isolation_level=None, Python begins transactions by itself: too late, and none before DDL.
     return sqlite3.connect(uri, uri=True, timeout=wait_seconds, isolation_level=None, check_same_thread=False)
 
 
 def make_engine(path: Path, mode: Mode, wait_seconds: float = 30.0) -> Engine:
-    """An engine whose every connection has our pragmas. `execution_options(write=True)` locks at BEGIN."""
+    """An engine that sets the pragmas on every connection. `execution_options(write=True)` locks at BEGIN."""
     engine = create_engine(
         "sqlite://",
         creator=lambda: connect(path, mode, wait_seconds),
@@ -72,10 +72,10 @@ def make_engine(path: Path, mode: Mode, wait_seconds: float = 30.0) -> Engine:
             (journal,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
             if journal != "wal":
                 raise StorageError(
-                    f"{mask_password(path)}: this file system cannot keep a write-ahead log (journal mode "
+                    f"{mask_password(path)}: this file system does not support a write-ahead log (journal mode "
                     f"{journal!r}). Move the study to a local disk."
                 )
-            # FULL: a commit that was acknowledged outlives a power loss, not only a killed process.
+            # FULL: a commit survives a power loss, not only a killed process.
             connection.execute("PRAGMA synchronous=FULL")
 
     event.listen(engine, "connect", set_pragmas)
@@ -84,14 +84,13 @@ def make_engine(path: Path, mode: Mode, wait_seconds: float = 30.0) -> Engine:
 
 
 def _begin(connection: Connection) -> None:
-    # A write that begins as a read can find the database changed when it first writes: take the lock
-    # at once.
+    # If a transaction began with reading, the database may have changed before its first write: lock at once.
     write = connection.get_execution_options().get("write", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
 def make_writing_engine(path: Path, wait_seconds: float) -> Engine:
-    """An engine that has connected once, so that a file that cannot be opened is found now.
+    """An engine that has connected once, so that a file which cannot be opened is detected now.
 
     Raises sqlite3.Error, SQLAlchemyError or StorageError.
     """
@@ -105,11 +104,11 @@ def make_writing_engine(path: Path, wait_seconds: float) -> Engine:
 
 
 def make_reading_engine(path: Path, wait_seconds: float) -> Engine:
-    """An engine that never writes the database, also where the folder or the medium is read-only.
+    """An engine that never writes the database; the folder or the medium may be read-only.
 
-    Raises sqlite3.Error or SQLAlchemyError where the file cannot be read.
+    Raises sqlite3.Error or SQLAlchemyError if the file cannot be read.
     """
-    # With commits in the log, closing a connection that may write would merge them: a write, if a harmless one.
+    # With commits in the log, closing a connection that may write would merge them, which is a (harmless) write.
     writable = os.access(path, os.W_OK) and os.access(path.resolve().parent, os.W_OK)
     engine = make_engine(path, "query" if writable and not has_unmerged_commits(path) else "ro", wait_seconds)
     try:
@@ -117,8 +116,8 @@ def make_reading_engine(path: Path, wait_seconds: float) -> Engine:
             connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
     except DBAPIError as error:
         engine.dispose()
-        # Reading in WAL mode needs a -shm file. Where it cannot be made nobody can write either, so
-        # 'immutable' holds; but that mode does not see a write-ahead log.
+        # Reading in WAL mode needs a -shm file. If it cannot be made, no process can write, so 'immutable' is safe;
+        # but that mode does not read a write-ahead log.
         no_shm = _code(error.orig) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
         if no_shm and not has_unmerged_commits(path):
             return make_engine(path, "immutable", wait_seconds)
@@ -127,13 +126,13 @@ def make_reading_engine(path: Path, wait_seconds: float) -> Engine:
 
 
 def mask_password(path: Path | str) -> str:
-    """The path for a message; a password, should it be a URL after all, is masked."""
+    """The path for a message. If it is a URL, its password is masked."""
     return re.sub(r"(\w:/{1,2}[^/@:]*):.*@", r"\1:***@", str(path))
 
 
 @contextmanager
 def explained(path: Path, *, writing: bool) -> Iterator[None]:
-    """Turns every way in which a database or its contents can fail into a StorageError."""
+    """Converts all errors of a database or its contents to StorageError."""
     try:
         yield
     except StatementError as error:
@@ -145,10 +144,10 @@ def explained(path: Path, *, writing: bool) -> Iterator[None]:
 
 
 def settle(partial: Path, target: Path) -> None:
-    """Gives a finished file its name, so that a power loss leaves the whole file under it or none."""
+    """Renames a finished file, so that after a power loss the name has the complete file or none."""
     _sync(partial)
     partial.replace(target)
-    with suppress(OSError):  # not every system can open a folder
+    with suppress(OSError):  # some systems cannot open a folder
         _sync(target.parent)
 
 
@@ -191,7 +190,7 @@ _MEANINGS = {
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
     sqlite3.SQLITE_NOTADB: _DAMAGED,
     sqlite3.SQLITE_ERROR: _DAMAGED,  # a table or column is missing
-    0: _DAMAGED,  # text that is not UTF-8, found by Python
+    0: _DAMAGED,  # text that is not UTF-8, detected by Python
     sqlite3.SQLITE_CONSTRAINT: "it contradicts what is stored and was undone ({}). Please report this.",
 }
 

@@ -1,12 +1,12 @@
-"""What can go wrong with a study's database, in words for the person who ran the command."""
+"""Errors of a study's database. Their messages are for the person who ran the command."""
 
 
 class ImpossibleError(ValueError):
-    """A stored value that this program never writes. The message names it, as what the file holds."""
+    """A stored value that this program never writes. The message names the value; "the file holds ..." precedes it."""
 
 
 class StorageError(Exception):
-    """The database cannot be used as asked. The message names the file, what was found and the next step."""
+    """The database cannot be used. The message names the file, the problem and the next step."""
 
 
 class LockedError(StorageError):

@@ -1,4 +1,4 @@
-"""What is this file? Asked before anything opens it for writing, and without making a file beside it."""
+"""Checks whether a file is a study's database, before it is opened for writing and without making other files."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _HEADER_BYTES = 100  # https://www.sqlite.org/fileformat.html#the_database_heade
 def check(path: Path) -> str:
     """The revision of the tables in a study's database: one of `REVISIONS`.
 
-    Reads only. Raises StorageError where the file is missing, is no SQLite database, is cut short, belongs
-    to another program, is damaged, or was written by a newer release.
+    Reads only. Raises StorageError if the file is missing, is not an SQLite database, is truncated, belongs to another
+    program, is damaged, or was written by a newer release.
     """
     with explained(path, writing=False):
         _check_header(path)
         revisions = _revisions(path)
     if len(revisions) != 1:
         raise StorageError(
-            f"{mask_password(path)}: {len(revisions)} revisions are noted in it, 1 expected. It is damaged: "
+            f"{mask_password(path)}: contains {len(revisions)} revisions, 1 expected. It is damaged: "
             "restore it from a backup."
         )
     (revision,) = revisions
@@ -50,17 +50,17 @@ def is_current(revision: str) -> bool:
 
 def _check_header(path: Path) -> None:
     file = mask_password(path)
-    if re.match(r"[\w+]{2,}:/", str(path)):  # two letters at least: C:/ is a drive
+    if re.match(r"[\w+]{2,}:/", str(path)):  # at least two letters, as C:/ is a drive
         raise StorageError(f"{file}: looks like a URL. A study is kept in a file: give its path.")
     if not path.exists():
-        raise StorageError(f"{file}: no study here. `search init IMAGES` makes one.")
+        raise StorageError(f"{file}: does not exist. `search init IMAGES` makes a study.")
     if not path.is_file():
         raise StorageError(f"{file}: is not a file. Give the path of a study's database, study.db in its folder.")
     with path.open("rb") as stream:
         header = stream.read(_HEADER_BYTES)
     if not header:
         raise StorageError(
-            f"{file}: is empty (0 bytes). Restore it from a backup, or delete it and start anew with "
+            f"{file}: is empty (0 bytes). Restore it from a backup, or delete it and start again with "
             "`search init IMAGES`."
         )
     if not header.startswith(_MAGIC):
@@ -84,7 +84,7 @@ def _check_owner(file: str, header: bytes) -> None:
 
 
 def _check_length(path: Path, header: bytes) -> None:
-    """SQLite finds a missing page only on reaching it, which may be hours into a run."""
+    """Raise StorageError if pages are missing. SQLite would detect that only when it reads them, maybe after hours."""
     page_bytes, pages = struct.unpack_from(">H", header, 16)[0], struct.unpack_from(">I", header, 28)[0]
     expected = (65536 if page_bytes == 1 else page_bytes) * pages
     size = path.stat().st_size
@@ -95,7 +95,7 @@ def _check_length(path: Path, header: bytes) -> None:
 
 
 def _revisions(path: Path) -> list[str]:
-    # 'ro' needs a -shm file and would make one; it is needed only where a log has to be read too.
+    # 'ro' would make a -shm file; it is needed only if there is a log to read.
     mode: Mode = "ro" if has_unmerged_commits(path) else "immutable"
     with closing(connect(path, mode)) as connection:
         try:
@@ -103,5 +103,5 @@ def _revisions(path: Path) -> list[str]:
         except sqlite3.DatabaseError:
             if mode == "ro" or not has_unmerged_commits(path):
                 raise
-            return _revisions(path)  # a writer began in between
+            return _revisions(path)  # another process began to write in between
     return [str(revision) for (revision,) in rows]

@@ -1,4 +1,4 @@
-"""What a study remembers, as frozen values. No database here: the store turns these into rows and back."""
+"""What a study stores, as frozen values. The store converts these to rows of the database and back."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Json: TypeAlias = Any
-"""A value that JSON can carry: None, bool, int, float, str, list, dict."""
+"""A value that JSON can represent: None, bool, int, float, str, list, dict."""
 
 Params = Mapping[str, Any]
 """One point of a space: parameter name -> int, float, str or bool. Active parameters only."""
 
 
 class TrialState(StrEnum):
-    """Where a trial stands. Only `RUNNING` can change."""
+    """The state of a trial. Only `RUNNING` can change."""
 
     RUNNING = "running"
     COMPLETE = "complete"
@@ -48,23 +48,23 @@ class ImageRecord:
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """What was asked. Everything in it is the study's identity: it never changes after `Store.create`."""
+    """The identity of a study. It never changes after `Store.create`."""
 
     name: str
     created: str  # ISO 8601, UTC, seconds
-    seed: int  # study seed, from which every other seed is derived
+    seed: int  # every other seed is derived from it
     metric: str  # one of `search.stats.metrics.METRICS`
     classes: tuple[str, ...]  # class names, index = label
     image_shape: tuple[int, int, int]  # height, width, channels of the pixel array
     fingerprint: str  # SHA-256 (hex) of all pixels, labels and names
-    config: Mapping[str, Json]  # the validated settings that decide results (preset, engine, sampler, …)
-    space: Mapping[str, Json]  # Space.to_json() as searched
-    notes: tuple[str, ...] = ()  # what a person should know of the images, a sentence each
+    config: Mapping[str, Json]  # the validated settings that results depend on (preset, engine, sampler, …)
+    space: Mapping[str, Json]  # Space.to_json() of the space that is searched
+    notes: tuple[str, ...] = ()  # sentences about the images
 
 
 @dataclass(frozen=True)
 class Split:
-    """One drawing of the folds. Drawn once, stored, never changed: pairing and resume need it."""
+    """One division into folds. It is drawn once and never changes, since pairing and resuming depend on it."""
 
     repeat: int  # 0 for the search itself
     assignment: NDArray[np.int16]  # [images]: the fold that validates the image; -1: in no fold
@@ -77,29 +77,29 @@ class LayerRecord:
     name: str
     kind: str  # Keras class name, such as 'Conv2D'
     shape: tuple[int | None, ...]  # output shape without the batch axis
-    parameters: int  # trainable and not
-    detail: str = ""  # what a person wants to know of it: '16 @ 5x5, relu'
+    parameters: int  # trainable and non-trainable
+    detail: str = ""  # settings for people: '16 @ 5x5, relu'
 
 
 @dataclass(frozen=True)
 class DiagnosisRecord:
-    """Why a network did not learn, as suspected from evidence."""
+    """Why a network probably did not learn."""
 
-    symptom: str  # short and countable, such as 'stuck at chance'
-    cause: str  # the likeliest, short and countable
-    evidence: tuple[str, ...]  # in words: the signs, then what speaks for each cause
+    symptom: str  # one of a few names, such as 'stuck at chance'
+    cause: str  # the name of the likeliest
+    evidence: tuple[str, ...]  # sentences: the signs, then the evidence of each cause
     change: str  # what to change
-    collapsed: bool  # whether training on was in vain; False: it is only named
+    collapsed: bool  # whether more training was useless, so that the trial was stopped
 
     @property
     def name(self) -> str:
-        """Symptom and cause: that of a trial that was stopped for them."""
+        """Symptom and cause; also the cause of a trial that was stopped for them."""
         return f"{self.symptom}: {self.cause}"
 
 
 @dataclass(frozen=True)
 class FoldRecord:
-    """One fold run that ended well: the unit of commit. Unique by (trial, repeat, fold) in its study."""
+    """One complete fold run, the unit of storage. Unique by (trial, repeat, fold) in its study."""
 
     trial: int
     repeat: int
@@ -113,24 +113,24 @@ class FoldRecord:
     seconds: float  # wall seconds of the fold run
     probabilities: NDArray[np.float32] | None = None
     """[validation images, classes], rows in the order of `numpy.flatnonzero(assignment == fold)`.
-    None where the store was asked not to load them."""
-    latency: float | None = None  # milliseconds an image to predict, on the machine that trained it; None: not measured
-    diagnosis: DiagnosisRecord | None = None  # why it did not learn; None where it did
+    None if the store did not load them."""
+    latency: float | None = None  # milliseconds per image to predict, on the machine of training; None: not measured
+    diagnosis: DiagnosisRecord | None = None  # why it did not learn; None if it did
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One point of the space and what is known of it."""
+    """One point of the space, and its results."""
 
     number: int  # 0-based; 0 is the baseline
     params: Params
     origin: Origin
     state: TrialState = TrialState.RUNNING
-    cause: str | None = None  # of a failed or pruned trial: short and countable, such as 'out of memory'
-    detail: str | None = None  # the cause in a sentence, for a person
+    cause: str | None = None  # of a failed or pruned trial: one of a few names, such as 'out of memory'
+    detail: str | None = None  # the cause in a sentence, for people
     parameters: int | None = None  # of the model; None before it was built
     layers: tuple[LayerRecord, ...] = ()
-    redraws: int = 0  # points refused as too large or tried already before this one was taken
+    redraws: int = 0  # number of points refused before this one, as too large or already tried
     started: str = ""  # ISO 8601, UTC
     finished: str | None = None
     folds: tuple[FoldRecord, ...] = field(default=())  # ordered by (repeat, fold)
@@ -146,19 +146,19 @@ class TrialRecord:
 
     @property
     def collapsed(self) -> bool:
-        """Whether it was stopped because a fold run of it was stuck at chance."""
+        """Whether it was stopped because one of its fold runs was stuck at chance."""
         causes = [f.diagnosis.name for f in self.folds if f.diagnosis and f.diagnosis.collapsed]
-        return self.state == TrialState.PRUNED and self.cause in causes  # one that ran out of time was not stopped
+        return self.state == TrialState.PRUNED and self.cause in causes  # it may also have run out of time
 
     @property
     def latency(self) -> float | None:
-        """Mean milliseconds an image to predict over the finished folds; None where none was measured."""
+        """Mean milliseconds per image to predict, over the finished folds; None if it was not measured."""
         measured = [f.latency for f in self.folds if f.latency is not None]
         return float(np.mean(measured)) if measured else None
 
     @property
     def seconds(self) -> float:
-        """Training time of all stored folds, in seconds (folds in parallel count in full)."""
+        """Sum of the training times of all stored folds, in seconds, even if they were trained in parallel."""
         return float(sum(f.seconds for f in self.folds))
 
 
@@ -176,20 +176,20 @@ class ReferenceRecord:
 
 @dataclass(frozen=True)
 class ChoiceRecord:
-    """What was chosen in the end, trained on all images and saved: a model for use."""
+    """The choice at the end of a session, whose model was trained on all images and saved."""
 
     made: str  # ISO 8601, UTC
     trial: int  # the chosen one
     members: tuple[tuple[int, float], ...]  # (trial, weight) of each model in the file; weights add up to 1
-    pool: tuple[int, ...]  # trials that members were picked from, best first
-    folds: int  # fold runs stored when it was made: with more of them it is out of date
+    pool: tuple[int, ...]  # trials from which members were selected, best first
+    folds: int  # number of fold runs when it was made; if there are more now, it is out of date
     seconds: float  # wall seconds of training on all images and saving
-    probabilities: NDArray[np.float32] | None  # [testing images, classes], in the order of rows; None: there are none
+    probabilities: NDArray[np.float32] | None  # [testing images, classes] in the order of rows; None: no such images
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One session of `search run`: from its start to its end, signal or death."""
+    """One session of `search run`, until it ended, was stopped or was killed."""
 
     started: str  # ISO 8601, UTC
     command: str  # as typed
@@ -197,4 +197,4 @@ class RunRecord:
     host: str
     pid: int
     seconds: float = 0.0  # monotonic seconds, as of the last commit
-    outcome: str | None = None  # 'finished' | 'stopped' | 'failed'; None: still running, or died
+    outcome: str | None = None  # 'finished' | 'stopped' | 'failed'; None: still running, or killed

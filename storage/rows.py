@@ -1,4 +1,4 @@
-"""Records to rows and back. A row that makes no valid record raises ValueError, TypeError or LookupError."""
+"""Converts records to rows and back. An invalid row raises ValueError, TypeError or LookupError."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Values = dict[str, Any]
 
 
 def _is(kind: type[T], value: Any) -> T:
-    """SQLite keeps any type in any column, so a flipped bit can turn an integer into text."""
+    """`value`, if it has this type; SQLite stores any type in a column, so a flipped bit may change an int to text."""
     if type(value) is not kind:
         raise TypeError(f"{kind.__name__} expected, found {type(value).__name__}")
     return value
@@ -201,8 +201,8 @@ def _diagnosis(value: Json) -> DiagnosisRecord:
 
 
 def fold_record(row: Sequence[Any]) -> FoldRecord:
-    """Without probabilities: they are most of the bytes and few readers want them."""
-    # Positional: a study has tens of thousands of these.
+    """A record without probabilities, which are most of the bytes and seldom needed."""
+    # By position for speed: a study may have tens of thousands of rows.
     trial, repeat, fold, seed, scores, epochs, best_epoch, parameters, seconds, latency, diagnosis, *curve = row
     return FoldRecord(
         trial=_is(int, trial),
@@ -229,7 +229,7 @@ FOLD_COLUMNS = (
     "trial", "repeat", "fold", "seed", "scores", "epochs", "best_epoch", "parameters", "seconds", "latency",
     "diagnosis", "curve",
 )  # fmt: skip
-"""What `fold_record` takes, in its order; it does without the last."""
+"""The columns of `fold_record` in its order; the last one is optional."""
 
 
 def reference_values(reference: ReferenceRecord) -> Values:

@@ -1,7 +1,6 @@
-"""The tables. Every row belongs to a study, so that a server can hold several; a file holds one, with id 1.
+"""The tables. Every row belongs to a study, so that a server could hold several; a file holds one, with id 1.
 
-A change here needs a migration in `migrations/versions` and its name at the end of `REVISIONS`; a test
-compares."""
+A change here needs a migration in `migrations/versions` and its name at the end of `REVISIONS`; a test compares."""
 
 from __future__ import annotations
 
@@ -32,7 +31,7 @@ REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 HEAD = REVISIONS[-1]
 
 APPLICATION_ID = 0x53534541
-"""SQLite's `application_id` ('SSEA'): tells our files from other programs' by their header alone."""
+"""SQLite's `application_id` ('SSEA'): the header alone tells that a file is a study's."""
 
 metadata = MetaData(
     naming_convention={
@@ -69,14 +68,14 @@ study = Table(
     _key("id", "1 in a file"),
     _column("name", Text, "shown to people"),
     _column("created", Text, "ISO 8601, UTC"),
-    _column("seed", BigInteger, "from which every other seed is derived"),
-    _column("metric", Text, "what is searched for: balanced_accuracy, accuracy, auroc or log_loss"),
+    _column("seed", BigInteger, "every other seed is derived from it"),
+    _column("metric", Text, "name of the metric that the search optimises"),
     _column("classes", JSON, "class names; a label is an index into them"),
     _column("image_shape", JSON, "height, width and channels of the pixel array, in pixels"),
     _column("fingerprint", Text, "SHA-256 (hex) of all pixels, labels and names"),
     _column("config", JSON, "the settings that decide results"),
     _column("space", JSON, "the space as searched"),
-    _column("notes", JSON, "of the images, a sentence each; null: written before there were any", null=True),
+    _column("notes", JSON, "sentences about the images; null: written by a release without notes", null=True),
 )
 
 image = Table(
@@ -183,13 +182,13 @@ choice = Table(
     "choice",
     metadata,
     _key("study", "study.id"),
-    _key("number", "0-based; the last one counts"),
+    _key("number", "0-based; the last one is valid"),
     _column("run", Integer, "run.number that made it"),
     _column("made", Text, "ISO 8601, UTC"),
     _column("trial", Integer, "trial.number that was chosen"),
-    _column("members", JSON, "[trial.number, weight] of each model that is shipped; weights add up to 1"),
-    _column("pool", JSON, "trial.number of each that members were picked from, best first"),
-    _column("folds", Integer, "fold runs stored when it was made: with more of them it is out of date"),
+    _column("members", JSON, "[trial.number, weight] of each model in the saved file; weights add up to 1"),
+    _column("pool", JSON, "trial.number of the trials from which members were selected, best first"),
+    _column("folds", Integer, "number of fold runs when it was made; if there are more now, it is out of date"),
     _column("seconds", Float, "wall seconds of training on all images and saving"),
     _column("probabilities", Array("float32", 2), "[testing images, classes] float32; null: there are none", null=True),
     _to("run", study="study", run="number"),

@@ -1,10 +1,10 @@
-"""A study's database as one object. The only writer is the loop of `search run`; readers may be many."""
+"""A study's database as one object. Only the loop of `search run` writes; any number of processes may read."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -38,10 +38,10 @@ from storage.schema import choice, fold_run, image, reference_fold, run, split, 
 from storage.upgrade import upgrade
 
 OUT_OF_TIME = "out of time"
-"""The cause of a trial that the end of the budget closed, and that a larger budget may reopen."""
+"""The cause of a trial that was closed at the end of the budget, and that a larger budget can reopen."""
 
 Closing = tuple[TrialState, str | None, str | None]
-"""How to close a trial: state, cause, detail."""
+"""The end of a trial: state, cause, detail."""
 
 
 class Store:
@@ -51,10 +51,11 @@ class Store:
     write is one transaction; once its method has returned, the change outlives a killed process and a power
     loss."""
 
-    def __init__(self, path: Path, engine: Engine, *, read_only: bool) -> None:
+    def __init__(self, path: Path, engine: Engine, max_scores: Mapping[str, float], *, read_only: bool) -> None:
         """Not for callers: use `create` or `open`."""
         self.path = path
         self.read_only = read_only
+        self._max_scores = max_scores
         self._engine = engine
         self._file = _file(path)
         self._closed = False
@@ -65,19 +66,27 @@ class Store:
     ) -> Self:
         """Makes the database and opens it for writing.
 
-        `images` in the order of their rows, `splits` in the order of their repeats. Refuses an existing
-        file; a crash on the way leaves none under this name.
+        `images` in the order of their rows, `splits` in the order of their repeats. Refuses to replace an existing
+        file. A crash in between leaves no file with this name.
         """
         create.create(Path(path), study, images, splits)
         return cls.open(path)
 
     @classmethod
-    def open(cls, path: Path | str, *, read_only: bool = False, wait_seconds: float = 30.0) -> Self:
+    def open(
+        cls,
+        path: Path | str,
+        *,
+        read_only: bool = False,
+        wait_seconds: float = 30.0,
+        max_scores: Mapping[str, float] | None = None,
+    ) -> Self:
         """Opens an existing study.
 
-        A file that is not one of ours, damaged or from a newer release is refused unchanged. One from an
-        older release is backed up beside itself and upgraded, or refused with `read_only`. `wait_seconds`:
-        how long to wait for another process that is writing.
+        A file that is not a study's, is damaged or was written by a newer release is refused and not changed. One of an
+        older release is upgraded after a backup beside it, or refused with `read_only`. `wait_seconds`: how long to
+        wait for another process that is writing. `max_scores`: metric -> its largest possible value; a stored score
+        that is larger, or negative, means that the database is damaged. Metrics that are not in it are not checked.
         """
         path = Path(path)
         revision = check(path)
@@ -90,10 +99,10 @@ class Store:
             upgrade(path, revision, wait_seconds)
         with explained(path, writing=not read_only):
             engine = (make_reading_engine if read_only else make_writing_engine)(path, wait_seconds)
-        return cls(path, engine, read_only=read_only)
+        return cls(path, engine, max_scores or {}, read_only=read_only)
 
     def close(self) -> None:
-        """Closes every connection; the last to close merges the log into the file. Twice is harmless."""
+        """Closes every connection; the last to close merges the log into the file. A second call does nothing."""
         self._closed = True
         self._engine.dispose()
 
@@ -108,11 +117,11 @@ class Store:
     # Reading
 
     def study(self) -> StudyRecord:
-        """What was asked."""
+        """The settings and images that the study began with."""
         with self._reading() as connection:
             row = connection.execute(select(study).where(study.c.id == STUDY_ID)).one_or_none()
             if row is None:
-                raise self._error("no study is noted in it. Restore it from a backup.")
+                raise self._error("contains no study. Restore it from a backup.")
             record = rows.study_record(row)
             consistency.check_study(record)
             return record
@@ -127,32 +136,32 @@ class Store:
             return records
 
     def splits(self) -> list[Split]:
-        """All drawings of the folds, ordered by repeat. Their arrays are read-only."""
+        """All divisions into folds, ordered by repeat. Their arrays are read-only."""
         return list(self._splits.values())
 
     def split(self, repeat: int = 0) -> Split:
-        """One drawing of the folds."""
+        """The division into folds of one repeat."""
         if repeat not in self._splits:
             raise self._error(f"has no repeat {repeat}; there are {_listed(self._splits)}.")
         return self._splits[repeat]
 
     def has_trials(self) -> bool:
-        """Whether there is any trial, without reading them."""
+        """Whether there is a trial, without reading all of them."""
         with self._reading() as connection:
             query = select(trial.c.number).where(trial.c.study == STUDY_ID).limit(1)
             return connection.execute(query).first() is not None
 
     def trials(self, *, curves: bool = True) -> list[TrialRecord]:
-        """All trials ordered by number, each with its folds, without probabilities. One consistent moment.
+        """All trials ordered by number, each with its folds, without probabilities; read in one transaction.
 
-        `curves=False` leaves each fold's `curve` and each trial's `layers` empty: in a large study they take most of
-        the time to read.
+        `curves=False` leaves each fold's `curve` and each trial's `layers` empty. In a large study these take most of
+        the reading time.
         """
         record, search = self._study, self.split()
         with self._reading() as connection:
             everything = (trial.c.study == STUDY_ID, fold_run.c.study == STUDY_ID)
             trials = self._trials(connection, *everything, curves=curves)
-            consistency.check_trials(trials, record, search)
+            consistency.check_trials(trials, record, search, self._max_scores)
             return trials
 
     def trial(self, number: int) -> TrialRecord:
@@ -180,21 +189,21 @@ class Store:
             return by_fold
 
     def curves(self, fold: int, name: str) -> dict[int, tuple[float, ...]]:
-        """One curve of one fold of the search, by trial, where there is such a curve."""
+        """One curve of one fold of the search, by trial; without trials that lack it."""
         with self._reading() as connection:
-            here = (fold_run.c.study == STUDY_ID) & (fold_run.c.repeat == 0) & (fold_run.c.fold == fold)
-            curves_of = connection.execute(select(fold_run.c.trial, fold_run.c.curve).where(here))
-            return {row.trial: rows.series(row.curve, name) for row in curves_of if name in row.curve}
+            of_fold = (fold_run.c.study == STUDY_ID) & (fold_run.c.repeat == 0) & (fold_run.c.fold == fold)
+            trial_curves = connection.execute(select(fold_run.c.trial, fold_run.c.curve).where(of_fold))
+            return {row.trial: rows.series(row.curve, name) for row in trial_curves if name in row.curve}
 
     def references(self) -> list[ReferenceRecord]:
-        """Every reference on every fold that it has, ordered by name and fold, with probabilities."""
+        """All folds of all references, ordered by name and fold, with probabilities."""
         with self._reading() as connection:
             query = select(reference_fold).where(reference_fold.c.study == STUDY_ID)
             ordered = query.order_by(reference_fold.c.name, reference_fold.c.fold)
             return [rows.reference_record(row) for row in connection.execute(ordered)]
 
     def choices(self) -> list[ChoiceRecord]:
-        """What was chosen, oldest first: the last one counts."""
+        """All choices, oldest first; the last one is valid."""
         record, testing = self._study, sum(image.testing for image in self.images())
         with self._reading() as connection:
             query = select(choice).where(choice.c.study == STUDY_ID).order_by(choice.c.number)
@@ -207,13 +216,13 @@ class Store:
             return choices
 
     def fold_runs(self) -> int:
-        """How many fold runs are stored."""
+        """The number of stored fold runs."""
         with self._reading() as connection:
             query = select(func.count()).select_from(fold_run).where(fold_run.c.study == STUDY_ID)
             return int(connection.execute(query).scalar_one())
 
     def runs(self) -> list[RunRecord]:
-        """All sessions in order of start; a run's id is its place in the list."""
+        """All sessions in order of start; the id of a run is its index in the list."""
         with self._reading() as connection:
             query = select(run).where(run.c.study == STUDY_ID).order_by(run.c.number)
             records = [rows.run_record(row) for row in connection.execute(query)]
@@ -222,7 +231,7 @@ class Store:
             return records
 
     def spent_seconds(self) -> float:
-        """Wall seconds of all sessions together, each as of its last commit."""
+        """Sum of the wall seconds of all sessions, each as of its last commit."""
         with self._reading() as connection:
             query = select(func.coalesce(func.sum(run.c.seconds), 0.0)).where(run.c.study == STUDY_ID)
             spent = float(connection.execute(query).scalar_one())
@@ -232,7 +241,7 @@ class Store:
     # Writing
 
     def start_run(self, record: RunRecord) -> int:
-        """Notes the start of a session; returns its id, 0 for the first."""
+        """Stores the start of a session; returns its id, 0 for the first."""
         with self._writing() as connection:
             query = select(func.coalesce(func.max(run.c.number) + 1, 0)).where(run.c.study == STUDY_ID)
             number: int = connection.execute(query).scalar_one()
@@ -241,15 +250,15 @@ class Store:
         return number
 
     def end_run(self, run_id: int, outcome: str, seconds: float) -> None:
-        """Notes how a session ended: 'finished', 'stopped' or 'failed'. `seconds`: monotonic, since start."""
+        """Stores how a session ended: 'finished', 'stopped' or 'failed'. `seconds`: monotonic, since its start."""
         with self._writing() as connection:
             self._spend(connection, run_id, seconds)
             connection.execute(update(run).where(_run(run_id)).values(outcome=outcome))
 
     def add_trial(self, record: TrialRecord, *, run: int, seconds: float, close: Closing | None = None) -> None:
-        """Stores a new running trial, before any of it is trained. An empty `started` becomes now.
+        """Stores a new running trial, before it is trained. An empty `started` becomes the current time.
 
-        `close` ends it in the same transaction: all or nothing.
+        With `close` the trial is closed in the same transaction.
         """
         if record.state is not TrialState.RUNNING or record.folds:
             raise self._error(f"trial {record.number} must be new: running and without folds, not {record.state}.")
@@ -263,11 +272,11 @@ class Store:
                 self._close(connection, record.number, *close)
 
     def add_fold(self, record: FoldRecord, *, run: int, seconds: float, close: Closing | None = None) -> None:
-        """Stores a finished fold run, the run's seconds and, with `close`, its trial's end: all or nothing.
+        """Stores a finished fold run, the run's seconds and, with `close`, the end of its trial, in one transaction.
 
-        Folds of repeat 0 are the search and need a running trial. Folds of later repeats confirm a choice,
-        so their trial may be complete. `probabilities` must be float32 [validation images, classes] of that
-        fold. A fold that is stored already is refused and stays as it was.
+        Folds of repeat 0 belong to the search and need a running trial. Folds of later repeats confirm a choice, so
+        their trial may be complete. `probabilities` must be float32 [validation images, classes] of that fold. A fold
+        that is already stored is refused, and the stored one does not change.
         """
         self._check_fold(record)
         with self._writing() as connection:
@@ -284,7 +293,7 @@ class Store:
                 self._close(connection, record.trial, *close)
 
     def add_reference(self, record: ReferenceRecord, *, run: int, seconds: float) -> None:
-        """Stores a reference's fold and the run's seconds: all or nothing. Refused as `add_fold` does."""
+        """Stores a reference's fold and the run's seconds in one transaction. Refuses the same as `add_fold`."""
         self._check_fold(record)
         with self._writing() as connection:
             self._spend(connection, run, seconds)
@@ -299,7 +308,7 @@ class Store:
             connection.execute(insert(reference_fold), values)
 
     def add_split(self, record: Split) -> None:
-        """Stores another drawing of the folds, to confirm a choice on; its repeat is the next one."""
+        """Stores another division into folds, on which a choice is confirmed; its repeat is the next one."""
         if record.repeat != len(self._splits):
             raise self._error(f"the next repeat is {len(self._splits)}, not {record.repeat}.")
         consistency.check_splits([*self._splits.values(), record], len(self.split().assignment))
@@ -308,7 +317,7 @@ class Store:
         del self._splits
 
     def add_choice(self, record: ChoiceRecord, *, run: int, seconds: float) -> None:
-        """Stores what was chosen and the run's seconds: all or nothing."""
+        """Stores a choice and the run's seconds in one transaction."""
         with self._writing() as connection:
             self._spend(connection, run, seconds)
             self._require(connection, record.trial, TrialState.COMPLETE)
@@ -326,14 +335,14 @@ class Store:
         run: int | None = None,
         seconds: float = 0.0,
     ) -> None:
-        """Ends a running trial as complete, pruned or failed, now; of a `run`, with its seconds: all or nothing."""
+        """Closes a running trial as complete, pruned or failed; with `run`, its seconds in the same transaction."""
         with self._writing() as connection:
             if run is not None:
                 self._spend(connection, run, seconds)
             self._close(connection, number, state, cause, detail)
 
     def reopen_trial(self, number: int) -> None:
-        """Sets a trial that was closed for want of time (`OUT_OF_TIME`) running again; its folds stay."""
+        """Sets a trial that was closed as `OUT_OF_TIME` running again. It keeps its folds."""
         with self._writing() as connection:
             self._state(connection, number)
             values = {"state": TrialState.RUNNING.value, "cause": None, "detail": None, "finished": None}
@@ -358,7 +367,7 @@ class Store:
         if _file(self.path) != self._file:
             raise self._error(
                 "is gone, or another file is in its place: the study folder was moved, deleted or replaced meanwhile. "
-                "Put it back, or go on where it is now."
+                "Put it back, or continue where it is now."
             )
         engine = self._engine.execution_options(write=True)
         with explained(self.path, writing=True), engine.begin() as connection:
@@ -378,8 +387,8 @@ class Store:
         for row in connection.execute(select(*columns).where(whose).order_by(*order)):
             fold = rows.fold_record(row)
             folds[fold.trial].append(fold)
-        found: Sequence[Row[Any]] = connection.execute(select(trial).where(which).order_by(trial.c.number)).all()
-        return [rows.trial_record(row, folds[row.number], layers=curves) for row in found]
+        trials: Sequence[Row[Any]] = connection.execute(select(trial).where(which).order_by(trial.c.number)).all()
+        return [rows.trial_record(row, folds[row.number], layers=curves) for row in trials]
 
     def _state(self, connection: Connection, number: int) -> TrialState:
         state = connection.execute(select(trial.c.state).where(_trial(number))).scalar_one_or_none()
@@ -402,7 +411,7 @@ class Store:
         connection.execute(update(trial).where(_trial(number)).values(values))
 
     def _spend(self, connection: Connection, number: int, seconds: float) -> None:
-        """Brings the run's seconds up to date, so that a budget in hours outlives a killed process."""
+        """Updates the run's seconds, so that a budget in hours counts them even if the process is killed."""
         if not (math.isfinite(seconds) and seconds >= 0):
             raise self._error(f"seconds of run {number} must be finite and not negative, not {seconds}.")
         before = connection.execute(select(run.c.seconds, run.c.outcome).where(_run(number))).one_or_none()
@@ -440,12 +449,12 @@ class Store:
         if self._closed:
             raise self._error("was closed. Open it again.")
 
-    def _error(self, found: str) -> StorageError:
-        return StorageError(f"{mask_password(self.path)}: {found}")
+    def _error(self, problem: str) -> StorageError:
+        return StorageError(f"{mask_password(self.path)}: {problem}")
 
 
 def _file(path: Path) -> tuple[int, int] | None:
-    """Which file is there: its device and inode."""
+    """The identity of the file: device and inode; None if it is missing."""
     try:
         status = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""Bringing an older file to the revision of this release: backed up first, then in one transaction."""
+"""Upgrades an older file to the revision of this release: after a backup, in one transaction."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from storage.errors import StorageError
 
 
 def upgrade(path: Path, revision: str, wait_seconds: float) -> Path:
-    """Upgrades the file at `revision` to the newest; returns the backup made beside it.
+    """Upgrades the file from `revision` to the newest; returns the path of the backup in the same folder.
 
-    Raises StorageError, and leaves the file as it was, where a step fails.
+    Raises StorageError if a step fails; the file is then unchanged.
     """
     with explained(path, writing=True):
         backup = back_up(path, path.with_name(f"{path.name}.{revision}.backup"), wait_seconds)
@@ -26,8 +26,8 @@ def upgrade(path: Path, revision: str, wait_seconds: float) -> Path:
 
 def _upgrade(path: Path, engine: Engine) -> None:
     with engine.connect() as connection:
-        # Foreign keys stay off, as SQLite alters tables by copy, drop and rename; they are checked at the
-        # end. The driver opens no transaction for DDL, so this one holds the whole upgrade.
+        # Foreign keys stay off, as SQLite alters tables by copy, drop and rename; they are checked at the end.
+        # The driver begins no transaction for DDL, so this transaction contains the whole upgrade.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         try:
             _run_migrations(connection)
@@ -35,7 +35,7 @@ def _upgrade(path: Path, engine: Engine) -> None:
             if broken:
                 raise StorageError(
                     f"{mask_password(path)}: the upgrade left {len(broken)} rows without the row they refer to "
-                    "and was undone. Go on with the release that wrote it, and please report this."
+                    "and was undone. Continue with the release that wrote it, and please report this."
                 )
         except BaseException:
             connection.rollback()
@@ -54,7 +54,7 @@ def _run_migrations(connection: Connection) -> None:
 
 
 def back_up(path: Path, target: Path, wait_seconds: float = 30.0) -> Path:
-    """A copy of the database as of now, in place only when whole. A copied file would lack the log.
+    """Copies the database by SQLite's backup, which includes the log. `target` exists only when it is complete.
 
     Raises sqlite3.Error or OSError.
     """

@@ -1,7 +1,9 @@
-"""Running the real command in a process of its own, as a user would, and looking at what it left."""
+"""Runs the real command, in a separate process or in this one, and reads what it stored."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sqlite3
 import subprocess
@@ -10,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from storage import Store, TrialRecord
 
@@ -30,6 +33,30 @@ def search(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str
     process = start(*arguments, cwd=cwd)
     out, err = process.communicate(timeout=280)
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+def search_here(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run `search …` in this process, which has imported TensorFlow at most once. For commands without workers.
+
+    It does not see what libraries write to the file descriptors of standard output and error.
+    """
+    import cli
+
+    command, out, err = list(map(str, arguments)), io.StringIO(), io.StringIO()
+    streams = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
+    with (
+        mock.patch.object(sys, "argv", ["search", *command]),
+        mock.patch.dict(os.environ, COLUMNS="120"),
+        contextlib.chdir(cwd),
+        streams[0],
+        streams[1],
+    ):
+        try:
+            cli.main()
+            code: Any = 0
+        except SystemExit as ended:
+            code = ended.code or 0
+    return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())
 
 
 def trials_of(study: Path) -> list[TrialRecord]:

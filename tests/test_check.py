@@ -16,7 +16,7 @@ from search.study.config import parse
 from search.study.database import create
 from search.study.folder import StudyFolder
 from storage import RunRecord
-from tests.commands import search
+from tests.commands import search, search_here
 from tests.pictures import make_pictures, make_trouble, write
 
 HOSTILE = '"><img src=x onerror=alert(1)>.png'
@@ -49,7 +49,7 @@ def test_it_tells_all_and_writes_a_page_that_holds_no_foreign_tag(home: Path) ->
 
 
 def test_json_is_one_object_and_writes_nothing(home: Path, tmp_path: Path) -> None:
-    done = search("check", home / "pictures", "--json", cwd=tmp_path)
+    done = search_here("check", home / "pictures", "--json", cwd=tmp_path)
     data = json.loads(done.stdout)
     assert {"contradiction", "leak", "copy"} == {pair["kind"] for pair in data["pairs"]}
     assert data["folds"] == 5
@@ -61,7 +61,7 @@ def test_json_is_one_object_and_writes_nothing(home: Path, tmp_path: Path) -> No
 
 def test_images_that_cannot_be_searched_are_shown_and_refused(tmp_path: Path) -> None:
     root = make_pictures(tmp_path / "pictures", {"a": 6, "b": 6})
-    done = search("check", root, "--groups", "(b)/", cwd=tmp_path)
+    done = search_here("check", root, "--groups", "(b)/", cwd=tmp_path)
     assert done.returncode == 2
     assert "class 'b' has 6 training images, of which 1 are independent" in done.stderr
     assert (tmp_path / "pictures-check.html").exists()
@@ -86,7 +86,7 @@ def test_a_study_keeps_groups_in_one_fold_leaves_copies_out_and_remembers_it(hom
 def test_init_writes_the_groups_and_tells_the_findings_in_lines(home: Path, tmp_path: Path) -> None:
     table = home / "who.csv"
     table.write_text("path,group\ntraining/a/0003.png,x\ntraining/a/0004.png,x\n")
-    done = search("init", "pictures", "--groups", "who.csv", "--dir", tmp_path / "study", cwd=home)
+    done = search_here("init", "pictures", "--groups", "who.csv", "--dir", tmp_path / "study", cwd=home)
     assert done.returncode == 0, done.stderr
     assert "1 group named, each in one fold." in done.stdout
     assert f'groups = "{table}"' in (tmp_path / "study" / "study.toml").read_text()
@@ -153,14 +153,14 @@ def test_pictures_of_a_fixed_camera_count_for_nothing_and_this_is_told_wherever_
         "12 pictures of the classes day, night are nearly equal to others there, too many for all of them to be "
         "copies, as pictures of a fixed camera are."
     )
-    done = search("check", "pictures", cwd=tmp_path)
+    done = search_here("check", "pictures", cwd=tmp_path)
     assert said in done.stdout and "folds: 5" in done.stdout
     page = (tmp_path / "pictures-check.html").read_text()
     assert said in page and "data:image" not in page
-    assert said in search("init", "pictures", cwd=tmp_path).stdout  # which tells what `run` tells
+    assert said in search_here("init", "pictures", cwd=tmp_path).stdout  # which tells what `run` tells
     study = tmp_path / "pictures-study"
     with create(StudyFolder(study), prepare(parse({"images": "../pictures"}, "test"), study)) as store:
         run = store.start_run(RunRecord("2025-01-01T00:00:00+00:00", "search run", {}, "box", 1))
         store.end_run(run, "stopped", 1.0)
-    assert said in " ".join(search("report", study, cwd=tmp_path).stdout.split())
+    assert said in " ".join(search_here("report", study, cwd=tmp_path).stdout.split())
     assert said in (study / "report.html").read_text()

@@ -20,7 +20,7 @@ from search.data.images import read_images
 from search.manifest import ABOUT, PACKAGING
 from search.text import printable
 from storage import Store
-from tests.commands import fold_rows, integrity, search, start, wait_until
+from tests.commands import fold_rows, integrity, search, search_here, start, wait_until
 from tests.pictures import make_pictures, make_trouble
 
 FLAGS = ("--preset", "cnn", "--trials", "2", "--folds", "2", "--epochs", "6", "--workers", "1")
@@ -51,8 +51,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def told(*arguments: str | Path, cwd: Path) -> Any:
-    done = search(*arguments, "--json", cwd=cwd)
+def as_json(*arguments: str | Path, cwd: Path) -> Any:
+    """What a command prints with `--json`."""
+    done = search_here(*arguments, "--json", cwd=cwd)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -64,10 +65,10 @@ def test_a_finished_search_has_a_model_and_says_how_it_does_on_the_images_kept_a
 
 
 def test_accuracy_on_the_testing_folder_from_what_predict_says_is_the_report_s(home: Path) -> None:
-    answers = told("predict", "shapes-study", "shapes/testing", cwd=home)["images"]
+    answers = as_json("predict", "shapes-study", "shapes/testing", cwd=home)["images"]
     assert len(answers) == 10
     right = [answer["class"] == Path(answer["path"]).parent.name for answer in answers]
-    report = told("report", "shapes-study", cwd=home)
+    report = as_json("report", "shapes-study", cwd=home)
     assert report["test"]["value"] == pytest.approx(np.mean(right))
     assert report["test"]["low"] <= report["test"]["value"] <= report["test"]["high"]
     assert report["test"]["images"] == 10 and report["test"]["times"] == 1
@@ -77,7 +78,7 @@ def test_accuracy_on_the_testing_folder_from_what_predict_says_is_the_report_s(h
 
 
 def test_what_was_stored_of_the_testing_images_is_what_the_file_says_of_their_pictures(home: Path) -> None:
-    answers = told("predict", "shapes-study", "shapes/testing", cwd=home)
+    answers = as_json("predict", "shapes-study", "shapes/testing", cwd=home)
     with Store.open(home / "shapes-study" / "study.db", read_only=True) as store:
         stored = store.choices()[-1].probabilities
     assert stored is not None
@@ -90,8 +91,8 @@ def test_an_exported_model_answers_as_the_study_does_without_it(home: Path, tmp_
     done = search("export", "shapes-study", "--to", tmp_path / "shapes.keras", cwd=home)
     assert done.returncode == 0, done.stderr
     shutil.copytree(home / "shapes" / "training", tmp_path / "own")
-    moved = told("predict", "shapes.keras", "own", cwd=tmp_path)
-    there = told("predict", home / "shapes-study", "own", cwd=tmp_path)
+    moved = as_json("predict", "shapes.keras", "own", cwd=tmp_path)
+    there = as_json("predict", home / "shapes-study", "own", cwd=tmp_path)
     assert moved == there and len(moved["images"]) == 28
 
 
@@ -132,7 +133,7 @@ def test_keras_alone_in_a_process_of_its_own_scores_on_the_testing_folder_what_t
         text=True,
         check=True,
     )
-    report = told("report", "shapes-study", cwd=home)
+    report = as_json("report", "shapes-study", cwd=home)
     assert [float(line) for line in ran.stdout.split()] == [pytest.approx(report["test"]["value"])] * 3
 
 
@@ -159,23 +160,23 @@ def test_a_model_of_an_earlier_release_is_named_by_predict_and_report_and_made_a
         ("shapes-study", "search export shapes-study --to FILE.keras"),
         ("old.keras", "search export STUDY --to old.keras"),
     ):
-        done = search("predict", model, "shapes/testing", cwd=folder)
+        done = search_here("predict", model, "shapes/testing", cwd=folder)
         assert done.returncode == 0 and f"{model}: its model was made by an earlier release" in done.stderr
         assert f"`{command}` makes it anew" in done.stderr
-    said = " ".join(search("report", "shapes-study", cwd=folder).stdout.split())
+    said = " ".join(search_here("report", "shapes-study", cwd=folder).stdout.split())
     assert "Its file was made by an earlier release" in said and "`search export --to FILE.keras` makes it anew" in said
-    assert told("report", "shapes-study", cwd=folder)["chosen"]["outdated"]
+    assert as_json("report", "shapes-study", cwd=folder)["chosen"]["outdated"]
     done = search("export", "shapes-study", "--to", "old.keras", "--workers", "1", cwd=folder)
     assert done.returncode == 0, done.stderr
     for model in ("shapes-study", "old.keras"):
-        assert search("predict", model, "shapes/testing", cwd=folder).stderr == ""
-    assert not told("report", "shapes-study", cwd=folder)["chosen"]["outdated"]
+        assert search_here("predict", model, "shapes/testing", cwd=folder).stderr == ""
+    assert not as_json("report", "shapes-study", cwd=folder)["chosen"]["outdated"]
 
 
 def test_csv_has_a_line_a_picture_and_what_cannot_be_read_is_named_with_exit_code_1(home: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"\x89PNG but not really")
     shutil.copy(home / "shapes" / "testing" / "left" / "0000.png", tmp_path / "a, b.png")
-    done = search("predict", home / "shapes-study", tmp_path, "--csv", cwd=home)
+    done = search_here("predict", home / "shapes-study", tmp_path, "--csv", cwd=home)
     assert done.returncode == 1
     rows = list(csv.reader(io.StringIO(done.stdout)))
     assert rows[0] == ["path", "class", "left", "top"]
@@ -188,9 +189,9 @@ def test_what_training_leaves_out_is_refused_in_its_words_and_what_is_no_picture
 ) -> None:
     root = make_trouble(tmp_path / "trouble")
     images = read_images(root)
-    done = search("predict", home / "shapes-study", "trouble", "--json", cwd=tmp_path)
+    done = search_here("predict", home / "shapes-study", "trouble", "--json", cwd=tmp_path)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    told = json.loads(done.stdout)
+    printed = json.loads(done.stdout)
     of_classes = {"outside any class", "empty class", "class missing from training"}
     left_out = {
         f"trouble/{note.path}": note
@@ -198,12 +199,12 @@ def test_what_training_leaves_out_is_refused_in_its_words_and_what_is_no_picture
         if note.left_out and note.kind not in of_classes | {"hidden"}
     }
     strays = {f"trouble/{path}" for path in ("README.md", "training/bag/drawing.svg", "training/sneaker/notes.txt")}
-    assert set(told["passed_over"]) == strays
-    assert {one["path"] for one in told["unreadable"]} == left_out.keys() - strays
-    for one in told["unreadable"]:
+    assert set(printed["passed_over"]) == strays
+    assert {one["path"] for one in printed["unreadable"]} == left_out.keys() - strays
+    for one in printed["unreadable"]:
         assert left_out[one["path"]].message.startswith(one["problem"])
         assert "left out" not in one["problem"].lower()
-    read = {one["path"] for one in told["images"]}
+    read = {one["path"] for one in printed["images"]}
     assert {f"trouble/{printable(path)}" for path in images.paths} <= read
     assert "trouble/training/bag/bad_crc.png: Cannot be decoded" in done.stderr
 
@@ -217,7 +218,7 @@ def test_a_folder_with_strays_beside_its_pictures_is_no_failure_and_a_stray_that
     done = search("predict", home / "shapes-study", "new", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "search: passed over, no pictures: new/notes.txt\n")
     assert len(done.stdout.splitlines()) == 2
-    done = search("predict", home / "shapes-study", "new/notes.txt", cwd=tmp_path)
+    done = search_here("predict", home / "shapes-study", "new/notes.txt", cwd=tmp_path)
     assert done.returncode == 1
     assert "new/notes.txt: Not one of PNG, JPEG, GIF, BMP, WEBP, TIFF by its content" in done.stderr
 
@@ -258,12 +259,12 @@ def test_a_choice_from_before_the_search_went_on_is_used_and_said_to_be_old(home
 def test_a_file_that_says_of_itself_what_is_not_true_is_refused(
     home: Path, tmp_path: Path, about: dict[str, Any] | str, said: str
 ) -> None:
-    real, told_wrong = home / "shapes-study" / "models" / "choice.keras", tmp_path / "model.keras"
-    with zipfile.ZipFile(real) as source, zipfile.ZipFile(told_wrong, "w") as target:
+    real, altered = home / "shapes-study" / "models" / "choice.keras", tmp_path / "model.keras"
+    with zipfile.ZipFile(real) as source, zipfile.ZipFile(altered, "w") as target:
         for name in source.namelist():
             text = about if isinstance(about, str) else json.dumps(about)
             target.writestr(name, text if name == ABOUT else source.read(name))
-    done = search("predict", told_wrong, "shapes/testing", cwd=home)
+    done = search_here("predict", altered, "shapes/testing", cwd=home)
     assert done.returncode == 2
     assert "model.keras" in done.stderr and said in done.stderr
     assert "Traceback" not in done.stderr and not done.stdout
@@ -271,7 +272,7 @@ def test_a_file_that_says_of_itself_what_is_not_true_is_refused(
 
 def test_a_picture_of_another_size_and_in_colour_is_read_as_in_training(home: Path, tmp_path: Path) -> None:
     make_pictures(tmp_path / "large", {"a": 2}, size=50, colour=True)
-    assert len(told("predict", home / "shapes-study", tmp_path / "large", cwd=home)["images"]) == 2
+    assert len(as_json("predict", home / "shapes-study", tmp_path / "large", cwd=home)["images"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -288,7 +289,7 @@ def test_a_picture_of_another_size_and_in_colour_is_read_as_in_training(home: Pa
     ],
 )
 def test_a_mistake_is_one_message(home: Path, arguments: tuple[str, ...], said: str) -> None:
-    done = search(*arguments, cwd=home)
+    done = search_here(*arguments, cwd=home)
     assert done.returncode == 2
     assert said in done.stderr and "Traceback" not in done.stderr
 
@@ -297,9 +298,9 @@ def test_a_search_that_went_on_has_a_new_choice_and_the_test_says_it_was_used_tw
     shutil.copytree(home, tmp_path / "home")
     done = search("resume", "shapes-study", "--trials", "3", "--workers", "1", cwd=tmp_path / "home")
     assert done.returncode == 0, done.stderr
-    report = told("report", "shapes-study", cwd=tmp_path / "home")
+    report = as_json("report", "shapes-study", cwd=tmp_path / "home")
     assert report["test"]["times"] == 2 and report["chosen"]["current"]
-    again = search("run", "shapes-study", cwd=tmp_path / "home")
+    again = search_here("run", "shapes-study", cwd=tmp_path / "home")
     assert "nothing left to do: 3 of 3 trials are done" in again.stdout
 
 
@@ -314,7 +315,7 @@ def test_killed_while_it_trains_the_choice_it_goes_on_to_the_same_model(home: Pa
     assert integrity(study) == "ok"
     done = search("resume", "shapes-study", "--workers", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    one, other = (told("predict", folder / "shapes-study", "shapes", cwd=tmp_path) for folder in (home, tmp_path))
+    one, other = (as_json("predict", folder / "shapes-study", "shapes", cwd=tmp_path) for folder in (home, tmp_path))
     assert one == other
 
 
@@ -328,7 +329,7 @@ def test_a_kept_network_whose_file_was_damaged_is_trained_again(home: Path, tmp_
     done = search("export", "shapes-study", "--to", "model.keras", "--workers", "1", cwd=tmp_path / "home")
     assert done.returncode == 0, done.stderr
     one, other = (
-        told("predict", folder / "shapes-study", "shapes", cwd=folder) for folder in (home, tmp_path / "home")
+        as_json("predict", folder / "shapes-study", "shapes", cwd=folder) for folder in (home, tmp_path / "home")
     )
     assert one == other
 
@@ -351,9 +352,9 @@ def test_an_export_that_is_asked_to_stop_says_so_and_the_same_command_goes_on(ho
 def test_a_search_without_a_result_fails_and_every_command_names_the_one_that_goes_on(tmp_path: Path) -> None:
     make_pictures(tmp_path / "shapes", {"left": 14, "top": 14})
     begun = search("run", "shapes", *FLAGS, "--trials", "1", "--hours", "0.00001", cwd=tmp_path)
-    again = search("run", "shapes-study", cwd=tmp_path)
-    asked = search("predict", "shapes-study", "shapes", cwd=tmp_path)
-    exported = search("export", "shapes-study", "--to", "model.keras", cwd=tmp_path)
+    again = search_here("run", "shapes-study", cwd=tmp_path)
+    asked = search_here("predict", "shapes-study", "shapes", cwd=tmp_path)
+    exported = search_here("export", "shapes-study", "--to", "model.keras", cwd=tmp_path)
     assert [done.returncode for done in (begun, again, asked, exported)] == [1, 1, 2, 2]
     on = "search resume shapes-study --hours 1"
     for done in (begun, again, asked, exported):
@@ -361,7 +362,7 @@ def test_a_search_without_a_result_fails_and_every_command_names_the_one_that_go
         assert done.stderr.endswith(f"of 1e-05 hours are used; go on with: {on}\n")
     resumed = search(*on.split()[1:], "--workers", "1", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
-    assert len(told("predict", "shapes-study", "shapes", cwd=tmp_path)["images"]) == 28
+    assert len(as_json("predict", "shapes-study", "shapes", cwd=tmp_path)["images"]) == 28
 
 
 def test_a_study_whose_trials_all_failed_goes_on_with_more_of_them(tmp_path: Path) -> None:
@@ -369,15 +370,15 @@ def test_a_study_whose_trials_all_failed_goes_on_with_more_of_them(tmp_path: Pat
     (tmp_path / "net.py").write_text(LOSES)
     flags = ("--model", "net.py:build", "--trials", "1", "--folds", "2", "--workers", "1")
     assert search("run", "shapes", *flags, cwd=tmp_path).returncode == 1
-    done = search("predict", "shapes-study", "shapes", cwd=tmp_path)
+    done = search_here("predict", "shapes-study", "shapes", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.endswith("go on with: search resume shapes-study --trials 2 --model PATH/net.py:build\n")
 
 
 def test_a_study_that_has_not_begun_has_no_model_and_says_what_starts_it(tmp_path: Path) -> None:
     make_pictures(tmp_path / "shapes")
-    assert search("init", "shapes", cwd=tmp_path).returncode == 0
-    done = search("predict", "shapes-study", "shapes", cwd=tmp_path)
+    assert search_here("init", "shapes", cwd=tmp_path).returncode == 0
+    done = search_here("predict", "shapes-study", "shapes", cwd=tmp_path)
     assert (done.returncode, "`search run shapes-study` starts it" in done.stderr) == (2, True)
 
 
@@ -391,4 +392,4 @@ def test_a_search_that_was_stopped_is_exported_from_what_is_stored(tmp_path: Pat
     assert process.returncode == 75
     done = search("export", "shapes-study", "--to", "model.keras", "--workers", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert len(told("predict", "model.keras", "shapes", cwd=tmp_path)["images"]) == 28
+    assert len(as_json("predict", "model.keras", "shapes", cwd=tmp_path)["images"]) == 28

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from spaces.recipe import AUGMENTATIONS
-from tests.commands import search, start, trials_of
+from tests.commands import search, search_here, start, trials_of
 from tests.pictures import make_pictures
 
 COMMANDS = ("init", "run", "resume", "report", "space")
@@ -60,7 +60,7 @@ def test_the_report_finds_the_only_study_here_and_writes_the_page(home: Path) ->
 
 
 def test_the_json_report_is_one_object_with_all_that_is_promised(home: Path) -> None:
-    done = search("report", "shapes-study", "--json", cwd=home)
+    done = search_here("report", "shapes-study", "--json", cwd=home)
     data = json.loads(done.stdout)
     expected = {"name", "preset", "engine", "metric", "folds", "seed", "images", "classes", "fingerprint"}
     assert expected <= data["study"].keys()
@@ -77,20 +77,20 @@ def test_the_json_report_is_one_object_with_all_that_is_promised(home: Path) -> 
 
 def test_running_again_with_the_budget_used_up_trains_nothing_and_says_so(home: Path) -> None:
     before = trials_of(home / "shapes-study")
-    done = search("run", "shapes-study", cwd=home)
+    done = search_here("run", "shapes-study", cwd=home)
     assert done.returncode == 0
     assert "nothing left to do: 3 of 3 trials are done; --trials raises the total" in done.stdout
     assert [t.finished for t in trials_of(home / "shapes-study")] == [t.finished for t in before]
 
 
 def test_resume_refuses_where_there_is_nothing_to_go_on_with(home: Path) -> None:
-    done = search("resume", "shapes-study", cwd=home)
+    done = search_here("resume", "shapes-study", cwd=home)
     assert done.returncode == 2
     assert "nothing to resume: 3 of 3 trials are done" in done.stderr
 
 
 def test_init_writes_a_study_that_run_starts(pictures: Path, tmp_path: Path) -> None:
-    made = search("init", pictures, "--dir", "s", "--preset", "question", cwd=tmp_path)
+    made = search_here("init", pictures, "--dir", "s", "--preset", "question", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     assert "`search run s` starts it" in made.stdout
     text = (tmp_path / "s" / "study.toml").read_text()
@@ -105,16 +105,16 @@ def test_init_writes_a_study_that_run_starts(pictures: Path, tmp_path: Path) -> 
 
 def test_of_a_thousand_images_a_sixth_is_locked_away_unless_that_is_refused(tmp_path: Path) -> None:
     make_pictures(tmp_path / "many", {"left": 600, "top": 402})
-    said = search("init", "many", "--preset", "cnn", cwd=tmp_path).stdout
+    said = search_here("init", "many", "--preset", "cnn", cwd=tmp_path).stdout
     assert "images: 835 in 2 classes (+ 167 for testing)" in said
     assert "167 of 1,002 images were drawn and are locked away from the start" in said
-    refused = search("init", "many", "--preset", "cnn", "--no-lock-box", "--dir", "all", cwd=tmp_path)
+    refused = search_here("init", "many", "--preset", "cnn", "--no-lock-box", "--dir", "all", cwd=tmp_path)
     assert "images: 1002 in 2 classes, read" in refused.stdout
     assert "\nlock_box = false\n" in (tmp_path / "all" / "study.toml").read_text()
 
 
 def test_quiet_prints_the_end_result_only(home: Path) -> None:
-    done = search("run", "shapes-study", "--quiet", cwd=home)
+    done = search_here("run", "shapes-study", "--quiet", cwd=home)
     assert "images:" not in done.stdout
     assert "Best: trial " in done.stdout
 
@@ -130,7 +130,7 @@ def test_who_has_read_enough_closes_the_pipe_and_nothing_failed(home: Path) -> N
         _, err = process.communicate(timeout=60)
         assert (process.returncode, err) == (0, "")
         assert page.exists() == (len(arguments) == 2 and arguments[0] == "report")
-    search("report", "shapes-study", cwd=home)
+    search_here("report", "shapes-study", cwd=home)
 
 
 def test_the_version_is_told(tmp_path: Path) -> None:
@@ -149,8 +149,8 @@ def test_a_space_breaks_no_word_in_a_narrow_terminal(tmp_path: Path, width: str)
 
 @pytest.mark.parametrize("preset", ["cnn", "question"])
 def test_the_space_is_shown_as_a_table_and_as_json(preset: str, tmp_path: Path) -> None:
-    shown = search("space", preset, cwd=tmp_path).stdout
-    data: dict[str, Any] = json.loads(search("space", preset, "--json", cwd=tmp_path).stdout)
+    shown = search_here("space", preset, cwd=tmp_path).stdout
+    data: dict[str, Any] = json.loads(search_here("space", preset, "--json", cwd=tmp_path).stdout)
     names = [parameter["name"] for parameter in data["parameters"]]
     assert {"conv_depth", "dense_depth", "initializer", "dropout", "batch_size"} <= set(names)
     assert all(name in shown for name in names)
@@ -161,9 +161,9 @@ def test_every_command_has_help_that_says_what_it_does(tmp_path: Path) -> None:
     assert "search run PICTURES" in overview
     for command in COMMANDS:
         assert command in overview
-        text = search(command, "--help", cwd=tmp_path).stdout
+        text = search_here(command, "--help", cwd=tmp_path).stdout
         assert len(text.splitlines()) > 5
-    run = search("run", "--help", cwd=tmp_path).stdout
+    run = search_here("run", "--help", cwd=tmp_path).stdout
     flags = ("trials", "hours", "folds", "epochs", "seed", "workers", "engine", "sampler", "preset", "dir", "quiet")
     assert all(f"--{flag}" in run for flag in flags)
 

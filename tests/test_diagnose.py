@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import ROOT, search
+from tests.commands import ROOT, search, search_here
 from tests.pictures import make_pictures
 
 NET = """
@@ -34,7 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def test_a_stuck_network_is_told_what_frees_it_and_what_does_not(home: Path) -> None:
+def test_a_stuck_network_and_the_changes_with_which_it_learns_or_does_not(home: Path) -> None:
     done = search("diagnose", "pictures", "--model", "stuck.py:build", "--workers", "1", cwd=home)
     assert done.returncode == 0, done.stderr
     first = done.stdout.splitlines()[0]
@@ -43,8 +43,8 @@ def test_a_stuck_network_is_told_what_frees_it_and_what_does_not(home: Path) -> 
     assert "Change one thing, " in first
     assert "learning_rate: 1e-09 → 0.01" in done.stdout
     page = (home / "pictures-diagnose.html").read_text()
-    assert "These free it" in page
-    assert "These do not" in page
+    assert "With these it learns" in page
+    assert "With these it does not" in page
     assert "<script" not in page
     assert sorted(path.name for path in home.iterdir()) == ["fine.py", "pictures", "pictures-diagnose.html", "stuck.py"]
 
@@ -84,7 +84,7 @@ def build(hp):
         done = search("diagnose", folder, *asked, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)
-        assert found["verdict"] != "learns" and "by heart" not in found["answer"]
+        assert found["verdict"] != "learns" and "memorizes" not in found["answer"]
         said[folder.name] = " ".join(f"{one['cause']}: {one['evidence']}" for one in found["suspects"])
     assert "label" not in said["pictures"]
     assert "on frozen features reaches 1.00 on the same folds" in said["pictures"] or (
@@ -94,12 +94,12 @@ def build(hp):
 
 
 def test_what_cannot_be_diagnosed_is_refused(home: Path) -> None:
-    done = search("diagnose", "pictures", "--preset", "frozen", cwd=home)
+    done = search_here("diagnose", "pictures", "--preset", "frozen", cwd=home)
     assert done.returncode == 2
     assert "--preset: must be cnn or question" in done.stderr
 
 
-def test_the_question_s_own_network_is_told_its_causes_and_single_changes_that_free_it_and_that_do_not(
+def test_the_causes_of_the_question_s_network_and_the_changes_with_which_it_learns_or_does_not(
     tmp_path: Path,
 ) -> None:
     done = search("diagnose", ROOT / "examples" / "shirts", "--seconds", "0", "--workers", "1", "--json", cwd=tmp_path)
@@ -123,11 +123,11 @@ def test_the_question_s_own_network_is_told_its_causes_and_single_changes_that_f
 
 
 def test_groups_are_kept_together_in_a_diagnosis_too(home: Path) -> None:
-    done = search("diagnose", "pictures", "--groups", "(b)/", cwd=home)
+    done = search_here("diagnose", "pictures", "--groups", "(b)/", cwd=home)
     assert done.returncode == 2
     assert "class 'b' has 20 training images, of which 1 are independent" in done.stderr
 
 
 def test_less_than_no_seconds_are_refused(home: Path) -> None:
-    done = search("diagnose", "pictures", "--seconds", "-1", cwd=home)
+    done = search_here("diagnose", "pictures", "--seconds", "-1", cwd=home)
     assert (done.returncode, "--seconds: must be at least 0, got -1" in done.stderr) == (2, True)

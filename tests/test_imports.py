@@ -1,6 +1,6 @@
-"""Who may import whom: the house as a table, read from the source of every module and from what a fresh Python loads.
+"""Who may import whom, as a table. Checked in the source of every module, and by what a new Python process loads.
 
-`python -m tests.test_imports` prints each package, what it imports, and how many circles of files there are.
+`python -m tests.test_imports` prints each package, what it imports, and the number of circles of files.
 """
 
 from __future__ import annotations
@@ -15,147 +15,68 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.sparse.csgraph import connected_components
 
 from tests.commands import ROOT
 from tests.pictures import make_pictures
 
 TOPS = ("cli", "reports", "search", "spaces", "storage")
-RECORDS = "storage.records"
 
-TABLE: dict[str, tuple[str, ...]] = {
-    # the ground
-    "search.errors": (),
-    "search.seeds": (),
-    "search.text": (),
-    "search.files": (),
-    "search.native": (),
-    "search.manifest": ("search.errors",),
-    # what is searched, what is stored
-    "spaces": (),
-    "storage": (),
+_TABLE = {
+    # used everywhere
+    "search.errors": "",
+    "search.seeds": "",
+    "search.text": "",
+    "search.files": "",
+    "search.native": "",
+    "search.manifest": "search.errors",
+    # what is searched, and what is stored
+    "spaces": "",
+    "storage": "",
     # the search
-    "search.data": ("search.errors", "search.native", "search.seeds", "search.text", RECORDS),
-    "search.stats": (RECORDS,),
-    "search.diagnosis": ("spaces",),
-    "search.jobs": ("search.diagnosis", "spaces"),
-    "search.samplers": ("search.errors", "search.native", "search.seeds", "search.stats", "spaces", RECORDS),
+    "search.data": "search.errors search.native search.seeds search.text storage.records",
+    "search.stats": "storage.records",
+    "search.diagnosis": "spaces",
+    "search.jobs": "search.diagnosis spaces",
+    "search.samplers": "search.errors search.native search.seeds search.stats spaces storage.records",
     "search.worker": (
-        "search.files",
-        "search.native",
-        "search.jobs",
-        "search.manifest",
-        "search.diagnosis",
-        "search.stats.metrics",
-        "search.stats.chance",
-        "search.stats.contributions",
-        "spaces",
+        "search.files search.native search.jobs search.manifest search.diagnosis search.stats.metrics "
+        "search.stats.chance search.stats.contributions spaces"
     ),
-    "search.executors": ("search.errors", "search.files", "search.native", "search.jobs", "search.worker"),
+    "search.executors": "search.errors search.files search.native search.jobs search.worker",
     "search.study": (
-        "search.errors",
-        "search.files",
-        "search.seeds",
-        "search.text",
-        "search.manifest",
-        "search.stats",
-        "search.data",
-        "search.samplers.catalog",
-        "spaces",
-        "storage",
+        "search.errors search.files search.seeds search.text search.manifest search.stats search.data "
+        "search.samplers.catalog spaces storage"
     ),
-    "search.results": (
-        "search.stats",
-        "search.diagnosis",
-        "search.samplers.optuna_study",
-        "search.study.folder",
-        "spaces",
-        "storage",
-    ),
+    "search.results": "search.stats search.diagnosis search.samplers.optuna_study search.study.folder spaces storage",
     "search.export": (
-        "search.errors",
-        "search.files",
-        "search.native",
-        "search.manifest",
-        "search.text",
-        "search.data",
-        "search.study",
-        "search.results.predictions",
-        "search.session.budget",
-        "storage",
+        "search.errors search.files search.native search.manifest search.text search.data search.study "
+        "search.results.predictions search.session.budget storage"
     ),
     "search.session": (
-        "search.errors",
-        "search.seeds",
-        "search.text",
-        "search.stats",
-        "search.data",
-        "search.diagnosis",
-        "search.jobs",
-        "search.manifest",
-        "search.samplers",
-        "search.executors",
-        "search.study",
-        "search.results.progress",
-        "spaces",
-        "storage",
+        "search.errors search.seeds search.text search.stats search.data search.diagnosis search.jobs search.manifest "
+        "search.samplers search.executors search.study search.results.progress spaces storage"
     ),
     "search.commands": (
-        "search.errors",
-        "search.seeds",
-        "search.text",
-        "search.files",
-        "search.native",
-        "search.manifest",
-        "search.data",
-        "search.stats",
-        "search.diagnosis",
-        "search.jobs",
-        "search.samplers",
-        "search.executors",
-        "search.study",
-        "search.results",
-        "search.export",
-        "search.session",
-        "search.worker.preview",
-        "spaces",
-        "storage",
+        "search.errors search.seeds search.text search.files search.native search.manifest search.data search.stats "
+        "search.diagnosis search.jobs search.samplers search.executors search.study search.results search.export "
+        "search.session search.worker.preview spaces storage"
     ),
-    # what is shown
+    # views and interfaces
     "reports": (
-        "search.files",
-        "search.text",
-        "search.stats",
-        "search.diagnosis",
-        "search.results",
-        "search.data.findings",
-        "spaces",
-        RECORDS,
+        "search.files search.text search.stats search.diagnosis search.results search.data.findings spaces "
+        "storage.records"
     ),
     "search.api": (
-        "search.commands",
-        "search.results",
-        "search.errors",
-        "search.study.folder",
-        # types of what it returns
-        "search.data.findings",
-        "search.diagnosis.result",
-        "search.stats.estimate",
-        "reports",
-        "storage",
+        "search.commands search.results search.errors search.study.folder search.data.findings "
+        "search.diagnosis.result search.stats.estimate reports storage"
     ),
-    "cli": (
-        "search.commands",
-        "search.results",
-        "search.errors",
-        "search.text",
-        "search.session.signals",
-        "reports",
-        "spaces",
-        "storage",
-    ),
+    "cli": "search.commands search.results search.errors search.text search.session.signals reports spaces storage",
 }
-"""Package, or module beside the packages -> what of ours it may import, be it in a function or for types alone."""
+TABLE = {row: tuple(allowed.split()) for row, allowed in _TABLE.items()}
+"""Package, or module outside of the packages -> what it may import of the project, in functions and for types too."""
 
 HEAVY = {"tensorflow", "keras", "keras_tuner", "torch", "jax"}
 MAY_BE_HEAVY = {
@@ -171,24 +92,24 @@ MAY_BE_HEAVY = {
     "spaces.compiling",
     "spaces.presets.parts",
 }
-"""These import Keras and TensorFlow at their top, and are imported in functions by all others."""
+"""Modules that import Keras and TensorFlow at their top. All others import these inside functions."""
 
 MAY_BE_PRIVATE = {"search.worker.keras_internals", "search.worker.fast_adam"}
-"""These may touch what Keras and TensorFlow do not export."""
+"""Modules that may use what Keras and TensorFlow do not export."""
 PRIVATE_OF_OTHERS = {"_gamma": "scikit-learn's, of an SVM"}
-"""Private names in files that import Keras or TensorFlow, but of none of theirs."""
+"""Private names of other libraries, in modules that import Keras or TensorFlow."""
 PRIVATE_MODULES = ("keras.src", "tensorflow.python")
 
 
 @dataclass(frozen=True)
 class Import:
-    """One import: of which module, where, and whether it runs when the module is imported."""
+    """One import statement of a module."""
 
-    module: str
+    module: str  # that is imported
     line: int
-    at_once: bool
+    at_once: bool  # whether it runs when the importing module is imported
     for_types: bool  # under TYPE_CHECKING: never run
-    name: str = ""  # what is taken from the module; empty for the module itself
+    name: str = ""  # imported from the module; empty for the module itself
 
 
 def source_of(module: str) -> Path:
@@ -198,23 +119,23 @@ def source_of(module: str) -> Path:
 
 @cache
 def modules() -> tuple[str, ...]:
-    """Every module of ours but the migrations, which Alembic loads as files."""
-    found = ["cli"]
+    """Every module of the project except the migrations, which Alembic loads as files."""
+    names = ["cli"]
     for top in TOPS[1:]:
         for path in sorted((ROOT / top).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
             if "migrations" not in parts:
-                found.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
-    return tuple(found)
+                names.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
+    return tuple(names)
 
 
 @cache
 def imports(module: str) -> tuple[Import, ...]:
     """All imports of a module, also those inside functions."""
-    return tuple(_walk(ast.parse(source_of(module).read_text()), at_once=True, for_types=False))
+    return tuple(_traverse(ast.parse(source_of(module).read_text()), at_once=True, for_types=False))
 
 
-def _walk(node: ast.AST, *, at_once: bool, for_types: bool) -> Iterator[Import]:
+def _traverse(node: ast.AST, *, at_once: bool, for_types: bool) -> Iterator[Import]:
     for child in ast.iter_child_nodes(node):
         match child:
             case ast.Import(names=names):
@@ -229,15 +150,15 @@ def _walk(node: ast.AST, *, at_once: bool, for_types: bool) -> Iterator[Import]:
             case ast.ImportFrom():
                 raise AssertionError(f"line {child.lineno}: imports are absolute here")
             case ast.If(test=ast.Name(id="TYPE_CHECKING")):
-                yield from _walk(child, at_once=False, for_types=True)
+                yield from _traverse(child, at_once=False, for_types=True)
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
-                yield from _walk(child, at_once=False, for_types=for_types)
+                yield from _traverse(child, at_once=False, for_types=for_types)
             case _:
-                yield from _walk(child, at_once=at_once, for_types=for_types)
+                yield from _traverse(child, at_once=at_once, for_types=for_types)
 
 
 def place(module: str, line: int) -> str:
-    """file:line: what stands there."""
+    """file:line: the text of the line."""
     path = source_of(module)
     return f"{path.relative_to(ROOT)}:{line}: {path.read_text().splitlines()[line - 1].strip()}"
 
@@ -251,91 +172,70 @@ def ours(module: str) -> bool:
 
 
 def within(module: str, packages: Iterable[str]) -> bool:
-    """Whether the module is one of these or in one of them."""
+    """Whether the module is one of these packages or in one of them."""
     return any(module == package or module.startswith(f"{package}.") for package in packages)
 
 
 def row_of(module: str) -> str | None:
-    """The row of the table that a module belongs to; None for a package that only holds others."""
+    """The row of the table for a module; None for a package that only contains others."""
     return next((row for row in TABLE if within(module, [row])), None)
 
 
 def reached(module: str, *, at_once: bool = False) -> set[str]:
-    """Our modules that are imported along with a module: by it, by those it imports, and packages above them."""
-    found: set[str] = set()
+    """Modules of the project that are imported with a module, directly or indirectly, and the packages around them."""
+    names: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name in found or name not in modules():
+        if name in names or name not in modules():
             continue
-        found.add(name)
+        names.add(name)
         waiting += [name.rpartition(".")[0]]
         waiting += [i.module for i in imports(name) if not i.for_types and (i.at_once or not at_once)]
-    return found
+    return names
 
 
 def circles() -> list[list[str]]:
-    """Files that import each other, on whatever way, in functions and for types too: each circle's files."""
-    graph = {name: sorted({i.module for i in imports(name)} & {*modules()} - {name}) for name in modules()}
-    index: dict[str, int] = {}
-    low: dict[str, int] = {}
-    stack: list[str] = []
-    found: list[list[str]] = []
-
-    def visit(name: str) -> None:  # Tarjan's strongly connected components
-        index[name] = low[name] = len(index)
-        stack.append(name)
-        for other in graph[name]:
-            if other not in index:
-                visit(other)
-                low[name] = min(low[name], low[other])
-            elif other in stack:
-                low[name] = min(low[name], index[other])
-        if low[name] == index[name]:
-            at = stack.index(name)
-            together = stack[at:]
-            del stack[at:]
-            if len(together) > 1:
-                found.append(sorted(together))
-
-    for name in modules():
-        if name not in index:
-            visit(name)
-    return found
+    """Modules that import each other, directly or indirectly, in functions and for types too; a list per circle."""
+    names = modules()
+    graph = np.array([[any(i.module == other for i in imports(name)) for other in names] for name in names], int)
+    count, circle_of = connected_components(graph, connection="strong")
+    groups = [[name for name, circle in zip(names, circle_of, strict=True) if circle == n] for n in range(count)]
+    return [group for group in groups if len(group) > 1]
 
 
-def lines_of_circle(together: Sequence[str]) -> list[str]:
-    return [place(name, i.line) for name in together for i in imports(name) if i.module in together]
+def lines_of_circle(circle: Sequence[str]) -> list[str]:
+    return [place(name, i.line) for name in circle for i in imports(name) if i.module in circle]
 
 
 def fail_with(lines: Sequence[str]) -> None:
     assert not lines, "\n" + "\n".join(lines)
 
 
-# From the source
+# In the source
 
 
 def test_each_package_imports_what_its_row_allows() -> None:
-    """Types count too: a module that needs another's types knows of it."""
+    """Imports for types count too: they are a dependency as well."""
     wrong = []
     for module in modules():
         row = row_of(module)
         if row is None:
             continue
-        for found in imports(module):
-            if ours(found.module) and not within(found.module, (row, *TABLE[row])):
-                wrong.append(place(module, found.line))
+        for i in imports(module):
+            if ours(i.module) and not within(i.module, (row, *TABLE[row])):
+                wrong.append(place(module, i.line))
     fail_with(wrong)
 
 
-def test_every_module_has_its_row() -> None:
+def test_every_module_has_a_row() -> None:
     assert [module for module in modules() if row_of(module) is None] == ["search"]
     assert all(source_of(row).exists() for row in TABLE)
     assert {*MAY_BE_HEAVY, *MAY_BE_PRIVATE} <= {*modules()}
 
 
 def test_there_is_no_circle_of_files() -> None:
-    fail_with([line for together in circles() for line in lines_of_circle(together)])
+    fail_with([line for circle in circles() for line in lines_of_circle(circle)])
 
 
 def test_workers_never_see_the_database() -> None:
@@ -349,25 +249,25 @@ def test_workers_never_see_the_database() -> None:
     fail_with(wrong)
 
 
-def test_keras_and_tensorflow_are_imported_where_models_are_built_and_trained_only() -> None:
+def test_keras_and_tensorflow_are_imported_only_where_models_are_built_and_trained() -> None:
     fail_with(
         [
-            place(module, found.line)
+            place(module, i.line)
             for module in modules()
-            for found in imports(module)
-            if top_of(found.module) in HEAVY and found.at_once and module not in MAY_BE_HEAVY
+            for i in imports(module)
+            if top_of(i.module) in HEAVY and i.at_once and module not in MAY_BE_HEAVY
         ]
     )
 
 
-def test_modules_that_import_keras_are_imported_inside_functions_only() -> None:
+def test_modules_that_import_keras_are_imported_only_inside_functions() -> None:
     for module in modules():
         if module not in MAY_BE_HEAVY:
-            along = reached(module, at_once=True) & MAY_BE_HEAVY
-            assert not along, f"importing {module} imports {along}"
+            heavy = reached(module, at_once=True) & MAY_BE_HEAVY
+            assert not heavy, f"importing {module} imports {heavy}"
 
 
-def test_what_keras_and_tensorflow_do_not_export_is_touched_in_one_place() -> None:
+def test_what_keras_and_tensorflow_do_not_export_is_used_only_in_two_modules() -> None:
     wrong = []
     for module in modules():
         if module in MAY_BE_PRIVATE:
@@ -400,7 +300,7 @@ def _private_names(tree: ast.AST) -> Iterator[tuple[str, int]]:
             yield name, node.lineno
 
 
-def test_packages_of_search_are_a_docstring() -> None:
+def test_the_packages_of_search_contain_only_a_docstring() -> None:
     for module in modules():
         path = source_of(module)
         if top_of(module) == "search" and path.name == "__init__.py" and module != "search":
@@ -409,16 +309,16 @@ def test_packages_of_search_are_a_docstring() -> None:
             assert ast.get_docstring(ast.parse(path.read_text())), f"{path.relative_to(ROOT)} has no docstring"
 
 
-def test_search_itself_exports_what_is_imported_when_it_is_asked_for() -> None:
+def test_search_itself_imports_nothing_before_it_is_used() -> None:
     fail_with([place("search", i.line) for i in imports("search") if ours(i.module) and not i.for_types])
 
 
 def test_no_private_name_is_imported_from_another_module() -> None:
     wrong = [
-        place(module, found.line)
+        place(module, i.line)
         for module in modules()
-        for found in imports(module)
-        if ours(found.module) and found.name.startswith("_")
+        for i in imports(module)
+        if ours(i.module) and i.name.startswith("_")
     ]
     for module in modules():
         tree = ast.parse(source_of(module).read_text())
@@ -438,14 +338,14 @@ def test_no_private_name_is_imported_from_another_module() -> None:
     fail_with(wrong)
 
 
-def test_the_reader_of_imports_sees_them_wherever_they_stand() -> None:
+def test_imports_are_read_wherever_they_are() -> None:
     code = (
         "import a\nfrom b import c\nif TYPE_CHECKING:\n    import d\n"
         "def f():\n    import e\n    class C:\n        from search.session import signals\n"
         "try:\n    import g\nexcept ImportError:\n    pass\n"
     )
-    found = [(i.module, i.at_once, i.for_types) for i in _walk(ast.parse(code), at_once=True, for_types=False)]
-    assert found == [
+    read = [(i.module, i.at_once, i.for_types) for i in _traverse(ast.parse(code), at_once=True, for_types=False)]
+    assert read == [
         ("a", True, False),
         ("b", True, False),
         ("d", False, True),
@@ -455,11 +355,11 @@ def test_the_reader_of_imports_sees_them_wherever_they_stand() -> None:
     ]
 
 
-# From what is loaded
+# In a new process
 
 
 def loaded_after(code: str, cwd: Path) -> set[str]:
-    """The modules that a fresh Python holds after running some code, by whatever way they came."""
+    """The modules that a new Python process has loaded after running some code."""
     report = "import atexit, json, sys\natexit.register(lambda: print('\\n' + json.dumps(sorted(sys.modules))))\n"
     ran = subprocess.run(
         [sys.executable, "-c", report + code],
@@ -480,7 +380,7 @@ def command(*arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a study that has begun, and one that has not."""
+    """A folder with two studies: one with a database, and one without."""
     from search.session.prepare import prepare
     from search.study.config import parse
     from search.study.config_file import write
@@ -538,9 +438,9 @@ def test_every_module_can_be_imported_first_and_without_tensorflow(tmp_path: Pat
 
 
 def main() -> None:
-    """Print the house: packages, what they import, circles."""
+    """Print the packages, what they import, and circles."""
     for row in TABLE:
-        found = {
+        imported = {
             row_of(i.module) or i.module
             for module in modules()
             if row_of(module) == row
@@ -549,10 +449,12 @@ def main() -> None:
         }
         files = sum(row_of(module) == row for module in modules())
         lines = sum(len(source_of(m).read_text().splitlines()) for m in modules() if row_of(m) == row)
-        sys.stdout.write(f"{row} ({files} files, {lines:,} lines): {', '.join(sorted(found - {row})) or 'nothing'}\n")
-    together = circles()
-    sys.stdout.write(f"{len(together)} circles\n")
-    for circle in together:
+        sys.stdout.write(
+            f"{row} ({files} files, {lines:,} lines): {', '.join(sorted(imported - {row})) or 'nothing'}\n"
+        )
+    groups = circles()
+    sys.stdout.write(f"{len(groups)} circles\n")
+    for circle in groups:
         sys.stdout.write("".join(f"  {line}\n" for line in lines_of_circle(circle)))
 
 

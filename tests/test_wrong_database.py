@@ -9,9 +9,12 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 
+from storage import FoldRecord, RunRecord, Store, TrialRecord
+from storage.records import Origin
 from tests.refusals import Refuse
 
 
@@ -76,6 +79,30 @@ def test_a_database_that_was_changed_by_hand(
     message = refuse(command, "study", *options)
     assert found in message
     assert message.endswith("which this program never writes. Restore the file from a backup.")
+
+
+def test_a_score_that_its_metric_cannot_have(refuse: Refuse, place: Path) -> None:
+    with Store.open(place / "study" / "study.db") as store:
+        rows = int((store.split().assignment == 0).sum())
+        fold = FoldRecord(
+            trial=1,
+            repeat=0,
+            fold=0,
+            seed=1,
+            scores={"balanced_accuracy": 5.0},
+            epochs=1,
+            best_epoch=1,
+            curve={},
+            parameters=1,
+            seconds=1.0,
+            probabilities=np.full((rows, len(store.study().classes)), 0.5, np.float32),
+        )
+        session = store.start_run(RunRecord("2026-01-01T00:00:00+00:00", "search run", {}, "host", 1))
+        store.add_trial(TrialRecord(1, store.trial(0).params, Origin.SAMPLER), run=session, seconds=1.0)
+        store.add_fold(fold, run=session, seconds=1.0)
+    for command in ("run", "report"):
+        message = refuse(command, "study")
+        assert "holds balanced_accuracy 5 of fold 0 of trial 1, which this program never writes" in message
 
 
 def test_versions_that_are_none(refuse: Refuse, place: Path) -> None:

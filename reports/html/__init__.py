@@ -1,1 +1,1 @@
-"""Views as pages that need nothing else."""
+"""Views as self-contained HTML pages."""

@@ -28,12 +28,12 @@ class Limits:
 
 
 def strip_limits(data: StudySummary, rows: Sequence[TrialRow | ReferenceRow]) -> Limits:
-    """One range for every strip of the leaderboard, so that they can be compared; chance is in it."""
+    """One range for all strips of the leaderboard, so that they can be compared. It contains chance."""
     return score_limits(data, [score for row in rows for score in row.fold_scores])
 
 
 def score_limits(data: StudySummary, scores: Sequence[float]) -> Limits:
-    """The range of an axis for these scores of the study's metric; chance is in it, what is not finite is left out."""
+    """The range of an axis for scores of the study's metric. It contains chance; NaN and infinities are ignored."""
     values = [value for value in (*scores, data.chance) if math.isfinite(value)]
     if not values:
         return Limits(0.0, 1.0)
@@ -44,7 +44,7 @@ def score_limits(data: StudySummary, scores: Sequence[float]) -> Limits:
 
 
 def strip(row: TrialRow | ReferenceRow, limits: Limits, chance: float) -> Markup:
-    """A dot a fold, a tick at their mean, a dashed line at chance."""
+    """One dot per fold, a tick at their mean, a dashed line at chance."""
     pad, middle = 6.0, STRIP_HEIGHT / 2
     x = svg.linear(limits.low, limits.high, pad, STRIP_WIDTH - pad)
     known = [score for score in row.fold_scores if math.isfinite(score)]
@@ -61,7 +61,7 @@ def strip(row: TrialRow | ReferenceRow, limits: Limits, chance: float) -> Markup
 
 @dataclass(frozen=True)
 class Panel:
-    """One chart of learning curves: what is on its y axis, and between which values."""
+    """One chart of learning curves: what its y axis shows, and the range of that axis."""
 
     title: str  # 'Loss'
     key: str  # 'loss': the training curve; 'val_loss' is the validation's
@@ -71,7 +71,7 @@ class Panel:
 
 
 def panels(data: StudySummary, shown: Sequence[TrialRecord]) -> list[Panel]:
-    """The charts that these trials' curves allow, on axes that suit them all."""
+    """The charts for which these trials have curves, on axes that fit all of them."""
     made = []
     folds = [fold for trial in shown for fold in search_folds(trial)]
     k = sum(count > 0 for count in data.class_counts)
@@ -94,12 +94,12 @@ def panels(data: StudySummary, shown: Sequence[TrialRecord]) -> list[Panel]:
 
 
 def search_folds(trial: TrialRecord) -> list[FoldRecord]:
-    """The fold runs of the search itself."""
+    """The fold runs of the search itself, without those that confirm finalists on new folds."""
     return [fold for fold in trial.folds if fold.repeat == 0]
 
 
 def _loss_limits(folds: Sequence[FoldRecord], guess: float) -> Limits | None:
-    """From 0 to what nearly all epochs stay below, chance always in it; some first epochs are far above."""
+    """From 0 to the 97 % quantile, chance included; the first epochs may be far above."""
     values = [v for fold in folds for c in ("loss", "val_loss") for v in fold.curve.get(c, ()) if math.isfinite(v)]
     if not values:
         return None
@@ -118,7 +118,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 12.0, 12.0, 40.0
 
 
 def curves(trial: TrialRecord, panel: Panel) -> Markup:
-    """All folds of a trial over epochs: training thin, validation strong, a ring at each best epoch."""
+    """All folds of a trial over epochs: thin lines for training, thick ones for validation, rings at best epochs."""
     folds = search_folds(trial)
     last = max([fold.epochs for fold in folds] + [2])
     x = svg.linear(1, last, _LEFT, _WIDE - _RIGHT)
@@ -138,7 +138,7 @@ def curves(trial: TrialRecord, panel: Panel) -> Markup:
 
 
 def lines(panel: Panel, series: Sequence[tuple[str, str, Sequence[float]]], label: str) -> Markup:
-    """Any curves over epochs, each (class, title, values), on the same axes as `curves`."""
+    """Any curves over epochs, each (CSS class, title, values), on the same axes as `curves`."""
     last = max([len(values) for _, _, values in series] + [2])
     x = svg.linear(1, last, _LEFT, _WIDE - _RIGHT)
     y = svg.linear(panel.limits.low, panel.limits.high, _HIGH - _BOTTOM, _TOP)

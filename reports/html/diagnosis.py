@@ -1,4 +1,4 @@
-"""Why a network does not learn, as one page that needs nothing else."""
+"""Why a network does not learn, as one self-contained page."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from search.diagnosis.evidence import Evidence, LayerEvidence
 from search.diagnosis.result import Diagnosed, ExperimentResult, mean_validation, runs_that_learn
 from search.files import write_atomically
 
+LEARNS_WITH, NOT_WITH = "With these it learns", "With these it does not"  # titles of the groups of experiments
 _MAX_LAYERS = 40  # in the drawing
 
 
 def write(case: Diagnosed, path: Path) -> None:
-    """Render the page and put it at `path` in one step."""
+    """Render the page and write it to `path`, atomically."""
     write_atomically(path, render(case))
 
 
@@ -43,6 +44,7 @@ def render(case: Diagnosed) -> str:
             signal=signal(case),
             curves=_curves(case),
             groups=_groups(case),
+            learns_with=LEARNS_WITH,
             best=case.fixes[0].experiment.change if case.fixes else "",
             untried=untried(case),
             fine=fine(case),
@@ -62,7 +64,7 @@ class _Row:
 
 
 def _groups(case: Diagnosed) -> list[tuple[str, list[_Row]]]:
-    """The experiments by how they went, for the table."""
+    """The experiments by outcome, for the table."""
     k = len(case.classes)
 
     def row(result: ExperimentResult) -> _Row:
@@ -78,14 +80,14 @@ def _groups(case: Diagnosed) -> list[tuple[str, list[_Row]]]:
             experiment.suspicion > 0,
         )
 
-    made = (("These free it", list(map(row, case.fixes))), ("These do not", list(map(row, case.no_fixes))))
-    return [(title, rows) for title, rows in made if rows]
+    groups = ((LEARNS_WITH, list(map(row, case.fixes))), (NOT_WITH, list(map(row, case.no_fixes))))
+    return [(title, rows) for title, rows in groups if rows]
 
 
 def _curves(case: Diagnosed) -> list[tuple[Panel, Markup]]:
-    """Loss and accuracy of all runs over epochs, against chance, and those of the best change."""
+    """Loss and accuracy over epochs of all runs, and of the runs with the best change, beside chance."""
     best = case.fixes[0] if case.fixes else None
-    k, made = len(case.classes), []
+    k, drawings = len(case.classes), []
     even = abs(case.floor - math.log(k)) < 0.005
     floor = f"chance: ln {k} = {case.floor:.3f}" if even else f"chance: {case.floor:.3f}"
     for title, trained, judged, reference, name in (
@@ -106,15 +108,15 @@ def _curves(case: Diagnosed) -> list[tuple[Panel, Markup]]:
             values = [value for _, _, curve in series for value in curve if math.isfinite(value)]
             top = max(min(max(values), 4 * reference), 1.15 * reference) if title == "Loss" else 1.0
             panel = Panel(title, trained, Limits(0.0, top), reference, name)
-            made.append((panel, lines(panel, series, f"{title} by epoch. {name}.")))
-    return made
+            drawings.append((panel, lines(panel, series, f"{title} by epoch. {name}.")))
+    return drawings
 
 
 _WIDE, _ROW, _LEFT, _RIGHT, _TOP = 760.0, 34.0, 190.0, 24.0, 16.0
 
 
 def signal(case: Diagnosed) -> Markup | None:
-    """How differently images come out of each layer, over how differently they went in, on a logarithmic scale."""
+    """How much images differ after each layer, as a share of how much they differ at the input; logarithmic scale."""
     evidence = case.evidence
     if evidence is None or not evidence.input_spread > 0:
         return None
@@ -154,12 +156,12 @@ def _at(place: int) -> float:
 
 
 def _weighty(evidence: Evidence) -> list[LayerEvidence]:
-    """Layers with weights; the others hand on what they are given, more or less."""
+    """Layers with weights; the others change their input little."""
     return [layer for layer in evidence.layers if layer.gradient is not None]
 
 
 def _shares(evidence: Evidence, *, start: bool) -> Mapping[str, float]:
-    """Layer -> spread over images, as a share of the input's."""
+    """Layer -> spread over images, as a share of the spread of the input."""
     spreads = {layer.name: layer.spread_at_start if start else layer.spread for layer in _weighty(evidence)}
     return {
         name: value / evidence.input_spread
@@ -168,11 +170,11 @@ def _shares(evidence: Evidence, *, start: bool) -> Mapping[str, float]:
     }
 
 
-_LEAST = 1e-8  # what is less is drawn there
+_MIN_SHARE = 1e-8  # smaller shares are drawn at this one
 
 
 def _log(share: float) -> float:
-    return math.log10(max(share, _LEAST))
+    return math.log10(max(share, _MIN_SHARE))
 
 
 def _decades(shares: Sequence[float]) -> tuple[int, int]:

@@ -16,8 +16,8 @@ from search.results.importance import evenly
 from search.results.summary import StudySummary, TrialRow
 from storage.records import TrialState
 
-_MAX_POINTS = 1000  # drawn; more would lie on each other, and each is 150 bytes of the page
-_CROWDED = 200  # points from which they are drawn smaller
+_MAX_POINTS = 1000  # more would overlap, and each takes 150 bytes of the page
+_CROWDED = 200  # with more points than this, each is drawn smaller
 _WIDE, _HIGH = 760.0, 336.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 72.0, 12.0, 46.0, 54.0
 _PAD = 12.0  # between the axis and the first and last trial
@@ -25,14 +25,14 @@ _PAD = 12.0  # between the axis and the first and last trial
 
 @dataclass(frozen=True)
 class History:
-    """The drawing, and what its legend has to name."""
+    """The drawing, and the entries of its legend."""
 
     drawing: Markup
-    states: tuple[tuple[str, str], ...]  # (class, words) of the states that points are drawn of
+    states: tuple[tuple[str, str], ...]  # (CSS class, words) of each state of which a point is drawn
 
 
 def history(data: StudySummary) -> History | None:
-    """The drawing; None while no trial is complete. Open and stopped trials are at the mean of the folds they have."""
+    """The drawing; None while no trial is complete. Open and stopped trials are drawn at the mean of their folds."""
     if data.best is None:
         return None
     rows = sorted((row for row in data.rows if row.score is not None), key=lambda row: row.number)
@@ -94,7 +94,7 @@ def _point(data: StudySummary, row: TrialRow, x: svg.Scale, y: svg.Scale, radius
 def _corners(
     data: StudySummary, complete: Sequence[TrialRow], last: int, x: svg.Scale, y: svg.Scale
 ) -> list[tuple[float, float]]:
-    """Of the line of the best so far: level up to each trial that is better, then straight to it."""
+    """The corners of the line of the best so far: it is level up to each better trial, and then goes up to it."""
     corners: list[tuple[float, float]] = []
     best = math.nan
     for row in complete:

@@ -1,4 +1,4 @@
-"""What was found in a folder of images, as one page that needs nothing else."""
+"""What was found in a folder of images, as one self-contained page."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from reports.wording.images import ABOUT, TITLES, headline, likeness_words
 from search.data.findings import DuplicateKind, Findings, PairView, Remark
 from search.files import write_atomically
 
-MAX_PAIRS = 200  # of one kind on the page
-_SIDE = 120  # of a thumbnail, in pixels, at most
+MAX_PAIRS = 200  # shown on the page, of each kind
+_SIDE = 120  # the longer side of a thumbnail, in pixels
 
 
 def write(findings: Findings, path: Path) -> None:
-    """Render the page and put it at `path` in one step."""
+    """Render the page and write it to `path`, atomically."""
     write_atomically(path, render(findings))
 
 
@@ -70,13 +70,13 @@ def _section(kind: DuplicateKind, pairs: Sequence[PairView]) -> _Section:
 
 
 def breakable(text: str) -> Markup:
-    """A path that may go on in the next line after its parts rather than anywhere."""
+    """A path in which a line may break after "/" and "_"."""
     escaped = str(escape(values.shortened(text, 90)))
     return Markup(escaped.replace("/", "/<wbr>").replace("_", "_<wbr>"))  # noqa: S704 - escaped above
 
 
 def _by_kind(remarks: Sequence[Remark]) -> dict[tuple[bool, str], list[Remark]]:
-    """Those that left something out first; without copies, which are shown as pairs."""
+    """Remarks by (left out, kind). Copies are missing, as they are shown as pairs."""
     by_kind: dict[tuple[bool, str], list[Remark]] = {}
     for remark in remarks:
         if remark.kind != "copy":
@@ -85,7 +85,7 @@ def _by_kind(remarks: Sequence[Remark]) -> dict[tuple[bool, str], list[Remark]]:
 
 
 def _data(pixels: NDArray[np.uint8]) -> str:
-    """A data URI of a small picture: small ones exactly, others as JPEG."""
+    """A data URI of a thumbnail: PNG up to 64 pixels, else JPEG."""
     from PIL import Image
 
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)

@@ -1,4 +1,4 @@
-"""A model as a stack of plates, one a layer: as wide as its image is large, as thick as it has channels."""
+"""A model as a stack of plates, one per layer. Width shows the size of its output image, thickness the channels."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from reports.html import svg
 from reports.wording import values
 from storage.records import LayerRecord
 
-_MAX_ROWS = 40  # beyond it, neighbours of one shape are drawn as one plate
+_MAX_ROWS = 40  # if a model has more layers, neighbours of one shape are drawn as one plate
 _WIDE = 190.0
-_SLANT = 0.28  # a plate's depth on paper, as a share of its width
+_SLANT = 0.28  # the height at which a plate's depth is drawn, as a share of its width
 _GAP = 5.0  # above and below a plate
 
 
@@ -39,11 +39,11 @@ class Architecture:
     rows: tuple[LayerRow, ...]
     layers: int
     parameters: int
-    label: str  # the model in a sentence, for who can't see it
+    label: str  # the model in a sentence, for screen readers
 
     @property
     def merged(self) -> bool:
-        """Whether neighbours stand in one row."""
+        """Whether some rows stand for several layers."""
         return len(self.rows) < self.layers
 
 
@@ -86,12 +86,12 @@ def _row(group: Sequence[LayerRecord], total: int, size: float, *, last: bool) -
 
 
 def _side(shape: Sequence[int | None]) -> float:
-    """The larger of height and width; 1 where they aren't known."""
+    """The larger of height and width; an unknown one counts as 1."""
     return float(max((size or 1 for size in shape[:-1]), default=1))
 
 
 def _plate(shape: Sequence[int | None], size: float, *, filled: bool, line_below: bool) -> Markup:
-    """Square roots and logarithms keep 1 and 512 on one page; the order of sizes stays true."""
+    """One plate. Square roots and logarithms fit sizes from 1 to 512 on a page; what is larger is drawn larger."""
     channels = (shape[-1] if shape else 1) or 1
     if len(shape) > 1:
         wide = 26 + (_WIDE - 40) * math.sqrt(_side(shape) / size)

@@ -1,4 +1,4 @@
-"""A study in a notebook: a few lines of HTML without script or style sheet, everything in it escaped."""
+"""A study in a notebook: a few lines of HTML without script or style sheet. All values are escaped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROWS = 5  # of the leaderboard
 
 
 def of_study(data: StudySummary) -> str:
-    """What is best, what to expect of it, and the head of the leaderboard."""
+    """The best trial, what to expect of it on new images, and the first rows of the leaderboard."""
     head = ("trial", values.metric_words(data.metric), "state", "changed from trial 0")
     rows = [
         (

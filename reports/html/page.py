@@ -1,4 +1,4 @@
-"""What pages have in common: templates and security policy."""
+"""Templates and the security policy, for all pages."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from reports.wording import values
 
 
 def masked(command: str) -> str:
-    """A command without the password that a URL in it may carry."""
+    """The command with passwords in URLs replaced by ***."""
     import re
 
     return re.sub(r"(\w+://[^\s:/@]*):[^\s@]*@", r"\1:***@", command)
 
 
 def policy(scripts: list[str]) -> str:
-    """The page's security policy: only these very scripts may run, nothing may be fetched.
+    """The Content-Security-Policy of a page: only these scripts may run (by hash), and nothing may be fetched.
 
-    Styles are free: bars carry their widths as attributes.
+    Inline styles are allowed, because bars have their widths as attributes.
     """
     hashes = (
         " ".join(
@@ -38,7 +38,7 @@ def policy(scripts: list[str]) -> str:
 
 @cache
 def environment() -> Any:
-    """The templates with the filters that they share."""
+    """The Jinja environment: templates and their common filters."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -62,5 +62,5 @@ def environment() -> Any:
 
 @cache
 def asset(name: str) -> str:
-    """A file that lies beside the templates."""
+    """The text of a file in the folder of the templates."""
     return resources.files("reports.html").joinpath("templates", name).read_text(encoding="utf-8")

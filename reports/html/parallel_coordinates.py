@@ -1,7 +1,7 @@
-"""Parallel coordinates: every trial a line through its parameters to its score.
+"""Parallel coordinates: each trial is a line through the values of its parameters to its score.
 
-Drawn by hand since Optuna's leaves out each trial that lacks one of the parameters, which in a space with
-conditions is most of them; here an inactive parameter has a place of its own under the axis.
+Optuna's plot omits each trial that lacks one of the parameters. In a space with conditions that is most trials.
+Here an inactive parameter has a place below its axis.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _LINE = 15  # characters of a name in one line
 
 @dataclass(frozen=True)
 class Axis:
-    """One parameter, or the score: where its values lie, and which are written beside it."""
+    """One parameter, or the score: where its values lie, and which of them are labelled."""
 
     name: str
     place: Callable[[object], float]
     labels: tuple[tuple[float, str], ...]  # (y, words)
-    optional: bool  # some of the trials lack it
+    optional: bool  # whether some trials lack it
 
 
 @dataclass(frozen=True)
 class Parallel:
-    """The drawing and what to say beside it."""
+    """The drawing and the counts for its caption."""
 
     drawing: Markup
     lines: int  # trials drawn
@@ -45,7 +45,7 @@ class Parallel:
 
 
 def parallel(data: StudySummary, space: Space | None, importance: Mapping[str, float]) -> Parallel | None:
-    """The drawing; None where fewer than two trials, or no parameter, differ."""
+    """The drawing; None with fewer than two complete trials, or if no parameter varies."""
     rows = [row for row in data.rows if row.rank is not None]
     if len(rows) < 2:
         return None
@@ -75,22 +75,22 @@ def parallel(data: StudySummary, space: Space | None, importance: Mapping[str, f
 
 
 def _varying(rows: Sequence[TrialRow], importance: Mapping[str, float]) -> list[str]:
-    """Parameters that take more than one value, inactive being one.
+    """Parameters with more than one value; inactive counts as a value.
 
-    The important ones come first, then those that most trials have.
+    The most important come first, then those that most trials have.
     """
-    seen: dict[str, set[object]] = {}
+    distinct: dict[str, set[object]] = {}
     for row in rows:
         for name, value in row.params.items():
-            seen.setdefault(name, set()).add(value)
-    missing = {name for name in seen if any(name not in row.params for row in rows)}
-    names = [name for name, values in seen.items() if len(values) + (name in missing) > 1]
+            distinct.setdefault(name, set()).add(value)
+    missing = {name for name in distinct if any(name not in row.params for row in rows)}
+    names = [name for name, values in distinct.items() if len(values) + (name in missing) > 1]
     trials_with = {name: sum(name in row.params for row in rows) for name in names}
     return sorted(names, key=lambda name: (-importance.get(name, 0.0), -trials_with[name]))
 
 
 def _sampled(rows: Sequence[TrialRow]) -> list[TrialRow]:
-    """The best quarter of what can be drawn, and an even sample of the rest."""
+    """At most `_MAX_LINES` rows: a quarter of them are the best, the others are spread evenly over the rest."""
     if len(rows) <= _MAX_LINES:
         return list(rows)
     head, rest = _MAX_LINES // 4, _MAX_LINES - _MAX_LINES // 4
@@ -155,7 +155,7 @@ def _trial_line(data: StudySummary, row: TrialRow, axes: Sequence[Axis], xs: Seq
 
 
 def _in_two(name: str) -> tuple[str, str]:
-    """A name in two lines that fit between axes, broken after an underscore; the first is empty where one will do."""
+    """A name in two lines that fit between axes, broken after an underscore. The first may be empty."""
     if len(name) <= _LINE:
         return "", shortened(name, _LINE)
     cut = name.rfind("_", 1, _LINE) + 1 or len(name) // 2

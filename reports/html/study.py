@@ -1,4 +1,4 @@
-"""The report as one page that needs nothing else: no network, no other file, no script but its own."""
+"""The report as one self-contained page: no network, no other file, and only its own script."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from storage.records import TrialRecord
 
 _MAX_ROWS = 200  # of the leaderboard
 _MAX_IMPORTANT = 12  # parameters in the chart of importance
-_NUMBERED = 40  # trials that a row of causes names
+_NUMBERED = 40  # trials listed per row of causes
 
 
 def write(data: StudySummary, path: Path) -> None:
-    """Render the report and put it at `path`."""
+    """Render the report and write it to `path`, atomically."""
     write_atomically(path, render(data))
 
 
@@ -66,7 +66,7 @@ def render(data: StudySummary) -> str:
 
 
 def _leaderboard(data: StudySummary) -> list[dict[str, Any]]:
-    """The best trials, and the references at their places among them, with what is drawn or worked out for each."""
+    """The best trials and the references, by score, with drawings and derived values for each."""
     rows = data.with_references(data.rows[:_MAX_ROWS])
     limits = strip_limits(data, rows)
     entries = []
@@ -94,7 +94,7 @@ def _best_model(data: StudySummary) -> _Model | None:
 
 
 def _curves(data: StudySummary) -> list[dict[str, Any]]:
-    """The best trial's and, where that is another, the starting point's, on the same axes."""
+    """The curves of the best trial, and of trial 0 if that is another one, on the same axes."""
     shown: list[TrialRecord] = []
     if data.best is not None:
         shown.append(data.trial(data.best.number))
@@ -113,7 +113,7 @@ def _curves(data: StudySummary) -> list[dict[str, Any]]:
 
 
 def _cell(count: int, share: float, *, right: bool) -> dict[str, Any]:
-    """A cell of the matrix. Its tint leaves out the middle, where neither dark nor light words can be read."""
+    """A cell of the matrix. Middle tints are avoided, as neither dark nor light text can be read on them."""
     strong = share > 0.6
     tint = 0.88 + 0.3 * (share - 0.6) if strong else 0.06 + 0.7 * share
     return {"count": count, "share": share, "right": right, "strong": strong, "tint": tint}

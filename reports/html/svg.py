@@ -1,4 +1,4 @@
-"""Just enough SVG: elements whose text and attributes are always escaped, and scales with round ticks."""
+"""The SVG that drawings need: elements with escaped text and attributes, and scales with round ticks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def picture(width: float, height: float, label: str, *children: Markup, class_: 
 
 
 def text(x: float, y: float, words: str, *, anchor: str | None = None, class_: str | None = None) -> Markup:
-    """Words at a point."""
+    """Text at a point."""
     return tag("text", visible(words), x=x, y=y, text_anchor=anchor, class_=class_)
 
 
@@ -47,7 +47,7 @@ def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
 
 
 def path(points: Iterable[tuple[float, float]], class_: str, title: str | None = None) -> Markup:
-    """A line through points; one that isn't finite makes a gap."""
+    """A line through points; a point with NaN or infinity makes a gap."""
     steps, pen = [], "M"
     for x, y in points:
         if math.isfinite(x) and math.isfinite(y):
@@ -60,7 +60,7 @@ def path(points: Iterable[tuple[float, float]], class_: str, title: str | None =
 
 
 def linear(low: float, high: float, start: float, end: float) -> Scale:
-    """Values of [low, high] to places of [start, end], those outside to its ends."""
+    """Map values of [low, high] to places of [start, end]; values outside are mapped to the nearer end."""
     width = high - low or 1.0
 
     def place(value: float) -> float:
@@ -83,14 +83,14 @@ def ticks(low: float, high: float, about: int = 4) -> list[float]:
 
 
 def whole_ticks(last: int, about: int = 5) -> list[int]:
-    """Whole numbers from 1 to `last`, both in it."""
+    """Whole numbers from 1 to `last`, both included."""
     inner = sorted({int(t) for t in ticks(0, last, about) if t >= 1 and float(t).is_integer()})
     kept = [t for t in inner if 1 < t < last and last - t > last / about / 2]
     return [1, *kept, *([last] if last > 1 else [])]
 
 
 def thinned(values: Sequence[float], most: int = 200) -> list[tuple[int, float]]:
-    """(1-based place, value), at most `most` of them, the first and last kept."""
+    """At most `most` pairs of (1-based place, value), the first and the last included."""
     if len(values) <= most:
         return list(enumerate(values, start=1))
     places = sorted({round(i * (len(values) - 1) / (most - 1)) for i in range(most)})

@@ -1,1 +1,1 @@
-"""Views in the terminal."""
+"""Views for the terminal."""

@@ -8,7 +8,7 @@ from search.diagnosis.result import Diagnosed, mean_validation
 
 
 def in_lines(case: Diagnosed) -> list[str]:
-    """For the terminal."""
+    """The answer, the suspected causes, and the experiments."""
     k = len(case.classes)
     lines = [headline(case)]
     for suspect in case.suspects:
@@ -19,7 +19,7 @@ def in_lines(case: Diagnosed) -> list[str]:
     if case.tried:
         lines += [
             "",
-            f"one change at a time, {values.count(len(case.runs), 'training')} each, or given up after two at chance:",
+            f"one change at a time, {values.count(len(case.runs), 'training')} each, or stopped after two at chance:",
         ]
         lines += [
             f"  {values.number(mean_validation(result.runs), 2):>5}  "

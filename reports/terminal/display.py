@@ -1,4 +1,4 @@
-"""A command at work, in a terminal: lines and bars, a live table of a search; plain lines anywhere else."""
+"""A running command in a terminal: lines, progress bars, a live table of the search. Elsewhere plain lines."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from search.results.progress import Observer
 
 @dataclass(frozen=True)
 class TerminalDisplay:
-    """What `search.commands.session.Display` asks for, on standard output; with `quiet` nothing."""
+    """Implements `search.commands.session.Display` on standard output; with `quiet` it prints nothing."""
 
     quiet: bool = False
 
     def study(self, folder: str, *, going_on: bool) -> None:
-        """Say which study it is."""
+        """Print the study's folder."""
         self._say([f"study: {folder}" + (" (going on)" if going_on else "")])
 
     def prepared(self, findings: Findings, sentences: Sequence[str]) -> None:
-        """Say what was read, each thing left out by name, and what was decided."""
+        """Print what was read, what was left out, by name, and what was decided."""
         self._say([*images_in_words(findings), *sentences])
 
     def reading(self) -> AbstractContextManager[Callable[[int, int], None]]:
@@ -33,7 +33,7 @@ class TerminalDisplay:
         return reading_images(quiet=self.quiet)
 
     def watching(self) -> AbstractContextManager[Observer]:
-        """A live table on a terminal, else a line a trial."""
+        """A live table on a terminal, else one line per trial."""
         return watching(quiet=self.quiet)
 
     def training(self) -> AbstractContextManager[Callable[[str, int, int], None]]:

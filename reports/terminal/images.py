@@ -9,13 +9,12 @@ from reports.wording.images import TITLES, likeness_words
 from search.data.findings import DuplicateKind, Findings, Remark
 from search.text import printable
 
-SHOWN_PER_KIND = 20  # notes of one kind that are named one by one
-
-MAX_LINES = 10  # of one kind in the terminal
+SHOWN_PER_KIND = 20  # notes of one kind
+MAX_LINES = 10  # pairs of one kind
 
 
 def images_in_words(findings: Findings) -> list[str]:
-    """Lines: how many of what, then each note by name, those that left something out first."""
+    """The counts by class, then the notes on files."""
     height, width, channels = findings.shape
     colour = "grey" if channels == 1 else "colour"
     searched = f"{findings.images - findings.testing} in {len(findings.classes)} classes"
@@ -29,7 +28,7 @@ def images_in_words(findings: Findings) -> list[str]:
 
 
 def _notes(remarks: Sequence[Remark]) -> list[str]:
-    """What was left out by name; what was only converted or looks odd by kind, with a few names."""
+    """The notes by kind, each with the names of its first files."""
     if not remarks:
         return []
     left_out = sum(note.left_out for note in remarks)
@@ -47,9 +46,9 @@ def _notes(remarks: Sequence[Remark]) -> list[str]:
 
 
 def in_lines(findings: Findings) -> list[str]:
-    """What else there is to say below the images themselves."""
+    """The lines below the counts: folds, findings, pairs of copies."""
     lines = [f"folds: {findings.folds}" if findings.folds else "folds: none; these images cannot be searched yet"]
-    lines += findings.sentences or ["no copies, no contradictions: nothing stands in the way"]
+    lines += findings.sentences or ["no copies and no contradictions were found"]
     for kind in DuplicateKind:
         pairs = findings.of(kind)
         if pairs:

@@ -1,4 +1,4 @@
-"""A search while it runs: a table that redraws itself in a terminal, plain lines anywhere else."""
+"""A search while it runs: a live table in a terminal, plain lines anywhere else."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from search.stats.metrics import METRICS
 from storage.records import TrialRecord, TrialState
 
 _BARS = "▁▂▃▄▅▆▇█"
-_RECENT = 8  # trials shown, where the terminal is high enough
+_RECENT = 8  # trials shown, if the terminal has enough lines
 _AROUND = 9  # lines that are not recent trials: head, rule, best, references, gaps, footer, and the cursor's
-_NAMED = 2  # running folds named while there is nothing better to tell
+_NAMED = 2  # running folds named until the first fold is complete
 _SECONDS_BETWEEN_DRAWINGS = 0.1
 _BAR_WIDTH = 30
 
@@ -62,11 +62,11 @@ class LiveTable:
         self._console.print(as_text(text, self._console), highlight=False)
 
     def trial_closed(self, trial: TrialRecord, progress: Progress) -> None:  # noqa: ARG002 - the table shows it
-        """Redraw, since a trial has its final state."""
+        """Redraw, as a trial has its final state."""
         self.update(progress)
 
     def update(self, progress: Progress) -> None:
-        """Redraw, unless that was done a moment ago."""
+        """Redraw, unless the last drawing is too recent."""
         self._progress = progress
         now = time.monotonic()
         if now - self._drawn_at >= _SECONDS_BETWEEN_DRAWINGS:
@@ -106,11 +106,11 @@ class LiveTable:
         return filled(table, rows, self._console)
 
     def _references(self, progress: Progress) -> Text:
-        """One line, blank before the first is known; a reference that lacks folds says how many it has."""
+        """One line, blank before the first is known. An incomplete reference shows its number of folds, not a score."""
         parts = []
         for name, scores in _references(progress).items():
-            whole = len(scores) == progress.folds
-            score = values.number(_mean(scores)) if whole else f"{len(scores)}/{progress.folds} folds"
+            complete = len(scores) == progress.folds
+            score = values.number(_mean(scores)) if complete else f"{len(scores)}/{progress.folds} folds"
             parts.append(f"{name.replace('_', ' ')} {score}")
         text = as_text(f"references: {' · '.join(parts)}" if parts else "", self._console, "dim")
         text.no_wrap, text.overflow = True, "ellipsis" if self._fancy else "crop"
@@ -131,7 +131,7 @@ class LiveTable:
         )
 
     def _folds(self, progress: Progress, trial: TrialRecord) -> Text:
-        """One character a fold: a bar as high as its score, a mark for one in training, a dot before."""
+        """One character per fold: a bar as high as its score, a circle while it is trained, a dot before."""
         done = {fold.fold: fold.scores[progress.metric] for fold in trial.folds if fold.repeat == 0}
         picture = Text()
         for fold in range(progress.folds):
@@ -158,8 +158,8 @@ class LiveTable:
             closed = sum(trial.state != TrialState.RUNNING for trial in progress.trials)
             shares.append((closed / progress.trials_budget, f"{closed} of {progress.trials_budget} trials"))
         if progress.seconds_budget:
-            spent, whole = values.duration(progress.spent_seconds), values.duration(progress.seconds_budget)
-            shares.append((progress.spent_seconds / progress.seconds_budget, f"{spent} of {whole}"))
+            spent, budget = values.duration(progress.spent_seconds), values.duration(progress.seconds_budget)
+            shares.append((progress.spent_seconds / progress.seconds_budget, f"{spent} of {budget}"))
         if not shares:
             return as_text(f"{values.count(len(progress.trials), 'trial')}, until you stop it", self._console)
         share = min(max(share for share, _ in shares), 1.0)
@@ -175,7 +175,7 @@ class LiveTable:
             parts = [_starting(progress)]
         elif best and progress.session_folds:
             parts = [known]
-        else:  # until the first fold ends nothing moves in the table
+        else:  # the table does not change until the first fold ends
             running = [f"trial {trial}: fold {fold + 1} of {progress.folds}" for trial, fold in progress.running]
             parts = [known, *running[:_NAMED], *(["…"] if len(running) > _NAMED else [])]
         parts.append(f"{values.duration(progress.spent_seconds)} so far")
@@ -189,20 +189,20 @@ class LiveTable:
 
 
 class PlainLines:
-    """One line for each trial that ends, each reference and each note; nothing in between. For pipes and log files."""
+    """One line for each trial that ends, each reference and each note. For pipes and log files."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._told: set[str] = set()  # names of references
+        self._written: set[str] = set()  # names of references
         self._begun = False
-        self._waits = False  # for a worker that is ready
+        self._waits = False  # for the first worker to be ready
 
     def note(self, text: str) -> None:
         """Write a line."""
         self._write(text)
 
     def trial_closed(self, trial: TrialRecord, progress: Progress) -> None:
-        """Write what became of a trial."""
+        """Write the final state of a trial."""
         folds = f"{len(trial.scores(progress.metric))}/{progress.folds} folds"
         score = f"{values.metric_words(progress.metric)} {_score_words(trial, progress.metric)}"
         best = ", best so far" if trial.number == progress.best else ""
@@ -216,35 +216,35 @@ class PlainLines:
         self._write("; ".join(parts))
 
     def update(self, progress: Progress) -> None:
-        """Say once what the first seconds are spent on, and what each reference reached once it has all folds.
+        """Write once what the first seconds are spent on, and the score of each reference when it has all folds.
 
-        Of trials a pipe hears when they end, and of references that an earlier session computed nothing.
+        References of an earlier session are not written.
         """
-        whole = {name: scores for name, scores in _references(progress).items() if len(scores) == progress.folds}
+        complete = {name: scores for name, scores in _references(progress).items() if len(scores) == progress.folds}
         if not self._begun:
             if not progress.answered:
                 self._write(_starting(progress))
             self._begun, self._waits = True, not progress.answered
-            self._told |= whole.keys()
+            self._written |= complete.keys()
         elif self._waits and progress.answered:
             self._waits = False
             self._write("TensorFlow is imported, training begins")
-        for name, scores in whole.items():
-            if name not in self._told:
-                self._told.add(name)
+        for name, scores in complete.items():
+            if name not in self._written:
+                self._written.add(name)
                 score = f"{values.metric_words(progress.metric)} {values.number(_mean(scores))}"
                 self._write(f"reference {REFERENCE_WORDS.get(name, name)}; {score}")
 
     def _write(self, text: str) -> None:
         line = values.visible(text)
         encoding = getattr(self._stream, "encoding", None) or "utf-8"
-        with contextlib.suppress(BrokenPipeError):  # who read the lines is gone; the search is not over for that
+        with contextlib.suppress(BrokenPipeError):  # the reader of the pipe is gone; the search continues
             self._stream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
             self._stream.flush()
 
 
 def _references(progress: Progress) -> dict[str, list[float]]:
-    """Fold scores by name of reference, as they became known."""
+    """Fold scores by name of reference, in the order in which they were stored."""
     by_name: dict[str, list[float]] = {}
     for record in progress.references:
         by_name.setdefault(record.name, []).append(record.scores.get(progress.metric, math.nan))
@@ -257,7 +257,7 @@ def _mean(scores: Sequence[float]) -> float:
 
 @contextlib.contextmanager
 def watching(*, quiet: bool) -> Iterator[Observer]:
-    """What shows a search on standard output: a table on a terminal, else lines; with `quiet` nothing."""
+    """The observer that shows a search on standard output: a table on a terminal, else lines; with `quiet` nothing."""
     console = Console()
     if quiet or not console.is_terminal:
         yield PlainLines(io.StringIO() if quiet else sys.stdout or io.StringIO())

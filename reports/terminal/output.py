@@ -1,4 +1,4 @@
-"""The console: what it can show, how tables look there."""
+"""The console: which characters it can show, and how tables look."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ _GAP = 2  # columns between columns
 
 
 class Output(Console):
-    """Standard output. Its reader may leave (`search report | head -1`): the rest is dropped, and nothing failed."""
+    """Standard output. If its reader leaves (`search report | head -1`), the rest is dropped without an error."""
 
     def __init__(self) -> None:
         super().__init__(highlight=False)
 
     def on_broken_pipe(self) -> None:
-        """Instead of Rich's exit with code 1, send all that follows nowhere, whoever writes it."""
+        """Send all further output of the process to nowhere. Rich would exit with code 1."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
 
     def say(self, text: str) -> None:
-        """One line as it is, however long."""
+        """Print one line, never wrapped or cut."""
         self.print(as_text(text, self), no_wrap=True, overflow="ignore", crop=False)
 
 
 def as_text(text: str, console: Console, style: str = "") -> Text:
-    """`text` as it is: no markup, no control characters, only what the console's encoding has."""
+    """`text` without markup or control characters, with only the characters of the console's encoding."""
     text = values.visible(text)
     if not has_unicode(console):
         for fancy, plain in (("±", "+/-"), (values.NONE, "-"), ("…", "..."), ("·", "|")):
@@ -52,12 +52,12 @@ def as_text(text: str, console: Console, style: str = "") -> Text:
 
 
 def has_unicode(console: Console) -> bool:
-    """Whether the console can show every character."""
+    """Whether the console has a Unicode encoding."""
     return (console.encoding or "utf-8").lower().startswith("utf")
 
 
 def grid(console: Console) -> Table:
-    """A table with one quiet line under its head; in a pipe, not even that."""
+    """A table with one thin line under its head; without any line in a pipe."""
     plain = not console.is_terminal
     return Table(
         box=None if plain else box.SIMPLE_HEAD,
@@ -69,7 +69,7 @@ def grid(console: Console) -> Table:
 
 
 def filled(table: Table, rows: Sequence[Sequence[Text]], console: Console) -> Table:
-    """`table` with `rows`, its last column cut at the edge: Rich would narrow the others instead."""
+    """`table` with `rows`. Only its last column is cut at the edge; Rich would narrow the others."""
     widths = [cell_len(str(column.header)) for column in table.columns]
     for row in rows:
         widths = [max(wide, cell.cell_len) for wide, cell in zip(widths, row, strict=True)]

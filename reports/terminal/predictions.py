@@ -1,4 +1,4 @@
-"""What a model says of pictures: lines for people, JSON or CSV for programs."""
+"""Predictions of a model for pictures: lines for people, JSON or CSV for programs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from search.results.predictions import Prediction
 
 
 def show_predictions(classes: Sequence[str], answers: Sequence[Prediction], out: Output, form: str) -> None:
-    """Print an answer for each picture that was read; `form` is 'lines', 'json' or 'csv'.
+    """Print a prediction for each picture that was read; `form` is 'lines', 'json' or 'csv'.
 
-    JSON names those that were not read as well, and what was passed over.
+    JSON also names the pictures that could not be read, and the files that are no pictures.
     """
     read = [(answer, _top(answer)) for answer in answers if not answer.problem]
     match form:

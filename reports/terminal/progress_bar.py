@@ -1,4 +1,4 @@
-"""Bars for what takes a while, on a terminal only."""
+"""Progress bars, on a terminal only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 @contextmanager
 def reading_images(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A callback for (images read, images in all), drawn as a bar that goes away at the end."""
+    """A callback (images read, images in all), drawn as a bar that disappears at the end."""
     console = Console(stderr=True)
     columns = (TextColumn("reading images"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
@@ -21,7 +21,7 @@ def reading_images(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def training(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A callback for (what is done, trainings done, in all), drawn as a bar with the time left, on a terminal only."""
+    """A callback (what is trained, trainings done, in all), drawn as a bar with the time left."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:

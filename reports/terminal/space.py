@@ -14,7 +14,7 @@ _WIDE = 120  # columns; below it a table of five columns would break words
 
 
 def show_space(name: str, space: Space, console: Console | None = None) -> None:
-    """Print the parameters of a space: range, default, when it is there, what it does, where its range comes from."""
+    """Print the parameters of a space: range, default, condition, what it does, source of the range."""
     console = console or Output()
     rows = space.rows()
     title = Text(f"space of {name}")
@@ -33,7 +33,7 @@ def _table(title: Text, rows: list[dict[str, str]]) -> Table:
 
 
 def _list(title: Text, rows: list[dict[str, str]]) -> Table:
-    """The same beside each parameter's name: what may be chosen, and under it what it does and the source of that."""
+    """Two columns for narrow consoles: the name, and beside it range, default, condition, help and source."""
     table = Table(box=None, title=title, title_justify="left", show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -48,6 +48,6 @@ def _list(title: Text, rows: list[dict[str, str]]) -> Table:
 
 
 def _words(row: dict[str, str]) -> list[Text]:
-    """What a parameter does, and where its range and default come from; a model of the user's own says neither."""
+    """What a parameter does, and the source of its range and default. Parameters of a custom model have neither."""
     lines = [Text(row["help"])] if row["help"] else []
     return [*lines, Text(f"source: {row['source']}", style="dim")] if row["source"] else lines

@@ -11,7 +11,7 @@ from reports.wording import values
 from search.results.summary import ReferenceRow, StudySummary, TrialRow
 
 _PARAGRAPH = 96  # columns: longer lines are hard to read
-_NARROW = 100  # columns; below it the columns that can be read elsewhere are left out
+_NARROW = 100  # columns; a narrower console does not show the less important ones
 
 
 def show(data: StudySummary, console: Console | None = None, top: int = 20) -> None:
@@ -66,7 +66,7 @@ def _title(data: StudySummary) -> str:
 
 
 def leaderboard(data: StudySummary, console: Console, top: int = 20) -> Table:
-    """The best `top` trials, and the references at their places among them."""
+    """The best `top` trials and the references, by score."""
     narrow = console.width < _NARROW
     table = grid(console)
     table.add_column("trial", justify="right")

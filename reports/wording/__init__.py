@@ -1,1 +1,1 @@
-"""Numbers and findings in words, the same in the terminal and on the page."""
+"""Sentences for numbers and findings, the same in the terminal and on the page."""

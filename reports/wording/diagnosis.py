@@ -19,7 +19,7 @@ from search.diagnosis.result import (
 )
 from search.diagnosis.rules import UNKNOWN
 
-_NAMED = 3  # causes and changes in the answer
+_NAMED = 3  # causes and changes listed in the answer
 
 
 def headline(case: Diagnosed) -> str:
@@ -30,20 +30,20 @@ def headline(case: Diagnosed) -> str:
         case Verdict.LEARNS:
             return (
                 f"Your network learns: accuracy {reached} on images that it was not trained on, where guessing has "
-                f"{chance}, in {runs} of {values.count(runs, 'training')}. There is nothing to complain of."
+                f"{chance}, in {runs} of {values.count(runs, 'training')}. No problem was found."
             )
         case Verdict.BY_HEART:
-            what = f"learns its training images by heart, and nothing that holds for others (accuracy {reached})"
+            what = f"memorizes its training images and does not generalize (accuracy {reached} on other images)"
         case Verdict.NOTHING_ELSE:
             trained = math.fsum(run.training for run in case.runs) / runs
             own = f" (accuracy {values.number(trained, 2)})" if math.isfinite(trained) else ""
             what = (
-                f"learns something about its training images{own}, and nothing that clearly holds for others (accuracy "
-                f"{reached}, where guessing has {chance})"
+                f"learns something about its training images{own}, but does not clearly generalize (accuracy {reached} "
+                f"on other images, where guessing has {chance})"
             )
         case Verdict.SOMETIMES:
             learned = runs_that_learn(case.runs, k)
-            what = f"learns in {learned} of {runs} trainings only (accuracy {reached}, where guessing has {chance})"
+            what = f"learns only in {learned} of {runs} trainings (accuracy {reached}, where guessing has {chance})"
         case _:
             what = _stuck(case, reached)
     return f"Your network {what}{_because(case)}.{_what_helps(case)}"
@@ -52,14 +52,14 @@ def headline(case: Diagnosed) -> str:
 def _stuck(case: Diagnosed, reached: str) -> str:
     broken = sum(run.diagnosis is not None and run.diagnosis.symptom.name == BROKEN for run in case.runs)
     if 2 * broken > len(case.runs):
-        return f"leaves the finite numbers: its loss is none any more in {broken} of {len(case.runs)} trainings"
+        return f"diverges: its loss becomes NaN or infinite in {broken} of {len(case.runs)} trainings"
     loss = "" if case.evidence is None else f", loss {values.number(case.evidence.loss)}{_floor(case)}"
     return f"stays at chance (accuracy {reached}{loss})"
 
 
 def _floor(case: Diagnosed) -> str:
-    """' = ln 2' where the loss is that of guessing."""
-    assert case.evidence is not None  # noqa: S101 - its loss is being told
+    """' = ln 2' if the loss is that of guessing."""
+    assert case.evidence is not None  # noqa: S101 - the caller checked it
     if abs(case.evidence.loss - case.floor) >= 0.01:
         return f"; guessing has {values.number(case.floor)}"
     even = abs(case.floor - math.log(len(case.classes))) < 0.005
@@ -78,22 +78,22 @@ def _because(case: Diagnosed) -> str:
 def _what_helps(case: Diagnosed) -> str:
     if not case.tried:
         return ""
-    free = case.fixes
-    if not free:
-        several = f"None of {len(case.tried)} single changes frees it."
-        return f" {several if len(case.tried) > 1 else 'The one change that was tried does not free it.'}"
-    best = free[0]
+    fixes = case.fixes
+    if not fixes:
+        several = f"It learns with none of {len(case.tried)} single changes."
+        return f" {several if len(case.tried) > 1 else 'With the one change that was tried it does not learn either.'}"
+    best = fixes[0]
     reached = values.number(mean_validation(best.runs), 2)
-    others = [result.experiment.change for result in _one_a_topic(free[1:], best)][: _NAMED - 1]
-    rest = f" So does {_listed(others, 'or')}, alone." if others else ""
-    vain = [result for result in case.no_fixes if result.experiment.suspicion > 0]
-    named = [result.experiment.change for result in _one_a_topic(vain, *free)][:_NAMED]
+    others = [result.experiment.change for result in _one_a_topic(fixes[1:], best)][: _NAMED - 1]
+    rest = f" It also learns with {_listed(others, 'or')} alone." if others else ""
+    failed = [result for result in case.no_fixes if result.experiment.suspicion > 0]
+    named = [result.experiment.change for result in _one_a_topic(failed, *fixes)][:_NAMED]
     rest += f" Not enough alone: {_listed(named)}." if named else ""
     return f" Change one thing, {values.visible(best.experiment.change)}: it then reaches {reached}.{rest}"
 
 
 def _one_a_topic(results: Sequence[ExperimentResult], *others: ExperimentResult) -> list[ExperimentResult]:
-    """The first of each topic that none of the others is about."""
+    """The first result of each topic, without the topics of `others`."""
     seen, kept = {result.experiment.topic for result in others}, []
     for result in results:
         if result.experiment.topic not in seen:
@@ -114,14 +114,14 @@ def _failure(runs: Sequence[Run]) -> str:
 
 
 def confirmed(suspect: Suspect) -> str:
-    """What the experiments say of a suspicion."""
+    """What the experiments say about a suspected cause."""
     if not suspect.tried:
         return "no single change of this kind was tried"
     tried = values.count(suspect.tried, "change")
     if not suspect.freed:
-        none = f"none of {tried} frees it" if suspect.tried > 1 else "the one change tried does not free it"
+        none = f"it learns with none of {tried}" if suspect.tried > 1 else "it does not learn with the one change tried"
         return f"{none}: not the cause on its own"
-    return f"{suspect.freed} of {tried} free it" if suspect.freed > 1 else f"1 of {tried} frees it"
+    return f"it learns with {suspect.freed} of {tried}"
 
 
 def outcome(result: ExperimentResult, classes: int) -> str:
@@ -131,27 +131,27 @@ def outcome(result: ExperimentResult, classes: int) -> str:
     learned, runs = runs_that_learn(result.runs, classes), len(result.runs)
     match verdict(result.runs, classes):
         case Verdict.LEARNS:
-            return f"frees it, {learned} of {runs}"
+            return f"learns, {learned} of {runs}"
         case Verdict.BY_HEART:
-            return f"learned by heart, {learned} of {runs}"
+            return f"memorizes training images, {learned} of {runs}"
         case Verdict.NOTHING_ELSE:
             return f"better on training images only, {learned} of {runs}"
         case Verdict.SOMETIMES:
-            return f"not surely, {learned} of {runs}"
+            return f"not reliably, {learned} of {runs}"
         case _:
             return f"still at chance, {learned} of {runs}"
 
 
 def fine(case: Diagnosed) -> list[str]:
-    """What was looked at and gave no reason to complain, a sentence each."""
+    """What was checked without finding a problem, one sentence each."""
     evidence, named = case.evidence, {suspect.cause.name for suspect in case.suspects}
     facts = [] if case.remarks else ["Images: no copies, no contradictory labels, classes of similar size."]
     if evidence is None:
         return facts
     if not {"inputs not scaled", "inputs scaled twice", "constant images"} & named and evidence.input_size > 0:
-        facts.append(f"Pixels are scaled: the first layer is given numbers of about {evidence.input_size:.2g}.")
+        facts.append(f"Pixels are scaled: the input of the first layer has values of about {evidence.input_size:.2g}.")
     if not evidence.found:
-        facts.append("Output, loss and labels fit together; layers are trained; no static check complains.")
+        facts.append("Output, loss and labels fit together, layers are trained, and no static check found a problem.")
     dead = [layer for layer in evidence.layers if layer.dead is not None]
     if dead and "dead ReLU" not in named:
         most = max(layer.dead or 0.0 for layer in dead)
@@ -168,7 +168,7 @@ def fine(case: Diagnosed) -> list[str]:
 
 
 def untried(case: Diagnosed) -> str:
-    """What there was no time for, and how to give it time."""
+    """The changes for which there was no time, and the option that gives more time."""
     more = values.count(len(case.left_out), "change")
-    named = _listed([one.change for one in case.left_out])
+    named = _listed([experiment.change for experiment in case.left_out])
     return f"{more} more not tried for lack of time; with a larger --seconds: {named}"

@@ -1,4 +1,4 @@
-"""What was found in a folder of images, in words."""
+"""What was found in a folder of images, in sentences."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ TITLES = {
 }
 ABOUT = {
     DuplicateKind.CONTRADICTION: "Both labels cannot be right, and no model can learn both. Keep the right one.",
-    DuplicateKind.LEAK: "A model that was trained on a picture knows it when it is tested. "
-    "The one in training is in no fold.",
+    DuplicateKind.LEAK: "A model that was trained on a picture recognizes it in the test. "
+    "So the training copy is used in no fold.",
     DuplicateKind.COPY: "They stay in one fold, so that no model is judged by a picture that it was trained on.",
-    DuplicateKind.MIRRORED: "Turned left to right, which training does unless told not to, they are the same picture. "
-    "Where left and right make the class, search with --no-flip.",
+    DuplicateKind.MIRRORED: "They are the same picture, flipped left to right, and training flips pictures by default. "
+    "If the class depends on left and right, search with --no-flip.",
 }
 
 

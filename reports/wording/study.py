@@ -1,4 +1,4 @@
-"""What a study found, in sentences: the same in the terminal and on the page."""
+"""The results of a study, in sentences: the same in the terminal and on the page."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ STATE_WORDS = {
 
 SYMPTOM_WORDS = {
     STUCK: "is stuck at chance",
-    BROKEN: "left the finite numbers",
+    BROKEN: "diverged (its loss became NaN or infinite)",
     ONE_CLASS: "has images of one class only",
-    UNSURE: "is no surer than a guess about images that it did not learn from",
-    BY_HEART: "learned its training images by heart, and nothing that holds for others",
+    UNSURE: "is no more certain than a guess about images that it was not trained on",
+    BY_HEART: "memorized its training images and does not generalize",
 }
 
-UNFINISHED = "unfinished"  # an open trial that nobody is working on
+UNFINISHED = "unfinished"  # an open trial while no process holds the study
 
 ORIGIN_WORDS = {
     Origin.BASELINE: "your starting point",
     Origin.START: "known-good point",
     Origin.TRY: "your point",
 }
-"""Where a point is from, of those that no sampler proposed."""
+"""Where a point comes from, if no sampler proposed it."""
 
 
 def score_words(row: TrialRow | ReferenceRow) -> str:
@@ -44,31 +44,31 @@ def score_words(row: TrialRow | ReferenceRow) -> str:
 
 
 def marked(data: StudySummary, row: TrialRow) -> str:
-    """A trial's number; with a star where it is on the Pareto front, with = where it is tied with the best."""
+    """A trial's number, with * if it is on the Pareto front and with = if it is tied with the best."""
     tied = "=" if len(data.ties) > 1 and row.number in data.ties else ""
     return f"{tied}{'*' if row.pareto else ''}{row.number}"
 
 
 def ties(data: StudySummary) -> str:
-    """What the = means; empty where nothing is tied."""
+    """What the = means; empty if nothing is tied."""
     if len(data.ties) < 2:
         return ""
     return "= not clearly worse than the best of them (Nadeau and Bengio's test, 10 %)."
 
 
 def front(data: StudySummary) -> str:
-    """What the star means; for a study with two objectives."""
-    other = "fewer parameters" if data.second_objective == "parameters" else "less time an image"
+    """What the star means, for a study with two objectives."""
+    other = "fewer parameters" if data.second_objective == "parameters" else "less time per image"
     return f"* on the Pareto front: no trial has both a better {metric_words(data.metric)} and {other}."
 
 
 def state_words(state: TrialState, *, searching: bool) -> str:
-    """A trial's state; an open one is only running while a process holds the study."""
+    """A trial's state; an open one is running only while a process holds the study."""
     return UNFINISHED if state == TrialState.RUNNING and not searching else STATE_WORDS[state]
 
 
 def changes_words(origin: Origin, changed: Mapping[str, object], joint: str = ", ") -> str:
-    """What a trial changes from trial 0, in half a line, after where it is from if no sampler proposed it."""
+    """What a trial changes from trial 0; before it, where the point comes from if no sampler proposed it."""
     if origin == Origin.BASELINE:
         return f"({ORIGIN_WORDS[origin]})"
     what = params_words(changed, joint) or "(nothing)"
@@ -76,7 +76,7 @@ def changes_words(origin: Origin, changed: Mapping[str, object], joint: str = ",
 
 
 def headline(data: StudySummary) -> str:
-    """The answer: what is best, how sure that is, and where it started."""
+    """The answer: the best trial, how certain its score is, and the score of trial 0."""
     best, base = data.best, data.baseline
     if best is None:
         return _nothing_yet(data)
@@ -96,7 +96,7 @@ def headline(data: StudySummary) -> str:
 
 
 def diagnosis(data: StudySummary) -> str:
-    """Why trial 0 does not learn, as suspected, and what to try; empty where it does, in most of its folds."""
+    """Why trial 0 probably does not learn, and what to try; empty if it learns in most of its folds."""
     diagnosed = next((each for each in data.diagnoses if each.number == 0), None)
     if diagnosed is None or 2 * diagnosed.folds < diagnosed.trained:
         return ""
@@ -107,7 +107,7 @@ def diagnosis(data: StudySummary) -> str:
 
 
 def choice(data: StudySummary) -> str:
-    """What was chosen and why, and how it does on images that were kept apart; empty where nothing is saved."""
+    """What was chosen and why, and its score on the testing images; empty if no model is saved."""
     chosen = data.chosen
     if chosen is None:
         return ""
@@ -145,14 +145,14 @@ def choice(data: StudySummary) -> str:
 
 
 def another_is_shipped(data: StudySummary) -> str:
-    """That the best trial, of which something is shown, is not what is shipped; empty where it is."""
+    """A sentence that the best trial is not the saved model; empty if it is."""
     if data.chosen is None or data.best is None:
         return ""
     trials = list(dict.fromkeys(number for number, _ in data.chosen.members))
     if trials == [data.best.number]:
         return ""
     what = f"trial {trials[0]}" if len(trials) == 1 else f"an ensemble of trials {', '.join(map(str, trials))}"
-    return f" It has the best score, but it is not what is shipped: that is {what}."
+    return f" It has the best score, but the saved model is {what}."
 
 
 def _unconfirmed(data: StudySummary, chosen: Chosen) -> str:
@@ -166,7 +166,7 @@ def _tested(data: StudySummary, chosen: Chosen) -> str:
     if test is None:
         return ""
     value, low, high = (number(bound, 2) for bound in (test.value, test.low, test.high))
-    blind = "" if test.times == 1 else f", which {test.times} choices have seen by now,"
+    blind = "" if test.times == 1 else f", which were used to test {test.times} choices,"
     which = f"{count(test.images, 'image')} kept apart for testing"
     if data.drawn:
         which = f"{test.images:,} of {test.images + data.searched_images:,} images that were locked away from the start"
@@ -174,15 +174,16 @@ def _tested(data: StudySummary, chosen: Chosen) -> str:
 
 
 def nested(data: StudySummary) -> str:
-    """What nested cross-validation says; empty where it was not asked for, or no outer fold is done."""
+    """The result of nested cross-validation; empty without `--nested`, or if no outer fold is complete."""
     outer = data.nested
     if outer is None:
         return ""
     so_far = "" if outer.folds == outer.of else f" ({outer.folds} of {count(outer.of, 'outer fold')} so far)"
     value, low, high = (number(bound, 2) for bound in (outer.value, outer.low, outer.high))
     return (
-        f"Nested cross-validation{so_far}: {value} ({low} to {high} with 95 % confidence). The whole search was made "
-        f"again {count(outer.folds, 'time')}, without the images of one fold each, and what it chose judged on them."
+        f"Nested cross-validation{so_far}: {value} ({low} to {high} with 95 % confidence). The whole search was "
+        f"repeated {count(outer.folds, 'time')}, each time without the images of one fold, and its choice was tested "
+        "on them."
     )
 
 
@@ -206,7 +207,7 @@ _STATE_AS_VERB = {
 def _chance_words(data: StudySummary, row: TrialRow) -> str:
     if not data.near_chance(row) or row.score is None:
         return ""
-    # 0.72 of 27 images may be luck, but it is not "no better".
+    # 0.72 of 27 images may be luck, but "no better than chance" would be wrong.
     return ": no better than chance" if abs(row.score - data.chance) < 0.05 else ": not clearly better than chance"
 
 
@@ -230,7 +231,7 @@ def _nothing_yet(data: StudySummary) -> str:
 
 
 def references(data: StudySummary) -> str:
-    """What plain methods reach and whether the best trial beats that; the majority is the headline's chance."""
+    """The scores of plain methods, and whether the best trial is better. The headline already has the majority."""
     rows = [row for row in reversed(data.references) if row.score is not None and row.name != "majority"]
     return " ".join(f"{_reaches(row)}{_against(data, row)}." for row in rows)
 
@@ -254,14 +255,14 @@ def _against(data: StudySummary, row: ReferenceRow) -> str:
 
 
 def counts_words(data: StudySummary) -> str:
-    """'9 complete, 1 stopped early, 2 failed', leaving out what there is none of."""
+    """'9 complete, 1 stopped early, 2 failed', without states that no trial has."""
     order = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.FAILED)
     parts = (f"{data.counts[s]:,} {state_words(s, searching=data.searching)}" for s in order if data.counts[s])
     return ", ".join(parts) or "none"
 
 
 def images_words(data: StudySummary) -> str:
-    """'110 images in 2 classes (+ 50 for testing)': those that are searched come first."""
+    """'110 images in 2 classes (+ 50 for testing)'."""
     kept = "locked away for testing" if data.drawn else "for testing"
     testing = f" (+ {data.testing_images:,} {kept})" if data.testing_images else ""
     classes = count(len(data.study.classes), "class", "classes")
@@ -269,7 +270,7 @@ def images_words(data: StudySummary) -> str:
 
 
 def saved(data: StudySummary) -> str:
-    """What the race spared; empty where it stopped nothing."""
+    """What the race saved; empty if it stopped no trial."""
     if not data.saved.trials:
         return ""
     stopped = count(data.saved.trials, "trial")
@@ -277,15 +278,15 @@ def saved(data: StudySummary) -> str:
     return f"The race stopped {stopped} that fell behind: {spared} saved, about {duration(data.saved.seconds)}."
 
 
-_BEST_FEW = 3  # of which the epochs are looked at
+_BEST_FEW = 3  # trials whose epochs decide the advice
 
 
 def advice(data: StudySummary) -> tuple[str, ...]:
-    """What to change next, a sentence each."""
+    """What to change next, one sentence each."""
     training = data.study.config.get("training")
     most = training.get("max_epochs") if isinstance(training, Mapping) else None
     best = [row for row in data.rows if row.rank is not None and "epochs" not in row.params][:_BEST_FEW]
-    best = [row for row in best if not data.near_chance(row)]  # which got better at nothing that can be told
+    best = [row for row in best if not data.near_chance(row)]  # at chance, "still getting better" means nothing
     ends = [pair for row in best for pair in zip(row.epochs, row.best_epochs, strict=True)]
     if not isinstance(most, int) or most < 2 or not ends:
         return ()
@@ -300,36 +301,35 @@ def advice(data: StudySummary) -> tuple[str, ...]:
 
 
 def _guessing(data: StudySummary, estimate: Estimate) -> str:
-    """What is to be said where guessing may reach as much."""
+    """A warning if guessing may reach the estimate; else empty."""
     if beats(estimate, data.chance):
         return ""
-    return f"; guessing has {number(data.chance, 2)}, so nothing is shown to have been learned"
+    return f"; guessing has {number(data.chance, 2)}, so it is not shown that the model has learned anything"
 
 
 def caution(data: StudySummary) -> str:
-    """Why the best score is not what new images will get; empty where nothing was picked."""
+    """Why new images will not get the best score; empty if no trial is complete."""
     if data.best is None:
         return ""
     direction = "lower" if METRICS[data.metric].maximized else "higher"
     if data.compared == 1:
         return (
-            "Only one trial is complete, so nothing was picked yet; but where its training was stopped by the same "
-            f"images that score it, expect new images to score somewhat {direction}."
+            "Only one trial is complete, so no trial was selected yet. If the images that give the score also ended "
+            f"the training (early stopping), expect new images to score somewhat {direction}."
         )
     if data.estimate is None:
         return (
             f"This number is optimistic: it is the best of {data.compared:,} trials compared on the same images, "
-            f"and picking the best also picks luck. Expect new images to score {direction}."
+            f"and the best of many is partly lucky. Expect new images to score {direction}."
         )
     estimate = data.estimate
     value, low, high = (number(bound, 2) for bound in (estimate.value, estimate.low, estimate.high))
     first = f"On new images expect about {value}"
     interval = f"({low} to {high} with 95 % confidence{_guessing(data, estimate)})"
     pooled, optimism = number(estimate.naive, 3), number(estimate.optimism, 3)
-    shown = data.ahead(
-        round(estimate.naive, 3), round(estimate.value, 2)
-    )  # no score is too good that is shown below it
-    optimistic = round(estimate.optimism, 3) > 0 and shown > 0
+    # A number that is printed below the expected one must not be called optimistic.
+    printed_above = data.ahead(round(estimate.naive, 3), round(estimate.value, 2)) > 0
+    optimistic = round(estimate.optimism, 3) > 0 and printed_above
     if data.chosen and data.chosen.together:
         together = f" Put together on all of them it scores {pooled}, which is optimistic by {optimism}."
         return (

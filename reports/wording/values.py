@@ -1,4 +1,4 @@
-"""Numbers, names and times in words. It knows nothing of a study."""
+"""Numbers, names and times as text."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from search.text import printable
 NONE = "–"  # noqa: RUF001 - stands where a number is missing
 
 visible = printable
-"""Names come from files that anyone may have made: no view may let them move a cursor or turn text around."""
+"""Names come from untrusted files: in no view may they move the cursor or change the direction of text."""
 
 
 def shortened(text: str, most: int) -> str:
-    """`text` made visible, its middle left out where it is longer than `most` characters."""
+    """`text` made visible; if it is longer than `most` characters, its middle is replaced by "…"."""
     text = visible(text)
     if len(text) <= most:
         return text
@@ -29,12 +29,12 @@ def metric_words(metric: str) -> str:
 
 
 def number(value: float | None, places: int = 3) -> str:
-    """A score; a dash where there is none."""
+    """A score; a dash if it is missing or not finite."""
     return f"{value:.{places}f}" if value is not None and math.isfinite(value) else NONE
 
 
 def value_words(value: object) -> str:
-    """A parameter's value, short: three significant digits."""
+    """A parameter's value; floats with three significant digits."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

@@ -1,1 +1,1 @@
-"""Why a network does not learn: evidence, rules and results. Pure."""
+"""Why a network does not learn: evidence, rules, experiments and results. Pure."""

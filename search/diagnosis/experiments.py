@@ -14,41 +14,41 @@ from spaces.space import Space
 
 MAX_EXPERIMENTS = 24
 MAX_VALUES = 4  # of one parameter
-LONGER = 4  # times as many epochs, where training is suspected to be too short
-OFTEN = 8  # images a batch, for a model that leaves that to us
+LONGER = 4  # times as many epochs, if training may be too short
+OFTEN = 8  # images per batch, for a model that does not set the batch size
 
 
 @dataclass(frozen=True)
 class Edit:
-    """A change to a compiled Keras model that needs no change to the code that makes it; see `worker/edits.py`."""
+    """A change to a compiled Keras model, without a change to the code that builds it; see `worker/edits.py`."""
 
     kind: str
-    value: float = math.nan  # the learning rate, or the factor of the pixels; NaN for what has no number
+    value: float = math.nan  # the learning rate, or the factor of the pixels; else NaN
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One thing that is done otherwise."""
+    """A single change."""
 
-    topic: str  # what it is about, a key of TOPICS
-    change: str  # in words: 'l2: 0.01 → 0'
-    line: str  # what to write, as a line of code or of study.toml
-    params: Mapping[str, Value] = field(default_factory=dict)  # the whole point; empty: as it was
+    topic: str  # a key of TOPICS
+    change: str  # for people: 'l2: 0.01 → 0'
+    line: str  # the line of code or of study.toml to write
+    params: Mapping[str, Value] = field(default_factory=dict)  # the whole point; empty: unchanged
     edit: Edit | None = None
-    longer: int = 1  # times as many epochs
-    suspicion: float = 0.0  # 0..1, of the likeliest cause that it would cure
+    longer: int = 1  # factor for the number of epochs
+    suspicion: float = 0.0  # 0..1, strength of the likeliest cause that it may cure
 
 
 @dataclass(frozen=True)
 class Topic:
-    """Something that can be done otherwise, how parameters of it are called, and which causes it may cure."""
+    """What can be changed, how parameters for it are named, and which causes a change may cure."""
 
-    words: tuple[str, ...]  # a parameter with one of them in its name is about it
+    words: tuple[str, ...]  # a parameter with one of them in its name has this topic
     cures: tuple[str, ...]  # names of causes
 
 
 _LOSS = ("loss does not fit the output", "loss does not fit the labels", "softmax on one unit")
-TOPICS: Mapping[str, Topic] = {  # a name belongs to the first that knows it
+TOPICS: Mapping[str, Topic] = {  # a parameter has the first topic that fits its name
     "initial weights": Topic(
         ("init",), ("initial weights too small", "initial weights too large", "initial weights are zero")
     ),
@@ -71,11 +71,11 @@ TOPICS: Mapping[str, Topic] = {  # a name belongs to the first that knows it
     "size": Topic(("unit", "filter", "head", "growth", "kernel"), ("parameters many times the images",)),
     "other": Topic(("",), ()),
 }
-_LESS = ("dropout", "penalty")  # more of these frees nothing
+_LESS = ("dropout", "penalty")  # larger values of these cannot help
 
 
 def topic_of(name: str) -> str:
-    """What a parameter of this name is about, as far as its name says."""
+    """The topic of a parameter, judged by its name."""
     return next(topic for topic, known in TOPICS.items() if any(word in name.lower() for word in known.words))
 
 
@@ -89,12 +89,12 @@ def experiments(
 ) -> tuple[Experiment, ...]:
     """The single changes to try, at most `most` of them.
 
-    Each parameter of the `space` that is active at `point` is given other values; what the space has no parameter for
-    is changed in the model itself. The strongest suspicion comes first; a parameter's second value counts for a
-    third of its first, so that other kinds of change have their turn.
+    Each parameter of the `space` that is active at `point` gets other values. Topics for which the space has no
+    parameter are changed in the model itself. The changes with the strongest suspicion come first. The second value
+    of a parameter has a third of the suspicion of the first, so that other kinds of change come in between.
 
-    `causes`: the likeliest first. One counts for no more than those before it, since what follows from another cause
-    may have the stronger evidence.
+    `causes`: the likeliest first. The strength of each is limited to that of the causes before it, since the
+    consequence of a cause may have the stronger evidence.
     """
     proposed = [*_of_parameters(space, point), *_of_the_model(space, point, evidence, causes)]
     strengths = dict(zip((c.name for c in causes), accumulate((c.strength for c in causes), min), strict=True))
@@ -113,7 +113,7 @@ def _suspected(experiment: Experiment, strengths: Mapping[str, float]) -> Experi
 
 
 def _of_parameters(space: Space, point: Mapping[str, Value]) -> Iterator[tuple[int, Experiment]]:
-    """(place among the values of its parameter, experiment)."""
+    """(index among the values of its parameter, experiment)."""
     for parameter in space.parameters:
         if parameter.name not in point:
             continue
@@ -125,9 +125,9 @@ def _of_parameters(space: Space, point: Mapping[str, Value]) -> Iterator[tuple[i
 
 
 def other_values(parameter: Parameter, now: Value, *, less: bool = False) -> list[Value]:
-    """Sensible values in the place of `now`, the most telling first, at most MAX_VALUES.
+    """At most MAX_VALUES other values than `now`, the most informative first.
 
-    Of numbers both ends of what is allowed, then what lies halfway to each; of words all in their order. `less`: only
+    For numbers both ends of the range, then the values halfway to them; for words all in their order. `less`: only
     numbers below `now`.
     """
     values = _of_range(parameter, float(now)) if isinstance(parameter, Number) else _of_choice(parameter, now)
@@ -173,7 +173,7 @@ def literal(value: Value) -> str:
 def _of_the_model(
     space: Space, point: Mapping[str, Value], evidence: Evidence, causes: Sequence[Cause]
 ) -> Iterator[tuple[int, Experiment]]:
-    """(place within its topic, experiment) for what the space has no parameter for and the model has."""
+    """(index within its topic, experiment) for changes of the model for which the space has no parameter."""
     declared = {topic_of(name) for name in space.by_name}
     places: dict[str, int] = {}
     for experiment in _edits(evidence, {cause.name for cause in causes}):
@@ -186,7 +186,7 @@ def _of_the_model(
 
 
 def _edits(evidence: Evidence, suspected: set[str]) -> Iterator[Experiment]:
-    """What can be changed in a compiled model of which this is known."""
+    """The changes that can be made to a compiled model with this evidence."""
     layers = evidence.layers
     if any(layer.size is not None for layer in layers):
         yield Experiment(
@@ -206,11 +206,11 @@ def _edits(evidence: Evidence, suspected: set[str]) -> Iterator[Experiment]:
     if any((layer.dead_at_start or 0.0) >= DEAD for layer in layers):
         yield Experiment("biases", "all initial biases 0", 'bias_initializer="zeros"', edit=Edit("zero biases"))
     yield from _of_the_optimizer(evidence.learning_rate)
-    mending = {experiment.change: experiment for name, experiment in _MENDING if name in suspected}
-    yield from mending.values()
+    remedies = {experiment.change: experiment for name, experiment in _REMEDIES if name in suspected}
+    yield from remedies.values()
 
 
-_ADAM = 1e-3  # Keras's own learning rate of Adam
+_ADAM = 1e-3  # default learning rate of Adam in Keras
 
 
 def _of_the_optimizer(rate: float) -> Iterator[Experiment]:
@@ -235,7 +235,7 @@ _FITTING = Experiment(
     edit=Edit("fitting output"),
 )
 _TRAINED = Experiment("trained layers", "all layers trained", "trainable = True", edit=Edit("trainable"))
-_MENDING = (  # a cause, and what is tried only where it is suspected
+_REMEDIES = (  # (cause, experiment): tried only if the cause is suspected
     ("softmax on one unit", _FITTING),
     ("loss does not fit the labels", _FITTING),
     ("loss does not fit the output", _FITTING),

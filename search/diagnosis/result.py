@@ -1,4 +1,4 @@
-"""Whether a network learns, and what of its single changes frees it. Pure."""
+"""Whether a network learns, and with which single changes it does. Pure."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from search.diagnosis.rules import DEAD, UNEXPLAINED, VAGUE, Plain, causes, clea
 
 
 class Verdict(StrEnum):
-    """Of the runs of one model."""
+    """The result of all runs of one model."""
 
-    LEARNS = "learns"  # in every run, and what it learned holds for other images
-    SOMETIMES = "sometimes"  # in some runs
-    BY_HEART = "by heart"  # it knows its training images, and no others
-    NOTHING_ELSE = "training images only"  # it is better than a guess on those, without knowing them, and on no others
-    STUCK = "stuck at chance"  # in no run
+    LEARNS = "learns"  # it learns in every run, and generalizes
+    SOMETIMES = "sometimes"  # it learns in some runs
+    BY_HEART = "by heart"  # it memorizes its training images and does not generalize
+    NOTHING_ELSE = "training images only"  # on these it is better than a guess, without memorizing; no better on others
+    STUCK = "stuck at chance"  # it learns in no run
     FAILED = "failed"  # it could not be trained
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training on the images of all folds but one, judged on that one."""
+    """One training on the images of all folds but one, validated on that one."""
 
     fold: int
-    images: int  # for training
-    validated: int  # images for validation
-    training: float  # balanced accuracy on training images in the last epoch; NaN where that is not known
-    validation: float  # balanced accuracy on the others, of the epoch that counts
+    images: int  # number of training images
+    validated: int  # number of validation images
+    training: float  # balanced accuracy on training images in the last epoch; NaN if it is not known
+    validation: float  # balanced accuracy on validation images, at the best epoch
     epochs: int
     curve: Mapping[str, tuple[float, ...]]  # per epoch, as in FoldResult
     seconds: float
     diagnosis: Diagnosis | None = None
     evidence: Evidence | None = None
-    failure: str | None = None  # why there is none of this
+    failure: str | None = None  # why it could not be trained
 
     def learned(self, classes: int) -> bool:
-        """Whether training images are told apart clearly better than by guessing."""
+        """Whether the accuracy on training images is clearly better than guessing."""
         if self.failure is not None or (self.diagnosis is not None and self.diagnosis.collapsed):
             return False
         if math.isfinite(self.training):
@@ -49,14 +49,14 @@ class Run:
 
     @property
     def by_heart(self) -> bool:
-        """Whether training images are known one by one."""
+        """Whether the training images are memorized."""
         loss, floor = (self.evidence.loss, self.evidence.floor) if self.evidence else (math.nan, math.nan)
         return known_by_heart(self.training, loss, floor)
 
 
 @dataclass(frozen=True)
 class ExperimentResult:
-    """An experiment and how it went."""
+    """An experiment and its runs."""
 
     experiment: Experiment
     runs: tuple[Run, ...]
@@ -64,18 +64,18 @@ class ExperimentResult:
 
 @dataclass(frozen=True)
 class Suspect:
-    """A cause that the evidence speaks for, and what the experiments say to it."""
+    """A suspected cause, and the number of experiments about it."""
 
     cause: Cause
-    runs: int  # in which it was found
-    freed: int  # experiments about it that free the network
+    runs: int  # number of runs with this cause
+    freed: int  # experiments about it with which the network learns
     tried: int  # experiments about it
-    settings: Mapping[str, object]  # of the model's parameters, those that it may come from, the most telling first
+    settings: Mapping[str, object]  # the model's parameters that may be the reason, the most likely first
 
 
 @dataclass(frozen=True)
 class Diagnosed:
-    """All that was found out about one model."""
+    """The diagnosis of one model."""
 
     images: str  # name of their folder
     model: str  # 'preset question', 'net.py:build'
@@ -83,81 +83,81 @@ class Diagnosed:
     count: int  # images to search
     classes: tuple[str, ...]
     floor: float  # nats: loss of a guess by class shares
-    remarks: tuple[str, ...]  # of the look at the images, sentences
+    remarks: tuple[str, ...]  # sentences about the images
     runs: tuple[Run, ...]
     tried: tuple[ExperimentResult, ...] = ()
-    left_out: tuple[Experiment, ...] = ()  # for which there was no time
-    plain: Plain | None = None  # the best plain method on these folds, where it was asked
+    left_out: tuple[Experiment, ...] = ()  # not tried, for lack of time
+    plain: Plain | None = None  # the best plain method on these folds, if one was computed
 
     @property
     def verdict(self) -> Verdict:
-        """Of the model as it is."""
+        """The verdict on the unchanged model."""
         return verdict(self.runs, len(self.classes))
 
     @property
     def fixes(self) -> tuple[ExperimentResult, ...]:
         """Experiments in which the network learns in every run, the best first."""
-        freeing = [one for one in self.tried if verdict(one.runs, len(self.classes)) is Verdict.LEARNS]
-        return tuple(sorted(freeing, key=lambda one: -mean_validation(one.runs)))
+        fixes = [result for result in self.tried if verdict(result.runs, len(self.classes)) is Verdict.LEARNS]
+        return tuple(sorted(fixes, key=lambda result: -mean_validation(result.runs)))
 
     @property
     def no_fixes(self) -> tuple[ExperimentResult, ...]:
-        """The other experiments: those that free it in some runs first, then by suspicion."""
-        rest = [one for one in self.tried if one not in self.fixes]
-        return tuple(sorted(rest, key=lambda one: -runs_that_learn(one.runs, len(self.classes))))
+        """The other experiments: first those in which it learns in some runs, then by suspicion."""
+        rest = [result for result in self.tried if result not in self.fixes]
+        return tuple(sorted(rest, key=lambda result: -runs_that_learn(result.runs, len(self.classes))))
 
     @property
     def evidence(self) -> Evidence | None:
-        """Of the first run that has any."""
+        """The evidence of the first run that has any."""
         return next((run.evidence for run in self.runs if run.evidence and run.evidence.layers), None)
 
     @property
     def suspects(self) -> tuple[Suspect, ...]:
-        """Causes of not learning, the likeliest first, each once; none where it learns."""
+        """Suspected causes, the likeliest first, each once; none if the model learns."""
         if self.verdict is Verdict.LEARNS:
             return ()
         suspects = suspected(self.runs, self.plain, len(self.classes))
         return tuple(self._suspect(cause, runs) for cause, runs in suspects)
 
     def _suspect(self, cause: Cause, runs: int) -> Suspect:
-        freed, tried = (sum(_about(one, cause) for one in these) for these in (self.fixes, self.tried))
+        freed, tried = (sum(_about(result, cause) for result in results) for results in (self.fixes, self.tried))
         about = sorted(
             (name for name in self.point if cause.name in TOPICS[topic_of(name)].cures),
             key=lambda name: list(TOPICS).index(topic_of(name)),
         )
-        cleared = self._changed_in(self.tried) - self._changed_in(self.fixes)  # where another does free it
+        cleared = self._changed_in(self.tried) - self._changed_in(self.fixes)  # changing these was not enough
         kept = [name for name in about if name not in cleared] or about
         return Suspect(cause, runs, freed, tried, {name: self.point[name] for name in kept})
 
-    def _changed_in(self, these: Sequence[ExperimentResult]) -> set[str]:
-        """Names of the parameters of which experiments tried another value."""
+    def _changed_in(self, results: Sequence[ExperimentResult]) -> set[str]:
+        """Names of the parameters for which experiments tried another value."""
         return {
             name
-            for one in these
-            for name, value in one.experiment.params.items()
+            for result in results
+            for name, value in result.experiment.params.items()
             if name in self.point and value != self.point[name]
         }
 
 
-def _about(one: ExperimentResult, cause: Cause) -> bool:
-    return cause.name in TOPICS[one.experiment.topic].cures
+def _about(result: ExperimentResult, cause: Cause) -> bool:
+    return cause.name in TOPICS[result.experiment.topic].cures
 
 
 def runs_that_learn(runs: Sequence[Run], classes: int) -> int:
-    """In how many runs training images are told apart."""
+    """The number of runs that learned at least their training images."""
     return sum(run.learned(classes) for run in runs)
 
 
 def mean_validation(runs: Sequence[Run]) -> float:
-    """Mean balanced accuracy on images that a run was not trained on; NaN without any."""
+    """Mean balanced accuracy on validation images; NaN if no run could be trained."""
     known = [run.validation for run in runs if run.failure is None]
     return math.fsum(known) / len(known) if known else math.nan
 
 
 def verdict(runs: Sequence[Run], classes: int) -> Verdict:
-    """By the project's rule `clearly_above`: each run on its training images, all together on the others.
+    """By the rule `clearly_above`: for training images per run, for validation images over all runs together.
 
-    Of a single fold's few validation images the rule would ask too much.
+    For the few validation images of a single fold the rule would be too strict.
     """
     if all(run.failure is not None for run in runs):
         return Verdict.FAILED
@@ -172,24 +172,24 @@ def verdict(runs: Sequence[Run], classes: int) -> Verdict:
 
 
 def suspected(runs: Sequence[Run], plain: Plain | None = None, classes: int = 0) -> list[tuple[Cause, int]]:
-    """(cause with its strongest evidence, runs in which it was found), the likeliest first.
+    """(cause with its strongest evidence, number of runs with it), the likeliest first.
 
-    A run that is at chance without having been stopped for it counts too. What follows from other causes comes after
-    them, and the cause that stands for knowing nothing is left out where there is another. `plain`: as of `Diagnosed`.
+    Runs at chance that were not stopped count too. Consequences come after their causes, and "no known cause" is left
+    out if there is another. `plain`: as in `Diagnosed`.
     """
-    found: dict[str, list[Cause]] = {}
+    by_name: dict[str, list[Cause]] = {}
     for run in runs:
         for cause in _causes_in(run, plain, classes):
-            found.setdefault(cause.name, []).append(cause)
-    strongest = [(max(of_one, key=lambda cause: cause.strength), len(of_one)) for of_one in found.values()]
+            by_name.setdefault(cause.name, []).append(cause)
+    strongest = [(max(same, key=lambda cause: cause.strength), len(same)) for same in by_name.values()]
     last = _consequences(runs)
     ordered = sorted(strongest, key=lambda pair: (pair[0].name in last, -pair[0].strength * pair[1]))
-    worth = [pair for pair in ordered if pair[0].strength > VAGUE]
-    return worth or ordered[:2]
+    known = [pair for pair in ordered if pair[0].strength > VAGUE]
+    return known or ordered[:2]
 
 
 def _consequences(runs: Sequence[Run]) -> set[str]:
-    """Causes that others bring about in time; units that are dead from the start are none of them."""
+    """Names of causes that may be consequences of others. Units that are dead from the start are no consequence."""
     layers = [layer for run in runs if run.evidence for layer in run.evidence.layers]
     from_the_start = any((layer.dead_at_start or 0.0) >= DEAD for layer in layers)
     return {"gradients vanish", *(() if from_the_start else ("dead ReLU",))}
@@ -197,13 +197,14 @@ def _consequences(runs: Sequence[Run]) -> set[str]:
 
 def _causes_in(run: Run, plain: Plain | None, classes: int) -> tuple[Cause, ...]:
     if run.diagnosis is not None:
-        symptom, found = run.diagnosis.symptom, run.diagnosis.causes
+        symptom, suspects = run.diagnosis.symptom, run.diagnosis.causes
     elif run.evidence is not None:
-        held = clearly_above(run.validation, classes, run.validated)
-        symptom = Symptom(UNSURE if run.learned(classes) and not held else STUCK, ())
-        found = causes(symptom, run.evidence, run.curve.get("loss", ()))
+        generalizes = clearly_above(run.validation, classes, run.validated)
+        symptom = Symptom(UNSURE if run.learned(classes) and not generalizes else STUCK, ())
+        suspects = causes(symptom, run.evidence, run.curve.get("loss", ()))
     else:
         return ()
     if plain is None:
-        return found
-    return tuple(unexplained(symptom.name, plain, classes) if one.name in UNEXPLAINED else one for one in found)
+        return suspects
+    informed = unexplained(symptom.name, plain, classes)
+    return tuple(informed if cause.name in UNEXPLAINED else cause for cause in suspects)

@@ -1,7 +1,7 @@
-"""Why a network does not learn: symptoms judged against chance, and causes named from evidence. Pure.
+"""Why a network does not learn: symptoms by comparison with chance, and causes from evidence. Pure.
 
-Rules from AutoTrainer and DeepLocalize (both ICSE 2021) and UMLAUT (CHI 2021), set so that a network that is
-merely slow is left alone: at an early epoch only what has a cause that waiting does not cure is stopped.
+Rules from AutoTrainer and DeepLocalize (both ICSE 2021) and UMLAUT (CHI 2021). The thresholds leave slow networks
+alone: at an early epoch a network is stopped only for a cause that more epochs do not cure.
 """
 
 from __future__ import annotations
@@ -25,45 +25,46 @@ from search.diagnosis.evidence import (
     Symptom,
 )
 
-LOOKS = (3, 5, 10)  # epochs after which a fold run is looked at; and at its end
-LONG_ENOUGH = 8  # epochs, after which a run that ends at chance is stuck, whatever the cause
-NEAR_FLOOR = 0.98  # of the prior entropy: a training loss from there on has learned nothing
-SAME_ANSWER = 1e-3  # standard deviation over images of every class's probability, below which they have one answer
-FAR_ABOVE = 3.0  # times the prior entropy: a loss that no guess would have
-RANKED = 0.65  # area under the ROC curve on training images, from which one class predicted is no standstill
-MANY_STEPS = 300  # of the optimizer, after which one answer for all images is no slow start
-WORTH_NAMING = 0.2  # strength below which a cause is not named
-VAGUE = 0.25  # strength of a cause that stands for knowing none
-VANISHING, VANISHING_RATIO, EXPLODING = 1e-4, 1e-3, 70.0  # gradient norms: first layer, first over last, any
+# Losses are compared with the prior entropy, that of the class shares.
+LOOKS = (3, 5, 10)  # epochs after which a fold run is inspected; it is also inspected at its end
+LONG_ENOUGH = 8  # epochs: a run of at least so many that ends at chance is stuck, whatever the cause
+NEAR_FLOOR = 0.98  # training loss / prior entropy: at or above it nothing was learned
+SAME_ANSWER = 1e-3  # standard deviation over images of each class's probability: below it all predictions are the same
+FAR_ABOVE = 3.0  # training loss / prior entropy: above it the network is much worse than a guess
+RANKED = 0.65  # AUROC on training images: at or above it the network learns, though it predicts one class
+MANY_STEPS = 300  # of the optimizer: the same prediction for all images after so many is no slow start
+WORTH_NAMING = 0.2  # smallest strength of a cause that is named
+VAGUE = 0.25  # strength of "no known cause"
+VANISHING, VANISHING_RATIO, EXPLODING = 1e-4, 1e-3, 70.0  # gradient norms: first layer, first / last, any layer
 DEAD = 0.7  # share of a layer's ReLU units that are 0 for every image
 
-SURER = 0.95  # of the prior entropy: a validation loss below it has learned something that holds for other images
-KNOWN = 0.9  # balanced accuracy on training images, from which they may be known by heart
-KNOWN_LOSS = 0.5  # of the prior entropy: the most that the loss on images known by heart can be
-STRONG = 0.9  # strength of a cause that is named although answers are right: they are, by next to nothing
+SURER = 0.95  # validation loss / prior entropy: below it the network generalizes
+KNOWN = 0.9  # balanced accuracy on training images: at or above it they may be memorized
+KNOWN_LOSS = 0.5  # training loss / prior entropy: at or below it the images may be memorized
+STRONG = 0.9  # smallest strength of a cause that is named although predictions are clearly better than guessing
 
 LABELS, UNKNOWN = "labels, or too few images", "no known cause"
-UNEXPLAINED = (LABELS, UNKNOWN, "labels do not follow from images")  # the last is of older studies
-"""Causes that blame what is not known from the network alone; see `unexplained`."""
+UNEXPLAINED = (LABELS, UNKNOWN, "labels do not follow from images")  # the last occurs in older studies
+"""Causes that the network alone cannot prove; see `unexplained`."""
 
 PLAIN_WORDS = {
     "logistic_regression": "logistic regression on pixels",
     "linear_probe": "linear probe on frozen features",
 }
-"""Plain methods that may learn something, by name of their reference row."""
+"""Plain methods that can learn, by the name of their reference."""
 
 
 @dataclass(frozen=True)
 class Plain:
-    """What a plain method, which has nothing to do with the network, reaches on the same folds."""
+    """The score of a plain method, independent of the network, on the same folds."""
 
-    name: str  # in words
+    name: str  # for people
     accuracy: float  # balanced
-    images: int  # that it was judged on
+    images: int  # number of images that it was tested on
 
 
 def inspect_after(epoch: int, *, ended: bool) -> bool:
-    """Whether a fold run is looked at after this epoch (1-based)."""
+    """Whether a fold run is inspected after this epoch (1-based)."""
     return ended or epoch in LOOKS
 
 
@@ -74,17 +75,17 @@ def clearly_above(accuracy: float, classes: int, images: int) -> bool:
 
 
 def known_by_heart(accuracy: float, log_loss: float, floor: float) -> bool:
-    """Whether training images are known one by one, not only told apart better than by guessing.
+    """Whether the training images are memorized, not only classified better than by guessing.
 
-    `log_loss` on them in nats, without penalties, NaN where that is not known; `floor` as in Glance.
+    `log_loss` on them in nats, without penalties, NaN if it is not known; `floor` as in EpochSnapshot.
     """
     return accuracy >= KNOWN and not log_loss > KNOWN_LOSS * floor
 
 
 def unexplained(symptom: str, plain: Plain | None = None, classes: int = 0) -> Cause:
-    """The cause where nothing in the network speaks for one. Labels are in doubt only while no method learns from them.
+    """The cause if the network has no evidence for one. Labels are in doubt only if no plain method learns from them.
 
-    `plain`: the best plain method, None where none is known.
+    `plain`: the best plain method, None if none is known.
     """
     learned = symptom in (BY_HEART, UNSURE)
     strength = 0.9 if symptom == BY_HEART else 0.5 if learned else VAGUE
@@ -104,25 +105,25 @@ def unexplained(symptom: str, plain: Plain | None = None, classes: int = 0) -> C
     return Cause(UNKNOWN, f"{nothing}; perhaps the images do not tell the classes apart", check, strength)
 
 
-def needs_inspection(glance: EpochSnapshot) -> bool:
-    """Whether a closer look is worth its time: without one, a network that learns costs nothing."""
-    if glance.classes < 2 or not clearly_above(glance.accuracy, glance.classes, glance.images):
+def needs_inspection(snapshot: EpochSnapshot) -> bool:
+    """Whether the network must be inspected. That takes time, so a network that learns is not inspected."""
+    if snapshot.classes < 2 or not clearly_above(snapshot.accuracy, snapshot.classes, snapshot.images):
         return True
-    return glance.ended and (_by_heart(glance, math.nan) or _unsure(glance))
+    return snapshot.ended and (_by_heart(snapshot, math.nan) or _unsure(snapshot))
 
 
-def symptom_of(glance: EpochSnapshot, answers: OutputStats) -> Symptom | None:
-    """What is wrong at this epoch, if anything. `answers` are to training images."""
-    if not math.isfinite(glance.losses[-1]) or not math.isfinite(answers.log_loss):
-        return Symptom(BROKEN, (f"the loss is {glance.losses[-1]:g} in epoch {glance.epoch}",))
-    if glance.classes < 2:
+def symptom_of(snapshot: EpochSnapshot, answers: OutputStats) -> Symptom | None:
+    """The symptom at this epoch, if there is one. `answers` are the predictions for training images."""
+    if not math.isfinite(snapshot.losses[-1]) or not math.isfinite(answers.log_loss):
+        return Symptom(BROKEN, (f"the loss is {snapshot.losses[-1]:g} in epoch {snapshot.epoch}",))
+    if snapshot.classes < 2:
         return Symptom(ONE_CLASS, ("all training images are of one class",))
-    learned = clearly_above(glance.accuracy, glance.classes, glance.images)
-    if learned or answers.log_loss < NEAR_FLOOR * glance.floor:
-        return _at_the_end(glance, answers) if glance.ended else None
+    learned = clearly_above(snapshot.accuracy, snapshot.classes, snapshot.images)
+    if learned or answers.log_loss < NEAR_FLOOR * snapshot.floor:
+        return _at_the_end(snapshot, answers) if snapshot.ended else None
     signs = [
-        f"after {glance.epoch} epochs the training loss without penalties is {answers.log_loss:.4f}, "
-        f"where a guess by class shares has {glance.floor:.4f}"
+        f"after {snapshot.epoch} epochs the training loss without penalties is {answers.log_loss:.4f}, "
+        f"where a guess by class shares has {snapshot.floor:.4f}"
     ]
     if answers.predicted == 1:
         signs.append("one class is predicted for all images")
@@ -131,23 +132,25 @@ def symptom_of(glance: EpochSnapshot, answers: OutputStats) -> Symptom | None:
     return Symptom(STUCK, tuple(signs))
 
 
-def diagnosis_of(symptom: Symptom, glance: EpochSnapshot, answers: OutputStats, evidence: Evidence) -> Diagnosis | None:
-    """The causes of a symptom; None where it is too early to say that anything is wrong."""
-    suspects = (*causes(symptom, evidence, glance.losses),)
+def diagnosis_of(
+    symptom: Symptom, snapshot: EpochSnapshot, answers: OutputStats, evidence: Evidence
+) -> Diagnosis | None:
+    """The causes of a symptom; None if it is too early to say that something is wrong."""
+    suspects = (*causes(symptom, evidence, snapshot.losses),)
     collapsed = symptom.name in (BROKEN, ONE_CLASS) or (
-        symptom.name == STUCK and _hopeless(glance, answers, suspects, evidence.steps)
+        symptom.name == STUCK and _hopeless(snapshot, answers, suspects, evidence.steps)
     )
     if symptom.name == STUCK and not collapsed:
-        seen = _at_the_end(glance, answers) if glance.ended else None
-        return diagnosis_of(seen, glance, answers, evidence) if seen else None
-    if symptom.name == UNSURE and _right(glance) and suspects[0].strength < STRONG:
+        final = _at_the_end(snapshot, answers) if snapshot.ended else None
+        return diagnosis_of(final, snapshot, answers, evidence) if final else None
+    if symptom.name == UNSURE and _right(snapshot) and suspects[0].strength < STRONG:
         return None
     signs = (*symptom.signs, *gradient_signs(evidence.layers))
     return Diagnosis(Symptom(symptom.name, signs), suspects, collapsed, evidence)
 
 
 def gradient_signs(layers: Sequence[LayerEvidence]) -> Iterator[str]:
-    """What is to be seen of gradients and dead units, in words."""
+    """Sentences on gradients and dead units."""
     trained = [layer for layer in layers if layer.gradient is not None]
     if _vanishing(trained):
         yield f"gradients vanish: {trained[0].gradient:.1g} in the first layer, {trained[-1].gradient:.1g} in the last"
@@ -160,7 +163,7 @@ def gradient_signs(layers: Sequence[LayerEvidence]) -> Iterator[str]:
 
 
 def causes(symptom: Symptom, evidence: Evidence, losses: Sequence[float]) -> tuple[Cause, ...]:
-    """All that are worth naming, the likeliest first; equals in the order of the rules. Never none."""
+    """The causes to name, the likeliest first, equal ones in the order of the rules. There is at least one."""
     rules = [
         *evidence.found,
         *_of_data(symptom, evidence),
@@ -179,50 +182,51 @@ def causes(symptom: Symptom, evidence: Evidence, losses: Sequence[float]) -> tup
     return tuple(known.values())
 
 
-def _at_the_end(glance: EpochSnapshot, answers: OutputStats) -> Symptom | None:
-    """What is wrong with a network that learned something, if only its training images."""
-    if _by_heart(glance, answers.log_loss):
-        sign = f"accuracy is {glance.accuracy:.2f} on training images and {glance.validation:.2f} on others"
+def _at_the_end(snapshot: EpochSnapshot, answers: OutputStats) -> Symptom | None:
+    """The symptom of a network that learned something, perhaps only its training images; None if it has none."""
+    if _by_heart(snapshot, answers.log_loss):
+        sign = f"accuracy is {snapshot.accuracy:.2f} on training images and {snapshot.validation:.2f} on others"
         return Symptom(BY_HEART, (sign,))
-    if _unsure(glance):
+    if _unsure(snapshot):
         sign = (
-            f"the loss on other images never fell below {glance.least:.4f}, where a guess by class shares has "
-            f"{glance.floor:.4f}; accuracy there is {glance.best:.2f}"
+            f"the loss on other images never fell below {snapshot.least:.4f}, where a guess by class shares has "
+            f"{snapshot.floor:.4f}; accuracy there is {snapshot.best:.2f}"
         )
         return Symptom(UNSURE, (sign,))
     return None
 
 
-def _unsure(glance: EpochSnapshot) -> bool:
-    """Whether nothing was learned that holds for other images, by a loss that tells more than few right answers do."""
-    return glance.epoch >= LONG_ENOUGH and glance.classes > 1 and glance.least >= SURER * glance.floor
+def _unsure(snapshot: EpochSnapshot) -> bool:
+    """Whether the network does not generalize. The loss shows that better than the accuracy on few images."""
+    return snapshot.epoch >= LONG_ENOUGH and snapshot.classes > 1 and snapshot.least >= SURER * snapshot.floor
 
 
-def _right(glance: EpochSnapshot) -> bool:
-    """Whether answers for other images are clearly better than guessing, at the best epoch or now."""
-    return clearly_above(max(glance.validation, glance.best), glance.classes, glance.validated)
+def _right(snapshot: EpochSnapshot) -> bool:
+    """Whether the validation accuracy is clearly better than guessing, at the best epoch or now."""
+    return clearly_above(max(snapshot.validation, snapshot.best), snapshot.classes, snapshot.validated)
 
 
-def _by_heart(glance: EpochSnapshot, log_loss: float) -> bool:
-    """Knows its training images, of which the loss is `log_loss`, and is no better than guessing on any other."""
+def _by_heart(snapshot: EpochSnapshot, log_loss: float) -> bool:
+    """Whether the training images, with the loss `log_loss`, are memorized, and validation is no better than chance."""
+    validation, margin = max(snapshot.validation, snapshot.best), 1 / math.sqrt(4 * max(snapshot.validated, 1))
     return (
-        glance.epoch >= LONG_ENOUGH
-        and glance.classes > 1
-        and clearly_above(glance.accuracy, glance.classes, glance.images)
-        and known_by_heart(glance.accuracy, log_loss, glance.floor)
-        and not max(glance.validation, glance.best) > 1 / glance.classes + 1 / math.sqrt(4 * max(glance.validated, 1))
+        snapshot.epoch >= LONG_ENOUGH
+        and snapshot.classes > 1
+        and clearly_above(snapshot.accuracy, snapshot.classes, snapshot.images)
+        and known_by_heart(snapshot.accuracy, log_loss, snapshot.floor)
+        and not validation > 1 / snapshot.classes + margin
     )
 
 
-def _hopeless(glance: EpochSnapshot, answers: OutputStats, found: Sequence[Cause], steps: int) -> bool:
-    """Whether a network at chance will stay there. Early on a lasting cause is needed: a slow start is none."""
-    lasting, ended = any(cause.lasting for cause in found), glance.ended and glance.epoch >= LONG_ENOUGH
+def _hopeless(snapshot: EpochSnapshot, answers: OutputStats, suspects: Sequence[Cause], steps: int) -> bool:
+    """Whether a network at chance will stay there. At an early epoch only a lasting cause shows that."""
+    lasting, ended = any(cause.lasting for cause in suspects), snapshot.ended and snapshot.epoch >= LONG_ENOUGH
     one_answer = answers.spread < SAME_ANSWER or (answers.predicted == 1 and not answers.auroc >= RANKED)
     if lasting:
-        return ended or glance.epoch >= LOOKS[-1] or one_answer or answers.log_loss > FAR_ABOVE * glance.floor
-    if _right(glance):
+        return ended or snapshot.epoch >= LOOKS[-1] or one_answer or answers.log_loss > FAR_ABOVE * snapshot.floor
+    if _right(snapshot):
         return False
-    return ended or (glance.epoch >= LOOKS[-1] and steps >= MANY_STEPS and answers.spread < SAME_ANSWER)
+    return ended or (snapshot.epoch >= LOOKS[-1] and steps >= MANY_STEPS and answers.spread < SAME_ANSWER)
 
 
 def _of_data(symptom: Symptom, evidence: Evidence) -> Iterator[Cause]:
@@ -252,7 +256,7 @@ def _of_data(symptom: Symptom, evidence: Evidence) -> Iterator[Cause]:
 
 
 def _of_frozen_layers(evidence: Evidence, *, lost: bool) -> Iterator[Cause]:
-    """What stands in front of all that is trained; `lost`: whether images are the same behind it."""
+    """Causes in the layers before the first trained one; `lost`: whether all images are the same after them."""
     first = next((n for n, layer in enumerate(evidence.layers) if layer.gradient is not None), 0)
     front = evidence.layers[:first]
     left = f"{evidence.input_spread / evidence.image_spread:.1g}" if evidence.image_spread > 0 else "0"
@@ -277,7 +281,7 @@ def _of_frozen_layers(evidence: Evidence, *, lost: bool) -> Iterator[Cause]:
 
 
 def scale_causes(size: float) -> Iterator[Cause]:
-    """What the root mean square of the first trained layer's inputs says; NaN: normalised there, which is fine."""
+    """Causes from `size`, the root mean square of the first trained layer's input; NaN: it is normalised there."""
     if size > 20:
         yield Cause(
             "inputs not scaled",

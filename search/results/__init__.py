@@ -1,1 +1,1 @@
-"""From stored records to what a view or a notebook is given."""
+"""From stored records to the values that views and notebooks show."""

@@ -1,4 +1,4 @@
-"""What to expect of new images: the estimate for what is shipped, or for what would be."""
+"""The expected score on new images: of the saved model, or of the one that would be saved now."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from search.stats.selection import interval, of_ensemble
 
 
 def expected(stored: StoredStudy) -> Estimate | None:
-    """Of the ensemble that was picked from the pool, else of the best of the leading trials, else none.
+    """The estimate for the ensemble selected from the pool, else for the best of the leading trials, else None.
 
-    No more than what is shipped scored itself: the ensemble, the best trial, or another one.
+    It is never better than the score of the saved model here: the ensemble, the best trial, or another one.
     """
     choice, metric, assignment = stored.choice, stored.study.metric, stored.split.assignment
     together = choice is not None and several(choice.members)
@@ -26,25 +26,25 @@ def expected(stored: StoredStudy) -> Estimate | None:
     labels, folds = stored.labels[searched], assignment[searched]
     classes = len(stored.study.classes)
     stacked = {number: _rows(by_fold, assignment, classes)[searched] for number, by_fold in candidates.items()}
-    every = np.stack([*stacked.values()])
+    probabilities = np.stack([*stacked.values()])
     if together:
-        picked: Estimate | None = of_ensemble(every, labels, folds, metric)
+        result: Estimate | None = of_ensemble(probabilities, labels, folds, metric)
     else:
-        picked = estimate(every, labels, metric)
-        shipped = stacked.get(choice.members[0][0]) if choice else None
-        if picked and shipped is not None and METRICS[metric].of(labels, shipped) != picked.naive:
-            picked = of_another(picked, *interval(shipped, labels, metric))
+        result = estimate(probabilities, labels, metric)
+        saved = stacked.get(choice.members[0][0]) if choice else None
+        if result and saved is not None and METRICS[metric].of(labels, saved) != result.naive:
+            result = of_another(result, *interval(saved, labels, metric))
     chance = METRICS[metric].chance(np.bincount(labels))
-    return picked and trained_on_all(no_better_than_its_own(picked), int(assignment.max()) + 1, chance)
+    return result and trained_on_all(no_better_than_its_own(result), int(assignment.max()) + 1, chance)
 
 
 def several(members: Sequence[tuple[int, float]]) -> bool:
-    """Whether these (trial, weight) are of more than one trial."""
+    """Whether these (trial, weight) belong to more than one trial."""
     return len({trial for trial, _ in members}) > 1
 
 
 def _rows(by_fold: ByFold, assignment: NDArray[np.int16], classes: int) -> NDArray[np.float32]:
-    """[images, classes]; 0 where there is none."""
+    """[images, classes] probabilities; 0 for images of a fold that is missing."""
     rows = np.zeros((len(assignment), classes), np.float32)
     for fold, probabilities in by_fold.items():
         rows[assignment == fold] = probabilities

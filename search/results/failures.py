@@ -11,44 +11,44 @@ from storage.records import TrialRecord, TrialState
 
 @dataclass(frozen=True)
 class Cause:
-    """Trials that ended early for one reason."""
+    """Trials that ended early for the same reason."""
 
     state: TrialState  # FAILED or PRUNED
     cause: str
     count: int
     trials: tuple[int, ...]  # their numbers, ascending
-    detail: str | None  # a sentence, from the first that has one
+    detail: str | None  # a sentence, from the first trial that has one
 
 
 @dataclass(frozen=True)
 class Diagnosed:
-    """Why a trial did not learn: what was found in most of the folds in which something was."""
+    """Why a trial did not learn: the most frequent diagnosis of its folds."""
 
     number: int  # of the trial
     symptom: str
     cause: str  # the suspected one
-    evidence: tuple[str, ...]  # in words, of the first of these folds
+    evidence: tuple[str, ...]  # sentences, from the first fold with this diagnosis
     change: str  # what to try
-    folds: int  # that it was found in
-    trained: int  # folds of the search that the trial has
+    folds: int  # number of folds with this diagnosis
+    trained: int  # number of folds of the search that the trial has
 
 
 def diagnosed(trial: TrialRecord, plain: Plain | None = None, classes: int = 0) -> Diagnosed | None:
-    """What was found in the folds of the search; None where nothing was.
+    """The most frequent diagnosis in the folds of the search; None if there is none.
 
-    `plain`: the best plain method on the same folds, where one is known. What blames labels is held against it.
+    `plain`: the best plain method on the same folds, if one is known. It decides whether labels are in doubt.
     """
     folds = [fold for fold in trial.folds if fold.repeat == 0]
-    found = [fold.diagnosis for fold in folds if fold.diagnosis]
-    if not found:
+    diagnoses = [fold.diagnosis for fold in folds if fold.diagnosis]
+    if not diagnoses:
         return None
-    names = [one.name for one in found]
-    usual = max(found, key=lambda one: names.count(one.name))  # the first of equals
+    names = [diagnosis.name for diagnosis in diagnoses]
+    usual = max(diagnoses, key=lambda diagnosis: names.count(diagnosis.name))  # the first of equally frequent ones
     cause, evidence, change = usual.cause, usual.evidence, usual.change
     if cause in UNEXPLAINED:
-        said = unexplained(usual.symptom, plain, classes)
+        informed = unexplained(usual.symptom, plain, classes)
         others = (sentence for sentence in evidence if not sentence.startswith(f"{cause}: "))
-        cause, evidence, change = said.name, (*others, f"{said.name}: {said.evidence}"), said.change
+        cause, evidence, change = informed.name, (*others, f"{informed.name}: {informed.evidence}"), informed.change
     return Diagnosed(
         number=trial.number,
         symptom=usual.symptom,
@@ -61,13 +61,13 @@ def diagnosed(trial: TrialRecord, plain: Plain | None = None, classes: int = 0) 
 
 
 def causes(trials: Sequence[TrialRecord]) -> tuple[Cause, ...]:
-    """Of trials that failed or were stopped, failures first, then the most frequent first."""
+    """Why trials failed or were stopped: failures first, then the most frequent first."""
     groups: dict[tuple[TrialState, str], list[TrialRecord]] = {}
     for trial in trials:
         if trial.state in (TrialState.FAILED, TrialState.PRUNED):
             unnamed = "unknown" if trial.state == TrialState.FAILED else "stopped early"
             groups.setdefault((trial.state, trial.cause or unnamed), []).append(trial)
-    found = [
+    reasons = [
         Cause(
             state=state,
             cause=cause,
@@ -77,4 +77,4 @@ def causes(trials: Sequence[TrialRecord]) -> tuple[Cause, ...]:
         )
         for (state, cause), group in groups.items()
     ]
-    return tuple(sorted(found, key=lambda c: (c.state != TrialState.FAILED, -c.count, c.cause)))
+    return tuple(sorted(reasons, key=lambda c: (c.state != TrialState.FAILED, -c.count, c.cause)))

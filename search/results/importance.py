@@ -1,4 +1,4 @@
-"""How important the parameters of a study are, told by Optuna."""
+"""How important the parameters of a study are, computed by Optuna."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from spaces import Space, SpaceError
 
 Value = TypeVar("Value")
 
-_LEAST = 20  # complete trials, and at least two for each parameter that varies: with fewer, importance is a guess
+_MIN_TRIALS = 20  # complete trials, and at least two per parameter that varies; with fewer, importance is a guess
 _SHUFFLES = 20
-_MAX_WEIGHED = 1000  # complete trials that importance is measured on; with 10,000 it took 40 s
+_MAX_WEIGHED = 1000  # complete trials from which importance is computed; with 10,000 it took 40 s
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Made from the study as rebuilt for Optuna. What can't be made is left out, and says why."""
+    """The importance of parameters, or why it cannot be computed."""
 
     space: Space | None
     importance: Mapping[str, float] = field(default_factory=dict)  # by parameter, largest first, sum 1
-    clear: frozenset[str] = frozenset()  # parameters whose importance is more than shuffled scores ever give
-    no_importance: str = ""  # why there is none
-    weighed: int = 0  # complete trials that importance was measured on
+    clear: frozenset[str] = frozenset()  # parameters that are more important than with shuffled scores
+    no_importance: str = ""  # why importance is missing
+    weighed: int = 0  # number of complete trials from which importance was computed
 
 
 def figures(data: StudySummary) -> Figures:
-    """Everything that needs Optuna, with the stored trials rebuilt once."""
+    """All that needs Optuna, with the stored trials rebuilt once."""
     complete = data.compared
     weighed = evenly(sorted(row.number for row in data.rows if row.rank is not None), _MAX_WEIGHED)
     if not complete:
@@ -45,18 +45,18 @@ def figures(data: StudySummary) -> Figures:
         study = rebuild(space, [data.trial(number) for number in weighed], data.metric)
     except (SpaceError, KeyError, ValueError, TypeError) as error:
         return Figures(space=_space(data), no_importance=f"The stored trials do not fit their space: {error}.")
-    enough = max(_LEAST, 2 * _varied(data))
+    enough = max(_MIN_TRIALS, 2 * _varied(data))
     if complete < enough:
         why = (
             f"Left out: from few trials importance is luck. It takes {enough} complete trials (two for each parameter "
-            f"that varies, and no fewer than {_LEAST}), and there {_are(complete)} so far."
+            f"that varies, and no fewer than {_MIN_TRIALS}), and there {_are(complete)} so far."
         )
         return Figures(space, no_importance=why)
     try:
         importance, clear = _importance(study)
         return Figures(space, importance, clear, weighed=len(weighed))
     except (ValueError, RuntimeError, ZeroDivisionError) as error:
-        return Figures(space, no_importance=f"Left out: Optuna cannot tell it from these trials ({error}).")
+        return Figures(space, no_importance=f"Left out: Optuna cannot compute importance from these trials ({error}).")
 
 
 def _are(n: int) -> str:
@@ -71,7 +71,7 @@ def _space(data: StudySummary) -> Space | None:
 
 
 def _varied(data: StudySummary) -> int:
-    """How many parameters have more than one value among the complete trials."""
+    """The number of parameters with more than one value among the complete trials."""
     values: dict[str, set[Any]] = {}
     for row in data.rows:
         if row.rank is not None:
@@ -81,12 +81,12 @@ def _varied(data: StudySummary) -> int:
 
 
 def _importance(study: Any) -> tuple[dict[str, float], frozenset[str]]:
-    """Shares of importance, and the parameters whose share is more than luck.
+    """Shares of importance, and the parameters whose share is clearly more than chance.
 
-    PED-ANOVA copes with parameters that are active in some trials only; fANOVA leaves them out. Its shares add up to
-    one however little a parameter matters: with scores that are pure noise, 100 trials of nine parameters give the
-    largest a third. Hence the same again with the scores shuffled among the trials: a parameter is clear when its
-    importance is above all of 20 such, which luck brings about one time in 21.
+    PED-ANOVA supports parameters that are active only in some trials; fANOVA omits them. Its shares always add up to
+    1: with random scores, 100 trials of nine parameters give the largest a third. Therefore importance is also computed
+    with scores shuffled among the trials. A parameter is clear if its importance is above those of all 20 shuffles,
+    which happens by chance one time in 21.
     """
     from optuna.exceptions import ExperimentalWarning
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
@@ -97,27 +97,27 @@ def _importance(study: Any) -> tuple[dict[str, float], frozenset[str]]:
 
     def measured(values: NDArray[np.float64]) -> dict[str, float]:
         by_number = dict(zip(numbers, map(float, values), strict=True))
-        found = get_param_importances(
+        importances = get_param_importances(
             study,
             evaluator=PedAnovaImportanceEvaluator(),
             target=lambda trial: by_number[trial.number],
             normalize=False,
         )
-        return {name: float(share) for name, share in found.items() if math.isfinite(share)}
+        return {name: float(share) for name, share in importances.items() if math.isfinite(share)}
 
     with warnings.catch_warnings():
-        # It warns of values that few trials had, of a target of our own, and that `normalize` is new.
+        # Optuna warns of values that few trials have, of a custom target, and that `normalize` is experimental.
         warnings.simplefilter("ignore", UserWarning)
         warnings.simplefilter("ignore", ExperimentalWarning)
-        sign = -1.0 if study.direction.name == "MAXIMIZE" else 1.0  # of a target of ours, the smallest are best
-        found = measured(sign * scores)
-        luck = [measured(chance.permutation(sign * scores)) for _ in range(_SHUFFLES)]
-    clear = {name for name, share in found.items() if share > max(shares.get(name, 0.0) for shares in luck)}
-    total = sum(found.values())
-    shares = {name: share / total for name, share in found.items()} if total > 0 else found
+        sign = -1.0 if study.direction.name == "MAXIMIZE" else 1.0  # of a custom target the smallest is best
+        importance = measured(sign * scores)
+        by_chance = [measured(chance.permutation(sign * scores)) for _ in range(_SHUFFLES)]
+    clear = {name for name, value in importance.items() if value > max(other.get(name, 0.0) for other in by_chance)}
+    total = sum(importance.values())
+    shares = {name: value / total for name, value in importance.items()} if total > 0 else importance
     return shares, frozenset(clear)
 
 
 def evenly(values: Sequence[Value], most: int) -> Sequence[Value]:
-    """At most so many of the values, evenly spread."""
+    """At most `most` of the values, at even distances."""
     return values[:: max(math.ceil(len(values) / most), 1)]

@@ -1,4 +1,4 @@
-"""What nested cross-validation says: the outer folds of a study, read from their own databases, as one estimate."""
+"""The result of nested cross-validation: the outer folds of a study, read from their databases, as one estimate."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from storage.records import Params
 
 @dataclass(frozen=True)
 class OuterChoice:
-    """What the search of one outer fold chose, without having seen the fold's images."""
+    """The choice of the search without the images of one outer fold."""
 
     fold: int  # from 0
     trial: int
-    members: tuple[tuple[int, float], ...]  # (trial, weight) of each model in it
+    members: tuple[tuple[int, float], ...]  # (trial, weight) of each model
     params: Params  # of the trial
     score: float  # on the fold's images
 
 
 @dataclass(frozen=True)
 class Nested:
-    """What the whole procedure scores on images that it never saw, with a 95 % interval; over the folds so far."""
+    """The score of the whole procedure on images that it did not use, with a 95 % interval, over the folds so far."""
 
     value: float
     low: float
     high: float
-    folds: int  # that are done
-    of: int
-    images: int  # in them
+    folds: int  # number of complete outer folds
+    of: int  # number of all outer folds
+    images: int  # in the complete folds
     chosen: tuple[OuterChoice, ...]
     method: str = "nested cross-validation"
 
 
 def nested(store: Store) -> Nested | None:
-    """The estimate from the outer folds beside a study; None where none is done.
+    """The estimate from the outer folds in the folder of a study; None if none is complete.
 
-    Raises StorageError for an outer fold of other images than the study's.
+    Raises StorageError if an outer fold has other images than the study.
     """
     study, images, assignment = store.study(), store.images(), store.split().assignment
     folder = StudyFolder(store.path.parent)
@@ -50,29 +50,29 @@ def nested(store: Store) -> Nested | None:
         return None
     labels = np.array([image.label for image in images], np.int64)
     folds = int(assignment.max()) + 1
-    said, rows, chosen = [], [], []
+    probabilities, rows, chosen = [], [], []
     for fold in range(folds):
-        path = folder.outer(fold).database
-        if not path.exists():
+        part = folder.outer(fold)
+        if not part.begun:
             continue
-        with Store.open(path, read_only=True) as outer:
+        with part.read() as outer:
             held_out = {image.path for image in outer.images() if image.testing}
             where = np.flatnonzero(assignment == fold)
             same = outer.study().classes == study.classes and len(outer.images()) == len(images)
             if not same or held_out != {images[row].path for row in where}:
                 raise StorageError(
-                    f"{path}: is no search without the images of fold {fold} of {store.path}. "
+                    f"{part.database}: is not a search without the images of fold {fold} of {store.path}. "
                     "Move its folder away; `search run` searches again."
                 )
             last = next(iter(reversed(outer.choices())), None)
             if last is None or last.probabilities is None:
                 continue
-            said.append(last.probabilities)
+            probabilities.append(last.probabilities)
             rows.append(where)
             score = interval(last.probabilities, labels[where], study.metric)[0]
             params: Mapping[str, Any] = outer.trial(last.trial).params
             chosen.append(OuterChoice(fold, last.trial, last.members, params, score))
-    if not said:
+    if not probabilities:
         return None
-    found = interval(np.concatenate(said), labels[np.concatenate(rows)], study.metric)
-    return Nested(*found, len(said), folds, sum(map(len, rows)), tuple(chosen))
+    bounds = interval(np.concatenate(probabilities), labels[np.concatenate(rows)], study.metric)
+    return Nested(*bounds, len(probabilities), folds, sum(map(len, rows)), tuple(chosen))

@@ -1,4 +1,4 @@
-"""What a model says of a picture, as a value."""
+"""The prediction of a model for a picture, as a value."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one picture, or why it was not asked."""
+    """The prediction for one picture, or why there is none."""
 
-    path: str  # as given, or below a folder that was given
-    probabilities: tuple[float, ...] = ()  # one a class; () where the picture cannot be read
-    problem: str = ""  # a sentence; empty where it was read
-    stray: bool = False  # it lay in a folder that was given, and is no picture by its content nor by its name
+    path: str  # as given, or in a folder that was given
+    probabilities: tuple[float, ...] = ()  # one per class; () if the picture cannot be read
+    problem: str = ""  # a sentence; empty if the picture was read
+    stray: bool = False  # a file in a folder that was given, which is no picture by its content nor by its name

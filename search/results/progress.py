@@ -1,4 +1,4 @@
-"""How far a search is: the state that observers are shown, and how it ended."""
+"""The progress of a search: the state that observers receive, and how a session ended."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ class Progress:
 
     trials: Sequence[TrialRecord]  # all so far, in order of number, with their folds
     metric: str
-    folds: int  # folds a trial
+    folds: int  # per trial
     running: tuple[tuple[int, int], ...]  # (trial, fold) being trained now
     best: int | None  # number of the leading complete trial
-    spent_seconds: float  # over all sessions
-    session_seconds: float  # this session only
+    spent_seconds: float  # in all sessions
+    session_seconds: float  # in this session
     session_folds: int  # fold runs finished in this session
     trials_budget: int | None
     seconds_budget: float | None
     eta_seconds: float | None  # until the budget is used up; None while unknown
-    workers: int  # that jobs are given to
-    answered: bool  # a worker is ready or has done a job in this session: TensorFlow is imported
-    defaults: Mapping[str, Value] = field(default_factory=dict)  # of all parameters of the space by name
-    references: Sequence[ReferenceRecord] = ()  # fold by fold, as they became known
+    workers: int  # number of workers
+    answered: bool  # whether a worker is ready or has done a job in this session, so that TensorFlow is imported
+    defaults: Mapping[str, Value] = field(default_factory=dict)  # of all parameters of the space, by name
+    references: Sequence[ReferenceRecord] = ()  # one per fold, in the order in which they were computed
 
     @property
     def folds_per_minute(self) -> float | None:
-        """Fold runs a minute in this session; None before the first."""
+        """Fold runs per minute in this session; None before the first."""
         return 60 * self.session_folds / self.session_seconds if self.session_folds else None
 
 
 class Observer(Protocol):
-    """Watches a search. Called from the loop's own thread, so it must return soon."""
+    """Receives the events of a search. Called in the thread of the loop, so it must return soon."""
 
     def note(self, text: str) -> None:
-        """Something a person should know, in one plain line."""
+        """A message for the user, in one line."""
 
     def trial_closed(self, trial: TrialRecord, progress: Progress) -> None:
         """A trial is complete, pruned or failed."""

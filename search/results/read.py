@@ -1,4 +1,4 @@
-"""From a study's database to what a report says."""
+"""From a study's database to the summary that a report shows."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from storage import StorageError, Store, TrialState
 
 
 def read(store: Store, *, searching: bool, outdated: bool = False) -> StudySummary:
-    """All that a report says; `searching`: whether a process is at work on the study now; `outdated`: see `Chosen`.
+    """All that a report shows. `searching`: whether a process holds the study now; `outdated`: see `Chosen`.
 
-    Raises StorageError for a study of a metric that is not known here.
+    Raises StorageError for a study with an unknown metric.
     """
     record = store.study()
     if record.metric not in METRICS:

@@ -1,4 +1,4 @@
-"""All stored records that a summary is made from, as one value."""
+"""All stored records from which a summary is computed, as one value."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from search.results.nested import Nested
 from storage.records import ChoiceRecord, ImageRecord, ReferenceRecord, RunRecord, Split, StudyRecord, TrialRecord
 
 ByFold: TypeAlias = Mapping[int, NDArray[np.floating[Any]]]
-"""By fold, probabilities [images of the fold, classes] from a model that did not train on them.
+"""Fold -> probabilities [images of the fold, classes] from the model that was not trained on them.
 
-The rows of a fold belong to `flatnonzero(split.assignment == fold)`: the order that the records promise.
+The rows of a fold belong to the images `flatnonzero(split.assignment == fold)`, in this order.
 """
 
 
 @dataclass(frozen=True)
 class StoredStudy:
-    """What a study's database holds, and how things are with the study now."""
+    """The records of a study's database, and the state of the study now."""
 
     study: StudyRecord
     images: tuple[ImageRecord, ...]
@@ -31,13 +31,11 @@ class StoredStudy:
     references: tuple[ReferenceRecord, ...] = ()
     choices: tuple[ChoiceRecord, ...] = ()  # oldest first
     best: ByFold = field(default_factory=dict)  # of the best trial
-    leading: Mapping[int, ByFold] = field(
-        default_factory=dict
-    )  # by number, of the trials that the best is the first of
-    pool: Mapping[int, ByFold] = field(default_factory=dict)  # by number, of those in the pool of the last choice
-    nested: Nested | None = None  # of the outer folds beside it
-    searching: bool = False  # a process is at work on it
-    outdated: bool = False  # the file of the last choice is of an earlier release
+    leading: Mapping[int, ByFold] = field(default_factory=dict)  # of the best trials, by number
+    pool: Mapping[int, ByFold] = field(default_factory=dict)  # of trials in the pool of the last choice, by number
+    nested: Nested | None = None  # from its outer folds
+    searching: bool = False  # whether a process holds the study
+    outdated: bool = False  # whether the model file of the last choice was made by an earlier release
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -46,5 +44,5 @@ class StoredStudy:
 
     @property
     def choice(self) -> ChoiceRecord | None:
-        """The last one."""
+        """The last choice."""
         return self.choices[-1] if self.choices else None

@@ -1,4 +1,4 @@
-"""From stored records to what a report says. Everything is computed here; views only draw it."""
+"""From stored records to the summary that a report shows. All computation is here; views only show it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from storage.records import (
 
 REFERENCE_WORDS = {"majority": "majority class", **PLAIN_WORDS}
 FROM_FOLDER, DRAWN = "testing folder", "lock-box"
-"""Where testing images are from: the user's, or drawn from all images and locked away from the start."""
+"""Where testing images come from: from the user, or drawn from all images before the search."""
 
 RUNGS = "Rungs of hyperband are trained anew, not continued: a point that rises begins again, with more epochs."
 
@@ -51,7 +51,7 @@ class TrialRow:
     origin: Origin
     params: Params
     changed: Params  # its active parameters that differ from trial 0's, in the order of the space
-    score: float | None  # mean over the finished folds; None before the first, or where it isn't finite
+    score: float | None  # mean over the finished folds; None before the first, or if it is not finite
     spread: float | None  # sample standard deviation over folds; None with fewer than two
     low: float | None  # worst and
     high: float | None  # best of the fold scores, as numbers
@@ -60,19 +60,19 @@ class TrialRow:
     best_epochs: tuple[int, ...]
     parameters: int | None
     seconds: float
-    latency: float | None = None  # milliseconds an image to predict; None where it was not measured
-    pareto: bool = False  # of two objectives, none beats it in both; False where there is one
+    latency: float | None = None  # milliseconds per image to predict; None if it was not measured
+    pareto: bool = False  # whether it is on the Pareto front of two objectives; False with one objective
 
 
 @dataclass(frozen=True)
 class ReferenceRow:
-    """A plain method on the folds of the search, as a line of the leaderboard. Never a trial, never the best."""
+    """A plain method on the folds of the search, as a line of the leaderboard. It is not a trial and has no rank."""
 
     name: str
-    score: float | None  # mean over the folds; None unless all are there and finite
+    score: float | None  # mean over the folds; None unless all folds are known and finite
     spread: float | None  # sample standard deviation over folds; and
     low: float | None  # worst and
-    high: float | None  # best of the fold scores, as numbers; all None where the score is
+    high: float | None  # best of the fold scores, as numbers; all None if the score is None
     fold_scores: tuple[float, ...]  # in fold order; may hold NaN
     seconds: float
 
@@ -87,33 +87,33 @@ class Pooled:
     """The best trial's predictions for images that its models did not train on, all folds together."""
 
     confusion: NDArray[np.int64]  # [classes, classes]: true class in rows
-    metrics: Mapping[str, float]  # each of the four
+    metrics: Mapping[str, float]  # all of METRICS
     images: int
-    folds: int  # folds that are in it
+    folds: int  # number of folds with predictions
 
 
 @dataclass(frozen=True)
 class Tested:
-    """How what was chosen does on the images that were kept apart, with a 95 % interval."""
+    """The score of the choice on the testing images, with a 95 % interval."""
 
     value: float
     low: float
     high: float
     images: int
-    times: int  # that they were used for a choice: beyond the first, the number is no longer blind
+    times: int  # how many choices they were used for; after the first, the score is no longer unbiased
     source: str = FROM_FOLDER
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """What was chosen in the end, trained once more and saved as a model."""
+    """The choice, trained again and saved as a model."""
 
     trial: int
-    members: tuple[tuple[int, float], ...]  # (trial, weight) of each model in it
-    current: bool  # made from all that is stored
-    outdated: bool  # its file is of an earlier release
-    made: str
-    test: Tested | None  # None: no images were kept apart
+    members: tuple[tuple[int, float], ...]  # (trial, weight) of each model
+    current: bool  # whether it was chosen from all trials that are stored now
+    outdated: bool  # whether its file was made by an earlier release
+    made: str  # when
+    test: Tested | None  # None without testing images
 
     @property
     def together(self) -> bool:
@@ -122,26 +122,26 @@ class Chosen:
 
     @property
     def in_folds(self) -> bool:
-        """Whether it is the models of all folds of one trial."""
+        """Whether it consists of the models of all folds of one trial."""
         return len(self.members) > 1 and not self.together
 
 
 @dataclass(frozen=True)
 class StudySummary:
-    """All that a report says of a study."""
+    """All that a report shows of a study."""
 
     study: StudyRecord
     preset: str
     engine: str
     sampler: str
     folds: int
-    images: int  # all of the study's, testing images too
+    images: int  # including testing images
     class_counts: tuple[int, ...]  # images in the folds, by class
     testing_images: int
     majority: float  # share of the largest class among the images in the folds
-    chance: float  # the metric of a guess that never looks at an image
+    chance: float  # the metric of a guess that ignores the images
     rows: tuple[TrialRow, ...]  # best first
-    counts: Mapping[TrialState, int]  # every state, 0 too
+    counts: Mapping[TrialState, int]  # of every state
     best: TrialRow | None
     baseline: TrialRow | None  # trial 0
     causes: tuple[Cause, ...]  # failures first, most frequent first
@@ -149,19 +149,19 @@ class StudySummary:
     spent_seconds: float  # wall time of all sessions
     trained_seconds: float  # fold runs, added up
     versions: Mapping[str, str]  # of the last session
-    commands: tuple[str, ...]  # as typed, each once, oldest first
+    commands: tuple[str, ...]  # as typed, without repetitions, oldest first
     runs: tuple[RunRecord, ...]
     trials: tuple[TrialRecord, ...]  # in order of number, for curves, layers and plots
     saved: RaceSavings  # by the race
-    second_objective: str | None = None  # 'parameters' or 'latency', where the study minimises that too
-    searching: bool = False  # a process holds the study: what is open is running, else unfinished
+    second_objective: str | None = None  # 'parameters' or 'latency', if the study minimises one of them
+    searching: bool = False  # whether a process holds the study, so that open trials are running, not unfinished
     notes: tuple[str, ...] = ()
     references: tuple[ReferenceRow, ...] = ()  # best first, those without a score last
-    estimate: Estimate | None = None  # of what was or would be chosen, on new images
-    ties: tuple[int, ...] = ()  # trials that are not clearly worse than the leader, which comes first
+    estimate: Estimate | None = None  # of the choice, or of the trial that would be chosen, on new images
+    ties: tuple[int, ...] = ()  # the leader, and the trials that are not clearly worse
     chosen: Chosen | None = None
-    diagnoses: tuple[Diagnosed, ...] = ()  # by number of trial
-    nested: Nested | None = None  # of the whole procedure, where it was asked for
+    diagnoses: tuple[Diagnosed, ...] = ()  # in order of trial
+    nested: Nested | None = None  # of the whole procedure, with `--nested`
 
     @property
     def metric(self) -> str:
@@ -170,55 +170,55 @@ class StudySummary:
 
     @property
     def compared(self) -> int:
-        """How many trials have a rank: those that the best was picked from."""
+        """The number of trials with a rank, of which the best is one."""
         return sum(row.rank is not None for row in self.rows)
 
     def trial(self, number: int) -> TrialRecord:
         """The record of one trial."""
-        if number < len(self.trials) and self.trials[number].number == number:  # as they are, unless some are missing
+        if number < len(self.trials) and self.trials[number].number == number:  # so unless trials are missing
             return self.trials[number]
         return next(trial for trial in self.trials if trial.number == number)
 
     @property
     def drawn(self) -> bool:
-        """Whether the testing images were drawn and locked away, not the user's."""
+        """Whether the testing images were drawn from all images, not given by the user."""
         return bool(self.testing_images) and testing_from(self.study) == DRAWN
 
     @property
     def searched_images(self) -> int:
-        """Images in the folds: all but those kept apart for testing."""
+        """The number of images in the folds, without testing images."""
         return sum(self.class_counts)
 
     def near_chance(self, row: TrialRow) -> bool:
-        """Whether a score can't be told from guessing; the best one's, which picking made too good, by the estimate."""
-        picked = self._picked(row)
-        return (picked is not None and not beats(picked, self.chance)) or self.not_clearly_better(row, self.chance)
+        """Whether a score is not clearly better than guessing. For the best trial, the estimate must be better too."""
+        unbiased = self._estimate_of(row)
+        return (unbiased is not None and not beats(unbiased, self.chance)) or self.not_clearly_better(row, self.chance)
 
     def not_clearly_better(self, row: TrialRow, level: float) -> bool:
         """Whether a score is less than two standard errors better than `level`, another score of the metric.
 
-        The error is that over the folds, but no smaller than what so many images allow, see `Metric.error`: five
-        folds that all say 0.52 are no proof that chance, 0.50, is beaten.
-        What picking is estimated to have added to the best score does not count.
+        The error is that over the folds, but at least `Metric.error` for the number of images: five folds that all have
+        0.52 do not prove that the trial is better than chance, 0.50. The estimated optimism of the best score is
+        subtracted first.
         """
         if row.score is None:
             return False
-        picked = self._picked(row)
-        ahead = self.ahead(row.score, level) - (max(picked.optimism, 0.0) if picked else 0.0)
+        unbiased = self._estimate_of(row)
+        ahead = self.ahead(row.score, level) - (max(unbiased.optimism, 0.0) if unbiased else 0.0)
         error = (row.spread or 0.0) / math.sqrt(max(len(row.fold_scores), 1))
         floor = METRICS[self.metric].error(level, sum(self.class_counts))
         return ahead <= 0 or ahead < 2 * max(error, floor)
 
-    def _picked(self, row: TrialRow) -> Estimate | None:
-        """The estimate, for the row with the best score; others were not picked for theirs."""
+    def _estimate_of(self, row: TrialRow) -> Estimate | None:
+        """The estimate if `row` has the best score. Other scores have no selection bias."""
         return self.estimate if self.best and row.number == self.best.number else None
 
     def ahead(self, score: float, level: float) -> float:
-        """By how much a score is better than `level`; negative where it is worse."""
+        """By how much a score is better than `level`; negative if it is worse."""
         return METRICS[self.metric].gain(score - level)
 
     def with_references(self, rows: Sequence[TrialRow]) -> list[TrialRow | ReferenceRow]:
-        """`rows`, some first of the leaderboard's, and each reference after those that are as good or better."""
+        """`rows`, the first of the leaderboard, with each reference after the rows that are as good or better."""
         merged: list[TrialRow | ReferenceRow] = list(rows)
         for reference in self.references:
             if reference.score is not None:
@@ -231,22 +231,22 @@ class StudySummary:
         return not unranked and row.score is not None and self.ahead(row.score, score) >= 0
 
     def folds_won(self, row: TrialRow, other: TrialRow) -> int | None:
-        """On how many folds `row` is ahead of `other`; None where they do not have the same folds."""
+        """The number of folds on which `row` is better than `other`; None if they do not have the same folds."""
         if len(row.fold_scores) != len(other.fold_scores):
             return None
         pairs = zip(row.fold_scores, other.fold_scores, strict=True)
         return sum(better(self.metric, a, b) for a, b in pairs)
 
     def tied(self, row: TrialRow, other: TrialRow) -> bool:
-        """Whether two trials with the same folds can't be told apart; see `selection.tied`."""
+        """Whether neither of two trials with the same folds is clearly worse; see `selection.tied`."""
         if len(row.fold_scores) != len(other.fold_scores):
             return False
-        one, two, images = self.trial(row.number), self.trial(other.number), self.searched_images
-        return tied(one, two, self.metric, images) and tied(two, one, self.metric, images)
+        a, b, images = self.trial(row.number), self.trial(other.number), self.searched_images
+        return tied(a, b, self.metric, images) and tied(b, a, self.metric, images)
 
 
 def summarise(stored: StoredStudy) -> StudySummary:
-    """All that a report says."""
+    """Compute the summary of a study."""
     study, config, assignment = stored.study, stored.study.config, stored.split.assignment
     trials = tuple(sorted(stored.trials, key=lambda trial: trial.number))
     winner = best_of(trials, study.metric)
@@ -311,12 +311,12 @@ def _chosen(stored: StoredStudy) -> Chosen | None:
 
 
 def testing_from(study: StudyRecord) -> str:
-    """Where the testing images of a study are from."""
+    """Where the testing images of a study come from: FROM_FOLDER or DRAWN."""
     return DRAWN if study.config.get("lock_box") else FROM_FOLDER
 
 
 def finite(value: float | None) -> float | None:
-    """`value` where it is a finite number, else None."""
+    """`value` if it is a finite number, else None."""
     return value if value is not None and math.isfinite(value) else None
 
 
@@ -330,7 +330,7 @@ def _rows(
         fold_scores = trial.scores(metric)
         known = [score for score in fold_scores if math.isfinite(score)]
         score = finite(trial.score(metric))
-        whole = score is not None and len(known) > 1
+        has_spread = score is not None and len(known) > 1
         rows.append(
             TrialRow(
                 number=trial.number,
@@ -343,7 +343,7 @@ def _rows(
                 params=dict(trial.params),
                 changed=changed_from(baseline, trial.params, defaults),
                 score=score,
-                spread=float(np.std(known, ddof=1)) if whole else None,
+                spread=float(np.std(known, ddof=1)) if has_spread else None,
                 low=min(known, default=None),
                 high=max(known, default=None),
                 fold_scores=fold_scores,
@@ -365,14 +365,14 @@ def _references(records: Sequence[ReferenceRecord], metric: str, folds: int) -> 
     rows = []
     for name, of_name in sorted(by_name.items()):
         scores_ = tuple(record.scores.get(metric, math.nan) for record in of_name)
-        whole = [record.fold for record in of_name] == list(range(folds)) and all(map(math.isfinite, scores_))
+        complete = [record.fold for record in of_name] == list(range(folds)) and all(map(math.isfinite, scores_))
         rows.append(
             ReferenceRow(
                 name=name,
-                score=float(np.mean(scores_)) if whole else None,
-                spread=float(np.std(scores_, ddof=1)) if whole and folds > 1 else None,
-                low=min(scores_) if whole else None,
-                high=max(scores_) if whole else None,
+                score=float(np.mean(scores_)) if complete else None,
+                spread=float(np.std(scores_, ddof=1)) if complete and folds > 1 else None,
+                low=min(scores_) if complete else None,
+                high=max(scores_) if complete else None,
                 fold_scores=scores_,
                 seconds=float(sum(record.seconds for record in of_name)),
             )
@@ -382,17 +382,17 @@ def _references(records: Sequence[ReferenceRecord], metric: str, folds: int) -> 
 
 
 def _plain(records: Sequence[ReferenceRecord], folds: int, images: int) -> Plain | None:
-    """The reference with the best balanced accuracy of those that are known on all folds."""
+    """The reference with the best balanced accuracy, of those with all folds and without the majority class."""
     rows = [row for row in _references(records, "balanced_accuracy", folds) if row.name != "majority"]
     known = [Plain(row.label, row.score, images) for row in rows if row.score is not None]
     return max(known, key=lambda plain: plain.accuracy, default=None)
 
 
 def changed_from(baseline: Params, params: Params, defaults: Params) -> dict[str, Any]:
-    """The active parameters of a point that the baseline has otherwise, or lacks and that are not at their default.
+    """The active parameters of a point that differ from the baseline, or from their default if the baseline lacks them.
 
-    `defaults`: of all parameters of the space by name. What comes with another one (a family has many) and is at its
-    default is no news beside it.
+    `defaults`: of all parameters of the space, by name. A parameter that became active with another one (a family has
+    many) and has its default is no change.
     """
     usual = {**defaults, **baseline}
     return {
@@ -405,12 +405,12 @@ def changed_from(baseline: Params, params: Params, defaults: Params) -> dict[str
 def _defaults(study: StudyRecord) -> Params:
     try:
         return {p.name: p.default for p in Space.from_json(study.space).parameters}
-    except SpaceError:  # what else is in the database can still be told
+    except SpaceError:  # the rest of the database can still be shown
         return {}
 
 
 def _pooled(stored: StoredStudy) -> Pooled | None:
-    """Of the best trial. Raises ValueError for probabilities that do not fit the images of their fold."""
+    """The predictions of the best trial. Raises ValueError if probabilities do not fit the images of their fold."""
     if not stored.best:
         return None
     labels, classes = stored.labels, len(stored.study.classes)

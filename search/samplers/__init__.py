@@ -1,1 +1,1 @@
-"""What point to try next."""
+"""Which point to try next."""

@@ -1,4 +1,4 @@
-"""What a sampler is: the protocol that every engine keeps."""
+"""The protocol of a sampler, which every engine implements."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from storage.records import TrialRecord
 
 
 class Exhausted(Exception):  # noqa: N818 - an end, not an error
-    """There is no further point. The message says why, in words for the user."""
+    """There is no further point. The message tells the user why."""
 
 
 class Sampler(Protocol):
-    """Chooses points. Deterministic: the same calls give the same points, and `replay` stands for past calls."""
+    """Chooses points. Deterministic: the same calls give the same points, and `replay` replaces past calls."""
 
     def replay(self, trials: Sequence[TrialRecord]) -> None:
-        """Take over stored trials, in order of number. Called once, before anything else."""
+        """Load stored trials, in order of number. Called once, before any other method."""
 
     def ask(self, number: int, fixed: dict[str, Value] | None = None) -> dict[str, Value]:
-        """The point of trial `number`; `fixed` makes it this one. Every ask is answered by `refuse` or `tell`.
+        """The point of trial `number`, or `fixed` if that is given. Each ask is followed by `refuse` or `tell`.
 
-        Raises Exhausted where no point is left to try.
+        Raises Exhausted if no point is left to try.
         """
 
     def refuse(self, number: int) -> None:
-        """The point asked for `number` will not be tried; the next ask for the same number gives another."""
+        """Refuse the point of trial `number`: it will not be tried. The next ask for this number gives another."""
 
     def tell(self, trial: TrialRecord) -> None:
         """Trial `trial.number` is closed."""

@@ -1,6 +1,6 @@
-"""Which samplers there are, what each one needs and what it can do: a row each, in the order that help lists them.
+"""All samplers, one row each: what it needs and what it can do. Help lists them in this order.
 
-It imports no sampler. A new one is a row here and its builder in `optuna_builders.py` or `factory.py`.
+Imports no sampler. A new one is a row here and its builder in `optuna_builders.py` or `factory.py`.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ class SamplerRow:
 
     engine: str
     name: str
-    summary: str  # what is good to know of it, one line of Markdown; may be empty
-    package: str | None = None  # without which it is refused
-    one_objective: bool = True  # whether it can search for the metric alone, and
-    two_objectives: bool = False  # for the metric and a second objective
-    keeps_state: bool = False  # whether it writes its state into the study as it is asked: asking again restores it
-    draws_inactive: bool = False  # whether its trials have every parameter, in memory: it crosses what all trials have
+    summary: str  # a remark for the documentation, one line of Markdown; may be empty
+    package: str | None = None  # the package it needs
+    one_objective: bool = True  # whether it can optimise the metric alone, and
+    two_objectives: bool = False  # the metric and a second objective
+    keeps_state: bool = False  # whether `ask` writes its state into the study, so that asking again restores it
+    draws_inactive: bool = False  # whether its trials in memory have all parameters: it crosses those common to all
     models: str | None = None
-    """Of one that knows no conditions, the parameters that it chooses together; it draws all others by chance alone.
-    None: it models every parameter, or none."""
-    sets_epochs: bool = False  # whether it chooses how long a fold run lasts, and so is a race of its own
-    ends: bool = False  # whether it runs out of points
+    """For a sampler that does not support conditions: the parameters that it models. It draws the others at random.
+    None: it models all parameters, or none."""
+    sets_epochs: bool = False  # whether it chooses the epochs of a fold run; it then replaces the race
+    ends: bool = False  # whether it can run out of points
 
     @property
     def missing_package(self) -> str | None:
-        """The package that it needs, where that is not installed."""
+        """The package that it needs, if it is not installed; else None."""
         return self.package if self.package and importlib.util.find_spec(self.package) is None else None
 
 
@@ -87,7 +87,7 @@ ENGINES = tuple(dict.fromkeys(row.engine for row in SAMPLERS))
 
 
 def of_engine(engine: str, *, two_objectives: bool = False) -> tuple[str, ...]:
-    """Names of an engine's samplers, the default first; or of those for two objectives, which it may have none of."""
+    """Names of an engine's samplers for one or `two` objectives, the default first; for two there may be none."""
     rows = [row for row in SAMPLERS if row.engine == engine]
     if two_objectives:
         rows = sorted((row for row in rows if row.two_objectives), key=lambda row: row.one_objective)
@@ -95,7 +95,7 @@ def of_engine(engine: str, *, two_objectives: bool = False) -> tuple[str, ...]:
 
 
 def row_of(engine: str, name: str) -> SamplerRow:
-    """The row of a sampler. Raises KeyError where the engine has none of that name."""
+    """The row of a sampler. Raises KeyError if the engine has none of that name."""
     for row in SAMPLERS:
         if (row.engine, row.name) == (engine, name):
             return row
@@ -103,7 +103,7 @@ def row_of(engine: str, name: str) -> SamplerRow:
 
 
 def check_sampler(name: str) -> None:
-    """Raise UsageError unless what the sampler needs is installed."""
+    """Raise UsageError unless the package that the sampler needs is installed."""
     for row in SAMPLERS:
         if row.name == name and (package := row.missing_package):
             others = [
@@ -129,7 +129,7 @@ def in_help() -> str:
 
 
 def in_comment() -> str:
-    """All of them for a comment, with what is the default and what one needs."""
+    """All of them for a comment in study.toml, with the defaults and the packages that they need."""
     return "; ".join(f"of {engine}: {', '.join(_with_notes(engine))}" for engine in ENGINES)
 
 

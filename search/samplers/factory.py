@@ -1,4 +1,4 @@
-"""An engine and the name of a sampler to a `Sampler`."""
+"""Makes a `Sampler` from the names of an engine and a sampler."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from search.samplers.optuna_sampler import OptunaSampler
 from search.samplers.optuna_study import distribution
 from spaces import Space
 
-MANY_POINTS = 200  # which parameters every point has is seen in so many
+MANY_POINTS = 200  # so many random points show which parameters all points have
 
 
 def make_sampler(space: Space, metric: str, engine: str, sampler: str, seed: int, second: str | None = None) -> Sampler:
-    """One of the samplers of an engine. Keras Tuner takes seconds to import.
+    """A sampler of an engine. Keras Tuner takes seconds to import.
 
-    `second`: what Optuna's samplers minimise beside the metric, if anything.
+    `second`: the second objective that Optuna's samplers minimise, if any.
     """
     if sampler == "grid":
         return GridSampler(space)
@@ -33,9 +33,9 @@ def make_sampler(space: Space, metric: str, engine: str, sampler: str, seed: int
 
 
 def unmodelled_parameters(space: Space, sampler: str) -> str | None:
-    """How much of a space one of Optuna's samplers models, as a sentence; None where that is all of it.
+    """A sentence on the parameters that one of Optuna's samplers does not model; None if it models all of them.
 
-    It is what Optuna itself says of the default and many other points, all complete.
+    The sampler itself is asked, with a study of many complete trials.
     """
     row = row_of("optuna", sampler)
     if row.models is None or row.missing_package:
@@ -44,7 +44,7 @@ def unmodelled_parameters(space: Space, sampler: str) -> str | None:
     study, ranges = optuna.create_study(), {p.name: distribution(p) for p in space.parameters}
     for point in [space.defaults(), *(space.sample(rng) for _ in range(MANY_POINTS))]:
         study.add_trial(create_trial(value=0.0, params=point, distributions={name: ranges[name] for name in point}))
-    free = {name for name, its in ranges.items() if not its.single()}
+    free = {name for name, kind in ranges.items() if not kind.single()}
     modelled = free & fresh_sampler(sampler, 1, 1).infer_relative_search_space(study, study.trials[0]).keys()
     if modelled == free:
         return None

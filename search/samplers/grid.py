@@ -1,7 +1,7 @@
-"""`grid`, for either engine: every combination once.
+"""`grid`, for both engines: every combination once.
 
-Neither engine's own grid would do: Optuna's `GridSampler` knows no conditions, and Keras Tuner's waits for open trials
-to end, since a model might still show it new parameters. The order is Keras Tuner's; a test compares.
+The engines' own grids cannot be used: Optuna's `GridSampler` does not support conditions. Keras Tuner's waits for open
+trials to end, since a model might still add parameters. The order is Keras Tuner's, which a test compares.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from search.samplers.base import Exhausted
 from spaces import Choice, Parameter, Space, Value
 from storage.records import Origin, TrialRecord
 
-GRID_POINTS = 5  # of a range, at most
+GRID_POINTS = 5  # at most so many values of a range
 
 
 class GridSampler:
-    """The last parameter varies first, the default of each comes before its other values, in the space's order.
+    """All combinations in a fixed order: the last parameter varies first, and its default comes before other values.
 
-    The walk never goes back, so the last combination that was drawn is all there is to remember, and neither seed nor
-    scores have a say.
+    The next combination depends only on the last one, neither on the seed nor on scores.
     """
 
     def __init__(self, space: Space) -> None:
@@ -45,13 +44,13 @@ class GridSampler:
         return dict(point)
 
     def refuse(self, number: int) -> None:
-        """See Sampler. The walk goes on."""
+        """See Sampler. The next ask gives the next combination."""
 
     def tell(self, trial: TrialRecord) -> None:
-        """See Sampler. Scores do not matter to a grid."""
+        """See Sampler. A grid does not use scores."""
 
     def _after(self, point: Mapping[str, Value]) -> dict[str, Value] | None:
-        """The combination that follows: the last parameter that can go on does, what comes after it starts anew."""
+        """The next combination: the last parameter with a next value takes it, and those after it start again."""
         names = list(self._space.resolve(lambda p: point[p.name]))
         for at in reversed(range(len(names))):
             values = self._points[names[at]]
@@ -65,7 +64,7 @@ class GridSampler:
 
 
 def grid_points(parameter: Parameter) -> tuple[Value, ...]:
-    """The values of a parameter that a grid tries: all of a few, else five over the range, the default among them."""
+    """The values of a parameter that a grid tries: all if they are few, else five over the range with the default."""
     if isinstance(parameter, Choice):
         return parameter.values
     low, high, step = parameter.low, parameter.high, parameter.spacing

@@ -1,7 +1,8 @@
-"""The second engine: Keras Tuner's oracles by ask and tell. Its tuners, its loop and its files are not used.
+"""The second engine: Keras Tuner's oracles with ask and tell. Its tuners, its loop and its files are not used.
 
-An oracle is made anew for every ask, from our trials and a derived seed, and asked by `populate_space`, which is where
-it chooses; `create_trial`, `update_trial` and `end_trial` write JSON, count failures in a row and hold locks.
+Every ask makes a new oracle from the stored trials and a derived seed, and calls its `populate_space`, which chooses
+the point. `create_trial`, `update_trial` and `end_trial` are not used: they write JSON, count failures in a row and
+hold locks.
 """
 
 from __future__ import annotations
@@ -19,19 +20,20 @@ from search.native import ENVIRONMENT, no_stderr
 from search.samplers.memory import learned_from
 from search.seeds import derive
 from search.stats.metrics import METRICS
-from search.stats.ranking import told_score
+from search.stats.ranking import score_for_sampler
 from spaces import Choice, Parameter, Space, Value
 from storage.records import TrialRecord, TrialState
 
 MAX_INITIAL = 20  # points drawn at random before the Gaussian process takes over; fewer in a small space
-REFUSALS_BEFORE_RANDOM = 5  # refused points of one trial after which the next are drawn at random
+REFUSALS_BEFORE_RANDOM = 5  # after so many refused points of one trial, the next points are random
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A parameter in Keras Tuner's words, and the way there and back. What is listed goes by its place in the list.
+    """A parameter of Keras Tuner, and the conversion of values in both directions. A listed value is encoded as its
+    index.
 
-    Places, since Keras Tuner refuses choices of mixed type, and steps of floats lose the last value (0.5 // 0.1 is 4).
+    An index, since Keras Tuner refuses choices of mixed type, and float steps lose the last value (0.5 // 0.1 is 4).
     """
 
     entry: Any  # keras_tuner.engine.hyperparameters.HyperParameter
@@ -41,7 +43,7 @@ class Axis:
 
 @cache
 def keras_tuner() -> Any:
-    """The package, imported at first use: it brings TensorFlow along, seconds of it."""
+    """The package, imported at first use: it imports TensorFlow, which takes seconds."""
     os.environ.update(ENVIRONMENT)
     with no_stderr():
         import keras_tuner as package
@@ -50,7 +52,7 @@ def keras_tuner() -> Any:
 
 
 def axis(parameter: Parameter) -> Axis | None:
-    """A parameter as an oracle searches it; None where there is nothing to choose."""
+    """A parameter as an oracle searches it; None if it has a single value."""
     entries = keras_tuner().engine.hyperparameters
     name = parameter.name
     if isinstance(parameter, Choice):
@@ -74,7 +76,7 @@ def axis(parameter: Parameter) -> Axis | None:
         sampling="log" if parameter.log else "linear",
         default=kind(parameter.default),
     )
-    # Both ways are bounded: an Int on a logarithmic scale gives high + 1 at the very end, a Float the next float.
+    # Bounded in both directions: at its end a logarithmic Int gives high + 1, and a Float the next float above.
     return Axis(
         entry,
         lambda value: kind(min(max(kind(value), parameter.low), parameter.high)),
@@ -83,16 +85,16 @@ def axis(parameter: Parameter) -> Axis | None:
 
 
 class KerasTunerSampler:
-    """`random` and `bayesian`: every parameter is drawn each time, and the space picks what is active.
+    """`random` and `bayesian`: every ask draws all parameters, and the space keeps the active ones.
 
-    Keras Tuner's conditions are left out: they cannot say 'at least' of a float, and its Gaussian process takes
-    the default of what is inactive with them and without.
+    Keras Tuner's conditions are not used: they cannot express 'at least' for a float. Its Gaussian process uses the
+    default of an inactive parameter with or without them.
     """
 
     def __init__(self, space: Space, metric: str, sampler: str, seed: int) -> None:
         self._space, self._metric, self._bayesian, self._seed = space, metric, sampler == "bayesian", seed
         axes = {p.name: axis(p) for p in space.parameters}
-        self._axes = {name: its for name, its in axes.items() if its is not None}
+        self._axes = {name: axis for name, axis in axes.items() if axis is not None}
         self._initial = min(3 * len(self._axes), MAX_INITIAL)
         self._closed: dict[int, TrialRecord] = {}
         self._open: dict[int, Mapping[str, Value]] = {}
@@ -123,14 +125,16 @@ class KerasTunerSampler:
         self._closed[trial.number] = trial
 
     def _draw(self, number: int) -> dict[str, Value]:
-        """A new point for `number`, from what is known and a seed of this very ask."""
+        """A new point for `number`, from the known trials and a seed derived for this ask."""
         attempt = len(self._refused.get(number, ()))
         seed = derive(self._seed, "ask", number, attempt)
-        wise = self._bayesian and self._axes and len(self._closed) >= self._initial and attempt < REFUSALS_BEFORE_RANDOM
-        known = self._known(number) if wise else []
+        modelled = (
+            self._bayesian and self._axes and len(self._closed) >= self._initial and attempt < REFUSALS_BEFORE_RANDOM
+        )
+        known = self._known(number) if modelled else []
         oracle = self._gaussian(known, seed) if known else self._oracle("RandomSearchOracle", seed, max_trials=None)
         with warnings.catch_warnings(), _one_thread():
-            warnings.simplefilter("ignore")  # that a length scale ended at its bound
+            warnings.simplefilter("ignore")  # about a length scale at its bound
             values = oracle.populate_space(str(number))["values"]
         assert values is not None  # noqa: S101 - it has seen no point twice, having been told of none
         return self._space.resolve(
@@ -138,10 +142,10 @@ class KerasTunerSampler:
         )
 
     def _known(self, number: int) -> list[tuple[Mapping[str, Value], float]]:
-        """Points and scores for the oracle, in order of number, of the trials that may be learned from.
+        """Points and scores for the oracle to learn from, in order of number.
 
-        A pruned trial has the mean of the folds it has. What failed, is open, or was refused for this very trial has
-        the worst score so far: an oracle skips what has none, and would go back there at once.
+        A pruned trial has the mean of its folds. Failed and open trials, and points refused for this trial, have the
+        worst score so far: an oracle ignores points without a score, and would propose them again.
         """
         kept = learned_from([self._closed[n] for n in sorted(self._closed)], self._metric)
         self._closed = {trial.number: trial for trial in kept}
@@ -153,12 +157,12 @@ class KerasTunerSampler:
         tried = [(params[n], scores.get(n, worst)) for n in sorted(params)]
         return tried + [(point, worst) for point in self._refused.get(number, ())]
 
-    def _oracle(self, name: str, seed: int, **more: Any) -> Any:
+    def _oracle(self, name: str, seed: int, **options: Any) -> Any:
         kt = keras_tuner()
         space = kt.HyperParameters()
-        space.merge([its.entry for its in self._axes.values()])
+        space.merge([axis.entry for axis in self._axes.values()])
         objective = kt.Objective(self._metric, METRICS[self._metric].direction[:3])
-        return getattr(kt.oracles, name)(objective=objective, hyperparameters=space, seed=seed, **more)
+        return getattr(kt.oracles, name)(objective=objective, hyperparameters=space, seed=seed, **options)
 
     def _gaussian(self, known: Sequence[tuple[Mapping[str, Value], float]], seed: int) -> Any:
         kt = keras_tuner()
@@ -166,7 +170,7 @@ class KerasTunerSampler:
         oracle.gpr = fast_predict(oracle.gpr)
         for number, (params, score) in enumerate(known):
             values = kt.HyperParameters()
-            values.values = {n: its.encode(params[n]) for n, its in self._axes.items() if n in params}
+            values.values = {n: axis.encode(params[n]) for n, axis in self._axes.items() if n in params}
             trial = kt.engine.trial.Trial(values, trial_id=str(number), status="COMPLETED")
             trial.score = score
             oracle.trials[trial.trial_id] = trial
@@ -174,10 +178,10 @@ class KerasTunerSampler:
 
 
 def fast_predict(process: Any) -> Any:
-    """A Gaussian process of scikit-learn whose `predict` skips the checks of its input: the same numbers, sooner.
+    """scikit-learn's Gaussian process, with a `predict` that skips input checks: the same numbers, faster.
 
-    Keras Tuner asks for one prediction some 20,000 times a point, and the checks cost four times what the
-    prediction does.
+    Keras Tuner makes about 20,000 single predictions per point, and the checks take four times as long as a
+    prediction.
     """
     from scipy.linalg import solve_triangular
 
@@ -204,14 +208,14 @@ def _listed(name: str, values: tuple[Value, ...], default: Value) -> Axis:
 
 
 def score_of(trial: TrialRecord, metric: str) -> float | None:
-    """What a sampler learns of a trial, where it is a finite number and the trial did not fail."""
-    score = None if trial.state == TrialState.FAILED else told_score(trial, metric)
+    """The score that a sampler learns of a trial; None if it is not finite or the trial failed."""
+    score = None if trial.state == TrialState.FAILED else score_for_sampler(trial, metric)
     return score if score is not None and math.isfinite(score) else None
 
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """One thread for linear algebra: on matrices this small more only wait, and sums keep their order."""
+    """One thread for linear algebra: for matrices this small it is faster, and it keeps the order of sums."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):

@@ -1,4 +1,4 @@
-"""Which trials a sampler learns from: the latest and the best."""
+"""The trials that a sampler learns from: the latest and the best."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from search.stats.ranking import pareto_front, ranked
 from storage.records import TrialRecord
 
 LATEST, LEADING = 250, 25
-"""Closed trials that a sampler without state in them learns from: the latest and, however old, the best.
+"""Closed trials that a sampler learns from, if it keeps no state in them: the latest and the best of all.
 
-TPE takes at most 25 as its good ones and weighs the others the less the older they are; what it asks for costs it time
-in proportion to its trials, and a Gaussian process time in their cube."""
+TPE uses at most 25 trials as the good ones, and gives older ones less weight. The time of an ask grows linearly with
+the number of trials for TPE, and with its cube for a Gaussian process."""
 
-FORGET_EVERY = 50  # trials: what is no longer learned from is dropped before each that is a multiple
+FORGET_EVERY = 50  # trials are dropped before each trial whose number is a multiple of this
 
 
 def learned_from(trials: Sequence[TrialRecord], metric: str, second: str | None = None) -> list[TrialRecord]:
-    """The latest and the best of closed trials, in their order; with a second objective, the Pareto front too.
+    """The latest and the best of closed trials, in their order; with a second objective, also the Pareto front.
 
-    Of what this keeps and what came after it keeps the same as of all.
+    Applied to its own result and the trials closed since, it returns the same as for all closed trials.
     """
     if len(trials) <= LATEST:
         return list(trials)
@@ -30,5 +30,5 @@ def learned_from(trials: Sequence[TrialRecord], metric: str, second: str | None 
 
 
 def cut_before(number: int) -> int:
-    """The number of the trial before which trials were dropped last, when this one is asked for."""
+    """The number of the trial before which trials were last dropped, at the ask for trial `number`."""
     return number - number % FORGET_EVERY

@@ -1,4 +1,4 @@
-"""How each of Optuna's samplers is made, anew for every ask."""
+"""Makes each of Optuna's samplers, a new one for every ask."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from search.seeds import derive
 
 
 class _ByName(RandomSampler):
-    """Chance whose draws for a parameter depend on the seed and its name alone, not on what is drawn beside it."""
+    """Random draws that depend only on the seed and the name of the parameter, not on other draws."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
@@ -32,8 +32,8 @@ class _ByName(RandomSampler):
 class _Tpe(TPESampler):
     """Optuna's multivariate TPE with its `group=True`: parameters that occur in the same trials are sampled together.
 
-    But a group is sampled only when one of it is asked for. A point of `auto` has values of a third of the groups, and
-    nearly all of the time that asking takes goes into sampling them.
+    A group is sampled only when one of its parameters is asked for. A point of `auto` needs a third of the groups, and
+    sampling them is nearly all of the time of an ask.
     """
 
     def __init__(self, seed: int) -> None:
@@ -43,7 +43,7 @@ class _Tpe(TPESampler):
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
         trials = study.get_trials(deepcopy=False, states=(OptunaState.COMPLETE, OptunaState.PRUNED))
         self._groups = _groups([trial.distributions for trial in trials])
-        return {name: its for group in self._groups for name, its in group.items()}
+        return {name: distribution for group in self._groups for name, distribution in group.items()}
 
     def sample_relative(
         self,
@@ -56,7 +56,7 @@ class _Tpe(TPESampler):
 
 
 class _Sampled(dict[str, Any]):
-    """Values by name; those of a group are sampled when it is first asked whether one of them is there."""
+    """Values by name. The values of a group are sampled at the first look-up of one of its names."""
 
     def __init__(
         self,
@@ -70,19 +70,19 @@ class _Sampled(dict[str, Any]):
     def __contains__(self, name: object) -> bool:
         if group := self._group_of.get(str(name)):
             self.update(self._sample(group))
-            self._group_of = {other: of for other, of in self._group_of.items() if of is not group}
+            self._group_of = {other: kept for other, kept in self._group_of.items() if kept is not group}
         return super().__contains__(name)
 
 
 def _groups(trials: Iterable[Mapping[str, BaseDistribution]]) -> list[dict[str, BaseDistribution]]:
-    """The parameters of these trials, those together that always occur together; without those of a single value."""
+    """The parameters of these trials in groups that always occur together, without those of a single value."""
     kinds = {frozenset(ranges): ranges for ranges in trials}
     occurs: dict[str, list[int]] = {}
     known: dict[str, BaseDistribution] = {}
     for kind, ranges in enumerate(kinds.values()):
-        for name, its in ranges.items():
+        for name, distribution in ranges.items():
             occurs.setdefault(name, []).append(kind)
-            known[name] = its
+            known[name] = distribution
     groups: dict[tuple[int, ...], dict[str, BaseDistribution]] = {}
     for name in sorted(known):
         if not known[name].single():
@@ -91,18 +91,18 @@ def _groups(trials: Iterable[Mapping[str, BaseDistribution]]) -> list[dict[str, 
 
 
 class _Nsga2(NSGAIISampler):
-    """NSGA-II that draws by name: a point given back on replay lacks what is inactive in it, which is drawn again."""
+    """NSGA-II that draws by name: a replayed point lacks its inactive parameters, and these are drawn again."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(population_size=POPULATION, seed=seed)
         self._chance = _ByName(seed)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
-        """What all complete trials have, which is what one has. Optuna compares them all, anew at every ask."""
+        """The parameters of all complete trials, taken from one of them. Optuna compares all trials at every ask."""
         trials = study.get_trials(deepcopy=False, states=(OptunaState.COMPLETE,))
         if not trials:
             return {}
-        return {name: its for name, its in sorted(trials[0].distributions.items()) if not its.single()}
+        return {name: kind for name, kind in sorted(trials[0].distributions.items()) if not kind.single()}
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -119,7 +119,7 @@ def _random(seed: int, _: int) -> BaseSampler:
 
 
 def _qmc(seed: int, study_seed: int) -> BaseSampler:
-    # One scrambled Sobol sequence for the whole study: its seed must not change from ask to ask.
+    # One scrambled Sobol sequence for the whole study: its seed must be the same at every ask.
     return QMCSampler(
         qmc_type="sobol",
         scramble=True,
@@ -151,11 +151,11 @@ BUILDERS: dict[str, Callable[[int, int], BaseSampler]] = {
 }
 """Sampler name -> (seed of this ask, study seed) -> a fresh sampler."""
 
-POPULATION = 20  # of NSGA-II; Optuna's 50 would be four generations of a usual search
+POPULATION = 20  # of NSGA-II; with Optuna's 50 a usual search would have four generations
 
 
 def fresh_sampler(name: str, seed: int, study_seed: int) -> BaseSampler:
-    """One of `BUILDERS`, for one ask."""
+    """A new sampler of `BUILDERS`, for one ask."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return BUILDERS[name](seed, study_seed)

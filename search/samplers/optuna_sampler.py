@@ -1,7 +1,7 @@
-"""Optuna's samplers by ask and tell, rebuilt from stored trials.
+"""Optuna's samplers with ask and tell, rebuilt from stored trials.
 
-Samplers restart their random state when they are made anew (optuna issues 3255, 3992), so one is made for every ask,
-seeded from the study's seed and the trial's number: thirty trials in one go equal twelve, a kill, and eighteen more.
+A new sampler restarts its random state (optuna issues 3255, 3992). So every ask makes a new one, seeded from the
+study's seed and the trial's number: thirty trials in one go equal twelve, a kill, and eighteen more.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from search.stats.metrics import METRICS
 from spaces import Parameter, Space, Value
 from storage.records import TrialRecord, TrialState
 
-REFUSALS_BEFORE_RANDOM = 10  # refused points of one trial after which the next are drawn at random
+REFUSALS_BEFORE_RANDOM = 10  # after so many refused points of one trial, the next points are random
 
 
 class OptunaSampler:
-    """Optuna's samplers over a study in memory."""
+    """Optuna's samplers on a study in memory."""
 
     def __init__(self, space: Space, metric: str, sampler: str, seed: int, second: str | None = None) -> None:
         check_sampler(sampler)
@@ -35,13 +35,13 @@ class OptunaSampler:
         self._distributions: dict[str, BaseDistribution] = {p.name: distribution(p) for p in space.parameters}
         self._second = second
         self._known: list[TrialRecord] = []  # closed trials that are in the study
-        self._cut = 0  # the number of the trial before which trials were dropped last
+        self._cut = 0  # the number of the trial before which trials were last dropped
         self._study = self._new_study()
         self._asked: dict[int, Trial] = {}
         self._refused: dict[int, int] = {}
 
     def replay(self, trials: Sequence[TrialRecord]) -> None:
-        """See Sampler. Open trials are asked for again, so that they can be told later."""
+        """See Sampler. Open trials are asked for again, so that `tell` can close them later."""
         if self._row.keeps_state:
             self._ask_again(trials)
             return
@@ -66,7 +66,7 @@ class OptunaSampler:
         return optuna.create_study(directions=[direction] if self._second is None else [direction, "minimize"])
 
     def _rebuild(self, still_open: dict[int, dict[str, Value]]) -> None:
-        """The study anew from what is known, and open points (by number) asked for again."""
+        """Make a new study of the known trials, and ask for open points (by number) again."""
         self._study, self._asked = self._new_study(), {}
         for trial in self._known:
             self._study.add_trial(to_frozen_trial(self._space, trial, self._metric, self._second))
@@ -74,8 +74,8 @@ class OptunaSampler:
             self.ask(number, params)
 
     def _forget(self, number: int) -> None:
-        """Drop what is no longer learned from. When, and what, follows from numbers and stored trials alone, so that
-        a study that was replayed and one that was not forget the same.
+        """Drop trials that are no longer learned from. When and which follows from numbers and stored trials alone,
+        so that a replayed study drops the same trials as one that was not replayed.
         """
         if cut_before(number) <= self._cut or self._row.keeps_state:
             return
@@ -91,7 +91,7 @@ class OptunaSampler:
         attempt = self._refused.get(number, 0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            # A sampler does not learn of refusals and may insist; from some point on, chance is wiser.
+            # A sampler does not learn from refusals and may propose the same region again; then draw at random.
             name = self._row.name if attempt < REFUSALS_BEFORE_RANDOM else "random"
             self._study.sampler = fresh_sampler(name, derive(self._seed, "ask", number, attempt), self._seed)
             if fixed is not None:
@@ -112,10 +112,10 @@ class OptunaSampler:
     def tell(self, trial: TrialRecord) -> None:
         """See Sampler."""
         asked = self._asked.pop(trial.number)
-        told = to_frozen_trial(self._space, trial, self._metric, self._second)
-        for step, value in told.intermediate_values.items():
+        frozen = to_frozen_trial(self._space, trial, self._metric, self._second)
+        for step, value in frozen.intermediate_values.items():
             asked.report(value, step)
-        self._study.tell(asked, told.values if told.state == OptunaState.COMPLETE else None, told.state)
+        self._study.tell(asked, frozen.values if frozen.state == OptunaState.COMPLETE else None, frozen.state)
         self._known.append(trial)
 
     def _suggest(self, trial: Trial, parameter: Parameter) -> Value:

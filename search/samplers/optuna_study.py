@@ -1,6 +1,6 @@
-"""Stored trials as an Optuna study in memory: for its samplers, its plots and its importances.
+"""Stored trials as an Optuna study in memory, for its samplers and importances.
 
-Our tables are the truth; such a study is made of them whenever one is needed and never written anywhere.
+The database holds the truth. Such a study is made from it when needed, and never written.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
 
 from search.stats.metrics import METRICS
-from search.stats.ranking import second_value, told_score
+from search.stats.ranking import score_for_sampler, second_value
 from spaces import Choice, Parameter, Space
 from storage.records import TrialRecord, TrialState
 
-optuna.logging.set_verbosity(optuna.logging.ERROR)  # its advice is for who calls it, not for who runs a search
+optuna.logging.set_verbosity(optuna.logging.ERROR)  # its warnings are for callers of its API, not for users of a search
 
 
 def distribution(parameter: Parameter) -> BaseDistribution:
-    """The same range in Optuna's words."""
+    """The same range as an Optuna distribution."""
     if isinstance(parameter, Choice):
         return CategoricalDistribution(parameter.values)
     if parameter.integer:
@@ -32,29 +32,29 @@ def distribution(parameter: Parameter) -> BaseDistribution:
 
 
 def to_frozen_trial(space: Space, trial: TrialRecord, metric: str, second: str | None = None) -> FrozenTrial:
-    """One stored trial as Optuna's.
+    """A stored trial as Optuna's.
 
-    A complete trial has its score, and one that was stuck at chance has its worst fold's, as if it were complete: a bad
-    value that all samplers learn from. A pruned one has its running mean over the folds it has. A failed one is told
-    as pruned without a value, which TPE ranks last: samplers ignore failures and would return there (optuna
-    issues 566, 2864, 3472). With a `second` objective, its value stands beside the score; Optuna has no running mean
-    for two, so a pruned trial is told without a value.
+    A complete trial has its score. One that was stuck at chance counts as complete with the score of its worst fold,
+    so that all samplers learn a bad value. A pruned trial has the mean of its folds. A failed one is passed on as
+    pruned without a value, which TPE ranks last: samplers ignore failures and would propose the same region again
+    (optuna issues 566, 2864, 3472). With a `second` objective there are two values. Optuna has no intermediate value
+    for two objectives, so a pruned trial then has no value.
     """
-    score = told_score(trial, metric)
+    score = score_for_sampler(trial, metric)
     values = [score] if second is None else [score, second_value(trial, second)]
     known = [value for value in values if value is not None and value == value]  # noqa: PLR0124 - NaN
-    whole = trial.state == TrialState.COMPLETE or trial.collapsed
-    if whole and len(known) == len(values):
+    scored = trial.state == TrialState.COMPLETE or trial.collapsed
+    if scored and len(known) == len(values):
         state = OptunaState.COMPLETE
     else:
         state = OptunaState.RUNNING if trial.state == TrialState.RUNNING else OptunaState.PRUNED
-    early = not whole and trial.state in (TrialState.PRUNED, TrialState.FAILED) and second is None
+    intermediate = not scored and trial.state in (TrialState.PRUNED, TrialState.FAILED) and second is None
     return create_trial(
         state=state,
         values=known if state == OptunaState.COMPLETE else None,
         params=dict(trial.params),
         distributions={name: distribution(space.by_name[name]) for name in trial.params},
-        intermediate_values={len(trial.scores(metric)): score} if early and score is not None else {},
+        intermediate_values={len(trial.scores(metric)): score} if intermediate and score is not None else {},
     )
 
 
@@ -64,7 +64,7 @@ def rebuild(
     metric: str,
     sampler: optuna.samplers.BaseSampler | None = None,
 ) -> optuna.Study:
-    """An in-memory study that holds `trials` in their order."""
+    """An in-memory study with `trials`, in their order."""
     study = optuna.create_study(direction=METRICS[metric].direction, sampler=sampler)
     study.add_trials([to_frozen_trial(space, trial, metric) for trial in trials])
     return study

@@ -16,7 +16,7 @@ from search.errors import UsageError
 from search.samplers.factory import unmodelled_parameters
 from search.session.discover import discover
 from search.study import config as toml
-from search.study.backbones import AvailableBackbones, find_backbones
+from search.study.available_backbones import AvailableBackbones, find_backbones
 from search.study.config import Config, Try
 from search.study.folder import StudyFolder
 from search.study.prepared import BY_ITSELF, CustomModel, Prepared

@@ -1,4 +1,4 @@
-"""What a guess says and costs. Pure."""
+"""The predictions of a guess, and its log loss. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def majority(labels: NDArray[np.int16], rows: int, classes: int) -> NDArray[np.float32]:
-    """[rows, classes]: for every row the shares of the classes among the training `labels`."""
+    """[rows, classes]: in every row the shares of the classes among the training `labels`."""
     shares = np.bincount(labels, minlength=classes) / len(labels)
     return np.tile(shares.astype(np.float32), (rows, 1))
 

@@ -1,4 +1,4 @@
-"""What each image adds to a score, and what it weighs. Pure."""
+"""What each image contributes to a score, and its weight. Pure."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ Contributions: TypeAlias = NDArray[np.float64]
 
 
 def class_weights(labels: NDArray[np.integer]) -> NDArray[np.float64]:
-    """[classes] by which an image counts where all classes count alike, 1 where all are as large; of the study's images
-    `labels`."""
+    """[classes] weights of images with which all classes count alike; 1 if all classes are equally large.
+
+    `labels` are those of the study's images.
+    """
     counts = np.bincount(labels)
     return np.asarray(len(labels) / np.maximum(counts, 1) / np.count_nonzero(counts))
 
 
 def placements(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) -> Contributions:
-    """[images] the share of each in the AUROC, the components of DeLong et al. (1988, Biometrics 44).
+    """[images] the contribution of each image to the AUROC: the components of DeLong et al. (1988, Biometrics 44).
 
-    That is how many images of other classes it stands on the right side of. Each image is summed once as a positive
-    and once as a negative, so these add up to twice the AUROC.
+    It is the share of images of other classes that are ranked on the correct side of it. Each image counts once as a
+    positive and once as a negative, so the sum is twice the AUROC.
     """
     from scipy.stats import rankdata  # keeps `search --help` light
 

@@ -1,6 +1,6 @@
-"""The metrics of a study, from class probabilities: each is one `Metric`, and adding one is adding it to `METRICS`.
+"""The metrics of a study, computed from class probabilities. Each is one `Metric`; a new one is added to `METRICS`.
 
-Pure; used by workers and reports alike.
+Pure; used by workers and by reports.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ def confusion(labels: Labels, predicted: Labels, classes: int) -> NDArray[np.int
 
 
 def balanced_accuracy(counts: NDArray[np.integer] | NDArray[np.floating]) -> float:
-    """Mean recall over the classes that occur, from a confusion matrix; NaN where it is empty."""
+    """Mean recall over the classes that occur, from a confusion matrix; NaN if that is empty."""
     totals = counts.sum(axis=1)
     occurs = totals > 0
     return float(np.mean(counts.diagonal()[occurs] / totals[occurs])) if occurs.any() else float("nan")
 
 
 def log_loss(labels: Labels, probabilities: Probabilities) -> float:
-    """Mean cross-entropy in nats; probabilities are kept 1e-7 away from 0 as Keras does."""
+    """Mean cross-entropy in nats; probabilities are at least 1e-7, as in Keras."""
     return float(-np.mean(_log_likelihoods(labels, probabilities)))
 
 
@@ -65,7 +65,7 @@ def _balanced_accuracy(labels: Labels, probabilities: Probabilities) -> float:
 def _auroc(labels: Labels, probabilities: Probabilities) -> float:
     """One class against the rest, averaged over the classes that occur (macro); NaN with one class.
 
-    Mann-Whitney form of the area under the ROC curve, so that ties count half.
+    Computed as the Mann-Whitney statistic, so ties count half.
     """
     from scipy.stats import rankdata  # keeps `search --help` light
 
@@ -82,44 +82,44 @@ def _auroc(labels: Labels, probabilities: Probabilities) -> float:
 
 
 def _error_of_share(level: float, images: int) -> float:
-    """The standard error of a share of so many images, of which `level` are right."""
+    """The standard error of an accuracy of `level` on so many images."""
     return math.sqrt(max(level * (1 - level), 0.0) / max(images, 1))
 
 
 def _error_of_difference(difference: float, images: int) -> float:
-    """The standard error of a difference of two shares (McNemar's): d of n images are at least d n changed answers."""
+    """The smallest standard error of a difference d of two accuracies (McNemar): at least d n predictions differ."""
     return math.sqrt(difference / max(images, 1))
 
 
 @dataclass(frozen=True)
 class Metric:
-    """What the program must know of a metric. Its values are 0 or more.
+    """All that the program knows about a metric. Its values are 0 or more.
 
-    Labels are [images], probabilities [images, classes]. A metric that is a mean over images, or over the means of
-    classes, has `each`; any other one has `share`. Raises ValueError unless it has one of the two.
+    Labels are [images], probabilities [images, classes]. A mean over images, or over the means of classes, has `each`;
+    any other metric has `share`. Raises ValueError unless exactly one of the two is given.
     """
 
     name: str  # as in `study.toml` and the database
-    words: str  # its name for people, as within a sentence
-    direction: Literal["maximize", "minimize"]  # in Optuna's words
-    bound: float  # its largest value; infinity where it has none
+    words: str  # its name within a sentence
+    direction: Literal["maximize", "minimize"]  # as in Optuna
+    bound: float  # its largest value, or infinity
     of: Callable[[Labels, Probabilities], float]
-    """The metric of these images; NaN where it has none."""
+    """The value for these images; NaN if it is undefined."""
     guess: Callable[[NDArray[np.floating]], float]
-    """What a guess reaches that knows only the shares [classes] of the classes, each above 0."""
+    """The value of a guess that knows only the shares [classes] of the classes, each above 0."""
     each: Callable[[Labels, Probabilities], Scores] | None = None
-    """[..., images] whose mean the metric is, of probabilities [..., images, classes]."""
+    """[..., images] the values whose mean is the metric, for probabilities [..., images, classes]."""
     share: Callable[[Labels, Probabilities], Contributions] | None = None
-    """[images] what each image adds to the metric, larger being better; they add up to `counted` times the metric."""
-    counted: int = 1  # how often an image is in the sum of shares
-    weighted: bool = False  # whether all classes count alike, however many images each has
+    """[images] the contribution of each image, larger is better; their sum is `counted` times the metric."""
+    counted: int = 1  # how often the sum of `share` counts each image
+    weighted: bool = False  # whether all classes count alike, whatever their number of images
     sample_size: Callable[[NDArray[np.integer]], float] | None = None
-    """Of a share of right answers: the images of which a plain accuracy varies as much, from the number of images of
-    each class that occurs. None: the metric is no such share."""
+    """For accuracies: the number of images with which a plain accuracy has the same variance, from the number of images
+    of each class that occurs. None for other metrics."""
     error: Callable[[float, int], float] = _error_of_share
-    """(value, images): the smallest standard error of such a value of so many images."""
+    """(value, images) -> the smallest standard error of the value."""
     floor: Callable[[float, int], float] = _error_of_difference
-    """(difference, images): the smallest standard error of a difference above 0 between two values."""
+    """(difference, images) -> the smallest standard error of a difference above 0 between two values."""
     rounds: int = 1000  # of a bootstrap
 
     def __post_init__(self) -> None:
@@ -133,27 +133,27 @@ class Metric:
 
     def gain(self, value: FloatOrArray) -> FloatOrArray:
         """The value, or values, with a sign so that larger is better."""
-        return value if self.maximized else 0.0 - value  # -0.0 would be printed as such
+        return value if self.maximized else 0.0 - value  # avoids -0.0, which would be printed as that
 
     def best(self, values: Iterable[float]) -> float:
-        """The best of some values, at least one."""
+        """The best of at least one value."""
         return max(values) if self.maximized else min(values)
 
     def worst(self, values: Iterable[float]) -> float:
-        """The worst of some values, at least one."""
+        """The worst of at least one value."""
         return min(values) if self.maximized else max(values)
 
     def chance(self, counts: NDArray[np.integer]) -> float:
-        """What a guess reaches that knows only how many images each class has, `counts` [classes]; NaN without any."""
+        """The value of a guess that knows only `counts` [classes], the images of each class; NaN without images."""
         occurs = counts[counts > 0]
         return float(self.guess(occurs / occurs.sum())) if len(occurs) else float("nan")
 
     def contributions(self, labels: Labels, probabilities: Probabilities, weights: Scores) -> Contributions:
-        """[images] what each image adds to the metric, larger being better: made to be compared image by image.
+        """[images] the contribution of each image, larger is better, to compare two trials image by image.
 
-        `weights` [classes] are the `class_weights` of the study. For an accuracy correctness is the answer to compare
-        (0 or 1; the class's weight where classes count alike), not for the others: a point can be right as often and
-        surer, or rank better around a shifted threshold. For log loss it is the log of the true class's probability.
+        `weights` [classes] are the `class_weights` of the study. For accuracies it is correctness: 0 or 1, or the
+        class's weight if classes count alike. For log loss it is the log of the true class's probability. Correctness
+        would not do there: a trial can be right as often and more certain, or rank better with another threshold.
         """
         if self.share is not None:
             return self.share(labels, probabilities)
@@ -162,15 +162,15 @@ class Metric:
         return gains * weights[labels] if self.weighted else gains
 
     def step(self, weights: Scores) -> float:
-        """Between two possible sums of contributions; 0 where they are not discrete."""
+        """The smallest step between two possible sums of contributions; 0 if they are not discrete."""
         if self.sample_size is None:
             return 0.0
         return float(weights.min()) if self.weighted else 1.0
 
     def resampled(self, labels: Labels, probabilities: Probabilities, times: NDArray[np.int64]) -> Scores:
-        """[trials, rounds] the metric of every trial where image i counts times[round, i] times; NaN without images.
+        """[trials, rounds] the metric of each trial if image i counts times[round, i] times; NaN without images.
 
-        Here probabilities are [trials, images, classes], `times` [rounds, images].
+        `probabilities` are [trials, images, classes], `times` [rounds, images].
         """
         if self.each is None:
             return np.array([[self._repeated(labels, rows, row) for row in times] for rows in probabilities])
@@ -202,7 +202,7 @@ _ALL = (
         guess=lambda shares: 1 / len(shares),
         each=_right,
         weighted=True,
-        # A class of five images that are all right is no proof that its others would be.
+        # Small classes count: five of five right do not prove that others of the class would be right.
         sample_size=lambda counts: len(counts) ** 2 / float((1 / counts).sum()),
     ),
     Metric(
@@ -221,10 +221,10 @@ _ALL = (
         direction="maximize",
         bound=1.0,
         of=_auroc,
-        guess=lambda shares: 0.5,  # noqa: ARG005 - whatever the shares
+        guess=lambda shares: 0.5,  # noqa: ARG005 - for any shares
         share=placements,
         counted=2,
-        rounds=200,  # it is no mean over images, so each round ranks anew
+        rounds=200,  # not a mean over images, so each round has to rank again
     ),
     Metric(
         name="log_loss",
@@ -234,23 +234,28 @@ _ALL = (
         of=log_loss,
         guess=entropy,
         each=_cross_entropies,
-        # No number of images gives it an error by itself: half a percent of the value, and
+        # Its error does not follow from the number of images: half a percent of the value, and
         error=lambda level, images: 0.005 * level,  # noqa: ARG005
-        floor=lambda difference, images: 0.0035,  # noqa: ARG005 - of what guessing between two classes costs, in nats
+        floor=lambda difference, images: 0.0035,  # noqa: ARG005 - half a percent of the loss of guessing, ln 2
     ),
 )
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
-"""Every metric by its name. What is computed of each fold run, and what a study can be searched for."""
+"""Every metric by its name. All are computed for each fold run, and a study can optimise any of them."""
+
+
+def max_scores() -> dict[str, float]:
+    """Metric -> its largest value. No score is below 0."""
+    return {name: metric.bound for name, metric in METRICS.items()}
 
 
 def better(metric: str, a: float, b: float) -> bool:
-    """Whether `a` is strictly better than `b`; NaN is never better, anything finite is better than NaN."""
+    """Whether `a` is strictly better than `b`. NaN is worse than any number."""
     if np.isnan(a) or np.isnan(b):
         return not np.isnan(a) and bool(np.isnan(b))
     return a > b if METRICS[metric].maximized else a < b
 
 
 def scores(labels: Labels, probabilities: Probabilities, only: Sequence[str] | None = None) -> dict[str, float]:
-    """Each metric, or those of `only`, for `probabilities` [images, classes] against `labels` [images]."""
+    """Every metric, or those of `only`, of `probabilities` [images, classes] and `labels` [images]."""
     return {name: METRICS[name].of(labels, probabilities) for name in (METRICS if only is None else only)}

@@ -1,7 +1,7 @@
-"""The race: whether a trial goes on, decided from stored results alone. Pure.
+"""The race: whether a trial continues, decided from stored results alone. Pure.
 
-Between folds it is compared with the incumbent, the best complete trial, on the same images. Within its first fold it
-is compared with earlier trials at the same epoch (asynchronous successive halving). What is stopped keeps its folds.
+Between folds a trial is compared with the incumbent, the best complete trial, on the same images. Within its first fold
+it is compared with earlier trials at the same epoch (asynchronous successive halving). A stopped trial keeps its folds.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from search.stats.metrics import METRICS, better
 from storage.records import TrialRecord, TrialState
 
 RULES = ("paired", "forgiving", "none")
-"""'paired': image by image against the incumbent; 'forgiving': its mean against the incumbent's worst fold."""
+"""'paired': image by image against the incumbent; 'forgiving': the mean against the incumbent's worst fold."""
 
 BEHIND = "behind"  # cause of a trial that was stopped between folds, and
 BEHIND_EARLY = "behind early"  # of one that was stopped within its first fold
 
-MANY_IMAGES = 500  # from which on a smaller share of images decides
+MANY_IMAGES = 500  # with at least so many images, a smaller share of them decides
 Z_ONE_FOLD, Z_FEW_IMAGES, Z_MANY_IMAGES = 3.0, 1.64, 2.33
 
 GRACE, FACTOR, ENOUGH = 0.1, 3, 8
-"""Halving: the first look, as a share of all epochs; the next ones after so many times as many, each for one in so
-many; from so many finished trials on (Li et al. 2020, arXiv 1810.05934)."""
+"""Halving (Li et al. 2020, arXiv 1810.05934). GRACE: the first rung, as a share of all epochs. FACTOR: each next rung
+has so many times the epochs, and the best 1 / FACTOR of the trials continue. ENOUGH: earlier trials that are needed."""
 
 
 @dataclass(frozen=True)
 class RaceEntry:
-    """A trial in the race, by fold."""
+    """A trial in the race, with values by fold."""
 
     number: int
     contributions: Mapping[int, Contributions]  # of its out-of-fold predictions
@@ -42,25 +42,25 @@ class RaceEntry:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Fold runs with equal schedules can be compared epoch by epoch: a cosine of another length, or none, cannot."""
+    """The learning rate schedule of a fold run. Only fold runs with equal schedules can be compared epoch by epoch."""
 
-    kind: str  # of the learning rate, one of `spaces.recipe.SCHEDULES`
-    epochs: int  # at most
+    kind: str  # one of `spaces.recipe.SCHEDULES`
+    epochs: int  # maximum
 
 
 @dataclass(frozen=True)
 class RaceSavings:
-    """What the race spared a study."""
+    """What the race saved in a study."""
 
     folds: int  # fold runs
-    seconds: float  # estimate: a trial's missing folds took as long as its mean finished one
-    trials: int  # stopped
+    seconds: float  # estimated: each missing fold of a trial takes as long as the mean of its finished ones
+    trials: int  # number of stopped trials
 
 
 def behind(rule: str, metric: str, trial: RaceEntry, incumbent: RaceEntry, weights: NDArray[np.float64]) -> str | None:
-    """Why `trial`, with the folds that it has, is given up against `incumbent`; None where it goes on.
+    """Why `trial`, after the folds that it has, is stopped; None if it continues.
 
-    To be asked before the last fold only. `weights`: `class_weights` of all images in the folds.
+    Call it only before the last fold. `weights`: `class_weights` of all images in the folds.
     """
     if rule == "forgiving":
         return _worse_than_the_worst(metric, trial, incumbent)
@@ -70,7 +70,7 @@ def behind(rule: str, metric: str, trial: RaceEntry, incumbent: RaceEntry, weigh
 
 
 def _worse_than_the_worst(metric: str, trial: RaceEntry, incumbent: RaceEntry) -> str | None:
-    """Bergman et al. (AutoML 2024): its mean is no better than the incumbent's worst fold."""
+    """Bergman et al. (AutoML 2024): stop if the mean is no better than the incumbent's worst fold."""
     mean, worst = float(np.mean(list(trial.scores.values()))), METRICS[metric].worst(incumbent.scores.values())
     if better(metric, mean, worst):
         return None
@@ -81,10 +81,10 @@ def _worse_than_the_worst(metric: str, trial: RaceEntry, incumbent: RaceEntry) -
 
 
 def _behind_on_images(metric: str, trial: RaceEntry, incumbent: RaceEntry, weights: NDArray[np.float64]) -> str | None:
-    """Stop where (wins - losses + .5) < -z sqrt(wins + losses), for gains other than 1, 0 and -1 the same as
-    sum(gain) < -z sqrt(sum(gain^2)): a self-normalised sum, which no single image can carry beyond one.
+    """Stop if (wins - losses + .5) < -z sqrt(wins + losses).
 
-    z is larger after one fold, whose images share a model, and where there are many images.
+    For gains other than 1, 0 and -1: if sum(gain) < -z sqrt(sum(gain^2)), a self-normalised sum, to which a single
+    image contributes at most 1. z is larger after one fold, as its images share a model, and with many images.
     """
     gains = np.concatenate(
         [trial.contributions[fold] - incumbent.contributions[fold] for fold in sorted(trial.contributions)]
@@ -98,8 +98,8 @@ def _behind_on_images(metric: str, trial: RaceEntry, incumbent: RaceEntry, weigh
         worse, ahead = int((gains < 0).sum()), int((gains > 0).sum())
         return f"{worse} images worse, {ahead} better than trial {incumbent.number} on the same {len(gains)}"
     gap = -total / (len(gains) if measure.each is not None else measure.counted * len(trial.contributions))
-    told = f"{measure.words} is {gap:.3f} {'lower' if measure.maximized else 'higher'}"
-    return f"its {told} than that of trial {incumbent.number} on the same {len(gains)} images"
+    comparison = f"{measure.words} is {gap:.3f} {'lower' if measure.maximized else 'higher'}"
+    return f"its {comparison} than that of trial {incumbent.number} on the same {len(gains)} images"
 
 
 def _folds(trial: RaceEntry) -> str:
@@ -107,7 +107,7 @@ def _folds(trial: RaceEntry) -> str:
 
 
 def rungs(epochs: int) -> tuple[int, ...]:
-    """After which epochs of at most `epochs` a first fold is compared, ascending; never after the last."""
+    """The epochs after which a first fold is compared, ascending, out of at most `epochs`; never the last."""
     epochs_of_rungs, rung = [], math.ceil(GRACE * epochs)
     while rung < epochs:
         epochs_of_rungs.append(rung)
@@ -116,9 +116,9 @@ def rungs(epochs: int) -> tuple[int, ...]:
 
 
 def best_at_rungs(metric: str, values: Sequence[float], schedule: Schedule, *, cut: bool) -> dict[int, float]:
-    """Rung -> the best of the metric up to there, of one first fold's `values` by epoch.
+    """Rung -> the best value of the metric up to it, from the `values` by epoch of a first fold.
 
-    One that stopped by itself has what it has at all later rungs too; one that was `cut` short is unknown there.
+    A fold that stopped by itself keeps its best at later rungs; one that was `cut` short has no value there.
     """
     best: dict[int, float] = {}
     for rung in rungs(schedule.epochs):
@@ -129,20 +129,20 @@ def best_at_rungs(metric: str, values: Sequence[float], schedule: Schedule, *, c
 
 
 def thresholds(metric: str, schedule: Schedule, others: Sequence[Mapping[int, float]]) -> dict[int, float]:
-    """Rung -> what a first fold must have reached there to go on: as much as the best third of `others`.
+    """Rung -> the value that a first fold must reach to continue: that of the best third of `others`.
 
-    `others`: what `best_at_rungs` says of earlier trials with the same schedule.
+    `others`: `best_at_rungs` of earlier trials with the same schedule.
     """
-    least = {}
+    needed = {}
     for rung in rungs(schedule.epochs):
         known = sorted((other[rung] for other in others if rung in other), reverse=METRICS[metric].maximized)
         if len(known) >= ENOUGH:
-            least[rung] = known[len(known) // FACTOR - 1]
-    return least
+            needed[rung] = known[len(known) // FACTOR - 1]
+    return needed
 
 
 def saved(trials: Iterable[TrialRecord], folds: int) -> RaceSavings:
-    """The fold runs that the race spared a study of so many folds a trial."""
+    """What the race saved in a study with so many `folds` per trial."""
     stopped = [t for t in trials if t.state == TrialState.PRUNED and t.cause in (BEHIND, BEHIND_EARLY) and t.folds]
     missing = [folds - len(t.folds) for t in stopped]
     seconds = sum(n * t.seconds / len(t.folds) for n, t in zip(missing, stopped, strict=True))

@@ -1,4 +1,4 @@
-"""Which trial is ahead. Pure; the loop, the report and the live table all ask here."""
+"""The order of trials. Pure; used by the loop, the report and the live table."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from search.stats.metrics import METRICS
 from storage.records import TrialRecord, TrialState
 
-SECOND_OBJECTIVES = ("parameters", "latency")  # what may be minimised beside the metric
+SECOND_OBJECTIVES = ("parameters", "latency")  # minimised beside the metric
 
 _ORDER = {TrialState.COMPLETE: 0, TrialState.PRUNED: 1, TrialState.RUNNING: 2, TrialState.FAILED: 3}
 
 
 def ranked(trials: Iterable[TrialRecord], metric: str) -> list[TrialRecord]:
-    """Best first: complete trials by score, then pruned, running and failed ones; equals by number.
+    """Best first: complete trials by score, then pruned, running and failed ones; ties by number.
 
     A trial that was stopped early never ranks above one that has all its folds.
     """
@@ -32,11 +32,11 @@ def ranked(trials: Iterable[TrialRecord], metric: str) -> list[TrialRecord]:
     return sorted(trials, key=key)
 
 
-def told_score(trial: TrialRecord, metric: str) -> float | None:
-    """The score that a sampler learns of a trial; None where there is none.
+def score_for_sampler(trial: TrialRecord, metric: str) -> float | None:
+    """The score that a sampler learns of a trial; None if the trial has none.
 
-    The mean over the folds it has, or of one that was stuck at chance its worst fold: told as a bad value, never as a
-    failure, since samplers ignore failures and would go back there. It follows from the stored trial alone.
+    The mean over its folds. For a trial that was stuck at chance it is the worst fold: a bad value rather than a
+    failure, since samplers ignore failures and would propose the same region again. Depends on the stored trial alone.
     """
     if not trial.collapsed:
         return trial.score(metric)
@@ -45,13 +45,13 @@ def told_score(trial: TrialRecord, metric: str) -> float | None:
 
 
 def second_value(trial: TrialRecord, objective: str) -> float | None:
-    """What is minimised beside the metric: 'parameters' of the model, or 'latency' in ms an image; None if unknown."""
+    """The value of the second objective: 'parameters' of the model, or 'latency' in ms per image; None if unknown."""
     value = trial.parameters if objective == "parameters" else trial.latency
     return None if value is None else float(value)
 
 
 def pareto_front(trials: Iterable[TrialRecord], metric: str, objective: str) -> frozenset[int]:
-    """Numbers of the complete trials that no other is as good as in both objectives and better than in one."""
+    """Numbers of the complete trials that no other trial dominates: is as good in both objectives and better in one."""
     known = [
         (-METRICS[metric].gain(score), second, trial.number)
         for trial in trials
@@ -61,11 +61,11 @@ def pareto_front(trials: Iterable[TrialRecord], metric: str, objective: str) -> 
         and (second := second_value(trial, objective)) is not None
     ]
     front: set[int] = set()
-    least, least_at = math.inf, math.inf  # smallest second value so far, and the score that goes with it
+    smallest, its_score = math.inf, math.inf  # smallest second value so far, and the score of that trial
     for score, second, number in sorted(known):
-        if second < least or (score, second) == (least_at, least):
+        if second < smallest or (score, second) == (its_score, smallest):
             front.add(number)
-            least, least_at = second, score
+            smallest, its_score = second, score
     return frozenset(front)
 
 

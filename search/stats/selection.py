@@ -1,7 +1,7 @@
-"""Which trial is chosen, and whether an ensemble is better than it. Pure: from stored results alone.
+"""Which trial is chosen, and whether an ensemble is better. Pure: from stored results alone.
 
-Selection by the best score alone picks luck as well. So the best few are trained again on new folds (`finalists`),
-what cannot be told from the best is tied with it (`ties`), and of those the plainest is chosen (`choose`).
+The trial with the best score is also a lucky one. So the best few are trained again on new folds (`finalists`), trials
+that are not clearly worse than the best are tied with it (`ties`), and the simplest of those is chosen (`choose`).
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from search.stats.metrics import METRICS
 from search.stats.ranking import ranked
 from storage.records import TrialRecord, TrialState
 
-REPEATS = 2  # new drawings of the folds, on which the finalists are trained again
-FEW_IMAGES = 300  # below it twice as many finalists: scores are rougher
-MAX_FINALISTS = {True: 10, False: 5}  # by whether there are few images
-CONFIRMING = 0.25  # of the search's fold runs: the most that confirming may cost
-TIED = 0.10  # one-sided level of the test, above which a trial is not clearly worse than the best
+REPEATS = 2  # new divisions into folds, on which the finalists are trained again
+FEW_IMAGES = 300  # with fewer images there are twice as many finalists, as scores are less precise
+MAX_FINALISTS = {True: 10, False: 5}  # whether there are few images -> number
+CONFIRMING = 0.25  # fold runs for confirming finalists, at most, as a share of those of the search
+TIED = 0.10  # one-sided level of the test whether a trial is clearly worse than the best
 
-MAX_MEMBERS = 5  # different trials in an ensemble: each costs time and memory whenever it is used
-_DRAWS = 12  # of the greedy selection, with repetition
-CANDIDATES = 30  # trials it draws from, the best on the images that it is put together on
-ENSEMBLE_METRIC = "log_loss"  # by which members are picked, and an ensemble is better, whatever the study's metric
+MAX_MEMBERS = 5  # different trials in an ensemble: each costs time and memory in every prediction
+_DRAWS = 12  # steps of the greedy selection, with repetition
+CANDIDATES = 30  # the best trials on the images from which the ensemble is selected
+ENSEMBLE_METRIC = "log_loss"  # members are selected by it, whatever the study's metric
 _CLEARLY = 1.64  # standard errors: a one-sided test at 5 %
 
 Labels = NDArray[np.integer]
@@ -38,11 +38,11 @@ Probabilities = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Member:
-    """One model of what is shipped. Weights add up to 1."""
+    """One model of the saved ensemble. The weights of all members add up to 1."""
 
     trial: int
     weight: float
-    fold: int | None = None  # without which it is trained; None: on all images
+    fold: int | None = None  # the fold without which it is trained; None: trained on all images
 
 
 def complete(trials: Sequence[TrialRecord], metric: str) -> list[TrialRecord]:
@@ -52,10 +52,10 @@ def complete(trials: Sequence[TrialRecord], metric: str) -> list[TrialRecord]:
 
 
 def finalists(trials: Sequence[TrialRecord], metric: str, folds: int, images: int) -> list[int]:
-    """Numbers of the trials to train again on new folds, best first; fewer than two are not worth it: none.
+    """Numbers of the trials to train again on new folds, best first; at least two, or none.
 
-    At most 5, of fewer than 300 images 10, and no more than CONFIRMING of the search's own fold runs pay for.
-    Trial 0 is one of them where it is tied with the best: it would be chosen.
+    At most 5, or 10 with fewer than 300 images, and at most CONFIRMING times the fold runs of the search. Trial 0 is
+    added if it is tied with the best, because it would be chosen.
     """
     known = complete(trials, metric)
     runs = sum(len(trial.scores(metric)) for trial in trials)
@@ -77,9 +77,9 @@ def ties(trials: Sequence[TrialRecord], metric: str, images: int) -> tuple[int, 
 
 
 def choose(trials: Sequence[TrialRecord], metric: str, images: int) -> TrialRecord | None:
-    """Of the tie group trial 0 where it is in it, else the one with the fewest parameters; None without a score.
+    """The chosen trial: of the ties trial 0, else the one with the fewest parameters; None without a score.
 
-    What is more complicated must be clearly better, and nothing worse than trial 0 is shipped by chance.
+    So a more complicated model is chosen only if it is clearly better, and a model worse than trial 0 hardly ever.
     """
     group = set(ties(trials, metric, images))
     tied_ = [trial for trial in trials if trial.number in group]
@@ -87,7 +87,7 @@ def choose(trials: Sequence[TrialRecord], metric: str, images: int) -> TrialReco
 
 
 def _leader(known: Sequence[TrialRecord], metric: str) -> TrialRecord | None:
-    """The best over all its folds among the trials with the most folds; one alone is no comparison."""
+    """The best mean over all folds among the trials with the most folds; if that is one trial, the best of all."""
     if not known:
         return None
     scores_of = {trial.number: _of_whole_repeats(trial, metric) for trial in known}
@@ -100,7 +100,7 @@ def _leader(known: Sequence[TrialRecord], metric: str) -> TrialRecord | None:
 
 
 def _of_whole_repeats(trial: TrialRecord, metric: str) -> dict[tuple[int, int], float]:
-    """Scores by (repeat, fold), of those repeats that are trained on all folds."""
+    """Scores by (repeat, fold), without repeats that lack folds."""
     folds = sum(fold.repeat == 0 for fold in trial.folds)
     counts = Counter(fold.repeat for fold in trial.folds)
     return {(f.repeat, f.fold): f.scores[metric] for f in trial.folds if counts[f.repeat] == folds}
@@ -109,11 +109,10 @@ def _of_whole_repeats(trial: TrialRecord, metric: str) -> dict[tuple[int, int], 
 def tied(leader: TrialRecord, other: TrialRecord, metric: str, images: int) -> bool:
     """Whether `other` is not clearly worse than `leader`, by the folds that both have.
 
-    Nadeau and Bengio's corrected test (Machine Learning 52, 2003): the variance of J paired differences of folds that
-    share training images is var (1 / J + 1 / (K - 1)). Its error is no smaller than what so many images allow, see
-    `Metric.floor`.
+    Nadeau and Bengio's corrected test (Machine Learning 52, 2003): the variance of the mean of J paired differences of
+    folds that share training images is var (1 / J + 1 / (K - 1)). The standard error is at least `Metric.floor`.
     """
-    from scipy.stats import t as student  # half a second, and most commands need none
+    from scipy.stats import t as student  # takes half a second to import; most commands do not need it
 
     mine, theirs = (_of_whole_repeats(trial, metric) for trial in (leader, other))
     shared = sorted(mine.keys() & theirs.keys())
@@ -132,23 +131,23 @@ def tied(leader: TrialRecord, other: TrialRecord, metric: str, images: int) -> b
 def greedy(probabilities: Probabilities, labels: Labels, metric: str) -> NDArray[np.float64]:
     """[trials] weights of an ensemble from out-of-fold `probabilities` [trials, images, classes].
 
-    Caruana et al. (ICML 2004): again and again the trial is added, with repetition, that lowers the log loss of the
-    mean most, until none does. Log loss rather than the metric: a few hundred images have too few different
-    accuracies to climb along. Only the CANDIDATES best by the metric, on these images, take part.
+    Caruana et al. (ICML 2004): each step adds the trial, possibly again, that lowers the log loss of the mean most,
+    until none does. Log loss rather than the metric, as a few hundred images have too few different accuracies for
+    small steps. Only the CANDIDATES best trials by the metric, on these images, take part.
     """
     picked, shares = _of_truth(probabilities, labels), _shares(labels, metric)
     measure = METRICS[metric]
     by_metric = np.array([-measure.gain(measure.of(labels, rows)) for rows in probabilities])
     candidates = np.lexsort((_log_loss(picked, shares), by_metric))[:CANDIDATES]
     counts, total = np.zeros(len(picked)), np.zeros(len(labels))
-    least = math.inf
+    lowest = math.inf
     for draw in range(1, _DRAWS + 1):
         full = np.count_nonzero(counts) >= MAX_MEMBERS
-        open_to = np.flatnonzero(counts) if full else candidates
-        losses = _log_loss((total + picked[open_to]) / draw, shares)
-        if losses.min() >= least:
+        addable = np.flatnonzero(counts) if full else candidates
+        losses = _log_loss((total + picked[addable]) / draw, shares)
+        if losses.min() >= lowest:
             break
-        least, chosen = float(losses.min()), open_to[int(np.argmin(losses))]
+        lowest, chosen = float(losses.min()), addable[int(np.argmin(losses))]
         counts[chosen] += 1
         total += picked[chosen]
     weights: NDArray[np.float64] = counts / counts.sum()
@@ -156,9 +155,9 @@ def greedy(probabilities: Probabilities, labels: Labels, metric: str) -> NDArray
 
 
 def cross_fitted(probabilities: Probabilities, labels: Labels, folds: Labels, metric: str) -> NDArray[np.float64]:
-    """[images, classes] of ensembles each of which was put together without the fold that it predicts.
+    """[images, classes] predictions of ensembles, each selected without the images of the fold that it predicts.
 
-    `folds` [images] is the fold of each image. So the choice of members is judged on images that had no part in it.
+    `folds` [images] is the fold of each image. So the selection of members is tested on images that it did not use.
     """
     out_of_fold = np.zeros(probabilities.shape[1:])
     for fold in np.unique(folds):
@@ -171,10 +170,10 @@ def cross_fitted(probabilities: Probabilities, labels: Labels, folds: Labels, me
 def best_together(
     chosen: int, numbers: Sequence[int], probabilities: Probabilities, labels: Labels, folds: Labels, metric: str
 ) -> tuple[Member, ...]:
-    """Members of an ensemble, maybe of one, where that is better than the trial `chosen`, else that trial alone.
+    """The members of an ensemble if it is better than the trial `chosen`, else that trial alone.
 
-    `probabilities` [trials, images, classes], out of fold, of the trials `numbers`, `chosen` among them;
-    `folds` [images], the fold of each image.
+    `probabilities` [trials, images, classes]: out of fold, of the trials `numbers`, which include `chosen`.
+    `folds` [images]: the fold of each image.
     """
     single = probabilities[list(numbers).index(chosen)]
     if len(numbers) > 1 and better_together(cross_fitted(probabilities, labels, folds, metric), single, labels, metric):
@@ -188,8 +187,9 @@ def better_together(
 ) -> bool:
     """Whether an ensemble's cross-fitted predictions [images, classes] are better than a trial's out-of-fold ones.
 
-    Their log loss is lower than `by` times its, which tells two models apart on far fewer images than accuracy does;
-    and by the metric they are not clearly worse, image by image: not by 1.64 standard errors (for accuracy McNemar's).
+    Their log loss must be lower than `by` times the trial's; log loss needs far fewer images than accuracy to tell two
+    models apart. And by the metric, image by image, they must not be worse by 1.64 standard errors or more (for
+    accuracy this is McNemar's test).
     """
     measure, weights = METRICS[metric], class_weights(labels)
     gains = measure.contributions(labels, ensemble, weights) - measure.contributions(labels, single, weights)
@@ -200,11 +200,11 @@ def better_together(
 
 
 def better_in_folds(probabilities: Probabilities, labels: Labels, folds: int, metric: str) -> bool:
-    """Whether several models of one trial, each trained without a fold, are better together than one on all images.
+    """Whether the mean of several models of one trial, each trained without a fold, is better than one on all images.
 
-    `probabilities` [repeats, images, classes]: of the models of each drawing of so many `folds`, out of fold. Their
-    mean is an ensemble, as large as can be judged so. Each has seen fewer images than one that is
-    trained on all, so it must be better by as much as that may be worth: as if log loss fell like 1 / images.
+    `probabilities` [repeats, images, classes]: out of fold, for each repeat of a division into so many `folds`. Their
+    mean is the largest ensemble that can be tested in this way. Each model was trained on fewer images than a model on
+    all of them. So the mean must be better by what more images may gain: as if log loss fell like 1 / images.
     """
     return better_together(probabilities.mean(axis=0), probabilities[0], labels, metric, by=(folds - 1) / folds)
 
@@ -215,7 +215,7 @@ def _of_truth(probabilities: Probabilities, labels: Labels) -> NDArray[np.float6
 
 
 def _shares(labels: Labels, metric: str) -> NDArray[np.float64]:
-    """[images] of each in a log loss, which is to tell what the metric tells: all classes alike, or all images."""
+    """[images] the weights of images in the log loss: as in the metric, all classes count alike, or all images."""
     weights = class_weights(labels)[labels] if METRICS[metric].weighted else np.ones(len(labels))
     return np.asarray(weights / weights.sum())
 
@@ -226,7 +226,7 @@ def _log_loss(picked: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArr
 
 
 def of_ensemble(probabilities: Probabilities, labels: Labels, folds: Labels, metric: str) -> Estimate:
-    """What an ensemble picked from these trials will score on new images: arguments as of `cross_fitted`."""
+    """The expected score of an ensemble of these trials on new images; arguments as in `cross_fitted`."""
     value, low, high = interval(cross_fitted(probabilities, labels, folds, metric), labels, metric)
     together = np.tensordot(greedy(probabilities, labels, metric), probabilities.astype(np.float64), axes=1)
     naive = METRICS[metric].of(labels, together)
@@ -235,9 +235,9 @@ def of_ensemble(probabilities: Probabilities, labels: Labels, folds: Labels, met
 
 
 def interval(probabilities: Probabilities, labels: Labels, metric: str) -> tuple[float, float, float]:
-    """(value, low, high) of a metric on images that had no part in making the model: a 95 % interval.
+    """(value, low, high) of a metric on images that were not used to make the model: a 95 % interval.
 
-    Bootstrap over the images, each class keeping its number; of an accuracy never narrower than Wilson's.
+    Bootstrap over the images of each class; for accuracies never narrower than Wilson's interval.
     """
     measure, rng = METRICS[metric], np.random.default_rng(20041104)
     of_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from search.data.check import notes_for_report
 from search.data.folds import draw_folds, image_records, not_validated
 from search.seeds import derive
+from search.stats.metrics import max_scores
 from search.study.folder import StudyFolder
 from search.study.identity import check_same
 from search.study.prepared import Prepared
@@ -55,7 +56,7 @@ def open_begun(folder: StudyFolder, prepared: Prepared) -> Store | None:
     if not folder.begun:
         return None
     with contextlib.ExitStack() as stack:
-        store = stack.enter_context(Store.open(folder.database))
+        store = stack.enter_context(Store.open(folder.database, max_scores=max_scores()))
         if store.has_trials():
             check_same(store, prepared)
             stack.pop_all()

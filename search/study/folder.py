@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from search.errors import UsageError
 from search.manifest import about
+from search.stats.metrics import max_scores
 from search.study import config as toml
 from search.study.lease import holder
 from search.text import command_line
@@ -133,7 +134,7 @@ class StudyFolder:
     def read(self) -> Iterator[Store]:
         """The database, read only. Raises StorageError; where it is locked, that names who has the study."""
         try:
-            with Store.open(self.database, read_only=True) as store:
+            with Store.open(self.database, read_only=True, max_scores=max_scores()) as store:
                 yield store
         except LockedError as error:
             who = holder(self.lock) or "no run of `search`, so by another program, such as a database browser"

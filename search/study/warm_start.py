@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import UsageError
+from search.stats.metrics import max_scores
 from search.stats.ranking import ranked
 from search.study.config import FILE, Try
 from search.text import printable
@@ -46,7 +47,7 @@ def best_of(
     this space does not know is left out, and where it does not allow a value the default stands. Raises UsageError
     where that study has no complete trial.
     """
-    with Store.open(database, read_only=True) as store:
+    with Store.open(database, read_only=True, max_scores=max_scores()) as store:
         metric, theirs = store.study().metric, str(store.study().config.get("preset"))
         trials = [t for t in ranked(store.trials(curves=False), metric) if t.state == TrialState.COMPLETE]
     scored = [(t, score) for t in trials if (score := t.score(metric)) is not None and math.isfinite(score)]

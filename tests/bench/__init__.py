@@ -1,1 +1,1 @@
-"""What it costs, as ratios from one run in which the sides take turns; `make bench` runs it."""
+"""Benchmarks: times and ratios, from one run in which the sides take turns; `make bench` runs them."""

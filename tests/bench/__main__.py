@@ -1,4 +1,4 @@
-"""`make bench`: all that is measured, or the parts that are named: `python -m tests.bench trials loop`."""
+"""`make bench`: all benchmarks, or the named parts: `python -m tests.bench trials loop`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STUDY_TRIALS, STUDY_EPOCHS = 12, 10
 
 
 def startup(folder: Path, asked: argparse.Namespace) -> Iterator[str]:
-    """How long the command takes to say something, against Python doing nothing."""
+    """The time of short commands, and of Python without a program."""
     study = folder / "study"
     pictures = make_pictures(folder / "few")
     line = ["run", pictures, "--trials", "2", "--folds", "2", "--epochs", "1", "--quiet", "--dir", study]
@@ -67,7 +67,7 @@ PARTS: dict[str, tuple[str, Callable[[Path, argparse.Namespace], Iterator[str]]]
 
 
 def main(arguments: list[str]) -> None:
-    """Print the parts as Markdown, and write them where that is asked for."""
+    """Print the parts as Markdown; with `--to` also write them to a file."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of {', '.join(PARTS)}; none: all")
     parser.add_argument("--rounds", type=int, default=3, help="of which medians are taken; default 3")
@@ -77,10 +77,10 @@ def main(arguments: list[str]) -> None:
     if unknown := set(asked.parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}; name any of {', '.join(PARTS)}, or none for all")
     os.environ.update(ENVIRONMENT | {"TF_CPP_MIN_LOG_LEVEL": "3"})
-    said: list[str] = []
+    printed: list[str] = []
 
     def say(line: str = "") -> None:
-        said.append(line)
+        printed.append(line)
         print(line, flush=True)
 
     say("# What it costs, measured")
@@ -100,7 +100,7 @@ def main(arguments: list[str]) -> None:
             for line in lines(folder, asked):
                 say(line)
     if asked.write:
-        asked.write.write_text("\n".join(said) + "\n", encoding="utf-8")
+        asked.write.write_text("\n".join(printed) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a search of so many seconds ships, on testing images that it has not seen, beside plainer ways of getting there.
+"""The accuracy of the model that a search of so many seconds saves, on testing images, compared with simpler methods.
 
 `python -m tests.bench.accuracy PICTURES...`, folders with `training/` and `testing/`. For each: logistic regression on
 the pixels, and on features of the frozen network without any search; then `search run` of each preset with each seed.
@@ -25,13 +25,13 @@ from tests.bench.__main__ import command
 
 METRIC = "balanced_accuracy"
 PRESETS = ("auto", "cnn")
-MARKS = (0.95, 0.97)  # out of fold, whose first trial is told
-PLAIN_C = np.logspace(-4, 2, 7)  # of logistic regressions, the best by five folds of the training images
+MARKS = (0.95, 0.97)  # out-of-fold scores: the time until the first trial with such a score is printed
+PLAIN_C = np.logspace(-4, 2, 7)  # of logistic regressions, chosen by five folds of the training images
 SIDES = (128, 192)  # of the frozen network, pixels
 
 
 def plain(pictures: Path, folder: Path) -> dict[str, float]:
-    """Accuracy on the testing images of what needs no search, by name."""
+    """Accuracy on the testing images of methods without a search, by name."""
     prepared = prepare(Config(images=str(pictures), preset="frozen"), folder)
     images, facts = prepared.images, prepared.facts
     rows: dict[str, NDArray[Any]] = {"pixels": images.pixels.reshape(len(images.pixels), -1) / 255.0}
@@ -51,7 +51,7 @@ def _logistic(rows: NDArray[Any], labels: NDArray[np.int16], testing: NDArray[np
 
 
 def searched(pictures: Path, preset: str, seed: int, seconds: float, study: Path) -> str:
-    """A row of the table: one search, as its study has it in the end."""
+    """A row of the table: one search, from its study."""
     line = ["--preset", preset, "--seed", str(seed), "--hours", f"{seconds / 3600:.6f}", "--dir", str(study), "--quiet"]
     begun = datetime.now(UTC).replace(microsecond=0)
     command(["run", str(pictures), *line])
@@ -64,9 +64,9 @@ def searched(pictures: Path, preset: str, seed: int, seconds: float, study: Path
     families = ", ".join(f"{family} {score:.1f}" for family, score in best.items() if score)
     if not choices:
         return f"| {preset} | {seed} | {len(trials)} | {' | '.join(first)} | {families} | none | |"
-    said = choices[-1].probabilities
-    assert said is not None, "there are no testing images"
-    right = int((said.argmax(axis=1) == truth).sum())
+    probabilities = choices[-1].probabilities
+    assert probabilities is not None, "there are no testing images"
+    right = int((probabilities.argmax(axis=1) == truth).sum())
     shipped = _shipped(choices[-1], trials, preset)
     test = f"{100 * right / len(truth):.1f} ({right} of {len(truth)})"
     return f"| {preset} | {seed} | {len(trials)} | {' | '.join(first)} | {families} | {shipped} | {test} |"
@@ -100,7 +100,7 @@ def _shipped(choice: ChoiceRecord, trials: Sequence[TrialRecord], preset: str) -
 
 
 def tables(asked: argparse.Namespace, folder: Path) -> Iterator[str]:
-    """Lines of Markdown, as they become known."""
+    """Lines of Markdown, each as soon as it is known."""
     for pictures in asked.pictures:
         yield f"## {pictures.name}"
         yield ""
@@ -118,7 +118,7 @@ def tables(asked: argparse.Namespace, folder: Path) -> Iterator[str]:
 
 
 def main() -> None:
-    """Print the tables; studies are kept where that is asked for."""
+    """Print the tables; with `--keep` the studies are kept."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.accuracy", description=__doc__)
     parser.add_argument("pictures", nargs="+", type=Path, metavar="PICTURES")
     parser.add_argument("--seconds", type=float, default=240.0, help="of every search; default 240")

@@ -42,7 +42,7 @@ def measured(case: Case, rounds: int) -> dict[str, float]:
 
 
 def sides(data: Data, work: Path) -> dict[str, Callable[[], list[NDArray[np.float32]]]]:
-    """A warm trial of each side, whose graphs are traced; both have the same seeds."""
+    """A warm trial of each side, with traced graphs and the same seeds."""
     from search.worker import trainer
     from search.worker.keras_internals import without_replica_sums
     from tests.bench.ours import Trials

@@ -1,4 +1,4 @@
-"""The arithmetic of a fold run alone: the least that TensorFlow takes for the same steps on the same images."""
+"""The arithmetic of a fold run alone: the shortest time of TensorFlow for the same steps on the same images."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tests.bench.cases import BATCH, Data
 
 
 def arithmetic(data: Data) -> Callable[[], list[NDArray[np.float32]]]:
-    """A trial of forward, backward and update of every step, and one forward pass over the validation images an epoch.
+    """A trial: forward, backward and update of every step, and one forward pass over the validation images per epoch.
 
-    A fold run is one call of one graph, traced and tried beforehand, over images that lie there in float32: no
-    callbacks, no metrics, nothing that comes back but the last predictions and the losses.
+    A fold run is one call of a graph, traced and called once before, over images in float32. It has no callbacks and no
+    metrics, and returns only the last predictions and the losses.
     """
     import keras
     import tensorflow as tf
@@ -35,7 +35,7 @@ def arithmetic(data: Data) -> Callable[[], list[NDArray[np.float32]]]:
     def step(batch: Any) -> None:
         with tf.GradientTape() as tape:
             loss = loss_of(tf.gather(y, batch), model(tf.gather(x, batch), training=True))
-        with fused_update(optimizer):  # the cheapest way there is
+        with fused_update(optimizer):  # the fastest way
             optimizer.apply(tape.gradient(loss, weights), weights)
 
     @tf.function(  # type: ignore[untyped-decorator]
@@ -49,25 +49,25 @@ def arithmetic(data: Data) -> Callable[[], list[NDArray[np.float32]]]:
                 return index + 1
 
             tf.while_loop(lambda index: index < steps, one, [0], parallel_iterations=1)
-            said = model(tf.gather(x, asked), training=False)
-            return number + 1, losses + loss_of(tf.gather(y, asked), said), said
+            predictions = model(tf.gather(x, asked), training=False)
+            return number + 1, losses + loss_of(tf.gather(y, asked), predictions), predictions
 
         nothing = tf.zeros([len(validate), 2])
-        _, losses, said = tf.while_loop(
+        _, losses, predictions = tf.while_loop(
             lambda number, *_: number < tf.shape(orders)[0], epoch, [0, 0.0, nothing], parallel_iterations=1
         )
-        return losses, said
+        return losses, predictions
 
-    fold(tf.constant(train[None]), tf.constant(validate))  # one epoch, which traces it and makes it ready
+    fold(tf.constant(train[None]), tf.constant(validate))  # one epoch, to trace it
 
     def trial() -> list[NDArray[np.float32]]:
-        found = []
+        outputs = []
         for number, (train, validate) in enumerate(data.folds):
             for variable, value in zip(variables, initial, strict=True):
                 variable.assign(value)
             rng = np.random.default_rng(number)
             orders = np.stack([rng.permutation(train) for _ in range(epochs)]).astype(np.int32)
-            found.append(fold(tf.constant(orders), tf.constant(validate))[1].numpy())
-        return found
+            outputs.append(fold(tf.constant(orders), tf.constant(validate))[1].numpy())
+        return outputs
 
     return trial

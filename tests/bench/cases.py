@@ -1,4 +1,4 @@
-"""What the benchmark trains: small data sets and networks, the same for every side."""
+"""What the benchmarks train: small data sets and networks, the same for every side."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LENET: Mapping[str, Value] = {
     "augmentation": "none",  # as in `model.fit` on arrays
     "batch_size": BATCH,
 }
-"""The question's LeNet as changes to its default point: nothing that `model.fit` on arrays does not do."""
+"""The question's LeNet, as changes to its default point: only what `model.fit` on arrays also does."""
 
 GAP_NET: Mapping[str, Value] = {
     "conv_depth": 3,
@@ -53,13 +53,13 @@ class Case:
     preset: str
     changes: Mapping[str, Value]  # to the preset's default point
     epochs: int
-    folds: int = FOLDS  # of the five that a trial here trains; all are alike, so one can stand for five
+    folds: int = FOLDS  # trained, of the five of a trial; all take the same time, so one can represent five
     against_fit: float = 0.0  # issue's target: at least so many times as fast as `model.fit`
     against_arithmetic: float = 0.0  # issue's target: at most so many times the arithmetic
 
     @property
     def facts(self) -> Facts:
-        """As builders are told."""
+        """The facts for builders."""
         return Facts(self.side, self.side, 3, 2, self.images)
 
     @property
@@ -73,7 +73,7 @@ class Case:
         return self.epochs * -(-(self.images - self.images // FOLDS) // BATCH)
 
     def network(self, **changes: Value) -> keras.Model:
-        """The network, not compiled; takes float32 pixels 0..255. `changes`: to the point."""
+        """The network, not compiled, for float32 pixels 0..255, with `changes` to the point."""
         return FAMILIES[self.preset].network(self.params | changes, self.facts)
 
 
@@ -87,7 +87,7 @@ CASES = (
 
 @dataclass(frozen=True)
 class Data:
-    """Images of a case, bright at the top or at the left on dark noise, and their folds."""
+    """Images of a case and their folds; the images are bright at the top or at the left, on dark noise."""
 
     case: Case
     pixels: NDArray[np.uint8] = field(init=False)  # [images, side, side, 3]
@@ -103,7 +103,7 @@ class Data:
 
     @property
     def folds(self) -> list[tuple[NDArray[np.int32], NDArray[np.int32]]]:
-        """(rows to train on, rows to validate on) of each fold that a trial trains; both classes alike."""
+        """(training rows, validation rows) of each fold that a trial trains, stratified."""
         rows = np.arange(self.case.images, dtype=np.int32)
         return [(rows[rows // 2 % FOLDS != f], rows[rows // 2 % FOLDS == f]) for f in range(self.case.folds)]
 
@@ -114,7 +114,7 @@ class Data:
 
 
 def compiled(model: keras.Model, **settings: Any) -> keras.Model:
-    """With Adam and a cross-entropy, as examples compile it."""
+    """Compiled with Adam and a cross-entropy, as in examples."""
     import keras
 
     model.compile(keras.optimizers.Adam(**settings), "categorical_crossentropy", metrics=["accuracy"])

@@ -1,7 +1,7 @@
-"""Studies whose truth is known, of real pictures: scikit-learn's 1,797 handwritten digits, of 8x8 pixels.
+"""Studies of real pictures whose truth is known: scikit-learn's 1,797 handwritten digits, of 8x8 pixels.
 
-Each study is of some of them, of each class its share: 60 points drawn at random from four families, each trained on
-all five folds and stored in full. The pictures left over tell the truth about every point.
+Each study has a stratified part of them, and 60 random points of four families, each trained on all five folds and
+stored in full. The truth about every point is measured on the other pictures.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ class Stored:
     truth: NDArray[np.float64]  # [trials] accuracy on the pictures left over, the mean of the fold models
 
     def fold(self, trial: int, fold: int) -> FoldRecord:
-        """As a study's database has it."""
+        """A fold as in a study's database."""
         here = self.assignment == fold
         rows, curve = self.probabilities[trial, here], self.curves[trial]
-        found = scores(self.labels[here], rows, (METRIC,))
+        fold_scores = scores(self.labels[here], rows, (METRIC,))
         known = {f"val_{METRIC}": tuple(curve)} if fold == 0 and np.isfinite(curve[0]) else {}
-        return FoldRecord(trial, 0, fold, 0, found, EPOCHS, EPOCHS, known, 0, 1.0, rows)
+        return FoldRecord(trial, 0, fold, 0, fold_scores, EPOCHS, EPOCHS, known, 0, 1.0, rows)
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """The pictures of one study, and those left over."""
+    """The pictures of one study, and the other pictures, which show the truth."""
 
     seed: int
     pixels: NDArray[np.float64]  # [images, 64], 0..1
@@ -55,12 +55,12 @@ class Drawn:
     truth: NDArray[np.int16]  # their labels
 
     def folds(self, repeat: int = 0) -> NDArray[np.int16]:
-        """[images]: drawn anew for every repeat."""
+        """[images]: the folds, drawn for every repeat."""
         return draw_folds(self.labels, np.zeros(len(self.labels), bool), FOLDS, self.seed + 1000 * repeat)
 
 
 def draw(images: int, seed: int, *, shuffled: bool = False) -> Drawn:
-    """So many pictures, each class its share. `shuffled`: all labels are dealt anew, so that nothing can be learned."""
+    """So many pictures, stratified. `shuffled`: all labels are permuted, so that nothing can be learned."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -72,13 +72,13 @@ def draw(images: int, seed: int, *, shuffled: bool = False) -> Drawn:
 
 
 def points(seed: int) -> list[dict[str, Any]]:
-    """Those of a study, the baseline first."""
+    """The points of a study, the baseline first."""
     rng = np.random.default_rng(seed)
     return [BASELINE, *(_point(rng) for _ in range(TRIALS - 1))]
 
 
 def _point(rng: np.random.Generator) -> dict[str, Any]:
-    """A family and its hyperparameters, drawn at random."""
+    """A random family and its hyperparameters."""
     family = FAMILIES[rng.integers(len(FAMILIES))]
     match family:
         case "network":
@@ -99,15 +99,15 @@ def _point(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def kept(images: int, seed: int, folder: Path | None, *, shuffled: bool = False) -> Stored:
-    """A study from the folder; trained, and kept there, where it is not."""
+    """A study from the folder; if it is not there, it is trained and stored there."""
     path = None if folder is None else folder / f"{'shuffled' if shuffled else 'digits'}-{images}-{seed}.npz"
     if path is not None and path.exists():
         with np.load(path, allow_pickle=False) as arrays:
             return Stored(**arrays)
-    found = study(draw(images, seed, shuffled=shuffled))
+    trained = study(draw(images, seed, shuffled=shuffled))
     if path is not None:
-        np.savez(path, **vars(found))
-    return found
+        np.savez(path, **vars(trained))
+    return trained
 
 
 def study(drawn: Drawn) -> Stored:
@@ -118,9 +118,9 @@ def study(drawn: Drawn) -> Stored:
     for trial, params in enumerate(points(drawn.seed)):
         for fold in range(FOLDS):
             validate = assignment == fold
-            said, curve, _ = fold_run(drawn, params, assignment, fold)
-            probabilities[trial, validate] = said[: validate.sum()]
-            truth[trial] += float(np.mean(said[validate.sum() :].argmax(axis=1) == drawn.truth)) / FOLDS
+            predictions, curve, _ = fold_run(drawn, params, assignment, fold)
+            probabilities[trial, validate] = predictions[: validate.sum()]
+            truth[trial] += float(np.mean(predictions[validate.sum() :].argmax(axis=1) == drawn.truth)) / FOLDS
             if fold == 0:
                 curves[trial, : len(curve)] = curve
     return Stored(labels, assignment, probabilities, curves, truth)
@@ -129,9 +129,9 @@ def study(drawn: Drawn) -> Stored:
 def fold_run(
     drawn: Drawn, params: dict[str, Any], assignment: NDArray[np.int16], fold: int
 ) -> tuple[NDArray[np.float32], list[float], int]:
-    """(probabilities of the fold's pictures and then of those left over, the metric by epoch, the best epoch).
+    """(probabilities of the fold's pictures and then of the other pictures, the metric by epoch, the best epoch).
 
-    A network's are of the epoch with the least log loss on the fold's pictures, as in a search.
+    Those of a network are from the epoch with the lowest log loss on the fold's pictures, as in a search.
     """
     from sklearn.neural_network import MLPClassifier
 
@@ -144,15 +144,15 @@ def fold_run(
     chosen, least, best = model, np.inf, 1
     for epoch in range(1, EPOCHS + 1):
         model.partial_fit(drawn.pixels[train], drawn.labels[train], classes=np.arange(10))
-        found = scores(drawn.labels[validate], model.predict_proba(drawn.pixels[validate]), (METRIC, "log_loss"))
-        curve.append(found[METRIC])
-        if found["log_loss"] < least:
-            chosen, least, best = deepcopy(model), found["log_loss"], epoch
+        epoch_scores = scores(drawn.labels[validate], model.predict_proba(drawn.pixels[validate]), (METRIC, "log_loss"))
+        curve.append(epoch_scores[METRIC])
+        if epoch_scores["log_loss"] < least:
+            chosen, least, best = deepcopy(model), epoch_scores["log_loss"], epoch
     return _asked(chosen, asked), curve, best
 
 
 def refit(drawn: Drawn, params: dict[str, Any], epochs: int) -> NDArray[np.float32]:
-    """Trained on all pictures of the study, a network for so many epochs: probabilities of those left over."""
+    """Probabilities of the other pictures, trained on all pictures of the study; a network for so many epochs."""
     model = _model(params, len(drawn.labels))
     if params["family"] != "network":
         return _asked(model.fit(drawn.pixels, drawn.labels), drawn.rest)
@@ -181,5 +181,6 @@ def _model(params: dict[str, Any], images: int) -> Any:
 def _asked(model: Any, pixels: NDArray[np.float64]) -> NDArray[np.float32]:
     from scipy.special import softmax
 
-    said = model.predict_proba(pixels) if hasattr(model, "predict_proba") else None
-    return np.asarray(softmax(model.decision_function(pixels), axis=1) if said is None else said, np.float32)
+    if hasattr(model, "predict_proba"):
+        return np.asarray(model.predict_proba(pixels), np.float32)
+    return np.asarray(softmax(model.decision_function(pixels), axis=1), np.float32)

@@ -1,9 +1,9 @@
-"""Planted faults: how many are caught, and how many healthy trials are accused: `python -m tests.bench.faults`.
+"""Planted faults: how many are caught, and how many healthy trials get a diagnosis: `python -m tests.bench.faults`.
 
-Every fault is one that people make, in a small model on generated pictures of 8x8 pixels; a kind is right where it is
-among the first two causes named. Healthy trials are random points of `cnn` and `question`, on those pictures, on
-scikit-learn's digits and on `examples/shirts`, that end clearly above chance when they are left to train; one that
-would have been stopped is a false alarm. Rules are tuned on other seeds (`--first 100`) than the table is made of.
+Every fault is a common mistake, in a small model on generated pictures of 8x8 pixels. A diagnosis is right if the cause
+is among the first two that are named. Healthy trials are random points of `cnn` and `question`, on those pictures, on
+scikit-learn's digits and on `examples/shirts`, that end clearly above chance if they are not stopped; a diagnosis of
+one is a false alarm. The rules were tuned on other seeds (`--first 100`) than those of the table.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
 
 IMAGES, SIDE, EPOCHS = 120, 8, 40
 FIRST_SEED = 2000
-AT_A_TIME = 40  # random points, until there are enough healthy ones
+AT_A_TIME = 40  # random points per round, until there are enough healthy ones
 
 
 @dataclass(frozen=True)
 class Data:
-    """Pictures as a study has them."""
+    """Pictures as in a study."""
 
     pixels: NDArray[np.uint8]  # [images, height, width, channels]
     labels: NDArray[np.int16]
@@ -53,7 +53,7 @@ class Data:
 
     @property
     def facts(self) -> Facts:
-        """As builders are told."""
+        """The facts for builders."""
         _, height, width, channels = self.pixels.shape
         return Facts(height, width, channels, self.classes, len(self.labels))
 
@@ -68,7 +68,7 @@ class Fault:
 
 
 def pictures(seed: int, classes: int = 2) -> Data:
-    """Bright in a place of its class's own, on dark noise."""
+    """Each class is bright in another place, on dark noise."""
     rng = np.random.default_rng(seed)
     labels = (np.arange(IMAGES) % classes).astype(np.int16)
     pixels = np.stack([noise(rng, SIDE) for _ in labels])
@@ -78,18 +78,19 @@ def pictures(seed: int, classes: int = 2) -> Data:
 
 
 def digits(seed: int, classes: int) -> Data:
-    """Scikit-learn's handwritten digits below `classes`, drawn anew for every seed."""
+    """Scikit-learn's handwritten digits below `classes`, other ones for every seed."""
     from sklearn.datasets import load_digits
 
-    found, rng = load_digits(), np.random.default_rng(seed)
-    rows = rng.permutation(np.flatnonzero(found.target < classes))[: 2 * IMAGES]
-    return Data((found.images[rows] * 15).astype(np.uint8)[..., None], found.target[rows].astype(np.int16), classes)
+    all_digits, rng = load_digits(), np.random.default_rng(seed)
+    rows = rng.permutation(np.flatnonzero(all_digits.target < classes))[: 2 * IMAGES]
+    pixels = (all_digits.images[rows] * 15).astype(np.uint8)[..., None]
+    return Data(pixels, all_digits.target[rows].astype(np.int16), classes)
 
 
 def shirts() -> Data:
     """The example's 160 pictures in colour, of 32x32 pixels: shirts and T-shirts."""
-    found = read_images(Path(__file__).parents[2] / "examples" / "shirts")
-    return Data(found.pixels, found.labels, len(found.classes))
+    images = read_images(Path(__file__).parents[2] / "examples" / "shirts")
+    return Data(images.pixels, images.labels, len(images.classes))
 
 
 def network(  # noqa: PLR0913 - one fault each
@@ -328,12 +329,12 @@ def left_to_train(seed: int) -> tuple[str, str]:
 
 
 def healthy(count: int, first: int) -> Iterator[tuple[str, str]]:
-    """What `left_to_train` says of random points, until so many are healthy or falsely accused."""
-    found = 0
-    while found < count:
+    """The outcomes of `left_to_train` for random points, until so many are healthy or false alarms."""
+    counted = 0
+    while counted < count:
         for outcome in of_each(left_to_train, [(seed,) for seed in range(first, first + AT_A_TIME)]):
-            if found < count:
-                found += outcome[0] in ("healthy", "false alarm")
+            if counted < count:
+                counted += outcome[0] in ("healthy", "false alarm")
                 yield outcome
         first += AT_A_TIME
 
@@ -344,23 +345,24 @@ def main() -> None:
     asked.add_argument("--seeds", type=int, default=20, help="of every planted fault")
     asked.add_argument("--healthy", type=int, default=300, help="healthy trials")
     asked.add_argument("--first", type=int, default=FIRST_SEED, help="seed")
-    asked.add_argument("--only", default="", help="kinds whose name has this in it")
+    asked.add_argument("--only", default="", help="only kinds whose name contains this")
     options = asked.parse_args()
     kinds, seeds = (
         [kind for kind in FAULTS if options.only in kind],
         range(options.first, options.first + options.seeds),
     )
-    found = iter(of_each(named, [(kind, seed) for kind in kinds for seed in seeds]))
+    results = iter(of_each(named, [(kind, seed) for kind in kinds for seed in seeds]))
     total = right = 0
     print("| planted | caught | right among the first two | named otherwise |\n| --- | --- | --- | --- |")
     for kind in kinds:
-        said = [next(found) for _ in seeds]
-        caught = [causes for causes in said if causes]
+        named_causes = [next(results) for _ in seeds]
+        caught = [causes for causes in named_causes if causes]
         good = [causes for causes in caught if set(causes[:2]) & set(FAULTS[kind].right)]
         others = Counter(" / ".join(causes[:2]) for causes in caught if causes not in good)
-        total, right = total + len(said), right + len(good)
+        total, right = total + len(named_causes), right + len(good)
         other = "; ".join(f"{causes} ({n})" for causes, n in others.items())
-        print(f"| {kind} | {len(caught)} of {len(said)} | {len(good)} of {len(said)} | {other} |", flush=True)
+        of_all = f"of {len(named_causes)}"
+        print(f"| {kind} | {len(caught)} {of_all} | {len(good)} {of_all} | {other} |", flush=True)
     print(f"\ncaught with the right cause among the first two: {right} of {total} ({right / max(total, 1):.1%})")
     outcomes = Counter[str]()
     for outcome, detail in healthy(options.healthy, options.first):

@@ -22,7 +22,7 @@ HEADS = ("logistic", "svm", "dense")
 
 
 def measure(folder: Path, rounds: int) -> Iterator[str]:
-    """Lines of Markdown. The features are at hand, as after the first trial of a study."""
+    """Lines of Markdown. The features are computed before, as after the first trial of a study."""
     half = IMAGES // 2
     pictures = make_pictures(folder / "frozen", classes={"a": half, "b": half}, size=SIDE, colour=True)
     prepared = prepare(Config(images=str(pictures), preset="frozen"), folder)

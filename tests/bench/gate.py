@@ -1,8 +1,7 @@
-"""What `search check` takes on thousands of pictures, and finds of planted copies: `python -m tests.bench.gate`.
+"""Time and memory of `search check` for thousands of pictures, and copies that it finds: `python -m tests.bench.gate`.
 
-The pictures are photographs' size for a small network and unlike each other: shapes of any colour on a gradient, under
-noise, as JPEG. Among them are copies: the same file again, and a picture that was compressed, resized, brightened or
-mirrored.
+The pictures are all different: shapes of any colour on a gradient, under noise, as JPEG. Among them are copies: the
+same file again, and a picture that was compressed, resized, brightened or mirrored.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ from tests.bench import machine
 IMAGES, SIDE, CLASSES = 5000, 128, 4
 EXACT, NEAR = 0.01, 0.02  # shares of the images that are copies
 CHECK = (sys.executable, "-m", "cli", "check")
-MIB = 1024  # KiB, in which Linux tells the most memory of a process
+MIB = 1024  # KiB, the unit in which Linux reports the memory of a process
 
 
 def pictures(root: Path, count: int = IMAGES, seed: int = 0) -> set[frozenset[str]]:
-    """Write `count` pictures below `root`, one folder a class; gives the pairs of paths that are copies."""
+    """Write `count` pictures below `root`, one folder per class; returns the pairs of paths that are copies."""
     generator = np.random.default_rng(seed)
     exact, near = round(EXACT * count), round(NEAR * count)
     paths = [Path(f"class_{number % CLASSES}") / f"{number:05}.jpg" for number in range(count)]
@@ -65,7 +64,7 @@ def picture(generator: np.random.Generator) -> Image.Image:
 
 
 def changed(image: Image.Image, number: int) -> Image.Image:
-    """Brighter, smaller or mirrored, or as it was; to be compressed once more."""
+    """The picture brighter, smaller, mirrored or unchanged; it is then compressed again."""
     match number % 4:
         case 0:
             return image.copy()
@@ -78,7 +77,7 @@ def changed(image: Image.Image, number: int) -> Image.Image:
 
 
 def scene(root: Path, count: int = IMAGES, seed: int = 0) -> None:
-    """Write `count` pictures of a fixed camera below `root`: one picture, each time under other noise."""
+    """Write `count` pictures of a fixed camera below `root`: one picture, each time with other noise."""
     generator = np.random.default_rng(seed)
     view = np.asarray(picture(generator)).astype(np.int16)
     for label in range(CLASSES):
@@ -98,19 +97,19 @@ def measured(folder: Path, count: int) -> Iterator[str]:
         load = os.getloadavg()[0]
         seconds, most = taken([*CHECK, root], folder)
         yield f"| {count:,}, {name} | {seconds:.1f} | {most:.0f} | {load:.1f} |"
-    told = subprocess.run([*CHECK, "pictures", "--json"], check=True, cwd=folder, capture_output=True, text=True)
-    found = {frozenset(pair["paths"]): pair["exact"] for pair in json.loads(told.stdout)["pairs"]}
-    right = Counter(found[pair] for pair in planted & found.keys())
+    checked = subprocess.run([*CHECK, "pictures", "--json"], check=True, cwd=folder, capture_output=True, text=True)
+    pairs = {frozenset(pair["paths"]): pair["exact"] for pair in json.loads(checked.stdout)["pairs"]}
+    right = Counter(pairs[pair] for pair in planted & pairs.keys())
     exact = round(EXACT * count)
     yield ""
     yield (
         f"Of those that are different, found: {right[True]} of {exact} exact copies and {right[False]} of "
-        f"{len(planted) - exact} near ones; {len(found.keys() - planted)} other pairs."
+        f"{len(planted) - exact} near ones; {len(pairs.keys() - planted)} other pairs."
     )
 
 
 def taken(line: list[str], folder: Path) -> tuple[float, float]:
-    """Wall seconds and MiB at most of a command in a folder. Raises where it fails."""
+    """Wall seconds and maximum MiB of a command in a folder. Raises an error if it fails."""
     began = time.perf_counter()
     process = subprocess.Popen(line, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -122,7 +121,7 @@ def taken(line: list[str], folder: Path) -> tuple[float, float]:
 
 
 def main(arguments: list[str]) -> None:
-    """Print what was measured, as Markdown."""
+    """Print the measurements as Markdown."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.gate", description=__doc__)
     parser.add_argument("--images", type=int, default=IMAGES, help=f"default {IMAGES}")
     asked = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""Which of TensorFlow's kernels a warm fold run's time goes to, by TensorFlow's own profiler."""
+"""How the time of a warm fold run is divided among TensorFlow's kernels, by TensorFlow's profiler."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 from tests.bench.cases import CASES, Case
 from tests.bench.trials import WARM, made
 
-EPOCHS = 5  # of the fold run that is profiled; all are alike
+EPOCHS = 5  # of the profiled fold run; all take the same time
 KINDS = {"convolutions": "Conv2D", "pooling": "Pool", "normalisation": "BatchNorm", "dense layers": "MatMul"}
 """Name -> what the names of its kernels, forward and backward, have in them."""
 OPTIMIZER, OTHERS, ELSE = "optimizer", "other kernels", "all else"
@@ -32,12 +32,12 @@ def tables(epochs: int | None = None) -> Iterator[str]:
     yield f"| --- |{' --- |' * len(names)}"
     for case in CASES:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            found = pool.submit(profiled, replace(case, folds=1, epochs=epochs or EPOCHS)).result()
-        yield f"| {case.name} | {' | '.join(f'{100 * found[name]:.0f}' for name in names)} |"
+            shares = pool.submit(profiled, replace(case, folds=1, epochs=epochs or EPOCHS)).result()
+        yield f"| {case.name} | {' | '.join(f'{100 * shares[name]:.0f}' for name in names)} |"
 
 
 def profiled(case: Case) -> dict[str, float]:
-    """Share of a warm trial by kind of kernel. In a process of its own."""
+    """Share of a warm trial by kind of kernel. Runs in a separate process."""
     with tempfile.TemporaryDirectory() as work:
         trial = made("ours", case, Path(work)).trials[WARM]
         trial()  # traces
@@ -45,7 +45,7 @@ def profiled(case: Case) -> dict[str, float]:
 
 
 def shares(trial: Callable[[], object]) -> dict[str, float]:
-    """Share of what `trial` takes by kind of kernel; they add up to 1."""
+    """Shares of the time of `trial` by kind of kernel; they add up to 1."""
     import tensorflow as tf
 
     trial()  # the profiler sees one whose graphs are optimised
@@ -55,8 +55,8 @@ def shares(trial: Callable[[], object]) -> dict[str, float]:
         trial()
         taken = time.perf_counter() - started
         tf.profiler.experimental.stop()
-        found = _kernels(next(Path(folder).rglob("*.xplane.pb")))
-    within = {name: found[name] / taken for name in (*KINDS, OPTIMIZER, OTHERS)}
+        seconds = _kernels(next(Path(folder).rglob("*.xplane.pb")))
+    within = {name: seconds[name] / taken for name in (*KINDS, OPTIMIZER, OTHERS)}
     return {**within, ELSE: 1 - sum(within.values())}
 
 
@@ -66,14 +66,14 @@ def _kernels(profile: Path) -> Counter[str]:
 
     space: Any = xplane_pb2.XSpace()
     space.ParseFromString(profile.read_bytes())
-    found: Counter[str] = Counter()
+    seconds: Counter[str] = Counter()
     for plane in space.planes:
         for line in plane.lines:
             for event in line.events:
                 operation, _, kernel = plane.event_metadata[event.metadata_id].name.rpartition(":")
                 if operation and kernel.isidentifier() and not operation.endswith(":") and " " not in operation:
-                    found[_kind(operation, kernel)] += event.duration_ps / 1e12
-    return found
+                    seconds[_kind(operation, kernel)] += event.duration_ps / 1e12
+    return seconds
 
 
 def _kind(operation: str, kernel: str) -> str:

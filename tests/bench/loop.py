@@ -1,7 +1,7 @@
-"""What a trial costs besides training, and what a report costs, in studies of up to 10,000 trials.
+"""The time of a trial without training, and of a report, in studies of up to 10,000 trials.
 
-Nothing is trained: results are drawn at random, as large as those of real fold runs. The studies search `auto`, the
-default, on 160 images in 5 folds.
+Nothing is trained: results are random, and as large as those of real fold runs. The studies search `auto`, the default,
+on 160 images in 5 folds.
 """
 
 from __future__ import annotations
@@ -66,21 +66,21 @@ write(summary_of(folder), folder.report)
 taken = time.perf_counter() - started[0], time.process_time() - started[1]
 print(json.dumps([*taken, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
 """
-"""A report made by a process of its own: [wall s, processor s, most memory in MiB]."""
+"""A report made by a separate process: [wall s, CPU s, maximum memory in MiB]."""
 
 
 def result(params: dict[str, Value], seed: int) -> FoldResult:
-    """A fold run's result: better for a larger learning rate, whichever family's it is, and luck."""
+    """A random result of a fold run, better for a larger learning rate of any family."""
     luck = np.random.default_rng(seed)
     rates = [float(value) for name, value in params.items() if name.endswith("learning_rate")]
     score = float(np.clip(0.8 + 0.03 * np.log10(max(rates, default=1e-3)) + luck.normal(0, 0.05), 0, 1))
-    said = luck.dirichlet(np.ones(2), IMAGES // FOLDS).astype(np.float32)
+    predictions = luck.dirichlet(np.ones(2), IMAGES // FOLDS).astype(np.float32)
     curve = {name: tuple(luck.random(EPOCHS).tolist()) for name in SERIES}
-    return FoldResult(dict.fromkeys(METRICS, score), EPOCHS, 20, curve, said, 5376, 1.0)
+    return FoldResult(dict.fromkeys(METRICS, score), EPOCHS, 20, curve, predictions, 5376, 1.0)
 
 
 def answer(job: Job) -> Outcome:
-    """What a worker would answer, at once."""
+    """The answer of a worker, without delay."""
     if isinstance(job, DescribeJob):
         return Description(5376, 86016, LAYERS)
     assert isinstance(job, FoldJob)
@@ -88,7 +88,7 @@ def answer(job: Job) -> Outcome:
 
 
 def stored_study(path: Path, trials: int) -> Path:
-    """A study of so many complete trials, whose points were drawn at random."""
+    """A study of so many complete trials with random points."""
     images = [ImageRecord(row, f"{row % 2}/{row}.png", row % 2, False, f"{row:064x}") for row in range(IMAGES)]
     config = {**Config(images="pictures").identity(), "folds": FOLDS, "preset": "auto"}
     classes, shape = ("a", "b"), (EXAMPLE.height, EXAMPLE.width, EXAMPLE.channels)
@@ -102,7 +102,7 @@ def stored_study(path: Path, trials: int) -> Path:
             several = [a_trial(sampler, number) for number in range(start, min(start + 500, trials))]
             common = {"study": STUDY_ID, "run": run}
             ended = {"state": TrialState.COMPLETE.value, "finished": RUN.started}
-            with store._writing() as connection:  # as `add_trial` and `add_fold`, but thousands at once
+            with store._writing() as connection:  # `add_trial` and `add_fold`, but thousands at once
                 connection.execute(insert(trial), [{**common, **trial_values(t), **ended} for t in several])
                 connection.execute(insert(fold_run), [{**common, **fold_values(f)} for t in several for f in t.folds])
     return path
@@ -124,7 +124,7 @@ def a_fold(number: int, fold: int, outcome: FoldResult) -> FoldRecord:
 
 
 class Clocked:
-    """A sampler that notes the wall and processor seconds it takes."""
+    """A sampler that adds up its wall and CPU seconds."""
 
     def __init__(self, sampler: Sampler) -> None:
         self._sampler = sampler
@@ -148,14 +148,14 @@ class Clocked:
 
     def _counted(self, work: Callable[[], T]) -> T:
         started = time.perf_counter(), time.process_time()
-        found = work()
+        result = work()
         self.wall += time.perf_counter() - started[0]
         self.processor += time.process_time() - started[1]
-        return found
+        return result
 
 
 class Begun:
-    """An Observer that notes when the first trial could be asked for, and passes everything on to the live table."""
+    """An Observer that records when the first trial is asked for, and forwards all events to the live table."""
 
     def __init__(self, table: Observer) -> None:
         self._table = table
@@ -176,7 +176,7 @@ class Begun:
 
 
 def a_session(database: Path, trials: int) -> str:
-    """What `MEASURED` more trials cost beside `trials` stored ones, under TPE, as a row of the table."""
+    """The time of `MEASURED` more trials after `trials` stored ones, with TPE, as a row of the table."""
     plan = Plan(
         seed=SEED,
         metric="balanced_accuracy",

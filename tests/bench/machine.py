@@ -1,4 +1,4 @@
-"""What a measurement was taken on: nothing that names whose machine it is."""
+"""The machine of a measurement, without names that identify its owner."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PACKAGES = ("tensorflow", "keras", "keras-tuner", "optuna", "numpy", "scikit-lea
 
 def described() -> Iterator[str]:
     """Lines of Markdown."""
-    said = _read("/proc/cpuinfo")
-    model = re.search(r"^model name\s*: (.*)$", said, re.MULTILINE)
-    flags = re.search(r"^flags\s*: (.*)$", said, re.MULTILINE)
-    there = [flag for flag in FLAGS if flags and flag in flags[1].split()]
+    processor = _read("/proc/cpuinfo")
+    model = re.search(r"^model name\s*: (.*)$", processor, re.MULTILINE)
+    flags = re.search(r"^flags\s*: (.*)$", processor, re.MULTILINE)
+    known_flags = [flag for flag in FLAGS if flags and flag in flags[1].split()]
     memory = re.search(r"^MemTotal:\s*(\d+) kB", _read("/proc/meminfo"), re.MULTILINE)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield f"- {datetime.now(UTC):%Y-%m-%d}"
-    yield f"- {model[1] if model else platform.machine()}, {cores} cores, {', '.join(there) or 'no known flags'}"
+    yield f"- {model[1] if model else platform.machine()}, {cores} cores, {', '.join(known_flags) or 'no known flags'}"
     if memory:
         yield f"- {int(memory[1]) / 2**20:.0f} GiB of memory"
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES if _there(name))

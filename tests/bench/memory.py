@@ -1,4 +1,4 @@
-"""Resident memory of a worker over 500 fold runs of points drawn at random, so that its graphs turn over."""
+"""Resident memory of a worker over 500 fold runs of random points, so that its graphs are replaced."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from spaces import Value
 from tests.pictures import make_pictures
 
 FOLD_RUNS, FOLDS, EVERY = 500, 5, 50
-SETTLED = 300  # fold runs after which oneDNN has as many primitives as TensorFlow keeps: 1,024 a thread
-MAX_PARAMETERS = 1_000_000  # of a point: what is looked for are graphs that stay, not weights that go
+SETTLED = 300  # fold runs after which oneDNN has as many primitives as TensorFlow keeps: 1,024 per thread
+MAX_PARAMETERS = 1_000_000  # of a point; small, as the test is for graphs that are not freed
 
 
 def measure(folder: Path) -> Iterator[str]:
@@ -46,7 +46,7 @@ def measure(folder: Path) -> Iterator[str]:
 
 
 def jobs(prepared: Prepared, worker: Worker) -> Iterator[FoldJob]:
-    """`FOLD_RUNS` of them: all folds of points that a worker describes as small enough."""
+    """`FOLD_RUNS` jobs: all folds of points whose model, as described by a worker, is small enough."""
     rng, rows = np.random.default_rng(0), np.arange(len(prepared.images.labels), dtype=np.int32)
     for trial in range(FOLD_RUNS // FOLDS):
         params = small_point(prepared, worker, rng)
@@ -56,7 +56,7 @@ def jobs(prepared: Prepared, worker: Worker) -> Iterator[FoldJob]:
 
 
 def small_point(prepared: Prepared, worker: Worker, rng: np.random.Generator) -> dict[str, Value]:
-    """Drawn at random, as often as it takes."""
+    """A random point; drawn again until its model is small enough."""
     while True:
         params = prepared.space.sample(rng)
         described = worker.do(DescribeJob(params))

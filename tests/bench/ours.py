@@ -1,4 +1,4 @@
-"""A trial as a worker of this program does it, and where its time goes."""
+"""A trial in a worker of this program, and how its time is divided."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.bench.cases import Data
 
 
 class Trials:
-    """Trials of one architecture, each with seeds of its own, in one worker at a time."""
+    """Trials of one architecture, each with other seeds, in one worker at a time."""
 
     def __init__(self, data: Data, work: Path) -> None:
         preload()
@@ -30,17 +30,17 @@ class Trials:
         self.worker = Worker(self._context)
 
     def first(self) -> list[NDArray[np.float32]]:
-        """A trial of a worker that has no graph yet."""
+        """A trial in a worker without graphs."""
         self.worker = Worker(self._context)
         return self.warm()
 
     def warm(self) -> list[NDArray[np.float32]]:
-        """The next trial: all epochs of every fold, as with race and patience off."""
+        """The next trial: all epochs of every fold, as without race and patience."""
         self._number += 1
         return [self._fold(fold, train, validate) for fold, (train, validate) in enumerate(self._data.folds)]
 
     def split(self) -> dict[str, float]:
-        """Seconds of a fold run of a warm trial by what they were spent on; their sum is all of it."""
+        """Seconds of the parts of a fold run of a warm trial; their sum is the whole fold run."""
         with clocked() as clocks:
             started = time.perf_counter()
             self.warm()
@@ -62,7 +62,7 @@ class Trials:
 
 
 class Clocks:
-    """Seconds spent within some calls, by name. A call within another one counts for the outer one."""
+    """Seconds in some calls, by name. A nested call counts for the outer one."""
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = {}
@@ -70,7 +70,7 @@ class Clocks:
 
     @contextmanager
     def on(self, owner: Any, attribute: str, name: str) -> Iterator[None]:
-        """While this lasts, `owner.attribute` is measured under this name."""
+        """Within this context, calls of `owner.attribute` are measured under this name."""
         plain: Callable[..., Any] = getattr(owner, attribute)
 
         def measured(*args: Any, **named: Any) -> Any:

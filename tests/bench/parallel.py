@@ -1,4 +1,4 @@
-"""The same for many arguments, a process for each core that this one may use."""
+"""Calls a function for many arguments, in one process per available core."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Found = TypeVar("Found")
 
 
 def of_each(do: Callable[..., Found], arguments: Sequence[tuple[Any, ...]]) -> list[Found]:
-    """What `do` makes of each of the arguments, in their order."""
-    found = []
+    """The results of `do` for each of the arguments, in their order."""
+    results = []
     for result in Parallel(n_jobs=-1, return_as="generator")(delayed(_alone)(do, each) for each in arguments):
-        found.append(result)
-        print(f"{len(found)} of {len(arguments)} ", end="\r", file=sys.stderr, flush=True)
-    return found
+        results.append(result)
+        print(f"{len(results)} of {len(arguments)} ", end="\r", file=sys.stderr, flush=True)
+    return results
 
 
 def _alone(do: Callable[..., Found], arguments: tuple[Any, ...]) -> Found:
-    """With one thread: on arrays this small more only wait. That a network of few epochs has not converged is known."""
+    """Call with one thread, which is faster on small arrays, and without warnings that a network has not converged."""
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return do(*arguments)

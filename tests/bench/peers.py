@@ -31,7 +31,7 @@ Folds: TypeAlias = Sequence[tuple[NDArray[np.integer], NDArray[np.integer]]]
 
 
 def fitted(model: keras.Model, x: Floats, y: Floats, fold: tuple[Any, Any], epochs: int) -> Floats:
-    """Fit a compiled model on a fold; returns what it then says of the validation images."""
+    """Fit a compiled model on a fold; returns its predictions for the validation images."""
     train, validate = fold
     model.fit(
         x[train],
@@ -41,8 +41,8 @@ def fitted(model: keras.Model, x: Floats, y: Floats, fold: tuple[Any, Any], epoc
         validation_data=(x[validate], y[validate]),
         verbose=0,
     )
-    said: Floats = model(x[validate], training=False).numpy()  # `predict` would trace a graph for it
-    return said
+    predictions: Floats = model(x[validate], training=False).numpy()  # `predict` would trace a graph for it
+    return predictions
 
 
 def naive(data: Data) -> Callable[[], list[Floats]]:
@@ -52,33 +52,33 @@ def naive(data: Data) -> Callable[[], list[Floats]]:
     x, y = data.arrays
 
     def trial() -> list[Floats]:
-        said = []
+        predictions = []
         for fold in data.folds:
             keras.backend.clear_session()
-            said.append(fitted(compiled(data.case.network()), x, y, fold, data.case.epochs))
-        return said
+            predictions.append(fitted(compiled(data.case.network()), x, y, fold, data.case.epochs))
+        return predictions
 
     return trial
 
 
 def keras_tuner_trials(data: Data, work: Path) -> Callable[[], list[Floats]]:
-    """One more trial of a search by Keras Tuner at each call; what varies is the learning rate."""
+    """Each call is one more trial of a search by Keras Tuner, with another learning rate."""
     import keras_tuner
 
-    said: list[Floats] = []
+    predictions: list[Floats] = []
     tuner = cross_validating_tuner(
         lambda hp: compiled(data.case.network(), learning_rate=hp.Float("rate", 1e-4, 1e-2, sampling="log")),
         keras_tuner.oracles.RandomSearchOracle(keras_tuner.Objective("val_accuracy", "max"), max_trials=0, seed=1),
         work,
-        said,
+        predictions,
     )
     x, y = data.arrays
 
     def trial() -> list[Floats]:
-        said.clear()
+        predictions.clear()
         tuner.oracle.max_trials += 1
         tuner.search(x, y, data.folds, data.case.epochs, verbose=0)
-        return list(said)
+        return list(predictions)
 
     return trial
 
@@ -87,7 +87,7 @@ def cross_validating_tuner(
     build: Callable[[keras_tuner.HyperParameters], keras.Model],
     oracle: keras_tuner.Oracle,
     work: Path,
-    said: list[Floats],
+    predictions: list[Floats],
 ) -> keras_tuner.Tuner:
     """Keras Tuner with cross-validation; predictions of each fold are appended to `said`."""
     import keras_tuner
@@ -97,22 +97,22 @@ def cross_validating_tuner(
             scores = []
             for fold in folds:
                 model = self.hypermodel.build(trial.hyperparameters)
-                said.append(fitted(model, x, y, fold, epochs))
-                scores.append(accuracy(said[-1], y[fold[1]]))
+                predictions.append(fitted(model, x, y, fold, epochs))
+                scores.append(accuracy(predictions[-1], y[fold[1]]))
             return {"val_accuracy": float(np.mean(scores))}
 
     return CrossValidatingTuner(oracle, build, directory=str(work), project_name="search", overwrite=True)
 
 
 def optuna_trials(data: Data) -> Callable[[], list[Floats]]:
-    """One more trial of an Optuna study at each call; what varies is the learning rate."""
+    """Each call is one more trial of an Optuna study, with another learning rate."""
     import keras
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
     x, y = data.arrays
-    said: list[Floats] = []
+    predictions: list[Floats] = []
 
     def objective(trial: optuna.Trial) -> float:
         keras.backend.clear_session()
@@ -120,21 +120,21 @@ def optuna_trials(data: Data) -> Callable[[], list[Floats]]:
         scores = []
         for fold in data.folds:
             model = compiled(data.case.network(), learning_rate=rate)
-            said.append(fitted(model, x, y, fold, data.case.epochs))
-            scores.append(accuracy(said[-1], y[fold[1]]))
+            predictions.append(fitted(model, x, y, fold, data.case.epochs))
+            scores.append(accuracy(predictions[-1], y[fold[1]]))
         return float(np.mean(scores))
 
     def trial() -> list[Floats]:
-        said.clear()
+        predictions.clear()
         study.optimize(objective, n_trials=1)
-        return list(said)
+        return list(predictions)
 
     return trial
 
 
-def accuracy(said: Floats, targets: Floats) -> float:
+def accuracy(predictions: Floats, targets: Floats) -> float:
     """Share of rows whose largest column is the right one."""
-    return float(np.mean(said.argmax(axis=1) == targets.argmax(axis=1)))
+    return float(np.mean(predictions.argmax(axis=1) == targets.argmax(axis=1)))
 
 
 # Whole studies: the question's LeNet at the first size, over a space that all three search.
@@ -189,8 +189,8 @@ def study_of_optuna(folder: Path, case: Case, trials: int, work: Path) -> int:
         point: dict[str, Any] = {name: trial.suggest_categorical(name, list(values)) for name, values in SPACE.items()}
         scores = []
         for fold in folds:
-            said = fitted(compiled(case.network(**point)), x, y, fold, case.epochs)
-            scores.append(accuracy(said, y[fold[1]]))
+            predictions = fitted(compiled(case.network(**point)), x, y, fold, case.epochs)
+            scores.append(accuracy(predictions, y[fold[1]]))
         return float(np.mean(scores))
 
     study = optuna.create_study(storage=f"sqlite:///{work / 'optuna.db'}", direction="maximize")

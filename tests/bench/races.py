@@ -1,7 +1,7 @@
-"""What the race saves and what it costs, on studies stored in full and replayed: `python -m tests.bench.races`.
+"""What the race saves and what it costs, on replayed studies that were trained in full: `python -m tests.bench.races`.
 
-The studies are those of `tests/bench/digits.py`. `python -m tests.bench.races FOLDER` keeps them there and takes them
-from there the next time.
+The studies are those of `tests/bench/digits.py`. `python -m tests.bench.races FOLDER` stores them there, for the next
+time.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from tests.bench.parallel import of_each
 class Outcome:
     """A study replayed under one rule."""
 
-    folds: float  # run, a first fold that was stopped counting as the epochs it had
+    folds: float  # fold runs; a first fold that was stopped counts as the share of its epochs
     cut: int  # first folds that were stopped
     truth: float  # of the trial that is best in the end
 
 
 def replayed(stored: Stored, rule: str, *, halving: bool) -> Outcome:
-    """The study with the race on, one worker: the trials in their order, each as far as it gets."""
+    """The study with the race and one worker: the trials in their order, each until it is stopped or complete."""
     epochs = ~np.isnan(stored.curves[:, 0])
 
     def schedule(params: Any) -> Schedule | None:
@@ -74,7 +74,7 @@ RULES = (("forgiving", False), ("paired", False), ("none", True), ("paired", Tru
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print a row a size and rule."""
+    """Print one row per size and rule."""
     folder = Path(arguments[0]) if arguments else None
     print(
         f"{STUDIES} studies of {TRIALS} trials x {FOLDS} folds a row; the truth is measured on the pictures left over"
@@ -84,14 +84,14 @@ def main(arguments: Sequence[str]) -> None:
         studies = of_each(kept, [(images, seed, folder) for seed in range(STUDIES)])
         whole = [replayed(each, "none", halving=False) for each in studies]
         for rule, halving in RULES:
-            found = [replayed(each, rule, halving=halving) for each in studies]
-            lost = np.array([100 * (a.truth - b.truth) for a, b in zip(whole, found, strict=True)])
-            share = 1 - np.mean([each.folds for each in found]) / (TRIALS * FOLDS)
-            cut = np.mean([each.cut for each in found])
+            replays = [replayed(each, rule, halving=halving) for each in studies]
+            lost = np.array([100 * (a.truth - b.truth) for a, b in zip(whole, replays, strict=True)])
+            share = 1 - np.mean([each.folds for each in replays]) / (TRIALS * FOLDS)
+            cut = np.mean([each.cut for each in replays])
             name = " + ".join(part for part in (rule if rule != "none" else "", "halving" if halving else "") if part)
             error = lost.std(ddof=1) / np.sqrt(len(lost))
-            told = f"{lost.mean():+20.2f} ({error:.2f}) {lost.max():+8.2f}"
-            print(f"{images:8}  {name:20} {share:16.0%} {cut:16.1f} {told}", flush=True)
+            columns = f"{lost.mean():+20.2f} ({error:.2f}) {lost.max():+8.2f}"
+            print(f"{images:8}  {name:20} {share:16.0%} {cut:16.1f} {columns}", flush=True)
 
 
 if __name__ == "__main__":

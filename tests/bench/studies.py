@@ -1,4 +1,4 @@
-"""Whole studies, as processes that a user would start; two workers against one; and what the loop takes of a demo."""
+"""Whole studies, as commands of a user; two workers compared with one; and the share of the loop in the demo."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ WORKERS = 2
 
 
 def whole_studies(folder: Path, rounds: int, trials: int, epochs: int) -> Iterator[str]:
-    """Lines of Markdown: whole processes of ours, Keras Tuner's and Optuna's, taking turns."""
+    """Lines of Markdown: whole processes of this program, Keras Tuner and Optuna, which take turns."""
     case = CASES[0]
     pictures = make_pictures(folder / "pictures", classes={"a": 80, "b": 80}, size=case.side, colour=True)
     peers = ("Keras Tuner", "Optuna")
@@ -99,7 +99,7 @@ def _write_study(folder: Path, pictures: Path, trials: int, epochs: int, *, equa
 
 
 def _process(*line: Any) -> float:
-    """Seconds of a module run as a program. Raises RuntimeError with all it said where it fails."""
+    """Seconds of a module run as a program. Raises RuntimeError with its output if it fails."""
     environment = os.environ | ENVIRONMENT | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
     command, started = [sys.executable, "-m", *map(str, line)], time.perf_counter()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -120,7 +120,7 @@ def _done(study: Path) -> str:
 
 
 def two_workers(folder: Path, rounds: int, epochs: int | None = None) -> Iterator[str]:
-    """Lines of Markdown: fold runs of warm workers, two against one."""
+    """Lines of Markdown: fold runs of two warm workers, compared with one."""
     yield "The same 10 fold runs by two warm workers and by one, seconds (medians of rounds that take turns):"
     yield ""
     yield "| size | one worker | two workers | ratio |"
@@ -167,13 +167,13 @@ def demo(folder: Path, trials: int, epochs: int | None = None) -> Iterator[str]:
     started = time.perf_counter()
     prepared = prepare(config, study)
     prepared_in = time.perf_counter() - started
-    whole = Clocks()  # a clock of its own, since the others run within it
+    whole = Clocks()  # a separate clock, since the others run within it
     with (
         LiveTable(console) as observer,
         open_executor(WORKERS) as executor,
         whole.on(Loop, "run", "loop"),
         clocks.on(drive, "wait", "waiting for workers"),
-        clocks.on(Finish, "run", "finishing"),  # whose waits are none of the loop's
+        clocks.on(Finish, "run", "finishing"),  # without its waits, which are not part of the loop
     ):
         run(StudyFolder(study), prepared, observer, executor=executor, command="search run")
     with Store.open(StudyFolder(study).database, read_only=True) as store:

@@ -1,4 +1,4 @@
-"""Medians of rounds in which all sides take turns, so that a busy machine slows them alike."""
+"""Medians of rounds in which all sides take turns, so that a busy machine slows all of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 
 def seconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
-    """Seconds that `work` takes by a clock, the one on the wall if no other is named."""
+    """Seconds of `work` by a clock; wall time by default."""
     started = clock()
     work()
     return clock() - started

@@ -1,4 +1,4 @@
-"""Trials of ours against the peers' and against the arithmetic, each side in a process of its own, taking turns."""
+"""Trials of this program, of other tools, and the arithmetic alone; each side in a separate process, in turns."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ PROCESSES: dict[str, tuple[str, ...]] = {
     OPTUNA: (OPTUNA,),
     ARITHMETIC: (ARITHMETIC,),
 }
-"""Process -> the sides that it does, in their order."""
+"""Process -> the sides that it runs, in their order."""
 
 
 @dataclass
 class Side:
-    """What a process does: one trial of each name, returning predictions of each fold."""
+    """The trials of a process, by name; each returns the predictions of each fold."""
 
     trials: dict[str, Callable[[], Sequence[Any]]]
     split: Callable[[], dict[str, float]] = field(default=dict)
 
 
 def made(process: str, case: Case, work: Path) -> Side:
-    """Everything that comes before a trial: imports, one thread as in our workers (but where the process is there to
-    show what TensorFlow's own choice does), data, what can be traced."""
+    """Everything before a trial: imports, one thread as in a worker (except in the process that shows TensorFlow's
+    default), data, graphs that can be traced."""
     os.environ.update(ENVIRONMENT | {"TF_CPP_MIN_LOG_LEVEL": "3"})
     import tensorflow as tf
 
@@ -90,7 +90,7 @@ def _split() -> dict[str, float]:
 
 
 def measured(case: Case, rounds: int) -> tuple[dict[str, float], dict[str, float]]:
-    """(median seconds of a trial by side, where a warm fold run's seconds go)."""
+    """(median seconds of a trial by side, seconds of the parts of a warm fold run)."""
     taken: dict[str, list[float]] = {name: [] for names in PROCESSES.values() for name in names}
     with ExitStack() as stack:
         pools = {}
@@ -111,7 +111,7 @@ def measured(case: Case, rounds: int) -> tuple[dict[str, float], dict[str, float
 
 
 def tables(rounds: int, epochs: int | None = None, folds: int | None = None) -> Iterator[str]:
-    """Lines of Markdown. `epochs` and `folds`, where given, instead of each case's own."""
+    """Lines of Markdown. `epochs` and `folds`, if given, replace those of each case."""
     cases = [replace(case, epochs=epochs or case.epochs, folds=min(folds or case.folds, case.folds)) for case in CASES]
     yield "Seconds of a trial, medians of rounds in which all sides take turns, each side in a process of its own with"
     yield "one thread (but where all cores are named) and oneDNN on. The same network, batches of 32, epochs and images"
@@ -122,10 +122,10 @@ def tables(rounds: int, epochs: int | None = None, folds: int | None = None) -> 
     yield ""
     yield f"| size | folds x epochs x steps | {' | '.join(name for names in PROCESSES.values() for name in names)} |"
     yield f"| --- | --- |{' --- |' * 7}"
-    found = []
+    results = []
     for case in cases:
         taken, split = measured(case, rounds)
-        found.append((case, taken, split))
+        results.append((case, taken, split))
         steps = case.steps // case.epochs
         times = " | ".join(f"{taken[name]:.2f}" for names in PROCESSES.values() for name in names)
         yield f"| {case.name} | {case.folds} x {case.epochs} x {steps} | {times} |"
@@ -134,7 +134,7 @@ def tables(rounds: int, epochs: int | None = None, folds: int | None = None) -> 
     yield ""
     yield "| size | (a) model.fit / warm | (b) Keras Tuner / warm | (c) Optuna / warm | (a) / first | warm / (d) |"
     yield f"| --- |{' --- |' * 5}"
-    for case, taken, _ in found:
+    for case, taken, _ in results:
         faster = {name: taken[name] / taken[WARM] for name in (FIT, TUNER, OPTUNA)}
         over = taken[WARM] / taken[ARITHMETIC]
         yield (
@@ -144,10 +144,10 @@ def tables(rounds: int, epochs: int | None = None, folds: int | None = None) -> 
     yield ""
     yield "Where a warm fold run's milliseconds go, against those of the arithmetic, (d):"
     yield ""
-    parts = list(dict.fromkeys(name for _, _, split in found for name in split))
+    parts = list(dict.fromkeys(name for _, _, split in results for name in split))
     yield f"| size | {' | '.join(parts)} | together | arithmetic |"
     yield f"| --- |{' --- |' * (len(parts) + 2)}"
-    for case, taken, split in found:
+    for case, taken, split in results:
         times = " | ".join(f"{1000 * split.get(name, 0.0):.0f}" for name in parts)
         alone = 1000 * taken[ARITHMETIC] / case.folds
         yield f"| {case.name} | {times} | {1000 * sum(split.values()):.0f} | {alone:.0f} |"

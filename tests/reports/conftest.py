@@ -1,4 +1,4 @@
-"""One browser for the whole session: starting it is what costs."""
+"""One browser for the whole test session, because starting it takes most of the time."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _SWITCHES = (
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """A real browser, or a skip that says which ones were looked for."""
-    found = next(filter(None, map(shutil.which, _NAMES)), None)
-    if found is None:
+    """A real browser; else the test is skipped, with the names that were tried."""
+    executable = next(filter(None, map(shutil.which, _NAMES)), None)
+    if executable is None:
         pytest.skip(f"no browser found: none of {', '.join(_NAMES)} is on the PATH")
     with sync_playwright() as playwright:
         try:
-            started = playwright.chromium.launch(executable_path=found, args=list(_SWITCHES))
+            started = playwright.chromium.launch(executable_path=executable, args=list(_SWITCHES))
         except Error as error:
-            pytest.skip(f"{found} does not start: {str(error).splitlines()[0]}")
+            pytest.skip(f"{executable} does not start: {str(error).splitlines()[0]}")
         yield started
         started.close()

@@ -1,4 +1,4 @@
-"""Reference rows in every view: at their place, without a number, never the best, and said in words."""
+"""References in every view: sorted by score, without a number, never the best, and in sentences."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def with_references(base: Records | None = None) -> Records:
 
 
 def names(records: Records) -> list[int | str]:
-    """The leaderboard's order: numbers of trials, names of references."""
+    """The order of the leaderboard: numbers of trials, names of references."""
     data = records.data()
     return [row.number if isinstance(row, TrialRow) else row.name for row in data.with_references(data.rows)]
 
 
-# What is said
+# Sentences
 
 
-def test_each_stands_after_the_trials_that_are_as_good_and_before_those_without_a_rank() -> None:
+def test_each_reference_is_after_trials_as_good_and_before_those_without_a_rank() -> None:
     order = names(with_references())
     assert order[:3] == [7, 8, "linear_probe"]
     scores = {row.number: row.score for row in example().data().rows}
@@ -48,7 +48,7 @@ def test_each_stands_after_the_trials_that_are_as_good_and_before_those_without_
     assert [n for n in order if isinstance(n, int)] == [row.number for row in example().data().rows]
 
 
-def test_where_smaller_is_better_the_order_turns_round() -> None:
+def test_with_a_minimised_metric_the_order_is_reversed() -> None:
     order = names(with_references(example(metric="log_loss")))
     assert order.index("logistic_regression") < order.index("linear_probe")
 
@@ -60,7 +60,7 @@ def test_the_best_is_never_a_reference() -> None:
 
 
 @pytest.mark.parametrize("folds", [1, FOLDS - 1, FOLDS + 1])
-def test_one_that_lacks_folds_has_no_score_and_no_place(folds: int) -> None:
+def test_a_reference_that_lacks_folds_has_no_score_and_no_row(folds: int) -> None:
     records = replace(example(), references=references(folds, linear_probe=0.9))
     (row,) = records.data().references
     assert (row.score, row.spread, len(row.fold_scores)) == (None, None, folds)
@@ -68,7 +68,7 @@ def test_one_that_lacks_folds_has_no_score_and_no_place(folds: int) -> None:
     assert words.references(records.data()) == ""
 
 
-def test_a_score_that_is_no_number_is_none() -> None:
+def test_a_score_that_is_nan_is_none() -> None:
     broken = tuple(replace(r, scores={} if r.fold == 2 else r.scores) for r in references(linear_probe=0.9))
     records = replace(example(), references=broken)
     (row,) = records.data().references
@@ -84,9 +84,9 @@ def test_an_infinite_score_is_none_and_breaks_no_view() -> None:
 
 
 def test_json_has_name_label_score_folds_and_seconds() -> None:
-    found = json.loads(json.dumps(as_json(with_references().data()), allow_nan=False))["references"]
-    assert [r["name"] for r in found] == ["linear_probe", "logistic_regression", "majority"]
-    assert found[1] == {
+    references = json.loads(json.dumps(as_json(with_references().data()), allow_nan=False))["references"]
+    assert [r["name"] for r in references] == ["linear_probe", "logistic_regression", "majority"]
+    assert references[1] == {
         "name": "logistic_regression",
         "label": "logistic regression on pixels",
         "score": pytest.approx(0.73),
@@ -96,7 +96,7 @@ def test_json_has_name_label_score_folds_and_seconds() -> None:
     assert as_json(example().data())["references"] == []
 
 
-def test_the_words_say_by_how_much_the_best_is_ahead_or_that_it_is_not_clearly() -> None:
+def test_the_words_say_by_how_much_the_best_is_better_or_that_it_is_not_clearly() -> None:
     """The best has 0.885 ± 0.041 over five folds, of 110 images: two standard errors are about 0.07."""
 
     def said(**means: float) -> str:
@@ -133,14 +133,14 @@ def test_the_terminal_has_a_row_for_each_and_the_words() -> None:
     assert "5/5" in row and "reference" in row
 
 
-def test_among_the_few_best_of_many_they_are_shown_too() -> None:
+def test_references_are_also_among_the_few_best_of_many_trials() -> None:
     records = replace(many(100), references=references(logistic_regression=0.4))
     lines = printed(records, 120).splitlines()
     last = next(n for n, line in enumerate(lines) if "logistic regression on pixels" in line and "reference" in line)
     assert "80 more trials" in " ".join(lines[last + 1 : last + 3])
 
 
-def test_the_page_has_a_row_for_each_set_apart_and_the_words() -> None:
+def test_the_page_has_a_marked_row_for_each_reference_and_the_words() -> None:
     page = render(with_references().data())
     assert page.count('<tr class="reference">') == 3
     assert words.references(with_references().data()) in page[: page.index("<nav")]
@@ -148,7 +148,7 @@ def test_the_page_has_a_row_for_each_set_apart_and_the_words() -> None:
     assert "are references" not in render(example().data())
 
 
-def test_the_live_table_has_a_line_of_them_and_never_grows() -> None:
+def test_the_live_table_has_one_line_for_references_and_never_grows() -> None:
     running = KNOWN[: 2 * FOLDS + 2]
     text = played([progress(TRIALS, best=7, references=running)])
     assert "references: majority 0.500 · logistic regression 0.730 · linear probe 2/5 folds" in text
@@ -159,7 +159,7 @@ def test_the_live_table_has_a_line_of_them_and_never_grows() -> None:
         assert max(map(len, shown.splitlines())) <= width
 
 
-def test_plain_lines_tell_of_each_once_when_it_has_all_folds() -> None:
+def test_plain_lines_have_one_line_per_reference_when_it_has_all_folds() -> None:
     stream = io.StringIO()
     lines = PlainLines(stream)
     for n in range(len(KNOWN) + 1):
@@ -186,7 +186,7 @@ def test_a_hostile_name_is_text_everywhere(browser: Browser) -> None:
     page.close()
 
 
-def test_sorting_keeps_them_at_their_scores_and_puts_them_last_by_number(browser: Browser) -> None:
+def test_references_are_sorted_by_score_and_last_by_number(browser: Browser) -> None:
     page = browser.new_page(viewport={"width": 1400, "height": 900})
     page.set_content(render(with_references().data()))
 

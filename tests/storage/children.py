@@ -1,4 +1,4 @@
-"""What child processes do, and how a test talks to them. Kept apart so that they import only this."""
+"""The work of child processes, and how a test communicates with them. They import only this module."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Child:
     """A process that runs `work(pipe, path, **options)`; leaving the block kills it with SIGKILL."""
 
     def __init__(self, work: Callable[..., None], path: Path, **options: Any) -> None:
-        # A fork server: quick, and its children inherit no database connection and no thread of the tests.
+        # A fork server is fast, and its children inherit no database connection and no thread of the tests.
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([__name__])
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=work, args=(theirs, path), kwargs=options, daemon=True)
+        self.pipe, other_end = context.Pipe()
+        self.process = context.Process(target=work, args=(other_end, path), kwargs=options, daemon=True)
         self.process.start()
-        theirs.close()
+        other_end.close()
 
     def __enter__(self) -> Self:
         return self
@@ -43,24 +43,24 @@ class Child:
         self.process.join()
 
     def receive(self, seconds: float) -> Any:
-        assert self.pipe.poll(seconds), "the child process said nothing"
+        assert self.pipe.poll(seconds), "the child process sent no message"
         return self.pipe.recv()
 
     def send(self, message: str) -> None:
         self.pipe.send(message)
 
     def rest(self) -> list[Any]:
-        """Everything it said until its end."""
-        said = []
+        """All its messages until its end."""
+        messages = []
         try:
             while True:
-                said.append(self.pipe.recv())
+                messages.append(self.pipe.recv())
         except EOFError:
-            return said
+            return messages
 
 
 def work(pipe: Connection, path: Path, kill_at: int | None = None) -> None:
-    """Does what is missing of a small study and says so after each step. Kills itself before action `kill_at`."""
+    """Adds the missing parts of a small study, with a message after each. Kills itself before action `kill_at`."""
     if kill_at is not None:
         kill_before_action(kill_at)
     with Store.open(path) as store:
@@ -69,7 +69,7 @@ def work(pipe: Connection, path: Path, kill_at: int | None = None) -> None:
 
 
 def keep_working(pipe: Connection, path: Path) -> None:
-    """Goes on until it is killed."""
+    """Works until it is killed."""
     with Store.open(path) as store:
         go_on(store, pipe, trials=100_000)
 
@@ -81,7 +81,7 @@ def create(pipe: Connection, path: Path, kill_at: int) -> None:
 
 
 def go_on(store: Store, pipe: Connection | None = None, trials: int = TRIALS) -> None:
-    """What is missing of so many trials, in order. Says (trial, fold) after each fold that was acknowledged."""
+    """Adds the missing folds of so many trials, in order. Yields (trial, fold) after each committed fold."""
     run = store.start_run(RUN)
     stored = {one.number: one for one in store.trials()}
     for number in range(trials):
@@ -99,7 +99,7 @@ def go_on(store: Store, pipe: Connection | None = None, trials: int = TRIALS) ->
 
 
 def kill_before_action(number: int) -> None:
-    """SIGKILL to this process before its n-th change, commit, connection, rename or removal (1 and on)."""
+    """Sends SIGKILL to this process before its n-th change, commit, connection, rename or removal (n from 1)."""
     count = 0
 
     def action(*_: object) -> None:
@@ -128,7 +128,7 @@ def read_until_told(pipe: Connection, path: Path) -> None:
         pipe.send("ready")
         stop = False
         while not stop:
-            stop = pipe.poll()  # before the read, so that the last one sees everything
+            stop = pipe.poll()  # before reading, so that the last reading sees everything
             trials = store.trials()
             folds = sum(len(one.folds) for one in trials)
             assert folds >= last
@@ -138,7 +138,7 @@ def read_until_told(pipe: Connection, path: Path) -> None:
 
 
 def read_as_nobody(pipe: Connection, path: Path, write: bool = False) -> None:
-    """Says how many trials there are, or what was wrong, as a user for whom permissions count."""
+    """Sends the number of trials, or the error, as a user without root's permissions."""
     if os.getuid() == 0:
         os.setgid(NOBODY)
         os.setuid(NOBODY)

@@ -11,7 +11,7 @@ from tests.storage.examples import make
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a study's database belongs, in a folder of its own; nothing is there yet."""
+    """The path of a study's database, in an empty folder."""
     folder = tmp_path / "study"
     folder.mkdir()
     return folder / "study.db"

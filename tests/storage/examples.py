@@ -1,4 +1,4 @@
-"""A small study, and the questions that several tests ask of a file."""
+"""A small study, and checks that several tests make on files."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ LAYERS = (
 
 
 def assignment(repeat: int) -> NDArray[np.int16]:
-    """[IMAGES]: three folds of three images, moved on by one for each repeat; the last three images test."""
+    """[IMAGES]: three folds of three images, shifted by one for each repeat; the last three images are for testing."""
     folds = (np.arange(IMAGES) + repeat) % FOLDS
     folds[-3:] = -1
     return folds.astype(np.int16)
@@ -129,7 +129,7 @@ def make(path: Path) -> Store:
 
 
 def fill(store: Store, trials: int) -> None:
-    """So many complete trials of three folds each."""
+    """Adds so many complete trials of three folds each."""
     for number in range(trials):
         store.add_trial(trial(number), run=0, seconds=number)
         for index in range(FOLDS):
@@ -148,7 +148,7 @@ def bytes_of(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def unchanged(folder: Path) -> Iterator[None]:
-    """No file of the folder changes, comes or goes."""
+    """No file in the folder is changed, added or removed."""
     before = bytes_of(folder)
     yield
     assert bytes_of(folder) == before
@@ -156,7 +156,7 @@ def unchanged(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def refused(*words: str) -> Iterator[pytest.ExceptionInfo[StorageError]]:
-    """A StorageError whose message has all the words."""
+    """A StorageError is raised whose message contains all these texts."""
     with pytest.raises(StorageError) as caught:
         yield caught
     message = str(caught.value)

@@ -1,4 +1,4 @@
-"""Arrays and JSON come back as they were, and bytes from elsewhere are refused."""
+"""Arrays and JSON survive a round trip, and other bytes are refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DTYPES = ("<f4", ">f4", "<f8", "<i2", ">i2", "<i4", "<i8", "|u1")
 ARRAYS = st.sampled_from(DTYPES).flatmap(
     lambda dtype: npst.arrays(dtype, npst.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=6))
 )
-TEXT = st.text(st.characters(exclude_categories=["Cs"]))  # a lone surrogate is not text that a database takes
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))  # a database does not accept a lone surrogate
 KEYS = TEXT.filter(lambda key: key != "$float")
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXT | st.sampled_from(["NaN", "$float", '"$float":']),
@@ -31,7 +31,7 @@ JSON = st.recursive(
 
 
 def same(left: Any, right: Any) -> bool:
-    """Equal, of one type, and NaN equals NaN, also within lists and dictionaries."""
+    """Whether two values are equal and of the same type, where NaN equals NaN, also in lists and dictionaries."""
     if type(left) is not type(right):
         return False
     if isinstance(left, float):
@@ -88,13 +88,13 @@ def blob(magic: bytes = b"SSA1", dtype: bytes = b"<f4", shape: tuple[int, ...] =
         (blob(shape=(2**31, 2**31, 2**31), data=zlib.compress(b"")), "over the limit"),
     ],
 )
-def test_bytes_that_are_no_array_of_ours_are_refused(data: bytes, reason: str) -> None:
+def test_bytes_that_are_not_an_encoded_array_are_refused(data: bytes, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         decode_array(data)
 
 
-def test_a_bomb_is_not_unpacked() -> None:
-    bomb = zlib.compress(bytes(MAX_ARRAY_BYTES), 9)  # 64 kB that hold 64 MB, said to be 12 bytes
+def test_a_decompression_bomb_is_not_unpacked() -> None:
+    bomb = zlib.compress(bytes(MAX_ARRAY_BYTES), 9)  # 64 kB that unpack to 64 MB, while the header says 12 bytes
     with pytest.raises(ValueError, match="13 bytes or more, 12 expected"):
         decode_array(blob(data=bomb))
 
@@ -123,7 +123,7 @@ def test_the_string_nan_stays_a_string_beside_the_number() -> None:
     assert same(back, ["NaN", float("nan"), "Infinity", float("-inf")])
 
 
-def test_numbers_of_numpy_are_numbers() -> None:
+def test_numpy_numbers_are_numbers() -> None:
     value = {"a": np.float32(0.5), "b": np.int64(3), "c": np.bool_(True), "d": np.float32("nan")}
     assert same(decode_json(encode_json(value)), {"a": 0.5, "b": 3, "c": True, "d": float("nan")})
 
@@ -135,7 +135,7 @@ def test_the_key_of_a_special_number_is_reserved(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [object(), b"bytes", {1, 2}, np.zeros(2)])
-def test_what_json_cannot_carry_is_refused(value: Any) -> None:
+def test_values_that_json_cannot_represent_are_refused(value: Any) -> None:
     with pytest.raises(TypeError, match="is not JSON"):
         encode_json(value)
 

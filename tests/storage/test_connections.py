@@ -1,4 +1,4 @@
-"""Pragmas, locks, full disks, read-only media, and readers beside a writer."""
+"""Pragmas, locks, full disks, read-only media, and readers at the same time as a writer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SECONDS_LONG_ENOUGH = 20.0
 
 
 def pragma(store: Store, name: str, connections: int = 3) -> set[object]:
-    """The value of a pragma on several connections that are open at once."""
+    """The values of a pragma on several connections that are open at the same time."""
     with ExitStack() as stack:
         opened = [stack.enter_context(store._engine.connect()) for _ in range(connections)]
         return {connection.execute(text(f"PRAGMA {name}")).scalar_one() for connection in opened}
@@ -65,7 +65,7 @@ def holder(store: Store) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def test_a_lock_that_lasts_is_named_and_nothing_is_half_written(path: Path, holder: sqlite3.Connection) -> None:
+def test_a_lock_that_lasts_is_named_and_nothing_is_partly_written(path: Path, holder: sqlite3.Connection) -> None:
     with Store.open(path, wait_seconds=0.05) as waiting:
         with refused(str(path), "another process", "database is locked"):
             waiting.add_trial(trial(), run=0, seconds=5)
@@ -82,7 +82,7 @@ def test_a_lock_that_ends_is_waited_for(store: Store, holder: sqlite3.Connection
     assert len(store.trials()) == 1
 
 
-def test_reading_goes_on_under_a_lock(store: Store, holder: sqlite3.Connection) -> None:
+def test_reading_continues_under_a_lock(store: Store, holder: sqlite3.Connection) -> None:
     holder.execute("DELETE FROM run")
     assert len(store.runs()) == 1
 
@@ -116,7 +116,7 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged(path: Path, spare_pages
 
 @pytest.fixture
 def shelf() -> Iterator[Path]:
-    """A folder that any user can read and, once `protect` has run, none but root can write."""
+    """A folder that every user can read and, after `protect`, only root can write."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -143,7 +143,7 @@ def test_a_study_on_a_read_only_medium_can_be_read(shelf: Path) -> None:
 
 
 @POSIX
-def test_commits_that_cannot_be_read_there_are_not_passed_over(shelf: Path) -> None:
+def test_commits_that_cannot_be_read_on_a_read_only_medium_are_an_error(shelf: Path) -> None:
     with make(shelf / "study.db") as store:
         fill(store, 2)
         copy = shelf / "copied"
@@ -159,7 +159,7 @@ def test_commits_that_cannot_be_read_there_are_not_passed_over(shelf: Path) -> N
 
 
 @POSIX
-def test_writing_there_is_refused_in_words(shelf: Path) -> None:
+def test_writing_on_a_read_only_medium_is_refused(shelf: Path) -> None:
     make(shelf / "study.db").close()
     protect(shelf)
     with unchanged(shelf), Child(read_as_nobody, shelf / "study.db", write=True) as child:
@@ -168,7 +168,7 @@ def test_writing_there_is_refused_in_words(shelf: Path) -> None:
     assert os.fspath(shelf / "study.db") in answer
 
 
-# Readers beside a writer
+# Readers and a writer
 
 
 def test_two_readers_see_whole_commits_in_order_while_a_writer_writes(store: Store, path: Path) -> None:
@@ -183,7 +183,7 @@ def test_two_readers_see_whole_commits_in_order_while_a_writer_writes(store: Sto
             assert last == 40 * FOLDS
 
 
-def test_a_reader_sees_one_moment(store: Store, path: Path) -> None:
+def test_a_reader_sees_one_consistent_state(store: Store, path: Path) -> None:
     fill(store, 1)
     with Store.open(path, read_only=True) as reader, reader._reading() as connection:
         count = text("SELECT count(*) FROM fold_run")

@@ -1,4 +1,4 @@
-"""kill -9 at any moment: what was acknowledged is there, once, and going on ends in the same study."""
+"""kill -9 at any moment: every committed change is stored once, and continuing gives the same study."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from storage import Store
 from tests.storage.children import Child, create, go_on, keep_working, work
 from tests.storage.examples import IMAGE_RECORDS, SPLITS, STUDY, make
 
-LIMIT = 200  # actions of one child; a loop to here has not ended by itself
+LIMIT = 200  # actions of one child; more mean that it does not end
 SECONDS_LONG_ENOUGH = 20.0
 
 
 def content(path: Path) -> str:
-    """Every trial and fold with its probabilities, times apart."""
+    """Every trial and fold with its probabilities, without times."""
     with Store.open(path) as store, store._engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA integrity_check").scalar_one() == "ok"
         assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
@@ -42,14 +42,14 @@ def undisturbed(tmp_path: Path) -> str:
     return content(path)
 
 
-def test_killed_before_each_action_and_gone_on_with_it_is_the_same_study(path: Path, undisturbed: str) -> None:
+def test_killed_before_each_action_and_resumed_it_is_the_same_study(path: Path, undisturbed: str) -> None:
     make(path).close()
     new = path.read_bytes()
     for kill_at in range(1, LIMIT):
         path.write_bytes(new)
         with Child(work, path, kill_at=kill_at) as child:
-            said = child.rest()
-        acknowledged = [step for step in said if step != "done"]
+            messages = child.rest()
+        acknowledged = [step for step in messages if step != "done"]
         stored = folds(path)
         assert stored[: len(acknowledged)] == acknowledged
         assert len(stored) <= len(acknowledged) + 1
@@ -58,9 +58,9 @@ def test_killed_before_each_action_and_gone_on_with_it_is_the_same_study(path: P
         assert content(path) == undisturbed
         for file in path.parent.iterdir():
             file.unlink()
-        if "done" in said:
+        if "done" in messages:
             break
-    assert "done" in said
+    assert "done" in messages
     assert kill_at > 30
 
 
@@ -87,7 +87,7 @@ def test_a_study_is_created_whole_or_not_at_all(path: Path) -> None:
     seen = set()
     for kill_at in range(1, LIMIT):
         with Child(create, path, kill_at=kill_at) as child:
-            said = child.rest()
+            messages = child.rest()
         seen.add(path.exists())
         if path.exists():
             with Store.open(path) as store:
@@ -96,14 +96,14 @@ def test_a_study_is_created_whole_or_not_at_all(path: Path) -> None:
                 assert len(store.splits()) == len(SPLITS)
         for file in path.parent.iterdir():
             file.unlink()
-        if said == ["done"]:
+        if messages == ["done"]:
             break
-    assert said == ["done"]
+    assert messages == ["done"]
     assert seen == {True, False}
     assert kill_at > 10
 
 
-def test_what_a_killed_creation_leaves_does_not_stop_the_next(path: Path) -> None:
+def test_files_of_a_killed_creation_do_not_prevent_the_next(path: Path) -> None:
     with Child(create, path, kill_at=10) as child:
         assert child.rest() == []
     assert not path.exists()

@@ -1,4 +1,4 @@
-"""Flipped bytes and cut files: a study, or a StorageError; never another exception, and never a changed file."""
+"""Flipped bytes and truncated files: the study is read, or StorageError is raised; the file is never changed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 def read_all(path: Path, *, read_only: bool) -> bool:
-    """Whether everything could be read; what could not was a StorageError."""
+    """Whether everything could be read; False after a StorageError."""
     try:
         with Store.open(path, read_only=read_only) as store:
             store.study()
@@ -68,7 +68,7 @@ def test_flipped_bytes_of_the_header(path: Path, whole: bytes) -> None:
             assert path.read_bytes() == before
 
 
-def test_flipped_bytes_met_by_a_writer(path: Path, whole: bytes) -> None:
+def test_flipped_bytes_opened_for_writing(path: Path, whole: bytes) -> None:
     chance = random.Random(2)  # noqa: S311  places, not secrets
     for number in range(FLIPS // 4):
         position = number if number < FLIPS // 8 else chance.randrange(len(whole))

@@ -1,4 +1,4 @@
-"""A file that is not a study of this release is refused in words: its bytes stay, and no file appears beside it."""
+"""A file that is not a study of this release is refused with a message, without changing or making a file."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ def opening(request: pytest.FixtureRequest) -> Opening:
 
 
 def execute(path: Path, *statements: str) -> None:
-    """Changes a database behind the back of the store."""
+    """Changes a database without the store."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for statement in statements:
             connection.execute(statement)
 
 
 def test_a_missing_file_stays_missing(path: Path, opening: Opening) -> None:
-    with unchanged(path.parent), refused(str(path), "no study here", "search init"):
+    with unchanged(path.parent), refused(str(path), "does not exist", "search init"):
         opening(path)
 
 
-def test_a_folder_is_no_study(tmp_path: Path, opening: Opening) -> None:
+def test_a_folder_is_not_a_study_file(tmp_path: Path, opening: Opening) -> None:
     with refused(str(tmp_path), "is not a file", "study.db"):
         opening(tmp_path)
 
@@ -99,7 +99,7 @@ def test_a_study_of_a_newer_release(study: Path, opening: Opening) -> None:
         opening(study)
 
 
-def test_a_study_of_a_newer_release_that_is_at_work(study: Path, opening: Opening) -> None:
+def test_a_study_of_a_newer_release_that_is_running(study: Path, opening: Opening) -> None:
     with closing(sqlite3.connect(study, isolation_level=None)) as newer:
         newer.execute("UPDATE alembic_version SET version_num = '0999'")
         before = study.read_bytes()
@@ -137,7 +137,7 @@ def test_a_study_without_one_revision(study: Path, opening: Opening, statement: 
         "PRAGMA foreign_keys=OFF; DROP TABLE fold_run",
     ],
 )
-def test_a_damaged_row_is_told_from_a_missing_one(study: Path, statement: str) -> None:
+def test_a_damaged_row_is_distinguished_from_a_missing_one(study: Path, statement: str) -> None:
     execute(study, *statement.split("; "))
     with Store.open(study, read_only=True) as store, refused(str(study), "damaged", "backup"):
         store.trials()
@@ -158,7 +158,7 @@ def test_damaged_arrays(study: Path, blob: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "found"),
+    ("statement", "problem"),
     [
         ("UPDATE fold_run SET scores = '{}'", "no balanced_accuracy of fold 0 of trial 0"),
         ("UPDATE fold_run SET scores = '{\"balanced_accuracy\": 5.0}' WHERE trial = 1", "5 of fold 0 of trial 1"),
@@ -186,9 +186,10 @@ def test_damaged_arrays(study: Path, blob: str) -> None:
         ("UPDATE split SET repeat = repeat + 4", "the splits [4, 5]"),
     ],
 )
-def test_values_that_no_release_writes_are_named(study: Path, statement: str, found: str) -> None:
+def test_values_that_no_release_writes_are_named(study: Path, statement: str, problem: str) -> None:
     execute(study, *statement.split("; "))
-    with Store.open(study, read_only=True) as store, refused(str(study), found, "never writes. Restore the file"):
+    opened = Store.open(study, read_only=True, max_scores={"balanced_accuracy": 1.0})
+    with opened as store, refused(str(study), problem, "never writes. Restore the file"):
         store.study()
         store.images()
         store.splits()
@@ -198,7 +199,7 @@ def test_values_that_no_release_writes_are_named(study: Path, statement: str, fo
 
 
 @pytest.mark.parametrize(
-    ("statement", "found"),
+    ("statement", "problem"),
     [
         ("UPDATE choice SET trial = 77", "a choice of trial 77, which is not complete"),
         ("UPDATE choice SET members = '[[77, 1.0]]'", "a choice of trial 77, which is not complete"),
@@ -207,14 +208,15 @@ def test_values_that_no_release_writes_are_named(study: Path, statement: str, fo
         ("UPDATE choice SET folds = -5", "a choice made of -5 fold runs"),
     ],
 )
-def test_a_choice_that_no_release_makes_is_named(study: Path, statement: str, found: str) -> None:
+def test_a_choice_that_no_release_stores_is_named(study: Path, statement: str, problem: str) -> None:
     with Store.open(study) as store:
         testing = sum(image.testing for image in store.images())
-        said = np.full((testing, 2), 0.5, np.float32) if testing else None
-        store.add_choice(ChoiceRecord("", 0, ((0, 1.0),), (0, 1), 6, 1.0, said), run=store.start_run(RUN), seconds=1.0)
+        predictions = np.full((testing, 2), 0.5, np.float32) if testing else None
+        record = ChoiceRecord("", 0, ((0, 1.0),), (0, 1), 6, 1.0, predictions)
+        store.add_choice(record, run=store.start_run(RUN), seconds=1.0)
         assert len(store.choices()) == 1
     execute(study, statement)
-    with Store.open(study, read_only=True) as store, refused(str(study), found, "never writes. Restore the file"):
+    with Store.open(study, read_only=True) as store, refused(str(study), problem, "never writes. Restore the file"):
         store.choices()
 
 
@@ -245,7 +247,7 @@ def test_an_array_of_another_dtype_is_damage(study: Path) -> None:
 
 def test_a_file_without_its_study(study: Path) -> None:
     execute(study, "DELETE FROM study")
-    with Store.open(study) as store, refused(str(study), "no study is noted"):
+    with Store.open(study) as store, refused(str(study), "contains no study"):
         store.study()
 
 
@@ -274,7 +276,7 @@ def test_opening_and_reading_changes_no_byte(study: Path) -> None:
 
 
 def test_a_closed_study_is_one_file(study: Path) -> None:
-    assert [found.name for found in study.parent.iterdir()] == ["study.db"]
+    assert [file.name for file in study.parent.iterdir()] == ["study.db"]
 
 
 def test_a_copied_file_is_the_whole_study(study: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The tables say what they hold, and the migrations lead to the tables of `schema`."""
+"""All tables and columns have comments, and the migrations lead to the tables of `schema`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def config() -> Config:
 
 @pytest.fixture
 def migrated() -> Engine:
-    """An empty database in memory, brought to the newest revision by the migrations alone."""
+    """An empty database in memory, upgraded to the newest revision by the migrations alone."""
     engine = create_engine("sqlite://")
     with engine.begin() as connection:
         made = config()
@@ -38,7 +38,7 @@ def migrated() -> Engine:
 
 
 def description(engine: Engine) -> dict[str, Any]:
-    """Everything SQLite knows of each table, apart from the order in which constraints were written."""
+    """All that SQLite knows about each table, independent of the order of constraints."""
     inspector = inspect(engine)
     return {
         table: {

@@ -1,4 +1,4 @@
-"""What is put into a store comes back, and what contradicts it is refused and changes nothing."""
+"""A store returns what was stored, and refuses contradictions without a change."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ Change = Callable[[], object]
 
 
 def bare(record: FoldRecord) -> str:
-    """A fold without probabilities, as text, in which NaN equals NaN."""
+    """A fold without probabilities, as text, so that NaN equals NaN."""
     return repr(replace(record, probabilities=None))
 
 
-# What was asked
+# The study
 
 
 def test_study_images_and_splits_come_back_from_a_reopened_file(path: Path) -> None:
@@ -52,7 +52,7 @@ def test_study_images_and_splits_come_back_from_a_reopened_file(path: Path) -> N
             np.testing.assert_array_equal(stored, split.assignment)
 
 
-def test_an_unknown_repeat_is_named_with_those_there_are(store: Store) -> None:
+def test_an_unknown_repeat_is_named_with_the_existing_ones(store: Store) -> None:
     with refused("no repeat 7", "0, 1"):
         store.split(7)
 
@@ -96,11 +96,11 @@ def test_a_missing_folder_is_refused_in_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["study.db", "50% of #1?.db", "ämne 研究.db", "a=b&mode=memory.db", "q'uote\".db"])
-def test_any_file_name_will_do(tmp_path: Path, name: str) -> None:
+def test_any_file_name_is_possible(tmp_path: Path, name: str) -> None:
     make(tmp_path / name).close()
     with Store.open(tmp_path / name, read_only=True) as store:
         assert store.study() == STUDY
-    assert name in {found.name for found in tmp_path.iterdir()}
+    assert name in {file.name for file in tmp_path.iterdir()}
 
 
 # Trials
@@ -143,9 +143,9 @@ def test_trials_can_be_read_without_curves_and_layers(store: Store) -> None:
 def test_one_curve_of_one_fold_can_be_read_for_all_trials(store: Store) -> None:
     fill(store, 2)
     (name, *_) = next(fold.curve for one in store.trials() for fold in one.folds if fold.curve)
-    found = {t.number: f.curve[name] for t in store.trials() for f in t.folds if (f.repeat, f.fold) == (0, 0)}
-    assert found
-    assert repr(store.curves(0, name)) == repr(found)
+    expected = {t.number: f.curve[name] for t in store.trials() for f in t.folds if (f.repeat, f.fold) == (0, 0)}
+    assert expected
+    assert repr(store.curves(0, name)) == repr(expected)
     assert store.curves(0, "no such curve") == {}
 
 
@@ -179,7 +179,7 @@ def test_a_new_trial_is_running_and_without_folds(store: Store, state: TrialStat
     assert store.trials() == []
 
 
-def test_a_number_is_given_once(store: Store) -> None:
+def test_a_number_is_used_once(store: Store) -> None:
     store.add_trial(trial(), run=0, seconds=1)
     with refused("trial 0 is stored already"):
         store.add_trial(trial(params={"rate": 9}), run=0, seconds=2)
@@ -220,7 +220,7 @@ def test_closing_as_running_is_refused(store: Store) -> None:
         store.close_trial(0, TrialState.RUNNING)
 
 
-def test_a_trial_that_ran_out_of_time_can_go_on(store: Store) -> None:
+def test_a_trial_that_ran_out_of_time_can_be_reopened(store: Store) -> None:
     store.add_trial(trial(), run=0, seconds=0)
     store.add_fold(fold(), run=0, seconds=1, close=(TrialState.FAILED, OUT_OF_TIME, "The 8 hours were over."))
     store.reopen_trial(0)
@@ -306,7 +306,7 @@ def test_the_same_fold_twice_is_refused_and_the_first_stays(store: Store) -> Non
     np.testing.assert_array_equal(store.probabilities(0)[0], probabilities(0))
 
 
-def test_the_last_fold_and_the_end_of_its_trial_are_one_change(store: Store) -> None:
+def test_the_last_fold_and_the_end_of_its_trial_are_one_transaction(store: Store) -> None:
     store.add_trial(trial(), run=0, seconds=0)
     with refused("cannot be closed as running"):
         store.add_fold(fold(), run=0, seconds=1, close=(TrialState.RUNNING, None, None))
@@ -316,20 +316,20 @@ def test_the_last_fold_and_the_end_of_its_trial_are_one_change(store: Store) -> 
 
 
 def test_why_a_fold_did_not_learn_comes_back_with_curves_or_without(store: Store) -> None:
-    found = DiagnosisRecord(
+    diagnosis = DiagnosisRecord(
         "stuck at chance", "dead ReLU", ("one class is predicted",), 'bias_initializer="zeros"', True
     )
     store.add_trial(trial(), run=0, seconds=0)
-    store.add_fold(fold(diagnosis=found), run=0, seconds=1)
+    store.add_fold(fold(diagnosis=diagnosis), run=0, seconds=1)
     store.add_fold(fold(fold=1, curve={}, epochs=0, best_epoch=0), run=0, seconds=2)
     for curves in (True, False):
-        assert [f.diagnosis for f in store.trials(curves=curves)[0].folds] == [found, None]
+        assert [f.diagnosis for f in store.trials(curves=curves)[0].folds] == [diagnosis, None]
     assert store.trial(0).folds[1].curve == {}
 
 
-def test_a_trial_has_collapsed_where_it_was_stopped_for_it() -> None:
-    found = DiagnosisRecord("stuck at chance", "dead ReLU", (), "", True)
-    stuck = trial(state=TrialState.PRUNED, cause=found.name, folds=(fold(diagnosis=found),))
+def test_a_trial_has_collapsed_if_it_was_stopped_at_chance() -> None:
+    diagnosis = DiagnosisRecord("stuck at chance", "dead ReLU", (), "", True)
+    stuck = trial(state=TrialState.PRUNED, cause=diagnosis.name, folds=(fold(diagnosis=diagnosis),))
     assert stuck.collapsed
     for changes in ({"cause": "out of time"}, {"cause": "behind"}, {"state": TrialState.COMPLETE}):
         assert not replace(stuck, **changes).collapsed
@@ -352,11 +352,11 @@ def test_references_come_back_by_name_and_fold_with_the_seconds_of_the_run(store
     assert store.references() == []
     for name, index in (("majority", 1), ("linear_probe", 0), ("majority", 0)):
         store.add_reference(reference(name, index), run=0, seconds=2.5)
-    found = store.references()
-    assert [(one.name, one.fold) for one in found] == [("linear_probe", 0), ("majority", 0), ("majority", 1)]
-    assert (found[2].scores, found[2].seconds) == (reference().scores, 0.25)
-    assert found[2].probabilities.dtype == np.float32
-    np.testing.assert_array_equal(found[2].probabilities, reference(fold=1).probabilities)
+    references = store.references()
+    assert [(one.name, one.fold) for one in references] == [("linear_probe", 0), ("majority", 0), ("majority", 1)]
+    assert (references[2].scores, references[2].seconds) == (reference().scores, 0.25)
+    assert references[2].probabilities.dtype == np.float32
+    np.testing.assert_array_equal(references[2].probabilities, reference(fold=1).probabilities)
     assert store.spent_seconds() == 2.5
     assert store.trials() == []
 
@@ -414,7 +414,7 @@ def test_seconds_must_be_a_duration(store: Store, seconds: float) -> None:
     assert store.trials() == []
 
 
-def test_a_run_that_ended_or_never_began_takes_nothing(store: Store) -> None:
+def test_a_run_that_ended_or_never_began_stores_nothing(store: Store) -> None:
     with refused("run 3 was never started"):
         store.add_trial(trial(), run=3, seconds=0)
     store.end_run(0, "finished", 1)
@@ -424,7 +424,7 @@ def test_a_run_that_ended_or_never_began_takes_nothing(store: Store) -> None:
         store.end_run(0, "failed", 2)
 
 
-# The handle
+# Open and closed stores
 
 
 def test_a_read_only_store_changes_nothing(store: Store, path: Path) -> None:
@@ -444,7 +444,7 @@ def test_a_read_only_store_changes_nothing(store: Store, path: Path) -> None:
                 change()
 
 
-def test_a_study_that_was_moved_meanwhile_takes_nothing_until_it_is_back(store: Store, path: Path) -> None:
+def test_a_study_that_was_moved_meanwhile_stores_nothing_until_it_is_back(store: Store, path: Path) -> None:
     def there() -> Store:
         store.add_trial(trial(len(store.trials())), run=0, seconds=0)
         return store

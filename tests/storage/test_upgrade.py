@@ -1,7 +1,6 @@
-"""A file of an older release is backed up and upgraded in one transaction, or stays as it was.
+"""A file of an older release is backed up and upgraded in one transaction, or is not changed.
 
-Most tests are of the next release, whichever that will be: a copy of the package with one more migration, run in a
-process of its own.
+Most tests simulate the next release: a copy of the package with one more migration, in a separate process.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ except StorageError as error:
 
 @pytest.fixture(scope="module")
 def next_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the package as it may be in the next release."""
+    """A folder with the package of the simulated next release."""
     root = tmp_path_factory.mktemp("next")
     shutil.copytree(ROOT / "storage", root / "storage", ignore=shutil.ignore_patterns("__pycache__"))
     (root / f"storage/migrations/versions/r{NEXT}_next.py").write_text(
@@ -99,7 +98,7 @@ def open_with(release: Path, study: Path, *more: str, fail: str = "") -> subproc
 
 
 def names(study: Path) -> list[str]:
-    return sorted(found.name for found in study.parent.iterdir())
+    return sorted(file.name for file in study.parent.iterdir())
 
 
 def test_an_older_file_is_backed_up_and_upgraded_once(next_release: Path, study: Path) -> None:
@@ -131,7 +130,7 @@ def test_reading_only_never_upgrades(next_release: Path, study: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", ["between", "late"])
-def test_killed_in_an_upgrade_the_file_is_still_the_old_one(next_release: Path, study: Path, moment: str) -> None:
+def test_killed_in_an_upgrade_the_file_is_unchanged(next_release: Path, study: Path, moment: str) -> None:
     with Store.open(study) as store:
         before = repr(store.trials())
     assert open_with(next_release, study, fail=f"kill {moment}").returncode == -signal.SIGKILL
@@ -149,7 +148,7 @@ def test_killed_in_an_upgrade_the_file_is_still_the_old_one(next_release: Path, 
         ("orphans late", "undone"),
     ],
 )
-def test_a_failing_upgrade_is_undone_whole(next_release: Path, study: Path, failure: str, words: str) -> None:
+def test_a_failing_upgrade_is_undone_completely(next_release: Path, study: Path, failure: str, words: str) -> None:
     with Store.open(study) as store:
         before = repr(store.trials())
     done = open_with(next_release, study, fail=failure)
@@ -174,7 +173,7 @@ def test_commits_not_yet_merged_are_upgraded_and_backed_up_too(next_release: Pat
         assert len(backup.runs()) == 2
 
 
-def test_a_study_of_the_first_release_is_upgraded_and_goes_on(study: Path) -> None:
+def test_a_study_of_the_first_release_is_upgraded_and_can_be_used(study: Path) -> None:
     with Store.open(study) as store:
         before = repr(store.trials())
     with closing(sqlite3.connect(study)) as first:

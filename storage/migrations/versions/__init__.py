@@ -1,1 +1,1 @@
-"""One module a revision; `storage.schema.REVISIONS` lists them."""
+"""One module per revision; `storage.schema.REVISIONS` lists them."""

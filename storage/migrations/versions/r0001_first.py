@@ -1,4 +1,4 @@
-"""The first tables. Written out, not taken from `schema`, as that goes on changing (it has the comments)."""
+"""The first tables. They are not imported from `schema`, which changes; it also has the comments."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,6 +1,6 @@
-"""How long a fold's model takes to predict an image, for a search that minimises it too.
+"""The time in which a fold's model predicts an image, for a search that also minimises it.
 
-The column stands before `probabilities`: SQLite would walk through all of those to a column after them.
+The column is before `probabilities`: SQLite would read through all of those to reach a column after them.
 """
 
 import sqlalchemy as sa

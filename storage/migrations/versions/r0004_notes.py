@@ -1,4 +1,4 @@
-"""What a person should know of the images, a sentence each, so that the report can repeat it. Null: not looked at."""
+"""Sentences about the images, for the report. Null: written by a release without notes."""
 
 import sqlalchemy as sa
 from alembic import op

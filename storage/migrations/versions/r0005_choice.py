@@ -1,4 +1,4 @@
-"""A table of what was chosen in the end and saved as a model."""
+"""A table of choices whose models were saved."""
 
 import sqlalchemy as sa
 from alembic import op

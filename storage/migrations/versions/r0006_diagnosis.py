@@ -1,6 +1,6 @@
 """Why a fold run's network did not learn.
 
-The column stands before `probabilities`: SQLite would walk through all of those to a column after them.
+The column is before `probabilities`: SQLite would read through all of those to reach a column after them.
 """
 
 import sqlalchemy as sa

@@ -1,4 +1,4 @@
-"""The pages in a real browser: each runs its own scripts only, fetches nothing, sorts, and fits."""
+"""The pages in a real browser: they run only their own scripts, fetch nothing, can be sorted, and fit the window."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ HOSTILE = " ".join(PAYLOADS)
 
 @dataclass
 class Visit:
-    """An open page and everything that it complained of or asked for."""
+    """An open page, with all its errors and requests."""
 
     page: Page
     complaints: list[str] = field(default_factory=list)
@@ -52,18 +52,18 @@ class Visit:
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Visit]:
-    """A fresh page; use `opened` to show records in it."""
+    """A new page; use `opened` to show records in it."""
     page = browser.new_page(viewport={"width": 1400, "height": 900})
-    found = Visit(page)
-    page.on("console", lambda message: found.complaints.append(message.text))
-    page.on("pageerror", lambda error: found.complaints.append(str(error)))
-    page.on("dialog", lambda dialog: found.complaints.append(f"dialog: {dialog.message}"))
-    page.on("request", lambda request: found.requests.append(request.url))
+    visit = Visit(page)
+    page.on("console", lambda message: visit.complaints.append(message.text))
+    page.on("pageerror", lambda error: visit.complaints.append(str(error)))
+    page.on("dialog", lambda dialog: visit.complaints.append(f"dialog: {dialog.message}"))
+    page.on("request", lambda request: visit.requests.append(request.url))
     page.add_init_script(
         "window.violations = [];"
         "document.addEventListener('securitypolicyviolation', e => violations.push(e.violatedDirective))"
     )
-    yield found
+    yield visit
     page.close()
 
 
@@ -81,7 +81,7 @@ def clean(visit: Visit) -> None:
     assert [url for url in visit.requests if not url.startswith("data:")] == [visit.page.url.split("#")[0]]
 
 
-def test_it_runs_without_a_complaint_and_asks_for_nothing(visit: Visit, tmp_path: Path) -> None:
+def test_it_runs_without_an_error_and_fetches_nothing(visit: Visit, tmp_path: Path) -> None:
     opened(visit, many(40), tmp_path)
     clean(visit)
 
@@ -91,7 +91,7 @@ def test_clicking_a_heading_sorts_by_it_and_again_the_other_way(visit: Visit, tm
 
     def column(n: int) -> list[str]:
         texts = page.locator(f".board tbody tr > :nth-child({n})").all_inner_texts()
-        return [text.lstrip("=") for text in texts]  # which marks ties
+        return [text.lstrip("=") for text in texts]  # the column with the marks of ties
 
     heading = page.locator(".board th", has_text="Trial").first
     heading.get_by_role("button").click()
@@ -107,14 +107,14 @@ def test_clicking_a_heading_sorts_by_it_and_again_the_other_way(visit: Visit, tm
 def test_sorting_by_score_keeps_trials_without_one_last(visit: Visit, tmp_path: Path) -> None:
     page = opened(visit, example(), tmp_path)
     button = page.get_by_role("button", name="Balanced accuracy")
-    for expected in ("0.500", "0.885"):  # it began descending
+    for expected in ("0.500", "0.885"):  # at first it is sorted descending
         button.click()
         scores = page.locator(".board .score").all_inner_texts()
         assert scores[0].startswith(expected)
         assert [text.strip() for text in scores[-2:]] == ["–", "–"]  # noqa: RUF001 - the page's sign for none
 
 
-def test_the_table_sorts_and_opens_by_keyboard_alone(visit: Visit, tmp_path: Path) -> None:
+def test_the_table_sorts_and_opens_by_keyboard(visit: Visit, tmp_path: Path) -> None:
     page = opened(visit, example(), tmp_path)
     page.get_by_role("button", name="State").focus()
     page.keyboard.press("Enter")
@@ -125,7 +125,7 @@ def test_the_table_sorts_and_opens_by_keyboard_alone(visit: Visit, tmp_path: Pat
 
 
 def hostile() -> Records:
-    """Every string that a user, a file name or an error message can set is an attack."""
+    """A study in which every string from a user, a file name or an error message is an attack."""
     base = example((HOSTILE, HOSTILE + " "))
     space = Space((choice(HOSTILE, HOSTILE, "plain"), choice("other <b>", 1, 2)))
     layers = (LayerRecord(HOSTILE, HOSTILE, (8, 8, 3), 0, HOSTILE), LayerRecord(HOSTILE, HOSTILE, (2,), 9, HOSTILE))
@@ -189,7 +189,7 @@ def test_the_page_never_scrolls_sideways(visit: Visit, tmp_path: Path, name: str
     clean(visit)
 
 
-def test_on_a_phone_no_class_name_of_the_confusion_matrix_breaks(visit: Visit, tmp_path: Path) -> None:
+def test_on_a_phone_each_class_name_of_the_confusion_matrix_is_on_one_line(visit: Visit, tmp_path: Path) -> None:
     page = opened(visit, example(("t_shirt_top", "pullover_dress", "trousers")), tmp_path, 400)
     for heading in page.locator(".confusion th[title]").all():
         lines = "e => { const r = new Range(); r.selectNodeContents(e); return r.getClientRects().length }"
@@ -228,13 +228,13 @@ CONTRAST = """
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_from_its_ground(visit: Visit, tmp_path: Path, scheme: str) -> None:
+def test_text_has_enough_contrast(visit: Visit, tmp_path: Path, scheme: str) -> None:
     visit.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type] # one of two words
     page = opened(visit, example([f"class {i}" for i in range(6)], per_class=30), tmp_path)
     assert page.evaluate(CONTRAST) == []
 
 
-def test_charts_have_words_for_who_cannot_see_them(visit: Visit, tmp_path: Path) -> None:
+def test_charts_have_labels_for_screen_readers(visit: Visit, tmp_path: Path) -> None:
     page = opened(visit, many(40), tmp_path)
     unnamed = page.evaluate(
         "[...document.querySelectorAll('svg')].filter(s => !s.closest('[role=img]') && !s.ariaHidden).length"
@@ -252,7 +252,7 @@ def diagnosed(visit: Visit, case: Diagnosed, folder: Path, width: int = 1400) ->
 
 
 def freed(text: str = "initializer: uniform_0.05 → glorot_uniform") -> Diagnosed:
-    """A stuck network with an experiment that frees it and one that does not."""
+    """A stuck network, an experiment with which it learns, and one with which it does not."""
     runs = ([run(0.95, 0.9)] * 3, [run(0.5, 0.5)] * 2)
     shown = [tried(topic, one, text) for topic, one in zip(("initial weights", "penalty"), runs, strict=True)]
     return replace(CASE, tried=tuple(shown))
@@ -270,7 +270,7 @@ def test_a_diagnosis_fits_and_can_be_read(visit: Visit, tmp_path: Path, scheme: 
 
 
 @pytest.mark.parametrize("width", [400, 1400])
-def test_hostile_names_do_nothing_to_a_diagnosis(visit: Visit, tmp_path: Path, width: int) -> None:
+def test_hostile_names_run_nothing_on_the_page_of_a_diagnosis(visit: Visit, tmp_path: Path, width: int) -> None:
     layers = tuple(replace(layer, name=f"{place} {HOSTILE}") for place, layer in enumerate(EVIDENCE.layers))
     cause = Cause(HOSTILE, HOSTILE, HOSTILE, 0.9)
     diagnosis = Diagnosis(Symptom(STUCK, (HOSTILE,)), (cause,), collapsed=True)
@@ -293,7 +293,7 @@ def test_hostile_names_do_nothing_to_a_diagnosis(visit: Visit, tmp_path: Path, w
     clean(visit)
 
 
-def test_it_prints_in_light_colours_without_navigation_on_the_width_of_a_sheet(visit: Visit, tmp_path: Path) -> None:
+def test_it_prints_in_light_colours_without_navigation_on_the_width_of_a_page(visit: Visit, tmp_path: Path) -> None:
     visit.page.emulate_media(color_scheme="dark", media="print")
     page = opened(visit, example(), tmp_path, width=720)
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
@@ -305,7 +305,7 @@ def test_it_prints_in_light_colours_without_navigation_on_the_width_of_a_sheet(v
 
 
 def checked(name: str = "shirts") -> Findings:
-    """Findings of every kind about pictures, classes and files of this name."""
+    """Findings of every kind, for pictures, classes and files with this name."""
     grey = np.add.outer(np.arange(0, 240, 30), np.arange(8)).astype(np.uint8)[:, :, None]
     photo = np.random.default_rng(3).integers(0, 255, (120, 80, 3), np.uint8)
 
@@ -321,9 +321,9 @@ def checked(name: str = "shirts") -> Findings:
     return Findings(name, 60, 8, (8, 8, 3), rows, 5, None, (name, "A sentence."), pairs, (left_out,))
 
 
-def looked_at(visit: Visit, found: Findings, folder: Path, width: int) -> Page:
+def looked_at(visit: Visit, findings: Findings, folder: Path, width: int) -> Page:
     target = folder / "pictures-check.html"
-    images.write(found, target)
+    images.write(findings, target)
     visit.page.set_viewport_size({"width": width, "height": 900})
     visit.page.goto(target.as_uri())
     return visit.page
@@ -342,9 +342,9 @@ def test_the_page_of_a_check_shows_every_pair_and_fits(visit: Visit, tmp_path: P
 
 
 @pytest.mark.parametrize("width", [400, 1400])
-def test_hostile_names_are_only_shown_by_the_page_of_a_check(visit: Visit, tmp_path: Path, width: int) -> None:
-    found = checked(HOSTILE)
-    page = looked_at(visit, replace(found, problem=HOSTILE), tmp_path, width)
+def test_hostile_names_run_nothing_on_the_page_of_a_check(visit: Visit, tmp_path: Path, width: int) -> None:
+    findings = checked(HOSTILE)
+    page = looked_at(visit, replace(findings, problem=HOSTILE), tmp_path, width)
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     page.mouse.move(300, 300)
     assert page.evaluate("window.pwned") is None

@@ -1,4 +1,4 @@
-"""A study in a notebook: small, and nothing in it is anything but text."""
+"""A study in a notebook: small, and all names are escaped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page as text: what it holds, what it refuses, and how it is written."""
+"""The page as text: its contents, its security policy, and how it is written."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Outline(HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
+        values = dict(attrs)
         if re.fullmatch(r"h[1-6]", tag):
             self.headings.append(int(tag[1]))
-        self.links += [found[key] or "" for key in ("src", "href") if key in found]
+        self.links += [values[key] or "" for key in ("src", "href") if key in values]
         if tag == "section":
-            self.sections.append(found["id"] or "")
+            self.sections.append(values["id"] or "")
 
 
 def page_of(records: Records) -> str:
@@ -63,7 +63,7 @@ def test_it_begins_with_the_answer_and_the_caution(page: str) -> None:
     assert "the best of 6 trials compared on the same images" in start
 
 
-def test_sections_come_in_the_order_in_which_a_person_asks(page: str) -> None:
+def test_the_order_of_sections(page: str) -> None:
     order = ["leaderboard", "model", "curves", "confusion", "history", "parameters", "unfinished", "repeat"]
     assert Outline(page).sections == order
 
@@ -94,12 +94,12 @@ def test_the_policy_names_each_script_by_its_hash_and_allows_no_connection(page:
         assert f"'sha256-{digest}'" in allowed
 
 
-def test_the_stuck_starting_point_is_drawn_beside_the_best_with_the_line_of_chance(page: str) -> None:
+def test_trial_0_at_chance_is_drawn_beside_the_best_with_the_line_of_chance(page: str) -> None:
     assert "Trial 7, the best" in page and "Trial 0, your starting point" in page
     assert page.count("chance: ln 2 = 0.693") >= 2
 
 
-def test_a_best_starting_point_is_drawn_once() -> None:
+def test_if_trial_0_is_the_best_it_is_drawn_once() -> None:
     only = page_of(replace(example(), trials=example().trials[:1]))
     assert "Trial 0, the best" in only
     assert "Trial 0, your starting point" not in only
@@ -111,7 +111,7 @@ def test_every_layer_of_the_best_model_is_drawn_with_shape_and_weights(page: str
     assert "64 \u00d7 64 \u00d7 16" in model and "18,496" in model and "16 @ 3x3, relu" in model
 
 
-def test_a_deep_model_is_drawn_with_neighbours_of_one_shape_as_one() -> None:
+def test_neighbouring_layers_of_one_shape_of_a_deep_model_are_drawn_as_one() -> None:
     layers = [LayerRecord(f"l{i}", "Conv2D", (64 // (1 + i // 30), 64, 8), 10) for i in range(150)]
     drawing = architecture(layers)
     assert drawing is not None and drawing.merged
@@ -142,7 +142,7 @@ def test_of_very_many_trials_importance_is_measured_on_some_and_the_page_says_so
     assert f"Measured on {half} of the {complete} complete trials, spread evenly over them." in page_of(records)
 
 
-def test_importance_that_shuffled_scores_reach_too_is_marked_as_luck() -> None:
+def test_importance_that_shuffled_scores_also_reach_is_marked() -> None:
     def scored(score: Callable[[TrialRecord], float]) -> Records:
         records = many(120)
         trials = [
@@ -153,14 +153,14 @@ def test_importance_that_shuffled_scores_reach_too_is_marked_as_luck() -> None:
 
     noise = np.random.default_rng(1).normal(0.7, 0.05, 120)
     assert "None of it is more than luck yet" in page_of(scored(lambda t: float(noise[t.number])))
-    told = figures(scored(lambda t: 1 - float(t.params["dropout"])).data())
-    assert next(iter(told.importance)) == "dropout"
-    assert "dropout" in told.clear and len(told.clear) < len(told.importance)
-    assert sum(told.importance.values()) == pytest.approx(1)
+    result = figures(scored(lambda t: 1 - float(t.params["dropout"])).data())
+    assert next(iter(result.importance)) == "dropout"
+    assert "dropout" in result.clear and len(result.clear) < len(result.importance)
+    assert sum(result.importance.values()) == pytest.approx(1)
 
 
 def test_a_conditional_parameter_is_weighed_only_over_the_trials_in_which_it_is_active() -> None:
-    """Within 'b' the two values of `inner` score alike, and 'a', which has no `inner`, scores worst of all."""
+    """In family 'b' both values of `inner` have the same score; family 'a', without `inner`, has the worst score."""
     space = Space((choice("family", "a", "b"), choice("inner", "x", "y", when=(When("family", ("b",)),))))
     records = many(61)
 
@@ -173,9 +173,9 @@ def test_a_conditional_parameter_is_weighed_only_over_the_trials_in_which_it_is_
         return replace(records.trials[1], number=number, params=params, folds=folds)
 
     study = replace(records.study, space=space.to_json())
-    told = figures(replace(records, study=study, trials=tuple(map(trial, range(60)))).data())
-    assert told.weighed == 60
-    assert told.importance == pytest.approx({"family": 1.0, "inner": 0.0}, abs=1e-9)
+    result = figures(replace(records, study=study, trials=tuple(map(trial, range(60)))).data())
+    assert result.weighed == 60
+    assert result.importance == pytest.approx({"family": 1.0, "inner": 0.0}, abs=1e-9)
 
 
 def test_hand_written_points_are_named_on_the_board(page: str) -> None:
@@ -188,8 +188,8 @@ def drawn(page: str) -> str:
 
 
 def places(drawing: str, state: str) -> list[tuple[float, float]]:
-    found = re.findall(rf'<circle cx="([\d.]+)" cy="([\d.]+)" r="[\d.]+" class="point {state}">', drawing)
-    return [(float(x), float(y)) for x, y in found]
+    points = re.findall(rf'<circle cx="([\d.]+)" cy="([\d.]+)" r="[\d.]+" class="point {state}">', drawing)
+    return [(float(x), float(y)) for x, y in points]
 
 
 def test_the_history_has_a_point_for_each_trial_with_a_score_by_its_state(page: str) -> None:
@@ -202,13 +202,13 @@ def test_the_history_has_a_point_for_each_trial_with_a_score_by_its_state(page: 
     assert words_of_legend == ["unfinished", "complete", "stopped early", "failed"]
 
 
-def test_a_history_of_complete_trials_alone_names_no_others() -> None:
+def test_the_legend_of_the_history_has_only_states_that_occur() -> None:
     only = page_of(replace(example(), trials=(example().trials[0], *example().trials[7:9])))
     assert re.findall(r'class="key point \w+">([^<]+)<', only) == ["complete"]
     assert "the mean of the folds that they have" not in only
 
 
-def test_the_line_of_the_best_so_far_goes_level_and_up_and_passes_through_points() -> None:
+def test_the_line_of_the_best_so_far_is_level_or_rises_and_passes_through_points() -> None:
     for metric, sign in (("balanced_accuracy", -1), ("log_loss", 1)):
         drawing = drawn(page_of(example(metric=metric)))
         line = re.search(r'<path d="M([\d.L ]+)" class="so-far">', drawing)
@@ -228,7 +228,7 @@ def test_a_short_history_has_whole_numbers_on_its_axis(page: str) -> None:
     assert [text for text in re.findall(r">([\d.,]+)</text>", single) if "." not in text] == ["0"]
 
 
-def test_the_repeat_section_has_what_it_takes(page: str) -> None:
+def test_the_repeat_section_has_commands_and_settings(page: str) -> None:
     section = page[page.index('id="repeat"') :]
     for fact in ("search run pictures/ --hours 8", ">7<", "9f2c9f2c", "optuna, tpe", "3.15.1"):
         assert fact in section
@@ -244,7 +244,7 @@ def test_very_few_trials(count: int) -> None:
     assert words.headline(records.data()) in page_of(records)
 
 
-def test_when_everything_failed_the_causes_come_first() -> None:
+def test_if_all_trials_failed_the_causes_come_first() -> None:
     failed = tuple(replace(t, state=TrialState.FAILED, folds=(), cause="out of memory") for t in example().trials)
     page = page_of(replace(example(), trials=failed, probabilities={}))
     assert "All 12 trials failed; most often: out of memory (12)." in page
@@ -272,7 +272,7 @@ def test_a_long_history_is_thinned_out_and_the_page_stays_below_a_megabyte() -> 
     assert len(page.encode()) < 1_000_000
 
 
-def test_a_space_that_does_not_fit_costs_the_importance_not_the_report() -> None:
+def test_with_a_space_that_does_not_fit_only_the_importance_is_missing() -> None:
     records = replace(example(), study=replace(example().study, space={"parameters": []}))
     page = page_of(records)
     assert "do not fit their space" in page
@@ -297,7 +297,7 @@ def test_writing_replaces_the_old_page_in_one_step(tmp_path: Path, monkeypatch: 
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_visible_writes_out_what_could_move_a_cursor_or_turn_text() -> None:
+def test_visible_escapes_control_characters_and_text_direction() -> None:
     cases = SimpleNamespace(given="a\x00\x1b\u202e\u2028\ud800\nb", shown="a\\x00\\x1b\\u202e\\u2028\\ud800\\nb")
     assert values.visible(cases.given) == cases.shown
     assert values.visible("Kätzchen 猫 👩‍🚀") == "Kätzchen 猫 👩‍🚀"

@@ -1,4 +1,4 @@
-"""What a search shows while it runs."""
+"""The live table and the plain lines of a running search."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def progress(trials: Sequence[TrialRecord], best: int | None = None, **more: obj
 
 
 class Screen:
-    """Just enough of a terminal to know what is on it: cursor up, start of line, erase line."""
+    """The parts of a terminal that show what is on it: cursor up, start of line, erase line."""
 
     def __init__(self) -> None:
         self.lines: list[str] = [""]
@@ -68,7 +68,7 @@ def played(states: Sequence[Progress], width: int = 80, height: int = 24, notes:
     with LiveTable(console) as table:
         for state in states:
             table.update(state)
-            table._drawn_at = 0.0  # as if time had passed
+            table._drawn_at = 0.0  # as if enough time had passed
         for note in notes:
             table.note(note)
     screen = Screen()
@@ -95,7 +95,7 @@ def test_it_shows_the_last_trials_the_best_and_the_budget() -> None:
     assert "best 0.885 (trial 7) · 60 min so far · 83 min left · 1.3 fold runs a minute" in text
 
 
-def test_a_fold_is_a_bar_when_done_a_ring_in_training_and_a_dot_before() -> None:
+def test_a_fold_is_a_dot_then_a_circle_in_training_then_a_bar() -> None:
     lines = played([progress(TRIALS, best=7)]).splitlines()
     running = next(line for line in lines if line.split()[:1] == ["11"])
     assert re.fullmatch(r"[▁-█]{3}◌·", running.split()[1])
@@ -107,20 +107,20 @@ def test_it_says_what_a_trial_changes_and_why_one_failed() -> None:
     assert re.search(r"4  ·····  .\s+failed\s+out of memory", text)
 
 
-def test_notes_stand_above_the_table() -> None:
+def test_notes_are_above_the_table() -> None:
     lines = played([progress(TRIALS, best=7)], notes=["fold 2 was repeated [bold]once"]).splitlines()
     assert lines[0] == "fold 2 was repeated [bold]once"
     assert lines[1].split()[0] == "trial"
     assert sum("changed from trial 0" in line for line in lines) == 1
 
 
-def test_nothing_known_yet_is_a_picture_too() -> None:
+def test_the_table_before_the_first_trial() -> None:
     text = played([progress((), eta_seconds=None, session_folds=0, trials_budget=None, seconds_budget=None)])
     assert "0 trials, until you stop it" in text
     assert "no best yet" in text
 
 
-def test_the_first_seconds_are_accounted_for() -> None:
+def test_the_first_seconds_say_that_workers_are_starting() -> None:
     nothing: dict[str, object] = {"running": (), "eta_seconds": None, "session_folds": 0, "spent_seconds": 12.0}
     text = played([progress((), None, answered=False, **nothing)])
     assert "starting 2 workers, importing TensorFlow · 12 s so far" in text
@@ -137,7 +137,7 @@ def test_plain_lines_say_once_that_workers_are_starting_and_once_that_they_are_r
     assert stream.getvalue() == "starting 1 worker, importing TensorFlow\nTensorFlow is imported, training begins\n"
 
 
-def test_plain_lines_say_nothing_of_workers_that_were_ready_all_along() -> None:
+def test_plain_lines_do_not_mention_workers_that_are_ready() -> None:
     stream = io.StringIO()
     lines = PlainLines(stream)
     for _ in range(2):
@@ -158,7 +158,7 @@ def test_names_cannot_move_the_cursor() -> None:
     assert "\\x1b[2J[red]x" in played([progress((TRIALS[0], evil))], width=120)
 
 
-def test_an_error_leaves_the_last_picture_and_passes_through() -> None:
+def test_an_error_leaves_the_last_table_and_propagates() -> None:
     file = io.StringIO()
     console = Console(file=file, width=80, height=24, force_terminal=True, color_system=None)
     with pytest.raises(KeyboardInterrupt), LiveTable(console) as table:
@@ -168,7 +168,7 @@ def test_an_error_leaves_the_last_picture_and_passes_through() -> None:
     assert "\x1b[?25h" in file.getvalue(), "the cursor must be visible again"
 
 
-def test_plain_lines_tell_of_each_closed_trial_once() -> None:
+def test_plain_lines_have_one_line_per_closed_trial() -> None:
     stream = io.StringIO()
     lines = PlainLines(stream)
     lines.update(progress(TRIALS[:8], best=7))

@@ -32,12 +32,12 @@ def test_every_word_is_there_and_none_is_broken(name: str, width: int) -> None:
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_under_what_a_parameter_does_is_where_its_range_comes_from(width: int) -> None:
-    said = shown(Space((integer("depth", 1, 5, 2, help="how many blocks", source="a guess"),)), width)
-    first, second = (line for line in said.splitlines() if "blocks" in line or "guess" in line)
+def test_the_source_of_a_range_is_below_the_help_of_its_parameter(width: int) -> None:
+    printed = shown(Space((integer("depth", 1, 5, 2, help="how many blocks", source="a guess"),)), width)
+    first, second = (line for line in printed.splitlines() if "blocks" in line or "guess" in line)
     assert (first.split()[-3:], second.split()) == (["how", "many", "blocks"], ["source:", "a", "guess"])
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_a_parameter_without_words_has_no_empty_source(width: int) -> None:
+def test_a_parameter_without_help_has_no_empty_source(width: int) -> None:
     assert "source" not in shown(Space((integer("depth", 1, 5, 2),)), width)

@@ -39,7 +39,7 @@ def test_a_pipe_gets_text_without_colour_or_lines() -> None:
     assert not set("─│┃━╭") & set(text)
 
 
-def test_it_begins_with_the_answer_and_what_to_make_of_it() -> None:
+def test_it_begins_with_the_answer_and_the_caution() -> None:
     text = " ".join(printed(example()).split())
     assert words.headline(example().data()) in text
     assert "This number is optimistic: it is the best of 6 trials" in text
@@ -53,7 +53,7 @@ def test_the_leaderboard_names_scores_folds_and_states() -> None:
     assert any(line.split()[:2] == ["11", "0.808"] and "unfinished" in line for line in lines)
 
 
-def test_what_the_race_saved_is_said_where_it_stopped_something() -> None:
+def test_what_the_race_saved_is_printed_if_it_stopped_a_trial() -> None:
     """Trial 3 of the example has two folds, which took 48 s together."""
     base = example()
     assert "The race" not in printed(base)

@@ -1,4 +1,4 @@
-"""Which single changes are tried: each changes one thing, and what is suspected comes first."""
+"""Which single changes are tried: each changes one thing, and suspected causes come first."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def cause(name: str, strength: float = 0.9) -> Cause:
         ("something", "other"),
     ],
 )
-def test_what_a_parameter_is_about_is_read_from_its_name(name: str, topic: str) -> None:
+def test_the_topic_of_a_parameter_follows_from_its_name(name: str, topic: str) -> None:
     assert topic_of(name) == topic
 
 
@@ -61,13 +61,13 @@ def test_what_a_parameter_is_about_is_read_from_its_name(name: str, topic: str) 
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_values_in_the_place_of_the_default(parameter: Parameter, values: list[Value]) -> None:
-    found = other_values(parameter, parameter.default)
-    assert [pytest.approx(value) if isinstance(value, float) else value for value in values] == found[: len(values)]
+def test_other_values_than_the_default(parameter: Parameter, values: list[Value]) -> None:
+    others = other_values(parameter, parameter.default)
+    assert [pytest.approx(value) if isinstance(value, float) else value for value in values] == others[: len(values)]
 
 
 @given(st.sampled_from(["question", "cnn"]), st.data())
-def test_every_change_of_a_parameter_is_one_that_the_space_allows_and_changes_only_what_follows(
+def test_every_change_of_a_parameter_is_in_the_space_and_changes_only_what_depends_on_it(
     name: str, data: st.DataObject
 ) -> None:
     space = FAMILIES[name].space(FACTS)
@@ -78,33 +78,33 @@ def test_every_change_of_a_parameter_is_one_that_the_space_allows_and_changes_on
             changed = [n for n in point if n in experiment.params and experiment.params[n] != point[n]]
             assert len(changed) == 1
     parameter = data.draw(st.sampled_from(space.parameters))
-    found = other_values(parameter, parameter.default)
-    assert parameter.default not in found
-    assert len(found) <= MAX_VALUES
+    others = other_values(parameter, parameter.default)
+    assert parameter.default not in others
+    assert len(others) <= MAX_VALUES
 
 
-def test_what_is_suspected_is_tried_first_whatever_else_there_is() -> None:
+def test_suspected_causes_are_tried_first() -> None:
     space = FAMILIES["question"].space(FACTS)
     causes = [cause("regularisation too strong", 0.9), cause("dropout too strong", 0.8)]
     topics = [one.topic for one in experiments(space, space.defaults(), PLAIN, causes)]
     assert topics[:2] == ["penalty", "dropout"]
-    assert len(set(topics)) > 8, "and then everything else has its turn"
+    assert len(set(topics)) > 8, "and then all other topics"
 
 
-def test_what_may_follow_from_a_likelier_cause_is_tried_after_that_whatever_its_evidence() -> None:
+def test_a_consequence_is_tried_after_its_likelier_cause_whatever_its_evidence() -> None:
     causes = [cause("regularisation too strong", 0.4), cause("dead ReLU", 0.9)]
     topics = [one.topic for one in experiments(EMPTY, {}, replace(PLAIN, penalty=0.5), causes)]
     assert topics.index("penalty") < topics.index("activation")
 
 
-def test_more_of_a_penalty_or_of_dropout_is_never_tried() -> None:
+def test_a_larger_penalty_or_dropout_is_never_tried() -> None:
     space = FAMILIES["question"].space(FACTS)
     for one in experiments(space, space.defaults(), PLAIN, [], most=1000):
         assert float(one.params.get("dropout", 0)) <= 0.2
         assert float(one.params.get("l2", 0)) <= 0.01
 
 
-def test_a_model_without_parameters_is_changed_from_outside_in_what_it_has() -> None:
+def test_a_model_without_parameters_is_edited_where_it_can_be() -> None:
     kinds = {one.edit.kind for one in experiments(EMPTY, {}, PLAIN, []) if one.edit}
     assert kinds == {"glorot", "leaky", "learning rate", "sgd"}
     layers = (replace(DENSE, dropout=0.5, dead_at_start=1.0), PLAIN.layers[1])
@@ -121,10 +121,10 @@ def test_a_model_without_parameters_is_changed_from_outside_in_what_it_has() -> 
     }
 
 
-def test_what_the_space_has_a_parameter_for_is_not_changed_from_outside() -> None:
+def test_if_the_space_has_a_parameter_the_model_is_not_edited() -> None:
     space = Space((real("lr", 1e-4, 1e-1, 1e-3, log=True), choice("init", "zeros", "ones")))
-    found = [one.topic for one in experiments(space, space.defaults(), PLAIN, []) if one.edit]
-    assert not {"learning rate", "initial weights"} & set(found)
+    topics = [one.topic for one in experiments(space, space.defaults(), PLAIN, []) if one.edit]
+    assert not {"learning rate", "initial weights"} & set(topics)
 
 
 @pytest.mark.parametrize(
@@ -137,9 +137,7 @@ def test_what_the_space_has_a_parameter_for_is_not_changed_from_outside() -> Non
         ("inputs scaled twice", "scale"),
     ],
 )
-def test_what_mends_a_fault_of_the_set_up_is_tried_first_where_that_is_suspected_and_only_there(
-    suspected: str, kind: str
-) -> None:
+def test_a_remedy_for_a_faulty_set_up_is_tried_first_and_only_if_that_is_suspected(suspected: str, kind: str) -> None:
     first = experiments(EMPTY, {}, PLAIN, [cause(suspected, 1.0)])[0]
     assert first.edit is not None
     assert first.edit.kind == kind
@@ -147,11 +145,11 @@ def test_what_mends_a_fault_of_the_set_up_is_tried_first_where_that_is_suspected
 
 
 def test_training_that_may_be_too_short_is_tried_longer() -> None:
-    found = experiments(EMPTY, {}, PLAIN, [cause("trained too short")])
-    assert [one.longer for one in found if one.topic == "length"] == [4]
+    changes = experiments(EMPTY, {}, PLAIN, [cause("trained too short")])
+    assert [one.longer for one in changes if one.topic == "length"] == [4]
 
 
-def test_topics_name_causes_that_there_are() -> None:
+def test_topics_name_existing_causes() -> None:
     import inspect
 
     from search.diagnosis import rules

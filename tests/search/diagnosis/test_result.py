@@ -18,7 +18,7 @@ GOOD, BAD = run(0.95, 0.9), run(0.5, 0.5)
 
 
 @pytest.mark.parametrize(
-    ("runs", "said"),
+    ("runs", "expected"),
     [
         ([GOOD] * 3, Verdict.LEARNS),
         ([GOOD, GOOD, BAD], Verdict.SOMETIMES),
@@ -36,8 +36,8 @@ GOOD, BAD = run(0.95, 0.9), run(0.5, 0.5)
         ([replace(run(1.0, 0.5), evidence=replace(EVIDENCE, loss=0.02))] * 3, Verdict.BY_HEART),
     ],
 )
-def test_verdicts(runs: list[Run], said: Verdict) -> None:
-    assert verdict(runs, 2) is said
+def test_verdicts(runs: list[Run], expected: Verdict) -> None:
+    assert verdict(runs, 2) is expected
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=5))
@@ -50,7 +50,7 @@ def test_a_network_that_learns_does_so_in_every_run(numbers: list[tuple[float, f
     assert (verdict(runs, 2) is Verdict.STUCK) == (learned == 0)
 
 
-def test_a_run_that_was_stopped_at_chance_did_not_learn_whatever_its_last_epoch_says() -> None:
+def test_a_run_that_was_stopped_at_chance_did_not_learn_whatever_its_last_accuracy() -> None:
     collapsed = Diagnosis(Symptom(STUCK, ()), (Cause("x", "", "", 1.0),), collapsed=True)
     assert not replace(GOOD, diagnosis=collapsed).learned(2)
     assert replace(GOOD, diagnosis=replace(collapsed, collapsed=False)).learned(2)
@@ -61,18 +61,18 @@ def test_where_training_accuracy_is_not_known_the_validation_decides() -> None:
     assert not run(math.nan, 0.6).learned(2)
 
 
-def test_suspects_are_ordered_causes_before_what_follows_from_them() -> None:
+def test_suspects_are_ordered_causes_before_consequences() -> None:
     names = [cause.name for cause, _ in suspected([STUCK_RUN] * 3)]
     assert names == ["initial weights too small", "regularisation too strong", "gradients vanish"]
 
 
-def test_a_suspicion_is_held_against_the_experiments_about_it() -> None:
+def test_a_suspected_cause_counts_the_experiments_about_it() -> None:
     case = replace(
         CASE,
         tried=(tried("initial weights", [GOOD] * 3), tried("penalty", [BAD] * 2), tried("size", [BAD, GOOD, BAD])),
     )
-    found = {suspect.cause.name: (suspect.freed, suspect.tried) for suspect in case.suspects}
-    assert found == {
+    counts = {suspect.cause.name: (suspect.freed, suspect.tried) for suspect in case.suspects}
+    assert counts == {
         "initial weights too small": (1, 1),
         "regularisation too strong": (0, 1),
         "gradients vanish": (0, 0),
@@ -82,12 +82,12 @@ def test_a_suspicion_is_held_against_the_experiments_about_it() -> None:
     assert [one.experiment.topic for one in case.no_fixes] == ["size", "penalty"]
 
 
-def test_what_learns_has_no_suspects() -> None:
+def test_a_network_that_learns_has_no_suspects() -> None:
     healthy: Diagnosed = replace(CASE, runs=(GOOD,) * 3)
     assert healthy.suspects == ()
 
 
-def test_what_is_learned_for_training_images_only_is_held_against_what_plain_methods_reach() -> None:
+def test_plain_methods_decide_the_cause_if_only_training_images_are_learned() -> None:
     unsure = replace(run(0.7, 0.5), evidence=replace(EVIDENCE, layers=(), penalty=0.0, penalty_at_start=0.0))
     case = replace(CASE, runs=(unsure,) * 3)
     assert [suspect.cause.name for suspect in case.suspects] == [LABELS]

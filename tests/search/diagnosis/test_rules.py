@@ -1,4 +1,4 @@
-"""Rules of diagnosis: what is a symptom, when training on is in vain, and which cause is named first."""
+"""Rules of diagnosis: which symptoms there are, when more training is useless, and which cause is named first."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ def first(**changes: Any) -> str:
     return causes(symptom, replace(PLAIN, **changes), AT_CHANCE.losses)[0].name
 
 
-def test_it_looks_at_three_epochs_and_at_the_end() -> None:
+def test_a_run_is_inspected_after_three_epochs_and_at_its_end() -> None:
     assert [epoch for epoch in range(1, 13) if inspect_after(epoch, ended=epoch == 12)] == [*LOOKS, 12]
 
 
-def test_a_network_that_learns_is_not_looked_at_again() -> None:
+def test_a_network_that_learns_is_not_inspected() -> None:
     assert not needs_inspection(replace(AT_CHANCE, accuracy=0.8, validation=0.7))
     assert needs_inspection(AT_CHANCE)
     assert needs_inspection(replace(AT_CHANCE, accuracy=0.8, classes=1))
@@ -89,27 +89,27 @@ def test_no_accuracy_up_to_chance_is_clearly_above_it(classes: int, images: int,
 
 
 @given(st.integers(2, 20), st.integers(1, 10_000), st.floats(0, 1))
-def test_more_images_never_take_away_from_what_is_clear(classes: int, images: int, accuracy: float) -> None:
+def test_an_accuracy_that_is_clear_stays_clear_with_more_images(classes: int, images: int, accuracy: float) -> None:
     if clearly_above(accuracy, classes, images):
         assert clearly_above(accuracy, classes, images + 1)
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
-def test_a_loss_that_is_no_number_is_a_symptom_whatever_else_is_seen(loss: float) -> None:
+def test_a_loss_that_is_not_finite_is_always_a_symptom(loss: float) -> None:
     seen = replace(AT_CHANCE, losses=(0.6, loss), accuracy=0.9, epoch=2)
-    found = found_in(seen, OutputStats(math.nan, math.nan, 0, math.nan), PLAIN)
-    assert found is not None and found.collapsed
-    assert found.symptom.name == BROKEN
-    assert found.causes[0].name == "learning rate too large"
+    diagnosis = found_in(seen, OutputStats(math.nan, math.nan, 0, math.nan), PLAIN)
+    assert diagnosis is not None and diagnosis.collapsed
+    assert diagnosis.symptom.name == BROKEN
+    assert diagnosis.causes[0].name == "learning rate too large"
 
 
-def test_one_class_has_nothing_to_tell_apart() -> None:
-    found = found_in(replace(AT_CHANCE, classes=1, floor=0.0), ONE_ANSWER, PLAIN)
-    assert found is not None and found.collapsed
-    assert (found.symptom.name, found.causes[0].name) == (ONE_CLASS, "one class")
+def test_images_of_one_class_are_a_symptom() -> None:
+    diagnosis = found_in(replace(AT_CHANCE, classes=1, floor=0.0), ONE_ANSWER, PLAIN)
+    assert diagnosis is not None and diagnosis.collapsed
+    assert (diagnosis.symptom.name, diagnosis.causes[0].name) == (ONE_CLASS, "one class")
 
 
-def test_one_answer_for_all_images_is_a_sign_in_words() -> None:
+def test_the_same_prediction_for_all_images_is_a_sign() -> None:
     symptom = symptom_of(AT_CHANCE, ONE_ANSWER)
     assert symptom is not None and symptom.name == STUCK
     assert "0.6931, where a guess by class shares has 0.6931" in symptom.signs[0]
@@ -132,25 +132,25 @@ def test_a_network_below_the_loss_of_a_guess_is_never_stopped(
     accuracy: float, validation: float, epoch: int, ended: bool, spread: float, predicted: int, auroc: float
 ) -> None:
     seen = replace(AT_CHANCE, accuracy=accuracy, validation=validation, epoch=epoch, ended=ended)
-    found = found_in(seen, OutputStats(0.9 * LN2, spread, predicted, auroc), replace(PLAIN, found=(LASTING,)))
-    assert found is None or not found.collapsed
+    diagnosis = found_in(seen, OutputStats(0.9 * LN2, spread, predicted, auroc), replace(PLAIN, found=(LASTING,)))
+    assert diagnosis is None or not diagnosis.collapsed
 
 
-def test_early_only_what_waiting_does_not_cure_stops_a_network() -> None:
+def test_at_an_early_epoch_only_a_lasting_cause_stops_a_network() -> None:
     assert found_in(AT_CHANCE, ONE_ANSWER, PLAIN) is None
-    found = found_in(AT_CHANCE, ONE_ANSWER, replace(PLAIN, found=(LASTING,)))
-    assert found is not None and found.collapsed
-    assert found.name == "stuck at chance: planted"
+    diagnosis = found_in(AT_CHANCE, ONE_ANSWER, replace(PLAIN, found=(LASTING,)))
+    assert diagnosis is not None and diagnosis.collapsed
+    assert diagnosis.name == "stuck at chance: planted"
 
 
-def test_a_lasting_cause_waits_too_where_images_get_answers_of_their_own() -> None:
+def test_a_lasting_cause_does_not_stop_early_if_predictions_differ() -> None:
     slow = OutputStats(log_loss=LN2, spread=0.05, predicted=2, auroc=0.55)
     planted = replace(PLAIN, found=(LASTING,))
     assert found_in(AT_CHANCE, slow, planted) is None
     assert found_in(replace(AT_CHANCE, epoch=LOOKS[-1]), slow, planted) is not None
 
 
-def test_without_a_lasting_cause_it_takes_ten_epochs_many_steps_and_one_answer() -> None:
+def test_without_a_lasting_cause_it_stops_only_after_ten_epochs_many_steps_and_one_prediction() -> None:
     late = replace(AT_CHANCE, epoch=LOOKS[-1])
     long = replace(PLAIN, steps=MANY_STEPS)
     assert found_in(late, ONE_ANSWER, long) is not None
@@ -159,19 +159,19 @@ def test_without_a_lasting_cause_it_takes_ten_epochs_many_steps_and_one_answer()
     assert found_in(replace(late, validation=0.9), ONE_ANSWER, long) is None
 
 
-def test_a_run_that_ends_at_chance_is_stuck_once_it_was_long_enough() -> None:
+def test_a_run_that_ends_at_chance_is_stuck_if_it_was_long_enough() -> None:
     at_end = replace(AT_CHANCE, ended=True)
     assert found_in(replace(at_end, epoch=LONG_ENOUGH - 1), ONE_ANSWER, PLAIN) is None
-    found = found_in(replace(at_end, epoch=LONG_ENOUGH), ONE_ANSWER, PLAIN)
-    assert found is not None and found.collapsed
+    diagnosis = found_in(replace(at_end, epoch=LONG_ENOUGH), ONE_ANSWER, PLAIN)
+    assert diagnosis is not None and diagnosis.collapsed
 
 
-def test_learned_by_heart_is_said_at_the_end_and_stops_nothing() -> None:
+def test_memorized_images_are_a_symptom_at_the_end_and_stop_nothing() -> None:
     knows = OutputStats(log_loss=0.01, spread=0.5, predicted=2, auroc=1.0)
     seen = replace(AT_CHANCE, accuracy=1.0, validation=0.5, epoch=20, ended=True)
-    found = found_in(seen, knows, PLAIN)
-    assert found is not None and not found.collapsed
-    assert (found.symptom.name, found.causes[0].name) == (BY_HEART, LABELS)
+    diagnosis = found_in(seen, knows, PLAIN)
+    assert diagnosis is not None and not diagnosis.collapsed
+    assert (diagnosis.symptom.name, diagnosis.causes[0].name) == (BY_HEART, LABELS)
     assert found_in(replace(seen, ended=False), knows, PLAIN) is None
     assert found_in(replace(seen, validation=0.9, least=0.3), knows, PLAIN) is None
     assert found_in(replace(seen, best=0.9, least=0.3), knows, PLAIN) is None  # that epoch's weights are the model
@@ -179,17 +179,17 @@ def test_learned_by_heart_is_said_at_the_end_and_stops_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("accuracy", "log_loss"),
-    [(0.7, 0.61), (0.8, 0.5), (0.95, 0.6)],  # the first two are better than a guess, the third by next to nothing
+    [(0.7, 0.61), (0.8, 0.5), (0.95, 0.6)],  # the first two are better than a guess, the third hardly
 )
-def test_images_that_are_not_known_one_by_one_are_not_called_known_by_heart(accuracy: float, log_loss: float) -> None:
+def test_images_with_a_large_loss_are_not_memorized(accuracy: float, log_loss: float) -> None:
     seen = replace(AT_CHANCE, accuracy=accuracy, validation=0.5, epoch=20, ended=True)
-    found = found_in(seen, OutputStats(log_loss, spread=0.2, predicted=2, auroc=0.8), PLAIN)
-    assert found is not None and found.symptom.name == UNSURE
+    diagnosis = found_in(seen, OutputStats(log_loss, spread=0.2, predicted=2, auroc=0.8), PLAIN)
+    assert diagnosis is not None and diagnosis.symptom.name == UNSURE
     assert found_in(replace(seen, least=0.6), OutputStats(log_loss, spread=0.2, predicted=2, auroc=0.8), PLAIN) is None
 
 
 @pytest.mark.parametrize("symptom", [BY_HEART, UNSURE, STUCK])
-def test_labels_are_in_doubt_only_while_no_method_is_known_to_learn_from_them(symptom: str) -> None:
+def test_labels_are_in_doubt_only_if_no_method_learns_from_them(symptom: str) -> None:
     learns = unexplained(symptom, Plain("linear probe", 0.88, 60), 2)
     assert learns.name == (UNKNOWN if symptom == STUCK else "too few images for this network")
     assert learns.evidence.endswith(
@@ -205,27 +205,27 @@ def test_labels_are_in_doubt_only_while_no_method_is_known_to_learn_from_them(sy
     assert "or labels that do not follow" in not_known.evidence or "perhaps" in not_known.evidence
 
 
-def test_what_was_learned_and_holds_for_no_other_image_is_named_and_stops_nothing() -> None:
+def test_a_network_that_does_not_generalize_has_a_symptom_and_is_not_stopped() -> None:
     partly = OutputStats(log_loss=0.9 * LN2, spread=0.1, predicted=2, auroc=0.7)
     seen = replace(AT_CHANCE, accuracy=0.7, epoch=20, ended=True)
     assert needs_inspection(seen)
-    found = found_in(seen, partly, PLAIN)
-    assert found is not None and not found.collapsed
-    assert (found.symptom.name, found.causes[0].name) == (UNSURE, LABELS)
+    diagnosis = found_in(seen, partly, PLAIN)
+    assert diagnosis is not None and not diagnosis.collapsed
+    assert (diagnosis.symptom.name, diagnosis.causes[0].name) == (UNSURE, LABELS)
     assert found_in(replace(seen, least=0.9 * LN2), partly, PLAIN) is None
     assert not needs_inspection(replace(seen, least=0.9 * LN2))
     assert found_in(replace(seen, ended=False), partly, PLAIN) is None
 
 
-def test_right_answers_by_next_to_nothing_are_no_fault_without_a_strong_cause() -> None:
-    """As with a penalty that keeps weights near zero: the larger of two probabilities is right, both are 0.5."""
+def test_right_predictions_with_a_loss_of_a_guess_are_a_symptom_only_with_a_strong_cause() -> None:
+    """As with a penalty that keeps weights near zero: the larger probability is right, but both are near 0.5."""
     seen = replace(AT_CHANCE, accuracy=1.0, validation=0.5, best=1.0, epoch=20, ended=True)
     barely = replace(ONE_ANSWER, predicted=2, auroc=1.0)
     for answers in (barely, ONE_ANSWER):
         assert found_in(seen, answers, PLAIN) is None
-        found = found_in(seen, answers, replace(PLAIN, penalty=100.0))
-        assert found is not None and not found.collapsed
-        assert (found.symptom.name, found.causes[0].name) == (UNSURE, "regularisation too strong")
+        diagnosis = found_in(seen, answers, replace(PLAIN, penalty=100.0))
+        assert diagnosis is not None and not diagnosis.collapsed
+        assert (diagnosis.symptom.name, diagnosis.causes[0].name) == (UNSURE, "regularisation too strong")
 
 
 @pytest.mark.parametrize(
@@ -251,12 +251,12 @@ def test_right_answers_by_next_to_nothing_are_no_fault_without_a_strong_cause() 
         ({"steps": 10_000}, UNKNOWN),
     ],
 )
-def test_the_likeliest_cause_is_the_one_that_evidence_speaks_for(changes: dict[str, Any], cause: str) -> None:
+def test_the_likeliest_cause_has_the_strongest_evidence(changes: dict[str, Any], cause: str) -> None:
     assert first(**changes) == cause
 
 
-def test_small_initial_weights_are_no_lasting_cause_and_zero_ones_are() -> None:
-    """Adam frees healthy networks from small ones."""
+def test_zero_initial_weights_are_a_lasting_cause_and_small_ones_are_not() -> None:
+    """With Adam, healthy networks learn from small initial weights after some epochs."""
     symptom = symptom_of(AT_CHANCE, ONE_ANSWER)
     assert symptom is not None
     lasting = {}
@@ -275,7 +275,7 @@ def test_the_layer_after_which_the_signal_is_lost_is_one_with_weights() -> None:
     assert "is left after dense, the last of 1 hidden layers with weights" in likeliest.evidence
 
 
-def test_gradients_and_dead_units_are_told_with_their_numbers() -> None:
+def test_gradients_and_dead_units_are_signs_with_numbers() -> None:
     layers = (
         replace(FROZEN_START, gradient=1e-8, dead=0.75),
         replace(FROZEN_START, gradient=100.0),
@@ -317,14 +317,14 @@ evidence = st.builds(
 
 
 @given(evidence, st.lists(number, min_size=1, max_size=5), st.sampled_from([math.nan, 0.0, LN2, 10.0]))
-def test_whatever_the_evidence_there_is_a_cause_once_and_the_likeliest_comes_first(
+def test_with_any_evidence_there_are_causes_each_once_the_likeliest_first(
     seen: Evidence, losses: list[float], log_loss: float
 ) -> None:
     symptom = symptom_of(replace(AT_CHANCE, losses=tuple(losses)), replace(ONE_ANSWER, log_loss=log_loss))
     if symptom is None:
         return
-    found = causes(symptom, seen, losses)
-    assert found
-    assert len({cause.name for cause in found}) == len(found)
-    assert [cause.strength for cause in found] == sorted((cause.strength for cause in found), reverse=True)
-    assert all(cause.evidence and cause.change for cause in found)
+    named = causes(symptom, seen, losses)
+    assert named
+    assert len({cause.name for cause in named}) == len(named)
+    assert [cause.strength for cause in named] == sorted((cause.strength for cause in named), reverse=True)
+    assert all(cause.evidence and cause.change for cause in named)

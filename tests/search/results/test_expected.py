@@ -1,4 +1,4 @@
-"""What to expect of new images: said of what is shipped, and no better than chance where picking was all there was."""
+"""The expected score on new images: it is for the saved model, and at chance if the trials are random."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from storage.records import Origin
 from tests.studies import FOLDS, Records, example
 
 METRIC = "balanced_accuracy"
-SEED = 2  # of a study whose best seems clearly above chance
+SEED = 2  # a study with this seed has a best trial that seems clearly above chance
 
 
 def by_fold(records: Records, rows: np.ndarray[Any, Any]) -> dict[int, np.ndarray[Any, Any]]:
-    """Probabilities [images, classes] as they are stored."""
+    """Probabilities [images, classes] by fold, as they are stored."""
     return {fold: rows[records.split.assignment == fold] for fold in range(FOLDS)}
 
 
-def with_answers(records: Records, said: dict[int, np.ndarray[Any, Any]]) -> dict[str, Any]:
-    """The trials with the scores that these probabilities [images, classes] by number have."""
+def with_answers(records: Records, probabilities: dict[int, np.ndarray[Any, Any]]) -> dict[str, Any]:
+    """The arguments of `data`: trials with the scores of these probabilities [images, classes], by number."""
     labels, assignment = np.array([image.label for image in records.images]), records.split.assignment
     trials = []
-    for number, rows in said.items():
+    for number, rows in probabilities.items():
         like = next(trial for trial in records.trials if trial.number == 7)
         folds = tuple(
             replace(fold, trial=number, scores={METRIC: scores(labels[here], rows[here], (METRIC,))[METRIC]})
@@ -39,28 +39,28 @@ def with_answers(records: Records, said: dict[int, np.ndarray[Any, Any]]) -> dic
         origin = Origin.SAMPLER if number else Origin.BASELINE
         trials.append(replace(like, number=number, origin=origin, state=TrialState.COMPLETE, folds=folds))
     best = max(trials, key=lambda trial: trial.score(METRIC) or 0.0).number
-    others = {number: by_fold(records, rows) for number, rows in said.items()}
+    others = {number: by_fold(records, rows) for number, rows in probabilities.items()}
     return {"trials": tuple(trials), "others": others, "probabilities": others[best]}
 
 
 def shuffled(trials: int) -> StudySummary:
-    """Trials that know nothing: the best of so many on 110 images is well above a half."""
+    """Random trials: the best of so many on 110 images is far above 0.5."""
     records, rng = example(), np.random.default_rng(SEED)
-    said = {n: rng.dirichlet([1, 1], len(records.images)).astype(np.float32) for n in range(trials)}
-    return records.data(**with_answers(records, said))
+    probabilities = {n: rng.dirichlet([1, 1], len(records.images)).astype(np.float32) for n in range(trials)}
+    return records.data(**with_answers(records, probabilities))
 
 
-def test_the_best_of_many_that_know_nothing_is_called_no_better_than_chance() -> None:
+def test_the_best_of_many_random_trials_is_not_called_better_than_chance() -> None:
     data = shuffled(100)
     assert data.best is not None and data.best.score is not None and data.estimate is not None
-    assert data.best.score > 0.6  # two standard errors above a half, were it not picked
+    assert data.best.score > 0.6  # two standard errors above 0.5, without the selection
     assert data.near_chance(data.best)
     assert "chance" in words.headline(data)
     assert not beats(data.estimate, data.chance)
-    assert "nothing is shown to have been learned" in words.caution(data)
+    assert "it is not shown that the model has learned anything" in words.caution(data)
 
 
-def test_a_lead_over_a_plain_method_that_picking_explains_is_none() -> None:
+def test_a_lead_over_a_plain_method_within_the_selection_bias_is_not_clear() -> None:
     data = shuffled(100)
     assert data.best is not None
     assert data.not_clearly_better(data.best, 0.5)
@@ -68,38 +68,38 @@ def test_a_lead_over_a_plain_method_that_picking_explains_is_none() -> None:
 
 
 def right_for(records: Records, *shares: float) -> dict[str, Any]:
-    """Trials that are right for these shares of the images, spread evenly over them."""
+    """Trials that are right for these shares of the images, at even distances."""
     labels = np.array([image.label for image in records.images])
-    said = {}
+    probabilities = {}
     for trial, share in enumerate(shares):
         right = np.diff(np.floor(np.arange(len(labels) + 1) * share)) > 0
-        said[trial] = np.full((len(labels), 2), 0.2, np.float32)
-        said[trial][np.arange(len(labels)), np.where(right, labels, 1 - labels)] = 0.8
-    return with_answers(records, said)
+        probabilities[trial] = np.full((len(labels), 2), 0.2, np.float32)
+        probabilities[trial][np.arange(len(labels)), np.where(right, labels, 1 - labels)] = 0.8
+    return with_answers(records, probabilities)
 
 
 SURE_WINS = [(0.3, share / 100) for share in range(55, 96, 2)]
 
 
 @pytest.mark.parametrize("shares", SURE_WINS)
-def test_no_more_is_expected_than_what_was_scored_and_nothing_is_called_optimistic_by_nothing(
+def test_the_estimate_is_at_most_the_score_and_no_optimism_of_zero_is_named(
     shares: tuple[float, float],
 ) -> None:
-    """Where one trial wins whatever is resampled, picking adds nothing, and chance decides where the estimate falls."""
+    """If one trial wins every resampling, there is no selection bias; the estimate is above or below by chance."""
     records = example()
     data = records.data(**right_for(records, *shares))
     assert data.estimate is not None
     assert data.estimate.low <= data.estimate.value <= data.estimate.naive
-    said = words.caution(data)
+    sentence = words.caution(data)
     value, pooled = f"expect about {data.estimate.value:.2f} (", f"its pooled {data.estimate.naive:.3f} is optimistic"
-    assert value in said
-    assert "by 0.000" not in said
-    assert (pooled in said) <= (round(data.estimate.value, 2) < round(data.estimate.naive, 3))
+    assert value in sentence
+    assert "by 0.000" not in sentence
+    assert (pooled in sentence) <= (round(data.estimate.value, 2) < round(data.estimate.naive, 3))
 
 
 @pytest.mark.parametrize("optimism", [0.0004, 0.0, -0.004])
 @pytest.mark.parametrize("members", [((1, 1.0),), ((0, 0.5), (1, 0.5))])
-def test_an_estimate_that_is_not_below_the_score_says_nothing_of_optimism(
+def test_an_estimate_that_is_not_below_the_score_does_not_mention_optimism(
     members: tuple[tuple[int, float], ...], optimism: float
 ) -> None:
     records = example()
@@ -107,8 +107,8 @@ def test_an_estimate_that_is_not_below_the_score_says_nothing_of_optimism(
     estimate = records.data(**answers).estimate
     assert estimate is not None
     data = records.data(**answers, choices=(chosen(1, members),))
-    said = words.caution(replace(data, estimate=replace(estimate, value=0.81, naive=0.81 + optimism)))
-    assert "expect about 0.81" in said and "optimistic" not in said
+    sentence = words.caution(replace(data, estimate=replace(estimate, value=0.81, naive=0.81 + optimism)))
+    assert "expect about 0.81" in sentence and "optimistic" not in sentence
     above = words.caution(replace(data, estimate=replace(estimate, value=0.81, naive=0.83)))
     assert "optimistic by 0.020" in above
 
@@ -117,17 +117,17 @@ def chosen(trial: int, members: tuple[tuple[int, float], ...]) -> ChoiceRecord:
     return ChoiceRecord("2026-01-01T00:00:00+00:00", trial, members, (0, 1), 10, 1.0, None)
 
 
-def test_of_a_plainer_trial_no_more_is_expected_than_it_scored() -> None:
-    """Trial 0 is right for 80 of 110 images, trial 1, the best, for 88; they are tied, and trial 0 is shipped."""
+def test_the_estimate_of_a_simpler_trial_is_at_most_its_score() -> None:
+    """Trial 0 is right for 80 of 110 images, trial 1, the best, for 88; they are tied, and trial 0 is saved."""
     records = example()
     labels = np.array([image.label for image in records.images])
     number = np.arange(len(labels))
-    said = {}
+    probabilities = {}
     for trial, wrong in ((0, number % 11 < 3), (1, number % 10 < 2)):
         rows = np.full((len(labels), 2), 0.2, np.float32)
         rows[number, np.where(wrong, 1 - labels, labels)] = 0.8
-        said[trial] = rows
-    answers = with_answers(records, said)
+        probabilities[trial] = rows
+    answers = with_answers(records, probabilities)
     best = records.data(**answers, choices=(chosen(1, ((1, 1.0),)),)).estimate
     plain = records.data(**answers, choices=(chosen(0, ((0, 1.0),)),))
     assert best is not None and plain.estimate is not None
@@ -139,20 +139,20 @@ def test_of_a_plainer_trial_no_more_is_expected_than_it_scored() -> None:
 
 
 @pytest.mark.parametrize(
-    ("members", "said"),
+    ("members", "ending"),
     [
         (((1, 1.0),), ""),
-        (((0, 1.0),), "it is not what is shipped: that is trial 0."),
-        (((0, 0.5), (1, 0.5)), "it is not what is shipped: that is an ensemble of trials 0, 1."),
+        (((0, 1.0),), "the saved model is trial 0."),
+        (((0, 0.5), (1, 0.5)), "the saved model is an ensemble of trials 0, 1."),
     ],
 )
-def test_what_shows_the_best_trial_says_where_another_is_shipped(
-    members: tuple[tuple[int, float], ...], said: str
+def test_what_shows_the_best_trial_says_if_another_one_is_saved(
+    members: tuple[tuple[int, float], ...], ending: str
 ) -> None:
     records = example()
     labels = np.array([image.label for image in records.images])
     good = np.where(np.eye(2)[labels] == 1, 0.8, 0.2).astype(np.float32)
     answers = with_answers(records, {0: np.full_like(good, 0.5), 1: good})
     data = records.data(**answers, choices=(chosen(members[0][0], members),))
-    assert words.another_is_shipped(data).endswith(said)
-    assert bool(words.another_is_shipped(data)) == bool(said)
+    assert words.another_is_shipped(data).endswith(ending)
+    assert bool(words.another_is_shipped(data)) == bool(ending)

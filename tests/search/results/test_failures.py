@@ -34,11 +34,11 @@ def page(records: Records) -> str:
     return render(records.data()).replace("&#34;", '"')
 
 
-def test_they_are_data_with_number_symptom_cause_and_evidence() -> None:
+def test_json_has_number_symptom_cause_and_evidence() -> None:
     assert as_json(example().data())["diagnoses"] == []
-    found = as_json(diagnosed().data())["diagnoses"]
-    assert [(d["number"], d["folds"], d["trained"]) for d in found] == [(0, 5, 5), (6, 1, 1)]
-    assert {key: found[0][key] for key in ("symptom", "cause", "evidence", "change")} == {
+    data = as_json(diagnosed().data())["diagnoses"]
+    assert [(d["number"], d["folds"], d["trained"]) for d in data] == [(0, 5, 5), (6, 1, 1)]
+    assert {key: data[0][key] for key in ("symptom", "cause", "evidence", "change")} == {
         "symptom": STUCK.symptom,
         "cause": STUCK.cause,
         "evidence": list(STUCK.evidence),
@@ -46,19 +46,19 @@ def test_they_are_data_with_number_symptom_cause_and_evidence() -> None:
     }
 
 
-def test_why_trial_0_does_not_learn_is_a_sentence_on_paper_and_screen() -> None:
+def test_why_trial_0_does_not_learn_is_a_sentence_on_the_page_and_in_the_terminal() -> None:
     assert words.diagnosis(example().data()) == ""
     assert words.diagnosis(diagnosed().data()) == SENTENCE
     assert SENTENCE in printed(diagnosed())
     assert SENTENCE in page(diagnosed())
 
 
-def test_it_says_in_how_many_folds_and_nothing_of_a_few() -> None:
+def test_it_says_in_how_many_folds_and_is_silent_about_a_minority() -> None:
     assert "Trial 0 is stuck at chance, in 3 of its 5 folds: " in words.diagnosis(diagnosed((0, 2, 4)).data())
     assert words.diagnosis(diagnosed((1, 2)).data()) == ""
 
 
-def test_what_was_found_most_often_counts() -> None:
+def test_the_most_frequent_diagnosis_counts() -> None:
     base = diagnosed()
     first = base.trials[0]
     other = replace(STUCK, cause="dead ReLU", evidence=("dead ReLU: 90% of the units",))
@@ -68,8 +68,8 @@ def test_what_was_found_most_often_counts() -> None:
     assert "in 4 of its 5 folds: dead ReLU: 90% of the units" in words.diagnosis(data)
 
 
-def test_labels_are_not_blamed_for_what_a_plain_method_learns() -> None:
-    """As stored by this release or an older one: whether a reference does better is known to the report alone."""
+def test_labels_are_not_in_doubt_if_a_plain_method_learns() -> None:
+    """As stored by this release or an older one: only the report knows whether a reference is better."""
     base = diagnosed()
     for name in (LABELS, "labels do not follow from images"):
         by_heart = replace(STUCK, symptom=BY_HEART, cause=name, evidence=("a sign", f"{name}: shuffled"), change="")
@@ -82,14 +82,14 @@ def test_labels_are_not_blamed_for_what_a_plain_method_learns() -> None:
         assert learned.data().diagnoses[0].evidence[0] == "a sign"
 
 
-def test_collapsed_trials_are_one_group_of_those_that_did_not_finish() -> None:
+def test_collapsed_trials_are_one_group_of_unfinished_trials() -> None:
     causes = {c.cause: c.trials for c in diagnosed().data().causes}
     assert causes["stuck at chance: initial weights too small"] == (6,)
     assert "stuck at chance: initial weights too small" in printed(diagnosed())
     assert "stuck at chance: initial weights too small" in page(diagnosed())
 
 
-def test_words_of_a_strange_database_are_shown_as_what_they_are() -> None:
+def test_texts_of_an_untrusted_database_are_escaped() -> None:
     base = diagnosed()
     strange = replace(STUCK, symptom=HOSTILE, cause=HOSTILE, evidence=(HOSTILE,), change=HOSTILE)
     folds = tuple(replace(f, diagnosis=strange) for f in base.trials[0].folds)
@@ -100,11 +100,11 @@ def test_words_of_a_strange_database_are_shown_as_what_they_are() -> None:
 
 
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "log_loss"])
-def test_every_view_copes_with_a_fold_without_an_epoch(metric: str) -> None:
+def test_every_view_shows_a_fold_without_an_epoch(metric: str) -> None:
     base = with_empty_curves()
     records = replace(base, study=replace(base.study, metric=metric))
-    found = json.loads(json.dumps(as_json(records.data()), allow_nan=False))
-    assert found["trials"][0]["epochs"][0] == found["trials"][0]["best_epochs"][0] == 0
+    data = json.loads(json.dumps(as_json(records.data()), allow_nan=False))
+    assert data["trials"][0]["epochs"][0] == data["trials"][0]["best_epochs"][0] == 0
     assert printed(records)
     assert 'class="curves"' in page(records)
 

@@ -1,4 +1,4 @@
-"""What a report says, before any view draws it, and the JSON that scripts rely on."""
+"""The summary that all views show, and the JSON that scripts use."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_changes_are_the_active_parameters_that_differ_from_trial_0_or_else_from
             assert (name in row.changed) == (not same), (row.number, name)
 
 
-def test_the_front_is_marked_where_there_are_two_objectives_and_not_mentioned_elsewhere() -> None:
+def test_the_front_is_marked_only_with_two_objectives() -> None:
     one = as_json(example().data())
     assert "second_objective" not in one["study"]
     assert all("pareto" not in t and "latency" not in t for t in one["trials"])
@@ -69,7 +69,7 @@ def test_a_second_objective_that_is_not_known_is_none() -> None:
     assert records.data(study=study).second_objective is None
 
 
-def test_the_rungs_of_hyperband_are_said_to_be_trained_anew() -> None:
+def test_a_note_says_that_rungs_of_hyperband_are_trained_from_the_start() -> None:
     records = example()
     study = replace(records.study, config={**records.study.config, "sampler": "hyperband"})
     assert any("trained anew, not continued" in note for note in records.data(study=study).notes)
@@ -104,7 +104,7 @@ def test_predictions_that_do_not_fit_their_fold_are_refused() -> None:
     ("metric", "chance"),
     [("balanced_accuracy", 0.5), ("accuracy", 0.75), ("auroc", 0.5), ("log_loss", 0.5623)],
 )
-def test_chance_is_what_a_guess_gets_that_knows_the_class_sizes(metric: str, chance: float) -> None:
+def test_chance_is_the_score_of_a_guess_that_knows_the_class_sizes(metric: str, chance: float) -> None:
     assert METRICS[metric].chance(np.array([30, 10])) == pytest.approx(chance, abs=1e-4)
 
 
@@ -114,7 +114,7 @@ def test_testing_images_are_counted_but_belong_to_no_fold() -> None:
     assert images_words(data) == "110 images in 2 classes (+ 10 for testing)"
 
 
-def test_the_headline_says_what_is_best_how_sure_and_where_it_began() -> None:
+def test_the_headline_has_the_best_trial_its_spread_and_trial_0() -> None:
     assert headline(example().data()) == (
         "Best: trial 7, 0.88 balanced accuracy (± 0.04 over 5 folds; chance is 0.50); trial 0, your starting "
         "point, 0.50: no better than chance (the best is ahead on 5 of 5 folds)."
@@ -129,7 +129,7 @@ def test_the_headline_without_a_complete_trial() -> None:
     assert headline(records.data(trials=(records.trials[11],))) == "No trial is complete yet: 1 unfinished."
 
 
-def test_an_open_trial_is_running_only_while_somebody_works_on_the_study() -> None:
+def test_an_open_trial_is_running_only_while_a_process_holds_the_study() -> None:
     opened = replace(example(), trials=(trial(7), replace(trial(0), state=TrialState.RUNNING)))
     assert "trial 0, your starting point, is unfinished." in headline(opened.data())
     assert "trial 0, your starting point, is still running." in headline(opened.data(searching=True))
@@ -170,7 +170,7 @@ def test_a_tie_in_log_loss_is_found_too() -> None:
     assert "no real difference" not in headline(against_trial_0((0.6,) * 5, (0.5,) * 5, "log_loss"))
 
 
-def test_where_training_ends_while_it_still_helps_more_epochs_are_advised() -> None:
+def test_more_epochs_are_advised_if_training_ends_while_it_still_helps() -> None:
     records = example()
     study = replace(records.study, config={**records.study.config, "training": {"max_epochs": 24}})
 
@@ -188,7 +188,7 @@ def test_where_training_ends_while_it_still_helps_more_epochs_are_advised() -> N
     assert advice(records.data()) == (), "a study that does not say"
 
 
-def test_of_what_is_at_chance_nothing_is_said_to_get_better() -> None:
+def test_trials_at_chance_give_no_advice() -> None:
     records = example()
     study = replace(records.study, config={**records.study.config, "training": {"max_epochs": 24}})
 
@@ -206,11 +206,11 @@ def test_of_what_is_at_chance_nothing_is_said_to_get_better() -> None:
         return advice(records.data(study=study, trials=trials))
 
     assert advised(0.5, 0.5) == ()
-    (said,) = advised(0.5, 0.8)
-    assert said.startswith("5 of 5 fold runs of the best trial were still getting better")
+    (sentence,) = advised(0.5, 0.8)
+    assert sentence.startswith("5 of 5 fold runs of the best trial were still getting better")
 
 
-def test_when_trial_0_is_the_best_the_headline_says_that_nothing_beats_it() -> None:
+def test_if_trial_0_is_the_best_the_headline_says_so() -> None:
     records = example()
     text = headline(records.data(trials=(records.trials[0],), probabilities={}))
     assert text.endswith("chance is 0.50), your starting point: no better than chance.")
@@ -218,12 +218,12 @@ def test_when_trial_0_is_the_best_the_headline_says_that_nothing_beats_it() -> N
     assert headline(records.data(trials=two)).endswith("your starting point: no other trial beats it.")
 
 
-def test_the_caution_tells_how_many_trials_the_best_was_picked_from() -> None:
+def test_the_caution_names_the_number_of_trials_compared() -> None:
     assert "the best of 6 trials compared on the same images" in caution(example().data())
     assert caution(example().data(trials=())) == ""
 
 
-def test_with_the_predictions_of_all_it_was_chosen_among_new_images_are_estimated() -> None:
+def test_with_the_predictions_of_all_trials_there_is_an_estimate() -> None:
     records = example()
     folds = records.probabilities
     shuffled = {fold: rows[::-1].copy() for fold, rows in folds.items()}
@@ -232,19 +232,19 @@ def test_with_the_predictions_of_all_it_was_chosen_among_new_images_are_estimate
     assert data.estimate.trials == 2
     assert data.estimate.low < data.estimate.value < data.estimate.high
     assert f"On new images expect about {data.estimate.value:.2f} (" in caution(data)
-    found = as_json(data)["estimate"]
-    assert found["method"] == "BBC-CV"
-    assert found["optimism"] == pytest.approx(found["naive"] - found["value"])
+    estimate = as_json(data)["estimate"]
+    assert estimate["method"] == "BBC-CV"
+    assert estimate["optimism"] == pytest.approx(estimate["naive"] - estimate["value"])
     assert as_json(records.data())["estimate"] is None
 
 
-def test_where_guessing_may_reach_as_much_the_estimate_says_so() -> None:
+def test_if_guessing_may_reach_as_much_the_estimate_says_so() -> None:
     records = example()
     folds, dice = records.probabilities, np.random.default_rng(0)
     guesses = {fold: dice.dirichlet([1, 1], len(rows)).astype(np.float32) for fold, rows in folds.items()}
-    said = "guessing has 0.50, so nothing is shown to have been learned)."
-    assert said in caution(records.data(others={2: guesses, 5: guesses}))
-    assert said not in caution(records.data(others={2: folds, 5: folds}))
+    sentence = "guessing has 0.50, so it is not shown that the model has learned anything)."
+    assert sentence in caution(records.data(others={2: guesses, 5: guesses}))
+    assert sentence not in caution(records.data(others={2: folds, 5: folds}))
 
 
 def test_log_loss_counts_downwards() -> None:
@@ -255,16 +255,16 @@ def test_log_loss_counts_downwards() -> None:
 
 
 def test_json_has_the_promised_keys() -> None:
-    found = as_json(example().data())
+    data = as_json(example().data())
     study = {"name", "preset", "engine", "sampler", "metric", "folds", "seed", "images", "classes", "fingerprint"}
     each = {"number", "state", "cause", "detail", "params", "origin", "score", "fold_scores", "epochs", "parameters"}
-    assert study <= found["study"].keys()
-    assert (found["study"]["images"], found["study"]["classes"]) == (120, ["cats", "dogs"])
-    assert [t["number"] for t in found["trials"]] == list(range(12))
-    assert all(each | {"seconds"} <= t.keys() for t in found["trials"])
-    assert found["best"].keys() == {"number", "params", "score"}
-    assert found["counts"] == {"running": 1, "complete": 7, "pruned": 2, "failed": 2}
-    assert found["trials"][7]["epochs"] == [24] * FOLDS
+    assert study <= data["study"].keys()
+    assert (data["study"]["images"], data["study"]["classes"]) == (120, ["cats", "dogs"])
+    assert [t["number"] for t in data["trials"]] == list(range(12))
+    assert all(each | {"seconds"} <= t.keys() for t in data["trials"])
+    assert data["best"].keys() == {"number", "params", "score"}
+    assert data["counts"] == {"running": 1, "complete": 7, "pruned": 2, "failed": 2}
+    assert data["trials"][7]["epochs"] == [24] * FOLDS
 
 
 def test_json_is_strict_and_writes_null_for_what_is_not_a_number() -> None:
@@ -273,9 +273,9 @@ def test_json_is_strict_and_writes_null_for_what_is_not_a_number() -> None:
 
 
 def test_json_of_an_empty_study() -> None:
-    found = as_json(example().data(trials=(), probabilities={}, runs=()))
-    assert (found["best"], found["trials"]) == (None, [])
-    json.dumps(found, allow_nan=False)
+    data = as_json(example().data(trials=(), probabilities={}, runs=()))
+    assert (data["best"], data["trials"]) == (None, [])
+    json.dumps(data, allow_nan=False)
 
 
 def test_a_study_without_images_or_settings_still_makes_a_report() -> None:

@@ -1,4 +1,4 @@
-"""Every sampler of both engines, for tests that must forget none: one that is new in the configuration is here too."""
+"""Every sampler of both engines, read from the catalog, so that tests include new ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EPOCHS = 9  # of hyperband: brackets of 9 points with one epoch, 5 with three, 3
 
 
 class SamplerCase(NamedTuple):
-    """A sampler as a study asks for it; `second`: what it minimises beside the metric."""
+    """A sampler as a study configures it; `second`: the second objective."""
 
     engine: str
     name: str
@@ -37,7 +37,7 @@ NO_TORCH = importlib.util.find_spec("torch") is None
 
 
 def each(samplers: Iterable[SamplerCase], *, quick: Iterable[SamplerCase] | None = None) -> list[Any]:
-    """Samplers as parameters of a test, skipped where a package is missing; slow unless in `quick`, if given."""
+    """Samplers as parameters of a test, skipped if a package is missing; slow unless in `quick`, if that is given."""
     often = None if quick is None else {*quick}
     return [
         pytest.param(
@@ -56,12 +56,12 @@ def each(samplers: Iterable[SamplerCase], *, quick: Iterable[SamplerCase] | None
 
 
 def made(sampler: SamplerCase, seed: int = 0) -> Sampler:
-    """Of a study of `space_of(sampler)`."""
+    """The sampler of a study with the space `space_of(sampler)`."""
     return make_sampler(space_of(sampler), METRIC, sampler.engine, sampler.name, seed, sampler.second)
 
 
 def space_of(sampler: SamplerCase, space: Space = SPACE) -> Space:
-    """The space as the sampler searches it: hyperband chooses the epochs too."""
+    """The space that the sampler searches; hyperband also chooses the epochs."""
     if sampler != HYPERBAND:
         return space
     return Space((*space.parameters, integer("epochs", 1, EPOCHS, EPOCHS)))

@@ -1,4 +1,4 @@
-"""The catalog is what help, comments and checks are made from; the table of docs/searching.md is compared elsewhere."""
+"""Help, comments and checks are made from the catalog. The table of docs/searching.md has a test of its own."""
 
 from __future__ import annotations
 

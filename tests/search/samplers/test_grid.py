@@ -1,4 +1,4 @@
-"""The grid: every combination once, under conditions too, in the order of Keras Tuner's."""
+"""The grid: every combination once, also with conditions, in the order of Keras Tuner's grid."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.spaces.strategies import allowed, parameters, spaces
 
 
 def combinations(space: Space) -> set[str]:
-    """Every point of the grid, by trying each choice of each parameter in every way."""
+    """Every point of the grid, by trying all values of all parameters."""
     axes = [grid_points(p) for p in space.parameters]
     return {
         str(space.resolve(lambda p: picked[p.name]))  # noqa: B023 - called at once
@@ -28,12 +28,12 @@ def combinations(space: Space) -> set[str]:
 
 
 def walked(space: Space, most: int = 10_000) -> list[dict[str, Value]]:
-    asked, found = GridSampler(space), []
+    sampler, points = GridSampler(space), []
     try:
         for number in range(most):
-            found.append(asked.ask(number))
+            points.append(sampler.ask(number))
     except Exhausted:
-        return found
+        return points
     raise AssertionError("it does not end")
 
 
@@ -71,7 +71,7 @@ def test_the_grid_of_any_space_is_of_points_that_differ(space: Space) -> None:
 
 
 @given(parameters())
-def test_a_grid_has_at_most_five_points_of_a_range_its_ends_and_the_default_among_them(parameter: Parameter) -> None:
+def test_a_grid_has_at_most_five_points_of_a_range_with_its_ends_and_the_default(parameter: Parameter) -> None:
     points = grid_points(parameter)
     assert len(set(points)) == len(points)
     for value in points:
@@ -93,7 +93,7 @@ def test_a_range_of_few_values_has_them_all_and_others_are_spread_over_their_sca
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
-def test_the_presets_can_be_walked(preset: str) -> None:
+def test_the_grid_of_each_preset_can_be_traversed(preset: str) -> None:
     space = PRESETS[preset].space(Facts(64, 64, 3, 2, 500))
     asked = GridSampler(space)
     points = [asked.ask(number) for number in range(30)]
@@ -103,13 +103,13 @@ def test_the_presets_can_be_walked(preset: str) -> None:
 
 
 def test_its_order_is_that_of_keras_tuner() -> None:
-    """Without conditions and with places for values, since Keras Tuner has no choices of mixed type."""
+    """Without conditions, and with indices as values, since Keras Tuner has no choices of mixed type."""
     space = Space((integer("a", 0, 2, 1), choice("b", "x", "y", "z", default="z"), integer("c", 1, 2, 2)))
-    theirs = keras_tuner().HyperParameters()
-    theirs.Int("a", 0, 2, default=1)
-    theirs.Choice("b", ["x", "y", "z"], ordered=False, default="z")
-    theirs.Int("c", 1, 2, default=2)
-    oracle = keras_tuner().oracles.GridSearchOracle(hyperparameters=theirs)
+    parameters = keras_tuner().HyperParameters()
+    parameters.Int("a", 0, 2, default=1)
+    parameters.Choice("b", ["x", "y", "z"], ordered=False, default="z")
+    parameters.Int("c", 1, 2, default=2)
+    oracle = keras_tuner().oracles.GridSearchOracle(hyperparameters=parameters)
     expected = [oracle.populate_space("0")["values"]]
     while (following := oracle._get_next_combination(expected[-1])) is not None:
         expected.append(following)

@@ -1,4 +1,4 @@
-"""Hyperband's brackets have the sizes and epochs of Keras Tuner's own, and points go through them as there."""
+"""Hyperband's brackets have the sizes and epochs of Keras Tuner's, and the same points are promoted."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from tests.search.session.instant import quality
 
 @pytest.fixture(scope="module", autouse=True)
 def _imported() -> None:
-    """Seconds, which no single example should have to wait."""
+    """Import Keras Tuner once; it takes seconds, which must not count for one example."""
     keras_tuner()
 
 
 @given(st.integers(1, 500), st.integers(2, 5))
 def test_rungs_have_the_sizes_and_epochs_that_keras_tuner_has(max_epochs: int, factor: int) -> None:
     kt, ours = keras_tuner(), Brackets(max_epochs, factor)
-    theirs = kt.oracles.HyperbandOracle(
+    oracle = kt.oracles.HyperbandOracle(
         objective=kt.Objective("x", "max"), max_epochs=max_epochs, factor=factor, hyperband_iterations=0
     )
-    assert ours.count == theirs._get_num_brackets()
+    assert ours.count == oracle._get_num_brackets()
     for bracket in range(ours.count):
         for rung in range(bracket + 1):
-            assert ours.size(bracket, rung) == theirs._get_size(bracket, rung)
-            assert ours.epochs(bracket, rung) == theirs._get_epochs(bracket, rung)
+            assert ours.size(bracket, rung) == oracle._get_size(bracket, rung)
+            assert ours.epochs(bracket, rung) == oracle._get_epochs(bracket, rung)
 
 
-def test_one_after_another_points_have_the_epochs_of_keras_tuners_oracle_and_the_same_ones_rise() -> None:
-    """Two sweeps of brackets, at most nine epochs; theirs is told the scores of ours, and every seventh point fails."""
+def test_points_in_sequence_have_the_epochs_of_keras_tuners_oracle_and_the_same_are_promoted() -> None:
+    """All brackets twice, at most nine epochs; both get the same scores, and every seventh point fails."""
     kt, sampler = keras_tuner(), made(HYPERBAND)
     space = kt.HyperParameters()
     space.Float("x", 0.0, 1.0)
-    theirs = kt.oracles.HyperbandOracle(
+    oracle = kt.oracles.HyperbandOracle(
         objective=kt.Objective("x", "max"), max_epochs=9, factor=3, hyperband_iterations=0, hyperparameters=space
     )
     points: list[dict[str, object]] = []
     for number in range(60):
         params = sampler.ask(number)
-        values = theirs.populate_space(str(number))["values"]
+        values = oracle.populate_space(str(number))["values"]
         assert params[EPOCHS] == values["tuner/epochs"]
         past = values.get("tuner/trial_id")
         same = {name: value for name, value in params.items() if name != EPOCHS}
@@ -58,7 +58,7 @@ def test_one_after_another_points_have_the_epochs_of_keras_tuners_oracle_and_the
         fold = FoldRecord(number, 0, 0, 1, {METRIC: score}, 1, 1, {}, 1, 1.0)
         trial = TrialRecord(number, params, Origin.SAMPLER, state=TrialState.COMPLETE, folds=(fold,))
         sampler.tell(replace(trial, state=TrialState.FAILED, folds=()) if failed else trial)
-        told = kt.engine.trial.Trial(kt.HyperParameters(), trial_id=str(number), status="COMPLETED")
-        told.score = -1.0 if failed else score
-        theirs.trials[str(number)] = told
+        trial = kt.engine.trial.Trial(kt.HyperParameters(), trial_id=str(number), status="COMPLETED")
+        trial.score = -1.0 if failed else score
+        oracle.trials[str(number)] = trial
     assert len({point["rate"] for point in points}) > 20

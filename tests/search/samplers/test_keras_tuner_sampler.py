@@ -1,4 +1,4 @@
-"""Keras Tuner's oracles: spaces there and back, and what the Gaussian process is told."""
+"""Keras Tuner's oracles: encoding and decoding of values, and what the Gaussian process learns."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from tests.spaces.strategies import allowed, parameters, seeds, spaces
 
 @pytest.fixture(scope="module", autouse=True)
 def _imported() -> None:
-    """Seconds, which no single example should have to wait."""
+    """Import Keras Tuner once; it takes seconds, which must not count for one example."""
     keras_tuner()
 
 
-# There and back
+# Encoding and decoding
 
 
 def few(parameter: Parameter) -> list[Value]:
-    """Values of a parameter: all that are listed, else the ends and what lies between."""
+    """Values of a parameter: all listed ones, else the ends and values between them."""
     if isinstance(parameter, Choice):
         return list(parameter.values)
     inner = np.linspace(parameter.low, parameter.high, 40)
@@ -46,8 +46,8 @@ def few(parameter: Parameter) -> list[Value]:
 
 
 @given(parameters())
-def test_every_value_comes_back_as_it_was_even_by_way_of_the_unit_interval(parameter: Parameter) -> None:
-    """The Gaussian process sees values between 0 and 1; a value that is listed survives that exactly."""
+def test_every_value_survives_encoding_even_by_way_of_the_unit_interval(parameter: Parameter) -> None:
+    """The Gaussian process gets values between 0 and 1; listed values are decoded exactly."""
     one = axis(parameter)
     if one is None:
         assert len(few(parameter)) == 1
@@ -63,9 +63,7 @@ def test_every_value_comes_back_as_it_was_even_by_way_of_the_unit_interval(param
 
 
 @given(parameters(), st.floats(0, 1))
-def test_every_place_between_0_and_1_both_ends_included_is_a_value_of_the_parameter(
-    parameter: Parameter, place: float
-) -> None:
+def test_every_number_from_0_to_1_decodes_to_a_value_of_the_parameter(parameter: Parameter, place: float) -> None:
     one = axis(parameter)
     if one is not None:
         for at in (0.0, place, 1.0):
@@ -76,7 +74,7 @@ def test_every_place_between_0_and_1_both_ends_included_is_a_value_of_the_parame
 
 @given(st.sampled_from((0.05, 0.1, 0.2, 0.25)), st.integers(1, 12))
 def test_no_step_is_lost(step: float, steps: int) -> None:
-    """0.5 // 0.1 is 4 in floats, by which Keras Tuner counts."""
+    """Keras Tuner computes the number of steps as 0.5 // 0.1, which is 4 for floats."""
     parameter = real("x", 0.0, round(step * steps, 9), 0.0, step=step)
     one = axis(parameter)
     assert one is not None
@@ -84,7 +82,7 @@ def test_no_step_is_lost(step: float, steps: int) -> None:
     assert drawn == {parameter.nearest_value(n * step) for n in range(steps + 1)}
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(spaces(), st.integers(0, 99))
 def test_random_points_are_of_any_space(space: Space, seed: int) -> None:
     asked = KerasTunerSampler(space, "accuracy", "random", seed)
@@ -108,11 +106,11 @@ def complete(number: int, params: dict[str, Value], score: float, metric: str = 
 # The Gaussian process
 
 LINE = Space((real("x", 0.0, 1.0, 0.5),))
-"""One parameter, so that a Gaussian process of few points knows where the best is."""
+"""One parameter, so that a Gaussian process can find the best with few points."""
 
 
 def asked_on_the_line(metric: str, best: float, extra: list[TrialRecord] | None = None) -> float:
-    """The point asked for after nine trials in a row of a parabola that is best at `best`."""
+    """The point proposed after nine trials on a parabola that is best at `best`."""
     sign = -1 if metric == "accuracy" else 1
     points = [n / 8 for n in range(9)]
     trials = [complete(n, {"x": x}, sign * (x - best) ** 2, metric) for n, x in enumerate(points)]
@@ -123,24 +121,24 @@ def asked_on_the_line(metric: str, best: float, extra: list[TrialRecord] | None 
 
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
 @pytest.mark.parametrize("best", [0.3, 0.8])
-def test_it_goes_where_the_metric_is_best_in_its_own_direction(metric: str, best: float) -> None:
+def test_it_proposes_points_where_the_metric_is_best(metric: str, best: float) -> None:
     assert abs(asked_on_the_line(metric, best) - best) < 0.1
 
 
 @pytest.mark.parametrize("state", [TrialState.FAILED, TrialState.RUNNING, TrialState.PRUNED])
-def test_it_does_not_go_back_to_what_has_no_score(state: TrialState) -> None:
-    """Failed, open, or pruned before its first fold: told as the worst so far."""
+def test_it_does_not_return_to_points_without_a_score(state: TrialState) -> None:
+    """Failed, open, or pruned before its first fold: it learns the worst score so far."""
     first = asked_on_the_line("accuracy", 0.3)
     without = replace(complete(9, {"x": first}, 0.0), state=state, folds=())
     assert abs(asked_on_the_line("accuracy", 0.3, [without]) - first) > 0.02
 
 
-def test_a_score_that_is_no_number_counts_as_none() -> None:
+def test_a_score_of_nan_counts_as_missing() -> None:
     first = asked_on_the_line("accuracy", 0.3)
     assert abs(asked_on_the_line("accuracy", 0.3, [complete(9, {"x": first}, math.nan)]) - first) > 0.02
 
 
-def test_refused_points_are_left_behind() -> None:
+def test_refused_points_are_not_proposed_again() -> None:
     asked = KerasTunerSampler(LINE, "accuracy", "bayesian", 0)
     asked.replay([complete(n, {"x": n / 8}, -((n / 8 - 0.3) ** 2)) for n in range(9)])
     drawn = []
@@ -151,7 +149,7 @@ def test_refused_points_are_left_behind() -> None:
 
 
 def test_it_learns_from_the_latest_and_the_best_whether_it_saw_all_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its time grows with the cube of the points that it is given."""
+    """Its time grows with the cube of the number of points."""
     monkeypatch.setattr(memory, "LATEST", 9)
     monkeypatch.setattr(memory, "LEADING", 3)
     trials = [complete(n, {"x": n / 29}, -((n / 29 - 0.3) ** 2)) for n in range(30)]
@@ -189,10 +187,10 @@ def test_the_quick_prediction_is_that_of_scikit_learn() -> None:
         )
 
 
-# What it leaves behind
+# Side effects
 
 
-def test_it_writes_nothing_and_greets_nobody(tmp_path: Path) -> None:
+def test_it_writes_no_file_and_prints_nothing(tmp_path: Path) -> None:
     code = (
         "from tests.search.samplers.contract import EVERY, made\n"
         "from tests.search.samplers.test_optuna_sampler import one_trial\n"
@@ -213,8 +211,8 @@ def test_it_writes_nothing_and_greets_nobody(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_chance_has_the_quality_that_chance_has() -> None:
-    """200 points: the mean quality lies within 5 standard errors of the space's own draws."""
+def test_random_points_have_the_quality_of_the_space() -> None:
+    """The mean quality of 200 points is within 5 standard errors of that of random points of the space."""
     asked = KerasTunerSampler(SPACE, "accuracy", "random", 3)
     values = [quality(asked.ask(number)) for number in range(200)]
     rng = np.random.default_rng(0)

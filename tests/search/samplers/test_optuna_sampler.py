@@ -1,4 +1,4 @@
-"""The contract of samplers, over every sampler of both engines that is installed here."""
+"""The contract of samplers, for every installed sampler of both engines."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ TPE, CMAES = SamplerCase("optuna", "tpe"), SamplerCase("optuna", "cmaes")
 
 
 def trials_of(sampler: SamplerCase) -> int:
-    """Enough to be past what is drawn at random at first; Keras Tuner's Gaussian process takes a second a point."""
+    """Enough trials to be past the initial random points; Keras Tuner's Gaussian process takes a second per point."""
     return {BAYESIAN: 21, NSGA2: 70}.get(sampler, 25)
 
 
 def closed(number: int, params: dict[str, Value], redraws: int = 0) -> TrialRecord:
-    """The trial as it ends: every seventh fails, every fifth is pruned after one fold, the rest is complete."""
+    """The closed trial: every seventh fails, every fifth is pruned after one fold, all others are complete."""
     folds = tuple(
         FoldRecord(number, 0, fold, 1, {METRIC: quality(params) + fold / 100}, 1, 1, {}, 1, 1.0) for fold in range(3)
     )
@@ -95,7 +95,7 @@ def test_the_points_differ(in_one_go: list[TrialRecord]) -> None:
 
 
 @pytest.mark.parametrize("stopped_after", [1, 4, 12, 20])
-def test_going_on_from_stored_trials_equals_one_go(
+def test_resuming_from_stored_trials_equals_one_session(
     sampler: SamplerCase, in_one_go: list[TrialRecord], stopped_after: int
 ) -> None:
     stopped_after *= max(len(in_one_go) // 25, 1)
@@ -106,7 +106,7 @@ def test_going_on_from_stored_trials_equals_one_go(
     ]
 
 
-def test_going_on_with_an_open_trial_equals_one_go(sampler: SamplerCase, in_one_go: list[TrialRecord]) -> None:
+def test_resuming_with_an_open_trial_equals_one_session(sampler: SamplerCase, in_one_go: list[TrialRecord]) -> None:
     resumed = made(sampler)
     interrupted = replace(in_one_go[13], state=TrialState.RUNNING, folds=in_one_go[13].folds[:1])
     resumed.replay([*in_one_go[:13], interrupted])
@@ -124,7 +124,7 @@ LEARNS_FROM_SOME = [
 
 
 @pytest.mark.parametrize("sampler", each(LEARNS_FROM_SOME))
-def test_going_on_equals_one_go_where_old_trials_are_no_longer_learned_from(
+def test_resuming_equals_one_session_if_old_trials_were_dropped(
     monkeypatch: pytest.MonkeyPatch, sampler: SamplerCase
 ) -> None:
     for name, value in (("LATEST", 12), ("LEADING", 2), ("FORGET_EVERY", 5)):
@@ -144,7 +144,7 @@ def test_going_on_equals_one_go_where_old_trials_are_no_longer_learned_from(
             assert after == [trial.params for trial in one_go[stopped_after:]], (stopped_after, was_open)
 
 
-def test_what_is_learned_from_is_the_latest_and_the_best_and_the_same_of_what_was_kept() -> None:
+def test_the_latest_and_the_best_are_kept_and_keeping_twice_gives_the_same() -> None:
     trials = [closed(number, {**SPACE.defaults(), "rate": 1e-4 * 1.02**number}) for number in range(340)]
     kept = learned_from(trials, METRIC)
     assert kept[-LATEST:] == trials[-LATEST:]
@@ -154,24 +154,24 @@ def test_what_is_learned_from_is_the_latest_and_the_best_and_the_same_of_what_wa
     assert learned_from(trials[:LATEST], METRIC) == trials[:LATEST]
 
 
-def test_tpe_samples_the_groups_of_optuna_but_only_those_that_a_point_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A point with the norm 'none' has no momentum, one of depth 0 no units; each of them is a group of its own."""
+def test_tpe_samples_the_groups_of_optuna_but_only_those_that_a_point_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A point with the norm 'none' has no momentum, one of depth 0 has no units; each of these is a separate group."""
     trials = list(go(TPE))
     known = [to_frozen_trial(SPACE, trial, METRIC) for trial in trials]
     study = optuna.create_study(direction="maximize")
     study.add_trials(known)
-    theirs = optuna.search_space.group_decomposed._GroupDecomposedSearchSpace(True).calculate(study)
+    decomposed = optuna.search_space.group_decomposed._GroupDecomposedSearchSpace(True).calculate(study)
     groups = optuna_builders._groups([trial.distributions for trial in known])
-    assert {frozenset(group) for group in groups} == {frozenset(group) for group in theirs.search_spaces}
+    assert {frozenset(group) for group in groups} == {frozenset(group) for group in decomposed.search_spaces}
 
     sampled: list[set[str]] = []
     sample = optuna.samplers.TPESampler.sample_relative
 
-    def noted(*arguments: Any) -> dict[str, Any]:
+    def recording(*arguments: Any) -> dict[str, Any]:
         sampled.append(set(arguments[-1]))
         return sample(*arguments)
 
-    monkeypatch.setattr(optuna.samplers.TPESampler, "sample_relative", noted)
+    monkeypatch.setattr(optuna.samplers.TPESampler, "sample_relative", recording)
     asked = made(TPE)
     asked.replay(trials)
     params = asked.ask(len(trials))
@@ -190,7 +190,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("sampler", each(one for one in EVERY if one.name in MODELS))
-def test_how_much_of_a_space_with_conditions_is_left_to_chance_is_told_and_true(
+def test_a_sentence_names_how_many_parameters_are_drawn_at_random(
     monkeypatch: pytest.MonkeyPatch, sampler: SamplerCase
 ) -> None:
     number, which, names = MODELS[sampler.name]
@@ -202,18 +202,18 @@ def test_how_much_of_a_space_with_conditions_is_left_to_chance_is_told_and_true(
     kind = type(optuna_builders.fresh_sampler(sampler.name, 1, 1))
     sample = kind.sample_relative
 
-    def noted(*arguments: Any) -> Any:
+    def recording(*arguments: Any) -> Any:
         sampled.append(set(arguments[-1]))
         return sample(*arguments)
 
-    monkeypatch.setattr(kind, "sample_relative", noted)
+    monkeypatch.setattr(kind, "sample_relative", recording)
     asked = made(sampler)
     asked.replay(go(sampler))
     asked.ask(len(go(sampler)))
     assert sampled[-1] == names
 
 
-def test_where_all_of_a_space_is_modelled_nothing_is_told() -> None:
+def test_there_is_no_sentence_if_all_parameters_are_modelled() -> None:
     numbers = Space(SPACE.parameters[:3])
     assert [unmodelled_parameters(numbers, name) for name in optuna_builders.BUILDERS] == [None] * len(
         optuna_builders.BUILDERS
@@ -225,7 +225,7 @@ def test_another_study_seed_gives_other_points(sampler: SamplerCase, in_one_go: 
     other = made(sampler, seed=1)
     other.replay([])
     points = [one_trial(other, n).params for n in range(5)][1:]
-    if sampler.name == "grid":  # where nothing is left to chance
+    if sampler.name == "grid":  # all parameters are modelled
         assert points == [t.params for t in in_one_go[1:5]]
     else:
         assert points != [t.params for t in in_one_go[1:5]]
@@ -253,8 +253,8 @@ def test_a_refused_point_is_followed_by_another(sampler: SamplerCase) -> None:
 
 
 @pytest.mark.parametrize("sampler", [TPE, CMAES])
-def test_samplers_that_learn_come_closer_to_the_best_than_chance_does(sampler: SamplerCase) -> None:
-    """60 trials, seed 0; deterministic. By chance the mean quality of a point is about 0.75."""
+def test_samplers_that_learn_come_closer_to_the_best_than_random_points(sampler: SamplerCase) -> None:
+    """60 trials, seed 0; deterministic. The mean quality of a random point is about 0.75."""
     asked = made(sampler)
     asked.replay([])
     values = []
@@ -272,7 +272,7 @@ def test_the_gaussian_process_of_keras_tuner_does_so_from_its_first_points() -> 
     assert sum(quality(dict(t.params)) for t in chosen) / 3 > sum(quality(dict(t.params)) for t in drawn) / 18 + 0.05
 
 
-def test_every_sampler_of_the_configuration_is_one_here() -> None:
+def test_every_sampler_of_the_catalog_is_tested_here() -> None:
     assert {*optuna_builders.BUILDERS, "grid"} == {*of_engine("optuna")}
 
 

@@ -13,7 +13,7 @@ from search.results.progress import Progress
 from search.samplers import optuna_study
 from search.samplers.keras_tuner_sampler import score_of
 from search.stats.metrics import METRICS
-from search.stats.ranking import told_score
+from search.stats.ranking import score_for_sampler
 from storage import OUT_OF_TIME, TrialRecord, TrialState
 from storage.records import Origin
 from tests.search.session.instant import SPACE, Instant, by_formula, result_of
@@ -81,7 +81,7 @@ def test_it_is_told_to_the_sampler_with_its_worst_fold(path: Path, sampler: tupl
     starts = [(Origin.BASELINE, SPACE.defaults()), (Origin.START, PLANTED)]
     sit(path, Instant(at_chance), Listening(), sampler=sampler, starts=starts, trials=3)
     stuck = told[1]
-    assert told_score(stuck, "accuracy") == 0.5 < (stuck.score("accuracy") or 0)
+    assert score_for_sampler(stuck, "accuracy") == 0.5 < (stuck.score("accuracy") or 0)
     frozen = optuna_study.to_frozen_trial(SPACE, stuck, "accuracy")
     assert (frozen.state, frozen.value) == (OptunaState.COMPLETE, 0.5)
     assert score_of(stuck, "accuracy") == 0.5

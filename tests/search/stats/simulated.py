@@ -1,7 +1,7 @@
-"""Studies whose truth is known: out-of-fold predictions drawn from a model of images and points, no training.
+"""Studies whose truth is known: out-of-fold predictions are drawn from a model of images and points, without training.
 
-An item-response model: an image has a difficulty, a point an ability, and both decide how likely the image is
-classified right. Half of all answers share their chance between points, as those of similar networks do.
+An item-response model: an image has a difficulty, a point has an ability, and both decide how likely the image is
+classified right. For half of the predictions all points use the same random number, as similar networks agree.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-POPULATION = 5000  # images by which the truth is measured
+POPULATION = 5000  # images on which the truth is measured
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Simulated:
 
 
 def studies(number: int, *, images: int, trials: int, spread: float, accuracy: float = 0.8) -> Iterator[Simulated]:
-    """`spread` is the standard deviation of abilities, in logits; 0: all points are truly equal."""
+    """`spread` is the standard deviation of abilities, in logits; 0: all points are equally good."""
     rng = np.random.default_rng(images * 1000 + trials)
     labels = np.arange(images) % 2
     for _ in range(number):
@@ -35,5 +35,5 @@ def studies(number: int, *, images: int, trials: int, spread: float, accuracy: f
         drawn = rng.uniform(size=(trials, images))
         shared = np.where(rng.uniform(size=(trials, images)) < 0.5, drawn, rng.uniform(size=images)[None, :])
         right = shared < chance[:, :images]
-        said = np.where(right, labels, 1 - labels)
-        yield Simulated(np.eye(2, dtype=np.float32)[said] * 0.6 + 0.2, labels, chance.mean(axis=1))
+        predicted = np.where(right, labels, 1 - labels)
+        yield Simulated(np.eye(2, dtype=np.float32)[predicted] * 0.6 + 0.2, labels, chance.mean(axis=1))

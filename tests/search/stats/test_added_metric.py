@@ -1,4 +1,4 @@
-"""A metric is one place: two that nothing else knows of are added to the dict, and all that decides goes by them."""
+"""A metric is defined in one place: two new ones are added to the dict, and all decisions use them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def f1(labels: Labels, probabilities: Probabilities) -> float:
 
 
 def share_of_f1(labels: Labels, probabilities: Probabilities) -> Contributions:
-    """[images] what each right image adds to the F1 of its class."""
+    """[images] the contribution of each right image to the F1 of its class."""
     predicted, classes = probabilities.argmax(axis=1), probabilities.shape[1]
     counts = confusion(labels, predicted, classes)
     size = np.maximum(counts.sum(axis=0) + counts.sum(axis=1), 1)
@@ -74,7 +74,7 @@ def metric(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> M
 
 
 def study_of(metric: Metric) -> Records:
-    """The example as a search for the metric: trial 0 at chance, trial 7 the best."""
+    """The example study with this metric: trial 0 is at chance, trial 7 is the best."""
     base = example(per_class=30)
     trials = tuple(
         replace(
@@ -122,7 +122,7 @@ def test_trials_are_ranked_in_its_direction(metric: Metric) -> None:
     assert better(metric.name, values[0], values[-1])
 
 
-def test_a_race_gives_up_the_worse_one_and_says_so_in_its_words(metric: Metric) -> None:
+def test_the_race_stops_the_worse_trial_and_names_the_metric(metric: Metric) -> None:
     study, weights = simulated(), np.ones(2)
     poor, good = (
         RaceEntry(
@@ -133,9 +133,9 @@ def test_a_race_gives_up_the_worse_one_and_says_so_in_its_words(metric: Metric) 
         for number, rows in enumerate(study.probabilities)
     )
     gap = abs(np.mean([poor.scores[f] - good.scores[f] for f in range(3)]))
-    told = racing.behind("paired", metric.name, poor, good, weights)
+    reason = racing.behind("paired", metric.name, poor, good, weights)
     way = "lower" if metric.maximized else "higher"
-    assert told == f"its {metric.words} is {gap:.3f} {way} than that of trial 1 on the same 120 images"
+    assert reason == f"its {metric.words} is {gap:.3f} {way} than that of trial 1 on the same 120 images"
     assert racing.behind("paired", metric.name, good, poor, weights) is None
     assert racing.behind("forgiving", metric.name, poor, good, weights) is not None
     assert racing.best_at_rungs(metric.name, (0.2, 0.4), racing.Schedule("constant", 2), cut=False) == {1: 0.2}
@@ -170,7 +170,7 @@ def test_a_resampled_value_is_that_of_repeated_images(metric: Metric) -> None:
     assert values[1, 2] == pytest.approx(metric.of(study.labels[rows], study.probabilities[1, rows]), rel=1e-5)
 
 
-def test_it_decides_what_is_chosen_and_shipped(metric: Metric) -> None:
+def test_it_decides_what_is_chosen_and_saved(metric: Metric) -> None:
     trials, study = study_of(metric).trials, simulated()
     assert ties(trials, metric.name, 50)[0] == 7
     chosen = choose(trials, metric.name, 50)
@@ -196,6 +196,6 @@ def test_a_report_names_it(metric: Metric) -> None:
     assert metric.words in render(data)
 
 
-def test_a_metric_says_in_one_way_what_an_image_adds(metric: Metric) -> None:
+def test_a_metric_has_either_each_or_share(metric: Metric) -> None:
     with pytest.raises(ValueError, match="needs either each or share"):
         replace(metric, each=None, share=None)

@@ -1,4 +1,4 @@
-"""The rules of the race: what they are, that they are fair, and how the metric changes them."""
+"""The rules of the race: what they are, that they seldom stop equal trials, and how they depend on the metric."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from storage.records import Origin
 EVEN = np.ones(2)
 
 answers = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=80)
-"""Whether the trial, and whether the incumbent, is right about an image."""
+"""Per image: whether the trial is right, and whether the incumbent is right."""
 
 
 def runner(number: int, right: list[bool], folds: int = 2) -> RaceEntry:
@@ -48,7 +48,7 @@ def test_of_two_trials_at_most_one_is_behind_the_other(pairs: list[tuple[bool, b
 
 
 @given(answers, st.data())
-def test_a_trial_that_goes_on_would_go_on_with_one_more_image_right(
+def test_a_trial_that_continues_would_continue_with_one_more_image_right(
     pairs: list[tuple[bool, bool]], data: st.DataObject
 ) -> None:
     mine, theirs = [a for a, _ in pairs], [b for _, b in pairs]
@@ -59,24 +59,24 @@ def test_a_trial_that_goes_on_would_go_on_with_one_more_image_right(
 
 
 @given(answers)
-def test_after_one_fold_more_is_asked_for_than_after_two(pairs: list[tuple[bool, bool]]) -> None:
+def test_after_one_fold_stopping_needs_a_larger_gap_than_after_two(pairs: list[tuple[bool, bool]]) -> None:
     mine, theirs = [a for a, _ in pairs], [b for _, b in pairs]
     if decided(mine, theirs, folds=1) is not None:
         assert decided(mine, theirs, folds=2) is not None
 
 
-def test_the_reason_says_how_many_images_are_worse_and_better_than_whose() -> None:
+def test_the_reason_names_the_images_worse_and_better_and_the_incumbent() -> None:
     mine, theirs = [False] * 31 + [True] * 29, [True] * 31 + [False] * 12 + [True] * 17
     assert decided(mine, theirs) == "31 images worse, 12 better than trial 4 on the same 60"
 
 
-def test_from_500_images_on_more_is_asked_for() -> None:
+def test_with_500_images_stopping_needs_a_larger_gap() -> None:
     mine, theirs = [False] * 20 + [True] * 10 + [True] * 570, [True] * 20 + [False] * 10 + [True] * 570
     assert decided(mine[:400], theirs[:400]) is not None
     assert decided(mine, theirs) is None
 
 
-def test_equal_trials_are_hardly_ever_stopped() -> None:
+def test_equal_trials_are_seldom_stopped() -> None:
     """After the second fold of 100 images of a study, z = 1.64: 5 % by design; 2,000 pairs, seed 0."""
     rng = np.random.default_rng(0)
     right = rng.random((2000, 2, 100)) < 0.8
@@ -93,7 +93,7 @@ def said(labels: NDArray[np.int64], rng: np.random.Generator, classes: int, skil
 
 @settings(deadline=None)  # the first imports scipy
 @given(st.integers(0, 10_000), st.integers(2, 4))
-def test_what_images_are_worth_adds_up_to_the_metric(seed: int, classes: int) -> None:
+def test_contributions_add_up_to_the_metric(seed: int, classes: int) -> None:
     rng = np.random.default_rng(seed)
     labels = np.concatenate([np.arange(classes), rng.integers(0, classes, 30)])
     rows = said(labels, rng, classes, 1.0).round(2) + np.float32(0.01)  # with ties
@@ -106,7 +106,7 @@ def test_what_images_are_worth_adds_up_to_the_metric(seed: int, classes: int) ->
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_by_every_metric_the_worse_trial_is_stopped_and_the_better_one_goes_on(metric: str) -> None:
+def test_by_every_metric_the_worse_trial_is_stopped_and_the_better_one_continues(metric: str) -> None:
     rng, labels = np.random.default_rng(1), np.arange(120) % 2
     folds = np.array_split(np.arange(120), 3)
     good, poor = (
@@ -125,19 +125,19 @@ def test_by_every_metric_the_worse_trial_is_stopped_and_the_better_one_goes_on(m
     assert racing.behind("none", metric, poor, good, EVEN) is None
 
 
-def test_a_point_that_is_right_as_often_and_surer_is_ahead_by_log_loss() -> None:
+def test_a_trial_as_often_right_and_more_certain_is_better_by_log_loss() -> None:
     labels = np.zeros(40, np.int64)
     unsure, sure = (np.tile(np.array([p, 1 - p], np.float32), (40, 1)) for p in (0.6, 0.9))
     mine, theirs = (
         RaceEntry(n, dict(enumerate(np.array_split(METRICS["log_loss"].contributions(labels, rows, EVEN), 2))), {})
         for n, rows in ((7, unsure), (3, sure))
     )
-    told = racing.behind("paired", "log_loss", mine, theirs, EVEN)
-    assert told == "its log loss is 0.405 higher than that of trial 3 on the same 40 images"
+    reason = racing.behind("paired", "log_loss", mine, theirs, EVEN)
+    assert reason == "its log loss is 0.405 higher than that of trial 3 on the same 40 images"
 
 
 def test_in_balanced_accuracy_an_image_of_a_small_class_counts_for_more() -> None:
-    """90 and 10 images: eight losses in the small class outweigh ten wins in the large one."""
+    """Classes of 90 and 10 images: eight losses in the small class outweigh ten wins in the large one."""
     labels = np.repeat([0, 1], [90, 10])
     weights = class_weights(labels)
     np.testing.assert_allclose(weights, [100 / 180, 5])
@@ -163,25 +163,25 @@ def test_forgiving_asks_whether_the_mean_beats_the_incumbents_worst_fold(
 ) -> None:
     lead = RaceEntry(0, {}, {0: 0.8, 1: 0.7, 2: 0.75})
     trial = RaceEntry(5, {}, {0: mine, 1: mine})
-    told = racing.behind("forgiving", metric, trial, lead, EVEN)
-    assert (told is not None) == stopped
+    reason = racing.behind("forgiving", metric, trial, lead, EVEN)
+    assert (reason is not None) == stopped
     if stopped:
         worst = "0.700" if metric == "accuracy" else "0.800"
-        assert told == (f"its mean of {mine:.3f} after 2 folds is no better than the worst fold of trial 0, {worst}")
+        assert reason == (f"its mean of {mine:.3f} after 2 folds is no better than the worst fold of trial 0, {worst}")
 
 
 @given(st.integers(1, 500))
-def test_the_first_look_is_after_a_tenth_of_the_epochs_and_none_is_at_the_end(epochs: int) -> None:
+def test_the_first_rung_is_after_a_tenth_of_the_epochs_and_none_is_at_the_end(epochs: int) -> None:
     looks = racing.rungs(epochs)
     assert all(0.1 * epochs <= look < epochs for look in looks)
     assert all(b == 3 * a for a, b in pairwise(looks))
     assert not looks or 3 * looks[-1] >= epochs
 
 
-TEN = Schedule("constant", 10)  # looked at after 1, 3 and 9 epochs
+TEN = Schedule("constant", 10)  # rungs after 1, 3 and 9 epochs
 
 
-def test_a_curve_that_stopped_by_itself_has_what_it_has_and_one_cut_short_is_unknown_later() -> None:
+def test_a_curve_that_stopped_by_itself_keeps_its_best_and_one_cut_short_has_no_later_value() -> None:
     assert racing.best_at_rungs("accuracy", (0.5, 0.7, 0.6, 0.4), TEN, cut=False) == {1: 0.5, 3: 0.7, 9: 0.7}
     assert racing.best_at_rungs("accuracy", (0.5, 0.7, 0.6), TEN, cut=True) == {1: 0.5, 3: 0.7}
     assert racing.best_at_rungs("log_loss", (0.5, 0.7, 0.4), TEN, cut=False) == {1: 0.5, 3: 0.4, 9: 0.4}
@@ -196,10 +196,10 @@ def test_from_eight_trials_on_a_first_fold_must_be_as_good_as_the_best_third() -
 
 
 @given(st.lists(st.floats(0, 1), min_size=8, max_size=40))
-def test_a_third_of_the_trials_have_reached_what_is_asked_for(found: list[float]) -> None:
-    asked = racing.thresholds("accuracy", TEN, [{1: value} for value in found])[1]
-    assert sum(value >= asked for value in found) >= len(found) // 3
-    assert sum(value > asked for value in found) < max(len(found) // 3, 1)
+def test_a_third_of_the_trials_reach_the_threshold(values: list[float]) -> None:
+    asked = racing.thresholds("accuracy", TEN, [{1: value} for value in values])[1]
+    assert sum(value >= asked for value in values) >= len(values) // 3
+    assert sum(value > asked for value in values) < max(len(values) // 3, 1)
 
 
 def trial(number: int, folds: int, **changes: Any) -> TrialRecord:
@@ -207,7 +207,7 @@ def trial(number: int, folds: int, **changes: Any) -> TrialRecord:
     return TrialRecord(number, {}, Origin.SAMPLER, **{"state": TrialState.PRUNED, "folds": runs, **changes})
 
 
-def test_saved_are_the_folds_that_are_missing_at_the_pace_of_those_that_are_not() -> None:
+def test_missing_folds_are_saved_at_the_pace_of_finished_ones() -> None:
     trials = [
         trial(0, 5, state=TrialState.COMPLETE),
         trial(1, 2, cause=racing.BEHIND),

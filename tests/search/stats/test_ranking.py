@@ -1,4 +1,4 @@
-"""Which trial is ahead: complete ones by score, the others after them, equals by number."""
+"""The order of trials: complete ones by score, then the others; ties by number."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COMPLETE, PRUNED, RUNNING, FAILED = TrialState.COMPLETE, TrialState.PRUNED, Tria
 
 
 def trial(number: int, state: TrialState, *scores: float, metric: str = "accuracy") -> TrialRecord:
-    """A trial with these scores, one a fold."""
+    """A trial with these scores, one per fold."""
     folds = tuple(
         FoldRecord(number, 0, fold, 1, {metric: score}, 1, 1, {}, 10, 1.0) for fold, score in enumerate(scores)
     )
@@ -37,12 +37,12 @@ def trials(draw: st.DrawFn, metric: str) -> list[TrialRecord]:
     return draw(st.permutations(made))
 
 
-def numbers(found: list[TrialRecord]) -> list[int]:
-    return [t.number for t in found]
+def numbers(trials: list[TrialRecord]) -> list[int]:
+    return [t.number for t in trials]
 
 
 def test_best_first_then_pruned_running_failed() -> None:
-    there = [
+    trials = [
         trial(0, FAILED, 0.99),
         trial(1, RUNNING, 0.98),
         trial(2, PRUNED, 0.97),
@@ -52,22 +52,22 @@ def test_best_first_then_pruned_running_failed() -> None:
         trial(6, PRUNED),
         trial(7, COMPLETE, math.nan),
     ]
-    assert numbers(ranked(there, "accuracy")) == [4, 3, 5, 7, 2, 6, 1, 0]
-    assert best(there, "accuracy") == there[4]
+    assert numbers(ranked(trials, "accuracy")) == [4, 3, 5, 7, 2, 6, 1, 0]
+    assert best(trials, "accuracy") == trials[4]
 
 
 def test_the_smallest_log_loss_is_best() -> None:
-    there = [trial(n, COMPLETE, loss, metric="log_loss") for n, loss in enumerate((0.7, 0.2, 0.4))]
-    assert numbers(ranked(there, "log_loss")) == [1, 2, 0]
+    trials = [trial(n, COMPLETE, loss, metric="log_loss") for n, loss in enumerate((0.7, 0.2, 0.4))]
+    assert numbers(ranked(trials, "log_loss")) == [1, 2, 0]
 
 
-def test_of_equals_the_first_is_ahead() -> None:
-    there = [trial(n, COMPLETE, 0.5) for n in (3, 1, 2)]
-    assert numbers(ranked(there, "accuracy")) == [1, 2, 3]
+def test_of_equal_trials_the_first_is_ahead() -> None:
+    trials = [trial(n, COMPLETE, 0.5) for n in (3, 1, 2)]
+    assert numbers(ranked(trials, "accuracy")) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("state", [PRUNED, RUNNING, FAILED])
-def test_nothing_but_a_complete_trial_is_best(state: TrialState) -> None:
+def test_only_a_complete_trial_can_be_best(state: TrialState) -> None:
     assert best([trial(0, state, 0.9)], "accuracy") is None
     assert best([trial(0, state, 0.9), trial(1, COMPLETE, 0.1)], "accuracy") == trial(1, COMPLETE, 0.1)
     assert best([], "accuracy") is None
@@ -75,20 +75,20 @@ def test_nothing_but_a_complete_trial_is_best(state: TrialState) -> None:
 
 
 @given(st.sampled_from(sorted(METRICS)).flatmap(lambda metric: st.tuples(st.just(metric), trials(metric))))
-def test_ranking_is_a_total_order_that_no_other_order_changes(case: tuple[str, list[TrialRecord]]) -> None:
-    metric, there = case
-    order = ranked(there, metric)
-    assert sorted(numbers(order)) == sorted(numbers(there))
-    assert numbers(order) == numbers(ranked(reversed(there), metric)) == numbers(ranked(order, metric))
+def test_ranking_is_a_total_order_independent_of_the_input_order(case: tuple[str, list[TrialRecord]]) -> None:
+    metric, trials = case
+    order = ranked(trials, metric)
+    assert sorted(numbers(order)) == sorted(numbers(trials))
+    assert numbers(order) == numbers(ranked(reversed(trials), metric)) == numbers(ranked(order, metric))
     states = [COMPLETE, PRUNED, RUNNING, FAILED]
     assert [states.index(t.state) for t in order] == sorted(states.index(t.state) for t in order)
 
 
 @given(st.sampled_from(sorted(METRICS)).flatmap(lambda metric: st.tuples(st.just(metric), trials(metric))))
 def test_no_complete_trial_is_better_than_the_best(case: tuple[str, list[TrialRecord]]) -> None:
-    metric, there = case
-    leader = best(there, metric)
-    means = {t.number: np.mean(t.scores(metric)) for t in there if t.state == COMPLETE and t.folds}
+    metric, trials = case
+    leader = best(trials, metric)
+    means = {t.number: np.mean(t.scores(metric)) for t in trials if t.state == COMPLETE and t.folds}
     known = {number: float(mean) for number, mean in means.items() if not np.isnan(mean)}
     if leader is None:
         assert not known
@@ -103,8 +103,8 @@ def weighed(number: int, score: float, parameters: int | None, state: TrialState
     return replace(trial(number, state, score), parameters=parameters)
 
 
-def test_the_front_has_what_no_other_is_as_good_as_in_both_and_better_in_one() -> None:
-    there = [
+def test_the_front_has_the_trials_that_no_other_dominates() -> None:
+    trials = [
         weighed(0, 0.9, 100),
         weighed(1, 0.9, 200),  # as good, but larger
         weighed(2, 0.7, 100),  # as small, but worse
@@ -115,7 +115,7 @@ def test_the_front_has_what_no_other_is_as_good_as_in_both_and_better_in_one() -
         weighed(7, 0.99, None),
         weighed(8, math.nan, 1),
     ]
-    assert pareto_front(there, "accuracy", "parameters") == {0, 3, 4, 5}
+    assert pareto_front(trials, "accuracy", "parameters") == {0, 3, 4, 5}
 
 
 @given(
@@ -123,7 +123,7 @@ def test_the_front_has_what_no_other_is_as_good_as_in_both_and_better_in_one() -
     st.sampled_from(sorted(METRICS)),
 )
 def test_the_front_is_that_of_the_definition(values: list[tuple[float, int]], metric: str) -> None:
-    there = [
+    trials = [
         replace(trial(n, COMPLETE, score, metric=metric), parameters=size) for n, (score, size) in enumerate(values)
     ]
 
@@ -133,7 +133,7 @@ def test_the_front_is_that_of_the_definition(values: list[tuple[float, int]], me
         )
 
     expected = {n for n, (score, size) in enumerate(values) if not beaten(score, size)}
-    assert pareto_front(there, metric, "parameters") == expected
+    assert pareto_front(trials, metric, "parameters") == expected
 
 
 def test_latency_is_the_mean_of_the_folds_that_have_it() -> None:

@@ -1,4 +1,4 @@
-"""What is chosen: of equals the plainest, and an ensemble only where it is better on images it was not made from."""
+"""The choice: the simplest of equal trials, and an ensemble only if it is better on images that it did not use."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ def test_a_small_difference_that_varies_from_fold_to_fold_is_a_tie() -> None:
     assert ties(trials, METRIC, 100) == (1, 0)
 
 
-def test_a_difference_on_every_fold_is_none() -> None:
+def test_a_constant_difference_is_no_tie() -> None:
     trials = [trial(0, 0.50, 0.52, 0.48, 0.51, 0.50), trial(1, 0.80, 0.83, 0.79, 0.80, 0.82)]
     assert ties(trials, METRIC, 100) == (1,)
 
 
-def test_the_same_gain_everywhere_is_no_proof_on_a_handful_of_images() -> None:
+def test_the_same_gain_on_every_fold_is_not_clear_with_few_images() -> None:
     trials = [trial(0, *[0.5] * 5), trial(1, *[0.6] * 5)]
     assert ties(trials, METRIC, 10) == (1, 0)
     assert ties(trials, METRIC, 1000) == (1,)
 
 
-def test_of_equals_trial_0_is_chosen_and_without_it_the_one_with_the_fewest_parameters() -> None:
+def test_of_equal_trials_trial_0_is_chosen_else_the_one_with_the_fewest_parameters() -> None:
     near = [0.8, 0.7, 0.9, 0.8, 0.8]
     trials = [trial(0, *[0.2] * 5), trial(1, *near, parameters=900), trial(2, *reversed(near), parameters=100)]
     assert choose(trials, METRIC, 50) == trials[2]
@@ -68,7 +68,7 @@ def test_of_equals_trial_0_is_chosen_and_without_it_the_one_with_the_fewest_para
     assert choose([], METRIC, 50) is None
 
 
-def test_what_was_trained_on_new_folds_leads_by_all_of_them() -> None:
+def test_trials_on_new_folds_are_compared_by_all_folds() -> None:
     lucky = also(trial(1, *[0.9] * 5), *[0.5, 0.52, 0.5, 0.49, 0.5])
     steady = also(trial(2, *[0.8, 0.82, 0.8, 0.81, 0.8]), *[0.8] * 5)
     assert ties([trial(0, *[0.85] * 5), lucky, steady], METRIC, 1000)[0] == 2
@@ -82,9 +82,9 @@ def test_a_repeat_that_was_not_finished_does_not_count() -> None:
 @pytest.mark.parametrize(("trials", "images", "expected"), [(10, 100, 0), (40, 100, 5), (100, 100, 10), (100, 500, 5)])
 def test_confirming_costs_at_most_a_quarter_of_the_search(trials: int, images: int, expected: int) -> None:
     known = [trial(n, *[0.5 + n / 1000] * 5) for n in range(trials)]
-    found = [n for n in finalists(known, METRIC, 5, images) if n]  # trial 0 where it is tied
-    assert len(found) == expected
-    assert found == sorted(found, reverse=True)
+    numbers = [n for n in finalists(known, METRIC, 5, images) if n]  # without trial 0, which is added if it is tied
+    assert len(numbers) == expected
+    assert numbers == sorted(numbers, reverse=True)
 
 
 @st.composite
@@ -113,7 +113,7 @@ def test_an_ensemble_is_a_mean_of_few_and_no_worse_than_the_best_alone(
 
 @settings(max_examples=40, deadline=None)
 @given(predictions())
-def test_cross_fitting_never_looks_at_the_labels_of_what_it_predicts(
+def test_cross_fitting_never_uses_the_labels_of_the_images_it_predicts(
     made: tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]],
 ) -> None:
     probabilities, labels, folds = made
@@ -122,7 +122,7 @@ def test_cross_fitting_never_looks_at_the_labels_of_what_it_predicts(
     np.testing.assert_array_equal(ours, theirs)
 
 
-def test_several_are_shipped_where_they_err_on_different_images_else_the_chosen_one_alone() -> None:
+def test_an_ensemble_is_saved_if_its_trials_err_on_different_images() -> None:
     rng = np.random.default_rng(3)
     labels, folds = np.arange(300) % 3, np.arange(300) % 5
     noise = rng.normal(0, 1, (4, 300, 3))
@@ -134,28 +134,28 @@ def test_several_are_shipped_where_they_err_on_different_images_else_the_chosen_
     assert best_together(9, [7, 9], np.stack([different[0]] * 2), labels, folds, METRIC) == (Member(9, 1.0),)
 
 
-def test_what_is_surer_but_worse_by_the_metric_does_not_take_the_place_of_the_chosen_one() -> None:
-    """Twenty of 200 images are of a small class: the surer trial hardly ever finds it."""
+def test_a_more_certain_model_that_is_worse_by_the_metric_does_not_replace_the_choice() -> None:
+    """Twenty of 200 images are of a small class, which the more certain trial hardly ever predicts."""
     labels, folds = np.repeat([0, 1], [180, 20]), np.arange(200) % 5
     even, uneven = np.full((200, 2), 0.02), np.full((200, 2), 0.02)
     rows = np.arange(200)
     even[rows, np.where(rows % 20 < 3, 1 - labels, labels)] = 0.6  # right for 85 % of either class, never sure
     uneven[rows, np.where((labels == 1) & (rows % 20 < 11), 0, labels)] = 0.98  # for all of one, 45 % of the other
-    said = np.stack([one / one.sum(axis=1, keepdims=True) for one in (even, uneven)])
-    assert log_loss(labels, said[1]) < log_loss(labels, said[0])
-    assert Member(8, 1.0) not in best_together(7, [7, 8], said, labels, folds, "balanced_accuracy")
-    assert not better_together(said[1], said[0], labels, "balanced_accuracy")
-    assert better_together(said[1], said[0], labels, "log_loss")
+    probabilities = np.stack([one / one.sum(axis=1, keepdims=True) for one in (even, uneven)])
+    assert log_loss(labels, probabilities[1]) < log_loss(labels, probabilities[0])
+    assert Member(8, 1.0) not in best_together(7, [7, 8], probabilities, labels, folds, "balanced_accuracy")
+    assert not better_together(probabilities[1], probabilities[0], labels, "balanced_accuracy")
+    assert better_together(probabilities[1], probabilities[0], labels, "log_loss")
 
 
-def test_of_classes_alike_an_ensemble_counts_classes_alike() -> None:
+def test_with_balanced_accuracy_an_ensemble_counts_classes_alike() -> None:
     labels = np.repeat([0, 1], [90, 10])
-    said = np.stack([np.tile([0.9, 0.1], (100, 1)), np.tile([0.5, 0.5], (100, 1))])
-    assert greedy(said, labels, "balanced_accuracy")[1] > greedy(said, labels, "accuracy")[1] == 0
+    probabilities = np.stack([np.tile([0.9, 0.1], (100, 1)), np.tile([0.5, 0.5], (100, 1))])
+    assert greedy(probabilities, labels, "balanced_accuracy")[1] > greedy(probabilities, labels, "accuracy")[1] == 0
 
 
 @pytest.mark.parametrize(("noise", "together"), [(2.0, True), (1.0, False)])
-def test_models_of_a_trial_s_folds_are_shipped_together_where_that_is_worth_more_than_training_on_all_images(
+def test_models_of_the_folds_are_saved_together_if_that_is_better_than_training_on_all_images(
     noise: float, together: bool
 ) -> None:
     rng = np.random.default_rng(3)
@@ -168,17 +168,17 @@ def test_models_of_a_trial_s_folds_are_shipped_together_where_that_is_worth_more
     assert not better_in_folds(different[:1], labels, 5, METRIC)  # no repeat: nothing is known
 
 
-def test_the_estimate_of_an_ensemble_is_below_what_it_scores_on_what_it_was_made_from() -> None:
+def test_the_estimate_of_an_ensemble_is_below_its_score_on_the_images_of_its_selection() -> None:
     rng = np.random.default_rng(0)
     labels, folds = np.arange(60) % 2, np.arange(60) % 5
     by_chance = rng.dirichlet([4, 4], (40, 60))  # no trial knows anything
-    found = of_ensemble(by_chance, labels, folds, "log_loss")
-    assert found.naive < np.log(2) < found.value
-    assert found.optimism > 0.01
-    assert found.method == "cross-fitted ensemble"
+    estimate = of_ensemble(by_chance, labels, folds, "log_loss")
+    assert estimate.naive < np.log(2) < estimate.value
+    assert estimate.optimism > 0.01
+    assert estimate.method == "cross-fitted ensemble"
 
 
-def test_an_interval_on_few_images_is_wide_even_where_all_are_right() -> None:
+def test_an_interval_on_few_images_is_wide_even_if_all_are_right() -> None:
     labels = np.arange(20) % 2
     value, low, high = interval(np.eye(2)[labels], labels, "accuracy")
     assert (value, high) == (1.0, 1.0)

@@ -13,7 +13,7 @@ import tomlkit
 
 from search.errors import UsageError
 from search.session.prepare import prepare
-from search.study.backbones import AvailableBackbones, find_backbones
+from search.study.available_backbones import AvailableBackbones, find_backbones
 from search.study.config import Config
 from search.study.database import create, open_begun
 from search.study.folder import StudyFolder
