@@ -1,4 +1,4 @@
-"""One image file to pixels: upright, opaque, 8-bit grey or RGB. Bad files give an answer, not an error."""
+"""One image file to pixels: upright, opaque, 8-bit grey or RGB. A bad file gives a remark, not an error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from search.native import no_stderr
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
 MAX_PIXELS = 50_000_000
 LARGE_PIXELS = 13_000_000
-"""More than the usual photograph. A thread's heap keeps what its largest image took, so those stay in one thread."""
+"""More than a usual photograph has. A thread keeps the memory of its largest image, so one thread reads these."""
 MAX_BYTES = 500_000_000  # 50 megapixels of 16-bit RGBA are 400 MB; a WEBP is read whole before its size is known
 
 _MAGIC = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
@@ -52,7 +52,8 @@ _OTHER_FORMATS = frozenset(
     }
 )
 _ORIENTATION = 0x0112  # the EXIF tag
-# Pillow's ImageOps.exif_transpose turns alike, but raises where EXIF is damaged, and does not tell that it turned.
+# Pillow's ImageOps.exif_transpose turns in the same way, but raises where EXIF is damaged, and does not return
+# whether it turned.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -69,7 +70,7 @@ _STRIP_PIXELS = 1 << 20
 
 @dataclass(frozen=True)
 class FileRemark:
-    """What is to be said of a file: the kind and message of its note."""
+    """Kind and message of a note on a file."""
 
     kind: str
     message: str
@@ -77,11 +78,11 @@ class FileRemark:
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself before it is decoded."""
+    """What is known of a file before it is decoded."""
 
     height: int  # pixels, upright
     width: int
-    alone: bool  # to be decoded in the main thread
+    alone: bool  # it must be decoded in the main thread
     remarks: tuple[FileRemark, ...]
 
 
@@ -95,14 +96,14 @@ class Picture:
 
 
 class _OversizedError(Exception):
-    """The message says what was too large."""
+    """Its message says what is too large."""
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Pillow's warnings and log lines off the screen: whatever matters in them becomes a note.
+    """Hide Pillow's warnings and log lines: what matters in them becomes a note.
 
-    For the main thread, around all reading: warning filters belong to the process, not to a thread.
+    Call it in the main thread, around all reading: warning filters belong to the process, not to a thread.
     """
     logger = logging.getLogger("PIL")
     level = logger.level
@@ -168,9 +169,9 @@ def _check_pixels(image: Image.Image) -> None:
 
 
 def _why(path: Path, error: Exception) -> FileRemark:
-    """The note for a file that an error has kept out."""
+    """The remark on a file that could not be read because of this error."""
     if isinstance(error, Image.DecompressionBombError):
-        count = re.search(r"\d{6,}", str(error))  # Pillow raises before it tells the size
+        count = re.search(r"\d{6,}", str(error))  # Pillow raises before the size can be asked
         error = _OversizedError(f"{int(count[0]) / 1e6:.0f} megapixels by its header" if count else "a huge image")
     if isinstance(error, _OversizedError):
         limit = f"at most {MAX_PIXELS // 1_000_000} megapixels and {MAX_BYTES // 1_000_000} MB are read"
@@ -200,8 +201,8 @@ def _unidentified(path: Path) -> FileRemark:
 
 
 def _shape_remarks(height: int, width: int) -> tuple[FileRemark, ...]:
-    least, most = 8, 20
-    if min(height, width) < least or max(height, width) > most * min(height, width):
+    min_side, max_ratio = 8, 20
+    if min(height, width) < min_side or max(height, width) > max_ratio * min(height, width):
         message = f"Only {height} x {width} pixels (height x width): kept, but hardly a picture once resized."
         return (FileRemark("tiny", message),)
     return ()
@@ -219,21 +220,21 @@ def _has_frames(image: Image.Image) -> bool:
         return False
     try:
         return bool(getattr(image, "is_animated", False))
-    except Exception:  # noqa: BLE001 — looking for a second frame may hit damage that the first does not have
+    except Exception:  # noqa: BLE001 — the search for a second frame may reach damaged bytes
         return False
 
 
 def _orientation(image: Image.Image, decoded: bool) -> int:
-    """EXIF orientation 1 to 8; 1 where there is none or it is damaged, which costs the picture nothing.
+    """EXIF orientation 1 to 8; 1 where there is none or it is damaged.
 
-    1 for TIFF as well: Pillow turns those itself. A PNG is asked before decoding only where its EXIF came
-    first, since Pillow would decode all of it to look behind the pixels.
+    1 for TIFF too: Pillow turns those itself. Before a PNG is decoded its EXIF is read only if it comes before the
+    pixels, since Pillow would decode the whole file to find it behind them.
     """
     if image.format == "TIFF" or (image.format == "PNG" and not decoded and "exif" not in image.info):
         return 1
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # noqa: BLE001 — EXIF is a format of its own, with as many ways to be broken
+    except Exception:  # noqa: BLE001 — EXIF is a format with many ways to be damaged
         return 1
 
 
@@ -241,7 +242,7 @@ def _orientation(image: Image.Image, decoded: bool) -> int:
 
 
 def _upright(path: Path, remarks: list[FileRemark]) -> Image.Image:
-    """The file's first frame, upright, 'L' or 'RGB'. On return the decoder and all it held are gone."""
+    """The file's first frame, upright, 'L' or 'RGB'. The decoder and its memory are freed on return."""
     with path.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
         _check_pixels(image)
         if _has_frames(image):
@@ -300,10 +301,10 @@ def _from_numbers(image: Image.Image, remarks: list[FileRemark]) -> Image.Image:
     ranges = [255.0, float(_WORD)] if image.mode == "I" else [1.0, 255.0, float(_WORD)]
     top = next((top for top in ranges if high <= top), None)
     if low < 0 or top is None:
-        said = f"its own {low:g} to {high:g}"
+        interval = f"its own {low:g} to {high:g}"
     else:
-        low, high, said = 0.0, top, f"0 to {top:g}"
-    remarks.append(FileRemark("32-bit", f"32-bit grey, scaled from {said} to 0..255."))
+        low, high, interval = 0.0, top, f"0 to {top:g}"
+    remarks.append(FileRemark("32-bit", f"32-bit grey, scaled from {interval} to 0..255."))
     values -= low
     values *= 255.0 / ((high - low) or 1.0)
     return Image.fromarray(np.rint(values, out=values).astype(np.uint8))

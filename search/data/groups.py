@@ -1,4 +1,4 @@
-"""Images that belong together: groups that the user names, and copies. None is split between folds."""
+"""Images that stay in one fold: groups that the user names, and copies."""
 
 from __future__ import annotations
 
@@ -20,45 +20,45 @@ from search.errors import UsageError
 from search.text import printable
 
 _TABLE = ".csv"
-_SECONDS = 2.0  # of a processor, for finding a pattern in all paths; usual ones take milliseconds
+_SECONDS = 2.0  # of processor time, to search all paths for a pattern; usual patterns take milliseconds
 
 GroupIds = NDArray[np.int32]
-"""[images], equal for images that belong together."""
+"""[images], equal for images of one group."""
 
 
 @dataclass(frozen=True)
 class UserGroups:
-    """The groups that a user named, such as a patient or a site."""
+    """The groups that the user names, such as patients or sites."""
 
     of: tuple[str | None, ...]  # [images]; None: alone
-    identity: str  # equal where these groups are
-    remark: str | None = None  # a sentence on what has no group
+    identity: str  # equal for equal groups
+    remark: str | None = None  # a sentence on images without a group
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """What may not be split between folds, and what is in none."""
+    """Which images stay in one fold, and which are in none."""
 
-    units: GroupIds  # [images]: equal for images that stay together
-    apart: NDArray[np.bool_]  # [images], True: in no fold, for testing or together with what is
-    copies: GroupIds  # [images]: equal for copies, exact and near, that count
-    scene: NDArray[np.bool_]  # [images], True: nearly the same as others that are no copies of it, but of its scene
+    units: GroupIds  # [images]: equal for images that stay in one fold
+    excluded: NDArray[np.bool_]  # [images], True: in no fold, since it is for testing or in the unit of a testing image
+    copies: GroupIds  # [images]: equal for copies, exact and near, outside of scenes
+    scene: NDArray[np.bool_]  # [images], True: nearly the same as others, but as a picture of one scene, not a copy
 
 
-def named_groups(asked: str, folder: Path, paths: Sequence[str]) -> UserGroups:
+def named_groups(given: str, folder: Path, paths: Sequence[str]) -> UserGroups:
     """The group of each image.
 
     Args:
-        asked: a table with the columns path and group, its name ending in .csv, relative to `folder`; or a regular
+        given: a table with the columns path and group, its name ending in .csv, relative to `folder`; or a regular
             expression, searched for in each path, whose one group (or the one named `group`) is the image's.
         folder: the study's.
         paths: of the images, relative to their folder.
 
     Raises:
-        UsageError: no such table, not of that form, no valid expression, or a group for none of the images.
+        UsageError: there is no such table, it is malformed, the expression is invalid, or no image has a group.
     """
-    if asked.lower().endswith(_TABLE):
-        table = _table(folder / asked)
+    if given.lower().endswith(_TABLE):
+        table = _table(folder / given)
         of = tuple(table.get(path) for path in paths)
         digest = hashlib.sha256(json.dumps(of).encode()).hexdigest()
         identity = f"a table (SHA-256 of its groups {digest[:16]}…)"
@@ -66,11 +66,11 @@ def named_groups(asked: str, folder: Path, paths: Sequence[str]) -> UserGroups:
             f"has none of the {len(paths)} images: its paths begin at the folder of images, as {printable(paths[0])!r}"
         )
     else:
-        of, identity = _matched(asked, paths), asked
+        of, identity = _matched(given, paths), given
         how = f"matches none of the {len(paths)} images, whose paths are such as {printable(paths[0])!r}"
     alone = [path for path, group in zip(paths, of, strict=True) if group is None]
     if len(alone) == len(paths):
-        raise UsageError(f"groups: {printable(asked)} {how}")
+        raise UsageError(f"groups: {printable(given)} {how}")
     if not alone:
         return UserGroups(of, identity)
     return UserGroups(
@@ -88,7 +88,7 @@ def _table(path: Path) -> dict[str, str | None]:
         ) from None
     except UnicodeDecodeError:
         raise UsageError(f"groups: {path} is not UTF-8; save it as CSV in UTF-8") from None
-    found: dict[str, str | None] = {}
+    groups: dict[str, str | None] = {}
     try:
         rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
         columns = rows.fieldnames or ()
@@ -97,21 +97,21 @@ def _table(path: Path) -> dict[str, str | None]:
             raise UsageError(f"groups: {path} must have the columns path and group in its first line, got {shown}")
         for row in rows:
             name, group = row["path"], (row["group"] or "").strip() or None
-            if found.setdefault(name, group) != group:
+            if groups.setdefault(name, group) != group:
                 raise UsageError(
                     f"groups: {path}, line {rows.line_num}: {printable(name)} is in two groups, "
-                    f"{printable(str(found[name]))} and {printable(str(group))}; leave one line of it"
+                    f"{printable(str(groups[name]))} and {printable(str(group))}; leave one line of it"
                 )
     except csv.Error as error:
         raise UsageError(f"groups: {path} is not CSV: {error}") from None
-    return found
+    return groups
 
 
 def _matched(pattern: str, paths: Sequence[str]) -> tuple[str | None, ...]:
     try:
-        with _time_limit():  # a pattern of a study from elsewhere may take for ever, (a+)+$ for one
+        with _time_limit():  # the pattern of a hostile study, such as (a+)+$, may take for ever
             compiled = re.compile(pattern)
-            found = [compiled.search(path) for path in paths]
+            matches = [compiled.search(path) for path in paths]
     except (re.error, RecursionError, OverflowError) as error:
         raise UsageError(
             f"groups: {printable(pattern)!r} is no regular expression ({error}), nor the name of a {_TABLE} file"
@@ -127,12 +127,12 @@ def _matched(pattern: str, paths: Sequence[str]) -> tuple[str | None, ...]:
             f"got {compiled.groups}; for files such as p07_3.png: 'p([0-9]+)_'"
         )
     which = "group" if "group" in compiled.groupindex else 1
-    return tuple(match[which] if match else None for match in found)
+    return tuple(match[which] if match else None for match in matches)
 
 
 @contextmanager
 def _time_limit() -> Iterator[None]:
-    """Raises TimeoutError inside after so much work of this process; matching looks for signals. Main thread only."""
+    """Raise TimeoutError inside after `_SECONDS` of processor time; `re` handles signals. Main thread only."""
 
     def over(_signal: int, _frame: object) -> None:
         raise TimeoutError
@@ -153,10 +153,10 @@ def group_images(
     near: NDArray[np.integer],
     named: Sequence[str | None] = (),
 ) -> Grouping:
-    """Join copies and named groups, and take training images out that are together with testing images.
+    """Join copies and named groups into units, and exclude training images in the unit of a testing image.
 
     Near copies that would join more than half of a class's training images, where exact copies and named groups do
-    not, are pictures of one scene rather than copies: all that they join is joined by the others alone.
+    not, are pictures of one scene rather than copies, and join nothing.
 
     Args:
         labels: [images], class of each image.
@@ -175,7 +175,7 @@ def group_images(
 
 
 def _numbered(named: Sequence[str | None]) -> NDArray[np.intp]:
-    """[images], equal for images of one group; one that has none is alone."""
+    """[images], equal for images of one group; an image without a group is alone."""
     first: dict[str, int] = {}
     return np.array([row if name is None else first.setdefault(name, row) for row, name in enumerate(named)])
 
@@ -184,14 +184,14 @@ def _swallowing(
     units: GroupIds, certain: GroupIds, labels: NDArray[np.int16], testing: NDArray[np.bool_]
 ) -> NDArray[np.integer]:
     """The units that hold more than half of a class's training images, and more than what in them is `certain`."""
-    found = []
+    swallowing = []
     for label in np.unique(labels[~testing]):
         rows = np.flatnonzero((labels == label) & ~testing)
         before = np.zeros(units.max() + 1, np.intp)
         np.maximum.at(before, units[rows], np.bincount(certain[rows])[certain[rows]])
         counts = np.bincount(units[rows], minlength=len(before))
-        found.append(np.flatnonzero(counts > np.maximum(before, len(rows) / 2)))
-    return np.concatenate(found)
+        swallowing.append(np.flatnonzero(counts > np.maximum(before, len(rows) / 2)))
+    return np.concatenate(swallowing)
 
 
 def connected(*parts: NDArray[np.integer], pairs: tuple[NDArray[np.intp], NDArray[np.intp]] | None = None) -> GroupIds:
@@ -208,5 +208,5 @@ def connected(*parts: NDArray[np.integer], pairs: tuple[NDArray[np.intp], NDArra
         ends.append((np.arange(count), first[which]))
     edges = np.concatenate(ends, axis=1)
     graph = coo_array((np.ones(edges.shape[1], np.bool_), (edges[0], edges[1])), shape=(count, count))
-    found: GroupIds = connected_components(graph, directed=False)[1]
-    return found
+    ids: GroupIds = connected_components(graph, directed=False)[1]
+    return ids

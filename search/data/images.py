@@ -1,4 +1,4 @@
-"""A folder of pictures as one array, with a note on everything in it that a person should know."""
+"""A folder of images as one array, with notes on all that is left out, converted or unusual."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from search.errors import UsageError
 from search.text import printable
 
 MIN_SIDE, MAX_SIDE = 8, 128  # pixels, of a size taken from the data
-FEW_IMAGES = 10  # fewer training images than this in a class are worth a note
+FEW_IMAGES = 10  # a class with fewer training images gets a note
 _THREADS = 4  # Pillow decodes outside the GIL
 
 
@@ -32,19 +32,19 @@ class ImageSet:
 
     pixels: NDArray[np.uint8]  # [images, height, width, channels], 0..255; 1 channel where all are grey, else 3
     labels: NDArray[np.int16]  # [images], index into classes
-    testing: NDArray[np.bool_]  # [images], True: from a testing folder, or locked away for testing
+    testing: NDArray[np.bool_]  # [images], True: from a testing folder, or in the lock-box
     paths: tuple[str, ...]  # [images], relative to the root, '/' between parts, always valid Unicode
     digests: tuple[str, ...]  # [images], SHA-256 (hex) of decoded upright full-size pixels (mode, size, bytes)
     classes: tuple[str, ...]  # sorted; in NFC
     sizes: NDArray[np.int32]  # [images, 2], height and width of the files, upright, in pixels
     grey: NDArray[np.bool_]  # [images], True: without colour
-    notes: tuple[Note, ...]  # what was left out, converted or looks odd
+    notes: tuple[Note, ...]  # on what was left out, converted or looks unusual
     fingerprint: str  # SHA-256 (hex): the same for the same pixels, labels, names, testing and image size
 
 
 @dataclass(frozen=True)
 class _Row:
-    """A decoded image: its file, and what was learned of it. Its pixels are in the buffer."""
+    """A decoded image without its pixels, which are in the buffer."""
 
     file: ImageFile
     class_name: str
@@ -61,8 +61,8 @@ def read_images(
 ) -> ImageSet:
     """Read every image below `root`, resized to one size.
 
-    No file makes it fail: what is no image, damaged, hidden, too large (50 megapixels) or outside any class
-    is left out and named in the notes. Copies, odd shapes and conversions are kept and named too.
+    No single file makes it fail: what is no image, damaged, hidden, too large (50 megapixels) or outside any class is
+    left out, with a note. Copies, odd shapes and converted images are kept, with a note too.
 
     Args:
         root: `ROOT/<class>/*`, or `ROOT/training/<class>/*` with `ROOT/testing/<class>/*`; see `list_images`.
@@ -96,7 +96,7 @@ def read_images(
 
 
 def _read_headers(files: Iterable[ImageFile], notes: list[Note]) -> tuple[list[ImageFile], list[Header]]:
-    """The files worth decoding with their headers; the others become notes."""
+    """The files to decode with their headers; the others become notes."""
     kept: list[ImageFile] = []
     headers: list[Header] = []
     for file in files:
@@ -113,13 +113,13 @@ def _read_headers(files: Iterable[ImageFile], notes: list[Note]) -> tuple[list[I
 
 
 def _usual_size(files: Sequence[ImageFile], headers: Sequence[Header]) -> tuple[int, int]:
-    """Median height and width of the training images, within the limits; the smallest allowed for none."""
-    upright = [header for file, header in zip(files, headers, strict=True) if not file.testing]
+    """Median height and width of the training images, within the limits; the smallest size for no image."""
+    training = [header for file, header in zip(files, headers, strict=True) if not file.testing]
 
     def usual(sides: list[int]) -> int:
         return min(max(round(statistics.median(sides)), MIN_SIDE), MAX_SIDE) if sides else MIN_SIDE
 
-    return usual([header.height for header in upright]), usual([header.width for header in upright])
+    return usual([header.height for header in training]), usual([header.width for header in training])
 
 
 def _decode_all(
@@ -129,12 +129,12 @@ def _decode_all(
     notes: list[Note],
     progress: Callable[[int, int], None],
 ) -> list[_Row]:
-    """Fill the first rows of the buffer, in the order of the files; those that fail leave no gap."""
+    """Fill the first rows of the buffer, in the order of the files; files that fail leave no gap."""
     size = (int(buffer.shape[1]), int(buffer.shape[2]))
     budget = _PixelBudget(MAX_PIXELS)
 
-    def one(file: ImageFile, header: Header) -> Picture | FileRemark:
-        with budget.lent(header.height * header.width):
+    def decode_file(file: ImageFile, header: Header) -> Picture | FileRemark:
+        with budget.reserved(header.height * header.width):
             return decode(file.path, size)
 
     rows: list[_Row] = []
@@ -142,12 +142,12 @@ def _decode_all(
     pool = ThreadPoolExecutor(_THREADS)
     try:
         waiting = deque(
-            None if header.alone else pool.submit(one, file, header)
+            None if header.alone else pool.submit(decode_file, file, header)
             for file, header in zip(files, headers, strict=True)
         )
         for done, (file, header) in enumerate(zip(files, headers, strict=True), start=1):
-            future = waiting.popleft()  # so that its pixels can go once they are in the buffer
-            picture = future.result() if future else one(file, header)
+            future = waiting.popleft()  # popped, so that its pixels are freed once they are in the buffer
+            picture = future.result() if future else decode_file(file, header)
             if isinstance(picture, FileRemark):
                 notes.append(Note(file.shown, picture.kind, picture.message, True))
             else:
@@ -172,14 +172,14 @@ def _name_remarks(file: ImageFile) -> tuple[FileRemark, ...]:
 
 
 class _PixelBudget:
-    """Lets threads decode together until their images add up: many photographs, but one giant at a time."""
+    """Limits the pixels that all threads decode at once: many photographs, but only one huge image at a time."""
 
     def __init__(self, pixels: int) -> None:
         self._free = pixels
         self._changed = Condition()
 
     @contextmanager
-    def lent(self, pixels: int) -> Iterator[None]:
+    def reserved(self, pixels: int) -> Iterator[None]:
         with self._changed:
             self._changed.wait_for(lambda: self._free >= pixels)
             self._free -= pixels
@@ -213,7 +213,7 @@ def _classes(root: Path, rows: Sequence[_Row], notes: Sequence[Note]) -> tuple[s
             f"{where}: one class only, {listed} training images{left_out}. "
             "A classifier needs two or more: give each class its own folder."
         )
-    alone = [name for name in classes if counts[name] < 2]  # one to learn from, one to judge by
+    alone = [name for name in classes if counts[name] < 2]  # one to learn from, one to validate
     if alone:
         raise UsageError(
             f"{where}: every class needs at least 2 training images, but '{printable(alone[0])}' has 1 "
@@ -255,7 +255,7 @@ def _note_classes(rows: Sequence[_Row], classes: Sequence[str], listing: Listing
     """Empty folders, and classes with few training or no testing images."""
     training = Counter(row.class_name for row in rows if not row.file.testing)
     testing = Counter(row.class_name for row in rows if row.file.testing)
-    # A class can have two folders, in training and validation: the first stands for it.
+    # A class can have two folders, in training and validation: the note is on the first.
     folders = {folder.class_name: folder.shown for folder in reversed(listing.folders) if not folder.testing}
     for name, path in folders.items():
         if name not in classes:
@@ -263,10 +263,10 @@ def _note_classes(rows: Sequence[_Row], classes: Sequence[str], listing: Listing
             notes.append(Note(path, "empty class", message, True))
             continue
         if training[name] < FEW_IMAGES:
-            message = f"Only {training[name]} training images: what is said of this class will be rough."
+            message = f"Only {training[name]} training images: estimates for this class will be rough."
             notes.append(Note(path, "few images", message, False))
         if listing.has_testing and not testing[name]:
-            message = "Has no testing images: the test says nothing of this class."
+            message = "Has no testing images: the test says nothing about this class."
             notes.append(Note(path, "class missing from testing", message, False))
 
 
@@ -274,7 +274,7 @@ def _note_classes(rows: Sequence[_Row], classes: Sequence[str], listing: Listing
 
 
 def _note_copies(rows: Sequence[_Row], notes: list[Note]) -> None:
-    """Images with equal pixels: each but the first of them names the first. They stay in the set."""
+    """A note on each image whose pixels are those of an earlier one. Both stay in the set."""
     first: dict[str, _Row] = {}
     for row in rows:
         other = first.setdefault(row.digest, row)
@@ -283,13 +283,13 @@ def _note_copies(rows: Sequence[_Row], notes: list[Note]) -> None:
 
 
 def _copy_message(row: _Row, other: _Row) -> str:
-    said = [f"The same picture as '{printable(other.file.shown)}'"]
+    parts = [f"The same picture as '{printable(other.file.shown)}'"]
     if row.class_name != other.class_name:
-        said.append(f"under another class ('{printable(other.class_name)}'): contradictory labels, one must be wrong")
+        parts.append(f"under another class ('{printable(other.class_name)}'): contradictory labels, one must be wrong")
     if row.file.testing != other.file.testing:
-        said.append("which is in training: a leak, it would make the test look better than it is")
-        return ", ".join(said) + "; the search trains on neither."
-    return ", ".join(said) + ("; both are kept." if len(said) > 1 else " in the same class; both are kept.")
+        parts.append("which is in training: a leak, it would make the test look better than it is")
+        return ", ".join(parts) + "; the search trains on neither."
+    return ", ".join(parts) + ("; both are kept." if len(parts) > 1 else " in the same class; both are kept.")
 
 
 # ---- the set
@@ -304,12 +304,12 @@ def _assemble(rows: Sequence[_Row], classes: tuple[str, ...], buffer: NDArray[np
     paths = tuple(row.file.shown for row in rows)
     digests = tuple(row.digest for row in rows)
     ordered = tuple(sorted(notes, key=lambda note: (note.path, note.kind)))
-    found = ImageSet(pixels, labels, testing, paths, digests, classes, sizes, grey, ordered, fingerprint="")
-    return with_testing(found, testing)
+    images = ImageSet(pixels, labels, testing, paths, digests, classes, sizes, grey, ordered, fingerprint="")
+    return with_testing(images, testing)
 
 
 def with_testing(images: ImageSet, testing: NDArray[np.bool_]) -> ImageSet:
-    """The same images, these, [images], for testing."""
+    """The same images with `testing`, [images], and the fingerprint that follows."""
     shape = images.pixels.shape[1:]
     identity = [shape, images.classes, images.digests, images.labels.tolist(), testing.tolist(), images.paths]
     fingerprint = hashlib.sha256(json.dumps(identity).encode()).hexdigest()

@@ -58,7 +58,7 @@ def prepare(
     locked = holdout_mask(config.lock_box, config.seed, images, checked, stored, before)
     if locked.any():
         images, checked = hold_out(images, checked, locked, config.folds)
-    facts = _facts(images, checked.together.apart, flip=config.flip, backbones=weights.backbones)
+    facts = _facts(images, checked.grouping.excluded, flip=config.flip, backbones=weights.backbones)
     own = _own(stored, model, facts) if model else None
     whole, name = (own.space, own.file.name) if own else (chosen.space(facts), f"preset {chosen.name}")
     space = _narrowed(whole, weights.space, name)
