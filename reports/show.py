@@ -80,13 +80,18 @@ def predictions(classes: Sequence[str], answers: Sequence[Prediction], form: str
 
 
 def not_predicted(answers: Sequence[Prediction]) -> list[str]:
-    """What was passed over, in a line, and what could not be read, a line each."""
+    """What was passed over and what was clipped, in a line each, and what could not be read, a line each."""
     strays = [answer.path for answer in answers if answer.stray]
     more = f", … and {len(strays) - 3} more" if len(strays) > 3 else ""
     passed_over = [f"passed over, no pictures: {', '.join(strays[:3])}{more}"] if strays else []
-    return passed_over + [
-        f"{answer.path}: {answer.problem}" for answer in answers if answer.problem and not answer.stray
-    ]
+    clipped = [answer for answer in answers if answer.clipped]
+    first = [f"{clipped[0].path}: {clipped[0].clipped}"] if clipped else []
+    alike = f" {len(clipped) - 1} more pictures like it." if len(clipped) > 1 else ""
+    return (
+        passed_over
+        + [sentence + alike for sentence in first]
+        + [f"{answer.path}: {answer.problem}" for answer in answers if answer.problem and not answer.stray]
+    )
 
 
 def space(name: str, found: Space, *, as_json: bool) -> None:

@@ -13,45 +13,20 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, UnidentifiedImageError
+from PIL import Image, ImageChops, TiffImagePlugin, UnidentifiedImageError
 
+from search.data.depth import FULL_DEPTH, is_wide, numbers_to_grey, top_of, words_of, words_to_grey
+from search.data.formats import IMAGE_ENDINGS, endings_of, format_of, readable, unsupported
 from search.native import no_stderr
 
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
 MAX_PIXELS = 50_000_000
 LARGE_PIXELS = 13_000_000
 """More than a usual photograph has. A thread keeps the memory of its largest image, so one thread reads these."""
 MAX_BYTES = 500_000_000  # 50 megapixels of 16-bit RGBA are 400 MB; a WEBP is read whole before its size is known
 
-_MAGIC = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
-_ENDINGS = {
-    "PNG": {".png", ".apng"},
-    "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif", ".jif"},
-    "GIF": {".gif"},
-    "BMP": {".bmp", ".dib"},
-    "WEBP": {".webp"},
-    "TIFF": {".tif", ".tiff"},
-}
-IMAGE_ENDINGS = frozenset().union(*_ENDINGS.values())
-_OTHER_FORMATS = frozenset(
-    {
-        ".heic",
-        ".heif",
-        ".avif",
-        ".jxl",
-        ".jp2",
-        ".psd",
-        ".ico",
-        ".tga",
-        ".dcm",
-        ".nef",
-        ".cr2",
-        ".cr3",
-        ".arw",
-        ".dng",
-    }
-)
 _ORIENTATION = 0x0112  # the EXIF tag
+_SIDES, _BITS_PER_SAMPLE, _SAMPLES_PER_PIXEL, _SAMPLE_FORMAT = (256, 257), 258, 277, 339  # TIFF tags
+_SAMPLE_FORMATS = {1: "integers", 2: "signed integers", 3: "floating-point numbers", 6: "complex numbers"}
 # Pillow's ImageOps.exif_transpose turns in the same way, but raises where EXIF is damaged, and does not return
 # whether it turned.
 _UPRIGHT = {
@@ -64,7 +39,6 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = frozenset({5, 6, 7, 8})
-_WORD = 65535  # the largest 16-bit value
 _STRIP_PIXELS = 1 << 20
 
 
@@ -83,6 +57,7 @@ class Header:
     height: int  # pixels, upright
     width: int
     alone: bool  # it must be decoded in the main thread
+    wide: bool  # 16-bit grey
     remarks: tuple[FileRemark, ...]
 
 
@@ -120,7 +95,7 @@ def read_header(path: Path) -> Header | FileRemark:
     """Size and format of a file, without decoding it; a `FileRemark` says why it cannot be used."""
     try:
         _check_bytes(path)
-        with path.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
+        with path.open("rb") as stream, Image.open(stream, formats=readable()) as image:
             _check_pixels(image)
             width, height = image.size
             if _orientation(image, decoded=False) in _SIDEWAYS:
@@ -129,22 +104,34 @@ def read_header(path: Path) -> Header | FileRemark:
             if image.format == "PNG":
                 image.verify()  # checksums of all chunks: decoding skips that of the pixels
             alone = image.format == "TIFF" or height * width > LARGE_PIXELS
-            return Header(height, width, alone, remarks)
+            return Header(height, width, alone, is_wide(image), remarks)
     except Exception as error:  # noqa: BLE001 — Pillow's decoders raise anything on hostile bytes; one bad file is a note
         return _why(path, error)
 
 
-def decode(path: Path, size: tuple[int, int]) -> Picture | FileRemark:
+def largest_word(path: Path) -> int:
+    """The largest value of a file of 16-bit grey, 0 to 65535; 0 where it cannot be decoded."""
+    try:
+        _check_bytes(path)
+        with _opened(path) as image:
+            _load(image)
+            return int(words_of(image).max()) if is_wide(image) else 0
+    except Exception:  # noqa: BLE001 — as in read_header; `decode` says why
+        return 0
+
+
+def decode(path: Path, size: tuple[int, int], grey_bits: int = FULL_DEPTH) -> Picture | FileRemark:
     """Decode a file and resize it to `size`, (height, width); a `FileRemark` says why that cannot be.
 
-    Turned upright by EXIF; transparency blended on white; 16-bit and 32-bit grey scaled to 0..255; the first
-    frame of an animation. Resized with Pillow's BILINEAR, which averages over all source pixels when
-    shrinking and, other than LANCZOS, never overshoots: hard edges of icons and drawings keep their values.
+    Turned upright by EXIF; transparency blended on white; 16-bit grey scaled from 0..2^`grey_bits` - 1 to 0..255, and
+    32-bit grey from its own range; the first frame of an animation. Resized with Pillow's BILINEAR, which averages over
+    all source pixels when shrinking and, other than LANCZOS, never overshoots: hard edges of icons and drawings keep
+    their values.
     """
     try:
         _check_bytes(path)
         remarks: list[FileRemark] = []
-        flat = _grey_if_grey(_upright(path, remarks))
+        flat = _grey_if_grey(_upright(path, grey_bits, remarks))
         digest = _digest(flat)
         height, width = size
         small = np.asarray(flat.resize((width, height), Image.Resampling.BILINEAR))
@@ -191,13 +178,37 @@ def _unidentified(path: Path) -> FileRemark:
             start = stream.read(16)
     except OSError as error:
         return FileRemark("unreadable", f"Cannot be read ({error.strerror}): left out.")
-    if start.startswith(_MAGIC):
+    if step := unsupported(start, ending):
+        return FileRemark("unsupported format", f"{step} Left out.")
+    name = format_of(start)
+    if name == "TIFF" and (bands := _bands(path)):
+        return FileRemark("unsupported format", f"{bands} Left out.")
+    if name:
         return FileRemark("unreadable", "Begins like an image, but its header is damaged: left out.")
     if not start and ending in IMAGE_ENDINGS:
         return FileRemark("unreadable", "An empty file: left out.")
-    if ending in _OTHER_FORMATS:
-        return FileRemark("unsupported format", f"Format {ending} is not read: convert it to PNG or JPEG. Left out.")
-    return FileRemark("not an image", f"Not one of {', '.join(FORMATS)} by its content: left out.")
+    return FileRemark("not an image", f"Not one of {', '.join(readable())} by its content: left out.")
+
+
+def _bands(path: Path) -> str | None:
+    """What a TIFF holds that Pillow does not read, and what to do; None where its header cannot be read either."""
+    try:
+        with path.open("rb") as stream:
+            tags = TiffImagePlugin.ImageFileDirectory_v2(stream.read(8))
+            stream.seek(tags.next)
+            tags.load(stream)
+        bands, bits = int(tags.get(_SAMPLES_PER_PIXEL, 1)), int(tags.get(_BITS_PER_SAMPLE, (1,))[0])
+        kind = int(tags.get(_SAMPLE_FORMAT, (1,))[0])
+        (width,), (height,) = (tags[tag] if isinstance(tags[tag], tuple) else (tags[tag],) for tag in _SIDES)
+    except Exception:  # noqa: BLE001 — as in read_header
+        return None
+    if not (width and height) or (bands in {1, 3} and bits in {1, 8, 16} and kind == 1):
+        return None
+    what = (
+        f"a TIFF with {bands} {'band' if bands == 1 else 'bands'} of {bits}-bit {_SAMPLE_FORMATS.get(kind, 'numbers')}"
+    )
+    step = "save it as PNG, of 8 or 16 bits" if bands == 1 else "save three of its bands as RGB, or one as grey"
+    return f"Is {what}, which is not read: {step}."
 
 
 def _shape_remarks(height: int, width: int) -> tuple[FileRemark, ...]:
@@ -210,7 +221,7 @@ def _shape_remarks(height: int, width: int) -> tuple[FileRemark, ...]:
 
 def _ending_remarks(path: Path, format_name: str) -> tuple[FileRemark, ...]:
     format_name = "JPEG" if format_name == "MPO" else format_name  # what phones write: JPEG with a second picture
-    if path.suffix.lower() in _ENDINGS.get(format_name, IMAGE_ENDINGS):
+    if path.suffix.lower() in endings_of(format_name):
         return ()
     return (FileRemark("ending", f"Is {format_name} by content though not by its ending: read as {format_name}."),)
 
@@ -241,29 +252,45 @@ def _orientation(image: Image.Image, decoded: bool) -> int:
 # ---- pixels
 
 
-def _upright(path: Path, remarks: list[FileRemark]) -> Image.Image:
-    """The file's first frame, upright, 'L' or 'RGB'. The decoder and its memory are freed on return."""
-    with path.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """A file within the limits, not yet decoded. The decoder and its memory are freed at the end."""
+    with path.open("rb") as stream, Image.open(stream, formats=readable()) as image:
         _check_pixels(image)
+        yield image
+
+
+def _load(image: Image.Image) -> None:
+    with no_stderr() if image.format == "TIFF" else nullcontext():
+        image.load()
+    _check_pixels(image)  # a HEIF file may be larger than its header says
+
+
+def _upright(path: Path, grey_bits: int, remarks: list[FileRemark]) -> Image.Image:
+    """The file's first frame, upright, 'L' or 'RGB'."""
+    with _opened(path) as image:
         if _has_frames(image):
             remarks.append(FileRemark("animated", "Has more than one frame: only the first is used."))
-        with no_stderr() if image.format == "TIFF" else nullcontext():
-            image.load()
+        _load(image)
         turn = _UPRIGHT.get(_orientation(image, decoded=True))
-        flat = _flatten(image, remarks)
+        flat = _flatten(image, grey_bits, remarks)
     if turn is None:
         return flat
     remarks.append(FileRemark("turned upright", "Turned upright, as its EXIF orientation says."))
     return flat.transpose(turn)
 
 
-def _flatten(image: Image.Image, remarks: list[FileRemark]) -> Image.Image:
+def _flatten(image: Image.Image, grey_bits: int, remarks: list[FileRemark]) -> Image.Image:
     """The image as opaque 8-bit 'L' or 'RGB'."""
-    if image.mode.startswith("I;16"):
-        remarks.append(FileRemark("16-bit", "16-bit grey, scaled to 0..255 by 257."))
-        return _from_words(image)
+    bands = int(getattr(image, "tag_v2", {}).get(_SAMPLES_PER_PIXEL, 1))  # of a TIFF
+    if bands > len(image.getbands()):
+        remarks.append(FileRemark("bands", f"Has {bands} bands: read are the first {len(image.getbands())} alone."))
+    if is_wide(image):
+        return _from_words(image, grey_bits, remarks)
     if image.mode in {"I", "F"}:
-        return _from_numbers(image, remarks)
+        grey, interval = numbers_to_grey(np.array(image, np.float32), integers=image.mode == "I")
+        remarks.append(FileRemark("32-bit", f"32-bit grey, scaled from {interval} to 0..255."))
+        return Image.fromarray(grey)
     if image.has_transparency_data:
         return _on_white(image if image.mode == "RGBA" else image.convert("RGBA"), remarks)
     if image.mode == "CMYK":
@@ -283,31 +310,12 @@ def _on_white(image: Image.Image, remarks: list[FileRemark]) -> Image.Image:
     return white
 
 
-def _from_words(image: Image.Image) -> Image.Image:
-    """Grey 0..65535 to 0..255, rounded; a transparent value (PNG's tRNS) is white."""
-    words: NDArray[np.uint16] = np.asarray(image).astype(np.uint16, copy=False)
-    grey = (words // 257 + (words % 257 > 128)).astype(np.uint8)  # 65535 / 255, and half of it
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        grey[words == transparent] = 255
-    return Image.fromarray(grey)
-
-
-def _from_numbers(image: Image.Image, remarks: list[FileRemark]) -> Image.Image:
-    """32-bit grey to 0..255 by the smallest of the usual ranges that holds it, else by its own extremes."""
-    values = np.array(image, np.float32)
-    values[~np.isfinite(values)] = 0.0
-    low, high = float(values.min()), float(values.max())
-    ranges = [255.0, float(_WORD)] if image.mode == "I" else [1.0, 255.0, float(_WORD)]
-    top = next((top for top in ranges if high <= top), None)
-    if low < 0 or top is None:
-        interval = f"its own {low:g} to {high:g}"
-    else:
-        low, high, interval = 0.0, top, f"0 to {top:g}"
-    remarks.append(FileRemark("32-bit", f"32-bit grey, scaled from {interval} to 0..255."))
-    values -= low
-    values *= 255.0 / ((high - low) or 1.0)
-    return Image.fromarray(np.rint(values, out=values).astype(np.uint8))
+def _from_words(image: Image.Image, grey_bits: int, remarks: list[FileRemark]) -> Image.Image:
+    words, top = words_of(image), top_of(grey_bits)
+    remarks.append(FileRemark("16-bit", f"16-bit grey, scaled from 0 to {top} to 0..255, as all such images here."))
+    if (largest := int(words.max())) > top:
+        remarks.append(FileRemark("clipped", f"Has values up to {largest}, and larger ones than {top} are cut to it."))
+    return Image.fromarray(words_to_grey(words, grey_bits, image.info.get("transparency")))
 
 
 def _grey_if_grey(image: Image.Image) -> Image.Image:

@@ -12,11 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Condition
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.decoding import MAX_PIXELS, FileRemark, Header, Picture, decode, quiet, read_header
+from search.data.decoding import MAX_PIXELS, FileRemark, Header, decode, largest_word, quiet, read_header
+from search.data.depth import FULL_DEPTH, depth_for
 from search.data.layout import ImageFile, Listing, Note, list_images, name_of
 from search.errors import UsageError
 from search.text import printable
@@ -24,6 +26,8 @@ from search.text import printable
 MIN_SIDE, MAX_SIDE = 8, 128  # pixels, of a size taken from the data
 FEW_IMAGES = 10  # a class with fewer training images gets a note
 _THREADS = 4  # Pillow decodes outside the GIL
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class ImageSet:
     grey: NDArray[np.bool_]  # [images], True: without colour
     notes: tuple[Note, ...]  # on what was left out, converted or looks unusual
     fingerprint: str  # SHA-256 (hex): the same for the same pixels, labels, names, testing and image size
+    grey_bits: int = FULL_DEPTH  # 16-bit grey was scaled from 0..2^grey_bits - 1 to 0..255
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ def read_images(
     root: Path,
     *,
     size: tuple[int, int] | None = None,
+    grey_bits: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImageSet:
     """Read every image below `root`, resized to one size.
@@ -68,6 +74,8 @@ def read_images(
         root: `ROOT/<class>/*`, or `ROOT/training/<class>/*` with `ROOT/testing/<class>/*`; see `list_images`.
         size: (height, width) of the result. None: the median height and width of the training images,
             upright, each at least 8 and at most 128. Images are squeezed to it, not cropped.
+        grey_bits: bits of the values of 16-bit grey. None: the smallest of 8, 10, 12, 14 and 16 that holds the largest
+            value of all these images, so that all have one scale.
         progress: called with (files done, files in all) from the calling thread: once before the first is
             decoded, and after each.
 
@@ -83,13 +91,14 @@ def read_images(
         notes = list(listing.notes)
         files, headers = _read_headers(listing.files, notes)
         height, width = size or _usual_size(files, headers)
+        grey_bits = grey_bits or _grey_bits(files, headers)
         buffer = np.empty((len(files), height, width, 3), np.uint8)
-        rows = _decode_all(files, headers, buffer, notes, progress or (lambda _done, _total: None))
+        rows = _decode_all(files, headers, grey_bits, buffer, notes, progress or (lambda _done, _total: None))
     classes = _classes(root, rows, notes)
     rows = _keep_known(rows, classes, buffer, notes)
     _note_classes(rows, classes, listing, notes)
     _note_copies(rows, notes)
-    return _assemble(rows, classes, buffer, notes)
+    return replace(_assemble(rows, classes, buffer, notes), grey_bits=grey_bits)
 
 
 # ---- the two passes
@@ -122,44 +131,61 @@ def _usual_size(files: Sequence[ImageFile], headers: Sequence[Header]) -> tuple[
     return usual([header.height for header in training]), usual([header.width for header in training])
 
 
+def _grey_bits(files: Sequence[ImageFile], headers: Sequence[Header]) -> int:
+    """The bits that hold the largest value of all 16-bit grey; `FULL_DEPTH` where there is none."""
+    wide = [(file, header) for file, header in zip(files, headers, strict=True) if header.wide]
+    if not wide:
+        return FULL_DEPTH
+    return depth_for(max(_read_each([file for file, _ in wide], [header for _, header in wide], largest_word)))
+
+
 def _decode_all(
     files: Sequence[ImageFile],
     headers: Sequence[Header],
+    grey_bits: int,
     buffer: NDArray[np.uint8],
     notes: list[Note],
     progress: Callable[[int, int], None],
 ) -> list[_Row]:
     """Fill the first rows of the buffer, in the order of the files; files that fail leave no gap."""
     size = (int(buffer.shape[1]), int(buffer.shape[2]))
-    budget = _PixelBudget(MAX_PIXELS)
-
-    def decode_file(file: ImageFile, header: Header) -> Picture | FileRemark:
-        with budget.reserved(header.height * header.width):
-            return decode(file.path, size)
-
     rows: list[_Row] = []
     progress(0, len(files))
+    pictures = _read_each(files, headers, lambda path: decode(path, size, grey_bits))
+    for done, (file, header, picture) in enumerate(zip(files, headers, pictures, strict=True), start=1):
+        if isinstance(picture, FileRemark):
+            notes.append(Note(file.shown, picture.kind, picture.message, True))
+        else:
+            remarks = (*_name_remarks(file), *header.remarks, *picture.remarks)
+            notes.extend(Note(file.shown, remark.kind, remark.message, False) for remark in remarks)
+            buffer[len(rows)] = picture.pixels
+            size_ = (header.height, header.width)
+            rows.append(_Row(file, file.class_name or "", size_, picture.digest, picture.pixels.shape[2]))
+        progress(done, len(files))
+    return rows
+
+
+def _read_each(
+    files: Sequence[ImageFile], headers: Sequence[Header], read: Callable[[Path], _Result]
+) -> Iterator[_Result]:
+    """What `read` returns for each file, in order. It runs in threads, but for files that the main thread must read."""
+    budget = _PixelBudget(MAX_PIXELS)
+
+    def read_within(file: ImageFile, header: Header) -> _Result:
+        with budget.reserved(header.height * header.width):
+            return read(file.path)
+
     pool = ThreadPoolExecutor(_THREADS)
     try:
         waiting = deque(
-            None if header.alone else pool.submit(decode_file, file, header)
+            None if header.alone else pool.submit(read_within, file, header)
             for file, header in zip(files, headers, strict=True)
         )
-        for done, (file, header) in enumerate(zip(files, headers, strict=True), start=1):
+        for file, header in zip(files, headers, strict=True):
             future = waiting.popleft()  # popped, so that its pixels are freed once they are in the buffer
-            picture = future.result() if future else decode_file(file, header)
-            if isinstance(picture, FileRemark):
-                notes.append(Note(file.shown, picture.kind, picture.message, True))
-            else:
-                remarks = (*_name_remarks(file), *header.remarks, *picture.remarks)
-                notes.extend(Note(file.shown, remark.kind, remark.message, False) for remark in remarks)
-                buffer[len(rows)] = picture.pixels
-                size_ = (header.height, header.width)
-                rows.append(_Row(file, file.class_name or "", size_, picture.digest, picture.pixels.shape[2]))
-            progress(done, len(files))
+            yield future.result() if future else read_within(file, header)
     finally:
         pool.shutdown(cancel_futures=True)
-    return rows
 
 
 def _name_remarks(file: ImageFile) -> tuple[FileRemark, ...]:
