@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import statistics
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,7 +20,9 @@ from numpy.typing import NDArray
 
 from search.data.decoding import MAX_PIXELS, FileRemark, Header, decode, largest_word, quiet, read_header
 from search.data.depth import FULL_DEPTH, depth_for
-from search.data.layout import ImageFile, Listing, Note, list_images, name_of
+from search.data.hints import hint
+from search.data.layout import ImageFile, Listing, list_images, name_of
+from search.data.tree import Note, read_tree
 from search.errors import UsageError
 from search.text import printable
 
@@ -95,7 +98,7 @@ def read_images(
         buffer = np.empty((len(files), height, width, 3), np.uint8)
         rows = _decode_all(files, headers, grey_bits, buffer, notes, progress or (lambda _done, _total: None))
     classes = _classes(root, rows, notes)
-    rows = _keep_known(rows, classes, buffer, notes)
+    rows = _keep_known(rows, classes, listing, buffer, notes)
     _note_classes(rows, classes, listing, notes)
     _note_copies(rows, notes)
     return replace(_assemble(rows, classes, buffer, notes), grey_bits=grey_bits)
@@ -231,13 +234,18 @@ def _classes(root: Path, rows: Sequence[_Row], notes: Sequence[Note]) -> tuple[s
     listed = ", ".join(f"'{printable(name)}' {counts[name]}" for name in classes)
     where, left_out = name_of(root), _left_out(notes)
     if not rows:
-        raise UsageError(f"{where}: no images in its class folders{left_out}. Put PNG or JPEG files there.")
+        links = any(note.kind == "link" for note in notes)
+        step = f"`{shlex.join(['cp', '-rL', where, 'real'])}` makes a folder of real files" if links else ""
+        raise UsageError(
+            f"{where}: no images in its class folders{left_out}. {step or 'Put PNG or JPEG files there'}."
+            + hint(read_tree(root))
+        )
     if not classes:
         raise UsageError(f"{where}: no images to learn from: all {len(rows)} are in testing folders{left_out}.")
     if len(classes) == 1:
         raise UsageError(
             f"{where}: one class only, {listed} training images{left_out}. "
-            "A classifier needs two or more: give each class its own folder."
+            f"A classifier needs two or more: give each class its own folder.{hint(read_tree(root))}"
         )
     alone = [name for name in classes if counts[name] < 2]  # one to learn from, one to validate
     if alone:
@@ -249,13 +257,25 @@ def _classes(root: Path, rows: Sequence[_Row], notes: Sequence[Note]) -> tuple[s
 
 
 def _left_out(notes: Sequence[Note]) -> str:
-    counts = Counter(note.kind for note in notes if note.left_out)
-    kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
-    return f" (left out: {kinds})" if kinds else ""
+    """What was left out, by kind, each with the first of its notes."""
+    kinds: dict[str, list[Note]] = {}
+    for note in notes:
+        if note.left_out:
+            kinds.setdefault(note.kind, []).append(note)
+    if not kinds:
+        return ""
+    listed = ", ".join(f"{len(kinds[kind])} {kind}" for kind in sorted(kinds))
+    telling = [group for kind, group in sorted(kinds.items()) if kind != "hidden"]
+    firsts = [
+        f"{printable(group[0].path)}: {printable(group[0].message).rstrip('.')}"
+        + (f" (… and {len(group) - 1} more)" if len(group) > 1 else "")
+        for group in telling
+    ]
+    return f" (left out: {listed}" + "".join(f"; {first}" for first in firsts) + ")"
 
 
 def _keep_known(
-    rows: Sequence[_Row], classes: Sequence[str], buffer: NDArray[np.uint8], notes: list[Note]
+    rows: Sequence[_Row], classes: Sequence[str], listing: Listing, buffer: NDArray[np.uint8], notes: list[Note]
 ) -> list[_Row]:
     """Drop testing images of classes that training lacks, moving the others up in the buffer."""
     kept: list[_Row] = []
@@ -268,12 +288,12 @@ def _keep_known(
             buffer[len(kept)] = buffer[index]
         kept.append(row)
     for name, count in sorted(unknown.items()):
-        folder = next(row.file.shown for row in rows if row.class_name == name)
+        folder = next(folder for folder in listing.folders if folder.class_name == name)
         message = (
             f"Class '{printable(name)}' has {count} testing images but no training images: a model cannot "
             "know it, so they are left out. Add training images of it, or remove it."
         )
-        notes.append(Note("/".join(folder.split("/")[:2]), "class missing from training", message, True))
+        notes.append(Note(folder.shown, "class missing from training", message, True))
     return kept
 
 

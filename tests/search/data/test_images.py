@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from search.data.images import ImageSet, read_images
-from search.data.layout import Note
+from search.data.tree import Note
 from search.errors import UsageError
 from tests.pictures import make_pictures, plain, write
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from search.data.images import read_images
-from search.data.layout import Note
+from search.data.tree import Note
 from search.errors import UsageError
 from search.text import printable
 from tests.pictures import make_pictures, plain, write
