@@ -10,15 +10,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from search.data.depth import FULL_DEPTH, top_of
 from search.data.duplicates import Pair, exact_copies, near_copies
 from search.data.findings import ClassRow, DuplicateKind, Findings, ImageView, PairView, Remark
 from search.data.folds import choose_folds
 from search.data.groups import Grouping, UserGroups, group_images, named_groups
 from search.data.images import ImageSet
+from search.data.names import Versions, find_versions, mask_rows
 from search.errors import UsageError
 from search.text import printable
 
 UNEVEN = 3.0  # images of the largest class over those of the smallest, from which on the user is warned
+MASK_SHARE = 0.8  # of the values of a mask that are its smallest or its largest
 ONE_COLOUR, TWO_COLOURS = 0.05, 0.95  # shares of grey images by which colour alone separates two classes
 
 
@@ -43,14 +46,23 @@ def check_images(images: ImageSet, groups: str | None, folder: Path, folds: int 
     named = named_groups(groups, folder, images.paths) if groups is not None else None
     near = near_copies(images.pixels, images.digests)
     same = np.unique(np.array(images.digests), return_inverse=True)[1]
-    grouping = group_images(images.labels, images.testing, same, near.parts, named.of if named else ())
+    versions = find_versions(images.paths, images.labels.tolist())
+    grouping = group_images(
+        images.labels, images.testing, same, near.parts, named.of if named else (), versions.sources
+    )
     pairs = (*exact_copies(images.digests), *(pair for pair in near.pairs if not grouping.scene[pair.first]))
     chosen, fewer, problem = None, None, None
     try:
         chosen, fewer = choose_folds(images.labels, grouping.excluded, folds, images.classes, grouping.units)
     except UsageError as error:
         problem = str(error)
-    sentences = (*_of_copies(images, pairs, grouping, same), *_of_groups(images, named, grouping), *_of_classes(images))
+    sentences = (
+        *_of_copies(images, pairs, grouping, same),
+        *_of_groups(images, named, grouping, versions),
+        *_of_masks(images),
+        *_of_classes(images),
+        *_of_depth(images),
+    )
     return Checked(pairs, grouping, named, chosen, problem, (*sentences, *([fewer] if fewer else [])))
 
 
@@ -172,12 +184,14 @@ def _exactly(exact: int, of: int) -> str:
     return "all exactly" if exact == of else f"{exact} exactly, {of - exact} nearly" if exact else "all nearly"
 
 
-def _of_groups(images: ImageSet, named: UserGroups | None, grouping: Grouping) -> list[str]:
-    if named is None:
-        return []
-    groups = {group for group in named.of if group is not None}
-    sentences = [f"{_count(len(groups), 'group', 'groups')} named, each in one fold."]
-    if named.remark:
+def _of_groups(images: ImageSet, named: UserGroups | None, grouping: Grouping, versions: Versions) -> list[str]:
+    sentences = [*versions.sentences]
+    if named is None and versions.suggestion:
+        sentences.append(versions.suggestion)
+    if named is not None:
+        groups = {group for group in named.of if group is not None}
+        sentences.append(f"{_count(len(groups), 'group', 'groups')} named, each in one fold.")
+    if named is not None and named.remark:
         sentences.append(named.remark)
     spanning = np.flatnonzero(grouping.excluded & ~images.testing & ~_leaked(images, grouping))
     if len(spanning):
@@ -190,6 +204,35 @@ def _of_groups(images: ImageSet, named: UserGroups | None, grouping: Grouping) -
             f"{which}, such as {printable(images.paths[spanning[0]])}: in no fold, so that the test stays a test."
         )
     return sentences
+
+
+def _of_masks(images: ImageSet) -> list[str]:
+    """On images that are named as masks of others and have two grey values."""
+    masks = [row for row in mask_rows(images.paths) if images.grey[row] and _two_values(images.pixels[row])]
+    if not masks:
+        return []
+    which = _count(len(masks), "image is", "images are")
+    return [
+        f"{which} named as the mask of another, such as {printable(images.paths[masks[0]])}, and of two grey values: a "
+        "model would learn from masks as from pictures. Move them away if they are masks."
+    ]
+
+
+def _two_values(pixels: NDArray[np.uint8]) -> bool:
+    """Whether nearly all values are the smallest or the largest; resizing has blurred the edges."""
+    low, high = int(pixels.min()), int(pixels.max())
+    margin = (high - low) / 8
+    return bool(((pixels <= low + margin) | (pixels >= high - margin)).mean() >= MASK_SHARE)
+
+
+def _of_depth(images: ImageSet) -> list[str]:
+    if images.grey_bits == FULL_DEPTH:
+        return []
+    wide = sum(note.kind == "16-bit" for note in images.notes)
+    return [
+        f"{_count(wide, 'image has', 'images have')} 16-bit grey, none with a value above {top_of(images.grey_bits)}: all "
+        f"are scaled from {images.grey_bits} bits, and pictures at prediction too."
+    ]
 
 
 def _of_classes(images: ImageSet) -> list[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import io
 import json
 import re
 import signal
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +21,9 @@ from numpy.typing import NDArray
 from search.errors import UsageError
 from search.text import printable
 
-_TABLE = ".csv"
+_TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".xls", ".ods")  # endings that no pattern has
+_DELIMITERS = ",;\t"
+_SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # what .xlsx, .ods and .xls begin with
 _SECONDS = 2.0  # of processor time, to search all paths for a pattern; usual patterns take milliseconds
 
 GroupIds = NDArray[np.int32]
@@ -45,11 +49,21 @@ class Grouping:
     scene: NDArray[np.bool_]  # [images], True: nearly the same as others, but as a picture of one scene, not a copy
 
 
+def is_table(given: str, folder: Path = Path()) -> bool:
+    """Whether `--groups` names a table, by its ending or because there is such a file, rather than a pattern."""
+    if given.lower().endswith(_TABLES):
+        return True
+    try:
+        return (folder / given).is_file()
+    except (OSError, ValueError):  # too long for a name, or with NUL
+        return False
+
+
 def named_groups(given: str, folder: Path, paths: Sequence[str]) -> UserGroups:
     """The group of each image.
 
     Args:
-        given: a table with the columns path and group, its name ending in .csv, relative to `folder`; or a regular
+        given: a table with the columns path and group, a file relative to `folder` (see `is_table`); or a regular
             expression, searched for in each path, whose one group (or the one named `group`) is the image's.
         folder: the study's.
         paths: of the images, relative to their folder.
@@ -57,9 +71,9 @@ def named_groups(given: str, folder: Path, paths: Sequence[str]) -> UserGroups:
     Raises:
         UsageError: there is no such table, it is malformed, the expression is invalid, or no image has a group.
     """
-    if given.lower().endswith(_TABLE):
+    if is_table(given, folder):
         table = _table(folder / given)
-        of = tuple(table.get(path) for path in paths)
+        of = tuple(table.get(_plain(path)) for path in paths)
         digest = hashlib.sha256(json.dumps(of).encode()).hexdigest()
         identity = f"a table (SHA-256 of its groups {digest[:16]}…)"
         how = (
@@ -79,24 +93,21 @@ def named_groups(given: str, folder: Path, paths: Sequence[str]) -> UserGroups:
 
 
 def _table(path: Path) -> dict[str, str | None]:
-    """Path -> group; None where the cell is empty."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UsageError(
-            f"groups: {path} cannot be read: {error.strerror}; name a CSV file with the columns path and group"
-        ) from None
-    except UnicodeDecodeError:
-        raise UsageError(f"groups: {path} is not UTF-8; save it as CSV in UTF-8") from None
+    """Path -> group; None where the cell is empty. Paths are as `_plain` makes them."""
+    text = _text(path)
+    first = text.partition("\n")[0]
+    delimiter = max(_DELIMITERS, key=first.count)
     groups: dict[str, str | None] = {}
     try:
-        rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        columns = rows.fieldnames or ()
+        rows = csv.DictReader(
+            io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True, restval=""
+        )
+        columns = {column.strip().casefold(): column for column in rows.fieldnames or ()}
         if not {"path", "group"} <= set(columns):
-            shown = printable(", ".join(columns)) or "none"
+            shown = printable(", ".join(rows.fieldnames or ())) or "none"
             raise UsageError(f"groups: {path} must have the columns path and group in its first line, got {shown}")
         for row in rows:
-            name, group = row["path"], (row["group"] or "").strip() or None
+            name, group = _plain(row[columns["path"]]), row[columns["group"]].strip() or None
             if groups.setdefault(name, group) != group:
                 raise UsageError(
                     f"groups: {path}, line {rows.line_num}: {printable(name)} is in two groups, "
@@ -107,6 +118,28 @@ def _table(path: Path) -> dict[str, str | None]:
     return groups
 
 
+def _text(path: Path) -> str:
+    """A table as text: UTF-8, or UTF-16 as Excel writes it. Raises UsageError."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"groups: {path} cannot be read: {error.strerror}; name a CSV file with the columns path and group"
+        ) from None
+    if content.startswith(_SPREADSHEETS):
+        raise UsageError(f"groups: {path} is a spreadsheet; save it as CSV in UTF-8, and name that file")
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError:
+        raise UsageError(f"groups: {path} is not UTF-8; save it as CSV in UTF-8") from None
+
+
+def _plain(path: str) -> str:
+    """A path as it is compared: composed letters, '/' between its parts."""
+    return unicodedata.normalize("NFC", path.strip().replace("\\", "/").removeprefix("./"))
+
+
 def _matched(pattern: str, paths: Sequence[str]) -> tuple[str | None, ...]:
     try:
         with _time_limit():  # the pattern of a hostile study, such as (a+)+$, may take for ever
@@ -114,7 +147,7 @@ def _matched(pattern: str, paths: Sequence[str]) -> tuple[str | None, ...]:
             matches = [compiled.search(path) for path in paths]
     except (re.error, RecursionError, OverflowError) as error:
         raise UsageError(
-            f"groups: {printable(pattern)!r} is no regular expression ({error}), nor the name of a {_TABLE} file"
+            f"groups: {printable(pattern)!r} is no regular expression ({error}), nor the name of a table that is there"
         ) from None
     except TimeoutError:
         raise UsageError(
@@ -152,6 +185,7 @@ def group_images(
     same: NDArray[np.integer],
     near: NDArray[np.integer],
     named: Sequence[str | None] = (),
+    sources: NDArray[np.integer] | None = None,
 ) -> Grouping:
     """Join copies and named groups into units, and exclude training images in the unit of a testing image.
 
@@ -164,8 +198,10 @@ def group_images(
         same: [images], equal for exact copies.
         near: [images], equal for near copies.
         named: [images], the user's group of each; None: none. () for no groups.
+        sources: [images], equal for versions of one picture by their names; None: there are none.
     """
-    certain = connected(same, _numbered(named)) if named else connected(same)
+    versions = [] if sources is None else [sources]
+    certain = connected(same, *versions, *([_numbered(named)] if named else []))
     units = connected(certain, near)
     swallowed = np.isin(units, _swallowing(units, certain, labels, testing))
     scene = swallowed & (np.bincount(near)[near] > 1)
