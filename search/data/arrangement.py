@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.data.splits import Role, SplitName, by_role, is_neutral, is_part, splits_among, without_split
+from search.data.splits import Role, SplitName, by_role, is_neutral, is_part, split_name, splits_among, without_split
 from search.data.tree import Folder, Note
 from search.errors import UsageError
 from search.text import as_unicode, printable
@@ -65,25 +65,37 @@ def arrange(root: Folder, where: str) -> Arrangement:
     while True:
         here = outside[-1]
         folders = _once(here, where, notes)
-        splits = {folder: split for folder in folders if (split := splits_among(_names(folders)).get(folder.name))}
+        splits = _splits(folders)
         if any(_holds_folders(folder) for folder in splits):
             found = _of_splits(here, folders, splits, where)
         elif classes := _splits_in_names(folders):
             found = Arrangement(classes, (), (), (_how(here, classes),))
         elif splits and _are_parts(folders, splits, where):
-            raise NoClassesError(f"{where}: {_named(splits)} holds no class folders; {LAYOUT}.")
+            raise NoClassesError(_no_folders(splits, where))
         elif (lone := _lone(folders)) is not None:
             outside.append(lone)
             continue
         else:
             found = _of_classes(here, folders, splits, where)
             if here is not root:
-                message = f"Its classes are the folders in '{printable(here.shown)}', which lies alone."
-                notes.append(Note(".", "layout", message, False))
+                notes.append(_how_classes(here))
         return Arrangement(found.sources, found.parts, (*outside, *found.outside), (*notes, *found.notes))
 
 
 # ---- splits
+
+
+def _splits(folders: Sequence[Folder]) -> dict[Folder, SplitName]:
+    """The folders that are splits by their names, or by their names and because they hold folders of the same names."""
+    named = splits_among(_names(folders))
+    splits = {folder: split for folder in folders if (split := split_name(folder.name))}
+    inner = {folder: set(_names(folder.inner)) for folder in splits}
+    return {
+        folder: split
+        for folder, split in splits.items()
+        if folder.name in named
+        or any(inner[folder] & inner[other] for other in splits if splits[other].role is not split.role)
+    }
 
 
 def _of_splits(here: Folder, folders: Sequence[Folder], splits: dict[Folder, SplitName], where: str) -> Arrangement:
@@ -101,7 +113,7 @@ def _of_splits(here: Folder, folders: Sequence[Folder], splits: dict[Folder, Spl
         base = passed[-1]
         if not _holds_folders(base):
             if role is Role.TRAINING:
-                raise NoClassesError(f"{where}: {_named([folder])} holds no class folders; {LAYOUT}.")
+                raise NoClassesError(_no_folders([folder], where))
             if base.pictures:
                 message = f"Holds {base.pictures} pictures, but no class folders: left out, since they have no labels."
                 notes.append(_left_out(folder, message))
@@ -144,6 +156,10 @@ def _without_training(splits: Iterable[Folder], others: Sequence[Folder], where:
         f"{where}: has {_named(splits)} but no training folder{beside}. Put the class folders to learn from into a "
         f"folder 'training', or rename {_named(splits)} if it is a class."
     )
+
+
+def _no_folders(splits: Collection[Folder], where: str) -> str:
+    return f"{where}: {_named(splits)} {'holds' if len(splits) == 1 else 'hold'} no class folders; {LAYOUT}."
 
 
 def _are_parts(folders: Sequence[Folder], splits: dict[Folder, SplitName], where: str) -> bool:
@@ -232,8 +248,8 @@ def _lone(folders: Sequence[Folder], classes: Collection[str] = ()) -> Folder | 
         return None
     if any(folder.is_empty for folder in folders):  # which may be a class that was not filled yet
         return None
-    if not held[0].inner:  # 'val/images/*'
-        return held[0] if classes and is_neutral(held[0].name) else None
+    if not held[0].inner:  # 'val/images/*', 'test/test/*'
+        return held[0] if classes and (is_neutral(held[0].name) or split_name(held[0].name)) else None
     return held[0] if 2 * held[0].own_pictures < held[0].pictures else None
 
 
@@ -302,8 +318,14 @@ def _how(here: Folder, sources: Sequence[Source]) -> Note:
 
 
 def _how_parts(parts: Sequence[Part]) -> Note:
+    if len(parts) == 1:
+        return _how_classes(parts[0].folder)
     listed = ", ".join(f"'{printable(part.folder.shown)}' for {_purpose(part.role)}" for part in parts)
     return Note(".", "layout", f"Read as parts of one set: {listed}.", False)
+
+
+def _how_classes(folder: Folder) -> Note:
+    return Note(".", "layout", f"Its classes are the folders in '{printable(folder.shown)}'.", False)
 
 
 def _purpose(role: Role) -> str:

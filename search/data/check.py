@@ -230,8 +230,8 @@ def _of_depth(images: ImageSet) -> list[str]:
         return []
     wide = sum(note.kind == "16-bit" for note in images.notes)
     return [
-        f"{_count(wide, 'image has', 'images have')} 16-bit grey, none with a value above {top_of(images.grey_bits)}: all "
-        f"are scaled from {images.grey_bits} bits, and pictures at prediction too."
+        f"{_count(wide, 'image has', 'images have')} 16-bit grey, none with a value above {top_of(images.grey_bits)}: "
+        f"all are scaled from {images.grey_bits} bits, and pictures at prediction too."
     ]
 
 

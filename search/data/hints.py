@@ -53,7 +53,10 @@ def _tables(tree: Folder) -> str:
     pictures = {path.name: path for folder in folders for path in folder.pictures_here}
     tables = [path for folder in folders for path in folder.files if path.suffix.lower() in _TABLES]
     for path in tables:
-        if lines := _lines_of_table(path, pictures):
+        beside = {name: path.parent / name for name in pictures if (path.parent / name).is_file()}
+        alike = [other for other in tables if other.name == path.name]
+        below = tree.path if beside and len(alike) > 1 else None
+        if lines := _lines_of_table(path, beside or pictures, below):
             return (
                 f" '{_shown(tree, path)}' lies beside {_count(len(pictures), 'picture', 'pictures')}: labels in a "
                 f"table are not read. These lines make a folder for each class, in 'sorted':{lines}"
@@ -67,8 +70,11 @@ def _tables(tree: Folder) -> str:
     return ""
 
 
-def _lines_of_table(path: Path, pictures: Mapping[str, Path]) -> str:
-    """Lines that copy the pictures that a table names into folders; '' where it does not name them with labels."""
+def _lines_of_table(path: Path, pictures: Mapping[str, Path], below: Path | None) -> str:
+    """Lines that copy the pictures that a table names into folders; '' where it does not name them with labels.
+
+    `below`: the folder in which each part of the set has a table of this name beside its pictures; None: there is one.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             text = stream.read(_BYTES)
@@ -88,17 +94,24 @@ def _lines_of_table(path: Path, pictures: Mapping[str, Path]) -> str:
         if not rows or 2 * len(known) < len(rows) or len(header) < 2:
             continue
         ending = "" if known[0] in pictures else PurePosixPath(stems[known[0]]).suffix
-        folder = pictures[known[0] + ending].parent
+        folder = f"Path({_quoted(pictures[known[0] + ending].parent)})" if below is None else "table.parent"
+        part = "" if below is None else "table.parent.name, "
         label = _label(header, rows, column)
         quoted = "" if delimiter == "," else f", delimiter={delimiter!r}"
-        source = f"Path(row[{name!r}].strip()).name" + (f" + {ending!r}" if ending else "")
+        each = (
+            f"for table in [Path({_quoted(path)})]:"
+            if below is None
+            else f"for table in Path({_quoted(below)}).rglob({path.name!r}):"
+        )
         return _lines(
             "import csv, re, shutil",
             "from pathlib import Path",
-            f"for row in csv.DictReader(open({_quoted(path)}, encoding='utf-8-sig'){quoted}):",
-            f"    target = Path('sorted', re.sub(r'[^\\w (),-]+', '_', {label}))",
-            "    target.mkdir(parents=True, exist_ok=True)",
-            f"    shutil.copy2(Path({_quoted(folder)}, {source}), target)",
+            each,
+            f"    for row in csv.DictReader(table.open(encoding='utf-8-sig'){quoted}):",
+            f"        target = Path('sorted', {part}re.sub(r'[^\\w (),-]+', '_', {label}))",
+            "        target.mkdir(parents=True, exist_ok=True)",
+            f"        picture = Path(row[{name!r}].strip()).name" + (f" + {ending!r}" if ending else ""),
+            f"        shutil.copy2({folder} / picture, target)",
         )
     return ""
 

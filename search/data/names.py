@@ -204,7 +204,8 @@ def _suggestion(possible: Mapping[Naming, Sequence[int]], files: Sequence[_File]
 # ---- masks
 
 _MASK = re.compile(
-    r"(.+?)[ _-](?:(?:gt|ground[ _-]?truth|binary)[ _-]?)?(?:masks?|seg(?:mentation)?(?:[ _-]?masks?)?|gt)(?:[ _-]?\d+)?",
+    r"(.+?)[ _-](?:(?:gt|ground[ _-]?truth|binary|seg(?:mentation)?)[ _-]?)?(?:masks?|seg(?:mentation)?|gt)"
+    r"(?:[ _-]?\d+)?",
     re.IGNORECASE,
 )
 _MASK_FOLDER = re.compile(

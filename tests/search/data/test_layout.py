@@ -103,7 +103,7 @@ class TestRefused:
     def test_training_without_class_folders(self, tmp_path: Path) -> None:
         picture(tmp_path / "train" / "x.png")
         picture(tmp_path / "test" / "x.png")
-        with pytest.raises(UsageError, match="'test', 'train' holds no class folders"):
+        with pytest.raises(UsageError, match="'test', 'train' hold no class folders"):
             read_images(tmp_path)
 
     def test_testing_without_training(self, tmp_path: Path) -> None:
