@@ -193,7 +193,16 @@ def _of_groups(images: ImageSet, named: UserGroups | None, grouping: Grouping, v
         sentences.append(f"{_count(len(groups), 'group', 'groups')} named, each in one fold.")
     if named is not None and named.remark:
         sentences.append(named.remark)
-    spanning = np.flatnonzero(grouping.excluded & ~images.testing & ~_leaked(images, grouping))
+    tested = np.isin(versions.sources, versions.sources[images.testing]) & ~images.testing & ~_leaked(images, grouping)
+    if tested.any():
+        which = _count(
+            int(tested.sum()),
+            "training image is a version of a picture that is in testing too",
+            "training images are versions of pictures that are in testing too",
+        )
+        first = printable(images.paths[int(np.flatnonzero(tested)[0])])
+        sentences.append(f"{which}, such as {first}: in no fold, so that the test stays a test.")
+    spanning = np.flatnonzero(grouping.excluded & ~images.testing & ~_leaked(images, grouping) & ~tested)
     if len(spanning):
         which = _count(
             len(spanning),

@@ -178,7 +178,7 @@ def _unidentified(path: Path) -> FileRemark:
             start = stream.read(16)
     except OSError as error:
         return FileRemark("unreadable", f"Cannot be read ({error.strerror}): left out.")
-    if step := unsupported(start, ending):
+    if step := unsupported(start, ending, readable()):
         return FileRemark("unsupported format", f"{step} Left out.")
     name = format_of(start)
     if name == "TIFF" and (bands := _bands(path)):

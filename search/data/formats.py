@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -93,16 +93,17 @@ def endings_of(name: str) -> frozenset[str]:
     return next((each.endings for each in READ if each.name == name), IMAGE_ENDINGS)
 
 
-def unsupported(start: bytes, ending: str) -> str | None:
-    """What to do about a file of a format that this installation does not read; None for any other file.
+def unsupported(start: bytes, ending: str, read: Collection[str]) -> str | None:
+    """What to do about a file of a format that is not read; None for any other file.
 
     Args:
         start: the first 16 bytes of the file, or all if it is shorter.
         ending: of its name, in lower case, such as '.heic'.
+        read: names of the formats that are read, see `readable`.
     """
     name = format_of(start)
     for each in READ:
-        if each.name in readable():
+        if each.name in read:
             continue
         if each.name == name or (name is None and ending in each.endings):
             return f"Format {_shown(each.name, ending)} is not read here: {each.step}."

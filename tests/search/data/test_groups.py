@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from search.data import groups
 from search.data.folds import choose_folds, draw_folds
-from search.data.groups import group_images, named_groups
+from search.data.groups import group_images, is_table, named_groups
 from search.errors import UsageError
 
 PATHS = ("a/p1_1.png", "a/p1_2.png", "b/p2_1.png", "b/other.png")
@@ -48,6 +48,34 @@ class TestNamed:
         (tmp_path / "other.csv").write_text("group,path\nann,a/p1_1.png\n")
         assert named_groups("other.csv", tmp_path, PATHS).identity != found.identity
 
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [
+            ("who.csv", "Path, Group\n"),
+            ("who.csv", " group ;PATH\n"),
+            ("who.tsv", "path\tGroup\n"),
+            ("who.txt", "path;group\n"),
+            ("who", "group,path\n"),
+        ],
+    )
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+    def test_by_a_table_as_spreadsheets_write_it(self, name: str, content: str, encoding: str, tmp_path: Path) -> None:
+        delimiter = next(sign for sign in ",;\t" if sign in content)
+        rows = [("a\\p1_1.png", "ann"), ("./a/p1_2.png", "ann"), ("b/p2_1.png", " bob")]
+        backwards = content.strip().lower().startswith("group")
+        lines = [delimiter.join(reversed(row) if backwards else row) for row in rows]
+        (tmp_path / name).write_text(content + "\n".join(lines), encoding=encoding)
+        assert is_table(name, tmp_path)
+        assert named_groups(name, tmp_path, PATHS).of == ("ann", "ann", "bob", None)
+
+    def test_a_name_is_found_whatever_its_composition(self, tmp_path: Path) -> None:
+        (tmp_path / "who.csv").write_text("path,group\na/caf\u00e9.png,x\n", encoding="utf-8")
+        assert named_groups("who.csv", tmp_path, ("a/cafe\u0301.png", "a/b.png")).of == ("x", None)
+
+    @pytest.mark.parametrize("pattern", ["p([0-9]+)_", "(?:a|b)/(.)", "x" * 5000, "nul\0"])
+    def test_a_pattern_is_no_table(self, pattern: str, tmp_path: Path) -> None:
+        assert not is_table(pattern, tmp_path)
+
     @pytest.mark.parametrize("pattern", ["(a+)+$", "(.*a){30}c"])
     def test_a_pattern_that_takes_for_ever_is_given_up(
         self, pattern: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -69,6 +97,8 @@ class TestNamed:
             ("latin.csv", "is not UTF-8"),
             ("strange.csv", "has none of the 4 images: its paths begin at the folder of images, as 'a/p1_1.png'"),
             ("quote.csv", "is not CSV"),
+            ("sheet.xlsx", "is a spreadsheet; save it as CSV in UTF-8, and name that file"),
+            ("old", "is a spreadsheet"),
             ("p([0-9]+", "is no regular expression"),
             ("p[0-9]+", "must have one group in parentheses"),
             ("(p)([0-9])", "got 2"),
@@ -83,6 +113,8 @@ class TestNamed:
             "latin.csv": b"path,group\ncaf\xe9.png,x\n",
             "strange.csv": b"path,group\n/home/a/p1_1.png,x\n",
             "quote.csv": b'path,group\n"a"b,x\n',
+            "sheet.xlsx": b"PK\x03\x04",
+            "old": b"\xd0\xcf\x11\xe0",
         }
         for name, content in files.items():
             (tmp_path / name).write_bytes(content)
