@@ -15,7 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, TiffImagePlugin, UnidentifiedImageError
 
-from search.data.depth import FULL_DEPTH, is_wide, numbers_to_grey, top_of, words_of, words_to_grey
+from search.data.depth import (
+    FULL_DEPTH,
+    is_deep,
+    is_words,
+    largest_word,
+    numbers_to_grey,
+    top_of,
+    words_of,
+    words_to_grey,
+)
 from search.data.formats import IMAGE_ENDINGS, endings_of, format_of, readable, unsupported
 from search.native import no_stderr
 
@@ -57,7 +66,7 @@ class Header:
     height: int  # pixels, upright
     width: int
     alone: bool  # it must be decoded in the main thread
-    wide: bool  # 16-bit grey
+    deep: bool  # grey of more than 8 bits
     remarks: tuple[FileRemark, ...]
 
 
@@ -104,20 +113,20 @@ def read_header(path: Path) -> Header | FileRemark:
             if image.format == "PNG":
                 image.verify()  # checksums of all chunks: decoding skips that of the pixels
             alone = image.format == "TIFF" or height * width > LARGE_PIXELS
-            return Header(height, width, alone, is_wide(image), remarks)
+            return Header(height, width, alone, is_deep(image), remarks)
     except Exception as error:  # noqa: BLE001 — Pillow's decoders raise anything on hostile bytes; one bad file is a note
         return _why(path, error)
 
 
-def largest_word(path: Path) -> int:
-    """The largest value of a file of 16-bit grey, 0 to 65535; 0 where it cannot be decoded."""
+def largest_value(path: Path) -> int | None:
+    """The largest value of a file of deep grey, see `largest_word`; None also where it cannot be decoded."""
     try:
         _check_bytes(path)
         with _opened(path) as image:
             _load(image)
-            return int(words_of(image).max()) if is_wide(image) else 0
+            return largest_word(image) if is_deep(image) else None
     except Exception:  # noqa: BLE001 — as in read_header; `decode` says why
-        return 0
+        return None
 
 
 def decode(path: Path, size: tuple[int, int], grey_bits: int = FULL_DEPTH) -> Picture | FileRemark:
@@ -285,12 +294,11 @@ def _flatten(image: Image.Image, grey_bits: int, remarks: list[FileRemark]) -> I
     bands = int(getattr(image, "tag_v2", {}).get(_SAMPLES_PER_PIXEL, 1))  # of a TIFF
     if bands > len(image.getbands()):
         remarks.append(FileRemark("bands", f"Has {bands} bands: read are the first {len(image.getbands())} alone."))
-    if is_wide(image):
-        return _from_words(image, grey_bits, remarks)
-    if image.mode in {"I", "F"}:
-        grey, interval = numbers_to_grey(np.array(image, np.float32), integers=image.mode == "I")
-        remarks.append(FileRemark("32-bit", f"32-bit grey, scaled from {interval} to 0..255."))
-        return Image.fromarray(grey)
+    if is_deep(image):
+        if grey_bits < FULL_DEPTH and (largest := largest_word(image) or 0) > (top := top_of(grey_bits)):
+            message = f"Has values up to {largest}, and larger ones than {top} are cut to it."
+            remarks.append(FileRemark("clipped", message))
+        return _from_words(image, grey_bits, remarks) if is_words(image) else _from_numbers(image, grey_bits, remarks)
     if image.has_transparency_data:
         return _on_white(image if image.mode == "RGBA" else image.convert("RGBA"), remarks)
     if image.mode == "CMYK":
@@ -313,9 +321,13 @@ def _on_white(image: Image.Image, remarks: list[FileRemark]) -> Image.Image:
 def _from_words(image: Image.Image, grey_bits: int, remarks: list[FileRemark]) -> Image.Image:
     words, top = words_of(image), top_of(grey_bits)
     remarks.append(FileRemark("16-bit", f"16-bit grey, scaled from 0 to {top} to 0..255, as all such images here."))
-    if (largest := int(words.max())) > top:
-        remarks.append(FileRemark("clipped", f"Has values up to {largest}, and larger ones than {top} are cut to it."))
     return Image.fromarray(words_to_grey(words, grey_bits, image.info.get("transparency")))
+
+
+def _from_numbers(image: Image.Image, grey_bits: int, remarks: list[FileRemark]) -> Image.Image:
+    grey, interval = numbers_to_grey(np.array(image, np.float32), grey_bits, integers=image.mode == "I")
+    remarks.append(FileRemark("32-bit", f"32-bit grey, scaled from {interval} to 0..255."))
+    return Image.fromarray(grey)
 
 
 def _grey_if_grey(image: Image.Image) -> Image.Image:

@@ -6,6 +6,8 @@ set of images, and a model keeps it: a scale of each file would make a dark pict
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -16,14 +18,32 @@ KEY = "grey_bits"  # in a study's identity and in a model's file; without it, FU
 _BYTE, _WORD = 255, 65535
 
 
-def is_wide(image: Image.Image) -> bool:
+def is_words(image: Image.Image) -> bool:
     """Whether an image that was opened is 16-bit grey."""
     return image.mode.startswith("I;16") or (image.format == "PPM" and image.mode == "I")
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether an image that was opened is grey of more than 8 bits."""
+    return image.mode.startswith("I") or image.mode == "F"
 
 
 def words_of(image: Image.Image) -> NDArray[np.uint16]:
     """The values of 16-bit grey, [height, width]; decodes the image."""
     return np.asarray(image).astype(np.uint16, copy=False)
+
+
+def largest_word(image: Image.Image) -> int | None:
+    """The largest value of deep grey, 0 to 65535, rounded up; None where its values are of another range."""
+    if is_words(image):
+        return int(words_of(image).max())
+    values = np.asarray(image)
+    low, high = float(values.min()), float(values.max())
+    return math.ceil(high) if _are_words(low, high, integers=image.mode == "I") else None
+
+
+def _are_words(low: float, high: float, *, integers: bool) -> bool:
+    return low >= 0 and (high > 1 or integers) and high <= _WORD  # NaN is none
 
 
 def top_of(bits: int) -> int:
@@ -45,11 +65,15 @@ def words_to_grey(words: NDArray[np.uint16], bits: int, transparent: object = No
     return grey
 
 
-def numbers_to_grey(values: NDArray[np.float32], *, integers: bool) -> tuple[NDArray[np.uint8], str]:
-    """32-bit grey to 0..255 by the smallest of the usual ranges that holds it, else by its own extremes.
+def numbers_to_grey(values: NDArray[np.float32], bits: int, *, integers: bool) -> tuple[NDArray[np.uint8], str]:
+    """32-bit grey to 0..255.
+
+    Values that fit in 16 bits have the scale of all deep grey of the set, where that is less than 16 bits. Others have
+    the smallest of the usual ranges that holds the image, else its own extremes.
 
     Args:
         values: [height, width]; changed in place. What is not finite becomes 0.
+        bits: of the set; larger values are cut.
         integers: whether the file holds integers: these are never 0..1.
 
     Returns:
@@ -58,6 +82,10 @@ def numbers_to_grey(values: NDArray[np.float32], *, integers: bool) -> tuple[NDA
     values[~np.isfinite(values)] = 0.0
     low, high = float(values.min()), float(values.max())
     ranges = [float(_BYTE), float(_WORD)] if integers else [1.0, float(_BYTE), float(_WORD)]
+    if bits < FULL_DEPTH and _are_words(low, high, integers=integers):
+        ranges = [float(top_of(bits))]
+        np.minimum(values, ranges[0], out=values)
+        high = min(high, ranges[0])
     top = next((top for top in ranges if high <= top), None)
     if low < 0 or top is None:
         interval = f"its own {low:g} to {high:g}"

@@ -21,7 +21,6 @@ _OTHER_TABLES = frozenset({".json", ".jsonl", ".xlsx", ".xls", ".parquet", ".mat
 _ROWS = 50  # of a table that are compared with the names of pictures
 _BYTES = 100_000  # of a table that are read
 MAX_CLASSES = 1000  # that a table or file names may have
-_NUMBERED = re.compile(r"(.*[^\W\d_].*?)[ ._-]*\(?\d+\)?")  # 'cat.12', 'Abyssinian_3', 'dog (7)'
 
 
 def hint(tree: Folder) -> str:
@@ -128,25 +127,30 @@ def _label(header: Sequence[str], rows: Sequence[Sequence[str]], column: int) ->
 def _class_in_names(tree: Folder) -> str:
     """Where pictures of one folder are named by class and number, as 'cat.12.jpg' is."""
     flat = max(tree.below(), key=lambda folder: folder.own_pictures)
-    matches = [_NUMBERED.fullmatch(as_unicode(path.stem)) for path in flat.pictures_here]
-    counts = Counter(match[1].rstrip(" ._-") for match in matches if match)
-    if not 2 <= len(counts) <= MAX_CLASSES or min(counts.values()) < 2 or sum(counts.values()) < len(matches):
+    stems = [as_unicode(path.stem) for path in flat.pictures_here]
+    counts = Counter(word for stem in stems if (word := _without_number(stem)))
+    if not 2 <= len(counts) <= MAX_CLASSES or min(counts.values()) < 2 or sum(counts.values()) < len(stems):
         return ""
     first, second = (printable(name) for name in list(counts)[:2])
     return (
-        f" The names of {_count(len(matches), 'picture', 'pictures')} begin with {len(counts)} words, such as "
+        f" The names of {_count(len(stems), 'picture', 'pictures')} begin with {len(counts)} words, such as "
         f"'{first}' and '{second}'. If these are the classes, these lines make a folder for each, in 'sorted':"
         + _lines(
-            "import re, shutil",
+            "import shutil",
             "from pathlib import Path",
             f"for path in Path({_quoted(flat.path)}).iterdir():",
-            f"    match = re.fullmatch({_NUMBERED.pattern!r}, path.stem)",
-            "    if match:",
-            "        target = Path('sorted', match[1].rstrip(' ._-'))",
+            f"    if path.suffix in {sorted({path.suffix for path in flat.pictures_here})}:",
+            "        target = Path('sorted', path.stem.rstrip(')').rstrip('0123456789').rstrip('( ._-'))",
             "        target.mkdir(parents=True, exist_ok=True)",
             "        shutil.copy2(path, target)",
         )
     )
+
+
+def _without_number(stem: str) -> str:
+    """'cat' of 'cat.12', 'cat_3' and 'cat (7)'; '' where there is no number, or nothing else."""
+    word = stem.rstrip(")").rstrip("0123456789")
+    return "" if word == stem.rstrip(")") else word.rstrip("( ._-")
 
 
 def _lines(*lines: str) -> str:

@@ -18,7 +18,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.decoding import MAX_PIXELS, FileRemark, Header, decode, largest_word, quiet, read_header
+from search.data.decoding import MAX_PIXELS, FileRemark, Header, decode, largest_value, quiet, read_header
 from search.data.depth import FULL_DEPTH, depth_for
 from search.data.hints import hint
 from search.data.layout import ImageFile, Listing, list_images, name_of
@@ -47,7 +47,7 @@ class ImageSet:
     grey: NDArray[np.bool_]  # [images], True: without colour
     notes: tuple[Note, ...]  # on what was left out, converted or looks unusual
     fingerprint: str  # SHA-256 (hex): the same for the same pixels, labels, names, testing and image size
-    grey_bits: int = FULL_DEPTH  # 16-bit grey was scaled from 0..2^grey_bits - 1 to 0..255
+    grey_bits: int = FULL_DEPTH  # grey of more than 8 bits was scaled from 0..2^grey_bits - 1 to 0..255
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def read_images(
         root: `ROOT/<class>/*`, or `ROOT/training/<class>/*` with `ROOT/testing/<class>/*`; see `list_images`.
         size: (height, width) of the result. None: the median height and width of the training images,
             upright, each at least 8 and at most 128. Images are squeezed to it, not cropped.
-        grey_bits: bits of the values of 16-bit grey. None: the smallest of 8, 10, 12, 14 and 16 that holds the largest
+        grey_bits: bits of the values of deep grey. None: the smallest of 8, 10, 12, 14 and 16 that holds the largest
             value of all these images, so that all have one scale.
         progress: called with (files done, files in all) from the calling thread: once before the first is
             decoded, and after each.
@@ -135,11 +135,11 @@ def _usual_size(files: Sequence[ImageFile], headers: Sequence[Header]) -> tuple[
 
 
 def _grey_bits(files: Sequence[ImageFile], headers: Sequence[Header]) -> int:
-    """The bits that hold the largest value of all 16-bit grey; `FULL_DEPTH` where there is none."""
-    wide = [(file, header) for file, header in zip(files, headers, strict=True) if header.wide]
-    if not wide:
-        return FULL_DEPTH
-    return depth_for(max(_read_each([file for file, _ in wide], [header for _, header in wide], largest_word)))
+    """The bits that hold the largest value of all deep grey; `FULL_DEPTH` where there is none."""
+    deep = [(file, header) for file, header in zip(files, headers, strict=True) if header.deep]
+    values = _read_each([file for file, _ in deep], [header for _, header in deep], largest_value)
+    known = [value for value in values if value is not None]
+    return depth_for(max(known)) if known else FULL_DEPTH
 
 
 def _decode_all(

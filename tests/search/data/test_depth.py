@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,9 +61,34 @@ def test_faint_pictures_are_told_from_each_other_and_the_scale_is_said(tmp_path:
     assert len(np.unique(images.pixels)) > 100
     assert found.folds == 5 and found.pairs == ()
     assert (
-        "12 images have 16-bit grey, none with a value above 1023: all are scaled from 10 bits, and pictures at "
-        "prediction too."
+        "12 images have grey of more than 8 bits, none with a value above 1023: all are scaled from 10 bits, and pictures "
+        "at prediction too."
     ) in found.sentences
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_32_bits_that_hold_12_have_that_scale_too(tmp_path: Path, dtype: Any) -> None:
+    for place in range(8):
+        pixels = np.full((8, 8), [100, 4000][place % 2] + place, dtype)
+        write(tmp_path / "ab"[place % 2] / f"{place}.tiff", Image.fromarray(pixels))
+    images = read_images(tmp_path)
+    assert images.grey_bits == 12
+    assert images.pixels.max(axis=(1, 2, 3)).tolist() == [6, 6, 6, 7, 249, 249, 249, 250]
+
+
+def test_numbers_of_another_range_choose_no_scale(tmp_path: Path) -> None:
+    for place in range(8):
+        pixels = np.full((8, 8), [0.5, 1.0][place % 2] - place / 100, np.float32)
+        write(tmp_path / "ab"[place % 2] / f"{place}.tiff", Image.fromarray(pixels))
+    write(tmp_path / "a" / "signed.tiff", Image.fromarray(np.full((8, 8), -7, np.int32)))
+    assert read_images(tmp_path).grey_bits == 16
+
+
+def test_nearly_black_pictures_are_named(tmp_path: Path) -> None:
+    for place in range(12):
+        write(tmp_path / "ab"[place % 2] / f"{place}.png", Image.new("RGB", (8, 8), (place, 15, 2)))
+    _, found = look_over(tmp_path, None, None)
+    assert "No image has a value above 15 of 255: all are nearly black." in found.sentences
 
 
 def test_a_picture_of_the_testing_folder_counts_and_8_bit_ones_do_not(tmp_path: Path) -> None:
