@@ -61,8 +61,8 @@ def test_faint_pictures_are_told_from_each_other_and_the_scale_is_said(tmp_path:
     assert len(np.unique(images.pixels)) > 100
     assert found.folds == 5 and found.pairs == ()
     assert (
-        "12 images have grey of more than 8 bits, none with a value above 1023: all are scaled from 10 bits, and pictures "
-        "at prediction too."
+        "12 images have grey of more than 8 bits, none with a value above 1023: all are scaled from 10 bits, and "
+        "pictures at prediction too."
     ) in found.sentences
 
 
