@@ -35,6 +35,7 @@ class Part:
 
     folder: Folder
     role: Role
+    classes: tuple[Folder, ...]
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,8 @@ def _of_splits(here: Folder, folders: Sequence[Folder], splits: dict[Folder, Spl
     outside: list[Folder] = []
     classes: set[str] = set()
     for role, (folder,) in roles.items():
-        passed = list(_passed(folder, classes))
-        base = passed[-1]
+        passed, folders = _descend(folder, classes, where, notes)
+        base, held = passed[-1], [inner for inner in folders if inner.pictures]
         if not _holds_folders(base):
             if role is Role.TRAINING:
                 raise NoClassesError(_no_folders([folder], where))
@@ -118,16 +119,16 @@ def _of_splits(here: Folder, folders: Sequence[Folder], splits: dict[Folder, Spl
                 message = f"Holds {base.pictures} pictures, but no class folders: left out, since they have no labels."
                 notes.append(_left_out(folder, message))
                 continue
-        if len(base.inner) > 1 and len(splits_among(_names(base.inner))) == len(base.inner):
+        if len(held) > 1 and len(splits_among(_names(held))) == len(held):
             raise UsageError(
-                f"{where}: '{printable(base.shown)}' holds {_named(base.inner)}, which are parts of a set by their "
+                f"{where}: '{printable(base.shown)}' holds {_named(held)}, which are parts of a set by their "
                 "names, not classes. Name the folder that holds the class folders, or bring them to "
                 "FOLDER/training/<class>/*."
             )
-        classes.update(inner.name.casefold() for inner in base.folders)
+        classes.update(inner.name.casefold() for inner in folders)
         outside += passed
-        parts.append(Part(base, role))
-    sources = tuple(Source(folder, folder.name, part.role) for part in parts for folder in part.folder.folders)
+        parts.append(Part(base, role, tuple(folders)))
+    sources = tuple(Source(folder, folder.name, part.role) for part in parts for folder in part.classes)
     usual = not here.shown and all(part.folder.shown.casefold() in _USUAL for part in parts)
     return Arrangement(sources, tuple(parts), tuple(outside), (*notes, *([] if usual else [_how_parts(parts)])))
 
@@ -225,7 +226,7 @@ def _of_classes(here: Folder, folders: Sequence[Folder], splits: Collection[Fold
         )
         notes.append(Note(here.shown or ".", "layout", message, False))
     classes = tuple(Source(folder, folder.name, Role.TRAINING) for folder in folders)
-    return Arrangement(classes, (Part(here, Role.TRAINING),), (), tuple(notes))
+    return Arrangement(classes, (Part(here, Role.TRAINING, tuple(folders)),), (), tuple(notes))
 
 
 def _splits_inside(folder: Folder) -> dict[Role, list[Folder]]:
@@ -253,12 +254,17 @@ def _lone(folders: Sequence[Folder], classes: Collection[str] = ()) -> Folder | 
     return held[0] if 2 * held[0].own_pictures < held[0].pictures else None
 
 
-def _passed(folder: Folder, classes: Collection[str]) -> Iterator[Folder]:
-    """A split's folder, and those below it down to the one that holds the class folders."""
-    inner: Folder | None = folder
-    while inner is not None:
-        yield inner
-        inner = _lone(inner.folders, classes)
+def _descend(
+    folder: Folder, classes: Collection[str], where: str, notes: list[Note]
+) -> tuple[list[Folder], list[Folder]]:
+    """A split's folder with those below it down to the one that holds the class folders, and the class folders."""
+    passed = [folder]
+    while True:
+        folders = _once(passed[-1], where, notes)
+        lone = _lone(folders, classes)
+        if lone is None:
+            return passed, folders
+        passed.append(lone)
 
 
 def _once(here: Folder, where: str, notes: list[Note]) -> list[Folder]:
@@ -267,14 +273,14 @@ def _once(here: Folder, where: str, notes: list[Note]) -> list[Folder]:
     for folder in here.folders:
         others = {other.name: other for other in here.folders if other is not folder}
         names = set(_names(folder.inner))
-        if len(names) > 1 and names <= set(others):
-            if _is_same(folder.inner, others):
+        if names & set(others):
+            if len(names) > 1 and names <= set(others) and _is_same(folder.inner, others):
                 notes.append(_left_out(folder, "Holds the folders beside it a second time: left out."))
                 continue
             if is_neutral(folder.name) or folder.name == here.name:
                 raise UsageError(
                     f"{where}: can be read in two ways: '{printable(folder.shown)}' holds {_named(folder.inner)}, "
-                    "which lie beside it too, with other pictures. Move those of one class together."
+                    "and folders of these names lie beside it, with other pictures. Move those of one class together."
                 )
         twin = next((other for other in kept if len(names) > 1 and set(_names(other.inner)) == names), None)
         if twin and _is_same(folder.inner, {inner.name: inner for inner in twin.inner}):

@@ -7,7 +7,7 @@ import json
 import shlex
 import statistics
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -232,7 +232,7 @@ def _classes(root: Path, rows: Sequence[_Row], notes: Sequence[Note]) -> tuple[s
     counts = Counter(row.class_name for row in rows if not row.file.testing)
     classes = tuple(sorted(counts))
     listed = ", ".join(f"'{printable(name)}' {counts[name]}" for name in classes)
-    where, left_out = name_of(root), _left_out(notes)
+    where, left_out = name_of(root), _left_out(notes, {"hidden", "not an image"} if rows else {"hidden"})
     if not rows:
         links = any(note.kind == "link" for note in notes)
         step = f"`{shlex.join(['cp', '-rL', where, 'real'])}` makes a folder of real files" if links else ""
@@ -256,8 +256,8 @@ def _classes(root: Path, rows: Sequence[_Row], notes: Sequence[Note]) -> tuple[s
     return classes
 
 
-def _left_out(notes: Sequence[Note]) -> str:
-    """What was left out, by kind, each with the first of its notes."""
+def _left_out(notes: Sequence[Note], usual: Collection[str]) -> str:
+    """What was left out, by kind, each with the first of its notes but for the `usual` kinds."""
     kinds: dict[str, list[Note]] = {}
     for note in notes:
         if note.left_out:
@@ -265,7 +265,7 @@ def _left_out(notes: Sequence[Note]) -> str:
     if not kinds:
         return ""
     listed = ", ".join(f"{len(kinds[kind])} {kind}" for kind in sorted(kinds))
-    telling = [group for kind, group in sorted(kinds.items()) if kind != "hidden"]
+    telling = [group for kind, group in sorted(kinds.items()) if kind not in usual]
     firsts = [
         f"{printable(group[0].path)}: {printable(group[0].message).rstrip('.')}"
         + (f" (… and {len(group) - 1} more)" if len(group) > 1 else "")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.data.arrangement import LAYOUT, Arrangement, NoClassesError, Source, arrange
+from search.data.arrangement import LAYOUT, Arrangement, NoClassesError, Part, Source, arrange
 from search.data.hints import hint
 from search.data.splits import Role
 from search.data.tree import Folder, Note, read_tree
@@ -96,7 +96,11 @@ def _no_classes(root: Path, notes: Sequence[Note]) -> str:
     copy = f"; `{shlex.join(['cp', '-rL', name_of(root), 'real'])}` makes a folder of real files"
     return (
         f"{name_of(root)}: no class folders to learn from"
-        + (f", {links} symbolic links (not followed{copy})" if links else "")
+        + (
+            f", {links} symbolic links (not followed, so that no set shows files that are not its own{copy})"
+            if links
+            else ""
+        )
         + (f", {unreadable} folders that cannot be read" if unreadable else "")
         + f"; {LAYOUT}."
     )
@@ -119,7 +123,7 @@ class _Listing:
             self._read(source)
         for part in self.arrangement.parts:
             if part.role is Role.VALIDATION:
-                self._note_validation(part.folder)
+                self._note_validation(part)
         self._note_alike()
         files = sorted(self.files, key=lambda f: (f.testing, f.class_name or "", os.fsencode(f.path)))
         has_testing = any(source.role is Role.TESTING for source in self.arrangement.sources)
@@ -152,10 +156,10 @@ class _Listing:
         self._note(source.folder, "merged", message)
         return alike[0]
 
-    def _note_validation(self, folder: Folder) -> None:
-        count = sum(len(inner.files) for group in folder.folders for inner in group.below())
+    def _note_validation(self, part: Part) -> None:
+        count = sum(len(inner.files) for folder in part.classes for inner in folder.below())
         message = f"Its {count} files were added to training: the search draws its own validation folds."
-        self._note(folder, "merged", message)
+        self._note(part.folder, "merged", message)
 
     def _note_alike(self) -> None:
         names = {folder.class_name for folder in self.folders if not folder.testing}

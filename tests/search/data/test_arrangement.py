@@ -170,7 +170,17 @@ class TestUnpackedTwice:
         assert counts(images) == {"a": (3, 3), "b": (3, 3)}
         assert any("Holds the pictures of 'birds' a second time" in note.message for note in images.notes)
 
+    def test_in_one_part(self, tmp_path: Path) -> None:
+        fill(tmp_path, "train/a", "train/b", "test/a", "test/b")
+        shutil.copytree(tmp_path / "train", tmp_path / "copy")
+        shutil.move(tmp_path / "copy", tmp_path / "train" / "train")
+        assert counts(read_images(tmp_path)) == {"a": (3, 3), "b": (3, 3)}
+
+    def test_only_in_part_it_can_be_read_in_two_ways(self, tmp_path: Path) -> None:
+        fill(tmp_path / "birds", "a", "b", "birds/a", "birds/c")
+        assert "can be read in two ways: 'birds' holds 'a', 'c'" in refusal(tmp_path / "birds")
+
     def test_with_other_pictures_it_can_be_read_in_two_ways(self, tmp_path: Path) -> None:
         fill(tmp_path, "a", "b")
         message = refusal(fill(tmp_path, "images/a", "images/b", size=9))
-        assert "can be read in two ways: 'images' holds 'a', 'b', which lie beside it too" in message
+        assert "can be read in two ways: 'images' holds 'a', 'b', and folders of these names lie beside it" in message
