@@ -25,7 +25,7 @@ from search.data.depth import (
     words_of,
     words_to_grey,
 )
-from search.data.formats import IMAGE_ENDINGS, endings_of, format_of, readable, unsupported
+from search.data.formats import IMAGE_ENDINGS, START_BYTES, endings_of, format_of, placeholder, readable, unsupported
 from search.native import no_stderr
 
 MAX_PIXELS = 50_000_000
@@ -184,7 +184,7 @@ def _unidentified(path: Path) -> FileRemark:
     ending = path.suffix.lower()
     try:
         with path.open("rb") as stream:
-            start = stream.read(16)
+            start = stream.read(START_BYTES)
     except OSError as error:
         return FileRemark("unreadable", f"Cannot be read ({error.strerror}): left out.")
     if step := unsupported(start, ending, readable()):
@@ -196,6 +196,8 @@ def _unidentified(path: Path) -> FileRemark:
         return FileRemark("unreadable", "Begins like an image, but its header is damaged: left out.")
     if not start and ending in IMAGE_ENDINGS:
         return FileRemark("unreadable", "An empty file: left out.")
+    if message := placeholder(start):
+        return FileRemark("not an image", f"{message} Left out.")
     return FileRemark("not an image", f"Not one of {', '.join(readable())} by its content: left out.")
 
 

@@ -75,6 +75,15 @@ _STARTS = (
 )
 
 
+_PLACEHOLDERS = (
+    (b"version https://git-lfs", "Is a pointer of Git LFS, not the picture: `git lfs pull` fetches it."),
+    (b"/annex/objects/", "Is a pointer of git-annex, not the picture: `git annex get` fetches it."),
+    (b"<!doctype html", "Is a web page, as of a download that failed."),
+    (b"<html", "Is a web page, as of a download that failed."),
+)
+START_BYTES = 32  # of a file, that tell what it is
+
+
 @cache
 def readable() -> tuple[str, ...]:
     """Pillow's names of the formats that this installation reads; also makes Pillow know those of other packages."""
@@ -82,10 +91,15 @@ def readable() -> tuple[str, ...]:
 
 
 def format_of(start: bytes) -> str | None:
-    """The format that a file with this start, of at least 16 bytes, claims to have; None for an unknown one."""
+    """The format that a file claims to have by its first bytes; None for an unknown one."""
     if start[4:8] == b"ftyp":
         return _BRANDS.get(start[8:12])
     return next((name for beginning, name in _STARTS if start.startswith(beginning)), None)
+
+
+def placeholder(start: bytes) -> str | None:
+    """What a file is that stands in the place of a picture, by its first bytes; None for any other file."""
+    return next((message for beginning, message in _PLACEHOLDERS if start.lstrip().lower().startswith(beginning)), None)
 
 
 def endings_of(name: str) -> frozenset[str]:
@@ -97,7 +111,7 @@ def unsupported(start: bytes, ending: str, read: Collection[str]) -> str | None:
     """What to do about a file of a format that is not read; None for any other file.
 
     Args:
-        start: the first 16 bytes of the file, or all if it is shorter.
+        start: the first `START_BYTES` of the file, or all if it is shorter.
         ending: of its name, in lower case, such as '.heic'.
         read: names of the formats that are read, see `readable`.
     """

@@ -25,7 +25,7 @@ MAX_CLASSES = 1000  # that a table or file names may have
 
 def hint(tree: Folder) -> str:
     """Sentences and lines of Python for the user, beginning with a space or a line break; '' where nothing is seen."""
-    return _backslashes(tree) or _tables(tree) or _class_in_names(tree)
+    return _backslashes(tree) or _tables(tree) or _class_in_names(tree) or _one_class(tree)
 
 
 def _backslashes(tree: Folder) -> str:
@@ -145,6 +145,13 @@ def _class_in_names(tree: Folder) -> str:
             "        shutil.copy2(path, target)",
         )
     )
+
+
+def _one_class(tree: Folder) -> str:
+    if not tree.own_pictures or tree.inner:
+        return ""
+    holds = _count(tree.own_pictures, "picture lies", "pictures lie")
+    return f" {holds} in this folder itself: if it is one of the classes, name the folder that holds all of them."
 
 
 def _without_number(stem: str) -> str:

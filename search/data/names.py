@@ -205,7 +205,7 @@ def _suggestion(possible: Mapping[Naming, Sequence[int]], files: Sequence[_File]
 
 _MASK = re.compile(
     r"(.+?)[ _-](?:(?:gt|ground[ _-]?truth|binary|seg(?:mentation)?)[ _-]?)?(?:masks?|seg(?:mentation)?|gt)"
-    r"(?:[ _-]?\d+)?",
+    r"(?:[ _-]?\d+)?|(?:mask|seg|gt)[ _-](.+)",
     re.IGNORECASE,
 )
 _MASK_FOLDER = re.compile(
@@ -227,7 +227,7 @@ def mask_rows(paths: Sequence[str]) -> list[int]:
 
     def is_mask(file: PurePosixPath) -> bool:
         match = _MASK.fullmatch(file.stem)
-        return file.parent in of_masks or (match is not None and match[1] in folders[file.parent])
+        return file.parent in of_masks or (match is not None and (match[1] or match[2]) in folders[file.parent])
 
     return [row for row, file in enumerate(files) if is_mask(file)]
 

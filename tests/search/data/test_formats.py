@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from search.data.decoding import FileRemark, decode
 from search.data.formats import READ, endings_of, format_of, readable, unsupported
+from tests.pictures import write_bytes
 
 FEW = ("PNG", "JPEG")
 
@@ -47,6 +51,20 @@ def test_a_format_that_is_never_read_is_named(start: bytes, ending: str, said: s
 )
 def test_any_other_file_is_not_one_of_these(start: bytes, ending: str) -> None:
     assert unsupported(start, ending, FEW) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "`git lfs pull` fetches it"),
+        (b"/annex/objects/SHA256E-s10--00.png\n", "`git annex get` fetches it"),
+        (b"\n<!DOCTYPE html>\n<title>404</title>", "Is a web page"),
+        (b"<HTML><body>", "Is a web page"),
+    ],
+)
+def test_what_stands_in_the_place_of_a_picture_is_named(content: bytes, said: str, tmp_path: Path) -> None:
+    remark = decode(write_bytes(tmp_path / "x.png", content), (8, 8))
+    assert isinstance(remark, FileRemark) and remark.kind == "not an image" and said in remark.message
 
 
 def test_every_format_has_endings_of_its_own_and_the_usual_ones_are_always_read() -> None:

@@ -101,6 +101,12 @@ def test_classes_in_the_names_of_files(tmp_path: Path, names: tuple[str, str]) -
     assert len(read_images(tmp_path / "sorted").classes) == 2
 
 
+def test_the_folder_of_one_class(tmp_path: Path) -> None:
+    for number in range(3):
+        picture(tmp_path / f"{number}.png", number)
+    assert "3 pictures lie in this folder itself: if it is one of the classes, name the folder" in refusal(tmp_path)
+
+
 def test_numbered_pictures_have_no_classes_in_their_names(tmp_path: Path) -> None:
     for number in range(6):
         picture(tmp_path / f"IMG_{number}.png", number)

@@ -160,6 +160,7 @@ class TestMasks:
             "b/gt.png",
         ]
         assert mask_rows(paths) == [1, 2, 4]
+        assert mask_rows(["a/mask_x.png", "a/x.png", "a/mask_y.png"]) == [0]
 
     def test_in_a_folder_of_their_own(self) -> None:
         assert mask_rows(["images/1.png", "images/2.png", "masks/1.png", "masks/2.png", "masks/9.png"]) == [2, 3, 4]
