@@ -192,10 +192,9 @@ def _unidentified(path: Path) -> FileRemark:
     name = format_of(start)
     if name == "TIFF" and (bands := _bands(path)):
         return FileRemark("unsupported format", f"{bands} Left out.")
-    if name:
-        return FileRemark("unreadable", "Begins like an image, but its header is damaged: left out.")
-    if not start and ending in IMAGE_ENDINGS:
-        return FileRemark("unreadable", "An empty file: left out.")
+    if name or (not start and ending in IMAGE_ENDINGS):
+        what = "Begins like an image, but its header is damaged" if name else "An empty file"
+        return FileRemark("unreadable", f"{what}: left out.")
     if message := placeholder(start):
         return FileRemark("not an image", f"{message} Left out.")
     return FileRemark("not an image", f"Not one of {', '.join(readable())} by its content: left out.")
