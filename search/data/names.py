@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -103,25 +104,41 @@ def find_versions(paths: Sequence[str], labels: Sequence[int]) -> Versions:
     possible: dict[Naming, list[int]] = {}
     taken: set[int] = set()
     for naming in NAMINGS:
-        groups: list[list[int]] = []
-        for (*_, source), versions in _matches(naming, [file for file in files if file.row not in taken]).items():
-            original = _original(naming, [files[row] for row in versions], source, originals)
-            if len(versions) + len(original) > 1 and (original or not naming.needs_original):
-                groups.append([*original, *versions])
-        rows = [row for group in groups for row in group]
-        if not rows or len(groups) < naming.min_sources:
+        groups = _groups(naming, [file for file in files if file.row not in taken], files, originals)
+        if len(groups) < naming.min_sources:
             continue
-        taken.update(rows)
-        if naming.suffix:
-            possible[naming] = rows
-        elif naming is KERAS and len(groups) == 1 and len(rows) > 2:
+        if naming is KERAS and (untold := _of_one_number(groups)):
+            rows = [row for key in untold for row in groups.pop(key)]
+            taken.update(rows)
             sentences.append(_untold(naming, len(rows), paths[rows[-1]]))
-        else:
-            certain += groups
+        rows = [row for group in groups.values() for row in group]
+        taken.update(rows)
+        if rows and naming.suffix:
+            possible[naming] = rows
+        elif rows:
+            certain += groups.values()
             sentences.append(_kept(naming, len(rows), len(groups), paths[rows[-1]]))
     first, second = (np.array(rows, np.intp) for rows in _pairs(certain))
     sources = connected(np.arange(len(files)), pairs=(first, second))
     return Versions(sources, tuple(sentences), _suggestion(possible, files) if possible else None)
+
+
+def _groups(
+    naming: Naming, free: Sequence[_File], files: Sequence[_File], originals: Mapping[tuple[int, str, str], int]
+) -> Matches:
+    """The pictures that have versions, with the picture itself where it is there; `free`: files without a source yet."""
+    groups: Matches = {}
+    for key, versions in _matches(naming, free).items():
+        original = _original(naming, [files[row] for row in versions], key[-1], originals)
+        if len(versions) + len(original) > 1 and (original or not naming.needs_original):
+            groups[key] = [*original, *versions]
+    return groups
+
+
+def _of_one_number(groups: Matches) -> list[tuple[str, ...]]:
+    """The keys of the groups that are the only one of their folder: one number for all says nothing."""
+    folders = Counter(key[:-1] for key in groups)
+    return [key for key, rows in groups.items() if folders[key[:-1]] == 1 and len(rows) > 2]
 
 
 def _pairs(groups: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
@@ -151,7 +168,7 @@ def _are_random(numbers: Sequence[str]) -> bool:
 
 
 def _original(
-    naming: Naming, versions: Sequence[_File], source: str, originals: dict[tuple[int, str, str], int]
+    naming: Naming, versions: Sequence[_File], source: str, originals: Mapping[tuple[int, str, str], int]
 ) -> list[int]:
     """The row of the picture itself, where it lies in the folder of a version, or in the one above; else []."""
 
@@ -177,8 +194,8 @@ def _kept(naming: Naming, count: int, sources: int, example: str) -> str:
 
 def _untold(naming: Naming, count: int, example: str) -> str:
     return (
-        f"{count:,} images have names that {naming.title} gives, such as {printable(example)}, all with one number, so "
-        "they do not say which picture each is made from. If there are several versions of one, scores are too good: "
+        f"{count:,} images have names that {naming.title} gives, such as {printable(example)}, with one number for "
+        "all of a folder, so they do not say which picture each is made from. If there are several versions of one, scores are too good: "
         "search the pictures as they were before."
     )
 

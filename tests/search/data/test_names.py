@@ -59,9 +59,11 @@ class TestToolsAreKnown:
         assert units(find_versions(["a/p_3_8412345.jpeg", "b/p_3_3312345.jpeg"], [0, 0])) == []  # of two folders
 
     def test_keras_with_one_number_for_all_does_not_say_which(self) -> None:
-        versions = versions_of(*(f"aug_0_{number}.png" for number in (8412345, 3312345, 1412345, 5912345, 9112345)))
+        names = [f"aug_0_{number}.png" for number in (8412345, 3312345, 1412345, 5912345, 9112345)]
+        versions = find_versions([f"{folder}/{name}" for folder in "ab" for name in names], [0] * 5 + [1] * 5)
         assert units(versions) == []
-        assert "all with one number, so they do not say which picture each is made from" in versions.sentences[0]
+        (sentence,) = versions.sentences
+        assert "with one number for all of a folder, so they do not say which picture each is made from" in sentence
 
     @pytest.mark.parametrize(
         "names",
