@@ -126,7 +126,7 @@ def find_versions(paths: Sequence[str], labels: Sequence[int]) -> Versions:
 def _groups(
     naming: Naming, free: Sequence[_File], files: Sequence[_File], originals: Mapping[tuple[int, str, str], int]
 ) -> Matches:
-    """The pictures that have versions, with the picture itself where it is there; `free`: files without a source yet."""
+    """The pictures that have versions, each with itself where it is there; `free`: files without a source yet."""
     groups: Matches = {}
     for key, versions in _matches(naming, free).items():
         original = _original(naming, [files[row] for row in versions], key[-1], originals)
@@ -194,9 +194,9 @@ def _kept(naming: Naming, count: int, sources: int, example: str) -> str:
 
 def _untold(naming: Naming, count: int, example: str) -> str:
     return (
-        f"{count:,} images have names that {naming.title} gives, such as {printable(example)}, with one number for "
-        "all of a folder, so they do not say which picture each is made from. If there are several versions of one, scores are too good: "
-        "search the pictures as they were before."
+        f"{count:,} images have names that {naming.title} gives, such as {printable(example)}, with one number for all of "
+        "a folder, so they do not say which picture each is made from. If there are several versions of one, scores are "
+        "too good: search the pictures as they were before."
     )
 
 
