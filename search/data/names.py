@@ -194,9 +194,9 @@ def _kept(naming: Naming, count: int, sources: int, example: str) -> str:
 
 def _untold(naming: Naming, count: int, example: str) -> str:
     return (
-        f"{count:,} images have names that {naming.title} gives, such as {printable(example)}, with one number for all of "
-        "a folder, so they do not say which picture each is made from. If there are several versions of one, scores are "
-        "too good: search the pictures as they were before."
+        f"{count:,} images have names that {naming.title} gives, such as {printable(example)}, with one number for all "
+        "of a folder, so they do not say which picture each is made from. If there are several versions of one, scores "
+        "are too good: search the pictures as they were before."
     )
 
 
