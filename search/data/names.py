@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -76,12 +75,9 @@ class Versions:
 @dataclass(frozen=True)
 class _File:
     row: int
-    path: PurePosixPath
+    folder: str
+    stem: str
     label: int
-
-    @property
-    def folder(self) -> str:
-        return str(self.path.parent)
 
 
 Matches = dict[tuple[str, ...], list[int]]
@@ -95,10 +91,8 @@ def find_versions(paths: Sequence[str], labels: Sequence[int]) -> Versions:
         paths: [images], relative to the folder of images, '/' between parts.
         labels: [images], the class of each: versions are of one class.
     """
-    files = [
-        _File(row, PurePosixPath(path), label) for row, (path, label) in enumerate(zip(paths, labels, strict=True))
-    ]
-    originals = {(file.label, file.folder, file.path.stem): file.row for file in files}
+    files = [_File(row, *_parts(path), label) for row, (path, label) in enumerate(zip(paths, labels, strict=True))]
+    originals = {(file.label, file.folder, file.stem): file.row for file in files}
     sentences: list[str] = []
     certain: list[list[int]] = []
     possible: dict[Naming, list[int]] = {}
@@ -120,7 +114,7 @@ def find_versions(paths: Sequence[str], labels: Sequence[int]) -> Versions:
             sentences.append(_kept(naming, len(rows), len(groups), paths[rows[-1]]))
     first, second = (np.array(rows, np.intp) for rows in _pairs(certain))
     sources = connected(np.arange(len(files)), pairs=(first, second))
-    return Versions(sources, tuple(sentences), _suggestion(possible, files) if possible else None)
+    return Versions(sources, tuple(sentences), _suggestion(possible, files, paths) if possible else None)
 
 
 def _groups(
@@ -141,6 +135,13 @@ def _of_one_number(groups: Matches) -> list[tuple[str, ...]]:
     return [key for key, rows in groups.items() if folders[key[:-1]] == 1 and len(rows) > 2]
 
 
+def _parts(path: str) -> tuple[str, str]:
+    """The folder, and the name without its ending."""
+    folder, _, name = path.rpartition("/")
+    stem, dot, _ = name.rpartition(".")
+    return folder, stem if dot else name
+
+
 def _pairs(groups: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
     """The first row of each group, with each of the others."""
     pairs = [(group[0], row) for group in groups for row in group[1:]]
@@ -151,7 +152,7 @@ def _matches(naming: Naming, files: Sequence[_File]) -> Matches:
     found: Matches = {}
     numbers: list[str] = []
     for file in files:
-        match = naming.expression.fullmatch(file.path.stem)
+        match = naming.expression.fullmatch(file.stem)
         if match:
             place = "" if naming.across else file.folder
             found.setdefault((str(file.label), place, match["source"]), []).append(file.row)
@@ -176,7 +177,7 @@ def _original(
         for file in versions:
             yield file.folder
             if naming.across:
-                yield str(file.path.parent.parent)
+                yield file.folder.rpartition("/")[0]
 
     rows = {row for place in places() if (row := originals.get((versions[0].label, place, source))) is not None}
     return sorted(rows - {file.row for file in versions})
@@ -200,14 +201,14 @@ def _untold(naming: Naming, count: int, example: str) -> str:
     )
 
 
-def _suggestion(possible: Mapping[Naming, Sequence[int]], files: Sequence[_File]) -> str:
+def _suggestion(possible: Mapping[Naming, Sequence[int]], files: Sequence[_File], paths: Sequence[str]) -> str:
     suffixes: set[str] = set()
     count, example = 0, ""
     for naming, rows in possible.items():
         for row in rows:
-            match = naming.expression.fullmatch(files[row].path.stem)
+            match = naming.expression.fullmatch(files[row].stem)
             if match:  # else it is the picture itself
-                count, example = count + 1, str(files[row].path)
+                count, example = count + 1, paths[row]
                 parts = re.findall(naming.suffix, match[0].removeprefix(match["source"]), re.IGNORECASE)
                 suffixes.update(re.sub(r"\d+", r"\\d+", re.escape(part)) for part in parts)
     expression = rf"^(.+?)(?:{'|'.join(sorted(suffixes))})*\.[^./]+$"
@@ -236,21 +237,21 @@ def mask_rows(paths: Sequence[str]) -> list[int]:
     `x_mask.png` beside `x.png`; or `x.png` in a folder such as `masks`, most of whose files are named as those of
     another folder.
     """
-    files = [PurePosixPath(path) for path in paths]
-    folders: dict[PurePosixPath, set[str]] = {}
-    for file in files:
-        folders.setdefault(file.parent, set()).add(file.stem)
+    files = [_parts(path) for path in paths]
+    folders: dict[str, set[str]] = {}
+    for folder, stem in files:
+        folders.setdefault(folder, set()).add(stem)
     of_masks = {folder for folder in folders if _is_mask_folder(folder, folders)}
 
-    def is_mask(file: PurePosixPath) -> bool:
-        match = _MASK.fullmatch(file.stem)
-        return file.parent in of_masks or (match is not None and (match[1] or match[2]) in folders[file.parent])
+    def is_mask(folder: str, stem: str) -> bool:
+        match = _MASK.fullmatch(stem)
+        return folder in of_masks or (match is not None and (match[1] or match[2]) in folders[folder])
 
-    return [row for row, file in enumerate(files) if is_mask(file)]
+    return [row for row, file in enumerate(files) if is_mask(*file)]
 
 
-def _is_mask_folder(folder: PurePosixPath, folders: Mapping[PurePosixPath, set[str]]) -> bool:
-    if not _MASK_FOLDER.fullmatch(folder.name):
+def _is_mask_folder(folder: str, folders: Mapping[str, set[str]]) -> bool:
+    if not _MASK_FOLDER.fullmatch(folder.rpartition("/")[2]):
         return False
     own = folders[folder]
     others = (stems for other, stems in folders.items() if other != folder)
