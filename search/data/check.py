@@ -21,7 +21,7 @@ from search.errors import UsageError
 from search.text import printable
 
 UNEVEN = 3.0  # images of the largest class over those of the smallest, from which on the user is warned
-MAX_DARK = 31  # of 255: no value of a set of images is above it where 12 bits were read as 16
+MAX_DARK = 31  # of 255: where 12 bits are read as 16, no value is above it
 MASK_SHARE = 0.8  # of the values of a mask that are its smallest or its largest
 ONE_COLOUR, TWO_COLOURS = 0.05, 0.95  # shares of grey images by which colour alone separates two classes
 
@@ -236,8 +236,9 @@ def _two_values(pixels: NDArray[np.uint8]) -> bool:
 
 
 def _of_depth(images: ImageSet) -> list[str]:
-    brightest = int(images.pixels.max())
-    dark = [f"No image has a value above {brightest} of 255: all are nearly black."] if brightest <= MAX_DARK else []
+    brightest = int(np.median(images.pixels.max(axis=(1, 2, 3))))
+    dark = [f"Half of the images have no value above {brightest} of 255: these are nearly black."]
+    dark = dark if brightest <= MAX_DARK else []
     if images.grey_bits == FULL_DEPTH:
         return dark
     deep = sum(note.kind in {"16-bit", "32-bit"} for note in images.notes)

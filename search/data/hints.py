@@ -20,12 +20,13 @@ _TABLES = frozenset({".csv", ".tsv", ".txt"})
 _OTHER_TABLES = frozenset({".json", ".jsonl", ".xlsx", ".xls", ".parquet", ".mat"})
 _ROWS = 50  # of a table that are compared with the names of pictures
 _BYTES = 100_000  # of a table that are read
+_FOLDERS = 10  # with the most pictures, whose names are compared
 MAX_CLASSES = 1000  # that a table or file names may have
 
 
 def hint(tree: Folder) -> str:
     """Sentences and lines of Python for the user, beginning with a space or a line break; '' where nothing is seen."""
-    return _backslashes(tree) or _tables(tree) or _class_in_names(tree) or _one_class(tree)
+    return _backslashes(tree) or _tables(tree) or _class_in_names(tree) or _inner_classes(tree) or _one_class(tree)
 
 
 def _backslashes(tree: Folder) -> str:
@@ -126,25 +127,38 @@ def _label(header: Sequence[str], rows: Sequence[Sequence[str]], column: int) ->
 
 def _class_in_names(tree: Folder) -> str:
     """Where pictures of one folder are named by class and number, as 'cat.12.jpg' is."""
-    flat = max(tree.below(), key=lambda folder: folder.own_pictures)
-    stems = [as_unicode(path.stem) for path in flat.pictures_here]
-    counts = Counter(word for stem in stems if (word := _without_number(stem)))
-    if not 2 <= len(counts) <= MAX_CLASSES or min(counts.values()) < 2 or sum(counts.values()) < len(stems):
+    largest = sorted(tree.below(), key=lambda folder: folder.own_pictures, reverse=True)
+    return next((lines for folder in largest[:_FOLDERS] if (lines := _named_by_class(folder))), "")
+
+
+def _named_by_class(folder: Folder) -> str:
+    pictures = folder.pictures_here
+    counts = Counter(word for path in pictures if (word := _without_number(as_unicode(path.stem))))
+    if not 2 <= len(counts) <= MAX_CLASSES or min(counts.values()) < 2 or sum(counts.values()) < len(pictures):
         return ""
     first, second = (printable(name) for name in list(counts)[:2])
     return (
-        f" The names of {_count(len(stems), 'picture', 'pictures')} begin with {len(counts)} words, such as "
+        f" The names of {_count(len(pictures), 'picture', 'pictures')} begin with {len(counts)} words, such as "
         f"'{first}' and '{second}'. If these are the classes, these lines make a folder for each, in 'sorted':"
         + _lines(
             "import shutil",
             "from pathlib import Path",
-            f"for path in Path({_quoted(flat.path)}).iterdir():",
-            f"    if path.suffix in {sorted({path.suffix for path in flat.pictures_here})}:",
+            f"for path in Path({_quoted(folder.path)}).iterdir():",
+            f"    if path.suffix in {sorted({path.suffix for path in pictures})}:",
             "        target = Path('sorted', path.stem.rstrip(')').rstrip('0123456789').rstrip('( ._-'))",
             "        target.mkdir(parents=True, exist_ok=True)",
             "        shutil.copy2(path, target)",
         )
     )
+
+
+def _inner_classes(tree: Folder) -> str:
+    """Where the only class folder holds folders."""
+    if len(tree.inner) != 1 or len(tree.inner[0].inner) < 2:
+        return ""
+    first, second = (printable(folder.name) for folder in tree.inner[0].inner[:2])
+    shown = printable(as_unicode(tree.inner[0].path))
+    return f" '{shown}' holds folders such as '{first}' and '{second}': if these are the classes, name that folder."
 
 
 def _one_class(tree: Folder) -> str:

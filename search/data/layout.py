@@ -106,6 +106,11 @@ def _no_classes(root: Path, notes: Sequence[Note]) -> str:
     )
 
 
+def _bare(name: str) -> str:
+    """Without what is easily mistaken: case, spaces and underscores."""
+    return " ".join(name.replace("_", " ").casefold().split()) or name
+
+
 class _Listing:
     """Collects files, class folders and notes."""
 
@@ -164,9 +169,11 @@ class _Listing:
     def _note_alike(self) -> None:
         names = {folder.class_name for folder in self.folders if not folder.testing}
         for folder in self.folders:
-            alike = sorted(n for n in names if n != folder.class_name and n.casefold() == folder.class_name.casefold())
+            name = folder.class_name
+            alike = sorted(other for other in names if other != name and _bare(other) == _bare(name))
             if alike and not folder.testing:
-                message = f"Differs from class '{printable(alike[0])}' in case only: kept as two classes."
+                how = "case" if alike[0].casefold() == name.casefold() else "spaces and case"
+                message = f"Differs from class '{printable(alike[0])}' in {how} only: kept as two classes."
                 self.notes.append(Note(folder.shown, "similar names", message, False))
 
     def _note(self, folder: Folder, kind: str, message: str) -> None:

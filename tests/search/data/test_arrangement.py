@@ -144,7 +144,9 @@ class TestLookedThrough:
 
     def test_not_where_a_class_is_still_empty(self, tmp_path: Path) -> None:
         (tmp_path / "dog").mkdir()
-        assert "one class only, 'cat'" in refusal(fill(tmp_path, "cat/day", "cat/night"))
+        message = refusal(fill(tmp_path, "cat/day", "cat/night"))
+        assert "one class only, 'cat'" in message
+        assert f"'{tmp_path}/cat' holds folders such as 'day' and 'night': if these are the classes, name" in message
 
     def test_not_a_class_with_a_folder_of_more(self, tmp_path: Path) -> None:
         assert "one class only, 'cat' 12" in refusal(fill(fill(tmp_path, "cat", each=9), "cat/more"))

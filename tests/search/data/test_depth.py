@@ -88,7 +88,7 @@ def test_nearly_black_pictures_are_named(tmp_path: Path) -> None:
     for place in range(12):
         write(tmp_path / "ab"[place % 2] / f"{place}.png", Image.new("RGB", (8, 8), (place, 15, 2)))
     _, found = look_over(tmp_path, None, None)
-    assert "No image has a value above 15 of 255: all are nearly black." in found.sentences
+    assert "Half of the images have no value above 15 of 255: these are nearly black." in found.sentences
 
 
 def test_a_picture_of_the_testing_folder_counts_and_8_bit_ones_do_not(tmp_path: Path) -> None:

@@ -101,6 +101,17 @@ def test_classes_in_the_names_of_files(tmp_path: Path, names: tuple[str, str]) -
     assert len(read_images(tmp_path / "sorted").classes) == 2
 
 
+def test_classes_in_the_names_of_training_pictures_beside_more_that_are_numbered(tmp_path: Path) -> None:
+    for number in range(4):
+        picture(tmp_path / "train" / f"{'ab'[number % 2]}.{number}.png", number)
+        picture(tmp_path / "test" / f"{number}.png", 10 + number)
+        picture(tmp_path / "test" / f"{number + 4}.png", 20 + number)
+    message = refusal(tmp_path)
+    assert (
+        "'test', 'train' hold no class folders" in message and "The names of 4 pictures begin with 2 words" in message
+    )
+
+
 def test_the_folder_of_one_class(tmp_path: Path) -> None:
     for number in range(3):
         picture(tmp_path / f"{number}.png", number)

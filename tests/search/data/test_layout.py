@@ -264,6 +264,14 @@ class TestNamesOfClasses:
         assert images.labels.tolist().count(1) == 15
         assert [note.kind for note in images.notes] == ["merged"]
 
+    def test_equal_but_for_spaces_are_two_classes_and_noted(self, tmp_path: Path) -> None:
+        images = read_images(make_pictures(tmp_path, {"red fox": 10, "Red_fox": 10, "_": 10, "owl ": 10}))
+        assert [(note.path, note.kind) for note in images.notes] == [
+            ("Red_fox", "similar names"),
+            ("red fox", "similar names"),
+        ]
+        assert "Differs from class 'Red_fox' in spaces and case only: kept as two classes." in images.notes[1].message
+
     def test_equal_but_for_case_are_two_classes_and_noted(self, tmp_path: Path) -> None:
         images = read_images(make_pictures(tmp_path, {"Cat": 10, "cat": 10}))
         assert images.classes == ("Cat", "cat")
