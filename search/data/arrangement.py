@@ -282,12 +282,18 @@ def _once(here: Folder, where: str, notes: list[Note]) -> list[Folder]:
                     f"{where}: can be read in two ways: '{printable(folder.shown)}' holds {_named(folder.inner)}, "
                     "and folders of these names lie beside it, with other pictures. Move those of one class together."
                 )
-        twin = next((other for other in kept if len(names) > 1 and set(_names(other.inner)) == names), None)
+        same = (other for other in kept if set(_names(other.inner)) == names and _role(other) is _role(folder))
+        twin = next(same, None) if len(names) > 1 else None
         if twin and _is_same(folder.inner, {inner.name: inner for inner in twin.inner}):
             notes.append(_left_out(folder, f"Holds the pictures of '{printable(twin.shown)}' a second time: left out."))
             continue
         kept.append(folder)
     return kept
+
+
+def _role(folder: Folder) -> Role | None:
+    split = split_name(folder.name)
+    return split.role if split else None
 
 
 def _is_same(folders: Iterable[Folder], others: dict[str, Folder]) -> bool:

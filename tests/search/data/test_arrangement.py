@@ -178,6 +178,10 @@ class TestUnpackedTwice:
         shutil.move(tmp_path / "copy", tmp_path / "train" / "train")
         assert counts(read_images(tmp_path)) == {"a": (3, 3), "b": (3, 3)}
 
+    def test_equal_testing_images_are_no_second_copy_but_a_leak(self, tmp_path: Path) -> None:
+        shutil.copytree(fill(tmp_path, "train/a", "train/b") / "train", tmp_path / "test")
+        assert counts(read_images(tmp_path)) == {"a": (3, 3), "b": (3, 3)}
+
     def test_only_in_part_it_can_be_read_in_two_ways(self, tmp_path: Path) -> None:
         fill(tmp_path / "birds", "a", "b", "birds/a", "birds/c")
         assert "can be read in two ways: 'birds' holds 'a', 'c'" in refusal(tmp_path / "birds")

@@ -58,7 +58,7 @@ class TestTables:
         for part, count in (("train", 6), ("valid", 4)):
             rows = ["filename,kind"]
             for number in range(count):
-                picture(tmp_path / "set" / part / f"{number}.png", number)
+                picture(tmp_path / "set" / part / f"{number}.png", 10 * count + number)
                 rows.append(f"{number}.png,{'ab'[number % 2]}")
             (tmp_path / "set" / part / "labels.csv").write_text("\n".join(rows), encoding="utf-8")
         run_lines(refusal(tmp_path / "set"), tmp_path)
@@ -85,7 +85,7 @@ class TestTables:
     def test_no_table_is_named_where_classes_are(self, tmp_path: Path) -> None:
         picture(tmp_path / "a" / "0.png", 0)
         picture(tmp_path / "a" / "1.png", 1)
-        assert "table" not in refusal(tmp_path)
+        assert "labels" not in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_numbered_pictures_have_no_classes_in_their_names(tmp_path: Path) -> Non
 def test_backslashes_of_a_zip_from_windows(tmp_path: Path) -> None:
     for number in range(8):
         picture(tmp_path / "set" / f"fruit\\{'ab'[number % 2]}\\{number}.png", number)
-    picture(tmp_path / "set" / "..\\..\\out.png", 9)
+    picture(tmp_path / "set" / "up\\..\\..\\..\\out.png", 9)
     message = refusal(tmp_path / "set")
     assert "9 files have a backslash in the name" in message
     run_lines(message, tmp_path)
@@ -147,7 +147,7 @@ class TestEverythingLeftOut:
             "(left out: 1 hidden, 4 unreadable, 4 unsupported format; a/0.jpg: An empty file: left out (… and 3 more); "
             in message
         )
-        assert "a/0.psd: Format .psd is not read: convert it to PNG or JPEG. Left out (… and 3 more))" in message
+        assert "a/0.psd: Format PSD is not read: convert it to PNG or JPEG. Left out (… and 3 more))" in message
 
     def test_links_that_lead_out_come_with_the_step(self, tmp_path: Path) -> None:
         for name in "ab":
