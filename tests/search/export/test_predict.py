@@ -54,7 +54,7 @@ def test_what_exceeds_that_scale_is_cut_and_said_once(tmp_path: Path) -> None:
     answers = tuple(predict(saved(tmp_path / "m.keras", grey_bits=12), list_inputs([tmp_path / "new"])))
     assert [answer.probabilities[1] for answer in answers] == [expected(255)] * 3
     (line,) = not_predicted(answers)
-    assert "new/1.png: Has values up to 5000, and larger ones than 4095 are cut to it. 1 more picture like it." in line
+    assert "new/1.png: Has values up to 5000, and larger ones than 4095 are cut to it. (… and 1 more)" in line
 
 
 @pytest.mark.parametrize("bits", [0, 17, 1000])
