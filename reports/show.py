@@ -85,13 +85,10 @@ def not_predicted(answers: Sequence[Prediction]) -> list[str]:
     more = f", … and {len(strays) - 3} more" if len(strays) > 3 else ""
     passed_over = [f"passed over, no pictures: {', '.join(strays[:3])}{more}"] if strays else []
     clipped = [answer for answer in answers if answer.clipped]
-    first = [f"{clipped[0].path}: {clipped[0].clipped}"] if clipped else []
-    alike = f" {len(clipped) - 1} more pictures like it." if len(clipped) > 1 else ""
-    return (
-        passed_over
-        + [sentence + alike for sentence in first]
-        + [f"{answer.path}: {answer.problem}" for answer in answers if answer.problem and not answer.stray]
-    )
+    others = f" (… and {len(clipped) - 1} more)" if len(clipped) > 1 else ""
+    cut = [f"{answer.path}: {answer.clipped}{others}" for answer in clipped[:1]]
+    unread = [f"{answer.path}: {answer.problem}" for answer in answers if answer.problem and not answer.stray]
+    return [*passed_over, *cut, *unread]
 
 
 def space(name: str, found: Space, *, as_json: bool) -> None:
