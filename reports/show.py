@@ -80,13 +80,15 @@ def predictions(classes: Sequence[str], answers: Sequence[Prediction], form: str
 
 
 def not_predicted(answers: Sequence[Prediction]) -> list[str]:
-    """One line for the files that are no pictures, and one for each picture that could not be read."""
+    """One line for the files that are no pictures, one for clipped ones, and one for each that could not be read."""
     strays = [answer.path for answer in answers if answer.stray]
     more = f", … and {len(strays) - 3} more" if len(strays) > 3 else ""
     passed_over = [f"passed over, no pictures: {', '.join(strays[:3])}{more}"] if strays else []
-    return passed_over + [
-        f"{answer.path}: {answer.problem}" for answer in answers if answer.problem and not answer.stray
-    ]
+    clipped = [answer for answer in answers if answer.clipped]
+    others = f" (… and {len(clipped) - 1} more)" if len(clipped) > 1 else ""
+    cut = [f"{answer.path}: {answer.clipped}{others}" for answer in clipped[:1]]
+    unread = [f"{answer.path}: {answer.problem}" for answer in answers if answer.problem and not answer.stray]
+    return [*passed_over, *cut, *unread]
 
 
 def space(name: str, shown: Space, *, as_json: bool) -> None:

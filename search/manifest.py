@@ -24,6 +24,7 @@ class About:
     classes: tuple[str, ...]
     image_shape: tuple[int, int, int]  # height, width, channels of what the model takes, 0..255
     packaging: int = PACKAGING
+    grey_bits: int = 16  # 16-bit grey is scaled from 0..2^grey_bits - 1 to 0..255
 
     @property
     def outdated(self) -> bool:
@@ -37,12 +38,13 @@ def about(path: Path) -> About:
         with zipfile.ZipFile(path) as archive, archive.open(ABOUT) as stream:
             told = json.loads(stream.read(_MAX_ABOUT))
         classes, shape = tuple(map(str, told["classes"])), tuple(map(int, told["image_shape"]))
-        packaging = int(told.get("packaging", 1))
+        packaging, grey_bits = int(told.get("packaging", 1)), int(told.get("grey_bits", 16))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OverflowError, RecursionError):
         raise UsageError(f"{path} is no model of `search export`: it does not say which classes it knows") from None
     sound = len(shape) == 3 and min(shape) >= 1 and shape[2] in (1, 3) and max(shape) <= _MAX_SIDE
+    sound = sound and 8 <= grey_bits <= 16
     if len(set(classes)) < 2 or len(set(classes)) < len(classes) or not sound:
         raise UsageError(f"{path} is damaged: classes {list(classes)}, images of the shape {list(shape)}")
-    return About(classes, (shape[0], shape[1], shape[2]), packaging)
+    return About(classes, (shape[0], shape[1], shape[2]), packaging, grey_bits)

@@ -174,7 +174,7 @@ def _plant_other_files(root: Path, bag: Path, sneaker: Path) -> None:
     write_bytes(sneaker / "text_named.png", b"These are words, not pixels.\n")
     write_bytes(sneaker / "notes.txt", b"remember the milk\n")
     write_bytes(sneaker / "Thumbs.db", b"\xd0\xcf\x11\xe0")
-    write_bytes(sneaker / "phone.heic", b"\0\0\0\x18ftypheic")
+    write_bytes(sneaker / "layers.psd", b"8BPS\0\1")
     write_bytes(bag / "._bag_00001.png", b"\0\x05\x16\x07")
     write_bytes(bag / "drawing.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>")
     write(root / "training" / ".ipynb_checkpoints" / "bag-checkpoint.png", plain(7))

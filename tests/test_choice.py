@@ -220,7 +220,7 @@ def test_a_folder_with_strays_beside_its_pictures_is_no_failure_and_a_stray_that
     assert len(done.stdout.splitlines()) == 2
     done = search_here("predict", home / "shapes-study", "new/notes.txt", cwd=tmp_path)
     assert done.returncode == 1
-    assert "new/notes.txt: Not one of PNG, JPEG, GIF, BMP, WEBP, TIFF by its content" in done.stderr
+    assert "new/notes.txt: Not one of PNG, JPEG, GIF, BMP, WEBP, TIFF, PPM" in done.stderr
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search.data.groups import is_table
 from search.errors import UsageError
 from search.study import config as toml
 from search.study import config_file
@@ -123,4 +124,4 @@ def _of_written(folder: StudyFolder, changes: Mapping[str, Any]) -> Request:
 
 def whole_path(groups: str | None) -> str | None:
     """`--groups`: a table by its whole path, as a study.toml elsewhere can name it; a pattern as it is."""
-    return str(Path(groups).resolve()) if groups and groups.lower().endswith(".csv") else groups
+    return str(Path(groups).resolve()) if groups and is_table(groups) else groups

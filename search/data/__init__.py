@@ -1,1 +1,1 @@
-"""The data set: read, checked, grouped and split. It knows of no study."""
+"""The data set: read, checked, grouped and split. It does not know of studies."""

@@ -1,4 +1,4 @@
-"""The look at the images before a search: what stays together, what takes no part, what a person should know."""
+"""The check of the images before a search: what stays in one fold, what is in no fold, what the user should know."""
 
 from __future__ import annotations
 
@@ -10,52 +10,65 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from search.data.depth import FULL_DEPTH, top_of
 from search.data.duplicates import Pair, exact_copies, near_copies
 from search.data.findings import ClassRow, DuplicateKind, Findings, ImageView, PairView, Remark
 from search.data.folds import choose_folds
 from search.data.groups import Grouping, UserGroups, group_images, named_groups
 from search.data.images import ImageSet
+from search.data.names import Versions, find_versions, mask_rows
 from search.errors import UsageError
 from search.text import printable
 
-UNEVEN = 3.0  # images of the largest class over those of the smallest, from which on a person should know
-ONE_COLOUR, TWO_COLOURS = 0.05, 0.95  # shares of grey images that tell classes apart by colour alone
+UNEVEN = 3.0  # images of the largest class over those of the smallest, from which on the user is warned
+MAX_DARK = 31  # of 255: where 12 bits are read as 16, no value is above it
+MASK_SHARE = 0.8  # of the values of a mask that are its smallest or its largest
+ONE_COLOUR, TWO_COLOURS = 0.05, 0.95  # shares of grey images by which colour alone separates two classes
 
 
 @dataclass(frozen=True)
 class Checked:
     """What the images allow, and why."""
 
-    pairs: tuple[Pair, ...]  # copies that count
-    together: Grouping
-    named: UserGroups | None  # groups of the user's
-    folds: int | None  # None: cannot be searched
-    problem: str | None  # why it cannot
-    sentences: tuple[str, ...]  # for people, the gravest first
+    pairs: tuple[Pair, ...]  # copies that are kept in one fold
+    grouping: Grouping
+    named: UserGroups | None  # the groups of --groups
+    folds: int | None  # None: the images cannot be searched
+    problem: str | None  # why they cannot
+    sentences: tuple[str, ...]  # for the user, the most important first
 
 
 def check_images(images: ImageSet, groups: str | None, folder: Path, folds: int | None) -> Checked:
     """Look for copies and groups, and choose the number of folds that they allow.
 
-    `groups` as the user wrote it, a table's name relative to `folder`; `folds` asked for, or None.
-    Raises UsageError for groups that cannot be read. That there can be no folds is `problem`.
+    `groups`: as the user wrote it; the name of a table is relative to `folder`. `folds`: the number that the user
+    wants, or None. Raises UsageError for groups that cannot be read. Why there can be no folds is in `problem`.
     """
     named = named_groups(groups, folder, images.paths) if groups is not None else None
     near = near_copies(images.pixels, images.digests)
     same = np.unique(np.array(images.digests), return_inverse=True)[1]
-    together = group_images(images.labels, images.testing, same, near.parts, named.of if named else ())
-    pairs = (*exact_copies(images.digests), *(pair for pair in near.pairs if not together.scene[pair.first]))
-    chosen, said, problem = None, None, None
+    versions = find_versions(images.paths, images.labels.tolist())
+    grouping = group_images(
+        images.labels, images.testing, same, near.parts, named.of if named else (), versions.sources
+    )
+    pairs = (*exact_copies(images.digests), *(pair for pair in near.pairs if not grouping.scene[pair.first]))
+    chosen, fewer, problem = None, None, None
     try:
-        chosen, said = choose_folds(images.labels, together.apart, folds, images.classes, together.units)
+        chosen, fewer = choose_folds(images.labels, grouping.excluded, folds, images.classes, grouping.units)
     except UsageError as error:
         problem = str(error)
-    sentences = (*_of_copies(images, pairs, together, same), *_of_groups(images, named, together), *_of_classes(images))
-    return Checked(pairs, together, named, chosen, problem, (*sentences, *([said] if said else [])))
+    sentences = (
+        *_of_copies(images, pairs, grouping, same),
+        *_of_groups(images, named, grouping, versions),
+        *_of_masks(images),
+        *_of_classes(images),
+        *_of_depth(images),
+    )
+    return Checked(pairs, grouping, named, chosen, problem, (*sentences, *([fewer] if fewer else [])))
 
 
 def findings(images: ImageSet, checked: Checked, name: str) -> Findings:
-    """All of it for a view."""
+    """The result of the check, as a view shows it; `name`: of the folder of images."""
     height, width, channels = images.pixels.shape[1:]
     pairs = [_pair(images, pair) for pair in checked.pairs]
     order = list(DuplicateKind)
@@ -65,7 +78,7 @@ def findings(images: ImageSet, checked: Checked, name: str) -> Findings:
         images=len(images.labels),
         testing=int(images.testing.sum()),
         shape=(height, width, channels),
-        classes=tuple(_class_row(images, checked.together, label) for label in range(len(images.classes))),
+        classes=tuple(_class_row(images, checked.grouping, label) for label in range(len(images.classes))),
         folds=checked.folds,
         problem=checked.problem,
         sentences=checked.sentences,
@@ -75,19 +88,19 @@ def findings(images: ImageSet, checked: Checked, name: str) -> Findings:
 
 
 def notes_for_report(images: ImageSet, checked: Checked) -> tuple[str, ...]:
-    """What a report should repeat, a sentence each: what was left out, in numbers, and the rest in words."""
+    """What the report of a study repeats: how many files were left out, by kind, then the sentences of the check."""
     left_out = Counter(note.kind for note in images.notes if note.left_out)
     kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(left_out.items()))
     return (*([f"Left out of the images: {kinds}."] if kinds else []), *checked.sentences)
 
 
 def _pair(images: ImageSet, pair: Pair) -> PairView:
-    def shown(row: int) -> ImageView:
+    def view(row: int) -> ImageView:
         class_name = images.classes[images.labels[row]]
         return ImageView(images.paths[row], class_name, bool(images.testing[row]), images.pixels[row])
 
     kind = _kind(images, pair)
-    return PairView(kind, shown(pair.first), shown(pair.second), pair.exact, pair.mirrored, pair.likeness)
+    return PairView(kind, view(pair.first), view(pair.second), pair.exact, pair.mirrored, pair.likeness)
 
 
 def _kind(images: ImageSet, pair: Pair) -> DuplicateKind:
@@ -96,16 +109,16 @@ def _kind(images: ImageSet, pair: Pair) -> DuplicateKind:
     return DuplicateKind.LEAK if images.testing[pair.first] != images.testing[pair.second] else DuplicateKind.COPY
 
 
-def _class_row(images: ImageSet, together: Grouping, label: int) -> ClassRow:
+def _class_row(images: ImageSet, grouping: Grouping, label: int) -> ClassRow:
     of_class = images.labels == label
-    searched = of_class & ~together.apart
+    searched = of_class & ~grouping.excluded
     sizes = images.sizes[of_class]
     by_area = sizes[np.argsort(sizes[:, 0].astype(np.int64) * sizes[:, 1], kind="stable")]
     return ClassRow(
         name=images.classes[label],
         training=int((of_class & ~images.testing).sum()),
         searched=int(searched.sum()),
-        independent=len(np.unique(together.units[searched])),
+        independent=len(np.unique(grouping.units[searched])),
         testing=int((of_class & images.testing).sum()),
         size=_size(np.median(sizes, axis=0)),
         smallest=_size(by_area[0]),
@@ -121,92 +134,138 @@ def _size(pair: NDArray[np.floating] | NDArray[np.int32]) -> tuple[int, int]:
 # ---- in words
 
 
-def _of_copies(images: ImageSet, pairs: Sequence[Pair], together: Grouping, same: NDArray[np.integer]) -> list[str]:
+def _of_copies(images: ImageSet, pairs: Sequence[Pair], grouping: Grouping, same: NDArray[np.integer]) -> list[str]:
     """`same`: [images], equal for exact copies."""
-    said = []
+    sentences = []
     kinds: dict[DuplicateKind, list[Pair]] = {}
     for pair in pairs:
         kinds.setdefault(_kind(images, pair), []).append(pair)
-    if together.scene.any():
-        said.append(
-            f"{_scenes(images, together)} are nearly equal to others there, too many for all of them to be copies, as "
+    if grouping.scene.any():
+        sentences.append(
+            f"{_scenes(images, grouping)} are nearly equal to others there, too many for all of them to be copies, as "
             "pictures of a fixed camera are. None of these counts as a copy, so a model may be judged by nearly a "
             "picture that it was trained on, and its score be too good: say with --groups which are of one scene."
         )
-    if leaked := int(_leaked(images, together).sum()):
+    if leaked := int(_leaked(images, grouping).sum()):
         which = _count(
             leaked, "training image is a copy of a testing image", "training images are copies of testing images"
         )
-        said.append(f"{which}: in no fold, so that the test stays a test.")
+        sentences.append(f"{which}: in no fold, so that the test stays a test.")
     if DuplicateKind.CONTRADICTION in kinds:
-        found = kinds[DuplicateKind.CONTRADICTION]
-        first, second = (printable(images.paths[row]) for row in (found[0].first, found[0].second))
-        which = _count(len(found), "picture is in two classes", "pictures are in two classes")
-        said.append(f"{which}, such as {first} and {second}: contradictory labels, one must be wrong.")
+        pairs_of_kind = kinds[DuplicateKind.CONTRADICTION]
+        first, second = (printable(images.paths[row]) for row in (pairs_of_kind[0].first, pairs_of_kind[0].second))
+        which = _count(len(pairs_of_kind), "picture is in two classes", "pictures are in two classes")
+        sentences.append(f"{which}, such as {first} and {second}: contradictory labels, one must be wrong.")
     if DuplicateKind.MIRRORED in kinds:
         which = _count(len(kinds[DuplicateKind.MIRRORED]), "picture is", "pictures are")
-        said.append(f"{which} in two classes, mirrored: where left and right make the class, search with --no-flip.")
-    searched = ~together.apart
-    exact, copies = (int(searched.sum()) - len(np.unique(each[searched])) for each in (same, together.copies))
+        sentences.append(
+            f"{which} in two classes, mirrored: where left and right make the class, search with --no-flip."
+        )
+    searched = ~grouping.excluded
+    exact, copies = (int(searched.sum()) - len(np.unique(each[searched])) for each in (same, grouping.copies))
     if copies:
         which = _count(copies, "training image is a copy of another", "training images are copies of others")
-        said.append(f"{which} ({_exactly(exact, copies)}): each stays in one fold with what it copies.")
-    return said
+        sentences.append(f"{which} ({_exactly(exact, copies)}): each stays in one fold with what it copies.")
+    return sentences
 
 
-def _scenes(images: ImageSet, together: Grouping) -> str:
-    """How many pictures are of a scene, and in which classes."""
-    names = [printable(images.classes[label]) for label in np.unique(images.labels[together.scene])]
+def _scenes(images: ImageSet, grouping: Grouping) -> str:
+    """The number of pictures that show one scene, and their classes."""
+    names = [printable(images.classes[label]) for label in np.unique(images.labels[grouping.scene])]
     where = f"class {names[0]}" if len(names) == 1 else f"the classes {', '.join(names[:5])}"
-    return f"{together.scene.sum():,} pictures of {where}{', …' if len(names) > 5 else ''}"
+    return f"{grouping.scene.sum():,} pictures of {where}{', …' if len(names) > 5 else ''}"
 
 
-def _leaked(images: ImageSet, together: Grouping) -> NDArray[np.bool_]:
-    """[images], True: for training, and a copy of one for testing, or of a copy of it."""
-    return np.isin(together.copies, together.copies[images.testing]) & ~images.testing
+def _leaked(images: ImageSet, grouping: Grouping) -> NDArray[np.bool_]:
+    """[images], True: a training image that a chain of copies joins to a testing image."""
+    return np.isin(grouping.copies, grouping.copies[images.testing]) & ~images.testing
 
 
 def _exactly(exact: int, of: int) -> str:
     return "all exactly" if exact == of else f"{exact} exactly, {of - exact} nearly" if exact else "all nearly"
 
 
-def _of_groups(images: ImageSet, named: UserGroups | None, together: Grouping) -> list[str]:
-    if named is None:
-        return []
-    groups = {group for group in named.of if group is not None}
-    said = [f"{_count(len(groups), 'group', 'groups')} named, each in one fold."]
-    if named.remark:
-        said.append(named.remark)
-    spanning = np.flatnonzero(together.apart & ~images.testing & ~_leaked(images, together))
+def _of_groups(images: ImageSet, named: UserGroups | None, grouping: Grouping, versions: Versions) -> list[str]:
+    sentences = [*versions.sentences]
+    if named is None and versions.suggestion:
+        sentences.append(versions.suggestion)
+    if named is not None:
+        groups = {group for group in named.of if group is not None}
+        sentences.append(f"{_count(len(groups), 'group', 'groups')} named, each in one fold.")
+    if named is not None and named.remark:
+        sentences.append(named.remark)
+    tested = np.isin(versions.sources, versions.sources[images.testing]) & ~images.testing & ~_leaked(images, grouping)
+    if tested.any():
+        which = _count(
+            int(tested.sum()),
+            "training image is a version of a picture that is in testing too",
+            "training images are versions of pictures that are in testing too",
+        )
+        first = printable(images.paths[int(np.flatnonzero(tested)[0])])
+        sentences.append(f"{which}, such as {first}: in no fold, so that the test stays a test.")
+    spanning = np.flatnonzero(grouping.excluded & ~images.testing & ~_leaked(images, grouping) & ~tested)
     if len(spanning):
         which = _count(
             len(spanning),
             "training image is of a group that is in testing too",
             "training images are of groups that are in testing too",
         )
-        said.append(
+        sentences.append(
             f"{which}, such as {printable(images.paths[spanning[0]])}: in no fold, so that the test stays a test."
         )
-    return said
+    return sentences
+
+
+def _of_masks(images: ImageSet) -> list[str]:
+    """On images that are named as masks of others and have two grey values."""
+    masks = [row for row in mask_rows(images.paths) if images.grey[row] and _two_values(images.pixels[row])]
+    if not masks:
+        return []
+    which = _count(len(masks), "image is", "images are")
+    return [
+        f"{which} named as the mask of another, such as {printable(images.paths[masks[0]])}, and of two grey values: a "
+        "model would learn from masks as from pictures. Move them away if they are masks."
+    ]
+
+
+def _two_values(pixels: NDArray[np.uint8]) -> bool:
+    """Whether nearly all values are the smallest or the largest; resizing has blurred the edges."""
+    low, high = int(pixels.min()), int(pixels.max())
+    margin = (high - low) / 8
+    return bool(((pixels <= low + margin) | (pixels >= high - margin)).mean() >= MASK_SHARE)
+
+
+def _of_depth(images: ImageSet) -> list[str]:
+    brightest = int(np.median(images.pixels.max(axis=(1, 2, 3))))
+    dark = [f"Half of the images have no value above {brightest} of 255: these are nearly black."]
+    dark = dark if brightest <= MAX_DARK else []
+    if images.grey_bits == FULL_DEPTH:
+        return dark
+    deep = sum(note.kind in {"16-bit", "32-bit"} for note in images.notes)
+    return [
+        *dark,
+        f"{_count(deep, 'image has', 'images have')} grey of more than 8 bits, none with a value above "
+        f"{top_of(images.grey_bits)}: all are scaled from {images.grey_bits} bits, and pictures at prediction too.",
+    ]
 
 
 def _of_classes(images: ImageSet) -> list[str]:
-    said = []
+    sentences = []
     counts = np.bincount(images.labels[~images.testing], minlength=len(images.classes))
     if counts.max() >= UNEVEN * counts.min():
-        most, least = (printable(images.classes[int(place)]) for place in (counts.argmax(), counts.argmin()))
-        said.append(
-            f"Class {most} has {counts.max() / counts.min():.1f} times the images of class {least}: "
+        largest, smallest = (printable(images.classes[int(place)]) for place in (counts.argmax(), counts.argmin()))
+        sentences.append(
+            f"Class {largest} has {counts.max() / counts.min():.1f} times the images of class {smallest}: "
             "a balanced metric is the fair one."
         )
     grey = [float(images.grey[images.labels == label].mean()) for label in range(len(images.classes))]
     if min(grey) <= ONE_COLOUR and max(grey) >= TWO_COLOURS:
-        none, all_ = (printable(images.classes[grey.index(share)]) for share in (min(grey), max(grey)))
-        said.append(
-            f"Class {all_} is grey and class {none} is in colour: a model may learn that instead of the things."
+        vivid, colourless = (printable(images.classes[grey.index(share)]) for share in (min(grey), max(grey)))
+        sentences.append(
+            f"Class {colourless} is grey and class {vivid} is in colour: a model may learn that instead of the things."
         )
-    return said
+    return sentences
 
 
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
+def _count(number: int, singular: str, plural: str) -> str:
+    return f"{number:,} {singular if number == 1 else plural}"

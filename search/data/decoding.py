@@ -1,4 +1,4 @@
-"""One image file to pixels: upright, opaque, 8-bit grey or RGB. Bad files give an answer, not an error."""
+"""One image file to pixels: upright, opaque, 8-bit grey or RGB. A bad file gives a remark, not an error."""
 
 from __future__ import annotations
 
@@ -13,46 +13,31 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, UnidentifiedImageError
+from PIL import Image, ImageChops, TiffImagePlugin, UnidentifiedImageError
 
+from search.data.depth import (
+    FULL_DEPTH,
+    is_deep,
+    is_words,
+    largest_word,
+    numbers_to_grey,
+    top_of,
+    words_of,
+    words_to_grey,
+)
+from search.data.formats import IMAGE_ENDINGS, START_BYTES, endings_of, format_of, placeholder, readable, unsupported
 from search.native import no_stderr
 
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
 MAX_PIXELS = 50_000_000
 LARGE_PIXELS = 13_000_000
-"""More than the usual photograph. A thread's heap keeps what its largest image took, so those stay in one thread."""
+"""More than a usual photograph has. A thread keeps the memory of its largest image, so one thread reads these."""
 MAX_BYTES = 500_000_000  # 50 megapixels of 16-bit RGBA are 400 MB; a WEBP is read whole before its size is known
 
-_MAGIC = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
-_ENDINGS = {
-    "PNG": {".png", ".apng"},
-    "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif", ".jif"},
-    "GIF": {".gif"},
-    "BMP": {".bmp", ".dib"},
-    "WEBP": {".webp"},
-    "TIFF": {".tif", ".tiff"},
-}
-IMAGE_ENDINGS = frozenset().union(*_ENDINGS.values())
-_OTHER_FORMATS = frozenset(
-    {
-        ".heic",
-        ".heif",
-        ".avif",
-        ".jxl",
-        ".jp2",
-        ".psd",
-        ".ico",
-        ".tga",
-        ".dcm",
-        ".nef",
-        ".cr2",
-        ".cr3",
-        ".arw",
-        ".dng",
-    }
-)
 _ORIENTATION = 0x0112  # the EXIF tag
-# Pillow's ImageOps.exif_transpose turns alike, but raises where EXIF is damaged, and does not tell that it turned.
+_SIDES, _BITS_PER_SAMPLE, _SAMPLES_PER_PIXEL, _SAMPLE_FORMAT = (256, 257), 258, 277, 339  # TIFF tags
+_SAMPLE_FORMATS = {1: "integers", 2: "signed integers", 3: "floating-point numbers", 6: "complex numbers"}
+# Pillow's ImageOps.exif_transpose turns in the same way, but raises where EXIF is damaged, and does not return
+# whether it turned.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -63,13 +48,12 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = frozenset({5, 6, 7, 8})
-_WORD = 65535  # the largest 16-bit value
 _STRIP_PIXELS = 1 << 20
 
 
 @dataclass(frozen=True)
 class FileRemark:
-    """What is to be said of a file: the kind and message of its note."""
+    """Kind and message of a note on a file."""
 
     kind: str
     message: str
@@ -77,11 +61,12 @@ class FileRemark:
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself before it is decoded."""
+    """What is known of a file before it is decoded."""
 
     height: int  # pixels, upright
     width: int
-    alone: bool  # to be decoded in the main thread
+    alone: bool  # it must be decoded in the main thread
+    deep: bool  # grey of more than 8 bits
     remarks: tuple[FileRemark, ...]
 
 
@@ -95,14 +80,14 @@ class Picture:
 
 
 class _OversizedError(Exception):
-    """The message says what was too large."""
+    """Its message says what is too large."""
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Pillow's warnings and log lines off the screen: whatever matters in them becomes a note.
+    """Hide Pillow's warnings and log lines: what matters in them becomes a note.
 
-    For the main thread, around all reading: warning filters belong to the process, not to a thread.
+    Call it in the main thread, around all reading: warning filters belong to the process, not to a thread.
     """
     logger = logging.getLogger("PIL")
     level = logger.level
@@ -119,7 +104,7 @@ def read_header(path: Path) -> Header | FileRemark:
     """Size and format of a file, without decoding it; a `FileRemark` says why it cannot be used."""
     try:
         _check_bytes(path)
-        with path.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
+        with path.open("rb") as stream, Image.open(stream, formats=readable()) as image:
             _check_pixels(image)
             width, height = image.size
             if _orientation(image, decoded=False) in _SIDEWAYS:
@@ -128,22 +113,34 @@ def read_header(path: Path) -> Header | FileRemark:
             if image.format == "PNG":
                 image.verify()  # checksums of all chunks: decoding skips that of the pixels
             alone = image.format == "TIFF" or height * width > LARGE_PIXELS
-            return Header(height, width, alone, remarks)
+            return Header(height, width, alone, is_deep(image), remarks)
     except Exception as error:  # noqa: BLE001 — Pillow's decoders raise anything on hostile bytes; one bad file is a note
         return _why(path, error)
 
 
-def decode(path: Path, size: tuple[int, int]) -> Picture | FileRemark:
+def largest_value(path: Path) -> int | None:
+    """The largest value of a file of deep grey, see `largest_word`; None also where it cannot be decoded."""
+    try:
+        _check_bytes(path)
+        with _opened(path) as image:
+            _load(image)
+            return largest_word(image) if is_deep(image) else None
+    except Exception:  # noqa: BLE001 — as in read_header; `decode` says why
+        return None
+
+
+def decode(path: Path, size: tuple[int, int], grey_bits: int = FULL_DEPTH) -> Picture | FileRemark:
     """Decode a file and resize it to `size`, (height, width); a `FileRemark` says why that cannot be.
 
-    Turned upright by EXIF; transparency blended on white; 16-bit and 32-bit grey scaled to 0..255; the first
-    frame of an animation. Resized with Pillow's BILINEAR, which averages over all source pixels when
-    shrinking and, other than LANCZOS, never overshoots: hard edges of icons and drawings keep their values.
+    Turned upright by EXIF; transparency blended on white; 16-bit grey scaled from 0..2^`grey_bits` - 1 to 0..255, and
+    32-bit grey from its own range; the first frame of an animation. Resized with Pillow's BILINEAR, which averages over
+    all source pixels when shrinking and, other than LANCZOS, never overshoots: hard edges of icons and drawings keep
+    their values.
     """
     try:
         _check_bytes(path)
         remarks: list[FileRemark] = []
-        flat = _grey_if_grey(_upright(path, remarks))
+        flat = _grey_if_grey(_upright(path, grey_bits, remarks))
         digest = _digest(flat)
         height, width = size
         small = np.asarray(flat.resize((width, height), Image.Resampling.BILINEAR))
@@ -168,9 +165,9 @@ def _check_pixels(image: Image.Image) -> None:
 
 
 def _why(path: Path, error: Exception) -> FileRemark:
-    """The note for a file that an error has kept out."""
+    """The remark on a file that could not be read because of this error."""
     if isinstance(error, Image.DecompressionBombError):
-        count = re.search(r"\d{6,}", str(error))  # Pillow raises before it tells the size
+        count = re.search(r"\d{6,}", str(error))  # Pillow raises before the size can be asked
         error = _OversizedError(f"{int(count[0]) / 1e6:.0f} megapixels by its header" if count else "a huge image")
     if isinstance(error, _OversizedError):
         limit = f"at most {MAX_PIXELS // 1_000_000} megapixels and {MAX_BYTES // 1_000_000} MB are read"
@@ -187,21 +184,46 @@ def _unidentified(path: Path) -> FileRemark:
     ending = path.suffix.lower()
     try:
         with path.open("rb") as stream:
-            start = stream.read(16)
+            start = stream.read(START_BYTES)
     except OSError as error:
         return FileRemark("unreadable", f"Cannot be read ({error.strerror}): left out.")
-    if start.startswith(_MAGIC):
-        return FileRemark("unreadable", "Begins like an image, but its header is damaged: left out.")
-    if not start and ending in IMAGE_ENDINGS:
-        return FileRemark("unreadable", "An empty file: left out.")
-    if ending in _OTHER_FORMATS:
-        return FileRemark("unsupported format", f"Format {ending} is not read: convert it to PNG or JPEG. Left out.")
-    return FileRemark("not an image", f"Not one of {', '.join(FORMATS)} by its content: left out.")
+    if step := unsupported(start, ending, readable()):
+        return FileRemark("unsupported format", f"{step} Left out.")
+    name = format_of(start)
+    if name == "TIFF" and (bands := _bands(path)):
+        return FileRemark("unsupported format", f"{bands} Left out.")
+    if name or (not start and ending in IMAGE_ENDINGS):
+        what = "Begins like an image, but its header is damaged" if name else "An empty file"
+        return FileRemark("unreadable", f"{what}: left out.")
+    if message := placeholder(start):
+        return FileRemark("not an image", f"{message} Left out.")
+    return FileRemark("not an image", f"Not one of {', '.join(readable())} by its content: left out.")
+
+
+def _bands(path: Path) -> str | None:
+    """What a TIFF holds that Pillow does not read, and what to do; None where its header cannot be read either."""
+    try:
+        with path.open("rb") as stream:
+            tags = TiffImagePlugin.ImageFileDirectory_v2(stream.read(8))
+            stream.seek(tags.next)
+            tags.load(stream)
+        bands, bits = int(tags.get(_SAMPLES_PER_PIXEL, 1)), int(tags.get(_BITS_PER_SAMPLE, (1,))[0])
+        kind = int(tags.get(_SAMPLE_FORMAT, (1,))[0])
+        (width,), (height,) = (tags[tag] if isinstance(tags[tag], tuple) else (tags[tag],) for tag in _SIDES)
+    except Exception:  # noqa: BLE001 — as in read_header
+        return None
+    if not (width and height) or (bands in {1, 3} and bits in {1, 8, 16} and kind == 1):
+        return None
+    what = (
+        f"a TIFF with {bands} {'band' if bands == 1 else 'bands'} of {bits}-bit {_SAMPLE_FORMATS.get(kind, 'numbers')}"
+    )
+    step = "save it as PNG, of 8 or 16 bits" if bands == 1 else "save three of its bands as RGB, or one as grey"
+    return f"Is {what}, which is not read: {step}."
 
 
 def _shape_remarks(height: int, width: int) -> tuple[FileRemark, ...]:
-    least, most = 8, 20
-    if min(height, width) < least or max(height, width) > most * min(height, width):
+    min_side, max_ratio = 8, 20
+    if min(height, width) < min_side or max(height, width) > max_ratio * min(height, width):
         message = f"Only {height} x {width} pixels (height x width): kept, but hardly a picture once resized."
         return (FileRemark("tiny", message),)
     return ()
@@ -209,7 +231,7 @@ def _shape_remarks(height: int, width: int) -> tuple[FileRemark, ...]:
 
 def _ending_remarks(path: Path, format_name: str) -> tuple[FileRemark, ...]:
     format_name = "JPEG" if format_name == "MPO" else format_name  # what phones write: JPEG with a second picture
-    if path.suffix.lower() in _ENDINGS.get(format_name, IMAGE_ENDINGS):
+    if path.suffix.lower() in endings_of(format_name):
         return ()
     return (FileRemark("ending", f"Is {format_name} by content though not by its ending: read as {format_name}."),)
 
@@ -219,50 +241,65 @@ def _has_frames(image: Image.Image) -> bool:
         return False
     try:
         return bool(getattr(image, "is_animated", False))
-    except Exception:  # noqa: BLE001 — looking for a second frame may hit damage that the first does not have
+    except Exception:  # noqa: BLE001 — the search for a second frame may reach damaged bytes
         return False
 
 
 def _orientation(image: Image.Image, decoded: bool) -> int:
-    """EXIF orientation 1 to 8; 1 where there is none or it is damaged, which costs the picture nothing.
+    """EXIF orientation 1 to 8; 1 where there is none or it is damaged.
 
-    1 for TIFF as well: Pillow turns those itself. A PNG is asked before decoding only where its EXIF came
-    first, since Pillow would decode all of it to look behind the pixels.
+    1 for TIFF too: Pillow turns those itself. Before a PNG is decoded its EXIF is read only if it comes before the
+    pixels, since Pillow would decode the whole file to find it behind them.
     """
     if image.format == "TIFF" or (image.format == "PNG" and not decoded and "exif" not in image.info):
         return 1
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # noqa: BLE001 — EXIF is a format of its own, with as many ways to be broken
+    except Exception:  # noqa: BLE001 — EXIF is a format with many ways to be damaged
         return 1
 
 
 # ---- pixels
 
 
-def _upright(path: Path, remarks: list[FileRemark]) -> Image.Image:
-    """The file's first frame, upright, 'L' or 'RGB'. On return the decoder and all it held are gone."""
-    with path.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """A file within the limits, not yet decoded. The decoder and its memory are freed at the end."""
+    with path.open("rb") as stream, Image.open(stream, formats=readable()) as image:
         _check_pixels(image)
+        yield image
+
+
+def _load(image: Image.Image) -> None:
+    with no_stderr() if image.format == "TIFF" else nullcontext():
+        image.load()
+    _check_pixels(image)  # a HEIF file may be larger than its header says
+
+
+def _upright(path: Path, grey_bits: int, remarks: list[FileRemark]) -> Image.Image:
+    """The file's first frame, upright, 'L' or 'RGB'."""
+    with _opened(path) as image:
         if _has_frames(image):
             remarks.append(FileRemark("animated", "Has more than one frame: only the first is used."))
-        with no_stderr() if image.format == "TIFF" else nullcontext():
-            image.load()
+        _load(image)
         turn = _UPRIGHT.get(_orientation(image, decoded=True))
-        flat = _flatten(image, remarks)
+        flat = _flatten(image, grey_bits, remarks)
     if turn is None:
         return flat
     remarks.append(FileRemark("turned upright", "Turned upright, as its EXIF orientation says."))
     return flat.transpose(turn)
 
 
-def _flatten(image: Image.Image, remarks: list[FileRemark]) -> Image.Image:
+def _flatten(image: Image.Image, grey_bits: int, remarks: list[FileRemark]) -> Image.Image:
     """The image as opaque 8-bit 'L' or 'RGB'."""
-    if image.mode.startswith("I;16"):
-        remarks.append(FileRemark("16-bit", "16-bit grey, scaled to 0..255 by 257."))
-        return _from_words(image)
-    if image.mode in {"I", "F"}:
-        return _from_numbers(image, remarks)
+    bands = int(getattr(image, "tag_v2", {}).get(_SAMPLES_PER_PIXEL, 1))  # of a TIFF
+    if bands > len(image.getbands()):
+        remarks.append(FileRemark("bands", f"Has {bands} bands: read are the first {len(image.getbands())} alone."))
+    if is_deep(image):
+        if grey_bits < FULL_DEPTH and (largest := largest_word(image) or 0) > (top := top_of(grey_bits)):
+            message = f"Has values up to {largest}, and larger ones than {top} are cut to it."
+            remarks.append(FileRemark("clipped", message))
+        return _from_words(image, grey_bits, remarks) if is_words(image) else _from_numbers(image, grey_bits, remarks)
     if image.has_transparency_data:
         return _on_white(image if image.mode == "RGBA" else image.convert("RGBA"), remarks)
     if image.mode == "CMYK":
@@ -282,31 +319,16 @@ def _on_white(image: Image.Image, remarks: list[FileRemark]) -> Image.Image:
     return white
 
 
-def _from_words(image: Image.Image) -> Image.Image:
-    """Grey 0..65535 to 0..255, rounded; a transparent value (PNG's tRNS) is white."""
-    words: NDArray[np.uint16] = np.asarray(image).astype(np.uint16, copy=False)
-    grey = (words // 257 + (words % 257 > 128)).astype(np.uint8)  # 65535 / 255, and half of it
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        grey[words == transparent] = 255
+def _from_words(image: Image.Image, grey_bits: int, remarks: list[FileRemark]) -> Image.Image:
+    words, top = words_of(image), top_of(grey_bits)
+    remarks.append(FileRemark("16-bit", f"16-bit grey, scaled from 0 to {top} to 0..255, as all such images here."))
+    return Image.fromarray(words_to_grey(words, grey_bits, image.info.get("transparency")))
+
+
+def _from_numbers(image: Image.Image, grey_bits: int, remarks: list[FileRemark]) -> Image.Image:
+    grey, interval = numbers_to_grey(np.array(image, np.float32), grey_bits, integers=image.mode == "I")
+    remarks.append(FileRemark("32-bit", f"32-bit grey, scaled from {interval} to 0..255."))
     return Image.fromarray(grey)
-
-
-def _from_numbers(image: Image.Image, remarks: list[FileRemark]) -> Image.Image:
-    """32-bit grey to 0..255 by the smallest of the usual ranges that holds it, else by its own extremes."""
-    values = np.array(image, np.float32)
-    values[~np.isfinite(values)] = 0.0
-    low, high = float(values.min()), float(values.max())
-    ranges = [255.0, float(_WORD)] if image.mode == "I" else [1.0, 255.0, float(_WORD)]
-    top = next((top for top in ranges if high <= top), None)
-    if low < 0 or top is None:
-        said = f"its own {low:g} to {high:g}"
-    else:
-        low, high, said = 0.0, top, f"0 to {top:g}"
-    remarks.append(FileRemark("32-bit", f"32-bit grey, scaled from {said} to 0..255."))
-    values -= low
-    values *= 255.0 / ((high - low) or 1.0)
-    return Image.fromarray(np.rint(values, out=values).astype(np.uint8))
 
 
 def _grey_if_grey(image: Image.Image) -> Image.Image:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from search.data.groups import GroupIds, connected
 
 MAX_BITS = 8  # of 64 in which the perceptual hashes of two pictures may differ
-MIN_LIKENESS = 0.98  # correlation of their grey values, from which on they are taken for one
-MIN_SPREAD = 4.0  # standard deviation of grey values; below it a picture shows too little to be told from others
-MAX_PAIRS = 10  # that are told of an image, turned and as it is: where hundreds are alike, all would fill the memory
+MIN_LIKENESS = 0.98  # correlation of the grey values of two pictures, from which on they are near copies
+MIN_SPREAD = 4.0  # standard deviation of grey values; below it a picture is too plain to be compared with others
+MAX_PAIRS = 10  # kept of an image, and as many mirrored: hundreds of equal images would fill the memory
 _SIDE = 32  # pixels
-_BLOCK = 512  # images compared with all others at once
+_BLOCK = 512  # images that are compared with all others at once
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class NearDuplicates:
     """Images that show nearly the same picture."""
 
     pairs: tuple[Pair, ...]  # in order; of each image those with the MAX_PAIRS later ones that are most like it
-    parts: GroupIds  # [images], equal for images that a chain of pairs joins, be they among `pairs` or not
+    parts: GroupIds  # [images], equal for images that a chain of pairs joins, also of pairs that are not in `pairs`
 
 
 def exact_copies(digests: Sequence[str]) -> tuple[Pair, ...]:
@@ -48,12 +48,12 @@ def near_copies(pixels: NDArray[np.uint8], digests: Sequence[str]) -> NearDuplic
     """Images that show nearly the same picture, one of each digest.
 
     A pair agrees in the perceptual hash (imagehash's pHash: signs of low frequencies of a cosine transform) but for
-    `MAX_BITS`, and its grey values correlate by at least `MIN_LIKENESS`, so brightness and contrast do not count.
+    `MAX_BITS`, and its grey values correlate by at least `MIN_LIKENESS`, so brightness and contrast do not matter.
     Measured on 1,355 different pictures of three sets (531,000 pairs, each also mirrored): no false pair, where the
     hash alone has 1,475. Found of 300 copies: all mirrored, 299 with JPEG quality 75, 275 with 40, 297 brighter by
     12 %; resized to 60 % all photographs, but few of 32 pixels, which that blurs. Crops and turns are not found.
-    Cosines of a pre-trained network's features told copies from others far less well: 0.95 had two false pairs, and
-    most copies of JPEG quality 40 were below 0.87.
+    Cosines of the features of a pre-trained network separate copies from other pairs far less well: at 0.95 there were
+    two false pairs, and most copies of JPEG quality 40 were below 0.87.
 
     Args:
         pixels: [images, height, width, channels].
@@ -63,22 +63,22 @@ def near_copies(pixels: NDArray[np.uint8], digests: Sequence[str]) -> NearDuplic
     _, rows = np.unique(np.array(digests), return_index=True)
     rows = np.sort(rows)
     grey = np.stack([_grey(pixels[row]) for row in rows])
-    told = grey.std(axis=(1, 2)) >= MIN_SPREAD
-    rows, grey = rows[told], grey[told]
+    comparable = grey.std(axis=(1, 2)) >= MIN_SPREAD
+    rows, grey = rows[comparable], grey[comparable]
     if len(rows) < 2:
         return NearDuplicates((), parts)
     best: dict[tuple[int, int], Pair] = {}
-    own = _hashes(grey), _standardized(grey)
+    upright = _hashes(grey), _standardized(grey)
     for mirrored in (False, True):
-        others = (_hashes(grey[:, :, ::-1]), _standardized(grey[:, :, ::-1])) if mirrored else own
+        others = (_hashes(grey[:, :, ::-1]), _standardized(grey[:, :, ::-1])) if mirrored else upright
         for start in range(0, len(rows), _BLOCK):
-            first, second, likeness = _alike(own, others, start)
+            first, second, likeness = _alike(upright, others, start)
             first, second = rows[first], rows[second]
             parts = connected(parts, pairs=(first, second))
             kept = _most_alike(first, likeness)
             for a, b, value in zip(first[kept], second[kept], likeness[kept], strict=True):
                 pair = Pair(int(a), int(b), False, mirrored, min(float(value), 1.0))
-                known = best.setdefault((pair.first, pair.second), pair)  # a symmetric picture is alike both ways
+                known = best.setdefault((pair.first, pair.second), pair)  # a symmetric picture matches mirrored too
                 if pair.likeness > known.likeness:
                     best[pair.first, pair.second] = pair
     return NearDuplicates(tuple(best[rows_] for rows_ in sorted(best)), parts)
@@ -88,19 +88,19 @@ Views = tuple[NDArray[np.uint64], NDArray[np.float32]]
 """Perceptual hashes [images] and standardised grey values [images, pixels]."""
 
 
-def _alike(own: Views, others: Views, start: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
-    """First and second places of the pairs whose first is within a block from `start`, and their likeness, [pairs]."""
+def _alike(views: Views, others: Views, start: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    """Of the pairs whose first image is in the block from `start`: both places and the likeness, each [pairs]."""
     block = slice(start, start + _BLOCK)
-    near = np.bitwise_count(own[0][block, None] ^ others[0][None]) <= MAX_BITS
-    near &= np.arange(len(own[0]))[None] > np.arange(start, start + len(near))[:, None]
+    near = np.bitwise_count(views[0][block, None] ^ others[0][None]) <= MAX_BITS
+    near &= np.arange(len(views[0]))[None] > np.arange(start, start + len(near))[:, None]
     first, second = np.flatnonzero(near.any(axis=1)), np.flatnonzero(near.any(axis=0))
-    likeness = own[1][start + first] @ others[1][second].T
+    likeness = views[1][start + first] @ others[1][second].T
     places = np.nonzero(near[np.ix_(first, second)] & (likeness >= MIN_LIKENESS))
     return start + first[places[0]], second[places[1]], likeness[places]
 
 
 def _most_alike(first: NDArray[np.intp], likeness: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Which pairs to tell of: of each first image, the MAX_PAIRS most alike."""
+    """The places of the pairs to keep: of each first image, the MAX_PAIRS most alike."""
     order = np.lexsort((-likeness, first))
     place = np.arange(len(order)) - np.searchsorted(first[order], first[order])
     return order[place < MAX_PAIRS]
@@ -118,7 +118,7 @@ def _hashes(grey: NDArray[np.uint8]) -> NDArray[np.uint64]:
     import imagehash
     from PIL import Image
 
-    bits = np.stack([imagehash.phash(Image.fromarray(one)).hash.ravel() for one in grey])
+    bits = np.stack([imagehash.phash(Image.fromarray(values)).hash.ravel() for values in grey])
     return np.ascontiguousarray(np.packbits(bits, axis=1)).view(np.uint64)[:, 0]
 
 

@@ -1,4 +1,4 @@
-"""What a look at the images found, as a view needs it: all that `search check` says."""
+"""The results of the check of the images as plain values: all that `search check` shows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 class DuplicateKind(StrEnum):
-    """What two images that show the same picture mean, worst first."""
+    """What it means that two images show the same picture; the worst first."""
 
     CONTRADICTION = "contradiction"  # in two classes
     LEAK = "leak"  # in training and testing
@@ -57,7 +57,7 @@ class ClassRow:
     name: str
     training: int  # images that are not for testing
     searched: int  # of these, images in the folds
-    independent: int  # of these, counting copies and groups once
+    independent: int  # of these, where a group of copies counts once
     testing: int
     size: tuple[int, int]  # median height and width of its files, in pixels
     smallest: tuple[int, int]  # by area
@@ -67,16 +67,16 @@ class ClassRow:
 
 @dataclass(frozen=True)
 class Findings:
-    """A folder of images, looked over."""
+    """The results of the check of a folder of images."""
 
     name: str
-    images: int  # all that can be read and belong to a class
+    images: int  # that can be read and have a class
     testing: int
     shape: tuple[int, int, int]  # height, width, channels as they are read
     classes: tuple[ClassRow, ...]
-    folds: int | None  # None: cannot be searched
-    problem: str | None  # why it cannot
-    sentences: tuple[str, ...]  # what matters most, one sentence each
+    folds: int | None  # None: the images cannot be searched
+    problem: str | None  # why they cannot
+    sentences: tuple[str, ...]  # the most important first
     pairs: tuple[PairView, ...]  # worst kind first
     remarks: tuple[Remark, ...]  # on files, those left out first
 

@@ -1,4 +1,4 @@
-"""Folds: which training image is validated when. Drawn once from the study's seed, then stored."""
+"""Folds: in which of them each training image validates. Drawn once from the study's seed, then stored."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from storage.records import ImageRecord
 
 USUAL_FOLDS = 5
 MIN_FOLDS = 2
-_ATTEMPTS = 10  # drawings with groups, until each fold has every class
+_ATTEMPTS = 10  # to draw folds with groups in which each fold has every class
 
 
 def choose_folds(
     labels: NDArray[np.int16],
-    apart: NDArray[np.bool_],
-    asked: int | None,
+    excluded: NDArray[np.bool_],
+    requested: int | None,
     classes: Sequence[str] = (),
     units: NDArray[np.int32] | None = None,
 ) -> tuple[int, str | None]:
@@ -28,20 +28,20 @@ def choose_folds(
 
     Args:
         labels: [images], class of each image.
-        apart: [images], True: not trained on.
-        asked: as the user wants it; None: five, or as many as the rarest class has training images to tell apart.
+        excluded: [images], True: not trained on.
+        requested: by the user; None: five, or as many as the rarest class has independent training images.
         classes: names of the classes, for messages.
-        units: [images], equal for images that stay in one fold; None: each may go anywhere.
+        units: [images], equal for images that stay in one fold; None: no image is bound to another.
 
     Returns:
         The number of folds, and a sentence where it is lower than usual.
 
     Raises:
-        UsageError: fewer than two folds asked, or more than the rarest class has training images or units of them.
+        UsageError: fewer than two folds are requested, or more than the rarest class has units of training images.
     """
-    if asked is not None and asked < MIN_FOLDS:
-        raise UsageError(f"folds: must be at least {MIN_FOLDS}, but got {asked}. Leave it out for {USUAL_FOLDS}.")
-    rarest, count, images = _rarest(labels, apart, units, classes)
+    if requested is not None and requested < MIN_FOLDS:
+        raise UsageError(f"folds: must be at least {MIN_FOLDS}, but got {requested}. Leave it out for {USUAL_FOLDS}.")
+    rarest, count, images = _rarest(labels, excluded, units, classes)
     name = _named(rarest, classes)
     grouped = "" if count == images else f", of which {count} are independent of each other"
     has = f"{images} training {'image' if images == 1 else 'images'}{grouped}"
@@ -51,15 +51,15 @@ def choose_folds(
             f"folds: {name} has {has}, and at least {MIN_FOLDS} are needed: one to "
             f"learn from, one to judge by. {step} or move its folder away."
         )
-    if asked is not None and asked > count:
+    if requested is not None and requested > count:
         independent = "independent " if grouped else ""
         raise UsageError(
             f"folds: must be at most the number of {independent}training images of the rarest class ({name} has "
-            f"{has if grouped else count}), so that each fold holds one, but got {asked}. "
+            f"{has if grouped else count}), so that each fold holds one, but got {requested}. "
             f"Ask for {count} or fewer, or add images to it."
         )
-    if asked is not None:
-        return asked, None
+    if requested is not None:
+        return requested, None
     if count < USUAL_FOLDS:
         only = f"has {has}" if grouped else f"has only {count} training images"
         return count, f"{count} folds instead of {USUAL_FOLDS}: {name} {only}."
@@ -68,47 +68,47 @@ def choose_folds(
 
 def draw_folds(
     labels: NDArray[np.int16],
-    apart: NDArray[np.bool_],
+    excluded: NDArray[np.bool_],
     folds: int,
     seed: int,
     units: NDArray[np.int32] | None = None,
     classes: Sequence[str] = (),
 ) -> NDArray[np.int16]:
-    """Deal the training images to folds, each class as evenly as it goes.
+    """Assign the training images to folds, each class as evenly as possible.
 
     Args:
         labels: [images], class of each image.
-        apart: [images], True: in no fold.
+        excluded: [images], True: in no fold.
         folds: at least 2, at most the rarest class's number of training images, or of units of them.
-        seed: any integer; equal seeds give equal folds. Its lowest 32 bits count.
-        units: [images], equal for images that stay in one fold; None: each may go anywhere.
+        seed: any integer; equal seeds give equal folds. Only its lowest 32 bits are used.
+        units: [images], equal for images that stay in one fold; None: no image is bound to another.
         classes: names of the classes, for messages.
 
     Returns:
-        [images], the fold in which each image is validated, 0 to folds - 1; -1 for images apart.
+        [images], the fold in which each image is validated, 0 to folds - 1; -1 for excluded images.
 
     Raises:
         UsageError: `folds` does not suit the images (see `choose_folds`), or units of several classes cannot be
-            dealt so that every fold has images and leaves each class something to learn from.
+            assigned so that every fold has images and leaves each class images to learn from.
     """
-    choose_folds(labels, apart, folds, classes, units)
-    rows = np.flatnonzero(~apart)
+    choose_folds(labels, excluded, folds, classes, units)
+    rows = np.flatnonzero(~excluded)
     if units is None or len(np.unique(units[rows])) == len(rows):
-        return _dealt(labels, rows, folds, seed, None)
+        return _assign(labels, rows, folds, seed, None)
     best: NDArray[np.int16] | None = None
     for attempt in range(_ATTEMPTS):
-        found = _dealt(labels, rows, folds, seed + attempt, units)
-        counts = _counts(labels, found, folds)
+        assignment = _assign(labels, rows, folds, seed + attempt, units)
+        counts = _counts(labels, assignment, folds)
         if (counts > 0).all():
-            return found
+            return assignment
         if best is None and _usable(counts):
-            best = found
+            best = assignment
     if best is None:
         alone = (counts > 0).sum(axis=0) < MIN_FOLDS
         which = f" ({_named(int(np.unique(labels[rows])[alone][0]), classes)} is in one alone)" if alone.any() else ""
         raise UsageError(
-            f"folds: groups and copies that hold several classes cannot be dealt to {folds} folds, so that each has "
-            f"images and leaves every class some to learn from{which}. Ask for fewer folds, or for smaller groups."
+            f"folds: groups and copies that hold several classes cannot be assigned to {folds} folds so that each has "
+            f"images and leaves every class images to learn from{which}. Ask for fewer folds, or for smaller groups."
         )
     return best
 
@@ -130,11 +130,11 @@ def not_validated(labels: NDArray[np.int16], assignment: NDArray[np.int16], clas
     others = f" (one of {len(missing)} such gaps)" if missing[1:] else ""
     return (
         f"Fold {fold} has no image of {_named(label, classes)} to judge by{others}, since groups and copies stay "
-        "together: its score is of the other classes. Fewer folds or smaller groups mend it."
+        "together: its score is that of the other classes. Use fewer folds or smaller groups."
     )
 
 
-def _dealt(
+def _assign(
     labels: NDArray[np.int16], rows: NDArray[np.intp], folds: int, seed: int, units: NDArray[np.int32] | None
 ) -> NDArray[np.int16]:
     # Here, since it takes over a second to import.
@@ -156,7 +156,7 @@ def _counts(labels: NDArray[np.int16], assignment: NDArray[np.int16], folds: int
 
 
 def _usable(counts: NDArray[np.intp]) -> bool:
-    """Whether each fold validates something, and no class is in one fold alone."""
+    """Whether each fold has images, and each class is in two folds or more."""
     return bool((counts.sum(axis=1) > 0).all() and ((counts > 0).sum(axis=0) > 1).all())
 
 
@@ -173,14 +173,14 @@ def image_records(images: ImageSet) -> list[ImageRecord]:
 
 
 def _rarest(
-    labels: NDArray[np.int16], apart: NDArray[np.bool_], units: NDArray[np.int32] | None, classes: Sequence[str]
+    labels: NDArray[np.int16], excluded: NDArray[np.bool_], units: NDArray[np.int32] | None, classes: Sequence[str]
 ) -> tuple[int, int, int]:
-    """The class with the fewest units among its training images, how many, and how many images those are.
+    """The class with the fewest units among its training images, its number of units, and of training images.
 
     Raises:
         UsageError: there is no training image at all, or none of a class.
     """
-    present = np.unique(labels[~apart])
+    present = np.unique(labels[~excluded])
     missing = [label for label in range(len(classes)) if label not in present]
     if missing:
         raise UsageError(
@@ -190,11 +190,11 @@ def _rarest(
         )
     if not len(present):
         raise UsageError(f"folds: no training images among {len(labels)}. Put images to learn from into 'training'.")
-    own = np.arange(len(labels)) if units is None else units
-    counts = [len(np.unique(own[(labels == label) & ~apart])) for label in present]
-    least = int(np.argmin(counts))
-    label = int(present[least])
-    return label, counts[least], int(((labels == label) & ~apart).sum())
+    units_ = np.arange(len(labels)) if units is None else units
+    counts = [len(np.unique(units_[(labels == label) & ~excluded])) for label in present]
+    rarest = int(np.argmin(counts))
+    label = int(present[rarest])
+    return label, counts[rarest], int(((labels == label) & ~excluded).sum())
 
 
 def _named(label: int, classes: Sequence[str]) -> str:

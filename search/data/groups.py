@@ -1,13 +1,15 @@
-"""Images that belong together: groups that the user names, and copies. None is split between folds."""
+"""Images that stay in one fold: groups that the user names, and copies."""
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import io
 import json
 import re
 import signal
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,58 +21,70 @@ from numpy.typing import NDArray
 from search.errors import UsageError
 from search.text import printable
 
-_TABLE = ".csv"
-_SECONDS = 2.0  # of a processor, for finding a pattern in all paths; usual ones take milliseconds
+_TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".xls", ".ods")  # endings that no pattern has
+_DELIMITERS = ",;\t"
+_SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # what .xlsx, .ods and .xls begin with
+_SECONDS = 2.0  # of processor time, to search all paths for a pattern; usual patterns take milliseconds
 
 GroupIds = NDArray[np.int32]
-"""[images], equal for images that belong together."""
+"""[images], equal for images of one group."""
 
 
 @dataclass(frozen=True)
 class UserGroups:
-    """The groups that a user named, such as a patient or a site."""
+    """The groups that the user names, such as patients or sites."""
 
     of: tuple[str | None, ...]  # [images]; None: alone
-    identity: str  # equal where these groups are
-    remark: str | None = None  # a sentence on what has no group
+    identity: str  # equal for equal groups
+    remark: str | None = None  # a sentence on images without a group
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """What may not be split between folds, and what is in none."""
+    """Which images stay in one fold, and which are in none."""
 
-    units: GroupIds  # [images]: equal for images that stay together
-    apart: NDArray[np.bool_]  # [images], True: in no fold, for testing or together with what is
-    copies: GroupIds  # [images]: equal for copies, exact and near, that count
-    scene: NDArray[np.bool_]  # [images], True: nearly the same as others that are no copies of it, but of its scene
+    units: GroupIds  # [images]: equal for images that stay in one fold
+    excluded: NDArray[np.bool_]  # [images], True: in no fold, since it is for testing or in the unit of a testing image
+    copies: GroupIds  # [images]: equal for copies, exact and near, outside of scenes
+    scene: NDArray[np.bool_]  # [images], True: nearly the same as others, but as a picture of one scene, not a copy
 
 
-def named_groups(asked: str, folder: Path, paths: Sequence[str]) -> UserGroups:
+def is_table(given: str, folder: Path = Path()) -> bool:
+    """Whether `--groups` names a table, by its ending or because there is such a file, rather than a pattern."""
+    if given.lower().endswith(_TABLES):
+        return True
+    try:
+        return (folder / given).is_file()
+    except (OSError, ValueError):  # too long for a name, or with NUL
+        return False
+
+
+def named_groups(given: str, folder: Path, paths: Sequence[str]) -> UserGroups:
     """The group of each image.
 
     Args:
-        asked: a table with the columns path and group, its name ending in .csv, relative to `folder`; or a regular
+        given: a table with the columns path and group, a file relative to `folder` (see `is_table`); or a regular
             expression, searched for in each path, whose one group (or the one named `group`) is the image's.
         folder: the study's.
         paths: of the images, relative to their folder.
 
     Raises:
-        UsageError: no such table, not of that form, no valid expression, or a group for none of the images.
+        UsageError: there is no such table, it is malformed, the expression is invalid, or no image has a group.
     """
-    if asked.lower().endswith(_TABLE):
-        table = _table(folder / asked)
-        of = tuple(table.get(path) for path in paths)
+    if is_table(given, folder):
+        table = _table(folder / given)
+        of = tuple(table.get(_plain(path)) for path in paths)
         digest = hashlib.sha256(json.dumps(of).encode()).hexdigest()
         identity = f"a table (SHA-256 of its groups {digest[:16]}…)"
         how = (
             f"has none of the {len(paths)} images: its paths begin at the folder of images, as {printable(paths[0])!r}"
         )
     else:
-        of, identity = _matched(asked, paths), asked
+        of, identity = _matched(given, paths), given
         how = f"matches none of the {len(paths)} images, whose paths are such as {printable(paths[0])!r}"
     alone = [path for path, group in zip(paths, of, strict=True) if group is None]
     if len(alone) == len(paths):
-        raise UsageError(f"groups: {printable(asked)} {how}")
+        raise UsageError(f"groups: {printable(given)} {how}")
     if not alone:
         return UserGroups(of, identity)
     return UserGroups(
@@ -79,42 +93,61 @@ def named_groups(asked: str, folder: Path, paths: Sequence[str]) -> UserGroups:
 
 
 def _table(path: Path) -> dict[str, str | None]:
-    """Path -> group; None where the cell is empty."""
+    """Path -> group; None where the cell is empty. Paths are as `_plain` makes them."""
+    text = _text(path)
+    first = text.partition("\n")[0]
+    delimiter = max(_DELIMITERS, key=first.count)
+    groups: dict[str, str | None] = {}
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        rows = csv.DictReader(
+            io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True, restval=""
+        )
+        columns = {column.strip().casefold(): column for column in rows.fieldnames or ()}
+        if not {"path", "group"} <= set(columns):
+            shown = printable(", ".join(rows.fieldnames or ())) or "none"
+            raise UsageError(f"groups: {path} must have the columns path and group in its first line, got {shown}")
+        for row in rows:
+            name, group = _plain(row[columns["path"]]), row[columns["group"]].strip() or None
+            if groups.setdefault(name, group) != group:
+                raise UsageError(
+                    f"groups: {path}, line {rows.line_num}: {printable(name)} is in two groups, "
+                    f"{printable(str(groups[name]))} and {printable(str(group))}; leave one line of it"
+                )
+    except csv.Error as error:
+        raise UsageError(f"groups: {path} is not CSV: {error}") from None
+    return groups
+
+
+def _text(path: Path) -> str:
+    """A table as text: UTF-8, or UTF-16 as Excel writes it. Raises UsageError."""
+    try:
+        content = path.read_bytes()
     except OSError as error:
         raise UsageError(
             f"groups: {path} cannot be read: {error.strerror}; name a CSV file with the columns path and group"
         ) from None
+    if content.startswith(_SPREADSHEETS):
+        raise UsageError(f"groups: {path} is a spreadsheet; save it as CSV in UTF-8, and name that file")
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        return content.decode(encoding)
     except UnicodeDecodeError:
         raise UsageError(f"groups: {path} is not UTF-8; save it as CSV in UTF-8") from None
-    found: dict[str, str | None] = {}
-    try:
-        rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        columns = rows.fieldnames or ()
-        if not {"path", "group"} <= set(columns):
-            shown = printable(", ".join(columns)) or "none"
-            raise UsageError(f"groups: {path} must have the columns path and group in its first line, got {shown}")
-        for row in rows:
-            name, group = row["path"], (row["group"] or "").strip() or None
-            if found.setdefault(name, group) != group:
-                raise UsageError(
-                    f"groups: {path}, line {rows.line_num}: {printable(name)} is in two groups, "
-                    f"{printable(str(found[name]))} and {printable(str(group))}; leave one line of it"
-                )
-    except csv.Error as error:
-        raise UsageError(f"groups: {path} is not CSV: {error}") from None
-    return found
+
+
+def _plain(path: str) -> str:
+    """A path as it is compared: composed letters, '/' between its parts."""
+    return unicodedata.normalize("NFC", path.strip().replace("\\", "/").removeprefix("./"))
 
 
 def _matched(pattern: str, paths: Sequence[str]) -> tuple[str | None, ...]:
     try:
-        with _time_limit():  # a pattern of a study from elsewhere may take for ever, (a+)+$ for one
+        with _time_limit():  # the pattern of a hostile study, such as (a+)+$, may take for ever
             compiled = re.compile(pattern)
-            found = [compiled.search(path) for path in paths]
+            matches = [compiled.search(path) for path in paths]
     except (re.error, RecursionError, OverflowError) as error:
         raise UsageError(
-            f"groups: {printable(pattern)!r} is no regular expression ({error}), nor the name of a {_TABLE} file"
+            f"groups: {printable(pattern)!r} is no regular expression ({error}), nor the name of a table that is there"
         ) from None
     except TimeoutError:
         raise UsageError(
@@ -127,12 +160,12 @@ def _matched(pattern: str, paths: Sequence[str]) -> tuple[str | None, ...]:
             f"got {compiled.groups}; for files such as p07_3.png: 'p([0-9]+)_'"
         )
     which = "group" if "group" in compiled.groupindex else 1
-    return tuple(match[which] if match else None for match in found)
+    return tuple(match[which] if match else None for match in matches)
 
 
 @contextmanager
 def _time_limit() -> Iterator[None]:
-    """Raises TimeoutError inside after so much work of this process; matching looks for signals. Main thread only."""
+    """Raise TimeoutError inside after `_SECONDS` of processor time; `re` handles signals. Main thread only."""
 
     def over(_signal: int, _frame: object) -> None:
         raise TimeoutError
@@ -152,11 +185,12 @@ def group_images(
     same: NDArray[np.integer],
     near: NDArray[np.integer],
     named: Sequence[str | None] = (),
+    sources: NDArray[np.integer] | None = None,
 ) -> Grouping:
-    """Join copies and named groups, and take training images out that are together with testing images.
+    """Join copies and named groups into units, and exclude training images in the unit of a testing image.
 
     Near copies that would join more than half of a class's training images, where exact copies and named groups do
-    not, are pictures of one scene rather than copies: all that they join is joined by the others alone.
+    not, are pictures of one scene rather than copies, and join nothing.
 
     Args:
         labels: [images], class of each image.
@@ -164,8 +198,10 @@ def group_images(
         same: [images], equal for exact copies.
         near: [images], equal for near copies.
         named: [images], the user's group of each; None: none. () for no groups.
+        sources: [images], equal for versions of one picture by their names; None: there are none.
     """
-    certain = connected(same, _numbered(named)) if named else connected(same)
+    versions = [] if sources is None else [sources]
+    certain = connected(same, *versions, *([_numbered(named)] if named else []))
     units = connected(certain, near)
     swallowed = np.isin(units, _swallowing(units, certain, labels, testing))
     scene = swallowed & (np.bincount(near)[near] > 1)
@@ -175,7 +211,7 @@ def group_images(
 
 
 def _numbered(named: Sequence[str | None]) -> NDArray[np.intp]:
-    """[images], equal for images of one group; one that has none is alone."""
+    """[images], equal for images of one group; an image without a group is alone."""
     first: dict[str, int] = {}
     return np.array([row if name is None else first.setdefault(name, row) for row, name in enumerate(named)])
 
@@ -184,14 +220,14 @@ def _swallowing(
     units: GroupIds, certain: GroupIds, labels: NDArray[np.int16], testing: NDArray[np.bool_]
 ) -> NDArray[np.integer]:
     """The units that hold more than half of a class's training images, and more than what in them is `certain`."""
-    found = []
+    swallowing = []
     for label in np.unique(labels[~testing]):
         rows = np.flatnonzero((labels == label) & ~testing)
         before = np.zeros(units.max() + 1, np.intp)
         np.maximum.at(before, units[rows], np.bincount(certain[rows])[certain[rows]])
         counts = np.bincount(units[rows], minlength=len(before))
-        found.append(np.flatnonzero(counts > np.maximum(before, len(rows) / 2)))
-    return np.concatenate(found)
+        swallowing.append(np.flatnonzero(counts > np.maximum(before, len(rows) / 2)))
+    return np.concatenate(swallowing)
 
 
 def connected(*parts: NDArray[np.integer], pairs: tuple[NDArray[np.intp], NDArray[np.intp]] | None = None) -> GroupIds:
@@ -208,5 +244,5 @@ def connected(*parts: NDArray[np.integer], pairs: tuple[NDArray[np.intp], NDArra
         ends.append((np.arange(count), first[which]))
     edges = np.concatenate(ends, axis=1)
     graph = coo_array((np.ones(edges.shape[1], np.bool_), (edges[0], edges[1])), shape=(count, count))
-    found: GroupIds = connected_components(graph, directed=False)[1]
-    return found
+    ids: GroupIds = connected_components(graph, directed=False)[1]
+    return ids

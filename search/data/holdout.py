@@ -1,4 +1,4 @@
-"""Images that are locked away: drawn once for testing, in no fold, and asked about once, by the choice."""
+"""The lock-box: images drawn once for testing, in no fold; only the chosen model is tested on them."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from search.errors import UsageError
 from search.seeds import derive
 from storage.records import ImageRecord, StudyRecord
 
-MIN_IMAGES = 1000  # from which on one is drawn: of fewer each is worth more to learn from
-PARTS = 6  # equal ones, of which one is locked away: 17 % of the images
+MIN_IMAGES = 1000  # from which on a lock-box is drawn: with fewer, each image is worth more in training
+PARTS = 6  # of equal size, of which one is held out: 17 % of the images
 DRAWN = (
     "{locked} of {images} images were drawn and are locked away from the start: only what is chosen in the end is "
     "tested on them. --no-lock-box searches with all of them."
 )
-KEY = "lock_box"  # in a study's identity: how many images are locked away
+KEY = "lock_box"  # in a study's identity: the number of images in the lock-box
 
 
 def holdout_mask(
-    asked: bool | None,
+    requested: bool | None,
     seed: int,
     images: ImageSet,
     checked: Checked,
     stored: StudyRecord | None,
     before: Sequence[ImageRecord],
 ) -> NDArray[np.bool_]:
-    """[images], True: locked away. Of a study that has begun those that are stored, else drawn from its seed.
+    """[images], True: in the lock-box. It is that of the study if it has begun, else it is drawn from the seed.
 
-    `asked`: what the user says, None: nothing. `seed`: the study's. `stored`: the study that has begun, with the images
-    `before`, else None. None is locked away where the user refuses, has a testing folder or has few images, or where a
-    class has too few to be in each part.
+    `requested`: by the user; None: not said. `seed`: of the study. `stored`: the study, if it has begun, with the
+    images `before`; else None. The lock-box is empty where the user refuses it, has a testing folder or few images, or
+    where a class has too few images to be in each part.
     """
     none = np.zeros(len(images.labels), np.bool_)
     begun_with = stored is not None and KEY in stored.config
-    if asked is False or (stored is not None and not begun_with and asked is None):
+    if requested is False or (stored is not None and not begun_with and requested is None):
         return none
     if begun_with:
         locked = {image.path for image in before if image.testing}
@@ -49,12 +49,12 @@ def holdout_mask(
 
 
 def draw_holdout(images: ImageSet, checked: Checked, seed: int) -> NDArray[np.bool_]:
-    """[images], True: of the part that is nearest to its share in size; no copy or group is split."""
-    together, none = checked.together, np.zeros(len(images.labels), np.bool_)
-    if images.testing.any() or (~together.apart).sum() < MIN_IMAGES:
+    """[images], True: in the part whose size is nearest to its share; no group of copies is split."""
+    grouping, none = checked.grouping, np.zeros(len(images.labels), np.bool_)
+    if images.testing.any() or (~grouping.excluded).sum() < MIN_IMAGES:
         return none
     try:
-        parts = draw_folds(images.labels, together.apart, PARTS, seed, together.units)
+        parts = draw_folds(images.labels, grouping.excluded, PARTS, seed, grouping.units)
     except UsageError:  # too few images or groups of a class
         return none
     sizes = np.bincount(parts[parts >= 0], minlength=PARTS)
@@ -62,15 +62,15 @@ def draw_holdout(images: ImageSet, checked: Checked, seed: int) -> NDArray[np.bo
 
 
 def hold_out(
-    images: ImageSet, checked: Checked, locked: NDArray[np.bool_], folds: int | None, said: str = DRAWN
+    images: ImageSet, checked: Checked, locked: NDArray[np.bool_], folds: int | None, template: str = DRAWN
 ) -> tuple[ImageSet, Checked]:
-    """The images with these, `locked` [images], for testing and in no fold; `folds`: asked for, or None.
+    """The images with `locked`, [images], for testing and in no fold; `folds`: requested by the user, or None.
 
-    `said`: a sentence on it, with {locked} and {images} in it.
-    What was for testing before stays in no fold. Raises UsageError where what is left cannot be dealt to folds.
+    `template`: a sentence on it, with {locked} and {images} in it. Images that were for testing before stay in no fold.
+    Raises UsageError where the remaining images cannot be assigned to folds.
     """
-    together = replace(checked.together, apart=checked.together.apart | locked)
-    chosen, fewer = choose_folds(images.labels, together.apart, folds, images.classes, together.units)
-    sentence = said.format(locked=f"{locked.sum():,}", images=f"{(locked | ~together.apart).sum():,}")
+    grouping = replace(checked.grouping, excluded=checked.grouping.excluded | locked)
+    chosen, fewer = choose_folds(images.labels, grouping.excluded, folds, images.classes, grouping.units)
+    sentence = template.format(locked=f"{locked.sum():,}", images=f"{(locked | ~grouping.excluded).sum():,}")
     sentences = (*checked.sentences, sentence, *([fewer] if fewer else []))
-    return with_testing(images, locked), replace(checked, together=together, folds=chosen, sentences=sentences)
+    return with_testing(images, locked), replace(checked, grouping=grouping, folds=chosen, sentences=sentences)

@@ -1,29 +1,36 @@
-"""A folder of pictures as one array, with a note on everything in it that a person should know."""
+"""A folder of images as one array, with notes on all that is left out, converted or unusual."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import statistics
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Condition
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.decoding import MAX_PIXELS, FileRemark, Header, Picture, decode, quiet, read_header
-from search.data.layout import ImageFile, Listing, Note, list_images, name_of
+from search.data.decoding import MAX_PIXELS, FileRemark, Header, decode, largest_value, quiet, read_header
+from search.data.depth import FULL_DEPTH, depth_for
+from search.data.hints import hint
+from search.data.layout import ImageFile, Listing, list_images, name_of
+from search.data.tree import Note, read_tree
 from search.errors import UsageError
 from search.text import printable
 
 MIN_SIDE, MAX_SIDE = 8, 128  # pixels, of a size taken from the data
-FEW_IMAGES = 10  # fewer training images than this in a class are worth a note
+FEW_IMAGES = 10  # a class with fewer training images gets a note
 _THREADS = 4  # Pillow decodes outside the GIL
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -32,19 +39,20 @@ class ImageSet:
 
     pixels: NDArray[np.uint8]  # [images, height, width, channels], 0..255; 1 channel where all are grey, else 3
     labels: NDArray[np.int16]  # [images], index into classes
-    testing: NDArray[np.bool_]  # [images], True: from a testing folder, or locked away for testing
+    testing: NDArray[np.bool_]  # [images], True: from a testing folder, or in the lock-box
     paths: tuple[str, ...]  # [images], relative to the root, '/' between parts, always valid Unicode
     digests: tuple[str, ...]  # [images], SHA-256 (hex) of decoded upright full-size pixels (mode, size, bytes)
     classes: tuple[str, ...]  # sorted; in NFC
     sizes: NDArray[np.int32]  # [images, 2], height and width of the files, upright, in pixels
     grey: NDArray[np.bool_]  # [images], True: without colour
-    notes: tuple[Note, ...]  # what was left out, converted or looks odd
+    notes: tuple[Note, ...]  # on what was left out, converted or looks unusual
     fingerprint: str  # SHA-256 (hex): the same for the same pixels, labels, names, testing and image size
+    grey_bits: int = FULL_DEPTH  # grey of more than 8 bits was scaled from 0..2^grey_bits - 1 to 0..255
 
 
 @dataclass(frozen=True)
 class _Row:
-    """A decoded image: its file, and what was learned of it. Its pixels are in the buffer."""
+    """A decoded image without its pixels, which are in the buffer."""
 
     file: ImageFile
     class_name: str
@@ -57,17 +65,20 @@ def read_images(
     root: Path,
     *,
     size: tuple[int, int] | None = None,
+    grey_bits: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImageSet:
     """Read every image below `root`, resized to one size.
 
-    No file makes it fail: what is no image, damaged, hidden, too large (50 megapixels) or outside any class
-    is left out and named in the notes. Copies, odd shapes and conversions are kept and named too.
+    No single file makes it fail: what is no image, damaged, hidden, too large (50 megapixels) or outside any class is
+    left out, with a note. Copies, odd shapes and converted images are kept, with a note too.
 
     Args:
         root: `ROOT/<class>/*`, or `ROOT/training/<class>/*` with `ROOT/testing/<class>/*`; see `list_images`.
         size: (height, width) of the result. None: the median height and width of the training images,
             upright, each at least 8 and at most 128. Images are squeezed to it, not cropped.
+        grey_bits: bits of the values of deep grey. None: the smallest of 8, 10, 12, 14 and 16 that holds the largest
+            value of all these images, so that all have one scale.
         progress: called with (files done, files in all) from the calling thread: once before the first is
             decoded, and after each.
 
@@ -83,20 +94,21 @@ def read_images(
         notes = list(listing.notes)
         files, headers = _read_headers(listing.files, notes)
         height, width = size or _usual_size(files, headers)
+        grey_bits = grey_bits or _grey_bits(files, headers)
         buffer = np.empty((len(files), height, width, 3), np.uint8)
-        rows = _decode_all(files, headers, buffer, notes, progress or (lambda _done, _total: None))
+        rows = _decode_all(files, headers, grey_bits, buffer, notes, progress or (lambda _done, _total: None))
     classes = _classes(root, rows, notes)
-    rows = _keep_known(rows, classes, buffer, notes)
+    rows = _keep_known(rows, classes, listing, buffer, notes)
     _note_classes(rows, classes, listing, notes)
     _note_copies(rows, notes)
-    return _assemble(rows, classes, buffer, notes)
+    return replace(_assemble(rows, classes, buffer, notes), grey_bits=grey_bits)
 
 
 # ---- the two passes
 
 
 def _read_headers(files: Iterable[ImageFile], notes: list[Note]) -> tuple[list[ImageFile], list[Header]]:
-    """The files worth decoding with their headers; the others become notes."""
+    """The files to decode with their headers; the others become notes."""
     kept: list[ImageFile] = []
     headers: list[Header] = []
     for file in files:
@@ -113,53 +125,70 @@ def _read_headers(files: Iterable[ImageFile], notes: list[Note]) -> tuple[list[I
 
 
 def _usual_size(files: Sequence[ImageFile], headers: Sequence[Header]) -> tuple[int, int]:
-    """Median height and width of the training images, within the limits; the smallest allowed for none."""
-    upright = [header for file, header in zip(files, headers, strict=True) if not file.testing]
+    """Median height and width of the training images, within the limits; the smallest size for no image."""
+    training = [header for file, header in zip(files, headers, strict=True) if not file.testing]
 
     def usual(sides: list[int]) -> int:
         return min(max(round(statistics.median(sides)), MIN_SIDE), MAX_SIDE) if sides else MIN_SIDE
 
-    return usual([header.height for header in upright]), usual([header.width for header in upright])
+    return usual([header.height for header in training]), usual([header.width for header in training])
+
+
+def _grey_bits(files: Sequence[ImageFile], headers: Sequence[Header]) -> int:
+    """The bits that hold the largest value of all deep grey; `FULL_DEPTH` where there is none."""
+    deep = [(file, header) for file, header in zip(files, headers, strict=True) if header.deep]
+    values = _read_each([file for file, _ in deep], [header for _, header in deep], largest_value)
+    known = [value for value in values if value is not None]
+    return depth_for(max(known)) if known else FULL_DEPTH
 
 
 def _decode_all(
     files: Sequence[ImageFile],
     headers: Sequence[Header],
+    grey_bits: int,
     buffer: NDArray[np.uint8],
     notes: list[Note],
     progress: Callable[[int, int], None],
 ) -> list[_Row]:
-    """Fill the first rows of the buffer, in the order of the files; those that fail leave no gap."""
+    """Fill the first rows of the buffer, in the order of the files; files that fail leave no gap."""
     size = (int(buffer.shape[1]), int(buffer.shape[2]))
-    budget = _PixelBudget(MAX_PIXELS)
-
-    def one(file: ImageFile, header: Header) -> Picture | FileRemark:
-        with budget.lent(header.height * header.width):
-            return decode(file.path, size)
-
     rows: list[_Row] = []
     progress(0, len(files))
+    pictures = _read_each(files, headers, lambda path: decode(path, size, grey_bits))
+    for done, (file, header, picture) in enumerate(zip(files, headers, pictures, strict=True), start=1):
+        if isinstance(picture, FileRemark):
+            notes.append(Note(file.shown, picture.kind, picture.message, True))
+        else:
+            remarks = (*_name_remarks(file), *header.remarks, *picture.remarks)
+            notes.extend(Note(file.shown, remark.kind, remark.message, False) for remark in remarks)
+            buffer[len(rows)] = picture.pixels
+            size_ = (header.height, header.width)
+            rows.append(_Row(file, file.class_name or "", size_, picture.digest, picture.pixels.shape[2]))
+        progress(done, len(files))
+    return rows
+
+
+def _read_each(
+    files: Sequence[ImageFile], headers: Sequence[Header], read: Callable[[Path], _Result]
+) -> Iterator[_Result]:
+    """What `read` returns for each file, in order. It runs in threads, but for files that the main thread must read."""
+    budget = _PixelBudget(MAX_PIXELS)
+
+    def read_within(file: ImageFile, header: Header) -> _Result:
+        with budget.reserved(header.height * header.width):
+            return read(file.path)
+
     pool = ThreadPoolExecutor(_THREADS)
     try:
         waiting = deque(
-            None if header.alone else pool.submit(one, file, header)
+            None if header.alone else pool.submit(read_within, file, header)
             for file, header in zip(files, headers, strict=True)
         )
-        for done, (file, header) in enumerate(zip(files, headers, strict=True), start=1):
-            future = waiting.popleft()  # so that its pixels can go once they are in the buffer
-            picture = future.result() if future else one(file, header)
-            if isinstance(picture, FileRemark):
-                notes.append(Note(file.shown, picture.kind, picture.message, True))
-            else:
-                remarks = (*_name_remarks(file), *header.remarks, *picture.remarks)
-                notes.extend(Note(file.shown, remark.kind, remark.message, False) for remark in remarks)
-                buffer[len(rows)] = picture.pixels
-                size_ = (header.height, header.width)
-                rows.append(_Row(file, file.class_name or "", size_, picture.digest, picture.pixels.shape[2]))
-            progress(done, len(files))
+        for file, header in zip(files, headers, strict=True):
+            future = waiting.popleft()  # popped, so that its pixels are freed once they are in the buffer
+            yield future.result() if future else read_within(file, header)
     finally:
         pool.shutdown(cancel_futures=True)
-    return rows
 
 
 def _name_remarks(file: ImageFile) -> tuple[FileRemark, ...]:
@@ -172,14 +201,14 @@ def _name_remarks(file: ImageFile) -> tuple[FileRemark, ...]:
 
 
 class _PixelBudget:
-    """Lets threads decode together until their images add up: many photographs, but one giant at a time."""
+    """Limits the pixels that all threads decode at once: many photographs, but only one huge image at a time."""
 
     def __init__(self, pixels: int) -> None:
         self._free = pixels
         self._changed = Condition()
 
     @contextmanager
-    def lent(self, pixels: int) -> Iterator[None]:
+    def reserved(self, pixels: int) -> Iterator[None]:
         with self._changed:
             self._changed.wait_for(lambda: self._free >= pixels)
             self._free -= pixels
@@ -203,17 +232,22 @@ def _classes(root: Path, rows: Sequence[_Row], notes: Sequence[Note]) -> tuple[s
     counts = Counter(row.class_name for row in rows if not row.file.testing)
     classes = tuple(sorted(counts))
     listed = ", ".join(f"'{printable(name)}' {counts[name]}" for name in classes)
-    where, left_out = name_of(root), _left_out(notes)
+    where, left_out = name_of(root), _left_out(notes, {"hidden", "not an image"} if rows else {"hidden"})
     if not rows:
-        raise UsageError(f"{where}: no images in its class folders{left_out}. Put PNG or JPEG files there.")
+        links = any(note.kind == "link" for note in notes)
+        step = f"`{shlex.join(['cp', '-rL', where, 'real'])}` makes a folder of real files" if links else ""
+        raise UsageError(
+            f"{where}: no images in its class folders{left_out}. {step or 'Put PNG or JPEG files there'}."
+            + hint(read_tree(root))
+        )
     if not classes:
         raise UsageError(f"{where}: no images to learn from: all {len(rows)} are in testing folders{left_out}.")
     if len(classes) == 1:
         raise UsageError(
             f"{where}: one class only, {listed} training images{left_out}. "
-            "A classifier needs two or more: give each class its own folder."
+            f"A classifier needs two or more: give each class its own folder.{hint(read_tree(root))}"
         )
-    alone = [name for name in classes if counts[name] < 2]  # one to learn from, one to judge by
+    alone = [name for name in classes if counts[name] < 2]  # one to learn from, one to validate
     if alone:
         raise UsageError(
             f"{where}: every class needs at least 2 training images, but '{printable(alone[0])}' has 1 "
@@ -222,14 +256,26 @@ def _classes(root: Path, rows: Sequence[_Row], notes: Sequence[Note]) -> tuple[s
     return classes
 
 
-def _left_out(notes: Sequence[Note]) -> str:
-    counts = Counter(note.kind for note in notes if note.left_out)
-    kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
-    return f" (left out: {kinds})" if kinds else ""
+def _left_out(notes: Sequence[Note], usual: Collection[str]) -> str:
+    """What was left out, by kind, each with the first of its notes but for the `usual` kinds."""
+    kinds: dict[str, list[Note]] = {}
+    for note in notes:
+        if note.left_out:
+            kinds.setdefault(note.kind, []).append(note)
+    if not kinds:
+        return ""
+    listed = ", ".join(f"{len(kinds[kind])} {kind}" for kind in sorted(kinds))
+    telling = [group for kind, group in sorted(kinds.items()) if kind not in usual]
+    firsts = [
+        f"{printable(group[0].path)}: {printable(group[0].message).rstrip('.')}"
+        + (f" (… and {len(group) - 1} more)" if len(group) > 1 else "")
+        for group in telling
+    ]
+    return f" (left out: {listed}" + "".join(f"; {first}" for first in firsts) + ")"
 
 
 def _keep_known(
-    rows: Sequence[_Row], classes: Sequence[str], buffer: NDArray[np.uint8], notes: list[Note]
+    rows: Sequence[_Row], classes: Sequence[str], listing: Listing, buffer: NDArray[np.uint8], notes: list[Note]
 ) -> list[_Row]:
     """Drop testing images of classes that training lacks, moving the others up in the buffer."""
     kept: list[_Row] = []
@@ -242,12 +288,12 @@ def _keep_known(
             buffer[len(kept)] = buffer[index]
         kept.append(row)
     for name, count in sorted(unknown.items()):
-        folder = next(row.file.shown for row in rows if row.class_name == name)
+        folder = next(folder for folder in listing.folders if folder.class_name == name)
         message = (
             f"Class '{printable(name)}' has {count} testing images but no training images: a model cannot "
             "know it, so they are left out. Add training images of it, or remove it."
         )
-        notes.append(Note("/".join(folder.split("/")[:2]), "class missing from training", message, True))
+        notes.append(Note(folder.shown, "class missing from training", message, True))
     return kept
 
 
@@ -255,7 +301,7 @@ def _note_classes(rows: Sequence[_Row], classes: Sequence[str], listing: Listing
     """Empty folders, and classes with few training or no testing images."""
     training = Counter(row.class_name for row in rows if not row.file.testing)
     testing = Counter(row.class_name for row in rows if row.file.testing)
-    # A class can have two folders, in training and validation: the first stands for it.
+    # A class can have two folders, in training and validation: the note is on the first.
     folders = {folder.class_name: folder.shown for folder in reversed(listing.folders) if not folder.testing}
     for name, path in folders.items():
         if name not in classes:
@@ -263,10 +309,10 @@ def _note_classes(rows: Sequence[_Row], classes: Sequence[str], listing: Listing
             notes.append(Note(path, "empty class", message, True))
             continue
         if training[name] < FEW_IMAGES:
-            message = f"Only {training[name]} training images: what is said of this class will be rough."
+            message = f"Only {training[name]} training images: estimates for this class will be rough."
             notes.append(Note(path, "few images", message, False))
         if listing.has_testing and not testing[name]:
-            message = "Has no testing images: the test says nothing of this class."
+            message = "Has no testing images: the test says nothing about this class."
             notes.append(Note(path, "class missing from testing", message, False))
 
 
@@ -274,7 +320,7 @@ def _note_classes(rows: Sequence[_Row], classes: Sequence[str], listing: Listing
 
 
 def _note_copies(rows: Sequence[_Row], notes: list[Note]) -> None:
-    """Images with equal pixels: each but the first of them names the first. They stay in the set."""
+    """A note on each image whose pixels are those of an earlier one. Both stay in the set."""
     first: dict[str, _Row] = {}
     for row in rows:
         other = first.setdefault(row.digest, row)
@@ -283,13 +329,13 @@ def _note_copies(rows: Sequence[_Row], notes: list[Note]) -> None:
 
 
 def _copy_message(row: _Row, other: _Row) -> str:
-    said = [f"The same picture as '{printable(other.file.shown)}'"]
+    parts = [f"The same picture as '{printable(other.file.shown)}'"]
     if row.class_name != other.class_name:
-        said.append(f"under another class ('{printable(other.class_name)}'): contradictory labels, one must be wrong")
+        parts.append(f"under another class ('{printable(other.class_name)}'): contradictory labels, one must be wrong")
     if row.file.testing != other.file.testing:
-        said.append("which is in training: a leak, it would make the test look better than it is")
-        return ", ".join(said) + "; the search trains on neither."
-    return ", ".join(said) + ("; both are kept." if len(said) > 1 else " in the same class; both are kept.")
+        parts.append("which is in training: a leak, it would make the test look better than it is")
+        return ", ".join(parts) + "; the search trains on neither."
+    return ", ".join(parts) + ("; both are kept." if len(parts) > 1 else " in the same class; both are kept.")
 
 
 # ---- the set
@@ -304,12 +350,12 @@ def _assemble(rows: Sequence[_Row], classes: tuple[str, ...], buffer: NDArray[np
     paths = tuple(row.file.shown for row in rows)
     digests = tuple(row.digest for row in rows)
     ordered = tuple(sorted(notes, key=lambda note: (note.path, note.kind)))
-    found = ImageSet(pixels, labels, testing, paths, digests, classes, sizes, grey, ordered, fingerprint="")
-    return with_testing(found, testing)
+    images = ImageSet(pixels, labels, testing, paths, digests, classes, sizes, grey, ordered, fingerprint="")
+    return with_testing(images, testing)
 
 
 def with_testing(images: ImageSet, testing: NDArray[np.bool_]) -> ImageSet:
-    """The same images, these, [images], for testing."""
+    """The same images with `testing`, [images], and the fingerprint that follows."""
     shape = images.pixels.shape[1:]
     identity = [shape, images.classes, images.digests, images.labels.tolist(), testing.tolist(), images.paths]
     fingerprint = hashlib.sha256(json.dumps(identity).encode()).hexdigest()

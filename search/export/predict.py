@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from search.data.decoding import IMAGE_ENDINGS, FileRemark, decode, quiet, read_header
+from search.data.decoding import FileRemark, Picture, decode, quiet, read_header
+from search.data.formats import IMAGE_ENDINGS
 from search.data.layout import files_below, name_of
 from search.errors import UsageError
-from search.manifest import about
+from search.manifest import About, about
 from search.native import ENVIRONMENT, no_stderr
 from search.results.predictions import Prediction
 
@@ -75,15 +75,16 @@ def predict(
     for start in range(0, len(files), _BATCH):
         some = files[start : start + _BATCH]
         with quiet():
-            decoded = [one.problem or _decoded(one.path, needs.image_shape) for one in some]
-        pixels = [one for one in decoded if not isinstance(one, FileRemark)]
-        said = iter(network.predict(np.stack(pixels).astype(np.float32), verbose=0) if pixels else ())
-        for file, one in zip(some, decoded, strict=True):
+            decoded = [file.problem or _decoded(file.path, needs) for file in some]
+        pixels = [picture.pixels for picture in decoded if isinstance(picture, Picture)]
+        probabilities = iter(network.predict(np.stack(pixels).astype(np.float32), verbose=0) if pixels else ())
+        for file, picture in zip(some, decoded, strict=True):
             shown = name_of(file.path)
-            if isinstance(one, FileRemark):
-                yield Prediction(shown, problem=_LEFT_OUT.sub("", one.message), stray=_is_stray(file, one))
+            if isinstance(picture, FileRemark):
+                yield Prediction(shown, problem=_LEFT_OUT.sub("", picture.message), stray=_is_stray(file, picture))
             else:
-                yield Prediction(shown, tuple(float(p) for p in next(said)))
+                clipped = next((remark.message for remark in picture.remarks if remark.kind == "clipped"), "")
+                yield Prediction(shown, tuple(float(p) for p in next(probabilities)), clipped=clipped)
         progress(min(start + _BATCH, len(files)), len(files))
 
 
@@ -107,15 +108,12 @@ def load_model(path: Path) -> Any:
         raise UsageError(f"{path} cannot be loaded: {first}") from None
 
 
-def _decoded(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8] | FileRemark:
-    """[height, width, channels] as the model takes it; what training refuses by its header is refused."""
-    header = read_header(path)
-    picture = header if isinstance(header, FileRemark) else decode(path, shape[:2])
-    if isinstance(picture, FileRemark):
+def _decoded(path: Path, needs: About) -> Picture | FileRemark:
+    """A picture as the model takes it; what training refuses by its header is refused."""
+    header, channels = read_header(path), needs.image_shape[2]
+    picture = header if isinstance(header, FileRemark) else decode(path, needs.image_shape[:2], needs.grey_bits)
+    if isinstance(picture, FileRemark) or picture.pixels.shape[2] == channels:
         return picture
-    pixels = picture.pixels
-    if pixels.shape[2] == shape[2]:
-        return pixels
-    if shape[2] == 3:
-        return np.repeat(pixels, 3, axis=2)
-    return np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None]
+    if channels == 3:
+        return replace(picture, pixels=np.repeat(picture.pixels, 3, axis=2))
+    return replace(picture, pixels=np.asarray(Image.fromarray(picture.pixels).convert("L"))[:, :, None])

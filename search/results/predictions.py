@@ -12,4 +12,5 @@ class Prediction:
     path: str  # as given, or in a folder that was given
     probabilities: tuple[float, ...] = ()  # one per class; () if the picture cannot be read
     problem: str = ""  # a sentence; empty if the picture was read
+    clipped: str = ""  # a sentence if it has values above the scale of the training images; else empty
     stray: bool = False  # a file in a folder that was given, which is no picture by its content nor by its name

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from search.data.groups import is_table
 from search.data.holdout import hold_out
 from search.errors import UsageError
 from search.executors.base import Executor
@@ -146,7 +147,7 @@ def _without(prepared: Prepared, held_out: NDArray[np.bool_], fold: int) -> Prep
 def _from_below(config: Config) -> Config:
     """With paths as they are from the folder of an outer fold, two below the study's."""
     groups, below = config.groups, Path("..", "..")
-    if groups is not None and groups.lower().endswith(".csv"):
+    if groups is not None and is_table(groups):
         groups = str(below / groups)
     weights = {
         name: path if path == FROM_KERAS else str(below / Path(path).expanduser())

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.data.check import check_images
+from search.data.depth import FULL_DEPTH
+from search.data.depth import KEY as GREY_BITS
 from search.data.holdout import hold_out, holdout_mask
 from search.data.images import ImageSet, read_images
 from search.errors import UsageError
@@ -51,14 +53,15 @@ def prepare(
     (stored, before), weights = _stored(folder), AvailableBackbones((), config.space, ())
     if not model and (isinstance(chosen, Auto) or chosen.frozen):
         weights = find_backbones(config, folder, _backbones_of(stored), needed=not isinstance(chosen, Auto))
-    images = read_images(folder / config.images, size=config.image_size, progress=progress)
+    grey_bits = None if stored is None else stored.config.get(GREY_BITS, FULL_DEPTH)
+    images = read_images(folder / config.images, size=config.image_size, grey_bits=grey_bits, progress=progress)
     checked = check_images(images, config.groups, folder, config.folds)
     if checked.folds is None:
         raise UsageError(checked.problem or "")
     locked = holdout_mask(config.lock_box, config.seed, images, checked, stored, before)
     if locked.any():
         images, checked = hold_out(images, checked, locked, config.folds)
-    facts = _facts(images, checked.together.apart, flip=config.flip, backbones=weights.backbones)
+    facts = _facts(images, checked.grouping.excluded, flip=config.flip, backbones=weights.backbones)
     own = _own(stored, model, facts) if model else None
     whole, name = (own.space, own.file.name) if own else (chosen.space(facts), f"preset {chosen.name}")
     space = _narrowed(whole, weights.space, name)

@@ -143,6 +143,7 @@ def _finish(folder: StudyFolder, prepared: Prepared, plan: Plan, session: Sessio
         "classes": list(record.classes),
         "image_shape": list(record.image_shape),
         "fingerprint": record.fingerprint,
+        "grey_bits": images.grey_bits,
     }
     Finish(
         plan=plan,

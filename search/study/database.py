@@ -42,9 +42,9 @@ def create(folder: StudyFolder, prepared: Prepared) -> Store:
 
 def folds_of(prepared: Prepared, repeat: int) -> NDArray[np.int16]:
     """[images] the fold that validates each image in a repeat, -1: none; 0 is the search itself."""
-    together, seed = prepared.checked.together, derive(prepared.config.seed, "folds", repeat)
+    grouping, seed = prepared.checked.grouping, derive(prepared.config.seed, "folds", repeat)
     images = prepared.images
-    return draw_folds(images.labels, together.apart, prepared.folds, seed, together.units, images.classes)
+    return draw_folds(images.labels, grouping.excluded, prepared.folds, seed, grouping.units, images.classes)
 
 
 def open_begun(folder: StudyFolder, prepared: Prepared) -> Store | None:

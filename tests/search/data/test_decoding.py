@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from search.data import decoding
 from search.data.decoding import FileRemark, Header, Picture, decode, quiet, read_header
+from search.data.formats import readable
 from tests.pictures import halves, write, write_bytes
 
 # The EXIF orientation, and what a camera held that way stores of an upright picture.
@@ -125,6 +128,128 @@ class TestGreyOfMoreThan8Bits:
         self, tmp_path: Path, values: NDArray[np.generic], expected: list[int]
     ) -> None:
         assert grey_of(tmp_path / "x.tiff", values) == expected
+
+
+class TestFormatsThatOthersRead:
+    @pytest.mark.parametrize(
+        ("header", "pixels", "expected"),
+        [
+            (b"P1 3 1\n", b"1 0 1\n", [0, 255, 0]),
+            (b"P2 3 1 255\n", b"0 100 255\n", [0, 100, 255]),
+            (b"P2 # words\n3 1\n15\n", b"0 3 15\n", [0, 51, 255]),
+            (b"P4 3 1\n", b"\xa0", [0, 255, 0]),
+            (b"P5 3 1 255\n", bytes([0, 100, 255]), [0, 100, 255]),
+            (b"P5 3 1 65535\n", np.array([0, 25700, 65535], ">u2").tobytes(), [0, 100, 255]),
+            (b"P5 3 1 4095\n", np.array([0, 2048, 4095], ">u2").tobytes(), [0, 128, 255]),
+            (b"P3 1 1 255\n", b"7 8 9\n", [7, 8, 9]),
+            (b"P6 1 1 255\n", bytes([7, 8, 9]), [7, 8, 9]),
+        ],
+    )
+    def test_portable_maps(self, tmp_path: Path, header: bytes, pixels: bytes, expected: list[int]) -> None:
+        path = write_bytes(tmp_path / "x.pnm", header + pixels)
+        read = read_header(path)
+        assert isinstance(read, Header) and [remark.kind for remark in read.remarks] == ["tiny"]
+        assert picture_of(path, (1, read.width)).pixels.ravel().tolist() == expected
+
+    @pytest.mark.parametrize(
+        ("ending", "options"),
+        [("avif", {"quality": 100}), ("jp2", {}), ("heic", {"quality": -1})],
+    )
+    def test_formats_that_need_a_library(self, tmp_path: Path, ending: str, options: dict[str, int]) -> None:
+        name = {"avif": "AVIF", "jp2": "JPEG2000", "heic": "HEIF"}[ending]
+        if name not in readable():
+            pytest.skip(f"{name} is not read here")
+        image = Image.new("RGB", (48, 32), (200, 30, 30))
+        path = write(tmp_path / f"x.{ending}", image, **options)
+        header = read_header(path)
+        assert isinstance(header, Header) and (header.height, header.width, header.remarks) == (32, 48, ())
+        assert abs(picture_of(path, (8, 8)).pixels.astype(int) - (200, 30, 30)).max() <= 8
+        renamed = read_header(path.rename(tmp_path / "x.jpg"))
+        assert isinstance(renamed, Header) and f"Is {name} by content" in renamed.remarks[0].message
+
+    @pytest.mark.parametrize("ending", ["ppm", "jp2", "avif", "heic"])
+    def test_too_many_pixels_are_refused_before_decoding(
+        self, tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(decoding, "MAX_PIXELS", 48 * 32 - 1)
+        try:
+            path = write(tmp_path / f"x.{ending}", Image.new("RGB", (48, 32)))
+        except (ValueError, KeyError):
+            pytest.skip("this format is not written here")
+        header = read_header(path)
+        assert isinstance(header, FileRemark) and header.kind == "oversized"
+        assert "48 x 32 pixels by its header" in header.message
+
+    @pytest.mark.parametrize(
+        ("start", "ending", "said"),
+        [
+            (b"\0\0\0\x0cJXL \r\n\x87\n", "jpg", "Format JPEG XL is not read: convert it to PNG or JPEG."),
+            (b"\0\0\0\x0cJXL \r\n\x87\n", "jxl", "Format JPEG XL is not read"),
+            (b"8BPS", "png", "Format PSD is not read"),
+            (b"nothing that is known", "dcm", "Format .dcm is not read"),
+        ],
+    )
+    def test_others_are_known_by_content_or_by_name(self, tmp_path: Path, start: bytes, ending: str, said: str) -> None:
+        remark = remark_of(write_bytes(tmp_path / f"x.{ending}", start.ljust(40, b" ")))
+        assert remark.kind == "unsupported format" and remark.message.startswith(said)
+
+
+class TestTiffOfManyBands:
+    @staticmethod
+    def tiff(path: Path, bands: int, bits: int = 8, kind: int = 1, extra: int = 0) -> Path:
+        """A TIFF of 8 x 8 pixels put together by hand, its bands one after the other in each pixel."""
+        entries = [
+            (256, 3, [8]),
+            (257, 3, [8]),
+            (258, 3, [bits] * bands),
+            (259, 3, [1]),
+            (262, 3, [2 if bands >= 3 else 1]),
+            (273, 4, [8]),
+            (277, 3, [bands]),
+            (278, 3, [8]),
+            (279, 4, [64 * bands * bits // 8]),
+            *([(338, 3, [0] * extra)] if extra else []),
+            (339, 3, [kind] * bands),
+        ]
+        pixels = bytes(64 * bands * bits // 8)
+        directory = 8 + len(pixels)
+        values_at = directory + 2 + 12 * len(entries) + 4
+        table, values = struct.pack("<H", len(entries)), b""
+        for tag, size, numbers in entries:
+            packed = struct.pack("<" + {3: "H", 4: "I"}[size] * len(numbers), *numbers)
+            if len(packed) > 4:
+                table += struct.pack("<HHII", tag, size, len(numbers), values_at + len(values))
+                values += packed
+            else:
+                table += struct.pack("<HHI", tag, size, len(numbers)) + packed.ljust(4, b"\0")
+        return write_bytes(path, b"II*\0" + struct.pack("<I", directory) + pixels + table + bytes(4) + values)
+
+    @pytest.mark.parametrize(
+        ("bands", "bits", "kind", "said"),
+        [
+            (
+                8,
+                16,
+                1,
+                "8 bands of 16-bit integers, which is not read: save three of its bands as RGB, or one as grey.",
+            ),
+            (2, 32, 3, "2 bands of 32-bit floating-point numbers"),
+            (3, 32, 3, "3 bands of 32-bit floating-point numbers"),
+            (1, 64, 3, "1 band of 64-bit floating-point numbers, which is not read: save it as PNG, of 8 or 16 bits."),
+        ],
+    )
+    def test_is_named_as_what_it_is(self, tmp_path: Path, bands: int, bits: int, kind: int, said: str) -> None:
+        remark = remark_of(self.tiff(tmp_path / "x.tif", bands, bits, kind))
+        assert remark.kind == "unsupported format" and said in remark.message
+
+    def test_bands_beyond_the_colours_are_dropped_with_a_remark(self, tmp_path: Path) -> None:
+        picture = picture_of(self.tiff(tmp_path / "x.tif", 5, extra=2), (8, 8))
+        assert [remark.message for remark in picture.remarks] == ["Has 5 bands: read are the first 3 alone."]
+
+    def test_a_damaged_one_stays_damaged(self, tmp_path: Path) -> None:
+        path = self.tiff(tmp_path / "x.tif", 8)
+        with quiet():
+            assert remark_of(write_bytes(path, path.read_bytes()[:300])).kind == "unreadable"
 
 
 class TestTransparency:

@@ -136,7 +136,7 @@ def test_a_class_that_would_be_in_one_fold_alone_is_named_before_training() -> N
     try:
         assignment = draw_folds(labels, np.zeros(10, bool), 2, 0, units, ("cat", "dog"))
     except UsageError as error:
-        assert "cannot be dealt to 2 folds" in str(error)
+        assert "cannot be assigned to 2 folds" in str(error)
     else:
         assert all(set(labels[assignment != fold]) == {0, 1} for fold in (0, 1))
 

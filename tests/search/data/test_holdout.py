@@ -36,12 +36,12 @@ def image_set(labels: NDArray[np.int16], testing: NDArray[np.bool_] | None = Non
 
 
 def checked(
-    images: ImageSet, units: NDArray[np.int32] | None = None, apart: NDArray[np.bool_] | None = None
+    images: ImageSet, units: NDArray[np.int32] | None = None, excluded: NDArray[np.bool_] | None = None
 ) -> Checked:
     own = np.arange(len(images.labels), dtype=np.int32) if units is None else units
     none = np.zeros(len(own), np.bool_)
-    together = Grouping(own, images.testing if apart is None else apart, own, scene=none)
-    return Checked((), together, None, 5, None, ())
+    grouping = Grouping(own, images.testing if excluded is None else excluded, own, scene=none)
+    return Checked((), grouping, None, 5, None, ())
 
 
 def labels_of(*counts: int) -> NDArray[np.int16]:
@@ -151,5 +151,5 @@ def test_copies_stay_on_one_side(place: Path) -> None:
         picture = place.parent / "shapes" / "left" / f"{number:04}.png"
         picture.with_name(f"copy-{number:04}.png").write_bytes(picture.read_bytes())
     images = prepared(place).images
-    apart = set(np.array(images.digests)[images.testing])
-    assert apart and not apart & set(np.array(images.digests)[~images.testing])
+    excluded = set(np.array(images.digests)[images.testing])
+    assert excluded and not excluded & set(np.array(images.digests)[~images.testing])

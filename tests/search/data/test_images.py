@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from search.data.images import ImageSet, read_images
-from search.data.layout import Note
+from search.data.tree import Note
 from search.errors import UsageError
 from tests.pictures import make_pictures, plain, write
 
@@ -232,10 +232,10 @@ class TestClasses:
             read_images(make_pictures(tmp_path, {"a": 5, "b": 1}, testing={"b": 4}))
 
     def test_no_images_at_all_is_refused_with_what_was_left_out(self, tmp_path: Path) -> None:
-        for name in ("a/1.heic", "a/2.heic", "b/3.txt"):
+        for name in ("a/1.jxl", "a/2.jxl", "b/3.txt"):
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_text("not a picture")
-        left_out = re.escape("no images in its class folders (left out: 1 not an image, 2 unsupported format)")
+        left_out = re.escape("no images in its class folders (left out: 1 not an image, 2 unsupported format;")
         with pytest.raises(UsageError, match=left_out):
             read_images(tmp_path)
 

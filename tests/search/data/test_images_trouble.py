@@ -26,7 +26,7 @@ LEFT_OUT = [
     ("training/sneaker/notes.txt", "not an image", "by its content"),
     ("training/bag/drawing.svg", "not an image", "by its content"),
     ("README.md", "not an image", "by its content"),
-    ("training/sneaker/phone.heic", "unsupported format", "convert it"),
+    ("training/sneaker/layers.psd", "unsupported format", "convert it"),
     ("training/sneaker/Thumbs.db", "hidden", "ignored"),
     ("training/bag/._bag_00001.png", "hidden", "ignored"),
     ("training/.ipynb_checkpoints", "hidden", "ignored"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from search.data.images import read_images
-from search.data.layout import Note
+from search.data.tree import Note
 from search.errors import UsageError
 from search.text import printable
 from tests.pictures import make_pictures, plain, write
@@ -97,13 +97,16 @@ class TestRefused:
         make_pictures(tmp_path / "real")
         (tmp_path / "root").mkdir()
         (tmp_path / "root" / "a").symlink_to(tmp_path / "real" / "a")
-        with pytest.raises(UsageError, match=r"no class folders to learn from, 1 symbolic links \(not followed\)"):
+        with pytest.raises(
+            UsageError,
+            match=r"no class folders to learn from, 1 symbolic links \(not followed, .*; `cp -rL .*root real` makes",
+        ):
             read_images(tmp_path / "root")
 
     def test_training_without_class_folders(self, tmp_path: Path) -> None:
         picture(tmp_path / "train" / "x.png")
         picture(tmp_path / "test" / "x.png")
-        with pytest.raises(UsageError, match="'test', 'train' holds no class folders"):
+        with pytest.raises(UsageError, match="'test', 'train' hold no class folders"):
             read_images(tmp_path)
 
     def test_testing_without_training(self, tmp_path: Path) -> None:
@@ -114,7 +117,7 @@ class TestRefused:
 
     def test_two_training_folders(self, tmp_path: Path) -> None:
         make_pictures(tmp_path / "train")
-        make_pictures(tmp_path / "Training")
+        make_pictures(tmp_path / "Training", seed=1)
         with pytest.raises(UsageError, match="2 folders could hold the training images: 'Training', 'train'"):
             read_images(tmp_path)
 
@@ -202,13 +205,15 @@ class TestLinks:
             ("nowhere.png", "leads nowhere"),
             ("link.png", "leads nowhere"),  # to itself
             ("..", "not followed"),
-            ("../b", "not followed"),
+            ("../b", "nothing is counted twice"),
+            ("../../elsewhere", "to a folder that leads out of the folder"),
             ("/dev/null", "leads out of the folder"),
         ],
     )
     def test_elsewhere_are_left_out(self, tmp_path: Path, target: str, said: str) -> None:
         root = make_pictures(tmp_path / "root")
         picture(tmp_path / "outside.png")
+        (tmp_path / "elsewhere").mkdir()
         (root / "a" / "link.png").symlink_to(target)
         images = read_images(root)
         (note,) = images.notes
@@ -221,6 +226,19 @@ class TestLinks:
         (tmp_path / "real" / "a" / "link.png").symlink_to("0000.png")
         (tmp_path / "root").symlink_to("real")
         assert only_note(tmp_path / "root").kind == "copy"
+
+
+class TestNamesOfFiles:
+    def test_that_differ_in_composition_or_case_are_different_files(self, tmp_path: Path) -> None:
+        make_pictures(tmp_path)
+        names = ["caf\u00e9.png", "cafe\u0301.png", "Cat.png", "cat.png"]
+        for value, name in enumerate(names):
+            picture(tmp_path / "a" / name, 40 + value)
+        if len(list((tmp_path / "a").iterdir())) < 14:
+            pytest.skip("this file system composes names itself, or knows no case")
+        images = read_images(tmp_path)
+        assert images.labels.tolist().count(0) == 14
+        assert images.notes == () and len(set(images.paths)) == 24
 
 
 class TestNamesOfClasses:
@@ -245,6 +263,14 @@ class TestNamesOfClasses:
         assert images.classes == ("b", "é")
         assert images.labels.tolist().count(1) == 15
         assert [note.kind for note in images.notes] == ["merged"]
+
+    def test_equal_but_for_spaces_are_two_classes_and_noted(self, tmp_path: Path) -> None:
+        images = read_images(make_pictures(tmp_path, {"red fox": 10, "Red_fox": 10, "_": 10, "owl ": 10}))
+        assert [(note.path, note.kind) for note in images.notes] == [
+            ("Red_fox", "similar names"),
+            ("red fox", "similar names"),
+        ]
+        assert "Differs from class 'Red_fox' in spaces and case only: kept as two classes." in images.notes[1].message
 
     def test_equal_but_for_case_are_two_classes_and_noted(self, tmp_path: Path) -> None:
         images = read_images(make_pictures(tmp_path, {"Cat": 10, "cat": 10}))

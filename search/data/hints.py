@@ -1,0 +1,190 @@
+"""What to do where pictures lie in no class folders: labels in a table, in file names, in paths with backslashes.
+
+Each hint ends with lines of Python that make class folders. They are put together from names of a set that may be a
+stranger's, so every name in them is quoted by `repr`.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from search.data.tree import Folder
+from search.text import as_unicode, printable
+
+_TABLES = frozenset({".csv", ".tsv", ".txt"})
+_OTHER_TABLES = frozenset({".json", ".jsonl", ".xlsx", ".xls", ".parquet", ".mat"})
+_ROWS = 50  # of a table that are compared with the names of pictures
+_BYTES = 100_000  # of a table that are read
+_FOLDERS = 10  # with the most pictures, whose names are compared
+MAX_CLASSES = 1000  # that a table or file names may have
+
+
+def hint(tree: Folder) -> str:
+    """Sentences and lines of Python for the user, beginning with a space or a line break; '' where nothing is seen."""
+    return _backslashes(tree) or _tables(tree) or _class_in_names(tree) or _inner_classes(tree) or _one_class(tree)
+
+
+def _backslashes(tree: Folder) -> str:
+    files = [path for folder in tree.below() for path in folder.files if "\\" in path.name]
+    if not files:
+        return ""
+    first = printable(as_unicode(files[0].name))
+    return (
+        f" {_count(len(files), 'file has', 'files have')} a backslash in the name ('{first}'), as of a ZIP that was "
+        "made on Windows. These lines make folders of them:"
+        + _lines(
+            "from pathlib import Path",
+            f"for path in list(Path({_quoted(tree.path)}).rglob('*')):",
+            "    if '\\\\' in path.name and '..' not in path.name:",
+            "        target = path.parent / path.name.replace('\\\\', '/').lstrip('/')",
+            "        target.parent.mkdir(parents=True, exist_ok=True)",
+            "        path.rename(target)",
+        )
+    )
+
+
+def _tables(tree: Folder) -> str:
+    folders = list(tree.below())
+    pictures = {path.name: path for folder in folders for path in folder.pictures_here}
+    tables = [path for folder in folders for path in folder.files if path.suffix.lower() in _TABLES]
+    for path in tables:
+        beside = {name: path.parent / name for name in pictures if (path.parent / name).is_file()}
+        alike = [other for other in tables if other.name == path.name]
+        below = tree.path if beside and len(alike) > 1 else None
+        if lines := _lines_of_table(path, beside or pictures, below):
+            return (
+                f" '{_shown(tree, path)}' lies beside {_count(len(pictures), 'picture', 'pictures')}: labels in a "
+                f"table are not read. These lines make a folder for each class, in 'sorted':{lines}"
+            )
+    others = [path for folder in folders for path in folder.files if path.suffix.lower() in _OTHER_TABLES]
+    if pictures and (seen := [*(path for path in tables if path.suffix.lower() != ".txt"), *others]):
+        return (
+            f" '{_shown(tree, seen[0])}' lies beside {_count(len(pictures), 'picture', 'pictures')}: if it has the "
+            "labels, make a folder for each class and put its pictures there, since labels in a table are not read."
+        )
+    return ""
+
+
+def _lines_of_table(path: Path, pictures: Mapping[str, Path], below: Path | None) -> str:
+    """Lines that copy the pictures that a table names into folders; '' where it does not name them with labels.
+
+    `below`: the folder in which each part of the set has a table of this name beside its pictures; None: there is one.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            text = stream.read(_BYTES)
+    except (OSError, UnicodeDecodeError):
+        return ""
+    lines = text.splitlines()
+    delimiter = max(",;\t", key=lines[0].count) if lines else ","
+    try:
+        header, *rows = islice(csv.reader(lines, delimiter=delimiter), _ROWS)
+    except (csv.Error, ValueError):
+        return ""
+    rows = [row for row in rows if len(row) == len(header)]
+    stems = {PurePosixPath(name).stem: name for name in pictures}
+    for column, name in enumerate(header):
+        values = [PurePosixPath(row[column].strip().replace("\\", "/")).name for row in rows]
+        known = [value for value in values if value in pictures or value in stems]
+        if not rows or 2 * len(known) < len(rows) or len(header) < 2:
+            continue
+        ending = "" if known[0] in pictures else PurePosixPath(stems[known[0]]).suffix
+        folder = f"Path({_quoted(pictures[known[0] + ending].parent)})" if below is None else "table.parent"
+        part = "" if below is None else "table.parent.name, "
+        label = _label(header, rows, column)
+        quoted = "" if delimiter == "," else f", delimiter={delimiter!r}"
+        each = (
+            f"for table in [Path({_quoted(path)})]:"
+            if below is None
+            else f"for table in Path({_quoted(below)}).rglob({path.name!r}):"
+        )
+        return _lines(
+            "import csv, re, shutil",
+            "from pathlib import Path",
+            each,
+            f"    for row in csv.DictReader(table.open(encoding='utf-8-sig'){quoted}):",
+            f"        target = Path('sorted', {part}re.sub(r'[^\\w (),-]+', '_', {label}))",
+            "        target.mkdir(parents=True, exist_ok=True)",
+            f"        picture = Path(row[{name!r}].strip()).name" + (f" + {ending!r}" if ending else ""),
+            f"        shutil.copy2({folder} / picture, target)",
+        )
+    return ""
+
+
+def _label(header: Sequence[str], rows: Sequence[Sequence[str]], column: int) -> str:
+    """The label of `row` as Python: the largest of columns of 0 and 1, else the column of labels."""
+    others = [place for place in range(len(header)) if place != column]
+    if len(others) > 1 and all(row[place].strip() in {"0", "1", "0.0", "1.0"} for row in rows for place in others):
+        return f"max({[header[place] for place in others]!r}, key=lambda name: float(row[name])).strip()"
+    named = [place for place in others if re.search(r"label|class|category|target", header[place], re.IGNORECASE)]
+    return f"row[{header[(named or others)[0]]!r}].strip()"
+
+
+def _class_in_names(tree: Folder) -> str:
+    """Where pictures of one folder are named by class and number, as 'cat.12.jpg' is."""
+    largest = sorted(tree.below(), key=lambda folder: folder.own_pictures, reverse=True)
+    return next((lines for folder in largest[:_FOLDERS] if (lines := _named_by_class(folder))), "")
+
+
+def _named_by_class(folder: Folder) -> str:
+    pictures = folder.pictures_here
+    counts = Counter(word for path in pictures if (word := _without_number(as_unicode(path.stem))))
+    if not 2 <= len(counts) <= MAX_CLASSES or min(counts.values()) < 2 or sum(counts.values()) < len(pictures):
+        return ""
+    first, second = (printable(name) for name in list(counts)[:2])
+    return (
+        f" The names of {_count(len(pictures), 'picture', 'pictures')} begin with {len(counts)} words, such as "
+        f"'{first}' and '{second}'. If these are the classes, these lines make a folder for each, in 'sorted':"
+        + _lines(
+            "import shutil",
+            "from pathlib import Path",
+            f"for path in Path({_quoted(folder.path)}).iterdir():",
+            f"    if path.suffix in {sorted({path.suffix for path in pictures})}:",
+            "        target = Path('sorted', path.stem.rstrip(')').rstrip('0123456789').rstrip('( ._-'))",
+            "        target.mkdir(parents=True, exist_ok=True)",
+            "        shutil.copy2(path, target)",
+        )
+    )
+
+
+def _inner_classes(tree: Folder) -> str:
+    """Where the only class folder holds folders."""
+    if len(tree.inner) != 1 or len(tree.inner[0].inner) < 2:
+        return ""
+    first, second = (printable(folder.name) for folder in tree.inner[0].inner[:2])
+    shown = printable(as_unicode(tree.inner[0].path))
+    return f" '{shown}' holds folders such as '{first}' and '{second}': if these are the classes, name that folder."
+
+
+def _one_class(tree: Folder) -> str:
+    if not tree.own_pictures or tree.inner:
+        return ""
+    holds = _count(tree.own_pictures, "picture lies", "pictures lie")
+    return f" {holds} in this folder itself: if it is one of the classes, name the folder that holds all of them."
+
+
+def _without_number(stem: str) -> str:
+    """'cat' of 'cat.12', 'cat_3' and 'cat (7)'; '' where there is no number, or nothing else."""
+    word = stem.rstrip(")").rstrip("0123456789")
+    return "" if word == stem.rstrip(")") else word.rstrip("( ._-")
+
+
+def _lines(*lines: str) -> str:
+    return "".join(f"\n  {line}" for line in lines)
+
+
+def _quoted(path: Path) -> str:
+    return repr(as_unicode(path))
+
+
+def _shown(tree: Folder, path: Path) -> str:
+    return printable(as_unicode(path.relative_to(tree.path)))
+
+
+def _count(number: int, singular: str, plural: str) -> str:
+    return f"{number:,} {singular if number == 1 else plural}"

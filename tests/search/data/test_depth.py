@@ -1,0 +1,130 @@
+"""Grey of more than 8 bits: one scale for a set, which its study keeps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from search.commands.check import look_over
+from search.data.depth import DEPTHS, depth_for, top_of, words_to_grey
+from search.data.images import read_images
+from search.session.prepare import prepare
+from search.study.config import parse
+from search.study.database import create
+from search.study.folder import StudyFolder
+from storage import RunRecord, Store, TrialRecord
+from storage.records import Origin
+from tests.pictures import make_pictures, write, write_bytes
+
+
+def write_words(root: Path, largest: int, each: int = 6, ending: str = "png") -> Path:
+    """Two classes of noise in 16-bit grey up to `largest`, which one of them has."""
+    rng = np.random.default_rng(largest)
+    for place in range(2 * each):
+        pixels = rng.integers(0, largest // 2, (8, 8)).astype(np.uint16)
+        pixels[0, 0] = largest if not place else 0
+        write(root / "ab"[place % 2] / f"{place}.{ending}", Image.fromarray(pixels))
+    return root
+
+
+@pytest.mark.parametrize("bits", DEPTHS)
+def test_the_full_range_of_any_depth_becomes_that_of_8_bits(bits: int) -> None:
+    top = top_of(bits)
+    words = np.arange(top + 1, dtype=np.uint16)
+    np.testing.assert_array_equal(words_to_grey(words, bits), np.floor(words / top * 255 + 0.5))
+
+
+@given(st.integers(0, 65535))
+def test_the_smallest_depth_that_holds_a_value(value: int) -> None:
+    bits = depth_for(value)
+    assert value <= top_of(bits)
+    assert bits == DEPTHS[0] or value > top_of(DEPTHS[DEPTHS.index(bits) - 1])
+
+
+@pytest.mark.parametrize("ending", ["png", "tiff", "pgm"])
+@pytest.mark.parametrize(("largest", "bits"), [(200, 8), (466, 10), (4095, 12), (9000, 14), (40000, 16)])
+def test_a_set_has_one_scale(tmp_path: Path, largest: int, bits: int, ending: str) -> None:
+    images = read_images(write_words(tmp_path, largest, ending=ending))
+    assert images.grey_bits == bits
+    assert int(images.pixels.max()) == round(largest / top_of(bits) * 255)
+
+
+def test_faint_pictures_are_told_from_each_other_and_the_scale_is_said(tmp_path: Path) -> None:
+    images, found = look_over(write_words(tmp_path, 900), None, None)
+    assert len(np.unique(images.pixels)) > 100
+    assert found.folds == 5 and found.pairs == ()
+    assert (
+        "12 images have grey of more than 8 bits, none with a value above 1023: all are scaled from 10 bits, and "
+        "pictures at prediction too."
+    ) in found.sentences
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_32_bits_that_hold_12_have_that_scale_too(tmp_path: Path, dtype: Any) -> None:
+    for place in range(8):
+        pixels = np.full((8, 8), [100, 4000][place % 2] + place, dtype)
+        write(tmp_path / "ab"[place % 2] / f"{place}.tiff", Image.fromarray(pixels))
+    images = read_images(tmp_path)
+    assert images.grey_bits == 12
+    assert images.pixels.max(axis=(1, 2, 3)).tolist() == [6, 6, 6, 7, 249, 249, 249, 250]
+
+
+def test_numbers_of_another_range_choose_no_scale(tmp_path: Path) -> None:
+    for place in range(8):
+        pixels = np.full((8, 8), [0.5, 1.0][place % 2] - place / 100, np.float32)
+        write(tmp_path / "ab"[place % 2] / f"{place}.tiff", Image.fromarray(pixels))
+    write(tmp_path / "a" / "signed.tiff", Image.fromarray(np.full((8, 8), -7, np.int32)))
+    assert read_images(tmp_path).grey_bits == 16
+
+
+def test_nearly_black_pictures_are_named(tmp_path: Path) -> None:
+    for place in range(12):
+        write(tmp_path / "ab"[place % 2] / f"{place}.png", Image.new("RGB", (8, 8), (place, 15, 2)))
+    _, found = look_over(tmp_path, None, None)
+    assert "Half of the images have no value above 15 of 255: these are nearly black." in found.sentences
+
+
+def test_a_picture_of_the_testing_folder_counts_and_8_bit_ones_do_not(tmp_path: Path) -> None:
+    make_pictures(tmp_path / "training")
+    write_words(tmp_path / "testing", 3000)
+    images = read_images(tmp_path)
+    assert images.grey_bits == 12
+    assert images.pixels[~images.testing].max() > 200
+    assert read_images(make_pictures(tmp_path / "plain")).grey_bits == 16
+
+
+def test_pgm_of_12_bits_by_its_header_needs_no_other_scale(tmp_path: Path) -> None:
+    write_words(tmp_path, 65535)
+    words = np.full((8, 8), 4095, ">u2")
+    write_bytes(tmp_path / "a" / "full.pgm", b"P5 8 8 4095\n" + words.tobytes())
+    images = read_images(tmp_path)
+    assert (images.pixels[images.paths.index("a/full.pgm")] == 255).all()
+
+
+@pytest.mark.parametrize("says", [True, False])
+def test_a_study_keeps_the_scale_that_it_began_with(tmp_path: Path, says: bool) -> None:
+    """An older study says nothing of it: its scale is that of 16 bits."""
+    config = parse({"images": str(write_words(tmp_path / "pictures", 4000)), "preset": "cnn"}, "test")
+    prepared = prepare(config, tmp_path)
+    assert prepared.identity["grey_bits"] == 12
+    database = StudyFolder(tmp_path).database
+    with create(StudyFolder(tmp_path), prepared) as store:
+        study, images, split = store.study(), store.images(), store.split()
+    database.unlink()
+    kept = {key: value for key, value in study.config.items() if says or key != "grey_bits"}
+    with Store.create(database, replace(study, config=kept), images, [split]) as store:
+        run = store.start_run(RunRecord("2025-01-01T00:00:00+00:00", "search run", {}, "box", 1))
+        point, started = prepared.space.defaults(), "2025-01-01T00:00:00+00:00"
+        store.add_trial(TrialRecord(0, point, Origin.BASELINE, started=started), run=run, seconds=1.0)
+    write_words(tmp_path / "pictures", 12_000)
+    again = prepare(config, tmp_path)
+    assert again.images.grey_bits == (12 if says else 16)
+    assert ("grey_bits" in again.identity) == says
+    assert any(note.kind == "clipped" for note in again.images.notes) == says

@@ -1,0 +1,63 @@
+"""Pictures at prediction are read as the training images were."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from reports.show import not_predicted
+from search.errors import UsageError
+from search.export.predict import list_inputs, predict
+from search.manifest import about
+from tests.pictures import write
+
+
+def saved(path: Path, **about: Any) -> Path:
+    """A model of grey pictures whose second probability grows with the mean grey."""
+    import keras
+
+    from search.worker.packaging import save
+
+    inputs = keras.Input((8, 8, 1))
+    mean = keras.layers.GlobalAveragePooling2D()(inputs)
+    dense = keras.layers.Dense(2, "softmax")
+    model = keras.Model(inputs, dense(mean))
+    dense.set_weights([np.array([[0.0, 0.01]]), np.zeros(2)])
+    save(model, path, {"classes": ["dark", "bright"], "image_shape": [8, 8, 1], "packaging": 2, **about})
+    return path
+
+
+def words(path: Path, value: int) -> Path:
+    return write(path, Image.fromarray(np.full((8, 8), value, np.uint16)))
+
+
+def expected(grey: int) -> Any:
+    return pytest.approx(1 / (1 + np.exp(-0.01 * grey)), abs=1e-5)
+
+
+def test_16_bit_grey_has_the_scale_of_the_training_images(tmp_path: Path) -> None:
+    words(tmp_path / "new" / "1.png", 0)
+    words(tmp_path / "new" / "2.png", 4095)
+    for model, grey in ((saved(tmp_path / "m.keras", grey_bits=12), 255), (saved(tmp_path / "old.keras"), 16)):
+        first, second = predict(model, list_inputs([tmp_path / "new"]))
+        assert (first.probabilities[1], second.probabilities[1]) == (expected(0), expected(grey))
+        assert not first.clipped and not second.clipped
+
+
+def test_what_exceeds_that_scale_is_cut_and_said_once(tmp_path: Path) -> None:
+    for number, value in enumerate([4095, 5000, 60000]):
+        words(tmp_path / "new" / f"{number}.png", value)
+    answers = tuple(predict(saved(tmp_path / "m.keras", grey_bits=12), list_inputs([tmp_path / "new"])))
+    assert [answer.probabilities[1] for answer in answers] == [expected(255)] * 3
+    (line,) = not_predicted(answers)
+    assert "new/1.png: Has values up to 5000, and larger ones than 4095 are cut to it. (… and 1 more)" in line
+
+
+@pytest.mark.parametrize("bits", [0, 17, 1000])
+def test_a_file_with_an_impossible_scale_is_damaged(tmp_path: Path, bits: int) -> None:
+    with pytest.raises(UsageError, match="is damaged"):
+        about(saved(tmp_path / "m.keras", grey_bits=bits))
