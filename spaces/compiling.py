@@ -1,4 +1,4 @@
-"""A network compiled for training, and what its loss and its layers take. For workers only."""
+"""Compiling a network for training, and the inputs and targets that its layers and loss expect. For workers only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def compiled(
 ) -> keras.Model:
     """The model compiled with `loss`, or the cross-entropy that fits its output, and a confusion matrix as metric.
 
-    More `metrics`, by Keras's names, are kept only where somebody looks at them.
+    `metrics` are further ones, for callbacks.
     """
     if loss is None:
         loss = cross_entropy(model.output_shape[-1])

@@ -26,7 +26,7 @@ def targets_for(model: keras.Model, labels: NDArray[np.int16]) -> NDArray[np.flo
 
 
 def class_probabilities(raw: NDArray[np.float32], *, logits: bool = False) -> NDArray[np.float32]:
-    """[images, classes] from the output: one column is the probability of class 1 of two."""
+    """[images, classes] probabilities from the output; a single column is the probability of class 1 of two."""
     if logits:
         raw = scipy.special.expit(raw) if raw.shape[1] == 1 else scipy.special.softmax(raw, axis=1)
     if raw.shape[1] == 1:

@@ -1,4 +1,4 @@
-"""One fold run as an object, trained and judged an epoch at a time; its state can be taken out and put back."""
+"""One fold run as an object, trained and judged epoch by epoch; its state can be saved and restored."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from spaces.recipe import plateau_factor
 
 @dataclass
 class Curve:
-    """What is kept of every epoch, and which epoch counts so far."""
+    """The values of every epoch, and which epoch is the best so far."""
 
     values: dict[str, list[float]] = field(default_factory=dict)
     best_epoch: int = 0
@@ -53,7 +53,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class FoldState:
-    """What a fold run has come to, as plain data: all that its job does not say."""
+    """The progress of a fold run, as plain data: everything that is not in its job."""
 
     epochs: int  # done
     finished: bool
@@ -80,7 +80,7 @@ class FoldRun:
     ) -> None:
         """Training begins; `started` is the `time.perf_counter` from which seconds count.
 
-        The trainer is new, or has the state of a new one. Callbacks are told of the beginnings and ends of training and
+        The trainer is new, or has the state of a new one. Callbacks are called at the beginning and end of training and
         of epochs, not of batches.
         """
         context, options = trainer.context, job.training
@@ -110,7 +110,7 @@ class FoldRun:
         validation = scores(self._truth, probabilities, self._watched)
         if "loss" not in logs:
             kept = ", ".join(logs) or "none"
-            raise ValueError(f"the model's train_step keeps no metric named 'loss', only {kept}")
+            raise ValueError(f"the model's train_step returns no metric named 'loss', only {kept}")
         loss = float(logs["loss"])
         if np.isfinite(loss) and np.isfinite(validation["log_loss"]):
             row = {"loss": loss, "val_loss": val_loss, **_training_scores(logs)}
@@ -122,9 +122,9 @@ class FoldRun:
             self._hooks.on_train_end()
 
     def _train(self) -> Mapping[str, Any]:
-        """An epoch's training; by name, what the model's metrics say of it."""
+        """Train one epoch; return the model's metrics by name."""
         rows, ends = batches(self._order, self._job.train, self._trainer.recipe)
-        if self._callbacks:  # which may have changed it
+        if self._callbacks:  # they may have changed it
             self._base_rate = self._trainer.learning_rate
         return self._trainer.train_epoch(rows, ends, self._base_rate * self._rate_factors(len(ends)))
 
@@ -136,7 +136,7 @@ class FoldRun:
         return np.array([recipe.rate(before * steps + step, self._max_epochs * steps) for step in range(steps)])
 
     def _judge(self, row: dict[str, float], probabilities: NDArray[np.float32]) -> None:
-        """Note an epoch's numbers, and whether training ends with it. Callbacks are told before that is decided."""
+        """Note an epoch's numbers, and whether training ends with it. Callbacks are called before that is decided."""
         options, epoch, curve = self._job.training, self._epochs, self._curve
         curve.add(**row)
         curve.improved(epoch, row["val_log_loss"], options.min_delta, probabilities, always=self._last_counts)
@@ -153,14 +153,14 @@ class FoldRun:
         self.finished = self._behind or ended
 
     def _break_off(self, loss: float, classes: int) -> None:
-        """End where a loss is no number: the weights are lost, and what counts is a guess by the class shares."""
+        """End where a loss is not finite: the weights are lost, and the result is a guess by the class shares."""
         self._diagnosis = self.inspector.inspect(self._epochs, self._curve.values, loss, broken=True, ended=True)
         guess = majority(self._trainer.context.labels[self._job.train], len(self._truth), classes)
         self._curve.improved(self._epochs - 1, np.inf, 0.0, guess, always=True)
         self.finished = True
 
     def result(self) -> FoldResult:
-        """How it went. After at least one epoch."""
+        """The result, after at least one epoch."""
         context, curve = self._trainer.context, self._curve
         assert curve.best_probabilities is not None  # noqa: S101 - there is at least one epoch
         return FoldResult(
@@ -181,10 +181,10 @@ class FoldRun:
     def state(self) -> FoldState:
         """All that `restore` needs to go on from here, between two epochs.
 
-        Raises ValueError where there are callbacks: what they remember is theirs.
+        Raises ValueError where there are callbacks: their state cannot be read.
         """
         if self._callbacks:
-            raise ValueError("the state of a fold run with callbacks cannot be taken: what they remember is theirs")
+            raise ValueError("the state of a fold run with callbacks cannot be taken: their own state cannot be read")
         return FoldState(
             epochs=self._epochs,
             finished=self.finished,
@@ -199,7 +199,7 @@ class FoldRun:
         )
 
     def restore(self, state: FoldState) -> None:
-        """Have a run that has just begun go on from the state of another one of its job.
+        """Continue from the state of another run of the same job. This run has just begun.
 
         Raises ValueError where the state is that of a trainer of another point.
         """
@@ -229,7 +229,7 @@ def factor_on_plateau(options: FitOptions, epoch: int, best_epoch: int) -> float
 
 
 def _training_scores(logs: Mapping[str, Any]) -> dict[str, float]:
-    """None where a `train_step` of the user's keeps metrics of its own only."""
+    """Empty where a `train_step` of the user keeps other metrics only."""
     if "confusion" not in logs:
         return {}
     counts = logs["confusion"].numpy()
@@ -240,13 +240,14 @@ def _training_scores(logs: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _notes(callbacks: Sequence[keras.callbacks.Callback]) -> tuple[str, ...]:
-    """What a person should know of them: Keras's own need no batches, so what they do there is not missed."""
+    """Notes on callbacks that expect to be called at batches. Keras's own work without."""
     hooks = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
-    deaf = {
+    ignored = {
         type(callback).__name__
         for callback in callbacks
         if any(not str(getattr(callback, hook).__module__).startswith("keras.") for hook in hooks)
     }
     return tuple(
-        f"the callback {name} is called at epochs only, not at batches: an epoch is one graph" for name in sorted(deaf)
+        f"the callback {name} is called at epochs only, not at batches: an epoch is one graph"
+        for name in sorted(ignored)
     )

@@ -1,6 +1,6 @@
-"""What can be said of a model and its training set-up before the first step. Keras's objects are read, never imported.
+"""Checks of a model and its loss before the first step. Keras objects are read; Keras is not imported.
 
-A finding that is `fatal` makes training meaningless; the others are kept, as causes of what may show later.
+A finding that is `fatal` makes training meaningless; the others are kept as possible causes of later symptoms.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from search.worker.keras_internals import maker_of
 if TYPE_CHECKING:
     import keras
 
-MAX_PARAMETERS = 1000  # trained parameters for each training image, above which it is worth a word
+MAX_PARAMETERS = 1000  # trained parameters for each training image, above which it is reported
 _CROSS_ENTROPIES = ("crossentropy", "cross_entropy", "kl_divergence", "kullback")
 
 
 def findings(model: keras.Model, loss: Any, *, images: int, batch_size: int) -> tuple[Cause, ...]:
-    """All that speaks against the model, built, with its `loss` as compiled (None: one that fits its output).
+    """Everything that is wrong with the built model and its `loss` as compiled (None: one that fits its output).
 
     `images`: for training. Shapes against images and classes are checked where a model is loaded.
     """

@@ -63,7 +63,7 @@ READY = "ready"
 
 
 class Worker:
-    """Does jobs on one set of context."""
+    """Does jobs, all with the same context."""
 
     def __init__(self, context: WorkerContext) -> None:
         """Import TensorFlow (seconds), give it one thread, and take the pixels in."""
@@ -105,7 +105,7 @@ class Worker:
         return Features(self._pixels, self._context.features)
 
     def do(self, job: Job) -> Outcome:
-        """The job's outcome. Whatever goes wrong is an outcome too; the traceback goes to stderr, the log."""
+        """The job's outcome. Every failure is an outcome too; its traceback goes to stderr, the log."""
         import tensorflow as tf
 
         try:
@@ -143,12 +143,12 @@ class Worker:
     @cached_property
     def _own(self) -> OwnModel:
         if self._context.model is None:
-            raise RuntimeError("there is no model of the user's own to ask")
+            raise RuntimeError("there is no custom model")
         return OwnModel(self._context.model, self._context.facts)
 
     def _family(self, params: Mapping[str, Value]) -> tuple[Preset, Mapping[str, Value]]:
         if self._preset is None:
-            raise RuntimeError("there is no preset to ask: the model is the user's own")
+            raise RuntimeError("there is no preset: the model is a custom one")
         return family_of(self._preset, params)
 
     def _describe(self, job: DescribeJob) -> Description:
@@ -262,7 +262,7 @@ class Worker:
         return self._last
 
     def _train_own(self, job: FoldJob, started: float) -> FoldResult:
-        """Folds of a point share graphs where Keras's parts are all there is; else they are traced for each."""
+        """Folds of a point share graphs if the model consists of Keras's parts alone; else each fold traces its own."""
         from search.worker import packaging
         from search.worker.graph_sharing import of_keras_alone
         from search.worker.trainer import Trainer, UntraceableError
@@ -285,10 +285,10 @@ class Worker:
                 trainer = self._trainers.trainer(model, self._constant, recipe, job.params)
         except UntraceableError as error:
             untraceable = str(error)
-        if untraceable:  # no longer in the handler, whose traceback keeps what is traced halfway
+        if untraceable:  # outside of the handler, whose traceback would keep the partial graph
             self._trainers.clear()
             gc.collect()
-            model, callbacks = built()  # anew: a trace leaves things behind
+            model, callbacks = built()  # anew: a failed trace leaves tensors of its graph in layers
             trainer = Trainer(model, self._constant, self._context, recipe, graphs=False)
             slow = "the model is trained by Keras's own fit, which is slower: it does not run as a graph"
             notes = (*notes, f"{slow} ({untraceable})")
@@ -302,10 +302,10 @@ class Worker:
         import keras
         import tensorflow as tf
 
-        if self._preset is None:  # the user's builder may draw from anything
+        if self._preset is None:  # a user's builder may use any random generator
             keras.utils.clear_session(free_memory=False)
             keras.utils.set_random_seed(job.seed)
-            # What a builder sets for the whole process ends with its fold.
+            # Settings that a builder makes for the whole process end with its fold.
             keras.config.set_image_data_format("channels_last")
             keras.config.set_floatx("float32")
             tf.config.run_functions_eagerly(False)
@@ -322,11 +322,11 @@ class Worker:
 
 
 class RefusedError(Exception):
-    """A point of a preset that gives no model that could be trained."""
+    """A point of a preset whose model cannot be trained."""
 
 
 def _usable(result: FoldResult) -> None:
-    """Raises RefusedError where the weights are lost that were to be saved."""
+    """Raises RefusedError where the weights are not finite, so that there is nothing to save."""
     if result.diagnosis and result.diagnosis.symptom.name == BROKEN:
         raise RefusedError(f"trained on all images, {'; '.join(result.diagnosis.symptom.signs)}")
 

@@ -1,7 +1,8 @@
-"""A model of the user's own: `file.py:build`, with Keras Tuner's convention `build(hp) -> keras.Model`.
+"""A custom model: `file.py:build`, with Keras Tuner's convention `build(hp) -> keras.Model`.
 
-`hp` is Keras Tuner's own `HyperParameters`, so its defaults and steps are what people know. What it records while the
-builder runs becomes a Space (`discovery.py`); a point of that space is given back to it, and the builder runs again.
+`hp` is Keras Tuner's own `HyperParameters`, so defaults and steps are the usual ones. The parameters that the
+builder requests of it become a Space (`discovery.py`). For a point of that space, the builder runs again with an `hp`
+that has its values.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from types import FrameType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from spaces.custom.discovery import Met, discovered, met
+from spaces.custom.discovery import Run, discovered, requested
 from spaces.custom.file import ChangedError, ModelFile, load
 from spaces.facts import Facts
 from spaces.parameters import SpaceError, Value
@@ -26,20 +27,20 @@ if TYPE_CHECKING:
     import keras
     import keras_tuner
 
-_Asked: TypeAlias = "Callable[[keras_tuner.HyperParameters], Any]"  # a function of the user's
+_Function: TypeAlias = "Callable[[keras_tuner.HyperParameters], Any]"  # of the user
 
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # for a terminal, in messages of Keras's
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # escape codes in Keras's messages
 
-_ANYTHING = (Exception, SystemExit, KeyboardInterrupt)  # that a user's code may raise
-WALK_SECONDS = 60.0  # after which the walk through a builder's parameters ends with what it knows
+_ANYTHING = (Exception, SystemExit, KeyboardInterrupt)  # what a user's code may raise
+DISCOVERY_SECONDS = 60.0  # after which discovery returns the parameters found so far
 
 
 class BuilderError(Exception):
-    """The user's builder failed or gave no usable model. The message names the user's own line."""
+    """The user's builder failed or returned no usable model. The message names the line of the user's file."""
 
 
 class OwnModel:
-    """The user's builder, loaded. For workers only: it runs the user's code."""
+    """The user's builder. For workers only: it runs the user's code."""
 
     def __init__(self, file: ModelFile, facts: Facts) -> None:
         """Raises BuilderError where the file changed, does not load, or has no such builder."""
@@ -52,7 +53,7 @@ class OwnModel:
         return self._file.name
 
     def build(self, params: Mapping[str, Value]) -> keras.Model:
-        """The model of one point, as the user made it. Raises BuilderError for anything else than a model."""
+        """The model of one point, as the builder returned it. Raises BuilderError if that is no usable model."""
         return self._built(params)[0]
 
     def compiled(self, params: Mapping[str, Value]) -> tuple[keras.Model, list[keras.callbacks.Callback]]:
@@ -75,16 +76,16 @@ class OwnModel:
 
     def _built(self, params: Mapping[str, Value]) -> tuple[keras.Model, list[keras.callbacks.Callback]]:
         hp, model, callbacks = self._run(params)
-        unknown = [name for name in met(hp) if name not in params]
+        unknown = [name for name in requested(hp) if name not in params]
         if unknown:
             raise BuilderError(
-                f"{self._file.name} asked for {', '.join(map(repr, unknown))} at this point only, which the walk "
-                "through its parameters did not meet; ask for it in a hp.conditional_scope, or at every point"
+                f"{self._file.name} asked for {', '.join(map(repr, unknown))} at this point only, and not when its "
+                "parameters were discovered; ask for it in a hp.conditional_scope, or at every point"
             )
         return self._checked(model, params), callbacks
 
     def discover(self) -> tuple[Space, bool]:
-        """(the space, found by running the builder at many points, whether that was done within WALK_SECONDS).
+        """(the space, found by running the builder at many points, whether that was done within DISCOVERY_SECONDS).
 
         See `discovery.discovered`. Raises BuilderError where the builder fails at its own defaults, or asks for what
         cannot be searched; elsewhere a failure tells nothing more of the space.
@@ -92,11 +93,11 @@ class OwnModel:
         _, model, _ = self._run({})
         self._checked(model, {})
         try:
-            return discovered(self._met_at, WALK_SECONDS)
+            return discovered(self._run_at, DISCOVERY_SECONDS)
         except SpaceError as error:
             raise BuilderError(f"{self._file.name}: {error}") from error
 
-    def _met_at(self, values: Mapping[str, Value]) -> Met:
+    def _run_at(self, values: Mapping[str, Value]) -> Run:
         hp = _hyperparameters(values)
         try:
             self._call(hp)
@@ -159,7 +160,7 @@ class OwnModel:
             sys.setprofile(before)
         return lines[-1] if lines else self._file.name  # the builder is the last of the user's to return
 
-    def _load(self) -> tuple[_Asked, _Asked | None]:
+    def _load(self) -> tuple[_Function, _Function | None]:
         """(the builder, the function `callbacks` where the file has one)."""
         try:
             module = load(self._file)
@@ -169,7 +170,7 @@ class OwnModel:
             raise BuilderError(self._where(error)) from error
         return self._builder_in(module), self._callbacks_in(module)
 
-    def _callbacks_in(self, module: ModuleType) -> _Asked | None:
+    def _callbacks_in(self, module: ModuleType) -> _Function | None:
         found: Any = getattr(module, "callbacks", None)
         if isinstance(found, list | tuple):
             raise BuilderError(
@@ -178,7 +179,7 @@ class OwnModel:
             )
         return found if isinstance(found, FunctionType) else None  # not Keras's module of that name
 
-    def _builder_in(self, module: ModuleType) -> _Asked:
+    def _builder_in(self, module: ModuleType) -> _Function:
         import keras_tuner
 
         found: Any = getattr(module, self._file.function, None)
@@ -194,7 +195,7 @@ class OwnModel:
         if not callable(found):
             names = sorted(n for n, value in vars(module).items() if callable(value) and not n.startswith("_"))
             raise BuilderError(f"{self._file.name}: no function or HyperModel of this name; there: {', '.join(names)}")
-        builder: _Asked = found
+        builder: _Function = found
         return builder
 
     def _made(self, kind: type[keras_tuner.HyperModel]) -> keras_tuner.HyperModel:

@@ -76,7 +76,7 @@ def test_a_parameter_that_needs_two_others_is_met_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [nets.GUIDE, nets.FAMILIES, nets.NEEDS_TWO])
-def test_every_point_of_the_space_builds_and_the_walk_is_the_same_each_time(tmp_path: Path, text: str) -> None:
+def test_every_point_of_the_space_builds_and_discovery_is_the_same_each_time(tmp_path: Path, text: str) -> None:
     model = own(tmp_path, text)
     space, _ = model.discover()
     assert model.discover() == (space, True)
