@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -45,6 +46,12 @@ def named(text: str) -> ModelFile:
     if not file or not function.isidentifier():
         raise SpaceError(f"--model: must be FILE.py:FUNCTION, such as net.py:build, got {text!r}")
     path = Path(file)
+    if path.suffix == ".ipynb":
+        script = path.with_suffix(".py")
+        raise SpaceError(
+            f"--model: {file} is a notebook; save its code as a Python file with `jupyter nbconvert --to script "
+            f"{shlex.quote(file)}`, then name that: --model {shlex.quote(f'{script}:{function}')}"
+        )
     if not path.is_file():
         raise SpaceError(f"--model: {file} is not a file; give the path of the Python file that has {function}")
     try:
@@ -54,25 +61,38 @@ def named(text: str) -> ModelFile:
     return ModelFile(str(path.resolve()), function, _sha256(sources))
 
 
-def load(file: ModelFile) -> ModuleType:
-    """The module, run; until the next is loaded, what it imports from its folder is found too.
+class Source:
+    """The source of a model file and of the files beside it that it imports, verified and compiled once."""
 
-    Raises ChangedError where it or that is not as it was named, and whatever the user's code raises.
-    """
-    path = Path(file.path)
-    try:
-        sources = _sources(path)
-    except OSError as error:
-        raise ChangedError(f"{error.filename} cannot be read: {error.strerror}") from error
-    if _sha256(sources) != file.sha256:
-        files = " or a file beside it that it imports" if len(sources) > 1 else ""
-        raise ChangedError(f"{path}{files} changed since the search began; start the search again")
-    _Beside.serve({source.stem: source for source in sources if source != path}, sources)
-    module = ModuleType(f"_own_model_{file.sha256[:16]}")  # a name that no import uses
-    module.__file__ = str(path)
-    sys.modules[module.__name__] = module  # where dataclasses and typing look up what annotations say
-    exec(_code(sources[path], path), module.__dict__)  # noqa: S102 - the user named this file to be run
-    return module
+    def __init__(self, file: ModelFile) -> None:
+        """Raises ChangedError where a file is not as it was when it was named."""
+        self._path = path = Path(file.path)
+        try:
+            contents = _sources(path)
+        except OSError as error:
+            raise ChangedError(f"{error.filename} cannot be read: {error.strerror}") from error
+        if _sha256(contents) != file.sha256:
+            files = " or a file beside it that it imports" if len(contents) > 1 else ""
+            raise ChangedError(f"{path}{files} changed since the search began; start the search again")
+        self._name = f"_own_model_{file.sha256[:16]}"  # a name that no import uses
+        self._contents = contents
+        self._code: CodeType | None = None
+
+    def run(self) -> ModuleType:
+        """A new module, run from the beginning, as are the modules beside it that it imports.
+
+        Until the next is run, imports of modules beside it are found, also those within functions. Raises whatever
+        the user's code raises.
+        """
+        path = self._path
+        _Beside.serve({source.stem: source for source in self._contents if source != path}, self._contents)
+        if self._code is None:
+            self._code = _compiled(self._contents[path], path)
+        module = ModuleType(self._name)
+        module.__file__ = str(path)
+        sys.modules[module.__name__] = module  # where dataclasses and typing look up what annotations say
+        exec(self._code, module.__dict__)  # noqa: S102 - the user named this file to be run
+        return module
 
 
 class _Beside(MetaPathFinder, Loader):
@@ -103,7 +123,7 @@ class _Beside(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None:
         """Run the bytes that were hashed, even if the file has changed since."""
         path = self._modules[module.__name__]
-        exec(_code(self._sources[path], path), module.__dict__)  # noqa: S102 - imported by the file that was named
+        exec(_compiled(self._sources[path], path), module.__dict__)  # noqa: S102 - imported by the file that was named
 
 
 def _sources(path: Path) -> dict[Path, bytes]:
@@ -136,5 +156,5 @@ def _sha256(sources: Mapping[Path, bytes]) -> str:
     return hashlib.sha256("\n".join(f"{name} {hashes[name]}" for name in sorted(hashes)).encode()).hexdigest()
 
 
-def _code(source: bytes, path: Path) -> CodeType:
-    return compile(source, str(path), "exec", dont_inherit=True)  # not our own `from __future__`
+def _compiled(source: bytes, path: Path) -> CodeType:
+    return compile(source, str(path), "exec", dont_inherit=True)  # without our `from __future__`
