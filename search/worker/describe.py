@@ -71,7 +71,7 @@ def describe_frozen(frozen: FrozenFeatures, params: Mapping[str, Value], facts: 
     """Describe the whole model. `training_bytes` estimates the backbone's weights and one batch's maps, and the head.
 
     The head: its weights with gradients and two moments, and the features of all images, twice. Where the backbone
-    is trained, what is trained has gradients and moments too, and keeps the maps of all its layers for the backward pass:
+    is trained, what is trained has gradients and moments too, and keeps all its maps for the backward pass:
     `Backbone.kept` times those that its stages end with. Weights count twice: the next fold's are made beside them.
     """
     layers, backbone = frozen.layers(params, facts), frozen.backbone(params, facts)

@@ -117,12 +117,12 @@ def _scaled(model: keras.Model, factor: float, classes: int) -> keras.Model:
     """The model behind a layer that multiplies pixels. One without a Rescaling was given 0..1, and now is 0..255."""
     import keras
 
+    from search.worker.pixel_range import pixel_range
     from spaces import compiling
 
     if type(model).__name__ not in ("Functional", "Sequential", "Model"):
         raise ValueError("a subclass of keras.Model cannot be put behind another layer")
-    if not compiling.takes_bytes(model):
-        factor /= 255
+    factor *= pixel_range(model).factor
     inputs = keras.Input(model.input_shape[1:])
     outer = keras.Model(inputs, model(keras.layers.Rescaling(factor)(inputs)))
     return compiling.compiled(outer, classes, model.optimizer, model.loss, ["accuracy"])

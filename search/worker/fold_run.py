@@ -19,8 +19,15 @@ from search.stats.chance import majority
 from search.stats.metrics import balanced_accuracy, better, scores
 from search.worker.batches import batches
 from search.worker.inspection import Inspector, Start
-from search.worker.trainer import Trainer
+from search.worker.trainer import Trainer, single_numbers
 from spaces.recipe import plateau_factor
+
+_WRITERS = (
+    (keras.callbacks.ModelCheckpoint, "filepath"),
+    (keras.callbacks.CSVLogger, "filename"),
+    (keras.callbacks.TensorBoard, "log_dir"),
+)
+"""Callbacks that write files, and the attribute with the path."""
 
 
 @dataclass
@@ -91,6 +98,7 @@ class FoldRun:
         self._last_counts = options.use_last_epoch or trainer.recipe.judged_at_the_end
         self._order = np.random.default_rng(job.seed)
         self._epochs, self._behind = 0, False
+        self._notes: tuple[str, ...] = _notes(callbacks)
         self._curve = Curve()
         self._diagnosis: Diagnosis | None = None
         self.finished = False
@@ -115,7 +123,7 @@ class FoldRun:
         if np.isfinite(loss) and np.isfinite(validation["log_loss"]):
             row = {"loss": loss, "val_loss": val_loss, **_training_scores(logs)}
             row |= {f"val_{name}": value for name, value in validation.items()}
-            self._judge(row, probabilities)
+            self._judge(row, probabilities, self._logs(logs, row))
         else:
             self._break_off(loss, probabilities.shape[1])
         if self.finished:
@@ -135,12 +143,27 @@ class FoldRun:
             return np.full(steps, factor_on_plateau(self._job.training, self._epochs, self._curve.best_epoch))
         return np.array([recipe.rate(before * steps + step, self._max_epochs * steps) for step in range(steps)])
 
-    def _judge(self, row: dict[str, float], probabilities: NDArray[np.float32]) -> None:
+    def _logs(self, trained: Mapping[str, Any], row: Mapping[str, float]) -> dict[str, float]:
+        """What callbacks are given at the end of an epoch: its numbers, and the metrics of the user's `compile`."""
+        if not self._callbacks:
+            return dict(row)
+        validated = self._trainer.measured(self._job.validate)
+        logs = {**single_numbers(trained), **{f"val_{name}": value for name, value in validated.items()}, **row}
+        if self._epochs == 1:
+            self._notes += tuple(
+                f"the callback {type(callback).__name__} waits for '{callback.monitor}', which is not measured: add it "
+                f"in compile(metrics=[...]), or monitor one of {', '.join(sorted(logs))}"
+                for callback in self._callbacks
+                if isinstance(getattr(callback, "monitor", None), str) and callback.monitor not in logs
+            )
+        return logs
+
+    def _judge(self, row: dict[str, float], probabilities: NDArray[np.float32], logs: dict[str, float]) -> None:
         """Note an epoch's numbers, and whether training ends with it. Callbacks are called before that is decided."""
         options, epoch, curve = self._job.training, self._epochs, self._curve
         curve.add(**row)
         curve.improved(epoch, row["val_log_loss"], options.min_delta, probabilities, always=self._last_counts)
-        self._hooks.on_epoch_end(epoch - 1, row)
+        self._hooks.on_epoch_end(epoch - 1, logs)
         impatient = not self._last_counts and options.patience > 0 and epoch - curve.best_epoch >= options.patience
         ended = impatient or self._trainer.model.stop_training or epoch == self._max_epochs
         if inspect_after(epoch, ended=ended):
@@ -174,7 +197,7 @@ class FoldRun:
             latency=self._trainer.latency(self._job.validate) if context.latency else None,
             behind=self._behind,
             diagnosis=self._diagnosis,
-            notes=_notes(self._callbacks),
+            notes=self._notes,
             evidence=self.inspector.evidence() if self._job.training.collect_evidence else None,
         )
 
@@ -240,14 +263,22 @@ def _training_scores(logs: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _notes(callbacks: Sequence[keras.callbacks.Callback]) -> tuple[str, ...]:
-    """Notes on callbacks that expect to be called at batches. Keras's own work without."""
+    """Notes on callbacks that expect to be called at batches, unless they are Keras's own, and that write files."""
     hooks = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
     ignored = {
         type(callback).__name__
         for callback in callbacks
         if any(not str(getattr(callback, hook).__module__).startswith("keras.") for hook in hooks)
     }
-    return tuple(
+    at_epochs = (
         f"the callback {name} is called at epochs only, not at batches: an epoch is one graph"
         for name in sorted(ignored)
     )
+    files = (
+        f"the callback {type(callback).__name__} writes to {getattr(callback, attribute)} in every fold run, so that "
+        "holds what the last one wrote; the study keeps the curves and its model itself"
+        for callback in callbacks
+        for kind, attribute in _WRITERS
+        if isinstance(callback, kind)
+    )
+    return (*at_epochs, *files)

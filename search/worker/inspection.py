@@ -241,11 +241,15 @@ def _norm(arrays: Sequence[NDArray[np.float32]]) -> float:
 
 
 def _given(model: keras.Model, x: Any) -> tuple[float, float]:
-    """(root mean square, spread over images) of what the first layer with weights is given.
+    """(root mean square of what the first layer with weights is given, at any depth; spread over images before the
+    first trained one).
 
-    The size is NaN where layers of normalisation make it harmless, or frozen ones come before: those are given pixels.
+    The size is NaN where layers of normalisation make it harmless, and where a mean was subtracted from pixels of
+    0..255, as Caffe's networks expect. Frozen layers may expect large numbers, so before them only small ones count.
     """
     import keras
+
+    from search.worker.pixel_range import first_input
 
     values = np.asarray(x, np.float32)
     first = next((layer for layer in _shown(model) if layer.trainable_variables), None)
@@ -254,8 +258,14 @@ def _given(model: keras.Model, x: Any) -> tuple[float, float]:
         its_input = first.input if first is not None else None
         if its_input is not None and not isinstance(its_input, list | tuple):
             values = np.asarray(keras.Model(model.inputs, its_input)(x, training=False), np.float32)
-    normalised = any(type(layer).__name__ in _NORMALISED for layer in _shown(model)) or any(map(_frozen, before))
-    size = math.nan if normalised else float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
+    given = values
+    with contextlib.suppress(Exception):  # a custom model may raise anything
+        given = first_input(model, x)
+    less_mean = given.min() < 0 and np.abs(given).max() < 256  # unscaled pixels are never below 0
+    size = float(np.sqrt(np.mean(np.square(given, dtype=np.float64))))
+    harmless = any(type(layer).__name__ in _NORMALISED for layer in _shown(model))
+    if harmless or (size > 1 and (less_mean or any(map(_frozen, before)))):
+        size = math.nan
     return size, _spread(values.reshape(len(values), -1))
 
 

@@ -42,6 +42,12 @@ def maker_of(tensor: Any) -> Any:
     return getattr(tensor, "_keras_history", (None,))[0]
 
 
+def inputs_of(operation: Any) -> Sequence[Any]:
+    """The symbolic tensors that a layer or operation was called with, where it was called once."""
+    nodes = operation._inbound_nodes
+    return list(nodes[0].input_tensors) if len(nodes) == 1 else []
+
+
 @contextmanager
 def patched(owner: Any, name: str, value: Any) -> Iterator[None]:
     """Within, something of Keras's has this attribute; not by `setattr`, with which Keras would track the value."""
@@ -114,3 +120,16 @@ def forget_gradients() -> None:
     registry = getattr(ops.gradient_registry, "_registry", {})
     for name in [name for name in registry if name.startswith("CustomGradient-")]:
         del registry[name]
+
+
+@contextmanager
+def random_states_kept(model: keras.Model) -> Iterator[None]:
+    """Within, calls of the model do not advance its random generators."""
+    weights = {id(weight) for weight in model.weights}
+    states = [variable for variable in model.variables if id(variable) not in weights]
+    values = [variable.numpy() for variable in states]
+    try:
+        yield
+    finally:
+        for state, value in zip(states, values, strict=True):
+            state.assign(value)

@@ -23,14 +23,14 @@ from keras import ops
 from numpy.typing import NDArray
 
 from search.files import replacing
-from search.jobs import ComposeJob, SavedModel, first_line
+from search.jobs import ComposeJob, SavedModel
 from search.manifest import ABOUT
-from search.worker import keras_heads
+from search.worker import keras_heads, outputs
 from search.worker.heads import moments
 from search.worker.keras_internals import all_layers
-from spaces import compiling
 from spaces.backbones import pooled_maps
 from spaces.facts import Facts
+from spaces.messages import first_line
 from spaces.parameters import Value
 from spaces.presets import FrozenFeatures
 from spaces.resizing import resized
@@ -53,17 +53,14 @@ def pixels_model(model: keras.Model, trainer: Trainer, facts: Facts) -> keras.Mo
     model.compiled = False  # else the file would contain our metrics, which Keras alone cannot load
     _name_for_exports(model)
     x = inputs = keras.Input(facts.shape, name="pixels")
-    if not compiling.takes_bytes(model):
-        x = keras.layers.Rescaling(1 / 255)(x)
+    if trainer.pixels.largest == 1:
+        x = keras.layers.Rescaling(trainer.pixels.factor)(x)
     if facts.channels == 1 and model.input_shape[-1] == 3:
         x = keras.layers.Concatenate()([x, x, x])
     output = model(x, training=False)
     if trainer.recipe.flip_average:
         output = keras.layers.Average()([output, model(ops.flip(x, axis=2), training=False)])
-    single = output.shape[-1] == 1
-    if compiling.takes_logits(trainer.model.loss):
-        output = keras.layers.Activation("sigmoid" if single else "softmax")(output)
-    return keras.Model(inputs, ops.concatenate([1 - output, output], axis=1) if single else output)
+    return keras.Model(inputs, outputs.in_model(output, trainer.output.meaning))
 
 
 def _name_for_exports(model: keras.Model) -> None:

@@ -16,14 +16,17 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from search.jobs import WorkerContext, first_line
+from search.jobs import WorkerContext
 from search.worker.augmentation import Augmentation
-from search.worker.batches import balanced_weights, class_probabilities, targets_for
+from search.worker.batches import balanced_weights, targets_for
 from search.worker.fast_adam import fused_update
 from search.worker.graph_sharing import scalars, scalars_as_variables, set_scalars
 from search.worker.keras_internals import averages, has_rate, inner, patched, without_replica_sums
 from search.worker.latency import milliseconds_an_image
+from search.worker.outputs import output_of, probabilities
+from search.worker.pixel_range import PixelRange, pixel_range
 from spaces import compiling
+from spaces.messages import first_line
 from spaces.recipe import EMA_EPOCHS, Recipe
 
 VALIDATION_BATCH = 256  # images a step when only predicting; results do not depend on it
@@ -57,6 +60,8 @@ class Trainer:
         self._targets = tf.constant(targets_for(model, context.labels))
         self._class_weights = tf.Variable(tf.ones([context.facts.classes]), trainable=False)
         self._augmentation = Augmentation(recipe) if recipe.augmentation != "none" else None
+        self.pixels = pixel_range(model) if pixels else PixelRange(255)
+        self.output = output_of(model)
         _check(model, recipe)
         set_averages(model, recipe, len(context.labels))
         if not model.optimizer.built:  # before a graph is traced; the one that scales losses would make them anew
@@ -66,12 +71,30 @@ class Trainer:
         self._beginning = [value if value.any() else None for value in values]
         self._numbers = [tf.Variable(number, trainable=False, dtype=tf.float64) for number in scalars(model)]
         # Keras makes the variables of metrics at first use: before a graph is traced, not in it.
-        model.test_step(self._batch(tf.constant([0])))
+        self._measure_once()
+        compiling.set_threshold(model, self.output.meaning.threshold)
         # Resetting on the host takes as long as a step of a small network, but custom metrics may need to run there.
         self._reset_in_graph = graphs and context.model is None
         self._train_epoch: Any  # one epoch, see `_graphs`
         self._predict: Any
         self._train_epoch, self._predict = self._traced() if graphs else (self._fit_epoch, self._forward)
+
+    def _measure_once(self) -> None:
+        """Compute loss and metrics of one image. Raises ValueError where the user's do not accept the labels."""
+        x, y = self._batch(tf.constant([0]))
+        try:
+            self.model.test_step((x, y))
+        except (MemoryError, tf.errors.ResourceExhaustedError):
+            raise
+        except Exception as error:
+            if self.context.model is None:
+                raise
+            given = "class numbers [batch, 1]" if y.shape[-1] == 1 else f"one-hot rows [batch, {y.shape[-1]}]"
+            name, cause = compiling.loss_name(self.model.loss), f"{type(error).__name__}: {first_line(error)}"
+            raise ValueError(
+                f"the loss {name} or a metric fails: {cause} "
+                f"(labels are given as {given}; a loss with 'sparse' in its name, or one unit, gets class numbers)"
+            ) from error
 
     @property
     def variables(self) -> list[Any]:
@@ -139,8 +162,18 @@ class Trainer:
             predictions = [self._predict(tf.constant(slice_)) for slice_ in _slices(rows)]
         outputs = [output.numpy() for output, _ in predictions]
         losses = [float(loss) * len(output) for (_, loss), output in zip(predictions, outputs, strict=True)]
-        logits = compiling.takes_logits(self.model.loss)
-        return class_probabilities(np.concatenate(outputs), logits=logits), sum(losses) / len(rows)
+        return probabilities(np.concatenate(outputs), self.output.meaning), sum(losses) / len(rows)
+
+    def measured(self, rows: NDArray[np.int32]) -> Mapping[str, float]:
+        """The metrics with which the model was compiled, on these rows, by name; those that are single numbers."""
+        self.model.reset_metrics()
+        results: Mapping[str, Any] = {}
+        for slice_ in _slices(rows):
+            x, y = self._batch(tf.constant(slice_))
+            results = self.model.compute_metrics(x, y, self._predict(tf.constant(slice_))[0])
+        numbers = single_numbers(results)  # before the variables that a metric may return are reset
+        self.model.reset_metrics()
+        return numbers
 
     def batch(self, rows: NDArray[np.int32]) -> tuple[tf.Tensor, tf.Tensor]:
         """(what the model is given, targets) of these rows, not augmented."""
@@ -175,7 +208,7 @@ class Trainer:
         x, y = tf.cast(tf.gather(self._inputs, rows), tf.float32), tf.gather(self._targets, rows)
         if training and self._augmentation:
             x, y = self._augmentation(x, y)
-        if self._inputs.dtype == tf.uint8 and not compiling.takes_bytes(self.model):
+        if self._inputs.dtype == tf.uint8 and self.pixels.largest == 1:
             x = x / 255
         grey_as_colour = x.shape[-1] == 1 and self.model.input_shape[-1] == 3
         return tf.image.grayscale_to_rgb(x) if grey_as_colour else x, y
@@ -263,6 +296,11 @@ def set_averages(model: keras.Model, recipe: Recipe, images: int) -> None:
         steps = recipe.steps or -(-images // recipe.batch_size)
         optimizer = inner(model.optimizer)
         optimizer.use_ema, optimizer.ema_momentum = True, 1 - 1 / (EMA_EPOCHS * steps)
+
+
+def single_numbers(logs: Mapping[str, Any]) -> dict[str, float]:
+    """Of a model's metrics those that are one number, without the loss."""
+    return {name: float(value) for name, value in logs.items() if name != "loss" and np.ndim(value) == 0}
 
 
 def _slices(rows: NDArray[np.int32]) -> Iterator[NDArray[np.int32]]:

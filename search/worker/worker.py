@@ -33,7 +33,6 @@ from search.jobs import (
     RefitJob,
     SavedModel,
     WorkerContext,
-    first_line,
 )
 from search.native import ENVIRONMENT
 from search.worker.describe import describe, describe_frozen
@@ -44,7 +43,9 @@ from search.worker.inspection import before_training
 from search.worker.keras_internals import dtype_policy, reset_names, without_values
 from search.worker.model_checks import fatal, findings
 from search.worker.references import judge
-from spaces.custom.model import BuilderError, OwnModel
+from spaces.custom.errors import BuilderError
+from spaces.custom.model import OwnModel
+from spaces.messages import first_line
 from spaces.parameters import Value
 from spaces.presets import FrozenFeatures, Preset, family_of, preset
 from spaces.presets.frozen import UnfitError
@@ -154,11 +155,15 @@ class Worker:
     def _describe(self, job: DescribeJob) -> Description:
         import keras
 
+        from spaces import compiling
+
         facts = self._context.facts
         if self._context.model is not None:
             keras.backend.clear_session()  # layers are named anew, whatever was built before
+            self._own.reload()
             own, batch = self._own.build(job.params), int(job.params.get("batch_size", USUAL_BATCH))
-            if wrong := fatal(findings(own, own.loss if own.compiled else None, images=facts.images, batch_size=batch)):
+            loss = compiling.single(own.loss) if own.compiled else None
+            if wrong := fatal(findings(own, loss, images=facts.images, batch_size=batch)):
                 raise BuilderError(f"{self._context.model.name}: {wrong}")
             return describe(own, batch)
         reset_names()
@@ -218,6 +223,7 @@ class Worker:
 
         started, facts, fold = time.perf_counter(), self._context.facts, job.fold
         if self._preset is None:
+            self._own.reload()
             built = self._own.build(fold.params)  # computes in float32, whatever the precision of training
             if why := packaging.unsaveable_reason(packaging.bare_network(built)):
                 raise BuilderError(f"{self._own.name}: {why}")
@@ -294,6 +300,9 @@ class Worker:
             notes = (*notes, f"{slow} ({untraceable})")
         if job.trial == job.repeat == job.fold == 0:  # other trials' models differ in their numbers
             notes += before_training(trainer, job.train)
+        name, decided = self._own.name, (trainer.pixels.note, trainer.output.note)
+        notes += tuple(f"before training, {name}: {note}" for note in decided if note)
+        notes += (self._own.loading_note,) if self._own.loading_note else ()
         result = self._trained_by(trainer, job, started, callbacks)
         return replace(result, notes=(*notes, *result.notes))
 
@@ -304,12 +313,13 @@ class Worker:
 
         if self._preset is None:  # a user's builder may use any random generator
             keras.utils.clear_session(free_memory=False)
-            keras.utils.set_random_seed(job.seed)
             # Settings that a builder makes for the whole process end with its fold.
             keras.config.set_image_data_format("channels_last")
             keras.config.set_floatx("float32")
             tf.config.run_functions_eagerly(False)
             with dtype_policy(self._context.precision):
+                self._own.reload()
+                keras.utils.set_random_seed(job.seed)
                 return build()
         # Presets draw from Python's generator alone, through Keras's initializers and layers. Keras's own two calls
         # above empty TensorFlow's cache of kernels as well, and it would optimise graphs anew that are kept: now
