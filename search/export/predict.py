@@ -20,6 +20,7 @@ from search.manifest import about
 from search.native import ENVIRONMENT, no_stderr
 from search.results.predictions import Prediction
 
+_TOLERANCE = 0.01  # by which probabilities may miss 0 and their sum 1, for rounding
 _BATCH = 64  # pictures decoded and asked about at a time
 
 
@@ -62,7 +63,8 @@ def predict(
 ) -> Iterator[Prediction]:
     """An answer for each, in order; of what training would leave out, why, in the same words.
 
-    Seconds pass before the first: TensorFlow is imported. Raises UsageError for a model that cannot be loaded.
+    Seconds pass before the first: TensorFlow is imported. Raises UsageError for a model that cannot be loaded, or whose
+    answers are no probabilities.
     """
     needs, network = about(model), load_model(model)
     says = (None, *needs.image_shape), (None, len(needs.classes))
@@ -77,14 +79,38 @@ def predict(
         with quiet():
             decoded = [one.problem or _decoded(one.path, needs.image_shape) for one in some]
         pixels = [one for one in decoded if not isinstance(one, FileRemark)]
-        said = iter(network.predict(np.stack(pixels).astype(np.float32), verbose=0) if pixels else ())
+        answers: NDArray[np.float32] = np.zeros((0, 0), np.float32)
+        if pixels:
+            answers = network.predict(np.stack(pixels).astype(np.float32), verbose=0)
+        if problem := _no_probabilities(network, answers):
+            raise UsageError(f"{model} {problem}; `search export STUDY --to FILE.keras` makes it anew")
+        probabilities = iter(answers)
         for file, one in zip(some, decoded, strict=True):
             shown = name_of(file.path)
             if isinstance(one, FileRemark):
                 yield Prediction(shown, problem=_LEFT_OUT.sub("", one.message), stray=_is_stray(file, one))
             else:
-                yield Prediction(shown, tuple(float(p) for p in next(said)))
+                yield Prediction(shown, tuple(float(p) for p in next(probabilities)))
         progress(min(start + _BATCH, len(files)), len(files))
+
+
+def _no_probabilities(network: Any, answers: NDArray[np.float32]) -> str:
+    """Why rows of [images, classes] are no probabilities, as a predicate; '' where they are."""
+    if not np.isfinite(answers).all():
+        broken = sum(not np.isfinite(weight.numpy()).all() for weight in network.weights)
+        why = (
+            f"{broken} of its {len(network.weights)} arrays of weights hold NaN or infinity"
+            if broken
+            else "it overflows"
+        )
+        return f"answers NaN: {why}"
+    sums = answers.sum(axis=1)
+    if len(answers) and (answers.min() < -_TOLERANCE or np.abs(sums - 1).max() > _TOLERANCE):
+        return (
+            f"answers numbers of {answers.min():.3g} to {answers.max():.3g} that add up to {sums.min():.3g} to "
+            f"{sums.max():.3g}, not probabilities: it is of an earlier release, or damaged"
+        )
+    return ""
 
 
 _LEFT_OUT = re.compile(r"(:|\.|: it is) left out( without decoding it)?\.$", re.IGNORECASE)  # which is of training
