@@ -77,7 +77,7 @@ def test_a_trial_that_the_builder_calls_failed_fails_by_its_sentence(
     worker = worker_of(guides.FAILED_TRIALS, pictures[1], tmp_path)
     outcome = worker.do(DescribeJob({"layers": 1, "units_0": 1024}))
     assert isinstance(outcome, Failure)
-    assert "net.py, line 15: FailedTrialError: Model too large! It contains more than 2 million" in outcome.detail
+    assert "net.py, line 16: FailedTrialError: Model too large! It contains more than 2 million" in outcome.detail
 
 
 @pytest.mark.slow
