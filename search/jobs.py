@@ -203,12 +203,6 @@ Job: TypeAlias = DescribeJob | FoldJob | DiscoverJob | ReferenceJob | RefitJob |
 Outcome: TypeAlias = Description | FoldResult | Discovery | ReferenceResult | SavedModel | Failure
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, at most 300 characters."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:300]
-
-
 def possible(backbones: Sequence[Backbone] = ()) -> tuple[str, ...]:
     """Names of the references that can be computed here, cheapest first; `backbones` are those of the study."""
     return (MAJORITY, LOGISTIC, PROBE) if probed(backbones) else (MAJORITY, LOGISTIC)

@@ -1,11 +1,13 @@
-"""A network compiled for training, and what its loss and its layers take. For workers only."""
+"""Compiling a network for training, and the inputs and targets that its layers and loss expect. For workers only."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from spaces.presets.parts import cross_entropy
@@ -16,46 +18,74 @@ def compiled(
     classes: int,
     optimizer: keras.optimizers.Optimizer,
     loss: Any = None,
-    metrics: Sequence[str] = (),
+    metrics: Sequence[Any] = (),
 ) -> keras.Model:
     """The model compiled with `loss`, or the cross-entropy that fits its output, and a confusion matrix as metric.
 
-    More `metrics`, by Keras's names, are kept only where somebody looks at them.
+    `metrics` are further ones, for callbacks.
     """
     if loss is None:
         loss = cross_entropy(model.output_shape[-1])
-    kept = [Confusion(classes, logits=takes_logits(loss)), *metrics]
-    model.compile(optimizer, loss, metrics=kept, jit_compile=False)
+    model.compile(optimizer, loss, metrics=[Confusion(classes), *metrics], jit_compile=False)
     return model
 
 
+def single(loss: Any) -> Any:
+    """The loss of a model with one output, which Keras also takes as a list or dict of one."""
+    if isinstance(loss, dict):
+        loss = list(loss.values())
+    return single(loss[0]) if isinstance(loss, list | tuple) and len(loss) == 1 else loss
+
+
+def metrics_of(model: keras.Model, units: int) -> list[keras.metrics.Metric]:
+    """The metrics with which a user compiled a model of so many output units; none where they cannot be computed."""
+    probabilities = np.full((1, units), 1 / units, np.float32)
+    targets = np.zeros((1, 1)) if units == 1 or takes_indices(single(model.loss)) else np.eye(units)[:1]
+    try:  # Keras makes them at first use
+        output = keras.tree.map_structure(lambda _: probabilities, getattr(model, "output", None))
+        model.compute_metrics(None, targets.astype(np.float32), output)
+        made = [metric for group in model.metrics for metric in getattr(group, "metrics", ())]
+    except Exception:  # noqa: BLE001 - a metric of the user's may raise anything
+        return []
+    for metric in made:
+        metric.reset_state()
+    return made
+
+
+def set_threshold(model: keras.Model, threshold: float) -> None:
+    """Above which a single output means class 1, for the confusion matrix of a model that has computed metrics once."""
+    for group in model.metrics:
+        for metric in getattr(group, "metrics", ()):
+            if isinstance(metric, Confusion):
+                metric.threshold = threshold
+
+
 def takes_logits(loss: Any) -> bool:
-    """Whether the model's output is meant before its softmax or sigmoid: the loss says `from_logits`."""
-    return isinstance(loss, keras.losses.Loss) and bool(loss.get_config().get("from_logits", False))
+    """Whether the loss expects the output before softmax or sigmoid: it has `from_logits`."""
+    if isinstance(loss, functools.partial):
+        return bool(loss.keywords.get("from_logits", False))
+    if not isinstance(loss, keras.losses.Loss):
+        return False
+    return bool(getattr(loss, "from_logits", False) or loss.get_config().get("from_logits", False))
 
 
 def takes_indices(loss: Any) -> bool:
-    """Whether the loss wants labels as class numbers ('sparse'), not one-hot."""
-    return "sparse" in str(getattr(loss, "name", getattr(loss, "__name__", loss))).lower()
+    """Whether the loss expects labels as class numbers ('sparse'), not one-hot."""
+    return "sparse" in loss_name(loss)
 
 
-def takes_bytes(model: keras.Model) -> bool:
-    """Whether the model scales its pixels itself, so that it is given 0..255; any other model is given 0..1.
-
-    It does where a Rescaling or Normalization layer is in it, at any depth.
-    """
-    scaling = (keras.layers.Rescaling, keras.layers.Normalization)
-    return any(
-        isinstance(layer, scaling) or (isinstance(layer, keras.Model) and takes_bytes(layer)) for layer in model.layers
-    )
+def loss_name(loss: Any) -> str:
+    """A loss's name in lower case, however it was given to `compile`: 'categorical_crossentropy', …; '' for None."""
+    return "" if loss is None else str(getattr(loss, "name", getattr(loss, "__name__", loss))).lower()
 
 
 class Confusion(keras.metrics.Metric):
     """[classes, classes] counts of true (rows) against predicted class over an epoch."""
 
-    def __init__(self, classes: int, *, logits: bool = False) -> None:
+    def __init__(self, classes: int) -> None:
         super().__init__(name="confusion")
-        self.classes, self.threshold = classes, 0.0 if logits else 0.5
+        self.classes = classes
+        self.threshold = 0.5  # above which a single output means class 1; set it before a graph is traced
         self.counts = self.add_variable((classes, classes), "zeros", name="counts")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # noqa: ARG002

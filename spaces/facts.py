@@ -1,4 +1,4 @@
-"""What a space needs to know: the pictures, and which pre-trained networks are at hand."""
+"""What a space depends on: the images, and which pre-trained networks are available."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from spaces.backbones import Backbone
 
 @dataclass(frozen=True)
 class Facts:
-    """The data set in a few numbers, and the backbones: from them presets choose ranges and builders choose shapes."""
+    """The data set in a few numbers, and the backbones. Presets choose ranges by them, and builders choose shapes."""
 
     height: int  # pixels
     width: int  # pixels
     channels: int  # 1 or 3
     classes: int  # 2 or more
     images: int  # training images
-    backbones: tuple[Backbone, ...] = ()  # at hand, the preferred one first
+    backbones: tuple[Backbone, ...] = ()  # available ones, the preferred one first
     flip: bool = True  # whether an image turned left to right still shows its class
     uneven: bool = False  # whether some class has much more training images than another
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer: name, Keras class, output shape without the batch axis, parameters, and what else to know."""
+    """One layer: name, Keras class, output shape without the batch axis, parameters, and details as text."""
 
     name: str
     kind: str

@@ -32,7 +32,7 @@ class When:
     at_least: float | None = None
 
     def holds(self, params: Mapping[str, Value]) -> bool:
-        """Whether the condition is met by the parameters chosen so far."""
+        """Whether the condition holds for the parameters chosen so far."""
         if self.parameter not in params:
             return False
         value = params[self.parameter]

@@ -1,4 +1,4 @@
-"""How a point is trained, beyond its network: read from parameters of well-known names, whoever declares them."""
+"""How a point is trained, apart from its network: read from parameters with fixed names, of a preset or a user."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from spaces.facts import Facts
 from spaces.parameters import Value, nearest
 
-USUAL_BATCH = 32  # Keras's own, for a model of the user's that does not declare batch_size
+USUAL_BATCH = 32  # Keras's default, for a custom model that does not declare batch_size
 WARM_UP = 0.05  # of all steps, under 'cosine'
 PLATEAU_EPOCHS = 3  # without a smaller validation log loss, after which 'plateau' lowers the learning rate
 PLATEAU_FACTOR = 0.3
@@ -19,13 +19,13 @@ SCHEDULES = ("constant", "cosine", "plateau")
 AUGMENTATIONS = ("none", "shift", "geometric", "randaugment", "mixup", "cutmix", "question")
 """Each with a flip where flips are allowed; from 'geometric' on, each but the last is added to 'shift'.
 
-'question' is shear 0.2, zoom 0.2 and a horizontal flip, the generator of the question that this began with.
+'question' is shear 0.2, zoom 0.2 and a horizontal flip, as in the ImageDataGenerator of the preset `question`.
 """
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a fold run does with a compiled model."""
+    """How a fold run trains a compiled model."""
 
     batch_size: int = USUAL_BATCH
     steps: int | None = None  # batches an epoch; None: one pass over the training images
@@ -58,11 +58,11 @@ def plateau_factor(epochs: int) -> float:
 
 
 def recipe_of(params: Mapping[str, Value], facts: Facts) -> Recipe:
-    """The recipe that these parameters declare; what they do not name stays as it is in Recipe.
+    """The recipe that these parameters declare; for the others, the defaults of Recipe.
 
     Read are batch_size, epoch ('50 steps' or 'one pass'), schedule, augmentation, vertical_flip,
-    class_weights ('none', 'balanced'), ema and flip_average. Raises ValueError for a schedule or an augmentation
-    that there is not.
+    class_weights ('none', 'balanced'), ema and flip_average. Raises ValueError for an unknown schedule
+    or augmentation.
     """
     epoch, schedule, augmentation = (
         str(params.get(name, default))
@@ -85,11 +85,11 @@ def recipe_of(params: Mapping[str, Value], facts: Facts) -> Recipe:
 
 
 def own_recipe(params: Mapping[str, Value], facts: Facts) -> Recipe:
-    """The recipe of a builder of the user's own, which may declare batch_size, epochs and augmentation.
+    """The recipe of a user's builder, which may declare batch_size, epochs and augmentation.
 
-    `epochs` is only checked here: the fold run's job says how many there are. Any other name is the builder's own
-    business, and so is an augmentation that is none of AUGMENTATIONS: functions that people have today mean their own
-    by it. Raises ValueError for a batch size or epochs below 1.
+    `epochs` is only checked here: the fold run's job has the number. All other names belong to the builder, as does an
+    `augmentation` with other values than AUGMENTATIONS: existing builders use that name for something else.
+    Raises ValueError for a batch size or epochs below 1.
     """
     named = {name: params[name] for name in ("batch_size", "epochs") if name in params}
     for name, value in named.items():

@@ -17,7 +17,7 @@ from spaces.parameters import Choice, Number, Parameter, SpaceError, Value, When
 class Space:
     """Parameters in the order in which they are decided. A condition may only look back.
 
-    Everything that walks a space (sampling, defaults, checking, an Optuna trial) goes through `resolve`,
+    Everything that traverses a space (sampling, defaults, checking, an Optuna trial) goes through `resolve`,
     so that what is active is decided in one place.
     """
 
@@ -39,7 +39,7 @@ class Space:
         return {p.name: p for p in self.parameters}
 
     def resolve(self, choose: Callable[[Parameter], Value]) -> dict[str, Value]:
-        """Walk the space: `choose` is asked for each active parameter in order; returns the point."""
+        """Traverse the space: call `choose` for each active parameter, in order; return the point."""
         params: dict[str, Value] = {}
         for parameter in self.parameters:
             if all(condition.holds(params) for condition in parameter.when):

@@ -89,6 +89,8 @@ MAY_BE_HEAVY = {
     "search.worker.trainer_cache",
     "search.worker.fold_run",
     "search.worker.batches",
+    "search.worker.outputs",
+    "search.worker.pixel_range",
     "spaces.compiling",
     "spaces.presets.parts",
 }

@@ -70,7 +70,10 @@ Where = Annotated[Path | None, typer.Argument(metavar="STUDY", help="Study folde
 Trials = Annotated[int | None, _option("Trials in total, over all sessions. [default: 200]")]
 Hours = Annotated[float | None, _option("Hours of searching in total, over all sessions. [default: 8]", whole=False)]
 Folds = Annotated[int | None, _option("Folds of cross-validation. [default: 5]")]
-Epochs = Annotated[int | None, _option("The most epochs of a fold run. [default: the preset's]")]
+Epochs = Annotated[
+    int | None,
+    _option("The most epochs of a fold run; fine-tune has a parameter `epochs` instead. [default: the preset's]"),
+]
 Seed = Annotated[int | None, _option("Study seed, from which all others are derived. [default: 0]")]
 Engine = Annotated[
     str | None,

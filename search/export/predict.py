@@ -1,4 +1,4 @@
-"""Asking a saved model about pictures: decoded as in training, whatever the model's file says it was trained on."""
+"""Classifying pictures with a saved model. They are decoded exactly as training images are."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from search.data.decoding import FileRemark, Picture, decode, quiet, read_header
@@ -20,22 +21,23 @@ from search.manifest import About, about
 from search.native import ENVIRONMENT, no_stderr
 from search.results.predictions import Prediction
 
-_BATCH = 64  # pictures decoded and asked about at a time
+_TOLERANCE = 0.01  # by which probabilities may miss 0 and their sum 1, for rounding
+_BATCH = 64  # pictures decoded and predicted at a time
 
 
 @dataclass(frozen=True)
 class InputFile:
-    """Something to be asked about, or in its place."""
+    """A file to classify, or the reason why it cannot be."""
 
     path: Path
-    named: bool  # by the user; else it lay in a folder that was named
+    named: bool  # whether the user named it; else it is in a folder that the user named
     problem: FileRemark | None = None  # known without opening it
 
 
 def list_inputs(given: Iterable[Path]) -> list[InputFile]:
-    """The files named, and what is in folders named, listed as for training: without hidden files.
+    """The given files, and the files in given folders, listed as for training: without hidden files.
 
-    Raises UsageError for what is not there, or is neither a file nor a folder.
+    Raises UsageError if a path does not exist, or is neither a file nor a folder.
     """
     found: list[InputFile] = []
     for path in given:
@@ -60,9 +62,10 @@ def list_inputs(given: Iterable[Path]) -> list[InputFile]:
 def predict(
     model: Path, files: Sequence[InputFile], progress: Callable[[int, int], None] = lambda _done, _all: None
 ) -> Iterator[Prediction]:
-    """An answer for each, in order; of what training would leave out, why, in the same words.
+    """A prediction for each file, in order; for a file that training would leave out, the reason in the same words.
 
-    Seconds pass before the first: TensorFlow is imported. Raises UsageError for a model that cannot be loaded.
+    The first takes seconds, because TensorFlow is imported. Raises UsageError for a model that cannot be loaded, or
+    whose predictions are no probabilities.
     """
     needs, network = about(model), load_model(model)
     says = (None, *needs.image_shape), (None, len(needs.classes))
@@ -77,7 +80,12 @@ def predict(
         with quiet():
             decoded = [file.problem or _decoded(file.path, needs) for file in some]
         pixels = [picture.pixels for picture in decoded if isinstance(picture, Picture)]
-        probabilities = iter(network.predict(np.stack(pixels).astype(np.float32), verbose=0) if pixels else ())
+        answers: NDArray[np.float32] = np.zeros((0, 0), np.float32)
+        if pixels:
+            answers = network.predict(np.stack(pixels).astype(np.float32), verbose=0)
+        if problem := _no_probabilities(network, answers):
+            raise UsageError(f"{model} {problem}; `search export STUDY --to FILE.keras` makes it anew")
+        probabilities = iter(answers)
         for file, picture in zip(some, decoded, strict=True):
             shown = name_of(file.path)
             if isinstance(picture, FileRemark):
@@ -88,6 +96,25 @@ def predict(
         progress(min(start + _BATCH, len(files)), len(files))
 
 
+def _no_probabilities(network: Any, answers: NDArray[np.float32]) -> str:
+    """Why rows of [images, classes] are no probabilities, as a predicate; '' where they are."""
+    if not np.isfinite(answers).all():
+        broken = sum(not np.isfinite(weight.numpy()).all() for weight in network.weights)
+        why = (
+            f"{broken} of its {len(network.weights)} arrays of weights hold NaN or infinity"
+            if broken
+            else "it overflows"
+        )
+        return f"answers NaN: {why}"
+    sums = answers.sum(axis=1)
+    if len(answers) and (answers.min() < -_TOLERANCE or np.abs(sums - 1).max() > _TOLERANCE):
+        return (
+            f"answers numbers of {answers.min():.3g} to {answers.max():.3g} that add up to {sums.min():.3g} to "
+            f"{sums.max():.3g}, not probabilities: it is of an earlier release, or damaged"
+        )
+    return ""
+
+
 _LEFT_OUT = re.compile(r"(:|\.|: it is) left out( without decoding it)?\.$", re.IGNORECASE)  # which is of training
 
 
@@ -96,10 +123,10 @@ def _is_stray(file: InputFile, remark: FileRemark) -> bool:
 
 
 def load_model(path: Path) -> Any:
-    """The keras.Model in this file; nothing in it can run code. Raises UsageError where it cannot be loaded."""
+    """Load a keras.Model without running code from its file. Raises UsageError if it cannot be loaded."""
     os.environ.update(ENVIRONMENT)
     try:
-        with no_stderr():  # TensorFlow greets there
+        with no_stderr():  # TensorFlow prints start messages there
             import keras
 
             return keras.saving.load_model(path, compile=False, safe_mode=True)

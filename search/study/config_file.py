@@ -84,7 +84,11 @@ def _add_tries(document: tomlkit.TOMLDocument, tries: Sequence[Try]) -> None:
 
 def _training_table(training: TrainingConfig) -> Any:
     table = tomlkit.table()
-    table.add(tomlkit.comment("the most epochs of a fold run; unset: as the preset says"))
+    table.add(
+        tomlkit.comment(
+            "the most epochs of a fold run whose model has no parameter `epochs`; unset: as the preset says"
+        )
+    )
     if training.max_epochs is None:
         table.add(tomlkit.comment("max_epochs = 40"))
     else:

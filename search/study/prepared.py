@@ -14,7 +14,7 @@ from search.study.config import Config, Try
 from spaces import Space, Value
 from spaces.backbones import lite0
 from spaces.custom.file import ModelFile
-from spaces.custom.model import WALK_SECONDS
+from spaces.custom.model import DISCOVERY_SECONDS
 from spaces.facts import Facts
 from spaces.presets import Auto, Preset
 
@@ -35,7 +35,7 @@ class CustomModel:
         said = f"{self.file.name} asks for {len(self.space.parameters)} parameters"
         if self.whole:
             return said
-        limit = f"{WALK_SECONDS:.0f} s were too few to ask it everywhere"
+        limit = f"{DISCOVERY_SECONDS:.0f} s were too few to ask it everywhere"
         return f"{said}; {limit}, so some may be searched where they do nothing"
 
 

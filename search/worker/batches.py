@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import keras
 import numpy as np
-import scipy.special
 from numpy.typing import NDArray
 
 from spaces import compiling
@@ -23,15 +22,6 @@ def targets_for(model: keras.Model, labels: NDArray[np.int16]) -> NDArray[np.flo
     if units == 1 or compiling.takes_indices(model.loss):
         return labels.astype(np.float32)[:, None]
     return np.eye(units, dtype=np.float32)[labels]
-
-
-def class_probabilities(raw: NDArray[np.float32], *, logits: bool = False) -> NDArray[np.float32]:
-    """[images, classes] from the output: one column is the probability of class 1 of two."""
-    if logits:
-        raw = scipy.special.expit(raw) if raw.shape[1] == 1 else scipy.special.softmax(raw, axis=1)
-    if raw.shape[1] == 1:
-        return np.concatenate([1 - raw, raw], axis=1)
-    return raw
 
 
 def batches(

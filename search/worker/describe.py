@@ -26,10 +26,10 @@ Estimates with it are 0.7 to 2.2 times what was measured where a part is trained
 
 
 def describe(model: keras.Model, batch: int) -> Description:
-    """What a Keras model is, from its shapes alone.
+    """Describe a Keras model, from its shapes alone.
 
     `training_bytes` estimates float32 weights, gradients and two moments of the optimizer (4 x parameters), and
-    the outputs of all layers for one batch, kept for the way back and met by gradients of the same size (2 x).
+    all layers' outputs for one batch, kept for the backward pass, and their gradients (2 x).
     """
     layers = tuple(
         Layer(layer.name, type(layer).__name__, _shape(layer), layer.count_params(), _detail(layer))
@@ -46,10 +46,10 @@ def _shape(layer: keras.layers.Layer) -> tuple[int | None, ...]:
 
 
 def _detail(layer: keras.layers.Layer) -> str:
-    """What a person wants to know of a layer beyond its kind and shape."""
+    """The details of a layer that a person wants to see, apart from its kind and shape."""
     try:
         config: Mapping[str, Any] = layer.get_config()
-    except NotImplementedError:  # a class of the user's, with arguments that Keras cannot write down
+    except NotImplementedError:  # a user's class, with arguments that Keras cannot serialize
         return ""
     words: list[str] = []
     if "filters" in config:
@@ -68,10 +68,10 @@ def _detail(layer: keras.layers.Layer) -> str:
 
 
 def describe_frozen(frozen: FrozenFeatures, params: Mapping[str, Value], facts: Facts) -> Description:
-    """What the whole model is. `training_bytes` estimates the backbone's weights and one batch's maps, and the head.
+    """Describe the whole model. `training_bytes` estimates the backbone's weights and one batch's maps, and the head.
 
     The head: its weights with gradients and two moments, and the features of all images, twice. Where the backbone
-    is trained, what is trained has gradients and moments too, and keeps the maps in all its layers for the way back:
+    is trained, what is trained has gradients and moments too, and keeps all its maps for the backward pass:
     `Backbone.kept` times those that its stages end with. Weights count twice: the next fold's are made beside them.
     """
     layers, backbone = frozen.layers(params, facts), frozen.backbone(params, facts)
@@ -86,5 +86,5 @@ def describe_frozen(frozen: FrozenFeatures, params: Mapping[str, Value], facts: 
 
 
 def _numbers(layers: Sequence[Layer]) -> tuple[int, int]:
-    """How many numbers are in the weights of layers, and in what they say of one image."""
+    """The count of numbers in layers' weights, and in their outputs for one image."""
     return sum(layer.parameters for layer in layers), sum(math.prod(n or 1 for n in layer.shape) for layer in layers)

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def edited(model: keras.Model, edit: Edit | None, classes: int, seed: int) -> keras.Model:
-    """The model, new and compiled, with one thing otherwise; the same object but where its input is scaled.
+    """The new and compiled model with one change; the same object, except where its input is scaled.
 
-    Raises ValueError where the model does not let itself be changed so.
+    Raises ValueError where the model cannot be changed so.
     """
     import keras
 
@@ -51,7 +51,7 @@ def _layers(model: keras.Model) -> list[Any]:
 
 
 def _redraw(model: keras.Model, *, kernels: bool, seed: int) -> None:
-    """Kernels as Keras's default initializer draws them, each with a seed of its own; or biases to 0."""
+    """Kernels as Keras's default initializer draws them, each with another seed; or biases to 0."""
     import keras
 
     for place, variable in enumerate(model.trainable_variables):
@@ -72,7 +72,7 @@ def _unpenalised(model: keras.Model) -> None:
 
 def _set_rate(model: keras.Model, rate: float) -> None:
     if not has_rate(model.optimizer):
-        raise ValueError("the optimizer has a schedule of its own")
+        raise ValueError("the optimizer has its own schedule of learning rates")
     model.optimizer.learning_rate = rate
 
 
@@ -117,12 +117,12 @@ def _scaled(model: keras.Model, factor: float, classes: int) -> keras.Model:
     """The model behind a layer that multiplies pixels. One without a Rescaling was given 0..1, and now is 0..255."""
     import keras
 
+    from search.worker.pixel_range import pixel_range
     from spaces import compiling
 
     if type(model).__name__ not in ("Functional", "Sequential", "Model"):
         raise ValueError("a subclass of keras.Model cannot be put behind another layer")
-    if not compiling.takes_bytes(model):
-        factor /= 255
+    factor *= pixel_range(model).factor
     inputs = keras.Input(model.input_shape[1:])
     outer = keras.Model(inputs, model(keras.layers.Rescaling(factor)(inputs)))
     return compiling.compiled(outer, classes, model.optimizer, model.loss, ["accuracy"])

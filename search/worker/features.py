@@ -57,11 +57,11 @@ class Features:
         kept = self._kept.pop(key, None)
         self._kept[key] = self._gathered(view, rows) if kept is None else kept
         if len(self._kept) > MAX_KEPT:
-            del self._kept[next(iter(self._kept))]  # the one longest not asked for
+            del self._kept[next(iter(self._kept))]  # the least recently used
         return self._kept[key]
 
     def _gathered(self, view: View, rows: NDArray[np.int32]) -> NDArray[np.float32]:
-        """All pieces of a view. Each worker goes through them in an order of its own, lest two compute the same."""
+        """All pieces of a view. Each worker has another order, so that two do not compute the same."""
         pieces = [rows[start : start + PIECE] for start in range(0, len(rows), PIECE)]
         computed: dict[int, NDArray[np.float32]] = {}
         for number in np.random.default_rng(os.getpid()).permutation(len(pieces)):

@@ -1,4 +1,4 @@
-"""One fold run as an object, trained and judged an epoch at a time; its state can be taken out and put back."""
+"""One fold run as an object, trained and judged epoch by epoch; its state can be saved and restored."""
 
 from __future__ import annotations
 
@@ -19,13 +19,20 @@ from search.stats.chance import majority
 from search.stats.metrics import balanced_accuracy, better, scores
 from search.worker.batches import batches
 from search.worker.inspection import Inspector, Start
-from search.worker.trainer import Trainer
+from search.worker.trainer import Trainer, single_numbers
 from spaces.recipe import plateau_factor
+
+_WRITERS = (
+    (keras.callbacks.ModelCheckpoint, "filepath"),
+    (keras.callbacks.CSVLogger, "filename"),
+    (keras.callbacks.TensorBoard, "log_dir"),
+)
+"""Callbacks that write files, and the attribute with the path."""
 
 
 @dataclass
 class Curve:
-    """What is kept of every epoch, and which epoch counts so far."""
+    """The values of every epoch, and which epoch is the best so far."""
 
     values: dict[str, list[float]] = field(default_factory=dict)
     best_epoch: int = 0
@@ -53,7 +60,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class FoldState:
-    """What a fold run has come to, as plain data: all that its job does not say."""
+    """The progress of a fold run, as plain data: everything that is not in its job."""
 
     epochs: int  # done
     finished: bool
@@ -80,7 +87,7 @@ class FoldRun:
     ) -> None:
         """Training begins; `started` is the `time.perf_counter` from which seconds count.
 
-        The trainer is new, or has the state of a new one. Callbacks are told of the beginnings and ends of training and
+        The trainer is new, or has the state of a new one. Callbacks are called at the beginning and end of training and
         of epochs, not of batches.
         """
         context, options = trainer.context, job.training
@@ -91,6 +98,7 @@ class FoldRun:
         self._last_counts = options.use_last_epoch or trainer.recipe.judged_at_the_end
         self._order = np.random.default_rng(job.seed)
         self._epochs, self._behind = 0, False
+        self._notes: tuple[str, ...] = _notes(callbacks)
         self._curve = Curve()
         self._diagnosis: Diagnosis | None = None
         self.finished = False
@@ -110,21 +118,21 @@ class FoldRun:
         validation = scores(self._truth, probabilities, self._watched)
         if "loss" not in logs:
             kept = ", ".join(logs) or "none"
-            raise ValueError(f"the model's train_step keeps no metric named 'loss', only {kept}")
+            raise ValueError(f"the model's train_step returns no metric named 'loss', only {kept}")
         loss = float(logs["loss"])
         if np.isfinite(loss) and np.isfinite(validation["log_loss"]):
             row = {"loss": loss, "val_loss": val_loss, **_training_scores(logs)}
             row |= {f"val_{name}": value for name, value in validation.items()}
-            self._judge(row, probabilities)
+            self._judge(row, probabilities, self._logs(logs, row))
         else:
             self._break_off(loss, probabilities.shape[1])
         if self.finished:
             self._hooks.on_train_end()
 
     def _train(self) -> Mapping[str, Any]:
-        """An epoch's training; by name, what the model's metrics say of it."""
+        """Train one epoch; return the model's metrics by name."""
         rows, ends = batches(self._order, self._job.train, self._trainer.recipe)
-        if self._callbacks:  # which may have changed it
+        if self._callbacks:  # they may have changed it
             self._base_rate = self._trainer.learning_rate
         return self._trainer.train_epoch(rows, ends, self._base_rate * self._rate_factors(len(ends)))
 
@@ -135,12 +143,27 @@ class FoldRun:
             return np.full(steps, factor_on_plateau(self._job.training, self._epochs, self._curve.best_epoch))
         return np.array([recipe.rate(before * steps + step, self._max_epochs * steps) for step in range(steps)])
 
-    def _judge(self, row: dict[str, float], probabilities: NDArray[np.float32]) -> None:
-        """Note an epoch's numbers, and whether training ends with it. Callbacks are told before that is decided."""
+    def _logs(self, trained: Mapping[str, Any], row: Mapping[str, float]) -> dict[str, float]:
+        """What callbacks are given at the end of an epoch: its numbers, and the metrics of the user's `compile`."""
+        if not self._callbacks:
+            return dict(row)
+        validated = self._trainer.measured(self._job.validate)
+        logs = {**single_numbers(trained), **{f"val_{name}": value for name, value in validated.items()}, **row}
+        if self._epochs == 1:
+            self._notes += tuple(
+                f"the callback {type(callback).__name__} waits for '{callback.monitor}', which is not measured: add it "
+                f"in compile(metrics=[...]), or monitor one of {', '.join(sorted(logs))}"
+                for callback in self._callbacks
+                if isinstance(getattr(callback, "monitor", None), str) and callback.monitor not in logs
+            )
+        return logs
+
+    def _judge(self, row: dict[str, float], probabilities: NDArray[np.float32], logs: dict[str, float]) -> None:
+        """Note an epoch's numbers, and whether training ends with it. Callbacks are called before that is decided."""
         options, epoch, curve = self._job.training, self._epochs, self._curve
         curve.add(**row)
         curve.improved(epoch, row["val_log_loss"], options.min_delta, probabilities, always=self._last_counts)
-        self._hooks.on_epoch_end(epoch - 1, row)
+        self._hooks.on_epoch_end(epoch - 1, logs)
         impatient = not self._last_counts and options.patience > 0 and epoch - curve.best_epoch >= options.patience
         ended = impatient or self._trainer.model.stop_training or epoch == self._max_epochs
         if inspect_after(epoch, ended=ended):
@@ -153,14 +176,14 @@ class FoldRun:
         self.finished = self._behind or ended
 
     def _break_off(self, loss: float, classes: int) -> None:
-        """End where a loss is no number: the weights are lost, and what counts is a guess by the class shares."""
+        """End where a loss is not finite: the weights are lost, and the result is a guess by the class shares."""
         self._diagnosis = self.inspector.inspect(self._epochs, self._curve.values, loss, broken=True, ended=True)
         guess = majority(self._trainer.context.labels[self._job.train], len(self._truth), classes)
         self._curve.improved(self._epochs - 1, np.inf, 0.0, guess, always=True)
         self.finished = True
 
     def result(self) -> FoldResult:
-        """How it went. After at least one epoch."""
+        """The result, after at least one epoch."""
         context, curve = self._trainer.context, self._curve
         assert curve.best_probabilities is not None  # noqa: S101 - there is at least one epoch
         return FoldResult(
@@ -174,17 +197,17 @@ class FoldRun:
             latency=self._trainer.latency(self._job.validate) if context.latency else None,
             behind=self._behind,
             diagnosis=self._diagnosis,
-            notes=_notes(self._callbacks),
+            notes=self._notes,
             evidence=self.inspector.evidence() if self._job.training.collect_evidence else None,
         )
 
     def state(self) -> FoldState:
         """All that `restore` needs to go on from here, between two epochs.
 
-        Raises ValueError where there are callbacks: what they remember is theirs.
+        Raises ValueError where there are callbacks: their state cannot be read.
         """
         if self._callbacks:
-            raise ValueError("the state of a fold run with callbacks cannot be taken: what they remember is theirs")
+            raise ValueError("the state of a fold run with callbacks cannot be taken: their own state cannot be read")
         return FoldState(
             epochs=self._epochs,
             finished=self.finished,
@@ -199,7 +222,7 @@ class FoldRun:
         )
 
     def restore(self, state: FoldState) -> None:
-        """Have a run that has just begun go on from the state of another one of its job.
+        """Continue from the state of another run of the same job. This run has just begun.
 
         Raises ValueError where the state is that of a trainer of another point.
         """
@@ -229,7 +252,7 @@ def factor_on_plateau(options: FitOptions, epoch: int, best_epoch: int) -> float
 
 
 def _training_scores(logs: Mapping[str, Any]) -> dict[str, float]:
-    """None where a `train_step` of the user's keeps metrics of its own only."""
+    """Empty where a `train_step` of the user keeps other metrics only."""
     if "confusion" not in logs:
         return {}
     counts = logs["confusion"].numpy()
@@ -240,13 +263,22 @@ def _training_scores(logs: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _notes(callbacks: Sequence[keras.callbacks.Callback]) -> tuple[str, ...]:
-    """What a person should know of them: Keras's own need no batches, so what they do there is not missed."""
+    """Notes on callbacks that expect to be called at batches, unless they are Keras's own, and that write files."""
     hooks = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
-    deaf = {
+    ignored = {
         type(callback).__name__
         for callback in callbacks
         if any(not str(getattr(callback, hook).__module__).startswith("keras.") for hook in hooks)
     }
-    return tuple(
-        f"the callback {name} is called at epochs only, not at batches: an epoch is one graph" for name in sorted(deaf)
+    at_epochs = (
+        f"the callback {name} is called at epochs only, not at batches: an epoch is one graph"
+        for name in sorted(ignored)
     )
+    files = (
+        f"the callback {type(callback).__name__} writes to {getattr(callback, attribute)} in every fold run, so that "
+        "holds what the last one wrote; the study keeps the curves and its model itself"
+        for callback in callbacks
+        for kind, attribute in _WRITERS
+        if isinstance(callback, kind)
+    )
+    return (*at_epochs, *files)

@@ -62,7 +62,7 @@ def graph_signature(model: keras.Model) -> str | None:
 
 
 def of_keras_alone(model: keras.Model) -> bool:
-    """Whether a compiled model whose layers are Keras's own (`packaging.unsaveable_reason`) is all in its variables.
+    """Whether all state of a compiled model of Keras's layers (see `packaging.unsaveable_reason`) is in its variables.
 
     Its class, optimizer and loss are Keras's own too, its optimizer has done nothing yet, it may become a graph, and
     none of its layers adapts to data, which leaves constants behind. So another model that the same builder makes at
@@ -100,7 +100,7 @@ def _places(model: keras.Model) -> list[tuple[Any, str]]:
 
 
 def _reader(owner: Any, name: str, variable: tf.Variable) -> tuple[str, Any]:
-    """(attribute, what to put there): the variable, or where Keras asks whether the number is 0 a `call` of ours."""
+    """(attribute, its replacement): the variable, or a `call` of ours where Keras compares the number with 0."""
     if name == "rate":
 
         def dropped(inputs: Any, training: bool = False) -> Any:

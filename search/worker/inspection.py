@@ -1,6 +1,6 @@
 """A closer look at a Keras model: evidence for `diagnosis/rules.py`, layer by layer. TensorFlow is imported inside.
 
-Nothing here changes a model, its optimizer or its random generators: a fold run that is looked at goes on as if not.
+Nothing here changes a model, its optimizer or its random generators, so a fold run is not affected.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from search.worker.trainer import Trainer
 
 MAX_KEPT = 5_000_000  # numbers of which the initial values are kept: 20 MB
-MAX_IMAGES = 64  # looked at layer by layer
-MAX_ANSWERS = 256  # training images that a network is asked about
+MAX_IMAGES = 64  # that are inspected layer by layer
+MAX_PREDICTED = 256  # training images that are predicted
 _NORMALISED = ("BatchNormalization", "GroupNormalization", "LayerNormalization", "Normalization", "UnitNormalization")
 _LOSS_SCALE = 1024.0
 _MIN_KERNEL = 0.01  # root mean square to which a movement is compared at least, where a kernel begins at zero
@@ -41,7 +41,7 @@ Start: TypeAlias = "tuple[NDArray[np.float32], ...] | None"
 
 @dataclass(frozen=True)
 class _Measured:
-    """What is measured of all layers at once."""
+    """What is measured for all layers at once."""
 
     now: Mapping[str, tuple[float, float | None]]  # by layer, see `_spreads`
     at_start: Mapping[str, tuple[float, float | None]]  # empty where the initial weights were not kept
@@ -51,14 +51,14 @@ class _Measured:
 
 
 def start_of(model: keras.Model) -> Start:
-    """What to keep of a model before training, so that it can be compared later."""
+    """The initial weights, to compare trained ones with later."""
     if sum(math.prod(variable.shape) for variable in model.trainable_variables) > MAX_KEPT:
         return None
     return tuple(np.array(variable.numpy()) for variable in model.trainable_variables)
 
 
 def answers_of(labels: NDArray[np.integer], probabilities: NDArray[np.float32]) -> OutputStats:
-    """What [images, classes] probabilities say of images with these labels."""
+    """Statistics of probabilities [images, classes] for images with these labels."""
     if not np.isfinite(probabilities).all():
         return OutputStats(math.nan, math.nan, 0, math.nan)
     measured = scores(labels, probabilities, ("log_loss", "auroc"))
@@ -152,7 +152,7 @@ def _is_relu(layer: Any) -> bool:
 
 @contextlib.contextmanager
 def _initial(model: keras.Model, start: Start) -> Iterator[bool]:
-    """The initial weights in the place of the trained ones; False where they were not kept."""
+    """Within, the model has its initial weights; yields False where they were not kept."""
     if start is None:
         yield False
         return
@@ -169,7 +169,7 @@ def _initial(model: keras.Model, start: Start) -> Iterator[bool]:
 def _gradients(model: keras.Model, x: Any, y: Any) -> tuple[dict[int, float], float]:
     """(L2 norm of the gradient by `id` of the trained variable, the loss), both without penalties.
 
-    In half precision, the loss is scaled on the way back, as in training: small gradients would be lost.
+    In half precision, the loss is scaled for the backward pass, as in training: small gradients would underflow.
     """
     import tensorflow as tf
 
@@ -241,11 +241,15 @@ def _norm(arrays: Sequence[NDArray[np.float32]]) -> float:
 
 
 def _given(model: keras.Model, x: Any) -> tuple[float, float]:
-    """(root mean square, spread over images) of what the first layer with weights is given.
+    """(root mean square of what the first layer with weights is given, at any depth; spread over images before the
+    first trained one).
 
-    The size is NaN where layers of normalisation make it harmless, or frozen ones come before: those are given pixels.
+    The size is NaN where layers of normalisation make it harmless, and where a mean was subtracted from pixels of
+    0..255, as Caffe's networks expect. Frozen layers may expect large numbers, so before them only small ones count.
     """
     import keras
+
+    from search.worker.pixel_range import first_input
 
     values = np.asarray(x, np.float32)
     first = next((layer for layer in _shown(model) if layer.trainable_variables), None)
@@ -254,38 +258,46 @@ def _given(model: keras.Model, x: Any) -> tuple[float, float]:
         its_input = first.input if first is not None else None
         if its_input is not None and not isinstance(its_input, list | tuple):
             values = np.asarray(keras.Model(model.inputs, its_input)(x, training=False), np.float32)
-    normalised = any(type(layer).__name__ in _NORMALISED for layer in _shown(model)) or any(map(_frozen, before))
-    size = math.nan if normalised else float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
+    given = values
+    with contextlib.suppress(Exception):  # a custom model may raise anything
+        given = first_input(model, x)
+    less_mean = given.min() < 0 and np.abs(given).max() < 256  # unscaled pixels are never below 0
+    size = float(np.sqrt(np.mean(np.square(given, dtype=np.float64))))
+    harmless = any(type(layer).__name__ in _NORMALISED for layer in _shown(model))
+    if harmless or (size > 1 and (less_mean or any(map(_frozen, before)))):
+        size = math.nan
     return size, _spread(values.reshape(len(values), -1))
 
 
 def before_training(trainer: Trainer, rows: NDArray[np.int32]) -> tuple[str, ...]:
-    """What speaks against a model that is to be trained on these rows: a sentence each with the line to change."""
+    """Problems of a model that is about to be trained on these rows: a sentence each, with the line to change."""
     model, (x, _) = trainer.model, trainer.batch(rows[:MAX_IMAGES])
     causes = list(findings(model, model.loss, images=len(rows), batch_size=trainer.recipe.batch_size))
-    with contextlib.suppress(Exception):  # a model of the user's may be anything, and a look must not end its training
+    with contextlib.suppress(
+        Exception
+    ):  # a custom model may raise anything, and an inspection must not end its training
         causes += [cause for cause in scale_causes(_given(model, x)[0]) if cause.name not in {c.name for c in causes}]
     return tuple(f"before training, {cause.name}: {cause.evidence}; try: {cause.change}" for cause in causes)
 
 
 class Inspector:
-    """Looks after one fold run: cheap numbers at a few epochs, and a closer look where those are at chance."""
+    """Watches one fold run: cheap numbers at a few epochs, and an inspection where these are at chance."""
 
     def __init__(self, trainer: Trainer, job: FoldJob) -> None:
-        """To be made before the first step, since initial weights are kept."""
+        """Make it before the first step, since it keeps the initial weights."""
         self._trainer, self._job = trainer, job
         self._labels = labels = trainer.context.labels
         counts = np.bincount(labels[job.train])
         shares = counts[counts > 0] / len(job.train)
         self.floor = entropy(shares)
         self._classes = len(shares)
-        self._rows = job.train[:: -(-len(job.train) // MAX_ANSWERS)]
+        self._rows = job.train[:: -(-len(job.train) // MAX_PREDICTED)]
         self.start = start_of(trainer.model)
 
     def inspect(
         self, epoch: int, curve: Mapping[str, Sequence[float]], loss: float, *, ended: bool, broken: bool = False
     ) -> Diagnosis | None:
-        """What is wrong after this epoch, if anything. `broken`: its `loss`, or what is predicted, is no number."""
+        """What is wrong after this epoch, if anything. `broken`: its `loss`, or a prediction, is not finite."""
         glance = EpochSnapshot(
             epoch=epoch,
             ended=ended,
@@ -310,7 +322,7 @@ class Inspector:
         return diagnosis_of(symptom, glance, answers, self.evidence())
 
     def _accuracy(self, curve: Mapping[str, Sequence[float]]) -> float:
-        """On training images; asked anew where a `train_step` of the user's does not keep it."""
+        """On training images; predicted again where a `train_step` of the user does not measure it."""
         if "balanced_accuracy" in curve:
             return curve["balanced_accuracy"][-1]
         probabilities, _ = self._trainer.predict(self._rows)
@@ -318,11 +330,11 @@ class Inspector:
         return measured["balanced_accuracy"]
 
     def answers(self) -> OutputStats:
-        """What the network as it is now says of training images."""
+        """Statistics of the present network's predictions for training images."""
         return answers_of(self._labels[self._rows], self._trainer.predict(self._rows)[0])
 
     def evidence(self) -> Evidence:
-        """Layer by layer, of the network as it is now and as it began."""
+        """Layer by layer, of the present network and of its initial weights."""
         model, batch_size = self._trainer.model, self._trainer.recipe.batch_size
         x, y = self._trainer.batch(self._rows[:: -(-len(self._rows) // MAX_IMAGES)])
         try:

@@ -1,6 +1,6 @@
-"""What Keras and TensorFlow do not export, or do not offer, behind functions. It imports neither at its top.
+"""Functions for what Keras and TensorFlow do not export or do not offer. It imports neither at its top.
 
-Beside `fast_adam.py` no other file touches their private names.
+Only this file and `fast_adam.py` use their private names.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def inner(optimizer: keras.optimizers.Optimizer) -> Any:
 
 
 def has_rate(optimizer: keras.optimizers.Optimizer) -> bool:
-    """Whether the learning rate is a variable of the optimizer, which may be set, rather than a schedule of its own."""
+    """Whether the learning rate is a variable of the optimizer, which may be set, and not a schedule."""
     import keras
 
     return isinstance(inner(optimizer)._learning_rate, keras.Variable)
@@ -42,6 +42,12 @@ def maker_of(tensor: Any) -> Any:
     return getattr(tensor, "_keras_history", (None,))[0]
 
 
+def inputs_of(operation: Any) -> Sequence[Any]:
+    """The symbolic tensors that a layer or operation was called with, where it was called once."""
+    nodes = operation._inbound_nodes
+    return list(nodes[0].input_tensors) if len(nodes) == 1 else []
+
+
 @contextmanager
 def patched(owner: Any, name: str, value: Any) -> Iterator[None]:
     """Within, something of Keras's has this attribute; not by `setattr`, with which Keras would track the value."""
@@ -60,13 +66,13 @@ def patched(owner: Any, name: str, value: Any) -> Iterator[None]:
 def without_replica_sums(optimizer: keras.optimizers.Optimizer) -> AbstractContextManager[None]:
     """Within, the optimizer does not sum gradients over replicas.
 
-    With one replica the sum changes nothing, but as a custom gradient it keeps its graph for ever.
+    With one replica the sum changes nothing, but as a custom gradient it keeps its graph forever.
     """
     return patched(inner(optimizer), "_all_reduce_sum_gradients", list)
 
 
 def reset_names() -> None:
-    """Have Keras name layers from the beginning again, as in a cleared session, and touch nothing else."""
+    """Let Keras number layer names from the beginning again, as in a cleared session, and change nothing else."""
     from keras.src.utils.naming import reset_uids  # Keras exports only what counts them up
 
     reset_uids()
@@ -104,13 +110,26 @@ def dtype_policy(name: str) -> Iterator[None]:
 
 
 def forget_gradients() -> None:
-    """Free the graphs traced so far that nobody has any more.
+    """Free the graphs traced so far that are no longer used.
 
-    For ever TensorFlow keeps the gradient of each `tf.custom_gradient` (that of swish is one), and through it the graph
-    around it, though it looks there only while a graph is traced.
+    TensorFlow keeps the gradient of each `tf.custom_gradient` (swish has one) forever, and with it the graph around it,
+    though it reads it only while a graph is traced.
     """
     from tensorflow.python.framework import ops
 
     registry = getattr(ops.gradient_registry, "_registry", {})
     for name in [name for name in registry if name.startswith("CustomGradient-")]:
         del registry[name]
+
+
+@contextmanager
+def random_states_kept(model: keras.Model) -> Iterator[None]:
+    """Within, calls of the model do not advance its random generators."""
+    weights = {id(weight) for weight in model.weights}
+    states = [variable for variable in model.variables if id(variable) not in weights]
+    values = [variable.numpy() for variable in states]
+    try:
+        yield
+    finally:
+        for state, value in zip(states, values, strict=True):
+            state.assign(value)

@@ -1,6 +1,6 @@
-"""What can be said of a model and its training set-up before the first step. Keras's objects are read, never imported.
+"""Checks of a model and its loss before the first step. Keras objects are read; Keras is not imported.
 
-A finding that is `fatal` makes training meaningless; the others are kept, as causes of what may show later.
+A finding that is `fatal` makes training meaningless; the others are kept as possible causes of later symptoms.
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from search.diagnosis.evidence import Cause
-from search.worker.keras_internals import maker_of
+from search.worker.keras_internals import all_layers
 
 if TYPE_CHECKING:
     import keras
 
-MAX_PARAMETERS = 1000  # trained parameters for each training image, above which it is worth a word
+MAX_PARAMETERS = 1000  # trained parameters for each training image, above which it is reported
+TINY = 0.01  # mean size of what a first layer is given, below which pixels were divided twice
 _CROSS_ENTROPIES = ("crossentropy", "cross_entropy", "kl_divergence", "kullback")
 
 
 def findings(model: keras.Model, loss: Any, *, images: int, batch_size: int) -> tuple[Cause, ...]:
-    """All that speaks against the model, built, with its `loss` as compiled (None: one that fits its output).
+    """Everything that is wrong with the built model and its `loss` as compiled (None: one that fits its output).
 
     `images`: for training. Shapes against images and classes are checked where a model is loaded.
     """
@@ -46,8 +47,11 @@ def _nothing_to_train(model: keras.Model) -> Iterator[Cause]:
 
 
 def _output_and_loss(model: keras.Model, loss: Any) -> Iterator[Cause]:
+    from search.worker.outputs import output_activation
+    from spaces.compiling import loss_name, takes_logits
+
     units, activation, name = int(model.output_shape[-1]), output_activation(model), loss_name(loss)
-    logits = bool(loss.get_config().get("from_logits", False)) if hasattr(loss, "get_config") else False
+    logits = takes_logits(loss)
     if units == 1 and activation == "softmax":
         yield Cause(
             "softmax on one unit",
@@ -64,7 +68,7 @@ def _output_and_loss(model: keras.Model, loss: Any) -> Iterator[Cause]:
             1.0,
             fatal=True,
         )
-    elif activation in ("relu", "linear", "tanh") and not logits and any(part in name for part in _CROSS_ENTROPIES):
+    elif activation in ("relu", "linear", "tanh") and not logits and _is_cross_entropy_of_keras(loss, name):
         yield Cause(
             "loss does not fit the output",
             f"{name} takes probabilities, and the last layer is {activation}",
@@ -88,6 +92,14 @@ def _output_and_loss(model: keras.Model, loss: Any) -> Iterator[Cause]:
         )
 
 
+def _is_cross_entropy_of_keras(loss: Any, name: str) -> bool:
+    """A user's function of such a name may take logits."""
+    module = str(getattr(loss, "__module__", type(loss).__module__))
+    return (isinstance(loss, str) or module.partition(".")[0] == "keras") and any(
+        part in name for part in _CROSS_ENTROPIES
+    )
+
+
 def _proper(units: int, activation: str) -> str:
     if activation == "linear":
         return "from_logits=True in the loss"
@@ -95,19 +107,29 @@ def _proper(units: int, activation: str) -> str:
 
 
 def _scaled_twice(model: keras.Model) -> Iterator[Cause]:
-    scales = [layer.scale for layer in model.layers if type(layer).__name__ == "Rescaling"]
+    scales = [layer.scale for layer in all_layers(model) if type(layer).__name__ == "Rescaling"]
     small = [scale for scale in scales if isinstance(scale, int | float) and scale < 0.1]
-    if len(small) > 1:
+    if len(small) > 1 and _in_sequence(model):
         yield Cause(
             "inputs scaled twice",
             f"{len(small)} Rescaling layers divide pixels one after another",
-            "remove all Rescaling layers but the first",
+            "remove all Rescaling layers but one; EfficientNet and others of keras.applications have one inside",
             0.93,
         )
 
 
+def _in_sequence(model: keras.Model) -> bool:
+    """Whether what divides pixels makes them tiny; in parallel branches they are divided once each."""
+    from search.worker.pixel_range import first_input, random_pictures
+
+    try:
+        return float(abs(first_input(model, random_pictures(model))).mean()) < TINY
+    except Exception:  # noqa: BLE001 - a custom model may raise anything, and will again when it is trained
+        return True
+
+
 def _last_batch(model: keras.Model, images: int, batch_size: int) -> Iterator[Cause]:
-    normalised = any(type(layer).__name__ == "BatchNormalization" and layer.trainable for layer in model.layers)
+    normalised = any(type(layer).__name__ == "BatchNormalization" and layer.trainable for layer in all_layers(model))
     if normalised and images % batch_size == 1:
         yield Cause(
             "a batch of one",
@@ -132,18 +154,3 @@ def _parameters(model: keras.Model, images: int) -> Iterator[Cause]:
 def _has(model: keras.Model, kind: str) -> bool:
     """Whether a layer of this class is in the model, or in a model that is one of its layers."""
     return any(type(layer).__name__ == kind or _has(layer, kind) for layer in getattr(model, "layers", ()))
-
-
-def output_activation(model: keras.Model) -> str:
-    """Name of the function that the output has gone through: 'softmax', 'linear', …; '' where it cannot be known."""
-    operation = maker_of(model.outputs[0]) if model.outputs else None
-    kind = type(operation).__name__
-    if kind == "Softmax":
-        return "softmax"
-    function = getattr(operation, "activation", None)
-    return str(getattr(function, "__name__", "")).lower() if function is not None else ""
-
-
-def loss_name(loss: Any) -> str:
-    """A loss's name in lower case, however it was given to `compile`: 'categorical_crossentropy', …; '' for None."""
-    return "" if loss is None else str(getattr(loss, "name", getattr(loss, "__name__", loss))).lower()

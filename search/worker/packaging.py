@@ -1,11 +1,11 @@
-"""What a study ships: one Keras model from pixels, as the study read them, to class probabilities. For workers only.
+"""The exported model: one Keras model from pixels, as the study read them, to class probabilities. For workers only.
 
-Everything that was done around the network in training is in the model: scaling, a grey picture's three colours, the
-mirror image, what standardises features, the head that scikit-learn fitted. It consists of Keras's own layers, so it
-loads anywhere with `safe_mode`. What using it needs to know besides is a JSON file within the .keras file.
+Everything that training did around the network is in the model: scaling, three channels for grey images, the mirror
+image, the standardisation of features, the head that scikit-learn fitted. It consists of Keras's own layers, so it
+loads anywhere with `safe_mode`. Class names and image size are in a JSON file within the .keras file.
 
-Every model within it is called with `training=False`, which its file keeps: a layer in it that was made with
-`training=True`, as Keras's own image layers are, would else tell all that follow it to train in a plain `model(x)`.
+Every model within it is called with `training=False`, which is saved in the file: otherwise a layer that was called
+with `training=True` would make all layers after it train in a plain `model(x)`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from keras import ops
 from numpy.typing import NDArray
 
 from search.files import replacing
-from search.jobs import ComposeJob, SavedModel, first_line
+from search.jobs import ComposeJob, SavedModel
 from search.manifest import ABOUT
-from search.worker import keras_heads
+from search.worker import keras_heads, outputs
 from search.worker.heads import moments
 from search.worker.keras_internals import all_layers
-from spaces import compiling
 from spaces.backbones import pooled_maps
 from spaces.facts import Facts
+from spaces.messages import first_line
 from spaces.parameters import Value
 from spaces.presets import FrozenFeatures
 from spaces.resizing import resized
@@ -49,25 +49,22 @@ def with_trained_weights(trainer: Trainer, network: keras.Model) -> keras.Model:
 
 
 def pixels_model(model: keras.Model, trainer: Trainer, facts: Facts) -> keras.Model:
-    """A network that learned from pixels. `trainer` knows how it was shown them, and what its output means."""
-    model.compiled = False  # else its metrics would be in the file, which are none of Keras's own: it would not load
+    """A network that learned from pixels. `trainer` has the range of its inputs and the meaning of its output."""
+    model.compiled = False  # else the file would contain our metrics, which Keras alone cannot load
     _name_for_exports(model)
     x = inputs = keras.Input(facts.shape, name="pixels")
-    if not compiling.takes_bytes(model):
-        x = keras.layers.Rescaling(1 / 255)(x)
+    if trainer.pixels.largest == 1:
+        x = keras.layers.Rescaling(trainer.pixels.factor)(x)
     if facts.channels == 1 and model.input_shape[-1] == 3:
         x = keras.layers.Concatenate()([x, x, x])
     output = model(x, training=False)
     if trainer.recipe.flip_average:
         output = keras.layers.Average()([output, model(ops.flip(x, axis=2), training=False)])
-    single = output.shape[-1] == 1
-    if compiling.takes_logits(trainer.model.loss):
-        output = keras.layers.Activation("sigmoid" if single else "softmax")(output)
-    return keras.Model(inputs, ops.concatenate([1 - output, output], axis=1) if single else output)
+    return keras.Model(inputs, outputs.in_model(output, trainer.output.meaning))
 
 
 def _name_for_exports(model: keras.Model) -> None:
-    """Give layers whose names begin with no letter or digit others: TensorFlow takes none of them as a scope."""
+    """Rename layers whose names do not begin with a letter or digit: TensorFlow accepts no such scope."""
     layers = [*all_layers(model)]
     taken = {layer.name for layer in layers}
     for layer in layers:
@@ -112,9 +109,9 @@ def weighted_ensemble(models: Sequence[tuple[keras.Model, float]], facts: Facts)
 
 
 def bare_network(model: keras.Model) -> keras.Model:
-    """A user's model without what it was trained with: its own class, `train_step`, loss and optimizer.
+    """A custom model without its class, `train_step`, loss and optimizer.
 
-    One that computes in a `call` of its own stays as it is.
+    A class with its own `call` stays as it is.
     """
     computes = next(kind for kind in type(model).__mro__ if "call" in vars(kind))
     ours = computes.__module__.partition(".")[0] == "keras" and getattr(model, "outputs", None)
@@ -122,9 +119,9 @@ def bare_network(model: keras.Model) -> keras.Model:
 
 
 def unsaveable_reason(model: keras.Model) -> str | None:
-    """Why a file of this model, of a user's builder, would not load in Keras alone; None where it would.
+    """Why a file of this custom model would not load in Keras alone; None where it would.
 
-    Keras writes such a file without a word, and refuses to load it: what the builder made itself is not in it.
+    Keras writes such a file without a warning, and refuses to load it: the user's code is not in it.
     """
     foreign = _foreign_activations(model)
     try:
@@ -155,7 +152,7 @@ def unsaveable_reason(model: keras.Model) -> str | None:
 
 
 def _foreign_activations(model: keras.Model) -> list[str]:
-    """What a configuration does not tell: lambdas, and functions that have the name of one of Keras's own."""
+    """What a configuration does not show: lambdas, and functions with the name of one of Keras's own."""
     held = [
         function
         for layer in all_layers(model)
@@ -170,7 +167,7 @@ def _foreign_activations(model: keras.Model) -> list[str]:
 
 
 def save(model: keras.Model, path: Path, about: Mapping[str, Any] | None = None) -> None:
-    """Write the model, whole or not at all, with `about` beside its own files. Raises OSError or ValueError."""
+    """Write the model, completely or not at all, with `about` in the same archive. Raises OSError or ValueError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
         model.save(partial)
@@ -180,12 +177,12 @@ def save(model: keras.Model, path: Path, about: Mapping[str, Any] | None = None)
 
 
 def load(path: Path) -> keras.Model:
-    """A model without anything in its file that could run code."""
+    """The model of a file. Nothing in the file can run code."""
     return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
 def compose(job: ComposeJob, pixels: NDArray[np.uint8], facts: Facts) -> SavedModel:
-    """See ComposeJob. What was saved is loaded again and asked: what counts is the file."""
+    """See ComposeJob. What was saved is loaded again to predict: this tests the file."""
     started = time.perf_counter()
     save(weighted_ensemble([(load(path), weight) for path, weight in job.parts], facts), job.path, job.about)
     probabilities = predict_pixels(load(job.path), pixels[job.rows]) if len(job.rows) else None

@@ -91,7 +91,7 @@ def _probe(job: ReferenceJob, features: Features, context: WorkerContext) -> Pro
     """What the fold run of the frozen preset's default point says, whichever preset is searched."""
     backbone = probed(context.facts.backbones)
     if backbone is None:
-        raise ValueError("a linear probe needs a pre-trained network, and no weights are at hand")
+        raise ValueError("a linear probe needs a pre-trained network, and no weights are available")
     family, facts = FAMILIES["frozen"], replace(context.facts, backbones=(backbone,))
     fold = FoldJob(
         trial=0,

@@ -1,7 +1,7 @@
-"""A compiled model with the graphs that train it and ask it: for workers only.
+"""A compiled model with the graphs that train it and predict with it. For workers only.
 
 An epoch is one TensorFlow function around the model's own `train_step`: on small images a Python loop over
-batches, as in `model.fit`, costs several times the arithmetic. What an epoch leads to is decided in `fold_run.py`.
+batches, as in `model.fit`, costs several times the arithmetic. `fold_run.py` decides what follows an epoch.
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from search.jobs import WorkerContext, first_line
+from search.jobs import WorkerContext
 from search.worker.augmentation import Augmentation
-from search.worker.batches import balanced_weights, class_probabilities, targets_for
+from search.worker.batches import balanced_weights, targets_for
 from search.worker.fast_adam import fused_update
 from search.worker.graph_sharing import scalars, scalars_as_variables, set_scalars
 from search.worker.keras_internals import averages, has_rate, inner, patched, without_replica_sums
 from search.worker.latency import milliseconds_an_image
+from search.worker.outputs import output_of, probabilities
+from search.worker.pixel_range import PixelRange, pixel_range
 from spaces import compiling
+from spaces.messages import first_line
 from spaces.recipe import EMA_EPOCHS, Recipe
 
 VALIDATION_BATCH = 256  # images a step when only predicting; results do not depend on it
@@ -34,11 +37,11 @@ class UntraceableError(Exception):
 
 
 class Trainer:
-    """A compiled model with the graphs that train it and ask it; for one fold run after another.
+    """A compiled model with the graphs that train it and predict with it; for one fold run after another.
 
-    Tracing a graph takes as long as many epochs. Before the next fold run, `load_state_of` gives the model, its
-    optimizer, its numbers and its random generators the state of another one of the same architecture that is new: so a
-    fold run's result does not depend on what was trained before.
+    Tracing a graph takes as long as many epochs, so graphs are reused. Before the next fold run, `load_state_of` copies
+    the state of a new model of the same architecture: weights, optimizer, scalars and random generators. So the result
+    of a fold run does not depend on what was trained before.
     """
 
     def __init__(
@@ -47,8 +50,8 @@ class Trainer:
         """`inputs` is uint8 pixels [images, height, width, channels], or float32 features [images, width].
 
         Without `graphs` each epoch is Keras's own `fit`, slower, for models that cannot be traced. Raises ValueError
-        where the recipe does not fit the model, UntraceableError where a model of the user's cannot be traced: it is of
-        no use any more then.
+        where the recipe does not fit the model, UntraceableError where a custom model cannot be traced: it must not be
+        used after that.
         """
         self.model, self.recipe, self.context = model, recipe, context
         # Features are standardised for each fold; pixels are the same for all, as a tensor one copy for all graphs.
@@ -57,6 +60,8 @@ class Trainer:
         self._targets = tf.constant(targets_for(model, context.labels))
         self._class_weights = tf.Variable(tf.ones([context.facts.classes]), trainable=False)
         self._augmentation = Augmentation(recipe) if recipe.augmentation != "none" else None
+        self.pixels = pixel_range(model) if pixels else PixelRange(255)
+        self.output = output_of(model)
         _check(model, recipe)
         set_averages(model, recipe, len(context.labels))
         if not model.optimizer.built:  # before a graph is traced; the one that scales losses would make them anew
@@ -66,16 +71,34 @@ class Trainer:
         self._beginning = [value if value.any() else None for value in values]
         self._numbers = [tf.Variable(number, trainable=False, dtype=tf.float64) for number in scalars(model)]
         # Keras makes the variables of metrics at first use: before a graph is traced, not in it.
-        model.test_step(self._batch(tf.constant([0])))
-        # On the host it is a step of a small network's time. A metric of the user's may do there what no graph can.
+        self._measure_once()
+        compiling.set_threshold(model, self.output.meaning.threshold)
+        # Resetting on the host takes as long as a step of a small network, but custom metrics may need to run there.
         self._reset_in_graph = graphs and context.model is None
         self._train_epoch: Any  # one epoch, see `_graphs`
         self._predict: Any
         self._train_epoch, self._predict = self._traced() if graphs else (self._fit_epoch, self._forward)
 
+    def _measure_once(self) -> None:
+        """Compute loss and metrics of one image. Raises ValueError where the user's do not accept the labels."""
+        x, y = self._batch(tf.constant([0]))
+        try:
+            self.model.test_step((x, y))
+        except (MemoryError, tf.errors.ResourceExhaustedError):
+            raise
+        except Exception as error:
+            if self.context.model is None:
+                raise
+            given = "class numbers [batch, 1]" if y.shape[-1] == 1 else f"one-hot rows [batch, {y.shape[-1]}]"
+            name, cause = compiling.loss_name(self.model.loss), f"{type(error).__name__}: {first_line(error)}"
+            raise ValueError(
+                f"the loss {name} or a metric fails: {cause} "
+                f"(labels are given as {given}; a loss with 'sparse' in its name, or one unit, gets class numbers)"
+            ) from error
+
     @property
     def variables(self) -> list[Any]:
-        """All that training changes."""
+        """Everything that training changes."""
         generators = self._augmentation.variables if self._augmentation else []
         return [*self.model.variables, *self.model.optimizer.variables, *generators]
 
@@ -95,14 +118,14 @@ class Trainer:
             self.model.optimizer.learning_rate.assign(model.optimizer.learning_rate)
         for number, value in zip(self._numbers, scalars(model), strict=True):
             number.assign(value)
-        set_scalars(self.model, scalars(model))  # what looks at it outside of graphs sees these too
+        set_scalars(self.model, scalars(model))  # so that code outside of graphs reads these too
         if isinstance(self._inputs, tf.Variable):
             self._inputs.assign(inputs)
         self.recipe = recipe
 
     @property
     def learning_rate(self) -> float:
-        """That of the next step, as the optimizer has it."""
+        """The optimizer's learning rate for the next step."""
         return float(self.model.optimizer.learning_rate)
 
     def state(self) -> tuple[NDArray[Any], ...]:
@@ -115,14 +138,14 @@ class Trainer:
             variable.assign(value)
 
     def weigh_classes(self, rows: NDArray[np.int32]) -> None:
-        """Have classes count by their shares in these training rows, where the recipe wants that."""
+        """Weigh classes by their shares in these training rows, where the recipe wants that."""
         if self.recipe.balanced:
             self._class_weights.assign(balanced_weights(self.context.labels[rows], self.context.facts.classes))
 
     def train_epoch(
         self, rows: NDArray[np.int32], ends: NDArray[np.int32], rates: NDArray[np.float64]
     ) -> Mapping[str, Any]:
-        """Train on these rows in their order; by name, what the model's metrics say of it, as tensors.
+        """Train on these rows in their order; return the model's metrics by name, as tensors.
 
         `ends`: [steps], where each batch ends; `rates`: [steps] learning rates.
         """
@@ -134,13 +157,23 @@ class Trainer:
         return logs
 
     def predict(self, rows: NDArray[np.int32]) -> tuple[NDArray[np.float32], float]:
-        """(probabilities [images, classes], mean loss) on these rows, by the weights that are judged."""
+        """(probabilities [images, classes], mean loss) on these rows, with the weights that are judged."""
         with self.judged_weights():
-            answers = [self._predict(tf.constant(slice_)) for slice_ in _slices(rows)]
-        outputs = [output.numpy() for output, _ in answers]
-        losses = [float(loss) * len(output) for (_, loss), output in zip(answers, outputs, strict=True)]
-        logits = compiling.takes_logits(self.model.loss)
-        return class_probabilities(np.concatenate(outputs), logits=logits), sum(losses) / len(rows)
+            predictions = [self._predict(tf.constant(slice_)) for slice_ in _slices(rows)]
+        outputs = [output.numpy() for output, _ in predictions]
+        losses = [float(loss) * len(output) for (_, loss), output in zip(predictions, outputs, strict=True)]
+        return probabilities(np.concatenate(outputs), self.output.meaning), sum(losses) / len(rows)
+
+    def measured(self, rows: NDArray[np.int32]) -> Mapping[str, float]:
+        """The metrics with which the model was compiled, on these rows, by name; those that are single numbers."""
+        self.model.reset_metrics()
+        results: Mapping[str, Any] = {}
+        for slice_ in _slices(rows):
+            x, y = self._batch(tf.constant(slice_))
+            results = self.model.compute_metrics(x, y, self._predict(tf.constant(slice_))[0])
+        numbers = single_numbers(results)  # before the variables that a metric may return are reset
+        self.model.reset_metrics()
+        return numbers
 
     def batch(self, rows: NDArray[np.int32]) -> tuple[tf.Tensor, tf.Tensor]:
         """(what the model is given, targets) of these rows, not augmented."""
@@ -158,7 +191,7 @@ class Trainer:
 
     @contextmanager
     def judged_weights(self) -> Iterator[None]:
-        """The moving averages in the place of the weights, where they are judged by."""
+        """Within, the weights are replaced by their moving averages, if the recipe judges by these."""
         if not self.recipe.averaged:
             yield
             return
@@ -175,7 +208,7 @@ class Trainer:
         x, y = tf.cast(tf.gather(self._inputs, rows), tf.float32), tf.gather(self._targets, rows)
         if training and self._augmentation:
             x, y = self._augmentation(x, y)
-        if self._inputs.dtype == tf.uint8 and not compiling.takes_bytes(self.model):
+        if self._inputs.dtype == tf.uint8 and self.pixels.largest == 1:
             x = x / 255
         grey_as_colour = x.shape[-1] == 1 and self.model.input_shape[-1] == 3
         return tf.image.grayscale_to_rgb(x) if grey_as_colour else x, y
@@ -190,13 +223,13 @@ class Trainer:
         return x, y, tf.linalg.matvec(shares, weights)
 
     def _traced(self) -> tuple[Any, Any]:
-        """`_graphs`, traced: called as they are, TensorFlow need not find out each time which trace is meant."""
+        """`_graphs`, as concrete functions: calling these, TensorFlow need not look up the trace each time."""
         own = self.context.model is not None
         if own and self.model.run_eagerly:
             raise UntraceableError("it is compiled with run_eagerly")
         try:
             train_epoch, predict = (graph.get_concrete_function() for graph in self._graphs())
-        except Exception as error:  # whatever the user's code raises
+        except Exception as error:  # the user's code may raise anything
             if not own or isinstance(error, MemoryError | tf.errors.ResourceExhaustedError):
                 raise
             raise UntraceableError(first_line(error)) from error
@@ -237,7 +270,7 @@ class Trainer:
             return y_pred, model.compute_loss(x=x, y=y, y_pred=y_pred, training=False)
 
     def _fit_epoch(self, order: tf.Tensor, ends: tf.Tensor, rates: tf.Tensor) -> Any:  # noqa: ARG002 - none is steered
-        """An epoch of Keras's own `fit`, at whose end an optimizer with averages would give them to the model."""
+        """An epoch of Keras's own `fit`. At its end an optimizer would copy averages to the model: that is patched."""
         parts = [
             self._weighted(*self._batch(order[start:end], training=True)) for start, end in pairwise([0, *ends.numpy()])
         ]
@@ -254,15 +287,20 @@ def _check(model: keras.Model, recipe: Recipe) -> None:
     if recipe.augmentation in ("mixup", "cutmix") and compiling.takes_indices(model.loss):
         raise ValueError(f"augmentation {recipe.augmentation} mixes labels, which the loss takes as class numbers")
     if recipe.schedule != "constant" and not has_rate(model.optimizer):
-        raise ValueError(f"schedule {recipe.schedule}: the optimizer has a schedule of its own")
+        raise ValueError(f"schedule {recipe.schedule}: the optimizer has its own schedule of learning rates")
 
 
 def set_averages(model: keras.Model, recipe: Recipe, images: int) -> None:
-    """Have the optimizer average weights, where the recipe judges by averages. Before its variables are made."""
+    """Make the optimizer average weights, if the recipe judges by averages. Call it before its variables are made."""
     if recipe.averaged:
         steps = recipe.steps or -(-images // recipe.batch_size)
         optimizer = inner(model.optimizer)
         optimizer.use_ema, optimizer.ema_momentum = True, 1 - 1 / (EMA_EPOCHS * steps)
+
+
+def single_numbers(logs: Mapping[str, Any]) -> dict[str, float]:
+    """Of a model's metrics those that are one number, without the loss."""
+    return {name: float(value) for name, value in logs.items() if name != "loss" and np.ndim(value) == 0}
 
 
 def _slices(rows: NDArray[np.int32]) -> Iterator[NDArray[np.int32]]:

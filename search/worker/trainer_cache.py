@@ -21,13 +21,13 @@ MAX_KEPT_PARAMETERS = 10_000_000  # of theirs together: 120 MB with two moments 
 TRACED_AT_A_TIME = 16
 """Trainers made until TensorFlow forgets the kernels that it keeps for operations outside of graphs.
 
-It has one for each shape of a variable that it ever met: 1.8 MiB an architecture. Making anew those that are still used
-takes a fifth of a second.
+It keeps kernels for every shape of a variable that it has seen: 1.8 MiB per architecture. Making those again that are
+still used takes a fifth of a second.
 """
 
 
 class TrainerCache:
-    """The few trainers used last, by what decides their graphs, so that as few graphs as possible are traced."""
+    """The trainers used last, by what decides their graphs, so that few graphs are traced."""
 
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
@@ -37,12 +37,12 @@ class TrainerCache:
     def trainer(
         self, model: keras.Model, inputs: Any, recipe: Recipe, point: Mapping[str, Value] | None = None
     ) -> Trainer:
-        """One that trains like `Trainer(model, inputs, context, recipe)`, if need be by graphs that are there.
+        """One that trains like `Trainer(model, inputs, context, recipe)`, with existing graphs where possible.
 
-        `model` is new and compiled, the first built since Keras's session was cleared. Where `point` is given, by those
-        of the same point: of a user's model configurations do not tell all. Raises as Trainer does.
+        `model` is new and compiled, the first built since Keras's session was cleared. With `point`, only graphs of
+        that point are used: the configuration of a custom model does not contain everything. Raises as Trainer does.
         """
-        if self._context.model is None:  # a `tf.function` in a user's file may be differentiated again
+        if self._context.model is None:  # a `tf.function` in a user's file may need its gradients again
             forget_gradients()
         set_averages(model, recipe, len(self._context.labels))
         key = _key(model, inputs, recipe, point)
@@ -50,7 +50,7 @@ class TrainerCache:
         if trainer is None:
             self._forget(model.count_params())
             self._made += 1
-            gc.collect()  # what is traced lies in circles
+            gc.collect()  # graphs are freed by the garbage collector only
             trainer = Trainer(model, inputs, self._context, recipe)
         else:
             trainer.load_state_of(model, inputs, recipe)
@@ -59,7 +59,7 @@ class TrainerCache:
         return trainer
 
     def forget_kernels(self) -> None:
-        """Have TensorFlow forget its kernels where it is time for that. Before a model is built: names begin anew."""
+        """Let TensorFlow free its kernels if it keeps many. Call it before a model is built: it resets layer names."""
         if self._made >= TRACED_AT_A_TIME:
             keras.utils.clear_session(free_memory=False)
             self._made = 0
@@ -69,7 +69,7 @@ class TrainerCache:
         self._kept.clear()
 
     def _forget(self, parameters: int) -> None:
-        """Make room for a model of so many parameters."""
+        """Remove the oldest trainers until a model of so many parameters fits."""
         kept = self._kept
         while kept and (
             len(kept) >= MAX_KEPT
@@ -79,7 +79,7 @@ class TrainerCache:
 
 
 def _key(model: keras.Model, inputs: Any, recipe: Recipe, point: Mapping[str, Value] | None) -> str | None:
-    """What decides a trainer's graphs. Batches, epochs and the schedule are none of it: the host deals with them."""
+    """What decides a trainer's graphs. Batch size, epochs and schedule do not: the host handles them."""
     decided = graph_signature(model)
     rest = replace(recipe, batch_size=0, steps=None, schedule="constant")
     return decided and f"{point} {rest} {inputs.dtype} {decided}"

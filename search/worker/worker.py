@@ -33,7 +33,6 @@ from search.jobs import (
     RefitJob,
     SavedModel,
     WorkerContext,
-    first_line,
 )
 from search.native import ENVIRONMENT
 from search.worker.describe import describe, describe_frozen
@@ -44,7 +43,9 @@ from search.worker.inspection import before_training
 from search.worker.keras_internals import dtype_policy, reset_names, without_values
 from search.worker.model_checks import fatal, findings
 from search.worker.references import judge
-from spaces.custom.model import BuilderError, OwnModel
+from spaces.custom.errors import BuilderError
+from spaces.custom.model import OwnModel
+from spaces.messages import first_line
 from spaces.parameters import Value
 from spaces.presets import FrozenFeatures, Preset, family_of, preset
 from spaces.presets.frozen import UnfitError
@@ -63,7 +64,7 @@ READY = "ready"
 
 
 class Worker:
-    """Does jobs on one set of context."""
+    """Does jobs, all with the same context."""
 
     def __init__(self, context: WorkerContext) -> None:
         """Import TensorFlow (seconds), give it one thread, and take the pixels in."""
@@ -105,7 +106,7 @@ class Worker:
         return Features(self._pixels, self._context.features)
 
     def do(self, job: Job) -> Outcome:
-        """The job's outcome. Whatever goes wrong is an outcome too; the traceback goes to stderr, the log."""
+        """The job's outcome. Every failure is an outcome too; its traceback goes to stderr, the log."""
         import tensorflow as tf
 
         try:
@@ -143,22 +144,26 @@ class Worker:
     @cached_property
     def _own(self) -> OwnModel:
         if self._context.model is None:
-            raise RuntimeError("there is no model of the user's own to ask")
+            raise RuntimeError("there is no custom model")
         return OwnModel(self._context.model, self._context.facts)
 
     def _family(self, params: Mapping[str, Value]) -> tuple[Preset, Mapping[str, Value]]:
         if self._preset is None:
-            raise RuntimeError("there is no preset to ask: the model is the user's own")
+            raise RuntimeError("there is no preset: the model is a custom one")
         return family_of(self._preset, params)
 
     def _describe(self, job: DescribeJob) -> Description:
         import keras
 
+        from spaces import compiling
+
         facts = self._context.facts
         if self._context.model is not None:
             keras.backend.clear_session()  # layers are named anew, whatever was built before
+            self._own.reload()
             own, batch = self._own.build(job.params), int(job.params.get("batch_size", USUAL_BATCH))
-            if wrong := fatal(findings(own, own.loss if own.compiled else None, images=facts.images, batch_size=batch)):
+            loss = compiling.single(own.loss) if own.compiled else None
+            if wrong := fatal(findings(own, loss, images=facts.images, batch_size=batch)):
                 raise BuilderError(f"{self._context.model.name}: {wrong}")
             return describe(own, batch)
         reset_names()
@@ -218,6 +223,7 @@ class Worker:
 
         started, facts, fold = time.perf_counter(), self._context.facts, job.fold
         if self._preset is None:
+            self._own.reload()
             built = self._own.build(fold.params)  # computes in float32, whatever the precision of training
             if why := packaging.unsaveable_reason(packaging.bare_network(built)):
                 raise BuilderError(f"{self._own.name}: {why}")
@@ -262,7 +268,7 @@ class Worker:
         return self._last
 
     def _train_own(self, job: FoldJob, started: float) -> FoldResult:
-        """Folds of a point share graphs where Keras's parts are all there is; else they are traced for each."""
+        """Folds of a point share graphs if the model consists of Keras's parts alone; else each fold traces its own."""
         from search.worker import packaging
         from search.worker.graph_sharing import of_keras_alone
         from search.worker.trainer import Trainer, UntraceableError
@@ -285,15 +291,18 @@ class Worker:
                 trainer = self._trainers.trainer(model, self._constant, recipe, job.params)
         except UntraceableError as error:
             untraceable = str(error)
-        if untraceable:  # no longer in the handler, whose traceback keeps what is traced halfway
+        if untraceable:  # outside of the handler, whose traceback would keep the partial graph
             self._trainers.clear()
             gc.collect()
-            model, callbacks = built()  # anew: a trace leaves things behind
+            model, callbacks = built()  # anew: a failed trace leaves tensors of its graph in layers
             trainer = Trainer(model, self._constant, self._context, recipe, graphs=False)
             slow = "the model is trained by Keras's own fit, which is slower: it does not run as a graph"
             notes = (*notes, f"{slow} ({untraceable})")
         if job.trial == job.repeat == job.fold == 0:  # other trials' models differ in their numbers
             notes += before_training(trainer, job.train)
+        name, decided = self._own.name, (trainer.pixels.note, trainer.output.note)
+        notes += tuple(f"before training, {name}: {note}" for note in decided if note)
+        notes += (self._own.loading_note,) if self._own.loading_note else ()
         result = self._trained_by(trainer, job, started, callbacks)
         return replace(result, notes=(*notes, *result.notes))
 
@@ -302,14 +311,15 @@ class Worker:
         import keras
         import tensorflow as tf
 
-        if self._preset is None:  # the user's builder may draw from anything
+        if self._preset is None:  # a user's builder may use any random generator
             keras.utils.clear_session(free_memory=False)
-            keras.utils.set_random_seed(job.seed)
-            # What a builder sets for the whole process ends with its fold.
+            # Settings that a builder makes for the whole process end with its fold.
             keras.config.set_image_data_format("channels_last")
             keras.config.set_floatx("float32")
             tf.config.run_functions_eagerly(False)
             with dtype_policy(self._context.precision):
+                self._own.reload()
+                keras.utils.set_random_seed(job.seed)
                 return build()
         # Presets draw from Python's generator alone, through Keras's initializers and layers. Keras's own two calls
         # above empty TensorFlow's cache of kernels as well, and it would optimise graphs anew that are kept: now
@@ -322,11 +332,11 @@ class Worker:
 
 
 class RefusedError(Exception):
-    """A point of a preset that gives no model that could be trained."""
+    """A point of a preset whose model cannot be trained."""
 
 
 def _usable(result: FoldResult) -> None:
-    """Raises RefusedError where the weights are lost that were to be saved."""
+    """Raises RefusedError where the weights are not finite, so that there is nothing to save."""
     if result.diagnosis and result.diagnosis.symptom.name == BROKEN:
         raise RefusedError(f"trained on all images, {'; '.join(result.diagnosis.symptom.signs)}")
 

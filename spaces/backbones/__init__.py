@@ -1,6 +1,6 @@
 """Pre-trained networks: what each can do, whatever file its weights are in.
 
-A backbone is a value: an architecture, and the checksum of the weights at hand for it. It travels to workers as it is,
+A backbone is a value: an architecture, and the checksum of its weights. It travels to workers as it is,
 and only there is its network built. Files of weights are read without running anything that is in them.
 """
 
@@ -30,7 +30,7 @@ class BackboneError(ValueError):
 
 @dataclass(frozen=True)
 class Backbone(ABC):
-    """A network trained on ImageNet, whose weights are at hand."""
+    """A network trained on ImageNet, whose weights are available."""
 
     name: str  # in study.toml and in points
     title: str  # for people

@@ -203,9 +203,9 @@ def cached(name: str) -> Path:
 
 
 def download(name: str) -> Path:
-    """`cached`, downloaded by Keras, which checks it by a checksum of its own, where it is not there yet.
+    """`cached`, downloaded by Keras, which checks it by its own checksum, where it is not there yet.
 
-    In a process of its own, since Keras takes seconds and memory. Raises BackboneError, with the last line of it.
+    In a separate process, since Keras takes seconds and memory. Raises BackboneError, with the last line of it.
     """
     if cached(name).is_file():
         return cached(name)
@@ -220,15 +220,15 @@ def download(name: str) -> Path:
         check=False,
     )
     if ran.returncode or not cached(name).is_file():
-        said = ran.stderr.strip().splitlines()
+        lines = ran.stderr.strip().splitlines()
         raise BackboneError(
-            f"Keras could not download {ARCHITECTURES[name].title}: {said[-1] if said else 'no reason'}"
+            f"Keras could not download {ARCHITECTURES[name].title}: {lines[-1] if lines else 'no reason'}"
         )
     return cached(name)
 
 
 def untrained(name: str, side: int | None = None) -> tuple[keras.Model, keras.Model]:
-    """Two models of the same layers, without weights of their own yet: the one that a file fits, and its maps."""
+    """Two models of the same layers, before weights are loaded: the one that a file fits, and its maps."""
     import keras  # heavy, and only workers build models
 
     architecture = ARCHITECTURES[name]
@@ -273,7 +273,7 @@ def with_depthwise(network: keras.Model) -> keras.Model:
 
 
 def _scaled(x: Any, how: str) -> Any:
-    """RGB 0..255 as a network without a scaling of its own was trained on it."""
+    """RGB 0..255, scaled as a network without a scaling layer was trained on it."""
     import keras
 
     match how:

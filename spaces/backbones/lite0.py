@@ -79,7 +79,7 @@ def weights() -> dict[str, NDArray[Any]]:
 
 
 def network(side: int | None = None) -> keras.Model:
-    """The network without weights of its own yet, from RGB 0..255 float32 [batch, side, side, 3] to nine outputs.
+    """The network before its weights are loaded, from RGB 0..255 float32 [batch, side, side, 3] to nine outputs.
 
     Those are the maps after each stage and after the last convolution, [batch, height, width, WIDTHS[n]], and the
     probabilities of ImageNet's classes, [batch, 1000]. `side` None: any height and width.
@@ -98,8 +98,8 @@ def network(side: int | None = None) -> keras.Model:
     x = _convolution(x, "conv_head", "bn1", TOP, 1, 1)
     maps.append(x)
     x = keras.layers.GlobalAveragePooling2D()(x)
-    said = keras.layers.Dense(CLASSES, activation="softmax", name="fc")(x)
-    return keras.Model(inputs, [*maps, said], name="efficientnet_lite0", trainable=False)
+    probabilities = keras.layers.Dense(CLASSES, activation="softmax", name="fc")(x)
+    return keras.Model(inputs, [*maps, probabilities], name="efficientnet_lite0", trainable=False)
 
 
 def pretrained(side: int | None = None) -> keras.Model:

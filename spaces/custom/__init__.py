@@ -1,1 +1,1 @@
-"""A model of the user's own: its file, its parameters, and how it is built."""
+"""A custom model, `file.py:build`: its file, its parameters, and how it is built."""

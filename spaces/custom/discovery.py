@@ -1,4 +1,4 @@
-"""The space of a builder of the user's own, found by running it: what it asks of Keras Tuner's `hp`, and where."""
+"""The space of a user's builder, found by running it: which parameters it requests of Keras Tuner's `hp`, and when."""
 
 from __future__ import annotations
 
@@ -19,55 +19,55 @@ from spaces.space import Space
 if TYPE_CHECKING:
     import keras_tuner
 
-Met: TypeAlias = "tuple[keras_tuner.HyperParameters, bool]"  # what a builder asked for, whether it came to its end
+Run: TypeAlias = "tuple[keras_tuner.HyperParameters, bool]"  # what a builder requested, whether it returned
 
-MAX_VALUES = 64  # of one parameter, that the walk tries; of a longer range it tries SPREAD
+MAX_VALUES = 64  # of one parameter, that are tried; of a longer range SPREAD values are
 SPREAD = 9
-QUIET = 32  # points at random that must tell nothing new before the walk ends: three booleans meet in 98 % of walks
+QUIET = 32  # random points in a row without anything new, after which it ends: finds three booleans together in 98 %
 MAX_LISTED = 1000  # values of a choice that a stepped range becomes
 
 
-def discovered(met_at: Callable[[Mapping[str, Value]], Met], most_seconds: float) -> tuple[Space, bool]:
-    """(the space of a builder, whether the walk through it came to its end within `most_seconds`).
+def discovered(run_at: Callable[[Mapping[str, Value]], Run], max_seconds: float) -> tuple[Space, bool]:
+    """(the space of a builder, whether everything was tried within `max_seconds`).
 
-    `met_at` runs the builder at these values, the others at their defaults. It is run at its defaults, at every value
-    of every parameter, and at random. A parameter that is met only at some values of another is under that condition,
-    unless it was met at any other point too: a parameter too many does no harm, one too few fails trials.
-    Raises SpaceError where a parameter cannot be searched.
+    `run_at` runs the builder at these values, the others at their defaults. It is run at its defaults, at every value
+    of every parameter, and at random points. A parameter that is requested only at some values of another gets that
+    condition, unless it was requested at any other point too: a superfluous parameter does no harm, a missing one
+    fails trials. Raises SpaceError where a parameter cannot be searched.
     """
-    walk = _Walk(met_at, time.monotonic() + most_seconds)
-    walk.visit({})
-    walk.every_value()
+    explorer = _Explorer(run_at, time.monotonic() + max_seconds)
+    explorer.visit({})
+    explorer.try_all_values()
     rng = np.random.default_rng(0)
-    space, quiet = walk.space(), 0
-    while quiet < QUIET and walk.in_time:
-        walk.visit(space.sample(rng))
-        walk.every_value()
-        before, space = space, walk.space()
+    space, quiet = explorer.space(), 0
+    while quiet < QUIET and explorer.in_time:
+        explorer.visit(space.sample(rng))
+        explorer.try_all_values()
+        before, space = space, explorer.space()
         quiet = quiet + 1 if space == before else 0
-    return space, walk.in_time
+    return space, explorer.in_time
 
 
-def met(hp: keras_tuner.HyperParameters) -> list[str]:
-    """Names of the parameters that were asked for and are active, in the order of the first asking."""
+def requested(hp: keras_tuner.HyperParameters) -> list[str]:
+    """Names of the active parameters that a builder requested, in the order of their first request."""
     return list(dict.fromkeys(p.name for p in hp.space if hp.is_active(p)))
 
 
-class _Walk:
-    """What was met where, and the space that follows from it."""
+class _Explorer:
+    """Which parameters were requested at which points, and the space that follows."""
 
-    def __init__(self, met_at: Callable[[Mapping[str, Value]], Met], until: float) -> None:
-        self._met_at, self._until = met_at, until
-        self._entries: dict[str, Any] = {}  # Keras Tuner's, as they were first met
+    def __init__(self, run_at: Callable[[Mapping[str, Value]], Run], until: float) -> None:
+        self._run_at, self._until = run_at, until
+        self._entries: dict[str, Any] = {}  # Keras Tuner's, each as first requested
         self._parameters: dict[str, Parameter] = {}
         self._contexts: dict[str, dict[str, Value]] = {}  # a point at which the parameter is active
         self._visited: set[_Key] = set()
-        self._seen: dict[_Key, frozenset[str]] = {}  # point -> what was met there, where the builder came to its end
-        self._times: Counter[str] = Counter()  # that a parameter was met
-        self._varied: set[str] = set()  # parameters whose points were varied
-        self._idle: set[str] = set()  # those whose values, where they were tried, all met the same
-        self._beside: defaultdict[tuple[str, str], Counter[Value]] = defaultdict(Counter)
-        """(parameter, another that was met with it) -> values of the other."""
+        self._seen: dict[_Key, frozenset[str]] = {}  # point -> what was requested there, where the builder returned
+        self._times: Counter[str] = Counter()  # how often a parameter was requested
+        self._varied: set[str] = set()  # parameters for which all values were tried
+        self._idle: set[str] = set()  # parameters whose value changed nothing in what is requested
+        self._values_beside: defaultdict[tuple[str, str], Counter[Value]] = defaultdict(Counter)
+        """(parameter, another one requested at the same points) -> values of the other."""
 
     @property
     def in_time(self) -> bool:
@@ -75,14 +75,14 @@ class _Walk:
         return time.monotonic() < self._until
 
     def visit(self, values: Mapping[str, Value]) -> None:
-        """Run the builder at these values, once, and keep the order in which parameters are asked for."""
+        """Run the builder at these values, once, and keep the order in which parameters are requested."""
         if _key(values) in self._visited or (self._visited and not self.in_time):
             return
-        hp, whole = self._met_at(values)
-        names = met(hp)
+        hp, returned = self._run_at(values)
+        names = requested(hp)
         point: dict[str, Value] = {name: _plain(hp.values[name]) for name in names}
         self._visited |= {_key(values), _key(point)}
-        if whole:  # else what was not met may only have come later
+        if returned:  # else a parameter that is missing might have been requested later
             self._seen[_key(point)] = self._seen[_key(values)] = frozenset(names)
         previous = ""
         for entry in filter(hp.is_active, hp.space):
@@ -91,11 +91,13 @@ class _Walk:
         for name in names:
             self._times[name] += 1
             for other in names:
-                self._beside[name, other][point[other]] += 1
+                self._values_beside[name, other][point[other]] += 1
 
-    def every_value(self) -> None:
-        """Where each parameter is active, change each one of its point to each of its values; go on while that meets
-        new ones. Parameters that are met at the same point share those visits."""
+    def try_all_values(self) -> None:
+        """At a point where a parameter is active, try all values of each parameter of that point.
+
+        This is repeated while it finds new parameters. Parameters that are active at the same point share the visits.
+        """
         while pending := [name for name in self._parameters if name not in self._varied]:
             for name in pending:
                 self._varied.add(name)
@@ -103,7 +105,7 @@ class _Walk:
                     self._vary(self._contexts[name], parent)
 
     def _vary(self, context: Mapping[str, Value], parent: str) -> None:
-        """Change one parameter of a point to each of its values; to three, while it never mattered to what is met."""
+        """Change one parameter of a point to each of its values; to three while that never changed the requests."""
         values = _values(self._parameters[parent])[0]
         idle = parent in self._idle
         for value in [values[0], values[len(values) // 2], values[-1]] if idle else values:
@@ -116,7 +118,7 @@ class _Walk:
             self._vary(context, parent)
 
     def space(self) -> Space:
-        """The parameters so far, each under the conditions that what was met bears out."""
+        """The parameters so far, each with the conditions that agree with all that was requested."""
         names = list(self._parameters)
         return Space(
             tuple(
@@ -126,9 +128,9 @@ class _Walk:
         )
 
     def _take(self, entry: Any, previous: str, point: Mapping[str, Value]) -> None:
-        """Note a parameter, met at this point after `previous`; the first range of a name counts, as in Keras Tuner.
+        """Note a parameter, requested at this point after `previous`; a name's first range counts, as in Keras Tuner.
 
-        Keras Tuner has a parameter for each scope. Here a name is one, so its ranges must not differ.
+        Keras Tuner has a parameter for each scope. Here a name is one parameter, so its ranges must not differ.
         """
         first = self._entries.get(entry.name)
         if first is None:
@@ -140,35 +142,35 @@ class _Walk:
         elif first.conditions != entry.conditions and repr(first) != repr(entry):
             raise SpaceError(
                 f"'{entry.name}' has one range {_scope(first)} and another {_scope(entry)}, {first} and {entry}, but a "
-                "name can have only one here: name them apart, such as with hp.name_scope"
+                "name can have only one here: give them different names, for example with hp.name_scope"
             )
 
     def _conditions(self, name: str, before: Sequence[str]) -> Iterable[When]:
-        """Conditions on earlier parameters, but for those without which `name` was met all the same."""
+        """Conditions on earlier parameters, without those that `name` was also requested outside of."""
         for parent in before:
-            beside = self._beside[name, parent]
-            condition = self._condition(name, parent) if beside.total() == self._times[name] else None
-            if condition and all(condition.holds({parent: value}) for value in beside):
+            others = self._values_beside[name, parent]
+            condition = self._condition(name, parent) if others.total() == self._times[name] else None
+            if condition and all(condition.holds({parent: value}) for value in others):
                 yield condition
 
     def _condition(self, name: str, parent: str) -> When | None:
-        """The values of `parent` whose change alone, where `name` is active, lets it stay; None where all do.
+        """The values of `parent` at which `name` stays active if nothing else changes; None where these are all values.
 
-        Between two values that were tried, what was not tried is taken to let it stay.
+        A value that was not tried, between two that were, is assumed to keep it active.
         """
         parameter, context = self._parameters[parent], self._contexts[name]
-        values, whole = _values(parameter)
+        values, complete = _values(parameter)
         stays = [name in self._seen.get(_key({**context, parent: value}), {name}) for value in values]
         if all(stays):
             return None
-        last = len(stays) - 1 - stays[::-1].index(False)  # the highest without it
+        last = len(stays) - 1 - stays[::-1].index(False)  # the highest value without it
         if isinstance(parameter, Number) and not any(stays[:last]) and last + 1 < len(values):
-            if whole:
+            if complete:
                 return When(parent, at_least=float(values[last + 1]))
             if (step := _step(parameter)) is not None:
                 return When(parent, at_least=float(parameter.nearest_value(float(values[last]) + step)))
             return When(parent, at_least=float(values[last])) if last else None  # above the lowest is nearly all
-        return When(parent, one_of=tuple(itertools.compress(values, stays))) if whole else None
+        return When(parent, one_of=tuple(itertools.compress(values, stays))) if complete else None
 
 
 _Key: TypeAlias = tuple[tuple[str, Value], ...]
@@ -179,12 +181,12 @@ def _key(values: Mapping[str, Value]) -> _Key:
 
 
 def _plain(value: Any) -> Any:
-    """A number of NumPy's as one of Python's."""
+    """A NumPy number as a Python number."""
     return value.item() if isinstance(value, np.generic) else value
 
 
 def _scope(entry: Any) -> str:
-    """Where an entry of Keras Tuner's stands, in words."""
+    """The scope of an entry of Keras Tuner, in words."""
     conditions = (f"{c.name} = {' or '.join(map(format_value, c.values))}" for c in entry.conditions)
     return f"where {' and '.join(conditions)}" if entry.conditions else "outside of a scope"
 
@@ -194,34 +196,34 @@ def _step(parameter: Number) -> float | None:
 
 
 def _count(parameter: Number) -> int | None:
-    """How many values there are; None: a float without steps has too many to say."""
+    """The number of values; None for a float without steps."""
     step = _step(parameter)
     return None if step is None else int((parameter.high - parameter.low) / step + 1e-9) + 1
 
 
 def _values(parameter: Parameter) -> tuple[list[Value], bool]:
-    """(the values that the walk tries, in their order, whether these are all that there are)."""
+    """(the values to try, in order, whether these are all values)."""
     if isinstance(parameter, Choice):
         every = parameter.values
         if len(every) <= MAX_VALUES:
             return list(every), True
         return [every[round(place)] for place in np.linspace(0, len(every) - 1, MAX_VALUES)], False
     count = _count(parameter)
-    whole = count is not None and count <= MAX_VALUES
-    if count is not None and whole:
+    complete = count is not None and count <= MAX_VALUES
+    if count is not None and complete:
         numbers = [parameter.low + i * (_step(parameter) or 1) for i in range(count)]
     else:
         scale = np.geomspace if parameter.log else np.linspace
         numbers = [float(value) for value in scale(parameter.low, parameter.high, SPREAD)]
     kind: type[int] | type[float] = int if parameter.integer else float
-    return sorted({kind(parameter.nearest_value(number)) for number in numbers}), whole
+    return sorted({kind(parameter.nearest_value(number)) for number in numbers}), complete
 
 
 def parameter_of(entry: Any) -> Parameter:
-    """A parameter of Keras Tuner's as one of ours, with the values that it would give. Raises SpaceError for no range.
+    """A parameter of Keras Tuner as one of ours, with the same values. Raises SpaceError for an impossible range.
 
     Logarithmic sampling with a step multiplies, so its values become a choice. 'reverse_log' without a step has no
-    match and is searched linearly. Of a linear range with a step Keras Tuner's code loses the last value now and then
+    equivalent and is searched linearly. Of a linear range with a step Keras Tuner's code sometimes loses the last value
     (1 // 0.2 is 4), against its documentation; here it is kept.
 
     A default that is none of the values is allowed there, and trial 0 takes it: it becomes one more value of a choice,
@@ -241,7 +243,7 @@ def parameter_of(entry: Any) -> Parameter:
 
 
 def _ranged(entry: Any, default: Any, *, integer: bool) -> Parameter:
-    """A range of Keras Tuner's whose values are not multiplied. `integer`: whether they are whole."""
+    """A range of Keras Tuner's whose values are not multiplied. `integer`: whether they are integers."""
     name, low, high, log = entry.name, _plain(entry.min_value), _plain(entry.max_value), entry.sampling == "log"
     step = _plain(entry.step) if entry.sampling == "linear" else None
     if integer:

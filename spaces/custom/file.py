@@ -1,14 +1,15 @@
-"""The user's own file: named on the command line, hashed with the files beside it that it imports, and loaded.
+"""The file of a custom model: named on the command line, hashed with the files beside it that it imports, and loaded.
 
-It is the user's code and runs with the user's rights. It is loaded only where it was named on the command line, by its
-path, never by a name on `sys.path`, and only while its bytes, and those of what it imports from its own folder, are
-those that were named.
+It is the user's code and runs with the user's rights. It is loaded only if it was named on the command line, by its
+path, never by a name on `sys.path`, and only if its bytes, and those of the files beside it that it imports, have the
+hash that they had then.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -23,20 +24,20 @@ from spaces.parameters import SpaceError
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A builder: a Python file, the name of a function or HyperModel in it, and what the file held."""
+    """A builder: a Python file, the name of a function or HyperModel in it, and a hash of the source."""
 
     path: str  # absolute
     function: str
-    sha256: str  # hex, of the file's bytes; with files beside it that it imports, of all their hashes
+    sha256: str  # hex, of the file's bytes; if it imports files beside it, of all their hashes
 
     @property
     def name(self) -> str:
-        """As people name it."""
+        """As the user names it, without the folder."""
         return f"{Path(self.path).name}:{self.function}"
 
 
 class ChangedError(Exception):
-    """The file is not what was named. The message says which."""
+    """The file is not the one that was named. The message says which file."""
 
 
 def named(text: str) -> ModelFile:
@@ -45,6 +46,12 @@ def named(text: str) -> ModelFile:
     if not file or not function.isidentifier():
         raise SpaceError(f"--model: must be FILE.py:FUNCTION, such as net.py:build, got {text!r}")
     path = Path(file)
+    if path.suffix == ".ipynb":
+        script = path.with_suffix(".py")
+        raise SpaceError(
+            f"--model: {file} is a notebook; save its code as a Python file with `jupyter nbconvert --to script "
+            f"{shlex.quote(file)}`, then name that: --model {shlex.quote(f'{script}:{function}')}"
+        )
     if not path.is_file():
         raise SpaceError(f"--model: {file} is not a file; give the path of the Python file that has {function}")
     try:
@@ -54,36 +61,49 @@ def named(text: str) -> ModelFile:
     return ModelFile(str(path.resolve()), function, _sha256(sources))
 
 
-def load(file: ModelFile) -> ModuleType:
-    """The module, run; until the next is loaded, what it imports from its folder is found too.
+class Source:
+    """The source of a model file and of the files beside it that it imports, verified and compiled once."""
 
-    Raises ChangedError where it or that is not as it was named, and whatever the user's code raises.
-    """
-    path = Path(file.path)
-    try:
-        sources = _sources(path)
-    except OSError as error:
-        raise ChangedError(f"{error.filename} cannot be read: {error.strerror}") from error
-    if _sha256(sources) != file.sha256:
-        files = " or a file beside it that it imports" if len(sources) > 1 else ""
-        raise ChangedError(f"{path}{files} changed since the search began; start the search again")
-    _Beside.serve({source.stem: source for source in sources if source != path}, sources)
-    module = ModuleType(f"_own_model_{file.sha256[:16]}")  # a name that no import of anybody's asks for
-    module.__file__ = str(path)
-    sys.modules[module.__name__] = module  # where dataclasses and typing look up what annotations say
-    exec(_code(sources[path], path), module.__dict__)  # noqa: S102 - the user named this file to be run
-    return module
+    def __init__(self, file: ModelFile) -> None:
+        """Raises ChangedError where a file is not as it was when it was named."""
+        self._path = path = Path(file.path)
+        try:
+            contents = _sources(path)
+        except OSError as error:
+            raise ChangedError(f"{error.filename} cannot be read: {error.strerror}") from error
+        if _sha256(contents) != file.sha256:
+            files = " or a file beside it that it imports" if len(contents) > 1 else ""
+            raise ChangedError(f"{path}{files} changed since the search began; start the search again")
+        self._name = f"_own_model_{file.sha256[:16]}"  # a name that no import uses
+        self._contents = contents
+        self._code: CodeType | None = None
+
+    def run(self) -> ModuleType:
+        """A new module, run from the beginning, as are the modules beside it that it imports.
+
+        Until the next is run, imports of modules beside it are found, also those within functions. Raises whatever
+        the user's code raises.
+        """
+        path = self._path
+        _Beside.serve({source.stem: source for source in self._contents if source != path}, self._contents)
+        if self._code is None:
+            self._code = _compiled(self._contents[path], path)
+        module = ModuleType(self._name)
+        module.__file__ = str(path)
+        sys.modules[module.__name__] = module  # where dataclasses and typing look up what annotations say
+        exec(self._code, module.__dict__)  # noqa: S102 - the user named this file to be run
+        return module
 
 
 class _Beside(MetaPathFinder, Loader):
-    """Finds the modules in the user's folder that were hashed, where nothing else has their names, and nothing more."""
+    """Imports the hashed modules of the user's folder, unless another module has the name, and nothing else."""
 
     def __init__(self, modules: Mapping[str, Path], sources: Mapping[Path, bytes]) -> None:
         self._modules, self._sources = modules, sources
 
     @classmethod
     def serve(cls, modules: Mapping[str, Path], sources: Mapping[Path, bytes]) -> None:
-        """Take the place of what was served before: a process has one file of the user's at a time."""
+        """Replace the modules that were served before: a process has one model file at a time."""
         for old in [finder for finder in sys.meta_path if isinstance(finder, cls)]:
             sys.meta_path.remove(old)
             for name in old._modules:
@@ -101,13 +121,13 @@ class _Beside(MetaPathFinder, Loader):
         return spec
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run the bytes that were hashed, whatever the file holds by now."""
+        """Run the bytes that were hashed, even if the file has changed since."""
         path = self._modules[module.__name__]
-        exec(_code(self._sources[path], path), module.__dict__)  # noqa: S102 - imported by the file that was named
+        exec(_compiled(self._sources[path], path), module.__dict__)  # noqa: S102 - imported by the file that was named
 
 
 def _sources(path: Path) -> dict[Path, bytes]:
-    """The file, and what it imports of its own folder, directly or not: modules of one file, found without running."""
+    """The file and the files of its folder that it imports, directly or not; found by parsing, without running."""
     contents = {path: path.read_bytes()}
     waiting = [path]
     while waiting:
@@ -120,7 +140,7 @@ def _sources(path: Path) -> dict[Path, bytes]:
 
 
 def _imported(source: bytes) -> Iterator[str]:
-    """First parts of the names of modules that it imports; none where it is no Python, which loading says."""
+    """The first parts of the names of imported modules; none if it is not valid Python, which loading will report."""
     with suppress(SyntaxError, ValueError):
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Import):
@@ -136,5 +156,5 @@ def _sha256(sources: Mapping[Path, bytes]) -> str:
     return hashlib.sha256("\n".join(f"{name} {hashes[name]}" for name in sorted(hashes)).encode()).hexdigest()
 
 
-def _code(source: bytes, path: Path) -> CodeType:
-    return compile(source, str(path), "exec", dont_inherit=True)  # not our own `from __future__`
+def _compiled(source: bytes, path: Path) -> CodeType:
+    return compile(source, str(path), "exec", dont_inherit=True)  # without our `from __future__`

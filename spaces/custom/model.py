@@ -1,23 +1,25 @@
-"""A model of the user's own: `file.py:build`, with Keras Tuner's convention `build(hp) -> keras.Model`.
+"""A custom model: `file.py:build`, with Keras Tuner's convention `build(hp) -> keras.Model`.
 
-`hp` is Keras Tuner's own `HyperParameters`, so its defaults and steps are what people know. What it records while the
-builder runs becomes a Space (`discovery.py`); a point of that space is given back to it, and the builder runs again.
+`hp` is Keras Tuner's own `HyperParameters`, so defaults and steps are the usual ones. The parameters that the
+builder requests of it become a Space (`discovery.py`). For a point of that space, the builder runs again with an `hp`
+that has its values.
 """
 
 from __future__ import annotations
 
 import contextlib
 import inspect
-import re
 import sys
-import traceback
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from spaces.custom.discovery import Met, discovered, met
-from spaces.custom.file import ChangedError, ModelFile, load
+from spaces.custom.discovery import Run, discovered, requested
+from spaces.custom.errors import KERAS_2, BuilderError, TrainsWhenLoadedError, is_of_keras_2, reason, users_frames
+from spaces.custom.file import ChangedError, ModelFile, Source
+from spaces.custom.shapes import wrong_input, wrong_output
 from spaces.facts import Facts
 from spaces.parameters import SpaceError, Value
 from spaces.space import Space
@@ -26,65 +28,102 @@ if TYPE_CHECKING:
     import keras
     import keras_tuner
 
-_Asked: TypeAlias = "Callable[[keras_tuner.HyperParameters], Any]"  # a function of the user's
+_Function: TypeAlias = "Callable[[keras_tuner.HyperParameters], Any]"  # of the user
 
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # for a terminal, in messages of Keras's
-
-_ANYTHING = (Exception, SystemExit, KeyboardInterrupt)  # that a user's code may raise
-WALK_SECONDS = 60.0  # after which the walk through a builder's parameters ends with what it knows
-
-
-class BuilderError(Exception):
-    """The user's builder failed or gave no usable model. The message names the user's own line."""
+_ANYTHING = (Exception, SystemExit, KeyboardInterrupt)  # what a user's code may raise
+DISCOVERY_SECONDS = 60.0  # after which discovery returns the parameters found so far
+SLOW_LOADING = 2.0  # seconds above which a person is told how long the file takes to load
+LOADING_SEED = 0  # of all random generators while the file is loaded, so that it makes the same weights each time
 
 
 class OwnModel:
-    """The user's builder, loaded. For workers only: it runs the user's code."""
+    """The user's builder. For workers only: it runs the user's code.
+
+    What the file makes outside of its builder (a layer, an optimizer, a callback) would carry weights from one model to
+    the next. So `reload` runs the file anew; a fold run begins with it.
+    """
 
     def __init__(self, file: ModelFile, facts: Facts) -> None:
         """Raises BuilderError where the file changed, does not load, or has no such builder."""
         self._file, self._facts = file, facts
-        self._builder, self._callbacks = self._load()
+        try:
+            self._source = Source(file)
+        except ChangedError as error:
+            raise BuilderError(str(error)) from error
+        self.reload()
 
     @property
     def name(self) -> str:
         """Of the file and the builder in it."""
         return self._file.name
 
+    def reload(self) -> None:
+        """Run the file as it was when it was named, from its beginning. Sets all seeds to LOADING_SEED.
+
+        Raises BuilderError where that fails.
+        """
+        import keras
+
+        started = time.perf_counter()
+        keras.utils.set_random_seed(LOADING_SEED)
+        try:
+            with _training_refused():
+                module = self._source.run()
+        except _ANYTHING as error:
+            raise BuilderError(self._where(error)) from error
+        self._loading_seconds = time.perf_counter() - started
+        self._builder, self._callbacks = self._builder_in(module), self._callbacks_in(module)
+
+    @property
+    def loading_note(self) -> str | None:
+        """For a person, where the file took long to load the last time."""
+        if self._loading_seconds < SLOW_LOADING:
+            return None
+        return (
+            f"{Path(self._file.path).name} takes more than {SLOW_LOADING:.0f} s to load, and every fold loads it: put "
+            'what the builder does not need under `if __name__ == "__main__":`'
+        )
+
     def build(self, params: Mapping[str, Value]) -> keras.Model:
-        """The model of one point, as the user made it. Raises BuilderError for anything else than a model."""
-        return self._built(params)[0]
+        """The model of one point, as the builder returned it. Raises BuilderError if that is no usable model."""
+        return self._built(params)[1]
 
     def compiled(self, params: Mapping[str, Value]) -> tuple[keras.Model, list[keras.callbacks.Callback]]:
         """The model of one point with the user's optimizer and loss, or Adam and a cross-entropy where it has none.
 
-        The user's metrics give way to those that every trial is judged by. With it come the callbacks that
-        `callbacks(hp)` of the same file returns, where there is such a function.
+        With it come the callbacks that `callbacks(hp)` of the same file returns, where there is such a function. For
+        these the user's metrics are kept; without callbacks they are not computed, since no score depends on them.
         """
         import keras
 
         from spaces import compiling
 
-        model, callbacks = self._built(params)
-        optimizer = model.optimizer if model.compiled else keras.optimizers.Adam()
-        eager, loss = model.compiled and model.run_eagerly, model.loss if model.compiled else None
-        metrics = ["accuracy"] if callbacks else []  # EarlyStopping looks there for what is better, more or less of it
+        user, model, callbacks = self._built(params)
+        optimizer = user.optimizer if user.compiled else keras.optimizers.Adam()
+        loss = compiling.single(user.loss) if user.compiled else None
+        metrics: list[Any] = []
+        if callbacks and user.compiled:
+            metrics += compiling.metrics_of(user, int(model.output_shape[-1]))
+        if callbacks and not any(metric.name == "accuracy" for metric in metrics):
+            metrics.append("accuracy")
+        eager = user.compiled and user.run_eagerly
         model = compiling.compiled(model, self._facts.classes, optimizer, loss, metrics)
         model.run_eagerly = eager
         return model, callbacks
 
-    def _built(self, params: Mapping[str, Value]) -> tuple[keras.Model, list[keras.callbacks.Callback]]:
-        hp, model, callbacks = self._run(params)
-        unknown = [name for name in met(hp) if name not in params]
+    def _built(self, params: Mapping[str, Value]) -> tuple[keras.Model, keras.Model, list[keras.callbacks.Callback]]:
+        """(what the builder returned, the same or a model around it with known shapes, callbacks)."""
+        hp, returned, callbacks = self._run(params)
+        unknown = [name for name in requested(hp) if name not in params]
         if unknown:
             raise BuilderError(
-                f"{self._file.name} asked for {', '.join(map(repr, unknown))} at this point only, which the walk "
-                "through its parameters did not meet; ask for it in a hp.conditional_scope, or at every point"
+                f"{self._file.name} asked for {', '.join(map(repr, unknown))} at this point only, and not when its "
+                "parameters were discovered; ask for it in a hp.conditional_scope, or at every point"
             )
-        return self._checked(model, params), callbacks
+        return returned, self._checked(returned, params), callbacks
 
     def discover(self) -> tuple[Space, bool]:
-        """(the space, found by running the builder at many points, whether that was done within WALK_SECONDS).
+        """(the space, found by running the builder at many points, whether that was done within DISCOVERY_SECONDS).
 
         See `discovery.discovered`. Raises BuilderError where the builder fails at its own defaults, or asks for what
         cannot be searched; elsewhere a failure tells nothing more of the space.
@@ -92,11 +131,11 @@ class OwnModel:
         _, model, _ = self._run({})
         self._checked(model, {})
         try:
-            return discovered(self._met_at, WALK_SECONDS)
+            return discovered(self._run_at, DISCOVERY_SECONDS)
         except SpaceError as error:
             raise BuilderError(f"{self._file.name}: {error}") from error
 
-    def _met_at(self, values: Mapping[str, Value]) -> Met:
+    def _run_at(self, values: Mapping[str, Value]) -> Run:
         hp = _hyperparameters(values)
         try:
             self._call(hp)
@@ -111,7 +150,7 @@ class OwnModel:
         return hp, *self._call(hp)
 
     def _call(self, hp: keras_tuner.HyperParameters) -> tuple[Any, list[keras.callbacks.Callback]]:
-        """(what the builder returns, callbacks): both may ask for parameters."""
+        """(what the builder returns, callbacks): both functions may request parameters."""
         import keras
 
         try:
@@ -119,85 +158,76 @@ class OwnModel:
             callbacks = self._callbacks(hp) if self._callbacks else []
         except _ANYTHING as error:
             raise BuilderError(self._where(error)) from error
+        file = Path(self._file.path).name
         if not isinstance(callbacks, list) or not all(isinstance(c, keras.callbacks.Callback) for c in callbacks):
-            raise BuilderError(f"callbacks(hp) in {Path(self._file.path).name} must return a list of keras callbacks")
+            raise BuilderError(f"callbacks(hp) in {file} must return a list of keras callbacks")
+        if any(isinstance(callback, keras.callbacks.BackupAndRestore) for callback in callbacks):
+            raise BuilderError(
+                f"callbacks(hp) in {file}: BackupAndRestore would begin a fold with the weights of another one; remove "
+                "it: `search resume` continues a study"
+            )
         return model, callbacks
 
     def _where(self, error: BaseException, otherwise: str = "") -> str:
-        """The error with the user's own last line: 'net.py, line 12: ValueError: …', or `otherwise`."""
+        """The error with the last line of the user's code: 'net.py, line 12: ValueError: …', or `otherwise`."""
         path = Path(self._file.path)
-        lines = [
-            f"{Path(frame.filename).name}, line {frame.lineno}"
-            for frame in traceback.extract_tb(error.__traceback__)
-            if self._is_users(frame.filename)
-        ]
-        if isinstance(error, SyntaxError) and error.filename and self._is_users(error.filename):
-            lines = [f"{Path(error.filename).name}, line {error.lineno}"]
-        reason = f"{type(error).__name__}: {_first_line(error)[:300]}"
-        if isinstance(error, ModuleNotFoundError) and (path.parent / str(error.name)).is_dir():
-            reason += f" (a folder beside {path.name} is not looked into: only modules of one file are; or install it)"
-        return f"{lines[-1] if lines else otherwise or path.name}: {reason}"
-
-    def _is_users(self, filename: str) -> bool:
-        """Whether its lines are the user's own: the file, or one beside it."""
-        return Path(filename).parent == Path(self._file.path).parent
+        frames = users_frames(error, path.parent)
+        place = frames[-1].place if frames else otherwise or path.name
+        if isinstance(error, TrainsWhenLoadedError):
+            line = f"line {frames[-1].line}: " if frames else ""
+            return (
+                f"{frames[-1].file if frames else path.name} trains when it is loaded ({line}{error.call}), and every "
+                'fold loads it: put that under `if __name__ == "__main__":`'
+            )
+        return f"{place}: {reason(error, frames[-1].text if frames else '', path)}"
 
     def _at_return(self, params: Mapping[str, Value]) -> str:
-        """Where the builder returns its model at this point: 'net.py, line 20'. It is run once more, and watched."""
+        """Where the builder returns its model at this point: 'net.py, line 20'. It is run once more, and observed."""
         lines: list[str] = []
 
-        def watch(frame: FrameType, event: str, _: Any) -> None:
-            if event == "return" and self._is_users(frame.f_code.co_filename):
-                lines.append(f"{Path(frame.f_code.co_filename).name}, line {frame.f_lineno}")
+        def observe(frame: FrameType, event: str, _: Any) -> None:
+            file = Path(frame.f_code.co_filename)
+            if event == "return" and file.parent == Path(self._file.path).parent:
+                lines.append(f"{file.name}, line {frame.f_lineno}")
 
         before = sys.getprofile()
-        sys.setprofile(watch)
+        sys.setprofile(observe)
         try:
-            with contextlib.suppress(Exception):  # it failed just now, or it would not be asked
+            with contextlib.suppress(Exception):
                 self._builder(_hyperparameters(params))
         finally:
             sys.setprofile(before)
-        return lines[-1] if lines else self._file.name  # the builder is the last of the user's to return
+        return lines[-1] if lines else self._file.name  # the builder is the last function of the user to return
 
-    def _load(self) -> tuple[_Asked, _Asked | None]:
-        """(the builder, the function `callbacks` where the file has one)."""
-        try:
-            module = load(self._file)
-        except ChangedError as error:
-            raise BuilderError(str(error)) from error
-        except _ANYTHING as error:
-            raise BuilderError(self._where(error)) from error
-        return self._builder_in(module), self._callbacks_in(module)
-
-    def _callbacks_in(self, module: ModuleType) -> _Asked | None:
-        found: Any = getattr(module, "callbacks", None)
-        if isinstance(found, list | tuple):
+    def _callbacks_in(self, module: ModuleType) -> _Function | None:
+        callbacks: Any = getattr(module, "callbacks", None)
+        if isinstance(callbacks, list | tuple):
             raise BuilderError(
-                f"callbacks in {Path(self._file.path).name} is a list, but every fold needs callbacks of its own: "
+                f"callbacks in {Path(self._file.path).name} is a list, but it must be made for each fold: "
                 "make it a function, def callbacks(hp), that returns the list"
             )
-        return found if isinstance(found, FunctionType) else None  # not Keras's module of that name
+        return callbacks if isinstance(callbacks, FunctionType) else None  # not Keras's module of that name
 
-    def _builder_in(self, module: ModuleType) -> _Asked:
+    def _builder_in(self, module: ModuleType) -> _Function:
         import keras_tuner
 
-        found: Any = getattr(module, self._file.function, None)
-        if isinstance(found, type) and issubclass(found, keras_tuner.HyperModel):
-            found = self._made(found)
-        if isinstance(found, keras_tuner.HyperModel):
-            if getattr(type(found), "fit", None) is not keras_tuner.HyperModel.fit:
+        builder: Any = getattr(module, self._file.function, None)
+        if isinstance(builder, type) and issubclass(builder, keras_tuner.HyperModel):
+            builder = self._instance(builder)
+        if isinstance(builder, keras_tuner.HyperModel):
+            if getattr(type(builder), "fit", None) is not keras_tuner.HyperModel.fit:
                 raise BuilderError(
-                    f"{self._file.name} has a `fit` of its own, which cannot be used: every trial is trained on folds "
+                    f"{self._file.name} has its own `fit`, which cannot be used: every trial is trained on folds "
                     "that are drawn here. Remove `fit`, and declare batch_size and epochs with hp in `build`"
                 )
-            found = found.build
-        if not callable(found):
+            builder = builder.build
+        if not callable(builder):
             names = sorted(n for n, value in vars(module).items() if callable(value) and not n.startswith("_"))
             raise BuilderError(f"{self._file.name}: no function or HyperModel of this name; there: {', '.join(names)}")
-        builder: _Asked = found
-        return builder
+        function: _Function = builder
+        return function
 
-    def _made(self, kind: type[keras_tuner.HyperModel]) -> keras_tuner.HyperModel:
+    def _instance(self, kind: type[keras_tuner.HyperModel]) -> keras_tuner.HyperModel:
         needed = [
             p.name
             for p in inspect.signature(kind).parameters.values()
@@ -206,7 +236,7 @@ class OwnModel:
         if needed:
             name = kind.__name__
             raise BuilderError(
-                f"{self._file.name} needs {', '.join(needed)} to be made, which nobody gives it here: give them "
+                f"{self._file.name} needs the arguments {', '.join(needed)}, which are not known here: give them "
                 f"defaults, or put a line such as net = {name}(...) into the file and name that, --model "
                 f"{Path(self._file.path).name}:net"
             )
@@ -216,72 +246,79 @@ class OwnModel:
             raise BuilderError(self._where(error)) from error
 
     def _checked(self, model: Any, params: Mapping[str, Value]) -> keras.Model:
-        """Raises BuilderError unless it is a Keras model that takes these images and tells these classes apart."""
+        """Raises BuilderError unless it is a Keras model whose input fits the images and whose output the classes."""
         import keras
 
         if not isinstance(model, keras.Model):
-            raise BuilderError(
-                f"{self._at_return(params)}: {self._file.name} returned {type(model).__name__}, not a keras.Model"
-            )
+            problem = f"returned {type(model).__name__}, not a keras.Model"
+            if is_of_keras_2(type(model)):
+                problem = f"returned a model of tf_keras: {KERAS_2}"
+            raise BuilderError(f"{self._at_return(params)}: {self._file.name} {problem}")
         try:
             model = self._with_shapes(model)
         except _ANYTHING as error:
             raise BuilderError(self._where(error, self._at_return(params))) from error
-        if wrong := self._wrong_input(model) or self._wrong_output(model):
-            raise BuilderError(f"{self._at_return(params)}: {self._file.name} {wrong}")
+        if problem := wrong_input(model.input_shape, self._facts) or wrong_output(model.output_shape, self._facts):
+            raise BuilderError(f"{self._at_return(params)}: {self._file.name} {problem}")
         return model
 
     def _with_shapes(self, model: keras.Model) -> keras.Model:
-        """The model, or one around it where it is a class with a `call` of its own and so without known shapes."""
+        """The model, or one around it: where it has its own `call`, and where its output is a list or dict of one."""
         import keras
 
         if isinstance(model, keras.Sequential):
             if not model.built:
                 model.build((None, *self._facts.shape))
             return model
+        own_step = type(model).train_step is not keras.Model.train_step
         if hasattr(model, "inputs"):  # it is made of layers
-            return model
-        if type(model).train_step is not keras.Model.train_step:
+            plain = not isinstance(model.output, list | tuple | dict) and not isinstance(model.input, dict)
+            if plain or own_step or not len(model.inputs) == len(model.outputs) == 1:
+                return model
+            around = keras.Model(model.inputs[0], model.outputs[0])
+        elif own_step:
             raise TypeError(
-                f"{type(model).__name__} has a `train_step` and a `call` of its own: keep one of the two; a model "
+                f"{type(model).__name__} has its own `train_step` and its own `call`: keep one of the two; a model "
                 "with a `train_step` can be made of layers, super().__init__(inputs, outputs)"
             )
-        inputs = keras.Input(self._facts.shape)
-        around = keras.Model(inputs, model(inputs))
+        else:
+            inputs = keras.Input(self._facts.shape)
+            around = keras.Model(inputs, model(inputs))
         if model.compiled:
-            around.compile(model.optimizer, model.loss, run_eagerly=model.run_eagerly)
+            from spaces import compiling
+
+            around.compile(model.optimizer, compiling.single(model.loss), run_eagerly=model.run_eagerly)
         return around
 
-    def _wrong_output(self, model: keras.Model) -> str:
-        shape = model.output_shape
-        if not isinstance(shape, tuple) or len(shape) != 2:
-            single = isinstance(shape, tuple) and all(side is None or isinstance(side, int) for side in shape)
-            many = f"has an output of {' x '.join(map(str, shape[1:]))}" if single else "has several outputs"
-            return f"{many}; it must have one, a number for each class: Flatten or GlobalAveragePooling2D, then Dense"
-        units = int(shape[-1])
-        if units == self._facts.classes or (units == 1 and self._facts.classes == 2):
-            return ""
-        or_one = " (or 1, for two classes)" if self._facts.classes == 2 else ""
-        return (
-            f"has {units} output units, but there are {self._facts.classes} classes: "
-            f"the last layer needs {self._facts.classes}{or_one}"
-        )
 
-    def _wrong_input(self, model: keras.Model) -> str:
-        shape = model.input_shape
-        wanted = tuple(shape[1:]) if isinstance(shape, tuple) else ()
-        ours = self._facts.shape
-        grey_as_colour = ours[2] == 1 and wanted[-1:] == (3,)
-        if len(wanted) == 3 and all(
-            a in (None, b) for a, b in zip(wanted[: 2 if grey_as_colour else 3], ours, strict=False)
-        ):
-            return ""
-        sides = " x ".join("any" if side is None else str(side) for side in wanted) or "several inputs"
-        size = f"image_size = [{', '.join(map(str, wanted[:2]))}]"
-        advice = f"`search init IMAGES`, then set {size} in its study.toml" if len(wanted) == 3 else ""
-        return f"takes {sides}, but the images are {ours[0]} x {ours[1]} x {ours[2]}" + (
-            f"; {advice}, or change its Input" if advice else "; it must take height x width x channels"
-        )
+@contextlib.contextmanager
+def _training_refused() -> Iterator[None]:
+    """Within, training a Keras model and `search` of a Keras Tuner raise TrainsWhenLoadedError."""
+    import keras
+    import keras_tuner
+
+    def refused(call: str) -> Callable[..., Any]:
+        def refuse(*_: Any, **__: Any) -> Any:
+            raise TrainsWhenLoadedError(call)
+
+        return refuse
+
+    places = (
+        (keras.Model, "fit", "model.fit"),
+        (keras.Model, "train_on_batch", "model.train_on_batch"),
+        (keras_tuner.Tuner, "search", "tuner.search"),
+    )
+    before = [vars(owner).get(name) for owner, name, _ in places]
+    for owner, name, call in places:
+        setattr(owner, name, refused(call))
+    try:
+        yield
+    finally:
+        for (owner, name, _), function in zip(places, before, strict=True):
+            if function is None:  # it is inherited
+                delattr(owner, name)
+            else:
+                setattr(owner, name, function)
 
 
 def _hyperparameters(values: Mapping[str, Value]) -> keras_tuner.HyperParameters:
@@ -290,10 +327,3 @@ def _hyperparameters(values: Mapping[str, Value]) -> keras_tuner.HyperParameters
     hp = keras_tuner.HyperParameters()
     hp.values = dict(values)
     return hp
-
-
-def _first_line(error: BaseException) -> str:
-    """What the error says, without the lines in which Keras says which layer it was calling."""
-    lines = [line for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()]
-    own = (x for x in lines if not (x.startswith("Exception encountered when") or x.endswith("Error encountered:")))
-    return next(own, lines[0] if lines else "")

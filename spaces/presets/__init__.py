@@ -1,4 +1,4 @@
-"""The presets: spaces that need no code. A name, a space for the data at hand, and a builder of Keras models."""
+"""The presets: spaces that need no code. A name, a space for a data set, and a builder of Keras models."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class FrozenFeatures:
     """What a family has that begins from features of a backbone as it is."""
 
     backbone: Callable[[Mapping[str, Value], Facts], Backbone]
-    """The backbone of a point, of those at hand."""
+    """The backbone of a point, one of those available."""
     views: Callable[[Mapping[str, Value], Facts], tuple[frozen.View, ...]]
     """The views of the images whose features a point averages; a view's are the same for all points."""
     columns: Callable[[Mapping[str, Value], Facts], slice]
@@ -93,7 +93,7 @@ class Auto:
     starts: tuple[Mapping[str, Value], ...]
 
     def space(self, facts: Facts) -> Space:
-        """The spaces of those families that can be searched here: those with a backbone where one is at hand."""
+        """The spaces of those families that can be searched here: those with a backbone only where one is available."""
         usable = [family for family in self.families if facts.backbones or not family.frozen]
         return auto.space(facts, {family.name: family.space for family in usable})
 
@@ -153,7 +153,7 @@ PRESETS: dict[str, Preset | Auto] = {
 
 
 EXAMPLE = Facts(64, 64, 3, 2, 1000, (lite0.BACKBONE, *map(without_weights, ARCHITECTURES)), uneven=True)
-"""Facts by which a space is shown without a data set: everything that can be searched is in it, at hand or not."""
+"""Facts by which a space is shown without a data set: it has everything that can be searched, available here or not."""
 
 
 def preset(name: str) -> Preset | Auto:

@@ -180,7 +180,7 @@ def space(facts: Facts) -> Space:
 
 
 def backbone(params: Mapping[str, Value], facts: Facts) -> Backbone:
-    """The backbone of a point: the one that it names, else the only one at hand. Raises ValueError without one."""
+    """The backbone of a point: the one that it names, else the only one available. Raises ValueError without one."""
     name = params.get("backbone")
     for found in facts.backbones:
         if name in (None, found.name):

@@ -1,4 +1,4 @@
-"""The LeNet of a question asked a thousand times, and every answer to it as another value of a parameter.
+"""The LeNet of a question that is asked again and again, and every answer to it as another value of a parameter.
 
 "My network stays at accuracy 0.5000 and loss 0.6932, what is wrong?": 110 images of two classes, two
 convolutions, four dense layers with tiny uniform initial weights, L2 and dropout, 50 steps an epoch.

@@ -1,7 +1,8 @@
-"""Pictures at prediction are read as the training images were."""
+"""Pictures at prediction are read as the training images were, and what a model answers are probabilities."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from reports.show import not_predicted
 from search.errors import UsageError
 from search.export.predict import list_inputs, predict
 from search.manifest import about
-from tests.pictures import write
+from tests.pictures import make_pictures, write
 
 
 def saved(path: Path, **about: Any) -> Path:
@@ -61,3 +62,51 @@ def test_what_exceeds_that_scale_is_cut_and_said_once(tmp_path: Path) -> None:
 def test_a_file_with_an_impossible_scale_is_damaged(tmp_path: Path, bits: int) -> None:
     with pytest.raises(UsageError, match="is damaged"):
         about(saved(tmp_path / "m.keras", grey_bits=bits))
+
+
+ABOUT = {"classes": ["a", "b"], "image_shape": [8, 8, 1], "packaging": 2}
+
+
+@pytest.fixture
+def constant(tmp_path: Path) -> Callable[[str, float], Path]:
+    """A file as `search export` writes it: a dense layer with this activation, its weights all this number."""
+
+    def make(activation: str, weight: float) -> Path:
+        import keras
+
+        from search.worker.packaging import save
+
+        inputs = keras.Input((8, 8, 1))
+        layer = keras.layers.Dense(2, activation)
+        model = keras.Model(inputs, layer(keras.layers.Flatten()(inputs)))
+        layer.set_weights([np.full_like(values, weight) for values in layer.get_weights()])
+        save(model, tmp_path / "model.keras", ABOUT)
+        return tmp_path / "model.keras"
+
+    return make
+
+
+def answers(model: Path, tmp_path: Path) -> list[Any]:
+    pictures = make_pictures(tmp_path / "pictures", {"a": 3}, size=8)
+    return [answer.probabilities for answer in predict(model, list_inputs([pictures]))]
+
+
+def test_rows_add_up_to_1(constant: Callable[[str, float], Path], tmp_path: Path) -> None:
+    assert answers(constant("softmax", 0.0), tmp_path) == [(0.5, 0.5)] * 3
+
+
+def test_nan_is_never_an_answer(constant: Callable[[str, float], Path], tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"model\.keras answers NaN: 2 of its 2 arrays of weights hold NaN or infinity; `search export"
+    ):
+        answers(constant("softmax", float("nan")), tmp_path)
+    with pytest.raises(UsageError, match=r"answers NaN: it overflows"):
+        answers(constant("softmax", 3e38), tmp_path / "other")
+
+
+@pytest.mark.parametrize(("activation", "weight"), [("linear", 1.0), ("sigmoid", 1.0), ("tanh", -1.0)])
+def test_numbers_that_are_no_probabilities_are_never_an_answer(
+    constant: Callable[[str, float], Path], tmp_path: Path, activation: str, weight: float
+) -> None:
+    with pytest.raises(UsageError, match=r"add up to .*, not probabilities: it is of an earlier release, or damaged"):
+        answers(constant(activation, weight), tmp_path)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
-import json
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,12 +21,9 @@ from search.jobs import (
     FoldResult,
     RefitJob,
     SavedModel,
-    WorkerContext,
 )
-from search.study.prepared import Prepared
 from search.worker.worker import Worker
-from spaces.custom.file import ModelFile
-from tests.search.worker.test_trainer import fold_job, trained
+from tests.search.worker.test_trainer import trained
 
 BUILD = """
 import json
@@ -50,129 +45,15 @@ def build(hp):
 """
 
 
-@pytest.fixture
-def worker_of(context: WorkerContext, tmp_path: Path) -> Callable[[str], Worker]:
-    def make(source: str) -> Worker:
-        path = tmp_path / "net.py"
-        path.write_text(source)
-        file = ModelFile(str(path), "build", hashlib.sha256(path.read_bytes()).hexdigest())
-        return Worker(replace(context, model=file))
-
-    return make
-
-
-@pytest.fixture
-def job(prepared: Prepared) -> FoldJob:
-    return fold_job(prepared, {"rate": 0.01}, max_epochs=4)
-
-
-WATCHED = (
-    BUILD
-    + """
-class Diary(keras.callbacks.Callback):
-    def __init__(self, path):
-        super().__init__()
-        self.path = path
-
-    def write(self, *row):
-        with open(self.path, "a") as file:
-            file.write(json.dumps(row) + "\\n")
-
-    def on_train_begin(self, logs=None):
-        self.write("begin", self.params["epochs"], self.model.count_params())
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.write("epoch", epoch)
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.write("end of epoch", epoch, sorted(logs))
-        if epoch == 1:
-            self.model.stop_training = True
-
-    def on_train_end(self, logs=None):
-        self.write("end")
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.write("batch")
-
-
-def callbacks(hp):
-    return [Diary("DIARY"), keras.callbacks.EarlyStopping("val_accuracy", patience=100)]
-"""
-)
-
-
-def test_callbacks_are_told_of_epochs_and_may_stop_the_training(
-    worker_of: Callable[[str], Worker], job: FoldJob, tmp_path: Path
-) -> None:
-    diary = tmp_path / "diary"
-    worker = worker_of(WATCHED.replace("DIARY", str(diary)))
-    result = trained(worker, job)
-    logs = ["accuracy", "balanced_accuracy", "loss", "val_accuracy", "val_balanced_accuracy", "val_log_loss"]
-    logs.append("val_loss")
-    assert [tuple(row) for row in map(json.loads, diary.read_text().splitlines())] == [
-        ("begin", 4, result.parameters),
-        ("epoch", 0),
-        ("end of epoch", 0, logs),
-        ("epoch", 1),
-        ("end of epoch", 1, logs),
-        ("end",),
-    ]
-    assert result.epochs == 2
-    assert result.notes == ("the callback Diary is called at epochs only, not at batches: an epoch is one graph",)
-    plain = trained(worker_of(BUILD), job)
-    assert plain.notes == ()
-    assert result.curve["loss"] == plain.curve["loss"][:2]
-
-
-def test_callbacks_may_change_the_learning_rate(worker_of: Callable[[str], Worker], job: FoldJob) -> None:
-    """What Keras's scheduler does before an epoch is what the epoch is trained with; its parameters are searched."""
-    scheduled = (
-        BUILD
-        + """
-def callbacks(hp):
-    later = hp.Float("later", 0.0, 1.0, default=0.0)
-    return [keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate if epoch < 2 else later)]
-"""
-    )
-    worker = worker_of(scheduled)
-    assert [p.name for p in worker._own.discover()[0].parameters] == ["rate", "later"]
-    still = trained(worker, replace(job, params={**job.params, "later": 0.0}))
-    moving = trained(worker, replace(job, params={**job.params, "later": 0.01}))
-    assert still.curve["loss"][:2] == moving.curve["loss"][:2]
-    assert still.curve["loss"][3] != moving.curve["loss"][3]
-    assert moving.curve["loss"] == trained(worker_of(BUILD), job).curve["loss"]
-    assert still.notes == ()
-
-
-@pytest.mark.parametrize(
-    ("function", "said"),
-    [
-        ("callbacks = [keras.callbacks.TerminateOnNaN()]", "make it a function, def callbacks(hp), that returns"),
-        ("def callbacks(hp):\n    return None", "callbacks(hp) in net.py must return a list of keras callbacks"),
-        ("def callbacks(hp):\n    return [1 / 0]", "net.py, line 20: ZeroDivisionError: division by zero"),
-    ],
-)
-def test_what_are_no_callbacks_fails_by_name(
-    worker_of: Callable[[str], Worker], job: FoldJob, function: str, said: str
-) -> None:
-    result = worker_of(f"{BUILD}\n{function}\n").do(job)
-    assert isinstance(result, Failure)
-    assert result.cause == FailureCause.MODEL
-    assert said in result.detail
-
-
 EAGER = BUILD.replace('"categorical_crossentropy")', '"categorical_crossentropy", run_eagerly=True)')
 UNTRACEABLE = BUILD.replace("keras.Sequential([", "Net([").replace(
     "def build",
     '''
 class Net(keras.Sequential):
-    tries = 0
-
     def train_step(self, data):
-        """Fails where it is traced for the first time."""
-        Net.tries += 1
-        assert Net.tries > 1, "not in a loop"
+        """Fails in the loop over the batches of an epoch, but not in Keras's own fit."""
+        in_loop = "while" in tf.compat.v1.get_default_graph().name
+        assert not in_loop, "not in a loop"
         return super().train_step(data)
 
 
@@ -205,7 +86,7 @@ def test_a_model_that_is_no_graph_is_trained_by_fit_with_the_same_result(
 ) -> None:
     job = replace(job, params={**job.params, "batch_size": 4, "augmentation": "shift"})
     found, graph = trained(worker_of(source), job), trained(worker_of(graph_source), job)
-    tolerance = 1e-5 if source is EAGER else 1e-6  # TensorFlow joins operations in graphs only, which round otherwise
+    tolerance = 1e-5  # TensorFlow joins other operations in a loop, which round otherwise
     assert found.curve.keys() == graph.curve.keys()
     np.testing.assert_allclose(found.curve["loss"], graph.curve["loss"], rtol=tolerance)
     np.testing.assert_allclose(found.probabilities, graph.probabilities, atol=tolerance)
@@ -221,7 +102,7 @@ def test_a_model_that_is_no_graph_is_trained_by_fit_with_the_same_result(
 def test_a_model_that_is_trained_by_fit_leaves_no_graph_behind(
     worker_of: Callable[[str], Worker], job: FoldJob
 ) -> None:
-    worker, left = worker_of(UNTRACEABLE.replace("Net.tries > 1", "Net.tries % 2 == 0")), []
+    worker, left = worker_of(UNTRACEABLE), []
     for seed in range(3):
         trained(worker, replace(job, seed=seed))
         gc.collect()
@@ -233,7 +114,7 @@ def test_a_model_that_is_trained_by_fit_leaves_no_graph_behind(
 def test_memory_that_runs_out_while_tracing_is_not_the_models_fault(
     worker_of: Callable[[str], Worker], job: FoldJob, error: str
 ) -> None:
-    source = UNTRACEABLE.replace('assert Net.tries > 1, "not in a loop"', f"if Net.tries == 1: raise {error}")
+    source = UNTRACEABLE.replace('assert not in_loop, "not in a loop"', f"if in_loop: raise {error}")
     outcome = worker_of(source).do(job)
     assert isinstance(outcome, Failure) and outcome.cause == FailureCause.OUT_OF_MEMORY
 
@@ -342,10 +223,12 @@ def test_the_graph_of_the_fold_before_is_freed(worker_of: Callable[[str], Worker
 def test_pixels_that_the_model_divides_once_more_are_said_with_the_line_to_change(
     worker_of: Callable[[str], Worker], job: FoldJob
 ) -> None:
-    """A model without Rescaling is given 0..1; one that divides by itself is not refused, it may learn all the same."""
+    """A model with Rescaling is given 0..255; one that divides once more is not refused, it may learn all the same."""
     plain = BUILD.replace("        keras.layers.BatchNormalization(),\n", "")
     twice = plain.replace(
-        "        keras.layers.Conv2D", "        keras.layers.Lambda(lambda x: x / 255),\n        keras.layers.Conv2D"
+        "        keras.layers.Conv2D",
+        "        keras.layers.Rescaling(1 / 255),\n        keras.layers.Lambda(lambda x: x / 255),\n"
+        "        keras.layers.Conv2D",
     )
     assert trained(worker_of(plain), job).notes == ()
     _, note = trained(worker_of(twice), job).notes  # the first: it cannot be saved

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from search.study.prepared import Prepared
-from search.worker.model_checks import fatal, findings, loss_name, output_activation
+from search.worker.model_checks import fatal, findings
+from search.worker.outputs import output_activation
+from spaces.compiling import loss_name
 from spaces.presets import FAMILIES
 from tests.bench.faults import network
 
@@ -137,3 +139,31 @@ def _built(family: str, params: Any, prepared: Prepared) -> keras.Model | None:
         return FAMILIES[family].build(params, prepared.facts)
     except ValueError:  # a point that gives no model
         return None
+
+
+def scaled_names(scaled: Any) -> list[str]:
+    """What is found of a network behind `scaled`, a tensor or a function of the input, about its pixels."""
+    import keras
+
+    inputs = keras.Input((32, 32, 3))
+    x = scaled(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(x) if len(x.shape) == 4 else x
+    model = keras.Model(inputs, keras.layers.Dense(2, "softmax")(x))
+    return [cause.name for cause in findings(model, None, images=20, batch_size=4) if "scaled" in cause.name]
+
+
+def test_pixels_divided_again_inside_of_a_nested_backbone_are_found() -> None:
+    import keras
+
+    layers = keras.layers
+
+    def backbone() -> keras.Model:
+        inner = keras.Input((32, 32, 3))
+        return keras.Model(inner, layers.Conv2D(4, 3)(layers.Rescaling(1 / 255)(inner)))
+
+    assert scaled_names(lambda x: backbone()(layers.Rescaling(1 / 255)(x))) == ["inputs scaled twice"]
+    assert scaled_names(backbone()) == []
+    assert scaled_names(lambda x: layers.Concatenate()([backbone()(x), backbone()(x)])) == []
+    efficient = keras.applications.EfficientNetB0(weights=None, include_top=False, input_shape=(32, 32, 3))
+    assert scaled_names(lambda x: efficient(layers.Rescaling(1 / 255)(x))) == ["inputs scaled twice"]
+    assert scaled_names(efficient) == []

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from spaces import Choice, Number, Space, SpaceError, Value
-from spaces.custom.discovery import Met, discovered, met, parameter_of
+from spaces.custom.discovery import Run, discovered, parameter_of, requested
 
 Asks = Callable[[keras_tuner.HyperParameters], object]
 
 
-def walked(builder: Asks, seconds: float = 60.0) -> tuple[Space, bool]:
-    def met_at(values: Mapping[str, Value]) -> Met:
+def explored(builder: Asks, seconds: float = 60.0) -> tuple[Space, bool]:
+    def run_at(values: Mapping[str, Value]) -> Run:
         hp = keras_tuner.HyperParameters()
         hp.values = dict(values)
         try:
@@ -25,11 +25,11 @@ def walked(builder: Asks, seconds: float = 60.0) -> tuple[Space, bool]:
             return hp, False
         return hp, True
 
-    return discovered(met_at, seconds)
+    return discovered(run_at, seconds)
 
 
 def conditions(builder: Asks) -> dict[str, str]:
-    return {row["name"]: row["when"] for row in walked(builder)[0].rows()}
+    return {row["name"]: row["when"] for row in explored(builder)[0].rows()}
 
 
 def misses(builder: Asks, space: Space) -> list[str]:
@@ -39,7 +39,7 @@ def misses(builder: Asks, space: Space) -> list[str]:
         hp = keras_tuner.HyperParameters()
         hp.values = dict(point := space.sample(rng))
         builder(hp)
-        missed += [name for name in met(hp) if name not in point]
+        missed += [name for name in requested(hp) if name not in point]
     return missed
 
 
@@ -140,7 +140,7 @@ def test_layers_that_double_are_listed() -> None:
     def builder(hp: keras_tuner.HyperParameters) -> None:
         layers(hp, sampling="log", step=2)
 
-    space, _ = walked(builder)
+    space, _ = explored(builder)
     assert conditions(builder)["units_2"] == "layers in 4, 8"
     assert misses(builder, space) == []
 
@@ -189,8 +189,8 @@ def three(hp: keras_tuner.HyperParameters) -> None:
 
 @pytest.mark.parametrize("builder", [above_zero, above_a_point, many, few_of_many, stepped, either, by_family, three])
 def test_no_point_of_the_space_lacks_what_the_builder_asks_for_there(builder: Asks) -> None:
-    space, whole = walked(builder)
-    assert whole
+    space, complete = explored(builder)
+    assert complete
     assert misses(builder, space) == []
 
 
@@ -218,7 +218,7 @@ def test_the_builder_is_not_run_at_every_number_of_units_of_every_layer_for_ever
         for i in range(runs[-1]):
             hp.Int(f"units_{i}", 1, 60)
 
-    walked(builder)
+    explored(builder)
     assert len(runs) < sum(4 + 60 * deep for deep in (1, 2, 3, 4)) / 1.5
 
 
@@ -241,10 +241,10 @@ def test_one_name_with_two_ranges_in_two_scopes_is_refused_and_with_one_range_is
 
     assert conditions(builder) == {"kind": "", "units": "kind in a, b"}
     with pytest.raises(SpaceError, match=r"'units' has one range where kind = a and another where kind = b, "):
-        walked(lambda hp: builder(hp, 128))
+        explored(lambda hp: builder(hp, 128))
 
 
-def test_a_walk_that_is_out_of_time_ends_with_what_it_knows() -> None:
-    space, whole = walked(layers, seconds=0.0)
+def test_a_discovery_that_is_out_of_time_returns_what_it_found_so_far() -> None:
+    space, complete = explored(layers, seconds=0.0)
     assert list(space.by_name) == ["layers", "units_0"]
-    assert not whole
+    assert not complete

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 
 from spaces import Space, SpaceError
+from spaces.custom.errors import BuilderError
 from spaces.custom.file import ModelFile, named
-from spaces.custom.model import BuilderError, OwnModel
+from spaces.custom.model import OwnModel
 from spaces.facts import Facts
 from tests.spaces import nets
 
@@ -76,7 +78,7 @@ def test_a_parameter_that_needs_two_others_is_met_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [nets.GUIDE, nets.FAMILIES, nets.NEEDS_TWO])
-def test_every_point_of_the_space_builds_and_the_walk_is_the_same_each_time(tmp_path: Path, text: str) -> None:
+def test_every_point_of_the_space_builds_and_discovery_is_the_same_each_time(tmp_path: Path, text: str) -> None:
     model = own(tmp_path, text)
     space, _ = model.discover()
     assert model.discover() == (space, True)
@@ -87,9 +89,7 @@ def test_every_point_of_the_space_builds_and_the_walk_is_the_same_each_time(tmp_
 
 def test_a_hypermodel_class_works_and_its_own_fit_is_refused(tmp_path: Path) -> None:
     assert list(own(tmp_path, nets.HYPERMODEL, "Net").discover()[0].by_name) == ["units"]
-    with pytest.raises(
-        BuilderError, match="has a `fit` of its own, which cannot be used: every trial is trained on fold"
-    ):
+    with pytest.raises(BuilderError, match="has its own `fit`, which cannot be used: every trial is trained on fold"):
         own(tmp_path, nets.OWN_FIT, "Net")
 
 
@@ -176,7 +176,9 @@ def test_what_a_call_raises_has_its_line_and_a_train_step_beside_it_is_refused(t
     ):
         own(tmp_path, broken).discover()
     both = nets.SUBCLASSED.replace("def call", "def train_step(self, data): ...\n\n    def call")
-    with pytest.raises(BuilderError, match=r"line 21: TypeError: Net has a `train_step` and a `call` of its own: keep"):
+    with pytest.raises(
+        BuilderError, match=r"line 21: TypeError: Net has its own `train_step` and its own `call`: keep"
+    ):
         own(tmp_path, both).discover()
 
 
@@ -222,7 +224,7 @@ def test_a_package_beside_it_is_not_looked_into_and_the_message_says_so(tmp_path
 
 def test_a_hypermodel_that_needs_arguments_is_refused_by_class_and_taken_as_made(tmp_path: Path) -> None:
     with pytest.raises(
-        BuilderError, match=r"net\.py:Net needs classes to be made, .* net = Net\(\.\.\.\) .* --model net\.py:net"
+        BuilderError, match=r"net\.py:Net needs the arguments classes, .* net = Net\(\.\.\.\) .* --model net\.py:net"
     ):
         own(tmp_path, nets.WITH_ARGUMENTS, "Net")
     assert list(own(tmp_path, nets.WITH_ARGUMENTS, "net").discover()[0].by_name) == ["units"]
@@ -262,3 +264,136 @@ def test_a_builder_is_named_as_file_and_function(text: str) -> None:
 
 def test_the_name_shown_has_no_folder(tmp_path: Path) -> None:
     assert ModelFile(str(tmp_path / "net.py"), "build", "0" * 64).name == "net.py:build"
+
+
+TRAINS = """
+import keras
+import numpy as np
+
+
+def build(hp):
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2, "softmax")])
+    model.compile("adam", "categorical_crossentropy")
+    return model
+
+
+def main():
+    model = build(None)
+    model.fit(np.zeros((4, 8, 8, 1)), np.eye(2)[[0, 1, 0, 1]], verbose=0)
+    open("MARKER", "w")
+
+
+"""
+
+
+def test_a_file_that_trains_when_it_is_loaded_is_refused_before_it_does(tmp_path: Path) -> None:
+    marker = tmp_path / "trained"
+    text = TRAINS.replace("MARKER", str(marker))
+    sentence = (
+        r"^net\.py trains when it is loaded \(line 14: model\.fit\), and every fold loads it: put that under "
+        r"`if __name__ == \"__main__\":`$"
+    )
+    with pytest.raises(BuilderError, match=sentence):
+        own(tmp_path, text + "main()\n")
+    own(tmp_path, text + 'if __name__ == "__main__":\n    main()\n')
+    assert not marker.exists()
+    import keras
+
+    assert "fit" not in vars(keras.Model)  # it is as it was
+
+
+def test_a_file_beside_it_that_trains_is_named(tmp_path: Path) -> None:
+    (tmp_path / "helpers.py").write_text(TRAINS + "net = build\nmain()\n")
+    with pytest.raises(BuilderError, match=r"^helpers\.py trains when it is loaded \(line 14: model\.fit\)"):
+        own(tmp_path, "import helpers\n\n\ndef build(hp):\n    return helpers.net(hp)\n")
+
+
+def test_a_builder_may_fit_a_model_of_its_own(tmp_path: Path) -> None:
+    assert own(tmp_path, TRAINS.replace("MARKER", str(tmp_path / "x"))).build({}).output_shape == (None, 2)
+    fitting = nets.simple(
+        "small = keras.Sequential([keras.layers.Dense(1)])\nsmall.compile('sgd', 'mse')\n"
+        "small.fit(keras.ops.zeros((2, 1)), keras.ops.zeros((2, 1)), verbose=0)\n"
+        "return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2, 'softmax')])"
+    )
+    assert own(tmp_path, fitting).build({}).output_shape == (None, 2)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "keras.optimizers.legacy.SGD(0.1)",
+            r"^net\.py, line 5: ImportError: keras\.optimizers\.legacy is of Keras 2, and this is Keras 3: write "
+            r"keras\.optimizers\.SGD\(\.\.\.\)$",
+        ),
+        ("import tf_keras_missing as tf_keras", r"ModuleNotFoundError: No module named 'tf_keras_missing'"),
+        (
+            "raise ImportError('Keras 2 needs `tf_keras`. Install it with pip, set TF_USE_LEGACY_KERAS')",
+            r"line 5: ImportError: Keras 2 needs `tf_keras`; models here are of Keras 3: write `import keras`",
+        ),
+        (
+            "raise ValueError('decay is deprecated in the new Keras optimizer, or use the legacy optimizer')",
+            r"line 5: ValueError: an argument of Keras 2's optimizers \(decay\) .* keras\.optimizers\.schedules",
+        ),
+        (
+            "keras.layers.experimental.preprocessing.Rescaling(1 / 255)",
+            r"line 5: AttributeError: .*experimental.*; in Keras 3 its layers are in keras\.layers, such as keras",
+        ),
+    ],
+)
+def test_what_is_of_keras_2_has_a_step_that_works_here(tmp_path: Path, line: str, message: str) -> None:
+    with pytest.raises(BuilderError, match=message):
+        own(tmp_path, nets.simple(f"{line}\nreturn None")).discover()
+
+
+def test_a_model_of_tf_keras_is_named_as_one(tmp_path: Path) -> None:
+    (tmp_path / "tf_keras.py").write_text("class Model:\n    pass\n\n\nclass Sequential(Model):\n    pass\n")
+    text = "import tf_keras\n\n\nclass Net(tf_keras.Sequential):\n    pass\n\n\ndef build(hp):\n    return Net()\n"
+    with pytest.raises(
+        BuilderError, match=r"^net\.py, line 9: net\.py:build returned a model of tf_keras: models here are of Keras 3"
+    ):
+        own(tmp_path, text).discover()
+
+
+@pytest.mark.parametrize("name", ["net.ipynb", "my nets/net 1.ipynb"])
+def test_a_notebook_is_refused_with_the_command_that_makes_a_script_of_it(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text('{"cells": []}')
+    with pytest.raises(SpaceError) as refused:
+        named(f"{tmp_path / name}:build")
+    message = str(refused.value)
+    assert "is a notebook; save its code as a Python file with `jupyter nbconvert --to script " in message
+    script = shlex.quote(f"{(tmp_path / name).with_suffix('.py')}:build")
+    assert message.endswith(f"then name that: --model {script}")
+
+
+@pytest.mark.parametrize(
+    ("outputs", "inputs"), [("[out]", "[i]"), ("[out]", "i"), ("{'a': out}", "i"), ("out", "{'pixels': i}")]
+)
+def test_a_list_or_dict_of_one_input_or_output_is_that_one(tmp_path: Path, outputs: str, inputs: str) -> None:
+    body = f"""
+i = keras.Input((8, 8, 1), name="pixels")
+out = keras.layers.Dense(2, "softmax")(keras.layers.Flatten()(i))
+model = keras.Model({inputs}, {outputs})
+model.compile("sgd", ["categorical_crossentropy"], metrics=[["accuracy"]])
+return model
+"""
+    model = own(tmp_path, nets.simple(body)).compiled({})[0]
+    assert np.asarray(model(np.zeros((3, 8, 8, 1)))).shape == (3, 2)
+    assert model.loss == "categorical_crossentropy"
+    assert type(model.optimizer).__name__ == "SGD"
+
+
+def test_what_a_layer_raises_is_said_without_keras_words_around_it(tmp_path: Path) -> None:
+    text = nets.simple(
+        "class Broken(keras.layers.Layer):\n    def call(self, x):\n        raise RuntimeError('the cause')\n"
+        "return keras.Sequential([keras.Input((8, 8, 1)), Broken()])"
+    )
+    with pytest.raises(BuilderError, match=r"^net\.py, line 7: RuntimeError: the cause$"):
+        own(tmp_path, text).discover()
+
+
+def test_backup_and_restore_is_refused(tmp_path: Path) -> None:
+    text = nets.GUIDE + "\n\ndef callbacks(hp):\n    return [keras.callbacks.BackupAndRestore('/tmp/x')]\n"
+    with pytest.raises(BuilderError, match=r"BackupAndRestore would begin a fold with the weights of another one"):
+        own(tmp_path, text).discover()

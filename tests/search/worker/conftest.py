@@ -1,0 +1,58 @@
+"""What tests of custom models share: workers of a builder given as text, and a fold run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from search.jobs import ComposeJob, FoldJob, Pixels, RefitJob, SavedModel, WorkerContext
+from search.session.prepare import prepare
+from search.study.config import Config
+from search.study.folder import StudyFolder
+from search.study.prepared import Prepared
+from search.worker.worker import Worker
+from spaces.custom.file import ModelFile
+from tests.pictures import make_pictures
+from tests.search.worker.test_trainer import fold_job
+
+
+@pytest.fixture
+def worker_of(context: WorkerContext, tmp_path: Path) -> Callable[[str], Worker]:
+    return lambda source: worker_for(source, context, tmp_path)
+
+
+@pytest.fixture
+def job(prepared: Prepared) -> FoldJob:
+    return fold_job(prepared, {"rate": 0.01}, max_epochs=4)
+
+
+@pytest.fixture(scope="session")
+def three_classes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Prepared, WorkerContext]]:
+    """Coloured pictures of three classes that a small network learns in a few epochs, and their context."""
+    home = tmp_path_factory.mktemp("three")
+    root = make_pictures(home / "pictures", {"left": 12, "top": 12, "right": 12}, size=8, colour=True)
+    prepared = prepare(Config(images=str(root), preset="cnn", folds=3), home)
+    with StudyFolder(home).pixels_on_disk(prepared.images.pixels) as pixels:
+        yield prepared, WorkerContext(Pixels(pixels), prepared.images.labels, prepared.facts, "cnn", "accuracy")
+
+
+def worker_for(source: str, context: WorkerContext, folder: Path) -> Worker:
+    """A worker of the builder `build` of this text, written to net.py of the folder."""
+    path = folder / "net.py"
+    path.write_text(source)
+    return Worker(replace(context, model=ModelFile(str(path), "build", hashlib.sha256(path.read_bytes()).hexdigest())))
+
+
+def shipped(worker: Worker, job: FoldJob, folder: Path) -> NDArray[np.float32]:
+    """[validation images, classes] by the exported file of a model that was trained as in `job`."""
+    refit = worker.do(RefitJob(job, folder / "part.keras"))
+    assert isinstance(refit, SavedModel), refit
+    whole = worker.do(ComposeJob(((folder / "part.keras", 1.0),), folder / "model.keras", {}, job.validate))
+    assert isinstance(whole, SavedModel) and whole.probabilities is not None, whole
+    return whole.probabilities

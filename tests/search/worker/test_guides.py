@@ -1,0 +1,91 @@
+"""Builders of Keras Tuner's guides and keras.io's examples run unchanged, or are refused with the line to change.
+
+Which engine proposes the points does not matter to them: both are given the space that is discovered here. Whole
+searches under both engines are in tests/test_own_model.py.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search.jobs import DescribeJob, Description, DiscoverJob, Discovery, Failure, Pixels, WorkerContext
+from search.session.prepare import prepare
+from search.study.config import Config
+from search.study.folder import StudyFolder
+from search.study.prepared import Prepared
+from search.worker.worker import Worker
+from spaces import Space
+from spaces.custom.file import named
+from tests.commands import ROOT
+from tests.pictures import make_pictures
+from tests.search.worker.test_trainer import fold_job, trained
+from tests.spaces import guides
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Prepared, WorkerContext]]:
+    """Coloured pictures of 32 x 32 of three classes."""
+    home = tmp_path_factory.mktemp("guides")
+    root = make_pictures(home / "pictures", {"a": 5, "b": 5, "c": 5}, size=32, colour=True)
+    prepared = prepare(Config(images=str(root), preset="cnn", folds=2), home)
+    with StudyFolder(home).pixels_on_disk(prepared.images.pixels) as pixels:
+        yield prepared, WorkerContext(Pixels(pixels), prepared.images.labels, prepared.facts, "cnn", "accuracy")
+
+
+def worker_of(text: str, context: WorkerContext, folder: Path) -> Worker:
+    (folder / "net.py").write_text(text.replace("FOLDER", str(folder / "tuner")))
+    return Worker(replace(context, model=named(f"{folder / 'net.py'}:build_model")))
+
+
+@pytest.mark.parametrize("name", guides.RUN)
+def test_a_guide_runs_unchanged(
+    pictures: tuple[Prepared, WorkerContext], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where callbacks write
+    prepared, context = pictures
+    worker = worker_of(guides.RUN[name], context, tmp_path)
+    discovery = worker.do(DiscoverJob())
+    assert isinstance(discovery, Discovery), discovery
+    assert discovery.whole
+    params = Space.from_json(discovery.space).defaults()
+    assert isinstance(worker.do(DescribeJob(params)), Description)
+    result = trained(worker, replace(fold_job(prepared, params or {"batch_size": 8}, max_epochs=2), params=params))
+    assert result.epochs == 2
+    np.testing.assert_allclose(result.probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", guides.REFUSED)
+def test_a_guide_is_refused_with_the_line_to_change(
+    pictures: tuple[Prepared, WorkerContext], tmp_path: Path, name: str
+) -> None:
+    text, sentence = guides.REFUSED[name]
+    outcome = worker_of(text, pictures[1], tmp_path).do(DiscoverJob())
+    assert isinstance(outcome, Failure)
+    assert sentence in outcome.detail
+    shutil.rmtree(tmp_path / "tuner", ignore_errors=True)
+
+
+def test_a_trial_that_the_builder_calls_failed_fails_by_its_sentence(
+    pictures: tuple[Prepared, WorkerContext], tmp_path: Path
+) -> None:
+    worker = worker_of(guides.FAILED_TRIALS, pictures[1], tmp_path)
+    outcome = worker.do(DescribeJob({"layers": 1, "units_0": 1024}))
+    assert isinstance(outcome, Failure)
+    assert "net.py, line 16: FailedTrialError: Model too large! It contains more than 2 million" in outcome.detail
+
+
+@pytest.mark.slow
+def test_a_tunable_application_builds(pictures: tuple[Prepared, WorkerContext], tmp_path: Path) -> None:
+    worker = worker_of(guides.PREMADE, pictures[1], tmp_path)
+    assert worker._own.build({}).output_shape == (None, 3)
+
+
+def test_the_documentation_lists_them_all() -> None:
+    text = (ROOT / "docs/own-models.md").read_text()
+    assert [name for name in (*guides.RUN, *guides.REFUSED) if name not in text] == []

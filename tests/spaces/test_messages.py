@@ -1,0 +1,41 @@
+"""The line of an exception that a person needs."""
+
+from __future__ import annotations
+
+import pytest
+
+from spaces.messages import MAX_LENGTH, first_line
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ("no such thing", "no such thing"),
+        ("no such thing\nand more", "no such thing"),
+        ("\n\n  no such thing  \n", "no such thing"),
+        ("", "ValueError"),
+        (
+            "Exception encountered when calling Dense.call().\n\n\x1b[1mIncompatible shapes\x1b[0m\n\n"
+            "Arguments received by Dense.call():\n  • inputs=tf.Tensor(shape=(1, 2))",
+            "Incompatible shapes",
+        ),
+        (
+            "Exception encountered when calling Gate.call().\n\n\x1b[1m\x1b[0m\n\n"
+            "Arguments received by Gate.call():\n  • x=1",
+            "Exception encountered when calling Gate.call().",
+        ),
+        (
+            "Graph execution error:\n\nDetected at node resize defined at (most recent call last):\n"
+            "<stack traces unavailable>\n"
+            "Detected unsupported operations when trying to compile graph",
+            "Detected unsupported operations when trying to compile graph",
+        ),
+        (
+            "Error when deserializing class 'Dense'.\n\nException encountered: no units",
+            "Error when deserializing class 'Dense'.",
+        ),
+        ("x" * 1000, "x" * MAX_LENGTH),
+    ],
+)
+def test_the_line_says_what_went_wrong_not_where(message: str, line: str) -> None:
+    assert first_line(ValueError(message)) == line
