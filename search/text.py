@@ -1,4 +1,4 @@
-"""Names that come from a file system, made safe: for JSON and a database, for one line of a terminal, for a command."""
+"""Makes names from a file system safe for JSON, for a database, for one line of a terminal and for a command line."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _LATIN1, _PLANE0 = 0xFF, 0xFFFF
 def as_unicode(path: str | Path) -> str:
     r"""A path as valid Unicode with '/' between its parts; bytes that are not UTF-8 become `\xe9`.
 
-    The result can go to JSON, to a database and to `str.encode()`, which a name with stray bytes cannot. It
-    can still hold newlines and escapes: for a terminal, see `printable`.
+    The result can be written to JSON and to a database, and `str.encode()` accepts it. It can still contain newlines
+    and escape sequences: for a terminal, see `printable`.
     """
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return text.replace(os.sep, "/")
 
 
 def printable(text: str) -> str:
-    r"""The text with everything that steers a terminal written out: `\n`, `\x1b`, `\u202e`.
+    r"""The text with every character that controls a terminal escaped: `\n`, `\x1b`, `\u202e`.
 
-    What is left stays on its line and in its direction: no control characters, no ANSI sequences, no
-    bidirectional overrides, no lone surrogates. Letters of any script, accents and emoji pass unchanged.
+    The result has one line and one direction: no control characters, no ANSI sequences, no bidirectional overrides,
+    no lone surrogates. Letters of any script, accents and emoji are unchanged.
     """
     return "".join(_written_out(letter) for letter in text)
 

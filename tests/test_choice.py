@@ -343,7 +343,7 @@ def test_an_export_that_is_asked_to_stop_says_so_and_the_same_command_goes_on(ho
     assert process.stdout.readline().startswith("training the choice")
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate()
-    stopped = "search: stopped; what is stored is whole, and the same command may be given again\n"
+    stopped = "search: stopped; nothing that was stored is lost, and the same command can be run again\n"
     assert (process.returncode, err) == (75, stopped)
     assert not (tmp_path / "model.keras").exists()
 

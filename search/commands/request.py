@@ -1,4 +1,4 @@
-"""What a command asks for: which study, with which settings; nothing is written before it is known to be possible."""
+"""A command's request: which study, with which settings. Nothing is written before it is known to be possible."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from spaces.custom.file import ModelFile, named
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of a study, as a command names them; None: not named. Their ranges are checked with all others."""
+    """Settings given to a command; None: not given. Their ranges are checked together with those of study.toml."""
 
     trials: int | None = None
     hours: float | None = None
     folds: int | None = None
-    epochs: int | None = None  # the most of a fold run
+    epochs: int | None = None  # maximum of a fold run
     precision: str | None = None
     xla: bool | None = None
     seed: int | None = None
@@ -38,7 +38,7 @@ class Settings:
 
     @property
     def changes(self) -> dict[str, Any]:
-        """What was named, by key of study.toml: 'training.max_epochs' for one in a table."""
+        """The given settings by key of study.toml; 'training.max_epochs' for one in a table."""
         tables = {"epochs": "training.max_epochs", "precision": "training.precision", "xla": "training.xla"}
         values = {**vars(self), "groups": whole_path(self.groups)}
         return {tables.get(name, name): value for name, value in values.items() if value is not None}
@@ -46,7 +46,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Request:
-    """A study folder, there or not, and the configuration that it is to have."""
+    """A study folder, whether it exists or not, and the configuration requested for it."""
 
     folder: StudyFolder
     config: Config
@@ -55,13 +55,13 @@ class Request:
 
     @property
     def changed(self) -> bool:
-        """Whether a study.toml that is there says something else."""
+        """Whether an existing study.toml has other settings."""
         return self.written and toml.read(self.folder.path) != self.config
 
     def write(self, tries: Sequence[Try]) -> None:
-        """Bring study.toml up to what is asked, with more points to try. The folder is there, see `StudyFolder.make`.
+        """Write the requested settings to study.toml, with more points to try. The folder exists already.
 
-        Raises UsageError where a new one cannot be written, OSError where one that was there can't.
+        Raises UsageError if a new file cannot be written, OSError if an existing one cannot be.
         """
         if self.written:
             config_file.update(self.folder.path, self.changes, tries)
@@ -75,10 +75,10 @@ class Request:
 
 
 def search_of(path: Path | None, directory: Path | None, settings: Settings) -> Request:
-    """What `search run` asks for: to go on with a study, or to begin one of a folder of images.
+    """The request of `search run`: to continue a study, or to start one of a folder of images.
 
     `path` None: the study here. `directory`: of a new study; None: IMAGES-study.
-    Raises UsageError where there is no such study, or none can be.
+    Raises UsageError if there is no such study, or none can be started.
     """
     if path is None or (StudyFolder(path).is_study and directory is None):
         return going_on(StudyFolder.find(path), settings)
@@ -91,7 +91,7 @@ def search_of(path: Path | None, directory: Path | None, settings: Settings) -> 
 
 
 def builder(model: str | None, preset: str | None) -> ModelFile | None:
-    """The builder that `--model` names, where it does. Raises UsageError beside a preset, SpaceError for no builder."""
+    """The builder that `--model` names, or None. Raises UsageError if a preset is named too, SpaceError for no builder."""
     if model and preset:
         raise UsageError(
             f"--model {model} takes the place of a preset, so --preset {preset} would do nothing: leave one of them out"
@@ -100,14 +100,14 @@ def builder(model: str | None, preset: str | None) -> ModelFile | None:
 
 
 def going_on(folder: StudyFolder, settings: Settings) -> Request:
-    """What is asked of a study that is there. Raises UsageError where its study.toml is missing or wrong."""
+    """The request to continue an existing study. Raises UsageError if its study.toml is missing or invalid."""
     return _of_written(folder, settings.changes)
 
 
 def page_beside(images: Path, what: str) -> Path:
-    """Where the page IMAGES-check.html, or of another command, goes: where a study of the images would be.
+    """The path of a page such as IMAGES-check.html: in the folder in which a study of the images would be made.
 
-    Raises UsageError where there are no images.
+    Raises UsageError if there are no images.
     """
     return StudyFolder.new(images, None).path.with_name(f"{images.resolve().name}-{what}.html")
 
@@ -122,5 +122,5 @@ def _of_written(folder: StudyFolder, changes: Mapping[str, Any]) -> Request:
 
 
 def whole_path(groups: str | None) -> str | None:
-    """`--groups`: a table by its whole path, as a study.toml elsewhere can name it; a pattern as it is."""
+    """`--groups`: the absolute path of a table, because study.toml is in another folder; a pattern unchanged."""
     return str(Path(groups).resolve()) if groups and groups.lower().endswith(".csv") else groups

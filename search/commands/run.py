@@ -1,4 +1,4 @@
-"""`search init`, `search run`, `search resume`: a study is begun, or gone on with, to the end of its budget."""
+"""`search init`, `search run`, `search resume`: a study is started or continued until its budget is used up."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class RunResult:
 
     folder: StudyFolder
     ending: Ending
-    nothing_left: str | None = None  # why nothing was done, in words; None where something was
-    problem: str | None = None  # why a run that is finished has no model, and the command that goes on
+    nothing_left: str | None = None  # why nothing was done, in words; None if something was done
+    problem: str | None = None  # why a run that is finished has no model, and the command that continues
 
 
 def init(
@@ -39,9 +39,9 @@ def init(
     warm_start: Path | None = None,
     display: Display,
 ) -> StudyFolder:
-    """Check the images and write the study.toml of a new study. Raises UsageError where there is one, or none can be.
+    """Check the images and write the study.toml of a new study. Raises UsageError if one exists, or none can be made.
 
-    `directory` None: IMAGES-study. `warm_start`: another study, whose best points are to be tried first.
+    `directory` None: IMAGES-study. `warm_start`: another study, whose best points are tried first.
     """
     request = search_of(images, directory, settings)
     folder = request.folder
@@ -64,11 +64,11 @@ def run(
     model: str | None = None,
     warm_start: Path | None = None,
 ) -> RunResult:
-    """Begin a study of the images at `path`, or go on with the study there; None: the study here.
+    """Start a study of the images at `path`, or continue the study there; None: the study here.
 
-    `directory` of a new study; None: IMAGES-study. `model`: FILE.py:BUILD, in the place of a preset. `warm_start`:
-    another study, whose best points are tried first.
-    Raises UsageError or StorageError where it cannot begin, RunError where it cannot go on.
+    `directory` of a new study; None: IMAGES-study. `model`: FILE.py:BUILD, instead of a preset. `warm_start`: another
+    study, whose best points are tried first.
+    Raises UsageError or StorageError if it cannot start, RunError if it cannot continue.
     """
     own = builder(model, settings.preset)
     request = search_of(path, directory, settings)
@@ -76,7 +76,7 @@ def run(
 
 
 def resume(study: Path | None, settings: Settings, session: Session, *, model: str | None = None) -> RunResult:
-    """As `run`, of a study that has begun. Raises UsageError too where there is nothing to go on with."""
+    """Like `run`, for a study that has begun. Raises UsageError also if nothing is left to do."""
     request = going_on(StudyFolder.find(study), settings)
     if not request.folder.begun:
         raise UsageError(f"{request.folder} has not begun, so there is nothing to resume; `search run` starts it")
@@ -113,5 +113,5 @@ def _search(
 
 
 def _show(prepared: Prepared, display: Display) -> None:
-    found = findings(prepared.images, prepared.checked, prepared.config.images)
-    display.prepared(found, [*prepared.remarks, *nested.cost(prepared)])
+    image_findings = findings(prepared.images, prepared.checked, prepared.config.images)
+    display.prepared(image_findings, [*prepared.remarks, *nested.cost(prepared)])

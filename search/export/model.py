@@ -1,4 +1,4 @@
-"""The model that a study ships: where it is, whether it is up to date, and a copy of it for use elsewhere."""
+"""The chosen model of a study: where it is, whether it is up to date, and copying it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ANY_FILE = "FILE.keras"
 
 
 def model_file(path: Path) -> Path:
-    """The model that is meant: a file, or the one in a study. Raises UsageError where there is none."""
+    """The model file at `path`: the file itself, or the model of a study. Raises UsageError if there is none."""
     if path.is_file():
         return path
     if not path.exists():
@@ -34,9 +34,9 @@ def model_file(path: Path) -> Path:
 
 
 def stale(path: Path) -> str | None:
-    """A sentence where the model in this file or study should be made anew, and how; None where it is as it should be.
+    """Why the model in this file or study should be exported again, and the command; None if it is up to date.
 
-    It is of an earlier release, or more has been searched since.
+    It is not if an earlier release wrote it, or if more was searched since.
     """
     folder = StudyFolder(path)
     alone = path.is_file() or not folder.begun
@@ -49,7 +49,7 @@ def stale(path: Path) -> str | None:
     if alone:
         return None
     try:
-        if needs_upgrade(folder.database):  # by whom something is written to it
+        if needs_upgrade(folder.database):  # only a command that writes upgrades it
             return None
         with folder.read() as store:
             current = folder.model_is_current(store)
@@ -70,9 +70,9 @@ def _check_begun(folder: StudyFolder) -> None:
 
 
 def has_model(folder: StudyFolder) -> bool:
-    """Whether the study's model is there and made from all that is stored. Raises UsageError where none can be."""
+    """Whether the study's model exists and was chosen from all results. Raises UsageError if none can be made."""
     _check_begun(folder)
-    if needs_upgrade(folder.database):  # by whom it is made
+    if needs_upgrade(folder.database):  # making the model upgrades it
         return False
     if why := without_result(folder):
         raise UsageError(why)
@@ -81,7 +81,7 @@ def has_model(folder: StudyFolder) -> bool:
 
 
 def check_target(to: Path | None) -> Path:
-    """Where to write the model. Raises UsageError where it is not said, is no .keras file or has no folder."""
+    """The path to write the model to. Raises UsageError if it is None, no .keras file, or its folder is missing."""
     if to is None:
         raise UsageError("--to: name the file to write, such as --to model.keras")
     if to.suffix != ".keras":
@@ -94,6 +94,6 @@ def check_target(to: Path | None) -> Path:
 
 
 def copy_model(folder: StudyFolder, target: Path) -> None:
-    """Copy the study's model, whole or not at all. Raises OSError."""
+    """Copy the study's model atomically. Raises OSError."""
     with replacing(target) as partial:
         shutil.copyfile(folder.model, partial)

@@ -1,4 +1,4 @@
-"""Asking a saved model about pictures: decoded as in training, whatever the model's file says it was trained on."""
+"""Classifying pictures with a saved model. They are decoded exactly as training images are."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from search.manifest import about
 from search.native import ENVIRONMENT, no_stderr
 from search.results.predictions import Prediction
 
-_BATCH = 64  # pictures decoded and asked about at a time
+_BATCH = 64  # pictures decoded and predicted at a time
 
 
 @dataclass(frozen=True)
 class InputFile:
-    """Something to be asked about, or in its place."""
+    """A file to classify, or the reason why it cannot be."""
 
     path: Path
-    named: bool  # by the user; else it lay in a folder that was named
+    named: bool  # whether the user named it; else it is in a folder that the user named
     problem: FileRemark | None = None  # known without opening it
 
 
 def list_inputs(given: Iterable[Path]) -> list[InputFile]:
-    """The files named, and what is in folders named, listed as for training: without hidden files.
+    """The given files, and the files in given folders, listed as for training: without hidden files.
 
-    Raises UsageError for what is not there, or is neither a file nor a folder.
+    Raises UsageError if a path does not exist, or is neither a file nor a folder.
     """
     found: list[InputFile] = []
     for path in given:
@@ -60,9 +60,9 @@ def list_inputs(given: Iterable[Path]) -> list[InputFile]:
 def predict(
     model: Path, files: Sequence[InputFile], progress: Callable[[int, int], None] = lambda _done, _all: None
 ) -> Iterator[Prediction]:
-    """An answer for each, in order; of what training would leave out, why, in the same words.
+    """A prediction for each file, in order; for a file that training would leave out, the reason in the same words.
 
-    Seconds pass before the first: TensorFlow is imported. Raises UsageError for a model that cannot be loaded.
+    The first takes seconds, because TensorFlow is imported. Raises UsageError for a model that cannot be loaded.
     """
     needs, network = about(model), load_model(model)
     says = (None, *needs.image_shape), (None, len(needs.classes))
@@ -95,10 +95,10 @@ def _is_stray(file: InputFile, remark: FileRemark) -> bool:
 
 
 def load_model(path: Path) -> Any:
-    """The keras.Model in this file; nothing in it can run code. Raises UsageError where it cannot be loaded."""
+    """Load a keras.Model without running code from its file. Raises UsageError if it cannot be loaded."""
     os.environ.update(ENVIRONMENT)
     try:
-        with no_stderr():  # TensorFlow greets there
+        with no_stderr():  # TensorFlow prints start messages there
             import keras
 
             return keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -108,7 +108,7 @@ def load_model(path: Path) -> Any:
 
 
 def _decoded(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8] | FileRemark:
-    """[height, width, channels] as the model takes it; what training refuses by its header is refused."""
+    """[height, width, channels] as the model takes it; refuses by the header what training refuses."""
     header = read_header(path)
     picture = header if isinstance(header, FileRemark) else decode(path, shape[:2])
     if isinstance(picture, FileRemark):

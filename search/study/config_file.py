@@ -73,18 +73,18 @@ def update(folder: Path, changes: Mapping[str, Any], tries: Sequence[Try] = ()) 
 def _add_tries(document: tomlkit.TOMLDocument, tries: Sequence[Try]) -> None:
     if tries and "try" not in document:
         document.append("try", tomlkit.aot())
-    there: Any = document.get("try")  # tables, or an array of inline ones
-    for one in tries:
-        table = tomlkit.table() if isinstance(there, AoT) else tomlkit.inline_table()
-        if one.source and isinstance(there, AoT):
-            table.add(tomlkit.comment(one.source))
-        table.update(one.changes)
-        there.append(table)
+    points: Any = document.get("try")  # an array of tables, or of inline tables
+    for point in tries:
+        table = tomlkit.table() if isinstance(points, AoT) else tomlkit.inline_table()
+        if point.source and isinstance(points, AoT):
+            table.add(tomlkit.comment(point.source))
+        table.update(point.changes)
+        points.append(table)
 
 
 def _training_table(training: TrainingConfig) -> Any:
     table = tomlkit.table()
-    table.add(tomlkit.comment("the most epochs of a fold run; unset: as the preset says"))
+    table.add(tomlkit.comment("maximum epochs of a fold run; unset: the preset's"))
     if training.max_epochs is None:
         table.add(tomlkit.comment("max_epochs = 40"))
     else:

@@ -1,4 +1,4 @@
-"""Whether a stored study is the one that is asked for."""
+"""Checks that a stored study is the requested one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from storage import ImageRecord, StorageError, Store, StudyRecord
 
 
 def stored_space(store: Store) -> Space:
-    """The space that the study searches. Raises StorageError where the database does not hold one."""
+    """The space that the study searches. Raises StorageError if the database does not contain a valid one."""
     try:
         return Space.from_json(store.study().space)
     except SpaceError as error:
@@ -28,9 +28,9 @@ def _never_written(store: Store, found: str) -> str:
 
 
 def check_same(store: Store, prepared: Prepared) -> None:
-    """Raise UsageError, naming each difference, unless the stored study is the one that is asked for.
+    """Raise UsageError, which names each difference, if the stored study is not the requested one.
 
-    Raises StorageError where a stored trial is no point of its space: the sampler could not learn from it.
+    Raises StorageError if the parameters of a stored trial are not in its space: the sampler could not learn from it.
     """
     stored = store.study()
     _check_model(stored, prepared)
@@ -44,9 +44,9 @@ def check_same(store: Store, prepared: Prepared) -> None:
     found = differences(before, asked)
     other_images = stored.fingerprint != prepared.images.fingerprint
     if stored.config.get("preset") == prepared.identity["preset"]:
-        # Which parameters there are follows from the images: where those differ, theirs is the difference to name.
+        # The images decide which parameters exist: if the images differ, that difference is reported instead.
         found += _space_differences(stored_space(store), prepared.space, of_both=other_images)
-    else:  # what follows from another preset is no news
+    else:  # differences that follow from another preset are not reported
         follows = (
             "model:",
             "weights",
@@ -75,7 +75,7 @@ def _check_points(store: Store, space: Space) -> None:
 
 
 def _check_model(stored: StudyRecord, prepared: Prepared) -> None:
-    """Code runs only when it is named on the command line: a study cannot name it, and it must be the same."""
+    """Check the user's model: it must be named on the command line, because study files never start code."""
     model = stored.config.get("model")
     name = stored.config.get("preset")
     if model is not None and prepared.own is None:
@@ -90,9 +90,9 @@ def _check_model(stored: StudyRecord, prepared: Prepared) -> None:
 
 
 def _space_differences(stored: Space, asked: Space, *, of_both: bool) -> list[str]:
-    """Each parameter in which two spaces differ, but for its words and what it might be widened to.
+    """Each parameter in which two spaces differ, ignoring its help text, source and limits.
 
-    `of_both`: only parameters that both have.
+    `of_both`: only parameters that are in both spaces.
     """
     old, new = stored.by_name, asked.by_name
     before, after = ({row["name"]: row for row in space.rows()} for space in (stored, asked))
@@ -111,14 +111,14 @@ def _space_differences(stored: Space, asked: Space, *, of_both: bool) -> list[st
 
 
 def _essence(parameter: Parameter) -> dict[str, Any]:
-    """All that decides what is drawn; the types of a choice's values too, since 1, 1.0 and True are equal."""
+    """Everything that decides what is drawn, including the types of a choice's values: 1, 1.0 and True are equal."""
     kept = {k: v for k, v in vars(parameter).items() if k not in ("help", "source", "limits", "known")}
     types = [type(v) for v in parameter.values] if isinstance(parameter, Choice) else None
     return {"kind": type(parameter), "types": types, **kept}
 
 
 def _exactly(parameter: Parameter) -> str:
-    """What the table for people leaves out, such as the tenth digit."""
+    """All digits and values, which the table for people shortens."""
     return ", ".join(
         f"{k} {v}" for k, v in vars(parameter).items() if k in ("values", "low", "high", "step", "default")
     )
@@ -147,9 +147,9 @@ def differences(stored: Mapping[str, Any], asked: Mapping[str, Any], prefix: str
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             found += differences(old, new, f"{prefix}{key}.")
         elif old != new:
-            found.append(f"{prefix}{key}: the study has {_said(old)}, asked is {_said(new)}")
+            found.append(f"{prefix}{key}: the study has {_in_words(old)}, asked is {_in_words(new)}")
     return found
 
 
-def _said(value: Any) -> str:
+def _in_words(value: Any) -> str:
     return "nothing" if value is None else str(value)
