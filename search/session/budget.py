@@ -1,4 +1,4 @@
-"""Whether a budget is used up, and how much time is kept back for finishing."""
+"""Whether a budget is used up, and how much time is reserved for finishing."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from search.study.prepared import Prepared
 from spaces.backbones import Backbone
 from storage import OUT_OF_TIME, Store, TrialRecord, TrialState, needs_upgrade
 
-RESERVED = 0.25  # of the time for a search: the most that is kept back for finishing
-SAVING = 5.0  # seconds, of putting models together and asking them
-WITH_CARE = 1.2  # times the seconds that a refit is expected to take
+RESERVED = 0.25  # maximum share of a search's time that is reserved for finishing
+SAVING = 5.0  # seconds for combining models and predicting with them
+WITH_CARE = 1.2  # safety factor on the expected seconds of a refit
 
 GRACE_SECONDS = 10.0  # for running folds when the search is asked to stop or its time is over
 
@@ -27,10 +27,10 @@ GRACE_SECONDS = 10.0  # for running folds when the search is asked to stop or it
 def reserve(
     trials: Sequence[TrialRecord], metric: str, folds: int, images: int, seconds: float | None, slots: int
 ) -> float:
-    """Seconds to keep back for finishing, by what folds have taken so far; 0 without a limit or a complete trial.
+    """Seconds to reserve for finishing, estimated from the folds so far; 0 without a limit or a complete trial.
 
-    GRACE_SECONDS of it are for running folds to end. `images` in the folds; `seconds` for the study in all; `slots`:
-    jobs at a time.
+    They include GRACE_SECONDS for running folds to end. `images`: number in the folds; `seconds`: of the whole study;
+    `slots`: jobs at a time.
     """
     known = complete(trials, metric)
     if seconds is None or not known:
@@ -45,17 +45,17 @@ def reserve(
 
 
 def refit_seconds(trials: Sequence[TrialRecord], folds: int) -> float:
-    """How long training these on all images and saving them is expected to take, side by side."""
+    """Expected seconds for training these trials on all images in parallel, and saving them."""
     return SAVING + WITH_CARE * max(fold_seconds(trial) for trial in trials) * folds / (folds - 1)
 
 
 def fold_seconds(trial: TrialRecord) -> float:
-    """Of a usual fold: the first ones may have traced graphs or taken features that are at hand now."""
+    """Median seconds of a fold: the first folds also traced graphs or computed features, which are cached now."""
     return float(np.median([fold.seconds for fold in trial.folds]))
 
 
 def budget_done(folder: StudyFolder, store: Store, config: Config, backbones: Sequence[Backbone] = ()) -> str | None:
-    """Which budget is used up, in words; None while there is something left, be it reference rows or the choice."""
+    """Which budget is used up, in words; None while something is left to do, also reference rows or the choice."""
     trials = store.trials(curves=False)
     if complete(trials, config.metric) and not folder.model_is_current(store):
         return None
@@ -67,12 +67,12 @@ def budget_done(folder: StudyFolder, store: Store, config: Config, backbones: Se
 
 
 def _hours_used(store: Store, trials: Sequence[TrialRecord], config: Config) -> str:
-    """That they are used up, in words; empty where they are not."""
+    """That the hours are used up, in words; empty if they are not."""
     if config.hours is None:
         return ""
     hours, assignment = store.spent_seconds() / 3600, store.split().assignment
     folds, images = int(assignment.max()) + 1, int((assignment >= 0).sum())
-    # Finishing, which is done, may have needed less than was kept back for it.
+    # Finishing, which is done, may have needed less than was reserved for it.
     kept = reserve(trials, config.metric, folds, images, config.hours * 3600, default_workers()[0])
     if hours < config.hours - kept / 3600:
         return ""
@@ -81,7 +81,7 @@ def _hours_used(store: Store, trials: Sequence[TrialRecord], config: Config) -> 
 
 
 def _trials_used(trials: Sequence[TrialRecord], config: Config) -> str:
-    """As `_hours_used`, of the trials."""
+    """Like `_hours_used`, for the trials."""
     closed = [t for t in trials if t.state != TrialState.RUNNING and t.cause != OUT_OF_TIME]
     if config.trials is None or len(closed) < config.trials:
         return ""
@@ -112,9 +112,9 @@ def without_result(folder: StudyFolder) -> str | None:
 
 
 def done_already(folder: StudyFolder, prepared: Prepared) -> str | None:
-    """Compare with what is stored, without touching a file; returns which budget is used up, if one is.
+    """Compare with the stored study, without changing a file; returns which budget is used up, or None.
 
-    The run compares again under its lease. Here a refusal leaves even that as it was.
+    The run compares again while it holds the lock. A refusal here does not even touch the lock file.
     """
     if not folder.begun or needs_upgrade(folder.database):
         return None

@@ -1,4 +1,4 @@
-"""Everything that a search needs, read and settled before anything is written."""
+"""Reads and decides everything that a search needs, before anything is written."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from spaces.presets.auto import prefix
 from storage import ImageRecord, Store, StudyRecord, needs_upgrade
 
 UNEVEN = 1.5  # images of the most frequent class over those of the rarest, above which weighing classes is searched
-OWN_EPOCHS = 40  # the most of a fold run, for a model of the user's that does not declare `epochs`
+OWN_EPOCHS = 40  # maximum of a fold run, for a user's model that does not declare `epochs`
 
 
 def prepare(
@@ -41,10 +41,10 @@ def prepare(
     model: ModelFile | None = None,
     warm_start: Path | None = None,
 ) -> Prepared:
-    """Read the images and settle what the configuration leaves open. Writes nothing.
+    """Read the images and decide what the configuration leaves open. Writes nothing.
 
-    `model` is a builder of the user's own, which takes the place of the preset and is run to learn its parameters.
-    `warm_start` is the folder of another study, whose best points are tried too.
+    `model`: the user's builder, used instead of the preset; it is called to discover its parameters.
+    `warm_start`: the folder of another study, whose best points are tried too.
     Raises UsageError for images, model, weights, space, points or folds that cannot be searched.
     """
     chosen = preset(config.preset)
@@ -93,7 +93,7 @@ def prepare(
 
 
 def _narrowed(space: Space, narrowing: Mapping[str, Any], name: str) -> Space:
-    """The space as [space] of study.toml has it; `name`: whose it is, for people. Raises UsageError."""
+    """The space, narrowed by [space] of study.toml; `name`: of the preset or builder. Raises UsageError."""
     try:
         return space.narrow(narrowing)
     except SpaceError as error:
@@ -102,14 +102,14 @@ def _narrowed(space: Space, narrowing: Mapping[str, Any], name: str) -> Space:
 
 
 def _share_of_hours(config: Config, folds: int) -> Config:
-    """With the hours of one search, where the outer folds are searched too, each with as many."""
+    """With the hours of one search: nested cross-validation divides them equally among its searches."""
     if not config.nested or config.hours is None:
         return config
     return config.model_copy(update={"hours": config.hours / (1 + folds)})
 
 
 def _with_epochs(space: Space, most: int, narrowed: Collection[str]) -> Space:
-    """The space of Hyperband, which chooses the epochs: in the place of what a model or family has for that."""
+    """The space of Hyperband, which chooses the epochs: they replace the epochs of a model or family."""
     own = {"epochs", *(prefix(family) + "epochs" for family in FAMILIES)}
     for name in own & {*narrowed} & {*space.by_name}:
         raise UsageError(f"[space] of {toml.FILE}: {name}: 'hyperband' chooses the epochs; remove this line")
@@ -119,7 +119,7 @@ def _with_epochs(space: Space, most: int, narrowed: Collection[str]) -> Space:
 
 
 def _unmodelled(config: Config, space: Space, *, families: bool) -> str | None:
-    """What the sampler does not model, in a sentence; `families`: the space has several."""
+    """A sentence on the parameters that the sampler does not model; `families`: whether the space has several."""
     if config.engine != "optuna":
         return None
     sentence = unmodelled_parameters(space, config.chosen_sampler)
@@ -127,7 +127,7 @@ def _unmodelled(config: Config, space: Space, *, families: bool) -> str | None:
 
 
 def _other(study: Path, folder: Path) -> Path:
-    """The database of a study to begin from."""
+    """The database of the study of a warm start."""
     try:
         other = StudyFolder.find(study)
     except UsageError as error:
@@ -147,7 +147,7 @@ def _facts(images: ImageSet, apart: NDArray[np.bool_], *, flip: bool, backbones:
 
 
 def _stored(folder: Path) -> tuple[StudyRecord | None, list[ImageRecord]]:
-    """What the study in this folder began with; None where it has no trial yet, or is to be upgraded first."""
+    """The stored study in this folder and its images; None if it has no trial yet, or must be upgraded first."""
     path = StudyFolder(folder).database
     if not path.exists() or needs_upgrade(path):
         return None, []
@@ -156,7 +156,7 @@ def _stored(folder: Path) -> tuple[StudyRecord | None, list[ImageRecord]]:
 
 
 def _backbones_of(stored: StudyRecord | None) -> Collection[str] | None:
-    """The backbones that a study began with, by name; None where it has not begun."""
+    """The names of the backbones that a study began with; None if it has not begun."""
     if stored is None:
         return None
     weights = stored.config.get("weights")
@@ -164,7 +164,7 @@ def _backbones_of(stored: StudyRecord | None) -> Collection[str] | None:
 
 
 def _own(stored: StudyRecord | None, file: ModelFile, facts: Facts) -> CustomModel:
-    """The user's builder with its parameters: those stored when the study began with this file, else discovered."""
+    """The user's builder with its parameters: the stored ones if the study began with this file, else discovered."""
     model = None if stored is None else stored.config.get("model")
     if model is not None and model["sha256"] == file.sha256:
         return CustomModel(file, Space.from_json(model["space"]))
