@@ -91,7 +91,7 @@ def search_of(path: Path | None, directory: Path | None, settings: Settings) -> 
 
 
 def builder(model: str | None, preset: str | None) -> ModelFile | None:
-    """The builder that `--model` names, or None. Raises UsageError if a preset is named too, SpaceError for no builder."""
+    """The builder that `--model` names, or None. Raises UsageError with a preset, SpaceError for an invalid one."""
     if model and preset:
         raise UsageError(
             f"--model {model} takes the place of a preset, so --preset {preset} would do nothing: leave one of them out"
