@@ -51,7 +51,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def told(*arguments: str | Path, cwd: Path) -> Any:
+def json_of(*arguments: str | Path, cwd: Path) -> Any:
     done = search(*arguments, "--json", cwd=cwd)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -64,10 +64,10 @@ def test_a_finished_search_has_a_model_and_says_how_it_does_on_the_images_kept_a
 
 
 def test_accuracy_on_the_testing_folder_from_what_predict_says_is_the_report_s(home: Path) -> None:
-    answers = told("predict", "shapes-study", "shapes/testing", cwd=home)["images"]
+    answers = json_of("predict", "shapes-study", "shapes/testing", cwd=home)["images"]
     assert len(answers) == 10
     right = [answer["class"] == Path(answer["path"]).parent.name for answer in answers]
-    report = told("report", "shapes-study", cwd=home)
+    report = json_of("report", "shapes-study", cwd=home)
     assert report["test"]["value"] == pytest.approx(np.mean(right))
     assert report["test"]["low"] <= report["test"]["value"] <= report["test"]["high"]
     assert report["test"]["images"] == 10 and report["test"]["times"] == 1
@@ -77,7 +77,7 @@ def test_accuracy_on_the_testing_folder_from_what_predict_says_is_the_report_s(h
 
 
 def test_what_was_stored_of_the_testing_images_is_what_the_file_says_of_their_pictures(home: Path) -> None:
-    answers = told("predict", "shapes-study", "shapes/testing", cwd=home)
+    answers = json_of("predict", "shapes-study", "shapes/testing", cwd=home)
     with Store.open(home / "shapes-study" / "study.db", read_only=True) as store:
         stored = store.choices()[-1].probabilities
     assert stored is not None
@@ -90,8 +90,8 @@ def test_an_exported_model_answers_as_the_study_does_without_it(home: Path, tmp_
     done = search("export", "shapes-study", "--to", tmp_path / "shapes.keras", cwd=home)
     assert done.returncode == 0, done.stderr
     shutil.copytree(home / "shapes" / "training", tmp_path / "own")
-    moved = told("predict", "shapes.keras", "own", cwd=tmp_path)
-    there = told("predict", home / "shapes-study", "own", cwd=tmp_path)
+    moved = json_of("predict", "shapes.keras", "own", cwd=tmp_path)
+    there = json_of("predict", home / "shapes-study", "own", cwd=tmp_path)
     assert moved == there and len(moved["images"]) == 28
 
 
@@ -132,7 +132,7 @@ def test_keras_alone_in_a_process_of_its_own_scores_on_the_testing_folder_what_t
         text=True,
         check=True,
     )
-    report = told("report", "shapes-study", cwd=home)
+    report = json_of("report", "shapes-study", cwd=home)
     assert [float(line) for line in ran.stdout.split()] == [pytest.approx(report["test"]["value"])] * 3
 
 
@@ -164,12 +164,12 @@ def test_a_model_of_an_earlier_release_is_named_by_predict_and_report_and_made_a
         assert f"`{command}` makes it anew" in done.stderr
     said = " ".join(search("report", "shapes-study", cwd=folder).stdout.split())
     assert "Its file was made by an earlier release" in said and "`search export --to FILE.keras` makes it anew" in said
-    assert told("report", "shapes-study", cwd=folder)["chosen"]["outdated"]
+    assert json_of("report", "shapes-study", cwd=folder)["chosen"]["outdated"]
     done = search("export", "shapes-study", "--to", "old.keras", "--workers", "1", cwd=folder)
     assert done.returncode == 0, done.stderr
     for model in ("shapes-study", "old.keras"):
         assert search("predict", model, "shapes/testing", cwd=folder).stderr == ""
-    assert not told("report", "shapes-study", cwd=folder)["chosen"]["outdated"]
+    assert not json_of("report", "shapes-study", cwd=folder)["chosen"]["outdated"]
 
 
 def test_csv_has_a_line_a_picture_and_what_cannot_be_read_is_named_with_exit_code_1(home: Path, tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_what_training_leaves_out_is_refused_in_its_words_and_what_is_no_picture
     images = read_images(root)
     done = search("predict", home / "shapes-study", "trouble", "--json", cwd=tmp_path)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    told = json.loads(done.stdout)
+    output = json.loads(done.stdout)
     of_classes = {"outside any class", "empty class", "class missing from training"}
     left_out = {
         f"trouble/{note.path}": note
@@ -198,12 +198,12 @@ def test_what_training_leaves_out_is_refused_in_its_words_and_what_is_no_picture
         if note.left_out and note.kind not in of_classes | {"hidden"}
     }
     strays = {f"trouble/{path}" for path in ("README.md", "training/bag/drawing.svg", "training/sneaker/notes.txt")}
-    assert set(told["passed_over"]) == strays
-    assert {one["path"] for one in told["unreadable"]} == left_out.keys() - strays
-    for one in told["unreadable"]:
+    assert set(output["passed_over"]) == strays
+    assert {one["path"] for one in output["unreadable"]} == left_out.keys() - strays
+    for one in output["unreadable"]:
         assert left_out[one["path"]].message.startswith(one["problem"])
         assert "left out" not in one["problem"].lower()
-    read = {one["path"] for one in told["images"]}
+    read = {one["path"] for one in output["images"]}
     assert {f"trouble/{printable(path)}" for path in images.paths} <= read
     assert "trouble/training/bag/bad_crc.png: Cannot be decoded" in done.stderr
 
@@ -271,7 +271,7 @@ def test_a_file_that_says_of_itself_what_is_not_true_is_refused(
 
 def test_a_picture_of_another_size_and_in_colour_is_read_as_in_training(home: Path, tmp_path: Path) -> None:
     make_pictures(tmp_path / "large", {"a": 2}, size=50, colour=True)
-    assert len(told("predict", home / "shapes-study", tmp_path / "large", cwd=home)["images"]) == 2
+    assert len(json_of("predict", home / "shapes-study", tmp_path / "large", cwd=home)["images"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_a_search_that_went_on_has_a_new_choice_and_the_test_says_it_was_used_tw
     shutil.copytree(home, tmp_path / "home")
     done = search("resume", "shapes-study", "--trials", "3", "--workers", "1", cwd=tmp_path / "home")
     assert done.returncode == 0, done.stderr
-    report = told("report", "shapes-study", cwd=tmp_path / "home")
+    report = json_of("report", "shapes-study", cwd=tmp_path / "home")
     assert report["test"]["times"] == 2 and report["chosen"]["current"]
     again = search("run", "shapes-study", cwd=tmp_path / "home")
     assert "nothing left to do: 3 of 3 trials are done" in again.stdout
@@ -314,7 +314,7 @@ def test_killed_while_it_trains_the_choice_it_goes_on_to_the_same_model(home: Pa
     assert integrity(study) == "ok"
     done = search("resume", "shapes-study", "--workers", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    one, other = (told("predict", folder / "shapes-study", "shapes", cwd=tmp_path) for folder in (home, tmp_path))
+    one, other = (json_of("predict", folder / "shapes-study", "shapes", cwd=tmp_path) for folder in (home, tmp_path))
     assert one == other
 
 
@@ -328,7 +328,7 @@ def test_a_kept_network_whose_file_was_damaged_is_trained_again(home: Path, tmp_
     done = search("export", "shapes-study", "--to", "model.keras", "--workers", "1", cwd=tmp_path / "home")
     assert done.returncode == 0, done.stderr
     one, other = (
-        told("predict", folder / "shapes-study", "shapes", cwd=folder) for folder in (home, tmp_path / "home")
+        json_of("predict", folder / "shapes-study", "shapes", cwd=folder) for folder in (home, tmp_path / "home")
     )
     assert one == other
 
@@ -361,7 +361,7 @@ def test_a_search_without_a_result_fails_and_every_command_names_the_one_that_go
         assert done.stderr.endswith(f"of 1e-05 hours are used; go on with: {on}\n")
     resumed = search(*on.split()[1:], "--workers", "1", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
-    assert len(told("predict", "shapes-study", "shapes", cwd=tmp_path)["images"]) == 28
+    assert len(json_of("predict", "shapes-study", "shapes", cwd=tmp_path)["images"]) == 28
 
 
 def test_a_study_whose_trials_all_failed_goes_on_with_more_of_them(tmp_path: Path) -> None:
@@ -391,4 +391,4 @@ def test_a_search_that_was_stopped_is_exported_from_what_is_stored(tmp_path: Pat
     assert process.returncode == 75
     done = search("export", "shapes-study", "--to", "model.keras", "--workers", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert len(told("predict", "model.keras", "shapes", cwd=tmp_path)["images"]) == 28
+    assert len(json_of("predict", "model.keras", "shapes", cwd=tmp_path)["images"]) == 28

@@ -77,13 +77,13 @@ def predict(
         with quiet():
             decoded = [one.problem or _decoded(one.path, needs.image_shape) for one in some]
         pixels = [one for one in decoded if not isinstance(one, FileRemark)]
-        said = iter(network.predict(np.stack(pixels).astype(np.float32), verbose=0) if pixels else ())
+        probabilities = iter(network.predict(np.stack(pixels).astype(np.float32), verbose=0) if pixels else ())
         for file, one in zip(some, decoded, strict=True):
             shown = name_of(file.path)
             if isinstance(one, FileRemark):
                 yield Prediction(shown, problem=_LEFT_OUT.sub("", one.message), stray=_is_stray(file, one))
             else:
-                yield Prediction(shown, tuple(float(p) for p in next(said)))
+                yield Prediction(shown, tuple(float(p) for p in next(probabilities)))
         progress(min(start + _BATCH, len(files)), len(files))
 
 

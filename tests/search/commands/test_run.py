@@ -41,5 +41,5 @@ def test_a_run_gives_back_how_it_ended_and_a_second_one_what_is_left(place: Path
 
 def test_a_study_that_has_not_begun_cannot_be_resumed(place: Path) -> None:
     folder = init(place / "shapes", Settings(preset="cnn"), display=Remembering())
-    said = refusal(lambda: resume(folder.path, Settings(), session(Remembering())))
-    assert said == "shapes-study has not begun, so there is nothing to resume; `search run` starts it"
+    message = refusal(lambda: resume(folder.path, Settings(), session(Remembering())))
+    assert message == "shapes-study has not begun, so there is nothing to resume; `search run` starts it"
