@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,8 @@ from search.samplers.catalog import ENGINES, SAMPLERS, SamplerRow, of_engine, ro
 from search.stats.metrics import METRICS
 from search.stats.racing import RULES
 from search.stats.ranking import SECOND_OBJECTIVES
+from search.study.toml_text import parse_toml, read_toml
+from search.text import command_line
 from spaces.backbones.applications import ARCHITECTURES
 from spaces.parameters import format_value, nearest, received
 from spaces.presets import PRESETS
@@ -216,11 +217,10 @@ def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_toml(path, read_toml(path).text)
     except FileNotFoundError:
-        raise UsageError(f"{path.parent} is not a study: it has no {FILE}; `search run IMAGES` makes one") from None
-    except (ValueError, RecursionError) as error:  # TOML, UTF-8, a number of 5,000 digits, tables 1,000 deep
-        raise UsageError(f"{path} is not TOML: {error}; correct that line, or put a copy back") from None
+        makes = command_line("run", "IMAGES")
+        raise UsageError(f"{path.parent} is not a study: it has no {FILE}; `{makes}` makes one") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
 
