@@ -197,8 +197,13 @@ def export(
     from reports import show
     from search.commands.export import export
 
-    target = export(study, to, _session(workers, quiet=quiet), model=model)
-    show.lines(f"wrote {target}; try it: {command_line('predict', target, 'PICTURES')}")
+    result = export(study, to, _session(workers, quiet=quiet), model=model)
+    height, width, channels = result.about.image_shape
+    show.lines(
+        f"wrote {result.path}; try it: {command_line('predict', result.path, 'PICTURES')}",
+        f"input: pixels 0 to 255, {height} x {width} (height x width), {channels} channel{'s'[: channels - 1]}",
+        f"output: probabilities of {', '.join(result.about.classes)}, in this order",
+    )
 
 
 @app.command()
@@ -249,7 +254,7 @@ def _finish(ended: RunResult) -> None:
     write(summary, folder.report)
     show.run(summary, folder.report, folder.command("report"))
     if ended.ending is Ending.STOPPED:
-        show.lines(f"stopped; nothing is lost. Go on with: {folder.command('resume')}")
+        show.lines(f"stopped; nothing is lost. Go on with: {ended.resume_command}")
         raise typer.Exit(RESUMABLE)
     if ended.problem:
         _complain(ended.problem)

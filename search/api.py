@@ -30,6 +30,7 @@ from search.errors import RunError
 from search.results.progress import Ending
 from search.results.summary import StudySummary, TrialRow
 from search.stats.estimate import Estimate
+from search.study.continuing import as_typed
 from search.study.folder import StudyFolder
 from storage import TrialRecord
 
@@ -240,7 +241,8 @@ def diagnose(  # noqa: PLR0913 - the options of the command
 def _study(ended: running.RunResult, *, quiet: bool) -> Study:
     folder = ended.folder
     if ended.ending is Ending.STOPPED:
-        raise KeyboardInterrupt(f"stopped; nothing is lost. Go on with: search.resume({str(folder)!r})")
+        model = f", model={as_typed(ended.own)!r}" if ended.own else ""
+        raise KeyboardInterrupt(f"stopped; nothing is lost. Go on with: search.resume({str(folder)!r}{model})")
     if ended.ending is Ending.FAILED:
         raise RunError(f"{folder}: the search cannot go on; see what was said above, and {folder.logs}")
     if ended.problem:

@@ -25,6 +25,9 @@ class About:
     classes: tuple[str, ...]
     image_shape: tuple[int, int, int]  # height, width, channels of the model's input, whose values are 0..255
     packaging: int = PACKAGING
+    pictures: str = ""  # name of the folder of images of its study; empty in old files
+    fingerprint: str = ""  # of these images, as in the study's database
+    made: str = ""  # when, as in the record of the choice in the study's database
 
     @property
     def outdated(self) -> bool:
@@ -39,6 +42,7 @@ def about(path: Path) -> About:
             content = json.loads(stream.read(_MAX_ABOUT))
         classes, shape = tuple(map(str, content["classes"])), tuple(map(int, content["image_shape"]))
         packaging = int(content.get("packaging", 1))
+        origin = [str(content.get(key, "")) for key in ("study", "fingerprint", "made")]
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OverflowError, RecursionError):
@@ -46,4 +50,4 @@ def about(path: Path) -> About:
     sound = len(shape) == 3 and min(shape) >= 1 and shape[2] in (1, 3) and max(shape) <= _MAX_SIDE
     if len(set(classes)) < 2 or len(set(classes)) < len(classes) or not sound:
         raise UsageError(f"{path} is damaged: classes {list(classes)}, images of the shape {list(shape)}")
-    return About(classes, (shape[0], shape[1], shape[2]), packaging)
+    return About(classes, (shape[0], shape[1], shape[2]), packaging, *origin)

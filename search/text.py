@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import sys
 import unicodedata
 from pathlib import Path
 
+PROGRAM = "search"
 _HARMLESS = frozenset("\u200c\u200d")  # joiners: Persian and emoji need them, and they only join
 _ESCAPED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # controls, bidi and other format marks, line separators
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
@@ -32,9 +35,42 @@ def printable(text: str) -> str:
     return "".join(_written_out(letter) for letter in text)
 
 
-def command_line(verb: str, *arguments: object) -> str:
-    """A command of `search` that a message proposes, quoted so that it can be typed: `search resume 'my study'`."""
-    return shlex.join(["search", verb, *(printable(str(argument)) for argument in arguments)])
+def command_line(verb: str, *arguments: str | Path) -> str:
+    """A command of this program that a message proposes, such as `search resume 'my study'`.
+
+    It can be pasted into a shell as it is, in the folder in which the program runs: every word is quoted, and a path
+    that begins with a dash is not taken for an option. All commands in messages are made here.
+    """
+    return " ".join(_quoted(word) for word in (_program(), verb, *map(_as_argument, arguments)))
+
+
+def _program() -> str:
+    """The name `search`; the path it was started by if the shell would find no program, or another, by that name."""
+    started = Path(next(iter(sys.argv), PROGRAM))
+    if started.name != PROGRAM or len(started.parts) == 1:  # a notebook, `python -m cli`
+        return PROGRAM
+    by_name = shutil.which(PROGRAM)
+    return PROGRAM if by_name and Path(by_name).resolve() == started.resolve() else str(started)
+
+
+def _as_argument(argument: str | Path) -> str:
+    is_like_option = isinstance(argument, Path) and str(argument).startswith("-")
+    return f"./{argument}" if is_like_option else str(argument)
+
+
+def _quoted(word: str) -> str:
+    r"""One word for a shell; with characters that `printable` escapes it is `$'a\x1bb'`, which bash and zsh read."""
+    if printable(word) == word:
+        return shlex.quote(word)
+    return "$'" + "".join(map(_in_dollar_quotes, word)) + "'"
+
+
+def _in_dollar_quotes(letter: str) -> str:
+    if letter in "\\'":
+        return f"\\{letter}"
+    if printable(letter) == letter:
+        return letter
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(letter))
 
 
 def _written_out(letter: str) -> str:

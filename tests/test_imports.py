@@ -136,6 +136,7 @@ TABLE: dict[str, tuple[str, ...]] = {
         "search.commands",
         "search.results",
         "search.errors",
+        "search.study.continuing",
         "search.study.folder",
         # types of what it returns
         "search.data.findings",

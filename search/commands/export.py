@@ -14,7 +14,7 @@ from search.executors.factory import open_executor
 from search.export.model import check_target, copy_model, has_model, model_file, stale
 from search.export.predict import list_inputs, load_model
 from search.export.predict import predict as predict_files
-from search.manifest import about
+from search.manifest import About, about
 from search.results.predictions import Prediction
 from search.results.progress import Ending
 from search.session.prepare import prepare
@@ -44,7 +44,15 @@ class Predictions:
         return [answer for answer in self.answers if answer.problem and not answer.stray]
 
 
-def export(study: Path | None, to: Path | None, session: Session, *, model: str | None = None) -> Path:
+@dataclass(frozen=True)
+class ExportResult:
+    """A model file that was written, and what a program needs to know to use it."""
+
+    path: Path
+    about: About
+
+
+def export(study: Path | None, to: Path | None, session: Session, *, model: str | None = None) -> ExportResult:
     """Write the chosen model to `to`, a .keras file. It is trained first if that was not done yet.
 
     Raises UsageError if there is no such study, no such folder or no model; Stopped after a signal.
@@ -62,7 +70,7 @@ def export(study: Path | None, to: Path | None, session: Session, *, model: str 
         if not has_model(folder):
             raise UsageError(f"{folder}: no model could be made; the reason is above")
     copy_model(folder, target)
-    return target
+    return ExportResult(target, about(target))
 
 
 def model_of(model: Path) -> tuple[Any, str | None]:

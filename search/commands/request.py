@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ from search.study import config as toml
 from search.study import config_file
 from search.study.config import Config, Try
 from search.study.folder import StudyFolder
+from search.study.identity import image_differences
+from search.study.prepared import Prepared
 from search.text import command_line
 from spaces.custom.file import ModelFile, named
+from storage import needs_upgrade
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Request:
     config: Config
     changes: Mapping[str, Any]  # by key, 'training.max_epochs' for one in a table
     written: bool  # whether there is a study.toml
+    images_before: Path | None = None  # the images of the existing study, if the command names another folder of them
 
     @property
     def changed(self) -> bool:
@@ -86,8 +91,33 @@ def search_of(path: Path | None, directory: Path | None, settings: Settings) -> 
     changes, named = settings.changes, {"images": str(path.resolve())}
     new = toml.parse(toml.merged(named, changes), "the command line")
     if folder.toml.is_file():
-        return _of_written(folder, {**changes, **named})
+        before = (folder.path / toml.read(folder.path).images).resolve()
+        request = _of_written(folder, {**changes, **named})
+        return request if before == path.resolve() else replace(request, images_before=before)
     return Request(folder, new, changes, written=False)
+
+
+def check_images(request: Request, prepared: Prepared, *options: str) -> None:
+    """Raises UsageError if the study is of another set of images, which the command would mix with its own.
+
+    Two sets in folders of the same name have the same default study folder. The images may have moved: then a study
+    that has trials has the same ones, and of any other the old folder is gone. `options`: of the proposed command.
+    """
+    folder, before, images = request.folder, request.images_before, Path(request.config.images)
+    if before is None or (folder.begun and needs_upgrade(folder.database)):
+        return
+    differ = before.is_dir()
+    if folder.begun:
+        with folder.read() as store:
+            if store.has_trials():
+                differ = bool(image_differences(store, prepared))
+    if differ:
+        shown, other = Path(os.path.relpath(images)), f"{images.parent.name}-{images.name}-study"
+        command = command_line("run", shown, "--dir", Path(other), *options)
+        raise UsageError(
+            f"{folder} is a study of {before}, and {images} has other images; to search those, name another study "
+            f"folder: {command}"
+        )
 
 
 def builder(model: str | None, preset: str | None) -> ModelFile | None:
@@ -116,7 +146,7 @@ def _of_written(folder: StudyFolder, changes: Mapping[str, Any]) -> Request:
     if folder.begun and not folder.toml.is_file():
         raise UsageError(
             f"{folder} has its results, {folder.database.name}, but no {toml.FILE}; put a copy back, or have it "
-            f"written anew with: {command_line('run', 'IMAGES', '--dir', folder)}"
+            f"written anew with: {command_line('run', 'IMAGES', '--dir', folder.path)}"
         )
     return Request(folder, toml.read(folder.path, changes), changes, written=True)
 

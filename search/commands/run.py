@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from search.commands.request import Request, Settings, builder, going_on, search_of
+from search.commands.request import Request, Settings, builder, check_images, going_on, search_of
 from search.commands.session import Display, Session
 from search.data.check import findings
 from search.errors import UsageError
@@ -14,8 +14,9 @@ from search.executors.factory import open_executor
 from search.results.progress import Ending
 from search.samplers.catalog import check_sampler
 from search.session import nested
-from search.session.budget import without_result
+from search.session.budget import UsedUp, without_result
 from search.session.prepare import prepare
+from search.study.continuing import as_typed, resume_command
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from spaces.custom.file import ModelFile
@@ -27,8 +28,14 @@ class RunResult:
 
     folder: StudyFolder
     ending: Ending
+    own: ModelFile | None = None  # the user's model that was searched
     nothing_left: str | None = None  # why nothing was done, in words; None if something was done
     problem: str | None = None  # why a run that is finished has no model, and the command that continues
+
+    @property
+    def resume_command(self) -> str:
+        """The command that continues the study."""
+        return resume_command(self.folder, own=self.own)
 
 
 def init(
@@ -46,7 +53,9 @@ def init(
     request = search_of(images, directory, settings)
     folder = request.folder
     if request.written:
-        raise UsageError(f"{folder} is a study already; `{folder.command('run')}` goes on with it")
+        before = f" of {request.images_before}" if request.images_before else ""
+        other = "; for another, name its folder with --dir" if before else ""
+        raise UsageError(f"{folder} is a study already{before}; `{folder.command('run')}` goes on with it{other}")
     with display.reading() as progress:
         prepared = prepare(request.config, folder.path, progress, warm_start=warm_start)
     folder.make()
@@ -79,7 +88,8 @@ def resume(study: Path | None, settings: Settings, session: Session, *, model: s
     """Like `run`, for a study that has begun. Raises UsageError also if nothing is left to do."""
     request = going_on(StudyFolder.find(study), settings)
     if not request.folder.begun:
-        raise UsageError(f"{request.folder} has not begun, so there is nothing to resume; `search run` starts it")
+        starts = request.folder.command("run", *(("--model", model) if model else ()))
+        raise UsageError(f"{request.folder} has not begun, so there is nothing to resume; `{starts}` starts it")
     own = builder(model, None)
     return _search(request, session, own, only_unfinished=True)
 
@@ -99,17 +109,30 @@ def _search(
     with open_executor(session.workers) as executor:
         with display.reading() as progress:
             prepared = prepare(config, folder.path, progress, own, warm_start)
+        check_images(request, prepared, *(("--model", as_typed(own)) if own else ()))
         _show(prepared, display)
         done, ending = nested.done_already(folder, prepared), Ending.FINISHED
         if done and only_unfinished:
-            raise UsageError(f"nothing to resume: {done}")
+            raise UsageError(f"nothing to resume: {done.words}; {_next_steps(folder, done, own)}")
         if not done:
             folder.make()
             watch, begin = display.watching, partial(request.write, prepared.warm)
             ending = nested.run(folder, prepared, watch, executor=executor, command=session.command, begin=begin)
-    kept = "; study.toml stays as it is" if done and request.changed else ""
     problem = without_result(folder) if ending is Ending.FINISHED else None
-    return RunResult(folder, ending, done and f"nothing left to do: {done}{kept}", problem)
+    nothing_left = None
+    if done:
+        kept = "; study.toml stays as it is" if request.changed else ""
+        steps = "" if problem else f"; {_next_steps(folder, done, own)}"
+        nothing_left = f"nothing left to do: {done.words}{kept}{steps}"
+    return RunResult(folder, ending, own, nothing_left, problem)
+
+
+def _next_steps(folder: StudyFolder, done: UsedUp, own: ModelFile | None) -> str:
+    """The commands for a study whose budget is used up: a larger one, and the model if there is one."""
+    larger = f"with a larger budget: {resume_command(folder, *done.larger, own=own)}"
+    if not folder.model.is_file():
+        return larger
+    return f"{larger}; to use its model: {folder.command('predict', 'PICTURES')}"
 
 
 def _show(prepared: Prepared, display: Display) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,8 +13,10 @@ from search.session.references import references_left
 from search.stats.selection import REPEATS, complete, finalists
 from search.study import config as toml
 from search.study.config import Config
+from search.study.continuing import stored_command
 from search.study.folder import StudyFolder
 from search.study.identity import check_same
+from search.study.lease import holder
 from search.study.prepared import Prepared
 from spaces.backbones import Backbone
 from storage import OUT_OF_TIME, Store, TrialRecord, TrialState, needs_upgrade
@@ -54,65 +58,98 @@ def fold_seconds(trial: TrialRecord) -> float:
     return float(np.median([fold.seconds for fold in trial.folds]))
 
 
-def budget_done(folder: StudyFolder, store: Store, config: Config, backbones: Sequence[Backbone] = ()) -> str | None:
-    """Which budget is used up, in words; None while something is left to do, also reference rows or the choice."""
+@dataclass(frozen=True)
+class UsedUp:
+    """A budget that is used up."""
+
+    words: str  # '3 of 3 trials are done'
+    larger: tuple[str, str]  # the option with twice the budget: ('--trials', '6')
+
+
+def share_of_hours(config: Config, folds: int) -> Config:
+    """With the hours of one search: nested cross-validation divides them equally among its searches."""
+    if not config.nested or config.hours is None:
+        return config
+    return config.model_copy(update={"hours": config.hours / (1 + folds)})
+
+
+def budget_done(folder: StudyFolder, store: Store, config: Config, backbones: Sequence[Backbone] = ()) -> UsedUp | None:
+    """The budget that is used up; None while something is left to do, also reference rows or the choice.
+
+    `config`: with the hours of one search, see `share_of_hours`.
+    """
     trials = store.trials(curves=False)
     if complete(trials, config.metric) and not folder.model_is_current(store):
         return None
     if used := _hours_used(store, trials, config):
-        return f"{used}; --hours raises the total"
+        return used
     if (used := _trials_used(trials, config)) and not references_left(store, backbones):
-        return f"{used}; --trials raises the total"
+        return used
     return None
 
 
-def _hours_used(store: Store, trials: Sequence[TrialRecord], config: Config) -> str:
-    """That the hours are used up, in words; empty if they are not."""
+def _hours_used(store: Store, trials: Sequence[TrialRecord], config: Config) -> UsedUp | None:
     if config.hours is None:
-        return ""
+        return None
     hours, assignment = store.spent_seconds() / 3600, store.split().assignment
     folds, images = int(assignment.max()) + 1, int((assignment >= 0).sum())
     # Finishing, which is done, may have needed less than was reserved for it.
     kept = reserve(trials, config.metric, folds, images, config.hours * 3600, default_workers()[0])
     if hours < config.hours - kept / 3600:
-        return ""
+        return None
     rest = "" if kept <= 0 else f", and {kept / 3600:.2f} are kept back for finishing"
-    return f"{hours:.2f} of {config.hours:g} hours are used{rest}"
+    searches = 1 + folds if config.nested else 1
+    larger = f"{max(1.0, 2 * config.hours * searches):g}"
+    return UsedUp(f"{hours:.2f} of {config.hours:g} hours are used{rest}", ("--hours", larger))
 
 
-def _trials_used(trials: Sequence[TrialRecord], config: Config) -> str:
-    """Like `_hours_used`, for the trials."""
+def _trials_used(trials: Sequence[TrialRecord], config: Config) -> UsedUp | None:
     closed = [t for t in trials if t.state != TrialState.RUNNING and t.cause != OUT_OF_TIME]
     if config.trials is None or len(closed) < config.trials:
-        return ""
+        return None
+    words = f"{len(closed)} of {config.trials} trials are done"
     if len(closed) > config.trials:
-        return f"{len(closed)} trials are done, {config.trials} were asked for in total"
-    return f"{len(closed)} of {config.trials} trials are done"
+        words = f"{len(closed)} trials are done, {config.trials} were asked for in total"
+    return UsedUp(words, ("--trials", str(2 * max(len(trials), config.trials))))
 
 
 def without_result(folder: StudyFolder) -> str | None:
-    """Why a begun study has nothing to make a model of, and the command that goes on; None where it has something.
+    """Why a begun study has nothing to make a model of, and the next step; None if a trial is complete.
 
-    Budgets are totals: where one is used up, that command has a larger one.
+    While another process searches, the step is to wait; else it is the command that continues. Budgets are totals:
+    where one is used up, that command has a larger one.
     """
     config = toml.read(folder.path)
     with folder.read() as store:
-        trials, study = store.trials(curves=False), store.study().config
+        trials = store.trials(curves=False)
         if complete(trials, config.metric):
             return None
-        used = {
-            f"--hours {max(1.0, 2 * (config.hours or 0)):g}": _hours_used(store, trials, config),
-            f"--trials {2 * max(len(trials), config.trials or 0)}": _trials_used(trials, config),
-        }
-    more = [option for option, words in used.items() if words]
-    why = "".join(f", and {words}" for words in used.values() if words)
-    own = ["--model", f"PATH/{study['preset']}"] if study.get("model") else []
-    command = folder.command("resume", *" ".join(more).split(), *own)
-    return f"{folder}: no trial is complete, so there is no model{why}; go on with: {command}"
+        if who := holder(folder.lock):
+            return f"{folder}: no trial is complete yet; the study is being searched by {who}: wait for it"
+        one_search = share_of_hours(config, int(store.split().assignment.max()) + 1)
+        used = [u for u in (_hours_used(store, trials, one_search), _trials_used(trials, config)) if u]
+        command = stored_command(folder, store, "resume", *(word for budget in used for word in budget.larger))
+    budgets = "".join(f", and {budget.words}" for budget in used)
+    return f"{folder}: no trial is complete, so there is no model{budgets}{_most(trials)}; go on with: {command}"
 
 
-def done_already(folder: StudyFolder, prepared: Prepared) -> str | None:
-    """Compare with the stored study, without changing a file; returns which budget is used up, or None.
+def _most(trials: Sequence[TrialRecord]) -> str:
+    """How most trials ended, with the reason of the latest of them; empty without a closed trial."""
+    closed = [trial for trial in trials if trial.state != TrialState.RUNNING]
+    if not closed:
+        return ""
+    (state, cause), count = Counter((trial.state, trial.cause) for trial in closed).most_common(1)[0]
+    latest = next(trial for trial in reversed(closed) if (trial.state, trial.cause) == (state, cause))
+    reason = f": {latest.detail.splitlines()[0]}" if latest.detail else ""
+    how = f"({cause}{reason})"
+    if len(trials) == 1:
+        return f"; it {'failed' if state == TrialState.FAILED else 'was stopped'} {how}"
+    ended = "failed" if state == TrialState.FAILED else "were stopped"
+    return f"; {count} of {len(trials)} trials {ended}, such as trial {latest.number} {how}"
+
+
+def done_already(folder: StudyFolder, prepared: Prepared) -> UsedUp | None:
+    """Compare with the stored study, without changing a file; returns the budget that is used up, or None.
 
     The run compares again while it holds the lock. A refusal here does not even touch the lock file.
     """

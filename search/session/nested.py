@@ -20,6 +20,7 @@ from search.executors.base import Executor
 from search.results.progress import Ending, Observer
 from search.seeds import derive
 from search.session import budget
+from search.session.budget import UsedUp
 from search.session.run import run as run_one
 from search.study import config_file
 from search.study.config import FROM_KERAS, Config
@@ -76,7 +77,7 @@ def run(
     return ending
 
 
-def done_already(folder: StudyFolder, prepared: Prepared) -> str | None:
+def done_already(folder: StudyFolder, prepared: Prepared) -> UsedUp | None:
     """Like `budget.done_already`, but only if all requested outer folds are done too."""
     done = budget.done_already(folder, prepared)
     if done is None or not prepared.config.nested:

@@ -14,6 +14,7 @@ from search.data.holdout import hold_out, holdout_mask
 from search.data.images import ImageSet, read_images
 from search.errors import UsageError
 from search.samplers.factory import unmodelled_parameters
+from search.session.budget import share_of_hours
 from search.session.discover import discover
 from search.study import config as toml
 from search.study.backbones import AvailableBackbones, find_backbones
@@ -76,7 +77,7 @@ def prepare(
     folds = checked.folds or 0
     settled = (text for text in (own_remark, warm_remark, unmodelled) if text)
     return Prepared(
-        config=_share_of_hours(config, folds),
+        config=share_of_hours(config, folds),
         images=images,
         checked=checked,
         facts=facts,
@@ -99,13 +100,6 @@ def _narrowed(space: Space, narrowing: Mapping[str, Any], name: str) -> Space:
     except SpaceError as error:
         lines = "\n".join(f"  {line}" for line in str(error).splitlines())
         raise UsageError(f"[space] of {toml.FILE}, {name}:\n{lines}") from None
-
-
-def _share_of_hours(config: Config, folds: int) -> Config:
-    """With the hours of one search: nested cross-validation divides them equally among its searches."""
-    if not config.nested or config.hours is None:
-        return config
-    return config.model_copy(update={"hours": config.hours / (1 + folds)})
 
 
 def _with_epochs(space: Space, most: int, narrowed: Collection[str]) -> Space:

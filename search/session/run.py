@@ -22,6 +22,7 @@ from search.session.loop import Loop
 from search.session.plan import Plan, make_plan, worker_context
 from search.session.session import Session
 from search.session.signals import stop_on_signals
+from search.study.continuing import resume_command
 from search.study.database import create, folds_of, open_begun
 from search.study.folder import StudyFolder
 from search.study.lease import leased
@@ -74,7 +75,7 @@ def _session(
     searching: bool = True,
 ) -> Ending:
     """`searching` False: only finish, with the stored results."""
-    started = time.monotonic()
+    started, goes_on = time.monotonic(), resume_command(folder, own=prepared.own.file if prepared.own else None)
     run_id = store.start_run(
         RunRecord(
             started=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -86,7 +87,7 @@ def _session(
     )
     try:
         with (
-            stop_on_signals(folder.resume_command) as stop,
+            stop_on_signals(goes_on) as stop,
             folder.pixels_on_disk(prepared.images.pixels) as pixels,
             contextlib.ExitStack() as unless_finished,
         ):
@@ -101,9 +102,7 @@ def _session(
         store.end_run(run_id, ending.value, time.monotonic() - started)  # fails if the folder was removed meanwhile
         return ending
     except (StorageError, OSError) as error:
-        raise RunError(
-            f"{error}\nwhat is committed stays; once that is mended, go on with: {folder.resume_command}"
-        ) from error
+        raise RunError(f"{error}\nwhat is committed stays; once that is corrected, go on with: {goes_on}") from error
     finally:
         with contextlib.suppress(StorageError):  # the run ended above, or another error is being raised
             store.end_run(run_id, Ending.FAILED.value, time.monotonic() - started)
@@ -163,7 +162,8 @@ def finish_only(
     with leased(folder.lock):
         store = open_begun(folder, prepared)
         if store is None:
-            raise UsageError(f"{folder} has no trial yet; {folder.resume_command}")
+            goes_on = resume_command(folder, own=prepared.own.file if prepared.own else None)
+            raise UsageError(f"{folder} has no trial yet, so there is no model; go on with: {goes_on}")
         with store:
             return _session(folder, prepared, store, observer, executor=executor, command=command, searching=False)
 

@@ -16,7 +16,7 @@ from search.manifest import about
 from search.study import config as toml
 from search.study.lease import holder
 from search.text import command_line
-from storage import LockedError, StorageError, Store
+from storage import LockedError, StorageError, Store, needs_upgrade
 
 _OUTER = "outer-"  # then the number of the fold, from 1
 
@@ -133,6 +133,9 @@ class StudyFolder:
     def read(self) -> Iterator[Store]:
         """The database, read only. Raises StorageError; if the database is locked, its message names the process."""
         try:
+            if needs_upgrade(self.database):
+                command = self.parent.command("run")
+                raise StorageError(f"{self}: an older release wrote it; `{command}` upgrades it, after a backup")
             with Store.open(self.database, read_only=True) as store:
                 yield store
         except LockedError as error:
@@ -235,11 +238,6 @@ class StudyFolder:
 
     # What to type
 
-    def command(self, verb: str, *arguments: object) -> str:
-        """`search VERB STUDY ARGUMENTS`, as it can be typed."""
-        return command_line(verb, self, *arguments)
-
-    @property
-    def resume_command(self) -> str:
-        """What to type to go on; an outer fold goes on with the study that it belongs to."""
-        return self.parent.command("resume")
+    def command(self, verb: str, *arguments: str | Path) -> str:
+        """`search VERB STUDY ARGUMENTS`, as it can be typed. To continue, see `study.continuing`."""
+        return command_line(verb, self.path, *arguments)

@@ -8,10 +8,12 @@ from typing import Any
 from search.data.folds import image_records
 from search.errors import UsageError
 from search.study.config import PRECISIONS
+from search.study.continuing import stored_command
+from search.study.folder import StudyFolder
 from search.study.prepared import BY_ITSELF, Prepared
 from search.text import printable
 from spaces import Choice, Parameter, Space, SpaceError
-from storage import ImageRecord, StorageError, Store, StudyRecord
+from storage import StorageError, Store, StudyRecord
 
 
 def stored_space(store: Store) -> Space:
@@ -33,7 +35,7 @@ def check_same(store: Store, prepared: Prepared) -> None:
     Raises StorageError if the parameters of a stored trial are not in its space: the sampler could not learn from it.
     """
     stored = store.study()
-    _check_model(stored, prepared)
+    _check_model(store, stored, prepared)
     by_itself = {"weights": {backbone.name: backbone.sha256 for backbone in BY_ITSELF}}
     before = {**by_itself, "race": "none", **stored.config}  # studies of older releases have no race
     if isinstance(trained := before.get("training"), Mapping):  # nor did they say how to compute
@@ -54,7 +56,7 @@ def check_same(store: Store, prepared: Prepared) -> None:
         )
         found = [line for line in found if not line.startswith(follows)]
     if other_images:
-        found += _image_differences(store.images(), image_records(prepared.images))
+        found += image_differences(store, prepared)
     if found:
         lines = "\n".join(f"  {line}" for line in found)
         raise UsageError(
@@ -74,12 +76,15 @@ def _check_points(store: Store, space: Space) -> None:
             raise StorageError(_never_written(store, found)) from None
 
 
-def _check_model(stored: StudyRecord, prepared: Prepared) -> None:
+def _check_model(store: Store, stored: StudyRecord, prepared: Prepared) -> None:
     """Check the user's model: it must be named on the command line, because study files never start code."""
     model = stored.config.get("model")
     name = stored.config.get("preset")
     if model is not None and prepared.own is None:
-        raise UsageError(f"this study searches {name}, code of your own; name it again to go on: --model PATH/{name}")
+        command = stored_command(StudyFolder(store.path.parent), store, "resume")
+        raise UsageError(
+            f"this study searches {name}, your own code, which runs only when you name it; go on with: {command}"
+        )
     if model is not None and prepared.own is not None and model["sha256"] != prepared.own.file.sha256:
         raise UsageError(
             f"this study searches {name} as it was when the study began (SHA-256 {model['sha256'][:12]}…), and "
@@ -124,8 +129,12 @@ def _exactly(parameter: Parameter) -> str:
     )
 
 
-def _image_differences(stored: list[ImageRecord], found: list[ImageRecord]) -> list[str]:
-    old, new = ({i.path: (i.label, i.testing, i.digest) for i in images} for images in (stored, found))
+def image_differences(store: Store, prepared: Prepared) -> list[str]:
+    """How the images differ from those that the study began with, in lines; empty if they are the same."""
+    if store.study().fingerprint == prepared.images.fingerprint:
+        return []
+    both = store.images(), image_records(prepared.images)
+    old, new = ({i.path: (i.label, i.testing, i.digest) for i in images} for images in both)
     kinds = {
         "new": sorted(new.keys() - old.keys()),
         "gone": sorted(old.keys() - new.keys()),

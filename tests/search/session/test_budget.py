@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from search.session.budget import budget_done
+from search.session.budget import UsedUp, budget_done
 from search.study.folder import StudyFolder
 from storage import RunRecord, Store, TrialRecord, TrialState
 from storage.records import Origin
@@ -17,5 +17,5 @@ def test_a_study_is_done_when_its_trials_are_closed_and_its_reference_rows_there
     begun.close_trial(0, TrialState.FAILED, "error", "as one")
     assert budget_done(folder, begun, settings(trials=1)) is None
     store_references(begun, run)
-    assert budget_done(folder, begun, settings(trials=1)) == "1 of 1 trials are done; --trials raises the total"
+    assert budget_done(folder, begun, settings(trials=1)) == UsedUp("1 of 1 trials are done", ("--trials", "2"))
     assert budget_done(folder, begun, settings(trials=2)) is None

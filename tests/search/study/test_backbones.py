@@ -265,8 +265,8 @@ def test_a_study_goes_on_only_with_the_weights_that_it_began_with(study: Path) -
         file["layers/conv2d/vars/0"][...] += 1
     changed = prepare(config(weights={NAME: "moved.weights.h5"}), study)
     sha256 = prepared.identity["weights"][NAME]
-    for other, asked in ((changed, changed.facts.backbones[1].sha256), (prepare(config(), study), "nothing")):
-        with pytest.raises(UsageError, match=rf"\n  weights.{NAME}: the study has {sha256}, asked is {asked}\n"):
+    for other, digest in ((changed, changed.facts.backbones[1].sha256), (prepare(config(), study), "nothing")):
+        with pytest.raises(UsageError, match=rf"\n  weights.{NAME}: the study has {sha256}, asked is {digest}\n"):
             open_begun(StudyFolder(study), other)
 
 
