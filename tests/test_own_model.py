@@ -144,8 +144,10 @@ def test_a_preset_beside_it_is_refused(pictures: Path, tmp_path: Path, command: 
 def test_code_runs_only_when_it_is_named_again(home: Path) -> None:
     done = search("run", "shapes-study", "--trials", "5", cwd=home)
     assert done.returncode == 2
-    assert "searches net.py:build, your own code, which runs only when you name it; go on with: search " in done.stderr
-    assert done.stderr.endswith(" --model net.py:build\n")
+    assert done.stderr == (
+        "search: this study searches net.py:build, your own code, which runs only when you name it: "
+        "search resume shapes-study --trials 5 --model net.py:build\n"
+    )
 
 
 def test_a_changed_file_is_refused(home: Path) -> None:

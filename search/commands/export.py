@@ -21,6 +21,7 @@ from search.session.prepare import prepare
 from search.session.run import finish_only
 from search.session.signals import Stopped
 from search.study import config as toml
+from search.study.continuing import check_named
 from search.study.folder import StudyFolder
 
 
@@ -60,6 +61,7 @@ def export(study: Path | None, to: Path | None, session: Session, *, model: str 
     folder, own = StudyFolder.find(study), builder(model, None)
     target = check_target(to)
     if not has_model(folder):
+        check_named(folder, own, "export", "--to", target)
         with open_executor(session.workers) as executor:
             with session.display.reading() as progress:
                 prepared = prepare(toml.read(folder.path), folder.path, progress, own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -97,11 +98,12 @@ def search_of(path: Path | None, directory: Path | None, settings: Settings) -> 
     return Request(folder, new, changes, written=False)
 
 
-def check_images(request: Request, prepared: Prepared, *options: str) -> None:
+def check_images(request: Request, prepared: Prepared, typed: str) -> None:
     """Raises UsageError if the study is of another set of images, which the command would mix with its own.
 
     Two sets in folders of the same name have the same default study folder. The images may have moved: then a study
-    that has trials has the same ones, and of any other the old folder is gone. `options`: of the proposed command.
+    that has trials has the same ones, and of any other the old folder is gone. `typed`: the command, which is proposed
+    again with another study folder.
     """
     folder, before, images = request.folder, request.images_before, Path(request.config.images)
     if before is None or (folder.begun and needs_upgrade(folder.database)):
@@ -112,8 +114,8 @@ def check_images(request: Request, prepared: Prepared, *options: str) -> None:
             if store.has_trials():
                 differ = bool(image_differences(store, prepared))
     if differ:
-        shown, other = Path(os.path.relpath(images)), f"{images.parent.name}-{images.name}-study"
-        command = command_line("run", shown, "--dir", Path(other), *options)
+        words = shlex.split(typed) if typed.startswith("search run ") else ["search", "run", os.path.relpath(images)]
+        command = command_line(*words[1:], "--dir", Path(f"{images.parent.name}-{images.name}-study"))
         raise UsageError(
             f"{folder} is a study of {before}, and {images} has other images; to search those, name another study "
             f"folder: {command}"

@@ -14,9 +14,9 @@ from search.executors.factory import open_executor
 from search.results.progress import Ending
 from search.samplers.catalog import check_sampler
 from search.session import nested
-from search.session.budget import UsedUp, without_result
+from search.session.budget import UsedUp, larger_budgets, without_result
 from search.session.prepare import prepare
-from search.study.continuing import as_typed, resume_command
+from search.study.continuing import check_named, resume_command
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from spaces.custom.file import ModelFile
@@ -55,7 +55,7 @@ def init(
     if request.written:
         before = f" of {request.images_before}" if request.images_before else ""
         other = "; for another, name its folder with --dir" if before else ""
-        raise UsageError(f"{folder} is a study already{before}; `{folder.command('run')}` goes on with it{other}")
+        raise UsageError(f"{folder} is a study{before} already; `{folder.command('run')}` goes on with it{other}")
     with display.reading() as progress:
         prepared = prepare(request.config, folder.path, progress, warm_start=warm_start)
     folder.make()
@@ -106,10 +106,11 @@ def _search(
     display.study(str(folder), going_on=folder.begun)
     check_sampler(config.chosen_sampler)
     folder.check()
+    check_named(folder, own, "resume", *_budget_options(request))
     with open_executor(session.workers) as executor:
         with display.reading() as progress:
             prepared = prepare(config, folder.path, progress, own, warm_start)
-        check_images(request, prepared, *(("--model", as_typed(own)) if own else ()))
+        check_images(request, prepared, session.command)
         _show(prepared, display)
         done, ending = nested.done_already(folder, prepared), Ending.FINISHED
         if done and only_unfinished:
@@ -125,6 +126,13 @@ def _search(
         steps = "" if problem else f"; {_next_steps(folder, done, own)}"
         nothing_left = f"nothing left to do: {done.words}{kept}{steps}"
     return RunResult(folder, ending, own, nothing_left, problem)
+
+
+def _budget_options(request: Request) -> list[str]:
+    """The options for the budgets that the command names; if one is used up, for larger ones."""
+    named = {f"--{key}": f"{request.changes[key]:g}" for key in ("trials", "hours") if key in request.changes}
+    named |= dict(larger_budgets(request.folder, request.config))
+    return [word for option in named.items() for word in option]
 
 
 def _next_steps(folder: StudyFolder, done: UsedUp, own: ModelFile | None) -> str:

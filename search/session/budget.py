@@ -113,6 +113,20 @@ def _trials_used(trials: Sequence[TrialRecord], config: Config) -> UsedUp | None
     return UsedUp(words, ("--trials", str(2 * max(len(trials), config.trials))))
 
 
+def larger_budgets(folder: StudyFolder, config: Config) -> list[tuple[str, str]]:
+    """For each budget of a study that is used up, the option with a larger one; none before it has begun."""
+    if not folder.begun or needs_upgrade(folder.database):
+        return []
+    with folder.read() as store:
+        return [budget.larger for budget in _used(store, store.trials(curves=False), config)]
+
+
+def _used(store: Store, trials: Sequence[TrialRecord], config: Config) -> list[UsedUp]:
+    """The budgets that are used up; `config` with the hours of the whole study."""
+    one_search = share_of_hours(config, int(store.split().assignment.max()) + 1)
+    return [budget for budget in (_hours_used(store, trials, one_search), _trials_used(trials, config)) if budget]
+
+
 def without_result(folder: StudyFolder) -> str | None:
     """Why a begun study has nothing to make a model of, and the next step; None if a trial is complete.
 
@@ -126,8 +140,7 @@ def without_result(folder: StudyFolder) -> str | None:
             return None
         if who := holder(folder.lock):
             return f"{folder}: no trial is complete yet; the study is being searched by {who}: wait for it"
-        one_search = share_of_hours(config, int(store.split().assignment.max()) + 1)
-        used = [u for u in (_hours_used(store, trials, one_search), _trials_used(trials, config)) if u]
+        used = _used(store, trials, config)
         command = stored_command(folder, store, "resume", *(word for budget in used for word in budget.larger))
     budgets = "".join(f", and {budget.words}" for budget in used)
     return f"{folder}: no trial is complete, so there is no model{budgets}{_most(trials)}; go on with: {command}"

@@ -8,10 +8,11 @@ from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
+from search.errors import UsageError
 from search.study.folder import StudyFolder
 from spaces import SpaceError
 from spaces.custom.file import ModelFile, named
-from storage import Store
+from storage import Store, needs_upgrade
 
 _MAX_RUNS = 20  # the latest sessions, in whose commands the file is looked for
 
@@ -28,6 +29,21 @@ def stored_command(folder: StudyFolder, store: Store, verb: str, *options: str |
     """`search VERB STUDY OPTIONS` for a study that no session has prepared, with `--model` where it needs one."""
     model = stored_model(folder, store)
     return folder.parent.command(verb, *options, *(("--model", model) if model else ()))
+
+
+def check_named(folder: StudyFolder, own: ModelFile | None, verb: str, *options: str | Path) -> None:
+    """Raises UsageError, with the command that works, if a study searches a user's model and `own` is None.
+
+    Code runs only when it is named on the command line. This is known before the images are read.
+    """
+    if own or not folder.begun or needs_upgrade(folder.database):
+        return
+    with folder.read() as store:
+        if stored_model(folder, store) is not None:
+            raise UsageError(
+                f"this study searches {store.study().config['preset']}, your own code, which runs only when you name "
+                f"it: {stored_command(folder, store, verb, *options)}"
+            )
 
 
 def as_typed(own: ModelFile) -> str:

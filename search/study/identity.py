@@ -8,8 +8,6 @@ from typing import Any
 from search.data.folds import image_records
 from search.errors import UsageError
 from search.study.config import PRECISIONS
-from search.study.continuing import stored_command
-from search.study.folder import StudyFolder
 from search.study.prepared import BY_ITSELF, Prepared
 from search.text import printable
 from spaces import Choice, Parameter, Space, SpaceError
@@ -35,7 +33,7 @@ def check_same(store: Store, prepared: Prepared) -> None:
     Raises StorageError if the parameters of a stored trial are not in its space: the sampler could not learn from it.
     """
     stored = store.study()
-    _check_model(store, stored, prepared)
+    _check_model(stored, prepared)
     by_itself = {"weights": {backbone.name: backbone.sha256 for backbone in BY_ITSELF}}
     before = {**by_itself, "race": "none", **stored.config}  # studies of older releases have no race
     if isinstance(trained := before.get("training"), Mapping):  # nor did they say how to compute
@@ -76,15 +74,12 @@ def _check_points(store: Store, space: Space) -> None:
             raise StorageError(_never_written(store, found)) from None
 
 
-def _check_model(store: Store, stored: StudyRecord, prepared: Prepared) -> None:
+def _check_model(stored: StudyRecord, prepared: Prepared) -> None:
     """Check the user's model: it must be named on the command line, because study files never start code."""
     model = stored.config.get("model")
     name = stored.config.get("preset")
     if model is not None and prepared.own is None:
-        command = stored_command(StudyFolder(store.path.parent), store, "resume")
-        raise UsageError(
-            f"this study searches {name}, your own code, which runs only when you name it; go on with: {command}"
-        )
+        raise UsageError(f"this study searches {name}, your own code, which runs only when you name it with --model")
     if model is not None and prepared.own is not None and model["sha256"] != prepared.own.file.sha256:
         raise UsageError(
             f"this study searches {name} as it was when the study began (SHA-256 {model['sha256'][:12]}…), and "

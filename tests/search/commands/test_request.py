@@ -81,9 +81,13 @@ def test_a_second_folder_of_the_same_name_does_not_take_over_the_study_of_the_fi
     before = folder.toml.read_text()
     second = search_of(Path("b c/pictures"), None, Settings())
     prepared = prepare(second.config, folder.path)
-    assert refusal(lambda: check_images(second, prepared, "--model", "net.py:build")) == (
+    typed = "search run 'b c/pictures' --trials 9 --model net.py:build"
+    assert refusal(lambda: check_images(second, prepared, typed)) == (
         f"pictures-study is a study of {place}/a/pictures, and {place}/b c/pictures has other images; to search those, "
-        "name another study folder: search run 'b c/pictures' --dir 'b c-pictures-study' --model net.py:build"
+        f"name another study folder: {typed} --dir 'b c-pictures-study'"
+    )
+    assert refusal(lambda: check_images(second, prepared, "search.run('b c/pictures')")).endswith(
+        "search run 'b c/pictures' --dir 'b c-pictures-study'"
     )
     assert folder.toml.read_text() == before
     other = search_of(Path("b c/pictures"), Path("b c-pictures-study"), Settings())
@@ -100,9 +104,9 @@ def test_a_study_with_trials_knows_its_images_wherever_they_are(place: Path) -> 
     shutil.copytree("shapes", "disk/fewer")
     (place / "disk" / "fewer" / "training" / "left" / "0000.png").unlink()
     moved = search_of(Path("disk/shapes"), Path("st"), Settings())
-    check_images(moved, prepare(moved.config, folder.path))
+    check_images(moved, prepare(moved.config, folder.path), "")
     fewer = search_of(Path("disk/fewer"), Path("st"), Settings())
-    message = refusal(lambda: check_images(fewer, prepare(fewer.config, folder.path)))
+    message = refusal(lambda: check_images(fewer, prepare(fewer.config, folder.path), ""))
     assert f"st is a study of {place}/shapes, and {place}/disk/fewer has other images" in message
 
 
@@ -110,6 +114,6 @@ def test_images_that_were_moved_before_the_search_go_on(place: Path) -> None:
     folder = write_study(Path("shapes"), Path("st")).folder
     shutil.move("shapes", "moved")
     moved = search_of(Path("moved"), Path("st"), Settings())
-    check_images(moved, prepare(moved.config, folder.path))
+    check_images(moved, prepare(moved.config, folder.path), "")
     moved.write(())
     assert toml.read(folder.path).images == str(place / "moved")
