@@ -326,6 +326,13 @@ def test_the_lock_file_has_hashes_for_everything_and_no_address() -> None:
     assert wanted <= set(packages)
 
 
+def test_packages_that_messages_say_to_install_are_those_of_the_extras() -> None:
+    extras = tomllib.loads(text_of("pyproject.toml"))["project"]["optional-dependencies"]
+    assert extras["backbone"] == [f"{lite0.PACKAGE.replace('_', '-')}=={lite0.VERSION}"]
+    needed = {row.name: row.package for row in SAMPLERS if row.package}
+    assert {name: re.split(r"[<>=]", extras[name][0])[0] for name in needed} == needed
+
+
 def test_no_file_names_a_machine_or_a_registry() -> None:
     words = ("python" + "hosted", "pypi" + ".org", "registry." + "npmjs", "deb." + "debian.org")
     for name in tracked():

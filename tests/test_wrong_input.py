@@ -135,7 +135,7 @@ def test_a_command_line_that_is_none(refuse: Refuse, arguments: str, message: st
 @pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="torch is installed")
 def test_a_sampler_that_needs_what_is_not_installed(refuse: Refuse) -> None:
     message = refuse("run", "pictures", "--sampler", "gp")
-    assert "sampler: 'gp' needs the package torch, which is not installed; install smallsearch[gp], or use" in message
+    assert "sampler: 'gp' needs the package torch, which is not installed; pip install torch, or use" in message
 
 
 @pytest.mark.parametrize(

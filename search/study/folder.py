@@ -19,6 +19,7 @@ from search.text import command_line
 from storage import LockedError, StorageError, Store, needs_upgrade
 
 _OUTER = "outer-"  # then the number of the fold, from 1
+_ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,8 @@ class StudyFolder:
         """
         if not images.is_dir():
             what = "is not a folder" if images.exists() else "does not exist"
+            if images.suffix.lower() in _ARCHIVES and images.is_file():
+                what = "is an archive: unpack it, and name the folder that comes out of it"
             raise UsageError(f"{images} {what}; a study needs a folder of images with one folder a class")
         whole = images.resolve()
         try:
