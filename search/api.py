@@ -243,10 +243,10 @@ def _study(ended: running.RunResult, *, quiet: bool) -> Study:
     if ended.ending is Ending.STOPPED:
         model = f", model={as_typed(ended.own)!r}" if ended.own else ""
         raise KeyboardInterrupt(f"stopped; nothing is lost. Go on with: search.resume({str(folder)!r}{model})")
-    if ended.ending is Ending.FAILED:
-        raise RunError(f"{folder}: the search cannot go on; see what was said above, and {folder.logs}")
     if ended.problem:
         raise RunError(ended.problem)
+    if ended.ending is Ending.FAILED:
+        raise RunError(f"{folder}: too many trials in a row failed; see the messages above, and {folder.logs}")
     if ended.nothing_left and not quiet:
         show.lines(ended.nothing_left)
     return Study(folder)

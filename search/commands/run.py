@@ -14,7 +14,7 @@ from search.executors.factory import open_executor
 from search.results.progress import Ending
 from search.samplers.catalog import check_sampler
 from search.session import nested
-from search.session.budget import UsedUp, larger_budgets, without_result
+from search.session.budget import larger_budgets, without_result
 from search.session.prepare import prepare
 from search.study.continuing import check_named, resume_command
 from search.study.folder import StudyFolder
@@ -30,7 +30,7 @@ class RunResult:
     ending: Ending
     own: ModelFile | None = None  # the user's model that was searched
     nothing_left: str | None = None  # why nothing was done, in words; None if something was done
-    problem: str | None = None  # why a run that is finished has no model, and the command that continues
+    problem: str | None = None  # why there is no model, and the command that continues; None if there can be one
 
     @property
     def resume_command(self) -> str:
@@ -114,30 +114,31 @@ def _search(
         _show(prepared, display)
         done, ending = nested.done_already(folder, prepared), Ending.FINISHED
         if done and only_unfinished:
-            raise UsageError(f"nothing to resume: {done.words}; {_next_steps(folder, done, own)}")
+            raise UsageError(f"nothing to resume: {done.words}; {_next_steps(request, own)}")
         if not done:
             folder.make()
             watch, begin = display.watching, partial(request.write, prepared.warm)
             ending = nested.run(folder, prepared, watch, executor=executor, command=session.command, begin=begin)
-    problem = without_result(folder) if ending is Ending.FINISHED else None
+    problem = None if ending is Ending.STOPPED else without_result(folder)
     nothing_left = None
     if done:
         kept = "; study.toml stays as it is" if request.changed else ""
-        steps = "" if problem else f"; {_next_steps(folder, done, own)}"
+        steps = "" if problem else f"; {_next_steps(request, own)}"
         nothing_left = f"nothing left to do: {done.words}{kept}{steps}"
     return RunResult(folder, ending, own, nothing_left, problem)
 
 
 def _budget_options(request: Request) -> list[str]:
-    """The options for the budgets that the command names; if one is used up, for larger ones."""
-    named = {f"--{key}": f"{request.changes[key]:g}" for key in ("trials", "hours") if key in request.changes}
+    """The budgets that the command names, as options; a larger one for each that is used up."""
+    named = {f"--{key}": str(request.changes[key]) for key in ("trials", "hours") if key in request.changes}
     named |= dict(larger_budgets(request.folder, request.config))
     return [word for option in named.items() for word in option]
 
 
-def _next_steps(folder: StudyFolder, done: UsedUp, own: ModelFile | None) -> str:
+def _next_steps(request: Request, own: ModelFile | None) -> str:
     """The commands for a study whose budget is used up: a larger one, and the model if there is one."""
-    larger = f"with a larger budget: {resume_command(folder, *done.larger, own=own)}"
+    folder = request.folder
+    larger = f"with a larger budget: {resume_command(folder, *_budget_options(request), own=own)}"
     if not folder.model.is_file():
         return larger
     return f"{larger}; to use its model: {folder.command('predict', 'PICTURES')}"
