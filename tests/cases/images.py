@@ -77,7 +77,7 @@ def twelve_bits(place: Place) -> str:
     largest = int(read_images(place.root / "cells").pixels.max())
     if found == {*CLASSES} and largest > 128:
         return f"read, the largest value is {largest}"
-    return answer.says("nearly black|1[0-6] bits?")
+    return answer.says("nearly black|1[024][ -]bits?")
 
 
 def unreadable(place: Place) -> str:
@@ -134,7 +134,7 @@ def masks(place: Place) -> str:
             mask = np.zeros((16, 16), np.uint8)
             mask[number : 8 + number, label * 3 : 9] = 255
             Image.fromarray(mask).save(place.root / "scans" / name / f"{name} ({number})_mask.png")
-    return place.search("check", "scans").says("masks?")
+    return place.search("check", "scans").says(r"\bmasks?\b")
 
 
 def tables_of_groups(place: Place) -> str:
