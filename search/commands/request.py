@@ -108,17 +108,18 @@ def check_images(request: Request, prepared: Prepared, typed: str) -> None:
     folder, before, images = request.folder, request.images_before, Path(request.config.images)
     if before is None or (folder.begun and needs_upgrade(folder.database)):
         return
-    differ = before.is_dir()
+    differences = [f"images: they were in {before}, which is still there"] if before.is_dir() else []
     if folder.begun:
         with folder.read() as store:
             if store.has_trials():
-                differ = bool(image_differences(store, prepared))
-    if differ:
+                differences = image_differences(store, prepared)
+    if differences:
         words = shlex.split(typed) if typed.startswith("search run ") else ["search", "run", os.path.relpath(images)]
         command = command_line(*words[1:], "--dir", Path(f"{images.parent.name}-{images.name}-study"))
+        lines = "\n".join(f"  {line}" for line in differences)
         raise UsageError(
-            f"{folder} is a study of {before}, and {images} has other images; to search those, name another study "
-            f"folder: {command}"
+            f"{folder} is a study of {before}, and not of {images}:\n{lines}\n"
+            f"to search those images, name another study folder: {command}"
         )
 
 

@@ -106,7 +106,8 @@ def _search(
     display.study(str(folder), going_on=folder.begun)
     check_sampler(config.chosen_sampler)
     folder.check()
-    check_named(folder, own, "resume", *_budget_options(request))
+    if not request.images_before:  # else the images may be another study's, which is to be said first
+        check_named(folder, own, "resume", *_budget_options(request))
     with open_executor(session.workers) as executor:
         with display.reading() as progress:
             prepared = prepare(config, folder.path, progress, own, warm_start)

@@ -79,7 +79,9 @@ def _check_model(stored: StudyRecord, prepared: Prepared) -> None:
     model = stored.config.get("model")
     name = stored.config.get("preset")
     if model is not None and prepared.own is None:
-        raise UsageError(f"this study searches {name}, your own code, which runs only when you name it with --model")
+        raise UsageError(
+            f"this study searches {name}, your own code, which runs only when you name it: --model PATH/{name}"
+        )
     if model is not None and prepared.own is not None and model["sha256"] != prepared.own.file.sha256:
         raise UsageError(
             f"this study searches {name} as it was when the study began (SHA-256 {model['sha256'][:12]}…), and "

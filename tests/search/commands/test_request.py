@@ -83,8 +83,9 @@ def test_a_second_folder_of_the_same_name_does_not_take_over_the_study_of_the_fi
     prepared = prepare(second.config, folder.path)
     typed = "search run 'b c/pictures' --trials 9 --model net.py:build"
     assert refusal(lambda: check_images(second, prepared, typed)) == (
-        f"pictures-study is a study of {place}/a/pictures, and {place}/b c/pictures has other images; to search those, "
-        f"name another study folder: {typed} --dir 'b c-pictures-study'"
+        f"pictures-study is a study of {place}/a/pictures, and not of {place}/b c/pictures:\n"
+        f"  images: they were in {place}/a/pictures, which is still there\n"
+        f"to search those images, name another study folder: {typed} --dir 'b c-pictures-study'"
     )
     assert refusal(lambda: check_images(second, prepared, "search.run('b c/pictures')")).endswith(
         "search run 'b c/pictures' --dir 'b c-pictures-study'"
@@ -107,7 +108,8 @@ def test_a_study_with_trials_knows_its_images_wherever_they_are(place: Path) -> 
     check_images(moved, prepare(moved.config, folder.path), "")
     fewer = search_of(Path("disk/fewer"), Path("st"), Settings())
     message = refusal(lambda: check_images(fewer, prepare(fewer.config, folder.path), ""))
-    assert f"st is a study of {place}/shapes, and {place}/disk/fewer has other images" in message
+    assert f"st is a study of {place}/shapes, and not of {place}/disk/fewer:\n" in message
+    assert "\n  images: 1 gone: training/left/0000.png\n" in message
 
 
 def test_images_that_were_moved_before_the_search_go_on(place: Path) -> None:
