@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -62,11 +62,12 @@ def stored_model(folder: StudyFolder, store: Store) -> str | None:
     Only reads files, runs nothing.
     """
     config = store.study().config
-    if not config.get("model"):
+    if not isinstance(stored := config.get("model"), Mapping):
         return None
-    name, sha256 = str(config["preset"]), config["model"]["sha256"]
+    name, sha256 = str(config.get("preset")), stored.get("sha256")
     typed = dict.fromkeys(model for run in store.runs()[-_MAX_RUNS:] for model in _models_in(run.command))
-    for model in (*reversed(typed), name):
+    # In a study of a stranger it could be any file: only those that are named as a Python file are read.
+    for model in [model for model in (*reversed(typed), name) if Path(model).name == name and ".py:" in name]:
         for base in (Path(), folder.parent.path.parent):
             with suppress(SpaceError, OSError, ValueError):  # no such file, or no path at all
                 file = named(str(base / model))
