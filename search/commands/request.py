@@ -114,8 +114,9 @@ def check_images(request: Request, prepared: Prepared, typed: str) -> None:
             if store.has_trials():
                 differences = image_differences(store, prepared)
     if differences:
-        words = shlex.split(typed) if typed.startswith("search run ") else ["search", "run", os.path.relpath(images)]
-        command = command_line(*words[1:], "--dir", Path(f"{images.parent.name}-{images.name}-study"))
+        is_run = typed.split(" ")[:2] == ["search", "run"]  # else it is a call of Python
+        words = shlex.split(typed)[2:] if is_run else [Path(os.path.relpath(images))]
+        command = command_line("run", *words, "--dir", Path(f"{images.parent.name}-{images.name}-study"))
         lines = "\n".join(f"  {line}" for line in differences)
         raise UsageError(
             f"{folder} is a study of {before}, and not of {images}:\n{lines}\n"

@@ -68,23 +68,22 @@ def _behind(folder: StudyFolder) -> str | None:
         if needs_upgrade(folder.database):  # only a command that writes upgrades it
             return None
         with folder.read() as store:
-            current = folder.model_is_current(store)
+            if folder.model_is_current(store):
+                return None
+        again = _export(folder)
     except StorageError:  # locked or damaged: the model can be used all the same
-        return None
-    if current:
         return None
     if holder(folder.lock):
         return f"{folder}: its search is running; this model is of an earlier session, and the next is made at the end"
-    return f"{folder}: more has been searched since its model was made; `{_export(folder)}` makes it anew"
+    return f"{folder}: more has been searched since its model was made; `{again}` makes it anew"
 
 
 def _export(study: StudyFolder | None, target: Path = Path(_ANY_FILE)) -> str:
     """The command that writes a study's model; None: of the study in the current folder, to an absolute path."""
     if study is None:
         return command_line("export", "--to", target.absolute())
-    if study.begun and not needs_upgrade(study.database):
-        with study.read() as store:
-            return stored_command(study, store, "export", "--to", target)
+    with contextlib.suppress(StorageError), study.read() as store:  # of an earlier release, locked or damaged
+        return stored_command(study, store, "export", "--to", target)
     return study.command("export", "--to", target)
 
 
