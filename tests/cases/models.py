@@ -136,8 +136,10 @@ def nothing_complete(place: Place) -> str:
     answer = place.train("fails.py", "--trials", "2")
     answer.ends(1)
     happened = answer.says("no trial is complete", "failed")
-    for name, loss in (("listed", f"[{LOSS}]"), ("by_name", '{"dense": keras.losses.CategoricalCrossentropy()}')):
-        place.write(f"{name}.py", builder(loss=loss).replace("Dense(2,", 'Dense(2, name="dense",'))
+    of_logits = "keras.losses.CategoricalCrossentropy(from_logits=True)"
+    for name, loss in (("listed", f"[{of_logits}]"), ("by_name", f'{{"dense": {of_logits}}}')):
+        source = builder(activation="None", loss=loss)
+        place.write(f"{name}.py", source.replace("Dense(2,", 'Dense(2, name="dense",'))
         place.train(f"{name}.py", "--epochs", "2").ends(0)
     return f"{happened}; losses in a list and in a dict are trained"
 
