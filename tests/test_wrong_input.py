@@ -186,9 +186,7 @@ def test_a_study_toml_that_breaks_a_rule(refuse: Refuse, place: Path, text: str,
 
 def test_a_study_toml_that_is_not_text(refuse: Refuse, place: Path) -> None:
     (place / "new" / "study.toml").write_bytes(b"images = '\xff\xfe'")
-    assert "study.toml is not TOML, which is UTF-8: byte 0xff in line 1 is not; save it as" in refuse(
-        "run", "new"
-    )
+    assert "study.toml is not TOML, which is UTF-8: byte 0xff in line 1 is not; save it as" in refuse("run", "new")
 
 
 @pytest.mark.parametrize(
