@@ -82,7 +82,7 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     directory: opt.Dir = None,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Search: start a study, or go on with it. Budgets are totals; Ctrl-C stops, and nothing is lost."""
+    """Search: start a study, or continue it. Budgets are totals; Ctrl-C stops, and nothing is lost."""
     from search.commands.request import Settings
     from search.commands.run import run
 
@@ -117,7 +117,7 @@ def resume(
     model: opt.Model = None,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Go on with a study; refuses where there is nothing to go on with."""
+    """Continue a study. Refuses if nothing is left to do."""
     from search.commands.request import Settings
     from search.commands.run import resume
 
@@ -133,14 +133,14 @@ def check(
     as_json: opt.Json = False,
     open_it: opt.Open = False,
 ) -> None:
-    """Look the images over: files, classes, copies, contradictory labels, groups. Writes IMAGES-check.html."""
+    """Check the images: files, classes, copies, contradictory labels, groups. Writes IMAGES-check.html."""
     from reports import show
     from search.commands.check import check
 
-    found = check(images, groups=groups, folds=folds, display=_display(quiet=as_json))
-    show.images(found.findings, found.page, as_json=as_json, open_it=open_it)
-    if found.findings.problem:
-        raise UsageError(found.findings.problem)
+    result = check(images, groups=groups, folds=folds, display=_display(quiet=as_json))
+    show.images(result.findings, result.page, as_json=as_json, open_it=open_it)
+    if result.findings.problem:
+        raise UsageError(result.findings.problem)
 
 
 @app.command()
@@ -162,8 +162,8 @@ def diagnose(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     from search.commands.request import Settings
 
     settings, display = Settings(preset=preset, epochs=epochs, seed=seed, groups=groups), _display(quiet=as_json)
-    found = diagnose(images, settings, model=model, seconds=seconds, workers=workers, display=display)
-    show.diagnosis(found.diagnosed, found.page, as_json=as_json, open_it=open_it)
+    result = diagnose(images, settings, model=model, seconds=seconds, workers=workers, display=display)
+    show.diagnosis(result.diagnosed, result.page, as_json=as_json, open_it=open_it)
 
 
 @app.command()
@@ -173,16 +173,16 @@ def report(study: opt.Where = None, as_json: opt.Json = False, open_it: opt.Open
     from reports.html.study import write
     from search.commands.report import report
 
-    found = report(study)
+    result = report(study)
     if as_json:
-        show.study_as_json(found.summary)
+        show.study_as_json(result.summary)
         return
-    page = found.folder.report
+    page = result.folder.report
     try:
-        write(found.summary, page)
+        write(result.summary, page)
     except OSError as error:
         raise UsageError(f"{page} cannot be written: {error.strerror}; --json needs no file") from None
-    show.study(found.summary, page, open_it=open_it)
+    show.study(result.summary, page, open_it=open_it)
 
 
 @app.command()
@@ -193,27 +193,32 @@ def export(
     workers: opt.Workers = None,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Write the chosen model as one Keras file, made first where it is not made yet; preprocessing is inside."""
+    """Write the chosen model as one Keras file, preprocessing included. Trains it first if that was not done yet."""
     from reports import show
     from search.commands.export import export
 
-    target = export(study, to, _session(workers, quiet=quiet), model=model)
-    show.lines(f"wrote {target}; try it: {command_line('predict', target, 'PICTURES')}")
+    result = export(study, to, _session(workers, quiet=quiet), model=model)
+    height, width, channels = result.about.image_shape
+    show.lines(
+        f"wrote {result.path}; try it: {command_line('predict', result.path, 'PICTURES')}",
+        f"input: pixels 0 to 255, {height} x {width} (height x width), {channels} channel{'s'[: channels - 1]}",
+        f"output: probabilities of {', '.join(result.about.classes)}, in this order",
+    )
 
 
 @app.command()
 def predict(model: opt.StudyOrModel, images: opt.Pictures, as_json: opt.Json = False, as_csv: opt.Csv = False) -> None:
-    """Classify pictures with the chosen model. Exit code 1 where a picture could not be read; it is named."""
+    """Classify pictures with the chosen model. Exit code 1 if a picture could not be read; it is named."""
     from reports import show
     from search.commands.export import predict
 
-    found = predict(model, images, display=_display())
-    if found.warning:
-        _complain(found.warning)
-    show.predictions(found.classes, found.answers, "json" if as_json else "csv" if as_csv else "lines")
-    for line in show.not_predicted(found.answers):
+    result = predict(model, images, display=_display())
+    if result.warning:
+        _complain(result.warning)
+    show.predictions(result.classes, result.answers, "json" if as_json else "csv" if as_csv else "lines")
+    for line in show.not_predicted(result.answers):
         _complain(line)
-    if found.unread:
+    if result.unread:
         raise typer.Exit(1)
 
 
@@ -236,7 +241,7 @@ def space(
 
 
 def _finish(ended: RunResult) -> None:
-    """Report on a run, and leave with the exit code."""
+    """Report on a run, and exit with its code."""
     from reports import show
     from reports.html.study import write
     from search.commands.report import summary_of
@@ -249,7 +254,7 @@ def _finish(ended: RunResult) -> None:
     write(summary, folder.report)
     show.run(summary, folder.report, folder.command("report"))
     if ended.ending is Ending.STOPPED:
-        show.lines(f"stopped; nothing is lost. Go on with: {folder.command('resume')}")
+        show.lines(f"stopped; nothing is lost. Go on with: {ended.resume_command}")
         raise typer.Exit(RESUMABLE)
     if ended.problem:
         _complain(ended.problem)
@@ -270,7 +275,7 @@ def _session(workers: int | None, *, quiet: bool) -> Session:
 
 
 def _complain(message: str) -> None:
-    """On stderr, with whatever a path in it holds that would steer the terminal written out."""
+    """Print a message on stderr, with control characters escaped: it may contain the name of any file."""
     typer.echo("search: " + "\n".join(map(printable, message.split("\n"))), err=True)
 
 
@@ -280,14 +285,14 @@ def main() -> None:
         with leave_on_signals():
             app()
     except Stopped:
-        _complain("stopped; what is stored is whole, and the same command may be given again")
+        _complain("stopped; nothing that was stored is lost, and the same command can be run again")
         sys.exit(RESUMABLE)
     except OSError as error:
         sentence, code = of_the_system(error)
         _complain(sentence)
         sys.exit(code)
     except Exception as error:
-        from spaces import SpaceError  # here, since --help needs neither NumPy nor SQLAlchemy
+        from spaces import SpaceError  # imported here, because --help needs neither NumPy nor SQLAlchemy
         from storage import StorageError
 
         if not isinstance(error, RunError | UsageError | SpaceError | StorageError):

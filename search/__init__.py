@@ -3,7 +3,7 @@
 >>> import search
 >>> study = search.run("pictures", hours=1)
 
-What is named in `__all__` is imported when it is first asked for: the command starts without NumPy and SQLAlchemy.
+The names in `__all__` are imported on first access, so that the command starts without NumPy and SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["RunError", "Study", "UsageError", "check", "diagnose", "open_study", "resume", "run"]
 
 
-if not TYPE_CHECKING:  # a checker is to know these names and no others
+if not TYPE_CHECKING:  # so that a type checker knows these names and no others
 
     def __getattr__(name: str) -> Any:
         import importlib

@@ -1,7 +1,7 @@
 """The commands as functions of Python, and a study as a value. Import it as `search`: `search.run`, `search.Study`.
 
-The same code as the commands: what they print in the end is returned here, what they refuse is raised, UsageError or
-RunError, and Ctrl-C raises KeyboardInterrupt once what is running has ended tidily.
+These functions run the same code as the commands. They return what a command prints at its end. They raise UsageError
+or RunError where a command fails, and KeyboardInterrupt after Ctrl-C, once running work has ended cleanly.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from search.errors import RunError
 from search.results.progress import Ending
 from search.results.summary import StudySummary, TrialRow
 from search.stats.estimate import Estimate
+from search.study.continuing import as_typed
 from search.study.folder import StudyFolder
 from storage import TrialRecord
 
@@ -40,10 +41,10 @@ AnyPath: TypeAlias = str | os.PathLike[str]
 
 
 class Study:
-    """A study that has begun, in its folder. It holds nothing: whatever is asked is read from what is stored then."""
+    """A study that has begun, in its folder. It caches nothing: every access reads the current database."""
 
     def __init__(self, folder: StudyFolder) -> None:
-        """Of `open_study`, `run` and `resume`."""
+        """Use `open_study`, `run` or `resume` instead."""
         self._folder = folder
 
     @property
@@ -53,7 +54,7 @@ class Study:
 
     @property
     def summary(self) -> StudySummary:
-        """All that the report says, as a value. Raises StorageError."""
+        """The content of the report, as a value. Raises StorageError."""
         return summary_of(self._folder)
 
     @property
@@ -69,13 +70,13 @@ class Study:
 
     @property
     def estimate(self) -> Estimate | None:
-        """What to expect of new images, with a 95 % interval; None before there is a complete trial."""
+        """The expected score on new images, with a 95 % interval; None before there is a complete trial."""
         return self.summary.estimate
 
     def leaderboard(self) -> pd.DataFrame | list[TrialRow]:
-        """The trials, best first: a table where pandas is installed, else a list of values.
+        """The trials, best first: a DataFrame if pandas is installed, else a list of values.
 
-        A row a trial; of the columns `params_NAME` those are filled that are active in it.
+        One row per trial. A column `params_NAME` is empty in trials where that parameter is inactive.
         """
         rows = list(self.summary.rows)
         try:
@@ -85,7 +86,10 @@ class Study:
         return pd.DataFrame([_as_record(row) for row in rows])
 
     def report(self, path: AnyPath | None = None) -> Path:
-        """Write the report, one HTML file, and return where; None: `report.html` in the study. Raises OSError."""
+        """Write the report, one HTML file, and return its path. `path` None: `report.html` in the study.
+
+        Raises OSError.
+        """
         page = self._folder.report if path is None else Path(path)
         write(self.summary, page)
         return page
@@ -100,15 +104,15 @@ class Study:
         return model
 
     def predict(self, paths: AnyPath | Iterable[AnyPath]) -> exporting.Predictions:
-        """Ask the chosen model about pictures: files, or folders of them, read as in training.
+        """Classify pictures with the chosen model: files, or folders of them, read as in training.
 
-        `.labels` of the result has the most probable class by path. Raises UsageError where there is no model yet, or
-        no such file; what cannot be read is named in the result.
+        `.labels` of the result has the most probable class by path. Raises UsageError if there is no model yet or no
+        such file. Files that cannot be read are named in the result.
         """
-        named = [paths] if isinstance(paths, str | os.PathLike) else paths
-        found = exporting.predict(self.path, [Path(path) for path in named], display=TerminalDisplay())
-        _warn(found.warning)
-        return found
+        given = [paths] if isinstance(paths, str | os.PathLike) else paths
+        predictions = exporting.predict(self.path, [Path(path) for path in given], display=TerminalDisplay())
+        _warn(predictions.warning)
+        return predictions
 
     def __repr__(self) -> str:
         return f"search.open_study({str(self.path)!r})"
@@ -149,13 +153,13 @@ def run(  # noqa: PLR0913 - the options of the command
     directory: AnyPath | None = None,
     quiet: bool = False,
 ) -> Study:
-    """`search run`: begin a study of a folder of images, one folder a class, or go on with it.
+    """`search run`: start a study of a folder of images with one subfolder per class, or continue it.
 
-    Arguments are the command's, and None is its default. `trials` and `hours` are totals over all sessions. `workers`:
-    processes, 0 trains in this one. `model`: "FILE.py:BUILD". `groups`: a table (.csv) or a pattern.
-    `directory`: of the study; None: IMAGES-study in the current folder. `quiet`: show no progress.
-    Raises UsageError or StorageError where it cannot begin, RunError where it ends without a model, KeyboardInterrupt
-    where it was stopped: the same call goes on.
+    The arguments are the command's options; None is the default. `trials` and `hours` are totals over all sessions.
+    `workers`: number of processes; 0 trains in this process. `model`: "FILE.py:BUILD". `groups`: a table (.csv) or a
+    pattern. `directory`: of the study; None: IMAGES-study in the current folder. `quiet`: show no progress.
+    Raises UsageError or StorageError if it cannot start, RunError if it ends without a model, KeyboardInterrupt if it
+    was stopped: the same call continues the study.
     """
     settings = Settings(
         trials=trials,
@@ -191,7 +195,7 @@ def resume(
     model: str | None = None,
     quiet: bool = False,
 ) -> Study:
-    """`search resume`: go on with a study; see `run`. Raises UsageError too where there is nothing to go on with."""
+    """`search resume`: continue a study; see `run`. Raises UsageError also if nothing is left to do."""
     path, settings = study.path if isinstance(study, Study) else Path(study), Settings(trials=trials, hours=hours)
     call = _call("resume", path, {"trials": trials, "hours": hours, "model": model})
     session = Session(TerminalDisplay(quiet), call, workers_asked(workers, workers_per_gpu))
@@ -199,9 +203,9 @@ def resume(
 
 
 def check(images: AnyPath, *, groups: str | None = None, folds: int | None = None, quiet: bool = False) -> Findings:
-    """`search check`: look a folder of images over: classes, copies, contradictory labels, what is left out.
+    """`search check`: check a folder of images: classes, copies, contradictory labels, files that are left out.
 
-    No page is written. `.problem` of the result says why the images cannot be searched, where they cannot.
+    Writes no page. `.problem` of the result says why the images cannot be searched; None if they can.
     Raises UsageError for images or groups that cannot be read.
     """
     return checking.check(Path(images), groups=groups, folds=folds, display=TerminalDisplay(quiet)).findings
@@ -219,10 +223,10 @@ def diagnose(  # noqa: PLR0913 - the options of the command
     workers: int | None = None,
     quiet: bool = False,
 ) -> Diagnosed:
-    """`search diagnose`: why does a network not learn? Trained as it is, then with one thing changed after another.
+    """`search diagnose`: why does a network not learn? It is trained unchanged, then with one change at a time.
 
-    It is `model`, "FILE.py:BUILD", else the preset's, 'question' or 'cnn'. No page is written.
-    Raises UsageError as `run`, RunError where the network cannot be trained at all.
+    The network is that of `model`, "FILE.py:BUILD", else that of the preset, 'question' or 'cnn'. Writes no page.
+    Raises UsageError as `run` does, RunError if the network cannot be trained at all.
     """
     return diagnosing.diagnose(
         Path(images),
@@ -237,22 +241,23 @@ def diagnose(  # noqa: PLR0913 - the options of the command
 def _study(ended: running.RunResult, *, quiet: bool) -> Study:
     folder = ended.folder
     if ended.ending is Ending.STOPPED:
-        raise KeyboardInterrupt(f"stopped; nothing is lost. Go on with: search.resume({str(folder)!r})")
-    if ended.ending is Ending.FAILED:
-        raise RunError(f"{folder}: the search cannot go on; see what was said above, and {folder.logs}")
+        model = f", model={as_typed(ended.own)!r}" if ended.own else ""
+        raise KeyboardInterrupt(f"stopped; nothing is lost. Go on with: search.resume({str(folder)!r}{model})")
     if ended.problem:
         raise RunError(ended.problem)
+    if ended.ending is Ending.FAILED:
+        raise RunError(f"{folder}: too many trials in a row failed; see the messages above, and {folder.logs}")
     if ended.nothing_left and not quiet:
         show.lines(ended.nothing_left)
     return Study(folder)
 
 
 def _call(name: str, first: AnyPath, named: dict[str, Any]) -> str:
-    """The call as it could be written, for the study's record."""
-    known = {key: value for key, value in named.items() if value is not None}
-    plain = {key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in known.items()}
-    given = [f"{key}={value!r}" for key, value in plain.items()]
-    return f"search.{name}({', '.join([repr(os.fspath(first)), *given])})"
+    """The call as Python code, for the study's record."""
+    given = {key: value for key, value in named.items() if value is not None}
+    plain = {key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in given.items()}
+    keywords = [f"{key}={value!r}" for key, value in plain.items()]
+    return f"search.{name}({', '.join([repr(os.fspath(first)), *keywords])})"
 
 
 def _path(given: AnyPath | None) -> Path | None:
@@ -265,7 +270,7 @@ def _warn(sentence: str | None) -> None:
 
 
 def _as_record(row: TrialRow) -> dict[str, Any]:
-    """A trial in columns: what a table of trials needs, then its parameters."""
+    """A trial as a row of a table: its results, then its parameters."""
     names = ("number", "rank", "origin", "score", "spread", "low", "high", "parameters", "seconds", "latency", "cause")
     record = {name: getattr(row, name) for name in names}
     return {**record, "state": str(row.state), **{f"params_{name}": value for name, value in row.params.items()}}

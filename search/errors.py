@@ -1,15 +1,15 @@
-"""What is said to the user instead of a traceback."""
+"""Errors that a user sees as one message instead of a traceback."""
 
 from __future__ import annotations
 
 import errno
 
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
-"""What the system says where a path was badly chosen, rather than the disk being full or failing."""
+"""Error numbers that mean a badly chosen path, not a full or failing disk."""
 
 
 class UsageError(Exception):
-    """What was asked cannot be done; exit code 2.
+    """A request that cannot be carried out; exit code 2.
 
     The message names the thing, the rule, the value received and the next step.
     """
@@ -20,7 +20,7 @@ class RunError(Exception):
 
 
 def of_the_system(error: OSError) -> tuple[str, int]:
-    """What to say of an error of the system, and the exit code: 2 where a path was badly chosen, else 1."""
+    """The message for an error of the operating system, and the exit code: 2 for a badly chosen path, else 1."""
     where = f"{error.filename}: " if error.filename else ""
     refused = error.errno in _REFUSED
     step = "; check the path and its permissions" if refused else ""

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, opened without following links."""
+"""Atomic writing of files, and opening them without following links."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def write_atomically(path: Path, text: str) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """A file beside `path`, with the same suffix, that is to be written and then takes its name.
 
-    Whoever reads sees the old file or the new one, whole, after a full disk, a kill or a power loss too. Where the
-    block or the disk fails, the old file stays and nothing is left beside it. A link at `path` is replaced, not
-    followed. The new file has the permissions that any new file has. Raises OSError.
+    A reader sees either the old file or the complete new one, also after a full disk, a kill or a power loss. If the
+    block or the disk fails, the old file stays and the partial file is removed. A link at `path` is replaced, not
+    followed. The new file has default permissions. Raises OSError.
     """
     partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
-        partial.unlink(missing_ok=True)  # in a study folder from elsewhere it may be a link to any file
+        partial.unlink(missing_ok=True)  # in a study folder from a stranger it could be a link to any file
         yield partial
         _flush(partial)
         partial.replace(path)
@@ -33,7 +33,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _flush(path: Path) -> None:
-    """Onto the disk: a file system may else rename first, and a power loss then leaves an empty file."""
+    """Write it to the disk: a file system may otherwise rename first, and a power loss would leave an empty file."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -42,5 +42,5 @@ def _flush(path: Path) -> None:
 
 
 def no_links(path: str | Path, flags: int) -> int:
-    """An opener that refuses a symbolic link: in a study folder from elsewhere it may lead to any file."""
+    """An opener that refuses a symbolic link: in a study folder from a stranger it could point to any file."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o666)

@@ -1,4 +1,4 @@
-"""What goes to a worker and what comes back: plain data, so that a worker may be a process or another machine."""
+"""Jobs for workers and their results: plain data, so that a worker can be a process or another machine."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Pixels:
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """What every job of a study needs, given to a worker once."""
+    """What every job of a study needs. A worker gets it once."""
 
     pixels: Pixels | None  # None: no fold will be trained
     labels: NDArray[np.int16]  # [images]
@@ -47,27 +47,27 @@ class WorkerContext:
     latency: bool = False  # whether to measure it in every fold run
     precision: str = "float32"  # the Keras dtype policy by which networks are trained
     xla: bool = False  # whether a step of training is compiled by XLA
-    features: Path | None = None  # folder for frozen features, made at need; None: they are kept in memory alone
+    features: Path | None = None  # folder for frozen features, made when needed; None: they are kept in memory only
 
 
 @dataclass(frozen=True)
 class FitOptions:
     """How long a fold run lasts."""
 
-    max_epochs: int = 40  # the session decides it, from the point too: a worker reads no `epochs` of a point
+    max_epochs: int = 40  # decided by the session, also from the point: a worker does not read `epochs` of a point
     patience: int = 8  # epochs without a smaller validation log loss before stopping; 0: never stop early
     min_delta: float = 0.001  # nats by which the validation log loss must fall to count
-    use_last_epoch: bool = False  # whether all epochs are trained and the last one counts, whatever validation says
-    lr_factors: tuple[float, ...] = ()  # of the learning rate under 'plateau', one an epoch; else validation is watched
+    use_last_epoch: bool = False  # whether all epochs are trained and the last one counts, ignoring validation
+    lr_factors: tuple[float, ...] = ()  # of the learning rate under 'plateau', one per epoch; empty: from validation
     min_score_at: Mapping[int, float] = field(default_factory=dict)
-    """Epoch -> what the metric on the validation part must have reached by then, at its best, to go on."""
+    """Epoch -> value that the best validation metric so far must have reached by then; otherwise training stops."""
     stop_collapsed: bool = True  # whether a network that is stuck at chance is stopped; False: it is only diagnosed
-    collect_evidence: bool = False  # whether the result has a closer look at the network, also where nothing is wrong
+    collect_evidence: bool = False  # whether the result includes evidence of each layer, also if nothing is wrong
 
 
 @dataclass(frozen=True)
 class DescribeJob:
-    """Build the model of a point, without memory for its weights, and say what it is."""
+    """Build the model of a point without allocating its weights, and describe it."""
 
     params: Mapping[str, Value]
 
@@ -82,7 +82,7 @@ class Discovery:
     """The space of the user's own builder, as `Space.to_json` writes it."""
 
     space: Mapping[str, Any]
-    whole: bool  # whether there was time to look everywhere
+    whole: bool  # whether there was time to try every value of every parameter
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class FoldJob:
 class FoldResult:
     """How a fold run went. Scores and probabilities are those of the best epoch's weights.
 
-    Where the loss left the finite numbers they are those of a guess by the class shares: its weights are lost.
+    If the loss was not finite, the weights are lost, and they are those of a guess by class frequencies.
     """
 
     scores: Mapping[str, float]
@@ -130,8 +130,8 @@ class FoldResult:
     latency: float | None = None  # milliseconds an image to predict; None where it was not asked for
     behind: bool = False  # stopped after `epochs` for not having reached what FitOptions.min_score_at asks for
     diagnosis: Diagnosis | None = None  # why it did not learn; None where it did
-    notes: tuple[str, ...] = ()  # for a person, said once a session; not stored
-    evidence: Evidence | None = None  # where FitOptions.collect_evidence asks for it; not stored
+    notes: tuple[str, ...] = ()  # for the user, shown once per session; not stored
+    evidence: Evidence | None = None  # only with FitOptions.collect_evidence; not stored
 
 
 @dataclass(frozen=True)
@@ -156,25 +156,25 @@ class ReferenceResult:
 
 @dataclass(frozen=True)
 class RefitJob:
-    """Train the model of a point on all images of the study and save it, whole, for use. Pure, but for seconds."""
+    """Train the model of a point on all images of the study and save it. Pure, except for seconds."""
 
-    fold: FoldJob  # of no fold: it validates on a few of its training images, whose scores nobody reads
+    fold: FoldJob  # no real fold: it validates on a few of its training images, and these scores are not used
     path: Path  # .keras file to write
 
 
 @dataclass(frozen=True)
 class ComposeJob:
-    """Put models that RefitJobs saved together into one, the weighted mean of their probabilities, and ask it."""
+    """Combine models saved by RefitJobs into one, the weighted mean of their probabilities, and evaluate it."""
 
     parts: tuple[tuple[Path, float], ...]  # (file, weight)
     path: Path  # .keras file to write
-    about: Mapping[str, Any]  # goes into the file as JSON: what using it needs, such as names of classes
-    rows: NDArray[np.int32]  # of the pixel array, to be asked about; may be none
+    about: Mapping[str, Any]  # written into the file as JSON: what its user needs, such as names of classes
+    rows: NDArray[np.int32]  # rows of the pixel array to predict; may be empty
 
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A model is in its file. `probabilities` [rows, classes] is what a composed one says of the rows asked about."""
+    """A model was saved. `probabilities`: [rows, classes], predictions of a combined model for the job's rows."""
 
     seconds: float
     probabilities: NDArray[np.float32] | None = None
@@ -188,7 +188,7 @@ class FailureCause(StrEnum):
     MODEL = "model"  # the user's builder is at fault
     ERROR = "error"  # any other exception
     WORKER_DIED = "worker died"
-    STOPPED = "stopped"  # by whoever stopped the search; no fault of the job
+    STOPPED = "stopped"  # the search was stopped; not the fault of the job
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ class Failure:
     """A job has no result."""
 
     cause: FailureCause
-    detail: str  # a sentence for a person
+    detail: str  # a sentence for the user
 
 
 Job: TypeAlias = DescribeJob | FoldJob | DiscoverJob | ReferenceJob | RefitJob | ComposeJob
@@ -209,8 +209,8 @@ def possible(backbones: Sequence[Backbone] = ()) -> tuple[str, ...]:
 
 
 def probed(backbones: Sequence[Backbone]) -> Backbone | None:
-    """The backbone of the linear probe; None where no weights are at hand.
+    """The backbone of the linear probe; None if there are no pre-trained weights.
 
-    The package's wherever it is installed, so that probes of different studies compare; else the study's first.
+    The installed package's if there is one, so that probes of different studies are comparable; else the study's first.
     """
     return next(iter(backbones), None) if lite0.problem() else lite0.BACKBONE

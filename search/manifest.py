@@ -1,4 +1,4 @@
-"""`smallsearch.json` within a model's file: what using the model needs to know."""
+"""`smallsearch.json` in a model file: what a program needs to know to use the model."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from search.errors import UsageError
 
 ABOUT = "smallsearch.json"  # within the .keras file, which is a ZIP archive
 PACKAGING = 2
-"""How models are made into files, as a number in ABOUT. Of 1, which files without one are, `model(x)` in Keras alone
-obeyed a `training: true` in the file where a pre-trained network was resized for, and no converter took them."""
+"""Version of the packaging, a number in ABOUT; files without one have version 1. In version 1, a resizing layer before
+a pre-trained network was saved with `training: true`: `model(x)` in plain Keras gave wrong answers, and no converter
+accepted the file."""
 _MAX_ABOUT = 2**20  # bytes of it that are read
 _MAX_SIDE = 1024  # pixels, as in the configuration
 
@@ -22,23 +23,27 @@ class About:
     """What using a model needs to know."""
 
     classes: tuple[str, ...]
-    image_shape: tuple[int, int, int]  # height, width, channels of what the model takes, 0..255
+    image_shape: tuple[int, int, int]  # height, width, channels of the model's input, whose values are 0..255
     packaging: int = PACKAGING
     grey_bits: int = 16  # 16-bit grey is scaled from 0..2^grey_bits - 1 to 0..255
+    pictures: str = ""  # name of the folder of images of its study; empty in old files
+    fingerprint: str = ""  # of these images, as in the study's database
+    made: str = ""  # when, as in the record of the choice in the study's database
 
     @property
     def outdated(self) -> bool:
-        """Whether the file is of an earlier release, and plain Keras may be answered wrongly by it."""
+        """Whether an earlier release wrote the file, so that it may give wrong answers in plain Keras."""
         return self.packaging < PACKAGING
 
 
 def about(path: Path) -> About:
-    """What the model in this file needs. Raises UsageError where it is none of ours."""
+    """Read the description in a model file. Raises UsageError for a file that `search export` did not write."""
     try:
         with zipfile.ZipFile(path) as archive, archive.open(ABOUT) as stream:
-            told = json.loads(stream.read(_MAX_ABOUT))
-        classes, shape = tuple(map(str, told["classes"])), tuple(map(int, told["image_shape"]))
-        packaging, grey_bits = int(told.get("packaging", 1)), int(told.get("grey_bits", 16))
+            content = json.loads(stream.read(_MAX_ABOUT))
+        classes, shape = tuple(map(str, content["classes"])), tuple(map(int, content["image_shape"]))
+        packaging, grey_bits = int(content.get("packaging", 1)), int(content.get("grey_bits", 16))
+        origin = [str(content.get(key, "")) for key in ("study", "fingerprint", "made")]
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OverflowError, RecursionError):
@@ -47,4 +52,4 @@ def about(path: Path) -> About:
     sound = sound and 8 <= grey_bits <= 16
     if len(set(classes)) < 2 or len(set(classes)) < len(classes) or not sound:
         raise UsageError(f"{path} is damaged: classes {list(classes)}, images of the shape {list(shape)}")
-    return About(classes, (shape[0], shape[1], shape[2]), packaging, grey_bits)
+    return About(classes, (shape[0], shape[1], shape[2]), packaging, grey_bits, *origin)

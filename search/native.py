@@ -1,4 +1,4 @@
-"""What native libraries need: variables of the environment, and quiet on standard error."""
+"""Settings for native libraries: environment variables, and a way to silence standard error."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ ENVIRONMENT = {"TF_ENABLE_ONEDNN_OPTS": "1", "TF_CPP_MIN_LOG_LEVEL": "2", "KERAS
 
 @contextmanager
 def no_stderr() -> Iterator[None]:
-    """Nothing on the process's file 2: libtiff prints there what it dislikes, TensorFlow greets, whatever it is told.
+    """Discard everything that is written to file descriptor 2: libtiff's warnings, TensorFlow's start messages.
 
-    Everybody's standard error is gone meanwhile: so for one file, or one import, at a time.
+    It silences all threads of the process, so use it for one file, or one import, at a time.
     """
     if sys.stderr is not None:
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Seeds: derived from what they are for, never carried along, so that resuming equals going through in one go."""
+"""Seeds: derived from their purpose, never carried along, so that a resumed run equals an uninterrupted one."""
 
 from __future__ import annotations
 

@@ -1,12 +1,15 @@
-"""Names that come from a file system, made safe: for JSON and a database, for one line of a terminal, for a command."""
+"""Makes names from a file system safe for JSON, for a database, for one line of a terminal and for a command line."""
 
 from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import sys
 import unicodedata
 from pathlib import Path
 
+PROGRAM = "search"
 _HARMLESS = frozenset("\u200c\u200d")  # joiners: Persian and emoji need them, and they only join
 _ESCAPED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # controls, bidi and other format marks, line separators
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
@@ -16,25 +19,58 @@ _LATIN1, _PLANE0 = 0xFF, 0xFFFF
 def as_unicode(path: str | Path) -> str:
     r"""A path as valid Unicode with '/' between its parts; bytes that are not UTF-8 become `\xe9`.
 
-    The result can go to JSON, to a database and to `str.encode()`, which a name with stray bytes cannot. It
-    can still hold newlines and escapes: for a terminal, see `printable`.
+    The result can be written to JSON and to a database, and `str.encode()` accepts it. It can still contain newlines
+    and escape sequences: for a terminal, see `printable`.
     """
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return text.replace(os.sep, "/")
 
 
 def printable(text: str) -> str:
-    r"""The text with everything that steers a terminal written out: `\n`, `\x1b`, `\u202e`.
+    r"""The text with every character that controls a terminal escaped: `\n`, `\x1b`, `\u202e`.
 
-    What is left stays on its line and in its direction: no control characters, no ANSI sequences, no
-    bidirectional overrides, no lone surrogates. Letters of any script, accents and emoji pass unchanged.
+    The result has one line and one direction: no control characters, no ANSI sequences, no bidirectional overrides,
+    no lone surrogates. Letters of any script, accents and emoji are unchanged.
     """
     return "".join(_written_out(letter) for letter in text)
 
 
-def command_line(verb: str, *arguments: object) -> str:
-    """A command of `search` that a message proposes, quoted so that it can be typed: `search resume 'my study'`."""
-    return shlex.join(["search", verb, *(printable(str(argument)) for argument in arguments)])
+def command_line(verb: str, *arguments: str | Path) -> str:
+    """A command of this program that a message proposes, such as `search resume 'my study'`.
+
+    It can be pasted into a shell as it is, in the folder in which the program runs: every word is quoted, and a path
+    that begins with a dash is not taken for an option. All commands in messages are made here.
+    """
+    return " ".join(_quoted(word) for word in (_program(), verb, *map(_as_argument, arguments)))
+
+
+def _program() -> str:
+    """The name `search`; the path it was started by if the shell would find no program, or another, by that name."""
+    started = Path(next(iter(sys.argv), PROGRAM))
+    if started.name != PROGRAM or len(started.parts) == 1:  # a notebook, `python -m cli`
+        return PROGRAM
+    by_name = shutil.which(PROGRAM)
+    return PROGRAM if by_name and Path(by_name).resolve() == started.resolve() else str(started)
+
+
+def _as_argument(argument: str | Path) -> str:
+    is_like_option = isinstance(argument, Path) and str(argument).startswith("-")
+    return f"./{argument}" if is_like_option else str(argument)
+
+
+def _quoted(word: str) -> str:
+    r"""One word for a shell; with characters that `printable` escapes it is `$'a\x1bb'`, which bash and zsh read."""
+    if printable(word) == word:
+        return shlex.quote(word)
+    return "$'" + "".join(map(_in_dollar_quotes, word)) + "'"
+
+
+def _in_dollar_quotes(letter: str) -> str:
+    if letter in "\\'":
+        return f"\\{letter}"
+    if printable(letter) == letter:
+        return letter
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(letter))
 
 
 def _written_out(letter: str) -> str:

@@ -27,7 +27,7 @@ def create(path: Path, study: StudyRecord, images: Sequence[ImageRecord], splits
     try:
         with explained(path, writing=True):
             if path.exists():
-                raise StorageError(f"{mask_password(path)}: exists already. `search resume` continues it.")
+                raise StorageError(f"{mask_password(path)}: exists already and was not changed.")
             partial.touch(exist_ok=False)
             _fill(partial, study, images, splits)
             settle(partial, path)

@@ -180,13 +180,12 @@ _RESTORE = "Restore the file from a backup."
 _DAMAGED = f"the database is damaged ({{}}). {_RESTORE}"
 _MEANINGS = {
     sqlite3.SQLITE_BUSY: "another process has been writing for longer than the wait ({}). Stop the other "
-    "`search` or tool that has it open, then `search resume`.",
-    sqlite3.SQLITE_FULL: "no space left to write ({}). Free some space, then `search resume`: what was "
-    "committed is safe.",
+    "`search` or tool that has it open.",
+    sqlite3.SQLITE_FULL: "no space left to write ({}). Free some space: what was committed is safe.",
     sqlite3.SQLITE_READONLY: "it cannot be written ({}). Check the permissions of the file and its folder.",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened ({}). Check the permissions of the file and its folder; "
     "a study on a read-only medium may have to be copied first.",
-    sqlite3.SQLITE_IOERR: "the disk failed to read or write ({}). Check the disk, then `search resume`.",
+    sqlite3.SQLITE_IOERR: "the disk failed to read or write ({}). Check the disk: what was committed is safe.",
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
     sqlite3.SQLITE_NOTADB: _DAMAGED,
     sqlite3.SQLITE_ERROR: _DAMAGED,  # a table or column is missing

@@ -265,7 +265,7 @@ class Store:
         with self._writing() as connection:
             self._spend(connection, run, seconds)
             if connection.execute(select(trial.c.number).where(_trial(record.number))).first():
-                raise self._error(f"trial {record.number} is stored already. `search resume` goes on with it.")
+                raise self._error(f"trial {record.number} is stored already and was not changed.")
             values = rows.trial_values(replace(record, started=record.started or _now()))
             connection.execute(insert(trial), {"study": STUDY_ID, "run": run, **values})
             if close is not None:

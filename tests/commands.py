@@ -101,14 +101,14 @@ def integrity(study: Path) -> str:
 
 def workers_of(study: Path) -> list[int]:
     """Processes whose output goes to the study's logs: its workers, as the system shows them."""
-    logs, found = (study / "logs").resolve(), []
+    logs, workers = (study / "logs").resolve(), []
     for entry in Path("/proc").iterdir():
         try:
             if entry.name.isdigit() and (entry / "fd" / "2").resolve().parent == logs:
-                found.append(int(entry.name))
+                workers.append(int(entry.name))
         except OSError:
             continue
-    return found
+    return workers
 
 
 def wait_until(true: Callable[[], bool], seconds: float = 120) -> None:

@@ -60,10 +60,10 @@ def refusing(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
         before = snapshot(root)
         with pytest.raises(SystemExit) as ended:
             cli.main()
-        said = capsys.readouterr()
+        printed = capsys.readouterr()
         assert snapshot(root) == before
-        assert ended.value.code == 2, said
-        return one_message(said.err)
+        assert ended.value.code == 2, printed
+        return one_message(printed.err)
 
     return run
 
@@ -73,13 +73,13 @@ def snapshot(root: Path) -> dict[str, tuple[bytes, int] | None]:
 
     SQLite's two files for readers and writers to meet at are left out where no commit is in them.
     """
-    found = {}
+    entries = {}
     for path in sorted(root.rglob("*")):
         stat = path.lstat()
         if path.name.endswith("-shm") or (path.name.endswith("-wal") and not stat.st_size):
             continue
-        found[str(path.relative_to(root))] = None if path.is_dir() else (path.read_bytes(), stat.st_mtime_ns)
-    return found
+        entries[str(path.relative_to(root))] = None if path.is_dir() else (path.read_bytes(), stat.st_mtime_ns)
+    return entries
 
 
 def one_message(stderr: str) -> str:

@@ -93,10 +93,10 @@ def test_init_writes_the_groups_and_tells_the_findings_in_lines(home: Path, tmp_
 
 
 def test_sets_full_of_trouble_are_looked_over(tmp_path: Path) -> None:
-    images, found = look_over(make_trouble(tmp_path / "pictures"), None, None)
-    assert found.problem is None
-    assert found.images == len(images.labels)
-    leaked = {pair.first.path for pair in found.pairs if pair.second.testing}
+    images, image_findings = look_over(make_trouble(tmp_path / "pictures"), None, None)
+    assert image_findings.problem is None
+    assert image_findings.images == len(images.labels)
+    leaked = {pair.first.path for pair in image_findings.pairs if pair.second.testing}
     assert leaked
 
 
@@ -104,8 +104,8 @@ def test_colour_that_tells_classes_apart_is_told(tmp_path: Path) -> None:
     root = make_pictures(tmp_path / "pictures", {"grey": 6})
     for number in range(6):
         write(root / "colour" / f"{number}.png", np.random.default_rng(number).integers(0, 255, (8, 8, 3), np.uint8))
-    _, found = look_over(root, None, None)
-    assert any("Class grey is grey and class colour is in colour" in sentence for sentence in found.sentences)
+    _, image_findings = look_over(root, None, None)
+    assert any("Class grey is grey and class colour is in colour" in sentence for sentence in image_findings.sentences)
 
 
 def test_a_class_of_a_fixed_camera_costs_other_classes_none_of_their_copies(tmp_path: Path) -> None:
@@ -118,29 +118,29 @@ def test_a_class_of_a_fixed_camera_costs_other_classes_none_of_their_copies(tmp_
         part = "testing" if name == "00" else "training"
         pixels = np.asarray(Image.open(tmp_path / "training" / "other" / f"{name}.png"))
         write(tmp_path / part / "other" / f"{name}_brighter.png", pixels + 20)
-    _, found = look_over(tmp_path, None, None)
-    rows = {row.name: (row.searched, row.independent) for row in found.classes}
+    _, image_findings = look_over(tmp_path, None, None)
+    rows = {row.name: (row.searched, row.independent) for row in image_findings.classes}
     assert rows == {"camera": (30, 30), "other": (30, 29)}
-    said = " ".join(found.sentences)
+    said = " ".join(image_findings.sentences)
     assert "30 pictures of class camera are nearly equal to others there" in said
     assert "1 training image is a copy of a testing image: in no fold" in said
     assert "1 training image is a copy of another (all nearly)" in said
-    assert [pair.first.path for pair in found.pairs] == ["training/other/00.png", "training/other/01.png"]
+    assert [pair.first.path for pair in image_findings.pairs] == ["training/other/00.png", "training/other/01.png"]
 
 
 def test_training_images_of_a_group_that_is_in_testing_are_in_no_fold_and_this_is_said(tmp_path: Path) -> None:
     root = make_pictures(tmp_path / "pictures", {"a": 12, "b": 12}, testing={"a": 2, "b": 2})
-    _, found = look_over(root, "./00([0-9]+)", None)  # 00 and 01 of both classes are in both parts
-    assert [(row.searched, row.testing) for row in found.classes] == [(10, 2), (10, 2)]
+    _, image_findings = look_over(root, "./00([0-9]+)", None)  # 00 and 01 of both classes are in both parts
+    assert [(row.searched, row.testing) for row in image_findings.classes] == [(10, 2), (10, 2)]
     assert (
         "4 training images are of groups that are in testing too, such as training/a/0000.png: in no fold, so that "
         "the test stays a test."
-    ) in found.sentences
-    _, found = look_over(root, "(training|testing)", None)
-    assert found.problem is not None and "independent" in found.problem
-    _, found = look_over(root, "/([ab])/", None)
-    assert found.problem is not None
-    assert "is a copy of a testing image, or of a group that has one" in found.problem
+    ) in image_findings.sentences
+    _, image_findings = look_over(root, "(training|testing)", None)
+    assert image_findings.problem is not None and "independent" in image_findings.problem
+    _, image_findings = look_over(root, "/([ab])/", None)
+    assert image_findings.problem is not None
+    assert "is a copy of a testing image, or of a group that has one" in image_findings.problem
 
 
 def test_pictures_of_a_fixed_camera_count_for_nothing_and_this_is_told_wherever_scores_are(tmp_path: Path) -> None:

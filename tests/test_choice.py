@@ -158,7 +158,7 @@ def test_a_model_of_an_earlier_release_is_named_by_predict_and_report_and_made_a
     shutil.copy(folder / "shapes-study" / "models" / "choice.keras", folder / "old.keras")
     for model, command in (
         ("shapes-study", "search export shapes-study --to FILE.keras"),
-        ("old.keras", "search export STUDY --to old.keras"),
+        ("old.keras", "search export shapes-study --to old.keras"),
     ):
         done = search_here("predict", model, "shapes/testing", cwd=folder)
         assert done.returncode == 0 and f"{model}: its model was made by an earlier release" in done.stderr
@@ -344,7 +344,7 @@ def test_an_export_that_is_asked_to_stop_says_so_and_the_same_command_goes_on(ho
     assert process.stdout.readline().startswith("training the choice")
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate()
-    stopped = "search: stopped; what is stored is whole, and the same command may be given again\n"
+    stopped = "search: stopped; nothing that was stored is lost, and the same command can be run again\n"
     assert (process.returncode, err) == (75, stopped)
     assert not (tmp_path / "model.keras").exists()
 
@@ -359,7 +359,7 @@ def test_a_search_without_a_result_fails_and_every_command_names_the_one_that_go
     on = "search resume shapes-study --hours 1"
     for done in (begun, again, asked, exported):
         assert "shapes-study: no trial is complete, so there is no model, and " in done.stderr
-        assert done.stderr.endswith(f"of 1e-05 hours are used; go on with: {on}\n")
+        assert "of 1e-05 hours are used; " in done.stderr and done.stderr.endswith(f"go on with: {on}\n")
     resumed = search(*on.split()[1:], "--workers", "1", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert len(as_json("predict", "shapes-study", "shapes", cwd=tmp_path)["images"]) == 28
@@ -372,7 +372,8 @@ def test_a_study_whose_trials_all_failed_goes_on_with_more_of_them(tmp_path: Pat
     assert search("run", "shapes", *flags, cwd=tmp_path).returncode == 1
     done = search_here("predict", "shapes-study", "shapes", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.endswith("go on with: search resume shapes-study --trials 2 --model PATH/net.py:build\n")
+    assert "it failed (error: " in done.stderr and "not today" in done.stderr
+    assert done.stderr.endswith("go on with: search resume shapes-study --trials 2 --model net.py:build\n")
 
 
 def test_a_study_that_has_not_begun_has_no_model_and_says_what_starts_it(tmp_path: Path) -> None:

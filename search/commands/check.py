@@ -1,4 +1,4 @@
-"""`search check`: images read and looked over."""
+"""`search check`: images are read and checked."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from search.data.images import ImageSet, read_images
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a look at the images found, and where its page goes."""
+    """The findings about the images, and the path of their page."""
 
     findings: Findings
     page: Path
 
 
 def check(images: Path, *, groups: str | None = None, folds: int | None = None, display: Display) -> CheckResult:
-    """Look a folder of images over. Raises UsageError for images or groups that cannot be read.
+    """Check a folder of images. Raises UsageError for images or groups that cannot be read.
 
-    That they cannot be searched is a finding.
+    That images cannot be searched is a finding, not an error.
     """
     page = page_beside(images, "check")
     with display.reading() as progress:
-        _, found = look_over(images, whole_path(groups), folds, progress)
-    return CheckResult(found, page)
+        _, its_findings = look_over(images, whole_path(groups), folds, progress)
+    return CheckResult(its_findings, page)
 
 
 def look_over(
     root: Path, groups: str | None, folds: int | None, progress: Callable[[int, int], None] | None = None
 ) -> tuple[ImageSet, Findings]:
-    """Read a folder of images and look them over. Raises UsageError for images or groups that cannot be read."""
+    """Read a folder of images and check them. Raises UsageError for images or groups that cannot be read."""
     images = read_images(root, progress=progress)
     return images, findings(images, check_images(images, groups, Path(), folds), root.resolve().name)

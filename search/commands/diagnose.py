@@ -1,4 +1,4 @@
-"""`search diagnose`: one network, checked as for a search, trained, and trained again with one thing changed."""
+"""`search diagnose`: one network is trained, and trained again with one change at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TRAINS = tuple(name for name, family in FAMILIES.items() if family.frozen is Non
 
 @dataclass(frozen=True)
 class DiagnoseResult:
-    """Why a network does not learn, and where the page of it goes."""
+    """Why a network does not learn, and the path of the page."""
 
     diagnosed: Diagnosed
     page: Path
@@ -35,20 +35,20 @@ def diagnose(
     workers: int | None = None,
     display: Display,
 ) -> DiagnoseResult:
-    """Train a network as it is and, where it does not learn, with one thing changed after another.
+    """Train a network unchanged and, if it does not learn, with one change at a time.
 
-    It is that of `model`, FILE.py:BUILD at its defaults, else of the preset, 'question' where none is named.
-    `seconds`: after which no further change is tried. `workers` None: one a GPU, else one a core; 0: in this process.
-    Raises UsageError as a search would, RunError where the network cannot be trained at all.
+    The network is that of `model`, FILE.py:BUILD at its defaults, else that of the preset, by default 'question'.
+    `seconds`: after them no further change is tried. `workers` None: one per GPU, else one per core; 0: in this
+    process. Raises UsageError as a search would, RunError if the network cannot be trained at all.
     """
     page, own = page_beside(images, "diagnose"), builder(model, settings.preset)
     if settings.preset not in (None, *TRAINS):
         raise UsageError(
             f"--preset: must be {' or '.join(TRAINS)}, whose networks begin from nothing, but got {settings.preset!r}"
         )
-    asked = {"images": str(images.resolve()), "preset": "question"}
-    config = parse(merged(asked, settings.changes), "the command line")
-    with display.reading() as progress, tempfile.TemporaryDirectory() as empty:  # where no study has begun
+    defaults = {"images": str(images.resolve()), "preset": "question"}
+    config = parse(merged(defaults, settings.changes), "the command line")
+    with display.reading() as progress, tempfile.TemporaryDirectory() as empty:  # a folder without a study
         prepared = prepare(config, Path(empty), progress, own)
     with display.training() as watched:
         return DiagnoseResult(session.diagnose(prepared, workers=workers, seconds=seconds, watched=watched), page)

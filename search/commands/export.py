@@ -1,4 +1,4 @@
-"""`search export` and `search predict`: the model that a study ships, copied and asked."""
+"""`search export` and `search predict`: copy the chosen model of a study, and classify pictures with it."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ from search.errors import UsageError
 from search.executors.factory import open_executor
 from search.export.model import check_target, copy_model, has_model, model_file, stale
 from search.export.predict import list_inputs, load_model
-from search.export.predict import predict as ask
-from search.manifest import about
+from search.export.predict import predict as predict_files
+from search.manifest import About, about
 from search.results.predictions import Prediction
 from search.results.progress import Ending
 from search.session.prepare import prepare
 from search.session.run import finish_only
 from search.session.signals import Stopped
 from search.study import config as toml
+from search.study.continuing import check_named
 from search.study.folder import StudyFolder
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model says of pictures."""
+    """A model's predictions for pictures."""
 
     classes: tuple[str, ...]
     answers: tuple[Prediction, ...]  # one for each file, in their order
-    warning: str | None = None  # why the model should be made anew, and how
+    warning: str | None = None  # why the model should be exported again, and how
 
     @property
     def labels(self) -> dict[str, str]:
         """The most probable class of each picture that was read, by its path."""
-        read = (answer for answer in self.answers if not answer.problem)
-        return {one.path: self.classes[one.probabilities.index(max(one.probabilities))] for one in read}
+        readable = (answer for answer in self.answers if not answer.problem)
+        return {answer.path: self.classes[answer.probabilities.index(max(answer.probabilities))] for answer in readable}
 
     @property
     def unread(self) -> list[Prediction]:
@@ -44,14 +45,23 @@ class Predictions:
         return [answer for answer in self.answers if answer.problem and not answer.stray]
 
 
-def export(study: Path | None, to: Path | None, session: Session, *, model: str | None = None) -> Path:
-    """Write the chosen model to `to`, a .keras file, which is made first where that is not done yet.
+@dataclass(frozen=True)
+class ExportResult:
+    """A model file that was written, and what a program needs to know to use it."""
 
-    Raises UsageError where there is no such study, no such place or no model; Stopped where somebody asks to stop.
+    path: Path
+    about: About
+
+
+def export(study: Path | None, to: Path | None, session: Session, *, model: str | None = None) -> ExportResult:
+    """Write the chosen model to `to`, a .keras file. It is trained first if that was not done yet.
+
+    Raises UsageError if there is no such study, no such folder or no model; Stopped after a signal.
     """
     folder, own = StudyFolder.find(study), builder(model, None)
     target = check_target(to)
     if not has_model(folder):
+        check_named(folder, own, "export", "--to", target)
         with open_executor(session.workers) as executor:
             with session.display.reading() as progress:
                 prepared = prepare(toml.read(folder.path), folder.path, progress, own)
@@ -60,27 +70,27 @@ def export(study: Path | None, to: Path | None, session: Session, *, model: str 
         if ending is Ending.STOPPED:
             raise Stopped
         if not has_model(folder):
-            raise UsageError(f"{folder}: no model could be made; what stood in its way is above")
+            raise UsageError(f"{folder}: no model could be made; the reason is above")
     copy_model(folder, target)
-    return target
+    return ExportResult(target, about(target))
 
 
 def model_of(model: Path) -> tuple[Any, str | None]:
-    """The keras.Model of a study, or in a file, and why it should be made anew, where it should.
+    """(The keras.Model of a study or in a file; why it should be exported again, or None).
 
-    Raises UsageError where there is none, or it cannot be used.
+    Raises UsageError if there is none, or it cannot be loaded.
     """
     path = model_file(model)
     return load_model(path), stale(model)
 
 
 def predict(model: Path, images: Sequence[Path], *, display: Display) -> Predictions:
-    """Ask the model of a study, or in a file, about pictures: files, or folders of them.
+    """Classify pictures, files or folders of them, with the model of a study or in a file.
 
-    Raises UsageError for a model that cannot be used and for files that are not there. That a picture cannot be read
-    is said in its answer.
+    Raises UsageError for a model that cannot be loaded and for files that do not exist. For a picture that cannot be
+    read, its prediction has the reason.
     """
     path, files, warning = model_file(model), list_inputs(images), stale(model)
     with display.reading() as progress:
-        answers = tuple(ask(path, files, progress))
+        answers = tuple(predict_files(path, files, progress))
     return Predictions(about(path).classes, answers, warning)

@@ -29,14 +29,14 @@ def _number(text: str) -> float:
 
 
 def checked_workers(workers: int) -> int:
-    """The number itself. Raises UsageError where there cannot be so many workers."""
+    """The number itself. Raises UsageError if it is negative."""
     if workers < 0:
         raise UsageError(f"--workers: must be at least 0, got {workers}; 0 trains in this process")
     return workers
 
 
 def checked_seconds(seconds: float) -> float:
-    """The number itself. Raises UsageError where it is no time to try changes for."""
+    """The number itself. Raises UsageError if it is negative or NaN."""
     if not seconds >= 0:  # NaN too
         raise UsageError(f"--seconds: must be at least 0, got {seconds:g}; 0 tries the most suspected changes alone")
     return seconds
@@ -138,7 +138,7 @@ Xla = Annotated[
 Model = Annotated[
     str | None,
     typer.Option(
-        metavar="FILE.py:BUILD", help="A model of your own: build(hp) as for Keras Tuner. It runs as your code."
+        metavar="FILE.py:BUILD", help="A model of your own: build(hp) as for Keras Tuner. This runs your code."
     ),
 ]
 MoreTrials = Annotated[int | None, _option("Trials in total, over all sessions. [default: the study's]")]
@@ -187,7 +187,7 @@ Preview = Annotated[
 
 
 def workers_asked(workers: int | None, per_gpu: int | None) -> int | None:
-    """How many workers there shall be; None: as many as is usual here, 0: none. Raises UsageError."""
+    """The number of workers; None: the default of this machine, 0: train in this process. Raises UsageError."""
     if per_gpu is None:
         return None if workers is None else checked_workers(workers)
     if workers is not None:

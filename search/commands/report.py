@@ -1,4 +1,4 @@
-"""`search report`: all that a study has to say."""
+"""`search report`: the summary of a study."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from search.study.lease import holder
 
 @dataclass(frozen=True)
 class Report:
-    """A study and what it says; its page goes to `folder.report`."""
+    """A study and its summary; the page is written to `folder.report`."""
 
     folder: StudyFolder
     summary: StudySummary
 
 
 def report(study: Path | None) -> Report:
-    """Of the study that is meant, see `StudyFolder.find`. Raises UsageError where it has not begun, StorageError."""
+    """The summary of a study, see `StudyFolder.find`. Raises UsageError if it has not begun, StorageError."""
     folder = StudyFolder.find(study)
     return Report(folder, summary_of(folder))
 
 
 def summary_of(folder: StudyFolder) -> StudySummary:
-    """What the study says now. Raises UsageError where it has not begun, StorageError."""
+    """The current summary of a study. Raises UsageError if it has not begun, StorageError."""
     if not folder.begun:
         starts = folder.command("run")
         raise UsageError(f"{folder} has not begun, so there is nothing to report; `{starts}` starts it")

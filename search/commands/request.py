@@ -1,9 +1,11 @@
-"""What a command asks for: which study, with which settings; nothing is written before it is known to be possible."""
+"""A command's request: which study, with which settings. Nothing is written before it is known to be possible."""
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +15,21 @@ from search.study import config as toml
 from search.study import config_file
 from search.study.config import Config, Try
 from search.study.folder import StudyFolder
+from search.study.identity import image_differences
+from search.study.prepared import Prepared
 from search.text import command_line
 from spaces.custom.file import ModelFile, named
+from storage import needs_upgrade
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of a study, as a command names them; None: not named. Their ranges are checked with all others."""
+    """Settings given to a command; None: not given. Their ranges are checked together with those of study.toml."""
 
     trials: int | None = None
     hours: float | None = None
     folds: int | None = None
-    epochs: int | None = None  # the most of a fold run
+    epochs: int | None = None  # maximum of a fold run
     precision: str | None = None
     xla: bool | None = None
     seed: int | None = None
@@ -39,7 +44,7 @@ class Settings:
 
     @property
     def changes(self) -> dict[str, Any]:
-        """What was named, by key of study.toml: 'training.max_epochs' for one in a table."""
+        """The given settings by key of study.toml; 'training.max_epochs' for one in a table."""
         tables = {"epochs": "training.max_epochs", "precision": "training.precision", "xla": "training.xla"}
         values = {**vars(self), "groups": whole_path(self.groups)}
         return {tables.get(name, name): value for name, value in values.items() if value is not None}
@@ -47,22 +52,23 @@ class Settings:
 
 @dataclass(frozen=True)
 class Request:
-    """A study folder, there or not, and the configuration that it is to have."""
+    """A study folder, whether it exists or not, and the configuration requested for it."""
 
     folder: StudyFolder
     config: Config
     changes: Mapping[str, Any]  # by key, 'training.max_epochs' for one in a table
     written: bool  # whether there is a study.toml
+    images_before: Path | None = None  # the images of the existing study, if the command names another folder of them
 
     @property
     def changed(self) -> bool:
-        """Whether a study.toml that is there says something else."""
+        """Whether an existing study.toml has other settings."""
         return self.written and toml.read(self.folder.path) != self.config
 
     def write(self, tries: Sequence[Try]) -> None:
-        """Bring study.toml up to what is asked, with more points to try. The folder is there, see `StudyFolder.make`.
+        """Write the requested settings to study.toml, with more points to try. The folder exists already.
 
-        Raises UsageError where a new one cannot be written, OSError where one that was there can't.
+        Raises UsageError if a new file cannot be written, OSError if an existing one cannot be.
         """
         if self.written:
             config_file.update(self.folder.path, self.changes, tries)
@@ -76,10 +82,10 @@ class Request:
 
 
 def search_of(path: Path | None, directory: Path | None, settings: Settings) -> Request:
-    """What `search run` asks for: to go on with a study, or to begin one of a folder of images.
+    """The request of `search run`: to continue a study, or to start one of a folder of images.
 
     `path` None: the study here. `directory`: of a new study; None: IMAGES-study.
-    Raises UsageError where there is no such study, or none can be.
+    Raises UsageError if there is no such study, or none can be started.
     """
     if path is None or (StudyFolder(path).is_study and directory is None):
         return going_on(StudyFolder.find(path), settings)
@@ -87,12 +93,40 @@ def search_of(path: Path | None, directory: Path | None, settings: Settings) -> 
     changes, named = settings.changes, {"images": str(path.resolve())}
     new = toml.parse(toml.merged(named, changes), "the command line")
     if folder.toml.is_file():
-        return _of_written(folder, {**changes, **named})
+        before = (folder.path / toml.read(folder.path).images).resolve()
+        request = _of_written(folder, {**changes, **named})
+        return request if before == path.resolve() else replace(request, images_before=before)
     return Request(folder, new, changes, written=False)
 
 
+def check_images(request: Request, prepared: Prepared, typed: str) -> None:
+    """Raises UsageError if the study is of another set of images, which the command would mix with its own.
+
+    Two sets in folders of the same name have the same default study folder. The images may have moved: then a study
+    that has trials has the same ones, and of any other the old folder is gone. `typed`: the command, which is proposed
+    again with another study folder.
+    """
+    folder, before, images = request.folder, request.images_before, Path(request.config.images)
+    if before is None or (folder.begun and needs_upgrade(folder.database)):
+        return
+    differences = [f"images: they were in {before}, which is still there"] if before.is_dir() else []
+    if folder.begun:
+        with folder.read() as store:
+            if store.has_trials():
+                differences = image_differences(store, prepared)
+    if differences:
+        is_run = typed.split(" ")[:2] == ["search", "run"]  # else it is a call of Python
+        words = shlex.split(typed)[2:] if is_run else [Path(os.path.relpath(images))]
+        command = command_line("run", *words, "--dir", Path(f"{images.parent.name}-{images.name}-study"))
+        lines = "\n".join(f"  {line}" for line in differences)
+        raise UsageError(
+            f"{folder} is a study of {before}, and not of {images}:\n{lines}\n"
+            f"to search those images, name another study folder: {command}"
+        )
+
+
 def builder(model: str | None, preset: str | None) -> ModelFile | None:
-    """The builder that `--model` names, where it does. Raises UsageError beside a preset, SpaceError for no builder."""
+    """The builder that `--model` names, or None. Raises UsageError with a preset, SpaceError for an invalid one."""
     if model and preset:
         raise UsageError(
             f"--model {model} takes the place of a preset, so --preset {preset} would do nothing: leave one of them out"
@@ -101,14 +135,14 @@ def builder(model: str | None, preset: str | None) -> ModelFile | None:
 
 
 def going_on(folder: StudyFolder, settings: Settings) -> Request:
-    """What is asked of a study that is there. Raises UsageError where its study.toml is missing or wrong."""
+    """The request to continue an existing study. Raises UsageError if its study.toml is missing or invalid."""
     return _of_written(folder, settings.changes)
 
 
 def page_beside(images: Path, what: str) -> Path:
-    """Where the page IMAGES-check.html, or of another command, goes: where a study of the images would be.
+    """The path of a page such as IMAGES-check.html: in the folder in which a study of the images would be made.
 
-    Raises UsageError where there are no images.
+    Raises UsageError if there are no images.
     """
     return StudyFolder.new(images, None).path.with_name(f"{images.resolve().name}-{what}.html")
 
@@ -117,11 +151,11 @@ def _of_written(folder: StudyFolder, changes: Mapping[str, Any]) -> Request:
     if folder.begun and not folder.toml.is_file():
         raise UsageError(
             f"{folder} has its results, {folder.database.name}, but no {toml.FILE}; put a copy back, or have it "
-            f"written anew with: {command_line('run', 'IMAGES', '--dir', folder)}"
+            f"written anew with: {command_line('run', 'IMAGES', '--dir', folder.path)}"
         )
     return Request(folder, toml.read(folder.path, changes), changes, written=True)
 
 
 def whole_path(groups: str | None) -> str | None:
-    """`--groups`: a table by its whole path, as a study.toml elsewhere can name it; a pattern as it is."""
+    """`--groups`: the absolute path of a table, because study.toml is in another folder; a pattern unchanged."""
     return str(Path(groups).resolve()) if groups and is_table(groups) else groups

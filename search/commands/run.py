@@ -1,4 +1,4 @@
-"""`search init`, `search run`, `search resume`: a study is begun, or gone on with, to the end of its budget."""
+"""`search init`, `search run`, `search resume`: a study is started or continued until its budget is used up."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from search.commands.request import Request, Settings, builder, going_on, search_of
+from search.commands.request import Request, Settings, builder, check_images, going_on, search_of
 from search.commands.session import Display, Session
 from search.data.check import findings
 from search.errors import UsageError
@@ -14,8 +14,9 @@ from search.executors.factory import open_executor
 from search.results.progress import Ending
 from search.samplers.catalog import check_sampler
 from search.session import nested
-from search.session.budget import without_result
+from search.session.budget import larger_budgets, without_result
 from search.session.prepare import prepare
+from search.study.continuing import check_named, resume_command
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from spaces.custom.file import ModelFile
@@ -27,8 +28,14 @@ class RunResult:
 
     folder: StudyFolder
     ending: Ending
-    nothing_left: str | None = None  # why nothing was done, in words; None where something was
-    problem: str | None = None  # why a run that is finished has no model, and the command that goes on
+    own: ModelFile | None = None  # the user's model that was searched
+    nothing_left: str | None = None  # why nothing was done, in words; None if something was done
+    problem: str | None = None  # why there is no model, and the command that continues; None if there can be one
+
+    @property
+    def resume_command(self) -> str:
+        """The command that continues the study."""
+        return resume_command(self.folder, own=self.own)
 
 
 def init(
@@ -39,14 +46,16 @@ def init(
     warm_start: Path | None = None,
     display: Display,
 ) -> StudyFolder:
-    """Check the images and write the study.toml of a new study. Raises UsageError where there is one, or none can be.
+    """Check the images and write the study.toml of a new study. Raises UsageError if one exists, or none can be made.
 
-    `directory` None: IMAGES-study. `warm_start`: another study, whose best points are to be tried first.
+    `directory` None: IMAGES-study. `warm_start`: another study, whose best points are tried first.
     """
     request = search_of(images, directory, settings)
     folder = request.folder
     if request.written:
-        raise UsageError(f"{folder} is a study already; `{folder.command('run')}` goes on with it")
+        before = f" of {request.images_before}" if request.images_before else ""
+        other = "; for another, name its folder with --dir" if before else ""
+        raise UsageError(f"{folder} is a study{before} already; `{folder.command('run')}` goes on with it{other}")
     with display.reading() as progress:
         prepared = prepare(request.config, folder.path, progress, warm_start=warm_start)
     folder.make()
@@ -64,11 +73,11 @@ def run(
     model: str | None = None,
     warm_start: Path | None = None,
 ) -> RunResult:
-    """Begin a study of the images at `path`, or go on with the study there; None: the study here.
+    """Start a study of the images at `path`, or continue the study there; None: the study here.
 
-    `directory` of a new study; None: IMAGES-study. `model`: FILE.py:BUILD, in the place of a preset. `warm_start`:
-    another study, whose best points are tried first.
-    Raises UsageError or StorageError where it cannot begin, RunError where it cannot go on.
+    `directory` of a new study; None: IMAGES-study. `model`: FILE.py:BUILD, instead of a preset. `warm_start`: another
+    study, whose best points are tried first.
+    Raises UsageError or StorageError if it cannot start, RunError if it cannot continue.
     """
     own = builder(model, settings.preset)
     request = search_of(path, directory, settings)
@@ -76,10 +85,11 @@ def run(
 
 
 def resume(study: Path | None, settings: Settings, session: Session, *, model: str | None = None) -> RunResult:
-    """As `run`, of a study that has begun. Raises UsageError too where there is nothing to go on with."""
+    """Like `run`, for a study that has begun. Raises UsageError also if nothing is left to do."""
     request = going_on(StudyFolder.find(study), settings)
     if not request.folder.begun:
-        raise UsageError(f"{request.folder} has not begun, so there is nothing to resume; `search run` starts it")
+        starts = request.folder.command("run", *(("--model", model) if model else ()))
+        raise UsageError(f"{request.folder} has not begun, so there is nothing to resume; `{starts}` starts it")
     own = builder(model, None)
     return _search(request, session, own, only_unfinished=True)
 
@@ -96,22 +106,45 @@ def _search(
     display.study(str(folder), going_on=folder.begun)
     check_sampler(config.chosen_sampler)
     folder.check()
+    if not request.images_before:  # else the images may be another study's, which is to be said first
+        check_named(folder, own, "resume", *_budget_options(request))
     with open_executor(session.workers) as executor:
         with display.reading() as progress:
             prepared = prepare(config, folder.path, progress, own, warm_start)
+        check_images(request, prepared, session.command)
         _show(prepared, display)
         done, ending = nested.done_already(folder, prepared), Ending.FINISHED
         if done and only_unfinished:
-            raise UsageError(f"nothing to resume: {done}")
+            raise UsageError(f"nothing to resume: {done.words}; {_next_steps(request, own)}")
         if not done:
             folder.make()
             watch, begin = display.watching, partial(request.write, prepared.warm)
             ending = nested.run(folder, prepared, watch, executor=executor, command=session.command, begin=begin)
-    kept = "; study.toml stays as it is" if done and request.changed else ""
-    problem = without_result(folder) if ending is Ending.FINISHED else None
-    return RunResult(folder, ending, done and f"nothing left to do: {done}{kept}", problem)
+    problem = None if ending is Ending.STOPPED else without_result(folder)
+    nothing_left = None
+    if done:
+        kept = "; study.toml stays as it is" if request.changed else ""
+        steps = "" if problem else f"; {_next_steps(request, own)}"
+        nothing_left = f"nothing left to do: {done.words}{kept}{steps}"
+    return RunResult(folder, ending, own, nothing_left, problem)
+
+
+def _budget_options(request: Request) -> list[str]:
+    """The budgets that the command names, as options; a larger one for each that is used up."""
+    named = {f"--{key}": str(request.changes[key]) for key in ("trials", "hours") if key in request.changes}
+    named |= dict(larger_budgets(request.folder, request.config))
+    return [word for option in named.items() for word in option]
+
+
+def _next_steps(request: Request, own: ModelFile | None) -> str:
+    """The commands for a study whose budget is used up: a larger one, and the model if there is one."""
+    folder = request.folder
+    larger = f"with a larger budget: {resume_command(folder, *_budget_options(request), own=own)}"
+    if not folder.model.is_file():
+        return larger
+    return f"{larger}; to use its model: {folder.command('predict', 'PICTURES')}"
 
 
 def _show(prepared: Prepared, display: Display) -> None:
-    found = findings(prepared.images, prepared.checked, prepared.config.images)
-    display.prepared(found, [*prepared.remarks, *nested.cost(prepared)])
+    image_findings = findings(prepared.images, prepared.checked, prepared.config.images)
+    display.prepared(image_findings, [*prepared.remarks, *nested.cost(prepared)])

@@ -1,4 +1,4 @@
-"""How a command is at work: what it shows meanwhile, and with how many workers. What it found is its result."""
+"""How a command runs: what it displays while it runs, and the number of workers."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from search.results.progress import Observer
 
 
 class Display(Protocol):
-    """Shows what goes on, or nothing at all."""
+    """Shows the progress of a command, or nothing."""
 
     def study(self, folder: str, *, going_on: bool) -> None:
-        """Which study a run is of, and whether it has begun already."""
+        """Show the study of a run; `going_on`: whether it has begun already."""
 
     def prepared(self, findings: Findings, sentences: Sequence[str]) -> None:
-        """What was read, and what was decided for the user."""
+        """Show what was read, and what was decided for the user."""
 
     def reading(self) -> AbstractContextManager[Callable[[int, int], None]]:
-        """Around the reading of images, which is told (images read, images in all)."""
+        """A context for reading images. Its value is to be called with (images read, images in total)."""
 
     def watching(self) -> AbstractContextManager[Observer]:
-        """Around one search."""
+        """A context for one search."""
 
     def training(self) -> AbstractContextManager[Callable[[str, int, int], None]]:
-        """Around the trainings of a diagnosis, which are told (what is done, trainings done, in all)."""
+        """A context for a diagnosis. Its value is to be called with (current step, trainings done, in total)."""
 
 
 @dataclass(frozen=True)
@@ -35,5 +35,5 @@ class Session:
     """How one session of a study is run."""
 
     display: Display
-    command: str  # as it was typed, for the record
-    workers: int | None = None  # None: one a GPU, else one a core; 0: in this process
+    command: str  # as it was typed; it is stored
+    workers: int | None = None  # None: one per GPU, else one per core; 0: in this process

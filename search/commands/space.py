@@ -1,4 +1,4 @@
-"""`search space`: the space of a preset or of a study, and what augmentation does to pictures."""
+"""`search space`: the space of a preset or of a study, and a preview of augmentations."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from spaces.presets import EXAMPLE, PRESETS, preset
 
 
 def space_of(which: str | None, *, display: Display) -> tuple[str, Space]:
-    """The space of a preset or of a study, with its name; `which` None: of the study here.
+    """(Name, space) of a preset or of a study; `which` None: of the study here.
 
-    A study that has not begun is prepared for it: its images are read. Raises as `prepare` does.
+    For a study that has not begun, its images are read. Raises as `prepare` does.
     """
     if which is not None and (which in PRESETS or not Path(which).exists()):
         return which, preset(which).space(EXAMPLE)
@@ -35,11 +35,11 @@ def space_of(which: str | None, *, display: Display) -> tuple[str, Space]:
 
 
 def preview(images: Path, target: Path, *, flip: bool, display: Display) -> None:
-    """Write a sheet of training images under every augmentation to `target`, a .png file. Raises UsageError, OSError.
+    """Write training images under every augmentation to `target`, one .png file. Raises UsageError, OSError.
 
-    `flip`: whether a picture turned left to right still shows its class.
+    `flip`: whether a picture mirrored left to right still shows its class.
     """
     with display.reading() as progress:
-        found = read_images(images, progress=progress)
-        training = ~found.testing
-        write_preview(found.pixels[training], found.labels[training], target, flip=flip)
+        image_set = read_images(images, progress=progress)
+        training = ~image_set.testing
+        write_preview(image_set.pixels[training], image_set.labels[training], target, flip=flip)

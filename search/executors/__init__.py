@@ -1,1 +1,1 @@
-"""Where jobs are done."""
+"""Executors: where jobs run."""

@@ -10,24 +10,24 @@ from search.jobs import Job, Outcome, WorkerContext
 
 
 class Executor(Protocol):
-    """Does jobs somewhere. `submit` never raises for what a job does: a failure is an outcome."""
+    """Runs jobs. `submit` never raises because of a job: a failure is an outcome."""
 
     slots: int
-    """How many jobs run at the same time; submitting more makes them wait."""
+    """How many jobs run at the same time; further jobs wait."""
 
     @property
     def ready(self) -> bool:
-        """Whether a worker has imported what it needs, since `prepare`; known at the latest while it does a job."""
+        """Whether a worker has imported its libraries since `prepare`; known at the latest while it runs a job."""
 
     def prepare(self, context: WorkerContext, logs: Path) -> None:
-        """Hand over what every job needs, and a folder for logs. Comes before the first `submit`.
+        """Give workers what every job needs, and a folder for logs. Must be called before the first `submit`.
 
-        Called again it begins anew: running jobs are ended, waiting ones cancelled. Raises OSError where there can be
-        no logs.
+        Calling it again restarts the workers: running jobs are ended, waiting ones cancelled. Raises OSError if logs
+        cannot be written.
         """
 
     def submit(self, job: Job) -> Future[Outcome]:
-        """Have the job done; the future never has an exception, and may be cancelled while it waits."""
+        """Run the job; the future never has an exception, and can be cancelled while it waits."""
 
     def close(self, *, kill: bool = False) -> None:
-        """Let running jobs end (or with `kill` end them now) and free everything. Waiting jobs are cancelled."""
+        """Let running jobs end (with `kill` end them now) and free all resources. Waiting jobs are cancelled."""

@@ -1,6 +1,6 @@
-"""What this machine has: NVIDIA GPUs, processor cores, memory. And which GPUs a worker sees.
+"""The NVIDIA GPUs, processor cores and memory of this machine, and which GPUs a worker sees.
 
-TensorFlow is not asked: the parent never imports it. How CUDA reads CUDA_VISIBLE_DEVICES:
+TensorFlow is not used for this: the parent process never imports it. How CUDA reads CUDA_VISIBLE_DEVICES:
 https://docs.nvidia.com/cuda/cuda-c-programming-guide/#cuda-environment-variables.
 """
 
@@ -20,7 +20,7 @@ _LISTED = re.compile(r"\s*(GPU|MIG) .*\(UUID: ([^)]+)\)")
 
 
 def visible_gpus() -> tuple[str, ...]:
-    """The GPUs that this process may use, each by a name that CUDA_VISIBLE_DEVICES takes. Not checked for existence."""
+    """The GPUs that this process may use, by names valid in CUDA_VISIBLE_DEVICES. Not checked for existence."""
     value = os.environ.get(VISIBLE)
     if value is not None:
         return made_visible(value)
@@ -37,7 +37,7 @@ def visible_gpus() -> tuple[str, ...]:
 def made_visible(value: str) -> tuple[str, ...]:
     """The GPUs that a value of CUDA_VISIBLE_DEVICES names: indices and UUIDs up to the first name that is neither.
 
-    So '' and '-1' hide all, and '0,-1,1' all but the first, as CUDA has it.
+    As in CUDA, '' and '-1' hide all, and '0,-1,1' all but the first.
     """
     names: dict[str, None] = {}
     for name in map(str.strip, value.split(",")):
@@ -48,9 +48,9 @@ def made_visible(value: str) -> tuple[str, ...]:
 
 
 def listed(listing: str) -> tuple[str, ...]:
-    """The UUIDs in the output of `nvidia-smi -L`; of a divided GPU those of its MIG devices in its place.
+    """The UUIDs in the output of `nvidia-smi -L`; for a partitioned GPU those of its MIG devices instead.
 
-    By UUID, since nvidia-smi counts GPUs in another order than CUDA does; and a process can use one MIG device only.
+    UUIDs, because nvidia-smi and CUDA number GPUs differently; a process can use only one MIG device.
     """
     gpus: list[list[str]] = []  # each with its MIG devices
     for line in listing.splitlines():
@@ -64,12 +64,12 @@ def listed(listing: str) -> tuple[str, ...]:
 
 
 def pinned(worker: int, gpus: Sequence[str]) -> dict[str, str]:
-    """What the environment of a worker (from 0) has besides ours: GPUs are dealt out in turn, one to each worker."""
+    """Environment variables for a worker (counted from 0): workers get one GPU each, in turn."""
     return {VISIBLE: gpus[worker % len(gpus)]} if gpus else {}
 
 
 def resident(pid: int) -> int:
-    """Bytes of a process that are in memory; 0 where the system does not say so as Linux does."""
+    """Resident memory of a process in bytes; 0 on systems other than Linux."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
@@ -77,12 +77,12 @@ def resident(pid: int) -> int:
 
 
 def default_workers() -> tuple[int, tuple[str, ...]]:
-    """(workers, GPUs): one worker a visible NVIDIA GPU, else one a core this process may use."""
+    """(workers, GPUs): one worker per visible NVIDIA GPU, else one per core that this process may use."""
     gpus = visible_gpus()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return len(gpus) or cores, gpus
 
 
 def memory_for_each(workers: int) -> int:
-    """Bytes a worker may use: 70 % of this machine's memory, shared out."""
+    """Bytes a worker may use: 70 % of this machine's memory divided by the number of workers."""
     return math.floor(0.7 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / workers)

@@ -1,4 +1,4 @@
-"""The number of workers to an executor."""
+"""Opens the executor for a number of workers."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from search.executors.devices import default_workers, memory_for_each
 from search.executors.in_process import InProcess
 from search.executors.local import LocalProcesses
 
-MIN_TO_REPLACE = 2 * 2**30  # bytes that a worker may keep in any case: TensorFlow and a few graphs are half of it
+MIN_TO_REPLACE = 2 * 2**30  # bytes that a worker may always keep: TensorFlow and a few graphs need half of it
 
 
 @contextlib.contextmanager
 def open_executor(workers: int | None) -> Iterator[Executor]:
-    """The executor for this many workers, which begin to import TensorFlow at once and end with the context.
+    """The executor for this many workers. They start to import TensorFlow at once, and end with the context.
 
-    None: one a GPU, else one a core; 0: in this process.
+    None: one per GPU, else one per core; 0: in this process.
     """
     slots, gpus = default_workers()
     slots = workers or slots

@@ -1,4 +1,4 @@
-"""The executor that does jobs in this process."""
+"""The executor that runs jobs in this process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class InProcess:
         """See Executor."""
         return self._worker is not None
 
-    def prepare(self, context: WorkerContext, logs: Path) -> None:  # noqa: ARG002 - this process has no log of its own
+    def prepare(self, context: WorkerContext, logs: Path) -> None:  # noqa: ARG002 - this process writes no log
         """See Executor; nothing runs while this is called."""
         self._worker = Worker(context)
 

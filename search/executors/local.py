@@ -1,4 +1,4 @@
-"""The executor of local worker processes, which are kept warm."""
+"""The executor with local worker processes, which stay alive between jobs."""
 
 from __future__ import annotations
 
@@ -27,17 +27,16 @@ ENDING_SECONDS = 1.0  # for a worker whose pipe is closed to end by itself
 
 
 class LocalProcesses:
-    """Worker processes on this machine, one a slot, each with its own pipe and log file.
+    """Worker processes on this machine, one per slot, each with its own pipe and log file.
 
-    They start importing TensorFlow at once, so it pays to make this before the images are read. A process that dies
-    is attributable to the one job it had: that job is tried once more in a fresh process, then it fails. One that
-    holds too much memory after a job is replaced.
+    They start importing TensorFlow at once, so create this before the images are read. If a process dies, its one job
+    is tried once more in a new process, then it fails. A process that uses too much memory after a job is replaced.
     """
 
     def __init__(self, slots: int, gpus: Sequence[str] = (), most_bytes: float = math.inf) -> None:
-        """`gpus`: names for CUDA_VISIBLE_DEVICES, dealt out to the slots in turn; empty: no pinning.
+        """`gpus`: names for CUDA_VISIBLE_DEVICES, given to the slots in turn; empty: no pinning.
 
-        `most_bytes`: what a worker may keep in memory from one job to the next.
+        `most_bytes`: memory that a worker may keep from one job to the next.
         """
         self.slots, self._gpus, self._most_bytes = slots, gpus, most_bytes
         self._start()
@@ -101,24 +100,24 @@ class LocalProcesses:
             try:
                 return child.do(job)
             except (EOFError, OSError):
-                ended = child.reap(ENDING_SECONDS)  # it is about to end by itself, in a way of its own
+                ended = child.reap(ENDING_SECONDS)  # it is ending by itself: wait for its exit code
                 if self._closing:
                     return Failure(FailureCause.STOPPED, "the search was stopped")
         return Failure(FailureCause.WORKER_DIED, f"the worker {ended} twice in this job; its log is {child.log}")
 
 
 class _Child:
-    """One worker process and the pipe to it. Started at once, and again when it is needed after a death.
+    """One worker process and the pipe to it. Started at once, and again when it is needed after it died.
 
-    It is given its log together with its context. What it prints before that goes to a file without a name, which it
-    then copies to its log; where it dies before, `reap` copies it.
+    It gets its log file together with its context. Its output before that goes to an unnamed file, which it then
+    copies to its log; if it dies before, `reap` copies it.
     """
 
     log: Path
-    ready = False  # what it needs is imported, by the process there is now or one before it
+    ready = False  # whether this process, or one before it in this slot, has imported its libraries
 
     def __init__(self, pinned: Mapping[str, str]) -> None:
-        """`pinned`: what its environment has besides ours."""
+        """`pinned`: additional environment variables."""
         self._pinned = pinned
         self._context: WorkerContext | None = None
         self._lock = threading.Lock()
@@ -127,18 +126,18 @@ class _Child:
 
     @property
     def pid(self) -> int:
-        """Of the process there is now."""
+        """Process id of the current process."""
         return self._process.pid
 
     def configure(self, context: WorkerContext, log: Path) -> None:
-        """What every job needs, and the file to write to. Raises OSError where that cannot be written to."""
+        """Set what every job needs, and the log file. Raises OSError if the log file cannot be written."""
         open(log, "ab", opener=no_links).close()
         self._context, self.log = context, log
-        with contextlib.suppress(OSError):  # gone already: its first job will find out, and tells the next process
+        with contextlib.suppress(OSError):  # the process ended already: `do` starts another and sends this again
             self._pipe.send((context, log))
 
     def do(self, job: Job) -> Outcome:
-        """Send the job and wait. Raises EOFError or OSError when the process is gone."""
+        """Send the job and wait. Raises EOFError or OSError if the process has ended."""
         if self._process.poll() is not None:
             self.reap()
             self._start()
@@ -150,7 +149,7 @@ class _Child:
         return outcome
 
     def reap(self, patience: float = 0.0) -> str:
-        """End the process, if it has not within `patience` seconds, and say how it ended."""
+        """Kill the process if it has not ended within `patience` seconds, and return how it ended."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(patience)
         self._process.kill()

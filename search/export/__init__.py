@@ -1,1 +1,1 @@
-"""The model outside of its study."""
+"""The chosen model outside of its study."""

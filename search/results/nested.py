@@ -62,7 +62,7 @@ def nested(store: Store) -> Nested | None:
             if not same or held_out != {images[row].path for row in where}:
                 raise StorageError(
                     f"{part.database}: is not a search without the images of fold {fold} of {store.path}. "
-                    "Move its folder away; `search run` searches again."
+                    f"Move its folder away; `{folder.command('run')}` searches again."
                 )
             last = next(iter(reversed(outer.choices())), None)
             if last is None or last.probabilities is None:

@@ -113,7 +113,7 @@ def check_sampler(name: str) -> None:
             ]
             raise UsageError(
                 f"sampler: '{name}' needs the package {package}, which is not installed; "
-                f"install smallsearch[{name}], or use another sampler ({', '.join(others)})"
+                f"pip install {package}, or use another sampler ({', '.join(others)})"
             )
 
 

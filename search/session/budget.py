@@ -1,8 +1,10 @@
-"""Whether a budget is used up, and how much time is kept back for finishing."""
+"""Whether a budget is used up, and how much time is reserved for finishing."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,15 +13,17 @@ from search.session.references import references_left
 from search.stats.selection import REPEATS, complete, finalists
 from search.study import config as toml
 from search.study.config import Config
+from search.study.continuing import stored_command
 from search.study.folder import StudyFolder
 from search.study.identity import check_same
+from search.study.lease import holder
 from search.study.prepared import Prepared
 from spaces.backbones import Backbone
 from storage import OUT_OF_TIME, Store, TrialRecord, TrialState, needs_upgrade
 
-RESERVED = 0.25  # of the time for a search: the most that is kept back for finishing
-SAVING = 5.0  # seconds, of putting models together and asking them
-WITH_CARE = 1.2  # times the seconds that a refit is expected to take
+RESERVED = 0.25  # maximum share of a search's time that is reserved for finishing
+SAVING = 5.0  # seconds for combining models and predicting with them
+WITH_CARE = 1.2  # safety factor on the expected seconds of a refit
 
 GRACE_SECONDS = 10.0  # for running folds when the search is asked to stop or its time is over
 
@@ -27,10 +31,10 @@ GRACE_SECONDS = 10.0  # for running folds when the search is asked to stop or it
 def reserve(
     trials: Sequence[TrialRecord], metric: str, folds: int, images: int, seconds: float | None, slots: int
 ) -> float:
-    """Seconds to keep back for finishing, by what folds have taken so far; 0 without a limit or a complete trial.
+    """Seconds to reserve for finishing, estimated from the folds so far; 0 without a limit or a complete trial.
 
-    GRACE_SECONDS of it are for running folds to end. `images` in the folds; `seconds` for the study in all; `slots`:
-    jobs at a time.
+    They include GRACE_SECONDS for running folds to end. `images`: number in the folds; `seconds`: of the whole study;
+    `slots`: jobs at a time.
     """
     known = complete(trials, metric)
     if seconds is None or not known:
@@ -45,76 +49,122 @@ def reserve(
 
 
 def refit_seconds(trials: Sequence[TrialRecord], folds: int) -> float:
-    """How long training these on all images and saving them is expected to take, side by side."""
+    """Expected seconds for training these trials on all images in parallel, and saving them."""
     return SAVING + WITH_CARE * max(fold_seconds(trial) for trial in trials) * folds / (folds - 1)
 
 
 def fold_seconds(trial: TrialRecord) -> float:
-    """Of a usual fold: the first ones may have traced graphs or taken features that are at hand now."""
+    """Median seconds of a fold: the first folds also traced graphs or computed features, which are cached now."""
     return float(np.median([fold.seconds for fold in trial.folds]))
 
 
-def budget_done(folder: StudyFolder, store: Store, config: Config, backbones: Sequence[Backbone] = ()) -> str | None:
-    """Which budget is used up, in words; None while there is something left, be it reference rows or the choice."""
+@dataclass(frozen=True)
+class UsedUp:
+    """A budget that is used up."""
+
+    words: str  # '3 of 3 trials are done'
+    larger: tuple[str, str]  # the option with twice the budget: ('--trials', '6')
+
+
+def share_of_hours(config: Config, folds: int) -> Config:
+    """With the hours of one search: nested cross-validation divides them equally among its searches."""
+    if not config.nested or config.hours is None:
+        return config
+    return config.model_copy(update={"hours": config.hours / (1 + folds)})
+
+
+def budget_done(folder: StudyFolder, store: Store, config: Config, backbones: Sequence[Backbone] = ()) -> UsedUp | None:
+    """The budget that is used up; None while something is left to do, also reference rows or the choice.
+
+    `config`: with the hours of one search, see `share_of_hours`.
+    """
     trials = store.trials(curves=False)
     if complete(trials, config.metric) and not folder.model_is_current(store):
         return None
     if used := _hours_used(store, trials, config):
-        return f"{used}; --hours raises the total"
+        return used
     if (used := _trials_used(trials, config)) and not references_left(store, backbones):
-        return f"{used}; --trials raises the total"
+        return used
     return None
 
 
-def _hours_used(store: Store, trials: Sequence[TrialRecord], config: Config) -> str:
-    """That they are used up, in words; empty where they are not."""
+def _hours_used(store: Store, trials: Sequence[TrialRecord], config: Config) -> UsedUp | None:
     if config.hours is None:
-        return ""
+        return None
     hours, assignment = store.spent_seconds() / 3600, store.split().assignment
     folds, images = int(assignment.max()) + 1, int((assignment >= 0).sum())
-    # Finishing, which is done, may have needed less than was kept back for it.
+    # Finishing, which is done, may have needed less than was reserved for it.
     kept = reserve(trials, config.metric, folds, images, config.hours * 3600, default_workers()[0])
     if hours < config.hours - kept / 3600:
-        return ""
+        return None
     rest = "" if kept <= 0 else f", and {kept / 3600:.2f} are kept back for finishing"
-    return f"{hours:.2f} of {config.hours:g} hours are used{rest}"
+    searches = 1 + folds if config.nested else 1
+    larger = f"{max(1.0, 2 * config.hours * searches):g}"
+    return UsedUp(f"{hours:.2f} of {config.hours:g} hours are used{rest}", ("--hours", larger))
 
 
-def _trials_used(trials: Sequence[TrialRecord], config: Config) -> str:
-    """As `_hours_used`, of the trials."""
+def _trials_used(trials: Sequence[TrialRecord], config: Config) -> UsedUp | None:
     closed = [t for t in trials if t.state != TrialState.RUNNING and t.cause != OUT_OF_TIME]
     if config.trials is None or len(closed) < config.trials:
-        return ""
+        return None
+    words = f"{len(closed)} of {config.trials} trials are done"
     if len(closed) > config.trials:
-        return f"{len(closed)} trials are done, {config.trials} were asked for in total"
-    return f"{len(closed)} of {config.trials} trials are done"
+        words = f"{len(closed)} trials are done, {config.trials} were asked for in total"
+    return UsedUp(words, ("--trials", str(2 * max(len(trials), config.trials))))
+
+
+def larger_budgets(folder: StudyFolder, config: Config) -> list[tuple[str, str]]:
+    """For each budget of a study that is used up, the option with a larger one; none before it has begun."""
+    if not folder.begun or needs_upgrade(folder.database):
+        return []
+    with folder.read() as store:
+        return [budget.larger for budget in _used(store, store.trials(curves=False), config)]
+
+
+def _used(store: Store, trials: Sequence[TrialRecord], config: Config) -> list[UsedUp]:
+    """The budgets that are used up; `config` with the hours of the whole study."""
+    one_search = share_of_hours(config, int(store.split().assignment.max()) + 1)
+    return [budget for budget in (_hours_used(store, trials, one_search), _trials_used(trials, config)) if budget]
 
 
 def without_result(folder: StudyFolder) -> str | None:
-    """Why a begun study has nothing to make a model of, and the command that goes on; None where it has something.
+    """Why a begun study has nothing to make a model of, and the next step; None if a trial is complete.
 
-    Budgets are totals: where one is used up, that command has a larger one.
+    While another process searches, the step is to wait; else it is the command that continues. Budgets are totals:
+    where one is used up, that command has a larger one.
     """
     config = toml.read(folder.path)
     with folder.read() as store:
-        trials, study = store.trials(curves=False), store.study().config
+        trials = store.trials(curves=False)
         if complete(trials, config.metric):
             return None
-        used = {
-            f"--hours {max(1.0, 2 * (config.hours or 0)):g}": _hours_used(store, trials, config),
-            f"--trials {2 * max(len(trials), config.trials or 0)}": _trials_used(trials, config),
-        }
-    more = [option for option, words in used.items() if words]
-    why = "".join(f", and {words}" for words in used.values() if words)
-    own = ["--model", f"PATH/{study['preset']}"] if study.get("model") else []
-    command = folder.command("resume", *" ".join(more).split(), *own)
-    return f"{folder}: no trial is complete, so there is no model{why}; go on with: {command}"
+        if who := holder(folder.lock):
+            return f"{folder}: no trial is complete yet; the study is being searched by {who}: wait for it"
+        used = _used(store, trials, config)
+        command = stored_command(folder, store, "resume", *(word for budget in used for word in budget.larger))
+    budgets = "".join(f", and {budget.words}" for budget in used)
+    return f"{folder}: no trial is complete, so there is no model{budgets}{_most(trials)}; go on with: {command}"
 
 
-def done_already(folder: StudyFolder, prepared: Prepared) -> str | None:
-    """Compare with what is stored, without touching a file; returns which budget is used up, if one is.
+def _most(trials: Sequence[TrialRecord]) -> str:
+    """How most trials ended, with the reason of the latest of them; empty without a closed trial."""
+    closed = [trial for trial in trials if trial.state != TrialState.RUNNING]
+    if not closed:
+        return ""
+    (state, cause), count = Counter((trial.state, trial.cause) for trial in closed).most_common(1)[0]
+    latest = next(trial for trial in reversed(closed) if (trial.state, trial.cause) == (state, cause))
+    reason = f": {latest.detail.splitlines()[0]}" if latest.detail else ""
+    how = f"({cause}{reason})"
+    if len(trials) == 1:
+        return f"; it {'failed' if state == TrialState.FAILED else 'was stopped'} {how}"
+    ended = "failed" if state == TrialState.FAILED else "were stopped"
+    return f"; {count} of {len(trials)} trials {ended}, such as trial {latest.number} {how}"
 
-    The run compares again under its lease. Here a refusal leaves even that as it was.
+
+def done_already(folder: StudyFolder, prepared: Prepared) -> UsedUp | None:
+    """Compare with the stored study, without changing a file; returns the budget that is used up, or None.
+
+    The run compares again while it holds the lock. A refusal here does not even touch the lock file.
     """
     if not folder.begun or needs_upgrade(folder.database):
         return None

@@ -1,4 +1,4 @@
-"""`search diagnose`: one model, trained on a few folds, and again with one change after another."""
+"""`search diagnose`: one model is trained on a few folds, and again with one change at a time."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from spaces import Value
 
-RUNS = 3  # of the model as it is and of each experiment, each on another fold with a seed of its own
-ENOUGH = 2  # runs without success, after which an experiment is given up
-USUAL_SECONDS = 100.0  # of experiments, after which no other is begun
-MIN_EXPERIMENTS = 4  # that are done however long they take
+RUNS = 3  # of the unchanged model and of each experiment, each on another fold with another seed
+ENOUGH = 2  # unsuccessful runs, after which an experiment is abandoned
+USUAL_SECONDS = 100.0  # of experiments, after which no new one is started
+MIN_EXPERIMENTS = 4  # experiments that are run even if they take longer
 
 AS_IT_IS, COMPARING, TRYING = "training the network as it is", "asking plain methods", "trying single changes"
 Watched = Callable[[str, int, int], None]
-"""Told of (what is being done, trainings of it that are done, that are expected in all), several times a second."""
+"""Called several times a second with (current step, its trainings done, its trainings expected in total)."""
 
 
 def diagnose(
@@ -58,18 +58,18 @@ def diagnose(
     seconds: float | None = None,
     watched: Watched = lambda _what, _done, _total: None,
 ) -> Diagnosed:
-    """Train the model as it is; where it does not learn, train it with one change after another.
+    """Train the model unchanged; if it does not learn, train it with one change at a time.
 
-    `workers` None: one a GPU, else one a core; 0: in this process. `seconds` of experiments, after which no other is
-    begun; None: USUAL_SECONDS. The first MIN_EXPERIMENTS are done however long they take.
-    Raises RunError where it cannot be trained at all.
+    `workers` None: one per GPU, else one per core; 0: in this process. `seconds` of experiments, after which no new
+    one is started; None: USUAL_SECONDS. The first MIN_EXPERIMENTS are run even if they take longer.
+    Raises RunError if the model cannot be trained at all.
     """
     seconds = USUAL_SECONDS if seconds is None else seconds
     name, model = asked.preset.name, asked.own.file if asked.own else None
     with (
         tempfile.TemporaryDirectory() as empty,  # for pixels and logs
         StudyFolder(Path(empty)).pixels_on_disk(asked.images.pixels) as pixels,
-        open_executor(workers) as executor,  # last, so that workers end before what they read
+        open_executor(workers) as executor,  # last, so that workers end before their files are removed
     ):
         context = WorkerContext(
             Pixels(pixels),
@@ -86,7 +86,7 @@ def diagnose(
 
 @dataclass
 class _Bench:
-    """The same folds and seeds for everything that is tried: those of trial 0 of a search with this seed."""
+    """Trains every variant with the same folds and seeds: those of trial 0 of a search with this seed."""
 
     prepared: Prepared
     executor: Executor
@@ -130,7 +130,7 @@ class _Bench:
         return replace(case, tried=tried, left_out=chosen[len(done) :])
 
     def _plain(self) -> Plain | None:
-        """The best that a plain method reaches on these folds; None where none could be asked on all of them."""
+        """The best plain method on these folds; None if none could be fitted on all of them."""
         rows = {fold: fold_rows(self._assignment, fold) for fold in self._folds}
         judged = []
         self.watched(COMPARING, 0, 1)
@@ -147,9 +147,9 @@ class _Bench:
     def _trained(
         self, chosen: Sequence[Experiment | None], most_seconds: float = math.inf
     ) -> dict[int, tuple[Run, ...]]:
-        """Place of an experiment -> its runs, for the first of them, as many as there was time to begin.
+        """Index of an experiment -> its runs, for as many experiments as there was time to start.
 
-        What is begun is brought to its end, unless its first runs show that it does not free the network.
+        An experiment that was started is finished, unless its first runs show that it does not help.
         """
         started, end = time.monotonic(), len(chosen)  # places before `end` are trained
         runs: dict[int, dict[int, Run]] = {}  # by place, then by fold
@@ -179,7 +179,7 @@ class _Bench:
         return {place: tuple(its_runs[fold] for fold in sorted(its_runs)) for place, its_runs in runs.items()}
 
     def _in_order(self, chosen: Sequence[Experiment | None]) -> list[tuple[int, FoldJob]]:
-        """(place, job): an experiment's later runs come after the next one's first, when its own first are known."""
+        """(index, job): an experiment's later runs come after the first runs of the next, when its first are known."""
         jobs = [(place, job) for place, experiment in enumerate(chosen) for job in self._jobs(experiment)]
         return sorted(jobs, key=lambda pair: (pair[0] + (pair[1].fold >= ENOUGH), pair[1].fold >= ENOUGH))
 
@@ -195,7 +195,7 @@ class _Bench:
             epochs_of(params, most, None if prepared.own else prepared.preset),
             rules.patience,
             rules.min_delta,
-            stop_collapsed=experiment is not None,  # as it is, it is trained in full, for its curve
+            stop_collapsed=experiment is not None,  # unchanged, it is trained in full, for its curve
             collect_evidence=True,
         )
         for fold in self._folds:

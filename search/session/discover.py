@@ -1,4 +1,4 @@
-"""Learning the parameters of a model of the user's own, in a worker process: it runs the user's code and Keras."""
+"""Discovers the parameters of a user's model, in a worker process: this runs the user's code and Keras."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from spaces.facts import Facts
 
 
 def discover(file: ModelFile, facts: Facts) -> tuple[Space, bool]:
-    """(the space of the builder, whether there was time to look everywhere).
+    """(Space of the builder, whether there was time to call it at every value of its parameters).
 
-    Raises UsageError, with the user's own line, where it fails at its own defaults.
+    Raises UsageError, which names the line of the user's file, if the builder fails at its defaults.
     """
     with tempfile.TemporaryDirectory() as logs:
         executor = LocalProcesses(1)

@@ -1,6 +1,6 @@
 """After the search: confirm the best few on new folds, choose, train the choice on all images, save it as one model.
 
-What is chosen follows from stored results alone (`stats/selection.py`); only how much there is time for is the clock's.
+The choice depends on stored results only (`stats/selection.py`); the clock decides only how much of this is done.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ from search.study.folder import StudyFolder
 from spaces.recipe import plateau_factor
 from storage import ChoiceRecord, FoldRecord, Split, Store, TrialRecord
 
-MAX_UNUSABLE = 3  # trials, after which no further one is tried
-FEW_ROWS = 32  # images that a refit is judged on; nothing reads its scores
+MAX_UNUSABLE = 3  # unusable trials, after which no further one is tried
+FEW_ROWS = 32  # validation images of a refit; its scores are not used
 
 AnyJob = TypeVar("AnyJob", FoldJob, RefitJob, ComposeJob)
 
 
 @dataclass
 class Finish:
-    """One finishing of a study whose search is over. `run` may be called once."""
+    """Finishes a study whose search is over. `run` may be called once."""
 
     plan: Plan
     session: Session
@@ -64,10 +64,10 @@ class Finish:
 
     def __post_init__(self) -> None:
         self._store, self._note = self.session.store, self.session.observer.note
-        self._unusable: set[int] = set()  # trials that gave nothing usable when trained on all images
+        self._unusable: set[int] = set()  # trials that could not be trained on all images
 
     def run(self) -> None:
-        """Confirm, choose and ship, unless that is done. Where somebody asks to stop, what is stored stays."""
+        """Confirm, choose and save the model, unless that is done. After a signal to stop, stored results stay."""
         trials = self._store.trials(curves=False)
         if not complete(trials, self.plan.metric) or self.folder.model_is_current(self._store):
             return
@@ -76,7 +76,7 @@ class Finish:
             self._ship(self._store.trials(curves=False))
 
     def _ship(self, trials: Sequence[TrialRecord]) -> None:
-        """Make a model of the choice; where a trial gives none when trained on all images, of the choice without it."""
+        """Make a model of the choice; if a trial cannot be trained on all images, choose again without it."""
         unusable = -1
         while unusable < len(self._unusable) <= MAX_UNUSABLE and not self.session.stop.asked:
             unusable = len(self._unusable)
@@ -107,7 +107,7 @@ class Finish:
         self._do(jobs, self._on_confirmed, lambda: self._left() > needed + slowest)
 
     def _missing(self, trial: TrialRecord, repeat: int) -> list[FoldJob]:
-        """The fold runs of a trial that a repeat lacks, each trained in full: nothing races any more."""
+        """The fold runs that a trial lacks in a repeat, each trained in full: trials do not race here."""
         done = {fold.fold for fold in trial.folds if fold.repeat == repeat}
         split = self._store.split(repeat)
         options = replace(self.plan.fit_options(trial.params), stop_collapsed=False)
@@ -124,7 +124,7 @@ class Finish:
     # Choosing and shipping
 
     def _make(self, trial: TrialRecord, pool: tuple[int, ...], members: tuple[Member, ...]) -> bool:
-        """Train what is to be shipped, save it as one model, and store the choice; whether that was done."""
+        """Train the choice, save it as one model, and store the choice. Returns whether that succeeded."""
         started = self.session.clock()
         refits = {member: self._refit_job(self._store.trial(member.trial), member.fold) for member in members}
         longest_first = sorted(refits, key=lambda member: -fold_seconds(self._store.trial(member.trial)))
@@ -151,7 +151,7 @@ class Finish:
         return True
 
     def _compose(self, paths: Sequence[Path], members: Sequence[Member], made: str) -> SavedModel | None:
-        """Save the members' models, in the files `paths`, as one; None where that failed."""
+        """Save the members' models, in the files `paths`, as one; None if that failed."""
         about = {**self.about, "made": made, "packaging": PACKAGING, "members": [vars(member) for member in members]}
         job = ComposeJob(
             parts=tuple((path, member.weight) for path, member in zip(paths, members, strict=True)),
@@ -170,15 +170,15 @@ class Finish:
         return saved[0] if saved else None
 
     def _choose(self, trials: Sequence[TrialRecord]) -> tuple[TrialRecord, tuple[int, ...], tuple[Member, ...]] | None:
-        """The chosen trial, those that it was compared with, and it or an ensemble of them: what is shipped.
+        """(Chosen trial, numbers of the compared trials, members of the model: the trial alone or an ensemble).
 
-        Only what there is time for is compared.
+        Only trials that there is time to train are compared.
         """
         plan, searched = self.plan, self.plan.assignment >= 0
         chosen = choose(trials, plan.metric, int(searched.sum()))
         if chosen is None:
             return None
-        left = self._left() * WITH_CARE  # what was kept back for this was estimated with that factor too
+        left = self._left() * WITH_CARE  # the reserved time was estimated with that factor too
         affordable = [t for t in complete(trials, plan.metric) if refit_seconds([t], plan.folds) <= left]
         numbers = list(dict.fromkeys([*(t.number for t in affordable[:MAX_TRIALS]), chosen.number]))
         probabilities = np.stack([out_of_fold(self._store, number)[searched] for number in numbers])
@@ -191,7 +191,7 @@ class Finish:
         return chosen, tuple(numbers), members
 
     def _in_folds(self, trial: TrialRecord, left: float) -> bool:
-        """Whether the models of the trial's folds are better together, and there is time to train them again."""
+        """Whether the models of the trial's folds are better as an ensemble, and there is time to train them again."""
         searched = self.plan.assignment >= 0
         repeats = [r for r in range(REPEATS + 1) if sum(f.repeat == r for f in trial.folds) == self.plan.folds]
         rounds = -(-self.plan.folds // self.session.executor.slots)
@@ -201,7 +201,7 @@ class Finish:
         return better_in_folds(probabilities, self.labels[searched], self.plan.folds, self.plan.metric)
 
     def _refit_job(self, trial: TrialRecord, fold: int | None) -> RefitJob:
-        """The trial on all images, or as in a fold; its file is named by all that decides what is in it."""
+        """The job that trains the trial on all images, or as in a fold. Its file name has a hash of all its inputs."""
         like = [f for f in trial.folds if fold is None or (f.repeat, f.fold) == (0, fold)]
         options = refit_options(like, self.plan.fit_options(trial.params))
         if fold is None:
@@ -231,11 +231,11 @@ class Finish:
         return RefitJob(job, (self.folder.refits / f"trial-{trial.number}-{digest}.keras").absolute())
 
     def _on_saved(self, job: RefitJob | ComposeJob, outcome: Outcome) -> None:
-        """Tell a person why a model was not saved."""
+        """Report why a model was not saved."""
         if isinstance(outcome, Failure) and outcome.cause != FailureCause.STOPPED:
             model = f"trial {job.fold.trial}" if isinstance(job, RefitJob) else "the choice"
             self._note(f"no model is saved: {model}: {outcome.detail}")
-            # Refused is what cannot be trained; a model that cannot be saved fails otherwise.
+            # REFUSED: it cannot be trained. A model that cannot be saved has another cause.
             if isinstance(job, RefitJob) and outcome.cause == FailureCause.REFUSED:
                 self._unusable.add(job.fold.trial)
 
@@ -250,9 +250,9 @@ class Finish:
         done: Callable[[AnyJob, Outcome], object],
         go_on: Callable[[], bool] = lambda: True,
     ) -> bool:
-        """Have all jobs done, as many at a time as there are slots; whether each one was, and none failed.
+        """Run all jobs, as many at a time as there are slots. Returns whether all were run and none failed.
 
-        No other is begun once `go_on` says no.
+        No further job is started once `go_on` returns False.
         """
         waiting, succeeded = deque(jobs), 0
 
@@ -267,7 +267,7 @@ class Finish:
 
 
 def is_intact(model: Path) -> bool:
-    """Whether the file exists and each of its parts has the checksum that it was written with."""
+    """Whether the file exists and the checksum of each of its parts is correct."""
     try:
         with zipfile.ZipFile(model) as archive:
             return archive.testzip() is None
@@ -276,10 +276,10 @@ def is_intact(model: Path) -> bool:
 
 
 def refit_options(folds: Sequence[FoldRecord], training: FitOptions) -> FitOptions:
-    """How to train as `folds` of one trial, given with their curves, were trained up to their best epochs.
+    """Options to train as `folds` of one trial, given with their curves, were trained up to their best epochs.
 
-    As many epochs as their best ones have on average, at the learning rates of the fold whose best epoch is nearest to
-    that; of one fold alone, that fold's training again. Nothing stops it earlier.
+    The number of epochs is the mean of their best epochs; the learning rates are those of the fold whose best epoch is
+    nearest to it. For one fold, this repeats its training. Nothing stops the training earlier.
     """
     epochs = max(1, round(float(np.mean([fold.best_epoch for fold in folds]))))
     nearest = min(folds, key=lambda fold: (abs(fold.best_epoch - epochs), fold.repeat, fold.fold))
@@ -299,7 +299,7 @@ def refit_options(folds: Sequence[FoldRecord], training: FitOptions) -> FitOptio
 
 
 def out_of_fold(store: Store, number: int, repeat: int = 0) -> NDArray[np.float32]:
-    """[images, classes] probabilities of a trial for the images that its models did not train on; others are 0."""
+    """[images, classes] out-of-fold probabilities of a trial; 0 for images in no fold."""
     assignment = store.split(repeat).assignment
     probabilities = np.zeros((len(assignment), len(store.study().classes)), np.float32)
     for fold, of_fold in store.probabilities(number, repeat).items():

@@ -1,6 +1,6 @@
 """The loop: ask for a point, store it, train its folds one by one, commit each, close the trial, tell the sampler.
 
-It alone writes the database. Decisions that need no effects are functions and values in other modules.
+Only the loop writes the database. Decisions without effects are functions and values in other modules.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ from storage import (
 )
 from storage.records import Origin
 
-RESERVE_SECONDS = 5.0  # between two looks at how much time finishing will take
+RESERVE_SECONDS = 5.0  # between two estimates of the time for finishing
 MAX_REDRAWS = 200
-MAX_REDRAWS_FOR_NOVELTY = 20  # after that a point is tried again, with other seeds
-MAX_FAILURES_IN_A_ROW = 5  # of the kinds `SETUP_FAILURES`; asked to go on nevertheless, a search has as many more
+MAX_REDRAWS_FOR_NOVELTY = 20  # after that a known point is tried again, with other seeds
+MAX_FAILURES_IN_A_ROW = 5  # with causes in `SETUP_FAILURES`; a resumed search may have as many again
 
-LEFT_OUT = {Origin.TRY: "point of [[try]]", Origin.START: "known-good point"}  # where they can't be trained; by origin
+LEFT_OUT = {Origin.TRY: "point of [[try]]", Origin.START: "known-good point"}  # skipped if they cannot be trained
 
 
 @dataclass
 class Candidate:
-    """A point asked for, not yet stored: first its model is described."""
+    """A point from the sampler or the starts, not stored yet: first a worker describes its model."""
 
     number: int
     params: dict[str, Value]
@@ -70,7 +70,7 @@ Work: TypeAlias = Candidate | FoldJob | ReferenceJob
 
 
 def job_of(work: Work) -> Job:
-    """What a worker is asked."""
+    """The job to submit."""
     return DescribeJob(work.params) if isinstance(work, Candidate) else work
 
 
@@ -87,25 +87,25 @@ class Loop:
         self._store, self._observer = self.session.store, self.session.observer
         self._drive: Drive[Work] = Drive(self.session.executor, job_of, self._on_outcome, self.show)
         self._trials = Trials(plan.metric)
-        self._starts: list[tuple[Origin, dict[str, Value]]] = []  # origin and point of those that are still to be tried
+        self._starts: list[tuple[Origin, dict[str, Value]]] = []  # (origin, point) still to be tried
         self._references = ReferenceQueue(plan.references, plan.assignment, plan.folds, plan.seed)
         self._racer = Racer(plan.race, plan.metric, plan.assignment) if plan.race else None
         self._defaults = {parameter.name: parameter.default for parameter in plan.space.parameters}
-        self._reserved = 0.0  # seconds kept back for finishing
+        self._reserved = 0.0  # seconds reserved for finishing
         self._reserve_again = self.session.clock()  # when to estimate them next
         self._folds_done = 0  # in this session
-        self._answered = False  # whether a worker has, in this session
-        self._notes: set[str] = set()  # of workers, that were shown
+        self._answered = False  # whether a worker returned an outcome in this session
+        self._notes: set[str] = set()  # notes of workers that were shown already
         self._exhausted = False  # whether the sampler has no further point
         self._ending = Ending.FINISHED
 
     def load(self) -> None:
-        """Take over the trials and reference rows that are stored."""
+        """Load the stored trials and reference rows."""
         self._trials = Trials(self.plan.metric, self._store.trials(curves=False))
         self._references.load(self._store.references())
 
     def run(self) -> Ending:
-        """Search until a budget is used up, somebody asks to stop, or nothing works."""
+        """Search until a budget is used up, a signal asks to stop, or too many trials in a row failed."""
         self.load()
         if not self._time_is_over():
             self._reopen()
@@ -120,15 +120,15 @@ class Loop:
 
     @property
     def running(self) -> tuple[Work, ...]:
-        """What workers were given and have not brought to an end, in order of submission."""
+        """Submitted work without an outcome, in order of submission."""
         return self._drive.running
 
     def show(self) -> None:
-        """Show the observer how far the search is."""
+        """Show the observer the progress of the search."""
         self._observer.update(self.progress())
 
     def progress(self) -> Progress:
-        """The state now."""
+        """The current state."""
         leader = self._trials.best
         return Progress(
             trials=tuple(self._trials),
@@ -160,7 +160,7 @@ class Loop:
         if self.plan.seconds is None:
             return False
         now = self.session.clock()
-        if now >= self._reserve_again:  # not after every trial: of thousands it takes a while
+        if now >= self._reserve_again:  # not after every trial: with thousands of them the estimate is slow
             self._reserved, self._reserve_again = self.plan.reserve(self._trials), now + RESERVE_SECONDS
         return self.session.spent >= self.plan.seconds - self._reserved
 
@@ -176,7 +176,7 @@ class Loop:
         return min(left, default=None)
 
     def _folds_left(self, trials: int) -> float:
-        """Fold runs until so many trials are closed, if the others need as many as the closed ones did."""
+        """Fold runs until this many trials are closed, if the others need as many as the closed ones did."""
         still_open = self._trials.open
         closed = len(self._trials) - len(still_open)
         folds_of_open = sum(len(trial.folds) for trial in still_open)
@@ -189,8 +189,8 @@ class Loop:
     def _next_work(self) -> Work | None:
         """The most useful work that is not running yet: a fold of the oldest open trial, else a new point.
 
-        Reference rows come between trial 0 and all others. Where trials race, a trial of the sampler has one fold at
-        a time, since its next fold may not be needed; unless there is nothing else to do.
+        Reference rows come between trial 0 and all others. If trials race, a trial of the sampler runs one fold at a
+        time, because its next fold may not be needed, unless there is nothing else to do.
         """
         if job := self._next_fold(patient=self._racer is not None):
             return job
@@ -210,7 +210,7 @@ class Loop:
     def _next_fold(self, *, patient: bool) -> FoldJob | None:
         """The first fold of the oldest open trial that is not running yet.
 
-        `patient`: a trial of the sampler waits while another of its folds is running, which may end the trial.
+        `patient`: a trial of the sampler waits while another of its folds is running, because that may end the trial.
         """
         busy = {(work.trial, work.fold) for work in self.running if isinstance(work, FoldJob)}
         waiting = {number for number, _ in busy if patient and self._trials[number].origin == Origin.SAMPLER}
@@ -230,12 +230,12 @@ class Loop:
         options = replace(
             self.plan.fit_options(trial.params),
             min_score_at=thresholds,
-            stop_collapsed=races(trial),  # what others are compared with is trained in full
+            stop_collapsed=races(trial),  # the baseline, which others are compared with, is trained in full
         )
         return fold_job(trial, fold, Split(0, self.plan.assignment), seed=self.plan.seed, options=options)
 
     def _candidate(self, number: int) -> Candidate:
-        """The next point: of those to be tried first, else of the sampler. Raises Exhausted."""
+        """The next point: one of the starts, else one of the sampler. Raises Exhausted."""
         if self._starts:
             origin, params = self._starts.pop(0)
             return Candidate(number, params, origin)
@@ -262,7 +262,7 @@ class Loop:
                 self._on_fold(work, outcome)
 
     def _on_described(self, candidate: Candidate, outcome: Outcome) -> None:
-        """Store the point as a trial, or draw another where its model cannot be."""
+        """Store the point as a trial, or draw another if its model cannot be trained."""
         refusal = self._refusal(outcome)
         if refusal and candidate.origin in LEFT_OUT:
             point = LEFT_OUT[candidate.origin]
@@ -287,7 +287,7 @@ class Loop:
         self._add_trial(candidate, outcome)
 
     def _changes(self, candidate: Candidate) -> str:
-        """What of a point is not at its default, in words."""
+        """The parameters of a point that differ from the default, in words."""
         default = self.plan.space.defaults()
         changed = (
             f"{n} = {format_value(v)}" for n, v in candidate.params.items() if n not in default or default[n] != v
@@ -302,7 +302,7 @@ class Loop:
             self._no_point_left(end)
 
     def _refusal(self, outcome: Outcome) -> str | None:
-        """Why a model, as it was described, is not to be trained; None where it is, or could not be described."""
+        """Why a described model is not trained; None if it is trained, or could not be described."""
         if isinstance(outcome, Failure):
             return outcome.detail if outcome.cause == FailureCause.REFUSED else None
         assert isinstance(outcome, Description)  # noqa: S101 - the answer to a DescribeJob
@@ -317,8 +317,8 @@ class Loop:
         return None
 
     def _add_trial(self, candidate: Candidate, outcome: Outcome) -> None:
-        """Store a candidate as a trial; with a failure, one that has failed."""
-        if candidate.origin != Origin.SAMPLER:  # only now: the sampler must not know of a point that was refused
+        """Store a candidate as a trial; if the outcome is a failure, as a failed one."""
+        if candidate.origin != Origin.SAMPLER:  # only now: the sampler must not learn of a point that was refused
             self.sampler.ask(candidate.number, dict(candidate.params))
         description = outcome if isinstance(outcome, Description) else None
         trial = TrialRecord(
@@ -338,7 +338,7 @@ class Loop:
             self._failed(trial, outcome)
 
     def _on_fold(self, job: FoldJob, outcome: Outcome) -> None:
-        """Commit a fold; close its trial where it was the last, was stuck at chance, or failed."""
+        """Commit a fold; close its trial if the fold was the last, was stuck at chance, or failed."""
         trial = self._trials[job.trial]
         if trial.state != TrialState.RUNNING:
             return  # another fold of it failed meanwhile
@@ -360,7 +360,7 @@ class Loop:
             self._on_closed(job.trial, *closing)
 
     def _closing(self, trial: TrialRecord, job: FoldJob, fold: FoldRecord, outcome: FoldResult) -> Closing | None:
-        """How a trial ends with this fold; None where it goes on."""
+        """How a trial ends with this fold; None if it continues."""
         if self._racer:
             self._racer.note(fold)
         if closing := collapse(job, outcome):
@@ -381,7 +381,7 @@ class Loop:
                 self._observer.note(note)
 
     def _on_reference(self, job: ReferenceJob, outcome: Outcome) -> None:
-        """Commit a reference's fold. One that fails is left out: the search does not need it."""
+        """Commit a fold of a reference. A reference that fails is skipped: the search does not need it."""
         if isinstance(outcome, Failure):
             if outcome.cause != FailureCause.STOPPED and self._references.leave_out(job.name):
                 name = job.name.replace("_", " ")
@@ -393,7 +393,7 @@ class Loop:
         self._references.known.append(record)
 
     def _failed(self, trial: TrialRecord, failure: Failure) -> None:
-        """Take in that a stored trial has failed; end the search where too many in a row have."""
+        """Update the state after a stored trial failed; end the search after too many failures in a row."""
         self._on_closed(trial.number, TrialState.FAILED, failure.cause, failure.detail)
         if failure.cause in SETUP_FAILURES and self._trials.broken_in_a_row % MAX_FAILURES_IN_A_ROW == 0:
             self._ending = Ending.FAILED
@@ -405,7 +405,7 @@ class Loop:
     def _on_closed(
         self, number: int, state: TrialState, cause: str | None = None, detail: str | None = None, *, tell: bool = True
     ) -> None:
-        """Take in that a stored trial has ended. `tell`: whether the sampler learns of it."""
+        """Update the state after a stored trial ended. `tell`: whether the sampler learns of it."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         trial = replace(self._trials[number], state=state, cause=cause, detail=detail, finished=now)
         self._trials[number] = trial
@@ -418,7 +418,7 @@ class Loop:
     # Starting and ending
 
     def _reopen(self) -> None:
-        """Trials that ran out of time go on."""
+        """Reopen trials that ran out of time."""
         out_of_time = [trial for trial in self._trials if trial.cause == OUT_OF_TIME]
         for trial in out_of_time:
             self._store.reopen_trial(trial.number)
@@ -426,7 +426,7 @@ class Loop:
             self._trials = Trials(self.plan.metric, self._store.trials(curves=False))
 
     def _drain(self) -> None:
-        """Give running folds a moment to end, then drop them. Where time is over, close what is left open."""
+        """Give running folds a grace period, then drop them. If the time is used up, close trials that are open."""
         deadline = self.session.clock() + GRACE_SECONDS
         self._drive.run(lambda: None, lambda: self.session.clock() < deadline and self._ending is not Ending.FAILED)
         if self._ending is Ending.FINISHED and self._time_is_over():

@@ -1,7 +1,7 @@
 """Nested cross-validation: the whole search again for each fold, without that fold's images.
 
-What such a search chooses is judged on the images that it never saw: they are locked away in it. So each outer fold
-is an ordinary study, in the folder of the study that it belongs to, and is gone on with like any other.
+The choice of such a search is evaluated on the images that were held out of it. Each outer fold is an ordinary study,
+in the folder of the study that it belongs to, and is continued like any other.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from search.executors.base import Executor
 from search.results.progress import Ending, Observer
 from search.seeds import derive
 from search.session import budget
+from search.session.budget import UsedUp
 from search.session.run import run as run_one
 from search.study import config_file
 from search.study.config import FROM_KERAS, Config
@@ -42,9 +43,9 @@ def run(
     command: str,
     begin: Callable[[], None],
 ) -> Ending:
-    """Search and, where it is asked for, search again for each outer fold: what is done is left as it is.
+    """Search and, for nested cross-validation, search again for each outer fold. Finished searches are skipped.
 
-    Each search is `search.session.run.run`, with its arguments, watched by an observer of its own. Raises as that does.
+    Each search is `search.session.run.run` with these arguments and a new observer. Raises as that does.
     """
     if not prepared.config.nested:
         with watch() as observer:
@@ -77,8 +78,8 @@ def run(
     return ending
 
 
-def done_already(folder: StudyFolder, prepared: Prepared) -> str | None:
-    """As of `budget.done_already`, where all outer folds that are asked for are done too."""
+def done_already(folder: StudyFolder, prepared: Prepared) -> UsedUp | None:
+    """Like `budget.done_already`, but only if all requested outer folds are done too."""
     done = budget.done_already(folder, prepared)
     if done is None or not prepared.config.nested:
         return done
@@ -87,7 +88,7 @@ def done_already(folder: StudyFolder, prepared: Prepared) -> str | None:
 
 
 def outer_folds(folder: StudyFolder, prepared: Prepared) -> list[Prepared]:
-    """What each outer fold searches. Raises UsageError where one cannot be."""
+    """The search of each outer fold. Raises UsageError if one is not possible."""
     assignment = _folds(folder, prepared)
     try:
         return [_without(prepared, assignment == fold, fold) for fold in range(prepared.folds)]
@@ -96,7 +97,7 @@ def outer_folds(folder: StudyFolder, prepared: Prepared) -> list[Prepared]:
 
 
 def cost(prepared: Prepared) -> list[str]:
-    """What it will take, in lines for people; none where it is not asked for."""
+    """What nested cross-validation will take, in lines for people; empty without it."""
     config, folds = prepared.config, prepared.folds
     if not config.nested:
         return []
@@ -110,7 +111,7 @@ def cost(prepared: Prepared) -> list[str]:
 
 
 def _folds(folder: StudyFolder, prepared: Prepared) -> NDArray[np.int16]:
-    """[images]: the folds of the search, stored or as they will be drawn."""
+    """[images] the fold of each image: the stored ones, or those that will be drawn."""
     if not folder.begun or needs_upgrade(folder.database):
         return folds_of(prepared, 0)
     with folder.read() as store:
@@ -118,9 +119,9 @@ def _folds(folder: StudyFolder, prepared: Prepared) -> NDArray[np.int16]:
 
 
 def _without(prepared: Prepared, held_out: NDArray[np.bool_], fold: int) -> Prepared:
-    """The same search, with the images of a fold, `held_out` [images], locked away.
+    """The same search without the images of a fold, `held_out` [images].
 
-    Space and points to try stay: they are what is judged. A class may have too few images left for as many folds.
+    Space and points to try are the same. If a class has too few images left for as many folds, there are fewer.
     """
     sentence = (
         f"Outer fold {fold + 1} of {prepared.folds}: {{locked}} of {{images}} images are held out, to be judged on."
@@ -145,7 +146,7 @@ def _without(prepared: Prepared, held_out: NDArray[np.bool_], fold: int) -> Prep
 
 
 def _from_below(config: Config) -> Config:
-    """With paths as they are from the folder of an outer fold, two below the study's."""
+    """With paths relative to the folder of an outer fold, which is two levels below the study's."""
     groups, below = config.groups, Path("..", "..")
     if groups is not None and is_table(groups):
         groups = str(below / groups)

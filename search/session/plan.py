@@ -1,4 +1,4 @@
-"""What the loop needs to know of a study, and what workers need."""
+"""What the loop, and what workers need to know about a study."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from storage.records import Origin, Params
 
 @dataclass(frozen=True)
 class Plan:
-    """What the loop needs to know of the study."""
+    """What the loop needs to know about the study."""
 
     seed: int
     metric: str
@@ -35,21 +35,21 @@ class Plan:
     assignment: NDArray[np.int16]  # [images] fold that validates the image, -1: none
     fit_options: Callable[[Params], FitOptions]  # of a point's fold runs; the epochs of `epochs_of`
     space: Space
-    starts: Sequence[tuple[Origin, Mapping[str, Value]]]  # origin and point, to be tried first, the baseline before all
+    starts: Sequence[tuple[Origin, Mapping[str, Value]]]  # (origin, point) to be tried first; the baseline is the first
     max_parameters: int
-    max_bytes: int  # of one training, as estimated
+    max_bytes: int  # estimated memory of one training
     trials: int | None
     seconds: float | None
     references: Sequence[str] = ()  # names of the reference rows to compute
-    reserve: Callable[[Sequence[TrialRecord]], float] = lambda _trials: 0.0  # seconds to keep for what comes after
+    reserve: Callable[[Sequence[TrialRecord]], float] = lambda _trials: 0.0  # seconds to reserve for finishing
     race: RaceTerms | None = None  # None: every trial is trained on every fold
 
 
 def epochs_of(params: Params, most: int, preset: Preset | Auto | None = None) -> int:
-    """The most epochs of a point's fold run: what the point says where it has `epochs`, else `most`.
+    """Maximum epochs of a point's fold run: the point's `epochs` if it has them, else `most`.
 
-    `preset`: None for a model of the user's own. In the space of several families the parameter of the point's family
-    comes first, then the one that Hyperband sets.
+    `preset`: None for a user's model. In a space of several families, the parameter of the point's family is used
+    first, then the one that Hyperband sets.
     """
     own = params if preset is None else family_of(preset, params)[1]
     return int(own.get("epochs", params.get("epochs", most)))
@@ -73,10 +73,10 @@ def fold_job(trial: TrialRecord, fold: int, split: Split, *, seed: int, options:
 def still_to_try(
     starts: Sequence[tuple[Origin, Mapping[str, Value]]], trials: Sequence[TrialRecord]
 ) -> list[tuple[Origin, dict[str, Value]]]:
-    """The starts that no trial has, in order, each point once.
+    """The starts that no trial has, in order, without repetitions.
 
-    What was tried is known from the stored trials alone, so a session that was killed and one that was not go on with
-    the same point, and starts that were added meanwhile come next, before the sampler's.
+    Only the stored trials decide what was tried. A session that was killed therefore continues with the same point as
+    one that was not, and starts that were added meanwhile come before the sampler's points.
     """
     known = [dict(trial.params) for trial in trials]
     left = []
@@ -88,7 +88,7 @@ def still_to_try(
 
 
 def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
-    """What the loop needs of a prepared study and its stored folds."""
+    """The plan for a prepared study and its stored folds."""
     config, space = prepared.config, prepared.space
     preset = None if prepared.own else prepared.preset
     baseline = space.defaults()
@@ -119,12 +119,12 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
 
 
 def race_terms(prepared: Prepared, rule: str) -> RaceTerms | None:
-    """How the study races; None where it does not. The rule is the stored one."""
+    """How the study races; None if it does not. `rule`: the stored one."""
     if rule not in RULES or rule == "none":
         return None
 
     def schedule(params: Params) -> Schedule | None:
-        if prepared.own:  # its learning rates are its own business
+        if prepared.own:  # a user's model sets its learning rates itself
             return Schedule("constant", epochs_of(params, prepared.max_epochs))
         family, own = family_of(prepared.preset, params)
         if family.frozen and family.frozen.heads and not family.frozen.heads.trains(own):
@@ -136,7 +136,7 @@ def race_terms(prepared: Prepared, rule: str) -> RaceTerms | None:
 
 
 def worker_context(pixels: Path, features: Path, prepared: Prepared) -> WorkerContext:
-    """What workers need of a prepared study: its pixels in a .npy file, and a folder for frozen features."""
+    """What workers need for a prepared study. `pixels`: a .npy file; `features`: a folder for frozen features."""
     return WorkerContext(
         pixels=Pixels(pixels),
         labels=prepared.images.labels,

@@ -1,4 +1,4 @@
-"""Everything that a search needs, read and settled before anything is written."""
+"""Reads and decides everything that a search needs, before anything is written."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from search.data.holdout import hold_out, holdout_mask
 from search.data.images import ImageSet, read_images
 from search.errors import UsageError
 from search.samplers.factory import unmodelled_parameters
+from search.session.budget import share_of_hours
 from search.session.discover import discover
 from search.study import config as toml
 from search.study.available_backbones import AvailableBackbones, find_backbones
@@ -33,7 +34,7 @@ from spaces.presets.auto import prefix
 from storage import ImageRecord, Store, StudyRecord, needs_upgrade
 
 UNEVEN = 1.5  # images of the most frequent class over those of the rarest, above which weighing classes is searched
-OWN_EPOCHS = 40  # the most of a fold run, for a model of the user's that does not declare `epochs`
+OWN_EPOCHS = 40  # maximum of a fold run, for a user's model that does not declare `epochs`
 
 
 def prepare(
@@ -43,10 +44,10 @@ def prepare(
     model: ModelFile | None = None,
     warm_start: Path | None = None,
 ) -> Prepared:
-    """Read the images and settle what the configuration leaves open. Writes nothing.
+    """Read the images and decide what the configuration leaves open. Writes nothing.
 
-    `model` is a builder of the user's own, which takes the place of the preset and is run to learn its parameters.
-    `warm_start` is the folder of another study, whose best points are tried too.
+    `model`: the user's builder, used instead of the preset; it is called to discover its parameters.
+    `warm_start`: the folder of another study, whose best points are tried too.
     Raises UsageError for images, model, weights, space, points or folds that cannot be searched.
     """
     chosen = preset(config.preset)
@@ -79,7 +80,7 @@ def prepare(
     folds = checked.folds or 0
     settled = (text for text in (own_remark, warm_remark, unmodelled) if text)
     return Prepared(
-        config=_share_of_hours(config, folds),
+        config=share_of_hours(config, folds),
         images=images,
         checked=checked,
         facts=facts,
@@ -96,7 +97,7 @@ def prepare(
 
 
 def _narrowed(space: Space, narrowing: Mapping[str, Any], name: str) -> Space:
-    """The space as [space] of study.toml has it; `name`: whose it is, for people. Raises UsageError."""
+    """The space, narrowed by [space] of study.toml; `name`: of the preset or builder. Raises UsageError."""
     try:
         return space.narrow(narrowing)
     except SpaceError as error:
@@ -104,15 +105,8 @@ def _narrowed(space: Space, narrowing: Mapping[str, Any], name: str) -> Space:
         raise UsageError(f"[space] of {toml.FILE}, {name}:\n{lines}") from None
 
 
-def _share_of_hours(config: Config, folds: int) -> Config:
-    """With the hours of one search, where the outer folds are searched too, each with as many."""
-    if not config.nested or config.hours is None:
-        return config
-    return config.model_copy(update={"hours": config.hours / (1 + folds)})
-
-
 def _with_epochs(space: Space, most: int, narrowed: Collection[str]) -> Space:
-    """The space of Hyperband, which chooses the epochs: in the place of what a model or family has for that."""
+    """The space of Hyperband, which chooses the epochs: they replace the epochs of a model or family."""
     own = {"epochs", *(prefix(family) + "epochs" for family in FAMILIES)}
     for name in own & {*narrowed} & {*space.by_name}:
         raise UsageError(f"[space] of {toml.FILE}: {name}: 'hyperband' chooses the epochs; remove this line")
@@ -122,7 +116,7 @@ def _with_epochs(space: Space, most: int, narrowed: Collection[str]) -> Space:
 
 
 def _unmodelled(config: Config, space: Space, *, families: bool) -> str | None:
-    """What the sampler does not model, in a sentence; `families`: the space has several."""
+    """A sentence on the parameters that the sampler does not model; `families`: whether the space has several."""
     if config.engine != "optuna":
         return None
     sentence = unmodelled_parameters(space, config.chosen_sampler)
@@ -130,7 +124,7 @@ def _unmodelled(config: Config, space: Space, *, families: bool) -> str | None:
 
 
 def _other(study: Path, folder: Path) -> Path:
-    """The database of a study to begin from."""
+    """The database of the study of a warm start."""
     try:
         other = StudyFolder.find(study)
     except UsageError as error:
@@ -150,7 +144,7 @@ def _facts(images: ImageSet, apart: NDArray[np.bool_], *, flip: bool, backbones:
 
 
 def _stored(folder: Path) -> tuple[StudyRecord | None, list[ImageRecord]]:
-    """What the study in this folder began with; None where it has no trial yet, or is to be upgraded first."""
+    """The stored study in this folder and its images; None if it has no trial yet, or must be upgraded first."""
     path = StudyFolder(folder).database
     if not path.exists() or needs_upgrade(path):
         return None, []
@@ -159,7 +153,7 @@ def _stored(folder: Path) -> tuple[StudyRecord | None, list[ImageRecord]]:
 
 
 def _backbones_of(stored: StudyRecord | None) -> Collection[str] | None:
-    """The backbones that a study began with, by name; None where it has not begun."""
+    """The names of the backbones that a study began with; None if it has not begun."""
     if stored is None:
         return None
     weights = stored.config.get("weights")
@@ -167,7 +161,7 @@ def _backbones_of(stored: StudyRecord | None) -> Collection[str] | None:
 
 
 def _own(stored: StudyRecord | None, file: ModelFile, facts: Facts) -> CustomModel:
-    """The user's builder with its parameters: those stored when the study began with this file, else discovered."""
+    """The user's builder with its parameters: the stored ones if the study began with this file, else discovered."""
     model = None if stored is None else stored.config.get("model")
     if model is not None and model["sha256"] == file.sha256:
         return CustomModel(file, Space.from_json(model["space"]))

@@ -1,8 +1,8 @@
 """The state of the race: what the loop must remember of stored results to decide on the next one.
 
-All of it follows from what is stored, so a session that was killed and one that was not decide alike: a trial is
-compared with the trials that were closed when its fold was committed. With one worker these are the trials with a
-lower number. Kept are the contributions of the incumbent and of open trials, and a few numbers of every first fold.
+The state follows from stored results only, so a session that was killed decides the same as one that was not: a trial
+is compared with the trials that were closed when its fold was committed. With one worker these are the trials with a
+lower number. The state has the contributions of the incumbent and of open trials, and a few numbers per first fold.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ class RaceTerms:
     rule: str  # one of `racing.RULES`
     labels: NDArray[np.int16]  # [images]
     schedule: Callable[[Params], Schedule | None]
-    """The schedule of a point's fold runs; None for a point that is not trained in epochs."""
+    """The schedule of a point's fold runs; None for a point without epochs."""
 
 
 class Racer:
-    """Decides which trials are given up, from every fold and every closed trial that it is told of."""
+    """Decides which trials are pruned, from all folds and closed trials reported to it."""
 
     def __init__(self, terms: RaceTerms, metric: str, assignment: NDArray[np.int16]) -> None:
         """`assignment` is [images]: the fold that validates the image, -1 for none."""
         self._terms, self._metric, self._assignment = terms, metric, assignment
         self._weights = class_weights(terms.labels[assignment >= 0])
         self._incumbent: TrialRecord | None = None
-        # trial -> fold -> what its images add, of the incumbent and of open trials
+        # trial -> fold -> contribution of each image, of the incumbent and of open trials
         self._contributions: dict[int, dict[int, Contributions]] = {}
         self._curves: dict[int, Sequence[float]] = {}  # of open trials: the metric by epoch of the first fold
         self._best_at_rungs: dict[Schedule, list[Mapping[int, float]]] = {}  # of the first folds of closed trials
 
     def load(self, store: Store, trials: Sequence[TrialRecord]) -> None:
-        """Take over what is stored."""
+        """Load stored results."""
         self._incumbent = best(trials, self._metric)
         leader = None if self._incumbent is None else self._incumbent.number
         for trial in trials:
@@ -61,21 +61,21 @@ class Racer:
                 self._note_first_fold(trial)
 
     def thresholds(self, trial: TrialRecord, fold: int) -> dict[int, float]:
-        """What this fold run must have reached by which epoch to go on; empty where that does not matter."""
+        """Epoch -> metric that this fold run must have reached by then to continue; empty without such a rule."""
         schedule = self._terms.schedule(trial.params)
         if fold != FIRST or schedule is None or not races(trial):
             return {}
         return racing.thresholds(self._metric, schedule, self._best_at_rungs.get(schedule, ()))
 
     def note(self, fold: FoldRecord) -> None:
-        """A fold has been trained; before `behind` and `closed` are asked."""
+        """Add a trained fold. Must be called before `behind` and `closed`."""
         assert fold.probabilities is not None  # noqa: S101 - it has just been trained
         self._note_probabilities(fold.trial, fold.fold, fold.probabilities)
         if fold.fold == FIRST and self._curve in fold.curve:
             self._curves[fold.trial] = fold.curve[self._curve]
 
     def behind(self, trial: TrialRecord, fold: FoldRecord) -> str | None:
-        """Why `trial`, which just got `fold` and lacks others, is given up; None where it goes on."""
+        """Why `trial`, after its new `fold`, is pruned; None if it continues."""
         incumbent = self._incumbent
         if incumbent is None or not races(trial):
             return None
@@ -84,7 +84,7 @@ class Racer:
         return racing.behind(self._terms.rule, self._metric, entry, leader, self._weights)
 
     def closed(self, trial: TrialRecord) -> None:
-        """A trial has ended."""
+        """Add a trial that has ended."""
         self._note_first_fold(trial)
         before = self._incumbent
         self._incumbent = best([t for t in (before, trial) if t is not None], self._metric)
@@ -107,7 +107,7 @@ class Racer:
         )
 
     def _note_first_fold(self, trial: TrialRecord) -> None:
-        """Keep what a closed trial had reached at the rungs of its first fold."""
+        """Store the best metric of a closed trial at each rung of its first fold."""
         values, schedule = self._curves.pop(trial.number, ()), self._terms.schedule(trial.params)
         if schedule is not None and values and trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
             cut = trial.cause == racing.BEHIND_EARLY or (trial.collapsed and _stopped_in(trial, FIRST))
@@ -116,10 +116,10 @@ class Racer:
 
 
 def _stopped_in(trial: TrialRecord, fold: int) -> bool:
-    """Whether this fold of a collapsed trial is the one that was stopped, so that its later epochs are unknown."""
+    """Whether this fold of a collapsed trial was stopped, so that its later epochs are unknown."""
     return any(f.fold == fold and f.repeat == 0 and f.diagnosis and f.diagnosis.collapsed for f in trial.folds)
 
 
 def races(trial: TrialRecord) -> bool:
-    """Whether a trial can be given up: the one that all others are compared with is judged on all folds."""
+    """Whether a trial can be pruned: the baseline, which all others are compared with, is trained on all folds."""
     return trial.number != 0 and trial.origin != Origin.BASELINE

@@ -1,4 +1,4 @@
-"""From outcomes of workers to records of the store. Pure."""
+"""Turns outcomes of workers into records of the store. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def fold_record(job: FoldJob, result: FoldResult) -> FoldRecord:
 
 
 def collapse(job: FoldJob, result: FoldResult) -> Closing | None:
-    """How a trial ends with this fold where that was stopped for being stuck at chance, else None."""
+    """How a trial ends with a fold that was stopped because it was stuck at chance; None for other folds."""
     why = result.diagnosis
     if why is None or not why.collapsed or not job.training.stop_collapsed:
         return None

@@ -1,4 +1,4 @@
-"""The reference rows of a study: which it has, what is left of them, what is known."""
+"""The reference rows of a study: which ones it has, and which of their folds are missing."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from storage import ReferenceRecord, Store
 
 
 def missing_folds(names: Iterable[str], folds: int, known: Iterable[ReferenceRecord]) -> list[tuple[str, int]]:
-    """(name, fold) of what is not stored yet, name by name."""
+    """(name, fold) that are not stored yet, name by name."""
     stored = {(record.name, record.fold) for record in known}
     return [(name, fold) for name in names for fold in range(folds) if (name, fold) not in stored]
 
 
 class ReferenceQueue:
-    """Gives out each missing fold once; a reference that failed is not tried again in this session."""
+    """Returns each missing fold once; a reference that failed is not tried again in this session."""
 
     def __init__(
         self,
@@ -39,31 +39,31 @@ class ReferenceQueue:
         self._left_out: set[str] = set()
 
     def load(self, known: Iterable[ReferenceRecord]) -> None:
-        """Take over the rows that are stored; before the first `next_job`."""
+        """Load the stored rows. Must be called before the first `next_job`."""
         self.known = list(known)
         self._waiting = deque(missing_folds(self._names, self._folds, self.known))
 
     def next_job(self) -> ReferenceJob | None:
-        """The next fold to do; None where none is left."""
+        """The job of the next missing fold; None if there is none."""
         if not self._waiting:
             return None
         name, fold = self._waiting.popleft()
         return ReferenceJob(name, fold, *fold_rows(self._assignment, fold), derive(self._seed, "reference", name, fold))
 
     def leave_out(self, name: str) -> bool:
-        """Give out no more of a reference; whether that is news."""
+        """Skip a reference from now on. Returns False if it was skipped already."""
         self._waiting = deque(job for job in self._waiting if job[0] != name)
-        news = name not in self._left_out
+        is_new = name not in self._left_out
         self._left_out.add(name)
-        return news
+        return is_new
 
 
 def references_of(folder: StudyFolder, backbones: Sequence[Backbone]) -> tuple[str, ...]:
-    """The reference rows that a study computes; an outer fold is there for what it chooses, and needs none."""
+    """Names of the reference rows that a study computes; none for an outer fold, of which only the choice is used."""
     return possible(backbones) if folder.parent == folder else ()
 
 
 def references_left(store: Store, backbones: Sequence[Backbone]) -> bool:
-    """Whether a fold of them is still to be computed."""
+    """Whether a fold of a reference is missing."""
     folds = int(store.split().assignment.max()) + 1
     return bool(missing_folds(references_of(StudyFolder(store.path.parent), backbones), folds, store.references()))

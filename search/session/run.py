@@ -22,6 +22,7 @@ from search.session.loop import Loop
 from search.session.plan import Plan, make_plan, worker_context
 from search.session.session import Session
 from search.session.signals import stop_on_signals
+from search.study.continuing import resume_command
 from search.study.database import create, folds_of, open_begun
 from search.study.folder import StudyFolder
 from search.study.lease import leased
@@ -50,11 +51,11 @@ def run(
     command: str,
     begin: Callable[[], None] = lambda: None,
 ) -> Ending:
-    """Start the study in `folder`, or go on with it, until its budget is used up or somebody asks to stop.
+    """Start the study in `folder`, or continue it, until its budget is used up or a signal asks to stop.
 
-    `executor`: of `open_executor`. `begin` is called under the lease, once the study is known to be the one asked for:
-    the place to write `study.toml`.
-    Raises UsageError or StorageError where it cannot begin, RunError where it cannot go on.
+    `executor`: of `open_executor`. `begin` is called with the lock held, after the stored study was compared with the
+    requested one: it writes `study.toml`.
+    Raises UsageError or StorageError if it cannot start, RunError if it cannot continue.
     """
     with leased(folder.lock):
         begun = open_begun(folder, prepared)
@@ -73,8 +74,8 @@ def _session(
     command: str,
     searching: bool = True,
 ) -> Ending:
-    """`searching` False: only finish, with what is stored."""
-    started = time.monotonic()
+    """`searching` False: only finish, with the stored results."""
+    started, goes_on = time.monotonic(), resume_command(folder, own=prepared.own.file if prepared.own else None)
     run_id = store.start_run(
         RunRecord(
             started=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -86,11 +87,11 @@ def _session(
     )
     try:
         with (
-            stop_on_signals(folder.resume_command) as stop,
+            stop_on_signals(goes_on) as stop,
             folder.pixels_on_disk(prepared.images.pixels) as pixels,
             contextlib.ExitStack() as unless_finished,
         ):
-            # Workers that are still at something end before the lease does: another session may write the same files.
+            # Workers that are still busy must end before the lock is freed: another session may write the same files.
             unless_finished.callback(executor.close, kill=True)
             folder.sweep()
             executor.prepare(worker_context(pixels, folder.features, prepared), folder.logs)
@@ -98,21 +99,19 @@ def _session(
             ending = _search_and_finish(folder, prepared, pixels, session, searching=searching)
             if ending is Ending.FINISHED:
                 unless_finished.pop_all()
-        store.end_run(run_id, ending.value, time.monotonic() - started)  # the last to notice that the folder is gone
+        store.end_run(run_id, ending.value, time.monotonic() - started)  # fails if the folder was removed meanwhile
         return ending
     except (StorageError, OSError) as error:
-        raise RunError(
-            f"{error}\nwhat is committed stays; once that is mended, go on with: {folder.resume_command}"
-        ) from error
+        raise RunError(f"{error}\nwhat is committed stays; once that is corrected, go on with: {goes_on}") from error
     finally:
-        with contextlib.suppress(StorageError):  # ended above, or an error says why it cannot be
+        with contextlib.suppress(StorageError):  # the run ended above, or another error is being raised
             store.end_run(run_id, Ending.FAILED.value, time.monotonic() - started)
 
 
 def _search_and_finish(
     folder: StudyFolder, prepared: Prepared, pixels: Path, session: Session, *, searching: bool
 ) -> Ending:
-    """`pixels`: the file that workers read, which the session's executor was prepared with."""
+    """`pixels`: the file that the session's executor was prepared with."""
     config, executor = prepared.config, session.executor
     sampler = make_sampler(
         prepared.space,
@@ -160,17 +159,18 @@ def _finish(folder: StudyFolder, prepared: Prepared, plan: Plan, session: Sessio
 def finish_only(
     folder: StudyFolder, prepared: Prepared, observer: Observer, *, executor: Executor, command: str
 ) -> Ending:
-    """Choose from what is stored and save the model, without searching on. Raises as `run` does."""
+    """Choose from the stored results and save the model, without searching further. Raises as `run` does."""
     with leased(folder.lock):
         store = open_begun(folder, prepared)
         if store is None:
-            raise UsageError(f"{folder} has no trial yet; {folder.resume_command}")
+            goes_on = resume_command(folder, own=prepared.own.file if prepared.own else None)
+            raise UsageError(f"{folder} has no trial yet, so there is no model; go on with: {goes_on}")
         with store:
             return _session(folder, prepared, store, observer, executor=executor, command=command, searching=False)
 
 
 def versions() -> dict[str, str]:
-    """Versions of everything that decides a result."""
+    """Versions of all packages that can change a result."""
     known = {"python": platform.python_version(), "platform": platform.platform()}
     for package in PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""A session as a value: what searching and finishing work with, and how long they have."""
+"""A session as a value: what searching and finishing work with, and the time spent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from storage import Store
 
 @dataclass
 class Session:
-    """One session of a study, which begins when this is made."""
+    """One session of a study. It begins when this object is created."""
 
     store: Store
     run_id: int  # of this session in the store

@@ -1,4 +1,4 @@
-"""Being asked to stop: Ctrl-C or SIGTERM once means soon and tidily, twice means now."""
+"""Signals to stop: Ctrl-C or SIGTERM once stops cleanly, twice stops at once."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 RESUMABLE = 75  # EX_TEMPFAIL of sysexits.h: stopped by a signal, and `search resume` goes on
-SHOW_CURSOR = b"\x1b[?25h\n"  # a live table hides it, and nothing else would bring it back
+SHOW_CURSOR = b"\x1b[?25h\n"  # a live table hides the cursor, and after os._exit nothing else would show it again
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(BaseException):
-    """Asked to stop where nothing has to be tidied up: what is stored is whole at every moment."""
+    """A signal to stop outside of a search, where nothing has to be cleaned up."""
 
 
 @contextlib.contextmanager
 def leave_on_signals() -> Iterator[None]:
-    """While inside, a signal raises Stopped."""
+    """Within this context, a signal raises Stopped."""
 
     def handle(_signal: int, _frame: FrameType | None) -> None:
         raise Stopped
@@ -31,7 +31,7 @@ def leave_on_signals() -> Iterator[None]:
 
 
 class StopRequest:
-    """Whether somebody asked to stop."""
+    """Whether a signal asked to stop."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -39,11 +39,11 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_on_signals(resume: str) -> Iterator[StopRequest]:
-    """While inside, a first signal sets `asked`; a second leaves the process at once and names the command `resume`.
+    """Within this context, a first signal sets `asked`; a second exits at once and prints the command `resume`.
 
-    That is safe, as kill -9 is: every fold that counts is committed already, and workers end with their parent.
-    Where Python's own handler was in charge, as in a notebook, the process is not ours: a second signal raises
-    KeyboardInterrupt there.
+    That is as safe as kill -9: finished folds are committed already, and workers end with their parent.
+    If Python's own handler was installed, as in a notebook, the process must not exit: a second signal then raises
+    KeyboardInterrupt.
     """
     request, is_ours = StopRequest(), signal.getsignal(signal.SIGINT) is not signal.default_int_handler
 
@@ -53,7 +53,7 @@ def stop_on_signals(resume: str) -> Iterator[StopRequest]:
         if request.asked:
             if sys.stdout.isatty():
                 os.write(sys.stdout.fileno(), SHOW_CURSOR)
-            with contextlib.suppress(OSError):  # not `print`: the signal may have come in the midst of one
+            with contextlib.suppress(OSError):  # not `print`: the signal may have interrupted one
                 os.write(2, f"search: left at once; what was committed stays. Go on with: {resume}\n".encode())
             os._exit(RESUMABLE)
         request.asked = True
@@ -64,7 +64,7 @@ def stop_on_signals(resume: str) -> Iterator[StopRequest]:
 
 @contextlib.contextmanager
 def _handled_by(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # which alone is told of signals
+    if threading.current_thread() is not threading.main_thread():  # Python handles signals in the main thread only
         yield
         return
     before = {number: signal.signal(number, handle) for number in SIGNALS}

@@ -1,6 +1,6 @@
-"""The trials of a study while it is searched, with the answers that the loop wants at every turn kept at hand.
+"""The trials of a study during a search, with cached answers to what the loop asks after every event.
 
-A loop that looks through all trials at every event is slow once there are thousands.
+A loop that goes through all trials after every event is slow with thousands of trials.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from search.stats.ranking import best
 from spaces import Value
 from storage.records import TrialRecord, TrialState
 
-SETUP_FAILURES = {FailureCause.ERROR, FailureCause.MODEL, FailureCause.WORKER_DIED}  # against the set-up, not the point
+SETUP_FAILURES = {FailureCause.ERROR, FailureCause.MODEL, FailureCause.WORKER_DIED}  # caused by the setup, not a point
 
 
 class Trials(Sequence[TrialRecord]):
-    """All trials in order of number, from 0. One may be added at the end, or replaced by what became of it."""
+    """All trials in order of number, from 0. Trials can be appended, and replaced by their new state."""
 
     def __init__(self, metric: str, trials: Iterable[TrialRecord] = ()) -> None:
         self._metric = metric
@@ -70,7 +70,7 @@ class Trials(Sequence[TrialRecord]):
         return sum(1 for _ in itertools.takewhile(bool, broken))
 
     def has(self, params: Mapping[str, Value]) -> bool:
-        """Whether some trial is at this point."""
+        """Whether a trial has these parameters."""
         return _key(params) in self._points
 
     def _note(self, trial: TrialRecord) -> None:
@@ -83,5 +83,5 @@ class Trials(Sequence[TrialRecord]):
 
 
 def _key(params: Mapping[str, Value]) -> Hashable:
-    """Equal for equal points, in whatever order."""
+    """Equal for equal points, regardless of the order of their parameters."""
     return frozenset(params.items())

@@ -1,4 +1,4 @@
-"""Which pre-trained networks are at hand for a study: the package's, files named in `[weights]`, Keras's own cache."""
+"""The pre-trained networks available to a study: the package's, files named in `[weights]`, and Keras's cache."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from spaces.parameters import nearest
 NAMES = (lite0.BACKBONE.name, *ARCHITECTURES)
 """The preferred one first."""
 
-MAX_SHOWN = 100  # characters of what cannot be a path
+MAX_SHOWN = 100  # characters of an invalid path in a message
 
 
 @dataclass(frozen=True)
 class AvailableBackbones:
-    """The backbones of a study, and what that makes of its `[space]`."""
+    """The backbones of a study, and its `[space]` narrowed to them."""
 
     backbones: tuple[Backbone, ...]
-    space: Mapping[str, Any]  # `[space]` without what is not at hand
+    space: Mapping[str, Any]  # `[space]` without backbones that are not available
     remarks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Unavailable:
-    """Why a backbone is not at hand, and whether that is worth a line unasked: half a file in a cache is."""
+    """Why a backbone is not available."""
 
     reason: str
-    odd: bool = False
+    odd: bool = False  # whether to report it although nobody named this backbone: for a damaged file in the cache
 
 
 def find_backbones(
     config: Config, folder: Path, begun: Collection[str] | None = None, *, needed: bool = True
 ) -> AvailableBackbones:
-    """What is at hand for the study in `folder`: found, checked, its checksum taken, but not loaded.
+    """The backbones available to the study in `folder`: files are checked and hashed, but not loaded.
 
-    `begun`: the backbones that the study began with; None: it has not. What has come into the cache since is left
-    alone, so that the study goes on. Raises UsageError where a file named in `[weights]` is not what it should be, or
-    where nothing is at hand and it is `needed`, or the study began with something.
+    `begun`: the backbones that the study began with; None: it has not begun. Networks added to the cache since then
+    are ignored, so that the study can continue. Raises UsageError if a file named in `[weights]` is invalid, or if no
+    backbone is available although one is `needed` or the study began with one.
     """
     asked = _asked(config)
     named = {*(asked or ()), *config.weights}
@@ -71,7 +71,7 @@ def find_backbones(
 
 
 def _asked(config: Config) -> tuple[str, ...] | None:
-    """The backbones that `[space]` names; None where it names none, or holds what no choice could be."""
+    """The backbones that `[space]` names; None if it names none, or has an invalid value, which is reported later."""
     asked = config.space.get("backbone")
     names = [asked] if isinstance(asked, str) else asked
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
@@ -86,7 +86,7 @@ def _asked(config: Config) -> tuple[str, ...] | None:
 
 
 def _narrowed(space: Mapping[str, Any], asked: Collection[str] | None, found: list[Backbone]) -> Mapping[str, Any]:
-    """A single backbone is no parameter; of several, those at hand are asked for."""
+    """`[space]` with the available backbones; a single backbone is not a parameter."""
     if asked is None:
         return space
     others = {key: change for key, change in space.items() if key != "backbone"}
@@ -109,7 +109,7 @@ def _found(name: str, given: str | None, folder: Path) -> Backbone | Unavailable
 
 
 def _named(given: str, folder: Path) -> Path:
-    """The whole path, with '~' for a home, relative to the study. Raises BackboneError where it cannot be one."""
+    """The absolute path; '~' is a home, and it is relative to the study. Raises BackboneError for an invalid path."""
     shown = printable(given if len(given) < MAX_SHOWN else f"{given[:MAX_SHOWN]}…")
     try:
         path = (folder / Path(given).expanduser()).resolve()
@@ -124,7 +124,7 @@ def _named(given: str, folder: Path) -> Path:
 def _from_cache(name: str) -> Backbone | Unavailable:
     try:
         there = cached(name).is_file()
-    except OSError:  # somebody else's home
+    except OSError:  # no permission
         there = False
     if not there:
         return Unavailable(f"it has no weights; name a file of them in [weights] of {FILE}")
@@ -136,7 +136,7 @@ def _from_cache(name: str) -> Backbone | Unavailable:
 
 def _nothing(missing: Mapping[str, Unavailable], named: Collection[str]) -> str:
     package = missing.get(lite0.BACKBONE.name)
-    if named or package is None:  # what was asked for, or what the study began with
+    if named or package is None:  # backbones that were named, or that the study began with
         reasons = [f"{_title(name)}: {why.reason}" for name, why in missing.items() if not named or name in named]
         return "; ".join(reasons)
     return f"{package.reason}, or name a file of weights in [weights] of {FILE} ({', '.join(ARCHITECTURES)})"

@@ -1,8 +1,7 @@
-"""`study.toml`: what is asked. Read into one frozen value, with every problem named at once."""
+"""`study.toml`, the settings. They are read into one frozen value, and all problems are named at once."""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,8 @@ from search.samplers.catalog import ENGINES, SAMPLERS, SamplerRow, of_engine, ro
 from search.stats.metrics import METRICS
 from search.stats.racing import RULES
 from search.stats.ranking import SECOND_OBJECTIVES
+from search.study.toml_text import parse_toml, read_toml
+from search.text import command_line
 from spaces.backbones.applications import ARCHITECTURES
 from spaces.parameters import format_value, nearest, received
 from spaces.presets import PRESETS
@@ -48,16 +49,16 @@ def _one_of(*names: str) -> AfterValidator:
 def _check_one_of(name: str, names: Sequence[str]) -> None:
     if name not in names:
         help_ = nearest(name, names)
-        said = f"must be one of {', '.join(names)}"
-        raise ValueError(said if help_.startswith("known") else f"{said}; {help_}")
+        rule = f"must be one of {', '.join(names)}"
+        raise ValueError(rule if help_.startswith("known") else f"{rule}; {help_}")
 
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
-"""Dtype policies of Keras that a network may be trained by, the default first."""
+"""Dtype policies of Keras that networks can be trained with, the default first."""
 
 
 def _of_one_that_can(objective: str | None, info: ValidationInfo) -> str | None:
-    engine = info.data.get("engine")  # not there where it is wrong itself
+    engine = info.data.get("engine")  # missing if it is invalid itself
     if objective is not None and engine is not None and not of_engine(engine, two_objectives=True):
         able = [other for other in ENGINES if of_engine(other, two_objectives=True)]
         raise PydanticCustomError(
@@ -67,7 +68,7 @@ def _of_one_that_can(objective: str | None, info: ValidationInfo) -> str | None:
 
 
 def _of_its_engine(sampler: str | None, info: ValidationInfo) -> str | None:
-    engine = info.data.get("engine")  # not there where it is wrong itself
+    engine = info.data.get("engine")  # missing if it is invalid itself
     if sampler is None or engine is None:
         return sampler
     names = of_engine(engine)
@@ -128,11 +129,12 @@ class Try:
 
 
 class Config(BaseModel):
-    """A study as asked. `trials` and `hours` are budgets, totals over all sessions; all else is its identity, but for
-    `tries`: what was tried is stored, and what is added later is tried next.
+    """The settings of a study. `trials` and `hours` are budgets, totals over all sessions. All others are the study's
+    identity and cannot change, except `tries`: points that are added later are tried next.
 
-    `weights` are files of pre-trained networks by name, relative to the study, and `groups` may be one; what counts is
-    what is in them. Of `lock_box` the images count that it drew; `nested` adds to the study and changes nothing in it.
+    `weights` are files of pre-trained networks by name, relative to the study; `groups` may be a file too. Their
+    content is compared, not their paths. For `lock_box`, the drawn images are compared. `nested` adds to the study and
+    changes nothing in it.
     """
 
     model_config = _STRICT
@@ -163,21 +165,21 @@ class Config(BaseModel):
 
     @property
     def chosen_sampler(self) -> str:
-        """The sampler that was asked for, else the default of the engine and its objectives."""
+        """The sampler in the settings, else the default for the engine and the objectives."""
         return self.sampler or of_engine(self.engine, two_objectives=self.second_objective is not None)[0]
 
     @property
     def sampler_row(self) -> SamplerRow:
-        """What is known of that sampler."""
+        """The properties of that sampler."""
         return row_of(self.engine, self.chosen_sampler)
 
     @property
     def chosen_race(self) -> str:
-        """The rule that was asked for, else 'paired' wherever there can be a race."""
+        """The rule in the settings, else 'paired' where a race is possible."""
         return self.race or ("none" if self.second_objective or self.sampler_row.sets_epochs else "paired")
 
     def identity(self) -> dict[str, Any]:
-        """What may not change once the study has begun, as plain data."""
+        """The settings that may not change once the study has begun, as plain data."""
         free = {"trials", "hours", "images", "weights", "space", "tries", "groups", "lock_box", "nested"}
         plain = self.model_dump(mode="json", exclude=free)
         return {**plain, "sampler": self.chosen_sampler, "race": self.chosen_race}
@@ -201,25 +203,24 @@ def read(folder: Path, changes: Mapping[str, Any] | None = None) -> Config:
 
 
 def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain values with dotted keys set."""
+    """Plain values with changes, whose keys may be dotted."""
     result = dict(values)
     for key, value in changes.items():
         first, _, rest = key.partition(".")
         table = result.get(first, {})
         if not rest:
             result[first] = value
-        elif isinstance(table, Mapping):  # else it is wrong, and `parse` says so
+        elif isinstance(table, Mapping):  # else it is invalid, and `parse` reports it
             result[first] = merged(table, {rest: value})
     return result
 
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_toml(path, read_toml(path).text)
     except FileNotFoundError:
-        raise UsageError(f"{path.parent} is not a study: it has no {FILE}; `search run IMAGES` makes one") from None
-    except (ValueError, RecursionError) as error:  # TOML, UTF-8, a number of 5,000 digits, tables 1,000 deep
-        raise UsageError(f"{path} is not TOML: {error}; correct that line, or put a copy back") from None
+        makes = command_line("run", "IMAGES")
+        raise UsageError(f"{path.parent} is not a study: it has no {FILE}; `{makes}` makes one") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
 
@@ -241,11 +242,11 @@ _RULES = {
     "less_than": "must be below {lt}",
     "less_than_equal": "must be at most {le}",
 }
-"""What Pydantic finds, in words for somebody who writes TOML."""
+"""Pydantic's error types, in words for authors of TOML."""
 
 
 def _problem(found: dict[str, Any]) -> str:
-    """One Pydantic error as: key, rule, value received, and the nearest key or value where it is unknown."""
+    """One Pydantic error as: key, rule, value received, and for an unknown key or value the nearest known one."""
     inner = ("tuple", "function", "[key]")
     parts = [part for part in found["loc"] if isinstance(part, str) and not part.startswith(inner)]
     key = ".".join(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import tomlkit
 from tomlkit.items import AoT
 
+from search.errors import UsageError
 from search.files import write_atomically
 from search.samplers import catalog
 from search.stats.metrics import METRICS
-from search.study.config import FILE, FROM_KERAS, Config, TrainingConfig, Try
+from search.study.config import FILE, FROM_KERAS, Config, TrainingConfig, Try, merged
+from search.study.toml_text import parse_toml, read_toml
 from spaces.backbones.applications import ARCHITECTURES
 
 
@@ -53,11 +56,28 @@ def write(folder: Path, config: Config, tries: Sequence[Try] = ()) -> None:
 def update(folder: Path, changes: Mapping[str, Any], tries: Sequence[Try] = ()) -> None:
     """Set keys of an existing `study.toml` ('training.max_epochs' for one in a table) and add points to try.
 
-    All else stays as it is.
+    All else stays as it is. Raises UsageError, and leaves the file alone, if that cannot be written into it.
     """
     path = folder / FILE
-    before = path.read_text(encoding="utf-8")
-    document = tomlkit.parse(before)
+    file = read_toml(path)
+    before = parse_toml(path, file.text)
+    added = [point.changes for point in tries]
+    expected = {**merged(before, changes), **({"try": [*before.get("try", []), *added]} if added else {})}
+    try:
+        after = _changed(file.text, changes, tries)
+        is_right = tomllib.loads(after) == expected
+    except (ValueError, LookupError, TypeError):  # tomlkit's
+        is_right = False
+    if not is_right:
+        lines = [f"{key} = {tomlkit.item(value).as_string()}" for key, value in changes.items()]
+        lines += ["[[try]]" for _ in tries]
+        raise UsageError(f"{path} cannot be changed without changing more; write into it yourself: {'; '.join(lines)}")
+    if after != file.text:
+        write_atomically(path.resolve(), file.encoded(after))
+
+
+def _changed(text: str, changes: Mapping[str, Any], tries: Sequence[Try]) -> str:
+    document = tomlkit.parse(text)
     for key, value in changes.items():
         *tables, name = key.split(".")
         table: Any = document
@@ -65,29 +85,25 @@ def update(folder: Path, changes: Mapping[str, Any], tries: Sequence[Try] = ()) 
             table = table.setdefault(part, tomlkit.table())
         table[name] = value
     _add_tries(document, tries)
-    after = tomlkit.dumps(document)
-    if after != before:
-        write_atomically(path.resolve(), after)
+    return tomlkit.dumps(document)
 
 
 def _add_tries(document: tomlkit.TOMLDocument, tries: Sequence[Try]) -> None:
     if tries and "try" not in document:
         document.append("try", tomlkit.aot())
-    there: Any = document.get("try")  # tables, or an array of inline ones
-    for one in tries:
-        table = tomlkit.table() if isinstance(there, AoT) else tomlkit.inline_table()
-        if one.source and isinstance(there, AoT):
-            table.add(tomlkit.comment(one.source))
-        table.update(one.changes)
-        there.append(table)
+    points: Any = document.get("try")  # an array of tables, or of inline tables
+    for point in tries:
+        table = tomlkit.table() if isinstance(points, AoT) else tomlkit.inline_table()
+        if point.source and isinstance(points, AoT):
+            table.add(tomlkit.comment(point.source))
+        table.update(point.changes)
+        points.append(table)
 
 
 def _training_table(training: TrainingConfig) -> Any:
     table = tomlkit.table()
     table.add(
-        tomlkit.comment(
-            "the most epochs of a fold run whose model has no parameter `epochs`; unset: as the preset says"
-        )
+        tomlkit.comment("maximum epochs of a fold run, if the model has no parameter `epochs`; unset: the preset's")
     )
     if training.max_epochs is None:
         table.add(tomlkit.comment("max_epochs = 40"))

@@ -1,4 +1,4 @@
-"""`study.db`: made for a new study, opened for one that has begun."""
+"""`study.db`: created for a new study, opened for one that has begun."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from storage import Split, Store, StudyRecord
 
 
 def create(folder: StudyFolder, prepared: Prepared) -> Store:
-    """Make the database of a new study: images, folds drawn once, settings, space."""
+    """Create the database of a new study: images, folds (drawn once), settings, space."""
     images, seed, folds = prepared.images, prepared.config.seed, folds_of(prepared, 0)
     unjudged = not_validated(images.labels, folds, images.classes)
     height, width, channels = images.pixels.shape[1:]
@@ -48,10 +48,10 @@ def folds_of(prepared: Prepared, repeat: int) -> NDArray[np.int16]:
 
 
 def open_begun(folder: StudyFolder, prepared: Prepared) -> Store | None:
-    """The study's database, open for writing; None where no trial was stored yet.
+    """The study's database, open for writing; None if no trial was stored yet.
 
-    A study without a trial has nothing to protect and is made anew: what keeps its baseline from being trained may
-    be mended. Raises UsageError where the stored study is another than the one that is asked for.
+    A database without a trial has no results to protect and is deleted: settings that kept the baseline from being
+    trained can then be corrected. Raises UsageError if the stored study differs from the requested one.
     """
     if not folder.begun:
         return None

@@ -1,4 +1,4 @@
-"""The study folder as a value: what lies where in it, finding one, making one, and the commands to go on with it."""
+"""The study folder as a value: the paths in it, finding and making one, and the commands that continue it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from search.stats.metrics import max_scores
 from search.study import config as toml
 from search.study.lease import holder
 from search.text import command_line
-from storage import LockedError, StorageError, Store
+from storage import LockedError, StorageError, Store, needs_upgrade
 
 _OUTER = "outer-"  # then the number of the fold, from 1
+_ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
 
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """A study's folder, there or not. Nothing in it is looked at until it is asked for."""
+    """A study's folder, whether it exists or not. Every property reads the file system when it is used."""
 
     path: Path
 
@@ -32,70 +33,70 @@ class StudyFolder:
         """The path as it was given."""
         return str(self.path)
 
-    # What lies where
+    # Paths
 
     @property
     def toml(self) -> Path:
-        """What was asked, see `study.config`."""
+        """The settings, see `study.config`."""
         return self.path / toml.FILE
 
     @property
     def database(self) -> Path:
-        """Everything that happened, see `storage`."""
+        """All results, see `storage`."""
         return self.path / "study.db"
 
     @property
     def lock(self) -> Path:
-        """The file that a run holds, see `study.lease`."""
+        """The file that a run locks, see `study.lease`."""
         return self.path / "study.lock"
 
     @property
     def logs(self) -> Path:
-        """A folder with a file a worker."""
+        """A folder with one log file per worker."""
         return self.path / "logs"
 
     @property
     def models(self) -> Path:
-        """A folder with what is shipped."""
+        """A folder with the chosen model."""
         return self.path / "models"
 
     @property
     def model(self) -> Path:
-        """What is shipped."""
+        """The chosen model."""
         return self.models / "choice.keras"
 
     @property
     def report(self) -> Path:
-        """The page."""
+        """The HTML report."""
         return self.path / "report.html"
 
     @property
     def features(self) -> Path:
-        """A folder with what pre-trained networks said of the images."""
+        """A folder with features of the images, computed by pre-trained networks."""
         return self._cache / "features"
 
     @property
     def refits(self) -> Path:
-        """A folder with networks trained on all images, of which the model is made."""
+        """A folder with networks trained on all images, from which the chosen model is built."""
         return self._cache / "refits"
 
     @property
     def pixels(self) -> Path:
-        """The images as workers read them; there while they do."""
+        """The images as workers read them; exists only during a session."""
         return self._cache / "pixels.npy"
 
     @property
     def nested(self) -> Path:
-        """The folder around the outer folds."""
+        """The folder that contains the outer folds."""
         return self.path / "nested"
 
     def outer(self, fold: int) -> StudyFolder:
-        """The study that has never seen the images of a fold, counted from 0."""
+        """The study of an outer fold, counted from 0, which searches without the images of that fold."""
         return StudyFolder(self.nested / f"{_OUTER}{fold + 1}")
 
     @property
     def parent(self) -> StudyFolder:
-        """The study that this one belongs to: the one around it where it is an outer fold, else itself."""
+        """The study that this one belongs to: for an outer fold the study that contains it, else itself."""
         around = StudyFolder(self.path.parent.parent)
         is_outer = self.path.parent == around.nested and self.path.name.startswith(_OUTER)
         return around if is_outer else self
@@ -104,49 +105,52 @@ class StudyFolder:
     def _cache(self) -> Path:
         return self.path / "cache"
 
-    # What is there
+    # State
 
     @property
     def is_study(self) -> bool:
-        """Whether the folder has a study's file in it."""
+        """Whether the folder contains a study's settings or database."""
         return self.toml.is_file() or self.database.exists()
 
     @property
     def begun(self) -> bool:
-        """Whether it has a database."""
+        """Whether the study has a database."""
         return self.database.exists()
 
     @property
     def model_is_outdated(self) -> bool:
-        """Whether there is a model, but of an earlier release, or one that does not say what it is."""
+        """Whether there is a model, but an earlier release wrote it, or its description cannot be read."""
         try:
             return self.model.is_file() and about(self.model).outdated
         except UsageError:
             return True
 
     def model_is_current(self, store: Store) -> bool:
-        """Whether there is a model, made from all that is in `store`, the study's, and as this release makes them."""
+        """Whether there is a model, written by this release and chosen from all results in `store`, the study's."""
         choices = store.choices()
-        made_of_all = bool(choices) and choices[-1].folds == store.fold_runs()
-        return made_of_all and self.model.is_file() and not self.model_is_outdated
+        is_of_all_results = bool(choices) and choices[-1].folds == store.fold_runs()
+        return is_of_all_results and self.model.is_file() and not self.model_is_outdated
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Store]:
-        """The database, read only. Raises StorageError; where it is locked, that names who has the study."""
+        """The database, read only. Raises StorageError; if the database is locked, its message names the process."""
         try:
+            if needs_upgrade(self.database):
+                command = self.parent.command("run")
+                raise StorageError(f"{self}: an older release wrote it; `{command}` upgrades it, after a backup")
             with Store.open(self.database, read_only=True, max_scores=max_scores()) as store:
                 yield store
         except LockedError as error:
             who = holder(self.lock) or "no run of `search`, so by another program, such as a database browser"
             raise StorageError(f"{error} The study is held by {who}.") from error
 
-    # What is done to it
+    # Finding and making
 
     @classmethod
     def find(cls, given: Path | None) -> StudyFolder:
-        """The study that is meant: the folder given, else the current folder, else the only study in it.
+        """The study in the given folder; None: in the current folder, else the only study in a subfolder of it.
 
-        Raises UsageError, naming the candidates, where there is none or more than one.
+        Raises UsageError, which names the candidates, if there is none or more than one.
         """
         if given is not None:
             if cls(given).is_study:
@@ -167,12 +171,14 @@ class StudyFolder:
 
     @classmethod
     def new(cls, images: Path, directory: Path | None) -> StudyFolder:
-        """Where a study of `images` goes: the folder named, else IMAGES-study here; never among the images.
+        """The folder for a study of `images`: `directory`, else IMAGES-study here; never among the images.
 
-        Raises UsageError where there are no images, or no study can be made of them there. Makes nothing.
+        Raises UsageError if there are no images, or the study cannot be in that folder. Creates nothing.
         """
         if not images.is_dir():
             what = "is not a folder" if images.exists() else "does not exist"
+            if images.suffix.lower() in _ARCHIVES and images.is_file():
+                what = "is an archive: unpack it, and name the folder that comes out of it"
             raise UsageError(f"{images} {what}; a study needs a folder of images with one folder a class")
         whole = images.resolve()
         try:
@@ -191,7 +197,7 @@ class StudyFolder:
         return cls(folder)
 
     def check(self) -> None:
-        """Raises UsageError where a study can't be in this folder: before the images are read rather than after."""
+        """Raises UsageError if the folder cannot be written: called before the images are read."""
         path = self.path
         where = path if path.is_dir() else path.parent
         effective = os.access in os.supports_effective_ids
@@ -201,7 +207,7 @@ class StudyFolder:
             raise UsageError(f"{path} cannot be made: Permission denied; name another study folder with --dir")
 
     def make(self) -> None:
-        """Make the folder; of those above it only that around outer folds. Raises UsageError where that can't be."""
+        """Make the folder, for an outer fold also its parent. Raises UsageError if it cannot be made."""
         try:
             if self.parent != self:
                 self.path.parent.mkdir(exist_ok=True)
@@ -211,36 +217,31 @@ class StudyFolder:
 
     @contextlib.contextmanager
     def pixels_on_disk(self, pixels: NDArray[np.uint8]) -> Iterator[Path]:
-        """`pixels` as a .npy file, which all workers of this machine map into one copy; gone afterwards.
+        """Write `pixels` to a .npy file, which all workers map into memory as one copy, and remove it afterwards.
 
         Yields its absolute path. `pixels`: [images, height, width, channels].
         """
         path = self.pixels.absolute()
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)  # it may be a link to any file, in a study folder from elsewhere
+        path.unlink(missing_ok=True)  # in a study folder from a stranger it could be a link to any file
         np.save(path, pixels, allow_pickle=False)
         try:
             yield path
         finally:
             path.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # something else is kept there
+            with contextlib.suppress(OSError):  # the folder has other files
                 path.parent.rmdir()
 
     def sweep(self) -> None:
-        """Remove what workers that were killed left half written."""
-        half_written = ((self.features, ".*.npy"), (self.refits, ".*.keras"), (self.models, ".*.keras"))
-        for folder, pattern in half_written:
-            if folder.resolve().is_relative_to(self.path.resolve()):  # a folder may be a link to any other
+        """Remove partial files of workers that were killed."""
+        partial_files = ((self.features, ".*.npy"), (self.refits, ".*.keras"), (self.models, ".*.keras"))
+        for folder, pattern in partial_files:
+            if folder.resolve().is_relative_to(self.path.resolve()):  # the folder could be a link to any other
                 for path in folder.glob(pattern):
                     path.unlink(missing_ok=True)
 
     # What to type
 
-    def command(self, verb: str, *arguments: object) -> str:
-        """`search VERB STUDY ARGUMENTS`, as it can be typed."""
-        return command_line(verb, self, *arguments)
-
-    @property
-    def resume_command(self) -> str:
-        """What to type to go on; an outer fold goes on with the study that it belongs to."""
-        return self.parent.command("resume")
+    def command(self, verb: str, *arguments: str | Path) -> str:
+        """`search VERB STUDY ARGUMENTS`, as it can be typed. To continue, see `study.continuing`."""
+        return command_line(verb, self.path, *arguments)

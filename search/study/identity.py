@@ -1,4 +1,4 @@
-"""Whether a stored study is the one that is asked for."""
+"""Checks that a stored study is the requested one."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from search.study.config import PRECISIONS
 from search.study.prepared import BY_ITSELF, Prepared
 from search.text import printable
 from spaces import Choice, Parameter, Space, SpaceError
-from storage import ImageRecord, StorageError, Store, StudyRecord
+from storage import StorageError, Store, StudyRecord
 
 
 def stored_space(store: Store) -> Space:
-    """The space that the study searches. Raises StorageError where the database does not hold one."""
+    """The space that the study searches. Raises StorageError if the database does not contain a valid one."""
     try:
         return Space.from_json(store.study().space)
     except SpaceError as error:
@@ -28,9 +28,9 @@ def _never_written(store: Store, found: str) -> str:
 
 
 def check_same(store: Store, prepared: Prepared) -> None:
-    """Raise UsageError, naming each difference, unless the stored study is the one that is asked for.
+    """Raise UsageError, which names each difference, if the stored study is not the requested one.
 
-    Raises StorageError where a stored trial is no point of its space: the sampler could not learn from it.
+    Raises StorageError if the parameters of a stored trial are not in its space: the sampler could not learn from it.
     """
     stored = store.study()
     _check_model(stored, prepared)
@@ -44,9 +44,9 @@ def check_same(store: Store, prepared: Prepared) -> None:
     found = differences(before, asked)
     other_images = stored.fingerprint != prepared.images.fingerprint
     if stored.config.get("preset") == prepared.identity["preset"]:
-        # Which parameters there are follows from the images: where those differ, theirs is the difference to name.
+        # The images decide which parameters exist: if the images differ, that difference is reported instead.
         found += _space_differences(stored_space(store), prepared.space, of_both=other_images)
-    else:  # what follows from another preset is no news
+    else:  # differences that follow from another preset are not reported
         follows = (
             "model:",
             "weights",
@@ -54,7 +54,7 @@ def check_same(store: Store, prepared: Prepared) -> None:
         )
         found = [line for line in found if not line.startswith(follows)]
     if other_images:
-        found += _image_differences(store.images(), image_records(prepared.images))
+        found += image_differences(store, prepared)
     if found:
         lines = "\n".join(f"  {line}" for line in found)
         raise UsageError(
@@ -75,11 +75,13 @@ def _check_points(store: Store, space: Space) -> None:
 
 
 def _check_model(stored: StudyRecord, prepared: Prepared) -> None:
-    """Code runs only when it is named on the command line: a study cannot name it, and it must be the same."""
+    """Check the user's model: it must be named on the command line, because study files never start code."""
     model = stored.config.get("model")
     name = stored.config.get("preset")
     if model is not None and prepared.own is None:
-        raise UsageError(f"this study searches {name}, code of your own; name it again to go on: --model PATH/{name}")
+        raise UsageError(
+            f"this study searches {name}, your own code, which runs only when you name it: --model PATH/{name}"
+        )
     if model is not None and prepared.own is not None and model["sha256"] != prepared.own.file.sha256:
         raise UsageError(
             f"this study searches {name} as it was when the study began (SHA-256 {model['sha256'][:12]}…), and "
@@ -90,9 +92,9 @@ def _check_model(stored: StudyRecord, prepared: Prepared) -> None:
 
 
 def _space_differences(stored: Space, asked: Space, *, of_both: bool) -> list[str]:
-    """Each parameter in which two spaces differ, but for its words and what it might be widened to.
+    """Each parameter in which two spaces differ, ignoring its help text, source and limits.
 
-    `of_both`: only parameters that both have.
+    `of_both`: only parameters that are in both spaces.
     """
     old, new = stored.by_name, asked.by_name
     before, after = ({row["name"]: row for row in space.rows()} for space in (stored, asked))
@@ -111,21 +113,25 @@ def _space_differences(stored: Space, asked: Space, *, of_both: bool) -> list[st
 
 
 def _essence(parameter: Parameter) -> dict[str, Any]:
-    """All that decides what is drawn; the types of a choice's values too, since 1, 1.0 and True are equal."""
+    """Everything that decides what is drawn, including the types of a choice's values: 1, 1.0 and True are equal."""
     kept = {k: v for k, v in vars(parameter).items() if k not in ("help", "source", "limits", "known")}
     types = [type(v) for v in parameter.values] if isinstance(parameter, Choice) else None
     return {"kind": type(parameter), "types": types, **kept}
 
 
 def _exactly(parameter: Parameter) -> str:
-    """What the table for people leaves out, such as the tenth digit."""
+    """All digits and values, which the table for people shortens."""
     return ", ".join(
         f"{k} {v}" for k, v in vars(parameter).items() if k in ("values", "low", "high", "step", "default")
     )
 
 
-def _image_differences(stored: list[ImageRecord], found: list[ImageRecord]) -> list[str]:
-    old, new = ({i.path: (i.label, i.testing, i.digest) for i in images} for images in (stored, found))
+def image_differences(store: Store, prepared: Prepared) -> list[str]:
+    """How the images differ from those that the study began with, in lines; empty if they are the same."""
+    if store.study().fingerprint == prepared.images.fingerprint:
+        return []
+    both = store.images(), image_records(prepared.images)
+    old, new = ({i.path: (i.label, i.testing, i.digest) for i in images} for images in both)
     kinds = {
         "new": sorted(new.keys() - old.keys()),
         "gone": sorted(old.keys() - new.keys()),
@@ -147,9 +153,9 @@ def differences(stored: Mapping[str, Any], asked: Mapping[str, Any], prefix: str
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             found += differences(old, new, f"{prefix}{key}.")
         elif old != new:
-            found.append(f"{prefix}{key}: the study has {_said(old)}, asked is {_said(new)}")
+            found.append(f"{prefix}{key}: the study has {_in_words(old)}, asked is {_in_words(new)}")
     return found
 
 
-def _said(value: Any) -> str:
+def _in_words(value: Any) -> str:
     return "nothing" if value is None else str(value)

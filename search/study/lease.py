@@ -1,4 +1,4 @@
-"""One `run` a study: a lock on a file beside the database, freed by the system when its holder dies."""
+"""At most one `run` per study: a lock on a file beside the database. The system frees it when its holder dies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from search.files import no_links
 
 @contextlib.contextmanager
 def leased(lock: Path) -> Iterator[None]:
-    """Hold the study whose lock file this is. Raises UsageError, naming the holder, where another process has it."""
+    """Lock the study. Raises UsageError, which names the holder, if another process has the lock."""
     import fcntl  # POSIX only, like the local executor
 
     folder = lock.parent
@@ -38,18 +38,18 @@ def leased(lock: Path) -> Iterator[None]:
 
 
 def holder(lock: Path) -> str | None:
-    """Who holds the study whose lock file this is, in words; None where nobody does. Leaves the folder as it is."""
+    """The process that holds the lock, in words; None if no process does. Changes nothing in the folder."""
     import fcntl
 
     try:
         with os.fdopen(no_links(lock, os.O_RDONLY), encoding="utf-8") as handle:
             return None if _locked(handle, fcntl.LOCK_SH) else _holder(lock)
-    except OSError:  # no file: nobody ever held it; or one that may not be read, and then nobody knows
+    except OSError:  # no file: the study was never locked; or no permission to read it, then the holder is unknown
         return None
 
 
 def _locked(handle: TextIO, kind: int) -> bool:
-    """Take the lock. Tried twice, as `holder` takes it for a moment to see whether it is free."""
+    """Take the lock. Tries twice, because `holder` takes the lock for a moment to see whether it is free."""
     import fcntl
 
     for wait_seconds in (0.05, 0.0):

@@ -1,4 +1,4 @@
-"""Everything that a search needs, checked, as a value."""
+"""Everything that a search needs, checked, as one value."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from spaces.custom.model import DISCOVERY_SECONDS
 from spaces.facts import Facts
 from spaces.presets import Auto, Preset
 
-BY_ITSELF = (lite0.BACKBONE,)  # its one file is pinned by checksum, so a study need not remember which it was
+BY_ITSELF = (lite0.BACKBONE,)  # its only file has a fixed checksum, so a study does not store it
 
 
 @dataclass(frozen=True)
 class CustomModel:
-    """A model of the user's own: where it is, and the parameters that it asks for."""
+    """The user's model: its file, and the parameters that its builder asks for."""
 
     file: ModelFile
     space: Space
-    whole: bool = True  # whether the builder was asked at every value of them, or time was up
+    whole: bool = True  # whether there was time to call the builder at every value of its parameters
 
     @property
     def found(self) -> str:
-        """How much there is to search, in words."""
-        said = f"{self.file.name} asks for {len(self.space.parameters)} parameters"
+        """The number of parameters, in words."""
+        count = f"{self.file.name} asks for {len(self.space.parameters)} parameters"
         if self.whole:
-            return said
+            return count
         limit = f"{DISCOVERY_SECONDS:.0f} s were too few to ask it everywhere"
-        return f"{said}; {limit}, so some may be searched where they do nothing"
+        return f"{count}; {limit}, so some may be searched where they do nothing"
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,18 @@ class Prepared:
     checked: Checked
     facts: Facts
     preset: Preset | Auto
-    own: CustomModel | None  # takes the place of the preset
+    own: CustomModel | None  # used instead of the preset
     space: Space
     folds: int
     max_epochs: int
     tries: tuple[dict[str, Value], ...]  # points of [[try]], then those of a warm start
-    warm: tuple[Try, ...]  # what a warm start adds to study.toml
-    remarks: tuple[str, ...]  # what was decided for the user, a sentence each
-    locked: int = 0  # images that are locked away, of no testing folder
+    warm: tuple[Try, ...]  # points that a warm start adds to study.toml
+    remarks: tuple[str, ...]  # decisions made for the user, one sentence each
+    locked: int = 0  # number of images held out for testing without a testing folder
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The settings that decide results, those left open filled in."""
+        """The settings that decide results, with defaults filled in."""
         identity = self.config.identity()
         training = {**identity["training"], "max_epochs": self.max_epochs}
         size = list(self.images.pixels.shape[1:3])

@@ -22,7 +22,7 @@ MAX_WARM = 5  # points taken from another study
 
 
 def points_to_try(tries: Sequence[Mapping[str, Any]], space: Space) -> tuple[dict[str, Value], ...]:
-    """The points of `[[try]]`, in order, each once. Raises UsageError that names every problem of every table."""
+    """The points of `[[try]]`, in order, without repetitions. Raises UsageError that names all problems."""
     points: list[dict[str, Value]] = []
     problems: list[str] = []
     for number, changes in enumerate(tries, start=1):
@@ -41,11 +41,11 @@ def points_to_try(tries: Sequence[Mapping[str, Any]], space: Space) -> tuple[dic
 def best_of(
     database: Path, name: str, space: Space, preset: str, listed: Sequence[Mapping[str, Value]] = ()
 ) -> tuple[tuple[Try, ...], str]:
-    """The best complete trials of another study, best first, as points of a preset's space, and what was done.
+    """(The best complete trials of another study, best first, as points of this space; a sentence on them).
 
-    The best `MAX_WARM` that differ from each other and from the default, less those that are `listed` already. What
-    this space does not know is left out, and where it does not allow a value the default stands. Raises UsageError
-    where that study has no complete trial.
+    Takes the best `MAX_WARM` that differ from each other and from the default, without those already `listed`.
+    Parameters that this space lacks are left out, and values that it does not allow are replaced by the default.
+    Raises UsageError if that study has no complete trial.
     """
     with Store.open(database, read_only=True, max_scores=max_scores()) as store:
         metric, theirs = store.study().metric, str(store.study().config.get("preset"))
@@ -69,14 +69,14 @@ def best_of(
         if point not in listed:
             source = f"trial {trial.number} of {printable(name)}: {metric} {score:.4g}"
             taken[trial.number] = Try(_changes(space, point), source)
-    said = f"warm start from {printable(name)}: " + (
-        f"trials {', '.join(map(str, taken))} are tried first" if taken else "its best trials say nothing new here"
+    sentence = f"warm start from {printable(name)}: " + (
+        f"trials {', '.join(map(str, taken))} are tried first" if taken else "its best trials add no new point"
     )
-    return tuple(taken.values()), said + (f"; at the default instead: {', '.join(lost)}" if lost else "")
+    return tuple(taken.values()), sentence + (f"; at the default instead: {', '.join(lost)}" if lost else "")
 
 
 def _translated(params: Mapping[str, Value], theirs: str, ours: str) -> Mapping[str, Value] | None:
-    """A point of preset `theirs` in the words of `ours`, of which 'auto' has its families' under a prefix each.
+    """A point of preset `theirs` with the parameter names of `ours`: 'auto' prefixes the names of each family.
 
     None for a point of another family.
     """
@@ -92,7 +92,7 @@ def _changes(space: Space, point: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def _lost(space: Space, params: Mapping[str, Value], point: Mapping[str, Value]) -> list[str]:
-    """What of another study's point did not come into this space's, in words."""
+    """The parameters of another study's point that are not in `point`, in words."""
     found = []
     for name, value in params.items():
         if name not in space.by_name:

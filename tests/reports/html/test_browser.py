@@ -19,7 +19,7 @@ from search.diagnosis.result import Diagnosed
 from spaces import Space
 from spaces.parameters import choice
 from storage.records import FoldRecord, LayerRecord, Origin, TrialState
-from tests.cases import CASE, EVIDENCE, STUCK_RUN, run, tried
+from tests.diagnoses import CASE, EVIDENCE, STUCK_RUN, run, tried
 from tests.studies import Records, example, many
 
 PAYLOADS = (

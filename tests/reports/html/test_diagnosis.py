@@ -14,7 +14,7 @@ from reports.wording.diagnosis import fine, headline
 from search.diagnosis.evidence import BROKEN, Diagnosis, Symptom
 from search.diagnosis.result import Diagnosed, ExperimentResult, Run
 from spaces import Value
-from tests.cases import CASE, EVIDENCE, STUCK_RUN, run, tried
+from tests.diagnoses import CASE, EVIDENCE, STUCK_RUN, run, tried
 
 GOOD, BAD = run(0.95, 0.9), run(0.5, 0.5)
 FREED = replace(

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from search.commands.request import Settings, builder, going_on, page_beside, search_of
+from search.commands.request import Request, Settings, builder, check_images, going_on, page_beside, search_of
 from search.errors import UsageError
+from search.session.prepare import prepare
+from search.study import config as toml
+from search.study.database import create
 from search.study.folder import StudyFolder
+from storage import RunRecord, TrialRecord
+from storage.records import Origin
+from tests.pictures import make_pictures
 from tests.search.shapes import refusal
 
 
@@ -54,3 +61,61 @@ def test_the_page_of_a_command_lies_where_a_study_would(place: Path, monkeypatch
     assert page_beside(Path(), "check") == Path("../shapes-check.html"), "never among the images"
     with pytest.raises(UsageError, match="does not exist; a study needs a folder of images"):
         page_beside(Path("none"), "check")
+
+
+# Another set of images in a folder of the same name
+
+
+def write_study(path: Path, directory: Path | None = None) -> Request:
+    """What `search init` asks for, written."""
+    request = search_of(path, directory, Settings(preset="cnn"))
+    request.folder.make()
+    request.write(())
+    return request
+
+
+def test_a_second_folder_of_the_same_name_does_not_take_over_the_study_of_the_first(place: Path) -> None:
+    for name in ("a", "b c"):
+        make_pictures(place / name / "pictures", {"left": 5, "top": 5}, seed=len(name))
+    folder = write_study(Path("a/pictures")).folder
+    before = folder.toml.read_text()
+    second = search_of(Path("b c/pictures"), None, Settings())
+    prepared = prepare(second.config, folder.path)
+    typed = "search run 'b c/pictures' --trials 9 --model net.py:build"
+    assert refusal(lambda: check_images(second, prepared, typed)) == (
+        f"pictures-study is a study of {place}/a/pictures, and not of {place}/b c/pictures:\n"
+        f"  images: they were in {place}/a/pictures, which is still there\n"
+        f"to search those images, name another study folder: {typed} --dir 'b c-pictures-study'"
+    )
+    assert refusal(lambda: check_images(second, prepared, "search.run('b c/pictures')")).endswith(
+        "search run 'b c/pictures' --dir 'b c-pictures-study'"
+    )
+    assert folder.toml.read_text() == before
+    other = search_of(Path("b c/pictures"), Path("b c-pictures-study"), Settings())
+    assert (other.images_before, other.written) == (None, False)
+
+
+def test_a_study_with_trials_knows_its_images_wherever_they_are(place: Path) -> None:
+    folder = write_study(Path("shapes"), Path("st")).folder
+    with create(folder, prepare(toml.read(folder.path), folder.path)) as store:
+        run = store.start_run(RunRecord("", "search run", {}, "here", 1))
+        store.add_trial(TrialRecord(0, {}, Origin.BASELINE), run=run, seconds=1)
+    (place / "disk").mkdir()
+    shutil.copytree("shapes", "disk/shapes")
+    shutil.copytree("shapes", "disk/fewer")
+    (place / "disk" / "fewer" / "training" / "left" / "0000.png").unlink()
+    moved = search_of(Path("disk/shapes"), Path("st"), Settings())
+    check_images(moved, prepare(moved.config, folder.path), "")
+    fewer = search_of(Path("disk/fewer"), Path("st"), Settings())
+    message = refusal(lambda: check_images(fewer, prepare(fewer.config, folder.path), ""))
+    assert f"st is a study of {place}/shapes, and not of {place}/disk/fewer:\n" in message
+    assert "\n  images: 1 gone: training/left/0000.png\n" in message
+
+
+def test_images_that_were_moved_before_the_search_go_on(place: Path) -> None:
+    folder = write_study(Path("shapes"), Path("st")).folder
+    shutil.move("shapes", "moved")
+    moved = search_of(Path("moved"), Path("st"), Settings())
+    check_images(moved, prepare(moved.config, folder.path), "")
+    moved.write(())
+    assert toml.read(folder.path).images == str(place / "moved")

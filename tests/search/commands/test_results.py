@@ -20,9 +20,9 @@ from tests.search.shapes import FOLDER, refusal
 
 
 def test_a_check_gives_back_what_it_found_and_where_its_page_goes(place: Path) -> None:
-    found = check(place / "shapes", folds=3, display=Remembering())
-    assert (found.findings.images, found.findings.testing, found.findings.folds) == (16, 4, 3)
-    assert found.page == Path("shapes-check.html") and not found.page.exists()
+    result = check(place / "shapes", folds=3, display=Remembering())
+    assert (result.findings.images, result.findings.testing, result.findings.folds) == (16, 4, 3)
+    assert result.page == Path("shapes-check.html") and not result.page.exists()
 
 
 def test_a_diagnosis_is_of_a_network_that_begins_from_nothing(place: Path) -> None:
@@ -34,19 +34,19 @@ def test_a_diagnosis_is_of_a_network_that_begins_from_nothing(place: Path) -> No
 
 def test_a_report_is_of_a_study_that_has_begun(begun: Store) -> None:
     begun.close()
-    found = report(Path(FOLDER))
-    assert (found.folder.path, found.summary.images, found.summary.rows) == (Path(FOLDER), 16, ())
-    found.folder.database.unlink()
+    result = report(Path(FOLDER))
+    assert (result.folder.path, result.summary.images, result.summary.rows) == (Path(FOLDER), 16, ())
+    result.folder.database.unlink()
     (begun.path.parent / "study.toml").touch()
-    said = refusal(lambda: report(Path(FOLDER)))
-    assert said == "study has not begun, so there is nothing to report; `search run study` starts it"
+    message = refusal(lambda: report(Path(FOLDER)))
+    assert message == "study has not begun, so there is nothing to report; `search run study` starts it"
 
 
 def test_predictions_name_the_most_probable_class_of_what_was_read() -> None:
     stray, broken = Prediction("notes.txt", problem="is no image", stray=True), Prediction("b.png", problem="cut short")
-    found = Predictions(("left", "top"), (Prediction("a.png", (0.2, 0.8)), stray, broken))
-    assert found.labels == {"a.png": "top"}
-    assert found.unread == [broken]
+    result = Predictions(("left", "top"), (Prediction("a.png", (0.2, 0.8)), stray, broken))
+    assert result.labels == {"a.png": "top"}
+    assert result.unread == [broken]
 
 
 def test_a_model_that_is_not_there_is_refused_with_what_makes_one(begun: Store, place: Path) -> None:

@@ -33,7 +33,10 @@ def test_a_run_gives_back_how_it_ended_and_a_second_one_what_is_left(place: Path
     assert first.folder.model.is_file()
     second = run(first.folder.path, Settings(), session(display))
     assert (second.ending, second.problem) == (Ending.FINISHED, None)
-    assert second.nothing_left == "nothing left to do: 1 of 1 trials are done; --trials raises the total"
+    assert second.nothing_left == (
+        "nothing left to do: 1 of 1 trials are done; with a larger budget: search resume shapes-study --trials 2; "
+        "to use its model: search predict shapes-study PICTURES"
+    )
     assert display.studies == [("shapes-study", False), ("shapes-study", True)]
     with pytest.raises(UsageError, match="nothing to resume: 1 of 1 trials are done"):
         resume(first.folder.path, Settings(), session(display))
@@ -41,5 +44,5 @@ def test_a_run_gives_back_how_it_ended_and_a_second_one_what_is_left(place: Path
 
 def test_a_study_that_has_not_begun_cannot_be_resumed(place: Path) -> None:
     folder = init(place / "shapes", Settings(preset="cnn"), display=Remembering())
-    said = refusal(lambda: resume(folder.path, Settings(), session(Remembering())))
-    assert said == "shapes-study has not begun, so there is nothing to resume; `search run` starts it"
+    message = refusal(lambda: resume(folder.path, Settings(), session(Remembering())))
+    assert message == "shapes-study has not begun, so there is nothing to resume; `search run shapes-study` starts it"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from search.diagnosis.evidence import STUCK, Cause, Diagnosis, Symptom
 from search.diagnosis.result import Diagnosed, Run, Verdict, mean_validation, runs_that_learn, suspected, verdict
 from search.diagnosis.rules import LABELS, Plain
-from tests.cases import CASE, EVIDENCE, STUCK_RUN, run, tried
+from tests.diagnoses import CASE, EVIDENCE, STUCK_RUN, run, tried
 
 GOOD, BAD = run(0.95, 0.9), run(0.5, 0.5)
 

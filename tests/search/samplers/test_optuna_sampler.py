@@ -278,5 +278,5 @@ def test_every_sampler_of_the_catalog_is_tested_here() -> None:
 
 def test_a_sampler_whose_package_is_missing_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    with pytest.raises(UsageError, match=r"'gp' needs the package torch.*smallsearch\[gp\]"):
+    with pytest.raises(UsageError, match=r"'gp' needs the package torch.*pip install torch, or use"):
         check_sampler("gp")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from search.session.budget import budget_done
+from search.session.budget import UsedUp, budget_done, larger_budgets, without_result
 from search.study.folder import StudyFolder
 from storage import RunRecord, Store, TrialRecord, TrialState
 from storage.records import Origin
@@ -17,5 +17,45 @@ def test_a_study_is_done_when_its_trials_are_closed_and_its_reference_rows_there
     begun.close_trial(0, TrialState.FAILED, "error", "as one")
     assert budget_done(folder, begun, settings(trials=1)) is None
     store_references(begun, run)
-    assert budget_done(folder, begun, settings(trials=1)) == "1 of 1 trials are done; --trials raises the total"
+    assert budget_done(folder, begun, settings(trials=1)) == UsedUp("1 of 1 trials are done", ("--trials", "2"))
     assert budget_done(folder, begun, settings(trials=2)) is None
+
+
+def test_for_each_budget_that_is_used_up_a_larger_one_is_named(begun: Store) -> None:
+    folder = StudyFolder(begun.path.parent)
+    assert larger_budgets(folder, settings(trials=1, hours=3.0)) == []
+    run = begun.start_run(RunRecord("", "search run", {}, "here", 1))
+    for number in range(2):
+        begun.add_trial(TrialRecord(number, {}, Origin.BASELINE), run=run, seconds=1 + 7200 * number)
+        begun.close_trial(number, TrialState.FAILED, "error", "as one")
+    assert larger_budgets(folder, settings(trials=9, hours=3.0)) == []
+    assert larger_budgets(folder, settings(trials=2, hours=3.0)) == [("--trials", "4")]
+    assert larger_budgets(folder, settings(trials=9, hours=1.5)) == [("--hours", "3")]
+    assert larger_budgets(folder, settings(trials=1, hours=0.25)) == [("--hours", "1"), ("--trials", "4")]
+
+
+def test_of_the_hours_of_a_nested_study_one_search_has_its_share_and_twice_all_of_them_are_more(begun: Store) -> None:
+    run = begun.start_run(RunRecord("", "search run", {}, "here", 1))
+    begun.add_trial(TrialRecord(0, {}, Origin.BASELINE), run=run, seconds=3600)
+    nested = settings(trials=9, hours=6.0, nested=True)  # 5 folds: an hour for each of 6 searches
+    assert larger_budgets(StudyFolder(begun.path.parent), nested) == [("--hours", "12")]
+
+
+def test_without_a_complete_trial_the_way_in_which_most_ended_is_named(begun: Store) -> None:
+    folder = StudyFolder(begun.path.parent)
+    folder.toml.write_text("images = '../shapes'\n")
+    run = begun.start_run(RunRecord("", "search run", {}, "here", 1))
+    endings = [
+        (TrialState.FAILED, "error", "a first"),
+        (TrialState.PRUNED, "behind", "worse on 3 folds"),
+        (TrialState.FAILED, "error", "not today\nin many lines"),
+    ]
+    for number, ending in enumerate(endings):
+        begun.add_trial(TrialRecord(number, {}, Origin.BASELINE), run=run, seconds=1)
+        begun.close_trial(number, *ending)
+        if number == 0:
+            assert "so there is no model; it failed (error: a first); go on with: " in (without_result(folder) or "")
+    assert (without_result(folder) or "").endswith(
+        "no trial is complete, so there is no model; 2 of 3 trials failed, such as trial 2 (error: not today); "
+        f"go on with: search resume {folder}"
+    )

@@ -317,18 +317,18 @@ def test_a_fold_that_ends_after_its_trial_failed_is_dropped(path: Path) -> None:
 def test_a_session_that_goes_on_tells_that_a_worker_is_ready_before_its_first_fold_ends(path: Path) -> None:
     sit(path, Instant(), trials=1)
     executor, stop = Hands(), StopRequest()
-    told: list[tuple[bool, int]] = []
+    shown: list[tuple[bool, int]] = []
 
     def act(progress: Progress) -> None:
         if executor.futures:
-            told.append((progress.answered, progress.session_folds))
+            shown.append((progress.answered, progress.session_folds))
             stop.asked = executor.ready and progress.answered
             executor.ready = True
         while stop.asked and executor.futures:
             executor.end(0)
 
     sit(path, executor, Watcher(act=act), stop, trials=2)
-    assert told[-1] == (True, 0)
+    assert shown[-1] == (True, 0)
 
 
 def test_progress_tells_what_runs_how_far_it_is_and_how_long_it_will_take(path: Path) -> None:

@@ -81,10 +81,10 @@ def test_a_sampler_that_leaves_most_of_the_space_to_chance_is_remarked_on(place:
 
 
 def test_progress_is_told(place: Path) -> None:
-    told: list[tuple[int, int]] = []
-    prepare(settings(), place / FOLDER, lambda done, total: told.append((done, total)))
-    assert told[0] == (0, 16)
-    assert told[-1] == (16, 16)
+    progress: list[tuple[int, int]] = []
+    prepare(settings(), place / FOLDER, lambda done, total: progress.append((done, total)))
+    assert progress[0] == (0, 16)
+    assert progress[-1] == (16, 16)
 
 
 @pytest.mark.parametrize(

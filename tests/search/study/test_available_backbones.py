@@ -67,8 +67,8 @@ def cache(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return path
 
 
-def names(found: AvailableBackbones) -> list[str]:
-    return [backbone.name for backbone in found.backbones]
+def names(available: AvailableBackbones) -> list[str]:
+    return [backbone.name for backbone in available.backbones]
 
 
 # What is at hand
@@ -87,10 +87,10 @@ def test_one_backbone_is_no_parameter_and_two_are_one_with_the_package_s_first(s
 @pytest.mark.usefixtures("package")
 def test_a_file_is_said_with_its_checksum_and_the_package_is_not(study: Path) -> None:
     assert find_backbones(config(), study) == AvailableBackbones((lite0.BACKBONE,), {}, ())
-    found = find_backbones(config(weights={NAME: "mobile.weights.h5"}), study)
-    backbone = found.backbones[1]
+    available = find_backbones(config(weights={NAME: "mobile.weights.h5"}), study)
+    backbone = available.backbones[1]
     assert isinstance(backbone, Application)
-    assert found.remarks == (
+    assert available.remarks == (
         f"weights of MobileNetV3-Large: SHA-256 {backbone.sha256[:16]}…, 12 MB, from {study / 'mobile.weights.h5'}",
     )
 
@@ -104,26 +104,26 @@ def test_a_file_is_enough_without_the_package(study: Path) -> None:
 
 @pytest.mark.usefixtures("package")
 def test_keras_s_cache_is_looked_into(study: Path, cache: Path) -> None:
-    found = find_backbones(config(), study)
-    assert names(found) == ["lite0", NAME]
-    assert found.remarks[0].endswith(f", from {cache}")
+    available = find_backbones(config(), study)
+    assert names(available) == ["lite0", NAME]
+    assert available.remarks[0].endswith(f", from {cache}")
     assert names(find_backbones(config(weights={NAME: "keras"}), study)) == ["lite0", NAME], "nothing to download"
 
 
 @pytest.mark.usefixtures("package")
 def test_half_a_file_in_the_cache_is_left_out_and_said(study: Path, cache: Path) -> None:
     cache.write_bytes(cache.read_bytes()[:5000])
-    found = find_backbones(config(), study)
-    assert names(found) == ["lite0"]
-    assert found.remarks[0].startswith(f"MobileNetV3-Large is left out: {cache} is damaged: ")
+    available = find_backbones(config(), study)
+    assert names(available) == ["lite0"]
+    assert available.remarks[0].startswith(f"MobileNetV3-Large is left out: {cache} is damaged: ")
 
 
 @pytest.mark.usefixtures("package")
 def test_what_was_asked_for_and_is_not_at_hand_is_left_out_in_one_line(study: Path) -> None:
-    found = find_backbones(config(space={"backbone": ["lite0", "resnet50v2"]}), study)
-    assert names(found) == ["lite0"]
-    assert found.space == {}
-    assert found.remarks == (
+    available = find_backbones(config(space={"backbone": ["lite0", "resnet50v2"]}), study)
+    assert names(available) == ["lite0"]
+    assert available.space == {}
+    assert available.remarks == (
         "ResNet50V2 is left out: it has no weights; name a file of them in [weights] of study.toml",
     )
 
@@ -201,14 +201,14 @@ def test_a_point_is_described_with_its_own_backbone_which_does_not_count_as_trai
     prepared = prepare(config(weights={NAME: "mobile.weights.h5"}), study)
     frozen = FAMILIES[prepared.preset.name].frozen
     assert frozen is not None
-    told = {}
+    pretrained_counts = {}
     for name, width in (("lite0", 2064), (NAME, 1392)):
         params = prepared.space.defaults(backbone=name)
         description = describe_frozen(frozen, params, prepared.facts)
         assert description.parameters - description.pretrained == (width + 1) * 2 + 2 * width
-        told[name] = description.pretrained
+        pretrained_counts[name] = description.pretrained
         assert frozen.views(params, prepared.facts)[0].name.startswith(f"{name}-")
-    assert told[NAME] == ARCHITECTURES[NAME].parameters
+    assert pretrained_counts[NAME] == ARCHITECTURES[NAME].parameters
 
 
 # What a study remembers
@@ -265,8 +265,8 @@ def test_a_study_goes_on_only_with_the_weights_that_it_began_with(study: Path) -
         file["layers/conv2d/vars/0"][...] += 1
     changed = prepare(config(weights={NAME: "moved.weights.h5"}), study)
     sha256 = prepared.identity["weights"][NAME]
-    for other, found in ((changed, changed.facts.backbones[1].sha256), (prepare(config(), study), "nothing")):
-        with pytest.raises(UsageError, match=rf"\n  weights.{NAME}: the study has {sha256}, asked is {found}\n"):
+    for other, digest in ((changed, changed.facts.backbones[1].sha256), (prepare(config(), study), "nothing")):
+        with pytest.raises(UsageError, match=rf"\n  weights.{NAME}: the study has {sha256}, asked is {digest}\n"):
             open_begun(StudyFolder(study), other)
 
 

@@ -308,9 +308,9 @@ def test_a_file_that_is_a_link_stays_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"trials = ", r"is not TOML: Invalid value \(at end of document\); correct that line"),
+        (b"trials = ", r"is not TOML: Invalid value \(at line 1, column 10\); correct that line"),
         (b"trials = 1\ntrials = 2\nx = 1\n", r"is not TOML: Cannot overwrite a value \(at line 2"),
-        (b"a = '\xff'", r"is not TOML: 'utf-8' codec can't decode byte 0xff"),
+        (b"a = '\xff'", r"is not TOML, which is UTF-8: byte 0xff in line 1 is not; save it as UTF-8$"),
         (b"a = " + b"9" * 5000, r"is not TOML: Exceeds the limit"),
         (b"a = " + b"[" * 5000, r"is not TOML: "),
     ],

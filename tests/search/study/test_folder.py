@@ -11,6 +11,7 @@ import pytest
 from search.data.images import read_images
 from search.errors import UsageError
 from search.study import config_file
+from search.study.continuing import resume_command
 from search.study.folder import StudyFolder
 from storage import RunRecord, StorageError, Store
 from tests.search.shapes import FOLDER, refusal, settings
@@ -99,7 +100,7 @@ def test_an_outer_fold_is_made_with_the_folder_around_it_and_goes_on_with_its_st
     outer = StudyFolder(place / FOLDER).outer(1)
     outer.make()
     assert outer.path.is_dir()
-    assert outer.resume_command == StudyFolder(place / FOLDER).resume_command
+    assert resume_command(outer) == resume_command(StudyFolder(place / FOLDER))
     missing = StudyFolder(place / "no" / "such")
     with pytest.raises(UsageError, match=r"such cannot be made: No such file or directory; name another"):
         missing.make()
@@ -107,10 +108,8 @@ def test_an_outer_fold_is_made_with_the_folder_around_it_and_goes_on_with_its_st
 
 def test_a_command_can_be_typed_as_it_is_whatever_the_folder_is_called() -> None:
     folder = StudyFolder(Path("my study's $HOME"))
-    assert shlex.split(folder.resume_command) == ["search", "resume", str(folder)]
     assert shlex.split(folder.command("export", "--to", "a b.keras"))[2:] == [str(folder), "--to", "a b.keras"]
-    assert StudyFolder(Path("plain")).resume_command == "search resume plain"
-    assert "\x1b" not in StudyFolder(Path("red\x1b[31m")).resume_command
+    assert StudyFolder(Path("plain")).command("run") == "search run plain"
 
 
 def test_a_new_study_lies_beside_what_it_is_of_and_never_among_it(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,6 +118,10 @@ def test_a_new_study_lies_beside_what_it_is_of_and_never_among_it(place: Path, m
     assert StudyFolder.new(shapes, Path("mine")) == StudyFolder(Path("mine"))
     assert "is within the images" in refusal(lambda: StudyFolder.new(shapes, shapes / "mine"))
     assert "does not exist; a study needs" in refusal(lambda: StudyFolder.new(Path("none"), None))
+    for name in ("pictures.zip", "pictures.tar.gz", "PICTURES.7Z"):
+        Path(name).touch()
+        message = refusal(lambda name=name: StudyFolder.new(Path(name), None))  # type: ignore[misc]
+        assert message.startswith(f"{name} is an archive: unpack it, and name the folder that comes out of it; ")
     assert "there is no folder no;" in refusal(lambda: StudyFolder.new(shapes, Path("no/study")))
     monkeypatch.chdir(place / "shapes")
     assert StudyFolder.new(Path(), None) == StudyFolder(Path("../shapes-study"))

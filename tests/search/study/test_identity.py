@@ -27,8 +27,8 @@ from tests.search.shapes import FOLDER, refusal, settings
 def asked(place: Path, **changes: Any) -> list[str]:
     """The differences named, a line each."""
     with StudyFolder(place / FOLDER).read() as store:
-        said = refusal(lambda: check_same(store, prepare(settings(**changes), place / FOLDER)))
-    first, *lines, last = said.splitlines()
+        message = refusal(lambda: check_same(store, prepare(settings(**changes), place / FOLDER)))
+    first, *lines, last = message.splitlines()
     assert first == "this study began with other settings, and its results would not compare:"
     assert last == "put them back to go on, or begin another study with --dir"
     return [line.strip() for line in lines]
@@ -173,5 +173,5 @@ def test_another_reading_of_the_same_images_is_a_difference_too(place: Path, beg
 def test_everything_that_differs_is_named_at_once(place: Path, begun: Store) -> None:
     begun.close()
     (place / "shapes" / "training" / "left" / "0000.png").unlink()
-    found = asked(place, folds=3, metric="accuracy", space={"kernel": 3})
-    assert [line.split(":")[0] for line in found] == ["folds", "metric", "space.kernel", "images"]
+    differences = asked(place, folds=3, metric="accuracy", space={"kernel": 3})
+    assert [line.split(":")[0] for line in differences] == ["folds", "metric", "space.kernel", "images"]

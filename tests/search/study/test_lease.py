@@ -39,8 +39,8 @@ def test_a_holder_is_named_and_forgotten_when_it_is_killed(tmp_path: Path) -> No
     )
     assert process.stdout is not None
     process.stdout.readline()
-    said = holder(tmp_path / LOCK)
-    assert said is not None and said.startswith(f"process {process.pid} on ")
+    who = holder(tmp_path / LOCK)
+    assert who is not None and who.startswith(f"process {process.pid} on ")
     with pytest.raises(UsageError, match=f"in use by process {process.pid} on "), leased(tmp_path / LOCK):
         pass
     process.kill()

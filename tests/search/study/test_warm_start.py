@@ -86,10 +86,10 @@ def test_the_best_complete_points_of_another_study_are_taken_and_what_does_not_f
             ({**SPACE.defaults(), "dropout": 0.5}, 0.99),
         ],
     )
-    tries, said = best_of(other, "pets-study", SPACE, "cnn")
+    tries, sentence = best_of(other, "pets-study", SPACE, "cnn")
     assert [dict(one.changes) for one in tries] == [{"depth": 3}, {"depth": 1}, {"depth": 4}]
     assert tries[0].source == "trial 1 of pets-study: accuracy 0.9"
-    assert said == (
+    assert sentence == (
         "warm start from pets-study: trials 1, 3, 0 are tried first; "
         "at the default instead: dropout 0.8 (not in 0 to 0.5, step 0.1), stages (unknown here)"
     )
@@ -100,9 +100,9 @@ def test_the_best_complete_points_of_another_study_are_taken_and_what_does_not_f
 def test_a_value_that_has_another_condition_here_is_said_too(tmp_path: Path) -> None:
     space = FAMILIES["cnn"].space(Facts(32, 32, 3, 2, 200))
     theirs = {**space.defaults(optimizer="sgd", sgd_learning_rate=0.05), "weight_decay": 0.01}
-    tries, said = best_of(other_study(tmp_path / "other.db", [(theirs, 0.9), (theirs, 0.8)]), "x", space, "cnn")
+    tries, sentence = best_of(other_study(tmp_path / "other.db", [(theirs, 0.9), (theirs, 0.8)]), "x", space, "cnn")
     assert [dict(one.changes) for one in tries] == [{"optimizer": "sgd", "sgd_learning_rate": 0.05}]
-    assert said.endswith("; at the default instead: weight_decay 0.01 (only where optimizer = adamw)")
+    assert sentence.endswith("; at the default instead: weight_decay 0.01 (only where optimizer = adamw)")
 
 
 def test_five_points_are_taken_at_most(tmp_path: Path) -> None:
@@ -116,9 +116,9 @@ def test_points_of_a_family_and_of_all_families_are_translated(tmp_path: Path) -
     cnn, auto = PRESETS["cnn"].space(facts), PRESETS["auto"].space(facts)
     point = cnn.defaults(conv_depth=1)
     of_cnn = other_study(tmp_path / "cnn.db", [(dict(point), 0.9), (dict(point), 0.1)], preset="cnn")
-    (one,), said = best_of(of_cnn, "x", auto, "auto")
+    (one,), sentence = best_of(of_cnn, "x", auto, "auto")
     assert auto.changed(one.changes)["cnn_conv_depth"] == 1
-    assert "unknown" not in said
+    assert "unknown" not in sentence
     both = [({**auto.defaults(family="question")}, 0.9), (dict(auto.changed(one.changes)), 0.8), (auto.defaults(), 0.1)]
     of_auto = other_study(tmp_path / "auto.db", both, preset="auto")
     (back,), _ = best_of(of_auto, "x", cnn, "cnn")

