@@ -41,7 +41,7 @@ def command_line(verb: str, *arguments: str | Path) -> str:
     It can be pasted into a shell as it is, in the folder in which the program runs: every word is quoted, and a path
     that begins with a dash is not taken for an option. All commands in messages are made here.
     """
-    return " ".join(_quoted(word) for word in (_program(), verb, *map(_as_argument, arguments)))
+    return " ".join(quoted(word) for word in (_program(), verb, *map(_as_argument, arguments)))
 
 
 def _program() -> str:
@@ -58,7 +58,7 @@ def _as_argument(argument: str | Path) -> str:
     return f"./{argument}" if is_like_option else str(argument)
 
 
-def _quoted(word: str) -> str:
+def quoted(word: str) -> str:
     r"""One word for a shell; with characters that `printable` escapes it is `$'a\x1bb'`, which bash and zsh read."""
     if printable(word) == word:
         return shlex.quote(word)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from search.jobs import Pixels, WorkerContext
+from search.native import ENVIRONMENT
 from search.session.prepare import prepare
 from search.study.config import Config
 from search.study.folder import StudyFolder
@@ -21,8 +22,8 @@ from tests.pictures import make_pictures
 if TYPE_CHECKING:
     from tests.refusals import Refuse
 
-# A worker gives TensorFlow one thread, but cannot where a test ran TensorFlow before in the same process.
-os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+# What a worker sets comes too late where a test ran TensorFlow before in the same process.
+os.environ |= {**ENVIRONMENT, "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -46,7 +46,7 @@ def choose_folds(
     grouped = "" if count == images else f", of which {count} are independent of each other"
     has = f"{images} training {'image' if images == 1 else 'images'}{grouped}"
     if count < MIN_FOLDS:
-        step = "Add images to it" + (", look at its copies and groups (`search check`)," if grouped else ",")
+        step = "Add images to it" + (", look at its copies and groups (`search check IMAGES`)," if grouped else ",")
         raise UsageError(
             f"folds: {name} has {has}, and at least {MIN_FOLDS} are needed: one to "
             f"learn from, one to judge by. {step} or move its folder away."

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
+from search.data.splits import Role, split_name
 from search.data.tree import Folder
 from search.text import as_unicode, printable
 
@@ -26,7 +27,14 @@ MAX_CLASSES = 1000  # that a table or file names may have
 
 def hint(tree: Folder) -> str:
     """Sentences and lines of Python for the user, beginning with a space or a line break; '' where nothing is seen."""
-    return _backslashes(tree) or _tables(tree) or _class_in_names(tree) or _inner_classes(tree) or _one_class(tree)
+    return (
+        _backslashes(tree)
+        or _detection_labels(tree)
+        or _tables(tree)
+        or _class_in_names(tree)
+        or _inner_classes(tree)
+        or _one_class(tree)
+    )
 
 
 def _backslashes(tree: Folder) -> str:
@@ -48,8 +56,22 @@ def _backslashes(tree: Folder) -> str:
     )
 
 
-def _tables(tree: Folder) -> str:
+def _detection_labels(tree: Folder) -> str:
+    """Where most pictures have a text file of their own, as for YOLO."""
     folders = list(tree.below())
+    stems = {path.stem for folder in folders for path in folder.pictures_here}
+    texts = [path for folder in folders for path in folder.files if path.suffix == ".txt" and path.stem in stems]
+    if not stems or 2 * len({path.stem for path in texts}) < len(stems):
+        return ""
+    return (
+        f" {_count(len(texts), 'text file is', 'text files are')} named like pictures ('{_shown(tree, texts[0])}'), as "
+        "labels for object detection (YOLO) are. Here each picture has one class: make a folder for each class."
+    )
+
+
+def _tables(tree: Folder) -> str:
+    # Where two parts have pictures of the same names, a table is of those for training.
+    folders = sorted(tree.below(), key=lambda folder: _role(folder) is Role.TRAINING)
     pictures = {path.name: path for folder in folders for path in folder.pictures_here}
     tables = [path for folder in folders for path in folder.files if path.suffix.lower() in _TABLES]
     for path in tables:
@@ -154,7 +176,7 @@ def _named_by_class(folder: Folder) -> str:
 
 def _inner_classes(tree: Folder) -> str:
     """Where the only class folder holds folders."""
-    if len(tree.inner) != 1 or len(tree.inner[0].inner) < 2:
+    if len(tree.inner) != 1 or len(tree.inner[0].inner) < 2 or any(map(_role, tree.inner[0].inner)):
         return ""
     first, second = (printable(folder.name) for folder in tree.inner[0].inner[:2])
     shown = printable(as_unicode(tree.inner[0].path))
@@ -166,6 +188,11 @@ def _one_class(tree: Folder) -> str:
         return ""
     holds = _count(tree.own_pictures, "picture lies", "pictures lie")
     return f" {holds} in this folder itself: if it is one of the classes, name the folder that holds all of them."
+
+
+def _role(folder: Folder) -> Role | None:
+    split = split_name(folder.name)
+    return split.role if split else None
 
 
 def _without_number(stem: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 import statistics
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -24,7 +23,7 @@ from search.data.hints import hint
 from search.data.layout import ImageFile, Listing, list_images, name_of
 from search.data.tree import Note, read_tree
 from search.errors import UsageError
-from search.text import printable
+from search.text import printable, quoted
 
 MIN_SIDE, MAX_SIDE = 8, 128  # pixels, of a size taken from the data
 FEW_IMAGES = 10  # a class with fewer training images gets a note
@@ -235,7 +234,7 @@ def _classes(root: Path, rows: Sequence[_Row], notes: Sequence[Note]) -> tuple[s
     where, left_out = name_of(root), _left_out(notes, {"hidden", "not an image"} if rows else {"hidden"})
     if not rows:
         links = any(note.kind == "link" for note in notes)
-        step = f"`{shlex.join(['cp', '-rL', where, 'real'])}` makes a folder of real files" if links else ""
+        step = f"`cp -rL {quoted(where)} real` makes a folder of real files" if links else ""
         raise UsageError(
             f"{where}: no images in its class folders{left_out}. {step or 'Put PNG or JPEG files there'}."
             + hint(read_tree(root))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from search.data.hints import hint
 from search.data.splits import Role
 from search.data.tree import Folder, Note, read_tree
 from search.errors import UsageError
-from search.text import as_unicode, printable
+from search.text import as_unicode, printable, quoted
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def name_of(path: Path) -> str:
 def _no_classes(root: Path, notes: Sequence[Note]) -> str:
     links = sum(note.kind == "link" for note in notes)
     unreadable = sum(note.kind == "unreadable" for note in notes)
-    copy = f"; `{shlex.join(['cp', '-rL', name_of(root), 'real'])}` makes a folder of real files"
+    copy = f"; `cp -rL {quoted(name_of(root))} real` makes a folder of real files"
     return (
         f"{name_of(root)}: no class folders to learn from"
         + (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from search.data.groups import GroupIds, connected
-from search.text import printable
+from search.text import printable, quoted
 
 _UUID4 = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 _COPY = r"(?:copy|kopie|copie|copia|kopia|копия)"
@@ -215,7 +214,7 @@ def _suggestion(possible: Mapping[Naming, Sequence[int]], files: Sequence[_File]
     titles = " or ".join(dict.fromkeys(naming.title for naming in possible))
     return (
         f"{count:,} images have names like {titles} of others, such as {printable(example)}. If they are, keep those "
-        f"of one picture in one fold with --groups {shlex.quote(printable(expression))}"
+        f"of one picture in one fold with --groups {quoted(printable(expression))}"
     )
 
 

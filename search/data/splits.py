@@ -78,9 +78,10 @@ def is_neutral(name: str) -> bool:
 
 
 def is_part(name: str) -> bool:
-    """Whether a name, such as 'fold_1', is that of a part of a set that no word calls training or testing."""
+    """Whether a name, such as 'fold_1' or 'part_A', is of a part of a set that no word calls training or testing."""
     words = _words(name)
-    return bool(words) and all(word in _NEUTRAL or word in _PARTS for word in words)
+    known = [word in _NEUTRAL or word in _PARTS for word in words]
+    return any(known) and all(known[place] or (place > 0 and len(word) == 1) for place, word in enumerate(words))
 
 
 def splits_among(names: Sequence[str]) -> dict[str, SplitName]:

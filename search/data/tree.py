@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,6 +82,7 @@ def read_tree(root: Path) -> Folder:
     for folder in tree.below():
         _read(folder, real_root)
         folders.append(folder)
+    _leave_out_targets(folders)
     for folder in reversed(folders):  # each after all that is below it
         folder.pictures = folder.own_pictures + sum(inner.pictures for inner in folder.folders)
     return tree
@@ -118,6 +119,18 @@ def _sort_in(entry: Path, folder: Folder, real_root: Path) -> tuple[str, str] | 
     else:  # opening a pipe would wait for ever
         return "not an image", "A pipe, socket or device, not a file: left out."
     return None
+
+
+def _leave_out_targets(folders: Sequence[Folder]) -> None:
+    """Leave out folders all of whose files are read through links elsewhere, as 'blobs' of a Hugging Face cache is."""
+    links = {path.resolve(): folder for folder in folders for path in folder.files if path.is_symlink()}
+    for parent in folders if links else ():
+        for folder in list(parent.folders):
+            places = [links.get(path.resolve()) for path in folder.files]
+            if places and not folder.folders and all(place not in (None, folder) for place in places):
+                message = f"Its {len(folder.files)} files are read through links to them: left out here."
+                parent.notes.append(Note(folder.shown, "link", message, True))
+                parent.folders.remove(folder)
 
 
 def _link_problem(link: Path, real_root: Path) -> str | None:

@@ -96,9 +96,10 @@ class TestSplitsUnderOtherNames:
         message = refusal(fill(tmp_path, "train/train/a", "train/train/b", "train/val/a", "train/val/b", "test/a"))
         assert "'train' holds 'train', 'val', which are parts of a set by their names" in message
 
-    def test_parts_that_no_word_calls_training_are_refused(self, tmp_path: Path) -> None:
-        message = refusal(fill(tmp_path, "fold_1/a", "fold_1/b", "fold_2/a", "fold_2/b"))
-        assert "'fold_1', 'fold_2' are parts of a set by their names, and each holds 'a', 'b'" in message
+    @pytest.mark.parametrize("name", ["fold_1", "Part_A", "batch 7", "subset-b"])
+    def test_parts_that_no_word_calls_training_are_refused(self, tmp_path: Path, name: str) -> None:
+        message = refusal(fill(tmp_path, f"{name}/a", f"{name}/b", "fold_2/a", "fold_2/b"))
+        assert "are parts of a set by their names, and each holds 'a', 'b'" in message and f"'{name}'" in message
 
     def test_pictures_in_the_splits_themselves_are_refused(self, tmp_path: Path) -> None:
         assert "'test_set', 'train_set' hold no class folders" in refusal(fill(tmp_path, "train_set", "test_set"))
@@ -141,6 +142,18 @@ class TestLookedThrough:
         images = read_images(fill(tmp_path, f"{wrapper}/a", f"{wrapper}/b"))
         assert images.classes == ("a", "b")
         assert [note.message for note in of_kind(images, "layout")] == [f"Its classes are the folders in '{wrapper}'."]
+
+    def test_links_into_a_folder_of_files_named_by_hashes(self, tmp_path: Path) -> None:
+        """As a cache of the Hugging Face hub is."""
+        fill(tmp_path / "set" / "snapshots" / "4f2a", "cat", "dog")
+        for path in sorted((tmp_path / "set").rglob("*.png")):
+            blob = tmp_path / "set" / "blobs" / f"{path.parent.name}{path.stem}00"
+            blob.parent.mkdir(exist_ok=True)
+            path.rename(blob)
+            path.symlink_to(blob)
+        images = read_images(tmp_path / "set")
+        assert counts(images) == {"cat": (3, 0), "dog": (3, 0)}
+        assert [note.path for note in of_kind(images, "link")] == ["blobs"]
 
     def test_not_where_a_class_is_still_empty(self, tmp_path: Path) -> None:
         (tmp_path / "dog").mkdir()

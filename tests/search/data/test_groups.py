@@ -259,7 +259,7 @@ class TestFolds:
     def test_a_class_of_one_group_cannot_be_searched(self) -> None:
         labels, excluded = np.repeat(np.arange(2, dtype=np.int16), 5), np.zeros(10, np.bool_)
         units = np.array([0, 1, 2, 3, 4, 5, 5, 5, 5, 5], np.int32)
-        with pytest.raises(UsageError, match=r"class 'dog' has 5 training images, of which 1 .*`search check`"):
+        with pytest.raises(UsageError, match=r"class 'dog' has 5 training images, of which 1 .*`search check IMAGES`"):
             choose_folds(labels, excluded, None, ("cat", "dog"), units)
 
     def test_a_class_whose_images_are_all_in_testing_cannot_be_searched(self) -> None:

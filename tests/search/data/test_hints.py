@@ -64,6 +64,26 @@ class TestTables:
         run_lines(refusal(tmp_path / "set"), tmp_path)
         assert len(read_images(tmp_path / "sorted").paths) == 10
 
+    def test_a_table_is_of_the_training_pictures_where_two_parts_have_the_same_names(self, tmp_path: Path) -> None:
+        for part in ("test", "train"):
+            for number in range(4):
+                picture(tmp_path / "set" / part / f"{number}.png", number + 10 * len(part))
+        rows = ["id,kind", *(f"{number},{'ab'[number % 2]}" for number in range(4))]
+        (tmp_path / "set" / "train.csv").write_text("\n".join(rows), encoding="utf-8")
+        run_lines(refusal(tmp_path / "set"), tmp_path)
+        copied = (tmp_path / "sorted" / "a" / "0.png").read_bytes()
+        assert copied == (tmp_path / "set" / "train" / "0.png").read_bytes()
+
+    def test_labels_of_boxes_are_named_as_such(self, tmp_path: Path) -> None:
+        for number in range(4):
+            for part in ("train", "val"):
+                picture(tmp_path / "set" / "images" / part / f"{number}.png", number)
+                labels = tmp_path / "set" / "labels" / part / f"{number}.txt"
+                labels.parent.mkdir(parents=True, exist_ok=True)
+                labels.write_text("0 0.5 0.5 0.1 0.1", encoding="utf-8")
+        message = refusal(tmp_path / "set")
+        assert "8 text files are named like pictures ('labels/" in message and "object detection" in message
+
     def test_labels_lead_nowhere_else(self, tmp_path: Path) -> None:
         rows = ["file,label']); print('x"]
         for number, label in enumerate(["../../out", "/etc", "..", "ok", "ok", "'+\"}{"]):

@@ -114,7 +114,7 @@ def test_a_probe_without_any_network_is_a_failure_with_its_reason(
     monkeypatch.setattr(lite0, "PACKAGE", "a_package_that_nobody_has")
     result = worker.do(job_of(PROBE))
     assert isinstance(result, Failure)
-    assert "no weights are at hand" in result.detail
+    assert "no weights are available" in result.detail
 
 
 # In a worker
