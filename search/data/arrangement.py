@@ -198,7 +198,11 @@ def _splits_in_names(folders: Sequence[Folder]) -> tuple[Source, ...]:
 def _of_classes(here: Folder, folders: Sequence[Folder], splits: Collection[Folder], where: str) -> Arrangement:
     """Of class folders, which may hold the splits."""
     inside = {folder: roles for folder in folders if (roles := _splits_inside(folder))}
-    if len(inside) > 1 and any(set(roles) != {Role.TRAINING} for roles in inside.values()):
+    for folder in folders:
+        _check_splits_inside(folder, inside, where)
+    if any({Role.TRAINING} < set(roles) for roles in inside.values()) or (
+        len(inside) > 1 and any(set(roles) != {Role.TRAINING} for roles in inside.values())
+    ):
         sources = [
             Source(inner, folder.name, role)
             for role in Role
@@ -225,8 +229,29 @@ def _of_classes(here: Folder, folders: Sequence[Folder], splits: Collection[Fold
             "them together, a folder for each class."
         )
         notes.append(Note(here.shown or ".", "layout", message, False))
+    deep = [folder for folder in held if len(folder.inner) > 1 and not folder.own_pictures]
+    if len(held) > len(deep) == 1 and not any(folder.inner for folder in held if folder not in deep):
+        message = (
+            f"Holds {_named(deep[0].inner)}, and is read as one class, as the only one with folders. If those are the "
+            "classes, name this folder instead of the one around it."
+        )
+        notes.append(Note(deep[0].shown, "layout", message, False))
     classes = tuple(Source(folder, folder.name, Role.TRAINING) for folder in folders)
     return Arrangement(classes, (Part(here, Role.TRAINING, tuple(folders)),), (), tuple(notes))
+
+
+def _check_splits_inside(folder: Folder, inside: Collection[Folder], where: str) -> None:
+    """Raises UsageError where a class holds pictures for training and for testing, and others beside them."""
+    splits = {name: split for name, split in splits_among(_names(folder.inner)).items() if not split.rest}
+    if folder in inside or not {Role.TRAINING} < {split.role for split in splits.values()}:
+        return
+    parts = [inner for inner in folder.inner if inner.name in splits]
+    others = [inner for inner in folder.inner if inner.name not in splits]
+    beside = _named(others) if others else f"{folder.own_pictures} pictures"
+    raise UsageError(
+        f"{where}: '{printable(folder.shown)}' holds {_named(parts)}, which are parts of a set by their names, and "
+        f"beside them {beside}, of which nothing says which part they are of. Move these into one of the parts, or away."
+    )
 
 
 def _splits_inside(folder: Folder) -> dict[Role, list[Folder]]:

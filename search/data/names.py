@@ -18,6 +18,7 @@ _COPY = r"(?:copy|kopie|copie|copia|kopia|копия)"
 _CHANGES = (
     r"[hv]?flip(?:ped)?|mirror(?:ed)?|rot(?:ated?|ation)?|blur(?:red)?|nois[ey]|bright(?:er|ness)?|dark(?:er)?|contrast"
     r"|zoom(?:ed)?|shear(?:ed)?|shift(?:ed)?|translated?|jitter|gamma|hue|saturation|sharpen(?:ed)?|gr[ae]y(?:scale)?"
+    r"|(?:new)?\d+deg(?:rees?)?(?:flip(?:lr|ud|tb))?"  # as the leaves of PlantVillage have it
 )
 
 
@@ -53,7 +54,7 @@ NAMINGS = (
     Naming("a file manager", r"(?P<source>.+?) copy(?: \d+)?", needs_original=True),
     Naming("a file manager", rf"{_COPY} (?:of|von|de|di) (?P<source>.+)"),
     _habit("changed versions", r"[_-]aug(?:mented)?[_-]?\d*"),
-    _habit("changed versions", rf"[_-](?:{_CHANGES})[_-]?(?:\d+|lr|ud)?", needs_original=True),
+    _habit("changed versions", rf"[_-](?:{_CHANGES})[_-]?(?:\d+|lr|ud|tb)?", needs_original=True),
     _habit("copies", r"[_ ]?\(\d+\)", needs_original=True, min_sources=2),  # 'cat (1)' alone is a numbered set
 )
 """The first that matches a name counts."""

@@ -87,6 +87,19 @@ class TestSplitsUnderOtherNames:
         assert counts(images) == {"emu": (6, 0), "jay": (3, 3), "owl": (3, 3)}
         assert len(of_kind(images, "layout")) == 1 and not of_kind(images, "nested")
 
+    def test_splits_may_lie_in_one_class_alone(self, tmp_path: Path) -> None:
+        images = read_images(fill(tmp_path, "owl/train", "owl/test", "jay"))
+        assert counts(images) == {"jay": (3, 0), "owl": (3, 3)}
+
+    @pytest.mark.parametrize(("other", "beside"), [("owl/aug", "'aug'"), ("owl", "3 pictures")])
+    def test_splits_in_a_class_beside_other_pictures_of_it_are_refused(
+        self, tmp_path: Path, other: str, beside: str
+    ) -> None:
+        message = refusal(fill(tmp_path, "owl/train", "owl/test", other, "jay"))
+        assert (
+            f"'owl' holds 'test', 'train', which are parts of a set by their names, and beside them {beside}" in message
+        )
+
     def test_splits_may_lie_in_the_names_of_classes(self, tmp_path: Path) -> None:
         images = read_images(fill(tmp_path, "owl_train", "owl_test", "emu 2_train", "emu 2_test"))
         assert counts(images) == {"emu 2": (3, 3), "owl": (3, 3)}
@@ -126,6 +139,11 @@ class TestHonestClasses:
         assert images.classes == ("beaker", "test_tube")
         (note,) = of_kind(images, "layout")
         assert "Each class holds folders of the same names, 'day', 'night'" in note.message
+
+    def test_the_only_one_with_folders_is_named(self, tmp_path: Path) -> None:
+        images = read_images(fill(tmp_path, "labeled/owl", "labeled/jay", "unlabeled"))
+        (note,) = of_kind(images, "layout")
+        assert note.path == "labeled" and "Holds 'jay', 'owl', and is read as one class" in note.message
 
     def test_of_equal_files_are_no_second_copies(self, tmp_path: Path) -> None:
         fill(tmp_path, "a/day", "a/night", "b/day", "b/night")

@@ -87,6 +87,7 @@ class TestHabitsAreSuggested:
             (("e-aug1.jpg", "e-aug2.jpg", "f-aug1.jpg", "f-aug2.jpg"), "aabb"),
             (("1.png", "1_rot90.png", "1_flip.png", "2.png", "2_rot90_flip.png", "3.png"), "aaabbc"),
             (("k.png", "k_hflip.png", "k_blurred.png", "k_aug_7.png"), "aaaa"),
+            (("k.png", "k_90deg.png", "k_flipTB.png", "k_new30degFlipLR.png"), "aaaa"),
             (("x.jpg", "x (1).jpg", "y.jpg", "y (1).jpg"), "aabb"),
         ],
     )
