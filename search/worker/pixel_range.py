@@ -10,6 +10,7 @@ from typing import Any, Never
 
 import keras
 import numpy as np
+from keras import ops
 from numpy.typing import NDArray
 
 from search.worker.keras_internals import all_layers, patched, random_states_kept
@@ -48,11 +49,11 @@ class PixelRange:
 def pixel_range(model: keras.Model) -> PixelRange:
     """The range for a built model.
 
-    The model is run in inference mode up to its first layer with weights. If a Rescaling or Normalization layer comes
-    before that, at any depth, it is given 0..255. Else it is run so on pictures of both ranges, and the range whose
-    result is sensible is chosen: not far from 0 in relation to its spread, and if both are so, of a size near 1. That
-    covers -1..1, 0..1, standardised pixels, and 0..255 less a mean (Caffe). A model that does not change pixels is
-    given 0..1.
+    The model is run in inference mode up to its first layer with weights. If a Rescaling layer comes before that, at
+    any depth, or a Normalization that knows no mean yet, it is given 0..255. Else it is run so on pictures of both
+    ranges, and the range whose result is sensible is chosen: not far from 0 in relation to its spread, and if both are
+    so, of a size near 1. That covers -1..1, 0..1, standardised pixels, and 0..255 less a mean (Caffe). A model that
+    does not change pixels is given 0..1.
 
     The pictures are made of random numbers, each with other colours, over the whole range: the decision does not
     depend on a study's images, which may all be dark.
@@ -111,6 +112,12 @@ class _ScaledError(BaseException):
     """A layer that scales was called."""
 
 
+def _knows_mean(layer: keras.layers.Layer) -> bool:
+    """Whether it is a Normalization whose mean tells the range of its pixels: 0.449 is one of 0..1."""
+    mean = getattr(layer, "mean", None) if isinstance(layer, keras.layers.Normalization) else None
+    return mean is not None and bool(np.any(ops.convert_to_numpy(mean)))
+
+
 def first_input(model: keras.Model, x: Any, *, stop_at_scaling: bool = False) -> NDArray[np.float32]:
     """What the first layer with weights, at any depth, is given for `x` in inference mode; Normalization is no such.
 
@@ -128,13 +135,13 @@ def first_input(model: keras.Model, x: Any, *, stop_at_scaling: bool = False) ->
         stack.enter_context(random_states_kept(model))
         for layer in all_layers(model):
             if isinstance(layer, _SCALING):
-                if stop_at_scaling:
+                if stop_at_scaling and not _knows_mean(layer):
                     stack.enter_context(patched(layer, "call", scales))
             elif layer.weights and not any(inner.weights for inner in all_layers(layer) if inner is not layer):
                 stack.enter_context(patched(layer, "call", reached))
         try:
             model(x, training=False)
         except _ReachedError as error:
-            values: NDArray[np.float32] = np.asarray(keras.ops.convert_to_numpy(error.value), np.float32)
+            values: NDArray[np.float32] = np.asarray(ops.convert_to_numpy(error.value), np.float32)
             return values
     raise ValueError("no layer with weights was called")

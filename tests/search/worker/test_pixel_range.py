@@ -52,7 +52,11 @@ OPERATIONS = {
     "keras.Sequential([keras.Input((16, 16, 3)), layers.RandomFlip(), layers.Lambda(lambda p: p / 255)])(x)": 255,
     "keras.Model(i, i / 127.5 - 1)(layers.RandomZoom(0.2)(x))": 255,
     "layers.Rescaling(1 / 255)(x)": 255,
-    "layers.Normalization(mean=0.4, variance=0.1)(x)": 255,
+    "layers.Normalization(mean=0.4, variance=0.1)(x)": 1,
+    "layers.Normalization(mean=[0.485, 0.456, 0.406], variance=[0.0524, 0.0502, 0.0506])(x)": 1,
+    "layers.Normalization(mean=[123.7, 116.3, 103.5], variance=[3409.0, 3264.0, 3291.0])(x)": 255,
+    "layers.Normalization(mean=0.4, variance=0.1)(layers.Rescaling(1 / 255)(x))": 255,
+    "layers.Normalization()(x)": 255,
     "layers.Rescaling(2.0, -1)(x / 255)": 255,
     "layers.Add()([x, layers.Rescaling(0.1)(layers.Conv2D(3, 1)(x))])": 1,  # of a residual, not of pixels
     "layers.BatchNormalization()(x)": 1,
