@@ -11,6 +11,7 @@ import contextlib
 import inspect
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType, FunctionType, ModuleType
@@ -46,6 +47,10 @@ class OwnModel:
     def __init__(self, file: ModelFile, facts: Facts) -> None:
         """Raises BuilderError where the file changed, does not load, or has no such builder."""
         self._file, self._facts = file, facts
+        self._loaded = 0  # times
+        self._met: dict[
+            int, tuple[weakref.ref[Any], int]
+        ] = {}  # variables of models by id, with `_loaded` at that time
         try:
             self._source = Source(file)
         except ChangedError as error:
@@ -65,6 +70,8 @@ class OwnModel:
         import keras
 
         started = time.perf_counter()
+        self._loaded += 1
+        self._met = {key: met for key, met in self._met.items() if met[0]() is not None}
         keras.utils.set_random_seed(LOADING_SEED)
         try:
             with _training_refused():
@@ -258,9 +265,29 @@ class OwnModel:
             model = self._with_shapes(model)
         except _ANYTHING as error:
             raise BuilderError(self._where(error, self._at_return(params))) from error
+        if kept := self._kept(model):
+            raise BuilderError(
+                f"{self._at_return(params)}: {self._file.name} uses {kept} made outside of it, in a module that is not "
+                "loaded anew, so all folds would share what is learned: make it in the builder"
+            )
         if problem := wrong_input(model.input_shape, self._facts) or wrong_output(model.output_shape, self._facts):
             raise BuilderError(f"{self._at_return(params)}: {self._file.name} {problem}")
         return model
+
+    def _kept(self, model: keras.Model) -> str:
+        """What the model shares with one that was built before the file was loaded anew; '' where there is nothing.
+
+        Files beside it are loaded anew too; modules of a package, or found through a changed sys.path, are not.
+        """
+        optimizer = model.optimizer.variables if model.compiled and model.optimizer is not None else []
+        for what, variables in (("the weights {}", model.variables), ("an optimizer with {}", optimizer)):
+            for variable in variables:
+                met = self._met.setdefault(id(variable), (weakref.ref(variable), self._loaded))
+                if met[0]() is not variable:  # the id of one that is gone
+                    self._met[id(variable)] = weakref.ref(variable), self._loaded
+                elif met[1] != self._loaded:
+                    return what.format(getattr(variable, "path", ""))
+        return ""
 
     def _with_shapes(self, model: keras.Model) -> keras.Model:
         """The model, or one around it: where it has its own `call`, and where its output is a list or dict of one."""

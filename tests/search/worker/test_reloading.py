@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.jobs import DescribeJob, FoldJob, WorkerContext
+from search.jobs import DescribeJob, Failure, FailureCause, FoldJob, WorkerContext
 from search.study.prepared import Prepared
 from search.worker.worker import Worker
 from tests.search.worker.conftest import worker_for
@@ -115,6 +115,28 @@ def test_a_fold_run_after_others_is_the_same_as_in_a_new_process(
     alone = trained(made(name), second)
     assert after.curve == alone.curve
     np.testing.assert_array_equal(after.probabilities, alone.probabilities)
+
+
+@pytest.mark.parametrize(
+    ("kept", "named"),
+    [
+        ("body = keras._test_body = getattr(keras, '_test_body', None) or new_body()", "the weights sequential"),
+        (
+            "optimizer = keras._test_sgd = getattr(keras, '_test_sgd', None) or keras.optimizers.SGD(0.1)\n"
+            "body = new_body()",
+            "an optimizer with ",
+        ),
+    ],
+)
+def test_what_lies_in_a_module_that_is_not_loaded_anew_is_refused(
+    context: WorkerContext, tmp_path: Path, job: FoldJob, kept: str, named: str
+) -> None:
+    head, given = HEAD.replace("BEGINS", str(tmp_path / "begins.txt")), "optimizer" if "optimizer" in kept else "None"
+    worker = worker_for(f"{head}{kept}\n\n\ndef build(hp):\n    return model_of(body, {given})\n", context, tmp_path)
+    trained(worker, job)
+    outcome = worker.do(replace(job, fold=1))
+    assert isinstance(outcome, Failure) and outcome.cause == FailureCause.MODEL
+    assert f"net.py:build uses {named}" in outcome.detail and outcome.detail.endswith("make it in the builder")
 
 
 def test_what_is_made_once_begins_every_fold_with_the_same_weights(
