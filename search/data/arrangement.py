@@ -250,7 +250,7 @@ def _check_splits_inside(folder: Folder, inside: Collection[Folder], where: str)
     beside = _named(others) if others else f"{folder.own_pictures} pictures"
     raise UsageError(
         f"{where}: '{printable(folder.shown)}' holds {_named(parts)}, which are parts of a set by their names, and "
-        f"beside them {beside}, of which nothing says which part they are of. Move these into one of the parts, or away."
+        f"beside them {beside}, of which nothing says which part they are of. Move these into one of the parts or away."
     )
 
 
