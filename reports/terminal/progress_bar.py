@@ -1,4 +1,4 @@
-"""Progress bars, on a terminal only."""
+"""Progress bars on a terminal; where training takes minutes, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -21,10 +21,20 @@ def reading_images(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def training(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A callback (what is trained, trainings done, in all), drawn as a bar with the time left."""
-    console = Console(stderr=True)
+    """A callback (what is trained, trainings done, in all): a bar with the time left, without a terminal lines."""
+    console = Console(stderr=True, highlight=False)
+    if not quiet and not console.is_terminal:
+        printed: set[tuple[str, int]] = set()
+
+        def line(what: str, number: int, total: int) -> None:
+            if (what, number) not in printed:
+                printed.add((what, number))
+                console.print(f"{what}: {number} of {total}")
+
+        yield line
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
         tasks: dict[str, TaskID] = {}
 
         def done(what: str, number: int, total: int) -> None:

@@ -222,7 +222,7 @@ def _of_classes(here: Folder, folders: Sequence[Folder], splits: Collection[Fold
         if all(is_part(folder.name) for folder in held):
             raise UsageError(
                 f"{where}: {_named(held)} are parts of a set by their names, and each holds {_named(held[0].inner)}. "
-                "Bring these together, a folder for each class."
+                "Name one of them, or bring these together, a folder for each class."
             )
         message = (
             f"Each class holds folders of the same names, {_named(held[0].inner)}. If those are the classes, bring "

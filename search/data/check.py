@@ -238,7 +238,7 @@ def _two_values(pixels: NDArray[np.uint8]) -> bool:
 def _of_depth(images: ImageSet) -> list[str]:
     brightest = int(np.median(images.pixels.max(axis=(1, 2, 3))))
     dark = [f"Half of the images have no value above {brightest} of 255: these are nearly black."]
-    dark = dark if brightest <= MAX_DARK else []
+    dark = [*(dark if brightest <= MAX_DARK else []), *_of_ranges(images)]
     if images.grey_bits == FULL_DEPTH:
         return dark
     deep = sum(note.kind in {"16-bit", "32-bit"} for note in images.notes)
@@ -246,6 +246,21 @@ def _of_depth(images: ImageSet) -> list[str]:
         *dark,
         f"{_count(deep, 'image has', 'images have')} grey of more than 8 bits, none with a value above "
         f"{top_of(images.grey_bits)}: all are scaled from {images.grey_bits} bits, and pictures at prediction too.",
+    ]
+
+
+def _of_ranges(images: ImageSet) -> list[str]:
+    """Whether 32-bit grey was scaled from different ranges: each file that holds no 16-bit values has its own."""
+    ranges = Counter(note.message for note in images.notes if note.kind == "32-bit")
+    if len(ranges) < 2:
+        return []
+    named = [
+        f"{count} {message[message.index('from') :].split(' to 0..255')[0]}" for message, count in ranges.most_common(3)
+    ]
+    more = f", … and {len(ranges) - 3} more ranges" if len(ranges) > 3 else ""
+    return [
+        f"{ranges.total():,} images of 32-bit grey are scaled from different ranges: {', '.join(named)}{more}. So "
+        "their brightness cannot be compared, and a class may be told by it: save all of them in one range."
     ]
 
 

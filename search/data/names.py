@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -164,6 +165,8 @@ def _are_random(numbers: Sequence[str]) -> bool:
     """Whether they look drawn from 0 to 9,999,999, as times and numbers in order do not."""
     values = sorted(map(int, numbers))
     if not values or sum(len(number) == 7 for number in numbers) < _MIN_SEVEN * len(numbers):
+        return False
+    if len(values) > 2 and math.gcd(*values) >= 10:  # in equal steps; of random ones 1 in 200
         return False
     return len(values) < 5 or values[-1] - values[0] > _MIN_SPREAD
 

@@ -19,15 +19,18 @@ class Role(StrEnum):
 
 _WORDS = {
     "train": Role.TRAINING,
+    "xtrain": Role.TRAINING,
     "training": Role.TRAINING,
     "trainval": Role.TRAINING,
     "trn": Role.TRAINING,
     "val": Role.VALIDATION,
+    "xval": Role.VALIDATION,
     "valid": Role.VALIDATION,
     "validation": Role.VALIDATION,
     "vld": Role.VALIDATION,
     "dev": Role.VALIDATION,
     "test": Role.TESTING,
+    "xtest": Role.TESTING,
     "testing": Role.TESTING,
     "tst": Role.TESTING,
     "eval": Role.TESTING,
@@ -41,7 +44,13 @@ _NEUTRAL = frozenset(
         "dir split splits part all",
     )
 )
-_PARTS = frozenset({"fold", "batch", "chunk", "phase", "subset", "version", "copy", "unzipped", "extracted", "archive"})
+_PARTS = frozenset(
+    re.findall(
+        r"\w+",
+        "fold batch chunk phase subset version copy unzipped extracted archive original originals augmented aug raw "
+        "processed preprocessed cropped resized seen unseen source target",
+    )
+)
 _LETTERS = re.compile(r"[^\W\d_]+")
 _HUMPS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _JOINED = re.compile(rf"({'|'.join(sorted(_WORDS, key=len, reverse=True))})({'|'.join(_NEUTRAL)})")

@@ -102,7 +102,9 @@ def _is_cross_entropy_of_keras(loss: Any, name: str) -> bool:
 
 def _proper(units: int, activation: str) -> str:
     if activation == "linear":
-        return "from_logits=True in the loss"
+        return (
+            f'activation="{"sigmoid" if units == 1 else "softmax"}" in the last layer, or from_logits=True in the loss'
+        )
     return 'activation="sigmoid" in the last layer' if units == 1 else 'activation="softmax" in the last layer'
 
 

@@ -43,14 +43,21 @@ class ChangedError(Exception):
 def named(text: str) -> ModelFile:
     """The builder that 'file.py:build' names. Raises SpaceError where there is no such file or no name."""
     file, _, function = text.rpartition(":")
+    if text.endswith(".ipynb"):  # without a function
+        file, function = text, "build"
     if not file or not function.isidentifier():
         raise SpaceError(f"--model: must be FILE.py:FUNCTION, such as net.py:build, got {text!r}")
     path = Path(file)
     if path.suffix == ".ipynb":
-        script = path.with_suffix(".py")
+        script, output = path.with_suffix(".py"), ""
+        if script.exists():  # nbconvert would write over it
+            script, output = (
+                path.with_name(f"{path.stem}_notebook.py"),
+                f" --output {shlex.quote(f'{path.stem}_notebook')}",
+            )
         raise SpaceError(
             f"--model: {file} is a notebook; save its code as a Python file with `jupyter nbconvert --to script "
-            f"{shlex.quote(file)}`, then name that: --model {shlex.quote(f'{script}:{function}')}"
+            f"{shlex.quote(file)}{output}`, then name that: --model {shlex.quote(f'{script}:{function}')}"
         )
     if not path.is_file():
         raise SpaceError(f"--model: {file} is not a file; give the path of the Python file that has {function}")

@@ -47,6 +47,7 @@ class TestSplitsUnderOtherNames:
             ("TrainingSet", "TestSet"),
             ("train-images", "eval-images"),
             ("train2017", "test2017"),
+            ("Xtrain", "Xtest"),
             ("trainset", "holdout"),
             ("Train/images", "Test/images"),
             ("data/train", "data/test"),
@@ -109,7 +110,7 @@ class TestSplitsUnderOtherNames:
         message = refusal(fill(tmp_path, "train/train/a", "train/train/b", "train/val/a", "train/val/b", "test/a"))
         assert "'train' holds 'train', 'val', which are parts of a set by their names" in message
 
-    @pytest.mark.parametrize("name", ["fold_1", "Part_A", "batch 7", "subset-b"])
+    @pytest.mark.parametrize("name", ["fold_1", "Part_A", "batch 7", "subset-b", "augmented", "Raw"])
     def test_parts_that_no_word_calls_training_are_refused(self, tmp_path: Path, name: str) -> None:
         message = refusal(fill(tmp_path, f"{name}/a", f"{name}/b", "fold_2/a", "fold_2/b"))
         assert "are parts of a set by their names, and each holds 'a', 'b'" in message and f"'{name}'" in message

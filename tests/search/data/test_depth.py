@@ -91,6 +91,15 @@ def test_nearly_black_pictures_are_named(tmp_path: Path) -> None:
     assert "Half of the images have no value above 15 of 255: these are nearly black." in found.sentences
 
 
+def test_numbers_that_are_scaled_from_different_ranges_are_named(tmp_path: Path) -> None:
+    for place in range(12):
+        pixels = np.linspace(0, 1.02 if place == 5 else 0.9, 64, dtype=np.float32).reshape(8, 8) ** (1 + place)
+        write(tmp_path / "ab"[place % 2] / f"{place}.tiff", Image.fromarray(pixels * (1.02 if place == 5 else 1)))
+    _, found = look_over(tmp_path, None, None)
+    (sentence,) = [sentence for sentence in found.sentences if "32-bit" in sentence]
+    assert sentence.startswith("12 images of 32-bit grey are scaled from different ranges: 11 from 0 to 1, 1 from 0 to")
+
+
 def test_a_picture_of_the_testing_folder_counts_and_8_bit_ones_do_not(tmp_path: Path) -> None:
     make_pictures(tmp_path / "training")
     write_words(tmp_path / "testing", 3000)

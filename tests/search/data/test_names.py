@@ -103,6 +103,7 @@ class TestHabitsAreSuggested:
 
 
 HARMLESS = [
+    ("cam_0_1000000.png", "cam_0_1600000.png", "cam_0_3800000.png", "cam_0_9000000.png"),
     ("IMG_0001.jpg", "IMG_0002.jpg", "IMG_0003.jpg"),
     ("IMG_20230101_120000.jpg", "IMG_20230101_120001.jpg", "IMG_20230102_093011.jpg"),
     ("20230101_1201.png", "20230101_1202.png"),

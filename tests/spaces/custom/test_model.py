@@ -364,7 +364,13 @@ def test_a_notebook_is_refused_with_the_command_that_makes_a_script_of_it(tmp_pa
     message = str(refused.value)
     assert "is a notebook; save its code as a Python file with `jupyter nbconvert --to script " in message
     script = shlex.quote(f"{(tmp_path / name).with_suffix('.py')}:build")
-    assert message.endswith(f"then name that: --model {script}")
+    assert message.endswith(f"then name that: --model {script}") and "--output" not in message
+
+
+def test_that_command_writes_over_no_script(tmp_path: Path) -> None:
+    (tmp_path / "net.py").touch()
+    with pytest.raises(SpaceError, match=r"--output net_notebook`, then name that: --model .*/net_notebook\.py:build$"):
+        named(str(tmp_path / "net.ipynb"))
 
 
 @pytest.mark.parametrize(
