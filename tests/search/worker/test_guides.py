@@ -1,7 +1,6 @@
 """Builders of Keras Tuner's guides and keras.io's examples run unchanged, or are refused with the line to change.
 
-Which engine proposes the points does not matter to them: both are given the space that is discovered here. Whole
-searches under both engines are in tests/test_own_model.py.
+Both engines are given the space that is discovered here. Whole searches under both are in tests/test_own_model.py.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 
 from search.jobs import DescribeJob, Description, DiscoverJob, Discovery, Failure, Pixels, WorkerContext
+from search.samplers.factory import make_sampler
 from search.session.prepare import prepare
 from search.study.config import Config
 from search.study.folder import StudyFolder
@@ -58,6 +58,23 @@ def test_a_guide_runs_unchanged(
     result = trained(worker, replace(fold_job(prepared, params or {"batch_size": 8}, max_epochs=2), params=params))
     assert result.epochs == 2
     np.testing.assert_allclose(result.probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", guides.RUN)
+@pytest.mark.parametrize(("engine", "sampler"), [("optuna", "tpe"), ("keras-tuner", "bayesian")])
+def test_a_guide_builds_the_points_of_both_engines(
+    pictures: tuple[Prepared, WorkerContext], tmp_path: Path, name: str, engine: str, sampler: str
+) -> None:
+    worker = worker_of(guides.RUN[name], pictures[1], tmp_path)
+    discovery = worker.do(DiscoverJob())
+    assert isinstance(discovery, Discovery), discovery
+    space = Space.from_json(discovery.space)
+    points = make_sampler(space, "accuracy", engine, sampler, seed=1) if space.parameters else None
+    described = worker.do(DescribeJob(points.ask(0) if points else {}))
+    if not isinstance(described, Description):
+        assert isinstance(described, Failure)
+        assert guides.FAILS_AT_POINTS[name] in described.detail
 
 
 @pytest.mark.parametrize("name", guides.REFUSED)
