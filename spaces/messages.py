@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-MAX_LENGTH = 300  # characters of a line
+MAX_LENGTH = 600  # characters of a line: XLA needs 400 to name an operation that it lacks, and where
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # escape codes in Keras's messages
 _ABOUT_THE_CALL = re.compile(
     r"Exception encountered when .*|.*\bError encountered:|Graph execution error:|"

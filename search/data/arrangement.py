@@ -7,7 +7,17 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.data.splits import Role, SplitName, by_role, is_neutral, is_part, split_name, splits_among, without_split
+from search.data.splits import (
+    Role,
+    SplitName,
+    by_role,
+    is_neutral,
+    is_part,
+    role_of,
+    split_name,
+    splits_among,
+    without_split,
+)
 from search.data.tree import Folder, Note
 from search.errors import UsageError
 from search.text import as_unicode, printable
@@ -307,18 +317,14 @@ def _once(here: Folder, where: str, notes: list[Note]) -> list[Folder]:
                     f"{where}: can be read in two ways: '{printable(folder.shown)}' holds {_named(folder.inner)}, "
                     "and folders of these names lie beside it, with other pictures. Move those of one class together."
                 )
-        same = (other for other in kept if set(_names(other.inner)) == names and _role(other) is _role(folder))
+        role = role_of(folder.name)
+        same = (other for other in kept if set(_names(other.inner)) == names and role_of(other.name) is role)
         twin = next(same, None) if len(names) > 1 else None
         if twin and _is_same(folder.inner, {inner.name: inner for inner in twin.inner}):
             notes.append(_left_out(folder, f"Holds the pictures of '{printable(twin.shown)}' a second time: left out."))
             continue
         kept.append(folder)
     return kept
-
-
-def _role(folder: Folder) -> Role | None:
-    split = split_name(folder.name)
-    return split.role if split else None
 
 
 def _is_same(folders: Iterable[Folder], others: dict[str, Folder]) -> bool:

@@ -251,16 +251,17 @@ def _of_depth(images: ImageSet) -> list[str]:
 
 def _of_ranges(images: ImageSet) -> list[str]:
     """Whether 32-bit grey was scaled from different ranges: each file that holds no 16-bit values has its own."""
-    ranges = Counter(note.message for note in images.notes if note.kind == "32-bit")
-    if len(ranges) < 2:
+    notes = [note for note in images.notes if note.kind == "32-bit"]
+    examples: dict[str, str] = {}
+    for note in notes:
+        examples.setdefault(note.message, printable(note.path))  # the message names the range
+    if len(examples) < 2:
         return []
-    named = [
-        f"{count} {message[message.index('from') :].split(' to 0..255')[0]}" for message, count in ranges.most_common(3)
-    ]
-    more = f", … and {len(ranges) - 3} more ranges" if len(ranges) > 3 else ""
+    first, second, *_ = examples.values()
     return [
-        f"{ranges.total():,} images of 32-bit grey are scaled from different ranges: {', '.join(named)}{more}. So "
-        "their brightness cannot be compared, and a class may be told by it: save all of them in one range."
+        f"{len(notes):,} images of 32-bit grey are scaled from {len(examples):,} different ranges, as {first} and "
+        f"{second} are. So their brightness cannot be compared, and a class may be told by it: save all of them in one "
+        "range."
     ]
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from search.data.splits import Role, split_name
+from search.data.splits import Role, role_of
 from search.data.tree import Folder
 from search.text import as_unicode, printable
 
@@ -71,7 +71,7 @@ def _detection_labels(tree: Folder) -> str:
 
 def _tables(tree: Folder) -> str:
     # Where two parts have pictures of the same names, a table is of those for training.
-    folders = sorted(tree.below(), key=lambda folder: _role(folder) is Role.TRAINING)
+    folders = sorted(tree.below(), key=lambda folder: role_of(folder.name) is Role.TRAINING)
     pictures = {path.name: path for folder in folders for path in folder.pictures_here}
     tables = [path for folder in folders for path in folder.files if path.suffix.lower() in _TABLES]
     for path in tables:
@@ -176,9 +176,10 @@ def _named_by_class(folder: Folder) -> str:
 
 def _inner_classes(tree: Folder) -> str:
     """Where the only class folder holds folders."""
-    if len(tree.inner) != 1 or len(tree.inner[0].inner) < 2 or any(map(_role, tree.inner[0].inner)):
+    inner = tree.inner[0].inner if len(tree.inner) == 1 else []
+    if len(inner) < 2 or any(role_of(folder.name) for folder in inner):
         return ""
-    first, second = (printable(folder.name) for folder in tree.inner[0].inner[:2])
+    first, second = (printable(folder.name) for folder in inner[:2])
     shown = printable(as_unicode(tree.inner[0].path))
     return f" '{shown}' holds folders such as '{first}' and '{second}': if these are the classes, name that folder."
 
@@ -188,11 +189,6 @@ def _one_class(tree: Folder) -> str:
         return ""
     holds = _count(tree.own_pictures, "picture lies", "pictures lie")
     return f" {holds} in this folder itself: if it is one of the classes, name the folder that holds all of them."
-
-
-def _role(folder: Folder) -> Role | None:
-    split = split_name(folder.name)
-    return split.role if split else None
 
 
 def _without_number(stem: str) -> str:

@@ -80,6 +80,12 @@ def split_name(name: str) -> SplitName | None:
     return SplitName(named.pop(), " ".join(rest)) if len(named) == 1 else None
 
 
+def role_of(name: str) -> Role | None:
+    """What the images of a folder of this name are for, if the name says so."""
+    split = split_name(name)
+    return split.role if split else None
+
+
 def is_neutral(name: str) -> bool:
     """Whether a name, such as 'images', says only that there are pictures."""
     words = _words(name)

@@ -142,7 +142,8 @@ def without_result(folder: StudyFolder) -> str | None:
             return f"{folder}: no trial is complete yet; the study is being searched by {who}: wait for it"
         used = _used(store, trials, config)
         command = stored_command(folder, store, "resume", *(word for budget in used for word in budget.larger))
-        own = store.study().config["preset"] if store.study().config.get("model") else ""
+        study = store.study().config
+    own = study["preset"] if study.get("model") else ""
     corrected = f"; a corrected {own} needs a study of its own (--dir)" if own and _all_failed(trials) else ""
     budgets = "".join(f", and {budget.words}" for budget in used)
     why = f"{budgets}{_most(trials)}{corrected}"

@@ -58,6 +58,9 @@ def pixel_range(model: keras.Model) -> PixelRange:
     The pictures are made of random numbers, each with other colours, over the whole range: the decision does not
     depend on a study's images, which may all be dark.
     """
+    begins = next((layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)), None)
+    if isinstance(begins, keras.layers.Rescaling):  # as in presets; a run takes as long as epochs of a small network
+        return PixelRange(255)
     pixels = random_pictures(model)
     results: dict[int, NDArray[np.float32]] = {}
     for largest in (255, 1):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from search.study.config import Config
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from search.worker.worker import Worker
-from spaces.custom.file import ModelFile
+from spaces.custom.file import named
 from tests.pictures import make_pictures
 from tests.search.worker.test_trainer import fold_job
 
@@ -35,18 +35,26 @@ def job(prepared: Prepared) -> FoldJob:
 @pytest.fixture(scope="session")
 def three_classes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Prepared, WorkerContext]]:
     """Coloured pictures of three classes that a small network learns in a few epochs, and their context."""
-    home = tmp_path_factory.mktemp("three")
-    root = make_pictures(home / "pictures", {"left": 12, "top": 12, "right": 12}, size=8, colour=True)
-    prepared = prepare(Config(images=str(root), preset="cnn", folds=3), home)
+    with coloured(tmp_path_factory.mktemp("three"), {"left": 12, "top": 12, "right": 12}, size=8, folds=3) as made:
+        yield made
+
+
+@contextmanager
+def coloured(
+    home: Path, classes: Mapping[str, int], *, size: int, folds: int
+) -> Iterator[tuple[Prepared, WorkerContext]]:
+    """Coloured pictures of these numbers, and a worker's context for a custom model on them."""
+    root = make_pictures(home / "pictures", dict(classes), size=size, colour=True)
+    prepared = prepare(Config(images=str(root), preset="cnn", folds=folds), home)
     with StudyFolder(home).pixels_on_disk(prepared.images.pixels) as pixels:
         yield prepared, WorkerContext(Pixels(pixels), prepared.images.labels, prepared.facts, "cnn", "accuracy")
 
 
-def worker_for(source: str, context: WorkerContext, folder: Path) -> Worker:
-    """A worker of the builder `build` of this text, written to net.py of the folder."""
+def worker_for(source: str, context: WorkerContext, folder: Path, function: str = "build") -> Worker:
+    """A worker of this builder of a text, written to net.py of the folder."""
     path = folder / "net.py"
     path.write_text(source)
-    return Worker(replace(context, model=ModelFile(str(path), "build", hashlib.sha256(path.read_bytes()).hexdigest())))
+    return Worker(replace(context, model=named(f"{path}:{function}")))
 
 
 def shipped(worker: Worker, job: FoldJob, folder: Path) -> NDArray[np.float32]:

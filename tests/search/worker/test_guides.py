@@ -13,17 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.jobs import DescribeJob, Description, DiscoverJob, Discovery, Failure, Pixels, WorkerContext
+from search.jobs import DescribeJob, Description, DiscoverJob, Discovery, Failure, WorkerContext
 from search.samplers.factory import make_sampler
-from search.session.prepare import prepare
-from search.study.config import Config
-from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from search.worker.worker import Worker
 from spaces import Space
-from spaces.custom.file import named
 from tests.commands import ROOT
-from tests.pictures import make_pictures
+from tests.search.worker.conftest import coloured, worker_for
 from tests.search.worker.test_trainer import fold_job, trained
 from tests.spaces import guides
 
@@ -31,16 +27,12 @@ from tests.spaces import guides
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Prepared, WorkerContext]]:
     """Coloured pictures of 32 x 32 of three classes."""
-    home = tmp_path_factory.mktemp("guides")
-    root = make_pictures(home / "pictures", {"a": 5, "b": 5, "c": 5}, size=32, colour=True)
-    prepared = prepare(Config(images=str(root), preset="cnn", folds=2), home)
-    with StudyFolder(home).pixels_on_disk(prepared.images.pixels) as pixels:
-        yield prepared, WorkerContext(Pixels(pixels), prepared.images.labels, prepared.facts, "cnn", "accuracy")
+    with coloured(tmp_path_factory.mktemp("guides"), {"a": 5, "b": 5, "c": 5}, size=32, folds=2) as made:
+        yield made
 
 
 def worker_of(text: str, context: WorkerContext, folder: Path) -> Worker:
-    (folder / "net.py").write_text(text.replace("FOLDER", str(folder / "tuner")))
-    return Worker(replace(context, model=named(f"{folder / 'net.py'}:build_model")))
+    return worker_for(text.replace("FOLDER", str(folder / "tuner")), context, folder, "build_model")
 
 
 @pytest.mark.parametrize("name", guides.RUN)
