@@ -93,6 +93,9 @@ class Description:
     training_bytes: int  # estimate: weights, gradients, optimizer's moments, activations of one batch and back
     layers: tuple[Layer, ...]
     pretrained: int = 0  # of the parameters, those of a backbone, which come trained
+    macs: float = 0.0  # multiplications to predict one image, or one view of it
+    training_macs: float = 0.0  # to train on one image for one epoch; 0 for a head on features
+    views: tuple[str, ...] = ()  # names of the views of all images whose features are computed first
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,7 @@ class FoldJob:
     seed: int
     training: FitOptions
     edit: Edit | None = None  # of the compiled model, for an experiment
+    keep: Path | None = None  # .npz file to write the trained weights to; only networks on pixels of a preset have them
 
 
 @dataclass(frozen=True)
@@ -160,6 +164,7 @@ class RefitJob:
 
     fold: FoldJob  # no real fold: it validates on a few of its training images, and these scores are not used
     path: Path  # .keras file to write
+    weights: Path | None = None  # that the fold run kept: then nothing is trained
 
 
 @dataclass(frozen=True)

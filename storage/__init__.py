@@ -3,6 +3,7 @@
 from storage.errors import LockedError, StorageError
 from storage.file_check import needs_upgrade
 from storage.records import (
+    OUT_OF_TIME,
     ChoiceRecord,
     DiagnosisRecord,
     FoldRecord,
@@ -17,7 +18,7 @@ from storage.records import (
     TrialRecord,
     TrialState,
 )
-from storage.store import OUT_OF_TIME, Closing, Store
+from storage.store import Closing, Store
 
 __all__ = [
     "OUT_OF_TIME",

@@ -55,10 +55,10 @@ def check_probabilities(array: NDArray[np.float32], images: int, study: StudyRec
         raise ImpossibleError(f"probabilities of the shape {array.shape} for {images} images in {study.classes}")
 
 
-def check_choice(choice: ChoiceRecord, testing: int, study: StudyRecord, complete: frozenset[int]) -> None:
-    """Members are `complete` trials, their weights add up to 1, and there is one row per testing image."""
-    if unknown := {choice.trial, *choice.pool, *(number for number, _ in choice.members)} - complete:
-        raise ImpossibleError(f"a choice of trial {min(unknown)}, which is not complete")
+def check_choice(choice: ChoiceRecord, testing: int, study: StudyRecord, trained: frozenset[int]) -> None:
+    """Members are `trained` trials, which have a fold, their weights add up to 1, and there is one row per testing image."""
+    if unknown := {choice.trial, *choice.pool, *(number for number, _ in choice.members)} - trained:
+        raise ImpossibleError(f"a choice of trial {min(unknown)}, which has no finished fold")
     if choice.folds < 0:
         raise ImpossibleError(f"a choice made of {choice.folds} fold runs")
     weights = [weight for _, weight in choice.members]

@@ -26,6 +26,9 @@ class TrialState(StrEnum):
     FAILED = "failed"
 
 
+OUT_OF_TIME = "out of time"  # cause of a pruned trial that can go on; it may be chosen by the folds that it has
+
+
 class Origin(StrEnum):
     """Who proposed the point of a trial; values as stored."""
 

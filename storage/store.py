@@ -24,6 +24,7 @@ from storage.engine import explained, make_reading_engine, make_writing_engine, 
 from storage.errors import StorageError
 from storage.file_check import check, is_current
 from storage.records import (
+    OUT_OF_TIME,
     ChoiceRecord,
     FoldRecord,
     ImageRecord,
@@ -36,9 +37,6 @@ from storage.records import (
 )
 from storage.schema import choice, fold_run, image, reference_fold, run, split, study, trial
 from storage.upgrade import upgrade
-
-OUT_OF_TIME = "out of time"
-"""The cause of a trial that was closed at the end of the budget, and that a larger budget can reopen."""
 
 Closing = tuple[TrialState, str | None, str | None]
 """The end of a trial: state, cause, detail."""
@@ -208,11 +206,9 @@ class Store:
         with self._reading() as connection:
             query = select(choice).where(choice.c.study == STUDY_ID).order_by(choice.c.number)
             choices = [rows.choice_record(row) for row in connection.execute(query)]
-            done = trial.c.state == TrialState.COMPLETE.value
-            known = connection.execute(select(trial.c.number).where(trial.c.study == STUDY_ID, done)) if choices else ()
-            complete = frozenset(row.number for row in known)
+            trained = self._trained(connection) if choices else frozenset()
             for each in choices:
-                consistency.check_choice(each, testing, record, complete)
+                consistency.check_choice(each, testing, record, trained)
             return choices
 
     def fold_runs(self) -> int:
@@ -320,7 +316,8 @@ class Store:
         """Stores a choice and the run's seconds in one transaction."""
         with self._writing() as connection:
             self._spend(connection, run, seconds)
-            self._require(connection, record.trial, TrialState.COMPLETE)
+            if record.trial not in self._trained(connection):
+                raise self._error(f"trial {record.trial} has no finished fold; a choice needs one.")
             number = select(func.coalesce(func.max(choice.c.number) + 1, 0)).where(choice.c.study == STUDY_ID)
             values = {"study": STUDY_ID, "number": connection.execute(number).scalar_one(), "run": run}
             connection.execute(insert(choice), {**values, **rows.choice_values(record)})
@@ -395,6 +392,11 @@ class Store:
         if state is None:
             raise self._error(f"has no trial {number}.")
         return TrialState(state)
+
+    def _trained(self, connection: Connection) -> frozenset[int]:
+        """The numbers of the trials that have a fold."""
+        numbers = select(fold_run.c.trial).where(fold_run.c.study == STUDY_ID).distinct()
+        return frozenset(connection.execute(numbers).scalars())
 
     def _require(self, connection: Connection, number: int, *allowed: TrialState) -> None:
         state = self._state(connection, number)

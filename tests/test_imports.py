@@ -50,7 +50,10 @@ _TABLE = {
         "search.errors search.files search.seeds search.text search.manifest search.stats search.data "
         "search.samplers.catalog spaces storage"
     ),
-    "search.results": "search.stats search.diagnosis search.samplers.optuna_study search.study.folder spaces storage",
+    "search.results": (
+        "search.stats search.diagnosis search.samplers.optuna_study search.study.evidence search.study.folder spaces "
+        "storage"
+    ),
     "search.export": (
         "search.errors search.files search.native search.manifest search.text search.data search.study "
         "search.results.predictions search.session.budget storage"

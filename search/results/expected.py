@@ -5,47 +5,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from search.results.stored import ByFold, StoredStudy
-from search.stats.estimate import Estimate, estimate, no_better_than_its_own, of_another, trained_on_all
+from search.results.stored import StoredStudy
+from search.stats.estimate import Estimate, no_better_than_its_own, trained_on_all
+from search.stats.evidence import may_be_chosen
 from search.stats.metrics import METRICS
-from search.stats.selection import interval, of_ensemble
+from search.stats.selection import decide, expected_score
 
 
 def expected(stored: StoredStudy) -> Estimate | None:
-    """The estimate for the ensemble selected from the pool, else for the best of the leading trials, else None.
+    """The estimate for the saved model, else for the one that would be chosen now; None without a finished fold.
 
-    It is never better than the score of the saved model here: the ensemble, the best trial, or another one.
+    It is never better than the members' own score here.
     """
-    choice, metric, assignment = stored.choice, stored.study.metric, stored.split.assignment
-    together = choice is not None and several(choice.members)
-    candidates, searched = (stored.pool if together else stored.leading), assignment >= 0
-    if not candidates:
+    evidence, metric = stored.evidence, stored.study.metric
+    if evidence is None:
         return None
-    labels, folds = stored.labels[searched], assignment[searched]
-    classes = len(stored.study.classes)
-    stacked = {number: _rows(by_fold, assignment, classes)[searched] for number, by_fold in candidates.items()}
-    probabilities = np.stack([*stacked.values()])
-    if together:
-        result: Estimate | None = of_ensemble(probabilities, labels, folds, metric)
-    else:
-        result = estimate(probabilities, labels, metric)
-        saved = stacked.get(choice.members[0][0]) if choice else None
-        if result and saved is not None and METRICS[metric].of(labels, saved) != result.naive:
-            result = of_another(result, *interval(saved, labels, metric))
-    chance = METRICS[metric].chance(np.bincount(labels))
-    return result and trained_on_all(no_better_than_its_own(result), int(assignment.max()) + 1, chance)
+    by_number = {trial.number: trial for trial in stored.trials}
+    candidates = np.array([may_be_chosen(by_number[number], metric) for number in evidence.numbers])
+    members = _saved(stored) or [(m.trial, m.weight) for m in decide(evidence, candidates)]
+    if not members or not {number for number, _ in members} <= set(evidence.numbers):
+        return None
+    result = expected_score(evidence, candidates, members)
+    if result is None:
+        return None
+    chance = METRICS[metric].chance(np.bincount(evidence.labels))
+    return trained_on_all(no_better_than_its_own(result), evidence.fold_count, chance)
+
+
+def _saved(stored: StoredStudy) -> list[tuple[int, float]]:
+    """(trial, weight) of the members of the saved model, each trial once; empty if there is no model."""
+    weights: dict[int, float] = {}
+    for number, weight in stored.choice.members if stored.choice else ():
+        weights[number] = weights.get(number, 0.0) + weight
+    return list(weights.items())
 
 
 def several(members: Sequence[tuple[int, float]]) -> bool:
     """Whether these (trial, weight) belong to more than one trial."""
     return len({trial for trial, _ in members}) > 1
-
-
-def _rows(by_fold: ByFold, assignment: NDArray[np.int16], classes: int) -> NDArray[np.float32]:
-    """[images, classes] probabilities; 0 for images of a fold that is missing."""
-    rows = np.zeros((len(assignment), classes), np.float32)
-    for fold, probabilities in by_fold.items():
-        rows[assignment == fold] = probabilities
-    return rows

@@ -5,10 +5,10 @@ from __future__ import annotations
 from search.results.nested import nested
 from search.results.stored import StoredStudy
 from search.results.summary import StudySummary, summarise
-from search.stats.estimate import MAX_TRIALS
 from search.stats.metrics import METRICS
-from search.stats.ranking import best, ranked
-from storage import StorageError, Store, TrialState
+from search.stats.ranking import best
+from search.study.evidence import stored_evidence
+from storage import StorageError, Store
 
 
 def read(store: Store, *, searching: bool, outdated: bool = False) -> StudySummary:
@@ -22,11 +22,8 @@ def read(store: Store, *, searching: bool, outdated: bool = False) -> StudySumma
             f"{store.path} was searched for '{record.metric}', which this release does not know "
             f"(known: {', '.join(METRICS)}); upgrade smallsearch"
         )
-    trials, choices = store.trials(), store.choices()
-    complete = [trial for trial in ranked(trials, record.metric) if trial.state == TrialState.COMPLETE]
-    leading = {trial.number: store.probabilities(trial.number) for trial in complete[:MAX_TRIALS]}
-    leader = best(complete[:MAX_TRIALS], record.metric)
-    known, pool = {trial.number for trial in complete}, choices[-1].pool if choices else ()
+    trials = store.trials()
+    leader = best(trials, record.metric)
     stored = StoredStudy(
         study=record,
         images=tuple(store.images()),
@@ -34,10 +31,9 @@ def read(store: Store, *, searching: bool, outdated: bool = False) -> StudySumma
         trials=tuple(trials),
         runs=tuple(store.runs()),
         references=tuple(store.references()),
-        choices=tuple(choices),
-        best=leading[leader.number] if leader else {},
-        leading=leading,
-        pool={number: leading.get(number) or store.probabilities(number) for number in pool if number in known},
+        choices=tuple(store.choices()),
+        best=store.probabilities(leader.number) if leader else {},
+        evidence=stored_evidence(store, trials, confirmed=False),
         nested=nested(store),
         searching=searching,
         outdated=outdated,

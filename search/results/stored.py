@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.results.nested import Nested
+from search.stats.evidence import Evidence
 from storage.records import ChoiceRecord, ImageRecord, ReferenceRecord, RunRecord, Split, StudyRecord, TrialRecord
 
 ByFold: TypeAlias = Mapping[int, NDArray[np.floating[Any]]]
@@ -31,8 +32,7 @@ class StoredStudy:
     references: tuple[ReferenceRecord, ...] = ()
     choices: tuple[ChoiceRecord, ...] = ()  # oldest first
     best: ByFold = field(default_factory=dict)  # of the best trial
-    leading: Mapping[int, ByFold] = field(default_factory=dict)  # of the best trials, by number
-    pool: Mapping[int, ByFold] = field(default_factory=dict)  # of trials in the pool of the last choice, by number
+    evidence: Evidence | None = None  # of all comparable trials, without folds that only confirm
     nested: Nested | None = None  # from its outer folds
     searching: bool = False  # whether a process holds the study
     outdated: bool = False  # whether the model file of the last choice was made by an earlier release

@@ -10,7 +10,9 @@ import numpy as np
 
 from search.executors.devices import default_workers
 from search.session.references import references_left
-from search.stats.selection import REPEATS, complete, finalists
+from search.stats.evidence import may_be_chosen
+from search.stats.ranking import ranked
+from search.stats.selection import REPEATS, finalists
 from search.study import config as toml
 from search.study.config import Config
 from search.study.continuing import stored_command
@@ -22,35 +24,49 @@ from spaces.backbones import Backbone
 from storage import OUT_OF_TIME, Store, TrialRecord, TrialState, needs_upgrade
 
 RESERVED = 0.25  # maximum share of a search's time that is reserved for finishing
-SAVING = 5.0  # seconds for combining models and predicting with them
+CONFIRMING_SHARE = 0.1  # maximum share of it for training the finalists on new folds
+LONG = 0.04  # share of it: a training on all images that takes longer is replaced by the models of the folds
+SAVING = 4.0  # seconds for combining models and predicting with them
 WITH_CARE = 1.2  # safety factor on the expected seconds of a refit
 
-GRACE_SECONDS = 10.0  # for running folds when the search is asked to stop or its time is over
+GRACE_SECONDS = 10.0  # for running folds when the search is asked to stop; if its time is over, at most
+GRACE_SHARE = 0.02  # of its time
+
+
+def grace(seconds: float) -> float:
+    """Seconds for running folds to end when the `seconds` of a study are over."""
+    return min(GRACE_SECONDS, GRACE_SHARE * seconds)
 
 
 def reserve(
     trials: Sequence[TrialRecord], metric: str, folds: int, images: int, seconds: float | None, slots: int
 ) -> float:
-    """Seconds to reserve for finishing, estimated from the folds so far; 0 without a limit or a complete trial.
+    """Seconds to reserve for finishing, estimated from the folds so far; 0 without a limit or a finished fold.
 
-    They include GRACE_SECONDS for running folds to end. `images`: number in the folds; `seconds`: of the whole study;
-    `slots`: jobs at a time.
+    They include `grace` for running folds. `images`: number in the folds; `seconds`: of the whole study; `slots`: jobs
+    at a time.
     """
-    known = complete(trials, metric)
+    known = [trial for trial in ranked(trials, metric) if may_be_chosen(trial, metric)]
     if seconds is None or not known:
         return 0.0
     by_number = {trial.number: trial for trial in known}
     new_folds = [by_number[number] for number in finalists(trials, metric, folds, images)]
     confirming = sum(REPEATS * folds * fold_seconds(trial) for trial in new_folds) / slots
+    confirming = confirming if confirming <= CONFIRMING_SHARE * seconds else 0.0
+    refits = [refit_seconds([trial], folds, slots) for trial in known[:5] if not is_long(trial, folds, seconds)]
     limit = RESERVED * seconds
-    refits = (refit_seconds([trial], folds) for trial in known[:5])
-    refit = max((needed for needed in refits if needed <= limit), default=limit)
-    return min(refit + confirming, limit) + GRACE_SECONDS
+    return min(max(refits, default=SAVING) + confirming, limit) + grace(seconds)
 
 
-def refit_seconds(trials: Sequence[TrialRecord], folds: int) -> float:
-    """Expected seconds for training these trials on all images in parallel, and saving them."""
-    return SAVING + WITH_CARE * max(fold_seconds(trial) for trial in trials) * folds / (folds - 1)
+def refit_seconds(trials: Sequence[TrialRecord], folds: int, slots: int) -> float:
+    """Expected seconds for training these trials on all images, `slots` at a time, and saving them."""
+    each = [fold_seconds(trial) * folds / (folds - 1) for trial in trials]
+    return SAVING + WITH_CARE * max(*each, sum(each) / slots)
+
+
+def is_long(trial: TrialRecord, folds: int, seconds: float | None) -> bool:
+    """Whether training the trial on all images takes so long that the models of its folds are kept instead."""
+    return seconds is not None and fold_seconds(trial) * folds / (folds - 1) > LONG * seconds
 
 
 def fold_seconds(trial: TrialRecord) -> float:
@@ -73,13 +89,18 @@ def share_of_hours(config: Config, folds: int) -> Config:
     return config.model_copy(update={"hours": config.hours / (1 + folds)})
 
 
+def usable(trials: Sequence[TrialRecord], metric: str) -> bool:
+    """Whether there is something to make a model of: a complete trial, or one that ran out of time after a fold."""
+    return any(may_be_chosen(trial, metric) and trial.state != TrialState.RUNNING for trial in trials)
+
+
 def budget_done(folder: StudyFolder, store: Store, config: Config, backbones: Sequence[Backbone] = ()) -> UsedUp | None:
     """The budget that is used up; None while something is left to do, also reference rows or the choice.
 
     `config`: with the hours of one search, see `share_of_hours`.
     """
     trials = store.trials(curves=False)
-    if complete(trials, config.metric) and not folder.model_is_current(store):
+    if usable(trials, config.metric) and not folder.model_is_current(store):
         return None
     if used := _hours_used(store, trials, config):
         return used
@@ -136,7 +157,7 @@ def without_result(folder: StudyFolder) -> str | None:
     config = toml.read(folder.path)
     with folder.read() as store:
         trials = store.trials(curves=False)
-        if complete(trials, config.metric):
+        if usable(trials, config.metric):
             return None
         if who := holder(folder.lock):
             return f"{folder}: no trial is complete yet; the study is being searched by {who}: wait for it"

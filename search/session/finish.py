@@ -5,10 +5,6 @@ The choice depends on stored results only (`stats/selection.py`); the clock deci
 
 from __future__ import annotations
 
-import hashlib
-import json
-import zipfile
-import zlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,12 +29,14 @@ from search.jobs import (
 )
 from search.manifest import PACKAGING
 from search.seeds import derive
-from search.session.budget import SAVING, WITH_CARE, fold_seconds, refit_seconds
-from search.session.plan import Plan, fold_job
+from search.session.budget import SAVING, WITH_CARE, fold_seconds, refit_seconds, usable
+from search.session.kept import forget, is_intact, model_of, weights_of
+from search.session.plan import Plan, fold_job, fold_seed
 from search.session.records import fold_record
 from search.session.session import Session
-from search.stats.estimate import MAX_TRIALS
-from search.stats.selection import REPEATS, Member, best_together, better_in_folds, choose, complete, finalists
+from search.stats.evidence import Evidence, may_be_chosen
+from search.stats.selection import REPEATS, Member, better_in_folds, decide, finalists
+from search.study.evidence import stored_evidence
 from search.study.folder import StudyFolder
 from spaces.recipe import plateau_factor
 from storage import ChoiceRecord, FoldRecord, Split, Store, TrialRecord
@@ -69,7 +67,7 @@ class Finish:
     def run(self) -> None:
         """Confirm, choose and save the model, unless that is done. After a signal to stop, stored results stay."""
         trials = self._store.trials(curves=False)
-        if not complete(trials, self.plan.metric) or self.folder.model_is_current(self._store):
+        if not usable(trials, self.plan.metric) or self.folder.model_is_current(self._store):
             return
         self._confirm(trials)
         if not self.session.stop.asked:
@@ -77,11 +75,11 @@ class Finish:
 
     def _ship(self, trials: Sequence[TrialRecord]) -> None:
         """Make a model of the choice; if a trial cannot be trained on all images, choose again without it."""
-        unusable = -1
-        while unusable < len(self._unusable) <= MAX_UNUSABLE and not self.session.stop.asked:
+        evidence, unusable = stored_evidence(self._store, trials, confirmed=True), -1
+        while evidence and unusable < len(self._unusable) <= MAX_UNUSABLE and not self.session.stop.asked:
             unusable = len(self._unusable)
-            choice = self._choose([trial for trial in trials if trial.number not in self._unusable])
-            if choice is None or self._make(*choice):
+            members = self._choose(evidence, trials)
+            if not members or self._make(evidence.numbers, members):
                 return
 
     # Confirming
@@ -97,7 +95,7 @@ class Finish:
             jobs += [job for number in numbers for job in self._missing(by_number[number], repeat)]
         if not jobs:
             return
-        needed = refit_seconds(complete(trials, plan.metric)[:5], plan.folds)
+        needed = refit_seconds([by_number[numbers[0]]], plan.folds, 1)
         slowest = max(fold_seconds(by_number[number]) for number in numbers)
         runs = sum(fold_seconds(by_number[job.trial]) for job in jobs) / self.session.executor.slots
         if self._left() < needed + runs:
@@ -123,15 +121,13 @@ class Finish:
 
     # Choosing and shipping
 
-    def _make(self, trial: TrialRecord, pool: tuple[int, ...], members: tuple[Member, ...]) -> bool:
+    def _make(self, pool: tuple[int, ...], members: tuple[Member, ...]) -> bool:
         """Train the choice, save it as one model, and store the choice. Returns whether that succeeded."""
         started = self.session.clock()
         refits = {member: self._refit_job(self._store.trial(member.trial), member.fold) for member in members}
         longest_first = sorted(refits, key=lambda member: -fold_seconds(self._store.trial(member.trial)))
         jobs = [refits[member] for member in longest_first if not is_intact(refits[member].path)]
-        names = ", ".join(str(number) for number in dict.fromkeys(member.trial for member in members))
-        where = "on all images" if members[0].fold is None else "without each of its folds"
-        self._note(f"training the choice, trial{'s' if members[-1].trial != members[0].trial else ''} {names}, {where}")
+        self._note(_what_is_made(members, sum(job.weights is not None for job in jobs)))
         if not self._do(jobs, self._on_saved):
             return False
         made = datetime.now(UTC).isoformat(timespec="seconds")
@@ -140,7 +136,7 @@ class Finish:
             return False
         record = ChoiceRecord(
             made=made,
-            trial=trial.number,
+            trial=max(members, key=lambda m: sum(other.weight for other in members if other.trial == m.trial)).trial,
             members=tuple((member.trial, member.weight) for member in members),
             pool=pool,
             folds=self._store.fold_runs(),
@@ -148,6 +144,7 @@ class Finish:
             probabilities=saved.probabilities,
         )
         self._store.add_choice(record, run=self.session.run_id, seconds=self.session.seconds)
+        forget(self.folder, pool)
         return True
 
     def _compose(self, paths: Sequence[Path], members: Sequence[Member], made: str) -> SavedModel | None:
@@ -169,26 +166,49 @@ class Finish:
         self._do([job], on_outcome)
         return saved[0] if saved else None
 
-    def _choose(self, trials: Sequence[TrialRecord]) -> tuple[TrialRecord, tuple[int, ...], tuple[Member, ...]] | None:
-        """(Chosen trial, numbers of the compared trials, members of the model: the trial alone or an ensemble).
+    def _choose(self, evidence: Evidence, trials: Sequence[TrialRecord]) -> tuple[Member, ...]:
+        """The models to make of what is chosen; empty without a choice.
 
-        Only trials that there is time to train are compared.
+        Only trials that there is time to train, or whose folds' models are kept, are compared.
         """
-        plan, searched = self.plan, self.plan.assignment >= 0
-        chosen = choose(trials, plan.metric, int(searched.sum()))
-        if chosen is None:
-            return None
-        left = self._left() * WITH_CARE  # the reserved time was estimated with that factor too
-        affordable = [t for t in complete(trials, plan.metric) if refit_seconds([t], plan.folds) <= left]
-        numbers = list(dict.fromkeys([*(t.number for t in affordable[:MAX_TRIALS]), chosen.number]))
-        probabilities = np.stack([out_of_fold(self._store, number)[searched] for number in numbers])
-        folds = plan.assignment[searched]
-        members = best_together(chosen.number, numbers, probabilities, self.labels[searched], folds, plan.metric)
-        if len(members) == 1:
-            chosen = next(trial for trial in trials if trial.number == members[0].trial)
-            if self._in_folds(chosen, left):
-                members = tuple(Member(chosen.number, 1 / plan.folds, fold) for fold in range(plan.folds))
-        return chosen, tuple(numbers), members
+        by_number, left = {trial.number: trial for trial in trials}, self._left()
+        candidates = np.array([may_be_chosen(by_number[n], self.plan.metric) for n in evidence.numbers])
+        candidates &= np.array([number not in self._unusable for number in evidence.numbers])
+        affordable = np.array(
+            [self._fits([by_number[n]], left) or bool(self._kept(by_number[n])) for n in evidence.numbers]
+        )
+        if (candidates & affordable).any():
+            candidates &= affordable
+        members = decide(evidence, candidates)
+        if len(members) == 1 and self._in_folds(by_number[members[0].trial], left):
+            return tuple(Member(members[0].trial, 1 / self.plan.folds, fold) for fold in range(self.plan.folds))
+        return self._in_time(members, by_number, left)
+
+    def _in_time(
+        self, members: tuple[Member, ...], by_number: Mapping[int, TrialRecord], left: float
+    ) -> tuple[Member, ...]:
+        """The members, the longest replaced by the kept models of their folds until there is time for the others."""
+        longest_first = sorted(members, key=lambda member: -fold_seconds(by_number[member.trial]))
+        made: list[Member] = []
+        while longest_first and not self._fits([by_number[member.trial] for member in longest_first], left):
+            member = longest_first.pop(0)
+            kept = self._kept(by_number[member.trial])
+            made += [Member(member.trial, member.weight / len(kept), fold) for fold in kept] or [member]
+        return (*longest_first, *made)
+
+    def _fits(self, trials: Sequence[TrialRecord], left: float) -> bool:
+        """Whether there is time to train these trials on all images; the reserve had the same safety factor."""
+        return refit_seconds(trials, self.plan.folds, self.session.executor.slots) <= left * WITH_CARE
+
+    def _kept(self, trial: TrialRecord) -> list[int]:
+        """The folds of the search whose trained weights are kept."""
+        return [f.fold for f in trial.folds if f.repeat == 0 and is_intact(self._weights(trial, f.fold))]
+
+    def _weights(self, trial: TrialRecord, fold: int) -> Path:
+        seed, fingerprint = self.plan.seed, self._store.study().fingerprint
+        return weights_of(
+            self.folder, trial.number, fold, fold_seed(seed, trial.number, 0, fold), trial.params, fingerprint
+        )
 
     def _in_folds(self, trial: TrialRecord, left: float) -> bool:
         """Whether the models of the trial's folds are better as an ensemble, and there is time to train them again."""
@@ -219,16 +239,9 @@ class Finish:
         else:
             split = Split(0, self.plan.assignment)
             job = fold_job(trial, fold, split, seed=self.plan.seed, options=options)
-        key = [
-            trial.number,
-            dict(trial.params),
-            job.seed,
-            vars(job.training),
-            self._store.study().fingerprint,
-            PACKAGING,
-        ]
-        digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-        return RefitJob(job, (self.folder.refits / f"trial-{trial.number}-{digest}.keras").absolute())
+        weights = None if fold is None else self._weights(trial, fold)
+        path = model_of(self.folder, job, options, self._store.study().fingerprint)
+        return RefitJob(job, path, weights if weights and is_intact(weights) else None)
 
     def _on_saved(self, job: RefitJob | ComposeJob, outcome: Outcome) -> None:
         """Report why a model was not saved."""
@@ -266,13 +279,14 @@ class Finish:
         return succeeded == len(jobs)
 
 
-def is_intact(model: Path) -> bool:
-    """Whether the file exists and the checksum of each of its parts is correct."""
-    try:
-        with zipfile.ZipFile(model) as archive:
-            return archive.testzip() is None
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
-        return False
+def _what_is_made(members: Sequence[Member], kept: int) -> str:
+    """A note on what is trained."""
+    names = ", ".join(str(number) for number in dict.fromkeys(member.trial for member in members))
+    which = f"trial{'s' if ',' in names else ''} {names}"
+    if kept:
+        return f"making the model of {which}; {kept} networks of folds are used as they are"
+    where = "on all images" if all(member.fold is None for member in members) else "without each of its folds"
+    return f"training the choice, {which}, {where}"
 
 
 def refit_options(folds: Sequence[FoldRecord], training: FitOptions) -> FitOptions:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeAlias
 
 from search.errors import UsageError
@@ -26,14 +27,17 @@ from search.jobs import (
 )
 from search.results.progress import Ending, Progress
 from search.samplers.base import Exhausted, Sampler
-from search.session.budget import GRACE_SECONDS
-from search.session.plan import Plan, fold_job, still_to_try
+from search.session.budget import GRACE_SECONDS, LONG, grace
+from search.session.kept import KEPT_TRIALS
+from search.session.plan import Plan, Start, fold_job, still_to_try
+from search.session.prices import Prices, useful
 from search.session.racer import Racer, races
 from search.session.records import collapse, fold_record
 from search.session.references import ReferenceQueue
 from search.session.session import Session
 from search.session.trials import SETUP_FAILURES, Trials
 from search.stats.racing import BEHIND, BEHIND_EARLY
+from search.stats.ranking import ranked
 from spaces import Value
 from spaces.parameters import format_value
 from storage import (
@@ -50,6 +54,7 @@ from storage.records import Origin
 
 RESERVE_SECONDS = 5.0  # between two estimates of the time for finishing
 MAX_REDRAWS = 200
+MAX_REDRAWS_FOR_TIME = 10  # after that there is no time for a further trial
 MAX_REDRAWS_FOR_NOVELTY = 20  # after that a known point is tried again, with other seeds
 MAX_FAILURES_IN_A_ROW = 5  # with causes in `SETUP_FAILURES`; a resumed search may have as many again
 
@@ -64,6 +69,7 @@ class Candidate:
     params: dict[str, Value]
     origin: Origin
     redraws: int = 0
+    one_of: str = ""  # see `plan.Start`
 
 
 Work: TypeAlias = Candidate | FoldJob | ReferenceJob
@@ -87,7 +93,9 @@ class Loop:
         self._store, self._observer = self.session.store, self.session.observer
         self._drive: Drive[Work] = Drive(self.session.executor, job_of, self._on_outcome, self.show)
         self._trials = Trials(plan.metric)
-        self._starts: list[tuple[Origin, dict[str, Value]]] = []  # (origin, point) still to be tried
+        self._starts: list[Start] = []  # still to be tried
+        images = int((plan.assignment >= 0).sum())
+        self._prices = Prices(images - images // plan.folds, images // plan.folds)
         self._references = ReferenceQueue(plan.references, plan.assignment, plan.folds, plan.seed)
         self._racer = Racer(plan.race, plan.metric, plan.assignment) if plan.race else None
         self._defaults = {parameter.name: parameter.default for parameter in plan.space.parameters}
@@ -95,6 +103,7 @@ class Loop:
         self._reserve_again = self.session.clock()  # when to estimate them next
         self._folds_done = 0  # in this session
         self._answered = False  # whether a worker returned an outcome in this session
+        self._kept: set[int] = set()  # trials of which fold runs keep their weights
         self._notes: set[str] = set()  # notes of workers that were shown already
         self._exhausted = False  # whether the sampler has no further point
         self._ending = Ending.FINISHED
@@ -164,6 +173,11 @@ class Loop:
             self._reserved, self._reserve_again = self.plan.reserve(self._trials), now + RESERVE_SECONDS
         return self.session.spent >= self.plan.seconds - self._reserved
 
+    @property
+    def _left(self) -> float:
+        """Seconds until the time for searching is over; infinite without a limit."""
+        return float("inf") if self.plan.seconds is None else self.plan.seconds - self._reserved - self.session.spent
+
     def _eta(self) -> float | None:
         """Seconds until a budget is used up, from the pace of this session."""
         left = []
@@ -208,13 +222,15 @@ class Loop:
             return None
 
     def _next_fold(self, *, patient: bool) -> FoldJob | None:
-        """The first fold of the oldest open trial that is not running yet.
+        """The first fold that is not running yet, of the oldest open trial for whose next fold there is time.
 
         `patient`: a trial of the sampler waits while another of its folds is running, because that may end the trial.
         """
         busy = {(work.trial, work.fold) for work in self.running if isinstance(work, FoldJob)}
         waiting = {number for number, _ in busy if patient and self._trials[number].origin == Origin.SAMPLER}
         for trial in self._trials.open:
+            if self._prices.fold(trial) > self._left and trial.folds:
+                continue
             done = {f.fold for f in trial.folds}
             for fold in range(self.plan.folds):
                 if fold not in done and (trial.number, fold) not in busy and trial.number not in waiting:
@@ -232,13 +248,25 @@ class Loop:
             min_score_at=thresholds,
             stop_collapsed=races(trial),  # the baseline, which others are compared with, is trained in full
         )
-        return fold_job(trial, fold, Split(0, self.plan.assignment), seed=self.plan.seed, options=options)
+        job = fold_job(trial, fold, Split(0, self.plan.assignment), seed=self.plan.seed, options=options)
+        return replace(job, keep=self._where_to_keep(trial, fold))
+
+    def _where_to_keep(self, trial: TrialRecord, fold: int) -> Path | None:
+        """The file for the fold run's weights, if there will be no time to train its trial on all images."""
+        seconds, weights = self.plan.seconds, self.plan.weights
+        if seconds is None or weights is None:
+            return None
+        refit = self._prices.fold(trial) * self.plan.folds / (self.plan.folds - 1)
+        if refit <= LONG * seconds:
+            return None
+        self._kept.add(trial.number)
+        return weights(trial, fold)
 
     def _candidate(self, number: int) -> Candidate:
         """The next point: one of the starts, else one of the sampler. Raises Exhausted."""
         if self._starts:
-            origin, params = self._starts.pop(0)
-            return Candidate(number, params, origin)
+            start = self._starts.pop(0)
+            return Candidate(number, dict(start.point), start.origin, one_of=start.one_of)
         candidate = Candidate(number, self.sampler.ask(number), Origin.SAMPLER)
         while self._trials.has(candidate.params) and candidate.redraws < MAX_REDRAWS_FOR_NOVELTY:
             self._redraw(candidate)
@@ -284,13 +312,40 @@ class Loop:
             return
         if isinstance(outcome, Failure) and outcome.cause == FailureCause.STOPPED:
             return
+        if too_long := self._too_long(candidate, outcome):
+            self._without_time(candidate, too_long)
+            return
+        self._starts = [start for start in self._starts if not start.one_of or start.one_of != candidate.one_of]
         self._add_trial(candidate, outcome)
 
+    def _too_long(self, candidate: Candidate, outcome: Outcome) -> str | None:
+        """Why there is no time for a described point; None if there is."""
+        if not isinstance(outcome, Description):
+            return None
+        epochs = self.plan.fit_options(candidate.params).max_epochs
+        family = str(candidate.params.get("family", ""))
+        self._prices.describe(candidate.number, family, outcome, epochs)
+        if candidate.origin == Origin.BASELINE or self.plan.seconds is None:
+            return None
+        return useful(self._prices, candidate.number, self.plan.folds, self._left, self.session.executor.slots)
+
+    def _without_time(self, candidate: Candidate, too_long: str) -> None:
+        """Leave out a point that cannot be finished usefully: take another, or none if many in a row are too long."""
+        if candidate.origin in LEFT_OUT:
+            point = LEFT_OUT[candidate.origin]
+            self._observer.note(f"a {point} is left out: {too_long} ({self._changes(candidate)})")
+        elif candidate.redraws < MAX_REDRAWS_FOR_TIME:
+            self._draw_anew(candidate)
+        else:
+            self._exhausted = True
+            self._observer.note(f"no further trial is begun: {too_long}")
+
     def _changes(self, candidate: Candidate) -> str:
-        """The parameters of a point that differ from the default, in words."""
-        default = self.plan.space.defaults()
+        """The parameters of a point that differ from their defaults, in words."""
         changed = (
-            f"{n} = {format_value(v)}" for n, v in candidate.params.items() if n not in default or default[n] != v
+            f"{name} = {format_value(value)}"
+            for name, value in candidate.params.items()
+            if name not in self._defaults or self._defaults[name] != value
         )
         return ", ".join(changed)
 
@@ -334,6 +389,8 @@ class Loop:
         closing = (TrialState.FAILED, outcome.cause, outcome.detail) if isinstance(outcome, Failure) else None
         self._store.add_trial(trial, run=self.session.run_id, seconds=self.session.seconds, close=closing)
         self._trials.append(trial)
+        if isinstance(outcome, Description):
+            self._prices.begun(outcome)
         if isinstance(outcome, Failure):
             self._failed(trial, outcome)
 
@@ -351,6 +408,7 @@ class Loop:
         assert isinstance(outcome, FoldResult)  # noqa: S101 - the answer to a FoldJob
         self._note_once(outcome.notes)
         fold = fold_record(job, outcome)
+        self._prices.note(trial, outcome.seconds)
         closing = self._closing(trial, job, fold, outcome)
         self._store.add_fold(fold, run=self.session.run_id, seconds=self.session.seconds, close=closing)
         self._folds_done += 1
@@ -409,11 +467,23 @@ class Loop:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         trial = replace(self._trials[number], state=state, cause=cause, detail=detail, finished=now)
         self._trials[number] = trial
+        self._forget_weights(trial)
         if self._racer:
             self._racer.closed(trial)
         if tell:
             self.sampler.tell(trial)
         self._observer.trial_closed(trial, self.progress())
+
+    def _forget_weights(self, closed: TrialRecord) -> None:
+        """Remove kept weights that will not be used: of trials that cannot be chosen, or are not among the best."""
+        if closed.number not in self._kept or closed.cause == OUT_OF_TIME:
+            return
+        complete = [self._trials[n] for n in self._kept if self._trials[n].state == TrialState.COMPLETE]
+        useless = {trial.number for trial in ranked(complete, self.plan.metric)[KEPT_TRIALS:]}
+        if closed.state != TrialState.COMPLETE:
+            useless.add(closed.number)
+        self.plan.forget(useless)
+        self._kept -= useless
 
     # Starting and ending
 
@@ -426,12 +496,14 @@ class Loop:
             self._trials = Trials(self.plan.metric, self._store.trials(curves=False))
 
     def _drain(self) -> None:
-        """Give running folds a grace period, then drop them. If the time is used up, close trials that are open."""
-        deadline = self.session.clock() + GRACE_SECONDS
+        """Give running folds a grace period, then drop them. If no more time is left, close trials that are open."""
+        seconds = self.plan.seconds
+        allowed = GRACE_SECONDS if seconds is None or self._ending is not Ending.FINISHED else grace(seconds)
+        deadline = self.session.clock() + allowed
         self._drive.run(lambda: None, lambda: self.session.clock() < deadline and self._ending is not Ending.FAILED)
-        if self._ending is Ending.FINISHED and self._time_is_over():
+        if self._ending is Ending.FINISHED and seconds is not None:
             for trial in self._trials.open:
                 folds = f"{len(trial.folds)} of {self.plan.folds} folds"
-                detail = f"its time was over after {folds}; more hours go on with it"
+                detail = f"its time was over after {folds}, by which it is judged; more time goes on with it"
                 self._store.close_trial(trial.number, TrialState.PRUNED, OUT_OF_TIME, detail)
                 self._on_closed(trial.number, TrialState.PRUNED, OUT_OF_TIME, detail, tell=False)

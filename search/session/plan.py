@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from search.executors.devices import memory_for_each
 from search.jobs import FitOptions, FoldJob, Pixels, WorkerContext
 from search.seeds import derive
 from search.session.budget import reserve
+from search.session.kept import forget, weights_of
 from search.session.racer import RaceTerms
 from search.session.references import references_of
 from search.stats.racing import RULES, Schedule
@@ -26,6 +27,15 @@ from storage.records import Origin, Params
 
 
 @dataclass(frozen=True)
+class Start:
+    """A point to be tried before the sampler's."""
+
+    origin: Origin
+    point: Mapping[str, Value]
+    one_of: str = ""  # of the starts with the same name here, only the first for which there is time is tried
+
+
+@dataclass(frozen=True)
 class Plan:
     """What the loop needs to know about the study."""
 
@@ -35,7 +45,7 @@ class Plan:
     assignment: NDArray[np.int16]  # [images] fold that validates the image, -1: none
     fit_options: Callable[[Params], FitOptions]  # of a point's fold runs; the epochs of `epochs_of`
     space: Space
-    starts: Sequence[tuple[Origin, Mapping[str, Value]]]  # (origin, point) to be tried first; the baseline is the first
+    starts: Sequence[Start]  # points to be tried first; the baseline is the first
     max_parameters: int
     max_bytes: int  # estimated memory of one training
     trials: int | None
@@ -43,6 +53,8 @@ class Plan:
     references: Sequence[str] = ()  # names of the reference rows to compute
     reserve: Callable[[Sequence[TrialRecord]], float] = lambda _trials: 0.0  # seconds to reserve for finishing
     race: RaceTerms | None = None  # None: every trial is trained on every fold
+    weights: Callable[[TrialRecord, int], Path] | None = None  # where a fold run keeps its weights
+    forget: Callable[[Iterable[int]], None] = lambda _numbers: None  # removes the kept weights of trials
 
 
 def epochs_of(params: Params, most: int, preset: Preset | Auto | None = None) -> int:
@@ -55,6 +67,11 @@ def epochs_of(params: Params, most: int, preset: Preset | Auto | None = None) ->
     return int(own.get("epochs", params.get("epochs", most)))
 
 
+def fold_seed(seed: int, trial: int, repeat: int, fold: int) -> int:
+    """The seed of a fold run; `seed` is the study's."""
+    return derive(seed, "fold", trial, repeat, fold)
+
+
 def fold_job(trial: TrialRecord, fold: int, split: Split, *, seed: int, options: FitOptions) -> FoldJob:
     """The job that trains a trial's point for one fold of `split`; `seed` is the study's."""
     train, validate = fold_rows(split.assignment, fold)
@@ -65,25 +82,24 @@ def fold_job(trial: TrialRecord, fold: int, split: Split, *, seed: int, options:
         params=trial.params,
         train=train,
         validate=validate,
-        seed=derive(seed, "fold", trial.number, split.repeat, fold),
+        seed=fold_seed(seed, trial.number, split.repeat, fold),
         training=options,
     )
 
 
-def still_to_try(
-    starts: Sequence[tuple[Origin, Mapping[str, Value]]], trials: Sequence[TrialRecord]
-) -> list[tuple[Origin, dict[str, Value]]]:
-    """The starts that no trial has, in order, without repetitions.
+def still_to_try(starts: Sequence[Start], trials: Sequence[TrialRecord]) -> list[Start]:
+    """The starts that no trial has, in order, without repetitions, and without alternatives to one that was tried.
 
     Only the stored trials decide what was tried. A session that was killed therefore continues with the same point as
     one that was not, and starts that were added meanwhile come before the sampler's points.
     """
     known = [dict(trial.params) for trial in trials]
+    begun = {start.one_of for start in starts if dict(start.point) in known} - {""}
     left = []
-    for origin, point in starts:
-        if dict(point) not in known:
-            known.append(dict(point))
-            left.append((origin, dict(point)))
+    for start in starts:
+        if dict(start.point) not in known and start.one_of not in begun:
+            known.append(dict(start.point))
+            left.append(start)
     return left
 
 
@@ -94,9 +110,9 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
     baseline = space.defaults()
     known_good = () if prepared.own else prepared.preset.starts
     starts = [
-        (Origin.BASELINE, baseline),
-        *((Origin.TRY, point) for point in prepared.tries),
-        *((Origin.START, space.defaults(**start)) for start in known_good),
+        Start(Origin.BASELINE, baseline),
+        *(Start(Origin.TRY, point) for point in prepared.tries),
+        *(Start(Origin.START, space.defaults(**good.changes), good.one_of) for good in known_good),
     ]
     options = FitOptions(prepared.max_epochs, config.training.patience, config.training.min_delta)
     plan = Plan(
@@ -114,8 +130,15 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
         references=references_of(StudyFolder(store.path.parent), prepared.facts.backbones),
         race=race_terms(prepared, str(store.study().config.get("race", "none"))),
     )
-    images = int((plan.assignment >= 0).sum())
-    return replace(plan, reserve=lambda t: reserve(t, plan.metric, plan.folds, images, plan.seconds, slots))
+    images, folder, study = int((plan.assignment >= 0).sum()), StudyFolder(store.path.parent), store.study()
+    return replace(
+        plan,
+        reserve=lambda t: reserve(t, plan.metric, plan.folds, images, plan.seconds, slots),
+        weights=lambda trial, fold: weights_of(
+            folder, trial.number, fold, fold_seed(study.seed, trial.number, 0, fold), trial.params, study.fingerprint
+        ),
+        forget=lambda numbers: forget(folder, numbers),
+    )
 
 
 def race_terms(prepared: Prepared, rule: str) -> RaceTerms | None:

@@ -1,7 +1,7 @@
 """Which trial is chosen, and whether an ensemble is better. Pure: from stored results alone.
 
-The trial with the best score is also a lucky one. So the best few are trained again on new folds (`finalists`), trials
-that are not clearly worse than the best are tied with it (`ties`), and the simplest of those is chosen (`choose`).
+The trial with the best score is also a lucky one. So the best few are trained again on new folds (`finalists`), and the
+trial with the best expectation is chosen (`decide`), or a cheaper one if that is expected to lose almost nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from search.stats.contributions import class_weights
 from search.stats.estimate import Estimate, at_least_wilson
+from search.stats.evidence import Evidence, belief
 from search.stats.metrics import METRICS
 from search.stats.ranking import ranked
 from storage.records import TrialRecord, TrialState
@@ -31,6 +32,9 @@ _DRAWS = 12  # steps of the greedy selection, with repetition
 CANDIDATES = 30  # the best trials on the images from which the ensemble is selected
 ENSEMBLE_METRIC = "log_loss"  # members are selected by it, whatever the study's metric
 _CLEARLY = 1.64  # standard errors: a one-sided test at 5 %
+PROGRESSIVE = "progressive validation"  # method of an estimate
+PRETRAINED = {"frozen", "fine-tune"}  # families that are known to be good before the first result
+PRICE = 0.003  # expected loss, in units of the metric, up to which a cheaper trial is taken instead of the best one
 
 Labels = NDArray[np.integer]
 Probabilities = NDArray[np.floating]
@@ -54,16 +58,13 @@ def complete(trials: Sequence[TrialRecord], metric: str) -> list[TrialRecord]:
 def finalists(trials: Sequence[TrialRecord], metric: str, folds: int, images: int) -> list[int]:
     """Numbers of the trials to train again on new folds, best first; at least two, or none.
 
-    At most 5, or 10 with fewer than 300 images, and at most CONFIRMING times the fold runs of the search. Trial 0 is
-    added if it is tied with the best, because it would be chosen.
+    At most 5, or 10 with fewer than 300 images, and at most CONFIRMING times the fold runs of the search.
     """
     known = complete(trials, metric)
     runs = sum(len(trial.scores(metric)) for trial in trials)
     most = min(MAX_FINALISTS[images < FEW_IMAGES], int(CONFIRMING * runs / (REPEATS * folds)))
     numbers = [trial.number for trial in known[:most]]
-    if len(numbers) < 2:
-        return []
-    return numbers if 0 in numbers or 0 not in ties(trials, metric, images) else [*numbers, 0]
+    return numbers if len(numbers) > 1 else []
 
 
 def ties(trials: Sequence[TrialRecord], metric: str, images: int) -> tuple[int, ...]:
@@ -76,14 +77,33 @@ def ties(trials: Sequence[TrialRecord], metric: str, images: int) -> tuple[int, 
     return (leader.number, *(t.number for t in others if tied(leader, t, metric, images)))
 
 
-def choose(trials: Sequence[TrialRecord], metric: str, images: int) -> TrialRecord | None:
-    """The chosen trial: of the ties trial 0, else the one with the fewest parameters; None without a score.
+def decide(evidence: Evidence, candidates: NDArray[np.bool_], price: float = PRICE) -> tuple[Member, ...]:
+    """The members of the model to make, out of the `candidates` [trials]; empty without a candidate.
 
-    So a more complicated model is chosen only if it is clearly better, and a model worse than trial 0 hardly ever.
+    The single trial with the best expectation, or the cheapest that is expected to lose at most `price` to it; an
+    ensemble instead if that is better on the images that all its members predicted.
     """
-    group = set(ties(trials, metric, images))
-    tied_ = [trial for trial in trials if trial.number in group]
-    return min(tied_, key=lambda t: (t.number != 0, t.parameters or math.inf, t.number), default=None)
+    eligible = np.flatnonzero(candidates)
+    if not len(eligible):
+        return ()
+    believed = belief(evidence)
+    leader = int(eligible[np.argmax(believed.mean[eligible])])
+    if not evidence.known.any():
+        return (Member(evidence.numbers[leader], 1.0),)
+    close = [int(row) for row in eligible if believed.behind(int(row), leader) <= price]
+    single = min(close, key=lambda row: (evidence.costs[row], -believed.mean[row], row))
+    inside = evidence.known[single][evidence.folds]  # images that it predicted
+    together = [int(row) for row in eligible if (evidence.known[row] >= evidence.known[single]).all()]
+    if len(together) < 2 or evidence.known[single].sum() < 2:
+        return (Member(evidence.numbers[single], 1.0),)
+    return best_together(
+        evidence.numbers[single],
+        [evidence.numbers[row] for row in together],
+        evidence.probabilities[together][:, inside],
+        evidence.labels[inside],
+        evidence.folds[inside],
+        evidence.metric,
+    )
 
 
 def _leader(known: Sequence[TrialRecord], metric: str) -> TrialRecord | None:
@@ -225,13 +245,50 @@ def _log_loss(picked: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArr
     return np.asarray(-np.log(np.clip(picked, 1e-7, 1.0)) @ shares)
 
 
-def of_ensemble(probabilities: Probabilities, labels: Labels, folds: Labels, metric: str) -> Estimate:
-    """The expected score of an ensemble of these trials on new images; arguments as in `cross_fitted`."""
-    value, low, high = interval(cross_fitted(probabilities, labels, folds, metric), labels, metric)
-    together = np.tensordot(greedy(probabilities, labels, metric), probabilities.astype(np.float64), axes=1)
+def expected_score(
+    evidence: Evidence, candidates: NDArray[np.bool_], members: Sequence[tuple[int, float]]
+) -> Estimate | None:
+    """The expected score on new images of what `decide` chose out of `candidates`; None if no image can tell.
+
+    `members`: the (trial, weight) that were chosen. Images of folds that they all have are judged: each fold by what
+    would have been chosen without it. The score of the members themselves is `naive`.
+    """
+    rows = [evidence.row(number) for number, _ in members]
+    predictions = _progressive(evidence, candidates, np.flatnonzero(evidence.known[rows].all(axis=0)))
+    inside = ~np.isnan(predictions).any(axis=1)
+    if not inside.any():
+        return None
+    labels, metric = evidence.labels[inside], evidence.metric
+    weights = np.array([weight for _, weight in members])
+    together = np.tensordot(weights / weights.sum(), evidence.probabilities[rows][:, inside].astype(np.float64), axes=1)
+    bounds = interval(predictions[inside], labels, metric)
     naive = METRICS[metric].of(labels, together)
-    trials, images = probabilities.shape[:2]
-    return Estimate(metric, value, low, high, naive, trials, images, method="cross-fitted ensemble")
+    return Estimate(metric, *bounds, naive, len(evidence.numbers), int(inside.sum()), method=PROGRESSIVE)
+
+
+def _progressive(evidence: Evidence, candidates: NDArray[np.bool_], judged: NDArray[np.intp]) -> NDArray[np.float64]:
+    """[images, classes] predictions for the folds `judged`, each by a choice that did not see the fold; else NaN.
+
+    If trials were pruned, which of them have a later fold was decided by earlier ones. So a choice sees only earlier
+    folds then: progressive validation (Blum, Kalai and Langford, COLT 1999). Before the first fold nothing is seen, and
+    the first trial of the family that is usually best is taken; without a pre-trained network that would be unfair to
+    the search, and the fold is left out. If no trial was pruned, a choice sees all other folds.
+    """
+    predictions = np.full(evidence.probabilities.shape[1:], np.nan)
+    folds = np.arange(evidence.fold_count)
+    for fold in judged:
+        hidden = folds == fold if candidates.all() else folds >= fold
+        has_fold = evidence.known[:, fold]
+        first = hidden.all() and has_fold.sum() > 1
+        if first and not PRETRAINED & {
+            family for family, known in zip(evidence.families, has_fold, strict=True) if known
+        }:
+            continue
+        images = evidence.folds == fold
+        chosen = decide(evidence.without(hidden), has_fold)
+        of_members = [m.weight * evidence.probabilities[evidence.row(m.trial)][images] for m in chosen]
+        predictions[images] = np.sum(of_members, axis=0)
+    return predictions
 
 
 def interval(probabilities: Probabilities, labels: Labels, metric: str) -> tuple[float, float, float]:

@@ -18,6 +18,7 @@ from spaces.presets import FrozenFeatures
 if TYPE_CHECKING:
     import keras
 
+BACKWARD = 3  # times the multiplications of a prediction: forward, and gradients of weights and of outputs
 PASSING = 8
 """Times the maps between stages: what fine-tuning needs of those that it does not train.
 
@@ -37,7 +38,15 @@ def describe(model: keras.Model, batch: int) -> Description:
     )
     parameters = sum(layer.parameters for layer in layers)
     outputs = sum(int(np.prod([side or 1 for side in layer.shape])) for layer in layers)
-    return Description(parameters, 4 * (4 * parameters + 2 * batch * outputs), layers)
+    macs = _macs(layers)
+    return Description(
+        parameters, 4 * (4 * parameters + 2 * batch * outputs), layers, macs=macs, training_macs=BACKWARD * macs
+    )
+
+
+def _macs(layers: Sequence[Layer]) -> float:
+    """Multiplications of one image: each weight of a convolution is used once at each place of its output."""
+    return float(sum(layer.parameters * math.prod(n or 1 for n in layer.shape[:-1]) for layer in layers))
 
 
 def _shape(layer: keras.layers.Layer) -> tuple[int | None, ...]:
@@ -77,12 +86,16 @@ def describe_frozen(frozen: FrozenFeatures, params: Mapping[str, Value], facts: 
     layers, backbone = frozen.layers(params, facts), frozen.backbone(params, facts)
     parameters, maps = _numbers(layers)
     pretrained, _ = _numbers(backbone.layers(32))
+    macs, views = _macs(layers), tuple(view.name for view in frozen.views(params, facts))
     if frozen.trained:
         trained, above = _numbers(frozen.trained(params, facts))
         held = int(params["batch_size"]) * (backbone.kept * above + PASSING * (maps - above))
-        return Description(parameters, 4 * (2 * parameters + 3 * trained + held), layers, pretrained)
+        needed = 4 * (2 * parameters + 3 * trained + held)
+        training = macs + (BACKWARD - 1) * _macs(frozen.trained(params, facts))
+        return Description(parameters, needed, layers, pretrained, macs, training, views)
     features = 2 * facts.images * max(layer.shape[-1] or 1 for layer in layers)
-    return Description(parameters, 4 * (4 * parameters + 4 * PIECE * maps + features), layers, pretrained)
+    needed = 4 * (4 * parameters + 4 * PIECE * maps + features)
+    return Description(parameters, needed, layers, pretrained, macs, 0.0, views)
 
 
 def _numbers(layers: Sequence[Layer]) -> tuple[int, int]:

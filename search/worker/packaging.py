@@ -36,6 +36,8 @@ from spaces.presets import FrozenFeatures
 from spaces.resizing import resized
 
 if TYPE_CHECKING:
+    from search.worker.outputs import Meaning
+    from search.worker.pixel_range import PixelRange
     from search.worker.trainer import Trainer
 
 BATCH = 64  # images a step when only predicting
@@ -48,19 +50,35 @@ def with_trained_weights(trainer: Trainer, network: keras.Model) -> keras.Model:
     return network
 
 
-def pixels_model(model: keras.Model, trainer: Trainer, facts: Facts) -> keras.Model:
-    """A network that learned from pixels. `trainer` has the range of its inputs and the meaning of its output."""
+def keep_weights(trainer: Trainer, path: Path) -> None:
+    """Write the weights by which a network is judged, so that `with_kept_weights` need not train. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with trainer.judged_weights(), replacing(path) as partial:
+        np.savez(partial, *trainer.model.get_weights())
+
+
+def with_kept_weights(network: keras.Model, path: Path) -> keras.Model:
+    """`network`, just built, with the weights that `keep_weights` wrote. Raises ValueError or OSError."""
+    with np.load(path, allow_pickle=False) as kept:
+        network.set_weights([kept[f"arr_{number}"] for number in range(len(kept.files))])
+    return network
+
+
+def pixels_model(
+    model: keras.Model, facts: Facts, pixels: PixelRange, meaning: Meaning, *, flip_average: bool
+) -> keras.Model:
+    """A network that learned from pixels, in the range `pixels`. `meaning`: of its output."""
     model.compiled = False  # else the file would contain our metrics, which Keras alone cannot load
     _name_for_exports(model)
     x = inputs = keras.Input(facts.shape, name="pixels")
-    if trainer.pixels.largest == 1:
-        x = keras.layers.Rescaling(trainer.pixels.factor)(x)
+    if pixels.largest == 1:
+        x = keras.layers.Rescaling(pixels.factor)(x)
     if facts.channels == 1 and model.input_shape[-1] == 3:
         x = keras.layers.Concatenate()([x, x, x])
     output = model(x, training=False)
-    if trainer.recipe.flip_average:
+    if flip_average:
         output = keras.layers.Average()([output, model(ops.flip(x, axis=2), training=False)])
-    return keras.Model(inputs, outputs.in_model(output, trainer.output.meaning))
+    return keras.Model(inputs, outputs.in_model(output, meaning))
 
 
 def _name_for_exports(model: keras.Model) -> None:

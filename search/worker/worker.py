@@ -202,7 +202,13 @@ class Worker:
             features, _ = self._features.of(family.frozen, facts, job)
             family.frozen.start(model, job.params, features, self._context.labels[job.train])
         trainer = self._trainers.trainer(model, self._constant, family.recipe(job.params, facts))
-        return self._trained_by(trainer, job, started)
+        result = self._trained_by(trainer, job, started)
+        if job.keep and not result.behind and not result.diagnosis:
+            from search.worker.packaging import keep_weights
+
+            with contextlib.suppress(OSError):  # a full disk: the model can be trained again
+                keep_weights(trainer, job.keep)
+        return result
 
     def _train_on_features(
         self, family: Preset, job: FoldJob, features: tuple[NDArray[Any], NDArray[Any]], started: float
@@ -220,6 +226,8 @@ class Worker:
     def _refit(self, job: RefitJob) -> SavedModel:
         """Train as in a fold run, then save what predicts: from pixels as they are in the study to probabilities."""
         from search.worker import packaging
+        from search.worker.outputs import output_of
+        from search.worker.pixel_range import pixel_range
 
         started, facts, fold = time.perf_counter(), self._context.facts, job.fold
         if self._preset is None:
@@ -229,18 +237,29 @@ class Worker:
                 raise BuilderError(f"{self._own.name}: {why}")
             _usable(self._train(fold))
             network = packaging.bare_network(packaging.with_trained_weights(self._trained, built))
-            model = packaging.pixels_model(network, self._trained, facts)
+            model = self._from_pixels(network, self._trained)
         else:
             family, params = self._family(fold.params)
             if family.frozen and family.frozen.heads:
                 features, head = self._head(family.frozen, family, replace(fold, params=params))
                 model = packaging.features_model(family.frozen, params, facts, features, head)
+            elif job.weights:
+                network = packaging.with_kept_weights(family.build(params, facts), job.weights)
+                flip = family.recipe(params, facts).flip_average
+                judged = pixel_range(network), output_of(network).meaning
+                model = packaging.pixels_model(network, facts, *judged, flip_average=flip)
             else:
                 _usable(self._train(fold))
                 network = packaging.with_trained_weights(self._trained, family.network(params, facts))
-                model = packaging.pixels_model(network, self._trained, facts)
+                model = self._from_pixels(network, self._trained)
         packaging.save(model, job.path)
         return SavedModel(time.perf_counter() - started)
+
+    def _from_pixels(self, network: keras.Model, trainer: Trainer) -> keras.Model:
+        from search.worker import packaging
+
+        facts, meaning, flip = self._context.facts, trainer.output.meaning, trainer.recipe.flip_average
+        return packaging.pixels_model(network, facts, trainer.pixels, meaning, flip_average=flip)
 
     def _head(self, frozen: FrozenFeatures, family: Preset, job: FoldJob) -> tuple[NDArray[np.float32], Any]:
         """(training features [rows, width], a head on them: fitted at once, or a network)."""

@@ -14,7 +14,8 @@ from spaces.backbones.applications import ARCHITECTURES, without_weights
 from spaces.facts import Facts
 from spaces.layers import Layer
 from spaces.parameters import SpaceError, Value, nearest
-from spaces.presets import auto, cnn, fine_tune, frozen, question
+from spaces.presets import auto, cnn, fine_tune, frozen, portfolio, question
+from spaces.presets.portfolio import KnownGood
 from spaces.recipe import Recipe, recipe_of
 from spaces.space import Space
 
@@ -66,8 +67,8 @@ class Preset:
     for a family with heads on features, standardised ones [batch, width]."""
     optimizer: Callable[[Mapping[str, Value]], keras.optimizers.Optimizer]
     epochs: int  # the most epochs of a fold run, unless the study says otherwise
-    starts: tuple[Mapping[str, Value], ...] = ()
-    """Known-good points, as changes to the defaults, tried after the baseline and before the sampler."""
+    starts: tuple[KnownGood, ...] = ()
+    """Tried after the baseline and before the sampler's points."""
     frozen: FrozenFeatures | None = None
     """What the family does with features of a backbone; None: it has none."""
     recipe: Callable[[Mapping[str, Value], Facts], Recipe] = recipe_of
@@ -90,7 +91,7 @@ class Auto:
     summary: str
     families: tuple[Preset, ...]
     epochs: int
-    starts: tuple[Mapping[str, Value], ...]
+    starts: tuple[KnownGood, ...]
 
     def space(self, facts: Facts) -> Space:
         """The spaces of those families that can be searched here: those with a backbone only where one is available."""
@@ -105,7 +106,7 @@ def family_of(chosen: Preset | Auto, params: Mapping[str, Value]) -> tuple[Prese
     return next(f for f in chosen.families if f.name == params[auto.FAMILY]), auto.within(params)
 
 
-_CNN = Preset("cnn", cnn.SUMMARY, cnn.space, cnn.network, cnn.optimizer, 40, cnn.STARTS)
+_CNN = Preset("cnn", cnn.SUMMARY, cnn.space, cnn.network, cnn.optimizer, 40)
 _QUESTION = Preset(
     "question",
     question.SUMMARY,
@@ -113,7 +114,7 @@ _QUESTION = Preset(
     question.network,
     question.optimizer,
     25,
-    question.STARTS,
+    portfolio.QUESTION,
 )
 _FROZEN = Preset(
     "frozen",
@@ -122,7 +123,7 @@ _FROZEN = Preset(
     frozen.network,
     frozen.optimizer,
     100,
-    frozen.STARTS,
+    portfolio.FROZEN,
     FrozenFeatures(
         frozen.backbone,
         frozen.views,
@@ -139,7 +140,7 @@ _FINE_TUNE = Preset(
     fine_tune.network,
     fine_tune.optimizer,
     16,
-    fine_tune.STARTS,
+    (),
     FrozenFeatures(
         frozen.backbone, frozen.views, frozen.columns, fine_tune.layers, None, fine_tune.trained, fine_tune.start
     ),
@@ -147,7 +148,7 @@ _FINE_TUNE = Preset(
 )
 FAMILIES: dict[str, Preset] = {family.name: family for family in (_FROZEN, _FINE_TUNE, _CNN, _QUESTION)}
 PRESETS: dict[str, Preset | Auto] = {
-    "auto": Auto("auto", auto.SUMMARY, tuple(FAMILIES.values()), 40, auto.STARTS),
+    "auto": Auto("auto", auto.SUMMARY, tuple(FAMILIES.values()), 40, portfolio.AUTO),
     **FAMILIES,
 }
 

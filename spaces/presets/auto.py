@@ -13,14 +13,6 @@ SUMMARY = "all families in one space; those with a pre-trained network where its
 
 FAMILY = "family"
 
-STARTS: tuple[Mapping[str, Value], ...] = (
-    {"frozen_c": 1.0},
-    {"frozen_input_size": 192},
-    {FAMILY: "fine-tune"},
-    {FAMILY: "cnn"},
-)
-"""Cheap ones first: what is known after seconds helps to believe what takes minutes."""
-
 
 def prefix(family: str) -> str:
     """What the names of a family's parameters begin with here: 'fine_tune_' of 'fine-tune'."""

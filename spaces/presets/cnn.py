@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 SUMMARY = "convolutional networks from scratch: depth, width, blocks, head, regularisation, optimizer, augmentation"
 
-STARTS: tuple[Mapping[str, Value], ...] = ()
-
 _DENSE = (When("dense_depth", at_least=1),)
 
 

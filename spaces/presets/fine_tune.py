@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 SUMMARY = "a pre-trained network trained on, beginning from a head fitted on its frozen features"
 
-STARTS: tuple[Mapping[str, Value], ...] = ()
-
 UPPER = 3 / 8  # share of the maps below which 'upper' leaves all as it is: it costs most, and sees edges and colours
 _FLOOR = 0.3  # of the features' mean deviation, added to each one's: a feature that hardly varies gets no huge weight
 _MAX_STEPS = 1000  # of L-BFGS

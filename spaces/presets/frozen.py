@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 SUMMARY = "features of a pre-trained network and a head: logistic regression, SVM or dense layers"
 
-STARTS: tuple[Mapping[str, Value], ...] = ({"c": 1.0}, {"head": "svm"})
-"""Both on the default's features, so they cost nothing but their fits."""
-
 _LOGISTIC, _SVM, _DENSE = ((When("head", (head,)),) for head in ("logistic", "svm", "dense"))
 _CALIBRATION_FOLDS = 3  # within the training rows, from whose scores an SVM's probabilities are learned
 _MAX_STEPS = 1000  # of L-BFGS

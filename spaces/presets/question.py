@@ -21,19 +21,6 @@ SUMMARY = "the LeNet that stays at chance, as asked, and the answers to it"
 FILTERS = (6, 16, 32, 64, 64)
 DENSE = (128, 64, 64, 64)
 
-STARTS: tuple[Mapping[str, Value], ...] = (
-    {
-        "initializer": "glorot_uniform",
-        "dropout": 0.0,
-        "l2": 0.0,
-        "output": "sigmoid",
-        "dense_depth": 1,
-        "batch_size": 8,
-        "epoch": "one pass",
-    },
-)
-"""The most given answer: Keras's own initializer, no dropout at first, less dense, small batches."""
-
 
 def space(facts: Facts) -> Space:
     """The question's model as the default point; sigmoid is there for two classes only."""

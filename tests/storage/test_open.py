@@ -201,9 +201,9 @@ def test_values_that_no_release_writes_are_named(study: Path, statement: str, pr
 @pytest.mark.parametrize(
     ("statement", "problem"),
     [
-        ("UPDATE choice SET trial = 77", "a choice of trial 77, which is not complete"),
-        ("UPDATE choice SET members = '[[77, 1.0]]'", "a choice of trial 77, which is not complete"),
-        ("UPDATE choice SET pool = '[0, -1]'", "a choice of trial -1, which is not complete"),
+        ("UPDATE choice SET trial = 77", "a choice of trial 77, which has no finished fold"),
+        ("UPDATE choice SET members = '[[77, 1.0]]'", "a choice of trial 77, which has no finished fold"),
+        ("UPDATE choice SET pool = '[0, -1]'", "a choice of trial -1, which has no finished fold"),
         ("UPDATE choice SET members = '[[0, 0.2]]'", "a choice of the members ((0, 0.2),)"),
         ("UPDATE choice SET folds = -5", "a choice made of -5 fold runs"),
     ],

@@ -1,0 +1,79 @@
+"""What a fold run costs before it is trained, and which trials are worth beginning in the time that is left.
+
+The arithmetic of the network is known from its description. How fast this machine does it is known from the fold runs
+of the session; before the first one of a family it is assumed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from search.jobs import Description
+from storage.records import TrialRecord
+
+SPEED = 5e9  # multiplications a second of one thread, until fold runs of the family are known
+FIRST = 6.0  # seconds more of a first fold run: its graphs are traced
+USEFUL_FOLDS = 2  # a trial that cannot have so many folds, or all, in the time that is left is not begun
+MAX_FACTOR = 8.0  # between assumed and measured seconds; more is an accident, such as a machine that slept
+
+
+@dataclass
+class Prices:
+    """Expected seconds of fold runs. It learns from those that end."""
+
+    train: int  # images of a fold run, and
+    validate: int  # images that it predicts after each epoch
+    _described: dict[int, tuple[str, float, float]] = field(default_factory=dict)  # family, seconds once, each time
+    _factors: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # measured / assumed
+    _passed: set[str] = field(default_factory=set)  # views whose features are computed already
+
+    def describe(self, number: int, family: str, description: Description, epochs: int) -> None:
+        """Note a trial's description before its first fold. `epochs`: the most of a fold run."""
+        new = [view for view in description.views if view not in self._passed]
+        once = (self.train + self.validate) * len(new) * description.macs / SPEED + (FIRST if epochs > 1 else 0.0)
+        each = epochs * (self.train * description.training_macs + self.validate * description.macs) / SPEED
+        self._described[number] = family, once, each if description.training_macs else 0.0
+
+    def begun(self, description: Description) -> None:
+        """Its features will be at hand for other trials."""
+        self._passed |= set(description.views)
+
+    def note(self, trial: TrialRecord, seconds: float) -> None:
+        """Learn from a fold run of `trial`, given without it."""
+        known = self._described.get(trial.number)
+        if known is None:
+            return
+        family, once, each = known
+        assumed = each + (0.0 if trial.folds else once)
+        if assumed > 0.5:  # shorter ones tell nothing about speed
+            self._factors[family].append(float(np.clip(seconds / assumed, 1 / MAX_FACTOR, MAX_FACTOR)))
+
+    def fold(self, trial: TrialRecord) -> float:
+        """Expected seconds of the next fold run of a trial; 0 if nothing is known of it."""
+        own = [fold.seconds for fold in trial.folds if fold.repeat == 0]
+        if own:
+            return float(np.median(own[1:] or own))
+        if trial.number not in self._described:
+            return 0.0
+        family, once, each = self._described[trial.number]
+        return (once + each) * self._factor(family)
+
+    def folds(self, number: int, folds: int) -> float:
+        """Expected seconds of the first `folds` fold runs of a trial that was described, one after another."""
+        family, once, each = self._described[number]
+        return (once + folds * each) * self._factor(family)
+
+    def _factor(self, family: str) -> float:
+        return float(np.median(self._factors[family])) if self._factors.get(family) else 1.0
+
+
+def useful(prices: Prices, number: int, folds: int, left: float, slots: int) -> str | None:
+    """Why a described trial is not begun with `left` seconds; None if it can have USEFUL_FOLDS folds by then."""
+    least = min(USEFUL_FOLDS, folds)
+    needed = prices.folds(number, -(-least // slots))
+    if needed <= left:
+        return None
+    return f"{least} of its folds need about {needed:.0f} s, and {max(left, 0):.0f} s are left"

@@ -1,0 +1,245 @@
+"""What the predictions of trials for images that they were not trained on say, also where folds are missing. Pure.
+
+Trials are compared image by image, each on the folds that it has, with what the best trials say about the same images.
+The differences are shrunk towards what trials of the family are worth (empirical Bayes; Efron and Morris, JASA 70,
+1975), so a lucky trial, or one with few images, is not believed more than they support.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.stats.contributions import class_weights
+from search.stats.metrics import METRICS
+from storage.records import OUT_OF_TIME, StudyRecord, TrialRecord, TrialState
+
+MAX_TRIALS = 300  # with more of them, the best after the first fold are compared
+ANCHORS = 5  # the best of the trials with the most folds: what others are compared with, image by image
+
+WORTH = {"fine-tune": 0.03, "frozen": 0.0, "cnn": -0.12, "question": -0.2}
+"""Family -> what its trials are usually worth, as a difference of accuracy to trials with frozen features.
+
+Means over the studies of `python -m tests.bench.choices`, docs/method.md.
+"""
+WORTH_ERROR = 0.04  # standard deviation of that difference over studies
+USUAL_SPREAD = 0.015  # standard deviation of the accuracies of comparable trials of one family; as if from
+USUAL_TRIALS = 4  # so many trials
+IN_CONTENTION = 0.08  # a trial so far behind the best of its family says nothing about the good ones
+LUCK = 1.5  # times the variance over images: what a fold's training adds
+LEAST_VARIANCE = 0.02  # of a difference on one image, as if one image of fifty differed
+
+Labels = NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Predictions of trials for the images of a study's folds.
+
+    The rows of arrays are trials in order of number. What is missing is NaN.
+    """
+
+    metric: str
+    labels: Labels  # [images]
+    folds: Labels  # [images]: the fold that validates the image
+    numbers: tuple[int, ...]  # of the trials
+    families: tuple[str, ...]  # of each trial
+    costs: tuple[float, ...]  # of each trial: what a prediction costs, for comparisons only
+    probabilities: NDArray[np.float32]  # [trials, images, classes], out of fold
+    gains: NDArray[np.float64]  # [trials, images]: contributions whose mean is the metric, larger is better
+
+    @cached_property
+    def known(self) -> NDArray[np.bool_]:
+        """[trials, folds]: whether a trial has the fold."""
+        first = [int(np.argmax(self.folds == fold)) for fold in range(self.fold_count)]
+        return np.asarray(~np.isnan(self.gains[:, first]))
+
+    @property
+    def fold_count(self) -> int:
+        """The number of folds of the study."""
+        return int(self.folds.max()) + 1
+
+    def only(self, trials: NDArray[np.bool_] | Sequence[int]) -> Evidence:
+        """Of some trials: a mask [trials], or their rows."""
+        rows = np.flatnonzero(trials) if isinstance(trials, np.ndarray) else np.array(trials, int)
+        return replace(
+            self,
+            numbers=tuple(self.numbers[row] for row in rows),
+            families=tuple(self.families[row] for row in rows),
+            costs=tuple(self.costs[row] for row in rows),
+            probabilities=self.probabilities[rows],
+            gains=self.gains[rows],
+        )
+
+    def without(self, folds: NDArray[np.bool_]) -> Evidence:
+        """As if no trial had the `folds` [folds]."""
+        hidden = folds[self.folds]
+        probabilities, gains = self.probabilities.copy(), self.gains.copy()
+        probabilities[:, hidden], gains[:, hidden] = np.nan, np.nan
+        return replace(self, probabilities=probabilities, gains=gains)
+
+    def row(self, number: int) -> int:
+        """The row of a trial."""
+        return self.numbers.index(number)
+
+
+def may_be_chosen(trial: TrialRecord, metric: str) -> bool:
+    """Whether a trial takes part in the choice: it is complete, or has finished folds and could go on.
+
+    Trials that were pruned because they were behind or stuck, and failed ones, do not.
+    """
+    going = trial.state in (TrialState.COMPLETE, TrialState.RUNNING) or trial.cause == OUT_OF_TIME
+    return going and any(np.isfinite(score) for score in trial.scores(metric))
+
+
+def comparable(trials: Sequence[TrialRecord], metric: str) -> list[TrialRecord]:
+    """The trials whose predictions are evidence: those that finished a fold, except failed and collapsed ones.
+
+    At most MAX_TRIALS, the best of the first fold: selected by later folds, these would no longer be a test.
+    """
+    known = [
+        trial
+        for trial in trials
+        if trial.state != TrialState.FAILED and not trial.collapsed and np.isfinite(_first_score(trial, metric))
+    ]
+    if len(known) > MAX_TRIALS:
+        gain = METRICS[metric].gain
+        best = sorted(known, key=lambda t: (-gain(_first_score(t, metric)), t.number))[:MAX_TRIALS]
+        known = sorted(best, key=lambda t: t.number)
+    return known
+
+
+def _first_score(trial: TrialRecord, metric: str) -> float:
+    scores = trial.scores(metric)
+    return scores[0] if scores else float("nan")
+
+
+def evidence_of(
+    trials: Sequence[TrialRecord],
+    predictions: Sequence[Sequence[Mapping[int, NDArray[np.floating]]]],
+    labels: Labels,
+    assignments: Sequence[NDArray[np.int16]],
+    study: StudyRecord,
+) -> Evidence:
+    """The evidence of `trials`.
+
+    `predictions`: of each trial its repeats, the search itself first; of each repeat fold -> probabilities [images of
+    the fold, classes], in the order of the images. `labels` [all images]; `assignments`: of each repeat [all images],
+    the fold, -1 for none. Folds of further repeats count only if a repeat is whole: gains are their means.
+    """
+    metric, classes = study.metric, len(study.classes)
+    searched = assignments[0] >= 0
+    weights = class_weights(labels[searched])
+    whole = np.full((len(trials), len(labels), classes), np.nan, np.float32)
+    gains = np.full((len(trials), len(labels)), np.nan)
+    for row, repeats in enumerate(predictions):
+        for fold, rows in repeats[0].items():
+            whole[row, assignments[0] == fold] = rows
+        of_repeats = [
+            _gains(metric, by_fold, labels, assignment, weights)
+            for by_fold, assignment in zip(repeats, assignments, strict=False)
+        ]
+        gains[row] = np.mean([g for n, g in enumerate(of_repeats) if n == 0 or not np.isnan(g[searched]).any()], axis=0)
+    return Evidence(
+        metric=metric,
+        labels=labels[searched],
+        folds=assignments[0][searched],
+        numbers=tuple(trial.number for trial in trials),
+        families=tuple(str(trial.params.get("family", study.config.get("preset", ""))) for trial in trials),
+        costs=tuple(float(trial.latency or trial.parameters or 0) for trial in trials),
+        probabilities=whole[:, searched],
+        gains=gains[:, searched],
+    )
+
+
+def _gains(
+    metric: str,
+    by_fold: Mapping[int, NDArray[np.floating]],
+    labels: Labels,
+    assignment: NDArray[np.int16],
+    weights: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """[images] contributions whose mean over images is the metric; NaN where there is no prediction."""
+    measure, gains = METRICS[metric], np.full(len(labels), np.nan)
+    for fold, rows in by_fold.items():
+        inside = assignment == fold
+        scale = 1.0 if measure.each else inside.sum() / measure.counted
+        gains[inside] = measure.contributions(labels[inside], rows, weights) * scale
+    return gains
+
+
+@dataclass(frozen=True)
+class Belief:
+    """What each trial is worth, relative to the same level for all: [trials], larger is better, units of the metric."""
+
+    mean: NDArray[np.float64]
+    error: NDArray[np.float64]  # standard deviation
+
+    def behind(self, row: int, leader: int) -> float:
+        """The expected loss of taking trial `row` instead of `leader`."""
+        return float(self.mean[leader] - self.mean[row])
+
+
+def belief(evidence: Evidence) -> Belief:
+    """The posterior of each trial's worth, given all trials. Without any fold it is what the families are worth."""
+    differences = evidence.gains - _anchor(evidence)
+    images = (~np.isnan(differences)).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sums = np.nansum(differences, axis=1)
+        raw = np.where(images > 0, sums / images, 0.0)
+        spread = np.nansum(np.square(differences - raw[:, None]), axis=1) / np.maximum(images - 1, 1)
+        noise = np.where(images > 0, LUCK * np.maximum(spread, LEAST_VARIANCE) / images, np.inf)
+    return _shrunk(raw, noise, evidence.families)
+
+
+def _anchor(evidence: Evidence) -> NDArray[np.float64]:
+    """[images]: the mean gain of the best of the trials with the most folds; NaN for images that they lack."""
+    counts = evidence.known.sum(axis=1)
+    most = np.flatnonzero(counts == counts.max(initial=0))
+    with np.errstate(invalid="ignore"):
+        level = np.nan_to_num([np.nanmean(evidence.gains[row]) if counts[row] else 0.0 for row in most], nan=-np.inf)
+    best = most[np.argsort(-level, kind="stable")[:ANCHORS]]
+    return np.asarray(evidence.gains[best].mean(axis=0))
+
+
+def _shrunk(raw: NDArray[np.float64], noise: NDArray[np.float64], families: Sequence[str]) -> Belief:
+    """Posterior of normal means, family by family; the families' own means have priors relative to one of them."""
+    groups = {name: np.array([family == name for family in families]) for name in dict.fromkeys(families)}
+    leading = max(groups, key=lambda name: (name == "frozen", int(np.isfinite(noise[groups[name]]).sum())), default="")
+    mean, error = np.zeros(len(raw)), np.zeros(len(raw))
+    level = 0.0
+    for name in sorted(groups, key=lambda name: name != leading):
+        rows = groups[name]
+        usual = level + WORTH.get(name, 0.0) - WORTH.get(leading, 0.0)
+        certainty = 1e-6 if name == leading else WORTH_ERROR**-2
+        center, center_variance, spread = _family(raw[rows], noise[rows], usual, certainty)
+        if name == leading:
+            level = center
+        trust = spread / (spread + noise[rows])  # 0 where there is no fold
+        mean[rows] = center + trust * np.where(np.isfinite(noise[rows]), raw[rows] - center, 0.0)
+        error[rows] = np.sqrt((1 - trust) * (spread + (1 - trust) * center_variance))
+    return Belief(mean, error)
+
+
+def _family(
+    raw: NDArray[np.float64], noise: NDArray[np.float64], usual: float, certainty: float
+) -> tuple[float, float, float]:
+    """(mean of the family, its variance, variance of the trials' worth), from those that are in contention."""
+    measured = np.isfinite(noise)
+    if not measured.any():
+        return usual, 1 / certainty, USUAL_SPREAD**2
+    raw, noise = raw[measured], noise[measured]
+    close = raw >= raw.max() - IN_CONTENTION
+    raw, noise = raw[close], noise[close]
+    spread = USUAL_SPREAD**2
+    for _ in range(3):  # mean and spread depend on each other
+        precision = 1 / (spread + noise)
+        total = precision.sum() + certainty
+        center = float((precision @ raw + certainty * usual) / total)
+        excess = np.square(raw - center) - noise
+        spread = max(float(USUAL_TRIALS * USUAL_SPREAD**2 + excess.sum()) / (USUAL_TRIALS + len(raw)), 1e-6)
+    return center, float(1 / total), spread

@@ -1,0 +1,33 @@
+"""The evidence for a choice, read from a study's database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from search.stats.evidence import Evidence, comparable, evidence_of
+from storage import Store, TrialRecord
+
+
+def stored_evidence(store: Store, trials: Sequence[TrialRecord], *, confirmed: bool) -> Evidence | None:
+    """The predictions of all comparable trials; None if there is none.
+
+    `confirmed`: whether the folds count on which finalists were trained again. They help to choose, but their models
+    have seen images of every fold of the search, so they are no part of a test of the choice.
+    """
+    metric = store.study().metric
+    known = comparable(trials, metric)
+    if not known:
+        return None
+    splits = store.splits() if confirmed else [store.split()]
+    predictions = [
+        [store.probabilities(trial.number, split.repeat) for split in splits if _has(trial, split.repeat)]
+        for trial in known
+    ]
+    labels = np.array([image.label for image in store.images()], np.int64)
+    return evidence_of(known, predictions, labels, [split.assignment for split in splits], store.study())
+
+
+def _has(trial: TrialRecord, repeat: int) -> bool:
+    return any(fold.repeat == repeat for fold in trial.folds)
