@@ -62,6 +62,7 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     path: opt.StudyOrImages = None,
     trials: opt.Trials = None,
     hours: opt.Hours = None,
+    time: opt.Time = None,
     folds: opt.Folds = None,
     epochs: opt.Epochs = None,
     seed: opt.Seed = None,
@@ -88,7 +89,7 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
 
     settings = Settings(
         trials=trials,
-        hours=hours,
+        hours=opt.either(hours, time),
         folds=folds,
         epochs=epochs,
         precision=precision,
@@ -112,6 +113,7 @@ def resume(
     study: opt.Where = None,
     trials: opt.MoreTrials = None,
     hours: opt.MoreHours = None,
+    time: opt.Time = None,
     workers: opt.Workers = None,
     workers_per_gpu: opt.PerGpu = None,
     model: opt.Model = None,
@@ -122,7 +124,7 @@ def resume(
     from search.commands.run import resume
 
     session = _session(opt.workers_asked(workers, workers_per_gpu), quiet=quiet)
-    _finish(resume(study, Settings(trials=trials, hours=hours), session, model=model))
+    _finish(resume(study, Settings(trials=trials, hours=opt.either(hours, time)), session, model=model))
 
 
 @app.command()

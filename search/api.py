@@ -20,18 +20,19 @@ from search.commands import check as checking
 from search.commands import diagnose as diagnosing
 from search.commands import export as exporting
 from search.commands import run as running
-from search.commands.options import checked_seconds, checked_workers, workers_asked
+from search.commands.options import checked_seconds, checked_workers, either, workers_asked
 from search.commands.report import summary_of
 from search.commands.request import Settings
 from search.commands.session import Session
 from search.data.findings import Findings
 from search.diagnosis.result import Diagnosed
-from search.errors import RunError
+from search.errors import RunError, UsageError
 from search.results.progress import Ending
 from search.results.summary import StudySummary, TrialRow
 from search.stats.estimate import Estimate
 from search.study.continuing import as_typed
 from search.study.folder import StudyFolder
+from search.text import seconds_of
 from storage import TrialRecord
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ def run(  # noqa: PLR0913 - the options of the command
     *,
     trials: int | None = None,
     hours: float | None = None,
+    time: str | None = None,
     folds: int | None = None,
     epochs: int | None = None,
     seed: int | None = None,
@@ -155,7 +157,8 @@ def run(  # noqa: PLR0913 - the options of the command
 ) -> Study:
     """`search run`: start a study of a folder of images with one subfolder per class, or continue it.
 
-    The arguments are the command's options; None is the default. `trials` and `hours` are totals over all sessions.
+    The arguments are the command's options; None is the default. `trials` and `hours` are totals over all sessions;
+    `time` is hours in words, such as "30m".
     `workers`: number of processes; 0 trains in this process. `model`: "FILE.py:BUILD". `groups`: a table (.csv) or a
     pattern. `directory`: of the study; None: IMAGES-study in the current folder. `quiet`: show no progress.
     Raises UsageError or StorageError if it cannot start, RunError if it ends without a model, KeyboardInterrupt if it
@@ -163,7 +166,7 @@ def run(  # noqa: PLR0913 - the options of the command
     """
     settings = Settings(
         trials=trials,
-        hours=hours,
+        hours=_hours(hours, time),
         folds=folds,
         epochs=epochs,
         precision=precision,
@@ -190,16 +193,25 @@ def resume(
     *,
     trials: int | None = None,
     hours: float | None = None,
+    time: str | None = None,
     workers: int | None = None,
     workers_per_gpu: int | None = None,
     model: str | None = None,
     quiet: bool = False,
 ) -> Study:
     """`search resume`: continue a study; see `run`. Raises UsageError also if nothing is left to do."""
-    path, settings = study.path if isinstance(study, Study) else Path(study), Settings(trials=trials, hours=hours)
-    call = _call("resume", path, {"trials": trials, "hours": hours, "model": model})
+    path = study.path if isinstance(study, Study) else Path(study)
+    settings = Settings(trials=trials, hours=_hours(hours, time))
+    call = _call("resume", path, {"trials": trials, "hours": settings.hours, "model": model})
     session = Session(TerminalDisplay(quiet), call, workers_asked(workers, workers_per_gpu))
     return _study(running.resume(path, settings, session, model=model), quiet=quiet)
+
+
+def _hours(hours: float | None, time: str | None) -> float | None:
+    try:
+        return either(hours, None if time is None else seconds_of(time) / 3600)
+    except ValueError as error:
+        raise UsageError(f"time: {error}") from None
 
 
 def check(images: AnyPath, *, groups: str | None = None, folds: int | None = None, quiet: bool = False) -> Findings:

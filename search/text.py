@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -56,6 +57,26 @@ def _program() -> str:
 def _as_argument(argument: str | Path) -> str:
     is_like_option = isinstance(argument, Path) and str(argument).startswith("-")
     return f"./{argument}" if is_like_option else str(argument)
+
+
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?:in)?)?(?:(\d+(?:\.\d+)?)s)?", re.ASCII)
+
+
+def seconds_of(duration: str) -> float:
+    """The seconds of '90s', '4m', '8h' or '1h30m', above 0. Raises ValueError, with the rule, for any other text."""
+    found = _DURATION.fullmatch(duration.strip().lower())
+    hours, minutes, seconds = (float(part or 0) for part in found.groups()) if found else (0.0, 0.0, 0.0)
+    total = 3600 * hours + 60 * minutes + seconds
+    if total <= 0:
+        raise ValueError(f"must be a time such as 90s, 30m, 8h or 1h30m, got '{printable(duration)}'")
+    return total
+
+
+def duration_of(seconds: float) -> str:
+    """Whole seconds as `seconds_of` reads them: '1h30m', '4m', '45s'; at least one second."""
+    left = max(1, round(seconds))
+    parts = ((left // 3600, "h"), (left % 3600 // 60, "m"), (left % 60, "s"))
+    return "".join(f"{number}{unit}" for number, unit in parts if number)
 
 
 def quoted(word: str) -> str:

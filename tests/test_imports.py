@@ -73,8 +73,8 @@ _TABLE = {
         "storage.records"
     ),
     "search.api": (
-        "search.commands search.results search.errors search.study.continuing search.study.folder search.data.findings "
-        "search.diagnosis.result search.stats.estimate reports storage"
+        "search.commands search.results search.errors search.text search.study.continuing search.study.folder "
+        "search.data.findings search.diagnosis.result search.stats.estimate reports storage"
     ),
     "cli": "search.commands search.results search.errors search.text search.session.signals reports spaces storage",
 }

@@ -10,6 +10,7 @@ import typer
 from search.errors import UsageError
 from search.executors.devices import VISIBLE, visible_gpus
 from search.samplers import catalog
+from search.text import seconds_of
 
 PREVIEW = "augmentation.png"
 
@@ -26,6 +27,20 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise typer.BadParameter(f"must be a number, got {text!r}") from None
+
+
+def _hours_of(text: str) -> float:
+    try:
+        return seconds_of(text) / 3600
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def either(hours: float | None, time: float | None) -> float | None:
+    """The budget of `--hours` or `--time`, in hours. Raises UsageError if both are given."""
+    if hours is not None and time is not None:
+        raise UsageError("--hours and --time are the same budget; give one of them")
+    return hours if time is None else time
 
 
 def checked_workers(workers: int) -> int:
@@ -69,6 +84,12 @@ def _option(help_: str, *, whole: bool = True) -> Any:
 Where = Annotated[Path | None, typer.Argument(metavar="STUDY", help="Study folder. Default: the current folder.")]
 Trials = Annotated[int | None, _option("Trials in total, over all sessions. [default: 200]")]
 Hours = Annotated[float | None, _option("Hours of searching in total, over all sessions. [default: 8]", whole=False)]
+Time = Annotated[
+    float | None,
+    typer.Option(
+        "--time", parser=_hours_of, metavar="TIME", help="The same as --hours, in words: 90s, 30m, 8h, 1h30m."
+    ),
+]
 Folds = Annotated[int | None, _option("Folds of cross-validation. [default: 5]")]
 Epochs = Annotated[
     int | None,

@@ -19,6 +19,7 @@ from search.session.prepare import prepare
 from search.study.continuing import check_named, resume_command
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
+from search.text import duration_of
 from spaces.custom.file import ModelFile
 
 
@@ -119,7 +120,15 @@ def _search(
         if not done:
             folder.make()
             watch, begin = display.watching, partial(request.write, prepared.warm)
-            ending = nested.run(folder, prepared, watch, executor=executor, command=session.command, begin=begin)
+            ending = nested.run(
+                folder,
+                prepared,
+                watch,
+                executor=executor,
+                command=session.command,
+                begin=begin,
+                started=session.started,
+            )
     problem = None if ending is Ending.STOPPED else without_result(folder)
     nothing_left = None
     if done:
@@ -131,7 +140,9 @@ def _search(
 
 def _budget_options(request: Request) -> list[str]:
     """The budgets that the command names, as options; a larger one for each that is used up."""
-    named = {f"--{key}": str(request.changes[key]) for key in ("trials", "hours") if key in request.changes}
+    named = {"--trials": str(request.changes["trials"])} if "trials" in request.changes else {}
+    if "hours" in request.changes:
+        named["--time"] = duration_of(3600 * request.changes["hours"])
     named |= dict(larger_budgets(request.folder, request.config))
     return [word for option in named.items() for word in option]
 

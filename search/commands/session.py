@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from search.data.findings import Findings
@@ -37,3 +38,4 @@ class Session:
     display: Display
     command: str  # as it was typed; it is stored
     workers: int | None = None  # None: one per GPU, else one per core; 0: in this process
+    started: float = field(default_factory=time.monotonic)  # when the command began: its budget counts from then

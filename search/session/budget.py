@@ -20,6 +20,7 @@ from search.study.folder import StudyFolder
 from search.study.identity import check_same
 from search.study.lease import holder
 from search.study.prepared import Prepared
+from search.text import duration_of
 from spaces.backbones import Backbone
 from storage import OUT_OF_TIME, Store, TrialRecord, TrialState, needs_upgrade
 
@@ -118,10 +119,12 @@ def _hours_used(store: Store, trials: Sequence[TrialRecord], config: Config) -> 
     kept = reserve(trials, config.metric, folds, images, config.hours * 3600, default_workers()[0])
     if hours < config.hours - kept / 3600:
         return None
-    rest = "" if kept <= 0 else f", and {kept / 3600:.2f} are kept back for finishing"
+    rest = "" if kept <= 0 else f", and {duration_of(kept)} are kept back for finishing"
     searches = 1 + folds if config.nested else 1
-    larger = f"{max(1.0, 2 * config.hours * searches):g}"
-    return UsedUp(f"{hours:.2f} of {config.hours:g} hours are used{rest}", ("--hours", larger))
+    larger = duration_of(2 * 3600 * config.hours * searches)
+    return UsedUp(
+        f"{duration_of(3600 * hours)} of {duration_of(3600 * config.hours)} are used{rest}", ("--time", larger)
+    )
 
 
 def _trials_used(trials: Sequence[TrialRecord], config: Config) -> UsedUp | None:

@@ -42,6 +42,7 @@ def run(
     executor: Executor,
     command: str,
     begin: Callable[[], None],
+    started: float | None = None,
 ) -> Ending:
     """Search and, for nested cross-validation, search again for each outer fold. Finished searches are skipped.
 
@@ -49,7 +50,7 @@ def run(
     """
     if not prepared.config.nested:
         with watch() as observer:
-            return run_one(folder, prepared, observer, executor=executor, command=command, begin=begin)
+            return run_one(folder, prepared, observer, executor=executor, command=command, begin=begin, started=started)
     outer = outer_folds(folder, prepared)
     ending = Ending.FINISHED
     if budget.done_already(folder, prepared):
@@ -57,7 +58,9 @@ def run(
             begin()
     else:
         with watch() as observer:
-            ending = run_one(folder, prepared, observer, executor=executor, command=command, begin=begin)
+            ending = run_one(
+                folder, prepared, observer, executor=executor, command=command, begin=begin, started=started
+            )
     for fold, one in enumerate(outer):
         where = folder.outer(fold)
         if ending is not Ending.FINISHED:

@@ -50,18 +50,20 @@ def run(
     executor: Executor,
     command: str,
     begin: Callable[[], None] = lambda: None,
+    started: float | None = None,
 ) -> Ending:
     """Start the study in `folder`, or continue it, until its budget is used up or a signal asks to stop.
 
     `executor`: of `open_executor`. `begin` is called with the lock held, after the stored study was compared with the
-    requested one: it writes `study.toml`.
+    requested one: it writes `study.toml`. `started`: the `time.monotonic` from which the time of this session counts;
+    None: now.
     Raises UsageError or StorageError if it cannot start, RunError if it cannot continue.
     """
     with leased(folder.lock):
         begun = open_begun(folder, prepared)
         begin()
         with begun or create(folder, prepared) as store:
-            return _session(folder, prepared, store, observer, executor=executor, command=command)
+            return _session(folder, prepared, store, observer, executor=executor, command=command, started=started)
 
 
 def _session(
@@ -73,9 +75,11 @@ def _session(
     executor: Executor,
     command: str,
     searching: bool = True,
+    started: float | None = None,
 ) -> Ending:
     """`searching` False: only finish, with the stored results."""
-    started, goes_on = time.monotonic(), resume_command(folder, own=prepared.own.file if prepared.own else None)
+    started = time.monotonic() if started is None else started
+    goes_on = resume_command(folder, own=prepared.own.file if prepared.own else None)
     run_id = store.start_run(
         RunRecord(
             started=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -95,7 +99,7 @@ def _session(
             unless_finished.callback(executor.close, kill=True)
             folder.sweep()
             executor.prepare(worker_context(pixels, folder.features, prepared), folder.logs)
-            session = Session(store, run_id, executor, observer, stop)
+            session = Session(store, run_id, executor, observer, stop, started=started)
             ending = _search_and_finish(folder, prepared, pixels, session, searching=searching)
             if ending is Ending.FINISHED:
                 unless_finished.pop_all()

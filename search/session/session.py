@@ -14,7 +14,7 @@ from storage import Store
 
 @dataclass
 class Session:
-    """One session of a study. It begins when this object is created."""
+    """One session of a study."""
 
     store: Store
     run_id: int  # of this session in the store
@@ -22,11 +22,13 @@ class Session:
     observer: Observer
     stop: StopRequest
     clock: Callable[[], float] = time.monotonic  # seconds
+    started: float | None = None  # on that clock; None: when this object is created
     _started: float = field(init=False)
     _spent_before: float = field(init=False)  # seconds of all sessions before
 
     def __post_init__(self) -> None:
-        self._started, self._spent_before = self.clock(), self.store.spent_seconds()
+        self._started = self.clock() if self.started is None else self.started
+        self._spent_before = self.store.spent_seconds()
 
     @property
     def seconds(self) -> float:
