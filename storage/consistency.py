@@ -56,7 +56,7 @@ def check_probabilities(array: NDArray[np.float32], images: int, study: StudyRec
 
 
 def check_choice(choice: ChoiceRecord, testing: int, study: StudyRecord, trained: frozenset[int]) -> None:
-    """Members are `trained` trials, which have a fold, their weights add up to 1, and there is one row per testing image."""
+    """Members are `trained` trials (with a fold), their weights add up to 1, and there is one row per testing image."""
     if unknown := {choice.trial, *choice.pool, *(number for number, _ in choice.members)} - trained:
         raise ImpossibleError(f"a choice of trial {min(unknown)}, which has no finished fold")
     if choice.folds < 0:

@@ -188,6 +188,8 @@ class ChoiceRecord:
     folds: int  # number of fold runs when it was made; if there are more now, it is out of date
     seconds: float  # wall seconds of training on all images and saving
     probabilities: NDArray[np.float32] | None  # [testing images, classes] in the order of rows; None: no such images
+    left_out: tuple[int | None, ...] = ()
+    """Of each member the fold without whose images it was trained; None: on all images. Empty: all members on all."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import repeat
 from typing import Any, TypeVar
 
 from sqlalchemy import Row
@@ -256,7 +257,10 @@ def choice_values(choice: ChoiceRecord) -> Values:
     return {
         "made": choice.made,
         "trial": choice.trial,
-        "members": [[trial, float(weight)] for trial, weight in choice.members],
+        "members": [
+            [trial, float(weight)] if fold is None else [trial, float(weight), fold]
+            for (trial, weight), fold in zip(choice.members, choice.left_out or repeat(None), strict=False)
+        ],
         "pool": list(choice.pool),
         "folds": choice.folds,
         "seconds": float(choice.seconds),
@@ -265,14 +269,16 @@ def choice_values(choice: ChoiceRecord) -> Values:
 
 
 def choice_record(row: Row[Any]) -> ChoiceRecord:
+    members = [(*_is(list, member), None)[:3] for member in _is(list, row.members)]
     return ChoiceRecord(
         made=_is(str, row.made),
         trial=_is(int, row.trial),
-        members=tuple((_is(int, trial), _is(float, weight)) for trial, weight in _is(list, row.members)),
+        members=tuple((_is(int, trial), _is(float, weight)) for trial, weight, _ in members),
         pool=tuple(_is(int, trial) for trial in _is(list, row.pool)),
         folds=_is(int, row.folds),
         seconds=_is(float, row.seconds),
         probabilities=row.probabilities,
+        left_out=tuple(None if fold is None else _is(int, fold) for _, _, fold in members),
     )
 
 

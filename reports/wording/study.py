@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from reports.wording.values import count, duration, metric_words, number, params_words, shortened, visible
 from search.diagnosis.evidence import BROKEN, BY_HEART, ONE_CLASS, STUCK, UNSURE
 from search.results.summary import Chosen, ReferenceRow, StudySummary, TrialRow
-from search.stats.estimate import OWN_SCORE, Estimate, beats
+from search.stats.estimate import Estimate, beats
 from search.stats.metrics import METRICS
 from search.stats.selection import ENSEMBLE_METRIC
 from storage.records import Origin, TrialState
@@ -111,23 +110,17 @@ def choice(data: StudySummary) -> str:
     chosen = data.chosen
     if chosen is None:
         return ""
-    others, why = [n for n in data.ties if n != chosen.trial], ""
-    if chosen.trial in data.ties and others:
-        plainest = min(data.ties, key=lambda n: (n != 0, data.trial(n).parameters or math.inf, n))
-        if chosen.trial != plainest:
-            reason = f"out of fold its log loss is lower than that of trial {plainest}, the plainest of them"
-        else:
-            reason = "it is where you started" if chosen.trial == 0 else "it has the fewest weights"
-        them = f"trial {others[0]} is" if len(others) == 1 else f"{len(others)} other trials are"
-        why = f" ({them} not clearly better or worse, and {reason})"
-    first = f"Chosen: trial {chosen.trial}{why}"
+    first = f"Chosen: trial {chosen.trial}{_why_it(data, chosen)}"
     if chosen.together:
-        names = ", ".join(f"{n} ({100 * weight:.0f} %)" for n, weight in chosen.members)
+        weights: dict[int, float] = {}
+        for n, weight in chosen.members:
+            weights[n] = weights.get(n, 0.0) + weight
+        names = ", ".join(f"{n} ({100 * weight:.0f} %)" for n, weight in weights.items())
         also = f", and its {metric_words(data.metric)} is not clearly worse"
         measured = "" if data.metric == ENSEMBLE_METRIC else also
         first = (
-            f"Chosen: an ensemble of trials {names}. Out of fold its log loss is lower than that of trial "
-            f"{chosen.trial} alone{measured}"
+            f"Chosen: an ensemble of trials {names}. Out of fold its log loss is lower than that of the best single "
+            f"trial{measured}"
         )
     again = "In the study's folder, `search export --to FILE.keras` makes it anew."
     stale = "" if chosen.current else f" More has been searched since. {again}"
@@ -136,13 +129,38 @@ def choice(data: StudySummary) -> str:
             " Its file was made by an earlier release: in Keras, model(x) may answer wrongly, while model.predict(x) "
             f"does not. {again}"
         )
-    how = f"It was trained on all {data.searched_images:,} images and saved."
-    if chosen.in_folds:
-        how = (
-            f"The mean of {len(chosen.members)} models was saved, each trained without one of its folds: on images "
-            "that they had not seen, models of different folds were better together than one alone."
+    return f"{first}. {_how_made(data, chosen)}{_unconfirmed(data, chosen)}{_tested(data, chosen)}{stale}"
+
+
+def _why_it(data: StudySummary, chosen: Chosen) -> str:
+    """Why this trial, in brackets; empty if there was no other."""
+    if chosen.leader is None or len(data.trials) == 1:
+        return ""
+    if chosen.leader == chosen.trial:
+        return (
+            " (it has the best expectation: its score, compared with the other trials image by image and shrunk "
+            "towards what such trials are usually worth)"
         )
-    return f"{first}. {how}{_unconfirmed(data, chosen)}{_tested(data, chosen)}{stale}"
+    return (
+        f" (trial {chosen.leader} is expected to be better by {number(max(chosen.loss, 0.0), 3)} only, and this one "
+        "costs less to use)"
+    )
+
+
+def _how_made(data: StudySummary, chosen: Chosen) -> str:
+    """How the saved model was trained, and on how many folds it was judged if not on all."""
+    judged = ""
+    if 0 < chosen.judged < data.folds:
+        judged = f" It was judged on {chosen.judged} of {data.folds} folds: there was no time for more."
+    if chosen.in_folds and any(fold.repeat for fold in data.trial(chosen.trial).folds):
+        return (
+            f"The mean of {len(chosen.members)} models was saved, each trained without one of its folds: on images "
+            f"that they had not seen, models of different folds were better together than one alone.{judged}"
+        )
+    if chosen.left_out:
+        which = "the networks of its finished folds were" if chosen.left_out > 1 else "the network of one fold was"
+        return f"There was no time to train all of it on all images, so {which} saved.{judged}"
+    return f"It was trained on all {data.searched_images:,} images and saved.{judged}"
 
 
 def another_is_shipped(data: StudySummary) -> str:
@@ -310,7 +328,7 @@ def _guessing(data: StudySummary, estimate: Estimate) -> str:
 
 def caution(data: StudySummary) -> str:
     """Why new images will not get the best score; empty if no trial is complete."""
-    if data.best is None:
+    if data.best is None and data.estimate is None:
         return ""
     direction = "lower" if METRICS[data.metric].maximized else "higher"
     if data.compared == 1:
@@ -334,17 +352,13 @@ def caution(data: StudySummary) -> str:
     if data.chosen and data.chosen.together:
         together = f" Put together on all of them it scores {pooled}, which is optimistic by {optimism}."
         return (
-            f"{first} of the ensemble {interval}: for each fold it was put together anew from the predictions for the "
-            f"others.{together if optimistic else ''}"
+            f"{first} of the ensemble {interval}: for each fold it was put together anew without that fold, and judged "
+            f"on it.{together if optimistic else ''}"
         )
-    picked = f"The best of {data.compared:,} trials compared on the same images is partly the luckiest: its pooled"
-    if data.chosen and estimate.method == OWN_SCORE:
-        luck = f" {picked} {pooled} is optimistic." if optimistic else ""
-        return (
-            f"{first} {interval}: what trial {data.chosen.trial} scores out of fold, which is shipped, being tied with "
-            f"the best.{luck}"
-        )
-    luck = f" {picked} {pooled} is optimistic by {optimism}." if optimistic else ""
-    return (
-        f"{first} {interval}.{luck} Estimated by choosing again on resampled images and judging on the others (BBC-CV)."
+    luck = (
+        f" What is best of {count(estimate.trials, 'trial')} on the same images is partly lucky: its own {pooled} is "
+        f"optimistic by {optimism}."
+        if optimistic
+        else ""
     )
+    return f"{first} {interval}: for each fold it was chosen anew without that fold, and judged on it.{luck}"

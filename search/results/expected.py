@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from search.results.stored import StoredStudy
 from search.stats.estimate import Estimate, no_better_than_its_own, trained_on_all
-from search.stats.evidence import may_be_chosen
+from search.stats.evidence import Evidence, belief, may_be_chosen
 from search.stats.metrics import METRICS
 from search.stats.selection import decide, expected_score
 
@@ -21,8 +22,7 @@ def expected(stored: StoredStudy) -> Estimate | None:
     evidence, metric = stored.evidence, stored.study.metric
     if evidence is None:
         return None
-    by_number = {trial.number: trial for trial in stored.trials}
-    candidates = np.array([may_be_chosen(by_number[number], metric) for number in evidence.numbers])
+    candidates = _candidates(stored, evidence)
     members = _saved(stored) or [(m.trial, m.weight) for m in decide(evidence, candidates)]
     if not members or not {number for number, _ in members} <= set(evidence.numbers):
         return None
@@ -31,6 +31,21 @@ def expected(stored: StoredStudy) -> Estimate | None:
         return None
     chance = METRICS[metric].chance(np.bincount(evidence.labels))
     return trained_on_all(no_better_than_its_own(result), evidence.fold_count, chance)
+
+
+def expected_best(stored: StoredStudy) -> tuple[int, dict[int, float]] | None:
+    """(The trial with the best expectation, trial -> expected loss against it); None without a candidate."""
+    evidence = stored.evidence
+    if evidence is None or not (candidates := _candidates(stored, evidence)).any():
+        return None
+    mean = belief(evidence).mean
+    best = int(np.argmax(np.where(candidates, mean, -np.inf)))
+    return evidence.numbers[best], dict(zip(evidence.numbers, (mean[best] - mean).tolist(), strict=True))
+
+
+def _candidates(stored: StoredStudy, evidence: Evidence) -> NDArray[np.bool_]:
+    by_number = {trial.number: trial for trial in stored.trials}
+    return np.array([may_be_chosen(by_number[number], evidence.metric) for number in evidence.numbers])
 
 
 def _saved(stored: StoredStudy) -> list[tuple[int, float]]:

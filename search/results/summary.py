@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.diagnosis.rules import PLAIN_WORDS, Plain
-from search.results.expected import expected, several
+from search.results.expected import expected, expected_best, several
 from search.results.failures import Cause, Diagnosed, causes, diagnosed
 from search.results.nested import Nested
 from search.results.stored import StoredStudy
@@ -114,6 +114,10 @@ class Chosen:
     outdated: bool  # whether its file was made by an earlier release
     made: str  # when
     test: Tested | None  # None without testing images
+    left_out: int = 0  # of the members' networks, how many were trained without a fold
+    judged: int = 0  # folds that all its members have
+    leader: int | None = None  # the trial with the best expectation; it is another one if that is dearer
+    loss: float = 0.0  # how much worse than the leader a single chosen trial is expected to be, in the metric
 
     @property
     def together(self) -> bool:
@@ -122,7 +126,7 @@ class Chosen:
 
     @property
     def in_folds(self) -> bool:
-        """Whether it consists of the models of all folds of one trial."""
+        """Whether it consists of models of several folds of one trial."""
         return len(self.members) > 1 and not self.together
 
 
@@ -307,7 +311,21 @@ def _chosen(stored: StoredStudy) -> Chosen | None:
         times = sum(choice.probabilities is not None for choice in stored.choices)
         tested = Tested(*bounds, len(labels), times, testing_from(stored.study))
     current = last.folds == sum(len(trial.folds) for trial in stored.trials)
-    return Chosen(last.trial, last.members, current, stored.outdated, last.made, tested)
+    members = {number for number, _ in last.members}
+    folds = [{f.fold for f in trial.folds if f.repeat == 0} for trial in stored.trials if trial.number in members]
+    leader, losses = expected_best(stored) or (None, {})
+    return Chosen(
+        trial=last.trial,
+        members=last.members,
+        current=current,
+        outdated=stored.outdated,
+        made=last.made,
+        test=tested,
+        left_out=sum(fold is not None for fold in last.left_out),
+        judged=len(set.intersection(*folds)) if folds else 0,
+        leader=leader,
+        loss=losses.get(last.trial, 0.0),
+    )
 
 
 def testing_from(study: StudyRecord) -> str:

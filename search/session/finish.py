@@ -138,6 +138,7 @@ class Finish:
             made=made,
             trial=max(members, key=lambda m: sum(other.weight for other in members if other.trial == m.trial)).trial,
             members=tuple((member.trial, member.weight) for member in members),
+            left_out=tuple(member.fold for member in members),
             pool=pool,
             folds=self._store.fold_runs(),
             seconds=self.session.clock() - started,
