@@ -46,14 +46,12 @@ def init(
     no_lock_box: opt.NoLockBox = False,
 ) -> None:
     """Check the images and write a commented study.toml to edit before `search run`."""
+    given = dict(locals())
     from reports import show
     from search.commands.request import Settings
     from search.commands.run import init
 
-    settings = Settings(
-        preset=preset, groups=groups, flip=False if no_flip else None, lock_box=False if no_lock_box else None
-    )
-    folder = init(images, settings, directory=directory, warm_start=warm_start, display=_display())
+    folder = init(images, Settings.of(given), directory=directory, warm_start=warm_start, display=_display())
     show.lines(f"wrote {folder.toml}; `{folder.command('run')}` starts it")
 
 
@@ -80,51 +78,38 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     groups: opt.Groups = None,
     no_lock_box: opt.NoLockBox = False,
     nested: opt.Nested = False,
+    until_flat: opt.UntilFlat = False,
     directory: opt.Dir = None,
     quiet: opt.Quiet = False,
 ) -> None:
     """Search: start a study, or continue it. Budgets are totals; Ctrl-C stops, and nothing is lost."""
+    given = dict(locals())
     from search.commands.request import Settings
     from search.commands.run import run
 
-    settings = Settings(
-        trials=trials,
-        hours=opt.either(hours, time),
-        folds=folds,
-        epochs=epochs,
-        precision=precision,
-        xla=xla or None,
-        seed=seed,
-        engine=engine,
-        sampler=sampler,
-        second_objective=second_objective,
-        preset=preset,
-        flip=False if no_flip else None,
-        groups=groups,
-        lock_box=False if no_lock_box else None,
-        nested=nested or None,
-    )
     session = _session(opt.workers_asked(workers, workers_per_gpu), quiet=quiet)
-    _finish(run(path, settings, session, directory=directory, model=model, warm_start=warm_start))
+    _finish(run(path, Settings.of(given), session, directory=directory, model=model, warm_start=warm_start))
 
 
 @app.command()
-def resume(
+def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     study: opt.Where = None,
     trials: opt.MoreTrials = None,
     hours: opt.MoreHours = None,
     time: opt.Time = None,
+    until_flat: opt.UntilFlat = False,
     workers: opt.Workers = None,
     workers_per_gpu: opt.PerGpu = None,
     model: opt.Model = None,
     quiet: opt.Quiet = False,
 ) -> None:
     """Continue a study. Refuses if nothing is left to do."""
+    given = dict(locals())
     from search.commands.request import Settings
     from search.commands.run import resume
 
     session = _session(opt.workers_asked(workers, workers_per_gpu), quiet=quiet)
-    _finish(resume(study, Settings(trials=trials, hours=opt.either(hours, time)), session, model=model))
+    _finish(resume(study, Settings.of(given), session, model=model))
 
 
 @app.command()

@@ -40,6 +40,7 @@ def as_json(data: StudySummary) -> dict[str, Any]:
         "trials": [_trial_json(row, data.second_objective) for row in sorted(data.rows, key=lambda row: row.number)],
         "best": {"number": best.number, "params": dict(best.params), "score": best.score} if best else None,
         "estimate": _estimate_json(data.estimate),
+        "gain_of_another_hour": data.gain_of_another_hour,
         "nested": _nested_json(data.nested),
         "ties": list(data.ties),
         "chosen": _chosen_json(data.chosen),

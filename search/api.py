@@ -152,13 +152,14 @@ def run(  # noqa: PLR0913 - the options of the command
     groups: str | None = None,
     lock_box: bool | None = None,
     nested: bool | None = None,
+    until_flat: bool | None = None,
     directory: AnyPath | None = None,
     quiet: bool = False,
 ) -> Study:
     """`search run`: start a study of a folder of images with one subfolder per class, or continue it.
 
     The arguments are the command's options; None is the default. `trials` and `hours` are totals over all sessions;
-    `time` is hours in words, such as "30m".
+    `time` is hours in words, such as "30m". `until_flat`: end when more search no longer pays.
     `workers`: number of processes; 0 trains in this process. `model`: "FILE.py:BUILD". `groups`: a table (.csv) or a
     pattern. `directory`: of the study; None: IMAGES-study in the current folder. `quiet`: show no progress.
     Raises UsageError or StorageError if it cannot start, RunError if it ends without a model, KeyboardInterrupt if it
@@ -180,6 +181,7 @@ def run(  # noqa: PLR0913 - the options of the command
         groups=groups,
         lock_box=lock_box,
         nested=nested,
+        until_flat=until_flat,
     )
     call = _call("run", images, {**vars(settings), "directory": directory, "model": model, "warm_start": warm_start})
     session = Session(TerminalDisplay(quiet), call, workers_asked(workers, workers_per_gpu))
@@ -188,12 +190,13 @@ def run(  # noqa: PLR0913 - the options of the command
     return _study(ended, quiet=quiet)
 
 
-def resume(
+def resume(  # noqa: PLR0913 - the options of the command
     study: Study | AnyPath,
     *,
     trials: int | None = None,
     hours: float | None = None,
     time: str | None = None,
+    until_flat: bool | None = None,
     workers: int | None = None,
     workers_per_gpu: int | None = None,
     model: str | None = None,
@@ -201,7 +204,7 @@ def resume(
 ) -> Study:
     """`search resume`: continue a study; see `run`. Raises UsageError also if nothing is left to do."""
     path = study.path if isinstance(study, Study) else Path(study)
-    settings = Settings(trials=trials, hours=_hours(hours, time))
+    settings = Settings(trials=trials, hours=_hours(hours, time), until_flat=until_flat)
     call = _call("resume", path, {"trials": trials, "hours": settings.hours, "model": model})
     session = Session(TerminalDisplay(quiet), call, workers_asked(workers, workers_per_gpu))
     return _study(running.resume(path, settings, session, model=model), quiet=quiet)

@@ -32,8 +32,8 @@ def show(data: StudySummary, console: Console | None = None, top: int = 20) -> N
         paragraph(choice, "bold")
     if nested := words.nested(data):
         paragraph(nested)
-    if caution := words.caution(data):
-        paragraph(caution, "dim")
+    for text in filter(None, (words.caution(data), words.outlook(data))):
+        paragraph(text, "dim")
     if data.rows or data.references:
         console.print()
         console.print(leaderboard(data, console, top))

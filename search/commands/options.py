@@ -90,6 +90,12 @@ Time = Annotated[
         "--time", parser=_hours_of, metavar="TIME", help="The same as --hours, in words: 90s, 30m, 8h, 1h30m."
     ),
 ]
+UntilFlat = Annotated[
+    bool,
+    typer.Option(
+        "--until-flat", help="End before the budget when another hour is expected to bring less than 0.3 points."
+    ),
+]
 Folds = Annotated[int | None, _option("Folds of cross-validation. [default: 5]")]
 Epochs = Annotated[
     int | None,

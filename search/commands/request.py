@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from search.commands.options import either
 from search.data.groups import is_table
 from search.errors import UsageError
 from search.study import config as toml
@@ -41,6 +42,20 @@ class Settings:
     groups: str | None = None  # a table (.csv), relative to the current folder, or a pattern
     lock_box: bool | None = None
     nested: bool | None = None
+    until_flat: bool | None = None
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Settings:
+        """The settings among a command's options, by name; a flag that is not set is not given.
+
+        Raises UsageError if one budget is given twice.
+        """
+        given = {name: options[name] for name in cls.__dataclass_fields__ if name in options}
+        given |= {name: given[name] or None for name in ("xla", "nested", "until_flat") if name in given}
+        given |= {name: False for name in ("flip", "lock_box") if options.get(f"no_{name}")}
+        if "time" in options:
+            given["hours"] = either(options.get("hours"), options["time"])
+        return cls(**given)
 
     @property
     def changes(self) -> dict[str, Any]:

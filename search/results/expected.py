@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from search.results.stored import StoredStudy
 from search.stats.estimate import Estimate, no_better_than_its_own, trained_on_all
 from search.stats.evidence import Evidence, belief, may_be_chosen
 from search.stats.metrics import METRICS
+from search.stats.outlook import AHEAD, gain_of_more
 from search.stats.selection import decide, expected_score
 
 
@@ -41,6 +43,15 @@ def expected_best(stored: StoredStudy) -> tuple[int, dict[int, float]] | None:
     mean = belief(evidence).mean
     best = int(np.argmax(np.where(candidates, mean, -np.inf)))
     return evidence.numbers[best], dict(zip(evidence.numbers, (mean[best] - mean).tolist(), strict=True))
+
+
+def gain_of_another_hour(stored: StoredStudy) -> float | None:
+    """By how much the result of another hour of search is expected to be better at most; None if unknown."""
+    spent = sum(run.seconds for run in stored.runs)
+    if stored.evidence is None or spent <= 0:
+        return None
+    trials = math.ceil(len(stored.trials) * AHEAD / spent)
+    return gain_of_more(stored.evidence, _candidates(stored, stored.evidence), trials)
 
 
 def _candidates(stored: StoredStudy, evidence: Evidence) -> NDArray[np.bool_]:

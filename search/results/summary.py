@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.diagnosis.rules import PLAIN_WORDS, Plain
-from search.results.expected import expected, expected_best, several
+from search.results.expected import expected, expected_best, gain_of_another_hour, several
 from search.results.failures import Cause, Diagnosed, causes, diagnosed
 from search.results.nested import Nested
 from search.results.stored import StoredStudy
@@ -162,6 +162,7 @@ class StudySummary:
     notes: tuple[str, ...] = ()
     references: tuple[ReferenceRow, ...] = ()  # best first, those without a score last
     estimate: Estimate | None = None  # of the choice, or of the trial that would be chosen, on new images
+    gain_of_another_hour: float | None = None  # by how much more search is expected to be better at most; None: unknown
     ties: tuple[int, ...] = ()  # the leader, and the trials that are not clearly worse
     chosen: Chosen | None = None
     diagnoses: tuple[Diagnosed, ...] = ()  # in order of trial
@@ -292,6 +293,7 @@ def summarise(stored: StoredStudy) -> StudySummary:
         notes=(*study.notes, *([RUNGS] if config.get("sampler") == "hyperband" else [])),
         references=_references(stored.references, study.metric, folds),
         estimate=expected(stored),
+        gain_of_another_hour=gain_of_another_hour(stored),
         ties=ties(trials, study.metric, searched),
         chosen=_chosen(stored),
         diagnoses=tuple(why for trial in trials if (why := diagnosed(trial, plain, classes))),

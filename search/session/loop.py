@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TypeAlias
 
 from search.errors import UsageError
@@ -27,17 +26,15 @@ from search.jobs import (
 )
 from search.results.progress import Ending, Progress
 from search.samplers.base import Exhausted, Sampler
-from search.session.budget import GRACE_SECONDS, LONG, grace
-from search.session.kept import KEPT_TRIALS
+from search.session.budget import GRACE_SECONDS, grace
 from search.session.plan import Plan, Start, fold_job, still_to_try
-from search.session.prices import Prices, useful
 from search.session.racer import Racer, races
 from search.session.records import collapse, fold_record
 from search.session.references import ReferenceQueue
 from search.session.session import Session
+from search.session.time_left import TimeLeft
 from search.session.trials import SETUP_FAILURES, Trials
 from search.stats.racing import BEHIND, BEHIND_EARLY
-from search.stats.ranking import ranked
 from spaces import Value
 from spaces.parameters import format_value
 from storage import (
@@ -52,7 +49,6 @@ from storage import (
 )
 from storage.records import Origin
 
-RESERVE_SECONDS = 5.0  # between two estimates of the time for finishing
 MAX_REDRAWS = 200
 MAX_REDRAWS_FOR_TIME = 10  # after that there is no time for a further trial
 MAX_REDRAWS_FOR_NOVELTY = 20  # after that a known point is tried again, with other seeds
@@ -94,16 +90,12 @@ class Loop:
         self._drive: Drive[Work] = Drive(self.session.executor, job_of, self._on_outcome, self.show)
         self._trials = Trials(plan.metric)
         self._starts: list[Start] = []  # still to be tried
-        images = int((plan.assignment >= 0).sum())
-        self._prices = Prices(images - images // plan.folds, images // plan.folds)
+        self._time = TimeLeft(plan, self.session)
         self._references = ReferenceQueue(plan.references, plan.assignment, plan.folds, plan.seed)
         self._racer = Racer(plan.race, plan.metric, plan.assignment) if plan.race else None
         self._defaults = {parameter.name: parameter.default for parameter in plan.space.parameters}
-        self._reserved = 0.0  # seconds reserved for finishing
-        self._reserve_again = self.session.clock()  # when to estimate them next
         self._folds_done = 0  # in this session
         self._answered = False  # whether a worker returned an outcome in this session
-        self._kept: set[int] = set()  # trials of which fold runs keep their weights
         self._notes: set[str] = set()  # notes of workers that were shown already
         self._exhausted = False  # whether the sampler has no further point
         self._ending = Ending.FINISHED
@@ -116,7 +108,7 @@ class Loop:
     def run(self) -> Ending:
         """Search until a budget is used up, a signal asks to stop, or too many trials in a row failed."""
         self.load()
-        if not self._time_is_over():
+        if not self._time.is_over(self._trials):
             self._reopen()
         self.sampler.replay(self._trials)
         if self._racer:
@@ -151,6 +143,7 @@ class Loop:
             trials_budget=self.plan.trials,
             seconds_budget=self.plan.seconds,
             eta_seconds=self._eta(),
+            gain=self._time.gain_of_more(self._trials),
             references=tuple(self._references.known),
             workers=self.session.executor.slots,
             defaults=self._defaults,
@@ -163,26 +156,18 @@ class Loop:
         if self.session.stop.asked:
             self._ending = Ending.STOPPED
             self._observer.note(f"stopping: running folds get {GRACE_SECONDS:.0f} s to end; ask again to leave at once")
-        return self._ending is Ending.FINISHED and not self._time_is_over()
-
-    def _time_is_over(self) -> bool:
-        if self.plan.seconds is None:
+        if self._ending is not Ending.FINISHED or self._time.is_over(self._trials):
             return False
-        now = self.session.clock()
-        if now >= self._reserve_again:  # not after every trial: with thousands of them the estimate is slow
-            self._reserved, self._reserve_again = self.plan.reserve(self._trials), now + RESERVE_SECONDS
-        return self.session.spent >= self.plan.seconds - self._reserved
-
-    @property
-    def _left(self) -> float:
-        """Seconds until the time for searching is over; infinite without a limit."""
-        return float("inf") if self.plan.seconds is None else self.plan.seconds - self._reserved - self.session.spent
+        if self._starts or not self._time.is_flat(self._trials):
+            return True
+        self._observer.note("another hour is expected to bring less than 0.3 points: the search ends here")
+        return False
 
     def _eta(self) -> float | None:
         """Seconds until a budget is used up, from the pace of this session."""
         left = []
         if self.plan.seconds is not None:
-            left.append(max(0.0, self.plan.seconds - self._reserved - self.session.spent))
+            left.append(max(0.0, self._time.seconds))
         if self.plan.trials is not None:
             if not self._folds_done:
                 return None
@@ -229,7 +214,7 @@ class Loop:
         busy = {(work.trial, work.fold) for work in self.running if isinstance(work, FoldJob)}
         waiting = {number for number, _ in busy if patient and self._trials[number].origin == Origin.SAMPLER}
         for trial in self._trials.open:
-            if self._prices.fold(trial) > self._left and trial.folds:
+            if not self._time.has_fold(trial):
                 continue
             done = {f.fold for f in trial.folds}
             for fold in range(self.plan.folds):
@@ -249,18 +234,7 @@ class Loop:
             stop_collapsed=races(trial),  # the baseline, which others are compared with, is trained in full
         )
         job = fold_job(trial, fold, Split(0, self.plan.assignment), seed=self.plan.seed, options=options)
-        return replace(job, keep=self._where_to_keep(trial, fold))
-
-    def _where_to_keep(self, trial: TrialRecord, fold: int) -> Path | None:
-        """The file for the fold run's weights, if there will be no time to train its trial on all images."""
-        seconds, weights = self.plan.seconds, self.plan.weights
-        if seconds is None or weights is None:
-            return None
-        refit = self._prices.fold(trial) * self.plan.folds / (self.plan.folds - 1)
-        if refit <= LONG * seconds:
-            return None
-        self._kept.add(trial.number)
-        return weights(trial, fold)
+        return replace(job, keep=self._time.where_to_keep(trial, fold))
 
     def _candidate(self, number: int) -> Candidate:
         """The next point: one of the starts, else one of the sampler. Raises Exhausted."""
@@ -312,22 +286,13 @@ class Loop:
             return
         if isinstance(outcome, Failure) and outcome.cause == FailureCause.STOPPED:
             return
-        if too_long := self._too_long(candidate, outcome):
-            self._without_time(candidate, too_long)
-            return
+        if isinstance(outcome, Description):
+            self._time.describe(candidate.number, candidate.params, outcome)
+            if too_long := self._time.too_long(candidate.number, candidate.origin):
+                self._without_time(candidate, too_long)
+                return
         self._starts = [start for start in self._starts if not start.one_of or start.one_of != candidate.one_of]
         self._add_trial(candidate, outcome)
-
-    def _too_long(self, candidate: Candidate, outcome: Outcome) -> str | None:
-        """Why there is no time for a described point; None if there is."""
-        if not isinstance(outcome, Description):
-            return None
-        epochs = self.plan.fit_options(candidate.params).max_epochs
-        family = str(candidate.params.get("family", ""))
-        self._prices.describe(candidate.number, family, outcome, epochs)
-        if candidate.origin == Origin.BASELINE or self.plan.seconds is None:
-            return None
-        return useful(self._prices, candidate.number, self.plan.folds, self._left, self.session.executor.slots)
 
     def _without_time(self, candidate: Candidate, too_long: str) -> None:
         """Leave out a point that cannot be finished usefully: take another, or none if many in a row are too long."""
@@ -390,7 +355,7 @@ class Loop:
         self._store.add_trial(trial, run=self.session.run_id, seconds=self.session.seconds, close=closing)
         self._trials.append(trial)
         if isinstance(outcome, Description):
-            self._prices.begun(outcome)
+            self._time.begun(outcome)
         if isinstance(outcome, Failure):
             self._failed(trial, outcome)
 
@@ -408,7 +373,7 @@ class Loop:
         assert isinstance(outcome, FoldResult)  # noqa: S101 - the answer to a FoldJob
         self._note_once(outcome.notes)
         fold = fold_record(job, outcome)
-        self._prices.note(trial, outcome.seconds)
+        self._time.trained(trial, outcome.seconds)
         closing = self._closing(trial, job, fold, outcome)
         self._store.add_fold(fold, run=self.session.run_id, seconds=self.session.seconds, close=closing)
         self._folds_done += 1
@@ -467,23 +432,12 @@ class Loop:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         trial = replace(self._trials[number], state=state, cause=cause, detail=detail, finished=now)
         self._trials[number] = trial
-        self._forget_weights(trial)
+        self._time.forget_weights(trial, self._trials)
         if self._racer:
             self._racer.closed(trial)
         if tell:
             self.sampler.tell(trial)
         self._observer.trial_closed(trial, self.progress())
-
-    def _forget_weights(self, closed: TrialRecord) -> None:
-        """Remove kept weights that will not be used: of trials that cannot be chosen, or are not among the best."""
-        if closed.number not in self._kept or closed.cause == OUT_OF_TIME:
-            return
-        complete = [self._trials[n] for n in self._kept if self._trials[n].state == TrialState.COMPLETE]
-        useless = {trial.number for trial in ranked(complete, self.plan.metric)[KEPT_TRIALS:]}
-        if closed.state != TrialState.COMPLETE:
-            useless.add(closed.number)
-        self.plan.forget(useless)
-        self._kept -= useless
 
     # Starting and ending
 

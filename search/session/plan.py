@@ -50,6 +50,7 @@ class Plan:
     max_bytes: int  # estimated memory of one training
     trials: int | None
     seconds: float | None
+    until_flat: bool = False  # whether the search ends when more of it does not pay
     references: Sequence[str] = ()  # names of the reference rows to compute
     reserve: Callable[[Sequence[TrialRecord]], float] = lambda _trials: 0.0  # seconds to reserve for finishing
     race: RaceTerms | None = None  # None: every trial is trained on every fold
@@ -127,6 +128,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
         max_bytes=memory_for_each(slots),
         trials=config.trials,
         seconds=None if config.hours is None else config.hours * 3600,
+        until_flat=config.until_flat,
         references=references_of(StudyFolder(store.path.parent), prepared.facts.backbones),
         race=race_terms(prepared, str(store.study().config.get("race", "none"))),
     )

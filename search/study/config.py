@@ -152,6 +152,7 @@ class Config(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**31)
     trials: int | None = Field(default=200, ge=1, le=10_000_000)
     hours: float | None = Field(default=8.0, gt=0)
+    until_flat: bool = False
     image_size: Annotated[tuple[Annotated[int, _SIDE], Annotated[int, _SIDE]] | None, BeforeValidator(_pair)] = None
     flip: bool = True
     groups: str | None = Field(default=None, min_length=1)  # a table (.csv), relative to the study, or a pattern
@@ -180,7 +181,7 @@ class Config(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """The settings that may not change once the study has begun, as plain data."""
-        free = {"trials", "hours", "images", "weights", "space", "tries", "groups", "lock_box", "nested"}
+        free = {"trials", "hours", "until_flat", "images", "weights", "space", "tries", "groups", "lock_box", "nested"}
         plain = self.model_dump(mode="json", exclude=free)
         return {**plain, "sampler": self.chosen_sampler, "race": self.chosen_race}
 

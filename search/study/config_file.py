@@ -148,6 +148,8 @@ _COMMENTS = {
     "seed": "every other seed is derived from this one",
     "trials": "budgets are totals over all sessions, and both hold",
     "hours": "hours of searching, in total",
+    "until_flat": "whether the search ends before its budgets when another hour is expected to bring less than 0.3 "
+    "points",
     "image_size": "height and width in pixels, or one number for both; unset: from the images, at most 128",
     "flip": "whether a picture turned left to right still shows its class; false for letters, or left and right hands",
     "groups": "images that belong together, such as those of one patient, stay in one fold: a table (.csv) with the "

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from search.stats.evidence import Evidence, comparable, evidence_of
+from search.stats.evidence import Evidence, comparable, evidence_of, may_be_chosen
+from search.stats.outlook import gain_of_more
 from storage import Store, TrialRecord
 
 
@@ -27,6 +29,19 @@ def stored_evidence(store: Store, trials: Sequence[TrialRecord], *, confirmed: b
     ]
     labels = np.array([image.label for image in store.images()], np.int64)
     return evidence_of(known, predictions, labels, [split.assignment for split in splits], store.study())
+
+
+def outlook(store: Store, trials: Sequence[TrialRecord], ahead: float) -> float | None:
+    """By how much `ahead` more seconds of search are expected to be better at most; None if that is not known yet.
+
+    As many trials are expected in them as there were in an equal time so far.
+    """
+    evidence, spent = stored_evidence(store, trials, confirmed=False), store.spent_seconds()
+    if evidence is None or spent <= 0:
+        return None
+    by_number = {trial.number: trial for trial in trials}
+    candidates = np.array([may_be_chosen(by_number[number], evidence.metric) for number in evidence.numbers])
+    return gain_of_more(evidence, candidates, math.ceil(len(trials) * ahead / spent))
 
 
 def _has(trial: TrialRecord, repeat: int) -> bool:

@@ -1,0 +1,112 @@
+"""What the time of a study still allows: folds, trials, and training on all images at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from search.jobs import Description
+from search.session.budget import LONG
+from search.session.kept import KEPT_TRIALS
+from search.session.plan import Plan
+from search.session.prices import Prices, useful
+from search.session.session import Session
+from search.session.trials import Trials
+from search.stats.outlook import AHEAD, FLAT
+from search.stats.ranking import ranked
+from search.study.evidence import outlook
+from storage import OUT_OF_TIME, TrialRecord, TrialState
+from storage.records import Origin, Params
+
+RESERVE_SECONDS = 5.0  # between two estimates of the time for finishing
+OUTLOOK_SECONDS = 30.0  # between two estimates of what more search brings, and at most
+OUTLOOK_SHARE = 20.0  # of the time one part of so many
+
+
+class TimeLeft:
+    """The time of a session's study. Without a limit everything is allowed."""
+
+    def __init__(self, plan: Plan, session: Session) -> None:
+        """`plan.seconds` is the limit, for the study as a whole."""
+        self._plan, self._session = plan, session
+        images = int((plan.assignment >= 0).sum())
+        self._prices = Prices(images - images // plan.folds, images // plan.folds)
+        self._reserved = 0.0  # seconds reserved for finishing
+        self._reserve_again = self._outlook_again = session.clock()  # when to estimate them next
+        self._outlook: float | None = None
+        self._kept: set[int] = set()  # trials of which fold runs keep their weights
+
+    @property
+    def seconds(self) -> float:
+        """Until the time for searching is over; infinite without a limit."""
+        limit = self._plan.seconds
+        return float("inf") if limit is None else limit - self._reserved - self._session.spent
+
+    def is_over(self, trials: Trials) -> bool:
+        """Whether the time for searching is over."""
+        if self._plan.seconds is None:
+            return False
+        now = self._session.clock()
+        if now >= self._reserve_again:  # not after every trial: with thousands of them the estimate is slow
+            self._reserved, self._reserve_again = self._plan.reserve(trials), now + RESERVE_SECONDS
+        return self.seconds <= 0
+
+    def gain_of_more(self, trials: Trials) -> float | None:
+        """What another hour, or the time left if that is less, is expected to bring at most; None if unknown."""
+        now = self._session.clock()
+        if now >= self._outlook_again:
+            ahead = min(AHEAD, max(self.seconds, 0.0))
+            self._outlook = outlook(self._session.store, list(trials), ahead)
+            self._outlook_again = now + max(OUTLOOK_SECONDS, self._session.seconds / OUTLOOK_SHARE)
+        return self._outlook
+
+    def is_flat(self, trials: Trials) -> bool:
+        """Whether the user wants the search to end when more of it does not pay, and it does not."""
+        gain = self.gain_of_more(trials) if self._plan.until_flat else None
+        return gain is not None and gain < FLAT
+
+    # Prices
+
+    def describe(self, number: int, params: Params, description: Description) -> None:
+        """Note the network of a point before it becomes a trial."""
+        epochs = self._plan.fit_options(params).max_epochs
+        self._prices.describe(number, str(params.get("family", "")), description, epochs)
+
+    def too_long(self, number: int, origin: Origin) -> str | None:
+        """Why there is no time for a described point; None if there is. The baseline is always begun."""
+        if origin == Origin.BASELINE or self._plan.seconds is None:
+            return None
+        return useful(self._prices, number, self._plan.folds, self.seconds, self._session.executor.slots)
+
+    def begun(self, description: Description) -> None:
+        """Note that a trial was begun: its features will be at hand for others."""
+        self._prices.begun(description)
+
+    def trained(self, trial: TrialRecord, seconds: float) -> None:
+        """Learn from a fold run of `trial`, given without it."""
+        self._prices.note(trial, seconds)
+
+    def has_fold(self, trial: TrialRecord) -> bool:
+        """Whether the next fold run of a trial is expected to end in time; the first was allowed with the trial."""
+        return not trial.folds or self._prices.fold(trial) <= self.seconds
+
+    # Kept weights
+
+    def where_to_keep(self, trial: TrialRecord, fold: int) -> Path | None:
+        """The file for the fold run's weights, if there will be no time to train its trial on all images."""
+        seconds, weights = self._plan.seconds, self._plan.weights
+        refit = self._prices.fold(trial) * self._plan.folds / (self._plan.folds - 1)
+        if seconds is None or weights is None or refit <= LONG * seconds:
+            return None
+        self._kept.add(trial.number)
+        return weights(trial, fold)
+
+    def forget_weights(self, closed: TrialRecord, trials: Trials) -> None:
+        """Remove kept weights that will not be used: of trials that cannot be chosen, or are not among the best."""
+        if closed.number not in self._kept or closed.cause == OUT_OF_TIME:
+            return
+        complete = [trials[number] for number in self._kept if trials[number].state == TrialState.COMPLETE]
+        useless = {trial.number for trial in ranked(complete, self._plan.metric)[KEPT_TRIALS:]}
+        if closed.state != TrialState.COMPLETE:
+            useless.add(closed.number)
+        self._plan.forget(useless)
+        self._kept -= useless
