@@ -50,6 +50,7 @@ class Plan:
     max_bytes: int  # estimated memory of one training
     trials: int | None
     seconds: float | None
+    testing: int = 0  # images that the saved model is tested on
     until_flat: bool = False  # whether the search ends when more of it does not pay
     references: Sequence[str] = ()  # names of the reference rows to compute
     reserve: Callable[[Sequence[TrialRecord]], float] = lambda _trials: 0.0  # seconds to reserve for finishing
@@ -128,6 +129,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
         max_bytes=memory_for_each(slots),
         trials=config.trials,
         seconds=None if config.hours is None else config.hours * 3600,
+        testing=int(prepared.images.testing.sum()),
         until_flat=config.until_flat,
         references=references_of(StudyFolder(store.path.parent), prepared.facts.backbones),
         race=race_terms(prepared, str(store.study().config.get("race", "none"))),

@@ -27,6 +27,7 @@ class Prices:
     train: int  # images of a fold run, and
     validate: int  # images that it predicts after each epoch
     _described: dict[int, tuple[str, float, float]] = field(default_factory=dict)  # family, seconds once, each time
+    _macs: dict[int, float] = field(default_factory=dict)  # multiplications of a prediction, all views
     _factors: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # measured / assumed
     _passed: set[str] = field(default_factory=set)  # views whose features are computed already
 
@@ -36,6 +37,7 @@ class Prices:
         once = (self.train + self.validate) * len(new) * description.macs / SPEED + (FIRST if epochs > 1 else 0.0)
         each = epochs * (self.train * description.training_macs + self.validate * description.macs) / SPEED
         self._described[number] = family, once, each if description.training_macs else 0.0
+        self._macs[number] = description.macs * max(1, len(description.views))
 
     def begun(self, description: Description) -> None:
         """Its features will be at hand for other trials."""
@@ -65,6 +67,10 @@ class Prices:
         """Expected seconds of the first `folds` fold runs of a trial that was described, one after another."""
         family, once, each = self._described[number]
         return (once + folds * each) * self._factor(family)
+
+    def predicting(self, number: int) -> float:
+        """Expected seconds to predict one image with a trial's model; 0 if nothing is known of it."""
+        return self._macs.get(number, 0.0) / SPEED
 
     def _factor(self, family: str) -> float:
         return float(np.median(self._factors[family])) if self._factors.get(family) else 1.0

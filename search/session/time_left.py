@@ -11,6 +11,7 @@ from search.session.plan import Plan
 from search.session.prices import Prices, useful
 from search.session.session import Session
 from search.session.trials import Trials
+from search.stats.evidence import may_be_chosen
 from search.stats.outlook import AHEAD, FLAT
 from search.stats.ranking import ranked
 from search.study.evidence import outlook
@@ -47,8 +48,19 @@ class TimeLeft:
             return False
         now = self._session.clock()
         if now >= self._reserve_again:  # not after every trial: with thousands of them the estimate is slow
-            self._reserved, self._reserve_again = self._plan.reserve(trials), now + RESERVE_SECONDS
+            self._reserved, self._reserve_again = (
+                self._plan.reserve(trials) + self._testing(trials),
+                now + RESERVE_SECONDS,
+            )
         return self.seconds <= 0
+
+    def _testing(self, trials: Trials) -> float:
+        """Seconds to predict the testing images with the leading trial's model, or its networks of folds."""
+        leader = next((t for t in ranked(trials, self._plan.metric) if may_be_chosen(t, self._plan.metric)), None)
+        if leader is None or not self._plan.testing:
+            return 0.0
+        networks = len(leader.folds) if leader.number in self._kept else 1
+        return self._plan.testing * networks * self._prices.predicting(leader.number)
 
     def gain_of_more(self, trials: Trials) -> float | None:
         """What another hour, or the time left if that is less, is expected to bring at most; None if unknown."""
