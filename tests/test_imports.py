@@ -87,6 +87,7 @@ MAY_BE_HEAVY = {
     "search.worker.fast_adam",
     "search.worker.graph_sharing",
     "search.worker.keras_heads",
+    "search.worker.merging",
     "search.worker.packaging",
     "search.worker.trainer",
     "search.worker.trainer_cache",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from reports.terminal.images import images_in_words
 from reports.terminal.live import watching
 from reports.terminal.output import Output
-from reports.terminal.progress_bar import reading_images, training
+from reports.terminal.progress_bar import predicting, reading_images, training
 from search.data.findings import Findings
 from search.results.progress import Observer
 
@@ -31,6 +31,10 @@ class TerminalDisplay:
     def reading(self) -> AbstractContextManager[Callable[[int, int], None]]:
         """A bar that goes away."""
         return reading_images(quiet=self.quiet)
+
+    def predicting(self) -> AbstractContextManager[Callable[[int, int], None]]:
+        """A bar with the rate that goes away."""
+        return predicting(quiet=self.quiet)
 
     def watching(self) -> AbstractContextManager[Observer]:
         """A live table on a terminal, else one line per trial."""

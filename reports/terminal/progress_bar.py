@@ -3,17 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+
+def reading_images(*, quiet: bool) -> AbstractContextManager[Callable[[int, int], None]]:
+    """A callback (images read, images in all), drawn as a bar that disappears at the end."""
+    return _images("reading images", quiet=quiet)
+
+
+def predicting(*, quiet: bool) -> AbstractContextManager[Callable[[int, int], None]]:
+    """A callback (images predicted, images in all), drawn as such a bar, with the rate."""
+    return _images("predicting", _Rate(), quiet=quiet)
+
+
+class _Rate(ProgressColumn):
+    """Images a second over the last half minute; nothing before there is one."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f} images/s" if task.speed else "")
 
 
 @contextmanager
-def reading_images(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A callback (images read, images in all), drawn as a bar that disappears at the end."""
+def _images(what: str, *more: ProgressColumn, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     console = Console(stderr=True)
-    columns = (TextColumn("reading images"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), *more, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

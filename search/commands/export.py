@@ -91,6 +91,6 @@ def predict(model: Path, images: Sequence[Path], *, display: Display) -> Predict
     read, its prediction has the reason.
     """
     path, files, warning = model_file(model), list_inputs(images), stale(model)
-    with display.reading() as progress:
+    with display.predicting() as progress:
         answers = tuple(predict_files(path, files, progress))
     return Predictions(about(path).classes, answers, warning)

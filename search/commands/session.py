@@ -24,6 +24,9 @@ class Display(Protocol):
     def reading(self) -> AbstractContextManager[Callable[[int, int], None]]:
         """A context for reading images. Its value is to be called with (images read, images in total)."""
 
+    def predicting(self) -> AbstractContextManager[Callable[[int, int], None]]:
+        """A context for predicting. Its value is to be called with (images predicted, images in total)."""
+
     def watching(self) -> AbstractContextManager[Observer]:
         """A context for one search."""
 

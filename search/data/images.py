@@ -171,7 +171,7 @@ def _read_each(
     files: Sequence[ImageFile], headers: Sequence[Header], read: Callable[[Path], _Result]
 ) -> Iterator[_Result]:
     """What `read` returns for each file, in order. It runs in threads, but for files that the main thread must read."""
-    budget = _PixelBudget(MAX_PIXELS)
+    budget = PixelBudget(MAX_PIXELS)
 
     def read_within(file: ImageFile, header: Header) -> _Result:
         with budget.reserved(header.height * header.width):
@@ -199,7 +199,7 @@ def _name_remarks(file: ImageFile) -> tuple[FileRemark, ...]:
     return ()
 
 
-class _PixelBudget:
+class PixelBudget:
     """Limits the pixels that all threads decode at once: many photographs, but only one huge image at a time."""
 
     def __init__(self, pixels: int) -> None:

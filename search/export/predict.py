@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from search.data.decoding import FileRemark, Picture, decode, quiet, read_header
+from search.data.decoding import MAX_PIXELS, FileRemark, Header, Picture, decode, quiet, read_header
 from search.data.formats import IMAGE_ENDINGS
+from search.data.images import PixelBudget
 from search.data.layout import files_below, name_of
 from search.errors import UsageError
 from search.manifest import About, about
@@ -22,7 +27,7 @@ from search.native import ENVIRONMENT, no_stderr
 from search.results.predictions import Prediction
 
 _TOLERANCE = 0.01  # by which probabilities may miss 0 and their sum 1, for rounding
-_BATCH = 64  # pictures decoded and predicted at a time
+_BATCH = 64  # pictures that the network takes at once, and that threads decode ahead of it
 
 
 @dataclass(frozen=True)
@@ -75,25 +80,43 @@ def predict(
             f"says {says[0]} and {says[1]}"
         )
     progress(0, len(files))
-    for start in range(0, len(files), _BATCH):
-        some = files[start : start + _BATCH]
-        with quiet():
-            decoded = [file.problem or _decoded(file.path, needs) for file in some]
-        pixels = [picture.pixels for picture in decoded if isinstance(picture, Picture)]
-        answers: NDArray[np.float32] = np.zeros((0, 0), np.float32)
-        if pixels:
-            answers = network.predict(np.stack(pixels).astype(np.float32), verbose=0)
-        if problem := _no_probabilities(network, answers):
-            raise UsageError(f"{model} {problem}; `search export STUDY --to FILE.keras` makes it anew")
-        probabilities = iter(answers)
-        for file, picture in zip(some, decoded, strict=True):
-            shown = name_of(file.path)
-            if isinstance(picture, FileRemark):
-                yield Prediction(shown, problem=_LEFT_OUT.sub("", picture.message), stray=_is_stray(file, picture))
-            else:
-                clipped = next((remark.message for remark in picture.remarks if remark.kind == "clipped"), "")
-                yield Prediction(shown, tuple(float(p) for p in next(probabilities)), clipped=clipped)
-        progress(min(start + _BATCH, len(files)), len(files))
+    try:
+        yield from classified(network, needs, files, progress)
+    except ValueError as error:
+        raise UsageError(f"{model} {error}; `search export STUDY --to FILE.keras` makes it anew") from None
+
+
+def classified(
+    network: Any, needs: About, files: Sequence[InputFile], progress: Callable[[int, int], None]
+) -> Iterator[Prediction]:
+    """As `predict`, by a network that is loaded. Raises ValueError, of a predicate, where it gives no probabilities."""
+    size = min(_BATCH, len(files))
+    with quiet(), closing(pictures_in(files, needs)) as pictures:
+        for start in range(0, len(files), size):
+            some = files[start : start + size]
+            decoded = list(islice(pictures, len(some)))
+            answers = _answers(network, [picture.pixels for picture in decoded if isinstance(picture, Picture)], size)
+            if problem := _no_probabilities(network, answers):
+                raise ValueError(problem)
+            probabilities = iter(answers)
+            for file, picture in zip(some, decoded, strict=True):
+                shown = name_of(file.path)
+                if isinstance(picture, FileRemark):
+                    yield Prediction(shown, problem=_LEFT_OUT.sub("", picture.message), stray=_is_stray(file, picture))
+                else:
+                    clipped = next((remark.message for remark in picture.remarks if remark.kind == "clipped"), "")
+                    yield Prediction(shown, tuple(float(p) for p in next(probabilities)), clipped=clipped)
+            progress(start + len(some), len(files))
+
+
+def _answers(network: Any, pixels: Sequence[NDArray[np.uint8]], size: int) -> NDArray[np.float32]:
+    """[images, classes] of at most `size` images. The network gets as many each time: another number is traced anew."""
+    if not pixels:
+        return np.zeros((0, 0), np.float32)
+    batch = np.zeros((size, *pixels[0].shape), np.float32)
+    batch[: len(pixels)] = pixels
+    answers: NDArray[np.float32] = network.predict_on_batch(batch)[: len(pixels)]
+    return answers
 
 
 def _no_probabilities(network: Any, answers: NDArray[np.float32]) -> str:
@@ -135,10 +158,33 @@ def load_model(path: Path) -> Any:
         raise UsageError(f"{path} cannot be loaded: {first}") from None
 
 
-def _decoded(path: Path, needs: About) -> Picture | FileRemark:
-    """A picture as the model takes it; what training refuses by its header is refused."""
-    header, channels = read_header(path), needs.image_shape[2]
-    picture = header if isinstance(header, FileRemark) else decode(path, needs.image_shape[:2], needs.grey_bits)
+def pictures_in(files: Sequence[InputFile], needs: About) -> Iterator[Picture | FileRemark]:
+    """Each file's picture, or why there is none, in their order. Threads decode while the network is busy."""
+    budget = PixelBudget(MAX_PIXELS)
+
+    def decoded(file: InputFile, header: Header) -> Picture | FileRemark:
+        with budget.reserved(header.height * header.width):
+            return _fitting(decode(file.path, needs.image_shape[:2], needs.grey_bits), needs.image_shape[2])
+
+    def read(file: InputFile) -> Picture | FileRemark | Header:
+        """The header where the main thread must decode the file. What training refuses by its header is refused."""
+        found = file.problem or read_header(file.path)
+        return found if isinstance(found, FileRemark) or found.alone else decoded(file, found)
+
+    pool = ThreadPoolExecutor()
+    try:
+        waiting: deque[Future[Picture | FileRemark | Header]] = deque()
+        later = iter(files)
+        for file in files:
+            waiting.extend(pool.submit(read, other) for other in islice(later, _BATCH - len(waiting)))
+            found = waiting.popleft().result()
+            yield decoded(file, found) if isinstance(found, Header) else found
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _fitting(picture: Picture | FileRemark, channels: int) -> Picture | FileRemark:
+    """The picture with the model's number of channels."""
     if isinstance(picture, FileRemark) or picture.pixels.shape[2] == channels:
         return picture
     if channels == 3:

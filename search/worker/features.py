@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import statistics
+import time
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from spaces.presets import FrozenFeatures
 from spaces.presets.frozen import View
 
 PIECE = 32  # images of one pass and one file; part of what decides the last bits of features
+FEW = 8  # images that are timed where none are computed
 MAX_KEPT = 4  # views in memory; others come back from disk in milliseconds
 
 
@@ -32,7 +35,7 @@ class Features:
         """`pixels` is [images, height, width, channels]; `folder` is made at the first piece; None: none is written."""
         self._pixels, self._folder = pixels, folder
         self._kept: dict[tuple[View, bytes], NDArray[np.float32]] = {}
-        self._latencies: dict[tuple[View, ...], float] = {}
+        self._taken: dict[View, list[float]] = {}  # milliseconds an image, of the pieces computed here but the first
 
     def of(self, frozen: FrozenFeatures, facts: Facts, job: FoldJob) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(training, validation) features of a job, [rows, width] each, averaged over the views of its point.
@@ -45,12 +48,18 @@ class Features:
         return mean[np.searchsorted(rows, job.train)], mean[np.searchsorted(rows, job.validate)]
 
     def latency(self, frozen: FrozenFeatures, facts: Facts, job: FoldJob) -> float:
-        """Milliseconds an image through the backbone, by all views of the job's point; measured on one piece."""
-        views, pixels = frozen.views(job.params, facts), self._pixels[job.validate[:PIECE]]
-        if views not in self._latencies:
-            views[0].features(pixels)  # traces
-            self._latencies[views] = milliseconds_an_image(lambda: [v.features(pixels) for v in views], len(pixels))
-        return self._latencies[views]
+        """Milliseconds an image through the backbone, by all views of the job's point.
+
+        As its pieces took when they were computed; if they came from disk, a few images are timed, once a view.
+        """
+        return sum(self._milliseconds(view, job.validate) for view in frozen.views(job.params, facts))
+
+    def _milliseconds(self, view: View, rows: NDArray[np.int32]) -> float:
+        if not self._taken.get(view):
+            pixels = self._pixels[rows[:FEW]]
+            view.features(pixels)  # traces, and makes the kernels of this number of images
+            self._taken[view] = [milliseconds_an_image(lambda: view.features(pixels), len(pixels))]
+        return statistics.median(self._taken[view])
 
     def _view(self, view: View, rows: NDArray[np.int32]) -> NDArray[np.float32]:
         key = (view, rows.tobytes())
@@ -70,15 +79,24 @@ class Features:
 
     def _piece(self, view: View, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         if self._folder is None:
-            return view.features(pixels)
+            return self._computed(view, pixels)
         path = self._folder / f"{view.name}-{_digest(view, pixels)}.npy"
         kept = _read(path, len(pixels))
         if kept is not None:
             return kept
-        computed = view.features(pixels)
+        computed = self._computed(view, pixels)
         with contextlib.suppress(OSError):  # a full disk costs time in the next session, not this one's results
             _write(path, computed)
         return computed
+
+    def _computed(self, view: View, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        started = time.perf_counter()
+        features = view.features(pixels)
+        if view in self._taken:
+            self._taken[view].append(1000 * (time.perf_counter() - started) / len(pixels))
+        else:  # the first piece of a view takes longer: the graph is traced, kernels are made
+            self._taken[view] = []
+        return features
 
 
 def _digest(view: View, pixels: NDArray[np.uint8]) -> str:

@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 
-REPEATS = 5
+REPEATS = 3
 
 
 def milliseconds_an_image(predict: Callable[[], object], images: int) -> float:

@@ -27,7 +27,8 @@ from search.jobs import ComposeJob, SavedModel
 from search.manifest import ABOUT
 from search.worker import keras_heads, outputs
 from search.worker.heads import moments
-from search.worker.keras_internals import all_layers
+from search.worker.keras_internals import all_layers, reset_names
+from search.worker.merging import Merged
 from spaces.backbones import pooled_maps
 from spaces.facts import Facts
 from spaces.messages import first_line
@@ -98,11 +99,12 @@ def features_model(
     frozen: FrozenFeatures, params: Mapping[str, Value], facts: Facts, features: NDArray[np.float32], head: Any
 ) -> keras.Model:
     """A backbone, what standardises its training `features` [images, width], and a head: a network, or a fitted one."""
+    reset_names()  # those of layers in the backbone's network are then the same in every file: see `merging.py`
+    views = frozen.views(params, facts)
+    network = views[0].backbone.network()
     x = inputs = keras.Input(facts.shape, name="pixels")
     if facts.channels == 1:
         x = keras.layers.Concatenate()([x, x, x])
-    views = frozen.views(params, facts)
-    network = views[0].backbone.network(views[0].side)
     x = resized(x, views[0].side)
     first = 0 if frozen.columns(params, facts) == slice(None) else -1  # of the maps that the head sees
     of_views = []
@@ -116,14 +118,17 @@ def features_model(
 
 
 def weighted_ensemble(models: Sequence[tuple[keras.Model, float]], facts: Facts) -> keras.Model:
-    """The weighted mean of several models' probabilities; one alone is that model."""
+    """The weighted mean of several models' probabilities; one alone is that model.
+
+    Models of heads on one backbone share its weights, and those that show it the same view of an image its pass too.
+    """
     if len(models) == 1:
         return models[0][0]
     inputs = keras.Input(facts.shape, name="pixels")
-    for number, (model, _) in enumerate(models):
-        model.name = f"member_{number}"
-    weighted = [keras.layers.Rescaling(weight)(model(inputs, training=False)) for model, weight in models]
-    return keras.Model(inputs, keras.layers.Add()(weighted))
+    merged = Merged(inputs)
+    outputs = [(merged.add(model), weight) for model, weight in models]
+    weighted = [merged.named(keras.layers.Rescaling(weight))(output) for output, weight in outputs]
+    return keras.Model(inputs, merged.named(keras.layers.Add())(weighted))
 
 
 def bare_network(model: keras.Model) -> keras.Model:

@@ -106,6 +106,14 @@ def family_of(chosen: Preset | Auto, params: Mapping[str, Value]) -> tuple[Prese
     return next(f for f in chosen.families if f.name == params[auto.FAMILY]), auto.within(params)
 
 
+def shared_views(chosen: Preset | Auto, params: Mapping[str, Value], facts: Facts) -> frozenset[frozen.View]:
+    """The views that a point's model shows to a backbone as it is: members of an ensemble share these passes."""
+    family, params = family_of(chosen, params)
+    if family.frozen is None or family.frozen.heads is None:  # all of it is a network of its own
+        return frozenset()
+    return frozenset(family.frozen.views(params, facts))
+
+
 _CNN = Preset("cnn", cnn.SUMMARY, cnn.space, cnn.network, cnn.optimizer, 40)
 _QUESTION = Preset(
     "question",

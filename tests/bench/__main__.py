@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from search.native import ENVIRONMENT
-from tests.bench import adam, frozen, kernels, loop, machine, memory, studies, trials
+from tests.bench import adam, frozen, kernels, loop, machine, memory, predict, studies, trials
 from tests.bench.timing import interleaved
 from tests.pictures import make_pictures
 
@@ -59,6 +59,7 @@ PARTS: dict[str, tuple[str, Callable[[Path, argparse.Namespace], Iterator[str]]]
         lambda folder, asked: studies.two_workers(folder, asked.rounds, asked.epochs),
     ),
     "frozen": ("Frozen features", lambda folder, asked: frozen.measure(folder, asked.rounds)),
+    "predict": ("Predicting", lambda folder, asked: predict.measure(folder, asked.rounds)),
     "demo": ("What is not training", lambda folder, asked: studies.demo(folder, STUDY_TRIALS, asked.epochs)),
     "loop": ("The loop and the report beside many stored trials", lambda folder, _: loop.measure(folder)),
     "memory": ("A worker's memory over 500 fold runs", lambda folder, _: memory.measure(folder)),

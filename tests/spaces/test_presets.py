@@ -14,7 +14,7 @@ from spaces import Choice, Number, Parameter, Space, SpaceError, Value
 from spaces.backbones import lite0
 from spaces.backbones.applications import ARCHITECTURES
 from spaces.facts import Facts
-from spaces.presets import EXAMPLE, FAMILIES, PRESETS, Preset, preset
+from spaces.presets import EXAMPLE, FAMILIES, PRESETS, Preset, preset, shared_views
 
 Point = dict[str, Value]
 
@@ -44,6 +44,28 @@ def asked(keras: Any) -> Any:
     keras.utils.set_random_seed(1)
     chosen = FAMILIES["question"]
     return chosen.build(chosen.space(ASKED).defaults(), ASKED)
+
+
+# What members of an ensemble share
+
+
+@pytest.mark.parametrize("name", ["auto", "frozen"])
+def test_heads_on_features_share_the_views_of_their_point(name: str) -> None:
+    def views(**changes: Value) -> Any:
+        prefix = "frozen_" if name == "auto" else ""
+        point = {prefix + key: value for key, value in changes.items()}
+        if name == "auto":
+            point["family"] = "frozen"
+        return shared_views(PRESETS[name], PRESETS[name].space(DATA[0]).defaults(**point), DATA[0])
+
+    both, plain = views(), views(flip_average=False, head="svm", stages="last")
+    assert len(both) == 2 and len(plain) == 1 and plain < both
+    assert both.isdisjoint(views(input_size=96))
+
+
+@pytest.mark.parametrize("name", ["cnn", "question", "fine-tune"])
+def test_networks_of_their_own_share_none(name: str) -> None:
+    assert not shared_views(PRESETS[name], PRESETS[name].space(DATA[0]).defaults(), DATA[0])
 
 
 # The question, as it was asked

@@ -31,6 +31,10 @@ class Remembering:
         yield lambda _done, _total: None
 
     @contextmanager
+    def predicting(self) -> Iterator[Callable[[int, int], None]]:
+        yield lambda _done, _total: None
+
+    @contextmanager
     def watching(self) -> Iterator[Observer]:
         yield Watcher()
 

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from reports.show import not_predicted
+from search.data.decoding import FileRemark, Picture
 from search.errors import UsageError
-from search.export.predict import list_inputs, predict
+from search.export.predict import classified, list_inputs, pictures_in, predict
 from search.manifest import about
 from tests.pictures import make_pictures, write
 
@@ -110,3 +111,56 @@ def test_numbers_that_are_no_probabilities_are_never_an_answer(
 ) -> None:
     with pytest.raises(UsageError, match=r"add up to .*, not probabilities: it is of an earlier release, or damaged"):
         answers(constant(activation, weight), tmp_path)
+
+
+def levels(folder: Path, number: int) -> list[Path]:
+    """Pictures of one grey each, the first black, one level more for each."""
+    return [write(folder / f"{n:03}.png", Image.fromarray(np.full((8, 8), n, np.uint8))) for n in range(number)]
+
+
+def test_answers_are_in_the_order_of_the_files_whatever_becomes_of_some(tmp_path: Path) -> None:
+    """More than two batches; among them what no picture is, and files that the main thread reads."""
+    files = levels(tmp_path / "new", 150)
+    for number in (0, 63, 64, 100):
+        files[number].write_text("no picture")
+    for number in (1, 65, 149):
+        Image.fromarray(np.full((8, 8), number, np.uint8)).save(files[number], "TIFF")
+    seen: list[tuple[int, int]] = []
+    answers = list(predict(saved(tmp_path / "m.keras"), list_inputs(files), lambda *done: seen.append(done)))
+    for number, answer in enumerate(answers):
+        assert answer.path.endswith(f"{number:03}.png")
+        if number in {0, 63, 64, 100}:
+            assert answer.problem and not answer.probabilities
+        else:
+            assert answer.probabilities[1] == expected(number)
+    assert seen == [(0, 150), (64, 150), (128, 150), (150, 150)]
+
+
+@pytest.mark.parametrize(("number", "batches"), [(5, [5]), (64, [64]), (130, [64, 64, 64])])
+def test_the_network_gets_batches_of_one_size(tmp_path: Path, number: int, batches: list[int]) -> None:
+    import keras
+
+    got: list[int] = []
+
+    class Constant:
+        """Gives the same for every image, and remembers how many it got."""
+
+        weights: tuple[keras.Variable, ...] = ()
+
+        def predict_on_batch(self, batch: Any) -> Any:
+            got.append(len(batch))
+            return np.full((len(batch), 2), 0.5, np.float32)
+
+    files, needs = list_inputs(levels(tmp_path / "new", number)), about(saved(tmp_path / "m.keras"))
+    assert len(list(classified(Constant(), needs, files, lambda _done, _all: None))) == number
+    assert got == batches
+
+
+def test_a_batch_is_read_ahead_and_no_more(tmp_path: Path) -> None:
+    paths = levels(tmp_path / "new", 100)
+    pictures = pictures_in(list_inputs(paths), about(saved(tmp_path / "m.keras")))
+    assert isinstance(next(pictures), Picture)
+    for path in paths[64:]:
+        path.unlink()
+    kinds = [type(picture) for picture in pictures]
+    assert kinds[63:] == [FileRemark] * 36, "as they are gone, these had not been read"

@@ -28,7 +28,7 @@ from search.stats.metrics import scores
 from search.study.config import Config
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
-from search.worker.features import PIECE, Features
+from search.worker.features import FEW, PIECE, Features
 from search.worker.heads import fit_head, standardized
 from search.worker.latency import REPEATS
 from search.worker.worker import Worker
@@ -287,7 +287,18 @@ def test_latency_is_that_of_the_views_and_measured_once_for_all_points_with_them
     jobs = [job_of(point(c=c), np.arange(90), fold) for c in (0.1, 1.0) for fold in range(3)]
     found = {features.latency(cheap, FACTS, job) for job in jobs}
     assert len(found) == 1 and min(found) > 0
-    assert set(asked) == {30} and len(asked) == 1 + 2 * REPEATS
+    assert asked == [FEW] * 2 * (1 + REPEATS)
+
+
+def test_latency_costs_nothing_where_the_features_were_computed(tmp_path: Path) -> None:
+    asked: list[int] = []
+    features, cheap, job = Features(PIXELS, tmp_path / "features"), counting(asked), job_of(point(), np.arange(90))
+    features.of(cheap, FACTS, job)
+    before = len(asked)
+    assert features.latency(cheap, FACTS, job) > 0
+    assert len(asked) == before
+    Features(PIXELS, tmp_path / "features").latency(cheap, FACTS, job)
+    assert len(asked) > before, "another worker has to look for itself"
 
 
 def test_pieces_that_are_damaged_are_computed_again(tmp_path: Path) -> None:

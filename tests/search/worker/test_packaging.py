@@ -81,6 +81,44 @@ def test_several_in_one_file_are_their_weighted_mean_and_it_says_what_using_it_n
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["0.keras", "1.keras", "both.keras"]
 
 
+MEMBERS: list[dict[str, Value]] = [
+    {},
+    {"c": 1.0, "stages": "last"},
+    {"input_size": 96, "flip_average": False},
+]
+
+
+@needs_weights
+def test_heads_on_one_backbone_share_its_weights_and_the_passes_of_equal_views(
+    frozen_study: tuple[Prepared, Worker], tmp_path: Path
+) -> None:
+    prepared, worker = frozen_study
+    said, parts, weight = [], [], 1 / len(MEMBERS)
+    for number, changes in enumerate(MEMBERS):
+        params = prepared.space.defaults(**{"input_size": 64, **changes})
+        job = fold_job(prepared, params, seed=number, use_last_epoch=True, max_epochs=2)
+        path = tmp_path / f"{number}.keras"
+        said.append(saved_and_asked(worker, job, prepared.images.pixels, path))
+        parts.append((path, weight))
+    outcome = worker.do(ComposeJob(tuple(parts), tmp_path / "all.keras", {}, job.validate))
+    assert isinstance(outcome, SavedModel) and outcome.probabilities is not None, outcome
+    np.testing.assert_allclose(outcome.probabilities, np.mean(said, axis=0), atol=1e-6)
+    assert passes(tmp_path / "0.keras") == 2
+    assert passes(tmp_path / "all.keras") == 3, "the image and its mirror image at 64, the image at 96"
+    largest = max(path.stat().st_size for path, _ in parts)
+    assert (tmp_path / "all.keras").stat().st_size < 1.5 * largest
+
+
+def passes(path: Path) -> int:
+    """How often a model runs Lite0, by a layer that is in it once."""
+    import keras
+    import tensorflow as tf
+
+    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    graph = tf.function(model).get_concrete_function(tf.TensorSpec([1, *model.input_shape[1:]], tf.float32)).graph
+    return sum(operation.type == "Conv2D" and "conv_stem" in operation.name for operation in graph.get_operations())
+
+
 @pytest.fixture(scope="module")
 def frozen_study(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     from search.jobs import WorkerContext
