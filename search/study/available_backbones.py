@@ -10,11 +10,12 @@ from typing import Any
 from search.errors import UsageError
 from search.study.config import FILE, FROM_KERAS, Config
 from search.text import printable
-from spaces.backbones import Backbone, BackboneError, lite0
+from spaces.backbones import Backbone, BackboneError, lite
 from spaces.backbones.applications import ARCHITECTURES, Application, cached, download, opened
 from spaces.parameters import nearest
 
-NAMES = (lite0.BACKBONE.name, *ARCHITECTURES)
+TITLES = {one.name: one.title for one in lite.PACKAGED} | {name: one.title for name, one in ARCHITECTURES.items()}
+NAMES = tuple(TITLES)
 """The preferred one first."""
 
 MAX_SHOWN = 100  # characters of an invalid path in a message
@@ -48,6 +49,7 @@ def find_backbones(
     """
     asked = _asked(config)
     named = {*(asked or ()), *config.weights}
+    expected = named | {*(begun or ())}
     found: list[Backbone] = []
     missing: dict[str, Unavailable] = {}
     for name in NAMES:
@@ -63,7 +65,7 @@ def find_backbones(
         raise UsageError(f"preset {config.preset}: {_nothing(missing, named)}")
     remarks = [_in_words(backbone) for backbone in found if isinstance(backbone, Application)]
     remarks += [
-        f"{_title(name)} is left out: {why.reason}" for name, why in missing.items() if name in named or why.odd
+        f"{TITLES[name]} is left out: {why.reason}" for name, why in missing.items() if name in expected or why.odd
     ]
     if missing and not found and not begun:
         remarks = [f"families with a pre-trained network are left out: {_nothing(missing, named)}"]
@@ -94,9 +96,10 @@ def _narrowed(space: Mapping[str, Any], asked: Collection[str] | None, found: li
 
 
 def _found(name: str, given: str | None, folder: Path) -> Backbone | Unavailable:
-    if name == lite0.BACKBONE.name:
-        problem = lite0.problem()
-        return Unavailable(problem) if problem else lite0.BACKBONE
+    packaged = next((one for one in lite.PACKAGED if one.name == name), None)
+    if packaged:
+        problem = packaged.problem()
+        return Unavailable(problem) if problem else packaged
     if given is None:
         return _from_cache(name)
     try:
@@ -135,15 +138,11 @@ def _from_cache(name: str) -> Backbone | Unavailable:
 
 
 def _nothing(missing: Mapping[str, Unavailable], named: Collection[str]) -> str:
-    package = missing.get(lite0.BACKBONE.name)
+    package = missing.get(lite.PACKAGED[0].name)
     if named or package is None:  # backbones that were named, or that the study began with
-        reasons = [f"{_title(name)}: {why.reason}" for name, why in missing.items() if not named or name in named]
+        reasons = [f"{TITLES[name]}: {why.reason}" for name, why in missing.items() if not named or name in named]
         return "; ".join(reasons)
     return f"{package.reason}, or name a file of weights in [weights] of {FILE} ({', '.join(ARCHITECTURES)})"
-
-
-def _title(name: str) -> str:
-    return ARCHITECTURES[name].title if name in ARCHITECTURES else lite0.NAME
 
 
 def _in_words(backbone: Application) -> str:

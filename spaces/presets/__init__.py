@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spaces.backbones import Backbone, lite0
+from spaces.backbones import Backbone
 from spaces.backbones.applications import ARCHITECTURES, without_weights
+from spaces.backbones.lite import PACKAGED
 from spaces.facts import Facts
 from spaces.layers import Layer
 from spaces.parameters import SpaceError, Value, nearest
@@ -152,7 +153,7 @@ PRESETS: dict[str, Preset | Auto] = {
 }
 
 
-EXAMPLE = Facts(64, 64, 3, 2, 1000, (lite0.BACKBONE, *map(without_weights, ARCHITECTURES)), uneven=True)
+EXAMPLE = Facts(64, 64, 3, 2, 1000, (*PACKAGED, *map(without_weights, ARCHITECTURES)), uneven=True)
 """Facts by which a space is shown without a data set: it has everything that can be searched, available here or not."""
 
 

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from spaces import Choice, Number, Parameter, Space, SpaceError, Value
-from spaces.backbones import lite0
 from spaces.backbones.applications import ARCHITECTURES
+from spaces.backbones.lite import LITE0, PACKAGED
 from spaces.facts import Facts
 from spaces.presets import EXAMPLE, FAMILIES, PRESETS, Preset, preset
 
 Point = dict[str, Value]
 
 SHAPES = ((8, 8, 1), (32, 32, 1), (32, 32, 3), (20, 33, 3))
-DATA = [Facts(*shape, classes, 1000, (lite0.BACKBONE,)) for shape in SHAPES for classes in (2, 4)]
+DATA = [Facts(*shape, classes, 1000, (LITE0,)) for shape in SHAPES for classes in (2, 4)]
 ASKED = Facts(32, 32, 1, 2, 110)
 SAMPLED = 30
 
@@ -235,9 +235,9 @@ def test_classes_may_be_weighed_in_every_family_but_the_question_where_they_are_
 def test_the_example_has_every_backbone_and_claims_no_weights() -> None:
     rows = {row["name"]: row for row in preset("auto").space(EXAMPLE).rows()}
     for name in ("frozen_backbone", "fine_tune_backbone"):
-        assert rows[name]["range"] == ", ".join([lite0.BACKBONE.name, *ARCHITECTURES])
+        assert rows[name]["range"] == ", ".join([*(packaged.name for packaged in PACKAGED), *ARCHITECTURES])
         assert rows[name]["source"].startswith("those whose weights are at hand")
-    assert not any(backbone.sha256 for backbone in EXAMPLE.backbones if backbone != lite0.BACKBONE)
+    assert not any(backbone.sha256 for backbone in EXAMPLE.backbones if backbone not in PACKAGED)
 
 
 def test_an_unknown_preset_is_answered_with_the_nearest() -> None:
