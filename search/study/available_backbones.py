@@ -23,10 +23,10 @@ MAX_SHOWN = 100  # characters of an invalid path in a message
 
 @dataclass(frozen=True)
 class AvailableBackbones:
-    """The backbones of a study, and its `[space]` narrowed to them."""
+    """The backbones of a study, and what is left of its `[space]`."""
 
     backbones: tuple[Backbone, ...]
-    space: Mapping[str, Any]  # `[space]` without backbones that are not available
+    space: Mapping[str, Any]  # `[space]` without its backbones, which `backbones` is narrowed to
     remarks: tuple[str, ...]
 
 
@@ -69,7 +69,8 @@ def find_backbones(
     ]
     if missing and not found and not begun:
         remarks = [f"families with a pre-trained network are left out: {_nothing(missing, named)}"]
-    return AvailableBackbones(tuple(found), _narrowed(config.space, asked, found), tuple(map(printable, remarks)))
+    space = {key: change for key, change in config.space.items() if key != "backbone" or asked is None}
+    return AvailableBackbones(tuple(found), space, tuple(map(printable, remarks)))
 
 
 def _asked(config: Config) -> tuple[str, ...] | None:
@@ -85,14 +86,6 @@ def _asked(config: Config) -> tuple[str, ...] | None:
                 f"{nearest(name, NAMES)}"
             )
     return tuple(names)
-
-
-def _narrowed(space: Mapping[str, Any], asked: Collection[str] | None, found: list[Backbone]) -> Mapping[str, Any]:
-    """`[space]` with the available backbones; a single backbone is not a parameter."""
-    if asked is None:
-        return space
-    others = {key: change for key, change in space.items() if key != "backbone"}
-    return others if len(found) == 1 else {**others, "backbone": [backbone.name for backbone in found]}
 
 
 def _found(name: str, given: str | None, folder: Path) -> Backbone | Unavailable:

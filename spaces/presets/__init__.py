@@ -106,6 +106,27 @@ def family_of(chosen: Preset | Auto, params: Mapping[str, Value]) -> tuple[Prese
     return next(f for f in chosen.families if f.name == params[auto.FAMILY]), auto.within(params)
 
 
+def probes(chosen: Preset | Auto, facts: Facts) -> dict[str, dict[str, Value]]:
+    """Backbone -> changes to the default point that make it the frozen probe with that backbone; first the default's.
+
+    They differ in the backbone alone. Empty where there are fewer than two, or where the preset has no frozen features.
+    """
+    names = [backbone.name for backbone in facts.backbones]
+    if len(names) < 2:
+        return {}
+    if isinstance(chosen, Auto):
+        return {name: {auto.FAMILY: "frozen", f"{auto.prefix('frozen')}backbone": name} for name in names}
+    return {name: {"backbone": name} for name in names} if chosen.frozen and chosen.frozen.heads else {}
+
+
+def known_good(chosen: Preset | Auto, facts: Facts) -> tuple[Mapping[str, Value], ...]:
+    """Points to try after the baseline and before the sampler's, as changes to the default point.
+
+    The probes of all backbones come first: in minutes they say which networks see what matters in these images.
+    """
+    return (*probes(chosen, facts).values(), *chosen.starts)
+
+
 _CNN = Preset("cnn", cnn.SUMMARY, cnn.space, cnn.network, cnn.optimizer, 40, cnn.STARTS)
 _QUESTION = Preset(
     "question",

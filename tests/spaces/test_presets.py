@@ -14,7 +14,7 @@ from spaces import Choice, Number, Parameter, Space, SpaceError, Value
 from spaces.backbones.applications import ARCHITECTURES
 from spaces.backbones.lite import LITE0, PACKAGED
 from spaces.facts import Facts
-from spaces.presets import EXAMPLE, FAMILIES, PRESETS, Preset, preset
+from spaces.presets import EXAMPLE, FAMILIES, PRESETS, Preset, known_good, preset, probes
 
 Point = dict[str, Value]
 
@@ -188,6 +188,22 @@ def test_starts_are_points_of_every_data_set(name: str) -> None:
         for start in preset(name).starts:
             assert start.keys() <= space.by_name.keys()
             space.check(space.defaults(**start))
+
+
+@by_name
+def test_each_backbone_is_probed_before_other_points_are_tried(name: str) -> None:
+    facts, chosen = replace(DATA[0], backbones=PACKAGED), preset(name)
+    space, found = chosen.space(facts), probes(chosen, facts)
+    assert known_good(chosen, facts) == (*found.values(), *chosen.starts)
+    if name not in ("auto", "frozen"):
+        assert not found, "its points take minutes, or it has no backbone"
+        return
+    points = [space.changed(changes) for changes in found.values()]
+    assert points[0] == space.defaults()
+    parameter = "frozen_backbone" if name == "auto" else "backbone"
+    assert [point[parameter] for point in points] == [*found] == [backbone.name for backbone in PACKAGED]
+    assert all({**point, parameter: "lite0"} == space.defaults() for point in points)
+    assert not probes(chosen, DATA[0]), "a single backbone is no parameter"
 
 
 @pytest.mark.parametrize("images", [4, 20, 110, 5000])

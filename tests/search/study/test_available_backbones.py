@@ -141,8 +141,16 @@ def test_space_chooses_among_those_at_hand(study: Path) -> None:
     one = prepare(config(weights=weights, space={"backbone": NAME}), study)
     assert [backbone.name for backbone in one.facts.backbones] == [NAME]
     assert "backbone" not in one.space.by_name
-    two = find_backbones(config(weights=weights, space={"backbone": [NAME, "vgg16", "lite0"], "c": 1.0}), study)
-    assert two.space == {"backbone": ["lite0", NAME], "c": 1.0}
+    asked = {"backbone": [NAME, "vgg16", "lite0"], "c": 1.0}
+    two = find_backbones(config(weights=weights, space=asked), study)
+    assert (names(two), two.space) == (["lite0", NAME], {"c": 1.0})
+    every_family = prepare(
+        Config(images="../shapes", folds=3, weights=weights, space={"backbone": asked["backbone"]}), study
+    )
+    for family in ("frozen", "fine_tune"):
+        parameter = every_family.space.by_name[f"{family}_backbone"]
+        assert isinstance(parameter, Choice)
+        assert parameter.values == ("lite0", NAME), "in every family of auto"
 
 
 @pytest.mark.usefixtures("no_package")
