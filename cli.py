@@ -36,10 +36,11 @@ def _common(version: opt.Version = False) -> None:
 
 
 @app.command()
-def init(
+def init(  # noqa: PLR0917 - Typer makes an option of each
     images: opt.Images,
     directory: opt.Dir = None,
     preset: opt.PresetName = None,
+    backbone: opt.Backbones = None,
     warm_start: opt.WarmStart = None,
     no_flip: opt.NoFlip = False,
     groups: opt.Groups = None,
@@ -50,9 +51,8 @@ def init(
     from search.commands.request import Settings
     from search.commands.run import init
 
-    settings = Settings(
-        preset=preset, groups=groups, flip=False if no_flip else None, lock_box=False if no_lock_box else None
-    )
+    flip, lock_box = False if no_flip else None, False if no_lock_box else None
+    settings = Settings(preset=preset, backbones=backbone, groups=groups, flip=flip, lock_box=lock_box)
     folder = init(images, settings, directory=directory, warm_start=warm_start, display=_display())
     show.lines(f"wrote {folder.toml}; `{folder.command('run')}` starts it")
 
@@ -73,6 +73,7 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     sampler: opt.Sampler = None,
     second_objective: opt.Second = None,
     preset: opt.PresetName = None,
+    backbone: opt.Backbones = None,
     model: opt.Model = None,
     warm_start: opt.WarmStart = None,
     no_flip: opt.NoFlip = False,
@@ -98,6 +99,7 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
         sampler=sampler,
         second_objective=second_objective,
         preset=preset,
+        backbones=backbone,
         flip=False if no_flip else None,
         groups=groups,
         lock_box=False if no_lock_box else None,
@@ -235,6 +237,15 @@ def space(
         show.lines(f"wrote {opt.PREVIEW}")
     else:
         show.space(*space.space_of(which, display=_display()), as_json=as_json)
+
+
+@app.command()
+def backbones(as_json: opt.Json = False) -> None:
+    """List the pre-trained networks that are at hand, how long an image takes, and how to get the others."""
+    from reports import show
+    from search.commands.backbones import backbones
+
+    show.backbones(backbones(display=_display(quiet=as_json)), as_json=as_json)
 
 
 # What the commands share

@@ -37,6 +37,7 @@ class Settings:
     sampler: str | None = None
     second_objective: str | None = None
     preset: str | None = None
+    backbones: Sequence[str] | None = None  # names of pre-trained networks, to which the space is narrowed
     flip: bool | None = None
     groups: str | None = None  # a table (.csv), relative to the current folder, or a pattern
     lock_box: bool | None = None
@@ -46,7 +47,9 @@ class Settings:
     def changes(self) -> dict[str, Any]:
         """The given settings by key of study.toml; 'training.max_epochs' for one in a table."""
         tables = {"epochs": "training.max_epochs", "precision": "training.precision", "xla": "training.xla"}
-        values = {**vars(self), "groups": whole_path(self.groups)}
+        tables["backbones"] = "space.backbone"
+        names = list(dict.fromkeys(self.backbones or ())) or None
+        values = {**vars(self), "groups": whole_path(self.groups), "backbones": names}
         return {tables.get(name, name): value for name, value in values.items() if value is not None}
 
 

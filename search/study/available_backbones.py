@@ -73,6 +73,23 @@ def find_backbones(
     return AvailableBackbones(tuple(found), space, tuple(map(printable, remarks)))
 
 
+def every_backbone() -> dict[str, Backbone | Unavailable]:
+    """Every network that this release knows, by name, the preferred one first, as it is at hand without a study."""
+    found = {name: _found(name, None, Path()) for name in NAMES}
+    advice = (
+        'in [weights] of study.toml: {0} = "FILE.h5", its weights without the classes, or {0} = "keras", which lets '
+    )
+    advice += "Keras download them"
+    return {
+        name: Unavailable(advice.format(name)) if name in ARCHITECTURES and _is_plainly_missing(one) else one
+        for name, one in found.items()
+    }
+
+
+def _is_plainly_missing(one: Backbone | Unavailable) -> bool:
+    return isinstance(one, Unavailable) and not one.odd
+
+
 def _asked(config: Config) -> tuple[str, ...] | None:
     """The backbones that `[space]` names; None if it names none, or has an invalid value, which is reported later."""
     asked = config.space.get("backbone")

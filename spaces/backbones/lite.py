@@ -82,6 +82,16 @@ class Lite(Backbone):
     keeps: int  # see `kept`
 
     @property
+    def source(self) -> str:
+        """As of any backbone."""
+        return f"package {self.requirement}"
+
+    @property
+    def licence(self) -> str:
+        """As of any backbone: that of the package, and of the original."""
+        return "Apache-2.0"
+
+    @property
     def kept(self) -> int:
         """As of any backbone."""
         return self.keeps
