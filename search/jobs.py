@@ -127,7 +127,7 @@ class FoldResult:
     probabilities: NDArray[np.float32]  # [validation images, classes]
     parameters: int
     seconds: float
-    latency: float | None = None  # milliseconds an image to predict; None where it was not asked for
+    latency: float | None = None  # milliseconds an image to predict; None where neither asked for nor seen by the way
     behind: bool = False  # stopped after `epochs` for not having reached what FitOptions.min_score_at asks for
     diagnosis: Diagnosis | None = None  # why it did not learn; None where it did
     notes: tuple[str, ...] = ()  # for the user, shown once per session; not stored

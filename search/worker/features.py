@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import time
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +35,7 @@ class Features:
         self._pixels, self._folder = pixels, folder
         self._kept: dict[tuple[View, bytes], NDArray[np.float32]] = {}
         self._latencies: dict[tuple[View, ...], float] = {}
+        self._passes: dict[View, list[float]] = {}  # milliseconds an image, of each piece computed here
 
     def of(self, frozen: FrozenFeatures, facts: Facts, job: FoldJob) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(training, validation) features of a job, [rows, width] each, averaged over the views of its point.
@@ -43,6 +46,11 @@ class Features:
         views = [self._view(view, rows)[:, columns] for view in frozen.views(job.params, facts)]
         mean = np.stack(views).mean(axis=0)
         return mean[np.searchsorted(rows, job.train)], mean[np.searchsorted(rows, job.validate)]
+
+    def seen_latency(self, frozen: FrozenFeatures, facts: Facts, job: FoldJob) -> float | None:
+        """As `latency`, from the passes of this process alone, which costs nothing; None where too few were needed."""
+        passes = [self._passes.get(view, [])[1:] for view in frozen.views(job.params, facts)]  # the first one traces
+        return sum(map(median, passes)) if all(passes) else None
 
     def latency(self, frozen: FrozenFeatures, facts: Facts, job: FoldJob) -> float:
         """Milliseconds an image through the backbone, by all views of the job's point; measured on one piece."""
@@ -70,14 +78,20 @@ class Features:
 
     def _piece(self, view: View, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         if self._folder is None:
-            return view.features(pixels)
+            return self._computed(view, pixels)
         path = self._folder / f"{view.name}-{_digest(view, pixels)}.npy"
         kept = _read(path, len(pixels))
         if kept is not None:
             return kept
-        computed = view.features(pixels)
+        computed = self._computed(view, pixels)
         with contextlib.suppress(OSError):  # a full disk costs time in the next session, not this one's results
             _write(path, computed)
+        return computed
+
+    def _computed(self, view: View, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        started = time.perf_counter()
+        computed = view.features(pixels)
+        self._passes.setdefault(view, []).append(1000 * (time.perf_counter() - started) / len(pixels))
         return computed
 
 

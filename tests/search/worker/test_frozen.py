@@ -290,6 +290,20 @@ def test_latency_is_that_of_the_views_and_measured_once_for_all_points_with_them
     assert set(asked) == {30} and len(asked) == 1 + 2 * REPEATS
 
 
+def test_latency_is_seen_by_the_way_where_features_are_computed(tmp_path: Path) -> None:
+    asked: list[int] = []
+    features, job = Features(PIXELS, tmp_path / "features"), job_of(point(), np.arange(90))
+    assert features.seen_latency(counting(asked), FACTS, job) is None
+    features.of(counting(asked), FACTS, job)
+    passes = len(asked)
+    seen = features.seen_latency(counting(asked), FACTS, job)
+    assert seen is not None and seen > 0
+    assert len(asked) == passes, "it costs nothing"
+    later = Features(PIXELS, tmp_path / "features")
+    later.of(counting(asked), FACTS, job)
+    assert later.seen_latency(counting(asked), FACTS, job) is None, "they were on disk"
+
+
 def test_pieces_that_are_damaged_are_computed_again(tmp_path: Path) -> None:
     asked: list[int] = []
     job = job_of(point(flip_average=False), np.arange(PIECE))
