@@ -292,16 +292,17 @@ def test_latency_is_that_of_the_views_and_measured_once_for_all_points_with_them
 
 def test_latency_is_seen_by_the_way_where_features_are_computed(tmp_path: Path) -> None:
     asked: list[int] = []
+    cheap = counting(asked)
     features, job = Features(PIXELS, tmp_path / "features"), job_of(point(), np.arange(90))
-    assert features.seen_latency(counting(asked), FACTS, job) is None
-    features.of(counting(asked), FACTS, job)
+    assert features.seen_latency(cheap, FACTS, job) is None
+    features.of(cheap, FACTS, job)
     passes = len(asked)
-    seen = features.seen_latency(counting(asked), FACTS, job)
+    seen = features.seen_latency(cheap, FACTS, job)
     assert seen is not None and seen > 0
     assert len(asked) == passes, "it costs nothing"
     later = Features(PIXELS, tmp_path / "features")
-    later.of(counting(asked), FACTS, job)
-    assert later.seen_latency(counting(asked), FACTS, job) is None, "they were on disk"
+    later.of(cheap, FACTS, job)
+    assert later.seen_latency(cheap, FACTS, job) is None, "they were on disk"
 
 
 def test_pieces_that_are_damaged_are_computed_again(tmp_path: Path) -> None:
