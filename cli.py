@@ -36,10 +36,11 @@ def _common(version: opt.Version = False) -> None:
 
 
 @app.command()
-def init(
+def init(  # noqa: PLR0917 - Typer makes an option of each
     images: opt.Images,
     directory: opt.Dir = None,
     preset: opt.PresetName = None,
+    backbone: opt.Backbones = None,
     warm_start: opt.WarmStart = None,
     no_flip: opt.NoFlip = False,
     groups: opt.Groups = None,
@@ -72,6 +73,7 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     sampler: opt.Sampler = None,
     second_objective: opt.Second = None,
     preset: opt.PresetName = None,
+    backbone: opt.Backbones = None,
     model: opt.Model = None,
     warm_start: opt.WarmStart = None,
     no_flip: opt.NoFlip = False,
@@ -185,11 +187,8 @@ def export(
     from search.commands.export import export
 
     result = export(study, to, _session(workers, quiet=quiet), model=model)
-    height, width, channels = result.about.image_shape
-    show.lines(
-        f"wrote {result.path}; try it: {command_line('predict', result.path, 'PICTURES')}",
-        f"input: pixels 0 to 255, {height} x {width} (height x width), {channels} channel{'s'[: channels - 1]}",
-        f"output: probabilities of {', '.join(result.about.classes)}, in this order",
+    show.exported(
+        result.path, result.about.image_shape, result.about.classes, command_line("predict", result.path, "PICTURES")
     )
 
 
@@ -222,6 +221,15 @@ def space(
         show.lines(f"wrote {opt.PREVIEW}")
     else:
         show.space(*space.space_of(which, display=_display()), as_json=as_json)
+
+
+@app.command()
+def backbones(as_json: opt.Json = False) -> None:
+    """List the pre-trained networks that are at hand, how long an image takes, and how to get the others."""
+    from reports import show
+    from search.commands.backbones import backbones
+
+    show.backbones(backbones(display=_display(quiet=as_json)), as_json=as_json)
 
 
 # What the commands share

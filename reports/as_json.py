@@ -51,6 +51,7 @@ def as_json(data: StudySummary) -> dict[str, Any]:
             {"name": r.name, "label": r.label, "score": r.score, "folds": list(r.fold_scores), "seconds": r.seconds}
             for r in data.references
         ],
+        **({"backbones": [vars(row) for row in data.backbones]} if data.backbones else {}),
         "searching": data.searching,
         "counts": {state.value: count for state, count in data.counts.items()},
         "chance": data.chance,

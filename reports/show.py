@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import typer
@@ -14,11 +15,13 @@ from reports.html import images as images_page
 from reports.terminal import diagnosis as diagnosis_lines
 from reports.terminal import images as images_lines
 from reports.terminal import study as study_lines
+from reports.terminal.backbones import show_backbones
 from reports.terminal.output import Output
 from reports.terminal.predictions import show_predictions
 from reports.terminal.space import show_space
 from search.data.findings import Findings
 from search.diagnosis.result import Diagnosed
+from search.results.backbones import ListedBackbone
 from search.results.predictions import Prediction
 from search.results.summary import StudySummary
 from spaces import Space
@@ -74,6 +77,16 @@ def run(summary: StudySummary, page: Path, all_trials: str) -> None:
     lines("", f"report: {page}   (all trials: {all_trials})")
 
 
+def exported(path: Path, image_shape: tuple[int, int, int], classes: Sequence[str], try_it: str) -> None:
+    """Tell what was exported, what it takes and gives, and the command that tries it."""
+    height, width, channels = image_shape
+    lines(
+        f"wrote {path}; try it: {try_it}",
+        f"input: pixels 0 to 255, {height} x {width} (height x width), {channels} channel{'s'[: channels - 1]}",
+        f"output: probabilities of {', '.join(classes)}, in this order",
+    )
+
+
 def predictions(classes: Sequence[str], answers: Sequence[Prediction], form: str) -> None:
     """Predictions as 'lines', 'json' or 'csv'."""
     show_predictions(classes, answers, Output(), form)
@@ -97,6 +110,14 @@ def space(name: str, shown: Space, *, as_json: bool) -> None:
         plain(shown.to_json())
     else:
         show_space(name, shown, Output())
+
+
+def backbones(listed: Sequence[ListedBackbone], *, as_json: bool) -> None:
+    """The pre-trained networks of this machine."""
+    if as_json:
+        plain({"backbones": [asdict(one) for one in listed]})
+    else:
+        show_backbones(listed)
 
 
 def _open(page: Path, wanted: bool) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -146,6 +146,7 @@ def run(  # noqa: PLR0913 - the options of the command
     sampler: str | None = None,
     second_objective: str | None = None,
     preset: str | None = None,
+    backbones: Sequence[str] | None = None,
     model: str | None = None,
     warm_start: AnyPath | None = None,
     flip: bool | None = None,
@@ -177,6 +178,7 @@ def run(  # noqa: PLR0913 - the options of the command
         sampler=sampler,
         second_objective=second_objective,
         preset=preset,
+        backbones=backbones,
         flip=flip,
         groups=groups,
         lock_box=lock_box,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from search.diagnosis.evidence import Diagnosis, Evidence
 from search.diagnosis.experiments import Edit
-from spaces.backbones import Backbone, lite0
+from spaces.backbones import Backbone, lite
 from spaces.custom.file import ModelFile
 from spaces.facts import Facts
 from spaces.layers import Layer
@@ -131,7 +131,7 @@ class FoldResult:
     probabilities: NDArray[np.float32]  # [validation images, classes]
     parameters: int
     seconds: float
-    latency: float | None = None  # milliseconds an image to predict; None where it was not asked for
+    latency: float | None = None  # milliseconds an image to predict; None where neither asked for nor seen by the way
     behind: bool = False  # stopped after `epochs` for not having reached what FitOptions.min_score_at asks for
     diagnosis: Diagnosis | None = None  # why it did not learn; None where it did
     notes: tuple[str, ...] = ()  # for the user, shown once per session; not stored
@@ -216,6 +216,7 @@ def possible(backbones: Sequence[Backbone] = ()) -> tuple[str, ...]:
 def probed(backbones: Sequence[Backbone]) -> Backbone | None:
     """The backbone of the linear probe; None if there are no pre-trained weights.
 
-    The installed package's if there is one, so that probes of different studies are comparable; else the study's first.
+    An installed package's if there is one, so that probes of different studies are comparable; else the study's first.
     """
-    return next(iter(backbones), None) if lite0.problem() else lite0.BACKBONE
+    installed = (packaged for packaged in lite.PACKAGED if not packaged.problem())
+    return next(installed, None) or next(iter(backbones), None)

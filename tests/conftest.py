@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from search.study.config import Config
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from search.worker.worker import Worker
+from spaces.backbones import lite
 from tests.pictures import make_pictures
 
 if TYPE_CHECKING:
@@ -53,6 +55,13 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "mobile.weights.h5"
     keras.applications.MobileNetV3Large(include_top=False, weights=None, input_shape=(64, 64, 3)).save_weights(path)
     return path
+
+
+@pytest.fixture
+def no_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if no package of weights were installed."""
+    gone = [replace(packaged, package=f"no_{packaged.name}_anywhere") for packaged in lite.PACKAGED]
+    monkeypatch.setattr(lite, "PACKAGED", tuple(gone))
 
 
 @pytest.fixture(scope="session")

@@ -326,6 +326,26 @@ def with_two_objectives(second: str = "parameters") -> Records:
     )
 
 
+def with_backbones() -> Records:
+    """The example with trials of two backbones under `auto`: trials 1, 7, 8 on frozen features, 5 trained further."""
+    base = example()
+    points: dict[int, dict[str, Value]] = {
+        1: {"family": "frozen", "frozen_backbone": "lite2", "frozen_input_size": 128, "frozen_c": 1.0},
+        5: {"family": "fine-tune", "fine_tune_backbone": "vgg16", "fine_tune_input_size": 64},
+        7: {"family": "frozen", "frozen_backbone": "lite0", "frozen_input_size": 192, "frozen_c": 0.1},
+        8: {"family": "frozen", "frozen_backbone": "lite0", "frozen_input_size": 128, "frozen_c": 0.1},
+    }
+    trials = tuple(
+        replace(
+            t,
+            params=points.get(t.number, {"family": "cnn", "cnn_filters": 8}),
+            folds=tuple(replace(f, latency=4.0 + f.fold if t.number == 1 else None) for f in t.folds),
+        )
+        for t in base.trials
+    )
+    return replace(base, study=replace(base.study, config={**base.study.config, "preset": "auto"}), trials=trials)
+
+
 def many(count: int) -> Records:
     """A long search: `count` trials, all complete but every tenth."""
     base = example()

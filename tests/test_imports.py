@@ -65,7 +65,7 @@ _TABLE = {
     "search.commands": (
         "search.errors search.seeds search.text search.files search.native search.manifest search.data search.stats "
         "search.diagnosis search.jobs search.samplers search.executors search.study search.results search.export "
-        "search.session search.worker.preview spaces storage"
+        "search.session search.worker.latency search.worker.preview spaces storage"
     ),
     # views and interfaces
     "reports": (

@@ -28,12 +28,10 @@ def show(data: StudySummary, console: Console | None = None, top: int = 20) -> N
         paragraph(text)
     if data.best is not None and data.best.changed:
         paragraph(f"Changed from trial 0: {values.params_words(data.best.changed)}.")
-    if choice := words.choice(data):
-        paragraph(choice, "bold")
-    if nested := words.nested(data):
-        paragraph(nested)
-    for text in filter(None, (words.caution(data), words.outlook(data))):
-        paragraph(text, "dim")
+    told = ((words.choice(data), "bold"), (words.nested(data), ""), (words.caution(data), "dim"))
+    for text, style in (*told, (words.outlook(data), "dim")):
+        if text:
+            paragraph(text, style)
     if data.rows or data.references:
         console.print()
         console.print(leaderboard(data, console, top))
@@ -43,10 +41,14 @@ def show(data: StudySummary, console: Console | None = None, top: int = 20) -> N
             paragraph(words.front(data), "dim")
         if (more := len(data.rows) - top) > 0:
             paragraph(f"… and {values.count(more, 'more trial')}", "dim")
-    if data.causes:
-        console.print()
-        paragraph("Trials that did not finish", "bold")
-        console.print(causes(data, console))
+    for title, content, table in (
+        ("Pre-trained networks, each by its best trial on frozen features", data.backbones, backbones),
+        ("Trials that did not finish", data.causes, causes),
+    ):
+        if content:
+            console.print()
+            paragraph(title, "bold")
+            console.print(table(data, console))
     if saved := words.saved(data):
         console.print()
         paragraph(saved)
@@ -111,6 +113,17 @@ def _cells(data: StudySummary, row: TrialRow | ReferenceRow, narrow: bool) -> li
         cells += [epochs, values.amount(row.parameters), values.duration(row.seconds)]
     state = words.state_words(row.state, searching=data.searching)
     return [*cells, state, words.changes_words(row.origin, row.changed)]
+
+
+def backbones(data: StudySummary, console: Console) -> Table:
+    """The pre-trained networks of a study, best first."""
+    table = grid(console)
+    for column in ("network", values.metric_words(data.metric), "trial", "pixels", "ms/image"):
+        table.add_column(column, justify="left" if column == "network" else "right")
+    for row in data.backbones:
+        numbers = (values.number(row.score), str(row.trial), str(row.side), values.number(row.milliseconds, 1))
+        table.add_row(*(as_text(cell, console) for cell in (values.shortened(row.name, 40), *numbers)))
+    return table
 
 
 def causes(data: StudySummary, console: Console) -> Table:

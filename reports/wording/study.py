@@ -28,6 +28,11 @@ SYMPTOM_WORDS = {
     BY_HEART: "memorized its training images and does not generalize",
 }
 
+BACKBONES = (
+    "Each pre-trained network by its best complete trial on frozen features. The time is that of one image through the "
+    "network, as that trial does it, measured while searching."
+)
+
 UNFINISHED = "unfinished"  # an open trial while no process holds the study
 
 ORIGIN_WORDS = {

@@ -138,6 +138,14 @@ Diagnosed = Annotated[
     str | None,
     typer.Option("--preset", help="Whose default network is diagnosed: question or cnn. [default: question]"),
 ]
+Backbones = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--backbone",
+        metavar="NAME",
+        help="Search with this pre-trained network only; may be given again. `search backbones` lists them.",
+    ),
+]
 NoFlip = Annotated[
     bool, typer.Option("--no-flip", help="Never turn a picture left to right: for letters, or left and right hands.")
 ]

@@ -38,6 +38,7 @@ class Settings:
     sampler: str | None = None
     second_objective: str | None = None
     preset: str | None = None
+    backbones: Sequence[str] | None = None  # names of pre-trained networks, to which the space is narrowed
     flip: bool | None = None
     groups: str | None = None  # a table (.csv), relative to the current folder, or a pattern
     lock_box: bool | None = None
@@ -53,6 +54,8 @@ class Settings:
         given = {name: options[name] for name in cls.__dataclass_fields__ if name in options}
         given |= {name: given[name] or None for name in ("xla", "nested", "until_flat") if name in given}
         given |= {name: False for name in ("flip", "lock_box") if options.get(f"no_{name}")}
+        if "backbone" in options:
+            given["backbones"] = options["backbone"]
         if "time" in options:
             given["hours"] = either(options.get("hours"), options["time"])
         return cls(**given)
@@ -61,7 +64,9 @@ class Settings:
     def changes(self) -> dict[str, Any]:
         """The given settings by key of study.toml; 'training.max_epochs' for one in a table."""
         tables = {"epochs": "training.max_epochs", "precision": "training.precision", "xla": "training.xla"}
-        values = {**vars(self), "groups": whole_path(self.groups)}
+        tables["backbones"] = "space.backbone"
+        names = list(dict.fromkeys(self.backbones or ())) or None
+        values = {**vars(self), "groups": whole_path(self.groups), "backbones": names}
         return {tables.get(name, name): value for name, value in values.items() if value is not None}
 
 

@@ -158,7 +158,7 @@ def load_model(path: Path) -> Any:
         raise UsageError(f"{path} cannot be loaded: {first}") from None
 
 
-def pictures_in(files: Sequence[InputFile], needs: About) -> Iterator[Picture | FileRemark]:
+def pictures_in(files: Sequence[InputFile], needs: About) -> Generator[Picture | FileRemark]:
     """Each file's picture, or why there is none, in their order. Threads decode while the network is busy."""
     budget = PixelBudget(MAX_PIXELS)
 

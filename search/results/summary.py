@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.diagnosis.rules import PLAIN_WORDS, Plain
+from search.results.backbones import BackboneRow, backbone_rows
 from search.results.expected import expected, expected_best, gain_of_another_hour, several
 from search.results.failures import Cause, Diagnosed, causes, diagnosed
 from search.results.nested import Nested
@@ -167,6 +168,7 @@ class StudySummary:
     chosen: Chosen | None = None
     diagnoses: tuple[Diagnosed, ...] = ()  # in order of trial
     nested: Nested | None = None  # of the whole procedure, with `--nested`
+    backbones: tuple[BackboneRow, ...] = ()  # best first; empty unless there are two to compare
 
     @property
     def metric(self) -> str:
@@ -259,7 +261,8 @@ def summarise(stored: StoredStudy) -> StudySummary:
     second = config.get("second_objective")
     second = second if second in SECOND_OBJECTIVES else None
     front = pareto_front(trials, study.metric, second) if second else frozenset()
-    rows = _rows(ranked(trials, study.metric), study, baseline.params if baseline else {}, front)
+    ordered = ranked(trials, study.metric)
+    rows = _rows(ordered, study, baseline.params if baseline else {}, front)
     by_number = {row.number: row for row in rows}
     labels, searched, classes = stored.labels, int((assignment >= 0).sum()), len(study.classes)
     counted = np.bincount(labels[assignment >= 0] if len(labels) else labels, minlength=classes)
@@ -299,6 +302,7 @@ def summarise(stored: StoredStudy) -> StudySummary:
         diagnoses=tuple(why for trial in trials if (why := diagnosed(trial, plain, classes))),
         saved=saved(trials, folds),
         nested=stored.nested,
+        backbones=backbone_rows(str(config.get("preset", "")), ordered, study.metric),
     )
 
 

@@ -21,7 +21,7 @@ from search.stats.racing import RULES, Schedule
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from spaces import Space, Value
-from spaces.presets import Auto, Preset, family_of
+from spaces.presets import Auto, Preset, family_of, known_good
 from storage import Split, Store, TrialRecord
 from storage.records import Origin, Params
 
@@ -110,11 +110,11 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
     config, space = prepared.config, prepared.space
     preset = None if prepared.own else prepared.preset
     baseline = space.defaults()
-    known_good = () if prepared.own else prepared.preset.starts
+    good = () if prepared.own else known_good(prepared.preset, prepared.facts)
     starts = [
         Start(Origin.BASELINE, baseline),
         *(Start(Origin.TRY, point) for point in prepared.tries),
-        *(Start(Origin.START, space.defaults(**good.changes), good.one_of) for good in known_good),
+        *(Start(Origin.START, space.defaults(**point.changes), point.one_of) for point in good),
     ]
     options = FitOptions(prepared.max_epochs, config.training.patience, config.training.min_delta)
     plan = Plan(

@@ -10,11 +10,12 @@ from typing import Any
 from search.errors import UsageError
 from search.study.config import FILE, FROM_KERAS, Config
 from search.text import printable
-from spaces.backbones import Backbone, BackboneError, lite0
+from spaces.backbones import Backbone, BackboneError, lite
 from spaces.backbones.applications import ARCHITECTURES, Application, cached, download, opened
 from spaces.parameters import nearest
 
-NAMES = (lite0.BACKBONE.name, *ARCHITECTURES)
+TITLES = {one.name: one.title for one in lite.PACKAGED} | {name: one.title for name, one in ARCHITECTURES.items()}
+NAMES = tuple(TITLES)
 """The preferred one first."""
 
 MAX_SHOWN = 100  # characters of an invalid path in a message
@@ -22,10 +23,10 @@ MAX_SHOWN = 100  # characters of an invalid path in a message
 
 @dataclass(frozen=True)
 class AvailableBackbones:
-    """The backbones of a study, and its `[space]` narrowed to them."""
+    """The backbones of a study, and what is left of its `[space]`."""
 
     backbones: tuple[Backbone, ...]
-    space: Mapping[str, Any]  # `[space]` without backbones that are not available
+    space: Mapping[str, Any]  # `[space]` without its backbones, which `backbones` is narrowed to
     remarks: tuple[str, ...]
 
 
@@ -48,6 +49,7 @@ def find_backbones(
     """
     asked = _asked(config)
     named = {*(asked or ()), *config.weights}
+    expected = named | {*(begun or ())}
     found: list[Backbone] = []
     missing: dict[str, Unavailable] = {}
     for name in NAMES:
@@ -63,11 +65,29 @@ def find_backbones(
         raise UsageError(f"preset {config.preset}: {_nothing(missing, named)}")
     remarks = [_in_words(backbone) for backbone in found if isinstance(backbone, Application)]
     remarks += [
-        f"{_title(name)} is left out: {why.reason}" for name, why in missing.items() if name in named or why.odd
+        f"{TITLES[name]} is left out: {why.reason}" for name, why in missing.items() if name in expected or why.odd
     ]
     if missing and not found and not begun:
         remarks = [f"families with a pre-trained network are left out: {_nothing(missing, named)}"]
-    return AvailableBackbones(tuple(found), _narrowed(config.space, asked, found), tuple(map(printable, remarks)))
+    space = {key: change for key, change in config.space.items() if key != "backbone" or asked is None}
+    return AvailableBackbones(tuple(found), space, tuple(map(printable, remarks)))
+
+
+def every_backbone() -> dict[str, Backbone | Unavailable]:
+    """Every network that this release knows, by name, the preferred one first, as it is at hand without a study."""
+    found = {name: _found(name, None, Path()) for name in NAMES}
+    advice = (
+        'in [weights] of study.toml: {0} = "FILE.h5", its weights without the classes, or {0} = "keras", which lets '
+    )
+    advice += "Keras download them"
+    return {
+        name: Unavailable(advice.format(name)) if name in ARCHITECTURES and _is_plainly_missing(one) else one
+        for name, one in found.items()
+    }
+
+
+def _is_plainly_missing(one: Backbone | Unavailable) -> bool:
+    return isinstance(one, Unavailable) and not one.odd
 
 
 def _asked(config: Config) -> tuple[str, ...] | None:
@@ -85,18 +105,11 @@ def _asked(config: Config) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def _narrowed(space: Mapping[str, Any], asked: Collection[str] | None, found: list[Backbone]) -> Mapping[str, Any]:
-    """`[space]` with the available backbones; a single backbone is not a parameter."""
-    if asked is None:
-        return space
-    others = {key: change for key, change in space.items() if key != "backbone"}
-    return others if len(found) == 1 else {**others, "backbone": [backbone.name for backbone in found]}
-
-
 def _found(name: str, given: str | None, folder: Path) -> Backbone | Unavailable:
-    if name == lite0.BACKBONE.name:
-        problem = lite0.problem()
-        return Unavailable(problem) if problem else lite0.BACKBONE
+    packaged = next((one for one in lite.PACKAGED if one.name == name), None)
+    if packaged:
+        problem = packaged.problem()
+        return Unavailable(problem) if problem else packaged
     if given is None:
         return _from_cache(name)
     try:
@@ -135,15 +148,11 @@ def _from_cache(name: str) -> Backbone | Unavailable:
 
 
 def _nothing(missing: Mapping[str, Unavailable], named: Collection[str]) -> str:
-    package = missing.get(lite0.BACKBONE.name)
+    package = missing.get(lite.PACKAGED[0].name)
     if named or package is None:  # backbones that were named, or that the study began with
-        reasons = [f"{_title(name)}: {why.reason}" for name, why in missing.items() if not named or name in named]
+        reasons = [f"{TITLES[name]}: {why.reason}" for name, why in missing.items() if not named or name in named]
         return "; ".join(reasons)
     return f"{package.reason}, or name a file of weights in [weights] of {FILE} ({', '.join(ARCHITECTURES)})"
-
-
-def _title(name: str) -> str:
-    return ARCHITECTURES[name].title if name in ARCHITECTURES else lite0.NAME
 
 
 def _in_words(backbone: Application) -> str:

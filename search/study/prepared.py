@@ -12,13 +12,13 @@ from search.data.holdout import KEY as LOCK_BOX
 from search.data.images import ImageSet
 from search.study.config import Config, Try
 from spaces import Space, Value
-from spaces.backbones import lite0
+from spaces.backbones.lite import LITE0
 from spaces.custom.file import ModelFile
 from spaces.custom.model import DISCOVERY_SECONDS
 from spaces.facts import Facts
 from spaces.presets import Auto, Preset
 
-BY_ITSELF = (lite0.BACKBONE,)  # its only file has a fixed checksum, so a study does not store it
+BY_ITSELF = (LITE0,)  # its only file has a fixed checksum, so a study does not store it
 
 
 @dataclass(frozen=True)

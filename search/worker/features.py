@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import statistics
 import time
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,11 @@ class Features:
         mean = np.stack(views).mean(axis=0)
         return mean[np.searchsorted(rows, job.train)], mean[np.searchsorted(rows, job.validate)]
 
+    def seen_latency(self, frozen: FrozenFeatures, facts: Facts, job: FoldJob) -> float | None:
+        """As `latency`, from the passes of this process alone, which costs nothing; None where too few were needed."""
+        passes = [self._taken.get(view) for view in frozen.views(job.params, facts)]
+        return sum(median(known) for known in passes if known) if all(passes) else None
+
     def latency(self, frozen: FrozenFeatures, facts: Facts, job: FoldJob) -> float:
         """Milliseconds an image through the backbone, by all views of the job's point.
 
@@ -59,7 +64,7 @@ class Features:
             pixels = self._pixels[rows[:FEW]]
             view.features(pixels)  # traces, and makes the kernels of this number of images
             self._taken[view] = [milliseconds_an_image(lambda: view.features(pixels), len(pixels))]
-        return statistics.median(self._taken[view])
+        return median(self._taken[view])
 
     def _view(self, view: View, rows: NDArray[np.int32]) -> NDArray[np.float32]:
         key = (view, rows.tobytes())

@@ -100,6 +100,7 @@ class FoldRun:
         self._epochs, self._behind = 0, False
         self._notes: tuple[str, ...] = _notes(callbacks)
         self._curve = Curve()
+        self._predicting: list[float] = []  # milliseconds an image, of each epoch's validation
         self._diagnosis: Diagnosis | None = None
         self.finished = False
         trainer.weigh_classes(job.train)
@@ -114,7 +115,9 @@ class FoldRun:
         self._epochs += 1
         self._hooks.on_epoch_begin(self._epochs - 1)
         logs = self._train()
+        began = time.perf_counter()
         probabilities, val_loss = self._trainer.predict(self._job.validate)
+        self._predicting.append(1000 * (time.perf_counter() - began) / len(self._truth))
         validation = scores(self._truth, probabilities, self._watched)
         if "loss" not in logs:
             kept = ", ".join(logs) or "none"
@@ -194,12 +197,16 @@ class FoldRun:
             probabilities=curve.best_probabilities,
             parameters=self._trainer.model.count_params(),
             seconds=time.perf_counter() - self._started,
-            latency=self._trainer.latency(self._job.validate) if context.latency else None,
+            latency=self._trainer.latency(self._job.validate) if context.latency else self._seen_latency(),
             behind=self._behind,
             diagnosis=self._diagnosis,
             notes=self._notes,
             evidence=self.inspector.evidence() if self._job.training.collect_evidence else None,
         )
+
+    def _seen_latency(self) -> float | None:
+        """Milliseconds an image, from the validation passes; the first one also traced. None after a single epoch."""
+        return float(np.median(self._predicting[1:])) if len(self._predicting) > 1 else None
 
     def state(self) -> FoldState:
         """All that `restore` needs to go on from here, between two epochs.

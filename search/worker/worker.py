@@ -192,8 +192,8 @@ class Worker:
             result = self._train_on_features(family, job, features, started)
         if context.latency:  # beside the backbone's, a fitted head's is nothing
             backbone = self._features.latency(family.frozen, context.facts, job)
-            result = replace(result, latency=backbone + (result.latency or 0.0))
-        return result
+            return replace(result, latency=backbone + (result.latency or 0.0))
+        return replace(result, latency=self._features.seen_latency(family.frozen, context.facts, job))
 
     def _train_on_pixels(self, family: Preset, job: FoldJob, started: float) -> FoldResult:
         facts = self._context.facts

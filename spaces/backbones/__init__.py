@@ -40,6 +40,16 @@ class Backbone(ABC):
 
     @property
     @abstractmethod
+    def source(self) -> str:
+        """Where its weights are from, for people."""
+
+    @property
+    @abstractmethod
+    def licence(self) -> str:
+        """The licence of its weights: an SPDX identifier, or where it is said."""
+
+    @property
+    @abstractmethod
     def below_last(self) -> int:
         """How many of its maps are below its last block, to which a last convolution on top of it belongs."""
 

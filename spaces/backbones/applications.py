@@ -42,6 +42,7 @@ class Architecture:
     function: str  # of keras.applications
     scaling: str  # 'inside' it, or that of imagenet_utils: 'tf', 'torch', 'caffe'
     blocks: str  # what its stages are made of
+    licence: str  # of the original whose weights they are
     kept: int  # see `Backbone.kept`
     file: str  # as Keras names it in its cache: weights of ImageNet without the classes
     shapes: str  # `fingerprint` of its weights
@@ -56,7 +57,7 @@ class Architecture:
 
 ARCHITECTURES: dict[str, Architecture] = {
     "convnext_tiny": Architecture(
-        *("ConvNeXt-Tiny", "ConvNeXtTiny", "inside", "ConvNeXt blocks", 85),
+        *("ConvNeXt-Tiny", "ConvNeXtTiny", "inside", "ConvNeXt blocks", "MIT", 85),
         *("convnext_tiny_notop.h5", "7521f1fbcefd9fcd"),
         (
             Stage("convnext_tiny_downsampling_block_0", 4, 96, 242_784),
@@ -66,7 +67,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         ),
     ),
     "efficientnetv2_b0": Architecture(
-        *("EfficientNetV2-B0", "EfficientNetV2B0", "inside", "MBConv blocks", 36),
+        *("EfficientNetV2-B0", "EfficientNetV2B0", "inside", "MBConv blocks", "Apache-2.0", 36),
         *("efficientnetv2-b0_notop.h5", "fd929bb36af22cd1"),
         (
             Stage("block2a_expand_conv", 2, 16, 5_664),
@@ -80,7 +81,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         topped=True,
     ),
     "mobilenetv3_large": Architecture(
-        *("MobileNetV3-Large", "MobileNetV3Large", "inside", "MBConv blocks", 35),
+        *("MobileNetV3-Large", "MobileNetV3Large", "inside", "MBConv blocks", "Apache-2.0", 35),
         *("weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5", "5a742186e40000b5"),
         (
             Stage("expanded_conv_1_expand", 2, 16, 1_024),
@@ -94,7 +95,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         topped=True,
     ),
     "densenet121": Architecture(
-        *("DenseNet121", "DenseNet121", "torch", "dense blocks", 20),
+        *("DenseNet121", "DenseNet121", "torch", "dense blocks", "BSD-3-Clause", 20),
         *("densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5", "c4d5a2ca17690dd6"),
         (
             Stage("pool2_conv", 4, 256, 348_992),
@@ -104,7 +105,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         ),
     ),
     "resnet50v2": Architecture(
-        *("ResNet50V2", "ResNet50V2", "tf", "residual blocks", 39),
+        *("ResNet50V2", "ResNet50V2", "tf", "residual blocks", "BSD-3-Clause", 39),
         *("resnet50v2_weights_tf_dim_ordering_tf_kernels_notop.h5", "638a17600e01fc4e"),
         (
             Stage("conv3_block1_1_conv", 8, 256, 228_352),
@@ -114,7 +115,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         ),
     ),
     "vgg16": Architecture(
-        *("VGG16", "VGG16", "caffe", "Conv2D", 18),
+        *("VGG16", "VGG16", "caffe", "Conv2D", "CC-BY-4.0", 18),
         *("vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5", "0d6fe7d1e2aa3f8f"),
         (
             Stage("block2_conv1", 2, 64, 38_720),
@@ -135,6 +136,16 @@ class Application(Backbone):
     """One of `ARCHITECTURES`, with its weights in a file."""
 
     path: Path  # absolute, .h5
+
+    @property
+    def source(self) -> str:
+        """As of any backbone."""
+        return str(self.path)
+
+    @property
+    def licence(self) -> str:
+        """As of any backbone: that of Keras's own file. Nothing in a file says whose weights are in it."""
+        return ARCHITECTURES[self.name].licence
 
     @property
     def below_last(self) -> int:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spaces.backbones import Backbone, lite0
+from spaces.backbones import Backbone
 from spaces.backbones.applications import ARCHITECTURES, without_weights
+from spaces.backbones.lite import PACKAGED
 from spaces.facts import Facts
 from spaces.layers import Layer
 from spaces.parameters import SpaceError, Value, nearest
@@ -114,6 +115,31 @@ def shared_views(chosen: Preset | Auto, params: Mapping[str, Value], facts: Fact
     return frozenset(family.frozen.views(params, facts))
 
 
+def probes(chosen: Preset | Auto, facts: Facts) -> dict[str, dict[str, Value]]:
+    """Backbone -> changes to the default point that make it the frozen probe with that backbone; first the default's.
+
+    They differ in the backbone alone. Empty where there are fewer than two, or where the preset has no frozen features.
+    """
+    names = [backbone.name for backbone in facts.backbones]
+    if len(names) < 2:
+        return {}
+    if isinstance(chosen, Auto):
+        return {name: {auto.FAMILY: "frozen", f"{auto.prefix('frozen')}backbone": name} for name in names}
+    return {name: {"backbone": name} for name in names} if chosen.frozen and chosen.frozen.heads else {}
+
+
+def known_good(chosen: Preset | Auto, facts: Facts) -> tuple[KnownGood, ...]:
+    """Points to try after the baseline and before the sampler's.
+
+    The probes of all backbones come first: in minutes they say which networks see what matters in these images.
+    """
+    of_backbones = [
+        KnownGood(changes, "a simple search over backbones beats any advice (arXiv 2410.08592)")
+        for changes in probes(chosen, facts).values()
+    ]
+    return (*of_backbones, *chosen.starts)
+
+
 _CNN = Preset("cnn", cnn.SUMMARY, cnn.space, cnn.network, cnn.optimizer, 40)
 _QUESTION = Preset(
     "question",
@@ -161,7 +187,7 @@ PRESETS: dict[str, Preset | Auto] = {
 }
 
 
-EXAMPLE = Facts(64, 64, 3, 2, 1000, (lite0.BACKBONE, *map(without_weights, ARCHITECTURES)), uneven=True)
+EXAMPLE = Facts(64, 64, 3, 2, 1000, (*PACKAGED, *map(without_weights, ARCHITECTURES)), uneven=True)
 """Facts by which a space is shown without a data set: it has everything that can be searched, available here or not."""
 
 

@@ -14,8 +14,8 @@ def backbone(facts: Facts, help_: str) -> tuple[Parameter, ...]:
     names = [found.name for found in facts.backbones]
     if len(names) < 2:
         return ()
-    source = "those whose weights are at hand, the first of them by default: lite0 in the extra `backbone`, others by "
-    source += "[weights] of study.toml or in Keras's cache; a parameter where there are two or more"
+    source = "those whose weights are at hand (the extra `backbone`, [weights] of study.toml, Keras's cache), the "
+    source += "first by default; a parameter where there are two or more"
     return (choice("backbone", *names, help=help_, source=source),)
 
 

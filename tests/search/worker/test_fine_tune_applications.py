@@ -17,13 +17,14 @@ from search.study.config import Config
 from search.worker.describe import describe_frozen
 from search.worker.worker import Worker
 from spaces import Value
-from spaces.backbones import Backbone, lite0
+from spaces.backbones import Backbone, lite
 from spaces.backbones.applications import ARCHITECTURES, Application, opened, untrained, without_weights
+from spaces.backbones.lite import PACKAGED, Lite
 from spaces.facts import Facts
 from spaces.presets import FAMILIES, fine_tune
 
 FAMILY = FAMILIES["fine-tune"]
-NAMES = (lite0.BACKBONE.name, *ARCHITECTURES)
+NAMES = (*(packaged.name for packaged in PACKAGED), *ARCHITECTURES)
 by_name = pytest.mark.parametrize("name", NAMES)
 
 
@@ -34,21 +35,22 @@ class Bare(Application):
         return untrained(self.name, side)[1]
 
 
-class BareLite0(lite0.Lite0):
-    """The same of the package's."""
+class BareLite(Lite):
+    """The same of a package's."""
 
     def network(self, side: int | None = None) -> Any:
         import keras
 
-        whole = lite0.network(side)
-        maps = keras.Model(whole.inputs[0], whole.outputs[: len(lite0.WIDTHS)])
+        whole = lite.untrained(self, side)
+        maps = keras.Model(whole.inputs[0], whole.outputs[: len(self.widths)])
         maps.trainable = True
         return maps
 
 
 def bare(name: str) -> Backbone:
-    if name == lite0.BACKBONE.name:
-        return BareLite0(**vars(lite0.BACKBONE))
+    for packaged in PACKAGED:
+        if packaged.name == name:
+            return BareLite(**vars(packaged))
     return Bare(**vars(without_weights(name)))
 
 
@@ -80,6 +82,7 @@ def all_of(backbone: Backbone) -> int:
 
 SHARES = {
     "lite0": (29.6, 96.0, 97.5),
+    "lite2": (23.8, 95.4, 97.6),
     "convnext_tiny": (55.6, 95.6, 100.0),
     "efficientnetv2_b0": (75.1, 94.7, 98.0),
     "mobilenetv3_large": (72.3, 96.4, 98.4),
@@ -91,6 +94,7 @@ SHARES = {
 
 LAST = {
     "lite0": ("blocks.15.", "conv_head"),
+    "lite2": ("blocks.20.", "conv_head"),
     "convnext_tiny": ("convnext_tiny_downsampling_block_2", "convnext_tiny_stage_3_", "layer_normalization"),
     "efficientnetv2_b0": ("block6", "top_conv"),
     "mobilenetv3_large": ("expanded_conv_12_", "expanded_conv_13_", "expanded_conv_14_", "conv_1"),
@@ -145,11 +149,13 @@ MEASURED = {
     ("efficientnetv2_b0", "all"): 996,
     ("mobilenetv3_large", "all"): 839,
     ("lite0", "all"): 817,
+    ("lite2", "all"): 907,
     ("densenet121", "all"): 1413,
     ("vgg16", "all"): 1490,
     ("convnext_tiny", "upper"): 1494,
     ("resnet50v2", "upper"): 731,
     ("lite0", "last"): 186,
+    ("lite2", "last"): 284,
     ("convnext_tiny", "last"): 554,
     ("densenet121", "last"): 468,
     ("vgg16", "last"): 570,

