@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from search.results.stored import StoredStudy
 from search.results.summary import StudySummary, summarise
+from search.stats.evidence import Evidence, comparable, evidence_of
 from search.stats.metrics import METRICS
 from spaces import Choice, Parameter, Space, Value
 from spaces.parameters import When, boolean, choice, integer, real
@@ -77,8 +78,18 @@ class Records:
     notes: tuple[str, ...] = ()
     references: tuple[ReferenceRecord, ...] = ()
     searching: bool = False
-    others: dict[int, dict[int, NDArray[np.float32]]] = field(default_factory=dict)
+    others: dict[int, dict[int, NDArray[np.float32]]] = field(default_factory=dict)  # trial -> as `probabilities`
     choices: tuple[ChoiceRecord, ...] = ()
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """Of the trials in `others`; None if there is none of them."""
+        known = [t for t in comparable(self.trials, self.study.metric) if t.number in self.others]
+        if not known:
+            return None
+        labels = np.array([image.label for image in self.images])
+        predictions = [[self.others[t.number]] for t in known]
+        return evidence_of(known, predictions, labels, [self.split.assignment], self.study)
 
     def data(self, **changes: Any) -> StudySummary:
         """The report's data, after replacing some of the records."""
@@ -92,7 +103,7 @@ class Records:
             references=r.references,
             choices=r.choices,
             best=r.probabilities,
-            leading=r.others,
+            evidence=r.evidence,
             searching=r.searching,
         )
         return summarise(stored)

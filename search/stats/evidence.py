@@ -209,7 +209,9 @@ def _anchor(evidence: Evidence) -> NDArray[np.float64]:
 def _shrunk(raw: NDArray[np.float64], noise: NDArray[np.float64], families: Sequence[str]) -> Belief:
     """Posterior of normal means, family by family; the families' own means have priors relative to one of them."""
     groups = {name: np.array([family == name for family in families]) for name in dict.fromkeys(families)}
-    leading = max(groups, key=lambda name: (name == "frozen", int(np.isfinite(noise[groups[name]]).sum())), default="")
+    measured = {name: int(np.isfinite(noise[rows]).sum()) for name, rows in groups.items()}
+    # The name is last: of two families with as many trials, the order of trials must not decide which one leads.
+    leading = max(groups, key=lambda name: (name == "frozen", measured[name], name), default="")
     mean, error = np.zeros(len(raw)), np.zeros(len(raw))
     level = 0.0
     for name in sorted(groups, key=lambda name: name != leading):

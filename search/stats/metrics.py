@@ -167,30 +167,6 @@ class Metric:
             return 0.0
         return float(weights.min()) if self.weighted else 1.0
 
-    def resampled(self, labels: Labels, probabilities: Probabilities, times: NDArray[np.int64]) -> Scores:
-        """[trials, rounds] the metric of each trial if image i counts times[round, i] times; NaN without images.
-
-        `probabilities` are [trials, images, classes], `times` [rounds, images].
-        """
-        if self.each is None:
-            return np.array([[self._repeated(labels, rows, row) for row in times] for rows in probabilities])
-        values = self.each(labels, probabilities)
-        if not self.weighted:
-            return _means(values, times)
-        in_class = [labels == label for label in np.unique(labels)]
-        return np.asarray(np.mean([_means(values[:, rows], times[:, rows]) for rows in in_class], axis=0))
-
-    def _repeated(self, labels: Labels, probabilities: Probabilities, times: NDArray[np.int64]) -> float:
-        rows = np.repeat(np.arange(len(labels)), times)
-        return self.of(labels[rows], probabilities[rows]) if len(rows) else float("nan")
-
-
-def _means(values: Scores, times: NDArray[np.int64]) -> Scores:
-    """[trials, rounds] means of `values` [trials, images], each counted `times` [rounds, images]."""
-    totals = times.sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(values @ times.T / np.where(totals, totals, np.nan))
-
 
 _ALL = (
     Metric(

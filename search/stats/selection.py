@@ -96,7 +96,7 @@ def decide(evidence: Evidence, candidates: NDArray[np.bool_], price: float = PRI
     together = [int(row) for row in eligible if (evidence.known[row] >= evidence.known[single]).all()]
     if len(together) < 2 or evidence.known[single].sum() < 2:
         return (Member(evidence.numbers[single], 1.0),)
-    return best_together(
+    members = best_together(
         evidence.numbers[single],
         [evidence.numbers[row] for row in together],
         evidence.probabilities[together][:, inside],
@@ -104,6 +104,8 @@ def decide(evidence: Evidence, candidates: NDArray[np.bool_], price: float = PRI
         evidence.folds[inside],
         evidence.metric,
     )
+    # An ensemble of one would be another trial, preferred by its log loss alone to what is expected and to its price.
+    return members if len(members) > 1 else (Member(evidence.numbers[single], 1.0),)
 
 
 def _leader(known: Sequence[TrialRecord], metric: str) -> TrialRecord | None:
@@ -254,7 +256,7 @@ def expected_score(
     would have been chosen without it. The score of the members themselves is `naive`.
     """
     rows = [evidence.row(number) for number, _ in members]
-    predictions = _progressive(evidence, candidates, np.flatnonzero(evidence.known[rows].all(axis=0)))
+    predictions = progressive(evidence, candidates, np.flatnonzero(evidence.known[rows].all(axis=0)))
     inside = ~np.isnan(predictions).any(axis=1)
     if not inside.any():
         return None
@@ -266,7 +268,7 @@ def expected_score(
     return Estimate(metric, *bounds, naive, len(evidence.numbers), int(inside.sum()), method=PROGRESSIVE)
 
 
-def _progressive(evidence: Evidence, candidates: NDArray[np.bool_], judged: NDArray[np.intp]) -> NDArray[np.float64]:
+def progressive(evidence: Evidence, candidates: NDArray[np.bool_], judged: NDArray[np.intp]) -> NDArray[np.float64]:
     """[images, classes] predictions for the folds `judged`, each by a choice that did not see the fold; else NaN.
 
     If trials were pruned, which of them have a later fold was decided by earlier ones. So a choice sees only earlier

@@ -26,7 +26,7 @@ from search.results.progress import Observer, Progress
 from search.samplers.base import Sampler
 from search.samplers.optuna_sampler import OptunaSampler
 from search.session.loop import Loop
-from search.session.plan import Plan
+from search.session.plan import Plan, Start
 from search.session.racer import RaceTerms
 from search.session.records import fold_record
 from search.session.session import Session
@@ -184,7 +184,7 @@ def a_session(database: Path, trials: int) -> str:
         assignment=ASSIGNMENT,
         fit_options=lambda _params: FitOptions(EPOCHS, 0),
         space=SPACE,
-        starts=[(Origin.BASELINE, SPACE.defaults())],
+        starts=[Start(Origin.BASELINE, SPACE.defaults())],
         max_parameters=10**7,
         max_bytes=10**10,
         trials=trials + MEASURED,

@@ -233,7 +233,7 @@ def test_with_the_predictions_of_all_trials_there_is_an_estimate() -> None:
     assert data.estimate.low < data.estimate.value < data.estimate.high
     assert f"On new images expect about {data.estimate.value:.2f} (" in caution(data)
     estimate = as_json(data)["estimate"]
-    assert estimate["method"] == "BBC-CV"
+    assert estimate["method"] == "progressive validation"
     assert estimate["optimism"] == pytest.approx(estimate["naive"] - estimate["value"])
     assert as_json(records.data())["estimate"] is None
 
@@ -242,7 +242,7 @@ def test_if_guessing_may_reach_as_much_the_estimate_says_so() -> None:
     records = example()
     folds, dice = records.probabilities, np.random.default_rng(0)
     guesses = {fold: dice.dirichlet([1, 1], len(rows)).astype(np.float32) for fold, rows in folds.items()}
-    sentence = "guessing has 0.50, so it is not shown that the model has learned anything)."
+    sentence = "guessing has 0.50, so it is not shown that the model has learned anything): "
     assert sentence in caution(records.data(others={2: guesses, 5: guesses}))
     assert sentence not in caution(records.data(others={2: folds, 5: folds}))
 

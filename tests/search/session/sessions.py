@@ -15,11 +15,11 @@ import pytest
 from sqlalchemy import Connection
 
 from search.diagnosis.evidence import Cause, Diagnosis, Symptom
-from search.jobs import DescribeJob, FitOptions, FoldJob, Job, Outcome
+from search.jobs import DescribeJob, FitOptions, FoldJob, FoldResult, Job, Outcome
 from search.results.progress import Ending, Progress
 from search.samplers.factory import make_sampler
 from search.session.loop import Loop
-from search.session.plan import Plan, epochs_of
+from search.session.plan import Plan, Start, epochs_of
 from search.session.session import Session
 from search.session.signals import StopRequest
 from storage import FoldRecord, ImageRecord, RunRecord, Split, Store, StudyRecord, TrialRecord
@@ -73,7 +73,7 @@ def a_plan(**changes: Any) -> Plan:
         assignment=ASSIGNMENT,
         fit_options=lambda params: FitOptions(max_epochs=epochs_of(params, 40)),
         space=SPACE,
-        starts=[(Origin.BASELINE, SPACE.defaults()), (Origin.START, SPACE.defaults(depth=1))],
+        starts=[Start(Origin.BASELINE, SPACE.defaults()), Start(Origin.START, SPACE.defaults(depth=1))],
         max_parameters=1_000,
         max_bytes=1_000_000,
         trials=6,
@@ -125,17 +125,23 @@ def fold_row(fold: FoldRecord) -> Any:
 
 @dataclass
 class Ticking(Instant):
-    """Each fold takes ten seconds of a clock of its own."""
+    """Each fold takes ten seconds of a clock of its own, or what `takes` says."""
 
     now: float = 0.0
+    takes: Callable[[FoldJob], float] = lambda _: 10.0
 
     def clock(self) -> float:
         return self.now
 
     def submit(self, job: Job) -> Future[Outcome]:
-        if isinstance(job, FoldJob):
-            self.now += 10
-        return super().submit(job)
+        future = super().submit(job)
+        if not isinstance(job, FoldJob):
+            return future
+        seconds, outcome = self.takes(job), future.result()
+        self.now += seconds
+        timed: Future[Outcome] = Future()
+        timed.set_result(replace(outcome, seconds=seconds) if isinstance(outcome, FoldResult) else outcome)
+        return timed
 
 
 class Died(BaseException):

@@ -30,15 +30,15 @@ def test_for_each_budget_that_is_used_up_a_larger_one_is_named(begun: Store) -> 
         begun.close_trial(number, TrialState.FAILED, "error", "as one")
     assert larger_budgets(folder, settings(trials=9, hours=3.0)) == []
     assert larger_budgets(folder, settings(trials=2, hours=3.0)) == [("--trials", "4")]
-    assert larger_budgets(folder, settings(trials=9, hours=1.5)) == [("--hours", "3")]
-    assert larger_budgets(folder, settings(trials=1, hours=0.25)) == [("--hours", "1"), ("--trials", "4")]
+    assert larger_budgets(folder, settings(trials=9, hours=1.5)) == [("--time", "3h")]
+    assert larger_budgets(folder, settings(trials=1, hours=0.25)) == [("--time", "30m"), ("--trials", "4")]
 
 
 def test_of_the_hours_of_a_nested_study_one_search_has_its_share_and_twice_all_of_them_are_more(begun: Store) -> None:
     run = begun.start_run(RunRecord("", "search run", {}, "here", 1))
     begun.add_trial(TrialRecord(0, {}, Origin.BASELINE), run=run, seconds=3600)
     nested = settings(trials=9, hours=6.0, nested=True)  # 5 folds: an hour for each of 6 searches
-    assert larger_budgets(StudyFolder(begun.path.parent), nested) == [("--hours", "12")]
+    assert larger_budgets(StudyFolder(begun.path.parent), nested) == [("--time", "12h")]
 
 
 def test_without_a_complete_trial_the_way_in_which_most_ended_is_named(begun: Store) -> None:

@@ -12,6 +12,7 @@ from search.jobs import FoldJob, Job, Outcome
 from search.results.progress import Progress
 from search.samplers import optuna_study
 from search.samplers.keras_tuner_sampler import score_of
+from search.session.plan import Start
 from search.stats.metrics import METRICS
 from search.stats.ranking import score_for_sampler
 from storage import OUT_OF_TIME, TrialRecord, TrialState
@@ -52,7 +53,7 @@ def test_a_trial_that_is_stuck_at_chance_is_closed_as_pruned_with_its_cause(path
         path,
         Instant(at_chance),
         watcher,
-        starts=[(Origin.BASELINE, SPACE.defaults()), (Origin.START, PLANTED)],
+        starts=[Start(Origin.BASELINE, SPACE.defaults()), Start(Origin.START, PLANTED)],
         trials=3,
     )
     stuck = stored(path)[1]
@@ -78,7 +79,7 @@ def test_it_is_told_to_the_sampler_with_its_worst_fold(path: Path, sampler: tupl
             told.append(trial)
             super().trial_closed(trial, progress)
 
-    starts = [(Origin.BASELINE, SPACE.defaults()), (Origin.START, PLANTED)]
+    starts = [Start(Origin.BASELINE, SPACE.defaults()), Start(Origin.START, PLANTED)]
     sit(path, Instant(at_chance), Listening(), sampler=sampler, starts=starts, trials=3)
     stuck = told[1]
     assert score_for_sampler(stuck, "accuracy") == 0.5 < (stuck.score("accuracy") or 0)
@@ -89,7 +90,7 @@ def test_it_is_told_to_the_sampler_with_its_worst_fold(path: Path, sampler: tupl
 
 def test_the_baseline_is_diagnosed_and_trained_in_full(path: Path) -> None:
     executor = Instant(at_chance)
-    sit(path, executor, starts=[(Origin.BASELINE, PLANTED)], trials=2)
+    sit(path, executor, starts=[Start(Origin.BASELINE, PLANTED)], trials=2)
     first = stored(path)[0]
     assert (first.state, first.cause, len(first.folds)) == (TrialState.COMPLETE, None, FOLDS)
     assert not first.collapsed
@@ -100,7 +101,7 @@ def test_the_baseline_is_diagnosed_and_trained_in_full(path: Path) -> None:
 
 def test_a_baseline_that_is_stuck_and_out_of_time_has_not_collapsed(path: Path) -> None:
     executor = Ticking(at_chance)
-    sit(path, executor, starts=[(Origin.BASELINE, PLANTED)], trials=2, seconds=15)
+    sit(path, executor, starts=[Start(Origin.BASELINE, PLANTED)], trials=2, seconds=20)
     first = stored(path)[0]
     assert first.cause == OUT_OF_TIME
     assert any(f.diagnosis for f in first.folds)

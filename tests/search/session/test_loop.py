@@ -11,6 +11,7 @@ import pytest
 from search.errors import UsageError
 from search.jobs import DescribeJob, Description, Failure, FailureCause, FoldJob, Job, Outcome
 from search.results.progress import Ending, Progress
+from search.session.plan import Start
 from search.session.signals import StopRequest
 from spaces import Space
 from spaces.parameters import choice, integer
@@ -92,7 +93,7 @@ FEW = Space((integer("depth", 0, 3, 2), choice("norm", "none", "batch")))
 GRID: dict[str, Any] = {
     "sampler": ("optuna", "grid"),
     "space": FEW,
-    "starts": [(Origin.BASELINE, FEW.defaults())],
+    "starts": [Start(Origin.BASELINE, FEW.defaults())],
     "trials": 99,
 }
 
@@ -129,7 +130,7 @@ def test_a_rung_of_hyperband_is_the_length_of_its_fold_runs(path: Path) -> None:
         executor,
         sampler=("keras-tuner", "hyperband"),
         space=space,
-        starts=[(Origin.BASELINE, space.defaults())],
+        starts=[Start(Origin.BASELINE, space.defaults())],
         trials=14,
     )
     lengths = [job.training.max_epochs for job in executor.jobs if isinstance(job, FoldJob) and job.fold == 0]
@@ -195,7 +196,7 @@ def test_points_out_of_memory_do_not_end_the_search(path: Path) -> None:
 
 
 def test_a_model_too_large_is_drawn_anew_and_not_counted(path: Path) -> None:
-    sit(path, Instant(), trials=20, max_parameters=300, starts=[(Origin.BASELINE, SPACE.defaults(depth=0))])
+    sit(path, Instant(), trials=20, max_parameters=300, starts=[Start(Origin.BASELINE, SPACE.defaults(depth=0))])
     trials = stored(path)
     assert len(trials) == 20
     assert all((t.parameters or 0) <= 300 for t in trials)
@@ -203,12 +204,12 @@ def test_a_model_too_large_is_drawn_anew_and_not_counted(path: Path) -> None:
 
 
 def test_a_model_too_large_for_the_memory_is_drawn_anew_too(path: Path) -> None:
-    sit(path, Instant(), trials=10, max_bytes=300 * 16, starts=[(Origin.BASELINE, SPACE.defaults(depth=0))])
+    sit(path, Instant(), trials=10, max_bytes=300 * 16, starts=[Start(Origin.BASELINE, SPACE.defaults(depth=0))])
     assert all((t.parameters or 0) <= 300 for t in stored(path))
 
 
 def test_redrawing_does_not_change_that_going_on_equals_one_go(tmp_path: Path) -> None:
-    small: dict[str, Any] = {"max_parameters": 300, "starts": [(Origin.BASELINE, SPACE.defaults(depth=0))]}
+    small: dict[str, Any] = {"max_parameters": 300, "starts": [Start(Origin.BASELINE, SPACE.defaults(depth=0))]}
     whole, parts = new_study(tmp_path / "whole.db"), new_study(tmp_path / "parts.db")
     sit(whole, Instant(), trials=15, **small)
     for trials in (3, 4, 9, 15):
@@ -234,7 +235,7 @@ def test_a_space_in_which_every_model_is_too_large_ends_with_a_clear_message(pat
         return Description(10**9, 10, ()) if large else by_formula(job)
 
     with pytest.raises(UsageError, match=r"200 points in a row could not be trained.*1,000,000,000 parameters"):
-        sit(path, Instant(grows), starts=[(Origin.BASELINE, SPACE.defaults())])
+        sit(path, Instant(grows), starts=[Start(Origin.BASELINE, SPACE.defaults())])
 
 
 def test_asked_to_stop_it_submits_nothing_more_and_the_next_session_goes_on(path: Path) -> None:
@@ -252,21 +253,20 @@ def test_asked_to_stop_it_submits_nothing_more_and_the_next_session_goes_on(path
 
 
 def test_hours_are_a_total_and_a_trial_that_runs_out_of_time_goes_on_with_more(path: Path) -> None:
-    executor = Ticking()
-    sit(path, executor, seconds=45, trials=100)
+    sit(path, Ticking(), seconds=50, trials=100)
     trials = stored(path)
     assert sum(len(t.folds) for t in trials) == 5
     assert (trials[-1].state, trials[-1].cause) == (TrialState.PRUNED, OUT_OF_TIME)
     assert "after 2 of 3 folds" in str(trials[-1].detail)
 
     nothing = Ticking()
-    sit(path, nothing, seconds=45, trials=100)
+    sit(path, nothing, seconds=50, trials=100)
     assert nothing.jobs == []
     assert stored(path)[-1].cause == OUT_OF_TIME
 
     sit(path, Ticking(), seconds=65, trials=100)
     assert stored(path)[1].state == TrialState.COMPLETE
-    assert sum(len(t.folds) for t in stored(path)) == 7
+    assert sum(len(t.folds) for t in stored(path)) == 6
 
 
 def test_both_budgets_hold(path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from search.jobs import FoldJob, FoldResult, Job, Outcome
 from search.results.progress import Progress
+from search.session.plan import Start
 from search.session.racer import RaceTerms
 from search.stats.metrics import scores
 from search.stats.racing import BEHIND, BEHIND_EARLY, Schedule, saved
@@ -86,7 +87,7 @@ def test_a_trial_that_is_behind_is_given_up_with_its_folds_and_why(path: Path, r
 def test_the_first_complete_trial_is_never_given_up_nor_is_the_baseline(path: Path) -> None:
     """The baseline is the worst point there is, and what it is compared with comes after it."""
     worst = SPACE.defaults(depth=0, rate=1e-4, dropout=0.0)
-    sit(path, Instant(graded), starts=[(Origin.BASELINE, worst)], trials=10, race=terms("forgiving"))
+    sit(path, Instant(graded), starts=[Start(Origin.BASELINE, worst)], trials=10, race=terms("forgiving"))
     first = stored(path)[0]
     assert (first.state, len(first.folds)) == (TrialState.COMPLETE, FOLDS)
 

@@ -13,6 +13,7 @@ import pytest
 
 from search.jobs import DescribeJob, Failure, FailureCause, FoldJob, Job, Outcome
 from search.samplers import keras_tuner_sampler, memory, optuna_builders
+from search.session.plan import Start
 from storage.records import Origin
 from tests.search.samplers.contract import EVERY, HYPERBAND, NSGA2, SamplerCase, each, space_of
 from tests.search.session.instant import by_formula
@@ -50,8 +51,8 @@ def early(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_dying_after_every_commit_equals_one_go(tmp_path: Path, sampler: SamplerCase) -> None:
     """In a race where there can be one, with points too large, failures, and points to try that come later."""
     space = space_of(sampler)
-    starts: list[Any] = [(Origin.BASELINE, space.defaults()), (Origin.START, space.defaults(depth=1))]
-    more = [*starts, *((Origin.TRY, space.defaults(depth=depth, norm="batch")) for depth in (1, 4))]
+    starts: list[Any] = [Start(Origin.BASELINE, space.defaults()), Start(Origin.START, space.defaults(depth=1))]
+    more = [*starts, *(Start(Origin.TRY, space.defaults(depth=depth, norm="batch")) for depth in (1, 4))]
     race = None if sampler.second or sampler == HYPERBAND else terms(epochs=True)
     asked: dict[str, Any] = {
         "sampler": (sampler.engine, sampler.name),

@@ -6,11 +6,14 @@ classified right. For half of the predictions all points use the same random num
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from search.stats.evidence import Evidence, evidence_of
+from storage.records import Origin, StudyRecord, TrialRecord
 
 POPULATION = 5000  # images on which the truth is measured
 
@@ -37,3 +40,37 @@ def studies(number: int, *, images: int, trials: int, spread: float, accuracy: f
         right = shared < chance[:, :images]
         predicted = np.where(right, labels, 1 - labels)
         yield Simulated(np.eye(2, dtype=np.float32)[predicted] * 0.6 + 0.2, labels, chance.mean(axis=1))
+
+
+def evidence(
+    probabilities: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    folds: NDArray[np.integer],
+    metric: str = "accuracy",
+    *,
+    known: NDArray[np.bool_] | None = None,
+    families: Sequence[str] | None = None,
+    costs: Sequence[int] | None = None,
+) -> Evidence:
+    """The evidence of trials 0, 1, … with out-of-fold `probabilities` [trials, images, classes].
+
+    `known` [trials, folds]: the folds that each trial has; None: all. `families` and `costs`: of each trial.
+    """
+    trials, _, classes = probabilities.shape
+    known = np.ones((trials, int(folds.max()) + 1), bool) if known is None else known
+    records = [
+        TrialRecord(
+            number,
+            {"family": families[number]} if families else {},
+            Origin.SAMPLER,
+            parameters=costs[number] if costs else 1000,
+        )
+        for number in range(trials)
+    ]
+    predictions = [
+        [{int(fold): rows[folds == fold] for fold in np.flatnonzero(has)}]
+        for rows, has in zip(probabilities, known, strict=True)
+    ]
+    names = tuple(f"class {label}" for label in range(classes))
+    study = StudyRecord("s", "2026-01-01T00:00:00+00:00", 5, metric, names, (8, 8, 1), "f", {"preset": "cnn"}, {})
+    return evidence_of(records, predictions, labels, [folds.astype(np.int16)], study)

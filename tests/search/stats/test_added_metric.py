@@ -13,13 +13,13 @@ from reports.wording.study import caution, headline
 from reports.wording.values import metric_words
 from search.stats import racing
 from search.stats.contributions import Contributions, class_weights
-from search.stats.estimate import estimate, trained_on_all
+from search.stats.estimate import trained_on_all
 from search.stats.metrics import METRICS, Labels, Metric, Probabilities, Scores, better, confusion, scores
 from search.stats.racing import RaceEntry
 from search.stats.ranking import best, pareto_front, ranked
-from search.stats.selection import best_together, better_together, choose, interval, ties
+from search.stats.selection import best_together, better_together, decide, expected_score, interval, ties
 from storage.records import TrialState
-from tests.search.stats.simulated import Simulated, studies
+from tests.search.stats.simulated import Simulated, evidence, studies
 from tests.studies import FOLDS, Records, example
 
 
@@ -151,7 +151,8 @@ def test_contributions_add_up_to_it(metric: Metric) -> None:
 
 def test_it_is_estimated(metric: Metric) -> None:
     study = simulated()
-    honest = estimate(study.probabilities, study.labels, metric.name)
+    made = evidence(study.probabilities, study.labels, np.arange(len(study.labels)) % FOLDS, metric.name)
+    honest = expected_score(made, np.ones(2, bool), [(1, 1.0)])
     assert honest is not None
     assert honest.low <= honest.value <= honest.high
     assert honest.naive == pytest.approx(metric.of(study.labels, study.probabilities[1]), rel=1e-5)
@@ -161,26 +162,16 @@ def test_it_is_estimated(metric: Metric) -> None:
     assert (wider.high > honest.high) if metric.maximized else (wider.low < honest.low)
 
 
-def test_a_resampled_value_is_that_of_repeated_images(metric: Metric) -> None:
-    study = simulated()
-    times = np.random.default_rng(0).integers(0, 3, (4, len(study.labels)))
-    values = metric.resampled(study.labels, study.probabilities, times)
-    assert values.shape == (2, 4)
-    rows = np.repeat(np.arange(len(study.labels)), times[2])
-    assert values[1, 2] == pytest.approx(metric.of(study.labels[rows], study.probabilities[1, rows]), rel=1e-5)
-
-
 def test_it_decides_what_is_chosen_and_saved(metric: Metric) -> None:
     trials, study = study_of(metric).trials, simulated()
     assert ties(trials, metric.name, 50)[0] == 7
-    chosen = choose(trials, metric.name, 50)
-    assert chosen is not None and chosen.number in ties(trials, metric.name, 50)
     poor, good = study.probabilities
     assert better_together(good, poor, study.labels, metric.name)
     assert not better_together(poor, good, study.labels, metric.name)
     folds: NDArray[np.int64] = np.arange(len(study.labels)) % FOLDS
     (member,) = best_together(1, (0, 1), study.probabilities, study.labels, folds, metric.name)
     assert (member.trial, member.weight) == (1, 1.0)
+    assert decide(evidence(study.probabilities, study.labels, folds, metric.name), np.ones(2, bool)) == (member,)
     value, low, high = interval(poor, study.labels, metric.name)
     assert low <= value <= high
 

@@ -1,4 +1,4 @@
-"""The choice: the simplest of equal trials, and an ensemble only if it is better on images that it did not use."""
+"""Finalists, ties, and ensembles: only if they are better on images that were not used to put them together."""
 
 from __future__ import annotations
 
@@ -17,12 +17,10 @@ from search.stats.selection import (
     best_together,
     better_in_folds,
     better_together,
-    choose,
     cross_fitted,
     finalists,
     greedy,
     interval,
-    of_ensemble,
     ties,
 )
 from storage.records import FoldRecord, Origin, TrialRecord, TrialState
@@ -60,14 +58,6 @@ def test_the_same_gain_on_every_fold_is_not_clear_with_few_images() -> None:
     assert ties(trials, METRIC, 1000) == (1,)
 
 
-def test_of_equal_trials_trial_0_is_chosen_else_the_one_with_the_fewest_parameters() -> None:
-    near = [0.8, 0.7, 0.9, 0.8, 0.8]
-    trials = [trial(0, *[0.2] * 5), trial(1, *near, parameters=900), trial(2, *reversed(near), parameters=100)]
-    assert choose(trials, METRIC, 50) == trials[2]
-    assert choose([trial(0, *near), *trials[1:]], METRIC, 50) == trial(0, *near)
-    assert choose([], METRIC, 50) is None
-
-
 def test_trials_on_new_folds_are_compared_by_all_folds() -> None:
     lucky = also(trial(1, *[0.9] * 5), *[0.5, 0.52, 0.5, 0.49, 0.5])
     steady = also(trial(2, *[0.8, 0.82, 0.8, 0.81, 0.8]), *[0.8] * 5)
@@ -82,7 +72,7 @@ def test_a_repeat_that_was_not_finished_does_not_count() -> None:
 @pytest.mark.parametrize(("trials", "images", "expected"), [(10, 100, 0), (40, 100, 5), (100, 100, 10), (100, 500, 5)])
 def test_confirming_costs_at_most_a_quarter_of_the_search(trials: int, images: int, expected: int) -> None:
     known = [trial(n, *[0.5 + n / 1000] * 5) for n in range(trials)]
-    numbers = [n for n in finalists(known, METRIC, 5, images) if n]  # without trial 0, which is added if it is tied
+    numbers = finalists(known, METRIC, 5, images)
     assert len(numbers) == expected
     assert numbers == sorted(numbers, reverse=True)
 
@@ -166,16 +156,6 @@ def test_models_of_the_folds_are_saved_together_if_that_is_better_than_training_
     assert better_in_folds(different, labels, 5, METRIC) == together
     assert not better_in_folds(np.stack([different[0]] * 3), labels, 5, METRIC)  # they agree: nothing is won
     assert not better_in_folds(different[:1], labels, 5, METRIC)  # no repeat: nothing is known
-
-
-def test_the_estimate_of_an_ensemble_is_below_its_score_on_the_images_of_its_selection() -> None:
-    rng = np.random.default_rng(0)
-    labels, folds = np.arange(60) % 2, np.arange(60) % 5
-    by_chance = rng.dirichlet([4, 4], (40, 60))  # no trial knows anything
-    estimate = of_ensemble(by_chance, labels, folds, "log_loss")
-    assert estimate.naive < np.log(2) < estimate.value
-    assert estimate.optimism > 0.01
-    assert estimate.method == "cross-fitted ensemble"
 
 
 def test_an_interval_on_few_images_is_wide_even_if_all_are_right() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from search.errors import UsageError
+from search.session.plan import Start
 from search.study.warm_start import best_of, points_to_try
 from spaces import Space, Value
 from spaces.facts import Facts
@@ -135,7 +136,7 @@ def test_a_study_without_a_complete_trial_is_refused(path: Path) -> None:
 
 def with_tries(*tries: dict[str, Any]) -> dict[str, Any]:
     """The usual starts, then these points, as changes to the default."""
-    return {"starts": [*a_plan().starts, *((Origin.TRY, SPACE.changed(changes)) for changes in tries)]}
+    return {"starts": [*a_plan().starts, *(Start(Origin.TRY, SPACE.changed(changes)) for changes in tries)]}
 
 
 def test_points_to_try_come_after_the_known_good_ones_and_each_point_once(path: Path) -> None:
@@ -190,7 +191,7 @@ def test_a_point_to_try_that_is_too_large_is_left_out_and_named(path: Path) -> N
 
 def test_a_known_good_point_that_is_too_large_for_this_machine_is_left_out_too(path: Path) -> None:
     watcher = Watcher()
-    starts = [(Origin.BASELINE, SPACE.defaults()), (Origin.START, SPACE.defaults(depth=4))]
+    starts = [Start(Origin.BASELINE, SPACE.defaults()), Start(Origin.START, SPACE.defaults(depth=4))]
     sit(path, Instant(), watcher, max_parameters=300, starts=starts)
     assert [t.origin for t in stored(path)] == [Origin.BASELINE] + [Origin.SAMPLER] * 5
     assert watcher.notes == [
