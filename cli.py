@@ -81,6 +81,8 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     no_lock_box: opt.NoLockBox = False,
     nested: opt.Nested = False,
     until_flat: opt.UntilFlat = False,
+    prefer: opt.Prefer = None,
+    max_latency: opt.MaxLatency = None,
     directory: opt.Dir = None,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -230,9 +232,6 @@ def backbones(as_json: opt.Json = False) -> None:
     from search.commands.backbones import backbones
 
     show.backbones(backbones(display=_display(quiet=as_json)), as_json=as_json)
-
-
-# What the commands share
 
 
 def _finish(ended: RunResult) -> None:

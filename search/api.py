@@ -154,6 +154,8 @@ def run(  # noqa: PLR0913 - the options of the command
     lock_box: bool | None = None,
     nested: bool | None = None,
     until_flat: bool | None = None,
+    prefer: str | None = None,
+    max_latency: float | None = None,
     directory: AnyPath | None = None,
     quiet: bool = False,
 ) -> Study:
@@ -161,6 +163,7 @@ def run(  # noqa: PLR0913 - the options of the command
 
     The arguments are the command's options; None is the default. `trials` and `hours` are totals over all sessions;
     `time` is hours in words, such as "30m". `until_flat`: end when more search no longer pays.
+    `prefer`: "best" or "small"; `max_latency`: milliseconds that the saved model may take for an image.
     `workers`: number of processes; 0 trains in this process. `model`: "FILE.py:BUILD". `groups`: a table (.csv) or a
     pattern. `directory`: of the study; None: IMAGES-study in the current folder. `quiet`: show no progress.
     Raises UsageError or StorageError if it cannot start, RunError if it ends without a model, KeyboardInterrupt if it
@@ -184,6 +187,8 @@ def run(  # noqa: PLR0913 - the options of the command
         lock_box=lock_box,
         nested=nested,
         until_flat=until_flat,
+        prefer=prefer,
+        max_latency=max_latency,
     )
     call = _call("run", images, {**vars(settings), "directory": directory, "model": model, "warm_start": warm_start})
     session = Session(TerminalDisplay(quiet), call, workers_asked(workers, workers_per_gpu))

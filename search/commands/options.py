@@ -90,6 +90,22 @@ Time = Annotated[
         "--time", parser=_hours_of, metavar="TIME", help="The same as --hours, in words: 90s, 30m, 8h, 1h30m."
     ),
 ]
+Prefer = Annotated[
+    str | None,
+    typer.Option(
+        help="best, or small: which model is saved. best takes a cheaper one if that is expected to lose at most 0.3 "
+        "points, small 1 point. [default: best]"
+    ),
+]
+MaxLatency = Annotated[
+    float | None,
+    typer.Option(
+        "--max-latency",
+        parser=_number,
+        metavar="MS",
+        help="Save no model that takes longer to predict an image, by one thread of this machine.",
+    ),
+]
 UntilFlat = Annotated[
     bool,
     typer.Option(

@@ -44,6 +44,8 @@ class Settings:
     lock_box: bool | None = None
     nested: bool | None = None
     until_flat: bool | None = None
+    prefer: str | None = None
+    max_latency: float | None = None  # milliseconds an image
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Settings:

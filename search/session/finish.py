@@ -75,7 +75,7 @@ class Finish:
 
     def _ship(self, trials: Sequence[TrialRecord]) -> None:
         """Make a model of the choice; if a trial cannot be trained on all images, choose again without it."""
-        evidence, unusable = stored_evidence(self._store, trials, confirmed=True), -1
+        evidence, unusable = stored_evidence(self._store, trials, confirmed=True, passes=self.plan.passes), -1
         while evidence and unusable < len(self._unusable) <= MAX_UNUSABLE and not self.session.stop.asked:
             unusable = len(self._unusable)
             members = self._choose(evidence, trials)
@@ -180,7 +180,7 @@ class Finish:
         )
         if (candidates & affordable).any():
             candidates &= affordable
-        members = decide(evidence, candidates)
+        members = decide(evidence, candidates, self.plan.wish)
         if len(members) == 1 and self._in_folds(by_number[members[0].trial], left):
             return tuple(Member(members[0].trial, 1 / self.plan.folds, fold) for fold in range(self.plan.folds))
         return self._in_time(members, by_number, left)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,11 @@ from search.session.kept import forget, weights_of
 from search.session.racer import RaceTerms
 from search.session.references import references_of
 from search.stats.racing import RULES, Schedule
+from search.stats.selection import PRICES, Wish
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from spaces import Space, Value
-from spaces.presets import Auto, Preset, family_of, known_good
+from spaces.presets import Auto, Preset, family_of, known_good, shared_views
 from storage import Split, Store, TrialRecord
 from storage.records import Origin, Params
 
@@ -51,6 +53,8 @@ class Plan:
     trials: int | None
     seconds: float | None
     testing: int = 0  # images that the saved model is tested on
+    wish: Wish = field(default_factory=Wish)  # of the saved model
+    passes: Callable[[Params], frozenset[Hashable]] = lambda _params: frozenset()  # of a point's model, see `Timed`
     until_flat: bool = False  # whether the search ends when more of it does not pay
     references: Sequence[str] = ()  # names of the reference rows to compute
     reserve: Callable[[Sequence[TrialRecord]], float] = lambda _trials: 0.0  # seconds to reserve for finishing
@@ -130,6 +134,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
         trials=config.trials,
         seconds=None if config.hours is None else config.hours * 3600,
         testing=int(prepared.images.testing.sum()),
+        wish=Wish(PRICES[config.prefer], config.max_latency or math.inf),
         until_flat=config.until_flat,
         references=references_of(StudyFolder(store.path.parent), prepared.facts.backbones),
         race=race_terms(prepared, str(store.study().config.get("race", "none"))),
@@ -142,6 +147,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
             folder, trial.number, fold, fold_seed(study.seed, trial.number, 0, fold), trial.params, study.fingerprint
         ),
         forget=lambda numbers: forget(folder, numbers),
+        passes=lambda params: shared_views(preset, params, prepared.facts) if preset else frozenset(),
     )
 
 

@@ -7,7 +7,7 @@ The differences are shrunk towards what trials of the family are worth (empirica
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from search.stats.contributions import class_weights
 from search.stats.metrics import METRICS
-from storage.records import OUT_OF_TIME, StudyRecord, TrialRecord, TrialState
+from storage.records import OUT_OF_TIME, Params, StudyRecord, TrialRecord, TrialState
 
 MAX_TRIALS = 300  # with more of them, the best after the first fold are compared
 ANCHORS = 5  # the best of the trials with the most folds: what others are compared with, image by image
@@ -48,7 +48,9 @@ class Evidence:
     folds: Labels  # [images]: the fold that validates the image
     numbers: tuple[int, ...]  # of the trials
     families: tuple[str, ...]  # of each trial
-    costs: tuple[float, ...]  # of each trial: what a prediction costs, for comparisons only
+    costs: tuple[float, ...]  # of each trial: milliseconds to predict an image, or if not `timed` its parameters
+    passes: tuple[frozenset[Hashable], ...]  # of each trial: what of these milliseconds others may share, see `Timed`
+    timed: bool  # whether the milliseconds of all trials were measured
     probabilities: NDArray[np.float32]  # [trials, images, classes], out of fold
     gains: NDArray[np.float64]  # [trials, images]: contributions whose mean is the metric, larger is better
 
@@ -71,6 +73,7 @@ class Evidence:
             numbers=tuple(self.numbers[row] for row in rows),
             families=tuple(self.families[row] for row in rows),
             costs=tuple(self.costs[row] for row in rows),
+            passes=tuple(self.passes[row] for row in rows),
             probabilities=self.probabilities[rows],
             gains=self.gains[rows],
         )
@@ -124,12 +127,14 @@ def evidence_of(
     labels: Labels,
     assignments: Sequence[NDArray[np.int16]],
     study: StudyRecord,
+    passes: Callable[[Params], frozenset[Hashable]] = lambda _params: frozenset(),
 ) -> Evidence:
     """The evidence of `trials`.
 
     `predictions`: of each trial its repeats, the search itself first; of each repeat fold -> probabilities [images of
     the fold, classes], in the order of the images. `labels` [all images]; `assignments`: of each repeat [all images],
     the fold, -1 for none. Folds of further repeats count only if a repeat is whole: gains are their means.
+    `passes`: of a point, see `Evidence`.
     """
     metric, classes = study.metric, len(study.classes)
     searched = assignments[0] >= 0
@@ -144,13 +149,16 @@ def evidence_of(
             for by_fold, assignment in zip(repeats, assignments, strict=False)
         ]
         gains[row] = np.mean([g for n, g in enumerate(of_repeats) if n == 0 or not np.isnan(g[searched]).any()], axis=0)
+    timed = all(trial.latency is not None for trial in trials)
     return Evidence(
         metric=metric,
         labels=labels[searched],
         folds=assignments[0][searched],
         numbers=tuple(trial.number for trial in trials),
         families=tuple(str(trial.params.get("family", study.config.get("preset", ""))) for trial in trials),
-        costs=tuple(float(trial.latency or trial.parameters or 0) for trial in trials),
+        costs=tuple(float((trial.latency if timed else trial.parameters) or 0) for trial in trials),
+        passes=tuple(passes(trial.params) for trial in trials),
+        timed=timed,
         probabilities=whole[:, searched],
         gains=gains[:, searched],
     )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from search.stats.contributions import class_weights
 from search.stats.estimate import Estimate, at_least_wilson
 from search.stats.evidence import Evidence, belief
+from search.stats.latency import Timed, together
 from search.stats.metrics import METRICS
 from search.stats.ranking import ranked
 from storage.records import TrialRecord, TrialState
@@ -34,7 +35,8 @@ ENSEMBLE_METRIC = "log_loss"  # members are selected by it, whatever the study's
 _CLEARLY = 1.64  # standard errors: a one-sided test at 5 %
 PROGRESSIVE = "progressive validation"  # method of an estimate
 PRETRAINED = {"frozen", "fine-tune"}  # families that are known to be good before the first result
-PRICE = 0.003  # expected loss, in units of the metric, up to which a cheaper trial is taken instead of the best one
+PRICES = {"best": 0.003, "small": 0.01}
+"""What the user prefers -> expected loss, in units of the metric, up to which a cheaper trial replaces the best one."""
 
 Labels = NDArray[np.integer]
 Probabilities = NDArray[np.floating]
@@ -77,35 +79,56 @@ def ties(trials: Sequence[TrialRecord], metric: str, images: int) -> tuple[int, 
     return (leader.number, *(t.number for t in others if tied(leader, t, metric, images)))
 
 
-def decide(evidence: Evidence, candidates: NDArray[np.bool_], price: float = PRICE) -> tuple[Member, ...]:
+@dataclass(frozen=True)
+class Wish:
+    """What the user wants of the saved model, beside a good score."""
+
+    price: float = PRICES["best"]  # expected loss up to which a cheaper trial is taken
+    milliseconds: float = math.inf  # the most that a prediction of an image may take
+
+
+def decide(evidence: Evidence, candidates: NDArray[np.bool_], wish: Wish = Wish()) -> tuple[Member, ...]:
     """The members of the model to make, out of the `candidates` [trials]; empty without a candidate.
 
-    The single trial with the best expectation, or the cheapest that is expected to lose at most `price` to it; an
-    ensemble instead if that is better on the images that all its members predicted.
+    The single trial with the best expectation, or the cheapest that is expected to lose at most the price to it; an
+    ensemble instead if that is better on the images that all its members predicted, and quick enough. If no candidate
+    is quick enough, the quickest is taken.
     """
     eligible = np.flatnonzero(candidates)
+    if evidence.timed and len(eligible):
+        costs = np.array(evidence.costs)[eligible]
+        eligible = eligible[costs <= max(wish.milliseconds, costs.min())]
     if not len(eligible):
         return ()
     believed = belief(evidence)
     leader = int(eligible[np.argmax(believed.mean[eligible])])
     if not evidence.known.any():
         return (Member(evidence.numbers[leader], 1.0),)
-    close = [int(row) for row in eligible if believed.behind(int(row), leader) <= price]
+    close = [int(row) for row in eligible if believed.behind(int(row), leader) <= wish.price]
     single = min(close, key=lambda row: (evidence.costs[row], -believed.mean[row], row))
     inside = evidence.known[single][evidence.folds]  # images that it predicted
-    together = [int(row) for row in eligible if (evidence.known[row] >= evidence.known[single]).all()]
-    if len(together) < 2 or evidence.known[single].sum() < 2:
+    others = [int(row) for row in eligible if (evidence.known[row] >= evidence.known[single]).all()]
+    if len(others) < 2 or evidence.known[single].sum() < 2:
         return (Member(evidence.numbers[single], 1.0),)
     members = best_together(
         evidence.numbers[single],
-        [evidence.numbers[row] for row in together],
-        evidence.probabilities[together][:, inside],
+        [evidence.numbers[row] for row in others],
+        evidence.probabilities[others][:, inside],
         evidence.labels[inside],
         evidence.folds[inside],
         evidence.metric,
     )
     # An ensemble of one would be another trial, preferred by its log loss alone to what is expected and to its price.
-    return members if len(members) > 1 else (Member(evidence.numbers[single], 1.0),)
+    several = len(members) > 1 and _milliseconds(evidence, members) <= wish.milliseconds
+    return members if several else (Member(evidence.numbers[single], 1.0),)
+
+
+def _milliseconds(evidence: Evidence, members: Sequence[Member]) -> float:
+    """What a prediction by all members takes for an image; 0 if that was not measured."""
+    if not evidence.timed:
+        return 0.0
+    rows = [evidence.row(member.trial) for member in members]
+    return together([Timed(evidence.costs[row], evidence.passes[row]) for row in rows])
 
 
 def _leader(known: Sequence[TrialRecord], metric: str) -> TrialRecord | None:

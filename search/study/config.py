@@ -15,6 +15,7 @@ from search.samplers.catalog import ENGINES, SAMPLERS, SamplerRow, of_engine, ro
 from search.stats.metrics import METRICS
 from search.stats.racing import RULES
 from search.stats.ranking import SECOND_OBJECTIVES
+from search.stats.selection import PRICES
 from search.study.toml_text import parse_toml, read_toml
 from search.text import command_line
 from spaces.backbones.applications import ARCHITECTURES
@@ -153,6 +154,8 @@ class Config(BaseModel):
     trials: int | None = Field(default=200, ge=1, le=10_000_000)
     hours: float | None = Field(default=8.0, gt=0)
     until_flat: bool = False
+    prefer: Annotated[str, _one_of(*PRICES)] = "best"
+    max_latency: float | None = Field(default=None, gt=0)  # milliseconds an image
     image_size: Annotated[tuple[Annotated[int, _SIDE], Annotated[int, _SIDE]] | None, BeforeValidator(_pair)] = None
     flip: bool = True
     groups: str | None = Field(default=None, min_length=1)  # a table (.csv), relative to the study, or a pattern
@@ -181,7 +184,20 @@ class Config(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """The settings that may not change once the study has begun, as plain data."""
-        free = {"trials", "hours", "until_flat", "images", "weights", "space", "tries", "groups", "lock_box", "nested"}
+        free = {
+            "trials",
+            "hours",
+            "until_flat",
+            "prefer",
+            "max_latency",
+            "images",
+            "weights",
+            "space",
+            "tries",
+            "groups",
+            "lock_box",
+            "nested",
+        }
         plain = self.model_dump(mode="json", exclude=free)
         return {**plain, "sampler": self.chosen_sampler, "race": self.chosen_race}
 

@@ -148,6 +148,10 @@ _COMMENTS = {
     "seed": "every other seed is derived from this one",
     "trials": "budgets are totals over all sessions, and both hold",
     "hours": "hours of searching, in total",
+    "prefer": "which model is saved: best (a cheaper one if that is expected to lose at most 0.3 points), or small (1 "
+    "point)",
+    "max_latency": "milliseconds that the saved model may take to predict an image, by one thread of this machine; "
+    "unset: no limit",
     "until_flat": "whether the search ends before its budgets when another hour is expected to bring less than 0.3 "
     "points",
     "image_size": "height and width in pixels, or one number for both; unset: from the images, at most 128",
@@ -201,6 +205,7 @@ _EXAMPLES = {
     "folds": "5",
     "trials": "200",
     "hours": "8.0",
+    "max_latency": "20.0",
     "image_size": "[64, 64]",
     "groups": "'patient([0-9]+)_'",
     "lock_box": "false",

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
 from search.stats.evidence import Evidence, comparable, evidence_of, may_be_chosen
 from search.stats.outlook import gain_of_more
-from storage import Store, TrialRecord
+from storage import Params, Store, TrialRecord
 
 
-def stored_evidence(store: Store, trials: Sequence[TrialRecord], *, confirmed: bool) -> Evidence | None:
+def stored_evidence(
+    store: Store,
+    trials: Sequence[TrialRecord],
+    *,
+    confirmed: bool,
+    passes: Callable[[Params], frozenset[Hashable]] = lambda _params: frozenset(),
+) -> Evidence | None:
     """The predictions of all comparable trials; None if there is none.
 
     `confirmed`: whether the folds count on which finalists were trained again. They help to choose, but their models
-    have seen images of every fold of the search, so they are no part of a test of the choice.
+    have seen images of every fold of the search, so they are no part of a test of the choice. `passes`: as in
+    `evidence_of`.
     """
     metric = store.study().metric
     known = comparable(trials, metric)
@@ -28,7 +35,7 @@ def stored_evidence(store: Store, trials: Sequence[TrialRecord], *, confirmed: b
         for trial in known
     ]
     labels = np.array([image.label for image in store.images()], np.int64)
-    return evidence_of(known, predictions, labels, [split.assignment for split in splits], store.study())
+    return evidence_of(known, predictions, labels, [split.assignment for split in splits], store.study(), passes)
 
 
 def outlook(store: Store, trials: Sequence[TrialRecord], ahead: float) -> float | None:
