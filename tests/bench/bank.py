@@ -219,7 +219,8 @@ def lines(asked: argparse.Namespace) -> Iterator[str]:
         study.write(path)
         folds = np.isfinite(study.oof[:, :, 0]).any(axis=1).sum()
         known = np.isfinite(study.truth).all(axis=(1, 2)).sum() if len(study.testing) else 0
-        yield f"{name}: {time.monotonic() - started:.0f} s, {len(study.trials)} trials, {folds} with folds, {known} in truth"
+        seconds = time.monotonic() - started
+        yield f"{name}: {seconds:.0f} s, {len(study.trials)} trials, {folds} with folds, {known} in truth"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
