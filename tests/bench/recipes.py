@@ -135,7 +135,8 @@ def fine_tuned(task: Task) -> Made | None:
     if epochs < 1:
         return None
     for epoch in range(epochs):
-        for number, rows in enumerate(np.array_split(rng.permutation(len(task.labels)), steps)):
+        order = np.resize(rng.permutation(len(task.labels)), (steps, BATCH))  # a smaller batch would be traced anew
+        for number, rows in enumerate(order):
             done = (epoch * steps + number) / (epochs * steps)
             optimizer.learning_rate.assign(float(params["learning_rate"]) * (1 + np.cos(np.pi * done)) / 2)
             step(rows)
