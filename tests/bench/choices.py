@@ -252,8 +252,9 @@ def of_claims(group: str, studies: Sequence[Replayed]) -> Iterator[str]:
 
 def tables(studies: Sequence[Replayed]) -> Iterator[str]:
     """Lines of Markdown: by number of images, then all."""
-    groups = {f"{images}": [s for s in studies if s.images == images] for images in sorted({s.images for s in studies})}
-    groups |= {"all": studies}
+    sizes = sorted({each.images for each in studies})
+    groups = {str(images): [each for each in studies if each.images == images] for images in sizes}
+    groups["all"] = [*studies]
     for title, columns, rows in (
         ("Rules", "accuracy | minus trial 0 | worst | minus best trial in truth | worst", of_rules),
         ("Claims", "claim | minus truth | its size | truth inside | all above truth | width", of_claims),
