@@ -13,7 +13,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import TypeAlias
@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 
 from reports.terminal.display import TerminalDisplay
 from search.data.images import read_images
+from search.diagnosis.evidence import BROKEN
 from search.errors import RunError, UsageError
 from search.executors.base import Executor
 from search.executors.factory import open_executor
-from search.jobs import ComposeJob, FoldJob, RefitJob, SavedModel
+from search.jobs import ComposeJob, FoldJob, FoldResult, RefitJob, SavedModel
 from search.results.progress import Ending
 from search.seeds import derive
 from search.session.finish import refit_options
@@ -36,6 +37,7 @@ from search.session.run import run
 from search.study.config import Config, TrainingConfig
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
+from spaces.presets import family_of
 from storage import Store, TrialRecord
 
 MOST_TRUTH = 1000  # testing images of a study: its trials are compared on the same ones, so more tell little more
@@ -126,20 +128,35 @@ def in_truth(folder: StudyFolder, prepared: Prepared, store: Store, executor: Ex
     """Trial -> [testing images, classes] of its model trained on all images, for all that can be trained."""
     plan = make_plan(prepared, store, executor.slots)
     testing = np.flatnonzero(prepared.images.testing).astype(np.int32)
-    found: dict[int, Probabilities] = {}
+    found = {}
     with folder.pixels_on_disk(prepared.images.pixels) as pixels:
         executor.prepare(worker_context(pixels, folder.features, prepared), folder.logs)
         for trial in store.trials():
             if not trial.folds or trial.collapsed:
                 continue
             refit = on_all_images(trial, plan, folder.refits.absolute() / f"bank-{trial.number}.keras")
-            if not isinstance(executor.submit(refit).result(), SavedModel):
-                continue
-            judge = ComposeJob(((refit.path, 1.0),), refit.path.with_suffix(".judged.keras"), {}, testing)
-            saved = executor.submit(judge).result()
-            if isinstance(saved, SavedModel) and saved.probabilities is not None:
-                found[trial.number] = saved.probabilities
+            frozen = family_of(prepared.preset, trial.params)[0].frozen
+            probabilities = (_as_a_fold if frozen and frozen.heads else _as_saved)(refit, testing, executor)
+            if probabilities is not None:
+                found[trial.number] = probabilities
     return found
+
+
+def _as_saved(refit: RefitJob, testing: NDArray[np.int32], executor: Executor) -> Probabilities | None:
+    """Predictions of the saved model."""
+    if not isinstance(executor.submit(refit).result(), SavedModel):
+        return None
+    judge = ComposeJob(((refit.path, 1.0),), refit.path.with_suffix(".judged.keras"), {}, testing)
+    judged = executor.submit(judge).result()
+    return judged.probabilities if isinstance(judged, SavedModel) else None
+
+
+def _as_a_fold(refit: RefitJob, testing: NDArray[np.int32], executor: Executor) -> Probabilities | None:
+    """The same of a head on features, much faster: those of testing images are computed once for all trials."""
+    judged = executor.submit(replace(refit.fold, validate=testing)).result()
+    if not isinstance(judged, FoldResult) or (judged.diagnosis and judged.diagnosis.symptom.name == BROKEN):
+        return None
+    return judged.probabilities
 
 
 def on_all_images(trial: TrialRecord, plan: Plan, path: Path) -> RefitJob:
