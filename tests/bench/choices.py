@@ -182,6 +182,7 @@ class Replayed:
 
     name: str
     images: int
+    shuffled: bool
     best: float
     truths: Mapping[str, float]  # by rule
     claims: Mapping[tuple[str, str], tuple[float, float, float] | None]  # by rule and claim
@@ -197,6 +198,7 @@ class Replayed:
         return cls(
             name=str(study.name),
             images=len(study.labels),
+            shuffled=not len(study.testing),
             best=100 * best_single(study),
             truths={name: 100 * truth(study, weights) for name, weights in chosen.items()},
             claims={key: None if found is None else _percent(found) for key, found in shown.items()},
@@ -251,18 +253,31 @@ def of_claims(group: str, studies: Sequence[Replayed]) -> Iterator[str]:
 
 
 def tables(studies: Sequence[Replayed]) -> Iterator[str]:
-    """Lines of Markdown: by number of images, then all."""
+    """Lines of Markdown: by number of images, then all; studies of shuffled labels apart, and not for rules."""
+    learnable, shuffled = ([each for each in studies if each.shuffled == kind] for kind in (False, True))
+    groups = {**_by_images(learnable), "all": learnable}
+    yield from _table("Rules", "accuracy | minus trial 0 | worst | minus best trial in truth | worst", of_rules, groups)
+    groups |= {f"{images}, shuffled": members for images, members in _by_images(shuffled).items()}
+    yield from _table(
+        "Claims", "claim | minus truth | its size | truth inside | all above truth | width", of_claims, groups
+    )
+
+
+def _by_images(studies: Sequence[Replayed]) -> dict[str, list[Replayed]]:
     sizes = sorted({each.images for each in studies})
-    groups = {str(images): [each for each in studies if each.images == images] for images in sizes}
-    groups["all"] = [*studies]
-    for title, columns, rows in (
-        ("Rules", "accuracy | minus trial 0 | worst | minus best trial in truth | worst", of_rules),
-        ("Claims", "claim | minus truth | its size | truth inside | all above truth | width", of_claims),
-    ):
-        header = f"| images | studies | rule | {columns} |"
-        yield from ("", f"## {title}", "", header, "|" + " --- |" * (header.count("|") - 1))
-        for group, members in groups.items():
-            yield from rows(group, members)
+    return {str(images): [each for each in studies if each.images == images] for images in sizes}
+
+
+def _table(
+    title: str,
+    columns: str,
+    rows: Callable[[str, Sequence[Replayed]], Iterator[str]],
+    groups: Mapping[str, Sequence[Replayed]],
+) -> Iterator[str]:
+    header = f"| images | studies | rule | {columns} |"
+    yield from ("", f"## {title}", "", header, "|" + " --- |" * (header.count("|") - 1))
+    for group, members in groups.items():
+        yield from rows(group, members)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
