@@ -181,7 +181,7 @@ class Replayed:
     """One study under all rules. Scores in percent."""
 
     name: str
-    images: int
+    images: int  # in tens, as copies may have been left out
     shuffled: bool
     best: float
     truths: Mapping[str, float]  # by rule
@@ -197,7 +197,7 @@ class Replayed:
         }
         return cls(
             name=str(study.name),
-            images=len(study.labels),
+            images=10 * round(len(study.labels) / 10),
             shuffled=not len(study.testing),
             best=100 * best_single(study),
             truths={name: 100 * truth(study, weights) for name, weights in chosen.items()},
