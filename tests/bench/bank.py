@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -69,8 +70,8 @@ class Banked:
     shipped: NDArray[np.float64]  # [trials] weights of the model that the study saved
 
     def write(self, path: Path) -> None:
-        """One .npz, whole or not at all."""
-        partial = path.with_suffix(".partial.npz")
+        """One .npz, whole or not at all, also if other processes write into the same folder."""
+        partial = path.with_suffix(f".{os.getpid()}.partial.npz")
         np.savez_compressed(partial, **vars(self))
         partial.rename(path)
 
