@@ -118,6 +118,8 @@ def studied(name: str, config: Config, folder: StudyFolder, *, truth: bool) -> B
     with open_executor(1) as executor:
         with TerminalDisplay(quiet=True).watching() as observer:
             ending = run(folder, prepared, observer, executor=executor, command="search run")
+        if ending is Ending.STOPPED:
+            raise SystemExit(f"{name}: stopped by a signal")
         if ending is not Ending.FINISHED:
             raise RunError(f"{name}: the search ended as {ending.value}")
         with folder.read() as store:
