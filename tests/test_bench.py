@@ -14,9 +14,10 @@ import pytest
 
 from search.commands.check import look_over
 from storage import Store
-from tests.bench import adam, durations, gate, kernels, loop, trials
+from tests.bench import adam, anytime, bank, choices, durations, gate, kernels, loop, trials
 from tests.bench.__main__ import PARTS, main
 from tests.bench.cases import CASES, LENET, Case, Data
+from tests.pictures import make_pictures
 
 TINY = Case("tiny", images=80, side=8, preset="question", changes=LENET, epochs=2, folds=1)
 
@@ -107,3 +108,46 @@ def test_a_part_of_a_data_set_has_as_many_pictures_of_each_class_as_of_any_other
     assert sorted(len([*folder.iterdir()]) for folder in (tmp_path / "part").iterdir()) == [2, 2, 3, 3]
     with pytest.raises(ValueError, match="has 3 pictures of cross; 16 pictures need 4"):
         durations.part_of(tmp_path / "all", tmp_path / "more", 16)
+
+
+def test_a_banked_study_has_the_truth_of_its_trials_and_rules_are_replayed_on_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = make_pictures(tmp_path / "set", {"a": 15, "b": 15}, testing={"a": 10, "b": 10})
+    asked = [str(pictures), "--into", str(tmp_path / "bank"), "--images", "30", "--seeds", "0", "--trials", "2"]
+    bank.main([*asked, "--epochs", "1", "--preset", "question"])
+    assert "2 trials, 2 with folds, 2 in truth" in capsys.readouterr().out
+    study = bank.Banked.read(tmp_path / "bank" / "set-30-question-0.npz")
+    assert np.bincount(study.labels).tolist() == [15, 15]
+    assert np.bincount(study.testing).tolist() == [10, 10]
+    assert study.oof.shape == (2, 30, 2)
+    assert study.truth.shape == (2, 20, 2)
+    np.testing.assert_allclose(study.truth.sum(axis=2), 1, rtol=1e-4)
+    choices.main([str(tmp_path / "bank")])
+    table = capsys.readouterr().out
+    assert all(f"| 30 | 1 | {rule} |" in table for rule in choices.RULES)
+    bank.main([*asked, "--preset", "question"])
+    assert capsys.readouterr().out == "set-30-question-0: there already\n"
+
+
+def test_shuffled_pictures_keep_their_number_a_class_and_lose_what_they_showed(tmp_path: Path) -> None:
+    pictures = make_pictures(tmp_path / "set", {"a": 10, "b": 10})
+    bank.drawn(pictures, tmp_path / "drawn", 20, 0, shuffled=True)
+    rows = {name: {int(path.stem) for path in (tmp_path / "drawn" / "training" / name).iterdir()} for name in "ab"}
+    assert {name: len(numbers) for name, numbers in rows.items()} == {"a": 10, "b": 10}
+    assert rows["a"] & set(range(10))
+    assert rows["a"] & set(range(10, 20))
+
+
+def test_results_of_so_many_seconds_are_told_with_those_that_came_too_late() -> None:
+    ours = [
+        anytime.Row(
+            "set", seed, 30, anytime.OURS, 30 + 3 * seed, accuracy, accuracy, "frozen", claim=0.92, low=0.85, high=0.97
+        )
+        for seed, accuracy in enumerate((0.9, 0.8))
+    ]
+    others = [anytime.Row("set", 0, 30, "pixels", 60.0, 0.5, 0.5), anytime.Row("set", 0, 30, "probe", 30.0)]
+    table = [*anytime.tables([*ours, *others], (anytime.OURS, "pixels", "probe"))]
+    assert "| set | 30 | 85.0 (2 of 2) | [50.0] | none |" in table
+    assert "| set | 30 | 1 | 33 | 0 | 0 | 0 | frozen | 80.0 | 92.0 (85.0 to 97.0) | +12.0 | no |" in table
+    assert table[-1] == "Claims minus test: +7.0 points on average; 1 of 2 intervals hold the score."

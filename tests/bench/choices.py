@@ -1,0 +1,296 @@
+"""Rules of choice and claims, replayed on stored studies whose truth is known: `python -m tests.bench.choices BANK...`.
+
+The folders are those of `tests/bench/bank.py`. A rule gives the weights of a study's trials in the model that is saved,
+from what the study stored. A claim is the expected score of that model. Neither sees the truth. Studies of shuffled
+labels have no testing images; their truth is chance, so only claims are judged on them.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.results.expected import expected
+from search.results.stored import StoredStudy
+from search.stats.estimate import MAX_TRIALS
+from search.stats.metrics import METRICS, scores
+from search.stats.selection import best_together, choose, complete, greedy, interval
+from storage import ChoiceRecord, FoldRecord, ImageRecord, Split, StudyRecord, TrialRecord, TrialState
+from storage.records import Origin
+from tests.bench.bank import Banked
+
+METRIC = "balanced_accuracy"
+
+Weights: TypeAlias = NDArray[np.float64]  # [trials]; they add up to 1
+Rule: TypeAlias = Callable[[Banked], Weights]
+Interval: TypeAlias = tuple[float, float, float]  # value, low, high
+
+
+# What rules are made of
+
+
+def records(study: Banked) -> list[TrialRecord]:
+    """The trials as in the study's database, without curves."""
+    return [
+        TrialRecord(
+            int(number),
+            {"family": str(study.families[place])},
+            Origin.SAMPLER if number else Origin.BASELINE,
+            TrialState(str(study.states[place])),
+            cause=str(study.causes[place]) or None,
+            parameters=int(study.parameters[place]) if study.parameters[place] >= 0 else None,
+            finished=f"{study.order[place]:06}",
+            folds=tuple(_folds(study, place)),
+        )
+        for place, number in enumerate(study.trials)
+    ]
+
+
+def _folds(study: Banked, place: int) -> Iterator[FoldRecord]:
+    repeats = [(study.folds, study.oof[place]), *zip(study.folds_again, study.oof_again[:, place], strict=True)]
+    for repeat, (folds, rows) in enumerate(repeats):
+        for fold in np.unique(folds):
+            of_fold = rows[folds == fold]
+            if np.isfinite(of_fold).all():
+                its_scores = scores(study.labels[folds == fold], of_fold, (METRIC,))
+                seconds = float(study.seconds[place])
+                yield FoldRecord(int(study.trials[place]), repeat, int(fold), 0, its_scores, 1, 1, {}, 0, seconds)
+
+
+def alone(study: Banked, number: int) -> Weights:
+    """The weights of one trial."""
+    return np.asarray(study.trials == number, np.float64)
+
+
+def places(study: Banked) -> list[int]:
+    """The places of the complete trials, best first."""
+    return [int(np.flatnonzero(study.trials == trial.number)[0]) for trial in complete(records(study), METRIC)]
+
+
+# Rules
+
+
+def best_score(study: Banked) -> Weights:
+    """The complete trial with the best score."""
+    return alone(study, complete(records(study), METRIC)[0].number)
+
+
+def simplest_tie(study: Banked) -> Weights:
+    """As `search.stats.selection.choose`."""
+    chosen = choose(records(study), METRIC, len(study.labels))
+    assert chosen is not None, f"{study.name}: no trial is complete"
+    return alone(study, chosen.number)
+
+
+def trial_0(study: Banked) -> Weights:
+    """No search."""
+    return alone(study, 0)
+
+
+def ensemble_if_better(study: Banked) -> Weights:
+    """As `search run` does where time allows all: an ensemble if it is better than the simplest tie, else that."""
+    chosen, pool = int(study.trials[simplest_tie(study).argmax()]), places(study)
+    members = best_together(chosen, study.trials[pool].tolist(), study.oof[pool], study.labels, study.folds, METRIC)
+    return np.asarray(sum(member.weight * alone(study, member.trial) for member in members))
+
+
+def ensemble(study: Banked) -> Weights:
+    """The greedy ensemble of all complete trials, untested."""
+    pool, weights = places(study), np.zeros(len(study.trials))
+    weights[pool] = greedy(study.oof[pool], study.labels, METRIC)
+    return weights
+
+
+RULES: dict[str, Rule] = {
+    "trial 0": trial_0,
+    "best score": best_score,
+    "simplest tie": simplest_tie,
+    "ensemble if better": ensemble_if_better,
+    "ensemble": ensemble,
+    "what was shipped": lambda study: study.shipped,
+}
+
+
+# Claims
+
+
+def reported(study: Banked, weights: Weights) -> Interval | None:
+    """As the report of a study with this choice: `search.results.expected`."""
+    found = expected(as_stored(study, weights))
+    return (found.value, found.low, found.high) if found else None
+
+
+def as_stored(study: Banked, weights: Weights) -> StoredStudy:
+    """The records from which the report of this choice is made."""
+    classes, trials, ranked = tuple(map(str, study.classes)), records(study), places(study)
+    by_fold = {
+        int(study.trials[place]): {int(f): study.oof[place, study.folds == f] for f in np.unique(study.folds)}
+        for place in ranked
+    }
+    members = tuple((int(study.trials[place]), float(weights[place])) for place in np.flatnonzero(weights))
+    choice = ChoiceRecord("", int(study.trials[weights.argmax()]), members, tuple(by_fold), 0, 0.0, None)
+    return StoredStudy(
+        study=StudyRecord(str(study.name), "", 0, METRIC, classes, (0, 0, 0), "", {}, {}),
+        images=tuple(ImageRecord(row, "", int(label), False, "") for row, label in enumerate(study.labels)),
+        split=Split(0, study.folds),
+        trials=tuple(trials),
+        choices=(choice,),
+        best=by_fold[int(study.trials[ranked[0]])],
+        leading=dict([*by_fold.items()][:MAX_TRIALS]),
+        pool=by_fold,
+    )
+
+
+def own_score(study: Banked, weights: Weights) -> Interval | None:
+    """The score of the choice out of fold, as if nothing had been chosen."""
+    members = np.flatnonzero(weights)
+    rows = np.tensordot(weights[members], study.oof[members].astype(np.float64), axes=1)
+    known = np.isfinite(rows).all(axis=1)
+    return interval(rows[known], study.labels[known], METRIC)
+
+
+CLAIMS: dict[str, Callable[[Banked, Weights], Interval | None]] = {"reported": reported, "own score": own_score}
+
+
+# The truth
+
+
+def truth(study: Banked, weights: Weights) -> float:
+    """The score of the choice on the testing images; chance without them; NaN if a member was not trained on all."""
+    if not len(study.testing):
+        return 1 / len(study.classes)
+    members = np.flatnonzero(weights)
+    rows = np.tensordot(weights[members], study.truth[members].astype(np.float64), axes=1)
+    return METRICS[METRIC].of(study.testing, rows) if len(members) and np.isfinite(rows).all() else float("nan")
+
+
+def best_single(study: Banked) -> float:
+    """The score of the trial that is best on the testing images: no rule can know it."""
+    return float(np.nanmax([truth(study, alone(study, number)) for number in study.trials]))
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """One study under all rules. Scores in percent."""
+
+    name: str
+    images: int  # in tens, as copies may have been left out
+    shuffled: bool
+    best: float
+    truths: Mapping[str, float]  # by rule
+    claims: Mapping[tuple[str, str], tuple[float, float, float] | None]  # by rule and claim
+
+    @classmethod
+    def of(cls, study: Banked) -> Replayed:
+        """Every rule, and every claim about its choice."""
+        chosen = {name: rule(study) for name, rule in RULES.items()}
+        shown = {
+            (rule, name): claim(study, weights) if weights.any() else None
+            for (rule, weights), (name, claim) in product(chosen.items(), CLAIMS.items())
+        }
+        return cls(
+            name=str(study.name),
+            images=10 * round(len(study.labels) / 10),
+            shuffled=not len(study.testing),
+            best=100 * best_single(study),
+            truths={name: 100 * truth(study, weights) for name, weights in chosen.items()},
+            claims={key: None if found is None else _percent(found) for key, found in shown.items()},
+        )
+
+
+def _percent(found: Interval) -> Interval:
+    value, low, high = found
+    return 100 * value, 100 * low, 100 * high
+
+
+# Tables
+
+
+def of_rules(group: str, studies: Sequence[Replayed]) -> Iterator[str]:
+    """Rows: accuracy, and what is gained against trial 0 and lost against the best trial in truth."""
+    for rule in RULES:
+        known = [each for each in studies if np.isfinite(each.truths[rule])]
+        if not known:
+            continue
+        mean = np.mean([each.truths[rule] for each in known])
+        gains = _differences([(each.truths[rule] - each.truths["trial 0"], each.name) for each in known])
+        losses = _differences([(each.truths[rule] - each.best, each.name) for each in known])
+        yield f"| {group} | {len(known)} | {rule} | {mean:.2f} | {gains} | {losses} |"
+
+
+def _differences(pairs: Sequence[tuple[float, str]]) -> str:
+    """'mean (standard error) | worst, its study'."""
+    values = np.array([value for value, _ in pairs])
+    error = f" ({values.std(ddof=1) / np.sqrt(len(values)):.2f})" if len(values) > 1 else ""
+    worst, name = min(pairs)
+    return f"{values.mean():+.2f}{error} | {worst:+.1f} {name}"
+
+
+def of_claims(group: str, studies: Sequence[Replayed]) -> Iterator[str]:
+    """Rows: by how much claims are above the truth, and how many intervals contain it."""
+    for rule, claim in product(RULES, CLAIMS):
+        known = [
+            (each.truths[rule], found)
+            for each in studies
+            if (found := each.claims[rule, claim]) is not None and np.isfinite(each.truths[rule])
+        ]
+        if not known:
+            continue
+        off = np.array([found[0] - true for true, found in known])
+        error = f" ({off.std(ddof=1) / np.sqrt(len(off)):.2f})" if len(off) > 1 else ""
+        held = np.mean([found[1] <= true <= found[2] for true, found in known])
+        above = np.mean([found[1] > true for true, found in known])
+        width = np.mean([found[2] - found[1] for _, found in known])
+        shown = f"{off.mean():+.2f}{error} | {np.abs(off).mean():.2f} | {held:.0%} | {above:.0%} | {width:.1f}"
+        yield f"| {group} | {len(known)} | {rule} | {claim} | {shown} |"
+
+
+def tables(studies: Sequence[Replayed]) -> Iterator[str]:
+    """Lines of Markdown: by number of images, then all; studies of shuffled labels apart, and not for rules."""
+    learnable, shuffled = ([each for each in studies if each.shuffled == kind] for kind in (False, True))
+    groups = {**_by_images(learnable), "all": learnable}
+    yield from _table("Rules", "accuracy | minus trial 0 | worst | minus best trial in truth | worst", of_rules, groups)
+    groups |= {f"{images}, shuffled": members for images, members in _by_images(shuffled).items()}
+    yield from _table(
+        "Claims", "claim | minus truth | its size | truth inside | all above truth | width", of_claims, groups
+    )
+
+
+def _by_images(studies: Sequence[Replayed]) -> dict[str, list[Replayed]]:
+    sizes = sorted({each.images for each in studies})
+    return {str(images): [each for each in studies if each.images == images] for images in sizes}
+
+
+def _table(
+    title: str,
+    columns: str,
+    rows: Callable[[str, Sequence[Replayed]], Iterator[str]],
+    groups: Mapping[str, Sequence[Replayed]],
+) -> Iterator[str]:
+    header = f"| images | studies | rule | {columns} |"
+    yield from ("", f"## {title}", "", header, "|" + " --- |" * (header.count("|") - 1))
+    for group, members in groups.items():
+        yield from rows(group, members)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print both tables, balanced accuracy in percent."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.choices", description=__doc__)
+    parser.add_argument("banks", nargs="+", type=Path, metavar="BANK", help="a folder with files of tests.bench.bank")
+    asked = parser.parse_args(arguments)
+    files = [file for bank in asked.banks for file in sorted(bank.glob("*.npz")) if ".partial" not in file.name]
+    studies = [Replayed.of(Banked.read(file)) for file in files]
+    print(f"{len(studies)} studies; balanced accuracy in %, differences in points (standard error)")
+    for line in tables(studies):
+        print(line)
+
+
+if __name__ == "__main__":
+    main()
