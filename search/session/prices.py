@@ -14,8 +14,9 @@ import numpy as np
 from search.jobs import Description
 from storage.records import TrialRecord
 
-SPEED = 5e9  # multiplications a second of one thread, until fold runs of the family are known
-FIRST = 6.0  # seconds more of a first fold run: its graphs are traced
+SPEED = 1e10  # multiplications a second of one thread, until this machine's are known
+FIRST = 6.0  # seconds more of a trained network's first fold run: its graphs are traced
+BUILDING = 1.5  # seconds of each fold run of a pre-trained network: it is built anew
 USEFUL_FOLDS = 2  # a trial that cannot have so many folds, or all, in the time that is left is not begun
 MAX_FACTOR = 8.0  # between assumed and measured seconds; more is an accident, such as a machine that slept
 
@@ -33,11 +34,13 @@ class Prices:
 
     def describe(self, number: int, family: str, description: Description, epochs: int) -> None:
         """Note a trial's description before its first fold. `epochs`: the most of a fold run."""
-        new = [view for view in description.views if view not in self._passed]
-        once = (self.train + self.validate) * len(new) * description.macs / SPEED + (FIRST if epochs > 1 else 0.0)
-        each = epochs * (self.train * description.training_macs + self.validate * description.macs) / SPEED
-        self._described[number] = family, once, each if description.training_macs else 0.0
-        self._macs[number] = description.macs * max(1, len(description.views))
+        views, trained = max(1, len(description.views)), description.training_macs > 0
+        new = sum(view not in self._passed for view in description.views)
+        once = (self.train + self.validate) * new * description.macs / SPEED + FIRST * trained
+        epoch = self.train * description.training_macs + self.validate * views * description.macs
+        building = BUILDING if description.pretrained else 0.0
+        self._described[number] = family, once, trained * (epochs * epoch / SPEED + building)
+        self._macs[number] = description.macs * views
 
     def begun(self, description: Description) -> None:
         """Its features will be at hand for other trials."""
@@ -73,7 +76,9 @@ class Prices:
         return self._macs.get(number, 0.0) / SPEED
 
     def _factor(self, family: str) -> float:
-        return float(np.median(self._factors[family])) if self._factors.get(family) else 1.0
+        """Measured seconds by assumed ones: of the family, else of all fold runs, which tell the machine's speed."""
+        known = self._factors.get(family) or [factor for factors in self._factors.values() for factor in factors]
+        return float(np.median(known)) if known else 1.0
 
 
 def useful(prices: Prices, number: int, folds: int, left: float, slots: int) -> str | None:
