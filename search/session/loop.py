@@ -26,6 +26,7 @@ from search.jobs import (
 )
 from search.results.progress import Ending, Progress
 from search.samplers.base import Exhausted, Sampler
+from search.session.backbones import backbone_of, may_be_best_of, with_backbone
 from search.session.budget import GRACE_SECONDS, grace
 from search.session.plan import Plan, Start, fold_job, still_to_try
 from search.session.racer import Racer, races
@@ -47,7 +48,7 @@ from storage import (
     TrialRecord,
     TrialState,
 )
-from storage.records import Origin
+from storage.records import Origin, Params
 
 MAX_REDRAWS = 200
 MAX_REDRAWS_FOR_TIME = 10  # after that there is no time for a further trial
@@ -96,6 +97,7 @@ class Loop:
         self._defaults = {parameter.name: parameter.default for parameter in plan.space.parameters}
         self._folds_done = 0  # in this session
         self._answered = False  # whether a worker returned an outcome in this session
+        self._backbones: tuple[str, ...] = ()  # those that may be the best, of several; empty until all were probed
         self._notes: set[str] = set()  # notes of workers that were shown already
         self._exhausted = False  # whether the sampler has no further point
         self._ending = Ending.FINISHED
@@ -238,13 +240,34 @@ class Loop:
 
     def _candidate(self, number: int) -> Candidate:
         """The next point: one of the starts, else one of the sampler. Raises Exhausted."""
-        if self._starts:
-            start = self._starts.pop(0)
+        while self._starts:
+            start = self._of_best_backbone(self._starts.pop(0))
+            if self._trials.has(start.point):
+                continue
             return Candidate(number, dict(start.point), start.origin, one_of=start.one_of)
         candidate = Candidate(number, self.sampler.ask(number), Origin.SAMPLER)
-        while self._trials.has(candidate.params) and candidate.redraws < MAX_REDRAWS_FOR_NOVELTY:
+        while self._is_useless(candidate.params) and candidate.redraws < MAX_REDRAWS_FOR_NOVELTY:
             self._redraw(candidate)
         return candidate
+
+    def _of_best_backbone(self, start: Start) -> Start:
+        """The start with the backbone whose probe was the best; probes keep theirs."""
+        if dict(start.point) in map(dict, self.plan.probes.values()) or not self._probed():
+            return start
+        return replace(start, point=with_backbone(start.point, self._backbones[0]))
+
+    def _is_useless(self, params: Params) -> bool:
+        """Whether a point was tried before, or is of a backbone that cannot be the best."""
+        name = backbone_of(params)
+        return self._trials.has(params) or (name is not None and self._probed() and name not in self._backbones)
+
+    def _probed(self) -> bool:
+        """Whether all backbones were probed, of several."""
+        if not self._backbones and self.plan.probes:
+            self._backbones = may_be_best_of(self._store, self._trials, self.plan.probes) or ()
+            if behind := sorted(self.plan.probes.keys() - set(self._backbones)) if self._backbones else []:
+                self._observer.note(f"backbones that are clearly behind, and left out from now on: {', '.join(behind)}")
+        return bool(self._backbones)
 
     def _redraw(self, candidate: Candidate) -> None:
         self.sampler.refuse(candidate.number)

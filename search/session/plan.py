@@ -23,7 +23,7 @@ from search.stats.selection import PRICES, Wish
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from spaces import Space, Value
-from spaces.presets import Auto, Preset, family_of, known_good, shared_views
+from spaces.presets import Auto, Preset, family_of, known_good, probes, shared_views
 from storage import Split, Store, TrialRecord
 from storage.records import Origin, Params
 
@@ -54,6 +54,7 @@ class Plan:
     seconds: float | None
     testing: int = 0  # images that the saved model is tested on
     wish: Wish = field(default_factory=Wish)  # of the saved model
+    probes: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)  # backbone -> the point that probes it
     passes: Callable[[Params], frozenset[Hashable]] = lambda _params: frozenset()  # of a point's model, see `Timed`
     until_flat: bool = False  # whether the search ends when more of it does not pay
     references: Sequence[str] = ()  # names of the reference rows to compute
@@ -147,6 +148,9 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
             folder, trial.number, fold, fold_seed(study.seed, trial.number, 0, fold), trial.params, study.fingerprint
         ),
         forget=lambda numbers: forget(folder, numbers),
+        probes={name: space.defaults(**changes) for name, changes in probes(preset, prepared.facts).items()}
+        if preset
+        else {},
         passes=lambda params: shared_views(preset, params, prepared.facts) if preset else frozenset(),
     )
 
