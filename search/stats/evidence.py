@@ -53,6 +53,7 @@ class Evidence:
     timed: bool  # whether the milliseconds of all trials were measured
     probabilities: NDArray[np.float32]  # [trials, images, classes], out of fold
     gains: NDArray[np.float64]  # [trials, images]: contributions whose mean is the metric, larger is better
+    optimism: NDArray[np.float64]  # [trials]: see `early_stopping_optimism`; it is subtracted from the gains
 
     @cached_property
     def known(self) -> NDArray[np.bool_]:
@@ -76,6 +77,7 @@ class Evidence:
             passes=tuple(self.passes[row] for row in rows),
             probabilities=self.probabilities[rows],
             gains=self.gains[rows],
+            optimism=self.optimism[rows],
         )
 
     def without(self, folds: NDArray[np.bool_]) -> Evidence:
@@ -121,6 +123,25 @@ def _first_score(trial: TrialRecord, metric: str) -> float:
     return scores[0] if scores else float("nan")
 
 
+def early_stopping_optimism(trial: TrialRecord, metric: str) -> float:
+    """By how much a trial's score is too good because each fold chose its epoch by the images that score it; 0 or more.
+
+    Each fold's score at its best epoch, less that at the mean best epoch of the other folds, which these images did not
+    choose, and for about which a model of all images is trained. `trial` with curves; 0 for a single fold, and where
+    the last epoch counts.
+    """
+    folds = [fold for fold in trial.folds if fold.repeat == 0 and f"val_{metric}" in fold.curve]
+    if len(folds) < 2 or all(fold.best_epoch == fold.epochs for fold in folds):
+        return 0.0
+    best = np.array([fold.best_epoch for fold in folds])
+    others = np.rint((best.sum() - best) / (len(best) - 1)).astype(int)
+    curves = [fold.curve[f"val_{metric}"] for fold in folds]
+    there = [curve[min(epoch, len(curve)) - 1] for curve, epoch in zip(curves, others, strict=True)]
+    here = [curve[min(epoch, len(curve)) - 1] for curve, epoch in zip(curves, best, strict=True)]
+    gap = float(np.mean(METRICS[metric].gain(np.array(here) - np.array(there))))
+    return max(gap, 0.0) if np.isfinite(gap) else 0.0
+
+
 def evidence_of(
     trials: Sequence[TrialRecord],
     predictions: Sequence[Sequence[Mapping[int, NDArray[np.floating]]]],
@@ -129,7 +150,7 @@ def evidence_of(
     study: StudyRecord,
     passes: Callable[[Params], frozenset[Hashable]] = lambda _params: frozenset(),
 ) -> Evidence:
-    """The evidence of `trials`.
+    """The evidence of `trials`, given with their curves.
 
     `predictions`: of each trial its repeats, the search itself first; of each repeat fold -> probabilities [images of
     the fold, classes], in the order of the images. `labels` [all images]; `assignments`: of each repeat [all images],
@@ -150,6 +171,7 @@ def evidence_of(
         ]
         gains[row] = np.mean([g for n, g in enumerate(of_repeats) if n == 0 or not np.isnan(g[searched]).any()], axis=0)
     timed = all(trial.latency is not None for trial in trials)
+    optimism = np.array([early_stopping_optimism(trial, metric) for trial in trials])
     return Evidence(
         metric=metric,
         labels=labels[searched],
@@ -160,7 +182,8 @@ def evidence_of(
         passes=tuple(passes(trial.params) for trial in trials),
         timed=timed,
         probabilities=whole[:, searched],
-        gains=gains[:, searched],
+        gains=gains[:, searched] - optimism[:, None],
+        optimism=optimism,
     )
 
 

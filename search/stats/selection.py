@@ -276,7 +276,8 @@ def expected_score(
     """The expected score on new images of what `decide` chose out of `candidates`; None if no image can tell.
 
     `members`: the (trial, weight) that were chosen. Images of folds that they all have are judged: each fold by what
-    would have been chosen without it. The score of the members themselves is `naive`.
+    would have been chosen without it, less what early stopping makes the members look better. The score of the members
+    themselves is `naive`.
     """
     rows = [evidence.row(number) for number, _ in members]
     predictions = progressive(evidence, candidates, np.flatnonzero(evidence.known[rows].all(axis=0)))
@@ -286,9 +287,10 @@ def expected_score(
     labels, metric = evidence.labels[inside], evidence.metric
     weights = np.array([weight for _, weight in members])
     together = np.tensordot(weights / weights.sum(), evidence.probabilities[rows][:, inside].astype(np.float64), axes=1)
-    bounds = interval(predictions[inside], labels, metric)
+    too_good = METRICS[metric].gain(float(weights @ evidence.optimism[rows] / weights.sum()))
+    value, low, high = (max(bound - too_good, 0.0) for bound in interval(predictions[inside], labels, metric))
     naive = METRICS[metric].of(labels, together)
-    return Estimate(metric, *bounds, naive, len(evidence.numbers), int(inside.sum()), method=PROGRESSIVE)
+    return Estimate(metric, value, low, high, naive, len(evidence.numbers), int(inside.sum()), method=PROGRESSIVE)
 
 
 def progressive(evidence: Evidence, candidates: NDArray[np.bool_], judged: NDArray[np.intp]) -> NDArray[np.float64]:
