@@ -71,6 +71,11 @@ class Prices:
         family, once, each = self._described[number]
         return (once + folds * each) * self._factor(family)
 
+    @property
+    def slowness(self) -> float:
+        """Measured seconds by assumed ones, of all fold runs: above 1 on a slow or busy machine."""
+        return self._factor("")
+
     def predicting(self, number: int) -> float:
         """Expected seconds to predict one image with a trial's model; 0 if nothing is known of it."""
         return self._macs.get(number, 0.0) / SPEED

@@ -19,6 +19,7 @@ from storage import OUT_OF_TIME, TrialRecord, TrialState
 from storage.records import Origin, Params
 
 RESERVE_SECONDS = 5.0  # between two estimates of the time for finishing
+PACKING = 2.5  # seconds for a kept network to become a part of the model, on a machine as fast as prices assume
 OUTLOOK_SECONDS = 30.0  # between two estimates of what more search brings, and at most
 OUTLOOK_SHARE = 20.0  # of the time one part of so many
 
@@ -49,18 +50,19 @@ class TimeLeft:
         now = self._session.clock()
         if now >= self._reserve_again:  # not after every trial: with thousands of them the estimate is slow
             self._reserved, self._reserve_again = (
-                self._plan.reserve(trials) + self._testing(trials),
+                self._plan.reserve(trials) + self._making(trials),
                 now + RESERVE_SECONDS,
             )
         return self.seconds <= 0
 
-    def _testing(self, trials: Trials) -> float:
-        """Seconds to predict the testing images with the leading trial's model, or its networks of folds."""
+    def _making(self, trials: Trials) -> float:
+        """Seconds to pack the kept networks of the leading trial, and to predict the testing images with the model."""
         leader = next((t for t in ranked(trials, self._plan.metric) if may_be_chosen(t, self._plan.metric)), None)
-        if leader is None or not self._plan.testing:
+        if leader is None:
             return 0.0
-        networks = len(leader.folds) if leader.number in self._kept else 1
-        return self._plan.testing * networks * self._prices.predicting(leader.number)
+        kept = len(leader.folds) if leader.number in self._kept else 0
+        testing = self._plan.testing * max(kept, 1) * self._prices.predicting(leader.number)
+        return self._prices.slowness * (PACKING * kept + testing)
 
     def gain_of_more(self, trials: Trials) -> float | None:
         """What another hour, or the time left if that is less, is expected to bring at most; None if unknown."""
