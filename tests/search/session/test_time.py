@@ -209,7 +209,8 @@ def test_a_trial_that_was_given_up_keeps_no_weights_and_one_that_ran_out_of_time
     _, failed, cut = stored(path)
     assert failed.state == TrialState.FAILED
     assert (cut.cause, len(cut.folds)) == (OUT_OF_TIME, 2)
-    assert files(path) == ["trial-2-fold-0", "trial-2-fold-1"]
+    of_baseline = [f"trial-0-fold-{fold}" for fold in range(FOLDS)]
+    assert files(path) == [*of_baseline, "trial-2-fold-0", "trial-2-fold-1"]
 
 
 # The numbers
