@@ -269,7 +269,7 @@ def choice_values(choice: ChoiceRecord) -> Values:
 
 
 def choice_record(row: Row[Any]) -> ChoiceRecord:
-    members = [(*_is(list, member), None)[:3] for member in _is(list, row.members)]
+    members = [(*member, None) if len(_is(list, member)) == 2 else member for member in _is(list, row.members)]
     return ChoiceRecord(
         made=_is(str, row.made),
         trial=_is(int, row.trial),

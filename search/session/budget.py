@@ -80,7 +80,7 @@ class UsedUp:
     """A budget that is used up."""
 
     words: str  # '3 of 3 trials are done'
-    larger: tuple[str, str]  # the option with twice the budget: ('--trials', '6')
+    larger: tuple[str, str]  # the option with twice the budget, or what was used of it: ('--trials', '6')
 
 
 def share_of_hours(config: Config, folds: int) -> Config:
@@ -121,7 +121,7 @@ def _hours_used(store: Store, trials: Sequence[TrialRecord], config: Config) -> 
         return None
     rest = "" if kept <= 0 else f", and {duration_of(kept)} are kept back for finishing"
     searches = 1 + folds if config.nested else 1
-    larger = duration_of(2 * 3600 * config.hours * searches)
+    larger = duration_of(2 * 3600 * max(config.hours, hours) * searches)
     return UsedUp(
         f"{duration_of(3600 * hours)} of {duration_of(3600 * config.hours)} are used{rest}", ("--time", larger)
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,15 +83,21 @@ class FoldRun:
     """
 
     def __init__(
-        self, trainer: Trainer, job: FoldJob, started: float, callbacks: Sequence[keras.callbacks.Callback] = ()
+        self,
+        trainer: Trainer,
+        job: FoldJob,
+        started: float,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        at_best: Callable[[], object] = lambda: None,
     ) -> None:
         """Training begins; `started` is the `time.perf_counter` from which seconds count.
 
         The trainer is new, or has the state of a new one. Callbacks are called at the beginning and end of training and
-        of epochs, not of batches.
+        of epochs, not of batches. `at_best` is called after each epoch that is the best so far.
         """
         context, options = trainer.context, job.training
         self._trainer, self._job, self._started, self._callbacks = trainer, job, started, callbacks
+        self._at_best = at_best
         self._truth = context.labels[job.validate]
         self._watched = ("log_loss", "balanced_accuracy", context.metric, *(["accuracy"] if callbacks else []))
         self._max_epochs = options.max_epochs
@@ -165,7 +171,8 @@ class FoldRun:
         """Note an epoch's numbers, and whether training ends with it. Callbacks are called before that is decided."""
         options, epoch, curve = self._job.training, self._epochs, self._curve
         curve.add(**row)
-        curve.improved(epoch, row["val_log_loss"], options.min_delta, probabilities, always=self._last_counts)
+        if curve.improved(epoch, row["val_log_loss"], options.min_delta, probabilities, always=self._last_counts):
+            self._at_best()
         self._hooks.on_epoch_end(epoch - 1, logs)
         impatient = not self._last_counts and options.patience > 0 and epoch - curve.best_epoch >= options.patience
         ended = impatient or self._trainer.model.stop_training or epoch == self._max_epochs
@@ -242,10 +249,14 @@ class FoldRun:
 
 
 def train(
-    trainer: Trainer, job: FoldJob, started: float, callbacks: Sequence[keras.callbacks.Callback] = ()
+    trainer: Trainer,
+    job: FoldJob,
+    started: float,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    at_best: Callable[[], object] = lambda: None,
 ) -> FoldResult:
     """A whole fold run, see FoldRun."""
-    run = FoldRun(trainer, job, started, callbacks)
+    run = FoldRun(trainer, job, started, callbacks, at_best)
     while not run.finished:
         run.epoch()
     return run.result()

@@ -10,7 +10,8 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -202,12 +203,11 @@ class Worker:
             features, _ = self._features.of(family.frozen, facts, job)
             family.frozen.start(model, job.params, features, self._context.labels[job.train])
         trainer = self._trainers.trainer(model, self._constant, family.recipe(job.params, facts))
-        result = self._trained_by(trainer, job, started)
-        if job.keep and not result.behind and not result.diagnosis:
-            from search.worker.packaging import keep_weights
-
-            with contextlib.suppress(OSError):  # a full disk: the model can be trained again
-                keep_weights(trainer, job.keep)
+        if job.keep is None:
+            return self._trained_by(trainer, job, started)
+        result = self._trained_by(trainer, job, started, at_best=partial(_keep, trainer, job.keep))
+        if result.behind or result.diagnosis:
+            _remove(job.keep)
         return result
 
     def _train_on_features(
@@ -274,12 +274,17 @@ class Worker:
         return features, packaging.with_trained_weights(self._trained, family.network(job.params, self._context.facts))
 
     def _trained_by(
-        self, trainer: Trainer, job: FoldJob, started: float, callbacks: Sequence[keras.callbacks.Callback] = ()
+        self,
+        trainer: Trainer,
+        job: FoldJob,
+        started: float,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        at_best: Callable[[], object] = lambda: None,
     ) -> FoldResult:
         from search.worker.fold_run import train
 
         self._last = trainer
-        return train(trainer, job, started, callbacks)
+        return train(trainer, job, started, callbacks, at_best)
 
     @property
     def _trained(self) -> Trainer:
@@ -352,6 +357,21 @@ class Worker:
 
 class RefusedError(Exception):
     """A point of a preset whose model cannot be trained."""
+
+
+def _keep(trainer: Trainer, path: Path) -> None:
+    """Keep the weights as they are now; none at all where that fails, as on a full disk: they can be trained again."""
+    from search.worker.packaging import keep_weights
+
+    try:
+        keep_weights(trainer, path)
+    except OSError:
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _usable(result: FoldResult) -> None:

@@ -126,8 +126,9 @@ def test_the_question_is_trained_as_it_was(keras: Any, asked: Any) -> None:
 def test_the_answer_most_given_is_the_first_start() -> None:
     chosen = FAMILIES["question"]
     space = chosen.space(ASKED)
-    point = space.defaults(**chosen.starts[0])
-    assert {**point, **chosen.starts[0]} == point, "a start is a point of the space for two classes, all of it"
+    changes = chosen.starts[0].changes
+    point = space.defaults(**changes)
+    assert {**point, **changes} == point, "a start is a point of the space for two classes, all of it"
     assert (point["initializer"], point["dropout"], point["output"]) == ("glorot_uniform", 0.0, "sigmoid")
 
 
@@ -207,9 +208,45 @@ def test_parameters_that_go_by_the_optimizer_reach_it(keras: Any, name: str) -> 
 def test_starts_are_points_of_every_data_set(name: str) -> None:
     for facts in DATA:
         space = preset(name).space(facts)
-        for start in preset(name).starts:
-            assert start.keys() <= space.by_name.keys()
-            space.check(space.defaults(**start))
+        for good in preset(name).starts:
+            assert good.changes.keys() <= space.by_name.keys()
+            space.check(space.defaults(**good.changes))
+
+
+@by_name
+def test_known_good_points_say_why_they_are_there_and_differ_from_each_other(name: str) -> None:
+    good, space = preset(name).starts, preset(name).space(DATA[0])
+    assert all(known.source for known in good)
+    points = [space.defaults(), *(space.defaults(**known.changes) for known in good)]
+    assert len({str(sorted(point.items())) for point in points}) == len(points)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        100,
+        1000,
+        pytest.param(
+            5000, marks=pytest.mark.xfail(strict=True, reason="the default has 64 pixels there, the alternative has 96")
+        ),
+    ],
+)
+def test_an_alternative_is_cheaper_than_the_point_before_it(images: int) -> None:
+    good = PRESETS["auto"].starts
+    assert [known.one_of for known in good] == ["fine-tune", "fine-tune", "", "", ""]
+    space = PRESETS["auto"].space(Facts(200, 200, 3, 2, images, (lite0.BACKBONE,)))
+    full, short = (space.defaults(**known.changes) for known in good[:2])
+    assert full["family"] == short["family"] == "fine-tune"
+    ours, theirs = (
+        int(str(point["fine_tune_input_size"])) ** 2 * int(str(point["fine_tune_epochs"])) for point in (full, short)
+    )
+    assert theirs < ours
+
+
+def test_without_a_backbone_points_that_need_one_are_the_default_which_is_tried_anyway() -> None:
+    space = PRESETS["auto"].space(Facts(32, 32, 3, 2, 1000))
+    for good in PRESETS["auto"].starts:
+        assert space.defaults(**good.changes) == space.defaults()
 
 
 @by_name

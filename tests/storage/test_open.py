@@ -205,6 +205,7 @@ def test_values_that_no_release_writes_are_named(study: Path, statement: str, pr
         ("UPDATE choice SET members = '[[77, 1.0]]'", "a choice of trial 77, which has no finished fold"),
         ("UPDATE choice SET pool = '[0, -1]'", "a choice of trial -1, which has no finished fold"),
         ("UPDATE choice SET members = '[[0, 0.2]]'", "a choice of the members ((0, 0.2),)"),
+        ("UPDATE choice SET members = '[[0, 1.0, -1]]'", "a choice trained without fold -1"),
         ("UPDATE choice SET folds = -5", "a choice made of -5 fold runs"),
     ],
 )
@@ -217,6 +218,17 @@ def test_a_choice_that_no_release_stores_is_named(study: Path, statement: str, p
         assert len(store.choices()) == 1
     execute(study, statement)
     with Store.open(study, read_only=True) as store, refused(str(study), problem, "never writes. Restore the file"):
+        store.choices()
+
+
+@pytest.mark.parametrize("members", ["[[]]", "[[0]]", "[[0, 1.0, 1, 2]]", '[[0, 1.0, "1"]]', "[0]", "{}"])
+def test_members_of_a_choice_of_another_form_are_damage(study: Path, members: str) -> None:
+    with Store.open(study) as store:
+        record = ChoiceRecord("", 0, ((0, 1.0),), (0, 1), 6, 1.0, None)
+        store.add_choice(record, run=store.start_run(RUN), seconds=1.0)
+    with closing(sqlite3.connect(study)) as connection, connection:
+        connection.execute("UPDATE choice SET members = ?", (members,))
+    with Store.open(study, read_only=True) as store, refused(str(study), "damaged"):
         store.choices()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sqlalchemy import event
 
-from storage import OUT_OF_TIME, DiagnosisRecord, FoldRecord, Split, Store, TrialState
+from storage import OUT_OF_TIME, ChoiceRecord, DiagnosisRecord, FoldRecord, Split, Store, TrialState
 from tests.storage.examples import (
     FOLDS,
     IMAGE_RECORDS,
@@ -382,6 +382,51 @@ def test_the_same_fold_of_a_reference_twice_is_refused_and_the_first_stays(store
         store.add_reference(reference(scores={"accuracy": 1.0}), run=0, seconds=2)
     assert store.references()[0].scores == reference().scores
     assert store.spent_seconds() == 1
+
+
+# Choices
+
+
+def chosen(members: tuple[tuple[int, float], ...], left_out: tuple[int | None, ...] = ()) -> ChoiceRecord:
+    return ChoiceRecord("2025-01-02T03:04:09+00:00", members[0][0], members, (0, 1), 5, 2.5, None, left_out)
+
+
+@pytest.mark.parametrize(
+    ("members", "left_out"),
+    [
+        (((0, 1.0),), (None,)),
+        (((0, 0.5), (0, 0.5)), (0, 2)),
+        (((1, 0.5), (0, 0.25), (0, 0.25)), (None, 0, 1)),
+    ],
+    ids=["on all images", "networks of folds", "both"],
+)
+def test_a_choice_comes_back_with_the_fold_that_each_member_was_trained_without(
+    path: Path, members: tuple[tuple[int, float], ...], left_out: tuple[int | None, ...]
+) -> None:
+    record = chosen(members, left_out)
+    with make(path) as store:
+        fill(store, 2)
+        store.add_choice(record, run=0, seconds=9)
+        assert store.choices() == [record]
+    with Store.open(path, read_only=True) as store:
+        assert store.choices() == [record]
+
+
+def test_members_without_a_word_about_folds_were_trained_on_all_images(store: Store) -> None:
+    fill(store, 2)
+    store.add_choice(chosen(((0, 0.5), (1, 0.5))), run=0, seconds=9)
+    assert store.choices()[0].left_out == (None, None)
+
+
+def test_a_trial_that_was_not_finished_may_be_chosen_if_it_has_a_fold(store: Store) -> None:
+    store.add_trial(trial(0), run=0, seconds=1)
+    record = replace(chosen(((0, 1.0),), (1,)), pool=(0,))
+    with refused("trial 0 has no finished fold; a choice needs one"):
+        store.add_choice(record, run=0, seconds=1)
+    store.add_fold(fold(0, 1), run=0, seconds=1)
+    store.add_choice(record, run=0, seconds=2)
+    store.close_trial(0, TrialState.PRUNED, OUT_OF_TIME, "there was no more")
+    assert store.choices() == [record]
 
 
 # Runs

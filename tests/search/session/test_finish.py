@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +15,7 @@ from search.executors.base import Executor
 from search.executors.factory import open_executor
 from search.jobs import Failure, FailureCause, FitOptions, Job, Outcome, RefitJob
 from search.results.read import read
-from search.session.finish import is_intact, refit_options
+from search.session.finish import refit_options
 from search.session.records import fold_record
 from search.session.run import finish_only, run
 from search.study.folder import StudyFolder
@@ -54,29 +52,6 @@ def test_learning_rates_on_all_images_are_those_of_the_folds(worker: Worker, pre
     as_fold = trained(worker, job)
     again = trained(worker, replace(job, training=refit_options([fold_record(job, as_fold)], job.training)))
     assert again.curve["loss"] == as_fold.curve["loss"][: as_fold.best_epoch]
-
-
-@pytest.mark.parametrize(
-    ("damage", "whole"),
-    [
-        (lambda content: content, True),
-        (lambda content: content[: len(content) // 2], False),
-        (lambda content: content[:100] + bytes([content[100] ^ 1]) + content[101:], False),
-        (lambda content: b"milk " * len(content), False),
-        (lambda content: content[:0], False),
-    ],
-    ids=["as written", "cut short", "one bit", "of another kind", "empty"],
-)
-def test_a_file_of_a_network_is_taken_again_only_where_it_is_as_it_was_written(
-    tmp_path: Path, damage: Callable[[bytes], bytes], whole: bool
-) -> None:
-    path = tmp_path / "trial-0.keras"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("model.weights.h5", bytes(1000))
-        archive.writestr("config.json", "{}")
-    path.write_bytes(damage(path.read_bytes()))
-    assert is_intact(path) == whole
-    assert not is_intact(tmp_path / "missing.keras")
 
 
 def test_the_models_of_the_folds_are_shipped_where_they_are_better_together(prepared: Prepared, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from search.jobs import FitOptions
-from search.session.plan import epochs_of, fold_job
+from search.session.plan import Start, epochs_of, fold_job, still_to_try
 from spaces import Value
 from spaces.presets import PRESETS
 from storage import Split, TrialRecord
@@ -48,3 +48,32 @@ def test_a_fold_is_validated_on_its_own_images_with_a_seed_of_its_own_in_every_r
     assert [job.train.tolist() for job in jobs] == [[1, 4], [0, 3], [0, 3], [1, 4]]
     assert len({job.seed for job in jobs}) == 4
     assert all(job.training is options and job.params == trial.params for job in jobs)
+
+
+def starts() -> list[Start]:
+    return [
+        Start(Origin.BASELINE, {"depth": 1}),
+        Start(Origin.START, {"depth": 2}, one_of="deep"),
+        Start(Origin.START, {"depth": 1}),  # a known-good point that this study cannot have is the baseline again
+        Start(Origin.START, {"depth": 3}, one_of="deep"),
+        Start(Origin.TRY, {"depth": 4}),
+        Start(Origin.TRY, {"depth": 4}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tried", "left"),
+    [
+        ([], [1, 2, 3, 4]),
+        ([1], [2, 3, 4]),
+        ([1, 2], [4]),
+        ([1, 3], [4]),
+        ([4], [1, 2, 3]),
+        ([1, 2, 4], []),
+        ([9], [1, 2, 3, 4]),
+    ],
+    ids=str,
+)
+def test_a_start_is_tried_once_and_no_alternative_to_one_that_was(tried: list[int], left: list[int]) -> None:
+    trials = [TrialRecord(number, {"depth": depth}, Origin.START) for number, depth in enumerate(tried)]
+    assert [start.point["depth"] for start in still_to_try(starts(), trials)] == left
