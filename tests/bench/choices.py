@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from search.results.expected import expected
 from search.results.stored import StoredStudy
-from search.stats.estimate import MAX_TRIALS
+from search.stats.evidence import Evidence, belief, comparable, evidence_of, may_be_chosen
 from search.stats.metrics import METRICS, scores
-from search.stats.selection import best_together, choose, complete, greedy, interval
+from search.stats.selection import PRICES, Member, Wish, complete, decide, greedy, interval, ties
 from storage import ChoiceRecord, FoldRecord, ImageRecord, Split, StudyRecord, TrialRecord, TrialState
 from storage.records import Origin
 from tests.bench.bank import Banked
@@ -83,10 +83,10 @@ def best_score(study: Banked) -> Weights:
 
 
 def simplest_tie(study: Banked) -> Weights:
-    """As `search.stats.selection.choose`."""
-    chosen = choose(records(study), METRIC, len(study.labels))
-    assert chosen is not None, f"{study.name}: no trial is complete"
-    return alone(study, chosen.number)
+    """Of the trials that are tied with the best (Nadeau and Bengio): trial 0, else the one with the fewest weights."""
+    group = set(ties(records(study), METRIC, len(study.labels)))
+    tied = [trial for trial in records(study) if trial.number in group]
+    return alone(study, min(tied, key=lambda t: (t.number != 0, t.parameters or np.inf, t.number)).number)
 
 
 def trial_0(study: Banked) -> Weights:
@@ -94,10 +94,30 @@ def trial_0(study: Banked) -> Weights:
     return alone(study, 0)
 
 
-def ensemble_if_better(study: Banked) -> Weights:
-    """As `search run` does where time allows all: an ensemble if it is better than the simplest tie, else that."""
-    chosen, pool = int(study.trials[simplest_tie(study).argmax()]), places(study)
-    members = best_together(chosen, study.trials[pool].tolist(), study.oof[pool], study.labels, study.folds, METRIC)
+def evidence(study: Banked) -> tuple[Evidence, NDArray[np.bool_]]:
+    """What is known of the trials, and which may be chosen."""
+    known = comparable(records(study), METRIC)
+    predictions = []
+    for trial in known:
+        rows = study.oof[study.trials == trial.number][0]
+        folds = {fold.fold for fold in trial.folds if fold.repeat == 0}
+        predictions.append([{fold: rows[study.folds == fold] for fold in folds}])
+    made = evidence_of(known, predictions, study.labels, [study.folds], record(study))
+    return made, np.array([may_be_chosen(trial, METRIC) for trial in known])
+
+
+def expected_worth(study: Banked) -> Weights:
+    """The trial with the best expectation (empirical Bayes)."""
+    made, candidates = evidence(study)
+    return alone(study, made.numbers[int(np.argmax(np.where(candidates, belief(made).mean, -np.inf)))])
+
+
+def _decided(study: Banked, wish: Wish) -> Weights:
+    made, candidates = evidence(study)
+    return _weights(study, decide(made, candidates, wish))
+
+
+def _weights(study: Banked, members: Sequence[Member]) -> Weights:
     return np.asarray(sum(member.weight * alone(study, member.trial) for member in members))
 
 
@@ -112,7 +132,9 @@ RULES: dict[str, Rule] = {
     "trial 0": trial_0,
     "best score": best_score,
     "simplest tie": simplest_tie,
-    "ensemble if better": ensemble_if_better,
+    "expected worth": expected_worth,
+    "worth, cheap within 0.3, ensemble if better": lambda study: _decided(study, Wish()),
+    "worth, cheap within 1.0, ensemble if better": lambda study: _decided(study, Wish(PRICES["small"])),
     "ensemble": ensemble,
     "what was shipped": lambda study: study.shipped,
 }
@@ -129,23 +151,24 @@ def reported(study: Banked, weights: Weights) -> Interval | None:
 
 def as_stored(study: Banked, weights: Weights) -> StoredStudy:
     """The records from which the report of this choice is made."""
-    classes, trials, ranked = tuple(map(str, study.classes)), records(study), places(study)
-    by_fold = {
-        int(study.trials[place]): {int(f): study.oof[place, study.folds == f] for f in np.unique(study.folds)}
-        for place in ranked
-    }
+    ranked = places(study)
+    by_fold = {int(f): study.oof[ranked[0], study.folds == f] for f in np.unique(study.folds)}
     members = tuple((int(study.trials[place]), float(weights[place])) for place in np.flatnonzero(weights))
-    choice = ChoiceRecord("", int(study.trials[weights.argmax()]), members, tuple(by_fold), 0, 0.0, None)
+    pool = tuple(int(study.trials[place]) for place in ranked)
     return StoredStudy(
-        study=StudyRecord(str(study.name), "", 0, METRIC, classes, (0, 0, 0), "", {}, {}),
+        study=record(study),
         images=tuple(ImageRecord(row, "", int(label), False, "") for row, label in enumerate(study.labels)),
         split=Split(0, study.folds),
-        trials=tuple(trials),
-        choices=(choice,),
-        best=by_fold[int(study.trials[ranked[0]])],
-        leading=dict([*by_fold.items()][:MAX_TRIALS]),
-        pool=by_fold,
+        trials=tuple(records(study)),
+        choices=(ChoiceRecord("", int(study.trials[weights.argmax()]), members, pool, 0, 0.0, None),),
+        best=by_fold,
+        evidence=evidence(study)[0],
     )
+
+
+def record(study: Banked) -> StudyRecord:
+    """The study's record, as far as it matters here."""
+    return StudyRecord(str(study.name), "", 0, METRIC, tuple(map(str, study.classes)), (0, 0, 0), "", {}, {})
 
 
 def own_score(study: Banked, weights: Weights) -> Interval | None:

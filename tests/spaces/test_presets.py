@@ -234,7 +234,7 @@ def test_known_good_points_say_why_they_are_there_and_differ_from_each_other(nam
 def test_an_alternative_is_cheaper_than_the_point_before_it(images: int) -> None:
     good = PRESETS["auto"].starts
     assert [known.one_of for known in good] == ["fine-tune", "fine-tune", "", "", ""]
-    space = PRESETS["auto"].space(Facts(200, 200, 3, 2, images, (lite0.BACKBONE,)))
+    space = PRESETS["auto"].space(Facts(200, 200, 3, 2, images, (LITE0,)))
     full, short = (space.defaults(**known.changes) for known in good[:2])
     assert full["family"] == short["family"] == "fine-tune"
     ours, theirs = (

@@ -17,12 +17,12 @@ from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from search.worker.worker import Worker
 from spaces import Value
-from spaces.backbones import lite0
+from spaces.backbones.lite import LITE0
 from spaces.facts import Facts
 from spaces.presets import FAMILIES
 from tests.search.worker.test_trainer import fold_job, trained
 
-needs_weights = pytest.mark.skipif(importlib.util.find_spec(lite0.PACKAGE) is None, reason="needs its weights")
+needs_weights = pytest.mark.skipif(importlib.util.find_spec(LITE0.package) is None, reason="needs its weights")
 
 
 def packed(worker: Worker, job: FoldJob, pixels: NDArray[np.uint8], path: Path) -> NDArray[np.float32]:
@@ -68,7 +68,7 @@ def test_a_network_as_it_was_judged_is_packed(
 
 @pytest.fixture(scope="module")
 def tuner(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    facts = Facts(8, 8, 1, 2, 27, (lite0.BACKBONE,))
+    facts = Facts(8, 8, 1, 2, 27, (LITE0,))
     with StudyFolder(tmp_path_factory.mktemp("tuned")).pixels_on_disk(prepared.images.pixels) as pixels:
         yield Worker(WorkerContext(Pixels(pixels), prepared.images.labels, facts, "fine-tune", "balanced_accuracy"))
 
@@ -77,7 +77,7 @@ def tuner(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def test_a_fine_tuned_network_is_packed_with_its_mirrored_mean(
     tuner: Worker, prepared: Prepared, tmp_path: Path
 ) -> None:
-    space = FAMILIES["fine-tune"].space(Facts(8, 8, 1, 2, 27, (lite0.BACKBONE,)))
+    space = FAMILIES["fine-tune"].space(Facts(8, 8, 1, 2, 27, (LITE0,)))
     params = space.defaults(input_size=64, epochs=2, batch_size=8)
     assert_made_of_what_was_judged(tuner, fold_job(prepared, params), prepared.images.pixels, tmp_path)
 
