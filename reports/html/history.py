@@ -85,7 +85,7 @@ def _chance_line(data: StudySummary, y: svg.Scale) -> list[Markup]:
 
 
 def _point(data: StudySummary, row: TrialRow, x: svg.Scale, y: svg.Scale, radius: float) -> Markup:
-    state = "" if row.rank is not None else f" ({words.state_words(row.state, searching=data.searching)})"
+    state = "" if row.rank is not None else f" ({words.ended_words(row, searching=data.searching)})"
     title = f"trial {row.number}{state}: {words.score_words(row)} {metric_words(data.metric)}"
     place = {"cx": x(row.number), "cy": y(row.score if row.score is not None else math.nan)}
     return svg.tag("circle", svg.tag("title", title), **place, r=radius, class_=f"point {row.state.value}")

@@ -18,7 +18,7 @@ def of_study(data: StudySummary) -> str:
         (
             words.marked(data, row),
             words.score_words(row),
-            words.state_words(row.state, searching=data.searching),
+            words.ended_words(row, searching=data.searching),
             words.changes_words(row.origin, row.changed),
         )
         for row in data.rows[:ROWS]

@@ -120,7 +120,7 @@ class LiveTable:
         changed = words.changes_words(
             trial.origin, changed_from(start.params if start else {}, trial.params, progress.defaults)
         )
-        state = as_text(words.STATE_WORDS[trial.state], self._console, STATE_STYLES[trial.state])
+        state = as_text(words.ended_words(trial, searching=True), self._console, STATE_STYLES[trial.state])
         return (
             as_text(mark, self._console, "green"),
             as_text(str(trial.number), self._console),
@@ -209,7 +209,7 @@ class PlainLines:
         score = f"{values.metric_words(progress.metric)} {_score_words(trial, progress.metric)}"
         best = ", best so far" if trial.number == progress.best else ""
         changed = changed_from(progress.trials[0].params, trial.params, progress.defaults) if progress.trials else {}
-        parts = [f"trial {trial.number} {words.STATE_WORDS[trial.state]}{best}", score, folds]
+        parts = [f"trial {trial.number} {words.ended_words(trial, searching=True)}{best}", score, folds]
         parts.append(values.duration(trial.seconds))
         if why := _why(trial):
             parts.append(why)

@@ -111,7 +111,7 @@ def _cells(data: StudySummary, row: TrialRow | ReferenceRow, narrow: bool) -> li
     if not narrow:
         epochs = f"{sum(row.epochs) / len(row.epochs):.0f}" if row.epochs else values.NONE
         cells += [epochs, values.amount(row.parameters), values.duration(row.seconds)]
-    state = words.state_words(row.state, searching=data.searching)
+    state = words.ended_words(row, searching=data.searching)
     return [*cells, state, words.changes_words(row.origin, row.changed)]
 
 

@@ -11,7 +11,7 @@ from search.stats.estimate import Estimate, beats
 from search.stats.metrics import METRICS
 from search.stats.outlook import FLAT
 from search.stats.selection import ENSEMBLE_METRIC
-from storage.records import Origin, TrialState
+from storage.records import OUT_OF_TIME, Origin, TrialRecord, TrialState
 
 STATE_WORDS = {
     TrialState.RUNNING: "running",
@@ -70,6 +70,11 @@ def front(data: StudySummary) -> str:
 def state_words(state: TrialState, *, searching: bool) -> str:
     """A trial's state; an open one is running only while a process holds the study."""
     return UNFINISHED if state == TrialState.RUNNING and not searching else STATE_WORDS[state]
+
+
+def ended_words(ended: TrialRow | TrialRecord, *, searching: bool) -> str:
+    """A trial's state; one whose time was over takes part in the choice by the folds that it has."""
+    return ended.cause if ended.cause == OUT_OF_TIME else state_words(ended.state, searching=searching)
 
 
 def changes_words(origin: Origin, changed: Mapping[str, object], joint: str = ", ") -> str:
@@ -252,6 +257,8 @@ def _nothing_yet(data: StudySummary) -> str:
         often = data.causes[0]
         which = "The only trial failed" if total == 1 else f"All {total:,} trials failed"
         return f"{which}; most often: {visible(often.cause)} ({often.count:,})."
+    if data.chosen:
+        return f"No trial has all its folds ({counts_words(data)}); the saved model is judged by those that it has."
     return f"No trial is complete yet: {counts_words(data)}."
 
 
