@@ -21,6 +21,7 @@ from search.results.expected import expected
 from search.results.stored import StoredStudy
 from search.stats.evidence import Evidence, belief, comparable, evidence_of, may_be_chosen
 from search.stats.metrics import METRICS, scores
+from search.stats.outlook import LEAST_TRIALS, gain_of_more
 from search.stats.selection import PRICES, Member, Wish, complete, decide, greedy, interval, ties
 from storage import ChoiceRecord, FoldRecord, ImageRecord, Split, StudyRecord, TrialRecord, TrialState
 from storage.records import Origin
@@ -199,6 +200,18 @@ def best_single(study: Banked) -> float:
     return float(np.nanmax([truth(study, alone(study, number)) for number in study.trials]))
 
 
+def outlooks(study: Banked) -> Iterator[tuple[float, float]]:
+    """(What the rest of the search was expected to bring at most, what it brought in truth), from each trial on."""
+    made, candidates = evidence(study)
+    for first in range(LEAST_TRIALS, len(made.numbers)):
+        so_far = np.arange(len(made.numbers)) < first
+        predicted = gain_of_more(made.only(so_far), candidates[so_far], len(made.numbers) - first)
+        before = _weights(study, decide(made.only(so_far), candidates[so_far]))
+        brought = truth(study, _weights(study, decide(made, candidates))) - truth(study, before)
+        if predicted is not None and np.isfinite(brought):
+            yield predicted, brought
+
+
 @dataclass(frozen=True)
 class Replayed:
     """One study under all rules. Scores in percent."""
@@ -313,6 +326,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{len(studies)} studies; balanced accuracy in %, differences in points (standard error)")
     for line in tables(studies):
         print(line)
+    with_truth = [study for file in files if len((study := Banked.read(file)).testing)]
+    pairs = [pair for study in with_truth for pair in outlooks(study)]
+    if pairs:
+        kept = np.mean([brought <= predicted for predicted, brought in pairs])
+        print(f"\nWhat more search brings at most: true {kept:.0%} of {len(pairs)} times")
 
 
 if __name__ == "__main__":
