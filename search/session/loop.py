@@ -50,6 +50,7 @@ from storage import (
 )
 from storage.records import Origin, Params
 
+SHORT = 120.0  # seconds: with less time left, what may be saved comes before reference rows
 MAX_REDRAWS = 200
 MAX_REDRAWS_FOR_TIME = 10  # after that there is no time for a further trial
 MAX_REDRAWS_FOR_NOVELTY = 20  # after that a known point is tried again, with other seeds
@@ -190,12 +191,13 @@ class Loop:
     def _next_work(self) -> Work | None:
         """The most useful work that is not running yet: a fold of the oldest open trial, else a new point.
 
-        Reference rows come between trial 0 and all others. If trials race, a trial of the sampler runs one fold at a
+        Reference rows come between trial 0 and all others; in a short time after the known-good points. If trials race, a trial of the sampler runs one fold at a
         time, because its next fold may not be needed, unless there is nothing else to do.
         """
         if job := self._next_fold(patient=self._racer is not None):
             return job
-        if self._trials and (reference := self._references.next_job()):
+        may_wait = self._starts and self._time.seconds < SHORT
+        if self._trials and not may_wait and (reference := self._references.next_job()):
             return reference
         if any(isinstance(work, Candidate) for work in self.running):
             return None
