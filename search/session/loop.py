@@ -191,8 +191,9 @@ class Loop:
     def _next_work(self) -> Work | None:
         """The most useful work that is not running yet: a fold of the oldest open trial, else a new point.
 
-        Reference rows come between trial 0 and all others; in a short time after the known-good points. If trials race, a trial of the sampler runs one fold at a
-        time, because its next fold may not be needed, unless there is nothing else to do.
+        Reference rows come between trial 0 and all others; in a short time after the known-good points. If trials
+        race, a trial of the sampler runs one fold at a time, because its next fold may not be needed, unless there is
+        nothing else to do.
         """
         if job := self._next_fold(patient=self._racer is not None):
             return job
