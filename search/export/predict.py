@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -158,7 +158,7 @@ def load_model(path: Path) -> Any:
         raise UsageError(f"{path} cannot be loaded: {first}") from None
 
 
-def pictures_in(files: Sequence[InputFile], needs: About) -> Iterator[Picture | FileRemark]:
+def pictures_in(files: Sequence[InputFile], needs: About) -> Generator[Picture | FileRemark, None, None]:
     """Each file's picture, or why there is none, in their order. Threads decode while the network is busy."""
     budget = PixelBudget(MAX_PIXELS)
 

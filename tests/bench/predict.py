@@ -21,7 +21,7 @@ from spaces import Value
 from tests.bench.timing import interleaved
 from tests.pictures import make_pictures
 
-TRAINING, ASKED, SIDE = 100, 2000, 28  # images; pixels
+TRAINING, ASKED, SIDE = 100, 640, 28  # images; pixels
 BATCH = 64  # images, as `search predict` has it
 MODELS: dict[str, tuple[str, tuple[dict[str, Value], ...]]] = {
     "a frozen trial, averaged over the mirror image": ("frozen", ({},)),
