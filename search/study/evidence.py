@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from search.stats.evidence import Evidence, comparable, evidence_of
 from storage import Store, TrialRecord
@@ -21,13 +22,11 @@ def stored_evidence(store: Store, trials: Sequence[TrialRecord], *, confirmed: b
     if not known:
         return None
     splits = store.splits() if confirmed else [store.split()]
-    predictions = [
-        [store.probabilities(trial.number, split.repeat) for split in splits if _has(trial, split.repeat)]
-        for trial in known
-    ]
+    predictions = [[_predictions(store, trial, split.repeat) for split in splits] for trial in known]
     labels = np.array([image.label for image in store.images()], np.int64)
     return evidence_of(known, predictions, labels, [split.assignment for split in splits], store.study())
 
 
-def _has(trial: TrialRecord, repeat: int) -> bool:
-    return any(fold.repeat == repeat for fold in trial.folds)
+def _predictions(store: Store, trial: TrialRecord, repeat: int) -> Mapping[int, NDArray[np.floating]]:
+    """By fold; empty where the trial lacks the repeat, so that each repeat has the same place for all trials."""
+    return store.probabilities(trial.number, repeat) if any(fold.repeat == repeat for fold in trial.folds) else {}
