@@ -109,7 +109,7 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
 
 
 @app.command()
-def resume(
+def resume(  # noqa: PLR0917 - Typer makes an option of each
     study: opt.Where = None,
     trials: opt.MoreTrials = None,
     hours: opt.MoreHours = None,

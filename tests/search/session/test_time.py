@@ -131,7 +131,11 @@ def test_if_no_point_of_the_sampler_fits_the_search_ends_and_says_so(path: Path)
 
 def test_points_of_the_sampler_for_which_there_is_no_time_are_drawn_anew(path: Path) -> None:
     """Only the small ones fit."""
-    asked = {"starts": [Start(Origin.BASELINE, depth(1))], "sampler": ("optuna", "random"), "trials": 50}
+    asked: dict[str, Any] = {
+        "starts": [Start(Origin.BASELINE, depth(1))],
+        "sampler": ("optuna", "random"),
+        "trials": 50,
+    }
     sit(path, clockwork(), seconds=100, **asked)
     drawn = [trial for trial in stored(path) if trial.origin == Origin.SAMPLER]
     assert drawn
@@ -152,7 +156,7 @@ def test_no_other_point_is_drawn_for_one_that_is_too_long_once_the_search_is_to_
         return priced(job)
 
     executor = Ticking(answer, takes=seconds_of)
-    asked = {"starts": [Start(Origin.BASELINE, depth(1))], "trials": 50}
+    asked: dict[str, Any] = {"starts": [Start(Origin.BASELINE, depth(1))], "trials": 50}
     sit(path, executor, stop=stop, seconds=34, **asked)
     assert sum(isinstance(job, DescribeJob) for job in executor.jobs) == 2
     assert folds_of(path) == [(1, 3)]

@@ -189,7 +189,7 @@ def test_images_outside_the_folds_are_no_evidence_and_further_repeats_count_if_t
     assert made.families == ("cnn",) * 3
     weights = class_weights(made.labels)
     assert weights.tolist() == [1.0, 1.0]
-    np.testing.assert_allclose(made.gains, [[1] * 4, [0.5] * 4, [1] * 4])
+    np.testing.assert_allclose(made.gains, np.array([[1.0] * 4, [0.5] * 4, [1.0] * 4]))
     assert (made.probabilities[1] == made.probabilities[0]).all()
 
 
