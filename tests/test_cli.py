@@ -167,7 +167,20 @@ def test_every_command_has_help_that_says_what_it_does(tmp_path: Path) -> None:
         text = search_here(command, "--help", cwd=tmp_path).stdout
         assert len(text.splitlines()) > 5
     run = search_here("run", "--help", cwd=tmp_path).stdout
-    flags = ("trials", "hours", "folds", "epochs", "seed", "workers", "engine", "sampler", "preset", "dir", "quiet")
+    flags = (
+        "trials",
+        "hours",
+        "time",
+        "folds",
+        "epochs",
+        "seed",
+        "workers",
+        "engine",
+        "sampler",
+        "preset",
+        "dir",
+        "quiet",
+    )
     assert all(f"--{flag}" in run for flag in flags)
 
 

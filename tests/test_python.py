@@ -100,6 +100,8 @@ def test_the_command_goes_on_with_what_python_began(ran: dict[str, Any], capsys:
     [
         (lambda: search.run("nowhere"), "nowhere does not exist; a study needs a folder of images"),
         (lambda: search.run("pictures", trials=0), "trials: must be at least 1, got 0"),
+        (lambda: search.run("pictures", time="8"), "time: must be a time such as 90s, 30m, 8h or 1h30m, got '8'"),
+        (lambda: search.resume("pictures-study", time="1h", hours=1.0), "--hours and --time are the same budget"),
         (lambda: search.run("pictures", workers=-1), "--workers: must be at least 0, got -1"),
         (lambda: search.run("pictures", folds=3), "folds: the study has 2, asked is 3"),
         (lambda: search.resume("pictures-study", workers=0), "nothing to resume: 3 of 3 trials are done"),

@@ -10,7 +10,7 @@ from search.results.summary import Chosen, ReferenceRow, StudySummary, TrialRow
 from search.stats.estimate import Estimate, beats
 from search.stats.metrics import METRICS
 from search.stats.outlook import FLAT
-from search.stats.selection import ENSEMBLE_METRIC
+from search.stats.selection import ENSEMBLE_METRIC, PRICES
 from storage.records import OUT_OF_TIME, Origin, TrialRecord, TrialState
 
 STATE_WORDS = {
@@ -144,8 +144,8 @@ def choice(data: StudySummary) -> str:
 
 
 def _why_it(data: StudySummary, chosen: Chosen) -> str:
-    """Why this trial, in brackets; empty if there was no other."""
-    if chosen.leader is None or len(data.trials) == 1:
+    """Why this trial, in brackets; empty if there was no other, or if what is known now does not explain it."""
+    if chosen.leader is None or len(data.trials) == 1 or chosen.loss > max(PRICES.values()) or not chosen.current:
         return ""
     if chosen.leader == chosen.trial:
         return (
@@ -344,7 +344,8 @@ def caution(data: StudySummary) -> str:
     if data.best is None and data.estimate is None:
         return ""
     direction = "lower" if METRICS[data.metric].maximized else "higher"
-    if data.compared == 1:
+    another = data.chosen is not None and data.best is not None and data.chosen.trial != data.best.number
+    if data.compared == 1 and not another:
         return (
             "Only one trial is complete, so no trial was selected yet. If the images that give the score also ended "
             f"the training (early stopping), expect new images to score somewhat {direction}."

@@ -30,6 +30,7 @@ LONG = 0.04  # share of it: a training on all images that takes longer is replac
 SAVING = 4.0  # seconds for combining models and predicting with them
 WITH_CARE = 1.2  # safety factor on the expected seconds of a refit
 
+LEAST_SECONDS = 60.0  # of a larger budget that a message names: starting takes some of it
 GRACE_SECONDS = 10.0  # for running folds when the search is asked to stop; if its time is over, at most
 GRACE_SHARE = 0.02  # of its time
 
@@ -80,7 +81,7 @@ class UsedUp:
     """A budget that is used up."""
 
     words: str  # '3 of 3 trials are done'
-    larger: tuple[str, str]  # the option with twice the budget, or what was used of it: ('--trials', '6')
+    larger: tuple[str, str]  # the option with twice the budget, or more where more was used: ('--trials', '6')
 
 
 def share_of_hours(config: Config, folds: int) -> Config:
@@ -121,10 +122,11 @@ def _hours_used(store: Store, trials: Sequence[TrialRecord], config: Config) -> 
         return None
     rest = "" if kept <= 0 else f", and {duration_of(kept)} are kept back for finishing"
     searches = 1 + folds if config.nested else 1
-    larger = duration_of(2 * 3600 * max(config.hours, hours) * searches)
-    return UsedUp(
-        f"{duration_of(3600 * hours)} of {duration_of(3600 * config.hours)} are used{rest}", ("--time", larger)
-    )
+    larger = max(2 * 3600 * config.hours, LEAST_SECONDS)
+    while larger <= 3600 * hours:
+        larger *= 2
+    used = f"{duration_of(3600 * hours)} of {duration_of(3600 * config.hours)} are used{rest}"
+    return UsedUp(used, ("--time", duration_of(larger * searches)))
 
 
 def _trials_used(trials: Sequence[TrialRecord], config: Config) -> UsedUp | None:

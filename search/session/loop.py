@@ -325,7 +325,9 @@ class Loop:
         if candidate.origin in LEFT_OUT:
             point = LEFT_OUT[candidate.origin]
             self._observer.note(f"a {point} is left out: {too_long} ({self._changes(candidate)})")
-        elif candidate.redraws < MAX_REDRAWS_FOR_TIME:
+        elif self.session.stop.asked:
+            return
+        elif candidate.redraws < MAX_REDRAWS_FOR_TIME and self._time.seconds > 0:
             self._draw_anew(candidate)
         else:
             self._exhausted = True

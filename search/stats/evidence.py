@@ -124,11 +124,11 @@ def _first_score(trial: TrialRecord, metric: str) -> float:
 
 
 def early_stopping_optimism(trial: TrialRecord, metric: str) -> float:
-    """By how much a trial's score is too good because each fold chose its epoch by the images that score it; 0 or more.
+    """By how much a trial's score is too good because each fold chose its epoch by the images that score it.
 
     Each fold's score at its best epoch, less that at the mean best epoch of the other folds, which these images did not
-    choose, and for about which a model of all images is trained. `trial` with curves; 0 for a single fold, and where
-    the last epoch counts.
+    choose, and for about which a model of all images is trained. Right on average; for one trial it may be below 0.
+    `trial` with curves; 0 for a single fold, and where the last epoch counts.
     """
     folds = [fold for fold in trial.folds if fold.repeat == 0 and f"val_{metric}" in fold.curve]
     if len(folds) < 2 or all(fold.best_epoch == fold.epochs for fold in folds):
@@ -139,7 +139,7 @@ def early_stopping_optimism(trial: TrialRecord, metric: str) -> float:
     there = [curve[min(epoch, len(curve)) - 1] for curve, epoch in zip(curves, others, strict=True)]
     here = [curve[min(epoch, len(curve)) - 1] for curve, epoch in zip(curves, best, strict=True)]
     gap = float(np.mean(METRICS[metric].gain(np.array(here) - np.array(there))))
-    return max(gap, 0.0) if np.isfinite(gap) else 0.0
+    return gap if np.isfinite(gap) else 0.0
 
 
 def evidence_of(

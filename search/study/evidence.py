@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from search.stats.evidence import Evidence, comparable, evidence_of, may_be_chosen
 from search.stats.outlook import gain_of_more
@@ -30,10 +31,7 @@ def stored_evidence(
     if not known:
         return None
     splits = store.splits() if confirmed else [store.split()]
-    predictions = [
-        [store.probabilities(trial.number, split.repeat) for split in splits if _has(trial, split.repeat)]
-        for trial in known
-    ]
+    predictions = [[_predictions(store, trial, split.repeat) for split in splits] for trial in known]
     known = [trial if _has_curves(trial) else store.trial(trial.number) for trial in known]
     labels = np.array([image.label for image in store.images()], np.int64)
     return evidence_of(known, predictions, labels, [split.assignment for split in splits], store.study(), passes)
@@ -57,5 +55,6 @@ def _has_curves(trial: TrialRecord) -> bool:
     return any(fold.curve for fold in trial.folds) or all(fold.epochs == fold.best_epoch for fold in trial.folds)
 
 
-def _has(trial: TrialRecord, repeat: int) -> bool:
-    return any(fold.repeat == repeat for fold in trial.folds)
+def _predictions(store: Store, trial: TrialRecord, repeat: int) -> Mapping[int, NDArray[np.floating]]:
+    """By fold; empty where the trial lacks the repeat, so that each repeat has the same place for all trials."""
+    return store.probabilities(trial.number, repeat) if any(fold.repeat == repeat for fold in trial.folds) else {}

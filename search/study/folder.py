@@ -234,7 +234,8 @@ class StudyFolder:
 
     def sweep(self) -> None:
         """Remove partial files of workers that were killed."""
-        partial_files = ((self.features, ".*.npy"), (self.refits, ".*.keras"), (self.models, ".*.keras"))
+        refits = ((self.refits, ".*.keras"), (self.refits, ".*.npz"))
+        partial_files = ((self.features, ".*.npy"), *refits, (self.models, ".*.keras"))
         for folder, pattern in partial_files:
             if folder.resolve().is_relative_to(self.path.resolve()):  # the folder could be a link to any other
                 for path in folder.glob(pattern):

@@ -18,26 +18,19 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from search.stats.estimate import Estimate, estimate, no_better_than_its_own, of_another, trained_on_all
+from search.stats.estimate import Estimate, no_better_than_its_own, trained_on_all
+from search.stats.evidence import Evidence, belief, evidence_of
 from search.stats.metrics import scores
-from search.stats.selection import (
-    REPEATS,
-    best_together,
-    better_in_folds,
-    choose,
-    complete,
-    finalists,
-    interval,
-    of_ensemble,
-)
+from search.stats.selection import REPEATS, better_in_folds, decide, expected_score, finalists
 from storage import FoldRecord, TrialRecord, TrialState
-from storage.records import Origin
+from storage.records import Origin, StudyRecord
 from tests.bench.digits import FOLDS, METRIC, SIZES, STUDIES, TRIALS, Drawn, Stored, draw, fold_run, kept, refit
 from tests.bench.digits import points as points_of
 from tests.bench.parallel import of_each
-from tests.search.stats.simulated import studies
+from tests.search.stats.simulated import evidence, studies
 
 Probabilities: TypeAlias = NDArray[np.floating]
+Repeats: TypeAlias = list[dict[int, Probabilities]]  # of a trial: for each division into folds, fold -> probabilities
 
 SIMULATED = 100
 CASES = ((100, 100, 0.0), (100, 100, 0.3), (110, 14, 0.8), (300, 60, 0.3), (1000, 60, 0.2))
@@ -48,7 +41,7 @@ CHANCE = 0.1
 class Study:
     """The estimates of a search, and the truth. Balanced accuracies."""
 
-    best: Estimate  # for the trial with the best pooled score: BBC-CV
+    best: Estimate  # for the trial with the best expectation
     folds_truth: float  # mean over the fold models of that trial
     refit_truth: float  # of that trial trained on all images
     reported: Estimate  # the report's estimate for the saved model
@@ -66,19 +59,18 @@ def searched(images: int, seed: int, folder: Path | None, shuffled: bool) -> Stu
         kept(images, seed, folder, shuffled=shuffled),
         points_of(seed),
     )
-    best = estimate(stored.probabilities, stored.labels, METRIC)
-    assert best is not None
-    pooled = [scores(stored.labels, rows, (METRIC, "accuracy")) for rows in stored.probabilities]
-    winner = int(np.argmax([values[METRIC] for values in pooled]))
-    gaps = np.array([values["accuracy"] for values in pooled]) - stored.truth
+    pooled = [scores(stored.labels, rows, ("accuracy",))["accuracy"] for rows in stored.probabilities]
+    gaps = np.array(pooled) - stored.truth
     networks = np.array([params["family"] == "network" for params in points])
 
-    trials = confirmed(drawn, stored, points)
-    chosen = choose(trials, METRIC, images)
-    assert chosen is not None
-    pool = [t.number for t in complete(trials, METRIC)]
-    members = best_together(chosen.number, pool, stored.probabilities[pool], stored.labels, stored.assignment, METRIC)
-    together = of_ensemble(stored.probabilities[pool], stored.labels, stored.assignment, METRIC)
+    trials, predictions = confirmed(drawn, stored, points)
+    everyone = np.ones(len(trials), bool)
+    searched_alone = _evidence(drawn, trials, [repeats[:1] for repeats in predictions])
+    winner = int(np.argmax(belief(searched_alone).mean))
+    best = expected_score(searched_alone, everyone, [(winner, 1.0)])
+    members = [(member.trial, member.weight) for member in decide(_evidence(drawn, trials, predictions), everyone)]
+    reported = expected_score(searched_alone, everyone, members)
+    assert best is not None and reported is not None
 
     @cache
     def fold_models(trial: int) -> list[tuple[Probabilities, int]]:
@@ -94,11 +86,7 @@ def searched(images: int, seed: int, folder: Path | None, shuffled: bool) -> Stu
     def true(probabilities: Probabilities) -> float:
         return scores(drawn.truth, probabilities, (METRIC,))[METRIC]
 
-    reported = together if members[1:] else best
-    alone = stored.probabilities[members[0].trial]
-    if not members[1:] and members[0].trial != winner:
-        reported = of_another(best, *interval(alone, stored.labels, METRIC))
-    saved = np.sum([member.weight * on_all_images(member.trial) for member in members], axis=0)
+    saved = np.sum([weight * on_all_images(trial) for trial, weight in members], axis=0)
     return Study(
         best=best,
         folds_truth=float(np.mean([true(probabilities) for probabilities, _ in fold_models(winner)])),
@@ -124,8 +112,10 @@ def repeated(drawn: Drawn, stored: Stored, points: Sequence[dict[str, Any]], tri
     return np.stack(probabilities)
 
 
-def confirmed(drawn: Drawn, stored: Stored, points: Sequence[dict[str, Any]]) -> list[TrialRecord]:
-    """The study's trials; the finalists also have the folds of new repeats."""
+def confirmed(
+    drawn: Drawn, stored: Stored, points: Sequence[dict[str, Any]]
+) -> tuple[list[TrialRecord], list[Repeats]]:
+    """The study's trials, and their predictions; the finalists also have the folds of new repeats."""
     trials = [
         TrialRecord(
             number,
@@ -137,16 +127,28 @@ def confirmed(drawn: Drawn, stored: Stored, points: Sequence[dict[str, Any]]) ->
         )
         for number, params in enumerate(points)
     ]
+    predictions: list[Repeats] = [
+        [{fold: rows[stored.assignment == fold] for fold in range(FOLDS)}] for rows in stored.probabilities
+    ]
     for number in finalists(trials, METRIC, FOLDS, len(stored.labels)):
         for repeat in range(1, REPEATS + 1):
             assignment = drawn.folds(repeat)
+            predictions[number].append({})
             for fold in range(FOLDS):
                 probabilities, _, epoch = fold_run(drawn, points[number], assignment, fold)
                 validated = assignment == fold
+                predictions[number][repeat][fold] = probabilities[: validated.sum()]
                 fold_scores = scores(drawn.labels[validated], probabilities[: validated.sum()], (METRIC,))
                 record = FoldRecord(number, repeat, fold, 0, fold_scores, epoch, epoch, {}, 0, 1.0)
                 trials[number] = replace(trials[number], folds=(*trials[number].folds, record))
-    return trials
+    return trials, predictions
+
+
+def _evidence(drawn: Drawn, trials: Sequence[TrialRecord], predictions: Sequence[Repeats]) -> Evidence:
+    classes = tuple(map(str, range(10)))
+    study = StudyRecord("digits", "", drawn.seed, METRIC, classes, (8, 8, 1), "", {"preset": "own"}, {})
+    assignments = [drawn.folds(repeat) for repeat in range(REPEATS + 1)]
+    return evidence_of(trials, predictions, drawn.labels, assignments, study)
 
 
 def _parameters(params: dict[str, Any], images: int) -> int:
@@ -228,11 +230,12 @@ def simulated(_: Path | None) -> None:
     for images, trials, spread in CASES:
         estimates, truth = [], []
         for study in studies(SIMULATED, images=images, trials=trials, spread=spread):
-            estimated = estimate(study.probabilities, study.labels, METRIC)
+            made = evidence(study.probabilities, study.labels, np.arange(images) // 2 % FOLDS, METRIC)
+            winner = int(np.argmax(belief(made).mean))
+            estimated = expected_score(made, np.ones(trials, bool), [(winner, 1.0)])
             assert estimated is not None
-            pooled = [scores(study.labels, rows, (METRIC,))[METRIC] for rows in study.probabilities]
             estimates.append(estimated)
-            truth.append(float(study.truth[int(np.argmax(pooled))]))
+            truth.append(float(study.truth[winner]))
         print(compared(f"{images} images, {trials} trials, spread {spread}", estimates, truth), flush=True)
 
 

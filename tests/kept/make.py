@@ -1,11 +1,13 @@
 """`python -m tests.kept.make [NAME…]`: make the studies that are kept anew, by the code as it is, in about two minutes.
 
 Of each it keeps what it needs to be reported and gone on with, `study.toml` and `study.db`, what `search report --json`
-says of it, and all rows once `search resume` has brought it to its end.
+says of it, and all rows once `search resume` has brought it to its end. `--as-they-are` makes only these two anew: the
+studies remain those of earlier code.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import signal
@@ -196,7 +198,7 @@ def keep(study: Kept, home: Path) -> None:
 
 
 def make(study: Kept, place: Path) -> None:
-    """Make one study, keep it, report on it and go on with it."""
+    """Make one study and keep it."""
     home = place / "made" / study.name
     home.mkdir(parents=True)
     shutil.copytree(HERE / PICTURES, home / PICTURES)
@@ -205,6 +207,9 @@ def make(study: Kept, place: Path) -> None:
     run(study, home)
     keep(study, home)
 
+
+def record(study: Kept, place: Path) -> None:
+    """Report on a kept study and go on with it."""
     home = place / "gone-on" / study.name
     folder = copied(study, home)
     study.report.write_text(search("report", study.name, "--json", cwd=home), encoding="utf-8")
@@ -212,18 +217,25 @@ def make(study: Kept, place: Path) -> None:
     study.rows.write_text(as_text(rows_of(folder)), encoding="utf-8")
 
 
-def main(names: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """Make all of them, or those that are named."""
-    if unknown := set(names) - {study.name for study in STUDIES}:
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("names", nargs="*", help="none: all")
+    asked.add_argument("--as-they-are", action="store_true", help="keep the studies, record what is said of them anew")
+    options = asked.parse_args(arguments)
+    if unknown := set(options.names) - {study.name for study in STUDIES}:
         sys.exit(f"no such study: {', '.join(sorted(unknown))}")
-    shutil.rmtree(HERE / PICTURES, ignore_errors=True)
-    draw(HERE / PICTURES)
+    if not options.as_they_are:
+        shutil.rmtree(HERE / PICTURES, ignore_errors=True)
+        draw(HERE / PICTURES)
     with tempfile.TemporaryDirectory() as place:
         os.environ["KERAS_HOME"] = place  # what this user once downloaded changes nothing
         for study in STUDIES:
-            if not names or study.name in names:
+            if not options.names or study.name in options.names:
                 started = time.monotonic()
-                make(study, Path(place))
+                if not options.as_they_are:
+                    make(study, Path(place))
+                record(study, Path(place))
                 sys.stdout.write(f"{study.name}: {time.monotonic() - started:.0f} s\n")
 
 

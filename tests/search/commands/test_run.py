@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from search.commands.options import either
 from search.commands.request import Settings
 from search.commands.run import init, resume, run
 from search.errors import UsageError
@@ -46,3 +49,27 @@ def test_a_study_that_has_not_begun_cannot_be_resumed(place: Path) -> None:
     folder = init(place / "shapes", Settings(preset="cnn"), display=Remembering())
     message = refusal(lambda: resume(folder.path, Settings(), session(Remembering())))
     assert message == "shapes-study has not begun, so there is nothing to resume; `search run shapes-study` starts it"
+
+
+def test_the_time_of_a_session_counts_from_when_its_command_began(place: Path) -> None:
+    """The reading of images and the start of workers are part of it."""
+    began = replace(session(Remembering()), started=time.monotonic() - 5000)
+    done = run(place / "shapes", Settings(preset="cnn", trials=2, folds=2, epochs=1, hours=1.0), began)
+    with done.folder.read() as store:
+        assert store.spent_seconds() > 5000
+        assert store.trials() == []
+    assert done.problem is not None
+    assert done.problem.endswith("go on with: search resume shapes-study --time 2h")
+
+
+@pytest.mark.parametrize(
+    ("hours", "time", "either_of_them"), [(None, None, None), (2.0, None, 2.0), (None, 0.5, 0.5)], ids=str
+)
+def test_the_budget_is_named_by_one_of_two_options(
+    hours: float | None, time: float | None, either_of_them: float | None
+) -> None:
+    assert either(hours, time) == either_of_them
+
+
+def test_named_by_both_it_is_refused() -> None:
+    assert refusal(lambda: either(1.0, 1.0)) == "--hours and --time are the same budget; give one of them"

@@ -31,7 +31,8 @@ def test_for_each_budget_that_is_used_up_a_larger_one_is_named(begun: Store) -> 
     assert larger_budgets(folder, settings(trials=9, hours=3.0)) == []
     assert larger_budgets(folder, settings(trials=2, hours=3.0)) == [("--trials", "4")]
     assert larger_budgets(folder, settings(trials=9, hours=1.5)) == [("--time", "3h")]
-    assert larger_budgets(folder, settings(trials=1, hours=0.25)) == [("--time", "30m"), ("--trials", "4")]
+    assert larger_budgets(folder, settings(trials=1, hours=0.25)) == [("--time", "4h"), ("--trials", "4")]
+    assert larger_budgets(folder, settings(trials=9, hours=1e-5)) == [("--time", "2h8m")]
 
 
 def test_of_the_hours_of_a_nested_study_one_search_has_its_share_and_twice_all_of_them_are_more(begun: Store) -> None:

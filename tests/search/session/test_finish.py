@@ -128,6 +128,7 @@ def test_what_a_killed_worker_left_half_written_goes_and_nothing_outside_of_the_
     budget = replace(prepared, config=prepared.config.model_copy(update={"trials": 1}), max_epochs=1)
     folder, elsewhere = tmp_path / "study", tmp_path / "elsewhere"
     half = [folder / "models" / ".choice.77.keras", folder / "cache" / "refits" / ".trial-0-ab.77.keras"]
+    half += [folder / "cache" / "refits" / ".trial-0-fold-0-ab.77.npz"]
     kept = elsewhere / ".mine.77.npy"
     for path in (*half, kept):
         path.parent.mkdir(parents=True, exist_ok=True)

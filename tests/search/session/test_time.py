@@ -15,6 +15,7 @@ from search.session.budget import LONG, RESERVED, grace, is_long, refit_seconds,
 from search.session.kept import KEPT_TRIALS, forget, weights_of
 from search.session.plan import Start
 from search.session.prices import SPEED
+from search.session.signals import StopRequest
 from search.study.folder import StudyFolder
 from spaces.layers import Layer
 from storage import OUT_OF_TIME, FoldRecord, TrialRecord, TrialState
@@ -136,6 +137,25 @@ def test_points_of_the_sampler_for_which_there_is_no_time_are_drawn_anew(path: P
     assert drawn
     assert any(trial.redraws for trial in drawn)
     assert all(int(str(trial.params["depth"])) <= 3 for trial in drawn)
+
+
+@pytest.mark.parametrize("why", ["a signal", "the end of the time"])
+def test_no_other_point_is_drawn_for_one_that_is_too_long_once_the_search_is_to_end(path: Path, why: str) -> None:
+    stop = StopRequest()
+
+    def answer(job: Job) -> Outcome:
+        if isinstance(job, DescribeJob) and len(executor.jobs) > 1:
+            if why == "a signal":
+                stop.asked = True
+            else:
+                executor.now = 100.0
+        return priced(job)
+
+    executor = Ticking(answer, takes=seconds_of)
+    asked: dict[str, Any] = {"starts": [Start(Origin.BASELINE, depth(1))], "trials": 50}
+    sit(path, executor, stop=stop, seconds=34, **asked)
+    assert sum(isinstance(job, DescribeJob) for job in executor.jobs) == 2
+    assert folds_of(path) == [(1, 3)]
 
 
 def test_without_a_limit_nothing_is_too_long(path: Path) -> None:

@@ -1,0 +1,175 @@
+"""A search with real networks whose time is over: what is ahead is shipped as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reports.wording import study as words
+from search.executors.in_process import InProcess
+from search.jobs import FoldJob, FoldResult, Job, Outcome, RefitJob
+from search.results.progress import Ending
+from search.results.read import read
+from search.samplers.factory import make_sampler
+from search.session.finish import Finish
+from search.session.loop import Loop
+from search.session.plan import Start, make_plan, worker_context
+from search.session.session import Session
+from search.session.signals import StopRequest
+from search.study.database import create, folds_of
+from search.study.folder import StudyFolder
+from search.study.prepared import Prepared
+from storage import OUT_OF_TIME, ChoiceRecord, Store
+from storage.records import Origin
+from tests.search.session.sessions import RUN, Watcher
+
+FOLDS = 3
+SLOW, FAST = {"learning_rate": 1e-4}, {"learning_rate": 0.01}  # after two epochs the first one has hardly begun
+
+
+class Clockwork(InProcess):
+    """Networks are trained, by a clock of its own: a fold of trial 0 takes 10 seconds, and one of any other 40."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.jobs: list[Job] = []
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        """See Executor."""
+        self.jobs.append(job)
+        future = super().submit(job)
+        outcome = future.result()
+        if isinstance(job, FoldJob) and isinstance(outcome, FoldResult):
+            seconds = 40.0 if job.trial else 10.0
+            self.now += seconds
+            future = Future()
+            future.set_result(replace(outcome, seconds=seconds))
+        return future
+
+
+@dataclass
+class Searched:
+    """What a search left behind."""
+
+    folder: StudyFolder
+    executor: Clockwork
+    watcher: Watcher
+    choice: ChoiceRecord
+    printed: str
+
+    @property
+    def refits(self) -> list[RefitJob]:
+        return [job for job in self.executor.jobs if isinstance(job, RefitJob)]
+
+    def said(self, trial: int) -> dict[int, Any]:
+        """The out-of-fold probabilities of a trial, by fold."""
+        with Store.open(self.folder.database, read_only=True) as store:
+            return dict(store.probabilities(trial))
+
+
+def searched(
+    prepared: Prepared,
+    home: Path,
+    seconds: float,
+    between: Callable[[StudyFolder], object] = lambda _: None,
+) -> Searched:
+    """Search two points for so many seconds, then finish. `between`: is called between the two."""
+    config = prepared.config.model_copy(update={"hours": seconds / 3600, "trials": 2})
+    asked, folder = replace(prepared, config=config, max_epochs=12), StudyFolder(home)
+    executor, watcher = Clockwork(), Watcher()
+    with create(folder, asked) as store, folder.pixels_on_disk(asked.images.pixels) as pixels:
+        executor.prepare(worker_context(pixels, folder.features, asked), folder.logs)
+        points = (asked.space.defaults(**SLOW), asked.space.defaults(**FAST))
+        plan = replace(
+            make_plan(asked, store, 1),
+            references=(),
+            race=None,
+            starts=[Start(Origin.BASELINE, points[0]), Start(Origin.TRY, points[1])],
+        )
+        session = Session(store, store.start_run(RUN), executor, watcher, StopRequest(), lambda: executor.now)
+        loop = Loop(plan, session, make_sampler(plan.space, plan.metric, "optuna", "tpe", plan.seed, None))
+        assert loop.run() is Ending.FINISHED
+        between(folder)
+        Finish(
+            plan=plan,
+            session=session,
+            show=loop.show,
+            folder=folder,
+            draw=lambda repeat: folds_of(asked, repeat),
+            labels=asked.images.labels,
+            testing=asked.images.testing,
+            about={"classes": list(asked.images.classes), "image_shape": [8, 8, 1]},
+        ).run()
+        (choice,) = store.choices()
+        return Searched(folder, executor, watcher, choice, words.choice(read(store, searching=False)))
+
+
+def answers(path: Path, prepared: Prepared) -> Any:
+    """[images, classes] by a file in plain Keras."""
+    import keras
+
+    model: Any = keras.saving.load_model(path, compile=False, safe_mode=True)
+    return model.predict(prepared.images.pixels.astype(np.float32), verbose=0)
+
+
+@pytest.fixture(scope="module")
+def cut(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Searched:
+    """The second trial is far ahead after two of three folds, and there is no time for a third, nor for all images."""
+    return searched(prepared, tmp_path_factory.mktemp("cut"), 150)
+
+
+def test_a_trial_far_ahead_that_ran_out_of_time_is_shipped_from_the_networks_of_its_folds(cut: Searched) -> None:
+    with Store.open(cut.folder.database, read_only=True) as store:
+        first, second = store.trials()
+    assert (len(first.folds), len(second.folds), second.cause) == (FOLDS, 2, OUT_OF_TIME)
+    assert cut.choice.trial == 1
+    assert cut.choice.members == ((1, 0.5), (1, 0.5))
+    assert cut.choice.left_out == (0, 1)
+    assert "There was no time to train all of it on all images, so the networks of its finished folds were saved." in (
+        cut.printed
+    )
+    assert "It was judged on 2 of 3 folds: there was no time for more." in cut.printed
+
+
+def test_nothing_is_trained_again_for_it(cut: Searched) -> None:
+    assert len(cut.refits) == 2 and all(job.weights for job in cut.refits)
+    assert "making the model of trial 1; 2 networks of folds are used as they are" in cut.watcher.notes
+
+
+def test_its_file_answers_with_the_mean_of_the_networks_that_were_judged(cut: Searched, prepared: Prepared) -> None:
+    each = [answers(job.path, prepared) for job in cut.refits]
+    np.testing.assert_allclose(answers(cut.folder.model, prepared), np.mean(each, axis=0), atol=1e-5)
+    judged = cut.said(1)
+    for job, said in zip(cut.refits, each, strict=True):
+        np.testing.assert_allclose(said[job.fold.validate], judged[job.fold.fold], atol=1e-5)
+
+
+def test_kept_weights_go_once_the_model_is_made(cut: Searched) -> None:
+    assert not [*cut.folder.refits.glob("*.npz")]
+
+
+def test_of_kept_weights_that_were_damaged_the_others_are_used(prepared: Prepared, tmp_path: Path) -> None:
+    def damage(folder: StudyFolder) -> None:
+        (first,) = folder.refits.glob("trial-1-fold-0-*.npz")
+        first.write_bytes(first.read_bytes()[:-100])
+
+    found = searched(prepared, tmp_path, 150, damage)
+    assert (found.choice.members, found.choice.left_out) == (((1, 1.0),), (1,))
+    assert "so the network of one fold was saved" in found.printed
+    (job,) = found.refits
+    np.testing.assert_allclose(answers(found.folder.model, prepared), answers(job.path, prepared), atol=1e-5)
+
+
+def test_with_time_it_is_trained_on_all_images(prepared: Prepared, tmp_path: Path) -> None:
+    found = searched(prepared, tmp_path, 10_000)
+    assert (found.choice.members, found.choice.left_out) == (((1, 1.0),), (None,))
+    assert [job.weights for job in found.refits] == [None]
+    assert "It was trained on all 27 images and saved." in found.printed
+    assert not [job.keep for job in found.executor.jobs if isinstance(job, FoldJob) and job.keep]
