@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import io
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -111,3 +113,14 @@ def test_weights_of_another_network_are_a_failure_of_the_job(
     outcome = worker.do(RefitJob(fold_job(prepared), tmp_path / "fold.keras", tmp_path / "fold.npz"))
     assert isinstance(outcome, Failure)
     assert not (tmp_path / "fold.keras").exists()
+
+
+def test_weights_that_claim_more_than_memory_are_a_failure_of_the_job(
+    worker: Worker, prepared: Prepared, tmp_path: Path
+) -> None:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (2**50,)})
+    with zipfile.ZipFile(tmp_path / "fold.npz", "w") as archive:
+        archive.writestr("arr_0.npy", header.getvalue())
+    outcome = worker.do(RefitJob(fold_job(prepared), tmp_path / "fold.keras", tmp_path / "fold.npz"))
+    assert isinstance(outcome, Failure)
