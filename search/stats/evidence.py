@@ -7,6 +7,7 @@ The differences are shrunk towards what trials of the family are worth (empirica
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -48,9 +49,9 @@ class Evidence:
     folds: Labels  # [images]: the fold that validates the image
     numbers: tuple[int, ...]  # of the trials
     families: tuple[str, ...]  # of each trial
-    costs: tuple[float, ...]  # of each trial: milliseconds to predict an image, or if not `timed` its parameters
+    costs: tuple[float, ...]  # of each trial: see `cost`
+    milliseconds: tuple[float, ...]  # of each trial: measured time to predict an image; NaN if it was not
     passes: tuple[frozenset[Hashable], ...]  # of each trial: what of these milliseconds others may share, see `Timed`
-    timed: bool  # whether the milliseconds of all trials were measured
     probabilities: NDArray[np.float32]  # [trials, images, classes], out of fold
     gains: NDArray[np.float64]  # [trials, images]: contributions whose mean is the metric, larger is better
     optimism: NDArray[np.float64]  # [trials]: see `early_stopping_optimism`; it is subtracted from the gains
@@ -74,6 +75,7 @@ class Evidence:
             numbers=tuple(self.numbers[row] for row in rows),
             families=tuple(self.families[row] for row in rows),
             costs=tuple(self.costs[row] for row in rows),
+            milliseconds=tuple(self.milliseconds[row] for row in rows),
             passes=tuple(self.passes[row] for row in rows),
             probabilities=self.probabilities[rows],
             gains=self.gains[rows],
@@ -123,6 +125,17 @@ def _first_score(trial: TrialRecord, metric: str) -> float:
     return scores[0] if scores else float("nan")
 
 
+def cost(trial: TrialRecord) -> float:
+    """What a prediction of a trial's model costs: its multiplications for an image, of the mirror image too.
+
+    Each weight of a convolution is used once at each place of its output. `trial` with layers. Unlike measured
+    milliseconds this is the same in every repetition of a study, so a choice that depends on it is too.
+    """
+    macs = sum(layer.parameters * math.prod(side or 1 for side in layer.shape[:-1]) for layer in trial.layers)
+    mirrored = any(name.endswith("flip_average") and value for name, value in trial.params.items())
+    return float(macs) * (2 if mirrored else 1)
+
+
 def early_stopping_optimism(trial: TrialRecord, metric: str) -> float:
     """By how much a trial's score is too good because each fold chose its epoch by the images that score it.
 
@@ -150,7 +163,7 @@ def evidence_of(
     study: StudyRecord,
     passes: Callable[[Params], frozenset[Hashable]] = lambda _params: frozenset(),
 ) -> Evidence:
-    """The evidence of `trials`, given with their curves.
+    """The evidence of `trials`, given with their curves and layers.
 
     `predictions`: of each trial its repeats, the search itself first; of each repeat fold -> probabilities [images of
     the fold, classes], in the order of the images. `labels` [all images]; `assignments`: of each repeat [all images],
@@ -170,7 +183,6 @@ def evidence_of(
             for by_fold, assignment in zip(repeats, assignments, strict=False)
         ]
         gains[row] = np.mean([g for n, g in enumerate(of_repeats) if n == 0 or not np.isnan(g[searched]).any()], axis=0)
-    timed = all(trial.latency is not None for trial in trials)
     optimism = np.array([early_stopping_optimism(trial, metric) for trial in trials])
     return Evidence(
         metric=metric,
@@ -178,9 +190,9 @@ def evidence_of(
         folds=assignments[0][searched],
         numbers=tuple(trial.number for trial in trials),
         families=tuple(str(trial.params.get("family", study.config.get("preset", ""))) for trial in trials),
-        costs=tuple(float((trial.latency if timed else trial.parameters) or 0) for trial in trials),
+        costs=tuple(map(cost, trials)),
+        milliseconds=tuple(float("nan") if trial.latency is None else trial.latency for trial in trials),
         passes=tuple(passes(trial.params) for trial in trials),
-        timed=timed,
         probabilities=whole[:, searched],
         gains=gains[:, searched] - optimism[:, None],
         optimism=optimism,

@@ -95,9 +95,9 @@ def decide(evidence: Evidence, candidates: NDArray[np.bool_], wish: Wish = Wish(
     is quick enough, the quickest is taken.
     """
     eligible = np.flatnonzero(candidates)
-    if evidence.timed and len(eligible):
-        costs = np.array(evidence.costs)[eligible]
-        eligible = eligible[costs <= max(wish.milliseconds, costs.min())]
+    if len(eligible):
+        times = np.nan_to_num(np.array(evidence.milliseconds)[eligible], nan=0.0)  # what was not measured is allowed
+        eligible = eligible[times <= max(wish.milliseconds, times.min())]
     if not len(eligible):
         return ()
     believed = belief(evidence)
@@ -124,11 +124,10 @@ def decide(evidence: Evidence, candidates: NDArray[np.bool_], wish: Wish = Wish(
 
 
 def _milliseconds(evidence: Evidence, members: Sequence[Member]) -> float:
-    """What a prediction by all members takes for an image; 0 if that was not measured."""
-    if not evidence.timed:
-        return 0.0
+    """What a prediction by all members takes for an image, as far as that was measured."""
     rows = [evidence.row(member.trial) for member in members]
-    return together([Timed(evidence.costs[row], evidence.passes[row]) for row in rows])
+    times = np.nan_to_num(evidence.milliseconds, nan=0.0)
+    return together([Timed(float(times[row]), evidence.passes[row]) for row in rows])
 
 
 def _leader(known: Sequence[TrialRecord], metric: str) -> TrialRecord | None:

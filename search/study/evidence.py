@@ -32,7 +32,7 @@ def stored_evidence(
         return None
     splits = store.splits() if confirmed else [store.split()]
     predictions = [[_predictions(store, trial, split.repeat) for split in splits] for trial in known]
-    known = [trial if _has_curves(trial) else store.trial(trial.number) for trial in known]
+    known = [trial if trial.layers else store.trial(trial.number) for trial in known]  # else read without curves
     labels = np.array([image.label for image in store.images()], np.int64)
     return evidence_of(known, predictions, labels, [split.assignment for split in splits], store.study(), passes)
 
@@ -48,11 +48,6 @@ def outlook(store: Store, trials: Sequence[TrialRecord], ahead: float) -> float 
     by_number = {trial.number: trial for trial in trials}
     candidates = np.array([may_be_chosen(by_number[number], evidence.metric) for number in evidence.numbers])
     return gain_of_more(evidence, candidates, math.ceil(len(trials) * ahead / spent))
-
-
-def _has_curves(trial: TrialRecord) -> bool:
-    """Whether curves were loaded, or there is none that matters: with one epoch nothing was stopped."""
-    return any(fold.curve for fold in trial.folds) or all(fold.epochs == fold.best_epoch for fold in trial.folds)
 
 
 def _predictions(store: Store, trial: TrialRecord, repeat: int) -> Mapping[int, NDArray[np.floating]]:

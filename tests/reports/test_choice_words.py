@@ -43,7 +43,9 @@ def test_a_cheaper_trial_is_said_to_be_cheaper_and_by_how_much_the_other_is_bett
     assert "(trial 7 is expected to be better by 0.002 only, and this one costs less to use)" in text
 
 
-@pytest.mark.parametrize("changes", [{"loss": 2 * max(PRICES.values())}, {"loss": 0.001, "current": False}], ids=["far", "old"])
+@pytest.mark.parametrize(
+    "changes", [{"loss": 2 * max(PRICES.values())}, {"loss": 0.001, "current": False}], ids=["far", "old"]
+)
 def test_what_is_known_now_is_no_reason_for_what_was_chosen_otherwise(changes: dict[str, Any]) -> None:
     """There was no time for the leader, it could not be trained, or it was not there yet."""
     text = said(a_choice(8, leader=7, **changes))

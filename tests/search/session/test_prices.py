@@ -54,11 +54,13 @@ def test_its_own_folds_are_the_best_price_without_the_first_which_also_traced_gr
     assert prices.fold(a_trial(0, 30.0, 4.0, 8.0, 6.0)) == 6.0
 
 
-def test_a_family_s_speed_is_learned_from_its_fold_runs_and_not_from_those_of_others(prices: Prices) -> None:
+def test_a_family_s_speed_is_learned_from_its_fold_runs_and_before_them_from_those_of_others(prices: Prices) -> None:
     for number, family in enumerate(("cnn", "fine-tune", "cnn")):
         prices.describe(number, family, *network(10.0))
     prices.note(a_trial(0), (10 + FIRST) * 3)
     assert prices.fold(a_trial(2)) == pytest.approx((10 + FIRST) * 3)
+    assert prices.fold(a_trial(1)) == pytest.approx((10 + FIRST) * 3)  # as slow a machine as for the other family
+    prices.note(a_trial(1), 10 + FIRST)
     assert prices.fold(a_trial(1)) == pytest.approx(10 + FIRST)
     prices.note(a_trial(0, 48.0), 20.0)  # its second fold traced nothing: twice the assumed 10 s
     assert prices.fold(a_trial(2)) == pytest.approx((10 + FIRST) * 2.5)  # the median of 3 and 2

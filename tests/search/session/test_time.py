@@ -33,8 +33,8 @@ def path(tmp_path: Path) -> Path:
 
 
 def seconds_of(job: FoldJob | DescribeJob) -> float:
-    """A fold of a point takes ten seconds a level of depth."""
-    return 10.0 * int(str(job.params.get("depth", 0)))
+    """A fold of a point takes ten seconds a level of depth, and ten at least."""
+    return 10.0 * max(1, int(str(job.params.get("depth", 0))))
 
 
 def priced(job: Job) -> Outcome:

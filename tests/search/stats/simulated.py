@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.stats.evidence import Evidence, evidence_of
-from storage.records import Origin, StudyRecord, TrialRecord
+from storage.records import LayerRecord, Origin, StudyRecord, TrialRecord
 
 POPULATION = 5000  # images on which the truth is measured
 
@@ -63,7 +63,7 @@ def evidence(
             number,
             {"family": families[number]} if families else {},
             Origin.SAMPLER,
-            parameters=costs[number] if costs else 1000,
+            layers=(LayerRecord("dense", "Dense", (2,), costs[number] if costs else 1000),),
         )
         for number in range(trials)
     ]

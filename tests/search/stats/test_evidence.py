@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 from search.stats.contributions import class_weights
 from search.stats.evidence import MAX_TRIALS, WORTH, Evidence, belief, comparable, evidence_of, may_be_chosen
 from search.stats.metrics import METRICS
-from storage.records import OUT_OF_TIME, DiagnosisRecord, FoldRecord, Origin, StudyRecord, TrialRecord, TrialState
+from storage.records import (
+    OUT_OF_TIME,
+    DiagnosisRecord,
+    FoldRecord,
+    LayerRecord,
+    Origin,
+    StudyRecord,
+    TrialRecord,
+    TrialState,
+)
 from tests.search.stats.simulated import evidence
 
 FOLDS = 5
@@ -175,7 +184,9 @@ def test_images_outside_the_folds_are_no_evidence_and_further_repeats_count_if_t
     labels = np.array([0, 1, 0, 1, 0, 1])
     assignments = [np.array([0, 0, 1, 1, -1, -1], np.int16), np.array([1, 0, 0, 1, -1, -1], np.int16)]
     right, wrong = np.array([[0.9, 0.1], [0.1, 0.9]]), np.array([[0.1, 0.9], [0.9, 0.1]])
-    trials = [TrialRecord(n, {}, Origin.SAMPLER, parameters=10 * n) for n in range(3)]
+    trials = [
+        TrialRecord(n, {}, Origin.SAMPLER, layers=(LayerRecord("dense", "Dense", (2,), 10 * n),)) for n in range(3)
+    ]
     search = {0: right, 1: right}
     predictions = [
         [search],

@@ -11,11 +11,11 @@ from search.study.prepared import Prepared
 from search.worker.describe import BACKWARD, describe, describe_frozen
 from search.worker.worker import Worker
 from spaces import Value
-from spaces.backbones import lite0
+from spaces.backbones.lite import LITE0
 from spaces.facts import Facts
 from spaces.presets import FAMILIES
 
-FACTS = Facts(8, 8, 1, 2, 27, (lite0.BACKBONE,))
+FACTS = Facts(8, 8, 1, 2, 27, (LITE0,))
 
 
 def test_each_weight_of_a_convolution_is_used_at_each_place_of_its_output() -> None:
