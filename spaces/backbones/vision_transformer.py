@@ -76,7 +76,9 @@ class VisionTransformer:
         norms = ("norm1", "norm2") if self.dino else ("layernorm_before", "layernorm_after")
         first, second = self._dense
         for number in range(self.blocks):
-            block = {f"{norm}.{part}": (c,) for norm in norms for part in ("weight", "bias")}
+            block: dict[str, tuple[int, ...]] = {
+                f"{norm}.{part}": (c,) for norm in norms for part in ("weight", "bias")
+            }
             for name in ("query", "key", "value"):
                 block[f"attention.attention.{name}.weight"] = (c, c)
                 if self.biased:
@@ -200,7 +202,8 @@ def resampled(positions: NDArray[np.float32], grid: int, *, smooth: bool) -> NDA
     `smooth`: antialiased where the grid is smaller.
     """
     matrix = cubic(positions.shape[0], grid, smooth=smooth)
-    return np.einsum("io,jp,opc->ijc", matrix, matrix, positions).astype(np.float32)
+    other: NDArray[np.float64] = np.einsum("io,jp,opc->ijc", matrix, matrix, positions)
+    return other.astype(np.float32)
 
 
 def cubic(size: int, side: int, *, smooth: bool) -> NDArray[np.float64]:

@@ -60,7 +60,7 @@ def make_folder(path: Path, config: Mapping[str, Any], *, prefix: str = "", prep
 def _norm(x: NDArray[Any], arrays: Arrays, name: str, epsilon: float) -> NDArray[Any]:
     centred = x - x.mean(axis=-1, keepdims=True)
     spread = np.sqrt((centred**2).mean(axis=-1, keepdims=True) + epsilon)
-    return centred / spread * arrays[f"{name}.weight"] + arrays[f"{name}.bias"]
+    return np.asarray(centred / spread * arrays[f"{name}.weight"] + arrays[f"{name}.bias"])
 
 
 def _dense(x: NDArray[Any], arrays: Arrays, name: str) -> NDArray[Any]:
@@ -68,7 +68,7 @@ def _dense(x: NDArray[Any], arrays: Arrays, name: str) -> NDArray[Any]:
 
 
 def _gelu(x: NDArray[Any]) -> NDArray[Any]:
-    return x * (1 + erf(x / np.sqrt(2))) / 2
+    return np.asarray(x * (1 + erf(x / np.sqrt(2))) / 2)
 
 
 def transformer(
@@ -139,4 +139,4 @@ def _strided(x: NDArray[Any], arrays: Arrays, name: str) -> NDArray[Any]:
     weight = arrays[f"{name}.weight"]
     size, (images, height, width, _) = weight.shape[2], x.shape
     pieces = x.reshape(images, height // size, size, width // size, size, -1)
-    return np.einsum("bhywxc,ocyx->bhwo", pieces, weight) + arrays[f"{name}.bias"]
+    return np.asarray(np.einsum("bhywxc,ocyx->bhwo", pieces, weight) + arrays[f"{name}.bias"])
