@@ -80,6 +80,20 @@ ARCHITECTURES: dict[str, Architecture] = {
         ),
         topped=True,
     ),
+    "efficientnetv2_s": Architecture(
+        *("EfficientNetV2-S", "EfficientNetV2S", "inside", "MBConv blocks", "Apache-2.0", 60),
+        *("efficientnetv2-s_notop.h5", "88bc960a2961956b"),
+        (
+            Stage("block2a_expand_conv", 2, 24, 11_304),
+            Stage("block3a_expand_conv", 4, 48, 305_280),
+            Stage("block4a_expand_conv", 8, 64, 591_616),
+            Stage("block5a_expand_conv", 16, 128, 930_480),
+            Stage("block6a_expand_conv", 16, 160, 3_500_512),
+            Stage("top_conv", 32, 256, 14_659_368),
+            Stage("", 32, 1280, 332_800),
+        ),
+        topped=True,
+    ),
     "mobilenetv3_large": Architecture(
         *("MobileNetV3-Large", "MobileNetV3Large", "inside", "MBConv blocks", "Apache-2.0", 35),
         *("weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5", "5a742186e40000b5"),
