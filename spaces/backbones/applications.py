@@ -66,6 +66,16 @@ ARCHITECTURES: dict[str, Architecture] = {
             Stage("", 32, 768, 15_472_128),
         ),
     ),
+    "convnext_base": Architecture(  # before ImageNet's 1,000 classes it was trained on the 21,841
+        *("ConvNeXt-Base", "ConvNeXtBase", "inside", "ConvNeXt blocks", "MIT", 160),
+        *("convnext_base_notop.h5", "6f7abe6e12f077f3"),
+        (
+            Stage("convnext_base_downsampling_block_0", 4, 128, 422_016),
+            Stage("convnext_base_downsampling_block_1", 8, 256, 1_748_992),
+            Stage("convnext_base_downsampling_block_2", 16, 512, 57_950_208),
+            Stage("", 32, 1024, 27_445_248),
+        ),
+    ),
     "efficientnetv2_b0": Architecture(
         *("EfficientNetV2-B0", "EfficientNetV2B0", "inside", "MBConv blocks", "Apache-2.0", 36),
         *("efficientnetv2-b0_notop.h5", "fd929bb36af22cd1"),

@@ -167,7 +167,7 @@ def test_space_chooses_among_those_at_hand(study: Path) -> None:
         ),
         (
             {"space": {"backbone": "vgg19"}},
-            "[space] of study.toml, preset frozen: backbone: must be of lite0, lite2, convnext_tiny, "
+            "[space] of study.toml, preset frozen: backbone: must be of lite0, lite2, convnext_tiny, convnext_base, "
             "efficientnetv2_b0, efficientnetv2_s, mobilenetv3_large, densenet121, resnet50v2, vgg16, got 'vgg19'; "
             "did you mean 'vgg16'?",
         ),

@@ -84,6 +84,7 @@ SHARES = {
     "lite0": (29.6, 96.0, 97.5),
     "lite2": (23.8, 95.4, 97.6),
     "convnext_tiny": (55.6, 95.6, 100.0),
+    "convnext_base": (31.3, 97.5, 100.0),
     "efficientnetv2_b0": (75.1, 94.7, 98.0),
     "efficientnetv2_s": (72.8, 94.1, 98.5),
     "mobilenetv3_large": (72.3, 96.4, 98.4),
@@ -97,6 +98,7 @@ LAST = {
     "lite0": ("blocks.15.", "conv_head"),
     "lite2": ("blocks.20.", "conv_head"),
     "convnext_tiny": ("convnext_tiny_downsampling_block_2", "convnext_tiny_stage_3_", "layer_normalization"),
+    "convnext_base": ("convnext_base_downsampling_block_2", "convnext_base_stage_3_", "layer_normalization"),
     "efficientnetv2_b0": ("block6", "top_conv"),
     "efficientnetv2_s": ("block6", "top_conv"),
     "mobilenetv3_large": ("expanded_conv_12_", "expanded_conv_13_", "expanded_conv_14_", "conv_1"),
@@ -147,6 +149,7 @@ def test_weights_that_come_trained_do_not_count_against_max_parameters(name: str
 
 MEASURED = {
     ("convnext_tiny", "all"): 2997,
+    ("convnext_base", "all"): 7295,
     ("resnet50v2", "all"): 1344,
     ("efficientnetv2_b0", "all"): 996,
     ("efficientnetv2_s", "all"): 2303,
