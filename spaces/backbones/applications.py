@@ -66,7 +66,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             Stage("", 32, 768, 15_472_128),
         ),
     ),
-    "convnext_base": Architecture(  # before ImageNet's 1,000 classes it was trained on the 21,841
+    "convnext_base": Architecture(  # first trained on ImageNet-21k, as Keras says of its weights
         *("ConvNeXt-Base", "ConvNeXtBase", "inside", "ConvNeXt blocks", "MIT", 160),
         *("convnext_base_notop.h5", "6f7abe6e12f077f3"),
         (
