@@ -158,8 +158,9 @@ Backbones = Annotated[
     list[str] | None,
     typer.Option(
         "--backbone",
-        metavar="NAME",
-        help="Search with this pre-trained network only; may be given again. `search backbones` lists them.",
+        metavar="NAME|FOLDER",
+        help="Search with this pre-trained network only; may be given again. `search backbones` lists the names; a "
+        "folder is one of Hugging Face.",
     ),
 ]
 NoFlip = Annotated[

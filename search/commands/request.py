@@ -14,11 +14,13 @@ from search.data.groups import is_table
 from search.errors import UsageError
 from search.study import config as toml
 from search.study import config_file
+from search.study.available_backbones import NAMES
 from search.study.config import Config, Try
 from search.study.folder import StudyFolder
 from search.study.identity import image_differences
 from search.study.prepared import Prepared
 from search.text import command_line
+from spaces.backbones.folder import is_folder, name_of
 from spaces.custom.file import ModelFile, named
 from storage import needs_upgrade
 
@@ -38,7 +40,7 @@ class Settings:
     sampler: str | None = None
     second_objective: str | None = None
     preset: str | None = None
-    backbones: Sequence[str] | None = None  # names of pre-trained networks, to which the space is narrowed
+    backbones: Sequence[str] | None = None  # pre-trained networks to which the space is narrowed: names, or folders
     flip: bool | None = None
     groups: str | None = None  # a table (.csv), relative to the current folder, or a pattern
     lock_box: bool | None = None
@@ -67,8 +69,11 @@ class Settings:
         """The given settings by key of study.toml; 'training.max_epochs' for one in a table."""
         tables = {"epochs": "training.max_epochs", "precision": "training.precision", "xla": "training.xla"}
         tables["backbones"] = "space.backbone"
-        names = list(dict.fromkeys(self.backbones or ())) or None
+        folders = _folders(self.backbones or ())
+        names = list(dict.fromkeys(folders.get(given, given) for given in self.backbones or ())) or None
+        tables |= {f"weights {name}": f"weights.{name}" for name in folders.values()}
         values = {**vars(self), "groups": whole_path(self.groups), "backbones": names}
+        values |= {f"weights {name}": str(Path(given).resolve()) for given, name in folders.items()}
         return {tables.get(name, name): value for name, value in values.items() if value is not None}
 
 
@@ -176,6 +181,19 @@ def _of_written(folder: StudyFolder, changes: Mapping[str, Any]) -> Request:
             f"written anew with: {command_line('run', 'IMAGES', '--dir', folder.path)}"
         )
     return Request(folder, toml.read(folder.path, changes), changes, written=True)
+
+
+def _folders(given: Sequence[str]) -> dict[str, str]:
+    """`--backbone`: those that are folders -> the names under which they go to study.toml. Raises UsageError."""
+    folders: dict[str, str] = {}
+    for one in given:
+        if one in NAMES or not (os.sep in one or Path(one).is_dir()):
+            continue
+        path = Path(one).resolve()
+        if not is_folder(path):
+            raise UsageError(f"--backbone {one}: {path} has no config.json; `search backbones` lists the names")
+        folders[one] = name_of(path, (*NAMES, *folders.values()))
+    return folders
 
 
 def whole_path(groups: str | None) -> str | None:

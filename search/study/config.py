@@ -19,6 +19,8 @@ from search.stats.selection import PRICES
 from search.study.toml_text import parse_toml, read_toml
 from search.text import command_line
 from spaces.backbones.applications import ARCHITECTURES
+from spaces.backbones.folder import NAME
+from spaces.backbones.lite import PACKAGED
 from spaces.parameters import format_value, nearest, received
 from spaces.presets import PRESETS
 
@@ -109,6 +111,13 @@ def _race_that_fits(rule: str | None, info: ValidationInfo) -> str | None:
     return rule
 
 
+def _name_of_weights(name: str) -> str:
+    """Of keras.applications, or the user's own for a folder."""
+    if NAME.fullmatch(name) is None or name in [packaged.name for packaged in PACKAGED]:
+        _check_one_of(name, tuple(ARCHITECTURES))
+    return name
+
+
 class TrainingConfig(BaseModel):
     """How long a fold run lasts, and how it is computed."""
 
@@ -163,7 +172,7 @@ class Config(BaseModel):
     nested: bool = False
     max_parameters: int = Field(default=5_000_000, ge=1)
     training: TrainingConfig = TrainingConfig()
-    weights: Mapping[Annotated[str, _one_of(*ARCHITECTURES)], Annotated[str, Field(min_length=1)]] = {}
+    weights: Mapping[Annotated[str, AfterValidator(_name_of_weights)], Annotated[str, Field(min_length=1)]] = {}
     space: Mapping[str, Any] = {}
     tries: list[dict[str, Any]] = Field(default=[], alias="try")  # points, as changes to the default point
 

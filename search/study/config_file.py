@@ -128,6 +128,8 @@ def _weights_table(weights: Mapping[str, str]) -> Any:
     table.add(tomlkit.comment(f'without its classes, or "{FROM_KERAS}", which lets Keras download them. The names:'))
     table.add(tomlkit.comment(", ".join(ARCHITECTURES)))
     table.add(tomlkit.comment('convnext_tiny = "convnext_tiny_notop.h5"'))
+    table.add(tomlkit.comment("Or a folder of Hugging Face (config.json, model.safetensors), under a name of yours:"))
+    table.add(tomlkit.comment('dino = "../dinov2-small"'))
     for name, path in weights.items():
         table[name] = path
     return table

@@ -61,6 +61,11 @@ class Backbone(ABC):
         Measured: one step of `fine-tune`, all trained, 32 images of 128 px on a processor; less weights and moments.
         """
 
+    @property
+    def any_side(self) -> bool:
+        """Whether one network serves all sides; else `network` needs its side."""
+        return True
+
     @abstractmethod
     def network(self, side: int | None = None) -> keras.Model:
         """The network with its weights, trainable, from RGB 0..255 float32 [batch, side, side, 3] to its maps.
@@ -85,17 +90,19 @@ class Backbone(ABC):
         x = tf.cast(tf.constant(pixels), tf.float32)
         x = tf.repeat(x, 3, axis=-1) if pixels.shape[-1] == 1 else x
         x = resized(x, side)
-        pooled: NDArray[np.float32] = _pooled(self)(tf.reverse(x, [2]) if mirrored else x).numpy()
+        pooled: NDArray[np.float32] = _pooled(self, None if self.any_side else side)(
+            tf.reverse(x, [2]) if mirrored else x
+        ).numpy()
         return pooled
 
 
 @lru_cache(maxsize=IN_MEMORY)
-def _pooled(backbone: Backbone) -> Any:
-    """A TensorFlow function from RGB 0..255 [images, side, side, 3] to the pooled maps; one for every side."""
+def _pooled(backbone: Backbone, side: int | None) -> Any:
+    """A TensorFlow function from RGB 0..255 [images, side, side, 3] to the pooled maps; `side` None: for every side."""
     import keras
     import tensorflow as tf
 
-    network = backbone.network()
+    network = backbone.network(side)
     model = keras.Model(network.inputs, pooled_maps(network.outputs))
     return tf.function(
         lambda x: model(x, training=False),

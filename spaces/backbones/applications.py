@@ -66,6 +66,16 @@ ARCHITECTURES: dict[str, Architecture] = {
             Stage("", 32, 768, 15_472_128),
         ),
     ),
+    "convnext_base": Architecture(  # first trained on ImageNet-21k, as Keras says of its weights
+        *("ConvNeXt-Base", "ConvNeXtBase", "inside", "ConvNeXt blocks", "MIT", 160),
+        *("convnext_base_notop.h5", "6f7abe6e12f077f3"),
+        (
+            Stage("convnext_base_downsampling_block_0", 4, 128, 422_016),
+            Stage("convnext_base_downsampling_block_1", 8, 256, 1_748_992),
+            Stage("convnext_base_downsampling_block_2", 16, 512, 57_950_208),
+            Stage("", 32, 1024, 27_445_248),
+        ),
+    ),
     "efficientnetv2_b0": Architecture(
         *("EfficientNetV2-B0", "EfficientNetV2B0", "inside", "MBConv blocks", "Apache-2.0", 36),
         *("efficientnetv2-b0_notop.h5", "fd929bb36af22cd1"),
@@ -77,6 +87,20 @@ ARCHITECTURES: dict[str, Architecture] = {
             Stage("block6a_expand_conv", 16, 112, 961_224),
             Stage("top_conv", 32, 192, 4_276_396),
             Stage("", 32, 1280, 250_880),
+        ),
+        topped=True,
+    ),
+    "efficientnetv2_s": Architecture(
+        *("EfficientNetV2-S", "EfficientNetV2S", "inside", "MBConv blocks", "Apache-2.0", 60),
+        *("efficientnetv2-s_notop.h5", "88bc960a2961956b"),
+        (
+            Stage("block2a_expand_conv", 2, 24, 11_304),
+            Stage("block3a_expand_conv", 4, 48, 305_280),
+            Stage("block4a_expand_conv", 8, 64, 591_616),
+            Stage("block5a_expand_conv", 16, 128, 930_480),
+            Stage("block6a_expand_conv", 16, 160, 3_500_512),
+            Stage("top_conv", 32, 256, 14_659_368),
+            Stage("", 32, 1280, 332_800),
         ),
         topped=True,
     ),

@@ -80,7 +80,9 @@ def published(keras: Any, name: str) -> Callable[[NDArray[np.float32]], NDArray[
     mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     return {
         "convnext_tiny": lambda x: (x / 255 - mean) / deviation,
+        "convnext_base": lambda x: (x / 255 - mean) / deviation,
         "efficientnetv2_b0": lambda x: (x / 255 - mean) / deviation,
+        "efficientnetv2_s": lambda x: x / 128 - 1,
         "mobilenetv3_large": lambda x: x / 127.5 - 1,
         "densenet121": lambda x: keras.applications.densenet.preprocess_input(x.copy()),
         "resnet50v2": lambda x: keras.applications.resnet_v2.preprocess_input(x.copy()),

@@ -167,8 +167,9 @@ def test_space_chooses_among_those_at_hand(study: Path) -> None:
         ),
         (
             {"space": {"backbone": "vgg19"}},
-            "[space] of study.toml, preset frozen: backbone: must be of lite0, lite2, convnext_tiny, "
-            "efficientnetv2_b0, mobilenetv3_large, densenet121, resnet50v2, vgg16, got 'vgg19'; did you mean 'vgg16'?",
+            "[space] of study.toml, preset frozen: backbone: must be of lite0, lite2, convnext_tiny, convnext_base, "
+            "efficientnetv2_b0, efficientnetv2_s, mobilenetv3_large, densenet121, resnet50v2, vgg16, got 'vgg19'; "
+            "did you mean 'vgg16'?",
         ),
         (
             {"weights": {"vgg16": "mobile.weights.h5"}},

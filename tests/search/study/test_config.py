@@ -184,9 +184,10 @@ def test_a_configuration_is_frozen() -> None:
         ({"weights": {"vgg16": 3}}, "weights.vgg16: must be text in quotes, got 3"),
         ({"weights": {"vgg16": ""}}, "weights.vgg16: must not be empty, got ''"),
         (
-            {"weights": {"convnext": "x.h5"}},
-            "weights.convnext: must be one of convnext_tiny, efficientnetv2_b0, mobilenetv3_large, densenet121, "
-            "resnet50v2, vgg16, got 'convnext'; did you mean 'convnext_tiny'?",
+            {"weights": {"convnext-tiny": "x.h5"}},
+            "weights.convnext-tiny: must be one of convnext_tiny, convnext_base, efficientnetv2_b0, "
+            "efficientnetv2_s, mobilenetv3_large, densenet121, resnet50v2, vgg16, got 'convnext-tiny'; "
+            "did you mean 'convnext_tiny'?",
         ),
         ({"space": [1]}, "space: must be a table, got [1]"),
         ({"trails": 3}, "trails: no such key; did you mean 'trials'?"),

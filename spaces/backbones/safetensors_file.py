@@ -1,0 +1,103 @@
+"""Files of the format safetensors: a header in JSON, then raw arrays. Nothing in one can run.
+
+The format: https://github.com/huggingface/safetensors, README.md. Eight bytes say how long the header is (little
+endian); the header has, for each tensor, its type, its shape, and where it begins and ends in what follows; no byte of
+that belongs to two tensors or to none. All of it is checked before an array is made.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spaces.backbones import BackboneError
+
+MAX_HEADER = 10_000_000  # bytes; the format allows ten times as much, and the largest network here needs 200 kB
+MAX_TENSORS = 20_000  # of a file; the largest network here has 1,000
+MAX_SIDES = 8  # of one tensor
+
+BYTES = {"F32": 4, "F16": 2, "BF16": 2}
+"""Types that are read, and the bytes of a number."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """What the header says of one tensor."""
+
+    kind: str  # one of BYTES
+    shape: tuple[int, ...]
+    begin: int  # byte of the file
+
+
+def header(path: Path) -> dict[str, Tensor]:
+    """What is in a file, by name. Raises BackboneError for what is not such a file, or contradicts itself."""
+    try:
+        with path.open("rb") as stream:
+            size = path.stat().st_size
+            length = int.from_bytes(stream.read(8), "little")
+            if not 2 <= length <= min(MAX_HEADER, size - 8):
+                raise BackboneError(f"{path} is not a safetensors file, or is cut short: its header has {length} bytes")
+            described = json.loads(stream.read(length))
+    except OSError as error:
+        raise BackboneError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise BackboneError(f"{path} is not a safetensors file: its header is no JSON") from None
+    if not isinstance(described, dict) or len(described) > MAX_TENSORS:
+        raise BackboneError(f"{path} is not a safetensors file: its header lists no tensors, or too many")
+    described.pop("__metadata__", None)
+    return _checked(path, described, size - 8 - length, 8 + length)
+
+
+def _checked(path: Path, described: Mapping[str, Any], data: int, start: int) -> dict[str, Tensor]:
+    """The tensors, which fill `data` bytes from byte `start` without a gap."""
+    tensors: dict[str, Tensor] = {}
+    ranges: list[tuple[int, int]] = []
+    for name, entry in described.items():
+        match entry:
+            case {"dtype": str(kind), "shape": [*sides], "data_offsets": [begin, end]} if len(
+                sides
+            ) <= MAX_SIDES and all(type(n) is int and 0 <= n <= data + 1 for n in (*sides, begin, end)):
+                pass
+            case _:
+                raise BackboneError(f"{path}: what its header says of {name[:80]!r} cannot be right")
+        if kind not in BYTES:
+            raise BackboneError(f"{path}: {name[:80]!r} has numbers of type {kind[:20]}; read are {', '.join(BYTES)}")
+        if end - begin != math.prod(sides) * BYTES[kind]:
+            raise BackboneError(f"{path}: {name[:80]!r} has shape {sides} and {end - begin} bytes, which do not agree")
+        tensors[name] = Tensor(kind, tuple(sides), start + begin)
+        ranges.append((begin, end))
+    at = 0
+    for begin, end in sorted(ranges):
+        if begin != at:
+            raise BackboneError(f"{path}: its tensors overlap, or leave bytes over")
+        at = end
+    if at != data:
+        raise BackboneError(f"{path}: its tensors have {at} bytes, and the file has {data} for them")
+    return tensors
+
+
+def read(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, NDArray[np.float32]]:
+    """The arrays of tensors that `header` gave. Raises BackboneError where the file has become shorter."""
+    arrays = {}
+    try:
+        with path.open("rb") as stream:
+            for name, tensor in tensors.items():
+                stream.seek(tensor.begin)
+                raw = stream.read(math.prod(tensor.shape) * BYTES[tensor.kind])
+                arrays[name] = _numbers(tensor.kind, raw).reshape(tensor.shape)
+    except (OSError, ValueError) as error:
+        raise BackboneError(f"{path} cannot be read: {error}") from None
+    return arrays
+
+
+def _numbers(kind: str, raw: bytes) -> NDArray[np.float32]:
+    if kind == "BF16":  # the upper half of a float32
+        return (np.frombuffer(raw, "<u2").astype("<u4") << 16).view("<f4")
+    return np.frombuffer(raw, {"F32": "<f4", "F16": "<f2"}[kind]).astype(np.float32)
