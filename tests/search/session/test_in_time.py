@@ -244,10 +244,10 @@ def test_of_an_ensemble_only_what_there_is_no_time_for_is_made_of_kept_networks(
     folder.refits.mkdir(parents=True)
     with with_three_trials(tmp_path) as store:
         assignment, labels = store.split().assignment, np.arange(IMAGES, dtype=np.int16) % 3
-        for fold in kept:
+        for of in kept:
             trial = store.trial(2)
             np.savez(
-                weights_of(folder, 2, fold, fold_seed(5, 2, 0, fold), trial.params, store.study().fingerprint),
+                weights_of(folder, 2, of, fold_seed(5, 2, 0, of), trial.params, store.study().fingerprint),
                 np.arange(3.0),
             )
         plan = a_plan(assignment=assignment, seconds=1000.0)
