@@ -13,21 +13,32 @@ import pytest
 
 from reports.wording import study as words
 from search.executors.in_process import InProcess
-from search.jobs import FoldJob, FoldResult, Job, Outcome, RefitJob
+from search.jobs import FoldJob, FoldResult, Job, Outcome, RefitJob, SavedModel
 from search.results.progress import Ending
 from search.results.read import read
 from search.samplers.factory import make_sampler
 from search.session.finish import Finish
+from search.session.kept import weights_of
 from search.session.loop import Loop
-from search.session.plan import Start, make_plan, worker_context
+from search.session.plan import Start, fold_seed, make_plan, worker_context
 from search.session.session import Session
 from search.session.signals import StopRequest
 from search.study.database import create, folds_of
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
-from storage import OUT_OF_TIME, ChoiceRecord, Store
+from storage import (
+    OUT_OF_TIME,
+    ChoiceRecord,
+    FoldRecord,
+    ImageRecord,
+    Split,
+    Store,
+    StudyRecord,
+    TrialRecord,
+    TrialState,
+)
 from storage.records import Origin
-from tests.search.session.sessions import RUN, Watcher
+from tests.search.session.sessions import RUN, Watcher, a_plan
 
 FOLDS = 3
 SLOW, FAST = {"learning_rate": 1e-4}, {"learning_rate": 0.01}  # after two epochs the first one has hardly begun
@@ -173,3 +184,85 @@ def test_with_time_it_is_trained_on_all_images(prepared: Prepared, tmp_path: Pat
     assert [job.weights for job in found.refits] == [None]
     assert "It was trained on all 27 images and saved." in found.printed
     assert not [job.keep for job in found.executor.jobs if isinstance(job, FoldJob) and job.keep]
+
+
+# An ensemble, put together by hand: nothing is trained
+
+IMAGES = 300
+
+
+class Saving:
+    """Says of every model that it was saved."""
+
+    slots, ready = 1, True
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        """See Executor."""
+        self.jobs.append(job)
+        future: Future[Outcome] = Future()
+        future.set_result(SavedModel(0.0))
+        return future
+
+
+def with_three_trials(home: Path) -> Store:
+    """Complete trials that err on different images; a fold of the last one takes 100 seconds, of the others one."""
+    folds, labels, rng = np.arange(IMAGES) // 3 % FOLDS, np.arange(IMAGES) % 3, np.random.default_rng(3)
+    images = [ImageRecord(n, f"{n}.png", int(label), False, f"{n:064x}") for n, label in enumerate(labels)]
+    record = StudyRecord("s", RUN.started, 5, "accuracy", ("a", "b", "c"), (8, 8, 1), "f", {"preset": "cnn"}, {})
+    store = Store.create(StudyFolder(home).database, record, images, [Split(0, folds.astype(np.int16))])
+    run = store.start_run(RUN)
+    for number in range(3):
+        store.add_trial(TrialRecord(number, {"rate": number / 10}, Origin.SAMPLER, parameters=1000), run=run, seconds=0)
+        for fold in range(FOLDS):
+            truth = labels[folds == fold]
+            logits = np.eye(3)[truth] * 1.5 + rng.normal(0, 1, (len(truth), 3))
+            rows = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
+            right = float(np.mean(rows.argmax(axis=1) == truth))
+            seconds = 100.0 if number == 2 else 1.0
+            made = FoldRecord(number, 0, fold, 1, {"accuracy": right}, 4, 3, {}, 1000, seconds, rows)
+            closing = (TrialState.COMPLETE, None, None) if fold == FOLDS - 1 else None
+            store.add_fold(made, run=run, seconds=0, close=closing)
+    return store
+
+
+@pytest.mark.parametrize(
+    ("kept", "left", "left_out"),
+    [
+        ((0, 1, 2), 50.0, {2: {0, 1, 2}}),
+        ((1,), 50.0, {2: {1}}),
+        ((0, 1, 2), 1000.0, {}),
+    ],
+    ids=["all kept", "one kept", "time for all"],
+)
+def test_of_an_ensemble_only_what_there_is_no_time_for_is_made_of_kept_networks(
+    tmp_path: Path, kept: tuple[int, ...], left: float, left_out: dict[int, set[int]]
+) -> None:
+    folder, executor = StudyFolder(tmp_path), Saving()
+    folder.refits.mkdir(parents=True)
+    with with_three_trials(tmp_path) as store:
+        assignment, labels = store.split().assignment, np.arange(IMAGES, dtype=np.int16) % 3
+        for of in kept:
+            trial = store.trial(2)
+            np.savez(
+                weights_of(folder, 2, of, fold_seed(5, 2, 0, of), trial.params, store.study().fingerprint),
+                np.arange(3.0),
+            )
+        plan = a_plan(assignment=assignment, seconds=1000.0)
+        session = Session(store, store.start_run(RUN), executor, Watcher(), StopRequest(), lambda: 1000.0 - left, 0.0)  # type: ignore[arg-type]
+        nowhere = np.zeros(IMAGES, bool)
+        Finish(plan, session, lambda: None, folder, lambda _: assignment, labels, nowhere, {}).run()
+        (choice,) = store.choices()
+    weights: dict[int, float] = {}
+    for number, weight in choice.members:
+        weights[number] = weights.get(number, 0.0) + weight
+    assert weights.keys() == {0, 1, 2}
+    assert sum(weights.values()) == pytest.approx(1)
+    found: dict[int, set[int]] = {}
+    for (number, _), fold in zip(choice.members, choice.left_out, strict=True):
+        if fold is not None:
+            found.setdefault(number, set()).add(fold)
+    assert found == left_out
+    assert {job.fold.trial for job in executor.jobs if isinstance(job, RefitJob) and job.weights} == left_out.keys()

@@ -136,8 +136,15 @@ class SlowReferences(Ticking):
         return super().submit(job)
 
 
+def test_in_a_short_time_they_come_after_the_known_good_points(path: Path) -> None:
+    executor = Ticking()
+    sit(path, executor, references=NAMES, seconds=75, trials=2)
+    assert [trial.origin for trial in stored(path)] == [Origin.BASELINE, Origin.START]
+    assert isinstance([job for job in executor.jobs if isinstance(job, FoldJob | ReferenceJob)][6], ReferenceJob)
+
+
 def test_their_time_is_time_of_the_search(path: Path) -> None:
-    sit(path, SlowReferences(), references=NAMES, seconds=75)
+    sit(path, SlowReferences(), references=NAMES, seconds=75, starts=[Start(Origin.BASELINE, SPACE.defaults())])
     assert keys(path) == [("majority", 0), ("majority", 1), ("majority", 2)]
     assert len(stored(path)) == 1
     with Store.open(path, read_only=True) as store:
