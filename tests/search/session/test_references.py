@@ -10,8 +10,10 @@ import pytest
 
 from search.jobs import Failure, FailureCause, FoldJob, Job, Outcome, ReferenceJob
 from search.results.progress import Ending
+from search.session.plan import Start
 from storage import ReferenceRecord, Store, TrialState
-from tests.search.session.instant import Instant, by_formula
+from storage.records import Origin
+from tests.search.session.instant import SPACE, Instant, by_formula
 from tests.search.session.sessions import ASSIGNMENT, FOLDS, Died, Ticking, Watcher, new_study, rows, sit, stored
 
 NAMES = ("majority", "logistic_regression", "linear_probe")
