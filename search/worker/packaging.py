@@ -101,11 +101,12 @@ def features_model(
     """A backbone, what standardises its training `features` [images, width], and a head: a network, or a fitted one."""
     reset_names()  # those of layers in the backbone's network are then the same in every file: see `merging.py`
     views = frozen.views(params, facts)
-    network = views[0].backbone.network()
+    backbone, side = views[0].backbone, views[0].side
+    network = backbone.network(None if backbone.any_side else side)  # for any side members of an ensemble share it
     x = inputs = keras.Input(facts.shape, name="pixels")
     if facts.channels == 1:
         x = keras.layers.Concatenate()([x, x, x])
-    x = resized(x, views[0].side)
+    x = resized(x, side)
     first = 0 if frozen.columns(params, facts) == slice(None) else -1  # of the maps that the head sees
     of_views = []
     for view in views:

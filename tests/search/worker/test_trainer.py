@@ -53,13 +53,14 @@ def test_it_returns_curves_scores_and_a_probability_for_every_validation_image(
     assert result.scores == scores(prepared.images.labels[job.validate], result.probabilities)
 
 
-def test_latency_is_measured_where_it_is_asked_for_and_changes_nothing_else(
+def test_latency_is_seen_by_the_way_and_measuring_it_changes_nothing_else(
     worker: Worker, context: WorkerContext, prepared: Prepared
 ) -> None:
     job = fold_job(prepared)
     without = trained(worker, job)
     measured = trained(Worker(replace(context, latency=True)), job)
-    assert without.latency is None
+    assert without.latency is not None and 0 < without.latency < 1000
+    assert trained(worker, fold_job(prepared, max_epochs=1)).latency is None, "the only pass also traced"
     assert measured.latency is not None and 0 < measured.latency < 1000
     assert measured.curve == without.curve
     np.testing.assert_array_equal(measured.probabilities, without.probabilities)
