@@ -25,7 +25,7 @@ ANCHORS = 5  # the best of the trials with the most folds: what others are compa
 WORTH = {"fine-tune": 0.03, "frozen": 0.0, "cnn": -0.1, "question": -0.15}
 """Family -> what its trials are usually worth, as a difference of accuracy to trials with frozen features.
 
-Round numbers for what was measured: fine-tune +0.01 and +0.06, cnn -0.05 and -0.14, question -0.05 to -0.24 on two sets
+Round numbers for what was measured: fine-tune 0.00 and +0.06, cnn -0.05 and -0.14, question -0.05 to -0.24 on two sets
 of 28-pixel pictures (`python -m tests.bench.choices`, the default points in truth); fine-tune +0.05 to +0.09 on
 photographs.
 """
@@ -236,7 +236,10 @@ def belief(evidence: Evidence) -> Belief:
         sums = np.nansum(differences, axis=1)
         raw = np.where(images > 0, sums / images, 0.0)
         spread = np.nansum(np.square(differences - raw[:, None]), axis=1) / np.maximum(images - 1, 1)
-        noise = np.where(images > 0, np.maximum(spread, LEAST_VARIANCE) / images, np.inf)
+        share = np.minimum(np.abs(raw), 0.5)  # that many images differ at least, see `Metric.floor`
+        noise = np.where(
+            images > 0, np.maximum(np.maximum(spread, share * (1 - share)), LEAST_VARIANCE) / images, np.inf
+        )
     return _shrunk(raw, noise, evidence.families)
 
 
@@ -286,6 +289,7 @@ def _family(
         precision = 1 / (spread + noise)
         total = precision.sum() + certainty
         center = float((precision @ raw + certainty * usual) / total)
-        excess = np.maximum(np.square(raw - center) - noise, 0.0)  # less than noise says little, and never is below 0
-        spread = float(USUAL_TRIALS * USUAL_SPREAD**2 + excess.sum()) / (USUAL_TRIALS + len(raw))
+        excess = np.maximum(np.square(raw - center) - noise, 0.0)
+        weights = USUAL_SPREAD**2 / (USUAL_SPREAD**2 + noise)  # few images say little about it
+        spread = float(USUAL_TRIALS * USUAL_SPREAD**2 + weights @ excess) / (USUAL_TRIALS + float(weights.sum()))
     return center, float(1 / total), spread
