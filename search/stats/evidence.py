@@ -282,7 +282,8 @@ def _family(
     if not measured.any():
         return usual, 1 / certainty, USUAL_SPREAD**2
     raw, noise = raw[measured], noise[measured]
-    close = raw >= raw.max() - IN_CONTENTION
+    best = (raw - 2 * np.sqrt(noise)).max()  # at least so good is one of them, most likely
+    close = raw >= best - IN_CONTENTION
     raw, noise = raw[close], noise[close]
     spread = USUAL_SPREAD**2
     for _ in range(3):  # mean and spread depend on each other
