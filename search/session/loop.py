@@ -52,7 +52,7 @@ from storage.records import Origin, Params
 
 SHORT = 120.0  # seconds: with less time left, what may be saved comes before reference rows
 MAX_REDRAWS = 200
-MAX_REDRAWS_FOR_TIME = 10  # after that there is no time for a further trial
+MAX_REDRAWS_FOR_TIME = 40  # after that there is no time for a further trial
 MAX_REDRAWS_FOR_NOVELTY = 20  # after that a known point is tried again, with other seeds
 MAX_FAILURES_IN_A_ROW = 5  # with causes in `SETUP_FAILURES`; a resumed search may have as many again
 
