@@ -35,6 +35,10 @@ ENSEMBLE_METRIC = "log_loss"  # members are selected by it, whatever the study's
 _CLEARLY = 1.64  # standard errors: a one-sided test at 5 %
 PROGRESSIVE = "progressive validation"  # method of an estimate
 PRETRAINED = {"frozen", "fine-tune"}  # families that are known to be good before the first result
+MARGIN = (
+    0.03  # expected loss of a member of an ensemble against the best trial, at most. Members are selected by log loss,
+)
+# which early stopping minimised on the same images: without a limit, networks that are worse are preferred for it.
 PRICES = {"best": 0.003, "small": 0.01}
 """What the user prefers -> expected loss, in units of the metric, up to which a cheaper trial replaces the best one."""
 
@@ -107,7 +111,12 @@ def decide(evidence: Evidence, candidates: NDArray[np.bool_], wish: Wish = Wish(
     close = [int(row) for row in eligible if believed.behind(int(row), leader) <= wish.price]
     single = min(close, key=lambda row: (evidence.costs[row], -believed.mean[row], row))
     inside = evidence.known[single][evidence.folds]  # images that it predicted
-    others = [int(row) for row in eligible if (evidence.known[row] >= evidence.known[single]).all()]
+    margin = MARGIN if METRICS[evidence.metric].maximized else math.inf
+    others = [
+        int(row)
+        for row in eligible
+        if (evidence.known[row] >= evidence.known[single]).all() and believed.behind(int(row), leader) <= margin
+    ]
     if len(others) < 2 or evidence.known[single].sum() < 2:
         return (Member(evidence.numbers[single], 1.0),)
     members = best_together(
