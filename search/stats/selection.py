@@ -35,10 +35,10 @@ ENSEMBLE_METRIC = "log_loss"  # members are selected by it, whatever the study's
 _CLEARLY = 1.64  # standard errors: a one-sided test at 5 %
 PROGRESSIVE = "progressive validation"  # method of an estimate
 PRETRAINED = {"frozen", "fine-tune"}  # families that are known to be good before the first result
-MARGIN = (
-    0.03  # expected loss of a member of an ensemble against the best trial, at most. Members are selected by log loss,
-)
-# which early stopping minimised on the same images: without a limit, networks that are worse are preferred for it.
+MARGIN = 0.03
+"""Expected loss of a member of an ensemble against the best trial, in units of the metric, at most. Members are selected by
+log loss, which early stopping minimised on the same images: without a limit, worse networks would be preferred for it."""
+CHEAPER = 0.8  # times the cost of the best trial, at most: less is not worth a loss
 PRICES = {"best": 0.003, "small": 0.01}
 """What the user prefers -> expected loss, in units of the metric, up to which a cheaper trial replaces the best one."""
 
@@ -108,8 +108,13 @@ def decide(evidence: Evidence, candidates: NDArray[np.bool_], wish: Wish = Wish(
     leader = int(eligible[np.argmax(believed.mean[eligible])])
     if not evidence.known.any():
         return (Member(evidence.numbers[leader], 1.0),)
-    close = [int(row) for row in eligible if believed.behind(int(row), leader) <= wish.price]
-    single = min(close, key=lambda row: (evidence.costs[row], -believed.mean[row], row))
+    affordable = CHEAPER * evidence.costs[leader]
+    cheaper = [
+        int(row)
+        for row in eligible
+        if believed.behind(int(row), leader) <= wish.price and evidence.costs[row] <= affordable
+    ]
+    single = min(cheaper, key=lambda row: (evidence.costs[row], -believed.mean[row], row), default=leader)
     inside = evidence.known[single][evidence.folds]  # images that it predicted
     margin = MARGIN if METRICS[evidence.metric].maximized else math.inf
     others = [
