@@ -36,8 +36,11 @@ _CLEARLY = 1.64  # standard errors: a one-sided test at 5 %
 PROGRESSIVE = "progressive validation"  # method of an estimate
 PRETRAINED = {"frozen", "fine-tune"}  # families that are known to be good before the first result
 MARGIN = 0.03
-"""Expected loss of a member of an ensemble against the best trial, in units of the metric, at most. Members are selected by
-log loss, which early stopping minimised on the same images: without a limit, worse networks would be preferred for it."""
+"""Expected loss of a member of an ensemble against the best trial, in units of the metric, at most.
+
+Members are selected by log loss, which early stopping minimised on the same images: without a limit, worse networks
+would be preferred for it.
+"""
 CHEAPER = 0.8  # times the cost of the best trial, at most: less is not worth a loss
 PRICES = {"best": 0.003, "small": 0.01}
 """What the user prefers -> expected loss, in units of the metric, up to which a cheaper trial replaces the best one."""
