@@ -386,7 +386,7 @@ def outlook(data: StudySummary) -> str:
     measure = METRICS[data.metric]
     if not measure.maximized:
         return (
-            f"Another hour of search is expected to lower the {metric_words(data.metric)} by {number(gain, 3)} at most."
+            f"Another hour of search is expected to lower the {metric_words(data.metric)} by about {number(gain, 3)}."
         )
     stop = " More search does not pay." if gain < FLAT else ""
-    return f"Another hour of search is expected to bring {100 * gain:.1f} points at most.{stop}"
+    return f"Another hour of search is expected to bring about {100 * gain:.1f} points.{stop}"
