@@ -24,7 +24,7 @@ def of_study(data: StudySummary) -> str:
         for row in data.rows[:ROWS]
     ]
     table = [_row(_HEAD, head), *(_row(_CELL, row) for row in rows)]
-    sentences = [words.headline(data), words.choice(data), words.caution(data), words.outlook(data)]
+    sentences = [words.headline(data), words.choice(data), words.caution(data)]
     paragraphs = [Markup("<p>{}</p>").format(values.visible(sentence)) for sentence in sentences if sentence]
     title = Markup("<p><b>{}</b> · {} · {}</p>").format(
         values.shortened(data.study.name, 40), words.images_words(data), words.counts_words(data) or "no trial yet"

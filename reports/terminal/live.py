@@ -183,8 +183,6 @@ class LiveTable:
             parts.append(f"{values.duration(progress.eta_seconds)} left")
         if (pace := progress.folds_per_minute) is not None:
             parts.append(f"{pace:.1f} fold runs a minute")
-        if progress.gain is not None and METRICS[progress.metric].maximized:
-            parts.append(f"more search: about +{100 * progress.gain:.1f} points")
         line = as_text(" · ".join(parts), self._console, "dim")
         line.no_wrap, line.overflow = True, "ellipsis" if self._fancy else "crop"
         return line

@@ -29,7 +29,7 @@ def show(data: StudySummary, console: Console | None = None, top: int = 20) -> N
     if data.best is not None and data.best.changed:
         paragraph(f"Changed from trial 0: {values.params_words(data.best.changed)}.")
     told = ((words.choice(data), "bold"), (words.nested(data), ""), (words.caution(data), "dim"))
-    for text, style in (*told, (words.outlook(data), "dim")):
+    for text, style in told:
         if text:
             paragraph(text, style)
     if data.rows or data.references:

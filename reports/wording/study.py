@@ -9,7 +9,6 @@ from search.diagnosis.evidence import BROKEN, BY_HEART, ONE_CLASS, STUCK, UNSURE
 from search.results.summary import Chosen, ReferenceRow, StudySummary, TrialRow
 from search.stats.estimate import Estimate, beats
 from search.stats.metrics import METRICS
-from search.stats.outlook import FLAT
 from search.stats.selection import ENSEMBLE_METRIC, PRICES
 from storage.records import OUT_OF_TIME, Origin, TrialRecord, TrialState
 
@@ -376,17 +375,3 @@ def caution(data: StudySummary) -> str:
         else ""
     )
     return f"{first} {interval}: for each fold it was chosen anew without that fold, and judged on it.{luck}"
-
-
-def outlook(data: StudySummary) -> str:
-    """What more search is expected to bring; empty if too little was searched to tell."""
-    gain = data.gain_of_another_hour
-    if gain is None:
-        return ""
-    measure = METRICS[data.metric]
-    if not measure.maximized:
-        return (
-            f"Another hour of search is expected to lower the {metric_words(data.metric)} by about {number(gain, 3)}."
-        )
-    stop = " More search does not pay." if gain < FLAT else ""
-    return f"Another hour of search is expected to bring about {100 * gain:.1f} points.{stop}"

@@ -29,7 +29,6 @@ class Progress:
     workers: int  # number of workers
     answered: bool  # whether a worker is ready or has done a job in this session, so that TensorFlow is imported
     defaults: Mapping[str, Value] = field(default_factory=dict)  # of all parameters of the space, by name
-    gain: float | None = None  # what another hour, or the time left if less, is expected to bring at most
     references: Sequence[ReferenceRecord] = ()  # one per fold, in the order in which they were computed
 
     @property

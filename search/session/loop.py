@@ -146,7 +146,6 @@ class Loop:
             trials_budget=self.plan.trials,
             seconds_budget=self.plan.seconds,
             eta_seconds=self._eta(),
-            gain=self._time.gain_of_more(self._trials),
             references=tuple(self._references.known),
             workers=self.session.executor.slots,
             defaults=self._defaults,
