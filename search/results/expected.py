@@ -6,11 +6,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from search.results.stored import StoredStudy
 from search.stats.estimate import Estimate, no_better_than_its_own, trained_on_all
-from search.stats.evidence import Evidence, belief, may_be_chosen
+from search.stats.evidence import belief, candidates_of
 from search.stats.metrics import METRICS
 from search.stats.outlook import AHEAD, gain_of_more
 from search.stats.selection import decide, expected_score
@@ -24,7 +23,7 @@ def expected(stored: StoredStudy) -> Estimate | None:
     evidence, metric = stored.evidence, stored.study.metric
     if evidence is None:
         return None
-    candidates = _candidates(stored, evidence)
+    candidates = candidates_of(evidence, stored.trials)
     members = _saved(stored) or [(m.trial, m.weight) for m in decide(evidence, candidates)]
     if not members or not {number for number, _ in members} <= set(evidence.numbers):
         return None
@@ -38,7 +37,7 @@ def expected(stored: StoredStudy) -> Estimate | None:
 def expected_best(stored: StoredStudy) -> tuple[int, dict[int, float]] | None:
     """(The trial with the best expectation, trial -> expected loss against it); None without a candidate."""
     evidence = stored.evidence
-    if evidence is None or not (candidates := _candidates(stored, evidence)).any():
+    if evidence is None or not (candidates := candidates_of(evidence, stored.trials)).any():
         return None
     mean = belief(evidence).mean
     best = int(np.argmax(np.where(candidates, mean, -np.inf)))
@@ -46,17 +45,12 @@ def expected_best(stored: StoredStudy) -> tuple[int, dict[int, float]] | None:
 
 
 def gain_of_another_hour(stored: StoredStudy) -> float | None:
-    """By how much the result of another hour of search is expected to be better at most; None if unknown."""
+    """By how much the result of another hour of search is expected to be better; None if unknown."""
     spent = sum(run.seconds for run in stored.runs)
     if stored.evidence is None or spent <= 0:
         return None
     trials = math.ceil(len(stored.trials) * AHEAD / spent)
-    return gain_of_more(stored.evidence, _candidates(stored, stored.evidence), trials)
-
-
-def _candidates(stored: StoredStudy, evidence: Evidence) -> NDArray[np.bool_]:
-    by_number = {trial.number: trial for trial in stored.trials}
-    return np.array([may_be_chosen(by_number[number], evidence.metric) for number in evidence.numbers])
+    return gain_of_more(stored.evidence, candidates_of(stored.evidence, stored.trials), trials)
 
 
 def _saved(stored: StoredStudy) -> list[tuple[int, float]]:

@@ -163,7 +163,7 @@ class StudySummary:
     notes: tuple[str, ...] = ()
     references: tuple[ReferenceRow, ...] = ()  # best first, those without a score last
     estimate: Estimate | None = None  # of the choice, or of the trial that would be chosen, on new images
-    gain_of_another_hour: float | None = None  # by how much more search is expected to be better at most; None: unknown
+    gain_of_another_hour: float | None = None  # by how much the result is expected to be better; None: unknown
     ties: tuple[int, ...] = ()  # the leader, and the trials that are not clearly worse
     chosen: Chosen | None = None
     diagnoses: tuple[Diagnosed, ...] = ()  # in order of trial

@@ -34,7 +34,7 @@ from search.session.kept import forget, is_intact, model_of, weights_of
 from search.session.plan import Plan, fold_job, fold_seed
 from search.session.records import fold_record
 from search.session.session import Session
-from search.stats.evidence import Evidence, may_be_chosen
+from search.stats.evidence import Evidence, candidates_of
 from search.stats.selection import REPEATS, Member, better_in_folds, decide, finalists
 from search.study.evidence import stored_evidence
 from search.study.folder import StudyFolder
@@ -173,7 +173,7 @@ class Finish:
         Only trials that there is time to train, or whose folds' models are kept, are compared.
         """
         by_number, left = {trial.number: trial for trial in trials}, self._left()
-        candidates = np.array([may_be_chosen(by_number[n], self.plan.metric) for n in evidence.numbers])
+        candidates = candidates_of(evidence, trials)
         candidates &= np.array([number not in self._unusable for number in evidence.numbers])
         affordable = np.array(
             [self._fits([by_number[n]], left) or bool(self._kept(by_number[n])) for n in evidence.numbers]

@@ -65,11 +65,10 @@ class TimeLeft:
         return self._prices.slowness * (PACKING * kept + testing)
 
     def gain_of_more(self, trials: Trials) -> float | None:
-        """What another hour, or the time left if that is less, is expected to bring at most; None if unknown."""
+        """What another hour is expected to bring; None if unknown. Asked of the time left, any end would look flat."""
         now = self._session.clock()
         if now >= self._outlook_again:
-            ahead = min(AHEAD, max(self.seconds, 0.0))
-            self._outlook = outlook(self._session.store, list(trials), ahead)
+            self._outlook = outlook(self._session.store, list(trials), AHEAD)
             self._outlook_again = now + max(OUTLOOK_SECONDS, self._session.seconds / OUTLOOK_SHARE)
         return self._outlook
 

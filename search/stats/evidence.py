@@ -26,8 +26,8 @@ WORTH = {"fine-tune": 0.03, "frozen": 0.0, "cnn": -0.1, "question": -0.15}
 """Family -> what its trials are usually worth, as a difference of accuracy to trials with frozen features.
 
 Round numbers for what was measured: fine-tune 0.00 and +0.06, cnn -0.05 and -0.14, question -0.05 to -0.24 on two sets
-of 28-pixel pictures (`python -m tests.bench.choices`, the default points in truth); fine-tune +0.05 to +0.09 on
-photographs.
+of 28-pixel pictures (the default points in truth, in two studies of `python -m tests.bench.bank`); fine-tune +0.05 to
++0.09 on photographs.
 """
 WORTH_ERROR = 0.04  # standard deviation of that difference over studies
 USUAL_SPREAD = 0.03  # standard deviation of the accuracies of trials of one family: 0.02 and 0.035 there; as if from
@@ -102,6 +102,12 @@ def may_be_chosen(trial: TrialRecord, metric: str) -> bool:
     """
     going = trial.state in (TrialState.COMPLETE, TrialState.RUNNING) or trial.cause == OUT_OF_TIME
     return going and any(np.isfinite(score) for score in trial.scores(metric))
+
+
+def candidates_of(evidence: Evidence, trials: Sequence[TrialRecord]) -> NDArray[np.bool_]:
+    """[trials of the evidence]: which of them take part in the choice."""
+    by_number = {trial.number: trial for trial in trials}
+    return np.array([may_be_chosen(by_number[number], evidence.metric) for number in evidence.numbers], bool)
 
 
 def comparable(trials: Sequence[TrialRecord], metric: str) -> list[TrialRecord]:

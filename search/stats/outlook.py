@@ -16,11 +16,11 @@ _STEPS = 400  # of the integral
 
 
 def gain_of_more(evidence: Evidence, candidates: NDArray[np.bool_], trials: int) -> float | None:
-    """By how much `trials` more trials are expected to be better at most; None if too few trials are known.
+    """By how much `trials` more trials are expected to be better; None if too few trials are known.
 
     In units of the metric, 0 or more. A further trial is taken to be worth as much as one of those so far, drawn at
-    random, give or take what is not known of it. Of many the best counts, as if it would be recognised. So this is a
-    bound: the integral of 1 - F(x)^trials above the best expectation, with F the distribution of one trial's worth.
+    random, give or take what is not known of it, and of many the best counts: the integral of 1 - F(x)^trials above the
+    best expectation, with F the distribution of one trial's worth. A rough guide, see docs/method.md.
     """
     if len(evidence.numbers) < LEAST_TRIALS or not candidates.any():
         return None

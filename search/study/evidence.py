@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from search.stats.evidence import Evidence, comparable, evidence_of, may_be_chosen
+from search.stats.evidence import Evidence, candidates_of, comparable, evidence_of
 from search.stats.outlook import gain_of_more
 from storage import Params, Store, TrialRecord
 
@@ -38,16 +38,14 @@ def stored_evidence(
 
 
 def outlook(store: Store, trials: Sequence[TrialRecord], ahead: float) -> float | None:
-    """By how much `ahead` more seconds of search are expected to be better at most; None if that is not known yet.
+    """By how much `ahead` more seconds of search are expected to be better; None if that is not known yet.
 
     As many trials are expected in them as there were in an equal time so far.
     """
     evidence, spent = stored_evidence(store, trials, confirmed=False), store.spent_seconds()
     if evidence is None or spent <= 0:
         return None
-    by_number = {trial.number: trial for trial in trials}
-    candidates = np.array([may_be_chosen(by_number[number], evidence.metric) for number in evidence.numbers])
-    return gain_of_more(evidence, candidates, math.ceil(len(trials) * ahead / spent))
+    return gain_of_more(evidence, candidates_of(evidence, trials), math.ceil(len(trials) * ahead / spent))
 
 
 def _predictions(store: Store, trial: TrialRecord, repeat: int) -> Mapping[int, NDArray[np.floating]]:

@@ -1,7 +1,4 @@
-"""Points that are known to be good, in the order of what they are worth in a given time; data only.
-
-Measured: `python -m tests.bench accuracy` and `anytime`, docs/accuracy.md; the recipe of fine-tuning, docs/method.md.
-"""
+"""Points that are known to be good, in the order in which they are tried; data only."""
 
 from __future__ import annotations
 
