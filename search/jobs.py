@@ -48,6 +48,7 @@ class WorkerContext:
     precision: str = "float32"  # the Keras dtype policy by which networks are trained
     xla: bool = False  # whether a step of training is compiled by XLA
     features: Path | None = None  # folder for frozen features, made when needed; None: they are kept in memory only
+    seed: int = 0  # of the study
 
 
 @dataclass(frozen=True)

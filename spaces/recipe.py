@@ -42,6 +42,11 @@ class Recipe:
         """Whether all epochs are trained and the last one counts: a cosine makes sense only as a whole."""
         return self.schedule == "cosine"
 
+    @property
+    def mixes(self) -> bool:
+        """Whether augmentation makes one image out of several of a batch."""
+        return self.augmentation in ("mixup", "cutmix")
+
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of a 0-based step of all `steps`, as a factor in 0..1, but for plateaus.
 

@@ -42,7 +42,7 @@ _TABLE = {
     "search.jobs": "search.diagnosis spaces",
     "search.samplers": "search.errors search.native search.seeds search.stats spaces storage.records",
     "search.worker": (
-        "search.files search.native search.jobs search.manifest search.diagnosis search.stats.metrics "
+        "search.files search.native search.seeds search.jobs search.manifest search.diagnosis search.stats.metrics "
         "search.stats.chance search.stats.contributions spaces"
     ),
     "search.executors": "search.errors search.files search.native search.jobs search.worker",
@@ -84,8 +84,8 @@ TABLE = {row: tuple(allowed.split()) for row, allowed in _TABLE.items()}
 HEAVY = {"tensorflow", "keras", "keras_tuner", "torch", "jax"}
 MAY_BE_HEAVY = {
     "search.worker.augmentation",
-    "search.worker.fast_adam",
     "search.worker.graph_sharing",
+    "search.worker.inputs",
     "search.worker.keras_heads",
     "search.worker.merging",
     "search.worker.packaging",
@@ -100,8 +100,8 @@ MAY_BE_HEAVY = {
 }
 """Modules that import Keras and TensorFlow at their top. All others import these inside functions."""
 
-MAY_BE_PRIVATE = {"search.worker.keras_internals", "search.worker.fast_adam"}
-"""Modules that may use what Keras and TensorFlow do not export."""
+MAY_BE_PRIVATE = {"search.worker.keras_internals"}
+"""The one module that may use what Keras and TensorFlow do not export."""
 PRIVATE_OF_OTHERS = {"_gamma": "scikit-learn's, of an SVM"}
 """Private names of other libraries, in modules that import Keras or TensorFlow."""
 PRIVATE_MODULES = ("keras.src", "tensorflow.python")

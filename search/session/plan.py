@@ -185,4 +185,5 @@ def worker_context(pixels: Path, features: Path, prepared: Prepared) -> WorkerCo
         precision=prepared.config.training.precision,
         xla=prepared.config.training.xla,
         features=features.absolute(),
+        seed=prepared.config.seed,
     )

@@ -143,7 +143,7 @@ class FoldRun:
         rows, ends = batches(self._order, self._job.train, self._trainer.recipe)
         if self._callbacks:  # they may have changed it
             self._base_rate = self._trainer.learning_rate
-        return self._trainer.train_epoch(rows, ends, self._base_rate * self._rate_factors(len(ends)))
+        return self._trainer.train_epoch(self._epochs - 1, rows, ends, self._base_rate * self._rate_factors(len(ends)))
 
     def _rate_factors(self, steps: int) -> NDArray[np.float64]:
         """[steps] of this epoch: what the learning rate is multiplied by."""
@@ -202,7 +202,7 @@ class FoldRun:
             best_epoch=curve.best_epoch,
             curve={name: tuple(values) for name, values in curve.values.items()},
             probabilities=curve.best_probabilities,
-            parameters=self._trainer.model.count_params(),
+            parameters=self._trainer.network.count_params(),
             seconds=time.perf_counter() - self._started,
             latency=self._trainer.latency(self._job.validate) if context.latency else self._seen_latency(),
             behind=self._behind,
@@ -213,7 +213,9 @@ class FoldRun:
 
     def _seen_latency(self) -> float | None:
         """Milliseconds an image, from the validation passes; the first one also traced. None after a single epoch."""
-        return float(np.median(self._predicting[1:])) if len(self._predicting) > 1 else None
+        if len(self._predicting) < 2:
+            return None
+        return self._trainer.inputs.latency + float(np.median(self._predicting[1:]))
 
     def state(self) -> FoldState:
         """All that `restore` needs to go on from here, between two epochs.

@@ -1,6 +1,6 @@
 """Functions for what Keras and TensorFlow do not export or do not offer. It imports neither at its top.
 
-Only this file and `fast_adam.py` use their private names.
+Only this file uses their private names.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
+
+from search.seeds import derive
 
 if TYPE_CHECKING:
     import keras
@@ -125,11 +127,21 @@ def forget_gradients() -> None:
 @contextmanager
 def random_states_kept(model: keras.Model) -> Iterator[None]:
     """Within, calls of the model do not advance its random generators."""
-    weights = {id(weight) for weight in model.weights}
-    states = [variable for variable in model.variables if id(variable) not in weights]
+    states = _random_states(model)
     values = [variable.numpy() for variable in states]
     try:
         yield
     finally:
         for state, value in zip(states, values, strict=True):
             state.assign(value)
+
+
+def reseed(model: keras.Model, seed: int) -> None:
+    """Let the model's random generators begin at `seed`, each with other numbers."""
+    for number, state in enumerate(_random_states(model)):
+        state.assign([derive(seed, "generator", number), 0])
+
+
+def _random_states(model: keras.Model) -> list[Any]:
+    weights = {id(weight) for weight in model.weights}
+    return [variable for variable in model.variables if id(variable) not in weights]

@@ -47,7 +47,7 @@ BATCH = 64  # images a step when only predicting
 def with_trained_weights(trainer: Trainer, network: keras.Model) -> keras.Model:
     """`network`, just built by a preset for the same point, with the weights by which the trained one is judged."""
     with trainer.judged_weights():
-        network.set_weights(trainer.model.get_weights())
+        network.set_weights(trainer.network.get_weights())
     return network
 
 
@@ -55,7 +55,7 @@ def keep_weights(trainer: Trainer, path: Path) -> None:
     """Write the weights by which a network is judged, so that `with_kept_weights` need not train. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with trainer.judged_weights(), replacing(path) as partial:
-        np.savez(partial, *trainer.model.get_weights())
+        np.savez(partial, *trainer.network.get_weights())
 
 
 def with_kept_weights(network: keras.Model, path: Path) -> keras.Model:

@@ -6,7 +6,8 @@ batches, as in `model.fit`, costs several times the arithmetic. `fold_run.py` de
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import random
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
@@ -17,14 +18,12 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from search.jobs import WorkerContext
-from search.worker.augmentation import Augmentation
 from search.worker.batches import balanced_weights, targets_for
-from search.worker.fast_adam import fused_update
 from search.worker.graph_sharing import scalars, scalars_as_variables, set_scalars
-from search.worker.keras_internals import averages, has_rate, inner, patched, without_replica_sums
+from search.worker.inputs import Features, Inputs, Maps, Pixels
+from search.worker.keras_internals import averages, has_rate, inner, patched, reseed, without_replica_sums
 from search.worker.latency import milliseconds_an_image
 from search.worker.outputs import output_of, probabilities
-from search.worker.pixel_range import PixelRange, pixel_range
 from spaces import compiling
 from spaces.messages import first_line
 from spaces.recipe import EMA_EPOCHS, Recipe
@@ -47,20 +46,18 @@ class Trainer:
     def __init__(
         self, model: keras.Model, inputs: Any, context: WorkerContext, recipe: Recipe, *, graphs: bool = True
     ) -> None:
-        """`inputs` is uint8 pixels [images, height, width, channels], or float32 features [images, width].
+        """`inputs` is uint8 pixels [images, height, width, channels], float32 features [images, width], or Maps.
 
         Without `graphs` each epoch is Keras's own `fit`, slower, for models that cannot be traced. Raises ValueError
         where the recipe does not fit the model, UntraceableError where a custom model cannot be traced: it must not be
         used after that.
         """
         self.model, self.recipe, self.context = model, recipe, context
-        # Features are standardised for each fold; pixels are the same for all, as a tensor one copy for all graphs.
-        pixels = inputs.dtype == np.uint8
-        self._inputs = tf.convert_to_tensor(inputs) if pixels else tf.Variable(inputs, trainable=False)
+        self.network = model  # that is saved: the model, with layers before it that are not trained
+        self.point: Hashable = None  # what it was made for, see `TrainerCache.again`
+        self.inputs: Inputs = _inputs(inputs, model, recipe)
         self._targets = tf.constant(targets_for(model, context.labels))
         self._class_weights = tf.Variable(tf.ones([context.facts.classes]), trainable=False)
-        self._augmentation = Augmentation(recipe) if recipe.augmentation != "none" else None
-        self.pixels = pixel_range(model) if pixels else PixelRange(255)
         self.output = output_of(model)
         _check(model, recipe)
         set_averages(model, recipe, len(context.labels))
@@ -99,29 +96,42 @@ class Trainer:
     @property
     def variables(self) -> list[Any]:
         """Everything that training changes."""
-        generators = self._augmentation.variables if self._augmentation else []
-        return [*self.model.variables, *self.model.optimizer.variables, *generators]
+        return [*self.model.variables, *self.model.optimizer.variables, *self.inputs.variables]
 
     def load_state_of(self, model: keras.Model, inputs: Any, recipe: Recipe) -> None:
         """Begin anew with the state of `model`, just built and compiled, of the same architecture.
 
         Its optimizer need not have made its variables, which takes longer than all else here.
         """
-        augmentation = Augmentation(recipe) if self._augmentation else None
-        new = [*model.variables, *(augmentation.variables if augmentation else [])]
-        ours = [*self.model.variables, *(self._augmentation.variables if self._augmentation else [])]
-        for variable, value in zip(ours, new, strict=True):
-            variable.assign(value.value)
-        for variable, began in zip(self.model.optimizer.variables, self._beginning, strict=True):
-            variable.assign(np.zeros(variable.shape, variable.dtype) if began is None else began)
+        self._begin([variable.value for variable in model.variables])
         if has_rate(model.optimizer):
             self.model.optimizer.learning_rate.assign(model.optimizer.learning_rate)
         for number, value in zip(self._numbers, scalars(model), strict=True):
             number.assign(value)
         set_scalars(self.model, scalars(model))  # so that code outside of graphs reads these too
-        if isinstance(self._inputs, tf.Variable):
-            self._inputs.assign(inputs)
+        self.inputs.renew(inputs, recipe)
         self.recipe = recipe
+
+    def _begin(self, values: Sequence[Any]) -> None:
+        """Give the model these values, and its optimizer those that it began with."""
+        for variable, value in zip(self.model.variables, values, strict=True):
+            variable.assign(value)
+        for variable, began in zip(self.model.optimizer.variables, self._beginning, strict=True):
+            variable.assign(np.zeros(variable.shape, variable.dtype) if began is None else began)
+
+    def remember(self, point: Hashable) -> None:
+        """Note that it is about to train fold runs of `point`, and with what weights each of them begins."""
+        self.point = point
+        self._first = ([np.array(variable.numpy()) for variable in self.model.variables], self.learning_rate)
+
+    def begin_again(self, seed: int) -> None:
+        """Begin anew with what was noted, and random generators from `seed`."""
+        values, rate = self._first
+        self._begin(values)
+        self.model.optimizer.learning_rate.assign(rate)
+        reseed(self.model, seed)
+        random.seed(seed)
+        self.inputs.renew(self.inputs, self.recipe)
 
     @property
     def learning_rate(self) -> float:
@@ -143,14 +153,15 @@ class Trainer:
             self._class_weights.assign(balanced_weights(self.context.labels[rows], self.context.facts.classes))
 
     def train_epoch(
-        self, rows: NDArray[np.int32], ends: NDArray[np.int32], rates: NDArray[np.float64]
+        self, epoch: int, rows: NDArray[np.int32], ends: NDArray[np.int32], rates: NDArray[np.float64]
     ) -> Mapping[str, Any]:
         """Train on these rows in their order; return the model's metrics by name, as tensors.
 
-        `ends`: [steps], where each batch ends; `rates`: [steps] learning rates.
+        `epoch`: 0-based; `ends`: [steps], where each batch ends; `rates`: [steps] learning rates.
         """
         if not self._reset_in_graph:
             self.model.reset_metrics()
+        self.inputs.begin(epoch)
         logs: Mapping[str, Any] = self._train_epoch(
             tf.constant(rows), tf.constant(ends), tf.constant(rates, tf.float32)
         )
@@ -189,7 +200,7 @@ class Trainer:
         def once() -> None:
             self._predict(few)[0].numpy()  # waits for it
 
-        return milliseconds_an_image(once, len(few))
+        return self.inputs.latency + milliseconds_an_image(once, len(few))
 
     @contextmanager
     def judged_weights(self) -> Iterator[None]:
@@ -207,13 +218,8 @@ class Trainer:
 
     def _batch(self, rows: tf.Tensor, *, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """(what the model is given, targets) of these rows."""
-        x, y = tf.cast(tf.gather(self._inputs, rows), tf.float32), tf.gather(self._targets, rows)
-        if training and self._augmentation:
-            x, y = self._augmentation(x, y)
-        if self._inputs.dtype == tf.uint8 and self.pixels.largest == 1:
-            x = x / 255
-        grey_as_colour = x.shape[-1] == 1 and self.model.input_shape[-1] == 3
-        return tf.image.grayscale_to_rgb(x) if grey_as_colour else x, y
+        x, y = self.inputs.batch(rows, tf.gather(self._targets, rows), training=training)
+        return x, y
 
     def _weighted(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, ...]:
         if not self.recipe.balanced:
@@ -251,7 +257,7 @@ class Trainer:
             def step(index: tf.Tensor, start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
                 if steered:
                     model.optimizer.learning_rate.assign(rates[index])
-                with scalars_as_variables(model, self._numbers), fused_update(model.optimizer):
+                with scalars_as_variables(model, self._numbers), without_replica_sums(model.optimizer):
                     learn(self._weighted(*self._batch(order[start : ends[index]], training=True)))
                 return index + 1, ends[index]
 
@@ -267,7 +273,7 @@ class Trainer:
         (x, y), model = self._batch(rows), self.model
         y_pred = tf.cast(model(x, training=False), tf.float32)
         if self.recipe.flip_average:
-            y_pred = (y_pred + tf.cast(model(tf.reverse(x, [2]), training=False), tf.float32)) / 2
+            y_pred = (y_pred + tf.cast(model(self.inputs.mirrored(rows, x), training=False), tf.float32)) / 2
         with scalars_as_variables(model, self._numbers):
             return y_pred, model.compute_loss(x=x, y=y, y_pred=y_pred, training=False)
 
@@ -283,6 +289,13 @@ class Trainer:
         ):
             self.model.fit((batch for batch in parts), steps_per_epoch=len(parts), verbose=0)
         return self.model.get_metrics_result()
+
+
+def _inputs(inputs: Any, model: keras.Model, recipe: Recipe) -> Inputs:
+    if isinstance(inputs, Maps):
+        inputs.open()
+        return inputs
+    return Pixels(inputs, model, recipe) if inputs.dtype == np.uint8 else Features(inputs)
 
 
 def _check(model: keras.Model, recipe: Recipe) -> None:

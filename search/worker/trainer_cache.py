@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import keras
 
 from search.jobs import WorkerContext
 from search.worker.graph_sharing import graph_signature
+from search.worker.inputs import Maps
 from search.worker.keras_internals import forget_gradients
 from search.worker.trainer import Trainer, set_averages
 from spaces import Value
@@ -48,7 +49,7 @@ class TrainerCache:
         key = _key(model, inputs, recipe, point)
         trainer = self._kept.pop(key, None) if key else None
         if trainer is None:
-            self._forget(model.count_params())
+            self._forget(_size(model, inputs))
             self._made += 1
             gc.collect()  # graphs are freed by the garbage collector only
             trainer = Trainer(model, inputs, self._context, recipe)
@@ -57,6 +58,14 @@ class TrainerCache:
         if key:
             self._kept[key] = trainer
         return trainer
+
+    def again(self, point: Hashable) -> Trainer | None:
+        """The one that remembers this point, if it is kept: nothing need be built."""
+        key = next((key for key, trainer in self._kept.items() if trainer.point == point), None)
+        if key is None:
+            return None
+        self._kept[key] = self._kept.pop(key)
+        return self._kept[key]
 
     def forget_kernels(self) -> None:
         """Let TensorFlow free its kernels if it keeps many. Call it before a model is built: it resets layer names."""
@@ -68,18 +77,24 @@ class TrainerCache:
         """Free all graphs and models."""
         self._kept.clear()
 
-    def _forget(self, parameters: int) -> None:
-        """Remove the oldest trainers until a model of so many parameters fits."""
+    def _forget(self, size: int) -> None:
+        """Remove the oldest trainers until one of this size fits."""
         kept = self._kept
         while kept and (
             len(kept) >= MAX_KEPT
-            or parameters + sum(trainer.model.count_params() for trainer in kept.values()) > MAX_KEPT_PARAMETERS
+            or size + sum(_size(trainer.network, trainer.inputs) for trainer in kept.values()) > MAX_KEPT_PARAMETERS
         ):
             del kept[next(iter(kept))]
+
+
+def _size(model: keras.Model, inputs: Any) -> int:
+    """In parameters; maps count as what a parameter and its two moments take."""
+    return int(model.count_params()) + (inputs.numbers // 3 if isinstance(inputs, Maps) else 0)
 
 
 def _key(model: keras.Model, inputs: Any, recipe: Recipe, point: Mapping[str, Value] | None) -> str | None:
     """What decides a trainer's graphs. Batch size, epochs and schedule do not: the host handles them."""
     decided = graph_signature(model)
     rest = replace(recipe, batch_size=0, steps=None, schedule="constant")
-    return decided and f"{point} {rest} {inputs.dtype} {decided}"
+    kind = "maps" if isinstance(inputs, Maps) else inputs.dtype
+    return decided and f"{point} {rest} {kind} {decided}"

@@ -36,6 +36,7 @@ from search.jobs import (
     WorkerContext,
 )
 from search.native import ENVIRONMENT
+from search.seeds import derive
 from search.worker.describe import describe, describe_frozen
 from search.worker.edits import edited
 from search.worker.features import Features
@@ -198,17 +199,46 @@ class Worker:
 
     def _train_on_pixels(self, family: Preset, job: FoldJob, started: float) -> FoldResult:
         facts = self._context.facts
-        model = self._new(job, lambda: edited(family.build(job.params, facts), job.edit, facts.classes, job.seed))
-        if family.frozen and family.frozen.start:
+        if family.frozen and family.frozen.start and not job.edit:
+            trainer = self._tuner(family, job)
             features, _ = self._features.of(family.frozen, facts, job)
-            family.frozen.start(model, job.params, features, self._context.labels[job.train])
-        trainer = self._trainers.trainer(model, self._constant, family.recipe(job.params, facts))
+            family.frozen.start(trainer.network, job.params, features, self._context.labels[job.train])
+        else:
+            model = self._new(job, lambda: edited(family.build(job.params, facts), job.edit, facts.classes, job.seed))
+            trainer = self._trainers.trainer(model, self._constant, family.recipe(job.params, facts))
         if job.keep is None:
             return self._trained_by(trainer, job, started)
         result = self._trained_by(trainer, job, started, at_best=partial(_keep, trainer, job.keep))
         if result.behind or result.diagnosis:
             _remove(job.keep)
         return result
+
+    def _tuner(self, family: Preset, job: FoldJob) -> Trainer:
+        """A trainer of a pre-trained network, kept for all folds of a trial: to build one takes as long as epochs do.
+
+        Layers that are not trained are left to `Maps`, where there is room for these.
+        """
+        from search.worker.inputs import MAX_NUMBERS, Maps, Shown
+
+        assert family.frozen is not None and family.frozen.cut is not None  # noqa: S101 - asked for those alone
+        facts, params, rows = self._context.facts, job.params, np.union1d(job.train, job.validate).astype(np.int32)
+        point = (job.trial, tuple(sorted(params.items())), job.training.max_epochs, rows.tobytes())
+        trainer = self._trainers.again(point)
+        if trainer is None:
+            recipe, weights = family.recipe(params, facts), family.frozen.backbone(params, facts).sha256
+            network = self._new(job, lambda: family.network(params, facts))
+            model, inputs = network, self._constant
+            if not recipe.mixes and (parts := family.frozen.cut(network, params, facts)):
+                seed = derive(self._context.seed, "shown", job.trial)
+                maps = Maps(parts[0], Shown(self._pixels, rows, recipe, job.training.max_epochs, seed))
+                model, inputs = (parts[1], maps) if maps.numbers <= MAX_NUMBERS else (model, inputs)
+            model = family.compiled(model, params, facts)
+            trainer = self._trainers.trainer(model, inputs, recipe, {"weights": weights})
+            if trainer.model is model:
+                trainer.network = network
+            trainer.remember(point)
+        trainer.begin_again(job.seed)
+        return trainer
 
     def _train_on_features(
         self, family: Preset, job: FoldJob, features: tuple[NDArray[Any], NDArray[Any]], started: float
@@ -259,7 +289,7 @@ class Worker:
         from search.worker import packaging
 
         facts, meaning, flip = self._context.facts, trainer.output.meaning, trainer.recipe.flip_average
-        return packaging.pixels_model(network, facts, trainer.pixels, meaning, flip_average=flip)
+        return packaging.pixels_model(network, facts, trainer.inputs.pixels, meaning, flip_average=flip)
 
     def _head(self, frozen: FrozenFeatures, family: Preset, job: FoldJob) -> tuple[NDArray[np.float32], Any]:
         """(training features [rows, width], a head on them: fitted at once, or a network)."""
@@ -324,7 +354,7 @@ class Worker:
             notes = (*notes, f"{slow} ({untraceable})")
         if job.trial == job.repeat == job.fold == 0:  # other trials' models differ in their numbers
             notes += before_training(trainer, job.train)
-        name, decided = self._own.name, (trainer.pixels.note, trainer.output.note)
+        name, decided = self._own.name, (trainer.inputs.pixels.note, trainer.output.note)
         notes += tuple(f"before training, {name}: {note}" for note in decided if note)
         notes += (self._own.loading_note,) if self._own.loading_note else ()
         result = self._trained_by(trainer, job, started, callbacks)

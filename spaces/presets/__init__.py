@@ -42,6 +42,8 @@ class FrozenFeatures:
     """Those of `layers` that are trained on pixels, with all above them; None: none is."""
     start: Callable[[keras.Model, Mapping[str, Value], NDArray[np.float32], NDArray[np.int16]], None] | None = None
     """(network, parameters, training features, their labels): gives the network's head its first weights."""
+    cut: Callable[[keras.Model, Mapping[str, Value], Facts], tuple[keras.Model, keras.Model] | None] | None = None
+    """(network, parameters, facts) -> what of it is not trained, and what is, on rows of numbers between; or None."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,13 @@ class Preset:
 
     def build(self, params: Mapping[str, Value], facts: Facts) -> keras.Model:
         """The compiled model of one point: the loss that fits its output, and a confusion matrix as its metric."""
+        return self.compiled(self.network(params, facts), params, facts)
+
+    def compiled(self, network: keras.Model, params: Mapping[str, Value], facts: Facts) -> keras.Model:
+        """`network` of one point, or a part of it that ends like it, compiled as `build` says."""
         from spaces import compiling
         from spaces.presets import parts  # imports Keras
 
-        network = self.network(params, facts)
         loss = parts.cross_entropy(network.output_shape[-1], float(params.get("label_smoothing", 0.0)))
         return compiling.compiled(network, facts.classes, self.optimizer(params), loss)
 
@@ -176,7 +181,14 @@ _FINE_TUNE = Preset(
     16,
     (),
     FrozenFeatures(
-        frozen.backbone, frozen.views, frozen.columns, fine_tune.layers, None, fine_tune.trained, fine_tune.start
+        frozen.backbone,
+        frozen.views,
+        frozen.columns,
+        fine_tune.layers,
+        None,
+        fine_tune.trained,
+        fine_tune.start,
+        fine_tune.cut,
     ),
     fine_tune.recipe,
 )

@@ -7,6 +7,7 @@ are a poor sample of its statistics.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -155,6 +156,45 @@ def network(params: Mapping[str, Value], facts: Facts) -> keras.Model:
     x = pooled_maps(maps if params["stages"] == "all" else maps[-1:])
     x = keras.layers.Dropout(float(params["dropout"]))(x)
     return keras.Model(inputs, parts.output(x, "softmax", facts.classes))
+
+
+def cut(model: keras.Model, params: Mapping[str, Value], facts: Facts) -> tuple[keras.Model, keras.Model] | None:
+    """`network` as two models on the same layers: from pixels to rows of numbers without training, and from those on.
+
+    A row is the last map that stays as it is, and the means over those before it where the head sees them. None where
+    all layers are trained, or where what is trained is given more of the rest than one map.
+    """
+    import keras
+
+    body, below = model.get_layer("backbone"), _below(backbone(params, facts), str(params["unfreeze"]))
+    if not below:
+        return None
+    maps = body.outputs
+    try:
+        upper = keras.Model(maps[below - 1], maps[below:])
+    except ValueError:  # there is another way around this map
+        return None
+    means = below - 1 if params["stages"] == "all" else 0
+    pixels = keras.Input(facts.shape)
+    x = keras.layers.Concatenate()([pixels, pixels, pixels]) if facts.channels == 1 else pixels
+    x = keras.Model(body.inputs, maps[:below])(resized(x, int(params["input_size"])))
+    x = x if below > 1 else [x]
+    parts = [keras.layers.Flatten()(x[-1]), *map(keras.layers.GlobalAveragePooling2D(), x[:means])]
+    lower = keras.Model(pixels, keras.layers.Concatenate()(parts) if means else parts[0])
+
+    rows = keras.Input(lower.output_shape[1:])
+    size = math.prod(parts[0].shape[1:])
+    map_ = keras.layers.Reshape(x[-1].shape[1:])(rows[:, :size])
+    above = upper(map_)
+    above = [map_, *(above if isinstance(above, list) else [above])]
+    if params["stages"] == "all":
+        x = pooled_maps(above)
+        x = keras.layers.Concatenate()([rows[:, size:], x]) if means else x
+    else:
+        x = pooled_maps(above[-1:])
+    for layer in model.layers[-2:]:  # dropout and output
+        x = layer(x)
+    return lower, keras.Model(rows, x)
 
 
 def optimizer(params: Mapping[str, Value]) -> keras.optimizers.Optimizer:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from search.native import ENVIRONMENT
-from tests.bench import adam, frozen, kernels, loop, machine, memory, predict, studies, trials
+from tests.bench import frozen, kernels, loop, machine, memory, predict, studies, trials
 from tests.bench.timing import interleaved
 from tests.pictures import make_pictures
 
@@ -49,7 +49,6 @@ PARTS: dict[str, tuple[str, Callable[[Path, argparse.Namespace], Iterator[str]]]
         lambda _, asked: trials.tables(asked.rounds, asked.epochs),
     ),
     "kernels": ("Where a fold run's time goes", lambda _, asked: kernels.tables(asked.epochs)),
-    "adam": ("The fused step of Adam", lambda _, asked: adam.tables(asked.rounds, asked.epochs)),
     "studies": (
         "Whole studies",
         lambda folder, asked: studies.whole_studies(folder, asked.rounds, STUDY_TRIALS, asked.epochs or STUDY_EPOCHS),
