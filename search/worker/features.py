@@ -104,9 +104,16 @@ class Features:
         return features
 
 
+def _device() -> str:
+    """Empty on a processor. A GPU multiplies in another precision (TF32), so its features are never taken for those."""
+    import tensorflow as tf
+
+    return " GPU" if tf.config.list_logical_devices("GPU") else ""
+
+
 def _digest(view: View, pixels: NDArray[np.uint8]) -> str:
-    """Of the pixels, their shape, and the view's whole name, which a file system might cut or fold."""
-    digest = hashlib.sha256(f"{view.name} {pixels.shape} {pixels.dtype}\n".encode())
+    """Of the pixels, their shape, the kind of device, and the view's whole name: a file system might cut or fold it."""
+    digest = hashlib.sha256(f"{view.name} {pixels.shape} {pixels.dtype}{_device()}\n".encode())
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()[:32]
 
