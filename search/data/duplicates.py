@@ -89,7 +89,8 @@ def most_alike_in_group(pixels: NDArray[np.uint8], groups: GroupIds) -> tuple[fl
     """Of the images that have others in their group, for which share the most similar picture of all is one of these.
 
     Similar is what has the largest correlation of grey values at 32 x 32 pixels. At most `MOST_COMPARED` of these
-    images are looked at, evenly over all. (The share, the share if groups were drawn by chance); None without groups.
+    images are looked at, evenly over all. (The share, the share if groups were drawn by chance); None where it is not
+    clearly more than that, by three standard deviations of a rare event's number.
 
     Args:
         pixels: [images, height, width, channels].
@@ -103,8 +104,9 @@ def most_alike_in_group(pixels: NDArray[np.uint8], groups: GroupIds) -> tuple[fl
     likeness = views[asked] @ views.T
     likeness[np.arange(len(asked)), asked] = -np.inf
     found = groups[likeness.argmax(axis=1)] == groups[asked]
-    others = np.bincount(groups)[groups[asked]] - 1
-    return float(found.mean()), float(others.mean() / (len(groups) - 1))
+    chance = (np.bincount(groups)[groups[asked]] - 1) / (len(groups) - 1)
+    clear = found.sum() > chance.sum() + 3 * np.sqrt(chance.sum()) + 1
+    return (float(found.mean()), float(chance.mean())) if clear else None
 
 
 Views = tuple[NDArray[np.uint64], NDArray[np.float32]]

@@ -39,7 +39,7 @@ def find_scenes(taken: NDArray[np.float64], labels: NDArray[np.integer]) -> Grou
 
 
 def in_words(scenes: GroupIds, paths: Sequence[str], alike: tuple[float, float] | None) -> str:
-    """A sentence for the user; `alike`: see `duplicates.most_alike_in_group`, None: not known."""
+    """A sentence for the user; `alike`: see `duplicates.most_alike_in_group`."""
     several = np.flatnonzero(np.bincount(scenes)[scenes] > 1)
     one, other = (printable(paths[row]) for row in np.flatnonzero(scenes == scenes[several[0]])[:2])
     return (

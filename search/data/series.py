@@ -20,7 +20,6 @@ MIN_THINGS = 3  # that have several pictures: two pairs of like names are chance
 MIN_COUNTED = 5  # the same, where only numbers say it
 MOST_EACH = 50  # pictures of a thing, half of the things have fewer: where only numbers say it, more are parts of a set
 MOST_ENDS = 12  # words that things share, such as 'left' and 'right'
-CLEARLY = 3.0  # times as often as by chance the most similar picture is of the group, from which on it is said
 MIN_WORDS = 10  # the same, where names have no number
 
 IF_ONE_THING = (
@@ -250,7 +249,7 @@ def _form(text: str) -> str:
 
 
 def in_words(series: Series, alike: tuple[float, float] | None) -> str:
-    """A sentence for the user; `alike`: see `duplicates.most_alike_in_group`, None: not known."""
+    """A sentence for the user; `alike`: see `duplicates.most_alike_in_group`."""
     several = series.several
     groups = len(np.unique(series.groups[several]))
     first, second = map(printable, series.example)
@@ -262,8 +261,8 @@ def in_words(series: Series, alike: tuple[float, float] | None) -> str:
 
 
 def likeness_words(alike: tuple[float, float] | None) -> str:
-    """That pictures of a group are more alike than others, beginning with a space; '' where they are not."""
-    if alike is None or alike[0] < CLEARLY * alike[1]:
+    """How often the picture most like one is of its group, beginning with a space; '' for None."""
+    if alike is None:
         return ""
     return (
         f" Of {100 * alike[0]:.0f} % of them the most similar picture of all is of the same group (by chance "
