@@ -200,20 +200,20 @@ def _keeps(pattern: str, found: Mapping[Habit, Things], paths: Sequence[str]) ->
 
 
 def _things(habit: Habit, free: Iterable[NamedFile], files: Iterable[NamedFile]) -> Things:
-    originals = {(str(file.label), file.folder, file.stem): file.row for file in files}
+    originals: dict[tuple[str, ...], int] = {(str(file.label), file.folder, file.stem): file.row for file in files}
     things: dict[tuple[str, ...], list[Member]] = {}
     for file in free:
         if match := habit.expression.fullmatch(file.stem):
             key = (str(file.label), file.folder, match["thing"])
             things.setdefault(key, []).append(Member(file.row, match["before"] + match["after"]))
-    with_original = {
+    with_original: dict[tuple[str, ...], list[Member]] = {
         key: [Member(originals[key], ""), *members]
         for key, members in things.items()
         if key in originals and originals[key] not in {member.row for member in members}
     }
     if habit.everywhere:
         return things
-    return with_original if habit.needs_original else {**things, **with_original}
+    return with_original if habit.needs_original else things | with_original
 
 
 def _pattern(found: Mapping[Habit, Things], files: Sequence[NamedFile]) -> str:

@@ -42,8 +42,8 @@ def scenes(*seconds: float, labels: list[int] | None = None) -> list[list[int]] 
 class TestTimes:
     @pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
     def test_are_read_with_their_fraction(self, ending: str, tmp_path: Path) -> None:
-        for name, second, fraction in (("a", "07", None), ("b", "09", "25"), ("c", "09", "5")):
-            photograph(tmp_path / f"{name}.{ending}", 1, f"2024:02:29 10:20:{second}", fraction)
+        for name, moment, fraction in (("a", "07", None), ("b", "09", "25"), ("c", "09", "5")):
+            photograph(tmp_path / f"{name}.{ending}", 1, f"2024:02:29 10:20:{moment}", fraction)
         first, second, third = (read_header(tmp_path / f"{name}.{ending}") for name in "abc")
         assert isinstance(first, Header) and isinstance(second, Header) and isinstance(third, Header)
         assert first.taken is not None and second.taken is not None and third.taken is not None
