@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from search.data.groups import GroupIds, groups_by, numbered
 from search.data.names import NamedFile, named_files
+from search.data.splits import is_part
 from search.text import printable, quoted
 
 MIN_THINGS = 3  # that have several pictures: two pairs of like names are chance
 MIN_COUNTED = 5  # the same, where only numbers say it
-MOST_EACH = 50  # pictures of a thing, half of the things have fewer: where only numbers say it, more are parts of a set
+MOST_EACH = 50  # pictures, above which numbered things that are called 'batch' or 'part' are parts of a set
 MOST_ENDS = 12  # words that things share, such as 'left' and 'right'
 MIN_WORDS = 10  # the same, where names have no number
 
@@ -82,7 +83,9 @@ def _complete(things: Things) -> Things:
 def _counted(things: Things) -> Things:
     """Those that have a number each, and a count within it that begins anew, as '00003_00029' in tracks of signs."""
     several = _several({key: members for key, members in things.items() if not _DATE.search(key[-1])})
-    if len(several) < MIN_COUNTED or median(map(len, several.values())) > MOST_EACH:
+    if len(several) < MIN_COUNTED:
+        return {}
+    if median(map(len, several.values())) > MOST_EACH and all(is_part(key[-1]) for key in several):
         return {}
     counted = 0
     for members in several.values():
@@ -141,7 +144,7 @@ HABITS = (
     Habit("a burst of a camera", "_COVER|", r"\d{5}IMG_\d{5}_", r"BURST\d{8,20}", once=True),
     Habit("a burst of a camera", r"[ _-]burst[ _-]?\d+(?:_COVER)?"),
     Habit("a burst of a camera", r"_\d{1,3}|\(\d+\)|~\d+", thing=r".*?(?<!\d)(?:19|20)\d{6}[ _-]?\d{6}", once=True),
-    Habit(_MAKERS, r"[ _-][a-z]{1,16}\d{0,2}|(?<=\d)[lr]", thing=r".*?\d.*?", told=_crossed),
+    Habit(_MAKERS, r"[ _-][a-z]{1,16}(?:[ _-]?\d{1,2})?|(?<=\d)[lr]", thing=r".*?\d.*?", told=_crossed),
     Habit(_MAKERS, r"[ _-][a-z]{1,16}\d{0,2}", once=True, min_things=MIN_WORDS, told=_complete),
     Habit("a count within a number", r"[ _-]\d+", thing=r".*?\d", once=True, min_things=MIN_COUNTED, told=_counted),
 )

@@ -48,6 +48,8 @@ KINDS: dict[str, Callable[[int], list[str]]] = {  # names of the pictures of eac
     "views": crossed("_left", "_right"),
     "views, a letter": crossed("L", "R"),
     "views, of medicine": crossed("-L-CC", "-R-CC", "-L-MLO", "-R-MLO", start="p{}"),
+    "views, several times": crossed("_left_1", "_left_2", "_right_1"),
+    "hands, many times": lambda thing: [f"rock{thing:02}-{n:03}.png" for n in range(60)],
     "makers": lambda thing: [f"{0x1F600 + thing:x}_maker{maker}.png" for maker in "AB"],
     "makers, without a number": lambda thing: [
         f"{word}_{maker}.png" for word in [chr(97 + thing) * 5] for maker in ("north", "south", "west")
@@ -144,6 +146,10 @@ def test_harmless_names_are_not_accused(kind: str, count: int) -> None:
     names = list(dict.fromkeys(HARMLESS[kind](number) for number in range(count)))
     assert len(names) == count
     assert series_of(names) is None
+
+
+def test_numbered_parts_of_a_set_are_not_accused() -> None:
+    assert series_of([f"batch_{part}_{n:04}.png" for part in range(8) for n in range(70)]) is None
 
 
 @pytest.mark.parametrize(
