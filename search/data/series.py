@@ -144,7 +144,7 @@ HABITS = (
     Habit("a burst of a camera", "_COVER|", r"\d{5}IMG_\d{5}_", r"BURST\d{8,20}", once=True),
     Habit("a burst of a camera", r"[ _-]burst[ _-]?\d+(?:_COVER)?"),
     Habit("a burst of a camera", r"_\d{1,3}|\(\d+\)|~\d+", thing=r".*?(?<!\d)(?:19|20)\d{6}[ _-]?\d{6}", once=True),
-    Habit(_MAKERS, r"[ _-][a-z]{1,16}(?:[ _-]?\d{1,2})?|(?<=\d)[lr]", thing=r".*?\d.*?", told=_crossed),
+    Habit(_MAKERS, r"[ _-][a-z]{1,16}(?:[ _-]?\d{1,2})?|(?<=\d)[lr]", thing=r"\D*\d.*?", told=_crossed),
     Habit(_MAKERS, r"[ _-][a-z]{1,16}\d{0,2}", once=True, min_things=MIN_WORDS, told=_complete),
     Habit("a count within a number", r"[ _-]\d+", thing=r".*?\d", once=True, min_things=MIN_COUNTED, told=_counted),
 )

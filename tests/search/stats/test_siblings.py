@@ -9,35 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from search.stats.siblings import MIN_WHOLE, Siblings, compare_siblings
+from tests.search.stats.simulated import siblings_of
 
 FOLDS = 5
-
-
-def compared(
-    seed: int, *, gain: float, things: int = 200, size: int = 2, alike: float = 0.5, divisions: int = 1
-) -> Siblings | None:
-    """A study of simulated images; those with a sibling in training are recognised more often by `gain`.
-
-    `alike`: the share of things whose pictures are recognised together or not at all.
-    """
-    generator = np.random.default_rng(seed)
-    thing = np.repeat(np.arange(things), size)
-    labels = thing % 4
-    luck = np.where(
-        (generator.random(things) < alike)[thing], generator.random(things)[thing], generator.random(len(thing))
-    )
-    folds, right = [], []
-    for _ in range(divisions):
-        folds.append(generator.permutation(np.arange(len(thing)) % FOLDS))
-        split = np.array([len(set(folds[-1][thing == own].tolist())) > 1 for own in range(things)])[thing]
-        right.append(luck < 0.6 + 0.02 * labels + gain * split)
-    return compare_siblings(
-        np.concatenate(right).astype(float),
-        np.tile(labels, divisions),
-        np.concatenate(folds),
-        np.tile(thing, divisions),
-        np.repeat(np.arange(divisions), len(thing)),
-    )
 
 
 def of_one_division(
@@ -48,7 +22,7 @@ def of_one_division(
 
 @pytest.mark.parametrize(("divisions", "width"), [(1, 0.29), (3, 0.2)])
 def test_a_gain_is_measured_within_its_interval(divisions: int, width: float) -> None:
-    found = [compared(seed, gain=0.3, divisions=divisions) for seed in range(200)]
+    found = [siblings_of(seed, gain=0.3, divisions=divisions) for seed in range(200)]
     known = [each for each in found if each]
     assert len(known) >= 190
     assert abs(np.mean([each.difference for each in known]) - 0.3) < 0.015
@@ -59,9 +33,8 @@ def test_a_gain_is_measured_within_its_interval(divisions: int, width: float) ->
 
 @pytest.mark.parametrize(("size", "divisions"), [(2, 1), (2, 3), (3, 3)])
 def test_names_that_mean_nothing_are_hardly_ever_accused(size: int, divisions: int) -> None:
-    found = [
-        compared(seed, gain=0.0, size=size, things=600 // size, alike=1.0, divisions=divisions) for seed in range(200)
-    ]
+    things = 600 // size
+    found = [siblings_of(n, gain=0.0, size=size, things=things, alike=1.0, divisions=divisions) for n in range(200)]
     known = [each for each in found if each]
     assert len(known) >= 150
     assert sum(each.clear for each in known) <= 0.05 * len(known)
