@@ -39,8 +39,10 @@ class Naming:
 KERAS = Naming("Keras (save_to_dir)", r"(?P<source>.*_(?:0|[1-9]\d{0,5}))_(?P<random>0|[1-9]\d{0,6})")
 """`random` is drawn from 0 to 9,999,999; it is what tells these names from others that end with two numbers."""
 
+ROBOFLOW = Naming("Roboflow", r"(?P<source>.+)_(?:jpe?g|png|bmp|webp|tiff?|gif|heic)\.rf\.[0-9a-z]{16,}", across=True)
+
 NAMINGS = (
-    Naming("Roboflow", r"(?P<source>.+)_(?:jpe?g|png|bmp|webp|tiff?|gif|heic)\.rf\.[0-9a-z]{16,}", across=True),
+    ROBOFLOW,
     Naming("Augmentor", rf".+?_original_(?P<source>.+?)(?:\.[a-z]+)?_{_UUID4}", across=True),
     KERAS,
     Naming("a file manager", rf"(?P<source>.+?) [-\u2013] {_COPY}(?: \(\d+\))?"),
@@ -127,18 +129,16 @@ def _groups(
 
 
 def _untelling(naming: Naming, groups: Matches, files: Sequence[NamedFile]) -> list[tuple[str, ...]]:
-    """The keys of the groups whose name says nothing: one for all of a folder or class, or such as any upload has."""
+    """The keys of the groups whose name says nothing: of all of a folder or class, or such as any upload has."""
     if naming is KERAS:
         folders = Counter(key[:-1] for key in groups)
         return [key for key, rows in groups.items() if folders[key[:-1]] == 1 and len(rows) > 2]
+    if naming is not ROBOFLOW:
+        return []
     classes = Counter(str(file.label) for file in files)
-    usual = max((len(rows) for key, rows in groups.items() if not _OF_ANY.fullmatch(key[-1])), default=0)
-    most = max(usual, _USUAL_VERSIONS)
-    return [
-        key
-        for key, rows in groups.items()
-        if (len(rows) > 2 and len(rows) == classes[key[0]]) or (len(rows) > most and _OF_ANY.fullmatch(key[-1]))
-    ]
+    doubtful = [key for key, rows in groups.items() if _OF_ANY.fullmatch(key[-1]) or len(rows) == classes[key[0]]]
+    most = max([_USUAL_VERSIONS, *(len(rows) for key, rows in groups.items() if key not in doubtful)])
+    return [key for key in doubtful if len(groups[key]) > most]
 
 
 def _parts(path: str) -> tuple[str, str]:

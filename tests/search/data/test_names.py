@@ -53,6 +53,7 @@ class TestToolsAreKnown:
         assert "with one name for many, so they do not say which picture each is made from" in versions.sentences[0]
         assert units(versions_of(*names[:3], *others)) == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]  # as many as of others
         assert units(versions_of(*(name.replace("image", "x7") for name in names))) == []  # the whole class
+        assert units(versions_of("image.png", *(f"image - Copy ({n}).png" for n in range(2, 8)))) == [list(range(7))]
 
     def test_augmentor_with_the_picture_itself_in_the_folder_above(self) -> None:
         names = ["x.png", *(f"output/a_original_x.png_{uuid}.PNG" for uuid in UUIDS), "y.png"]
