@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from search.commands.check import look_over
 from search.data.groups import named_groups
@@ -219,6 +221,45 @@ def test_random_names_are_not_accused(seed: int) -> None:
 )
 def test_odd_names_do_no_harm(name: str) -> None:
     series_of([f"{name}{number}_left.png" for number in range(5)] + [f"{name}{number}" for number in range(5)])
+
+
+PIECES = st.sampled_from(
+    [
+        "a",
+        "x7",
+        "12",
+        "0",
+        "1",
+        "_",
+        "-",
+        " ",
+        ".",
+        "left",
+        "right",
+        "L",
+        "R",
+        "aug_1_",
+        "_rot90",
+        "frame",
+        "patient3",
+        "(1)",
+    ]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sets(st.lists(PIECES, min_size=1, max_size=5).map("".join), min_size=2, max_size=40))
+def test_what_is_shown_groups_as_was_counted(names: set[str]) -> None:
+    """For names put together of pieces that mean something, in any way."""
+    series = series_of(sorted(names))
+    if series is None:
+        return
+    paths = [f"{folder}/{name}" for folder in "ab" for name in sorted(names)]
+    typed = named_groups(shown(series), Path("nowhere"), paths).of
+    groups = [row if group is None else typed.index(group) for row, group in enumerate(typed)]
+    own = series.groups.tolist()
+    assert [own.index(group) for group in own] == groups
+    assert own[paths.index(series.example[0])] == own[paths.index(series.example[1])]
 
 
 def test_every_habit_is_met() -> None:
