@@ -21,8 +21,10 @@ def main() -> None:
     for size in (2, 3):
         for divisions in (1, 3):
             for gain in (0.0, 0.14, 0.3):
-                study = {"gain": gain, "size": size, "things": IMAGES // size, "divisions": divisions}
-                found = [siblings_of(seed, **study) for seed in range(STUDIES)]
+                things = IMAGES // size
+                found = [
+                    siblings_of(n, gain=gain, things=things, size=size, divisions=divisions) for n in range(STUDIES)
+                ]
                 known = [each for each in found if each]
                 told, inside = (sum(each.clear for each in known), sum(e.low <= gain <= e.high for e in known))
                 width = np.mean([each.high - each.low for each in known])
