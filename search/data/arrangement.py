@@ -182,7 +182,7 @@ def _of_a_class(splits: dict[Folder, SplitName]) -> str:
     name = printable(without_split(named[0].name))
     return (
         f" By their names {_named(named)} are parts of a class, '{name}': where folders are named so, each of two or "
-        f"more classes needs one for training and one for testing. If they are classes, rename them without the words "
+        "more classes needs one for training and one for testing. If they are classes, rename them without the words "
         "for parts."
     )
 
