@@ -13,6 +13,7 @@ from search.data.findings import Findings
 from search.diagnosis.evidence import LayerEvidence
 from search.diagnosis.result import Diagnosed, Run, mean_validation, runs_that_learn, verdict
 from search.results.nested import Nested
+from search.results.siblings import NamedSiblings
 from search.results.summary import Chosen, Pooled, StudySummary, TrialRow
 from search.stats.estimate import Estimate
 
@@ -52,6 +53,7 @@ def as_json(data: StudySummary) -> dict[str, Any]:
             for r in data.references
         ],
         **({"backbones": [vars(row) for row in data.backbones]} if data.backbones else {}),
+        **({"siblings": _siblings_json(data.siblings)} if data.siblings else {}),
         "searching": data.searching,
         "counts": {state.value: count for state, count in data.counts.items()},
         "chance": data.chance,
@@ -80,6 +82,19 @@ def _estimate_json(estimate: Estimate | None) -> dict[str, Any] | None:
         "method": estimate.method,
         "naive": estimate.naive,
         "optimism": estimate.optimism,
+    }
+
+
+def _siblings_json(siblings: NamedSiblings) -> dict[str, Any]:
+    compared = siblings.compared
+    return {
+        "groups": siblings.pattern,
+        "split": vars(compared.split),
+        "whole": vars(compared.whole),
+        "difference": compared.difference,
+        "low": compared.low,
+        "high": compared.high,
+        "too_good": compared.clear,
     }
 
 

@@ -21,6 +21,7 @@ from reports.terminal.predictions import show_predictions
 from reports.terminal.space import show_space
 from search.data.findings import Findings
 from search.diagnosis.result import Diagnosed
+from search.files import write_atomically
 from search.results.backbones import ListedBackbone
 from search.results.predictions import Prediction
 from search.results.summary import StudySummary
@@ -45,7 +46,12 @@ def images(findings: Findings, page: Path, *, as_json: bool, open_it: bool) -> N
         plain(images_as_json(findings))
         return
     images_page.write(findings, page)
-    lines(*images_lines.images_in_words(findings), *images_lines.in_lines(findings), f"page: {page}")
+    written = [f"page: {page}"]
+    if findings.scenes is not None:
+        table = page.with_name(page.name.removesuffix("-check.html") + "-scenes.csv")
+        write_atomically(table, findings.scenes)
+        written.append(f"pictures of one time, for --groups: {table}")
+    lines(*images_lines.images_in_words(findings), *images_lines.in_lines(findings), *written)
     _open(page, open_it)
 
 

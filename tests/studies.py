@@ -104,6 +104,7 @@ class Records:
             choices=r.choices,
             best=r.probabilities,
             evidence=r.evidence,
+            leading=((r.split, tuple(r.others.values())),) if r.others else (),
             searching=r.searching,
         )
         return summarise(stored)

@@ -59,6 +59,20 @@ def test_json_is_one_object_and_writes_nothing(home: Path, tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+def test_pictures_of_one_time_are_written_as_a_table_that_groups_takes(tmp_path: Path) -> None:
+    for name in "ab":
+        for number in range(8):
+            exif = Image.Exif()
+            exif.get_ifd(0x8769)[0x9003] = f"2024:01:01 {ord(name) - 88:02}:{number // 2:02}:{number % 2:02}"
+            pixels = np.random.default_rng([number, ord(name)]).integers(0, 99, (8, 8), np.uint8)
+            write(tmp_path / "pictures" / name / f"{number}.png", Image.fromarray(pixels), exif=exif.tobytes())
+    done = search_here("check", tmp_path / "pictures", cwd=tmp_path)
+    assert "pictures of one time, for --groups: pictures-scenes.csv" in done.stdout
+    again = search_here("check", tmp_path / "pictures", "--groups", "pictures-scenes.csv", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "8 groups named, each in one fold." in again.stdout
+
+
 def test_images_that_cannot_be_searched_are_shown_and_refused(tmp_path: Path) -> None:
     root = make_pictures(tmp_path / "pictures", {"a": 6, "b": 6})
     done = search_here("check", root, "--groups", "(b)/", cwd=tmp_path)

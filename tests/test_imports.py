@@ -51,8 +51,8 @@ _TABLE = {
         "search.samplers.catalog spaces storage"
     ),
     "search.results": (
-        "search.stats search.diagnosis search.samplers.optuna_study search.study.evidence search.study.folder spaces "
-        "storage"
+        "search.stats search.diagnosis search.samplers.optuna_study search.study.evidence search.study.folder "
+        "search.data.names search.data.series spaces storage"
     ),
     "search.export": (
         "search.errors search.files search.native search.manifest search.text search.data search.study "

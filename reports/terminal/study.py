@@ -28,7 +28,12 @@ def show(data: StudySummary, console: Console | None = None, top: int = 20) -> N
         paragraph(text)
     if data.best is not None and data.best.changed:
         paragraph(f"Changed from trial 0: {values.params_words(data.best.changed)}.")
-    told = ((words.choice(data), "bold"), (words.nested(data), ""), (words.caution(data), "dim"))
+    told = (
+        (words.choice(data), "bold"),
+        (words.nested(data), ""),
+        (words.caution(data), "dim"),
+        (words.too_good(data), "bold"),
+    )
     for text, style in told:
         if text:
             paragraph(text, style)

@@ -10,6 +10,7 @@ from search.results.summary import Chosen, ReferenceRow, StudySummary, TrialRow
 from search.stats.estimate import Estimate, beats
 from search.stats.metrics import METRICS
 from search.stats.selection import ENSEMBLE_METRIC, PRICES
+from search.text import quoted
 from storage.records import OUT_OF_TIME, Origin, TrialRecord, TrialState
 
 STATE_WORDS = {
@@ -336,6 +337,22 @@ def _guessing(data: StudySummary, estimate: Estimate) -> str:
     if beats(estimate, data.chance):
         return ""
     return f"; guessing has {number(data.chance, 2)}, so it is not shown that the model has learned anything"
+
+
+def too_good(data: StudySummary) -> str:
+    """That pictures of the same things in training make the scores too good; empty unless that is clear."""
+    if data.siblings is None or not data.siblings.compared.clear:
+        return ""
+    compared, (first, second) = data.siblings.compared, map(visible, data.siblings.example)
+    points, low, high = (f"{100 * value:.0f}" for value in (compared.difference, compared.low, compared.high))
+    known, new = (f"{100 * part.accuracy:.0f} % of {part.predictions:,}" for part in (compared.split, compared.whole))
+    return (
+        f"These numbers are too good. By their names, images such as {first} and {second} show one thing. Where a "
+        f"model was trained on another picture of the thing, {known} predictions are right; where it was not, {new}: "
+        f"{points} points less ({low} to {high} with 95 % confidence). Of new things there is no other picture. Search "
+        f"with --groups "
+        f"{quoted(visible(data.siblings.pattern))}"
+    )
 
 
 def caution(data: StudySummary) -> str:

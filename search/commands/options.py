@@ -203,7 +203,7 @@ Groups = Annotated[
     typer.Option(
         metavar="CSV | PATTERN",
         help="Images that stay in one fold: a .csv file with the columns path and group, or a regular expression "
-        "whose one group is found in the path.",
+        "whose group is found in the path.",
     ),
 ]
 NoLockBox = Annotated[

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from search.data.names import holds_masks
 from search.data.splits import (
     Role,
     SplitName,
@@ -75,14 +76,14 @@ def arrange(root: Folder, where: str) -> Arrangement:
     outside, notes = [root], list[Note]()
     while True:
         here = outside[-1]
-        folders = _once(here, where, notes)
+        folders = _without_masks(_once(here, where, notes), notes)
         splits = _splits(folders)
         if any(_holds_folders(folder) for folder in splits):
             found = _of_splits(here, folders, splits, where)
         elif classes := _splits_in_names(folders):
             found = Arrangement(classes, (), (), (_how(here, classes),))
         elif splits and _are_parts(folders, splits, where):
-            raise NoClassesError(_no_folders(splits, where))
+            raise NoClassesError(_no_folders(splits, where) + _of_a_class(splits))
         elif (lone := _lone(folders)) is not None:
             outside.append(lone)
             continue
@@ -171,6 +172,19 @@ def _without_training(splits: Iterable[Folder], others: Sequence[Folder], where:
 
 def _no_folders(splits: Collection[Folder], where: str) -> str:
     return f"{where}: {_named(splits)} {'holds' if len(splits) == 1 else 'hold'} no class folders; {LAYOUT}."
+
+
+def _of_a_class(splits: dict[Folder, SplitName]) -> str:
+    """What to do about folders such as 'train_ok' and 'test_ok', where not all folders are of this form; else ''."""
+    named = [folder for folder, split in splits.items() if split.rest]
+    if not named:
+        return ""
+    name = printable(without_split(named[0].name))
+    return (
+        f" By their names {_named(named)} are parts of a class, '{name}': where folders are named so, each of two or "
+        "more classes needs one for training and one for testing. If they are classes, rename them without the words "
+        "for parts."
+    )
 
 
 def _are_parts(folders: Sequence[Folder], splits: dict[Folder, SplitName], where: str) -> bool:
@@ -324,6 +338,20 @@ def _once(here: Folder, where: str, notes: list[Note]) -> list[Folder]:
             notes.append(_left_out(folder, f"Holds the pictures of '{printable(twin.shown)}' a second time: left out."))
             continue
         kept.append(folder)
+    return kept
+
+
+def _without_masks(folders: Sequence[Folder], notes: list[Note]) -> list[Folder]:
+    """The folders without one such as 'labels' that is built as 'images' beside it is."""
+    pictures = [folder for folder in folders if is_neutral(folder.name) and folder.pictures]
+    kept: list[Folder] = []
+    for folder in folders:
+        alike = (other for other in pictures if folder.inner and set(_names(folder.inner)) <= set(_names(other.inner)))
+        if holds_masks(folder.name) and (beside := next(alike, None)):
+            message = f"By its name it holds masks or labels of the pictures in '{printable(beside.shown)}': left out."
+            notes.append(_left_out(folder, message))
+        else:
+            kept.append(folder)
     return kept
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from search.data import scenes, series
 from search.data.depth import FULL_DEPTH, top_of
-from search.data.duplicates import Pair, exact_copies, near_copies
+from search.data.duplicates import Pair, exact_copies, most_alike_in_group, near_copies
 from search.data.findings import ClassRow, DuplicateKind, Findings, ImageView, PairView, Remark
 from search.data.folds import choose_folds
-from search.data.groups import Grouping, UserGroups, group_images, named_groups
-from search.data.images import ImageSet
+from search.data.groups import Grouping, UserGroups, group_images, groups_by, named_groups
+from search.data.images import BRIGHTEST, ImageSet
 from search.data.names import Versions, find_versions, mask_rows
 from search.errors import UsageError
 from search.text import printable
@@ -36,6 +37,7 @@ class Checked:
     folds: int | None  # None: the images cannot be searched
     problem: str | None  # why they cannot
     sentences: tuple[str, ...]  # for the user, the most important first
+    scenes: str | None = None  # see `Findings`
 
 
 def check_images(images: ImageSet, groups: str | None, folder: Path, folds: int | None) -> Checked:
@@ -57,14 +59,16 @@ def check_images(images: ImageSet, groups: str | None, folder: Path, folds: int 
         chosen, fewer = choose_folds(images.labels, grouping.excluded, folds, images.classes, grouping.units)
     except UsageError as error:
         problem = str(error)
+    suggested, its_scenes = _suggestions(images, versions) if named is None else ([], None)
     sentences = (
         *_of_copies(images, pairs, grouping, same),
         *_of_groups(images, named, grouping, versions),
+        *suggested,
         *_of_masks(images),
         *_of_classes(images),
         *_of_depth(images),
     )
-    return Checked(pairs, grouping, named, chosen, problem, (*sentences, *([fewer] if fewer else [])))
+    return Checked(pairs, grouping, named, chosen, problem, (*sentences, *([fewer] if fewer else [])), its_scenes)
 
 
 def findings(images: ImageSet, checked: Checked, name: str) -> Findings:
@@ -84,6 +88,7 @@ def findings(images: ImageSet, checked: Checked, name: str) -> Findings:
         sentences=checked.sentences,
         pairs=tuple(sorted(pairs, key=lambda pair: order.index(pair.kind))),
         remarks=tuple(Remark(note.path, note.kind, note.message, note.left_out) for note in remarks),
+        scenes=checked.scenes,
     )
 
 
@@ -187,8 +192,6 @@ def _exactly(exact: int, of: int) -> str:
 
 def _of_groups(images: ImageSet, named: UserGroups | None, grouping: Grouping, versions: Versions) -> list[str]:
     sentences = [*versions.sentences]
-    if named is None and versions.suggestion:
-        sentences.append(versions.suggestion)
     if named is not None:
         groups = {group for group in named.of if group is not None}
         sentences.append(f"{_count(len(groups), 'group', 'groups')} named, each in one fold.")
@@ -216,6 +219,25 @@ def _of_groups(images: ImageSet, named: UserGroups | None, grouping: Grouping, v
     return sentences
 
 
+def _suggestions(images: ImageSet, versions: Versions) -> tuple[list[str], str | None]:
+    """Sentences on pictures that may show one thing, by names and times, and the table of those that times tell."""
+    sentences: list[str] = []
+    by_name = series.find_series(images.paths, images.labels.tolist(), versions.named)
+    if by_name:
+        sentences.append(series.in_words(by_name, most_alike_in_group(images.pixels, by_name.groups)))
+    if images.taken is None:
+        return sentences, None
+    first = np.unique(np.array(images.digests), return_index=True)[1]  # copies are of one time anyway
+    by_time = scenes.find_scenes(
+        np.where(np.isin(np.arange(len(images.taken)), first), images.taken, np.nan), images.labels
+    )
+    if by_time is None:
+        return sentences, None
+    sentences.append(scenes.in_words(by_time, images.paths, most_alike_in_group(images.pixels, by_time)))
+    names = groups_by(by_name.pattern, images.paths) if by_name else ()
+    return sentences, scenes.table(by_time, images.paths, names)
+
+
 def _of_masks(images: ImageSet) -> list[str]:
     """On images that are named as masks of others and have two grey values."""
     masks = [row for row in mask_rows(images.paths) if images.grey[row] and _two_values(images.pixels[row])]
@@ -239,6 +261,7 @@ def _of_depth(images: ImageSet) -> list[str]:
     brightest = int(np.median(images.pixels.max(axis=(1, 2, 3))))
     dark = [f"Half of the images have no value above {brightest} of 255: these are nearly black."]
     dark = [*(dark if brightest <= MAX_DARK else []), *_of_ranges(images)]
+    dark += [f"{printable(note.path)}: {note.message}" for note in images.notes if note.kind == BRIGHTEST]
     if images.grey_bits == FULL_DEPTH:
         return dark
     deep = sum(note.kind in {"16-bit", "32-bit"} for note in images.notes)

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ LARGE_PIXELS = 13_000_000
 MAX_BYTES = 500_000_000  # 50 megapixels of 16-bit RGBA are 400 MB; a WEBP is read whole before its size is known
 
 _ORIENTATION = 0x0112  # the EXIF tag
+_CAMERA, _TAKEN, _FRACTION = 0x8769, 0x9003, 0x9291  # EXIF's table of the camera, and two of its tags
 _SIDES, _BITS_PER_SAMPLE, _SAMPLES_PER_PIXEL, _SAMPLE_FORMAT = (256, 257), 258, 277, 339  # TIFF tags
 _SAMPLE_FORMATS = {1: "integers", 2: "signed integers", 3: "floating-point numbers", 6: "complex numbers"}
 # Pillow's ImageOps.exif_transpose turns in the same way, but raises where EXIF is damaged, and does not return
@@ -68,6 +70,7 @@ class Header:
     alone: bool  # it must be decoded in the main thread
     deep: bool  # grey of more than 8 bits
     remarks: tuple[FileRemark, ...]
+    taken: float | None = None  # seconds, when the camera took it by its own clock; None: EXIF does not say
 
 
 @dataclass(frozen=True)
@@ -109,11 +112,11 @@ def read_header(path: Path) -> Header | FileRemark:
             width, height = image.size
             if _orientation(image, decoded=False) in _SIDEWAYS:
                 width, height = height, width
-            remarks = _shape_remarks(height, width) + _ending_remarks(path, image.format or "")
+            remarks, taken = _shape_remarks(height, width) + _ending_remarks(path, image.format or ""), _taken(image)
             if image.format == "PNG":
                 image.verify()  # checksums of all chunks: decoding skips that of the pixels
             alone = image.format == "TIFF" or height * width > LARGE_PIXELS
-            return Header(height, width, alone, is_deep(image), remarks)
+            return Header(height, width, alone, is_deep(image), remarks, taken)
     except Exception as error:  # noqa: BLE001 — Pillow's decoders raise anything on hostile bytes; one bad file is a note
         return _why(path, error)
 
@@ -257,6 +260,19 @@ def _orientation(image: Image.Image, decoded: bool) -> int:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # noqa: BLE001 — EXIF is a format with many ways to be damaged
         return 1
+
+
+def _taken(image: Image.Image) -> float | None:
+    """Seconds of EXIF's DateTimeOriginal with its fraction, as if in UTC; None as in `_orientation`."""
+    if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
+        return None
+    try:
+        tags = image.getexif().get_ifd(_CAMERA)
+        seconds = datetime.strptime(str(tags[_TAKEN])[:19], "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC).timestamp()
+        fraction = str(tags.get(_FRACTION, "")).strip("\0 ")
+        return seconds + (float(f"0.{fraction[:6]}") if fraction.isdecimal() else 0.0)
+    except Exception:  # noqa: BLE001 — as in _orientation
+        return None
 
 
 # ---- pixels

@@ -16,6 +16,7 @@ MIN_SPREAD = 4.0  # standard deviation of grey values; below it a picture is too
 MAX_PAIRS = 10  # kept of an image, and as many mirrored: hundreds of equal images would fill the memory
 _SIDE = 32  # pixels
 _BLOCK = 512  # images that are compared with all others at once
+MOST_COMPARED = 512  # images of groups for which the most similar picture is looked for
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,30 @@ def near_copies(pixels: NDArray[np.uint8], digests: Sequence[str]) -> NearDuplic
     return NearDuplicates(tuple(best[rows_] for rows_ in sorted(best)), parts)
 
 
+def most_alike_in_group(pixels: NDArray[np.uint8], groups: GroupIds) -> tuple[float, float] | None:
+    """Of the images that have others in their group, for which share the most similar picture of all is one of these.
+
+    Similar is what has the largest correlation of grey values at 32 x 32 pixels. At most `MOST_COMPARED` of these
+    images are looked at, evenly over all. (The share, the share if groups were drawn by chance); None where it is not
+    clearly more than that, by three standard deviations of a rare event's number.
+
+    Args:
+        pixels: [images, height, width, channels].
+        groups: [images], equal for images of one group.
+    """
+    several = np.flatnonzero(np.bincount(groups)[groups] > 1)
+    if not len(several):
+        return None
+    views = _standardized(np.stack([_grey(image) for image in pixels]))
+    asked = several[np.unique(np.linspace(0, len(several) - 1, MOST_COMPARED).astype(int))]
+    likeness = views[asked] @ views.T
+    likeness[np.arange(len(asked)), asked] = -np.inf
+    found = groups[likeness.argmax(axis=1)] == groups[asked]
+    chance = (np.bincount(groups)[groups[asked]] - 1) / (len(groups) - 1)
+    clear = found.sum() > chance.sum() + 3 * np.sqrt(chance.sum()) + 1
+    return (float(found.mean()), float(chance.mean())) if clear else None
+
+
 Views = tuple[NDArray[np.uint64], NDArray[np.float32]]
 """Perceptual hashes [images] and standardised grey values [images, pixels]."""
 
@@ -125,5 +150,5 @@ def _hashes(grey: NDArray[np.uint8]) -> NDArray[np.uint64]:
 def _standardized(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
     flat = grey.reshape(len(grey), -1).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)
-    flat /= np.linalg.norm(flat, axis=1, keepdims=True)
+    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1.0)  # a picture of one value is like none
     return flat

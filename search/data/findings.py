@@ -79,6 +79,7 @@ class Findings:
     sentences: tuple[str, ...]  # the most important first
     pairs: tuple[PairView, ...]  # worst kind first
     remarks: tuple[Remark, ...]  # on files, those left out first
+    scenes: str | None = None  # a table for --groups, as CSV, of pictures taken at one time; None: there are none
 
     def of(self, kind: DuplicateKind) -> tuple[PairView, ...]:
         """The pairs of one kind."""

@@ -64,7 +64,7 @@ def named_groups(given: str, folder: Path, paths: Sequence[str]) -> UserGroups:
 
     Args:
         given: a table with the columns path and group, a file relative to `folder` (see `is_table`); or a regular
-            expression, searched for in each path, whose one group (or the one named `group`) is the image's.
+            expression, searched for in each path, whose groups together (or the one named `group`) are the image's.
         folder: the study's.
         paths: of the images, relative to their folder.
 
@@ -143,8 +143,7 @@ def _plain(path: str) -> str:
 def _matched(pattern: str, paths: Sequence[str]) -> tuple[str | None, ...]:
     try:
         with _time_limit():  # the pattern of a hostile study, such as (a+)+$, may take for ever
-            compiled = re.compile(pattern)
-            matches = [compiled.search(path) for path in paths]
+            return groups_by(pattern, paths)
     except (re.error, RecursionError, OverflowError) as error:
         raise UsageError(
             f"groups: {printable(pattern)!r} is no regular expression ({error}), nor the name of a table that is there"
@@ -154,13 +153,27 @@ def _matched(pattern: str, paths: Sequence[str]) -> tuple[str | None, ...]:
             f"groups: {printable(pattern)!r} must be found in all {len(paths)} paths within {_SECONDS:g} s, and was "
             "not; write it without a repetition in a repetition, such as (a+)+, or name a table instead"
         ) from None
-    if "group" not in compiled.groupindex and compiled.groups != 1:
+
+
+def groups_by(pattern: str, paths: Sequence[str]) -> tuple[str | None, ...]:
+    """[images] the group of each path by a regular expression, None where it is not found.
+
+    Raises UsageError for an expression without a group, re.error for what is none.
+    """
+    compiled = re.compile(pattern)
+    if not compiled.groups:
         raise UsageError(
-            f"groups: {printable(pattern)!r} must have one group in parentheses, or one named (?P<group>…), "
-            f"got {compiled.groups}; for files such as p07_3.png: 'p([0-9]+)_'"
+            f"groups: {printable(pattern)!r} must have a group in parentheses; for files such as p07_3.png: "
+            "'p([0-9]+)_'"
         )
-    which = "group" if "group" in compiled.groupindex else 1
-    return tuple(match[which] if match else None for match in matches)
+    which = [compiled.groupindex["group"]] if "group" in compiled.groupindex else range(1, compiled.groups + 1)
+
+    def group(path: str) -> str | None:
+        match = compiled.search(path)
+        parts = [match[place] for place in which] if match else []
+        return None if all(part is None for part in parts) else "\0".join(part or "" for part in parts)
+
+    return tuple(map(group, paths))
 
 
 @contextmanager
@@ -201,7 +214,7 @@ def group_images(
         sources: [images], equal for versions of one picture by their names; None: there are none.
     """
     versions = [] if sources is None else [sources]
-    certain = connected(same, *versions, *([_numbered(named)] if named else []))
+    certain = connected(same, *versions, *([numbered(named)] if named else []))
     units = connected(certain, near)
     swallowed = np.isin(units, _swallowing(units, certain, labels, testing))
     scene = swallowed & (np.bincount(near)[near] > 1)
@@ -210,7 +223,7 @@ def group_images(
     return Grouping(units, np.isin(units, units[testing]), copies, scene)
 
 
-def _numbered(named: Sequence[str | None]) -> NDArray[np.intp]:
+def numbered(named: Sequence[str | None]) -> NDArray[np.intp]:
     """[images], equal for images of one group; an image without a group is alone."""
     first: dict[str, int] = {}
     return np.array([row if name is None else first.setdefault(name, row) for row, name in enumerate(named)])

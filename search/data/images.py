@@ -27,6 +27,8 @@ from search.text import printable, quoted
 
 MIN_SIDE, MAX_SIDE = 8, 128  # pixels, of a size taken from the data
 FEW_IMAGES = 10  # a class with fewer training images gets a note
+FEW_BRIGHT = 0.05  # share of deep grey images: so few that decide the scale of all get a note
+BRIGHTEST = "brightest"  # kind of that note
 _THREADS = 4  # Pillow decodes outside the GIL
 
 _Result = TypeVar("_Result")
@@ -47,6 +49,7 @@ class ImageSet:
     notes: tuple[Note, ...]  # on what was left out, converted or looks unusual
     fingerprint: str  # SHA-256 (hex): the same for the same pixels, labels, names, testing and image size
     grey_bits: int = FULL_DEPTH  # grey of more than 8 bits was scaled from 0..2^grey_bits - 1 to 0..255
+    taken: NDArray[np.float64] | None = None  # [images], seconds, by the camera's clock; NaN: unknown. None: of none
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class _Row:
     size: tuple[int, int]  # height and width of the file, upright
     digest: str
     channels: int
+    taken: float | None
 
 
 def read_images(
@@ -93,7 +97,7 @@ def read_images(
         notes = list(listing.notes)
         files, headers = _read_headers(listing.files, notes)
         height, width = size or _usual_size(files, headers)
-        grey_bits = grey_bits or _grey_bits(files, headers)
+        grey_bits = grey_bits or _grey_bits(files, headers, notes)
         buffer = np.empty((len(files), height, width, 3), np.uint8)
         rows = _decode_all(files, headers, grey_bits, buffer, notes, progress or (lambda _done, _total: None))
     classes = _classes(root, rows, notes)
@@ -133,12 +137,29 @@ def _usual_size(files: Sequence[ImageFile], headers: Sequence[Header]) -> tuple[
     return usual([header.height for header in training]), usual([header.width for header in training])
 
 
-def _grey_bits(files: Sequence[ImageFile], headers: Sequence[Header]) -> int:
-    """The bits that hold the largest value of all deep grey; `FULL_DEPTH` where there is none."""
+def _grey_bits(files: Sequence[ImageFile], headers: Sequence[Header], notes: list[Note]) -> int:
+    """The bits that hold the largest value of all deep grey; `FULL_DEPTH` where there is none.
+
+    A note names the file where few hold larger values than fewer bits do: a single broken pixel makes all darker.
+    """
     deep = [(file, header) for file, header in zip(files, headers, strict=True) if header.deep]
     values = _read_each([file for file, _ in deep], [header for _, header in deep], largest_value)
-    known = [value for value in values if value is not None]
-    return depth_for(max(known)) if known else FULL_DEPTH
+    known = [(value, file) for value, (file, _) in zip(values, deep, strict=True) if value is not None]
+    if not known:
+        return FULL_DEPTH
+    bits = depth_for(max(value for value, _ in known))
+    brightest = [(value, file) for value, file in known if depth_for(value) == bits]
+    others = [value for value, _ in known if depth_for(value) < bits]
+    if others and len(brightest) <= FEW_BRIGHT * len(known):
+        value, file = brightest[0]
+        which = f"it and {len(brightest) - 1} more do" if brightest[1:] else "it alone does"
+        message = (
+            f"Has the value {value}, where the {len(others):,} other images of deep grey have none above "
+            f"{max(others)}: because {which}, all are scaled from {bits} bits instead of {depth_for(max(others))}, and "
+            "are darker. Leave it out if that is an error of the camera."
+        )
+        notes.append(Note(file.shown, BRIGHTEST, message, False))
+    return bits
 
 
 def _decode_all(
@@ -162,7 +183,8 @@ def _decode_all(
             notes.extend(Note(file.shown, remark.kind, remark.message, False) for remark in remarks)
             buffer[len(rows)] = picture.pixels
             size_ = (header.height, header.width)
-            rows.append(_Row(file, file.class_name or "", size_, picture.digest, picture.pixels.shape[2]))
+            channels = picture.pixels.shape[2]
+            rows.append(_Row(file, file.class_name or "", size_, picture.digest, channels, header.taken))
         progress(done, len(files))
     return rows
 
@@ -349,7 +371,10 @@ def _assemble(rows: Sequence[_Row], classes: tuple[str, ...], buffer: NDArray[np
     paths = tuple(row.file.shown for row in rows)
     digests = tuple(row.digest for row in rows)
     ordered = tuple(sorted(notes, key=lambda note: (note.path, note.kind)))
-    images = ImageSet(pixels, labels, testing, paths, digests, classes, sizes, grey, ordered, fingerprint="")
+    taken = np.array([np.nan if row.taken is None else row.taken for row in rows])
+    images = ImageSet(
+        pixels, labels, testing, paths, digests, classes, sizes, grey, ordered, fingerprint="", taken=taken
+    )
     return with_testing(images, testing)
 
 

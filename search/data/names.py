@@ -1,4 +1,7 @@
-"""Names of files that say which picture they are made from: the table of namings, and what follows for the folds."""
+"""Names of files that say which picture they are made from: the table of tools, and what follows for the folds.
+
+Names that may say it, but are given by people too, are in `series`.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,10 @@ from functools import cached_property
 import numpy as np
 
 from search.data.groups import GroupIds, connected
-from search.text import printable, quoted
+from search.text import printable
 
 _UUID4 = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 _COPY = r"(?:copy|kopie|copie|copia|kopia|копия)"
-_CHANGES = (
-    r"[hv]?flip(?:ped)?|mirror(?:ed)?|rot(?:ated?|ation)?|blur(?:red)?|nois[ey]|bright(?:er|ness)?|dark(?:er)?|contrast"
-    r"|zoom(?:ed)?|shear(?:ed)?|shift(?:ed)?|translated?|jitter|gamma|hue|saturation|sharpen(?:ed)?|gr[ae]y(?:scale)?"
-    r"|(?:new)?\d+deg(?:rees?)?(?:flip(?:lr|ud|tb))?"  # as the leaves of PlantVillage have it
-)
 
 
 @dataclass(frozen=True)
@@ -29,10 +27,8 @@ class Naming:
 
     title: str  # in a sentence
     name: str  # expression for a file's name without its ending; its group `source` is the name of the picture
-    suffix: str = ""  # of a habit that many have: what follows the source; the user is told which --groups it takes
     across: bool = False  # a source is the same in all folders of a class, also in training and testing
     needs_original: bool = False  # only where the picture itself lies beside its versions
-    min_sources: int = 1  # only where so many pictures have versions
 
     @cached_property
     def expression(self) -> re.Pattern[str]:
@@ -40,25 +36,25 @@ class Naming:
         return re.compile(self.name, re.IGNORECASE)
 
 
-def _habit(title: str, suffix: str, *, needs_original: bool = False, min_sources: int = 1) -> Naming:
-    return Naming(title, rf"(?P<source>.+?)(?:{suffix})+", suffix, False, needs_original, min_sources)
-
-
 KERAS = Naming("Keras (save_to_dir)", r"(?P<source>.*_(?:0|[1-9]\d{0,5}))_(?P<random>0|[1-9]\d{0,6})")
 """`random` is drawn from 0 to 9,999,999; it is what tells these names from others that end with two numbers."""
 
+ROBOFLOW = Naming("Roboflow", r"(?P<source>.+)_(?:jpe?g|png|bmp|webp|tiff?|gif|heic)\.rf\.[0-9a-z]{16,}", across=True)
+
 NAMINGS = (
-    Naming("Roboflow", r"(?P<source>.+)_(?:jpe?g|png|bmp|webp|tiff?|gif|heic)\.rf\.[0-9a-z]{16,}", across=True),
+    ROBOFLOW,
     Naming("Augmentor", rf".+?_original_(?P<source>.+?)(?:\.[a-z]+)?_{_UUID4}", across=True),
     KERAS,
     Naming("a file manager", rf"(?P<source>.+?) [-\u2013] {_COPY}(?: \(\d+\))?"),
     Naming("a file manager", r"(?P<source>.+?) copy(?: \d+)?", needs_original=True),
     Naming("a file manager", rf"{_COPY} (?:of|von|de|di) (?P<source>.+)"),
-    _habit("changed versions", r"[_-]aug(?:mented)?[_-]?\d*"),
-    _habit("changed versions", rf"[_-](?:{_CHANGES})[_-]?(?:\d+|lr|ud|tb)?", needs_original=True),
-    _habit("copies", r"[_ ]?\(\d+\)", needs_original=True, min_sources=2),  # 'cat (1)' alone is a numbered set
 )
 """The first that matches a name counts."""
+
+_OF_ANY = re.compile(
+    r"(?:images?|img|photos?|pictures?|pic|file|blob|unnamed|untitled|download(?:ed)?|screenshot)", re.IGNORECASE
+)  # names that browsers and phones give to any picture
+_USUAL_VERSIONS = 3  # of one picture; more of such a name are many pictures
 
 _MIN_SEVEN = 0.7  # share of numbers drawn below 10,000,000 that must have seven digits: 90 % have
 _MIN_SPREAD = 2_000_000  # between the smallest and the largest of five or more of them
@@ -68,16 +64,18 @@ _MIN_SPREAD = 2_000_000  # between the smallest and the largest of five or more 
 class Versions:
     """Images that are made from one picture, by their names."""
 
-    sources: GroupIds  # [images], equal for versions of one picture, and for that picture, where the naming is certain
+    sources: GroupIds  # [images], equal for versions of one picture, and for that picture
     sentences: tuple[str, ...]  # on these
-    suggestion: str | None  # on names that may mean it, with the --groups that keeps them in one fold
+    named: frozenset[int]  # rows of the images that have a name of a tool, and of what they are made from
 
 
 @dataclass(frozen=True)
-class _File:
+class NamedFile:
+    """An image by its name."""
+
     row: int
     folder: str
-    stem: str
+    stem: str  # the name without its ending
     label: int
 
 
@@ -92,34 +90,34 @@ def find_versions(paths: Sequence[str], labels: Sequence[int]) -> Versions:
         paths: [images], relative to the folder of images, '/' between parts.
         labels: [images], the class of each: versions are of one class.
     """
-    files = [_File(row, *_parts(path), label) for row, (path, label) in enumerate(zip(paths, labels, strict=True))]
+    files = named_files(paths, labels)
     originals = {(file.label, file.folder, file.stem): file.row for file in files}
     sentences: list[str] = []
     certain: list[list[int]] = []
-    possible: dict[Naming, list[int]] = {}
     taken: set[int] = set()
     for naming in NAMINGS:
         groups = _groups(naming, [file for file in files if file.row not in taken], files, originals)
-        if len(groups) < naming.min_sources:
-            continue
-        if naming is KERAS and (untold := _of_one_number(groups)):
+        if untold := _untelling(naming, groups, files):
             rows = [row for key in untold for row in groups.pop(key)]
             taken.update(rows)
             sentences.append(_untold(naming, len(rows), paths[rows[-1]]))
         rows = [row for group in groups.values() for row in group]
         taken.update(rows)
-        if rows and naming.suffix:
-            possible[naming] = rows
-        elif rows:
+        if rows:
             certain += groups.values()
             sentences.append(_kept(naming, len(rows), len(groups), paths[rows[-1]]))
     first, second = (np.array(rows, np.intp) for rows in _pairs(certain))
     sources = connected(np.arange(len(files)), pairs=(first, second))
-    return Versions(sources, tuple(sentences), _suggestion(possible, files, paths) if possible else None)
+    return Versions(sources, tuple(sentences), frozenset(taken))
+
+
+def named_files(paths: Sequence[str], labels: Sequence[int]) -> list[NamedFile]:
+    """The images [images] by their names."""
+    return [NamedFile(row, *_parts(path), label) for row, (path, label) in enumerate(zip(paths, labels, strict=True))]
 
 
 def _groups(
-    naming: Naming, free: Sequence[_File], files: Sequence[_File], originals: Mapping[tuple[int, str, str], int]
+    naming: Naming, free: Sequence[NamedFile], files: Sequence[NamedFile], originals: Mapping[tuple[int, str, str], int]
 ) -> Matches:
     """The pictures that have versions, each with itself where it is there; `free`: files without a source yet."""
     groups: Matches = {}
@@ -130,10 +128,17 @@ def _groups(
     return groups
 
 
-def _of_one_number(groups: Matches) -> list[tuple[str, ...]]:
-    """The keys of the groups that are the only one of their folder: one number for all says nothing."""
-    folders = Counter(key[:-1] for key in groups)
-    return [key for key, rows in groups.items() if folders[key[:-1]] == 1 and len(rows) > 2]
+def _untelling(naming: Naming, groups: Matches, files: Sequence[NamedFile]) -> list[tuple[str, ...]]:
+    """The keys of the groups whose name says nothing: of all of a folder or class, or such as any upload has."""
+    if naming is KERAS:
+        folders = Counter(key[:-1] for key in groups)
+        return [key for key, rows in groups.items() if folders[key[:-1]] == 1 and len(rows) > 2]
+    if naming is not ROBOFLOW:
+        return []
+    classes = Counter(str(file.label) for file in files)
+    doubtful = [key for key, rows in groups.items() if _OF_ANY.fullmatch(key[-1]) or len(rows) == classes[key[0]]]
+    most = max([_USUAL_VERSIONS, *(len(rows) for key, rows in groups.items() if key not in doubtful)])
+    return [key for key in doubtful if len(groups[key]) > most]
 
 
 def _parts(path: str) -> tuple[str, str]:
@@ -149,7 +154,7 @@ def _pairs(groups: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
     return [first for first, _ in pairs], [second for _, second in pairs]
 
 
-def _matches(naming: Naming, files: Sequence[_File]) -> Matches:
+def _matches(naming: Naming, files: Sequence[NamedFile]) -> Matches:
     found: Matches = {}
     numbers: list[str] = []
     for file in files:
@@ -172,7 +177,7 @@ def _are_random(numbers: Sequence[str]) -> bool:
 
 
 def _original(
-    naming: Naming, versions: Sequence[_File], source: str, originals: Mapping[tuple[int, str, str], int]
+    naming: Naming, versions: Sequence[NamedFile], source: str, originals: Mapping[tuple[int, str, str], int]
 ) -> list[int]:
     """The row of the picture itself, where it lies in the folder of a version, or in the one above; else []."""
 
@@ -197,28 +202,11 @@ def _kept(naming: Naming, count: int, sources: int, example: str) -> str:
 
 
 def _untold(naming: Naming, count: int, example: str) -> str:
+    what = "number" if naming is KERAS else "name"
     return (
-        f"{count:,} images have names that {naming.title} gives, such as {printable(example)}, with one number for all "
-        "of a folder, so they do not say which picture each is made from. If there are several versions of one, scores "
+        f"{count:,} images have names that {naming.title} gives, such as {printable(example)}, with one {what} "
+        "for many, so they do not say which picture each is made from. If there are several versions of one, scores "
         "are too good: search the pictures as they were before."
-    )
-
-
-def _suggestion(possible: Mapping[Naming, Sequence[int]], files: Sequence[_File], paths: Sequence[str]) -> str:
-    suffixes: set[str] = set()
-    count, example = 0, ""
-    for naming, rows in possible.items():
-        for row in rows:
-            match = naming.expression.fullmatch(files[row].stem)
-            if match:  # else it is the picture itself
-                count, example = count + 1, paths[row]
-                parts = re.findall(naming.suffix, match[0].removeprefix(match["source"]), re.IGNORECASE)
-                suffixes.update(re.sub(r"\d+", r"\\d+", re.escape(part)) for part in parts)
-    expression = rf"^(.+?)(?:{'|'.join(sorted(suffixes))})*\.[^./]+$"
-    titles = " or ".join(dict.fromkeys(naming.title for naming in possible))
-    return (
-        f"{count:,} images have names like {titles} of others, such as {printable(example)}. If they are, keep those "
-        f"of one picture in one fold with --groups {quoted(printable(expression))}"
     )
 
 
@@ -232,6 +220,11 @@ _MASK = re.compile(
 _MASK_FOLDER = re.compile(
     r"(?:.*[ _-])?(?:masks?|ground[ _-]?truths?|gt|segmentations?|labels?|annotations?)", re.IGNORECASE
 )
+
+
+def holds_masks(name: str) -> bool:
+    """Whether a folder of this name, such as 'labels', may hold masks or other answers to the pictures beside it."""
+    return _MASK_FOLDER.fullmatch(name) is not None
 
 
 def mask_rows(paths: Sequence[str]) -> list[int]:
@@ -254,7 +247,7 @@ def mask_rows(paths: Sequence[str]) -> list[int]:
 
 
 def _is_mask_folder(folder: str, folders: Mapping[str, set[str]]) -> bool:
-    if not _MASK_FOLDER.fullmatch(folder.rpartition("/")[2]):
+    if not holds_masks(folder.rpartition("/")[2]):
         return False
     own = folders[folder]
     others = (stems for other, stems in folders.items() if other != folder)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from search.results.nested import nested
-from search.results.stored import StoredStudy
+from search.results.stored import ByFold, StoredStudy
 from search.results.summary import StudySummary, summarise
 from search.stats.metrics import METRICS
 from search.stats.ranking import best
+from search.stats.selection import ties
 from search.study.evidence import stored_evidence
-from storage import StorageError, Store
+from storage import Split, StorageError, Store, TrialRecord
+
+MOST_LEADING = 20  # trials not clearly worse than the best, whose predictions are read
 
 
 def read(store: Store, *, searching: bool, outdated: bool = False) -> StudySummary:
@@ -34,8 +39,27 @@ def read(store: Store, *, searching: bool, outdated: bool = False) -> StudySumma
         choices=tuple(store.choices()),
         best=store.probabilities(leader.number) if leader else {},
         evidence=stored_evidence(store, trials, confirmed=False),
+        leading=tuple(_leading(store, trials)),
         nested=nested(store),
         searching=searching,
         outdated=outdated,
     )
     return summarise(stored)
+
+
+def _leading(store: Store, trials: Sequence[TrialRecord]) -> Iterator[tuple[Split, tuple[ByFold, ...]]]:
+    """Each division into folds with the predictions for it of the trials that are not clearly worse than the best.
+
+    A division without a trial that has all its folds is left out.
+    """
+    images = int((store.split().assignment >= 0).sum())
+    leading = ties(trials, store.study().metric, images)[:MOST_LEADING]
+    for split in store.splits():
+        folds = int(split.assignment.max()) + 1
+        whole = [
+            trial.number
+            for trial in trials
+            if trial.number in leading and sum(fold.repeat == split.repeat for fold in trial.folds) == folds
+        ]
+        if whole:
+            yield split, tuple(store.probabilities(number, split.repeat) for number in whole)

@@ -33,6 +33,7 @@ class StoredStudy:
     choices: tuple[ChoiceRecord, ...] = ()  # oldest first
     best: ByFold = field(default_factory=dict)  # of the best trial
     evidence: Evidence | None = None  # of all comparable trials, without folds that only confirm
+    leading: tuple[tuple[Split, tuple[ByFold, ...]], ...] = ()  # divisions into folds, with the best trials of each
     nested: Nested | None = None  # from its outer folds
     searching: bool = False  # whether a process holds the study
     outdated: bool = False  # whether the model file of the last choice was made by an earlier release

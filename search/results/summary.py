@@ -15,6 +15,7 @@ from search.results.backbones import BackboneRow, backbone_rows
 from search.results.expected import expected, expected_best, gain_of_another_hour, several
 from search.results.failures import Cause, Diagnosed, causes, diagnosed
 from search.results.nested import Nested
+from search.results.siblings import NamedSiblings, named_siblings
 from search.results.stored import StoredStudy
 from search.stats.estimate import Estimate, beats
 from search.stats.metrics import METRICS, better, confusion, scores
@@ -169,6 +170,7 @@ class StudySummary:
     diagnoses: tuple[Diagnosed, ...] = ()  # in order of trial
     nested: Nested | None = None  # of the whole procedure, with `--nested`
     backbones: tuple[BackboneRow, ...] = ()  # best first; empty unless there are two to compare
+    siblings: NamedSiblings | None = None  # pictures that may show one thing, by their names
 
     @property
     def metric(self) -> str:
@@ -303,6 +305,7 @@ def summarise(stored: StoredStudy) -> StudySummary:
         saved=saved(trials, folds),
         nested=stored.nested,
         backbones=backbone_rows(str(config.get("preset", "")), ordered, study.metric),
+        siblings=named_siblings(stored),
     )
 
 

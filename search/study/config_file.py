@@ -159,7 +159,7 @@ _COMMENTS = {
     "image_size": "height and width in pixels, or one number for both; unset: from the images, at most 128",
     "flip": "whether a picture turned left to right still shows its class; false for letters, or left and right hands",
     "groups": "images that belong together, such as those of one patient, stay in one fold: a table (.csv) with the "
-    "columns path and group, or a regular expression whose one group is found in the path; unset: copies only",
+    "columns path and group, or a regular expression whose group is found in the path; unset: copies only",
     "lock_box": "from 1,000 images on, without a testing folder, a sixth of them is drawn and locked away, to test the "
     "choice on, once; false: all of them are searched",
     "nested": "whether, after the search, all of it is repeated for each fold without that fold's images, and what is "

@@ -115,6 +115,32 @@ class TestSplitsUnderOtherNames:
         message = refusal(fill(tmp_path, f"{name}/a", f"{name}/b", "fold_2/a", "fold_2/b"))
         assert "are parts of a set by their names, and each holds 'a', 'b'" in message and f"'{name}'" in message
 
+    @pytest.mark.parametrize(("pictures", "other"), [("images", "labels"), ("imgs", "masks"), ("data", "annotations")])
+    def test_labels_beside_images_are_left_out(self, tmp_path: Path, pictures: str, other: str) -> None:
+        parts = [
+            f"{folder}/{part}/{name}" for folder in (pictures, other) for part in ("train", "val") for name in "ab"
+        ]
+        images = read_images(fill(tmp_path, *parts))
+        assert counts(images) == {"a": (6, 0), "b": (6, 0)}
+        (note,) = of_kind(images, "outside any class")
+        assert (note.path, note.left_out) == (other, True)
+        assert f"masks or labels of the pictures in '{pictures}'" in note.message
+
+    def test_classes_that_are_called_so_are_classes(self, tmp_path: Path) -> None:
+        assert counts(read_images(fill(tmp_path, "labels", "images"))) == {"images": (3, 0), "labels": (3, 0)}
+        assert set(counts(read_images(fill(tmp_path / "x", "masks/a", "faces/a")))) == {"masks", "faces"}
+
+    @pytest.mark.parametrize("folders", [("train_ok", "test_ok"), ("train_ok", "test_ok", "train_bad")])
+    def test_parts_of_one_class_in_names_are_refused_with_the_next_step(
+        self, tmp_path: Path, folders: tuple[str, ...]
+    ) -> None:
+        message = refusal(fill(tmp_path, *folders))
+        assert "By their names 'test_ok', 'train_ok' are parts of a class, 'ok'" in message
+        assert (
+            "each of two or more classes needs one for training and one for testing. If they are classes, rename"
+            in message
+        )
+
     def test_pictures_in_the_splits_themselves_are_refused(self, tmp_path: Path) -> None:
         assert "'test_set', 'train_set' hold no class folders" in refusal(fill(tmp_path, "train_set", "test_set"))
 

@@ -56,6 +56,28 @@ def test_a_set_has_one_scale(tmp_path: Path, largest: int, bits: int, ending: st
     assert int(images.pixels.max()) == round(largest / top_of(bits) * 255)
 
 
+@pytest.mark.parametrize("broken", [1, 3])
+def test_the_file_is_named_whose_one_value_decides_the_scale(tmp_path: Path, broken: int) -> None:
+    write_words(tmp_path, 4000, each=25)
+    for number in range(broken):
+        pixels = np.full((8, 8), 50 + number, np.uint16)
+        pixels[3, 3] = 65535
+        write(tmp_path / "a" / f"broken{number}.png", Image.fromarray(pixels))
+    images, found = look_over(tmp_path, None, None)
+    said = [sentence for sentence in found.sentences if "broken" in sentence]
+    assert images.grey_bits == 16
+    if broken == 1:
+        (sentence,) = said
+        assert sentence.startswith(
+            "a/broken0.png: Has the value 65535, where the 50 other images of deep grey have none "
+        )
+        assert (
+            "above 4000: because it alone does, all are scaled from 16 bits instead of 12, and are darker." in sentence
+        )
+    else:
+        assert not said  # more than one in twenty
+
+
 def test_faint_pictures_are_told_from_each_other_and_the_scale_is_said(tmp_path: Path) -> None:
     images, found = look_over(write_words(tmp_path, 900), None, None)
     assert len(np.unique(images.pixels)) > 100

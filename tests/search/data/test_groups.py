@@ -68,6 +68,11 @@ class TestNamed:
         assert is_table(name, tmp_path)
         assert named_groups(name, tmp_path, PATHS).of == ("ann", "ann", "bob", None)
 
+    def test_several_parts_of_a_pattern_are_one_group_together(self, tmp_path: Path) -> None:
+        of = named_groups("^([ab])/p([0-9]+)_", tmp_path, PATHS).of
+        assert of[0] == of[1] is not None and of[2] not in (None, of[0]) and of[3] is None
+        assert named_groups("^(z)?(?P<group>.)", tmp_path, PATHS).of == ("a", "a", "b", "b")
+
     def test_a_name_is_found_whatever_its_composition(self, tmp_path: Path) -> None:
         (tmp_path / "who.csv").write_text("path,group\na/caf\u00e9.png,x\n", encoding="utf-8")
         assert named_groups("who.csv", tmp_path, ("a/cafe\u0301.png", "a/b.png")).of == ("x", None)
@@ -100,8 +105,7 @@ class TestNamed:
             ("sheet.xlsx", "is a spreadsheet; save it as CSV in UTF-8, and name that file"),
             ("old", "is a spreadsheet"),
             ("p([0-9]+", "is no regular expression"),
-            ("p[0-9]+", "must have one group in parentheses"),
-            ("(p)([0-9])", "got 2"),
+            ("p[0-9]+", "must have a group in parentheses"),
             ("zebra([0-9])", "matches none of the 4 images"),
         ],
     )

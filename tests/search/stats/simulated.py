@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.stats.evidence import Evidence, evidence_of
+from search.stats.siblings import Siblings, compare_siblings
 from storage.records import LayerRecord, Origin, StudyRecord, TrialRecord
 
 POPULATION = 5000  # images on which the truth is measured
@@ -74,3 +75,30 @@ def evidence(
     names = tuple(f"class {label}" for label in range(classes))
     study = StudyRecord("s", "2026-01-01T00:00:00+00:00", 5, metric, names, (8, 8, 1), "f", {"preset": "cnn"}, {})
     return evidence_of(records, predictions, labels, [folds.astype(np.int16)], study)
+
+
+def siblings_of(
+    seed: int, *, gain: float, things: int = 200, size: int = 2, alike: float = 0.5, divisions: int = 1
+) -> Siblings | None:
+    """A study of simulated images; those with a sibling in training are recognised more often by `gain`.
+
+    `alike`: the share of things whose pictures are recognised together or not at all.
+    """
+    generator = np.random.default_rng(seed)
+    thing = np.repeat(np.arange(things), size)
+    labels = thing % 4
+    luck = np.where(
+        (generator.random(things) < alike)[thing], generator.random(things)[thing], generator.random(len(thing))
+    )
+    folds, right = [], []
+    for _ in range(divisions):
+        folds.append(generator.permutation(np.arange(len(thing)) % 5))
+        split = np.array([len(set(folds[-1][thing == own].tolist())) > 1 for own in range(things)])[thing]
+        right.append(luck < 0.6 + 0.02 * labels + gain * split)
+    return compare_siblings(
+        np.concatenate(right).astype(float),
+        np.tile(labels, divisions),
+        np.concatenate(folds),
+        np.tile(thing, divisions),
+        np.repeat(np.arange(divisions), len(thing)),
+    )
