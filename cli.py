@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from reports.terminal.display import TerminalDisplay
     from search.commands.run import RunResult
     from search.commands.session import Session
+    from search.results.summary import StudySummary
 
 app = typer.Typer(
     help="Find the best image classifier that a small data set can support.",
@@ -158,19 +159,23 @@ def diagnose(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
 
 
 @app.command()
-def report(study: opt.Where = None, as_json: opt.Json = False, open_it: opt.Open = False) -> None:
+def report(
+    study: opt.Where = None, as_json: opt.Json = False, labels: opt.Labels = None, open_it: opt.Open = False
+) -> None:
     """Show the leaderboard and write report.html into the study folder."""
     from reports import show
     from reports.html.study import write
     from search.commands.report import report
 
     result = report(study)
+    if labels is not None:
+        _write_labels(result.summary, labels)
     if as_json:
         show.study_as_json(result.summary)
         return
     page = result.folder.report
     try:
-        write(result.summary, page)
+        write(result.summary, page, result.pictures())
     except OSError as error:
         raise UsageError(f"{page} cannot be written: {error.strerror}; --json needs no file") from None
     show.study(result.summary, page, open_it=open_it)
@@ -234,18 +239,27 @@ def backbones(as_json: opt.Json = False) -> None:
     show.backbones(backbones(display=_display(quiet=as_json)), as_json=as_json)
 
 
+def _write_labels(summary: StudySummary, path: Path) -> None:
+    from reports.labels_csv import write
+
+    try:
+        write(summary, path)
+    except OSError as error:
+        raise UsageError(f"--labels: {path} cannot be written: {error.strerror}; name a file that can") from None
+
+
 def _finish(ended: RunResult) -> None:
     """Report on a run, and exit with its code."""
     from reports import show
     from reports.html.study import write
-    from search.commands.report import summary_of
+    from search.commands.report import pictures_of, summary_of
     from search.results.progress import Ending
 
     folder = ended.folder
     if ended.nothing_left:
         show.lines(ended.nothing_left)
     summary = summary_of(folder)
-    write(summary, folder.report)
+    write(summary, folder.report, pictures_of(folder, summary))
     show.run(summary, folder.report, folder.command("report"))
     if ended.ending is Ending.STOPPED:
         show.lines(f"stopped; nothing is lost. Go on with: {ended.resume_command}")

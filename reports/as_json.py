@@ -12,7 +12,9 @@ from reports.wording.diagnosis import fine, headline
 from search.data.findings import Findings
 from search.diagnosis.evidence import LayerEvidence
 from search.diagnosis.result import Diagnosed, Run, mean_validation, runs_that_learn, verdict
+from search.results.labels import SuspectLabel
 from search.results.nested import Nested
+from search.results.shipped import Example, Mistaken
 from search.results.siblings import NamedSiblings
 from search.results.summary import Chosen, Pooled, StudySummary, TrialRow
 from search.stats.estimate import Estimate
@@ -59,6 +61,9 @@ def as_json(data: StudySummary) -> dict[str, Any]:
         "chance": data.chance,
         "majority": data.majority,
         "out_of_fold": _pooled_json(data.pooled),
+        "mistakes": [_mistaken_json(mistaken, study.classes) for mistaken in data.telling.mistakes],
+        "least_sure": [_example_json(example, study.classes) for example in data.telling.unsure],
+        "labels": [_suspect_json(suspect, study.classes) for suspect in data.suspects],
         "causes": [
             {"state": c.state.value, "cause": c.cause, "count": c.count, "trials": list(c.trials)} for c in data.causes
         ],
@@ -160,10 +165,42 @@ def _pooled_json(pooled: Pooled | None) -> dict[str, Any] | None:
     if pooled is None:
         return None
     return {
+        "trials": [{"number": number, "weight": weight} for number, weight in pooled.members],
         "images": pooled.images,
         "folds": pooled.folds,
         "metrics": dict(pooled.metrics),
         "confusion": pooled.confusion.tolist(),
+    }
+
+
+def _mistaken_json(mistaken: Mistaken, classes: Sequence[str]) -> dict[str, Any]:
+    return {
+        "label": classes[mistaken.label],
+        "predicted": classes[mistaken.predicted],
+        "count": mistaken.count,
+        "examples": [_example_json(example, classes) for example in mistaken.examples],
+    }
+
+
+def _example_json(example: Example, classes: Sequence[str]) -> dict[str, Any]:
+    return {
+        "path": example.path,
+        "label": classes[example.label],
+        "predicted": classes[example.predicted],
+        "probability": example.probability,
+        "second": classes[example.second],
+        "second_probability": example.second_probability,
+    }
+
+
+def _suspect_json(suspect: SuspectLabel, classes: Sequence[str]) -> dict[str, Any]:
+    return {
+        "path": suspect.path,
+        "label": classes[suspect.label],
+        "likely": classes[suspect.likely],
+        "probability": suspect.probability,
+        "probability_of_label": suspect.of_label,
+        "looks_wrong": suspect.accused,
     }
 
 

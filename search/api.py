@@ -21,7 +21,7 @@ from search.commands import diagnose as diagnosing
 from search.commands import export as exporting
 from search.commands import run as running
 from search.commands.options import checked_seconds, checked_workers, either, workers_asked
-from search.commands.report import summary_of
+from search.commands.report import pictures_of, summary_of
 from search.commands.request import Settings
 from search.commands.session import Session
 from search.data.findings import Findings
@@ -91,8 +91,8 @@ class Study:
 
         Raises OSError.
         """
-        page = self._folder.report if path is None else Path(path)
-        write(self.summary, page)
+        page, summary = self._folder.report if path is None else Path(path), self.summary
+        write(summary, page, pictures_of(self._folder, summary))
         return page
 
     def model(self) -> Any:

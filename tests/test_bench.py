@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from search.commands.check import look_over
+from spaces.backbones.lite import LITE0
+from spaces.facts import Facts
 from storage import Store
-from tests.bench import adam, anytime, bank, choices, durations, gate, kernels, loop, trials
+from tests.bench import anytime, bank, choices, durations, gate, kernels, labels, loop, trials
 from tests.bench.__main__ import PARTS, main
 from tests.bench.cases import CASES, LENET, Case, Data
 from tests.pictures import make_pictures
@@ -63,11 +65,6 @@ def test_where_tensorflows_time_goes_is_told_by_kind_of_kernel(tmp_path: Path) -
     shares = kernels.shares(trials.side("ours", Data(TINY), tmp_path).trials[trials.WARM])
     assert sum(shares.values()) == pytest.approx(1)
     assert all(0 < shares[kind] < 1 for kind in ("convolutions", "pooling", "dense layers", "optimizer", "all else"))
-
-
-def test_both_steps_of_adam_train_the_same(tmp_path: Path) -> None:
-    fused, keras = (trial() for trial in adam.sides(Data(TINY), tmp_path).values())
-    np.testing.assert_allclose(fused, keras, rtol=1e-5)
 
 
 def test_the_loop_is_measured_beside_stored_trials(tmp_path: Path) -> None:
@@ -151,3 +148,15 @@ def test_results_of_so_many_seconds_are_told_with_those_that_came_too_late() -> 
     assert "| set | 30 | 85.0 (2 of 2) | [50.0] | none |" in table
     assert "| set | 30 | 1 | 33 | 0 | 0 | 0 | frozen | 80.0 | 92.0 (85.0 to 97.0) | +12.0 | no |" in table
     assert table[-1] == "Claims minus test: +7.0 points on average; 1 of 2 intervals hold the score."
+
+
+@pytest.mark.parametrize("side", labels.SIDES)
+def test_planted_labels_are_of_another_class_and_easy_ones_are_found(side: str) -> None:
+    random, right = np.random.default_rng(0), np.arange(60, dtype=np.int16) % 3
+    wrong, where = labels.planted(right, 0.05, seed=1)
+    assert where.sum() == 3 and (wrong[where] != right[where]).all() and (wrong[~where] == right[~where]).all()
+    apart = (10 * np.eye(3)[right] + random.normal(0, 0.1, (60, 3))).astype(np.float32)
+    pictures = labels.Pictured("made", apart, apart, right, Facts(8, 8, 1, 3, 60, (LITE0,)))
+    accuracy, alike, twice, above, accused = labels.tried(pictures, side, 0.05, seed=1)
+    assert (accuracy, alike, twice) == (1, 1, 1)
+    assert above > 0.6 and accused == 0

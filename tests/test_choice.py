@@ -77,6 +77,20 @@ def test_accuracy_on_the_testing_folder_from_what_predict_says_is_the_report_s(h
     assert report["chosen"]["number"] == (members[0]["number"] if len(members) == 1 else None)
 
 
+def test_labels_in_doubt_are_written_as_a_table_and_pictures_are_in_the_page(home: Path, tmp_path: Path) -> None:
+    page, table = home / "shapes-study" / "report.html", tmp_path / "labels.csv"
+    assert page.read_text().count('src="data:image/png;base64,') >= 12, "the least sure predictions at least"
+    data = as_json("report", "shapes-study", "--labels", table, cwd=home)
+    rows = [*csv.DictReader(io.StringIO(table.read_text()))]
+    assert [row["path"] for row in rows] == [label["path"] for label in data["labels"]]
+    assert all((home / "shapes" / row["path"]).parent.name == row["label"] for row in rows)
+    wrong = sum(mistaken["count"] for mistaken in data["mistakes"])
+    confusion = np.array(data["out_of_fold"]["confusion"])
+    assert wrong == confusion.sum() - confusion.trace() and len(data["least_sure"]) == 12
+    refused = search_here("report", "shapes-study", "--labels", tmp_path / "none" / "x.csv", cwd=home)
+    assert refused.returncode == 2 and "--labels: " in refused.stderr and "Traceback" not in refused.stderr
+
+
 def test_what_was_stored_of_the_testing_images_is_what_the_file_says_of_their_pictures(home: Path) -> None:
     answers = as_json("predict", "shapes-study", "shapes/testing", cwd=home)
     with Store.open(home / "shapes-study" / "study.db", read_only=True) as store:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from markupsafe import Markup, escape
-from numpy.typing import NDArray
+from markupsafe import Markup
 
 from reports.html.page import asset, environment, policy
+from reports.html.thumbnails import breakable, data_uri
 from reports.wording import values
 from reports.wording.images import ABOUT, TITLES, headline, likeness_words
 from search.data.findings import DuplicateKind, Findings, PairView, Remark
 from search.files import write_atomically
 
 MAX_PAIRS = 200  # shown on the page, of each kind
-_SIDE = 120  # the longer side of a thumbnail, in pixels
 
 
 def write(findings: Findings, path: Path) -> None:
@@ -61,18 +57,12 @@ class _Section:
 
 def _section(kind: DuplicateKind, pairs: Sequence[PairView]) -> _Section:
     shown = [
-        {"pair": pair, "images": [(i, _data(i.pixels)) for i in (pair.first, pair.second)]}
+        {"pair": pair, "images": [(i, data_uri(i.pixels)) for i in (pair.first, pair.second)]}
         for pair in pairs[:MAX_PAIRS]
     ]
     for entry, pair in zip(shown, pairs, strict=False):
         entry["likeness"] = likeness_words(pair)
     return _Section(str(kind), TITLES[kind], ABOUT[kind], len(pairs), shown, max(len(pairs) - MAX_PAIRS, 0))
-
-
-def breakable(text: str) -> Markup:
-    """A path in which a line may break after "/" and "_"."""
-    escaped = str(escape(values.shortened(text, 90)))
-    return Markup(escaped.replace("/", "/<wbr>").replace("_", "_<wbr>"))  # noqa: S704 - escaped above
 
 
 def _by_kind(remarks: Sequence[Remark]) -> dict[tuple[bool, str], list[Remark]]:
@@ -82,15 +72,3 @@ def _by_kind(remarks: Sequence[Remark]) -> dict[tuple[bool, str], list[Remark]]:
         if remark.kind != "copy":
             by_kind.setdefault((remark.left_out, remark.kind), []).append(remark)
     return by_kind
-
-
-def _data(pixels: NDArray[np.uint8]) -> str:
-    """A data URI of a thumbnail: PNG up to 64 pixels, else JPEG."""
-    from PIL import Image
-
-    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    image.thumbnail((_SIDE, _SIDE))
-    kind = "PNG" if max(image.size) <= 64 else "JPEG"
-    stream = io.BytesIO()
-    image.save(stream, kind, **({"quality": 82} if kind == "JPEG" else {"optimize": True}))
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"

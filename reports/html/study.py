@@ -13,10 +13,13 @@ from reports.html.history import history
 from reports.html.model_diagram import Architecture, architecture
 from reports.html.page import asset, environment, masked, policy
 from reports.html.parallel_coordinates import parallel
+from reports.html.pictures import Gallery, gallery
+from reports.wording import labels as label_words
 from reports.wording import study as words
 from reports.wording import values
 from search.files import write_atomically
 from search.results.importance import figures
+from search.results.pictures import Pictures
 from search.results.summary import Pooled, ReferenceRow, StudySummary
 from storage.records import TrialRecord
 
@@ -25,14 +28,14 @@ _MAX_IMPORTANT = 12  # parameters in the chart of importance
 _NUMBERED = 40  # trials listed per row of causes
 
 
-def write(data: StudySummary, path: Path) -> None:
+def write(data: StudySummary, path: Path, pictures: Pictures | None = None) -> None:
     """Render the report and write it to `path`, atomically."""
-    write_atomically(path, render(data))
+    write_atomically(path, render(data, pictures))
 
 
-def render(data: StudySummary) -> str:
-    """The whole page."""
-    weights = figures(data)
+def render(data: StudySummary, pictures: Pictures | None = None) -> str:
+    """The whole page; without `pictures` images are only named."""
+    weights, shown = figures(data), gallery(data, pictures or Pictures())
     script = asset("report.js")
     importance = list(weights.importance.items())
     page: str = (
@@ -41,6 +44,8 @@ def render(data: StudySummary) -> str:
         .render(
             data=data,
             words=words,
+            label_words=label_words,
+            gallery=shown,
             values=values,
             policy=policy([script]),
             style=Markup(asset("report.css")),  # noqa: S704 - our own file
@@ -50,7 +55,7 @@ def render(data: StudySummary) -> str:
             hidden=max(len(data.rows) - _MAX_ROWS, 0),
             best_model=_best_model(data),
             curves=_curves(data),
-            confusion=_confusion(data, data.pooled) if data.pooled else None,
+            confusion=_confusion(data, data.pooled, shown) if data.pooled else None,
             history=history(data),
             importance=importance[:_MAX_IMPORTANT],
             importance_more=max(len(importance) - _MAX_IMPORTANT, 0),
@@ -112,15 +117,15 @@ def _curves(data: StudySummary) -> list[dict[str, Any]]:
     ]
 
 
-def _cell(count: int, share: float, *, right: bool) -> dict[str, Any]:
+def _cell(count: int, share: float, link: str | None, *, right: bool) -> dict[str, Any]:
     """A cell of the matrix. Middle tints are avoided, as neither dark nor light text can be read on them."""
     strong = share > 0.6
     tint = 0.88 + 0.3 * (share - 0.6) if strong else 0.06 + 0.7 * share
-    return {"count": count, "share": share, "right": right, "strong": strong, "tint": tint}
+    return {"count": count, "share": share, "link": link, "right": right, "strong": strong, "tint": tint}
 
 
-def _confusion(data: StudySummary, pooled: Pooled) -> dict[str, Any]:
-    """Rows of the matrix with their shares, and the most frequent mistakes in words."""
+def _confusion(data: StudySummary, pooled: Pooled, shown: Gallery) -> dict[str, Any]:
+    """Rows of the matrix with their shares and links to pictures, and the most frequent mistakes in words."""
     names, counts = data.study.classes, pooled.confusion
     totals = counts.sum(axis=1)
     rows = [
@@ -128,7 +133,8 @@ def _confusion(data: StudySummary, pooled: Pooled) -> dict[str, Any]:
             "name": names[i],
             "total": int(totals[i]),
             "cells": [
-                _cell(int(n), float(n / totals[i]) if totals[i] else 0.0, right=i == j) for j, n in enumerate(counts[i])
+                _cell(int(n), float(n / totals[i]) if totals[i] else 0.0, shown.link(i, j), right=i == j)
+                for j, n in enumerate(counts[i])
             ],
         }
         for i in range(len(names))

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from reports.terminal.output import STATE_STYLES, Output, as_text, filled, grid
+from reports.wording import labels as label_words
 from reports.wording import study as words
 from reports.wording import values
 from search.results.summary import ReferenceRow, StudySummary, TrialRow
@@ -57,7 +58,7 @@ def show(data: StudySummary, console: Console | None = None, top: int = 20) -> N
     if saved := words.saved(data):
         console.print()
         paragraph(saved)
-    for note in (*words.advice(data), *data.notes):
+    for note in (*label_words.advice(data), *words.advice(data), *data.notes):
         console.print()
         paragraph(f"Note: {note}")
 

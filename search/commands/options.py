@@ -232,6 +232,12 @@ PresetOrStudy = Annotated[
 Pictures = Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Picture files, or folders of them.")]
 To = Annotated[Path | None, typer.Option("--to", metavar="FILE.keras", help="Where to write the model.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV: path, class, a probability for each class.")]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels", metavar="FILE.csv", help="Also write a table of the labels in doubt, the surest errors first."
+    ),
+]
 Preview = Annotated[
     Path | None,
     typer.Option(metavar="IMAGES", help=f"Write {PREVIEW} instead: these pictures under every augmentation."),

@@ -24,7 +24,7 @@ def expected(stored: StoredStudy) -> Estimate | None:
     if evidence is None:
         return None
     candidates = candidates_of(evidence, stored.trials)
-    members = _saved(stored) or [(m.trial, m.weight) for m in decide(evidence, candidates)]
+    members = stored.members or [(m.trial, m.weight) for m in decide(evidence, candidates)]
     if not members or not {number for number, _ in members} <= set(evidence.numbers):
         return None
     result = expected_score(evidence, candidates, members)
@@ -51,14 +51,6 @@ def gain_of_another_hour(stored: StoredStudy) -> float | None:
         return None
     trials = math.ceil(len(stored.trials) * AHEAD / spent)
     return gain_of_more(stored.evidence, candidates_of(stored.evidence, stored.trials), trials)
-
-
-def _saved(stored: StoredStudy) -> list[tuple[int, float]]:
-    """(trial, weight) of the members of the saved model, each trial once; empty if there is no model."""
-    weights: dict[int, float] = {}
-    for number, weight in stored.choice.members if stored.choice else ():
-        weights[number] = weights.get(number, 0.0) + weight
-    return list(weights.items())
 
 
 def several(members: Sequence[tuple[int, float]]) -> bool:

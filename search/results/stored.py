@@ -47,3 +47,11 @@ class StoredStudy:
     def choice(self) -> ChoiceRecord | None:
         """The last choice."""
         return self.choices[-1] if self.choices else None
+
+    @property
+    def members(self) -> tuple[tuple[int, float], ...]:
+        """(trial, weight) of the members of the saved model, each trial once; empty if there is no model."""
+        weights: dict[int, float] = {}
+        for number, weight in self.choice.members if self.choice else ():
+            weights[number] = weights.get(number, 0.0) + weight
+        return tuple(weights.items())

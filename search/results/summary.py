@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,9 @@ from search.diagnosis.rules import PLAIN_WORDS, Plain
 from search.results.backbones import BackboneRow, backbone_rows
 from search.results.expected import expected, expected_best, gain_of_another_hour, several
 from search.results.failures import Cause, Diagnosed, causes, diagnosed
+from search.results.labels import SuspectLabel, suspect_labels
 from search.results.nested import Nested
+from search.results.shipped import OutOfFold, Telling, out_of_fold, telling
 from search.results.siblings import NamedSiblings, named_siblings
 from search.results.stored import StoredStudy
 from search.stats.estimate import Estimate, beats
@@ -86,8 +88,9 @@ class ReferenceRow:
 
 @dataclass(frozen=True)
 class Pooled:
-    """The best trial's predictions for images that its models did not train on, all folds together."""
+    """What the saved model says of images that its networks did not train on, all folds together; see `out_of_fold`."""
 
+    members: tuple[tuple[int, float], ...]  # the (trial, weight) that these predictions are of
     confusion: NDArray[np.int64]  # [classes, classes]: true class in rows
     metrics: Mapping[str, float]  # all of METRICS
     images: int
@@ -171,6 +174,8 @@ class StudySummary:
     nested: Nested | None = None  # of the whole procedure, with `--nested`
     backbones: tuple[BackboneRow, ...] = ()  # best first; empty unless there are two to compare
     siblings: NamedSiblings | None = None  # pictures that may show one thing, by their names
+    telling: Telling = field(default_factory=Telling)  # images that the saved model mistakes, or is least sure of
+    suspects: tuple[SuspectLabel, ...] = ()  # labels in doubt, most suspect first
 
     @property
     def metric(self) -> str:
@@ -270,6 +275,9 @@ def summarise(stored: StoredStudy) -> StudySummary:
     counted = np.bincount(labels[assignment >= 0] if len(labels) else labels, minlength=classes)
     folds = _folds(config.get("folds"), assignment)
     plain = _plain(stored.references, folds, searched)
+    predictions, estimate = out_of_fold(stored), expected(stored)
+    chance = METRICS[study.metric].chance(counted)
+    learned = estimate is None or beats(estimate, chance)
     return StudySummary(
         study=study,
         preset=str(config.get("preset", "")),
@@ -280,13 +288,13 @@ def summarise(stored: StoredStudy) -> StudySummary:
         class_counts=tuple(int(n) for n in counted),
         testing_images=sum(image.testing for image in stored.images),
         majority=float(counted.max() / counted.sum()) if counted.sum() else float("nan"),
-        chance=METRICS[study.metric].chance(counted),
+        chance=chance,
         rows=rows,
         counts={state: sum(trial.state == state for trial in trials) for state in TrialState},
         best=by_number[winner.number] if winner else None,
         baseline=by_number.get(0),
         causes=causes(trials),
-        pooled=_pooled(stored),
+        pooled=_pooled(predictions, classes),
         spent_seconds=float(sum(run.seconds for run in stored.runs)),
         trained_seconds=float(sum(trial.seconds for trial in trials)),
         versions=dict(stored.runs[-1].versions) if stored.runs else {},
@@ -297,7 +305,7 @@ def summarise(stored: StoredStudy) -> StudySummary:
         second_objective=second,
         notes=(*study.notes, *([RUNGS] if config.get("sampler") == "hyperband" else [])),
         references=_references(stored.references, study.metric, folds),
-        estimate=expected(stored),
+        estimate=estimate,
         gain_of_another_hour=gain_of_another_hour(stored),
         ties=ties(trials, study.metric, searched),
         chosen=_chosen(stored),
@@ -306,6 +314,8 @@ def summarise(stored: StoredStudy) -> StudySummary:
         nested=stored.nested,
         backbones=backbone_rows(str(config.get("preset", "")), ordered, study.metric),
         siblings=named_siblings(stored),
+        telling=telling(stored, predictions),
+        suspects=suspect_labels(stored, predictions) if learned else (),
     )
 
 
@@ -436,28 +446,15 @@ def _defaults(study: StudyRecord) -> Params:
         return {}
 
 
-def _pooled(stored: StoredStudy) -> Pooled | None:
-    """The predictions of the best trial. Raises ValueError if probabilities do not fit the images of their fold."""
-    if not stored.best:
+def _pooled(predictions: OutOfFold | None, classes: int) -> Pooled | None:
+    if predictions is None:
         return None
-    labels, classes = stored.labels, len(stored.study.classes)
-    by_fold = sorted(stored.best.items())
-    truth: list[NDArray[np.int64]] = []
-    for fold, rows in by_fold:
-        where = np.flatnonzero(stored.split.assignment == fold)
-        if rows.shape != (len(where), classes):
-            raise ValueError(
-                f"fold {fold}: probabilities must be {len(where)} images x {classes} classes, "
-                f"got {' x '.join(map(str, rows.shape))}"
-            )
-        truth.append(labels[where])
-    all_labels = np.concatenate(truth)
-    all_rows = np.concatenate([rows for _, rows in by_fold])
     return Pooled(
-        confusion=confusion(all_labels, all_rows.argmax(axis=1), classes),
-        metrics=scores(all_labels, all_rows),
-        images=len(all_labels),
-        folds=len(by_fold),
+        members=predictions.members,
+        confusion=confusion(predictions.labels, predictions.probabilities.argmax(axis=1), classes),
+        metrics=scores(predictions.labels, predictions.probabilities),
+        images=len(predictions.labels),
+        folds=predictions.folds,
     )
 
 

@@ -18,6 +18,15 @@
     body.append(...rows);
   }
 
+  // Not every browser opens what a link leads into.
+  function reveal() {
+    const goal = document.getElementById(location.hash.slice(1));
+    const around = goal && goal.closest("details");
+    if (around) around.open = true;
+  }
+  addEventListener("hashchange", reveal);
+  reveal();
+
   for (const table of document.querySelectorAll("table.sortable")) {
     table.tHead.addEventListener("click", (event) => {
       const button = event.target.closest("button");

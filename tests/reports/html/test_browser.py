@@ -16,6 +16,7 @@ from reports.html.study import write
 from search.data.findings import ClassRow, DuplicateKind, Findings, ImageView, PairView, Remark
 from search.diagnosis.evidence import STUCK, Cause, Diagnosis, Symptom
 from search.diagnosis.result import Diagnosed
+from search.results.pictures import Pictures, rows_shown
 from spaces import Space
 from spaces.parameters import choice
 from storage.records import FoldRecord, LayerRecord, Origin, TrialState
@@ -67,9 +68,12 @@ def visit(browser: Browser) -> Iterator[Visit]:
     page.close()
 
 
-def opened(visit: Visit, records: Records, folder: Path, width: int = 1400) -> Page:
-    target = folder / "report.html"
-    write(records.data(), target)
+def opened(visit: Visit, records: Records, folder: Path, width: int = 1400, *, side: int = 0) -> Page:
+    """The report of these records; `side`: with a picture of so many pixels for each image that is shown."""
+    target, data = folder / "report.html", records.data()
+    random = np.random.default_rng(0)
+    rows = rows_shown(data) if side else ()
+    write(data, target, Pictures({row: random.integers(0, 255, (side, side // 2, 3), np.uint8) for row in rows}))
     visit.page.set_viewport_size({"width": width, "height": 900})
     visit.page.goto(target.as_uri())
     return visit.page
@@ -170,7 +174,7 @@ def test_hostile_names_run_nothing_fetch_nothing_and_break_nothing(visit: Visit,
     assert page.locator("img, iframe, object, a[href^='javascript']").count() == 0
     assert page.locator("script").count() == 1
     assert "49" not in page.locator("h1").inner_text()
-    assert "<script>window.pwned=1</script>" in page.locator(".note").inner_text()
+    assert "<script>window.pwned=1</script>" in page.locator(".note").last.inner_text()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     clean(visit)
 
@@ -185,6 +189,45 @@ def test_the_page_never_scrolls_sideways(visit: Visit, tmp_path: Path, name: str
         "failed": replace(example(), trials=(replace(example().trials[4], cause="y" * 300),), probabilities={}),
     }[name]
     page = opened(visit, records, tmp_path, width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    clean(visit)
+
+
+def test_a_number_of_the_confusion_matrix_opens_its_pictures(visit: Visit, tmp_path: Path) -> None:
+    page = opened(visit, example([f"class {n}" for n in range(6)], per_class=30), tmp_path, side=40)
+    closed = page.locator("details.mistaken:not([open])")
+    name = closed.first.locator("ul").get_attribute("id")
+    before = closed.count()
+    assert before and not page.locator(f"#{name} img").first.is_visible()
+    page.locator(f".confusion a[href='#{name}']").focus()
+    page.keyboard.press("Enter")
+    page.locator(f"#{name} img").first.wait_for(state="visible")
+    assert closed.count() == before - 1
+    assert page.evaluate("document.images.length") == page.evaluate("[...document.images].filter(i => i.alt).length")
+    clean(visit)
+    page.reload()  # an address that leads there opens it too
+    assert page.locator(f"#{name} img").first.is_visible()
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pictures_fit_and_their_captions_can_be_read(visit: Visit, tmp_path: Path, width: int, scheme: str) -> None:
+    visit.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type] # one of two words
+    page = opened(visit, example(("a_class_with_a_long_name", "b")), tmp_path, width, side=96)
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    sides = page.evaluate("[...document.images].map(i => [i.naturalWidth, i.naturalHeight])")
+    assert len(sides) > 12 and all(side == [48, 96] for side in sides)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(CONTRAST) == []
+    clean(visit)
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+def test_hostile_names_of_pictures_run_nothing(visit: Visit, tmp_path: Path, width: int) -> None:
+    page = opened(visit, hostile(), tmp_path, width, side=9)
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert page.evaluate("window.pwned") is None
+    assert page.locator(".shots img[src^='data:image/png;base64,']").count() == page.locator("img").count() > 12
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     clean(visit)
 

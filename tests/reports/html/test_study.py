@@ -64,7 +64,18 @@ def test_it_begins_with_the_answer_and_the_caution(page: str) -> None:
 
 
 def test_the_order_of_sections(page: str) -> None:
-    order = ["leaderboard", "model", "curves", "confusion", "history", "parameters", "unfinished", "repeat"]
+    order = [
+        "leaderboard",
+        "model",
+        "curves",
+        "confusion",
+        "labels",
+        "pictures",
+        "history",
+        "parameters",
+        "unfinished",
+        "repeat",
+    ]
     assert Outline(page).sections == order
 
 

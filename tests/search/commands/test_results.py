@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,13 @@ import pytest
 from search.commands.check import check
 from search.commands.diagnose import diagnose
 from search.commands.export import Predictions, export, model_of, predict
-from search.commands.report import report
+from search.commands.report import pictures_of, report
 from search.commands.request import Settings
 from search.commands.space import preview, space_of
+from search.results.pictures import Pictures
 from search.results.predictions import Prediction
+from search.results.shipped import Example, Telling
+from search.study.folder import StudyFolder
 from spaces.presets import PRESETS
 from storage import Store
 from tests.search.commands.quiet import Remembering, session
@@ -40,6 +44,28 @@ def test_a_report_is_of_a_study_that_has_begun(begun: Store) -> None:
     (begun.path.parent / "study.toml").touch()
     message = refusal(lambda: report(Path(FOLDER)))
     assert message == "study has not begun, so there is nothing to report; `search run study` starts it"
+
+
+def test_pictures_come_from_the_image_folder_and_what_is_gone_is_told(begun: Store, place: Path) -> None:
+    paths = [image.path for image in begun.images()]
+    begun.close()
+    folder, toml = StudyFolder(Path(FOLDER)), place / FOLDER / "study.toml"
+    toml.write_text("images = '../shapes'")
+    shown = tuple(Example(row, paths[row], 0, 0, 0.5, 1, 0.5) for row in (2, 0, 1))
+    summary = replace(report(Path(FOLDER)).summary, telling=Telling(unsure=shown))
+    pictures = pictures_of(folder, summary)
+    assert ([*pictures.small], pictures.missing) == ([2, 0, 1], "")
+    assert {pixels.shape for pixels in pictures.small.values()} == {(8, 8, 1)}
+    (place / "shapes" / paths[0]).unlink()
+    pictures = pictures_of(folder, summary)
+    assert [*pictures.small] == [2, 1]
+    assert pictures.missing.startswith("1 of 3 pictures cannot be shown: they are not in ../shapes any more")
+    (place / "shapes").rename(place / "moved")
+    gone = Pictures(missing="No picture is shown: the image folder, ../shapes, is not there any more.")
+    assert pictures_of(folder, summary) == gone
+    toml.write_text("images = 5")
+    assert "study.toml, which says where they are, cannot be read" in pictures_of(folder, summary).missing
+    assert pictures_of(folder, replace(summary, telling=Telling())) == Pictures()
 
 
 def test_predictions_name_the_most_probable_class_of_what_was_read() -> None:

@@ -1,0 +1,52 @@
+"""Small versions of a few of a study's images, read again from their folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.data.decoding import MAX_PIXELS, FileRemark, decode, quiet, read_header
+from search.data.depth import FULL_DEPTH
+from storage.records import ImageRecord
+
+SIDE = 96  # the longer side, in pixels; smaller images stay as they are
+MOST_PIXELS = 8 * MAX_PIXELS  # decoded for one report: 33 photographs of 12 megapixels, all images of usual sets
+
+
+def thumbnails(
+    root: Path, images: Iterable[ImageRecord], grey_bits: int = FULL_DEPTH, most: int = MOST_PIXELS
+) -> dict[int, NDArray[np.uint8]]:
+    """Row -> [height, width, 1 or 3] of the images that are still there, upright, in their own proportions.
+
+    An image whose pixels are no longer those of the study is left out, and so is a file that is not within `root`: the
+    database of a stranger may name any file of the user, but it does not know the digest of its pixels. Of large images
+    only the first are read, `most` pixels in all.
+    """
+    found: dict[int, NDArray[np.uint8]] = {}
+    with quiet():
+        for image in images:
+            file = _within(root, image.path)
+            header = read_header(file) if file else None
+            if file is None or header is None or isinstance(header, FileRemark):
+                continue
+            most -= header.height * header.width
+            if most < 0:
+                break
+            scale = min(1.0, SIDE / max(header.height, header.width))
+            size = max(1, round(scale * header.height)), max(1, round(scale * header.width))
+            picture = decode(file, size, grey_bits)
+            if not isinstance(picture, FileRemark) and picture.digest == image.digest:
+                found[image.row] = picture.pixels
+    return found
+
+
+def _within(root: Path, path: str) -> Path | None:
+    """A file below the folder, links followed; None if there is none."""
+    try:
+        file = (root / path).resolve(strict=True)
+        return file if file.is_relative_to(root.resolve()) and file.is_file() else None
+    except (OSError, RuntimeError, ValueError):  # RuntimeError: a circle of links; ValueError: NUL in the name
+        return None
