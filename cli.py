@@ -11,7 +11,7 @@ import typer
 
 from search.commands import options as opt
 from search.errors import RunError, UsageError, of_the_system
-from search.session.signals import RESUMABLE, Stopped, leave_on_signals
+from search.session.signals import RESUMABLE, leave_on_signals
 from search.text import command_line, printable
 
 if TYPE_CHECKING:
@@ -275,25 +275,18 @@ def _complain(message: str) -> None:
 
 def main() -> None:
     """Run the command; a user's mistake becomes one message and exit code 2, never a traceback."""
-    try:
-        with leave_on_signals():
+    with leave_on_signals():
+        try:
             app()
-    except Stopped:
-        _complain("stopped; nothing that was stored is lost, and the same command can be run again")
-        sys.exit(RESUMABLE)
-    except OSError as error:
-        sentence, code = of_the_system(error)
-        _complain(sentence)
-        sys.exit(code)
-    except Exception as error:
-        from spaces import SpaceError  # imported here, because --help needs neither NumPy nor SQLAlchemy
-        from storage import StorageError
+        except OSError as error:
+            sentence, code = of_the_system(error)
+            _complain(sentence)
+            sys.exit(code)
+        except Exception as error:
+            from spaces import SpaceError  # imported here, because --help needs neither NumPy nor SQLAlchemy
+            from storage import StorageError
 
-        if not isinstance(error, RunError | UsageError | SpaceError | StorageError):
-            raise
-        _complain(str(error))
-        sys.exit(1 if isinstance(error, RunError) else 2)
-
-
-if __name__ == "__main__":
-    main()
+            if not isinstance(error, RunError | UsageError | SpaceError | StorageError):
+                raise
+            _complain(str(error))
+            sys.exit(1 if isinstance(error, RunError) else 2)

@@ -9,6 +9,7 @@ from search.executors.base import Executor
 from search.executors.devices import default_workers, memory_for_each
 from search.executors.in_process import InProcess
 from search.executors.local import LocalProcesses
+from search.executors.watch import Limits
 
 MIN_TO_REPLACE = 2 * 2**30  # bytes that a worker may always keep: TensorFlow and a few graphs need half of it
 
@@ -21,8 +22,8 @@ def open_executor(workers: int | None) -> Iterator[Executor]:
     """
     slots, gpus = default_workers()
     slots = workers or slots
-    most_bytes = max(MIN_TO_REPLACE, memory_for_each(slots))
-    executor = InProcess() if workers == 0 else LocalProcesses(slots, gpus, most_bytes)
+    limits = Limits(memory=max(MIN_TO_REPLACE, memory_for_each(slots)))
+    executor = InProcess() if workers == 0 else LocalProcesses(slots, gpus, limits)
     try:
         yield executor
     finally:

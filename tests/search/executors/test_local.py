@@ -13,6 +13,7 @@ import pytest
 
 from search.executors.in_process import InProcess
 from search.executors.local import LocalProcesses
+from search.executors.watch import Limits
 from search.jobs import DescribeJob, Failure, FailureCause, FoldResult, Outcome, WorkerContext
 from search.study.prepared import Prepared
 from tests.search.executors.test_contract import outcome
@@ -75,7 +76,7 @@ def test_a_killed_worker_costs_its_job_one_more_try_and_nothing_else(
 def test_a_worker_that_keeps_too_much_memory_is_replaced_and_no_result_differs(
     context: WorkerContext, prepared: Prepared, tmp_path: Path
 ) -> None:
-    processes = LocalProcesses(1, most_bytes=1)
+    processes = LocalProcesses(1, limits=Limits(memory=1))
     processes.prepare(context, tmp_path / "logs")
     first = wait_for_worker(tmp_path / "logs")
     results = [outcome(processes.submit(fold_job(prepared))) for _ in range(2)]
