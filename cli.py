@@ -67,6 +67,7 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     seed: opt.Seed = None,
     workers: opt.Workers = None,
     workers_per_gpu: opt.PerGpu = None,
+    fold_limit: opt.FoldLimit = None,
     precision: opt.Precision = None,
     xla: opt.Xla = False,
     engine: opt.Engine = None,
@@ -91,7 +92,7 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     from search.commands.request import Settings
     from search.commands.run import run
 
-    session = _session(opt.workers_asked(workers, workers_per_gpu), quiet=quiet)
+    session = _session(opt.workers_asked(workers, workers_per_gpu), fold_limit, quiet=quiet)
     _finish(run(path, Settings.of(given), session, directory=directory, model=model, warm_start=warm_start))
 
 
@@ -104,6 +105,7 @@ def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     until_flat: opt.UntilFlat = False,
     workers: opt.Workers = None,
     workers_per_gpu: opt.PerGpu = None,
+    fold_limit: opt.FoldLimit = None,
     model: opt.Model = None,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -112,7 +114,7 @@ def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     from search.commands.request import Settings
     from search.commands.run import resume
 
-    session = _session(opt.workers_asked(workers, workers_per_gpu), quiet=quiet)
+    session = _session(opt.workers_asked(workers, workers_per_gpu), fold_limit, quiet=quiet)
     _finish(resume(study, Settings.of(given), session, model=model))
 
 
@@ -262,10 +264,10 @@ def _display(*, quiet: bool = False) -> TerminalDisplay:
     return TerminalDisplay(quiet)
 
 
-def _session(workers: int | None, *, quiet: bool) -> Session:
+def _session(workers: int | None, fold_limit: float | None = None, *, quiet: bool) -> Session:
     from search.commands.session import Session
 
-    return Session(_display(quiet=quiet), shlex.join(["search", *sys.argv[1:]]), workers)
+    return Session(_display(quiet=quiet), shlex.join(["search", *sys.argv[1:]]), workers, fold_limit)
 
 
 def _complain(message: str) -> None:

@@ -55,11 +55,13 @@ class Child:
 
     def do(self, job: Job, watch: Watch) -> Outcome:
         """Send the job and wait. Raises EOFError or OSError if the process has ended, or `watch` gave it up."""
-        self._watch = watch
         try:
-            if self._process.poll() is not None:
+            fresh = self._process.poll() is not None
+            if fresh:
                 self.reap()
                 self._start()
+            watch.ready, self._watch = self._worker is not None, watch
+            if fresh:
                 self._pipe.send((self._context, self.log))
             self._pipe.send(job)
             while isinstance(message := self._pipe.recv(), Sign):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 from search.executors.child import Child
 from search.executors.devices import pinned
 from search.executors.keeper import processes
 from search.executors.watch import Limits, Watch
-from search.jobs import Failure, FailureCause, Job, Outcome, WorkerContext
+from search.jobs import Failure, FailureCause, FoldJob, Job, Outcome, RefitJob, WorkerContext
 
 ENDING_SECONDS = 1.0  # for a worker whose pipe is closed to end by itself
 LOOK_SECONDS = 1.0  # between two looks at workers that are busy
@@ -105,8 +107,9 @@ class LocalProcesses:
 
     def _attempt(self, child: Child, job: Job) -> Outcome:
         cause, ends = FailureCause.WORKER_DIED, list[str]()
+        limits = self._limits if isinstance(job, FoldJob | RefitJob) else replace(self._limits, whole=math.inf)
         for _ in range(TRIES):
-            watch = Watch(self._limits, self._silences.get(type(job), 0.0))
+            watch = Watch(limits, self._silences.get(type(job), 0.0))
             try:
                 outcome = child.do(job, watch)
             except (EOFError, OSError):
@@ -119,5 +122,5 @@ class LocalProcesses:
                 watch.sign()
                 self._silences[type(job)] = max(watch.longest, watch.known)
                 return outcome
-        how = f"{ends[0]} twice in this job" if len(set(ends)) == 1 else ", and tried once more ".join(ends)
+        how = f"{ends[0]}, twice in this job" if len(set(ends)) == 1 else ", and a new one ".join(ends)
         return Failure(cause, f"the worker {how}; its log is {child.log}")

@@ -25,6 +25,7 @@ class Limits:
     """What a job may take before it is given up."""
 
     silence: float = 1800.0  # seconds without a sign of progress: an epoch that ended, a piece of features
+    whole: float = math.inf  # seconds of a training, after its worker is ready
     idle: float = 300.0  # seconds with hardly any processor time: 1 s of 300
     memory: float = math.inf  # bytes that a worker may keep between jobs
 
@@ -68,15 +69,19 @@ class Watch:
 
     limits: Limits
     known: float = 0.0  # seconds of the longest silence in a finished job of this kind
+    ready: bool = True  # whether the worker has imported its libraries already; else its first sign says so
     longest: float = 0.0  # seconds of the longest silence in this one so far
     given_up: tuple[FailureCause, str] | None = None  # see `look`
     _now: float = 0.0
+    _began: float = 0.0  # when the worker was ready
     _sign: float = 0.0  # when the last sign of progress came
     _active: float = 0.0  # when it was last seen to have worked
     _seconds: float | None = None  # of processor time then
 
     def sign(self) -> None:
         """Note a sign of progress."""
+        if not self.ready:
+            self.ready, self._began = True, self._now
         self.longest, self._sign = max(self.longest, self._now - self._sign), self._now
 
     def look(self, passed: float, use: Use | None) -> tuple[FailureCause, str] | None:
@@ -98,6 +103,8 @@ class Watch:
             return FailureCause.OUT_OF_MEMORY, f"held {held} of memory, and may take {most}"
         if use and self._now - self._active >= limits.idle:
             return FailureCause.HUNG, f"waited for {duration_of(limits.idle)} and did nothing"
+        if self.ready and self._now - self._began >= limits.whole:
+            return FailureCause.HUNG, f"took longer than {duration_of(limits.whole)}, the limit of a fold run"
         if self._now - self._sign >= silence:
             return FailureCause.HUNG, f"made no progress for {duration_of(silence)}"
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -52,6 +53,16 @@ def test_the_longest_silence_is_noted_for_the_next_job() -> None:
         first_end(watch, looks)
         watch.sign()
     assert watch.longest == 250
+
+
+def test_a_limit_of_a_fold_run_counts_from_when_its_worker_is_ready() -> None:
+    limits = replace(LIMITS, whole=100)
+    assert first_end(Watch(limits), 1000) == 10
+    fresh = Watch(limits, ready=False)
+    assert first_end(fresh, 50) is None
+    fresh.sign()
+    assert first_end(fresh, 1000) == 10
+    assert fresh.given_up == (FailureCause.HUNG, "took longer than 1m40s, the limit of a fold run")
 
 
 def test_a_job_that_waits_without_doing_anything_is_given_up_sooner() -> None:
