@@ -37,9 +37,9 @@ def processes() -> dict[int, list[str]]:
     """pid -> the fields of /proc/PID/stat after the name, of all processes. Empty where there is no /proc."""
     found = {}
     for number in filter(str.isdigit, os.listdir("/proc") if LINUX else ()):  # noqa: PTH208 - names are enough
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
             found[int(number)] = Path(f"/proc/{number}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    return found
+    return {number: fields for number, fields in found.items() if fields}
 
 
 def below(root: int, among: Mapping[int, Sequence[str]]) -> list[int]:

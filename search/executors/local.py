@@ -119,6 +119,8 @@ class LocalProcesses:
                 cause, how = watch.given_up or (FailureCause.WORKER_DIED, ended)
                 ends.append(how)
             else:
+                if watch.given_up:  # at the moment at which it was done: its worker is ending
+                    child.reap()
                 watch.sign()
                 self._silences[type(job)] = max(watch.longest, watch.known)
                 return outcome

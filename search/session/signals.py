@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import errno
 import os
@@ -52,7 +51,7 @@ def leave_on_signals() -> Iterator[None]:
             before(unraisable)
             return
         swallowed.asked = True
-        threading.Timer(0.1, _thread.interrupt_main).start()  # a moment later, outside of the callback
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()  # again, outside of the callback
 
     before, sys.unraisablehook = sys.unraisablehook, hook
     try:

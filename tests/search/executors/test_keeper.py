@@ -25,11 +25,13 @@ subprocess.Popen(["sleep", "600"])
 if os.fork() == 0:  # deaf to SIGTERM
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(600)
-if os.fork() == 0:  # a daemon: another session, and its parent ends
+middle = os.fork()
+if middle == 0:  # of a daemon: another session, and its parent ends
     os.setsid()
     if os.fork():
         os._exit(0)
     time.sleep(600)
+os.waitpid(middle, 0)
 open(sys.argv[1], "w").close()
 LAST
 """

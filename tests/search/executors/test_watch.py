@@ -79,7 +79,7 @@ def test_little_processor_time_is_work_and_next_to_none_is_not(rate: float, ends
 def test_processor_time_that_vanishes_with_a_process_is_a_change_too() -> None:
     watch = Watch(LIMITS)
     for seconds in (100.0, 60.0, 100.0):
-        assert first_end(watch, 20, Use(seconds, GB)) is None
+        assert first_end(watch, 19, Use(seconds, GB)) is None
 
 
 def test_where_the_system_tells_nothing_progress_decides_alone() -> None:
