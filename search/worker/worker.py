@@ -44,9 +44,9 @@ from search.worker.inspection import before_training
 from search.worker.keras_internals import dtype_policy, reset_names, without_values
 from search.worker.model_checks import fatal, findings
 from search.worker.references import judge
-from spaces.custom.errors import BuilderError
+from spaces.custom.errors import BuilderError, place_in_message
 from spaces.custom.model import OwnModel
-from spaces.messages import first_line
+from spaces.messages import first_line, sentence
 from spaces.parameters import Value
 from spaces.presets import FrozenFeatures, Preset, family_of, preset
 from spaces.presets.frozen import UnfitError
@@ -129,7 +129,8 @@ class Worker:
             return Failure(FailureCause.MODEL, str(error))
         except Exception as error:  # noqa: BLE001 - any failure of a model is an outcome of the search
             traceback.print_exc()
-            return Failure(FailureCause.ERROR, f"{type(error).__name__}: {first_line(error)}")
+            place = place_in_message(error, self._context.model)
+            return Failure(FailureCause.ERROR, f"{place}{sentence(error)}")
 
     def _done(self, job: Job) -> Outcome:
         match job:

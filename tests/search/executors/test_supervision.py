@@ -23,7 +23,7 @@ from tests.search.worker.test_trainer import fold_job
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what a process does is seen on Linux")
 
-IDLE = 6.0  # seconds
+IDLE = 3.0  # seconds
 MEMORY = 1_600_000_000  # bytes, and a quarter more in a job: TensorFlow alone needs a third
 NET = '''
 import os, signal, subprocess, time
@@ -101,7 +101,7 @@ def test_a_build_that_waits_for_ever_is_ended_twice_and_the_log_says_where(
     failed = outcome(executor.submit(asked("wait")))
     assert isinstance(failed, Failure)
     assert failed.cause == FailureCause.HUNG
-    assert failed.detail.startswith("the worker waited for 6s and did nothing, twice in this job; its log is ")
+    assert failed.detail.startswith("the worker waited for 3s and did nothing, twice in this job; its log is ")
     line = 1 + NET[: NET.index("time.sleep(10_000)\n    if what")].count("\n")
     assert log(home).count(f'net.py", line {line} in build') == 2
     assert isinstance(outcome(executor.submit(asked("nothing"))), Description)
