@@ -151,7 +151,7 @@ class Child:
             # Sessions of their own: Ctrl-C in the terminal reaches the loop, which decides what becomes of workers.
             worker = [sys.executable, "-P", "-m", "search.worker", str(theirs.fileno())]
             self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-I", "-S", keeper.__file__, str(theirs.fileno()), *worker],
+                [sys.executable, "-I", "-S", keeper.PROGRAM, str(theirs.fileno()), *worker],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.PIPE,
                 stdout=self._first_output,

@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+PROGRAM = __file__
 LINUX = sys.platform == "linux"
 PDEATHSIG, SUBREAPER = 1, 36  # PR_SET_… in linux/prctl.h
 PARENT = 1  # place in /proc/PID/stat after the name

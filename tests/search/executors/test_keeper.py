@@ -40,7 +40,7 @@ LAST
 def kept(*command: str) -> subprocess.Popen[bytes]:
     """A keeper of this command."""
     nothing = os.open(os.devnull, os.O_RDONLY)
-    line = [sys.executable, "-I", "-S", keeper.__file__, str(nothing), *command]
+    line = [sys.executable, "-I", "-S", keeper.PROGRAM, str(nothing), *command]
     try:
         return subprocess.Popen(line, stdin=subprocess.PIPE, pass_fds=[nothing], start_new_session=True)
     finally:
@@ -105,7 +105,7 @@ def test_when_all_of_it_is_stopped(started: Path) -> None:
 
 def test_when_the_search_is_killed(started: Path) -> None:
     worker = [sys.executable, "-c", FAMILY.replace("LAST", "time.sleep(600)"), str(started)]
-    line = [sys.executable, "-I", "-S", keeper.__file__, "2", *worker]
+    line = [sys.executable, "-I", "-S", keeper.PROGRAM, "2", *worker]
     program = "import subprocess as s, sys, time; s.Popen(sys.argv[1:], stdin=s.PIPE); time.sleep(600)"
     search = subprocess.Popen([sys.executable, "-c", program, *line])
     wait_until(started.exists)
@@ -147,4 +147,4 @@ def test_a_byte_on_the_pipe_reaches_the_worker_as_sigterm() -> None:
 def test_it_heeds_the_signals_that_the_search_heeds() -> None:
     """It cannot import the list: it runs without the packages of the project, to start in milliseconds."""
     assert set(keeper.SPARED) == set(STOPPING)
-    assert not re.search(r"^(from|import) search", Path(keeper.__file__).read_text(), re.MULTILINE)
+    assert not re.search(r"^(from|import) search", Path(keeper.PROGRAM).read_text(), re.MULTILINE)
