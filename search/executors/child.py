@@ -35,6 +35,9 @@ class Child:
     """
 
     log: Path
+    _process: subprocess.Popen[bytes]  # the keeper
+    _worker: int | None  # process id of the worker, once it has said so
+    _pipe: Connection
     ready = False  # whether this process, or one before it in this slot, has imported its libraries
 
     def __init__(self, pinned: Mapping[str, str]) -> None:
@@ -143,7 +146,7 @@ class Child:
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
         self._first_output = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
-        self._worker: int | None = None  # its process id, once it has said so
+        self._worker = None
         with self._lock:
             if self._gone:
                 raise EOFError

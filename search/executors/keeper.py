@@ -98,7 +98,7 @@ def _start(command: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         _prctl(PDEATHSIG, signal.SIGKILL)
         if os.getppid() == keeper:  # it may have been killed before the line above
-            os.execv(command[0], command)  # noqa: S606 - no shell
+            os.execv(command[0], list(command))  # noqa: S606 - no shell
     finally:
         os._exit(127)
 

@@ -19,7 +19,8 @@ from search.executors.watch import Limits, Watch
 from search.jobs import Failure, FailureCause, FoldJob, Job, Outcome, RefitJob, WorkerContext
 
 ENDING_SECONDS = 1.0  # for a worker whose pipe is closed to end by itself
-LOOK_SECONDS = 1.0  # between two looks at workers that are busy
+LOOK_SECONDS = 1.0  # between two looks at workers that are busy, at least
+LOOKING_SHARE = 0.005  # of a core's time that looking may take: with thousands of processes on a machine it is slow
 TRIES = 2  # of a job whose worker ends, or is ended, before its outcome
 
 
@@ -90,12 +91,13 @@ class LocalProcesses:
 
     def _look_at_all(self) -> None:
         """End workers whose jobs are to be given up, until everything is closed."""
-        closing, before = self._closing, time.monotonic()
-        while not closing.wait(LOOK_SECONDS):
-            now, among = time.monotonic(), processes()
+        closing, before, pause = self._closing, time.monotonic(), LOOK_SECONDS
+        while not closing.wait(pause):
+            now, began = time.monotonic(), time.thread_time()
+            passed, among = min(now - before, pause + LOOK_SECONDS), processes()  # more: this process was stopped
             for child in self._children:
-                child.look(min(now - before, 2 * LOOK_SECONDS), among)  # more: this process was stopped for a while
-            before = now
+                child.look(passed, among)
+            before, pause = now, max(LOOK_SECONDS, (time.thread_time() - began) / LOOKING_SHARE)
 
     def _serve(self, child: Child) -> None:
         while item := self._waiting.get():

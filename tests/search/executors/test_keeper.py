@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -60,7 +59,7 @@ def alive(numbers: list[int]) -> list[int]:
 
 
 @pytest.fixture
-def started(tmp_path: Path) -> Iterator[Path]:
+def started(tmp_path: Path) -> Path:
     """A file that a family makes when all of it has started."""
     return tmp_path / "started"
 
