@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from search.executors.child import Child
-from search.executors.devices import pinned
+from search.executors.devices import killed_for_memory, pinned
 from search.executors.keeper import processes
 from search.executors.watch import Limits, Watch
 from search.jobs import Failure, FailureCause, FoldJob, Job, Outcome, RefitJob, WorkerContext
@@ -111,7 +111,7 @@ class LocalProcesses:
         cause, ends = FailureCause.WORKER_DIED, list[str]()
         limits = self._limits if isinstance(job, FoldJob | RefitJob) else replace(self._limits, whole=math.inf)
         for _ in range(TRIES):
-            watch = Watch(limits, self._silences.get(type(job), 0.0))
+            watch, killed_before = Watch(limits, self._silences.get(type(job), 0.0)), killed_for_memory()
             try:
                 outcome = child.do(job, watch)
             except (EOFError, OSError):
@@ -119,6 +119,8 @@ class LocalProcesses:
                 if self._closing.is_set():
                     return Failure(FailureCause.STOPPED, "the search was stopped")
                 cause, how = watch.given_up or (FailureCause.WORKER_DIED, ended)
+                if not watch.given_up and "SIGKILL" in ended and killed_for_memory() > killed_before:
+                    cause, how = FailureCause.OUT_OF_MEMORY, "was killed by the system, which had no memory left"
                 ends.append(how)
             else:
                 if watch.given_up:  # at the moment at which it was done: its worker is ending
