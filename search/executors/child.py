@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -25,6 +26,7 @@ from search.worker.worker import Sign
 
 KEEPER_SECONDS = keeper.COURTESY + keeper.PATIENCE + 1.0  # in which a keeper has ended all, unless it was stopped
 TELLING_SECONDS = 0.3  # for a worker to write into its log where it is
+MAX_TOLD = 100_000  # bytes of that
 
 
 class Child:
@@ -85,9 +87,9 @@ class Child:
             return
         use = use_of(self._process.pid, among, OVER_SHARE * watch.limits.memory)
         if found := watch.look(passed, use):
-            if found[0] == FailureCause.HUNG:
-                self._tell(b".")
-                time.sleep(TELLING_SECONDS)
+            cause, how = found
+            if cause == FailureCause.HUNG:
+                watch.given_up = cause, how + self._where()
             self._close()
 
     @property
@@ -127,10 +129,18 @@ class Child:
         with contextlib.suppress(OSError):
             self._process.stdin.close()
 
-    def _tell(self, letter: bytes) -> None:
-        assert self._process.stdin is not None  # noqa: S101 - a pipe
-        with contextlib.suppress(OSError, ValueError):  # ended, or closed
-            self._process.stdin.write(letter)
+    def _where(self) -> str:
+        """' in net.py, line 12': where the worker is in the user's file, which it writes into its log; '' elsewhere."""
+        assert self._process.stdin is not None and self._context is not None  # noqa: S101 - it has a job
+        with contextlib.suppress(OSError, ValueError), open(self.log, "rb", opener=no_links) as log:
+            log.seek(0, os.SEEK_END)
+            self._process.stdin.write(b".")
+            time.sleep(TELLING_SECONDS)
+            told = log.read(MAX_TOLD).decode(errors="replace")
+            model = self._context.model
+            line = model and re.search(rf'File "{re.escape(model.path)}", line (\d+)', told)
+            return f" in {Path(model.path).name}, line {line[1]}" if model and line else ""
+        return ""
 
     def _end(self) -> int:
         """Have the keeper end everything, and wait for it; returns how the worker ended, as in `Popen.returncode`."""

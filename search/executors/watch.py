@@ -102,9 +102,9 @@ class Watch:
             held, most = f"{use.memory / 1e9:.1f} GB", f"{OVER_SHARE * limits.memory / 1e9:.1f} GB"
             return FailureCause.OUT_OF_MEMORY, f"held {held} of memory, and may take {most}"
         if use and self._now - self._active >= limits.idle:
-            return FailureCause.HUNG, f"waited for {duration_of(limits.idle)} and did nothing"
+            return FailureCause.HUNG, f"did nothing for {duration_of(limits.idle)}"
         if self.ready and self._now - self._began >= limits.whole:
-            return FailureCause.HUNG, f"took longer than {duration_of(limits.whole)}, the limit of a fold run"
+            return FailureCause.HUNG, f"took longer than the fold limit of {duration_of(limits.whole)}"
         if self._now - self._sign >= silence:
             return FailureCause.HUNG, f"made no progress for {duration_of(silence)}"
         return None

@@ -101,8 +101,10 @@ def test_a_build_that_waits_for_ever_is_ended_twice_and_the_log_says_where(
     failed = outcome(executor.submit(asked("wait")))
     assert isinstance(failed, Failure)
     assert failed.cause == FailureCause.HUNG
-    assert failed.detail.startswith("the worker waited for 3s and did nothing, twice in this job; its log is ")
     line = 1 + NET[: NET.index("time.sleep(10_000)\n    if what")].count("\n")
+    assert failed.detail.startswith(
+        f"the worker did nothing for 3s in net.py, line {line}, twice in this job; its log is "
+    )
     assert log(home).count(f'net.py", line {line} in build') == 2
     assert isinstance(outcome(executor.submit(asked("nothing"))), Description)
 
