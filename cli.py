@@ -11,7 +11,7 @@ import typer
 
 from search.commands import options as opt
 from search.errors import RunError, UsageError, of_the_system
-from search.session.signals import RESUMABLE, Stopped, leave_on_signals
+from search.session.signals import RESUMABLE, leave_on_signals
 from search.text import command_line, printable
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     seed: opt.Seed = None,
     workers: opt.Workers = None,
     workers_per_gpu: opt.PerGpu = None,
+    fold_limit: opt.FoldLimit = None,
     precision: opt.Precision = None,
     xla: opt.Xla = False,
     engine: opt.Engine = None,
@@ -92,7 +93,7 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     from search.commands.request import Settings
     from search.commands.run import run
 
-    session = _session(opt.workers_asked(workers, workers_per_gpu), quiet=quiet)
+    session = _session(opt.workers_asked(workers, workers_per_gpu), fold_limit, quiet=quiet)
     _finish(run(path, Settings.of(given), session, directory=directory, model=model, warm_start=warm_start))
 
 
@@ -105,6 +106,7 @@ def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     until_flat: opt.UntilFlat = False,
     workers: opt.Workers = None,
     workers_per_gpu: opt.PerGpu = None,
+    fold_limit: opt.FoldLimit = None,
     model: opt.Model = None,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -113,7 +115,7 @@ def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     from search.commands.request import Settings
     from search.commands.run import resume
 
-    session = _session(opt.workers_asked(workers, workers_per_gpu), quiet=quiet)
+    session = _session(opt.workers_asked(workers, workers_per_gpu), fold_limit, quiet=quiet)
     _finish(resume(study, Settings.of(given), session, model=model))
 
 
@@ -276,10 +278,10 @@ def _display(*, quiet: bool = False) -> TerminalDisplay:
     return TerminalDisplay(quiet)
 
 
-def _session(workers: int | None, *, quiet: bool) -> Session:
+def _session(workers: int | None, fold_limit: float | None = None, *, quiet: bool) -> Session:
     from search.commands.session import Session
 
-    return Session(_display(quiet=quiet), shlex.join(["search", *sys.argv[1:]]), workers)
+    return Session(_display(quiet=quiet), shlex.join(["search", *sys.argv[1:]]), workers, fold_limit)
 
 
 def _complain(message: str) -> None:
@@ -289,24 +291,21 @@ def _complain(message: str) -> None:
 
 def main() -> None:
     """Run the command; a user's mistake becomes one message and exit code 2, never a traceback."""
-    try:
-        with leave_on_signals():
+    with leave_on_signals():
+        try:
             app()
-    except Stopped:
-        _complain("stopped; nothing that was stored is lost, and the same command can be run again")
-        sys.exit(RESUMABLE)
-    except OSError as error:
-        sentence, code = of_the_system(error)
-        _complain(sentence)
-        sys.exit(code)
-    except Exception as error:
-        from spaces import SpaceError  # imported here, because --help needs neither NumPy nor SQLAlchemy
-        from storage import StorageError
+        except OSError as error:
+            sentence, code = of_the_system(error)
+            _complain(sentence)
+            sys.exit(code)
+        except Exception as error:
+            from spaces import SpaceError  # imported here, because --help needs neither NumPy nor SQLAlchemy
+            from storage import StorageError
 
-        if not isinstance(error, RunError | UsageError | SpaceError | StorageError):
-            raise
-        _complain(str(error))
-        sys.exit(1 if isinstance(error, RunError) else 2)
+            if not isinstance(error, RunError | UsageError | SpaceError | StorageError):
+                raise
+            _complain(str(error))
+            sys.exit(1 if isinstance(error, RunError) else 2)
 
 
 if __name__ == "__main__":

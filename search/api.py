@@ -140,6 +140,7 @@ def run(  # noqa: PLR0913 - the options of the command
     seed: int | None = None,
     workers: int | None = None,
     workers_per_gpu: int | None = None,
+    fold_limit: str | None = None,
     precision: str | None = None,
     xla: bool | None = None,
     engine: str | None = None,
@@ -164,7 +165,8 @@ def run(  # noqa: PLR0913 - the options of the command
     The arguments are the command's options; None is the default. `trials` and `hours` are totals over all sessions;
     `time` is hours in words, such as "30m". `until_flat`: end when more search no longer pays.
     `prefer`: "best" or "small"; `max_latency`: milliseconds that the saved model may take for an image.
-    `workers`: number of processes; 0 trains in this process. `model`: "FILE.py:BUILD". `groups`: a table (.csv) or a
+    `workers`: number of processes; 0 trains in this process. `fold_limit`: time that a fold run may take, such as
+    "20m". `model`: "FILE.py:BUILD". `groups`: a table (.csv) or a
     pattern. `directory`: of the study; None: IMAGES-study in the current folder. `quiet`: show no progress.
     Raises UsageError or StorageError if it cannot start, RunError if it ends without a model, KeyboardInterrupt if it
     was stopped: the same call continues the study.
@@ -191,7 +193,7 @@ def run(  # noqa: PLR0913 - the options of the command
         max_latency=max_latency,
     )
     call = _call("run", images, {**vars(settings), "directory": directory, "model": model, "warm_start": warm_start})
-    session = Session(TerminalDisplay(quiet), call, workers_asked(workers, workers_per_gpu))
+    session = Session(TerminalDisplay(quiet), call, workers_asked(workers, workers_per_gpu), _seconds(fold_limit))
     place, other = _path(directory), _path(warm_start)
     ended = running.run(Path(images), settings, session, directory=place, model=model, warm_start=other)
     return _study(ended, quiet=quiet)
@@ -206,6 +208,7 @@ def resume(  # noqa: PLR0913 - the options of the command
     until_flat: bool | None = None,
     workers: int | None = None,
     workers_per_gpu: int | None = None,
+    fold_limit: str | None = None,
     model: str | None = None,
     quiet: bool = False,
 ) -> Study:
@@ -213,8 +216,15 @@ def resume(  # noqa: PLR0913 - the options of the command
     path = study.path if isinstance(study, Study) else Path(study)
     settings = Settings(trials=trials, hours=_hours(hours, time), until_flat=until_flat)
     call = _call("resume", path, {"trials": trials, "hours": settings.hours, "model": model})
-    session = Session(TerminalDisplay(quiet), call, workers_asked(workers, workers_per_gpu))
+    session = Session(TerminalDisplay(quiet), call, workers_asked(workers, workers_per_gpu), _seconds(fold_limit))
     return _study(running.resume(path, settings, session, model=model), quiet=quiet)
+
+
+def _seconds(limit: str | None) -> float | None:
+    try:
+        return None if limit is None else seconds_of(limit)
+    except ValueError as error:
+        raise UsageError(f"fold_limit: {error}") from None
 
 
 def _hours(hours: float | None, time: str | None) -> float | None:

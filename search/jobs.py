@@ -194,6 +194,7 @@ class FailureCause(StrEnum):
     MODEL = "model"  # the user's builder is at fault
     ERROR = "error"  # any other exception
     WORKER_DIED = "worker died"
+    HUNG = "hung"  # the worker did nothing, or came no further, for too long
     STOPPED = "stopped"  # the search was stopped; not the fault of the job
 
 

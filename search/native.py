@@ -1,8 +1,9 @@
-"""Settings for native libraries: environment variables, and a way to silence standard error."""
+"""Settings for native libraries and the system: environment variables, signals, a way to silence standard error."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,18 @@ from pathlib import Path
 
 ENVIRONMENT = {"TF_ENABLE_ONEDNN_OPTS": "1", "TF_CPP_MIN_LOG_LEVEL": "2", "KERAS_BACKEND": "tensorflow"}
 """Set before TensorFlow is imported. oneDNN is off by default on some processors and worth a third."""
+
+STOPPING = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,  # the terminal is closed
+    signal.SIGQUIT,
+    signal.SIGUSR1,  # batch schedulers send these three before a time limit
+    signal.SIGUSR2,
+    signal.SIGXCPU,
+)
+"""Signals that ask a program to stop. A terminal or a scheduler may send them to all processes of a job: workers, which
+end when the search ends them, do not heed them."""
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def command_line(verb: str, *arguments: str | Path) -> str:
 def _program() -> str:
     """The name `search`; the path it was started by if the shell would find no program, or another, by that name."""
     started = Path(next(iter(sys.argv), PROGRAM))
-    if started.name != PROGRAM or len(started.parts) == 1:  # a notebook, `python -m cli`
+    if started.name != PROGRAM or len(started.parts) == 1:  # a notebook, `python -m search`
         return PROGRAM
     by_name = shutil.which(PROGRAM)
     return PROGRAM if by_name and Path(by_name).resolve() == started.resolve() else str(started)

@@ -23,7 +23,7 @@ def start(
     *arguments: str | Path, cwd: Path, stdout: int | None = subprocess.PIPE, columns: str = "120"
 ) -> subprocess.Popen[str]:
     """Start `search …` in `cwd`."""
-    command = [sys.executable, "-m", "cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "search", *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": columns}
     return subprocess.Popen(command, cwd=cwd, env=environment, stdout=stdout, stderr=subprocess.PIPE, text=True)
 

@@ -45,7 +45,7 @@ class Home:
 
     def paste(self, line: str, *more: str) -> subprocess.CompletedProcess[str]:
         """Have a shell run a printed line, followed by more options."""
-        program = f'search() {{ "{sys.executable}" -m cli "$@"; }}'
+        program = f'search() {{ "{sys.executable}" -m search "$@"; }}'
         environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"}
         script = f"{program}; {' '.join((line, *more))}"
         return subprocess.run(

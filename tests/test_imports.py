@@ -45,7 +45,7 @@ _TABLE = {
         "search.files search.native search.seeds search.jobs search.manifest search.diagnosis search.stats.metrics "
         "search.stats.chance search.stats.contributions spaces"
     ),
-    "search.executors": "search.errors search.files search.native search.jobs search.worker",
+    "search.executors": "search.errors search.files search.text search.native search.jobs search.worker",
     "search.study": (
         "search.errors search.files search.seeds search.text search.manifest search.stats search.data "
         "search.samplers.catalog spaces storage"
@@ -59,8 +59,8 @@ _TABLE = {
         "search.results.predictions search.session.budget storage"
     ),
     "search.session": (
-        "search.errors search.seeds search.text search.stats search.data search.diagnosis search.jobs search.manifest "
-        "search.samplers search.executors search.study search.results.progress spaces storage"
+        "search.errors search.seeds search.text search.native search.stats search.data search.diagnosis search.jobs "
+        "search.manifest search.samplers search.executors search.study search.results.progress spaces storage"
     ),
     "search.commands": (
         "search.errors search.seeds search.text search.files search.native search.manifest search.data search.stats "
@@ -76,6 +76,7 @@ _TABLE = {
         "search.commands search.results search.errors search.text search.study.continuing search.study.folder "
         "search.data.findings search.diagnosis.result search.stats.estimate reports storage"
     ),
+    "search.__main__": "cli",
     "cli": "search.commands search.results search.errors search.text search.session.signals reports spaces storage",
 }
 TABLE = {row: tuple(allowed.split()) for row, allowed in _TABLE.items()}

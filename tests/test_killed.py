@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import os
+import pty
 import random
+import select
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -133,7 +136,13 @@ def test_killed_at_random_moments_no_fold_is_lost_or_trained_twice(pictures: Pat
     wait_until(lambda: workers_of(study) == [])
 
 
-@pytest.mark.parametrize("asked_by", [signal.SIGINT, signal.SIGTERM])
+OTHERS = (signal.SIGHUP, signal.SIGXCPU)  # all of them: tests/search/session/test_leaving.py
+
+
+@pytest.mark.parametrize(
+    "asked_by",
+    [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, *(pytest.param(other, marks=pytest.mark.slow) for other in OTHERS)],
+)
 def test_asked_to_stop_it_saves_says_how_to_go_on_and_exits_75(
     pictures: Path, tmp_path: Path, asked_by: signal.Signals
 ) -> None:
@@ -189,6 +198,63 @@ def test_a_second_ctrl_c_leaves_at_once_and_nothing_stored_is_lost(pictures: Pat
     assert err == "search: left at once; what was committed stays. Go on with: search resume study\n"
     wait_until(lambda: workers_of(study) == [])
     assert integrity(study) == "ok"
+
+
+def test_when_its_terminal_is_closed_it_ends_in_order_and_can_be_gone_on_with(pictures: Path, tmp_path: Path) -> None:
+    """The terminal is the one that controls it, and shows the live table; the end is noted in the database."""
+    study, ours = tmp_path / "study", -1
+    line = ["run", pictures, *SMALL[:-1], "--workers", "1", "--trials", "1000", "--dir", "study"]
+    child, ours = pty.fork()
+    if child == 0:
+        os.chdir(tmp_path)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored
+        os.environ["PYTHONPATH"] = str(ROOT)
+        os.execv(sys.executable, [sys.executable, "-m", "search", *map(str, line)])  # noqa: S606 - no shell is wanted
+    try:
+        wait_until(
+            lambda: bool(select.select([ours], [], [], 0)[0] and os.read(ours, 65536)) and bool(fold_rows(study))
+        )
+    finally:
+        os.close(ours)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == RESUMABLE
+    assert workers_of(study) == []
+    with sqlite3.connect(study / "study.db") as connection:
+        assert connection.execute("SELECT outcome FROM run").fetchall() == [("stopped",)]
+
+
+HANGING = """
+import os, subprocess, time
+from pathlib import Path
+import keras
+
+class Waiting(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        subprocess.Popen(["sleep", "600"])
+        time.sleep(600)
+
+def callbacks(hp):
+    return [Waiting()] if hp.Float("rate", 0.001, 0.1, default=0.01) == 0.01 else []
+
+def build(hp):
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")])
+    model.compile(keras.optimizers.SGD(hp.Float("rate", 0.001, 0.1, default=0.01)), "categorical_crossentropy")
+    return model
+"""
+
+
+def test_a_fold_that_hangs_is_told_and_the_search_goes_on_without_what_it_started(
+    pictures: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "net.py").write_text(HANGING)
+    asked = ("--model", "net.py:build", "--trials", "3", "--folds", "2", "--epochs", "2", "--fold-limit", "5s")
+    done = search("run", pictures, *asked, "--dir", "study", "--workers", "1", "--quiet", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    hung, *others = trials_of(tmp_path / "study")
+    assert (hung.state, hung.cause) == (TrialState.FAILED, "hung")
+    assert "took longer than the fold limit of 5s in net.py, line 9, twice in this job" in str(hung.detail)
+    assert {trial.state for trial in others} <= {TrialState.COMPLETE, TrialState.PRUNED}
+    assert workers_of(tmp_path / "study") == []
 
 
 def test_a_second_run_of_a_study_is_refused_with_who_has_it(pictures: Path, tmp_path: Path) -> None:

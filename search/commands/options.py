@@ -29,11 +29,15 @@ def _number(text: str) -> float:
         raise typer.BadParameter(f"must be a number, got {text!r}") from None
 
 
-def _hours_of(text: str) -> float:
+def _duration(text: str) -> float:
     try:
-        return seconds_of(text) / 3600
+        return seconds_of(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def _hours_of(text: str) -> float:
+    return _duration(text) / 3600
 
 
 def either(hours: float | None, time: float | None) -> float | None:
@@ -177,6 +181,14 @@ Workers = Annotated[
 PerGpu = Annotated[
     int | None,
     _option("Worker processes for each visible NVIDIA GPU, which share its memory; instead of --workers. [default: 1]"),
+]
+FoldLimit = Annotated[
+    float | None,
+    typer.Option(
+        parser=_duration,
+        metavar="TIME",
+        help="End a fold run that takes longer, such as 20m; it is tried once more. One that hangs is ended anyway.",
+    ),
 ]
 Precision = Annotated[
     str | None,

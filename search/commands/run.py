@@ -109,7 +109,7 @@ def _search(
     folder.check()
     if not request.images_before:  # else the images may be another study's, which is to be said first
         check_named(folder, own, "resume", *_budget_options(request))
-    with open_executor(session.workers) as executor:
+    with open_executor(session.workers, session.fold_limit) as executor:
         with display.reading() as progress:
             prepared = prepare(config, folder.path, progress, own, warm_start)
         check_images(request, prepared, session.command)

@@ -41,4 +41,5 @@ class Session:
     display: Display
     command: str  # as it was typed; it is stored
     workers: int | None = None  # None: one per GPU, else one per core; 0: in this process
+    fold_limit: float | None = None  # seconds that a fold run may take; None: as long as it gets on
     started: float = field(default_factory=time.monotonic)  # when the command began: its budget counts from then

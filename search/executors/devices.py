@@ -76,6 +76,15 @@ def resident(pid: int) -> int:
         return 0
 
 
+def killed_for_memory() -> int:
+    """How many processes the system has killed since it started because it had no memory left; 0 if it does not say."""
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+
+
 def default_workers() -> tuple[int, tuple[str, ...]]:
     """(workers, GPUs): one worker per visible NVIDIA GPU, else one per core that this process may use."""
     gpus = visible_gpus()

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 
 from search.executors.base import Executor
 from search.executors.devices import default_workers, memory_for_each
 from search.executors.in_process import InProcess
 from search.executors.local import LocalProcesses
+from search.executors.watch import Limits
 
 MIN_TO_REPLACE = 2 * 2**30  # bytes that a worker may always keep: TensorFlow and a few graphs need half of it
 
 
 @contextlib.contextmanager
-def open_executor(workers: int | None) -> Iterator[Executor]:
+def open_executor(workers: int | None, fold_limit: float | None = None) -> Iterator[Executor]:
     """The executor for this many workers. They start to import TensorFlow at once, and end with the context.
 
-    None: one per GPU, else one per core; 0: in this process.
+    None: one per GPU, else one per core; 0: in this process, where nobody sees that a job hangs. `fold_limit`: seconds
+    that a training may take; None: as long as it gets on.
     """
     slots, gpus = default_workers()
     slots = workers or slots
-    most_bytes = max(MIN_TO_REPLACE, memory_for_each(slots))
-    executor = InProcess() if workers == 0 else LocalProcesses(slots, gpus, most_bytes)
+    whole = math.inf if fold_limit is None else fold_limit
+    limits = Limits(whole=whole, memory=max(MIN_TO_REPLACE, memory_for_each(slots)))
+    executor = InProcess() if workers == 0 else LocalProcesses(slots, gpus, limits)
     try:
         yield executor
     finally:

@@ -4,48 +4,45 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import queue
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
 from concurrent.futures import Future
-from multiprocessing.connection import Connection
+from dataclasses import replace
 from pathlib import Path
 
-from search.executors.devices import pinned, resident
-from search.files import no_links
-from search.jobs import Failure, FailureCause, Job, Outcome, WorkerContext
-from search.native import ENVIRONMENT
-from search.worker.worker import READY
+from search.executors.child import Child
+from search.executors.devices import killed_for_memory, pinned
+from search.executors.keeper import processes
+from search.executors.watch import Limits, Watch
+from search.jobs import Failure, FailureCause, FoldJob, Job, Outcome, RefitJob, WorkerContext
 
 ENDING_SECONDS = 1.0  # for a worker whose pipe is closed to end by itself
+LOOK_SECONDS = 1.0  # between two looks at workers that are busy, at least
+LOOKING_SHARE = 0.005  # of a core's time that looking may take: with thousands of processes on a machine it is slow
+TRIES = 2  # of a job whose worker ends, or is ended, before its outcome
 
 
 class LocalProcesses:
     """Worker processes on this machine, one per slot, each with its own pipe and log file.
 
-    They start importing TensorFlow at once, so create this before the images are read. If a process dies, its one job
-    is tried once more in a new process, then it fails. A process that uses too much memory after a job is replaced.
+    They start importing TensorFlow at once, so create this before the images are read. A worker that takes more than
+    `limits` in a job is ended with all it started. If a worker ends in a job, for this reason or another, the job is
+    tried once more in a new one, then it fails. A worker that keeps too much memory after a job is replaced.
     """
 
-    def __init__(self, slots: int, gpus: Sequence[str] = (), most_bytes: float = math.inf) -> None:
-        """`gpus`: names for CUDA_VISIBLE_DEVICES, given to the slots in turn; empty: no pinning.
-
-        `most_bytes`: memory that a worker may keep from one job to the next.
-        """
-        self.slots, self._gpus, self._most_bytes = slots, gpus, most_bytes
+    def __init__(self, slots: int, gpus: Sequence[str] = (), limits: Limits | None = None) -> None:
+        """`gpus`: names for CUDA_VISIBLE_DEVICES, given to the slots in turn; empty: no pinning."""
+        self.slots, self._gpus, self._limits = slots, gpus, limits or Limits()
+        self._silences: dict[type[Job], float] = {}  # seconds of the longest in a finished job of each kind
         self._start()
 
     def _start(self) -> None:
         self._waiting: queue.SimpleQueue[tuple[Job, Future[Outcome]] | None] = queue.SimpleQueue()
-        self._children = [_Child(pinned(number, self._gpus)) for number in range(self.slots)]
+        self._children = [Child(pinned(number, self._gpus)) for number in range(self.slots)]
         self._threads: list[threading.Thread] = []
-        self._closing = False
+        self._closing = threading.Event()
 
     @property
     def ready(self) -> bool:
@@ -60,9 +57,10 @@ class LocalProcesses:
         logs.mkdir(parents=True, exist_ok=True)
         for number, child in enumerate(self._children):
             child.configure(context, logs / f"worker-{number}.log")
-            thread = threading.Thread(target=self._serve, args=(child,), daemon=True)
+            self._threads.append(threading.Thread(target=self._serve, args=(child,), daemon=True))
+        self._watcher = threading.Thread(target=self._look_at_all, daemon=True)
+        for thread in (*self._threads, self._watcher):
             thread.start()
-            self._threads.append(thread)
 
     def submit(self, job: Job) -> Future[Outcome]:
         """See Executor."""
@@ -72,125 +70,63 @@ class LocalProcesses:
 
     def close(self, *, kill: bool = False) -> None:
         """See Executor."""
-        self._closing = True
+        self._closing.set()
         with contextlib.suppress(queue.Empty):
             while item := self._waiting.get_nowait():
                 item[1].cancel()
         for _ in self._threads:
             self._waiting.put(None)
         if kill:
-            for child in self._children:
-                child.kill()
+            self._kill()
         for thread in self._threads:
             thread.join()
-        for child in self._children:
-            child.kill()
+        self._kill()
 
-    def _serve(self, child: _Child) -> None:
+    def _kill(self) -> None:
+        threads = [threading.Thread(target=child.kill) for child in self._children]  # together: each may take seconds
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _look_at_all(self) -> None:
+        """End workers whose jobs are to be given up, until everything is closed."""
+        closing, before, pause = self._closing, time.monotonic(), LOOK_SECONDS
+        while not closing.wait(pause):
+            now, began = time.monotonic(), time.thread_time()
+            passed, among = min(now - before, pause + LOOK_SECONDS), processes()  # more: this process was stopped
+            for child in self._children:
+                child.look(passed, among)
+            before, pause = now, max(LOOK_SECONDS, (time.thread_time() - began) / LOOKING_SHARE)
+
+    def _serve(self, child: Child) -> None:
         while item := self._waiting.get():
             job, future = item
             if future.set_running_or_notify_cancel():
                 future.set_result(self._attempt(child, job))
-                if resident(child.pid) > self._most_bytes:
+                if child.memory > self._limits.memory:
                     child.reap()
 
-    def _attempt(self, child: _Child, job: Job) -> Outcome:
-        ended = ""
-        for _ in range(2):
+    def _attempt(self, child: Child, job: Job) -> Outcome:
+        cause, ends = FailureCause.WORKER_DIED, list[str]()
+        limits = self._limits if isinstance(job, FoldJob | RefitJob) else replace(self._limits, whole=math.inf)
+        for _ in range(TRIES):
+            watch, killed_before = Watch(limits, self._silences.get(type(job), 0.0)), killed_for_memory()
             try:
-                return child.do(job)
+                outcome = child.do(job, watch)
             except (EOFError, OSError):
                 ended = child.reap(ENDING_SECONDS)  # it is ending by itself: wait for its exit code
-                if self._closing:
+                if self._closing.is_set():
                     return Failure(FailureCause.STOPPED, "the search was stopped")
-        return Failure(FailureCause.WORKER_DIED, f"the worker {ended} twice in this job; its log is {child.log}")
-
-
-class _Child:
-    """One worker process and the pipe to it. Started at once, and again when it is needed after it died.
-
-    It gets its log file together with its context. Its output before that goes to an unnamed file, which it then
-    copies to its log; if it dies before, `reap` copies it.
-    """
-
-    log: Path
-    ready = False  # whether this process, or one before it in this slot, has imported its libraries
-
-    def __init__(self, pinned: Mapping[str, str]) -> None:
-        """`pinned`: additional environment variables."""
-        self._pinned = pinned
-        self._context: WorkerContext | None = None
-        self._lock = threading.Lock()
-        self._gone = False
-        self._start()
-
-    @property
-    def pid(self) -> int:
-        """Process id of the current process."""
-        return self._process.pid
-
-    def configure(self, context: WorkerContext, log: Path) -> None:
-        """Set what every job needs, and the log file. Raises OSError if the log file cannot be written."""
-        open(log, "ab", opener=no_links).close()
-        self._context, self.log = context, log
-        with contextlib.suppress(OSError):  # the process ended already: `do` starts another and sends this again
-            self._pipe.send((context, log))
-
-    def do(self, job: Job) -> Outcome:
-        """Send the job and wait. Raises EOFError or OSError if the process has ended."""
-        if self._process.poll() is not None:
-            self.reap()
-            self._start()
-            self._pipe.send((self._context, self.log))
-        self._pipe.send(job)
-        while (message := self._pipe.recv()) == READY:
-            self.ready = True
-        outcome: Outcome = message
-        return outcome
-
-    def reap(self, patience: float = 0.0) -> str:
-        """Kill the process if it has not ended within `patience` seconds, and return how it ended."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(patience)
-        self._process.kill()
-        code = self._process.wait()
-        if not self._first_output.closed:
-            with (
-                contextlib.suppress(OSError),
-                self._first_output as output,
-                open(self.log, "ab", opener=no_links) as log,
-            ):
-                output.seek(0)
-                log.write(output.read())
-        if code >= 0:
-            return f"ended with code {code}"
-        with contextlib.suppress(ValueError):
-            return f"was killed by {signal.Signals(-code).name}"
-        return f"was killed by signal {-code}"
-
-    def kill(self) -> None:
-        """End the process now and for good."""
-        with self._lock:
-            self._gone = True
-            self._process.kill()
-        self._process.wait()
-
-    def _start(self) -> None:
-        ours, theirs = socket.socketpair()
-        self._first_output = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
-        with self._lock:
-            if self._gone:
-                raise EOFError
-            # -P: a keras.py in the current folder must not be imported for Keras.
-            # A session of its own: Ctrl-C in the terminal reaches the loop, which decides what becomes of workers.
-            self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-P", "-m", "search.worker", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=self._first_output,
-                stderr=self._first_output,
-                env={**os.environ, **ENVIRONMENT, **self._pinned},
-                start_new_session=True,
-            )
-        theirs.close()
-        self._pipe = Connection(ours.detach())
+                cause, how = watch.given_up or (FailureCause.WORKER_DIED, ended)
+                if not watch.given_up and "SIGKILL" in ended and killed_for_memory() > killed_before:
+                    cause, how = FailureCause.OUT_OF_MEMORY, "was killed by the system, which had no memory left"
+                ends.append(how)
+            else:
+                if watch.given_up:  # at the moment at which it was done: its worker is ending
+                    child.reap()
+                watch.sign()
+                self._silences[type(job)] = max(watch.longest, watch.known)
+                return outcome
+        how = f"{ends[0]}, twice in this job" if len(set(ends)) == 1 else ", and a new one ".join(ends)
+        return Failure(cause, f"the worker {how}; its log is {child.log}")

@@ -42,6 +42,8 @@ from spaces.recipe import plateau_factor
 from storage import ChoiceRecord, FoldRecord, Split, Store, TrialRecord
 
 MAX_UNUSABLE = 3  # unusable trials, after which no further one is tried
+UNTRAINABLE = {FailureCause.REFUSED, FailureCause.OUT_OF_MEMORY, FailureCause.WORKER_DIED, FailureCause.HUNG}
+"""What excludes a trial from the choice. A model that cannot be saved has another cause."""
 FEW_ROWS = 32  # validation images of a refit; its scores are not used
 
 AnyJob = TypeVar("AnyJob", FoldJob, RefitJob, ComposeJob)
@@ -249,8 +251,7 @@ class Finish:
         if isinstance(outcome, Failure) and outcome.cause != FailureCause.STOPPED:
             model = f"trial {job.fold.trial}" if isinstance(job, RefitJob) else "the choice"
             self._note(f"no model is saved: {model}: {outcome.detail}")
-            # REFUSED: it cannot be trained. A model that cannot be saved has another cause.
-            if isinstance(job, RefitJob) and outcome.cause == FailureCause.REFUSED:
+            if isinstance(job, RefitJob) and outcome.cause in UNTRAINABLE:
                 self._unusable.add(job.fold.trial)
 
     # Doing

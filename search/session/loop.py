@@ -55,6 +55,7 @@ MAX_REDRAWS = 200
 MAX_REDRAWS_FOR_TIME = 40  # after that there is no time for a further trial
 MAX_REDRAWS_FOR_NOVELTY = 20  # after that a known point is tried again, with other seeds
 MAX_FAILURES_IN_A_ROW = 5  # with causes in `SETUP_FAILURES`; a resumed search may have as many again
+MAX_ALIKE_IN_A_ROW = 10  # failures with one cause, whichever; likewise
 
 LEFT_OUT = {Origin.TRY: "point of [[try]]", Origin.START: "known-good point"}  # skipped if they cannot be trained
 
@@ -450,6 +451,12 @@ class Loop:
             self._observer.note(
                 f"{self._trials.broken_in_a_row} trials in a row failed, the last with: {failure.detail}. "
                 "Something is wrong with the set-up rather than the points; the search ends here."
+            )
+        elif self._trials.alike_in_a_row(failure.cause) % MAX_ALIKE_IN_A_ROW == 0:
+            self._ending = Ending.FAILED
+            self._observer.note(
+                f"{self._trials.alike_in_a_row(failure.cause)} trials in a row failed with one cause, {failure.cause}: "
+                f"{failure.detail}. Narrow the space in study.toml, or correct the cause; the search ends here."
             )
 
     def _on_closed(

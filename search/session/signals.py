@@ -1,8 +1,9 @@
-"""Signals to stop: Ctrl-C or SIGTERM once stops cleanly, twice stops at once."""
+"""Signals to stop: one stops cleanly; Ctrl-C, SIGTERM or SIGQUIT after another stops at once."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -10,24 +11,16 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+from search.native import STOPPING
+
 RESUMABLE = 75  # EX_TEMPFAIL of sysexits.h: stopped by a signal, and `search resume` goes on
 SHOW_CURSOR = b"\x1b[?25h\n"  # a live table hides the cursor, and after os._exit nothing else would show it again
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+INSISTING = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
+"""Of these a second one means 'at once'. The others come more than once by themselves, as SIGXCPU does each second."""
 
 
 class Stopped(BaseException):
     """A signal to stop outside of a search, where nothing has to be cleaned up."""
-
-
-@contextlib.contextmanager
-def leave_on_signals() -> Iterator[None]:
-    """Within this context, a signal raises Stopped."""
-
-    def handle(_signal: int, _frame: FrameType | None) -> None:
-        raise Stopped
-
-    with _handled_by(handle):
-        yield
 
 
 class StopRequest:
@@ -35,6 +28,46 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.asked = False
+
+
+@contextlib.contextmanager
+def leave_on_signals() -> Iterator[None]:
+    """Within this context, a first signal raises Stopped, a second exits at once. Both exit with RESUMABLE and a word.
+
+    So does a signal that led to another exception, or came where none can be raised, as in a callback of a library.
+    """
+    request, swallowed = StopRequest(), StopRequest()
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        _forget_closed_terminals()
+        if request.asked and not swallowed.asked:
+            _leave_if_insisting(number, "what was stored stays, and the same command can be run again")
+            return
+        request.asked, swallowed.asked = True, False
+        raise Stopped
+
+    def hook(unraisable: sys.UnraisableHookArgs) -> None:
+        if unraisable.exc_type is not Stopped:
+            before(unraisable)
+            return
+        swallowed.asked = True
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()  # again, outside of the callback
+
+    before, sys.unraisablehook = sys.unraisablehook, hook
+    try:
+        with _handled_by(handle):
+            try:
+                yield
+            except Stopped:
+                request.asked = True
+            except BaseException:
+                if not request.asked:
+                    raise
+            if request.asked:
+                _say("stopped; nothing that was stored is lost, and the same command can be run again")
+                sys.exit(RESUMABLE)
+    finally:
+        sys.unraisablehook = before
 
 
 @contextlib.contextmanager
@@ -47,19 +80,48 @@ def stop_on_signals(resume: str) -> Iterator[StopRequest]:
     """
     request, is_ours = StopRequest(), signal.getsignal(signal.SIGINT) is not signal.default_int_handler
 
-    def handle(_signal: int, _frame: FrameType | None) -> None:
-        if request.asked and not is_ours:
+    def handle(number: int, _frame: FrameType | None) -> None:
+        _forget_closed_terminals()
+        if request.asked and is_ours:
+            _leave_if_insisting(number, f"what was committed stays. Go on with: {resume}")
+        elif request.asked and number in INSISTING:
             raise KeyboardInterrupt
-        if request.asked:
-            if sys.stdout.isatty():
-                os.write(sys.stdout.fileno(), SHOW_CURSOR)
-            with contextlib.suppress(OSError):  # not `print`: the signal may have interrupted one
-                os.write(2, f"search: left at once; what was committed stays. Go on with: {resume}\n".encode())
-            os._exit(RESUMABLE)
         request.asked = True
 
     with _handled_by(handle):
-        yield request
+        try:
+            yield request
+        except OSError as error:
+            if request.asked and error.errno == errno.EIO:  # the terminal was closed in the midst of a print
+                raise Stopped from None
+            raise
+
+
+def _leave_if_insisting(number: int, words: str) -> None:
+    """Exit at once, with a last message, if the signal is one of INSISTING."""
+    if number not in INSISTING:
+        return
+    if sys.stdout.isatty():
+        os.write(sys.stdout.fileno(), SHOW_CURSOR)
+    _say(f"left at once; {words}")
+    os._exit(RESUMABLE)
+
+
+def _say(words: str) -> None:
+    with contextlib.suppress(OSError):  # not `print`: the signal may have interrupted one
+        os.write(2, f"search: {words}\n".encode())
+
+
+def _forget_closed_terminals() -> None:
+    """Let output to a terminal that was closed go nowhere: each print would fail, and stop what ends in order."""
+    for output in (1, 2):
+        try:
+            os.write(output, b"")
+        except OSError:
+            with contextlib.suppress(OSError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, output)
+                os.close(nowhere)
 
 
 @contextlib.contextmanager
@@ -67,7 +129,8 @@ def _handled_by(handle: Callable[[int, FrameType | None], None]) -> Iterator[Non
     if threading.current_thread() is not threading.main_thread():  # Python handles signals in the main thread only
         yield
         return
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    heeded = [number for number in STOPPING if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in heeded}  # nohup ignores SIGHUP, and is obeyed
     try:
         yield
     finally:

@@ -6,7 +6,7 @@ A loop that goes through all trials after every event is slow with thousands of 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import overload
 
 from search.jobs import FailureCause
@@ -14,7 +14,8 @@ from search.stats.ranking import best
 from spaces import Value
 from storage.records import TrialRecord, TrialState
 
-SETUP_FAILURES = {FailureCause.ERROR, FailureCause.MODEL, FailureCause.WORKER_DIED}  # caused by the setup, not a point
+SETUP_FAILURES = {FailureCause.ERROR, FailureCause.MODEL, FailureCause.WORKER_DIED, FailureCause.HUNG}
+"""Rather caused by the setup than by a point."""
 
 
 class Trials(Sequence[TrialRecord]):
@@ -65,9 +66,16 @@ class Trials(Sequence[TrialRecord]):
     @property
     def broken_in_a_row(self) -> int:
         """How many of the latest closed trials failed, one after another, with a cause in `SETUP_FAILURES`."""
+        return self._failed_in_a_row(SETUP_FAILURES)
+
+    def alike_in_a_row(self, cause: str) -> int:
+        """How many of the latest closed trials failed, one after another, with this cause."""
+        return self._failed_in_a_row({cause})
+
+    def _failed_in_a_row(self, causes: Collection[str]) -> int:
         closed = (trial for trial in reversed(self._all) if trial.number not in self._open)
-        broken = (trial.state == TrialState.FAILED and trial.cause in SETUP_FAILURES for trial in closed)
-        return sum(1 for _ in itertools.takewhile(bool, broken))
+        failed = (trial.state == TrialState.FAILED and trial.cause in causes for trial in closed)
+        return sum(1 for _ in itertools.takewhile(bool, failed))
 
     def has(self, params: Mapping[str, Value]) -> bool:
         """Whether a trial has these parameters."""

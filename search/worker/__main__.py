@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
+import signal
 import sys
-import threading
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from search.files import no_links
-from search.native import ENVIRONMENT
-from search.worker.worker import READY, Worker
+from search.native import ENVIRONMENT, STOPPING
+from search.worker.worker import Sign, Worker
+
+SIGN_SECONDS = 5.0  # between two signs of progress, at least
 
 
 def preload() -> None:
@@ -29,17 +33,18 @@ def preload() -> None:
 
 
 def main(descriptor: int) -> None:
-    """Serve one pipe: receive the context, say READY, receive jobs, send an outcome for each, until it closes."""
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    """Serve one pipe: receive the context, send a sign, receive jobs, send an outcome for each, until it closes."""
+    _heed_signals()
     preload()  # while the parent reads the images
 
     with Connection(descriptor) as pipe:
         try:
             context, log = pipe.recv()
             _write_to(log)
-            worker = Worker(context)
-            pipe.send(READY)
             process = os.getpid()
+            sign = Sign(process)
+            worker = Worker(context, seldom(lambda: pipe.send(sign)))
+            pipe.send(sign)
             while True:
                 outcome = worker.do(pipe.recv())
                 if os.getpid() != process:  # a user's builder forked, and its child came back: one answer is enough
@@ -47,6 +52,29 @@ def main(descriptor: int) -> None:
                 pipe.send(outcome)
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return
+
+
+def seldom(call: Callable[[], object]) -> Callable[[], None]:
+    """Call `call` at most once in SIGN_SECONDS: an epoch can take a millisecond."""
+    last = time.monotonic()
+
+    def when_due() -> None:
+        nonlocal last
+        if time.monotonic() - last >= SIGN_SECONDS:
+            last = time.monotonic()
+            call()
+
+    return when_due
+
+
+def _heed_signals() -> None:
+    """Write into the log where this process is upon SIGTERM, and go on; other requests to stop are the search's.
+
+    They are handled, not ignored: a program that the user's code starts would inherit that.
+    """
+    for number in STOPPING:
+        signal.signal(number, lambda *_: None)
+    faulthandler.register(signal.SIGTERM, file=2, all_threads=True)
 
 
 def _write_to(log: Path) -> None:
@@ -57,13 +85,6 @@ def _write_to(log: Path) -> None:
     for output in (1, 2):
         os.dup2(file, output)
     os.close(file)
-
-
-def _end_with_parent(parent: int) -> None:
-    """End soon after the parent is killed. The closed pipe is noticed only after the fold, and holds a GPU's memory."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
 
 
 if __name__ == "__main__":

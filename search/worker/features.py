@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
@@ -31,9 +32,14 @@ MAX_KEPT = 4  # views in memory; others come back from disk in milliseconds
 class Features:
     """Features of a study's images, from memory, else from disk, else computed."""
 
-    def __init__(self, pixels: NDArray[np.uint8], folder: Path | None) -> None:
-        """`pixels` is [images, height, width, channels]; `folder` is made at the first piece; None: none is written."""
-        self._pixels, self._folder = pixels, folder
+    def __init__(
+        self, pixels: NDArray[np.uint8], folder: Path | None, progress: Callable[[], object] = lambda: None
+    ) -> None:
+        """`pixels` is [images, height, width, channels]; `folder` is made at the first piece; None: none is written.
+
+        `progress` is called after each piece.
+        """
+        self._pixels, self._folder, self._progress = pixels, folder, progress
         self._kept: dict[tuple[View, bytes], NDArray[np.float32]] = {}
         self._taken: dict[View, list[float]] = {}  # milliseconds an image, of the pieces computed here but the first
 
@@ -80,6 +86,7 @@ class Features:
         computed: dict[int, NDArray[np.float32]] = {}
         for number in np.random.default_rng(os.getpid()).permutation(len(pieces)):
             computed[int(number)] = self._piece(view, self._pixels[pieces[number]])
+            self._progress()
         return np.concatenate([computed[number] for number in range(len(pieces))])
 
     def _piece(self, view: View, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

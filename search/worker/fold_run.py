@@ -256,11 +256,14 @@ def train(
     started: float,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     at_best: Callable[[], object] = lambda: None,
+    *,
+    progress: Callable[[], object] = lambda: None,
 ) -> FoldResult:
-    """A whole fold run, see FoldRun."""
+    """A whole fold run, see FoldRun. `progress` is called after each epoch."""
     run = FoldRun(trainer, job, started, callbacks, at_best)
     while not run.finished:
         run.epoch()
+        progress()
     return run.result()
 
 

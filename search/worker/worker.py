@@ -9,7 +9,7 @@ import random
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -45,9 +45,9 @@ from search.worker.inspection import before_training
 from search.worker.keras_internals import dtype_policy, reset_names, without_values
 from search.worker.model_checks import fatal, findings
 from search.worker.references import judge
-from spaces.custom.errors import BuilderError
+from spaces.custom.errors import BuilderError, place_in_message
 from spaces.custom.model import OwnModel
-from spaces.messages import first_line
+from spaces.messages import first_line, sentence
 from spaces.parameters import Value
 from spaces.presets import FrozenFeatures, Preset, family_of, preset
 from spaces.presets.frozen import UnfitError
@@ -61,15 +61,22 @@ if TYPE_CHECKING:
 
 Built = TypeVar("Built")
 
-READY = "ready"
-"""What a worker process says once, before its first outcome: what it needs is imported."""
+
+@dataclass(frozen=True)
+class Sign:
+    """What a worker process says once its libraries are imported, and then whenever a job has got on."""
+
+    pid: int
 
 
 class Worker:
     """Does jobs, all with the same context."""
 
-    def __init__(self, context: WorkerContext) -> None:
-        """Import TensorFlow (seconds), give it one thread, and take the pixels in."""
+    def __init__(self, context: WorkerContext, progress: Callable[[], object] = lambda: None) -> None:
+        """Import TensorFlow (seconds), give it one thread, and take the pixels in.
+
+        `progress` is called after each epoch, and after each piece of features.
+        """
         os.environ.update(ENVIRONMENT)
         import tensorflow as tf  # seconds, and its settings come first
 
@@ -80,7 +87,7 @@ class Worker:
             tf.config.threading.set_inter_op_parallelism_threads(1)
             for gpu in tf.config.list_physical_devices("GPU"):
                 tf.config.experimental.set_memory_growth(gpu, True)
-        self._context = context
+        self._context, self._progress = context, progress
         self._preset = None if context.model is not None else preset(context.preset)
         self._last: Trainer | None = None  # that trained a network
 
@@ -105,7 +112,7 @@ class Worker:
 
     @cached_property
     def _features(self) -> Features:
-        return Features(self._pixels, self._context.features)
+        return Features(self._pixels, self._context.features, self._progress)
 
     def do(self, job: Job) -> Outcome:
         """The job's outcome. Every failure is an outcome too; its traceback goes to stderr, the log."""
@@ -123,7 +130,8 @@ class Worker:
             return Failure(FailureCause.MODEL, str(error))
         except Exception as error:  # noqa: BLE001 - any failure of a model is an outcome of the search
             traceback.print_exc()
-            return Failure(FailureCause.ERROR, f"{type(error).__name__}: {first_line(error)}")
+            place = place_in_message(error, self._context.model)
+            return Failure(FailureCause.ERROR, f"{place}{sentence(error)}")
 
     def _done(self, job: Job) -> Outcome:
         match job:
@@ -314,7 +322,7 @@ class Worker:
         from search.worker.fold_run import train
 
         self._last = trainer
-        return train(trainer, job, started, callbacks, at_best)
+        return train(trainer, job, started, callbacks, at_best, progress=self._progress)
 
     @property
     def _trained(self) -> Trainer:

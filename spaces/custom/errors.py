@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from spaces.custom.file import ModelFile
 from spaces.messages import first_line
 
 KERAS_2 = "models here are of Keras 3: write `import keras`, and remove tf_keras and TF_USE_LEGACY_KERAS"
+
+_FRAME = re.compile(r'^ *File "(.+)", line (\d+)', re.MULTILINE)
 
 
 class BuilderError(Exception):
@@ -48,6 +51,21 @@ def users_frames(error: BaseException, folder: Path) -> Sequence[UsersFrame]:
         for frame in traceback.extract_tb(error.__traceback__)
         if Path(frame.filename).parent == folder
     ]
+
+
+def place_in_message(error: BaseException, file: ModelFile | None) -> str:
+    """'net.py, line 12: ', the innermost line of the user's code that the error passed or its message names; else ''.
+
+    An error in a graph has no frames of the user: TensorFlow writes them into the message.
+    """
+    if file is None:
+        return ""
+    folder = Path(file.path).parent
+    found = [(Path(path), number) for path, number in _FRAME.findall(str(error)) if Path(path).parent == folder]
+    if found:
+        return f"{found[-1][0].name}, line {found[-1][1]}: "
+    frames = users_frames(error, folder)
+    return f"{frames[-1].place}: " if frames else ""
 
 
 def reason(error: BaseException, line: str, file: Path) -> str:

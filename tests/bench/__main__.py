@@ -39,7 +39,7 @@ def startup(folder: Path, asked: argparse.Namespace) -> Iterator[str]:
 
 
 def command(arguments: list[Any]) -> None:
-    line = [sys.executable, "-m", "cli", *map(str, arguments)]
+    line = [sys.executable, "-m", "search", *map(str, arguments)]
     subprocess.run(line, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 

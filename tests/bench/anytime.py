@@ -84,7 +84,7 @@ def searched(pictures: Path, seconds: float, seed: int, work: Path) -> dict[str,
     shutil.copytree(pictures / "training", work / "pictures")  # without testing images, which it would predict
     began = time.monotonic()
     line = ["run", work / "pictures", *budget(seconds), "--workers", 1, "--seed", seed, "--dir", work / "study", "-q"]
-    ended = _process("cli", *line)
+    ended = _process("search", *line)
     row: dict[str, Any] = {"wall": round(time.monotonic() - began, 2)}
     if not (work / "study" / "study.db").exists():
         raise RuntimeError(f"search run made no study:\n{ended.stderr}")

@@ -25,7 +25,7 @@ from tests.bench import machine
 
 IMAGES, SIDE, CLASSES = 5000, 128, 4
 EXACT, NEAR = 0.01, 0.02  # shares of the images that are copies
-CHECK = (sys.executable, "-m", "cli", "check")
+CHECK = (sys.executable, "-m", "search", "check")
 MIB = 1024  # KiB, the unit in which Linux reports the memory of a process
 
 

@@ -61,7 +61,7 @@ def whole_studies(folder: Path, rounds: int, trials: int, epochs: int) -> Iterat
                 values.append(_process("tests.bench.peers", tool, pictures, trials, epochs, into))
             else:
                 _write_study(into, pictures, trials, epochs, equal=name == "equal work")
-                values.append(_process("cli", "run", into, "--workers", WORKERS))
+                values.append(_process("search", "run", into, "--workers", WORKERS))
                 work[name] = _done(into)
     yield f"Whole studies of {trials} trials of the LeNet on 160 pictures of 32x32, {FOLDS} folds of at most {epochs}"
     yield f"epochs, from the start of the process to its end, imports, reading and report included; {rounds} of each."

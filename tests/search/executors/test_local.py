@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from search.executors.devices import resident
 from search.executors.in_process import InProcess
 from search.executors.local import LocalProcesses
+from search.executors.watch import Limits
 from search.jobs import DescribeJob, Failure, FailureCause, FoldResult, Outcome, WorkerContext
 from search.study.prepared import Prepared
 from tests.search.executors.test_contract import outcome
@@ -75,7 +77,13 @@ def test_a_killed_worker_costs_its_job_one_more_try_and_nothing_else(
 def test_a_worker_that_keeps_too_much_memory_is_replaced_and_no_result_differs(
     context: WorkerContext, prepared: Prepared, tmp_path: Path
 ) -> None:
-    processes = LocalProcesses(1, most_bytes=1)
+    measured = LocalProcesses(1)
+    measured.prepare(context, tmp_path / "logs")
+    outcome(measured.submit(fold_job(prepared)))
+    held = resident(wait_for_worker(tmp_path / "logs"))
+    measured.close(kill=True)
+
+    processes = LocalProcesses(1, limits=Limits(memory=0.9 * held))  # in a job it may take a quarter more
     processes.prepare(context, tmp_path / "logs")
     first = wait_for_worker(tmp_path / "logs")
     results = [outcome(processes.submit(fold_job(prepared))) for _ in range(2)]

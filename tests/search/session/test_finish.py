@@ -89,8 +89,8 @@ def test_the_models_of_the_folds_are_shipped_where_they_are_better_together(prep
 class Losing:
     """An executor that gives nothing usable of the first trial that is to be trained on all images."""
 
-    def __init__(self, real: Executor) -> None:
-        self._real, self.lost = real, list[int]()
+    def __init__(self, real: Executor, cause: FailureCause) -> None:
+        self._real, self._cause, self.lost = real, cause, list[int]()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
@@ -101,18 +101,19 @@ class Losing:
             return self._real.submit(job)
         self.lost.append(job.fold.trial)
         future: Future[Outcome] = Future()
-        future.set_result(Failure(FailureCause.REFUSED, "trained on all images, its loss is no number"))
+        future.set_result(Failure(self._cause, "trained on all images, its loss is no number"))
         return future
 
 
+@pytest.mark.parametrize("cause", [FailureCause.REFUSED, FailureCause.HUNG])
 def test_a_trial_that_cannot_be_trained_on_all_images_gives_its_place_to_the_next(
-    prepared: Prepared, tmp_path: Path
+    prepared: Prepared, tmp_path: Path, cause: FailureCause
 ) -> None:
     budget = replace(prepared, config=prepared.config.model_copy(update={"trials": 2}), max_epochs=2)
     folder, watcher = tmp_path / "study", Watcher()
     folder.mkdir()
     with open_executor(0) as real:
-        executor = Losing(real)
+        executor = Losing(real, cause)
         run(StudyFolder(folder), budget, watcher, executor=executor, command="search run")
     (lost,) = set(executor.lost)
     with Store.open(folder / "study.db", read_only=True) as store:

@@ -195,6 +195,17 @@ def test_points_out_of_memory_do_not_end_the_search(path: Path) -> None:
     assert len(stored(path)) == 8
 
 
+def test_ten_failures_in_a_row_from_one_cause_end_the_search_with_it(path: Path) -> None:
+    def too_much(job: Job) -> Outcome:
+        return by_formula(job) if isinstance(job, DescribeJob) else Failure(FailureCause.OUT_OF_MEMORY, "9 GB")
+
+    watcher = Watcher()
+    for closed in (10, 20):
+        assert sit(path, Instant(too_much), watcher, trials=50) is Ending.FAILED
+        assert len(stored(path)) == closed
+    assert "10 trials in a row failed with one cause, out of memory: 9 GB" in "\n".join(watcher.notes)
+
+
 def test_a_model_too_large_is_drawn_anew_and_not_counted(path: Path) -> None:
     sit(path, Instant(), trials=20, max_parameters=300, starts=[Start(Origin.BASELINE, SPACE.defaults(depth=0))])
     trials = stored(path)

@@ -269,6 +269,37 @@ def test_a_train_step_with_metrics_of_its_own_has_no_training_accuracy(
     assert result.notes == ()
 
 
+BREAKING = BUILD.replace(
+    "def build",
+    """
+seen = []
+
+def look(x):
+    seen.append(1)
+    if len(seen) > 20:
+        raise RuntimeError("no such picture")
+    return x
+
+class Looking(keras.layers.Layer):
+    def call(self, x):
+        y = tf.py_function(look, [x], tf.float32)
+        y.set_shape(x.shape)
+        return y
+
+
+def build""",
+).replace("keras.layers.Flatten()", "Looking(), keras.layers.Flatten()")
+
+
+def test_an_error_of_the_users_code_in_a_later_epoch_is_told_with_its_line(
+    worker_of: Callable[[str], Worker], job: FoldJob
+) -> None:
+    outcome = worker_of(BREAKING).do(replace(job, training=replace(job.training, max_epochs=100)))
+    assert isinstance(outcome, Failure)
+    line = 1 + BREAKING[: BREAKING.index("raise RuntimeError")].count("\n")
+    assert outcome.detail == f"net.py, line {line}: RuntimeError: no such picture"
+
+
 OWN_PARTS = {
     "layer": (
         "class Gate(keras.layers.Layer):\n    def call(self, x):\n        return 2 * x\n",

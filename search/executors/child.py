@@ -1,0 +1,177 @@
+"""One worker process with its keeper, as the executor sees it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from search.executors import keeper
+from search.executors.devices import resident
+from search.executors.watch import OVER_SHARE, Watch, use_of
+from search.files import no_links
+from search.jobs import FailureCause, Job, Outcome, WorkerContext
+from search.native import ENVIRONMENT
+from search.worker.worker import Sign
+
+KEEPER_SECONDS = keeper.COURTESY + keeper.PATIENCE + 1.0  # in which a keeper has ended all, unless it was stopped
+TELLING_SECONDS = 0.3  # for a worker to write into its log where it is
+MAX_TOLD = 100_000  # bytes of that
+
+
+class Child:
+    """One worker process and the pipe to it. Started at once, and again when it is needed after it died.
+
+    It gets its log file together with its context. Its output before that goes to an unnamed file, which it then
+    copies to its log; if it dies before, `reap` copies it.
+    """
+
+    log: Path
+    _process: subprocess.Popen[bytes]  # the keeper
+    _worker: int | None  # process id of the worker, once it has said so
+    _pipe: Connection
+    ready = False  # whether this process, or one before it in this slot, has imported its libraries
+
+    def __init__(self, pinned: Mapping[str, str]) -> None:
+        """`pinned`: additional environment variables."""
+        self._pinned = pinned
+        self._context: WorkerContext | None = None
+        self._watch: Watch | None = None  # of the job that is running
+        self._lock = threading.Lock()
+        self._gone = False
+        self._start()
+
+    def configure(self, context: WorkerContext, log: Path) -> None:
+        """Set what every job needs, and the log file. Raises OSError if the log file cannot be written."""
+        open(log, "ab", opener=no_links).close()
+        self._context, self.log = context, log
+        with contextlib.suppress(OSError):  # the process ended already: `do` starts another and sends this again
+            self._pipe.send((context, log))
+
+    def do(self, job: Job, watch: Watch) -> Outcome:
+        """Send the job and wait. Raises EOFError or OSError if the process has ended, or `watch` gave it up."""
+        try:
+            fresh = self._process.poll() is not None
+            if fresh:
+                self.reap()
+                self._start()
+            watch.ready, self._watch = self._worker is not None, watch
+            if fresh:
+                self._pipe.send((self._context, self.log))
+            self._pipe.send(job)
+            while isinstance(message := self._pipe.recv(), Sign):
+                self.ready, self._worker = True, message.pid
+                watch.sign()
+        finally:
+            self._watch = None
+        outcome: Outcome = message
+        return outcome
+
+    def look(self, passed: float, among: Mapping[int, Sequence[str]]) -> None:
+        """End the process if its job is to be given up. From another thread than `do`, which then raises.
+
+        `passed`: seconds since the last look; `among`: of `keeper.processes`.
+        """
+        watch = self._watch
+        if watch is None or watch.given_up:
+            return
+        use = use_of(self._process.pid, among, OVER_SHARE * watch.limits.memory)
+        if found := watch.look(passed, use):
+            cause, how = found
+            if cause == FailureCause.HUNG:
+                watch.given_up = cause, how + self._where()
+            self._close()
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the worker holds now; 0 if it is not known."""
+        return resident(self._worker) if self._worker else 0
+
+    def reap(self, patience: float = 0.0) -> str:
+        """End the process, and all it started, if it has not ended within `patience` seconds; returns how it ended."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(patience)
+        code = self._end()
+        if not self._first_output.closed:
+            with (
+                contextlib.suppress(OSError),
+                self._first_output as output,
+                open(self.log, "ab", opener=no_links) as log,
+            ):
+                output.seek(0)
+                log.write(output.read())
+        if code >= 0:
+            return f"ended with code {code}"
+        with contextlib.suppress(ValueError):
+            return f"was killed by {signal.Signals(-code).name}"
+        return f"was killed by signal {-code}"
+
+    def kill(self) -> None:
+        """End the process, and all it started, now and for good."""
+        with self._lock:
+            self._gone = True
+            self._close()
+        self._end()
+
+    def _close(self) -> None:
+        """Have the keeper end everything. Returns at once."""
+        assert self._process.stdin is not None  # noqa: S101 - a pipe
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+
+    def _where(self) -> str:
+        """' in net.py, line 12': where the worker is in the user's file, which it writes into its log; '' elsewhere."""
+        assert self._process.stdin is not None and self._context is not None  # noqa: S101 - it has a job
+        with contextlib.suppress(OSError, ValueError), open(self.log, "rb", opener=no_links) as log:
+            log.seek(0, os.SEEK_END)
+            self._process.stdin.write(b".")
+            time.sleep(TELLING_SECONDS)
+            told = log.read(MAX_TOLD).decode(errors="replace")
+            model = self._context.model
+            line = model and re.search(rf'File "{re.escape(model.path)}", line (\d+)', told)
+            return f" in {Path(model.path).name}, line {line[1]}" if model and line else ""
+        return ""
+
+    def _end(self) -> int:
+        """Have the keeper end everything, and wait for it; returns how the worker ended, as in `Popen.returncode`."""
+        self._close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(KEEPER_SECONDS)
+        started = keeper.below(self._process.pid, keeper.processes())
+        for number in (self._process.pid, *started):  # the keeper itself was stopped
+            with contextlib.suppress(OSError):
+                os.kill(number, signal.SIGKILL)
+        return self._process.wait()
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        self._first_output = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
+        self._worker = None
+        with self._lock:
+            if self._gone:
+                raise EOFError
+            # -P: a keras.py in the current folder must not be imported for Keras.
+            # Sessions of their own: Ctrl-C in the terminal reaches the loop, which decides what becomes of workers.
+            worker = [sys.executable, "-P", "-m", "search.worker", str(theirs.fileno())]
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-I", "-S", keeper.PROGRAM, str(theirs.fileno()), *worker],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.PIPE,
+                stdout=self._first_output,
+                stderr=self._first_output,
+                env={**os.environ, **ENVIRONMENT, **self._pinned},
+                start_new_session=True,
+                bufsize=0,
+            )
+        theirs.close()
+        self._pipe = Connection(ours.detach())
