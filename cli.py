@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from reports.terminal.display import TerminalDisplay
     from search.commands.run import RunResult
     from search.commands.session import Session
-    from search.results.summary import StudySummary
 
 app = typer.Typer(
     help="Find the best image classifier that a small data set can support.",
@@ -165,13 +164,13 @@ def report(
     study: opt.Where = None, as_json: opt.Json = False, labels: opt.Labels = None, open_it: opt.Open = False
 ) -> None:
     """Show the leaderboard and write report.html into the study folder."""
-    from reports import show
+    from reports import labels_csv, show
     from reports.html.study import write
     from search.commands.report import report
 
     result = report(study)
     if labels is not None:
-        _write_labels(result.summary, labels)
+        labels_csv.write(result.summary, labels)
     if as_json:
         show.study_as_json(result.summary)
         return
@@ -195,10 +194,8 @@ def export(
     from reports import show
     from search.commands.export import export
 
-    result = export(study, to, _session(workers, quiet=quiet), model=model)
-    show.exported(
-        result.path, result.about.image_shape, result.about.classes, command_line("predict", result.path, "PICTURES")
-    )
+    done = export(study, to, _session(workers, quiet=quiet), model=model)
+    show.exported(done.path, done.about.image_shape, done.about.classes, command_line("predict", done.path, "PICTURES"))
 
 
 @app.command()
@@ -239,15 +236,6 @@ def backbones(as_json: opt.Json = False) -> None:
     from search.commands.backbones import backbones
 
     show.backbones(backbones(display=_display(quiet=as_json)), as_json=as_json)
-
-
-def _write_labels(summary: StudySummary, path: Path) -> None:
-    from reports.labels_csv import write
-
-    try:
-        write(summary, path)
-    except OSError as error:
-        raise UsageError(f"--labels: {path} cannot be written: {error.strerror}; name a file that can") from None
 
 
 def _finish(ended: RunResult) -> None:
