@@ -1,4 +1,4 @@
-"""Networks in a folder as Hugging Face's `transformers` writes one: config.json and model.safetensors.
+"""Networks in a folder as Hugging Face's `transformers` writes one: config.json and safetensors.
 
 Read are the types of TYPES. A folder is looked through without loading it: the numbers of its configuration have
 bounds, and the file of weights must hold exactly the shapes that follow from them. No code in a folder is run.
@@ -10,32 +10,25 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from spaces.backbones import Backbone, BackboneError
-from spaces.backbones.convnext import STRIDE, ConvNext
 from spaces.backbones.h5_file import digest
-from spaces.backbones.safetensors_file import Tensor, header, read
-from spaces.backbones.vision_transformer import VisionTransformer
+from spaces.backbones.hugging_face import TYPES, Numbers, Scaling, Shape
+from spaces.backbones.safetensors_file import BYTES, Tensor, files, read, tensors
 from spaces.layers import Layer
 from spaces.resizing import resized
 
 if TYPE_CHECKING:
     import keras
 
-CONFIG, WEIGHTS, PREPROCESSOR = "config.json", "model.safetensors", "preprocessor_config.json"
+CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 MAX_JSON = 1_000_000  # bytes
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 """What a folder's network may be called in `[weights]`."""
-
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation of pixels 0..1; red, green, blue
-HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-
-Shape: TypeAlias = VisionTransformer | ConvNext
-Scaling: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -84,8 +77,7 @@ class FolderBackbone(Backbone):
         x = keras.layers.Rescaling(1 / 255)(x)
         x = keras.layers.Normalization(mean=mean, variance=[d**2 for d in deviation])(x)
         model = keras.Model(inputs, self.shape.maps(x), name=self.name)
-        tensors = _fitting(self.path / WEIGHTS, self.shape, self.title)
-        self.shape.fill(model, read(self.path / WEIGHTS, tensors))
+        self.shape.fill(model, read(_fitting(self.path, self.shape, self.title)))
         return model
 
     def layers(self, side: int) -> tuple[Layer, ...]:
@@ -119,112 +111,18 @@ def opened(name: str, path: Path) -> FolderBackbone:
     known = TYPES[kind]
     shape = known.shape(Numbers(path / CONFIG, config))
     title = f"{known.title} of {path.name}"
-    _fitting(path / WEIGHTS, shape, title)
+    _fitting(path, shape, title)
     sha256, size = _digest(path)
     scaling = _scaling(path / PREPROCESSOR, known.scaling)
     return FolderBackbone(name, title, shape.widths, sha256, size, path, shape, scaling)
 
 
-class Numbers:
-    """Values of a configuration, each within its bounds."""
-
-    def __init__(self, path: Path, values: Mapping[str, Any]) -> None:
-        self._path, self._values = path, values
-
-    def count(self, key: str, most: int, default: int | None = None) -> int:
-        """A whole number from 1 to `most`; 0 too where that is the default."""
-        return self._counted(key, self._values.get(key, default), most, 0 if default == 0 else 1)
-
-    def counts(self, key: str, most: int, default: list[int]) -> tuple[int, ...]:
-        """A list of such numbers."""
-        values = self._values.get(key, default)
-        if not isinstance(values, list) or not 1 <= len(values) <= len(default):
-            raise BackboneError(f"{self._path}: {key} must be a list of {len(default)} numbers")
-        return tuple(self._counted(key, value, most, 1) for value in values)
-
-    def _counted(self, key: str, value: object, most: int, least: int) -> int:
-        if type(value) is not int or not least <= value <= most:
-            raise BackboneError(f"{self._path}: {key} must be a whole number from {least} to {most}, got {value!r:.40}")
-        return value
-
-    def real(self, key: str, default: float) -> float:
-        """A number from 0 to 1."""
-        value = self._values.get(key, default)
-        if not isinstance(value, int | float) or not 0 <= value <= 1:
-            raise BackboneError(f"{self._path}: {key} must be a number from 0 to 1, got {value!r:.40}")
-        return float(value)
-
-    def only(self, key: str, wanted: object) -> None:
-        """Raises BackboneError for another value, of which no network is built here."""
-        value = self._values.get(key, wanted)
-        if value != wanted:
-            raise BackboneError(f"{self._path}: {key} must be {wanted!r}, got {value!r:.40}; others are not built here")
-
-    def flag(self, key: str, *, default: bool) -> bool:
-        """True or false."""
-        return self._values.get(key, default) is True
-
-
-def _transformer(numbers: Numbers, *, dino: bool, registers: int) -> VisionTransformer:
-    width, heads = numbers.count("hidden_size", 4096, 768), numbers.count("num_attention_heads", 64, 12)
-    if width % heads:
-        raise BackboneError(f"hidden_size {width} is no multiple of num_attention_heads {heads}")
-    numbers.only("hidden_act", "gelu")
-    numbers.only("num_channels", 3)
-    patch = numbers.count("patch_size", 64, 14 if dino else 16)
-    if dino:
-        numbers.only("use_swiglu_ffn", wanted=False)
-    inner = width * numbers.count("mlp_ratio", 8, 4) if dino else numbers.count("intermediate_size", 16384, 3072)
-    return VisionTransformer(
-        width=width,
-        blocks=numbers.count("num_hidden_layers", 64, 12),
-        heads=heads,
-        inner=inner,
-        patch=patch,
-        grid=max(1, numbers.count("image_size", 2048, 224) // patch),
-        registers=numbers.count("num_register_tokens", 64, registers) if registers else 0,
-        epsilon=numbers.real("layer_norm_eps", 1e-6 if dino else 1e-12),
-        biased=numbers.flag("qkv_bias", default=True),
-        dino=dino,
-    )
-
-
-def _convnext(numbers: Numbers) -> ConvNext:
-    numbers.only("hidden_act", "gelu")
-    numbers.only("num_channels", 3)
-    numbers.only("num_stages", 4)
-    filters = numbers.counts("hidden_sizes", 4096, [96, 192, 384, 768])
-    depths = numbers.counts("depths", 64, [3, 3, 9, 3])
-    numbers.only("patch_size", STRIDE // 8)
-    if len(filters) != len(depths):
-        raise BackboneError("hidden_sizes and depths must have four numbers each")
-    scaled = numbers.real("layer_scale_init_value", 1e-6) > 0
-    return ConvNext(filters, depths, STRIDE // 8, numbers.real("layer_norm_eps", 1e-12), scaled)
-
-
-@dataclass(frozen=True)
-class _Type:
-    """A `model_type` of config.json."""
-
-    title: str
-    shape: Callable[[Numbers], Shape]
-    scaling: Scaling  # where the folder does not say
-
-
-TYPES: Mapping[str, _Type] = {
-    "vit": _Type("ViT", lambda numbers: _transformer(numbers, dino=False, registers=0), HALVES),
-    "dinov2": _Type("DINOv2", lambda numbers: _transformer(numbers, dino=True, registers=0), IMAGENET),
-    "dinov2_with_registers": _Type("DINOv2", lambda numbers: _transformer(numbers, dino=True, registers=4), IMAGENET),
-    "convnext": _Type("ConvNeXt", _convnext, IMAGENET),
-}
-"""What a folder may say that it is."""
-
-
 def _fitting(path: Path, shape: Shape, title: str) -> dict[str, Tensor]:
     """The tensors that the network needs, by name; in a file all may have a prefix. Raises BackboneError."""
-    if not path.is_file():
-        raise BackboneError(f"{path} is missing; only weights in the format safetensors, in one file, are read")
-    found, expected = header(path), shape.expected()
+    first, *_ = files(path)
+    if not first.is_file():
+        raise BackboneError(f"{first} is missing; only weights in the format safetensors are read")
+    found, expected = tensors(path), shape.expected()
     sample = next(iter(expected))
     prefix = min((name for name in found if name.endswith(sample)), key=len, default=sample).removesuffix(sample)
     for name, sides in expected.items():
@@ -233,6 +131,8 @@ def _fitting(path: Path, shape: Shape, title: str) -> dict[str, Tensor]:
             raise BackboneError(f"{path} has no {name}, which {title} needs")
         if tensor.shape != sides:
             raise BackboneError(f"{path}: {name} has shape {tensor.shape}, and {title} needs {sides}")
+        if tensor.kind not in BYTES:
+            raise BackboneError(f"{path}: {name} has numbers of type {tensor.kind}; read are {', '.join(BYTES)}")
     return {name: found[prefix + name] for name in expected}
 
 
@@ -273,6 +173,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _digest(path: Path) -> tuple[str, int]:
     """SHA-256 of the SHA-256 of each file that decides features, and the bytes of the weights."""
-    sha256, size = digest(path / WEIGHTS)
+    weights = [digest(file) for file in files(path)]
     others = [digest(path / name)[0] for name in (CONFIG, PREPROCESSOR) if (path / name).is_file()]
-    return hashlib.sha256(" ".join([sha256, *others]).encode()).hexdigest(), size
+    sha256 = hashlib.sha256(" ".join([*(one for one, _ in weights), *others]).encode()).hexdigest()
+    return sha256, sum(size for _, size in weights)
