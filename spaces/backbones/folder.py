@@ -1,32 +1,29 @@
-"""Networks in a folder as Hugging Face's `transformers` writes one: config.json and safetensors.
+"""Networks in a folder as Hugging Face's `transformers` writes one, or keras-hub.
 
-Read are the types of TYPES. A folder is looked through without loading it: the numbers of its configuration have
-bounds, and the file of weights must hold exactly the shapes that follow from them. No code in a folder is run.
+A folder is looked through without loading it: the numbers of its configuration have bounds, and the weights must have
+exactly the shapes that follow from them. No code in a folder is run.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from spaces.backbones import Backbone, BackboneError
+from spaces.backbones import Backbone, BackboneError, hub, hugging_face
 from spaces.backbones.h5_file import digest
-from spaces.backbones.hugging_face import TYPES, Numbers, Scaling, Shape
-from spaces.backbones.safetensors_file import BYTES, Tensor, files, read, tensors
+from spaces.backbones.hugging_face import Kind, Numbers, Scaling, Shape, json_file
+from spaces.backbones.vision_transformer import Arrays
 from spaces.layers import Layer
 from spaces.resizing import resized
 
 if TYPE_CHECKING:
     import keras
 
-CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
-MAX_JSON = 1_000_000  # bytes
+CONFIG = "config.json"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 """What a folder's network may be called in `[weights]`."""
 
@@ -68,7 +65,8 @@ class FolderBackbone(Backbone):
         """As of any backbone; `side` is needed where `any_side` is not true. The folder is looked at again."""
         import keras  # heavy, and only workers build models
 
-        sha256, _ = _digest(self.path)
+        config, written = _written(self.path)
+        sha256, _ = _digest(self.path, written)
         if sha256 != self.sha256:
             raise BackboneError(f"{self.path} has changed: its SHA-256 begins with {sha256[:8]}, not {self.sha256[:8]}")
         inputs = keras.Input((side, side, 3))
@@ -77,7 +75,7 @@ class FolderBackbone(Backbone):
         x = keras.layers.Rescaling(1 / 255)(x)
         x = keras.layers.Normalization(mean=mean, variance=[d**2 for d in deviation])(x)
         model = keras.Model(inputs, self.shape.maps(x), name=self.name)
-        self.shape.fill(model, read(_fitting(self.path, self.shape, self.title)))
+        self.shape.fill(model, written.reader(self.path, config, self.shape, self.title)())
         return model
 
     def layers(self, side: int) -> tuple[Layer, ...]:
@@ -96,7 +94,7 @@ def is_folder(path: Path) -> bool:
 
 def name_of(path: Path, taken: Collection[str]) -> str:
     """A name for the network of a folder, made from the folder's, other than those that are taken."""
-    plain = re.sub(r"[^a-z0-9]+", "_", path.name.lower()).strip("_")[:30]
+    plain = re.sub(r"[^a-z0-9]+", "_", path.name.lower()).strip("_")[:33]
     name = plain if plain[:1].isalpha() else f"folder_{plain}".rstrip("_")
     return f"{name}_folder" if name in taken else name
 
@@ -104,76 +102,42 @@ def name_of(path: Path, taken: Collection[str]) -> str:
 def opened(name: str, path: Path) -> FolderBackbone:
     """The network of a folder, under a name. Raises BackboneError where a file is missing, or is not what it says."""
     path = path.absolute()
-    config = _json(path / CONFIG)
-    kind = str(config.get("model_type"))
-    if kind not in TYPES:
-        raise BackboneError(f"{path / CONFIG} is of type {kind[:40]!r}; read are {', '.join(TYPES)}")
-    known = TYPES[kind]
-    shape = known.shape(Numbers(path / CONFIG, config))
-    title = f"{known.title} of {path.name}"
-    _fitting(path, shape, title)
-    sha256, size = _digest(path)
-    scaling = _scaling(path / PREPROCESSOR, known.scaling)
-    return FolderBackbone(name, title, shape.widths, sha256, size, path, shape, scaling)
+    config, written = _written(path)
+    kind, numbers = written.described(path / CONFIG, config)
+    shape, title = kind.shape(numbers), f"{kind.title} of {path.name}"
+    written.reader(path, config, shape, title)
+    sha256, size = _digest(path, written)
+    return FolderBackbone(name, title, shape.widths, sha256, size, path, shape, written.scaling(path, kind.scaling))
 
 
-def _fitting(path: Path, shape: Shape, title: str) -> dict[str, Tensor]:
-    """The tensors that the network needs, by name; in a file all may have a prefix. Raises BackboneError."""
-    first, *_ = files(path)
-    if not first.is_file():
-        raise BackboneError(f"{first} is missing; only weights in the format safetensors are read")
-    found, expected = tensors(path), shape.expected()
-    sample = next(iter(expected))
-    prefix = min((name for name in found if name.endswith(sample)), key=len, default=sample).removesuffix(sample)
-    for name, sides in expected.items():
-        tensor = found.get(prefix + name)
-        if tensor is None:
-            raise BackboneError(f"{path} has no {name}, which {title} needs")
-        if tensor.shape != sides:
-            raise BackboneError(f"{path}: {name} has shape {tensor.shape}, and {title} needs {sides}")
-        if tensor.kind not in BYTES:
-            raise BackboneError(f"{path}: {name} has numbers of type {tensor.kind}; read are {', '.join(BYTES)}")
-    return {name: found[prefix + name] for name in expected}
+class _Format(Protocol):
+    """Who wrote a folder: the module `hugging_face`, or `hub`."""
+
+    BESIDE: str
+    """The file beside the weights and config.json that decides features; it may be missing."""
+
+    def described(self, path: Path, config: Mapping[str, Any]) -> tuple[Kind, Numbers]:
+        """What a configuration is of, and its numbers. Raises BackboneError for what is not read."""
+
+    def files(self, folder: Path) -> tuple[Path, ...]:
+        """The files of the weights."""
+
+    def reader(self, folder: Path, config: Mapping[str, Any], shape: Shape, title: str) -> Callable[[], Arrays]:
+        """What reads the weights of a shape, by the names that it expects. Raises BackboneError for other weights."""
+
+    def scaling(self, folder: Path, usual: Scaling) -> Scaling:
+        """How pixels are scaled: as the folder says, else as is usual."""
 
 
-def _scaling(path: Path, usual: Scaling) -> Scaling:
-    """The mean and deviation by which pixels are scaled: of preprocessor_config.json, else the type's usual."""
-    if not path.is_file():
-        return usual
-    values = _json(path)
-    if values.get("do_normalize") is False:
-        return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    mean, deviation = (
-        _three(path, key, values.get(key, usual[n])) for n, key in enumerate(("image_mean", "image_std"))
-    )
-    if min(deviation) <= 0:
-        raise BackboneError(f"{path}: image_std must be above 0")
-    return mean, deviation
+def _written(path: Path) -> tuple[dict[str, Any], _Format]:
+    """The configuration of a folder, and who wrote it."""
+    config = json_file(path / CONFIG)
+    return config, hub if hub.is_preset(config) else hugging_face
 
 
-def _three(path: Path, key: str, value: Any) -> tuple[float, ...]:
-    numbers = tuple(value) if isinstance(value, list | tuple) else ()
-    if len(numbers) != 3 or not all(type(n) in (int, float) and math.isfinite(n) and -10 <= n <= 10 for n in numbers):
-        raise BackboneError(f"{path}: {key} must be three numbers, got {value!r:.60}")
-    return tuple(map(float, numbers))
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as stream:
-            values = json.loads(stream.read(MAX_JSON))
-    except OSError as error:
-        raise BackboneError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError):
-        raise BackboneError(f"{path} is no JSON, or is larger than a configuration") from None
-    if not isinstance(values, dict):
-        raise BackboneError(f"{path} is no configuration: it has no keys")
-    return values
-
-
-def _digest(path: Path) -> tuple[str, int]:
+def _digest(path: Path, written: _Format) -> tuple[str, int]:
     """SHA-256 of the SHA-256 of each file that decides features, and the bytes of the weights."""
-    weights = [digest(file) for file in files(path)]
-    others = [digest(path / name)[0] for name in (CONFIG, PREPROCESSOR) if (path / name).is_file()]
+    weights = [digest(file) for file in written.files(path)]
+    others = [digest(path / name)[0] for name in (CONFIG, written.BESIDE) if (path / name).is_file()]
     sha256 = hashlib.sha256(" ".join([*(one for one, _ in weights), *others]).encode()).hexdigest()
     return sha256, sum(size for _, size in weights)

@@ -1,10 +1,12 @@
-"""What `transformers` writes beside the weights: the types of TYPES, each by the numbers of its config.json.
+"""Folders as `transformers` writes one: config.json, safetensors, and perhaps preprocessor_config.json.
 
-Every number has bounds, and what decides something that is not built here is refused.
+Read are the types of TYPES, each by the numbers of its configuration. Every number has bounds, and what decides
+something that is not built here is refused.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,13 +15,16 @@ from typing import Any, TypeAlias
 
 from spaces.backbones import BackboneError
 from spaces.backbones.convnext import STRIDE, ConvNext
+from spaces.backbones.safetensors_file import BYTES, files, read, tensors
 from spaces.backbones.swin import Swin
-from spaces.backbones.vision_transformer import PARTS, VisionTransformer
+from spaces.backbones.vision_transformer import PARTS, Array, VisionTransformer
 
 Shape: TypeAlias = VisionTransformer | Swin | ConvNext
 Scaling: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and deviation of pixels 0..1; red, green, blue."""
 
+BESIDE = "preprocessor_config.json"
+MAX_JSON = 1_000_000  # bytes
 MAX_SWIN_SIDE = 1024  # pixels of the smallest image with whole windows in every stage; the largest known needs 384
 MAX_SWIN_NUMBERS = 500_000_000  # weights and biases then: what windows need is not in the file
 
@@ -37,10 +42,10 @@ class Numbers:
         """A whole number from 1 to `most`; 0 too where that is the default."""
         return self._counted(key, self._values.get(key, default), most, 0 if default == 0 else 1)
 
-    def counts(self, key: str, most: int, default: list[int]) -> tuple[int, ...]:
-        """A list of such numbers."""
+    def counts(self, key: str, most: int, default: list[int], least: int = 1) -> tuple[int, ...]:
+        """A list of `least` such numbers or more."""
         values = self._values.get(key, default)
-        if not isinstance(values, list) or not 1 <= len(values) <= len(default):
+        if not isinstance(values, list) or not least <= len(values) <= len(default):
             raise BackboneError(f"{self._path}: {key} must be a list of {len(default)} numbers")
         return tuple(self._counted(key, value, most, 1) for value in values)
 
@@ -55,6 +60,18 @@ class Numbers:
         if not isinstance(value, int | float) or not 0 <= value <= most:
             raise BackboneError(f"{self._path}: {key} must be a number from 0 to {most:g}, got {value!r:.40}")
         return float(value)
+
+    def ratio(self, key: str, most: int, default: int) -> int:
+        """A whole number from 1 to `most`, whichever way it is written."""
+        value = self.real(key, default, most)
+        if value != round(value) or value < 1:
+            raise BackboneError(f"{self._path}: {key} must be a whole number, got {value}")
+        return round(value)
+
+    def same(self, key: str, one: int, other: int) -> None:
+        """Raises BackboneError for two numbers of a key that differ."""
+        if one != other:
+            raise BackboneError(f"{self._path}: {key} must be as high as wide, got {one} and {other}")
 
     def one_of(self, key: str, known: Mapping[str, str], default: str) -> str:
         """What one of the known words stands for."""
@@ -82,10 +99,13 @@ class Numbers:
         return self._values.get(key, default) is True
 
 
-def _heads(numbers: Numbers, width: int, default: int) -> int:
-    heads = numbers.count("num_attention_heads", 64, default)
+def heads_of(numbers: Numbers, of_width: str, width: int, key: str, default: int, *, pairs: bool = False) -> int:
+    """The heads that share `width` numbers evenly; `pairs`: each gets pairs for rows and as many for columns."""
+    heads = numbers.count(key, 64, default)
     if width % heads:
-        raise BackboneError(f"hidden_size {width} is no multiple of num_attention_heads {heads}")
+        raise BackboneError(f"{of_width} {width} is no multiple of {key} {heads}")
+    if pairs and width // heads % 4:
+        raise BackboneError(f"{of_width} {width} by {key} {heads} must be a multiple of 4")
     return heads
 
 
@@ -102,7 +122,7 @@ def _vit(numbers: Numbers, kind: str) -> VisionTransformer:
         kind=kind,
         width=width,
         blocks=numbers.count("num_hidden_layers", 64, 12),
-        heads=_heads(numbers, width, 12),
+        heads=heads_of(numbers, "hidden_size", width, "num_attention_heads", 12),
         inner=(inner * 2 // 3 + 7) // 8 * 8 if gated else inner,
         patch=patch,
         grid=max(1, numbers.count("image_size", 2048, 224) // patch),
@@ -116,9 +136,6 @@ def _vit(numbers: Numbers, kind: str) -> VisionTransformer:
 
 def _dinov3(numbers: Numbers) -> VisionTransformer:
     width = numbers.count("hidden_size", 4096, 384)
-    heads = _heads(numbers, width, 6)
-    if width // heads % 4:
-        raise BackboneError(f"hidden_size {width} by num_attention_heads {heads} must be a multiple of 4")
     numbers.only("num_channels", 3)
     usual = {"query_bias": True, "key_bias": False, "value_bias": True, "proj_bias": True, "mlp_bias": True}
     biased = [numbers.flag(key, default=default) for key, default in usual.items()]
@@ -126,7 +143,7 @@ def _dinov3(numbers: Numbers) -> VisionTransformer:
         kind="dinov3_vit",
         width=width,
         blocks=numbers.count("num_hidden_layers", 64, 12),
-        heads=heads,
+        heads=heads_of(numbers, "hidden_size", width, "num_attention_heads", 6, pairs=True),
         inner=numbers.count("intermediate_size", 16384, 1536),
         patch=numbers.count("patch_size", 64, 16),
         grid=1,  # it has no positions
@@ -153,7 +170,7 @@ def _siglip(numbers: Numbers, kind: str) -> VisionTransformer:
         kind=kind,
         width=width,
         blocks=numbers.count("num_hidden_layers", 64, 12),
-        heads=_heads(numbers, width, 12),
+        heads=heads_of(numbers, "hidden_size", width, "num_attention_heads", 12),
         inner=numbers.count("intermediate_size", 16384, 3072),
         patch=patch,
         grid=grid,
@@ -168,26 +185,27 @@ def _swin(numbers: Numbers) -> Swin:
     numbers.only("hidden_act", "gelu")
     numbers.only("num_channels", 3)
     numbers.only("use_absolute_embeddings", wanted=False)
-    width = numbers.count("embed_dim", 512, 96)
-    depths = numbers.counts("depths", 64, [2, 2, 6, 2])
-    heads = numbers.counts("num_heads", 128, [3, 6, 12, 24])
-    if len(heads) != len(depths) or any(width * 2**stage % count for stage, count in enumerate(heads)):
+    return not_too_large(
+        Swin(
+            width=numbers.count("embed_dim", 512, 96),
+            depths=numbers.counts("depths", 64, [2, 2, 6, 2]),
+            heads=numbers.counts("num_heads", 128, [3, 6, 12, 24]),
+            window=numbers.count("window_size", 32, 7),
+            ratio=numbers.ratio("mlp_ratio", 8, 4),
+            patch=numbers.count("patch_size", 32, 4),
+            epsilon=numbers.real("layer_norm_eps", 1e-5),
+            biased=numbers.flag("qkv_bias", default=True),
+        )
+    )
+
+
+def not_too_large(shape: Swin) -> Swin:
+    """The same shape. Raises BackboneError for one that contradicts itself, or needs more than its file shows."""
+    counts = shape.depths, shape.heads
+    if len({*map(len, counts)}) > 1 or any(c % heads for c, heads in zip(shape.widths, shape.heads, strict=True)):
         raise BackboneError(
             "depths and num_heads must have as many numbers, and heads must divide embed_dim * 2**stage"
         )
-    ratio = numbers.real("mlp_ratio", 4.0, 8)
-    if ratio != round(ratio) or ratio < 1:
-        raise BackboneError(f"mlp_ratio must be a whole number, got {ratio}")
-    shape = Swin(
-        width=width,
-        depths=depths,
-        heads=heads,
-        window=numbers.count("window_size", 32, 7),
-        ratio=round(ratio),
-        patch=numbers.count("patch_size", 32, 4),
-        epsilon=numbers.real("layer_norm_eps", 1e-5),
-        biased=numbers.flag("qkv_bias", default=True),
-    )
     side = shape.side(1)
     if side > MAX_SWIN_SIDE or sum(plate.parameters for plate in shape.plates(side)) > MAX_SWIN_NUMBERS:
         raise BackboneError(
@@ -210,7 +228,7 @@ def _convnext(numbers: Numbers) -> ConvNext:
 
 
 @dataclass(frozen=True)
-class Type:
+class Kind:
     """A `model_type` of config.json."""
 
     title: str
@@ -218,16 +236,86 @@ class Type:
     scaling: Scaling  # where the folder does not say
 
 
-TYPES: Mapping[str, Type] = {
-    "vit": Type("ViT", lambda numbers: _vit(numbers, "vit"), HALVES),
-    "dinov2": Type("DINOv2", lambda numbers: _vit(numbers, "dinov2"), IMAGENET),
-    "dinov2_with_registers": Type("DINOv2", lambda numbers: _vit(numbers, "dinov2_with_registers"), IMAGENET),
-    "dinov3_vit": Type("DINOv3", _dinov3, IMAGENET),
-    "siglip": Type("SigLIP", lambda numbers: _siglip(numbers.within("vision_config"), "siglip"), HALVES),
-    "siglip_vision_model": Type("SigLIP", lambda numbers: _siglip(numbers, "siglip"), HALVES),
-    "siglip2": Type("SigLIP 2", lambda numbers: _siglip(numbers.within("vision_config"), "siglip2"), HALVES),
-    "siglip2_vision_model": Type("SigLIP 2", lambda numbers: _siglip(numbers, "siglip2"), HALVES),
-    "swin": Type("Swin", _swin, IMAGENET),
-    "convnext": Type("ConvNeXt", _convnext, IMAGENET),
+TYPES: Mapping[str, Kind] = {
+    "vit": Kind("ViT", lambda numbers: _vit(numbers, "vit"), HALVES),
+    "dinov2": Kind("DINOv2", lambda numbers: _vit(numbers, "dinov2"), IMAGENET),
+    "dinov2_with_registers": Kind("DINOv2", lambda numbers: _vit(numbers, "dinov2_with_registers"), IMAGENET),
+    "dinov3_vit": Kind("DINOv3", _dinov3, IMAGENET),
+    "siglip": Kind("SigLIP", lambda numbers: _siglip(numbers.within("vision_config"), "siglip"), HALVES),
+    "siglip_vision_model": Kind("SigLIP", lambda numbers: _siglip(numbers, "siglip"), HALVES),
+    "siglip2": Kind("SigLIP 2", lambda numbers: _siglip(numbers.within("vision_config"), "siglip2"), HALVES),
+    "siglip2_vision_model": Kind("SigLIP 2", lambda numbers: _siglip(numbers, "siglip2"), HALVES),
+    "swin": Kind("Swin", _swin, IMAGENET),
+    "convnext": Kind("ConvNeXt", _convnext, IMAGENET),
 }
 """What a folder may say that it is. Of a network for images and text, only what sees images is used."""
+
+
+# A folder
+
+
+def described(path: Path, config: Mapping[str, Any]) -> tuple[Kind, Numbers]:
+    """The type that a config.json says, and its numbers. Raises BackboneError for a type that is not read."""
+    name = str(config.get("model_type"))
+    if name not in TYPES:
+        raise BackboneError(f"{path} is of type {name[:40]!r}; read are {', '.join(TYPES)}, and presets of keras-hub")
+    return TYPES[name], Numbers(path, config)
+
+
+def reader(path: Path, _config: Mapping[str, Any], shape: Shape, title: str) -> Callable[[], dict[str, Array]]:
+    """What reads the tensors that the network needs, by name; in a file all may have a prefix.
+
+    Raises BackboneError for a folder that does not have them.
+    """
+    first, *_ = files(path)
+    if not first.is_file():
+        raise BackboneError(f"{first} is missing; only weights in the format safetensors are read")
+    found, expected = tensors(path), shape.expected()
+    sample = next(iter(expected))
+    prefix = min((name for name in found if name.endswith(sample)), key=len, default=sample).removesuffix(sample)
+    for name, sides in expected.items():
+        tensor = found.get(prefix + name)
+        if tensor is None:
+            raise BackboneError(f"{path} has no {name}, which {title} needs")
+        if tensor.shape != sides:
+            raise BackboneError(f"{path}: {name} has shape {tensor.shape}, and {title} needs {sides}")
+        if tensor.kind not in BYTES:
+            raise BackboneError(f"{path}: {name} has numbers of type {tensor.kind}; read are {', '.join(BYTES)}")
+    return lambda: read({name: found[prefix + name] for name in expected})
+
+
+def scaling(folder: Path, usual: Scaling) -> Scaling:
+    """The mean and deviation by which pixels are scaled: of preprocessor_config.json, else the type's usual."""
+    path = folder / BESIDE
+    if not path.is_file():
+        return usual
+    values = json_file(path)
+    if values.get("do_normalize") is False:
+        return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    mean, deviation = (
+        _three(path, key, values.get(key, usual[n])) for n, key in enumerate(("image_mean", "image_std"))
+    )
+    if min(deviation) <= 0:
+        raise BackboneError(f"{path}: image_std must be above 0")
+    return mean, deviation
+
+
+def _three(path: Path, key: str, value: Any) -> tuple[float, ...]:
+    numbers = tuple(value) if isinstance(value, list | tuple) else ()
+    if len(numbers) != 3 or not all(type(n) in (int, float) and math.isfinite(n) and -10 <= n <= 10 for n in numbers):
+        raise BackboneError(f"{path}: {key} must be three numbers, got {value!r:.60}")
+    return tuple(map(float, numbers))
+
+
+def json_file(path: Path) -> dict[str, Any]:
+    """The values of a small file of JSON, by key. Raises BackboneError for another file."""
+    try:
+        with path.open("rb") as stream:
+            values = json.loads(stream.read(MAX_JSON))
+    except OSError as error:
+        raise BackboneError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise BackboneError(f"{path} is no JSON, or is larger than a configuration") from None
+    if not isinstance(values, dict):
+        raise BackboneError(f"{path} is no configuration: it has no keys")
+    return values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from spaces import Choice
 from spaces.backbones.folder import FolderBackbone
 from tests.commands import search, search_here, trials_of
 from tests.pictures import make_pictures
+from tests.spaces.hub import make_preset
 from tests.spaces.hugging_face import CONFIGS, make_folder
 
 
@@ -99,3 +101,40 @@ def test_a_search_with_a_folder_from_end_to_end(tmp_path: Path) -> None:
     refused = search("run", "study", "--trials", "2", cwd=tmp_path)
     assert refused.returncode == 2
     assert "weights.tiny: the study has " in refused.stderr
+
+
+# Presets of keras-hub
+
+
+def test_the_option_takes_presets_by_name_and_folders_of_them(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_preset(tmp_path / "tiny", "ViTBackbone")
+    assert Settings(backbones=("hub:vit_base_patch16_224_imagenet21k", "tiny", "hub:vgg16")).changes == {
+        "space.backbone": ["vit_base_patch16_224_imagenet21k", "tiny", "vgg16_folder"],
+        "weights.vit_base_patch16_224_imagenet21k": "hub:vit_base_patch16_224_imagenet21k",
+        "weights.tiny": str(tmp_path / "tiny"),
+        "weights.vgg16_folder": "hub:vgg16",
+    }
+    assert study.is_dir()
+
+
+@pytest.mark.usefixtures("no_package")
+def test_a_preset_by_name_is_that_of_the_cache_and_its_checksum_belongs_to_the_study(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    make_preset(tmp_path / "models" / "hub" / "vit_tiny", "ViTBackbone")
+    prepared = prepare(config(weights={"vit": "hub:vit_tiny"}), study)
+    (backbone,) = prepared.facts.backbones
+    assert prepared.identity["weights"] == {"vit": backbone.sha256}
+    assert isinstance(backbone, FolderBackbone) and backbone.title == "ViT of vit_tiny"
+
+
+def test_a_preset_that_cannot_be_downloaded_is_refused_with_what_to_do(study: Path) -> None:
+    with pytest.raises(UsageError, match=r"weights.vit: 'hub:../vit' is no preset .*; it is written hub:NAME"):
+        find_backbones(config(weights={"vit": "hub:../vit"}), study)
+    if importlib.util.find_spec("keras_hub") is None:
+        with pytest.raises(UsageError, match=r"weights.vit: hub:vit_tiny .* pip install 'keras-hub>=0.32'"):
+            find_backbones(config(weights={"vit": "hub:vit_tiny"}), study)
