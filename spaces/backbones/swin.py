@@ -56,7 +56,7 @@ class Swin:
 
     def side(self, side: int) -> int:
         """The side to which it resizes an image of `side` pixels: the nearest with whole windows in every stage."""
-        step = self.patch * self.window * 2 ** (len(self.depths) - 1)
+        step = self.patch * self.window << len(self.depths) - 1
         return max(1, round(side / step)) * step
 
     def expected(self) -> Shapes:
@@ -192,7 +192,8 @@ def distances(window: int) -> NDArray[np.int64]:
     """[places, places]: the row of a bias table for two places of a window, by how far apart they are."""
     places = np.stack(np.meshgrid(np.arange(window), np.arange(window), indexing="ij")).reshape(2, -1)
     rows, columns = places[:, :, None] - places[:, None, :] + window - 1
-    return rows * (2 * window - 1) + columns
+    table: NDArray[np.int64] = rows * (2 * window - 1) + columns
+    return table
 
 
 def apart(windows: int, window: int) -> Array:

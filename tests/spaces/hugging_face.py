@@ -98,7 +98,7 @@ def make_folder(
     arrays = {name: rng.normal(0, 0.3, sides).astype(np.float32) for name, sides in shapes.items()}
     path.mkdir(parents=True)
     (path / "config.json").write_text(json.dumps({"architectures": ["Any"], **config}))
-    stored = {prefix + name: array for name, array in arrays.items()}
+    stored: dict[str, NDArray[Any]] = {prefix + name: array for name, array in arrays.items()}
     stored |= {"classifier.weight": np.zeros((2, 3), np.float32), "table": np.arange(3)}
     if parts == 1:
         (path / "model.safetensors").write_bytes(packed(stored))

@@ -211,9 +211,8 @@ INDEX = "model.safetensors.index.json"
 
 
 def test_weights_in_several_files_are_those_of_one(tmp_path: Path) -> None:
-    one, several = ({"path": tmp_path / name, "config": CONFIGS["vit"]} for name in ("one", "several"))
-    make_folder(**one)
-    make_folder(**several, parts=3)
+    make_folder(tmp_path / "one", CONFIGS["vit"])
+    make_folder(tmp_path / "several", CONFIGS["vit"], parts=3)
     single, parts = opened("net", tmp_path / "one"), opened("net", tmp_path / "several")
     pixels = np.random.default_rng(4).integers(0, 256, (1, 20, 20, 3), dtype=np.uint8)
     np.testing.assert_array_equal(single.features(pixels, 64), parts.features(pixels, 64))

@@ -36,7 +36,7 @@ def pooled(backbone: FolderBackbone, scaled: NDArray[np.float32]) -> NDArray[np.
     mean, deviation = (np.array(values, np.float32) for values in backbone.scaling)
     pixels = (scaled * deviation + mean) * 255
     last = backbone.network(scaled.shape[1])(pixels, training=False)[-1]
-    return np.asarray(last).mean(axis=(1, 2))
+    return np.asarray(np.asarray(last).mean(axis=(1, 2)))
 
 
 # Folders
