@@ -41,8 +41,7 @@ def _vit(numbers: Numbers) -> VisionTransformer:
     for key in ("use_class_token", "use_patch_bias"):
         numbers.only(key, wanted=True)
     width = numbers.count("hidden_dim", 4096, 768)
-    patch, other = numbers.counts("patch_size", 64, [16, 16], least=2)
-    numbers.same("patch_size", patch, other)
+    patch = numbers.square("patch_size", 64, 16)
     parts = () if numbers.flag("use_mha_bias", default=True) else PARTS
     return VisionTransformer(
         kind="vit",
@@ -51,7 +50,7 @@ def _vit(numbers: Numbers) -> VisionTransformer:
         heads=heads_of(numbers, "hidden_dim", width, "num_heads", 12),
         inner=numbers.count("mlp_dim", 16384, 3072),
         patch=patch,
-        grid=_side(numbers, "image_shape") // patch,
+        grid=numbers.square("image_shape", 2048, 224) // patch,
         epsilon=numbers.real("layer_norm_epsilon", 1e-6),
         without_bias=parts if numbers.flag("use_mlp_bias", default=True) else (*parts, "dense"),
     )
@@ -68,7 +67,7 @@ def _dinov2(numbers: Numbers) -> VisionTransformer:
         heads=heads_of(numbers, "hidden_dim", width, "num_heads", 12),
         inner=(inner * 2 // 3 + 7) // 8 * 8 if gated else inner,
         patch=patch,
-        grid=_side(numbers, "position_embedding_shape") // patch,
+        grid=numbers.square("position_embedding_shape", 2048, 518) // patch,
         epsilon=1e-6,
         registers=numbers.count("num_register_tokens", 64, 0),
         activation="silu" if gated else "gelu",
@@ -107,7 +106,7 @@ def _siglip(numbers: Numbers) -> VisionTransformer:
         heads=heads_of(numbers, "hidden_dim", width, "num_heads", 12),
         inner=numbers.count("intermediate_dim", 16384, 3072),
         patch=patch,
-        grid=_side(numbers, "image_shape") // patch,
+        grid=numbers.square("image_shape", 2048, 224) // patch,
         epsilon=numbers.real("layer_norm_epsilon", 1e-6),
         activation=numbers.one_of("intermediate_activation", known, "gelu_approximate"),
     )
@@ -127,13 +126,6 @@ def _swin(numbers: Numbers) -> Swin:
             biased=numbers.flag("qkv_bias", default=True),
         )
     )
-
-
-def _side(numbers: Numbers, key: str) -> int:
-    """The side of an image [height, width, channels]."""
-    height, width, *_ = numbers.counts(key, 2048, [224, 224, 3], least=2)
-    numbers.same(key, height, width)
-    return height
 
 
 # What its tensors are called: a layer has its weight in vars/0 and its bias in vars/1. '#' is a number, left out for 0.
@@ -296,7 +288,9 @@ class Stored:
         if len(self.shape) == 4:
             return [*found] == [(*rest[1:], rest[0], first)]
         if self._matrix:
-            return all(math.prod(one) == first * rest[0] and (one[0] == rest[0] or one[-1] == first) for one in found)
+            ends = [(one[:1], one[-1:]) for one in found]
+            joined = all(one == (rest[0],) or other == (first,) for one, other in ends)
+            return joined and all(math.prod(one) == first * rest[0] for one in found)
         return all(math.prod(one) == first * math.prod(rest) for one in found)
 
     def of(self, arrays: Mapping[str, Array]) -> Array:
@@ -357,6 +351,7 @@ def reader(path: Path, config: Mapping[str, Any], shape: Shape, title: str) -> C
 
 
 def _stored(name: str, sides: tuple[int, ...], names: Mapping[str, str], begin: str) -> Stored:
+    """Where a tensor is: encoder.layer.1.output.dense.bias in …/vi_t_encoder_block_1/mlp/dense_2/vars/1."""
     numbers = re.findall(r"\.(\d+)\.", name.replace(".", ".."))
     plain = re.sub(r"\.\d+(?=\.)", ".#", name)
     layer, _, what = plain.rpartition(".")

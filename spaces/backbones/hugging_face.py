@@ -42,10 +42,10 @@ class Numbers:
         """A whole number from 1 to `most`; 0 too where that is the default."""
         return self._counted(key, self._values.get(key, default), most, 0 if default == 0 else 1)
 
-    def counts(self, key: str, most: int, default: list[int], least: int = 1) -> tuple[int, ...]:
-        """A list of `least` such numbers or more."""
+    def counts(self, key: str, most: int, default: list[int]) -> tuple[int, ...]:
+        """A list of such numbers."""
         values = self._values.get(key, default)
-        if not isinstance(values, list) or not least <= len(values) <= len(default):
+        if not isinstance(values, list) or not 1 <= len(values) <= len(default):
             raise BackboneError(f"{self._path}: {key} must be a list of {len(default)} numbers")
         return tuple(self._counted(key, value, most, 1) for value in values)
 
@@ -68,10 +68,14 @@ class Numbers:
             raise BackboneError(f"{self._path}: {key} must be a whole number, got {value}")
         return round(value)
 
-    def same(self, key: str, one: int, other: int) -> None:
-        """Raises BackboneError for two numbers of a key that differ."""
-        if one != other:
-            raise BackboneError(f"{self._path}: {key} must be as high as wide, got {one} and {other}")
+    def square(self, key: str, most: int, default: int) -> int:
+        """The side of a square: one number, or height and width, which must be the same, and perhaps channels."""
+        value = self._values.get(key, default)
+        sides = value if isinstance(value, list) and len(value) in (2, 3) else [value, value]
+        height, width = (self._counted(key, side, most, 1) for side in sides[:2])
+        if height != width:
+            raise BackboneError(f"{self._path}: {key} must be as high as wide, got {height} and {width}")
+        return height
 
     def one_of(self, key: str, known: Mapping[str, str], default: str) -> str:
         """What one of the known words stands for."""
