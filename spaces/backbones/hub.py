@@ -20,6 +20,7 @@ from spaces.backbones import BackboneError, h5_file
 from spaces.backbones.hugging_face import (
     HALVES,
     IMAGENET,
+    LEAST_PATCH,
     Kind,
     Numbers,
     Scaling,
@@ -41,7 +42,7 @@ def _vit(numbers: Numbers) -> VisionTransformer:
     for key in ("use_class_token", "use_patch_bias"):
         numbers.only(key, wanted=True)
     width = numbers.count("hidden_dim", 4096, 768)
-    patch = numbers.square("patch_size", 64, 16)
+    patch = numbers.square("patch_size", 64, 16, LEAST_PATCH)
     parts = () if numbers.flag("use_mha_bias", default=True) else PARTS
     return VisionTransformer(
         kind="vit",
@@ -57,7 +58,7 @@ def _vit(numbers: Numbers) -> VisionTransformer:
 
 
 def _dinov2(numbers: Numbers) -> VisionTransformer:
-    width, patch = numbers.count("hidden_dim", 4096, 768), numbers.count("patch_size", 64, 14)
+    width, patch = numbers.count("hidden_dim", 4096, 768), numbers.count("patch_size", 64, 14, LEAST_PATCH)
     inner, gated = numbers.count("intermediate_dim", 16384, 3072), numbers.flag("use_swiglu_ffn", default=False)
     smooth = numbers.flag("antialias_in_interpolation", default=False)
     return VisionTransformer(
@@ -85,7 +86,7 @@ def _dinov3(numbers: Numbers) -> VisionTransformer:
         blocks=numbers.count("num_layers", 64, 12),
         heads=heads_of(numbers, "hidden_dim", width, "num_heads", 6, pairs=True),
         inner=numbers.count("intermediate_dim", 16384, 1536),
-        patch=numbers.count("patch_size", 64, 16),
+        patch=numbers.count("patch_size", 64, 16, LEAST_PATCH),
         grid=1,  # it has no positions
         epsilon=numbers.real("layer_norm_eps", 1e-5),
         registers=numbers.count("num_register_tokens", 64, 0),
@@ -97,7 +98,7 @@ def _dinov3(numbers: Numbers) -> VisionTransformer:
 
 
 def _siglip(numbers: Numbers) -> VisionTransformer:
-    width, patch = numbers.count("hidden_dim", 4096, 768), numbers.count("patch_size", 64, 16)
+    width, patch = numbers.count("hidden_dim", 4096, 768), numbers.count("patch_size", 64, 16, LEAST_PATCH)
     known = {"gelu_approximate": "gelu_tanh", "gelu": "gelu"}
     return VisionTransformer(
         kind="siglip",

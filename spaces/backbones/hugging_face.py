@@ -25,6 +25,7 @@ Scaling: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
 
 BESIDE = "preprocessor_config.json"
 MAX_JSON = 1_000_000  # bytes
+LEAST_PATCH = 4  # pixels; attention needs the fourth power of how many fit along a side
 MAX_SWIN_SIDE = 1024  # pixels of the smallest image with whole windows in every stage; the largest known needs 384
 MAX_SWIN_NUMBERS = 500_000_000  # weights and biases then: what windows need is not in the file
 
@@ -38,9 +39,9 @@ class Numbers:
     def __init__(self, path: Path, values: Mapping[str, Any]) -> None:
         self._path, self._values = path, values
 
-    def count(self, key: str, most: int, default: int | None = None) -> int:
-        """A whole number from 1 to `most`; 0 too where that is the default."""
-        return self._counted(key, self._values.get(key, default), most, 0 if default == 0 else 1)
+    def count(self, key: str, most: int, default: int | None = None, least: int = 1) -> int:
+        """A whole number from `least` to `most`; 0 too where that is the default."""
+        return self._counted(key, self._values.get(key, default), most, 0 if default == 0 else least)
 
     def counts(self, key: str, most: int, default: list[int]) -> tuple[int, ...]:
         """A list of such numbers."""
@@ -68,11 +69,11 @@ class Numbers:
             raise BackboneError(f"{self._path}: {key} must be a whole number, got {value}")
         return round(value)
 
-    def square(self, key: str, most: int, default: int) -> int:
+    def square(self, key: str, most: int, default: int, least: int = 1) -> int:
         """The side of a square: one number, or height and width, which must be the same, and perhaps channels."""
         value = self._values.get(key, default)
         sides = value if isinstance(value, list) and len(value) in (2, 3) else [value, value]
-        height, width = (self._counted(key, side, most, 1) for side in sides[:2])
+        height, width = (self._counted(key, side, most, least) for side in sides[:2])
         if height != width:
             raise BackboneError(f"{self._path}: {key} must be as high as wide, got {height} and {width}")
         return height
@@ -120,7 +121,7 @@ def _vit(numbers: Numbers, kind: str) -> VisionTransformer:
     if not gated:
         numbers.only("hidden_act", "gelu")
     numbers.only("num_channels", 3)
-    patch = numbers.count("patch_size", 64, 14 if dino else 16)
+    patch = numbers.count("patch_size", 64, 14 if dino else 16, LEAST_PATCH)
     inner = width * numbers.count("mlp_ratio", 8, 4) if dino else numbers.count("intermediate_size", 16384, 3072)
     return VisionTransformer(
         kind=kind,
@@ -149,7 +150,7 @@ def _dinov3(numbers: Numbers) -> VisionTransformer:
         blocks=numbers.count("num_hidden_layers", 64, 12),
         heads=heads_of(numbers, "hidden_size", width, "num_attention_heads", 6, pairs=True),
         inner=numbers.count("intermediate_size", 16384, 1536),
-        patch=numbers.count("patch_size", 64, 16),
+        patch=numbers.count("patch_size", 64, 16, LEAST_PATCH),
         grid=1,  # it has no positions
         registers=numbers.count("num_register_tokens", 64, 0),
         epsilon=numbers.real("layer_norm_eps", 1e-5),
@@ -161,7 +162,7 @@ def _dinov3(numbers: Numbers) -> VisionTransformer:
 
 
 def _siglip(numbers: Numbers, kind: str) -> VisionTransformer:
-    width, patch = numbers.count("hidden_size", 4096, 768), numbers.count("patch_size", 64, 16)
+    width, patch = numbers.count("hidden_size", 4096, 768), numbers.count("patch_size", 64, 16, LEAST_PATCH)
     numbers.only("num_channels", 3)
     numbers.only("vision_use_head", wanted=True)
     grid = max(1, numbers.count("image_size", 2048, 224) // patch)

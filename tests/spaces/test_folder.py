@@ -144,6 +144,7 @@ def test_whatever_decides_features_decides_the_checksum(tmp_path: Path) -> None:
         ("vit", {"num_hidden_layers": True}, "num_hidden_layers must be a whole number from 1 to 64, got True"),
         ("vit", {"num_attention_heads": 5}, "hidden_size 24 is no multiple of num_attention_heads 5"),
         ("vit", {"hidden_act": "quick_gelu"}, "hidden_act must be 'gelu', got 'quick_gelu'; others are not built"),
+        ("vit", {"patch_size": 1}, "patch_size must be a whole number from 4 to 64, got 1"),
         ("vit", {"num_channels": 1}, "num_channels must be 3, got 1"),
         ("vit", {"layer_norm_eps": "1"}, "layer_norm_eps must be a number from 0 to 1, got '1'"),
         ("dinov2", {"use_swiglu_ffn": True}, "has no encoder.layer.0.mlp.weights_in.weight, which DINOv2 of net needs"),

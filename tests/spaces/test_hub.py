@@ -117,7 +117,7 @@ def test_pixels_are_scaled_as_the_converter_says_else_as_is_usual(tmp_path: Path
         ("ViTBackbone", {"num_layers": 3}, "has no layers/vi_t_encoder/encoder_layers/vi_t_encoder_block_2/"),
         ("ViTBackbone", {"num_heads": 3}, "hidden_dim 8 is no multiple of num_heads 3"),
         ("ViTBackbone", {"patch_size": [16, 8]}, "patch_size must be as high as wide, got 16 and 8"),
-        ("ViTBackbone", {"patch_size": "16"}, "patch_size must be a whole number from 1 to 64, got '16'"),
+        ("ViTBackbone", {"patch_size": "16"}, "patch_size must be a whole number from 4 to 64, got '16'"),
         ("ViTBackbone", {"image_shape": [32, 64, 3]}, "image_shape must be as high as wide, got 32 and 64"),
         ("ViTBackbone", {"image_shape": [64, 64, 3]}, r"position_embedding/vars/0 has shape \(5, 8\)"),
         ("ViTBackbone", {"use_class_token": False}, "use_class_token must be True, got False"),
