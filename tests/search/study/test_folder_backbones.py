@@ -84,21 +84,23 @@ def test_the_option_takes_names_and_folders(study: Path, monkeypatch: pytest.Mon
             _ = Settings(backbones=(wrong,)).changes
 
 
-def test_a_search_with_a_folder_from_end_to_end(tmp_path: Path) -> None:
+def test_a_search_with_folders_of_both_kinds_from_end_to_end(tmp_path: Path) -> None:
     make_pictures(tmp_path / "shapes", classes={"left": 8, "top": 8}, size=8)
     make_folder(tmp_path / "tiny", CONFIGS["dinov2"])
-    options = ("--preset", "frozen", "--trials", "1", "--folds", "2", "--workers", "1", "--dir", "study")
-    ran = search("run", "shapes", "--backbone", "tiny", *options, cwd=tmp_path)
+    make_preset(tmp_path / "preset", "DINOV3Backbone")
+    options = ("--preset", "frozen", "--trials", "2", "--folds", "2", "--workers", "1", "--dir", "study")
+    ran = search("run", "shapes", "--backbone", "tiny", "--backbone", "preset", *options, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert "weights of DINOv2 of tiny: SHA-256 " in ran.stdout
-    assert [str(trial.state) for trial in trials_of(tmp_path / "study")] == ["complete"]
+    assert "weights of DINOv3 of preset: SHA-256 " in ran.stdout
+    assert [str(trial.state) for trial in trials_of(tmp_path / "study")] == ["complete", "complete"]
     exported = search_here("export", "study", "--to", "model.keras", cwd=tmp_path)
     assert exported.returncode == 0, exported.stderr
     said = search_here("predict", "model.keras", "shapes", cwd=tmp_path)
     assert said.returncode == 0, said.stderr
     with (tmp_path / "tiny" / "config.json").open("a") as file:
         file.write(" ")
-    refused = search("run", "study", "--trials", "2", cwd=tmp_path)
+    refused = search("run", "study", "--trials", "3", cwd=tmp_path)
     assert refused.returncode == 2
     assert "weights.tiny: the study has " in refused.stderr
 
