@@ -140,7 +140,8 @@ class VisionTransformer:
     @property
     def kept(self) -> int:
         """See `Backbone.kept`."""
-        return KEPT_A_BLOCK * self.blocks
+        more = self.theta or self.gated or self.names.head
+        return (KEPT_MORE if more else KEPT_A_BLOCK) * self.blocks
 
     @property
     def cuts(self) -> tuple[int, int, int]:
@@ -387,7 +388,7 @@ class VisionTransformer:
         return (*rows, Layer("class_token", "Cropping1D", (1, 1, c), 0, "of the last block"))
 
 
-KEPT_A_BLOCK = 8  # of ViT; the other types were not measured
+KEPT_A_BLOCK, KEPT_MORE = 8, 10  # the second with DINOv3, gated or not, and SigLIP, all as large as ViT-S/16
 
 
 def norm(name: str, width: int) -> Shapes:
