@@ -162,9 +162,9 @@ Backbones = Annotated[
     list[str] | None,
     typer.Option(
         "--backbone",
-        metavar="NAME|FOLDER",
+        metavar="NAME|FOLDER|hub:NAME",
         help="Search with this pre-trained network only; may be given again. `search backbones` lists the names; a "
-        "folder is one of Hugging Face.",
+        "folder is one of Hugging Face or keras-hub; hub:NAME is downloaded by keras-hub, once.",
     ),
 ]
 NoFlip = Annotated[

@@ -21,6 +21,7 @@ from search.study.identity import image_differences
 from search.study.prepared import Prepared
 from search.text import command_line
 from spaces.backbones.folder import is_folder, name_of
+from spaces.backbones.hub_download import PREFIX, is_name
 from spaces.custom.file import ModelFile, named
 from storage import needs_upgrade
 
@@ -69,11 +70,11 @@ class Settings:
         """The given settings by key of study.toml; 'training.max_epochs' for one in a table."""
         tables = {"epochs": "training.max_epochs", "precision": "training.precision", "xla": "training.xla"}
         tables["backbones"] = "space.backbone"
-        folders = _folders(self.backbones or ())
-        names = list(dict.fromkeys(folders.get(given, given) for given in self.backbones or ())) or None
-        tables |= {f"weights {name}": f"weights.{name}" for name in folders.values()}
+        weights = _weights(self.backbones or ())
+        names = list(dict.fromkeys(weights.get(given, (given,))[0] for given in self.backbones or ())) or None
+        tables |= {f"weights {name}": f"weights.{name}" for name, _ in weights.values()}
         values = {**vars(self), "groups": whole_path(self.groups), "backbones": names}
-        values |= {f"weights {name}": str(Path(given).resolve()) for given, name in folders.items()}
+        values |= {f"weights {name}": written for name, written in weights.values()}
         return {tables.get(name, name): value for name, value in values.items() if value is not None}
 
 
@@ -183,17 +184,22 @@ def _of_written(folder: StudyFolder, changes: Mapping[str, Any]) -> Request:
     return Request(folder, toml.read(folder.path, changes), changes, written=True)
 
 
-def _folders(given: Sequence[str]) -> dict[str, str]:
-    """`--backbone`: those that are folders -> the names under which they go to study.toml. Raises UsageError."""
-    folders: dict[str, str] = {}
-    for one in given:
-        if one in NAMES or not (os.sep in one or Path(one).is_dir()):
-            continue
-        path = Path(one).resolve()
-        if not is_folder(path):
-            raise UsageError(f"--backbone {one}: {path} has no config.json; `search backbones` lists the names")
-        folders[one] = name_of(path, (*NAMES, *folders.values()))
-    return folders
+def _weights(given: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """`--backbone`: folders and presets of keras-hub -> their names in study.toml, and what `[weights]` says of them.
+
+    Raises UsageError for a folder that has no network.
+    """
+    weights: dict[str, tuple[str, str]] = {}
+    for one in dict.fromkeys(given):
+        taken = (*NAMES, *(name for name, _ in weights.values()))
+        if is_name(one):
+            weights[one] = name_of(Path(one.removeprefix(PREFIX)), taken), one
+        elif one not in NAMES and (os.sep in one or Path(one).is_dir()):
+            path = Path(one).resolve()
+            if not is_folder(path):
+                raise UsageError(f"--backbone {one}: {path} has no config.json; `search backbones` lists the names")
+            weights[one] = name_of(path, taken), str(path)
+    return weights
 
 
 def whole_path(groups: str | None) -> str | None:

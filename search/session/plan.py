@@ -141,16 +141,17 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
         race=race_terms(prepared, str(store.study().config.get("race", "none"))),
     )
     images, folder, study = int((plan.assignment >= 0).sum()), StudyFolder(store.path.parent), store.study()
+    changes = probes(preset, prepared.facts) if preset else {}
+    of_backbones = {name: space.defaults(**changed) for name, changed in changes.items()}
     return replace(
         plan,
+        race=replace(plan.race, spared=tuple(map(dict, of_backbones.values()))) if plan.race else None,
         reserve=lambda t: reserve(t, plan.metric, plan.folds, images, plan.seconds, slots),
         weights=lambda trial, fold: weights_of(
             folder, trial.number, fold, fold_seed(study.seed, trial.number, 0, fold), trial.params, study.fingerprint
         ),
         forget=lambda numbers: forget(folder, numbers),
-        probes={name: space.defaults(**changes) for name, changes in probes(preset, prepared.facts).items()}
-        if preset
-        else {},
+        probes=of_backbones,
         passes=lambda params: shared_views(preset, params, prepared.facts) if preset else frozenset(),
     )
 

@@ -32,6 +32,8 @@ class RaceTerms:
     labels: NDArray[np.int16]  # [images]
     schedule: Callable[[Params], Schedule | None]
     """The schedule of a point's fold runs; None for a point without epochs."""
+    spared: tuple[Params, ...] = ()
+    """Points that get all folds however they do: the probes of pre-trained networks, which are compared."""
 
 
 class Racer:
@@ -63,7 +65,7 @@ class Racer:
     def thresholds(self, trial: TrialRecord, fold: int) -> dict[int, float]:
         """Epoch -> metric that this fold run must have reached by then to continue; empty without such a rule."""
         schedule = self._terms.schedule(trial.params)
-        if fold != FIRST or schedule is None or not races(trial):
+        if fold != FIRST or schedule is None or not self._races(trial):
             return {}
         return racing.thresholds(self._metric, schedule, self._best_at_rungs.get(schedule, ()))
 
@@ -77,7 +79,7 @@ class Racer:
     def behind(self, trial: TrialRecord, fold: FoldRecord) -> str | None:
         """Why `trial`, after its new `fold`, is pruned; None if it continues."""
         incumbent = self._incumbent
-        if incumbent is None or not races(trial):
+        if incumbent is None or not self._races(trial):
             return None
         entry = self._entry(trial.number, (*trial.folds, fold))
         leader = self._entry(incumbent.number, [f for f in incumbent.folds if f.repeat == 0])
@@ -91,6 +93,9 @@ class Racer:
         for closed in (before, trial):
             if closed is not None and closed is not self._incumbent:
                 self._contributions.pop(closed.number, None)
+
+    def _races(self, trial: TrialRecord) -> bool:
+        return races(trial) and dict(trial.params) not in self._terms.spared
 
     def _entry(self, number: int, folds: Iterable[FoldRecord]) -> RaceEntry:
         scores = {fold.fold: fold.scores[self._metric] for fold in folds}

@@ -10,7 +10,7 @@ from typing import Any
 from search.errors import UsageError
 from search.study.config import FILE, FROM_KERAS, Config
 from search.text import printable
-from spaces.backbones import Backbone, BackboneError, folder, lite
+from spaces.backbones import Backbone, BackboneError, folder, hub_download, lite
 from spaces.backbones.applications import ARCHITECTURES, Application, cached, download, opened
 from spaces.parameters import nearest
 
@@ -113,12 +113,19 @@ def _found(name: str, given: str | None, study: Path) -> Backbone | Unavailable:
     if given is None:
         return _from_cache(name) if name in ARCHITECTURES else Unavailable(f"its folder is not in [weights] of {FILE}")
     try:
-        path = download(name) if given == FROM_KERAS and name in ARCHITECTURES else _named(given, study)
+        path = _path(name, given, study)
         if not path.exists():
             raise BackboneError(f"{path} does not exist")
         return opened(name, path) if name in ARCHITECTURES else _in_folder(name, path)
     except BackboneError as error:
         raise UsageError(f"weights.{name}: {error}; correct it in {FILE}, or take the line out") from None
+
+
+def _path(name: str, given: str, study: Path) -> Path:
+    """Of what `[weights]` says; downloaded where it says so. Raises BackboneError."""
+    if given == FROM_KERAS and name in ARCHITECTURES:
+        return download(name)
+    return hub_download.download(given) if hub_download.is_name(given) else _named(given, study)
 
 
 def _in_folder(name: str, path: Path) -> Backbone:

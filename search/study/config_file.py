@@ -128,8 +128,12 @@ def _weights_table(weights: Mapping[str, str]) -> Any:
     table.add(tomlkit.comment(f'without its classes, or "{FROM_KERAS}", which lets Keras download them. The names:'))
     table.add(tomlkit.comment(", ".join(ARCHITECTURES)))
     table.add(tomlkit.comment('convnext_tiny = "convnext_tiny_notop.h5"'))
-    table.add(tomlkit.comment("Or a folder of Hugging Face (config.json, model.safetensors), under a name of yours:"))
+    table.add(
+        tomlkit.comment("Or, under a name of yours, a folder of Hugging Face or keras-hub (with a config.json), or")
+    )
+    table.add(tomlkit.comment("a preset of keras-hub, which it downloads once:"))
     table.add(tomlkit.comment('dino = "../dinov2-small"'))
+    table.add(tomlkit.comment('vit = "hub:vit_base_patch16_224_imagenet21k"'))
     for name, path in weights.items():
         table[name] = path
     return table

@@ -42,7 +42,7 @@ class Architecture:
     function: str  # of keras.applications
     scaling: str  # 'inside' it, or that of imagenet_utils: 'tf', 'torch', 'caffe'
     blocks: str  # what its stages are made of
-    licence: str  # of the original whose weights they are
+    licence: str  # as Keras's documentation says of the weights; '(of the original)': it says only where they are from
     kept: int  # see `Backbone.kept`
     file: str  # as Keras names it in its cache: weights of ImageNet without the classes
     shapes: str  # `fingerprint` of its weights
@@ -57,7 +57,7 @@ class Architecture:
 
 ARCHITECTURES: dict[str, Architecture] = {
     "convnext_tiny": Architecture(
-        *("ConvNeXt-Tiny", "ConvNeXtTiny", "inside", "ConvNeXt blocks", "MIT", 85),
+        *("ConvNeXt-Tiny", "ConvNeXtTiny", "inside", "ConvNeXt blocks", "MIT (of the original)", 85),
         *("convnext_tiny_notop.h5", "7521f1fbcefd9fcd"),
         (
             Stage("convnext_tiny_downsampling_block_0", 4, 96, 242_784),
@@ -67,7 +67,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         ),
     ),
     "convnext_base": Architecture(  # first trained on ImageNet-21k, as Keras says of its weights
-        *("ConvNeXt-Base", "ConvNeXtBase", "inside", "ConvNeXt blocks", "MIT", 160),
+        *("ConvNeXt-Base", "ConvNeXtBase", "inside", "ConvNeXt blocks", "MIT (of the original)", 160),
         *("convnext_base_notop.h5", "6f7abe6e12f077f3"),
         (
             Stage("convnext_base_downsampling_block_0", 4, 128, 422_016),
@@ -77,7 +77,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         ),
     ),
     "efficientnetv2_b0": Architecture(
-        *("EfficientNetV2-B0", "EfficientNetV2B0", "inside", "MBConv blocks", "Apache-2.0", 36),
+        *("EfficientNetV2-B0", "EfficientNetV2B0", "inside", "MBConv blocks", "Apache-2.0 (of the original)", 36),
         *("efficientnetv2-b0_notop.h5", "fd929bb36af22cd1"),
         (
             Stage("block2a_expand_conv", 2, 16, 5_664),
@@ -91,7 +91,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         topped=True,
     ),
     "efficientnetv2_s": Architecture(
-        *("EfficientNetV2-S", "EfficientNetV2S", "inside", "MBConv blocks", "Apache-2.0", 60),
+        *("EfficientNetV2-S", "EfficientNetV2S", "inside", "MBConv blocks", "Apache-2.0 (of the original)", 60),
         *("efficientnetv2-s_notop.h5", "88bc960a2961956b"),
         (
             Stage("block2a_expand_conv", 2, 24, 11_304),
@@ -105,7 +105,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         topped=True,
     ),
     "mobilenetv3_large": Architecture(
-        *("MobileNetV3-Large", "MobileNetV3Large", "inside", "MBConv blocks", "Apache-2.0", 35),
+        *("MobileNetV3-Large", "MobileNetV3Large", "inside", "MBConv blocks", "Apache-2.0 (of the original)", 35),
         *("weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5", "5a742186e40000b5"),
         (
             Stage("expanded_conv_1_expand", 2, 16, 1_024),

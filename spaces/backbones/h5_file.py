@@ -12,9 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from spaces.backbones import BackboneError
 
@@ -38,18 +42,40 @@ def digest(path: Path) -> tuple[str, int]:
 
 def shapes(path: Path) -> list[Shape]:
     """The shapes of all arrays in a file of weights, ascending. Raises BackboneError for anything else."""
+    return sorted(arrays(path).values())
+
+
+def arrays(path: Path) -> dict[str, Shape]:
+    """The shapes of all arrays in a file of weights, by name. Raises BackboneError for anything else."""
     if path.suffix != ".h5":
         raise BackboneError(f"{path} must be a file of weights, named .weights.h5 or .h5; nothing else is read")
     with path.open("rb") as stream:
         if stream.read(len(SIGNATURE)) != SIGNATURE:
             raise BackboneError(f"{path} is not an HDF5 file, whatever its name says")
+    with _opened(path) as file:
+        _check_name(path, file)
+        return {name: found.shape for name, found in _arrays(path, file)}
+
+
+def read(path: Path, names: Collection[str]) -> dict[str, NDArray[np.float32]]:
+    """Some of the arrays. Raises BackboneError where one takes more memory than bytes of the file."""
+    with _opened(path) as file:
+        found = {name: file[name] for name in names}
+        for name, array in found.items():
+            if array.dtype.kind != "f" or array.id.get_storage_size() != array.nbytes:
+                raise BackboneError(f"{path}: {name} is packed, or is of whole numbers; it is not read")
+        return {name: array[()].astype(np.float32) for name, array in found.items()}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The file; whatever a damaged one makes of h5py is a BackboneError."""
     import h5py
 
     try:
         with h5py.File(path, "r") as file:
-            _check_name(path, file)
-            return sorted(_arrays(path, file))
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:  # whatever a damaged file makes of h5py
+            yield file
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, BackboneError):
             raise
         raise BackboneError(f"{path} is damaged: {str(error).splitlines()[0][:200]}") from None
@@ -65,12 +91,12 @@ def _check_name(path: Path, file: Any) -> None:
         raise BackboneError(f"{path} is not in the older format, so its name must end in .weights.h5")
 
 
-def _arrays(path: Path, file: Any) -> Iterator[Shape]:
+def _arrays(path: Path, file: Any) -> Iterator[tuple[str, Any]]:
     import h5py
 
-    waiting, entries = [(file, 0)], 0
+    waiting, entries = [(file, "", 0)], 0
     while waiting:
-        group, depth = waiting.pop()
+        group, begin, depth = waiting.pop()
         for name in group:
             entries += 1
             if entries > MAX_ENTRIES or depth > DEEPEST:
@@ -79,10 +105,10 @@ def _arrays(path: Path, file: Any) -> Iterator[Shape]:
                 raise BackboneError(f"{path} leads elsewhere (a link at {name!r}); it is not read")
             found = group[name]
             if isinstance(found, h5py.Group):
-                waiting.append((found, depth + 1))
+                waiting.append((found, f"{begin}{name}/", depth + 1))
                 continue
             if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "fiu":
                 raise BackboneError(f"{path} holds something other than numbers ({name!r}); it is not read")
             if found.external or found.is_virtual:
                 raise BackboneError(f"{path} leads elsewhere (an array in another file); it is not read")
-            yield found.shape
+            yield begin + name, found

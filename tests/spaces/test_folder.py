@@ -13,8 +13,9 @@ import pytest
 from spaces.backbones import BackboneError
 from spaces.backbones.folder import name_of, opened
 from spaces.backbones.safetensors_file import header, read
-from spaces.backbones.vision_transformer import VisionTransformer, cubic
-from tests.spaces.hugging_face import CONFIGS, convnext, make_folder, packed, transformer
+from spaces.backbones.swin import Swin
+from spaces.backbones.vision_transformer import VisionTransformer, resampling
+from tests.spaces.hugging_face import CONFIGS, computed, make_folder, packed
 
 by_kind = pytest.mark.parametrize("kind", CONFIGS)
 
@@ -33,22 +34,14 @@ def keras() -> Any:
 
 @by_kind
 def test_a_network_computes_what_its_weights_say(kind: str, keras: Any, tmp_path: Path) -> None:
-    config = CONFIGS[kind]
-    arrays = make_folder(tmp_path / "net", config, prefix="backbone." if kind == "convnext" else "")
+    config, prefix = CONFIGS[kind], {"convnext": "backbone.", "siglip": "vision_model."}.get(kind, "")
+    arrays = make_folder(tmp_path / "net", config, prefix=prefix)
     backbone, side = opened("net", tmp_path / "net"), config.get("image_size", 64)
     pixels = np.random.default_rng(1).integers(0, 256, (2, side, side, 3)).astype(np.float32)
     maps = [np.asarray(found) for found in backbone.network(side)(pixels, training=False)]
     mean, deviation = backbone.scaling
-    scaled = (pixels / 255 - mean) / deviation
-    if kind == "convnext":
-        end, second = convnext(scaled, arrays, config["depths"])
-        np.testing.assert_allclose(maps[-1][:, 0, 0], end, atol=1e-4)
-        np.testing.assert_allclose(maps[1], second, atol=1e-3)
-    else:
-        token, patches, below = transformer(scaled, arrays, config)
-        np.testing.assert_allclose(maps[-1][:, 0, 0], token, atol=1e-4)
-        np.testing.assert_allclose(maps[-2].reshape(patches.shape), patches, atol=1e-4)
-        np.testing.assert_allclose(maps[2].reshape(below.shape), below, atol=1e-3)
+    for number, expected in computed((pixels / 255 - mean) / deviation, arrays, config).items():
+        np.testing.assert_allclose(maps[number].reshape(expected.shape), expected, atol=1e-3, err_msg=f"map {number}")
     assert keras.backend.backend() == "tensorflow"
 
 
@@ -82,16 +75,20 @@ def test_images_of_every_size_have_features(kind: str, tmp_path: Path) -> None:
         np.testing.assert_array_equal(found, backbone.features(pixels, side))
 
 
-def test_positions_between_patches_are_those_of_bicubic_interpolation() -> None:
-    """By hand: halfway between two of eight, -0.75 gives -3/32, 19/32, 19/32, -3/32; what is even stays even."""
-    np.testing.assert_array_equal(cubic(5, 5, smooth=False), np.eye(5))
+def test_positions_between_patches_are_those_of_interpolation() -> None:
+    """By hand: halfway between two of eight, -0.75 gives -3/32, 19/32, 19/32, -3/32; what is even stays even.
+
+    A triangle over two places to each side has 1/4, 3/4, 3/4, 1/4 there, and half of that once they add up to one.
+    """
+    np.testing.assert_array_equal(resampling(5, 5, how=""), np.eye(5))
     np.testing.assert_allclose(
-        cubic(8, 4, smooth=False)[1], [0, -3 / 32, 19 / 32, 19 / 32, -3 / 32, 0, 0, 0], atol=1e-12
+        resampling(8, 4, how="")[1], [0, -3 / 32, 19 / 32, 19 / 32, -3 / 32, 0, 0, 0], atol=1e-12
     )
-    for smooth in (False, True):
+    np.testing.assert_allclose(resampling(8, 4, how="linear")[1], [0, 1 / 8, 3 / 8, 3 / 8, 1 / 8, 0, 0, 0], atol=1e-12)
+    for how in ("", "cubic", "linear"):
         for side in (3, 7, 20):
-            np.testing.assert_allclose(cubic(8, side, smooth=smooth).sum(axis=1), 1)
-    assert (cubic(16, 4, smooth=True)[2] != 0).sum() > 4, "antialiased: further ones count"
+            np.testing.assert_allclose(resampling(8, side, how=how).sum(axis=1), 1)
+    assert (resampling(16, 4, how="cubic")[2] != 0).sum() > 4, "antialiased: further ones count"
 
 
 def test_a_transformer_resizes_to_the_nearest_multiple_of_its_patches(tmp_path: Path) -> None:
@@ -99,6 +96,13 @@ def test_a_transformer_resizes_to_the_nearest_multiple_of_its_patches(tmp_path: 
     shape = opened("net", tmp_path / "net").shape
     assert isinstance(shape, VisionTransformer)
     assert [shape.side(side) for side in (64, 96, 128, 160, 192, 224)] == [70, 98, 126, 154, 196, 224]
+
+
+def test_swin_resizes_to_whole_windows_in_every_stage(tmp_path: Path) -> None:
+    make_folder(tmp_path / "net", CONFIGS["swin"])
+    shape = opened("net", tmp_path / "net").shape
+    assert isinstance(shape, Swin)
+    assert [shape.side(side) for side in (8, 32, 64, 96)] == [24, 24, 72, 96]
 
 
 # What a folder says
@@ -135,14 +139,34 @@ def test_whatever_decides_features_decides_the_checksum(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "changes", "words"),
     [
-        ("vit", {"model_type": "bert"}, "is of type 'bert'; read are vit, dinov2, dinov2_with_registers, convnext"),
+        ("vit", {"model_type": "bert"}, "is of type 'bert'; read are vit, dinov2, dinov2_with_registers, dinov3_vit, "),
         ("vit", {"hidden_size": 10**9}, "hidden_size must be a whole number from 1 to 4096, got 1000000000"),
         ("vit", {"num_hidden_layers": True}, "num_hidden_layers must be a whole number from 1 to 64, got True"),
         ("vit", {"num_attention_heads": 5}, "hidden_size 24 is no multiple of num_attention_heads 5"),
         ("vit", {"hidden_act": "quick_gelu"}, "hidden_act must be 'gelu', got 'quick_gelu'; others are not built"),
+        ("vit", {"patch_size": 1}, "patch_size must be a whole number from 4 to 64, got 1"),
         ("vit", {"num_channels": 1}, "num_channels must be 3, got 1"),
         ("vit", {"layer_norm_eps": "1"}, "layer_norm_eps must be a number from 0 to 1, got '1'"),
-        ("dinov2", {"use_swiglu_ffn": True}, "use_swiglu_ffn must be False, got True"),
+        ("dinov2", {"use_swiglu_ffn": True}, "has no encoder.layer.0.mlp.weights_in.weight, which DINOv2 of net needs"),
+        ("dinov3", {"num_attention_heads": 4}, "hidden_size 24 by num_attention_heads 4 must be a multiple of 4"),
+        (
+            "dinov3",
+            {"hidden_act": "relu"},
+            "hidden_act must be 'gelu' or 'silu', got 'relu'; others are not built here",
+        ),
+        ("dinov3", {"rope_theta": -1}, "rope_theta must be a number from 0 to 1e.06, got -1"),
+        ("siglip", {"vision_config": 3}, "vision_config must be a configuration, got 3"),
+        ("siglip", {"vision_config": {"vision_use_head": False}}, "vision_use_head must be True, got False"),
+        ("siglip2", {"num_patches": 15}, "num_patches must be a square, got 15"),
+        ("swin", {"num_heads": [3, 4]}, "heads must divide embed_dim"),
+        (
+            "swin",
+            {"window_size": 32, "patch_size": 32},
+            "windows of 32 with patches of 32 pixels need more than is built",
+        ),
+        ("swin", {"num_heads": [2]}, "must have as many numbers"),
+        ("swin", {"mlp_ratio": 2.5}, "mlp_ratio must be a whole number, got 2.5"),
+        ("swin", {"use_absolute_embeddings": True}, "use_absolute_embeddings must be False, got True"),
         ("dinov2", {"hidden_size": 48}, r"has shape \(1, 1, 24\), and DINOv2 of net needs \(1, 1, 48\)"),
         ("dinov2", {"num_hidden_layers": 4}, "has no encoder.layer.3."),
         ("convnext", {"depths": [1, 1]}, "hidden_sizes and depths must have four numbers each"),
@@ -176,9 +200,64 @@ def test_names_are_made_from_folders(tmp_path: Path) -> None:
         "14": "folder_14",
         "vgg16": "vgg16_folder",
         "ä": "folder",
-        "x" * 60: "x" * 30,
+        "x" * 60: "x" * 33,
     }
     assert {folder: name_of(tmp_path / folder, ("vgg16",)) for folder in names} == names
+
+
+# Weights in several files
+
+
+INDEX = "model.safetensors.index.json"
+
+
+def test_weights_in_several_files_are_those_of_one(tmp_path: Path) -> None:
+    make_folder(tmp_path / "one", CONFIGS["vit"])
+    make_folder(tmp_path / "several", CONFIGS["vit"], parts=3)
+    single, parts = opened("net", tmp_path / "one"), opened("net", tmp_path / "several")
+    pixels = np.random.default_rng(4).integers(0, 256, (1, 20, 20, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(single.features(pixels, 64), parts.features(pixels, 64))
+    assert parts.bytes > single.bytes, "the index and the headers count too"
+    for name in (INDEX, "model-1-of-3.safetensors"):
+        with (tmp_path / "several" / name).open("ab") as file:
+            file.write(b" ")
+        with pytest.raises(BackboneError, match="has changed: its SHA-256 begins with"):
+            parts.network(64)
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ("../model.safetensors", r"must be beside it, named NAME.safetensors, got '../model.safetensors'"),
+        ("/model.safetensors", "must be beside it"),
+        ("parts/model.safetensors", "must be beside it"),
+        ("..safetensors", "must be beside it"),
+        ("model.bin", "must be beside it"),
+        ("", "must be beside it"),
+        (7, "must be beside it"),
+        ("none.safetensors", "none.safetensors cannot be read: No such file"),
+        ("model-0-of-2.safetensors", "says that 'embeddings.patch_embeddings.projection.weight' is in model-0-of-2"),
+    ],
+)
+def test_an_index_leads_to_nothing_but_the_files_beside_it(part: Any, words: str, tmp_path: Path) -> None:
+    make_folder(tmp_path / "net", CONFIGS["vit"], parts=2)
+    index = json.loads((tmp_path / "net" / INDEX).read_text())
+    index["weight_map"]["embeddings.patch_embeddings.projection.weight"] = part
+    (tmp_path / "net" / INDEX).write_text(json.dumps(index))
+    with pytest.raises(BackboneError, match=words):
+        opened("net", tmp_path / "net")
+
+
+def test_an_index_that_is_none_is_refused(tmp_path: Path) -> None:
+    make_folder(tmp_path / "net", CONFIGS["vit"], parts=2)
+    for text in ("{", "[" * 100_000, "[]", '{"weight_map": {}}', '{"weight_map": [1]}'):
+        (tmp_path / "net" / INDEX).write_text(text)
+        with pytest.raises(BackboneError, match="is no index"):
+            opened("net", tmp_path / "net")
+    many = {"weight_map": {f"x{number}": f"part{number}.safetensors" for number in range(201)}}
+    (tmp_path / "net" / INDEX).write_text(json.dumps(many))
+    with pytest.raises(BackboneError, match="names more than 200 files"):
+        opened("net", tmp_path / "net")
 
 
 # The format
@@ -195,7 +274,7 @@ def written(path: Path, data: bytes) -> Path:
 def test_arrays_are_read_in_every_type(tmp_path: Path) -> None:
     halves = (SIX.view("<u4") >> 16).astype(np.uint16)  # these six are exact in BF16
     path = written(tmp_path / "x", packed({"a": SIX.reshape(2, 3), "b": SIX.astype(np.float16), "c": halves}))
-    found = read(path, header(path))
+    found = read(header(path))
     assert {name: array.shape for name, array in found.items()} == {"a": (2, 3), "b": (6,), "c": (6,)}
     for array in found.values():
         assert array.dtype == np.float32
@@ -213,7 +292,7 @@ def test_arrays_are_read_in_every_type(tmp_path: Path) -> None:
         ({"dtype": "F32", "shape": [6], "data_offsets": [24, 0]}, "do not agree"),
         ({"dtype": "F32", "shape": [5], "data_offsets": [4, 24]}, "overlap, or leave bytes over"),
         ({"dtype": "F32", "shape": [5], "data_offsets": [0, 20]}, "have 20 bytes, and the file has 24"),
-        ({"dtype": "I64", "shape": [3], "data_offsets": [0, 24]}, "numbers of type I64; read are F32, F16, BF16"),
+        ({"dtype": "C64", "shape": [3], "data_offsets": [0, 24]}, "numbers of type C64; read are F32, F16, BF16"),
         ({"dtype": "F32", "shape": [1] * 9, "data_offsets": [0, 4]}, "cannot be right"),
         ({"dtype": "F32"}, "cannot be right"),
         (3, "cannot be right"),
@@ -239,4 +318,5 @@ def test_a_file_that_is_cut_short_or_is_no_such_file_is_refused(tmp_path: Path) 
     path = written(tmp_path / "x", whole)
     tensors = header(path)
     with pytest.raises(BackboneError, match="cannot be read"):
-        read(written(path, whole[:-4]), tensors)
+        written(path, whole[:-4])
+        read(tensors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from spaces import Choice
 from spaces.backbones.folder import FolderBackbone
 from tests.commands import search, search_here, trials_of
 from tests.pictures import make_pictures
+from tests.spaces.hub import make_preset
 from tests.spaces.hugging_face import CONFIGS, make_folder
 
 
@@ -82,20 +84,59 @@ def test_the_option_takes_names_and_folders(study: Path, monkeypatch: pytest.Mon
             _ = Settings(backbones=(wrong,)).changes
 
 
-def test_a_search_with_a_folder_from_end_to_end(tmp_path: Path) -> None:
+def test_a_search_with_folders_of_both_kinds_from_end_to_end(tmp_path: Path) -> None:
     make_pictures(tmp_path / "shapes", classes={"left": 8, "top": 8}, size=8)
     make_folder(tmp_path / "tiny", CONFIGS["dinov2"])
-    options = ("--preset", "frozen", "--trials", "1", "--folds", "2", "--workers", "1", "--dir", "study")
-    ran = search("run", "shapes", "--backbone", "tiny", *options, cwd=tmp_path)
+    make_preset(tmp_path / "preset", "DINOV3Backbone")
+    options = ("--preset", "frozen", "--trials", "2", "--folds", "2", "--workers", "1", "--dir", "study")
+    ran = search("run", "shapes", "--backbone", "tiny", "--backbone", "preset", *options, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert "weights of DINOv2 of tiny: SHA-256 " in ran.stdout
-    assert [str(trial.state) for trial in trials_of(tmp_path / "study")] == ["complete"]
+    assert "weights of DINOv3 of preset: SHA-256 " in ran.stdout
+    assert [str(trial.state) for trial in trials_of(tmp_path / "study")] == ["complete", "complete"]
     exported = search_here("export", "study", "--to", "model.keras", cwd=tmp_path)
     assert exported.returncode == 0, exported.stderr
     said = search_here("predict", "model.keras", "shapes", cwd=tmp_path)
     assert said.returncode == 0, said.stderr
     with (tmp_path / "tiny" / "config.json").open("a") as file:
         file.write(" ")
-    refused = search("run", "study", "--trials", "2", cwd=tmp_path)
+    refused = search("run", "study", "--trials", "3", cwd=tmp_path)
     assert refused.returncode == 2
     assert "weights.tiny: the study has " in refused.stderr
+
+
+# Presets of keras-hub
+
+
+def test_the_option_takes_presets_by_name_and_folders_of_them(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_preset(tmp_path / "tiny", "ViTBackbone")
+    assert Settings(backbones=("hub:vit_base_patch16_224_imagenet21k", "tiny", "hub:vgg16")).changes == {
+        "space.backbone": ["vit_base_patch16_224_imagenet21k", "tiny", "vgg16_folder"],
+        "weights.vit_base_patch16_224_imagenet21k": "hub:vit_base_patch16_224_imagenet21k",
+        "weights.tiny": str(tmp_path / "tiny"),
+        "weights.vgg16_folder": "hub:vgg16",
+    }
+    assert study.is_dir()
+
+
+@pytest.mark.usefixtures("no_package")
+def test_a_preset_by_name_is_that_of_the_cache_and_its_checksum_belongs_to_the_study(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    make_preset(tmp_path / "models" / "hub" / "vit_tiny", "ViTBackbone")
+    prepared = prepare(config(weights={"vit": "hub:vit_tiny"}), study)
+    (backbone,) = prepared.facts.backbones
+    assert prepared.identity["weights"] == {"vit": backbone.sha256}
+    assert isinstance(backbone, FolderBackbone) and backbone.title == "ViT of vit_tiny"
+
+
+def test_a_preset_that_cannot_be_downloaded_is_refused_with_what_to_do(study: Path) -> None:
+    with pytest.raises(UsageError, match=r"weights.vit: 'hub:../vit' is no preset .*; it is written hub:NAME"):
+        find_backbones(config(weights={"vit": "hub:../vit"}), study)
+    if importlib.util.find_spec("keras_hub") is None:
+        with pytest.raises(UsageError, match=r"weights.vit: hub:vit_tiny .* pip install 'keras-hub>=0.32'"):
+            find_backbones(config(weights={"vit": "hub:vit_tiny"}), study)
