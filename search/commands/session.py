@@ -10,6 +10,7 @@ from typing import Protocol
 
 from search.data.findings import Findings
 from search.results.progress import Observer
+from search.session.session import Asked
 
 
 class Display(Protocol):
@@ -42,3 +43,9 @@ class Session:
     command: str  # as it was typed; it is stored
     workers: int | None = None  # None: one per GPU, else one per core; 0: in this process
     started: float = field(default_factory=time.monotonic)  # when the command began: its budget counts from then
+
+    @property
+    def asked(self) -> Asked:
+        """The same for a search."""
+        options = () if self.workers is None else ("--workers", str(self.workers))
+        return Asked(self.command, options, self.started)
