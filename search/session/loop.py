@@ -27,7 +27,7 @@ from search.jobs import (
 from search.results.progress import Ending, Progress
 from search.samplers.base import Exhausted, Sampler
 from search.session.backbones import backbone_of, may_be_best_of, with_backbone
-from search.session.budget import GRACE_SECONDS, grace
+from search.session.budget import GRACE_SECONDS, RESTARTING, grace
 from search.session.plan import Plan, Start, fold_job, still_to_try
 from search.session.racer import Racer, races
 from search.session.records import collapse, fold_record
@@ -35,6 +35,8 @@ from search.session.references import ReferenceQueue
 from search.session.session import Session
 from search.session.time_left import TimeLeft
 from search.session.trials import SETUP_FAILURES, Trials
+from search.stats.metrics import METRICS
+from search.stats.outlook import little_gain
 from search.stats.racing import BEHIND, BEHIND_EARLY
 from spaces import Value
 from spaces.parameters import format_value
@@ -101,6 +103,7 @@ class Loop:
         self._backbones: tuple[str, ...] = ()  # those that may be the best, of several; empty until all were probed
         self._notes: set[str] = set()  # notes of workers that were shown already
         self._exhausted = False  # whether the sampler has no further point
+        self.ended_by_time = False  # or there is none that fits the time that is left
         self._ending = Ending.FINISHED
 
     def load(self) -> None:
@@ -113,6 +116,7 @@ class Loop:
         self.load()
         if not self._time.is_over(self._trials):
             self._reopen()
+            self._time.recall(self._trials, self.show)
         self.sampler.replay(self._trials)
         if self._racer:
             self._racer.load(self._store, self._trials)
@@ -158,11 +162,15 @@ class Loop:
         if self.session.stop.asked:
             self._ending = Ending.STOPPED
             self._observer.note(f"stopping: running folds get {GRACE_SECONDS:.0f} s to end; ask again to leave at once")
-        if self._ending is not Ending.FINISHED or self._time.is_over(self._trials):
+        if self._ending is not Ending.FINISHED:
+            return False
+        if self._time.is_over(self._trials):
+            self.ended_by_time = True
             return False
         if self._starts or not self._time.is_flat(self._trials):
             return True
-        self._observer.note("another hour is expected to bring less than 0.3 points: the search ends here")
+        little = f"{little_gain(self.plan.metric):g} of {METRICS[self.plan.metric].words}"
+        self._observer.note(f"another hour is expected to bring less than {little}: the search ends here")
         return False
 
     def _eta(self) -> float | None:
@@ -320,17 +328,17 @@ class Loop:
         self._add_trial(candidate, outcome)
 
     def _without_time(self, candidate: Candidate, too_long: str) -> None:
-        """Leave out a point that cannot be finished usefully: take another, or none if many in a row are too long."""
+        """Leave out a point that cannot be finished usefully: take another, or none if hardly any would fit."""
         if candidate.origin in LEFT_OUT:
             point = LEFT_OUT[candidate.origin]
             self._observer.note(f"a {point} is left out: {too_long} ({self._changes(candidate)})")
         elif self.session.stop.asked:
             return
-        elif candidate.redraws < MAX_REDRAWS_FOR_TIME and self._time.seconds > 0:
+        elif candidate.redraws < MAX_REDRAWS_FOR_TIME and not self._time.nothing_fits(self._trials):
             self._draw_anew(candidate)
         else:
-            self._exhausted = True
-            self._observer.note(f"no further trial is begun: {too_long}")
+            self._exhausted = self.ended_by_time = True
+            self._observer.note(f"no further trial is begun: {too_long}; a larger --time (or --hours) goes on")
 
     def _changes(self, candidate: Candidate) -> str:
         """The parameters of a point that differ from their defaults, in words."""
@@ -479,7 +487,9 @@ class Loop:
     def _drain(self) -> None:
         """Give running folds a grace period, then drop them. If no more time is left, close trials that are open."""
         seconds = self.plan.seconds
-        allowed = GRACE_SECONDS if seconds is None or self._ending is not Ending.FINISHED else grace(seconds)
+        allowed = (
+            GRACE_SECONDS if seconds is None or self._ending is not Ending.FINISHED else max(grace(seconds), RESTARTING)
+        )
         deadline = self.session.clock() + allowed
         self._drive.run(lambda: None, lambda: self.session.clock() < deadline and self._ending is not Ending.FAILED)
         if self._ending is Ending.FINISHED and seconds is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,12 +13,12 @@ from search.data.folds import fold_rows
 from search.executors.devices import memory_for_each
 from search.jobs import FitOptions, FoldJob, Pixels, WorkerContext
 from search.seeds import derive
-from search.session.budget import reserve
+from search.session.budget import Reserve, reserve
 from search.session.kept import forget, weights_of
 from search.session.racer import RaceTerms
 from search.session.references import references_of
 from search.stats.racing import RULES, Schedule
-from search.stats.selection import PRICES, Wish
+from search.stats.selection import Wish
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from spaces import Space, Value
@@ -58,7 +57,7 @@ class Plan:
     passes: Callable[[Params], frozenset[Hashable]] = lambda _params: frozenset()  # of a point's model, see `Timed`
     until_flat: bool = False  # whether the search ends when more of it does not pay
     references: Sequence[str] = ()  # names of the reference rows to compute
-    reserve: Callable[[Sequence[TrialRecord]], float] = lambda _trials: 0.0  # seconds to reserve for finishing
+    reserve: Callable[[Sequence[TrialRecord]], Reserve] = lambda _trials: Reserve()  # of time, for finishing
     race: RaceTerms | None = None  # None: every trial is trained on every fold
     weights: Callable[[TrialRecord, int], Path] | None = None  # where a fold run keeps its weights
     forget: Callable[[Iterable[int]], None] = lambda _numbers: None  # removes the kept weights of trials
@@ -135,7 +134,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
         trials=config.trials,
         seconds=None if config.hours is None else config.hours * 3600,
         testing=int(prepared.images.testing.sum()),
-        wish=Wish(PRICES[config.prefer], config.max_latency or math.inf),
+        wish=config.wish,
         until_flat=config.until_flat,
         references=references_of(StudyFolder(store.path.parent), prepared.facts.backbones),
         race=race_terms(prepared, str(store.study().config.get("race", "none"))),

@@ -1,23 +1,25 @@
 """What a fold run costs before it is trained, and which trials are worth beginning in the time that is left.
 
 The arithmetic of the network is known from its description. How fast this machine does it is known from the fold runs
-of the session; before the first one of a family it is assumed.
+so far; before the first one of a family it is assumed.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from search.jobs import Description
-from storage.records import TrialRecord
+from storage.records import TrialRecord, TrialState
 
 SPEED = 1e10  # multiplications a second of one thread, until this machine's are known
 FIRST = 6.0  # seconds more of a trained network's first fold run: its graphs are traced
 BUILDING = 1.5  # seconds of each fold run of a pre-trained network: it is built anew
 USEFUL_FOLDS = 2  # a trial that cannot have so many folds, or all, in the time that is left is not begun
+COMPUTES = 0.5  # seconds, assumed, from which a fold run tells something about speed
 MAX_FACTOR = 8.0  # between assumed and measured seconds; more is an accident, such as a machine that slept
 
 
@@ -30,6 +32,7 @@ class Prices:
     _described: dict[int, tuple[str, float, float]] = field(default_factory=dict)  # family, seconds once, each time
     _macs: dict[int, float] = field(default_factory=dict)  # multiplications of a prediction, all views
     _factors: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # measured / assumed
+    _short: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # seconds, where COMPUTES is more
     _passed: set[str] = field(default_factory=set)  # views whose features are computed already
 
     def describe(self, number: int, family: str, description: Description, epochs: int) -> None:
@@ -53,23 +56,34 @@ class Prices:
             return
         family, once, each = known
         assumed = each + (0.0 if trial.folds else once)
-        if assumed > 0.5:  # shorter ones tell nothing about speed
+        if assumed > COMPUTES:  # shorter ones tell nothing about speed
             self._factors[family].append(float(np.clip(seconds / assumed, 1 / MAX_FACTOR, MAX_FACTOR)))
+        else:
+            self._short[family].append(seconds)
+
+    def recall(self, trial: TrialRecord) -> None:
+        """Learn from the stored fold runs of a trial that was described.
+
+        Not from the first one: whether its features were at hand then is not known any more.
+        """
+        folds = tuple(fold for fold in trial.folds if fold.repeat == 0)
+        for done in range(1, len(folds)):
+            self.note(replace(trial, folds=folds[:done]), folds[done].seconds)
 
     def fold(self, trial: TrialRecord) -> float:
         """Expected seconds of the next fold run of a trial; 0 if nothing is known of it."""
-        own = [fold.seconds for fold in trial.folds if fold.repeat == 0]
-        if own:
-            return float(np.median(own[1:] or own))
-        if trial.number not in self._described:
-            return 0.0
-        family, once, each = self._described[trial.number]
-        return (once + each) * self._factor(family)
+        if (own := seconds_of_next(trial)) is not None:
+            return own
+        return self.folds(trial.number, 1) if trial.number in self._described else 0.0
 
     def folds(self, number: int, folds: int) -> float:
-        """Expected seconds of the first `folds` fold runs of a trial that was described, one after another."""
+        """Expected seconds of the first `folds` fold runs of a trial that was described, one after another.
+
+        None takes less than those of the family that hardly compute, such as the fit of a head.
+        """
         family, once, each = self._described[number]
-        return (once + folds * each) * self._factor(family)
+        factor, short = self._factor(family), self._short.get(family)
+        return once * factor + folds * max(each * factor, float(np.median(short)) if short else 0.0)
 
     @property
     def slowness(self) -> float:
@@ -84,6 +98,32 @@ class Prices:
         """Measured seconds by assumed ones: of the family, else of all fold runs, which tell the machine's speed."""
         known = self._factors.get(family) or [factor for factors in self._factors.values() for factor in factors]
         return float(np.median(known)) if known else 1.0
+
+
+def seconds_of_next(trial: TrialRecord) -> float | None:
+    """Expected seconds of the next fold run of a trial, by its own; None before the first.
+
+    Without the first, which also traced graphs or computed features, if there are others.
+    """
+    own = _of_search(trial)
+    return float(np.median(own[1:] or own)) if own else None
+
+
+def quickest(trials: Sequence[TrialRecord], folds: int, slots: int) -> float | None:
+    """Seconds in which one more trial like the quickest so far would have USEFUL_FOLDS of its `folds`, or all.
+
+    None before a trial has so many. `slots`: fold runs at a time. Trials that failed or collapsed are left out, because
+    they were stopped early.
+    """
+    least = min(USEFUL_FOLDS, folds)
+    ended = (trial for trial in trials if trial.state != TrialState.FAILED and not trial.collapsed)
+    known = [seconds_of_next(trial) or 0.0 for trial in ended if len(_of_search(trial)) >= least]
+    return -(-least // slots) * min(known) if known else None
+
+
+def _of_search(trial: TrialRecord) -> list[float]:
+    """Seconds of each fold run of the search itself."""
+    return [fold.seconds for fold in trial.folds if fold.repeat == 0]
 
 
 def useful(prices: Prices, number: int, folds: int, left: float, slots: int) -> str | None:

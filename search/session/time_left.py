@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
+from collections.abc import Callable
 from pathlib import Path
 
-from search.jobs import Description
-from search.session.budget import LONG
+from search.executors.drive import Drive
+from search.jobs import DescribeJob, Description, Outcome
+from search.session.budget import LONG, PACKING
 from search.session.kept import KEPT_TRIALS
 from search.session.plan import Plan
-from search.session.prices import Prices, useful
+from search.session.prices import Prices, quickest, useful
 from search.session.session import Session
 from search.session.trials import Trials
 from search.stats.evidence import may_be_chosen
-from search.stats.outlook import AHEAD, FLAT
+from search.stats.outlook import AHEAD, little_gain
 from search.stats.ranking import ranked
 from search.study.evidence import outlook
 from storage import OUT_OF_TIME, TrialRecord, TrialState
 from storage.records import Origin, Params
 
 RESERVE_SECONDS = 5.0  # between two estimates of the time for finishing
-PACKING = 2.5  # seconds for a kept network to become a part of the model, on a machine as fast as prices assume
 OUTLOOK_SECONDS = 30.0  # between two estimates of what more search brings, and at most
 OUTLOOK_SHARE = 20.0  # of the time one part of so many
+RECALLED = 8  # trials of each family by whose stored fold runs a new session knows what others will take
 
 
 class TimeLeft:
@@ -50,7 +53,7 @@ class TimeLeft:
         now = self._session.clock()
         if now >= self._reserve_again:  # not after every trial: with thousands of them the estimate is slow
             self._reserved, self._reserve_again = (
-                self._plan.reserve(trials) + self._making(trials),
+                self._plan.reserve(trials).total + self._making(trials),
                 now + RESERVE_SECONDS,
             )
         return self.seconds <= 0
@@ -75,20 +78,53 @@ class TimeLeft:
     def is_flat(self, trials: Trials) -> bool:
         """Whether the user wants the search to end when more of it does not pay, and it does not."""
         gain = self.gain_of_more(trials) if self._plan.until_flat else None
-        return gain is not None and gain < FLAT
+        return gain is not None and gain < little_gain(self._plan.metric)
 
     # Prices
+
+    def recall(self, trials: Trials, show: Callable[[], object]) -> None:
+        """Learn from what earlier sessions stored: what fold runs took, and which of them kept their weights.
+
+        The models of a few trials are described again, in workers. `show` is called while they are waited for.
+        """
+        if self._plan.seconds is None:
+            return
+        by_family: dict[str, list[TrialRecord]] = defaultdict(list)
+        for trial in trials:
+            if trial.folds:
+                by_family[_family(trial.params)].append(trial)
+        known = sorted((t for of in by_family.values() for t in of[-RECALLED:]), key=lambda trial: trial.number)
+        waiting, outcomes = deque(known), dict[int, Outcome]()
+        drive: Drive[TrialRecord] = Drive(
+            self._session.executor,
+            lambda trial: DescribeJob(trial.params),
+            lambda trial, outcome: outcomes.__setitem__(trial.number, outcome),
+            show,
+        )
+        drive.run(lambda: waiting.popleft() if waiting else None, lambda: not self._session.stop.asked)
+        for trial in known:
+            if isinstance(description := outcomes.get(trial.number), Description):
+                self.describe(trial.number, trial.params, description)
+                self.begun(description)
+                self._prices.recall(trial)
+        if weights := self._plan.weights:
+            self._kept = {t.number for t in trials if any(weights(t, fold.fold).is_file() for fold in t.folds)}
 
     def describe(self, number: int, params: Params, description: Description) -> None:
         """Note the network of a point before it becomes a trial."""
         epochs = self._plan.fit_options(params).max_epochs
-        self._prices.describe(number, str(params.get("family", "")), description, epochs)
+        self._prices.describe(number, _family(params), description, epochs)
 
     def too_long(self, number: int, origin: Origin) -> str | None:
         """Why there is no time for a described point; None if there is. The baseline is always begun."""
         if origin == Origin.BASELINE or self._plan.seconds is None:
             return None
         return useful(self._prices, number, self._plan.folds, self.seconds, self._session.executor.slots)
+
+    def nothing_fits(self, trials: Trials) -> bool:
+        """Whether there is no time for another trial even if it is as quick as the quickest so far."""
+        least = quickest(trials, self._plan.folds, self._session.executor.slots)
+        return self.seconds <= 0 or (least is not None and least > self.seconds)
 
     def begun(self, description: Description) -> None:
         """Note that a trial was begun: its features will be at hand for others."""
@@ -123,3 +159,7 @@ class TimeLeft:
             useless.add(closed.number)
         self._plan.forget(useless)
         self._kept -= useless
+
+
+def _family(params: Params) -> str:
+    return str(params.get("family", ""))
