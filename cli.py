@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import typer
@@ -87,11 +88,11 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     quiet: opt.Quiet = False,
 ) -> None:
     """Search: start a study, or continue it. Budgets are totals; Ctrl-C stops, and nothing is lost."""
-    given = dict(locals())
+    given, started = dict(locals()), monotonic()  # what is imported now counts too
     from search.commands.request import Settings
     from search.commands.run import run
 
-    session = _session(opt.workers_asked(workers, workers_per_gpu), quiet=quiet)
+    session = _session(opt.workers_asked(workers, workers_per_gpu), quiet=quiet, started=started)
     _finish(run(path, Settings.of(given), session, directory=directory, model=model, warm_start=warm_start))
 
 
@@ -108,11 +109,11 @@ def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     quiet: opt.Quiet = False,
 ) -> None:
     """Continue a study. Refuses if nothing is left to do."""
-    given = dict(locals())
+    given, started = dict(locals()), monotonic()
     from search.commands.request import Settings
     from search.commands.run import resume
 
-    session = _session(opt.workers_asked(workers, workers_per_gpu), quiet=quiet)
+    session = _session(opt.workers_asked(workers, workers_per_gpu), quiet=quiet, started=started)
     _finish(resume(study, Settings.of(given), session, model=model))
 
 
@@ -262,10 +263,12 @@ def _display(*, quiet: bool = False) -> TerminalDisplay:
     return TerminalDisplay(quiet)
 
 
-def _session(workers: int | None, *, quiet: bool) -> Session:
+def _session(workers: int | None, *, quiet: bool, started: float | None = None) -> Session:
+    """`started`: when the command began; None: now."""
     from search.commands.session import Session
 
-    return Session(_display(quiet=quiet), shlex.join(["search", *sys.argv[1:]]), workers)
+    display, command = _display(quiet=quiet), shlex.join(["search", *sys.argv[1:]])
+    return Session(display, command, workers, monotonic() if started is None else started)
 
 
 def _complain(message: str) -> None:

@@ -151,8 +151,9 @@ def _hours_used(store: Store, trials: Sequence[TrialRecord], config: Config) -> 
 def _least(trials: Sequence[TrialRecord], folds: int) -> float:
     """Seconds that more takes at least: another trial, or the next fold of one that could go on; 0: unknown."""
     open_ones = [trial for trial in trials if trial.state == TrialState.RUNNING or trial.cause == OUT_OF_TIME]
-    another = quickest(trials, folds, default_workers()[0])
-    return min([another or 0.0, *(seconds_of_next(trial) or 0.0 for trial in open_ones)])
+    slots = default_workers()[0]
+    another = quickest(trials, folds, slots)
+    return min([another or 0.0, *(seconds_of_next(trial, slots) or 0.0 for trial in open_ones)])
 
 
 def _trials_used(trials: Sequence[TrialRecord], config: Config) -> UsedUp | None:

@@ -29,6 +29,7 @@ class Prices:
 
     train: int  # images of a fold run, and
     validate: int  # images that it predicts after each epoch
+    slots: int = 1  # fold runs at a time
     _described: dict[int, tuple[str, float, float]] = field(default_factory=dict)  # family, seconds once, each time
     _macs: dict[int, float] = field(default_factory=dict)  # multiplications of a prediction, all views
     _factors: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # measured / assumed
@@ -72,9 +73,13 @@ class Prices:
 
     def fold(self, trial: TrialRecord) -> float:
         """Expected seconds of the next fold run of a trial; 0 if nothing is known of it."""
-        if (own := seconds_of_next(trial)) is not None:
+        own, described = seconds_of_next(trial, self.slots), trial.number in self._described
+        if own is None:
+            return self.folds(trial.number, 1) if described else 0.0
+        if len(_of_search(trial)) > self.slots or not described:
             return own
-        return self.folds(trial.number, 1) if trial.number in self._described else 0.0
+        family, once, each = self._described[trial.number]  # each of them also did what is done once
+        return min(own, max(own * each / (once + each) if once + each else own, self._least(family)))
 
     def folds(self, number: int, folds: int) -> float:
         """Expected seconds of the first `folds` fold runs of a trial that was described, one after another.
@@ -82,8 +87,8 @@ class Prices:
         None takes less than those of the family that hardly compute, such as the fit of a head.
         """
         family, once, each = self._described[number]
-        factor, short = self._factor(family), self._short.get(family)
-        return once * factor + folds * max(each * factor, float(np.median(short)) if short else 0.0)
+        factor = self._factor(family)
+        return once * factor + folds * max(each * factor, self._least(family))
 
     @property
     def slowness(self) -> float:
@@ -94,19 +99,24 @@ class Prices:
         """Expected seconds to predict one image with a trial's model; 0 if nothing is known of it."""
         return self._macs.get(number, 0.0) / SPEED
 
+    def _least(self, family: str) -> float:
+        """Seconds of fold runs of the family that hardly compute; 0 before the first."""
+        short = self._short.get(family)
+        return float(np.median(short)) if short else 0.0
+
     def _factor(self, family: str) -> float:
         """Measured seconds by assumed ones: of the family, else of all fold runs, which tell the machine's speed."""
         known = self._factors.get(family) or [factor for factors in self._factors.values() for factor in factors]
         return float(np.median(known)) if known else 1.0
 
 
-def seconds_of_next(trial: TrialRecord) -> float | None:
+def seconds_of_next(trial: TrialRecord, slots: int) -> float | None:
     """Expected seconds of the next fold run of a trial, by its own; None before the first.
 
-    Without the first, which also traced graphs or computed features, if there are others.
+    Without the first in each of the `slots`, which also traced graphs or waited for features, if there are others.
     """
     own = _of_search(trial)
-    return float(np.median(own[1:] or own)) if own else None
+    return float(np.median(own[slots:] or own)) if own else None
 
 
 def quickest(trials: Sequence[TrialRecord], folds: int, slots: int) -> float | None:
@@ -117,7 +127,7 @@ def quickest(trials: Sequence[TrialRecord], folds: int, slots: int) -> float | N
     """
     least = min(USEFUL_FOLDS, folds)
     ended = (trial for trial in trials if trial.state != TrialState.FAILED and not trial.collapsed)
-    known = [seconds_of_next(trial) or 0.0 for trial in ended if len(_of_search(trial)) >= least]
+    known = [seconds_of_next(trial, slots) or 0.0 for trial in ended if len(_of_search(trial)) >= least]
     return -(-least // slots) * min(known) if known else None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from search.executors.drive import Drive
 from search.jobs import DescribeJob, Description, Outcome
-from search.session.budget import LONG, PACKING
+from search.session.budget import LONG, PACKING, SAVING
 from search.session.kept import KEPT_TRIALS
 from search.session.plan import Plan
 from search.session.prices import Prices, quickest, useful
@@ -34,7 +34,7 @@ class TimeLeft:
         """`plan.seconds` is the limit, for the study as a whole."""
         self._plan, self._session = plan, session
         images = int((plan.assignment >= 0).sum())
-        self._prices = Prices(images - images // plan.folds, images // plan.folds)
+        self._prices = Prices(images - images // plan.folds, images // plan.folds, session.executor.slots)
         self._reserved = 0.0  # seconds reserved for finishing
         self._reserve_again = self._outlook_again = session.clock()  # when to estimate them next
         self._outlook: float | None = None
@@ -59,13 +59,17 @@ class TimeLeft:
         return self.seconds <= 0
 
     def _making(self, trials: Trials) -> float:
-        """Seconds to pack the kept networks of the leading trial, and to predict the testing images with the model."""
+        """Seconds to pack the kept networks of the leading trial, and to predict the testing images with the model.
+
+        And those that a slow or busy machine needs besides for what `reserve` counts as on a quick one.
+        """
         leader = next((t for t in ranked(trials, self._plan.metric) if may_be_chosen(t, self._plan.metric)), None)
         if leader is None:
             return 0.0
-        kept = len(leader.folds) if leader.number in self._kept else 0
+        kept = sum(path.is_file() for path in self._weights_of(leader))
         testing = self._plan.testing * max(kept, 1) * self._prices.predicting(leader.number)
-        return self._prices.slowness * (PACKING * kept + testing)
+        slowness = self._prices.slowness
+        return slowness * (PACKING * kept + testing) + max(slowness - 1.0, 0.0) * SAVING
 
     def gain_of_more(self, trials: Trials) -> float | None:
         """What another hour is expected to bring; None if unknown. Asked of the time left, any end would look flat."""
@@ -107,8 +111,7 @@ class TimeLeft:
                 self.describe(trial.number, trial.params, description)
                 self.begun(description)
                 self._prices.recall(trial)
-        if weights := self._plan.weights:
-            self._kept = {t.number for t in trials if any(weights(t, fold.fold).is_file() for fold in t.folds)}
+        self._kept = {t.number for t in trials if any(path.is_file() for path in self._weights_of(t))}
 
     def describe(self, number: int, params: Params, description: Description) -> None:
         """Note the network of a point before it becomes a trial."""
@@ -148,6 +151,11 @@ class TimeLeft:
             return None
         self._kept.add(trial.number)
         return weights(trial, fold)
+
+    def _weights_of(self, trial: TrialRecord) -> list[Path]:
+        """Where the trial's fold runs keep their weights; heads on features keep none."""
+        weights = self._plan.weights
+        return [weights(trial, fold.fold) for fold in trial.folds if fold.repeat == 0] if weights else []
 
     def forget_weights(self, closed: TrialRecord, trials: Trials) -> None:
         """Remove kept weights that will not be used: of trials that cannot be chosen, or are not among the best."""

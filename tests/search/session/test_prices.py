@@ -52,8 +52,21 @@ def test_of_a_trial_that_was_never_described_nothing_is_known(prices: Prices) ->
 
 def test_its_own_folds_are_the_best_price_without_the_first_which_also_traced_graphs(prices: Prices) -> None:
     prices.describe(0, "cnn", *network(10.0))
-    assert prices.fold(a_trial(0, 30.0)) == 30.0
     assert prices.fold(a_trial(0, 30.0, 4.0, 8.0, 6.0)) == 6.0
+    assert prices.fold(a_trial(0, 30.0)) == pytest.approx(30 * 10 / (10 + FIRST))  # less what is done once
+    assert prices.fold(a_trial(1, 30.0)) == 30.0  # of which nothing else is known
+
+
+def test_of_fold_runs_at_a_time_each_of_the_first_waited_for_features() -> None:
+    prices = Prices(TRAIN, VALIDATE, slots=2)
+    for number in range(2):
+        prices.describe(number, "frozen", *features(f"{number}", 20.0))
+    assert prices.fold(a_trial(1, 20.0, 21.0)) == 0.0
+    prices.begun(features("0", 20.0)[0])
+    prices.describe(2, "frozen", *features("0", 20.0))
+    prices.note(a_trial(2), 0.5)
+    assert prices.fold(a_trial(1, 20.0, 21.0)) == 0.5
+    assert prices.fold(a_trial(1, 20.0, 21.0, 0.4)) == 0.4
 
 
 def test_a_family_s_speed_is_learned_from_its_fold_runs_and_before_them_from_those_of_others(prices: Prices) -> None:
@@ -116,7 +129,7 @@ def test_the_quickest_trial_is_the_least_that_another_one_takes() -> None:
         ),
     ]
     assert quickest(trials, 3, 1) == pytest.approx(2 * 5.0)
-    assert quickest(trials, 3, 2) == pytest.approx(5.0)
+    assert quickest(trials, 3, 2) == pytest.approx(4.0)
     assert quickest(trials[2:], 3, 1) is None
 
 
