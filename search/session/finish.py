@@ -30,7 +30,7 @@ from search.jobs import (
 )
 from search.manifest import PACKAGING
 from search.seeds import derive
-from search.session.budget import PACKING, SAVING, WITH_CARE, fold_seconds, refit_seconds, usable
+from search.session.budget import SAVING, WITH_CARE, fold_seconds, refit_seconds, usable
 from search.session.kept import forget, is_intact, model_of, weights_of
 from search.session.plan import Plan, fold_job, fold_seed
 from search.session.records import fold_record
@@ -60,6 +60,7 @@ class Finish:
     labels: NDArray[np.int16]  # [images]
     testing: NDArray[np.bool_]  # [images]
     about: Mapping[str, Any]  # goes into the model's file
+    needed: float = 0.0  # seconds for making the model, as the search expects
     has_spare_time: bool = False  # whether the search left time that it had no use for
 
     def __post_init__(self) -> None:
@@ -98,11 +99,10 @@ class Finish:
             of_trials += [jobs for number in numbers if (jobs := self._missing(by_number[number], repeat))]
         if not of_trials:
             return
-        needed = plan.reserve(trials).making + PACKING * len(self._kept(by_number[numbers[0]]))
         jobs, seconds = [], 0.0
         for of_one in of_trials:
             more = len(of_one) * fold_seconds(by_number[of_one[0].trial]) / self.session.executor.slots
-            if seconds + more <= self._left() - needed:
+            if seconds + more <= self._left() - self.needed:
                 jobs, seconds = [*jobs, *of_one], seconds + more
         if not jobs:
             self._note(f"too little time is left to confirm the best {len(numbers)} trials on new folds")
@@ -110,7 +110,7 @@ class Finish:
         confirmed = {job.trial for job in jobs}
         slowest = max(fold_seconds(by_number[number]) for number in confirmed)
         self._note(f"confirming the best {len(confirmed)} trials on new folds, {len(jobs)} fold runs")
-        self._do(jobs, self._on_confirmed, lambda: self._left() > needed + slowest)
+        self._do(jobs, self._on_confirmed, lambda: self._left() > self.needed + slowest)
 
     def _missing(self, trial: TrialRecord, repeat: int) -> list[FoldJob]:
         """The fold runs that a trial lacks in a repeat, each trained in full: trials do not race here."""

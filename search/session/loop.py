@@ -127,6 +127,11 @@ class Loop:
         return self._ending
 
     @property
+    def needed(self) -> float:
+        """Expected seconds for making the model of the trials there are; 0 without a limit."""
+        return self._time.needed(self._trials)
+
+    @property
     def running(self) -> tuple[Work, ...]:
         """Submitted work without an outcome, in order of submission."""
         return self._drive.running
@@ -361,15 +366,7 @@ class Loop:
         if isinstance(outcome, Failure):
             return outcome.detail if outcome.cause == FailureCause.REFUSED else None
         assert isinstance(outcome, Description)  # noqa: S101 - the answer to a DescribeJob
-        new = outcome.parameters - outcome.pretrained
-        if new > self.plan.max_parameters:
-            return f"its model has {new:,} parameters, above max_parameters = {self.plan.max_parameters:,}"
-        if outcome.training_bytes > self.plan.max_bytes:
-            return (
-                f"training it needs about {outcome.training_bytes / 1e9:.1f} GB, "
-                f"and a worker has {self.plan.max_bytes / 1e9:.1f} GB"
-            )
-        return None
+        return self.plan.too_large(outcome)
 
     def _add_trial(self, candidate: Candidate, outcome: Outcome) -> None:
         """Store a candidate as a trial; if the outcome is a failure, as a failed one."""

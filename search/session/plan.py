@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from search.data.folds import fold_rows
 from search.executors.devices import memory_for_each
-from search.jobs import FitOptions, FoldJob, Pixels, WorkerContext
+from search.jobs import Description, FitOptions, FoldJob, Pixels, WorkerContext
 from search.seeds import derive
 from search.session.budget import Reserve, reserve
 from search.session.kept import forget, weights_of
@@ -61,6 +61,16 @@ class Plan:
     race: RaceTerms | None = None  # None: every trial is trained on every fold
     weights: Callable[[TrialRecord, int], Path] | None = None  # where a fold run keeps its weights
     forget: Callable[[Iterable[int]], None] = lambda _numbers: None  # removes the kept weights of trials
+
+    def too_large(self, model: Description) -> str | None:
+        """Why a described model is not trained; None if it is."""
+        new = model.parameters - model.pretrained
+        if new > self.max_parameters:
+            return f"its model has {new:,} parameters, above max_parameters = {self.max_parameters:,}"
+        if model.training_bytes > self.max_bytes:
+            needed, there = model.training_bytes / 1e9, self.max_bytes / 1e9
+            return f"training it needs about {needed:.1f} GB, and a worker has {there:.1f} GB"
+        return None
 
 
 def epochs_of(params: Params, most: int, preset: Preset | Auto | None = None) -> int:

@@ -154,6 +154,7 @@ def _finish(folder: StudyFolder, prepared: Prepared, session: Session, loop: Loo
         labels=images.labels,
         testing=images.testing,
         about=about,
+        needed=loop.needed,
         has_spare_time=loop.ended_by_time,
     ).run()
 

@@ -52,24 +52,25 @@ class TimeLeft:
             return False
         now = self._session.clock()
         if now >= self._reserve_again:  # not after every trial: with thousands of them the estimate is slow
-            self._reserved, self._reserve_again = (
-                self._plan.reserve(trials).total + self._making(trials),
-                now + RESERVE_SECONDS,
-            )
+            reserve = self._plan.reserve(trials)
+            self._reserved = reserve.confirming + reserve.grace + self.needed(trials)
+            self._reserve_again = now + RESERVE_SECONDS
         return self.seconds <= 0
 
-    def _making(self, trials: Trials) -> float:
-        """Seconds to pack the kept networks of the leading trial, and to predict the testing images with the model.
+    def needed(self, trials: Trials) -> float:
+        """Expected seconds for making the model; 0 without a limit or a finished fold.
 
-        And those that a slow or busy machine needs besides for what `reserve` counts as on a quick one.
+        With the packing of kept networks of the leading trial, the prediction of the testing images, and what a slow or
+        busy machine takes longer than `SAVING`.
         """
         leader = next((t for t in ranked(trials, self._plan.metric) if may_be_chosen(t, self._plan.metric)), None)
-        if leader is None:
+        if leader is None or self._plan.seconds is None:
             return 0.0
         kept = sum(path.is_file() for path in self._weights_of(leader))
         testing = self._plan.testing * max(kept, 1) * self._prices.predicting(leader.number)
         slowness = self._prices.slowness
-        return slowness * (PACKING * kept + testing) + max(slowness - 1.0, 0.0) * SAVING
+        more = slowness * (PACKING * kept + testing) + max(slowness - 1.0, 0.0) * SAVING
+        return self._plan.reserve(trials).making + more
 
     def gain_of_more(self, trials: Trials) -> float | None:
         """What another hour is expected to bring; None if unknown. Asked of the time left, any end would look flat."""

@@ -17,7 +17,6 @@ from search.jobs import FoldJob, FoldResult, Job, Outcome, RefitJob, SavedModel
 from search.results.progress import Ending
 from search.results.read import read
 from search.samplers.factory import make_sampler
-from search.session.budget import reserve
 from search.session.finish import Finish
 from search.session.kept import weights_of
 from search.session.loop import Loop
@@ -243,17 +242,19 @@ class Training(Saving):
         return future
 
 
+NEEDED = 5.8  # seconds, for making the model
+
+
 def finished(
     store: Store, home: Path, executor: Saving, *, left: float, has_spare_time: bool = False
 ) -> tuple[ChoiceRecord, Watcher]:
     """(The choice with so many seconds left of 1,000, what was said)."""
     (folder := StudyFolder(home)).refits.mkdir(parents=True, exist_ok=True)
     assignment, labels, watcher = store.split().assignment, np.arange(IMAGES, dtype=np.int16) % 3, Watcher()
-    limit, numbers = 1000.0, {"metric": "accuracy", "folds": FOLDS, "images": IMAGES, "seconds": 1000.0, "slots": 1}
-    plan = a_plan(assignment=assignment, seconds=limit, reserve=lambda trials: reserve(trials, **numbers))  # type: ignore[arg-type]
+    plan, limit = a_plan(assignment=assignment, seconds=1000.0), 1000.0
     session = Session(store, store.start_run(RUN), executor, watcher, StopRequest(), lambda: limit - left, 0.0)  # type: ignore[arg-type]
     nowhere = np.zeros(IMAGES, bool)
-    Finish(plan, session, lambda: None, folder, lambda _: assignment, labels, nowhere, {}, has_spare_time).run()
+    Finish(plan, session, lambda: None, folder, lambda _: assignment, labels, nowhere, {}, NEEDED, has_spare_time).run()
     (choice,) = store.choices()
     return choice, watcher
 

@@ -266,7 +266,7 @@ def test_hours_are_a_total_and_a_trial_that_runs_out_of_time_goes_on_with_more(p
 
     sit(path, Ticking(), seconds=65, trials=100)
     assert stored(path)[1].state == TrialState.COMPLETE
-    assert sum(len(t.folds) for t in stored(path)) == 7
+    assert sum(len(t.folds) for t in stored(path)) == 6  # in the last 5 s no other trial could have two folds
 
 
 def test_both_budgets_hold(path: Path) -> None:
