@@ -53,6 +53,7 @@ class Plan:
     seconds: float | None
     testing: int = 0  # images that the saved model is tested on
     wish: Wish = field(default_factory=Wish)  # of the saved model
+    trains: Callable[[Params], bool] = lambda _params: True  # whether a point is a network, not a head fitted at once
     probes: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)  # backbone -> the point that probes it
     passes: Callable[[Params], frozenset[Hashable]] = lambda _params: frozenset()  # of a point's model, see `Timed`
     until_flat: bool = False  # whether the search ends when more of it does not pay
@@ -160,6 +161,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
         probes={name: space.defaults(**changes) for name, changes in probes(preset, prepared.facts).items()}
         if preset
         else {},
+        trains=lambda params: preset is None or _trains(preset, params),
         passes=lambda params: shared_views(preset, params, prepared.facts) if preset else frozenset(),
     )
 
@@ -172,13 +174,19 @@ def race_terms(prepared: Prepared, rule: str) -> RaceTerms | None:
     def schedule(params: Params) -> Schedule | None:
         if prepared.own:  # a user's model sets its learning rates itself
             return Schedule("constant", epochs_of(params, prepared.max_epochs))
-        family, own = family_of(prepared.preset, params)
-        if family.frozen and family.frozen.heads and not family.frozen.heads.trains(own):
+        if not _trains(prepared.preset, params):
             return None
+        family, own = family_of(prepared.preset, params)
         recipe = family.recipe(own, prepared.facts)
         return Schedule(recipe.schedule, epochs_of(params, prepared.max_epochs, prepared.preset))
 
     return RaceTerms(rule, prepared.images.labels, schedule)
+
+
+def _trains(preset: Preset | Auto, params: Params) -> bool:
+    """Whether a point is a network that is trained, rather than a head that is fitted at once."""
+    family, own = family_of(preset, params)
+    return not (family.frozen and family.frozen.heads) or family.frozen.heads.trains(own)
 
 
 def worker_context(pixels: Path, features: Path, prepared: Prepared) -> WorkerContext:

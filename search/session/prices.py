@@ -17,6 +17,7 @@ from storage.records import TrialRecord, TrialState
 
 SPEED = 1e10  # multiplications a second of one thread, until this machine's are known
 FIRST = 6.0  # seconds more of a trained network's first fold run: its graphs are traced
+FIRST_HEAD = 1.5  # the same of a network on features: 2.5 to 3.2 s where other fold runs took twice the assumed time
 BUILDING = 1.5  # seconds of each fold run of a pre-trained network: it is built anew
 USEFUL_FOLDS = 2  # a trial that cannot have so many folds, or all, in the time that is left is not begun
 COMPUTES = 0.5  # seconds, assumed, from which a fold run tells something about speed
@@ -36,11 +37,15 @@ class Prices:
     _short: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # seconds, where COMPUTES is more
     _passed: set[str] = field(default_factory=set)  # views whose features are computed already
 
-    def describe(self, number: int, family: str, description: Description, epochs: int) -> None:
-        """Note a trial's description before its first fold. `epochs`: the most of a fold run."""
+    def describe(self, number: int, family: str, description: Description, epochs: int, *, trains: bool = True) -> None:
+        """Note a trial's description before its first fold. `epochs`: the most of a fold run.
+
+        `trains`: whether a network is trained, rather than a head fitted at once.
+        """
         views, trained = max(1, len(description.views)), description.training_macs > 0
         new = sum(view not in self._passed for view in description.views)
-        once = (self.train + self.validate) * new * description.macs / SPEED + FIRST * trained
+        tracing = FIRST if trained else FIRST_HEAD if trains else 0.0
+        once = (self.train + self.validate) * new * description.macs / SPEED + tracing
         epoch = self.train * description.training_macs + self.validate * views * description.macs
         building = BUILDING if description.pretrained else 0.0
         self._described[number] = family, once, trained * (epochs * epoch / SPEED + building)

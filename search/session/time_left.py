@@ -21,7 +21,8 @@ from search.study.evidence import outlook
 from storage import OUT_OF_TIME, TrialRecord, TrialState
 from storage.records import Origin, Params
 
-RESERVE_SECONDS = 5.0  # between two estimates of the time for finishing
+RESERVE_SECONDS = 5.0  # between two estimates of the time for finishing; in a short time
+RESERVE_SHARE = 0.01  # of it, as then there are few trials
 OUTLOOK_SECONDS = 30.0  # between two estimates of what more search brings, and at most
 OUTLOOK_SHARE = 20.0  # of the time one part of so many
 RECALLED = 8  # trials of each family by whose stored fold runs a new session knows what others will take
@@ -54,7 +55,7 @@ class TimeLeft:
         if now >= self._reserve_again:  # not after every trial: with thousands of them the estimate is slow
             reserve = self._plan.reserve(trials)
             self._reserved = reserve.confirming + reserve.grace + self.needed(trials)
-            self._reserve_again = now + RESERVE_SECONDS
+            self._reserve_again = now + min(RESERVE_SECONDS, RESERVE_SHARE * self._plan.seconds)
         return self.seconds <= 0
 
     def needed(self, trials: Trials) -> float:
@@ -117,7 +118,7 @@ class TimeLeft:
     def describe(self, number: int, params: Params, description: Description) -> None:
         """Note the network of a point before it becomes a trial."""
         epochs = self._plan.fit_options(params).max_epochs
-        self._prices.describe(number, _family(params), description, epochs)
+        self._prices.describe(number, _family(params), description, epochs, trains=self._plan.trains(params))
 
     def too_long(self, number: int, origin: Origin) -> str | None:
         """Why there is no time for a described point; None if there is. The baseline is always begun."""

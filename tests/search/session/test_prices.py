@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from search.jobs import Description
-from search.session.prices import FIRST, MAX_FACTOR, SPEED, USEFUL_FOLDS, Prices, quickest, useful
+from search.session.prices import FIRST, FIRST_HEAD, MAX_FACTOR, SPEED, USEFUL_FOLDS, Prices, quickest, useful
 from storage import FoldRecord, TrialRecord, TrialState
 from storage.records import DiagnosisRecord, Origin
 
@@ -60,10 +60,10 @@ def test_its_own_folds_are_the_best_price_without_the_first_which_also_traced_gr
 def test_of_fold_runs_at_a_time_each_of_the_first_waited_for_features() -> None:
     prices = Prices(TRAIN, VALIDATE, slots=2)
     for number in range(2):
-        prices.describe(number, "frozen", *features(f"{number}", 20.0))
+        prices.describe(number, "frozen", *features(f"{number}", 20.0), trains=False)
     assert prices.fold(a_trial(1, 20.0, 21.0)) == 0.0
     prices.begun(features("0", 20.0)[0])
-    prices.describe(2, "frozen", *features("0", 20.0))
+    prices.describe(2, "frozen", *features("0", 20.0), trains=False)
     prices.note(a_trial(2), 0.5)
     assert prices.fold(a_trial(1, 20.0, 21.0)) == 0.5
     assert prices.fold(a_trial(1, 20.0, 21.0, 0.4)) == 0.4
@@ -95,7 +95,7 @@ def test_a_fold_that_hardly_computes_tells_nothing_about_speed_and_how_long_othe
     prices: Prices,
 ) -> None:
     for number, family in enumerate(("frozen", "frozen", "cnn")):
-        prices.describe(number, family, *features("96", 0.1))
+        prices.describe(number, family, *features("96", 0.1), trains=False)
     prices.note(a_trial(0), 3.0)
     assert prices.slowness == 1.0
     assert prices.folds(1, 2) == pytest.approx(0.1 + 2 * 3.0)
@@ -133,16 +133,21 @@ def test_the_quickest_trial_is_the_least_that_another_one_takes() -> None:
     assert quickest(trials[2:], 3, 1) is None
 
 
+def test_a_network_on_features_traces_its_graphs_too(prices: Prices) -> None:
+    prices.describe(0, "frozen", *features("96", 20.0))
+    assert prices.folds(0, 2) == pytest.approx(20.0 + FIRST_HEAD)
+
+
 def test_features_are_paid_once_a_view(prices: Prices) -> None:
     description, epochs = features("96", 20.0)
-    prices.describe(0, "frozen", description, epochs)
+    prices.describe(0, "frozen", description, epochs, trains=False)
     assert prices.folds(0, 5) == pytest.approx(20.0)
-    prices.describe(1, "frozen", description, epochs)
+    prices.describe(1, "frozen", description, epochs, trains=False)
     assert prices.folds(1, 5) == pytest.approx(20.0)  # described only: they are computed where a trial is begun
     prices.begun(description)
-    prices.describe(2, "frozen", description, epochs)
+    prices.describe(2, "frozen", description, epochs, trains=False)
     assert prices.folds(2, 5) == 0.0
-    prices.describe(3, "frozen", *features("192", 20.0))
+    prices.describe(3, "frozen", *features("192", 20.0), trains=False)
     assert prices.folds(3, 5) == pytest.approx(20.0)
 
 
