@@ -35,12 +35,17 @@ WITH_CARE = 1.2  # safety factor on the expected seconds of a refit
 LEAST_SECONDS = 60.0  # of a larger budget that a message names: starting takes some of it
 GRACE_SECONDS = 10.0  # for running folds when the search is asked to stop; if its time is over, at most
 GRACE_SHARE = 0.02  # of its time
-RESTARTING = 5.0  # seconds until a worker that is ended has imported TensorFlow again: a fold may as well have them
+RESTARTING = 5.0  # seconds until a worker that was ended has imported TensorFlow again
 
 
 def grace(seconds: float) -> float:
     """Seconds for running folds to end when the `seconds` of a study are over."""
     return min(GRACE_SECONDS, GRACE_SHARE * seconds)
+
+
+def patience(seconds: float, *, unsure: bool) -> float:
+    """The same for what is running: a fold of which it is known about when it ends may have RESTARTING instead."""
+    return grace(seconds) if unsure else max(grace(seconds), RESTARTING)
 
 
 @dataclass(frozen=True)

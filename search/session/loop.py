@@ -27,7 +27,7 @@ from search.jobs import (
 from search.results.progress import Ending, Progress
 from search.samplers.base import Exhausted, Sampler
 from search.session.backbones import backbone_of, may_be_best_of, with_backbone
-from search.session.budget import GRACE_SECONDS, RESTARTING, grace
+from search.session.budget import GRACE_SECONDS, patience
 from search.session.plan import Plan, Start, fold_job, still_to_try
 from search.session.racer import Racer, races
 from search.session.records import collapse, fold_record
@@ -169,7 +169,7 @@ class Loop:
             self._observer.note(f"stopping: running folds get {GRACE_SECONDS:.0f} s to end; ask again to leave at once")
         if self._ending is not Ending.FINISHED:
             return False
-        if self._time.is_over(self._trials):
+        if self._time.is_over(self._trials, unsure=self._is_unsure):
             self.ended_by_time = True
             return False
         if self._starts or not self._time.is_flat(self._trials):
@@ -177,6 +177,11 @@ class Loop:
         little = f"{little_gain(self.plan.metric):g} of {METRICS[self.plan.metric].words}"
         self._observer.note(f"another hour is expected to bring less than {little}: the search ends here")
         return False
+
+    @property
+    def _is_unsure(self) -> bool:
+        """Whether the first fold of a trial is running: when it ends is only guessed."""
+        return any(isinstance(work, FoldJob) and not self._trials[work.trial].folds for work in self.running)
 
     def _eta(self) -> float | None:
         """Seconds until a budget is used up, from the pace of this session."""
@@ -484,9 +489,9 @@ class Loop:
     def _drain(self) -> None:
         """Give running folds a grace period, then drop them. If no more time is left, close trials that are open."""
         seconds = self.plan.seconds
-        allowed = (
-            GRACE_SECONDS if seconds is None or self._ending is not Ending.FINISHED else max(grace(seconds), RESTARTING)
-        )
+        allowed = GRACE_SECONDS
+        if self._ending is Ending.FINISHED and seconds is not None:
+            allowed = patience(seconds, unsure=self._is_unsure)
         deadline = self.session.clock() + allowed
         self._drive.run(lambda: None, lambda: self.session.clock() < deadline and self._ending is not Ending.FAILED)
         if self._ending is Ending.FINISHED and seconds is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from search.executors.drive import Drive
 from search.jobs import DescribeJob, Description, Outcome
-from search.session.budget import LONG, PACKING, SAVING
+from search.session.budget import LONG, PACKING, RESTARTING, SAVING
 from search.session.kept import KEPT_TRIALS
 from search.session.plan import Plan
 from search.session.prices import Prices, quickest, useful
@@ -47,8 +47,12 @@ class TimeLeft:
         limit = self._plan.seconds
         return float("inf") if limit is None else limit - self._reserved - self._session.spent
 
-    def is_over(self, trials: Trials) -> bool:
-        """Whether the time for searching is over."""
+    def is_over(self, trials: Trials, *, unsure: bool = False) -> bool:
+        """Whether the time for searching is over.
+
+        `unsure`: whether a fold is running of which it is only guessed when it ends. If it does not end in time, its
+        worker has to be started again for finishing.
+        """
         if self._plan.seconds is None:
             return False
         now = self._session.clock()
@@ -56,7 +60,7 @@ class TimeLeft:
             reserve = self._plan.reserve(trials)
             self._reserved = reserve.confirming + reserve.grace + self.needed(trials)
             self._reserve_again = now + min(RESERVE_SECONDS, RESERVE_SHARE * self._plan.seconds)
-        return self.seconds <= 0
+        return self.seconds <= (RESTARTING if unsure else 0.0)
 
     def needed(self, trials: Trials) -> float:
         """Expected seconds for making the model; 0 without a limit or a finished fold.

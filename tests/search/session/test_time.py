@@ -11,7 +11,7 @@ import pytest
 
 from search.jobs import DescribeJob, Description, Failure, FailureCause, FoldJob, Job, Outcome
 from search.results.progress import Ending
-from search.session.budget import LONG, RESERVED, grace, is_long, refit_seconds, reserve
+from search.session.budget import LONG, RESERVED, RESTARTING, grace, is_long, patience, refit_seconds, reserve
 from search.session.kept import KEPT_TRIALS, forget, weights_of
 from search.session.plan import Start
 from search.session.prices import SPEED
@@ -22,7 +22,7 @@ from spaces.layers import Layer
 from storage import OUT_OF_TIME, FoldRecord, TrialRecord, TrialState
 from storage.records import Origin
 from tests.search.session.instant import SPACE, by_formula
-from tests.search.session.sessions import ASSIGNMENT, FOLDS, Ticking, Watcher, new_study, sit, stored
+from tests.search.session.sessions import ASSIGNMENT, FOLDS, Hands, Ticking, Watcher, new_study, sit, stored
 
 IMAGES = len(ASSIGNMENT)
 TRAIN = IMAGES - IMAGES // FOLDS
@@ -319,3 +319,25 @@ def test_time_is_reserved_for_what_can_be_made_of_the_trials_there_are() -> None
     assert kept_back(long) < kept_back(short)
     short_study = replace(short, folds=a_trial(0, 0.8, *[0.2] * 5).folds)
     assert kept_back(short_study, seconds=10.0) == RESERVED * 10 + grace(10)
+
+
+def test_a_fold_of_which_it_is_only_guessed_when_it_ends_leaves_time_to_start_its_worker_again(path: Path) -> None:
+    """A first fold that runs on at the end is given up in time; for another one it is waited a little instead."""
+    assert patience(60, unsure=True) == grace(60) < RESTARTING == patience(60, unsure=False)
+    assert patience(36000, unsure=True) == patience(36000, unsure=False) == grace(36000)
+    executor = Clockless(now=[0.0])
+    watcher = Watcher(act=lambda _: executor.now.__setitem__(0, executor.now[0] + 1))
+    sit(path, executor, watcher, seconds=60, starts=[Start(Origin.BASELINE, depth(1))], trials=50)
+    assert 60 - RESTARTING <= executor.now[0] <= 60 - RESTARTING + 2 * grace(60) + 1
+    assert stored(path)[0].cause == OUT_OF_TIME
+
+
+class Clockless(Hands):
+    """Its fold runs never end, and its clock is moved by the test."""
+
+    def __init__(self, now: list[float]) -> None:
+        super().__init__()
+        self.now = now
+
+    def clock(self) -> float:
+        return self.now[0]
