@@ -211,7 +211,7 @@ def scale(study: Banked, metric: str) -> float:
 
 
 def outlooks(study: Banked) -> Iterator[tuple[float, float]]:
-    """(What the rest of the search was expected to bring at most, what it brought in truth), from each trial on."""
+    """(What the rest of the search was expected to bring, what it brought in truth), from each trial on."""
     made, candidates = evidence(study)
     for first in range(LEAST_TRIALS, len(made.numbers)):
         so_far = np.arange(len(made.numbers)) < first
@@ -342,8 +342,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"\nA difference of 1 in {METRIC} goes with these in {metric}: {each}")
     pairs = [pair for study in with_truth for pair in outlooks(study)]
     if pairs:
-        kept = np.mean([brought <= predicted for predicted, brought in pairs])
-        print(f"\nWhat more search brings at most: true {kept:.0%} of {len(pairs)} times")
+        predicted, brought = 100 * np.array(pairs).T
+        above = np.mean(brought > predicted)
+        means = f"{predicted.mean():.2f} points expected, {brought.mean():.2f} brought"
+        print(f"\nWhat more search brings, on average of {len(pairs)} times: {means}; more than expected {above:.0%}")
 
 
 if __name__ == "__main__":
