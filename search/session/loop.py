@@ -115,8 +115,8 @@ class Loop:
         """Search until a budget is used up, a signal asks to stop, or too many trials in a row failed."""
         self.load()
         if not self._time.is_over(self._trials):
-            self._reopen()
             self._time.recall(self._trials, self.show)
+            self._reopen()
         self.sampler.replay(self._trials)
         if self._racer:
             self._racer.load(self._store, self._trials)
@@ -180,8 +180,10 @@ class Loop:
 
     @property
     def _is_unsure(self) -> bool:
-        """Whether the first fold of a trial is running: when it ends is only guessed."""
-        return any(isinstance(work, FoldJob) and not self._trials[work.trial].folds for work in self.running)
+        """Whether a fold is running of which it is only guessed when it ends."""
+        return any(
+            isinstance(work, FoldJob) and self._time.is_guessed(self._trials[work.trial]) for work in self.running
+        )
 
     def _eta(self) -> float | None:
         """Seconds until a budget is used up, from the pace of this session."""
@@ -479,8 +481,8 @@ class Loop:
     # Starting and ending
 
     def _reopen(self) -> None:
-        """Reopen trials that ran out of time."""
-        out_of_time = [trial for trial in self._trials if trial.cause == OUT_OF_TIME]
+        """Reopen trials that ran out of time, if there is some now for their next fold."""
+        out_of_time = [t for t in self._trials if t.cause == OUT_OF_TIME and self._time.has_fold(t)]
         for trial in out_of_time:
             self._store.reopen_trial(trial.number)
         if out_of_time:

@@ -17,6 +17,7 @@ from search.errors import RunError, UsageError
 from search.executors.base import Executor
 from search.results.progress import Ending, Observer
 from search.samplers.factory import make_sampler
+from search.session.budget import RESTARTING
 from search.session.finish import Finish
 from search.session.loop import Loop
 from search.session.plan import make_plan, worker_context
@@ -154,7 +155,7 @@ def _finish(folder: StudyFolder, prepared: Prepared, session: Session, loop: Loo
         labels=images.labels,
         testing=images.testing,
         about=about,
-        needed=loop.needed,
+        needed=loop.needed + (RESTARTING if loop.running else 0.0),
         has_spare_time=loop.ended_by_time,
     ).run()
 

@@ -101,7 +101,7 @@ class TimeLeft:
             return
         by_family: dict[str, list[TrialRecord]] = defaultdict(list)
         for trial in trials:
-            if trial.folds:
+            if trial.folds or trial.state == TrialState.RUNNING or trial.cause == OUT_OF_TIME:
                 by_family[_family(trial.params)].append(trial)
         known = sorted((t for of in by_family.values() for t in of[-RECALLED:]), key=lambda trial: trial.number)
         waiting, outcomes = deque(known), dict[int, Outcome]()
@@ -128,7 +128,8 @@ class TimeLeft:
         """Why there is no time for a described point; None if there is. The baseline is always begun."""
         if origin == Origin.BASELINE or self._plan.seconds is None:
             return None
-        return useful(self._prices, number, self._plan.folds, self.seconds, self._session.executor.slots)
+        reserved = RESTARTING if self._prices.folds(number, 1) > RESTARTING else 0.0  # see `is_guessed`
+        return useful(self._prices, number, self._plan.folds, self.seconds - reserved, self._session.executor.slots)
 
     def nothing_fits(self, trials: Trials) -> bool:
         """Whether there is no time for another trial even if it is as quick as the quickest so far."""
@@ -144,8 +145,13 @@ class TimeLeft:
         self._prices.note(trial, seconds)
 
     def has_fold(self, trial: TrialRecord) -> bool:
-        """Whether the next fold run of a trial is expected to end in time; the first was allowed with the trial."""
-        return not trial.folds or self._prices.fold(trial) <= self.seconds
+        """Whether the next fold run of a trial is expected to end in time. The baseline is always begun."""
+        is_begun_anyway = trial.origin == Origin.BASELINE and not trial.folds
+        return is_begun_anyway or self._prices.fold(trial) <= self.seconds
+
+    def is_guessed(self, trial: TrialRecord) -> bool:
+        """Whether a fold run of a trial is a long one, and none before it tells how long."""
+        return not trial.folds and self._prices.fold(trial) > RESTARTING
 
     # Kept weights
 

@@ -253,7 +253,7 @@ def test_asked_to_stop_it_submits_nothing_more_and_the_next_session_goes_on(path
 
 
 def test_hours_are_a_total_and_a_trial_that_runs_out_of_time_goes_on_with_more(path: Path) -> None:
-    sit(path, Ticking(), seconds=50, trials=100)
+    sit(path, Ticking(), seconds=55, trials=100)
     trials = stored(path)
     assert sum(len(t.folds) for t in trials) == 5
     assert (trials[-1].state, trials[-1].cause) == (TrialState.PRUNED, OUT_OF_TIME)
