@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import typer
@@ -88,11 +89,11 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     quiet: opt.Quiet = False,
 ) -> None:
     """Search: start a study, or continue it. Budgets are totals; Ctrl-C stops, and nothing is lost."""
-    given = dict(locals())
+    given, started = dict(locals()), monotonic()  # what is imported now counts too
     from search.commands.request import Settings
     from search.commands.run import run
 
-    session = _session(opt.workers_asked(workers, workers_per_gpu), fold_limit, quiet=quiet)
+    session = _session(opt.workers_asked(workers, workers_per_gpu), quiet=quiet, started=started, fold_limit=fold_limit)
     _finish(run(path, Settings.of(given), session, directory=directory, model=model, warm_start=warm_start))
 
 
@@ -110,11 +111,11 @@ def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     quiet: opt.Quiet = False,
 ) -> None:
     """Continue a study. Refuses if nothing is left to do."""
-    given = dict(locals())
+    given, started = dict(locals()), monotonic()
     from search.commands.request import Settings
     from search.commands.run import resume
 
-    session = _session(opt.workers_asked(workers, workers_per_gpu), fold_limit, quiet=quiet)
+    session = _session(opt.workers_asked(workers, workers_per_gpu), quiet=quiet, started=started, fold_limit=fold_limit)
     _finish(resume(study, Settings.of(given), session, model=model))
 
 
@@ -194,7 +195,7 @@ def export(
     from reports import show
     from search.commands.export import export
 
-    done = export(study, to, _session(workers, quiet=quiet), model=model)
+    done = export(study, to, _session(workers, quiet=quiet, started=monotonic()), model=model)
     show.exported(done.path, done.about.image_shape, done.about.classes, command_line("predict", done.path, "PICTURES"))
 
 
@@ -266,10 +267,10 @@ def _display(*, quiet: bool = False) -> TerminalDisplay:
     return TerminalDisplay(quiet)
 
 
-def _session(workers: int | None, fold_limit: float | None = None, *, quiet: bool) -> Session:
+def _session(workers: int | None, *, quiet: bool, started: float, fold_limit: float | None = None) -> Session:
     from search.commands.session import Session
 
-    return Session(_display(quiet=quiet), shlex.join(["search", *sys.argv[1:]]), workers, fold_limit)
+    return Session(_display(quiet=quiet), shlex.join(["search", *sys.argv[1:]]), workers, fold_limit, started)
 
 
 def _complain(message: str) -> None:

@@ -14,6 +14,7 @@ from search.results.stored import StoredStudy
 from search.results.summary import StudySummary, summarise
 from search.stats.evidence import Evidence, comparable, evidence_of
 from search.stats.metrics import METRICS
+from search.stats.selection import Wish
 from spaces import Choice, Parameter, Space, Value
 from spaces.parameters import When, boolean, choice, integer, real
 from storage.records import (
@@ -80,6 +81,8 @@ class Records:
     searching: bool = False
     others: dict[int, dict[int, NDArray[np.float32]]] = field(default_factory=dict)  # trial -> as `probabilities`
     choices: tuple[ChoiceRecord, ...] = ()
+    confirmed: Evidence | None = None  # by further folds
+    wish: Wish = field(default_factory=Wish)
 
     @property
     def evidence(self) -> Evidence | None:
@@ -105,6 +108,8 @@ class Records:
             best=r.probabilities,
             evidence=r.evidence,
             leading=((r.split, tuple(r.others.values())),) if r.others else (),
+            confirmed=r.confirmed,
+            wish=r.wish,
             searching=r.searching,
         )
         return summarise(stored)

@@ -371,9 +371,10 @@ def test_a_search_without_a_result_fails_and_every_command_names_the_one_that_go
     exported = search_here("export", "shapes-study", "--to", "model.keras", cwd=tmp_path)
     assert [done.returncode for done in (begun, again, asked, exported)] == [1, 1, 2, 2]
     on = "search resume shapes-study --time 1m"
+    assert begun.stderr.endswith(f"go on with: {on} --workers 1\n")
     for done in (begun, again, asked, exported):
         assert "shapes-study: no trial is complete, so there is no model, and " in done.stderr
-        assert " of 1s are used; " in done.stderr and done.stderr.endswith(f"go on with: {on}\n")
+        assert " of 1s are used; " in done.stderr and f"go on with: {on}" in done.stderr
     resumed = search(*on.split()[1:], "--workers", "1", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert len(as_json("predict", "shapes-study", "shapes", cwd=tmp_path)["images"]) == 28

@@ -151,7 +151,7 @@ def test_asked_to_stop_it_saves_says_how_to_go_on_and_exits_75(
     process.send_signal(asked_by)
     out, err = process.communicate(timeout=60)
     assert process.returncode == RESUMABLE, err
-    assert "Go on with: search resume study" in out
+    assert "Go on with: search resume study --workers 1" in out
     assert not workers_of(tmp_path / "study")
     number = len(trials_of(tmp_path / "study")) + 1  # the last may have ended in the time it was given
 
@@ -195,7 +195,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_nothing_stored_is_lost(pictures: Pat
     process.wait(5)
     assert process.returncode == RESUMABLE
     _, err = process.communicate()
-    assert err == "search: left at once; what was committed stays. Go on with: search resume study\n"
+    assert err == "search: left at once; what was committed stays. Go on with: search resume study --workers 1\n"
     wait_until(lambda: workers_of(study) == [])
     assert integrity(study) == "ok"
 

@@ -158,8 +158,9 @@ class LiveTable:
             closed = sum(trial.state != TrialState.RUNNING for trial in progress.trials)
             shares.append((closed / progress.trials_budget, f"{closed} of {progress.trials_budget} trials"))
         if progress.seconds_budget:
-            spent, budget = values.duration(progress.spent_seconds), values.duration(progress.seconds_budget)
-            shares.append((progress.spent_seconds / progress.seconds_budget, f"{spent} of {budget}"))
+            budget, over = progress.seconds_budget, progress.spent_seconds - progress.seconds_budget
+            used = f"{values.duration(over)} over" if over > 0 else f"{values.duration(progress.spent_seconds)} of"
+            shares.append((progress.spent_seconds / budget, f"{used} {values.duration(budget)}"))
         if not shares:
             return as_text(f"{values.count(len(progress.trials), 'trial')}, until you stop it", self._console)
         share = min(max(share for share, _ in shares), 1.0)

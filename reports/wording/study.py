@@ -9,7 +9,7 @@ from search.diagnosis.evidence import BROKEN, BY_HEART, ONE_CLASS, STUCK, UNSURE
 from search.results.summary import Chosen, ReferenceRow, StudySummary, TrialRow
 from search.stats.estimate import Estimate, beats
 from search.stats.metrics import METRICS
-from search.stats.selection import ENSEMBLE_METRIC, PRICES
+from search.stats.selection import ENSEMBLE_METRIC, PRICES, finalists
 from search.text import quoted
 from storage.records import OUT_OF_TIME, Origin, TrialRecord, TrialState
 
@@ -145,7 +145,7 @@ def choice(data: StudySummary) -> str:
 
 def _why_it(data: StudySummary, chosen: Chosen) -> str:
     """Why this trial, in brackets; empty if there was no other, or if what is known now does not explain it."""
-    if chosen.leader is None or len(data.trials) == 1 or chosen.loss > max(PRICES.values()) or not chosen.current:
+    if chosen.leader is None or len(data.trials) == 1 or chosen.loss > _most_for_cheaper(data) or not chosen.current:
         return ""
     if chosen.leader == chosen.trial:
         return (
@@ -156,6 +156,11 @@ def _why_it(data: StudySummary, chosen: Chosen) -> str:
         f" (trial {chosen.leader} is expected to be better by {number(max(chosen.loss, 0.0), 3)} only, and this one "
         "costs less to use)"
     )
+
+
+def _most_for_cheaper(data: StudySummary) -> float:
+    """The largest expected loss, in the metric, for which a cheaper trial is chosen."""
+    return max(PRICES.values()) * METRICS[data.metric].scale
 
 
 def _how_made(data: StudySummary, chosen: Chosen) -> str:
@@ -188,7 +193,11 @@ def another_is_shipped(data: StudySummary) -> str:
 def _unconfirmed(data: StudySummary, chosen: Chosen) -> str:
     if data.compared < 2 or any(fold.repeat for fold in data.trial(chosen.trial).folds):
         return ""
-    return " It was not trained again on new folds: too few trials were searched for that, or too little time was left."
+    if any(fold.repeat for trial in data.trials for fold in trial.folds):
+        return " It was not among the trials that were trained again on new folds."
+    enough = finalists(data.trials, data.metric, data.folds, data.searched_images)
+    why = "too little time was left" if enough else "too few trials were searched for that"
+    return f" It was not trained again on new folds: {why}."
 
 
 def _tested(data: StudySummary, chosen: Chosen) -> str:

@@ -66,7 +66,7 @@ def export(study: Path | None, to: Path | None, session: Session, *, model: str 
             with session.display.reading() as progress:
                 prepared = prepare(toml.read(folder.path), folder.path, progress, own)
             with session.display.watching() as observer:
-                ending = finish_only(folder, prepared, observer, executor=executor, command=session.command)
+                ending = finish_only(folder, prepared, observer, executor=executor, asked=session.asked)
         if ending is Ending.STOPPED:
             raise Stopped
         if not has_model(folder):

@@ -12,6 +12,7 @@ from search.errors import UsageError
 from search.results.pictures import Pictures, rows_shown
 from search.results.read import read
 from search.results.summary import StudySummary
+from search.stats.selection import Wish
 from search.study import config as toml
 from search.study.folder import StudyFolder
 from search.study.lease import holder
@@ -41,8 +42,17 @@ def summary_of(folder: StudyFolder) -> StudySummary:
     if not folder.begun:
         starts = folder.command("run")
         raise UsageError(f"{folder} has not begun, so there is nothing to report; `{starts}` starts it")
+    searching = holder(folder.lock) is not None
     with folder.read() as store:
-        return read(store, searching=holder(folder.lock) is not None, outdated=folder.model_is_outdated)
+        return read(store, searching=searching, outdated=folder.model_is_outdated, wish=_wish(folder))
+
+
+def _wish(folder: StudyFolder) -> Wish:
+    """What the study's settings wish of the model; the default where they cannot be read: results can be shown."""
+    try:
+        return toml.read(folder.path).wish
+    except UsageError:
+        return Wish()
 
 
 def pictures_of(folder: StudyFolder, summary: StudySummary) -> Pictures:

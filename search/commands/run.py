@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,13 +31,14 @@ class RunResult:
     folder: StudyFolder
     ending: Ending
     own: ModelFile | None = None  # the user's model that was searched
+    options: tuple[str, ...] = ()  # of the command, those that the next one needs too
     nothing_left: str | None = None  # why nothing was done, in words; None if something was done
     problem: str | None = None  # why there is no model, and the command that continues; None if there can be one
 
     @property
     def resume_command(self) -> str:
         """The command that continues the study."""
-        return resume_command(self.folder, own=self.own)
+        return resume_command(self.folder, *self.options, own=self.own)
 
 
 def init(
@@ -108,7 +110,7 @@ def _search(
     check_sampler(config.chosen_sampler)
     folder.check()
     if not request.images_before:  # else the images may be another study's, which is to be said first
-        check_named(folder, own, "resume", *_budget_options(request))
+        check_named(folder, own, "resume", *_budget_options(request), *session.asked.options)
     with open_executor(session.workers, session.fold_limit) as executor:
         with display.reading() as progress:
             prepared = prepare(config, folder.path, progress, own, warm_start)
@@ -116,7 +118,7 @@ def _search(
         _show(prepared, display)
         done, ending = nested.done_already(folder, prepared), Ending.FINISHED
         if done and only_unfinished:
-            raise UsageError(f"nothing to resume: {done.words}; {_next_steps(request, own)}")
+            raise UsageError(f"nothing to resume: {done.words}; {_next_steps(request, own, session.asked.options)}")
         if not done:
             folder.make()
             watch, begin = display.watching, partial(request.write, prepared.warm)
@@ -125,17 +127,16 @@ def _search(
                 prepared,
                 watch,
                 executor=executor,
-                command=session.command,
+                asked=session.asked,
                 begin=begin,
-                started=session.started,
             )
-    problem = None if ending is Ending.STOPPED else without_result(folder)
+    problem = None if ending is Ending.STOPPED else without_result(folder, *session.asked.options)
     nothing_left = None
     if done:
         kept = "; study.toml stays as it is" if request.changed else ""
-        steps = "" if problem else f"; {_next_steps(request, own)}"
+        steps = "" if problem else f"; {_next_steps(request, own, session.asked.options)}"
         nothing_left = f"nothing left to do: {done.words}{kept}{steps}"
-    return RunResult(folder, ending, own, nothing_left, problem)
+    return RunResult(folder, ending, own, session.asked.options, nothing_left, problem)
 
 
 def _budget_options(request: Request) -> list[str]:
@@ -147,10 +148,10 @@ def _budget_options(request: Request) -> list[str]:
     return [word for option in named.items() for word in option]
 
 
-def _next_steps(request: Request, own: ModelFile | None) -> str:
+def _next_steps(request: Request, own: ModelFile | None, options: Sequence[str]) -> str:
     """The commands for a study whose budget is used up: a larger one, and the model if there is one."""
     folder = request.folder
-    larger = f"with a larger budget: {resume_command(folder, *_budget_options(request), own=own)}"
+    larger = f"with a larger budget: {resume_command(folder, *_budget_options(request), *options, own=own)}"
     if not folder.model.is_file():
         return larger
     return f"{larger}; to use its model: {folder.command('predict', 'PICTURES')}"

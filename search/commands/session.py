@@ -10,6 +10,7 @@ from typing import Protocol
 
 from search.data.findings import Findings
 from search.results.progress import Observer
+from search.session.session import Asked
 
 
 class Display(Protocol):
@@ -43,3 +44,9 @@ class Session:
     workers: int | None = None  # None: one per GPU, else one per core; 0: in this process
     fold_limit: float | None = None  # seconds that a fold run may take; None: as long as it gets on
     started: float = field(default_factory=time.monotonic)  # when the command began: its budget counts from then
+
+    @property
+    def asked(self) -> Asked:
+        """The same for a search."""
+        options = () if self.workers is None else ("--workers", str(self.workers))
+        return Asked(self.command, options, self.started)

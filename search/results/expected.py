@@ -12,7 +12,7 @@ from search.stats.estimate import Estimate, no_better_than_its_own, trained_on_a
 from search.stats.evidence import belief, candidates_of
 from search.stats.metrics import METRICS
 from search.stats.outlook import AHEAD, gain_of_more
-from search.stats.selection import decide, expected_score
+from search.stats.selection import decide, expected_score, quick_enough
 
 
 def expected(stored: StoredStudy) -> Estimate | None:
@@ -24,10 +24,10 @@ def expected(stored: StoredStudy) -> Estimate | None:
     if evidence is None:
         return None
     candidates = candidates_of(evidence, stored.trials)
-    members = stored.members or [(m.trial, m.weight) for m in decide(evidence, candidates)]
+    members = stored.members or [(m.trial, m.weight) for m in decide(evidence, candidates, stored.wish)]
     if not members or not {number for number, _ in members} <= set(evidence.numbers):
         return None
-    result = expected_score(evidence, candidates, members)
+    result = expected_score(evidence, candidates, members, stored.wish)
     if result is None:
         return None
     chance = METRICS[metric].chance(np.bincount(evidence.labels))
@@ -35,10 +35,14 @@ def expected(stored: StoredStudy) -> Estimate | None:
 
 
 def expected_best(stored: StoredStudy) -> tuple[int, dict[int, float]] | None:
-    """(The trial with the best expectation, trial -> expected loss against it); None without a candidate."""
-    evidence = stored.evidence
+    """(The trial with the best expectation, trial -> expected loss against it); None without a candidate.
+
+    By all that the choice sees, folds that confirm too, and of trials that are quick enough.
+    """
+    evidence = stored.confirmed or stored.evidence
     if evidence is None or not (candidates := candidates_of(evidence, stored.trials)).any():
         return None
+    candidates = quick_enough(evidence, candidates, stored.wish)
     mean = belief(evidence).mean
     best = int(np.argmax(np.where(candidates, mean, -np.inf)))
     return evidence.numbers[best], dict(zip(evidence.numbers, (mean[best] - mean).tolist(), strict=True))

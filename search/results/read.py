@@ -9,15 +9,17 @@ from search.results.stored import ByFold, StoredStudy
 from search.results.summary import StudySummary, summarise
 from search.stats.metrics import METRICS
 from search.stats.ranking import best
-from search.stats.selection import ties
+from search.stats.selection import Wish, ties
 from search.study.evidence import stored_evidence
 from storage import Split, StorageError, Store, TrialRecord
 
 MOST_LEADING = 20  # trials not clearly worse than the best, whose predictions are read
 
 
-def read(store: Store, *, searching: bool, outdated: bool = False) -> StudySummary:
+def read(store: Store, *, searching: bool, outdated: bool = False, wish: Wish | None = None) -> StudySummary:
     """All that a report shows. `searching`: whether a process holds the study now; `outdated`: see `Chosen`.
+
+    `wish`: of the saved model, which is no part of the database; None: the default.
 
     Raises StorageError for a study with an unknown metric.
     """
@@ -40,6 +42,8 @@ def read(store: Store, *, searching: bool, outdated: bool = False) -> StudySumma
         best=store.probabilities(leader.number) if leader else {},
         evidence=stored_evidence(store, trials, confirmed=False),
         leading=tuple(_leading(store, trials)),
+        confirmed=stored_evidence(store, trials, confirmed=True) if len(store.splits()) > 1 else None,
+        wish=wish or Wish(),
         nested=nested(store),
         searching=searching,
         outdated=outdated,

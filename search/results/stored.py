@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from search.results.nested import Nested
 from search.stats.evidence import Evidence
+from search.stats.selection import Wish
 from storage.records import ChoiceRecord, ImageRecord, ReferenceRecord, RunRecord, Split, StudyRecord, TrialRecord
 
 ByFold: TypeAlias = Mapping[int, NDArray[np.floating[Any]]]
@@ -34,6 +35,8 @@ class StoredStudy:
     best: ByFold = field(default_factory=dict)  # of the best trial
     evidence: Evidence | None = None  # of all comparable trials, without folds that only confirm
     leading: tuple[tuple[Split, tuple[ByFold, ...]], ...] = ()  # divisions into folds, with the best trials of each
+    confirmed: Evidence | None = None  # with them, as the choice sees it; None where no trial was trained again
+    wish: Wish = field(default_factory=Wish)  # of the saved model
     nested: Nested | None = None  # from its outer folds
     searching: bool = False  # whether a process holds the study
     outdated: bool = False  # whether the model file of the last choice was made by an earlier release

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from search.executors.devices import default_workers
+from search.session.prices import quickest, seconds_of_next
 from search.session.references import references_left
 from search.stats.evidence import may_be_chosen
 from search.stats.ranking import ranked
@@ -27,12 +28,14 @@ from storage import OUT_OF_TIME, Store, TrialRecord, TrialState, needs_upgrade
 RESERVED = 0.25  # maximum share of a search's time that is reserved for finishing
 CONFIRMING_SHARE = 0.1  # maximum share of it for training the finalists on new folds
 LONG = 0.04  # share of it: a training on all images that takes longer is replaced by the models of the folds
+PACKING = 2.5  # seconds for a kept network to become a part of the model, on a machine as fast as prices assume
 SAVING = 4.0  # seconds for combining models and predicting with them
 WITH_CARE = 1.2  # safety factor on the expected seconds of a refit
 
 LEAST_SECONDS = 60.0  # of a larger budget that a message names: starting takes some of it
 GRACE_SECONDS = 10.0  # for running folds when the search is asked to stop; if its time is over, at most
 GRACE_SHARE = 0.02  # of its time
+RESTARTING = 5.0  # seconds until a worker that was ended has imported TensorFlow again
 
 
 def grace(seconds: float) -> float:
@@ -40,24 +43,43 @@ def grace(seconds: float) -> float:
     return min(GRACE_SECONDS, GRACE_SHARE * seconds)
 
 
+def patience(seconds: float, *, unsure: bool) -> float:
+    """The same for what is running: a fold of which it is known about when it ends may have RESTARTING instead."""
+    return grace(seconds) if unsure else max(grace(seconds), RESTARTING)
+
+
+@dataclass(frozen=True)
+class Reserve:
+    """Seconds that are kept back for finishing."""
+
+    making: float = 0.0  # the model
+    confirming: float = 0.0  # the finalists on new folds
+    grace: float = 0.0  # for running folds to end
+
+    @property
+    def total(self) -> float:
+        """All of them."""
+        return self.making + self.confirming + self.grace
+
+
 def reserve(
     trials: Sequence[TrialRecord], metric: str, folds: int, images: int, seconds: float | None, slots: int
-) -> float:
-    """Seconds to reserve for finishing, estimated from the folds so far; 0 without a limit or a finished fold.
+) -> Reserve:
+    """What to reserve for finishing, estimated from the folds so far; nothing without a limit or a finished fold.
 
-    They include `grace` for running folds. `images`: number in the folds; `seconds`: of the whole study; `slots`: jobs
-    at a time.
+    `images`: number in the folds; `seconds`: of the whole study; `slots`: jobs at a time.
     """
     known = [trial for trial in ranked(trials, metric) if may_be_chosen(trial, metric)]
     if seconds is None or not known:
-        return 0.0
+        return Reserve()
     by_number = {trial.number: trial for trial in known}
     new_folds = [by_number[number] for number in finalists(trials, metric, folds, images)]
     confirming = sum(REPEATS * folds * fold_seconds(trial) for trial in new_folds) / slots
     confirming = confirming if confirming <= CONFIRMING_SHARE * seconds else 0.0
     refits = [refit_seconds([trial], folds, slots) for trial in known[:5] if not is_long(trial, folds, seconds)]
     limit = RESERVED * seconds
-    return min(max(refits, default=SAVING) + confirming, limit) + grace(seconds)
+    making = min(max(refits, default=SAVING), limit)
+    return Reserve(making, min(confirming, limit - making), grace(seconds))
 
 
 def refit_seconds(trials: Sequence[TrialRecord], folds: int, slots: int) -> float:
@@ -117,16 +139,26 @@ def _hours_used(store: Store, trials: Sequence[TrialRecord], config: Config) -> 
     hours, assignment = store.spent_seconds() / 3600, store.split().assignment
     folds, images = int(assignment.max()) + 1, int((assignment >= 0).sum())
     # Finishing, which is done, may have needed less than was reserved for it.
-    kept = reserve(trials, config.metric, folds, images, config.hours * 3600, default_workers()[0])
-    if hours < config.hours - kept / 3600:
+    kept = reserve(trials, config.metric, folds, images, config.hours * 3600, default_workers()[0]).total
+    left = 3600 * (config.hours - hours) - kept
+    if left > 0 and left >= _least(trials, folds):
         return None
     rest = "" if kept <= 0 else f", and {duration_of(kept)} are kept back for finishing"
+    rest += f"; the {duration_of(left)} that are left are too short for more" if left > 0 else ""
     searches = 1 + folds if config.nested else 1
     larger = max(2 * 3600 * config.hours, LEAST_SECONDS)
     while larger <= 3600 * hours:
         larger *= 2
     used = f"{duration_of(3600 * hours)} of {duration_of(3600 * config.hours)} are used{rest}"
     return UsedUp(used, ("--time", duration_of(larger * searches)))
+
+
+def _least(trials: Sequence[TrialRecord], folds: int) -> float:
+    """Seconds that more takes at least: another trial, or the next fold of one that could go on; 0: unknown."""
+    open_ones = [trial for trial in trials if trial.state == TrialState.RUNNING or trial.cause == OUT_OF_TIME]
+    slots = default_workers()[0]
+    another = quickest(trials, folds, slots)
+    return min([another or 0.0, *(seconds_of_next(trial, slots) or 0.0 for trial in open_ones)])
 
 
 def _trials_used(trials: Sequence[TrialRecord], config: Config) -> UsedUp | None:
@@ -153,11 +185,11 @@ def _used(store: Store, trials: Sequence[TrialRecord], config: Config) -> list[U
     return [budget for budget in (_hours_used(store, trials, one_search), _trials_used(trials, config)) if budget]
 
 
-def without_result(folder: StudyFolder) -> str | None:
+def without_result(folder: StudyFolder, *options: str) -> str | None:
     """Why a begun study has nothing to make a model of, and the next step; None if a trial is complete.
 
     While another process searches, the step is to wait; else it is the command that continues. Budgets are totals:
-    where one is used up, that command has a larger one.
+    where one is used up, that command has a larger one. `options`: what else it has.
     """
     config = toml.read(folder.path)
     with folder.read() as store:
@@ -167,7 +199,8 @@ def without_result(folder: StudyFolder) -> str | None:
         if who := holder(folder.lock):
             return f"{folder}: no trial is complete yet; the study is being searched by {who}: wait for it"
         used = _used(store, trials, config)
-        command = stored_command(folder, store, "resume", *(word for budget in used for word in budget.larger))
+        larger = (word for budget in used for word in budget.larger)
+        command = stored_command(folder, store, "resume", *larger, *options)
         study = store.study().config
     own = study["preset"] if study.get("model") else ""
     corrected = f"; a corrected {own} needs a study of its own (--dir)" if own and _all_failed(trials) else ""

@@ -5,6 +5,7 @@ The choice depends on stored results only (`stats/selection.py`); the clock deci
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,7 +36,7 @@ from search.session.plan import Plan, fold_job, fold_seed
 from search.session.records import fold_record
 from search.session.session import Session
 from search.stats.evidence import Evidence, candidates_of
-from search.stats.selection import REPEATS, Member, better_in_folds, decide, finalists
+from search.stats.selection import CONFIRMING, REPEATS, Member, better_in_folds, decide, finalists
 from search.study.evidence import stored_evidence
 from search.study.folder import StudyFolder
 from spaces.recipe import plateau_factor
@@ -61,6 +62,8 @@ class Finish:
     labels: NDArray[np.int16]  # [images]
     testing: NDArray[np.bool_]  # [images]
     about: Mapping[str, Any]  # goes into the model's file
+    needed: float = 0.0  # seconds for making the model, as the search expects
+    has_spare_time: bool = False  # whether the search left time that it had no use for
 
     def __post_init__(self) -> None:
         self._store, self._note = self.session.store, self.session.observer.note
@@ -87,24 +90,29 @@ class Finish:
     # Confirming
 
     def _confirm(self, trials: Sequence[TrialRecord]) -> None:
-        """Train the finalists on new folds, as far as time allows."""
+        """Train the finalists on new folds, the best first, as far as time allows."""
         plan, by_number = self.plan, {trial.number: trial for trial in trials}
-        numbers = finalists(trials, plan.metric, plan.folds, int((plan.assignment >= 0).sum()))
-        jobs = []
+        share = math.inf if self.has_spare_time else CONFIRMING
+        numbers = finalists(trials, plan.metric, plan.folds, int((plan.assignment >= 0).sum()), share)
+        of_trials: list[list[FoldJob]] = []  # those of each trial and repeat; part of a repeat would not count
         for repeat in range(1, REPEATS + 1 if numbers else 0):
             if repeat >= len(self._store.splits()):
                 self._store.add_split(Split(repeat, self.draw(repeat)))
-            jobs += [job for number in numbers for job in self._missing(by_number[number], repeat)]
-        if not jobs:
+            of_trials += [jobs for number in numbers if (jobs := self._missing(by_number[number], repeat))]
+        if not of_trials:
             return
-        needed = refit_seconds([by_number[numbers[0]]], plan.folds, 1)
-        slowest = max(fold_seconds(by_number[number]) for number in numbers)
-        runs = sum(fold_seconds(by_number[job.trial]) for job in jobs) / self.session.executor.slots
-        if self._left() < needed + runs:
+        jobs, seconds = [], 0.0
+        for of_one in of_trials:
+            more = len(of_one) * fold_seconds(by_number[of_one[0].trial]) / self.session.executor.slots
+            if seconds + more <= self._left() - self.needed:
+                jobs, seconds = [*jobs, *of_one], seconds + more
+        if not jobs:
             self._note(f"too little time is left to confirm the best {len(numbers)} trials on new folds")
             return
-        self._note(f"confirming the best {len(numbers)} trials on new folds, {len(jobs)} fold runs")
-        self._do(jobs, self._on_confirmed, lambda: self._left() > needed + slowest)
+        confirmed = {job.trial for job in jobs}
+        slowest = max(fold_seconds(by_number[number]) for number in confirmed)
+        self._note(f"confirming the best {len(confirmed)} trials on new folds, {len(jobs)} fold runs")
+        self._do(jobs, self._on_confirmed, lambda: self._left() > self.needed + slowest)
 
     def _missing(self, trial: TrialRecord, repeat: int) -> list[FoldJob]:
         """The fold runs that a trial lacks in a repeat, each trained in full: trials do not race here."""
@@ -185,17 +193,23 @@ class Finish:
         members = decide(evidence, candidates, self.plan.wish)
         if len(members) == 1 and self._in_folds(by_number[members[0].trial], left):
             return tuple(Member(members[0].trial, 1 / self.plan.folds, fold) for fold in range(self.plan.folds))
-        return self._in_time(members, by_number, left)
+        single = decide(evidence, candidates, self.plan.wish, alone=True)
+        return self._in_time(members, by_number, left) or self._in_time(single, by_number, left)
 
     def _in_time(
         self, members: tuple[Member, ...], by_number: Mapping[int, TrialRecord], left: float
     ) -> tuple[Member, ...]:
-        """The members, the longest replaced by the kept models of their folds until there is time for the others."""
+        """The members, the longest replaced by the kept models of their folds until there is time for the others.
+
+        Empty if there is no time for an ensemble.
+        """
         longest_first = sorted(members, key=lambda member: -fold_seconds(by_number[member.trial]))
         made: list[Member] = []
         while longest_first and not self._fits([by_number[member.trial] for member in longest_first], left):
             member = longest_first.pop(0)
             kept = self._kept(by_number[member.trial])
+            if not kept and len(members) > 1:
+                return ()
             made += [Member(member.trial, member.weight / len(kept), fold) for fold in kept] or [member]
         return (*longest_first, *made)
 

@@ -27,7 +27,7 @@ from search.jobs import (
 from search.results.progress import Ending, Progress
 from search.samplers.base import Exhausted, Sampler
 from search.session.backbones import backbone_of, may_be_best_of, with_backbone
-from search.session.budget import GRACE_SECONDS, grace
+from search.session.budget import GRACE_SECONDS, patience
 from search.session.plan import Plan, Start, fold_job, still_to_try
 from search.session.racer import Racer, races
 from search.session.records import collapse, fold_record
@@ -35,6 +35,8 @@ from search.session.references import ReferenceQueue
 from search.session.session import Session
 from search.session.time_left import TimeLeft
 from search.session.trials import SETUP_FAILURES, Trials
+from search.stats.metrics import METRICS
+from search.stats.outlook import little_gain
 from search.stats.racing import BEHIND, BEHIND_EARLY
 from spaces import Value
 from spaces.parameters import format_value
@@ -102,6 +104,7 @@ class Loop:
         self._backbones: tuple[str, ...] = ()  # those that may be the best, of several; empty until all were probed
         self._notes: set[str] = set()  # notes of workers that were shown already
         self._exhausted = False  # whether the sampler has no further point
+        self.ended_by_time = False  # or there is none that fits the time that is left
         self._ending = Ending.FINISHED
 
     def load(self) -> None:
@@ -113,6 +116,7 @@ class Loop:
         """Search until a budget is used up, a signal asks to stop, or too many trials in a row failed."""
         self.load()
         if not self._time.is_over(self._trials):
+            self._time.recall(self._trials, self.show)
             self._reopen()
         self.sampler.replay(self._trials)
         if self._racer:
@@ -122,6 +126,11 @@ class Loop:
         self._drive.run(self._next_work, self._may_go_on)
         self._drain()
         return self._ending
+
+    @property
+    def needed(self) -> float:
+        """Expected seconds for making the model of the trials there are; 0 without a limit."""
+        return self._time.needed(self._trials)
 
     @property
     def running(self) -> tuple[Work, ...]:
@@ -159,12 +168,23 @@ class Loop:
         if self.session.stop.asked:
             self._ending = Ending.STOPPED
             self._observer.note(f"stopping: running folds get {GRACE_SECONDS:.0f} s to end; ask again to leave at once")
-        if self._ending is not Ending.FINISHED or self._time.is_over(self._trials):
+        if self._ending is not Ending.FINISHED:
+            return False
+        if self._time.is_over(self._trials, unsure=self._is_unsure):
+            self.ended_by_time = True
             return False
         if self._starts or not self._time.is_flat(self._trials):
             return True
-        self._observer.note("another hour is expected to bring less than 0.3 points: the search ends here")
+        little = f"{little_gain(self.plan.metric):g} of {METRICS[self.plan.metric].words}"
+        self._observer.note(f"another hour is expected to bring less than {little}: the search ends here")
         return False
+
+    @property
+    def _is_unsure(self) -> bool:
+        """Whether a fold is running of which it is only guessed when it ends."""
+        return any(
+            isinstance(work, FoldJob) and self._time.is_guessed(self._trials[work.trial]) for work in self.running
+        )
 
     def _eta(self) -> float | None:
         """Seconds until a budget is used up, from the pace of this session."""
@@ -321,17 +341,17 @@ class Loop:
         self._add_trial(candidate, outcome)
 
     def _without_time(self, candidate: Candidate, too_long: str) -> None:
-        """Leave out a point that cannot be finished usefully: take another, or none if many in a row are too long."""
+        """Leave out a point that cannot be finished usefully: take another, or none if hardly any would fit."""
         if candidate.origin in LEFT_OUT:
             point = LEFT_OUT[candidate.origin]
             self._observer.note(f"a {point} is left out: {too_long} ({self._changes(candidate)})")
         elif self.session.stop.asked:
             return
-        elif candidate.redraws < MAX_REDRAWS_FOR_TIME and self._time.seconds > 0:
+        elif candidate.redraws < MAX_REDRAWS_FOR_TIME and not self._time.nothing_fits(self._trials):
             self._draw_anew(candidate)
         else:
-            self._exhausted = True
-            self._observer.note(f"no further trial is begun: {too_long}")
+            self._exhausted = self.ended_by_time = True
+            self._observer.note(f"no further trial is begun: {too_long}; a larger --time (or --hours) goes on")
 
     def _changes(self, candidate: Candidate) -> str:
         """The parameters of a point that differ from their defaults, in words."""
@@ -354,15 +374,7 @@ class Loop:
         if isinstance(outcome, Failure):
             return outcome.detail if outcome.cause == FailureCause.REFUSED else None
         assert isinstance(outcome, Description)  # noqa: S101 - the answer to a DescribeJob
-        new = outcome.parameters - outcome.pretrained
-        if new > self.plan.max_parameters:
-            return f"its model has {new:,} parameters, above max_parameters = {self.plan.max_parameters:,}"
-        if outcome.training_bytes > self.plan.max_bytes:
-            return (
-                f"training it needs about {outcome.training_bytes / 1e9:.1f} GB, "
-                f"and a worker has {self.plan.max_bytes / 1e9:.1f} GB"
-            )
-        return None
+        return self.plan.too_large(outcome)
 
     def _add_trial(self, candidate: Candidate, outcome: Outcome) -> None:
         """Store a candidate as a trial; if the outcome is a failure, as a failed one."""
@@ -476,8 +488,8 @@ class Loop:
     # Starting and ending
 
     def _reopen(self) -> None:
-        """Reopen trials that ran out of time."""
-        out_of_time = [trial for trial in self._trials if trial.cause == OUT_OF_TIME]
+        """Reopen trials that ran out of time, if there is some now for their next fold."""
+        out_of_time = [t for t in self._trials if t.cause == OUT_OF_TIME and self._time.has_fold(t)]
         for trial in out_of_time:
             self._store.reopen_trial(trial.number)
         if out_of_time:
@@ -486,7 +498,9 @@ class Loop:
     def _drain(self) -> None:
         """Give running folds a grace period, then drop them. If no more time is left, close trials that are open."""
         seconds = self.plan.seconds
-        allowed = GRACE_SECONDS if seconds is None or self._ending is not Ending.FINISHED else grace(seconds)
+        allowed = GRACE_SECONDS
+        if self._ending is Ending.FINISHED and seconds is not None:
+            allowed = patience(seconds, unsure=self._is_unsure)
         deadline = self.session.clock() + allowed
         self._drive.run(lambda: None, lambda: self.session.clock() < deadline and self._ending is not Ending.FAILED)
         if self._ending is Ending.FINISHED and seconds is not None:

@@ -23,6 +23,7 @@ from search.seeds import derive
 from search.session import budget
 from search.session.budget import UsedUp
 from search.session.run import run as run_one
+from search.session.session import Asked
 from search.study import config_file
 from search.study.config import FROM_KERAS, Config
 from search.study.database import folds_of
@@ -40,9 +41,8 @@ def run(
     watch: Watch,
     *,
     executor: Executor,
-    command: str,
+    asked: Asked,
     begin: Callable[[], None],
-    started: float | None = None,
 ) -> Ending:
     """Search and, for nested cross-validation, search again for each outer fold. Finished searches are skipped.
 
@@ -50,7 +50,7 @@ def run(
     """
     if not prepared.config.nested:
         with watch() as observer:
-            return run_one(folder, prepared, observer, executor=executor, command=command, begin=begin, started=started)
+            return run_one(folder, prepared, observer, executor=executor, asked=asked, begin=begin)
     outer = outer_folds(folder, prepared)
     ending = Ending.FINISHED
     if budget.done_already(folder, prepared):
@@ -58,9 +58,7 @@ def run(
             begin()
     else:
         with watch() as observer:
-            ending = run_one(
-                folder, prepared, observer, executor=executor, command=command, begin=begin, started=started
-            )
+            ending = run_one(folder, prepared, observer, executor=executor, asked=asked, begin=begin)
     for fold, one in enumerate(outer):
         where = folder.outer(fold)
         if ending is not Ending.FINISHED:
@@ -75,7 +73,7 @@ def run(
                 one,
                 observer,
                 executor=executor,
-                command=command,
+                asked=replace(asked, started=None),
                 begin=lambda where=where, one=one: config_file.write(where.path, one.config),  # type: ignore[misc]
             )
     return ending

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,14 +11,14 @@ from numpy.typing import NDArray
 
 from search.data.folds import fold_rows
 from search.executors.devices import memory_for_each
-from search.jobs import FitOptions, FoldJob, Pixels, WorkerContext
+from search.jobs import Description, FitOptions, FoldJob, Pixels, WorkerContext
 from search.seeds import derive
-from search.session.budget import reserve
+from search.session.budget import Reserve, reserve
 from search.session.kept import forget, weights_of
 from search.session.racer import RaceTerms
 from search.session.references import references_of
 from search.stats.racing import RULES, Schedule
-from search.stats.selection import PRICES, Wish
+from search.stats.selection import Wish
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from spaces import Space, Value
@@ -54,14 +53,25 @@ class Plan:
     seconds: float | None
     testing: int = 0  # images that the saved model is tested on
     wish: Wish = field(default_factory=Wish)  # of the saved model
+    trains: Callable[[Params], bool] = lambda _params: True  # whether a point is a network, not a head fitted at once
     probes: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)  # backbone -> the point that probes it
     passes: Callable[[Params], frozenset[Hashable]] = lambda _params: frozenset()  # of a point's model, see `Timed`
     until_flat: bool = False  # whether the search ends when more of it does not pay
     references: Sequence[str] = ()  # names of the reference rows to compute
-    reserve: Callable[[Sequence[TrialRecord]], float] = lambda _trials: 0.0  # seconds to reserve for finishing
+    reserve: Callable[[Sequence[TrialRecord]], Reserve] = lambda _trials: Reserve()  # of time, for finishing
     race: RaceTerms | None = None  # None: every trial is trained on every fold
     weights: Callable[[TrialRecord, int], Path] | None = None  # where a fold run keeps its weights
     forget: Callable[[Iterable[int]], None] = lambda _numbers: None  # removes the kept weights of trials
+
+    def too_large(self, model: Description) -> str | None:
+        """Why a described model is not trained; None if it is."""
+        new = model.parameters - model.pretrained
+        if new > self.max_parameters:
+            return f"its model has {new:,} parameters, above max_parameters = {self.max_parameters:,}"
+        if model.training_bytes > self.max_bytes:
+            needed, there = model.training_bytes / 1e9, self.max_bytes / 1e9
+            return f"training it needs about {needed:.1f} GB, and a worker has {there:.1f} GB"
+        return None
 
 
 def epochs_of(params: Params, most: int, preset: Preset | Auto | None = None) -> int:
@@ -135,7 +145,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
         trials=config.trials,
         seconds=None if config.hours is None else config.hours * 3600,
         testing=int(prepared.images.testing.sum()),
-        wish=Wish(PRICES[config.prefer], config.max_latency or math.inf),
+        wish=config.wish,
         until_flat=config.until_flat,
         references=references_of(StudyFolder(store.path.parent), prepared.facts.backbones),
         race=race_terms(prepared, str(store.study().config.get("race", "none"))),
@@ -152,6 +162,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
         ),
         forget=lambda numbers: forget(folder, numbers),
         probes=of_backbones,
+        trains=lambda params: preset is None or _trains(preset, params),
         passes=lambda params: shared_views(preset, params, prepared.facts) if preset else frozenset(),
     )
 
@@ -164,13 +175,19 @@ def race_terms(prepared: Prepared, rule: str) -> RaceTerms | None:
     def schedule(params: Params) -> Schedule | None:
         if prepared.own:  # a user's model sets its learning rates itself
             return Schedule("constant", epochs_of(params, prepared.max_epochs))
-        family, own = family_of(prepared.preset, params)
-        if family.frozen and family.frozen.heads and not family.frozen.heads.trains(own):
+        if not _trains(prepared.preset, params):
             return None
+        family, own = family_of(prepared.preset, params)
         recipe = family.recipe(own, prepared.facts)
         return Schedule(recipe.schedule, epochs_of(params, prepared.max_epochs, prepared.preset))
 
     return RaceTerms(rule, prepared.images.labels, schedule)
+
+
+def _trains(preset: Preset | Auto, params: Params) -> bool:
+    """Whether a point is a network that is trained, rather than a head that is fitted at once."""
+    family, own = family_of(preset, params)
+    return not (family.frozen and family.frozen.heads) or family.frozen.heads.trains(own)
 
 
 def worker_context(pixels: Path, features: Path, prepared: Prepared) -> WorkerContext:

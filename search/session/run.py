@@ -17,10 +17,11 @@ from search.errors import RunError, UsageError
 from search.executors.base import Executor
 from search.results.progress import Ending, Observer
 from search.samplers.factory import make_sampler
+from search.session.budget import RESTARTING
 from search.session.finish import Finish
 from search.session.loop import Loop
-from search.session.plan import Plan, make_plan, worker_context
-from search.session.session import Session
+from search.session.plan import make_plan, worker_context
+from search.session.session import Asked, Session
 from search.session.signals import stop_on_signals
 from search.study.continuing import resume_command
 from search.study.database import create, folds_of, open_begun
@@ -48,22 +49,20 @@ def run(
     observer: Observer,
     *,
     executor: Executor,
-    command: str,
+    asked: Asked,
     begin: Callable[[], None] = lambda: None,
-    started: float | None = None,
 ) -> Ending:
     """Start the study in `folder`, or continue it, until its budget is used up or a signal asks to stop.
 
     `executor`: of `open_executor`. `begin` is called with the lock held, after the stored study was compared with the
-    requested one: it writes `study.toml`. `started`: the `time.monotonic` from which the time of this session counts;
-    None: now.
+    requested one: it writes `study.toml`.
     Raises UsageError or StorageError if it cannot start, RunError if it cannot continue.
     """
     with leased(folder.lock):
         begun = open_begun(folder, prepared)
         begin()
         with begun or create(folder, prepared) as store:
-            return _session(folder, prepared, store, observer, executor=executor, command=command, started=started)
+            return _session(folder, prepared, store, observer, executor=executor, asked=asked)
 
 
 def _session(
@@ -73,17 +72,16 @@ def _session(
     observer: Observer,
     *,
     executor: Executor,
-    command: str,
+    asked: Asked,
     searching: bool = True,
-    started: float | None = None,
 ) -> Ending:
     """`searching` False: only finish, with the stored results."""
-    started = time.monotonic() if started is None else started
-    goes_on = resume_command(folder, own=prepared.own.file if prepared.own else None)
+    started = time.monotonic() if asked.started is None else asked.started
+    goes_on = resume_command(folder, *asked.options, own=prepared.own.file if prepared.own else None)
     run_id = store.start_run(
         RunRecord(
             started=datetime.now(UTC).isoformat(timespec="seconds"),
-            command=command,
+            command=asked.command,
             versions=versions(),
             host=socket.gethostname(),
             pid=os.getpid(),
@@ -135,11 +133,11 @@ def _search_and_finish(
         loop.load()
     if loop.running:  # folds that did not end in time
         executor.prepare(worker_context(pixels, folder.features, prepared), folder.logs)
-    _finish(folder, prepared, loop.plan, session, loop.show)
+    _finish(folder, prepared, session, loop)
     return Ending.STOPPED if session.stop.asked else Ending.FINISHED
 
 
-def _finish(folder: StudyFolder, prepared: Prepared, plan: Plan, session: Session, show: Callable[[], object]) -> None:
+def _finish(folder: StudyFolder, prepared: Prepared, session: Session, loop: Loop) -> None:
     images, record = prepared.images, session.store.study()
     about = {
         "study": record.name,
@@ -149,19 +147,21 @@ def _finish(folder: StudyFolder, prepared: Prepared, plan: Plan, session: Sessio
         "grey_bits": images.grey_bits,
     }
     Finish(
-        plan=plan,
+        plan=loop.plan,
         session=session,
-        show=show,
+        show=loop.show,
         folder=folder,
         draw=lambda repeat: folds_of(prepared, repeat),
         labels=images.labels,
         testing=images.testing,
         about=about,
+        needed=loop.needed + (RESTARTING if loop.running else 0.0),
+        has_spare_time=loop.ended_by_time,
     ).run()
 
 
 def finish_only(
-    folder: StudyFolder, prepared: Prepared, observer: Observer, *, executor: Executor, command: str
+    folder: StudyFolder, prepared: Prepared, observer: Observer, *, executor: Executor, asked: Asked
 ) -> Ending:
     """Choose from the stored results and save the model, without searching further. Raises as `run` does."""
     with leased(folder.lock):
@@ -170,7 +170,7 @@ def finish_only(
             goes_on = resume_command(folder, own=prepared.own.file if prepared.own else None)
             raise UsageError(f"{folder} has no trial yet, so there is no model; go on with: {goes_on}")
         with store:
-            return _session(folder, prepared, store, observer, executor=executor, command=command, searching=False)
+            return _session(folder, prepared, store, observer, executor=executor, asked=asked, searching=False)
 
 
 def versions() -> dict[str, str]:

@@ -12,6 +12,15 @@ from search.session.signals import StopRequest
 from storage import Store
 
 
+@dataclass(frozen=True)
+class Asked:
+    """How a session was asked for."""
+
+    command: str  # as it was typed; it is stored
+    options: tuple[str, ...] = ()  # of it, those that the command needs which goes on
+    started: float | None = None  # the `time.monotonic` from which its time counts; None: when it begins
+
+
 @dataclass
 class Session:
     """One session of a study."""

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
+from collections.abc import Callable
 from pathlib import Path
 
-from search.jobs import Description
-from search.session.budget import LONG
+from search.executors.drive import Drive
+from search.jobs import DescribeJob, Description, Outcome
+from search.session.budget import LONG, PACKING, RESTARTING, SAVING
 from search.session.kept import KEPT_TRIALS
 from search.session.plan import Plan
-from search.session.prices import Prices, useful
+from search.session.prices import Prices, quickest, useful
 from search.session.session import Session
 from search.session.trials import Trials
 from search.stats.evidence import may_be_chosen
-from search.stats.outlook import AHEAD, FLAT
+from search.stats.outlook import AHEAD, little_gain
 from search.stats.ranking import ranked
 from search.study.evidence import outlook
 from storage import OUT_OF_TIME, TrialRecord, TrialState
 from storage.records import Origin, Params
 
-RESERVE_SECONDS = 5.0  # between two estimates of the time for finishing
-PACKING = 2.5  # seconds for a kept network to become a part of the model, on a machine as fast as prices assume
+RESERVE_SECONDS = 5.0  # between two estimates of the time for finishing; in a short time
+RESERVE_SHARE = 0.01  # of it, as then there are few trials
 OUTLOOK_SECONDS = 30.0  # between two estimates of what more search brings, and at most
 OUTLOOK_SHARE = 20.0  # of the time one part of so many
+RECALLED = 8  # trials of each family by whose stored fold runs a new session knows what others will take
 
 
 class TimeLeft:
@@ -31,7 +35,7 @@ class TimeLeft:
         """`plan.seconds` is the limit, for the study as a whole."""
         self._plan, self._session = plan, session
         images = int((plan.assignment >= 0).sum())
-        self._prices = Prices(images - images // plan.folds, images // plan.folds)
+        self._prices = Prices(images - images // plan.folds, images // plan.folds, session.executor.slots)
         self._reserved = 0.0  # seconds reserved for finishing
         self._reserve_again = self._outlook_again = session.clock()  # when to estimate them next
         self._outlook: float | None = None
@@ -43,26 +47,35 @@ class TimeLeft:
         limit = self._plan.seconds
         return float("inf") if limit is None else limit - self._reserved - self._session.spent
 
-    def is_over(self, trials: Trials) -> bool:
-        """Whether the time for searching is over."""
+    def is_over(self, trials: Trials, *, unsure: bool = False) -> bool:
+        """Whether the time for searching is over.
+
+        `unsure`: whether a fold is running of which it is only guessed when it ends. If it does not end in time, its
+        worker has to be started again for finishing.
+        """
         if self._plan.seconds is None:
             return False
         now = self._session.clock()
         if now >= self._reserve_again:  # not after every trial: with thousands of them the estimate is slow
-            self._reserved, self._reserve_again = (
-                self._plan.reserve(trials) + self._making(trials),
-                now + RESERVE_SECONDS,
-            )
-        return self.seconds <= 0
+            reserve = self._plan.reserve(trials)
+            self._reserved = reserve.confirming + reserve.grace + self.needed(trials)
+            self._reserve_again = now + min(RESERVE_SECONDS, RESERVE_SHARE * self._plan.seconds)
+        return self.seconds <= (RESTARTING if unsure else 0.0)
 
-    def _making(self, trials: Trials) -> float:
-        """Seconds to pack the kept networks of the leading trial, and to predict the testing images with the model."""
+    def needed(self, trials: Trials) -> float:
+        """Expected seconds for making the model; 0 without a limit or a finished fold.
+
+        With the packing of kept networks of the leading trial, the prediction of the testing images, and what a slow or
+        busy machine takes longer than `SAVING`.
+        """
         leader = next((t for t in ranked(trials, self._plan.metric) if may_be_chosen(t, self._plan.metric)), None)
-        if leader is None:
+        if leader is None or self._plan.seconds is None:
             return 0.0
-        kept = len(leader.folds) if leader.number in self._kept else 0
+        kept = sum(path.is_file() for path in self._weights_of(leader))
         testing = self._plan.testing * max(kept, 1) * self._prices.predicting(leader.number)
-        return self._prices.slowness * (PACKING * kept + testing)
+        slowness = self._prices.slowness
+        more = slowness * (PACKING * kept + testing) + max(slowness - 1.0, 0.0) * SAVING
+        return self._plan.reserve(trials).making + more
 
     def gain_of_more(self, trials: Trials) -> float | None:
         """What another hour is expected to bring; None if unknown. Asked of the time left, any end would look flat."""
@@ -75,20 +88,53 @@ class TimeLeft:
     def is_flat(self, trials: Trials) -> bool:
         """Whether the user wants the search to end when more of it does not pay, and it does not."""
         gain = self.gain_of_more(trials) if self._plan.until_flat else None
-        return gain is not None and gain < FLAT
+        return gain is not None and gain < little_gain(self._plan.metric)
 
     # Prices
+
+    def recall(self, trials: Trials, show: Callable[[], object]) -> None:
+        """Learn from what earlier sessions stored: what fold runs took, and which of them kept their weights.
+
+        The models of a few trials are described again, in workers. `show` is called while they are waited for.
+        """
+        if self._plan.seconds is None:
+            return
+        by_family: dict[str, list[TrialRecord]] = defaultdict(list)
+        for trial in trials:
+            if trial.folds or trial.state == TrialState.RUNNING or trial.cause == OUT_OF_TIME:
+                by_family[_family(trial.params)].append(trial)
+        known = sorted((t for of in by_family.values() for t in of[-RECALLED:]), key=lambda trial: trial.number)
+        waiting, outcomes = deque(known), dict[int, Outcome]()
+        drive: Drive[TrialRecord] = Drive(
+            self._session.executor,
+            lambda trial: DescribeJob(trial.params),
+            lambda trial, outcome: outcomes.__setitem__(trial.number, outcome),
+            show,
+        )
+        drive.run(lambda: waiting.popleft() if waiting else None, lambda: not self._session.stop.asked)
+        for trial in known:
+            if isinstance(description := outcomes.get(trial.number), Description):
+                self.describe(trial.number, trial.params, description)
+                self.begun(description)
+                self._prices.recall(trial)
+        self._kept = {t.number for t in trials if any(path.is_file() for path in self._weights_of(t))}
 
     def describe(self, number: int, params: Params, description: Description) -> None:
         """Note the network of a point before it becomes a trial."""
         epochs = self._plan.fit_options(params).max_epochs
-        self._prices.describe(number, str(params.get("family", "")), description, epochs)
+        self._prices.describe(number, _family(params), description, epochs, trains=self._plan.trains(params))
 
     def too_long(self, number: int, origin: Origin) -> str | None:
         """Why there is no time for a described point; None if there is. The baseline is always begun."""
         if origin == Origin.BASELINE or self._plan.seconds is None:
             return None
-        return useful(self._prices, number, self._plan.folds, self.seconds, self._session.executor.slots)
+        reserved = RESTARTING if self._prices.folds(number, 1) > RESTARTING else 0.0  # see `is_guessed`
+        return useful(self._prices, number, self._plan.folds, self.seconds - reserved, self._session.executor.slots)
+
+    def nothing_fits(self, trials: Trials) -> bool:
+        """Whether there is no time for another trial even if it is as quick as the quickest so far."""
+        least = quickest(trials, self._plan.folds, self._session.executor.slots)
+        return self.seconds <= 0 or (least is not None and least > self.seconds)
 
     def begun(self, description: Description) -> None:
         """Note that a trial was begun: its features will be at hand for others."""
@@ -99,8 +145,13 @@ class TimeLeft:
         self._prices.note(trial, seconds)
 
     def has_fold(self, trial: TrialRecord) -> bool:
-        """Whether the next fold run of a trial is expected to end in time; the first was allowed with the trial."""
-        return not trial.folds or self._prices.fold(trial) <= self.seconds
+        """Whether the next fold run of a trial is expected to end in time. The baseline is always begun."""
+        is_begun_anyway = trial.origin == Origin.BASELINE and not trial.folds
+        return is_begun_anyway or self._prices.fold(trial) <= self.seconds
+
+    def is_guessed(self, trial: TrialRecord) -> bool:
+        """Whether a fold run of a trial is a long one, and none before it tells how long."""
+        return not trial.folds and self._prices.fold(trial) > RESTARTING
 
     # Kept weights
 
@@ -113,6 +164,11 @@ class TimeLeft:
         self._kept.add(trial.number)
         return weights(trial, fold)
 
+    def _weights_of(self, trial: TrialRecord) -> list[Path]:
+        """Where the trial's fold runs keep their weights; heads on features keep none."""
+        weights = self._plan.weights
+        return [weights(trial, fold.fold) for fold in trial.folds if fold.repeat == 0] if weights else []
+
     def forget_weights(self, closed: TrialRecord, trials: Trials) -> None:
         """Remove kept weights that will not be used: of trials that cannot be chosen, or are not among the best."""
         if closed.number not in self._kept or closed.cause == OUT_OF_TIME:
@@ -123,3 +179,7 @@ class TimeLeft:
             useless.add(closed.number)
         self._plan.forget(useless)
         self._kept -= useless
+
+
+def _family(params: Params) -> str:
+    return str(params.get("family", ""))

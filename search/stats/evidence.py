@@ -236,7 +236,8 @@ class Belief:
 
 def belief(evidence: Evidence) -> Belief:
     """The posterior of each trial's worth, given all trials. Without any fold it is what the families are worth."""
-    differences = evidence.gains - _anchor(evidence)
+    scale = METRICS[evidence.metric].scale
+    differences = (evidence.gains - _anchor(evidence)) / scale  # in units of accuracy, as the constants are
     images = (~np.isnan(differences)).sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         sums = np.nansum(differences, axis=1)
@@ -246,7 +247,8 @@ def belief(evidence: Evidence) -> Belief:
         noise = np.where(
             images > 0, np.maximum(np.maximum(spread, share * (1 - share)), LEAST_VARIANCE) / images, np.inf
         )
-    return _shrunk(raw, noise, evidence.families)
+    believed = _shrunk(raw, noise, evidence.families)
+    return Belief(scale * believed.mean, scale * believed.error)
 
 
 def _anchor(evidence: Evidence) -> NDArray[np.float64]:

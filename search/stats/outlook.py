@@ -8,11 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.stats.evidence import USUAL_SPREAD, Evidence, belief
+from search.stats.metrics import METRICS
 
-FLAT = 0.003  # expected gain, in units of the metric, below which more search does not pay
+FLAT = 0.003  # expected gain, in units of accuracy, below which more search does not pay
 LEAST_TRIALS = 12  # fewer trials say too little about what the next ones will be
 AHEAD = 3600.0  # seconds of further search that are asked about
 _STEPS = 400  # of the integral
+
+
+def little_gain(metric: str) -> float:
+    """The expected gain, in the metric, below which more search does not pay."""
+    return FLAT * METRICS[metric].scale
 
 
 def gain_of_more(evidence: Evidence, candidates: NDArray[np.bool_], trials: int) -> float | None:
@@ -26,7 +32,7 @@ def gain_of_more(evidence: Evidence, candidates: NDArray[np.bool_], trials: int)
         return None
     believed = belief(evidence)
     best = float(believed.mean[candidates].max())
-    spread = np.hypot(believed.error, USUAL_SPREAD / 2)
+    spread = np.hypot(believed.error, METRICS[evidence.metric].scale * USUAL_SPREAD / 2)
     top = float((believed.mean + 5 * spread).max())
     points = np.linspace(best, max(top, best), _STEPS)
     z = (points[:, None] - believed.mean) / (spread * math.sqrt(2))

@@ -36,14 +36,14 @@ _CLEARLY = 1.64  # standard errors: a one-sided test at 5 %
 PROGRESSIVE = "progressive validation"  # method of an estimate
 PRETRAINED = {"frozen", "fine-tune"}  # families that are known to be good before the first result
 MARGIN = 0.03
-"""Expected loss of a member of an ensemble against the best trial, in units of the metric, at most.
+"""Expected loss of a member of an ensemble against the best trial, at most, in units of accuracy: see `Metric.scale`.
 
 Members are selected by log loss, which early stopping minimised on the same images: without a limit, worse networks
 would be preferred for it.
 """
 CHEAPER = 0.8  # times the cost of the best trial, at most: less is not worth a loss
 PRICES = {"best": 0.003, "small": 0.01}
-"""What the user prefers -> expected loss, in units of the metric, up to which a cheaper trial replaces the best one."""
+"""What the user prefers -> expected loss, in units of accuracy, up to which a cheaper trial replaces the best one."""
 
 Labels = NDArray[np.integer]
 Probabilities = NDArray[np.floating]
@@ -64,15 +64,17 @@ def complete(trials: Sequence[TrialRecord], metric: str) -> list[TrialRecord]:
     return [t for t in ended if math.isfinite(t.score(metric) or 0.0)]
 
 
-def finalists(trials: Sequence[TrialRecord], metric: str, folds: int, images: int) -> list[int]:
+def finalists(
+    trials: Sequence[TrialRecord], metric: str, folds: int, images: int, share: float = CONFIRMING
+) -> list[int]:
     """Numbers of the trials to train again on new folds, best first; at least two, or none.
 
-    At most 5, or 10 with fewer than 300 images, and at most CONFIRMING times the fold runs of the search.
+    At most 5, or 10 with fewer than 300 images, and with at most `share` times the fold runs of the search.
     """
     known = complete(trials, metric)
     runs = sum(len(trial.scores(metric)) for trial in trials)
-    most = min(MAX_FINALISTS[images < FEW_IMAGES], int(CONFIRMING * runs / (REPEATS * folds)))
-    numbers = [trial.number for trial in known[:most]]
+    most = min(MAX_FINALISTS[images < FEW_IMAGES], share * runs / (REPEATS * folds))
+    numbers = [trial.number for trial in known[: int(most)]]
     return numbers if len(numbers) > 1 else []
 
 
@@ -90,42 +92,47 @@ def ties(trials: Sequence[TrialRecord], metric: str, images: int) -> tuple[int, 
 class Wish:
     """What the user wants of the saved model, beside a good score."""
 
-    price: float = PRICES["best"]  # expected loss up to which a cheaper trial is taken
+    price: float = PRICES["best"]  # expected loss, in units of accuracy, up to which a cheaper trial is taken
     milliseconds: float = math.inf  # the most that a prediction of an image may take
 
 
-def decide(evidence: Evidence, candidates: NDArray[np.bool_], wish: Wish = Wish()) -> tuple[Member, ...]:
+def quick_enough(evidence: Evidence, candidates: NDArray[np.bool_], wish: Wish) -> NDArray[np.bool_]:
+    """[trials] the candidates [trials] that predict in the time that is wished; if none does, the quickest."""
+    times = np.nan_to_num(evidence.milliseconds, nan=0.0)  # what was not measured is allowed
+    return np.asarray(candidates & (times <= max(wish.milliseconds, times[candidates].min(initial=math.inf))))
+
+
+def decide(
+    evidence: Evidence, candidates: NDArray[np.bool_], wish: Wish = Wish(), *, alone: bool = False
+) -> tuple[Member, ...]:
     """The members of the model to make, out of the `candidates` [trials]; empty without a candidate.
 
     The single trial with the best expectation, or the cheapest that is expected to lose at most the price to it; an
     ensemble instead if that is better on the images that all its members predicted, and quick enough. If no candidate
-    is quick enough, the quickest is taken.
+    is quick enough, the quickest is taken. `alone`: no ensemble.
     """
-    eligible = np.flatnonzero(candidates)
-    if len(eligible):
-        times = np.nan_to_num(np.array(evidence.milliseconds)[eligible], nan=0.0)  # what was not measured is allowed
-        eligible = eligible[times <= max(wish.milliseconds, times.min())]
+    eligible = np.flatnonzero(quick_enough(evidence, candidates, wish))
     if not len(eligible):
         return ()
     believed = belief(evidence)
     leader = int(eligible[np.argmax(believed.mean[eligible])])
     if not evidence.known.any():
         return (Member(evidence.numbers[leader], 1.0),)
-    affordable = CHEAPER * evidence.costs[leader]
+    metric, affordable = METRICS[evidence.metric], CHEAPER * evidence.costs[leader]
     cheaper = [
         int(row)
         for row in eligible
-        if believed.behind(int(row), leader) <= wish.price and evidence.costs[row] <= affordable
+        if believed.behind(int(row), leader) <= wish.price * metric.scale and evidence.costs[row] <= affordable
     ]
     single = min(cheaper, key=lambda row: (evidence.costs[row], -believed.mean[row], row), default=leader)
     inside = evidence.known[single][evidence.folds]  # images that it predicted
-    margin = MARGIN if METRICS[evidence.metric].maximized else math.inf
+    margin = MARGIN * metric.scale if metric.maximized else math.inf
     others = [
         int(row)
         for row in eligible
         if (evidence.known[row] >= evidence.known[single]).all() and believed.behind(int(row), leader) <= margin
     ]
-    if len(others) < 2 or evidence.known[single].sum() < 2:
+    if alone or len(others) < 2 or evidence.known[single].sum() < 2:
         return (Member(evidence.numbers[single], 1.0),)
     members = best_together(
         evidence.numbers[single],
@@ -287,7 +294,7 @@ def _log_loss(picked: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArr
 
 
 def expected_score(
-    evidence: Evidence, candidates: NDArray[np.bool_], members: Sequence[tuple[int, float]]
+    evidence: Evidence, candidates: NDArray[np.bool_], members: Sequence[tuple[int, float]], wish: Wish = Wish()
 ) -> Estimate | None:
     """The expected score on new images of what `decide` chose out of `candidates`; None if no image can tell.
 
@@ -296,7 +303,7 @@ def expected_score(
     themselves is `naive`.
     """
     rows = [evidence.row(number) for number, _ in members]
-    predictions = progressive(evidence, candidates, np.flatnonzero(evidence.known[rows].all(axis=0)))
+    predictions = progressive(evidence, candidates, np.flatnonzero(evidence.known[rows].all(axis=0)), wish)
     inside = ~np.isnan(predictions).any(axis=1)
     if not inside.any():
         return None
@@ -309,7 +316,9 @@ def expected_score(
     return Estimate(metric, value, low, high, naive, len(evidence.numbers), int(inside.sum()), method=PROGRESSIVE)
 
 
-def progressive(evidence: Evidence, candidates: NDArray[np.bool_], judged: NDArray[np.intp]) -> NDArray[np.float64]:
+def progressive(
+    evidence: Evidence, candidates: NDArray[np.bool_], judged: NDArray[np.intp], wish: Wish = Wish()
+) -> NDArray[np.float64]:
     """[images, classes] predictions for the folds `judged`, each by a choice that did not see the fold; else NaN.
 
     If trials were pruned, which of them have a later fold was decided by earlier ones. So a choice sees only earlier
@@ -328,7 +337,7 @@ def progressive(evidence: Evidence, candidates: NDArray[np.bool_], judged: NDArr
         }:
             continue
         images = evidence.folds == fold
-        chosen = decide(evidence.without(hidden), has_fold)
+        chosen = decide(evidence.without(hidden), has_fold, wish)
         of_members = [m.weight * evidence.probabilities[evidence.row(m.trial)][images] for m in chosen]
         predictions[images] = np.sum(of_members, axis=0)
     return predictions

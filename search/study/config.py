@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from search.samplers.catalog import ENGINES, SAMPLERS, SamplerRow, of_engine, ro
 from search.stats.metrics import METRICS
 from search.stats.racing import RULES
 from search.stats.ranking import SECOND_OBJECTIVES
-from search.stats.selection import PRICES
+from search.stats.selection import PRICES, Wish
 from search.study.toml_text import parse_toml, read_toml
 from search.text import command_line
 from spaces.backbones.applications import ARCHITECTURES
@@ -190,6 +191,11 @@ class Config(BaseModel):
     def chosen_race(self) -> str:
         """The rule in the settings, else 'paired' where a race is possible."""
         return self.race or ("none" if self.second_objective or self.sampler_row.sets_epochs else "paired")
+
+    @property
+    def wish(self) -> Wish:
+        """What the user wants of the saved model."""
+        return Wish(PRICES[self.prefer], self.max_latency or math.inf)
 
     def identity(self) -> dict[str, Any]:
         """The settings that may not change once the study has begun, as plain data."""

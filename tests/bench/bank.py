@@ -35,6 +35,7 @@ from search.session.finish import refit_options
 from search.session.plan import Plan, make_plan, worker_context
 from search.session.prepare import prepare
 from search.session.run import run
+from search.session.session import Asked
 from search.study.config import Config, TrainingConfig
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
@@ -117,7 +118,7 @@ def studied(name: str, config: Config, folder: StudyFolder, *, truth: bool) -> B
     prepared = prepare(config, folder.path)
     with open_executor(1) as executor:
         with TerminalDisplay(quiet=True).watching() as observer:
-            ending = run(folder, prepared, observer, executor=executor, command="search run")
+            ending = run(folder, prepared, observer, executor=executor, asked=Asked("search run"))
         if ending is Ending.STOPPED:
             raise SystemExit(f"{name}: stopped by a signal")
         if ending is not Ending.FINISHED:

@@ -200,8 +200,18 @@ def best_single(study: Banked) -> float:
     return float(np.nanmax([truth(study, alone(study, number)) for number in study.trials]))
 
 
+def scale(study: Banked, metric: str) -> float:
+    """By how much trials differ in a metric that differ by 1 in accuracy, in truth: the slope over all trials."""
+    known = np.isfinite(study.truth).all(axis=(1, 2))
+    gained, other = (
+        [METRICS[name].gain(METRICS[name].of(study.testing, rows)) for rows in study.truth[known]]
+        for name in (METRIC, metric)
+    )
+    return float(np.polyfit(gained, other, 1)[0])
+
+
 def outlooks(study: Banked) -> Iterator[tuple[float, float]]:
-    """(What the rest of the search was expected to bring at most, what it brought in truth), from each trial on."""
+    """(What the rest of the search was expected to bring, what it brought in truth), from each trial on."""
     made, candidates = evidence(study)
     for first in range(LEAST_TRIALS, len(made.numbers)):
         so_far = np.arange(len(made.numbers)) < first
@@ -327,10 +337,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for line in tables(studies):
         print(line)
     with_truth = [study for file in files if len((study := Banked.read(file)).testing)]
+    for metric in METRICS.keys() - {METRIC} if with_truth else ():
+        each = ", ".join(f"{scale(study, metric):.1f}" for study in with_truth)
+        print(f"\nA difference of 1 in {METRIC} goes with these in {metric}: {each}")
     pairs = [pair for study in with_truth for pair in outlooks(study)]
     if pairs:
-        kept = np.mean([brought <= predicted for predicted, brought in pairs])
-        print(f"\nWhat more search brings at most: true {kept:.0%} of {len(pairs)} times")
+        predicted, brought = 100 * np.array(pairs).T
+        above = np.mean(brought > predicted)
+        means = f"{predicted.mean():.2f} points expected, {brought.mean():.2f} brought"
+        print(f"\nWhat more search brings, on average of {len(pairs)} times: {means}; more than expected {above:.0%}")
 
 
 if __name__ == "__main__":

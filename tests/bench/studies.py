@@ -29,6 +29,7 @@ from search.session.finish import Finish
 from search.session.loop import Loop
 from search.session.prepare import prepare
 from search.session.run import run
+from search.session.session import Asked
 from search.study.config import Config, TrainingConfig
 from search.study.config_file import write
 from search.study.folder import StudyFolder
@@ -175,7 +176,7 @@ def demo(folder: Path, trials: int, epochs: int | None = None) -> Iterator[str]:
         clocks.on(drive, "wait", "waiting for workers"),
         clocks.on(Finish, "run", "finishing"),  # without its waits, which are not part of the loop
     ):
-        run(StudyFolder(study), prepared, observer, executor=executor, command="search run")
+        run(StudyFolder(study), prepared, observer, executor=executor, asked=Asked("search run"))
     with Store.open(StudyFolder(study).database, read_only=True) as store:
         folds = [fold.seconds for trial in store.trials() for fold in trial.folds if fold.repeat == 0]
         folds += [row.seconds for row in store.references()]

@@ -80,6 +80,23 @@ def test_an_ensemble_names_each_trial_once_with_its_whole_weight() -> None:
     assert text.startswith("Chosen: an ensemble of trials 7 (50 %), 11 (50 %). Out of fold its log loss is lower than ")
 
 
+NEW_FOLDS = "It was not trained again on new folds: "
+
+
+def test_why_it_was_not_confirmed_is_said_exactly() -> None:
+    """Of 12 trials a quarter of the fold runs would not pay for two trials on new folds; of 36 it would."""
+    base = example()
+    assert f"{NEW_FOLDS}too few trials were searched for that." in said(a_choice())
+    copies = tuple(replace(base.trials[7], number=number) for number in range(12, 36))
+    many = replace(base, trials=(*base.trials, *copies))
+    assert f"{NEW_FOLDS}too little time was left." in said(a_choice(), many.data())
+    again = tuple(replace(fold, repeat=1) for fold in copies[0].folds)
+    confirmed = replace(copies[0], folds=(*copies[0].folds, *again))
+    others = replace(many, trials=(*base.trials, confirmed, *copies[1:])).data()
+    assert "It was not among the trials that were trained again on new folds." in said(a_choice(), others)
+    assert "new folds" not in said(a_choice(12), others)
+
+
 def an_estimate(value: float, naive: float, trials: int = 7) -> Estimate:
     return Estimate("balanced_accuracy", value, value - 0.1, value + 0.1, naive, trials, 110, PROGRESSIVE)
 

@@ -187,3 +187,10 @@ def test_plain_lines_have_one_line_per_closed_trial() -> None:
 def test_plain_lines_survive_a_stream_without_unicode() -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     PlainLines(stream).trial_closed(TRIALS[7], progress(TRIALS[:8], best=7))
+
+
+def test_time_beyond_the_budget_is_shown_as_that() -> None:
+    text = played([progress((), spent_seconds=119.0, seconds_budget=120.0)])
+    assert "2 min of 2 min" in text
+    text = played([progress((), spent_seconds=155.0, seconds_budget=120.0)])
+    assert "35 s over 2 min" in text and "3 min of" not in text

@@ -37,8 +37,8 @@ def test_a_run_gives_back_how_it_ended_and_a_second_one_what_is_left(place: Path
     second = run(first.folder.path, Settings(), session(display))
     assert (second.ending, second.problem) == (Ending.FINISHED, None)
     assert second.nothing_left == (
-        "nothing left to do: 1 of 1 trials are done; with a larger budget: search resume shapes-study --trials 2; "
-        "to use its model: search predict shapes-study PICTURES"
+        "nothing left to do: 1 of 1 trials are done; with a larger budget: search resume shapes-study --trials 2 "
+        "--workers 0; to use its model: search predict shapes-study PICTURES"
     )
     assert display.studies == [("shapes-study", False), ("shapes-study", True)]
     with pytest.raises(UsageError, match="nothing to resume: 1 of 1 trials are done"):
@@ -59,7 +59,7 @@ def test_the_time_of_a_session_counts_from_when_its_command_began(place: Path) -
         assert store.spent_seconds() > 5000
         assert store.trials() == []
     assert done.problem is not None
-    assert done.problem.endswith("go on with: search resume shapes-study --time 2h")
+    assert done.problem.endswith("go on with: search resume shapes-study --time 2h --workers 0")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from reports.wording import study as words
 from search.results.summary import StudySummary
 from search.stats.estimate import beats
 from search.stats.metrics import scores
-from search.stats.selection import PROGRESSIVE
+from search.stats.selection import PROGRESSIVE, Wish
 from storage import ChoiceRecord, TrialState
 from storage.records import Origin
 from tests.studies import FOLDS, Records, example
@@ -138,6 +138,38 @@ def test_the_estimate_of_another_trial_than_the_best_is_at_most_its_own_score() 
     assert plain.estimate.naive == pytest.approx(scored[0], abs=0.005)
     assert plain.estimate.low <= plain.estimate.value <= plain.estimate.naive
     assert plain.estimate.value < best.value
+
+
+def two_trials(records: Records) -> dict[str, Any]:
+    """Trial 1 is right more often; a prediction with it takes 9 ms, with trial 0 one."""
+    answers = right_for(records, 0.7, 0.9)
+    slow = [replace(fold, latency=9.0) for fold in answers["trials"][1].folds]
+    quick = [replace(fold, latency=1.0) for fold in answers["trials"][0].folds]
+    first, second = answers["trials"]
+    return {**answers, "trials": (replace(first, folds=tuple(quick)), replace(second, folds=tuple(slow)))}
+
+
+def test_the_leader_is_that_of_all_folds_also_those_that_only_confirm() -> None:
+    records = example()
+    answers = two_trials(records)
+    shown = records.data(**answers, choices=(chosen(0, ((0, 1.0),)),)).chosen
+    assert shown is not None and shown.leader == 1 and shown.loss > 0.05
+    searched = replace(records, **answers).evidence
+    assert searched is not None
+    turned = replace(searched, gains=searched.gains[::-1])  # on the new folds trial 0 was far better
+    shown = records.data(**answers, choices=(chosen(0, ((0, 1.0),)),), confirmed=turned).chosen
+    assert shown is not None and (shown.leader, shown.loss) == (0, 0.0)
+
+
+def test_a_trial_that_is_too_slow_for_what_is_wished_neither_leads_nor_is_what_would_be_chosen() -> None:
+    records, wish = example(), Wish(milliseconds=5.0)
+    answers = two_trials(records)
+    shown = records.data(**answers, choices=(chosen(0, ((0, 1.0),)),), wish=wish).chosen
+    assert shown is not None and shown.leader == 0
+    free, bound = (records.data(**answers, wish=wish).estimate for wish in (Wish(), wish))
+    assert free is not None and bound is not None
+    assert free.naive == pytest.approx(0.9, abs=0.02)
+    assert bound.naive == pytest.approx(0.7, abs=0.02)
 
 
 @pytest.mark.parametrize(

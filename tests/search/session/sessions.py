@@ -78,6 +78,7 @@ def a_plan(**changes: Any) -> Plan:
         max_bytes=1_000_000,
         trials=6,
         seconds=None,
+        trains=lambda _: False,
     )
     return replace(standard, **changes)
 

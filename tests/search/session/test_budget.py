@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from search.session.budget import UsedUp, budget_done, larger_budgets, without_result
+from search.stats.metrics import METRICS
 from search.study.folder import StudyFolder
-from storage import RunRecord, Store, TrialRecord, TrialState
+from search.text import duration_of
+from storage import FoldRecord, RunRecord, Store, TrialRecord, TrialState
 from storage.records import Origin
 from tests.search.session.instant import store_references
 from tests.search.shapes import settings
@@ -33,6 +37,31 @@ def test_for_each_budget_that_is_used_up_a_larger_one_is_named(begun: Store) -> 
     assert larger_budgets(folder, settings(trials=9, hours=1.5)) == [("--time", "3h")]
     assert larger_budgets(folder, settings(trials=1, hours=0.25)) == [("--time", "4h"), ("--trials", "4")]
     assert larger_budgets(folder, settings(trials=9, hours=1e-5)) == [("--time", "2h8m")]
+
+
+def test_time_that_is_too_short_for_anything_more_is_used_up(begun: Store) -> None:
+    """Another trial takes 40 s or more: two folds, one after another or at a time."""
+    assignment = begun.split().assignment
+    folds = int(assignment.max()) + 1
+    run = begun.start_run(RunRecord("", "search run", {}, "here", 1))
+    begun.add_trial(TrialRecord(0, {}, Origin.BASELINE), run=run, seconds=0)
+    for fold in range(folds):
+        rows = np.full((int((assignment == fold).sum()), 2), 0.5, np.float32)
+        made = FoldRecord(0, 0, fold, 1, dict.fromkeys(METRICS, 0.5), 1, 1, {}, 10, 40.0, rows)
+        begun.add_fold(made, run=run, seconds=40.0 * (fold + 1))
+    spent, folder = 40.0 * folds, StudyFolder(begun.path.parent)
+    begun.close_trial(0, TrialState.PRUNED, "behind", "as one")
+
+    def used(seconds: float) -> UsedUp | None:
+        return budget_done(folder, begun, settings(trials=9, hours=(spent + seconds) / 3600))
+
+    found = used(30)
+    assert found is not None
+    assert found.words == (
+        f"{duration_of(spent)} of {duration_of(spent + 30)} are used; the 30s that are left are too short for more"
+    )
+    assert found.larger == ("--time", duration_of(2 * (spent + 30)))
+    assert used(90) is None
 
 
 def test_of_the_hours_of_a_nested_study_one_search_has_its_share_and_twice_all_of_them_are_more(begun: Store) -> None:

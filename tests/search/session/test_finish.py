@@ -18,6 +18,7 @@ from search.results.read import read
 from search.session.finish import refit_options
 from search.session.records import fold_record
 from search.session.run import finish_only, run
+from search.session.session import Asked
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from search.worker.worker import Worker
@@ -62,7 +63,7 @@ def test_the_models_of_the_folds_are_shipped_where_they_are_better_together(prep
     folder = tmp_path / "study"
     folder.mkdir()
     with open_executor(0) as executor:
-        run(StudyFolder(folder), budget, Watcher(), executor=executor, command="search run")
+        run(StudyFolder(folder), budget, Watcher(), executor=executor, asked=Asked("search run"))
         with Store.open(folder / "study.db") as store:
             assert store.choices()[-1].members == ((0, 1.0),)
             by_hand = store.start_run(RUN)
@@ -71,7 +72,7 @@ def test_the_models_of_the_folds_are_shipped_where_they_are_better_together(prep
                 truth = prepared.images.labels[store.split().assignment == found.fold]
                 sure = np.where(np.eye(2)[truth] == 1, 0.9, 0.1).astype(np.float32)
                 store.add_fold(replace(found, repeat=1, probabilities=sure), run=by_hand, seconds=1.0)
-        finish_only(StudyFolder(folder), budget, Watcher(), executor=executor, command="search export")
+        finish_only(StudyFolder(folder), budget, Watcher(), executor=executor, asked=Asked("search export"))
     with Store.open(folder / "study.db", read_only=True) as store:
         said, assignment, choice = store.probabilities(0), store.split().assignment, store.choices()[-1]
         printed = words.choice(read(store, searching=False))
@@ -114,7 +115,7 @@ def test_a_trial_that_cannot_be_trained_on_all_images_gives_its_place_to_the_nex
     folder.mkdir()
     with open_executor(0) as real:
         executor = Losing(real, cause)
-        run(StudyFolder(folder), budget, watcher, executor=executor, command="search run")
+        run(StudyFolder(folder), budget, watcher, executor=executor, asked=Asked("search run"))
     (lost,) = set(executor.lost)
     with Store.open(folder / "study.db", read_only=True) as store:
         (made,) = store.choices()
@@ -136,6 +137,6 @@ def test_what_a_killed_worker_left_half_written_goes_and_nothing_outside_of_the_
         path.write_bytes(b"half")
     (folder / "cache" / "features").symlink_to(elsewhere)
     with open_executor(0) as executor:
-        run(StudyFolder(folder), budget, Watcher(), executor=executor, command="search run")
+        run(StudyFolder(folder), budget, Watcher(), executor=executor, asked=Asked("search run"))
     assert not any(path.exists() for path in half)
     assert kept.exists()

@@ -38,6 +38,7 @@ from storage import (
     TrialState,
 )
 from storage.records import Origin
+from tests.search.session.instant import result_of
 from tests.search.session.sessions import RUN, Watcher, a_plan
 
 FOLDS = 3
@@ -228,6 +229,64 @@ def with_three_trials(home: Path) -> Store:
     return store
 
 
+class Training(Saving):
+    """Fold runs have results by formula, and take a second."""
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        """See Executor."""
+        if not isinstance(job, FoldJob):
+            return super().submit(job)
+        self.jobs.append(job)
+        future: Future[Outcome] = Future()
+        future.set_result(replace(result_of(job, classes=3), seconds=1.0))
+        return future
+
+
+NEEDED = 5.8  # seconds, for making the model
+
+
+def finished(
+    store: Store, home: Path, executor: Saving, *, left: float, has_spare_time: bool = False
+) -> tuple[ChoiceRecord, Watcher]:
+    """(The choice with so many seconds left of 1,000, what was said)."""
+    (folder := StudyFolder(home)).refits.mkdir(parents=True, exist_ok=True)
+    assignment, labels, watcher = store.split().assignment, np.arange(IMAGES, dtype=np.int16) % 3, Watcher()
+    plan, limit = a_plan(assignment=assignment, seconds=1000.0), 1000.0
+    session = Session(store, store.start_run(RUN), executor, watcher, StopRequest(), lambda: limit - left, 0.0)  # type: ignore[arg-type]
+    nowhere = np.zeros(IMAGES, bool)
+    Finish(plan, session, lambda: None, folder, lambda _: assignment, labels, nowhere, {}, NEEDED, has_spare_time).run()
+    (choice,) = store.choices()
+    return choice, watcher
+
+
+@pytest.mark.parametrize(
+    ("left", "confirmed"),
+    [(50.0, {0: {1, 2}, 1: {1, 2}}), (13.0, {0: {1}, 1: {1}}), (10.0, {0: {1}}), (8.0, {})],
+)
+def test_time_that_the_search_had_no_use_for_confirms_as_many_as_it_is_enough_for(
+    tmp_path: Path, left: float, confirmed: dict[int, set[int]]
+) -> None:
+    """Three folds of a second each; never the trial of which one takes 100, and not what is needed for the model."""
+    with with_three_trials(tmp_path) as store:
+        _, watcher = finished(store, tmp_path, Training(), left=left, has_spare_time=True)
+        again = {trial.number: {fold.repeat for fold in trial.folds} - {0} for trial in store.trials()}
+    assert {number: repeats for number, repeats in again.items() if repeats} == confirmed
+    told = f"confirming the best {len(confirmed)} trials on new folds, {sum(map(len, confirmed.values())) * FOLDS} fold"
+    assert any(told in note for note in watcher.notes) == bool(confirmed)
+
+
+def test_where_the_search_ended_otherwise_so_few_trials_are_not_confirmed(tmp_path: Path) -> None:
+    with with_three_trials(tmp_path) as store:
+        finished(store, tmp_path, executor := Training(), left=500.0)
+    assert not [job for job in executor.jobs if isinstance(job, FoldJob)]
+
+
+def test_a_single_trial_is_made_where_there_is_no_time_for_an_ensemble(tmp_path: Path) -> None:
+    with with_three_trials(tmp_path) as store:
+        choice, _ = finished(store, tmp_path, Saving(), left=5.5)
+    assert len(choice.members) == 1
+
+
 @pytest.mark.parametrize(
     ("kept", "left", "left_out"),
     [
@@ -243,18 +302,13 @@ def test_of_an_ensemble_only_what_there_is_no_time_for_is_made_of_kept_networks(
     folder, executor = StudyFolder(tmp_path), Saving()
     folder.refits.mkdir(parents=True)
     with with_three_trials(tmp_path) as store:
-        assignment, labels = store.split().assignment, np.arange(IMAGES, dtype=np.int16) % 3
         for of in kept:
             trial = store.trial(2)
             np.savez(
                 weights_of(folder, 2, of, fold_seed(5, 2, 0, of), trial.params, store.study().fingerprint),
                 np.arange(3.0),
             )
-        plan = a_plan(assignment=assignment, seconds=1000.0)
-        session = Session(store, store.start_run(RUN), executor, Watcher(), StopRequest(), lambda: 1000.0 - left, 0.0)  # type: ignore[arg-type]
-        nowhere = np.zeros(IMAGES, bool)
-        Finish(plan, session, lambda: None, folder, lambda _: assignment, labels, nowhere, {}).run()
-        (choice,) = store.choices()
+        choice, _ = finished(store, tmp_path, executor, left=left)
     weights: dict[int, float] = {}
     for number, weight in choice.members:
         weights[number] = weights.get(number, 0.0) + weight

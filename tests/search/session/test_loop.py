@@ -264,7 +264,7 @@ def test_asked_to_stop_it_submits_nothing_more_and_the_next_session_goes_on(path
 
 
 def test_hours_are_a_total_and_a_trial_that_runs_out_of_time_goes_on_with_more(path: Path) -> None:
-    sit(path, Ticking(), seconds=50, trials=100)
+    sit(path, Ticking(), seconds=55, trials=100)
     trials = stored(path)
     assert sum(len(t.folds) for t in trials) == 5
     assert (trials[-1].state, trials[-1].cause) == (TrialState.PRUNED, OUT_OF_TIME)
@@ -277,7 +277,7 @@ def test_hours_are_a_total_and_a_trial_that_runs_out_of_time_goes_on_with_more(p
 
     sit(path, Ticking(), seconds=65, trials=100)
     assert stored(path)[1].state == TrialState.COMPLETE
-    assert sum(len(t.folds) for t in stored(path)) == 7
+    assert sum(len(t.folds) for t in stored(path)) == 6  # in the last 5 s no other trial could have two folds
 
 
 def test_both_budgets_hold(path: Path) -> None:

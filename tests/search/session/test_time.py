@@ -11,17 +11,18 @@ import pytest
 
 from search.jobs import DescribeJob, Description, Failure, FailureCause, FoldJob, Job, Outcome
 from search.results.progress import Ending
-from search.session.budget import LONG, RESERVED, grace, is_long, refit_seconds, reserve
+from search.session.budget import LONG, RESERVED, RESTARTING, grace, is_long, patience, refit_seconds, reserve
 from search.session.kept import KEPT_TRIALS, forget, weights_of
 from search.session.plan import Start
 from search.session.prices import SPEED
 from search.session.signals import StopRequest
+from search.session.time_left import RECALLED
 from search.study.folder import StudyFolder
 from spaces.layers import Layer
 from storage import OUT_OF_TIME, FoldRecord, TrialRecord, TrialState
 from storage.records import Origin
 from tests.search.session.instant import SPACE, by_formula
-from tests.search.session.sessions import ASSIGNMENT, FOLDS, Ticking, Watcher, new_study, sit, stored
+from tests.search.session.sessions import ASSIGNMENT, FOLDS, Hands, Ticking, Watcher, new_study, sit, stored
 
 IMAGES = len(ASSIGNMENT)
 TRAIN = IMAGES - IMAGES // FOLDS
@@ -72,7 +73,7 @@ def test_a_fold_for_which_there_is_no_time_is_not_begun(path: Path) -> None:
 
 def test_time_that_is_too_short_for_a_fold_of_an_open_trial_goes_to_a_cheaper_one(path: Path) -> None:
     points = (Start(Origin.START, depth(4)), Start(Origin.START, depth(1, norm="batch")))
-    sit(path, executor := clockwork(), seconds=140, **starts(*points))
+    sit(path, executor := clockwork(), seconds=145, **starts(*points))
     assert folds_of(path) == [(1, 3), (4, 2), (1, 3)]
     assert executor.now == 140
 
@@ -95,7 +96,7 @@ def test_a_start_for_which_there_is_no_time_is_left_out_with_a_note(path: Path, 
     assert [trial.params["depth"] for trial in stored(path)][:2] == [1, 2]
     point = "known-good point" if origin == Origin.START else "point of [[try]]"
     (note,) = (note for note in watcher.notes if "left out" in note)
-    assert note == f"a {point} is left out: 2 of its folds need about 86 s, and 75 s are left (depth = 4)"
+    assert note == f"a {point} is left out: 2 of its folds need about 86 s, and 70 s are left (depth = 4)"
 
 
 def alternatives() -> tuple[Start, ...]:
@@ -121,12 +122,48 @@ def test_an_alternative_is_not_tried_in_a_later_session_either(path: Path) -> No
 def test_if_no_point_of_the_sampler_fits_the_search_ends_and_says_so(path: Path) -> None:
     """However small, a model needs some seconds before it has two folds."""
     watcher = Watcher()
-    ending = sit(path, clockwork(), watcher, seconds=34, starts=[Start(Origin.BASELINE, depth(1))], trials=50)
+    executor = clockwork()
+    ending = sit(path, executor, watcher, seconds=34, starts=[Start(Origin.BASELINE, depth(1))], trials=50)
     assert ending is Ending.FINISHED
     assert folds_of(path) == [(1, 3)]
     (note,) = watcher.notes
     assert note.startswith("no further trial is begun: 2 of its folds need about ")
-    assert note.endswith(" s, and 4 s are left")
+    assert note.endswith(" s, and 0 s are left; a larger --time (or --hours) goes on")
+    assert described(executor) == 2  # the baseline, and one point: even one as quick as the baseline needs 20 s
+
+
+def described(executor: Ticking) -> int:
+    return sum(isinstance(job, DescribeJob) for job in executor.jobs)
+
+
+def half_as_fast() -> Ticking:
+    """A machine on which each fold takes twice as long as its arithmetic says."""
+    return Ticking(priced, takes=lambda job: 2 * seconds_of(job))
+
+
+@pytest.mark.parametrize(("seconds", "begun"), [(190, False), (200, True)])
+def test_a_resumed_search_knows_what_fold_runs_took_before(path: Path, seconds: int, begun: bool) -> None:
+    """Two folds of the deep point are 66 s of arithmetic, and as the machine is, 132 s."""
+    sit(path, half_as_fast(), seconds=100, **starts())
+    watcher = Watcher()
+    deep = Start(Origin.START, depth(3))
+    sit(path, half_as_fast(), watcher, seconds=seconds, **starts(deep))  # its first 60 s are of the session before
+    assert any(trial.origin == Origin.START for trial in stored(path)) == begun
+    left_out = "a known-good point is left out: 2 of its folds need about 132 s, and 125 s are left (depth = 3)"
+    assert (left_out in watcher.notes) == (not begun)
+
+
+def test_only_few_stored_trials_of_a_family_are_described_again(path: Path) -> None:
+    many = [
+        Start(Origin.START, depth(1, dropout=level / 10, norm=norm)) for level in range(6) for norm in ("none", "batch")
+    ]
+    sit(path, clockwork(), seconds=10_000, **starts(*many))
+    assert len(stored(path)) == 1 + len(many) > RECALLED
+    executor = clockwork()
+    sit(path, executor, seconds=10_000, **starts(*many))
+    assert described(executor) == RECALLED
+    sit(path, executor := clockwork(), **starts(*many))
+    assert described(executor) == 0  # without a limit nothing has to be known
 
 
 def test_points_of_the_sampler_for_which_there_is_no_time_are_drawn_anew(path: Path) -> None:
@@ -218,6 +255,15 @@ def test_of_complete_trials_only_the_best_keep_their_weights(path: Path) -> None
     assert files(path) == expected
 
 
+def test_a_resumed_search_removes_kept_weights_of_the_sessions_before(path: Path) -> None:
+    points = [Start(Origin.START, depth(4, dropout=level / 10)) for level in range(5)]
+    for some in (points[:2], points):
+        sit(path, Ticking(keeping, takes=seconds_of), seconds=1000, **starts(*some), **kept_in(path))
+    long_ones = [trial for trial in stored(path) if trial.params["depth"] == 4]
+    best = sorted(long_ones, key=lambda trial: -(trial.score("accuracy") or 0))[:KEPT_TRIALS]
+    assert files(path) == sorted(f"trial-{trial.number}-fold-{fold}" for trial in best for fold in range(FOLDS))
+
+
 def test_a_trial_that_was_given_up_keeps_no_weights_and_one_that_ran_out_of_time_does(path: Path) -> None:
     def failing(job: Job) -> Outcome:
         outcome = keeping(job)
@@ -260,7 +306,7 @@ def test_trainings_on_all_images_share_the_slots() -> None:
 
 def test_time_is_reserved_for_what_can_be_made_of_the_trials_there_are() -> None:
     def kept_back(*trials: TrialRecord, seconds: float | None = 1000.0) -> float:
-        return reserve(trials, "accuracy", 5, 500, seconds, 1)
+        return reserve(trials, "accuracy", 5, 500, seconds, 1).total
 
     short, long = a_trial(0, 0.8, *[8.0] * 5), a_trial(1, 0.9, *[80.0] * 5)
     assert kept_back(short, seconds=None) == kept_back() == 0.0
@@ -273,3 +319,25 @@ def test_time_is_reserved_for_what_can_be_made_of_the_trials_there_are() -> None
     assert kept_back(long) < kept_back(short)
     short_study = replace(short, folds=a_trial(0, 0.8, *[0.2] * 5).folds)
     assert kept_back(short_study, seconds=10.0) == RESERVED * 10 + grace(10)
+
+
+def test_a_fold_of_which_it_is_only_guessed_when_it_ends_leaves_time_to_start_its_worker_again(path: Path) -> None:
+    """A first fold that runs on at the end is given up in time; for another one it is waited a little instead."""
+    assert patience(60, unsure=True) == grace(60) < RESTARTING == patience(60, unsure=False)
+    assert patience(36000, unsure=True) == patience(36000, unsure=False) == grace(36000)
+    executor = Clockless(now=[0.0])
+    watcher = Watcher(act=lambda _: executor.now.__setitem__(0, executor.now[0] + 1))
+    sit(path, executor, watcher, seconds=60, starts=[Start(Origin.BASELINE, depth(1))], trials=50)
+    assert 60 - RESTARTING <= executor.now[0] <= 60 - RESTARTING + 2 * grace(60) + 1
+    assert stored(path)[0].cause == OUT_OF_TIME
+
+
+class Clockless(Hands):
+    """Its fold runs never end, and its clock is moved by the test."""
+
+    def __init__(self, now: list[float]) -> None:
+        super().__init__()
+        self.answer, self.now = priced, now
+
+    def clock(self) -> float:
+        return self.now[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from search.stats.evidence import Evidence
+from search.stats.metrics import METRICS
 from search.stats.selection import PROGRESSIVE, Member, Wish, decide, expected_score, progressive
 from tests.search.stats.simulated import evidence
 
@@ -64,6 +66,21 @@ def test_a_cheaper_trial_is_taken_if_it_is_expected_to_lose_almost_nothing(cost:
     assert decide(made, all_of(made), Wish(price=0.006)) == (Member(chosen, 1.0),)
 
 
+def as_sure(probabilities: list[float], metric: str, costs: list[int]) -> Evidence:
+    """Trials of 1,000 images that give the true class this probability for all of them."""
+    labels = np.arange(1000) // FOLDS % 2
+    rows = [np.where(np.eye(2)[labels] == 1, sure, 1 - sure).astype(np.float32) for sure in probabilities]
+    return evidence(np.stack(rows), labels, np.arange(1000) % FOLDS, metric, costs=costs)
+
+
+@pytest.mark.parametrize(("prices", "chosen"), [(0.7, 0), (1.5, 1)])
+def test_the_price_of_a_cheaper_trial_is_in_units_that_fit_the_metric(prices: float, chosen: int) -> None:
+    """A log loss that is worse by 0.7 of the price goes with an accuracy that is worse by 0.7 of it."""
+    behind = prices * Wish().price * METRICS["log_loss"].scale
+    made = as_sure([0.8 * np.exp(-behind), 0.8], "log_loss", [1, 1000])
+    assert decide(made, all_of(made)) == (Member(chosen, 1.0),)
+
+
 def test_a_trial_beyond_the_price_is_not_taken_however_cheap_it_is() -> None:
     """The cheap one is not replaced by a dearer one for its log loss either: that would be no ensemble."""
     made = of_shares([0.88, 0.9], costs=[1, 10**9])
@@ -115,6 +132,15 @@ def test_the_score_of_one_clearly_best_trial_is_its_own() -> None:
     assert found.naive == pytest.approx(0.9)
     assert found.low < 0.9 < found.high
     assert (found.method, found.trials, found.images) == (PROGRESSIVE, 2, 1000)
+
+
+def test_the_choice_that_is_repeated_for_each_fold_is_made_by_what_the_user_wishes() -> None:
+    made = replace(of_shares([0.6, 0.9]), milliseconds=(1.0, 9.0))
+    every, quick = np.arange(FOLDS), Wish(milliseconds=5.0)
+    np.testing.assert_allclose(progressive(made, all_of(made), every), made.probabilities[1])
+    np.testing.assert_allclose(progressive(made, all_of(made), every, quick), made.probabilities[0])
+    found = expected_score(made, all_of(made), [(0, 1.0)], quick)
+    assert found is not None and found.value == pytest.approx(0.6)
 
 
 def test_a_partial_choice_is_judged_on_the_folds_that_it_has() -> None:

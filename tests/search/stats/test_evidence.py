@@ -79,10 +79,11 @@ def test_a_lead_on_many_images_is_believed() -> None:
     assert believed.behind(0, 3) == pytest.approx(0.1, abs=0.02)
 
 
-def test_without_any_fold_the_families_decide() -> None:
-    made = of_shares([0.5] * 3, np.zeros((3, FOLDS), bool), families=FAMILIES)
+@pytest.mark.parametrize("metric", sorted(METRICS))
+def test_without_any_fold_the_families_decide_in_units_of_the_metric(metric: str) -> None:
+    made = of_shares([0.5] * 3, np.zeros((3, FOLDS), bool), families=FAMILIES, metric=metric)
     believed = belief(made)
-    worth = np.array([WORTH[name] for name in FAMILIES])
+    worth = METRICS[metric].scale * np.array([WORTH[name] for name in FAMILIES])
     np.testing.assert_allclose(believed.mean - believed.mean[0], worth - worth[0], atol=1e-9)
     assert (believed.error > 0).all()
 
@@ -134,6 +135,17 @@ def test_a_common_shift_of_all_gains_changes_nothing(made: Evidence, shift: floa
         theirs = belief(replace(made, gains=moved))
         np.testing.assert_allclose(theirs.mean, ours.mean, atol=1e-7)
         np.testing.assert_allclose(theirs.error, ours.error, atol=1e-7)
+
+
+@settings(max_examples=30, deadline=None)
+@given(studies(), st.floats(0.1, 10))
+def test_a_metric_in_other_units_is_believed_alike(made: Evidence, factor: float) -> None:
+    ours, usual = belief(replace(made, metric="accuracy")), METRICS["accuracy"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(METRICS, "accuracy", replace(usual, scale=factor))
+        theirs = belief(replace(made, metric="accuracy", gains=made.gains * factor))
+    np.testing.assert_allclose(theirs.mean, ours.mean * factor, atol=1e-7 * factor)
+    np.testing.assert_allclose(theirs.error, ours.error * factor, atol=1e-7 * factor)
 
 
 @settings(max_examples=60, deadline=None)
