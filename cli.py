@@ -32,8 +32,7 @@ app = typer.Typer(
 
 
 @app.callback()
-def _common(version: opt.Version = False) -> None:
-    pass
+def _common(version: opt.Version = False) -> None: ...
 
 
 @app.command()

@@ -18,7 +18,7 @@ from storage.records import TrialRecord, TrialState
 SPEED = 1e10  # multiplications a second of one thread, until this machine's are known
 FIRST = 6.0  # seconds more of a trained network's first fold run: its graphs are traced
 FIRST_HEAD = 1.5  # the same of a network on features: 2.5 to 3.2 s where other fold runs took twice the assumed time
-BUILDING = 1.5  # seconds of each fold run of a pre-trained network: it is built anew
+BUILDING = 1.5  # seconds to build a pre-trained network that is trained on, for all folds of a trial
 USEFUL_FOLDS = 2  # a trial that cannot have so many folds, or all, in the time that is left is not begun
 COMPUTES = 0.5  # seconds, assumed, from which a fold run tells something about speed
 MAX_FACTOR = 8.0  # between assumed and measured seconds; more is an accident, such as a machine that slept
@@ -45,10 +45,10 @@ class Prices:
         views, trained = max(1, len(description.views)), description.training_macs > 0
         new = sum(view not in self._passed for view in description.views)
         tracing = FIRST if trained else FIRST_HEAD if trains else 0.0
-        once = (self.train + self.validate) * new * description.macs / SPEED + tracing
+        building = BUILDING if trained and description.pretrained else 0.0
+        once = (self.train + self.validate) * new * description.macs / SPEED + tracing + building
         epoch = self.train * description.training_macs + self.validate * views * description.macs
-        building = BUILDING if description.pretrained else 0.0
-        self._described[number] = family, once, trained * (epochs * epoch / SPEED + building)
+        self._described[number] = family, once, trained * epochs * epoch / SPEED
         self._macs[number] = description.macs * views
 
     def begun(self, description: Description) -> None:
