@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from search.commands import options as opt
-from search.errors import RunError, UsageError, of_the_system
+from search.errors import RunError, UsageError, of_the_system, writing
 from search.session.signals import RESUMABLE, leave_on_signals
 from search.text import command_line, printable
 
@@ -170,15 +170,14 @@ def report(
 
     result = report(study)
     if labels is not None:
-        labels_csv.write(result.summary, labels)
+        with writing(f"--labels: {labels}", "name a file that can"):
+            labels_csv.write(result.summary, labels)
     if as_json:
         show.study_as_json(result.summary)
         return
     page = result.folder.report
-    try:
+    with writing(page, "--json needs no file"):
         write(result.summary, page, result.pictures())
-    except OSError as error:
-        raise UsageError(f"{page} cannot be written: {error.strerror}; --json needs no file") from None
     show.study(result.summary, page, open_it=open_it)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 
 from reports.wording.values import visible
@@ -11,7 +12,7 @@ from search.files import write_atomically
 from search.results.summary import StudySummary
 
 COLUMNS = ("rank", "path", "label", "likely", "probability", "probability_of_label", "looks_wrong")
-_FORMULA = ("=", "+", "-", "@")
+_FORMULA = re.compile(r"(^|[;,\t])(?=[=+\-@])")  # also behind what some spreadsheets take for the end of a cell
 
 
 def as_csv(data: StudySummary) -> str:
@@ -33,6 +34,5 @@ def write(data: StudySummary, path: Path) -> None:
 
 
 def harmless(cell: str) -> str:
-    """One line, and no formula for a spreadsheet: with ' before it if it begins like one (OWASP, CSV injection)."""
-    shown = visible(cell)
-    return f"'{shown}" if shown.startswith(_FORMULA) else shown
+    """One line, and no formula for a spreadsheet: with ' before what begins like one (OWASP, CSV injection)."""
+    return _FORMULA.sub(r"\1'", visible(cell))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+from collections.abc import Iterator
 
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
 """Error numbers that mean a badly chosen path, not a full or failing disk."""
@@ -25,3 +27,12 @@ def of_the_system(error: OSError) -> tuple[str, int]:
     refused = error.errno in _REFUSED
     step = "; check the path and its permissions" if refused else ""
     return f"{where}{error.strerror or error}{step}", 2 if refused else 1
+
+
+@contextlib.contextmanager
+def writing(what: object, instead: str) -> Iterator[None]:
+    """Within, a file is written; raises UsageError where it cannot be, with what to do `instead`."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{what} cannot be written: {error.strerror}; {instead}") from None

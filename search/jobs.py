@@ -195,6 +195,7 @@ class FailureCause(StrEnum):
     ERROR = "error"  # any other exception
     WORKER_DIED = "worker died"
     HUNG = "hung"  # the worker did nothing, or came no further, for too long
+    TOO_LONG = "too long"  # a fold run took longer than the user allows
     STOPPED = "stopped"  # the search was stopped; not the fault of the job
 
 

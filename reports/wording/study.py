@@ -357,8 +357,9 @@ def too_good(data: StudySummary) -> str:
     known, new = (f"{100 * part.accuracy:.0f} % of {part.predictions:,}" for part in (compared.split, compared.whole))
     return (
         f"These numbers are too good. By their names, images such as {first} and {second} show one thing. Where a "
-        f"model was trained on another picture of the thing, {known} predictions are right; where it was not, {new}: "
-        f"{points} points less ({low} to {high} with 95 % confidence). Of new things there is no other picture. Search "
+        f"model was trained on another picture of the thing, {known} predictions are right; where it was not, {new}. "
+        f"Among things of one class and size that is {points} points less ({low} to {high} with 95 % confidence). "
+        f"Of new things there is no other picture. Search "
         f"with --groups "
         f"{quoted(visible(data.siblings.pattern))}"
     )

@@ -48,5 +48,6 @@ class Session:
     @property
     def asked(self) -> Asked:
         """The same for a search."""
-        options = () if self.workers is None else ("--workers", str(self.workers))
-        return Asked(self.command, options, self.started)
+        workers = () if self.workers is None else ("--workers", str(self.workers))
+        limit = () if self.fold_limit is None else ("--fold-limit", f"{self.fold_limit:g}s")
+        return Asked(self.command, (*workers, *limit), self.started)

@@ -59,5 +59,8 @@ def table(scenes: GroupIds, paths: Sequence[str], beside: Sequence[str | None] =
     text = io.StringIO(newline="")
     rows = csv.writer(text)
     rows.writerow(("path", "group"))
-    rows.writerows((path, f"{group}" if own else "") for path, group, own in zip(paths, groups, several, strict=True))
+    # './': no cell begins like a formula of a spreadsheet; --groups reads it as the same path.
+    rows.writerows(
+        (f"./{path}", f"{group}" if own else "") for path, group, own in zip(paths, groups, several, strict=True)
+    )
     return text.getvalue()

@@ -96,7 +96,9 @@ def _counted(things: Things) -> Things:
 
 def _from_the_start(things: Things) -> Things:
     """All, where one of their numbers is 0 or 1: 'aug_12_x' and 'aug_13_x' are of two days in August."""
-    numbers = {int(number) for members in things.values() for m in members for number in re.findall(r"\d+", m.rest)}
+    numbers = {
+        int(number) for members in things.values() for m in members for number in re.findall(r"\d{1,18}", m.rest)
+    }
     return _several(things) if numbers & {0, 1} else {}
 
 

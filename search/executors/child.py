@@ -85,12 +85,13 @@ class Child:
         watch = self._watch
         if watch is None or watch.given_up:
             return
-        use = use_of(self._process.pid, among, OVER_SHARE * watch.limits.memory)
+        process = self._process  # while this waits below, `do` may start another one, for the next job
+        use = use_of(process.pid, among, OVER_SHARE * watch.limits.memory)
         if found := watch.look(passed, use):
             cause, how = found
-            if cause == FailureCause.HUNG:
-                watch.given_up = cause, how + self._where()
-            self._close()
+            if cause in (FailureCause.HUNG, FailureCause.TOO_LONG):
+                watch.given_up = cause, how + self._where(process)
+            _close(process)
 
     @property
     def memory(self) -> int:
@@ -120,31 +121,26 @@ class Child:
         """End the process, and all it started, now and for good."""
         with self._lock:
             self._gone = True
-            self._close()
+            _close(self._process)
         self._end()
 
-    def _close(self) -> None:
-        """Have the keeper end everything. Returns at once."""
-        assert self._process.stdin is not None  # noqa: S101 - a pipe
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
-
-    def _where(self) -> str:
+    def _where(self, process: subprocess.Popen[bytes]) -> str:
         """' in net.py, line 12': where the worker is in the user's file, which it writes into its log; '' elsewhere."""
-        assert self._process.stdin is not None and self._context is not None  # noqa: S101 - it has a job
+        assert process.stdin is not None and self._context is not None  # noqa: S101 - it has a job
         with contextlib.suppress(OSError, ValueError), open(self.log, "rb", opener=no_links) as log:
             log.seek(0, os.SEEK_END)
-            self._process.stdin.write(b".")
+            process.stdin.write(b".")
             time.sleep(TELLING_SECONDS)
             told = log.read(MAX_TOLD).decode(errors="replace")
             model = self._context.model
-            line = model and re.search(rf'File "{re.escape(model.path)}", line (\d+)', told)
+            path = model and model.path.encode("ascii", "backslashreplace").decode()  # as `faulthandler` writes it
+            line = path and re.search(rf'File "{re.escape(path)}", line (\d+)', told)
             return f" in {Path(model.path).name}, line {line[1]}" if model and line else ""
         return ""
 
     def _end(self) -> int:
         """Have the keeper end everything, and wait for it; returns how the worker ended, as in `Popen.returncode`."""
-        self._close()
+        _close(self._process)
         with contextlib.suppress(subprocess.TimeoutExpired):
             return self._process.wait(KEEPER_SECONDS)
         started = keeper.below(self._process.pid, keeper.processes())
@@ -175,3 +171,10 @@ class Child:
             )
         theirs.close()
         self._pipe = Connection(ours.detach())
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    """Have a keeper end everything. Returns at once."""
+    assert process.stdin is not None  # noqa: S101 - a pipe
+    with contextlib.suppress(OSError):
+        process.stdin.close()

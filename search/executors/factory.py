@@ -20,7 +20,7 @@ def open_executor(workers: int | None, fold_limit: float | None = None) -> Itera
     """The executor for this many workers. They start to import TensorFlow at once, and end with the context.
 
     None: one per GPU, else one per core; 0: in this process, where nobody sees that a job hangs. `fold_limit`: seconds
-    that a training may take; None: as long as it gets on.
+    that a fold run may take; None: as long as it gets on.
     """
     slots, gpus = default_workers()
     slots = workers or slots

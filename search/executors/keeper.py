@@ -74,7 +74,8 @@ def main(descriptor: int, command: Sequence[str]) -> None:
         if 0 in ready:
             if not os.read(0, 1):
                 break
-            _send([worker], signal.SIGTERM)
+            if status is None:
+                _send([worker], signal.SIGTERM)
     _end_like(_end_all(worker, status))
 
 
@@ -116,7 +117,7 @@ def _ended(worker: int) -> tuple[int | None, bool]:
 def _end_all(worker: int, status: int | None) -> int:
     """End the worker at once, and what it started after a moment of courtesy. Returns the status of the worker.
 
-    `status`: None while the worker runs. Its children come first: some remove shared memory when they end.
+    `status`: None while the worker runs. Its children have a moment: some remove shared memory when they end.
     """
     if status is None:
         _send([worker], signal.SIGKILL)

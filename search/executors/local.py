@@ -16,7 +16,7 @@ from search.executors.child import Child
 from search.executors.devices import killed_for_memory, pinned
 from search.executors.keeper import processes
 from search.executors.watch import Limits, Watch
-from search.jobs import Failure, FailureCause, FoldJob, Job, Outcome, RefitJob, WorkerContext
+from search.jobs import Failure, FailureCause, FoldJob, Job, Outcome, WorkerContext
 
 ENDING_SECONDS = 1.0  # for a worker whose pipe is closed to end by itself
 LOOK_SECONDS = 1.0  # between two looks at workers that are busy, at least
@@ -35,14 +35,14 @@ class LocalProcesses:
     def __init__(self, slots: int, gpus: Sequence[str] = (), limits: Limits | None = None) -> None:
         """`gpus`: names for CUDA_VISIBLE_DEVICES, given to the slots in turn; empty: no pinning."""
         self.slots, self._gpus, self._limits = slots, gpus, limits or Limits()
-        self._silences: dict[type[Job], float] = {}  # seconds of the longest in a finished job of each kind
+        self._silence = 0.0  # seconds, the longest in a finished job
         self._start()
 
     def _start(self) -> None:
         self._waiting: queue.SimpleQueue[tuple[Job, Future[Outcome]] | None] = queue.SimpleQueue()
         self._children = [Child(pinned(number, self._gpus)) for number in range(self.slots)]
         self._threads: list[threading.Thread] = []
-        self._closing = threading.Event()
+        self._closing, self._closed = threading.Event(), threading.Event()
 
     @property
     def ready(self) -> bool:
@@ -80,6 +80,7 @@ class LocalProcesses:
             self._kill()
         for thread in self._threads:
             thread.join()
+        self._closed.set()
         self._kill()
 
     def _kill(self) -> None:
@@ -91,8 +92,8 @@ class LocalProcesses:
 
     def _look_at_all(self) -> None:
         """End workers whose jobs are to be given up, until everything is closed."""
-        closing, before, pause = self._closing, time.monotonic(), LOOK_SECONDS
-        while not closing.wait(pause):
+        closed, before, pause = self._closed, time.monotonic(), LOOK_SECONDS
+        while not closed.wait(pause):
             now, began = time.monotonic(), time.thread_time()
             passed, among = min(now - before, pause + LOOK_SECONDS), processes()  # more: this process was stopped
             for child in self._children:
@@ -109,12 +110,12 @@ class LocalProcesses:
 
     def _attempt(self, child: Child, job: Job) -> Outcome:
         cause, ends = FailureCause.WORKER_DIED, list[str]()
-        limits = self._limits if isinstance(job, FoldJob | RefitJob) else replace(self._limits, whole=math.inf)
+        limits = self._limits if isinstance(job, FoldJob) else replace(self._limits, whole=math.inf)
         for _ in range(TRIES):
-            watch, killed_before = Watch(limits, self._silences.get(type(job), 0.0)), killed_for_memory()
+            watch, killed_before = Watch(limits, self._silence), killed_for_memory()
             try:
                 outcome = child.do(job, watch)
-            except (EOFError, OSError):
+            except Exception:  # noqa: BLE001 - also what a process that the worker forked wrote into its pipe
                 ended = child.reap(ENDING_SECONDS)  # it is ending by itself: wait for its exit code
                 if self._closing.is_set():
                     return Failure(FailureCause.STOPPED, "the search was stopped")
@@ -126,7 +127,7 @@ class LocalProcesses:
                 if watch.given_up:  # at the moment at which it was done: its worker is ending
                     child.reap()
                 watch.sign()
-                self._silences[type(job)] = max(watch.longest, watch.known)
+                self._silence = max(watch.longest, self._silence)
                 return outcome
         how = f"{ends[0]}, twice in this job" if len(set(ends)) == 1 else ", and a new one ".join(ends)
         return Failure(cause, f"the worker {how}; its log is {child.log}")

@@ -12,7 +12,7 @@ from search.executors.keeper import below
 from search.jobs import FailureCause
 from search.text import duration_of
 
-FACTOR = 5.0  # a job may be silent for so many times the longest silence in a finished job of its kind
+FACTOR = 5.0  # a job may be silent for so many times the longest silence in a finished job
 ACTIVE_SHARE = 1 / 300  # of `Limits.idle` in processor time, with which a job counts as working within it
 OVER_SHARE = 1.25  # of `Limits.memory` that a job may take; between two jobs a worker has its share alone
 
@@ -25,7 +25,7 @@ class Limits:
     """What a job may take before it is given up."""
 
     silence: float = 1800.0  # seconds without a sign of progress: an epoch that ended, a piece of features
-    whole: float = math.inf  # seconds of a training, after its worker is ready
+    whole: float = math.inf  # seconds, after its worker is ready
     idle: float = 300.0  # seconds with hardly any processor time: 1 s of 300
     memory: float = math.inf  # bytes that a worker may keep between jobs
 
@@ -68,7 +68,7 @@ class Watch:
     """One job, from outside. Its clock runs only while it is looked at, so a computer that slept costs no job."""
 
     limits: Limits
-    known: float = 0.0  # seconds of the longest silence in a finished job of this kind
+    known: float = 0.0  # seconds of the longest silence in a finished job
     ready: bool = True  # whether the worker has imported its libraries already; else its first sign says so
     longest: float = 0.0  # seconds of the longest silence in this one so far
     given_up: tuple[FailureCause, str] | None = None  # see `look`
@@ -104,7 +104,7 @@ class Watch:
         if use and self._now - self._active >= limits.idle:
             return FailureCause.HUNG, f"did nothing for {duration_of(limits.idle)}"
         if self.ready and self._now - self._began >= limits.whole:
-            return FailureCause.HUNG, f"took longer than the fold limit of {duration_of(limits.whole)}"
+            return FailureCause.TOO_LONG, f"took longer than the fold limit of {duration_of(limits.whole)}"
         if self._now - self._sign >= silence:
             return FailureCause.HUNG, f"made no progress for {duration_of(silence)}"
         return None

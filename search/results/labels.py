@@ -63,7 +63,7 @@ def _of_good_trials(stored: StoredStudy) -> OutOfFold | None:
     if evidence is None or not (candidates := candidates_of(evidence, stored.trials)).any():
         return None
     mean = belief(evidence).mean
-    margin = MARGIN if METRICS[evidence.metric].maximized else np.inf
+    margin = MARGIN * METRICS[evidence.metric].scale
     good = np.flatnonzero(candidates & (mean >= mean[candidates].max() - margin))
     probabilities = evidence.probabilities[good].astype(np.float64)
     known = ~np.isnan(probabilities).all(axis=(0, 2))

@@ -15,6 +15,8 @@ from search.results.stored import ByFold, StoredStudy
 from search.stats.siblings import Siblings, compare_siblings
 from storage.records import Split
 
+LONGEST = 1024  # characters of a path: a database is not trusted, and expressions take time
+
 
 @dataclass(frozen=True)
 class NamedSiblings:
@@ -33,6 +35,8 @@ def named_siblings(stored: StoredStudy) -> NamedSiblings | None:
     if "groups" in stored.study.config or not stored.leading:
         return None
     paths, labels = [image.path for image in stored.images], stored.labels
+    if max(map(len, paths)) > LONGEST:
+        return None
     series = find_series(paths, labels.tolist(), find_versions(paths, labels.tolist()).named)
     if series is None:
         return None

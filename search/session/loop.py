@@ -34,7 +34,7 @@ from search.session.records import collapse, fold_record
 from search.session.references import ReferenceQueue
 from search.session.session import Session
 from search.session.time_left import TimeLeft
-from search.session.trials import SETUP_FAILURES, Trials
+from search.session.trials import Trials
 from search.stats.metrics import METRICS
 from search.stats.outlook import little_gain
 from search.stats.racing import BEHIND, BEHIND_EARLY
@@ -458,16 +458,17 @@ class Loop:
     def _failed(self, trial: TrialRecord, failure: Failure) -> None:
         """Update the state after a stored trial failed; end the search after too many failures in a row."""
         self._on_closed(trial.number, TrialState.FAILED, failure.cause, failure.detail)
-        if failure.cause in SETUP_FAILURES and self._trials.broken_in_a_row % MAX_FAILURES_IN_A_ROW == 0:
+        broken, alike = self._trials.broken_in_a_row, self._trials.alike_in_a_row(failure.cause)
+        if broken and broken % MAX_FAILURES_IN_A_ROW == 0:  # 0: a later trial ended otherwise before
             self._ending = Ending.FAILED
             self._observer.note(
-                f"{self._trials.broken_in_a_row} trials in a row failed, the last with: {failure.detail}. "
+                f"{broken} trials in a row failed, the last with: {failure.detail}. "
                 "Something is wrong with the set-up rather than the points; the search ends here."
             )
-        elif self._trials.alike_in_a_row(failure.cause) % MAX_ALIKE_IN_A_ROW == 0:
+        elif alike and alike % MAX_ALIKE_IN_A_ROW == 0:
             self._ending = Ending.FAILED
             self._observer.note(
-                f"{self._trials.alike_in_a_row(failure.cause)} trials in a row failed with one cause, {failure.cause}: "
+                f"{alike} trials in a row failed with one cause, {failure.cause}: "
                 f"{failure.detail}. Narrow the space in study.toml, or correct the cause; the search ends here."
             )
 

@@ -43,7 +43,8 @@ def main(descriptor: int) -> None:
             _write_to(log)
             process = os.getpid()
             sign = Sign(process)
-            worker = Worker(context, seldom(lambda: pipe.send(sign)))
+            # A process that the user's code forked must not write into the pipe.
+            worker = Worker(context, seldom(lambda: pipe.send(sign) if os.getpid() == process else None))
             pipe.send(sign)
             while True:
                 outcome = worker.do(pipe.recv())

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import keras
 
 BACKWARD = 3  # times the multiplications of a prediction: forward, and gradients of weights and of outputs
+MAX_NUMBERS = 2**26  # of the maps of a network that `Maps` keeps, all epochs together: 256 MiB
 PASSING = 8
 """Times the maps between stages: what fine-tuning needs of those that it does not train.
 
@@ -90,12 +91,23 @@ def describe_frozen(frozen: FrozenFeatures, params: Mapping[str, Value], facts: 
     if frozen.trained:
         trained, above = _numbers(frozen.trained(params, facts))
         held = int(params["batch_size"]) * (backbone.kept * above + PASSING * (maps - above))
-        needed = 4 * (2 * parameters + 3 * trained + held)
+        needed = 4 * (2 * parameters + 3 * trained + held + _kept_maps(frozen, params, facts))
         training = macs + (BACKWARD - 1) * _macs(frozen.trained(params, facts))
         return Description(parameters, needed, layers, pretrained, macs, training, views)
     features = 2 * facts.images * max(layer.shape[-1] or 1 for layer in layers)
     needed = 4 * (4 * parameters + 4 * PIECE * maps + features)
     return Description(parameters, needed, layers, pretrained, macs, 0.0, views)
+
+
+def _kept_maps(frozen: FrozenFeatures, params: Mapping[str, Value], facts: Facts) -> int:
+    """At most so many numbers of maps are kept, for all epochs, below the layers that are trained."""
+    assert frozen.trained is not None  # noqa: S101 - it trains the backbone
+    layers, trained = frozen.layers(params, facts), frozen.trained(params, facts)
+    below = layers[-len(trained) - 1] if len(trained) < len(layers) else None
+    if below is None:
+        return 0
+    numbers = facts.images * (2 + int(params["epochs"])) * math.prod(n or 1 for n in below.shape)
+    return numbers if numbers <= MAX_NUMBERS else 0
 
 
 def _numbers(layers: Sequence[Layer]) -> tuple[int, int]:

@@ -18,13 +18,13 @@ from search.worker.pixel_range import PixelRange, pixel_range
 from spaces.recipe import Recipe
 
 PIECE = 32  # images of one pass through layers that are not trained; part of what decides the last bits of maps
-MAX_NUMBERS = 2**26  # of the maps of one network, all epochs together: 256 MiB
 
 
 class Inputs(Protocol):
     """Rows of images in, batches out. `batch` and `mirrored` are traced into graphs."""
 
     pixels: PixelRange
+    from_images: bool  # whether the model is given images or features; else maps, whose size says nothing of scaling
     latency: float  # milliseconds an image that a prediction takes before the model that is trained
 
     @property
@@ -47,7 +47,7 @@ class Inputs(Protocol):
 class Pixels:
     """uint8 pixels [images, height, width, channels], the same for all fold runs: one copy for all graphs."""
 
-    latency = 0.0
+    from_images, latency = True, 0.0
 
     def __init__(self, pixels: Any, model: keras.Model, recipe: Recipe) -> None:
         self._pixels = tf.convert_to_tensor(pixels)
@@ -86,7 +86,7 @@ class Pixels:
 class Features:
     """float32 features [images, width], which are standardised for each fold."""
 
-    pixels, latency = PixelRange(255), 0.0
+    pixels, from_images, latency = PixelRange(255), True, 0.0
 
     def __init__(self, features: NDArray[np.float32]) -> None:
         self._features = tf.Variable(features, trainable=False)
@@ -149,7 +149,7 @@ class Maps:
     augmented anew in each epoch, as where maps are computed while training, and all folds see the same.
     """
 
-    pixels = PixelRange(255)
+    pixels, from_images = PixelRange(255), False
 
     def __init__(self, lower: keras.Model, shown: Shown) -> None:
         """`lower`: from pixels 0..255 to rows of numbers. It is closed: `open` it before anything is read."""
@@ -191,6 +191,7 @@ class Maps:
         places[rows] = np.arange(len(rows))
         self._places.assign(places)
         self._images.assign(len(rows))
+        self._table.assign(tf.zeros([0, self.width]))  # first: two tables at once may be too large
         self._table.assign(tf.zeros([self.shown.views * len(rows), self.width]))
         self._compute(0)
         piece = self.shown.view(0)[-1]
@@ -222,6 +223,7 @@ class Maps:
             return
         start = view * len(self.shown.rows)
         for piece in self.shown.view(view):
-            self._table[start : start + len(piece)].assign(self._lower(piece))
+            places = tf.range(start, start + len(piece))
+            self._table.scatter_update(tf.IndexedSlices(self._lower(piece), places))  # in place; a slice copies all
             start += len(piece)
         self._computed.add(view)

@@ -339,6 +339,8 @@ class Inspector:
         x, y = self._trainer.batch(self._rows[:: -(-len(self._rows) // MAX_IMAGES)])
         try:
             found = findings(model, model.loss, images=len(self._job.train), batch_size=batch_size)
-            return replace(evidence_of(model, x, y, self.start, floor=self.floor), found=found)
+            evidence = evidence_of(model, x, y, self.start, floor=self.floor)
+            given = evidence.input_size if self._trainer.inputs.from_images else math.nan
+            return replace(evidence, found=found, input_size=given)
         except Exception:  # noqa: BLE001 - a model of the user's may be anything, and a look must not end its training
             return Evidence((), self.floor, math.nan)

@@ -48,8 +48,8 @@ class TrainerCache:
         set_averages(model, recipe, len(self._context.labels))
         key = _key(model, inputs, recipe, point)
         trainer = self._kept.pop(key, None) if key else None
+        self._forget(_size(model, inputs))  # also for one that is kept: its maps may be more now
         if trainer is None:
-            self._forget(_size(model, inputs))
             self._made += 1
             gc.collect()  # graphs are freed by the garbage collector only
             trainer = Trainer(model, inputs, self._context, recipe)

@@ -37,6 +37,7 @@ from search.jobs import (
 )
 from search.native import ENVIRONMENT
 from search.seeds import derive
+from search.worker import describe as describing
 from search.worker.describe import describe, describe_frozen
 from search.worker.edits import edited
 from search.worker.features import Features
@@ -206,14 +207,25 @@ class Worker:
         return replace(result, latency=self._features.seen_latency(family.frozen, context.facts, job))
 
     def _train_on_pixels(self, family: Preset, job: FoldJob, started: float) -> FoldResult:
-        facts = self._context.facts
-        if family.frozen and family.frozen.start and not job.edit:
-            trainer = self._tuner(family, job)
+        facts, labels = self._context.facts, self._context.labels[job.train]
+        begin: Callable[[keras.Model], None] = _as_built
+        if family.frozen and (start := family.frozen.start):
             features, _ = self._features.of(family.frozen, facts, job)
-            family.frozen.start(trainer.network, job.params, features, self._context.labels[job.train])
+
+            def begin(model: keras.Model) -> None:
+                start(model, job.params, features, labels)
+
+        if family.frozen and family.frozen.cut and not job.edit:
+            trainer = self._tuner(family, family.frozen, job)
+            begin(trainer.network)
         else:
-            model = self._new(job, lambda: edited(family.build(job.params, facts), job.edit, facts.classes, job.seed))
-            trainer = self._trainers.trainer(model, self._constant, family.recipe(job.params, facts))
+
+            def built() -> keras.Model:
+                model = family.build(job.params, facts)
+                begin(model)  # before an edit, which may put layers around it
+                return edited(model, job.edit, facts.classes, job.seed)
+
+            trainer = self._trainers.trainer(self._new(job, built), self._constant, family.recipe(job.params, facts))
         if job.keep is None:
             return self._trained_by(trainer, job, started)
         result = self._trained_by(trainer, job, started, at_best=partial(_keep, trainer, job.keep))
@@ -221,27 +233,33 @@ class Worker:
             _remove(job.keep)
         return result
 
-    def _tuner(self, family: Preset, job: FoldJob) -> Trainer:
+    def _tuner(self, family: Preset, frozen: FrozenFeatures, job: FoldJob) -> Trainer:
         """A trainer of a pre-trained network, kept for all folds of a trial: to build one takes as long as epochs do.
 
         Layers that are not trained are left to `Maps`, where there is room for these.
         """
-        from search.worker.inputs import MAX_NUMBERS, Maps, Shown
+        from search.worker.inputs import Maps, Shown
 
-        assert family.frozen is not None and family.frozen.cut is not None  # noqa: S101 - asked for those alone
         facts, params, rows = self._context.facts, job.params, np.union1d(job.train, job.validate).astype(np.int32)
         point = (job.trial, tuple(sorted(params.items())), job.training.max_epochs, rows.tobytes())
         trainer = self._trainers.again(point)
         if trainer is None:
-            recipe, weights = family.recipe(params, facts), family.frozen.backbone(params, facts).sha256
-            network = self._new(job, lambda: family.network(params, facts))
-            model, inputs = network, self._constant
-            if not recipe.mixes and (parts := family.frozen.cut(network, params, facts)):
-                seed = derive(self._context.seed, "shown", job.trial)
-                maps = Maps(parts[0], Shown(self._pixels, rows, recipe, job.training.max_epochs, seed))
-                model, inputs = (parts[1], maps) if maps.numbers <= MAX_NUMBERS else (model, inputs)
-            model = family.compiled(model, params, facts)
-            trainer = self._trainers.trainer(model, inputs, recipe, {"weights": weights})
+            self._last = None  # it may hold maps that are not needed any more
+            recipe, seed = family.recipe(params, facts), derive(self._context.seed, "shown", job.trial)
+            shown = Shown(self._pixels, rows, recipe, job.training.max_epochs, seed)
+
+            def built() -> tuple[keras.Model, keras.Model, Maps | None]:
+                """(the network, compiled what of it is trained, the maps that this is given)."""
+                network = family.network(params, facts)
+                parts = None if recipe.mixes or not frozen.cut else frozen.cut(network, params, facts)
+                maps = Maps(parts[0], shown) if parts else None
+                if not parts or not maps or maps.numbers > describing.MAX_NUMBERS:
+                    return network, family.compiled(network, params, facts), None
+                return network, family.compiled(parts[1], params, facts), maps
+
+            network, model, maps = self._new(job, built)
+            weights = {"weights": frozen.backbone(params, facts).sha256}
+            trainer = self._trainers.trainer(model, maps or self._constant, recipe, weights)
             if trainer.model is model:
                 trainer.network = network
             trainer.remember(point)
@@ -395,6 +413,10 @@ class Worker:
 
 class RefusedError(Exception):
     """A point of a preset whose model cannot be trained."""
+
+
+def _as_built(_: keras.Model) -> None:
+    """Leave a network's first weights as they are."""
 
 
 def _keep(trainer: Trainer, path: Path) -> None:

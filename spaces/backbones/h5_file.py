@@ -107,7 +107,7 @@ def _arrays(path: Path, file: Any) -> Iterator[tuple[str, Any]]:
             if isinstance(found, h5py.Group):
                 waiting.append((found, f"{begin}{name}/", depth + 1))
                 continue
-            if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "fiu":
+            if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "fiu" or found.shape is None:
                 raise BackboneError(f"{path} holds something other than numbers ({name!r}); it is not read")
             if found.external or found.is_virtual:
                 raise BackboneError(f"{path} leads elsewhere (an array in another file); it is not read")

@@ -51,7 +51,7 @@ def _vit(numbers: Numbers) -> VisionTransformer:
         heads=heads_of(numbers, "hidden_dim", width, "num_heads", 12),
         inner=numbers.count("mlp_dim", 16384, 3072),
         patch=patch,
-        grid=numbers.square("image_shape", 2048, 224) // patch,
+        grid=max(1, numbers.square("image_shape", 2048, 224) // patch),
         epsilon=numbers.real("layer_norm_epsilon", 1e-6),
         without_bias=parts if numbers.flag("use_mlp_bias", default=True) else (*parts, "dense"),
     )
@@ -68,7 +68,7 @@ def _dinov2(numbers: Numbers) -> VisionTransformer:
         heads=heads_of(numbers, "hidden_dim", width, "num_heads", 12),
         inner=(inner * 2 // 3 + 7) // 8 * 8 if gated else inner,
         patch=patch,
-        grid=numbers.square("position_embedding_shape", 2048, 518) // patch,
+        grid=max(1, numbers.square("position_embedding_shape", 2048, 518) // patch),
         epsilon=1e-6,
         registers=numbers.count("num_register_tokens", 64, 0),
         activation="silu" if gated else "gelu",
@@ -107,7 +107,7 @@ def _siglip(numbers: Numbers) -> VisionTransformer:
         heads=heads_of(numbers, "hidden_dim", width, "num_heads", 12),
         inner=numbers.count("intermediate_dim", 16384, 3072),
         patch=patch,
-        grid=numbers.square("image_shape", 2048, 224) // patch,
+        grid=max(1, numbers.square("image_shape", 2048, 224) // patch),
         epsilon=numbers.real("layer_norm_epsilon", 1e-6),
         activation=numbers.one_of("intermediate_activation", known, "gelu_approximate"),
     )

@@ -307,7 +307,7 @@ def scaling(folder: Path, usual: Scaling) -> Scaling:
 
 def _three(path: Path, key: str, value: Any) -> tuple[float, ...]:
     numbers = tuple(value) if isinstance(value, list | tuple) else ()
-    if len(numbers) != 3 or not all(type(n) in (int, float) and math.isfinite(n) and -10 <= n <= 10 for n in numbers):
+    if len(numbers) != 3 or not all(type(n) in (int, float) and -10 <= n <= 10 for n in numbers):
         raise BackboneError(f"{path}: {key} must be three numbers, got {value!r:.60}")
     return tuple(map(float, numbers))
 

@@ -62,7 +62,7 @@ def test_a_limit_of_a_fold_run_counts_from_when_its_worker_is_ready() -> None:
     assert first_end(fresh, 50) is None
     fresh.sign()
     assert first_end(fresh, 1000) == 10
-    assert fresh.given_up == (FailureCause.HUNG, "took longer than the fold limit of 1m40s")
+    assert fresh.given_up == (FailureCause.TOO_LONG, "took longer than the fold limit of 1m40s")
 
 
 def test_a_job_that_waits_without_doing_anything_is_given_up_sooner() -> None:

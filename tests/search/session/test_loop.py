@@ -325,6 +325,22 @@ def test_a_fold_that_ends_after_its_trial_failed_is_dropped(path: Path) -> None:
     assert second.state == TrialState.COMPLETE
 
 
+def test_a_trial_that_fails_after_later_ones_ended_well_does_not_end_the_search(path: Path) -> None:
+    executor = Hands()
+
+    def act(_: Progress) -> None:
+        folds = [(job.trial, job.fold) for job, _ in executor.futures if isinstance(job, FoldJob)]
+        if (0, 2) in folds and len(folds) == 2 and len(stored(path)) < 3:
+            executor.end(1 - folds.index((0, 2)))  # trial 1, fold by fold
+        elif (0, 2) in folds:
+            executor.end(folds.index((0, 2)), Failure(FailureCause.OUT_OF_MEMORY, "9 GB"))
+        elif folds:
+            executor.end(0)
+
+    assert sit(path, executor, Watcher(act=act), trials=4) is Ending.FINISHED
+    assert [t.state for t in stored(path)] == [TrialState.FAILED] + [TrialState.COMPLETE] * 3
+
+
 def test_a_session_that_goes_on_tells_that_a_worker_is_ready_before_its_first_fold_ends(path: Path) -> None:
     sit(path, Instant(), trials=1)
     executor, stop = Hands(), StopRequest()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from search.diagnosis.experiments import Edit
 from search.jobs import Pixels, WorkerContext
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
@@ -70,7 +71,7 @@ def test_training_on_kept_maps_is_training_the_network(
     """Without augmentation and dropout, whose random numbers differ."""
     job = fold_job(prepared, point(augmentation="none", dropout=0.0), max_epochs=2)
     kept = trained(Worker(context), job)
-    monkeypatch.setattr("search.worker.inputs.MAX_NUMBERS", 0)
+    monkeypatch.setattr("search.worker.describe.MAX_NUMBERS", 0)
     whole = trained(Worker(context), job)
     np.testing.assert_allclose(kept.probabilities, whole.probabilities, atol=1e-4)
     np.testing.assert_allclose(kept.curve["loss"], whole.curve["loss"], atol=1e-4)
@@ -112,3 +113,23 @@ def test_each_epoch_shows_images_anew_and_a_seed_decides_how() -> None:
     assert (first != second).any()
     assert (first != images(replace(shown, seed=6), 2)).any()
     np.testing.assert_array_equal(first, images(replace(shown), 2))
+
+
+@needs_weights
+def test_in_half_precision_losses_are_scaled_and_folds_are_the_same(context: WorkerContext, prepared: Prepared) -> None:
+    half = replace(context, precision="mixed_float16")
+    used = Worker(half)
+    for fold in range(2):
+        job = replace(fold_job(prepared, point(), seed=fold, max_epochs=1), fold=fold)
+        assert_same(used.do(job), Worker(half).do(job), f"fold {fold}")
+    (trainer,) = used._trainers._kept.values()
+    assert type(trainer.model.optimizer).__name__ == "LossScaleOptimizer"
+
+
+@needs_weights
+def test_an_experiment_changes_a_network_whose_head_was_fitted(context: WorkerContext, prepared: Prepared) -> None:
+    """To take dropout away where there is none changes nothing."""
+    job = fold_job(prepared, point(augmentation="none", dropout=0.0), max_epochs=1)
+    plain = trained(Worker(context), job)
+    changed = trained(Worker(context), replace(job, edit=Edit("no dropout")))
+    np.testing.assert_allclose(changed.probabilities, plain.probabilities, atol=1e-4)
