@@ -7,7 +7,7 @@ DEMO := demo
 TRIALS ?= 14
 WORKERS ?= 2
 
-.PHONY: help install demo test test-all lint format bench clean
+.PHONY: help install demo test test-all lint format bench bench-gpu clean
 
 help: ## these lines
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -40,6 +40,9 @@ lint: install ## ruff and a strict type checker over everything
 
 bench: install ## ratios against model.fit, Keras Tuner, Optuna and the arithmetic alone; half an hour
 	$(BIN)/python -m tests.bench
+
+bench-gpu: install ## fold runs on a GPU, or on the processor where there is none; minutes
+	$(BIN)/python -m tests.bench.gpu
 
 format: install ## put all code into one form
 	$(BIN)/ruff check --fix-only --quiet .

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,7 @@ def render(data: StudySummary, pictures: Pictures | None = None) -> str:
             standing=standing(data),
             leaderboard=_leaderboard(data),
             hidden=max(len(data.rows) - _MAX_ROWS, 0),
-            best_model=_best_model(data),
+            drawing=_drawing(data),
             curves=_curves(data),
             confusion=_confusion(data, data.pooled, shown) if data.pooled else None,
             history=history(data),
@@ -85,17 +84,12 @@ def _leaderboard(data: StudySummary) -> list[dict[str, Any]]:
     return entries
 
 
-@dataclass(frozen=True)
-class _Model:
-    drawing: Architecture
-    number: int
-
-
-def _best_model(data: StudySummary) -> _Model | None:
-    if data.best is None:
+def _drawing(data: StudySummary) -> Architecture | None:
+    """The model that `words.drawn` names."""
+    if data.best is None and data.chosen is None:
         return None
-    drawing = architecture(data.trial(data.best.number).layers)
-    return _Model(drawing, data.best.number) if drawing else None
+    number = data.chosen.trial if data.chosen else data.best.number if data.best else 0
+    return architecture(data.trial(number).layers)
 
 
 def _curves(data: StudySummary) -> list[dict[str, Any]]:

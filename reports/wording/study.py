@@ -179,15 +179,15 @@ def _how_made(data: StudySummary, chosen: Chosen) -> str:
     return f"It was trained on all {data.searched_images:,} images and saved.{judged}"
 
 
-def another_is_shipped(data: StudySummary) -> str:
-    """A sentence that the best trial is not the saved model; empty if it is."""
-    if data.chosen is None or data.best is None:
-        return ""
-    trials = list(dict.fromkeys(number for number, _ in data.chosen.members))
-    if trials == [data.best.number]:
-        return ""
-    what = f"trial {trials[0]}" if len(trials) == 1 else f"an ensemble of trials {', '.join(map(str, trials))}"
-    return f" It has the best score, but the saved model is {what}."
+def drawn(data: StudySummary) -> str:
+    """Which model is drawn, at the beginning of a sentence: the saved one, before there is one the best so far."""
+    if data.chosen is None:
+        return f"Trial {data.best.number}, the best so far" if data.best else ""
+    trials = sorted({number for number, _ in data.chosen.members})
+    if len(trials) == 1:
+        return f"Trial {data.chosen.trial}, which is saved"
+    listed = ", ".join(map(str, trials))
+    return f"Trial {data.chosen.trial}, which has the largest share in the saved ensemble of trials {listed}"
 
 
 def _unconfirmed(data: StudySummary, chosen: Chosen) -> str:

@@ -21,12 +21,15 @@ from tests.bench.cases import Data
 class Trials:
     """Trials of one architecture, each with other seeds, in one worker at a time."""
 
-    def __init__(self, data: Data, work: Path) -> None:
+    def __init__(self, data: Data, work: Path, *, xla: bool = False) -> None:
         preload()
         path = work / "pixels.npy"
         np.save(path, data.pixels)
         self._data, self._number = data, 0
-        self._context = WorkerContext(Pixels(path), data.labels, data.case.facts, data.case.preset, "balanced_accuracy")
+        case = data.case
+        self._context = WorkerContext(
+            Pixels(path), data.labels, case.facts, case.preset, "balanced_accuracy", xla=xla, features=work / "features"
+        )
         self.worker = Worker(self._context)
 
     def first(self) -> list[NDArray[np.float32]]:

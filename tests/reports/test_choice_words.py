@@ -120,4 +120,4 @@ def test_with_one_complete_trial_a_partial_one_that_was_chosen_is_not_passed_ove
     assert words.caution(alone).startswith("Only one trial is complete, so no trial was selected yet.")
     partial = replace(data, chosen=a_choice(11, judged=3))
     assert words.caution(partial).startswith("On new images expect about 0.80 ")
-    assert "It has the best score, but the saved model is trial 11." in words.another_is_shipped(partial)
+    assert words.drawn(partial) == "Trial 11, which is saved"

@@ -173,20 +173,17 @@ def test_a_trial_that_is_too_slow_for_what_is_wished_neither_leads_nor_is_what_w
 
 
 @pytest.mark.parametrize(
-    ("members", "ending"),
+    ("members", "said"),
     [
-        (((1, 1.0),), ""),
-        (((0, 1.0),), "the saved model is trial 0."),
-        (((0, 0.5), (1, 0.5)), "the saved model is an ensemble of trials 0, 1."),
+        (((1, 1.0),), "Trial 1, which is saved"),
+        (((0, 1.0),), "Trial 0, which is saved"),
+        (((1, 0.5), (0, 0.5)), "Trial 1, which has the largest share in the saved ensemble of trials 0, 1"),
     ],
 )
-def test_what_shows_the_best_trial_says_if_another_one_is_saved(
-    members: tuple[tuple[int, float], ...], ending: str
-) -> None:
+def test_the_saved_model_is_drawn_not_the_best_trial(members: tuple[tuple[int, float], ...], said: str) -> None:
     records = example()
     labels = np.array([image.label for image in records.images])
     good = np.where(np.eye(2)[labels] == 1, 0.8, 0.2).astype(np.float32)
     answers = with_answers(records, {0: np.full_like(good, 0.5), 1: good})
     data = records.data(**answers, choices=(chosen(members[0][0], members),))
-    assert words.another_is_shipped(data).endswith(ending)
-    assert bool(words.another_is_shipped(data)) == bool(ending)
+    assert words.drawn(data) == said
