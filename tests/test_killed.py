@@ -251,7 +251,7 @@ def test_a_fold_that_hangs_is_told_and_the_search_goes_on_without_what_it_starte
     done = search("run", pictures, *asked, "--dir", "study", "--workers", "1", "--quiet", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     hung, *others = trials_of(tmp_path / "study")
-    assert (hung.state, hung.cause) == (TrialState.FAILED, "hung")
+    assert (hung.state, hung.cause) == (TrialState.FAILED, "too long")
     assert "took longer than the fold limit of 5s in net.py, line 9, twice in this job" in str(hung.detail)
     assert {trial.state for trial in others} <= {TrialState.COMPLETE, TrialState.PRUNED}
     assert workers_of(tmp_path / "study") == []

@@ -104,9 +104,8 @@ class Finish:
         jobs, seconds = [], 0.0
         for of_one in of_trials:
             more = len(of_one) * fold_seconds(by_number[of_one[0].trial]) / self.session.executor.slots
-            if seconds + more > self._left() - self.needed:
-                break  # not a worse one in place of a better one
-            jobs, seconds = [*jobs, *of_one], seconds + more
+            if seconds + more <= self._left() - self.needed:
+                jobs, seconds = [*jobs, *of_one], seconds + more
         if not jobs:
             self._note(f"too little time is left to confirm the best {len(numbers)} trials on new folds")
             return

@@ -14,6 +14,7 @@ from spaces.facts import Facts
 from spaces.layers import Layer
 from spaces.parameters import Value
 from spaces.presets import FrozenFeatures
+from spaces.recipe import recipe_of
 
 if TYPE_CHECKING:
     import keras
@@ -104,7 +105,7 @@ def _kept_maps(frozen: FrozenFeatures, params: Mapping[str, Value], facts: Facts
     assert frozen.trained is not None  # noqa: S101 - it trains the backbone
     layers, trained = frozen.layers(params, facts), frozen.trained(params, facts)
     below = layers[-len(trained) - 1] if len(trained) < len(layers) else None
-    if below is None:
+    if below is None or recipe_of(params, facts).mixes:
         return 0
     numbers = facts.images * (2 + int(params["epochs"])) * math.prod(n or 1 for n in below.shape)
     return numbers if numbers <= MAX_NUMBERS else 0

@@ -93,7 +93,7 @@ def _index(path: Path) -> dict[str, str]:
 
 def header(path: Path) -> dict[str, Tensor]:
     """What is in a file, by name. Raises BackboneError for what is not such a file, or contradicts itself."""
-    if not path.is_file():  # opening a pipe would wait for ever
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
         raise BackboneError(f"{path} is not a file")
     try:
         with path.open("rb") as stream:
