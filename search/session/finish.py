@@ -111,7 +111,8 @@ class Finish:
             return
         confirmed = {job.trial for job in jobs}
         slowest = max(fold_seconds(by_number[number]) for number in confirmed)
-        self._note(f"confirming the best {len(confirmed)} trials on new folds, {len(jobs)} fold runs")
+        which = f"{len(confirmed)} trials" if len(confirmed) > 1 else "trial"
+        self._note(f"confirming the best {which} on new folds, {len(jobs)} fold runs")
         self._do(jobs, self._on_confirmed, lambda: self._left() > self.needed + slowest)
 
     def _missing(self, trial: TrialRecord, repeat: int) -> list[FoldJob]:

@@ -271,7 +271,8 @@ def test_time_that_the_search_had_no_use_for_confirms_as_many_as_it_is_enough_fo
         _, watcher = finished(store, tmp_path, Training(), left=left, has_spare_time=True)
         again = {trial.number: {fold.repeat for fold in trial.folds} - {0} for trial in store.trials()}
     assert {number: repeats for number, repeats in again.items() if repeats} == confirmed
-    told = f"confirming the best {len(confirmed)} trials on new folds, {sum(map(len, confirmed.values())) * FOLDS} fold"
+    which = f"{len(confirmed)} trials" if len(confirmed) > 1 else "trial"
+    told = f"confirming the best {which} on new folds, {sum(map(len, confirmed.values())) * FOLDS} fold runs"
     assert any(told in note for note in watcher.notes) == bool(confirmed)
 
 
