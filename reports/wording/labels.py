@@ -32,7 +32,7 @@ def about(data: StudySummary) -> str:
     first = f"{_look_wrong(wrong)}. {usual}" if wrong else "No label clearly looks wrong."
     return (
         f"{first} For each image here another class is more probable than its label, by networks that were not trained "
-        "on it; the label that is least to be expected is first (confident learning, Northcutt et al. 2021). Some of "
+        "on it; the label that is least to be expected is first (after Northcutt et al. 2021). Some of "
         "these images are only hard: look at them before you change a label."
     )
 

@@ -218,8 +218,7 @@ class Trainer:
 
     def _batch(self, rows: tf.Tensor, *, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """(what the model is given, targets) of these rows."""
-        x, y = self.inputs.batch(rows, tf.gather(self._targets, rows), training=training)
-        return x, y
+        return self.inputs.batch(rows, tf.gather(self._targets, rows), training=training)
 
     def _weighted(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, ...]:
         if not self.recipe.balanced:

@@ -37,7 +37,6 @@ from search.jobs import (
 )
 from search.native import ENVIRONMENT
 from search.seeds import derive
-from search.worker import describe as describing
 from search.worker.describe import describe, describe_frozen
 from search.worker.edits import edited
 from search.worker.features import Features
@@ -238,6 +237,7 @@ class Worker:
 
         Layers that are not trained are left to `Maps`, where there is room for these.
         """
+        from search.worker.describe import MAX_NUMBERS
         from search.worker.inputs import Maps, Shown
 
         facts, params, rows = self._context.facts, job.params, np.union1d(job.train, job.validate).astype(np.int32)
@@ -251,11 +251,11 @@ class Worker:
             def built() -> tuple[keras.Model, keras.Model, Maps | None]:
                 """(the network, compiled what of it is trained, the maps that this is given)."""
                 network = family.network(params, facts)
-                parts = None if recipe.mixes or not frozen.cut else frozen.cut(network, params, facts)
-                maps = Maps(parts[0], shown) if parts else None
-                if not parts or not maps or maps.numbers > describing.MAX_NUMBERS:
-                    return network, family.compiled(network, params, facts), None
-                return network, family.compiled(parts[1], params, facts), maps
+                if frozen.cut and not recipe.mixes and (parts := frozen.cut(network, params, facts)):
+                    lower, upper = parts
+                    if (maps := Maps(lower, shown)).numbers <= MAX_NUMBERS:
+                        return network, family.compiled(upper, params, facts), maps
+                return network, family.compiled(network, params, facts), None
 
             network, model, maps = self._new(job, built)
             weights = {"weights": frozen.backbone(params, facts).sha256}

@@ -27,7 +27,7 @@ from spaces.backbones.hugging_face import (
     Shape,
     heads_of,
     json_file,
-    not_too_large,
+    swin_of,
 )
 from spaces.backbones.swin import EPSILON, Swin
 from spaces.backbones.vision_transformer import PARTS, Array, VisionTransformer
@@ -115,18 +115,7 @@ def _siglip(numbers: Numbers) -> VisionTransformer:
 
 def _swin(numbers: Numbers) -> Swin:
     numbers.only("patch_norm", wanted=True)
-    return not_too_large(
-        Swin(
-            width=numbers.count("embed_dim", 512, 96),
-            depths=numbers.counts("depths", 64, [2, 2, 6, 2]),
-            heads=numbers.counts("num_heads", 128, [3, 6, 12, 24]),
-            window=numbers.count("window_size", 32, 7),
-            ratio=numbers.ratio("mlp_ratio", 8, 4),
-            patch=numbers.count("patch_size", 32, 4),
-            epsilon=EPSILON,
-            biased=numbers.flag("qkv_bias", default=True),
-        )
-    )
+    return swin_of(numbers, EPSILON)
 
 
 # What its tensors are called: a layer has its weight in vars/0 and its bias in vars/1. '#' is a number, left out for 0.

@@ -190,6 +190,11 @@ def _swin(numbers: Numbers) -> Swin:
     numbers.only("hidden_act", "gelu")
     numbers.only("num_channels", 3)
     numbers.only("use_absolute_embeddings", wanted=False)
+    return swin_of(numbers, numbers.real("layer_norm_eps", 1e-5))
+
+
+def swin_of(numbers: Numbers, epsilon: float) -> Swin:
+    """The network by the names that both libraries have. Raises BackboneError where it is too large."""
     return not_too_large(
         Swin(
             width=numbers.count("embed_dim", 512, 96),
@@ -198,7 +203,7 @@ def _swin(numbers: Numbers) -> Swin:
             window=numbers.count("window_size", 32, 7),
             ratio=numbers.ratio("mlp_ratio", 8, 4),
             patch=numbers.count("patch_size", 32, 4),
-            epsilon=numbers.real("layer_norm_eps", 1e-5),
+            epsilon=epsilon,
             biased=numbers.flag("qkv_bias", default=True),
         )
     )
