@@ -148,6 +148,12 @@ class ReferenceJob:
     train: NDArray[np.int32]  # rows of the pixel array
     validate: NDArray[np.int32]  # rows of the pixel array, ascending
     seed: int
+    part: NDArray[np.int32] | None = None  # rows of `train` that it is fitted on, ascending; None: all
+
+    @property
+    def method(self) -> str:
+        """What is fitted: the name, without what follows an '@' where it is fitted on a part."""
+        return self.name.partition("@")[0]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ a pre-trained network was saved with `training: true`: `model(x)` in plain Keras
 accepted the file."""
 _MAX_ABOUT = 2**20  # bytes of it that are read
 _MAX_SIDE = 1024  # pixels, as in the configuration
+_TEMPERATURES = 0.01, 100.0  # the least and the largest
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class About:
     pictures: str = ""  # name of the folder of images of its study; empty in old files
     fingerprint: str = ""  # of these images, as in the study's database
     made: str = ""  # when, as in the record of the choice in the study's database
+    temperature: float = 1.0  # probabilities p of the network mean what they say as p^(1 / temperature), normalised
 
     @property
     def outdated(self) -> bool:
@@ -43,13 +45,17 @@ def about(path: Path) -> About:
             content = json.loads(stream.read(_MAX_ABOUT))
         classes, shape = tuple(map(str, content["classes"])), tuple(map(int, content["image_shape"]))
         packaging, grey_bits = int(content.get("packaging", 1)), int(content.get("grey_bits", 16))
+        temperature = float(content.get("temperature", 1.0))
         origin = [str(content.get(key, "")) for key in ("study", "fingerprint", "made")]
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OverflowError, RecursionError):
         raise UsageError(f"{path} is no model of `search export`: it does not say which classes it knows") from None
     sound = len(shape) == 3 and min(shape) >= 1 and shape[2] in (1, 3) and max(shape) <= _MAX_SIDE
-    sound = sound and 8 <= grey_bits <= 16
+    sound = sound and 8 <= grey_bits <= 16 and _TEMPERATURES[0] <= temperature <= _TEMPERATURES[1]
     if len(set(classes)) < 2 or len(set(classes)) < len(classes) or not sound:
-        raise UsageError(f"{path} is damaged: classes {list(classes)}, images of the shape {list(shape)}")
-    return About(classes, (shape[0], shape[1], shape[2]), packaging, grey_bits, *origin)
+        raise UsageError(
+            f"{path} is damaged: classes {list(classes)}, images of the shape {list(shape)}, "
+            f"temperature {temperature:g}"
+        )
+    return About(classes, (shape[0], shape[1], shape[2]), packaging, grey_bits, *origin, temperature)

@@ -7,13 +7,17 @@ from typing import Any
 
 from markupsafe import Markup
 
+from reports.html.calibration import calibration
 from reports.html.charts import Panel, curves, panels, standing, strip, strip_limits
 from reports.html.history import history
+from reports.html.learning_curve import learning_curve
 from reports.html.model_diagram import Architecture, architecture
 from reports.html.page import asset, environment, masked, policy
 from reports.html.parallel_coordinates import parallel
 from reports.html.pictures import Gallery, gallery
+from reports.wording import calibration as calibration_words
 from reports.wording import labels as label_words
+from reports.wording import more as more_words
 from reports.wording import study as words
 from reports.wording import values
 from search.files import write_atomically
@@ -47,7 +51,7 @@ def render(data: StudySummary, pictures: Pictures | None = None) -> str:
             gallery=shown,
             values=values,
             policy=policy([script]),
-            style=Markup(asset("report.css")),  # noqa: S704 - our own file
+            style=Markup(asset("report.css") + asset("plots.css")),  # noqa: S704 - our own file
             script=Markup(script),  # noqa: S704 - our own file
             standing=standing(data),
             leaderboard=_leaderboard(data),
@@ -55,6 +59,10 @@ def render(data: StudySummary, pictures: Pictures | None = None) -> str:
             drawing=_drawing(data),
             curves=_curves(data),
             confusion=_confusion(data, data.pooled, shown) if data.pooled else None,
+            calibration=calibration(data),
+            calibration_words=calibration_words,
+            learning_curve=learning_curve(data),
+            more_words=more_words,
             history=history(data),
             importance=importance[:_MAX_IMPORTANT],
             importance_more=max(len(importance) - _MAX_IMPORTANT, 0),

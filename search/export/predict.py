@@ -25,6 +25,7 @@ from search.errors import UsageError
 from search.manifest import About, about
 from search.native import ENVIRONMENT, no_stderr
 from search.results.predictions import Prediction
+from search.stats.calibration import softened
 
 _TOLERANCE = 0.01  # by which probabilities may miss 0 and their sum 1, for rounding
 _BATCH = 64  # pictures that the network takes at once, and that threads decode ahead of it
@@ -98,7 +99,9 @@ def classified(
             answers = _answers(network, [picture.pixels for picture in decoded if isinstance(picture, Picture)], size)
             if problem := _no_probabilities(network, answers):
                 raise ValueError(problem)
-            probabilities = iter(answers)
+            probabilities = iter(
+                softened(answers, needs.temperature) if len(answers) and needs.temperature != 1 else answers
+            )
             for file, picture in zip(some, decoded, strict=True):
                 shown = name_of(file.path)
                 if isinstance(picture, FileRemark):

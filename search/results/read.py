@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from search.results.nested import nested
 from search.results.stored import ByFold, StoredStudy
 from search.results.summary import StudySummary, summarise
+from search.stats.learning_curve import Part
 from search.stats.metrics import METRICS
 from search.stats.ranking import best
 from search.stats.selection import Wish, ties
@@ -29,7 +30,7 @@ def read(store: Store, *, searching: bool, outdated: bool = False, wish: Wish | 
             f"{store.path} was searched for '{record.metric}', which this release does not know "
             f"(known: {', '.join(METRICS)}); upgrade smallsearch"
         )
-    trials = store.trials()
+    trials, references = store.trials(), store.references()
     leader = best(trials, record.metric)
     stored = StoredStudy(
         study=record,
@@ -37,7 +38,8 @@ def read(store: Store, *, searching: bool, outdated: bool = False, wish: Wish | 
         split=store.split(),
         trials=tuple(trials),
         runs=tuple(store.runs()),
-        references=tuple(store.references()),
+        references=tuple(record for record in references if Part.of(record.name) is None),
+        parts=tuple(record for record in references if Part.of(record.name)),
         choices=tuple(store.choices()),
         best=store.probabilities(leader.number) if leader else {},
         evidence=stored_evidence(store, trials, confirmed=False),

@@ -35,6 +35,7 @@ from search.session.kept import forget, is_intact, model_of, weights_of
 from search.session.plan import Plan, fold_job, fold_seed
 from search.session.records import fold_record
 from search.session.session import Session
+from search.stats.calibration import fitted_temperature
 from search.stats.evidence import Evidence, candidates_of
 from search.stats.selection import CONFIRMING, REPEATS, Member, better_in_folds, decide, finalists
 from search.study.evidence import stored_evidence
@@ -84,7 +85,7 @@ class Finish:
         while evidence and unusable < len(self._unusable) <= MAX_UNUSABLE and not self.session.stop.asked:
             unusable = len(self._unusable)
             members = self._choose(evidence, trials)
-            if not members or self._make(evidence.numbers, members):
+            if not members or self._make(evidence, members):
                 return
 
     # Confirming
@@ -132,7 +133,7 @@ class Finish:
 
     # Choosing and shipping
 
-    def _make(self, pool: tuple[int, ...], members: tuple[Member, ...]) -> bool:
+    def _make(self, evidence: Evidence, members: tuple[Member, ...]) -> bool:
         """Train the choice, save it as one model, and store the choice. Returns whether that succeeded."""
         started = self.session.clock()
         refits = {member: self._refit_job(self._store.trial(member.trial), member.fold) for member in members}
@@ -142,7 +143,8 @@ class Finish:
         if not self._do(jobs, self._on_saved):
             return False
         made = datetime.now(UTC).isoformat(timespec="seconds")
-        saved = self._compose([refits[member].path for member in members], members, made)
+        about = {"made": made, "temperature": _temperature(evidence, members)}
+        saved = self._compose([refits[member].path for member in members], members, about)
         if saved is None:
             return False
         record = ChoiceRecord(
@@ -150,18 +152,18 @@ class Finish:
             trial=max(members, key=lambda m: sum(other.weight for other in members if other.trial == m.trial)).trial,
             members=tuple((member.trial, member.weight) for member in members),
             left_out=tuple(member.fold for member in members),
-            pool=pool,
+            pool=evidence.numbers,
             folds=self._store.fold_runs(),
             seconds=self.session.clock() - started,
             probabilities=saved.probabilities,
         )
         self._store.add_choice(record, run=self.session.run_id, seconds=self.session.seconds)
-        forget(self.folder, pool)
+        forget(self.folder, evidence.numbers)
         return True
 
-    def _compose(self, paths: Sequence[Path], members: Sequence[Member], made: str) -> SavedModel | None:
-        """Save the members' models, in the files `paths`, as one; None if that failed."""
-        about = {**self.about, "made": made, "packaging": PACKAGING, "members": [vars(member) for member in members]}
+    def _compose(self, paths: Sequence[Path], members: Sequence[Member], about: Mapping[str, Any]) -> SavedModel | None:
+        """Save the members' models, in the files `paths`, as one, with more to say about it; None if that failed."""
+        about = {**self.about, **about, "packaging": PACKAGING, "members": [vars(member) for member in members]}
         job = ComposeJob(
             parts=tuple((path, member.weight) for path, member in zip(paths, members, strict=True)),
             path=self.folder.model,
@@ -294,6 +296,15 @@ class Finish:
         drive: Drive[AnyJob] = Drive(self.session.executor, lambda job: job, on_outcome, self.show)
         drive.run(lambda: waiting.popleft() if waiting and go_on() else None, lambda: not self.session.stop.asked)
         return succeeded == len(jobs)
+
+
+def _temperature(evidence: Evidence, members: Sequence[Member]) -> float:
+    """Of the members' predictions for images that they were not trained on; 1 if there are none."""
+    mean = evidence.mean([(member.trial, member.weight) for member in members])
+    if mean is None:
+        return 1.0
+    known = ~np.isnan(mean).any(axis=1)
+    return fitted_temperature(evidence.labels[known], mean[known])
 
 
 def _what_is_made(members: Sequence[Member], kept: int) -> str:

@@ -21,6 +21,7 @@ from search.session.budget import RESTARTING
 from search.session.finish import Finish
 from search.session.loop import Loop
 from search.session.plan import make_plan, worker_context
+from search.session.references import use_spare_time
 from search.session.session import Asked, Session
 from search.session.signals import stop_on_signals
 from search.study.continuing import resume_command
@@ -134,6 +135,8 @@ def _search_and_finish(
     if loop.running:  # folds that did not end in time
         executor.prepare(worker_context(pixels, folder.features, prepared), folder.logs)
     _finish(folder, prepared, session, loop)
+    left = plan.seconds - session.spent if searching and plan.seconds and loop.ended_by_time else 0.0
+    use_spare_time(loop.references, session, left, loop.show)
     return Ending.STOPPED if session.stop.asked else Ending.FINISHED
 
 
