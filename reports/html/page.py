@@ -12,13 +12,6 @@ from typing import Any
 from reports.wording import values
 
 
-def masked(command: str) -> str:
-    """The command with passwords in URLs replaced by ***."""
-    import re
-
-    return re.sub(r"(\w+://[^\s:/@]*):[^\s@]*@", r"\1:***@", command)
-
-
 def policy(scripts: list[str]) -> str:
     """The Content-Security-Policy of a page: only these scripts may run (by hash), and nothing may be fetched.
 
