@@ -66,11 +66,15 @@ def _answer(data: StudySummary, paragraph: Callable[..., None]) -> None:
 
 def _search(data: StudySummary, paragraph: Callable[..., None]) -> None:
     """What the scores of the leaderboard say, and what they do not."""
-    if data.best is None or data.estimate is None:  # then the answer has said it
-        return
-    paragraph(f"{words.headline(data)} {words.references(data)}".rstrip())
-    for told in (words.choice, words.nested, words.caution):
-        paragraph(told(data), "dim")
+    told = [words.choice(data), words.nested(data)]
+    if data.estimate is not None:  # else the answer has said it
+        paragraph(words.headline(data))
+        told.append(words.caution(data))
+    paragraph(words.references(data))
+    if data.best is not None and data.best.changed:
+        paragraph(f"Changed from trial 0: {values.params_words(data.best.changed)}.")
+    for text in told:
+        paragraph(text, "dim")
 
 
 def _title(data: StudySummary) -> str:
