@@ -19,8 +19,8 @@ def is_share(metric: str) -> bool:
 
 
 def score(data: StudySummary, value: float) -> str:
-    """'89 %', or '0.31' for a metric that is no share."""
-    return f"{100 * value:.0f} %" if is_share(data.metric) else number(value, 2)
+    """'89 %', or '0.31' for a metric that is no share. Rounded as where it is printed as 0.89."""
+    return f"{100 * float(number(value, 2)):.0f} %" if is_share(data.metric) else number(value, 2)
 
 
 def between(data: StudySummary, low: float | None, high: float | None) -> str:

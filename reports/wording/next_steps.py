@@ -109,14 +109,14 @@ def _plain(data: StudySummary, step: steps.UsePlain) -> Advice:
     )
 
 
-def _on(data: StudySummary, step: steps.SearchOn) -> Advice:  # noqa: ARG001
-    return Advice(
-        "Search on if you have the time",
-        f"trial {step.best} of {step.trials} is among the last and part of the best model, so later ones may be better "
-        "still.",
-        "search resume --time 1h",
-        "history",
-    )
+def _on(data: StudySummary, step: steps.SearchOn) -> Advice:
+    if step.best is None:
+        are = "is" if step.trials == 1 else "are"
+        why = f"{count(step.trials, 'trial')} {are} few; more of them may well find better."
+    else:
+        part = "part of the model" if data.chosen and data.chosen.together else "the best"
+        why = f"trial {step.best} of {step.trials} came late and is {part}, so later ones may be better still."
+    return Advice("Search on if you have the time", why, "search resume --time 1h", "history")
 
 
 def _stop(data: StudySummary, step: steps.StopHere) -> Advice:  # noqa: ARG001

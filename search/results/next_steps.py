@@ -16,7 +16,7 @@ from search.stats.estimate import beats, wilson
 from storage.records import TrialState
 
 MOST = 5  # more than that is no advice
-FEW_TRIALS = 12  # after the best: fewer without a better one say little
+FEW_TRIALS = 12  # fewer say little of what more would bring
 ALPHA = 0.05  # how often a class may be named that is as easy as the others
 _BEST_FEW = 3  # trials whose epochs decide whether more are needed
 
@@ -80,7 +80,7 @@ class HelpClass:
 
 @dataclass(frozen=True)
 class UsePlain:
-    """The search is not clearly better than a plain method."""
+    """After many trials the search is not clearly better than a plain method."""
 
     name: str  # of the reference
     score: float
@@ -88,10 +88,10 @@ class UsePlain:
 
 @dataclass(frozen=True)
 class SearchOn:
-    """The best came late, so more trials may bring a better one."""
+    """There are few trials, or the best came late, so more of them may bring a better one."""
 
-    best: int  # number of that trial
     trials: int
+    best: int | None = None  # number of the trial that came late; None: there are few trials
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,9 @@ def _weak_class(data: StudySummary) -> HelpClass | None:
 
 def _plain(data: StudySummary) -> UsePlain | None:
     plain = next((row for row in data.references if row.score is not None and row.name != "majority"), None)
-    if plain is None or plain.score is None or data.best is None or not data.not_clearly_better(data.best, plain.score):
+    if plain is None or plain.score is None or data.best is None or data.compared < FEW_TRIALS:
+        return None
+    if not data.not_clearly_better(data.best, plain.score):
         return None
     return UsePlain(plain.label, plain.score)
 
@@ -200,9 +202,9 @@ def _search(data: StudySummary) -> SearchOn | StopHere | None:
     since = sum(_after(row, leader) for row in ended)
     if since >= max(FEW_TRIALS, len(ended) / 2):
         return StopHere(leader, since)
-    if len(ended) >= FEW_TRIALS / 2 and since <= len(ended) / 4:
-        return SearchOn(leader, len(ended))
-    return None
+    if len(ended) < FEW_TRIALS:
+        return SearchOn(len(ended))
+    return SearchOn(len(ended), leader) if since <= len(ended) / 4 else None
 
 
 def _after(row: TrialRow, number: int) -> bool:

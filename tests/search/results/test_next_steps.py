@@ -27,7 +27,7 @@ from search.results.next_steps import (
 )
 from search.results.summary import Chosen, Pooled, StudySummary
 from storage.records import TrialState
-from tests.studies import EXPECTED, FOLDS, Records, a_test, example, references, trial
+from tests.studies import EXPECTED, FOLDS, Records, a_test, example, many, references, trial
 
 S = TypeVar("S", bound=Step)
 
@@ -112,10 +112,13 @@ def test_a_class_that_may_be_low_by_chance_is_not_named(rows: tuple[tuple[int, .
 
 
 def test_a_plain_method_that_no_trial_clearly_beats_is_named() -> None:
-    near, far = (replace(example(), references=references(linear_probe=mean)) for mean in (0.86, 0.7))
-    step = found(UsePlain, learned(near))
+    near, far, early = (
+        learned(replace(many(trials), references=references(linear_probe=mean)))
+        for trials, mean in ((40, 0.97), (40, 0.6), (12, 0.97))
+    )
+    step = found(UsePlain, near)
     assert step is not None and step.name == "linear probe on frozen features"
-    assert found(UsePlain, learned(far)) is None
+    assert found(UsePlain, far) is None and found(UsePlain, early) is None
 
 
 @cache
@@ -130,9 +133,9 @@ def after(best: int, trials: int) -> StudySummary:
 
 def test_where_many_trials_brought_nothing_better_the_search_may_stop_and_where_the_best_is_late_go_on() -> None:
     assert next_steps(after(5, 30)) == (StopHere(5, 24),)
-    assert next_steps(after(28, 30)) == (SearchOn(28, 30),)
-    assert next_steps(after(15, 30)) == ()
-    assert next_steps(after(1, 4)) == (), "too few to say"
+    assert next_steps(after(28, 30)) == (SearchOn(30, 28),)
+    assert next_steps(after(18, 30)) == ()
+    assert next_steps(after(1, 4)) == (SearchOn(4),)
     assert next_steps(replace(after(5, 30), searching=True)) == ()
 
 
