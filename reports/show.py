@@ -19,13 +19,17 @@ from reports.terminal.backbones import show_backbones
 from reports.terminal.output import Output
 from reports.terminal.predictions import show_predictions
 from reports.terminal.space import show_space
+from reports.wording.values import count
 from search.data.findings import Findings
 from search.diagnosis.result import Diagnosed
 from search.files import write_atomically
 from search.results.backbones import ListedBackbone
+from search.results.checked import Checked
 from search.results.predictions import Prediction
 from search.results.summary import StudySummary
 from spaces import Space
+
+_MAX_PROBLEMS = 20  # of one kind; --json has all
 
 
 def lines(*texts: str) -> None:
@@ -124,6 +128,18 @@ def backbones(listed: Sequence[ListedBackbone], *, as_json: bool) -> None:
         plain({"backbones": [asdict(one) for one in listed]})
     else:
         show_backbones(listed)
+
+
+def verified(study: str, checks: Sequence[Checked], *, as_json: bool) -> None:
+    """The result of `search verify`."""
+    if as_json:
+        plain({"study": study, "sound": not any(c.problems for c in checks), "checks": [asdict(c) for c in checks]})
+        return
+    for check in checks:
+        lines(f"{check.what}: {check.count:,} checked, {count(len(check.problems), 'problem')}")
+        lines(*(f"  {problem}" for problem in check.problems[:_MAX_PROBLEMS]))
+    wrong = sum(len(check.problems) for check in checks)
+    lines(f"{study}: {count(wrong, 'problem')}. Restore it from a backup." if wrong else f"{study}: all is sound.")
 
 
 def _open(page: Path, wanted: bool) -> None:

@@ -1,0 +1,31 @@
+"""Commands about studies that have begun; `cli.py` has those that make and use them. Parse, call, print, exit code."""
+
+from __future__ import annotations
+
+import typer
+
+from search.commands import options as opt
+
+app = typer.Typer()
+
+
+@app.command()
+def backup(study: opt.Where = None, to: opt.BackupTo = None) -> None:
+    """Copy a study, even while it is searched: settings, results and model. The copy is a study itself."""
+    from reports import show
+    from search.commands.backup import backup
+
+    copy = backup(study, to)
+    show.lines(f"wrote {copy}; `{copy.command('report')}` shows it, and `{copy.command('resume')}` goes on with it")
+
+
+@app.command()
+def verify(study: opt.Where = None, as_json: opt.Json = False) -> None:
+    """Check all that a study stores: every page, array, number and seed, and the model's file. Exit code 1 if not."""
+    from reports import show
+    from search.commands.backup import verify
+
+    folder, checks = verify(study)
+    show.verified(str(folder), checks, as_json=as_json)
+    if any(check.problems for check in checks):
+        raise typer.Exit(1)
