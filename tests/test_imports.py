@@ -56,7 +56,7 @@ _TABLE = {
     ),
     "search.export": (
         "search.errors search.files search.native search.manifest search.text search.data search.study "
-        "search.results.predictions search.session.budget storage"
+        "search.results.predictions search.session.budget search.worker.keras_internals storage"
     ),
     "search.session": (
         "search.errors search.seeds search.text search.native search.stats search.data search.diagnosis search.jobs "
