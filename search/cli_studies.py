@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 
 from search.commands import options as opt
@@ -29,3 +31,21 @@ def verify(study: opt.Where = None, as_json: opt.Json = False) -> None:
     show.verified(str(folder), checks, as_json=as_json)
     if any(check.problems for check in checks):
         raise typer.Exit(1)
+
+
+@app.command("list")
+def list_(below: opt.Below = Path(), as_json: opt.Json = False) -> None:
+    """List the studies below a folder: pictures, trials, best score, time, and whether one is running."""
+    from reports import show
+    from search.commands.list_studies import list_studies
+
+    show.studies(list_studies(below), as_json=as_json)
+
+
+@app.command()
+def env(as_json: opt.Json = False) -> None:
+    """Say what is here: versions, processors, GPUs and why one is not used, pre-trained networks, extras."""
+    from reports import show
+    from search.commands.env import env
+
+    show.environment(env(), as_json=as_json)
