@@ -20,6 +20,7 @@ from storage.errors import ImpossibleError, LockedError, StorageError
 MAX_TEXT_BYTES = 8 * 2**20
 """Longest text that is read: the curves of 10,000 epochs have 1 MB."""
 _MAX_HEAP = 2**30  # bytes that SQLite may take in this process
+_MAX_DEAF = 1.0  # seconds that one attempt to write waits for a lock
 _STEPS_BETWEEN_SIGNALS = 1_000_000  # of SQLite's machine: some 10 ms
 
 Mode = Literal["rw", "query", "ro", "immutable"]
@@ -100,6 +101,8 @@ def make_engine(path: Path, mode: Mode, wait_seconds: float = 30.0) -> Engine:
                 )
             # FULL: a commit survives a power loss, not only a killed process.
             connection.execute("PRAGMA synchronous=FULL")
+            # SQLite waits for a lock without heeding signals, so only for a moment; `Store` tries again.
+            connection.execute(f"PRAGMA busy_timeout={round(min(wait_seconds, _MAX_DEAF) * 1000)}")
 
     event.listen(engine, "connect", set_pragmas)
     event.listen(engine, "begin", _begin)
@@ -166,6 +169,11 @@ def explained(path: Path, *, writing: bool) -> Iterator[None]:
     except (sqlite3.Error, SQLAlchemyError, OSError, *_NOT_STORABLE) as error:
         _pass_on_interrupt(error)
         raise StorageError(_in_words(path, error, writing=writing)) from error
+
+
+def is_busy(error: DBAPIError) -> bool:
+    """Whether another process has locked the database."""
+    return _code(error.orig) == sqlite3.SQLITE_BUSY
 
 
 def _pass_on_interrupt(error: BaseException) -> None:

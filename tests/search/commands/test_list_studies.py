@@ -10,8 +10,9 @@ import pytest
 
 from search.commands.list_studies import list_studies
 from search.errors import UsageError
+from search.stats.metrics import METRICS
 from search.study.lease import leased
-from storage import Store
+from storage import Store, TrialState
 from tests.commands import search_here
 from tests.kept.studies import HERE
 
@@ -32,9 +33,10 @@ def test_every_study_is_listed_by_path_with_its_counts(shelf: Path) -> None:
     found = {Path(study.path).relative_to(shelf).as_posix(): study for study in list_studies(shelf)}
     assert list(found) == ["begun not", "cnn", "more/question", "torn"]
     with Store.open(shelf / "cnn" / "study.db", read_only=True) as store:
-        trials = store.trials()
+        trials, metric = store.trials(), store.study().metric
     assert (found["cnn"].state, found["cnn"].trials) == ("idle", len(trials))
-    assert found["cnn"].best == max(score for t in trials if (score := t.score(store.study().metric)) is not None)
+    scored = [score for t in trials if t.state == TrialState.COMPLETE and (score := t.score(metric)) is not None]
+    assert found["cnn"].best == METRICS[metric].best(scored)
     assert found["begun not"].state == "not begun"
     assert found["torn"].state == "unreadable" and "not an SQLite database" in str(found["torn"].problem)
 
