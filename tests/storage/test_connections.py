@@ -37,7 +37,7 @@ def test_every_writing_connection_is_durable_and_patient(store: Store, name: str
     assert pragma(store, name) == {value}
 
 
-@pytest.mark.parametrize(("name", "value"), [("foreign_keys", 1), ("busy_timeout", 1000)])
+@pytest.mark.parametrize(("name", "value"), [("foreign_keys", 1), ("busy_timeout", 30000)])
 def test_every_reading_connection_is_patient(path: Path, name: str, value: object) -> None:
     make(path).close()
     with Store.open(path, read_only=True) as reader:
