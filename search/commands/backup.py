@@ -60,9 +60,9 @@ def _copy(folder: StudyFolder, target: StudyFolder) -> None:
             shutil.copyfile(file, copy)
     for outer in sorted(folder.nested.glob("*")):
         if StudyFolder(outer).begun and not outer.is_symlink():
-            copy = StudyFolder(target.nested / outer.name)
-            copy.path.mkdir(parents=True)
-            _copy(StudyFolder(outer), copy)
+            part = StudyFolder(target.nested / outer.name)
+            part.path.mkdir(parents=True)
+            _copy(StudyFolder(outer), part)
     if not target.toml.is_file():
         return
     images = Path(toml.read(folder.path).images)

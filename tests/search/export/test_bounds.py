@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from search.export.predict import load_model
 from tests.search.export.test_predict import saved
 
 Change = Callable[[dict[str, Any]], None]
+NOTHING: Mapping[str, bytes] = {}
 
 
-def rewritten(path: Path, change: Change | None = None, **members: bytes) -> Path:
+def rewritten(path: Path, change: Change | None = None, members: Mapping[str, bytes] = NOTHING) -> Path:
     """A copy of the file with another configuration, or other members; all else is kept."""
     target = path.with_name(f"changed-{path.name}")
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
@@ -65,7 +66,7 @@ def test_a_network_that_is_larger_than_its_file_accounts_for_is_refused(
 @pytest.mark.parametrize("name", ["config.json", "more.json"])
 def test_a_member_that_unpacks_to_far_more_than_it_has_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match=f"{name} in it would have 64,000,000 bytes"):
-        load_model(rewritten(saved(tmp_path / "m.keras"), **{name: b" " * 64_000_000}))
+        load_model(rewritten(saved(tmp_path / "m.keras"), members={name: b" " * 64_000_000}))
 
 
 def test_an_encrypted_archive_is_named_as_that(tmp_path: Path) -> None:
