@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from reports.wording import answer as answer_words
+from reports.wording import calibration as calibration_words
 from reports.wording import labels as label_words
+from reports.wording import more as more_words
 from reports.wording import study as words
 from reports.wording import values
 from reports.wording.next_steps import advice
@@ -31,6 +33,8 @@ def render(data: StudySummary) -> str:
         _steps(data),
         _labels(data),
         _confusion(data),
+        _told("How sure it is, and how often it is right", data, calibration_words.answer, calibration_words.about),
+        _told("Would more pictures help?", data, more_words.answer, more_words.about),
         _leaderboard(data),
         _causes(data),
         _repeat(data),
@@ -89,6 +93,12 @@ def _confusion(data: StudySummary) -> str:
         rows.append((names[label], str(total), found, mistakes))
     about = f"Predictions of {label_words.of_whom(data)}, each by a network that was not trained on the picture."
     return f"## What it confuses\n\n{about}\n\n{_table(('class', 'pictures', 'found', 'taken for'), rows)}"
+
+
+def _told(title: str, data: StudySummary, *tell: Callable[[StudySummary], str]) -> str:
+    """A section of sentences; empty without one."""
+    sentences = [_plain(sentence) for of in tell if (sentence := of(data))]
+    return "\n\n".join([f"## {title}", *sentences]) if sentences else ""
 
 
 def _leaderboard(data: StudySummary) -> str:

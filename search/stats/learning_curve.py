@@ -6,9 +6,11 @@ et al. (2017, arXiv 1712.00409); Viering and Loog (IEEE TPAMI 45, 2023, arXiv 21
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,7 @@ _CLEAR = 1.25  # half an interval over its gain, or over LITTLE, above which not
 
 _RATES = np.linspace(0.05, 1.0, 20)  # c
 _SHARES = np.linspace(0.0, 1.0, 101)  # of the error of all pictures, that more can take away: b n^-c over the error
+_SIZES = 21  # quantiles of how large the error is
 _NAME = re.compile(r"(\w+)@([1-9][0-9]?)/([0-9]{1,2})")
 
 Numbers = NDArray[np.float64]
@@ -72,7 +75,7 @@ def expected_gains(metric: Metric, shares: Sequence[float], scores: Numbers, ima
     errors = metric.bound - scores if metric.maximized else scores
     losses = (errors[:, :-1] - errors[:, -1:]).mean(axis=0)
     floors = [metric.floor(max(abs(float(loss)), 1 / images), images) for loss in losses]
-    return gains(shares, errors, floors)
+    return gains(shares, errors, [*floors, metric.error(float(scores[:, -1].mean()), images)])
 
 
 def gains(shares: Sequence[float], errors: Numbers, floors: Sequence[float]) -> tuple[Gain, ...]:
@@ -81,19 +84,21 @@ def gains(shares: Sequence[float], errors: Numbers, floors: Sequence[float]) -> 
     Args:
         shares: [parts] of all pictures, each below 1.
         errors: [folds, parts + 1], 0 or more; the last column is that of all pictures. Two folds or more.
-        floors: [parts] smallest standard errors of the differences to the last column.
+        floors: [parts + 1] smallest standard errors of the differences to the last column, and of that column.
 
     What parts lose against all pictures, b (s^-c - 1) for a share s, does not depend on a. It is measured fold by fold;
-    its error is that of five folds whose training images overlap (Nadeau and Bengio, Machine Learning 52, 2003), and
-    so is its distribution, Student's. All c are as probable beforehand, and so are all shares of the error that more
-    pictures can take away. The interval is that of the posterior: where the differences say little, it is wide.
+    its error is that of folds whose training images overlap (Nadeau and Bengio, Machine Learning 52, 2003), and so is
+    its distribution, Student's. All c are as probable beforehand, and so are all shares of the error that more pictures
+    can take away. Of how large that error is, the log is taken to be normal. The interval is that of the posterior:
+    where the differences say little, it is wide.
     """
     folds, whole = len(errors), float(errors[:, -1].mean())
     if whole <= 0:
         return tuple(Gain(times, 0.0, 0.0, 0.0) for times in TIMES)
     lost = errors[:, :-1] - errors[:, -1:]
-    covariance = np.atleast_2d(np.cov(lost, rowvar=False)) * (1 / folds + 1 / (folds - 1))
-    variances = np.maximum(covariance.diagonal(), np.square(floors))
+    overlap = 1 / folds + 1 / (folds - 1)
+    covariance = np.atleast_2d(np.cov(lost, rowvar=False)) * overlap
+    variances = np.maximum(covariance.diagonal(), np.square(floors[:-1]))
     # With so few folds the correlations are hardly known: half of them is believed.
     covariance = covariance / 2
     np.fill_diagonal(covariance, variances)
@@ -103,7 +108,10 @@ def gains(shares: Sequence[float], errors: Numbers, floors: Sequence[float]) -> 
     distance = np.einsum("ij,ij->i", misfit, np.linalg.solve(covariance, misfit.T).T)
     freedom = folds - 1
     density = (1 + distance / freedom) ** (-(freedom + len(shares)) / 2)
-    return tuple(_gain(times, taken * (1 - times**-rate), density) for times in TIMES)
+    error = max(float(errors[:, -1].std(ddof=1)) * math.sqrt(overlap), floors[-1])
+    sizes = np.exp(error / whole * np.array([NormalDist().inv_cdf((n + 0.5) / _SIZES) for n in range(_SIZES)]))
+    density = np.repeat(density, _SIZES)
+    return tuple(_gain(times, np.outer(taken * (1 - times**-rate), sizes).ravel(), density) for times in TIMES)
 
 
 def _gain(times: int, values: Numbers, density: Numbers) -> Gain:

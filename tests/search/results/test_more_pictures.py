@@ -8,6 +8,7 @@ import pytest
 
 from reports.as_json import as_json
 from reports.html.study import render
+from reports.markdown import render as markdown
 from reports.wording import more as words
 from search.results.more_pictures import Verdict
 from search.stats.metrics import METRICS
@@ -82,6 +83,12 @@ def test_the_page_draws_it_and_says_it_to_who_does_not_see_it() -> None:
     assert words.answer(data) in section
     assert 'href="#more"' in page
     assert "0.780 with 88 pictures" in section
+
+
+def test_markdown_says_it_too() -> None:
+    data = with_parts(*RISING).data()
+    assert "## Would more pictures help?" in markdown(data) and "With twice as many pictures" in markdown(data)
+    assert "more pictures help" not in markdown(example().data())
 
 
 def test_json_has_curve_and_gains() -> None:
