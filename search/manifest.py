@@ -46,7 +46,7 @@ def about(path: Path) -> About:
         classes, shape = tuple(map(str, content["classes"])), tuple(map(int, content["image_shape"]))
         packaging, grey_bits = int(content.get("packaging", 1)), int(content.get("grey_bits", 16))
         temperature = float(content.get("temperature", 1.0))
-        origin = [str(content.get(key, "")) for key in ("study", "fingerprint", "made")]
+        pictures, fingerprint, made = (str(content.get(key, "")) for key in ("study", "fingerprint", "made"))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OverflowError, RecursionError):
@@ -58,4 +58,5 @@ def about(path: Path) -> About:
             f"{path} is damaged: classes {list(classes)}, images of the shape {list(shape)}, "
             f"temperature {temperature:g}"
         )
-    return About(classes, (shape[0], shape[1], shape[2]), packaging, grey_bits, *origin, temperature)
+    size = (shape[0], shape[1], shape[2])
+    return About(classes, size, packaging, grey_bits, pictures, fingerprint, made, temperature)

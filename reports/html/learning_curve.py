@@ -60,13 +60,9 @@ def learning_curve(data: StudySummary) -> Markup | None:
 
 
 def _expected(more: MorePictures, metric: str) -> Expected:
-    last, sign = more.points[-1], METRICS[metric].gain(1.0)
-    return [
-        (
-            gain.times * last.images,
-            last.score + sign * gain.value,
-            last.score + sign * gain.low,
-            last.score + sign * gain.high,
-        )
-        for gain in more.gains
-    ]
+    last, measure = more.points[-1], METRICS[metric]
+
+    def after(gain: float) -> float:
+        return min(max(last.score + measure.gain(gain), 0.0), measure.bound)
+
+    return [(gain.times * last.images, after(gain.value), after(gain.low), after(gain.high)) for gain in more.gains]

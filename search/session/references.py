@@ -19,7 +19,7 @@ from search.study.folder import StudyFolder
 from spaces.backbones import Backbone
 from storage import ReferenceRecord, Store
 
-AFTERWARDS = 2.0  # seconds that the learning curve may take once the model is saved
+AFTERWARDS = 2.0  # seconds that the learning curve may take once the model is saved, without a time to use up
 
 
 def missing_folds(names: Iterable[str], folds: int, known: Iterable[ReferenceRecord]) -> list[tuple[str, int]]:
@@ -86,8 +86,8 @@ def references_left(store: Store, backbones: Sequence[Backbone]) -> bool:
 def use_spare_time(
     references: ReferenceQueue, session: Session, seconds: float, show: Callable[[], object] = lambda: None
 ) -> None:
-    """Go on with the learning curve for at most AFTERWARDS, or for the `seconds` that the user's budget still has."""
-    deadline = session.clock() + max(AFTERWARDS, seconds)
+    """Go on with the learning curve, for at most so many seconds."""
+    deadline = session.clock() + seconds
     drive: Drive[ReferenceJob] = Drive(
         session.executor, lambda job: job, lambda job, outcome: keep(references.parts, session, job, outcome), show
     )

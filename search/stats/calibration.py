@@ -82,7 +82,7 @@ def reliability(labels: Labels, probabilities: Probabilities) -> Reliability | N
     for rows in np.array_split(np.argsort(said, kind="stable"), count):
         share = float(right[rows].mean())
         low, high = wilson(share, len(rows))
-        bins.append(Bin(len(rows), float(said[rows].mean()), share, low, high))
+        bins.append(Bin(len(rows), float(said[rows].mean()), share, max(low, 0.0), min(high, 1.0)))
         # The mean distance of a normal variable from its mean: sqrt(2 / pi) of its deviation.
         by_luck += math.sqrt(2 / math.pi * float((said[rows] * (1 - said[rows])).sum())) / len(labels)
     error = sum(b.images * abs(b.said - b.right) for b in bins) / len(labels)
