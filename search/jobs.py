@@ -172,6 +172,7 @@ class RefitJob:
     fold: FoldJob  # no real fold: it validates on a few of its training images, and these scores are not used
     path: Path  # .keras file to write
     weights: Path | None = None  # that the fold run kept: then nothing is trained
+    folds: NDArray[np.int16] | None = None  # of each row that is trained on; None: nothing is remembered of them
 
 
 @dataclass(frozen=True)

@@ -261,7 +261,8 @@ class Finish:
             job = fold_job(trial, fold, split, seed=self.plan.seed, options=options)
         weights = None if fold is None else self._weights(trial, fold)
         path = model_of(self.folder, job, options, self._store.study().fingerprint)
-        return RefitJob(job, path, weights if weights and is_intact(weights) else None)
+        kept = weights if weights and is_intact(weights) else None
+        return RefitJob(job, path, kept, self.plan.assignment[job.train])
 
     def _on_saved(self, job: RefitJob | ComposeJob, outcome: Outcome) -> None:
         """Report why a model was not saved."""
