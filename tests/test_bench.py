@@ -11,12 +11,13 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from search.commands.check import look_over
 from spaces.backbones.lite import LITE0
 from spaces.facts import Facts
 from storage import Store
-from tests.bench import anytime, bank, choices, durations, gate, kernels, labels, loop, more, trials
+from tests.bench import anytime, bank, choices, durations, gate, kernels, labels, loop, more, trials, unknown
 from tests.bench.__main__ import PARTS, main
 from tests.bench.cases import CASES, LENET, Case, Data
 from tests.pictures import make_pictures
@@ -170,3 +171,20 @@ def test_more_pictures_bring_more_and_a_larger_draw_contains_a_smaller_one() -> 
     assert [gain.times for gain in tried.gains] == [2, 4]
     once, _, four_times = tried.measured
     assert once < four_times
+
+
+@pytest.mark.parametrize("name", unknown.DISTANCES)
+def test_each_distance_refuses_about_the_share_of_its_own_and_more_of_another_kind(name: str) -> None:
+    random = np.random.default_rng(0)
+
+    def around(*middles: int, images: int) -> NDArray[np.float32]:
+        places = 8 * np.eye(8, dtype=np.float32)[list(middles)]
+        return np.asarray(
+            np.repeat(places, images, axis=0) + random.normal(0, 1, (images * len(middles), 8)), np.float32
+        )
+
+    known, right = around(0, 1, images=100), np.repeat(np.arange(2, dtype=np.int16), 100)
+    own, foreign = unknown.refused(
+        unknown.DISTANCES[name], known, right, [around(0, 1, images=200), around(3, 4, images=100)]
+    )
+    assert own < 0.12 and foreign > 3 * own
