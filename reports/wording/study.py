@@ -58,13 +58,16 @@ def ties(data: StudySummary) -> str:
     """What the = means; empty if nothing is tied."""
     if len(data.ties) < 2:
         return ""
-    return "= not clearly worse than the best of them (Nadeau and Bengio's test, 10 %)."
+    return (
+        "= marks trials that are about as good as the best of them: what they differ by may be luck (Nadeau and "
+        "Bengio's test, 10 %)."
+    )
 
 
 def front(data: StudySummary) -> str:
     """What the star means, for a study with two objectives."""
-    other = "fewer parameters" if data.second_objective == "parameters" else "less time per image"
-    return f"* on the Pareto front: no trial has both a better {metric_words(data.metric)} and {other}."
+    other = "fewer weights" if data.second_objective == "parameters" else "less time per image"
+    return f"* on the Pareto front: no other trial has a better {metric_words(data.metric)} and {other} at once."
 
 
 def state_words(state: TrialState, *, searching: bool) -> str:

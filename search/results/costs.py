@@ -1,0 +1,115 @@
+"""Score against what a prediction costs: time, or what stands for it, and weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from search.results.summary import StudySummary
+from search.stats.evidence import cost
+from spaces.presets import auto
+from storage.records import Params, TrialRecord
+
+MILLISECONDS, MULTIPLICATIONS, WEIGHTS = "milliseconds", "multiplications", "weights"
+
+
+@dataclass(frozen=True)
+class Costed:
+    """One complete trial."""
+
+    number: int
+    score: float  # mean over its folds
+    cost: float  # above 0
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Complete trials by score and by one kind of cost."""
+
+    kind: str  # MILLISECONDS an image, MULTIPLICATIONS an image, or WEIGHTS
+    points: tuple[Costed, ...]  # best first
+    front: tuple[Costed, ...]  # cheapest first: no other trial is as cheap and as good, and better in one of both
+    unknown: int  # complete trials whose cost is not known
+
+
+def speeds(data: StudySummary) -> Costs | None:
+    """By the time of a prediction, as far as it was measured; else by multiplications. None with fewer than two points.
+
+    The time is that of most trials only by the way, and of some not at all. It is taken if it is known for half of the
+    complete trials, for the best one and for the members of the saved model.
+    """
+    times = milliseconds(data.preset, data.trials)
+    timed = _costs(data, MILLISECONDS, times)
+    needed = {data.best.number} if data.best else set()
+    needed |= {number for number, _ in data.chosen.members} if data.chosen else set()
+    if timed and 2 * timed.unknown <= data.compared and needed <= times.keys():
+        return timed
+    return _costs(data, MULTIPLICATIONS, {trial.number: cost(trial) for trial in data.trials if trial.layers})
+
+
+def sizes(data: StudySummary) -> Costs | None:
+    """By the number of weights; None with fewer than two points."""
+    return _costs(data, WEIGHTS, {row.number: float(row.parameters) for row in data.rows if row.parameters})
+
+
+def milliseconds(preset: str, trials: Sequence[TrialRecord]) -> Mapping[int, float]:
+    """Trial -> measured milliseconds an image, without trials for which none is known.
+
+    A head on features takes next to no time beside its pre-trained network. So all trials that pass images through one
+    in the same way have one time, the median of those that were measured: the others read the features from disk.
+    """
+    passes = {trial.number: _passes(preset, trial.params) for trial in trials}
+    alike: dict[Hashable, list[float]] = {}
+    for trial in trials:
+        if passes[trial.number] is not None and trial.latency is not None:
+            alike.setdefault(passes[trial.number], []).append(trial.latency)
+    times = {}
+    for trial in trials:
+        if of_passes := alike.get(passes[trial.number]):
+            times[trial.number] = median(of_passes)
+        elif trial.latency is not None:
+            times[trial.number] = trial.latency
+    return times
+
+
+def quickest_of_tied(data: StudySummary) -> int | None:
+    """Of the trials that are about as good as the best, the one whose predictions take least; None if it is not known.
+
+    By the same measure as `speeds`.
+    """
+    known = speeds(data)
+    tied = [point for point in known.points if point.number in data.ties] if known else []
+    if len(data.ties) < 2 or len(tied) < len(data.ties):
+        return None
+    return min(tied, key=lambda point: (point.cost, data.ties.index(point.number))).number
+
+
+def _passes(preset: str, params: Params) -> Hashable:
+    """How a head on frozen features has images passed through which network; None for any other model."""
+    if preset == "auto" and params.get(auto.FAMILY) == "frozen":
+        params = auto.within(params)
+    elif preset != "frozen":
+        return None
+    return tuple(params.get(name) for name in ("backbone", "input_size", "flip_average"))
+
+
+def _costs(data: StudySummary, kind: str, by_trial: Mapping[int, float]) -> Costs | None:
+    ranked = [row for row in data.rows if row.rank is not None and row.score is not None]
+    points = [
+        Costed(row.number, row.score, by_trial[row.number])
+        for row in ranked
+        if row.score is not None and _usable(by_trial.get(row.number))
+    ]
+    if len(points) < 2:
+        return None
+    front: list[Costed] = []
+    for point in sorted(points, key=lambda point: (point.cost, -data.ahead(point.score, 0.0), point.number)):
+        if not front or data.ahead(point.score, front[-1].score) > 0:
+            front.append(point)
+    return Costs(kind, tuple(points), tuple(front), len(ranked) - len(points))
+
+
+def _usable(cost: float | None) -> bool:
+    return cost is not None and math.isfinite(cost) and cost > 0
