@@ -14,7 +14,7 @@ def sections_as_json(data: StudySummary) -> dict[str, Any]:
     rows = recalls(data.pooled.confusion) if data.pooled else ()
     least = clearly_least(rows)
     return {
-        "classes": [
+        "recall": [
             {
                 "name": data.study.classes[row.label],
                 "images": row.images,
