@@ -183,7 +183,7 @@ def hostile() -> Records:
     )
     runs = tuple(replace(run, command=HOSTILE, versions={HOSTILE: HOSTILE}, host=HOSTILE) for run in base.runs)
     images = tuple(replace(image, path=HOSTILE) for image in base.images)
-    seen = {number: base.probabilities for number in (0, 5, 7, 8)}
+    seen = dict.fromkeys((0, 5, 7, 8), base.probabilities)
     return replace(base, study=study, trials=tuple(trials), runs=runs, images=images, notes=(HOSTILE,), others=seen)
 
 

@@ -9,9 +9,10 @@ import pytest
 from playwright.sync_api import Page
 
 from storage.records import ChoiceRecord
-from tests.reports.html.test_browser import CONTRAST, Visit, clean, hostile, opened
-from tests.reports.html.test_browser import visit as visit  # a fixture
+from tests.reports.html.test_browser import CONTRAST, Visit, clean, hostile, opened, visit
 from tests.studies import Records, example, many, references, with_backbones
+
+__all__ = ["visit"]  # a fixture
 
 OPEN_ALL = "document.querySelectorAll('details').forEach(d => d.open = true)"
 
@@ -20,7 +21,7 @@ def whole() -> Records:
     """Everything that the sections can show: families, references, an ensemble, confusions of single trials."""
     base = with_backbones()
     choice = ChoiceRecord("2026-01-01T00:00:00+00:00", 8, ((8, 0.5), (5, 0.5)), (), 0, 30.0, None)
-    others = {number: base.probabilities for number in (5, 7, 8)}
+    others = dict.fromkeys((5, 7, 8), base.probabilities)
     return replace(base, references=references(majority=0.5, linear_probe=0.8), others=others, choices=(choice,))
 
 
@@ -115,7 +116,7 @@ def test_forty_classes_fit(visit: Visit, tmp_path: Path, width: int) -> None:
 def test_words_in_drawings_stay_inside_of_them(visit: Visit, tmp_path: Path) -> None:
     """At both sizes of letters."""
     outside = (
-        "[...document.querySelectorAll('.scatter text, .slice text, .recall-dot text, .small-curves text')].filter(t => {"
+        "[...document.querySelectorAll('.scatter text, .slice text, .recall-dot text')].filter(t => {"
         "  const a = t.getBoundingClientRect(), b = t.ownerSVGElement.getBoundingClientRect();"
         "  return t.checkVisibility() && (a.left < b.left - 2 || a.right > b.right + 2 || a.bottom > b.bottom + 2);"
         "}).map(t => t.textContent)"
