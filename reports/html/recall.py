@@ -35,7 +35,7 @@ def recall_rows(data: StudySummary) -> Sequence[ClassRow]:
     ]
 
 
-def axis() -> Markup:
+def recall_axis() -> Markup:
     """The scale of all dots, for the head of the table."""
     x = svg.linear(0.0, 1.0, _PAD, _WIDE - _PAD)
     ends = ((0.0, "0 %", "start", 0.0), (0.5, "50", "middle", x(0.5)), (1.0, "100 %", "end", _WIDE))

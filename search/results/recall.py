@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from search.stats.estimate import wilson
 
-LEVEL = 0.05  # of the test in `clearly_least`
+ALPHA = 0.05  # how often `clearly_least` may name a class that is as easy as the others
 
 
 @dataclass(frozen=True)
@@ -50,4 +50,4 @@ def clearly_least(rows: Sequence[Recall]) -> Recall | None:
     first, images, found = known[0], sum(row.images for row in known), sum(row.found for row in known)
     others = [found - first.found, images - found - (first.images - first.found)]
     table = [[first.found, first.images - first.found], others]
-    return first if fisher_exact(table, alternative="less").pvalue < LEVEL / len(known) else None
+    return first if fisher_exact(table, alternative="less").pvalue < ALPHA / len(known) else None

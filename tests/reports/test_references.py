@@ -142,10 +142,10 @@ def test_references_are_also_among_the_few_best_of_many_trials() -> None:
 
 def test_the_page_has_a_marked_row_for_each_reference_and_the_words() -> None:
     page = render(with_references().data())
-    assert page.count('<tr class="reference">') == 3
-    assert words.references(with_references().data()) in page[: page.index("<nav")]
-    assert "are references" in page
-    assert "are references" not in render(example().data())
+    assert page.count('<tr class="reference" ') == 3
+    assert words.references(with_references().data()) in page[page.index('id="leaderboard"') :]
+    assert "a plain method on the same folds" in page
+    assert "a plain method on the same folds" not in render(example().data())
 
 
 def test_the_live_table_has_one_line_for_references_and_never_grows() -> None:
