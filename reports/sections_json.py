@@ -10,7 +10,7 @@ from search.results.summary import StudySummary
 
 
 def sections_as_json(data: StudySummary) -> dict[str, Any]:
-    """How well each class is recognised, score against time and size, and where the time went."""
+    """How well each class is recognized, score against time and size, and where the time went."""
     rows = recalls(data.pooled.confusion) if data.pooled else ()
     least = clearly_least(rows)
     return {
@@ -18,7 +18,7 @@ def sections_as_json(data: StudySummary) -> dict[str, Any]:
             {
                 "name": data.study.classes[row.label],
                 "images": row.images,
-                "recognised": row.found,
+                "recognized": row.found,
                 "share": row.share,
                 "low": row.low,
                 "high": row.high,

@@ -1,4 +1,4 @@
-"""How many images of each class are recognised, as dots with their uncertainty."""
+"""How many images of each class are recognized, as dots with their uncertainty."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ClassRow:
 
 
 def recall_rows(data: StudySummary) -> Sequence[ClassRow]:
-    """All classes, the one that is recognised least first; empty without predictions or for a single class."""
+    """All classes, the one that is recognized least first; empty without predictions or for a single class."""
     if data.pooled is None or len(data.study.classes) < 2:
         return ()
     return [

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from reports.html import svg
 from reports.wording import spent as words
 from reports.wording.values import duration
-from search.results.spent import OTHER, TRAINING, Part
+from search.results.spent import OTHER, Part
 from search.results.summary import StudySummary
 
 _WIDE, _HIGH = 760.0, 40.0
@@ -52,10 +52,7 @@ def spent_bar(data: StudySummary) -> Spent | None:
         parts.append(svg.tag("rect", title, x=x, y=0.0, width=wide, height=_HIGH, class_=piece.class_))
         x += wide
     label = "; ".join(f"{piece.name}: {duration(piece.seconds)}" for piece in pieces)
-    trained = any(part.kind == TRAINING for part in data.spent)
-    other = any(part.kind == OTHER for part in data.spent)
-    about = words.about(data, total, trained=trained, other=other)
-    return Spent(svg.picture(_WIDE, _HIGH, label, *parts, class_="spent"), pieces, about)
+    return Spent(svg.picture(_WIDE, _HIGH, label, *parts, class_="spent"), pieces, words.about(data))
 
 
 def _class(part: Part, place: int) -> str:

@@ -19,15 +19,16 @@ def name(part: Part) -> str:
     return f"training: {shortened(part.family, 30)}" if part.kind == TRAINING else _NAMES[part.kind]
 
 
-def about(data: StudySummary, total: float, *, trained: bool, other: bool) -> str:
+def about(data: StudySummary) -> str:
     """What the parts are, and what is not stored apart."""
+    kinds, total = {part.kind for part in data.spent}, sum(part.seconds for part in data.spent)
     parts = []
-    if trained:
+    if TRAINING in kinds:
         parts.append(
             "Training includes making the networks ready and computing what pre-trained networks see in the pictures: "
             "these are not stored apart."
         )
-    if other:
+    if OTHER in kinds:
         parts.append(
             f"All else is what is missing to the {duration(data.spent_seconds)} by the clock: starting, reading and "
             "checking the pictures, waiting."

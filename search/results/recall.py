@@ -1,4 +1,4 @@
-"""How many images of each class are recognised, and how certain that is."""
+"""How many images of each class are recognized, and how certain that is."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Recall:
 
     label: int
     images: int  # of the class, that have a prediction
-    found: int  # of them, those that are recognised
+    found: int  # of them, those that are recognized
     share: float
     low: float  # of a 95 % interval
     high: float
@@ -37,7 +37,7 @@ def recalls(confusion: NDArray[np.int64]) -> tuple[Recall, ...]:
 
 
 def clearly_least(rows: Sequence[Recall]) -> Recall | None:
-    """The class that is recognised least, if that is hardly chance; else None.
+    """The class that is recognized least, if that is hardly chance; else None.
 
     Fisher's exact test against the images of all other classes, one-sided, at 5 % divided by the number of classes, as
     the class was not named before (Bonferroni). `rows` as of `recalls`.

@@ -70,7 +70,7 @@ def test_the_curves_are_those_of_the_saved_trial() -> None:
     assert "Trial 8, which is saved" in shown and "Trial 7" not in shown
 
 
-# How well each class is recognised
+# How well each class is recognized
 
 
 @pytest.mark.parametrize("classes", [2, 40])

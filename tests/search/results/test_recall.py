@@ -1,4 +1,4 @@
-"""How many images of each class are recognised."""
+"""How many images of each class are recognized."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from search.results.recall import clearly_least, recalls
 
 
-def test_the_class_that_is_recognised_least_is_first_and_one_without_images_last() -> None:
+def test_the_class_that_is_recognized_least_is_first_and_one_without_images_last() -> None:
     rows = recalls(np.array([[8, 2, 0], [5, 5, 0], [0, 0, 0]]))
     assert [(row.label, row.found, row.images) for row in rows] == [(1, 5, 10), (0, 8, 10), (2, 0, 0)]
     assert math.isnan(rows[-1].share) and (rows[-1].low, rows[-1].high) == (0.0, 1.0)
