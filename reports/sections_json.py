@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from search.results.costs import Costs, milliseconds, quickest_of_tied, sizes, speeds
+from search.results.costs import Costs, quickest_of_tied, sizes, speeds
 from search.results.recall import clearly_least, recalls
 from search.results.summary import StudySummary
+from search.results.timing import milliseconds
 
 
 def sections_as_json(data: StudySummary) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from reports.wording import board as words
 from reports.wording import study as study_words
 from reports.wording.values import shortened, value_words, visible
 from search.results.confusions import DETAILED
-from search.results.costs import milliseconds, quickest_of_tied
+from search.results.costs import quickest_of_tied
 from search.results.summary import ReferenceRow, StudySummary, TrialRow
+from search.results.timing import milliseconds
 
 MAX_ROWS = 200
 _MAX_CLASSES = 8  # of a confusion matrix in a drawer; with more its largest mistakes are named

@@ -28,9 +28,10 @@ from reports.wording import study as words
 from reports.wording import values
 from reports.wording.next_steps import advice
 from search.files import write_atomically
-from search.results.costs import milliseconds, sizes, speeds
+from search.results.costs import sizes, speeds
 from search.results.pictures import Pictures
 from search.results.summary import Pooled, StudySummary
+from search.results.timing import milliseconds
 
 _NUMBERED = 40  # trials listed per row of causes
 

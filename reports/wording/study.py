@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from reports.wording.values import count, duration, metric_words, number, params_words, shortened, visible
 from search.diagnosis.evidence import BROKEN, BY_HEART, ONE_CLASS, STUCK, UNSURE
+from search.results.backbones import BackboneRow
 from search.results.summary import Chosen, ReferenceRow, StudySummary, TrialRow
 from search.stats.estimate import Estimate, beats
 from search.stats.metrics import METRICS
@@ -29,8 +30,9 @@ SYMPTOM_WORDS = {
 }
 
 BACKBONES = (
-    "Each pre-trained network by its best complete trial on frozen features. The time is that of one image through the "
-    "network, as that trial does it, measured while searching."
+    "Each pre-trained network by its best complete trial that leaves it as it is. The time is that of one picture "
+    "through the network as this trial shows it (2 x: mirrored too), many pictures at once, beside the other work of "
+    "the search. `search backbones` measures one pass of 128 x 128 pixels with nothing else running: its times differ."
 )
 
 UNFINISHED = "unfinished"  # an open trial while no process holds the study
@@ -41,6 +43,11 @@ ORIGIN_WORDS = {
     Origin.TRY: "your point",
 }
 """Where a point comes from, if no sampler proposed it."""
+
+
+def pixels(row: BackboneRow) -> str:
+    """'128', or '2 x 128' if a trial shows its network the mirror image too."""
+    return f"{row.passes} x {row.side}" if row.passes > 1 else str(row.side)
 
 
 def score_words(row: TrialRow | ReferenceRow) -> str:

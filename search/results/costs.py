@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import median
 
 from search.results.summary import StudySummary
+from search.results.timing import milliseconds
 from search.stats.evidence import cost
-from spaces.presets import auto
-from storage.records import Params, TrialRecord
 
 MILLISECONDS, MULTIPLICATIONS, WEIGHTS = "milliseconds", "multiplications", "weights"
 
@@ -54,26 +52,6 @@ def sizes(data: StudySummary) -> Costs | None:
     return _costs(data, WEIGHTS, {row.number: float(row.parameters) for row in data.rows if row.parameters})
 
 
-def milliseconds(preset: str, trials: Sequence[TrialRecord]) -> Mapping[int, float]:
-    """Trial -> measured milliseconds an image, without trials for which none is known.
-
-    A head on features takes next to no time beside its pre-trained network. So all trials that pass images through one
-    in the same way have one time, the median of those that were measured: the others read the features from disk.
-    """
-    passes = {trial.number: _passes(preset, trial.params) for trial in trials}
-    alike: dict[Hashable, list[float]] = {}
-    for trial in trials:
-        if passes[trial.number] is not None and trial.latency is not None:
-            alike.setdefault(passes[trial.number], []).append(trial.latency)
-    times = {}
-    for trial in trials:
-        if of_passes := alike.get(passes[trial.number]):
-            times[trial.number] = median(of_passes)
-        elif trial.latency is not None:
-            times[trial.number] = trial.latency
-    return times
-
-
 def quickest_of_tied(data: StudySummary) -> int | None:
     """Of the trials that are about as good as the best, the one whose predictions take least; None if it is not known.
 
@@ -84,15 +62,6 @@ def quickest_of_tied(data: StudySummary) -> int | None:
     if len(data.ties) < 2 or len(tied) < len(data.ties):
         return None
     return min(tied, key=lambda point: (point.cost, data.ties.index(point.number))).number
-
-
-def _passes(preset: str, params: Params) -> Hashable:
-    """How a head on frozen features has images passed through which network; None for any other model."""
-    if preset == "auto" and params.get(auto.FAMILY) == "frozen":
-        params = auto.within(params)
-    elif preset != "frozen":
-        return None
-    return tuple(params.get(name) for name in ("backbone", "input_size", "flip_average"))
 
 
 def _costs(data: StudySummary, kind: str, by_trial: Mapping[int, float]) -> Costs | None:

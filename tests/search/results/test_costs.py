@@ -11,11 +11,11 @@ from search.results.costs import (
     MILLISECONDS,
     MULTIPLICATIONS,
     WEIGHTS,
-    milliseconds,
     quickest_of_tied,
     sizes,
     speeds,
 )
+from search.results.timing import milliseconds
 from storage.records import ChoiceRecord, Params, TrialRecord
 from tests.studies import Records, example, with_backbones, with_two_objectives
 
