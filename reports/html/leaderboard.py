@@ -72,8 +72,8 @@ def leaderboard(data: StudySummary) -> Board:
     limits = strip_limits(data, rows)
     times = milliseconds(data.preset, data.trials)
     quickest = quickest_of_tied(data)
-    detailed = [data.trial(row.number) for row in shown[:DETAILED]]
-    axes = panels(data, detailed)
+    detailed = {row.number: data.trial(row.number) for row in shown[:DETAILED]}
+    axes = panels(data, list(detailed.values()))
     entries = []
     for row in rows:
         drawn = strip(row, limits, data.chance)
@@ -91,7 +91,7 @@ def leaderboard(data: StudySummary) -> Board:
                 state=study_words.ended_words(row, searching=data.searching),
                 epochs=sum(row.epochs) / len(row.epochs) if row.epochs else None,
                 milliseconds=times.get(row.number),
-                drawer=_drawer(data, row, axes if row in shown[:DETAILED] else []),
+                drawer=_drawer(data, row, axes if row.number in detailed else []),
             )
         )
     return Board(

@@ -12,7 +12,7 @@ from reports.html import svg
 from reports.html.charts import score_limits
 from reports.wording import costs as words
 from reports.wording.values import metric_words
-from search.results.costs import Costed, Costs
+from search.results.costs import WEIGHTS, Costed, Costs
 from search.results.importance import evenly
 from search.results.summary import StudySummary
 
@@ -65,7 +65,7 @@ def scatter(data: StudySummary, costs: Costs) -> Markup:
 def _named(data: StudySummary, costs: Costs) -> dict[int, tuple[str, str]]:
     """Trial -> (name, CSS class), the most important first."""
     saved = dict.fromkeys(number for number, _ in data.chosen.members) if data.chosen else {}
-    found = {number: (words.saved(number, len(saved)), "saved") for number in saved}
+    found = {number: (f"{number}: saved", "saved") for number in saved}
     if data.best is not None:
         number = data.best.number
         known = found.get(number)
@@ -87,7 +87,8 @@ def _axes(data: StudySummary, costs: Costs, low: float, high: float, x: svg.Scal
     for value in svg.ticks(limits.low, limits.high, 5):
         parts.append(svg.line(_LEFT, y(value), _WIDE - _RIGHT, y(value), "grid"))
         parts.append(svg.text(_LEFT - 8, y(value) + 4, f"{value:g}", anchor="end", class_="tick"))
-    for value in log_ticks(low, high):
+    unit = 1 / words.megabytes(1.0) if costs.kind == WEIGHTS else 1.0  # the axis has round megabytes
+    for value in (unit * value for value in log_ticks(low / unit, high / unit)):
         at = x(math.log(value))
         parts.append(svg.line(at, _HIGH - _BOTTOM, at, _HIGH - _BOTTOM + 5, "grid"))
         parts.append(svg.text(at, _HIGH - _BOTTOM + 22, words.tick(costs.kind, value), anchor="middle", class_="tick"))

@@ -39,22 +39,17 @@ _SOURCES = {
 def amount(kind: str, cost: float) -> str:
     """'4.2 ms', '12 M multiplications', '1.2 MB (300 k weights)'."""
     if kind == MILLISECONDS:
-        return f"{cost:.3g} ms"
+        return f"{_short(cost)} ms"
     if kind == MULTIPLICATIONS:
         return f"{short_amount(round(cost))} multiplications"
-    return f"{_megabytes(cost)} MB ({short_amount(round(cost))} weights)"
+    return f"{_short(megabytes(cost))} MB ({short_amount(round(cost))} weights)"
 
 
 def tick(kind: str, cost: float) -> str:
     """A number on the axis."""
     if kind == MULTIPLICATIONS:
         return short_amount(round(cost))
-    return f"{cost:g}" if kind == MILLISECONDS else _megabytes(cost)
-
-
-def saved(trial: int, members: int) -> str:
-    """The name of a point whose trial is in the saved model."""
-    return f"{trial}: saved" if members == 1 else f"{trial}: part of the saved"
+    return f"{cost:g}" if kind == MILLISECONDS else _short(megabytes(cost))
 
 
 def about(costs: Costs) -> str:
@@ -70,7 +65,7 @@ def together(data: StudySummary, times: dict[int, float]) -> str:
         return ""
     total = sum(times[number] for number in members)
     return (
-        f"The saved model has {len(members)} parts. One after the other they take {total:.3g} ms; parts that begin "
+        f"The saved model has {len(members)} parts. One after the other they take {_short(total)} ms; parts that begin "
         "with the same network share it and take less."
     )
 
@@ -86,5 +81,10 @@ def label(data: StudySummary, costs: Costs) -> str:
     )
 
 
-def _megabytes(weights: float) -> str:
-    return f"{BYTES * weights / 1e6:.2g}"
+def megabytes(weights: float) -> float:
+    """Of so many weights in a file."""
+    return BYTES * weights / 1e6
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
