@@ -65,10 +65,7 @@ def ties(data: StudySummary) -> str:
     """What the = means; empty if nothing is tied."""
     if len(data.ties) < 2:
         return ""
-    return (
-        "= marks trials that are about as good as the best of them: what they differ by may be luck (Nadeau and "
-        "Bengio's test, 10 %)."
-    )
+    return "= about as good as the best of them: the difference may be luck (Nadeau and Bengio's test, 10 %)."
 
 
 def front(data: StudySummary) -> str:
