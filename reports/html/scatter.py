@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
 from reports.html import svg
-from reports.html.charts import score_limits
+from reports.html.charts import Limits
 from reports.wording import costs as words
 from reports.wording.values import metric_words
 from search.results.costs import WEIGHTS, Costed, Costs
 from search.results.importance import evenly
 from search.results.summary import StudySummary
+from search.stats.metrics import METRICS
 
 _MAX_POINTS = 400  # without a name
 _WIDE, _HIGH = 520.0, 330.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 16.0, 40.0, 50.0
 _LETTER, _LINE = 9.0, 17.0  # of a name at the largest size at which the page shows it
+_REACH, _LEAST_REACH = 4.0, 0.05  # what is drawn: so many times as far below the best as the middle; at least, accuracy
 _MAX_NAMED = 6  # trials of the front, beside the saved and the best
 
 
@@ -38,19 +40,37 @@ class Box:
         return not (apart or self.bottom < other.top or other.bottom < self.top)
 
 
-def scatter(data: StudySummary, costs: Costs) -> Markup:
-    """Score against cost: a dot a trial, the front as a line, and names for those that matter."""
+@dataclass(frozen=True)
+class Scatter:
+    """The drawing, and what it lacks."""
+
+    costs: Costs
+    drawing: Markup
+    left_out: int  # trials that score too low
+
+
+def scatter(data: StudySummary, costs: Costs) -> Scatter:
+    """Score against cost: a dot a trial, the front as a line, and names for those that matter.
+
+    Trials far below the others are left out: they would press all others together.
+    """
+    every = costs.points  # best first
+    middle = data.ahead(every[0].score, every[len(every) // 2].score)
+    reach = max(_REACH * middle, _LEAST_REACH * METRICS[data.metric].scale)
+    saved = {number for number, _ in data.chosen.members} if data.chosen else set()
+    inside = [p for p in every if p.number in saved or data.ahead(every[0].score, p.score) <= reach]
+    costs = replace(costs, points=tuple(inside), front=tuple(p for p in costs.front if p in inside))
+    named = _named(data, costs)
     spread = [point.cost for point in costs.points]
     low, high = _around(min(spread), max(spread))
     x = svg.linear(math.log(low), math.log(high), _LEFT, _WIDE - _RIGHT)
-    limits = score_limits(data, [point.score for point in costs.points])
+    limits = _limits(costs)
     y = svg.linear(limits.low, limits.high, _HIGH - _BOTTOM, _TOP)
 
     def place(point: Costed) -> tuple[float, float]:
         return x(math.log(point.cost)), y(point.score)
 
-    parts = _axes(data, costs, low, high, x, y)
-    named = _named(data, costs)
+    parts = _axes(data, costs, limits, (low, high), x, y)
     plain = [point for point in costs.points if point.number not in named]
     parts.append(svg.dots(map(place, evenly(plain, _MAX_POINTS)), "others"))
     parts.append(svg.path(_steps([place(point) for point in costs.front]), "front"))
@@ -59,7 +79,14 @@ def scatter(data: StudySummary, costs: Costs) -> Markup:
         title = svg.tag("title", f"trial {number}: {point.score:.3f}, {words.amount(costs.kind, point.cost)}")
         parts.append(svg.tag("circle", title, cx=at, cy=level, r=5.0, class_=f"point {named[number][1]}"))
     parts += _names({number: dots[number][0] for number in named if number in dots}, named)
-    return svg.picture(_WIDE, _HIGH, words.label(data, costs), *parts, class_="scatter")
+    drawing = svg.picture(_WIDE, _HIGH, words.label(data, costs), *parts, class_="scatter")
+    return Scatter(costs, drawing, len(every) - len(inside))
+
+
+def _limits(costs: Costs) -> Limits:
+    scores = [point.score for point in costs.points]
+    room = 0.08 * (max(scores) - min(scores)) or 0.01
+    return Limits(min(scores) - room, max(scores) + room)
 
 
 def _named(data: StudySummary, costs: Costs) -> dict[int, tuple[str, str]]:
@@ -81,8 +108,10 @@ def _around(low: float, high: float) -> tuple[float, float]:
     return low / room, high * room
 
 
-def _axes(data: StudySummary, costs: Costs, low: float, high: float, x: svg.Scale, y: svg.Scale) -> list[Markup]:
-    limits = score_limits(data, [point.score for point in costs.points])
+def _axes(
+    data: StudySummary, costs: Costs, limits: Limits, around: tuple[float, float], x: svg.Scale, y: svg.Scale
+) -> list[Markup]:
+    low, high = around
     parts = []
     for value in svg.ticks(limits.low, limits.high, 5):
         parts.append(svg.line(_LEFT, y(value), _WIDE - _RIGHT, y(value), "grid"))
@@ -94,7 +123,7 @@ def _axes(data: StudySummary, costs: Costs, low: float, high: float, x: svg.Scal
         parts.append(svg.text(at, _HIGH - _BOTTOM + 22, words.tick(costs.kind, value), anchor="middle", class_="tick"))
     parts.append(svg.text(0, 16, metric_words(data.metric), class_="tick"))
     parts.append(svg.text(_WIDE - _RIGHT, _HIGH - 4, words.AXES[costs.kind], anchor="end", class_="tick"))
-    if math.isfinite(data.chance):
+    if limits.low < data.chance < limits.high:
         at = y(data.chance)
         parts.append(svg.line(_LEFT, at, _WIDE - _RIGHT, at, "chance"))
         parts.append(svg.text(_WIDE - _RIGHT, at - 6, "guessing", anchor="end", class_="chance-label halo"))

@@ -6,7 +6,7 @@ from reports.wording import causes
 from reports.wording.values import count, metric_words, number
 from search.results.confusions import DETAILED
 from search.results.summary import StudySummary, TrialRow
-from storage.records import FoldRecord, TrialRecord, TrialState
+from storage.records import FoldRecord, Origin, TrialRecord, TrialState
 
 SAVED, BEST, QUICKEST, REFERENCE = "saved", "best score", "quickest of equals", "reference"
 """The badges."""
@@ -18,6 +18,14 @@ BADGES = {
     REFERENCE: "a plain method on the same folds, to compare with: no trial",
 }
 """Badge -> what it means."""
+
+PROPOSED = {
+    Origin.BASELINE: "it is your starting point",
+    Origin.START: "it is known to be good on other pictures",
+    Origin.TRY: "you proposed it",
+    Origin.SAMPLER: "the search proposed it",
+}
+"""Where the point of a trial comes from."""
 
 AT_ONCE = (
     "It has no learning curve, because it was not trained step by step: a pre-trained network describes each picture, "
@@ -98,7 +106,11 @@ def no_curves(data: StudySummary, trial: TrialRecord) -> str:
 def whose(data: StudySummary, number: int) -> str:
     """'Trial 7, the best', of a trial whose curves are shown."""
     if data.chosen and number == data.chosen.trial:
-        return f"Trial {number}, which is saved" if not data.chosen.together else f"Trial {number}, part of the saved"
+        return (
+            f"Trial {number}, which is saved"
+            if not data.chosen.together
+            else f"Trial {number}, part of the saved model"
+        )
     if data.best and number == data.best.number:
         return f"Trial {number}, the best"
     return f"Trial {number}, your starting point"

@@ -52,10 +52,11 @@ def tick(kind: str, cost: float) -> str:
     return f"{cost:g}" if kind == MILLISECONDS else _short(megabytes(cost))
 
 
-def about(costs: Costs) -> str:
-    """What is drawn, where the numbers come from, and which are missing."""
+def about(costs: Costs, left_out: int = 0) -> str:
+    """Where the numbers come from, and which trials are missing."""
     missing = f" Of {count(costs.unknown, 'trial')} it is not known." if costs.unknown else ""
-    return f"{_SOURCES[costs.kind]}{missing}"
+    below = f" {count(left_out, 'trial')} far below the others left out." if left_out else ""
+    return f"{_SOURCES[costs.kind]}{missing}{below}"
 
 
 def together(data: StudySummary, times: dict[int, float]) -> str:

@@ -323,7 +323,8 @@ def saved(data: StudySummary) -> str:
         return ""
     stopped = count(data.saved.trials, "trial")
     spared = count(data.saved.folds, "fold run")
-    return f"The race stopped {stopped} that fell behind: {spared} saved, about {duration(data.saved.seconds)}."
+    were = "was" if data.saved.trials == 1 else "were"
+    return f"{stopped} {were} stopped for falling behind, which spared {spared}, about {duration(data.saved.seconds)}."
 
 
 def _guessing(data: StudySummary, estimate: Estimate) -> str:

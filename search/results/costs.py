@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from search.results.summary import StudySummary
 from search.results.timing import milliseconds
 from search.stats.evidence import cost
+from search.stats.selection import CHEAPER
 
 MILLISECONDS, MULTIPLICATIONS, WEIGHTS = "milliseconds", "multiplications", "weights"
 
@@ -53,15 +54,17 @@ def sizes(data: StudySummary) -> Costs | None:
 
 
 def quickest_of_tied(data: StudySummary) -> int | None:
-    """Of the trials that are about as good as the best, the one whose predictions take least; None if it is not known.
+    """Of the trials that are about as good as the best, the one whose predictions take least, by `speeds`.
 
-    By the same measure as `speeds`.
+    None if that is not known, or if the leader of these trials takes hardly more: times are not that precise.
     """
     known = speeds(data)
-    tied = [point for point in known.points if point.number in data.ties] if known else []
-    if len(data.ties) < 2 or len(tied) < len(data.ties):
+    costs = {point.number: point.cost for point in known.points if point.number in data.ties} if known else {}
+    if len(data.ties) < 2 or len(costs) < len(data.ties):
         return None
-    return min(tied, key=lambda point: (point.cost, data.ties.index(point.number))).number
+    leader = data.ties[0]
+    quickest = min(data.ties, key=lambda number: costs[number])  # the first of equally quick ones
+    return quickest if quickest == leader or costs[quickest] <= CHEAPER * costs[leader] else None
 
 
 def _costs(data: StudySummary, kind: str, by_trial: Mapping[int, float]) -> Costs | None:

@@ -104,7 +104,7 @@ def test_the_saved_and_the_best_are_named_in_the_drawing() -> None:
     data = replace(with_two_objectives("latency"), choices=(choice,)).data()
     found = speeds(data)
     assert found is not None
-    drawing = scatter(data, found)
+    drawing = scatter(data, found).drawing
     assert ">8: saved<" in drawing and ">7: best score<" in drawing
     shown = section(render(data), "costs")
     assert "milliseconds a picture" in shown and "megabytes of weights" in shown
@@ -128,8 +128,10 @@ def test_names_in_the_drawing_never_overlap() -> None:
     data = replace(records, trials=close).data()
     found = sizes(data)
     assert found is not None
+    drawing = scatter(data, found).drawing
     names = re.findall(
-        r'<text x="([\d.]+)" y="([\d.]+)"( text-anchor="(\w+)")? class="name[^>]*>([^<]+)<', scatter(data, found)
+        r'<text x="([\d.]+)" y="([\d.]+)"( text-anchor="(\w+)")? class="name[^>]*>([^<]+)<',
+        drawing,
     )
     boxes = []
     for x, y, _, anchor, name in names:
