@@ -48,7 +48,6 @@ class Entry:
     badges: Sequence[str]
     family: str
     state: str
-    epochs: float | None = None  # mean over folds
     milliseconds: float | None = None  # an image
     drawer: Drawer | None = None  # None: of a reference
 
@@ -89,7 +88,6 @@ def leaderboard(data: StudySummary) -> Board:
                 badges=words.badges(data, row, quickest),
                 family=visible(str(row.params.get("family", data.preset))),
                 state=study_words.ended_words(row, searching=data.searching),
-                epochs=sum(row.epochs) / len(row.epochs) if row.epochs else None,
                 milliseconds=times.get(row.number),
                 drawer=_drawer(data, row, axes if row.number in detailed else []),
             )

@@ -122,7 +122,7 @@ def _axes(
         parts.append(svg.line(at, _HIGH - _BOTTOM, at, _HIGH - _BOTTOM + 5, "grid"))
         parts.append(svg.text(at, _HIGH - _BOTTOM + 22, words.tick(costs.kind, value), anchor="middle", class_="tick"))
     parts.append(svg.text(0, 16, metric_words(data.metric), class_="tick"))
-    parts.append(svg.text(_WIDE - _RIGHT, _HIGH - 4, words.AXES[costs.kind], anchor="end", class_="tick"))
+    parts.append(svg.text(_WIDE - _RIGHT, _HIGH - 7, words.AXES[costs.kind], anchor="end", class_="tick"))
     if limits.low < data.chance < limits.high:
         at = y(data.chance)
         parts.append(svg.line(_LEFT, at, _WIDE - _RIGHT, at, "chance"))
@@ -133,14 +133,14 @@ def _axes(
 def log_ticks(low: float, high: float, most: int = 5) -> list[float]:
     """Round numbers within [low, high], at most `most`, for a logarithmic axis."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for steps in ((1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
+    for steps in ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 3), (1,)):
         found = [float(f"{step}e{decade}") for decade in decades for step in steps]
         found = [value for value in found if low <= value <= high]
         if len(found) <= most:
             break
     else:
         found = found[:: math.ceil(len(found) / most)]
-    return found or svg.ticks(low, high, 2)
+    return found if len(found) > 1 else svg.ticks(low, high, 3)
 
 
 def _steps(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
