@@ -61,6 +61,6 @@ def mattered(data: StudySummary) -> Mattered:
         slices=slices(data, weights.space, names),
         slices_words=words.slices(data, ordered=bool(bars), mixed=len(names) > 1),
         pair=together,
-        pair_words=words.pair(data, together.trials) if together else "",
+        pair_words=words.pair(data, together.trials, clear={*names[:2]} <= weights.clear) if together else "",
         parallel=parallel(data, weights.space, weights.importance),
     )

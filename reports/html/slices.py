@@ -17,8 +17,9 @@ from spaces import Number, Space
 
 MIN_TRIALS = 8  # complete ones, for slices; and
 MIN_PAIR = 30  # with both parameters, for a pair
+_COLUMN = 18.0  # width of a column of trials with one value
 _MAX_SLICES, _MAX_POINTS, _MAX_VALUES = 6, 300, 6
-_WIDE, _HIGH, _LEFT, _RIGHT, _TOP, _BOTTOM = 320.0, 190.0, 42.0, 14.0, 12.0, 36.0
+_WIDE, _HIGH, _LEFT, _RIGHT, _TOP, _BOTTOM = 320.0, 190.0, 42.0, 16.0, 12.0, 36.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Scale:
 
     place: Callable[[object], float]
     labels: Sequence[tuple[float, str]]
+    columns: bool = False  # of values without a size: trials of one value lie beside each other
 
 
 def slices(data: StudySummary, space: Space | None, names: Sequence[str]) -> list[Slice]:
@@ -74,11 +76,13 @@ def _complete(data: StudySummary) -> list[TrialRow]:
 def _slice(data: StudySummary, name: str, space: Space | None, rows: Sequence[TrialRow], limits: Limits) -> Markup:
     having = [row for row in rows if name in row.params]
     scale = value_scale(name, [row.params[name] for row in having], space)
-    across = svg.linear(0.0, 1.0, _LEFT + 10, _WIDE - _RIGHT)
+    across = svg.linear(0.0, 1.0, _LEFT + 14, _WIDE - _RIGHT)
     y = svg.linear(limits.low, limits.high, _HIGH - _BOTTOM, _TOP)
 
     def place(row: TrialRow) -> tuple[float, float]:
-        return across(scale.place(row.params[name])), y(row.score if row.score is not None else math.nan)
+        return across(scale.place(row.params[name])) + _aside(scale, row), y(
+            row.score if row.score is not None else math.nan
+        )
 
     parts = []
     for value in svg.ticks(limits.low, limits.high, 3):
@@ -105,10 +109,11 @@ def _pair(first: str, second: str, space: Space | None, rows: Sequence[TrialRow]
     wide, high, left = 420.0, 300.0, 96.0
     x_scale = value_scale(first, [row.params[first] for row in rows], space)
     y_scale = value_scale(second, [row.params[second] for row in rows], space)
-    across, up = svg.linear(0.0, 1.0, left + 10, wide - 20), svg.linear(0.0, 1.0, high - 60, 26)
+    across, up = svg.linear(0.0, 1.0, left + 14, wide - 20), svg.linear(0.0, 1.0, high - 60, 26)
 
     def place(row: TrialRow) -> tuple[float, float]:
-        return across(x_scale.place(row.params[first])), up(y_scale.place(row.params[second]))
+        at, level = across(x_scale.place(row.params[first])), up(y_scale.place(row.params[second]))
+        return at + _aside(x_scale, row), level + _aside(y_scale, row)
 
     parts = [svg.line(left, up(at), wide - 10, up(at), "grid") for at, _ in y_scale.labels]
     parts += [svg.text(left - 8, up(at) + 4, label, anchor="end", class_="tick") for at, label in y_scale.labels]
@@ -127,7 +132,7 @@ def _pair(first: str, second: str, space: Space | None, rows: Sequence[TrialRow]
 
 def _below(scale: Scale, across: svg.Scale, level: float) -> list[Markup]:
     """The labels under a drawing; the first and the last stay inside."""
-    parts = [svg.line(across(0.0) - 10, level, across(1.0), level, "grid")]
+    parts = [svg.line(across(0.0) - 14, level, across(1.0), level, "grid")]
     for at, label in scale.labels:
         anchor = "middle" if 0.12 < at < 0.88 else "start" if at <= 0.12 else "end"
         shift = {"start": -8, "end": 8}.get(anchor, 0)
@@ -162,4 +167,9 @@ def _columns(values: Sequence[object]) -> Scale:
     every = math.ceil(len(distinct) / _MAX_VALUES)
     room = 36 // min(len(distinct), _MAX_VALUES)  # characters
     labels = [(places[v], shortened(value_words(v), max(room, 4))) for v in distinct[::every]]
-    return Scale(lambda value: places.get(value, math.nan), labels)
+    return Scale(lambda value: places.get(value, math.nan), labels, columns=True)
+
+
+def _aside(scale: Scale, row: TrialRow) -> float:
+    """How far a trial lies beside its column, in units of the drawing: the same each time, so that few overlap."""
+    return _COLUMN * ((0.618034 * row.number) % 1 - 0.5) if scale.columns else 0.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from reports.wording.values import amount as short_amount
 from reports.wording.values import count, metric_words, number
 from search.results.costs import MILLISECONDS, MULTIPLICATIONS, WEIGHTS, Costs
@@ -59,7 +61,7 @@ def about(costs: Costs, left_out: int = 0) -> str:
     return f"{_SOURCES[costs.kind]}{missing}{below}"
 
 
-def together(data: StudySummary, times: dict[int, float]) -> str:
+def together(data: StudySummary, times: Mapping[int, float]) -> str:
     """What the saved model takes if it has several parts; else empty."""
     members = {number for number, _ in data.chosen.members} if data.chosen else set()
     if len(members) < 2 or not members <= times.keys():

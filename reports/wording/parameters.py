@@ -37,9 +37,10 @@ def slices(data: StudySummary, *, ordered: bool, mixed: bool) -> str:
     return f"Each dot is a complete trial, at its value of one parameter; {better} is better.{others}{order}"
 
 
-def pair(data: StudySummary, counted: int) -> str:
-    """What the drawing of two parameters shows."""
+def pair(data: StudySummary, counted: int, *, clear: bool) -> str:
+    """What the drawing of two parameters shows; `clear`: whether they are more important than by luck."""
+    which = "most important parameters" if clear else "parameters with the largest shares"
     return (
-        f"The two most important parameters together, {count(counted, 'trial')}: filled dots are the best quarter by "
+        f"The two {which} together, {count(counted, 'trial')}: filled dots are the best quarter by "
         f"{metric_words(data.metric)}. Where they crowd, both values go well together."
     )

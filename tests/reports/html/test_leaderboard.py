@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from reports.html.leaderboard import MAX_ROWS, leaderboard
+from reports.html.leaderboard import MAX_ROWS, Drawer, Entry, leaderboard
 from reports.html.study import render
 from reports.wording import board as words
 from search.results.confusions import DETAILED
+from search.results.summary import StudySummary, TrialRow
 from storage.records import ChoiceRecord, TrialState
 from tests.studies import FOLDS, Records, example, many, references, with_backbones, with_two_objectives
 
@@ -20,9 +21,13 @@ def saved(records: Records, *members: tuple[int, float]) -> Records:
     return replace(records, choices=(choice,))
 
 
+def opened(data: StudySummary) -> list[tuple[TrialRow, Entry, Drawer]]:
+    """The rows of trials, with what they open."""
+    return [(e.row, e, e.drawer) for e in leaderboard(data).entries if isinstance(e.row, TrialRow) and e.drawer]
+
+
 def badges(records: Records) -> dict[int, list[str]]:
-    entries = leaderboard(records.data()).entries
-    return {entry.row.number: list(entry.badges) for entry in entries if not entry.reference and entry.badges}
+    return {row.number: list(entry.badges) for row, entry, _ in opened(records.data()) if entry.badges}
 
 
 def test_badges_tell_the_saved_from_the_best_score_and_the_quickest_of_equals() -> None:
@@ -30,7 +35,7 @@ def test_badges_tell_the_saved_from_the_best_score_and_the_quickest_of_equals() 
     one = badges(saved(with_two_objectives("latency"), (8, 1.0)))
     assert one == {7: [words.BEST, words.QUICKEST], 8: [words.SAVED]}
     shares = badges(saved(example(), (8, 0.25), (7, 0.5), (8, 0.25)))
-    assert shares[8][0] == "saved, 50 %" and shares[7] == ["saved, 50 %", words.BEST]
+    assert shares[8][0] == "saved, 50 %" and shares[7][:2] == ["saved, 50 %", words.BEST]
 
 
 def test_the_legend_explains_the_badges_that_occur_and_no_others() -> None:
@@ -51,33 +56,29 @@ def test_one_can_filter_by_family_and_state_where_there_are_several() -> None:
 
 
 def test_a_drawer_has_changed_parameters_first_and_every_parameter_once() -> None:
-    for entry in leaderboard(example().data()).entries:
-        drawer, row = entry.drawer, entry.row
-        assert drawer is not None and not entry.reference
+    for row, _, drawer in opened(example().data()):
         names = [name for name, _ in (*drawer.changed, *drawer.others)]
         assert sorted(names) == sorted(row.params)
         assert [name for name, _ in drawer.changed] == (list(row.changed) if row.number else [])
 
 
 def test_folds_are_counted_from_1_with_the_epoch_that_counts() -> None:
-    (best,) = (e for e in leaderboard(example().data()).entries if not e.reference and e.row.number == 7)
-    assert best.drawer is not None
-    trial = example().trials[7]
-    assert [fold for fold, _, _ in best.drawer.folds] == [f"fold {n}" for n in range(1, FOLDS + 1)]
-    assert [score for _, score, _ in best.drawer.folds] == [f"{f.scores['balanced_accuracy']:.3f}" for f in trial.folds]
-    assert best.drawer.folds[2][2] == f"epoch {trial.folds[2].best_epoch} of {trial.folds[2].epochs} counts"
-    assert [title for title, _ in best.drawer.curves] == ["Loss", "Balanced accuracy"]
+    (drawer,) = (drawer for row, _, drawer in opened(example().data()) if row.number == 7)
+    folds = example().trials[7].folds
+    assert [fold for fold, _, _ in drawer.folds] == [f"fold {n}" for n in range(1, FOLDS + 1)]
+    assert [score for _, score, _ in drawer.folds] == [f"{f.scores['balanced_accuracy']:.3f}" for f in folds]
+    assert drawer.folds[2][2] == f"epoch {folds[2].best_epoch} of {folds[2].epochs} counts"
+    assert [title for title, _ in drawer.curves] == ["Loss", "Balanced accuracy"]
 
 
 def test_a_drawer_says_why_a_trial_ended() -> None:
-    why = {e.row.number: e.drawer.why for e in leaderboard(example().data()).entries if e.drawer and not e.reference}
+    why = {row.number: drawer.why for row, _, drawer in opened(example().data())}
     assert why[7] == "Complete: all 5 folds were trained."
     assert "has no place" in why[10]
     assert why[9].startswith("Too little memory. ") and why[9].endswith("fold 3: allocation of 2.1 GB failed.")
     assert why[11] == "Unfinished: the search was ended meanwhile; 3 of 5 folds so far."
-    assert "Being trained now" in {
-        e.drawer.why.partition(";")[0] for e in leaderboard(example().data(searching=True)).entries if e.drawer
-    }
+    searching = {row.number: drawer.why for row, _, drawer in opened(replace(example(), searching=True).data())}
+    assert searching[11] == "Being trained now; 3 of 5 folds so far."
 
 
 def test_a_small_matrix_is_drawn_and_of_many_classes_the_largest_mistakes_are_named() -> None:
