@@ -21,6 +21,7 @@ from search.results.timing import milliseconds
 MAX_ROWS = 200
 _MAX_CLASSES = 8  # of a confusion matrix in a drawer; with more its largest mistakes are named
 _MISTAKES = 5
+_MAX_BOXES = 16  # of the filter; a parameter of the user's may be called `family` and have any number of values
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def leaderboard(data: StudySummary) -> Board:
 
 def _several(names: Iterable[str]) -> list[str]:
     found = list(dict.fromkeys(names))
-    return found if len(found) > 1 else []
+    return found if 1 < len(found) <= _MAX_BOXES else []
 
 
 def _drawer(data: StudySummary, row: TrialRow, axes: Sequence[Panel]) -> Drawer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reports.wording import causes
-from reports.wording.values import count, metric_words, number
+from reports.wording.values import count, metric_words, number, shortened
 from search.results.confusions import DETAILED
 from search.results.summary import StudySummary, TrialRow
 from storage.records import FoldRecord, Origin, TrialRecord, TrialState
@@ -77,7 +77,7 @@ def why(data: StudySummary, row: TrialRow) -> str:
         state = "Being trained now" if data.searching else "Unfinished: the search was ended meanwhile"
         return f"{state}; {len(row.fold_scores)} of {count(data.folds, 'fold')} so far."
     ended = causes.ended(row.cause)
-    detail = causes.detail(row.detail) if row.detail != row.cause else ""
+    detail = shortened(causes.detail(row.detail), 400) if row.detail != row.cause else ""
     sentences = f"{ended.title}. {ended.meaning}".strip()
     return f"{sentences} As noted then: {detail}." if detail else sentences
 
