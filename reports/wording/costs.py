@@ -27,8 +27,8 @@ TITLES = {
 }
 _SOURCES = {
     MILLISECONDS: (
-        "The time is that of one picture through the model, measured by the way while the search ran: on this machine, "
-        "by one thread, many pictures at once, beside other work. It compares the trials; alone a model is quicker."
+        "The time is that of one picture through the model, measured by the way while it was trained: on that machine, "
+        "many pictures at once, beside other work. It compares the trials; alone a model is quicker."
     ),
     MULTIPLICATIONS: (
         "The time of a prediction is not known for enough trials, so multiplications stand for it: how often the "
