@@ -9,10 +9,11 @@ from pathlib import Path
 
 import typer
 
-from reports.as_json import as_json, diagnosis_as_json, images_as_json
+from reports.as_json import as_json, diagnosis_as_json, explanation_as_json, images_as_json
 from reports.html import diagnosis as diagnosis_page
 from reports.html import images as images_page
 from reports.terminal import diagnosis as diagnosis_lines
+from reports.terminal import explain as explain_lines
 from reports.terminal import images as images_lines
 from reports.terminal import study as study_lines
 from reports.terminal.backbones import show_backbones
@@ -23,6 +24,7 @@ from search.data.findings import Findings
 from search.diagnosis.result import Diagnosed
 from search.files import write_atomically
 from search.results.backbones import ListedBackbone
+from search.results.explained import Explanation
 from search.results.predictions import Prediction
 from search.results.summary import StudySummary
 from spaces import Space
@@ -62,6 +64,16 @@ def diagnosis(diagnosed: Diagnosed, page: Path, *, as_json: bool, open_it: bool)
         return
     diagnosis_page.write(diagnosed, page)
     lines(*diagnosis_lines.in_lines(diagnosed), f"page: {page}")
+    _open(page, open_it)
+
+
+def explanation(explained: Explanation, page: Path, *, as_json: bool, open_it: bool) -> None:
+    """The result of `search explain`, and where the report was written."""
+    if as_json:
+        plain(explanation_as_json(explained))
+        return
+    explain_lines.show(explained)
+    lines("", f"report: {page}")
     _open(page, open_it)
 
 

@@ -51,7 +51,8 @@ _TABLE = {
         "search.samplers.catalog spaces storage"
     ),
     "search.results": (
-        "search.stats search.diagnosis search.samplers.optuna_study search.study.evidence search.study.folder "
+        "search.stats search.diagnosis search.samplers.optuna_study search.study.evidence search.study.explanation "
+        "search.study.folder "
         "search.data.names search.data.series spaces storage"
     ),
     "search.export": (

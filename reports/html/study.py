@@ -8,11 +8,13 @@ from typing import Any
 from markupsafe import Markup
 
 from reports.html.charts import Panel, curves, panels, standing, strip, strip_limits
+from reports.html.explain import waterfall
 from reports.html.history import history
 from reports.html.model_diagram import Architecture, architecture
 from reports.html.page import asset, environment, masked, policy
 from reports.html.parallel_coordinates import parallel
 from reports.html.pictures import Gallery, gallery
+from reports.wording import explain as explain_words
 from reports.wording import labels as label_words
 from reports.wording import study as words
 from reports.wording import values
@@ -44,10 +46,13 @@ def render(data: StudySummary, pictures: Pictures | None = None) -> str:
             data=data,
             words=words,
             label_words=label_words,
+            explain_words=explain_words,
+            explanation=data.explanation,
+            waterfall=waterfall(data, data.explanation) if data.explanation else None,
             gallery=shown,
             values=values,
             policy=policy([script]),
-            style=Markup(asset("report.css")),  # noqa: S704 - our own file
+            style=Markup(asset("report.css") + asset("explain.css")),  # noqa: S704 - our own file
             script=Markup(script),  # noqa: S704 - our own file
             standing=standing(data),
             leaderboard=_leaderboard(data),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from search.results.explained import explained
 from search.results.nested import nested
 from search.results.stored import ByFold, StoredStudy
 from search.results.summary import StudySummary, summarise
@@ -45,6 +46,7 @@ def read(store: Store, *, searching: bool, outdated: bool = False, wish: Wish | 
         confirmed=stored_evidence(store, trials, confirmed=True) if len(store.splits()) > 1 else None,
         wish=wish or Wish(),
         nested=nested(store),
+        explanation=explained(store),
         searching=searching,
         outdated=outdated,
     )

@@ -90,6 +90,15 @@ class StudyFolder:
         """The folder that contains the outer folds."""
         return self.path / "nested"
 
+    @property
+    def explained(self) -> Path:
+        """The folder that contains the explanations, see `study.explanation`."""
+        return self.path / "explained"
+
+    def explanation(self, start: int, goal: int) -> Path:
+        """The database of the trials between two trials of the search."""
+        return self.explained / f"{start}-{goal}.db"
+
     def outer(self, fold: int) -> StudyFolder:
         """The study of an outer fold, counted from 0, which searches without the images of that fold."""
         return StudyFolder(self.nested / f"{_OUTER}{fold + 1}")
