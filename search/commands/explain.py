@@ -11,12 +11,12 @@ from search.errors import UsageError
 from search.executors.factory import open_executor
 from search.results.explained import Explanation, explained
 from search.results.progress import Ending
-from search.session import explain as session
+from search.session import explain as training
 from search.session.explain import Budget
 from search.session.prepare import prepare
 from search.study import config as toml
 from search.study.continuing import check_named
-from search.study.explanation import Ends, ends_of, explain_command, opened, results_of
+from search.study.explanation import Ends, ends_of, explain_command, key_of, opened, results_of
 from search.study.folder import StudyFolder
 
 
@@ -32,7 +32,7 @@ class ExplainResult:
 
 def explain(
     study: Path | None,
-    settings: Session,
+    session: Session,
     *,
     start: int | None = None,
     goal: int | None = None,
@@ -42,8 +42,8 @@ def explain(
 ) -> ExplainResult:
     """Find the path from trial `start` to trial `goal`, training the points between them that are not trained yet.
 
-    None: from trial 0 to the trial of the saved model. `trials` to train and `seconds`: totals over all
-    sessions with the same two trials; None: no limit. `model`: FILE.py:BUILD, for a study that searches a model of the user.
+    None: from trial 0 to the trial of the saved model. `trials` to train and `seconds`: totals over all sessions with
+    the same two trials; None: no limit. `model`: FILE.py:BUILD, for a study that searches a model of the user.
     Raises UsageError if there is nothing to explain, StorageError, RunError if it cannot go on.
     """
     folder, own, budget = StudyFolder.find(study), builder(model, None), Budget(trials, seconds)
@@ -51,30 +51,31 @@ def explain(
         raise UsageError(f"{folder} has not begun, so there is nothing to explain; `{folder.command('run')}` starts it")
     with folder.read() as store:
         ends = ends_of(folder, store, start, goal)
-        command = explain_command(folder, store, ends.numbers, *settings.asked.options)
+        command = explain_command(folder, store, ends.numbers, *session.asked.options)
         with opened(folder, store.study(), ends.numbers) as own_store:
-            needed = results_of(store, ends, own_store).walk().needed
-            unfinished = needed and not (own_store is not None and budget.is_used_up(own_store))
+            results = results_of(store, ends, own_store)
+            needed = {key_of(results.route.point(made)) for made, _ in results.walk().needed}
+            unfinished = needed and not (own_store is not None and budget.is_used_up(own_store, needed))
     ending = Ending.FINISHED
     if unfinished:
-        check_named(folder, own, "explain", *_ends_options(ends), *settings.asked.options)
+        check_named(folder, own, "explain", *_ends_options(ends), *session.asked.options)
         folder.check()
-        with open_executor(settings.workers, settings.fold_limit) as executor:
-            with settings.display.reading() as progress:
+        with open_executor(session.workers, session.fold_limit) as executor:
+            with session.display.reading() as progress:
                 prepared = prepare(toml.read(folder.path), folder.path, progress, own)
-            with settings.display.training() as watched:
-                ending = session.explain(
+            with session.display.training() as watched:
+                ending = training.explain(
                     folder,
                     prepared,
                     ends,
                     budget,
                     executor=executor,
-                    asked=settings.asked,
+                    asked=session.asked,
                     goes_on=command,
                     watched=watched,
                 )
     else:
-        session.ask(folder, ends, settings.asked)
+        training.ask(folder, ends, session.asked)
     with folder.read() as store:
         explanation = explained(store, ends.numbers)
     if explanation is None:

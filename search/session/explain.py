@@ -6,7 +6,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeAlias
@@ -49,10 +49,13 @@ class Budget:
     trials: int | None = None  # points that are trained
     seconds: float | None = None
 
-    def is_used_up(self, store: Store) -> bool:
-        """Whether no other point may be begun."""
-        points = self.trials is not None and len(store.trials(curves=False)) >= self.trials
-        return points or (self.seconds is not None and store.spent_seconds() >= self.seconds)
+    def is_used_up(self, store: Store, needed: Collection[Hashable]) -> bool:
+        """Whether none of the `needed` points may be begun or trained further."""
+        if self.seconds is not None and store.spent_seconds() >= self.seconds:
+            return True
+        trials = store.trials(curves=False)
+        goes_on = any(trial.state == TrialState.RUNNING and key_of(trial.params) in needed for trial in trials)
+        return self.trials is not None and len(trials) >= self.trials and not goes_on
 
 
 @dataclass(frozen=True)
