@@ -97,7 +97,7 @@ def explanation_as_json(e: Explanation) -> dict[str, Any]:
     raw = {
         "start": e.start,
         "goal": e.goal,
-        "goal_is_saved": e.saved,
+        "saved": e.saved,
         "metric": e.metric,
         "start_score": e.start_score,
         "goal_score": e.goal_score,

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from reports.html import svg
 from reports.html.charts import Limits, score_limits
 from reports.wording import explain as words
-from reports.wording.values import shortened
+from reports.wording.values import metric_words, shortened
 from search.results.explained import Explanation
 from search.results.summary import StudySummary
 
@@ -37,7 +37,9 @@ def waterfall(data: StudySummary, e: Explanation) -> Markup:
     for place, bar in enumerate(rows):
         parts += _row(bar, x, place * _ROW, last=place == len(rows) - 1)
     label = "; ".join(f"{bar.label}: {bar.words}" for bar in rows)
-    return svg.picture(_WIDE, bottom + 44, f"Waterfall of {e.metric}. {label}.", *parts, class_="waterfall")
+    return svg.picture(
+        _WIDE, bottom + 44, f"Waterfall of {metric_words(e.metric)}. {label}.", *parts, class_="waterfall"
+    )
 
 
 def _limits(data: StudySummary, rows: Sequence[words.Bar]) -> Limits:

@@ -52,7 +52,7 @@ def _start(e: Explanation) -> str:
 
 
 def _goal(e: Explanation) -> str:
-    return f"trial {e.goal}{', the saved model' if e.saved else ''}"
+    return f"trial {e.goal}{', the saved model' if e.goal == e.saved else ''}"
 
 
 def _end(e: Explanation, label: str, value: float) -> Bar:
@@ -158,14 +158,16 @@ def best_alone(e: Explanation) -> str:
         return ""
     best = known[0]
     if not best.gain.clear or best.gain.mean <= 0:
-        return f"No change alone helps clearly; the best is {part_words(best)}: {_from_to(e, best)}."
+        return f"No change alone helps clearly. The best is {_alone(e, best)}"
     second = known[1] if len(known) > 1 and known[1].gain.clear and known[1].gain.mean > 0 else None
-    also = f" {part_words(second)} alone: {_from_to(e, second)}." if second else ""
-    return f"{part_words(best)} alone: {_from_to(e, best)}.{also}"
+    return _alone(e, best) + (f" {_alone(e, second)}" if second else "")
 
 
-def _from_to(e: Explanation, part: Part) -> str:
-    return f"{score(e.metric, e.start_score)} to {score(e.metric, part.score, part.gain.half)}"
+def _alone(e: Explanation, part: Part) -> str:
+    """'initializer alone: 50% to 77 ± 3% (uniform_0.05 → he_normal).'"""
+    name = names_words(part.names)
+    there = f"{score(e.metric, e.start_score)} to {score(e.metric, part.score, part.gain.half)}"
+    return f"{name} alone: {there} ({part_words(part).removeprefix(name).lstrip()})."
 
 
 def clear_steps(e: Explanation) -> str:
@@ -219,10 +221,8 @@ def unfinished(e: Explanation) -> str:
     """What is not known yet, and how to go on; empty if the path is whole."""
     if e.rest is None:
         return ""
-    left = len(e.rest.changes)
-    return (
-        f"Not finished: where {count(left, 'change')} of {e.differing} belong is not known yet. Go on with: {e.command}"
-    )
+    left = f"the place of {len(e.rest.changes)} of {count(e.differing, 'change')} is not known yet"
+    return f"Not finished: {left}. Go on with: {e.command}"
 
 
 def cost(e: Explanation) -> str:
@@ -243,9 +243,17 @@ def caution(e: Explanation) -> str:
     )
 
 
+def outdated(e: Explanation) -> str:
+    """Which trial is saved, if it is another than the one that is explained; else empty."""
+    if e.saved in (None, e.goal):
+        return ""
+    return f"The saved model is trial {e.saved}; search explain without --to explains that one."
+
+
 def sentences(e: Explanation) -> list[str]:
     """All that is said below the headline."""
-    return [text for text in (best_alone(e), clear_steps(e), together(e), inside(e), unfinished(e)) if text]
+    told = (best_alone(e), clear_steps(e), together(e), inside(e), unfinished(e), outdated(e))
+    return [text for text in told if text]
 
 
 def stopped_words(e: Explanation, part: Part) -> str:

@@ -54,7 +54,7 @@ class Explanation:
 
     start: int  # trials of the search
     goal: int
-    saved: bool  # whether the goal is the saved model now, or its most important member
+    saved: int | None  # the trial of the saved model, of an ensemble its most important member; None: no model
     metric: str
     folds: int  # of each trial
     compared: int  # complete trials of the search, of which the goal may be the best
@@ -85,9 +85,8 @@ def explained(store: Store, numbers: tuple[int, int] | None = None) -> Explanati
     if numbers is None and (numbers := latest(folder, study)) is None:
         return None
     by_number = {trial.number: trial for trial in store.trials(curves=False)}
-    ends = [by_number.get(number) for number in numbers]
-    start, goal = ends
-    if start is None or goal is None or not all(trial and trial.folds for trial in ends):
+    start, goal = (by_number.get(number) for number in numbers)
+    if start is None or goal is None or not (start.folds and goal.folds):
         return None
     compared = sum(trial.state == TrialState.COMPLETE for trial in by_number.values())
     with opened(folder, study, numbers) as own:
@@ -97,7 +96,7 @@ def explained(store: Store, numbers: tuple[int, int] | None = None) -> Explanati
         return _explanation(
             results_of(store, Ends(start, goal), own),
             numbers,
-            saved=saved_trial(store) == goal.number,
+            saved=saved_trial(store),
             compared=compared,
             points=len(trials),
             failed=sum(trial.state == TrialState.FAILED for trial in trials),
@@ -111,7 +110,7 @@ def _explanation(  # noqa: PLR0913 - what is counted
     results: Results,
     numbers: tuple[int, int],
     *,
-    saved: bool,
+    saved: int | None,
     compared: int,
     points: int,
     failed: int,
@@ -122,7 +121,11 @@ def _explanation(  # noqa: PLR0913 - what is counted
     route, walked = results.route, results.walk()
     nothing, everything = frozenset[str](), frozenset(route.changes)
     steps = tuple(_part(results, step.before, step.after) for step in walked.steps)
-    alone = [_part(results, nothing, frozenset([name])) for name in route.open(nothing) if results.at({name}).scores]
+    alone = [
+        _part(results, nothing, frozenset([name]))
+        for name in route.open(nothing)
+        if results.at(frozenset([name])).scores
+    ]
     return Explanation(
         start=numbers[0],
         goal=numbers[1],

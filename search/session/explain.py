@@ -145,7 +145,8 @@ def _session(store: Store, asked: Asked) -> Iterator[_Session]:
         pid=os.getpid(),
     )
     before = store.spent_seconds()
-    session = _Session(store.start_run(record), time.monotonic(), before)
+    started = time.monotonic() if asked.started is None else asked.started
+    session = _Session(store.start_run(record), started, before)
     try:
         yield session
     except BaseException:
@@ -216,6 +217,8 @@ class _Training:
         describing = any(isinstance(work, Candidate) for work in running)
         for made, fold in self._walk.needed:
             point = self.results.route.point(made)
+            if self.results.of(point).failed:
+                continue  # one of the two ends, without which there is no path
             trial = self._open.get(key_of(point))
             if trial is not None and (trial.number, fold) not in busy:
                 options = self.plan.fit_options(point)

@@ -128,7 +128,7 @@ def test_the_path_is_that_of_the_formula_and_agrees_with_the_store(
     before = folder.database.read_bytes()
     assert explain_it(folder, prepared, Instant(answers)) is Ending.FINISHED
     e = shown(folder)
-    assert (e.start, e.goal, e.rest, e.saved) == (0, 2, None, False)
+    assert (e.start, e.goal, e.rest, e.saved) == (0, 2, None, None)
     assert [step.names[0] for step in e.steps][:2] == ["optimizer", "kernel"]
     assert [step.names[0] for step in e.steps][-1] == "weight_penalty"
     assert {name for step in e.steps for name in step.names} == CHANGES.keys()
