@@ -153,7 +153,7 @@ def headline(e: Explanation) -> str:
 
 def best_alone(e: Explanation) -> str:
     """What the best single change does alone; empty where there is only one change, or none is known."""
-    known = [part for part in e.alone if part.gain.half is not None]
+    known = [part for part in e.alone if part.folds == e.folds]
     if not known or (len(e.steps) == 1 and e.rest is None):
         return ""
     best = known[0]
@@ -190,7 +190,7 @@ def clear_steps(e: Explanation) -> str:
 
 def together(e: Explanation) -> str:
     """A change that does much more on the path than alone; empty if there is none."""
-    alone = {part.names: part for part in e.alone if part.gain.half is not None}
+    alone = {part.names: part for part in e.alone if part.folds == e.folds}
     for part in e.steps[1:]:
         single = alone.get(part.names)
         if (
