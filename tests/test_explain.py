@@ -23,7 +23,7 @@ POINTS = """
 learning_rate = 0.01
 kernel = 5
 optimizer = "adamw"
-batch_size = 8
+activation = "elu"
 """
 EXPLAIN = ("explain", STUDY, "--from", "0", "--to", "1", "--workers", "1", "--quiet")
 
@@ -110,7 +110,7 @@ def test_words_page_and_json_agree_with_the_store(copy: Path) -> None:
     assert told["start_score"] == pytest.approx(trials[0].score("balanced_accuracy"))
     assert told["goal_score"] == pytest.approx(trials[1].score("balanced_accuracy"))
     names = [change["name"] for part in told["path"] for change in part["changes"]]
-    assert sorted(names) == ["batch_size", "kernel", "learning_rate", "optimizer"]
+    assert sorted(names) == ["activation", "kernel", "learning_rate", "optimizer"]
     assert told["not_known_yet"] is None
     with Store.open(copy / STUDY / "explained" / "0-1.db", read_only=True) as store:
         assert told["fold_runs"] == store.fold_runs()

@@ -15,25 +15,29 @@ from search.results.explained import Explanation
 from search.results.summary import StudySummary
 
 _WIDE, _SIDE, _ROW, _BAR = 620.0, 8.0, 54.0, 16.0
-_LABEL = 74  # characters
+_BAND = 36.0  # of a row: the middle of its bar, below its words
+_PLOT = 460.0  # right end of the axis; beside it stand the numbers
+_LABEL = 62  # characters
 
 
 def waterfall(data: StudySummary, e: Explanation) -> Markup:
     """One row for the start, for each step, and for the goal, on one axis of scores."""
     rows = words.bars(e)
     limits = _limits(data, rows)
-    x = svg.linear(limits.low, limits.high, _SIDE, _WIDE - _SIDE)
+    x = svg.linear(limits.low, limits.high, _SIDE, _PLOT)
     bottom = _ROW * len(rows)
     parts = []
-    for value in svg.ticks(limits.low, limits.high, 5):
+    lines = [(value, "grid") for value in svg.ticks(limits.low, limits.high, 5)]
+    for value, _ in lines:
         tick = words.score(e.metric, value) if words.in_percent(e.metric) else f"{value:g}"
-        parts.append(svg.line(x(value), 0, x(value), bottom, "grid"))
         parts.append(svg.text(x(value), bottom + 18, tick, anchor=_anchor(x(value)), class_="tick"))
     if math.isfinite(data.chance):
-        parts.append(svg.line(x(data.chance), 0, x(data.chance), bottom, "chance"))
-        parts.append(
-            svg.text(x(data.chance), bottom + 38, "chance", anchor=_anchor(x(data.chance)), class_="chance-label")
-        )
+        lines.append((data.chance, "chance"))
+        at = x(data.chance)
+        parts.append(svg.text(at, bottom + 38, "chance", anchor=_anchor(at), class_="chance-label"))
+    for place in range(len(rows)):  # not across the words
+        band = place * _ROW + _BAND
+        parts += [svg.line(x(value), band - 12, x(value), band + 14, class_) for value, class_ in lines]
     for place, bar in enumerate(rows):
         parts += _row(bar, x, place * _ROW, last=place == len(rows) - 1)
     label = "; ".join(f"{bar.label}: {bar.words}" for bar in rows)
@@ -51,10 +55,10 @@ def _limits(data: StudySummary, rows: Sequence[words.Bar]) -> Limits:
 
 def _row(bar: words.Bar, x: svg.Scale, top: float, *, last: bool) -> list[Markup]:
     """The words of a row above its bar; a line leads from its end to the next row."""
-    at = top + 34
+    at = top + _BAND
     parts = [
         svg.text(_SIDE, top + 17, shortened(bar.label, _LABEL), class_="halo" if bar.is_step else "halo end"),
-        svg.text(_WIDE - _SIDE, top + 17, bar.words, anchor="end", class_="halo end"),
+        svg.text(_WIDE - _SIDE, at + 5, bar.words, anchor="end", class_="halo end"),
     ]
     if not math.isfinite(bar.after):
         return parts
@@ -64,8 +68,8 @@ def _row(bar: words.Bar, x: svg.Scale, top: float, *, last: bool) -> list[Markup
         return [*parts, svg.tag("circle", cx=x(bar.after), cy=at, r=7.0, class_="dot total")]
     if math.isfinite(bar.before):
         left, right = sorted((x(bar.before), x(bar.after)))
-        kind = "gain" if bar.better else "loss"
-        parts.append(svg.tag("rect", x=left, y=at - _BAR / 2, width=max(right - left, 2.0), height=_BAR, class_=kind))
+        wide = max(right - left, 2.0)
+        parts.append(svg.tag("rect", x=left, y=at - _BAR / 2, width=wide, height=_BAR, class_=bar.kind))
     if bar.half is not None:
         low, high = x(bar.after - bar.half), x(bar.after + bar.half)
         parts.append(svg.line(low, at, high, at, "whisker"))
@@ -74,4 +78,4 @@ def _row(bar: words.Bar, x: svg.Scale, top: float, *, last: bool) -> list[Markup
 
 
 def _anchor(at: float) -> str:
-    return "start" if at < 40 else "end" if at > _WIDE - 40 else "middle"
+    return "start" if at < 30 else "end" if at > _PLOT - 30 else "middle"

@@ -8,12 +8,11 @@ from rich.console import Console
 
 from reports.terminal.output import Output, as_text, filled, grid, has_unicode
 from reports.wording import explain as words
-from reports.wording import values
 from search.results.explained import Explanation
 
 _PARAGRAPH = 96  # columns
-_WIDE = 30  # columns of the drawing
-_LABEL = 58
+_DRAWN = {False: 14, True: 30}  # whether the console is wide -> columns of the drawing
+_WIDE = 110  # columns
 
 
 def show(e: Explanation, console: Console | None = None) -> None:
@@ -38,39 +37,40 @@ def show(e: Explanation, console: Console | None = None) -> None:
 
 def _waterfall(e: Explanation, console: Console) -> None:
     table = grid(console)
-    for column, justify in (("", "left"), (values.metric_words(e.metric), "right"), ("by this", "right")):
-        table.add_column(column, justify="right" if justify == "right" else "left")
+    table.add_column("")
+    table.add_column("score", justify="right")
+    table.add_column("brings", justify="right")
     table.add_column("change")
     rows = words.bars(e)
     known = [score for bar in rows for score in (bar.before, bar.after) if score is not None and math.isfinite(score)]
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
     lines = []
     for bar in rows:
-        style = "bold" if not bar.is_step else "" if bar.better else "yellow"
-        drawing = _drawn(bar, low, high, "█" if has_unicode(console) else "#")
+        style = "bold" if not bar.is_step else {"gain": "", "loss": "yellow", "rest": "dim"}[bar.kind]
+        drawing = _drawn(bar, low, high, "█" if has_unicode(console) else "#", _DRAWN[console.width >= _WIDE])
         cells = (
             drawing,
             words.score(e.metric, bar.after),
             bar.words if bar.is_step else "",
-            values.shortened(bar.label, _LABEL),
+            bar.label,
         )
         lines.append([as_text(cell, console, style) for cell in cells])
     console.print(filled(table, lines, console))
 
 
-def _drawn(bar: words.Bar, low: float, high: float, block: str) -> str:
+def _drawn(bar: words.Bar, low: float, high: float, block: str, wide: int) -> str:
     """A bar from the score before to the score after; an end is one block."""
     ends = [bar.after if bar.before is None else bar.before, bar.after]
     if not all(map(math.isfinite, ends)):
         return ""
-    first, last = sorted(round((score - low) / ((high - low) or 1.0) * (_WIDE - 1)) for score in ends)
+    first, last = sorted(round((score - low) / ((high - low) or 1.0) * (wide - 1)) for score in ends)
     return " " * first + block * (last - first + 1)
 
 
 def _alone(e: Explanation, console: Console) -> None:
     table = grid(console)
-    table.add_column(values.metric_words(e.metric), justify="right")
-    table.add_column("by this", justify="right")
+    table.add_column("score", justify="right")
+    table.add_column("brings", justify="right")
     table.add_column("change")
     lines = []
     for part in e.alone:

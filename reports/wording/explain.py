@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reports.wording.values import NONE, count, metric_words, number, shortened, value_words
 from search.results.explained import Change, Explanation, Part
@@ -27,7 +27,7 @@ class Bar:
     after: float
     half: float | None  # of the interval of the difference
     words: str
-    better: bool = True
+    kind: str = "gain"  # 'gain', 'loss', or 'rest': of which it is not known yet what brings it
 
     @property
     def is_step(self) -> bool:
@@ -43,7 +43,8 @@ def bars(e: Explanation) -> list[Bar]:
         rows.append(_bar(e, part, before, part_words(part)))
         before = part.score
     if e.rest is not None:
-        rows.append(_bar(e, e.rest, before, f"not known yet: {names_words(e.rest.names)}"))
+        rest = _bar(e, e.rest, before, f"not known yet: {names_words(e.rest.names)}")
+        rows.append(replace(rest, kind="rest"))
     return [*rows, _end(e, _goal(e), e.goal_score)]
 
 
@@ -60,7 +61,14 @@ def _end(e: Explanation, label: str, value: float) -> Bar:
 
 
 def _bar(e: Explanation, part: Part, before: float, label: str) -> Bar:
-    return Bar(label, before, part.score, part.gain.half, gain_words(e.metric, part.gain), not part.gain.mean < 0)
+    return Bar(
+        label,
+        before,
+        part.score,
+        part.gain.half,
+        gain_words(e.metric, part.gain),
+        "loss" if part.gain.mean < 0 else "gain",
+    )
 
 
 # Numbers
@@ -159,15 +167,32 @@ def best_alone(e: Explanation) -> str:
     best = known[0]
     if not best.gain.clear or best.gain.mean <= 0:
         return f"No change alone helps clearly. The best is {_alone(e, best)}"
-    second = known[1] if len(known) > 1 and known[1].gain.clear and known[1].gain.mean > 0 else None
-    return _alone(e, best) + (f" {_alone(e, second)}" if second else "")
+    return _alone(e, best)
 
 
 def _alone(e: Explanation, part: Part) -> str:
     """'initializer alone: 50% to 77 ± 3% (uniform_0.05 → he_normal).'"""
     name = names_words(part.names)
-    there = f"{score(e.metric, e.start_score)} to {score(e.metric, part.score, part.gain.half)}"
-    return f"{name} alone: {there} ({part_words(part).removeprefix(name).lstrip()})."
+    return f"{name} alone: {_from_to(e, part)} ({part_words(part).removeprefix(name).lstrip()})."
+
+
+def _from_to(e: Explanation, part: Part) -> str:
+    return f"{score(e.metric, e.start_score)} to {score(e.metric, part.score, part.gain.half)}"
+
+
+def instead(e: Explanation) -> str:
+    """Other changes that help alone too, and whether they still do once the best one is made; empty if none does."""
+    helping = [part for part in e.alone if part.folds == e.folds and part.gain.clear and part.gain.mean > 0]
+    if len(helping) < 2 or len(e.steps) < 2:
+        return ""
+    others = helping[1:]
+    told = f"Alone {listed([f'{names_words(part.names)} ({_from_to(e, part)})' for part in others])} "
+    told += "helps too" if len(others) == 1 else "help too"
+    later = {step.names: step for step in e.steps[1:]}
+    if all(part.names in later and not later[part.names].gain.clear for part in others):
+        both = "it adds" if len(others) == 1 else "they add"
+        return f"{told}, but after {names_words(e.steps[0].names)} {both} nothing clear."
+    return f"{told}."
 
 
 def clear_steps(e: Explanation) -> str:
@@ -177,14 +202,15 @@ def clear_steps(e: Explanation) -> str:
     better = [part for part in e.steps if part.gain.clear and part.gain.mean > 0]
     worse = [part for part in e.steps if part.gain.clear and part.gain.mean < 0]
     others = [name for part in e.steps if not part.gain.clear for name in part.names]
+    if not better and not worse:
+        return "No step of the path makes a clear difference by itself."
     told = []
     if better:
         told.append(f"On the path {names_words([name for part in better for name in part.names])} clearly helped.")
     if worse:
         told.append(f"{names_words([name for part in worse for name in part.names])} clearly did harm.")
     if others:
-        first = "None of the others" if told else "No step"
-        told.append(f"{first} made a difference that is clearly more than luck: {names_words(others)}.")
+        told.append(f"{names_words(others)} made no clear difference.")
     return " ".join(told)
 
 
@@ -252,7 +278,7 @@ def outdated(e: Explanation) -> str:
 
 def sentences(e: Explanation) -> list[str]:
     """All that is said below the headline."""
-    told = (best_alone(e), clear_steps(e), together(e), inside(e), unfinished(e), outdated(e))
+    told = (best_alone(e), instead(e), clear_steps(e), together(e), inside(e), unfinished(e), outdated(e))
     return [text for text in told if text]
 
 

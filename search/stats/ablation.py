@@ -2,7 +2,9 @@
 
 The path is that of Fawcett and Hoos (Analysing differences between algorithm configurations through ablation, Journal
 of Heuristics 22, 2016): at each step the change that helps most is made, until the goal is reached. As in their racing
-variant, changes that are clearly behind after some folds are not trained further.
+variant, changes that are clearly behind after some folds are not trained further. From the second step on, the better
+half goes on after each fold (Karnin, Koren and Somekh, ICML 2013: sequential halving): what a step leaves out is tried
+again in the next, and most steps of a path are between changes that are about equal.
 """
 
 from __future__ import annotations
@@ -62,7 +64,7 @@ def walk(
     changes: Sequence[str],
     possible: Callable[[Made], Sequence[str]],
     known: Callable[[Made], Known],
-    behind: Callable[[Known, Known], bool],
+    behind: Callable[[Known, Known], bool] | None,
     metric: str,
     folds: int,
 ) -> Walk:
@@ -74,7 +76,8 @@ def walk(
         changes: all of them.
         possible: of a point, the changes that are left and change it; none: the goal.
         known: what is known of a point.
-        behind: whether the first of two points, which have the same folds, is clearly worse than the second.
+        behind: whether the first of two points, which have the same folds, is clearly worse than the second; None:
+            there is no race, every change is trained on all folds.
         metric: name of the metric of the scores.
         folds: number of folds.
     """
@@ -85,7 +88,7 @@ def walk(
     here = start
     while names := possible(here):
         points = [here | {name} for name in names]
-        chosen, lacking = _best(points, known, behind, metric, folds)
+        chosen, lacking = _best(points, known, behind, metric, folds, halving=bool(steps))
         if lacking:
             return Walk(tuple(steps), tuple(lacking))
         after = goal if chosen is None else chosen  # where no single change can be trained, all are made at once
@@ -97,25 +100,32 @@ def walk(
 def _best(
     points: Sequence[Made],
     known: Callable[[Made], Known],
-    behind: Callable[[Known, Known], bool],
+    behind: Callable[[Known, Known], bool] | None,
     metric: str,
     folds: int,
+    *,
+    halving: bool,
 ) -> tuple[Made | None, list[tuple[Made, int]]]:
     """The best of these points, or what must be trained to know it; None if none of them can be trained.
 
     All points get a fold before one of them gets the next, and after each fold those that are clearly behind the best
-    are left out. So it does not depend on the order in which workers end.
+    are left out, with `halving` the worse half too. So it does not depend on the order in which workers end.
     """
     running = [point for point in points if not known(point).failed]
     for count in range(1, folds + 1):
         wanted = folds if len(running) == 1 else count
         if lacking := [pair for point in running for pair in _lacking(point, known, wanted)]:
             return None, lacking
-        best = max(running, key=lambda point: _gain(metric, known(point).mean(count)), default=None)
-        if best is None or len(running) == 1 or count == folds:
-            return best, []
-        leader = _first(known(best), count)
-        running = [point for point in running if point == best or not behind(_first(known(point), count), leader)]
+        gains = {point: _gain(metric, known(point).mean(count)) for point in running}
+        by_gain = sorted(running, key=lambda point: -gains[point])  # of equal ones the first in order
+        if len(running) < 2 or count == folds:
+            return (by_gain[0] if running else None), []
+        if behind is None:
+            continue
+        leader = _first(known(by_gain[0]), count)
+        left = by_gain[: math.ceil(len(by_gain) / 2)] if halving else by_gain
+        left = [left[0], *(point for point in left[1:] if not behind(_first(known(point), count), leader))]
+        running = [point for point in running if point in left]
     return None, []
 
 
@@ -135,10 +145,13 @@ def _gain(metric: str, score: float) -> float:
 
 
 def folds_left(walked: Walk, changes: int, folds: int) -> int:
-    """About how many fold runs are left, for a bar of progress: if two of three are spared by the race."""
+    """About how many fold runs are left, for a bar of progress. With halving a step of n changes takes 2 n and some."""
+    if not walked.needed:
+        return 0
     rest = changes - len(walked.end)
-    later = sum(others / 3 * folds for others in range(2, rest))  # of the last step the goal is known
-    return len(walked.needed) + round(later) if walked.needed else 0
+    here = len({point for point, _ in walked.needed})  # they get another fold, and then fewer get more
+    later = sum(2 * others + folds // 2 for others in range(2, rest))  # of the last step the goal is known
+    return len(walked.needed) + here + later
 
 
 @dataclass(frozen=True)

@@ -212,7 +212,8 @@ class Results:
     def walk(self) -> Walk:
         """The path as far as it is known, and what must be trained next."""
         route = self.route
-        return walk(route.changes, route.open, self.at, self._behind, self.study.metric, self.folds)
+        behind = None if self._rule == "none" else self._behind
+        return walk(route.changes, route.open, self.at, behind, self.study.metric, self.folds)
 
     def _behind(self, point: Known, leader: Known) -> bool:
         """By the rule of the study's race, which compares image by image."""

@@ -58,11 +58,18 @@ def test_the_answer_is_in_words() -> None:
     )
     assert words.sentences(LENET) == [
         "initializer alone: 50% to 77 ± 3% (old → new).",
-        "On the path initializer and l2 clearly helped. None of the others made a difference that is clearly more than "
-        "luck: head.",
+        "On the path initializer and l2 clearly helped. head made no clear difference.",
         "l2 helps only with what was changed before it: +9 ± 5 points there, 0 ± 2 points alone.",
     ]
     assert "trial 7 is the best of 10: part of the gains is luck" in words.caution(LENET)
+
+
+def test_changes_that_would_have_been_enough_too_are_told() -> None:
+    l2 = part("l2", 0.8, 0.3, 0.1)
+    known = replace(LENET, alone=(LENET.alone[0], l2), steps=(LENET.steps[0], part("l2", 0.78, 0.01, 0.05)))
+    assert words.instead(known) == "Alone l2 (50% to 80 ± 10%) helps too, but after initializer it adds nothing clear."
+    assert words.instead(replace(known, steps=LENET.steps)) == "Alone l2 (50% to 80 ± 10%) helps too."
+    assert words.instead(LENET) == ""
 
 
 def test_what_is_not_known_yet_has_the_command_that_goes_on() -> None:

@@ -38,13 +38,19 @@ def interacting(draw: st.DrawFn) -> tuple[str, Table]:
     return names, {made: draw(scores) for made in points(names)}
 
 
+def far_behind(point: Known, leader: Known) -> bool:
+    """A race by means alone; both have the same folds."""
+    assert point.scores.keys() == leader.scores.keys() == point.contributions.keys()
+    return float(np.mean([*point.scores.values()])) < float(np.mean([*leader.scores.values()])) - 0.2
+
+
 @dataclass
 class Trained:
     """Points that were trained so far, each by an entry of the table."""
 
     names: str
     table: Table
-    behind: Callable[[Known, Known], bool] = lambda _point, _leader: False
+    behind: Callable[[Known, Known], bool] | None = None
     known: dict[Made, Known] = field(default_factory=dict)
 
     def walk(self) -> Walk:
@@ -77,16 +83,13 @@ def order(walked: Walk) -> list[str]:
     return ["".join(sorted(step.after - step.before)) for step in walked.steps]
 
 
-def far_behind(point: Known, leader: Known) -> bool:
-    """A race by means alone; both have the same folds."""
-    assert point.scores.keys() == leader.scores.keys() == point.contributions.keys()
-    return float(np.mean([*point.scores.values()])) < float(np.mean([*leader.scores.values()])) - 0.2
-
-
-@given(additive())
-def test_changes_that_add_up_are_made_from_the_best_to_the_worst(example: tuple[str, Table]) -> None:
+@given(additive(), st.sampled_from([None, lambda _point, _leader: False, far_behind]))
+def test_changes_that_add_up_are_made_from_the_best_to_the_worst(
+    example: tuple[str, Table], behind: Callable[[Known, Known], bool] | None
+) -> None:
+    """Whether they race or not."""
     names, table = example
-    walked = Trained(names, table).to_the_end()
+    walked = Trained(names, table, behind).to_the_end()
     worth = {name: round(table[frozenset(name)][0] - 0.5, 6) for name in names}
     assert order(walked) == sorted(names, key=lambda name: -worth[name])
     assert walked.end == frozenset(names)
@@ -131,6 +134,16 @@ def test_a_change_that_is_far_behind_is_not_trained_further_and_the_path_is_the_
     assert sum(len(known.scores) for known in raced.known.values()) < sum(
         len(known.scores) for known in whole.known.values()
     )
+
+
+def test_from_the_second_step_on_the_better_half_goes_on_after_each_fold() -> None:
+    worth = {"a": 0.3, "b": 0.04, "c": 0.03, "d": 0.02, "e": 0.01}
+    table = {made: (0.5 + sum(worth[name] for name in made),) * FOLDS for made in points("abcde")}
+    trained = Trained("abcde", table, lambda _point, _leader: False)
+    assert order(trained.to_the_end()) == ["a", "b", "c", "d", "e"]
+    assert [len(trained.known[frozenset(name)].scores) for name in "abcde"] == [FOLDS] * 5
+    second = [len(trained.known[frozenset(["a", name])].scores) for name in "bcde"]
+    assert second == [FOLDS, 2, 1, 1]
 
 
 def test_a_change_that_cannot_be_trained_is_made_later() -> None:
