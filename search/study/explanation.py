@@ -217,8 +217,8 @@ class Results:
 
     def _behind(self, point: Known, leader: Known) -> bool:
         """By the rule of the study's race, which compares image by image."""
-        entries = (RaceEntry(0, known.contributions, known.scores) for known in (point, leader))
-        return racing.behind(self._rule, self.study.metric, *entries, self._weights) is not None
+        entry, first = (RaceEntry(0, known.contributions, known.scores) for known in (point, leader))
+        return racing.behind(self._rule, self.study.metric, entry, first, self._weights) is not None
 
 
 def results_of(study: Store, ends: Ends, explanation: Store | None) -> Results:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 
-from spaces import Space, When
+from spaces import Space, Value, When
 from spaces.parameters import choice, real
 from spaces.route import Route
 from tests.spaces.strategies import seeds, spaces
@@ -19,8 +19,8 @@ SPACE = Space(
         real("rate", 0.0, 1.0, 0.1),
     )
 )
-START = {"norm": "none", "head": "flat", "dropout": 0.2, "rate": 0.1}
-GOAL = {"norm": "batch", "momentum": 0.5, "head": "average", "rate": 0.3}
+START: dict[str, Value] = {"norm": "none", "head": "flat", "dropout": 0.2, "rate": 0.1}
+GOAL: dict[str, Value] = {"norm": "batch", "momentum": 0.5, "head": "average", "rate": 0.3}
 
 
 def test_a_parent_brings_its_children_s_values_and_takes_away_others() -> None:

@@ -30,7 +30,13 @@ from tests.commands import table
 from tests.search.session.instant import Instant, description_of
 from tests.search.session.sessions import RUN, Died
 
-CHANGES = {"optimizer": "sgd", "kernel": 5, "head": "flatten", "weight_penalty": "l2", "activation": "elu"}
+CHANGES: dict[str, Any] = {
+    "optimizer": "sgd",
+    "kernel": 5,
+    "head": "flatten",
+    "weight_penalty": "l2",
+    "activation": "elu",
+}
 NO_LIMIT = Budget()
 WORTH = {"optimizer": 0.4, "kernel": 0.15, "weight_penalty": -0.1}
 """How many more of the images each change gets right; the optimizer's is worth less with the larger kernel."""
