@@ -201,7 +201,7 @@ def explain(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     """Which changes made the difference? Trains what lies between your starting point and the saved model."""
     started = monotonic()
     from reports import show
-    from reports.html.study import write
+    from reports.pages import write_both
     from search.commands.explain import explain
     from search.commands.report import pictures_of, summary_of
     from search.results.progress import Ending
@@ -209,7 +209,7 @@ def explain(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     session = _session(workers, quiet=quiet or as_json, started=started)
     result = explain(study, session, start=start, goal=goal, trials=trials, seconds=time, model=model)
     summary = summary_of(result.folder)
-    write(summary, result.folder.report, pictures_of(result.folder, summary))
+    write_both(summary, result.folder.report, pictures_of(result.folder, summary))
     show.explanation(result.explanation, result.folder.report, as_json=as_json, open_it=open_it)
     if result.ending is Ending.STOPPED:
         _complain(f"stopped; nothing is lost. Go on with: {result.resume_command}")

@@ -282,6 +282,12 @@ def sentences(e: Explanation) -> list[str]:
     return [text for text in told if text]
 
 
+def brings(e: Explanation, part: Part) -> str:
+    """What a change alone brings, and after how many folds it was stopped, if it was."""
+    stopped = stopped_words(e, part)
+    return gain_words(e.metric, part.gain) + (f" ({stopped})" if stopped else "")
+
+
 def stopped_words(e: Explanation, part: Part) -> str:
     """How many folds a change alone has, if not all."""
     return "" if part.folds == e.folds else f"stopped after {part.folds} of {count(e.folds, 'fold')}"

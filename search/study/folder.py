@@ -248,6 +248,9 @@ class StudyFolder:
             sweep_partial(written)
         for path in self.path.glob(f".{self.database.name}.*.new*"):
             path.unlink(missing_ok=True)
+        if not self.explained.is_symlink():
+            for path in self.explained.glob(".*.db.*.new*"):
+                path.unlink(missing_ok=True)
         refits = ((self.refits, ".*.keras"), (self.refits, ".*.npz"))
         partial_files = ((self.features, ".*.npy"), *refits, (self.models, ".*.keras"))
         for folder, pattern in partial_files:

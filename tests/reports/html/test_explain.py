@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from reports import markdown
 from reports.as_json import as_json
 from reports.html.study import render
 from reports.wording import explain as words
@@ -117,6 +118,14 @@ def test_names_and_values_run_nothing(hostile: str) -> None:
     mean = Part((change,), (change,), 0.6, Difference(0.1, 0.01), FOLDS)
     page = render(replace(example().data(), explanation=replace(LENET, steps=(mean,) * 2, alone=(mean,) * 2)))
     assert hostile not in page
+
+
+def test_markdown_says_the_same() -> None:
+    text = markdown.render(replace(example().data(), explanation=LENET))
+    section = text.split("## What made the difference")[1].split("\n## ")[0]
+    assert "initializer alone: 50% to 77 ± 3% (old → new)." in section
+    assert "| initializer old → new | 77% | +27 ± 3 points |" in section
+    assert "| head old → new | 49% | -1 points (stopped after 1 of 5 folds) |" in section
 
 
 def test_json_has_every_number() -> None:
