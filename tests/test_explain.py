@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from search.api import open_study
 from search.session.signals import RESUMABLE
 from storage import Store
 from tests.commands import search, search_here, start, table, trials_of, wait_until, workers_of
@@ -116,6 +117,8 @@ def test_words_page_and_json_agree_with_the_store(copy: Path) -> None:
         assert told["fold_runs"] == store.fold_runs()
         scores = [trial.score("balanced_accuracy") for trial in store.trials()]
     assert told["path"][0]["score"] in scores
+    again = open_study(copy / STUDY).explain(start=0, goal=1, quiet=True)
+    assert [part.score for part in again.steps] == [part["score"] for part in told["path"]]
     first = told["path"][0]["changes"][0]
     for said in (done.stdout, page):
         assert "From trial 0, your starting point, to trial 1" in said

@@ -68,8 +68,8 @@ def _row(bar: words.Bar, x: svg.Scale, top: float, *, last: bool) -> list[Markup
         return [*parts, svg.tag("circle", cx=x(bar.after), cy=at, r=7.0, class_="dot total")]
     if math.isfinite(bar.before):
         left, right = sorted((x(bar.before), x(bar.after)))
-        wide = max(right - left, 2.0)
-        parts.append(svg.tag("rect", x=left, y=at - _BAR / 2, width=wide, height=_BAR, class_=bar.kind))
+        wide, kind = max(right - left, 2.0), bar.kind if bar.clear else f"{bar.kind} unclear"
+        parts.append(svg.tag("rect", x=left, y=at - _BAR / 2, width=wide, height=_BAR, class_=kind))
     if bar.half is not None:
         low, high = x(bar.after - bar.half), x(bar.after + bar.half)
         parts.append(svg.line(low, at, high, at, "whisker"))

@@ -46,7 +46,7 @@ def _waterfall(e: Explanation, console: Console) -> None:
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
     lines = []
     for bar in rows:
-        style = "bold" if not bar.is_step else {"gain": "", "loss": "yellow", "rest": "dim"}[bar.kind]
+        style = "bold" if not bar.is_step else "dim" if not bar.clear else {"loss": "yellow"}.get(bar.kind, "")
         drawing = _drawn(bar, low, high, "█" if has_unicode(console) else "#", _DRAWN[console.width >= _WIDE])
         cells = (
             drawing,

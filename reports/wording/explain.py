@@ -28,6 +28,7 @@ class Bar:
     half: float | None  # of the interval of the difference
     words: str
     kind: str = "gain"  # 'gain', 'loss', or 'rest': of which it is not known yet what brings it
+    clear: bool = True  # whether the interval of the difference does not contain 0
 
     @property
     def is_step(self) -> bool:
@@ -68,6 +69,7 @@ def _bar(e: Explanation, part: Part, before: float, label: str) -> Bar:
         part.gain.half,
         gain_words(e.metric, part.gain),
         "loss" if part.gain.mean < 0 else "gain",
+        part.gain.clear,
     )
 
 
@@ -80,12 +82,13 @@ def in_percent(metric: str) -> bool:
 
 
 def score(metric: str, value: float, half: float | None = None) -> str:
-    """'77%', '77 ± 3%', '0.912 ± 0.020'."""
+    """'77 %', '77 ± 3 %', '0.912 ± 0.020'."""
     if not math.isfinite(value):
         return NONE
     if not in_percent(metric):
         return number(value) + (f" ± {number(half)}" if half is not None else "")
-    return f"{100 * value:.0f}" + (f" ± {_points(half)}%" if half is not None else "%")
+    share = f"{100 * float(number(value, 2)):.0f}"  # rounded as where it is printed with two places
+    return f"{share} ± {_points(half)} %" if half is not None else f"{share} %"
 
 
 def gain_words(metric: str, gain: Difference) -> str:
@@ -94,7 +97,8 @@ def gain_words(metric: str, gain: Difference) -> str:
         return NONE
     if in_percent(metric):
         half = f" ± {_points(gain.half)}" if gain.half is not None else ""
-        return f"{_signed(100 * gain.mean, _places(gain.mean))}{half} points"
+        places = _places(gain.mean if gain.half is None else max(abs(gain.mean), gain.half))
+        return f"{_signed(100 * gain.mean, places)}{half} points"
     half = f" ± {number(gain.half)}" if gain.half is not None else ""
     return f"{_signed(gain.mean, 3)}{half}{'' if METRICS[metric].maximized else ' (less loss)'}"
 
@@ -109,7 +113,7 @@ def _points(half: float) -> str:
 
 def _signed(value: float, places: int) -> str:
     text = f"{abs(value):.{places}f}"
-    return text if float(text) == 0 else f"{'+' if value > 0 else '-'}{text}"
+    return "0" if float(text) == 0 else f"{'+' if value > 0 else '-'}{text}"
 
 
 # Changes
@@ -171,7 +175,7 @@ def best_alone(e: Explanation) -> str:
 
 
 def _alone(e: Explanation, part: Part) -> str:
-    """'initializer alone: 50% to 77 ± 3% (uniform_0.05 → he_normal).'"""
+    """'initializer alone: 50 % to 77 ± 3 % (uniform_0.05 → he_normal).'"""
     name = names_words(part.names)
     return f"{name} alone: {_from_to(e, part)} ({part_words(part).removeprefix(name).lstrip()})."
 
@@ -210,7 +214,8 @@ def clear_steps(e: Explanation) -> str:
     if worse:
         told.append(f"{names_words([name for part in worse for name in part.names])} clearly did harm.")
     if others:
-        told.append(f"{names_words(others)} made no clear difference.")
+        many = told and len(others) >= _LISTED
+        told.append(f"{f'The other {len(others)}' if many else names_words(others)} made no clear difference.")
     return " ".join(told)
 
 
@@ -255,8 +260,8 @@ def cost(e: Explanation) -> str:
     """What was trained for it."""
     if not e.points:
         return "Nothing had to be trained for it."
-    failed = f"; {count(e.failed, 'point')} of them could not be trained" if e.failed else ""
-    trained = f"{count(e.points, 'point')} between the two, {count(e.trained, 'fold run')} in all"
+    failed = f"; {e.failed:,} of them could not be trained" if e.failed else ""
+    trained = f"{count(e.points, 'variant')} between the two, {count(e.trained, 'fold run')} in all"
     return f"Trained for it: {trained}{failed}."
 
 
@@ -264,7 +269,7 @@ def caution(e: Explanation) -> str:
     """What the numbers do not say."""
     chosen = f", and trial {e.goal} is the best of {e.compared}" if e.compared > 1 else ""
     return (
-        f"± is a 95% interval of the difference to the row before, over the {e.folds} folds. Each step is the best of "
+        f"± is a 95 % interval of the difference to the row before, over the {e.folds} folds. Each step is the best of "
         f"those that were left{chosen}: part of the gains is luck."
     )
 
@@ -290,4 +295,7 @@ def brings(e: Explanation, part: Part) -> str:
 
 def stopped_words(e: Explanation, part: Part) -> str:
     """How many folds a change alone has, if not all."""
-    return "" if part.folds == e.folds else f"stopped after {part.folds} of {count(e.folds, 'fold')}"
+    if part.folds == e.folds:
+        return ""
+    folds = f"{part.folds} of {count(e.folds, 'fold')}"
+    return f"stopped after {folds}" if e.steps else f"so far {folds}"

@@ -54,11 +54,11 @@ LENET = Explanation(
 
 def test_the_answer_is_in_words() -> None:
     assert words.headline(LENET) == (
-        "From trial 0, your starting point, to trial 7, the saved model: balanced accuracy 50% to 85 ± 8%, and 3 "
+        "From trial 0, your starting point, to trial 7, the saved model: balanced accuracy 50 % to 85 ± 8 %, and 3 "
         "settings changed."
     )
     assert words.sentences(LENET) == [
-        "initializer alone: 50% to 77 ± 3% (old → new).",
+        "initializer alone: 50 % to 77 ± 3 % (old → new).",
         "On the path initializer and l2 clearly helped. head made no clear difference.",
         "l2 helps only with what was changed before it: +9 ± 5 points there, 0 ± 2 points alone.",
     ]
@@ -68,8 +68,10 @@ def test_the_answer_is_in_words() -> None:
 def test_changes_that_would_have_been_enough_too_are_told() -> None:
     l2 = part("l2", 0.8, 0.3, 0.1)
     known = replace(LENET, alone=(LENET.alone[0], l2), steps=(LENET.steps[0], part("l2", 0.78, 0.01, 0.05)))
-    assert words.instead(known) == "Alone l2 (50% to 80 ± 10%) helps too, but after initializer it adds nothing clear."
-    assert words.instead(replace(known, steps=LENET.steps)) == "Alone l2 (50% to 80 ± 10%) helps too."
+    assert (
+        words.instead(known) == "Alone l2 (50 % to 80 ± 10 %) helps too, but after initializer it adds nothing clear."
+    )
+    assert words.instead(replace(known, steps=LENET.steps)) == "Alone l2 (50 % to 80 ± 10 %) helps too."
     assert words.instead(LENET) == ""
 
 
@@ -104,9 +106,9 @@ def test_losses_and_missing_values_have_words() -> None:
 def test_the_page_draws_a_row_for_each_step_and_says_it_to_a_screen_reader() -> None:
     page = render(replace(example().data(), explanation=LENET))
     section = re.findall(r'<section id="explain">.*?</section>', page, re.DOTALL)[0]
-    assert section.count("<rect") == 3 and section.count('class="loss"') == 1
+    assert section.count("<rect") == 3 and section.count('class="loss unclear"') == 1
     label = re.findall(r'role="img" aria-label="([^"]*)"', section)[0]
-    assert label.startswith("Waterfall of balanced accuracy. trial 0, your starting point: 50%; initializer old")
+    assert label.startswith("Waterfall of balanced accuracy. trial 0, your starting point: 50 %; initializer old")
     assert "stopped after 1 of 5 folds" in section
     assert '<a href="#explain">' in page
     assert "explain" not in render(example().data()).replace(words.ALONE, "").split("<main>")[1]
@@ -123,9 +125,9 @@ def test_names_and_values_run_nothing(hostile: str) -> None:
 def test_markdown_says_the_same() -> None:
     text = markdown.render(replace(example().data(), explanation=LENET))
     section = text.split("## What made the difference")[1].split("\n## ")[0]
-    assert "initializer alone: 50% to 77 ± 3% (old → new)." in section
-    assert "| initializer old → new | 77% | +27 ± 3 points |" in section
-    assert "| head old → new | 49% | -1 points (stopped after 1 of 5 folds) |" in section
+    assert "initializer alone: 50 % to 77 ± 3 % (old → new)." in section
+    assert "| initializer old → new | 77 % | +27 ± 3 points |" in section
+    assert "| head old → new | 49 % | -1 points (stopped after 1 of 5 folds) |" in section
 
 
 def test_json_has_every_number() -> None:
