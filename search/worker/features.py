@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.files import replacing
-from search.jobs import FoldJob
+from search.jobs import FoldJob, Step
 from search.worker.latency import milliseconds_an_image
 from spaces.facts import Facts
 from spaces.presets import FrozenFeatures
@@ -33,7 +33,7 @@ class Features:
     """Features of a study's images, from memory, else from disk, else computed."""
 
     def __init__(
-        self, pixels: NDArray[np.uint8], folder: Path | None, progress: Callable[[], object] = lambda: None
+        self, pixels: NDArray[np.uint8], folder: Path | None, progress: Callable[[Step], object] = lambda _: None
     ) -> None:
         """`pixels` is [images, height, width, channels]; `folder` is made at the first piece; None: none is written.
 
@@ -86,7 +86,7 @@ class Features:
         computed: dict[int, NDArray[np.float32]] = {}
         for number in np.random.default_rng(os.getpid()).permutation(len(pieces)):
             computed[int(number)] = self._piece(view, self._pixels[pieces[number]])
-            self._progress()
+            self._progress(Step("features", len(computed), len(pieces)))
         return np.concatenate([computed[number] for number in range(len(pieces))])
 
     def _piece(self, view: View, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
