@@ -36,8 +36,8 @@ def callbacks(hp):
 
 def build(hp):
     units = hp.Int("units", 1, 3)
-    parts = [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(units), keras.layers.Dense(2, "softmax")]
-    model = keras.Sequential(parts)
+    layers = [keras.layers.Flatten(), keras.layers.Dense(units), keras.layers.Dense(2, "softmax")]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *layers])
     model.compile("sgd", "categorical_crossentropy")
     return model
 """

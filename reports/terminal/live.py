@@ -135,7 +135,7 @@ class LiveTable:
         points = self._over_time[1]
         if len(points) < 2:
             return Text()
-        wide = max(min(_SPARK_WIDTH, self._console.width - 40), 4)
+        wide = max(min(_SPARK_WIDTH, self._console.width - 46), 4)
         maximized = METRICS[progress.metric].maximized
         drawn = sparkline(points, wide, maximized=maximized, fancy=self._fancy)
         before, now = (values.number(score) for score in (points[0][1], points[-1][1]))
