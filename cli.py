@@ -168,7 +168,7 @@ def report(
     watch_it: opt.Watch = False,
     open_it: opt.Open = False,
 ) -> None:
-    """Show the leaderboard and write report.html into the study folder."""
+    """Say how good the model is and what to do next; write report.html and report.md into the study folder."""
     from reports import labels_csv, show
     from search.commands.report import report
 
@@ -204,12 +204,12 @@ def _watch(study: Path | None, *, open_it: bool) -> None:
 def _write_page(result: Report) -> None:
     from datetime import datetime
 
-    from reports.html.study import write
+    from reports.pages import write_both
 
     page = result.folder.report
     watched = "" if result.last else datetime.now().astimezone().strftime("%H:%M:%S")
     with writing(page, "--json needs no file"):
-        write(result.summary, page, result.pictures(), watched)
+        write_both(result.summary, page, result.pictures(), watched)
 
 
 @app.command()
@@ -280,7 +280,7 @@ def backbones(as_json: opt.Json = False) -> None:
 def _finish(ended: RunResult) -> None:
     """Report on a run, and exit with its code."""
     from reports import show
-    from reports.html.study import write
+    from reports.pages import write_both
     from search.commands.report import pictures_of, summary_of
     from search.results.progress import Ending
 
@@ -288,7 +288,7 @@ def _finish(ended: RunResult) -> None:
     if ended.nothing_left:
         show.lines(ended.nothing_left)
     summary = summary_of(folder)
-    write(summary, folder.report, pictures_of(folder, summary))
+    write_both(summary, folder.report, pictures_of(folder, summary))
     show.run(summary, folder.report, folder.command("report"))
     if ended.ending is Ending.STOPPED:
         show.lines(f"stopped; nothing is lost. Go on with: {ended.resume_command}")

@@ -12,7 +12,7 @@ from tests.commands import search_here, start, wait_until
 from tests.search.session.instant import Instant
 from tests.search.session.sessions import new_study, sit
 
-FOLLOWS = "loads itself anew while the search runs"
+FOLLOWS = "refreshes itself while the search runs"
 
 
 @pytest.fixture
