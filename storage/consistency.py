@@ -62,7 +62,7 @@ def check_choice(choice: ChoiceRecord, testing: int, study: StudyRecord, trained
     if choice.folds < 0:
         raise ImpossibleError(f"a choice made of {choice.folds} fold runs")
     if lost := [fold for fold in choice.left_out if fold is not None and fold < 0]:
-        raise ImpossibleError(f"a choice trained without fold {lost[0] + 1}")
+        raise ImpossibleError(f"a choice trained without fold {lost[0]}")
     weights = [weight for _, weight in choice.members]
     if not weights or min(weights) <= 0 or not math.isclose(sum(weights), 1, abs_tol=_ROUNDING):
         raise ImpossibleError(f"a choice of the members {choice.members}")

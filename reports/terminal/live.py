@@ -109,7 +109,7 @@ class LiveTable:
         table.add_column("state")
         table.add_column("changed from trial 0")
         start = progress.trials[0] if progress.trials else None
-        empty = tuple(Text(" " * wide) for wide in (4, 5, progress.folds, 17, 13, 20))  # so that no column moves
+        empty = tuple(Text(" " * wide) for wide in (4, 5, progress.folds, 17, 13, 0))  # so that no column moves
         rows = [self._row(progress, trial, start, "") for trial in recent]
         rows += [empty] * (lines - len(recent) + 1)
         if best is not None:
@@ -222,7 +222,7 @@ class LiveTable:
     def _pace(self, progress: Progress, best: TrialRecord | None) -> Text:
         known = f"best {values.number(best.score(progress.metric))} (trial {best.number})" if best else "no best yet"
         parts = [known]
-        if progress.eta_seconds is not None:
+        if progress.eta_seconds:
             parts.append(f"{values.duration(progress.eta_seconds)} left")
         parts.append(f"{values.duration(progress.spent_seconds)} so far")
         if (pace := progress.folds_per_minute) is not None:

@@ -21,7 +21,7 @@ from rich.text import Text
 
 def reading_images(*, quiet: bool) -> AbstractContextManager[Callable[[int, int], None]]:
     """A callback (images read, images in all), drawn as a bar that disappears at the end."""
-    return _images("reading images", then="checking images", quiet=quiet)
+    return _images("reading images", then="checking images and settings", quiet=quiet)
 
 
 def predicting(*, quiet: bool) -> AbstractContextManager[Callable[[int, int], None]]:

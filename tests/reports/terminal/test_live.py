@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from reports.terminal.live import OPENING, LiveTable, PlainLines
+from reports.terminal.live import OPENING, LiveTable, PlainLines, watching
 from reports.terminal.sparkline import sparkline
 from search.results.progress import Activity, Progress, best_over_time
 from storage.records import TrialRecord, TrialState
@@ -122,6 +122,20 @@ def test_the_first_seconds_say_that_workers_are_starting() -> None:
     text = drawn(progress((), None, answered=False, doing=described, **nothing))
     assert "now  importing TensorFlow in 2 workers, then describing trial 0" in text
     assert "no best yet · 12 s so far" in text
+
+
+@pytest.mark.parametrize(("kind", "shows"), [("dumb", PlainLines), ("xterm", LiveTable)])
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines(
+    monkeypatch: pytest.MonkeyPatch, kind: str, shows: type[object]
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("TERM", kind)
+    with watching(quiet=False) as observer:
+        assert isinstance(observer, shows)
+
+
+def test_when_the_budget_is_used_up_no_time_is_left() -> None:
+    assert " left" not in drawn(progress(TRIALS, best=7, eta_seconds=0.0))
 
 
 def test_the_screen_is_not_empty_before_the_first_state() -> None:

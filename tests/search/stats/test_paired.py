@@ -62,10 +62,11 @@ def test_images_that_one_of_them_lacks_do_not_count() -> None:
 
 
 def test_without_folds_the_error_is_that_over_images() -> None:
-    found = difference("accuracy", LABELS, WORSE, BETTER)
-    gains = (BETTER.argmax(1) == LABELS).astype(float) - (WORSE.argmax(1) == LABELS)
+    found = difference("log_loss", LABELS, WORSE, BETTER)
+    images = np.arange(len(LABELS))
+    losses = np.log(WORSE[images, LABELS]) - np.log(BETTER[images, LABELS])
     assert found and found.folds == 0
-    assert found.high - found.value == pytest.approx(1.96 * gains.std(ddof=1) / math.sqrt(len(gains)))
+    assert found.high - found.value == pytest.approx(1.96 * losses.std(ddof=1) / math.sqrt(len(losses)))
 
 
 def test_folds_that_disagree_widen_the_interval() -> None:
