@@ -192,7 +192,7 @@ class Step:
     """How far a worker has come with its job. It costs no more than a look at a clock: see `search.worker.__main__`."""
 
     what: str  # 'epoch' or 'features', of which a piece of images is one
-    done: int
+    number: int  # of the one in hand, from 1
     of: int  # at most: training may end before
 
 

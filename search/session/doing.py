@@ -47,4 +47,4 @@ def _fold(fold: int, plan: Plan) -> str:
 
 
 def _how_far(step: Step | None) -> str:
-    return "" if step is None else f"{step.what} {step.done} of {step.of}"
+    return "" if step is None else f"{step.what} {step.number} of {step.of}"

@@ -60,13 +60,13 @@ def main(descriptor: int) -> None:
 
 
 def seldom(tell: Callable[[Step], object]) -> Callable[[Step], None]:
-    """Pass on a step at most once in SIGN_SECONDS: an epoch can take a millisecond."""
-    last = time.monotonic()
+    """Pass on a step of another kind, and others at most once in SIGN_SECONDS: an epoch can take a millisecond."""
+    last, kind = time.monotonic(), ""
 
     def when_due(step: Step) -> None:
-        nonlocal last
-        if time.monotonic() - last >= SIGN_SECONDS:
-            last = time.monotonic()
+        nonlocal last, kind
+        if step.what != kind or time.monotonic() - last >= SIGN_SECONDS:
+            last, kind = time.monotonic(), step.what
             tell(step)
 
     return when_due

@@ -264,11 +264,11 @@ def train(
     *,
     progress: Callable[[Step], object] = lambda _: None,
 ) -> FoldResult:
-    """A whole fold run, see FoldRun. `progress` is called after each epoch."""
+    """A whole fold run, see FoldRun. `progress` is called before each epoch."""
     run = FoldRun(trainer, job, started, callbacks, at_best)
     while not run.finished:
+        progress(Step("epoch", run.epochs + 1, job.training.max_epochs))
         run.epoch()
-        progress(Step("epoch", run.epochs, job.training.max_epochs))
     return run.result()
 
 

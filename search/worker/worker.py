@@ -77,7 +77,7 @@ class Worker:
     def __init__(self, context: WorkerContext, progress: Callable[[Step], object] = lambda _: None) -> None:
         """Import TensorFlow (seconds), give it one thread, and take the pixels in.
 
-        `progress` is called after each epoch, and after each piece of features.
+        `progress` is called before each epoch, and before each piece of features.
         """
         os.environ.update(ENVIRONMENT)
         import tensorflow as tf  # seconds, and its settings come first

@@ -176,7 +176,7 @@ def test_it_tells_how_far_a_fold_is_and_once_that_its_worker_was_replaced(
     future = processes.submit(job)
     wait_until(lambda: any(one.step for one in processes.doing))
     (doing,) = processes.doing
-    assert doing.step is not None and doing.step.what == "epoch" and 0 < doing.step.done < doing.step.of == 100_000
+    assert doing.step is not None and doing.step.what == "epoch" and 0 < doing.step.number < doing.step.of == 100_000
     assert isinstance(doing.job, FoldJob) and (doing.job.trial, doing.job.fold) == (job.trial, job.fold)
     first = worker_pids(tmp_path / "logs")
     os.kill(first[0], signal.SIGKILL)
