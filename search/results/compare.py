@@ -125,14 +125,12 @@ def _by_folds(first: StoredStudy, other: StoredStudy) -> tuple[Difference | None
     if not np.array_equal(ours, theirs):
         drawn = f"{_drawn(first)} and {_drawn(other)}"
         return None, f"their folds are not the same ({drawn}), so no image was judged by models of the same images"
-    judgements = _judged(first), _judged(other)
-    if judgements[0] is None or judgements[1] is None:
+    before, after = _judged(first), _judged(other)
+    if before is None or after is None:
         return None, "one of them has no finished fold yet"
-    (before, good_before), (after, good_after) = judgements
-    searched = ours >= 0
-    found = difference(
-        first.study.metric, first.labels[searched], before, after, ours[searched], (good_before, good_after)
-    )
+    searched, too_good = ours >= 0, (before[1], after[1])
+    labels, folds = first.labels[searched], ours[searched]
+    found = difference(first.study.metric, labels, before[0], after[0], folds, too_good)
     return found, "" if found else "no image was judged in both"
 
 

@@ -172,7 +172,7 @@ def test_it_tells_how_far_a_fold_is_and_once_that_its_worker_was_replaced(
     processes: LocalProcesses, prepared: Prepared, tmp_path: Path
 ) -> None:
     job = fold_job(prepared, max_epochs=100_000)
-    assert processes.doing == ()
+    assert [*processes.doing] == []
     future = processes.submit(job)
     wait_until(lambda: any(one.step for one in processes.doing))
     (doing,) = processes.doing
@@ -183,8 +183,8 @@ def test_it_tells_how_far_a_fold_is_and_once_that_its_worker_was_replaced(
     wait_until(lambda: any(one.importing for one in processes.doing))
     (replaced,) = processes.replaced()
     assert replaced.how == "was killed by SIGKILL"
-    assert processes.replaced() == ()
+    assert [*processes.replaced()] == []
     wait_until(lambda: any(one.step for one in processes.doing))  # it begins anew
     processes.close(kill=True)
     assert isinstance(outcome(future), Failure)
-    assert processes.doing == ()
+    assert [*processes.doing] == []
