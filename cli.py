@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from search.cli_studies import app as studies
 from search.commands import options as opt
 from search.errors import RunError, UsageError, of_the_system, writing
 from search.session.signals import RESUMABLE, leave_on_signals
@@ -30,6 +31,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+app.add_typer(studies)
 
 
 @app.callback()

@@ -39,6 +39,7 @@ ORIGIN_WORDS = {
     Origin.BASELINE: "your starting point",
     Origin.START: "known-good point",
     Origin.TRY: "your point",
+    Origin.SMALLER: "half the batch, after one that needed too much memory",
 }
 """Where a point comes from, if no sampler proposed it."""
 

@@ -17,6 +17,8 @@ visible = printable
 
 def shortened(text: str, most: int) -> str:
     """`text` made visible; if it is longer than `most` characters, its middle is replaced by "…"."""
+    if len(text) > 2 * most + 2:  # of a text of a megabyte only what is shown is made visible
+        text = f"{text[: most + 1]}{text[-most - 1 :]}"
     text = visible(text)
     if len(text) <= most:
         return text

@@ -68,8 +68,8 @@ def test_testing_images_that_are_clearly_harder_are_to_be_looked_at(
 def test_a_trial_that_may_be_the_best_and_ran_out_of_time_is_to_be_finished_with_the_time_that_it_takes() -> None:
     """Trial 11 of the example has 3 of 5 folds."""
     data = replace(learned(), worth_finishing=11)
-    each = np.mean([fold.seconds for fold in data.trial(11).folds])
-    assert found(FinishTrial, data) == FinishTrial(11, 3, FOLDS, pytest.approx(2 * each))
+    each = float(np.mean([fold.seconds for fold in data.trial(11).folds]))
+    assert found(FinishTrial, data) == FinishTrial(11, 3, FOLDS, 2 * each)
     assert found(FinishTrial, replace(data, searching=True)) is None
     assert found(FinishTrial, learned()) is None
 
