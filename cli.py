@@ -217,15 +217,6 @@ def _write_page(result: Report) -> None:
 
 
 @app.command()
-def compare(studies: opt.Studies, as_json: opt.Json = False) -> None:
-    """Show studies side by side, and whether the choice of each is better than that of the first."""
-    from reports import show
-    from search.commands.compare import compare
-
-    show.comparison(compare(studies), as_json=as_json)
-
-
-@app.command()
 def export(
     study: opt.Where = None,
     to: opt.To = None,
