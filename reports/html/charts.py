@@ -126,7 +126,7 @@ def curves(trial: TrialRecord, panel: Panel) -> Markup:
     for series, class_ in ((panel.key, "train"), (f"val_{panel.key}", "valid")):
         for fold in folds:
             points = svg.thinned(fold.curve.get(series, ()))
-            title = f"fold {fold.fold}, {'validation' if class_ == 'valid' else 'training'}"
+            title = f"fold {fold.fold + 1}, {'validation' if class_ == 'valid' else 'training'}"
             parts.append(svg.path(((x(epoch), y(value)) for epoch, value in points), class_, title))
     for fold in folds:
         values = fold.curve.get(f"val_{panel.key}", ())

@@ -32,15 +32,19 @@ _MAX_IMPORTANT = 12  # parameters in the chart of importance
 _NUMBERED = 40  # trials listed per row of causes
 
 
-def write(data: StudySummary, path: Path, pictures: Pictures | None = None) -> None:
-    """Render the report and write it to `path`, atomically."""
-    write_atomically(path, render(data, pictures))
+def write(data: StudySummary, path: Path, pictures: Pictures | None = None, watched: str = "") -> None:
+    """Render the report and write it to `path`, atomically. `watched`: see `render`."""
+    write_atomically(path, render(data, pictures, watched))
 
 
-def render(data: StudySummary, pictures: Pictures | None = None) -> str:
-    """The whole page; without `pictures` images are only named."""
+def render(data: StudySummary, pictures: Pictures | None = None, watched: str = "") -> str:
+    """The whole page; without `pictures` images are only named.
+
+    `watched`: the time for which it is true, if the page is to load itself anew as the search goes on. Loading its own
+    file is no request, so its policy stays as it is.
+    """
     weights, shown = figures(data), gallery(data, pictures or Pictures())
-    script = asset("report.js")
+    script, again = asset("report.js"), asset("watch.js") if watched else ""
     importance = list(weights.importance.items())
     page: str = (
         environment()
@@ -59,9 +63,11 @@ def render(data: StudySummary, pictures: Pictures | None = None) -> str:
             waterfall=waterfall(data, data.explanation) if data.explanation else None,
             gallery=shown,
             values=values,
-            policy=policy([script]),
+            policy=policy([script, again] if again else [script]),
             style=Markup(asset("report.css") + asset("explain.css")),  # noqa: S704 - our own file
             script=Markup(script),  # noqa: S704 - our own file
+            again=Markup(again),  # noqa: S704 - our own file
+            watched=watched,
             leaderboard=_leaderboard(data),
             hidden=max(len(data.rows) - _MAX_ROWS, 0),
             drawing=_drawing(data),

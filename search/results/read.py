@@ -18,7 +18,12 @@ MOST_LEADING = 20  # trials not clearly worse than the best, whose predictions a
 
 
 def read(store: Store, *, searching: bool, outdated: bool = False, wish: Wish | None = None) -> StudySummary:
-    """All that a report shows. `searching`: whether a process holds the study now; `outdated`: see `Chosen`.
+    """All that a report shows; see `read_stored`."""
+    return summarise(read_stored(store, searching=searching, outdated=outdated, wish=wish))
+
+
+def read_stored(store: Store, *, searching: bool, outdated: bool = False, wish: Wish | None = None) -> StoredStudy:
+    """All records of a study. `searching`: whether a process holds the study now; `outdated`: see `Chosen`.
 
     `wish`: of the saved model, which is no part of the database; None: the default.
 
@@ -32,7 +37,7 @@ def read(store: Store, *, searching: bool, outdated: bool = False, wish: Wish | 
         )
     trials = store.trials()
     leader = best(trials, record.metric)
-    stored = StoredStudy(
+    return StoredStudy(
         study=record,
         images=tuple(store.images()),
         split=store.split(),
@@ -50,7 +55,6 @@ def read(store: Store, *, searching: bool, outdated: bool = False, wish: Wish | 
         searching=searching,
         outdated=outdated,
     )
-    return summarise(stored)
 
 
 def _leading(store: Store, trials: Sequence[TrialRecord]) -> Iterator[tuple[Split, tuple[ByFold, ...]]]:

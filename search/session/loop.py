@@ -28,6 +28,7 @@ from search.results.progress import Ending, Progress
 from search.samplers.base import Exhausted, Sampler
 from search.session.backbones import backbone_of, may_be_best_of, with_backbone
 from search.session.budget import GRACE_SECONDS, patience
+from search.session.doing import activities, replaced
 from search.session.plan import Plan, Start, fold_job, still_to_try
 from search.session.racer import Racer, races
 from search.session.records import collapse, fold_record
@@ -78,7 +79,7 @@ Work: TypeAlias = Candidate | FoldJob | ReferenceJob
 
 def job_of(work: Work) -> Job:
     """The job to submit."""
-    return DescribeJob(work.params) if isinstance(work, Candidate) else work
+    return DescribeJob(work.params, work.number) if isinstance(work, Candidate) else work
 
 
 @dataclass
@@ -138,7 +139,9 @@ class Loop:
         return self._drive.running
 
     def show(self) -> None:
-        """Show the observer the progress of the search."""
+        """Show the observer the progress of the search, and tell of workers that were replaced."""
+        for one in self.session.executor.replaced():
+            self._observer.note(replaced(one, self.plan))
         self._observer.update(self.progress())
 
     def progress(self) -> Progress:
@@ -159,6 +162,7 @@ class Loop:
             references=tuple(self._references.known),
             workers=self.session.executor.slots,
             defaults=self._defaults,
+            doing=activities(self.session.executor.doing, self.plan),
             answered=self._answered or self.session.executor.ready,
         )
 
