@@ -10,6 +10,7 @@ from search.executors.drive import Drive
 from search.jobs import DescribeJob, Description, Outcome
 from search.session.budget import LONG, PACKING, RESTARTING, SAVING
 from search.session.kept import KEPT_TRIALS
+from search.session.looks import look_seconds
 from search.session.plan import Plan
 from search.session.prices import Prices, quickest, useful
 from search.session.session import Session
@@ -25,6 +26,7 @@ RESERVE_SECONDS = 5.0  # between two estimates of the time for finishing; in a s
 RESERVE_SHARE = 0.01  # of it, as then there are few trials
 OUTLOOK_SECONDS = 30.0  # between two estimates of what more search brings, and at most
 OUTLOOK_SHARE = 20.0  # of the time one part of so many
+LOOK_SHARE = 0.02  # of the time, at most, that is kept back to see where the model looks
 RECALLED = 8  # trials of each family by whose stored fold runs a new session knows what others will take
 
 
@@ -65,8 +67,8 @@ class TimeLeft:
     def needed(self, trials: Trials) -> float:
         """Expected seconds for making the model; 0 without a limit or a finished fold.
 
-        With the packing of kept networks of the leading trial, the prediction of the testing images, and what a slow or
-        busy machine takes longer than `SAVING`.
+        With the packing of kept networks of the leading trial, the prediction of the testing images, what a slow or
+        busy machine takes longer than `SAVING`, and seeing where the model looks if that takes hardly any of the time.
         """
         leader = next((t for t in ranked(trials, self._plan.metric) if may_be_chosen(t, self._plan.metric)), None)
         if leader is None or self._plan.seconds is None:
@@ -75,6 +77,8 @@ class TimeLeft:
         testing = self._plan.testing * max(kept, 1) * self._prices.predicting(leader.number)
         slowness = self._prices.slowness
         more = slowness * (PACKING * kept + testing) + max(slowness - 1.0, 0.0) * SAVING
+        looking = slowness * look_seconds(self._prices.predicting(leader.number), max(kept, 1))
+        more += looking if looking <= LOOK_SHARE * self._plan.seconds else 0.0
         return self._plan.reserve(trials).making + more
 
     def gain_of_more(self, trials: Trials) -> float | None:

@@ -1,0 +1,138 @@
+"""Where a saved network looks: Grad-CAM (Selvaraju et al., ICCV 2017, arXiv 1610.02391). For workers only.
+
+The last map of numbers before the head is multiplied, channel by channel, by how much the answer depends on the
+channel, and added up. Networks without convolutions have none: in a transformer each place has seen the whole image.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from search.jobs import LOOK_SIDE, Looked, LookJob
+from search.worker.keras_internals import all_layers, patched
+from search.worker.packaging import load
+
+BATCH = 16  # images at a time
+_CONVOLUTIONS = (
+    keras.layers.Conv2D,
+    keras.layers.Conv2DTranspose,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv2D,
+)
+_TINY = 1e-30  # added to probabilities before their logarithm
+
+Seen = Callable[[Any, Any], object]
+
+
+def look(job: LookJob, pixels: NDArray[np.uint8]) -> Looked:
+    """See LookJob. `pixels`: of the study, [images, height, width, channels]. Raises OSError or ValueError."""
+    started = time.perf_counter()
+    model = load(job.path)
+    images = tf.constant(pixels[job.rows], tf.float32)
+    last = _last_map(model, images[:1])
+    if last is None:
+        return Looked(None, time.perf_counter() - started)
+    parts = [
+        _maps(model, last, images[start : start + BATCH], job.classes[start : start + BATCH])
+        for start in range(0, len(job.rows), BATCH)
+    ]
+    return Looked(_in_bytes(np.concatenate(parts)), time.perf_counter() - started)
+
+
+def _last_map(model: keras.Model, image: Any) -> Any:
+    """The operation that gives the last map with more than one place, after a convolution; None if there is none.
+
+    What pools is left out: it makes the same map coarser.
+    """
+    last, convolved = None, False
+
+    def seen(operation: Any, output: Any) -> None:
+        nonlocal last, convolved
+        convolved = convolved or isinstance(operation, _CONVOLUTIONS)
+        if convolved and len(output.shape) == 4 and output.shape[1] * output.shape[2] > 1:
+            last = last if "Pooling" in type(operation).__name__ else operation
+
+    with _watched(model, seen):
+        model(image, training=False)
+    return last
+
+
+def _maps(model: keras.Model, last: Any, images: Any, classes: NDArray[np.int32]) -> NDArray[np.float32]:
+    """[images, height, width], at least 0: equations 1 and 2 of Selvaraju et al. for the map of the operation `last`.
+
+    They take the score of a class before the softmax. A saved model has probabilities only, so this takes their
+    log-odds: for a softmax the score of the class less the soft maximum of the others, which does not level off.
+    """
+    maps: list[Any] = []
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+
+        def seen(operation: Any, output: Any) -> None:
+            if operation is last and not maps:
+                tape.watch(output)  # not before: what leads to the map needs no gradient, and so no memory
+                maps.append(output)
+
+        with _watched(model, seen):
+            probabilities = model(images, training=False)
+        asked = tf.one_hot(classes, probabilities.shape[1])
+        of_class = tf.reduce_sum(asked * probabilities, axis=1)
+        of_others = tf.reduce_sum((1 - asked) * probabilities, axis=1)
+        score = tf.math.log(of_class + _TINY) - tf.math.log(of_others + _TINY)
+    gradient = tape.gradient(score, maps[0], unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    weights = tf.reduce_mean(gradient, axis=(1, 2), keepdims=True)
+    cam = tf.nn.relu(tf.reduce_sum(weights * maps[0], axis=3, keepdims=True))
+    sides = [min(side, LOOK_SIDE) for side in cam.shape[1:3]]
+    smaller: NDArray[np.float32] = tf.image.resize(cam, sides, method="area")[..., 0].numpy()
+    return smaller
+
+
+def _in_bytes(maps: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Each of [images, height, width] by its own maximum, which becomes 255; 0 where there is no finite one."""
+    most = maps.max(axis=(1, 2), keepdims=True)
+    usable = np.isfinite(maps).all(axis=(1, 2), keepdims=True) & (most > 0)
+    return np.where(usable, np.rint(255 * np.divide(maps, most, where=usable, out=np.zeros_like(maps))), 0).astype(
+        np.uint8
+    )
+
+
+@contextmanager
+def _watched(model: keras.Model, seen: Seen) -> Iterator[None]:
+    """Within, `seen` is called with each operation of the model that was called, and the tensor that it gave.
+
+    Not for the mirror image of what the model is given, if it is shown that too.
+    """
+    mirrored: list[Any] = []  # tensors
+    inside = 0  # operations that are at work on them
+
+    def observed(operation: Any) -> Callable[..., Any]:
+        call = operation.call
+
+        def calling(*args: Any, **kwargs: Any) -> Any:
+            nonlocal inside
+            of_mirrored = any(argument is image for argument in args for image in mirrored)
+            inside += of_mirrored
+            try:
+                output = call(*args, **kwargs)
+            finally:
+                inside -= of_mirrored
+            if type(operation).__name__ == "Flip":
+                mirrored.append(output)
+            elif not inside and tf.is_tensor(output):
+                seen(operation, output)
+            return output
+
+        return calling
+
+    layers = [*all_layers(model)]
+    operations = {id(one): one for layer in layers for one in (layer, *getattr(layer, "operations", ()))}
+    with ExitStack() as stack:
+        for operation in operations.values():
+            stack.enter_context(patched(operation, "call", observed(operation)))
+        yield
