@@ -10,15 +10,16 @@ from search.executors.drive import Drive
 from search.jobs import DescribeJob, Description, Outcome
 from search.session.budget import LONG, PACKING, RESTARTING, SAVING
 from search.session.kept import KEPT_TRIALS
+from search.session.last_folds import last_folds
 from search.session.looks import look_seconds
 from search.session.plan import Plan
 from search.session.prices import Prices, quickest, useful
 from search.session.session import Session
 from search.session.trials import Trials
-from search.stats.evidence import may_be_chosen
+from search.stats.evidence import candidates_of, may_be_chosen
 from search.stats.outlook import AHEAD, little_gain
 from search.stats.ranking import ranked
-from search.study.evidence import outlook
+from search.study.evidence import outlook, stored_evidence
 from storage import OUT_OF_TIME, TrialRecord, TrialState
 from storage.records import Origin, Params
 
@@ -152,6 +153,22 @@ class TimeLeft:
         """Whether the next fold run of a trial is expected to end in time. The baseline is always begun."""
         is_begun_anyway = trial.origin == Origin.BASELINE and not trial.folds
         return is_begun_anyway or self._prices.fold(trial) <= self.seconds
+
+    def until_making(self, trials: Trials) -> float:
+        """Seconds until the model has to be made; infinite without a limit. Confirming trials is done before."""
+        limit = self._plan.seconds
+        return float("inf") if limit is None else limit - self._session.spent - self.needed(trials)
+
+    def last_folds(self, trials: Trials) -> tuple[int, ...]:
+        """Numbers of the open trials that get their missing folds before any is confirmed; see `last_folds`."""
+        known = [*trials]
+        evidence = stored_evidence(self._session.store, known, confirmed=False)
+        if evidence is None:
+            return ()
+        slots, folds = self._session.executor.slots, self._plan.folds
+        seconds = {t.number: -(-(folds - len(t.folds)) // slots) * self._prices.fold(t) for t in trials.open}
+        candidates = candidates_of(evidence, known)
+        return last_folds(evidence, candidates, seconds, self.until_making(trials), self._plan.wish)
 
     def is_guessed(self, trial: TrialRecord) -> bool:
         """Whether a fold run of a trial is a long one, and none before it tells how long."""
