@@ -110,7 +110,7 @@ def trained(keras: Any) -> Any:
     return model
 
 
-def test_it_looks_at_what_decides_the_class(keras: Any, trained: Any, tmp_path: Path) -> None:
+def test_it_looks_at_what_decides_the_class(trained: Any, tmp_path: Path) -> None:
     pixels, labels = planted(100, seed=1)
     answers = trained.predict(pixels.astype(np.float32), verbose=0).argmax(axis=1)
     assert (answers == labels).mean() > 0.95
