@@ -1,7 +1,8 @@
 """Where a saved network looks: Grad-CAM (Selvaraju et al., ICCV 2017, arXiv 1610.02391). For workers only.
 
-The last map of numbers before the head is multiplied, channel by channel, by how much the answer depends on the
-channel, and added up. Networks without convolutions have none: in a transformer each place has seen the whole image.
+The last map before the head is multiplied, channel by channel, by how much the answer depends on the channel, and added
+up. So it needs a head that sees a map: networks of dense layers have none, and vision transformers with a class token
+are left out. Swin has one, as its head sees the mean of its last map.
 """
 
 from __future__ import annotations
@@ -106,10 +107,10 @@ def _in_bytes(maps: NDArray[np.float32]) -> NDArray[np.uint8]:
 def _watched(model: keras.Model, seen: Seen) -> Iterator[None]:
     """Within, `seen` is called with each operation of the model that was called, and the tensor that it gave.
 
-    Not for the mirror image of what the model is given, if it is shown that too.
+    Not for what it does with the mirror image, if it is shown that too, nor for what is within attention.
     """
     mirrored: list[Any] = []  # tensors
-    inside = 0  # operations that are at work on them
+    inside = 0  # operations at work of which nothing is seen
 
     def observed(operation: Any) -> Callable[..., Any]:
         call = operation.call
@@ -117,14 +118,15 @@ def _watched(model: keras.Model, seen: Seen) -> Iterator[None]:
         def calling(*args: Any, **kwargs: Any) -> Any:
             nonlocal inside
             of_mirrored = any(argument is image for argument in args for image in mirrored)
-            inside += of_mirrored
+            hidden = of_mirrored or "Attention" in type(operation).__name__
+            inside += hidden
             try:
                 output = call(*args, **kwargs)
             finally:
-                inside -= of_mirrored
+                inside -= hidden
             if type(operation).__name__ == "Flip":
                 mirrored.append(output)
-            elif not inside and tf.is_tensor(output):
+            elif not inside and not of_mirrored and tf.is_tensor(output):
                 seen(operation, output)
             return output
 

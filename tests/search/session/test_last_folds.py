@@ -79,7 +79,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_cheap_folds_are_trained_in_the_time_that_was_kept_back_for_confirming(path: Path) -> None:
-    """After 33 of 45 s the search is over, as 10 s are for confirming and 5 for the model; two folds of a second fit."""
+    """After 33 of 45 s the search is over: 10 s are for confirming and 5 for the model. Two folds of a second fit."""
     executor, watcher = searched(path, 45, Reserve(making=5.0, confirming=10.0))
     first, second = stored(path)
     assert (len(first.folds), len(second.folds)) == (3, 3)
