@@ -39,5 +39,5 @@ def about(looks: Looks) -> str:
     )
     return (
         "Yellow is where the network found most of what speaks for its answer, dark blue where it found nothing "
-        f"(Grad-CAM, Selvaraju et al. 2017). {whose} The places are rough, and they are no proof of the cause."
+        f"(Grad-CAM place by place, Draelos and Carin 2020). {whose} The places are rough, and they are no proof of the cause."
     )

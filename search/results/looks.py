@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,11 +68,11 @@ def read_looks(path: Path, made: str) -> Looks:
     return Looks(found, trial, bool(unseen), *by_row) if found == made and maps.size else Looks()
 
 
-def _arrays(path: Path) -> dict[str, NDArray[np.generic]]:
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of the file. Raises ValueError for other ones, and whatever a damaged archive raises."""
     if path.stat().st_size > MOST_BYTES:
         raise ValueError(f"{path} is too large")
-    arrays: dict[str, NDArray[np.generic]] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     with zipfile.ZipFile(path) as archive:
         for name, (kind, dimensions) in _KINDS.items():
             part = archive.getinfo(f"{name}.npy")

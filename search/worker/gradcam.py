@@ -1,14 +1,17 @@
-"""Where a saved network looks: Grad-CAM (Selvaraju et al., ICCV 2017, arXiv 1610.02391). For workers only.
+"""Where a saved network looks: Grad-CAM (Selvaraju et al., ICCV 2017, arXiv 1610.02391), place by place. For workers.
 
-The last map before the head is multiplied, channel by channel, by how much the answer depends on the channel, and added
-up. So it needs a head that sees a map: networks of dense layers have none, and vision transformers with a class token
-are left out. Swin has one, as its head sees the mean of its last map.
+The numbers of the last map before the head are multiplied by how much the answer depends on each, and added up over
+channels (HiResCAM, Draelos and Carin, arXiv 2011.08891). Where the head sees the mean of the map that is Grad-CAM. For
+other heads Grad-CAM averages over places what differs between them, and so points at wrong ones.
+
+It needs a head that sees a map: networks of dense layers have none, and vision transformers with a class token are left
+out. Swin has one, as its head sees the mean of its last map.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -30,7 +33,7 @@ _CONVOLUTIONS = (
 )
 _TINY = 1e-30  # added to probabilities before their logarithm
 
-Seen = Callable[[Any, Any], object]
+Seen = Callable[[Any, Sequence[Any], Any], object]
 
 
 def look(job: LookJob, pixels: NDArray[np.uint8]) -> Looked:
@@ -53,13 +56,15 @@ def _last_map(model: keras.Model, image: Any) -> Any:
 
     What pools is left out: it makes the same map coarser.
     """
-    last, convolved = None, False
+    last = None
+    convolved: dict[int, Any] = {}  # tensors that come of a convolution, by their id, so that they live
 
-    def seen(operation: Any, output: Any) -> None:
-        nonlocal last, convolved
-        convolved = convolved or isinstance(operation, _CONVOLUTIONS)
-        if convolved and len(output.shape) == 4 and output.shape[1] * output.shape[2] > 1:
-            last = last if "Pooling" in type(operation).__name__ else operation
+    def seen(operation: Any, given: Sequence[Any], output: Any) -> None:
+        nonlocal last
+        if isinstance(operation, _CONVOLUTIONS) or any(id(tensor) in convolved for tensor in given):
+            convolved[id(output)] = output
+            is_map = len(output.shape) == 4 and output.shape[1] * output.shape[2] > 1
+            last = operation if is_map and "Pooling" not in type(operation).__name__ else last
 
     with _watched(model, seen):
         model(image, training=False)
@@ -67,15 +72,16 @@ def _last_map(model: keras.Model, image: Any) -> Any:
 
 
 def _maps(model: keras.Model, last: Any, images: Any, classes: NDArray[np.int32]) -> NDArray[np.float32]:
-    """[images, height, width], at least 0: equations 1 and 2 of Selvaraju et al. for the map of the operation `last`.
+    """[images, height, width], at least 0: equation 3 of Draelos and Carin for the map of the operation `last`.
 
-    They take the score of a class before the softmax. A saved model has probabilities only, so this takes their
+    It takes the score of a class before the softmax. A saved model has probabilities only, so this takes their
     log-odds: for a softmax the score of the class less the soft maximum of the others, which does not level off.
+    What speaks against the class counts as 0, as in Grad-CAM.
     """
     maps: list[Any] = []
     with tf.GradientTape(watch_accessed_variables=False) as tape:
 
-        def seen(operation: Any, output: Any) -> None:
+        def seen(operation: Any, given: Sequence[Any], output: Any) -> None:  # noqa: ARG001 - as it is called
             if operation is last and not maps:
                 tape.watch(output)  # not before: what leads to the map needs no gradient, and so no memory
                 maps.append(output)
@@ -87,8 +93,7 @@ def _maps(model: keras.Model, last: Any, images: Any, classes: NDArray[np.int32]
         of_others = tf.reduce_sum((1 - asked) * probabilities, axis=1)
         score = tf.math.log(of_class + _TINY) - tf.math.log(of_others + _TINY)
     gradient = tape.gradient(score, maps[0], unconnected_gradients=tf.UnconnectedGradients.ZERO)
-    weights = tf.reduce_mean(gradient, axis=(1, 2), keepdims=True)
-    cam = tf.nn.relu(tf.reduce_sum(weights * maps[0], axis=3, keepdims=True))
+    cam = tf.nn.relu(tf.reduce_sum(gradient * maps[0], axis=3, keepdims=True))
     sides = [min(side, LOOK_SIDE) for side in cam.shape[1:3]]
     smaller: NDArray[np.float32] = tf.image.resize(cam, sides, method="area")[..., 0].numpy()
     return smaller
@@ -105,7 +110,7 @@ def _in_bytes(maps: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 @contextmanager
 def _watched(model: keras.Model, seen: Seen) -> Iterator[None]:
-    """Within, `seen` is called with each operation of the model that was called, and the tensor that it gave.
+    """Within, `seen` is called with each operation of the model that was called, what it was given, and its tensor.
 
     Not for what it does with the mirror image, if it is shown that too, nor for what is within attention.
     """
@@ -127,13 +132,14 @@ def _watched(model: keras.Model, seen: Seen) -> Iterator[None]:
             if type(operation).__name__ == "Flip":
                 mirrored.append(output)
             elif not inside and not of_mirrored and tf.is_tensor(output):
-                seen(operation, output)
+                seen(operation, keras.tree.flatten((args, kwargs)), output)
             return output
 
         return calling
 
     layers = [*all_layers(model)]
-    operations = {id(one): one for layer in layers for one in (layer, *getattr(layer, "operations", ()))}
+    within = [one for layer in layers if isinstance(layer, keras.Model) for one in getattr(layer, "operations", ())]
+    operations = {id(one): one for one in (*layers, *within)}
     with ExitStack() as stack:
         for operation in operations.values():
             stack.enter_context(patched(operation, "call", observed(operation)))

@@ -84,7 +84,7 @@ def test_a_map_for_another_answer_is_not_shown(data: StudySummary) -> None:
     pictures = drawn(data)
     wrong = {row: (label + 1) % len(CLASSES) for row, label in pictures.looks.classes.items()}
     page = render(data, replace(pictures, looks=replace(pictures.looks, classes=wrong)))
-    assert 'class="over"' not in page and "show-looks" not in page
+    assert 'class="over"' not in page and 'id="show-looks"' not in page
 
 
 def test_it_says_whose_it_is_and_that_it_is_no_proof(data: StudySummary) -> None:

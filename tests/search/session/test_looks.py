@@ -26,7 +26,7 @@ from search.study.config_file import write as write_settings
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from storage import ChoiceRecord, Store
-from tests.search.session.sessions import Watcher
+from tests.search.session.sessions import RUN, Watcher
 from tests.search.session.test_in_time import Saving, finished, with_three_trials
 
 WHOLE, OF_FOLDS = Member(4, 0.6), (Member(2, 0.2, 0), Member(2, 0.2, 2))
@@ -130,7 +130,7 @@ def test_a_session_ends_with_it_and_the_report_shows_it(prepared: Prepared, tmp_
     page = render(summary, pictures_of(folder, summary))
     assert 'id="show-looks"' in page and "no proof of the cause" in page
     with Store.open(folder.database) as store:
-        store.add_choice(replace(store.choices()[-1], made="later"), run=1, seconds=0)
+        store.add_choice(replace(store.choices()[-1], made="later"), run=store.start_run(RUN), seconds=0)
     later = summary_of(folder)
     assert pictures_of(folder, later).looks == Looks()
 
