@@ -38,6 +38,7 @@ def about(looks: Looks) -> str:
         "elsewhere than the networks that gave these answers."
     )
     return (
-        "Yellow is where the network found most of what speaks for its answer, dark blue where it found nothing (Grad-CAM "
-        f"place by place, Draelos and Carin 2020). {whose} The places are rough, and they are no proof of the cause."
+        "Yellow is where the network found most of what speaks for its answer, dark blue where it found nothing "
+        f"(Grad-CAM, place by place: Draelos and Carin 2020). {whose} "
+        "The places are rough, and they are no proof of the cause."
     )
