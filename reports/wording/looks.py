@@ -40,5 +40,6 @@ def about(looks: Looks) -> str:
     return (
         "Yellow is where the network found most of what speaks for its answer, dark blue where it found nothing "
         f"(Grad-CAM, place by place: Draelos and Carin 2020). {whose} "
+        "In a picture without colours it found nothing that speaks for its answer. "
         "The places are rough, and they are no proof of the cause."
     )

@@ -74,9 +74,9 @@ def _last_map(model: keras.Model, image: Any) -> Any:
 def _maps(model: keras.Model, last: Any, images: Any, classes: NDArray[np.int32]) -> NDArray[np.float32]:
     """[images, height, width], at least 0: equation 3 of Draelos and Carin for the map of the operation `last`.
 
-    It takes the score of a class before the softmax. A saved model has probabilities only, so this takes their
-    log-odds: for a softmax the score of the class less the soft maximum of the others, which does not level off.
-    What speaks against the class counts as 0, as in Grad-CAM.
+    It takes the score of a class before the softmax. A saved model has probabilities only; the logarithm of that of the
+    class, less the mean of all logarithms, is the score less the mean score. What speaks against the class counts as 0,
+    as in Grad-CAM.
     """
     maps: list[Any] = []
     with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -88,10 +88,8 @@ def _maps(model: keras.Model, last: Any, images: Any, classes: NDArray[np.int32]
 
         with _watched(model, seen):
             probabilities = model(images, training=False)
-        asked = tf.one_hot(classes, probabilities.shape[1])
-        of_class = tf.reduce_sum(asked * probabilities, axis=1)
-        of_others = tf.reduce_sum((1 - asked) * probabilities, axis=1)
-        score = tf.math.log(of_class + _TINY) - tf.math.log(of_others + _TINY)
+        scores = tf.math.log(probabilities + _TINY)
+        score = tf.gather(scores, classes, axis=1, batch_dims=1) - tf.reduce_mean(scores, axis=1)
     gradient = tape.gradient(score, maps[0], unconnected_gradients=tf.UnconnectedGradients.ZERO)
     cam = tf.nn.relu(tf.reduce_sum(gradient * maps[0], axis=3, keepdims=True))
     sides = [min(side, LOOK_SIDE) for side in cam.shape[1:3]]
