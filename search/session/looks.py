@@ -18,7 +18,7 @@ from search.results.shipped import PICTURES, UNSURE, Example
 from search.stats.selection import Member
 from storage import ChoiceRecord
 
-LOADING = 3.0  # seconds to load a network and to call it for the first time, without graphs
+LOADING = 2.0  # seconds to load a network and to call it for the first time: 1.7 and 2.1 for Lite0 and Lite2
 
 
 def looking(trial: int, members: Sequence[Member]) -> tuple[Member, ...]:

@@ -27,7 +27,7 @@ RESERVE_SECONDS = 5.0  # between two estimates of the time for finishing; in a s
 RESERVE_SHARE = 0.01  # of it, as then there are few trials
 OUTLOOK_SECONDS = 30.0  # between two estimates of what more search brings, and at most
 OUTLOOK_SHARE = 20.0  # of the time one part of so many
-LOOK_SHARE = 0.02  # of the time, at most, that is kept back to see where the model looks
+LOOK_SHARE = 0.03  # of the time, at most, that is kept back to see where the model looks
 RECALLED = 8  # trials of each family by whose stored fold runs a new session knows what others will take
 
 
