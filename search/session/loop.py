@@ -487,7 +487,8 @@ class Loop:
 
     def _train_last_folds(self) -> None:
         """Complete trials that could be chosen, before the time for confirming others is used."""
-        numbers = () if self.running else self._time.last_folds(self._trials)
+        if self.running or not (numbers := self._time.last_folds(self._trials)):
+            return
         for number in numbers:
             folds = self.plan.folds - len(self._trials[number].folds)
             self._observer.note(f"trial {number} could be chosen: its {folds} missing folds are trained first")
