@@ -93,7 +93,9 @@ def gallery(data: StudySummary, pictures: Pictures) -> Gallery:
         accused=[shot for suspect, shot in labels if suspect.accused],
         doubted=[shot for suspect, shot in labels if not suspect.accused],
         missing=pictures.missing,
-        looks=look_words.about(pictures.looks) if has_looks else "",
+        looks=look_words.about(pictures.looks, together=data.chosen is not None and data.chosen.together)
+        if has_looks
+        else "",
     )
 
 

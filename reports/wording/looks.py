@@ -29,13 +29,14 @@ def place(of_picture: NDArray[np.uint8]) -> str:
     return f"looks most {_PLACES[min(int(3 * y), 2)][min(int(3 * x), 2)]}"
 
 
-def about(looks: Looks) -> str:
-    """What the colours mean, whose they are, and that they prove nothing."""
+def about(looks: Looks, *, together: bool) -> str:
+    """What the colours mean, whose they are, and that they prove nothing. `together`: whether an ensemble is saved."""
+    network = f"network of trial {looks.trial}{', which counts most in the ensemble' if together else ''}"
     whose = (
-        f"Each picture is looked at by a network of trial {looks.trial} that was not trained on it."
+        f"Each picture is looked at by a {network}{',' if together else ''} that was not trained on it."
         if looks.unseen
-        else f"This is the saved network of trial {looks.trial}. It was trained on these pictures too, so it may look "
-        "elsewhere than the networks that gave these answers."
+        else f"This is the saved {network}. It was trained on these pictures too, so it may look elsewhere than the "
+        "networks that gave these answers."
     )
     return (
         "Yellow is where the network found most of what speaks for its answer, dark blue where it found nothing "

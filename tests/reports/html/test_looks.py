@@ -89,10 +89,12 @@ def test_a_map_for_another_answer_is_not_shown(data: StudySummary) -> None:
 
 def test_it_says_whose_it_is_and_that_it_is_no_proof(data: StudySummary) -> None:
     seen, unseen = (drawn(data, unseen=unseen).looks for unseen in (False, True))
-    assert "the saved network of trial 3. It was trained on these pictures too" in about(seen)
-    assert "a network of trial 3 that was not trained on it" in about(unseen)
+    assert "the saved network of trial 3. It was trained on these pictures too" in about(seen, together=False)
+    assert "by a network of trial 3 that was not trained on it" in about(unseen, together=False)
+    assert "the saved network of trial 3, which counts most in the ensemble. It was" in about(seen, together=True)
+    assert "of trial 3, which counts most in the ensemble, that was not trained on it" in about(unseen, together=True)
     for looks in (seen, unseen):
-        assert "no proof of the cause" in about(looks)
+        assert "no proof of the cause" in about(looks, together=False)
 
 
 def test_the_colours_are_brighter_where_it_looks_more() -> None:

@@ -62,7 +62,7 @@ def test_without_images_nothing_is_to_do() -> None:
 
 @pytest.mark.parametrize(("networks", "unseen"), [((WHOLE,), False), (OF_FOLDS, True)])
 def test_what_was_found_is_kept_with_whose_it_is(networks: tuple[Member, ...], unseen: bool) -> None:
-    choice = ChoiceRecord("now", 4, (), (), (), 3, 1.0, None)
+    choice = ChoiceRecord("now", 4, (), (), 3, 1.0, None)
     job = look_jobs(EXAMPLES, (WHOLE,), PATHS, ASSIGNMENT)[0]
     maps = np.zeros((4, 2, 2), np.uint8)
     maps[1:] = 255
