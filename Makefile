@@ -7,7 +7,7 @@ DEMO := demo
 TRIALS ?= 14
 WORKERS ?= 2
 
-.PHONY: help install demo test test-all lint format bench bench-gpu clean
+.PHONY: help install demo test test-all lint format faults bench bench-gpu clean
 
 help: ## these lines
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -37,6 +37,9 @@ lint: install ## ruff and a strict type checker over everything
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+faults: install ## faults made to happen to real searches, a tenth of docs/faults.md; minutes
+	$(BIN)/python -m tests.faults
 
 bench: install ## ratios against model.fit, Keras Tuner, Optuna and the arithmetic alone; half an hour
 	$(BIN)/python -m tests.bench

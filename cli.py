@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from search.cli_studies import app as studies
 from search.commands import options as opt
 from search.errors import RunError, UsageError, of_the_system, writing
 from search.session.signals import RESUMABLE, leave_on_signals
@@ -29,6 +30,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+app.add_typer(studies)
 
 
 @app.callback()
@@ -163,9 +167,9 @@ def diagnose(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
 def report(
     study: opt.Where = None, as_json: opt.Json = False, labels: opt.Labels = None, open_it: opt.Open = False
 ) -> None:
-    """Show the leaderboard and write report.html into the study folder."""
+    """Say how good the model is and what to do next; write report.html and report.md into the study folder."""
     from reports import labels_csv, show
-    from reports.html.study import write
+    from reports.pages import write_both
     from search.commands.report import report
 
     result = report(study)
@@ -177,7 +181,7 @@ def report(
         return
     page = result.folder.report
     with writing(page, "--json needs no file"):
-        write(result.summary, page, result.pictures())
+        write_both(result.summary, page, result.pictures())
     show.study(result.summary, page, open_it=open_it)
 
 
@@ -240,7 +244,7 @@ def backbones(as_json: opt.Json = False) -> None:
 def _finish(ended: RunResult) -> None:
     """Report on a run, and exit with its code."""
     from reports import show
-    from reports.html.study import write
+    from reports.pages import write_both
     from search.commands.report import pictures_of, summary_of
     from search.results.progress import Ending
 
@@ -248,7 +252,7 @@ def _finish(ended: RunResult) -> None:
     if ended.nothing_left:
         show.lines(ended.nothing_left)
     summary = summary_of(folder)
-    write(summary, folder.report, pictures_of(folder, summary))
+    write_both(summary, folder.report, pictures_of(folder, summary))
     show.run(summary, folder.report, folder.command("report"))
     if ended.ending is Ending.STOPPED:
         show.lines(f"stopped; nothing is lost. Go on with: {ended.resume_command}")

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from reports.wording import answer as answer_words
 from reports.wording.diagnosis import fine, headline
+from reports.wording.next_steps import advice
 from search.data.findings import Findings
 from search.diagnosis.evidence import LayerEvidence
 from search.diagnosis.result import Diagnosed, Run, mean_validation, runs_that_learn, verdict
@@ -16,6 +18,7 @@ from search.results.labels import SuspectLabel
 from search.results.nested import Nested
 from search.results.shipped import Example, Mistaken
 from search.results.siblings import NamedSiblings
+from search.results.standing import standings
 from search.results.summary import Chosen, Pooled, StudySummary, TrialRow
 from search.stats.estimate import Estimate
 
@@ -40,6 +43,8 @@ def as_json(data: StudySummary) -> dict[str, Any]:
             "fingerprint": study.fingerprint,
             "created": study.created,
         },
+        "answer": _answer_json(data),
+        "next_steps": [{"what": step.what, "why": step.why, "command": step.command or None} for step in advice(data)],
         "trials": [_trial_json(row, data.second_objective) for row in sorted(data.rows, key=lambda row: row.number)],
         "best": {"number": best.number, "params": dict(best.params), "score": best.score} if best else None,
         "estimate": _estimate_json(data.estimate),
@@ -75,6 +80,25 @@ def as_json(data: StudySummary) -> dict[str, Any]:
     }
     strict: dict[str, Any] = _strict(raw)
     return strict
+
+
+def _answer_json(data: StudySummary) -> dict[str, Any]:
+    """The sentences that begin the report, and every score that belongs beside that of the model."""
+    told = (answer_words.answer, answer_words.tested, answer_words.compared, answer_words.model)
+    return {
+        "sentences": [sentence for tell in told if (sentence := tell(data))],
+        "standings": [
+            {
+                "what": row.what.value,
+                "name": answer_words.label(row),
+                "value": row.value,
+                "low": row.low,
+                "high": row.high,
+                "images": row.images or None,
+            }
+            for row in standings(data)
+        ],
+    }
 
 
 def _estimate_json(estimate: Estimate | None) -> dict[str, Any] | None:

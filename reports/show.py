@@ -16,16 +16,23 @@ from reports.terminal import diagnosis as diagnosis_lines
 from reports.terminal import images as images_lines
 from reports.terminal import study as study_lines
 from reports.terminal.backbones import show_backbones
+from reports.terminal.listed import show_studies
 from reports.terminal.output import Output
 from reports.terminal.predictions import show_predictions
 from reports.terminal.space import show_space
+from reports.wording.values import count
 from search.data.findings import Findings
 from search.diagnosis.result import Diagnosed
 from search.files import write_atomically
 from search.results.backbones import ListedBackbone
+from search.results.checked import Checked
+from search.results.environment import Environment, Extra
+from search.results.listed import ListedStudy
 from search.results.predictions import Prediction
 from search.results.summary import StudySummary
 from spaces import Space
+
+_MAX_PROBLEMS = 20  # of one kind; --json has all
 
 
 def lines(*texts: str) -> None:
@@ -124,6 +131,49 @@ def backbones(listed: Sequence[ListedBackbone], *, as_json: bool) -> None:
         plain({"backbones": [asdict(one) for one in listed]})
     else:
         show_backbones(listed)
+
+
+def verified(study: str, checks: Sequence[Checked], *, as_json: bool) -> None:
+    """The result of `search verify`."""
+    if as_json:
+        plain({"study": study, "sound": not any(c.problems for c in checks), "checks": [asdict(c) for c in checks]})
+        return
+    for check in checks:
+        lines(f"{check.what}: {check.count:,} checked, {count(len(check.problems), 'problem')}")
+        lines(*(f"  {problem}" for problem in check.problems[:_MAX_PROBLEMS]))
+    wrong = sum(len(check.problems) for check in checks)
+    lines(f"{study}: {count(wrong, 'problem')}. Restore it from a backup." if wrong else f"{study}: all is sound.")
+
+
+def studies(listed: Sequence[ListedStudy], *, as_json: bool) -> None:
+    """The result of `search list`."""
+    if as_json:
+        plain({"studies": [asdict(study) for study in listed]})
+    else:
+        show_studies(listed)
+
+
+def environment(here: Environment, *, as_json: bool) -> None:
+    """The result of `search env`."""
+    if as_json:
+        plain(asdict(here))
+        return
+    lines(
+        f"system: {here.system}",
+        f"processors: {count(here.cores, 'core')}, {here.memory_bytes / 2**30:.0f} GiB of memory",
+        f"GPUs: {', '.join(here.gpus) or 'none visible'}",
+        f"GPUs that TensorFlow uses: {', '.join(here.seen_by_tensorflow) or 'none'}",
+        *([here.gpu_advice] if here.gpu_advice else []),
+        f"workers of a search, by default: {here.workers}",
+        f"pre-trained networks at hand: {', '.join(here.backbones) or 'none'} (`search backbones` says more)",
+        "extras:",
+        *(f"  {e.name}: {e.purpose}: {_installed(e)}" for e in here.extras),
+        "versions: " + ", ".join(f"{name} {version}" for name, version in here.versions.items()),
+    )
+
+
+def _installed(extra: Extra) -> str:
+    return "installed" if extra.installed else f"pip install 'smallsearch[{extra.name}]'"
 
 
 def _open(page: Path, wanted: bool) -> None:

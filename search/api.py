@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from reports import show
 from reports.html import notebook
-from reports.html.study import write
+from reports.pages import write
 from reports.terminal.display import TerminalDisplay
 from search.commands import check as checking
 from search.commands import diagnose as diagnosing
@@ -88,6 +88,8 @@ class Study:
 
     def report(self, path: AnyPath | None = None) -> Path:
         """Write the report, one HTML file, and return its path. `path` None: `report.html` in the study.
+
+        A `path` that ends in .md: the same as Markdown.
 
         Raises OSError.
         """

@@ -1,5 +1,6 @@
 """What a study stores: frozen records, and the database that holds them. Imports no other package of the project."""
 
+from storage.backup import back_up, problems_of
 from storage.errors import LockedError, StorageError
 from storage.file_check import needs_upgrade
 from storage.records import (
@@ -39,5 +40,7 @@ __all__ = [
     "StudyRecord",
     "TrialRecord",
     "TrialState",
+    "back_up",
     "needs_upgrade",
+    "problems_of",
 ]

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from storage.errors import ImpossibleError
 from storage.records import ChoiceRecord, FoldRecord, ImageRecord, Split, StudyRecord, TrialRecord, TrialState
 
+_MAX_CLASSES = 10_000
+_MAX_NAME = 4096  # characters: the longest path that Linux knows
 _MAX_SECONDS = 1e9  # thirty years
 
 _MAX_REDRAWS = 10_000
@@ -21,7 +23,12 @@ _ROUNDING = 1e-6
 
 
 def check_study(study: StudyRecord) -> None:
-    """At least two different classes, and images with pixels."""
+    """At least two different classes, names that can be shown, and images with pixels."""
+    if len(study.classes) > _MAX_CLASSES:
+        raise ImpossibleError(f"{len(study.classes):,} classes")
+    longest = max(map(len, (study.name, study.metric, study.fingerprint, *study.classes)))
+    if longest > _MAX_NAME:
+        raise ImpossibleError(f"a name of {longest:,} characters")
     if len(set(study.classes)) < max(len(study.classes), 2):
         raise ImpossibleError(f"the classes {list(study.classes)}")
     if min(study.image_shape) < 1:
@@ -33,6 +40,8 @@ def check_images(images: Sequence[ImageRecord], study: StudyRecord) -> None:
     for row, image in enumerate(images):
         if image.row != row:
             raise ImpossibleError(f"no image in row {row}")
+        if len(image.path) > _MAX_NAME:
+            raise ImpossibleError(f"an image with a path of {len(image.path):,} characters")
         if not 0 <= image.label < len(study.classes):
             raise ImpossibleError(f"label {image.label} of image {row} among {len(study.classes)} classes")
 

@@ -14,8 +14,14 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
-from storage.codec import decode_json, encode_json
+from storage.codec import MAX_ARRAY_BYTES, decode_json, encode_json
 from storage.errors import ImpossibleError, LockedError, StorageError
+
+MAX_TEXT_BYTES = 8 * 2**20
+"""Longest text that is read: the curves of 10,000 epochs have 1 MB."""
+_MAX_HEAP = 2**30  # bytes that SQLite may take in this process
+_MAX_DEAF = 1.0  # seconds that one attempt to write waits for a lock
+_STEPS_BETWEEN_SIGNALS = 1_000_000  # of SQLite's machine: some 10 ms
 
 Mode = Literal["rw", "query", "ro", "immutable"]
 """'query' reads, and removes the files that SQLite makes beside the database; 'ro' cannot remove them. Both use locks
@@ -49,7 +55,25 @@ def connect(path: Path, mode: Mode, wait_seconds: float = 30.0) -> sqlite3.Conne
     """A plain connection to an existing file, in autocommit. Raises sqlite3.Error."""
     uri = f"{path.resolve().as_uri()}?{_QUERY[mode]}"
     # Without isolation_level=None, Python begins transactions by itself: too late, and none before DDL.
-    return sqlite3.connect(uri, uri=True, timeout=wait_seconds, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(uri, uri=True, timeout=wait_seconds, isolation_level=None, check_same_thread=False)
+    _bound(connection)
+    return connection
+
+
+def _bound(connection: sqlite3.Connection) -> None:
+    """Limits what a stranger's database can cost: memory, the length of values, and being deaf to Ctrl-C."""
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_ARRAY_BYTES + 2**20)
+    connection.text_factory = _text
+    connection.execute("PRAGMA trusted_schema=OFF")
+    connection.execute(f"PRAGMA hard_heap_limit={_MAX_HEAP}")
+    # While SQLite works, Python handles no signal unless it is called now and then.
+    connection.set_progress_handler(lambda: 0, _STEPS_BETWEEN_SIGNALS)
+
+
+def _text(data: bytes) -> str:
+    if len(data) > MAX_TEXT_BYTES:
+        raise ValueError(f"a text of {len(data)} bytes, {MAX_TEXT_BYTES} at most")
+    return data.decode()
 
 
 def make_engine(path: Path, mode: Mode, wait_seconds: float = 30.0) -> Engine:
@@ -77,6 +101,8 @@ def make_engine(path: Path, mode: Mode, wait_seconds: float = 30.0) -> Engine:
                 )
             # FULL: a commit survives a power loss, not only a killed process.
             connection.execute("PRAGMA synchronous=FULL")
+            # SQLite waits for a lock without heeding signals, so only for a moment; `Store` tries again.
+            connection.execute(f"PRAGMA busy_timeout={round(min(wait_seconds, _MAX_DEAF) * 1000)}")
 
     event.listen(engine, "connect", set_pragmas)
     event.listen(engine, "begin", _begin)
@@ -137,10 +163,23 @@ def explained(path: Path, *, writing: bool) -> Iterator[None]:
         yield
     except StatementError as error:
         cause = error.orig if error.orig is not None else error
+        _pass_on_interrupt(cause)
         kind = LockedError if _code(cause) == sqlite3.SQLITE_BUSY else StorageError
         raise kind(_in_words(path, cause, writing=writing)) from error
     except (sqlite3.Error, SQLAlchemyError, OSError, *_NOT_STORABLE) as error:
+        _pass_on_interrupt(error)
         raise StorageError(_in_words(path, error, writing=writing)) from error
+
+
+def is_busy(error: DBAPIError) -> bool:
+    """Whether another process has locked the database."""
+    return _code(error.orig) == sqlite3.SQLITE_BUSY
+
+
+def _pass_on_interrupt(error: BaseException) -> None:
+    """Raises KeyboardInterrupt where a signal ended a query: SQLite reports only that it was interrupted."""
+    if _code(error) == sqlite3.SQLITE_INTERRUPT:
+        raise KeyboardInterrupt from error
 
 
 def settle(partial: Path, target: Path) -> None:

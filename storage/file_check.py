@@ -11,6 +11,7 @@ from pathlib import Path
 from storage.engine import Mode, connect, explained, has_unmerged_commits, mask_password
 from storage.errors import StorageError
 from storage.schema import APPLICATION_ID, HEAD, REVISIONS
+from storage.tables import problem_of
 
 _MAGIC = b"SQLite format 3\x00"
 _HEADER_BYTES = 100  # https://www.sqlite.org/fileformat.html#the_database_header
@@ -24,7 +25,12 @@ def check(path: Path) -> str:
     """
     with explained(path, writing=False):
         _check_header(path)
-        revisions = _revisions(path)
+        revisions, problem = _revisions(path)
+    if problem:
+        raise StorageError(
+            f"{mask_password(path)}: {problem}. It is damaged, was changed by another program, or was made to do harm, "
+            "and is not read. Restore it from a backup."
+        )
     if len(revisions) != 1:
         raise StorageError(
             f"{mask_password(path)}: contains {len(revisions)} revisions, 1 expected. It is damaged: "
@@ -94,14 +100,18 @@ def _check_length(path: Path, header: bytes) -> None:
         )
 
 
-def _revisions(path: Path) -> list[str]:
+def _revisions(path: Path) -> tuple[list[str], str | None]:
+    """The revisions in the file, and what else is wrong with its tables."""
     # 'ro' would make a -shm file; it is needed only if there is a log to read.
     mode: Mode = "ro" if has_unmerged_commits(path) else "immutable"
     with closing(connect(path, mode)) as connection:
         try:
-            rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+            if problem := problem_of(connection, current=False):
+                return [HEAD], problem
+            rows = connection.execute("SELECT version_num FROM alembic_version LIMIT 2").fetchall()
+            problem = problem_of(connection, current=rows == [(HEAD,)])
         except sqlite3.DatabaseError:
             if mode == "ro" or not has_unmerged_commits(path):
                 raise
             return _revisions(path)  # another process began to write in between
-    return [str(revision) for (revision,) in rows]
+    return [str(revision) for (revision,) in rows], problem

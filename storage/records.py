@@ -36,6 +36,7 @@ class Origin(StrEnum):
     START = "start"  # a known-good point of the preset
     TRY = "try"  # of the user's list
     SAMPLER = "sampler"
+    SMALLER = "smaller"  # a trial that needed too much memory, with half the batch
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -16,11 +17,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, Row, func, insert, select, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ColumnElement
 
 from storage import consistency, create, rows
 from storage.create import STUDY_ID
-from storage.engine import explained, make_reading_engine, make_writing_engine, mask_password
+from storage.engine import explained, is_busy, make_reading_engine, make_writing_engine, mask_password
 from storage.errors import StorageError
 from storage.file_check import check, is_current
 from storage.records import (
@@ -49,9 +51,19 @@ class Store:
     write is one transaction; once its method has returned, the change outlives a killed process and a power
     loss."""
 
-    def __init__(self, path: Path, engine: Engine, max_scores: Mapping[str, float], *, read_only: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        engine: Engine,
+        max_scores: Mapping[str, float],
+        *,
+        read_only: bool,
+        wait_seconds: float = 30.0,
+    ) -> None:
         """Not for callers: use `create` or `open`."""
         self.path = path
+        self.patient: Callable[[float], bool] = lambda waited: waited < wait_seconds
+        """Seconds for which another process has kept the database locked -> whether to wait on, before a write."""
         self.read_only = read_only
         self._max_scores = max_scores
         self._engine = engine
@@ -97,7 +109,7 @@ class Store:
             upgrade(path, revision, wait_seconds)
         with explained(path, writing=not read_only):
             engine = (make_reading_engine if read_only else make_writing_engine)(path, wait_seconds)
-        return cls(path, engine, max_scores or {}, read_only=read_only)
+        return cls(path, engine, max_scores or {}, read_only=read_only, wait_seconds=wait_seconds)
 
     def close(self) -> None:
         """Closes every connection; the last to close merges the log into the file. A second call does nothing."""
@@ -367,8 +379,18 @@ class Store:
                 "Put it back, or continue where it is now."
             )
         engine = self._engine.execution_options(write=True)
-        with explained(self.path, writing=True), engine.begin() as connection:
-            yield connection
+        with explained(self.path, writing=True), ExitStack() as transaction:
+            yield self._begun(engine, transaction)
+
+    def _begun(self, engine: Engine, transaction: ExitStack) -> Connection:
+        """Begins a transaction that writes; while the database is locked, as often as `patient` says."""
+        started = time.monotonic()
+        while True:
+            try:
+                return transaction.enter_context(engine.begin())
+            except DBAPIError as error:
+                if not is_busy(error) or not self.patient(time.monotonic() - started):
+                    raise
 
     def _trials(
         self,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine
 
-from storage.engine import connect, explained, mask_password, settle
+from storage.backup import back_up
+from storage.engine import connect, explained, mask_password
 from storage.errors import StorageError
 
 
@@ -51,20 +50,3 @@ def _run_migrations(connection: Connection) -> None:
     config.set_main_option("script_location", "storage:migrations")
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
-
-
-def back_up(path: Path, target: Path, wait_seconds: float = 30.0) -> Path:
-    """Copies the database by SQLite's backup, which includes the log. `target` exists only when it is complete.
-
-    Raises sqlite3.Error or OSError.
-    """
-    partial = target.with_name(target.name + ".partial")
-    partial.unlink(missing_ok=True)
-    try:
-        with closing(connect(path, "ro", wait_seconds)) as source, closing(sqlite3.connect(partial)) as copy:
-            source.backup(copy)
-        settle(partial, target)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    return target

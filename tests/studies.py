@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.results.stored import StoredStudy
-from search.results.summary import StudySummary, summarise
+from search.results.summary import Chosen, StudySummary, Tested, summarise
+from search.stats.estimate import Estimate
 from search.stats.evidence import Evidence, comparable, evidence_of
 from search.stats.metrics import METRICS
 from search.stats.selection import Wish
@@ -134,6 +135,21 @@ def example(
     )
     trials = tuple(trial(number, len(classes), metric) for number in range(12))
     return Records(study, images, split, trials, _runs(), probabilities(images, split, 0.86, len(classes)))
+
+
+EXPECTED = Estimate("balanced_accuracy", 0.86, 0.8, 0.91, 0.88, 6, 110, "progressive")
+
+
+def a_test(value: float, low: float, high: float, times: int = 1) -> Tested:
+    """A score on 50 testing images."""
+    return Tested(value, low, high, 50, times)
+
+
+def judged(tested: Tested | None = None) -> StudySummary:
+    """The example with an estimate, plain methods, and trial 7 as the saved model."""
+    plain = references(logistic_regression=0.73, linear_probe=0.84, majority=0.5)
+    chosen = Chosen(7, ((7, 1.0),), True, False, "2025-03-01T21:00:00Z", tested, judged=FOLDS, leader=7)
+    return replace(replace(example(), references=plain).data(), estimate=EXPECTED, chosen=chosen)
 
 
 STUCK = DiagnosisRecord(

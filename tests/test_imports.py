@@ -56,7 +56,7 @@ _TABLE = {
     ),
     "search.export": (
         "search.errors search.files search.native search.manifest search.text search.data search.study "
-        "search.results.predictions search.session.budget storage"
+        "search.results.predictions search.session.budget search.worker.keras_internals storage"
     ),
     "search.session": (
         "search.errors search.seeds search.text search.native search.stats search.data search.diagnosis search.jobs "
@@ -77,7 +77,11 @@ _TABLE = {
         "search.data.findings search.diagnosis.result search.stats.estimate reports storage"
     ),
     "search.__main__": "cli",
-    "cli": "search.commands search.results search.errors search.text search.session.signals reports spaces storage",
+    "search.cli_studies": "search.commands search.errors search.text reports",
+    "cli": (
+        "search.cli_studies search.commands search.results search.errors search.text search.session.signals reports "
+        "spaces storage"
+    ),
 }
 TABLE = {row: tuple(allowed.split()) for row, allowed in _TABLE.items()}
 """Package, or module outside of the packages -> what it may import of the project, in functions and for types too."""

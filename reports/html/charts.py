@@ -10,8 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from reports.html import svg
-from reports.wording import study as words
-from reports.wording.values import count, metric_words, number
+from reports.wording.values import count, metric_words
 from search.results.summary import ReferenceRow, StudySummary, TrialRow
 from search.stats.metrics import METRICS
 from storage.records import FoldRecord, TrialRecord
@@ -176,39 +175,3 @@ def _curves_label(trial: TrialRecord, panel: Panel, folds: Sequence[FoldRecord])
         label += f" Validation goes from {first:.3f} to {last:.3f} on average;"
         label += f" best epochs {min(epochs)} to {max(epochs)}."
     return label
-
-
-def standing(data: StudySummary) -> Markup | None:
-    """Where the best trial, the starting point and chance lie on one line; None without a best trial."""
-    best, base = data.best, data.baseline
-    if best is None:
-        return None
-    lines = [(f"trial {best.number}, the best", best)]
-    if base is not None and base.number != best.number and base.fold_scores:
-        lines.append(("trial 0, your start", base))
-    limits = strip_limits(data, [row for _, row in lines])
-    wide, side, gap = 560.0, 14.0, 58.0
-    x = svg.linear(limits.low, limits.high, side, wide - side)
-    bottom = gap * len(lines)
-    heights = [gap * place + 40 for place in range(len(lines))]
-    parts = []
-    for value in svg.ticks(limits.low, limits.high, 5):
-        parts += [svg.line(x(value), at - 14, x(value), at + 18, "grid") for at in heights]
-        parts.append(svg.text(x(value), bottom + 20, f"{value:g}", anchor="middle", class_="tick"))
-    if math.isfinite(data.chance):
-        anchor = "start" if x(data.chance) < wide / 2 else "end"
-        parts += [svg.line(x(data.chance), at - 14, x(data.chance), at + 18, "chance") for at in heights]
-        parts.append(svg.text(x(data.chance), bottom + 44, "chance", anchor=anchor, class_="chance-label"))
-    for place, (name, row) in enumerate(lines):
-        at = heights[place]
-        parts.append(svg.text(0, at - 22, name, class_="halo"))
-        known = [score for score in row.fold_scores if math.isfinite(score)]
-        if not known:
-            continue
-        class_ = "dot" if place == 0 else "dot start"
-        parts.append(svg.line(x(min(known)), at, x(max(known)), at, "span"))
-        parts += [svg.tag("circle", cx=x(score), cy=at, r=6.0, class_=class_) for score in known]
-        mean = x(math.fsum(known) / len(known))
-        parts.append(svg.line(mean, at - 11, mean, at + 11, "mean"))
-    label = ". ".join(f"{name}: {words.score_words(row)}" for name, row in lines)
-    return svg.picture(wide, bottom + 50, f"{label}. Chance: {number(data.chance)}.", *parts, class_="standing")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
+from reports.wording import answer as answer_words
 from reports.wording import study as words
 from reports.wording import values
 from search.results.summary import StudySummary
@@ -12,7 +13,7 @@ ROWS = 5  # of the leaderboard
 
 
 def of_study(data: StudySummary) -> str:
-    """The best trial, what to expect of it on new images, and the first rows of the leaderboard."""
+    """What to expect of the model on new images, and the first rows of the leaderboard."""
     head = ("trial", values.metric_words(data.metric), "state", "changed from trial 0")
     rows = [
         (
@@ -24,7 +25,7 @@ def of_study(data: StudySummary) -> str:
         for row in data.rows[:ROWS]
     ]
     table = [_row(_HEAD, head), *(_row(_CELL, row) for row in rows)]
-    sentences = [words.headline(data), words.choice(data), words.caution(data)]
+    sentences = [told(data) for told in (answer_words.answer, answer_words.tested, answer_words.model)]
     paragraphs = [Markup("<p>{}</p>").format(values.visible(sentence)) for sentence in sentences if sentence]
     title = Markup("<p><b>{}</b> · {} · {}</p>").format(
         values.shortened(data.study.name, 40), words.images_words(data), words.counts_words(data) or "no trial yet"

@@ -9,14 +9,9 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from markupsafe import Markup, escape
+
 from reports.wording import values
-
-
-def masked(command: str) -> str:
-    """The command with passwords in URLs replaced by ***."""
-    import re
-
-    return re.sub(r"(\w+://[^\s:/@]*):[^\s@]*@", r"\1:***@", command)
 
 
 def policy(scripts: list[str]) -> str:
@@ -49,6 +44,7 @@ def environment() -> Any:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "coded": _coded,
         "visible": lambda text: values.visible(str(text)),
         "short": values.shortened,
         "number": values.number,
@@ -58,6 +54,16 @@ def environment() -> Any:
         "percent": lambda share, places=0: f"{100 * share:.{places}f}\u202f%" if math.isfinite(share) else values.NONE,
     }
     return environment
+
+
+def _coded(sentence: str) -> Markup:
+    """A sentence in which what is between backticks is code."""
+    pieces = values.visible(sentence).split("`")
+    if len(pieces) % 2 == 0:  # a backtick without its partner
+        return escape("`".join(pieces))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(piece) if n % 2 else escape(piece) for n, piece in enumerate(pieces)
+    )
 
 
 @cache

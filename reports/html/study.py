@@ -7,15 +7,18 @@ from typing import Any
 
 from markupsafe import Markup
 
-from reports.html.charts import Panel, curves, panels, standing, strip, strip_limits
+from reports.html.answer import axis
+from reports.html.charts import Panel, curves, panels, strip, strip_limits
 from reports.html.history import history
 from reports.html.model_diagram import Architecture, architecture
-from reports.html.page import asset, environment, masked, policy
+from reports.html.page import asset, environment, policy
 from reports.html.parallel_coordinates import parallel
 from reports.html.pictures import Gallery, gallery
+from reports.wording import answer as answer_words
 from reports.wording import labels as label_words
 from reports.wording import study as words
 from reports.wording import values
+from reports.wording.next_steps import advice
 from search.files import write_atomically
 from search.results.importance import figures
 from search.results.pictures import Pictures
@@ -43,13 +46,17 @@ def render(data: StudySummary, pictures: Pictures | None = None) -> str:
         .render(
             data=data,
             words=words,
+            answer_words=answer_words,
+            axis=axis(data),
+            steps=advice(data),
+            sections=_sections(data, shown),
+            weights=_weights(data),
             label_words=label_words,
             gallery=shown,
             values=values,
             policy=policy([script]),
             style=Markup(asset("report.css")),  # noqa: S704 - our own file
             script=Markup(script),  # noqa: S704 - our own file
-            standing=standing(data),
             leaderboard=_leaderboard(data),
             hidden=max(len(data.rows) - _MAX_ROWS, 0),
             drawing=_drawing(data),
@@ -63,10 +70,24 @@ def render(data: StudySummary, pictures: Pictures | None = None) -> str:
             no_importance=weights.no_importance,
             parallel=parallel(data, weights.space, weights.importance),
             numbered=_NUMBERED,
-            commands=[masked(command) for command in data.commands],
+            commands=[values.masked(command) for command in data.commands],
         )
     )
     return page
+
+
+def _sections(data: StudySummary, shown: Gallery) -> frozenset[str]:
+    """The sections that this page has, of those that advice may lead to."""
+    labels = ("labels",) if shown.accused or shown.doubted else ()
+    return frozenset(("leaderboard", *labels, *(("curves", "confusion", "history") if data.best else ())))
+
+
+def _weights(data: StudySummary) -> int | None:
+    """Of all networks of the saved model, or of the best trial; None if unknown."""
+    numbers = [number for number, _ in data.chosen.members] if data.chosen else [data.best.number] if data.best else []
+    sizes = [data.trial(number).parameters for number in numbers]
+    known = [size for size in sizes if size is not None]
+    return sum(known) if known and len(known) == len(sizes) else None
 
 
 def _leaderboard(data: StudySummary) -> list[dict[str, Any]]:

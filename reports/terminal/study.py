@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rich.console import Console
 from rich.table import Table
 
 from reports.terminal.output import STATE_STYLES, Output, as_text, filled, grid
-from reports.wording import labels as label_words
+from reports.wording import answer as answer_words
 from reports.wording import study as words
 from reports.wording import values
+from reports.wording.next_steps import advice
 from search.results.summary import ReferenceRow, StudySummary, TrialRow
 
 _PARAGRAPH = 96  # columns: longer lines are hard to read
@@ -20,33 +23,26 @@ def show(data: StudySummary, console: Console | None = None, top: int = 20) -> N
     console = console or Output()
 
     def paragraph(text: str, style: str = "") -> None:
-        console.print(as_text(text, console, style), highlight=False, width=min(console.width, _PARAGRAPH))
+        if text:
+            console.print(as_text(text, console, style), highlight=False, width=min(console.width, _PARAGRAPH))
 
     paragraph(_title(data), "dim")
     console.print()
-    paragraph(words.headline(data), "bold")
-    for text in filter(None, (words.references(data), words.diagnosis(data))):
-        paragraph(text)
-    if data.best is not None and data.best.changed:
-        paragraph(f"Changed from trial 0: {values.params_words(data.best.changed)}.")
-    told = (
-        (words.choice(data), "bold"),
-        (words.nested(data), ""),
-        (words.caution(data), "dim"),
-        (words.too_good(data), "bold"),
-    )
-    for text, style in told:
-        if text:
-            paragraph(text, style)
+    _answer(data, paragraph)
+    if steps := advice(data):
+        console.print()
+        paragraph("What to do next", "bold")
+    for number, step in enumerate(steps, start=1):
+        paragraph(f"{number}. {step.what}: {step.why}")
+        paragraph(f"   {step.command}" if step.command else "", "dim")
     if data.rows or data.references:
         console.print()
+        _search(data, paragraph)
         console.print(leaderboard(data, console, top))
-        if ties := words.ties(data):
-            paragraph(ties, "dim")
-        if data.second_objective:
-            paragraph(words.front(data), "dim")
-        if (more := len(data.rows) - top) > 0:
-            paragraph(f"… and {values.count(more, 'more trial')}", "dim")
+        paragraph(words.ties(data), "dim")
+        paragraph(words.front(data) if data.second_objective else "", "dim")
+        more = len(data.rows) - top
+        paragraph(f"… and {values.count(more, 'more trial')}" if more > 0 else "", "dim")
     for title, content, table in (
         ("Pre-trained networks, each by its best trial on frozen features", data.backbones, backbones),
         ("Trials that did not finish", data.causes, causes),
@@ -55,12 +51,30 @@ def show(data: StudySummary, console: Console | None = None, top: int = 20) -> N
             console.print()
             paragraph(title, "bold")
             console.print(table(data, console))
-    if saved := words.saved(data):
+    for text in filter(None, (words.saved(data), *(f"Note: {note}" for note in data.notes))):
         console.print()
-        paragraph(saved)
-    for note in (*label_words.advice(data), *words.advice(data), *data.notes):
-        console.print()
-        paragraph(f"Note: {note}")
+        paragraph(text)
+
+
+def _answer(data: StudySummary, paragraph: Callable[..., None]) -> None:
+    """How good the model is, beside what."""
+    paragraph(answer_words.answer(data), "bold")
+    for told in (answer_words.tested, answer_words.compared, answer_words.model, words.diagnosis):
+        paragraph(told(data))
+    paragraph(words.too_good(data), "bold")
+
+
+def _search(data: StudySummary, paragraph: Callable[..., None]) -> None:
+    """What the scores of the leaderboard say, and what they do not."""
+    told = [words.choice(data), words.nested(data)]
+    if data.estimate is not None:  # else the answer has said it
+        paragraph(words.headline(data))
+        told.append(words.caution(data))
+    paragraph(words.references(data))
+    if data.best is not None and data.best.changed:
+        paragraph(f"Changed from trial 0: {values.params_words(data.best.changed)}.")
+    for text in told:
+        paragraph(text, "dim")
 
 
 def _title(data: StudySummary) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.wording.values import count, number, shortened, visible
+from reports.wording.values import count, number, shortened
 from search.results.labels import SuspectLabel, accused
 from search.results.shipped import Example
 from search.results.summary import StudySummary
@@ -34,19 +34,6 @@ def about(data: StudySummary) -> str:
         f"{first} For each image here another class is more probable than its label, by networks that were not trained "
         "on it; the label that is least to be expected is first (after Northcutt et al. 2021). Some of "
         "these images are only hard: look at them before you change a label."
-    )
-
-
-def advice(data: StudySummary) -> tuple[str, ...]:
-    """A sentence for the top of a report if labels look wrong; else empty."""
-    wrong = accused(data.suspects)
-    if not wrong:
-        return ()
-    first, classes = data.suspects[0], data.study.classes
-    return (
-        f"{_look_wrong(wrong)}, first of all {visible(first.path)}: labelled {shortened(classes[first.label], 40)}, "
-        f"likely {shortened(classes[first.likely], 40)} ({number(first.probability, 2)}). Look at them: in the study's "
-        f"folder, `{COMMAND}` lists them all. Search again once they are corrected.",
     )
 
 

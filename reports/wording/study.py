@@ -39,6 +39,7 @@ ORIGIN_WORDS = {
     Origin.BASELINE: "your starting point",
     Origin.START: "known-good point",
     Origin.TRY: "your point",
+    Origin.SMALLER: "half the batch, after one that needed too much memory",
 }
 """Where a point comes from, if no sampler proposed it."""
 
@@ -317,28 +318,6 @@ def saved(data: StudySummary) -> str:
     stopped = count(data.saved.trials, "trial")
     spared = count(data.saved.folds, "fold run")
     return f"The race stopped {stopped} that fell behind: {spared} saved, about {duration(data.saved.seconds)}."
-
-
-_BEST_FEW = 3  # trials whose epochs decide the advice
-
-
-def advice(data: StudySummary) -> tuple[str, ...]:
-    """What to change next, one sentence each."""
-    training = data.study.config.get("training")
-    most = training.get("max_epochs") if isinstance(training, Mapping) else None
-    best = [row for row in data.rows if row.rank is not None and "epochs" not in row.params][:_BEST_FEW]
-    best = [row for row in best if not data.near_chance(row)]  # at chance, "still getting better" means nothing
-    ends = [pair for row in best for pair in zip(row.epochs, row.best_epochs, strict=True)]
-    if not isinstance(most, int) or most < 2 or not ends:
-        return ()
-    cut = sum(epochs >= most and best_epoch > 0.9 * most for epochs, best_epoch in ends)
-    if cut <= len(ends) / 2:
-        return ()
-    whose = "the best trial" if len(best) == 1 else f"the {len(best)} best trials"
-    return (
-        f"{cut} of {count(len(ends), 'fold run')} of {whose} were still getting better when max_epochs = {most} "
-        f"ended them: raise [training] max_epochs (--epochs {2 * most}) in another study, with --dir.",
-    )
 
 
 def _guessing(data: StudySummary, estimate: Estimate) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 
 from search.stats.metrics import METRICS
@@ -16,6 +17,8 @@ visible = printable
 
 def shortened(text: str, most: int) -> str:
     """`text` made visible; if it is longer than `most` characters, its middle is replaced by "…"."""
+    if len(text) > 2 * most + 2:  # of a text of a megabyte only what is shown is made visible
+        text = f"{text[: most + 1]}{text[-most - 1 :]}"
     text = visible(text)
     if len(text) <= most:
         return text
@@ -79,3 +82,8 @@ def amount(n: int | None) -> str:
             base = 10**3 if unit == " k" else size
             return f"{n / base:.3g}{unit}" if n / base < 1000 else f"{n / base:.0f}{unit}"
     return str(n)
+
+
+def masked(command: str) -> str:
+    """The command with passwords in URLs replaced by ***."""
+    return re.sub(r"(\w+://[^\s:/@]*):[^\s@]*@", r"\1:***@", command)

@@ -243,6 +243,10 @@ PresetOrStudy = Annotated[
 ]
 Pictures = Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Picture files, or folders of them.")]
 To = Annotated[Path | None, typer.Option("--to", metavar="FILE.keras", help="Where to write the model.")]
+BackupTo = Annotated[
+    Path | None, typer.Option("--to", metavar="FOLDER", help="New folder. [default: STUDY-backup-DATE, beside it]")
+]
+Below = Annotated[Path, typer.Argument(metavar="DIR", help="Folder. Default: the current one.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV: path, class, a probability for each class.")]
 Labels = Annotated[
     Path | None,

@@ -18,6 +18,7 @@ from search.session import nested
 from search.session.budget import larger_budgets, without_result
 from search.session.prepare import prepare
 from search.study.continuing import check_named, resume_command
+from search.study.disk import check_room, remarks_on
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from search.text import duration_of
@@ -63,7 +64,7 @@ def init(
         prepared = prepare(request.config, folder.path, progress, warm_start=warm_start)
     folder.make()
     request.write(prepared.warm)
-    _show(prepared, display)
+    _show(folder, prepared, display)
     return folder
 
 
@@ -109,13 +110,14 @@ def _search(
     display.study(str(folder), going_on=folder.begun)
     check_sampler(config.chosen_sampler)
     folder.check()
+    check_room(folder.path)
     if not request.images_before:  # else the images may be another study's, which is to be said first
         check_named(folder, own, "resume", *_budget_options(request), *session.asked.options)
     with open_executor(session.workers, session.fold_limit) as executor:
         with display.reading() as progress:
             prepared = prepare(config, folder.path, progress, own, warm_start)
         check_images(request, prepared, session.command)
-        _show(prepared, display)
+        _show(folder, prepared, display)
         done, ending = nested.done_already(folder, prepared), Ending.FINISHED
         if done and only_unfinished:
             raise UsageError(f"nothing to resume: {done.words}; {_next_steps(request, own, session.asked.options)}")
@@ -157,6 +159,6 @@ def _next_steps(request: Request, own: ModelFile | None, options: Sequence[str])
     return f"{larger}; to use its model: {folder.command('predict', 'PICTURES')}"
 
 
-def _show(prepared: Prepared, display: Display) -> None:
+def _show(folder: StudyFolder, prepared: Prepared, display: Display) -> None:
     image_findings = findings(prepared.images, prepared.checked, prepared.config.images)
-    display.prepared(image_findings, [*prepared.remarks, *nested.cost(prepared)])
+    display.prepared(image_findings, [*prepared.remarks, *nested.cost(prepared), *remarks_on(folder.path)])

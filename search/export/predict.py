@@ -22,6 +22,7 @@ from search.data.formats import IMAGE_ENDINGS
 from search.data.images import PixelBudget
 from search.data.layout import files_below, name_of
 from search.errors import UsageError
+from search.export.bounds import check_archive, check_network
 from search.manifest import About, about
 from search.native import ENVIRONMENT, no_stderr
 from search.results.predictions import Prediction
@@ -148,11 +149,15 @@ def _is_stray(file: InputFile, remark: FileRemark) -> bool:
 def load_model(path: Path) -> Any:
     """Load a keras.Model without running code from its file. Raises UsageError if it cannot be loaded."""
     os.environ.update(ENVIRONMENT)
+    check_archive(path)
     try:
         with no_stderr():  # TensorFlow prints start messages there
             import keras
 
+            check_network(path)
             return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except UsageError:
+        raise
     except Exception as error:  # noqa: BLE001 - Keras raises anything on a file that is not one of its own
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise UsageError(f"{path} cannot be loaded: {first}") from None

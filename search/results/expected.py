@@ -9,10 +9,12 @@ import numpy as np
 
 from search.results.stored import StoredStudy
 from search.stats.estimate import Estimate, no_better_than_its_own, trained_on_all
-from search.stats.evidence import belief, candidates_of
+from search.stats.evidence import belief, candidates_of, may_be_chosen
 from search.stats.metrics import METRICS
 from search.stats.outlook import AHEAD, gain_of_more
 from search.stats.selection import decide, expected_score, quick_enough
+
+WORTH_FINISHING = 0.01  # expected loss against the best, in accuracy: a trial within it may well be better
 
 
 def expected(stored: StoredStudy) -> Estimate | None:
@@ -46,6 +48,27 @@ def expected_best(stored: StoredStudy) -> tuple[int, dict[int, float]] | None:
     mean = belief(evidence).mean
     best = int(np.argmax(np.where(candidates, mean, -np.inf)))
     return evidence.numbers[best], dict(zip(evidence.numbers, (mean[best] - mean).tolist(), strict=True))
+
+
+def worth_finishing(stored: StoredStudy) -> int | None:
+    """The trial whose missing folds are worth their time, as it may be the best; None if there is none.
+
+    Of several the one with the best expectation. Trials that the race stopped are not meant.
+    """
+    found = expected_best(stored)
+    if found is None:
+        return None
+    losses = found[1]
+    within = WORTH_FINISHING * METRICS[stored.study.metric].scale
+    folds = int(stored.split.assignment.max(initial=-1)) + 1
+    unfinished = [
+        trial.number
+        for trial in stored.trials
+        if losses.get(trial.number, math.inf) <= within
+        and may_be_chosen(trial, stored.study.metric)
+        and sum(fold.repeat == 0 for fold in trial.folds) < folds
+    ]
+    return min(unfinished, key=lambda number: (losses[number], number), default=None)
 
 
 def gain_of_another_hour(stored: StoredStudy) -> float | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from search.diagnosis.rules import PLAIN_WORDS, Plain
 from search.results.backbones import BackboneRow, backbone_rows
-from search.results.expected import expected, expected_best, gain_of_another_hour, several
+from search.results.expected import expected, expected_best, gain_of_another_hour, several, worth_finishing
 from search.results.failures import Cause, Diagnosed, causes, diagnosed
 from search.results.labels import SuspectLabel, suspect_labels
 from search.results.nested import Nested
@@ -168,6 +168,7 @@ class StudySummary:
     references: tuple[ReferenceRow, ...] = ()  # best first, those without a score last
     estimate: Estimate | None = None  # of the choice, or of the trial that would be chosen, on new images
     gain_of_another_hour: float | None = None  # by how much the result is expected to be better; None: unknown
+    worth_finishing: int | None = None  # a trial without all its folds that may be the best
     ties: tuple[int, ...] = ()  # the leader, and the trials that are not clearly worse
     chosen: Chosen | None = None
     diagnoses: tuple[Diagnosed, ...] = ()  # in order of trial
@@ -307,6 +308,7 @@ def summarise(stored: StoredStudy) -> StudySummary:
         references=_references(stored.references, study.metric, folds),
         estimate=estimate,
         gain_of_another_hour=gain_of_another_hour(stored),
+        worth_finishing=worth_finishing(stored),
         ties=ties(trials, study.metric, searched),
         chosen=_chosen(stored),
         diagnoses=tuple(why for trial in trials if (why := diagnosed(trial, plain, classes))),

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -124,6 +125,7 @@ def _search_and_finish(
         config.second_objective,
     )
     plan = make_plan(prepared, session.store, executor.slots)
+    session.store.patient = partial(session.wait_for_lock, budget=plan.seconds)
     loop = Loop(plan if searching else replace(plan, seconds=None), session, sampler)
     if searching:
         ending = loop.run()

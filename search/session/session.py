@@ -11,6 +11,9 @@ from search.results.progress import Observer
 from search.session.signals import StopRequest
 from storage import Store
 
+FIRST_TOLD = 5.0  # seconds for which a database may be locked without a word
+MAX_LOCKED = 3600.0  # and at all
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -32,6 +35,7 @@ class Session:
     stop: StopRequest
     clock: Callable[[], float] = time.monotonic  # seconds
     started: float | None = None  # on that clock; None: when this object is created
+    _told_of_lock: float = field(init=False, default=FIRST_TOLD)  # seconds of waiting after which it is told again
     _started: float = field(init=False)
     _spent_before: float = field(init=False)  # seconds of all sessions before
 
@@ -48,3 +52,19 @@ class Session:
     def spent(self) -> float:
         """Seconds of all sessions so far."""
         return self._spent_before + self.seconds
+
+    def wait_for_lock(self, waited: float, *, budget: float | None) -> bool:
+        """Whether to wait on for the database, which another program has locked for `waited` seconds; tells of it.
+
+        Until the session is asked to stop, its time is over (`budget`: seconds of all sessions), or an hour has passed.
+        """
+        over = budget is not None and self.spent >= budget
+        if self.stop.asked or over or waited >= MAX_LOCKED:
+            return False
+        if waited >= self._told_of_lock:
+            self._told_of_lock = 2 * max(waited, FIRST_TOLD)
+            self.observer.note(
+                f"{self.store.path}: another program has locked it for {waited:.0f} s; waiting, and what is committed "
+                "is safe"
+            )
+        return True

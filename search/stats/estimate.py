@@ -60,15 +60,18 @@ def at_least_wilson(metric: str, value: float, low: float, high: float, labels: 
     if sample_size is None:
         return low, high
     counts = np.bincount(labels)
-    wilson = _wilson(value, sample_size(counts[counts > 0]))
-    return min(low, wilson[0]), max(high, wilson[1])
+    least, most = wilson(value, sample_size(counts[counts > 0]))
+    return min(low, least), max(high, most)
 
 
-def _wilson(share: float, images: float) -> tuple[float, float]:
-    """95 % interval of a share measured on so many images (Wilson 1927)."""
-    z2 = 1.96**2 / images
-    middle, half = share + z2 / 2, 1.96 * np.sqrt(max(share * (1 - share), 0.0) / images + z2 / (4 * images))
-    return float((middle - half) / (1 + z2)), float((middle + half) / (1 + z2))
+def wilson(share: float, images: float, alpha: float = 0.05) -> tuple[float, float]:
+    """The interval of a share measured on so many images that misses with probability `alpha` (Wilson 1927)."""
+    from scipy.special import ndtri  # keeps `search --help` light
+
+    z2 = float(ndtri(1 - alpha / 2)) ** 2 / images
+    middle, half = share + z2 / 2, np.sqrt(z2 * (max(share * (1 - share), 0.0) + z2 / 4))
+    low, high = (middle - half) / (1 + z2), (middle + half) / (1 + z2)
+    return min(float(low), share), max(float(high), share)
 
 
 def beats(estimated: Estimate, level: float) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import UsageError
+from search.files import sweep_partial
 from search.manifest import about
 from search.stats.metrics import max_scores
 from search.study import config as toml
@@ -238,7 +239,11 @@ class StudyFolder:
                 path.parent.rmdir()
 
     def sweep(self) -> None:
-        """Remove partial files of workers that were killed."""
+        """Remove partial files of processes that were killed. Only while the study is locked."""
+        for written in (self.toml, self.report, self.report.with_suffix(".md")):
+            sweep_partial(written)
+        for path in self.path.glob(f".{self.database.name}.*.new*"):
+            path.unlink(missing_ok=True)
         refits = ((self.refits, ".*.keras"), (self.refits, ".*.npz"))
         partial_files = ((self.features, ".*.npy"), *refits, (self._cache, ".looks.*.npz"), (self.models, ".*.keras"))
         for folder, pattern in partial_files:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 
 from storage import Store, TrialState
 from tests.storage.children import Child, read_as_nobody, read_until_told
-from tests.storage.examples import FOLDS, fill, fold, make, refused, trial, unchanged
+from tests.storage.examples import FOLDS, RUN, fill, fold, make, refused, trial, unchanged
 
 SECONDS_LONG_ENOUGH = 20.0
 
@@ -31,7 +31,7 @@ def pragma(store: Store, name: str, connections: int = 3) -> set[object]:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 30000)],
+    [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 1000)],
 )
 def test_every_writing_connection_is_durable_and_patient(store: Store, name: str, value: object) -> None:
     assert pragma(store, name) == {value}
@@ -72,6 +72,29 @@ def test_a_lock_that_lasts_is_named_and_nothing_is_partly_written(path: Path, ho
         holder.execute("ROLLBACK")
         assert waiting.trials() == []
         waiting.add_trial(trial(), run=0, seconds=5)
+
+
+def test_a_write_waits_for_a_lock_as_long_as_it_is_told_to_and_heeds_signals_meanwhile(path: Path) -> None:
+    make(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other, Store.open(path, wait_seconds=0.05) as store:
+        other.execute("BEGIN IMMEDIATE")
+        waited: list[float] = []
+
+        def patient(seconds: float) -> bool:
+            waited.append(seconds)
+            if len(waited) == 3:
+                other.execute("ROLLBACK")
+            return True
+
+        store.patient = patient
+        store.end_run(0, "finished", 1.0)
+        assert len(waited) == 3 and waited == sorted(waited)
+        assert store.runs()[0].outcome == "finished"
+
+        other.execute("BEGIN IMMEDIATE")
+        store.patient = lambda _: False
+        with refused(str(path), "another process", "database is locked"):
+            store.start_run(RUN)
 
 
 def test_a_lock_that_ends_is_waited_for(store: Store, holder: sqlite3.Connection) -> None:

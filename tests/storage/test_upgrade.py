@@ -72,8 +72,9 @@ def next_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     schema = root / "storage/schema.py"
     text, last = schema.read_text(), f'"{HEAD}")'
-    assert text.count(last) == 1
-    schema.write_text(text.replace(last, f'"{HEAD}", "{NEXT}")'))
+    host = '_column("host", '
+    assert text.count(last) == text.count(host) == 1
+    schema.write_text(text.replace(last, f'"{HEAD}", "{NEXT}")').replace(host, '_column("machine", '))
     return root
 
 

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from reports.html.model_diagram import architecture
-from reports.html.page import masked
 from reports.html.study import render, write
 from reports.wording import study as words
 from reports.wording import values
+from reports.wording.values import masked
 from search.results import importance
 from search.results.importance import figures
 from spaces import Space
@@ -65,6 +65,7 @@ def test_it_begins_with_the_answer_and_the_caution(page: str) -> None:
 
 def test_the_order_of_sections(page: str) -> None:
     order = [
+        "next",
         "leaderboard",
         "model",
         "curves",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from reports.as_json import as_json
-from reports.wording.study import advice, caution, headline, images_words
+from reports.wording.study import caution, headline, images_words
 from search.results.stored import StoredStudy
 from search.results.summary import StudySummary, summarise
 from search.stats.metrics import METRICS
@@ -168,46 +168,6 @@ def test_a_lead_within_its_error_over_the_folds_is_called_no_real_difference(
 def test_a_tie_in_log_loss_is_found_too() -> None:
     assert "no real difference" in headline(against_trial_0((0.6,) * 5, (0.599,) * 5, "log_loss"))
     assert "no real difference" not in headline(against_trial_0((0.6,) * 5, (0.5,) * 5, "log_loss"))
-
-
-def test_more_epochs_are_advised_if_training_ends_while_it_still_helps() -> None:
-    records = example()
-    study = replace(records.study, config={**records.study.config, "training": {"max_epochs": 24}})
-
-    def ending(best_epoch: int, **params: int) -> tuple[str, ...]:
-        folds = tuple(replace(f, epochs=24, best_epoch=best_epoch) for f in trial(7).folds)
-        trials = [replace(trial(n), params={**trial(n).params, **params}, folds=folds) for n in (5, 7, 8)]
-        return advice(records.data(study=study, trials=trials))
-
-    assert ending(22) == (
-        "15 of 15 fold runs of the 3 best trials were still getting better when max_epochs = 24 ended them: raise "
-        "[training] max_epochs (--epochs 48) in another study, with --dir.",
-    )
-    assert ending(21) == ()
-    assert ending(24, epochs=24) == (), "a point that sets its own epochs"
-    assert advice(records.data()) == (), "a study that does not say"
-
-
-def test_trials_at_chance_give_no_advice() -> None:
-    records = example()
-    study = replace(records.study, config={**records.study.config, "training": {"max_epochs": 24}})
-
-    def advised(*scores: float) -> tuple[str, ...]:
-        trials = [
-            replace(
-                trial(7),
-                number=number,
-                folds=tuple(
-                    replace(f, epochs=24, best_epoch=24, scores={"balanced_accuracy": score}) for f in trial(7).folds
-                ),
-            )
-            for number, score in enumerate(scores)
-        ]
-        return advice(records.data(study=study, trials=trials))
-
-    assert advised(0.5, 0.5) == ()
-    (sentence,) = advised(0.5, 0.8)
-    assert sentence.startswith("5 of 5 fold runs of the best trial were still getting better")
 
 
 def test_if_trial_0_is_the_best_the_headline_says_so() -> None:

@@ -1,0 +1,60 @@
+"""The picture of the answer: what to expect of the model, and all it is compared with, on one axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from reports.html import svg
+from reports.html.charts import Limits
+from reports.wording import answer as words
+from reports.wording.values import shortened
+from search.results.standing import Standing, What, standings
+from search.results.summary import StudySummary
+from search.stats.metrics import METRICS
+
+_WIDE, _ROW, _LABEL, _VALUE = 720.0, 34.0, 250.0, 150.0
+_TOP, _BOTTOM = 8.0, 30.0
+OWN = (What.EXPECTED, What.NESTED, What.TESTED)  # scores of the model itself
+
+
+def axis(data: StudySummary) -> Markup | None:
+    """One line a score: its name, its interval and point, its number; None while only guessing is known."""
+    rows = standings(data)
+    if not any(row.what != What.GUESS for row in rows):
+        return None
+    limits = _limits(data, rows)
+    x = svg.linear(limits.low, limits.high, _LABEL, _WIDE - _VALUE)
+    bottom = _TOP + _ROW * len(rows)
+    parts = []
+    for value in svg.ticks(limits.low, limits.high, 5):
+        name = words.score(data, value) if words.is_share(data.metric) else f"{value:g}"
+        parts.append(svg.line(x(value), _TOP, x(value), bottom, "grid"))
+        parts.append(svg.text(x(value), bottom + 19, name, anchor="middle", class_="tick"))
+    if math.isfinite(data.chance):
+        parts.append(svg.line(x(data.chance), _TOP, x(data.chance), bottom, "chance"))
+    for place, row in enumerate(rows):
+        parts += _line(data, row, _TOP + _ROW * (place + 0.5), x)
+    said = ". ".join(f"{words.label(row)}: {words.in_words(data, row)}" for row in rows)
+    return svg.picture(_WIDE, bottom + _BOTTOM, f"{said}.", *parts, class_="standing")
+
+
+def _line(data: StudySummary, row: Standing, at: float, x: svg.Scale) -> list[Markup]:
+    own = "own" if row.what in OWN else "guess" if row.what == What.GUESS else "other"
+    parts = [svg.text(0, at + 5, shortened(words.label(row), 34), class_=f"name {own}")]
+    if row.low is not None and row.high is not None:
+        parts.append(svg.line(x(row.low), at, x(row.high), at, f"span {own}"))
+    parts.append(svg.tag("circle", cx=x(row.value), cy=at, r=6.0 if own == "own" else 4.5, class_=f"at {own}"))
+    parts.append(svg.text(_WIDE, at + 5, words.in_words(data, row), anchor="end", class_=f"value {own}"))
+    return parts
+
+
+def _limits(data: StudySummary, rows: Sequence[Standing]) -> Limits:
+    values = [v for row in rows for v in (row.value, row.low, row.high) if v is not None and math.isfinite(v)]
+    bound = METRICS[data.metric].bound
+    if math.isinf(bound):
+        return Limits(0.0, max(values) * 1.05 or 1.0)
+    low, high = math.floor(min(values) * 20 - 0.2) / 20, min(math.ceil(max(values) * 20 + 0.2) / 20, bound)
+    return Limits(max(low, 0.0), high if high > low else low + 0.05)

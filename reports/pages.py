@@ -1,0 +1,27 @@
+"""The report as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reports import markdown
+from reports.html import study as html
+from search.results.pictures import Pictures
+from search.results.summary import StudySummary
+
+
+def write(data: StudySummary, path: Path, pictures: Pictures) -> None:
+    """Write the report to `path`, atomically: as Markdown where its name ends in .md, else as one HTML page.
+
+    Raises OSError.
+    """
+    if path.suffix.lower() == ".md":
+        markdown.write(data, path)
+    else:
+        html.write(data, path, pictures)
+
+
+def write_both(data: StudySummary, page: Path, pictures: Pictures) -> None:
+    """Write the HTML page to `page`, and the same as Markdown beside it. Raises OSError."""
+    write(data, page, pictures)
+    write(data, page.with_suffix(".md"), pictures)

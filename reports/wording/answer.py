@@ -1,0 +1,195 @@
+"""How good the model is, in sentences that need no statistics: the same in the terminal and on the page."""
+
+from __future__ import annotations
+
+from reports.wording.study import caution, headline
+from reports.wording.values import count, metric_words, number, shortened, visible
+from search.results.standing import Standing, What, disagree, standings
+from search.results.summary import Chosen, StudySummary
+from search.stats.estimate import beats
+from search.stats.metrics import METRICS
+from spaces.backbones import lite
+from spaces.backbones.applications import ARCHITECTURES
+from storage.records import TrialRecord
+
+UNEVEN = 1.5  # the largest class has so many times the images of the smallest: then "right" needs a word
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric is a share of right answers, so that it can be said in percent."""
+    return METRICS[metric].sample_size is not None
+
+
+def score(data: StudySummary, value: float) -> str:
+    """'89 %', or '0.31' for a metric that is no share. Rounded as where it is printed as 0.89."""
+    return f"{100 * float(number(value, 2)):.0f} %" if is_share(data.metric) else number(value, 2)
+
+
+def between(data: StudySummary, low: float | None, high: float | None) -> str:
+    """'84 to 93 %'; empty if there is no interval."""
+    if low is None or high is None:
+        return ""
+    return (
+        f"{100 * low:.0f} to {100 * high:.0f} %" if is_share(data.metric) else f"{number(low, 2)} to {number(high, 2)}"
+    )
+
+
+def answer(data: StudySummary) -> str:
+    """What to expect of the model on new images, beside guessing; before anything is known, how far the search is."""
+    expected = data.estimate
+    if expected is None:
+        return f"{headline(data)} {caution(data)}".rstrip()
+    who = "the model that was saved" if data.chosen else "the best model so far"
+    value, span = score(data, expected.value), between(data, expected.low, expected.high)
+    guess = score(data, data.chance)
+    if not is_share(data.metric):
+        sentence = (
+            f"On new pictures like these, expect {_a(metric_words(data.metric))} of about {value} ({span}) from {who}; "
+            f"guessing has {guess}."
+        )
+    else:
+        sentence = (
+            f"On new pictures like these, {who} is right about {value} of the time "
+            f"({span}){_counted(data)}. Guessing is right {guess} of the time."
+        )
+    if not beats(expected, data.chance):
+        return f"It is not shown that {who} is better than guessing. {sentence}"
+    return sentence
+
+
+def _a(words: str) -> str:
+    return f"{'an' if words[:1] in 'aeiouA' else 'a'} {words}"
+
+
+def _counted(data: StudySummary) -> str:
+    """How "right" is counted where the classes differ in size."""
+    sizes = [n for n in data.class_counts if n]
+    if not METRICS[data.metric].weighted or not sizes or max(sizes) < UNEVEN * min(sizes):
+        return ""
+    return ", each class counted alike"
+
+
+def tested(data: StudySummary) -> str:
+    """The score on the testing images; empty without them."""
+    test = data.chosen.test if data.chosen else None
+    if test is None:
+        return ""
+    which = f"{count(test.images, 'picture')} kept apart for testing"
+    if data.drawn:
+        which = f"{count(test.images, 'picture')} locked away before the search"
+    value, span = score(data, test.value), between(data, test.low, test.high)
+    got = f"it is right about {value} ({span})" if is_share(data.metric) else f"it has {value} ({span})"
+    again = "" if test.times == 1 else f" They have tested {test.times} choices, so this is no longer a fresh test."
+    return f"On the {which} {got}{_agreement(data)}.{again}"
+
+
+def _agreement(data: StudySummary) -> str:
+    test = data.chosen.test if data.chosen else None
+    if data.estimate is None or test is None:
+        return ""
+    ahead = data.ahead(test.value, data.estimate.value)
+    if disagree(data):
+        much = "less" if ahead < 0 else "more"
+        return f": clearly {much} than expected, so these pictures are of another kind than those of the search"
+    if abs(ahead) < 0.03 * METRICS[data.metric].scale:
+        return ", as expected"
+    return f": {'less' if ahead < 0 else 'more'} than expected, but the two can differ by so much by chance"
+
+
+def compared(data: StudySummary) -> str:
+    """The best plain method and trial 0 beside the model; empty if neither is known."""
+    rows = standings(data)
+    plain = next((row for row in rows if row.what == What.REFERENCE), None)
+    start = next((row for row in rows if row.what == What.START), None)
+    told = []
+    if plain is not None:
+        told.append(
+            f"the best plain method, {visible(plain.name)}, gets {score(data, plain.value)}{_behind(data, plain)}"
+        )
+    if start is not None and not _is_trial_0(data):
+        told.append(f"your starting point (trial 0) gets {score(data, start.value)}")
+    if not told:
+        return ""
+    text = "; ".join(told)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _behind(data: StudySummary, plain: Standing) -> str:
+    if data.best is None:
+        return ""
+    return ", and no trial is clearly better" if data.not_clearly_better(data.best, plain.value) else ""
+
+
+def _is_trial_0(data: StudySummary) -> bool:
+    if data.chosen is not None:
+        return {number for number, _ in data.chosen.members} == {0}
+    return data.best is not None and data.best.number == 0
+
+
+def model(data: StudySummary) -> str:
+    """What was saved, in one sentence; empty if nothing was."""
+    chosen = data.chosen
+    if chosen is None:
+        return ""
+    made = _made_of(data, chosen)
+    if not chosen.current:
+        made += " More has been searched since: `search export --to FILE.keras`, in the study's folder, makes it anew."
+    return made
+
+
+def _made_of(data: StudySummary, chosen: Chosen) -> str:
+    shares: dict[int, float] = {}
+    for trial, weight in chosen.members:
+        shares[trial] = shares.get(trial, 0.0) + weight
+    if len(shares) == 1:
+        return f"The model is trial {chosen.trial}, {kind(data, data.trial(chosen.trial))}."
+    parts = ", ".join(
+        f"trial {trial} ({kind(data, data.trial(trial))}; {100 * share:.0f} %)" for trial, share in shares.items()
+    )
+    return f"The model is the mean of {len(shares)} trials: {parts}."
+
+
+_KINDS = {
+    "cnn": "a convolutional network trained from scratch",
+    "question": "a small convolutional network trained from scratch",
+    "frozen": "a classifier on the features of a pre-trained network",
+    "fine-tune": "a pre-trained network, trained further on your pictures",
+}
+
+
+def kind(data: StudySummary, trial: TrialRecord) -> str:
+    """What kind of model a trial is: 'a pre-trained network, trained further on your pictures (lite0, 128 pixels)'."""
+    family = str(trial.params.get("family", data.preset))
+    prefix = f"{family.replace('-', '_')}_" if "family" in trial.params else ""
+    backbone, head, side = (trial.params.get(f"{prefix}{name}") for name in ("backbone", "head", "input_size"))
+    details = [_title(str(backbone))] if backbone else []
+    details += [shortened(str(head), 40)] if head else []
+    details += [f"{side} pixels"] if side else []
+    words = _KINDS.get(family, f"a model of {shortened(data.preset, 40)}")
+    return f"{words} ({', '.join(details)})" if details else words
+
+
+def _title(backbone: str) -> str:
+    """The name of a pre-trained network for people; that of a network of the user's own as it is."""
+    packaged = {one.name: one.title for one in lite.PACKAGED}
+    known = ARCHITECTURES.get(backbone)
+    return known.title if known else packaged.get(backbone, shortened(backbone, 40))
+
+
+def label(row: Standing) -> str:
+    """What a line of the picture is of."""
+    if row.what == What.EXPECTED:
+        return "expected on new pictures"
+    if row.what == What.NESTED:
+        return "whole search, nested"
+    if row.what == What.TESTED:
+        return f"{count(row.images, 'testing picture')}"
+    if row.what == What.REFERENCE:
+        return visible(row.name)
+    return "your starting point (trial 0)" if row.what == What.START else "guessing"
+
+
+def in_words(data: StudySummary, row: Standing) -> str:
+    """'89 % (84 to 93 %)'."""
+    span = between(data, row.low, row.high)
+    return score(data, row.value) + (f" ({span})" if span else "")

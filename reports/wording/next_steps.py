@@ -1,0 +1,141 @@
+"""What to do next, in sentences: what, why, and where the page shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from reports.wording.answer import score
+from reports.wording.study import too_good
+from reports.wording.values import count, duration, shortened, visible
+from search.results import next_steps as steps
+from search.results.summary import StudySummary
+from search.text import quoted
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One thing to do."""
+
+    what: str  # an imperative, a few words
+    why: str  # its evidence, with numbers
+    command: str = ""  # in the study's folder
+    section: str = ""  # of the page that shows the evidence
+
+
+def advice(data: StudySummary) -> tuple[Advice, ...]:
+    """The steps of `next_steps`, in words."""
+    return tuple(_WORDS[type(step)](data, step) for step in steps.next_steps(data))
+
+
+def _groups(data: StudySummary, step: steps.SetGroups) -> Advice:
+    return Advice(
+        "Search again with pictures of one thing kept together",
+        too_good(data),
+        f"search run PICTURES --dir NEW --groups {quoted(visible(step.pattern))}",
+    )
+
+
+def _cause(data: StudySummary, step: steps.FindTheCause) -> Advice:  # noqa: ARG001
+    return Advice(
+        "Find out why nothing is learned",
+        "no model is clearly better than guessing. The command trains your starting point, looks into its layers and "
+        "tries single changes. Look at the pictures, too: could you tell the classes apart?",
+        "search diagnose PICTURES",
+        "curves",
+    )
+
+
+def _labels(data: StudySummary, step: steps.CheckLabels) -> Advice:
+    first, names = data.suspects[0], data.study.classes
+    return Advice(
+        f"Look at {count(step.labels, 'label')} that {'looks' if step.labels == 1 else 'look'} wrong",
+        f"first of all {visible(first.path)}, labelled {shortened(names[first.label], 40)} and by its look "
+        f"{shortened(names[first.likely], 40)}. Wrong labels cost accuracy, and make the numbers here too low.",
+        "search report --labels labels.csv",
+        "labels",
+    )
+
+
+def _testing(data: StudySummary, step: steps.LookAtTesting) -> Advice:  # noqa: ARG001
+    how = "harder" if step.harder else "easier"
+    return Advice(
+        "Compare the testing pictures with the others",
+        f"they are clearly {how} for the model than pictures of the search: perhaps another camera, place or day. If "
+        "pictures in use will be like them, add such pictures to the training folder, and believe the testing score.",
+    )
+
+
+def _finish(data: StudySummary, step: steps.FinishTrial) -> Advice:  # noqa: ARG001
+    missing = step.folds - step.done
+    return Advice(
+        f"Let trial {step.trial} finish",
+        f"it may be the best, and its time was over after {step.done} of {count(step.folds, 'fold')}: "
+        f"{count(missing, 'fold')} more {'takes' if missing == 1 else 'take'} about {duration(step.seconds)}.",
+        f"search resume --time {max(1, round(1.5 * step.seconds / 60 + 0.5))}m",
+        "leaderboard",
+    )
+
+
+def _epochs(data: StudySummary, step: steps.RaiseEpochs) -> Advice:  # noqa: ARG001
+    whose = "the best trial" if step.trials == 1 else f"the {step.trials} best trials"
+    return Advice(
+        "Train for longer",
+        f"{step.cut} of {count(step.runs, 'fold run')} of {whose} were still getting better when the limit of "
+        f"{count(step.epochs, 'epoch')} ended them.",
+        f"search run PICTURES --dir NEW --epochs {2 * step.epochs}",
+        "curves",
+    )
+
+
+def _class(data: StudySummary, step: steps.HelpClass) -> Advice:
+    name = shortened(data.study.classes[step.label], 40)
+    found, low, high, others = (f"{100 * share:.0f}" for share in (step.found, step.low, step.high, step.others))
+    return Advice(
+        f"Collect more pictures of {name}",
+        f"only {found} % of them are recognized ({low} to {high} %), of the other classes {others} %. Look first at "
+        "those that are mistaken: perhaps some are unclear even to you.",
+        section="confusion",
+    )
+
+
+def _plain(data: StudySummary, step: steps.UsePlain) -> Advice:
+    return Advice(
+        "Do not expect much of a longer search of this kind",
+        f"a plain method, {visible(step.name)}, gets {score(data, step.score)}, and no trial is clearly better. "
+        "Other or more pictures, or another family of models (`search space`), are more likely to help.",
+        section="leaderboard",
+    )
+
+
+def _on(data: StudySummary, step: steps.SearchOn) -> Advice:
+    if step.best is None:
+        are = "is" if step.trials == 1 else "are"
+        why = f"{count(step.trials, 'trial')} {are} few; more of them may well find better."
+    else:
+        part = "part of the model" if data.chosen and data.chosen.together else "the best"
+        why = f"trial {step.best} of {step.trials} came late and is {part}, so later ones may be better still."
+    return Advice("Search on if you have the time", why, "search resume --time 1h", "history")
+
+
+def _stop(data: StudySummary, step: steps.StopHere) -> Advice:  # noqa: ARG001
+    return Advice(
+        "Stop the search here",
+        f"the {step.since} trials after trial {step.best} brought nothing better.",
+        section="history",
+    )
+
+
+_WORDS: dict[type, Callable[[StudySummary, Any], Advice]] = {
+    steps.SetGroups: _groups,
+    steps.FindTheCause: _cause,
+    steps.CheckLabels: _labels,
+    steps.LookAtTesting: _testing,
+    steps.FinishTrial: _finish,
+    steps.RaiseEpochs: _epochs,
+    steps.HelpClass: _class,
+    steps.UsePlain: _plain,
+    steps.SearchOn: _on,
+    steps.StopHere: _stop,
+}

@@ -1,0 +1,156 @@
+"""`search backup` and `search verify`: a copy of a study that is one itself, and a check of all that a study stores."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.errors import UsageError, writing
+from search.manifest import about
+from search.results.checked import Checked
+from search.session.plan import fold_seed
+from search.stats.metrics import METRICS, scores
+from search.study import config as toml
+from search.study.config_file import update
+from search.study.folder import StudyFolder
+from storage import ImageRecord, StorageError, Store, StudyRecord, TrialRecord, back_up, problems_of
+
+_SAME = 1e-6  # relative difference at which a stored score is that of its probabilities: float32 sums may differ
+
+
+def backup(study: Path | None, to: Path | None) -> StudyFolder:
+    """Copy a study, also one that is being searched: settings, results and model, not what can be made anew.
+
+    `to`: a new folder; None: STUDY-backup-DATE beside the study. It exists only when it is complete, and is a study
+    itself, whose images are where they were. Raises UsageError, StorageError.
+    """
+    folder = StudyFolder.find(study)
+    if not folder.begun:
+        raise UsageError(f"{folder} has not begun: there is nothing but {folder.toml.name} in it to keep")
+    here = folder.path.resolve()
+    stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    target = StudyFolder(to or folder.path.parent / f"{here.name}-backup-{stamp}")
+    if target.path.exists():
+        raise UsageError(f"--to {target}: exists already; name a new folder")
+    if target.path.resolve().is_relative_to(here):
+        raise UsageError(f"--to {target}: is within the study; name a folder outside of it")
+    partial = StudyFolder(target.path.with_name(f".{target.path.name}.{secrets.token_hex(4)}"))
+    with writing(f"--to {target}", "name a folder that can"):
+        try:
+            partial.path.mkdir()
+            _copy(folder, partial)
+            partial.path.rename(target.path)
+        finally:
+            shutil.rmtree(partial.path, ignore_errors=True)
+    return target
+
+
+def _copy(folder: StudyFolder, target: StudyFolder) -> None:
+    back_up(folder.database, target.database)
+    for file in (folder.toml, folder.model, folder.report):
+        if file.is_file() and not file.is_symlink():  # in a stranger's study it could lead to any file
+            copy = target.path / file.relative_to(folder.path)
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copyfile(file, copy)
+    for outer in sorted(folder.nested.glob("*")):
+        if StudyFolder(outer).begun and not outer.is_symlink():
+            part = StudyFolder(target.nested / outer.name)
+            part.path.mkdir(parents=True)
+            _copy(StudyFolder(outer), part)
+    if not target.toml.is_file():
+        return
+    images = Path(toml.read(folder.path).images)
+    if not images.is_absolute():  # it is relative to the study's folder, which is another one now
+        update(target.path, {"images": str((folder.path / images).resolve())})
+
+
+def verify(study: Path | None) -> tuple[StudyFolder, tuple[Checked, ...]]:
+    """Check all that a study stores: every page, reference, array, number and seed, and the model's file.
+
+    Reads only. What is found is told, not raised. Raises UsageError for a study that has not begun.
+    """
+    folder = StudyFolder.find(study)
+    if not folder.begun:
+        raise UsageError(f"{folder} has not begun, so there is nothing to verify")
+    try:
+        pages = Checked("database", 1, tuple(problems_of(folder.database)))
+    except StorageError as error:
+        pages = Checked("database", 1, (str(error),))
+    if pages.problems:  # then nothing that is read from it means anything
+        return folder, (pages,)
+    with folder.read() as store:
+        return folder, (pages, *_contents(folder, store))
+
+
+def _contents(folder: StudyFolder, store: Store) -> Iterator[Checked]:
+    record, images, trials = store.study(), store.images(), store.trials()
+    yield Checked("images", len(images))
+    yield Checked("trials", len(trials))
+    yield _fold_runs(store, record, images, trials)
+    references = store.references()
+    labels, assignment = _labels(images), store.split().assignment
+    wrong = [
+        f"{reference.name}, fold {reference.fold + 1}: {different}"
+        for reference in references
+        if (different := _different(reference.scores, labels[assignment == reference.fold], reference.probabilities))
+    ]
+    yield Checked("references", len(references), tuple(wrong))
+    choices = store.choices()
+    yield Checked("choices", len(choices))
+    if folder.model.is_file():
+        yield Checked("model", 1, tuple(_model(folder, record, {choice.made for choice in choices})))
+
+
+def _fold_runs(store: Store, record: StudyRecord, images: list[ImageRecord], trials: list[TrialRecord]) -> Checked:
+    labels, count, problems = _labels(images), 0, []
+    assignments = {split.repeat: split.assignment for split in store.splits()}
+    for trial in trials:
+        for repeat, assignment in assignments.items():
+            folds = {fold.fold: fold for fold in trial.folds if fold.repeat == repeat}
+            stored = store.probabilities(trial.number, repeat) if folds else {}
+            for number, fold in folds.items():
+                count += 1
+                name = f"trial {trial.number}, repeat {repeat}, fold {number + 1}"
+                if different := _different(fold.scores, labels[assignment == number], stored[number]):
+                    problems.append(f"{name}: {different}")
+                if fold.seed != fold_seed(record.seed, trial.number, repeat, number):
+                    problems.append(f"{name}: its seed is not derived from the study's")
+    return Checked("fold runs", count, tuple(problems))
+
+
+def _labels(images: list[ImageRecord]) -> NDArray[np.int64]:
+    return np.array([image.label for image in images], np.int64)
+
+
+def _different(
+    stored: Mapping[str, float], labels: NDArray[np.int64], probabilities: NDArray[np.float32] | None
+) -> str | None:
+    """The first score that its probabilities do not have; None if all are right."""
+    if probabilities is None:
+        return "has no probabilities"
+    again = scores(labels, probabilities, [name for name in stored if name in METRICS])
+    for name, value in again.items():
+        if not np.isclose(stored[name], value, rtol=_SAME, atol=_SAME, equal_nan=True):
+            return f"{name} is stored as {stored[name]:.6g}, its probabilities have {value:.6g}"
+    return None
+
+
+def _model(folder: StudyFolder, record: StudyRecord, made: set[str]) -> Iterator[str]:
+    """What is wrong with the model's file, which is one of this study's choices."""
+    try:
+        description = about(folder.model)
+    except UsageError as error:
+        yield str(error)
+        return
+    if description.fingerprint and description.fingerprint != record.fingerprint:
+        yield f"{folder.model} is of other images"
+    elif description.made and description.made not in made:
+        yield f"{folder.model} is of no choice of this study"
+    if description.classes != record.classes:
+        yield f"{folder.model} knows the classes {', '.join(description.classes)}"

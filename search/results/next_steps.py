@@ -1,0 +1,211 @@
+"""What to do next, decided from the evidence of a study; the sentences are in `reports/wording/next_steps.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeAlias
+
+import numpy as np
+
+from search.results.labels import accused
+from search.results.standing import disagree
+from search.results.summary import StudySummary, TrialRow
+from search.stats.estimate import beats, wilson
+from storage.records import TrialState
+
+MOST = 5  # more than that is no advice
+FEW_TRIALS = 12  # fewer say little of what more would bring
+ALPHA = 0.05  # how often a class may be named that is as easy as the others
+_BEST_FEW = 3  # trials whose epochs decide whether more are needed
+
+
+@dataclass(frozen=True)
+class SetGroups:
+    """Keep pictures of one thing together: the numbers are too good."""
+
+    pattern: str  # for --groups
+
+
+@dataclass(frozen=True)
+class FindTheCause:
+    """Nothing was learned that is clearly better than guessing: `search diagnose`."""
+
+
+@dataclass(frozen=True)
+class CheckLabels:
+    """Look at labels that look wrong."""
+
+    labels: int
+
+
+@dataclass(frozen=True)
+class LookAtTesting:
+    """The testing pictures are clearly harder, or easier, than those of the folds."""
+
+    harder: bool
+
+
+@dataclass(frozen=True)
+class FinishTrial:
+    """A trial that may be the best ran out of time."""
+
+    trial: int
+    done: int  # folds
+    folds: int  # of all
+    seconds: float  # that the missing ones take, at the speed of those done
+
+
+@dataclass(frozen=True)
+class RaiseEpochs:
+    """The best trials were still getting better when their epochs ended."""
+
+    cut: int  # fold runs
+    runs: int  # of all fold runs of
+    trials: int  # the best trials
+    epochs: int  # the most allowed
+
+
+@dataclass(frozen=True)
+class HelpClass:
+    """One class is found clearly less often than the others: more pictures of it."""
+
+    label: int
+    found: float  # share of its pictures
+    low: float  # of the 95 % interval of that share (Wilson 1927)
+    high: float
+    others: float  # mean share of the other classes
+
+
+@dataclass(frozen=True)
+class UsePlain:
+    """After many trials the search is not clearly better than a plain method."""
+
+    name: str  # of the reference
+    score: float
+
+
+@dataclass(frozen=True)
+class SearchOn:
+    """There are few trials, or the best came late, so more of them may bring a better one."""
+
+    trials: int
+    best: int | None = None  # number of the trial that came late; None: there are few trials
+
+
+@dataclass(frozen=True)
+class StopHere:
+    """Many trials after the best one brought nothing better."""
+
+    best: int
+    since: int  # trials after it
+
+
+Step: TypeAlias = (
+    SetGroups
+    | FindTheCause
+    | CheckLabels
+    | LookAtTesting
+    | FinishTrial
+    | RaiseEpochs
+    | HelpClass
+    | UsePlain
+    | SearchOn
+    | StopHere
+)
+
+
+def next_steps(data: StudySummary) -> tuple[Step, ...]:
+    """At most `MOST` steps: what makes the numbers wrong comes before what makes them better."""
+    if data.best is None and data.estimate is None:
+        return ()
+    return tuple(islice(_steps(data), MOST))
+
+
+def _steps(data: StudySummary) -> Iterator[Step]:
+    if data.siblings is not None and data.siblings.compared.clear:
+        yield SetGroups(data.siblings.pattern)
+    if data.estimate is not None and not beats(data.estimate, data.chance):
+        yield FindTheCause()
+        return  # nothing that follows means anything for a model that guesses
+    if wrong := accused(data.suspects):
+        yield CheckLabels(wrong)
+    if disagree(data) and data.chosen and data.chosen.test and data.estimate:
+        yield LookAtTesting(data.ahead(data.chosen.test.value, data.estimate.value) < 0)
+    for step in (_unfinished(data), _epochs(data), _weak_class(data), _plain(data), _search(data)):
+        if step is not None:
+            yield step
+
+
+def _unfinished(data: StudySummary) -> FinishTrial | None:
+    if data.searching or data.worth_finishing is None:
+        return None
+    trial = data.trial(data.worth_finishing)
+    seconds = [fold.seconds for fold in trial.folds if fold.repeat == 0]
+    missing = data.folds - len(seconds)
+    return FinishTrial(trial.number, len(seconds), data.folds, missing * float(np.mean(seconds)))
+
+
+def _epochs(data: StudySummary) -> RaiseEpochs | None:
+    training = data.study.config.get("training")
+    most = training.get("max_epochs") if isinstance(training, dict) else None
+    best = [row for row in data.rows if row.rank is not None and "epochs" not in row.params][:_BEST_FEW]
+    best = [row for row in best if not data.near_chance(row)]  # at chance, "still getting better" means nothing
+    ends = [pair for row in best for pair in zip(row.epochs, row.best_epochs, strict=True)]
+    if not isinstance(most, int) or most < 2 or not ends:
+        return None
+    cut = sum(epochs >= most and best_epoch > 0.9 * most for epochs, best_epoch in ends)
+    return RaiseEpochs(cut, len(ends), len(best), most) if cut > len(ends) / 2 else None
+
+
+def _weak_class(data: StudySummary) -> HelpClass | None:
+    """The class that is found least often, if chance does not explain the distance to the others (Fisher's test).
+
+    It is looked at because it is the lowest of several: Bonferroni's correction for that (Dunn 1961).
+    """
+    from scipy.stats import fisher_exact  # keeps `search --help` light
+
+    counts = data.pooled.confusion if data.pooled else np.zeros((0, 0), np.int64)
+    totals, right = counts.sum(axis=1), counts.diagonal()
+    known = np.flatnonzero(totals)
+    if len(known) < 2:
+        return None
+    found = right[known] / totals[known]
+    label = int(known[found.argmin()])
+    missed = totals - right
+    table = [[right[label], missed[label]], [right.sum() - right[label], missed.sum() - missed[label]]]
+    if fisher_exact(table, alternative="less").pvalue > ALPHA / len(known):
+        return None
+    share = float(found.min())
+    others = float(np.delete(found, found.argmin()).mean())
+    return HelpClass(label, share, *wilson(share, int(totals[label])), others)
+
+
+def _plain(data: StudySummary) -> UsePlain | None:
+    plain = next((row for row in data.references if row.score is not None and row.name != "majority"), None)
+    if plain is None or plain.score is None or data.best is None or data.compared < FEW_TRIALS:
+        return None
+    if not data.not_clearly_better(data.best, plain.score):
+        return None
+    return UsePlain(plain.label, plain.score)
+
+
+def _search(data: StudySummary) -> SearchOn | StopHere | None:
+    """Whether the last trials brought anything better; None if there are too few, or while the search goes on."""
+    leader = data.best.number if data.best else None
+    if data.chosen is not None:
+        leader = max(number for number, _ in data.chosen.members)
+    ended = [row for row in data.rows if row.state != TrialState.RUNNING]
+    if leader is None or data.searching:
+        return None
+    since = sum(_after(row, leader) for row in ended)
+    if since >= max(FEW_TRIALS, len(ended) / 2):
+        return StopHere(leader, since)
+    if len(ended) < FEW_TRIALS:
+        return SearchOn(len(ended))
+    return SearchOn(len(ended), leader) if since <= len(ended) / 4 else None
+
+
+def _after(row: TrialRow, number: int) -> bool:
+    return row.number > number and row.state != TrialState.FAILED

@@ -1,0 +1,156 @@
+"""The first sentences of a report: how good the model is, beside what, and what to do next."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from reports.as_json import as_json
+from reports.html.study import render
+from reports.terminal.study import show
+from reports.wording import answer as words
+from reports.wording.next_steps import advice
+from search.results.summary import StudySummary
+from tests.studies import EXPECTED, a_test, example, judged
+
+
+def test_the_answer_is_one_number_for_new_pictures_with_its_interval_beside_guessing() -> None:
+    assert words.answer(judged()) == (
+        "On new pictures like these, the model that was saved is right about 86 % of the time (80 to 91 "
+        "%). Guessing is right 50 % of the time."
+    )
+    assert "the best model so far is right" in words.answer(replace(judged(), chosen=None))
+
+
+def test_what_may_be_guessing_is_not_called_better() -> None:
+    data = replace(judged(), estimate=replace(EXPECTED, value=0.55, low=0.46, high=0.64))
+    assert words.answer(data).startswith(
+        "It is not shown that the model that was saved is better than guessing. On new"
+    )
+
+
+def test_classes_of_unequal_size_count_alike_and_it_is_said() -> None:
+    assert "each class counted alike" not in words.answer(judged())
+    assert "(80 to 91 %), each class counted alike." in words.answer(replace(judged(), class_counts=(90, 20)))
+
+
+def test_a_metric_that_is_no_share_is_a_number() -> None:
+    data = example(metric="log_loss").data()
+    told = replace(data, estimate=replace(EXPECTED, metric="log_loss", value=0.31, low=0.25, high=0.4))
+    assert words.answer(told) == (
+        "On new pictures like these, expect a log loss of about 0.31 (0.25 to 0.40) from the best model "
+        "so far; guessing has 0.69."
+    )
+
+
+def test_without_an_estimate_the_best_score_is_told_with_its_caution() -> None:
+    answer = words.answer(example().data())
+    assert answer.startswith("Best: trial 7, 0.88 ") and "This number is optimistic" in answer
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "said"),
+    [
+        (0.85, 0.75, 0.95, "85 % (75 to 95 %), as expected."),
+        (0.74, 0.6, 0.86, "74 % (60 to 86 %): less than expected, but the two can differ by so much by chance."),
+        (0.6, 0.5, 0.7, "60 % (50 to 70 %): clearly less than expected, so these pictures are of another kind than"),
+    ],
+)
+def test_the_testing_pictures_are_held_against_what_was_expected(
+    value: float, low: float, high: float, said: str
+) -> None:
+    told = words.tested(judged(a_test(value, low, high)))
+    assert told.startswith(f"On the 50 pictures kept apart for testing it is right about {said}")
+    assert words.tested(judged()) == ""
+
+
+def test_a_test_that_was_used_before_is_no_fresh_test() -> None:
+    told = words.tested(judged(a_test(0.85, 0.75, 0.95, times=3)))
+    assert told.endswith("They have tested 3 choices, so this is no longer a fresh test.")
+
+
+def test_plain_methods_and_the_start_are_beside_it() -> None:
+    assert words.compared(judged()) == (
+        "The best plain method, linear probe on frozen features, gets 84 %, and no trial is clearly "
+        "better; your starting point (trial 0) gets 50 %."
+    )
+    assert words.compared(example().data(trials=(), probabilities={})) == ""
+
+
+def test_the_saved_model_is_said_in_words() -> None:
+    data = judged()
+    assert words.model(data) == "The model is trial 7, a small convolutional network trained from scratch."
+    assert data.chosen is not None
+    several = replace(data, chosen=replace(data.chosen, members=((7, 0.6), (5, 0.25), (7, 0.15)), current=False))
+    told = words.model(several)
+    assert told.startswith(
+        "The model is the mean of 2 trials: trial 7 (a small convolutional network trained from scratch"
+    )
+    assert "; 75 %), trial 5 (" in told and told.endswith(
+        "`search export --to FILE.keras`, in the study's folder, makes it anew."
+    )
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        (
+            {"family": "fine-tune", "fine_tune_backbone": "lite0", "fine_tune_input_size": 128},
+            "a pre-trained network, trained further on your pictures (EfficientNet-Lite0, 128 pixels)",
+        ),
+        (
+            {"family": "frozen", "frozen_backbone": "dino", "frozen_head": "svm", "frozen_input_size": 192},
+            "a classifier on the features of a pre-trained network (dino, svm, 192 pixels)",
+        ),
+    ],
+)
+def test_kinds_of_models_have_words(params: dict[str, object], said: str) -> None:
+    data = example().data()
+    assert words.kind(data, replace(data.trials[0], params=params)) == said
+
+
+def advised() -> StudySummary:
+    data = judged(a_test(0.6, 0.5, 0.7))
+    return replace(
+        data, worth_finishing=11, suspects=tuple(replace(s, accused=n < 2) for n, s in enumerate(data.suspects))
+    )
+
+
+def test_every_step_says_what_why_and_how() -> None:
+    steps = advice(advised())
+    assert [step.what for step in steps][:3] == [
+        "Look at 2 labels that look wrong",
+        "Compare the testing pictures with the others",
+        "Let trial 11 finish",
+    ]
+    assert all(step.why.endswith(".") for step in steps)
+    assert steps[2].why.startswith(
+        "it may be the best, and its time was over after 3 of 5 folds: 2 folds more take about"
+    )
+    assert steps[2].command.startswith("search resume --time ")
+
+
+def test_every_view_says_the_same() -> None:
+    data, printed = advised(), io.StringIO()
+    show(data, Console(file=printed, width=200))
+    told = as_json(data)
+    assert told["answer"]["sentences"][0] == words.answer(data)
+    assert [row["what"] for row in told["answer"]["standings"]][:2] == ["expected", "tested"]
+    page, lines = render(data), " ".join(printed.getvalue().split())
+    for sentence in told["answer"]["sentences"]:
+        assert sentence in lines
+    for step in told["next_steps"]:
+        assert step["what"] in page and step["what"] in lines
+    first = page[: page.index("<nav")]
+    assert words.answer(data) in first and "expected on new pictures: 86 % (80 to 91 %)" in first
+    assert '<a href="#labels">See it</a>' in page
+
+
+def test_links_of_steps_lead_to_sections_that_the_page_has() -> None:
+    data = example().data(trials=example().trials[:1], probabilities={})
+    page = render(replace(data, estimate=replace(EXPECTED, value=0.5, low=0.4, high=0.6)))
+    for anchor in ("labels", "confusion"):
+        assert (f'href="#{anchor}">See it' in page) <= (f'id="{anchor}"' in page)
