@@ -13,17 +13,13 @@ from search.stats.selection import Wish, quick_enough
 
 
 def last_folds(
-    evidence: Evidence,
-    candidates: NDArray[np.bool_],
-    seconds: Mapping[int, float],
-    left: float,
-    wish: Wish,
+    evidence: Evidence, candidates: NDArray[np.bool_], seconds: Mapping[int, float], wish: Wish
 ) -> tuple[int, ...]:
-    """Numbers of the trials whose missing folds are trained in the last `left` seconds, those that take least first.
+    """Numbers of the trials whose missing folds are trained before any trial is confirmed, the cheapest first.
 
     `seconds`: what all missing folds of a trial are expected to take, by number, of the trials that lack some. Of them
-    get theirs the `candidates` [trials] for the choice that could be chosen then: by their expectation and its error
-    they lose no more to the best one than the user's price.
+    those `candidates` [trials] get theirs that could be chosen then: by their expectation and its error they lose no
+    more to the best one than the user's price.
     """
     eligible = quick_enough(evidence, candidates, wish)
     if not eligible.any():
@@ -32,10 +28,4 @@ def last_folds(
     enough = believed.mean[eligible].max() - wish.price * METRICS[evidence.metric].scale
     in_reach = eligible & (believed.mean + believed.error >= enough)
     lacking = [number for number, may in zip(evidence.numbers, in_reach, strict=True) if may and number in seconds]
-    fitting: list[int] = []
-    for number in sorted(lacking, key=lambda number: (seconds[number], number)):
-        left -= seconds[number]
-        if left < 0:
-            break
-        fitting.append(number)
-    return tuple(fitting)
+    return tuple(sorted(lacking, key=lambda number: (seconds[number], number)))

@@ -486,15 +486,16 @@ class Loop:
                 self._on_closed(trial.number, TrialState.PRUNED, OUT_OF_TIME, detail, tell=False)
 
     def _train_last_folds(self) -> None:
-        """Complete trials that could be chosen, before the time for confirming others is used."""
-        if self.running or not (numbers := self._time.last_folds(self._trials)):
-            return
-        for number in numbers:
-            folds = self.plan.folds - len(self._trials[number].folds)
-            self._observer.note(f"trial {number} could be chosen: its {folds} missing folds are trained first")
+        """Train missing folds of trials that could be chosen, before the time for confirming others is used."""
+        numbers = () if self.running else self._time.last_folds(self._trials)
 
         def next_fold() -> FoldJob | None:
             trials = (self._trials[number] for number in numbers)
-            return self._fold_of((trial for trial in trials if trial.state == TrialState.RUNNING), patient=False)
+            fitting = (t for t in trials if t.state == TrialState.RUNNING and self._time.has_last_fold(t, self._trials))
+            return self._fold_of(fitting, patient=False)
 
-        self._drive.run(next_fold, lambda: not self.session.stop.asked and self._time.until_making(self._trials) > 0)
+        if job := next_fold():
+            self._observer.note(f"trial {job.trial} could be chosen: folds that it lacks come first")
+            self._drive.run(
+                next_fold, lambda: not self.session.stop.asked and self._time.until_making(self._trials) > 0
+            )

@@ -160,7 +160,7 @@ class TimeLeft:
         return float("inf") if limit is None else limit - self._session.spent - self.needed(trials)
 
     def last_folds(self, trials: Trials) -> tuple[int, ...]:
-        """Numbers of the open trials that get their missing folds before any is confirmed; see `last_folds`."""
+        """Numbers of the open trials whose missing folds come before any is confirmed; see `last_folds`."""
         known = [*trials]
         evidence = stored_evidence(self._session.store, known, confirmed=False)
         if evidence is None:
@@ -168,7 +168,11 @@ class TimeLeft:
         slots, folds = self._session.executor.slots, self._plan.folds
         seconds = {t.number: -(-(folds - len(t.folds)) // slots) * self._prices.fold(t) for t in trials.open}
         candidates = candidates_of(evidence, known)
-        return last_folds(evidence, candidates, seconds, self.until_making(trials), self._plan.wish)
+        return last_folds(evidence, candidates, seconds, self._plan.wish)
+
+    def has_last_fold(self, trial: TrialRecord, trials: Trials) -> bool:
+        """Whether the next fold run of a trial is expected to end before the model has to be made."""
+        return self._prices.fold(trial) <= self.until_making(trials)
 
     def is_guessed(self, trial: TrialRecord) -> bool:
         """Whether a fold run of a trial is a long one, and none before it tells how long."""

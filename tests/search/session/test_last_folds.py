@@ -24,29 +24,21 @@ from tests.search.stats.test_decide import ALL, all_of, first, of_shares
 # The decision
 
 
-def test_a_trial_that_could_be_chosen_gets_its_folds() -> None:
-    made = of_shares([0.8, 0.81], [ALL, first(1)])
-    assert last_folds(made, all_of(made), {1: 2.4}, 5.0, Wish()) == (1,)
-    assert last_folds(made, all_of(made), {1: 2.4}, 2.0, Wish()) == (), "there is no time for them"
-
-
-def test_the_cheapest_come_first_as_many_as_fit() -> None:
+def test_a_trial_that_could_be_chosen_gets_its_folds_and_the_cheapest_first() -> None:
     made = of_shares([0.8, 0.81, 0.81, 0.81], [ALL, first(1), first(2), first(3)])
-    seconds = {1: 9.0, 2: 1.0, 3: 4.0}
-    assert last_folds(made, all_of(made), seconds, 100.0, Wish()) == (2, 3, 1)
-    assert last_folds(made, all_of(made), seconds, 6.0, Wish()) == (2, 3)
-    assert last_folds(made, all_of(made), seconds, 0.5, Wish()) == ()
+    assert last_folds(made, all_of(made), {1: 9.0, 2: 1.0, 3: 4.0}, Wish()) == (2, 3, 1)
+    assert last_folds(made, all_of(made), {3: 4.0}, Wish()) == (3,), "the others are closed"
 
 
 def test_a_trial_that_is_out_of_reach_does_not_get_them() -> None:
     made = of_shares([0.9, 0.6, 0.9], [ALL, first(2), first(1)])
-    assert last_folds(made, all_of(made), {1: 1.0, 2: 1.0}, 100.0, Wish()) == (2,)
+    assert last_folds(made, all_of(made), {1: 1.0, 2: 1.0}, Wish()) == (2,)
 
 
 def test_one_that_is_no_candidate_does_not_get_them_either() -> None:
     made = of_shares([0.8, 0.9], [ALL, first(1)])
-    assert last_folds(made, np.array([True, False]), {1: 1.0}, 100.0, Wish()) == ()
-    assert last_folds(made, np.zeros(2, bool), {1: 1.0}, 100.0, Wish()) == ()
+    assert last_folds(made, np.array([True, False]), {1: 1.0}, Wish()) == ()
+    assert last_folds(made, np.zeros(2, bool), {1: 1.0}, Wish()) == ()
 
 
 # In a search
@@ -85,11 +77,18 @@ def test_cheap_folds_are_trained_in_the_time_that_was_kept_back_for_confirming(p
     assert (len(first.folds), len(second.folds)) == (3, 3)
     assert second.state == TrialState.COMPLETE
     assert executor.now == 35
-    assert "trial 1 could be chosen: its 2 missing folds are trained first" in watcher.notes
+    assert watcher.notes == ["trial 1 could be chosen: folds that it lacks come first"]
+
+
+def test_as_many_as_there_is_time_for(path: Path) -> None:
+    executor, _ = searched(path, 45, Reserve(making=10.5, confirming=10.0))
+    second = stored(path)[1]
+    assert (len(second.folds), second.cause) == (2, OUT_OF_TIME)
+    assert executor.now == 34
 
 
 def test_what_the_model_needs_is_left(path: Path) -> None:
-    _, watcher = searched(path, 45, Reserve(making=11.0, confirming=10.0))
+    _, watcher = searched(path, 45, Reserve(making=11.5, confirming=10.0))
     second = stored(path)[1]
     assert (len(second.folds), second.cause) == (1, OUT_OF_TIME)
     assert not watcher.notes
