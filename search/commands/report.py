@@ -12,6 +12,7 @@ from search.data.depth import DEPTHS, FULL_DEPTH
 from search.data.depth import KEY as GREY_BITS
 from search.data.thumbnails import thumbnails
 from search.errors import UsageError
+from search.results.looks import Looks, read_looks
 from search.results.pictures import Pictures, rows_shown
 from search.results.read import read_stored
 from search.results.stored import StoredStudy
@@ -129,11 +130,10 @@ def pictures_of(folder: StudyFolder, summary: StudySummary) -> Pictures:
     bits = summary.study.config.get(GREY_BITS)
     wanted = [images[row] for row in rows]
     small = thumbnails(folder.path / root, wanted, bits if bits in DEPTHS else FULL_DEPTH)
-    lacking = len(rows) - len(small)
-    if not lacking:
-        return Pictures(small)
-    return Pictures(
-        small,
-        f"{lacking} of {len(rows)} pictures cannot be shown: they are not in {printable(root)} any more, were changed "
-        "since the search, or are too large to be read for a report.",
-    )
+    lacking, missing = len(rows) - len(small), ""
+    if lacking:
+        missing = (
+            f"{lacking} of {len(rows)} pictures cannot be shown: they are not in {printable(root)} any more, were "
+            "changed since the search, or are too large to be read for a report."
+        )
+    return Pictures(small, missing, read_looks(folder.looks, summary.chosen.made) if summary.chosen else Looks())

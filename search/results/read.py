@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from search.results.explained import explained
 from search.results.nested import nested
+from search.results.shipped import Telling, out_of_fold, telling
 from search.results.stored import ByFold, StoredStudy
 from search.results.summary import StudySummary, summarise
 from search.stats.metrics import METRICS
@@ -55,6 +56,20 @@ def read_stored(store: Store, *, searching: bool, outdated: bool = False, wish: 
         searching=searching,
         outdated=outdated,
     )
+
+
+def read_telling(store: Store) -> Telling:
+    """The mistakes and the least sure predictions of the saved model, as a report shows them, and nothing else."""
+    trials = store.trials(curves=False)
+    stored = StoredStudy(
+        study=store.study(),
+        images=tuple(store.images()),
+        split=store.split(),
+        trials=tuple(trials),
+        choices=tuple(store.choices()),
+        evidence=stored_evidence(store, trials, confirmed=False),
+    )
+    return telling(stored, out_of_fold(stored))
 
 
 def _leading(store: Store, trials: Sequence[TrialRecord]) -> Iterator[tuple[Split, tuple[ByFold, ...]]]:

@@ -29,6 +29,8 @@ from search.jobs import (
     FoldJob,
     FoldResult,
     Job,
+    Looked,
+    LookJob,
     Outcome,
     ReferenceJob,
     RefitJob,
@@ -148,10 +150,18 @@ class Worker:
                 return judge(job, self._pixels, self._features, self._context)
             case RefitJob():
                 return self._refit(job)
-            case ComposeJob():
-                from search.worker.packaging import compose
+            case ComposeJob() | LookJob():
+                return self._with_saved(job)
 
-                return compose(job, self._pixels, self._context.facts)
+    def _with_saved(self, job: ComposeJob | LookJob) -> SavedModel | Looked:
+        """What needs files of saved models only."""
+        if isinstance(job, ComposeJob):
+            from search.worker.packaging import compose
+
+            return compose(job, self._pixels, self._context.facts)
+        from search.worker.gradcam import look
+
+        return look(job, self._pixels)
 
     @cached_property
     def _own(self) -> OwnModel:
