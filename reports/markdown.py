@@ -9,6 +9,7 @@ from pathlib import Path
 from reports.wording import answer as answer_words
 from reports.wording import causes as cause_words
 from reports.wording import costs as cost_words
+from reports.wording import explain as explain_words
 from reports.wording import labels as label_words
 from reports.wording import recall as recall_words
 from reports.wording import spent as spent_words
@@ -39,6 +40,7 @@ def render(data: StudySummary) -> str:
         _confusion(data),
         _leaderboard(data),
         _costs(data),
+        _explanation(data),
         _causes(data),
         _spent(data),
         _repeat(data),
@@ -121,6 +123,23 @@ def _row(data: StudySummary, row: TrialRow | ReferenceRow) -> tuple[str, ...]:
     state = words.ended_words(row, searching=data.searching)
     changes = words.changes_words(row.origin, row.changed)
     return (words.marked(data, row), words.score_words(row), folds, state, changes)
+
+
+def _explanation(data: StudySummary) -> str:
+    e = data.explanation
+    if e is None:
+        return ""
+    text = "\n\n".join(map(_plain, (explain_words.headline(e), *explain_words.sentences(e))))
+    path = [(bar.label, explain_words.score(e.metric, bar.after), bar.words) for bar in explain_words.bars(e)]
+    alone = [
+        (explain_words.part_words(part), explain_words.score(e.metric, part.score), explain_words.brings(e, part))
+        for part in e.alone
+    ]
+    tables = [_table(("the path", "score", "brings"), [(a, b, c if c != b else "") for a, b, c in path])]
+    if len(alone) > 1:
+        tables.append(_table(("each change alone", "score", "brings"), alone))
+    about = _plain(f"{explain_words.caution(e)} {explain_words.cost(e)}")
+    return "\n\n".join(["## What made the difference", text, *tables, about])
 
 
 def _costs(data: StudySummary) -> str:

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from reports.html.answer import axis
 from reports.html.charts import Panel, curves, panels, strip, strip_limits
+from reports.html.explain import waterfall
 from reports.html.history import history
 from reports.html.leaderboard import leaderboard
 from reports.html.model_diagram import Architecture, architecture
@@ -22,6 +23,7 @@ from reports.wording import answer as answer_words
 from reports.wording import board as board_words
 from reports.wording import causes as cause_words
 from reports.wording import costs as cost_words
+from reports.wording import explain as explain_words
 from reports.wording import labels as label_words
 from reports.wording import recall as recall_words
 from reports.wording import study as words
@@ -33,17 +35,23 @@ from search.results.pictures import Pictures
 from search.results.summary import Pooled, StudySummary
 from search.results.timing import milliseconds
 
+_STYLES = ("report.css", "sections.css", "explain.css")
 _NUMBERED = 40  # trials listed per row of causes
 
 
-def write(data: StudySummary, path: Path, pictures: Pictures | None = None) -> None:
-    """Render the report and write it to `path`, atomically."""
-    write_atomically(path, render(data, pictures))
+def write(data: StudySummary, path: Path, pictures: Pictures | None = None, watched: str = "") -> None:
+    """Render the report and write it to `path`, atomically. `watched`: see `render`."""
+    write_atomically(path, render(data, pictures, watched))
 
 
-def render(data: StudySummary, pictures: Pictures | None = None) -> str:
-    """The whole page; without `pictures` images are only named."""
+def render(data: StudySummary, pictures: Pictures | None = None, watched: str = "") -> str:
+    """The whole page; without `pictures` images are only named.
+
+    `watched`: the time for which it is true, if the page is to load itself anew as the search goes on. Loading its own
+    file is no request, so its policy stays as it is.
+    """
     shown, script = gallery(data, pictures or Pictures()), asset("report.js")
+    again = asset("watch.js") if watched else ""
     page: str = (
         environment()
         .get_template("report.html.j2")
@@ -56,11 +64,16 @@ def render(data: StudySummary, pictures: Pictures | None = None) -> str:
             sections=_sections(data, shown),
             weights=_weights(data),
             label_words=label_words,
+            explain_words=explain_words,
+            explanation=data.explanation,
+            waterfall=waterfall(data, data.explanation) if data.explanation else None,
             gallery=shown,
             values=values,
-            policy=policy([script]),
-            style=Markup(asset("report.css") + asset("sections.css")),  # noqa: S704 - our own file
+            policy=policy([script, again] if again else [script]),
+            style=Markup("".join(map(asset, _STYLES))),  # noqa: S704 - our own files
             script=Markup(script),  # noqa: S704 - our own file
+            again=Markup(again),  # noqa: S704 - our own file
+            watched=watched,
             board=leaderboard(data),
             board_words=board_words,
             drawing=_drawing(data),

@@ -14,6 +14,7 @@ from search.diagnosis.rules import PLAIN_WORDS, Plain
 from search.results.backbones import BackboneRow, backbone_rows
 from search.results.confusions import confusions
 from search.results.expected import expected, expected_best, gain_of_another_hour, several, worth_finishing
+from search.results.explained import Explanation
 from search.results.failures import Cause, Diagnosed, causes, diagnosed
 from search.results.labels import SuspectLabel, suspect_labels
 from search.results.nested import Nested
@@ -179,6 +180,7 @@ class StudySummary:
     siblings: NamedSiblings | None = None  # pictures that may show one thing, by their names
     telling: Telling = field(default_factory=Telling)  # images that the saved model mistakes, or is least sure of
     suspects: tuple[SuspectLabel, ...] = ()  # labels in doubt, most suspect first
+    explanation: Explanation | None = None  # what made the difference between two trials, if it was asked for
     confusions: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)  # of the best trials, see `confusions`
     spent: tuple[Part, ...] = ()  # where the time went
 
@@ -318,6 +320,7 @@ def summarise(stored: StoredStudy) -> StudySummary:
         diagnoses=tuple(why for trial in trials if (why := diagnosed(trial, plain, classes))),
         saved=saved(trials, folds),
         nested=stored.nested,
+        explanation=stored.explanation,
         backbones=backbone_rows(str(config.get("preset", "")), ordered, study.metric),
         siblings=named_siblings(stored),
         telling=telling(stored, predictions),
