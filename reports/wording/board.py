@@ -77,7 +77,7 @@ def why(data: StudySummary, row: TrialRow) -> str:
         state = "Being trained now" if data.searching else "Unfinished: the search was ended meanwhile"
         return f"{state}; {len(row.fold_scores)} of {count(data.folds, 'fold')} so far."
     ended = causes.ended(row.cause)
-    detail = shortened(causes.detail(row.detail), 400) if row.detail != row.cause else ""
+    detail = shortened(row.detail, 400) if row.detail and row.detail != row.cause else ""
     sentences = f"{ended.title}. {ended.meaning}".strip()
     return f"{sentences} As noted then: {detail}." if detail else sentences
 
