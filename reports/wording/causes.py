@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -89,9 +88,8 @@ def ended(cause: str | None) -> Ended:
 
 
 def detail(text: str | None) -> str:
-    """The stored sentence, with folds counted from 1; empty if there is none."""
-    counted = re.sub(r"^fold (\d{1,6}): ", lambda found: f"fold {int(found[1]) + 1}: ", text or "")
-    return visible(counted)
+    """The stored sentence; empty if there is none."""
+    return visible(text or "")
 
 
 def _symptom(cause: str) -> str | None:
