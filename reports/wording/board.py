@@ -24,6 +24,8 @@ PROPOSED = {
     Origin.START: "it is known to be good on other pictures",
     Origin.TRY: "you proposed it",
     Origin.SAMPLER: "the search proposed it",
+    Origin.SMALLER: "a trial before it needed too much memory, so it has half the batch",
+    Origin.EXPLAIN: "it lies between two trials of a search",
 }
 """Where the point of a trial comes from."""
 
