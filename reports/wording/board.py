@@ -25,9 +25,8 @@ PROPOSED = {
     Origin.TRY: "you proposed it",
     Origin.SAMPLER: "the search proposed it",
     Origin.SMALLER: "a trial before it needed too much memory, so it has half the batch",
-    Origin.EXPLAIN: "it lies between two trials of a search",
 }
-"""Where the point of a trial comes from."""
+"""Where the point of a trial of a search comes from."""
 
 AT_ONCE = (
     "It has no learning curve, because it was not trained step by step: a pre-trained network describes each picture, "
