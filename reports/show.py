@@ -10,6 +10,7 @@ from pathlib import Path
 import typer
 
 from reports.as_json import as_json, diagnosis_as_json, explanation_as_json, images_as_json
+from reports.compare_as_json import comparison_as_json
 from reports.html import diagnosis as diagnosis_page
 from reports.html import images as images_page
 from reports.terminal import diagnosis as diagnosis_lines
@@ -17,6 +18,7 @@ from reports.terminal import explain as explain_lines
 from reports.terminal import images as images_lines
 from reports.terminal import study as study_lines
 from reports.terminal.backbones import show_backbones
+from reports.terminal.compare import show_comparison
 from reports.terminal.listed import show_studies
 from reports.terminal.output import Output
 from reports.terminal.predictions import show_predictions
@@ -27,6 +29,7 @@ from search.diagnosis.result import Diagnosed
 from search.files import write_atomically
 from search.results.backbones import ListedBackbone
 from search.results.checked import Checked
+from search.results.compare import Comparison
 from search.results.environment import Environment, Extra
 from search.results.explained import Explanation
 from search.results.listed import ListedStudy
@@ -88,6 +91,21 @@ def study(summary: StudySummary, page: Path, *, open_it: bool) -> None:
     """The leaderboard of a study, and where its page was written."""
     study_lines.show(summary, Output())
     lines("", f"report: {page}")
+    _open(page, open_it)
+
+
+def comparison(compared: Comparison, *, as_json: bool) -> None:
+    """Studies side by side."""
+    if as_json:
+        plain(comparison_as_json(compared))
+    else:
+        show_comparison(compared, Output())
+
+
+def watching(page: Path, *, open_it: bool, last: bool) -> None:
+    """Where the page is that follows a search; `last`: whether it stays as it is, because no search runs."""
+    stays = "no search of this study runs now, so the page stays as it is"
+    lines(stays if last else f"watching; Ctrl-C ends: {page}")
     _open(page, open_it)
 
 

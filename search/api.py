@@ -17,6 +17,7 @@ from reports.html import notebook
 from reports.pages import write
 from reports.terminal.display import TerminalDisplay
 from search.commands import check as checking
+from search.commands import compare as comparing
 from search.commands import diagnose as diagnosing
 from search.commands import explain as explaining
 from search.commands import export as exporting
@@ -35,6 +36,7 @@ from search.commands.session import Session
 from search.data.findings import Findings
 from search.diagnosis.result import Diagnosed
 from search.errors import RunError, UsageError
+from search.results.compare import Comparison
 from search.results.explained import Explanation
 from search.results.progress import Ending
 from search.results.summary import StudySummary, TrialRow
@@ -311,6 +313,16 @@ def diagnose(  # noqa: PLR0913 - the options of the command
         workers=None if workers is None else checked_workers(workers),
         display=TerminalDisplay(quiet),
     ).diagnosed
+
+
+def compare(studies: Iterable[AnyPath | Study]) -> Comparison:
+    """`search compare`: two or more studies side by side; see `search.results.compare.Comparison`.
+
+    `.versus` of the result has, of each study but the first, the paired difference of what was chosen: out of fold and
+    on the testing images, or why there is none. Raises UsageError for fewer than two studies, or one that has not
+    begun.
+    """
+    return comparing.compare([study.path if isinstance(study, Study) else Path(study) for study in studies])
 
 
 def _study(ended: running.RunResult, *, quiet: bool) -> Study:

@@ -51,9 +51,8 @@ _TABLE = {
         "search.samplers.catalog spaces storage"
     ),
     "search.results": (
-        "search.stats search.diagnosis search.samplers.optuna_study search.study.evidence search.study.explanation "
-        "search.study.folder "
-        "search.data.names search.data.series spaces storage"
+        "search.files search.stats search.diagnosis search.samplers.optuna_study search.study.evidence "
+        "search.study.explanation search.study.folder search.data.names search.data.series spaces storage"
     ),
     "search.export": (
         "search.errors search.files search.native search.manifest search.text search.data search.study "
@@ -61,7 +60,7 @@ _TABLE = {
     ),
     "search.session": (
         "search.errors search.seeds search.text search.native search.stats search.data search.diagnosis search.jobs "
-        "search.manifest search.samplers search.executors search.study search.results.progress spaces storage"
+        "search.manifest search.samplers search.executors search.study search.results spaces storage"
     ),
     "search.commands": (
         "search.errors search.seeds search.text search.files search.native search.manifest search.data search.stats "
@@ -90,6 +89,7 @@ TABLE = {row: tuple(allowed.split()) for row, allowed in _TABLE.items()}
 HEAVY = {"tensorflow", "keras", "keras_tuner", "torch", "jax"}
 MAY_BE_HEAVY = {
     "search.worker.augmentation",
+    "search.worker.gradcam",
     "search.worker.graph_sharing",
     "search.worker.inputs",
     "search.worker.keras_heads",

@@ -104,6 +104,7 @@ def _trial(option: str, help_: str) -> Any:
 
 
 Where = Annotated[Path | None, typer.Argument(metavar="STUDY", help="Study folder. Default: the current folder.")]
+Studies = Annotated[list[Path], typer.Argument(metavar="STUDY STUDY...", help="Study folders, two or more.")]
 Trials = Annotated[int | None, _option("Trials in total, over all sessions. [default: 200]")]
 Hours = Annotated[float | None, _option("Hours of searching in total, over all sessions. [default: 8]", whole=False)]
 Time = Annotated[
@@ -291,6 +292,9 @@ Labels = Annotated[
     typer.Option(
         "--labels", metavar="FILE.csv", help="Also write a table of the labels in doubt, the surest errors first."
     ),
+]
+Watch = Annotated[
+    bool, typer.Option("--watch", help="Write the page anew while the search runs; an open page follows. Ctrl-C ends.")
 ]
 Preview = Annotated[
     Path | None,

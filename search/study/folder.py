@@ -82,6 +82,11 @@ class StudyFolder:
         return self._cache / "refits"
 
     @property
+    def looks(self) -> Path:
+        """Where the chosen model looks in a few images, see `results.looks`; may be absent."""
+        return self._cache / "looks.npz"
+
+    @property
     def pixels(self) -> Path:
         """The images as workers read them; exists only during a session."""
         return self._cache / "pixels.npy"
@@ -252,7 +257,7 @@ class StudyFolder:
             for path in self.explained.glob(".*.db.*.new*"):
                 path.unlink(missing_ok=True)
         refits = ((self.refits, ".*.keras"), (self.refits, ".*.npz"))
-        partial_files = ((self.features, ".*.npy"), *refits, (self.models, ".*.keras"))
+        partial_files = ((self.features, ".*.npy"), *refits, (self._cache, ".looks.*.npz"), (self.models, ".*.keras"))
         for folder, pattern in partial_files:
             if folder.resolve().is_relative_to(self.path.resolve()):  # the folder could be a link to any other
                 for path in folder.glob(pattern):
