@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from search.executors.base import Doing, Replaced
-from search.jobs import ComposeJob, DescribeJob, DiscoverJob, FoldJob, Job, ReferenceJob, RefitJob, Step
+from search.jobs import ComposeJob, DescribeJob, DiscoverJob, FoldJob, Job, LookJob, ReferenceJob, RefitJob, Step
 from search.results.progress import Activity
 from search.session.plan import Plan
 
@@ -33,6 +33,8 @@ def _what(job: Job, plan: Plan) -> str:
             return f"{_trial(job.fold, plan)} on all images"
         case ComposeJob():
             return "saving the model"
+        case LookJob():
+            return "finding where the model looks"
         case DiscoverJob():
             return "finding the parameters of your model"
 
