@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from reports.sections_json import sections_as_json
 from reports.wording import answer as answer_words
 from reports.wording.diagnosis import fine, headline
 from reports.wording.next_steps import advice
@@ -74,6 +75,7 @@ def as_json(data: StudySummary) -> dict[str, Any]:
         "causes": [
             {"state": c.state.value, "cause": c.cause, "count": c.count, "trials": list(c.trials)} for c in data.causes
         ],
+        **sections_as_json(data),
         "spent_seconds": data.spent_seconds,
         "trained_seconds": data.trained_seconds,
         "versions": dict(data.versions),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from search.diagnosis.rules import PLAIN_WORDS, Plain
 from search.results.backbones import BackboneRow, backbone_rows
+from search.results.confusions import confusions
 from search.results.expected import expected, expected_best, gain_of_another_hour, several, worth_finishing
 from search.results.explained import Explanation
 from search.results.failures import Cause, Diagnosed, causes, diagnosed
@@ -19,6 +20,7 @@ from search.results.labels import SuspectLabel, suspect_labels
 from search.results.nested import Nested
 from search.results.shipped import OutOfFold, Telling, out_of_fold, telling
 from search.results.siblings import NamedSiblings, named_siblings
+from search.results.spent import Part, spent
 from search.results.stored import StoredStudy
 from search.stats.estimate import Estimate, beats
 from search.stats.metrics import METRICS, better, confusion, scores
@@ -179,6 +181,8 @@ class StudySummary:
     telling: Telling = field(default_factory=Telling)  # images that the saved model mistakes, or is least sure of
     suspects: tuple[SuspectLabel, ...] = ()  # labels in doubt, most suspect first
     explanation: Explanation | None = None  # what made the difference between two trials, if it was asked for
+    confusions: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)  # of the best trials, see `confusions`
+    spent: tuple[Part, ...] = ()  # where the time went
 
     @property
     def metric(self) -> str:
@@ -321,6 +325,8 @@ def summarise(stored: StoredStudy) -> StudySummary:
         siblings=named_siblings(stored),
         telling=telling(stored, predictions),
         suspects=suspect_labels(stored, predictions) if learned else (),
+        confusions=confusions(stored, ordered),
+        spent=spent(stored),
     )
 
 
