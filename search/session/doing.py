@@ -23,21 +23,21 @@ def replaced(one: Replaced, plan: Plan) -> str:
 def _what(job: Job, plan: Plan) -> str:
     match job:
         case DescribeJob():
-            what = "describing a model" if job.trial is None else f"describing trial {job.trial}"
+            words = "describing a model" if job.trial is None else f"describing trial {job.trial}"
         case FoldJob():
             again = " on new folds" if job.repeat else ""
-            what = f"{_trial(job, plan)}{again}, {_fold(job.fold, plan)}"
+            words = f"{_trial(job, plan)}{again}, {_fold(job.fold, plan)}"
         case ReferenceJob():
-            what = f"reference {job.name.replace('_', ' ')}, {_fold(job.fold, plan)}"
+            words = f"reference {job.name.replace('_', ' ')}, {_fold(job.fold, plan)}"
         case RefitJob():
-            what = f"{_trial(job.fold, plan)} on all images"
+            words = f"{_trial(job.fold, plan)} on all images"
         case ComposeJob():
-            what = "saving the model"
+            words = "saving the model"
         case LookJob():
-            what = "finding where the model looks"
+            words = "finding where the model looks"
         case DiscoverJob():
-            what = "finding the parameters of your model"
-    return what
+            words = "finding the parameters of your model"
+    return words
 
 
 def _trial(job: FoldJob, plan: Plan) -> str:
