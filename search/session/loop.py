@@ -131,6 +131,11 @@ class Loop:
         return self._time.needed(self._trials)
 
     @property
+    def slowness(self) -> float:
+        """See `Prices.slowness`."""
+        return self._time.slowness
+
+    @property
     def running(self) -> tuple[Work, ...]:
         """Submitted work without an outcome, in order of submission."""
         return self._drive.running

@@ -78,7 +78,7 @@ class TimeLeft:
         testing = self._plan.testing * max(kept, 1) * self._prices.predicting(leader.number)
         slowness = self._prices.slowness
         more = slowness * (PACKING * kept + testing) + max(slowness - 1.0, 0.0) * SAVING
-        looking = slowness * look_seconds(self._prices.predicting(leader.number), max(kept, 1))
+        looking = max(slowness, 1.0) * look_seconds(self._prices.predicting(leader.number), max(kept, 1))
         more += looking if looking <= LOOK_SHARE * self._plan.seconds else 0.0
         return self._plan.reserve(trials).making + more
 
@@ -96,6 +96,11 @@ class TimeLeft:
         return gain is not None and gain < little_gain(self._plan.metric)
 
     # Prices
+
+    @property
+    def slowness(self) -> float:
+        """Measured seconds by assumed ones, of all fold runs: above 1 on a slow or busy machine."""
+        return self._prices.slowness
 
     def recall(self, trials: Trials, show: Callable[[], object]) -> None:
         """Learn from what earlier sessions stored: what fold runs took, and which of them kept their weights.
