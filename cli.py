@@ -18,6 +18,7 @@ from search.text import command_line, printable
 
 if TYPE_CHECKING:
     from reports.terminal.display import TerminalDisplay
+    from search.commands.report import Report
     from search.commands.run import RunResult
     from search.commands.session import Session
 
@@ -165,13 +166,21 @@ def diagnose(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
 
 @app.command()
 def report(
-    study: opt.Where = None, as_json: opt.Json = False, labels: opt.Labels = None, open_it: opt.Open = False
+    study: opt.Where = None,
+    as_json: opt.Json = False,
+    labels: opt.Labels = None,
+    watch_it: opt.Watch = False,
+    open_it: opt.Open = False,
 ) -> None:
     """Say how good the model is and what to do next; write report.html and report.md into the study folder."""
     from reports import labels_csv, show
-    from reports.pages import write_both
     from search.commands.report import report
 
+    if watch_it:
+        if as_json or labels is not None:
+            raise UsageError("--watch writes the page alone; leave out --json and --labels, or --watch")
+        _watch(study, open_it=open_it)
+        return
     result = report(study)
     if labels is not None:
         with writing(f"--labels: {labels}", "name a file that can"):
@@ -179,10 +188,63 @@ def report(
     if as_json:
         show.study_as_json(result.summary)
         return
+    _write_page(result)
+    show.study(result.summary, result.folder.report, open_it=open_it)
+
+
+def _watch(study: Path | None, *, open_it: bool) -> None:
+    """Write the page whenever there is something new, until the search ends or a signal comes."""
+    from reports import show
+    from search.commands.report import watch
+
+    for number, result in enumerate(watch(study)):
+        page = result.folder.report
+        _write_page(result)
+        if number == 0:
+            show.watching(page, open_it=open_it, last=result.last)
+    show.study(result.summary, page, open_it=False)
+
+
+def _write_page(result: Report) -> None:
+    from datetime import datetime
+
+    from reports.pages import write_both
+
     page = result.folder.report
+    watched = "" if result.last else datetime.now().astimezone().strftime("%H:%M:%S")
     with writing(page, "--json needs no file"):
-        write_both(result.summary, page, result.pictures())
-    show.study(result.summary, page, open_it=open_it)
+        write_both(result.summary, page, result.pictures(), watched)
+
+
+@app.command()
+def explain(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
+    study: opt.Where = None,
+    start: opt.From = None,
+    goal: opt.Goal = None,
+    trials: opt.Points = None,
+    time: opt.ExplainTime = None,
+    workers: opt.Workers = None,
+    model: opt.Model = None,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    open_it: opt.Open = False,
+) -> None:
+    """Which changes made the difference? Trains what lies between your starting point and the saved model."""
+    started = monotonic()
+    from reports import show
+    from reports.pages import write_both
+    from search.commands.explain import explain
+    from search.commands.report import pictures_of, summary_of
+    from search.results.progress import Ending
+
+    session = _session(workers, quiet=quiet or as_json, started=started)
+    result = explain(study, session, start=start, goal=goal, trials=trials, seconds=time, model=model)
+    summary = summary_of(result.folder)
+    write_both(summary, result.folder.report, pictures_of(result.folder, summary))
+    show.explanation(result.explanation, result.folder.report, as_json=as_json, open_it=open_it)
+    if result.ending is Ending.STOPPED:
+        _complain(f"stopped; nothing is lost. Go on with: {result.resume_command}")
+        raise typer.Exit(RESUMABLE)
 
 
 @app.command()

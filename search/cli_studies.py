@@ -33,6 +33,15 @@ def verify(study: opt.Where = None, as_json: opt.Json = False) -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+def compare(studies: opt.Studies, as_json: opt.Json = False) -> None:
+    """Show studies side by side, and whether the choice of each is better than that of the first."""
+    from reports import show
+    from search.commands.compare import compare
+
+    show.comparison(compare(studies), as_json=as_json)
+
+
 @app.command("list")
 def list_(below: opt.Below = Path(), as_json: opt.Json = False) -> None:
     """List the studies below a folder: pictures, trials, best score, time, and whether one is running."""

@@ -72,6 +72,7 @@ class DescribeJob:
     """Build the model of a point without allocating its weights, and describe it."""
 
     params: Mapping[str, Value]
+    trial: int | None = None  # that the point is to become, for the one who watches; None: no trial
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,15 @@ class SavedModel:
 
     seconds: float
     probabilities: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far a worker has come with its job. It costs no more than a look at a clock: see `search.worker.__main__`."""
+
+    what: str  # 'epoch' or 'features', of which a piece of images is one
+    number: int  # of the one in hand, from 1
+    of: int  # at most: training may end before
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ class Origin(StrEnum):
     TRY = "try"  # of the user's list
     SAMPLER = "sampler"
     SMALLER = "smaller"  # a trial that needed too much memory, with half the batch
+    EXPLAIN = "explain"  # between two trials of a search; in a database of its own, never in that of a search
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ _TABLE = {
     ),
     "search.results": (
         "search.files search.stats search.diagnosis search.samplers.optuna_study search.study.evidence "
-        "search.study.folder search.data.names search.data.series spaces storage"
+        "search.study.explanation search.study.folder search.data.names search.data.series spaces storage"
     ),
     "search.export": (
         "search.errors search.files search.native search.manifest search.text search.data search.study "

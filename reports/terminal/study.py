@@ -141,7 +141,7 @@ def backbones(data: StudySummary, console: Console) -> Table:
     for column in ("network", values.metric_words(data.metric), "trial", "pixels", "ms/image"):
         table.add_column(column, justify="left" if column == "network" else "right")
     for row in data.backbones:
-        numbers = (values.number(row.score), str(row.trial), str(row.side), values.number(row.milliseconds, 1))
+        numbers = (values.number(row.score), str(row.trial), words.pixels(row), values.number(row.milliseconds, 1))
         table.add_row(*(as_text(cell, console) for cell in (values.shortened(row.name, 40), *numbers)))
     return table
 

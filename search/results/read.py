@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from search.results.explained import explained
 from search.results.nested import nested
 from search.results.shipped import Telling, out_of_fold, telling
 from search.results.stored import ByFold, StoredStudy
@@ -18,7 +19,12 @@ MOST_LEADING = 20  # trials not clearly worse than the best, whose predictions a
 
 
 def read(store: Store, *, searching: bool, outdated: bool = False, wish: Wish | None = None) -> StudySummary:
-    """All that a report shows. `searching`: whether a process holds the study now; `outdated`: see `Chosen`.
+    """All that a report shows; see `read_stored`."""
+    return summarise(read_stored(store, searching=searching, outdated=outdated, wish=wish))
+
+
+def read_stored(store: Store, *, searching: bool, outdated: bool = False, wish: Wish | None = None) -> StoredStudy:
+    """All records of a study. `searching`: whether a process holds the study now; `outdated`: see `Chosen`.
 
     `wish`: of the saved model, which is no part of the database; None: the default.
 
@@ -32,7 +38,7 @@ def read(store: Store, *, searching: bool, outdated: bool = False, wish: Wish | 
         )
     trials = store.trials()
     leader = best(trials, record.metric)
-    stored = StoredStudy(
+    return StoredStudy(
         study=record,
         images=tuple(store.images()),
         split=store.split(),
@@ -46,10 +52,10 @@ def read(store: Store, *, searching: bool, outdated: bool = False, wish: Wish | 
         confirmed=stored_evidence(store, trials, confirmed=True) if len(store.splits()) > 1 else None,
         wish=wish or Wish(),
         nested=nested(store),
+        explanation=explained(store),
         searching=searching,
         outdated=outdated,
     )
-    return summarise(stored)
 
 
 def read_telling(store: Store) -> Telling:

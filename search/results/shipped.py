@@ -98,7 +98,7 @@ def _of_best(stored: StoredStudy) -> OutOfFold | None:
         where = stored.split.assignment == fold
         if of_fold.shape != (where.sum(), classes):
             raise ValueError(
-                f"fold {fold}: probabilities must be {where.sum()} images x {classes} classes, "
+                f"fold {fold + 1}: probabilities must be {where.sum()} images x {classes} classes, "
                 f"got {' x '.join(map(str, of_fold.shape))}"
             )
         probabilities[where] = of_fold

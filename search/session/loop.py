@@ -28,11 +28,13 @@ from search.results.progress import Ending, Progress
 from search.samplers.base import Exhausted, Sampler
 from search.session.backbones import backbone_of, may_be_best_of, with_backbone
 from search.session.budget import GRACE_SECONDS, patience
+from search.session.doing import activities, replaced
 from search.session.plan import Plan, Start, fold_job, still_to_try
 from search.session.racer import Racer, races
 from search.session.records import collapse, fold_record
 from search.session.references import ReferenceQueue
 from search.session.session import Session
+from search.session.smaller import after_memory
 from search.session.time_left import TimeLeft
 from search.session.trials import Trials, too_many_failures
 from search.stats.metrics import METRICS
@@ -57,7 +59,12 @@ MAX_REDRAWS = 200
 MAX_REDRAWS_FOR_TIME = 40  # after that there is no time for a further trial
 MAX_REDRAWS_FOR_NOVELTY = 20  # after that a known point is tried again, with other seeds
 
-LEFT_OUT = {Origin.TRY: "point of [[try]]", Origin.START: "known-good point"}  # skipped if they cannot be trained
+LEFT_OUT = {
+    Origin.TRY: "point of [[try]]",
+    Origin.START: "known-good point",
+    Origin.SMALLER: "point with half the batch",
+}
+"""Points that are skipped if they cannot be trained."""
 
 
 @dataclass
@@ -76,7 +83,7 @@ Work: TypeAlias = Candidate | FoldJob | ReferenceJob
 
 def job_of(work: Work) -> Job:
     """The job to submit."""
-    return DescribeJob(work.params) if isinstance(work, Candidate) else work
+    return DescribeJob(work.params, work.number) if isinstance(work, Candidate) else work
 
 
 @dataclass
@@ -119,7 +126,7 @@ class Loop:
         self.sampler.replay(self._trials)
         if self._racer:
             self._racer.load(self._store, self._trials)
-        self._starts = still_to_try(self.plan.starts, self._trials)
+        self._starts = still_to_try([*self.plan.starts, *after_memory(self._trials, self.plan.space)], self._trials)
         self.show()
         self._drive.run(self._next_work, self._may_go_on)
         self._drain()
@@ -141,7 +148,9 @@ class Loop:
         return self._drive.running
 
     def show(self) -> None:
-        """Show the observer the progress of the search."""
+        """Show the observer the progress of the search, and tell of workers that were replaced."""
+        for one in self.session.executor.replaced():
+            self._observer.note(replaced(one, self.plan))
         self._observer.update(self.progress())
 
     def progress(self) -> Progress:
@@ -162,6 +171,7 @@ class Loop:
             references=tuple(self._references.known),
             workers=self.session.executor.slots,
             defaults=self._defaults,
+            doing=activities(self.session.executor.doing, self.plan),
             answered=self._answered or self.session.executor.ready,
         )
 
@@ -272,7 +282,8 @@ class Loop:
 
     def _of_best_backbone(self, start: Start) -> Start:
         """The start with the backbone whose probe was the best; probes keep theirs."""
-        if dict(start.point) in map(dict, self.plan.probes.values()) or not self._probed():
+        is_fixed = start.origin == Origin.SMALLER or dict(start.point) in map(dict, self.plan.probes.values())
+        if is_fixed or not self._probed():
             return start
         return replace(start, point=with_backbone(start.point, self._backbones[0]))
 
@@ -446,6 +457,7 @@ class Loop:
     def _failed(self, trial: TrialRecord, failure: Failure) -> None:
         """Update the state after a stored trial failed; end the search after too many failures in a row."""
         self._on_closed(trial.number, TrialState.FAILED, failure.cause, failure.detail)
+        self._starts += still_to_try(after_memory([self._trials[trial.number]], self.plan.space), self._trials)
         if why := too_many_failures(self._trials, failure):
             self._ending = Ending.FAILED
             self._observer.note(why)

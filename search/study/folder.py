@@ -96,6 +96,15 @@ class StudyFolder:
         """The folder that contains the outer folds."""
         return self.path / "nested"
 
+    @property
+    def explained(self) -> Path:
+        """The folder that contains the explanations, see `study.explanation`."""
+        return self.path / "explained"
+
+    def explanation(self, start: int, goal: int) -> Path:
+        """The database of the trials between two trials of the search."""
+        return self.explained / f"{start}-{goal}.db"
+
     def outer(self, fold: int) -> StudyFolder:
         """The study of an outer fold, counted from 0, which searches without the images of that fold."""
         return StudyFolder(self.nested / f"{_OUTER}{fold + 1}")
@@ -244,6 +253,9 @@ class StudyFolder:
             sweep_partial(written)
         for path in self.path.glob(f".{self.database.name}.*.new*"):
             path.unlink(missing_ok=True)
+        if not self.explained.is_symlink():
+            for path in self.explained.glob(".*.db.*.new*"):
+                path.unlink(missing_ok=True)
         refits = ((self.refits, ".*.keras"), (self.refits, ".*.npz"))
         partial_files = ((self.features, ".*.npy"), *refits, (self._cache, ".looks.*.npz"), (self.models, ".*.keras"))
         for folder, pattern in partial_files:

@@ -35,6 +35,7 @@ from search.jobs import (
     ReferenceJob,
     RefitJob,
     SavedModel,
+    Step,
     WorkerContext,
 )
 from search.native import ENVIRONMENT
@@ -69,15 +70,16 @@ class Sign:
     """What a worker process says once its libraries are imported, and then whenever a job has got on."""
 
     pid: int
+    step: Step | None = None  # how far the job is; None: it has none yet
 
 
 class Worker:
     """Does jobs, all with the same context."""
 
-    def __init__(self, context: WorkerContext, progress: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, context: WorkerContext, progress: Callable[[Step], object] = lambda _: None) -> None:
         """Import TensorFlow (seconds), give it one thread, and take the pixels in.
 
-        `progress` is called after each epoch, and after each piece of features.
+        `progress` is called before each epoch, and before each piece of features.
         """
         os.environ.update(ENVIRONMENT)
         import tensorflow as tf  # seconds, and its settings come first
