@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from search.executors.base import Doing, Replaced
-from search.jobs import ComposeJob, DescribeJob, DiscoverJob, FoldJob, Job, ReferenceJob, RefitJob, Step
+from search.jobs import ComposeJob, DescribeJob, DiscoverJob, FoldJob, Job, LookJob, ReferenceJob, RefitJob, Step
 from search.results.progress import Activity
 from search.session.plan import Plan
 
@@ -31,8 +31,8 @@ def _what(job: Job, plan: Plan) -> str:
             return f"reference {job.name.replace('_', ' ')}, {_fold(job.fold, plan)}"
         case RefitJob():
             return f"{_trial(job.fold, plan)} on all images"
-        case ComposeJob():
-            return "saving the model"
+        case ComposeJob() | LookJob():
+            return "saving the model" if isinstance(job, ComposeJob) else "seeing where the model looks"
         case DiscoverJob():
             return "finding the parameters of your model"
 

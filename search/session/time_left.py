@@ -65,6 +65,18 @@ class TimeLeft:
             self._reserve_again = now + min(RESERVE_SECONDS, RESERVE_SHARE * self._plan.seconds)
         return self.seconds <= (RESTARTING if unsure else 0.0)
 
+    def eta(self, trials: Trials, folds_done: int) -> float | None:
+        """Seconds until a budget is used up, from the pace of this session, in which `folds_done` fold runs ended."""
+        plan, left = self._plan, []
+        if plan.seconds is not None:
+            left.append(max(0.0, self.seconds))
+        if plan.trials is not None:
+            if not folds_done:
+                return None
+            folds = trials.folds_left(plan.trials, plan.folds, racing=plan.race is not None)
+            left.append(folds * self._session.seconds / folds_done)
+        return min(left, default=None)
+
     def needed(self, trials: Trials) -> float:
         """Expected seconds for making the model; 0 without a limit or a finished fold.
 
