@@ -138,6 +138,11 @@ class Loop:
         return self._time.needed(self._trials)
 
     @property
+    def slowness(self) -> float:
+        """See `Prices.slowness`."""
+        return self._time.slowness
+
+    @property
     def running(self) -> tuple[Work, ...]:
         """Submitted work without an outcome, in order of submission."""
         return self._drive.running
@@ -162,7 +167,7 @@ class Loop:
             session_folds=self._folds_done,
             trials_budget=self.plan.trials,
             seconds_budget=self.plan.seconds,
-            eta_seconds=self._eta(),
+            eta_seconds=self._time.eta(self._trials, self._folds_done),
             references=tuple(self._references.known),
             workers=self.session.executor.slots,
             defaults=self._defaults,
@@ -193,18 +198,6 @@ class Loop:
         return any(
             isinstance(work, FoldJob) and self._time.is_guessed(self._trials[work.trial]) for work in self.running
         )
-
-    def _eta(self) -> float | None:
-        """Seconds until a budget is used up, from the pace of this session."""
-        left = []
-        if self.plan.seconds is not None:
-            left.append(max(0.0, self._time.seconds))
-        if self.plan.trials is not None:
-            if not self._folds_done:
-                return None
-            folds = self._trials.folds_left(self.plan.trials, self.plan.folds, racing=self.plan.race is not None)
-            left.append(folds * self.session.seconds / self._folds_done)
-        return min(left, default=None)
 
     # Submitting
 
