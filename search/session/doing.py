@@ -34,7 +34,7 @@ def _what(job: Job, plan: Plan) -> str:
         case ComposeJob():
             words = "saving the model"
         case LookJob():
-            words = "seeing where the model looks"
+            words = "finding where the model looks"
         case DiscoverJob():
             words = "finding the parameters of your model"
     return words
