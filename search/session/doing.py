@@ -23,21 +23,21 @@ def replaced(one: Replaced, plan: Plan) -> str:
 def _what(job: Job, plan: Plan) -> str:
     match job:
         case DescribeJob():
-            words = "describing a model" if job.trial is None else f"describing trial {job.trial}"
+            what = "describing a model" if job.trial is None else f"describing trial {job.trial}"
         case FoldJob():
             again = " on new folds" if job.repeat else ""
-            words = f"{_trial(job, plan)}{again}, {_fold(job.fold, plan)}"
+            what = f"{_trial(job, plan)}{again}, {_fold(job.fold, plan)}"
         case ReferenceJob():
-            words = f"reference {job.name.replace('_', ' ')}, {_fold(job.fold, plan)}"
+            what = f"reference {job.name.replace('_', ' ')}, {_fold(job.fold, plan)}"
         case RefitJob():
-            words = f"{_trial(job.fold, plan)} on all images"
+            what = f"{_trial(job.fold, plan)} on all images"
         case ComposeJob():
-            words = "saving the model"
+            what = "saving the model"
         case LookJob():
-            words = "finding where the model looks"
+            what = "finding where the model looks"
         case DiscoverJob():
-            words = "finding the parameters of your model"
-    return words
+            what = "finding the parameters of your model"
+    return what
 
 
 def _trial(job: FoldJob, plan: Plan) -> str:
