@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.wording.values import shortened, visible
+from reports.wording.values import shortened
 from search.diagnosis.evidence import BROKEN, BY_HEART, ONE_CLASS, STUCK, UNSURE
 from search.results.failures import Cause
 from search.stats.racing import BEHIND, BEHIND_EARLY
@@ -86,12 +85,6 @@ def ended(cause: str | None) -> Ended:
         known = _SYMPTOMS[symptom]
         return Ended(known.title, f"{known.meaning} Likely why: {shortened(why, 120)}." if why else known.meaning)
     return Ended(shortened(cause, 200), "")
-
-
-def detail(text: str | None) -> str:
-    """The stored sentence, with folds counted from 1; empty if there is none."""
-    counted = re.sub(r"^fold (\d{1,6}): ", lambda found: f"fold {int(found[1]) + 1}: ", text or "")
-    return visible(counted)
 
 
 def _symptom(cause: str) -> str | None:

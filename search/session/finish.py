@@ -69,6 +69,7 @@ class Finish:
     about: Mapping[str, Any]  # goes into the model's file
     needed: float = 0.0  # seconds for making the model, as the search expects
     has_spare_time: bool = False  # whether the search left time that it had no use for
+    slowness: float = 1.0  # see `Prices.slowness`
 
     def __post_init__(self) -> None:
         self._store, self._note = self.session.store, self.session.observer.note
@@ -168,7 +169,8 @@ class Finish:
     def _look(self, choice: ChoiceRecord, members: Sequence[Member], paths: Mapping[Member, Path]) -> None:
         """Keep where the model looks in the images that a report shows, if there is time."""
         networks, trial = looking(choice.trial, members), self._store.trial(choice.trial)
-        if self.session.stop.asked or look_seconds(cost(trial) / SPEED, len(networks)) > self._left():
+        seconds = max(self.slowness, 1.0) * look_seconds(cost(trial) / SPEED, len(networks))
+        if self.session.stop.asked or seconds > self._left():
             return
         jobs = look_jobs(read_telling(self._store).examples, networks, paths, self.plan.assignment)
         outcomes: list[tuple[LookJob, Outcome]] = []

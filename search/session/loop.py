@@ -34,6 +34,7 @@ from search.session.racer import Racer, races
 from search.session.records import collapse, fold_record
 from search.session.references import ReferenceQueue
 from search.session.session import Session
+from search.session.smaller import after_memory
 from search.session.time_left import TimeLeft
 from search.session.trials import Trials, too_many_failures
 from search.stats.metrics import METRICS
@@ -58,7 +59,12 @@ MAX_REDRAWS = 200
 MAX_REDRAWS_FOR_TIME = 40  # after that there is no time for a further trial
 MAX_REDRAWS_FOR_NOVELTY = 20  # after that a known point is tried again, with other seeds
 
-LEFT_OUT = {Origin.TRY: "point of [[try]]", Origin.START: "known-good point"}  # skipped if they cannot be trained
+LEFT_OUT = {
+    Origin.TRY: "point of [[try]]",
+    Origin.START: "known-good point",
+    Origin.SMALLER: "point with half the batch",
+}
+"""Points that are skipped if they cannot be trained."""
 
 
 @dataclass
@@ -120,7 +126,7 @@ class Loop:
         self.sampler.replay(self._trials)
         if self._racer:
             self._racer.load(self._store, self._trials)
-        self._starts = still_to_try(self.plan.starts, self._trials)
+        self._starts = still_to_try([*self.plan.starts, *after_memory(self._trials, self.plan.space)], self._trials)
         self.show()
         self._drive.run(self._next_work, self._may_go_on)
         self._drain()
@@ -130,6 +136,11 @@ class Loop:
     def needed(self) -> float:
         """Expected seconds for making the model of the trials there are; 0 without a limit."""
         return self._time.needed(self._trials)
+
+    @property
+    def slowness(self) -> float:
+        """See `Prices.slowness`."""
+        return self._time.slowness
 
     @property
     def running(self) -> tuple[Work, ...]:
@@ -156,7 +167,7 @@ class Loop:
             session_folds=self._folds_done,
             trials_budget=self.plan.trials,
             seconds_budget=self.plan.seconds,
-            eta_seconds=self._eta(),
+            eta_seconds=self._time.eta(self._trials, self._folds_done),
             references=tuple(self._references.known),
             workers=self.session.executor.slots,
             defaults=self._defaults,
@@ -187,18 +198,6 @@ class Loop:
         return any(
             isinstance(work, FoldJob) and self._time.is_guessed(self._trials[work.trial]) for work in self.running
         )
-
-    def _eta(self) -> float | None:
-        """Seconds until a budget is used up, from the pace of this session."""
-        left = []
-        if self.plan.seconds is not None:
-            left.append(max(0.0, self._time.seconds))
-        if self.plan.trials is not None:
-            if not self._folds_done:
-                return None
-            folds = self._trials.folds_left(self.plan.trials, self.plan.folds, racing=self.plan.race is not None)
-            left.append(folds * self.session.seconds / self._folds_done)
-        return min(left, default=None)
 
     # Submitting
 
@@ -271,7 +270,8 @@ class Loop:
 
     def _of_best_backbone(self, start: Start) -> Start:
         """The start with the backbone whose probe was the best; probes keep theirs."""
-        if dict(start.point) in map(dict, self.plan.probes.values()) or not self._probed():
+        is_fixed = start.origin == Origin.SMALLER or dict(start.point) in map(dict, self.plan.probes.values())
+        if is_fixed or not self._probed():
             return start
         return replace(start, point=with_backbone(start.point, self._backbones[0]))
 
@@ -445,6 +445,7 @@ class Loop:
     def _failed(self, trial: TrialRecord, failure: Failure) -> None:
         """Update the state after a stored trial failed; end the search after too many failures in a row."""
         self._on_closed(trial.number, TrialState.FAILED, failure.cause, failure.detail)
+        self._starts += still_to_try(after_memory([self._trials[trial.number]], self.plan.space), self._trials)
         if why := too_many_failures(self._trials, failure):
             self._ending = Ending.FAILED
             self._observer.note(why)

@@ -65,6 +65,18 @@ class TimeLeft:
             self._reserve_again = now + min(RESERVE_SECONDS, RESERVE_SHARE * self._plan.seconds)
         return self.seconds <= (RESTARTING if unsure else 0.0)
 
+    def eta(self, trials: Trials, folds_done: int) -> float | None:
+        """Seconds until a budget is used up, from the pace of this session, in which `folds_done` fold runs ended."""
+        plan, left = self._plan, []
+        if plan.seconds is not None:
+            left.append(max(0.0, self.seconds))
+        if plan.trials is not None:
+            if not folds_done:
+                return None
+            folds = trials.folds_left(plan.trials, plan.folds, racing=plan.race is not None)
+            left.append(folds * self._session.seconds / folds_done)
+        return min(left, default=None)
+
     def needed(self, trials: Trials) -> float:
         """Expected seconds for making the model; 0 without a limit or a finished fold.
 
@@ -78,7 +90,7 @@ class TimeLeft:
         testing = self._plan.testing * max(kept, 1) * self._prices.predicting(leader.number)
         slowness = self._prices.slowness
         more = slowness * (PACKING * kept + testing) + max(slowness - 1.0, 0.0) * SAVING
-        looking = slowness * look_seconds(self._prices.predicting(leader.number), max(kept, 1))
+        looking = max(slowness, 1.0) * look_seconds(self._prices.predicting(leader.number), max(kept, 1))
         more += looking if looking <= LOOK_SHARE * self._plan.seconds else 0.0
         return self._plan.reserve(trials).making + more
 
@@ -96,6 +108,11 @@ class TimeLeft:
         return gain is not None and gain < little_gain(self._plan.metric)
 
     # Prices
+
+    @property
+    def slowness(self) -> float:
+        """Measured seconds by assumed ones, of all fold runs: above 1 on a slow or busy machine."""
+        return self._prices.slowness
 
     def recall(self, trials: Trials, show: Callable[[], object]) -> None:
         """Learn from what earlier sessions stored: what fold runs took, and which of them kept their weights.

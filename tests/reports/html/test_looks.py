@@ -69,7 +69,7 @@ def test_of_a_map_with_one_place_in_a_row_the_words_are_right_too() -> None:
 
 def test_each_map_lies_over_its_picture_and_a_picture_without_one_stays_as_it_is(data: StudySummary) -> None:
     page = render(data, drawn(data))
-    section = page[page.index('<section id="pictures">') :]
+    section = page[page.index('<section id="pictures">') : page.index('<section id="leaderboard">')]
     shots = sum(len(mistaken.examples) for mistaken in data.telling.mistakes) + len(data.telling.unsure)
     first = data.telling.examples[0].row
     without = sum(e.row == first for m in data.telling.mistakes for e in m.examples) + sum(

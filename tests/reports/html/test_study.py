@@ -66,12 +66,12 @@ def test_it_begins_with_the_answer_and_the_caution(page: str) -> None:
 def test_the_order_of_sections(page: str) -> None:
     order = [
         "next",
-        "leaderboard",
-        "model",
-        "curves",
         "confusion",
         "labels",
         "pictures",
+        "leaderboard",
+        "model",
+        "curves",
         "costs",
         "history",
         "parameters",

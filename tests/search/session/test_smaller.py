@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from search.jobs import Failure, FailureCause, FoldJob, Job, Outcome
+from search.session.plan import Start
 from search.session.smaller import after_memory, with_half_the_batch
 from spaces import Space
 from spaces.parameters import When, choice, integer, real
 from storage import TrialRecord, TrialState
 from storage.records import Origin
+from tests.search.session.instant import SPACE, by_formula
+from tests.search.session.sessions import dying_after_every_commit
 
 CHOICES = Space((choice("batch_size", 8, 16, 64, default=16), real("rate", 0.1, 1.0, 0.5)))
 
@@ -53,3 +58,31 @@ def test_only_memory_is_a_reason() -> None:
     ]
     (start,) = after_memory(trials, CHOICES)
     assert (start.origin, dict(start.point)) == (Origin.SMALLER, {"batch_size": 16, "rate": 0.4})
+
+
+WITH_BATCH = Space((*SPACE.parameters, choice("batch_size", 8, 16, 64, default=64)))
+
+
+def needs_memory(job: Job) -> Outcome:
+    """Trials with batches of 64 do not fit, nor do those of 16 at depth 1."""
+    if isinstance(job, FoldJob):
+        batch, depth = job.params["batch_size"], job.params["depth"]
+        if batch == 64 or (batch == 16 and depth == 1):
+            return Failure(FailureCause.OUT_OF_MEMORY, "9 GB")
+    return by_formula(job)
+
+
+def test_the_search_tries_it_until_it_fits_and_a_session_that_was_killed_does_the_same(tmp_path: Path) -> None:
+    starts = [Start(Origin.BASELINE, WITH_BATCH.defaults()), Start(Origin.START, WITH_BATCH.defaults(depth=1))]
+    asked = {"space": WITH_BATCH, "starts": starts, "trials": 7}
+    broken, whole = dying_after_every_commit(tmp_path, needs_memory, asked)
+    assert broken == whole
+    tried = [(row[1]["depth"], row[1]["batch_size"], row[2], row[3]) for row in whole[:5]]
+    failed, done = TrialState.FAILED, TrialState.COMPLETE
+    assert tried == [
+        (2, 64, Origin.BASELINE, failed),
+        (1, 64, Origin.START, failed),
+        (2, 16, Origin.SMALLER, done),
+        (1, 16, Origin.SMALLER, failed),
+        (1, 8, Origin.SMALLER, done),
+    ]
