@@ -13,12 +13,11 @@ import pytest
 from search.api import open_study
 from search.session.signals import RESUMABLE
 from storage import Store
-from tests.commands import search, search_here, start, table, trials_of, wait_until, workers_of
+from tests.commands import search_here, start, table, trials_of, wait_until, workers_of
 from tests.pictures import make_pictures
 from tests.refusals import Refuse
 
 STUDY = Path("shapes-study")
-FLAGS = ("--preset", "cnn", "--folds", "3", "--epochs", "3", "--no-lock-box")
 POINTS = """
 [[try]]
 learning_rate = 0.01
@@ -26,7 +25,7 @@ kernel = 5
 optimizer = "adamw"
 activation = "elu"
 """
-EXPLAIN = ("explain", STUDY, "--from", "0", "--to", "1", "--workers", "1", "--quiet")
+EXPLAIN = ("explain", STUDY, "--from", "0", "--to", "1", "--quiet")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +37,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert made.returncode == 0, made.stderr
     with (folder / STUDY / "study.toml").open("a") as file:
         file.write(POINTS)
-    done = search("run", STUDY, "--folds", "3", "--epochs", "3", "--trials", "2", "--workers", "0", cwd=folder)
+    done = search_here("run", STUDY, "--folds", "3", "--epochs", "3", "--trials", "2", "--workers", "0", cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -66,21 +65,19 @@ def folds_of(study: Path) -> int:
         return store.fold_runs()
 
 
-def test_killed_and_asked_again_it_ends_the_same_and_the_search_as_if_it_had_not_been(
-    copy: Path, home: Path, tmp_path: Path
-) -> None:
+def test_killed_and_stopped_and_asked_again_it_ends_the_same(copy: Path, tmp_path: Path) -> None:
     shutil.copytree(copy, tmp_path / "whole")
-    whole = search(*EXPLAIN, "--json", cwd=tmp_path / "whole")
+    whole = search_here(*EXPLAIN, "--workers", "0", "--json", cwd=tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
 
-    process = start(*EXPLAIN, cwd=copy)
+    process = start(*EXPLAIN, "--workers", "1", cwd=copy)
     wait_until(lambda: folds_of(copy / STUDY) >= 2)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     wait_until(lambda: workers_of(copy / STUDY) == [])
     assert folds_of(copy / STUDY) < folds_of(tmp_path / "whole" / STUDY)
 
-    process = start(*EXPLAIN, cwd=copy)
+    process = start(*EXPLAIN, "--workers", "1", cwd=copy)
     before = folds_of(copy / STUDY)
     wait_until(lambda: folds_of(copy / STUDY) > before)
     process.send_signal(signal.SIGINT)
@@ -88,22 +85,28 @@ def test_killed_and_asked_again_it_ends_the_same_and_the_search_as_if_it_had_not
     assert process.returncode == RESUMABLE, said
     assert "nothing is lost. Go on with: search explain shapes-study --from 0 --to 1" in said
 
-    again = search(*EXPLAIN, "--json", cwd=copy)
+    again = search_here(*EXPLAIN, "--workers", "0", "--json", cwd=copy)
     assert again.returncode == 0, again.stderr
     assert rows_of(copy / STUDY) == rows_of(tmp_path / "whole" / STUDY)
     told, expected = json.loads(again.stdout), json.loads(whole.stdout)
     assert {**told, "seconds": 0} == {**expected, "seconds": 0}
 
-    for folder in (home, copy):
-        shutil.copytree(folder, tmp_path / f"on-{folder.name}")
-        more = search("resume", STUDY, "--trials", "4", "--workers", "0", "--quiet", cwd=tmp_path / f"on-{folder.name}")
+
+def test_a_search_that_was_explained_goes_on_as_if_it_had_not_been(copy: Path, tmp_path: Path) -> None:
+    shutil.copytree(copy, tmp_path / "without")
+    explained = search_here(*EXPLAIN, "--trials", "4", "--workers", "0", cwd=copy)
+    assert explained.returncode == 0, explained.stderr
+    assert "Not finished" in explained.stdout
+    for folder in (copy, tmp_path / "without"):
+        more = search_here("resume", STUDY, "--trials", "4", "--workers", "0", "--quiet", cwd=folder)
         assert more.returncode == 0, more.stderr
-    with_it, without = (trials_of(tmp_path / f"on-{folder.name}" / STUDY) for folder in (copy, home))
-    assert table(with_it) == table(without)
+    assert table(trials_of(copy / STUDY)) == table(trials_of(tmp_path / "without" / STUDY))
+    with Store.open(copy / STUDY / "study.db", read_only=True) as store:
+        assert [run.command.split()[1] for run in store.runs()] == ["run", "resume"]
 
 
 def test_words_page_and_json_agree_with_the_store(copy: Path) -> None:
-    done = search_here(*EXPLAIN[:-2], "0", cwd=copy)
+    done = search_here(*EXPLAIN, "--workers", "0", cwd=copy)
     assert done.returncode == 0, done.stderr
     page = (copy / STUDY / "report.html").read_text()
     told = json.loads(search_here("report", STUDY, "--json", cwd=copy).stdout)["explanation"]
