@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from time import monotonic
@@ -10,17 +9,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from search.cli_studies import app as studies
+from search.cli.about import app as about
+from search.cli.common import complain, display, session_of
 from search.commands import options as opt
 from search.errors import RunError, UsageError, of_the_system, writing
 from search.session.signals import RESUMABLE, leave_on_signals
-from search.text import command_line, printable
+from search.text import command_line
 
 if TYPE_CHECKING:
-    from reports.terminal.display import TerminalDisplay
     from search.commands.report import Report
     from search.commands.run import RunResult
-    from search.commands.session import Session
 
 app = typer.Typer(
     help="Find the best image classifier that a small data set can support.",
@@ -33,7 +31,7 @@ app = typer.Typer(
 )
 
 
-app.add_typer(studies)
+app.add_typer(about)
 
 
 @app.callback()
@@ -57,7 +55,7 @@ def init(  # noqa: PLR0917 - Typer makes an option of each
     from search.commands.request import Settings
     from search.commands.run import init
 
-    folder = init(images, Settings.of(given), directory=directory, warm_start=warm_start, display=_display())
+    folder = init(images, Settings.of(given), directory=directory, warm_start=warm_start, display=display())
     show.lines(f"wrote {folder.toml}; `{folder.command('run')}` starts it")
 
 
@@ -97,7 +95,9 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     from search.commands.request import Settings
     from search.commands.run import run
 
-    session = _session(opt.workers_asked(workers, workers_per_gpu), quiet=quiet, started=started, fold_limit=fold_limit)
+    session = session_of(
+        opt.workers_asked(workers, workers_per_gpu), quiet=quiet, started=started, fold_limit=fold_limit
+    )
     _finish(run(path, Settings.of(given), session, directory=directory, model=model, warm_start=warm_start))
 
 
@@ -119,7 +119,9 @@ def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     from search.commands.request import Settings
     from search.commands.run import resume
 
-    session = _session(opt.workers_asked(workers, workers_per_gpu), quiet=quiet, started=started, fold_limit=fold_limit)
+    session = session_of(
+        opt.workers_asked(workers, workers_per_gpu), quiet=quiet, started=started, fold_limit=fold_limit
+    )
     _finish(resume(study, Settings.of(given), session, model=model))
 
 
@@ -135,7 +137,7 @@ def check(
     from reports import show
     from search.commands.check import check
 
-    result = check(images, groups=groups, folds=folds, display=_display(quiet=as_json))
+    result = check(images, groups=groups, folds=folds, display=display(quiet=as_json))
     show.images(result.findings, result.page, as_json=as_json, open_it=open_it)
     if result.findings.problem:
         raise UsageError(result.findings.problem)
@@ -159,8 +161,8 @@ def diagnose(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     from search.commands.diagnose import diagnose
     from search.commands.request import Settings
 
-    settings, display = Settings(preset=preset, epochs=epochs, seed=seed, groups=groups), _display(quiet=as_json)
-    result = diagnose(images, settings, model=model, seconds=seconds, workers=workers, display=display)
+    settings, shown = Settings(preset=preset, epochs=epochs, seed=seed, groups=groups), display(quiet=as_json)
+    result = diagnose(images, settings, model=model, seconds=seconds, workers=workers, display=shown)
     show.diagnosis(result.diagnosed, result.page, as_json=as_json, open_it=open_it)
 
 
@@ -217,37 +219,6 @@ def _write_page(result: Report) -> None:
 
 
 @app.command()
-def explain(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
-    study: opt.Where = None,
-    start: opt.From = None,
-    goal: opt.Goal = None,
-    trials: opt.Points = None,
-    time: opt.ExplainTime = None,
-    workers: opt.Workers = None,
-    model: opt.Model = None,
-    as_json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    open_it: opt.Open = False,
-) -> None:
-    """Which changes made the difference? Trains what lies between your starting point and the saved model."""
-    started = monotonic()
-    from reports import show
-    from reports.pages import write_both
-    from search.commands.explain import explain
-    from search.commands.report import pictures_of, summary_of
-    from search.results.progress import Ending
-
-    session = _session(workers, quiet=quiet or as_json, started=started)
-    result = explain(study, session, start=start, goal=goal, trials=trials, seconds=time, model=model)
-    summary = summary_of(result.folder)
-    write_both(summary, result.folder.report, pictures_of(result.folder, summary))
-    show.explanation(result.explanation, result.folder.report, as_json=as_json, open_it=open_it)
-    if result.ending is Ending.STOPPED:
-        _complain(f"stopped; nothing is lost. Go on with: {result.resume_command}")
-        raise typer.Exit(RESUMABLE)
-
-
-@app.command()
 def export(
     study: opt.Where = None,
     to: opt.To = None,
@@ -259,7 +230,7 @@ def export(
     from reports import show
     from search.commands.export import export
 
-    done = export(study, to, _session(workers, quiet=quiet, started=monotonic()), model=model)
+    done = export(study, to, session_of(workers, quiet=quiet, started=monotonic()), model=model)
     show.exported(done.path, done.about.image_shape, done.about.classes, command_line("predict", done.path, "PICTURES"))
 
 
@@ -269,38 +240,14 @@ def predict(model: opt.StudyOrModel, images: opt.Pictures, as_json: opt.Json = F
     from reports import show
     from search.commands.export import predict
 
-    result = predict(model, images, display=_display())
+    result = predict(model, images, display=display())
     if result.warning:
-        _complain(result.warning)
+        complain(result.warning)
     show.predictions(result.classes, result.answers, "json" if as_json else "csv" if as_csv else "lines")
     for line in show.not_predicted(result.answers):
-        _complain(line)
+        complain(line)
     if result.unread:
         raise typer.Exit(1)
-
-
-@app.command()
-def space(
-    which: opt.PresetOrStudy = None, as_json: opt.Json = False, preview: opt.Preview = None, no_flip: opt.NoFlip = False
-) -> None:
-    """Show a space as a table: each parameter, its range, default and condition."""
-    from reports import show
-    from search.commands import space
-
-    if preview is not None:
-        space.preview(preview, Path(opt.PREVIEW), flip=not no_flip, display=_display())
-        show.lines(f"wrote {opt.PREVIEW}")
-    else:
-        show.space(*space.space_of(which, display=_display()), as_json=as_json)
-
-
-@app.command()
-def backbones(as_json: opt.Json = False) -> None:
-    """List the pre-trained networks that are at hand, how long an image takes, and how to get the others."""
-    from reports import show
-    from search.commands.backbones import backbones
-
-    show.backbones(backbones(display=_display(quiet=as_json)), as_json=as_json)
 
 
 def _finish(ended: RunResult) -> None:
@@ -320,26 +267,9 @@ def _finish(ended: RunResult) -> None:
         show.lines(f"stopped; nothing is lost. Go on with: {ended.resume_command}")
         raise typer.Exit(RESUMABLE)
     if ended.problem:
-        _complain(ended.problem)
+        complain(ended.problem)
     if ended.problem or ended.ending is Ending.FAILED:
         raise typer.Exit(1)
-
-
-def _display(*, quiet: bool = False) -> TerminalDisplay:
-    from reports.terminal.display import TerminalDisplay
-
-    return TerminalDisplay(quiet)
-
-
-def _session(workers: int | None, *, quiet: bool, started: float, fold_limit: float | None = None) -> Session:
-    from search.commands.session import Session
-
-    return Session(_display(quiet=quiet), shlex.join(["search", *sys.argv[1:]]), workers, fold_limit, started)
-
-
-def _complain(message: str) -> None:
-    """Print a message on stderr, with control characters escaped: it may contain the name of any file."""
-    typer.echo("search: " + "\n".join(map(printable, message.split("\n"))), err=True)
 
 
 def main() -> None:
@@ -349,7 +279,7 @@ def main() -> None:
             app()
         except OSError as error:
             sentence, code = of_the_system(error)
-            _complain(sentence)
+            complain(sentence)
             sys.exit(code)
         except Exception as error:
             from spaces import SpaceError  # imported here, because --help needs neither NumPy nor SQLAlchemy
@@ -357,7 +287,7 @@ def main() -> None:
 
             if not isinstance(error, RunError | UsageError | SpaceError | StorageError):
                 raise
-            _complain(str(error))
+            complain(str(error))
             sys.exit(1 if isinstance(error, RunError) else 2)
 
 

@@ -17,7 +17,7 @@ import search
 from reports.terminal.compare import show_comparison
 from search.results.compare import compare
 from search.results.stored import StoredStudy
-from storage.records import TrialState
+from storage.records import ChoiceRecord, TrialState
 from tests.commands import search_here
 from tests.kept.studies import HERE, STUDIES
 from tests.studies import example
@@ -168,6 +168,26 @@ def test_a_study_without_a_finished_fold_is_not_tested() -> None:
     none = tuple(replace(trial, state=TrialState.RUNNING, folds=()) for trial in one.trials[:1])
     compared = compare([("a", one), ("b", replace(one, trials=none, evidence=None, best={}))])
     assert compared.versus[0].why_not[0] == "one of them has no finished fold yet"
+
+
+def test_where_folds_differ_the_saved_models_are_compared_on_the_same_testing_images() -> None:
+    one = stored()
+    labels = one.labels[[image.testing for image in one.images]]
+    right = np.eye(2, dtype=np.float32)[labels]
+    saved = ChoiceRecord("2026-01-01T00:00:00+00:00", 7, ((7, 1.0),), (7,), 44, 1.0, right)
+    good = replace(one, choices=(saved,))
+    other = replace(one.split, assignment=_turned(one))
+    bad = replace(good, split=other, choices=(replace(saved, probabilities=1 - right),))
+    (versus,) = compare([("a", good), ("b", bad)]).versus
+    assert versus.by_folds is None and versus.by_testing is not None
+    assert (versus.by_testing.value, versus.by_testing.images, versus.by_testing.folds) == (-1.0, len(labels), 0)
+    text = " ".join(lines(("a", good), ("b", bad)).split())
+    assert "b is worse than a by 1.000 balanced accuracy (0.380 to 1.000 with 95 % confidence)" in text
+    assert f"on the same {len(labels)} testing images" in text
+    assert "b and a: their folds are not the same, so no image" in text
+    unsaved = replace(bad, choices=())
+    (versus,) = compare([("a", good), ("b", unsaved)]).versus
+    assert versus.why_not[1] == "one of them has no saved model yet, so the testing images were not used"
 
 
 def test_many_studies_and_hostile_names_fit_a_narrow_terminal() -> None:

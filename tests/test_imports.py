@@ -77,9 +77,9 @@ _TABLE = {
         "search.data.findings search.diagnosis.result search.stats.estimate reports storage"
     ),
     "search.__main__": "cli",
-    "search.cli_studies": "search.commands search.errors search.text reports",
+    "search.cli": ("search.commands search.results search.errors search.text search.session.signals reports"),
     "cli": (
-        "search.cli_studies search.commands search.results search.errors search.text search.session.signals reports "
+        "search.cli search.commands search.results search.errors search.text search.session.signals reports "
         "spaces storage"
     ),
 }

@@ -24,8 +24,9 @@ PROPOSED = {
     Origin.START: "it is known to be good on other pictures",
     Origin.TRY: "you proposed it",
     Origin.SAMPLER: "the search proposed it",
+    Origin.SMALLER: "a trial before it needed too much memory, so it has half the batch",
 }
-"""Where the point of a trial comes from."""
+"""Where the point of a trial of a search comes from."""
 
 AT_ONCE = (
     "It has no learning curve, because it was not trained step by step: a pre-trained network describes each picture, "
@@ -77,7 +78,7 @@ def why(data: StudySummary, row: TrialRow) -> str:
         state = "Being trained now" if data.searching else "Unfinished: the search was ended meanwhile"
         return f"{state}; {len(row.fold_scores)} of {count(data.folds, 'fold')} so far."
     ended = causes.ended(row.cause)
-    detail = shortened(causes.detail(row.detail), 400) if row.detail != row.cause else ""
+    detail = shortened(row.detail, 400) if row.detail and row.detail != row.cause else ""
     sentences = f"{ended.title}. {ended.meaning}".strip()
     return f"{sentences} As noted then: {detail}." if detail else sentences
 

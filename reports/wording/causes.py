@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.wording.values import shortened, visible
+from reports.wording.values import shortened
 from search.diagnosis.evidence import BROKEN, BY_HEART, ONE_CLASS, STUCK, UNSURE
 from search.results.failures import Cause
 from search.stats.racing import BEHIND, BEHIND_EARLY
@@ -85,11 +85,6 @@ def ended(cause: str | None) -> Ended:
         known = _SYMPTOMS[symptom]
         return Ended(known.title, f"{known.meaning} Likely why: {shortened(why, 120)}." if why else known.meaning)
     return Ended(shortened(cause, 200), "")
-
-
-def detail(text: str | None) -> str:
-    """The stored sentence; empty if there is none."""
-    return visible(text or "")
 
 
 def _symptom(cause: str) -> str | None:

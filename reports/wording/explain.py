@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from reports.wording.values import NONE, count, metric_words, number, shortened, value_words
 from search.results.explained import Change, Explanation, Part
-from search.stats.ablation import Difference
+from search.stats.ablation import Gain
 from search.stats.metrics import METRICS
 
 _LISTED = 4  # names in a sentence
@@ -91,7 +91,7 @@ def score(metric: str, value: float, half: float | None = None) -> str:
     return f"{share} ± {_points(half)} %" if half is not None else f"{share} %"
 
 
-def gain_words(metric: str, gain: Difference) -> str:
+def gain_words(metric: str, gain: Gain) -> str:
     """'+27 ± 6 points'; of other metrics the difference itself, larger being better."""
     if not math.isfinite(gain.mean):
         return NONE

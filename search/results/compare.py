@@ -123,8 +123,9 @@ def _by_folds(first: StoredStudy, other: StoredStudy) -> tuple[Difference | None
     """(The difference out of fold, '') or (None, why there is none)."""
     ours, theirs = first.split.assignment, other.split.assignment
     if not np.array_equal(ours, theirs):
-        drawn = f"{_drawn(first)} and {_drawn(other)}"
-        return None, f"their folds are not the same ({drawn}), so no image was judged by models of the same images"
+        mine, others = _drawn(first), _drawn(other)
+        drawn = f" ({mine} and {others})" if mine != others else ""
+        return None, f"their folds are not the same{drawn}, so no image was judged by models of the same images"
     before, after = _judged(first), _judged(other)
     if before is None or after is None:
         return None, "one of them has no finished fold yet"

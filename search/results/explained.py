@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search.stats.ablation import Difference, Known, Made, difference
+from search.stats.ablation import Gain, Known, Made, gain_of
 from search.study.explanation import (
     Ends,
     Results,
@@ -39,7 +39,7 @@ class Part:
     changes: tuple[Change, ...]  # made at once: usually one; several where no single one could be trained
     along: tuple[Change, ...]  # parameters that became active by them, or inactive
     score: float  # with them: mean over the finished folds; NaN if a fold has none
-    gain: Difference  # to the point before, on the folds that both have
+    gain: Gain  # to the point before, on the folds that both have
     folds: int  # finished
 
     @property
@@ -60,7 +60,7 @@ class Explanation:
     compared: int  # complete trials of the search, of which the goal may be the best
     start_score: float
     goal_score: float
-    whole: Difference  # from the start to the goal
+    whole: Gain  # from the start to the goal
     steps: tuple[Part, ...]  # of the path, in order
     rest: Part | None  # what is between its end and the goal, if it is not known yet
     alone: tuple[Part, ...]  # each change alone on the start, best first; as far as it is known
@@ -135,7 +135,7 @@ def _explanation(  # noqa: PLR0913 - what is counted
         compared=compared,
         start_score=_mean(results.at(nothing)),
         goal_score=_mean(results.at(everything)),
-        whole=_difference(results, nothing, everything),
+        whole=_gain(results, nothing, everything),
         steps=steps,
         rest=_part(results, walked.end, everything) if walked.needed and route.open(walked.end) else None,
         alone=tuple(sorted(alone, key=_by_gain)),
@@ -155,13 +155,13 @@ def _part(results: Results, before: Made, after: Made) -> Part:
         changes=tuple(change for change in moved if change.name in made),
         along=tuple(change for change in moved if change.name not in made),
         score=_mean(known),
-        gain=_difference(results, before, after),
+        gain=_gain(results, before, after),
         folds=len(known.scores),
     )
 
 
-def _difference(results: Results, before: Made, after: Made) -> Difference:
-    return difference(results.at(before), results.at(after), results.study.metric, results.folds, results.images)
+def _gain(results: Results, before: Made, after: Made) -> Gain:
+    return gain_of(results.at(before), results.at(after), results.study.metric, results.folds, results.images)
 
 
 def _mean(known: Known) -> float:

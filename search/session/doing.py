@@ -23,18 +23,21 @@ def replaced(one: Replaced, plan: Plan) -> str:
 def _what(job: Job, plan: Plan) -> str:
     match job:
         case DescribeJob():
-            return "describing a model" if job.trial is None else f"describing trial {job.trial}"
+            words = "describing a model" if job.trial is None else f"describing trial {job.trial}"
         case FoldJob():
             again = " on new folds" if job.repeat else ""
-            return f"{_trial(job, plan)}{again}, {_fold(job.fold, plan)}"
+            words = f"{_trial(job, plan)}{again}, {_fold(job.fold, plan)}"
         case ReferenceJob():
-            return f"reference {job.name.replace('_', ' ')}, {_fold(job.fold, plan)}"
+            words = f"reference {job.name.replace('_', ' ')}, {_fold(job.fold, plan)}"
         case RefitJob():
-            return f"{_trial(job.fold, plan)} on all images"
-        case ComposeJob() | LookJob():
-            return "saving the model" if isinstance(job, ComposeJob) else "seeing where the model looks"
+            words = f"{_trial(job.fold, plan)} on all images"
+        case ComposeJob():
+            words = "saving the model"
+        case LookJob():
+            words = "seeing where the model looks"
         case DiscoverJob():
-            return "finding the parameters of your model"
+            words = "finding the parameters of your model"
+    return words
 
 
 def _trial(job: FoldJob, plan: Plan) -> str:

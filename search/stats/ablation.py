@@ -18,6 +18,7 @@ import numpy as np
 
 from search.stats.contributions import Contributions
 from search.stats.metrics import METRICS
+from search.stats.paired import corrected_error
 
 Made: TypeAlias = frozenset[str]
 """The changes that are made in a point; none: the start."""
@@ -155,10 +156,10 @@ def folds_left(walked: Walk, changes: int, folds: int) -> int:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """The paired difference of two points, as a gain: larger is better, in units of the metric."""
+class Gain:
+    """By how much one point is better than another, in units of the metric; below 0: worse."""
 
-    mean: float
+    mean: float  # NaN if they have no fold in common
     half: float | None  # of a 95 % interval, which is mean ± half; None with too few folds
 
     @property
@@ -167,14 +168,12 @@ class Difference:
         return self.half is not None and abs(self.mean) > self.half
 
 
-def difference(before: Known, after: Known, metric: str, folds: int, images: int) -> Difference:
-    """By how much `after` is better than `before`, on the folds that both have; NaN if there is none.
+def gain_of(before: Known, after: Known, metric: str, folds: int, images: int) -> Gain:
+    """By how much `after` is better than `before`, on the folds that both have.
 
-    The interval is the wider of two. Folds: Nadeau and Bengio's corrected t-test (Machine Learning 52, 2003), in which
-    the variance of the mean of J paired differences of folds, whose models share training images, is
-    var (1 / J + 1 / (K - 1)), K being the number of all `folds`. Images: 1.96 times the standard error that the
-    difference has at least, on as many of the `images` as are in these folds (`Metric.floor`, McNemar); folds that are
-    alike by chance do not make it 0.
+    The error is the largest of three, as in `stats.paired`: that over folds (`corrected_error`; it counts with the
+    quantile of Student's t), that over their images, and `Metric.floor`, for folds that are alike by chance.
+    `folds`, `images`: the numbers of all of them.
     """
     from scipy.stats import t as student  # takes half a second to import; most commands do not need it
 
@@ -182,11 +181,21 @@ def difference(before: Known, after: Known, metric: str, folds: int, images: int
     shared = sorted(before.scores.keys() & after.scores.keys())
     gaps = np.array([after.scores[fold] - before.scores[fold] for fold in shared])
     if not len(gaps):
-        return Difference(math.nan, None)
+        return Gain(math.nan, None)
     mean = float(measure.gain(float(gaps.mean())))
     if not math.isfinite(mean) or len(gaps) < min(FEWEST, max(folds, 2)):
-        return Difference(mean, None)
-    error = math.sqrt(float(gaps.var(ddof=1)) * (1 / len(gaps) + 1 / (folds - 1)))
-    seen = images * len(gaps) // folds
-    of_folds = float(student.ppf((1 + CONFIDENCE) / 2, len(gaps) - 1)) * error
-    return Difference(mean, max(of_folds, NORMAL * measure.floor(abs(mean), seen)))
+        return Gain(mean, None)
+    over_folds = float(student.ppf((1 + CONFIDENCE) / 2, len(gaps) - 1)) * corrected_error(gaps, folds)
+    floor = measure.floor(abs(mean), images * len(gaps) // folds)
+    return Gain(mean, max(over_folds, NORMAL * max(_error_over_images(before, after, metric, shared), floor)))
+
+
+def _error_over_images(before: Known, after: Known, metric: str, folds: Sequence[int]) -> float:
+    """The standard error of the mean of paired differences of images; 0 where these are not known."""
+    measure, gains = METRICS[metric], []
+    for fold in folds:
+        if fold in before.contributions and fold in after.contributions:
+            each = after.contributions[fold] - before.contributions[fold]
+            gains.append(each if measure.each else each * (len(each) / measure.counted))
+    values = np.concatenate(gains) if gains else np.empty(0)
+    return float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0

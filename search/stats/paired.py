@@ -80,4 +80,5 @@ def difference(
         gaps = np.array([gains[folds[both] == fold].mean() for fold in numbers])
         half = max(half, float(student.ppf(0.975, len(gaps) - 1)) * corrected_error(gaps, len(gaps)))
     low, high = sorted((measure.gain(mean - half), measure.gain(mean + half)))
-    return Difference(metric, measure.gain(mean), low, high, images, len(numbers))
+    most = measure.bound
+    return Difference(metric, measure.gain(mean), max(low, -most), min(high, most), images, len(numbers))

@@ -32,12 +32,6 @@ def test_the_suspected_cause_of_a_stuck_network_is_named() -> None:
     assert "Likely why: initial weights too small." in words.ended(f"{STUCK}: initial weights too small").meaning
 
 
-def test_folds_in_what_was_noted_are_counted_from_1() -> None:
-    assert words.detail("fold 0: allocation failed") == "fold 1: allocation failed"
-    assert words.detail("after 2 folds it lost") == "after 2 folds it lost"
-    assert words.detail(None) == ""
-
-
 def test_ends_are_grouped_into_failed_out_of_time_stuck_and_behind() -> None:
     records = diagnosed()
     trials = tuple(

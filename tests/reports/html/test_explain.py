@@ -12,7 +12,7 @@ from reports.as_json import as_json
 from reports.html.study import render
 from reports.wording import explain as words
 from search.results.explained import Change, Explanation, Part
-from search.stats.ablation import Difference
+from search.stats.ablation import Gain
 from tests.studies import example
 
 FOLDS = 5
@@ -20,7 +20,7 @@ FOLDS = 5
 
 def part(name: str, score: float, gain: float, half: float | None, folds: int = FOLDS, **along: object) -> Part:
     brought = tuple(Change(other, None, value) for other, value in along.items())  # type: ignore[arg-type]
-    return Part((Change(name, "old", "new"),), brought, score, Difference(gain, half), folds)
+    return Part((Change(name, "old", "new"),), brought, score, Gain(gain, half), folds)
 
 
 LENET = Explanation(
@@ -32,7 +32,7 @@ LENET = Explanation(
     compared=10,
     start_score=0.5,
     goal_score=0.85,
-    whole=Difference(0.35, 0.08),
+    whole=Gain(0.35, 0.08),
     steps=(
         part("initializer", 0.77, 0.27, 0.03),
         part("l2", 0.86, 0.09, 0.05, dropout=0.1),
@@ -90,17 +90,17 @@ def test_what_is_not_known_yet_has_the_command_that_goes_on() -> None:
 
 def test_a_goal_that_is_not_better_and_another_saved_model_are_told() -> None:
     assert "is not clearly better, so what follows may be luck" in words.headline(
-        replace(LENET, whole=Difference(0.01, 0.08))
+        replace(LENET, whole=Gain(0.01, 0.08))
     )
     assert "The saved model is trial 9;" in words.sentences(replace(LENET, saved=9))[-1]
 
 
 def test_losses_and_missing_values_have_words() -> None:
-    assert words.gain_words("log_loss", Difference(0.1234, 0.05)) == "+0.123 ± 0.050 (less loss)"
+    assert words.gain_words("log_loss", Gain(0.1234, 0.05)) == "+0.123 ± 0.050 (less loss)"
     assert words.score("log_loss", 0.4, 0.1) == "0.400 ± 0.100"
     assert words.score("accuracy", float("nan")) == "–"  # noqa: RUF001
-    assert words.gain_words("accuracy", Difference(float("nan"), None)) == "–"  # noqa: RUF001
-    assert words.gain_words("accuracy", Difference(0.004, 0.002)) == "+0.4 ± 0.2 points"
+    assert words.gain_words("accuracy", Gain(float("nan"), None)) == "–"  # noqa: RUF001
+    assert words.gain_words("accuracy", Gain(0.004, 0.002)) == "+0.4 ± 0.2 points"
 
 
 def test_the_page_draws_a_row_for_each_step_and_says_it_to_a_screen_reader() -> None:
@@ -117,7 +117,7 @@ def test_the_page_draws_a_row_for_each_step_and_says_it_to_a_screen_reader() -> 
 @pytest.mark.parametrize("hostile", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "a\x1b[31m\u202eb"])
 def test_names_and_values_run_nothing(hostile: str) -> None:
     change = Change(hostile, hostile, hostile)
-    mean = Part((change,), (change,), 0.6, Difference(0.1, 0.01), FOLDS)
+    mean = Part((change,), (change,), 0.6, Gain(0.1, 0.01), FOLDS)
     page = render(replace(example().data(), explanation=replace(LENET, steps=(mean,) * 2, alone=(mean,) * 2)))
     assert hostile not in page
 

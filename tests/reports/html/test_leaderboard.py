@@ -12,7 +12,7 @@ from reports.html.study import render
 from reports.wording import board as words
 from search.results.confusions import DETAILED
 from search.results.summary import StudySummary, TrialRow
-from storage.records import ChoiceRecord, TrialState
+from storage.records import ChoiceRecord, Origin, TrialState
 from tests.studies import FOLDS, Records, example, many, references, with_backbones, with_two_objectives
 
 
@@ -115,6 +115,12 @@ def test_with_drawers_full_of_curves_a_report_of_200_trials_stays_small() -> Non
     page = render(replace(records, trials=trials).data())
     assert page.count('class="small-curves"') == 2 * DETAILED
     assert len(page.encode()) < 1_600_000
+
+
+@pytest.mark.parametrize("origin", [origin for origin in Origin if origin != Origin.EXPLAIN])
+def test_wherever_a_point_comes_from_its_drawer_says_so(origin: Origin) -> None:
+    alone = replace(example().trials[7], number=0, origin=origin)
+    assert words.PROPOSED[origin] in render(replace(example(), trials=(alone,), probabilities={}).data())
 
 
 @pytest.mark.parametrize("state", list(TrialState))

@@ -43,7 +43,7 @@ def test_the_filter_finds_values_and_kinds_and_says_how_many_rows_are_left(visit
     assert page.locator("#board tr.reference:visible").count() == 0
     assert page.locator(".filter output").inner_text() == f"4 of {rows.count()} rows"
     page.get_by_role("button", name="Show all").click()
-    page.wait_for_function("document.querySelectorAll('#board > tbody > tr:not([hidden])').length > 4")
+    page.locator("#board tr.reference").first.wait_for(state="visible")
     assert page.locator("#board > tbody > tr:visible").count() == rows.count()
     clean(visit)
 

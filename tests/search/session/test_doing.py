@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from search.executors.base import Doing, Replaced
-from search.jobs import ComposeJob, DescribeJob, FitOptions, FoldJob, Job, ReferenceJob, RefitJob, Step
+from search.jobs import ComposeJob, DescribeJob, FitOptions, FoldJob, Job, LookJob, ReferenceJob, RefitJob, Step
 from search.results.progress import Activity, Progress
 from search.session.doing import activities, replaced
 from tests.search.session.instant import Instant
@@ -30,6 +30,7 @@ PLAN = a_plan(model="cnn")
         (ReferenceJob("linear_probe", 0, ROWS, ROWS, 1), "reference linear probe, fold 1 of 3"),
         (RefitJob(FOLD, Path("x.keras")), "trial 3 (cnn) on all images"),
         (ComposeJob((), Path("x.keras"), {}, ROWS), "saving the model"),
+        (LookJob(Path("x.keras"), ROWS, ROWS), "finding where the model looks"),
     ],
 )
 def test_each_job_has_words_and_folds_are_counted_from_1(job: Job, words: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.stats.ablation import Known, Made, Walk, difference, folds_left, walk
+from search.stats.ablation import Known, Made, Walk, folds_left, gain_of, walk
 
 FOLDS, IMAGES = 3, 20
 Table = dict[Made, tuple[float, ...]]  # point -> score of each fold
@@ -166,7 +166,7 @@ def known(*scores: float) -> Known:
 
 def test_the_interval_is_that_of_nadeau_and_bengio() -> None:
     """Gaps 0.1, 0.2, 0.3: standard deviation 0.1; its error 0.1 sqrt(1/3 + 1/2), with t of 2 degrees, 4.3027."""
-    made = difference(known(0.5, 0.5, 0.5), known(0.6, 0.7, 0.8), "accuracy", 3, 100_000)
+    made = gain_of(known(0.5, 0.5, 0.5), known(0.6, 0.7, 0.8), "accuracy", 3, 100_000)
     assert made.mean == pytest.approx(0.2)
     assert made.half == pytest.approx(4.302653 * 0.1 * (1 / 3 + 1 / 2) ** 0.5, rel=1e-5)
     assert not made.clear
@@ -174,13 +174,22 @@ def test_the_interval_is_that_of_nadeau_and_bengio() -> None:
 
 def test_folds_that_are_alike_by_chance_do_not_make_it_certain() -> None:
     """At least 20 of 100 predictions differ: McNemar's error is sqrt(0.2 / 100)."""
-    made = difference(known(0.5, 0.5, 0.5), known(0.7, 0.7, 0.7), "accuracy", 3, 100)
+    made = gain_of(known(0.5, 0.5, 0.5), known(0.7, 0.7, 0.7), "accuracy", 3, 100)
     assert made.half == pytest.approx(1.96 * (0.2 / 100) ** 0.5)
     assert made.clear
 
 
+def test_points_that_are_right_about_other_images_are_not_alike() -> None:
+    """All of 60 images differ, as many for the better as for the worse: a standard deviation of 1."""
+    right = np.tile([1.0, 0.0], IMAGES // 2)
+    points = [Known(dict.fromkeys(range(FOLDS), 0.5), dict.fromkeys(range(FOLDS), each)) for each in (right, 1 - right)]
+    made = gain_of(*points, "accuracy", FOLDS, FOLDS * IMAGES)
+    assert made.mean == 0
+    assert made.half == pytest.approx(1.96 * (60 / 59) ** 0.5 / 60**0.5)
+
+
 def test_a_smaller_loss_is_a_gain_and_few_folds_have_no_interval() -> None:
-    assert difference(known(1.0, 1.0, 1.0), known(0.5, 0.6, 0.7), "log_loss", 3, 100).mean == pytest.approx(0.4)
-    assert difference(known(0.5), known(0.7, 0.7, 0.7), "accuracy", 3, 100).half is None
-    assert difference(known(0.5, 0.5), known(0.7, 0.7), "accuracy", 2, 100).half is not None
-    assert np.isnan(difference(known(), known(0.7), "accuracy", 3, 100).mean)
+    assert gain_of(known(1.0, 1.0, 1.0), known(0.5, 0.6, 0.7), "log_loss", 3, 100).mean == pytest.approx(0.4)
+    assert gain_of(known(0.5), known(0.7, 0.7, 0.7), "accuracy", 3, 100).half is None
+    assert gain_of(known(0.5, 0.5), known(0.7, 0.7), "accuracy", 2, 100).half is not None
+    assert np.isnan(gain_of(known(), known(0.7), "accuracy", 3, 100).mean)
