@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from search.jobs import LOOK_SIDE, Looked, LookJob
+from search.jobs import LOOK_SIDE, Looked, LookJob, RefitJob, SavedModel, WorkerContext
+from search.study.prepared import Prepared
 from search.worker.worker import Worker
+from spaces import Value
+from spaces.backbones.lite import LITE0
 from spaces.facts import Facts
+from spaces.presets import FAMILIES
+from tests.search.worker.test_frozen import needs_weights
+from tests.search.worker.test_trainer import fold_job
 
 SIDE = 16
 
@@ -175,3 +182,30 @@ def test_a_worker_does_it_and_a_file_that_is_gone_is_a_failure(keras: Any, worke
     looked = worker.do(LookJob(tmp_path / "small.keras", job.rows, job.classes))
     assert isinstance(looked, Looked) and looked.maps is not None
     assert looked.maps.shape == (2, 6, 6)
+
+
+@needs_weights
+@pytest.mark.parametrize(
+    ("preset", "changes"),
+    [
+        ("frozen", {}),
+        ("frozen", {"head": "svm", "stages": "last"}),
+        ("fine-tune", {"epochs": 1, "batch_size": 8}),
+        ("fine-tune", {"epochs": 1, "batch_size": 8, "flip_average": False}),
+    ],
+    ids=str,
+)
+def test_what_a_pre_trained_network_is_saved_with_looks_too(
+    prepared: Prepared, context: WorkerContext, tmp_path: Path, preset: str, changes: dict[str, Value]
+) -> None:
+    """The last map of 64 pixels is 2 x 2."""
+    facts = Facts(8, 8, 1, 2, 27, (LITE0,))
+    worker = Worker(replace(context, preset=preset, facts=facts))
+    params = FAMILIES[preset].space(facts).defaults(**{"input_size": 64, **changes})
+    job = fold_job(prepared, params, use_last_epoch=True, max_epochs=1)
+    assert isinstance(worker.do(RefitJob(job, tmp_path / "model.keras")), SavedModel)
+    labels = prepared.images.labels[job.validate].astype(np.int32)
+    looked = worker.do(LookJob(tmp_path / "model.keras", job.validate, labels))
+    assert isinstance(looked, Looked) and looked.maps is not None
+    assert looked.maps.shape == (len(labels), 2, 2)
+    assert looked.maps.any(axis=(1, 2)).mean() > 0.5
