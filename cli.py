@@ -29,8 +29,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
 app.add_typer(about)
 
 
@@ -235,12 +233,18 @@ def export(
 
 
 @app.command()
-def predict(model: opt.StudyOrModel, images: opt.Pictures, as_json: opt.Json = False, as_csv: opt.Csv = False) -> None:
+def predict(
+    model: opt.StudyOrModel,
+    images: opt.Pictures,
+    unknown: opt.Unknown = False,
+    as_json: opt.Json = False,
+    as_csv: opt.Csv = False,
+) -> None:
     """Classify pictures with the chosen model. Exit code 1 if a picture could not be read; it is named."""
     from reports import show
     from search.commands.export import predict
 
-    result = predict(model, images, display=display())
+    result = predict(model, images, display=display(), unknown=unknown)
     if result.warning:
         complain(result.warning)
     show.predictions(result.classes, result.answers, "json" if as_json else "csv" if as_csv else "lines")

@@ -15,8 +15,10 @@ from reports.wording.next_steps import advice
 from search.data.findings import Findings
 from search.diagnosis.evidence import LayerEvidence
 from search.diagnosis.result import Diagnosed, Run, mean_validation, runs_that_learn, verdict
+from search.results.calibrated import Calibrated
 from search.results.explained import Explanation, Part
 from search.results.labels import SuspectLabel
+from search.results.more_pictures import MorePictures
 from search.results.nested import Nested
 from search.results.shipped import Example, Mistaken
 from search.results.siblings import NamedSiblings
@@ -71,6 +73,8 @@ def as_json(data: StudySummary) -> dict[str, Any]:
         "out_of_fold": _pooled_json(data.pooled),
         "mistakes": [_mistaken_json(mistaken, study.classes) for mistaken in data.telling.mistakes],
         "least_sure": [_example_json(example, study.classes) for example in data.telling.unsure],
+        "calibration": _calibration_json(data.calibrated),
+        "more_pictures": _more_json(data.more),
         "labels": [_suspect_json(suspect, study.classes) for suspect in data.suspects],
         "causes": [
             {"state": c.state.value, "cause": c.cause, "count": c.count, "trials": list(c.trials)} for c in data.causes
@@ -231,6 +235,29 @@ def _pooled_json(pooled: Pooled | None) -> dict[str, Any] | None:
         "folds": pooled.folds,
         "metrics": dict(pooled.metrics),
         "confusion": pooled.confusion.tolist(),
+    }
+
+
+def _calibration_json(calibrated: Calibrated | None) -> dict[str, Any] | None:
+    if calibrated is None:
+        return None
+    return {
+        "temperature": calibrated.temperature,
+        "error": calibrated.after.error,
+        "error_by_luck": calibrated.after.by_luck,
+        "error_before": calibrated.before.error,
+        "bins": [vars(of_bin) for of_bin in calibrated.after.bins],
+    }
+
+
+def _more_json(more: MorePictures | None) -> dict[str, Any] | None:
+    if more is None:
+        return None
+    return {
+        "method": more.method,
+        "verdict": more.verdict.value,
+        "points": [vars(point) for point in more.points],
+        "gains": [vars(gain) for gain in more.gains],
     }
 
 

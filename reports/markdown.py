@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from reports.wording import answer as answer_words
+from reports.wording import calibration as calibration_words
 from reports.wording import causes as cause_words
 from reports.wording import costs as cost_words
 from reports.wording import explain as explain_words
 from reports.wording import labels as label_words
+from reports.wording import more as more_words
 from reports.wording import recall as recall_words
 from reports.wording import spent as spent_words
 from reports.wording import study as words
@@ -38,6 +40,8 @@ def render(data: StudySummary) -> str:
         _steps(data),
         _labels(data),
         _confusion(data),
+        _told("How sure it is, and how often it is right", data, calibration_words.answer, calibration_words.about),
+        _told("Would more pictures help?", data, more_words.answer, more_words.about),
         _leaderboard(data),
         _costs(data),
         _explanation(data),
@@ -100,6 +104,12 @@ def _confusion(data: StudySummary) -> str:
     about = f"Predictions of {label_words.of_whom(data)}, each by a network that was not trained on the picture."
     head = ("class", "pictures", "recognized (95 % interval)", "taken for")
     return f"## What it confuses\n\n{about}\n\n{_table(head, rows)}"
+
+
+def _told(title: str, data: StudySummary, *tell: Callable[[StudySummary], str]) -> str:
+    """A section of sentences; empty without one."""
+    sentences = [_plain(sentence) for of in tell if (sentence := of(data))]
+    return "\n\n".join([f"## {title}", *sentences]) if sentences else ""
 
 
 def _leaderboard(data: StudySummary) -> str:

@@ -149,14 +149,16 @@ class Study:
         _warn(warning)
         return model
 
-    def predict(self, paths: AnyPath | Iterable[AnyPath]) -> exporting.Predictions:
+    def predict(self, paths: AnyPath | Iterable[AnyPath], *, unknown: bool = False) -> exporting.Predictions:
         """Classify pictures with the chosen model: files, or folders of them, read as in training.
 
-        `.labels` of the result has the most probable class by path. Raises UsageError if there is no model yet or no
+        `.labels` of the result has the most probable class by path; with `unknown`, 'unknown' for a picture that is
+        unlike all training images. Raises UsageError if there is no model yet or no
         such file. Files that cannot be read are named in the result.
         """
         given = [paths] if isinstance(paths, str | os.PathLike) else paths
-        predictions = exporting.predict(self.path, [Path(path) for path in given], display=TerminalDisplay())
+        files = [Path(path) for path in given]
+        predictions = exporting.predict(self.path, files, display=TerminalDisplay(), unknown=unknown)
         _warn(predictions.warning)
         return predictions
 

@@ -150,6 +150,12 @@ class ReferenceJob:
     train: NDArray[np.int32]  # rows of the pixel array
     validate: NDArray[np.int32]  # rows of the pixel array, ascending
     seed: int
+    part: NDArray[np.int32] | None = None  # rows of `train` that it is fitted on, ascending; None: all
+
+    @property
+    def method(self) -> str:
+        """What is fitted: the name, without what follows an '@' where it is fitted on a part."""
+        return self.name.partition("@")[0]
 
 
 @dataclass(frozen=True)
@@ -168,6 +174,7 @@ class RefitJob:
     fold: FoldJob  # no real fold: it validates on a few of its training images, and these scores are not used
     path: Path  # .keras file to write
     weights: Path | None = None  # that the fold run kept: then nothing is trained
+    folds: NDArray[np.int16] | None = None  # of each row that is trained on; None: nothing is remembered of them
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from search.errors import UsageError
 
@@ -16,6 +22,9 @@ a pre-trained network was saved with `training: true`: `model(x)` in plain Keras
 accepted the file."""
 _MAX_ABOUT = 2**20  # bytes of it that are read
 _MAX_SIDE = 1024  # pixels, as in the configuration
+_FEATURES = "remembered.float16"  # within the same archive: `Remembered.features`, row by row, little endian
+_MAX_FEATURES = 16 * 2**20  # bytes of them
+_TEMPERATURES = 0.01, 100.0  # the least and the largest
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,7 @@ class About:
     pictures: str = ""  # name of the folder of images of its study; empty in old files
     fingerprint: str = ""  # of these images, as in the study's database
     made: str = ""  # when, as in the record of the choice in the study's database
+    temperature: float = 1.0  # probabilities p of the network mean what they say as p^(1 / temperature), normalised
 
     @property
     def outdated(self) -> bool:
@@ -43,13 +53,74 @@ def about(path: Path) -> About:
             content = json.loads(stream.read(_MAX_ABOUT))
         classes, shape = tuple(map(str, content["classes"])), tuple(map(int, content["image_shape"]))
         packaging, grey_bits = int(content.get("packaging", 1)), int(content.get("grey_bits", 16))
-        origin = [str(content.get(key, "")) for key in ("study", "fingerprint", "made")]
+        temperature = float(content.get("temperature", 1.0))
+        pictures, fingerprint, made = (str(content.get(key, "")) for key in ("study", "fingerprint", "made"))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OverflowError, RecursionError):
         raise UsageError(f"{path} is no model of `search export`: it does not say which classes it knows") from None
     sound = len(shape) == 3 and min(shape) >= 1 and shape[2] in (1, 3) and max(shape) <= _MAX_SIDE
-    sound = sound and 8 <= grey_bits <= 16
+    sound = sound and 8 <= grey_bits <= 16 and _TEMPERATURES[0] <= temperature <= _TEMPERATURES[1]
     if len(set(classes)) < 2 or len(set(classes)) < len(classes) or not sound:
-        raise UsageError(f"{path} is damaged: classes {list(classes)}, images of the shape {list(shape)}")
-    return About(classes, (shape[0], shape[1], shape[2]), packaging, grey_bits, *origin)
+        raise UsageError(
+            f"{path} is damaged: classes {list(classes)}, images of the shape {list(shape)}, "
+            f"temperature {temperature:g}"
+        )
+    size = (shape[0], shape[1], shape[2])
+    return About(classes, size, packaging, grey_bits, pictures, fingerprint, made, temperature)
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What a model remembers of its training images, to tell what is unlike all of them; see `stats/unlike.py`."""
+
+    layer: str  # of the network, whose input [images, width] the features are
+    limit: float  # the distance above which an image is unlike them, 0 to 2
+    features: NDArray[np.float16]  # [vectors, width]
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """For ABOUT: all but the features."""
+        vectors, width = self.features.shape
+        return {"layer": self.layer, "limit": self.limit, "vectors": vectors, "width": width}
+
+
+def write_remembered(archive: zipfile.ZipFile, remembered: Remembered) -> None:
+    """Add the features to a model file; what describes them is in ABOUT."""
+    archive.writestr(_FEATURES, remembered.features.astype("<f2").tobytes())
+
+
+def remembered(path: Path) -> Remembered | None:
+    """What a model file remembers; None where it remembers nothing. Raises UsageError if it is damaged.
+
+    No more is read than the sizes that it declares, which have bounds.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if ABOUT not in archive.namelist():
+                return None
+            with archive.open(ABOUT) as stream:
+                said = json.loads(stream.read(_MAX_ABOUT)).get("remembered")
+            if said is None:
+                return None
+            layer, limit, vectors, width = _described(said)
+            with archive.open(_FEATURES) as stream:
+                content = stream.read(2 * vectors * width + 1)
+        features = np.frombuffer(content, "<f2").reshape(vectors, width).astype(np.float16)
+        if not np.isfinite(features).all():
+            raise ValueError("its features are not finite")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        raise UsageError(f"{path} is damaged: what it remembers of its training images cannot be read") from None
+    return Remembered(layer, limit, features)
+
+
+def _described(said: Mapping[str, Any]) -> tuple[str, float, int, int]:
+    """(layer, limit, vectors, width). Raises KeyError, TypeError or ValueError."""
+    layer, limit, vectors, width = said["layer"], float(said["limit"]), said["vectors"], said["width"]
+    sound = isinstance(layer, str) and math.isfinite(limit) and 0 <= limit <= 2
+    sizes = isinstance(vectors, int) and isinstance(width, int)
+    if not (sound and sizes and vectors >= 1 and width >= 1 and 2 * vectors * width <= _MAX_FEATURES):
+        raise ValueError("it declares sizes that are never written")
+    return layer, limit, vectors, width

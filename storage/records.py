@@ -171,7 +171,7 @@ class TrialRecord:
 class ReferenceRecord:
     """A plain method, such as the majority class, on one fold of the search. Unique by (name, fold) in its study."""
 
-    name: str  # 'majority' | 'logistic_regression' | 'linear_probe'
+    name: str  # 'majority' | 'logistic_regression' | 'linear_probe'; on a part of the images, 'linear_probe@25/0'
     fold: int
     scores: Mapping[str, float]  # each metric on the validation part
     seconds: float  # wall seconds

@@ -14,6 +14,7 @@ from search.results.stored import StoredStudy
 from search.results.summary import Chosen, StudySummary, Tested, summarise
 from search.stats.estimate import Estimate
 from search.stats.evidence import Evidence, comparable, evidence_of
+from search.stats.learning_curve import PERCENTS, Part
 from search.stats.metrics import METRICS
 from search.stats.selection import Wish
 from spaces import Choice, Parameter, Space, Value
@@ -79,6 +80,7 @@ class Records:
     probabilities: dict[int, NDArray[np.float32]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     references: tuple[ReferenceRecord, ...] = ()
+    parts: tuple[ReferenceRecord, ...] = ()
     searching: bool = False
     others: dict[int, dict[int, NDArray[np.float32]]] = field(default_factory=dict)  # trial -> as `probabilities`
     choices: tuple[ChoiceRecord, ...] = ()
@@ -105,6 +107,7 @@ class Records:
             trials=r.trials,
             runs=r.runs,
             references=r.references,
+            parts=r.parts,
             choices=r.choices,
             best=r.probabilities,
             evidence=r.evidence,
@@ -200,6 +203,31 @@ def references(folds: int = FOLDS, /, **means: float) -> tuple[ReferenceRecord, 
         for name, mean in means.items()
         for fold in range(folds)
     )
+
+
+def with_parts(*scores: float, spread: float = 0.0) -> Records:
+    """The example with a linear probe that has these scores on 25, 50, 75 and 100 % of the training images."""
+    rng = np.random.default_rng(0)
+
+    def noisy(records: Sequence[ReferenceRecord]) -> tuple[ReferenceRecord, ...]:
+        changes = rng.normal(0, spread, len(records))
+        shifted = zip(records, changes.tolist(), strict=True)
+        return tuple(replace(r, scores={name: s + by for name, s in r.scores.items()}) for r, by in shifted)
+
+    *smaller, whole = scores
+    names = [Part("linear_probe", percent, 0).name for percent in PERCENTS]
+    parts = [noisy(references(**{name: score})) for name, score in zip(names, smaller, strict=False)]
+    return replace(
+        example(), references=noisy(references(linear_probe=whole)), parts=tuple(r for part in parts for r in part)
+    )
+
+
+def with_choice(correct: float = 0.86) -> Records:
+    """The example with a saved model of trial 7, which is right on this share of images and says about 0.8 of each."""
+    base = example()
+    said = probabilities(base.images, base.split, correct, len(base.study.classes))
+    choice = ChoiceRecord("2025-03-01T23:00:00Z", 7, ((7, 1.0),), (7, 8), 55, 3.0, None)
+    return replace(base, others={7: said, 8: said}, choices=(choice,))
 
 
 def _images(classes: Sequence[str], per_class: int) -> tuple[ImageRecord, ...]:

@@ -16,7 +16,7 @@ from search.commands.check import look_over
 from spaces.backbones.lite import LITE0
 from spaces.facts import Facts
 from storage import Store
-from tests.bench import anytime, bank, choices, durations, gate, kernels, labels, loop, trials
+from tests.bench import anytime, bank, choices, durations, gate, kernels, labels, loop, more, trials
 from tests.bench.__main__ import PARTS, main
 from tests.bench.cases import CASES, LENET, Case, Data
 from tests.pictures import make_pictures
@@ -160,3 +160,13 @@ def test_planted_labels_are_of_another_class_and_easy_ones_are_found(side: str) 
     accuracy, alike, twice, above, accused = labels.tried(pictures, side, 0.05, seed=1)
     assert (accuracy, alike, twice) == (1, 1, 1)
     assert above > 0.6 and accused == 0
+
+
+def test_more_pictures_bring_more_and_a_larger_draw_contains_a_smaller_one() -> None:
+    random, right = np.random.default_rng(0), np.arange(400, dtype=np.int16) % 2
+    features = (random.normal(0, 1, (400, 20)) + 0.4 * right[:, None]).astype(np.float32)
+    pictures = labels.Pictured("made", features, features, right, Facts(8, 8, 1, 2, 400, (LITE0,)))
+    tried = more.tried(pictures, 40, seed=1)
+    assert [gain.times for gain in tried.gains] == [2, 4]
+    once, _, four_times = tried.measured
+    assert once < four_times

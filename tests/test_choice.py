@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from search.data.images import read_images
-from search.manifest import ABOUT, PACKAGING
+from search.manifest import ABOUT, PACKAGING, about
+from search.stats.calibration import softened
 from search.text import printable
 from storage import Store
 from tests.commands import fold_rows, integrity, search, search_here, start, wait_until
@@ -97,8 +98,15 @@ def test_what_was_stored_of_the_testing_images_is_what_the_file_says_of_their_pi
         stored = store.choices()[-1].probabilities
     assert stored is not None
     said = [list(answer["probabilities"].values()) for answer in answers["images"]]
-    np.testing.assert_allclose(said, stored, atol=1e-5)
+    temperature = about(home / "shapes-study" / "models" / "choice.keras").temperature
+    np.testing.assert_allclose(said, softened(stored, temperature), atol=1e-5)
     assert answers["classes"] == ["left", "top"]
+
+
+def test_a_model_without_a_head_on_frozen_features_cannot_tell_what_is_unknown_and_says_so(home: Path) -> None:
+    done = search_here("predict", "shapes-study", "shapes/testing", "--unknown", cwd=home)
+    assert done.returncode == 2 and not done.stdout and "Traceback" not in done.stderr
+    assert "--unknown: " in done.stderr and "does not remember its training images" in done.stderr
 
 
 def test_an_exported_model_answers_as_the_study_does_without_it(home: Path, tmp_path: Path) -> None:

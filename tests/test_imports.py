@@ -43,7 +43,7 @@ _TABLE = {
     "search.samplers": "search.errors search.native search.seeds search.stats spaces storage.records",
     "search.worker": (
         "search.files search.native search.seeds search.jobs search.manifest search.diagnosis search.stats.metrics "
-        "search.stats.chance search.stats.contributions spaces"
+        "search.stats.chance search.stats.contributions search.stats.unlike spaces"
     ),
     "search.executors": "search.errors search.files search.text search.native search.jobs search.worker",
     "search.study": (
@@ -56,7 +56,9 @@ _TABLE = {
     ),
     "search.export": (
         "search.errors search.files search.native search.manifest search.text search.data search.study "
-        "search.results.predictions search.session.budget search.worker.keras_internals storage"
+        "search.results.predictions search.session.budget search.stats.calibration search.stats.unlike "
+        "search.worker.keras_internals "
+        "storage"
     ),
     "search.session": (
         "search.errors search.seeds search.text search.native search.stats search.data search.diagnosis search.jobs "

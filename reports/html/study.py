@@ -8,10 +8,12 @@ from typing import Any
 from markupsafe import Markup
 
 from reports.html.answer import axis
+from reports.html.calibration import calibration
 from reports.html.charts import Panel, curves, panels, strip, strip_limits
 from reports.html.explain import waterfall
 from reports.html.history import history
 from reports.html.leaderboard import leaderboard
+from reports.html.learning_curve import learning_curve
 from reports.html.model_diagram import Architecture, architecture
 from reports.html.page import asset, environment, policy
 from reports.html.parameters import mattered
@@ -21,10 +23,12 @@ from reports.html.scatter import scatter
 from reports.html.spent import spent_bar
 from reports.wording import answer as answer_words
 from reports.wording import board as board_words
+from reports.wording import calibration as calibration_words
 from reports.wording import causes as cause_words
 from reports.wording import costs as cost_words
 from reports.wording import explain as explain_words
 from reports.wording import labels as label_words
+from reports.wording import more as more_words
 from reports.wording import recall as recall_words
 from reports.wording import study as words
 from reports.wording import values
@@ -35,7 +39,7 @@ from search.results.pictures import Pictures
 from search.results.summary import Pooled, StudySummary
 from search.results.timing import milliseconds
 
-_STYLES = ("report.css", "sections.css", "explain.css")
+_STYLES = ("report.css", "sections.css", "plots.css", "explain.css")
 _NUMBERED = 40  # trials listed per row of causes
 
 
@@ -82,6 +86,10 @@ def render(data: StudySummary, pictures: Pictures | None = None, watched: str = 
             recall=recall_rows(data),
             recall_axis=recall_axis(),
             recall_words=recall_words,
+            calibration=calibration(data),
+            calibration_words=calibration_words,
+            learning_curve=learning_curve(data),
+            more_words=more_words,
             history=history(data),
             mattered=mattered(data),
             costs_drawn=[scatter(data, costs) for costs in (speeds(data), sizes(data)) if costs],

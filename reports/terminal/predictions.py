@@ -18,7 +18,7 @@ def show_predictions(classes: Sequence[str], answers: Sequence[Prediction], out:
 
     JSON also names the pictures that could not be read, and the files that are no pictures.
     """
-    read = [(answer, _top(answer)) for answer in answers if not answer.problem]
+    read = [answer for answer in answers if not answer.problem]
     match form:
         case "json":
             answer: dict[str, Any] = {
@@ -26,10 +26,11 @@ def show_predictions(classes: Sequence[str], answers: Sequence[Prediction], out:
                 "images": [
                     {
                         "path": answer.path,
-                        "class": classes[top],
+                        "class": answer.label(classes),
+                        "unknown": answer.unknown,
                         "probabilities": dict(zip(classes, answer.probabilities, strict=True)),
                     }
-                    for answer, top in read
+                    for answer in read
                 ],
                 "unreadable": [{"path": a.path, "problem": a.problem} for a in answers if a.problem and not a.stray],
                 "passed_over": [answer.path for answer in answers if answer.stray],
@@ -39,14 +40,15 @@ def show_predictions(classes: Sequence[str], answers: Sequence[Prediction], out:
             text = io.StringIO()
             writer = csv.writer(text, lineterminator="\n")
             writer.writerow(["path", "class", *classes])
-            writer.writerows([answer.path, classes[top], *answer.probabilities] for answer, top in read)
+            writer.writerows([answer.path, answer.label(classes), *answer.probabilities] for answer in read)
             lines = text.getvalue().splitlines()
         case _:
-            wide = max((len(answer.path) for answer, _ in read), default=0)
-            lines = [f"{a.path:{wide}}  {visible(classes[top])}  {a.probabilities[top]:.3f}" for a, top in read]
+            wide = max((len(answer.path) for answer in read), default=0)
+            lines = [f"{a.path:{wide}}  {visible(a.label(classes))}{_how_sure(a)}" for a in read]
     for line in lines:
         out.say(line)
 
 
-def _top(answer: Prediction) -> int:
-    return max(range(len(answer.probabilities)), key=answer.probabilities.__getitem__, default=0)
+def _how_sure(answer: Prediction) -> str:
+    """The probability of the class that is said; of none where that is UNKNOWN."""
+    return "" if answer.unknown else f"  {max(answer.probabilities):.3f}"

@@ -35,9 +35,8 @@ class Predictions:
 
     @property
     def labels(self) -> dict[str, str]:
-        """The most probable class of each picture that was read, by its path."""
-        readable = (answer for answer in self.answers if not answer.problem)
-        return {answer.path: self.classes[answer.probabilities.index(max(answer.probabilities))] for answer in readable}
+        """The most probable class of each picture that was read, or UNKNOWN, by its path."""
+        return {answer.path: answer.label(self.classes) for answer in self.answers if not answer.problem}
 
     @property
     def unread(self) -> list[Prediction]:
@@ -84,13 +83,13 @@ def model_of(model: Path) -> tuple[Any, str | None]:
     return load_model(path), stale(model)
 
 
-def predict(model: Path, images: Sequence[Path], *, display: Display) -> Predictions:
+def predict(model: Path, images: Sequence[Path], *, display: Display, unknown: bool = False) -> Predictions:
     """Classify pictures, files or folders of them, with the model of a study or in a file.
 
-    Raises UsageError for a model that cannot be loaded and for files that do not exist. For a picture that cannot be
-    read, its prediction has the reason.
+    `unknown`: whether pictures that are unlike all training images are told. Raises UsageError for a model that cannot
+    be loaded and for files that do not exist. For a picture that cannot be read, its prediction has the reason.
     """
     path, files, warning = model_file(model), list_inputs(images), stale(model)
     with display.predicting() as progress:
-        answers = tuple(predict_files(path, files, progress))
+        answers = tuple(predict_files(path, files, progress, unknown=unknown))
     return Predictions(about(path).classes, answers, warning)

@@ -286,6 +286,9 @@ BackupTo = Annotated[
     Path | None, typer.Option("--to", metavar="FOLDER", help="New folder. [default: STUDY-backup-DATE, beside it]")
 ]
 Below = Annotated[Path, typer.Argument(metavar="DIR", help="Folder. Default: the current one.")]
+Unknown = Annotated[
+    bool, typer.Option("--unknown", help="Say 'unknown' of a picture that is unlike all training images.")
+]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV: path, class, a probability for each class.")]
 Labels = Annotated[
     Path | None,

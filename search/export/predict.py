@@ -23,9 +23,11 @@ from search.data.images import PixelBudget
 from search.data.layout import files_below, name_of
 from search.errors import UsageError
 from search.export.bounds import check_archive, check_network
-from search.manifest import About, about
+from search.manifest import About, Remembered, about, remembered
 from search.native import ENVIRONMENT, no_stderr
 from search.results.predictions import Prediction
+from search.stats.calibration import softened
+from search.stats.unlike import distances
 
 _TOLERANCE = 0.01  # by which probabilities may miss 0 and their sum 1, for rounding
 _BATCH = 64  # pictures that the network takes at once, and that threads decode ahead of it
@@ -66,58 +68,113 @@ def list_inputs(given: Iterable[Path]) -> list[InputFile]:
 
 
 def predict(
-    model: Path, files: Sequence[InputFile], progress: Callable[[int, int], None] = lambda _done, _all: None
+    model: Path,
+    files: Sequence[InputFile],
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+    *,
+    unknown: bool = False,
 ) -> Iterator[Prediction]:
     """A prediction for each file, in order; for a file that training would leave out, the reason in the same words.
 
-    The first takes seconds, because TensorFlow is imported. Raises UsageError for a model that cannot be loaded, or
-    whose predictions are no probabilities.
+    `unknown`: whether pictures that are unlike all training images are told. The first prediction takes seconds,
+    because TensorFlow is imported. Raises UsageError for a model that cannot be loaded, whose predictions are no
+    probabilities, or that remembers no training images though `unknown` asks for them.
     """
-    needs, network = about(model), load_model(model)
+    needs, known = about(model), _remembered(model) if unknown else None
+    network = load_model(model)
     says = (None, *needs.image_shape), (None, len(needs.classes))
     if (network.input_shape, network.output_shape) != says:
         raise UsageError(
             f"{model} is damaged: its network takes {network.input_shape} and gives {network.output_shape}, but it "
             f"says {says[0]} and {says[1]}"
         )
+    seeing = _with_features(network, known, model) if known else network
     progress(0, len(files))
     try:
-        yield from classified(network, needs, files, progress)
+        yield from classified(seeing, needs, files, progress, known)
     except ValueError as error:
         raise UsageError(f"{model} {error}; `search export STUDY --to FILE.keras` makes it anew") from None
 
 
+def _remembered(model: Path) -> Remembered:
+    if found := remembered(model):
+        return found
+    raise UsageError(
+        f"--unknown: {model} does not remember its training images: an earlier release wrote it, or no part of it is a "
+        "head on frozen features. Search anew with `--preset frozen`, or leave --unknown out"
+    )
+
+
+def _with_features(network: Any, known: Remembered, model: Path) -> Any:
+    """The network, which gives (probabilities, features) then. Raises UsageError."""
+    import keras
+
+    try:
+        features = network.get_layer(known.layer).input
+    except (ValueError, AttributeError):
+        features = None
+    if getattr(features, "shape", None) != (None, known.features.shape[1]):
+        raise UsageError(f"{model} is damaged: what it remembers of its training images is not of its own layers")
+    return keras.Model(network.inputs, [network.outputs[0], features])
+
+
 def classified(
-    network: Any, needs: About, files: Sequence[InputFile], progress: Callable[[int, int], None]
+    network: Any,
+    needs: About,
+    files: Sequence[InputFile],
+    progress: Callable[[int, int], None],
+    known: Remembered | None = None,
 ) -> Iterator[Prediction]:
-    """As `predict`, by a network that is loaded. Raises ValueError, of a predicate, where it gives no probabilities."""
+    """As `predict`, by a network that is loaded. Raises ValueError, of a predicate, where it gives no probabilities.
+
+    With `known` the network gives features too.
+    """
     size = min(_BATCH, len(files))
     with quiet(), closing(pictures_in(files, needs)) as pictures:
         for start in range(0, len(files), size):
             some = files[start : start + size]
             decoded = list(islice(pictures, len(some)))
-            answers = _answers(network, [picture.pixels for picture in decoded if isinstance(picture, Picture)], size)
+            pixels = [picture.pixels for picture in decoded if isinstance(picture, Picture)]
+            answers, features = _answers(network, pixels, size)
             if problem := _no_probabilities(network, answers):
                 raise ValueError(problem)
-            probabilities = iter(answers)
+            probabilities = iter(
+                softened(answers, needs.temperature) if len(answers) and needs.temperature != 1 else answers
+            )
+            unlike = iter(_are_unlike(known, features, len(answers)))
             for file, picture in zip(some, decoded, strict=True):
                 shown = name_of(file.path)
                 if isinstance(picture, FileRemark):
                     yield Prediction(shown, problem=_LEFT_OUT.sub("", picture.message), stray=_is_stray(file, picture))
                 else:
                     clipped = next((remark.message for remark in picture.remarks if remark.kind == "clipped"), "")
-                    yield Prediction(shown, tuple(float(p) for p in next(probabilities)), clipped=clipped)
+                    of_classes = tuple(float(p) for p in next(probabilities))
+                    yield Prediction(shown, of_classes, clipped=clipped, unknown=next(unlike))
             progress(start + len(some), len(files))
 
 
-def _answers(network: Any, pixels: Sequence[NDArray[np.uint8]], size: int) -> NDArray[np.float32]:
-    """[images, classes] of at most `size` images. The network gets as many each time: another number is traced anew."""
+def _are_unlike(known: Remembered | None, features: NDArray[np.float32] | None, images: int) -> list[bool]:
+    """Of each image whether it is unlike the training images; False for all where nobody asks."""
+    if known is None or features is None or not images:
+        return [False] * images
+    return [bool(unlike) for unlike in distances(known.features, features) > known.limit]
+
+
+def _answers(
+    network: Any, pixels: Sequence[NDArray[np.uint8]], size: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """([images, classes], [images, width] where the network gives features) of at most `size` images.
+
+    The network gets as many each time: another number is traced anew.
+    """
     if not pixels:
-        return np.zeros((0, 0), np.float32)
+        return np.zeros((0, 0), np.float32), None
     batch = np.zeros((size, *pixels[0].shape), np.float32)
     batch[: len(pixels)] = pixels
-    answers: NDArray[np.float32] = network.predict_on_batch(batch)[: len(pixels)]
-    return answers
+    answers = network.predict_on_batch(batch)
+    if isinstance(answers, list | tuple):
+        return answers[0][: len(pixels)], answers[1][: len(pixels)]
+    return answers[: len(pixels)], None
 
 
 def _no_probabilities(network: Any, answers: NDArray[np.float32]) -> str:

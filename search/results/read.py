@@ -9,6 +9,7 @@ from search.results.nested import nested
 from search.results.shipped import Telling, out_of_fold, telling
 from search.results.stored import ByFold, StoredStudy
 from search.results.summary import StudySummary, summarise
+from search.stats.learning_curve import Part
 from search.stats.metrics import METRICS
 from search.stats.ranking import best
 from search.stats.selection import Wish, ties
@@ -36,7 +37,7 @@ def read_stored(store: Store, *, searching: bool, outdated: bool = False, wish: 
             f"{store.path} was searched for '{record.metric}', which this release does not know "
             f"(known: {', '.join(METRICS)}); upgrade smallsearch"
         )
-    trials = store.trials()
+    trials, references = store.trials(), store.references()
     leader = best(trials, record.metric)
     return StoredStudy(
         study=record,
@@ -44,7 +45,8 @@ def read_stored(store: Store, *, searching: bool, outdated: bool = False, wish: 
         split=store.split(),
         trials=tuple(trials),
         runs=tuple(store.runs()),
-        references=tuple(store.references()),
+        references=tuple(record for record in references if Part.of(record.name) is None),
+        parts=tuple(record for record in references if Part.of(record.name)),
         choices=tuple(store.choices()),
         best=store.probabilities(leader.number) if leader else {},
         evidence=stored_evidence(store, trials, confirmed=False),

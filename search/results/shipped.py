@@ -75,11 +75,9 @@ def out_of_fold(stored: StoredStudy) -> OutOfFold | None:
 
 def _of_members(stored: StoredStudy) -> OutOfFold | None:
     evidence, members = stored.evidence, stored.members
-    if evidence is None or not members or not {number for number, _ in members} <= {*evidence.numbers}:
+    mean = evidence.mean(members) if evidence else None
+    if evidence is None or mean is None:
         return None
-    places = [evidence.row(number) for number, _ in members]
-    weights = np.array([weight for _, weight in members])
-    mean = np.tensordot(weights / weights.sum(), evidence.probabilities[places].astype(np.float64), axes=1)
     known = ~np.isnan(mean).any(axis=1)
     if not known.any():
         return None

@@ -32,6 +32,7 @@ class StoredStudy:
     trials: tuple[TrialRecord, ...]
     runs: tuple[RunRecord, ...] = ()  # oldest first
     references: tuple[ReferenceRecord, ...] = ()
+    parts: tuple[ReferenceRecord, ...] = ()  # references on parts of the training images, for the learning curve
     choices: tuple[ChoiceRecord, ...] = ()  # oldest first
     best: ByFold = field(default_factory=dict)  # of the best trial
     evidence: Evidence | None = None  # of all comparable trials, without folds that only confirm

@@ -40,6 +40,7 @@ from search.session.plan import Plan, fold_job, fold_seed
 from search.session.prices import SPEED
 from search.session.records import fold_record
 from search.session.session import Session
+from search.stats.calibration import fitted_temperature
 from search.stats.evidence import Evidence, candidates_of, cost
 from search.stats.selection import CONFIRMING, REPEATS, Member, better_in_folds, decide, finalists
 from search.study.evidence import stored_evidence
@@ -90,7 +91,7 @@ class Finish:
         while evidence and unusable < len(self._unusable) <= MAX_UNUSABLE and not self.session.stop.asked:
             unusable = len(self._unusable)
             members = self._choose(evidence, trials)
-            if not members or self._make(evidence.numbers, members):
+            if not members or self._make(evidence, members):
                 return
 
     # Confirming
@@ -138,7 +139,7 @@ class Finish:
 
     # Choosing and shipping
 
-    def _make(self, pool: tuple[int, ...], members: tuple[Member, ...]) -> bool:
+    def _make(self, evidence: Evidence, members: tuple[Member, ...]) -> bool:
         """Train the choice, save it as one model, and store the choice. Returns whether that succeeded."""
         started = self.session.clock()
         refits = {member: self._refit_job(self._store.trial(member.trial), member.fold) for member in members}
@@ -148,7 +149,8 @@ class Finish:
         if not self._do(jobs, self._on_saved):
             return False
         made = datetime.now(UTC).isoformat(timespec="seconds")
-        saved = self._compose([refits[member].path for member in members], members, made)
+        about = {"made": made, "temperature": _temperature(evidence, members)}
+        saved = self._compose([refits[member].path for member in members], members, about)
         if saved is None:
             return False
         record = ChoiceRecord(
@@ -156,13 +158,13 @@ class Finish:
             trial=max(members, key=lambda m: sum(other.weight for other in members if other.trial == m.trial)).trial,
             members=tuple((member.trial, member.weight) for member in members),
             left_out=tuple(member.fold for member in members),
-            pool=pool,
+            pool=evidence.numbers,
             folds=self._store.fold_runs(),
             seconds=self.session.clock() - started,
             probabilities=saved.probabilities,
         )
         self._store.add_choice(record, run=self.session.run_id, seconds=self.session.seconds)
-        forget(self.folder, pool)
+        forget(self.folder, evidence.numbers)
         self._look(record, members, {member: refits[member].path for member in members})
         return True
 
@@ -185,9 +187,9 @@ class Finish:
         if wrong:
             self._note(f"where the model looks is not shown: {wrong[0]}")
 
-    def _compose(self, paths: Sequence[Path], members: Sequence[Member], made: str) -> SavedModel | None:
-        """Save the members' models, in the files `paths`, as one; None if that failed."""
-        about = {**self.about, "made": made, "packaging": PACKAGING, "members": [vars(member) for member in members]}
+    def _compose(self, paths: Sequence[Path], members: Sequence[Member], about: Mapping[str, Any]) -> SavedModel | None:
+        """Save the members' models, in the files `paths`, as one, with more to say about it; None if that failed."""
+        about = {**self.about, **about, "packaging": PACKAGING, "members": [vars(member) for member in members]}
         job = ComposeJob(
             parts=tuple((path, member.weight) for path, member in zip(paths, members, strict=True)),
             path=self.folder.model,
@@ -285,7 +287,8 @@ class Finish:
             job = fold_job(trial, fold, split, seed=self.plan.seed, options=options)
         weights = None if fold is None else self._weights(trial, fold)
         path = model_of(self.folder, job, options, self._store.study().fingerprint)
-        return RefitJob(job, path, weights if weights and is_intact(weights) else None)
+        kept = weights if weights and is_intact(weights) else None
+        return RefitJob(job, path, kept, self.plan.assignment[job.train])
 
     def _on_saved(self, job: RefitJob | ComposeJob, outcome: Outcome) -> None:
         """Report why a model was not saved."""
@@ -320,6 +323,15 @@ class Finish:
         drive: Drive[AnyJob] = Drive(self.session.executor, lambda job: job, on_outcome, self.show)
         drive.run(lambda: waiting.popleft() if waiting and go_on() else None, lambda: not self.session.stop.asked)
         return succeeded == len(jobs)
+
+
+def _temperature(evidence: Evidence, members: Sequence[Member]) -> float:
+    """Of the members' predictions for images that they were not trained on; 1 if there are none."""
+    mean = evidence.mean([(member.trial, member.weight) for member in members])
+    if mean is None:
+        return 1.0
+    known = ~np.isnan(mean).any(axis=1)
+    return fitted_temperature(evidence.labels[known], mean[known])
 
 
 def _what_is_made(members: Sequence[Member], kept: int) -> str:

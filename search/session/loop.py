@@ -29,6 +29,7 @@ from search.samplers.base import Exhausted, Sampler
 from search.session.backbones import backbone_of, may_be_best_of, with_backbone
 from search.session.budget import GRACE_SECONDS, patience
 from search.session.doing import activities, replaced
+from search.session.parts import is_part, keep
 from search.session.plan import Plan, Start, fold_job, still_to_try
 from search.session.racer import Racer, races
 from search.session.records import collapse, fold_record
@@ -55,6 +56,7 @@ from storage import (
 from storage.records import Origin, Params
 
 SHORT = 120.0  # seconds: with less time left, what may be saved comes before reference rows
+SPARED = 2.0  # seconds of a limited time at whose end no further part of the learning curve is begun
 MAX_REDRAWS = 200
 MAX_REDRAWS_FOR_TIME = 40  # after that there is no time for a further trial
 MAX_REDRAWS_FOR_NOVELTY = 20  # after that a known point is tried again, with other seeds
@@ -101,7 +103,7 @@ class Loop:
         self._trials = Trials(plan.metric)
         self._starts: list[Start] = []  # still to be tried
         self._time = TimeLeft(plan, self.session)
-        self._references = ReferenceQueue(plan.references, plan.assignment, plan.folds, plan.seed)
+        self.references = ReferenceQueue(plan.references, plan.assignment, plan.folds, plan.seed, plan.parts)
         self._racer = Racer(plan.race, plan.metric, plan.assignment) if plan.race else None
         self._defaults = {parameter.name: parameter.default for parameter in plan.space.parameters}
         self._folds_done = 0  # in this session
@@ -115,7 +117,7 @@ class Loop:
     def load(self) -> None:
         """Load the stored trials and reference rows."""
         self._trials = Trials(self.plan.metric, self._store.trials(curves=False))
-        self._references.load(self._store.references())
+        self.references.load(self._store.references())
 
     def run(self) -> Ending:
         """Search until a budget is used up, a signal asks to stop, or too many trials in a row failed."""
@@ -168,7 +170,7 @@ class Loop:
             trials_budget=self.plan.trials,
             seconds_budget=self.plan.seconds,
             eta_seconds=self._time.eta(self._trials, self._folds_done),
-            references=tuple(self._references.known),
+            references=tuple(self.references.known),
             workers=self.session.executor.slots,
             defaults=self._defaults,
             doing=activities(self.session.executor.doing, self.plan),
@@ -211,18 +213,23 @@ class Loop:
         if job := self._next_fold(patient=self._racer is not None):
             return job
         may_wait = self._starts and self._time.seconds < SHORT
-        if self._trials and not may_wait and (reference := self._references.next_job()):
+        if self._trials and not may_wait and (reference := self.references.next_job()):
             return reference
         if any(isinstance(work, Candidate) for work in self.running):
-            return None
+            return self._next_part()
         number = len(self._trials)
         if self._exhausted or (self.plan.trials is not None and number >= self.plan.trials):
-            return self._next_fold(patient=False)
+            return self._next_fold(patient=False) or self._next_part()
         try:
             return self._candidate(number)
         except Exhausted as end:
             self._no_point_left(end)
             return None
+
+    def _next_part(self) -> ReferenceJob | None:
+        """A short fit for the learning curve, while other workers are busy with what the search waits for."""
+        busy = any(not isinstance(work, ReferenceJob) for work in self.running)
+        return self.references.next_part(self._time.seconds - SPARED) if busy else None
 
     def _next_fold(self, *, patient: bool) -> FoldJob | None:
         """The first fold that is not running yet, of the oldest open trial for whose next fold there is time."""
@@ -300,6 +307,8 @@ class Loop:
         match work:
             case Candidate():
                 self._on_described(work, outcome)
+            case ReferenceJob() if is_part(work):
+                keep(self.references.parts, self.session, work, outcome)
             case ReferenceJob():
                 self._on_reference(work, outcome)
             case FoldJob():
@@ -433,14 +442,14 @@ class Loop:
     def _on_reference(self, job: ReferenceJob, outcome: Outcome) -> None:
         """Commit a fold of a reference. A reference that fails is skipped: the search does not need it."""
         if isinstance(outcome, Failure):
-            if outcome.cause != FailureCause.STOPPED and self._references.leave_out(job.name):
+            if outcome.cause != FailureCause.STOPPED and self.references.leave_out(job.name):
                 name = job.name.replace("_", " ")
                 self._observer.note(f"no reference row of {name}: {outcome.cause}: {outcome.detail}")
             return
         assert isinstance(outcome, ReferenceResult)  # noqa: S101 - the answer to a ReferenceJob
         record = ReferenceRecord(name=job.name, fold=job.fold, **vars(outcome))
         self._store.add_reference(record, run=self.session.run_id, seconds=self.session.seconds)
-        self._references.known.append(record)
+        self.references.known.append(record)
 
     def _failed(self, trial: TrialRecord, failure: Failure) -> None:
         """Update the state after a stored trial failed; end the search after too many failures in a row."""

@@ -15,6 +15,7 @@ from search.jobs import Description, FitOptions, FoldJob, Pixels, WorkerContext
 from search.seeds import derive
 from search.session.budget import Reserve, reserve
 from search.session.kept import forget, weights_of
+from search.session.parts import PartTerms
 from search.session.racer import RaceTerms
 from search.session.references import references_of
 from search.stats.racing import RULES, Schedule
@@ -59,6 +60,7 @@ class Plan:
     passes: Callable[[Params], frozenset[Hashable]] = lambda _params: frozenset()  # of a point's model, see `Timed`
     until_flat: bool = False  # whether the search ends when more of it does not pay
     references: Sequence[str] = ()  # names of the reference rows to compute
+    parts: PartTerms | None = None  # of the learning curve; None: there is none
     reserve: Callable[[Sequence[TrialRecord]], Reserve] = lambda _trials: Reserve()  # of time, for finishing
     race: RaceTerms | None = None  # None: every trial is trained on every fold
     weights: Callable[[TrialRecord, int], Path] | None = None  # where a fold run keeps its weights
@@ -132,6 +134,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
         *(Start(Origin.TRY, point) for point in prepared.tries),
         *(Start(Origin.START, space.defaults(**point.changes), point.one_of) for point in good),
     ]
+    references = references_of(StudyFolder(store.path.parent), prepared.facts.backbones)
     options = FitOptions(prepared.max_epochs, config.training.patience, config.training.min_delta)
     plan = Plan(
         seed=config.seed,
@@ -149,7 +152,8 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
         testing=int(prepared.images.testing.sum()),
         wish=config.wish,
         until_flat=config.until_flat,
-        references=references_of(StudyFolder(store.path.parent), prepared.facts.backbones),
+        references=references,
+        parts=_parts(prepared, references),
         race=race_terms(prepared, str(store.study().config.get("race", "none"))),
     )
     images, folder, study = int((plan.assignment >= 0).sum()), StudyFolder(store.path.parent), store.study()
@@ -167,6 +171,13 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
         trains=lambda params: preset is None or _trains(preset, params),
         passes=lambda params: shared_views(preset, params, prepared.facts) if preset else frozenset(),
     )
+
+
+def _parts(prepared: Prepared, references: Sequence[str]) -> PartTerms | None:
+    """Of what a learning curve is made: the last of the references, which is the best one."""
+    if not references:
+        return None
+    return PartTerms(references[-1], prepared.images.labels, prepared.checked.grouping.units)
 
 
 def race_terms(prepared: Prepared, rule: str) -> RaceTerms | None:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search.data.folds import fold_rows
+from search.executors.drive import Drive
 from search.jobs import ReferenceJob, possible
 from search.seeds import derive
+from search.session.parts import PartQueue, PartTerms, keep
+from search.session.session import Session
+from search.stats.learning_curve import Part
 from search.study.folder import StudyFolder
 from spaces.backbones import Backbone
 from storage import ReferenceRecord, Store
+
+AFTERWARDS = 2.0  # seconds that the learning curve may take once the model is saved, without a time to use up
 
 
 def missing_folds(names: Iterable[str], folds: int, known: Iterable[ReferenceRecord]) -> list[tuple[str, int]]:
@@ -31,16 +37,20 @@ class ReferenceQueue:
         assignment: NDArray[np.int16],
         folds: int,
         study_seed: int,
+        parts: PartTerms | None = None,
     ) -> None:
-        """`assignment`: [images] fold that validates the image, -1: none."""
+        """`assignment`: [images] fold that validates the image, -1: none; `parts`: see `PartQueue`."""
+        self.parts = PartQueue(parts, assignment, folds, study_seed)
         self._names, self._assignment, self._folds, self._seed = names, assignment, folds, study_seed
         self.known: list[ReferenceRecord] = []
         self._waiting: deque[tuple[str, int]] = deque()
         self._left_out: set[str] = set()
 
     def load(self, known: Iterable[ReferenceRecord]) -> None:
-        """Load the stored rows. Must be called before the first `next_job`."""
-        self.known = list(known)
+        """Load the stored rows, those of the learning curve too. Must be called before the first `next_job`."""
+        known = list(known)
+        self.parts.load(known)
+        self.known = [record for record in known if Part.of(record.name) is None]
         self._waiting = deque(missing_folds(self._names, self._folds, self.known))
 
     def next_job(self) -> ReferenceJob | None:
@@ -49,6 +59,10 @@ class ReferenceQueue:
             return None
         name, fold = self._waiting.popleft()
         return ReferenceJob(name, fold, *fold_rows(self._assignment, fold), derive(self._seed, "reference", name, fold))
+
+    def next_part(self, seconds: float) -> ReferenceJob | None:
+        """The next job of the learning curve, which is expected to end within `seconds`; None if there is none."""
+        return self.parts.next_job(self.known, seconds)
 
     def leave_out(self, name: str) -> bool:
         """Skip a reference from now on. Returns False if it was skipped already."""
@@ -67,3 +81,14 @@ def references_left(store: Store, backbones: Sequence[Backbone]) -> bool:
     """Whether a fold of a reference is missing."""
     folds = int(store.split().assignment.max()) + 1
     return bool(missing_folds(references_of(StudyFolder(store.path.parent), backbones), folds, store.references()))
+
+
+def use_spare_time(
+    references: ReferenceQueue, session: Session, seconds: float, show: Callable[[], object] = lambda: None
+) -> None:
+    """Go on with the learning curve, for at most so many seconds."""
+    deadline = session.clock() + seconds
+    drive: Drive[ReferenceJob] = Drive(
+        session.executor, lambda job: job, lambda job, outcome: keep(references.parts, session, job, outcome), show
+    )
+    drive.run(lambda: references.next_part(deadline - session.clock()), lambda: not session.stop.asked)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import platform
 import socket
@@ -22,6 +23,7 @@ from search.session.budget import RESTARTING
 from search.session.finish import Finish
 from search.session.loop import Loop
 from search.session.plan import make_plan, worker_context
+from search.session.references import AFTERWARDS, use_spare_time
 from search.session.session import Asked, Session
 from search.session.signals import stop_on_signals
 from search.study.continuing import resume_command
@@ -136,6 +138,8 @@ def _search_and_finish(
     if loop.running:  # folds that did not end in time
         executor.prepare(worker_context(pixels, folder.features, prepared), folder.logs)
     _finish(folder, prepared, session, loop)
+    left = math.inf if plan.seconds is None or not searching else plan.seconds - session.spent
+    use_spare_time(loop.references, session, left if loop.ended_by_time else min(left, AFTERWARDS), loop.show)
     return Ending.STOPPED if session.stop.asked else Ending.FINISHED
 
 

@@ -94,6 +94,16 @@ class Evidence:
         """The row of a trial."""
         return self.numbers.index(number)
 
+    def mean(self, members: Sequence[tuple[int, float]]) -> NDArray[np.float64] | None:
+        """[images, classes] out-of-fold probabilities of an ensemble of (trial, weight); NaN where a member lacks one.
+
+        None if there are no members, or one is not among the trials.
+        """
+        if not members or not {number for number, _ in members} <= {*self.numbers}:
+            return None
+        places, weights = [self.row(number) for number, _ in members], np.array([weight for _, weight in members])
+        return np.tensordot(weights / weights.sum(), self.probabilities[places].astype(np.float64), axes=1)
+
 
 def may_be_chosen(trial: TrialRecord, metric: str) -> bool:
     """Whether a trial takes part in the choice: it is complete, or has finished folds and could go on.

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from search.stats.calibration import LEAST, TEMPERATURES, softened
+
 ACCUSED = 0.01  # of right labels, at most, as far as the calibrated probabilities are right
-_LEAST = 1e-9  # probability: what rounds to 0 is not impossible
-_TEMPERATURES = np.geomspace(0.25, 8.0, 61)
 _WRONG = (0.0, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05)
 """Shares of wrong labels that are tried. Larger ones explain a weak network that is confidently wrong as well: with
 shares up to a fifth, up to 8 % of right labels were accused."""
@@ -65,17 +65,11 @@ def calibrated(labels: Labels, probabilities: Probabilities) -> NDArray[np.float
     The temperature (Guo et al., ICML 2017) is the one under which the labels are most likely if a share of them is
     drawn from all classes alike. Without that share, wrong labels would make probabilities look too sure of themselves.
     """
-    logs = np.log(np.maximum(probabilities.astype(np.float64), _LEAST))
     shares, best, fitted = np.array(_WRONG)[:, None], -np.inf, 1.0
-    for temperature in _TEMPERATURES:
-        of_labels = _softmax(logs / temperature)[np.arange(len(labels)), labels]
+    for temperature in TEMPERATURES:
+        of_labels = softened(probabilities, temperature)[np.arange(len(labels)), labels]
         mixed = (1 - shares) * of_labels + shares / probabilities.shape[1]
-        likelihood = float(np.log(np.maximum(mixed, _LEAST)).sum(axis=1).max(initial=-np.inf))
+        likelihood = float(np.log(np.maximum(mixed, LEAST)).sum(axis=1).max(initial=-np.inf))
         if likelihood > best:
             best, fitted = likelihood, float(temperature)
-    return _softmax(logs / fitted)
-
-
-def _softmax(logs: NDArray[np.float64]) -> NDArray[np.float64]:
-    powers = np.exp(logs - logs.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+    return softened(probabilities, fitted)

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+STANDARDIZED = "standardized"  # name of the layer that standardises features; in an ensemble numbers follow
 _NEVER = -1e4  # a logit whose exponential is 0 in float32
 
 
@@ -23,7 +24,7 @@ def dense(weights: NDArray[Any], bias: NDArray[Any], activation: str | None, x: 
 
 def standardize(mean: NDArray[Any], deviation: NDArray[Any], x: Any) -> Any:
     """(x - mean) / deviation, each [width]."""
-    layer = keras.layers.BatchNormalization(epsilon=0.0, center=False, scale=False, name="standardized")
+    layer = keras.layers.BatchNormalization(epsilon=0.0, center=False, scale=False, name=STANDARDIZED)
     layer.build(x.shape)
     layer.set_weights([mean.astype(np.float32), (deviation.astype(np.float64) ** 2).astype(np.float32)])
     layer.trainable = False

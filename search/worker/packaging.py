@@ -14,6 +14,7 @@ import json
 import time
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,8 @@ from numpy.typing import NDArray
 
 from search.files import replacing
 from search.jobs import ComposeJob, SavedModel
-from search.manifest import ABOUT
+from search.manifest import ABOUT, Remembered, remembered, write_remembered
+from search.stats.unlike import MOST, limit
 from search.worker import keras_heads, outputs
 from search.worker.heads import moments
 from search.worker.keras_internals import all_layers, reset_names
@@ -190,14 +192,39 @@ def _foreign_activations(model: keras.Model) -> list[str]:
     return ["a lambda" if name == "<lambda>" else name for name in names]
 
 
-def save(model: keras.Model, path: Path, about: Mapping[str, Any] | None = None) -> None:
+def remembered_of(model: keras.Model, features: NDArray[np.float32], folds: NDArray[np.int16], seed: int) -> Remembered:
+    """Of a `features_model`: some of its training `features` [images, width], and how far apart these are.
+
+    `folds`: [images]; images of one fold are not compared with each other, since copies and groups are in one.
+    """
+    rows = np.sort(np.random.default_rng(seed).permutation(len(features))[:MOST])
+    largest = np.finfo(np.float16).max
+    known = np.clip(features[rows], -largest, largest).astype(np.float16)
+    return Remembered(_standardizing(model)[0].name, limit(known, folds[rows]), known)
+
+
+def _standardizing(model: keras.Model) -> list[keras.Layer]:
+    """The layers that standardise features: one for each model of them."""
+    return [layer for layer in model.layers if layer.name.startswith(keras_heads.STANDARDIZED)]
+
+
+def save(
+    model: keras.Model,
+    path: Path,
+    about: Mapping[str, Any] | None = None,
+    remembered: Remembered | None = None,
+) -> None:
     """Write the model, completely or not at all, with `about` in the same archive. Raises OSError or ValueError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
         model.save(partial)
-        if about is not None:
-            with zipfile.ZipFile(partial, "a") as archive:
-                archive.writestr(ABOUT, json.dumps(about, indent=1))
+        if about is None and remembered is None:
+            return
+        with zipfile.ZipFile(partial, "a") as archive:
+            more = {"remembered": remembered.plain} if remembered else {}
+            archive.writestr(ABOUT, json.dumps({**(about or {}), **more}, indent=1))
+            if remembered:
+                write_remembered(archive, remembered)
 
 
 def load(path: Path) -> keras.Model:
@@ -208,9 +235,25 @@ def load(path: Path) -> keras.Model:
 def compose(job: ComposeJob, pixels: NDArray[np.uint8], facts: Facts) -> SavedModel:
     """See ComposeJob. What was saved is loaded again to predict: this tests the file."""
     started = time.perf_counter()
-    save(weighted_ensemble([(load(path), weight) for path, weight in job.parts], facts), job.path, job.about)
+    models = [load(path) for path, _ in job.parts]
+    weights = [weight for _, weight in job.parts]
+    largest_first = sorted(zip(job.parts, models, strict=True), key=lambda part: -part[0][1])
+    known = [(found, _standardizing(model)) for (path, _), model in largest_first if (found := remembered(path))]
+    whole = weighted_ensemble([*zip(models, weights, strict=True)], facts)
+    save(whole, job.path, job.about, _within(whole, *known[0]) if known else None)
     probabilities = predict_pixels(load(job.path), pixels[job.rows]) if len(job.rows) else None
     return SavedModel(time.perf_counter() - started, probabilities)
+
+
+def _within(whole: keras.Model, found: Remembered, part: Sequence[keras.Layer]) -> Remembered:
+    """What a part remembers, of the layer of the whole model that is the part's."""
+    (own,) = (layer.get_weights() for layer in part)
+    alike = (
+        layer.name
+        for layer in _standardizing(whole)
+        if all(np.array_equal(one, other) for one, other in zip(layer.get_weights(), own, strict=True))
+    )
+    return replace(found, layer=next(alike))
 
 
 def predict_pixels(model: keras.Model, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -34,15 +34,16 @@ def judge(job: ReferenceJob, pixels: Pixels, features: Features, context: Worker
     Raises ValueError where a method cannot be fitted, such as on rows of one class, or is none of these.
     """
     started = time.perf_counter()
-    labels, classes = context.labels[job.train], context.facts.classes
-    match job.name:
+    fitted = job.train if job.part is None else job.part
+    labels, classes = context.labels[fitted], context.facts.classes
+    match job.method:
         case "majority":
             probabilities = majority(labels, len(job.validate), classes)
         case "logistic_regression":
-            train, validate = standardized(reduced(pixels[job.train]), reduced(pixels[job.validate]))
+            train, validate = standardized(reduced(pixels[fitted]), reduced(pixels[job.validate]))
             probabilities = logistic_regression(train, labels, validate, classes)
         case "linear_probe":
-            probabilities = _probe(job, features, context)
+            probabilities = _probe(job, fitted, features, context)
         case _:
             raise ValueError(f"there is no reference {job.name!r}")
     return ReferenceResult(
@@ -87,8 +88,11 @@ def _resized(image: Pixels, size: tuple[int, int]) -> Pixels:
     return np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BOX))
 
 
-def _probe(job: ReferenceJob, features: Features, context: WorkerContext) -> Probabilities:
-    """What the fold run of the frozen preset's default point says, whichever preset is searched."""
+def _probe(job: ReferenceJob, fitted: NDArray[np.int32], features: Features, context: WorkerContext) -> Probabilities:
+    """What the fold run of the frozen preset's default point says, whichever preset is searched.
+
+    `fitted`: rows of the fold's training rows. The features are those of the whole fold, which are at hand.
+    """
     backbone = probed(context.facts.backbones)
     if backbone is None:
         raise ValueError("a linear probe needs a pre-trained network, and no weights are available")
@@ -104,5 +108,7 @@ def _probe(job: ReferenceJob, features: Features, context: WorkerContext) -> Pro
         training=FitOptions(),
     )
     assert family.frozen is not None  # noqa: S101 - that is what it has
-    rows = standardized(*features.of(family.frozen, facts, fold))
+    train, validate = features.of(family.frozen, facts, fold)
+    rows = standardized(train[np.searchsorted(job.train, fitted)], validate)
+    fold = replace(fold, train=fitted)
     return fit_head(family.frozen, rows, replace(context, facts=facts), fold, 0.0).probabilities

@@ -298,6 +298,7 @@ class Worker:
         from search.worker.pixel_range import pixel_range
 
         started, facts, fold = time.perf_counter(), self._context.facts, job.fold
+        remembered = None
         if self._preset is None:
             self._own.reload()
             built = self._own.build(fold.params)  # computes in float32, whatever the precision of training
@@ -311,6 +312,8 @@ class Worker:
             if family.frozen and family.frozen.heads:
                 features, head = self._head(family.frozen, family, replace(fold, params=params))
                 model = packaging.features_model(family.frozen, params, facts, features, head)
+                if job.folds is not None:
+                    remembered = packaging.remembered_of(model, features, job.folds, fold.seed)
             elif job.weights:
                 network = packaging.with_kept_weights(family.build(params, facts), job.weights)
                 flip = family.recipe(params, facts).flip_average
@@ -320,7 +323,7 @@ class Worker:
                 _usable(self._train(fold))
                 network = packaging.with_trained_weights(self._trained, family.network(params, facts))
                 model = self._from_pixels(network, self._trained)
-        packaging.save(model, job.path)
+        packaging.save(model, job.path, remembered=remembered)
         return SavedModel(time.perf_counter() - started)
 
     def _from_pixels(self, network: keras.Model, trainer: Trainer) -> keras.Model:

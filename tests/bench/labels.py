@@ -78,10 +78,10 @@ def confident_learning(labels: Labels, probabilities: Features) -> Ranked:
     return Ranked(np.argsort(probabilities[images, labels] - others.max(axis=1), kind="stable"), accused)
 
 
-def pictured(pictures: Path) -> Pictured:
-    """Read a set and compute its features once. Raises UsageError."""
+def pictured(pictures: Path, *, testing: bool = False) -> Pictured:
+    """Read a set and compute its features once; `testing`: of its testing images too. Raises UsageError."""
     images = read_images(pictures)
-    rows = np.flatnonzero(~images.testing)
+    rows = np.flatnonzero(~images.testing | testing)
     height, width, channels = images.pixels.shape[1:]
     facts = Facts(height, width, channels, len(images.classes), len(rows), (LITE0,))
     views = frozen.views(frozen.space(facts).defaults(), facts)

@@ -52,6 +52,8 @@ def _rows(connection: sqlite3.Connection, table: str) -> Iterator[dict[str, Any]
     keys = [row["name"] for row in connection.execute(f'PRAGMA table_info("{table}")') if row["pk"]]
     order = ", ".join(f'"{key}"' for key in keys)
     for row in connection.execute(f'SELECT * FROM "{table}" ORDER BY {order}'):  # noqa: S608 - names of its own tables
+        if table == "reference_fold" and "@" in row["name"]:  # of the learning curve: as many as there was time for
+            continue
         kept = [name for name in kinds if name not in LEFT_OUT.get(table, ())]
         yield {name: _plain(name, kinds[name], row[name]) for name in kept}
 

@@ -25,6 +25,7 @@ from search.jobs import (
     possible,
 )
 from search.stats.chance import majority
+from search.stats.learning_curve import Part
 from search.stats.metrics import scores
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
@@ -143,6 +144,15 @@ def test_the_same_job_gives_the_same_result(worker: Worker, name: str) -> None:
 def test_pictures_that_are_easy_to_tell_apart_are_told_apart_by_all_but_the_majority(worker: Worker, name: str) -> None:
     score = judged(worker, job_of(name)).scores["balanced_accuracy"]
     assert score == 0.5 if name == MAJORITY else score > 0.8
+
+
+def test_a_part_is_what_the_reference_says_from_these_rows_alone(worker: Worker, name: str) -> None:
+    job = job_of(name)
+    few = job.train[::2]
+    of_part = judged(worker, replace(job, name=Part(name, 50, 0).name, part=few))
+    alone = judged(worker, replace(job, train=few))
+    np.testing.assert_allclose(of_part.probabilities, alone.probabilities, atol=1e-3)
+    assert not np.allclose(of_part.probabilities, judged(worker, job).probabilities, atol=1e-4) or name == MAJORITY
 
 
 def test_nothing_on_the_validation_side_but_its_pixels_reaches_what_is_said(

@@ -1,0 +1,86 @@
+"""The learning curve: a reference fitted on parts of the training images, by workers that have nothing else to do.
+
+It shows whether more pictures would help (`stats/learning_curve.py`), and decides nothing in the search. So only fits
+that are short are begun, and what there was no time for is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.data.folds import fold_rows
+from search.data.parts import part_of
+from search.jobs import Failure, Outcome, ReferenceJob, ReferenceResult
+from search.seeds import derive
+from search.session.session import Session
+from search.stats.learning_curve import DRAWS, PERCENTS, Part
+from storage import ReferenceRecord
+
+LONGEST = 1.0  # seconds that a fit may be expected to take: by so much it may delay a trial
+
+
+@dataclass(frozen=True)
+class PartTerms:
+    """Of what the learning curve is."""
+
+    method: str  # name of the reference
+    labels: NDArray[np.int16]  # [images]
+    units: NDArray[np.int32]  # [images], equal for images that stay together
+
+
+class PartQueue:
+    """Returns each missing fit once: of the first draw all parts, then of the next."""
+
+    def __init__(self, terms: PartTerms | None, assignment: NDArray[np.int16], folds: int, study_seed: int) -> None:
+        """`terms` None: there is no learning curve. `assignment`: [images] fold that validates the image, -1: none."""
+        self._terms, self._assignment, self._folds, self._seed = terms, assignment, folds, study_seed
+        self._waiting: list[tuple[Part, int]] = []
+
+    def load(self, known: Iterable[ReferenceRecord]) -> None:
+        """Leave out what is among the stored rows."""
+        stored = {(record.name, record.fold) for record in known}
+        if self._terms:
+            parts = [Part(self._terms.method, percent, draw) for draw in range(DRAWS) for percent in PERCENTS]
+            wanted = [(part, fold) for part in parts for fold in range(self._folds)]
+            self._waiting = [(part, fold) for part, fold in wanted if (part.name, fold) not in stored]
+
+    def next_job(self, references: Sequence[ReferenceRecord], seconds: float) -> ReferenceJob | None:
+        """The next fit, if it is expected to be short and to end within `seconds`; None if there is none.
+
+        `references`: those that are stored. Before the whole reference is, its parts are of no use.
+        """
+        if not self._waiting or self._terms is None:
+            return None
+        taken = [record.seconds for record in references if record.name == self._terms.method]
+        part, fold = self._waiting[0]
+        # The first fold may have waited for features.
+        if len(taken) < self._folds or min(taken) * part.percent / 100 > min(LONGEST, seconds):
+            return None
+        del self._waiting[0]
+        train, validate = fold_rows(self._assignment, fold)
+        drawn = derive(self._seed, "part", part.draw, fold)
+        rows = part_of(train, self._terms.labels, self._terms.units, part.percent / 100, drawn)
+        return ReferenceJob(part.name, fold, train, validate, derive(self._seed, "reference", part.name, fold), rows)
+
+    def give_up(self) -> None:
+        """Return no further job in this session."""
+        self._waiting = []
+
+
+def is_part(job: ReferenceJob) -> bool:
+    """Whether a job is one of the learning curve."""
+    return job.part is not None
+
+
+def keep(queue: PartQueue, session: Session, job: ReferenceJob, outcome: Outcome) -> None:
+    """Commit a fit. After a failure there are no further ones: the search does not need them."""
+    if isinstance(outcome, Failure):
+        queue.give_up()
+        return
+    assert isinstance(outcome, ReferenceResult)  # noqa: S101 - the answer to a ReferenceJob
+    record = ReferenceRecord(name=job.name, fold=job.fold, **vars(outcome))
+    session.store.add_reference(record, run=session.run_id, seconds=session.seconds)

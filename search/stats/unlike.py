@@ -1,0 +1,35 @@
+"""Whether an image is unlike all that a model has learned from: how far its features are from theirs. Pure.
+
+The distance is that to the nth nearest image (Sun, Ming, Zhu and Li, ICML 2022, arXiv 2204.06507).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+REFUSED = 0.05  # of images like those that were learned from
+NTH = 1  # on features as they are; for others, and other distances: docs/unknown.md
+MOST = 500  # images that a model remembers
+
+Features = NDArray[np.floating]
+
+
+def distances(known: Features, features: Features) -> NDArray[np.float64]:
+    """[images] 1 - cosine between `features` [images, width] and the NTH most similar of `known` [vectors, width]."""
+    cosines = np.sort(_directions(features) @ _directions(known).T, axis=1)
+    return np.asarray(1 - cosines[:, -min(NTH, len(known))])
+
+
+def limit(known: Features, folds: NDArray[np.integer]) -> float:
+    """The distance that a share REFUSED of `known` [vectors, width] exceeds, each seen from other `folds` [vectors]."""
+    own = np.zeros(len(known))
+    for fold in np.unique(folds):
+        here = folds == fold
+        own[here] = distances(known[~here], known[here])
+    return float(np.quantile(own, 1 - REFUSED))
+
+
+def _directions(rows: Features) -> NDArray[np.float64]:
+    lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(lengths, 1e-12))
