@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from time import monotonic
@@ -10,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from search.cli_studies import app as studies
+from search.cli.about import app as about
+from search.cli.common import complain, display, session_of
 from search.commands import options as opt
 from search.errors import RunError, UsageError, of_the_system, writing
 from search.session.signals import RESUMABLE, leave_on_signals
-from search.text import command_line, printable
+from search.text import command_line
 
 if TYPE_CHECKING:
-    from reports.terminal.display import TerminalDisplay
+    from search.commands.report import Report
     from search.commands.run import RunResult
-    from search.commands.session import Session
 
 app = typer.Typer(
     help="Find the best image classifier that a small data set can support.",
@@ -30,9 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-app.add_typer(studies)
+app.add_typer(about)
 
 
 @app.callback()
@@ -56,7 +53,7 @@ def init(  # noqa: PLR0917 - Typer makes an option of each
     from search.commands.request import Settings
     from search.commands.run import init
 
-    folder = init(images, Settings.of(given), directory=directory, warm_start=warm_start, display=_display())
+    folder = init(images, Settings.of(given), directory=directory, warm_start=warm_start, display=display())
     show.lines(f"wrote {folder.toml}; `{folder.command('run')}` starts it")
 
 
@@ -96,7 +93,9 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     from search.commands.request import Settings
     from search.commands.run import run
 
-    session = _session(opt.workers_asked(workers, workers_per_gpu), quiet=quiet, started=started, fold_limit=fold_limit)
+    session = session_of(
+        opt.workers_asked(workers, workers_per_gpu), quiet=quiet, started=started, fold_limit=fold_limit
+    )
     _finish(run(path, Settings.of(given), session, directory=directory, model=model, warm_start=warm_start))
 
 
@@ -118,7 +117,9 @@ def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     from search.commands.request import Settings
     from search.commands.run import resume
 
-    session = _session(opt.workers_asked(workers, workers_per_gpu), quiet=quiet, started=started, fold_limit=fold_limit)
+    session = session_of(
+        opt.workers_asked(workers, workers_per_gpu), quiet=quiet, started=started, fold_limit=fold_limit
+    )
     _finish(resume(study, Settings.of(given), session, model=model))
 
 
@@ -134,7 +135,7 @@ def check(
     from reports import show
     from search.commands.check import check
 
-    result = check(images, groups=groups, folds=folds, display=_display(quiet=as_json))
+    result = check(images, groups=groups, folds=folds, display=display(quiet=as_json))
     show.images(result.findings, result.page, as_json=as_json, open_it=open_it)
     if result.findings.problem:
         raise UsageError(result.findings.problem)
@@ -158,20 +159,28 @@ def diagnose(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     from search.commands.diagnose import diagnose
     from search.commands.request import Settings
 
-    settings, display = Settings(preset=preset, epochs=epochs, seed=seed, groups=groups), _display(quiet=as_json)
-    result = diagnose(images, settings, model=model, seconds=seconds, workers=workers, display=display)
+    settings, shown = Settings(preset=preset, epochs=epochs, seed=seed, groups=groups), display(quiet=as_json)
+    result = diagnose(images, settings, model=model, seconds=seconds, workers=workers, display=shown)
     show.diagnosis(result.diagnosed, result.page, as_json=as_json, open_it=open_it)
 
 
 @app.command()
 def report(
-    study: opt.Where = None, as_json: opt.Json = False, labels: opt.Labels = None, open_it: opt.Open = False
+    study: opt.Where = None,
+    as_json: opt.Json = False,
+    labels: opt.Labels = None,
+    watch_it: opt.Watch = False,
+    open_it: opt.Open = False,
 ) -> None:
     """Say how good the model is and what to do next; write report.html and report.md into the study folder."""
     from reports import labels_csv, show
-    from reports.pages import write_both
     from search.commands.report import report
 
+    if watch_it:
+        if as_json or labels is not None:
+            raise UsageError("--watch writes the page alone; leave out --json and --labels, or --watch")
+        _watch(study, open_it=open_it)
+        return
     result = report(study)
     if labels is not None:
         with writing(f"--labels: {labels}", "name a file that can"):
@@ -179,10 +188,32 @@ def report(
     if as_json:
         show.study_as_json(result.summary)
         return
+    _write_page(result)
+    show.study(result.summary, result.folder.report, open_it=open_it)
+
+
+def _watch(study: Path | None, *, open_it: bool) -> None:
+    """Write the page whenever there is something new, until the search ends or a signal comes."""
+    from reports import show
+    from search.commands.report import watch
+
+    for number, result in enumerate(watch(study)):
+        page = result.folder.report
+        _write_page(result)
+        if number == 0:
+            show.watching(page, open_it=open_it, last=result.last)
+    show.study(result.summary, page, open_it=False)
+
+
+def _write_page(result: Report) -> None:
+    from datetime import datetime
+
+    from reports.pages import write_both
+
     page = result.folder.report
+    watched = "" if result.last else datetime.now().astimezone().strftime("%H:%M:%S")
     with writing(page, "--json needs no file"):
-        write_both(result.summary, page, result.pictures())
-    show.study(result.summary, page, open_it=open_it)
+        write_both(result.summary, page, result.pictures(), watched)
 
 
 @app.command()
@@ -197,7 +228,7 @@ def export(
     from reports import show
     from search.commands.export import export
 
-    done = export(study, to, _session(workers, quiet=quiet, started=monotonic()), model=model)
+    done = export(study, to, session_of(workers, quiet=quiet, started=monotonic()), model=model)
     show.exported(done.path, done.about.image_shape, done.about.classes, command_line("predict", done.path, "PICTURES"))
 
 
@@ -213,38 +244,14 @@ def predict(
     from reports import show
     from search.commands.export import predict
 
-    result = predict(model, images, display=_display(), unknown=unknown)
+    result = predict(model, images, display=display(), unknown=unknown)
     if result.warning:
-        _complain(result.warning)
+        complain(result.warning)
     show.predictions(result.classes, result.answers, "json" if as_json else "csv" if as_csv else "lines")
     for line in show.not_predicted(result.answers):
-        _complain(line)
+        complain(line)
     if result.unread:
         raise typer.Exit(1)
-
-
-@app.command()
-def space(
-    which: opt.PresetOrStudy = None, as_json: opt.Json = False, preview: opt.Preview = None, no_flip: opt.NoFlip = False
-) -> None:
-    """Show a space as a table: each parameter, its range, default and condition."""
-    from reports import show
-    from search.commands import space
-
-    if preview is not None:
-        space.preview(preview, Path(opt.PREVIEW), flip=not no_flip, display=_display())
-        show.lines(f"wrote {opt.PREVIEW}")
-    else:
-        show.space(*space.space_of(which, display=_display()), as_json=as_json)
-
-
-@app.command()
-def backbones(as_json: opt.Json = False) -> None:
-    """List the pre-trained networks that are at hand, how long an image takes, and how to get the others."""
-    from reports import show
-    from search.commands.backbones import backbones
-
-    show.backbones(backbones(display=_display(quiet=as_json)), as_json=as_json)
 
 
 def _finish(ended: RunResult) -> None:
@@ -264,26 +271,9 @@ def _finish(ended: RunResult) -> None:
         show.lines(f"stopped; nothing is lost. Go on with: {ended.resume_command}")
         raise typer.Exit(RESUMABLE)
     if ended.problem:
-        _complain(ended.problem)
+        complain(ended.problem)
     if ended.problem or ended.ending is Ending.FAILED:
         raise typer.Exit(1)
-
-
-def _display(*, quiet: bool = False) -> TerminalDisplay:
-    from reports.terminal.display import TerminalDisplay
-
-    return TerminalDisplay(quiet)
-
-
-def _session(workers: int | None, *, quiet: bool, started: float, fold_limit: float | None = None) -> Session:
-    from search.commands.session import Session
-
-    return Session(_display(quiet=quiet), shlex.join(["search", *sys.argv[1:]]), workers, fold_limit, started)
-
-
-def _complain(message: str) -> None:
-    """Print a message on stderr, with control characters escaped: it may contain the name of any file."""
-    typer.echo("search: " + "\n".join(map(printable, message.split("\n"))), err=True)
 
 
 def main() -> None:
@@ -293,7 +283,7 @@ def main() -> None:
             app()
         except OSError as error:
             sentence, code = of_the_system(error)
-            _complain(sentence)
+            complain(sentence)
             sys.exit(code)
         except Exception as error:
             from spaces import SpaceError  # imported here, because --help needs neither NumPy nor SQLAlchemy
@@ -301,7 +291,7 @@ def main() -> None:
 
             if not isinstance(error, RunError | UsageError | SpaceError | StorageError):
                 raise
-            _complain(str(error))
+            complain(str(error))
             sys.exit(1 if isinstance(error, RunError) else 2)
 
 

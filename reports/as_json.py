@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from reports.sections_json import sections_as_json
 from reports.wording import answer as answer_words
 from reports.wording.diagnosis import fine, headline
 from reports.wording.next_steps import advice
@@ -15,6 +16,7 @@ from search.data.findings import Findings
 from search.diagnosis.evidence import LayerEvidence
 from search.diagnosis.result import Diagnosed, Run, mean_validation, runs_that_learn, verdict
 from search.results.calibrated import Calibrated
+from search.results.explained import Explanation, Part
 from search.results.labels import SuspectLabel
 from search.results.more_pictures import MorePictures
 from search.results.nested import Nested
@@ -63,6 +65,7 @@ def as_json(data: StudySummary) -> dict[str, Any]:
         ],
         **({"backbones": [vars(row) for row in data.backbones]} if data.backbones else {}),
         **({"siblings": _siblings_json(data.siblings)} if data.siblings else {}),
+        **({"explanation": explanation_as_json(data.explanation)} if data.explanation else {}),
         "searching": data.searching,
         "counts": {state.value: count for state, count in data.counts.items()},
         "chance": data.chance,
@@ -76,6 +79,7 @@ def as_json(data: StudySummary) -> dict[str, Any]:
         "causes": [
             {"state": c.state.value, "cause": c.cause, "count": c.count, "trials": list(c.trials)} for c in data.causes
         ],
+        **sections_as_json(data),
         "spent_seconds": data.spent_seconds,
         "trained_seconds": data.trained_seconds,
         "versions": dict(data.versions),
@@ -115,6 +119,39 @@ def _estimate_json(estimate: Estimate | None) -> dict[str, Any] | None:
         "method": estimate.method,
         "naive": estimate.naive,
         "optimism": estimate.optimism,
+    }
+
+
+def explanation_as_json(e: Explanation) -> dict[str, Any]:
+    """What made the difference between two trials. Gains are larger if better; `half`: of a 95 % interval, or null."""
+    raw = {
+        "start": e.start,
+        "goal": e.goal,
+        "saved": e.saved,
+        "metric": e.metric,
+        "start_score": e.start_score,
+        "goal_score": e.goal_score,
+        "gain": vars(e.whole),
+        "path": [_part_json(part) for part in e.steps],
+        "not_known_yet": _part_json(e.rest) if e.rest else None,
+        "alone": [_part_json(part) for part in e.alone],
+        "points": e.points,
+        "failed": e.failed,
+        "fold_runs": e.trained,
+        "seconds": e.seconds,
+        "command": e.command,
+    }
+    strict: dict[str, Any] = _strict(raw)
+    return strict
+
+
+def _part_json(part: Part) -> dict[str, Any]:
+    return {
+        "changes": [vars(change) for change in part.changes],
+        "along": [vars(change) for change in part.along],
+        "score": part.score,
+        "gain": vars(part.gain),
+        "folds": part.folds,
     }
 
 

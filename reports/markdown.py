@@ -8,13 +8,20 @@ from pathlib import Path
 
 from reports.wording import answer as answer_words
 from reports.wording import calibration as calibration_words
+from reports.wording import causes as cause_words
+from reports.wording import costs as cost_words
+from reports.wording import explain as explain_words
 from reports.wording import labels as label_words
 from reports.wording import more as more_words
+from reports.wording import recall as recall_words
+from reports.wording import spent as spent_words
 from reports.wording import study as words
 from reports.wording import values
 from reports.wording.next_steps import advice
 from search.files import write_atomically
+from search.results.costs import sizes, speeds
 from search.results.labels import shown
+from search.results.recall import recalls
 from search.results.standing import standings
 from search.results.summary import ReferenceRow, StudySummary, TrialRow
 
@@ -36,7 +43,10 @@ def render(data: StudySummary) -> str:
         _told("How sure it is, and how often it is right", data, calibration_words.answer, calibration_words.about),
         _told("Would more pictures help?", data, more_words.answer, more_words.about),
         _leaderboard(data),
+        _costs(data),
+        _explanation(data),
         _causes(data),
+        _spent(data),
         _repeat(data),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -84,15 +94,16 @@ def _confusion(data: StudySummary) -> str:
     if data.pooled is None:
         return ""
     counts, names = data.pooled.confusion, data.study.classes
+    of_class = {recall.label: recall for recall in recalls(counts)}
     rows = []
     for label, row in enumerate(counts):
         total = int(row.sum())
         taken = sorted(((int(n), other) for other, n in enumerate(row) if n and other != label), reverse=True)
         mistakes = ", ".join(f"{names[other]} ({n})" for n, other in taken[:3])
-        found = f"{100 * row[label] / total:.0f} %" if total else values.NONE
-        rows.append((names[label], str(total), found, mistakes))
+        rows.append((names[label], str(total), recall_words.share(of_class[label]), mistakes))
     about = f"Predictions of {label_words.of_whom(data)}, each by a network that was not trained on the picture."
-    return f"## What it confuses\n\n{about}\n\n{_table(('class', 'pictures', 'found', 'taken for'), rows)}"
+    head = ("class", "pictures", "recognized (95 % interval)", "taken for")
+    return f"## What it confuses\n\n{about}\n\n{_table(head, rows)}"
 
 
 def _told(title: str, data: StudySummary, *tell: Callable[[StudySummary], str]) -> str:
@@ -124,11 +135,52 @@ def _row(data: StudySummary, row: TrialRow | ReferenceRow) -> tuple[str, ...]:
     return (words.marked(data, row), words.score_words(row), folds, state, changes)
 
 
-def _causes(data: StudySummary) -> str:
-    rows = [
-        (str(cause.count), words.STATE_WORDS[cause.state], values.shortened(cause.cause, 200)) for cause in data.causes
+def _explanation(data: StudySummary) -> str:
+    e = data.explanation
+    if e is None:
+        return ""
+    text = "\n\n".join(map(_plain, (explain_words.headline(e), *explain_words.sentences(e))))
+    path = [(bar.label, explain_words.score(e.metric, bar.after), bar.words) for bar in explain_words.bars(e)]
+    alone = [
+        (explain_words.part_words(part), explain_words.score(e.metric, part.score), explain_words.brings(e, part))
+        for part in e.alone
     ]
-    return f"## Trials that did not finish\n\n{_table(('trials', 'ended', 'because of'), rows)}" if rows else ""
+    tables = [_table(("the path", "score", "brings"), [(a, b, c if c != b else "") for a, b, c in path])]
+    if len(alone) > 1:
+        tables.append(_table(("each change alone", "score", "brings"), alone))
+    about = _plain(f"{explain_words.caution(e)} {explain_words.cost(e)}")
+    return "\n\n".join(["## What made the difference", text, *tables, about])
+
+
+def _costs(data: StudySummary) -> str:
+    parts = []
+    for costs in (speeds(data), sizes(data)):
+        if costs is not None:
+            rows = [
+                (str(point.number), values.number(point.score), cost_words.amount(costs.kind, point.cost))
+                for point in costs.front
+            ]
+            table = _table(("trial", values.metric_words(data.metric), "costs"), rows)
+            parts.append(f"{cost_words.TITLES[costs.kind]}: {_plain(cost_words.about(costs))}\n\n{table}")
+    if not parts:
+        return ""
+    first = "Trials that no other trial beats in both ways, cheapest first."
+    return "\n\n".join(["## Good and quick, good and small", first, *parts])
+
+
+def _causes(data: StudySummary) -> str:
+    rows = []
+    for kind, _, causes in cause_words.by_kind(data.causes):
+        for cause in causes:
+            ended = cause_words.ended(cause.cause)
+            rows.append((str(cause.count), kind, f"{ended.title}. {ended.meaning}".strip()))
+    return f"## Trials that did not finish\n\n{_table(('trials', 'ended', 'why'), rows)}" if rows else ""
+
+
+def _spent(data: StudySummary) -> str:
+    rows = [(spent_words.name(part), values.duration(part.seconds)) for part in data.spent]
+    about = _plain(spent_words.about(data))
+    return f"## Where the time went\n\n{about}\n\n{_table(('part', 'time'), rows)}" if rows else ""
 
 
 def _repeat(data: StudySummary) -> str:

@@ -9,13 +9,16 @@ from pathlib import Path
 
 import typer
 
-from reports.as_json import as_json, diagnosis_as_json, images_as_json
+from reports.as_json import as_json, diagnosis_as_json, explanation_as_json, images_as_json
+from reports.compare_as_json import comparison_as_json
 from reports.html import diagnosis as diagnosis_page
 from reports.html import images as images_page
 from reports.terminal import diagnosis as diagnosis_lines
+from reports.terminal import explain as explain_lines
 from reports.terminal import images as images_lines
 from reports.terminal import study as study_lines
 from reports.terminal.backbones import show_backbones
+from reports.terminal.compare import show_comparison
 from reports.terminal.listed import show_studies
 from reports.terminal.output import Output
 from reports.terminal.predictions import show_predictions
@@ -26,7 +29,9 @@ from search.diagnosis.result import Diagnosed
 from search.files import write_atomically
 from search.results.backbones import ListedBackbone
 from search.results.checked import Checked
+from search.results.compare import Comparison
 from search.results.environment import Environment, Extra
+from search.results.explained import Explanation
 from search.results.listed import ListedStudy
 from search.results.predictions import Prediction
 from search.results.summary import StudySummary
@@ -72,10 +77,35 @@ def diagnosis(diagnosed: Diagnosed, page: Path, *, as_json: bool, open_it: bool)
     _open(page, open_it)
 
 
+def explanation(explained: Explanation, page: Path, *, as_json: bool, open_it: bool) -> None:
+    """The result of `search explain`, and where the report was written."""
+    if as_json:
+        plain(explanation_as_json(explained))
+        return
+    explain_lines.show(explained)
+    lines("", f"report: {page}")
+    _open(page, open_it)
+
+
 def study(summary: StudySummary, page: Path, *, open_it: bool) -> None:
     """The leaderboard of a study, and where its page was written."""
     study_lines.show(summary, Output())
     lines("", f"report: {page}")
+    _open(page, open_it)
+
+
+def comparison(compared: Comparison, *, as_json: bool) -> None:
+    """Studies side by side."""
+    if as_json:
+        plain(comparison_as_json(compared))
+    else:
+        show_comparison(compared, Output())
+
+
+def watching(page: Path, *, open_it: bool, last: bool) -> None:
+    """Where the page is that follows a search; `last`: whether it stays as it is, because no search runs."""
+    stays = "no search of this study runs now, so the page stays as it is"
+    lines(stays if last else f"watching; Ctrl-C ends: {page}")
     _open(page, open_it)
 
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from search.api import Study, check, diagnose, open_study, resume, run
+    from search.api import Study, check, compare, diagnose, open_study, resume, run
     from search.errors import RunError, UsageError
 
-__all__ = ["RunError", "Study", "UsageError", "check", "diagnose", "open_study", "resume", "run"]
+__all__ = ["RunError", "Study", "UsageError", "check", "compare", "diagnose", "open_study", "resume", "run"]
 
 
 if not TYPE_CHECKING:  # so that a type checker knows these names and no others

@@ -17,16 +17,27 @@ from reports.html import notebook
 from reports.pages import write
 from reports.terminal.display import TerminalDisplay
 from search.commands import check as checking
+from search.commands import compare as comparing
 from search.commands import diagnose as diagnosing
+from search.commands import explain as explaining
 from search.commands import export as exporting
 from search.commands import run as running
-from search.commands.options import checked_seconds, checked_workers, either, workers_asked
+from search.commands.options import (
+    checked_points,
+    checked_seconds,
+    checked_trial,
+    checked_workers,
+    either,
+    workers_asked,
+)
 from search.commands.report import pictures_of, summary_of
 from search.commands.request import Settings
 from search.commands.session import Session
 from search.data.findings import Findings
 from search.diagnosis.result import Diagnosed
 from search.errors import RunError, UsageError
+from search.results.compare import Comparison
+from search.results.explained import Explanation
 from search.results.progress import Ending
 from search.results.summary import StudySummary, TrialRow
 from search.stats.estimate import Estimate
@@ -96,6 +107,38 @@ class Study:
         page, summary = self._folder.report if path is None else Path(path), self.summary
         write(summary, page, pictures_of(self._folder, summary))
         return page
+
+    def explain(
+        self,
+        *,
+        start: int | None = None,
+        goal: int | None = None,
+        trials: int | None = None,
+        time: str | None = None,
+        workers: int | None = None,
+        model: str | None = None,
+        quiet: bool = False,
+    ) -> Explanation:
+        """`search explain`: which changes lead from trial `start` to trial `goal`. Writes no page.
+
+        None: from trial 0 to the trial of the saved model. Trains the points between them that are not trained yet,
+        on the same folds; `trials` and `time`, such as "10m", are totals over all calls with the same two trials.
+        Raises UsageError if there is nothing to explain, RunError if it cannot go on, KeyboardInterrupt if it was
+        stopped: the same call continues.
+        """
+        ends = {"start": start, "goal": goal}
+        for name, number in ends.items():
+            if number is not None:
+                checked_trial(number, name)
+        if trials is not None:
+            checked_points(trials)
+        call = _call("open_study", self.path, {}) + f".explain({', '.join(f'{k}={v}' for k, v in ends.items())})"
+        session = Session(TerminalDisplay(quiet), call, None if workers is None else checked_workers(workers))
+        seconds = _seconds(time, "time")
+        result = explaining.explain(self.path, session, **ends, trials=trials, seconds=seconds, model=model)
+        if result.ending is Ending.STOPPED:
+            raise KeyboardInterrupt(f"stopped; nothing is lost. Go on with: {result.resume_command}")
+        return result.explanation
 
     def model(self) -> Any:
         """The chosen model, a keras.Model that takes pixels 0..255; nothing in its file can run code.
@@ -224,11 +267,11 @@ def resume(  # noqa: PLR0913 - the options of the command
     return _study(running.resume(path, settings, session, model=model), quiet=quiet)
 
 
-def _seconds(limit: str | None) -> float | None:
+def _seconds(limit: str | None, name: str = "fold_limit") -> float | None:
     try:
         return None if limit is None else seconds_of(limit)
     except ValueError as error:
-        raise UsageError(f"fold_limit: {error}") from None
+        raise UsageError(f"{name}: {error}") from None
 
 
 def _hours(hours: float | None, time: str | None) -> float | None:
@@ -272,6 +315,16 @@ def diagnose(  # noqa: PLR0913 - the options of the command
         workers=None if workers is None else checked_workers(workers),
         display=TerminalDisplay(quiet),
     ).diagnosed
+
+
+def compare(studies: Iterable[AnyPath | Study]) -> Comparison:
+    """`search compare`: two or more studies side by side; see `search.results.compare.Comparison`.
+
+    `.versus` of the result has, of each study but the first, the paired difference of what was chosen: out of fold and
+    on the testing images, or why there is none. Raises UsageError for fewer than two studies, or one that has not
+    begun.
+    """
+    return comparing.compare([study.path if isinstance(study, Study) else Path(study) for study in studies])
 
 
 def _study(ended: running.RunResult, *, quiet: bool) -> Study:

@@ -32,6 +32,24 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def sweep_partial(path: Path) -> None:
+    """Remove the partial files of `replacing(path)` in processes that were killed."""
+    for partial in path.parent.glob(f".{path.stem}.*{path.suffix}"):
+        number = partial.name.removeprefix(f".{path.stem}.").removesuffix(path.suffix)
+        if number.isdecimal() and not _is_alive(int(number)):
+            partial.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def _flush(path: Path) -> None:
     """Write it to the disk: a file system may otherwise rename first, and a power loss would leave an empty file."""
     descriptor = os.open(path, os.O_RDONLY)

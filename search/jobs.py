@@ -19,6 +19,7 @@ from spaces.facts import Facts
 from spaces.layers import Layer
 from spaces.parameters import Value
 
+LOOK_SIDE = 32  # of a map of where a network looks, at most: finer ones are made smaller
 MAJORITY, LOGISTIC, PROBE = "majority", "logistic_regression", "linear_probe"
 
 
@@ -71,6 +72,7 @@ class DescribeJob:
     """Build the model of a point without allocating its weights, and describe it."""
 
     params: Mapping[str, Value]
+    trial: int | None = None  # that the point is to become, for the one who watches; None: no trial
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,34 @@ class SavedModel:
     probabilities: NDArray[np.float32] | None = None
 
 
+@dataclass(frozen=True)
+class Step:
+    """How far a worker has come with its job. It costs no more than a look at a clock: see `search.worker.__main__`."""
+
+    what: str  # 'epoch' or 'features', of which a piece of images is one
+    number: int  # of the one in hand, from 1
+    of: int  # at most: training may end before
+
+
+@dataclass(frozen=True)
+class LookJob:
+    """Find where a saved network looks in images for one class of each. See `worker/gradcam.py`."""
+
+    path: Path  # .keras file of one network; not of an ensemble
+    rows: NDArray[np.int32]  # rows of the pixel array
+    classes: NDArray[np.int32]  # [rows]
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Where a network looks."""
+
+    maps: NDArray[np.uint8] | None
+    """[rows, height, width], sides of at most LOOK_SIDE: 255 where it looks most; all 0 for an image where that is not
+    known. None for a network without such maps."""
+    seconds: float
+
+
 class FailureCause(StrEnum):
     """Why a job has no result: short and countable; values as stored with a failed trial."""
 
@@ -214,8 +244,8 @@ class Failure:
     detail: str  # a sentence for the user
 
 
-Job: TypeAlias = DescribeJob | FoldJob | DiscoverJob | ReferenceJob | RefitJob | ComposeJob
-Outcome: TypeAlias = Description | FoldResult | Discovery | ReferenceResult | SavedModel | Failure
+Job: TypeAlias = DescribeJob | FoldJob | DiscoverJob | ReferenceJob | RefitJob | ComposeJob | LookJob
+Outcome: TypeAlias = Description | FoldResult | Discovery | ReferenceResult | SavedModel | Looked | Failure
 
 
 def possible(backbones: Sequence[Backbone] = ()) -> tuple[str, ...]:

@@ -45,6 +45,11 @@ def command_line(verb: str, *arguments: str | Path) -> str:
     return " ".join(quoted(word) for word in (_program(), verb, *map(_as_argument, arguments)))
 
 
+def line_anywhere(verb: str, *arguments: str) -> str:
+    """A command as `command_line` makes it, for a page that is read later or elsewhere: the program is `search`."""
+    return " ".join(quoted(word) for word in (PROGRAM, verb, *arguments))
+
+
 def _program() -> str:
     """The name `search`; the path it was started by if the shell would find no program, or another, by that name."""
     started = Path(next(iter(sys.argv), PROGRAM))

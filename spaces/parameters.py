@@ -274,6 +274,16 @@ def format_value(value: object) -> str:
     return str(value)
 
 
+def in_words(params: Mapping[str, Value], defaults: Mapping[str, Value]) -> str:
+    """'depth = 4, rate = 0.1': the parameters of a point that differ from their defaults."""
+    changed = (
+        f"{name} = {format_value(value)}"
+        for name, value in params.items()
+        if name not in defaults or defaults[name] != value
+    )
+    return ", ".join(changed)
+
+
 def received(value: object) -> str:
     """A value of any kind as a message quotes it: 'true' is a word, true is not."""
     return format_value(value) if isinstance(value, bool) else repr(value)

@@ -112,7 +112,7 @@ def check_trials(
 
 
 def _check_fold(fold: FoldRecord, metric: str, folds: int, max_scores: Mapping[str, float]) -> None:
-    whose = f"fold {fold.fold} of trial {fold.trial}"
+    whose = f"fold {fold.fold + 1} of trial {fold.trial}"
     if not 0 <= fold.fold < folds:
         raise ImpossibleError(f"{whose} where there are {folds} folds")
     if metric in max_scores and metric not in fold.scores:

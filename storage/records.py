@@ -36,6 +36,8 @@ class Origin(StrEnum):
     START = "start"  # a known-good point of the preset
     TRY = "try"  # of the user's list
     SAMPLER = "sampler"
+    SMALLER = "smaller"  # a trial that needed too much memory, with half the batch
+    EXPLAIN = "explain"  # between two trials of a search; in a database of its own, never in that of a search
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ trial = Table(
     _key("number", "0-based; 0 is the baseline"),
     _column("run", Integer, "run.number that proposed it"),
     _column("params", JSON, "parameter -> value; active parameters only"),
-    _column("origin", Text, "baseline, start, try or sampler"),
+    _column("origin", Text, "baseline, start, try, sampler or smaller"),
     _column("state", Text, "running, complete, pruned or failed"),
     _column("cause", Text, "of a failed or pruned trial, short and countable", null=True),
     _column("detail", Text, "the cause in a sentence", null=True),

@@ -500,8 +500,8 @@ def _folds(number: int) -> ColumnElement[bool]:
 
 def _named(fold: FoldRecord | ReferenceRecord) -> str:
     if isinstance(fold, ReferenceRecord):
-        return f"fold {fold.fold} of reference {fold.name}"
-    return f"fold {fold.fold} of repeat {fold.repeat} of trial {fold.trial}"
+        return f"fold {fold.fold + 1} of reference {fold.name}"
+    return f"fold {fold.fold + 1} of repeat {fold.repeat} of trial {fold.trial}"
 
 
 def _listed(values: Sequence[int] | dict[int, Any]) -> str:

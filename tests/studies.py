@@ -176,7 +176,7 @@ def diagnosed(folds: Sequence[int] = range(FOLDS)) -> Records:
         else t
         for t in base.trials
     ]
-    trials[6] = replace(trials[6], cause=STUCK.name, detail=f"fold 0: {STUCK.evidence[0]}. Try: {STUCK.change}")
+    trials[6] = replace(trials[6], cause=STUCK.name, detail=f"fold 1: {STUCK.evidence[0]}. Try: {STUCK.change}")
     return replace(base, trials=tuple(trials))
 
 
@@ -296,7 +296,7 @@ _ENDS = {
     ),
     4: (TrialState.FAILED, "out of memory", "the model with 41,000,000 parameters did not fit into memory"),
     6: (TrialState.PRUNED, "stuck at chance", "training loss stayed within 2 % of ln 2"),
-    9: (TrialState.FAILED, "out of memory", "fold 2: allocation of 2.1 GB failed"),
+    9: (TrialState.FAILED, "out of memory", "fold 3: allocation of 2.1 GB failed"),
     11: (TrialState.RUNNING, None, None),
 }
 _FOLDS_DONE = {3: 2, 4: 0, 6: 1, 9: 1, 11: 3}

@@ -305,7 +305,7 @@ def test_a_file_for_tests_that_a_recipe_names_reads_the_list_that_grows() -> Non
 def test_options_of_commands_and_sections_of_pages_are_declared_where_the_recipes_say() -> None:
     commands = [
         node
-        for path in ("cli.py", "search/cli_studies.py")
+        for path in ("cli.py", "search/cli/about.py")
         for node in ast.walk(ast.parse(text_of(path)))
         if isinstance(node, ast.FunctionDef) and any("app.command" in ast.unparse(d) for d in node.decorator_list)
     ]

@@ -51,8 +51,8 @@ _TABLE = {
         "search.samplers.catalog spaces storage"
     ),
     "search.results": (
-        "search.stats search.diagnosis search.samplers.optuna_study search.study.evidence search.study.folder "
-        "search.data.names search.data.series spaces storage"
+        "search.files search.stats search.diagnosis search.samplers.optuna_study search.study.evidence "
+        "search.study.explanation search.study.folder search.data.names search.data.series spaces storage"
     ),
     "search.export": (
         "search.errors search.files search.native search.manifest search.text search.data search.study "
@@ -62,7 +62,7 @@ _TABLE = {
     ),
     "search.session": (
         "search.errors search.seeds search.text search.native search.stats search.data search.diagnosis search.jobs "
-        "search.manifest search.samplers search.executors search.study search.results.progress spaces storage"
+        "search.manifest search.samplers search.executors search.study search.results spaces storage"
     ),
     "search.commands": (
         "search.errors search.seeds search.text search.files search.native search.manifest search.data search.stats "
@@ -79,9 +79,9 @@ _TABLE = {
         "search.data.findings search.diagnosis.result search.stats.estimate reports storage"
     ),
     "search.__main__": "cli",
-    "search.cli_studies": "search.commands search.errors search.text reports",
+    "search.cli": ("search.commands search.results search.errors search.text search.session.signals reports"),
     "cli": (
-        "search.cli_studies search.commands search.results search.errors search.text search.session.signals reports "
+        "search.cli search.commands search.results search.errors search.text search.session.signals reports "
         "spaces storage"
     ),
 }
@@ -91,6 +91,7 @@ TABLE = {row: tuple(allowed.split()) for row, allowed in _TABLE.items()}
 HEAVY = {"tensorflow", "keras", "keras_tuner", "torch", "jax"}
 MAY_BE_HEAVY = {
     "search.worker.augmentation",
+    "search.worker.gradcam",
     "search.worker.graph_sharing",
     "search.worker.inputs",
     "search.worker.keras_heads",

@@ -123,4 +123,4 @@ def test_an_outer_fold_of_other_images_is_refused(home: Path, tmp_path: Path) ->
     shutil.copytree(tmp_path / OUTER / "outer-2", tmp_path / OUTER / "outer-1")
     done = search("report", STUDY, cwd=tmp_path)
     assert done.returncode == 2
-    assert "is not a search without the images of fold 0" in done.stderr and "Traceback" not in done.stderr
+    assert "is not a search without the images of fold 1" in done.stderr and "Traceback" not in done.stderr

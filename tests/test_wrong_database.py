@@ -102,7 +102,7 @@ def test_a_score_that_its_metric_cannot_have(refuse: Refuse, place: Path) -> Non
         store.add_fold(fold, run=session, seconds=1.0)
     for command in ("run", "report"):
         message = refuse(command, "study")
-        assert "holds balanced_accuracy 5 of fold 0 of trial 1, which this program never writes" in message
+        assert "holds balanced_accuracy 5 of fold 1 of trial 1, which this program never writes" in message
 
 
 def test_versions_that_are_none(refuse: Refuse, place: Path) -> None:

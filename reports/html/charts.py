@@ -126,7 +126,7 @@ def curves(trial: TrialRecord, panel: Panel) -> Markup:
     for series, class_ in ((panel.key, "train"), (f"val_{panel.key}", "valid")):
         for fold in folds:
             points = svg.thinned(fold.curve.get(series, ()))
-            title = f"fold {fold.fold}, {'validation' if class_ == 'valid' else 'training'}"
+            title = f"fold {fold.fold + 1}, {'validation' if class_ == 'valid' else 'training'}"
             parts.append(svg.path(((x(epoch), y(value)) for epoch, value in points), class_, title))
     for fold in folds:
         values = fold.curve.get(f"val_{panel.key}", ())
@@ -134,6 +134,36 @@ def curves(trial: TrialRecord, panel: Panel) -> Markup:
             at = values[fold.best_epoch - 1]
             parts.append(svg.tag("circle", cx=x(fold.best_epoch), cy=y(at), r=4.0, class_="best-epoch"))
     return svg.picture(_WIDE, _HIGH, _curves_label(trial, panel, folds), *parts, class_="curves")
+
+
+_SMALL_WIDE, _SMALL_HIGH, _SMALL_LEFT, _SMALL_BOTTOM = 204.0, 112.0, 28.0, 18.0
+_SMALL_POINTS = 60  # of a curve: hundreds of curves are in one page
+
+
+def small_curves(trial: TrialRecord, panel: Panel) -> Markup:
+    """As `curves`, for a drawer: few labels, and one path for all curves of a kind."""
+    folds = search_folds(trial)
+    last = max([fold.epochs for fold in folds] + [2])
+    x = svg.linear(1, last, _SMALL_LEFT, _SMALL_WIDE - 5)
+    y = svg.linear(panel.limits.low, panel.limits.high, _SMALL_HIGH - _SMALL_BOTTOM, 6)
+    parts = []
+    for value in svg.ticks(panel.limits.low, panel.limits.high, 2):
+        parts.append(svg.line(_SMALL_LEFT, round(y(value)), _SMALL_WIDE - 5, round(y(value)), "grid"))
+        parts.append(svg.text(_SMALL_LEFT - 4, round(y(value) + 4), f"{value:g}", anchor="end", class_="tick"))
+    if math.isfinite(panel.reference):
+        parts.append(svg.line(_SMALL_LEFT, y(panel.reference), _SMALL_WIDE - 5, y(panel.reference), "chance"))
+    parts.append(svg.text(_SMALL_LEFT, _SMALL_HIGH - 4, "1", class_="tick"))
+    parts.append(svg.text(_SMALL_WIDE - 5, _SMALL_HIGH - 4, f"epoch {last}", anchor="end", class_="tick"))
+    for series, class_, most in (
+        (panel.key, "train", _SMALL_POINTS // 2),
+        (f"val_{panel.key}", "valid", _SMALL_POINTS),
+    ):
+        thin = [svg.thinned(fold.curve.get(series, ()), most) for fold in folds]
+        parts.append(svg.short_paths([[(x(epoch), y(value)) for epoch, value in points] for points in thin], class_))
+    ends = [(fold.best_epoch, fold.curve.get(f"val_{panel.key}", ())) for fold in folds]
+    rings = [(x(epoch), y(values[epoch - 1])) for epoch, values in ends if 1 <= epoch <= len(values)]
+    parts.append(svg.dots(rings, "kept"))
+    return svg.picture(_SMALL_WIDE, _SMALL_HIGH, _curves_label(trial, panel, folds), *parts, class_="small-curves")
 
 
 def lines(panel: Panel, series: Sequence[tuple[str, str, Sequence[float]]], label: str) -> Markup:

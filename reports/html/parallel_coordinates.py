@@ -49,7 +49,7 @@ def parallel(data: StudySummary, space: Space | None, importance: Mapping[str, f
     rows = [row for row in data.rows if row.rank is not None]
     if len(rows) < 2:
         return None
-    names = _varying(rows, importance)
+    names = varying(rows, importance)
     if not names:
         return None
     drawn = _sampled(rows)
@@ -74,7 +74,7 @@ def parallel(data: StudySummary, space: Space | None, importance: Mapping[str, f
     )
 
 
-def _varying(rows: Sequence[TrialRow], importance: Mapping[str, float]) -> list[str]:
+def varying(rows: Sequence[TrialRow], importance: Mapping[str, float]) -> list[str]:
     """Parameters with more than one value; inactive counts as a value.
 
     The most important come first, then those that most trials have.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
+from reports.html.looks import look
 from reports.html.thumbnails import breakable, thumbnail
 from reports.wording import labels as label_words
+from reports.wording import looks as look_words
 from reports.wording import values
 from search.results.labels import shown
 from search.results.pictures import Pictures
@@ -26,6 +28,8 @@ class Shot:
     picture: Markup | None  # None: it is gone
     caption: Markup
     path: Markup
+    look: Markup | None = None  # an image over it: where the model looks
+    where: str = ""  # the same in words
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class Gallery:
     accused: Sequence[Shot]  # labels above the line
     doubted: Sequence[Shot]  # and some below it
     missing: str  # a sentence on images that are gone; empty: none is
+    looks: str = ""  # what the images over pictures show; empty: there are none
 
     def link(self, label: int, predicted: int) -> str | None:
         """Where the mistakes of a cell are shown, within the page."""
@@ -79,13 +84,18 @@ def gallery(data: StudySummary, pictures: Pictures) -> Gallery:
         (suspect, _shot(pictures, suspect.row, suspect.path, label_words.caption(data, suspect)))
         for suspect in shown(data.suspects)
     ]
+    unsure = _of_examples(data, pictures, data.telling.unsure, sure=False)
+    has_looks = any(shot.look for shots in (unsure, *(group.shots for group in groups)) for shot in shots)
     return Gallery(
         groups=groups,
         others=sum(mistaken.count for mistaken in mistakes if not mistaken.examples),
-        unsure=_of_examples(data, pictures, data.telling.unsure, sure=False),
+        unsure=unsure,
         accused=[shot for suspect, shot in labels if suspect.accused],
         doubted=[shot for suspect, shot in labels if not suspect.accused],
         missing=pictures.missing,
+        looks=look_words.about(pictures.looks, together=data.chosen is not None and data.chosen.together)
+        if has_looks
+        else "",
     )
 
 
@@ -95,7 +105,16 @@ def _id(label: int, predicted: int) -> str:
 
 def _of_examples(data: StudySummary, pictures: Pictures, examples: Iterable[Example], *, sure: bool) -> list[Shot]:
     words = label_words.sure if sure else label_words.unsure
-    return [_shot(pictures, example.row, example.path, words(data, example)) for example in examples]
+    return [_with_look(pictures, example, words(data, example)) for example in examples]
+
+
+def _with_look(pictures: Pictures, example: Example, caption: Sequence[tuple[str, str]]) -> Shot:
+    """With where the model looks for the class that it says, if that is known."""
+    shot = _shot(pictures, example.row, example.path, caption)
+    small, found = pictures.small.get(example.row), pictures.looks.at(example.row, example.predicted)
+    if small is None or found is None:
+        return shot
+    return replace(shot, look=look(found, small.shape), where=look_words.place(found))
 
 
 def _shot(pictures: Pictures, row: int, path: str, caption: Sequence[tuple[str, str]]) -> Shot:

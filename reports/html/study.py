@@ -10,40 +10,52 @@ from markupsafe import Markup
 from reports.html.answer import axis
 from reports.html.calibration import calibration
 from reports.html.charts import Panel, curves, panels, strip, strip_limits
+from reports.html.explain import waterfall
 from reports.html.history import history
+from reports.html.leaderboard import leaderboard
 from reports.html.learning_curve import learning_curve
 from reports.html.model_diagram import Architecture, architecture
 from reports.html.page import asset, environment, policy
-from reports.html.parallel_coordinates import parallel
+from reports.html.parameters import mattered
 from reports.html.pictures import Gallery, gallery
+from reports.html.recall import recall_axis, recall_rows
+from reports.html.scatter import scatter
+from reports.html.spent import spent_bar
 from reports.wording import answer as answer_words
+from reports.wording import board as board_words
 from reports.wording import calibration as calibration_words
+from reports.wording import causes as cause_words
+from reports.wording import costs as cost_words
+from reports.wording import explain as explain_words
 from reports.wording import labels as label_words
 from reports.wording import more as more_words
+from reports.wording import recall as recall_words
 from reports.wording import study as words
 from reports.wording import values
 from reports.wording.next_steps import advice
 from search.files import write_atomically
-from search.results.importance import figures
+from search.results.costs import sizes, speeds
 from search.results.pictures import Pictures
-from search.results.summary import Pooled, ReferenceRow, StudySummary
-from storage.records import TrialRecord
+from search.results.summary import Pooled, StudySummary
+from search.results.timing import milliseconds
 
-_MAX_ROWS = 200  # of the leaderboard
-_MAX_IMPORTANT = 12  # parameters in the chart of importance
+_STYLES = ("report.css", "sections.css", "plots.css", "explain.css")
 _NUMBERED = 40  # trials listed per row of causes
 
 
-def write(data: StudySummary, path: Path, pictures: Pictures | None = None) -> None:
-    """Render the report and write it to `path`, atomically."""
-    write_atomically(path, render(data, pictures))
+def write(data: StudySummary, path: Path, pictures: Pictures | None = None, watched: str = "") -> None:
+    """Render the report and write it to `path`, atomically. `watched`: see `render`."""
+    write_atomically(path, render(data, pictures, watched))
 
 
-def render(data: StudySummary, pictures: Pictures | None = None) -> str:
-    """The whole page; without `pictures` images are only named."""
-    weights, shown = figures(data), gallery(data, pictures or Pictures())
-    script = asset("report.js")
-    importance = list(weights.importance.items())
+def render(data: StudySummary, pictures: Pictures | None = None, watched: str = "") -> str:
+    """The whole page; without `pictures` images are only named.
+
+    `watched`: the time for which it is true, if the page is to load itself anew as the search goes on. Loading its own
+    file is no request, so its policy stays as it is.
+    """
+    shown, script = gallery(data, pictures or Pictures()), asset("report.js")
+    again = asset("watch.js") if watched else ""
     page: str = (
         environment()
         .get_template("report.html.j2")
@@ -56,27 +68,35 @@ def render(data: StudySummary, pictures: Pictures | None = None) -> str:
             sections=_sections(data, shown),
             weights=_weights(data),
             label_words=label_words,
+            explain_words=explain_words,
+            explanation=data.explanation,
+            waterfall=waterfall(data, data.explanation) if data.explanation else None,
             gallery=shown,
             values=values,
-            policy=policy([script]),
-            style=Markup(asset("report.css") + asset("plots.css")),  # noqa: S704 - our own file
+            policy=policy([script, again] if again else [script]),
+            style=Markup("".join(map(asset, _STYLES))),  # noqa: S704 - our own files
             script=Markup(script),  # noqa: S704 - our own file
-            leaderboard=_leaderboard(data),
-            hidden=max(len(data.rows) - _MAX_ROWS, 0),
+            again=Markup(again),  # noqa: S704 - our own file
+            watched=watched,
+            board=leaderboard(data),
+            board_words=board_words,
             drawing=_drawing(data),
             curves=_curves(data),
             confusion=_confusion(data, data.pooled, shown) if data.pooled else None,
+            recall=recall_rows(data),
+            recall_axis=recall_axis(),
+            recall_words=recall_words,
             calibration=calibration(data),
             calibration_words=calibration_words,
             learning_curve=learning_curve(data),
             more_words=more_words,
             history=history(data),
-            importance=importance[:_MAX_IMPORTANT],
-            importance_more=max(len(importance) - _MAX_IMPORTANT, 0),
-            clear=weights.clear,
-            weighed=weights.weighed,
-            no_importance=weights.no_importance,
-            parallel=parallel(data, weights.space, weights.importance),
+            mattered=mattered(data),
+            costs_drawn=[scatter(data, costs) for costs in (speeds(data), sizes(data)) if costs],
+            cost_words=cost_words,
+            together=cost_words.together(data, milliseconds(data.preset, data.trials)),
+            cause_words=cause_words,
+            spent=spent_bar(data),
             numbered=_NUMBERED,
             commands=[values.masked(command) for command in data.commands],
         )
@@ -98,21 +118,6 @@ def _weights(data: StudySummary) -> int | None:
     return sum(known) if known and len(known) == len(sizes) else None
 
 
-def _leaderboard(data: StudySummary) -> list[dict[str, Any]]:
-    """The best trials and the references, by score, with drawings and derived values for each."""
-    rows = data.with_references(data.rows[:_MAX_ROWS])
-    limits = strip_limits(data, rows)
-    entries = []
-    for row in rows:
-        entry: dict[str, Any] = {"row": row, "strip": strip(row, limits, data.chance)}
-        entry["reference"] = isinstance(row, ReferenceRow)
-        if not isinstance(row, ReferenceRow):
-            entry["epochs"] = sum(row.epochs) / len(row.epochs) if row.epochs else None
-            entry["best"] = data.best is not None and row.number == data.best.number
-        entries.append(entry)
-    return entries
-
-
 def _drawing(data: StudySummary) -> Architecture | None:
     """The model that `words.drawn` names."""
     if data.best is None and data.chosen is None:
@@ -122,19 +127,23 @@ def _drawing(data: StudySummary) -> Architecture | None:
 
 
 def _curves(data: StudySummary) -> list[dict[str, Any]]:
-    """The curves of the best trial, and of trial 0 if that is another one, on the same axes."""
-    shown: list[TrialRecord] = []
-    if data.best is not None:
-        shown.append(data.trial(data.best.number))
-    if data.baseline is not None and (data.best is None or data.best.number != 0):
-        shown.append(data.trial(0))
-    shown = [trial for trial in shown if any(fold.curve for fold in trial.folds)]
-    axes: list[Panel] = panels(data, shown)
+    """The curves of the saved or best trial, and of trial 0 if that is another one, on the same axes.
+
+    A trial without curves has a sentence instead, and its fold scores.
+    """
+    numbers = [data.chosen.trial] if data.chosen else [data.best.number] if data.best else []
+    numbers += [0] if data.baseline is not None and data.baseline.fold_scores else []
+    shown = [data.trial(number) for number in dict.fromkeys(numbers)]
+    axes: list[Panel] = panels(data, [trial for trial in shown if board_words.has_curves(trial)])
+    by_number = {row.number: row for row in data.rows}
+    limits = strip_limits(data, [by_number[trial.number] for trial in shown])
     return [
         {
-            "trial": trial,
-            "best": data.best is not None and trial.number == data.best.number,
-            "panels": [(panel, curves(trial, panel)) for panel in axes],
+            "title": board_words.whose(data, trial.number),
+            "panels": [(panel, curves(trial, panel)) for panel in axes] if board_words.has_curves(trial) else [],
+            "instead": board_words.no_curves(data, trial),
+            "strip": strip(by_number[trial.number], limits, data.chance),
+            "folds": board_words.folds(data, trial),
         }
         for trial in shown
     ]

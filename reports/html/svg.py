@@ -59,6 +59,27 @@ def path(points: Iterable[tuple[float, float]], class_: str, title: str | None =
     return tag("path", *inside, d="".join(steps), class_=class_)
 
 
+def short_paths(lines: Iterable[Iterable[tuple[float, float]]], class_: str) -> Markup:
+    """Several lines as one path of whole numbers, which takes 5 bytes a point; see `path`."""
+    steps: list[str] = []
+    for points in lines:
+        at: tuple[int, int] | None = None
+        for x, y in points:
+            if not (math.isfinite(x) and math.isfinite(y)):
+                at = None
+                continue
+            to = round(x), round(y)
+            # After "l", coordinates are relative to the point before.
+            steps.append(f"M{to[0]} {to[1]}l" if at is None else f"{to[0] - at[0]} {to[1] - at[1]} ")
+            at = to
+    return tag("path", d="".join(steps).replace(" -", "-"), class_=class_)
+
+
+def dots(points: Iterable[tuple[float, float]], class_: str) -> Markup:
+    """Dots as one path: give it a round `stroke-linecap` and the dots' size as `stroke-width`. Takes 12 bytes a dot."""
+    return tag("path", d="".join(f"M{x:.0f} {y:.0f}h0" for x, y in points if math.isfinite(x + y)), class_=class_)
+
+
 def linear(low: float, high: float, start: float, end: float) -> Scale:
     """Map values of [low, high] to places of [start, end]; values outside are mapped to the nearer end."""
     width = high - low or 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from typing import TYPE_CHECKING
 
 import numpy as np
 from markupsafe import Markup, escape
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 
 from reports.html.svg import tag
 from reports.wording import values
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SIDE = 120  # the longer side of a thumbnail at most, in pixels
 FINE = 64  # up to which every pixel is kept: icons and drawings
@@ -22,7 +26,11 @@ def data_uri(pixels: NDArray[np.uint8]) -> str:
 
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     image.thumbnail((SIDE, SIDE))
-    kind = "PNG" if max(image.size) <= FINE else "JPEG"
+    return as_uri(image, "PNG" if max(image.size) <= FINE else "JPEG")
+
+
+def as_uri(image: Image.Image, kind: str) -> str:
+    """A data URI of the image as PNG or JPEG."""
     stream = io.BytesIO()
     image.save(stream, kind, **({"quality": 82} if kind == "JPEG" else {"optimize": True}))
     return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"

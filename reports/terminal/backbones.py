@@ -21,7 +21,7 @@ def show_backbones(listed: Sequence[ListedBackbone], console: Console | None = N
             table.add_column(column, justify="right" if column in ("ms/image", "MB") else "left")
         rows = [[as_text(cell, console) for cell in _cells(one)] for one in at_hand]
         console.print(filled(table, rows, console))
-        console.print(as_text("ms/image: 128 x 128 pixels, one thread, measured now", console), style="dim")
+        console.print(as_text("ms/image: one pass of 128 x 128 pixels, one thread, measured now", console), style="dim")
     for one in listed:
         if one.missing is not None:
             console.print(as_text(f"{one.name}: not at hand: {one.missing}", console), soft_wrap=True)

@@ -17,19 +17,22 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.terminal.output import STATE_STYLES, as_text, filled, has_unicode
+from reports.terminal.sparkline import BARS, sparkline
 from reports.wording import study as words
 from reports.wording import values
-from search.results.progress import Observer, Progress
+from search.results.progress import Activity, Observer, Progress, best_over_time
 from search.results.summary import REFERENCE_WORDS, changed_from
 from search.stats.metrics import METRICS
 from storage.records import TrialRecord, TrialState
 
-_BARS = "▁▂▃▄▅▆▇█"
 _RECENT = 8  # trials shown, if the terminal has enough lines
-_AROUND = 9  # lines that are not recent trials: head, rule, best, references, gaps, footer, and the cursor's
-_NAMED = 2  # running folds named until the first fold is complete
+_DOING = 3  # lines for what workers do now, at most
+_AROUND = 9  # lines that are always there: head, best, references, gaps, budget, pace, and the cursor's
 _SECONDS_BETWEEN_DRAWINGS = 0.1
+_SECONDS_BETWEEN_JOBS = 0.5  # for which a worker without a job is not worth a drawing: it is about to get one
 _BAR_WIDTH = 30
+_SPARK_WIDTH = 40
+OPENING = "opening the study"
 
 
 class LiveTable:
@@ -45,14 +48,18 @@ class LiveTable:
         self._low, self._high = math.inf, -math.inf  # fold scores seen, for the height of the bars
         self._progress: Progress | None = None
         self._drawn_at = -math.inf
+        self._over_time: tuple[int, tuple[tuple[float, float], ...]] = (0, ())  # of so many closed trials
+        self._ended = False
 
     def __enter__(self) -> LiveTable:
         self._live.start()
+        self._live.update(as_text(OPENING, self._console, "dim"), refresh=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._ended = True
         if self._progress is not None:
             self._draw(self._progress)
         self._live.stop()
@@ -68,8 +75,8 @@ class LiveTable:
     def update(self, progress: Progress) -> None:
         """Redraw, unless the last drawing is too recent."""
         self._progress = progress
-        now = time.monotonic()
-        if now - self._drawn_at >= _SECONDS_BETWEEN_DRAWINGS:
+        now, busy = time.monotonic(), len(progress.doing) >= progress.workers
+        if now - self._drawn_at >= (_SECONDS_BETWEEN_DRAWINGS if busy else _SECONDS_BETWEEN_JOBS):
             self._drawn_at = now
             self._draw(progress)
 
@@ -78,14 +85,20 @@ class LiveTable:
 
     def _picture(self, progress: Progress) -> RenderableType:
         best = _best(progress)
-        lines = max(min(_RECENT, self._console.height - _AROUND), 1)
+        free = max(self._console.height - _AROUND, 2)
+        doing = 0 if self._ended else min(max(free - 2, 1), _DOING, progress.workers)
+        spark = free - doing >= 2
+        lines = min(_RECENT, free - doing - spark)
         recent = list(progress.trials[-lines:])
         for trial in [*recent, *([best] if best else [])]:
             for score in trial.scores(progress.metric):
                 if math.isfinite(score):
                     self._low, self._high = min(self._low, score), max(self._high, score)
         table = self._table(progress, recent, best, lines)
-        return Group(table, self._references(progress), Text(), self._budget(progress), self._pace(progress, best))
+        over_time = [self._best_over_time(progress)] if spark else []
+        now = self._now(progress, doing) if doing else []
+        budget, pace = self._budget(progress), self._pace(progress, best)
+        return Group(table, self._references(progress), *over_time, Text(), *now, budget, pace)
 
     def _table(self, progress: Progress, recent: Sequence[TrialRecord], best: TrialRecord | None, lines: int) -> Table:
         table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
@@ -96,7 +109,7 @@ class LiveTable:
         table.add_column("state")
         table.add_column("changed from trial 0")
         start = progress.trials[0] if progress.trials else None
-        empty = tuple(Text(" " * wide) for wide in (4, 5, progress.folds, 17, 13, 20))  # so that no column moves
+        empty = tuple(Text(" " * wide) for wide in (4, 5, progress.folds, 17, 13, 0))  # so that no column moves
         rows = [self._row(progress, trial, start, "") for trial in recent]
         rows += [empty] * (lines - len(recent) + 1)
         if best is not None:
@@ -112,9 +125,44 @@ class LiveTable:
             complete = len(scores) == progress.folds
             score = values.number(_mean(scores)) if complete else f"{len(scores)}/{progress.folds} folds"
             parts.append(f"{name.replace('_', ' ')} {score}")
-        text = as_text(f"references: {' · '.join(parts)}" if parts else "", self._console, "dim")
-        text.no_wrap, text.overflow = True, "ellipsis" if self._fancy else "crop"
-        return text
+        return self._line(f"references: {' · '.join(parts)}" if parts else "")
+
+    def _best_over_time(self, progress: Progress) -> Text:
+        """The best score at each time of training; blank before there are two to compare."""
+        closed = _closed(progress)
+        if closed != self._over_time[0]:
+            self._over_time = closed, best_over_time(progress.trials, progress.metric)
+        points = self._over_time[1]
+        if len(points) < 2:
+            return Text()
+        wide = max(min(_SPARK_WIDTH, self._console.width - 46), 4)
+        maximized = METRICS[progress.metric].maximized
+        drawn = sparkline(points, wide, maximized=maximized, fancy=self._fancy)
+        before, now = (values.number(score) for score in (points[0][1], points[-1][1]))
+        dim, trained = "dim", f" {now} after {values.duration(points[-1][0])} of training"
+        line = Text.assemble((f"best {before} ", dim), (drawn, "green"), as_text(trained, self._console, dim))
+        return self._cut(line)
+
+    def _now(self, progress: Progress, lines: int) -> list[Text]:
+        """What workers do, one a line, in so many lines: never nothing."""
+        said = [_words(activity) for activity in progress.doing]
+        if all(activity.importing for activity in progress.doing) and not progress.answered:
+            then = f", then {progress.doing[0].what}" if progress.doing else ""
+            said = [f"importing TensorFlow in {values.count(progress.workers, 'worker')}{then}"]
+        elif not said:
+            said = ["on to the next job"]
+        elif len(said) > lines:
+            said = [*said[: lines - 1], f"{said[lines - 1]}; and {len(said) - lines} more"]
+        said += [""] * (lines - len(said))
+        return [self._line(f"{'now' if n == 0 else '   '}  {text}", "cyan") for n, text in enumerate(said)]
+
+    def _line(self, text: str, style: str = "dim") -> Text:
+        return self._cut(as_text(text, self._console, style))
+
+    def _cut(self, line: Text) -> Text:
+        """The line, never wrapped."""
+        line.no_wrap, line.overflow = True, "ellipsis" if self._fancy else "crop"
+        return line
 
     def _row(self, progress: Progress, trial: TrialRecord, start: TrialRecord | None, mark: str) -> tuple[Text, ...]:
         changed = words.changes_words(
@@ -150,12 +198,12 @@ class LiveTable:
             return "x"
         share = (score - self._low) / (self._high - self._low) if self._high > self._low else 0.5
         height = share if METRICS[metric].maximized else 1 - share
-        return _BARS[round(height * (len(_BARS) - 1))]
+        return BARS[round(height * (len(BARS) - 1))]
 
     def _budget(self, progress: Progress) -> Text:
         shares = []
         if progress.trials_budget:
-            closed = sum(trial.state != TrialState.RUNNING for trial in progress.trials)
+            closed = _closed(progress)
             shares.append((closed / progress.trials_budget, f"{closed} of {progress.trials_budget} trials"))
         if progress.seconds_budget:
             budget, over = progress.seconds_budget, progress.spent_seconds - progress.seconds_budget
@@ -164,29 +212,22 @@ class LiveTable:
         if not shares:
             return as_text(f"{values.count(len(progress.trials), 'trial')}, until you stop it", self._console)
         share = min(max(share for share, _ in shares), 1.0)
-        filled = round(share * _BAR_WIDTH)
+        told = as_text(f"{share:4.0%}  {' · '.join(text for _, text in shares)}", self._console)
+        wide = max(min(_BAR_WIDTH, self._console.width - told.cell_len - 2), 4)
+        filled = round(share * wide)
         full, empty = ("━", "─") if self._fancy else ("#", "-")
-        bar = Text.assemble((full * filled, "green"), (empty * (_BAR_WIDTH - filled), "dim"))
-        budgets = " · ".join(text for _, text in shares)
-        return Text.assemble(bar, " ", as_text(f"{share:4.0%}  {budgets}", self._console))
+        bar = Text.assemble((full * filled, "green"), (empty * (wide - filled), "dim"))
+        return self._cut(Text.assemble(bar, " ", told))
 
     def _pace(self, progress: Progress, best: TrialRecord | None) -> Text:
         known = f"best {values.number(best.score(progress.metric))} (trial {best.number})" if best else "no best yet"
-        if not progress.answered:
-            parts = [_starting(progress)]
-        elif best and progress.session_folds:
-            parts = [known]
-        else:  # the table does not change until the first fold ends
-            running = [f"trial {trial}: fold {fold + 1} of {progress.folds}" for trial, fold in progress.running]
-            parts = [known, *running[:_NAMED], *(["…"] if len(running) > _NAMED else [])]
-        parts.append(f"{values.duration(progress.spent_seconds)} so far")
-        if progress.eta_seconds is not None:
+        parts = [known]
+        if progress.eta_seconds:
             parts.append(f"{values.duration(progress.eta_seconds)} left")
+        parts.append(f"{values.duration(progress.spent_seconds)} so far")
         if (pace := progress.folds_per_minute) is not None:
             parts.append(f"{pace:.1f} fold runs a minute")
-        line = as_text(" · ".join(parts), self._console, "dim")
-        line.no_wrap, line.overflow = True, "ellipsis" if self._fancy else "crop"
-        return line
+        return self._line(" · ".join(parts))
 
 
 class PlainLines:
@@ -260,11 +301,20 @@ def _mean(scores: Sequence[float]) -> float:
 def watching(*, quiet: bool) -> Iterator[Observer]:
     """The observer that shows a search on standard output: a table on a terminal, else lines; with `quiet` nothing."""
     console = Console()
-    if quiet or not console.is_terminal:
+    if quiet or not console.is_terminal or console.is_dumb_terminal:
         yield PlainLines(io.StringIO() if quiet else sys.stdout or io.StringIO())
         return
     with LiveTable(console) as table:
         yield table
+
+
+def _words(activity: Activity) -> str:
+    what = f"importing TensorFlow for {activity.what}" if activity.importing else activity.what
+    return f"{what}: {activity.how_far}" if activity.how_far else what
+
+
+def _closed(progress: Progress) -> int:
+    return sum(trial.state != TrialState.RUNNING for trial in progress.trials)
 
 
 def _starting(progress: Progress) -> str:

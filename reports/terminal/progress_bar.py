@@ -21,7 +21,7 @@ from rich.text import Text
 
 def reading_images(*, quiet: bool) -> AbstractContextManager[Callable[[int, int], None]]:
     """A callback (images read, images in all), drawn as a bar that disappears at the end."""
-    return _images("reading images", quiet=quiet)
+    return _images("reading images", then="checking images and settings", quiet=quiet)
 
 
 def predicting(*, quiet: bool) -> AbstractContextManager[Callable[[int, int], None]]:
@@ -37,12 +37,17 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def _images(what: str, *more: ProgressColumn, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+def _images(what: str, *more: ProgressColumn, then: str = "", quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """`then`: what is done once all images were; empty: nothing."""
     console = Console(stderr=True)
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), *more, TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *more, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task(what, total=None)
+
+        def count(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, description=then if then and done >= total else what)
+
+        yield count
 
 
 @contextmanager

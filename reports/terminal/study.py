@@ -13,6 +13,7 @@ from reports.wording import study as words
 from reports.wording import values
 from reports.wording.next_steps import advice
 from search.results.summary import ReferenceRow, StudySummary, TrialRow
+from search.text import command_line
 
 _PARAGRAPH = 96  # columns: longer lines are hard to read
 _NARROW = 100  # columns; a narrower console does not show the less important ones
@@ -34,7 +35,7 @@ def show(data: StudySummary, console: Console | None = None, top: int = 20) -> N
         paragraph("What to do next", "bold")
     for number, step in enumerate(steps, start=1):
         paragraph(f"{number}. {step.what}: {step.why}")
-        paragraph(f"   {step.command}" if step.command else "", "dim")
+        paragraph(f"   {command_line(*step.words)}" if step.words else "", "dim")
     if data.rows or data.references:
         console.print()
         _search(data, paragraph)
@@ -141,7 +142,7 @@ def backbones(data: StudySummary, console: Console) -> Table:
     for column in ("network", values.metric_words(data.metric), "trial", "pixels", "ms/image"):
         table.add_column(column, justify="left" if column == "network" else "right")
     for row in data.backbones:
-        numbers = (values.number(row.score), str(row.trial), str(row.side), values.number(row.milliseconds, 1))
+        numbers = (values.number(row.score), str(row.trial), words.pixels(row), values.number(row.milliseconds, 1))
         table.add_row(*(as_text(cell, console) for cell in (values.shortened(row.name, 40), *numbers)))
     return table
 

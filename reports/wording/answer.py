@@ -8,6 +8,8 @@ from search.results.standing import Standing, What, disagree, standings
 from search.results.summary import Chosen, StudySummary
 from search.stats.estimate import beats
 from search.stats.metrics import METRICS
+from spaces.backbones import lite
+from spaces.backbones.applications import ARCHITECTURES
 from storage.records import TrialRecord
 
 UNEVEN = 1.5  # the largest class has so many times the images of the smallest: then "right" needs a word
@@ -159,14 +161,19 @@ def kind(data: StudySummary, trial: TrialRecord) -> str:
     """What kind of model a trial is: 'a pre-trained network, trained further on your pictures (lite0, 128 pixels)'."""
     family = str(trial.params.get("family", data.preset))
     prefix = f"{family.replace('-', '_')}_" if "family" in trial.params else ""
-    told = [trial.params.get(f"{prefix}{name}") for name in ("backbone", "head", "input_size")]
-    details = [
-        f"{value} pixels" if isinstance(value, int) else shortened(str(value), 40)
-        for value in told
-        if value is not None
-    ]
+    backbone, head, side = (trial.params.get(f"{prefix}{name}") for name in ("backbone", "head", "input_size"))
+    details = [_title(str(backbone))] if backbone else []
+    details += [shortened(str(head), 40)] if head else []
+    details += [f"{side} pixels"] if side else []
     words = _KINDS.get(family, f"a model of {shortened(data.preset, 40)}")
     return f"{words} ({', '.join(details)})" if details else words
+
+
+def _title(backbone: str) -> str:
+    """The name of a pre-trained network for people; that of a network of the user's own as it is."""
+    packaged = {one.name: one.title for one in lite.PACKAGED}
+    known = ARCHITECTURES.get(backbone)
+    return known.title if known else packaged.get(backbone, shortened(backbone, 40))
 
 
 def label(row: Standing) -> str:

@@ -11,7 +11,7 @@ from reports.wording.study import too_good
 from reports.wording.values import count, duration, shortened, visible
 from search.results import next_steps as steps
 from search.results.summary import StudySummary
-from search.text import quoted
+from search.text import line_anywhere
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,13 @@ class Advice:
 
     what: str  # an imperative, a few words
     why: str  # its evidence, with numbers
-    command: str = ""  # in the study's folder
+    words: tuple[str, ...] = ()  # of a command in the study's folder: verb and arguments; empty if there is none
     section: str = ""  # of the page that shows the evidence
+
+    @property
+    def command(self) -> str:
+        """The command as it is read on a page; empty if there is none."""
+        return line_anywhere(*self.words) if self.words else ""
 
 
 def advice(data: StudySummary) -> tuple[Advice, ...]:
@@ -33,7 +38,7 @@ def _groups(data: StudySummary, step: steps.SetGroups) -> Advice:
     return Advice(
         "Search again with pictures of one thing kept together",
         too_good(data),
-        f"search run PICTURES --dir NEW --groups {quoted(visible(step.pattern))}",
+        ("run", "PICTURES", "--dir", "NEW", "--groups", visible(step.pattern)),
     )
 
 
@@ -42,7 +47,7 @@ def _cause(data: StudySummary, step: steps.FindTheCause) -> Advice:  # noqa: ARG
         "Find out why nothing is learned",
         "no model is clearly better than guessing. The command trains your starting point, looks into its layers and "
         "tries single changes. Look at the pictures, too: could you tell the classes apart?",
-        "search diagnose PICTURES",
+        ("diagnose", "PICTURES"),
         "curves",
     )
 
@@ -53,7 +58,7 @@ def _labels(data: StudySummary, step: steps.CheckLabels) -> Advice:
         f"Look at {count(step.labels, 'label')} that {'looks' if step.labels == 1 else 'look'} wrong",
         f"first of all {visible(first.path)}, labelled {shortened(names[first.label], 40)} and by its look "
         f"{shortened(names[first.likely], 40)}. Wrong labels cost accuracy, and make the numbers here too low.",
-        "search report --labels labels.csv",
+        ("report", "--labels", "labels.csv"),
         "labels",
     )
 
@@ -73,7 +78,7 @@ def _finish(data: StudySummary, step: steps.FinishTrial) -> Advice:  # noqa: ARG
         f"Let trial {step.trial} finish",
         f"it may be the best, and its time was over after {step.done} of {count(step.folds, 'fold')}: "
         f"{count(missing, 'fold')} more {'takes' if missing == 1 else 'take'} about {duration(step.seconds)}.",
-        f"search resume --time {max(1, round(1.5 * step.seconds / 60 + 0.5))}m",
+        ("resume", "--time", f"{max(1, round(1.5 * step.seconds / 60 + 0.5))}m"),
         "leaderboard",
     )
 
@@ -84,7 +89,7 @@ def _epochs(data: StudySummary, step: steps.RaiseEpochs) -> Advice:  # noqa: ARG
         "Train for longer",
         f"{step.cut} of {count(step.runs, 'fold run')} of {whose} were still getting better when the limit of "
         f"{count(step.epochs, 'epoch')} ended them.",
-        f"search run PICTURES --dir NEW --epochs {2 * step.epochs}",
+        ("run", "PICTURES", "--dir", "NEW", "--epochs", f"{2 * step.epochs}"),
         "curves",
     )
 
@@ -116,7 +121,7 @@ def _on(data: StudySummary, step: steps.SearchOn) -> Advice:
     else:
         part = "part of the model" if data.chosen and data.chosen.together else "the best"
         why = f"trial {step.best} of {step.trials} came late and is {part}, so later ones may be better still."
-    return Advice("Search on if you have the time", why, "search resume --time 1h", "history")
+    return Advice("Search on if you have the time", why, ("resume", "--time", "1h"), "history")
 
 
 def _stop(data: StudySummary, step: steps.StopHere) -> Advice:  # noqa: ARG001

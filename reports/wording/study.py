@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from reports.wording.values import count, duration, metric_words, number, params_words, shortened, visible
 from search.diagnosis.evidence import BROKEN, BY_HEART, ONE_CLASS, STUCK, UNSURE
+from search.results.backbones import BackboneRow
 from search.results.summary import Chosen, ReferenceRow, StudySummary, TrialRow
 from search.stats.estimate import Estimate, beats
 from search.stats.metrics import METRICS
@@ -29,8 +30,9 @@ SYMPTOM_WORDS = {
 }
 
 BACKBONES = (
-    "Each pre-trained network by its best complete trial on frozen features. The time is that of one image through the "
-    "network, as that trial does it, measured while searching."
+    "Each pre-trained network by its best complete trial that leaves it as it is. The time is that of one picture "
+    "through the network as this trial shows it (2 x: mirrored too), many pictures at once, beside the other work of "
+    "the search. `search backbones` measures one pass of 128 x 128 pixels with nothing else running: its times differ."
 )
 
 UNFINISHED = "unfinished"  # an open trial while no process holds the study
@@ -39,8 +41,14 @@ ORIGIN_WORDS = {
     Origin.BASELINE: "your starting point",
     Origin.START: "known-good point",
     Origin.TRY: "your point",
+    Origin.SMALLER: "half the batch, after one that needed too much memory",
 }
 """Where a point comes from, if no sampler proposed it."""
+
+
+def pixels(row: BackboneRow) -> str:
+    """'128', or '2 x 128' if a trial shows its network the mirror image too."""
+    return f"{row.passes} x {row.side}" if row.passes > 1 else str(row.side)
 
 
 def score_words(row: TrialRow | ReferenceRow) -> str:
@@ -58,13 +66,13 @@ def ties(data: StudySummary) -> str:
     """What the = means; empty if nothing is tied."""
     if len(data.ties) < 2:
         return ""
-    return "= not clearly worse than the best of them (Nadeau and Bengio's test, 10 %)."
+    return "= about as good as the best of them: the difference may be luck (Nadeau and Bengio's test, 10 %)."
 
 
 def front(data: StudySummary) -> str:
     """What the star means, for a study with two objectives."""
-    other = "fewer parameters" if data.second_objective == "parameters" else "less time per image"
-    return f"* on the Pareto front: no trial has both a better {metric_words(data.metric)} and {other}."
+    other = "fewer weights" if data.second_objective == "parameters" else "less time per image"
+    return f"* on the Pareto front: no other trial has a better {metric_words(data.metric)} and {other} at once."
 
 
 def state_words(state: TrialState, *, searching: bool) -> str:
@@ -316,7 +324,8 @@ def saved(data: StudySummary) -> str:
         return ""
     stopped = count(data.saved.trials, "trial")
     spared = count(data.saved.folds, "fold run")
-    return f"The race stopped {stopped} that fell behind: {spared} saved, about {duration(data.saved.seconds)}."
+    were = "was" if data.saved.trials == 1 else "were"
+    return f"{stopped} {were} stopped for falling behind, which spared {spared}, about {duration(data.saved.seconds)}."
 
 
 def _guessing(data: StudySummary, estimate: Estimate) -> str:

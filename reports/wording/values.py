@@ -11,6 +11,12 @@ from search.text import printable
 
 NONE = "–"  # noqa: RUF001 - stands where a number is missing
 
+METRIC_MEANINGS = (
+    "Accuracy is the share of right answers; in balanced accuracy each class counts the same, however many pictures it "
+    "has. AUROC is how often a picture of a class gets a higher probability of it than a picture of another class. Log "
+    "loss is how surprised the model is by the right answers: 0 is best, and confident mistakes cost most."
+)
+
 visible = printable
 """Names come from untrusted files: in no view may they move the cursor or change the direction of text."""
 

@@ -58,6 +58,10 @@ def _copy(folder: StudyFolder, target: StudyFolder) -> None:
             copy = target.path / file.relative_to(folder.path)
             copy.parent.mkdir(exist_ok=True)
             shutil.copyfile(file, copy)
+    for explanation in sorted(folder.explained.glob("*.db")):
+        if not explanation.is_symlink():
+            target.explained.mkdir(exist_ok=True)
+            back_up(explanation, target.explained / explanation.name)
     for outer in sorted(folder.nested.glob("*")):
         if StudyFolder(outer).begun and not outer.is_symlink():
             part = StudyFolder(target.nested / outer.name)

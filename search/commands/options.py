@@ -85,7 +85,26 @@ def _option(help_: str, *, whole: bool = True) -> Any:
     return typer.Option(parser=_whole if whole else _number, metavar="N" if whole else "HOURS", help=help_)
 
 
+def checked_trial(number: int, option: str) -> int:
+    """The number itself. Raises UsageError if it is negative."""
+    if number < 0:
+        raise UsageError(f"{option}: must be the number of a trial, 0 or more, got {number}")
+    return number
+
+
+def checked_points(number: int) -> int:
+    """The number itself. Raises UsageError if it is below 1."""
+    if number < 1:
+        raise UsageError(f"--trials: must be at least 1, got {number}")
+    return number
+
+
+def _trial(option: str, help_: str) -> Any:
+    return typer.Option(option, parser=lambda text: checked_trial(_whole(text), option), metavar="N", help=help_)
+
+
 Where = Annotated[Path | None, typer.Argument(metavar="STUDY", help="Study folder. Default: the current folder.")]
+Studies = Annotated[list[Path], typer.Argument(metavar="STUDY STUDY...", help="Study folders, two or more.")]
 Trials = Annotated[int | None, _option("Trials in total, over all sessions. [default: 200]")]
 Hours = Annotated[float | None, _option("Hours of searching in total, over all sessions. [default: 8]", whole=False)]
 Time = Annotated[
@@ -157,6 +176,26 @@ Seconds = Annotated[
 Diagnosed = Annotated[
     str | None,
     typer.Option("--preset", help="Whose default network is diagnosed: question or cnn. [default: question]"),
+]
+From = Annotated[int | None, _trial("--from", "The trial to begin from. [default: 0, your starting point]")]
+Goal = Annotated[int | None, _trial("--to", "The trial to explain. [default: that of the saved model]")]
+Points = Annotated[
+    int | None,
+    typer.Option(
+        "--trials",
+        parser=lambda text: checked_points(_whole(text)),
+        metavar="N",
+        help="Trials in total, over all sessions of this explanation. [default: as many as it takes]",
+    ),
+]
+ExplainTime = Annotated[
+    float | None,
+    typer.Option(
+        "--time",
+        parser=_duration,
+        metavar="TIME",
+        help="Time in total, over all sessions of this explanation: 90s, 30m, 8h. [default: as long as it takes]",
+    ),
 ]
 Backbones = Annotated[
     list[str] | None,
@@ -256,6 +295,9 @@ Labels = Annotated[
     typer.Option(
         "--labels", metavar="FILE.csv", help="Also write a table of the labels in doubt, the surest errors first."
     ),
+]
+Watch = Annotated[
+    bool, typer.Option("--watch", help="Write the page anew while the search runs; an open page follows. Ctrl-C ends.")
 ]
 Preview = Annotated[
     Path | None,

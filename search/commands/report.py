@@ -1,7 +1,10 @@
-"""`search report`: the summary of a study."""
+"""`search report`: the summary of a study, once or again and again while it is searched."""
 
 from __future__ import annotations
 
+import contextlib
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,14 +12,21 @@ from search.data.depth import DEPTHS, FULL_DEPTH
 from search.data.depth import KEY as GREY_BITS
 from search.data.thumbnails import thumbnails
 from search.errors import UsageError
+from search.results.looks import Looks, read_looks
 from search.results.pictures import Pictures, rows_shown
-from search.results.read import read
-from search.results.summary import StudySummary
+from search.results.read import read_stored
+from search.results.stored import StoredStudy
+from search.results.summary import StudySummary, summarise
+from search.session.signals import StopRequest, stop_on_signals
 from search.stats.selection import Wish
 from search.study import config as toml
 from search.study.folder import StudyFolder
 from search.study.lease import holder
 from search.text import printable
+
+LOOK_SECONDS = 5.0  # between two readings of the database, at least
+READING_SHARE = 0.1  # of the time that reading and drawing may take: with thousands of trials they take seconds
+TICK_SECONDS = 0.2  # in which a signal is heeded
 
 
 @dataclass(frozen=True)
@@ -25,6 +35,7 @@ class Report:
 
     folder: StudyFolder
     summary: StudySummary
+    last: bool = True  # whether no other follows
 
     def pictures(self) -> Pictures:
         """See `pictures_of`."""
@@ -37,14 +48,59 @@ def report(study: Path | None) -> Report:
     return Report(folder, summary_of(folder))
 
 
+def watch(study: Path | None) -> Iterator[Report]:
+    """The report of a study whenever it has new results, until its search ends or a signal asks to stop.
+
+    The last one is marked. A study that is not searched now has this one alone. Between two reports the database is
+    only looked at from outside, and not read. Raises UsageError if the study has not begun, StorageError.
+    """
+    folder = StudyFolder.find(study)
+    with stop_on_signals(folder.command("report", "--watch")) as stop:
+        while True:
+            began, state = time.monotonic(), _state(folder)
+            summary = summary_of(folder)
+            yield Report(folder, summary, last=not summary.searching)
+            if not summary.searching:
+                return
+            _wait(folder, state, stop, max(LOOK_SECONDS, (time.monotonic() - began) / READING_SHARE))
+            if stop.asked:
+                yield Report(folder, summary)
+                return
+
+
+def _wait(folder: StudyFolder, state: object, stop: StopRequest, seconds: float) -> None:
+    """Until so many seconds passed and the study has changed since it had this state, or a signal asks to stop."""
+    ready = time.monotonic() + seconds
+    while not stop.asked:
+        time.sleep(TICK_SECONDS)
+        if time.monotonic() >= ready:
+            if _state(folder) != state or holder(folder.lock) is None:
+                return
+            ready += LOOK_SECONDS
+
+
+def _state(folder: StudyFolder) -> tuple[tuple[int, int], ...]:
+    """What differs once something was stored: time of change and size of the database and of its log."""
+    found = []
+    for file in (folder.database, folder.database.with_name(f"{folder.database.name}-wal")):
+        with contextlib.suppress(OSError):  # SQLite removes its log when nobody writes any more
+            found.append((file.stat().st_mtime_ns, file.stat().st_size))
+    return tuple(found)
+
+
 def summary_of(folder: StudyFolder) -> StudySummary:
     """The current summary of a study. Raises UsageError if it has not begun, StorageError."""
+    return summarise(stored_of(folder))
+
+
+def stored_of(folder: StudyFolder) -> StoredStudy:
+    """The current records of a study. Raises UsageError if it has not begun, StorageError."""
     if not folder.begun:
         starts = folder.command("run")
         raise UsageError(f"{folder} has not begun, so there is nothing to report; `{starts}` starts it")
     searching = holder(folder.lock) is not None
     with folder.read() as store:
-        return read(store, searching=searching, outdated=folder.model_is_outdated, wish=_wish(folder))
+        return read_stored(store, searching=searching, outdated=folder.model_is_outdated, wish=_wish(folder))
 
 
 def _wish(folder: StudyFolder) -> Wish:
@@ -74,11 +130,10 @@ def pictures_of(folder: StudyFolder, summary: StudySummary) -> Pictures:
     bits = summary.study.config.get(GREY_BITS)
     wanted = [images[row] for row in rows]
     small = thumbnails(folder.path / root, wanted, bits if bits in DEPTHS else FULL_DEPTH)
-    lacking = len(rows) - len(small)
-    if not lacking:
-        return Pictures(small)
-    return Pictures(
-        small,
-        f"{lacking} of {len(rows)} pictures cannot be shown: they are not in {printable(root)} any more, were changed "
-        "since the search, or are too large to be read for a report.",
-    )
+    lacking, missing = len(rows) - len(small), ""
+    if lacking:
+        missing = (
+            f"{lacking} of {len(rows)} pictures cannot be shown: they are not in {printable(root)} any more, were "
+            "changed since the search, or are too large to be read for a report."
+        )
+    return Pictures(small, missing, read_looks(folder.looks, summary.chosen.made) if summary.chosen else Looks())

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from search.jobs import Job, Outcome, WorkerContext
+from search.jobs import Job, Outcome, Step, WorkerContext
+
+
+@dataclass(frozen=True)
+class Doing:
+    """A job that a worker has now."""
+
+    job: Job
+    step: Step | None = None  # how far it is, as of half a second ago; None: not known
+    importing: bool = False  # whether its worker must import its libraries first
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """A worker that ended, or was ended, in the midst of a job, which is tried once more in a new one."""
+
+    job: Job
+    how: str  # it ended, in words that go on 'the worker …'
 
 
 class Executor(Protocol):
@@ -18,6 +37,13 @@ class Executor(Protocol):
     @property
     def ready(self) -> bool:
         """Whether a worker has imported its libraries since `prepare`; known at the latest while it runs a job."""
+
+    @property
+    def doing(self) -> Sequence[Doing]:
+        """What the workers that have a job do now; nothing where jobs run in this process."""
+
+    def replaced(self) -> Sequence[Replaced]:
+        """The workers that were replaced since the last call."""
 
     def prepare(self, context: WorkerContext, logs: Path) -> None:
         """Give workers what every job needs, and a folder for logs. Must be called before the first `submit`.

@@ -17,10 +17,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from search.executors import keeper
+from search.executors.base import Doing
 from search.executors.devices import resident
 from search.executors.watch import OVER_SHARE, Watch, use_of
 from search.files import no_links
-from search.jobs import FailureCause, Job, Outcome, WorkerContext
+from search.jobs import FailureCause, Job, Outcome, Step, WorkerContext
 from search.native import ENVIRONMENT
 from search.worker.worker import Sign
 
@@ -47,6 +48,7 @@ class Child:
         self._pinned = pinned
         self._context: WorkerContext | None = None
         self._watch: Watch | None = None  # of the job that is running
+        self._at: tuple[Job, Step | None] | None = None  # that job, and how far it is
         self._lock = threading.Lock()
         self._gone = False
         self._start()
@@ -65,15 +67,15 @@ class Child:
             if fresh:
                 self.reap()
                 self._start()
-            watch.ready, self._watch = self._worker is not None, watch
+            watch.ready, self._watch, self._at = self._worker is not None, watch, (job, None)
             if fresh:
                 self._pipe.send((self._context, self.log))
             self._pipe.send(job)
             while isinstance(message := self._pipe.recv(), Sign):
-                self.ready, self._worker = True, message.pid
+                self.ready, self._worker, self._at = True, message.pid, (job, message.step)
                 watch.sign()
         finally:
-            self._watch = None
+            self._watch = self._at = None
         outcome: Outcome = message
         return outcome
 
@@ -92,6 +94,12 @@ class Child:
             if cause in (FailureCause.HUNG, FailureCause.TOO_LONG):
                 watch.given_up = cause, how + self._where(process)
             _close(process)
+
+    @property
+    def doing(self) -> Doing | None:
+        """What this worker does now; None without a job. For another thread than `do`."""
+        at = self._at  # `do` may change it meanwhile
+        return Doing(*at, importing=self._worker is None) if at else None
 
     @property
     def memory(self) -> int:

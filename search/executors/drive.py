@@ -30,7 +30,7 @@ class Drive(Generic[Work]):
     ) -> None:
         """`job_of`: returns the job of a piece of work. `on_outcome`: called with each outcome.
 
-        `on_turn`: called after each wait, at least every TICK_SECONDS.
+        `on_turn`: called when slots were filled, and after each wait, at least every TICK_SECONDS.
         """
         self._executor, self._job_of = executor, job_of
         self._on_outcome, self._on_turn = on_outcome, on_turn
@@ -63,8 +63,11 @@ class Drive(Generic[Work]):
         work that is still running then, with `Executor.prepare` or `Executor.close`.
         """
         while go_on():
+            before = len(self._running)
             while len(self._running) < self._executor.slots and (work := next_work()) is not None:
                 self.submit(work)
+            if len(self._running) > before:
+                self._on_turn()
             if not self._running:
                 return
             wait(self._running, TICK_SECONDS, FIRST_COMPLETED)

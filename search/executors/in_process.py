@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future
 from pathlib import Path
 
+from search.executors.base import Doing, Replaced
 from search.jobs import Job, Outcome, WorkerContext
 from search.worker.worker import Worker
 
@@ -21,6 +22,15 @@ class InProcess:
     def ready(self) -> bool:
         """See Executor."""
         return self._worker is not None
+
+    @property
+    def doing(self) -> tuple[Doing, ...]:
+        """See Executor; nobody looks while a job runs here."""
+        return ()
+
+    def replaced(self) -> tuple[Replaced, ...]:
+        """See Executor."""
+        return ()
 
     def prepare(self, context: WorkerContext, logs: Path) -> None:  # noqa: ARG002 - this process writes no log
         """See Executor; nothing runs while this is called."""

@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
+from search.executors.base import Doing, Replaced
 from search.executors.child import Child
 from search.executors.devices import killed_for_memory, pinned
 from search.executors.keeper import processes
@@ -36,6 +37,7 @@ class LocalProcesses:
         """`gpus`: names for CUDA_VISIBLE_DEVICES, given to the slots in turn; empty: no pinning."""
         self.slots, self._gpus, self._limits = slots, gpus, limits or Limits()
         self._silence = 0.0  # seconds, the longest in a finished job
+        self._replaced: queue.SimpleQueue[Replaced] = queue.SimpleQueue()  # and not told yet
         self._start()
 
     def _start(self) -> None:
@@ -48,6 +50,15 @@ class LocalProcesses:
     def ready(self) -> bool:
         """See Executor."""
         return any(child.ready for child in self._children)
+
+    @property
+    def doing(self) -> tuple[Doing, ...]:
+        """See Executor."""
+        return tuple(doing for child in self._children if (doing := child.doing))
+
+    def replaced(self) -> tuple[Replaced, ...]:
+        """See Executor."""
+        return tuple(self._replaced.get_nowait() for _ in range(self._replaced.qsize()))
 
     def prepare(self, context: WorkerContext, logs: Path) -> None:
         """See Executor."""
@@ -123,6 +134,8 @@ class LocalProcesses:
                 if not watch.given_up and "SIGKILL" in ended and killed_for_memory() > killed_before:
                     cause, how = FailureCause.OUT_OF_MEMORY, "was killed by the system, which had no memory left"
                 ends.append(how)
+                if len(ends) < TRIES:
+                    self._replaced.put(Replaced(job, how))
             else:
                 if watch.given_up:  # at the moment at which it was done: its worker is ending
                     child.reap()

@@ -24,7 +24,7 @@ OWN_TICKS, WAITED_TICKS, PAGES = slice(11, 13), slice(13, 15), 21
 class Limits:
     """What a job may take before it is given up."""
 
-    silence: float = 1800.0  # seconds without a sign of progress: an epoch that ended, a piece of features
+    silence: float = 1800.0  # seconds without a sign of progress: an epoch that begins, a piece of features
     whole: float = math.inf  # seconds, after its worker is ready
     idle: float = 300.0  # seconds with hardly any processor time: 1 s of 300
     memory: float = math.inf  # bytes that a worker may keep between jobs

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 
-from spaces.presets import auto
+from search.results.timing import frozen, milliseconds, passes
 from storage.records import Params, TrialRecord, TrialState
 
 
@@ -33,7 +32,8 @@ class BackboneRow:
     trial: int
     score: float  # of that trial, the mean over its folds
     side: int  # pixels to which that trial resizes images
-    milliseconds: float | None  # an image through the backbone as that trial does it, measured; None: it was not
+    milliseconds: float | None  # an image through the backbone, in all passes of that trial, measured; None: it was not
+    passes: int = 1  # 2: the mirror image too
 
 
 def backbone_rows(preset: str, ranked: Sequence[TrialRecord], metric: str) -> tuple[BackboneRow, ...]:
@@ -41,35 +41,29 @@ def backbone_rows(preset: str, ranked: Sequence[TrialRecord], metric: str) -> tu
 
     `ranked`: all trials, best first. The time is the median of all trials that pass images in the same way.
     """
-    points = [(trial, frozen) for trial in ranked if (frozen := _frozen(preset, trial.params)) is not None]
     best: dict[str, tuple[TrialRecord, Params]] = {}
-    for trial, frozen in points:
+    for trial in ranked:
+        point = frozen(preset, trial.params)
+        if point is None or not {"backbone", "input_size"} <= point.keys():
+            continue
         if trial.state == TrialState.COMPLETE and math.isfinite(_score(trial, metric)):
-            best.setdefault(str(frozen["backbone"]), (trial, frozen))
+            best.setdefault(str(point["backbone"]), (trial, point))
     if len(best) < 2:
         return ()
-    rows = []
-    for name, (trial, frozen) in best.items():
-        alike = [other.latency for other, point in points if _view(point) == _view(frozen)]
-        measured = [latency for latency in alike if latency is not None]
-        milliseconds = median(measured) if measured else None
-        rows.append(BackboneRow(name, trial.number, _score(trial, metric), int(frozen["input_size"]), milliseconds))
-    return tuple(rows)
+    times = milliseconds(preset, ranked)
+    return tuple(
+        BackboneRow(
+            name=name,
+            trial=trial.number,
+            score=_score(trial, metric),
+            side=int(point["input_size"]),
+            milliseconds=times.get(trial.number),
+            passes=passes(point),
+        )
+        for name, (trial, point) in best.items()
+    )
 
 
 def _score(trial: TrialRecord, metric: str) -> float:
     score = trial.score(metric)
     return math.nan if score is None else float(score)
-
-
-def _frozen(preset: str, params: Params) -> Params | None:
-    """The point as the family `frozen` knows it; None for a point of another family, or without several backbones."""
-    if preset == "auto" and params.get(auto.FAMILY) == "frozen":
-        params = auto.within(params)
-    elif preset != "frozen":
-        return None
-    return params if {"backbone", "input_size"} <= params.keys() else None
-
-
-def _view(frozen: Params) -> tuple[object, ...]:
-    return tuple(frozen.get(name) for name in ("backbone", "input_size", "flip_average"))

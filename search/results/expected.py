@@ -22,18 +22,27 @@ def expected(stored: StoredStudy) -> Estimate | None:
 
     It is never better than the members' own score here.
     """
-    evidence, metric = stored.evidence, stored.study.metric
-    if evidence is None:
+    evidence, metric, members = stored.evidence, stored.study.metric, members_or_next(stored)
+    if evidence is None or not members:
         return None
-    candidates = candidates_of(evidence, stored.trials)
-    members = stored.members or [(m.trial, m.weight) for m in decide(evidence, candidates, stored.wish)]
-    if not members or not {number for number, _ in members} <= set(evidence.numbers):
-        return None
-    result = expected_score(evidence, candidates, members, stored.wish)
+    result = expected_score(evidence, candidates_of(evidence, stored.trials), members, stored.wish)
     if result is None:
         return None
     chance = METRICS[metric].chance(np.bincount(evidence.labels))
     return trained_on_all(no_better_than_its_own(result), evidence.fold_count, chance)
+
+
+def members_or_next(stored: StoredStudy) -> tuple[tuple[int, float], ...]:
+    """(trial, weight) of the saved model, else of the one that would be chosen now.
+
+    Empty where there is none, or where its trials cannot be compared with the others any more.
+    """
+    evidence = stored.evidence
+    if evidence is None:
+        return ()
+    candidates = candidates_of(evidence, stored.trials)
+    members = stored.members or tuple((m.trial, m.weight) for m in decide(evidence, candidates, stored.wish))
+    return members if {number for number, _ in members} <= {*evidence.numbers} else ()
 
 
 def expected_best(stored: StoredStudy) -> tuple[int, dict[int, float]] | None:

@@ -61,7 +61,7 @@ def nested(store: Store) -> Nested | None:
             same = outer.study().classes == study.classes and len(outer.images()) == len(images)
             if not same or held_out != {images[row].path for row in where}:
                 raise StorageError(
-                    f"{part.database}: is not a search without the images of fold {fold} of {store.path}. "
+                    f"{part.database}: is not a search without the images of fold {fold + 1} of {store.path}. "
                     f"Move its folder away; `{folder.command('run')}` searches again."
                 )
             last = next(iter(reversed(outer.choices())), None)

@@ -10,14 +10,14 @@ from typing import TypeAlias
 import numpy as np
 
 from search.results.labels import accused
+from search.results.recall import clearly_least, recalls
 from search.results.standing import disagree
 from search.results.summary import StudySummary, TrialRow
-from search.stats.estimate import beats, wilson
+from search.stats.estimate import beats
 from storage.records import TrialState
 
 MOST = 5  # more than that is no advice
 FEW_TRIALS = 12  # fewer say little of what more would bring
-ALPHA = 0.05  # how often a class may be named that is as easy as the others
 _BEST_FEW = 3  # trials whose epochs decide whether more are needed
 
 
@@ -160,26 +160,12 @@ def _epochs(data: StudySummary) -> RaiseEpochs | None:
 
 
 def _weak_class(data: StudySummary) -> HelpClass | None:
-    """The class that is found least often, if chance does not explain the distance to the others (Fisher's test).
-
-    It is looked at because it is the lowest of several: Bonferroni's correction for that (Dunn 1961).
-    """
-    from scipy.stats import fisher_exact  # keeps `search --help` light
-
-    counts = data.pooled.confusion if data.pooled else np.zeros((0, 0), np.int64)
-    totals, right = counts.sum(axis=1), counts.diagonal()
-    known = np.flatnonzero(totals)
-    if len(known) < 2:
+    rows = recalls(data.pooled.confusion) if data.pooled else ()
+    least = clearly_least(rows)
+    if least is None:
         return None
-    found = right[known] / totals[known]
-    label = int(known[found.argmin()])
-    missed = totals - right
-    table = [[right[label], missed[label]], [right.sum() - right[label], missed.sum() - missed[label]]]
-    if fisher_exact(table, alternative="less").pvalue > ALPHA / len(known):
-        return None
-    share = float(found.min())
-    others = float(np.delete(found, found.argmin()).mean())
-    return HelpClass(label, share, *wilson(share, int(totals[label])), others)
+    others = [row.share for row in rows if row.images and row is not least]
+    return HelpClass(least.label, least.share, least.low, least.high, float(np.mean(others)))
 
 
 def _plain(data: StudySummary) -> UsePlain | None:

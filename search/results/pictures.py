@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.results.labels import shown
+from search.results.looks import Looks
 from search.results.summary import StudySummary
 
 
@@ -19,10 +20,10 @@ class Pictures:
     small: Mapping[int, NDArray[np.uint8]] = field(default_factory=dict)
     """Row of the study -> [height, width, 1 or 3]; without images that are gone or changed."""
     missing: str = ""  # a sentence on images that are not in `small`; empty if all are
+    looks: Looks = field(default_factory=Looks)  # where the saved model looks in them
 
 
 def rows_shown(data: StudySummary) -> tuple[int, ...]:
     """The rows of the study whose images a report shows, each once, those that matter most first."""
-    mistakes = (example.row for mistaken in data.telling.mistakes for example in mistaken.examples)
     suspects = (suspect.row for suspect in shown(data.suspects))
-    return tuple(dict.fromkeys([*suspects, *mistakes, *(example.row for example in data.telling.unsure)]))
+    return tuple(dict.fromkeys([*suspects, *(example.row for example in data.telling.examples)]))

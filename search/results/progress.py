@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+from search.stats.metrics import better
 from spaces import Value
-from storage.records import ReferenceRecord, TrialRecord
+from storage.records import ReferenceRecord, TrialRecord, TrialState
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What a worker does now, in words."""
+
+    what: str  # 'trial 11 (cnn), fold 4 of 5'
+    how_far: str = ""  # 'epoch 12 of 40'; empty: not known
+    importing: bool = False  # whether it must import TensorFlow first
 
 
 @dataclass(frozen=True)
@@ -30,11 +41,30 @@ class Progress:
     answered: bool  # whether a worker is ready or has done a job in this session, so that TensorFlow is imported
     defaults: Mapping[str, Value] = field(default_factory=dict)  # of all parameters of the space, by name
     references: Sequence[ReferenceRecord] = ()  # one per fold, in the order in which they were computed
+    doing: Sequence[Activity] = ()  # of the workers that have a job
 
     @property
     def folds_per_minute(self) -> float | None:
         """Fold runs per minute in this session; None before the first."""
         return 60 * self.session_folds / self.session_seconds if self.session_folds else None
+
+
+def best_over_time(trials: Sequence[TrialRecord], metric: str) -> tuple[tuple[float, float], ...]:
+    """(Seconds of training until then, best score so far) whenever a trial ended, from the first complete one on.
+
+    Training times are added up, so a night without a session is no time.
+    """
+    seconds, best, points = 0.0, math.nan, []
+    for trial in sorted(
+        (t for t in trials if t.state != TrialState.RUNNING), key=lambda t: (t.finished or "", t.number)
+    ):
+        seconds += trial.seconds
+        score = trial.score(metric) if trial.state == TrialState.COMPLETE else None
+        if score is not None and math.isfinite(score) and (math.isnan(best) or better(metric, score, best)):
+            best = score
+        if math.isfinite(best):
+            points.append((seconds, best))
+    return tuple(points)
 
 
 class Observer(Protocol):

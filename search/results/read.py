@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from search.results.explained import explained
 from search.results.nested import nested
+from search.results.shipped import Telling, out_of_fold, telling
 from search.results.stored import ByFold, StoredStudy
 from search.results.summary import StudySummary, summarise
 from search.stats.learning_curve import Part
@@ -18,7 +20,12 @@ MOST_LEADING = 20  # trials not clearly worse than the best, whose predictions a
 
 
 def read(store: Store, *, searching: bool, outdated: bool = False, wish: Wish | None = None) -> StudySummary:
-    """All that a report shows. `searching`: whether a process holds the study now; `outdated`: see `Chosen`.
+    """All that a report shows; see `read_stored`."""
+    return summarise(read_stored(store, searching=searching, outdated=outdated, wish=wish))
+
+
+def read_stored(store: Store, *, searching: bool, outdated: bool = False, wish: Wish | None = None) -> StoredStudy:
+    """All records of a study. `searching`: whether a process holds the study now; `outdated`: see `Chosen`.
 
     `wish`: of the saved model, which is no part of the database; None: the default.
 
@@ -32,7 +39,7 @@ def read(store: Store, *, searching: bool, outdated: bool = False, wish: Wish | 
         )
     trials, references = store.trials(), store.references()
     leader = best(trials, record.metric)
-    stored = StoredStudy(
+    return StoredStudy(
         study=record,
         images=tuple(store.images()),
         split=store.split(),
@@ -47,10 +54,24 @@ def read(store: Store, *, searching: bool, outdated: bool = False, wish: Wish | 
         confirmed=stored_evidence(store, trials, confirmed=True) if len(store.splits()) > 1 else None,
         wish=wish or Wish(),
         nested=nested(store),
+        explanation=explained(store),
         searching=searching,
         outdated=outdated,
     )
-    return summarise(stored)
+
+
+def read_telling(store: Store) -> Telling:
+    """The mistakes and the least sure predictions of the saved model, as a report shows them, and nothing else."""
+    trials = store.trials(curves=False)
+    stored = StoredStudy(
+        study=store.study(),
+        images=tuple(store.images()),
+        split=store.split(),
+        trials=tuple(trials),
+        choices=tuple(store.choices()),
+        evidence=stored_evidence(store, trials, confirmed=False),
+    )
+    return telling(stored, out_of_fold(stored))
 
 
 def _leading(store: Store, trials: Sequence[TrialRecord]) -> Iterator[tuple[Split, tuple[ByFold, ...]]]:

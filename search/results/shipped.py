@@ -57,6 +57,12 @@ class Telling:
     mistakes: tuple[Mistaken, ...] = ()  # most frequent pair first
     unsure: tuple[Example, ...] = ()  # least sure first
 
+    @property
+    def examples(self) -> tuple[Example, ...]:
+        """All of them, each image once, mistakes first."""
+        of_mistakes = (example for mistaken in self.mistakes for example in mistaken.examples)
+        return tuple({example.row: example for example in (*of_mistakes, *self.unsure)}.values())
+
 
 def out_of_fold(stored: StoredStudy) -> OutOfFold | None:
     """The predictions of the saved model's members, weighted as in it; before there is a model, of the best trial.
@@ -90,7 +96,7 @@ def _of_best(stored: StoredStudy) -> OutOfFold | None:
         where = stored.split.assignment == fold
         if of_fold.shape != (where.sum(), classes):
             raise ValueError(
-                f"fold {fold}: probabilities must be {where.sum()} images x {classes} classes, "
+                f"fold {fold + 1}: probabilities must be {where.sum()} images x {classes} classes, "
                 f"got {' x '.join(map(str, of_fold.shape))}"
             )
         probabilities[where] = of_fold

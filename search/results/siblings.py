@@ -20,7 +20,7 @@ LONGEST = 1024  # characters of a path: a database is not trusted, and expressio
 
 @dataclass(frozen=True)
 class NamedSiblings:
-    """How well images are recognised with and without pictures of the same thing in training."""
+    """How well images are recognized with and without pictures of the same thing in training."""
 
     pattern: str  # for --groups: it keeps the pictures of one thing together
     example: tuple[str, str]  # paths of two pictures of one thing

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from search.results.explained import Explanation
 from search.results.nested import Nested
 from search.stats.evidence import Evidence
 from search.stats.selection import Wish
@@ -39,6 +40,7 @@ class StoredStudy:
     confirmed: Evidence | None = None  # with them, as the choice sees it; None where no trial was trained again
     wish: Wish = field(default_factory=Wish)  # of the saved model
     nested: Nested | None = None  # from its outer folds
+    explanation: Explanation | None = None  # the one that was asked for last
     searching: bool = False  # whether a process holds the study
     outdated: bool = False  # whether the model file of the last choice was made by an earlier release
 

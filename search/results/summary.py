@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 from search.diagnosis.rules import PLAIN_WORDS, Plain
 from search.results.backbones import BackboneRow, backbone_rows
 from search.results.calibrated import Calibrated, calibrated
+from search.results.confusions import confusions
 from search.results.expected import expected, expected_best, gain_of_another_hour, several, worth_finishing
+from search.results.explained import Explanation
 from search.results.failures import Cause, Diagnosed, causes, diagnosed
 from search.results.labels import SuspectLabel, suspect_labels
 from search.results.more_pictures import MorePictures, more_pictures
 from search.results.nested import Nested
 from search.results.shipped import OutOfFold, Telling, out_of_fold, telling
 from search.results.siblings import NamedSiblings, named_siblings
+from search.results.spent import Part, spent
 from search.results.stored import StoredStudy
 from search.stats.estimate import Estimate, beats
 from search.stats.metrics import METRICS, better, confusion, scores
@@ -179,6 +182,9 @@ class StudySummary:
     siblings: NamedSiblings | None = None  # pictures that may show one thing, by their names
     telling: Telling = field(default_factory=Telling)  # images that the saved model mistakes, or is least sure of
     suspects: tuple[SuspectLabel, ...] = ()  # labels in doubt, most suspect first
+    explanation: Explanation | None = None  # what made the difference between two trials, if it was asked for
+    confusions: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)  # of the best trials, see `confusions`
+    spent: tuple[Part, ...] = ()  # where the time went
     more: MorePictures | None = None  # whether more pictures would help
     calibrated: Calibrated | None = None  # how far one can believe the probabilities of the saved model
 
@@ -318,10 +324,13 @@ def summarise(stored: StoredStudy) -> StudySummary:
         diagnoses=tuple(why for trial in trials if (why := diagnosed(trial, plain, classes))),
         saved=saved(trials, folds),
         nested=stored.nested,
+        explanation=stored.explanation,
         backbones=backbone_rows(str(config.get("preset", "")), ordered, study.metric),
         siblings=named_siblings(stored),
         telling=telling(stored, predictions),
         suspects=suspect_labels(stored, predictions) if learned else (),
+        confusions=confusions(stored, ordered),
+        spent=spent(stored),
         more=more_pictures(stored, folds),
         calibrated=calibrated(stored, predictions),
     )

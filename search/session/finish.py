@@ -24,19 +24,24 @@ from search.jobs import (
     FitOptions,
     FoldJob,
     FoldResult,
+    LookJob,
     Outcome,
     RefitJob,
     SavedModel,
 )
 from search.manifest import PACKAGING
+from search.results.looks import write_looks
+from search.results.read import read_telling
 from search.seeds import derive
 from search.session.budget import SAVING, WITH_CARE, fold_seconds, refit_seconds, usable
 from search.session.kept import forget, is_intact, model_of, weights_of
+from search.session.looks import look_jobs, look_seconds, looking, looks_of
 from search.session.plan import Plan, fold_job, fold_seed
+from search.session.prices import SPEED
 from search.session.records import fold_record
 from search.session.session import Session
 from search.stats.calibration import fitted_temperature
-from search.stats.evidence import Evidence, candidates_of
+from search.stats.evidence import Evidence, candidates_of, cost
 from search.stats.selection import CONFIRMING, REPEATS, Member, better_in_folds, decide, finalists
 from search.study.evidence import stored_evidence
 from search.study.folder import StudyFolder
@@ -48,7 +53,7 @@ UNTRAINABLE = {FailureCause.REFUSED, FailureCause.OUT_OF_MEMORY, FailureCause.WO
 """What excludes a trial from the choice. A model that cannot be saved has another cause."""
 FEW_ROWS = 32  # validation images of a refit; its scores are not used
 
-AnyJob = TypeVar("AnyJob", FoldJob, RefitJob, ComposeJob)
+AnyJob = TypeVar("AnyJob", FoldJob, RefitJob, ComposeJob, LookJob)
 
 
 @dataclass
@@ -65,6 +70,7 @@ class Finish:
     about: Mapping[str, Any]  # goes into the model's file
     needed: float = 0.0  # seconds for making the model, as the search expects
     has_spare_time: bool = False  # whether the search left time that it had no use for
+    slowness: float = 1.0  # see `Prices.slowness`
 
     def __post_init__(self) -> None:
         self._store, self._note = self.session.store, self.session.observer.note
@@ -159,7 +165,27 @@ class Finish:
         )
         self._store.add_choice(record, run=self.session.run_id, seconds=self.session.seconds)
         forget(self.folder, evidence.numbers)
+        self._look(record, members, {member: refits[member].path for member in members})
         return True
+
+    def _look(self, choice: ChoiceRecord, members: Sequence[Member], paths: Mapping[Member, Path]) -> None:
+        """Keep where the model looks in the images that a report shows, if there is time."""
+        networks, trial = looking(choice.trial, members), self._store.trial(choice.trial)
+        seconds = max(self.slowness, 1.0) * look_seconds(cost(trial) / SPEED, len(networks))
+        if self.session.stop.asked or seconds > self._left():
+            return
+        jobs = look_jobs(read_telling(self._store).examples, networks, paths, self.plan.assignment)
+        outcomes: list[tuple[LookJob, Outcome]] = []
+        self._do(jobs, lambda job, outcome: outcomes.append((job, outcome)), lambda: self._left() > 0)
+        looks = looks_of(choice, networks, outcomes)
+        wrong = [o.detail for _, o in outcomes if isinstance(o, Failure) and o.cause != FailureCause.STOPPED]
+        try:
+            if looks.maps:
+                write_looks(self.folder.looks, looks)
+        except OSError as error:
+            wrong.append(str(error))
+        if wrong:
+            self._note(f"where the model looks is not shown: {wrong[0]}")
 
     def _compose(self, paths: Sequence[Path], members: Sequence[Member], about: Mapping[str, Any]) -> SavedModel | None:
         """Save the members' models, in the files `paths`, as one, with more to say about it; None if that failed."""

@@ -5,7 +5,7 @@ Only the loop writes the database. Decisions without effects are functions and v
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeAlias
@@ -28,19 +28,21 @@ from search.results.progress import Ending, Progress
 from search.samplers.base import Exhausted, Sampler
 from search.session.backbones import backbone_of, may_be_best_of, with_backbone
 from search.session.budget import GRACE_SECONDS, patience
+from search.session.doing import activities, replaced
 from search.session.parts import is_part, keep
 from search.session.plan import Plan, Start, fold_job, still_to_try
 from search.session.racer import Racer, races
 from search.session.records import collapse, fold_record
 from search.session.references import ReferenceQueue
 from search.session.session import Session
+from search.session.smaller import after_memory
 from search.session.time_left import TimeLeft
-from search.session.trials import Trials
+from search.session.trials import Trials, too_many_failures
 from search.stats.metrics import METRICS
 from search.stats.outlook import little_gain
 from search.stats.racing import BEHIND, BEHIND_EARLY
 from spaces import Value
-from spaces.parameters import format_value
+from spaces.parameters import in_words
 from storage import (
     OUT_OF_TIME,
     Closing,
@@ -58,10 +60,13 @@ SPARED = 2.0  # seconds of a limited time at whose end no further part of the le
 MAX_REDRAWS = 200
 MAX_REDRAWS_FOR_TIME = 40  # after that there is no time for a further trial
 MAX_REDRAWS_FOR_NOVELTY = 20  # after that a known point is tried again, with other seeds
-MAX_FAILURES_IN_A_ROW = 5  # with causes in `SETUP_FAILURES`; a resumed search may have as many again
-MAX_ALIKE_IN_A_ROW = 10  # failures with one cause, whichever; likewise
 
-LEFT_OUT = {Origin.TRY: "point of [[try]]", Origin.START: "known-good point"}  # skipped if they cannot be trained
+LEFT_OUT = {
+    Origin.TRY: "point of [[try]]",
+    Origin.START: "known-good point",
+    Origin.SMALLER: "point with half the batch",
+}
+"""Points that are skipped if they cannot be trained."""
 
 
 @dataclass
@@ -80,7 +85,7 @@ Work: TypeAlias = Candidate | FoldJob | ReferenceJob
 
 def job_of(work: Work) -> Job:
     """The job to submit."""
-    return DescribeJob(work.params) if isinstance(work, Candidate) else work
+    return DescribeJob(work.params, work.number) if isinstance(work, Candidate) else work
 
 
 @dataclass
@@ -123,7 +128,7 @@ class Loop:
         self.sampler.replay(self._trials)
         if self._racer:
             self._racer.load(self._store, self._trials)
-        self._starts = still_to_try(self.plan.starts, self._trials)
+        self._starts = still_to_try([*self.plan.starts, *after_memory(self._trials, self.plan.space)], self._trials)
         self.show()
         self._drive.run(self._next_work, self._may_go_on)
         self._drain()
@@ -135,12 +140,19 @@ class Loop:
         return self._time.needed(self._trials)
 
     @property
+    def slowness(self) -> float:
+        """See `Prices.slowness`."""
+        return self._time.slowness
+
+    @property
     def running(self) -> tuple[Work, ...]:
         """Submitted work without an outcome, in order of submission."""
         return self._drive.running
 
     def show(self) -> None:
-        """Show the observer the progress of the search."""
+        """Show the observer the progress of the search, and tell of workers that were replaced."""
+        for one in self.session.executor.replaced():
+            self._observer.note(replaced(one, self.plan))
         self._observer.update(self.progress())
 
     def progress(self) -> Progress:
@@ -157,10 +169,11 @@ class Loop:
             session_folds=self._folds_done,
             trials_budget=self.plan.trials,
             seconds_budget=self.plan.seconds,
-            eta_seconds=self._eta(),
+            eta_seconds=self._time.eta(self._trials, self._folds_done),
             references=tuple(self.references.known),
             workers=self.session.executor.slots,
             defaults=self._defaults,
+            doing=activities(self.session.executor.doing, self.plan),
             answered=self._answered or self.session.executor.ready,
         )
 
@@ -187,26 +200,6 @@ class Loop:
         return any(
             isinstance(work, FoldJob) and self._time.is_guessed(self._trials[work.trial]) for work in self.running
         )
-
-    def _eta(self) -> float | None:
-        """Seconds until a budget is used up, from the pace of this session."""
-        left = []
-        if self.plan.seconds is not None:
-            left.append(max(0.0, self._time.seconds))
-        if self.plan.trials is not None:
-            if not self._folds_done:
-                return None
-            left.append(self._folds_left(self.plan.trials) * self.session.seconds / self._folds_done)
-        return min(left, default=None)
-
-    def _folds_left(self, trials: int) -> float:
-        """Fold runs until this many trials are closed, if the others need as many as the closed ones did."""
-        still_open = self._trials.open
-        closed = len(self._trials) - len(still_open)
-        folds_of_open = sum(len(trial.folds) for trial in still_open)
-        folds_of_closed = sum(len(trial.folds) for trial in self._trials) - folds_of_open
-        each = folds_of_closed / closed if self.plan.race and closed else self.plan.folds
-        return max(0, (trials - closed) * each - folds_of_open)
 
     # Submitting
 
@@ -239,15 +232,17 @@ class Loop:
         return self.references.next_part(self._time.seconds - SPARED) if busy else None
 
     def _next_fold(self, *, patient: bool) -> FoldJob | None:
-        """The first fold that is not running yet, of the oldest open trial for whose next fold there is time.
+        """The first fold that is not running yet, of the oldest open trial for whose next fold there is time."""
+        return self._fold_of((trial for trial in self._trials.open if self._time.has_fold(trial)), patient=patient)
+
+    def _fold_of(self, trials: Iterable[TrialRecord], *, patient: bool) -> FoldJob | None:
+        """The first fold that is not running yet, of the first of these open trials that has one.
 
         `patient`: a trial of the sampler waits while another of its folds is running, because that may end the trial.
         """
         busy = {(work.trial, work.fold) for work in self.running if isinstance(work, FoldJob)}
         waiting = {number for number, _ in busy if patient and self._trials[number].origin == Origin.SAMPLER}
-        for trial in self._trials.open:
-            if not self._time.has_fold(trial):
-                continue
+        for trial in trials:
             done = {f.fold for f in trial.folds}
             for fold in range(self.plan.folds):
                 if fold not in done and (trial.number, fold) not in busy and trial.number not in waiting:
@@ -282,7 +277,8 @@ class Loop:
 
     def _of_best_backbone(self, start: Start) -> Start:
         """The start with the backbone whose probe was the best; probes keep theirs."""
-        if dict(start.point) in map(dict, self.plan.probes.values()) or not self._probed():
+        is_fixed = start.origin == Origin.SMALLER or dict(start.point) in map(dict, self.plan.probes.values())
+        if is_fixed or not self._probed():
             return start
         return replace(start, point=with_backbone(start.point, self._backbones[0]))
 
@@ -323,7 +319,7 @@ class Loop:
         refusal = self._refusal(outcome)
         if refusal and candidate.origin in LEFT_OUT:
             point = LEFT_OUT[candidate.origin]
-            self._observer.note(f"a {point} is left out: {refusal} ({self._changes(candidate)})")
+            self._observer.note(f"a {point} is left out: {refusal} ({in_words(candidate.params, self._defaults)})")
             return
         if refusal and candidate.origin == Origin.BASELINE:
             raise UsageError(
@@ -353,7 +349,7 @@ class Loop:
         """Leave out a point that cannot be finished usefully: take another, or none if hardly any would fit."""
         if candidate.origin in LEFT_OUT:
             point = LEFT_OUT[candidate.origin]
-            self._observer.note(f"a {point} is left out: {too_long} ({self._changes(candidate)})")
+            self._observer.note(f"a {point} is left out: {too_long} ({in_words(candidate.params, self._defaults)})")
         elif self.session.stop.asked:
             return
         elif candidate.redraws < MAX_REDRAWS_FOR_TIME and not self._time.nothing_fits(self._trials):
@@ -361,15 +357,6 @@ class Loop:
         else:
             self._exhausted = self.ended_by_time = True
             self._observer.note(f"no further trial is begun: {too_long}; a larger --time (or --hours) goes on")
-
-    def _changes(self, candidate: Candidate) -> str:
-        """The parameters of a point that differ from their defaults, in words."""
-        changed = (
-            f"{name} = {format_value(value)}"
-            for name, value in candidate.params.items()
-            if name not in self._defaults or self._defaults[name] != value
-        )
-        return ", ".join(changed)
 
     def _draw_anew(self, candidate: Candidate) -> None:
         try:
@@ -467,19 +454,10 @@ class Loop:
     def _failed(self, trial: TrialRecord, failure: Failure) -> None:
         """Update the state after a stored trial failed; end the search after too many failures in a row."""
         self._on_closed(trial.number, TrialState.FAILED, failure.cause, failure.detail)
-        broken, alike = self._trials.broken_in_a_row, self._trials.alike_in_a_row(failure.cause)
-        if broken and broken % MAX_FAILURES_IN_A_ROW == 0:  # 0: a later trial ended otherwise before
+        self._starts += still_to_try(after_memory([self._trials[trial.number]], self.plan.space), self._trials)
+        if why := too_many_failures(self._trials, failure):
             self._ending = Ending.FAILED
-            self._observer.note(
-                f"{broken} trials in a row failed, the last with: {failure.detail}. "
-                "Something is wrong with the set-up rather than the points; the search ends here."
-            )
-        elif alike and alike % MAX_ALIKE_IN_A_ROW == 0:
-            self._ending = Ending.FAILED
-            self._observer.note(
-                f"{alike} trials in a row failed with one cause, {failure.cause}: "
-                f"{failure.detail}. Narrow the space in study.toml, or correct the cause; the search ends here."
-            )
+            self._observer.note(why)
 
     def _on_closed(
         self, number: int, state: TrialState, cause: str | None = None, detail: str | None = None, *, tell: bool = True
@@ -514,8 +492,24 @@ class Loop:
         deadline = self.session.clock() + allowed
         self._drive.run(lambda: None, lambda: self.session.clock() < deadline and self._ending is not Ending.FAILED)
         if self._ending is Ending.FINISHED and seconds is not None:
+            self._train_last_folds()
             for trial in self._trials.open:
                 folds = f"{len(trial.folds)} of {self.plan.folds} folds"
                 detail = f"its time was over after {folds}, by which it is judged; more time goes on with it"
                 self._store.close_trial(trial.number, TrialState.PRUNED, OUT_OF_TIME, detail)
                 self._on_closed(trial.number, TrialState.PRUNED, OUT_OF_TIME, detail, tell=False)
+
+    def _train_last_folds(self) -> None:
+        """Train missing folds of trials that could be chosen, before the time for confirming others is used."""
+        numbers = () if self.running else self._time.last_folds(self._trials)
+
+        def next_fold() -> FoldJob | None:
+            trials = (self._trials[number] for number in numbers)
+            fitting = (t for t in trials if t.state == TrialState.RUNNING and self._time.has_last_fold(t, self._trials))
+            return self._fold_of(fitting, patient=False)
+
+        if job := next_fold():
+            self._observer.note(f"trial {job.trial} could be chosen: folds that it lacks come first")
+            self._drive.run(
+                next_fold, lambda: not self.session.stop.asked and self._time.until_making(self._trials) > 0
+            )

@@ -52,6 +52,7 @@ class Plan:
     max_bytes: int  # estimated memory of one training
     trials: int | None
     seconds: float | None
+    model: str = ""  # what is searched, for people: the preset, or the user's file
     testing: int = 0  # images that the saved model is tested on
     wish: Wish = field(default_factory=Wish)  # of the saved model
     trains: Callable[[Params], bool] = lambda _params: True  # whether a point is a network, not a head fitted at once
@@ -147,6 +148,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
         max_bytes=memory_for_each(slots),
         trials=config.trials,
         seconds=None if config.hours is None else config.hours * 3600,
+        model=prepared.own.file.name if prepared.own else prepared.preset.name,
         testing=int(prepared.images.testing.sum()),
         wish=config.wish,
         until_flat=config.until_flat,

@@ -23,4 +23,4 @@ def collapse(job: FoldJob, result: FoldResult) -> Closing | None:
     if why is None or not why.collapsed or not job.training.stop_collapsed:
         return None
     cause, signs = why.causes[0], "; ".join(why.symptom.signs)
-    return TrialState.PRUNED, why.name, f"fold {job.fold}: {signs}. {cause.evidence}. Try: {cause.change}"
+    return TrialState.PRUNED, why.name, f"fold {job.fold + 1}: {signs}. {cause.evidence}. Try: {cause.change}"

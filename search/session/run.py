@@ -163,6 +163,7 @@ def _finish(folder: StudyFolder, prepared: Prepared, session: Session, loop: Loo
         about=about,
         needed=loop.needed + (RESTARTING if loop.running else 0.0),
         has_spare_time=loop.ended_by_time,
+        slowness=loop.slowness,
     ).run()
 
 

@@ -10,14 +10,16 @@ from search.executors.drive import Drive
 from search.jobs import DescribeJob, Description, Outcome
 from search.session.budget import LONG, PACKING, RESTARTING, SAVING
 from search.session.kept import KEPT_TRIALS
+from search.session.last_folds import last_folds
+from search.session.looks import look_seconds
 from search.session.plan import Plan
 from search.session.prices import Prices, quickest, useful
 from search.session.session import Session
 from search.session.trials import Trials
-from search.stats.evidence import may_be_chosen
+from search.stats.evidence import candidates_of, may_be_chosen
 from search.stats.outlook import AHEAD, little_gain
 from search.stats.ranking import ranked
-from search.study.evidence import outlook
+from search.study.evidence import outlook, stored_evidence
 from storage import OUT_OF_TIME, TrialRecord, TrialState
 from storage.records import Origin, Params
 
@@ -25,6 +27,7 @@ RESERVE_SECONDS = 5.0  # between two estimates of the time for finishing; in a s
 RESERVE_SHARE = 0.01  # of it, as then there are few trials
 OUTLOOK_SECONDS = 30.0  # between two estimates of what more search brings, and at most
 OUTLOOK_SHARE = 20.0  # of the time one part of so many
+LOOK_SHARE = 0.03  # of the time, at most, that is kept back to see where the model looks
 RECALLED = 8  # trials of each family by whose stored fold runs a new session knows what others will take
 
 
@@ -62,11 +65,23 @@ class TimeLeft:
             self._reserve_again = now + min(RESERVE_SECONDS, RESERVE_SHARE * self._plan.seconds)
         return self.seconds <= (RESTARTING if unsure else 0.0)
 
+    def eta(self, trials: Trials, folds_done: int) -> float | None:
+        """Seconds until a budget is used up, from the pace of this session, in which `folds_done` fold runs ended."""
+        plan, left = self._plan, []
+        if plan.seconds is not None:
+            left.append(max(0.0, self.seconds))
+        if plan.trials is not None:
+            if not folds_done:
+                return None
+            folds = trials.folds_left(plan.trials, plan.folds, racing=plan.race is not None)
+            left.append(folds * self._session.seconds / folds_done)
+        return min(left, default=None)
+
     def needed(self, trials: Trials) -> float:
         """Expected seconds for making the model; 0 without a limit or a finished fold.
 
-        With the packing of kept networks of the leading trial, the prediction of the testing images, and what a slow or
-        busy machine takes longer than `SAVING`.
+        With the packing of kept networks of the leading trial, the prediction of the testing images, what a slow or
+        busy machine takes longer than `SAVING`, and seeing where the model looks if that takes hardly any of the time.
         """
         leader = next((t for t in ranked(trials, self._plan.metric) if may_be_chosen(t, self._plan.metric)), None)
         if leader is None or self._plan.seconds is None:
@@ -75,6 +90,8 @@ class TimeLeft:
         testing = self._plan.testing * max(kept, 1) * self._prices.predicting(leader.number)
         slowness = self._prices.slowness
         more = slowness * (PACKING * kept + testing) + max(slowness - 1.0, 0.0) * SAVING
+        looking = max(slowness, 1.0) * look_seconds(self._prices.predicting(leader.number), max(kept, 1))
+        more += looking if looking <= LOOK_SHARE * self._plan.seconds else 0.0
         return self._plan.reserve(trials).making + more
 
     def gain_of_more(self, trials: Trials) -> float | None:
@@ -91,6 +108,11 @@ class TimeLeft:
         return gain is not None and gain < little_gain(self._plan.metric)
 
     # Prices
+
+    @property
+    def slowness(self) -> float:
+        """Measured seconds by assumed ones, of all fold runs: above 1 on a slow or busy machine."""
+        return self._prices.slowness
 
     def recall(self, trials: Trials, show: Callable[[], object]) -> None:
         """Learn from what earlier sessions stored: what fold runs took, and which of them kept their weights.
@@ -148,6 +170,26 @@ class TimeLeft:
         """Whether the next fold run of a trial is expected to end in time. The baseline is always begun."""
         is_begun_anyway = trial.origin == Origin.BASELINE and not trial.folds
         return is_begun_anyway or self._prices.fold(trial) <= self.seconds
+
+    def until_making(self, trials: Trials) -> float:
+        """Seconds until the model has to be made; infinite without a limit. Confirming trials is done before."""
+        limit = self._plan.seconds
+        return float("inf") if limit is None else limit - self._session.spent - self.needed(trials)
+
+    def last_folds(self, trials: Trials) -> tuple[int, ...]:
+        """Numbers of the open trials whose missing folds come before any is confirmed; see `last_folds`."""
+        known = [*trials]
+        evidence = stored_evidence(self._session.store, known, confirmed=False)
+        if evidence is None:
+            return ()
+        slots, folds = self._session.executor.slots, self._plan.folds
+        seconds = {t.number: -(-(folds - len(t.folds)) // slots) * self._prices.fold(t) for t in trials.open}
+        candidates = candidates_of(evidence, known)
+        return last_folds(evidence, candidates, seconds, self._plan.wish)
+
+    def has_last_fold(self, trial: TrialRecord, trials: Trials) -> bool:
+        """Whether the next fold run of a trial is expected to end before the model has to be made."""
+        return self._prices.fold(trial) <= self.until_making(trials)
 
     def is_guessed(self, trial: TrialRecord) -> bool:
         """Whether a fold run of a trial is a long one, and none before it tells how long."""

@@ -9,13 +9,15 @@ import itertools
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import overload
 
-from search.jobs import FailureCause
+from search.jobs import Failure, FailureCause
 from search.stats.ranking import best
 from spaces import Value
 from storage.records import TrialRecord, TrialState
 
 SETUP_FAILURES = {FailureCause.ERROR, FailureCause.MODEL, FailureCause.WORKER_DIED, FailureCause.HUNG}
 """Rather caused by the setup than by a point."""
+MAX_FAILURES_IN_A_ROW = 5  # with causes in `SETUP_FAILURES`; a resumed search may have as many again
+MAX_ALIKE_IN_A_ROW = 10  # failures with one cause, whichever; likewise
 
 
 class Trials(Sequence[TrialRecord]):
@@ -77,6 +79,15 @@ class Trials(Sequence[TrialRecord]):
         failed = (trial.state == TrialState.FAILED and trial.cause in causes for trial in closed)
         return sum(1 for _ in itertools.takewhile(bool, failed))
 
+    def folds_left(self, trials: int, folds: int, *, racing: bool) -> float:
+        """Fold runs until so many trials are closed: `folds` each, or if they race as many as the closed ones had."""
+        still_open = self.open
+        closed = len(self) - len(still_open)
+        folds_of_open = sum(len(trial.folds) for trial in still_open)
+        folds_of_closed = sum(len(trial.folds) for trial in self) - folds_of_open
+        each = folds_of_closed / closed if racing and closed else folds
+        return max(0, (trials - closed) * each - folds_of_open)
+
     def has(self, params: Mapping[str, Value]) -> bool:
         """Whether a trial has these parameters."""
         return _key(params) in self._points
@@ -88,6 +99,22 @@ class Trials(Sequence[TrialRecord]):
         self._open.pop(trial.number, None)
         if trial.state == TrialState.COMPLETE:
             self._best = best([*([self._best] if self._best else []), trial], self._metric)
+
+
+def too_many_failures(trials: Trials, latest: Failure) -> str | None:
+    """Why a search ends after the `latest` failure of a trial, which is among the trials; None if it goes on."""
+    broken, alike = trials.broken_in_a_row, trials.alike_in_a_row(latest.cause)
+    if broken and broken % MAX_FAILURES_IN_A_ROW == 0:  # 0: a later trial ended otherwise before
+        return (
+            f"{broken} trials in a row failed, the last with: {latest.detail}. "
+            "Something is wrong with the set-up rather than the points; the search ends here."
+        )
+    if alike and alike % MAX_ALIKE_IN_A_ROW == 0:
+        return (
+            f"{alike} trials in a row failed with one cause, {latest.cause}: "
+            f"{latest.detail}. Narrow the space in study.toml, or correct the cause; the search ends here."
+        )
+    return None
 
 
 def _key(params: Mapping[str, Value]) -> Hashable:

@@ -19,6 +19,7 @@ from search.stats.estimate import Estimate, at_least_wilson
 from search.stats.evidence import Evidence, belief
 from search.stats.latency import Timed, together
 from search.stats.metrics import METRICS
+from search.stats.paired import corrected_error
 from search.stats.ranking import ranked
 from storage.records import TrialRecord, TrialState
 
@@ -177,8 +178,7 @@ def _of_whole_repeats(trial: TrialRecord, metric: str) -> dict[tuple[int, int], 
 def tied(leader: TrialRecord, other: TrialRecord, metric: str, images: int) -> bool:
     """Whether `other` is not clearly worse than `leader`, by the folds that both have.
 
-    Nadeau and Bengio's corrected test (Machine Learning 52, 2003): the variance of the mean of J paired differences of
-    folds that share training images is var (1 / J + 1 / (K - 1)). The standard error is at least `Metric.floor`.
+    Nadeau and Bengio's corrected test, see `corrected_error`. The standard error is at least `Metric.floor`.
     """
     from scipy.stats import t as student  # takes half a second to import; most commands do not need it
 
@@ -191,8 +191,7 @@ def tied(leader: TrialRecord, other: TrialRecord, metric: str, images: int) -> b
     gap = METRICS[metric].gain(float(gaps.mean()))
     if gap <= 0 or len(gaps) == 1:
         return gap <= 0
-    folds = max(len({fold for _, fold in shared}), 2)
-    error = math.sqrt(float(gaps.var(ddof=1)) * (1 / len(gaps) + 1 / (folds - 1)))
+    error = corrected_error(gaps, len({fold for _, fold in shared}))
     return gap < float(student.ppf(1 - TIED, len(gaps) - 1)) * max(error, METRICS[metric].floor(gap, images))
 
 
@@ -302,18 +301,32 @@ def expected_score(
     would have been chosen without it, less what early stopping makes the members look better. The score of the members
     themselves is `naive`.
     """
-    rows = [evidence.row(number) for number, _ in members]
-    predictions = progressive(evidence, candidates, np.flatnonzero(evidence.known[rows].all(axis=0)), wish)
+    predictions, gain = judged(evidence, candidates, members, wish)
     inside = ~np.isnan(predictions).any(axis=1)
     if not inside.any():
         return None
     labels, metric = evidence.labels[inside], evidence.metric
+    rows = [evidence.row(number) for number, _ in members]
     weights = np.array([weight for _, weight in members])
     together = np.tensordot(weights / weights.sum(), evidence.probabilities[rows][:, inside].astype(np.float64), axes=1)
-    too_good = METRICS[metric].gain(float(weights @ evidence.optimism[rows] / weights.sum()))
+    too_good = METRICS[metric].gain(gain)
     value, low, high = (max(bound - too_good, 0.0) for bound in interval(predictions[inside], labels, metric))
     naive = METRICS[metric].of(labels, together)
     return Estimate(metric, value, low, high, naive, len(evidence.numbers), int(inside.sum()), method=PROGRESSIVE)
+
+
+def judged(
+    evidence: Evidence, candidates: NDArray[np.bool_], members: Sequence[tuple[int, float]], wish: Wish = Wish()
+) -> tuple[NDArray[np.float64], float]:
+    """([images, classes] predictions of choices that did not see the image, by how much they are too good).
+
+    `members`: the (trial, weight) that were chosen. Images of folds that one of them lacks are NaN. What early stopping
+    makes the members look better by is in units of the metric, larger being better.
+    """
+    rows = [evidence.row(number) for number, _ in members]
+    weights = np.array([weight for _, weight in members])
+    predictions = progressive(evidence, candidates, np.flatnonzero(evidence.known[rows].all(axis=0)), wish)
+    return predictions, float(weights @ evidence.optimism[rows] / weights.sum())
 
 
 def progressive(

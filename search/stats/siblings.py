@@ -37,7 +37,7 @@ class Siblings:
 
     @property
     def clear(self) -> bool:
-        """Whether images of split things are recognised more often."""
+        """Whether images of split things are recognized more often."""
         return self.low > 0
 
 

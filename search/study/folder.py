@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import UsageError
+from search.files import sweep_partial
 from search.manifest import about
 from search.stats.metrics import max_scores
 from search.study import config as toml
@@ -81,6 +82,11 @@ class StudyFolder:
         return self._cache / "refits"
 
     @property
+    def looks(self) -> Path:
+        """Where the chosen model looks in a few images, see `results.looks`; may be absent."""
+        return self._cache / "looks.npz"
+
+    @property
     def pixels(self) -> Path:
         """The images as workers read them; exists only during a session."""
         return self._cache / "pixels.npy"
@@ -89,6 +95,15 @@ class StudyFolder:
     def nested(self) -> Path:
         """The folder that contains the outer folds."""
         return self.path / "nested"
+
+    @property
+    def explained(self) -> Path:
+        """The folder that contains the explanations, see `study.explanation`."""
+        return self.path / "explained"
+
+    def explanation(self, start: int, goal: int) -> Path:
+        """The database of the trials between two trials of the search."""
+        return self.explained / f"{start}-{goal}.db"
 
     def outer(self, fold: int) -> StudyFolder:
         """The study of an outer fold, counted from 0, which searches without the images of that fold."""
@@ -233,9 +248,16 @@ class StudyFolder:
                 path.parent.rmdir()
 
     def sweep(self) -> None:
-        """Remove partial files of workers that were killed."""
+        """Remove partial files of processes that were killed. Only while the study is locked."""
+        for written in (self.toml, self.report, self.report.with_suffix(".md")):
+            sweep_partial(written)
+        for path in self.path.glob(f".{self.database.name}.*.new*"):
+            path.unlink(missing_ok=True)
+        if not self.explained.is_symlink():
+            for path in self.explained.glob(".*.db.*.new*"):
+                path.unlink(missing_ok=True)
         refits = ((self.refits, ".*.keras"), (self.refits, ".*.npz"))
-        partial_files = ((self.features, ".*.npy"), *refits, (self.models, ".*.keras"))
+        partial_files = ((self.features, ".*.npy"), *refits, (self._cache, ".looks.*.npz"), (self.models, ".*.keras"))
         for folder, pattern in partial_files:
             if folder.resolve().is_relative_to(self.path.resolve()):  # the folder could be a link to any other
                 for path in folder.glob(pattern):

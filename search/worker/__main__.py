@@ -13,10 +13,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from search.files import no_links
+from search.jobs import Step
 from search.native import ENVIRONMENT, STOPPING
 from search.worker.worker import Sign, Worker
 
-SIGN_SECONDS = 5.0  # between two signs of progress, at least
+SIGN_SECONDS = 0.5  # between two signs of progress, at least
 
 
 def preload() -> None:
@@ -42,10 +43,13 @@ def main(descriptor: int) -> None:
             context, log = pipe.recv()
             _write_to(log)
             process = os.getpid()
-            sign = Sign(process)
-            # A process that the user's code forked must not write into the pipe.
-            worker = Worker(context, seldom(lambda: pipe.send(sign) if os.getpid() == process else None))
-            pipe.send(sign)
+
+            def tell(step: Step) -> None:
+                if os.getpid() == process:  # a process that the user's code forked must not write into the pipe
+                    pipe.send(Sign(process, step))
+
+            worker = Worker(context, seldom(tell))
+            pipe.send(Sign(process))
             while True:
                 outcome = worker.do(pipe.recv())
                 if os.getpid() != process:  # a user's builder forked, and its child came back: one answer is enough
@@ -55,15 +59,15 @@ def main(descriptor: int) -> None:
             return
 
 
-def seldom(call: Callable[[], object]) -> Callable[[], None]:
-    """Call `call` at most once in SIGN_SECONDS: an epoch can take a millisecond."""
-    last = time.monotonic()
+def seldom(tell: Callable[[Step], object]) -> Callable[[Step], None]:
+    """Pass on a step of another kind, and others at most once in SIGN_SECONDS: an epoch can take a millisecond."""
+    last, kind = time.monotonic(), ""
 
-    def when_due() -> None:
-        nonlocal last
-        if time.monotonic() - last >= SIGN_SECONDS:
-            last = time.monotonic()
-            call()
+    def when_due(step: Step) -> None:
+        nonlocal last, kind
+        if step.what != kind or time.monotonic() - last >= SIGN_SECONDS:
+            last, kind = time.monotonic(), step.what
+            tell(step)
 
     return when_due
 

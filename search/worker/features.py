@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.files import replacing
-from search.jobs import FoldJob
+from search.jobs import FoldJob, Step
 from search.worker.latency import milliseconds_an_image
 from spaces.facts import Facts
 from spaces.presets import FrozenFeatures
@@ -33,11 +33,11 @@ class Features:
     """Features of a study's images, from memory, else from disk, else computed."""
 
     def __init__(
-        self, pixels: NDArray[np.uint8], folder: Path | None, progress: Callable[[], object] = lambda: None
+        self, pixels: NDArray[np.uint8], folder: Path | None, progress: Callable[[Step], object] = lambda _: None
     ) -> None:
         """`pixels` is [images, height, width, channels]; `folder` is made at the first piece; None: none is written.
 
-        `progress` is called after each piece.
+        `progress` is called before each piece.
         """
         self._pixels, self._folder, self._progress = pixels, folder, progress
         self._kept: dict[tuple[View, bytes], NDArray[np.float32]] = {}
@@ -85,8 +85,8 @@ class Features:
         pieces = [rows[start : start + PIECE] for start in range(0, len(rows), PIECE)]
         computed: dict[int, NDArray[np.float32]] = {}
         for number in np.random.default_rng(os.getpid()).permutation(len(pieces)):
+            self._progress(Step("features", len(computed) + 1, len(pieces)))
             computed[int(number)] = self._piece(view, self._pixels[pieces[number]])
-            self._progress()
         return np.concatenate([computed[number] for number in range(len(pieces))])
 
     def _piece(self, view: View, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from search.diagnosis.evidence import Diagnosis
 from search.diagnosis.rules import inspect_after
-from search.jobs import FitOptions, FoldJob, FoldResult
+from search.jobs import FitOptions, FoldJob, FoldResult, Step
 from search.stats.chance import majority
 from search.stats.metrics import balanced_accuracy, better, scores
 from search.worker.batches import batches
@@ -115,6 +115,11 @@ class FoldRun:
         trainer.model.stop_training = False
         self._hooks.on_train_begin()
         self.inspector = Inspector(trainer, job)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that were trained."""
+        return self._epochs
 
     def epoch(self) -> None:
         """Train one epoch, judge it, and decide whether it is the last. Raises ValueError where there is no loss."""
@@ -257,13 +262,13 @@ def train(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     at_best: Callable[[], object] = lambda: None,
     *,
-    progress: Callable[[], object] = lambda: None,
+    progress: Callable[[Step], object] = lambda _: None,
 ) -> FoldResult:
-    """A whole fold run, see FoldRun. `progress` is called after each epoch."""
+    """A whole fold run, see FoldRun. `progress` is called before each epoch."""
     run = FoldRun(trainer, job, started, callbacks, at_best)
     while not run.finished:
+        progress(Step("epoch", run.epochs + 1, job.training.max_epochs))
         run.epoch()
-        progress()
     return run.result()
 
 

@@ -29,10 +29,13 @@ from search.jobs import (
     FoldJob,
     FoldResult,
     Job,
+    Looked,
+    LookJob,
     Outcome,
     ReferenceJob,
     RefitJob,
     SavedModel,
+    Step,
     WorkerContext,
 )
 from search.native import ENVIRONMENT
@@ -67,15 +70,16 @@ class Sign:
     """What a worker process says once its libraries are imported, and then whenever a job has got on."""
 
     pid: int
+    step: Step | None = None  # how far the job is; None: it has none yet
 
 
 class Worker:
     """Does jobs, all with the same context."""
 
-    def __init__(self, context: WorkerContext, progress: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, context: WorkerContext, progress: Callable[[Step], object] = lambda _: None) -> None:
         """Import TensorFlow (seconds), give it one thread, and take the pixels in.
 
-        `progress` is called after each epoch, and after each piece of features.
+        `progress` is called before each epoch, and before each piece of features.
         """
         os.environ.update(ENVIRONMENT)
         import tensorflow as tf  # seconds, and its settings come first
@@ -146,10 +150,18 @@ class Worker:
                 return judge(job, self._pixels, self._features, self._context)
             case RefitJob():
                 return self._refit(job)
-            case ComposeJob():
-                from search.worker.packaging import compose
+            case ComposeJob() | LookJob():
+                return self._with_saved(job)
 
-                return compose(job, self._pixels, self._context.facts)
+    def _with_saved(self, job: ComposeJob | LookJob) -> SavedModel | Looked:
+        """What needs files of saved models only."""
+        if isinstance(job, ComposeJob):
+            from search.worker.packaging import compose
+
+            return compose(job, self._pixels, self._context.facts)
+        from search.worker.gradcam import look
+
+        return look(job, self._pixels)
 
     @cached_property
     def _own(self) -> OwnModel:

@@ -1,6 +1,6 @@
 """How often a report says that pictures of one thing make its numbers too good: `python -m tests.bench.siblings`.
 
-Studies are simulated, so that the truth is known: images whose siblings were trained on are recognised more often by a
+Studies are simulated, so that the truth is known: images whose siblings were trained on are recognized more often by a
 number of points, or not at all. All have 400 images of four classes, in five folds.
 """
 

@@ -99,11 +99,11 @@ def test_the_saved_model_is_said_in_words() -> None:
     [
         (
             {"family": "fine-tune", "fine_tune_backbone": "lite0", "fine_tune_input_size": 128},
-            "a pre-trained network, trained further on your pictures (lite0, 128 pixels)",
+            "a pre-trained network, trained further on your pictures (EfficientNet-Lite0, 128 pixels)",
         ),
         (
-            {"family": "frozen", "frozen_backbone": "lite0", "frozen_head": "svm", "frozen_input_size": 192},
-            "a classifier on the features of a pre-trained network (lite0, svm, 192 pixels)",
+            {"family": "frozen", "frozen_backbone": "dino", "frozen_head": "svm", "frozen_input_size": 192},
+            "a classifier on the features of a pre-trained network (dino, svm, 192 pixels)",
         ),
     ],
 )

@@ -29,7 +29,9 @@ def test_it_begins_with_the_answer_and_has_the_sections_of_the_page(text: str) -
         "## Labels to look at",
         "## What it confuses",
         "## Leaderboard",
+        "## Good and quick, good and small",
         "## Trials that did not finish",
+        "## Where the time went",
         "## How to repeat it",
     ]
 

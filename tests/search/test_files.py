@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from search.files import no_links, replacing, write_atomically
+from search.files import no_links, replacing, sweep_partial, write_atomically
 from tests.commands import ROOT
 
 TEXT = "ein Kätzchen\n"
@@ -125,3 +125,12 @@ def test_a_link_is_not_opened(tmp_path: Path) -> None:
     with open(tmp_path / "new", "ab", opener=no_links) as file:
         file.write(b"x")
     assert ((tmp_path / "elsewhere").read_text(), (tmp_path / "new").read_bytes()) == ("mine", b"x")
+
+
+def test_what_a_killed_process_left_is_swept_and_what_another_is_writing_stays(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", "pass"])
+    ended.wait()
+    for name in (f".a.{ended.pid}.html", f".a.{os.getpid()}.html", f".b.{ended.pid}.html", ".a.x.html", "a.html"):
+        (tmp_path / name).write_text("x")
+    sweep_partial(tmp_path / "a.html")
+    assert names(tmp_path) == sorted([f".a.{os.getpid()}.html", f".b.{ended.pid}.html", ".a.x.html", "a.html"])

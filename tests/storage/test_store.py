@@ -298,7 +298,7 @@ def test_the_same_fold_twice_is_refused_and_the_first_stays(store: Store) -> Non
     store.add_trial(trial(), run=0, seconds=0)
     store.add_fold(fold(), run=0, seconds=1)
     again = fold(scores={"accuracy": 1.0}, probabilities=probabilities(99))
-    with refused("fold 0 of repeat 0 of trial 0 is stored already"):
+    with refused("fold 1 of repeat 0 of trial 0 is stored already"):
         store.add_fold(again, run=0, seconds=2, close=(TrialState.COMPLETE, None, None))
     assert bare(store.trial(0).folds[0]) == bare(fold())
     assert store.trial(0).state == "running"
@@ -365,7 +365,7 @@ def test_references_come_back_by_name_and_fold_with_the_seconds_of_the_run(store
     ("changes", "reason"),
     [
         ({"probabilities": probabilities(0)[:2]}, "float32 (2, 2)"),
-        ({"fold": FOLDS}, "fold 3 of reference majority: no image is validated"),
+        ({"fold": FOLDS}, "fold 4 of reference majority: no image is validated"),
         ({"seconds": float("nan")}, "seconds must be finite"),
     ],
 )
@@ -378,7 +378,7 @@ def test_a_reference_that_does_not_fit_the_study_is_refused(store: Store, change
 
 def test_the_same_fold_of_a_reference_twice_is_refused_and_the_first_stays(store: Store) -> None:
     store.add_reference(reference(), run=0, seconds=1)
-    with refused("fold 0 of reference majority is stored already"):
+    with refused("fold 1 of reference majority is stored already"):
         store.add_reference(reference(scores={"accuracy": 1.0}), run=0, seconds=2)
     assert store.references()[0].scores == reference().scores
     assert store.spent_seconds() == 1

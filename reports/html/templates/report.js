@@ -18,6 +18,28 @@
     body.append(...rows);
   }
 
+  // Filtering: a row is hidden if it lacks the text, or if its kind is not ticked.
+  function filtered(form) {
+    const rows = [...document.getElementById(form.dataset.table).tBodies[0].rows];
+    const words = (row) => [...row.querySelectorAll("th, summary, .params, .state")].map((part) => part.textContent);
+    const texts = new Map(rows.map((row) => [row, words(row).join(" ").replace(/\s+/g, " ").toLowerCase()]));
+    const boxes = [...form.querySelectorAll("[type=checkbox]")];
+    function show() {
+      const text = form.elements.text.value.trim().toLowerCase();
+      const unwanted = boxes.filter((box) => !box.checked);
+      for (const row of rows) {
+        row.hidden = !texts.get(row).includes(text) || unwanted.some((box) => row.dataset[box.name] === box.value);
+      }
+      form.querySelector("output").textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows`;
+    }
+    form.addEventListener("input", show);
+    form.addEventListener("reset", () => setTimeout(show));
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.hidden = false;
+    show();
+  }
+  document.querySelectorAll("form.filter").forEach(filtered);
+
   // Not every browser opens what a link leads into.
   function reveal() {
     const goal = document.getElementById(location.hash.slice(1));

@@ -37,6 +37,22 @@ PAYLOADS = (
     "&lt;script&gt;&#x3c;img&#x3e;",
     "<!--<script>",
     "%{y}<extra></extra>$x^2$css:--ink",
+    "<svg/onload=window.pwned=1>",
+    "<iframe srcdoc='<script>parent.pwned=1</script>'></iframe>",
+    "<math><mtext></table><script>window.pwned=1</script></mtext></math>",
+    "<object data=https://example.com/x></object><embed src=https://example.com/x>",
+    "<link rel=stylesheet href=https://example.com/x.css>",
+    "<meta http-equiv=refresh content='0;url=https://example.com'>",
+    "<base href=https://example.com/>",
+    "<form action=https://example.com><button name=text autofocus onfocus=window.pwned=1>",
+    "<details open ontoggle=window.pwned=1>",
+    "<template><img src=https://example.com/x></template>",
+    "url(https://example.com/x)",
+    "*/}</style><style>*{background:url(https://example.com/x)}",
+    "data:text/html,<script>window.pwned=1</script>",
+    r"\u003cscript\u003ewindow.pwned=1\u003c/script\u003e",
+    "]]><![CDATA[<script>window.pwned=1</script>",
+    "<a ping=https://example.com href=#x>ping</a>",
     "x" * 200,
 )
 HOSTILE = " ".join(PAYLOADS)
@@ -131,7 +147,8 @@ def test_the_table_sorts_and_opens_by_keyboard(visit: Visit, tmp_path: Path) -> 
 def hostile() -> Records:
     """A study in which every string from a user, a file name or an error message is an attack."""
     base = example((HOSTILE, HOSTILE + " "))
-    space = Space((choice(HOSTILE, HOSTILE, "plain"), choice("other <b>", 1, 2)))
+    kinds = choice("family", HOSTILE, "plain", *PAYLOADS[:6])
+    space = Space((choice(HOSTILE, HOSTILE, "plain"), choice("other <b>", 1, 2), kinds))
     layers = (LayerRecord(HOSTILE, HOSTILE, (8, 8, 3), 0, HOSTILE), LayerRecord(HOSTILE, HOSTILE, (2,), 9, HOSTILE))
 
     def evil_fold(fold: FoldRecord) -> FoldRecord:
@@ -144,7 +161,11 @@ def hostile() -> Records:
             replace(
                 source,
                 number=number,
-                params={HOSTILE: HOSTILE if number % 2 else "plain", "other <b>": 1 + number % 2},
+                params={
+                    HOSTILE: HOSTILE if number % 2 else "plain",
+                    "other <b>": 1 + number % 2,
+                    "family": str(kinds.values[number % 8]),
+                },
                 origin=Origin.TRY,
                 cause=HOSTILE if source.state in (TrialState.FAILED, TrialState.PRUNED) else None,
                 detail=HOSTILE + "!",
@@ -162,7 +183,8 @@ def hostile() -> Records:
     )
     runs = tuple(replace(run, command=HOSTILE, versions={HOSTILE: HOSTILE}, host=HOSTILE) for run in base.runs)
     images = tuple(replace(image, path=HOSTILE) for image in base.images)
-    return replace(base, study=study, trials=tuple(trials), runs=runs, images=images, notes=(HOSTILE,))
+    seen = dict.fromkeys((0, 5, 7, 8), base.probabilities)
+    return replace(base, study=study, trials=tuple(trials), runs=runs, images=images, notes=(HOSTILE,), others=seen)
 
 
 @pytest.mark.parametrize("width", [400, 1400])
@@ -171,8 +193,9 @@ def test_hostile_names_run_nothing_fetch_nothing_and_break_nothing(visit: Visit,
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     page.mouse.move(300, 300)
     assert page.evaluate("window.pwned") is None
-    assert page.locator("img, iframe, object, a[href^='javascript']").count() == 0
-    assert page.locator("script").count() == 1
+    assert page.locator("img, iframe, object, embed, a[href^='javascript'], a[ping]").count() == 0
+    assert page.locator("base, link:not([rel=icon]), meta[http-equiv=refresh], math, form:not(.filter)").count() == 0
+    assert page.locator("script").count() == page.locator("style").count() == 1
     assert "49" not in page.locator("h1").inner_text()
     assert "<script>window.pwned=1</script>" in page.locator(".note").last.inner_text()
     assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -66,15 +66,17 @@ def test_it_begins_with_the_answer_and_the_caution(page: str) -> None:
 def test_the_order_of_sections(page: str) -> None:
     order = [
         "next",
-        "leaderboard",
-        "model",
-        "curves",
         "confusion",
         "labels",
         "pictures",
+        "leaderboard",
+        "model",
+        "curves",
+        "costs",
         "history",
         "parameters",
         "unfinished",
+        "spent",
         "repeat",
     ]
     assert Outline(page).sections == order
@@ -260,14 +262,14 @@ def test_if_all_trials_failed_the_causes_come_first() -> None:
     failed = tuple(replace(t, state=TrialState.FAILED, folds=(), cause="out of memory") for t in example().trials)
     page = page_of(replace(example(), trials=failed, probabilities={}))
     assert "All 12 trials failed; most often: out of memory (12)." in page
-    assert Outline(page).sections == ["unfinished", "leaderboard", "repeat"]
+    assert Outline(page).sections == ["unfinished", "leaderboard", "spent", "repeat"]
 
 
 def test_ten_classes_and_every_metric() -> None:
     names = [f"class {i}" for i in range(10)]
     for metric in ("balanced_accuracy", "accuracy", "auroc", "log_loss"):
         page = page_of(example(names, per_class=20, metric=metric))
-        assert page.count('scope="row" title="class') == 10
+        assert page.count('scope="row" title="class') == 20, "in the matrix, and below it"
         assert "chance: ln 10 = 2.303" in page
 
 

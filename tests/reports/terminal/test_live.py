@@ -10,9 +10,11 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from reports.terminal.live import LiveTable, PlainLines
-from search.results.progress import Progress
+from reports.terminal.live import OPENING, LiveTable, PlainLines, watching
+from reports.terminal.sparkline import sparkline
+from search.results.progress import Activity, Progress, best_over_time
 from storage.records import TrialRecord, TrialState
+from tests.screen import Screen
 from tests.studies import example
 
 TRIALS = example().trials
@@ -37,32 +39,15 @@ def progress(trials: Sequence[TrialRecord], best: int | None = None, **more: obj
     return Progress(**(values | more))  # type: ignore[arg-type] # a table of keyword arguments
 
 
-class Screen:
-    """The parts of a terminal that show what is on it: cursor up, start of line, erase line."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = [""]
-        self.row = 0
-
-    def feed(self, text: str) -> None:
-        for control, letter, plain in re.findall(r"\x1b\[([0-9;?]*)([A-Za-z])|([^\x1b])", text):
-            if plain == "\n":
-                self.row += 1
-                self.lines += [""] * (self.row + 1 - len(self.lines))
-            elif letter == "A":
-                self.row -= int(control or 1)
-                assert self.row >= 0, "the cursor went above the first line"
-            elif letter == "K":
-                self.lines[self.row] = ""
-            elif plain and plain != "\r":
-                self.lines[self.row] += plain
-
-    @property
-    def text(self) -> str:
-        return "\n".join(line.rstrip() for line in self.lines)
+def shown(file: io.StringIO) -> str:
+    """What is on the screen after all that was written so far."""
+    screen = Screen()
+    screen.feed(file.getvalue())
+    return screen.text
 
 
 def played(states: Sequence[Progress], width: int = 80, height: int = 24, notes: Sequence[str] = ()) -> str:
+    """What is left on the screen after a search that was in these states."""
     file = io.StringIO()
     console = Console(file=file, width=width, height=height, force_terminal=True, color_system=None)
     with LiveTable(console) as table:
@@ -71,9 +56,19 @@ def played(states: Sequence[Progress], width: int = 80, height: int = 24, notes:
             table._drawn_at = 0.0  # as if enough time had passed
         for note in notes:
             table.note(note)
-    screen = Screen()
-    screen.feed(file.getvalue())
-    return screen.text
+    return shown(file)
+
+
+def drawn(state: Progress, width: int = 80, height: int = 24, encoding: str = "utf-8") -> str:
+    """What is on the screen while a search is in this state."""
+    file = io.StringIO()
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, write_through=True)
+    console = Console(file=stream, width=width, height=height, force_terminal=True, color_system=None)
+    with LiveTable(console) as table:
+        table.update(state)
+        assert isinstance(stream.buffer, io.BytesIO)
+        file.write(stream.buffer.getvalue().decode(encoding))
+    return shown(file)
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40), (80, 12), (60, 24)])
@@ -92,7 +87,7 @@ def test_it_shows_the_last_trials_the_best_and_the_budget() -> None:
     assert best.split()[1] == "7"
     assert "0.885 ± 0.041" in best
     assert "28%  11 of 40 trials · 60 min of 8 h 00 min" in text
-    assert "best 0.885 (trial 7) · 60 min so far · 83 min left · 1.3 fold runs a minute" in text
+    assert "best 0.885 (trial 7) · 83 min left · 60 min so far · 1.3 fold runs a minute" in text
 
 
 def test_a_fold_is_a_dot_then_a_circle_in_training_then_a_bar() -> None:
@@ -122,10 +117,101 @@ def test_the_table_before_the_first_trial() -> None:
 
 def test_the_first_seconds_say_that_workers_are_starting() -> None:
     nothing: dict[str, object] = {"running": (), "eta_seconds": None, "session_folds": 0, "spent_seconds": 12.0}
-    text = played([progress((), None, answered=False, **nothing)])
-    assert "starting 2 workers, importing TensorFlow · 12 s so far" in text
-    first = played([progress(TRIALS[:1], None, **nothing | {"running": ((0, 0), (0, 1), (0, 2))})], width=120)
-    assert "no best yet · trial 0: fold 1 of 5 · trial 0: fold 2 of 5 · … · 12 s so far" in first
+    assert "importing TensorFlow in 2 workers\n" in drawn(progress((), None, answered=False, **nothing))
+    described = (Activity("describing trial 0", importing=True),)
+    text = drawn(progress((), None, answered=False, doing=described, **nothing))
+    assert "now  importing TensorFlow in 2 workers, then describing trial 0" in text
+    assert "no best yet · 12 s so far" in text
+
+
+@pytest.mark.parametrize(("kind", "shows"), [("dumb", PlainLines), ("xterm", LiveTable)])
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines(
+    monkeypatch: pytest.MonkeyPatch, kind: str, shows: type[object]
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("TERM", kind)
+    with watching(quiet=False) as observer:
+        assert isinstance(observer, shows)
+
+
+def test_when_the_budget_is_used_up_no_time_is_left() -> None:
+    assert " left" not in drawn(progress(TRIALS, best=7, eta_seconds=0.0))
+
+
+def test_the_screen_is_not_empty_before_the_first_state() -> None:
+    file = io.StringIO()
+    with LiveTable(Console(file=file, width=80, height=24, force_terminal=True, color_system=None)):
+        assert OPENING in file.getvalue()
+
+
+NOW = (
+    Activity("trial 11 (cnn), fold 4 of 5", "epoch 12 of 40"),
+    Activity("trial 12 (frozen), fold 1 of 5", "features 3 of 12"),
+)
+
+
+def test_it_says_what_each_worker_does_now() -> None:
+    lines = drawn(progress(TRIALS, best=7, doing=NOW)).splitlines()
+    at = lines.index("now  trial 11 (cnn), fold 4 of 5: epoch 12 of 40")
+    assert lines[at + 1] == "     trial 12 (frozen), fold 1 of 5: features 3 of 12"
+    assert "now" not in played([progress(TRIALS, best=7, doing=NOW)]).split(), "when it has ended, nothing is done"
+
+
+def test_of_many_workers_the_first_are_named_and_the_others_counted() -> None:
+    text = drawn(progress(TRIALS, best=7, workers=8, doing=NOW * 4))
+    assert "     trial 11 (cnn), fold 4 of 5: epoch 12 of 40; and 5 more" in text
+
+
+def test_a_worker_that_was_replaced_imports_again_while_the_others_go_on() -> None:
+    again = Activity("trial 11 (cnn), fold 4 of 5", importing=True)
+    text = drawn(progress(TRIALS, best=7, doing=(again, NOW[1])))
+    assert "now  importing TensorFlow for trial 11 (cnn), fold 4 of 5\n" in text
+
+
+def test_between_two_jobs_it_says_so() -> None:
+    assert "now  on to the next job" in drawn(progress(TRIALS, best=7))
+
+
+def test_in_a_narrow_terminal_no_line_is_wrapped_and_the_time_left_is_shown() -> None:
+    lines = drawn(progress(TRIALS, best=7, doing=NOW), width=60).splitlines()
+    assert max(map(len, lines)) <= 60
+    assert "now  trial 11 (cnn), fold 4 of 5: epoch 12 of 40" in lines
+    assert any("11 of 40 trials · 60 min of 8 h 00 min" in line for line in lines)
+    assert any("83 min left" in line for line in lines)
+
+
+def test_where_the_encoding_lacks_block_characters_it_draws_with_others() -> None:
+    text = drawn(progress(TRIALS, best=7, doing=NOW), encoding="ascii")
+    assert text.isascii()
+    assert re.search(r"^best 0\.\d{3} [_.~=+*#-]{34} 0\.885 after ", text, re.MULTILINE)
+
+
+def test_the_best_over_time_is_a_curve_that_never_falls() -> None:
+    text = drawn(progress(TRIALS, best=7))
+    found = re.search(r"^best (0\.\d{3}) ([▁-█]{34}) 0\.885 after (\d+) min of training", text, re.MULTILINE)
+    assert found and found[2][0] == "▁" and found[2][-1] == "█"
+    assert list(found[2]) == sorted(found[2])
+    assert "of training" not in drawn(progress(TRIALS[:1], best=0)), "one trial is no curve"
+
+
+def test_the_best_over_time_counts_from_the_first_complete_trial_and_adds_up_training() -> None:
+    ended = [trial for trial in TRIALS if trial.state != TrialState.RUNNING]
+    points = best_over_time(TRIALS, "balanced_accuracy")
+    assert points[-1][0] == pytest.approx(sum(trial.seconds for trial in ended))
+    assert points[-1][1] == TRIALS[7].score("balanced_accuracy")
+    scores = [score for _, score in points]
+    assert scores == sorted(scores)
+    losses = [score for _, score in best_over_time(TRIALS, "log_loss")]
+    assert losses == sorted(losses, reverse=True)
+    assert best_over_time([], "accuracy") == ()
+
+
+def test_a_sparkline_is_higher_where_the_value_is_better() -> None:
+    points = [(0.0, 0.5), (5.0, 0.75), (10.0, 1.0)]
+    assert sparkline(points, 5, maximized=True, fancy=True) == "▁▁▅▅█"
+    assert sparkline(points, 5, maximized=False, fancy=True) == "██▅▅▁"
+    assert sparkline(points, 5, maximized=True, fancy=False) == "__==#"
+    assert sparkline([(0.0, 0.5), (1.0, 0.5)], 4, maximized=True, fancy=True) == "▅▅▅▅"
 
 
 def test_plain_lines_say_once_that_workers_are_starting_and_once_that_they_are_ready() -> None:
@@ -147,10 +233,12 @@ def test_plain_lines_do_not_mention_workers_that_are_ready() -> None:
 
 def test_a_resumed_search_says_what_it_trains_until_its_first_fold_ends() -> None:
     waiting: dict[str, object] = {"session_folds": 0, "eta_seconds": None, "spent_seconds": 3600.0}
-    assert "importing TensorFlow" in played([progress(TRIALS, 7, answered=False, **waiting)], width=120)
-    ready = played([progress(TRIALS, 7, answered=answered, **waiting) for answered in (False, True)], width=120)
+    fold = Activity("trial 11 (cnn), fold 4 of 5")
+    text = drawn(progress(TRIALS, 7, answered=False, doing=(replace(fold, importing=True),), **waiting))
+    assert "importing TensorFlow in 2 workers, then trial 11 (cnn), fold 4 of 5" in text
+    ready = drawn(progress(TRIALS, 7, doing=(fold,), **waiting))
     assert "importing" not in ready
-    assert "best 0.885 (trial 7) · trial 11: fold 4 of 5 · 60 min so far" in ready
+    assert "now  trial 11 (cnn), fold 4 of 5\n" in ready
 
 
 def test_names_cannot_move_the_cursor() -> None:

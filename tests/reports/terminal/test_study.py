@@ -59,7 +59,7 @@ def test_what_the_race_saved_is_printed_if_it_stopped_a_trial() -> None:
     assert "The race" not in printed(base)
     trials = tuple(replace(t, cause="behind") if t.number == 3 else t for t in base.trials)
     text = " ".join(printed(replace(base, trials=trials)).split())
-    assert "The race stopped 1 trial that fell behind: 3 fold runs saved, about 70 s." in text
+    assert "1 trial was stopped for falling behind, which spared 3 fold runs, about 70 s." in text
     assert as_json(replace(base, trials=trials).data())["saved"] == {"folds": 3, "seconds": 70.5}
     assert as_json(base.data())["saved"] == {"folds": 0, "seconds": 0.0}
 

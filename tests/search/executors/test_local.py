@@ -15,8 +15,9 @@ from search.executors.devices import resident
 from search.executors.in_process import InProcess
 from search.executors.local import LocalProcesses
 from search.executors.watch import Limits
-from search.jobs import DescribeJob, Failure, FailureCause, FoldResult, Outcome, WorkerContext
+from search.jobs import DescribeJob, Failure, FailureCause, FoldJob, FoldResult, Outcome, WorkerContext
 from search.study.prepared import Prepared
+from tests.commands import wait_until
 from tests.search.executors.test_contract import outcome
 from tests.search.worker.test_trainer import fold_job
 
@@ -165,3 +166,25 @@ def test_closing_with_kill_ends_a_running_job_at_once_and_cancels_those_that_wai
     assert stopped.cause == FailureCause.STOPPED
     assert waiting.cancelled()
     assert worker_pids(tmp_path / "logs") == []
+
+
+def test_it_tells_how_far_a_fold_is_and_once_that_its_worker_was_replaced(
+    processes: LocalProcesses, prepared: Prepared, tmp_path: Path
+) -> None:
+    job = fold_job(prepared, max_epochs=100_000)
+    assert [*processes.doing] == []
+    future = processes.submit(job)
+    wait_until(lambda: any(one.step for one in processes.doing))
+    (doing,) = processes.doing
+    assert doing.step is not None and doing.step.what == "epoch" and 0 < doing.step.number < doing.step.of == 100_000
+    assert isinstance(doing.job, FoldJob) and (doing.job.trial, doing.job.fold) == (job.trial, job.fold)
+    first = worker_pids(tmp_path / "logs")
+    os.kill(first[0], signal.SIGKILL)
+    wait_until(lambda: any(one.importing for one in processes.doing))
+    (replaced,) = processes.replaced()
+    assert replaced.how == "was killed by SIGKILL"
+    assert [*processes.replaced()] == []
+    wait_until(lambda: any(one.step for one in processes.doing))  # it begins anew
+    processes.close(kill=True)
+    assert isinstance(outcome(future), Failure)
+    assert [*processes.doing] == []

@@ -12,6 +12,7 @@ from rich.console import Console
 from reports.as_json import as_json
 from reports.html.study import render
 from reports.terminal.study import show
+from reports.wording import study as words
 from search.results.backbones import BackboneRow, backbone_rows
 from storage.records import TrialRecord, TrialState
 from tests.studies import example, trial, with_backbones
@@ -53,6 +54,12 @@ def test_times_are_of_all_trials_that_pass_images_in_the_same_way() -> None:
     rows = backbone_rows("frozen", trials, "accuracy")
     assert [(row.name, row.trial, row.milliseconds) for row in rows] == [("lite0", 0, 5.0), ("lite2", 3, None)]
     assert isinstance(rows[0], BackboneRow)
+
+
+def test_a_time_of_two_passes_says_so() -> None:
+    once = {**LITE0, "backbone": "lite2", "flip_average": False}
+    twice, single = backbone_rows("frozen", ranked(LITE0, once), "accuracy")
+    assert (words.pixels(twice), words.pixels(single)) == ("2 x 128", "128")
 
 
 @pytest.mark.parametrize("preset", ["frozen", "auto", "fine-tune", "cnn", "net.py", ""])

@@ -23,7 +23,7 @@ EACH = 205  # images of a class, of which 5 are for testing
 
 
 def a_study(*, known: bool, ends: tuple[str, str] = ("_makerA", "_makerB"), seed: int = 0) -> Records:
-    """Pairs of pictures in random folds; `known`: whether those with a sibling in training are recognised better."""
+    """Pairs of pictures in random folds; `known`: whether those with a sibling in training are recognized better."""
     base, generator = example(per_class=EACH), np.random.default_rng(seed)
     images = tuple(
         replace(image, path=f"{image.path.rpartition('/')[0]}/{n % EACH // 2:03}{ends[n % EACH % 2]}.png")

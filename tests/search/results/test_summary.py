@@ -96,7 +96,7 @@ def test_out_of_fold_predictions_are_pooled_over_all_images_in_folds() -> None:
 def test_predictions_that_do_not_fit_their_fold_are_refused() -> None:
     records = example()
     wrong = {0: records.probabilities[0][:-1]}
-    with pytest.raises(ValueError, match=r"fold 0: probabilities must be 22 images x 2 classes, got 21 x 2"):
+    with pytest.raises(ValueError, match=r"fold 1: probabilities must be 22 images x 2 classes, got 21 x 2"):
         records.data(probabilities=wrong)
 
 

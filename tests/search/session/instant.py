@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from search.executors.base import Doing, Replaced
 from search.jobs import (
     DescribeJob,
     Description,
@@ -111,6 +112,13 @@ class Instant:
     closed: list[bool] = field(default_factory=list)  # each `kill` that close was called with
 
     ready: bool = False
+    doing: tuple[Doing, ...] = ()
+    ended: list[Replaced] = field(default_factory=list)  # workers, to be told of
+
+    def replaced(self) -> list[Replaced]:
+        """Tell of each once."""
+        told, self.ended = self.ended, []
+        return told
 
     def prepare(self, context: WorkerContext, logs: Path) -> None:
         """Nothing to prepare."""

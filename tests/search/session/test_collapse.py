@@ -60,7 +60,7 @@ def test_a_trial_that_is_stuck_at_chance_is_closed_as_pruned_with_its_cause(path
     assert stuck.collapsed
     assert (stuck.state, stuck.cause) == (TrialState.PRUNED, "stuck at chance: dead ReLU")
     assert stuck.detail is not None
-    assert stuck.detail.startswith("fold 1: one class is predicted for all images. 100% of the units are 0. Try: ")
+    assert stuck.detail.startswith("fold 2: one class is predicted for all images. 100% of the units are 0. Try: ")
     assert [f.fold for f in stuck.folds] == [0, 1]
     assert [f.diagnosis is not None for f in stuck.folds] == [False, True]
     found = stuck.folds[1].diagnosis

@@ -77,6 +77,6 @@ def test_hours_are_a_total_over_all_deaths_those_of_folds_that_failed_among_them
         fails = isinstance(job, FoldJob) and job.trial % 2 and job.fold == 1
         return Failure(FailureCause.OUT_OF_MEMORY, "it needed more") if fails else by_formula(job)
 
-    broken, whole = dying_after_every_commit(tmp_path, failing, {"trials": 50, "seconds": 125}, executor=Ticking)
+    broken, whole = dying_after_every_commit(tmp_path, failing, {"trials": 50, "seconds": 128}, executor=Ticking)
     assert broken == whole
     assert len(whole) == 5  # with 3 folds, or 1 and one that failed, of ten seconds each

@@ -96,7 +96,7 @@ def test_a_start_for_which_there_is_no_time_is_left_out_with_a_note(path: Path, 
     assert [trial.params["depth"] for trial in stored(path)][:2] == [1, 2]
     point = "known-good point" if origin == Origin.START else "point of [[try]]"
     (note,) = (note for note in watcher.notes if "left out" in note)
-    assert note == f"a {point} is left out: 2 of its folds need about 86 s, and 70 s are left (depth = 4)"
+    assert note == f"a {point} is left out: 2 of its folds need about 86 s, and 68 s are left (depth = 4)"
 
 
 def alternatives() -> tuple[Start, ...]:
@@ -149,7 +149,7 @@ def test_a_resumed_search_knows_what_fold_runs_took_before(path: Path, seconds: 
     deep = Start(Origin.START, depth(3))
     sit(path, half_as_fast(), watcher, seconds=seconds, **starts(deep))  # its first 60 s are of the session before
     assert any(trial.origin == Origin.START for trial in stored(path)) == begun
-    left_out = "a known-good point is left out: 2 of its folds need about 132 s, and 125 s are left (depth = 3)"
+    left_out = "a known-good point is left out: 2 of its folds need about 132 s, and 123 s are left (depth = 3)"
     assert (left_out in watcher.notes) == (not begun)
 
 

@@ -80,9 +80,9 @@ def evidence(
 def siblings_of(
     seed: int, *, gain: float, things: int = 200, size: int = 2, alike: float = 0.5, divisions: int = 1
 ) -> Siblings | None:
-    """A study of simulated images; those with a sibling in training are recognised more often by `gain`.
+    """A study of simulated images; those with a sibling in training are recognized more often by `gain`.
 
-    `alike`: the share of things whose pictures are recognised together or not at all.
+    `alike`: the share of things whose pictures are recognized together or not at all.
     """
     generator = np.random.default_rng(seed)
     thing = np.repeat(np.arange(things), size)

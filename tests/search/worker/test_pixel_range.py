@@ -78,12 +78,12 @@ def range_of(scaling: str) -> int:
 
 
 @pytest.mark.parametrize("module", APPLICATIONS)
-def test_the_scaling_of_each_network_of_keras_applications_is_recognised(module: str) -> None:
+def test_the_scaling_of_each_network_of_keras_applications_is_recognized(module: str) -> None:
     assert range_of(f"keras.applications.{module}.preprocess_input(x)") == APPLICATIONS[module]
 
 
 @pytest.mark.parametrize("scaling", OPERATIONS)
-def test_arithmetic_lambdas_and_nested_models_are_recognised(scaling: str) -> None:
+def test_arithmetic_lambdas_and_nested_models_are_recognized(scaling: str) -> None:
     assert range_of(scaling) == OPERATIONS[scaling]
 
 

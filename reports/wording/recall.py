@@ -1,0 +1,56 @@
+"""How well each class is recognized, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports.wording.values import NONE, count, shortened
+from search.results.recall import Recall, clearly_least
+from search.results.summary import StudySummary
+
+FEW = 10  # pictures of a class, with which its share says little
+
+
+def interval(row: Recall) -> str:
+    """'17 of 20 recognized, 85 % (64 to 95)'."""
+    return f"{row.found} of {row.images} recognized, {share(row)}" if row.images else "no picture"
+
+
+def share(row: Recall) -> str:
+    """'85 % (64 to 95)'."""
+    if not row.images:
+        return NONE
+    return f"{100 * row.share:.0f} % ({100 * row.low:.0f} to {100 * row.high:.0f})"
+
+
+def about(data: StudySummary, rows: Sequence[Recall]) -> str:
+    """What the dots say, and which classes stand out."""
+    what = (
+        "The dot is the share of a class's pictures that are recognized. The line is where it may lie for new pictures "
+        "of the same kind, with 95 % confidence (Wilson): the fewer pictures, the longer."
+    )
+    return " ".join(filter(None, (_weakest(data, rows), what, _few(data, rows))))
+
+
+def _weakest(data: StudySummary, rows: Sequence[Recall]) -> str:
+    """Names the class that is recognized least, if that is clear."""
+    if sum(row.images > 0 for row in rows) < 2:
+        return ""
+    worst = clearly_least(rows)
+    if worst is None:
+        return "No class is clearly harder than the others: what they differ by may be luck."
+    name = shortened(data.study.classes[worst.label], 40)
+    return (
+        f"{name} is recognized least, {worst.found} of {worst.images}, and that is hardly luck: more, or clearer, "
+        "pictures of it would help most."
+    )
+
+
+def _few(data: StudySummary, rows: Sequence[Recall]) -> str:
+    few = [row for row in rows if row.images < FEW]
+    if not few:
+        return ""
+    names = ", ".join(shortened(data.study.classes[row.label], 30) for row in few[:3])
+    more = f" and {count(len(few) - 3, 'other class', 'other classes')}" if len(few) > 3 else ""
+    have = "has" if len(few) == 1 else "have"
+    return f"{names}{more} {have} fewer than {FEW} pictures here: too few to tell."

@@ -1,0 +1,1 @@
+"""The commands that are not in `cli.py`, and what all of them use."""

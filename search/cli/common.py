@@ -1,0 +1,32 @@
+"""What every command uses: how progress is shown, how a session is asked for, and how an error is told."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+from search.text import printable
+
+if TYPE_CHECKING:
+    from reports.terminal.display import TerminalDisplay
+    from search.commands.session import Session
+
+
+def display(*, quiet: bool = False) -> TerminalDisplay:
+    from reports.terminal.display import TerminalDisplay
+
+    return TerminalDisplay(quiet)
+
+
+def session_of(workers: int | None, *, quiet: bool, started: float, fold_limit: float | None = None) -> Session:
+    from search.commands.session import Session
+
+    return Session(display(quiet=quiet), shlex.join(["search", *sys.argv[1:]]), workers, fold_limit, started)
+
+
+def complain(message: str) -> None:
+    """Print a message on stderr, with control characters escaped: it may contain the name of any file."""
+    typer.echo("search: " + "\n".join(map(printable, message.split("\n"))), err=True)

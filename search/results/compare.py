@@ -1,0 +1,159 @@
+"""Several studies side by side, and whether one's choice is better than another's. Pure: from stored records alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.results.expected import members_or_next
+from search.results.stored import StoredStudy
+from search.results.summary import StudySummary, summarise
+from search.stats.evidence import candidates_of
+from search.stats.paired import Difference, difference
+from search.stats.selection import judged
+from spaces import Space, SpaceError
+
+NO_SETTINGS = {"model.space", "preset"}  # of the stored ones: shown elsewhere
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting in which the studies are not all alike."""
+
+    name: str  # as in study.toml, 'training.patience'; of a parameter 'space.NAME'
+    values: tuple[Any, ...]  # of each study; None: it has no such setting
+
+
+@dataclass(frozen=True)
+class Versus:
+    """A study beside the first."""
+
+    study: int  # its place among the studies
+    by_folds: Difference | None  # its choice less the first's, both judged out of fold, on the same folds
+    by_testing: Difference | None  # its saved model less the first's, on the same testing images
+    why_not: tuple[str, ...] = ()  # why a comparison is not made, one reason each; empty if both are
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Studies side by side; the first is the one that others are compared with."""
+
+    names: tuple[str, ...]  # their folders, as given
+    studies: tuple[StudySummary, ...]
+    same_pictures: tuple[bool, ...]  # whether each has the first's pictures and labels, at whatever size they are read
+    settings: tuple[Setting, ...]  # that differ
+    versus: tuple[Versus, ...]  # of all but the first
+
+
+def compare(named: Sequence[tuple[str, StoredStudy]]) -> Comparison:
+    """`named`: at least two studies, each with the name of its folder."""
+    names, studies = zip(*named, strict=True)
+    return Comparison(
+        names=names,
+        studies=tuple(map(summarise, studies)),
+        same_pictures=tuple(_pictures(stored) == _pictures(studies[0]) for stored in studies),
+        settings=tuple(_settings(studies)),
+        versus=tuple(_versus(place, studies[0], stored) for place, stored in enumerate(studies) if place),
+    )
+
+
+def _pictures(stored: StoredStudy) -> list[tuple[str, str]]:
+    """(content, class) of each image, in their order."""
+    return [(image.digest, stored.study.classes[image.label]) for image in stored.images]
+
+
+def _settings(studies: Sequence[StoredStudy]) -> Iterator[Setting]:
+    """What decides results and is not alike, the space last: only of studies of one preset, since others share none."""
+    flat = [{**dict(_flat(stored.study.config)), "seed": stored.study.seed} for stored in studies]
+    if len({stored.study.config.get("preset") for stored in studies}) == 1:
+        flat = [{**of, **_space(stored)} for of, stored in zip(flat, studies, strict=True)]
+    else:
+        yield Setting("preset", tuple(stored.study.config.get("preset") for stored in studies))
+    for name in dict.fromkeys(name for of in flat for name in of):
+        values = tuple(of.get(name) for of in flat)
+        if any(value != values[0] for value in values):
+            yield Setting(name, values)
+
+
+def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        name = f"{above}{key}"
+        if isinstance(value, Mapping) and name not in NO_SETTINGS:
+            yield from _flat(value, f"{name}.")
+        elif name not in NO_SETTINGS:
+            yield name, value
+
+
+def _space(stored: StoredStudy) -> dict[str, str]:
+    """Each parameter with its range and default, in words."""
+    try:
+        rows = Space.from_json(stored.study.space).rows()
+    except SpaceError:  # the rest of the database can still be shown
+        return {}
+    return {f"space.{row['name']}": f"{row['range']} [default: {row['default']}]" for row in rows}
+
+
+def _versus(place: int, first: StoredStudy, other: StoredStudy) -> Versus:
+    if apart := _apart(first, other):
+        return Versus(place, None, None, (apart,))
+    by_folds, no_folds = _by_folds(first, other)
+    by_testing, no_testing = _by_testing(first, other)
+    return Versus(place, by_folds, by_testing, tuple(filter(None, (no_folds, no_testing))))
+
+
+def _apart(first: StoredStudy, other: StoredStudy) -> str:
+    """Why nothing of two studies can be compared image by image; empty if something can."""
+    ours, theirs = first.study.metric, other.study.metric
+    if ours != theirs:
+        return f"they were searched for different metrics, {ours} and {theirs}"
+    if first.study.classes != other.study.classes:
+        return "their classes are not the same"
+    mine, others = _pictures(first), _pictures(other)
+    if mine != others:
+        shared = len({*mine} & {*others})
+        return f"their pictures are not the same: {shared:,} of {len(mine):,} and {len(others):,} are in both"
+    return ""
+
+
+def _by_folds(first: StoredStudy, other: StoredStudy) -> tuple[Difference | None, str]:
+    """(The difference out of fold, '') or (None, why there is none)."""
+    ours, theirs = first.split.assignment, other.split.assignment
+    if not np.array_equal(ours, theirs):
+        mine, others = _drawn(first), _drawn(other)
+        drawn = f" ({mine} and {others})" if mine != others else ""
+        return None, f"their folds are not the same{drawn}, so no image was judged by models of the same images"
+    before, after = _judged(first), _judged(other)
+    if before is None or after is None:
+        return None, "one of them has no finished fold yet"
+    searched, too_good = ours >= 0, (before[1], after[1])
+    labels, folds = first.labels[searched], ours[searched]
+    found = difference(first.study.metric, labels, before[0], after[0], folds, too_good)
+    return found, "" if found else "no image was judged in both"
+
+
+def _drawn(stored: StoredStudy) -> str:
+    return f"{int(stored.split.assignment.max(initial=-1)) + 1} folds with seed {stored.study.seed}"
+
+
+def _judged(stored: StoredStudy) -> tuple[NDArray[np.float64], float] | None:
+    evidence, members = stored.evidence, members_or_next(stored)
+    if evidence is None or not members:
+        return None
+    return judged(evidence, candidates_of(evidence, stored.trials), members, stored.wish)
+
+
+def _by_testing(first: StoredStudy, other: StoredStudy) -> tuple[Difference | None, str]:
+    """(The difference on the testing images, '') or (None, why there is none; empty if there are none to speak of)."""
+    ours, theirs = (np.array([image.testing for image in stored.images]) for stored in (first, other))
+    if not ours.any() and not theirs.any():
+        return None, ""
+    if not np.array_equal(ours, theirs):
+        return None, "their testing images are not the same"
+    saved = [stored.choice.probabilities if stored.choice else None for stored in (first, other)]
+    if saved[0] is None or saved[1] is None:
+        return None, "one of them has no saved model yet, so the testing images were not used"
+    return difference(first.study.metric, first.labels[ours], saved[0], saved[1]), ""

@@ -1,0 +1,53 @@
+"""What workers do now, and what became of them, in words for observers. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from search.executors.base import Doing, Replaced
+from search.jobs import ComposeJob, DescribeJob, DiscoverJob, FoldJob, Job, LookJob, ReferenceJob, RefitJob, Step
+from search.results.progress import Activity
+from search.session.plan import Plan
+
+
+def activities(doing: Sequence[Doing], plan: Plan) -> tuple[Activity, ...]:
+    """What the workers do now, each in words. Folds are counted from 1, as everywhere in words."""
+    return tuple(Activity(_what(one.job, plan), _how_far(one.step), importing=one.importing) for one in doing)
+
+
+def replaced(one: Replaced, plan: Plan) -> str:
+    """That a worker was replaced, and why, in one line."""
+    return f"a worker {one.how}; a new one does its job once more: {_what(one.job, plan)}"
+
+
+def _what(job: Job, plan: Plan) -> str:
+    match job:
+        case DescribeJob():
+            what = "describing a model" if job.trial is None else f"describing trial {job.trial}"
+        case FoldJob():
+            again = " on new folds" if job.repeat else ""
+            what = f"{_trial(job, plan)}{again}, {_fold(job.fold, plan)}"
+        case ReferenceJob():
+            what = f"reference {job.name.replace('_', ' ')}, {_fold(job.fold, plan)}"
+        case RefitJob():
+            what = f"{_trial(job.fold, plan)} on all images"
+        case ComposeJob():
+            what = "saving the model"
+        case LookJob():
+            what = "finding where the model looks"
+        case DiscoverJob():
+            what = "finding the parameters of your model"
+    return what
+
+
+def _trial(job: FoldJob, plan: Plan) -> str:
+    family = job.params.get("family", plan.model)
+    return f"trial {job.trial} ({family})" if family else f"trial {job.trial}"
+
+
+def _fold(fold: int, plan: Plan) -> str:
+    return f"fold {fold + 1} of {plan.folds}"
+
+
+def _how_far(step: Step | None) -> str:
+    return "" if step is None else f"{step.what} {step.number} of {step.of}"
