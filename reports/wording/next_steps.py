@@ -124,6 +124,15 @@ def _on(data: StudySummary, step: steps.SearchOn) -> Advice:
     return Advice("Search on if you have the time", why, ("resume", "--time", "1h"), "history")
 
 
+def _explain(data: StudySummary, step: steps.Explain) -> Advice:  # noqa: ARG001
+    return Advice(
+        "Find out what made the difference",
+        f"the best trial differs from your starting point in {count(step.changes, 'setting')}, and is clearly better. The "
+        "command tries each change alone, and finds the way from one to the other.",
+        ("explain",),
+    )
+
+
 def _stop(data: StudySummary, step: steps.StopHere) -> Advice:  # noqa: ARG001
     return Advice(
         "Stop the search here",
@@ -141,6 +150,7 @@ _WORDS: dict[type, Callable[[StudySummary, Any], Advice]] = {
     steps.RaiseEpochs: _epochs,
     steps.HelpClass: _class,
     steps.UsePlain: _plain,
+    steps.Explain: _explain,
     steps.SearchOn: _on,
     steps.StopHere: _stop,
 }

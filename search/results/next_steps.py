@@ -17,6 +17,7 @@ from search.stats.estimate import beats
 from storage.records import TrialState
 
 MOST = 5  # more than that is no advice
+MIN_CHANGES = 2  # with one change there is nothing to find out
 FEW_TRIALS = 12  # fewer say little of what more would bring
 _BEST_FEW = 3  # trials whose epochs decide whether more are needed
 
@@ -87,6 +88,13 @@ class UsePlain:
 
 
 @dataclass(frozen=True)
+class Explain:
+    """The best is clearly better than trial 0, and it is not known which change made it so."""
+
+    changes: int  # parameters in which they differ
+
+
+@dataclass(frozen=True)
 class SearchOn:
     """There are few trials, or the best came late, so more of them may bring a better one."""
 
@@ -111,6 +119,7 @@ Step: TypeAlias = (
     | RaiseEpochs
     | HelpClass
     | UsePlain
+    | Explain
     | SearchOn
     | StopHere
 )
@@ -133,9 +142,8 @@ def _steps(data: StudySummary) -> Iterator[Step]:
         yield CheckLabels(wrong)
     if disagree(data) and data.chosen and data.chosen.test and data.estimate:
         yield LookAtTesting(data.ahead(data.chosen.test.value, data.estimate.value) < 0)
-    for step in (_unfinished(data), _epochs(data), _weak_class(data), _plain(data), _search(data)):
-        if step is not None:
-            yield step
+    steps = (_unfinished, _epochs, _weak_class, _plain, _search, _explain)
+    yield from filter(None, (step(data) for step in steps))
 
 
 def _unfinished(data: StudySummary) -> FinishTrial | None:
@@ -191,6 +199,16 @@ def _search(data: StudySummary) -> SearchOn | StopHere | None:
     if len(ended) < FEW_TRIALS:
         return SearchOn(len(ended))
     return SearchOn(len(ended), leader) if since <= len(ended) / 4 else None
+
+
+def _explain(data: StudySummary) -> Explain | None:
+    """None where it is explained already, one change alone made it, or there is nothing to explain."""
+    best, start = data.best, data.baseline
+    if data.searching or data.explanation is not None or best is None or start is None or data.chosen is None:
+        return None
+    if start.rank is None or len(best.changed) < MIN_CHANGES or data.tied(best, start):
+        return None
+    return Explain(len(best.changed))
 
 
 def _after(row: TrialRow, number: int) -> bool:
