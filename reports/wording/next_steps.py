@@ -127,8 +127,8 @@ def _on(data: StudySummary, step: steps.SearchOn) -> Advice:
 def _explain(data: StudySummary, step: steps.Explain) -> Advice:  # noqa: ARG001
     return Advice(
         "Find out what made the difference",
-        f"the best trial differs from your starting point in {count(step.changes, 'setting')}, and is clearly better. The "
-        "command tries each change alone, and finds the way from one to the other.",
+        f"the best trial differs from your starting point in {count(step.changes, 'setting')}, and is clearly better. "
+        "The command tries each change alone, and finds the way from one to the other.",
         ("explain",),
     )
 
