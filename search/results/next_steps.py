@@ -10,6 +10,7 @@ from typing import TypeAlias
 import numpy as np
 
 from search.results.labels import accused
+from search.results.more_pictures import Verdict
 from search.results.recall import clearly_least, recalls
 from search.results.standing import disagree
 from search.results.summary import StudySummary, TrialRow
@@ -80,6 +81,11 @@ class HelpClass:
 
 
 @dataclass(frozen=True)
+class AddPictures:
+    """More pictures of every kind are expected to help clearly; see `MorePictures`."""
+
+
+@dataclass(frozen=True)
 class UsePlain:
     """After many trials the search is not clearly better than a plain method."""
 
@@ -118,6 +124,7 @@ Step: TypeAlias = (
     | FinishTrial
     | RaiseEpochs
     | HelpClass
+    | AddPictures
     | UsePlain
     | Explain
     | SearchOn
@@ -142,7 +149,7 @@ def _steps(data: StudySummary) -> Iterator[Step]:
         yield CheckLabels(wrong)
     if disagree(data) and data.chosen and data.chosen.test and data.estimate:
         yield LookAtTesting(data.ahead(data.chosen.test.value, data.estimate.value) < 0)
-    steps = (_unfinished, _epochs, _weak_class, _plain, _search, _explain)
+    steps = (_unfinished, _epochs, _weak_class, _pictures, _plain, _search, _explain)
     yield from filter(None, (step(data) for step in steps))
 
 
@@ -174,6 +181,10 @@ def _weak_class(data: StudySummary) -> HelpClass | None:
         return None
     others = [row.share for row in rows if row.images and row is not least]
     return HelpClass(least.label, least.share, least.low, least.high, float(np.mean(others)))
+
+
+def _pictures(data: StudySummary) -> AddPictures | None:
+    return AddPictures() if data.more is not None and data.more.verdict is Verdict.HELPS else None
 
 
 def _plain(data: StudySummary) -> UsePlain | None:
