@@ -107,6 +107,7 @@ class Store:
                     "`search run` upgrades it, after a backup."
                 )
             upgrade(path, revision, wait_seconds)
+            check(path)  # the columns of an older revision are not known, those that it has now are
         with explained(path, writing=not read_only):
             engine = (make_reading_engine if read_only else make_writing_engine)(path, wait_seconds)
         return cls(path, engine, max_scores or {}, read_only=read_only, wait_seconds=wait_seconds)

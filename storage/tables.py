@@ -9,9 +9,13 @@ from storage.schema import metadata
 
 _MAX_OBJECTS = 200  # tables and indexes: a study has about 20, and a tool may have added some of its own
 _MAX_SQL = 20_000  # characters of a table's definition: ours have less than 4,000
-_STATES = re.compile(r"CHECK \(state IN \([a-z', ]+\)\)")  # the only condition that this program writes
-_ACTS = re.compile(r"\b(CHECK|GENERATED|AS|COLLATE)\b", re.IGNORECASE)  # in a table's definition
-_QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re.DOTALL)
+_STATES = re.compile(r"CHECK \(state IN \(''(?:, '')*\)\)")  # the only condition that this program writes
+_ACTS = re.compile(r"\b(CHECK|GENERATED|AS|COLLATE)\b|[^\w\s(),.'\"+-]", re.IGNORECASE)  # in a table's definition
+_TOKENS = re.compile(
+    r"(?P<text>'(?:[^']|'')*')|(?P<name>\"(?:[^\"]|\"\")*\"|`(?:[^`]|``)*`|\[[^\]]*\])|(?P<comment>--[^\n]*|/\*.*?\*/)",
+    re.DOTALL,
+)  # all that SQLite reads as one, whatever is in it. See its tokenizer, tokenize.c.
+_EMPTY = {"text": "''", "name": '""', "comment": " "}
 
 
 def problem_of(connection: sqlite3.Connection, *, current: bool) -> str | None:
@@ -27,12 +31,14 @@ def problem_of(connection: sqlite3.Connection, *, current: bool) -> str | None:
         return f"contains more than {_MAX_OBJECTS} tables and indexes"
     ours = {name for name in metadata.tables if current or name == "alembic_version"}
     for kind, name, table, sql in objects:
-        if problem := _problem(kind, str(name), table in metadata.tables, sql):
+        # SQLite takes `Trial` for `trial`.
+        if problem := _problem(kind, str(name), str(table).lower() in metadata.tables, sql):
             return problem
-        ours.discard(name)
+        ours.discard(str(name).lower())
     if ours:
         return f"has no table {min(ours)!r}"
-    return next(filter(None, (_columns(connection, name) for name in metadata.tables)), None) if current else None
+    found = (_columns(connection, name, current=current) for name in metadata.tables)
+    return next(filter(None, found), None)
 
 
 def _problem(kind: str, name: str, ours: bool, sql: str | None) -> str | None:
@@ -42,7 +48,7 @@ def _problem(kind: str, name: str, ours: bool, sql: str | None) -> str | None:
         return None
     if kind == "index" and ours:
         return f"has an index of its own, {name[:60]!r}"
-    text = _QUOTED.sub("", _STATES.sub("", sql))
+    text = _STATES.sub("", _TOKENS.sub(lambda token: _EMPTY[str(token.lastgroup)], sql))
     if len(sql) > _MAX_SQL or (kind == "table" and not text.lstrip().upper().startswith("CREATE TABLE")):
         return f"contains a virtual or oversized table, {name[:60]!r}"
     if ours and (found := _ACTS.search(text)):
@@ -50,8 +56,9 @@ def _problem(kind: str, name: str, ours: bool, sql: str | None) -> str | None:
     return None
 
 
-def _columns(connection: sqlite3.Connection, table: str) -> str | None:
-    expected = {column.name for column in metadata.tables[table].columns}
-    found = {str(row[1]) for row in connection.execute(f'PRAGMA table_xinfo("{table}")')}
-    missing = expected - found
-    return f"has no column {min(missing)!r} in its table {table!r}" if missing else None
+def _columns(connection: sqlite3.Connection, table: str, *, current: bool) -> str | None:
+    columns = connection.execute(f'PRAGMA table_xinfo("{table}")').fetchall()
+    if hidden := [str(row[1]) for row in columns if row[6]]:  # generated, or of a virtual table
+        return f"has a computed column, {hidden[0][:60]!r}, in its table {table!r}"
+    missing = {column.name for column in metadata.tables[table].columns} - {str(row[1]) for row in columns}
+    return f"has no column {min(missing)!r} in its table {table!r}" if current and missing else None

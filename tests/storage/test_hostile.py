@@ -10,6 +10,7 @@ import pytest
 
 from storage import StorageError, Store
 from storage.engine import connect
+from storage.schema import HEAD, REVISIONS
 from tests.storage.examples import bytes_of, fill, make
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
@@ -56,6 +57,70 @@ def change(path: Path, *statements: str) -> None:
         connection.execute("PRAGMA foreign_keys=OFF")
         for statement in statements:
             connection.execute(statement)
+
+
+TABLE = (
+    "CREATE TABLE {name} (study, number, run, params, origin, state, cause, detail, parameters, layers, redraws, "
+    "started, finished, {more})"
+)
+HIDDEN = {
+    "between names in brackets": "[a'] TEXT GENERATED ALWAYS AS (length(params)), [b'] TEXT",
+    "between names in backticks": "`a'` TEXT GENERATED ALWAYS AS (length(params)), `b'` TEXT",
+    "between names in quotes": '"a\'" TEXT GENERATED ALWAYS AS (length(params)), "b\'" TEXT',
+    "behind what looks like our condition": "a DEFAULT (('CHECK (state IN (')) CHECK (1), b TEXT DEFAULT 'x'",
+    "in our condition": "CHECK (state IN ('running', length('x')))",
+    "in a comment that is none": "a TEXT DEFAULT '/*' CHECK (1), b TEXT DEFAULT '*/'",
+}
+
+
+def replaced(path: Path, more: str, name: str = "trial", revision: str = HEAD) -> None:
+    """Put another table in the place of `trial`."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA foreign_keys=OFF")
+        connection.execute("DROP TABLE trial")
+        connection.execute(TABLE.format(name=name, more=more))
+        connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+
+
+@pytest.mark.parametrize("name", ["trial", "Trial"])
+@pytest.mark.parametrize("revision", [HEAD, REVISIONS[-2]])
+@pytest.mark.parametrize("more", HIDDEN.values(), ids=HIDDEN)
+def test_what_acts_is_found_however_it_is_quoted(path: Path, more: str, revision: str, name: str) -> None:
+    make(path).close()
+    replaced(path, more, name, revision)
+    before = bytes_of(path.parent)
+    with pytest.raises(StorageError, match=r"has a table with '(CHECK|GENERATED)' in its definition, '[Tt]rial'"):
+        Store.open(path)
+    assert bytes_of(path.parent) == before
+
+
+def test_a_parameter_whose_name_holds_a_quote_hides_nothing(path: Path) -> None:
+    make(path).close()
+    replaced(path, "a DEFAULT 1111111, b CHECK (1), c TEXT DEFAULT 'x'")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA writable_schema=ON")  # SQLite reads it from a file, though it does not write it
+        connection.execute("UPDATE sqlite_master SET sql = replace(sql, '1111111', '($a('')) ')")
+    with pytest.raises(StorageError, match="in its definition, 'trial'"):
+        Store.open(path)
+
+
+def test_names_in_any_quoting_do_no_harm(path: Path) -> None:
+    make(path).close()
+    replaced(path, "[check as] TEXT, `generated` TEXT, \"as'\" TEXT DEFAULT 'it''s a CHECK' /* AS */ -- AS\n")
+    with Store.open(path) as store:
+        assert store.study().name == "pets"
+
+
+def test_the_columns_of_an_older_study_are_checked_once_it_is_upgraded(path: Path) -> None:
+    make(path).close()
+    change(
+        path,
+        "ALTER TABLE fold_run DROP COLUMN diagnosis",
+        "ALTER TABLE trial DROP COLUMN layers",
+        "UPDATE alembic_version SET version_num = '0005'",
+    )
+    with pytest.raises(StorageError, match="has no column 'layers' in its table 'trial'"):
+        Store.open(path)
 
 
 @pytest.mark.parametrize("case", ACTING)
