@@ -57,7 +57,7 @@ _TABLE = {
     "search.export": (
         "search.errors search.files search.native search.manifest search.text search.data search.study "
         "search.results.predictions search.session.budget search.stats.calibration search.stats.unlike "
-        "search.worker.keras_internals "
+        "search.worker.keras_internals spaces.backbones "
         "storage"
     ),
     "search.session": (

@@ -22,7 +22,7 @@ from search.data.formats import IMAGE_ENDINGS
 from search.data.images import PixelBudget
 from search.data.layout import files_below, name_of
 from search.errors import UsageError
-from search.export.bounds import check_archive, check_network
+from search.export.bounds import check_archive, check_network, images_at_once
 from search.manifest import About, Remembered, about, remembered
 from search.native import ENVIRONMENT, no_stderr
 from search.results.predictions import Prediction
@@ -129,7 +129,7 @@ def classified(
 
     With `known` the network gives features too.
     """
-    size = min(_BATCH, len(files))
+    size = images_at_once(network, min(_BATCH, len(files)))
     with quiet(), closing(pictures_in(files, needs)) as pictures:
         for start in range(0, len(files), size):
             some = files[start : start + size]

@@ -21,7 +21,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from search.jobs import LOOK_SIDE, Looked, LookJob
-from search.worker.keras_internals import all_layers, patched
+from search.worker.keras_internals import all_operations, patched
 from search.worker.packaging import load
 
 BATCH = 16  # images at a time
@@ -135,10 +135,7 @@ def _watched(model: keras.Model, seen: Seen) -> Iterator[None]:
 
         return calling
 
-    layers = [*all_layers(model)]
-    within = [one for layer in layers if isinstance(layer, keras.Model) for one in getattr(layer, "operations", ())]
-    operations = {id(one): one for one in (*layers, *within)}
     with ExitStack() as stack:
-        for operation in operations.values():
+        for operation in all_operations(model):
             stack.enter_context(patched(operation, "call", observed(operation)))
         yield

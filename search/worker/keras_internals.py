@@ -5,8 +5,8 @@ Only this file uses their private names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from search.seeds import derive
@@ -37,6 +37,40 @@ def all_layers(model: keras.Model) -> Iterator[Any]:
     """The model and every layer in it, those within others too."""
     layers: Iterator[Any] = model._flatten_layers()
     return layers
+
+
+def all_operations(model: keras.Model) -> list[Any]:
+    """The model, and every layer and operation in it, those within others too."""
+    layers = list(all_layers(model))
+    within = [one for layer in layers for one in getattr(layer, "operations", ())]
+    return list({id(one): one for one in (*layers, *within)}.values())
+
+
+def outputs_of_one(model: keras.Model) -> list[tuple[Any, tuple[int | None, ...]]]:
+    """(Operation, shape of a tensor it gives) for one image, of each call of every operation. Computes no tensor.
+
+    A network within another does not say what its operations give for that one's images, so all are asked again.
+    """
+    import keras
+
+    operations = all_operations(model)
+    tensors = [
+        (one, tensor) for one in operations for node in getattr(one, "_inbound_nodes", ()) for tensor in node.outputs
+    ]
+
+    def noting(operation: Any, asked: Callable[..., Any]) -> Callable[..., Any]:
+        def answer(*args: Any, **kwargs: Any) -> Any:
+            given = asked(*args, **kwargs)
+            tensors.extend((operation, tensor) for tensor in keras.tree.flatten(given))
+            return given
+
+        return answer
+
+    with ExitStack() as stack:
+        for one in operations:
+            stack.enter_context(patched(one, "compute_output_spec", noting(one, one.compute_output_spec)))
+        model.compute_output_spec([keras.KerasTensor((1, *given.shape[1:]), given.dtype) for given in model.inputs])
+    return [(one, tuple(tensor.shape)) for one, tensor in tensors if hasattr(tensor, "shape")]
 
 
 def maker_of(tensor: Any) -> Any:

@@ -15,7 +15,7 @@ import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,13 +67,19 @@ def read(path: Path, names: Collection[str]) -> dict[str, NDArray[np.float32]]:
         return {name: array[()].astype(np.float32) for name, array in found.items()}
 
 
+def announced_bytes(path: Path, stream: BinaryIO) -> int:
+    """Of all arrays in a file of weights, once they are unpacked. Raises BackboneError, naming `path`, as `arrays`."""
+    with _opened(path, stream) as file:
+        return sum(int(found.nbytes) for _, found in _arrays(path, file))
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """The file; whatever a damaged one makes of h5py is a BackboneError."""
+def _opened(path: Path, stream: BinaryIO | None = None) -> Iterator[Any]:
+    """The file; whatever a damaged one makes of h5py is a BackboneError. `stream`: its content, where it is no file."""
     import h5py
 
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(stream or path, "r") as file:
             yield file
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, BackboneError):

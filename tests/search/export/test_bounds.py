@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from search.errors import UsageError
+from search.export.bounds import images_at_once
 from search.export.predict import load_model
 from tests.search.export.test_predict import saved
 
@@ -61,6 +63,90 @@ def test_a_network_that_is_larger_than_its_file_accounts_for_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=said):
         load_model(rewritten(saved(tmp_path / "m.keras"), change))
+
+
+def of_network(path: Path, build: Callable[[Any], Any], side: int | None = 8) -> Path:
+    """A model whose pixels go through `build` before they are averaged; the network within takes images of `side`."""
+    import keras
+
+    from search.worker.packaging import save
+
+    inner = keras.Input((side, side, 1))
+    inputs = keras.Input((8, 8, 1))
+    seen = keras.Model(inner, build(inner))(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2, "softmax")(keras.layers.GlobalMaxPooling2D()(seen)))
+    save(model, path, {"classes": ["a", "b"], "image_shape": [8, 8, 1], "packaging": 2})
+    return path
+
+
+def thrice(pixels: Any) -> Any:
+    import keras
+
+    larger, smaller = keras.layers.UpSampling2D(16), keras.layers.GlobalMaxPooling2D(keepdims=True)
+    return smaller(larger(larger(larger(pixels))))
+
+
+def repeated(pixels: Any) -> Any:
+    import keras
+
+    return keras.ops.max(keras.ops.repeat(pixels, 2**25, axis=1), axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("side", [8, None])
+@pytest.mark.parametrize("build", [thrice, repeated])
+def test_every_call_and_operation_of_networks_within_is_bounded(
+    tmp_path: Path, build: Callable[[Any], Any], side: int | None
+) -> None:
+    with pytest.raises(UsageError, match=r"its layer '.*' gives [\d,]{10,} numbers for one image"):
+        load_model(of_network(tmp_path / "m.keras", build, side))
+
+
+def test_fewer_images_are_predicted_at_once_where_a_layer_gives_much(tmp_path: Path) -> None:
+    def wide(pixels: Any) -> Any:
+        import keras
+
+        return keras.layers.UpSampling2D(2**9)(pixels)
+
+    small, large = saved(tmp_path / "m.keras"), of_network(tmp_path / "large.keras", wide)
+    assert images_at_once(load_model(small), 64) == 64
+    assert images_at_once(load_model(large), 64) == 2**29 // 2**24
+
+
+def hollow(make: Callable[[Any], object]) -> bytes:
+    """A file of weights with one more array."""
+    import h5py
+
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        make(file)
+    return content.getvalue()
+
+
+HOLLOW: dict[str, tuple[Callable[[Any], object], str]] = {
+    "packed": (
+        lambda file: file.create_dataset("v", (10**9,), "f4", chunks=(10**6,), compression="gzip"),
+        "its arrays would have 4,000,000,000",
+    ),
+    "of one number": (
+        lambda file: file.create_dataset("v", (10**9,), "f4", fillvalue=1.0, chunks=(10**6,)),
+        "its arrays would have 4,000,000,000",
+    ),
+    "in another file": (lambda file: file.create_dataset("v", (4,), "f4", external="/etc/hostname"), "leads elsewhere"),
+    "behind a link": (lambda file: file.__setitem__("v", _link()), "leads elsewhere"),
+}
+
+
+def _link() -> Any:
+    import h5py
+
+    return h5py.ExternalLink("other.h5", "/v")
+
+
+@pytest.mark.parametrize("case", HOLLOW)
+def test_weights_that_are_not_in_the_file_are_refused(tmp_path: Path, case: str) -> None:
+    make, said = HOLLOW[case]
+    with pytest.raises(UsageError, match=said):
+        load_model(rewritten(saved(tmp_path / "m.keras"), members={"model.weights.h5": hollow(make)}))
 
 
 @pytest.mark.parametrize("name", ["config.json", "more.json"])
