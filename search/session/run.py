@@ -24,7 +24,7 @@ from search.session.finish import Finish
 from search.session.loop import Loop
 from search.session.plan import make_plan, worker_context
 from search.session.references import AFTERWARDS, use_spare_time
-from search.session.session import Asked, Session
+from search.session.session import Asked, Session, mark_failed
 from search.session.signals import stop_on_signals
 from search.study.continuing import resume_command
 from search.study.database import create, folds_of, open_begun
@@ -109,8 +109,7 @@ def _session(
     except (StorageError, OSError) as error:
         raise RunError(f"{error}\nwhat is committed stays; once that is corrected, go on with: {goes_on}") from error
     finally:
-        with contextlib.suppress(StorageError):  # the run ended above, or another error is being raised
-            store.end_run(run_id, Ending.FAILED.value, time.monotonic() - started)
+        mark_failed(store, run_id, time.monotonic() - started)  # where it did not end above
 
 
 def _search_and_finish(

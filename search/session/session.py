@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from search.executors.base import Executor
-from search.results.progress import Observer
+from search.results.progress import Ending, Observer
 from search.session.signals import StopRequest
-from storage import Store
+from storage import StorageError, Store
 
 FIRST_TOLD = 5.0  # seconds for which a database may be locked without a word
 MAX_LOCKED = 3600.0  # and at all
+LOCKED_AT_END = 30.0  # once the time is over: the last results are written then
+LOCKED_AT_STOP = 10.0  # once a signal asked to stop
 
 
 @dataclass(frozen=True)
@@ -56,15 +59,27 @@ class Session:
     def wait_for_lock(self, waited: float, *, budget: float | None) -> bool:
         """Whether to wait on for the database, which another program has locked for `waited` seconds; tells of it.
 
-        Until the session is asked to stop, its time is over (`budget`: seconds of all sessions), or an hour has passed.
+        An hour; less once the session's time is over (`budget`: seconds of all sessions), or it is asked to stop.
         """
+        if waited < FIRST_TOLD:  # another lock than that of which it told
+            self._told_of_lock = FIRST_TOLD
         over = budget is not None and self.spent >= budget
-        if self.stop.asked or over or waited >= MAX_LOCKED:
+        if waited >= (LOCKED_AT_STOP if self.stop.asked else LOCKED_AT_END if over else MAX_LOCKED):
             return False
         if waited >= self._told_of_lock:
-            self._told_of_lock = 2 * max(waited, FIRST_TOLD)
+            self._told_of_lock = 2 * waited
             self.observer.note(
                 f"{self.store.path}: another program has locked it for {waited:.0f} s; waiting, and what is committed "
                 "is safe"
             )
         return True
+
+
+def mark_failed(store: Store, run_id: int, seconds: float) -> None:
+    """Store that a session failed, if it has not ended.
+
+    Not where the database is locked: it was waited for before, maybe for an hour.
+    """
+    store.patient = lambda _: False
+    with contextlib.suppress(StorageError):
+        store.end_run(run_id, Ending.FAILED.value, seconds)
