@@ -54,6 +54,17 @@ def test_new_results_come_onto_the_page_and_the_end_of_the_search_ends_the_watch
     assert FOLLOWS not in page_of(study)
 
 
+def test_watching_goes_on_while_outer_folds_are_searched(study: Path) -> None:
+    outer = study / "nested" / "outer-2"
+    outer.mkdir(parents=True)
+    with leased(outer / "study.lock"):
+        watching = start("report", "study", "--watch", cwd=study.parent)
+        wait_until(lambda: FOLLOWS in page_of(study))
+    _, err = watching.communicate(timeout=60)
+    assert (watching.returncode, err) == (0, "")
+    assert FOLLOWS not in page_of(study)
+
+
 def test_a_study_that_nobody_searches_is_shown_once(study: Path) -> None:
     done = search_here("report", "study", "--watch", cwd=study.parent)
     assert done.returncode == 0

@@ -21,11 +21,11 @@ from search.session.signals import StopRequest, stop_on_signals
 from search.stats.selection import Wish
 from search.study import config as toml
 from search.study.folder import StudyFolder
-from search.study.lease import holder
 from search.text import printable
 
 LOOK_SECONDS = 5.0  # between two readings of the database, at least
 READING_SHARE = 0.1  # of the time that reading and drawing may take: with thousands of trials they take seconds
+BETWEEN_FOLDS = 1.0  # seconds: after one outer fold and before the next no study is locked for a moment
 TICK_SECONDS = 0.2  # in which a signal is heeded
 
 
@@ -56,11 +56,15 @@ def watch(study: Path | None) -> Iterator[Report]:
     """
     folder = StudyFolder.find(study)
     with stop_on_signals(folder.command("report", "--watch")) as stop:
+        searching = False
         while True:
+            if searching and not folder.searched:
+                time.sleep(BETWEEN_FOLDS)
             began, state = time.monotonic(), _state(folder)
             summary = summary_of(folder)
-            yield Report(folder, summary, last=not summary.searching)
-            if not summary.searching:
+            searching = summary.searching
+            yield Report(folder, summary, last=not searching)
+            if not searching:
                 return
             _wait(folder, state, stop, max(LOOK_SECONDS, (time.monotonic() - began) / READING_SHARE))
             if stop.asked:
@@ -74,15 +78,16 @@ def _wait(folder: StudyFolder, state: object, stop: StopRequest, seconds: float)
     while not stop.asked:
         time.sleep(TICK_SECONDS)
         if time.monotonic() >= ready:
-            if _state(folder) != state or holder(folder.lock) is None:
+            if _state(folder) != state or not folder.searched:
                 return
             ready += LOOK_SECONDS
 
 
 def _state(folder: StudyFolder) -> tuple[tuple[int, int], ...]:
-    """What differs once something was stored: time of change and size of the database and of its log."""
+    """What differs once something was stored: time of change and size of each database and of its log."""
     found = []
-    for file in (folder.database, folder.database.with_name(f"{folder.database.name}-wal")):
+    databases = (study.database for study in (folder, *folder.outers))
+    for file in (each for database in databases for each in (database, Path(f"{database}-wal"))):
         with contextlib.suppress(OSError):  # SQLite removes its log when nobody writes any more
             found.append((file.stat().st_mtime_ns, file.stat().st_size))
     return tuple(found)
@@ -98,7 +103,7 @@ def stored_of(folder: StudyFolder) -> StoredStudy:
     if not folder.begun:
         starts = folder.command("run")
         raise UsageError(f"{folder} has not begun, so there is nothing to report; `{starts}` starts it")
-    searching = holder(folder.lock) is not None
+    searching = folder.searched  # before reading: what is stored later is shown by the next report
     with folder.read() as store:
         return read_stored(store, searching=searching, outdated=folder.model_is_outdated, wish=_wish(folder))
 

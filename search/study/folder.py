@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from search.text import command_line
 from storage import LockedError, StorageError, Store, needs_upgrade
 
 _OUTER = "outer-"  # then the number of the fold, from 1
+_BACKUP = "-backup-"
+_COPY = re.compile(rf"(.+){_BACKUP}\d[\d-]*")
 _ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
 
 
@@ -110,6 +113,11 @@ class StudyFolder:
         return StudyFolder(self.nested / f"{_OUTER}{fold + 1}")
 
     @property
+    def outers(self) -> list[StudyFolder]:
+        """The studies of the outer folds that are there, by name."""
+        return [StudyFolder(path) for path in sorted(self.nested.glob(f"{_OUTER}*")) if not path.is_symlink()]
+
+    @property
     def parent(self) -> StudyFolder:
         """The study that this one belongs to: for an outer fold the study that contains it, else itself."""
         around = StudyFolder(self.path.parent.parent)
@@ -131,6 +139,11 @@ class StudyFolder:
     def begun(self) -> bool:
         """Whether the study has a database."""
         return self.database.exists()
+
+    @property
+    def searched(self) -> bool:
+        """Whether a process searches this study, or one of its outer folds, which have locks of their own."""
+        return any(holder(study.lock) is not None for study in (self, *self.outers))
 
     @property
     def model_is_outdated(self) -> bool:
@@ -177,7 +190,7 @@ class StudyFolder:
         here = cls(Path())
         if here.is_study:
             return here
-        below = sorted(path.parent for path in here.path.glob(f"*/{toml.FILE}"))
+        below = _without_copies([path.parent for path in here.path.glob(f"[!.]*/{toml.FILE}")])
         if len(below) == 1:
             return cls(below[0])
         if below:
@@ -268,3 +281,14 @@ class StudyFolder:
     def command(self, verb: str, *arguments: str | Path) -> str:
         """`search VERB STUDY ARGUMENTS`, as it can be typed. To continue, see `study.continuing`."""
         return command_line(verb, self.path, *arguments)
+
+
+def backup_name(study: str, stamp: str) -> str:
+    """The name of a copy of a study beside it. `stamp`: date and time, of digits."""
+    return f"{study}{_BACKUP}{stamp}"
+
+
+def _without_copies(studies: list[Path]) -> list[Path]:
+    """Sorted, without those that have the name of a copy of another."""
+    names = {path.name for path in studies}
+    return sorted(path for path in studies if not (found := _COPY.fullmatch(path.name)) or found[1] not in names)
