@@ -142,13 +142,33 @@ def make_reading_engine(path: Path, wait_seconds: float) -> Engine:
             connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
     except DBAPIError as error:
         engine.dispose()
-        # Reading in WAL mode needs a -shm file. If it cannot be made, no process can write, so 'immutable' is safe;
-        # but that mode does not read a write-ahead log.
-        no_shm = _code(error.orig) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
-        if no_shm and not has_unmerged_commits(path):
+        if _nobody_can_write(path, error.orig):
             return make_engine(path, "immutable", wait_seconds)
         raise
     return engine
+
+
+def connect_to_read(path: Path, wait_seconds: float) -> sqlite3.Connection:
+    """A plain connection to a file that may be in use, or on a read-only medium. Raises sqlite3.Error."""
+    connection = connect(path, "ro", wait_seconds)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.Error as error:
+        connection.close()
+        if _nobody_can_write(path, error):
+            return connect(path, "immutable", wait_seconds)
+        raise
+    return connection
+
+
+def _nobody_can_write(path: Path, error: BaseException | None) -> bool:
+    """Whether reading failed with `error` because no file can be made beside the database.
+
+    Reading in WAL mode needs a -shm file. If it cannot be made, no process can write, so 'immutable' is safe; but that
+    mode does not read a write-ahead log.
+    """
+    no_shm = _code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+    return no_shm and not has_unmerged_commits(path)
 
 
 def mask_password(path: Path | str) -> str:
@@ -166,7 +186,7 @@ def explained(path: Path, *, writing: bool) -> Iterator[None]:
         _pass_on_interrupt(cause)
         kind = LockedError if _code(cause) == sqlite3.SQLITE_BUSY else StorageError
         raise kind(_in_words(path, cause, writing=writing)) from error
-    except (sqlite3.Error, SQLAlchemyError, OSError, *_NOT_STORABLE) as error:
+    except (sqlite3.Error, SQLAlchemyError, OSError, MemoryError, *_NOT_STORABLE) as error:
         _pass_on_interrupt(error)
         raise StorageError(_in_words(path, error, writing=writing)) from error
 
@@ -208,6 +228,11 @@ def _in_words(path: Path, error: BaseException, *, writing: bool) -> str:
         return f"{file}: {_sqlite_words(path, error)}"
     if isinstance(error, OSError):
         return f"{file}: {error.strerror or error}. Check the folder, its permissions and its free space."
+    if isinstance(error, MemoryError):  # Python's own, and that for which it takes SQLITE_NOMEM
+        return (
+            f"{file}: needs more memory than is free, or than the {_MAX_HEAP / 2**20:.0f} MB that SQLite may take "
+            f"here. End other programs. If that does not help, the database is damaged. {_RESTORE}"
+        )
     if isinstance(error, ImpossibleError):
         return f"{file}: holds {error}, which this program never writes. {_RESTORE}"
     if writing:

@@ -51,7 +51,7 @@ def backup(study: opt.Where = None, to: opt.BackupTo = None) -> None:
     from reports import show
     from search.commands.backup import backup
 
-    copy = backup(study, to)
+    copy = backup(study, to, tell=show.lines)
     show.lines(f"wrote {copy}; `{copy.command('report')}` shows it, and `{copy.command('resume')}` goes on with it")
 
 

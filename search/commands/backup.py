@@ -4,38 +4,43 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from search.data.groups import is_table
 from search.errors import UsageError, writing
 from search.manifest import about
 from search.results.checked import Checked
 from search.session.plan import fold_seed
 from search.stats.metrics import METRICS, scores
 from search.study import config as toml
+from search.study.config import FROM_KERAS
 from search.study.config_file import update
-from search.study.folder import StudyFolder
+from search.study.folder import StudyFolder, backup_name
+from spaces.backbones.hub_download import is_name
 from storage import ImageRecord, StorageError, Store, StudyRecord, TrialRecord, back_up, problems_of
 
 _SAME = 1e-6  # relative difference at which a stored score is that of its probabilities: float32 sums may differ
 
 
-def backup(study: Path | None, to: Path | None) -> StudyFolder:
+def backup(study: Path | None, to: Path | None, tell: Callable[[str], None] = lambda _: None) -> StudyFolder:
     """Copy a study, also one that is being searched: settings, results and model, not what can be made anew.
 
     `to`: a new folder; None: STUDY-backup-DATE beside the study. It exists only when it is complete, and is a study
-    itself, whose images are where they were. Raises UsageError, StorageError.
+    itself, whose images are where they were. `tell` is told what could not be set right in the copy's settings. Raises
+    UsageError, StorageError.
     """
     folder = StudyFolder.find(study)
     if not folder.begun:
         raise UsageError(f"{folder} has not begun: there is nothing but {folder.toml.name} in it to keep")
     here = folder.path.resolve()
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-    target = StudyFolder(to or folder.path.parent / f"{here.name}-backup-{stamp}")
+    target = StudyFolder(to or folder.path.parent / backup_name(here.name, stamp))
     if target.path.exists():
         raise UsageError(f"--to {target}: exists already; name a new folder")
     if target.path.resolve().is_relative_to(here):
@@ -44,14 +49,14 @@ def backup(study: Path | None, to: Path | None) -> StudyFolder:
     with writing(f"--to {target}", "name a folder that can"):
         try:
             partial.path.mkdir()
-            _copy(folder, partial)
+            _copy(folder, partial, tell)
             partial.path.rename(target.path)
         finally:
             shutil.rmtree(partial.path, ignore_errors=True)
     return target
 
 
-def _copy(folder: StudyFolder, target: StudyFolder) -> None:
+def _copy(folder: StudyFolder, target: StudyFolder, tell: Callable[[str], None]) -> None:
     back_up(folder.database, target.database)
     for file in (folder.toml, folder.model, folder.report):
         if file.is_file() and not file.is_symlink():  # in a stranger's study it could lead to any file
@@ -62,34 +67,57 @@ def _copy(folder: StudyFolder, target: StudyFolder) -> None:
         if not explanation.is_symlink():
             target.explained.mkdir(exist_ok=True)
             back_up(explanation, target.explained / explanation.name)
-    for outer in sorted(folder.nested.glob("*")):
-        if StudyFolder(outer).begun and not outer.is_symlink():
-            part = StudyFolder(target.nested / outer.name)
+    for outer in folder.outers:
+        if outer.begun:
+            part = StudyFolder(target.nested / outer.path.name)
             part.path.mkdir(parents=True)
-            _copy(StudyFolder(outer), part)
-    if not target.toml.is_file():
-        return
-    images = Path(toml.read(folder.path).images)
-    if not images.is_absolute():  # it is relative to the study's folder, which is another one now
-        update(target.path, {"images": str((folder.path / images).resolve())})
+            _copy(outer, part, tell)
+    if target.toml.is_file():
+        try:
+            update(target.path, _absolute(folder))
+        except (UsageError, OSError, ValueError, RuntimeError) as error:  # the results are sound all the same
+            tell(f"{folder.toml} was copied as it is, with paths relative to {folder}: {error}")
+
+
+def _absolute(folder: StudyFolder) -> dict[str, str]:
+    """The settings that are paths relative to the study's folder, which the copy's is not; absolute."""
+    config = toml.read(folder.path)
+    paths = {"images": config.images}
+    if config.groups is not None and is_table(config.groups, folder.path):
+        paths["groups"] = config.groups
+    files = {name: given for name, given in config.weights.items() if given != FROM_KERAS}
+    paths |= {f"weights.{name}": given for name, given in files.items() if not is_name(given) and given[0] != "~"}
+    return {key: str((folder.path / path).resolve()) for key, path in paths.items() if not Path(path).is_absolute()}
 
 
 def verify(study: Path | None) -> tuple[StudyFolder, tuple[Checked, ...]]:
     """Check all that a study stores: every page, reference, array, number and seed, and the model's file.
 
-    Reads only. What is found is told, not raised. Raises UsageError for a study that has not begun.
+    Reads only; outer folds too. What is found is told, not raised. Raises UsageError for a study that has not begun.
     """
     folder = StudyFolder.find(study)
     if not folder.begun:
         raise UsageError(f"{folder} has not begun, so there is nothing to verify")
+    checks = list(_checks(folder))
+    for outer in folder.outers:
+        if outer.begun:
+            checks += [replace(check, what=f"{outer.path.name}: {check.what}") for check in _checks(outer)]
+    return folder, tuple(checks)
+
+
+def _checks(folder: StudyFolder) -> Iterator[Checked]:
     try:
         pages = Checked("database", 1, tuple(problems_of(folder.database)))
     except StorageError as error:
         pages = Checked("database", 1, (str(error),))
+    yield pages
     if pages.problems:  # then nothing that is read from it means anything
-        return folder, (pages,)
-    with folder.read() as store:
-        return folder, (pages, *_contents(folder, store))
+        return
+    try:
+        with folder.read() as store:
+            yield from _contents(folder, store)
+    except StorageError as error:  # a value that cannot be, or an older release wrote it
+        yield Checked("contents", 1, (str(error),))
 
 
 def _contents(folder: StudyFolder, store: Store) -> Iterator[Checked]:

@@ -10,7 +10,6 @@ from search.errors import UsageError
 from search.results.listed import ListedStudy
 from search.stats.ranking import best
 from search.study.folder import StudyFolder
-from search.study.lease import holder
 from storage import StorageError
 
 _MAX_DEPTH = 6  # folders below the given one in which studies are looked for
@@ -38,7 +37,7 @@ def _studies(below: Path) -> Iterator[StudyFolder]:
 
 
 def _listed(folder: StudyFolder) -> ListedStudy:
-    running = holder(folder.lock) is not None
+    running = folder.searched
     if not folder.begun:
         return ListedStudy(str(folder), "running" if running else "not begun")
     try:

@@ -110,7 +110,9 @@ def _search(
     display.study(str(folder), going_on=folder.begun)
     check_sampler(config.chosen_sampler)
     folder.check()
-    check_room(folder.path)
+    begun = folder.begun
+    if not begun:  # before the images are read; one that has begun may have nothing left to do
+        check_room(folder.path)
     if not request.images_before:  # else the images may be another study's, which is to be said first
         check_named(folder, own, "resume", *_budget_options(request), *session.asked.options)
     with open_executor(session.workers, session.fold_limit) as executor:
@@ -122,6 +124,7 @@ def _search(
         if done and only_unfinished:
             raise UsageError(f"nothing to resume: {done.words}; {_next_steps(request, own, session.asked.options)}")
         if not done:
+            check_room(folder.path, begun=begun)
             folder.make()
             watch, begin = display.watching, partial(request.write, prepared.warm)
             ending = nested.run(

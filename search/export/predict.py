@@ -91,7 +91,7 @@ def predict(
     seeing = _with_features(network, known, model) if known else network
     progress(0, len(files))
     try:
-        yield from classified(seeing, needs, files, progress, known)
+        yield from classified(seeing, needs, files, progress, known, images_at_once(network, _BATCH))
     except ValueError as error:
         raise UsageError(f"{model} {error}; `search export STUDY --to FILE.keras` makes it anew") from None
 
@@ -124,12 +124,13 @@ def classified(
     files: Sequence[InputFile],
     progress: Callable[[int, int], None],
     known: Remembered | None = None,
+    at_once: int = _BATCH,
 ) -> Iterator[Prediction]:
     """As `predict`, by a network that is loaded. Raises ValueError, of a predicate, where it gives no probabilities.
 
-    With `known` the network gives features too.
+    With `known` the network gives features too. `at_once`: images that it gets at once.
     """
-    size = images_at_once(network, min(_BATCH, len(files)))
+    size = min(at_once, len(files))
     with quiet(), closing(pictures_in(files, needs)) as pictures:
         for start in range(0, len(files), size):
             some = files[start : start + size]

@@ -12,28 +12,34 @@ LEAST_FREE = (
     100 * 2**20
 )  # bytes: results and models of a usual study have 5 to 50 MB, pixels and features as much again
 _NETWORK = re.compile(
-    r"nfs\d?|cifs|smb\d?|smbfs|9p|afs|ceph|glusterfs|lustre|fuse\.(sshfs|s3fs|rclone|gcsfuse|glusterfs)"
+    r"nfs\d?|cifs|smb\d?|smbfs|9p|afs|ceph|glusterfs|lustre|gpfs|beegfs|virtiofs|vboxsf|wekafs|"
+    r"fuse\.(sshfs|s3fs|rclone|gcsfuse|glusterfs|ceph)"
 )
 _MOUNTS = Path("/proc/self/mountinfo")
 
 
-def check_room(folder: Path) -> None:
-    """Raises UsageError if the disk of a folder that exists, or is to be made, has hardly any room."""
+def check_room(folder: Path, *, begun: bool = False) -> None:
+    """Raises UsageError if the disk of a folder that exists, or is to be made, has hardly any room.
+
+    `begun`: whether the study has, and so cannot be made elsewhere.
+    """
     try:
-        free = shutil.disk_usage(_there(folder)).free
+        total, _, free = shutil.disk_usage(_there(folder))
     except OSError:  # unknown: writing will tell
         return
-    if free < LEAST_FREE:
+    if total and free < LEAST_FREE:  # some network file systems say 0 of 0
+        other = "move the study to another disk" if begun else "name a folder on another disk with --dir"
         raise UsageError(
             f"{folder}: its disk has {free / 2**20:.0f} MB free, and a search needs at least {LEAST_FREE / 2**20:.0f} "
-            "MB; free some space, or name a folder on another disk with --dir"
+            f"MB; free some space, or {other}"
         )
 
 
 def remarks_on(folder: Path, mounts: str | None = None) -> tuple[str, ...]:
     """A sentence if the folder is on a network file system, else none. `mounts`: as in /proc/self/mountinfo."""
     try:
-        kind = _file_system(_there(folder).resolve(), _MOUNTS.read_text() if mounts is None else mounts)
+        known = _MOUNTS.read_text("utf-8", "surrogateescape") if mounts is None else mounts  # names may be any bytes
+        kind = _file_system(_there(folder).resolve(), known)
     except OSError:  # not Linux
         return ()
     if not _NETWORK.fullmatch(kind):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from storage import StorageError, Store
 from storage.engine import connect
 from storage.schema import HEAD, REVISIONS
-from tests.storage.examples import bytes_of, fill, make
+from tests.storage.examples import ROOT, bytes_of, fill, make
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 VIEW = (
@@ -182,3 +184,16 @@ def test_a_query_without_end_heeds_ctrl_c(path: Path) -> None:
                 connection.execute(ENDLESS).fetchone()
         finally:
             signal.signal(signal.SIGALRM, before)
+
+
+def test_too_little_memory_is_an_error_that_names_the_file(path: Path) -> None:
+    with make(path) as store:
+        fill(store, 30)
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom storage.engine import connect, explained\n"
+        "path = Path(sys.argv[1])\n"
+        "connection = connect(path, 'ro')\nconnection.execute('PRAGMA hard_heap_limit=300000')\n"
+        "with explained(path, writing=False):\n    connection.execute(\"SELECT zeroblob(9000000) || 'a'\").fetchall()"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert f"StorageError: {path}: needs more memory" in done.stderr
