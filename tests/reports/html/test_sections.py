@@ -17,8 +17,10 @@ from reports.wording import board as board_words
 from reports.wording import recall as recall_words
 from search.results.costs import sizes, speeds
 from search.results.importance import figures
+from search.results.recall import recalls
+from search.results.summary import StudySummary
 from storage.records import ChoiceRecord, TrialRecord
-from tests.studies import SPACE, Records, example, many, with_backbones, with_two_objectives
+from tests.studies import SPACE, Records, example, many, with_backbones, with_parts, with_two_objectives
 
 
 def section(page: str, name: str) -> str:
@@ -89,6 +91,25 @@ def test_classes_with_few_pictures_are_named() -> None:
     data = example(["a", "b", "c"], per_class=11).data()
     about = recall_words.about(data, [row.recall for row in recall_rows(data)])
     assert "have fewer than 10 pictures here: too few to tell." in about
+
+
+def worst_is_dogs() -> StudySummary:
+    """Of the dogs 0 of 9 are recognized, of the cats 98 of 100."""
+    data = with_parts(0.6, 0.7, 0.75, 0.78).data()
+    assert data.pooled is not None
+    return replace(data, pooled=replace(data.pooled, confusion=np.array([[98, 2], [9, 0]])))
+
+
+def test_a_class_that_is_clearly_worst_is_not_called_too_small_to_tell() -> None:
+    about = recall_words.about(worst_is_dogs(), recalls(np.array([[98, 2], [9, 0]])))
+    assert about.startswith("dogs is recognized less often than the others, 0 of 9, and that is hardly luck.")
+    assert "too few to tell" not in about
+
+
+def test_more_pictures_of_the_worst_class_are_not_called_for_where_more_are_not_expected_to_help() -> None:
+    data, rows = worst_is_dogs(), recalls(np.array([[98, 2], [9, 0]]))
+    assert "More pictures of it may help." in recall_words.about(data, rows)
+    assert "may help" not in recall_words.about(with_parts(0.8, 0.8, 0.8, 0.8).data(), rows)
 
 
 def test_a_study_without_predictions_has_no_such_table() -> None:
