@@ -102,7 +102,12 @@ def _agreement(data: StudySummary) -> str:
         return ""
     ahead = data.ahead(test.value, data.estimate.value)
     if disagree(data):
-        much = "less" if ahead < 0 else "more"
+        much, luck = ("less", "bad luck") if ahead < 0 else ("more", "luck")
+        if data.drawn:
+            return (
+                f": clearly {much} than expected, though they are of the same kind. That is {luck}, or pictures of one "
+                "thing are in several parts"
+            )
         return f": clearly {much} than expected, so these pictures are of another kind than those of the search"
     if abs(ahead) < 0.03 * METRICS[data.metric].scale:
         return ", as expected"
