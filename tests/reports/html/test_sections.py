@@ -131,6 +131,24 @@ def test_the_saved_and_the_best_are_named_in_the_drawing() -> None:
     assert "milliseconds a picture" in shown and "megabytes of weights" in shown
 
 
+def test_a_model_of_several_networks_of_one_trial_takes_so_many_times_as_much_as_its_dot() -> None:
+    choice = ChoiceRecord("2026-01-01T00:00:00+00:00", 8, ((8, 0.2),) * 5, (), 0, 1.0, None)
+    data = replace(with_two_objectives("latency"), choices=(choice,)).data()
+    shown = section(render(data), "costs")
+    assert ">8: saved, 5 networks<" in shown
+    assert "The saved model is the mean of 5 networks of trial 8, and a dot is one network." in shown
+    assert "So the model takes up to 5 times the time, and as many times the size, of that dot." in shown
+    assert "One after the other its networks take 45 ms." in shown, "latency is trial + 1 ms"
+    assert "all its networks together" in render(data)
+
+
+def test_networks_of_several_trials_count_each() -> None:
+    members = ((7, 0.3), (7, 0.3), (8, 0.4))
+    choice = ChoiceRecord("2026-01-01T00:00:00+00:00", 7, members, (), 0, 1.0, None)
+    shown = section(render(replace(with_two_objectives("latency"), choices=(choice,)).data()), "costs")
+    assert "the mean of 3 networks of 2 trials" in shown and "its networks take 25 ms" in shown
+
+
 def test_where_no_time_is_known_the_page_says_that_multiplications_stand_for_it() -> None:
     assert "multiplications stand for it" in section(render(example().data()), "costs")
 
