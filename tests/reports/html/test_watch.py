@@ -62,5 +62,33 @@ def test_what_the_reader_marked_stays_marked(page: Page) -> None:
     assert BEFORE in shown(page)
 
 
+@pytest.mark.parametrize("where", ["a[href]", "#board thead button", "#board summary"])
+def test_the_keyboard_stays_where_it_is(page: Page, where: str) -> None:
+    page.locator(where).first.focus()
+    page.clock.run_for(20_000)
+    assert BEFORE in shown(page)
+    page.evaluate("document.activeElement.blur()")
+    page.clock.run_for(5_000)
+    page.get_by_text(AFTER).wait_for(state="attached")
+
+
+def test_a_filter_stays_until_all_rows_are_shown_again(page: Page) -> None:
+    page.get_by_label("Find").fill("no such trial")
+    page.evaluate("document.activeElement.blur()")
+    page.clock.run_for(20_000)
+    assert BEFORE in shown(page)
+    page.get_by_role("button", name="Show all").click()
+    page.evaluate("document.activeElement.blur()")
+    page.clock.run_for(5_000)
+    page.get_by_text(AFTER).wait_for(state="attached")
+
+
+def test_the_order_of_a_table_stays(page: Page) -> None:
+    page.locator("#board thead button").first.click()
+    page.evaluate("document.activeElement.blur()")
+    page.clock.run_for(20_000)
+    assert BEFORE in shown(page)
+
+
 def test_a_page_that_nobody_watches_has_no_such_script() -> None:
     assert "location.reload" not in render(example().data())
