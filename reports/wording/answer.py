@@ -5,8 +5,8 @@ from __future__ import annotations
 from reports.wording.study import caution, headline
 from reports.wording.values import count, metric_words, number, shortened, visible
 from search.results.standing import Standing, What, disagree, standings
-from search.results.summary import Chosen, StudySummary
-from search.stats.estimate import beats
+from search.results.summary import Chosen, StudySummary, Tested
+from search.stats.estimate import Estimate, beats
 from search.stats.metrics import METRICS
 from spaces.backbones import lite
 from spaces.backbones.applications import ARCHITECTURES
@@ -40,21 +40,31 @@ def answer(data: StudySummary) -> str:
     if expected is None:
         return f"{headline(data)} {caution(data)}".rstrip()
     who = "the model that was saved" if data.chosen else "the best model so far"
-    value, span = score(data, expected.value), between(data, expected.low, expected.high)
+    source: Estimate | Tested = _surer_test(data) or expected
+    value, span = score(data, source.value), between(data, source.low, source.high)
     guess = score(data, data.chance)
+    proof = f", as on the {source.images:,} testing pictures" if isinstance(source, Tested) else ""
     if not is_share(data.metric):
         sentence = (
-            f"On new pictures like these, expect {_a(metric_words(data.metric))} of about {value} ({span}) from {who}; "
-            f"guessing has {guess}."
+            f"On new pictures like these, expect {_a(metric_words(data.metric))} of about {value} ({span}) from "
+            f"{who}{proof}; guessing has {guess}."
         )
     else:
         sentence = (
             f"On new pictures like these, {who} is right about {value} of the time "
-            f"({span}){_counted(data)}. Guessing is right {guess} of the time."
+            f"({span}){_counted(data)}{proof}. Guessing is right {guess} of the time."
         )
     if not beats(expected, data.chance):
         return f"It is not shown that {who} is better than guessing. {sentence}"
     return sentence
+
+
+def _surer_test(data: StudySummary) -> Tested | None:
+    """The score on testing images, if these say more than the estimate: a narrower interval, and not used before."""
+    test = data.chosen.test if data.chosen else None
+    if test is None or data.estimate is None or test.times > 1 or disagree(data):
+        return None
+    return test if test.high - test.low < data.estimate.high - data.estimate.low else None
 
 
 def _a(words: str) -> str:
@@ -74,6 +84,9 @@ def tested(data: StudySummary) -> str:
     test = data.chosen.test if data.chosen else None
     if test is None:
         return ""
+    if _surer_test(data) is not None and (expected := data.estimate) is not None:
+        value, span = score(data, expected.value), between(data, expected.low, expected.high)
+        return f"From the pictures of the search alone, {value} ({span}) was to be expected."
     which = f"{count(test.images, 'picture')} kept apart for testing"
     if data.drawn:
         which = f"{count(test.images, 'picture')} locked away before the search"

@@ -48,7 +48,7 @@ def _softened(temperature: float) -> str:
     if temperature == 1:
         return "The network's own probabilities are used as they are."
     how = "less sure" if temperature > 1 else "surer"
-    return f"search predict makes the network's own probabilities {how} (temperature {temperature:.2f})."
+    return f"Predictions are corrected: the network's own probabilities are made {how} (temperature {temperature:.2f})."
 
 
 def _percent(share: float) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from reports.wording import more as more_words
 from reports.wording.answer import score
 from reports.wording.study import too_good
 from reports.wording.values import count, duration, shortened, visible
@@ -105,6 +106,11 @@ def _class(data: StudySummary, step: steps.HelpClass) -> Advice:
     )
 
 
+def _pictures(data: StudySummary, step: steps.AddPictures) -> Advice:  # noqa: ARG001
+    why = more_words.answer(data)
+    return Advice("Collect more pictures", f"{why[:1].lower()}{why[1:]}", section="more")
+
+
 def _plain(data: StudySummary, step: steps.UsePlain) -> Advice:
     return Advice(
         "Do not expect much of a longer search of this kind",
@@ -124,6 +130,15 @@ def _on(data: StudySummary, step: steps.SearchOn) -> Advice:
     return Advice("Search on if you have the time", why, ("resume", "--time", "1h"), "history")
 
 
+def _explain(data: StudySummary, step: steps.Explain) -> Advice:  # noqa: ARG001
+    return Advice(
+        "Find out what made the difference",
+        f"the best trial differs from your starting point in {count(step.changes, 'setting')}, and is clearly better. "
+        "The command tries each change alone, and finds the way from one to the other.",
+        ("explain",),
+    )
+
+
 def _stop(data: StudySummary, step: steps.StopHere) -> Advice:  # noqa: ARG001
     return Advice(
         "Stop the search here",
@@ -140,7 +155,9 @@ _WORDS: dict[type, Callable[[StudySummary, Any], Advice]] = {
     steps.FinishTrial: _finish,
     steps.RaiseEpochs: _epochs,
     steps.HelpClass: _class,
+    steps.AddPictures: _pictures,
     steps.UsePlain: _plain,
+    steps.Explain: _explain,
     steps.SearchOn: _on,
     steps.StopHere: _stop,
 }

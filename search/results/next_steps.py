@@ -10,6 +10,7 @@ from typing import TypeAlias
 import numpy as np
 
 from search.results.labels import accused
+from search.results.more_pictures import Verdict
 from search.results.recall import clearly_least, recalls
 from search.results.standing import disagree
 from search.results.summary import StudySummary, TrialRow
@@ -17,6 +18,7 @@ from search.stats.estimate import beats
 from storage.records import TrialState
 
 MOST = 5  # more than that is no advice
+MIN_CHANGES = 2  # with one change there is nothing to find out
 FEW_TRIALS = 12  # fewer say little of what more would bring
 _BEST_FEW = 3  # trials whose epochs decide whether more are needed
 
@@ -79,11 +81,23 @@ class HelpClass:
 
 
 @dataclass(frozen=True)
+class AddPictures:
+    """More pictures of every kind are expected to help clearly; see `MorePictures`."""
+
+
+@dataclass(frozen=True)
 class UsePlain:
     """After many trials the search is not clearly better than a plain method."""
 
     name: str  # of the reference
     score: float
+
+
+@dataclass(frozen=True)
+class Explain:
+    """The best is clearly better than trial 0, and it is not known which change made it so."""
+
+    changes: int  # parameters in which they differ
 
 
 @dataclass(frozen=True)
@@ -110,7 +124,9 @@ Step: TypeAlias = (
     | FinishTrial
     | RaiseEpochs
     | HelpClass
+    | AddPictures
     | UsePlain
+    | Explain
     | SearchOn
     | StopHere
 )
@@ -133,9 +149,8 @@ def _steps(data: StudySummary) -> Iterator[Step]:
         yield CheckLabels(wrong)
     if disagree(data) and data.chosen and data.chosen.test and data.estimate:
         yield LookAtTesting(data.ahead(data.chosen.test.value, data.estimate.value) < 0)
-    for step in (_unfinished(data), _epochs(data), _weak_class(data), _plain(data), _search(data)):
-        if step is not None:
-            yield step
+    steps = (_unfinished, _epochs, _weak_class, _pictures, _plain, _search, _explain)
+    yield from filter(None, (step(data) for step in steps))
 
 
 def _unfinished(data: StudySummary) -> FinishTrial | None:
@@ -168,6 +183,10 @@ def _weak_class(data: StudySummary) -> HelpClass | None:
     return HelpClass(least.label, least.share, least.low, least.high, float(np.mean(others)))
 
 
+def _pictures(data: StudySummary) -> AddPictures | None:
+    return AddPictures() if data.more is not None and data.more.verdict is Verdict.HELPS else None
+
+
 def _plain(data: StudySummary) -> UsePlain | None:
     plain = next((row for row in data.references if row.score is not None and row.name != "majority"), None)
     if plain is None or plain.score is None or data.best is None or data.compared < FEW_TRIALS:
@@ -191,6 +210,16 @@ def _search(data: StudySummary) -> SearchOn | StopHere | None:
     if len(ended) < FEW_TRIALS:
         return SearchOn(len(ended))
     return SearchOn(len(ended), leader) if since <= len(ended) / 4 else None
+
+
+def _explain(data: StudySummary) -> Explain | None:
+    """None where it is explained already, one change alone made it, or there is nothing to explain."""
+    best, start = data.best, data.baseline
+    if data.searching or data.explanation is not None or best is None or start is None or data.chosen is None:
+        return None
+    if start.rank is None or len(best.changed) < MIN_CHANGES or data.tied(best, start):
+        return None
+    return Explain(len(best.changed))
 
 
 def _after(row: TrialRow, number: int) -> bool:

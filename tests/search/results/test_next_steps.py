@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from search.results.next_steps import (
     MOST,
     CheckLabels,
+    Explain,
     FindTheCause,
     FinishTrial,
     HelpClass,
@@ -119,6 +120,17 @@ def test_a_plain_method_that_no_trial_clearly_beats_is_named() -> None:
     step = found(UsePlain, near)
     assert step is not None and step.name == "linear probe on frozen features"
     assert found(UsePlain, far) is None and found(UsePlain, early) is None
+
+
+def test_where_the_best_is_clearly_better_what_made_it_so_can_be_found_out() -> None:
+    chosen = Chosen(7, ((7, 1.0),), True, False, "", None)
+    data = replace(learned(), chosen=chosen, suspects=(), pooled=None)
+    assert data.best is not None
+    assert found(Explain, data) == Explain(len(data.best.changed))
+    assert found(Explain, replace(data, searching=True)) is None
+    assert found(Explain, replace(data, chosen=None)) is None
+    one = replace(data.best, changed=dict(list(data.best.changed.items())[:1]))
+    assert found(Explain, replace(data, best=one)) is None
 
 
 @cache
