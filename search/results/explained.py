@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from search.stats.ablation import Gain, Known, Made, gain_of
+from search.stats.ranking import best
 from search.study.explanation import (
     Ends,
     Results,
@@ -16,7 +17,7 @@ from search.study.explanation import (
     latest,
     opened,
     results_of,
-    saved_trial,
+    saved_trials,
 )
 from search.study.folder import StudyFolder
 from spaces import Value
@@ -54,10 +55,12 @@ class Explanation:
 
     start: int  # trials of the search
     goal: int
-    saved: int | None  # the trial of the saved model, of an ensemble its most important member; None: no model
+    saved: int | None  # the trial of the saved model, of an ensemble the member with the largest weight; None: no model
+    ensemble: bool  # whether the saved model is made of several trials
     metric: str
     folds: int  # of each trial
-    compared: int  # complete trials of the search, of which the goal may be the best
+    compared: int  # complete trials of the search
+    best: int | None  # of them, the one with the best score; None: there is none
     start_score: float
     goal_score: float
     whole: Gain  # from the start to the goal
@@ -89,6 +92,7 @@ def explained(store: Store, numbers: tuple[int, int] | None = None) -> Explanati
     if start is None or goal is None or not (start.folds and goal.folds):
         return None
     compared = sum(trial.state == TrialState.COMPLETE for trial in by_number.values())
+    saved, leader = saved_trials(store), best(by_number.values(), study.metric)
     with opened(folder, study, numbers) as own:
         if own is None:
             return None
@@ -96,8 +100,9 @@ def explained(store: Store, numbers: tuple[int, int] | None = None) -> Explanati
         return _explanation(
             results_of(store, Ends(start, goal), own),
             numbers,
-            saved=saved_trial(store),
+            saved=saved,
             compared=compared,
+            leader=leader.number if leader else None,
             points=len(trials),
             failed=sum(trial.state == TrialState.FAILED for trial in trials),
             trained=sum(len(trial.folds) for trial in trials),
@@ -110,8 +115,9 @@ def _explanation(  # noqa: PLR0913 - what is counted
     results: Results,
     numbers: tuple[int, int],
     *,
-    saved: int | None,
+    saved: tuple[int, ...],
     compared: int,
+    leader: int | None,
     points: int,
     failed: int,
     trained: int,
@@ -129,10 +135,12 @@ def _explanation(  # noqa: PLR0913 - what is counted
     return Explanation(
         start=numbers[0],
         goal=numbers[1],
-        saved=saved,
+        saved=saved[0] if saved else None,
+        ensemble=len(saved) > 1,
         metric=results.study.metric,
         folds=results.folds,
         compared=compared,
+        best=leader,
         start_score=_mean(results.at(nothing)),
         goal_score=_mean(results.at(everything)),
         whole=_gain(results, nothing, everything),

@@ -48,15 +48,13 @@ class Ends:
         return self.start.number, self.goal.number
 
 
-def saved_trial(store: Store) -> int | None:
-    """The trial of the saved model, of an ensemble the member with the largest weight; None where there is no model."""
+def saved_trials(store: Store) -> tuple[int, ...]:
+    """The trials of the saved model, that with the largest weight first; empty where there is no model."""
     choices = store.choices()
-    if not choices:
-        return None
     weights: dict[int, float] = {}
-    for number, weight in choices[-1].members:
+    for number, weight in choices[-1].members if choices else ():
         weights[number] = weights.get(number, 0.0) + weight
-    return max(weights, key=lambda number: (weights[number], -number))
+    return tuple(sorted(weights, key=lambda number: (-weights[number], number)))
 
 
 def ends_of(folder: StudyFolder, store: Store, start: int | None, goal: int | None) -> Ends:
@@ -68,13 +66,15 @@ def ends_of(folder: StudyFolder, store: Store, start: int | None, goal: int | No
     more = f"search on with: {stored_command(folder, store, 'resume')}"
     if not any(trial.folds for trial in trials):
         raise UsageError(f"{folder} has no trial yet, so there is nothing to explain; {more}")
-    saved, leader = saved_trial(store), best(trials, metric)
-    chosen = saved if saved is not None else leader.number if leader else None
+    saved, leader = saved_trials(store), best(trials, metric)
+    chosen = saved[0] if saved else leader.number if leader else None
     if goal is None and chosen is None:
         raise UsageError(f"{folder} has no complete trial yet, so there is nothing to explain; {more}")
     first = _trial(trials, 0 if start is None else start, "--from")
     last = _trial(trials, chosen if goal is None else goal, "--to")
-    what = "the saved model" if last.number == saved else "the best trial"
+    is_saved = last.number in saved[:1]
+    model = "the largest part of the saved ensemble" if len(saved) > 1 else "the saved model"
+    what = model if is_saved else "the best trial"
     if dict(first.params) == dict(last.params):
         same = f"{what} is trial {last.number} itself" if goal is None else f"trial {last.number} has the same settings"
         raise UsageError(
@@ -89,7 +89,7 @@ def ends_of(folder: StudyFolder, store: Store, start: int | None, goal: int | No
             f"{what}, trial {last.number}, is not clearly better than trial {first.number} ({METRICS[metric].words} "
             f"{scores}), so its changes would explain luck; {more}; to explain them anyway: {anyway}"
         )
-    return Ends(first, last, last.number == saved)
+    return Ends(first, last, is_saved)
 
 
 def _trial(trials: Sequence[TrialRecord], number: int | None, option: str) -> TrialRecord:

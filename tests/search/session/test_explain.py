@@ -22,12 +22,13 @@ from search.session.plan import fold_job
 from search.session.records import fold_record
 from search.session.session import Asked
 from search.stats.metrics import scores
+from search.stats.ranking import best
 from search.study.database import create
 from search.study.explanation import ends_of
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from storage import Store, TrialRecord, TrialState
-from storage.records import Origin
+from storage.records import ChoiceRecord, Origin
 from tests.commands import table
 from tests.search.session.instant import Instant, description_of
 from tests.search.session.sessions import RUN, Died
@@ -136,7 +137,10 @@ def test_the_path_is_that_of_the_formula_and_agrees_with_the_store(
     before = folder.database.read_bytes()
     assert explain_it(folder, prepared, Instant(answers)) is Ending.FINISHED
     e = shown(folder)
-    assert (e.start, e.goal, e.rest, e.saved) == (0, 2, None, None)
+    assert (e.start, e.goal, e.rest, e.saved, e.ensemble) == (0, 2, None, None, False)
+    with folder.read() as store:
+        leader = best(store.trials(), e.metric)
+    assert leader is not None and e.best == leader.number
     assert [step.names[0] for step in e.steps][:2] == ["optimizer", "kernel"]
     assert [step.names[0] for step in e.steps][-1] == "weight_penalty"
     assert {name for step in e.steps for name in step.names} == CHANGES.keys()
@@ -245,6 +249,18 @@ def test_other_ends_are_explained_apart_and_the_last_one_is_shown(
     explain_it(folder, prepared, Instant(answers), start=1)
     assert sorted(path.name for path in folder.explained.glob("*.db")) == ["0-2.db", "1-2.db"]
     assert shown(folder).start in {0, 1}, "both began within a second"
+
+
+def test_of_an_ensemble_the_member_with_the_largest_weight_is_explained(
+    folder: StudyFolder, prepared: Prepared, answers: Table
+) -> None:
+    made = "2026-01-01T00:00:00+00:00"
+    with Store.open(folder.database) as store:
+        choice = ChoiceRecord(made, 2, ((1, 0.3), (2, 0.7)), (1, 2), 8, 1.0, None)
+        store.add_choice(choice, run=store.start_run(RUN), seconds=1.0)
+    explain_it(folder, prepared, Instant(answers))
+    e = shown(folder)
+    assert (e.goal, e.saved, e.ensemble) == (2, 2, True)
 
 
 def test_a_backup_has_it_and_a_search_that_began_anew_does_not(
