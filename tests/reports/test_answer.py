@@ -70,8 +70,8 @@ def test_the_testing_pictures_are_held_against_what_was_expected(
 def test_testing_pictures_that_say_more_than_the_estimate_give_the_answer() -> None:
     data = judged(a_test(0.88, 0.86, 0.9))
     assert words.answer(data) == (
-        "On new pictures like these, the model that was saved is right about 88 % of the time (86 to 90 %), as on the 50 "
-        "testing pictures. Guessing is right 50 % of the time."
+        "On new pictures like these, the model that was saved is right about 88 % of the time (86 to 90 %), as on the "
+        "50 testing pictures. Guessing is right 50 % of the time."
     )
     assert words.tested(data) == "From the pictures of the search alone, 86 % (80 to 91 %) was to be expected."
     for other in (a_test(0.88, 0.86, 0.9, times=2), a_test(0.6, 0.58, 0.62)):
