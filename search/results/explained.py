@@ -14,14 +14,15 @@ from search.study.explanation import (
     Ends,
     Results,
     explain_command,
-    latest,
+    explanations,
+    last_asked,
     opened,
     results_of,
     saved_trials,
 )
 from search.study.folder import StudyFolder
 from spaces import Value
-from storage import Store, TrialState
+from storage import StorageError, Store, TrialState
 
 
 @dataclass(frozen=True)
@@ -79,14 +80,41 @@ class Explanation:
         return sum(len(part.changes) for part in (*self.steps, *([self.rest] if self.rest else [])))
 
 
-def explained(store: Store, numbers: tuple[int, int] | None = None) -> Explanation | None:
-    """The explanation of two trials of the study in `store`; None: the one that was asked for last.
+def last_explained(store: Store) -> tuple[Explanation | None, tuple[str, ...]]:
+    """(The explanation that was asked for last, or None; a sentence on each that cannot be read)."""
+    folder, study = StudyFolder(store.path.parent), store.study()
+    asked: dict[tuple[int, int], str] = {}
+    unread = []
+    found = None
+    for numbers in explanations(folder):
+        try:
+            if started := last_asked(folder, study, numbers):
+                asked[numbers] = started
+        except StorageError:
+            unread.append(_unread(folder, numbers))
+    for numbers in sorted(asked, key=lambda numbers: (asked[numbers], numbers), reverse=True):
+        try:
+            found = explained(store, numbers)
+            break
+        except StorageError:
+            unread.append(_unread(folder, numbers))
+    return found, tuple(unread)
+
+
+def _unread(folder: StudyFolder, numbers: tuple[int, int]) -> str:
+    file = folder.explanation(*numbers).relative_to(folder.path).as_posix()
+    return (
+        f"{file} cannot be read, so that explanation is left out; {folder.command('verify')} says why. Remove the "
+        "file, and search explain makes it anew."
+    )
+
+
+def explained(store: Store, numbers: tuple[int, int]) -> Explanation | None:
+    """The explanation of two trials of the study in `store`.
 
     None if there is none, or the trials have no results any more. Raises StorageError.
     """
     folder, study = StudyFolder(store.path.parent), store.study()
-    if numbers is None and (numbers := latest(folder, study)) is None:
-        return None
     by_number = {trial.number: trial for trial in store.trials(curves=False)}
     start, goal = (by_number.get(number) for number in numbers)
     if start is None or goal is None or not (start.folds and goal.folds):

@@ -24,6 +24,7 @@ from search.stats.racing import BEHIND_EARLY, RaceEntry
 from search.stats.ranking import best
 from search.stats.selection import tied
 from search.study.continuing import stored_command
+from search.study.evidence import stored_record
 from search.study.folder import StudyFolder
 from search.study.identity import stored_space
 from spaces import Value
@@ -62,7 +63,7 @@ def ends_of(folder: StudyFolder, store: Store, start: int | None, goal: int | No
 
     Raises UsageError, with the next step, where there is nothing to compare.
     """
-    trials, metric, split = store.trials(curves=False), store.study().metric, store.split()
+    trials, metric, split = store.trials(curves=False), stored_record(store).metric, store.split()
     more = f"search on with: {stored_command(folder, store, 'resume')}"
     if not any(trial.folds for trial in trials):
         raise UsageError(f"{folder} has no trial yet, so there is nothing to explain; {more}")
@@ -152,16 +153,17 @@ def opened(folder: StudyFolder, study: StudyRecord, numbers: tuple[int, int]) ->
         yield store if _belongs(store.study(), study, numbers) else None
 
 
-def latest(folder: StudyFolder, study: StudyRecord) -> tuple[int, int] | None:
-    """The trials of the explanation that was asked for last; None where there is none."""
-    asked: dict[tuple[int, int], str] = {}
-    for path in sorted(folder.explained.glob("*.db")):
-        if found := _NAME.fullmatch(path.name):
-            numbers = int(found[1]), int(found[2])
-            with opened(folder, study, numbers) as store:
-                if store is not None and (runs := store.runs()):
-                    asked[numbers] = runs[-1].started
-    return max(asked, key=lambda numbers: (asked[numbers], numbers), default=None)
+def explanations(folder: StudyFolder) -> list[tuple[int, int]]:
+    """The trials of each explanation that has a file, whatever is in it."""
+    found = [_NAME.fullmatch(path.name) for path in folder.explained.glob("*.db")]
+    return sorted((int(name[1]), int(name[2])) for name in found if name)
+
+
+def last_asked(folder: StudyFolder, study: StudyRecord, numbers: tuple[int, int]) -> str | None:
+    """When an explanation was asked for last; None where there is none of this search. Raises StorageError."""
+    with opened(folder, study, numbers) as store:
+        runs = store.runs() if store is not None else []
+        return runs[-1].started if runs else None
 
 
 # What is known

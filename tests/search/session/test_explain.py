@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ import pytest
 from search.commands.backup import backup
 from search.errors import RunError, UsageError
 from search.jobs import DescribeJob, Failure, FailureCause, FitOptions, FoldJob, FoldResult, Job, Outcome
-from search.results.explained import Explanation, explained
+from search.results.explained import Explanation, last_explained
 from search.results.progress import Ending
+from search.results.read import read
 from search.session.explain import Budget, explain
 from search.session.plan import fold_job
 from search.session.records import fold_record
@@ -126,7 +128,8 @@ def rows_of(folder: StudyFolder, start: int = 0, goal: int = 2) -> list[Any]:
 
 def shown(folder: StudyFolder) -> Explanation:
     with folder.read() as store:
-        explanation = explained(store)
+        explanation, unread = last_explained(store)
+    assert not unread
     assert explanation is not None
     return explanation
 
@@ -272,6 +275,26 @@ def test_a_backup_has_it_and_a_search_that_began_anew_does_not(
     with sqlite3.connect(folder.database) as connection:
         connection.execute("UPDATE study SET created = '2001-01-01T00:00:00+00:00'")
     with folder.read() as store:
-        assert explained(store) is None
+        assert last_explained(store) == (None, ())
     with pytest.raises(UsageError, match=r"0-2\.db explains another search than that of .*; move it away"):
         explain_it(folder, prepared, Instant(answers))
+
+
+@pytest.mark.parametrize("damage", ["header", "trials"])
+def test_a_damaged_explanation_is_left_out_of_the_report_with_a_note(
+    folder: StudyFolder, prepared: Prepared, answers: Table, damage: str
+) -> None:
+    explain_it(folder, prepared, Instant(answers), Budget(trials=2), start=1)
+    explain_it(folder, prepared, Instant(answers), Budget(trials=2))
+    file = folder.explanation(0, 2)
+    if damage == "header":
+        file.write_bytes(b"torn")
+    else:
+        with closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute("UPDATE trial SET params = '{'")
+            connection.execute("UPDATE run SET started = '2999-01-01T00:00:00+00:00'")
+    with folder.read() as store:
+        data = read(store, searching=False)
+    assert data.explanation is not None and data.explanation.start == 1
+    (note,) = data.notes
+    assert note.startswith("explained/0-2.db cannot be read, so that explanation is left out; search verify ")
