@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.commands.backup import backup
+from search.commands.backup import backup, verify
 from search.errors import RunError, UsageError
 from search.jobs import DescribeJob, Failure, FailureCause, FitOptions, FoldJob, FoldResult, Job, Outcome
+from search.results.checked import Checked
 from search.results.explained import Explanation, last_explained
 from search.results.progress import Ending
 from search.results.read import read
@@ -298,3 +299,25 @@ def test_a_damaged_explanation_is_left_out_of_the_report_with_a_note(
     assert data.explanation is not None and data.explanation.start == 1
     (note,) = data.notes
     assert note.startswith("explained/0-2.db cannot be read, so that explanation is left out; search verify ")
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("UPDATE fold_run SET seed = seed + 1 WHERE fold = 0", "0-2.db: trial 0, repeat 0, fold 1: its seed"),
+        ("UPDATE trial SET params = '{'", "0-2.db"),
+        ("UPDATE fold_run SET run = 77 WHERE trial = 0", "0-2.db: a row of fold_run refers to none of run"),
+    ],
+)
+def test_search_verify_checks_explanations(
+    folder: StudyFolder, prepared: Prepared, answers: Table, statement: str, said: str
+) -> None:
+    def line() -> Checked:
+        return next(check for check in verify(folder.path)[1] if check.what == "explanations")
+
+    assert "explanations" not in {check.what for check in verify(folder.path)[1]}
+    explain_it(folder, prepared, Instant(answers), Budget(trials=2))
+    assert line() == Checked("explanations", 1)
+    with closing(sqlite3.connect(folder.explanation(0, 2))) as connection, connection:
+        connection.execute(statement)
+    assert said in line().problems[0]
