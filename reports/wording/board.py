@@ -25,6 +25,7 @@ PROPOSED = {
     Origin.TRY: "you proposed it",
     Origin.SAMPLER: "the search proposed it",
     Origin.SMALLER: "a trial before it needed too much memory, so it has half the batch",
+    Origin.EXPLAIN: "search explain put it between two trials",
 }
 """Where the point of a trial of a search comes from."""
 
