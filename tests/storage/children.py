@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from sqlalchemy import Engine, event
 
-from storage import StorageError, Store, TrialState
+from storage import StorageError, Store, TrialState, back_up
 from tests.storage.examples import FOLDS, IMAGE_RECORDS, RUN, SPLITS, STUDY, fold, trial
 
 TRIALS = 2
@@ -147,5 +147,16 @@ def read_as_nobody(pipe: Connection, path: Path, write: bool = False) -> None:
             if write:
                 store.start_run(RUN)
             pipe.send(len(store.trials()))
+    except StorageError as error:
+        pipe.send(str(error))
+
+
+def back_up_as_nobody(pipe: Connection, path: Path, to: Path) -> None:
+    """Sends the path of the copy, or the error, as a user without root's permissions."""
+    if os.getuid() == 0:
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+    try:
+        pipe.send(str(back_up(path, to)))
     except StorageError as error:
         pipe.send(str(error))
