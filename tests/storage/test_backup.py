@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from storage import StorageError, Store, back_up
-from tests.storage.children import back_up_as_nobody
+from tests.storage.children import Child, back_up_as_nobody
 from tests.storage.examples import fill, make
-from tests.storage.test_connections import POSIX, SECONDS_LONG_ENOUGH, Child, protect
+from tests.storage.test_connections import POSIX, SECONDS_LONG_ENOUGH, protect
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,9 @@ def test_init_writes_the_settings_that_were_named_and_refuses_to_do_so_twice(pla
     assert again == "shapes-study is a study already; `search run shapes-study` goes on with it"
 
 
-def test_a_run_gives_back_how_it_ended_and_a_second_one_what_is_left(place: Path) -> None:
+def test_a_run_gives_back_how_it_ended_and_a_second_one_what_is_left(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     display = Remembering()
     asked = Settings(preset="cnn", trials=1, folds=2, epochs=1)
     first = run(place / "shapes", asked, session(display))
@@ -43,6 +46,10 @@ def test_a_run_gives_back_how_it_ended_and_a_second_one_what_is_left(place: Path
     assert display.studies == [("shapes-study", False), ("shapes-study", True)]
     with pytest.raises(UsageError, match="nothing to resume: 1 of 1 trials are done"):
         resume(first.folder.path, Settings(), session(display))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: (10**12, 10**12, 0))
+    assert run(first.folder.path, Settings(), session(display)).nothing_left == second.nothing_left
+    with pytest.raises(UsageError, match="move the study to another disk"):
+        resume(first.folder.path, Settings(trials=2), session(display))
 
 
 def test_a_study_that_has_not_begun_cannot_be_resumed(place: Path) -> None:

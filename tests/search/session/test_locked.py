@@ -49,7 +49,12 @@ def test_what_failed_over_a_lock_does_not_wait_for_it_again(tmp_path: Path) -> N
     path = new_study(tmp_path / "study.db")
     waited: list[float] = []
     with Store.open(path) as store, closing(sqlite3.connect(path, isolation_level=None)) as other:
-        store.patient = lambda seconds: bool(waited.append(seconds)) or len(waited) < 3
+
+        def patient(seconds: float) -> bool:
+            waited.append(seconds)
+            return len(waited) < 3
+
+        store.patient = patient
         number = store.start_run(RUN)
         other.execute("BEGIN IMMEDIATE")
         mark_failed(store, number, 1.0)
