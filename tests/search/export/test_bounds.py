@@ -14,7 +14,9 @@ import pytest
 from search.errors import UsageError
 from search.export.bounds import images_at_once
 from search.export.predict import load_model
+from spaces.backbones.folder import opened
 from tests.search.export.test_predict import saved
+from tests.spaces.hugging_face import CONFIGS, make_folder
 
 Change = Callable[[dict[str, Any]], None]
 NOTHING: Mapping[str, bytes] = {}
@@ -44,6 +46,20 @@ def layer(config: dict[str, Any], kind: str) -> dict[str, Any]:
 def test_a_model_of_ours_is_loaded(tmp_path: Path) -> None:
     path = saved(tmp_path / "m.keras")
     assert load_model(rewritten(path)).count_params() == load_model(path).count_params()
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_a_network_of_any_kind_within_a_model_is_loaded(tmp_path: Path, kind: str) -> None:
+    import keras
+
+    from search.worker.packaging import save
+
+    make_folder(tmp_path / "net", CONFIGS[kind])
+    inputs = keras.Input((64, 64, 3))
+    *_, features = opened("net", tmp_path / "net").network(64)(inputs)
+    pooled = keras.layers.Dense(2, "softmax")(keras.layers.Flatten()(features))
+    save(keras.Model(inputs, pooled), tmp_path / "m.keras", {"classes": ["a", "b"], "packaging": 2})
+    assert load_model(tmp_path / "m.keras").output_shape == (None, 2)
 
 
 def wide(config: dict[str, Any]) -> None:
