@@ -454,8 +454,9 @@ class Loop:
     def _failed(self, trial: TrialRecord, failure: Failure) -> None:
         """Update the state after a stored trial failed; end the search after too many failures in a row."""
         self._on_closed(trial.number, TrialState.FAILED, failure.cause, failure.detail)
-        self._starts += still_to_try(after_memory([self._trials[trial.number]], self.plan.space), self._trials)
-        if why := too_many_failures(self._trials, failure):
+        halves = [start for start in after_memory(self._trials, self.plan.space) if start.of == trial.number]
+        self._starts = sorted([*self._starts, *still_to_try(halves, self._trials)], key=lambda start: start.of)
+        if why := too_many_failures(self._trials, self._trials[trial.number]):
             self._ending = Ending.FAILED
             self._observer.note(why)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,18 @@ def test_only_memory_is_a_reason() -> None:
     ]
     (start,) = after_memory(trials, CHOICES)
     assert (start.origin, dict(start.point)) == (Origin.SMALLER, {"batch_size": 16, "rate": 0.4})
+
+
+def test_a_point_is_halved_twice_and_each_point_for_itself() -> None:
+    space = Space((choice("batch_size", 1, 2, 4, 8, default=8), real("rate", 0.1, 1.0, 0.5)))
+    halves = [trial(0, "out of memory", batch_size=8, rate=0.5)]
+    halves += [
+        replace(trial(number, "out of memory", batch_size=batch, rate=0.5), origin=Origin.SMALLER)
+        for number, batch in ((1, 4), (2, 2))
+    ]
+    other = trial(3, "out of memory", batch_size=8, rate=0.4)
+    found = [(start.of, start.point["batch_size"]) for start in after_memory([*halves, other], space)]
+    assert found == [(0, 4), (1, 2), (3, 4)]
 
 
 WITH_BATCH = Space((*SPACE.parameters, choice("batch_size", 8, 16, 64, default=64)))
