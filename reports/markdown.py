@@ -13,6 +13,7 @@ from reports.wording import costs as cost_words
 from reports.wording import explain as explain_words
 from reports.wording import labels as label_words
 from reports.wording import more as more_words
+from reports.wording import next_steps as next_words
 from reports.wording import recall as recall_words
 from reports.wording import spent as spent_words
 from reports.wording import study as words
@@ -43,6 +44,7 @@ def render(data: StudySummary) -> str:
         _told("How sure it is, and how often it is right", data, calibration_words.answer, calibration_words.about),
         _told("Would more pictures help?", data, more_words.answer, more_words.about),
         _leaderboard(data),
+        _backbones(data),
         _costs(data),
         _explanation(data),
         _causes(data),
@@ -74,7 +76,9 @@ def _steps(data: StudySummary) -> str:
         + (f"\n   {_code(step.command)}" if step.command else "")
         for number, step in enumerate(advice(data), start=1)
     ]
-    return "\n".join(["## What to do next", "", *steps]) if steps else ""
+    if not steps:
+        return ""
+    return "\n".join(["## What to do next", "", next_words.WHERE, "", *steps])
 
 
 def _labels(data: StudySummary) -> str:
@@ -117,13 +121,22 @@ def _leaderboard(data: StudySummary) -> str:
         return ""
     rows = [_row(data, row) for row in data.with_references(data.rows[:_MAX_ROWS])]
     head = ("trial", values.metric_words(data.metric), "folds", "state", "changed from trial 0")
-    told = [words.choice, words.nested, words.ties]
+    told = [words.references, words.choice, words.nested, words.ties, words.saved]
     if data.estimate is not None:  # else the answer has said it
-        told = [words.headline, words.references, words.choice, words.nested, words.caution, words.ties]
+        told = [words.headline, *told, words.caution]
     text = "\n\n".join(_plain(sentence) for tell in told if (sentence := tell(data)))
     more = len(data.rows) - _MAX_ROWS
     rest = f"\n\n… and {values.count(more, 'more trial')}." if more > 0 else ""
     return f"## Leaderboard\n\n{text}\n\n{_table(head, rows)}{rest}"
+
+
+def _backbones(data: StudySummary) -> str:
+    rows = [
+        (row.name, str(row.trial), values.number(row.score), values.number(row.milliseconds, 1))
+        for row in data.backbones
+    ]
+    head = ("network", "trial", values.metric_words(data.metric), "ms an image")
+    return f"## Pre-trained networks\n\n{_plain(words.BACKBONES)}\n\n{_table(head, rows)}" if rows else ""
 
 
 def _row(data: StudySummary, row: TrialRow | ReferenceRow) -> tuple[str, ...]:

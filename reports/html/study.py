@@ -32,7 +32,7 @@ from reports.wording import more as more_words
 from reports.wording import recall as recall_words
 from reports.wording import study as words
 from reports.wording import values
-from reports.wording.next_steps import advice
+from reports.wording.next_steps import WHERE, advice
 from search.files import write_atomically
 from search.results.costs import sizes, speeds
 from search.results.pictures import Pictures
@@ -65,6 +65,7 @@ def render(data: StudySummary, pictures: Pictures | None = None, watched: str = 
             answer_words=answer_words,
             axis=axis(data),
             steps=advice(data),
+            where=WHERE,
             sections=_sections(data, shown),
             weights=_weights(data),
             label_words=label_words,
@@ -107,7 +108,8 @@ def render(data: StudySummary, pictures: Pictures | None = None, watched: str = 
 def _sections(data: StudySummary, shown: Gallery) -> frozenset[str]:
     """The sections that this page has, of those that advice may lead to."""
     labels = ("labels",) if shown.accused or shown.doubted else ()
-    return frozenset(("leaderboard", *labels, *(("curves", "confusion", "history") if data.best else ())))
+    more = ("more",) if data.more else ()
+    return frozenset(("leaderboard", *labels, *more, *(("curves", "confusion", "history") if data.best else ())))
 
 
 def _weights(data: StudySummary) -> int | None:

@@ -11,7 +11,7 @@ from reports.terminal.output import STATE_STYLES, Output, as_text, filled, grid
 from reports.wording import answer as answer_words
 from reports.wording import study as words
 from reports.wording import values
-from reports.wording.next_steps import advice
+from reports.wording.next_steps import WHERE, advice
 from search.results.summary import ReferenceRow, StudySummary, TrialRow
 from search.text import command_line
 
@@ -33,6 +33,7 @@ def show(data: StudySummary, console: Console | None = None, top: int = 20) -> N
     if steps := advice(data):
         console.print()
         paragraph("What to do next", "bold")
+        paragraph(WHERE if any(step.words for step in steps) else "", "dim")
     for number, step in enumerate(steps, start=1):
         paragraph(f"{number}. {step.what}: {step.why}")
         paragraph(f"   {command_line(*step.words)}" if step.words else "", "dim")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,14 @@ from reports.wording.answer import score
 from reports.wording.study import too_good
 from reports.wording.values import count, duration, shortened, visible
 from search.results import next_steps as steps
+from search.results.more_pictures import Verdict
 from search.results.summary import StudySummary
-from search.text import line_anywhere
+from search.text import duration_of, line_anywhere, quoted
+
+WHERE = "Commands are typed in the study's folder."
+_AN_HOUR = 3600.0  # of further search
+_STARTING = 60.0  # seconds that a session needs beside training, and more
+_TRIALS = 30  # at least, in a study that is searched further
 
 
 @dataclass(frozen=True)
@@ -38,19 +45,34 @@ def advice(data: StudySummary) -> tuple[Advice, ...]:
 def _groups(data: StudySummary, step: steps.SetGroups) -> Advice:
     return Advice(
         "Search again with pictures of one thing kept together",
-        too_good(data),
-        ("run", "PICTURES", "--dir", "NEW", "--groups", visible(step.pattern)),
+        f"{too_good(data)}. Begin another study with the same settings and "
+        f"{_option('--groups', visible(step.pattern))}.",
     )
 
 
 def _cause(data: StudySummary, step: steps.FindTheCause) -> Advice:  # noqa: ARG001
     return Advice(
         "Find out why nothing is learned",
-        "no model is clearly better than guessing. The command trains your starting point, looks into its layers and "
-        "tries single changes. Look at the pictures, too: could you tell the classes apart?",
-        ("diagnose", "PICTURES"),
+        "no model is clearly better than guessing. The command trains one network on your pictures, looks into its "
+        "layers and tries single changes. Look at the pictures, too: could you tell the classes apart?",
+        ("diagnose", "PICTURES", *_own_model(data)),
         "curves",
     )
+
+
+def _option(name: str, value: str) -> str:
+    """An option with its value, as it is typed, in backticks."""
+    return f"`{name} {quoted(value)}`"
+
+
+def _own_model(data: StudySummary) -> tuple[str, ...]:
+    """`--model` for a study that searches a model of the user; where its file is, is not known here."""
+    return ("--model", f"PATH/{visible(data.preset)}") if ".py:" in data.preset else ()
+
+
+def _more_time(data: StudySummary, seconds: float) -> tuple[str, ...]:
+    """`--time` with so much more than all sessions have taken: budgets are totals."""
+    return ("--time", duration_of(60 * math.ceil((data.spent_seconds + seconds) / 60)))
 
 
 def _labels(data: StudySummary, step: steps.CheckLabels) -> Advice:
@@ -73,13 +95,15 @@ def _testing(data: StudySummary, step: steps.LookAtTesting) -> Advice:  # noqa: 
     )
 
 
-def _finish(data: StudySummary, step: steps.FinishTrial) -> Advice:  # noqa: ARG001
+def _finish(data: StudySummary, step: steps.FinishTrial) -> Advice:
     missing = step.folds - step.done
+    ended = "its time was over" if step.out_of_time else "the search was stopped"
+    more = _more_time(data, 1.5 * step.seconds + _STARTING) if step.out_of_time else ()
     return Advice(
         f"Let trial {step.trial} finish",
-        f"it may be the best, and its time was over after {step.done} of {count(step.folds, 'fold')}: "
+        f"it may be the best, and {ended} after {step.done} of {count(step.folds, 'fold')}: "
         f"{count(missing, 'fold')} more {'takes' if missing == 1 else 'take'} about {duration(step.seconds)}.",
-        ("resume", "--time", f"{max(1, round(1.5 * step.seconds / 60 + 0.5))}m"),
+        ("resume", *more, *_own_model(data)),
         "leaderboard",
     )
 
@@ -89,9 +113,9 @@ def _epochs(data: StudySummary, step: steps.RaiseEpochs) -> Advice:  # noqa: ARG
     return Advice(
         "Train for longer",
         f"{step.cut} of {count(step.runs, 'fold run')} of {whose} were still getting better when the limit of "
-        f"{count(step.epochs, 'epoch')} ended them.",
-        ("run", "PICTURES", "--dir", "NEW", "--epochs", f"{2 * step.epochs}"),
-        "curves",
+        f"{count(step.epochs, 'epoch')} ended them. Begin another study with the same settings and "
+        f"{_option('--epochs', str(2 * step.epochs))}.",
+        section="curves",
     )
 
 
@@ -99,9 +123,9 @@ def _class(data: StudySummary, step: steps.HelpClass) -> Advice:
     name = shortened(data.study.classes[step.label], 40)
     found, low, high, others = (f"{100 * share:.0f}" for share in (step.found, step.low, step.high, step.others))
     return Advice(
-        f"Collect more pictures of {name}",
+        f"Look at the pictures of {name}",
         f"only {found} % of them are recognized ({low} to {high} %), of the other classes {others} %. Look first at "
-        "those that are mistaken: perhaps some are unclear even to you.",
+        "those that are mistaken: perhaps some are unclear even to you, or there are too few of a kind.",
         section="confusion",
     )
 
@@ -112,10 +136,12 @@ def _pictures(data: StudySummary, step: steps.AddPictures) -> Advice:  # noqa: A
 
 
 def _plain(data: StudySummary, step: steps.UsePlain) -> Advice:
+    little = data.more is not None and data.more.verdict is Verdict.LITTLE
+    helps = "Another" if little else "Other or more pictures, or another"
     return Advice(
         "Do not expect much of a longer search of this kind",
         f"a plain method, {visible(step.name)}, gets {score(data, step.score)}, and no trial is clearly better. "
-        "Other or more pictures, or another family of models (`search space`), are more likely to help.",
+        f"{helps} family of models (`search space`) {'is' if little else 'are'} more likely to help.",
         section="leaderboard",
     )
 
@@ -125,17 +151,18 @@ def _on(data: StudySummary, step: steps.SearchOn) -> Advice:
         are = "is" if step.trials == 1 else "are"
         why = f"{count(step.trials, 'trial')} {are} few; more of them may well find better."
     else:
-        part = "part of the model" if data.chosen and data.chosen.together else "the best"
-        why = f"trial {step.best} of {step.trials} came late and is {part}, so later ones may be better still."
-    return Advice("Search on if you have the time", why, ("resume", "--time", "1h"), "history")
+        part = "has the best score" if data.best and data.best.number == step.best else "is part of the model"
+        why = f"trial {step.best} of {step.trials} came late and {part}, so later ones may be better still."
+    more = ("--trials", str(max(2 * step.trials, _TRIALS)), *_more_time(data, _AN_HOUR))
+    return Advice("Search on if you have the time", why, ("resume", *more, *_own_model(data)), "history")
 
 
-def _explain(data: StudySummary, step: steps.Explain) -> Advice:  # noqa: ARG001
+def _explain(data: StudySummary, step: steps.Explain) -> Advice:
     return Advice(
         "Find out what made the difference",
         f"the best trial differs from your starting point in {count(step.changes, 'setting')}, and is clearly better. "
         "The command tries each change alone, and finds the way from one to the other.",
-        ("explain",),
+        ("explain", *_own_model(data)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeAlias
@@ -51,12 +51,13 @@ class LookAtTesting:
 
 @dataclass(frozen=True)
 class FinishTrial:
-    """A trial that may be the best ran out of time."""
+    """A trial that may be the best lacks folds."""
 
     trial: int
     done: int  # folds
     folds: int  # of all
     seconds: float  # that the missing ones take, at the speed of those done
+    out_of_time: bool  # else the search was stopped
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,17 @@ def next_steps(data: StudySummary) -> tuple[Step, ...]:
     """At most `MOST` steps: what makes the numbers wrong comes before what makes them better."""
     if data.best is None and data.estimate is None:
         return ()
-    return tuple(islice(_steps(data), MOST))
+    return tuple(islice(_without_contradictions(tuple(_steps(data))), MOST))
+
+
+def _without_contradictions(steps: Sequence[Step]) -> Iterator[Step]:
+    """Steps that do not speak against each other: the first of two that do stays."""
+    kinds = {type(step) for step in steps}
+    for step in steps:
+        stops = isinstance(step, StopHere) and FinishTrial in kinds
+        goes_on = isinstance(step, SearchOn) and UsePlain in kinds
+        if not stops and not goes_on:
+            yield step
 
 
 def _steps(data: StudySummary) -> Iterator[Step]:
@@ -159,7 +170,8 @@ def _unfinished(data: StudySummary) -> FinishTrial | None:
     trial = data.trial(data.worth_finishing)
     seconds = [fold.seconds for fold in trial.folds if fold.repeat == 0]
     missing = data.folds - len(seconds)
-    return FinishTrial(trial.number, len(seconds), data.folds, missing * float(np.mean(seconds)))
+    needed = missing * float(np.mean(seconds))
+    return FinishTrial(trial.number, len(seconds), data.folds, needed, trial.state != TrialState.RUNNING)
 
 
 def _epochs(data: StudySummary) -> RaiseEpochs | None:
@@ -198,9 +210,10 @@ def _plain(data: StudySummary) -> UsePlain | None:
 
 def _search(data: StudySummary) -> SearchOn | StopHere | None:
     """Whether the last trials brought anything better; None if there are too few, or while the search goes on."""
-    leader = data.best.number if data.best else None
-    if data.chosen is not None:
-        leader = max(number for number, _ in data.chosen.members)
+    found = [data.best.number] if data.best else []
+    if data.chosen is not None and data.chosen.current:
+        found += [number for number, _ in data.chosen.members]
+    leader = max(found, default=None)
     ended = [row for row in data.rows if row.state != TrialState.RUNNING]
     if leader is None or data.searching:
         return None

@@ -174,11 +174,11 @@ class Loop:
         if job := self._next_fold(patient=self._racer is not None):
             return job
         may_wait = self._starts and self._time.seconds < SHORT
-        if self._trials and not may_wait and (reference := self.references.next_job()):
+        if self._trials and not may_wait and (reference := self.references.next_job() or self._next_part(free=False)):
             return reference
         if any(isinstance(work, Candidate) for work in self.running):
-            return self._next_part()
-        return self._next_candidate() or self._next_fold(patient=False) or self._next_part()
+            return self._next_part(free=True)
+        return self._next_candidate() or self._next_fold(patient=False) or self._next_part(free=True)
 
     def _next_candidate(self) -> Candidate | None:
         """The next point; None if there is none, or no further trial is wanted.
@@ -196,10 +196,10 @@ class Loop:
             self._no_point_left(end)
             return None
 
-    def _next_part(self) -> ReferenceJob | None:
-        """A short fit for the learning curve, while other workers are busy with what the search waits for."""
+    def _next_part(self, *, free: bool) -> ReferenceJob | None:
+        """A short fit for the learning curve; `free`: while other workers are busy with what the search waits for."""
         busy = any(not isinstance(work, ReferenceJob) for work in self.running)
-        return self.references.next_part(self._time.seconds - SPARED) if busy else None
+        return self.references.next_part(self._time.seconds - SPARED, free=free) if busy or not free else None
 
     def _next_fold(self, *, patient: bool) -> FoldJob | None:
         """The first fold that is not running yet, of the oldest open trial for whose next fold there is time."""

@@ -1,7 +1,8 @@
-"""The learning curve: a reference fitted on parts of the training images, by workers that have nothing else to do.
+"""The learning curve: a reference fitted on parts of the training images, beside the search.
 
 It shows whether more pictures would help (`stats/learning_curve.py`), and decides nothing in the search. So only fits
-that are short are begun, and what there was no time for is not there.
+that are short are begun: for two seconds before the search goes on, which is enough for one draw of a few hundred
+images, then by workers that have nothing else to do. What there was no time for is not there.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from search.stats.learning_curve import DRAWS, PERCENTS, Part
 from storage import ReferenceRecord
 
 LONGEST = 1.0  # seconds that a fit may be expected to take: by so much it may delay a trial
+FIRST = 2.0  # seconds, as expected, of fits in a session that come before points of the sampler
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class PartQueue:
         """`terms` None: there is no learning curve. `assignment`: [images] fold that validates the image, -1: none."""
         self._terms, self._assignment, self._folds, self._seed = terms, assignment, folds, study_seed
         self._waiting: list[tuple[Part, int]] = []
+        self._first = 0.0  # seconds of FIRST that are used
 
     def load(self, known: Iterable[ReferenceRecord]) -> None:
         """Leave out what is among the stored rows."""
@@ -48,18 +51,23 @@ class PartQueue:
             wanted = [(part, fold) for part in parts for fold in range(self._folds)]
             self._waiting = [(part, fold) for part, fold in wanted if (part.name, fold) not in stored]
 
-    def next_job(self, references: Sequence[ReferenceRecord], seconds: float) -> ReferenceJob | None:
+    def next_job(
+        self, references: Sequence[ReferenceRecord], seconds: float, *, free: bool = True
+    ) -> ReferenceJob | None:
         """The next fit, if it is expected to be short and to end within `seconds`; None if there is none.
 
-        `references`: those that are stored. Before the whole reference is, its parts are of no use.
+        `references`: those that are stored. Before the whole reference is, its parts are of no use. `free`: whether the
+        worker has nothing else to do.
         """
         if not self._waiting or self._terms is None:
             return None
         taken = [record.seconds for record in references if record.name == self._terms.method]
         part, fold = self._waiting[0]
         # The first fold may have waited for features.
-        if len(taken) < self._folds or min(taken) * part.percent / 100 > min(LONGEST, seconds):
+        most = min(LONGEST, seconds) if free else min(LONGEST, seconds, FIRST - self._first)
+        if len(taken) < self._folds or (expected := min(taken) * part.percent / 100) > most:
             return None
+        self._first += 0.0 if free else expected
         del self._waiting[0]
         train, validate = fold_rows(self._assignment, fold)
         drawn = derive(self._seed, "part", part.draw, fold)

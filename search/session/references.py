@@ -60,9 +60,9 @@ class ReferenceQueue:
         name, fold = self._waiting.popleft()
         return ReferenceJob(name, fold, *fold_rows(self._assignment, fold), derive(self._seed, "reference", name, fold))
 
-    def next_part(self, seconds: float) -> ReferenceJob | None:
-        """The next job of the learning curve, which is expected to end within `seconds`; None if there is none."""
-        return self.parts.next_job(self.known, seconds)
+    def next_part(self, seconds: float, *, free: bool = True) -> ReferenceJob | None:
+        """The next job of the learning curve, see `PartQueue`; None if there is none."""
+        return self.parts.next_job(self.known, seconds, free=free)
 
     def leave_out(self, name: str) -> bool:
         """Skip a reference from now on. Returns False if it was skipped already."""

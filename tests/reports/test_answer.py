@@ -14,6 +14,8 @@ from reports.terminal.study import show
 from reports.wording import answer as words
 from reports.wording.next_steps import advice
 from search.results.summary import StudySummary
+from search.text import seconds_of
+from storage.records import TrialState
 from tests.studies import EXPECTED, a_test, example, judged
 
 
@@ -138,10 +140,10 @@ def test_every_step_says_what_why_and_how() -> None:
         "Let trial 11 finish",
     ]
     assert all(step.why.endswith(".") for step in steps)
+    assert steps[2].words == ("resume",), "it was stopped, and no budget is used up"
     assert steps[2].why.startswith(
-        "it may be the best, and its time was over after 3 of 5 folds: 2 folds more take about"
+        "it may be the best, and the search was stopped after 3 of 5 folds: 2 folds more take about"
     )
-    assert steps[2].command.startswith("search resume --time ")
 
 
 def test_every_view_says_the_same() -> None:
@@ -165,3 +167,20 @@ def test_links_of_steps_lead_to_sections_that_the_page_has() -> None:
     page = render(replace(data, estimate=replace(EXPECTED, value=0.5, low=0.4, high=0.6)))
     for anchor in ("labels", "confusion"):
         assert (f'href="#{anchor}">See it' in page) <= (f'id="{anchor}"' in page)
+
+
+def test_budgets_in_commands_are_totals_and_a_model_of_ones_own_is_named() -> None:
+    data = judged()
+    own = replace(data, preset="net.py:build", spent_seconds=7200.0)
+    ended = tuple(replace(t, state=TrialState.PRUNED) if t.number == 11 else t for t in own.trials)
+    (step,) = [step for step in advice(replace(own, worth_finishing=11, trials=ended)) if step.what.endswith("finish")]
+    assert step.words[:2] == ("resume", "--time") and seconds_of(step.words[2]) > 7200 + 60
+    assert step.words[3:] == ("--model", "PATH/net.py:build")
+    assert "its time was over after 3 of 5 folds" in step.why
+
+
+def test_before_a_trial_is_complete_the_page_has_what_advice_leads_to() -> None:
+    data = replace(judged(), best=None)
+    page = render(data)
+    assert 'id="labels"' in page and 'id="confusion"' in page
+    assert "No trial is complete" in page or "No trial has all its folds" in page

@@ -70,7 +70,11 @@ def test_a_trial_that_may_be_the_best_and_ran_out_of_time_is_to_be_finished_with
     """Trial 11 of the example has 3 of 5 folds."""
     data = replace(learned(), worth_finishing=11)
     each = float(np.mean([fold.seconds for fold in data.trial(11).folds]))
-    assert found(FinishTrial, data) == FinishTrial(11, 3, FOLDS, 2 * each)
+    assert found(FinishTrial, data) == FinishTrial(11, 3, FOLDS, 2 * each, out_of_time=False)
+    stopped = replace(
+        data, trials=tuple(replace(t, state=TrialState.PRUNED) if t.number == 11 else t for t in data.trials)
+    )
+    assert found(FinishTrial, stopped) == FinishTrial(11, 3, FOLDS, 2 * each, out_of_time=True)
     assert found(FinishTrial, replace(data, searching=True)) is None
     assert found(FinishTrial, learned()) is None
 
@@ -140,7 +144,7 @@ def base() -> StudySummary:
 
 def after(best: int, trials: int) -> StudySummary:
     rows = tuple(replace(base().rows[0], number=n, state=TrialState.COMPLETE) for n in range(trials))
-    return replace(base(), rows=rows, best=rows[best], references=(), pooled=None, suspects=())
+    return replace(base(), baseline=None, rows=rows, best=rows[best], references=(), pooled=None, suspects=())
 
 
 def test_where_many_trials_brought_nothing_better_the_search_may_stop_and_where_the_best_is_late_go_on() -> None:
@@ -149,6 +153,21 @@ def test_where_many_trials_brought_nothing_better_the_search_may_stop_and_where_
     assert next_steps(after(18, 30)) == ()
     assert next_steps(after(1, 4)) == (SearchOn(4),)
     assert next_steps(replace(after(5, 30), searching=True)) == ()
+
+
+def test_a_model_that_was_saved_before_more_was_searched_says_nothing_of_what_came_later() -> None:
+    old = Chosen(5, ((5, 1.0),), False, False, "", None)
+    assert next_steps(replace(after(28, 30), chosen=old)) == (SearchOn(30, 28),)
+    now = replace(old, current=True)
+    assert next_steps(replace(after(28, 30), chosen=now))[0] == SearchOn(30, 28)
+
+
+def test_steps_do_not_speak_against_each_other() -> None:
+    plain = replace(example(), references=references(linear_probe=0.99)).data().references
+    longer = replace(after(28, 30), references=plain)
+    assert {type(step) for step in next_steps(longer)} == {UsePlain}
+    finishing = replace(after(5, 30), worth_finishing=11)
+    assert {type(step) for step in next_steps(finishing)} == {FinishTrial}
 
 
 @given(st.integers(0, 59), st.integers(1, 60))

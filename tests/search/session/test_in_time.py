@@ -258,9 +258,8 @@ def finished(
     (folder := StudyFolder(home)).refits.mkdir(parents=True, exist_ok=True)
     assignment, labels, watcher = store.split().assignment, np.arange(IMAGES, dtype=np.int16) % 3, Watcher()
     plan, limit = a_plan(assignment=assignment, seconds=1000.0), 1000.0
-    session = Session(
-        store, store.start_run(RUN), executor, watcher, StopRequest(), lambda: limit - left + ticks(), 0.0
-    )  # type: ignore[arg-type]
+    real: Any = executor
+    session = Session(store, store.start_run(RUN), real, watcher, StopRequest(), lambda: limit - left + ticks(), 0.0)
     nowhere = np.zeros(IMAGES, bool)
     Finish(plan, session, lambda: None, folder, lambda _: assignment, labels, nowhere, {}, NEEDED, has_spare_time).run()
     (choice,) = store.choices()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from search.jobs import Failure, FailureCause, FoldJob, Job, Outcome, ReferenceJob, ReferenceResult
-from search.session.parts import PartQueue, PartTerms
+from search.session.parts import FIRST, PartQueue, PartTerms
 from search.session.references import AFTERWARDS, ReferenceQueue, use_spare_time
 from search.session.session import Session
 from search.session.signals import StopRequest
@@ -108,15 +109,31 @@ def test_trials_are_the_same_with_and_without_it(tmp_path: Path, slots: int) -> 
     assert rows(stored(with_it)) == rows(stored(without))
 
 
-def test_a_single_worker_is_never_kept_from_trials(path: Path) -> None:
-    sit(path, Instant(), references=NAMES, parts=TERMS, trials=8)
-    assert parts(path) == []
+def taking(seconds: float) -> Callable[[Job], Outcome]:
+    """Whole references take so long."""
+
+    def answer(job: Job) -> Outcome:
+        outcome = by_formula(job)
+        return replace(outcome, seconds=seconds) if isinstance(outcome, ReferenceResult) else outcome
+
+    return answer
+
+
+@pytest.mark.parametrize(("seconds", "fits"), [(1.0, 5), (0.8, 6), (5.0, 0)])
+def test_a_single_worker_is_kept_from_trials_for_two_seconds_at_most(path: Path, seconds: float, fits: int) -> None:
+    sit(path, Instant(taking(seconds)), references=NAMES, parts=TERMS, trials=8)
+    asked = [Part.of(record.name) for record in parts(path)]
+    assert len(asked) == fits
+    assert sum(seconds * part.percent / 100 for part in asked if part) <= FIRST
+    assert len(stored(path)) == 8
 
 
 def test_other_workers_fit_while_a_point_is_described(path: Path) -> None:
-    executor = Instant(slots=3)
+    alone = new_study(path.with_name("alone.db"))
+    sit(alone, Instant(taking(1.0)), references=NAMES, parts=TERMS, trials=30)
+    executor = Instant(taking(1.0), slots=3)
     sit(path, executor, references=NAMES, parts=TERMS, trials=30)
-    assert parts(path)
+    assert len(parts(path)) > len(parts(alone))
     kinds = [job for job in executor.jobs if isinstance(job, FoldJob | ReferenceJob)]
     first = next(place for place, job in enumerate(kinds) if isinstance(job, ReferenceJob) and job.part is not None)
     assert {job.name for job in kinds[:first] if isinstance(job, ReferenceJob)} == {*NAMES}

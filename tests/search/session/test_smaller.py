@@ -111,7 +111,11 @@ def test_half_the_batch_is_tried_after_the_last_point_of_a_grid_too(tmp_path: Pa
         return Failure(FailureCause.OUT_OF_MEMORY, "9 GB") if fails else by_formula(job)
 
     path, watcher = new_study(tmp_path / "study.db"), Watcher()
-    asked = {"space": space, "starts": [Start(Origin.BASELINE, space.defaults())], "sampler": ("optuna", "grid")}
+    asked: dict[str, Any] = {
+        "space": space,
+        "starts": [Start(Origin.BASELINE, space.defaults())],
+        "sampler": ("optuna", "grid"),
+    }
     sit(path, Instant(answer, slots=FOLDS + 1), watcher, trials=12, **asked)
     of_grid = [(depth, batch) for depth in (1, 0) for batch in (64, 1, 17, 33, 48)]
     assert [(trial.params["depth"], trial.params["batch_size"]) for trial in stored(path)] == [*of_grid, (0, 24)]
