@@ -86,8 +86,8 @@ def as_json(data: StudySummary) -> dict[str, Any]:
         "commands": list(data.commands),
         "notes": list(data.notes),
     }
-    strict: dict[str, Any] = _strict(raw)
-    return strict
+    plain: dict[str, Any] = strict(raw)
+    return plain
 
 
 def _answer_json(data: StudySummary) -> dict[str, Any]:
@@ -141,8 +141,8 @@ def explanation_as_json(e: Explanation) -> dict[str, Any]:
         "seconds": e.seconds,
         "command": e.command,
     }
-    strict: dict[str, Any] = _strict(raw)
-    return strict
+    plain: dict[str, Any] = strict(raw)
+    return plain
 
 
 def _part_json(part: Part) -> dict[str, Any]:
@@ -292,12 +292,12 @@ def _suspect_json(suspect: SuspectLabel, classes: Sequence[str]) -> dict[str, An
     }
 
 
-def _strict(value: Any) -> Any:
+def strict(value: Any) -> Any:
     """`value` with NaN and infinities as None, and NumPy numbers as Python numbers."""
     if isinstance(value, Mapping):
-        return {str(key): _strict(item) for key, item in value.items()}
+        return {str(key): strict(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
+        return [strict(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from reports.as_json import as_json
+from reports.as_json import as_json, strict
 from search.results.compare import Comparison, Versus
 
 OF_A_STUDY = (
@@ -30,11 +30,13 @@ def comparison_as_json(compared: Comparison) -> dict[str, Any]:
         whole = as_json(data)
         of_study = {key: whole[key] for key in OF_A_STUDY}
         studies.append({"path": name, "same_pictures": same, "trials": len(data.rows), **of_study})
-    return {
+    raw = {
         "studies": studies,
         "settings": [{"name": row.name, "values": list(row.values)} for row in compared.settings],
         "against_first": [_versus(compared, versus) for versus in compared.versus],
     }
+    plain: dict[str, Any] = strict(raw)
+    return plain
 
 
 def _versus(compared: Comparison, versus: Versus) -> dict[str, Any]:

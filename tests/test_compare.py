@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from rich.console import Console
 
 import search
+from reports.compare_as_json import comparison_as_json
 from reports.terminal.compare import show_comparison
 from search.results.compare import compare
 from search.results.stored import StoredStudy
@@ -163,11 +165,52 @@ def test_pictures_may_have_moved_and_be_read_at_another_size() -> None:
     assert reason.startswith("their pictures are not the same: 0 of 120 and 120 are in both")
 
 
+def test_the_same_pictures_in_another_order_are_called_so_and_copies_are_counted() -> None:
+    one = stored()
+    digests = [image.digest for image in one.images]
+    same = [n for n, image in enumerate(one.images) if image.label == one.images[0].label]
+    digests[same[0]], digests[same[1]] = digests[same[1]], digests[same[0]]
+    compared = compare([("a", one), ("b", with_digests(one, digests))])
+    assert compared.same_pictures == (True, True)
+    assert compared.versus[0].why_not == (
+        "their pictures are the same, but in another order, as files have other names",
+    )
+    copies = [f"{image.label}" for image in one.images]
+    other = with_digests(one, ["new", *copies[1:]])
+    (reason,) = compare([("a", with_digests(one, copies)), ("b", other)]).versus[0].why_not
+    assert reason == "their pictures are not the same: 119 of 120 and 120 are in both"
+
+
+def with_digests(one: StoredStudy, digests: list[str]) -> StoredStudy:
+    pairs = zip(one.images, digests, strict=True)
+    return replace(one, images=tuple(replace(image, digest=digest) for image, digest in pairs))
+
+
 def test_a_study_without_a_finished_fold_is_not_tested() -> None:
     one = stored()
     none = tuple(replace(trial, state=TrialState.RUNNING, folds=()) for trial in one.trials[:1])
     compared = compare([("a", one), ("b", replace(one, trials=none, evidence=None, best={}))])
-    assert compared.versus[0].why_not[0] == "one of them has no finished fold yet"
+    assert compared.versus[0].why_not[0] == (
+        "one of them has no finished fold yet, or only trials that failed or stayed at chance"
+    )
+
+
+def test_a_saved_model_of_trials_that_do_not_count_any_more_is_told() -> None:
+    one = stored()
+    saved = ChoiceRecord("2026-01-01T00:00:00+00:00", 3, ((3, 1.0),), (3,), 44, 1.0, None)
+    assert one.evidence and 3 not in one.evidence.numbers
+    assert compare([("a", one), ("b", replace(one, choices=(saved,)))]).versus[0].why_not[0] == (
+        "the saved model of one of them is of trials that cannot be compared with its others any more"
+    )
+
+
+def test_json_is_strict_whatever_settings_say_and_however_few_images_there_are() -> None:
+    one = stored()
+    odd = replace(one.study, config={**one.study.config, "odd": math.nan, "list": [math.inf]})
+    told = comparison_as_json(compare([("a", one), ("b", replace(one, study=odd))]))
+    json.dumps(told, allow_nan=False)
+    values = {row["name"]: row["values"] for row in told["settings"]}
+    assert values["list"] == [None, [None]]
 
 
 def test_where_folds_differ_the_saved_models_are_compared_on_the_same_testing_images() -> None:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from reports.html import svg
 from reports.html.charts import Limits
 from reports.wording import answer as words
-from reports.wording.values import shortened
+from reports.wording.values import in_percent, shortened
 from search.results.standing import Standing, What, standings
 from search.results.summary import StudySummary
 from search.stats.metrics import METRICS
@@ -30,7 +30,7 @@ def axis(data: StudySummary) -> Markup | None:
     bottom = _TOP + _ROW * len(rows)
     parts = []
     for value in svg.ticks(limits.low, limits.high, 5):
-        name = words.score(data, value) if words.is_share(data.metric) else f"{value:g}"
+        name = words.score(data, value) if in_percent(data.metric) else f"{value:g}"
         parts.append(svg.line(x(value), _TOP, x(value), bottom, "grid"))
         parts.append(svg.text(x(value), bottom + 19, name, anchor="middle", class_="tick"))
     if math.isfinite(data.chance):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -91,8 +92,8 @@ def _limits(costs: Costs) -> Limits:
 
 def _named(data: StudySummary, costs: Costs) -> dict[int, tuple[str, str]]:
     """Trial -> (name, CSS class), the most important first."""
-    saved = dict.fromkeys(number for number, _ in data.chosen.members) if data.chosen else {}
-    found = {number: (f"{number}: saved", "saved") for number in saved}
+    saved = Counter(number for number, _ in data.chosen.members) if data.chosen else Counter[int]()
+    found = {n: (f"{n}: saved{f', {parts} networks' if parts > 1 else ''}", "saved") for n, parts in saved.items()}
     if data.best is not None:
         number = data.best.number
         known = found.get(number)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reports.wording.study import caution, headline
-from reports.wording.values import count, metric_words, number, shortened, visible
+from reports.wording.values import count, in_percent, metric_words, number, shortened, visible
 from search.results.standing import Standing, What, disagree, standings
 from search.results.summary import Chosen, StudySummary, Tested
 from search.stats.estimate import Estimate, beats
@@ -15,14 +15,9 @@ from storage.records import TrialRecord
 UNEVEN = 1.5  # the largest class has so many times the images of the smallest: then "right" needs a word
 
 
-def is_share(metric: str) -> bool:
-    """Whether a metric is a share of right answers, so that it can be said in percent."""
-    return METRICS[metric].sample_size is not None
-
-
 def score(data: StudySummary, value: float) -> str:
     """'89 %', or '0.31' for a metric that is no share. Rounded as where it is printed as 0.89."""
-    return f"{100 * float(number(value, 2)):.0f} %" if is_share(data.metric) else number(value, 2)
+    return f"{100 * float(number(value, 2)):.0f} %" if in_percent(data.metric) else number(value, 2)
 
 
 def between(data: StudySummary, low: float | None, high: float | None) -> str:
@@ -30,7 +25,9 @@ def between(data: StudySummary, low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return ""
     return (
-        f"{100 * low:.0f} to {100 * high:.0f} %" if is_share(data.metric) else f"{number(low, 2)} to {number(high, 2)}"
+        f"{100 * low:.0f} to {100 * high:.0f} %"
+        if in_percent(data.metric)
+        else f"{number(low, 2)} to {number(high, 2)}"
     )
 
 
@@ -44,7 +41,7 @@ def answer(data: StudySummary) -> str:
     value, span = score(data, source.value), between(data, source.low, source.high)
     guess = score(data, data.chance)
     proof = f", as on the {source.images:,} testing pictures" if isinstance(source, Tested) else ""
-    if not is_share(data.metric):
+    if not in_percent(data.metric):
         sentence = (
             f"On new pictures like these, expect {_a(metric_words(data.metric))} of about {value} ({span}) from "
             f"{who}{proof}; guessing has {guess}."
@@ -91,7 +88,7 @@ def tested(data: StudySummary) -> str:
     if data.drawn:
         which = f"{count(test.images, 'picture')} locked away before the search"
     value, span = score(data, test.value), between(data, test.low, test.high)
-    got = f"it is right about {value} ({span})" if is_share(data.metric) else f"it has {value} ({span})"
+    got = f"it is right about {value} ({span})" if in_percent(data.metric) else f"it has {value} ({span})"
     again = "" if test.times == 1 else f" They have tested {test.times} choices, so this is no longer a fresh test."
     return f"On the {which} {got}{_agreement(data)}.{again}"
 
@@ -102,7 +99,12 @@ def _agreement(data: StudySummary) -> str:
         return ""
     ahead = data.ahead(test.value, data.estimate.value)
     if disagree(data):
-        much = "less" if ahead < 0 else "more"
+        much, luck = ("less", "bad luck") if ahead < 0 else ("more", "luck")
+        if data.drawn:
+            return (
+                f": clearly {much} than expected, though they are of the same kind. That is {luck}, or pictures of one "
+                "thing are in several parts"
+            )
         return f": clearly {much} than expected, so these pictures are of another kind than those of the search"
     if abs(ahead) < 0.03 * METRICS[data.metric].scale:
         return ", as expected"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reports.wording import causes
-from reports.wording.values import count, metric_words, number, shortened
+from reports.wording.values import better, count, metric_words, number, shortened
 from search.results.confusions import DETAILED
 from search.results.summary import StudySummary, TrialRow
 from storage.records import FoldRecord, Origin, TrialRecord, TrialState
@@ -25,6 +25,7 @@ PROPOSED = {
     Origin.TRY: "you proposed it",
     Origin.SAMPLER: "the search proposed it",
     Origin.SMALLER: "a trial before it needed too much memory, so it has half the batch",
+    Origin.EXPLAIN: "search explain put it between two trials",
 }
 """Where the point of a trial of a search comes from."""
 
@@ -39,12 +40,11 @@ NO_CURVES = "Its learning curves were not stored."
 def what_a_fold_is(data: StudySummary) -> str:
     """What a fold is, and what the numbers of the leaderboard are."""
     folds, metric = data.folds, metric_words(data.metric)
-    better = "lower" if data.metric == "log_loss" else "higher"
     return (
         f"A trial is one choice of all parameters. The pictures are divided into {count(folds, 'part')}, the folds: "
         f"each trial is trained {folds} times, and each time tested on the fold that it was not shown. One dot is the "
-        f"{metric} on one fold ({better} is better), the bar is their mean, the dashed line is guessing. The number "
-        f"after ± says how far the folds lie apart."
+        f"{metric} on one fold ({better(data.metric)} is better), the bar is their mean, the dashed line is guessing. "
+        f"The number after ± says how far the folds lie apart."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from reports.wording.values import amount as short_amount
@@ -62,15 +63,20 @@ def about(costs: Costs, left_out: int = 0) -> str:
 
 
 def together(data: StudySummary, times: Mapping[int, float]) -> str:
-    """What the saved model takes if it has several parts; else empty."""
-    members = {number for number, _ in data.chosen.members} if data.chosen else set()
-    if len(members) < 2 or not members <= times.keys():
+    """What the saved model takes if it has several networks; else empty. A dot is one network of a trial."""
+    networks = Counter(number for number, _ in data.chosen.members) if data.chosen else Counter[int]()
+    many = networks.total()
+    if many < 2:
         return ""
-    total = sum(times[number] for number in members)
-    return (
-        f"The saved model has {len(members)} parts. One after the other they take {_short(total)} ms; parts that begin "
-        "with the same network share it and take less."
-    )
+    whose = f"trial {next(iter(networks))}" if len(networks) == 1 else f"{len(networks)} trials"
+    told = [f"The saved model is the mean of {many} networks of {whose}, and a dot is one network."]
+    if len(networks) == 1:
+        told.append(f"So the model takes up to {many} times the time, and as many times the size, of that dot.")
+    if networks.keys() <= times.keys():
+        total = sum(times[number] * parts for number, parts in networks.items())
+        told.append(f"One after the other its networks take {_short(total)} ms.")
+    told.append("Heads on one pre-trained network share it, and take less.")
+    return " ".join(told)
 
 
 def label(data: StudySummary, costs: Costs) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from reports.wording.values import NONE, count, metric_words, number, shortened, value_words
+from reports.wording.values import NONE, count, in_percent, metric_words, number, shortened, value_words
 from search.results.explained import Change, Explanation, Part
 from search.stats.ablation import Gain
 from search.stats.metrics import METRICS
@@ -54,7 +54,11 @@ def _start(e: Explanation) -> str:
 
 
 def _goal(e: Explanation) -> str:
-    return f"trial {e.goal}{', the saved model' if e.goal == e.saved else ''}"
+    return f"trial {e.goal}{f', {_saved(e)}' if e.goal == e.saved else ''}"
+
+
+def _saved(e: Explanation) -> str:
+    return "the largest part of the saved ensemble" if e.ensemble else "the saved model"
 
 
 def _end(e: Explanation, label: str, value: float) -> Bar:
@@ -76,11 +80,6 @@ def _bar(e: Explanation, part: Part, before: float, label: str) -> Bar:
 # Numbers
 
 
-def in_percent(metric: str) -> bool:
-    """Whether scores of the metric are shares of images."""
-    return metric in METRICS and METRICS[metric].sample_size is not None
-
-
 def score(metric: str, value: float, half: float | None = None) -> str:
     """'77 %', '77 ± 3 %', '0.912 ± 0.020'."""
     if not math.isfinite(value):
@@ -100,7 +99,9 @@ def gain_words(metric: str, gain: Gain) -> str:
         places = _places(gain.mean if gain.half is None else max(abs(gain.mean), gain.half))
         return f"{_signed(100 * gain.mean, places)}{half} points"
     half = f" ± {number(gain.half)}" if gain.half is not None else ""
-    return f"{_signed(gain.mean, 3)}{half}{'' if METRICS[metric].maximized else ' (less loss)'}"
+    signed = _signed(gain.mean, 3)
+    loss = "" if METRICS[metric].maximized else {"+": " (less loss)", "-": " (more loss)"}.get(signed[0], "")
+    return f"{signed}{half}{loss}"
 
 
 def _places(share: float) -> int:
@@ -159,8 +160,9 @@ def headline(e: Explanation) -> str:
     )
     if e.whole.clear and e.whole.mean > 0:
         return told
-    worse = "is worse" if e.whole.clear else "is not clearly better"
-    return f"{told} Trial {e.goal} {worse}, so what follows may be luck."
+    if e.whole.clear:
+        return f"{told} Trial {e.goal} is clearly worse: what follows shows which changes do harm."
+    return f"{told} Trial {e.goal} is not clearly better, so what follows may be luck."
 
 
 def best_alone(e: Explanation) -> str:
@@ -230,8 +232,14 @@ def together(e: Explanation) -> str:
             and part.gain.mean > 0
             and part.gain.mean > single.gain.mean + (part.gain.half or 0)
         ):
+            alone_too = single.gain.clear and single.gain.mean > 0
+            helps = (
+                "helps more after what was changed before it"
+                if alone_too
+                else ("helps only with what was changed before it")
+            )
             return (
-                f"{names_words(part.names)} helps only with what was changed before it: "
+                f"{names_words(part.names)} {helps}: "
                 f"{gain_words(e.metric, part.gain)} there, {gain_words(e.metric, single.gain)} alone."
             )
     return ""
@@ -267,7 +275,7 @@ def cost(e: Explanation) -> str:
 
 def caution(e: Explanation) -> str:
     """What the numbers do not say."""
-    chosen = f", and trial {e.goal} is the best of {e.compared}" if e.compared > 1 else ""
+    chosen = f", and trial {e.goal} is the best of {e.compared}" if e.goal == e.best and e.compared > 1 else ""
     return (
         f"± is a 95 % interval of the difference to the row before, over the {e.folds} folds. Each step is the best of "
         f"those that were left{chosen}: part of the gains is luck."
@@ -278,7 +286,8 @@ def outdated(e: Explanation) -> str:
     """Which trial is saved, if it is another than the one that is explained; else empty."""
     if e.saved in (None, e.goal):
         return ""
-    return f"The saved model is trial {e.saved}; search explain without --to explains that one."
+    saved = _saved(e)
+    return f"{saved[:1].upper()}{saved[1:]} is trial {e.saved}; search explain without --to explains that one."
 
 
 def sentences(e: Explanation) -> list[str]:

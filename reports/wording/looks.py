@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from search.results.looks import Looks
+from search.results.looks import HALF, Looks
 
-HALF = 128  # of a map, whose most is 255: what is above counts as looked at
 MOST_OF_IT = 0.5  # share of the picture above HALF from which no place can be named
 _PLACES = (
     ("at the top left", "at the top", "at the top right"),
@@ -19,9 +18,12 @@ _PLACES = (
 def place(of_picture: NDArray[np.uint8]) -> str:
     """'looks most at the top left': the ninth of the picture in which the middle of what is looked at lies.
 
+    Empty if nothing is looked at.
     `of_picture`: a map [height, width].
     """
     strong = np.where(of_picture >= HALF, of_picture.astype(float), 0.0)
+    if not strong.any():
+        return ""
     if (strong > 0).mean() > MOST_OF_IT:
         return "looks at most of it"
     rows, columns = ((np.arange(side) + 0.5) / side for side in strong.shape)

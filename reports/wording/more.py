@@ -14,8 +14,11 @@ def answer(data: StudySummary) -> str:
     more = data.more
     if more is None:
         return ""
-    if more.verdict is Verdict.UNSURE or not more.gains:
-        return "Whether more pictures would help cannot be said: with so few the numbers vary too much."
+    if not more.gains:
+        method = visible(REFERENCE_WORDS.get(more.method, more.method))
+        return f"Whether more pictures would help cannot be said: {method} is not clearly better than guessing."
+    if more.verdict is Verdict.UNSURE:
+        return "Whether more pictures would help cannot be said: the numbers vary too much."
     twice, *further = more.gains
     if more.verdict is Verdict.LITTLE:
         high = _amount(data.metric, twice.high)

@@ -86,8 +86,16 @@ def _labels(data: StudySummary, step: steps.CheckLabels) -> Advice:
     )
 
 
-def _testing(data: StudySummary, step: steps.LookAtTesting) -> Advice:  # noqa: ARG001
+def _testing(data: StudySummary, step: steps.LookAtTesting) -> Advice:
     how = "harder" if step.harder else "easier"
+    if data.drawn:
+        return Advice(
+            "Look for pictures of one thing",
+            f"the pictures that were locked away are clearly {how} for the model than the others, though they were "
+            "drawn from the same folder: that is luck, or pictures of one thing are in several parts. If there are "
+            "such pictures, search again and keep them together (`--groups`).",
+            ("check", "PICTURES"),
+        )
     return Advice(
         "Compare the testing pictures with the others",
         f"they are clearly {how} for the model than pictures of the search: perhaps another camera, place or day. If "

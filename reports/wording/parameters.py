@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reports.wording.values import count, metric_words
+from reports.wording.values import better, count, metric_words
 from search.results.importance import Figures
 from search.results.summary import StudySummary
 
@@ -31,10 +31,11 @@ def importance(data: StudySummary, weights: Figures, left_out: int) -> str:
 
 def slices(data: StudySummary, *, ordered: bool, mixed: bool) -> str:
     """What the small drawings show; `mixed`: whether trials differ in more than one parameter."""
-    better = "lower" if data.metric == "log_loss" else "higher"
     others = " The other parameters differ too, so look for a trend and not for single dots." if mixed else ""
     order = " The most important come first." if ordered else f" {UNKNOWN_ORDER}"
-    return f"Each dot is a complete trial, at its value of one parameter; {better} is better.{others}{order}"
+    return (
+        f"Each dot is a complete trial, at its value of one parameter; {better(data.metric)} is better.{others}{order}"
+    )
 
 
 def pair(data: StudySummary, counted: int, *, clear: bool) -> str:

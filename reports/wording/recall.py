@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.wording.values import NONE, count, shortened
+from search.results.more_pictures import Verdict
 from search.results.recall import Recall, clearly_least
 from search.results.summary import StudySummary
 
@@ -29,25 +30,28 @@ def about(data: StudySummary, rows: Sequence[Recall]) -> str:
         "The dot is the share of a class's pictures that are recognized. The line is where it may lie for new pictures "
         "of the same kind, with 95 % confidence (Wilson): the fewer pictures, the longer."
     )
-    return " ".join(filter(None, (_weakest(data, rows), what, _few(data, rows))))
+    worst = clearly_least(rows)
+    few = [row for row in rows if row.images < FEW and row is not worst]  # of `worst` they are enough to tell
+    return " ".join(filter(None, (_weakest(data, rows, worst), what, _few(data, few))))
 
 
-def _weakest(data: StudySummary, rows: Sequence[Recall]) -> str:
-    """Names the class that is recognized least, if that is clear."""
+def _weakest(data: StudySummary, rows: Sequence[Recall], worst: Recall | None) -> str:
+    """Names the class that is clearly recognized less often than the others."""
     if sum(row.images > 0 for row in rows) < 2:
         return ""
-    worst = clearly_least(rows)
     if worst is None:
         return "No class is clearly harder than the others: what they differ by may be luck."
     name = shortened(data.study.classes[worst.label], 40)
-    return (
-        f"{name} is recognized least, {worst.found} of {worst.images}, and that is hardly luck: more, or clearer, "
-        "pictures of it would help most."
+    told = (
+        f"{name} is recognized less often than the others, {worst.found} of {worst.images}, and that is hardly luck. "
+        "Look at those that are mistaken: are they clear, and is their label right?"
     )
+    if data.more is not None and data.more.verdict is Verdict.LITTLE:
+        return told  # the section on more pictures says that they are not expected to help much
+    return f"{told} More pictures of it may help."
 
 
-def _few(data: StudySummary, rows: Sequence[Recall]) -> str:
-    few = [row for row in rows if row.images < FEW]
+def _few(data: StudySummary, few: Sequence[Recall]) -> str:
     if not few:
         return ""
     names = ", ".join(shortened(data.study.classes[row.label], 30) for row in few[:3])

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from reports.wording.values import duration, shortened
-from search.results.spent import CONFIRMING, FINAL, OTHER, REFERENCES, TRAINING, Part
+from search.results.spent import CONFIRMING, CURVE, FINAL, OTHER, REFERENCES, TRAINING, Part
 from search.results.summary import StudySummary
 
 _NAMES = {
     CONFIRMING: "training the best again on new folds",
     REFERENCES: "plain methods to compare with",
+    CURVE: "finding out whether more pictures help",
     FINAL: "training and saving the model",
-    OTHER: "all else",
+    OTHER: "all else, at least",
 }
 
 
@@ -31,7 +32,7 @@ def about(data: StudySummary) -> str:
     if OTHER in kinds:
         parts.append(
             f"All else is what is missing to the {duration(data.spent_seconds)} by the clock: starting, reading and "
-            "checking the pictures, waiting."
+            "checking the pictures, waiting. It is more if several jobs ran at the same time."
         )
     elif total > 1.02 * data.spent_seconds:
         parts.append(

@@ -42,6 +42,7 @@ ORIGIN_WORDS = {
     Origin.START: "known-good point",
     Origin.TRY: "your point",
     Origin.SMALLER: "half the batch, after one that needed too much memory",
+    Origin.EXPLAIN: "between two trials",
 }
 """Where a point comes from, if no sampler proposed it."""
 

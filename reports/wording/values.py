@@ -37,6 +37,16 @@ def metric_words(metric: str) -> str:
     return METRICS[metric].words if metric in METRICS else visible(metric)
 
 
+def in_percent(metric: str) -> bool:
+    """Whether a metric is a share of images, so that it can be said in percent."""
+    return metric in METRICS and METRICS[metric].sample_size is not None
+
+
+def better(metric: str) -> str:
+    """Which scores are better: 'higher' or 'lower'."""
+    return "higher" if METRICS[metric].maximized else "lower"
+
+
 def number(value: float | None, places: int = 3) -> str:
     """A score; a dash if it is missing or not finite."""
     return f"{value:.{places}f}" if value is not None and math.isfinite(value) else NONE

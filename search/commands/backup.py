@@ -15,11 +15,12 @@ from search.errors import UsageError, writing
 from search.manifest import about
 from search.results.checked import Checked
 from search.session.plan import fold_seed
-from search.stats.metrics import METRICS, scores
+from search.stats.metrics import METRICS, max_scores, scores
 from search.study import config as toml
 from search.study.config_file import update
+from search.study.explanation import explanations
 from search.study.folder import StudyFolder
-from storage import ImageRecord, StorageError, Store, StudyRecord, TrialRecord, back_up, problems_of
+from storage import ImageRecord, StorageError, Store, StudyRecord, TrialRecord, back_up, needs_upgrade, problems_of
 
 _SAME = 1e-6  # relative difference at which a stored score is that of its probabilities: float32 sums may differ
 
@@ -75,7 +76,7 @@ def _copy(folder: StudyFolder, target: StudyFolder) -> None:
 
 
 def verify(study: Path | None) -> tuple[StudyFolder, tuple[Checked, ...]]:
-    """Check all that a study stores: every page, reference, array, number and seed, and the model's file.
+    """Check all that a study stores: every page, reference, array, number and seed, explanations, and the model's file.
 
     Reads only. What is found is told, not raised. Raises UsageError for a study that has not begun.
     """
@@ -109,6 +110,19 @@ def _contents(folder: StudyFolder, store: Store) -> Iterator[Checked]:
     yield Checked("choices", len(choices))
     if folder.model.is_file():
         yield Checked("model", 1, tuple(_model(folder, record, {choice.made for choice in choices})))
+    if own := [folder.explanation(*numbers) for numbers in explanations(folder)]:
+        yield Checked("explanations", len(own), tuple(problem for path in own for problem in _explanation(path)))
+
+
+def _explanation(path: Path) -> list[str]:
+    """What is wrong with the database of an explanation: its pages and its fold runs."""
+    try:
+        if not (found := problems_of(path)) and not needs_upgrade(path):
+            with Store.open(path, read_only=True, max_scores=max_scores()) as store:
+                found = [*_fold_runs(store, store.study(), store.images(), store.trials()).problems]
+    except StorageError as error:
+        return [str(error)]
+    return [f"{path.name}: {problem}" for problem in found]
 
 
 def _fold_runs(store: Store, record: StudyRecord, images: list[ImageRecord], trials: list[TrialRecord]) -> Checked:

@@ -9,6 +9,7 @@ from pathlib import Path
 from search.errors import UsageError
 from search.results.listed import ListedStudy
 from search.stats.ranking import best
+from search.study.evidence import stored_record
 from search.study.folder import StudyFolder
 from search.study.lease import holder
 from storage import StorageError
@@ -43,7 +44,7 @@ def _listed(folder: StudyFolder) -> ListedStudy:
         return ListedStudy(str(folder), "running" if running else "not begun")
     try:
         with folder.read() as store:
-            record, trials = store.study(), store.trials(curves=False)
+            record, trials = stored_record(store), store.trials(curves=False)
             leader = best(trials, record.metric)
             return ListedStudy(
                 path=str(folder),

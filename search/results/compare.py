@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +45,7 @@ class Comparison:
 
     names: tuple[str, ...]  # their folders, as given
     studies: tuple[StudySummary, ...]
-    same_pictures: tuple[bool, ...]  # whether each has the first's pictures and labels, at whatever size they are read
+    same_pictures: tuple[bool, ...]  # whether each has the first's pictures and labels, in whatever size and order
     settings: tuple[Setting, ...]  # that differ
     versus: tuple[Versus, ...]  # of all but the first
 
@@ -55,7 +56,7 @@ def compare(named: Sequence[tuple[str, StoredStudy]]) -> Comparison:
     return Comparison(
         names=names,
         studies=tuple(map(summarise, studies)),
-        same_pictures=tuple(_pictures(stored) == _pictures(studies[0]) for stored in studies),
+        same_pictures=tuple(Counter(_pictures(stored)) == Counter(_pictures(studies[0])) for stored in studies),
         settings=tuple(_settings(studies)),
         versus=tuple(_versus(place, studies[0], stored) for place, stored in enumerate(studies) if place),
     )
@@ -113,10 +114,12 @@ def _apart(first: StoredStudy, other: StoredStudy) -> str:
     if first.study.classes != other.study.classes:
         return "their classes are not the same"
     mine, others = _pictures(first), _pictures(other)
-    if mine != others:
-        shared = len({*mine} & {*others})
-        return f"their pictures are not the same: {shared:,} of {len(mine):,} and {len(others):,} are in both"
-    return ""
+    if mine == others:
+        return ""
+    if Counter(mine) == Counter(others):
+        return "their pictures are the same, but in another order, as files have other names"
+    shared = (Counter(mine) & Counter(others)).total()
+    return f"their pictures are not the same: {shared:,} of {len(mine):,} and {len(others):,} are in both"
 
 
 def _by_folds(first: StoredStudy, other: StoredStudy) -> tuple[Difference | None, str]:
@@ -128,11 +131,18 @@ def _by_folds(first: StoredStudy, other: StoredStudy) -> tuple[Difference | None
         return None, f"their folds are not the same{drawn}, so no image was judged by models of the same images"
     before, after = _judged(first), _judged(other)
     if before is None or after is None:
-        return None, "one of them has no finished fold yet"
+        return None, _not_judged(first, other)
     searched, too_good = ours >= 0, (before[1], after[1])
     labels, folds = first.labels[searched], ours[searched]
     found = difference(first.study.metric, labels, before[0], after[0], folds, too_good)
-    return found, "" if found else "no image was judged in both"
+    return found, "" if found else "fewer than two images were judged in both"
+
+
+def _not_judged(first: StoredStudy, other: StoredStudy) -> str:
+    """Why one of them cannot be judged out of fold."""
+    if first.evidence is None or other.evidence is None:
+        return "one of them has no finished fold yet, or only trials that failed or stayed at chance"
+    return "the saved model of one of them is of trials that cannot be compared with its others any more"
 
 
 def _drawn(stored: StoredStudy) -> str:
@@ -156,4 +166,5 @@ def _by_testing(first: StoredStudy, other: StoredStudy) -> tuple[Difference | No
     saved = [stored.choice.probabilities if stored.choice else None for stored in (first, other)]
     if saved[0] is None or saved[1] is None:
         return None, "one of them has no saved model yet, so the testing images were not used"
-    return difference(first.study.metric, first.labels[ours], saved[0], saved[1]), ""
+    found = difference(first.study.metric, first.labels[ours], saved[0], saved[1])
+    return found, "" if found else "there is only one testing image"

@@ -9,18 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from search.stats.ablation import Gain, Known, Made, gain_of
+from search.stats.ranking import best
 from search.study.explanation import (
     Ends,
     Results,
     explain_command,
-    latest,
+    explanations,
+    last_asked,
     opened,
     results_of,
-    saved_trial,
+    saved_trials,
 )
 from search.study.folder import StudyFolder
 from spaces import Value
-from storage import Store, TrialState
+from storage import StorageError, Store, TrialState
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,12 @@ class Explanation:
 
     start: int  # trials of the search
     goal: int
-    saved: int | None  # the trial of the saved model, of an ensemble its most important member; None: no model
+    saved: int | None  # the trial of the saved model, of an ensemble the member with the largest weight; None: no model
+    ensemble: bool  # whether the saved model is made of several trials
     metric: str
     folds: int  # of each trial
-    compared: int  # complete trials of the search, of which the goal may be the best
+    compared: int  # complete trials of the search
+    best: int | None  # of them, the one with the best score; None: there is none
     start_score: float
     goal_score: float
     whole: Gain  # from the start to the goal
@@ -76,19 +80,47 @@ class Explanation:
         return sum(len(part.changes) for part in (*self.steps, *([self.rest] if self.rest else [])))
 
 
-def explained(store: Store, numbers: tuple[int, int] | None = None) -> Explanation | None:
-    """The explanation of two trials of the study in `store`; None: the one that was asked for last.
+def last_explained(store: Store) -> tuple[Explanation | None, tuple[str, ...]]:
+    """(The explanation that was asked for last, or None; a sentence on each that cannot be read)."""
+    folder, study = StudyFolder(store.path.parent), store.study()
+    asked: dict[tuple[int, int], str] = {}
+    unread = []
+    found = None
+    for numbers in explanations(folder):
+        try:
+            if started := last_asked(folder, study, numbers):
+                asked[numbers] = started
+        except StorageError:
+            unread.append(_unread(folder, numbers))
+    for numbers in sorted(asked, key=lambda numbers: (asked[numbers], numbers), reverse=True):
+        try:
+            found = explained(store, numbers)
+            break
+        except StorageError:
+            unread.append(_unread(folder, numbers))
+    return found, tuple(unread)
+
+
+def _unread(folder: StudyFolder, numbers: tuple[int, int]) -> str:
+    file = folder.explanation(*numbers).relative_to(folder.path).as_posix()
+    return (
+        f"{file} cannot be read, so that explanation is left out; {folder.command('verify')} says why. Remove the "
+        "file, and search explain makes it anew."
+    )
+
+
+def explained(store: Store, numbers: tuple[int, int]) -> Explanation | None:
+    """The explanation of two trials of the study in `store`.
 
     None if there is none, or the trials have no results any more. Raises StorageError.
     """
     folder, study = StudyFolder(store.path.parent), store.study()
-    if numbers is None and (numbers := latest(folder, study)) is None:
-        return None
     by_number = {trial.number: trial for trial in store.trials(curves=False)}
     start, goal = (by_number.get(number) for number in numbers)
     if start is None or goal is None or not (start.folds and goal.folds):
         return None
     compared = sum(trial.state == TrialState.COMPLETE for trial in by_number.values())
+    saved, leader = saved_trials(store), best(by_number.values(), study.metric)
     with opened(folder, study, numbers) as own:
         if own is None:
             return None
@@ -96,8 +128,9 @@ def explained(store: Store, numbers: tuple[int, int] | None = None) -> Explanati
         return _explanation(
             results_of(store, Ends(start, goal), own),
             numbers,
-            saved=saved_trial(store),
+            saved=saved,
             compared=compared,
+            leader=leader.number if leader else None,
             points=len(trials),
             failed=sum(trial.state == TrialState.FAILED for trial in trials),
             trained=sum(len(trial.folds) for trial in trials),
@@ -110,8 +143,9 @@ def _explanation(  # noqa: PLR0913 - what is counted
     results: Results,
     numbers: tuple[int, int],
     *,
-    saved: int | None,
+    saved: tuple[int, ...],
     compared: int,
+    leader: int | None,
     points: int,
     failed: int,
     trained: int,
@@ -129,10 +163,12 @@ def _explanation(  # noqa: PLR0913 - what is counted
     return Explanation(
         start=numbers[0],
         goal=numbers[1],
-        saved=saved,
+        saved=saved[0] if saved else None,
+        ensemble=len(saved) > 1,
         metric=results.study.metric,
         folds=results.folds,
         compared=compared,
+        best=leader,
         start_score=_mean(results.at(nothing)),
         goal_score=_mean(results.at(everything)),
         whole=_gain(results, nothing, everything),

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from search.files import replacing
 
+HALF = 128  # of a map, whose most is 255: what is above counts as looked at
 MOST_BYTES = 1_000_000  # of the file, and of each array in it: 80 maps of 32 x 32 have 82 kB
 _KINDS = {"made": (np.uint8, 1), "of": (np.int32, 1), "rows": (np.int32, 1), "classes": (np.int32, 1)}
 _KINDS |= {"maps": (np.uint8, 3)}
@@ -62,6 +63,8 @@ def read_looks(path: Path, made: str) -> Looks:
         found = arrays["made"].tobytes().decode()
         rows, classes, maps = arrays["rows"].tolist(), arrays["classes"].tolist(), arrays["maps"]
         trial, unseen = arrays["of"].tolist()
+        if (maps.max(axis=(1, 2)) < HALF).any():
+            raise ValueError("a map without a place that is looked at")
         by_row = dict(zip(rows, classes, strict=True)), dict(zip(rows, maps, strict=True))
     except Exception:  # noqa: BLE001 - a damaged file, or one from a stranger, may raise anything
         return Looks()

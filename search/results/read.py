@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from search.results.explained import explained
+from search.results.explained import last_explained
 from search.results.nested import nested
 from search.results.shipped import Telling, out_of_fold, telling
 from search.results.stored import ByFold, StoredStudy
 from search.results.summary import StudySummary, summarise
 from search.stats.learning_curve import Part
-from search.stats.metrics import METRICS
 from search.stats.ranking import best
 from search.stats.selection import Wish, ties
-from search.study.evidence import stored_evidence
-from storage import Split, StorageError, Store, TrialRecord
+from search.study.evidence import stored_evidence, stored_record
+from storage import Split, Store, TrialRecord
 
 MOST_LEADING = 20  # trials not clearly worse than the best, whose predictions are read
 
@@ -31,12 +30,8 @@ def read_stored(store: Store, *, searching: bool, outdated: bool = False, wish: 
 
     Raises StorageError for a study with an unknown metric.
     """
-    record = store.study()
-    if record.metric not in METRICS:
-        raise StorageError(
-            f"{store.path} was searched for '{record.metric}', which this release does not know "
-            f"(known: {', '.join(METRICS)}); upgrade smallsearch"
-        )
+    record = stored_record(store)
+    explanation, unread = last_explained(store)
     trials, references = store.trials(), store.references()
     leader = best(trials, record.metric)
     return StoredStudy(
@@ -54,7 +49,8 @@ def read_stored(store: Store, *, searching: bool, outdated: bool = False, wish: 
         confirmed=stored_evidence(store, trials, confirmed=True) if len(store.splits()) > 1 else None,
         wish=wish or Wish(),
         nested=nested(store),
-        explanation=explained(store),
+        explanation=explanation,
+        notes=unread,
         searching=searching,
         outdated=outdated,
     )

@@ -37,17 +37,23 @@ def recalls(confusion: NDArray[np.int64]) -> tuple[Recall, ...]:
 
 
 def clearly_least(rows: Sequence[Recall]) -> Recall | None:
-    """The class that is recognized least, if that is hardly chance; else None.
+    """The class that is most surely recognized less often than the others, if that is hardly chance; else None.
 
-    Fisher's exact test against the images of all other classes, one-sided, at 5 % divided by the number of classes, as
-    the class was not named before (Bonferroni). `rows` as of `recalls`.
+    Fisher's exact test of each class against the images of all others, one-sided, at 5 % divided by the number of
+    classes, as any of them may be named (Bonferroni). A class of few images may have a lower share and prove nothing.
+    `rows` as of `recalls`; the result is one of them.
     """
     from scipy.stats import fisher_exact  # takes half a second to import; most commands do not need it
 
     known = [row for row in rows if row.images]
     if len(known) < 2:
         return None
-    first, images, found = known[0], sum(row.images for row in known), sum(row.found for row in known)
-    others = [found - first.found, images - found - (first.images - first.found)]
-    table = [[first.found, first.images - first.found], others]
-    return first if fisher_exact(table, alternative="less").pvalue < ALPHA / len(known) else None
+    images, found = sum(row.images for row in known), sum(row.found for row in known)
+
+    def p_value(row: Recall) -> float:
+        missed = row.images - row.found
+        table = [[row.found, missed], [found - row.found, images - found - missed]]
+        return float(fisher_exact(table, alternative="less").pvalue)
+
+    p, place = min((p_value(row), place) for place, row in enumerate(known))
+    return known[place] if p < ALPHA / len(known) else None

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from search.results.stored import StoredStudy
 from spaces.presets import auto
 
-TRAINING, CONFIRMING, REFERENCES, FINAL, OTHER = "training", "confirming", "references", "final", "other"
+TRAINING, CONFIRMING, REFERENCES, CURVE = "training", "confirming", "references", "curve"
+FINAL, OTHER = "final", "other"
 
 
 @dataclass(frozen=True)
 class Part:
     """One part of the time."""
 
-    kind: str  # TRAINING (the search's folds), CONFIRMING (finalists on new folds), REFERENCES, FINAL (model), OTHER
+    kind: str  # TRAINING (the search's folds), CONFIRMING (finalists on new folds), REFERENCES, CURVE, FINAL, OTHER
     family: str  # of TRAINING the family of models; else empty
     seconds: float
 
@@ -23,7 +24,8 @@ def spent(stored: StoredStudy) -> tuple[Part, ...]:
     """The parts, each the sum over its jobs, without those of less than 0.05 s; training by family comes first.
 
     Jobs of several workers run at the same time, so the sum may exceed the time by the clock. If it does not, the
-    last part is OTHER, what is missing.
+    last part is OTHER, what is missing: the least that all else took. CURVE is references on parts of the images, FINAL
+    the training of the model that was saved.
     """
     preset = str(stored.study.config.get("preset", ""))
     training: dict[str, float] = {}
@@ -39,6 +41,7 @@ def spent(stored: StoredStudy) -> tuple[Part, ...]:
     parts += [
         Part(CONFIRMING, "", confirming),
         Part(REFERENCES, "", float(sum(record.seconds for record in stored.references))),
+        Part(CURVE, "", float(sum(record.seconds for record in stored.parts))),
         Part(FINAL, "", float(sum(choice.seconds for choice in stored.choices))),
     ]
     clock = float(sum(run.seconds for run in stored.runs))

@@ -41,6 +41,7 @@ class StoredStudy:
     wish: Wish = field(default_factory=Wish)  # of the saved model
     nested: Nested | None = None  # from its outer folds
     explanation: Explanation | None = None  # the one that was asked for last
+    notes: tuple[str, ...] = ()  # on what could not be read
     searching: bool = False  # whether a process holds the study
     outdated: bool = False  # whether the model file of the last choice was made by an earlier release
 

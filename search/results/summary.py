@@ -314,7 +314,7 @@ def summarise(stored: StoredStudy) -> StudySummary:
         trials=trials,
         searching=stored.searching,
         second_objective=second,
-        notes=(*study.notes, *([RUNGS] if config.get("sampler") == "hyperband" else [])),
+        notes=(*study.notes, *stored.notes, *([RUNGS] if config.get("sampler") == "hyperband" else [])),
         references=_references(stored.references, study.metric, folds),
         estimate=estimate,
         gain_of_another_hour=gain_of_another_hour(stored),

@@ -54,7 +54,7 @@ def difference(
     folds: Labels | None = None,
     too_good: tuple[float, float] = (0.0, 0.0),
 ) -> Difference | None:
-    """The score of the predictions `second` less that of `first`, image by image; None without an image of both.
+    """The score of the predictions `second` less that of `first`, image by image; None where fewer than two have both.
 
     Predictions are [images, classes] with NaN where there is none, `labels` [images]. `folds` [images]: of each image
     the fold whose models predict it; None: all images are predicted by one model each. `too_good`: by how much each
@@ -66,14 +66,14 @@ def difference(
     from scipy.stats import t as student  # takes half a second to import; most commands do not need it
 
     both = ~(np.isnan(first).any(axis=1) | np.isnan(second).any(axis=1))
-    if not both.any():
+    if both.sum() < 2:  # of one image there is no interval
         return None
     measure, labels, images = METRICS[metric], labels[both], int(both.sum())
     weights, scale = class_weights(labels), 1.0 if measure.each else images / measure.counted
     ours, theirs = (measure.contributions(labels, rows[both], weights) for rows in (second, first))
     gains = scale * (ours - theirs)
     mean = float(gains.mean()) - (too_good[1] - too_good[0])
-    by_image = float(gains.std(ddof=1)) / math.sqrt(images) if images > 1 else math.inf
+    by_image = float(gains.std(ddof=1)) / math.sqrt(images)
     half = 1.96 * max(by_image, measure.floor(abs(mean), images))
     numbers = np.unique(folds[both]) if folds is not None else np.empty(0)
     if folds is not None and len(numbers) > 1:

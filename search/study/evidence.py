@@ -9,8 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.stats.evidence import Evidence, candidates_of, comparable, evidence_of
+from search.stats.metrics import METRICS
 from search.stats.outlook import gain_of_more
-from storage import Params, Store, TrialRecord
+from storage import Params, StorageError, Store, StudyRecord, TrialRecord
+
+
+def stored_record(store: Store) -> StudyRecord:
+    """What the study is. Raises StorageError if it was searched for a metric that this release does not know."""
+    record = store.study()
+    if record.metric not in METRICS:
+        raise StorageError(
+            f"{store.path} was searched for '{record.metric}', which this release does not know "
+            f"(known: {', '.join(METRICS)}); upgrade smallsearch"
+        )
+    return record
 
 
 def stored_evidence(

@@ -24,6 +24,7 @@ from search.stats.racing import BEHIND_EARLY, RaceEntry
 from search.stats.ranking import best
 from search.stats.selection import tied
 from search.study.continuing import stored_command
+from search.study.evidence import stored_record
 from search.study.folder import StudyFolder
 from search.study.identity import stored_space
 from spaces import Value
@@ -40,7 +41,6 @@ class Ends:
 
     start: TrialRecord
     goal: TrialRecord
-    saved: bool = False  # whether the goal is the model that is saved, or its most important member
 
     @property
     def numbers(self) -> tuple[int, int]:
@@ -48,15 +48,13 @@ class Ends:
         return self.start.number, self.goal.number
 
 
-def saved_trial(store: Store) -> int | None:
-    """The trial of the saved model, of an ensemble the member with the largest weight; None where there is no model."""
+def saved_trials(store: Store) -> tuple[int, ...]:
+    """The trials of the saved model, that with the largest weight first; empty where there is no model."""
     choices = store.choices()
-    if not choices:
-        return None
     weights: dict[int, float] = {}
-    for number, weight in choices[-1].members:
+    for number, weight in choices[-1].members if choices else ():
         weights[number] = weights.get(number, 0.0) + weight
-    return max(weights, key=lambda number: (weights[number], -number))
+    return tuple(sorted(weights, key=lambda number: (-weights[number], number)))
 
 
 def ends_of(folder: StudyFolder, store: Store, start: int | None, goal: int | None) -> Ends:
@@ -64,17 +62,19 @@ def ends_of(folder: StudyFolder, store: Store, start: int | None, goal: int | No
 
     Raises UsageError, with the next step, where there is nothing to compare.
     """
-    trials, metric, split = store.trials(curves=False), store.study().metric, store.split()
+    trials, metric, split = store.trials(curves=False), stored_record(store).metric, store.split()
     more = f"search on with: {stored_command(folder, store, 'resume')}"
     if not any(trial.folds for trial in trials):
         raise UsageError(f"{folder} has no trial yet, so there is nothing to explain; {more}")
-    saved, leader = saved_trial(store), best(trials, metric)
-    chosen = saved if saved is not None else leader.number if leader else None
+    saved, leader = saved_trials(store), best(trials, metric)
+    chosen = saved[0] if saved else leader.number if leader else None
     if goal is None and chosen is None:
         raise UsageError(f"{folder} has no complete trial yet, so there is nothing to explain; {more}")
     first = _trial(trials, 0 if start is None else start, "--from")
     last = _trial(trials, chosen if goal is None else goal, "--to")
-    what = "the saved model" if last.number == saved else "the best trial"
+    is_saved = last.number in saved[:1]
+    model = "the largest part of the saved ensemble" if len(saved) > 1 else "the saved model"
+    what = model if is_saved else "the best trial"
     if dict(first.params) == dict(last.params):
         same = f"{what} is trial {last.number} itself" if goal is None else f"trial {last.number} has the same settings"
         raise UsageError(
@@ -89,7 +89,7 @@ def ends_of(folder: StudyFolder, store: Store, start: int | None, goal: int | No
             f"{what}, trial {last.number}, is not clearly better than trial {first.number} ({METRICS[metric].words} "
             f"{scores}), so its changes would explain luck; {more}; to explain them anyway: {anyway}"
         )
-    return Ends(first, last, last.number == saved)
+    return Ends(first, last)
 
 
 def _trial(trials: Sequence[TrialRecord], number: int | None, option: str) -> TrialRecord:
@@ -119,6 +119,8 @@ def open_to_write(folder: StudyFolder, study: Store, ends: Ends) -> Store:
     Raises UsageError if there is one of another search.
     """
     path, record = folder.explanation(*ends.numbers), study.study()
+    if path.is_symlink() or path.parent.is_symlink():  # in a study folder from a stranger it could lead anywhere
+        raise UsageError(f"{path} is a link, or in one: remove it, and try again")
     if path.exists():
         store = Store.open(path, max_scores=max_scores())
         if _belongs(store.study(), record, ends.numbers):
@@ -152,16 +154,17 @@ def opened(folder: StudyFolder, study: StudyRecord, numbers: tuple[int, int]) ->
         yield store if _belongs(store.study(), study, numbers) else None
 
 
-def latest(folder: StudyFolder, study: StudyRecord) -> tuple[int, int] | None:
-    """The trials of the explanation that was asked for last; None where there is none."""
-    asked: dict[tuple[int, int], str] = {}
-    for path in sorted(folder.explained.glob("*.db")):
-        if found := _NAME.fullmatch(path.name):
-            numbers = int(found[1]), int(found[2])
-            with opened(folder, study, numbers) as store:
-                if store is not None and (runs := store.runs()):
-                    asked[numbers] = runs[-1].started
-    return max(asked, key=lambda numbers: (asked[numbers], numbers), default=None)
+def explanations(folder: StudyFolder) -> list[tuple[int, int]]:
+    """The trials of each explanation that has a file, whatever is in it."""
+    found = [_NAME.fullmatch(path.name) for path in folder.explained.glob("*.db")]
+    return sorted((int(name[1]), int(name[2])) for name in found if name)
+
+
+def last_asked(folder: StudyFolder, study: StudyRecord, numbers: tuple[int, int]) -> str | None:
+    """When an explanation was asked for last; None where there is none of this search. Raises StorageError."""
+    with opened(folder, study, numbers) as store:
+        runs = store.runs() if store is not None else []
+        return runs[-1].started if runs else None
 
 
 # What is known
@@ -209,6 +212,10 @@ class Results:
         """Note that a point cannot be trained."""
         self._known[key_of(point)] = replace(self.of(point), failed=True)
 
+    def lost_end(self) -> Made | None:
+        """The start or the goal, if it lacks folds and cannot be trained: then there is no path."""
+        return next((made for made, _ in self.walk().needed if self.at(made).failed), None)
+
     def walk(self) -> Walk:
         """The path as far as it is known, and what must be trained next."""
         route = self.route
@@ -233,7 +240,9 @@ def results_of(study: Store, ends: Ends, explanation: Store | None) -> Results:
         )
     labels = np.array([image.label for image in study.images()], np.int64)
     results = Results(study.study(), labels, study.split().assignment, route)
-    _read(results, study, [ends.start, ends.goal])
+    _read(
+        results, study, [end for end in (ends.start, ends.goal) if end.cause != BEHIND_EARLY]
+    )  # of those a fold is cut
     if explanation is not None:
         _read(results, explanation, explanation.trials(curves=False))
     others = (t for t in study.trials(curves=False) if t.number not in ends.numbers and t.cause != BEHIND_EARLY)

@@ -69,6 +69,22 @@ def test_the_testing_pictures_are_held_against_what_was_expected(
     assert words.tested(judged()) == ""
 
 
+@pytest.mark.parametrize(
+    ("value", "much", "how"), [(0.6, "less than expected", "harder"), (0.99, "more than expected", "easier")]
+)
+def test_pictures_that_were_drawn_from_the_same_set_are_not_called_of_another_kind(
+    value: float, much: str, how: str
+) -> None:
+    data = judged(a_test(value, value - 0.01, value + 0.01))
+    data = replace(data, study=replace(data.study, config={**data.study.config, "lock_box": 0.2}))
+    assert data.drawn
+    told = words.tested(data)
+    assert f"clearly {much}, though they are of the same kind." in told and "of another kind" not in told
+    (step,) = (step for step in advice(data) if how in step.why)
+    assert "pictures of one thing are in several parts" in step.why and "camera" not in step.why
+    assert step.command == "search check PICTURES"
+
+
 def test_testing_pictures_that_say_more_than_the_estimate_give_the_answer() -> None:
     data = judged(a_test(0.88, 0.86, 0.9))
     assert words.answer(data) == (

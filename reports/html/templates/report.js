@@ -16,6 +16,7 @@
     for (const other of heading.parentNode.cells) other.removeAttribute("aria-sort");
     heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
     body.append(...rows);
+    table.dataset.sorted = ""; // for a page that loads itself anew
   }
 
   // Filtering: a row is hidden if it lacks the text, or if its kind is not ticked.

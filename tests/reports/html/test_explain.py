@@ -27,9 +27,11 @@ LENET = Explanation(
     start=0,
     goal=7,
     saved=7,
+    ensemble=False,
     metric="balanced_accuracy",
     folds=FOLDS,
     compared=10,
+    best=7,
     start_score=0.5,
     goal_score=0.85,
     whole=Gain(0.35, 0.08),
@@ -92,11 +94,38 @@ def test_a_goal_that_is_not_better_and_another_saved_model_are_told() -> None:
     assert "is not clearly better, so what follows may be luck" in words.headline(
         replace(LENET, whole=Gain(0.01, 0.08))
     )
+    assert words.headline(replace(LENET, whole=Gain(-0.2, 0.08))).endswith(
+        "Trial 7 is clearly worse: what follows shows which changes do harm."
+    )
     assert "The saved model is trial 9;" in words.sentences(replace(LENET, saved=9))[-1]
+
+
+def test_of_an_ensemble_the_trial_is_called_its_largest_part() -> None:
+    together = replace(LENET, ensemble=True)
+    assert "to trial 7, the largest part of the saved ensemble: balanced accuracy" in words.headline(together)
+    assert words.bars(together)[-1].label == "trial 7, the largest part of the saved ensemble"
+    other = words.sentences(replace(together, saved=9))[-1]
+    assert other.startswith("The largest part of the saved ensemble is trial 9;")
+
+
+def test_only_the_best_trial_is_called_the_best() -> None:
+    for best in (3, None):
+        caution = words.caution(replace(LENET, best=best))
+        assert "is the best of 10" not in caution and caution.endswith("left: part of the gains is luck.")
+
+
+def test_a_change_that_helps_alone_too_helps_more_after_others() -> None:
+    l2 = part("l2", 0.6, 0.1, 0.02)
+    known = replace(LENET, alone=(LENET.alone[0], l2), steps=(LENET.steps[0], part("l2", 0.97, 0.2, 0.05)))
+    assert words.together(known) == (
+        "l2 helps more after what was changed before it: +20 ± 5 points there, +10 ± 2 points alone."
+    )
 
 
 def test_losses_and_missing_values_have_words() -> None:
     assert words.gain_words("log_loss", Gain(0.1234, 0.05)) == "+0.123 ± 0.050 (less loss)"
+    assert words.gain_words("log_loss", Gain(-0.1, None)) == "-0.100 (more loss)"
+    assert words.gain_words("log_loss", Gain(0.0, 0.05)) == "0 ± 0.050"
     assert words.score("log_loss", 0.4, 0.1) == "0.400 ± 0.100"
     assert words.score("accuracy", float("nan")) == "–"  # noqa: RUF001
     assert words.gain_words("accuracy", Gain(float("nan"), None)) == "–"  # noqa: RUF001

@@ -10,6 +10,7 @@ import pytest
 from reports.html.leaderboard import MAX_ROWS, Drawer, Entry, leaderboard
 from reports.html.study import render
 from reports.wording import board as words
+from reports.wording.study import changes_words
 from search.results.confusions import DETAILED
 from search.results.summary import StudySummary, TrialRow
 from storage.records import ChoiceRecord, Origin, TrialState
@@ -117,10 +118,12 @@ def test_with_drawers_full_of_curves_a_report_of_200_trials_stays_small() -> Non
     assert len(page.encode()) < 1_600_000
 
 
-@pytest.mark.parametrize("origin", [origin for origin in Origin if origin != Origin.EXPLAIN])
+@pytest.mark.parametrize("origin", list(Origin))
 def test_wherever_a_point_comes_from_its_drawer_says_so(origin: Origin) -> None:
     alone = replace(example().trials[7], number=0, origin=origin)
-    assert words.PROPOSED[origin] in render(replace(example(), trials=(alone,), probabilities={}).data())
+    data = replace(example(), trials=(alone,), probabilities={}).data()
+    assert words.PROPOSED[origin] in render(data)
+    assert changes_words(origin, {}), "in the terminal too"
 
 
 @pytest.mark.parametrize("state", list(TrialState))

@@ -67,6 +67,10 @@ def test_of_a_map_with_one_place_in_a_row_the_words_are_right_too() -> None:
     assert place(np.array([[0, 0, 255]], np.uint8)) == "looks most at the right"
 
 
+def test_of_a_map_without_a_place_that_is_looked_at_nothing_is_said() -> None:
+    assert place(np.full((3, 3), 127, np.uint8)) == ""
+
+
 def test_each_map_lies_over_its_picture_and_a_picture_without_one_stays_as_it_is(data: StudySummary) -> None:
     page = render(data, drawn(data))
     section = page[page.index('<section id="pictures">') : page.index('<section id="leaderboard">')]

@@ -17,8 +17,10 @@ from reports.wording import board as board_words
 from reports.wording import recall as recall_words
 from search.results.costs import sizes, speeds
 from search.results.importance import figures
+from search.results.recall import recalls
+from search.results.summary import StudySummary
 from storage.records import ChoiceRecord, TrialRecord
-from tests.studies import SPACE, Records, example, many, with_backbones, with_two_objectives
+from tests.studies import SPACE, Records, example, many, with_backbones, with_parts, with_two_objectives
 
 
 def section(page: str, name: str) -> str:
@@ -91,6 +93,25 @@ def test_classes_with_few_pictures_are_named() -> None:
     assert "have fewer than 10 pictures here: too few to tell." in about
 
 
+def worst_is_dogs() -> StudySummary:
+    """Of the dogs 0 of 9 are recognized, of the cats 98 of 100."""
+    data = with_parts(0.6, 0.7, 0.75, 0.78).data()
+    assert data.pooled is not None
+    return replace(data, pooled=replace(data.pooled, confusion=np.array([[98, 2], [9, 0]])))
+
+
+def test_a_class_that_is_clearly_worst_is_not_called_too_small_to_tell() -> None:
+    about = recall_words.about(worst_is_dogs(), recalls(np.array([[98, 2], [9, 0]])))
+    assert about.startswith("dogs is recognized less often than the others, 0 of 9, and that is hardly luck.")
+    assert "too few to tell" not in about
+
+
+def test_more_pictures_of_the_worst_class_are_not_called_for_where_more_are_not_expected_to_help() -> None:
+    data, rows = worst_is_dogs(), recalls(np.array([[98, 2], [9, 0]]))
+    assert "More pictures of it may help." in recall_words.about(data, rows)
+    assert "may help" not in recall_words.about(with_parts(0.8, 0.8, 0.8, 0.8).data(), rows)
+
+
 def test_a_study_without_predictions_has_no_such_table() -> None:
     assert recall_rows(example().data(probabilities={})) == ()
     assert '<table class="recall-table">' not in render(example().data(probabilities={}))
@@ -108,6 +129,24 @@ def test_the_saved_and_the_best_are_named_in_the_drawing() -> None:
     assert ">8: saved<" in drawing and ">7: best score<" in drawing
     shown = section(render(data), "costs")
     assert "milliseconds a picture" in shown and "megabytes of weights" in shown
+
+
+def test_a_model_of_several_networks_of_one_trial_takes_so_many_times_as_much_as_its_dot() -> None:
+    choice = ChoiceRecord("2026-01-01T00:00:00+00:00", 8, ((8, 0.2),) * 5, (), 0, 1.0, None)
+    data = replace(with_two_objectives("latency"), choices=(choice,)).data()
+    shown = section(render(data), "costs")
+    assert ">8: saved, 5 networks<" in shown
+    assert "The saved model is the mean of 5 networks of trial 8, and a dot is one network." in shown
+    assert "So the model takes up to 5 times the time, and as many times the size, of that dot." in shown
+    assert "One after the other its networks take 45 ms." in shown, "latency is trial + 1 ms"
+    assert "all its networks together" in render(data)
+
+
+def test_networks_of_several_trials_count_each() -> None:
+    members = ((7, 0.3), (7, 0.3), (8, 0.4))
+    choice = ChoiceRecord("2026-01-01T00:00:00+00:00", 7, members, (), 0, 1.0, None)
+    shown = section(render(replace(with_two_objectives("latency"), choices=(choice,)).data()), "costs")
+    assert "the mean of 3 networks of 2 trials" in shown and "its networks take 25 ms" in shown
 
 
 def test_where_no_time_is_known_the_page_says_that_multiplications_stand_for_it() -> None:

@@ -34,6 +34,15 @@ def shown(page: Page) -> str:
     return page.locator(".kicker").inner_text()
 
 
+def stays(page: Page) -> None:
+    """Fails if the page loads itself anew. That begins a little after the script asks for it, so it is asked twice."""
+    for _ in range(2):
+        page.clock.run_for(20_000)
+        page.evaluate("new Promise(done => requestIdleCallback(done))")
+        page.wait_for_load_state()
+        assert BEFORE in shown(page)
+
+
 def test_it_loads_itself_anew_at_the_same_place_and_asks_for_nothing_else(page: Page) -> None:
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
@@ -49,8 +58,7 @@ def test_it_loads_itself_anew_at_the_same_place_and_asks_for_nothing_else(page: 
 
 def test_what_the_reader_opened_stays_open(page: Page) -> None:
     page.locator(".board details").first.evaluate("one => one.open = true")
-    page.clock.run_for(20_000)
-    assert BEFORE in shown(page)
+    stays(page)
     page.locator(".board details").first.evaluate("one => one.open = false")
     page.clock.run_for(5_000)
     page.get_by_text(AFTER).wait_for(state="attached")
@@ -58,8 +66,32 @@ def test_what_the_reader_opened_stays_open(page: Page) -> None:
 
 def test_what_the_reader_marked_stays_marked(page: Page) -> None:
     page.evaluate("getSelection().selectAllChildren(document.querySelector('h1'))")
-    page.clock.run_for(20_000)
-    assert BEFORE in shown(page)
+    stays(page)
+
+
+@pytest.mark.parametrize("where", ["a[href]", "#board thead button", "#board summary"])
+def test_the_keyboard_stays_where_it_is(page: Page, where: str) -> None:
+    page.locator(where).first.focus()
+    stays(page)
+    page.evaluate("document.activeElement.blur()")
+    page.clock.run_for(5_000)
+    page.get_by_text(AFTER).wait_for(state="attached")
+
+
+def test_a_filter_stays_until_all_rows_are_shown_again(page: Page) -> None:
+    page.get_by_label("Find").fill("no such trial")
+    page.evaluate("document.activeElement.blur()")
+    stays(page)
+    page.get_by_role("button", name="Show all").click()
+    page.evaluate("document.activeElement.blur()")
+    page.clock.run_for(5_000)
+    page.get_by_text(AFTER).wait_for(state="attached")
+
+
+def test_the_order_of_a_table_stays(page: Page) -> None:
+    page.locator("#board thead button").first.click()
+    page.evaluate("document.activeElement.blur()")
+    stays(page)
 
 
 def test_a_page_that_nobody_watches_has_no_such_script() -> None:

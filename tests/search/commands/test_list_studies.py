@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,14 @@ def test_every_study_is_listed_by_path_with_its_counts(shelf: Path) -> None:
     assert found["cnn"].best == METRICS[metric].best(scored)
     assert found["begun not"].state == "not begun"
     assert found["torn"].state == "unreadable" and "not an SQLite database" in str(found["torn"].problem)
+
+
+def test_a_study_with_a_metric_of_another_release_is_unreadable_and_the_others_are_listed(shelf: Path) -> None:
+    with closing(sqlite3.connect(shelf / "cnn" / "study.db")) as connection, connection:
+        connection.execute("UPDATE study SET metric = 'f1'")
+    cnn = next(study for study in list_studies(shelf) if Path(study.path).name == "cnn")
+    assert cnn.state == "unreadable" and "was searched for 'f1'" in str(cnn.problem)
+    assert len(list_studies(shelf)) == 4
 
 
 def test_a_study_that_somebody_searches_is_running(shelf: Path) -> None:

@@ -71,8 +71,9 @@ def header(shape: str, kind: str = "|u1") -> bytes:
         header("((((((((((((3, 3, 4))") + bytes(36),
         header("(3, 3, 4)", "<f4") + bytes(144),
         header("(3, 1000, 1000)") + bytes(3 * MOST_BYTES),
+        header("(3, 3, 4)") + b"\xff" * 24 + b"\x7f" * 12,
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_a_file_with_other_arrays_is_as_if_there_was_none(path: Path, content: bytes) -> None:
     rewritten(path, "maps", content)

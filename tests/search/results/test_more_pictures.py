@@ -34,14 +34,20 @@ def test_a_flat_one_says_that_they_do_not_help() -> None:
 
 
 @pytest.mark.parametrize(
-    "records",
-    [with_parts(*RISING, spread=0.2), with_parts(0.48, 0.5, 0.5, 0.5)],
+    ("records", "why"),
+    [
+        (with_parts(*RISING, spread=0.2), "the numbers vary too much."),
+        (
+            with_parts(0.48, 0.5, 0.5, 0.5),
+            "linear probe on frozen features is not clearly better than guessing.",
+        ),
+    ],
     ids=["folds disagree", "no better than chance"],
 )
-def test_where_it_cannot_be_said_it_says_so(records: Records) -> None:
+def test_where_it_cannot_be_said_it_says_so_and_why(records: Records, why: str) -> None:
     data = records.data()
     assert data.more is not None and data.more.verdict is Verdict.UNSURE
-    assert "cannot be said" in words.answer(data)
+    assert words.answer(data) == f"Whether more pictures would help cannot be said: {why}"
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,14 @@ def test_a_class_is_named_only_if_it_is_clearly_worse_than_all_others() -> None:
     assert clearly_least(()) is None
 
 
+def test_a_class_of_one_picture_does_not_hide_one_that_is_clearly_worse() -> None:
+    """A share of 0 of 1 is the lowest, and proves nothing."""
+    rows = recalls(np.array([[0, 1, 0, 0], [0, 20, 80, 0], [0, 0, 95, 5], [0, 5, 0, 95]]))
+    assert rows[0].label == 0
+    named = clearly_least(rows)
+    assert named is rows[1] and named.label == 1
+
+
 def test_among_many_equal_classes_the_unluckiest_is_hardly_ever_named() -> None:
     random = np.random.default_rng(0)
     named = 0

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from reports.wording import spent as words
 from search.results.confusions import DETAILED
-from search.results.spent import CONFIRMING, FINAL, OTHER, REFERENCES, TRAINING
+from search.results.spent import CONFIRMING, CURVE, FINAL, OTHER, REFERENCES, TRAINING
 from storage.records import ChoiceRecord
-from tests.studies import example, many, probabilities, references, with_backbones
+from tests.studies import example, many, probabilities, references, with_backbones, with_parts
 
 
 def test_the_parts_are_training_by_family_references_the_model_and_what_is_missing_to_the_clock() -> None:
@@ -24,6 +25,16 @@ def test_the_parts_are_training_by_family_references_the_model_and_what_is_missi
     assert parts[REFERENCES, ""] == pytest.approx(2.5) and parts[FINAL, ""] == 30.0
     assert sum(parts.values()) == pytest.approx(data.spent_seconds)
     assert data.spent[-1].kind == OTHER
+
+
+def test_the_learning_curve_is_a_part_of_its_own_and_all_else_is_told_as_the_least() -> None:
+    records = with_parts(0.6, 0.7, 0.75, 0.78)
+    data = records.data()
+    parts = {part.kind: part for part in data.spent}
+    assert parts[CURVE].seconds == pytest.approx(sum(record.seconds for record in records.parts)) != 0
+    assert sum(part.seconds for part in data.spent) == pytest.approx(data.spent_seconds)
+    assert words.name(parts[OTHER]) == "all else, at least"
+    assert "It is more if several jobs ran at the same time." in words.about(data)
 
 
 def test_folds_that_confirm_are_apart_and_with_several_workers_nothing_is_called_missing() -> None:

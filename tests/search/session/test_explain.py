@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,22 +13,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.commands.backup import backup
+from search.commands.backup import backup, verify
 from search.errors import RunError, UsageError
 from search.jobs import DescribeJob, Failure, FailureCause, FitOptions, FoldJob, FoldResult, Job, Outcome
-from search.results.explained import Explanation, explained
+from search.results.checked import Checked
+from search.results.explained import Explanation, last_explained
 from search.results.progress import Ending
+from search.results.read import read
 from search.session.explain import Budget, explain
 from search.session.plan import fold_job
 from search.session.records import fold_record
 from search.session.session import Asked
 from search.stats.metrics import scores
+from search.stats.ranking import best
 from search.study.database import create
 from search.study.explanation import ends_of
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from storage import Store, TrialRecord, TrialState
-from storage.records import Origin
+from storage.records import ChoiceRecord, Origin
 from tests.commands import table
 from tests.search.session.instant import Instant, description_of
 from tests.search.session.sessions import RUN, Died
@@ -125,7 +129,8 @@ def rows_of(folder: StudyFolder, start: int = 0, goal: int = 2) -> list[Any]:
 
 def shown(folder: StudyFolder) -> Explanation:
     with folder.read() as store:
-        explanation = explained(store)
+        explanation, unread = last_explained(store)
+    assert not unread
     assert explanation is not None
     return explanation
 
@@ -136,7 +141,10 @@ def test_the_path_is_that_of_the_formula_and_agrees_with_the_store(
     before = folder.database.read_bytes()
     assert explain_it(folder, prepared, Instant(answers)) is Ending.FINISHED
     e = shown(folder)
-    assert (e.start, e.goal, e.rest, e.saved) == (0, 2, None, None)
+    assert (e.start, e.goal, e.rest, e.saved, e.ensemble) == (0, 2, None, None, False)
+    with folder.read() as store:
+        leader = best(store.trials(), e.metric)
+    assert leader is not None and e.best == leader.number
     assert [step.names[0] for step in e.steps][:2] == ["optimizer", "kernel"]
     assert [step.names[0] for step in e.steps][-1] == "weight_penalty"
     assert {name for step in e.steps for name in step.names} == CHANGES.keys()
@@ -247,6 +255,18 @@ def test_other_ends_are_explained_apart_and_the_last_one_is_shown(
     assert shown(folder).start in {0, 1}, "both began within a second"
 
 
+def test_of_an_ensemble_the_member_with_the_largest_weight_is_explained(
+    folder: StudyFolder, prepared: Prepared, answers: Table
+) -> None:
+    made = "2026-01-01T00:00:00+00:00"
+    with Store.open(folder.database) as store:
+        choice = ChoiceRecord(made, 2, ((1, 0.3), (2, 0.7)), (1, 2), 8, 1.0, None)
+        store.add_choice(choice, run=store.start_run(RUN), seconds=1.0)
+    explain_it(folder, prepared, Instant(answers))
+    e = shown(folder)
+    assert (e.goal, e.saved, e.ensemble) == (2, 2, True)
+
+
 def test_a_backup_has_it_and_a_search_that_began_anew_does_not(
     folder: StudyFolder, prepared: Prepared, answers: Table, tmp_path: Path
 ) -> None:
@@ -256,6 +276,66 @@ def test_a_backup_has_it_and_a_search_that_began_anew_does_not(
     with sqlite3.connect(folder.database) as connection:
         connection.execute("UPDATE study SET created = '2001-01-01T00:00:00+00:00'")
     with folder.read() as store:
-        assert explained(store) is None
+        assert last_explained(store) == (None, ())
     with pytest.raises(UsageError, match=r"0-2\.db explains another search than that of .*; move it away"):
         explain_it(folder, prepared, Instant(answers))
+
+
+@pytest.mark.parametrize("damage", ["header", "trials"])
+def test_a_damaged_explanation_is_left_out_of_the_report_with_a_note(
+    folder: StudyFolder, prepared: Prepared, answers: Table, damage: str
+) -> None:
+    explain_it(folder, prepared, Instant(answers), Budget(trials=2), start=1)
+    explain_it(folder, prepared, Instant(answers), Budget(trials=2))
+    file = folder.explanation(0, 2)
+    if damage == "header":
+        file.write_bytes(b"torn")
+    else:
+        with closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute("UPDATE trial SET params = '{'")
+            connection.execute("UPDATE run SET started = '2999-01-01T00:00:00+00:00'")
+    with folder.read() as store:
+        data = read(store, searching=False)
+    assert data.explanation is not None and data.explanation.start == 1
+    (note,) = data.notes
+    assert note.startswith("explained/0-2.db cannot be read, so that explanation is left out; search verify ")
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("UPDATE fold_run SET seed = seed + 1 WHERE fold = 0", "0-2.db: trial 0, repeat 0, fold 1: its seed"),
+        ("UPDATE trial SET params = '{'", "0-2.db"),
+        ("UPDATE fold_run SET run = 77 WHERE trial = 0", "0-2.db: a row of fold_run refers to none of run"),
+    ],
+)
+def test_search_verify_checks_explanations(
+    folder: StudyFolder, prepared: Prepared, answers: Table, statement: str, said: str
+) -> None:
+    def line() -> Checked:
+        return next(check for check in verify(folder.path)[1] if check.what == "explanations")
+
+    assert "explanations" not in {check.what for check in verify(folder.path)[1]}
+    explain_it(folder, prepared, Instant(answers), Budget(trials=2))
+    assert line() == Checked("explanations", 1)
+    with closing(sqlite3.connect(folder.explanation(0, 2))) as connection, connection:
+        connection.execute(statement)
+    assert said in line().problems[0]
+
+
+def test_an_end_that_lacks_folds_and_cannot_be_trained_is_told(
+    folder: StudyFolder, prepared: Prepared, answers: Table
+) -> None:
+    answers.fails = lambda job: Failure(FailureCause.OUT_OF_MEMORY, "9 GB") if job.params["kernel"] == 5 else None
+    with pytest.raises(RunError, match="--to: this trial lacks folds, and cannot be trained again"):
+        explain_it(folder, prepared, Instant(answers), goal=3)
+
+
+def test_an_explanation_is_not_written_through_a_link(
+    folder: StudyFolder, prepared: Prepared, answers: Table, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    folder.explained.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="is a link, or in one"):
+        explain_it(folder, prepared, Instant(answers))
+    assert not [*(tmp_path / "elsewhere").iterdir()]

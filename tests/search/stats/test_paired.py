@@ -59,6 +59,9 @@ def test_images_that_one_of_them_lacks_do_not_count() -> None:
     of = METRICS["accuracy"].of
     assert found.value == pytest.approx(of(LABELS[inside], BETTER[inside]) - of(LABELS[inside], WORSE[inside]))
     assert difference("accuracy", LABELS, np.full_like(WORSE, np.nan), BETTER, FOLDS) is None
+    one = np.full_like(WORSE, np.nan)
+    one[0] = WORSE[0]
+    assert difference("log_loss", LABELS, one, BETTER, FOLDS) is None, "of one image there is no interval"
 
 
 def test_without_folds_the_error_is_that_over_images() -> None:
