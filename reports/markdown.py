@@ -25,6 +25,7 @@ from search.results.labels import shown
 from search.results.recall import recalls
 from search.results.standing import standings
 from search.results.summary import ReferenceRow, StudySummary, TrialRow
+from search.results.timing import milliseconds
 
 _MAX_ROWS = 30  # of the leaderboard; `search report --json` has all
 
@@ -178,7 +179,8 @@ def _costs(data: StudySummary) -> str:
     if not parts:
         return ""
     first = "Trials that no other trial beats in both ways, cheapest first."
-    return "\n\n".join(["## Good and quick, good and small", first, *parts])
+    together = _plain(cost_words.together(data, milliseconds(data.preset, data.trials)))
+    return "\n\n".join(["## Good and quick, good and small", first, *parts, *([together] if together else [])])
 
 
 def _causes(data: StudySummary) -> str:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from reports.html import svg
 from reports.html.charts import Limits, score_limits
 from reports.wording import explain as words
-from reports.wording.values import metric_words, shortened
+from reports.wording.values import in_percent, metric_words, shortened
 from search.results.explained import Explanation
 from search.results.summary import StudySummary
 
@@ -29,7 +29,7 @@ def waterfall(data: StudySummary, e: Explanation) -> Markup:
     parts = []
     lines = [(value, "grid") for value in svg.ticks(limits.low, limits.high, 5)]
     for value, _ in lines:
-        tick = words.score(e.metric, value) if words.in_percent(e.metric) else f"{value:g}"
+        tick = words.score(e.metric, value) if in_percent(e.metric) else f"{value:g}"
         parts.append(svg.text(x(value), bottom + 18, tick, anchor=_anchor(x(value)), class_="tick"))
     if math.isfinite(data.chance):
         lines.append((data.chance, "chance"))
@@ -49,7 +49,7 @@ def waterfall(data: StudySummary, e: Explanation) -> Markup:
 def _limits(data: StudySummary, rows: Sequence[words.Bar]) -> Limits:
     scores = [bar.after for bar in rows]
     scores += [bar.after + sign * (bar.half or 0.0) for bar in rows for sign in (1, -1)]
-    bounded = [min(max(score, 0.0), 1.0) if words.in_percent(data.metric) else max(score, 0.0) for score in scores]
+    bounded = [min(max(score, 0.0), 1.0) if in_percent(data.metric) else max(score, 0.0) for score in scores]
     return score_limits(data, bounded)
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from reports.wording.values import NONE, count, metric_words, number, shortened, value_words
+from reports.wording.values import NONE, count, in_percent, metric_words, number, shortened, value_words
 from search.results.explained import Change, Explanation, Part
 from search.stats.ablation import Gain
 from search.stats.metrics import METRICS
@@ -78,11 +78,6 @@ def _bar(e: Explanation, part: Part, before: float, label: str) -> Bar:
 
 
 # Numbers
-
-
-def in_percent(metric: str) -> bool:
-    """Whether scores of the metric are shares of images."""
-    return metric in METRICS and METRICS[metric].sample_size is not None
 
 
 def score(metric: str, value: float, half: float | None = None) -> str:

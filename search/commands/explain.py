@@ -54,6 +54,8 @@ def explain(
         command = explain_command(folder, store, ends.numbers, *session.asked.options)
         with opened(folder, store.study(), ends.numbers) as own_store:
             results = results_of(store, ends, own_store)
+            if (lost := results.lost_end()) is not None:
+                raise UsageError(training.lost_words(lost))
             needed = {key_of(results.route.point(made)) for made, _ in results.walk().needed}
             unfinished = needed and not (own_store is not None and budget.is_used_up(own_store, needed))
     ending = Ending.FINISHED

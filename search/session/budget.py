@@ -124,8 +124,8 @@ def budget_done(folder: StudyFolder, store: Store, config: Config, backbones: Se
     `config`: with the hours of one search, see `share_of_hours`.
     """
     trials = store.trials(curves=False)
-    if usable(trials, config.metric) and not folder.model_is_current(store):
-        return None
+    if any(may_be_chosen(trial, config.metric) for trial in trials) and not folder.model_is_current(store):
+        return None  # also of an open trial: its time is over, so the next session closes it
     if used := _hours_used(store, trials, config):
         return used
     if (used := _trials_used(trials, config)) and not references_left(store, backbones):

@@ -23,7 +23,7 @@ from search.session.run import versions
 from search.session.session import Asked
 from search.session.signals import StopRequest, stop_on_signals
 from search.session.trials import SETUP_FAILURES
-from search.stats.ablation import folds_left
+from search.stats.ablation import Made, folds_left
 from search.stats.racing import BEHIND
 from search.study.explanation import Ends, Results, key_of, open_to_write, results_of
 from search.study.folder import StudyFolder
@@ -191,6 +191,8 @@ class _Training:
                 "Something is wrong with the set-up rather than the points; once it is corrected, remove "
                 f"{self.store.path}, in which they are noted, and explain again"
             )
+        if (lost := self.results.lost_end()) is not None:
+            raise RunError(lost_words(lost))
         if not self._walk.needed:
             self._close_the_rest()
         is_stopped = self.stop.asked and self._walk.needed
@@ -308,6 +310,12 @@ class _Training:
             if key in on_path:
                 closing = (SHARED, f"it has {folds}, and the search has the others")
             self.store.close_trial(trial.number, TrialState.PRUNED, *closing)
+
+
+def lost_words(lost: Made) -> str:
+    """That an end of the path cannot be trained: the start, without a change made, or the goal."""
+    which = "--to" if lost else "--from"
+    return f"{which}: this trial lacks folds, and cannot be trained again; name another (`search report` lists them)"
 
 
 def _job_of(work: Work) -> Job:

@@ -46,7 +46,7 @@ from search.stats.selection import CONFIRMING, REPEATS, Member, better_in_folds,
 from search.study.evidence import stored_evidence
 from search.study.folder import StudyFolder
 from spaces.recipe import plateau_factor
-from storage import ChoiceRecord, FoldRecord, Split, Store, TrialRecord
+from storage import ChoiceRecord, FoldRecord, Split, StorageError, Store, TrialRecord
 
 MAX_UNUSABLE = 3  # unusable trials, after which no further one is tried
 UNTRAINABLE = {FailureCause.REFUSED, FailureCause.OUT_OF_MEMORY, FailureCause.WORKER_DIED, FailureCause.HUNG}
@@ -169,23 +169,34 @@ class Finish:
         return True
 
     def _look(self, choice: ChoiceRecord, members: Sequence[Member], paths: Mapping[Member, Path]) -> None:
-        """Keep where the model looks in the images that a report shows, if there is time."""
+        """Keep where the model looks in the images that a report shows, if there is time.
+
+        The model and the choice are stored by now, so nothing that fails here ends the session.
+        """
+        try:
+            wrong = self._looked(choice, members, paths)
+        except (StorageError, OSError) as error:
+            wrong = str(error)
+        except Exception as error:  # noqa: BLE001 - see above
+            wrong = f"{type(error).__name__}: {error}"
+        if wrong:
+            self._note(f"where the model looks is not shown: {wrong}")
+
+    def _looked(self, choice: ChoiceRecord, members: Sequence[Member], paths: Mapping[Member, Path]) -> str | None:
+        """See `_look`; returns what went wrong in a worker. Raises whatever reading and writing raises."""
         networks, trial = looking(choice.trial, members), self._store.trial(choice.trial)
         seconds = max(self.slowness, 1.0) * look_seconds(cost(trial) / SPEED, len(networks))
         if self.session.stop.asked or seconds > self._left():
-            return
+            return None
         jobs = look_jobs(read_telling(self._store).examples, networks, paths, self.plan.assignment)
         outcomes: list[tuple[LookJob, Outcome]] = []
-        self._do(jobs, lambda job, outcome: outcomes.append((job, outcome)), lambda: self._left() > 0)
+        self._do(jobs, lambda job, outcome: outcomes.append((job, outcome)), may_wait=lambda: self._left() > 0)
         looks = looks_of(choice, networks, outcomes)
+        if looks.maps:
+            write_looks(self.folder.looks, looks)
         wrong = [o.detail for _, o in outcomes if isinstance(o, Failure) and o.cause != FailureCause.STOPPED]
-        try:
-            if looks.maps:
-                write_looks(self.folder.looks, looks)
-        except OSError as error:
-            wrong.append(str(error))
-        if wrong:
-            self._note(f"where the model looks is not shown: {wrong[0]}")
+        wrong += ["the time was over before"] if len(outcomes) < len(jobs) and not self.session.stop.asked else []
+        return wrong[0] if wrong else None
 
     def _compose(self, paths: Sequence[Path], members: Sequence[Member], about: Mapping[str, Any]) -> SavedModel | None:
         """Save the members' models, in the files `paths`, as one, with more to say about it; None if that failed."""
@@ -308,10 +319,12 @@ class Finish:
         jobs: Sequence[AnyJob],
         done: Callable[[AnyJob, Outcome], object],
         go_on: Callable[[], bool] = lambda: True,
+        may_wait: Callable[[], bool] = lambda: True,
     ) -> bool:
         """Run all jobs, as many at a time as there are slots. Returns whether all were run and none failed.
 
-        No further job is started once `go_on` returns False.
+        No further job is started once `go_on` returns False. Running ones are ended, and all workers with them, once
+        `may_wait` returns False: only for what comes last.
         """
         waiting, succeeded = deque(jobs), 0
 
@@ -321,7 +334,12 @@ class Finish:
             done(job, outcome)
 
         drive: Drive[AnyJob] = Drive(self.session.executor, lambda job: job, on_outcome, self.show)
-        drive.run(lambda: waiting.popleft() if waiting and go_on() else None, lambda: not self.session.stop.asked)
+        drive.run(
+            lambda: waiting.popleft() if waiting and go_on() else None,
+            lambda: not self.session.stop.asked and may_wait(),
+        )
+        if drive.running and not may_wait():
+            self.session.executor.close(kill=True)
         return succeeded == len(jobs)
 
 

@@ -8,26 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TypeAlias
 
 from search.errors import UsageError
 from search.executors.drive import Drive
-from search.jobs import (
-    DescribeJob,
-    Description,
-    Failure,
-    FailureCause,
-    FoldJob,
-    FoldResult,
-    Job,
-    Outcome,
-    ReferenceJob,
-    ReferenceResult,
-)
+from search.jobs import Description, Failure, FailureCause, FoldJob, FoldResult, Outcome, ReferenceJob, ReferenceResult
 from search.results.progress import Ending, Progress
 from search.samplers.base import Exhausted, Sampler
 from search.session.backbones import backbone_of, may_be_best_of, with_backbone
 from search.session.budget import GRACE_SECONDS, patience
+from search.session.candidate import LEFT_OUT, Candidate, Work, job_of
 from search.session.doing import activities, replaced
 from search.session.parts import is_part, keep
 from search.session.plan import Plan, Start, fold_job, still_to_try
@@ -41,7 +30,6 @@ from search.session.trials import Trials, too_many_failures
 from search.stats.metrics import METRICS
 from search.stats.outlook import little_gain
 from search.stats.racing import BEHIND, BEHIND_EARLY
-from spaces import Value
 from spaces.parameters import in_words
 from storage import (
     OUT_OF_TIME,
@@ -60,32 +48,6 @@ SPARED = 2.0  # seconds of a limited time at whose end no further part of the le
 MAX_REDRAWS = 200
 MAX_REDRAWS_FOR_TIME = 40  # after that there is no time for a further trial
 MAX_REDRAWS_FOR_NOVELTY = 20  # after that a known point is tried again, with other seeds
-
-LEFT_OUT = {
-    Origin.TRY: "point of [[try]]",
-    Origin.START: "known-good point",
-    Origin.SMALLER: "point with half the batch",
-}
-"""Points that are skipped if they cannot be trained."""
-
-
-@dataclass
-class Candidate:
-    """A point from the sampler or the starts, not stored yet: first a worker describes its model."""
-
-    number: int
-    params: dict[str, Value]
-    origin: Origin
-    redraws: int = 0
-    one_of: str = ""  # see `plan.Start`
-
-
-Work: TypeAlias = Candidate | FoldJob | ReferenceJob
-
-
-def job_of(work: Work) -> Job:
-    """The job to submit."""
-    return DescribeJob(work.params, work.number) if isinstance(work, Candidate) else work
 
 
 @dataclass
@@ -181,8 +143,7 @@ class Loop:
 
     def _may_go_on(self) -> bool:
         if self.session.stop.asked:
-            self._ending = Ending.STOPPED
-            self._observer.note(f"stopping: running folds get {GRACE_SECONDS:.0f} s to end; ask again to leave at once")
+            self._stop()
         if self._ending is not Ending.FINISHED:
             return False
         if self._time.is_over(self._trials, unsure=self._is_unsure):
@@ -217,11 +178,20 @@ class Loop:
             return reference
         if any(isinstance(work, Candidate) for work in self.running):
             return self._next_part(free=True)
+        return self._next_candidate() or self._next_fold(patient=False) or self._next_part(free=True)
+
+    def _next_candidate(self) -> Candidate | None:
+        """The next point; None if there is none, or no further trial is wanted.
+
+        There may be a start after the sampler's last point: half the batch of one that failed.
+        """
         number = len(self._trials)
-        if self._exhausted or (self.plan.trials is not None and number >= self.plan.trials):
-            return self._next_fold(patient=False) or self._next_part(free=True)
+        if self.plan.trials is not None and number >= self.plan.trials:
+            return None
+        if (start := self._next_start(number)) or self._exhausted:
+            return start
         try:
-            return self._candidate(number)
+            return self._drawn(number)
         except Exhausted as end:
             self._no_point_left(end)
             return None
@@ -263,13 +233,15 @@ class Loop:
         job = fold_job(trial, fold, Split(0, self.plan.assignment), seed=self.plan.seed, options=options)
         return replace(job, keep=self._time.where_to_keep(trial, fold))
 
-    def _candidate(self, number: int) -> Candidate:
-        """The next point: one of the starts, else one of the sampler. Raises Exhausted."""
+    def _next_start(self, number: int) -> Candidate | None:
         while self._starts:
             start = self._of_best_backbone(self._starts.pop(0))
-            if self._trials.has(start.point):
-                continue
-            return Candidate(number, dict(start.point), start.origin, one_of=start.one_of)
+            if not self._trials.has(start.point):
+                return Candidate(number, dict(start.point), start.origin, one_of=start.one_of)
+        return None
+
+    def _drawn(self, number: int) -> Candidate:
+        """The next point of the sampler. Raises Exhausted."""
         candidate = Candidate(number, self.sampler.ask(number), Origin.SAMPLER)
         while self._is_useless(candidate.params) and candidate.redraws < MAX_REDRAWS_FOR_NOVELTY:
             self._redraw(candidate)
@@ -454,8 +426,9 @@ class Loop:
     def _failed(self, trial: TrialRecord, failure: Failure) -> None:
         """Update the state after a stored trial failed; end the search after too many failures in a row."""
         self._on_closed(trial.number, TrialState.FAILED, failure.cause, failure.detail)
-        self._starts += still_to_try(after_memory([self._trials[trial.number]], self.plan.space), self._trials)
-        if why := too_many_failures(self._trials, failure):
+        halves = [start for start in after_memory(self._trials, self.plan.space) if start.of == trial.number]
+        self._starts = sorted([*self._starts, *still_to_try(halves, self._trials)], key=lambda start: start.of)
+        if why := too_many_failures(self._trials, self._trials[trial.number]):
             self._ending = Ending.FAILED
             self._observer.note(why)
 
@@ -484,32 +457,48 @@ class Loop:
             self._trials = Trials(self.plan.metric, self._store.trials(curves=False))
 
     def _drain(self) -> None:
-        """Give running folds a grace period, then drop them. If no more time is left, close trials that are open."""
+        """Give running folds a grace period, then drop them. If no more time is left, close trials that are open.
+
+        A session that is asked to stop meanwhile closes none: the next one goes on with their missing folds.
+        """
         seconds = self.plan.seconds
-        allowed = GRACE_SECONDS
-        if self._ending is Ending.FINISHED and seconds is not None:
-            allowed = patience(seconds, unsure=self._is_unsure)
-        deadline = self.session.clock() + allowed
+        if self._ending is not Ending.FINISHED or seconds is None:
+            self._wait(GRACE_SECONDS)
+            return
+        self._wait(patience(seconds, unsure=self._is_unsure))
+        self._train_last_folds()
+        if self.session.stop.asked:
+            self._stop()
+            self._wait(GRACE_SECONDS)
+            return
+        for trial in self._trials.open:
+            folds = f"{len(trial.folds)} of {self.plan.folds} folds"
+            detail = f"its time was over after {folds}, by which it is judged; more time goes on with it"
+            self._store.close_trial(trial.number, TrialState.PRUNED, OUT_OF_TIME, detail)
+            self._on_closed(trial.number, TrialState.PRUNED, OUT_OF_TIME, detail, tell=False)
+
+    def _stop(self) -> None:
+        self._ending = Ending.STOPPED
+        self._observer.note(f"stopping: running folds get {GRACE_SECONDS:.0f} s to end; ask again to leave at once")
+
+    def _wait(self, seconds: float) -> None:
+        """Wait for what is running, at most so long."""
+        deadline = self.session.clock() + seconds
         self._drive.run(lambda: None, lambda: self.session.clock() < deadline and self._ending is not Ending.FAILED)
-        if self._ending is Ending.FINISHED and seconds is not None:
-            self._train_last_folds()
-            for trial in self._trials.open:
-                folds = f"{len(trial.folds)} of {self.plan.folds} folds"
-                detail = f"its time was over after {folds}, by which it is judged; more time goes on with it"
-                self._store.close_trial(trial.number, TrialState.PRUNED, OUT_OF_TIME, detail)
-                self._on_closed(trial.number, TrialState.PRUNED, OUT_OF_TIME, detail, tell=False)
 
     def _train_last_folds(self) -> None:
         """Train missing folds of trials that could be chosen, before the time for confirming others is used."""
-        numbers = () if self.running else self._time.last_folds(self._trials)
+        numbers = () if self.running or self.session.stop.asked else self._time.last_folds(self._trials)
 
         def next_fold() -> FoldJob | None:
             trials = (self._trials[number] for number in numbers)
             fitting = (t for t in trials if t.state == TrialState.RUNNING and self._time.has_last_fold(t, self._trials))
             return self._fold_of(fitting, patient=False)
 
+        def may_go_on() -> bool:
+            running = [self._trials[work.trial] for work in self.running if isinstance(work, FoldJob)]
+            return not self.session.stop.asked and self._time.until_last(self._trials, running) > 0
+
         if job := next_fold():
             self._observer.note(f"trial {job.trial} could be chosen: folds that it lacks come first")
-            self._drive.run(
-                next_fold, lambda: not self.session.stop.asked and self._time.until_making(self._trials) > 0
-            )
+            self._drive.run(next_fold, may_go_on)

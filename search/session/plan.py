@@ -35,6 +35,7 @@ class Start:
     origin: Origin
     point: Mapping[str, Value]
     one_of: str = ""  # of the starts with the same name here, only the first for which there is time is tried
+    of: int = -1  # the trial whose point this is with half the batch; -1: none
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from search.executors.drive import Drive
 from search.jobs import DescribeJob, Description, Outcome
-from search.session.budget import LONG, PACKING, RESTARTING, SAVING
+from search.session.budget import LONG, PACKING, RESTARTING, SAVING, WITH_CARE
 from search.session.kept import KEPT_TRIALS
 from search.session.last_folds import last_folds
 from search.session.looks import look_seconds
@@ -188,8 +188,16 @@ class TimeLeft:
         return last_folds(evidence, candidates, seconds, self._plan.wish)
 
     def has_last_fold(self, trial: TrialRecord, trials: Trials) -> bool:
-        """Whether the next fold run of a trial is expected to end before the model has to be made."""
-        return self._prices.fold(trial) <= self.until_making(trials)
+        """Whether the next fold run of a trial is expected to end, also if it is slow, before the model is made."""
+        return self._prices.fold(trial) * WITH_CARE <= self.until_last(trials, [trial])
+
+    def until_last(self, trials: Trials, running: Sequence[TrialRecord]) -> float:
+        """Seconds until last folds of these trials have to end: their workers are started again for the model.
+
+        Not where all of them are short, as hardly one is ended then.
+        """
+        is_long = any(self._prices.fold(trial) > RESTARTING for trial in running)
+        return self.until_making(trials) - (RESTARTING if is_long else 0.0)
 
     def is_guessed(self, trial: TrialRecord) -> bool:
         """Whether a fold run of a trial is a long one, and none before it tells how long."""

@@ -9,10 +9,10 @@ import itertools
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import overload
 
-from search.jobs import Failure, FailureCause
+from search.jobs import FailureCause
 from search.stats.ranking import best
 from spaces import Value
-from storage.records import TrialRecord, TrialState
+from storage.records import Origin, TrialRecord, TrialState
 
 SETUP_FAILURES = {FailureCause.ERROR, FailureCause.MODEL, FailureCause.WORKER_DIED, FailureCause.HUNG}
 """Rather caused by the setup than by a point."""
@@ -75,7 +75,9 @@ class Trials(Sequence[TrialRecord]):
         return self._failed_in_a_row({cause})
 
     def _failed_in_a_row(self, causes: Collection[str]) -> int:
-        closed = (trial for trial in reversed(self._all) if trial.number not in self._open)
+        """Without failed trials with half the batch: they follow from one failure, and are no further one."""
+        counted = (trial for trial in reversed(self._all) if not _failed_again(trial))
+        closed = (trial for trial in counted if trial.number not in self._open)
         failed = (trial.state == TrialState.FAILED and trial.cause in causes for trial in closed)
         return sum(1 for _ in itertools.takewhile(bool, failed))
 
@@ -101,9 +103,11 @@ class Trials(Sequence[TrialRecord]):
             self._best = best([*([self._best] if self._best else []), trial], self._metric)
 
 
-def too_many_failures(trials: Trials, latest: Failure) -> str | None:
-    """Why a search ends after the `latest` failure of a trial, which is among the trials; None if it goes on."""
-    broken, alike = trials.broken_in_a_row, trials.alike_in_a_row(latest.cause)
+def too_many_failures(trials: Trials, latest: TrialRecord) -> str | None:
+    """Why a search ends after the `latest` failed trial, which is among the trials; None if it goes on."""
+    if _failed_again(latest):
+        return None
+    broken, alike = trials.broken_in_a_row, trials.alike_in_a_row(str(latest.cause))
     if broken and broken % MAX_FAILURES_IN_A_ROW == 0:  # 0: a later trial ended otherwise before
         return (
             f"{broken} trials in a row failed, the last with: {latest.detail}. "
@@ -115,6 +119,11 @@ def too_many_failures(trials: Trials, latest: Failure) -> str | None:
             f"{latest.detail}. Narrow the space in study.toml, or correct the cause; the search ends here."
         )
     return None
+
+
+def _failed_again(trial: TrialRecord) -> bool:
+    """Whether it is one with half the batch of a failed one, and failed too."""
+    return trial.origin == Origin.SMALLER and trial.state == TrialState.FAILED
 
 
 def _key(params: Mapping[str, Value]) -> Hashable:

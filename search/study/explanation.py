@@ -41,7 +41,6 @@ class Ends:
 
     start: TrialRecord
     goal: TrialRecord
-    saved: bool = False  # whether the goal is the model that is saved, or its most important member
 
     @property
     def numbers(self) -> tuple[int, int]:
@@ -90,7 +89,7 @@ def ends_of(folder: StudyFolder, store: Store, start: int | None, goal: int | No
             f"{what}, trial {last.number}, is not clearly better than trial {first.number} ({METRICS[metric].words} "
             f"{scores}), so its changes would explain luck; {more}; to explain them anyway: {anyway}"
         )
-    return Ends(first, last, is_saved)
+    return Ends(first, last)
 
 
 def _trial(trials: Sequence[TrialRecord], number: int | None, option: str) -> TrialRecord:
@@ -120,6 +119,8 @@ def open_to_write(folder: StudyFolder, study: Store, ends: Ends) -> Store:
     Raises UsageError if there is one of another search.
     """
     path, record = folder.explanation(*ends.numbers), study.study()
+    if path.is_symlink() or path.parent.is_symlink():  # in a study folder from a stranger it could lead anywhere
+        raise UsageError(f"{path} is a link, or in one: remove it, and try again")
     if path.exists():
         store = Store.open(path, max_scores=max_scores())
         if _belongs(store.study(), record, ends.numbers):
@@ -211,6 +212,10 @@ class Results:
         """Note that a point cannot be trained."""
         self._known[key_of(point)] = replace(self.of(point), failed=True)
 
+    def lost_end(self) -> Made | None:
+        """The start or the goal, if it lacks folds and cannot be trained: then there is no path."""
+        return next((made for made, _ in self.walk().needed if self.at(made).failed), None)
+
     def walk(self) -> Walk:
         """The path as far as it is known, and what must be trained next."""
         route = self.route
@@ -235,7 +240,9 @@ def results_of(study: Store, ends: Ends, explanation: Store | None) -> Results:
         )
     labels = np.array([image.label for image in study.images()], np.int64)
     results = Results(study.study(), labels, study.split().assignment, route)
-    _read(results, study, [ends.start, ends.goal])
+    _read(
+        results, study, [end for end in (ends.start, ends.goal) if end.cause != BEHIND_EARLY]
+    )  # of those a fold is cut
     if explanation is not None:
         _read(results, explanation, explanation.trials(curves=False))
     others = (t for t in study.trials(curves=False) if t.number not in ends.numbers and t.cause != BEHIND_EARLY)

@@ -39,6 +39,14 @@ def test_for_each_budget_that_is_used_up_a_larger_one_is_named(begun: Store) -> 
     assert larger_budgets(folder, settings(trials=9, hours=1e-5)) == [("--time", "2h8m")]
 
 
+def test_of_an_open_trial_whose_time_is_over_a_model_can_be_made(begun: Store) -> None:
+    run, rows = begun.start_run(RunRecord("", "search run", {}, "here", 1)), int((begun.split().assignment == 0).sum())
+    begun.add_trial(TrialRecord(0, {}, Origin.BASELINE), run=run, seconds=0)
+    said = np.full((rows, 2), 0.5, np.float32)
+    begun.add_fold(FoldRecord(0, 0, 0, 1, dict.fromkeys(METRICS, 0.5), 1, 1, {}, 10, 40.0, said), run=run, seconds=40.0)
+    assert budget_done(StudyFolder(begun.path.parent), begun, settings(trials=9, hours=40 / 3600)) is None
+
+
 def test_time_that_is_too_short_for_anything_more_is_used_up(begun: Store) -> None:
     """Another trial takes 40 s or more: two folds, one after another or at a time."""
     assignment = begun.split().assignment

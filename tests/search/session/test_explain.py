@@ -321,3 +321,21 @@ def test_search_verify_checks_explanations(
     with closing(sqlite3.connect(folder.explanation(0, 2))) as connection, connection:
         connection.execute(statement)
     assert said in line().problems[0]
+
+
+def test_an_end_that_lacks_folds_and_cannot_be_trained_is_told(
+    folder: StudyFolder, prepared: Prepared, answers: Table
+) -> None:
+    answers.fails = lambda job: Failure(FailureCause.OUT_OF_MEMORY, "9 GB") if job.params["kernel"] == 5 else None
+    with pytest.raises(RunError, match="--to: this trial lacks folds, and cannot be trained again"):
+        explain_it(folder, prepared, Instant(answers), goal=3)
+
+
+def test_an_explanation_is_not_written_through_a_link(
+    folder: StudyFolder, prepared: Prepared, answers: Table, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    folder.explained.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="is a link, or in one"):
+        explain_it(folder, prepared, Instant(answers))
+    assert not [*(tmp_path / "elsewhere").iterdir()]

@@ -246,13 +246,20 @@ NEEDED = 5.8  # seconds, for making the model
 
 
 def finished(
-    store: Store, home: Path, executor: Saving, *, left: float, has_spare_time: bool = False
+    store: Store,
+    home: Path,
+    executor: Saving,
+    *,
+    left: float,
+    has_spare_time: bool = False,
+    ticks: Callable[[], float] = lambda: 0.0,
 ) -> tuple[ChoiceRecord, Watcher]:
-    """(The choice with so many seconds left of 1,000, what was said)."""
+    """(The choice with so many seconds left of 1,000, what was said). `ticks`: seconds that have passed since."""
     (folder := StudyFolder(home)).refits.mkdir(parents=True, exist_ok=True)
     assignment, labels, watcher = store.split().assignment, np.arange(IMAGES, dtype=np.int16) % 3, Watcher()
     plan, limit = a_plan(assignment=assignment, seconds=1000.0), 1000.0
-    session = Session(store, store.start_run(RUN), executor, watcher, StopRequest(), lambda: limit - left, 0.0)  # type: ignore[arg-type]
+    real: Any = executor
+    session = Session(store, store.start_run(RUN), real, watcher, StopRequest(), lambda: limit - left + ticks(), 0.0)
     nowhere = np.zeros(IMAGES, bool)
     Finish(plan, session, lambda: None, folder, lambda _: assignment, labels, nowhere, {}, NEEDED, has_spare_time).run()
     (choice,) = store.choices()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,12 @@ import numpy as np
 import pytest
 
 from search.jobs import DescribeJob, Description, FoldJob, Job, Outcome
-from search.session.budget import Reserve
+from search.results.progress import Ending, Progress
+from search.session.budget import RESTARTING, Reserve
 from search.session.last_folds import last_folds
 from search.session.plan import Start
 from search.session.prices import SPEED
+from search.session.signals import StopRequest
 from search.stats.selection import Wish
 from spaces.layers import Layer
 from storage import OUT_OF_TIME, TrialState
@@ -87,8 +91,9 @@ def test_as_many_as_there_is_time_for(path: Path) -> None:
     assert executor.now == 34
 
 
-def test_what_the_model_needs_is_left(path: Path) -> None:
-    _, watcher = searched(path, 45, Reserve(making=11.5, confirming=10.0))
+def test_what_the_model_needs_is_left_with_care(path: Path) -> None:
+    """Of 1.1 s a fold that is expected to take one is not begun."""
+    _, watcher = searched(path, 45, Reserve(making=10.9, confirming=10.0))
     second = stored(path)[1]
     assert (len(second.folds), second.cause) == (1, OUT_OF_TIME)
     assert not watcher.notes
@@ -102,3 +107,73 @@ def test_they_are_the_folds_that_more_time_would_have_trained(path: Path, tmp_pa
     assert [[f.seed for f in trial.folds] for trial in stored(path)] == [
         [f.seed for f in trial.folds] for trial in stored(other)
     ]
+
+
+# Long ones, and a request to stop
+
+
+@dataclass
+class Waiting(Ticking):
+    """One fold run, the second of trial 1, does not end by itself."""
+
+    stop: StopRequest | None = None  # is asked to stop when that fold run begins
+    future: Future[Outcome] | None = None  # of it
+    job: FoldJob | None = None
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        """See Executor."""
+        if not isinstance(job, FoldJob) or (job.trial, job.fold) != (1, 1):
+            return super().submit(job)
+        if self.stop:
+            self.stop.asked = True
+        self.job, self.future = job, Future()
+        self.future.set_running_or_notify_cancel()
+        return self.future
+
+
+def long_ones(job: FoldJob) -> float:
+    """Six seconds, but the first fold of trial 1 takes half a minute: after 48 s there are four folds."""
+    return 30.0 if (job.trial, job.fold) == (1, 0) else 6.0
+
+
+@pytest.mark.parametrize(("left", "folds"), [(12, 1), (13, 2), (20, 3)])
+def test_before_the_model_is_made_there_is_time_to_start_the_worker_of_a_long_one_again(
+    path: Path, left: int, folds: int
+) -> None:
+    """A fold of 6 s, a fifth more with care, and 5 s to start again."""
+    sit(path, Ticking(frozen, takes=long_ones), **asked_for(left))
+    assert len(stored(path)[1].folds) == folds
+
+
+def test_a_long_one_that_is_slow_is_ended_in_time_for_that(path: Path) -> None:
+    executor = Waiting(frozen, takes=long_ones)
+    watcher = Watcher(act=lambda _: executor.__setattr__("now", executor.now + (4 if executor.future else 0)))
+    sit(path, executor, watcher, **asked_for(left=13))
+    assert 48 + 13 - RESTARTING <= executor.now < 48 + 13
+    assert stored(path)[1].cause == OUT_OF_TIME
+
+
+def asked_for(left: int) -> dict[str, Any]:
+    """So that the search is over after 48 of 70 s, with so many seconds left before the model has to be made."""
+    points = [Start(Origin.BASELINE, dict(SPACE.defaults(depth=1))), Start(Origin.START, dict(SPACE.defaults(depth=2)))]
+    reserve = Reserve(making=70.0 - 48.0 - left, confirming=12.0 if left < 18 else 18.0)
+    return {"starts": points, "trials": 2, "seconds": 70.0, "reserve": lambda _: reserve}
+
+
+def test_asked_to_stop_meanwhile_a_fold_has_time_to_end_and_the_next_session_trains_the_others(path: Path) -> None:
+    executor = Waiting(frozen, takes=takes, stop=(stop := StopRequest()))
+
+    def end_it(_: Progress) -> None:
+        if executor.job and executor.future and not executor.future.done() and "stopping" in watcher.notes[-1]:
+            executor.future.set_result(by_formula(executor.job))
+
+    points = [Start(Origin.BASELINE, dict(SPACE.defaults(depth=1))), Start(Origin.START, dict(SPACE.defaults(depth=2)))]
+    reserve = Reserve(making=5.0, confirming=10.0)
+    asked: dict[str, Any] = {"starts": points, "trials": 2, "seconds": 45, "reserve": lambda _: reserve}
+    watcher = Watcher(act=end_it)
+    assert sit(path, executor, watcher, stop, **asked) is Ending.STOPPED
+    assert watcher.notes[-1] == "stopping: running folds get 10 s to end; ask again to leave at once"
+    second = stored(path)[1]
+    assert (second.state, len(second.folds)) == (TrialState.RUNNING, 2)
+    assert sit(path, Ticking(frozen, takes=takes), **asked) is Ending.FINISHED
+    assert (stored(path)[1].state, len(stored(path)[1].folds)) == (TrialState.COMPLETE, 3)

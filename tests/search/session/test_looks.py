@@ -84,6 +84,52 @@ def test_it_is_left_out_where_there_is_no_time(tmp_path: Path, left: float, look
     assert any(isinstance(job, LookJob) for job in executor.jobs) == looks
 
 
+class Hanging(Saving):
+    """Whoever looks, does not come back; ten seconds pass when that begins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passed, self.closed = 0.0, False
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        """See Executor."""
+        if not isinstance(job, LookJob):
+            return super().submit(job)
+        self.passed += 10.0
+        return Future()
+
+    def close(self, *, kill: bool) -> None:
+        """See Executor."""
+        self.closed = kill
+
+
+def test_one_that_does_not_come_back_is_ended_with_the_time(tmp_path: Path) -> None:
+    with with_three_trials(tmp_path) as store:
+        _, watcher = finished(store, tmp_path, executor := Hanging(), left=LOADING + 1, ticks=lambda: executor.passed)
+        assert store.choices()
+    assert executor.closed
+    assert watcher.notes[-1] == "where the model looks is not shown: the time was over before"
+
+
+class Odd(Saving):
+    """Its answer to whoever looks is that of another number of images."""
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        """See Executor."""
+        if not isinstance(job, LookJob):
+            return super().submit(job)
+        future: Future[Outcome] = Future()
+        future.set_result(Looked(np.ones((len(job.rows) + 1, 2, 2), np.uint8), 0.1))
+        return future
+
+
+def test_an_error_in_what_is_made_of_it_is_told_and_ends_nothing(tmp_path: Path) -> None:
+    with with_three_trials(tmp_path) as store:
+        _, watcher = finished(store, tmp_path, Odd(), left=500.0)
+        assert store.choices()
+    assert watcher.notes[-1].startswith("where the model looks is not shown: ValueError: ")
+
+
 # In real sessions
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from search.session.trials import Trials
+from search.session.trials import MAX_ALIKE_IN_A_ROW, Trials, too_many_failures
 from search.stats.ranking import best
 from storage import FoldRecord, TrialRecord, TrialState
 from storage.records import Origin
@@ -49,6 +49,20 @@ def test_trials_broken_in_a_row_are_the_latest_that_closed_but_for_what_is_open(
     assert trials.broken_in_a_row == 3
     trials.append(failed(5, "not finite"))
     assert trials.broken_in_a_row == 0
+
+
+def test_the_same_with_half_the_batch_is_no_further_failure() -> None:
+    def failed(number: int, origin: Origin = Origin.SAMPLER) -> TrialRecord:
+        return replace(a_trial(number, state=TrialState.FAILED), cause="out of memory", origin=origin)
+
+    trials = Trials(METRIC)
+    for number in range(3 * MAX_ALIKE_IN_A_ROW):
+        trials.append(failed(number, Origin.SMALLER if number % 3 else Origin.SAMPLER))
+        ends = number == 3 * (MAX_ALIKE_IN_A_ROW - 1)
+        assert bool(too_many_failures(trials, trials[-1])) == ends, "a later session may have as many again"
+    assert trials.alike_in_a_row("out of memory") == MAX_ALIKE_IN_A_ROW
+    trials.append(replace(a_trial(len(trials), 0.5), origin=Origin.SMALLER))
+    assert trials.alike_in_a_row("out of memory") == 0, "one that can be trained tells that others can"
 
 
 def test_it_knows_every_point_whatever_the_order_of_its_parameters() -> None:

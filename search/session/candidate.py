@@ -1,0 +1,36 @@
+"""What the loop submits: points that are not stored yet, folds of trials, and references."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from search.jobs import DescribeJob, FoldJob, Job, ReferenceJob
+from spaces import Value
+from storage.records import Origin
+
+LEFT_OUT = {
+    Origin.TRY: "point of [[try]]",
+    Origin.START: "known-good point",
+    Origin.SMALLER: "point with half the batch",
+}
+"""Points that are skipped if they cannot be trained."""
+
+
+@dataclass
+class Candidate:
+    """A point from the sampler or the starts, not stored yet: first a worker describes its model."""
+
+    number: int
+    params: dict[str, Value]
+    origin: Origin
+    redraws: int = 0
+    one_of: str = ""  # see `plan.Start`
+
+
+Work: TypeAlias = Candidate | FoldJob | ReferenceJob
+
+
+def job_of(work: Work) -> Job:
+    """The job to submit."""
+    return DescribeJob(work.params, work.number) if isinstance(work, Candidate) else work
