@@ -54,6 +54,7 @@ def test_new_results_come_onto_the_page_and_the_end_of_the_search_ends_the_watch
     assert FOLLOWS not in page_of(study)
 
 
+@pytest.mark.slow
 def test_watching_goes_on_while_outer_folds_are_searched(study: Path) -> None:
     outer = study / "nested" / "outer-2"
     outer.mkdir(parents=True)

@@ -78,6 +78,7 @@ def test_training_on_kept_maps_is_training_the_network(
     assert kept.parameters == whole.parameters
 
 
+@pytest.mark.slow
 @needs_weights
 def test_folds_on_a_kept_network_are_those_on_a_new_one(context: WorkerContext, prepared: Prepared) -> None:
     """Two trials of one architecture and another one take turns in one worker."""
@@ -115,6 +116,7 @@ def test_each_epoch_shows_images_anew_and_a_seed_decides_how() -> None:
     np.testing.assert_array_equal(first, images(replace(shown), 2))
 
 
+@pytest.mark.slow
 @needs_weights
 def test_in_half_precision_losses_are_scaled_and_folds_are_the_same(context: WorkerContext, prepared: Prepared) -> None:
     half = replace(context, precision="mixed_float16")
