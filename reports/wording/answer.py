@@ -158,8 +158,9 @@ def _made_of(data: StudySummary, chosen: Chosen) -> str:
         shares[trial] = shares.get(trial, 0.0) + weight
     if len(shares) == 1:
         return f"The model is trial {chosen.trial}, {kind(data, data.trial(chosen.trial))}."
-    parts = ", ".join(
-        f"trial {trial} ({kind(data, data.trial(trial))}; {100 * share:.0f} %)" for trial, share in shares.items()
+    by_share = sorted(shares.items(), key=lambda item: -item[1])
+    parts = "; ".join(
+        f"{100 * share:.0f} % trial {trial}, {kind(data, data.trial(trial))}" for trial, share in by_share
     )
     return f"The model is the mean of {len(shares)} trials: {parts}."
 
@@ -178,7 +179,7 @@ def kind(data: StudySummary, trial: TrialRecord) -> str:
     prefix = f"{family.replace('-', '_')}_" if "family" in trial.params else ""
     backbone, head, side = (trial.params.get(f"{prefix}{name}") for name in ("backbone", "head", "input_size"))
     details = [_title(str(backbone))] if backbone else []
-    details += [shortened(str(head), 40)] if head else []
+    details += [shortened(str(head), 40)] if head and family == "frozen" else []
     details += [f"{side} pixels"] if side else []
     words = _KINDS.get(family, f"a model of {shortened(data.preset, 40)}")
     return f"{words} ({', '.join(details)})" if details else words
