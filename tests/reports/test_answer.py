@@ -116,8 +116,8 @@ def test_the_saved_model_is_said_in_words() -> None:
     several = replace(data, chosen=replace(data.chosen, members=((7, 0.6), (5, 0.25), (7, 0.15)), current=False))
     told = words.model(several)
     assert told.startswith(
-        "The model is the mean of 2 trials: 75 % trial 7, a small convolutional network trained from scratch; 25 % trial "
-        "5, a convolutional network trained from scratch."
+        "The model is the mean of 2 trials: 75 % trial 7, a small convolutional network trained from scratch; 25 % "
+        "trial 5, a convolutional network trained from scratch."
     )
     assert told.endswith("`search export --to FILE.keras`, in the study's folder, makes it anew.")
 
