@@ -1,0 +1,28 @@
+"""`make faults` runs, and prints a row for each fault."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.commands import ROOT
+
+
+@pytest.mark.slow
+def test_faults_that_are_named_are_tried_and_nothing_is_lost() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults", "cut short", "worker killed", "--share", "0.05"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^\| database cut short \| 1 \| 0 \|", done.stdout, re.MULTILINE)
+    assert re.search(r"^\| worker killed \(SIGKILL\) \| 1 \| 0 \| \d+ \|", done.stdout, re.MULTILINE)
