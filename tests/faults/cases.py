@@ -132,7 +132,8 @@ def full_at(place: Place, study: Path, number: int) -> Tried | None:
     if done.returncode == 0:
         return None
     wait_until(lambda: not workers_of(study), 30)
-    told = "space" in done.stderr or "too large" in done.stderr.lower() or "cannot be written" in done.stderr
+    # A limit on the size of files stands for a full disk. SQLite calls it a failure of the disk.
+    told = any(words in done.stderr.lower() for words in ("space", "too large", "cannot be written", "disk failed"))
     before = fold_rows(study)
     tried = compared(place, study)
     silent = "" if told and "Traceback" not in done.stderr else f"not told: {done.stderr.strip()[-200:]}"
