@@ -15,7 +15,7 @@ from search.results.standing import Standing, What, standings
 from search.results.summary import StudySummary
 from search.stats.metrics import METRICS
 
-_WIDE, _ROW, _LABEL, _VALUE = 720.0, 34.0, 250.0, 150.0
+_WIDE, _ROW, _LABEL, _VALUE = 740.0, 34.0, 260.0, 168.0
 _TOP, _BOTTOM = 8.0, 30.0
 OWN = (What.EXPECTED, What.NESTED, What.TESTED)  # scores of the model itself
 

@@ -158,7 +158,7 @@ def causes(data: StudySummary, console: Console) -> Table:
     for cause in data.causes:
         text = values.shortened(cause.cause, 60)
         if cause.detail and cause.detail != cause.cause:
-            text += f": {values.shortened(cause.detail, 160)}"
+            text += f"{', such as' if cause.count > 1 else ''}: {values.shortened(cause.detail, 160)}"
         numbers = ", ".join(map(str, cause.trials[:3])) + (" …" if cause.count > 3 else "")
         state = as_text(words.STATE_WORDS[cause.state], console, STATE_STYLES[cause.state])
         table.add_row(as_text(str(cause.count), console), state, as_text(text, console), as_text(numbers, console))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reports.wording.study import caution, headline
 from reports.wording.values import count, in_percent, metric_words, number, shortened, visible
-from search.results.standing import Standing, What, disagree, standings
+from search.results.standing import Standing, What, disagree, standings, too_early
 from search.results.summary import Chosen, StudySummary, Tested
 from search.stats.estimate import Estimate, beats
 from search.stats.metrics import METRICS
@@ -24,11 +24,7 @@ def between(data: StudySummary, low: float | None, high: float | None) -> str:
     """'84 to 93 %'; empty if there is no interval."""
     if low is None or high is None:
         return ""
-    return (
-        f"{100 * low:.0f} to {100 * high:.0f} %"
-        if in_percent(data.metric)
-        else f"{number(low, 2)} to {number(high, 2)}"
-    )
+    return f"{score(data, low).removesuffix(' %')} to {score(data, high)}"
 
 
 def answer(data: StudySummary) -> str:
@@ -36,6 +32,9 @@ def answer(data: StudySummary) -> str:
     expected = data.estimate
     if expected is None:
         return f"{headline(data)} {caution(data)}".rstrip()
+    if too_early(data):
+        tested_on = f"{expected.images:,} of {data.searched_images:,} pictures"
+        return f"Too early to say: what may become the model has been tested on {tested_on} so far. {headline(data)}"
     who = "the model that was saved" if data.chosen else "the best model so far"
     source: Estimate | Tested = _surer_test(data) or expected
     value, span = score(data, source.value), between(data, source.low, source.high)

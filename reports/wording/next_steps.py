@@ -148,8 +148,9 @@ def _plain(data: StudySummary, step: steps.UsePlain) -> Advice:
     helps = "Another" if little else "Other or more pictures, or another"
     return Advice(
         "Do not expect much of a longer search of this kind",
-        f"a plain method, {visible(step.name)}, gets {score(data, step.score)}, and no trial is clearly better. "
-        f"{helps} family of models (`search space`) {'is' if little else 'are'} more likely to help.",
+        f"a plain method, {visible(step.name)}, does at least as well as far as these pictures can tell: "
+        f"{score(data, step.score)}. {helps} family of models (`search space`) {'is' if little else 'are'} more likely "
+        "to help.",
         section="leaderboard",
     )
 
@@ -168,7 +169,7 @@ def _on(data: StudySummary, step: steps.SearchOn) -> Advice:
 def _explain(data: StudySummary, step: steps.Explain) -> Advice:
     return Advice(
         "Find out what made the difference",
-        f"the best trial differs from your starting point in {count(step.changes, 'setting')}, and is clearly better. "
+        f"the saved trial differs from your starting point in {count(step.changes, 'setting')}, and is clearly better. "
         "The command tries each change alone, and finds the way from one to the other.",
         ("explain", *_own_model(data)),
     )

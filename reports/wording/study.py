@@ -379,14 +379,22 @@ def caution(data: StudySummary) -> str:
     optimistic = round(estimate.optimism, 3) > 0 and printed_above
     if data.chosen and data.chosen.together:
         together = f" Put together on all of them it scores {pooled}, which is optimistic by {optimism}."
-        return (
-            f"{first} of the ensemble {interval}: for each fold it was put together anew without that fold, and judged "
-            f"on it.{together if optimistic else ''}"
-        )
+        how = _judged(data, estimate, "put together")
+        return f"{first} of the ensemble {interval}: {how}.{together if optimistic else ''}"
     luck = (
         f" What is best of {count(estimate.trials, 'trial')} on the same images is partly lucky: its own {pooled} is "
         f"optimistic by {optimism}."
         if optimistic
         else ""
     )
-    return f"{first} {interval}: for each fold it was chosen anew without that fold, and judged on it.{luck}"
+    return f"{first} {interval}: {_judged(data, estimate, 'chosen')}.{luck}"
+
+
+def _judged(data: StudySummary, estimate: Estimate, made: str) -> str:
+    """How an estimate was made, and on how many images if not on all: where trials race, the first folds judge none."""
+    if estimate.images >= data.searched_images:
+        return f"for each fold it was {made} anew without that fold, and judged on it"
+    return (
+        f"for each fold that could judge it was {made} anew without that fold, and judged on it: {estimate.images:,} "
+        f"of the {count(data.searched_images, 'image')}"
+    )

@@ -100,8 +100,8 @@ def _remembered(model: Path) -> Remembered:
     if found := remembered(model):
         return found
     raise UsageError(
-        f"--unknown: {model} does not remember its training images: an earlier release wrote it, or no part of it is a "
-        "head on frozen features. Search anew with `--preset frozen`, or leave --unknown out"
+        f"--unknown: {model} does not remember its training images: only models on the features of a pre-trained "
+        "network do, made by this release. Search anew with `--preset frozen`, or leave --unknown out"
     )
 
 

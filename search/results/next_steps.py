@@ -15,9 +15,11 @@ from search.results.recall import clearly_least, recalls
 from search.results.standing import disagree
 from search.results.summary import StudySummary, TrialRow
 from search.stats.estimate import beats
+from search.stats.metrics import METRICS
 from storage.records import TrialState
 
 MOST = 5  # more than that is no advice
+WORSE = 0.02  # in accuracy: by so much the model is expected to be behind a plain method
 MIN_CHANGES = 2  # with one change there is nothing to find out
 FEW_TRIALS = 12  # fewer say little of what more would bring
 _BEST_FEW = 3  # trials whose epochs decide whether more are needed
@@ -88,7 +90,7 @@ class AddPictures:
 
 @dataclass(frozen=True)
 class UsePlain:
-    """After many trials the search is not clearly better than a plain method."""
+    """A plain method is as good as the search, after many trials, or better than what it chose."""
 
     name: str  # of the reference
     score: float
@@ -96,7 +98,7 @@ class UsePlain:
 
 @dataclass(frozen=True)
 class Explain:
-    """The best is clearly better than trial 0, and it is not known which change made it so."""
+    """The saved trial is clearly better than trial 0, and it is not known which change made it so."""
 
     changes: int  # parameters in which they differ
 
@@ -200,10 +202,14 @@ def _pictures(data: StudySummary) -> AddPictures | None:
 
 
 def _plain(data: StudySummary) -> UsePlain | None:
+    """A plain method that is as good: after many trials, or because the model is expected to be worse."""
     plain = next((row for row in data.references if row.score is not None and row.name != "majority"), None)
-    if plain is None or plain.score is None or data.best is None or data.compared < FEW_TRIALS:
+    if plain is None or plain.score is None or data.best is None:
         return None
-    if not data.not_clearly_better(data.best, plain.score):
+    behind = -WORSE * METRICS[data.metric].scale
+    expected = data.estimate if data.chosen else None
+    worse = expected is not None and data.ahead(expected.value, plain.score) < behind
+    if not worse and (data.compared < FEW_TRIALS or not data.not_clearly_better(data.best, plain.score)):
         return None
     return UsePlain(plain.label, plain.score)
 
@@ -227,12 +233,13 @@ def _search(data: StudySummary) -> SearchOn | StopHere | None:
 
 def _explain(data: StudySummary) -> Explain | None:
     """None where it is explained already, one change alone made it, or there is nothing to explain."""
-    best, start = data.best, data.baseline
-    if data.searching or data.explanation is not None or best is None or start is None or data.chosen is None:
+    start, chosen = data.baseline, data.chosen
+    if data.searching or data.explanation is not None or start is None or chosen is None or start.rank is None:
         return None
-    if start.rank is None or len(best.changed) < MIN_CHANGES or data.tied(best, start):
+    goal = next((row for row in data.rows if row.number == chosen.trial), None)
+    if goal is None or goal.rank is None or len(goal.changed) < MIN_CHANGES or data.tied(goal, start):
         return None
-    return Explain(len(best.changed))
+    return Explain(len(goal.changed)) if data.ahead(goal.score or 0.0, start.score or 0.0) > 0 else None
 
 
 def _after(row: TrialRow, number: int) -> bool:

@@ -39,6 +39,15 @@ class Standing:
     images: int = 0  # on which it was measured
 
 
+EARLY = 0.5  # of the pictures: with fewer of them tested, and no model saved, an estimate would only mislead
+
+
+def too_early(data: StudySummary) -> bool:
+    """Whether the estimate is of a trial with few of its folds, which is not saved and may never be."""
+    expected = data.estimate
+    return data.chosen is None and expected is not None and expected.images < EARLY * data.searched_images
+
+
 def standings(data: StudySummary) -> tuple[Standing, ...]:
     """Every score that says how good the model is: its own first, then references from the best, guessing last.
 
@@ -49,7 +58,7 @@ def standings(data: StudySummary) -> tuple[Standing, ...]:
 
 
 def _standings(data: StudySummary) -> Iterator[Standing]:
-    if expected := data.estimate:
+    if (expected := data.estimate) and not too_early(data):
         yield Standing(What.EXPECTED, expected.value, expected.low, expected.high, images=expected.images)
     if outer := data.nested:
         yield Standing(What.NESTED, outer.value, outer.low, outer.high)

@@ -13,6 +13,8 @@ from reports.html.study import render
 from reports.terminal.study import show
 from reports.wording import answer as words
 from reports.wording.next_steps import advice
+from reports.wording.study import caution
+from reports.wording.values import number
 from search.results.summary import StudySummary
 from search.text import seconds_of
 from storage.records import TrialState
@@ -199,3 +201,20 @@ def test_before_a_trial_is_complete_the_page_has_what_advice_leads_to() -> None:
     page = render(data)
     assert 'id="labels"' in page and 'id="confusion"' in page
     assert "No trial is complete" in page or "No trial has all its folds" in page
+
+
+def test_a_trial_that_few_pictures_tested_gives_no_answer_while_nothing_is_saved() -> None:
+    few = replace(EXPECTED, value=1.0, low=0.85, high=1.0, images=22)
+    early = replace(judged(), estimate=few, chosen=None)
+    assert words.answer(early).startswith(
+        "Too early to say: what may become the model has been tested on 22 of 110 pictures so far. Best: trial 7"
+    )
+    assert "expected on new pictures" not in render(early)
+    saved = replace(judged(), estimate=few)
+    assert "is right about 100 % of the time" in words.answer(saved)
+    assert "22 of the 110 images" in caution(saved)
+
+
+def test_bounds_are_rounded_as_everywhere() -> None:
+    data = replace(judged(), estimate=replace(EXPECTED, high=0.975))
+    assert number(0.975, 2) == "0.97" and "(80 to 97 %)" in words.answer(data)

@@ -72,7 +72,7 @@ def test_the_leaderboard_says_which_points_were_written_by_hand() -> None:
 
 def test_failures_are_grouped_by_cause() -> None:
     text = printed(example(), 120)
-    assert "out of memory: the model with 41,000,000 parameters did not fit into memory" in text
+    assert "out of memory, such as: the model with 41,000,000 parameters did not fit into memory" in text
     assert "4, 9" in text
 
 
