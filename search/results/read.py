@@ -8,7 +8,6 @@ from search.results.explained import last_explained
 from search.results.nested import nested
 from search.results.shipped import Telling, out_of_fold, telling
 from search.results.stored import ByFold, StoredStudy
-from search.results.summary import StudySummary, summarise
 from search.stats.learning_curve import Part
 from search.stats.ranking import best
 from search.stats.selection import Wish, ties
@@ -16,11 +15,6 @@ from search.study.evidence import stored_evidence, stored_record
 from storage import Split, Store, TrialRecord
 
 MOST_LEADING = 20  # trials not clearly worse than the best, whose predictions are read
-
-
-def read(store: Store, *, searching: bool, outdated: bool = False, wish: Wish | None = None) -> StudySummary:
-    """All that a report shows; see `read_stored`."""
-    return summarise(read_stored(store, searching=searching, outdated=outdated, wish=wish))
 
 
 def read_stored(store: Store, *, searching: bool, outdated: bool = False, wish: Wish | None = None) -> StoredStudy:

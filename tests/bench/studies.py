@@ -24,7 +24,8 @@ from search.executors.factory import open_executor
 from search.executors.local import LocalProcesses
 from search.jobs import FitOptions, FoldJob, FoldResult, Pixels, WorkerContext
 from search.native import ENVIRONMENT
-from search.results.read import read
+from search.results.read import read_stored
+from search.results.summary import summarise
 from search.session.finish import Finish
 from search.session.loop import Loop
 from search.session.prepare import prepare
@@ -180,7 +181,7 @@ def demo(folder: Path, trials: int, epochs: int | None = None) -> Iterator[str]:
     with Store.open(StudyFolder(study).database, read_only=True) as store:
         folds = [fold.seconds for trial in store.trials() for fold in trial.folds if fold.repeat == 0]
         folds += [row.seconds for row in store.references()]
-        data = read(store, searching=False)
+        data = summarise(read_stored(store, searching=False))
     reported_in = seconds(lambda: write_report(data, StudyFolder(study).report))
     ran, waited = whole.spent["loop"], clocks.spent["waiting for workers"]
     busy = ran - waited

@@ -19,7 +19,8 @@ from search.jobs import DescribeJob, Failure, FailureCause, FitOptions, FoldJob,
 from search.results.checked import Checked
 from search.results.explained import Explanation, last_explained
 from search.results.progress import Ending
-from search.results.read import read
+from search.results.read import read_stored
+from search.results.summary import summarise
 from search.session.explain import Budget, explain
 from search.session.plan import fold_job
 from search.session.records import fold_record
@@ -295,7 +296,7 @@ def test_a_damaged_explanation_is_left_out_of_the_report_with_a_note(
             connection.execute("UPDATE trial SET params = '{'")
             connection.execute("UPDATE run SET started = '2999-01-01T00:00:00+00:00'")
     with folder.read() as store:
-        data = read(store, searching=False)
+        data = summarise(read_stored(store, searching=False))
     assert data.explanation is not None and data.explanation.start == 1
     (note,) = data.notes
     assert note.startswith("explained/0-2.db cannot be read, so that explanation is left out; search verify ")

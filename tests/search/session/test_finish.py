@@ -15,7 +15,8 @@ from search.executors.base import Executor
 from search.executors.factory import open_executor
 from search.jobs import Failure, FailureCause, FitOptions, Job, Outcome, RefitJob
 from search.manifest import about
-from search.results.read import read
+from search.results.read import read_stored
+from search.results.summary import summarise
 from search.session.finish import refit_options
 from search.session.records import fold_record
 from search.session.run import finish_only, run
@@ -76,7 +77,7 @@ def test_the_models_of_the_folds_are_shipped_where_they_are_better_together(prep
         finish_only(StudyFolder(folder), budget, Watcher(), executor=executor, asked=Asked("search export"))
     with Store.open(folder / "study.db", read_only=True) as store:
         said, assignment, choice = store.probabilities(0), store.split().assignment, store.choices()[-1]
-        summary = read(store, searching=False)
+        summary = summarise(read_stored(store, searching=False))
         printed = words.choice(summary)
     assert summary.calibrated is not None
     assert about(StudyFolder(folder).model).temperature == pytest.approx(summary.calibrated.temperature)

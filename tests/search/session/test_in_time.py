@@ -15,7 +15,8 @@ from reports.wording import study as words
 from search.executors.in_process import InProcess
 from search.jobs import FoldJob, FoldResult, Job, Outcome, RefitJob, SavedModel
 from search.results.progress import Ending
-from search.results.read import read
+from search.results.read import read_stored
+from search.results.summary import summarise
 from search.samplers.factory import make_sampler
 from search.session.finish import Finish
 from search.session.kept import weights_of
@@ -120,7 +121,7 @@ def searched(
             about={"classes": list(asked.images.classes), "image_shape": [8, 8, 1]},
         ).run()
         (choice,) = store.choices()
-        return Searched(folder, executor, watcher, choice, words.choice(read(store, searching=False)))
+        return Searched(folder, executor, watcher, choice, words.choice(summarise(read_stored(store, searching=False))))
 
 
 def answers(path: Path, prepared: Prepared) -> Any:
