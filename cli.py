@@ -11,10 +11,10 @@ import typer
 
 from search.cli.about import app as about
 from search.cli.common import complain, display, session_of
+from search.cli.using import app as using
 from search.commands import options as opt
 from search.errors import RunError, UsageError, of_the_system, writing
 from search.session.signals import RESUMABLE, leave_on_signals
-from search.text import command_line
 
 if TYPE_CHECKING:
     from search.commands.report import Report
@@ -29,6 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(using)
 app.add_typer(about)
 
 
@@ -214,44 +215,6 @@ def _write_page(result: Report) -> None:
     watched = "" if result.last else datetime.now().astimezone().strftime("%H:%M:%S")
     with writing(page, "--json needs no file"):
         write_both(result.summary, page, result.pictures(), watched)
-
-
-@app.command()
-def export(
-    study: opt.Where = None,
-    to: opt.To = None,
-    model: opt.Model = None,
-    workers: opt.Workers = None,
-    quiet: opt.Quiet = False,
-) -> None:
-    """Write the chosen model as one Keras file, preprocessing included. Trains it first if that was not done yet."""
-    from reports import show
-    from search.commands.export import export
-
-    done = export(study, to, session_of(workers, quiet=quiet, started=monotonic()), model=model)
-    show.exported(done.path, done.about.image_shape, done.about.classes, command_line("predict", done.path, "PICTURES"))
-
-
-@app.command()
-def predict(
-    model: opt.StudyOrModel,
-    images: opt.Pictures,
-    unknown: opt.Unknown = False,
-    as_json: opt.Json = False,
-    as_csv: opt.Csv = False,
-) -> None:
-    """Classify pictures with the chosen model. Exit code 1 if a picture could not be read; it is named."""
-    from reports import show
-    from search.commands.export import predict
-
-    result = predict(model, images, display=display(), unknown=unknown)
-    if result.warning:
-        complain(result.warning)
-    show.predictions(result.classes, result.answers, "json" if as_json else "csv" if as_csv else "lines")
-    for line in show.not_predicted(result.answers):
-        complain(line)
-    if result.unread:
-        raise typer.Exit(1)
 
 
 def _finish(ended: RunResult) -> None:

@@ -1,4 +1,4 @@
-"""Commands about studies, spaces and this machine; `cli.py` has those that make and use a study."""
+"""Commands about studies, spaces and this machine; `cli.py` makes a study, `using.py` uses its model."""
 
 from __future__ import annotations
 
