@@ -70,6 +70,8 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     workers: opt.Workers = None,
     workers_per_gpu: opt.PerGpu = None,
     fold_limit: opt.FoldLimit = None,
+    executor: opt.Executor = None,
+    address: opt.Address = None,
     precision: opt.Precision = None,
     xla: opt.Xla = False,
     engine: opt.Engine = None,
@@ -94,9 +96,8 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     from search.commands.request import Settings
     from search.commands.run import run
 
-    session = session_of(
-        opt.workers_asked(workers, workers_per_gpu), quiet=quiet, started=started, fold_limit=fold_limit
-    )
+    at, cluster = opt.place_of(workers, workers_per_gpu, executor, address)
+    session = session_of(at, quiet=quiet, started=started, fold_limit=fold_limit, cluster=cluster)
     _finish(run(path, Settings.of(given), session, directory=directory, model=model, warm_start=warm_start))
 
 
@@ -110,6 +111,8 @@ def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     workers: opt.Workers = None,
     workers_per_gpu: opt.PerGpu = None,
     fold_limit: opt.FoldLimit = None,
+    executor: opt.Executor = None,
+    address: opt.Address = None,
     model: opt.Model = None,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -118,9 +121,8 @@ def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     from search.commands.request import Settings
     from search.commands.run import resume
 
-    session = session_of(
-        opt.workers_asked(workers, workers_per_gpu), quiet=quiet, started=started, fold_limit=fold_limit
-    )
+    at, cluster = opt.place_of(workers, workers_per_gpu, executor, address)
+    session = session_of(at, quiet=quiet, started=started, fold_limit=fold_limit, cluster=cluster)
     _finish(resume(study, Settings.of(given), session, model=model))
 
 

@@ -13,6 +13,7 @@ from search.text import printable
 if TYPE_CHECKING:
     from reports.terminal.display import TerminalDisplay
     from search.commands.session import Session
+    from search.executors.base import Cluster
 
 
 def display(*, quiet: bool = False) -> TerminalDisplay:
@@ -21,10 +22,17 @@ def display(*, quiet: bool = False) -> TerminalDisplay:
     return TerminalDisplay(quiet)
 
 
-def session_of(workers: int | None, *, quiet: bool, started: float, fold_limit: float | None = None) -> Session:
+def session_of(
+    workers: int | None,
+    *,
+    quiet: bool,
+    started: float,
+    fold_limit: float | None = None,
+    cluster: Cluster | None = None,
+) -> Session:
     from search.commands.session import Session
 
-    return Session(display(quiet=quiet), shlex.join(["search", *sys.argv[1:]]), workers, fold_limit, started)
+    return Session(display(quiet=quiet), shlex.join(["search", *sys.argv[1:]]), workers, fold_limit, started, cluster)
 
 
 def complain(message: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,7 +12,11 @@ from search.executors.devices import VISIBLE, visible_gpus
 from search.samplers import catalog
 from search.text import seconds_of
 
+if TYPE_CHECKING:
+    from search.executors.base import Cluster
+
 PREVIEW = "augmentation.png"
+EXECUTORS = ("local", "ray")
 
 
 def _whole(text: str) -> int:
@@ -63,6 +67,12 @@ def checked_seconds(seconds: float) -> float:
 
 def _workers(text: str) -> int:
     return checked_workers(_whole(text))
+
+
+def _executor(text: str) -> str:
+    if text not in EXECUTORS:
+        raise typer.BadParameter(f"must be one of {', '.join(EXECUTORS)}, got {text!r}")
+    return text
 
 
 def _seconds(text: str) -> float:
@@ -221,6 +231,18 @@ PerGpu = Annotated[
     int | None,
     _option("Worker processes for each visible NVIDIA GPU, which share its memory; instead of --workers. [default: 1]"),
 ]
+Executor = Annotated[
+    str | None,
+    typer.Option(
+        parser=_executor,
+        metavar="local|ray",
+        help="Where folds are trained: here, or on a Ray cluster: pip install 'smallsearch[cluster]'. [default: local]",
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="The running Ray cluster. [default: one is started here for the search]"),
+]
 FoldLimit = Annotated[
     float | None,
     typer.Option(
@@ -303,6 +325,23 @@ Preview = Annotated[
     Path | None,
     typer.Option(metavar="IMAGES", help=f"Write {PREVIEW} instead: these pictures under every augmentation."),
 ]
+
+
+def place_of(
+    workers: int | None, per_gpu: int | None, executor: str | None, address: str | None
+) -> tuple[int | None, Cluster | None]:
+    """(workers on this machine, see `workers_asked`; None) or (None, the cluster). Raises UsageError."""
+    if executor != "ray":
+        if address is not None:
+            raise UsageError(f"--address {address}: is that of a Ray cluster; add --executor ray")
+        return workers_asked(workers, per_gpu), None
+    if workers == 0:
+        raise UsageError("--workers 0 trains in this process, and --executor ray on a cluster; leave one of them out")
+    if per_gpu is not None and per_gpu < 1:
+        raise UsageError(f"--workers-per-gpu: must be at least 1, got {per_gpu}")
+    from search.executors.base import Cluster  # imported here, because --help needs no NumPy
+
+    return None, Cluster(address, None if workers is None else checked_workers(workers), per_gpu or 1)
 
 
 def workers_asked(workers: int | None, per_gpu: int | None) -> int | None:

@@ -115,7 +115,7 @@ def _search(
         check_room(folder.path)
     if not request.images_before:  # else the images may be another study's, which is to be said first
         check_named(folder, own, "resume", *_budget_options(request), *session.asked.options)
-    with open_executor(session.workers, session.fold_limit) as executor:
+    with open_executor(session.workers, session.fold_limit, session.cluster) as executor:
         with display.reading() as progress:
             prepared = prepare(config, folder.path, progress, own, warm_start)
         check_images(request, prepared, session.command)

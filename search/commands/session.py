@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from search.data.findings import Findings
+from search.executors.base import Cluster
 from search.results.progress import Observer
 from search.session.session import Asked
 
@@ -44,10 +45,12 @@ class Session:
     workers: int | None = None  # None: one per GPU, else one per core; 0: in this process
     fold_limit: float | None = None  # seconds that a fold run may take; None: as long as it gets on
     started: float = field(default_factory=time.monotonic)  # when the command began: its budget counts from then
+    cluster: Cluster | None = None  # where folds are trained; None: on this machine
 
     @property
     def asked(self) -> Asked:
         """The same for a search."""
         workers = () if self.workers is None else ("--workers", str(self.workers))
         limit = () if self.fold_limit is None else ("--fold-limit", f"{self.fold_limit:g}s")
-        return Asked(self.command, (*workers, *limit), self.started)
+        cluster = self.cluster.options if self.cluster else ()
+        return Asked(self.command, (*workers, *limit, *cluster), self.started)

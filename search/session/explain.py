@@ -97,7 +97,7 @@ def explain(
     """
     with leased(folder.lock), folder.read() as study:
         check_same(study, prepared)
-        plan = make_plan(prepared, study, executor.slots)
+        plan = make_plan(prepared, study, executor.slots, executor.memory)
         try:
             with (
                 open_to_write(folder, study, ends) as store,
