@@ -28,7 +28,7 @@ from search.commands.options import (
     checked_trial,
     checked_workers,
     either,
-    workers_asked,
+    place_of,
 )
 from search.commands.report import pictures_of, summary_of
 from search.commands.request import Settings
@@ -188,6 +188,8 @@ def run(  # noqa: PLR0913 - the options of the command
     workers: int | None = None,
     workers_per_gpu: int | None = None,
     fold_limit: str | None = None,
+    executor: str | None = None,
+    address: str | None = None,
     precision: str | None = None,
     xla: bool | None = None,
     engine: str | None = None,
@@ -213,8 +215,9 @@ def run(  # noqa: PLR0913 - the options of the command
     `time` is hours in words, such as "30m". `until_flat`: end when more search no longer pays.
     `prefer`: "best" or "small"; `max_latency`: milliseconds that the saved model may take for an image.
     `workers`: number of processes; 0 trains in this process. `fold_limit`: time that a fold run may take, such as
-    "20m". `model`: "FILE.py:BUILD". `groups`: a table (.csv) or a
-    pattern. `directory`: of the study; None: IMAGES-study in the current folder. `quiet`: show no progress.
+    "20m". `executor`: "local", or "ray" for the Ray cluster at `address`. `model`: "FILE.py:BUILD".
+    `groups`: a table (.csv) or a pattern. `directory`: of the study; None: IMAGES-study in the current folder.
+    `quiet`: show no progress.
     Raises UsageError or StorageError if it cannot start, RunError if it ends without a model, KeyboardInterrupt if it
     was stopped: the same call continues the study.
     """
@@ -240,7 +243,8 @@ def run(  # noqa: PLR0913 - the options of the command
         max_latency=max_latency,
     )
     call = _call("run", images, {**vars(settings), "directory": directory, "model": model, "warm_start": warm_start})
-    session = Session(TerminalDisplay(quiet), call, workers_asked(workers, workers_per_gpu), _seconds(fold_limit))
+    here, cluster = place_of(workers, workers_per_gpu, executor, address)
+    session = Session(TerminalDisplay(quiet), call, here, _seconds(fold_limit), cluster=cluster)
     place, other = _path(directory), _path(warm_start)
     ended = running.run(Path(images), settings, session, directory=place, model=model, warm_start=other)
     return _study(ended, quiet=quiet)
@@ -256,6 +260,8 @@ def resume(  # noqa: PLR0913 - the options of the command
     workers: int | None = None,
     workers_per_gpu: int | None = None,
     fold_limit: str | None = None,
+    executor: str | None = None,
+    address: str | None = None,
     model: str | None = None,
     quiet: bool = False,
 ) -> Study:
@@ -263,7 +269,8 @@ def resume(  # noqa: PLR0913 - the options of the command
     path = study.path if isinstance(study, Study) else Path(study)
     settings = Settings(trials=trials, hours=_hours(hours, time), until_flat=until_flat)
     call = _call("resume", path, {"trials": trials, "hours": settings.hours, "model": model})
-    session = Session(TerminalDisplay(quiet), call, workers_asked(workers, workers_per_gpu), _seconds(fold_limit))
+    here, cluster = place_of(workers, workers_per_gpu, executor, address)
+    session = Session(TerminalDisplay(quiet), call, here, _seconds(fold_limit), cluster=cluster)
     return _study(running.resume(path, settings, session, model=model), quiet=quiet)
 
 

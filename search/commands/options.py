@@ -69,12 +69,6 @@ def _workers(text: str) -> int:
     return checked_workers(_whole(text))
 
 
-def _executor(text: str) -> str:
-    if text not in EXECUTORS:
-        raise typer.BadParameter(f"must be one of {', '.join(EXECUTORS)}, got {text!r}")
-    return text
-
-
 def _seconds(text: str) -> float:
     return checked_seconds(_number(text))
 
@@ -234,7 +228,6 @@ PerGpu = Annotated[
 Executor = Annotated[
     str | None,
     typer.Option(
-        parser=_executor,
         metavar="local|ray",
         help="Where folds are trained: here, or on a Ray cluster: pip install 'smallsearch[cluster]'. [default: local]",
     ),
@@ -331,6 +324,8 @@ def place_of(
     workers: int | None, per_gpu: int | None, executor: str | None, address: str | None
 ) -> tuple[int | None, Cluster | None]:
     """(workers on this machine, see `workers_asked`; None) or (None, the cluster). Raises UsageError."""
+    if executor is not None and executor not in EXECUTORS:
+        raise UsageError(f"--executor: must be one of {', '.join(EXECUTORS)}, got {executor!r}")
     if executor != "ray":
         if address is not None:
             raise UsageError(f"--address {address}: is that of a Ray cluster; add --executor ray")

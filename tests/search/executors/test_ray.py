@@ -62,9 +62,9 @@ def test_a_cluster_that_is_not_there_is_named(tmp_path: Path, pictures: Path) ->
 @with_ray
 def test_a_node_of_other_versions_is_refused(nodes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.executors.ray_cluster.versions", lambda: {"keras": "9.9"})
-    with pytest.raises(UsageError, match=r"has keras 3\.\S+, not 9\.9: results would differ"):
-        with open_executor(None, None, Cluster(nodes.address)):
-            pass
+    differ = pytest.raises(UsageError, match=r"has keras 3\.\S+, not 9\.9: results would differ")
+    with differ, open_executor(None, None, Cluster(nodes.address)):
+        pass
 
 
 @with_ray
