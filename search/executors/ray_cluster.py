@@ -12,6 +12,7 @@ import itertools
 import os
 import queue
 import signal
+import socket
 import threading
 import uuid
 from collections import Counter
@@ -31,6 +32,7 @@ from search.jobs import Failure, FailureCause, Job, Outcome, WorkerContext
 
 TENDING_SECONDS = 2.0  # between two looks at which nodes there are
 STARTING_SECONDS = 120.0  # for the first slot to answer
+KNOCKING_SECONDS = 5.0  # for a cluster to take a connection
 INSTALL = "pip install 'smallsearch[cluster]'"
 STOPPED = Failure(FailureCause.STOPPED, "the search was stopped")
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
@@ -323,6 +325,8 @@ def _connected(address: str | None, cores: int | None) -> tuple[Any, bool]:
         import ray
     except ImportError:
         raise UsageError(f"--executor ray needs Ray; install it with: {INSTALL}") from None
+    if address:
+        _knock(address)
     if ray.is_initialized():  # a program that uses the Python interface has connected already
         return ray, False
     own: dict[str, Any] = {} if address else {"num_cpus": cores, "_node_ip_address": "127.0.0.1"}
@@ -336,6 +340,19 @@ def _connected(address: str | None, cores: int | None) -> tuple[Any, bool]:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)  # Ray sets one that ends the process at once
     return ray, True
+
+
+def _knock(address: str) -> None:
+    """Raises UsageError where nobody listens: Ray itself would wait for minutes. Not for 'auto' and 'ray://…'."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "://" not in address:
+        try:
+            socket.create_connection((host, int(port)), KNOCKING_SECONDS).close()
+        except (OSError, OverflowError) as error:
+            raise UsageError(
+                f"--executor ray: there is no Ray cluster at {address}: {error}; `ray status` on its head says where "
+                f"it is, and `ray start --head` starts one"
+            ) from error
 
 
 def _append(log: Path, content: bytes) -> None:
