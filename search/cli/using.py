@@ -6,6 +6,7 @@ from time import monotonic
 
 import typer
 
+from search.cli import examples
 from search.cli.common import complain, display, session_of
 from search.commands import options as opt
 from search.text import command_line
@@ -13,7 +14,7 @@ from search.text import command_line
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog=examples.of("export"))
 def export(
     study: opt.Where = None,
     to: opt.To = None,
@@ -29,7 +30,7 @@ def export(
     show.exported(done.path, done.about.image_shape, done.about.classes, command_line("predict", done.path, "PICTURES"))
 
 
-@app.command()
+@app.command(epilog=examples.of("predict"))
 def predict(
     model: opt.StudyOrModel,
     images: opt.Pictures,

@@ -21,6 +21,10 @@ EXTRAS = {
     "heic": ("pictures of phones (HEIC)", "pillow_heif"),
     "cmaes": ("the sampler cmaes", "cmaes"),
     "gp": ("the sampler gp", "torch"),
+    "tensorboard": ("--log tensorboard", "tensorboard"),
+    "mlflow": ("--log mlflow", "mlflow"),
+    "wandb": ("--log wandb", "wandb"),
+    "dashboard": ("search dashboard", "optuna_dashboard"),
 }
 """Extra -> (what for, the module that shows that it is installed)."""
 
