@@ -127,6 +127,13 @@ def test_no_color_is_heeded(tmp_path: Path) -> None:
 
 # JSON
 
+NO_FACTS = {"dashboard", "export"}  # one serves pages, the other writes a file and says which
+
+
+def test_every_command_that_prints_facts_prints_them_as_json_too() -> None:
+    without = {name for name, command in _GROUP.commands.items() if not any("--json" in p.opts for p in command.params)}
+    assert without <= NO_FACTS
+
 
 def test_init_and_backup_print_where_they_wrote(pictures: Path, tmp_path: Path) -> None:
     shutil.copytree(pictures, tmp_path / "shapes")

@@ -22,6 +22,7 @@ from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from spaces.parameters import in_words
 from spaces.presets import Auto
+from spaces.presets.auto import FAMILY
 from storage import TrialRecord, TrialState, needs_upgrade
 from storage.records import Params
 
@@ -37,9 +38,9 @@ def dry_run(folder: StudyFolder, prepared: Prepared, executor: Executor, *, work
     begun = folder.begun and not needs_upgrade(folder.database)
     with ExitStack() as stack:
         apart = StudyFolder(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        pixels = stack.enter_context(apart.pixels_on_disk(prepared.images.pixels))
         stack.callback(executor.close, kill=True)  # before its files are removed
         store = stack.enter_context(folder.read() if begun else create(apart, prepared))
-        pixels = stack.enter_context(apart.pixels_on_disk(prepared.images.pixels))
         executor.prepare(worker_context(pixels, apart.features, prepared), apart.logs)
         plan, trials, spent = make_plan(prepared, store, workers), store.trials(curves=False), store.spent_seconds()
         starts = [] if used_up else still_to_try(plan.starts, trials)
@@ -48,7 +49,7 @@ def dry_run(folder: StudyFolder, prepared: Prepared, executor: Executor, *, work
     images, config = prepared.images, prepared.config
     counts = np.bincount(images.labels[plan.assignment >= 0], minlength=len(images.classes))
     height, width, channels = images.pixels.shape[1:]
-    families = prepared.space.by_name.get("family") if isinstance(prepared.preset, Auto) and not prepared.own else None
+    families = prepared.space.by_name.get(FAMILY) if isinstance(prepared.preset, Auto) and not prepared.own else None
     return DryRun(
         study=str(folder),
         begun=bool(trials),
@@ -84,7 +85,7 @@ def _recent(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
 
 
 def _family(params: Params) -> str:
-    return str(params.get("family", ""))
+    return str(params.get(FAMILY, ""))
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from collections import defaultdict
@@ -68,7 +69,7 @@ class WandbTracker:
                 made.log(values, step=step)
             made.summary.update({plain_name(name): value for name, value in run.numbers.items()})
             for path in run.files:
-                made.save(path.absolute(), base_path=self._folder, policy="now")
+                made.save(glob.escape(str(path.absolute())), base_path=glob.escape(str(self._folder)), policy="now")
         done = self._runs / _DONE / f"{run.name}.{run.digest}"
         done.parent.mkdir(parents=True, exist_ok=True)
         done.touch()

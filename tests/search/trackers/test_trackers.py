@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Mapping
+import struct
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,9 +69,56 @@ def read_mlflow(folder: StudyFolder) -> dict[str, Read]:
     return found
 
 
+def read_wandb(folder: StudyFolder) -> dict[str, Read]:
+    """From the log of each offline run, which `wandb sync` sends."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    found = {}
+    for log in (folder.path / "wandb").glob("offline-run-*/*.wandb"):
+        name, numbers, params, files = "", {}, {}, set()
+        curves: dict[str, list[tuple[int, float]]] = defaultdict(list)
+        for data in wandb_records(log.read_bytes()):
+            record = Record.FromString(data)
+            match record.WhichOneof("record_type"):
+                case "run":
+                    name = record.run.display_name
+                    params |= {item.key: str(json.loads(item.value_json)) for item in record.run.config.update}
+                case "history":
+                    step = record.history.step.num
+                    for item in record.history.item:
+                        key = item.key or item.nested_key[0]
+                        curves[key].append((step, json.loads(item.value_json)))
+                case "summary":
+                    keys = [(item.key or item.nested_key[0], item.value_json) for item in record.summary.update]
+                    numbers |= {key: json.loads(value) for key, value in keys}
+                case "files":
+                    files |= {Path(item.path).name for item in record.files.files}
+        assert name not in found
+        state = {"state", "origin", "cause", "detail", "_wandb"}
+        params = {key: value for key, value in params.items() if key not in state}
+        found[name] = Read(numbers, curves, params, frozenset(files))
+    return found
+
+
+def wandb_records(log: bytes) -> Iterator[bytes]:
+    """The records of a log in the format of LevelDB: blocks of 32 KiB, each piece with checksum, length and kind."""
+    place, record = 7, b""  # after wandb's own head
+    while place + 7 <= len(log):
+        if (left := 32768 - place % 32768) < 7:
+            place += left
+            continue
+        length, kind = struct.unpack_from("<HB", log, place + 4)
+        record += log[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in {1, 4}:  # whole, or the last piece
+            yield record
+            record = b""
+
+
 READERS: dict[str, Callable[[StudyFolder], dict[str, Read]]] = {
     "tensorboard": read_tensorboard,
     "mlflow": read_mlflow,
+    "wandb": read_wandb,
 }
 
 
@@ -82,7 +131,8 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for variable in ("MLFLOW_TRACKING_URI", "WANDB_MODE", "WANDB_DIR"):
+        monkeypatch.delenv(variable, raising=False)
     monkeypatch.chdir(tmp_path)
     return a_place(tmp_path)
 
@@ -118,7 +168,7 @@ def test_its_reader_shows_the_numbers_of_the_json_report(name: str, folder: Stud
         ]
     best = told["best"]["score"]
     assert found[STUDY].numbers["best_balanced_accuracy"] == pytest.approx(best, rel=1e-6)
-    assert found[STUDY].files >= ({"report.md", "choice.keras"} if name == "mlflow" else {"report", "choice"})
+    assert found[STUDY].files >= ({"report", "choice"} if name == "tensorboard" else {"report.md", "choice.keras"})
 
 
 def test_again_nothing_is_written_and_a_trial_that_went_on_is_there_once(name: str, folder: StudyFolder) -> None:
@@ -160,7 +210,7 @@ def kill_within(tracker: Tracker, run: Any) -> None:
 
 def test_nothing_is_written_through_a_link(name: str, folder: StudyFolder, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
-    for path in ("tensorboard", "mlflow.db"):
+    for path in ("tensorboard", "mlflow.db", "wandb"):
         (folder.path / path).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UsageError, match="is a link"):
         opened(name, folder, example().data())
