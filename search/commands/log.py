@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from search.commands.report import TICK_SECONDS, Report, report, watch
 from search.errors import RunError, UsageError
@@ -82,19 +83,10 @@ def logging_along(folder: StudyFolder, trackers: Sequence[str]) -> Iterator[Call
 
     def start() -> None:
         for tracker in trackers:
-            folder.logs.mkdir(exist_ok=True)
-            # -P and a session of its own: as for workers, see `search.executors.child`
-            words = ("log", str(folder.path.absolute()), "--to", tracker, "--watch")
-            with open(folder.logs / f"log-{tracker}.log", "ab", opener=no_links) as said:
-                processes.append(
-                    subprocess.Popen(  # noqa: S603 - our own code
-                        [sys.executable, "-P", "-m", "search", *words],
-                        stdin=subprocess.DEVNULL,
-                        stdout=said,
-                        stderr=said,
-                        start_new_session=True,
-                    )
-                )
+            with contextlib.suppress(OSError):  # the search goes on without, and what is missing is written at its end
+                folder.logs.mkdir(exist_ok=True)
+                with open(folder.logs / f"log-{tracker}.log", "ab", opener=no_links) as said:
+                    processes.append(_begun(folder, tracker, said))
 
     try:
         yield start
@@ -107,3 +99,15 @@ def logging_along(folder: StudyFolder, trackers: Sequence[str]) -> Iterator[Call
             except subprocess.TimeoutExpired:  # what is half written is written anew by the next `log`
                 process.kill()
                 process.wait()
+
+
+def _begun(folder: StudyFolder, tracker: str, said: IO[bytes]) -> subprocess.Popen[bytes]:
+    # -P and a session of its own: as for workers, see `search.executors.child`
+    words = ("log", str(folder.path.absolute()), "--to", tracker, "--watch")
+    return subprocess.Popen(  # noqa: S603 - our own code
+        [sys.executable, "-P", "-m", "search", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=said,
+        stderr=said,
+        start_new_session=True,
+    )
