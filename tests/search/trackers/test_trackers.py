@@ -44,7 +44,8 @@ def read_tensorboard(folder: StudyFolder) -> dict[str, Read]:
         events = EventAccumulator(str(run), size_guidance={"tensors": 0})
         events.Reload()
         tensors = {tag: events.Tensors(tag) for tag in events.Tags()["tensors"]}
-        scalars = {t: [(e.step, make_ndarray(e.tensor_proto)) for e in es] for t, es in tensors.items()}
+        told = {tag: events_ for tag, events_ in tensors.items() if not tag.startswith("_hparams_")}
+        scalars = {t: [(e.step, make_ndarray(e.tensor_proto)) for e in es] for t, es in told.items()}
         curves = {t: [(s, float(v)) for s, v in es] for t, es in scalars.items() if es[0][1].dtype.kind == "f"}
         texts = {t: es[0][1].item().decode() for t, es in scalars.items() if es[0][1].dtype.kind == "O"}
         start = events.SummaryMetadata(SESSION_START_INFO_TAG).plugin_data.content
