@@ -31,7 +31,7 @@ def completed(line: str, cwd: Path) -> list[str]:
     """What bash proposes after a line, by the script that `--show-completion` prints."""
     program = cwd / "bin" / "search"
     program.parent.mkdir(exist_ok=True)
-    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m search "$@"\n')
+    program.write_text(f"#!{sys.executable}\nfrom search.__main__ import main\n\nmain()\n")  # as pip writes it
     program.chmod(0o755)
     words = line.split(" ")
     script = (

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import json
 import struct
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -35,6 +37,7 @@ class Read:
 
 
 def read_tensorboard(folder: StudyFolder) -> dict[str, Read]:
+    sys.modules.setdefault("tensorboard.compat.notf", ModuleType("notf"))  # else the reader imports TensorFlow
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.plugins.hparams.metadata import SESSION_START_INFO_TAG, parse_session_start_info_plugin_data
     from tensorboard.util.tensor_util import make_ndarray
@@ -50,7 +53,7 @@ def read_tensorboard(folder: StudyFolder) -> dict[str, Read]:
         texts = {t: es[0][1].item().decode() for t, es in scalars.items() if es[0][1].dtype.kind == "O"}
         start = events.SummaryMetadata(SESSION_START_INFO_TAG).plugin_data.content
         hparams = parse_session_start_info_plugin_data(start).hparams
-        params = {name: value.string_value or value.number_value for name, value in hparams.items()}
+        params = {name: str(getattr(value, value.WhichOneof("kind"))) for name, value in hparams.items()}
         numbers = {tag: curve[0][1] for tag, curve in curves.items() if curve[0][0] == 0}
         found[run.name] = Read(numbers, curves, params, frozenset(texts))
     return found
