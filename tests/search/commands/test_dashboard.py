@@ -65,13 +65,16 @@ def test_a_database_that_cannot_be_read_is_said() -> None:
     assert ask(ReadOnly(unreadable, frozenset({HOST}))) == ("503", b"study.db: locked by another program\n")
 
 
-def test_a_study_that_has_not_begun_and_a_package_that_is_missing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_that_has_not_begun_and_a_package_that_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "study.toml").write_text('images = "../pictures"\n')
     with monkeypatch.context() as patched:
         patched.setattr("search.commands.dashboard.find_spec", lambda _: None)
-        with pytest.raises(UsageError, match=r"pip install 'smallsearch\[dashboard\]'"), serving(place / "study"):
+        with pytest.raises(UsageError, match=r"pip install 'smallsearch\[dashboard\]'"), serving(tmp_path):
             pass
     monkeypatch.setattr("search.commands.dashboard.find_spec", lambda _: True)
-    with pytest.raises(UsageError, match="has not begun, so there is nothing to show"), serving(place / "new"):
+    with pytest.raises(UsageError, match="has not begun, so there is nothing to show"), serving(tmp_path):
         pass
 
 

@@ -126,7 +126,7 @@ READERS: dict[str, Callable[[StudyFolder], dict[str, Read]]] = {
 }
 
 
-@pytest.fixture(params=READERS)
+@pytest.fixture(params=[n if n == "tensorboard" else pytest.param(n, marks=pytest.mark.slow) for n in READERS])
 def name(request: pytest.FixtureRequest) -> str:
     tracker = str(request.param)
     pytest.importorskip(TRACKERS[tracker].package, reason=f"needs the extra {tracker}")
