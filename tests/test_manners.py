@@ -149,6 +149,7 @@ def test_init_and_backup_print_where_they_wrote(pictures: Path, tmp_path: Path) 
     assert (tmp_path / "home" / "copy" / "study.db").is_file()
 
 
+@pytest.mark.slow
 def test_a_run_prints_its_report_as_json_and_nothing_else(pictures: Path, tmp_path: Path) -> None:
     flags = ("--preset", "cnn", "--trials", "1", "--folds", "2", "--epochs", "1", "--workers", "0", "--dir", "s")
     done = search_here("run", pictures, *flags, "--json", cwd=tmp_path)

@@ -18,7 +18,7 @@ from search.commands.dashboard import ReadOnly, serving
 from search.commands.report import summary_of
 from search.errors import UsageError
 from search.study.folder import StudyFolder
-from storage import StorageError, Store, TrialState
+from storage import StorageError, Store, TrialRecord, TrialState
 from tests.commands import start, wait_until
 from tests.kept.studies import HERE
 
@@ -132,8 +132,10 @@ def test_it_follows_what_is_stored_and_changes_nothing(address: str, folder: Stu
     assert request(address, "/api/studies", Host="evil.example")[0] == 403
     assert detail(address) == before
     with Store.open(folder.database) as store:
-        last = store.trials()[-1]
-        store.add_trial(type(last)(last.number + 1, last.params, last.origin, started=last.started), run=1, seconds=0.0)
+        last, run = store.trials()[-1], store.start_run(store.runs()[-1])
+        store.add_trial(
+            TrialRecord(last.number + 1, last.params, last.origin, started=last.started), run=run, seconds=0.0
+        )
         store.close_trial(last.number + 1, TrialState.FAILED, "error", "made for a test")
     wait_until(lambda: len(detail(address)["trials"]) == len(before["trials"]) + 1)
     assert detail(address)["trials"][-1]["state"] == "Fail"
