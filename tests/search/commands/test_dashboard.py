@@ -21,6 +21,7 @@ from search.study.folder import StudyFolder
 from storage import StorageError, Store, TrialRecord, TrialState
 from tests.commands import start, wait_until
 from tests.kept.studies import HERE
+from tests.search.session.sessions import RUN
 
 HOST = "127.0.0.1:8080"
 
@@ -132,7 +133,7 @@ def test_it_follows_what_is_stored_and_changes_nothing(address: str, folder: Stu
     assert request(address, "/api/studies", Host="evil.example")[0] == 403
     assert detail(address) == before
     with Store.open(folder.database) as store:
-        last, run = store.trials()[-1], store.start_run(store.runs()[-1])
+        last, run = store.trials()[-1], store.start_run(RUN)
         store.add_trial(
             TrialRecord(last.number + 1, last.params, last.origin, started=last.started), run=run, seconds=0.0
         )
