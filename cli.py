@@ -112,7 +112,8 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
         fold_limit=fold_limit,
         log=log,
     )
-    settings, named = Settings.of(given), {"directory": directory, "model": model, "warm_start": warm_start}
+    settings = Settings.of(given)
+    named: dict[str, Any] = {"directory": directory, "model": model, "warm_start": warm_start}
     if dry_run:
         _dry_run(path, settings, session, named, as_json=as_json)
     else:

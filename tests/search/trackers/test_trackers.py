@@ -79,7 +79,9 @@ def read_wandb(folder: StudyFolder) -> dict[str, Read]:
 
     found = {}
     for log in (folder.path / "wandb").glob("offline-run-*/*.wandb"):
-        name, numbers, params, files = "", {}, {}, set()
+        name, files = "", set[str]()
+        numbers: dict[str, float] = {}
+        params: dict[str, str] = {}
         curves: dict[str, list[tuple[int, float]]] = defaultdict(list)
         for data in wandb_records(log.read_bytes()):
             record = Record.FromString(data)
@@ -167,9 +169,8 @@ def test_its_reader_shows_the_numbers_of_the_json_report(name: str, folder: Stud
         scores = [score for score in trial["fold_scores"] if score is not None]
         assert [v for _, v in run.curves["fold_balanced_accuracy"]] == pytest.approx(scores, rel=1e-6)
         curve = data.trial(trial["number"]).folds[0].curve["val_loss"]
-        assert run.curves["fold-1/val_loss"] == [
-            (epoch, pytest.approx(value, rel=1e-6)) for epoch, value in enumerate(curve, start=1)
-        ]
+        epochs, losses = zip(*run.curves["fold-1/val_loss"], strict=True)
+        assert epochs == tuple(range(1, len(curve) + 1)) and losses == pytest.approx(curve, rel=1e-6)
     best = told["best"]["score"]
     assert found[STUDY].numbers["best_balanced_accuracy"] == pytest.approx(best, rel=1e-6)
     assert found[STUDY].files >= ({"report", "choice"} if name == "tensorboard" else {"report.md", "choice.keras"})
