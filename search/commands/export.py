@@ -85,7 +85,7 @@ def export(
     display = session.display
     if target.suffix.lower() == CODE:
         with display.reading() as progress:
-            return replace(done, files=tuple(write_code(folder, target, progress)), format="Python")
+            return replace(done, files=tuple(write_code(folder, target, own, progress)), format="Python")
     if into is None:
         copy_model(folder, target)
         return done

@@ -11,29 +11,41 @@ import numpy as np
 
 from search.data.depth import FULL_DEPTH
 from search.errors import UsageError
-from search.export.code.script import Part, Point, Winner, write
+from search.export.code.points import Part, Point, Winner
+from search.export.code.script import write
 from search.session.finish import refit_options
 from search.session.plan import make_plan
 from search.session.prepare import prepare
 from search.study import config as toml
-from search.study.continuing import stored_model
+from search.study.continuing import check_named
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
+from spaces.custom.file import ModelFile, beside
 from spaces.presets import family_of
 from storage import ChoiceRecord, Store, TrialRecord
 
 _TEST = "test"  # in the column `fold`
 
 
-def write_code(folder: StudyFolder, target: Path, progress: Callable[[int, int], None]) -> list[Path]:
+def write_code(
+    folder: StudyFolder, target: Path, own: ModelFile | None, progress: Callable[[int, int], None]
+) -> list[Path]:
     """Write the script of a study's choice, which exists, and what it needs beside it. Returns all files.
 
-    Raises UsageError for a study whose winner has no such code, OSError.
+    `own`: the user's model, as it was named on the command line: its code is run. Raises UsageError for a study whose
+    winner has no such code, OSError.
     """
+    check_named(folder, own, "export", "--to", target)
     with folder.read() as store:
-        if model := stored_model(folder, store):
-            raise UsageError(_own(model, store))
-    prepared = prepare(toml.read(folder.path), folder.path, progress)
+        stored = store.study().config.get("model")
+    if own and (stored is None or stored["sha256"] != own.sha256):
+        raise UsageError(f"--model: {own.name} is not what {folder} searched, or was changed since")
+    if own and beside(own):
+        raise UsageError(
+            f"--to: {own.name} imports {', '.join(beside(own))}, which lie beside it, and a script has one file; put "
+            "them into one, or export a .keras file"
+        )
+    prepared = prepare(toml.read(folder.path), folder.path, progress, own)
     if prepared.images.grey_bits != FULL_DEPTH:
         raise UsageError(
             f"--to {target}: these pictures have grey of {prepared.images.grey_bits} bits, which a script does not "
@@ -43,22 +55,15 @@ def write_code(folder: StudyFolder, target: Path, progress: Callable[[int, int],
         return write(_winner(prepared, store), target, _table(store))
 
 
-def _own(model: str, store: Store) -> str:
-    """Why the winner of a user's own model is not written, and what is the same."""
-    choice = store.choices()[-1]
-    points = "; ".join(f"trial {number}: {dict(store.trial(number).params)}" for number, _ in choice.members)
-    return f"--to: this study searched your own code, {model}, which is plain Keras already: call it with {points}"
-
-
 def _winner(prepared: Prepared, store: Store) -> Winner:
     choice, study = store.choices()[-1], store.study()
-    plan = make_plan(prepared, store, 1)
+    plan, own = make_plan(prepared, store, 1), prepared.own
     left_out = choice.left_out or (None,) * len(choice.members)
     points = []
     for number in dict.fromkeys(number for number, _ in choice.members):
         trial = store.trial(number)
         options = refit_options(trial.folds, plan.fit_options(trial.params))
-        family, params = family_of(prepared.preset, trial.params)
+        family, params = (None, trial.params) if own else family_of(prepared.preset, trial.params)
         points.append(
             Point(
                 trial=number,
@@ -66,7 +71,7 @@ def _winner(prepared: Prepared, store: Store) -> Winner:
                 params=params,
                 epochs=options.max_epochs,
                 factors=options.lr_factors,
-                told=_told(trial, family.name),
+                told=_told(trial, family.name if family else study.config["preset"]),
             )
         )
     return Winner(
@@ -77,6 +82,7 @@ def _winner(prepared: Prepared, store: Store) -> Winner:
         seed=study.seed,
         points=tuple(points),
         parts=_parts(choice, left_out),
+        own=own.file if own else None,
     )
 
 

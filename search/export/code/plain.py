@@ -5,11 +5,13 @@ What they take from their module (`CLASSES`, `HEIGHT`, …) a script has of its 
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
+import importlib.util
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +88,17 @@ def fit(  # noqa: PLR0913 - as many as Keras's own
     augment: Any = None,
     factor: Any = None,
     balanced: bool = False,
+    scale: float = 1.0,
+    numbers: bool = False,
+    callbacks: Any = (),
 ) -> None:
-    """Train a compiled network. `steps`: batches an epoch; None: every picture once."""
+    """Train a compiled network.
+
+    `steps`: batches an epoch; None: every picture once. `scale`: what pixels are multiplied by, after `augment`.
+    `numbers`: whether its loss wants numbers of classes.
+    """
     single = network.output_shape[-1] == 1
-    targets = y[:, None].astype("float32") if single else np.eye(len(CLASSES), dtype="float32")[y]
+    targets = y[:, None].astype("float32") if single or numbers else np.eye(len(CLASSES), dtype="float32")[y]
     data = tf.data.Dataset.from_tensor_slices((x, targets)).shuffle(len(x), seed=SEED).batch(batch_size)
     data = data.map(lambda images, wanted: (tf.cast(images, tf.float32), wanted))
     if augment is not None:
@@ -102,16 +111,25 @@ def fit(  # noqa: PLR0913 - as many as Keras's own
             return images, wanted, tf.linalg.matvec(shares, weights)
 
         data = data.map(weighed)
+    if scale != 1:
+        data = data.map(lambda images, *others: (images * scale, *others))
     in_an_epoch = steps or math.ceil(len(x) / batch_size)
-    callbacks = [] if factor is None else [LearningRate(factor, in_an_epoch, epochs)]
+    callbacks = [*callbacks, *([] if factor is None else [LearningRate(factor, in_an_epoch, epochs)])]
     data = data.repeat() if steps else data
     network.fit(data.prefetch(2), epochs=epochs, steps_per_epoch=steps, callbacks=callbacks, verbose=0)
 
 
-def from_pixels(network: Any, *, mirror: bool = False) -> Any:
-    """A model from pixels 0 to 255 to a probability of each class; `mirror`: the mean with the mirror image."""
+def from_pixels(network: Any, *, mirror: bool = False, scale: float = 1.0, logits: bool = False) -> Any:
+    """A model from pixels 0 to 255 to a probability of each class.
+
+    `mirror`: the mean with the mirror image. `scale`: what the network's pixels are multiplied by. `logits`: whether
+    it answers what a softmax or sigmoid makes probabilities of.
+    """
     inputs = keras.Input((HEIGHT, WIDTH, CHANNELS))
-    answer = network(inputs, training=False)
+    x = inputs if scale == 1 else inputs * scale
+    answer = network(x, training=False)
+    if logits:
+        answer = keras.ops.sigmoid(answer) if answer.shape[-1] == 1 else keras.ops.softmax(answer)
     if mirror:
         answer = (answer + network(keras.ops.flip(inputs, axis=2), training=False)) / 2
     if answer.shape[-1] == 1:  # one unit says the probability of the second class
@@ -227,6 +245,58 @@ class SupportVectors:
         """[pictures, classes] probabilities."""
         features = self.seen.predict(x, batch_size=batch_size, verbose=verbose)
         return self.head.predict_proba(((features - self.mean) / self.deviation).astype("float32"))
+
+
+class Values:
+    """In place of Keras Tuner's `hp`: every parameter has the value of the winner."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.values = values
+        self.scopes: list[str] = []
+
+    def get(self, name: str) -> Any:
+        return self.values["/".join([*self.scopes, name])]
+
+    def Int(self, name: str, *_: Any, **__: Any) -> Any:  # noqa: N802 - Keras Tuner's name
+        return self.get(name)
+
+    Float = Choice = Boolean = Int
+
+    def Fixed(self, name: str, value: Any, **_: Any) -> Any:  # noqa: ARG002, N802 - Keras Tuner's
+        return value
+
+    @contextlib.contextmanager
+    def name_scope(self, name: str) -> Iterator[None]:
+        self.scopes.append(name)
+        yield
+        self.scopes.pop()
+
+    @contextlib.contextmanager
+    def conditional_scope(self, *_: Any, **__: Any) -> Iterator[None]:
+        yield
+
+
+def load_own(path: Path) -> Any:
+    """Your file as a module, run anew: what it makes outside of its builder is new too."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        sys.exit(f"{path} cannot be loaded")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def build_own(module: Any, name: str, hp: Values) -> Any:
+    """The model that your builder makes, compiled."""
+    builder = getattr(module, name)
+    builder = builder() if isinstance(builder, type) else builder
+    network = getattr(builder, "build", builder)(hp)
+    if not network.built:
+        network.build((None, HEIGHT, WIDTH, CHANNELS))
+    if not network.compiled:
+        single = network.output_shape[-1] == 1
+        network.compile("adam", "binary_crossentropy" if single else "categorical_crossentropy")
+    return network
 
 
 def mean_of(models: list[tuple[Any, float]], x: Any) -> Any:

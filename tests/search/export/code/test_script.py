@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.export.code.script import Part, Point, Winner, write
+from search.export.code.points import Part, Point, Winner
+from search.export.code.script import write
 from spaces.backbones.lite import LITE0
+from spaces.custom.file import named
 from spaces.facts import Facts
 from spaces.parameters import Value
 from spaces.presets import FAMILIES
@@ -143,6 +145,35 @@ def test_an_ensemble_with_a_pre_trained_network_that_is_trained_on(
     script = written(winner(tuned, point(2, "cnn", 8), parts=parts), pictures, tmp_path)
     score, printed = run(script, pictures, capsys)
     assert score >= 0.75 and "train.trained.keras" in printed
+
+
+OWN = """
+import keras
+
+def build(hp):
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    rate = hp.Float("rate", 1e-3, 1e-1)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(rate), loss)
+    return model
+
+def callbacks(hp):
+    return [keras.callbacks.TerminateOnNaN()]
+"""
+
+
+def test_a_model_of_ones_own_is_copied_and_called_with_the_winners_values(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "net.py").write_text(OWN)
+    chosen = Point(4, None, {"rate": 0.02, "batch_size": 4}, 15, (), "net.py:build; it did well.")
+    own = replace(winner(chosen), own=named(str(tmp_path / "mine" / "net.py") + ":build"))
+    (tmp_path / "home").mkdir()
+    script = written(own, pictures, tmp_path / "home")
+    assert (tmp_path / "home" / "train_net.py").read_text() == OWN
+    score, printed = run(script, pictures, capsys)
+    assert score >= 0.9 and "train.trained.keras" in printed
 
 
 @pytest.mark.slow
