@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 
 from search.export.code.network import expression, lines_of
@@ -35,31 +36,18 @@ def plain(model: Any) -> str:
 @pytest.mark.parametrize("facts", FACTS)
 @pytest.mark.parametrize("family", ["cnn", "question"])
 def test_every_point_of_a_family_is_written_as_it_is_built(family: str, facts: str) -> None:
-    import numpy as np
-
     from search.worker.keras_internals import without_values
 
     preset, known, draw = FAMILIES[family], FACTS[facts], np.random.default_rng(5)
     space = preset.space(known)
     for _ in range(POINTS):
-        point = space.defaults(**drawn(space, draw))
+        point = space.sample(draw)
         if point.get("batch_size") == 1 and point.get("normalization") == "batch":
             continue
         with without_values():
             network = preset.network(point, known)
             again = built(lines_of(network.get_config()))
             assert plain(again) == plain(network), point
-
-
-def drawn(space: Any, draw: Any) -> dict[str, Any]:
-    """A random point, as changes to the default one."""
-    changes: dict[str, Any] = {}
-    for parameter in space.parameters:
-        choices = getattr(parameter, "choices", None)
-        if choices is not None:
-            changes[parameter.name] = choices[int(draw.integers(len(choices)))]
-    active = space.defaults(**{k: v for k, v in changes.items() if k in space.defaults()})
-    return {name: value for name, value in changes.items() if name in active}
 
 
 def test_objects_are_written_with_what_differs_from_the_defaults() -> None:
