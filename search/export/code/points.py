@@ -201,7 +201,8 @@ def _fit(point: Point, recipe: Recipe, network: str, data: str) -> str:
     if recipe.schedule == "cosine":
         options.append("factor=lambda epoch, step, steps: cosine(step, steps)")
     elif recipe.schedule == "plateau" and point.epochs > PLATEAU_EPOCHS:
-        options.append(f"factor=lambda epoch, step, steps: {list(point.factors[: point.epochs])!r}[epoch]")
+        factors = [*point.factors, *[point.factors[-1]] * point.epochs][: point.epochs]
+        options.append(f"factor=lambda epoch, step, steps: {factors!r}[epoch]")
     if recipe.balanced:
         options.append("balanced=True")
     return f"fit({network}, {data}, y, {', '.join(options)})"

@@ -100,7 +100,8 @@ def _imports(code: str) -> str:
     used = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
     groups: list[list[str]] = [[], []]
     for node in statements:
-        if getattr(node, "module", "") != "__future__" and used & {one.asname or one.name for one in node.names}:
+        node.names = [one for one in node.names if (one.asname or one.name).partition(".")[0] in used]
+        if getattr(node, "module", "") != "__future__" and node.names:
             top = (getattr(node, "module", None) or node.names[0].name).partition(".")[0]
             groups[top not in sys.stdlib_module_names].append(ast.unparse(node))
     return "\n\n".join("\n".join(group) for group in groups if group)
