@@ -71,7 +71,7 @@ def stored(path: Path) -> bytes:
 
 def _beside(folder: Path) -> bytes:
     """Raises OSError."""
-    with (folder / ABOUT).open("rb", opener=no_links) as stream:
+    with open(folder / ABOUT, "rb", opener=no_links) as stream:
         return stream.read(_MAX_ABOUT)
 
 

@@ -54,10 +54,10 @@ def convert(
         try:
             with no_stderr():  # converters tell much
                 said = to.write(before, partial, wanted, about)
+            after = loaded(partial, to)
         except Exception as error:
             first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
             raise RunError(f"{target} is not written: {to.name} cannot hold this model: {first}") from error
-        after = loaded(partial, to)
         measured = agreement(before, after, partial, (images.pixels, images.labels, images.testing), progress)
         if not wanted.quantize and not measured.largest <= BOUND:  # NaN too
             raise RunError(

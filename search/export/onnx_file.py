@@ -10,6 +10,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def write(model: Any, path: Path, wanted: Wanted, about: Mapping[str, Any]) -> M
     import onnx
     import tensorflow as tf
 
+    _teach_erfc()
     signature = [tf.TensorSpec((wanted.batch, *model.input_shape[1:]), tf.float32, name="pixels")]
     model.export(path, format="onnx", input_signature=signature, verbose=False, opset_version=OPSET)
     said = {**about, "batch": wanted.batch, "opset": OPSET}
@@ -44,6 +46,24 @@ def write(model: Any, path: Path, wanted: Wanted, about: Mapping[str, Any]) -> M
     )
     onnx.save_model(graph, path)
     return said
+
+
+@lru_cache(maxsize=1)
+def _teach_erfc() -> None:
+    """Teach tf2onnx the operation Erfc, of which TensorFlow makes a gelu and which ONNX lacks: 1 - erf(x)."""
+    from tf2onnx.handler import tf_op
+
+    class Erfc:
+        @classmethod
+        def version_9(cls, graph: Any, node: Any, **_: Any) -> None:
+            shapes, kinds = [graph.get_shape(node.output[0])], [graph.get_dtype(node.output[0])]
+            given, (output,) = node.input[0], node.output
+            graph.remove_node(node.name)
+            erf = graph.make_node("Erf", [given], shapes=shapes, dtypes=kinds)
+            one = graph.make_const(f"{node.name}_one", np.array(1, np.float32))
+            graph.make_node("Sub", [one.output[0], erf.output[0]], outputs=[output], shapes=shapes, dtypes=kinds)
+
+    tf_op("Erfc")(Erfc)
 
 
 def describe(path: Path) -> bytes:

@@ -30,4 +30,4 @@ class Agreement:
     @property
     def costly(self) -> bool:
         """Whether shortened numbers cost more than a point of accuracy."""
-        return self.lost > LOUD
+        return self.lost > LOUD + 1e-9  # a point exactly is none, whatever its last digit

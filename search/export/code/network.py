@@ -45,10 +45,17 @@ def _made(described: Mapping[str, Any]) -> str:
     for name, value in config.items():
         if name in _OURS or name not in known or _is_default(value, known[name].default):
             continue
-        said.append(f"{name}={expression(value)}")
+        said.append(f"{name}={expression(_given(name, value))}")
     if name := _meaningful(config):
         said.append(f"name={name!r}")
     return f"{module}.{kind}({', '.join(said)})"
+
+
+def _given(name: str, value: Any) -> Any:
+    """What was given for a value of the configuration: `RandomShear` makes (-0.2, 0.2) of 0.2, and refuses that."""
+    if name in ("x_factor", "y_factor") and isinstance(value, list | tuple):
+        return value[1]
+    return value
 
 
 def _meaningful(config: Mapping[str, Any]) -> str:

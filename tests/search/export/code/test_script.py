@@ -124,6 +124,7 @@ def test_names_from_files_are_data_and_never_code(pictures: Path, tmp_path: Path
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "os"]
 
 
+@pytest.mark.slow
 @needs_weights
 @pytest.mark.parametrize("head", ["logistic", "svm", "dense"])
 def test_a_head_on_a_pre_trained_network(
@@ -162,6 +163,7 @@ def callbacks(hp):
 """
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_is_copied_and_called_with_the_winners_values(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
