@@ -34,9 +34,10 @@ def agreement(
     pixels, labels, testing = images
     answers, done = [], 0
     for network in (before, after):
-        given = []
+        given: list[NDArray[np.float32]] = []
         for some in _batches(pixels, images_at_once(network, _BATCH)):
-            given.append(np.asarray(network.predict_on_batch(some))[: len(pixels) - sum(map(len, given))])
+            before_them = sum(len(answer) for answer in given)
+            given.append(np.asarray(network.predict_on_batch(some))[: len(pixels) - before_them])
             done += len(given[-1])
             progress(done, 2 * len(pixels))
         answers.append(np.concatenate(given))

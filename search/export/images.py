@@ -31,7 +31,8 @@ class StudyImages:
         """At most MAX_SAMPLES of those for training, spread over all of them."""
         training = np.flatnonzero(~self.testing)
         chosen = np.linspace(0, len(training) - 1, min(MAX_SAMPLES, len(training))).astype(int)
-        return self.pixels[training[chosen]]
+        samples: NDArray[np.uint8] = self.pixels[training[chosen]]
+        return samples
 
 
 def study_images(folder: StudyFolder, needs: About, progress: Callable[[int, int], None]) -> StudyImages:

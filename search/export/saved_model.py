@@ -78,10 +78,9 @@ def read(path: Path) -> Loaded:
         raise UsageError(f"{path} cannot be loaded by TensorFlow: {first}") from None
 
     def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        answers: NDArray[np.float32] = function(**{given.name: tf.constant(images)})[name].numpy()
-        return answers
+        answers: NDArray[np.float32] = model.signatures[_SIGNATURE](**{given.name: tf.constant(images)})[name].numpy()
+        return answers  # by `model`, since its function alone does not keep its weights alive
 
-    run.model = model  # type: ignore[attr-defined] - a function of it does not keep its weights alive
     shapes = free_batch(tuple(given.shape)), free_batch(tuple(answer.shape))
     return Loaded(run, *shapes, given.shape[0])
 

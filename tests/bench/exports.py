@@ -46,11 +46,11 @@ def build(hp):
     return model
 """
 FAMILIES: dict[str, tuple[str, ...]] = {
-    "cnn": ("--preset", "cnn"),
+    "cnn": ("--preset", "cnn", "--folds", "3", "--epochs", "6"),
     "frozen": ("--preset", "frozen"),
-    "fine-tune": ("--preset", "fine-tune"),
+    "fine-tune": ("--preset", "fine-tune", "--folds", "3"),
     "auto": ("--preset", "auto"),
-    "own": ("--model", "net.py:build"),
+    "own": ("--model", "net.py:build", "--folds", "3", "--epochs", "6"),
 }
 
 
