@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from reports import show
+from reports import card, show
 from reports.html import notebook
 from reports.pages import write
 from reports.terminal.display import TerminalDisplay
@@ -38,6 +38,7 @@ from search.diagnosis.result import Diagnosed
 from search.errors import RunError, UsageError
 from search.results.compare import Comparison
 from search.results.explained import Explanation
+from search.results.exported import Exported
 from search.results.progress import Ending
 from search.results.summary import StudySummary, TrialRow
 from search.stats.estimate import Estimate
@@ -148,6 +149,34 @@ class Study:
         model, warning = exporting.model_of(self.path)
         _warn(warning)
         return model
+
+    def export(
+        self,
+        path: AnyPath,
+        *,
+        quantize: str | None = None,
+        batch: int | None = None,
+        model: str | None = None,
+        quiet: bool = False,
+    ) -> Exported:
+        """`search export`: write the chosen model in the format that `path` asks for, and its card beside it.
+
+        `quantize`: "float16" or "int8", of a .tflite file; `batch`: images that a converted model takes at once.
+        `.agreement` of the result says how a converted model compares with the study's; a warning is raised where it
+        costs accuracy. Raises UsageError for what cannot be written, RunError where a conversion fails.
+        """
+        call = _call("open_study", self.path, {}) + f".export({os.fspath(path)!r})"
+        done = exporting.export(
+            self.path,
+            Path(path),
+            Session(TerminalDisplay(quiet), call),
+            model=model,
+            conversion=exporting.Conversion(quantize, batch),
+        )
+        card.write(done)
+        for sentence in show.export_warnings(done):
+            _warn(sentence)
+        return done
 
     def predict(self, paths: AnyPath | Iterable[AnyPath], *, unknown: bool = False) -> exporting.Predictions:
         """Classify pictures with the chosen model: files, or folders of them, read as in training.

@@ -276,12 +276,38 @@ Images = Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of images
 StudyOrImages = Annotated[
     Path | None, typer.Argument(metavar="STUDY | IMAGES", help="A study folder, or a folder of images.")
 ]
-StudyOrModel = Annotated[Path, typer.Argument(metavar="STUDY | FILE.keras", help="A study, or a model of `export`.")]
+StudyOrModel = Annotated[
+    Path,
+    typer.Argument(
+        metavar="STUDY | MODEL", help="A study, or a model of `export`: .keras, .tflite, .onnx or a folder."
+    ),
+]
 PresetOrStudy = Annotated[
     str | None, typer.Argument(metavar="PRESET | STUDY", help="A preset or a study folder. Default: here.")
 ]
 Pictures = Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Picture files, or folders of them.")]
-To = Annotated[Path | None, typer.Option("--to", metavar="FILE.keras", help="Where to write the model.")]
+To = Annotated[
+    Path | None,
+    typer.Option(
+        "--to",
+        metavar="FILE | DIR",
+        help="Where to write the model. The ending says in which format: .keras, .tflite (LiteRT), .onnx, .py (plain "
+        "Keras code that trains it); a folder is a TensorFlow SavedModel.",
+    ),
+]
+Quantize = Annotated[
+    str | None,
+    typer.Option(
+        "--quantize",
+        metavar="float16|int8",
+        help="Shorter numbers in a .tflite file: half or a quarter of its size. int8 is calibrated on training images, "
+        "and may cost accuracy, which is measured.",
+    ),
+]
+Batch = Annotated[
+    int | None,
+    _option("Images that a .tflite, .onnx or SavedModel takes at once, no more and no fewer. [default: any number]"),
+]
 BackupTo = Annotated[
     Path | None, typer.Option("--to", metavar="FOLDER", help="New folder. [default: STUDY-backup-DATE, beside it]")
 ]

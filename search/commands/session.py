@@ -28,6 +28,9 @@ class Display(Protocol):
     def predicting(self) -> AbstractContextManager[Callable[[int, int], None]]:
         """A context for predicting. Its value is to be called with (images predicted, images in total)."""
 
+    def converting(self, format_: str) -> AbstractContextManager[Callable[[int, int], None]]:
+        """A context for converting a model. Its value is to be called with (images compared, images to compare)."""
+
     def watching(self) -> AbstractContextManager[Observer]:
         """A context for one search."""
 
