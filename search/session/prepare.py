@@ -13,7 +13,7 @@ from search.data.check import check_images
 from search.data.depth import FULL_DEPTH
 from search.data.depth import KEY as GREY_BITS
 from search.data.holdout import hold_out, holdout_mask
-from search.data.images import ImageSet, read_images
+from search.data.images import ImageSet, in_order_of, read_images
 from search.errors import UsageError
 from search.samplers.factory import unmodelled_parameters
 from search.session.budget import share_of_hours
@@ -55,7 +55,8 @@ def prepare(
     if not model and (isinstance(chosen, Auto) or chosen.frozen):
         weights = find_backbones(config, folder, _backbones_of(stored), needed=not isinstance(chosen, Auto))
     grey_bits = None if stored is None else stored.config.get(GREY_BITS, FULL_DEPTH)
-    images = read_images(folder / config.images, size=config.image_size, grey_bits=grey_bits, progress=progress)
+    images = read_images(config.origin(folder), size=config.image_size, grey_bits=grey_bits, progress=progress)
+    images = in_order_of(images, [image.path for image in before])
     checked = check_images(images, config.groups, folder, config.folds)
     if checked.folds is None:
         raise UsageError(checked.problem or "")

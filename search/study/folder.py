@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from search.data.archives import ENDINGS, OTHER_ENDINGS, is_archive
+from search.data.origin import name_of_set
 from search.errors import UsageError
 from search.files import sweep_partial
 from search.manifest import about
@@ -24,7 +26,6 @@ from storage import LockedError, StorageError, Store, needs_upgrade
 _OUTER = "outer-"  # then the number of the fold, from 1
 _BACKUP = "-backup-"
 _COPY = re.compile(rf"(.+){_BACKUP}\d[\d-]*")
-_ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
 
 
 @dataclass(frozen=True)
@@ -198,28 +199,20 @@ class StudyFolder:
         raise UsageError(f"there is no study here; name one, or make one with `{command_line('run', 'IMAGES')}`")
 
     @classmethod
-    def new(cls, images: Path, directory: Path | None) -> StudyFolder:
-        """The folder for a study of `images`: `directory`, else IMAGES-study here; never among the images.
+    def new(cls, images: Path, directory: Path | None, also: Sequence[Path] = ()) -> StudyFolder:
+        """The folder for a study of `images` and `also`: `directory`, else IMAGES-study here; never among the images.
 
         Raises UsageError if there are no images, or the study cannot be in that folder. Creates nothing.
         """
-        if not images.is_dir():
-            what = "is not a folder" if images.exists() else "does not exist"
-            if images.suffix.lower() in _ARCHIVES and images.is_file():
-                what = "is an archive: unpack it, and name the folder that comes out of it"
-            raise UsageError(f"{images} {what}; a study needs a folder of images with one folder a class")
-        whole = images.resolve()
-        try:
-            str(whole).encode()
-        except UnicodeEncodeError:
-            raise UsageError(
-                f"{images}: its path is not valid UTF-8, which {toml.FILE} cannot hold; rename the folder"
-            ) from None
-        folder = directory or Path(f"{whole.name}-study")
-        if folder.resolve().is_relative_to(whole):
-            if directory is not None:
-                raise UsageError(f"--dir {directory} is within the images, {images}; name a folder outside of them")
-            folder = Path(os.path.relpath(whole.parent / folder.name))
+        roots = [_resolved(root) for root in (images, *also)]
+        if twice := [root for number, root in enumerate(roots) if root in roots[:number]]:
+            raise UsageError(f"{twice[0]} is named twice; name each folder of images once")
+        folder = directory or Path(f"{name_of_set(roots)}-study")
+        for root in roots:
+            if folder.resolve().is_relative_to(root):
+                if directory is not None:
+                    raise UsageError(f"--dir {directory} is within the images, {root}; name a folder outside of them")
+                folder = Path(os.path.relpath(root.parent / folder.name))
         if not folder.parent.exists():
             raise UsageError(f"--dir {folder}: there is no folder {folder.parent}; make it first, or name another")
         return cls(folder)
@@ -281,6 +274,23 @@ class StudyFolder:
     def command(self, verb: str, *arguments: str | Path) -> str:
         """`search VERB STUDY ARGUMENTS`, as it can be typed. To continue, see `study.continuing`."""
         return command_line(verb, self.path, *arguments)
+
+
+def _resolved(images: Path) -> Path:
+    """The whole path of images. Raises UsageError if that is no folder and no archive, or study.toml cannot hold it."""
+    if not images.is_dir() and not is_archive(images):
+        what = "is not a folder" if images.exists() else "does not exist"
+        if images.is_file() and images.name.lower().endswith(OTHER_ENDINGS):
+            what = f"is an archive that is not read (only {', '.join(ENDINGS)} are): unpack it, and name the folder"
+        raise UsageError(f"{images} {what}; a study needs a folder of images with one folder a class")
+    whole = images.resolve()
+    try:
+        str(whole).encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{images}: its path is not valid UTF-8, which {toml.FILE} cannot hold; rename the folder"
+        ) from None
+    return whole
 
 
 def backup_name(study: str, stamp: str) -> str:
