@@ -127,9 +127,9 @@ def test_all_wrong_options_at_once(refuse: Refuse) -> None:
         ("run pictures --trials many", "Invalid value for '--trials': "),
         ("run pictures --hours", "Option '--hours' requires an argument."),
         ("run pictures --trails 3", "No such option: --trails"),
-        ("run pictures more", "unexpected extra argument"),
+        ("run pictures more", "more does not exist; a study needs a folder of images"),
         ("rnu pictures", "No such command 'rnu'."),
-        ("init", "Missing argument 'IMAGES'."),
+        ("init", "Missing argument 'IMAGES...'."),
     ],
 )
 def test_a_command_line_that_is_none(refuse: Refuse, arguments: str, message: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import os
 import stat
+import struct
 import tarfile
 import tempfile
 import zipfile
@@ -37,6 +38,7 @@ _ZIP_STARTS = frozenset({b"PK\x03\x04", b"PK\x05\x06"})  # of one with members, 
 _NOTES = 200  # of one kind; more are counted
 _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _DAMAGED = (
+    struct.error,
     zipfile.BadZipFile,
     tarfile.TarError,
     zlib.error,
@@ -283,7 +285,9 @@ class _Target:
                     while left > 0 and (data := stream.read(min(_CHUNK, left))):
                         file.write(data)
                         left -= len(data)
-            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+                if left:
+                    raise EOFError(f"{left} bytes of {printable(as_unicode(member.name))} are missing")
+            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
                 if not member.alone:
                     raise tarfile.ReadError(str(error)) from None  # what comes after it cannot be found either
                 self._leave_out(member, "unreadable", "Damaged in the archive: left out.")

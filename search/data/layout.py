@@ -64,7 +64,8 @@ def _of_folders(trees: Sequence[Folder], places: Sequence[Place]) -> Listing:
     names = [tree.name for tree in trees]
     splits = by_role(splits_among(names)) if len(set(names)) == len(names) > 1 else {}
     if Role.TRAINING in splits and sum(map(len, splits.values())) == len(names):
-        around = Folder(places[0].folder.parent, "", list(trees), pictures=sum(tree.pictures for tree in trees))
+        pictures = sum(tree.pictures for tree in trees)
+        around = Folder(places[0].folder.parent, "", list(trees), pictures=pictures, is_root=True)
         return _arranged(around, ", ".join(name_of(place.given) for place in places), places[0])
     listings = [_arranged(tree, name_of(place.given), place) for tree, place in zip(trees, places, strict=True)]
     if len(listings) == 1:
@@ -77,7 +78,7 @@ def _of_folders(trees: Sequence[Folder], places: Sequence[Place]) -> Listing:
         folders,
         (*notes, *similar_names(folders)),
         any(listing.has_testing for listing in listings),
-        listings[0].reading,
+        " ".join(dict.fromkeys(listing.reading for listing in listings)),
     )
 
 

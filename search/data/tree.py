@@ -35,6 +35,7 @@ class Folder:
     files: list[Path] = field(default_factory=list)  # by name, as bytes; regular ones, or links to such below the root
     notes: list[Note] = field(default_factory=list)
     pictures: int = 0  # files below it whose names are those of pictures
+    is_root: bool = False  # whether it is the one that was named
 
     @property
     def name(self) -> str:
@@ -77,7 +78,7 @@ class Folder:
 
 def read_tree(root: Path, shown: str = "") -> Folder:
     """Everything below a folder. What cannot be looked at becomes a note. `shown`: what its paths begin with."""
-    tree, real_root = Folder(root, shown), root.resolve()
+    tree, real_root = Folder(root, shown, is_root=True), root.resolve()
     folders: list[Folder] = []
     for folder in tree.below():
         _read(folder, real_root)
