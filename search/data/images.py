@@ -73,6 +73,7 @@ class _Row:
     digest: str
     channels: int
     taken: float | None
+    patient: str | None
 
 
 def read_images(
@@ -118,7 +119,8 @@ def read_images(
     _note_classes(rows, classes, listing, notes)
     _note_copies(rows, notes)
     images = _assemble(rows, classes, buffer, notes)
-    return replace(images, grey_bits=grey_bits, grouped_by=listing.grouped_by, reading=listing.reading)
+    grouped_by = listing.grouped_by or "PatientID in the DICOM files"
+    return replace(images, grey_bits=grey_bits, grouped_by=grouped_by, reading=listing.reading)
 
 
 # ---- the two passes
@@ -198,7 +200,9 @@ def _decode_all(
             buffer[len(rows)] = picture.pixels
             size_ = (header.height, header.width)
             channels = picture.pixels.shape[2]
-            rows.append(_Row(file, file.class_name or "", size_, picture.digest, channels, header.taken))
+            rows.append(
+                _Row(file, file.class_name or "", size_, picture.digest, channels, header.taken, header.patient)
+            )
         progress(done, len(files))
     return rows
 
@@ -392,6 +396,7 @@ def _assemble(rows: Sequence[_Row], classes: tuple[str, ...], buffer: NDArray[np
     ordered = tuple(sorted(notes, key=lambda note: (note.path, note.kind)))
     taken = np.array([np.nan if row.taken is None else row.taken for row in rows])
     groups = tuple(row.file.group for row in rows)
+    patients = tuple(row.patient for row in rows)
     images = ImageSet(
         pixels,
         labels,
@@ -405,7 +410,7 @@ def _assemble(rows: Sequence[_Row], classes: tuple[str, ...], buffer: NDArray[np
         fingerprint="",
         taken=taken,
         names=tuple(row.file.name for row in rows),
-        groups=groups if any(groups) else (),
+        groups=groups if any(groups) else patients if any(patients) else (),
     )
     return with_testing(images, testing)
 
