@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.data.depth import DEPTHS, FULL_DEPTH
-from search.data.depth import KEY as GREY_BITS
+from search.data.depth import FULL, Scale
 from search.data.origin import opened
 from search.data.thumbnails import thumbnails
 from search.errors import UsageError
@@ -134,11 +133,14 @@ def pictures_of(folder: StudyFolder, summary: StudySummary) -> Pictures:
         return Pictures(missing=f"No picture is shown: the image folder, {named}, is not there any more.")
     with folder.read() as store:
         images = {image.row: image for image in store.images()}
-    bits = summary.study.config.get(GREY_BITS)
+    try:
+        scale = Scale.of_plain(summary.study.config)
+    except (ValueError, TypeError):
+        scale = FULL
     wanted = [images[row] for row in rows]
     try:
         with opened(roots, [image.path for image in wanted]) as places:
-            small = thumbnails(places, wanted, bits if bits in DEPTHS else FULL_DEPTH)
+            small = thumbnails(places, wanted, scale)
     except UsageError as error:  # of an archive
         return Pictures(missing=f"No picture is shown: {error}.")
     lacking, missing = len(rows) - len(small), ""

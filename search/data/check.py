@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.data import scenes, series
-from search.data.depth import FULL_DEPTH, top_of
 from search.data.duplicates import Pair, exact_copies, most_alike_in_group, near_copies
 from search.data.findings import ClassRow, DuplicateKind, Findings, ImageView, PairView, Remark
 from search.data.folds import choose_folds
@@ -278,14 +277,17 @@ def _of_depth(images: ImageSet) -> list[str]:
     dark = [f"Half of the images have no value above {brightest} of 255: these are nearly black."]
     dark = [*(dark if brightest <= MAX_DARK else []), *_of_ranges(images)]
     dark += [f"{printable(note.path)}: {note.message}" for note in images.notes if note.kind == BRIGHTEST]
-    if images.grey_bits == FULL_DEPTH:
+    if images.scale.is_full:
         return dark
     deep = sum(note.kind in {"16-bit", "32-bit"} for note in images.notes)
-    return [
-        *dark,
-        f"{_count(deep, 'image has', 'images have')} grey of more than 8 bits, none with a value above "
-        f"{top_of(images.grey_bits)}: all are scaled from {images.grey_bits} bits, and pictures at prediction too.",
-    ]
+    have, scale = _count(deep, "image has", "images have"), images.scale
+    if scale.bits is None:
+        how = (
+            f"nearly all of its values from {scale.low} to {scale.high}: these are scaled to 0 to 255, the same for all"
+        )
+    else:
+        how = f"none with a value above {scale.high}: all are scaled from {scale.bits} bits"
+    return [*dark, f"{have} grey of more than 8 bits, {how}, and pictures at prediction too."]
 
 
 def _of_ranges(images: ImageSet) -> list[str]:

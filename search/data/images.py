@@ -17,8 +17,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.decoding import MAX_PIXELS, FileRemark, Header, decode, largest_value, quiet, read_header
-from search.data.depth import FULL_DEPTH, depth_for
+from search.data.decoding import MAX_PIXELS, FileRemark, Header, decode, extent, quiet, read_header
+from search.data.depth import FULL, Scale, depth_for, scale_for
 from search.data.hints import hint
 from search.data.layout import list_set, name_of
 from search.data.listing import PLAIN, ImageFile, Listing
@@ -50,7 +50,7 @@ class ImageSet:
     grey: NDArray[np.bool_]  # [images], True: without colour
     notes: tuple[Note, ...]  # on what was left out, converted or looks unusual
     fingerprint: str  # SHA-256 (hex): the same for the same pixels, labels, `names`, testing and image size
-    grey_bits: int = FULL_DEPTH  # grey of more than 8 bits was scaled from 0..2^grey_bits - 1 to 0..255
+    scale: Scale = FULL  # of grey of more than 8 bits
     taken: NDArray[np.float64] | None = None  # [images], seconds, by the camera's clock; NaN: unknown. None: of none
     names: tuple[str, ...] = ()  # [images], as a folder of its class would have it: 'x.png' of 'train/cat/x.png'
     groups: tuple[str | None, ...] = ()  # [images], that the data themselves name; (): they name none
@@ -80,7 +80,7 @@ def read_images(
     root: Path | Origin,
     *,
     size: tuple[int, int] | None = None,
-    grey_bits: int | None = None,
+    scale: Scale | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImageSet:
     """Read every image of a set, resized to one size.
@@ -93,8 +93,7 @@ def read_images(
             says more: several roots, archives, where the labels are.
         size: (height, width) of the result. None: the median height and width of the training images,
             upright, each at least 8 and at most 128. Images are squeezed to it, not cropped.
-        grey_bits: bits of the values of deep grey. None: the smallest of 8, 10, 12, 14 and 16 that holds the largest
-            value of all these images, so that all have one scale.
+        scale: of deep grey. None: one for all these images, see `scale_for`.
         progress: called with (files done, files in all) from the calling thread: once before the first is
             decoded, and after each.
 
@@ -111,16 +110,16 @@ def read_images(
             notes = list(listing.notes)
             files, headers = _read_headers(listing.files, notes)
             height, width = size or _usual_size(files, headers)
-            grey_bits = grey_bits or _grey_bits(files, headers, notes)
+            scale = scale or _scale(files, headers, notes)
             buffer = np.empty((len(files), height, width, 3), np.uint8)
-            rows = _decode_all(files, headers, grey_bits, buffer, notes, progress or (lambda _done, _total: None))
+            rows = _decode_all(files, headers, scale, buffer, notes, progress or (lambda _done, _total: None))
         classes = _classes(places, rows, notes)
     rows = _keep_known(rows, classes, listing, buffer, notes)
     _note_classes(rows, classes, listing, notes)
     _note_copies(rows, notes)
     images = _assemble(rows, classes, buffer, notes)
     grouped_by = listing.grouped_by or "PatientID in the DICOM files"
-    return replace(images, grey_bits=grey_bits, grouped_by=grouped_by, reading=listing.reading)
+    return replace(images, scale=scale, grouped_by=grouped_by, reading=listing.reading)
 
 
 # ---- the two passes
@@ -153,19 +152,21 @@ def _usual_size(files: Sequence[ImageFile], headers: Sequence[Header]) -> tuple[
     return usual([header.height for header in training]), usual([header.width for header in training])
 
 
-def _grey_bits(files: Sequence[ImageFile], headers: Sequence[Header], notes: list[Note]) -> int:
-    """The bits that hold the largest value of all deep grey; `FULL_DEPTH` where there is none.
+def _scale(files: Sequence[ImageFile], headers: Sequence[Header], notes: list[Note]) -> Scale:
+    """The scale of all deep grey, see `scale_for`; `FULL` where there is none.
 
     A note names the file where few hold larger values than fewer bits do: a single broken pixel makes all darker.
     """
     deep = [(file, header) for file, header in zip(files, headers, strict=True) if header.deep]
-    values = _read_each([file for file, _ in deep], [header for _, header in deep], largest_value)
-    known = [(value, file) for value, (file, _) in zip(values, deep, strict=True) if value is not None]
+    extents = _read_each([file for file, _ in deep], [header for _, header in deep], extent)
+    known = [(found, file) for found, (file, _) in zip(extents, deep, strict=True) if found is not None]
     if not known:
-        return FULL_DEPTH
-    bits = depth_for(max(value for value, _ in known))
-    brightest = [(value, file) for value, file in known if depth_for(value) == bits]
-    others = [value for value, _ in known if depth_for(value) < bits]
+        return FULL
+    scale = scale_for([found for found, _ in known])
+    if (bits := scale.bits) is None:
+        return scale
+    brightest = [(found.largest, file) for found, file in known if depth_for(found.largest) == bits]
+    others = [found.largest for found, _ in known if depth_for(found.largest) < bits]
     if others and len(brightest) <= FEW_BRIGHT * len(known):
         value, file = brightest[0]
         which = f"it and {len(brightest) - 1} more do" if brightest[1:] else "it alone does"
@@ -175,13 +176,13 @@ def _grey_bits(files: Sequence[ImageFile], headers: Sequence[Header], notes: lis
             "are darker. Leave it out if that is an error of the camera."
         )
         notes.append(Note(file.shown, BRIGHTEST, message, False))
-    return bits
+    return scale
 
 
 def _decode_all(
     files: Sequence[ImageFile],
     headers: Sequence[Header],
-    grey_bits: int,
+    scale: Scale,
     buffer: NDArray[np.uint8],
     notes: list[Note],
     progress: Callable[[int, int], None],
@@ -190,7 +191,7 @@ def _decode_all(
     size = (int(buffer.shape[1]), int(buffer.shape[2]))
     rows: list[_Row] = []
     progress(0, len(files))
-    pictures = _read_each(files, headers, lambda path: decode(path, size, grey_bits))
+    pictures = _read_each(files, headers, lambda path: decode(path, size, scale))
     for done, (file, header, picture) in enumerate(zip(files, headers, pictures, strict=True), start=1):
         if isinstance(picture, FileRemark):
             notes.append(Note(file.shown, picture.kind, picture.message, True))

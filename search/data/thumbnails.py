@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.data.decoding import MAX_PIXELS, FileRemark, decode, quiet, read_header
-from search.data.depth import FULL_DEPTH
+from search.data.depth import FULL, Scale
 from search.data.origin import Place
 from storage.records import ImageRecord
 
@@ -18,7 +18,7 @@ MOST_PIXELS = 8 * MAX_PIXELS  # decoded for one report: 33 photographs of 12 meg
 
 
 def thumbnails(
-    roots: Sequence[Place], images: Iterable[ImageRecord], grey_bits: int = FULL_DEPTH, most: int = MOST_PIXELS
+    roots: Sequence[Place], images: Iterable[ImageRecord], scale: Scale = FULL, most: int = MOST_PIXELS
 ) -> dict[int, NDArray[np.uint8]]:
     """Row -> [height, width, 1 or 3] of the images that are still there, upright, in their own proportions.
 
@@ -38,7 +38,7 @@ def thumbnails(
                 break
             scale = min(1.0, SIDE / max(header.height, header.width))
             size = max(1, round(scale * header.height)), max(1, round(scale * header.width))
-            picture = decode(file, size, grey_bits)
+            picture = decode(file, size, scale)
             if not isinstance(picture, FileRemark) and picture.digest == image.digest:
                 found[image.row] = picture.pixels
     return found

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from search.data.check import check_images
 from search.data.decoding import FileRemark, Picture, decode, quiet, read_header
-from search.data.depth import top_of
+from search.data.depth import Scale, top_of
 from search.data.images import read_images
 
 pydicom = pytest.importorskip("pydicom", reason="the extra dicom is not installed")
@@ -63,7 +63,7 @@ def grey(path: Path, bits: int = 16) -> tuple[list[int], list[tuple[str, str]]]:
     with quiet():
         header = read_header(path)
         assert not isinstance(header, FileRemark), header.message
-        picture = decode(path, (header.height, header.width), bits)
+        picture = decode(path, (header.height, header.width), Scale.of_bits(bits))
     assert isinstance(picture, Picture), picture
     remarks = [(remark.kind, remark.message) for remark in (*header.remarks, *picture.remarks)]
     return picture.pixels[0, :, 0].tolist(), remarks
