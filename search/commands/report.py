@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.data.depth import FULL, Scale
-from search.data.origin import opened
+from search.data.places import opened
 from search.data.thumbnails import thumbnails
 from search.errors import UsageError
 from search.results.looks import Looks, read_looks

@@ -23,12 +23,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from search.data.decoding import MAX_BYTES
+from search.data.origin import stem_of
 from search.data.tree import Note, is_hidden, is_picture
 from search.errors import UsageError
 from search.text import as_unicode, printable
 
-ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz")
-OTHER_ENDINGS = (".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst")  # known by name
 MAX_MEMBERS = 1_000_000
 LEAST_LIMIT, MOST_RATIO = 2_000_000_000, 20  # bytes that may be read of any archive; more of its own size, in times
 _MAX_PIECE = 128_000_000  # bytes that a library may ask for at once: a table of contents, or one header
@@ -59,19 +58,6 @@ class Unpacked:
 
     folder: Path
     notes: tuple[Note, ...]  # on members that were left out
-
-
-def is_archive(path: Path) -> bool:
-    """Whether this is a file that is read as an archive, by its ending."""
-    return path.name.lower().endswith(ENDINGS) and path.is_file()
-
-
-def stem_of(path: Path) -> str:
-    """The name of an archive without its ending; of anything else the name."""
-    if not is_archive(path):
-        return path.name
-    longest = max((each for each in ENDINGS if path.name.lower().endswith(each)), key=len)
-    return path.name[: -len(longest)] or path.name
 
 
 @contextmanager

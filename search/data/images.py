@@ -22,7 +22,8 @@ from search.data.depth import FULL, Scale, depth_for, scale_for
 from search.data.hints import hint
 from search.data.layout import list_set, name_of
 from search.data.listing import PLAIN, ImageFile, Listing
-from search.data.origin import Origin, Place, opened
+from search.data.origin import Origin
+from search.data.places import Place, opened
 from search.data.tree import Note, read_tree
 from search.errors import UsageError
 from search.text import printable, quoted

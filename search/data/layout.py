@@ -13,7 +13,8 @@ from search.data.classes import choose
 from search.data.hints import hint
 from search.data.labelled import labelled
 from search.data.listing import PLAIN, PLAIN_SPLITS, ClassFolder, ImageFile, Listing, order, similar_names
-from search.data.origin import Origin, Place
+from search.data.origin import Origin
+from search.data.places import Place
 from search.data.splits import Role, by_role, splits_among
 from search.data.tree import Folder, Note, read_tree
 from search.errors import UsageError

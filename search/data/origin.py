@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.data.archives import is_archive, stem_of, unpacked
-from search.data.tree import Note
 from search.text import as_unicode
+
+ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz")
+OTHER_ENDINGS = (".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst")  # known by name
 
 _NAMED, _LONGEST = 3, 100  # roots in the name of a set, and characters of it
 
@@ -27,40 +27,17 @@ class Origin:
     merge: tuple[str, ...] = ()  # 'new=a+b': classes that are read as one
 
 
-@dataclass(frozen=True)
-class Place:
-    """A root that can be read as a folder."""
-
-    folder: Path  # for an archive a temporary one
-    given: Path  # as the user named it, for messages
-    prefix: str = ""  # what its paths begin with; '' where there is one root alone
-    notes: tuple[Note, ...] = ()  # on what of an archive was left out
-
-    @property
-    def is_archive(self) -> bool:
-        """Whether it was unpacked."""
-        return self.folder != self.given
+def is_archive(path: Path) -> bool:
+    """Whether this is a file that is read as an archive, by its ending."""
+    return path.name.lower().endswith(ENDINGS) and path.is_file()
 
 
-@contextmanager
-def opened(roots: Sequence[Path], wanted: Collection[str] | None = None) -> Iterator[list[Place]]:
-    """The roots as folders; archives are unpacked, and removed at the end.
-
-    `wanted`: the paths of the images that are read, as `ImageSet.paths`; None: all. Raises UsageError.
-    """
-    prefixes = prefixes_of(roots)
-    with ExitStack() as stack:
-        places = []
-        for root, prefix in zip(roots, prefixes, strict=True):
-            if not is_archive(root):
-                places.append(Place(root, root, prefix))
-                continue
-            start = f"{prefix}/" if prefix else ""
-            of_root = None if wanted is None else [path[len(start) :] for path in wanted if path.startswith(start)]
-            found = stack.enter_context(unpacked(root, of_root))
-            notes = tuple(Note(start + note.path, note.kind, note.message, note.left_out) for note in found.notes)
-            places.append(Place(found.folder, root, prefix, notes))
-        yield places
+def stem_of(path: Path) -> str:
+    """The name of an archive without its ending; of anything else the name."""
+    if not is_archive(path):
+        return path.name
+    longest = max((each for each in ENDINGS if path.name.lower().endswith(each)), key=len)
+    return path.name[: -len(longest)] or path.name
 
 
 def prefixes_of(roots: Sequence[Path]) -> tuple[str, ...]:

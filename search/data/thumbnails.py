@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from search.data.decoding import MAX_PIXELS, FileRemark, decode, quiet, read_header
 from search.data.depth import FULL, Scale
-from search.data.origin import Place
+from search.data.places import Place
 from storage.records import ImageRecord
 
 SIDE = 96  # the longer side, in pixels; smaller images stay as they are

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.archives import ENDINGS, OTHER_ENDINGS, is_archive
-from search.data.origin import name_of_set
+from search.data.origin import ENDINGS, OTHER_ENDINGS, is_archive, name_of_set
 from search.errors import UsageError
 from search.files import sweep_partial
 from search.manifest import about
@@ -223,9 +222,10 @@ class StudyFolder:
         where = path if path.is_dir() else path.parent
         effective = os.access in os.supports_effective_ids
         if where.is_dir() and not os.access(where, os.W_OK | os.X_OK, effective_ids=effective):
+            why = "Read-only file system" if os.statvfs(where).f_flag & os.ST_RDONLY else "Permission denied"
             if where is path:
-                raise UsageError(f"{path} cannot be written: Permission denied; a study needs a folder it may write")
-            raise UsageError(f"{path} cannot be made: Permission denied; name another study folder with --dir")
+                raise UsageError(f"{path} cannot be written: {why}; a study needs a folder it may write")
+            raise UsageError(f"{path} cannot be made: {why}; name another study folder with --dir")
 
     def make(self) -> None:
         """Make the folder, for an outer fold also its parent. Raises UsageError if it cannot be made."""

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from search.data import archives
-from search.data.archives import is_archive, parts_of, stem_of, unpacked
+from search.data.archives import parts_of, unpacked
 from search.data.images import read_images
+from search.data.origin import is_archive, stem_of
 from search.data.tree import Note
 from search.errors import UsageError
 from tests.pictures import noise

@@ -14,7 +14,7 @@ from PIL import Image
 
 from search.data.folds import image_records
 from search.data.images import read_images
-from search.data.origin import Place, opened
+from search.data.places import Place, opened
 from search.data.thumbnails import SIDE, thumbnails
 from storage.records import ImageRecord
 
