@@ -61,10 +61,11 @@ def test_json_is_one_object_and_writes_nothing(home: Path, tmp_path: Path) -> No
 
 def test_how_a_set_was_understood_is_one_line_and_in_json(tmp_path: Path) -> None:
     root = make_pictures(tmp_path / "pictures", {"cat": 6, "dog": 6, "bird": 6})
+    rows = ["file,breed"]
     for place, path in enumerate(sorted(root.rglob("*.png"))):
         path.rename(root / f"{path.parent.name}_{place}.png")
-        with (tmp_path / "labels.csv").open("a") as table:
-            table.write(f"{'' if place else 'file,breed\n'}{path.parent.name}_{place},{path.parent.name}\n")
+        rows.append(f"{path.parent.name}_{place},{path.parent.name}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
     refused = search_here("check", root, cwd=tmp_path)
     assert (refused.returncode, "--label-pattern" in refused.stderr) == (2, True)
     options = ["--labels", tmp_path / "labels.csv", "--merge", "pet=cat+dog"]
