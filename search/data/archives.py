@@ -157,7 +157,8 @@ def _zip_members(raw: IO[bytes], limit: int) -> Iterator[_Member]:
 
 def _tar_members(raw: IO[bytes], start: bytes, limit: int) -> Iterator[_Member]:
     stream: Any = gzip.GzipFile(fileobj=raw) if start.startswith(b"\x1f\x8b") else raw
-    with tarfile.open(fileobj=_Limited(stream, limit), mode="r:") as archive:  # type: ignore[call-overload]
+    limited = _Limited(stream, limit)
+    with tarfile.open(fileobj=limited, mode="r:") as archive:  # type: ignore[call-overload]
         while (member := archive.next()) is not None:
             archive.members.clear()  # it keeps all that it passes
             problem = None
@@ -167,6 +168,9 @@ def _tar_members(raw: IO[bytes], start: bytes, limit: int) -> Iterator[_Member]:
                 problem = _DEVICE
             open_ = _opener(archive.extractfile, member)
             yield _Member(member.name, member.size, member.isdir(), problem, open_, alone=False)
+        limited.seek(archive.offset)  # where a block of zeros is
+        if not limited.read(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError("it ends without a mark of its end")
 
 
 def _opener(open_: Callable[[Any], IO[bytes] | None], member: Any) -> Callable[[], IO[bytes]]:

@@ -29,9 +29,9 @@ def choose(listing: Listing, origin: Origin) -> Listing:
     ]
     notes = list(listing.notes)
     if origin.classes:
-        asked = {_plain(name) for name in origin.classes}
+        asked = list(dict.fromkeys(_plain(name) for name in origin.classes))
         _check_known(asked, kept, "classes")
-        left_out = sorted(kept - asked)
+        left_out = sorted(kept.difference(asked))
         for name in left_out:
             count = sum(
                 file.class_name is not None and merged.get(file.class_name, file.class_name) == name
@@ -39,7 +39,7 @@ def choose(listing: Listing, origin: Origin) -> Listing:
             )
             message = f"Class '{printable(name)}' is left out, as `classes` says, with {count} files."
             notes.append(Note(name, "class left out", message, True))
-        kept = asked
+        kept = set(asked)
         said.append(f"only the classes {_listed(sorted(asked))} of {len(asked) + len(left_out)} are read")
     files = [
         file if file.class_name is None else replace(file, class_name=merged.get(file.class_name, file.class_name))

@@ -97,7 +97,7 @@ class TestTables:
 
     def test_labels_lead_nowhere_else(self, tmp_path: Path) -> None:
         for number, label in enumerate(["../../out", "/etc", "..", "ok", "ok", "'+\"}{"]):
-            part = tmp_path / "set" / ("images", "more")[number % 2]
+            part = tmp_path / "set" / ("train", "valid")[number % 2]
             picture(part / f"{number}.png", number)
             with (part / "labels.csv").open("a", encoding="utf-8") as table:
                 table.write(

@@ -270,7 +270,7 @@ def test_a_group_of_the_table_of_labels_is_a_group_of_a_table_of_groups(home: Pa
     assert "a table" in identity["groups"]
 
 
-@pytest.mark.parametrize("name", ["zip and table", "two places"])
+@pytest.mark.parametrize("name", ["zip and table", pytest.param("two places", marks=pytest.mark.slow)])
 def test_the_result_is_the_same(name: str, home: Path, pictures: list[Picture]) -> None:
     scores = []
     for number, lies in enumerate((Lies((root_of(pictures),)), LAYOUTS[name](home, pictures))):
