@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from search.data.labels import MAX_CLASSES, Candidate, by_pattern, by_table, candidates
+from search.data.label_table import by_table
+from search.data.labels import MAX_CLASSES, Candidate, by_pattern, candidates
 from search.data.splits import Role, role_of
 from search.data.tree import Folder
 from search.errors import UsageError

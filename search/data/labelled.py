@@ -7,7 +7,8 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
-from search.data.labels import by_pattern, by_table, candidates
+from search.data.label_table import by_table
+from search.data.labels import by_pattern, candidates
 from search.data.listing import ClassFolder, ImageFile, Listing, order, similar_names
 from search.data.origin import Origin
 from search.data.splits import Role

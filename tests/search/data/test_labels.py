@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from search.data import patterns
 from search.data.check import check_images, notes_for_report
 from search.data.images import ImageSet, read_images
-from search.data.labels import by_pattern, by_table, candidates
+from search.data.label_table import by_table
+from search.data.labels import by_pattern, candidates
 from search.data.origin import Origin
 from search.data.tree import read_tree
 from search.errors import UsageError

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import search
 from search.commands.request import Settings, search_of
 from search.commands.run import run
 from search.data.images import ImageSet, read_images
@@ -268,6 +269,15 @@ def test_a_group_of_the_table_of_labels_is_a_group_of_a_table_of_groups(home: Pa
     _, its_folds, its_identity = read(Lies((flat,), {"labels": home / "labels.csv"}))
     assert (its_folds, its_identity) == (folds, identity)
     assert "a table" in identity["groups"]
+
+
+def test_python_takes_the_same(home: Path, pictures: list[Picture]) -> None:
+    lies = two_folders(home, pictures)
+    found = search.check(list(lies.roots), classes=["cat", "dog"], quiet=True)
+    assert (found.name, found.images, found.testing) == ("first+second", 18, 4)
+    assert "Read as one set from 2 places: first, second.tar." in found.reading
+    with pytest.raises(search.UsageError, match="name one folder of images at least"):
+        search.check([])
 
 
 @pytest.mark.parametrize("name", ["zip and table", pytest.param("two places", marks=pytest.mark.slow)])
