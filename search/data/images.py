@@ -114,7 +114,7 @@ def read_images(
             scale = scale or _scale(files, headers, notes)
             buffer = np.empty((len(files), height, width, 3), np.uint8)
             rows = _decode_all(files, headers, scale, buffer, notes, progress or (lambda _done, _total: None))
-        classes = _classes(places, rows, notes)
+        classes = _classes(origin, places, rows, notes)
     rows = _keep_known(rows, classes, listing, buffer, notes)
     _note_classes(rows, classes, listing, notes)
     _note_copies(rows, notes)
@@ -264,7 +264,7 @@ class PixelBudget:
 # ---- classes
 
 
-def _classes(places: Sequence[Place], rows: Sequence[_Row], notes: Sequence[Note]) -> tuple[str, ...]:
+def _classes(origin: Origin, places: Sequence[Place], rows: Sequence[_Row], notes: Sequence[Note]) -> tuple[str, ...]:
     """The classes that can be learned, sorted.
 
     Raises:
@@ -280,20 +280,25 @@ def _classes(places: Sequence[Place], rows: Sequence[_Row], notes: Sequence[Note
         step = f"`cp -rL {quoted(where)} real` makes a folder of real files" if links else ""
         raise UsageError(
             f"{where}: no images in its class folders{left_out}. {step or 'Put PNG or JPEG files there'}."
-            + _hint(places)
+            + ("" if origin.says_classes else _hint(places))
         )
     if not classes:
         raise UsageError(f"{where}: no images to learn from: all {len(rows)} are in testing folders{left_out}.")
     if len(classes) == 1:
         raise UsageError(
             f"{where}: one class only, {listed} training images{left_out}. "
-            f"A classifier needs two or more: give each class its own folder.{_hint(places)}"
+            "A classifier needs two or more: "
+            + (
+                "see what the settings of labels and classes say."
+                if origin.says_classes
+                else f"give each class its own folder.{_hint(places)}"
+            )
         )
     alone = [name for name in classes if counts[name] < 2]  # one to learn from, one to validate
     if alone:
         raise UsageError(
             f"{where}: every class needs at least 2 training images, but '{printable(alone[0])}' has 1 "
-            f"(training images: {listed}){left_out}. Add images to it, or move its folder away."
+            f"(training images: {listed}){left_out}. Add images to it, or leave it out: move its folder away, or name the others with --classes."
         )
     return classes
 

@@ -26,6 +26,11 @@ class Origin:
     classes: tuple[str, ...] = ()  # these alone, after `merge`; (): all
     merge: tuple[str, ...] = ()  # 'new=a+b': classes that are read as one
 
+    @property
+    def says_classes(self) -> bool:
+        """Whether more than folders decides which class a picture has."""
+        return bool(self.labels or self.pattern or self.classes or self.merge)
+
 
 def is_archive(path: Path) -> bool:
     """Whether this is a file that is read as an archive, by its ending."""
