@@ -298,7 +298,8 @@ def _classes(origin: Origin, places: Sequence[Place], rows: Sequence[_Row], note
     if alone:
         raise UsageError(
             f"{where}: every class needs at least 2 training images, but '{printable(alone[0])}' has 1 "
-            f"(training images: {listed}){left_out}. Add images to it, or leave it out: move its folder away, or name the others with --classes."
+            f"(training images: {listed}){left_out}. Add images to it, or leave it out: move its "
+            "folder away, or name the others with --classes."
         )
     return classes
 
