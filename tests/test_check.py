@@ -68,7 +68,7 @@ def test_how_a_set_was_understood_is_one_line_and_in_json(tmp_path: Path) -> Non
     (tmp_path / "labels.csv").write_text("\n".join(rows))
     refused = search_here("check", root, cwd=tmp_path)
     assert (refused.returncode, "--label-pattern" in refused.stderr) == (2, True)
-    options = ["--labels", tmp_path / "labels.csv", "--merge", "pet=cat+dog"]
+    options = ["--labels", str(tmp_path / "labels.csv"), "--merge", "pet=cat+dog"]
     done = search_here("check", root, *options, cwd=tmp_path)
     line = (
         "Read as: the class of each picture from labels.csv (path = file, label = breed). As you say, 'cat', 'dog' are "

@@ -137,7 +137,7 @@ _METHOD = "unsupported format", "Compressed in a way that is not read (only stor
 
 
 def _zip_members(raw: IO[bytes], limit: int) -> Iterator[_Member]:
-    with zipfile.ZipFile(_Limited(raw, limit)) as archive:  # type: ignore[arg-type]
+    with zipfile.ZipFile(_Limited(raw, limit)) as archive:
         infos = archive.infolist()
         total = sum(info.file_size for info in infos if not info.is_dir())
         if total > limit:

@@ -108,7 +108,8 @@ def _as_words(image: Image.Image) -> NDArray[np.uint16] | None:
     values = np.asarray(image)
     if not _are_words(float(values.min()), float(values.max()), integers=image.mode == "I"):
         return None
-    return np.ceil(values).astype(np.uint16)
+    words: NDArray[np.uint16] = np.ceil(values).astype(np.uint16)
+    return words
 
 
 def scale_for(extents: Sequence[Extent]) -> Scale:

@@ -134,24 +134,24 @@ def _frame(stream: Any, dataset: Dataset, plugin: str) -> NDArray[Any]:
     """[height, width] of uint8 or uint16, or [height, width, 3] of uint8."""
     from pydicom.pixels import apply_color_lut, pixel_array
 
-    values = pixel_array(stream, index=0, decoding_plugin=plugin)
+    values: NDArray[Any] = pixel_array(stream, index=0, decoding_plugin=plugin)
     kind = dataset.PhotometricInterpretation
     if kind == "PALETTE COLOR":
-        colours = apply_color_lut(values, dataset)
+        colours: NDArray[Any] = apply_color_lut(values, dataset)
         return colours if colours.dtype == np.uint8 else (colours >> 8).astype(np.uint8)
     if kind not in _GREY:
         return values
     bits, window = int(dataset.BitsStored), _window(dataset)
     top = (1 << bits) - 1
+    grey: NDArray[Any]
     if window:
-        grey = _windowed(values, dataset, *window)
+        grey, top = _windowed(values, dataset, *window), _BYTE
     else:
         lowest = -(1 << (bits - 1)) if int(dataset.get("PixelRepresentation") or 0) else 0
-        words = np.clip(values.astype(np.int32) - lowest, 0, top)
-        grey = words.astype(np.uint16) if bits > 8 else np.rint(words * (_BYTE / top)).astype(np.uint8)
-        if kind == "MONOCHROME1" and bits > 8:
-            return np.uint16(top) - grey
-    return np.uint8(_BYTE) - grey if kind == "MONOCHROME1" else grey
+        grey = np.clip(values.astype(np.int32) - lowest, 0, top).astype(np.uint16)
+        if bits <= 8:
+            grey, top = np.rint(grey * (_BYTE / top)).astype(np.uint8), _BYTE
+    return grey.dtype.type(top) - grey if kind == "MONOCHROME1" else grey
 
 
 def _windowed(values: NDArray[Any], dataset: Dataset, centre: float, width: float) -> NDArray[np.uint8]:
@@ -165,4 +165,5 @@ def _windowed(values: NDArray[Any], dataset: Dataset, centre: float, width: floa
         share = (real - centre) / width + 0.5
     else:
         share = (real - (centre - 0.5)) / (width - 1) + 0.5
-    return np.rint(np.clip(share, 0, 1) * _BYTE).astype(np.uint8)
+    grey: NDArray[np.uint8] = np.rint(np.clip(share, 0, 1) * _BYTE).astype(np.uint8)
+    return grey

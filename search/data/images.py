@@ -434,15 +434,19 @@ def in_order_of(images: ImageSet, paths: Sequence[str]) -> ImageSet:
     places = {path: row for row, path in enumerate(images.paths)}
     if images.paths == tuple(paths) or len(places) < len(images.paths) or places.keys() != set(paths):
         return images
-    rows = [places[path] for path in paths]
-    moved = {name: tuple(getattr(images, name)[row] for row in rows) for name in ("paths", "digests", "names")}
-    arrays = ("pixels", "labels", "testing", "sizes", "grey")
+    rows = np.array([places[path] for path in paths])
     return replace(
         images,
-        **moved,
-        **{name: getattr(images, name)[rows] for name in arrays},
-        groups=tuple(images.groups[row] for row in rows) if images.groups else (),
+        pixels=images.pixels[rows],
+        labels=images.labels[rows],
+        testing=images.testing[rows],
+        paths=tuple(paths),
+        digests=tuple(images.digests[row] for row in rows),
+        sizes=images.sizes[rows],
+        grey=images.grey[rows],
         taken=None if images.taken is None else images.taken[rows],
+        names=tuple(images.names[row] for row in rows),
+        groups=tuple(images.groups[row] for row in rows) if images.groups else (),
     )
 
 

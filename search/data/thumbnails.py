@@ -36,8 +36,8 @@ def thumbnails(
             most -= header.height * header.width
             if most < 0:
                 break
-            scale = min(1.0, SIDE / max(header.height, header.width))
-            size = max(1, round(scale * header.height)), max(1, round(scale * header.width))
+            share = min(1.0, SIDE / max(header.height, header.width))
+            size = max(1, round(share * header.height)), max(1, round(share * header.width))
             picture = decode(file, size, scale)
             if not isinstance(picture, FileRemark) and picture.digest == image.digest:
                 found[image.row] = picture.pixels

@@ -33,7 +33,7 @@ def pictures(amplitude: float) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
     return np.rint(values).astype(np.uint16), labels
 
 
-def accuracy(values: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
+def accuracy(values: NDArray[np.integer], labels: NDArray[np.int64]) -> float:
     """The mean accuracy out of fold. `values`: [images, height, width], of any scale."""
     flat = values.reshape(len(values), -1).astype(np.float64)
     flat = (flat - flat.mean(axis=1, keepdims=True)) / flat.std()

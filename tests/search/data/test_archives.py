@@ -162,9 +162,9 @@ def test_a_damaged_member_of_a_zip_costs_no_other(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
         for name, content in {**SOUND, "b/broken.png": png(61)}.items():
             archive.writestr(name, content)
-    content = bytearray((tmp_path / "p.zip").read_bytes())
-    content[content.rindex(b"IDAT") + 6] ^= 0xFF
-    (tmp_path / "p.zip").write_bytes(content)
+    damaged = bytearray((tmp_path / "p.zip").read_bytes())
+    damaged[damaged.rindex(b"IDAT") + 6] ^= 0xFF
+    (tmp_path / "p.zip").write_bytes(damaged)
     assert kinds(tmp_path / "p.zip") == [("b/broken.png", "unreadable")]
 
 

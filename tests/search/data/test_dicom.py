@@ -90,11 +90,11 @@ def test_the_first_of_several_windows_and_both_other_functions(tmp_path: Path) -
 
 
 def test_monochrome1_is_inverted(tmp_path: Path) -> None:
-    window = {"WindowCenter": 200, "WindowWidth": 401, "PhotometricInterpretation": "MONOCHROME1"}
+    window: dict[str, Any] = {"WindowCenter": 200, "WindowWidth": 401, "PhotometricInterpretation": "MONOCHROME1"}
     values, remarks = grey(scan(tmp_path / "a.dcm", ROW, **window))
     assert values[:3] == [255, 191, 127] and values[-1] == 0
     assert any("inverted, as MONOCHROME1 says" in message for _, message in remarks)
-    stored = {"BitsStored": 12, "HighBit": 11, "PhotometricInterpretation": "MONOCHROME1"}
+    stored: dict[str, Any] = {"BitsStored": 12, "HighBit": 11, "PhotometricInterpretation": "MONOCHROME1"}
     assert grey(scan(tmp_path / "b.dcm", ROW, **stored), bits=12)[0][::5] == [255, 0]
 
 

@@ -142,8 +142,8 @@ class TestFingerprint:
         """There whole paths were in the fingerprint, and decided the order: all of train/ before valid/."""
         make_pictures(tmp_path / "valid", {"a": 3, "b": 3}, seed=1)
         make_pictures(tmp_path / "train", {"a": 4, "b": 4})
-        for path in sorted((tmp_path / "valid").rglob("*.png")):
-            path.rename(path.with_name(f"0{path.stem}a.png"))
+        for file in sorted((tmp_path / "valid").rglob("*.png")):
+            file.rename(file.with_name(f"0{file.stem}a.png"))
         images = read_images(tmp_path)
         by_path = sorted(images.paths, key=lambda path: (path.split("/")[1], path))
         assert list(images.paths) != by_path

@@ -15,7 +15,7 @@ from PIL import Image
 from search.data.folds import image_records
 from search.data.images import read_images
 from search.data.places import Place, opened
-from search.data.thumbnails import SIDE, thumbnails
+from search.data.thumbnails import MOST_PIXELS, SIDE, thumbnails
 from storage.records import ImageRecord
 
 
@@ -30,8 +30,8 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "pictures"
 
 
-def shown(root: Path, images: Iterable[ImageRecord], **options: int) -> dict[int, NDArray[np.uint8]]:
-    return thumbnails([Place(root, root)], images, **options)
+def shown(root: Path, images: Iterable[ImageRecord], most: int = MOST_PIXELS) -> dict[int, NDArray[np.uint8]]:
+    return thumbnails([Place(root, root)], images, most=most)
 
 
 def records(root: Path) -> dict[str, ImageRecord]:
