@@ -207,10 +207,10 @@ class StudyFolder:
         if twice := [root for number, root in enumerate(roots) if root in roots[:number]]:
             raise UsageError(f"{twice[0]} is named twice; name each folder of images once")
         folder = directory or Path(f"{name_of_set(roots)}-study")
-        for root in roots:
+        for given, root in zip((images, *also), roots, strict=True):
             if folder.resolve().is_relative_to(root):
                 if directory is not None:
-                    raise UsageError(f"--dir {directory} is within the images, {root}; name a folder outside of them")
+                    raise UsageError(f"--dir {directory} is within the images, {given}; name a folder outside of them")
                 folder = Path(os.path.relpath(root.parent / folder.name))
         if not folder.parent.exists():
             raise UsageError(f"--dir {folder}: there is no folder {folder.parent}; make it first, or name another")
