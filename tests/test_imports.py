@@ -54,6 +54,9 @@ _TABLE = {
         "search.files search.stats search.diagnosis search.samplers.optuna_study search.study.evidence "
         "search.study.explanation search.study.folder search.data.names search.data.series spaces storage"
     ),
+    "search.trackers": (
+        "search.errors search.stats.metrics search.study.folder search.results.summary spaces storage.records"
+    ),
     "search.export": (
         "search.errors search.files search.native search.manifest search.text search.data search.study "
         "search.results.agreement search.results.predictions search.session.budget search.stats.calibration "
@@ -67,7 +70,7 @@ _TABLE = {
     "search.commands": (
         "search.errors search.seeds search.text search.files search.native search.manifest search.data search.stats "
         "search.diagnosis search.jobs search.samplers search.executors search.study search.results search.export "
-        "search.session search.worker.latency search.worker.preview spaces storage"
+        "search.session search.trackers search.worker.latency search.worker.preview spaces storage"
     ),
     # views and interfaces
     "reports": (

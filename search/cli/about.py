@@ -7,6 +7,7 @@ from time import monotonic
 
 import typer
 
+from search.cli import examples
 from search.cli.common import complain, display, session_of
 from search.commands import options as opt
 from search.session.signals import RESUMABLE
@@ -14,7 +15,7 @@ from search.session.signals import RESUMABLE
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog=examples.of("explain"))
 def explain(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     study: opt.Where = None,
     start: opt.From = None,
@@ -45,17 +46,17 @@ def explain(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
         raise typer.Exit(RESUMABLE)
 
 
-@app.command()
-def backup(study: opt.Where = None, to: opt.BackupTo = None) -> None:
+@app.command(epilog=examples.of("backup"))
+def backup(study: opt.Where = None, to: opt.BackupTo = None, as_json: opt.Json = False) -> None:
     """Copy a study, even while it is searched: settings, results and model. The copy is a study itself."""
     from reports import show
     from search.commands.backup import backup
 
-    copy = backup(study, to, tell=show.lines)
-    show.lines(f"wrote {copy}; `{copy.command('report')}` shows it, and `{copy.command('resume')}` goes on with it")
+    copy = backup(study, to, tell=complain if as_json else show.lines)
+    show.backed_up(copy.path, copy.command("report"), copy.command("resume"), as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=examples.of("verify"))
 def verify(study: opt.Where = None, as_json: opt.Json = False) -> None:
     """Check all that a study stores: every page, array, number and seed, and the model's file. Exit code 1 if not."""
     from reports import show
@@ -67,7 +68,7 @@ def verify(study: opt.Where = None, as_json: opt.Json = False) -> None:
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog=examples.of("compare"))
 def compare(studies: opt.Studies, as_json: opt.Json = False) -> None:
     """Show studies side by side, and whether the choice of each is better than that of the first."""
     from reports import show
@@ -76,7 +77,7 @@ def compare(studies: opt.Studies, as_json: opt.Json = False) -> None:
     show.comparison(compare(studies), as_json=as_json)
 
 
-@app.command("list")
+@app.command("list", epilog=examples.of("list"))
 def list_(below: opt.Below = Path(), as_json: opt.Json = False) -> None:
     """List the studies below a folder: pictures, trials, best score, time, and whether one is running."""
     from reports import show
@@ -85,7 +86,7 @@ def list_(below: opt.Below = Path(), as_json: opt.Json = False) -> None:
     show.studies(list_studies(below), as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=examples.of("env"))
 def env(as_json: opt.Json = False) -> None:
     """Say what is here: versions, processors, GPUs and why one is not used, pre-trained networks, extras."""
     from reports import show
@@ -94,7 +95,7 @@ def env(as_json: opt.Json = False) -> None:
     show.environment(env(), as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=examples.of("space"))
 def space(
     which: opt.PresetOrStudy = None, as_json: opt.Json = False, preview: opt.Preview = None, no_flip: opt.NoFlip = False
 ) -> None:
@@ -109,7 +110,7 @@ def space(
         show.space(*space.space_of(which, display=display()), as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=examples.of("backbones"))
 def backbones(as_json: opt.Json = False) -> None:
     """List the pre-trained networks that are at hand, how long an image takes, and how to get the others."""
     from reports import show

@@ -11,6 +11,8 @@ import typer
 from search.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from reports.terminal.display import TerminalDisplay
     from search.commands.session import Session
 
@@ -21,10 +23,18 @@ def display(*, quiet: bool = False) -> TerminalDisplay:
     return TerminalDisplay(quiet)
 
 
-def session_of(workers: int | None, *, quiet: bool, started: float, fold_limit: float | None = None) -> Session:
+def session_of(
+    workers: int | None,
+    *,
+    quiet: bool,
+    started: float,
+    fold_limit: float | None = None,
+    log: Sequence[str] | None = None,
+) -> Session:
     from search.commands.session import Session
 
-    return Session(display(quiet=quiet), shlex.join(["search", *sys.argv[1:]]), workers, fold_limit, started)
+    typed = shlex.join(["search", *sys.argv[1:]])
+    return Session(display(quiet=quiet), typed, workers, fold_limit, started, tuple(log or ()))
 
 
 def complain(message: str) -> None:

@@ -23,6 +23,10 @@ EXTRAS = {
     "dicom": ("pictures of scanners (DICOM)", "pydicom"),
     "cmaes": ("the sampler cmaes", "cmaes"),
     "gp": ("the sampler gp", "torch"),
+    "tensorboard": ("--log tensorboard", "tensorboard"),
+    "mlflow": ("--log mlflow", "mlflow"),
+    "wandb": ("--log wandb", "wandb"),
+    "dashboard": ("search dashboard", "optuna_dashboard"),
 }
 """Extra -> (what for, the module that shows that it is installed)."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
+from search.commands.log import logging_along
 from search.commands.request import Request, Settings, builder, check_images, going_on, search_of
 from search.commands.session import Display, Session
 from search.data.check import findings
@@ -22,6 +22,7 @@ from search.study.disk import check_room, remarks_on
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from search.text import duration_of
+from search.trackers.catalog import check_trackers
 from spaces.custom.file import ModelFile
 
 
@@ -109,6 +110,7 @@ def _search(
     folder, config, display = request.folder, request.config, session.display
     display.study(str(folder), going_on=folder.begun)
     check_sampler(config.chosen_sampler)
+    check_trackers(session.log, "--log")
     folder.check()
     begun = folder.begun
     if not begun:  # before the images are read; one that has begun may have nothing left to do
@@ -126,15 +128,20 @@ def _search(
         if not done:
             check_room(folder.path, begun=begun)
             folder.make()
-            watch, begin = display.watching, partial(request.write, prepared.warm)
-            ending = nested.run(
-                folder,
-                prepared,
-                watch,
-                executor=executor,
-                asked=session.asked,
-                begin=begin,
-            )
+            with logging_along(folder, session.log) as start_logging:
+
+                def begin() -> None:
+                    request.write(prepared.warm)
+                    start_logging()
+
+                ending = nested.run(
+                    folder,
+                    prepared,
+                    display.watching,
+                    executor=executor,
+                    asked=session.asked,
+                    begin=begin,
+                )
     problem = None if ending is Ending.STOPPED else without_result(folder, *session.asked.options)
     nothing_left = None
     if done:
