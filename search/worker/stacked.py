@@ -119,11 +119,6 @@ class Stacked:
             for network in range(self._networks)
         ]
 
-    def operations(self, shapes: Shapes) -> int:
-        """How many operations TensorFlow would start in an epoch's graph, were it not compiled as one."""
-        graph = self._traced(shapes).graph.as_graph_def()
-        return len(graph.node) + sum(len(function.node_def) for function in graph.library.function)
-
     def _traced(self, shapes: Shapes) -> Any:
         steps, networks = shapes.steps, self._networks
         signature = [

@@ -27,6 +27,7 @@ from search.worker.inputs import Features, Inputs, Maps, Pixels
 from search.worker.keras_internals import averages, has_rate, inner, patched, reseed, without_replica_sums
 from search.worker.latency import milliseconds_an_image
 from search.worker.outputs import output_of, probabilities
+from search.worker.redrawing import Redrawing
 from spaces import compiling
 from spaces.messages import first_line
 from spaces.recipe import EMA_EPOCHS, Recipe
@@ -125,7 +126,7 @@ class Trainer:
             number.assign(value)
         set_scalars(self.model, scalars(model))  # so that code outside of graphs reads these too
         self.inputs.renew(inputs, recipe)
-        self.recipe = recipe
+        self.recipe, self.point = recipe, None
 
     def _begin(self, values: Sequence[Any]) -> None:
         """Give the model these values, and its optimizer those that it began with."""
@@ -147,6 +148,21 @@ class Trainer:
         reseed(self.model, seed)
         random.seed(seed)
         self.inputs.renew(self.inputs, self.recipe)
+
+    def remember_drawing(self, point: Hashable, redrawing: Redrawing | None) -> None:
+        """Note that it is about to train fold runs of `point`, and how the first values of each of them are drawn."""
+        self.point, self._drawing = point, (redrawing, self.learning_rate)
+
+    def draw_again(self, seed: int) -> bool:
+        """Begin anew as a network of the same point built from `seed` would; False where it must be built."""
+        redrawing, rate = self._drawing
+        if redrawing is None:
+            return False
+        self._begin(redrawing.values(seed))
+        if has_rate(self.model.optimizer):
+            self.model.optimizer.learning_rate.assign(rate)
+        self.inputs.renew(self.inputs, self.recipe)
+        return True
 
     @property
     def learning_rate(self) -> float:

@@ -231,14 +231,14 @@ class Worker:
         (family, params), started = self._family(jobs[0].params), time.perf_counter()
         if family.frozen is not None:
             return None
-        recipe, bundle = family.recipe(params, self._context.facts), None
-        for job in jobs:
-            model = self._new(job, lambda: family.build(params, self._context.facts))
-            trainer = self._trainers.trainer(model, self._constant, recipe)
+        bundle = None
+        for job in (replace(job, params=params) for job in jobs):
+            trainer = self._drawn(family, job)
             bundle = bundle or Bundle.of(trainer, len(jobs), started)
             if bundle is None or bundle.trainer is not trainer:
                 return None
-            bundle.add(replace(job, params=params), partial(_keep, trainer, job.keep) if job.keep else None)
+            bundle.add(job, partial(_keep, trainer, job.keep) if job.keep else None)
+        assert bundle is not None  # noqa: S101 - there are jobs
         results = bundle.train(self._progress)
         for job, result in zip(jobs, results, strict=True):
             if job.keep and (result.behind or result.diagnosis):
@@ -257,6 +257,8 @@ class Worker:
         if family.frozen and family.frozen.cut and not job.edit:
             trainer = self._tuner(family, family.frozen, job)
             begin(trainer.network)
+        elif family.frozen is None and job.edit is None:
+            trainer = self._drawn(family, job)
         else:
 
             def built() -> keras.Model:
@@ -271,6 +273,20 @@ class Worker:
         if result.behind or result.diagnosis:
             _remove(job.keep)
         return result
+
+    def _drawn(self, family: Preset, job: FoldJob) -> Trainer:
+        """A trainer of a network from its first weights, which is built once for all folds of a point."""
+        from search.worker.redrawing import Redrawing, noted
+
+        point, facts = ("drawn", *sorted(job.params.items())), self._context.facts
+        trainer = self._trainers.again(point)
+        if trainer is None or not trainer.draw_again(job.seed):
+            with noted() as seeds:
+                model = self._new(job, lambda: family.build(job.params, facts))
+            redrawing = Redrawing.of(model, seeds, job.seed)
+            trainer = self._trainers.trainer(model, self._constant, family.recipe(job.params, facts))
+            trainer.remember_drawing(point, redrawing)
+        return trainer
 
     def _tuner(self, family: Preset, frozen: FrozenFeatures, job: FoldJob) -> Trainer:
         """A trainer of a pre-trained network, kept for all folds of a trial: to build one takes as long as epochs do.

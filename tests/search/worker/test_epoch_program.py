@@ -83,7 +83,7 @@ def test_what_is_not_known_to_compile_is_trained_without(compiling: Worker, work
     assert programs(compiling) == []
 
 
-def test_it_is_compiled_on_gpus_where_it_pays(compiling: Worker, worker: Worker, prepared: Prepared) -> None:
+def test_it_is_compiled_on_gpus_where_it_pays(worker: Worker, prepared: Prepared) -> None:
     assert worth_compiling(2000, gpu=True)
     assert not worth_compiling(20, gpu=True)
     assert not worth_compiling(100_000, gpu=False)
