@@ -41,7 +41,8 @@ def compilable(seeds: Seeds = own_seed) -> Iterator[None]:
         if not isinstance(seed, keras.random.SeedGenerator):
             raise UnknownKernelError("numbers are drawn without a generator")
         dtype = tf.as_dtype(dtype or keras.config.floatx())
-        return uniform(shape, seeds(seed), dtype) * tf.cast(maxval - minval, dtype) + tf.cast(minval, dtype)
+        low, high = tf.cast(minval, dtype), tf.cast(maxval, dtype)
+        return uniform(shape, seeds(seed), dtype) * (high - low) + low
 
     with with_kernels(drawn, affine_transform):
         yield

@@ -92,6 +92,10 @@ def seconds(case: Case, way: Way, warm_trials: int) -> Taken:
     """Measured in this process, which should be new."""
     import tensorflow as tf
 
+    from search.worker import epoch_program
+
+    if way.name == PLAIN:
+        epoch_program.COMPILING = math.inf  # else it is compiled on GPUs where that pays
     with tempfile.TemporaryDirectory() as work:
         trials = Trials(Data(case), Path(work), xla=way.name == PROGRAM)
         trial: Trial = partial(trials.side_by_side, way.repeats) if way.name == SIDE_BY_SIDE else trials.warm
@@ -121,7 +125,7 @@ def tables(cases: Sequence[Case], ways: Sequence[Way], warm_trials: int, minutes
     ends = time.monotonic() + 60 * minutes
     yield card()
     yield ""
-    yield "| size | epochs | how | first trial, s | warm trial, s | fold runs a second | pays from run | differs | device |"
+    yield "| size | epochs | how | first trial, s | warm trial, s | fold runs a second | pays from | differs | device |"
     yield f"|{' --- |' * 9}"
     for case in cases:
         plain = None
