@@ -18,6 +18,10 @@ from tests.search.worker.test_epoch_program import POINTS, SMALL, same
 from tests.search.worker.test_trainer import fold_job, trained
 
 
+STEEP: dict[str, Value] = {**SMALL, "optimizer": "sgd", "activation": "swish"}
+"""Of all points below: they differ in numbers alone, so they are trained on the same graphs."""
+
+
 def bundle(prepared: Prepared, params: dict[str, Value], **training: Any) -> BundleJob:
     """Three folds, one with fewer validation images."""
     rows = np.arange(len(prepared.images.labels), dtype=np.int32)
@@ -63,7 +67,7 @@ def side(context: WorkerContext) -> Worker:
 
 def test_each_stops_by_itself(side: Worker, worker: Worker, prepared: Prepared) -> None:
     """By patience, by the race's demand, and where it is stuck; graphs do not depend on numbers."""
-    params = prepared.space.defaults(**SMALL, learning_rate=0.01)
+    params = prepared.space.defaults(**STEEP, sgd_learning_rate=0.1)
     job = bundle(prepared, params, max_epochs=12, patience=2, min_delta=0.02)
     alone = [trained(worker, fold) for fold in job.folds]
     found = together(side, job)
@@ -77,7 +81,7 @@ def test_each_stops_by_itself(side: Worker, worker: Worker, prepared: Prepared) 
 
 
 def test_a_bundle_does_not_depend_on_what_was_trained_before(side: Worker, prepared: Prepared) -> None:
-    job = bundle(prepared, prepared.space.defaults(**SMALL))
+    job = bundle(prepared, prepared.space.defaults(**STEEP))
     first = together(side, job)
     trained(side, replace(job.folds[0], seed=99))
     together(side, BundleJob(tuple(replace(fold, seed=99 + fold.fold) for fold in job.folds)))
@@ -88,7 +92,7 @@ def test_a_bundle_does_not_depend_on_what_was_trained_before(side: Worker, prepa
 
 
 def test_a_loss_that_leaves_the_numbers_is_diagnosed(side: Worker, worker: Worker, prepared: Prepared) -> None:
-    params = prepared.space.defaults(**SMALL, learning_rate=1e30)
+    params = prepared.space.defaults(**STEEP, sgd_learning_rate=1e30)
     job = bundle(prepared, params)
     for result, fold in zip(together(side, job), job.folds, strict=True):
         expected = trained(worker, fold)
@@ -100,7 +104,7 @@ def test_a_loss_that_leaves_the_numbers_is_diagnosed(side: Worker, worker: Worke
 def test_the_weights_that_each_keeps_are_its_own(
     side: Worker, worker: Worker, prepared: Prepared, tmp_path: Path
 ) -> None:
-    job = bundle(prepared, prepared.space.defaults(**SMALL, learning_rate=0.003), max_epochs=5, stop_collapsed=False)
+    job = bundle(prepared, prepared.space.defaults(**STEEP), max_epochs=5, stop_collapsed=False)
     kept = [replace(fold, keep=tmp_path / f"{fold.fold}.npz") for fold in job.folds]
     together(side, BundleJob(tuple(kept)))
     for fold in job.folds:
@@ -117,8 +121,8 @@ def test_what_cannot_be_side_by_side_is_trained_one_after_another(
     side: Worker, worker: Worker, prepared: Prepared
 ) -> None:
     """Mixed images are not known to compile; folds with other numbers of images have other steps."""
-    mixed = bundle(prepared, prepared.space.defaults(**SMALL, augmentation="mixup"), max_epochs=1)
-    uneven = bundle(prepared, prepared.space.defaults(**SMALL), max_epochs=1)
+    mixed = bundle(prepared, prepared.space.defaults(**STEEP, augmentation="mixup"), max_epochs=1)
+    uneven = bundle(prepared, prepared.space.defaults(**STEEP), max_epochs=1)
     uneven = BundleJob((*uneven.folds[:2], replace(uneven.folds[2], train=uneven.folds[2].train[:-1])))
     for job in (mixed, uneven):
         for result, fold in zip(together(side, job), job.folds, strict=True):
