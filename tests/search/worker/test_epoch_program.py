@@ -28,9 +28,6 @@ POINTS: list[dict[str, Value]] = [
     {"block": "separable", "normalization": "group", "augmentation": "question", "schedule": "plateau"},
     {"block": "residual", "pooling": "stride", "activation": "swish"},
 ]
-points = pytest.mark.parametrize(
-    "changes", [POINTS[0], *(pytest.param(point, marks=pytest.mark.slow) for point in POINTS[1:])], ids=str
-)
 
 
 def same(found: FoldResult, expected: FoldResult, tolerance: float = 1e-5) -> None:
@@ -48,7 +45,8 @@ def programs(worker: Worker) -> list[Shapes]:
     return list(program._programs) if program else []
 
 
-@points
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", POINTS, ids=str)
 def test_a_compiled_fold_run_is_the_one_without_but_for_rounding(
     context: WorkerContext, worker: Worker, prepared: Prepared, changes: dict[str, Value]
 ) -> None:
@@ -63,20 +61,25 @@ def compiling(context: WorkerContext) -> Iterator[Worker]:
     yield Worker(replace(context, xla=True))
 
 
-def test_folds_and_points_share_a_program_and_none_of_them_notices(compiling: Worker, prepared: Prepared) -> None:
+def test_folds_and_points_share_a_program_and_none_of_them_notices(
+    compiling: Worker, worker: Worker, prepared: Prepared
+) -> None:
     rows = np.arange(len(prepared.images.labels), dtype=np.int32)
     job = fold_job(prepared, prepared.space.defaults(**SMALL, dropout=0.3))
     others = [
         replace(job, seed=8, train=rows[rows % 3 != 1], validate=rows[rows % 3 == 1][:-1]),
         replace(job, params={**job.params, "dropout": 0.5, "learning_rate": 0.01}),
     ]
-    first, *_, again = (trained(compiling, each) for each in (job, *others, job))
+    first, *rest, again = (trained(compiling, each) for each in (job, *others, job))
+    for found, each in zip((first, *rest), (job, *others), strict=True):
+        same(found, trained(worker, each))
     assert first.curve == again.curve
     np.testing.assert_array_equal(first.probabilities, again.probabilities)
     assert len(programs(compiling)) == 1
     assert again.latency is not None and again.latency > 0
 
 
+@pytest.mark.slow
 def test_what_is_not_known_to_compile_is_trained_without(compiling: Worker, worker: Worker, prepared: Prepared) -> None:
     job = fold_job(prepared, prepared.space.defaults(**SMALL, augmentation="mixup", dropout=0.0))
     assert trained(compiling, job).curve["loss"] == pytest.approx(trained(worker, job).curve["loss"], rel=1e-4)

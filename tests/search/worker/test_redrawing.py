@@ -15,6 +15,7 @@ from search.worker.redrawing import Redrawing, noted
 from search.worker.worker import Worker
 from spaces import Value
 from spaces.presets import FAMILIES, Preset
+from tests.search.worker.test_epoch_program import SMALL
 from tests.search.worker.test_trainer import fold_job, trained
 
 NETWORKS: list[tuple[str, dict[str, Value]]] = [
@@ -56,7 +57,7 @@ def test_a_network_whose_weights_come_from_elsewhere_is_built() -> None:
 def test_folds_of_a_point_are_trained_on_one_network_as_if_each_built_its_own(
     context: WorkerContext, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = fold_job(prepared, prepared.space.defaults(augmentation="shift"), max_epochs=2)
+    job = fold_job(prepared, prepared.space.defaults(**SMALL, dropout=0.3, augmentation="shift"), max_epochs=2)
     jobs = [replace(job, seed=seed) for seed in (1, 2, 1)]
     alone = [trained(Worker(context), each) for each in jobs]
     calls, plain = [], Preset.build

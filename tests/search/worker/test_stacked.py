@@ -44,9 +44,8 @@ def stacks(worker: Worker) -> list[int]:
     return [number for trainer in worker._trainers._kept.values() for number in trainer.stacked]
 
 
-@pytest.mark.parametrize(
-    "changes", [POINTS[0], *(pytest.param(point, marks=pytest.mark.slow) for point in POINTS[1:])], ids=str
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", POINTS, ids=str)
 def test_each_is_its_own_fold_run_but_for_rounding(
     context: WorkerContext, worker: Worker, prepared: Prepared, changes: dict[str, Value]
 ) -> None:
@@ -116,6 +115,7 @@ def test_the_weights_that_each_keeps_are_its_own(
                 np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_side_by_side_is_trained_one_after_another(
     side: Worker, worker: Worker, prepared: Prepared
 ) -> None:
