@@ -142,6 +142,23 @@ class FoldResult:
 
 
 @dataclass(frozen=True)
+class BundleJob:
+    """Fold runs of one trial, side by side as one program where that is possible, else one after another.
+
+    Each result is that of the fold run alone, within 1e-5 where they are side by side.
+    """
+
+    folds: tuple[FoldJob, ...]
+
+
+@dataclass(frozen=True)
+class BundleResult:
+    """Results in the order of the job's folds; each has its share of the seconds."""
+
+    folds: tuple[FoldResult, ...]
+
+
+@dataclass(frozen=True)
 class ReferenceJob:
     """Fit a reference, one of those in `worker/references.py`, and judge it on a fold. Pure: same job, same result."""
 
@@ -244,8 +261,10 @@ class Failure:
     detail: str  # a sentence for the user
 
 
-Job: TypeAlias = DescribeJob | FoldJob | DiscoverJob | ReferenceJob | RefitJob | ComposeJob | LookJob
-Outcome: TypeAlias = Description | FoldResult | Discovery | ReferenceResult | SavedModel | Looked | Failure
+Job: TypeAlias = DescribeJob | FoldJob | BundleJob | DiscoverJob | ReferenceJob | RefitJob | ComposeJob | LookJob
+Outcome: TypeAlias = (
+    Description | FoldResult | BundleResult | Discovery | ReferenceResult | SavedModel | Looked | Failure
+)
 
 
 def possible(backbones: Sequence[Backbone] = ()) -> tuple[str, ...]:

@@ -272,7 +272,7 @@ Precision = Annotated[
     ),
 ]
 Xla = Annotated[
-    bool, typer.Option("--xla", help="Compile the steps of training by XLA: for GPUs; slower on a processor.")
+    bool, typer.Option("--xla", help="Compile each epoch of training by XLA: for GPUs; slower on a processor.")
 ]
 Model = Annotated[
     str | None,

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from search.executors.base import Doing, Replaced
-from search.jobs import ComposeJob, DescribeJob, DiscoverJob, FoldJob, Job, LookJob, ReferenceJob, RefitJob, Step
+from search.jobs import (
+    BundleJob,
+    ComposeJob,
+    DescribeJob,
+    DiscoverJob,
+    FoldJob,
+    Job,
+    LookJob,
+    ReferenceJob,
+    RefitJob,
+    Step,
+)
 from search.results.progress import Activity
 from search.session.plan import Plan
 
@@ -27,6 +38,8 @@ def _what(job: Job, plan: Plan) -> str:
         case FoldJob():
             again = " on new folds" if job.repeat else ""
             what = f"{_trial(job, plan)}{again}, {_fold(job.fold, plan)}"
+        case BundleJob():
+            what = f"{_trial(job.folds[0], plan)}, {len(job.folds)} folds side by side"
         case ReferenceJob():
             what = f"reference {job.name.replace('_', ' ')}, {_fold(job.fold, plan)}"
         case RefitJob():

@@ -115,7 +115,7 @@ def _training_table(training: TrainingConfig) -> Any:
     table["min_delta"] = training.min_delta
     table.add(tomlkit.comment("float32, or for GPUs mixed_float16 or mixed_bfloat16; what is shipped is float32"))
     table["precision"] = training.precision
-    table.add(tomlkit.comment("whether XLA compiles the steps of training; slower on a processor"))
+    table.add(tomlkit.comment("whether XLA compiles each epoch of training; slower on a processor"))
     table["xla"] = training.xla
     return table
 

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from search.diagnosis.evidence import BROKEN
 from search.jobs import (
+    BundleJob,
+    BundleResult,
     ComposeJob,
     DescribeJob,
     Description,
@@ -110,9 +112,9 @@ class Worker:
     @cached_property
     def _constant(self) -> Any:
         """The same as a tensor: one copy for all graphs."""
-        import tensorflow as tf
+        from search.worker.inputs import placed
 
-        return tf.constant(self._pixels)
+        return placed(self._pixels)
 
     @cached_property
     def _features(self) -> Features:
@@ -144,8 +146,8 @@ class Worker:
                 return Discovery(space.to_json(), whole)
             case DescribeJob():
                 return self._describe(job)
-            case FoldJob():
-                return self._train(job)
+            case FoldJob() | BundleJob():
+                return self._train(job) if isinstance(job, FoldJob) else self._train_all(job)
             case ReferenceJob():
                 return judge(job, self._pixels, self._features, self._context)
             case RefitJob():
@@ -217,6 +219,32 @@ class Worker:
             return replace(result, latency=backbone + (result.latency or 0.0))
         return replace(result, latency=self._features.seen_latency(family.frozen, context.facts, job))
 
+    def _train_all(self, job: BundleJob) -> BundleResult:
+        return BundleResult(self._side_by_side(job.folds) or tuple(self._train(fold) for fold in job.folds))
+
+    def _side_by_side(self, jobs: Sequence[FoldJob]) -> tuple[FoldResult, ...] | None:
+        """Fold runs of one point trained as one program; None where that is not possible."""
+        from search.worker.stacked import Bundle, alike
+
+        if self._preset is None or not alike(jobs):
+            return None
+        (family, params), started = self._family(jobs[0].params), time.perf_counter()
+        if family.frozen is not None:
+            return None
+        bundle = None
+        for job in (replace(job, params=params) for job in jobs):
+            trainer = self._drawn(family, job)
+            bundle = bundle or Bundle.of(trainer, len(jobs), started)
+            if bundle is None or bundle.trainer is not trainer:
+                return None
+            bundle.add(job, partial(_keep, trainer, job.keep) if job.keep else None)
+        assert bundle is not None  # noqa: S101 - there are jobs
+        results = bundle.train(self._progress)
+        for job, result in zip(jobs, results, strict=True):
+            if job.keep and (result.behind or result.diagnosis):
+                _remove(job.keep)
+        return tuple(results)
+
     def _train_on_pixels(self, family: Preset, job: FoldJob, started: float) -> FoldResult:
         facts, labels = self._context.facts, self._context.labels[job.train]
         begin: Callable[[keras.Model], None] = _as_built
@@ -229,6 +257,8 @@ class Worker:
         if family.frozen and family.frozen.cut and not job.edit:
             trainer = self._tuner(family, family.frozen, job)
             begin(trainer.network)
+        elif family.frozen is None and job.edit is None:
+            trainer = self._drawn(family, job)
         else:
 
             def built() -> keras.Model:
@@ -243,6 +273,20 @@ class Worker:
         if result.behind or result.diagnosis:
             _remove(job.keep)
         return result
+
+    def _drawn(self, family: Preset, job: FoldJob) -> Trainer:
+        """A trainer of a network from its first weights, which is built once for all folds of a point."""
+        from search.worker.redrawing import Redrawing, noted
+
+        point, facts = ("drawn", *sorted(job.params.items())), self._context.facts
+        trainer = self._trainers.again(point)
+        if trainer is None or not trainer.draw_again(job.seed):
+            with noted() as seeds:
+                model = self._new(job, lambda: family.build(job.params, facts))
+            redrawing = Redrawing.of(model, seeds, job.seed)
+            trainer = self._trainers.trainer(model, self._constant, family.recipe(job.params, facts))
+            trainer.remember_drawing(point, redrawing)
+        return trainer
 
     def _tuner(self, family: Preset, frozen: FrozenFeatures, job: FoldJob) -> Trainer:
         """A trainer of a pre-trained network, kept for all folds of a trial: to build one takes as long as epochs do.
