@@ -30,6 +30,7 @@ from search.files import write_atomically
 from search.results.backbones import ListedBackbone
 from search.results.checked import Checked
 from search.results.compare import Comparison
+from search.results.copied import CopiedStudy
 from search.results.environment import Environment, Extra
 from search.results.explained import Explanation
 from search.results.listed import ListedStudy
@@ -181,6 +182,15 @@ def studies(listed: Sequence[ListedStudy], *, as_json: bool) -> None:
         plain({"studies": [asdict(study) for study in listed]})
     else:
         show_studies(listed)
+
+
+def copied(study: CopiedStudy) -> None:
+    """The result of `search copy`."""
+    counts = ", ".join(f"{rows:,} of {table}" for table, rows in study.rows.items() if rows)
+    lines(
+        f"wrote {study.target}: the same rows on both sides ({counts}), SHA-256 {study.sha256[:16]}…",
+        *(f"next: {command}" for command in study.next_steps),
+    )
 
 
 def environment(here: Environment, *, as_json: bool) -> None:

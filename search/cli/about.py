@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -56,6 +57,18 @@ def backup(study: opt.Where = None, to: opt.BackupTo = None) -> None:
 
 
 @app.command()
+def copy(source: opt.CopyFrom, target: opt.CopyTo, quiet: opt.Quiet = False) -> None:
+    """Copy a study between folders and PostgreSQL servers, and compare both sides. Again, it finishes a copy."""
+    from reports import show
+    from search.commands.copy import copy
+
+    shown = display(quiet=quiet)
+    with shown.training() as watched:
+        copied = copy(source, target, tell=partial(watched, "copying rows"), note=show.lines)
+    show.copied(copied)
+
+
+@app.command()
 def verify(study: opt.Where = None, as_json: opt.Json = False) -> None:
     """Check all that a study stores: every page, array, number and seed, and the model's file. Exit code 1 if not."""
     from reports import show
@@ -77,8 +90,8 @@ def compare(studies: opt.Studies, as_json: opt.Json = False) -> None:
 
 
 @app.command("list")
-def list_(below: opt.Below = Path(), as_json: opt.Json = False) -> None:
-    """List the studies below a folder: pictures, trials, best score, time, and whether one is running."""
+def list_(below: opt.Below = ".", as_json: opt.Json = False) -> None:
+    """List the studies below a folder, or on a server: pictures, trials, best score, time, and which are running."""
     from reports import show
     from search.commands.list_studies import list_studies
 

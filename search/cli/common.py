@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from search.text import printable
+from search.text import printable, without_passwords
 
 if TYPE_CHECKING:
     from reports.terminal.display import TerminalDisplay
@@ -24,9 +24,13 @@ def display(*, quiet: bool = False) -> TerminalDisplay:
 def session_of(workers: int | None, *, quiet: bool, started: float, fold_limit: float | None = None) -> Session:
     from search.commands.session import Session
 
-    return Session(display(quiet=quiet), shlex.join(["search", *sys.argv[1:]]), workers, fold_limit, started)
+    command = without_passwords(shlex.join(["search", *sys.argv[1:]]))
+    return Session(display(quiet=quiet), command, workers, fold_limit, started)
 
 
 def complain(message: str) -> None:
-    """Print a message on stderr, with control characters escaped: it may contain the name of any file."""
-    typer.echo("search: " + "\n".join(map(printable, message.split("\n"))), err=True)
+    """Print a message on stderr, with control characters escaped: it may contain the name of any file.
+
+    A password in a URL is masked, wherever it comes from.
+    """
+    typer.echo("search: " + "\n".join(map(printable, without_passwords(message).split("\n"))), err=True)

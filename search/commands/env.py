@@ -21,6 +21,7 @@ EXTRAS = {
     "heic": ("pictures of phones (HEIC)", "pillow_heif"),
     "cmaes": ("the sampler cmaes", "cmaes"),
     "gp": ("the sampler gp", "torch"),
+    "postgres": ("results on a PostgreSQL server", "psycopg"),
 }
 """Extra -> (what for, the module that shows that it is installed)."""
 
