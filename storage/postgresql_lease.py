@@ -37,7 +37,7 @@ from storage.server import ServerUrl
 
 T = TypeVar("T")
 
-_PAUSE = 0.5  # seconds between two attempts to reach the server
+_FIRST_PAUSE, _MAX_PAUSE = 0.05, 1.0  # seconds between two attempts to reach the server
 
 _TRY_LOCK = text("SELECT pg_try_advisory_lock(:key)")
 _HOLDING = text(
@@ -119,6 +119,7 @@ class OpenedSchema:
 
     def again(self, work: Callable[[], T], patient: Patience) -> T:
         since: float | None = None
+        pause = _FIRST_PAUSE
         while True:
             try:
                 return work()
@@ -127,7 +128,8 @@ class OpenedSchema:
                 if not patient(time.monotonic() - since):
                     # No LostError, or a method around this one would wait as long again.
                     raise StorageError(str(error)) from error
-                time.sleep(_PAUSE)
+                time.sleep(pause)
+                pause = min(2 * pause, _MAX_PAUSE)
 
     def close(self) -> None:
         self._drop()

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from sqlalchemy import Engine, event
 
-from storage import StorageError, Store, TrialState, back_up
+from storage import ServerUrl, StorageError, Store, TrialState, back_up, copy
 from tests.storage.examples import FOLDS, IMAGE_RECORDS, RUN, SPLITS, STUDY, fold, trial
 
 TRIALS = 2
@@ -65,6 +65,27 @@ def work(pipe: Connection, path: Path, kill_at: int | None = None) -> None:
         kill_before_action(kill_at)
     with Store.open(path) as store:
         go_on(store, pipe)
+    pipe.send("done")
+
+
+def open_to_write(pipe: Connection, path: Path) -> None:
+    """Sends 'open', or the error, and keeps the study until it is killed."""
+    try:
+        with Store.open(path):
+            pipe.send("open")
+            pipe.recv()
+    except StorageError as error:
+        pipe.send(str(error))
+
+
+def copy_to(pipe: Connection, path: Path, to: Path | ServerUrl, kill_at: int) -> None:
+    """Copies, and kills itself once so many rows are done."""
+
+    def tell(done: int, _: int) -> None:
+        if done >= kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    copy(path, to, tell)
     pipe.send("done")
 
 

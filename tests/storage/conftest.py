@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from storage import Store
+from tests.storage import servers
 from tests.storage.examples import make
 
 
@@ -22,3 +24,25 @@ def store(path: Path) -> Iterator[Store]:
     """A new study with one run, open for writing."""
     with make(path) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[servers.Server]:
+    """A PostgreSQL server, whose password is in the environment."""
+    yield from serving()
+
+
+def serving() -> Iterator[servers.Server]:
+    """Skips the test where there is no server to start, or the extra is missing."""
+    if servers.binaries() is None:
+        pytest.skip("no PostgreSQL server is installed (Debian: apt-get install postgresql)")
+    pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
+    before = os.environ.get("PGPASSWORD")
+    os.environ["PGPASSWORD"] = servers.CANARY
+    try:
+        with servers.running() as server:
+            yield server
+    finally:
+        del os.environ["PGPASSWORD"]
+        if before is not None:
+            os.environ["PGPASSWORD"] = before

@@ -71,6 +71,18 @@ class Server:
         """Of a study; None: one that does not exist."""
         return ServerUrl("127.0.0.1", "postgres", USER, port or self.port, study or f"study-{uuid4().hex[:12]}")
 
+    def rules(self) -> str:
+        """Who may connect how."""
+        return (self._data / "pg_hba.conf").read_text()
+
+    def set_rules(self, rules: str) -> None:
+        (self._data / "pg_hba.conf").write_text(rules)
+        self._do("pg_ctl", "reload")
+
+    def ask_in_clear(self) -> None:
+        """From now on, ask for passwords as they are."""
+        self.set_rules("host all all 127.0.0.1/32 password\n")
+
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
