@@ -39,6 +39,8 @@ T = TypeVar("T")
 
 _FIRST_PAUSE, _MAX_PAUSE = 0.05, 1.0  # seconds between two attempts to reach the server
 
+_DYING_SECONDS = 1.0  # until the server has noticed that a process was killed, and frees its lock
+
 _TRY_LOCK = text("SELECT pg_try_advisory_lock(:key)")
 _HOLDING = text(
     """
@@ -82,12 +84,23 @@ class OpenedSchema:
 
     def take(self) -> None:
         """Hold the study for writing. Raises LockedError, which names the holder, if another process does."""
+        latest = time.monotonic() + _DYING_SECONDS
         try:
-            with explained(self.url, writing=True):
-                self._lock()
+            while not self._taken(latest):
+                time.sleep(_FIRST_PAUSE)
         except BaseException:
             self.close()
             raise
+
+    def _taken(self, latest: float) -> bool:
+        with explained(self.url, writing=True):
+            try:
+                self._lock()
+            except LockedError:
+                if time.monotonic() > latest:
+                    raise
+                return False
+        return True
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
