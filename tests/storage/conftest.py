@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,20 +28,4 @@ def store(path: Path) -> Iterator[Store]:
 @pytest.fixture(scope="module")
 def server() -> Iterator[servers.Server]:
     """A PostgreSQL server, whose password is in the environment."""
-    yield from serving()
-
-
-def serving() -> Iterator[servers.Server]:
-    """Skips the test where there is no server to start, or the extra is missing."""
-    if servers.binaries() is None:
-        pytest.skip("no PostgreSQL server is installed (Debian: apt-get install postgresql)")
-    pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
-    before = os.environ.get("PGPASSWORD")
-    os.environ["PGPASSWORD"] = servers.CANARY
-    try:
-        with servers.running() as server:
-            yield server
-    finally:
-        del os.environ["PGPASSWORD"]
-        if before is not None:
-            os.environ["PGPASSWORD"] = before
+    yield from servers.serving()

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
+import pytest
+
 from storage import ServerUrl
 
 CANARY = "c4nary-p4ssw0rd"
@@ -109,6 +111,22 @@ def running() -> Iterator[Server]:
         finally:
             with suppress(AssertionError):  # stopped by a test
                 server.stop()
+
+
+def serving() -> Iterator[Server]:
+    """Skips the test where there is no server to start, or the extra is missing."""
+    if binaries() is None:
+        pytest.skip("no PostgreSQL server is installed (Debian: apt-get install postgresql)")
+    pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
+    before = os.environ.get("PGPASSWORD")
+    os.environ["PGPASSWORD"] = CANARY
+    try:
+        with running() as server:
+            yield server
+    finally:
+        del os.environ["PGPASSWORD"]
+        if before is not None:
+            os.environ["PGPASSWORD"] = before
 
 
 class Wire:
