@@ -10,7 +10,7 @@ WORKERS ?= 2
 .PHONY: help install demo test test-all test-postgres lint format faults bench bench-gpu clean
 
 help: ## these lines
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
 install: $(INSTALLED) ## a private .venv with the locked versions
 

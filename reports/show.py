@@ -23,6 +23,7 @@ from reports.terminal.listed import show_studies
 from reports.terminal.output import Output
 from reports.terminal.predictions import show_predictions
 from reports.terminal.space import show_space
+from reports.terminal.swept import show_sweep
 from reports.wording.values import count
 from search.data.findings import Findings
 from search.diagnosis.result import Diagnosed
@@ -36,6 +37,7 @@ from search.results.explained import Explanation
 from search.results.listed import ListedStudy
 from search.results.predictions import Prediction
 from search.results.summary import StudySummary
+from search.results.swept import Sweep
 from spaces import Space
 
 _MAX_PROBLEMS = 20  # of one kind; --json has all
@@ -182,6 +184,14 @@ def studies(listed: Sequence[ListedStudy], *, as_json: bool) -> None:
         plain({"studies": [asdict(study) for study in listed]})
     else:
         show_studies(listed)
+
+
+def swept(sweep: Sweep, *, as_json: bool) -> None:
+    """The result of `search sweep`."""
+    if as_json:
+        plain(asdict(sweep))
+    else:
+        show_sweep(sweep)
 
 
 def copied(study: CopiedStudy) -> None:

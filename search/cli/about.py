@@ -11,6 +11,7 @@ import typer
 from search.cli.common import complain, display, session_of
 from search.commands import options as opt
 from search.session.signals import RESUMABLE
+from search.text import command_line
 
 app = typer.Typer()
 
@@ -96,6 +97,30 @@ def list_(below: opt.Below = ".", as_json: opt.Json = False) -> None:
     from search.commands.list_studies import list_studies
 
     show.studies(list_studies(below), as_json=as_json)
+
+
+@app.command()
+def sweep(
+    file: opt.SweepPath, workers: opt.Workers = None, as_json: opt.Json = False, quiet: opt.Quiet = False
+) -> None:
+    """Search data sets x presets x seeds one after another, and show one table of them. Again, it goes on."""
+    started = monotonic()
+    from reports import show
+    from reports.pages import write_both
+    from search.commands.report import pictures_of
+    from search.commands.sweep import sweep
+
+    result = sweep(
+        file,
+        session_of(workers, quiet=quiet or as_json, started=started),
+        each=lambda folder, summary: write_both(summary, folder.report, pictures_of(folder, summary)),
+    )
+    show.swept(result.sweep, as_json=as_json)
+    if result.stopped:
+        complain(f"stopped; nothing is lost. Go on with: {command_line('sweep', file)}")
+        raise typer.Exit(RESUMABLE)
+    if result.failed:
+        raise typer.Exit(1)
 
 
 @app.command()

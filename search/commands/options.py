@@ -296,6 +296,9 @@ BackupTo = Annotated[
 Below = Annotated[
     str, typer.Argument(metavar="DIR | URL", help="Folder, or a database on a server. Default: the current folder.")
 ]
+SweepPath = Annotated[
+    Path, typer.Argument(metavar="SWEEP.toml", help="Data sets, presets and seeds; see docs/sweeps.md.")
+]
 CopyFrom = Annotated[str, typer.Argument(metavar="FROM", help="A study folder, or the URL of a study on a server.")]
 CopyTo = Annotated[
     str, typer.Argument(metavar="TO", help="A new folder, or postgresql://USER@HOST/DATABASE, /NAME added or not.")
