@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -63,9 +62,8 @@ def copy(source: opt.CopyFrom, target: opt.CopyTo, quiet: opt.Quiet = False) -> 
     from reports import show
     from search.commands.copy import copy
 
-    shown = display(quiet=quiet)
-    with shown.training() as watched:
-        copied = copy(source, target, tell=partial(watched, "copying rows"), note=show.lines)
+    with display(quiet=quiet).copying() as tell:
+        copied = copy(source, target, tell=tell, note=show.lines)
     show.copied(copied)
 
 
