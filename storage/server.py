@@ -117,6 +117,8 @@ def linked(path: Path) -> ServerUrl | None:
 
     Raises StorageError for a link that is damaged.
     """
+    if not path.is_file():  # opening a pipe would wait for somebody to write
+        return None
     try:
         with path.open("rb") as stream:
             if stream.read(len(LINK)) != LINK:
