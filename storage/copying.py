@@ -31,9 +31,9 @@ from storage.codec import TEXT, Array
 from storage.create import create_tables
 from storage.engine import Opened
 from storage.errors import StorageError
-from storage.place import linked, place_of
+from storage.place import place_of
 from storage.schema import HEAD, metadata, version
-from storage.server import ServerUrl
+from storage.server import ServerUrl, linked
 from storage.sqlite import explained, make_engine, make_writing_engine, settle
 from storage.sqlite_file import OpenedFile
 

@@ -146,7 +146,7 @@ def has_schema(connection: Connection, url: ServerUrl) -> bool:
 
 def is_whole(connection: Connection) -> bool:
     """Whether the study's tables have a revision: they are no copy that is not finished."""
-    return connection.exec_driver_sql("SELECT count(*) FROM alembic_version").scalar_one() > 0
+    return bool(connection.exec_driver_sql("SELECT count(*) FROM alembic_version").scalar_one())
 
 
 def _listing(url: ServerUrl) -> str:

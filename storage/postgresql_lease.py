@@ -67,7 +67,11 @@ def to_fill(url: ServerUrl) -> OpenedSchema:
         if is_whole(connection):
             raise StorageError(f"{url}: there is a study of this name already, and it was not changed. Name another.")
     opened = OpenedSchema(url, make_engine(url, read_only=False))
-    opened.take()
+    try:
+        opened.take()
+    except BaseException:
+        opened.close()
+        raise
     return opened
 
 
@@ -85,12 +89,8 @@ class OpenedSchema:
     def take(self) -> None:
         """Hold the study for writing. Raises LockedError, which names the holder, if another process does."""
         latest = time.monotonic() + _DYING_SECONDS
-        try:
-            while not self._taken(latest):
-                time.sleep(_FIRST_PAUSE)
-        except BaseException:
-            self.close()
-            raise
+        while not self._taken(latest):
+            time.sleep(_FIRST_PAUSE)
 
     def _taken(self, latest: float) -> bool:
         with explained(self.url, writing=True):

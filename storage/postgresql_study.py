@@ -46,10 +46,15 @@ class ServerStudy:
             insert_begin(connection, study, images, splits)
 
     def open(self, *, read_only: bool, wait_seconds: float) -> Opened:  # noqa: ARG002 - of a file that is locked
-        self.check()
         opened = OpenedSchema(self.url, make_engine(self.url, read_only=read_only))
-        if not read_only:
-            opened.take()
+        try:
+            with opened.reading() as connection:
+                check_tables(connection, self.url)
+            if not read_only:
+                opened.take()
+        except BaseException:
+            opened.close()
+            raise
         return opened
 
     def problems(self) -> list[str]:

@@ -62,7 +62,7 @@ def _again(method: Callable[Concatenate[Store, P], T]) -> Callable[Concatenate[S
     """Does a method again whose server went away meanwhile, as often as `Store.patient` says."""
 
     @wraps(method)
-    def repeated(self: Store, *args: P.args, **kwargs: P.kwargs) -> T:
+    def repeated(self: Store, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return self._opened.again(lambda: method(self, *args, **kwargs), self.patient)
 
     return repeated

@@ -29,7 +29,9 @@ class Child:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([__name__])
         self.pipe, other_end = context.Pipe()
-        self.process = context.Process(target=work, args=(other_end, path), kwargs=options, daemon=True)
+        # The fork server has the environment of its start.
+        arguments = (os.environ.get("PGPASSWORD"), work, other_end, path)
+        self.process = context.Process(target=_work, args=arguments, kwargs=options, daemon=True)
         self.process.start()
         other_end.close()
 
@@ -57,6 +59,12 @@ class Child:
                 messages.append(self.pipe.recv())
         except EOFError:
             return messages
+
+
+def _work(password: str | None, work: Callable[..., None], *arguments: Any, **options: Any) -> None:
+    if password is not None:
+        os.environ["PGPASSWORD"] = password
+    work(*arguments, **options)
 
 
 def work(pipe: Connection, path: Path, kill_at: int | None = None) -> None:

@@ -14,6 +14,7 @@ from search.study.config_file import update, write
 from search.study.database import create, open_begun, server_of
 from search.study.folder import StudyFolder
 from storage import RunRecord, ServerUrl, StorageError, Store, TrialRecord, studies_on
+from storage.records import Origin
 from tests.search.shapes import FOLDER, settings
 from tests.storage import servers
 
@@ -73,7 +74,7 @@ def test_a_new_study_is_on_the_server_and_the_folder_has_a_link(place: Path, ser
     assert open_begun(folder, prepared) is None
     with create(folder, prepared) as store:
         store.start_run(RUN)
-        store.add_trial(TrialRecord(0, prepared.space.defaults()), run=0, seconds=0)
+        store.add_trial(TrialRecord(0, prepared.space.defaults(), Origin.BASELINE), run=0, seconds=0)
     assert folder.begun and folder.server == url and url in studies_on(url.where)
     begun = open_begun(folder, prepared)
     assert begun is not None
@@ -95,7 +96,7 @@ def test_a_link_that_was_lost_is_made_again_for_the_same_study_only(place: Path,
     folder, prepared = StudyFolder(place / FOLDER), prepare(settings(storage=str(url)), place / FOLDER)
     with create(folder, prepared) as store:
         store.start_run(RUN)
-        store.add_trial(TrialRecord(0, prepared.space.defaults()), run=0, seconds=0)
+        store.add_trial(TrialRecord(0, prepared.space.defaults(), Origin.BASELINE), run=0, seconds=0)
     folder.database.unlink()
     other = prepare(settings(storage=str(url), seed=99), place / FOLDER)
     with pytest.raises(UsageError, match="is another study") as raised:
