@@ -101,6 +101,7 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     groups: opt.Groups = None,
     no_lock_box: opt.NoLockBox = False,
     nested: opt.Nested = False,
+    storage: opt.Storage = None,
     until_flat: opt.UntilFlat = False,
     prefer: opt.Prefer = None,
     max_latency: opt.MaxLatency = None,

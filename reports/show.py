@@ -25,6 +25,7 @@ from reports.terminal.listed import show_studies
 from reports.terminal.output import Output
 from reports.terminal.predictions import show_predictions
 from reports.terminal.space import show_space
+from reports.terminal.swept import show_sweep
 from reports.wording import exported as export_words
 from reports.wording.values import count
 from search.data.findings import Findings
@@ -33,6 +34,7 @@ from search.files import write_atomically
 from search.results.backbones import ListedBackbone
 from search.results.checked import Checked
 from search.results.compare import Comparison
+from search.results.copied import CopiedStudy
 from search.results.dry_run import DryRun
 from search.results.environment import Environment, Extra
 from search.results.explained import Explanation
@@ -41,6 +43,7 @@ from search.results.listed import ListedStudy
 from search.results.logged import Logged
 from search.results.predictions import Prediction
 from search.results.summary import StudySummary
+from search.results.swept import Sweep
 from spaces import Space
 
 _MAX_PROBLEMS = 20  # of one kind; --json has all
@@ -223,6 +226,23 @@ def studies(listed: Sequence[ListedStudy], *, as_json: bool) -> None:
         plain({"studies": [asdict(study) for study in listed]})
     else:
         show_studies(listed)
+
+
+def swept(sweep: Sweep, *, as_json: bool) -> None:
+    """The result of `search sweep`."""
+    if as_json:
+        plain(asdict(sweep))
+    else:
+        show_sweep(sweep)
+
+
+def copied(study: CopiedStudy) -> None:
+    """The result of `search copy`."""
+    counts = ", ".join(f"{rows:,} of {table}" for table, rows in study.rows.items() if rows)
+    lines(
+        f"wrote {study.target}: the same rows on both sides ({counts}), SHA-256 {study.sha256[:16]}…",
+        *(f"next: {command}" for command in study.next_steps),
+    )
 
 
 def environment(here: Environment, *, as_json: bool) -> None:

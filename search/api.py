@@ -235,6 +235,7 @@ def run(  # noqa: PLR0913 - the options of the command
     merge: Sequence[str] = (),
     lock_box: bool | None = None,
     nested: bool | None = None,
+    storage: str | None = None,
     until_flat: bool | None = None,
     prefer: str | None = None,
     max_latency: float | None = None,
@@ -249,7 +250,8 @@ def run(  # noqa: PLR0913 - the options of the command
     `prefer`: "best" or "small"; `max_latency`: milliseconds that the saved model may take for an image.
     `workers`: number of processes; 0 trains in this process. `fold_limit`: time that a fold run may take, such as
     "20m". `model`: "FILE.py:BUILD". `groups`: a table (.csv) or a
-    pattern. `directory`: of the study; None: IMAGES-study in the current folder. `quiet`: show no progress.
+    pattern. `storage`: URL of a server for the results of a new study; None: in the study's folder. `directory`: of the
+    study; None: IMAGES-study in the current folder. `quiet`: show no progress.
     Raises UsageError or StorageError if it cannot start, RunError if it ends without a model, KeyboardInterrupt if it
     was stopped: the same call continues the study.
     """
@@ -277,6 +279,7 @@ def run(  # noqa: PLR0913 - the options of the command
         merge=merge,
         lock_box=lock_box,
         nested=nested,
+        storage=storage,
         until_flat=until_flat,
         prefer=prefer,
         max_latency=max_latency,

@@ -34,6 +34,11 @@ def comparing(*, quiet: bool) -> AbstractContextManager[Callable[[int, int], Non
     return _images("comparing", _Rate(), before="converting", quiet=quiet)
 
 
+def copying(*, quiet: bool) -> AbstractContextManager[Callable[[int, int], None]]:
+    """A callback (rows copied, rows in all), drawn as such a bar, while both sides are compared too."""
+    return _images("copying rows", then="comparing both sides", quiet=quiet)
+
+
 class _Rate(ProgressColumn):
     """Images a second over the last half minute; nothing before there is one."""
 

@@ -11,6 +11,7 @@ from search.cli import examples
 from search.cli.common import complain, display, session_of
 from search.commands import options as opt
 from search.session.signals import RESUMABLE
+from search.text import command_line
 
 app = typer.Typer()
 
@@ -56,6 +57,17 @@ def backup(study: opt.Where = None, to: opt.BackupTo = None, as_json: opt.Json =
     show.backed_up(copy.path, copy.command("report"), copy.command("resume"), as_json=as_json)
 
 
+@app.command(epilog=examples.of("copy"))
+def copy(source: opt.CopyFrom, target: opt.CopyTo, quiet: opt.Quiet = False) -> None:
+    """Copy a study between folders and PostgreSQL servers, and compare both sides. Again, it finishes a copy."""
+    from reports import show
+    from search.commands.copy import copy
+
+    with display(quiet=quiet).copying() as tell:
+        copied = copy(source, target, tell=tell, note=show.lines)
+    show.copied(copied)
+
+
 @app.command(epilog=examples.of("verify"))
 def verify(study: opt.Where = None, as_json: opt.Json = False) -> None:
     """Check all that a study stores: every page, array, number and seed, and the model's file. Exit code 1 if not."""
@@ -78,12 +90,36 @@ def compare(studies: opt.Studies, as_json: opt.Json = False) -> None:
 
 
 @app.command("list", epilog=examples.of("list"))
-def list_(below: opt.Below = Path(), as_json: opt.Json = False) -> None:
-    """List the studies below a folder: pictures, trials, best score, time, and whether one is running."""
+def list_(below: opt.Below = ".", as_json: opt.Json = False) -> None:
+    """List the studies below a folder, or on a server: pictures, trials, best score, time, and which are running."""
     from reports import show
     from search.commands.list_studies import list_studies
 
     show.studies(list_studies(below), as_json=as_json)
+
+
+@app.command(epilog=examples.of("sweep"))
+def sweep(
+    file: opt.SweepPath, workers: opt.Workers = None, as_json: opt.Json = False, quiet: opt.Quiet = False
+) -> None:
+    """Search data sets x presets x seeds one after another, and show one table of them. Again, it goes on."""
+    started = monotonic()
+    from reports import show
+    from reports.pages import write_both
+    from search.commands.report import pictures_of
+    from search.commands.sweep import sweep
+
+    result = sweep(
+        file,
+        session_of(workers, quiet=quiet or as_json, started=started),
+        each=lambda folder, summary: write_both(summary, folder.report, pictures_of(folder, summary)),
+    )
+    show.swept(result.sweep, as_json=as_json)
+    if result.stopped:
+        complain(f"stopped; nothing is lost. Go on with: {command_line('sweep', file)}")
+        raise typer.Exit(RESUMABLE)
+    if result.failed:
+        raise typer.Exit(1)
 
 
 @app.command(epilog=examples.of("env"))

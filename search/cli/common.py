@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from search.text import printable
+from search.text import printable, without_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,10 +33,13 @@ def session_of(
 ) -> Session:
     from search.commands.session import Session
 
-    typed = shlex.join(["search", *sys.argv[1:]])
+    typed = without_passwords(shlex.join(["search", *sys.argv[1:]]))
     return Session(display(quiet=quiet), typed, workers, fold_limit, started, tuple(log or ()))
 
 
 def complain(message: str) -> None:
-    """Print a message on stderr, with control characters escaped: it may contain the name of any file."""
-    typer.echo("search: " + "\n".join(map(printable, message.split("\n"))), err=True)
+    """Print a message on stderr, with control characters escaped: it may contain the name of any file.
+
+    A password in a URL is masked, wherever it comes from.
+    """
+    typer.echo("search: " + "\n".join(map(printable, without_passwords(message).split("\n"))), err=True)

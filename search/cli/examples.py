@@ -67,6 +67,11 @@ EXAMPLES = {
         ("search backup pictures-study", "a copy beside it, even while it is searched"),
         ("search backup pictures-study --to /backups/pictures", "… or elsewhere"),
     ),
+    "copy": (
+        ("search copy pictures-study postgresql://me@host/lab", "onto a server"),
+        ("search copy postgresql://me@host/lab/pictures-study here-again", "… and back"),
+    ),
+    "sweep": (("search sweep sweep.toml", "data sets x presets x seeds, one table; again, it goes on"),),
     "verify": (
         ("search verify pictures-study", "every page, array, number and seed; exit code 1 if not"),
         ("search verify pictures-study --json", "for a script"),

@@ -27,6 +27,7 @@ EXTRAS = {
     "mlflow": ("--log mlflow", "mlflow"),
     "wandb": ("--log wandb", "wandb"),
     "dashboard": ("search dashboard", "optuna_dashboard"),
+    "postgres": ("results on a PostgreSQL server", "psycopg"),
 }
 """Extra -> (what for, the module that shows that it is installed)."""
 

@@ -297,6 +297,14 @@ NoLockBox = Annotated[
     bool,
     typer.Option("--no-lock-box", help="Search with all images; by default, of 1,000 or more a sixth is for testing."),
 ]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Keep the results of a new study on a PostgreSQL server: postgresql://USER@HOST/DATABASE. Needs the extra "
+        "`postgres`.",
+    ),
+]
 Nested = Annotated[
     bool,
     typer.Option(
@@ -388,7 +396,16 @@ Batch = Annotated[
 BackupTo = Annotated[
     Path | None, typer.Option("--to", metavar="FOLDER", help="New folder. [default: STUDY-backup-DATE, beside it]")
 ]
-Below = Annotated[Path, typer.Argument(metavar="DIR", help="Folder. Default: the current one.")]
+Below = Annotated[
+    str, typer.Argument(metavar="DIR | URL", help="Folder, or a database on a server. Default: the current folder.")
+]
+SweepPath = Annotated[
+    Path, typer.Argument(metavar="SWEEP.toml", help="Data sets, presets and seeds; see docs/sweeps.md.")
+]
+CopyFrom = Annotated[str, typer.Argument(metavar="FROM", help="A study folder, or the URL of a study on a server.")]
+CopyTo = Annotated[
+    str, typer.Argument(metavar="TO", help="A new folder, or postgresql://USER@HOST/DATABASE, /NAME added or not.")
+]
 Unknown = Annotated[
     bool, typer.Option("--unknown", help="Say 'unknown' of a picture that is unlike all training images.")
 ]

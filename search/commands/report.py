@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from search.stats.selection import Wish
 from search.study import config as toml
 from search.study.folder import StudyFolder
 from search.text import printable
+from storage import StorageError, changes_of
 
 LOOK_SECONDS = 5.0  # between two readings of the database, at least
 READING_SHARE = 0.1  # of the time that reading and drawing may take: with thousands of trials they take seconds
@@ -84,13 +85,12 @@ def _wait(folder: StudyFolder, state: object, stop: StopRequest, seconds: float)
             ready += LOOK_SECONDS
 
 
-def state_of(folder: StudyFolder) -> tuple[tuple[int, int], ...]:
-    """What differs once something was stored: time of change and size of each database and of its log."""
+def state_of(folder: StudyFolder) -> tuple[Hashable, ...]:
+    """What differs once something was stored in the study or an outer fold."""
     found = []
-    databases = (study.database for study in (folder, *folder.outers))
-    for file in (each for database in databases for each in (database, Path(f"{database}-wal"))):
-        with contextlib.suppress(OSError):  # SQLite removes its log when nobody writes any more
-            found.append((file.stat().st_mtime_ns, file.stat().st_size))
+    for study in (folder, *folder.outers):
+        with contextlib.suppress(StorageError):  # its server is away: told by the next reading
+            found.append(changes_of(study.database))
     return tuple(found)
 
 

@@ -20,7 +20,7 @@ from search.stats.metrics import max_scores
 from search.study import config as toml
 from search.study.lease import holder
 from search.text import command_line
-from storage import LockedError, StorageError, Store, needs_upgrade
+from storage import LockedError, ServerUrl, StorageError, Store, is_url, linked, needs_upgrade, writer_of
 
 _OUTER = "outer-"  # then the number of the fold, from 1
 _BACKUP = "-backup-"
@@ -143,7 +143,17 @@ class StudyFolder:
     @property
     def searched(self) -> bool:
         """Whether a process searches this study, or one of its outer folds, which have locks of their own."""
-        return any(holder(study.lock) is not None for study in (self, *self.outers))
+        return any(study.searcher is not None for study in (self, *self.outers))
+
+    @property
+    def searcher(self) -> str | None:
+        """The process that searches this study, in words: here, or for a study on a server elsewhere; None: none."""
+        return holder(self.lock) or writer_of(self.database)
+
+    @property
+    def server(self) -> ServerUrl | None:
+        """Where the study's results are if they are on a server. Raises StorageError for a damaged link to one."""
+        return linked(self.database)
 
     @property
     def model_is_outdated(self) -> bool:
@@ -169,7 +179,7 @@ class StudyFolder:
             with Store.open(self.database, read_only=True, max_scores=max_scores()) as store:
                 yield store
         except LockedError as error:
-            who = holder(self.lock) or "no run of `search`, so by another program, such as a database browser"
+            who = self.searcher or "no run of `search`, so by another program, such as a database browser"
             raise StorageError(f"{error} The study is held by {who}.") from error
 
     # Finding and making
@@ -184,6 +194,9 @@ class StudyFolder:
             if cls(given).is_study:
                 return cls(given)
             makes = command_line("run", "IMAGES")
+            if is_url(str(given)):
+                copies = command_line("copy", "URL", "FOLDER")
+                raise UsageError(f"a study is named by its folder, not by a URL; `{copies}` makes a folder of one")
             if not given.exists():
                 raise UsageError(f"{given} does not exist; `{makes}` makes a study")
             raise UsageError(f"{given} is not a study: it has no {toml.FILE}; `{makes}` makes one")
