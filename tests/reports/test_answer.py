@@ -105,7 +105,7 @@ def test_a_test_that_was_used_before_is_no_fresh_test() -> None:
 
 def test_plain_methods_and_the_start_are_beside_it() -> None:
     assert words.compared(judged()) == (
-        "The best plain method, linear probe on frozen features, gets 84 %, and no trial is clearly "
+        "The best plain method, linear probe on a pre-trained network, gets 84 %, and no trial is clearly "
         "better; your starting point (trial 0) gets 50 %."
     )
     assert words.compared(example().data(trials=(), probabilities={})) == ""

@@ -117,7 +117,7 @@ def test_without_a_best_trial_the_words_say_what_they_reach() -> None:
     failed = tuple(replace(t, state=TrialState.FAILED, folds=(), cause="error") for t in example().trials)
     records = replace(with_references(), trials=failed, probabilities={})
     assert words.references(records.data()) == (
-        "Logistic regression on pixels reaches 0.73. Linear probe on frozen features reaches 0.86."
+        "Logistic regression on pixels reaches 0.73. Linear probe on a pre-trained network reaches 0.86."
     )
     assert render(records.data())
 
@@ -167,7 +167,7 @@ def test_plain_lines_have_one_line_per_reference_when_it_has_all_folds() -> None
     assert stream.getvalue().splitlines() == [
         "reference majority class; balanced accuracy 0.500",
         "reference logistic regression on pixels; balanced accuracy 0.730",
-        "reference linear probe on frozen features; balanced accuracy 0.860",
+        "reference linear probe on a pre-trained network; balanced accuracy 0.860",
     ]
     later = io.StringIO()
     PlainLines(later).update(progress(TRIALS, references=KNOWN))

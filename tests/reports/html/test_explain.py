@@ -67,6 +67,21 @@ def test_the_answer_is_in_words() -> None:
     assert "trial 7 is the best of 10: part of the gains is luck" in words.caution(LENET)
 
 
+def test_a_change_that_takes_others_along_is_not_called_alone() -> None:
+    depth = Part(
+        changes=(Change("dense_depth", 4, 0),),
+        along=tuple(Change(name, 0.1, None) for name in ("initializer", "dropout", "l2")),
+        score=0.77,
+        gain=Gain(0.27, 0.03),
+        folds=FOLDS,
+    )
+    assert words.best_alone(replace(LENET, alone=(depth,))) == (
+        "dense_depth, with initializer, dropout and l2, which depend on it: 50 % to 77 ± 3 % (4 → 0)."
+    )
+    both = replace(LENET, alone=(LENET.alone[0], depth))
+    assert words.instead(both) == "Alone dense_depth with initializer, dropout and l2 (50 % to 77 ± 3 %) helps too."
+
+
 def test_changes_that_would_have_been_enough_too_are_told() -> None:
     l2 = part("l2", 0.8, 0.3, 0.1)
     known = replace(LENET, alone=(LENET.alone[0], l2), steps=(LENET.steps[0], part("l2", 0.78, 0.01, 0.05)))
