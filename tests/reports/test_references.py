@@ -137,7 +137,7 @@ def test_references_are_also_among_the_few_best_of_many_trials() -> None:
     records = replace(many(100), references=references(logistic_regression=0.4))
     lines = printed(records, 120).splitlines()
     last = next(n for n, line in enumerate(lines) if "logistic regression on pixels" in line and "reference" in line)
-    assert "80 more trials" in " ".join(lines[last + 1 : last + 4])
+    assert "80 more trials" in " ".join(lines[last + 1 : last + 6])
 
 
 def test_the_page_has_a_marked_row_for_each_reference_and_the_words() -> None:

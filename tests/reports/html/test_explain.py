@@ -9,6 +9,7 @@ import pytest
 
 from reports import markdown
 from reports.as_json import as_json
+from reports.html.page import unbroken
 from reports.html.study import render
 from reports.wording import explain as words
 from search.results.explained import Change, Explanation, Part
@@ -152,7 +153,8 @@ def test_the_page_draws_a_row_for_each_step_and_says_it_to_a_screen_reader() -> 
     section = re.findall(r'<section id="explain">.*?</section>', page, re.DOTALL)[0]
     assert section.count("<rect") == 3 and section.count('class="loss unclear"') == 1
     label = re.findall(r'role="img" aria-label="([^"]*)"', section)[0]
-    assert label.startswith("Waterfall of balanced accuracy. trial 0, your starting point: 50 %; initializer old")
+    said = unbroken("Waterfall of balanced accuracy. trial 0, your starting point: 50 %; initializer old")
+    assert label.startswith(said)
     assert "stopped after 1 of 5 folds" in section
     assert '<a href="#explain">' in page
     assert "explain" not in render(example().data()).replace(words.ALONE, "").split("<main>")[1]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from reports.as_json import as_json
+from reports.html.page import unbroken
 from reports.html.study import render
 from reports.wording import calibration as words
 from search.results.summary import StudySummary
@@ -57,7 +58,7 @@ def test_the_page_draws_it_and_says_it_to_who_does_not_see_it() -> None:
     data = with_choice().data()
     page = render(data)
     section = page[page.index('<section id="calibration">') :]
-    assert words.answer(data) in section and words.drawn(data)[:40] in section
+    assert unbroken(words.answer(data)) in section and unbroken(words.drawn(data)[:40]) in section
     assert 'href="#calibration"' in page
 
 
