@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, ColorScheme
+from playwright.sync_api import Browser
 
 from reports.html import diagnosis, images
 from reports.html.study import write
@@ -43,7 +43,9 @@ def pages(folder: Path) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
-def test_nothing_serious_is_found(browser: Browser, tmp_path: Path, width: int, scheme: ColorScheme) -> None:
+def test_nothing_serious_is_found(
+    browser: Browser, tmp_path: Path, width: int, scheme: Literal["light", "dark"]
+) -> None:
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce")
     found: list[Any] = []
     for name, path in pages(tmp_path).items():
