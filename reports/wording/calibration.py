@@ -23,6 +23,8 @@ def answer(data: StudySummary) -> str:
     against = [b for b in found.bins if (b.said - b.right) * off < 0 and not b.low <= b.said <= b.high]
     if max(abs(off), found.error) <= max(CLOSE, 1.5 * found.by_luck):
         first = "You can take its probabilities as they are"
+        if found.by_luck > CLOSE:
+            first = f"Nothing speaks against its probabilities, as far as {count(images, 'picture')} can tell"
     elif abs(off) <= CLOSE or against:
         first = "Its probabilities are too high for some pictures and too low for others"
     else:

@@ -28,13 +28,13 @@ def test_the_sentence_says_how_often_it_is_right(correct: float, surer: bool) ->
     assert ("surer" if surer else "less sure") in words.about(data)
 
 
-def of_bins(*bins: tuple[float, float]) -> StudySummary:
+def of_bins(*bins: tuple[float, float], luck: float = 0.01) -> StudySummary:
     """100 pictures in each: what the model says, and how many of them are right."""
     data = with_choice().data()
     assert data.calibrated is not None
     found = tuple(Bin(100, said, right, right - 0.05, right + 0.05) for said, right in bins)
     error = sum(abs(said - right) for said, right in bins) / len(bins)
-    return replace(data, calibrated=replace(data.calibrated, after=Reliability(found, error, 0.01)))
+    return replace(data, calibrated=replace(data.calibrated, after=Reliability(found, error, luck)))
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,11 @@ def test_the_whole_is_told_and_both_ends(bins: tuple[tuple[float, float], ...], 
     (least, of_least), (most, of_most) = bins
     assert f"least sure, it says {100 * least:.0f} % and {100 * of_least:.0f} % are right" in told
     assert told.endswith(f"surest, {100 * most:.0f} % and {100 * of_most:.0f} %.")
+
+
+def test_few_pictures_are_not_called_a_proof() -> None:
+    told = words.answer(of_bins((0.6, 0.58), (0.9, 0.91), luck=0.04))
+    assert told.startswith("Nothing speaks against its probabilities, as far as 200 pictures can tell: over all")
 
 
 def test_the_page_draws_it_and_says_it_to_who_does_not_see_it() -> None:
