@@ -136,9 +136,12 @@ def _search_and_finish(
         loop.load()
     if loop.running:  # folds that did not end in time
         executor.prepare(worker_context(pixels, folder.features, prepared), folder.logs)
+    elif searching:
+        use_spare_time(loop.references, session, loop.kept_for_references, loop.show, probe=loop.can_probe)
     _finish(folder, prepared, session, loop)
     left = math.inf if plan.seconds is None or not searching else plan.seconds - session.spent
-    use_spare_time(loop.references, session, left if loop.ended_by_time else min(left, AFTERWARDS), loop.show)
+    seconds = left if loop.ended_by_time else min(left, AFTERWARDS)
+    use_spare_time(loop.references, session, seconds, loop.show, probe=loop.can_probe)
     return Ending.STOPPED if session.stop.asked else Ending.FINISHED
 
 
