@@ -44,10 +44,11 @@ class Session:
     workers: int | None = None  # None: one per GPU, else one per core; 0: in this process
     fold_limit: float | None = None  # seconds that a fold run may take; None: as long as it gets on
     started: float = field(default_factory=time.monotonic)  # when the command began: its budget counts from then
+    takeover: bool | None = None  # whether a process that has the study is ended; None: the command cannot
 
     @property
     def asked(self) -> Asked:
         """The same for a search."""
         workers = () if self.workers is None else ("--workers", str(self.workers))
         limit = () if self.fold_limit is None else ("--fold-limit", f"{self.fold_limit:g}s")
-        return Asked(self.command, (*workers, *limit), self.started)
+        return Asked(self.command, (*workers, *limit), self.started, self.takeover)
