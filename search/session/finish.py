@@ -34,7 +34,7 @@ from search.results.looks import write_looks
 from search.results.read import read_telling
 from search.seeds import derive
 from search.session.budget import SAVING, WITH_CARE, fold_seconds, refit_seconds, usable
-from search.session.kept import forget, is_intact, model_of, weights_of
+from search.session.kept import forget, is_intact, model_of, sweep_states, weights_of
 from search.session.looks import look_jobs, look_seconds, looking, looks_of
 from search.session.plan import Plan, fold_job, fold_seed
 from search.session.prices import SPEED
@@ -136,6 +136,8 @@ class Finish:
     def _on_confirmed(self, job: FoldJob, outcome: Outcome) -> None:
         if isinstance(outcome, FoldResult):
             self._store.add_fold(fold_record(job, outcome), run=self.session.run_id, seconds=self.session.seconds)
+            if self.plan.saving:
+                self.plan.saving.forget(job)
 
     # Choosing and shipping
 
@@ -165,6 +167,7 @@ class Finish:
         )
         self._store.add_choice(record, run=self.session.run_id, seconds=self.session.seconds)
         forget(self.folder, evidence.numbers)
+        sweep_states(self.plan.saving, self._store, chosen=True)
         self._look(record, members, {member: refits[member].path for member in members})
         return True
 
