@@ -11,6 +11,7 @@ import typer
 
 from search.cli.about import app as about
 from search.cli.common import complain, display, session_of
+from search.cli.news import News, news
 from search.cli.using import app as using
 from search.commands import options as opt
 from search.errors import RunError, UsageError, of_the_system, writing
@@ -87,17 +88,23 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     prefer: opt.Prefer = None,
     max_latency: opt.MaxLatency = None,
     directory: opt.Dir = None,
+    takeover: opt.Takeover = False,
+    notify: opt.Notify = None,
+    notify_best: opt.NotifyBest = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Search: start a study, or continue it. Budgets are totals; Ctrl-C stops, and nothing is lost."""
+    """Search: start a study, or continue it. Budgets are totals; Ctrl-C stops, and what was stored stays."""
     given, started = dict(locals()), monotonic()  # what is imported now counts too
     from search.commands.request import Settings
     from search.commands.run import run
 
-    session = session_of(
-        opt.workers_asked(workers, workers_per_gpu), quiet=quiet, started=started, fold_limit=fold_limit
-    )
-    _finish(run(path, Settings.of(given), session, directory=directory, model=model, warm_start=warm_start))
+    asked = opt.workers_asked(workers, workers_per_gpu)
+    with news(path, notify, best=notify_best) as told:
+        session = session_of(
+            asked, quiet=quiet, started=started, fold_limit=fold_limit, takeover=takeover, on_best=told.on_best
+        )
+        ended = run(path, Settings.of(given), session, directory=directory, model=model, warm_start=warm_start)
+        _finish(ended, told)
 
 
 @app.command()
@@ -111,6 +118,9 @@ def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     workers_per_gpu: opt.PerGpu = None,
     fold_limit: opt.FoldLimit = None,
     model: opt.Model = None,
+    takeover: opt.Takeover = False,
+    notify: opt.Notify = None,
+    notify_best: opt.NotifyBest = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Continue a study. Refuses if nothing is left to do."""
@@ -118,10 +128,12 @@ def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     from search.commands.request import Settings
     from search.commands.run import resume
 
-    session = session_of(
-        opt.workers_asked(workers, workers_per_gpu), quiet=quiet, started=started, fold_limit=fold_limit
-    )
-    _finish(resume(study, Settings.of(given), session, model=model))
+    asked = opt.workers_asked(workers, workers_per_gpu)
+    with news(study, notify, best=notify_best) as told:
+        session = session_of(
+            asked, quiet=quiet, started=started, fold_limit=fold_limit, takeover=takeover, on_best=told.on_best
+        )
+        _finish(resume(study, Settings.of(given), session, model=model), told)
 
 
 @app.command()
@@ -217,7 +229,7 @@ def _write_page(result: Report) -> None:
         write_both(result.summary, page, result.pictures(), watched)
 
 
-def _finish(ended: RunResult) -> None:
+def _finish(ended: RunResult, told: News) -> None:
     """Report on a run, and exit with its code."""
     from reports import show
     from reports.pages import write_both
@@ -230,8 +242,9 @@ def _finish(ended: RunResult) -> None:
     summary = summary_of(folder)
     write_both(summary, folder.report, pictures_of(folder, summary))
     show.run(summary, folder.report, folder.command("report"))
+    told.ended(ended, summary)
     if ended.ending is Ending.STOPPED:
-        show.lines(f"stopped; nothing is lost. Go on with: {ended.resume_command}")
+        show.lines(f"stopped; what was stored stays. Go on with: {ended.resume_command}")
         raise typer.Exit(RESUMABLE)
     if ended.problem:
         complain(ended.problem)
