@@ -120,8 +120,8 @@ class Checkpoint:
             head = json.dumps(asdict(self._head(state, arrays, kept=kept is not None)), default=_plain).encode()
             parts = [len(head).to_bytes(LENGTH, "little"), head, *(array.tobytes() for array in arrays), kept or b""]
             self._saving.folder.mkdir(parents=True, exist_ok=True)
-            free = shutil.disk_usage(self._saving.folder).free
-            if free < sum(map(len, parts)) + SPARE:
+            total, _, free = shutil.disk_usage(self._saving.folder)
+            if total and free < sum(map(len, parts)) + SPARE:  # some network file systems say 0 of 0
                 return False
             _write(self._files[self._next], parts)
         except OSError as error:
