@@ -33,7 +33,7 @@ from search.manifest import PACKAGING
 from search.results.looks import write_looks
 from search.results.read import read_telling
 from search.seeds import derive
-from search.session.budget import SAVING, WITH_CARE, fold_seconds, refit_seconds, usable
+from search.session.budget import GRACE_SECONDS, SAVING, WITH_CARE, fold_seconds, refit_seconds, usable
 from search.session.kept import forget, is_intact, model_of, sweep_states, weights_of
 from search.session.looks import look_jobs, look_seconds, looking, looks_of
 from search.session.plan import Plan, fold_job, fold_seed
@@ -327,7 +327,7 @@ class Finish:
         """Run all jobs, as many at a time as there are slots. Returns whether all were run and none failed.
 
         No further job is started once `go_on` returns False. Running ones are ended, and all workers with them, once
-        `may_wait` returns False: only for what comes last.
+        `may_wait` returns False: only for what comes last. At a stop, trainings have a little time, as in the search.
         """
         waiting, succeeded = deque(jobs), 0
 
@@ -341,6 +341,10 @@ class Finish:
             lambda: waiting.popleft() if waiting and go_on() else None,
             lambda: not self.session.stop.asked and may_wait(),
         )
+        if self.session.stop.asked and any(isinstance(job, FoldJob | RefitJob) for job in drive.running):
+            self.session.executor.save(GRACE_SECONDS)
+            deadline = self.session.clock() + GRACE_SECONDS
+            drive.run(lambda: None, lambda: self.session.clock() < deadline)
         if drive.running and not may_wait():
             self.session.executor.close(kill=True)
         return succeeded == len(jobs)

@@ -87,6 +87,13 @@ def test_one_that_is_stopped_twice_ends_as_one_that_was_not(
     assert_same(result, undisturbed(worker, job))
 
 
+def test_in_half_precision_the_scale_of_the_loss_goes_on_too(saved: WorkerContext, job: FoldJob) -> None:
+    half = replace(saved, precision="mixed_float16")
+    expected = undisturbed(Worker(replace(half, saving=None)), job)
+    cut_short(half, job, 3)
+    assert_same(went_on(half, job)[0], expected)
+
+
 def test_the_seconds_that_were_spent_before_count(saved: WorkerContext, job: FoldJob) -> None:
     began = time.perf_counter()
     trained(Worker(saved), job)
