@@ -19,10 +19,14 @@ from search.study.prepared import Prepared
 from search.worker import checkpoint
 from search.worker.worker import Worker
 from spaces import Value
+from spaces.backbones.lite import LITE0
 from spaces.custom.file import named
+from spaces.facts import Facts
+from spaces.presets import FAMILIES
 from tests.search.worker.test_callbacks import WATCHED
 from tests.search.worker.test_custom_training import BUILD, EAGER
 from tests.search.worker.test_fold_run import POINTS, assert_same
+from tests.search.worker.test_kept_weights import needs_weights
 from tests.search.worker.test_trainer import fold_job, trained
 
 EPOCHS = 8
@@ -94,6 +98,22 @@ def test_in_half_precision_the_scale_of_the_loss_goes_on_too(saved: WorkerContex
     assert_same(went_on(half, job)[0], expected)
 
 
+@needs_weights
+@pytest.mark.slow
+def test_a_pre_trained_network_of_which_the_upper_part_is_trained_goes_on(
+    saved: WorkerContext, prepared: Prepared
+) -> None:
+    facts = Facts(8, 8, 1, 2, 27, (LITE0,))
+    tuned = replace(saved, preset="fine-tune", facts=facts)
+    params = FAMILIES["fine-tune"].space(facts).defaults(input_size=64, epochs=5, batch_size=8)
+    job = fold_job(prepared, params, max_epochs=5)
+    expected = undisturbed(Worker(replace(tuned, saving=None)), job)
+    cut_short(tuned, job, 3)
+    result, epochs = went_on(tuned, job)
+    assert epochs[-2:] == [4, 5]
+    assert_same(result, expected)
+
+
 def test_the_seconds_that_were_spent_before_count(saved: WorkerContext, job: FoldJob) -> None:
     began = time.perf_counter()
     trained(Worker(saved), job)
@@ -135,9 +155,11 @@ def test_one_that_ends_in_time_is_not_stopped(saved: WorkerContext, saving: Savi
     assert not saving.folder.exists()
 
 
-def test_the_weights_of_the_best_epoch_come_back(worker: Worker, saved: WorkerContext, job: FoldJob) -> None:
-    assert saved.saving is not None
-    kept = replace(job, keep=saved.saving.folder.parent / "kept.npz")
+def test_the_weights_of_the_best_epoch_come_back(
+    worker: Worker, saved: WorkerContext, prepared: Prepared, tmp_path: Path
+) -> None:
+    params = prepared.space.defaults(schedule="constant", learning_rate=0.02)
+    kept = replace(fold_job(prepared, params, max_epochs=30, patience=6), keep=tmp_path / "kept.npz")
     assert kept.keep is not None
     trained(worker, kept)
     with np.load(kept.keep) as arrays:
@@ -221,7 +243,6 @@ HOSTILE = {
     "another head": lambda _: with_head(b'{"epochs": "many"}'),
     "a pickle": lambda _: pickle.dumps(Bomb()),
     "a pickle with a checksum": lambda _: with_head(pickle.dumps(Bomb())),
-    "too large": lambda content: content + bytes(300_000_000),
 }
 
 
@@ -242,8 +263,15 @@ def test_a_file_that_is_not_whole_is_removed_and_the_one_before_is_used(
     assert not Path("/tmp/marker-of-a-bomb").exists()  # noqa: S108 - what the bomb would make
 
 
-@pytest.mark.parametrize("put", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), lambda path: path.mkdir()])
-def test_what_is_no_file_is_not_opened(
+def too_large(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 2**40)  # without blocks on the disk
+
+
+@pytest.mark.parametrize(
+    "put", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), lambda path: path.mkdir(), too_large]
+)
+def test_what_is_no_file_of_its_size_is_not_read(
     saved: WorkerContext, saving: Saving, job: FoldJob, put: Callable[[Path], object]
 ) -> None:
     cut_short(saved, job, 3)
