@@ -77,7 +77,7 @@ def test_a_search_tells_its_end_and_new_bests_and_keeps_the_address_to_itself(
     assert done.returncode == 0, done.stderr
     end = server.received[-1]
     assert server.received[-2] == end, "it was given twice"
-    assert end["title"] == "study is done"
+    assert end["title"] == "shapes is done"
     for part in ("Best: trial ", "3 trials in ", "More: search report study"):
         assert part in end["message"]
     bests = server.received[:-2:2]
