@@ -11,6 +11,7 @@ import typer
 from search.cli import examples
 from search.cli.about import app as about
 from search.cli.common import complain, display, session_of
+from search.cli.news import News, news
 from search.cli.using import app as using
 from search.cli.viewers import app as viewers
 from search.commands import options as opt
@@ -109,26 +110,32 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     log: opt.Log = None,
     dry_run: opt.DryRun = False,
     as_json: opt.Json = False,
+    takeover: opt.Takeover = False,
+    notify: opt.Notify = None,
+    notify_best: opt.NotifyBest = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Search: start a study, or continue it. Budgets are totals; Ctrl-C stops, and nothing is lost."""
+    """Search: start a study, or continue it. Budgets are totals; Ctrl-C stops, and what was stored stays."""
     given, started = dict(locals()), monotonic()  # what is imported now counts too
     from search.commands.request import Settings
     from search.commands.run import run
 
-    session = session_of(
-        opt.workers_asked(workers, workers_per_gpu),
-        quiet=quiet or as_json or dry_run,
-        started=started,
-        fold_limit=fold_limit,
-        log=log,
-    )
     first, settings = path[0] if path else None, Settings.of(given)
     named: dict[str, Any] = {"directory": directory, "model": model, "warm_start": warm_start}
-    if dry_run:
-        _dry_run(first, settings, session, named, as_json=as_json)
-    else:
-        _finish(run(first, settings, session, **named), session, as_json=as_json)
+    with news(first, notify, best=notify_best) as told:
+        session = session_of(
+            opt.workers_asked(workers, workers_per_gpu),
+            quiet=quiet or as_json or dry_run,
+            started=started,
+            fold_limit=fold_limit,
+            takeover=takeover,
+            log=log,
+            on_best=told.on_best,
+        )
+        if dry_run:
+            _dry_run(first, settings, session, named, as_json=as_json)
+        else:
+            _finish(run(first, settings, session, **named), told, session, as_json=as_json)
 
 
 @app.command(epilog=examples.of("resume"))
@@ -144,6 +151,9 @@ def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     model: opt.Model = None,
     log: opt.Log = None,
     as_json: opt.Json = False,
+    takeover: opt.Takeover = False,
+    notify: opt.Notify = None,
+    notify_best: opt.NotifyBest = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Continue a study. Refuses if nothing is left to do."""
@@ -151,14 +161,17 @@ def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     from search.commands.request import Settings
     from search.commands.run import resume
 
-    session = session_of(
-        opt.workers_asked(workers, workers_per_gpu),
-        quiet=quiet or as_json,
-        started=started,
-        fold_limit=fold_limit,
-        log=log,
-    )
-    _finish(resume(study, Settings.of(given), session, model=model), session, as_json=as_json)
+    with news(study, notify, best=notify_best) as told:
+        session = session_of(
+            opt.workers_asked(workers, workers_per_gpu),
+            quiet=quiet or as_json,
+            started=started,
+            fold_limit=fold_limit,
+            takeover=takeover,
+            log=log,
+            on_best=told.on_best,
+        )
+        _finish(resume(study, Settings.of(given), session, model=model), told, session, as_json=as_json)
 
 
 @app.command(epilog=examples.of("check"))
@@ -222,7 +235,7 @@ def _dry_run(path: Path | None, settings: Settings, session: Session, named: dic
     show.dry_run(dry_run(path, settings, session, **named), as_json=as_json)
 
 
-def _finish(ended: RunResult, session: Session, *, as_json: bool) -> None:
+def _finish(ended: RunResult, told: News, session: Session, *, as_json: bool) -> None:
     """Report on a run, and exit with its code."""
     from reports import show
     from reports.pages import write_both
@@ -237,10 +250,11 @@ def _finish(ended: RunResult, session: Session, *, as_json: bool) -> None:
     else:
         show.lines(*([ended.nothing_left] if ended.nothing_left else []))
         show.run(summary, folder.report, folder.command("report"))
+    told.ended(ended, summary)
     _log(folder.path, session.log)
     if ended.ending is Ending.STOPPED:
         tell = complain if as_json else show.lines
-        tell(f"stopped; nothing is lost. Go on with: {ended.resume_command}")
+        tell(f"stopped; what was stored stays. Go on with: {ended.resume_command}")
         raise typer.Exit(RESUMABLE)
     if ended.problem:
         complain(ended.problem)

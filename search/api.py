@@ -138,7 +138,7 @@ class Study:
         seconds = _seconds(time, "time")
         result = explaining.explain(self.path, session, **ends, trials=trials, seconds=seconds, model=model)
         if result.ending is Ending.STOPPED:
-            raise KeyboardInterrupt(f"stopped; nothing is lost. Go on with: {result.resume_command}")
+            raise KeyboardInterrupt(f"stopped; what was stored stays. Go on with: {result.resume_command}")
         return result.explanation
 
     def model(self) -> Any:
@@ -417,7 +417,7 @@ def _study(ended: running.RunResult, *, quiet: bool) -> Study:
     folder = ended.folder
     if ended.ending is Ending.STOPPED:
         model = f", model={as_typed(ended.own)!r}" if ended.own else ""
-        raise KeyboardInterrupt(f"stopped; nothing is lost. Go on with: search.resume({str(folder)!r}{model})")
+        raise KeyboardInterrupt(f"stopped; what was stored stays. Go on with: search.resume({str(folder)!r}{model})")
     if ended.problem:
         raise RunError(ended.problem)
     if ended.ending is Ending.FAILED:

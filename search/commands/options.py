@@ -274,6 +274,18 @@ Precision = Annotated[
 Xla = Annotated[
     bool, typer.Option("--xla", help="Compile each epoch of training by XLA: for GPUs; slower on a processor.")
 ]
+Takeover = Annotated[
+    bool, typer.Option("--takeover", help="Stop the process that has the study now, in order, and go on in its place.")
+]
+Notify = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="URL",
+        help="Send a notice at the end or a failure to this address of apprise (extra notify), such as ntfy://TOPIC. "
+        "Again for more; or in SMALLSEARCH_NOTIFY, which `ps` does not show.",
+    ),
+]
+NotifyBest = Annotated[bool, typer.Option("--notify-best", help="Send one at each new best score too.")]
 Model = Annotated[
     str | None,
     typer.Option(

@@ -85,6 +85,11 @@ class StudyFolder:
         return self._cache / "refits"
 
     @property
+    def states(self) -> Path:
+        """A folder with the state of long fold runs in progress, see `jobs.Saving`."""
+        return self._cache / "folds"
+
+    @property
     def looks(self) -> Path:
         """Where the chosen model looks in a few images, see `results.looks`; may be absent."""
         return self._cache / "looks.npz"
@@ -107,6 +112,10 @@ class StudyFolder:
     def explanation(self, start: int, goal: int) -> Path:
         """The database of the trials between two trials of the search."""
         return self.explained / f"{start}-{goal}.db"
+
+    def explained_states(self, start: int, goal: int) -> Path:
+        """As `states`, of that explanation: its trials are numbered for themselves."""
+        return self._cache / f"folds-{start}-{goal}"
 
     def outer(self, fold: int) -> StudyFolder:
         """The study of an outer fold, counted from 0, which searches without the images of that fold."""
@@ -276,11 +285,16 @@ class StudyFolder:
             for path in self.explained.glob(".*.db.*.new*"):
                 path.unlink(missing_ok=True)
         refits = ((self.refits, ".*.keras"), (self.refits, ".*.npz"))
-        partial_files = ((self.features, ".*.npy"), *refits, (self._cache, ".looks.*.npz"), (self.models, ".*.keras"))
-        for folder, pattern in partial_files:
-            if folder.resolve().is_relative_to(self.path.resolve()):  # the folder could be a link to any other
+        states = ((path, ".*.state") for path in (self.states, *self._cache.glob("folds-*")))
+        others = ((self.features, ".*.npy"), (self._cache, ".looks.*.npz"), (self.models, ".*.keras"))
+        for folder, pattern in (*refits, *states, *others):
+            if self.contains(folder):
                 for path in folder.glob(pattern):
                     path.unlink(missing_ok=True)
+
+    def contains(self, folder: Path) -> bool:
+        """Whether a folder is in the study: in that of a stranger it could be a link to any other."""
+        return folder.resolve().is_relative_to(self.path.resolve())
 
     # What to type
 

@@ -6,7 +6,7 @@ import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -72,6 +72,7 @@ class FoldState:
     start: Start
     variables: tuple[NDArray[Any], ...]  # see `Trainer.state`
     seconds: float  # spent
+    predicting: tuple[float, ...]  # milliseconds an image, of each epoch's validation
 
 
 class FoldRun:
@@ -249,6 +250,7 @@ class FoldRun:
             start=self.inspector.start,
             variables=self._trainer.state(),
             seconds=time.perf_counter() - self._started,
+            predicting=tuple(self._predicting),
         )
 
     def restore(self, state: FoldState) -> None:
@@ -262,6 +264,17 @@ class FoldRun:
         self.inspector.start = state.start
         self._trainer.restore(state.variables)
         self._started = time.perf_counter() - state.seconds
+        self._predicting = list(state.predicting)
+
+
+class Saver(Protocol):
+    """Keeps the state of a fold run outside of its process, see `checkpoint.py`."""
+
+    def go_on(self, run: FoldRun) -> None:
+        """Bring a run that has just begun to the state that was kept, if there is one."""
+
+    def after_epoch(self, run: FoldRun) -> None:
+        """Called after each epoch but the last one."""
 
 
 def train(
@@ -272,12 +285,17 @@ def train(
     at_best: Callable[[], object] = lambda: None,
     *,
     progress: Callable[[Step], object] = lambda _: None,
+    saver: Saver | None = None,
 ) -> FoldResult:
-    """A whole fold run, see FoldRun. `progress` is called before each epoch."""
+    """A whole fold run, see FoldRun. `progress` is called before each epoch. Raises what `saver` raises."""
     run = FoldRun(trainer, job, started, callbacks, at_best)
+    if saver:
+        saver.go_on(run)
     while not run.finished:
         progress(Step("epoch", run.epochs + 1, job.training.max_epochs))
         run.epoch()
+        if saver and not run.finished:
+            saver.after_epoch(run)
     return run.result()
 
 

@@ -37,11 +37,13 @@ from search.jobs import (
     ReferenceJob,
     RefitJob,
     SavedModel,
+    SaveRequest,
     Step,
     WorkerContext,
 )
 from search.native import ENVIRONMENT
 from search.seeds import derive
+from search.worker.checkpoint import Checkpoint, SavedError
 from search.worker.describe import describe, describe_frozen
 from search.worker.edits import edited
 from search.worker.features import Features
@@ -79,10 +81,16 @@ class Sign:
 class Worker:
     """Does jobs, all with the same context."""
 
-    def __init__(self, context: WorkerContext, progress: Callable[[Step], object] = lambda _: None) -> None:
+    def __init__(
+        self,
+        context: WorkerContext,
+        progress: Callable[[Step], object] = lambda _: None,
+        asked: Callable[[], SaveRequest | None] = lambda: None,
+    ) -> None:
         """Import TensorFlow (seconds), give it one thread, and take the pixels in.
 
-        `progress` is called before each epoch, and before each piece of features.
+        `progress` is called before each epoch, and before each piece of features; `asked` after epochs, a few times a
+        second: whether the search stops.
         """
         os.environ.update(ENVIRONMENT)
         import tensorflow as tf  # seconds, and its settings come first
@@ -94,7 +102,7 @@ class Worker:
             tf.config.threading.set_inter_op_parallelism_threads(1)
             for gpu in tf.config.list_physical_devices("GPU"):
                 tf.config.experimental.set_memory_growth(gpu, True)
-        self._context, self._progress = context, progress
+        self._context, self._progress, self._asked = context, progress, asked
         self._preset = None if context.model is not None else preset(context.preset)
         self._last: Trainer | None = None  # that trained a network
 
@@ -130,6 +138,8 @@ class Worker:
         except (MemoryError, tf.errors.ResourceExhaustedError) as error:
             self._trainers.clear()
             return Failure(FailureCause.OUT_OF_MEMORY, first_line(error))
+        except SavedError as saved:
+            return Failure(FailureCause.STOPPED, str(saved))
         except (RefusedError, UnfitError) as error:
             return Failure(FailureCause.REFUSED, str(error))
         except BuilderError as error:
@@ -408,11 +418,15 @@ class Worker:
         started: float,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         at_best: Callable[[], object] = lambda: None,
+        *,
+        pure: bool = True,
     ) -> FoldResult:
+        """`pure`: whether all that decides what comes next is in what `FoldRun.state` returns."""
         from search.worker.fold_run import train
 
-        self._last = trainer
-        return train(trainer, job, started, callbacks, at_best, progress=self._progress)
+        self._last, saving = trainer, self._context.saving
+        saver = Checkpoint(saving, trainer, job, self._asked) if saving and pure else None
+        return train(trainer, job, started, callbacks, at_best, progress=self._progress, saver=saver)
 
     @property
     def _trained(self) -> Trainer:
@@ -434,9 +448,9 @@ class Worker:
         model, callbacks = built()
         why = packaging.unsaveable_reason(packaging.bare_network(model))
         notes: tuple[str, ...] = (f"no model of {self._own.name} will be saved: {why}",) if why else ()
-        untraceable = ""
+        untraceable, pure = "", not (why or callbacks) and of_keras_alone(model)
         try:
-            if why or callbacks or not of_keras_alone(model):
+            if not pure:
                 gc.collect()  # what the fold before traced
                 trainer = Trainer(model, self._constant, self._context, recipe)
             else:
@@ -455,7 +469,7 @@ class Worker:
         name, decided = self._own.name, (trainer.inputs.pixels.note, trainer.output.note)
         notes += tuple(f"before training, {name}: {note}" for note in decided if note)
         notes += (self._own.loading_note,) if self._own.loading_note else ()
-        result = self._trained_by(trainer, job, started, callbacks)
+        result = self._trained_by(trainer, job, started, callbacks, pure=pure and not untraceable)
         return replace(result, notes=(*notes, *result.notes))
 
     def _new(self, job: FoldJob, build: Callable[[], Built]) -> Built:
