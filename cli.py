@@ -11,6 +11,7 @@ import typer
 from search.cli import examples
 from search.cli.about import app as about
 from search.cli.common import complain, display, session_of
+from search.cli.news import News, news
 from search.cli.using import app as using
 from search.cli.viewers import app as viewers
 from search.commands import options as opt
@@ -51,6 +52,11 @@ def init(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     backbone: opt.Backbones = None,
     warm_start: opt.WarmStart = None,
     no_flip: opt.NoFlip = False,
+    labels: opt.LabelTable = None,
+    label_columns: opt.LabelColumns = None,
+    label_pattern: opt.LabelPattern = None,
+    classes: opt.Classes = None,
+    merge: opt.Merge = None,
     groups: opt.Groups = None,
     no_lock_box: opt.NoLockBox = False,
     as_json: opt.Json = False,
@@ -62,7 +68,7 @@ def init(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     from search.commands.run import init
 
     shown = display(quiet=as_json)
-    folder = init(images, Settings.of(given), directory=directory, warm_start=warm_start, display=shown)
+    folder = init(images[0], Settings.of(given), directory=directory, warm_start=warm_start, display=shown)
     show.made(folder.path, folder.toml, folder.command("run"), as_json=as_json)
 
 
@@ -88,9 +94,15 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     model: opt.Model = None,
     warm_start: opt.WarmStart = None,
     no_flip: opt.NoFlip = False,
+    labels: opt.LabelTable = None,
+    label_columns: opt.LabelColumns = None,
+    label_pattern: opt.LabelPattern = None,
+    classes: opt.Classes = None,
+    merge: opt.Merge = None,
     groups: opt.Groups = None,
     no_lock_box: opt.NoLockBox = False,
     nested: opt.Nested = False,
+    storage: opt.Storage = None,
     until_flat: opt.UntilFlat = False,
     prefer: opt.Prefer = None,
     max_latency: opt.MaxLatency = None,
@@ -98,26 +110,32 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     log: opt.Log = None,
     dry_run: opt.DryRun = False,
     as_json: opt.Json = False,
+    takeover: opt.Takeover = False,
+    notify: opt.Notify = None,
+    notify_best: opt.NotifyBest = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Search: start a study, or continue it. Budgets are totals; Ctrl-C stops, and nothing is lost."""
+    """Search: start a study, or continue it. Budgets are totals; Ctrl-C stops, and what was stored stays."""
     given, started = dict(locals()), monotonic()  # what is imported now counts too
     from search.commands.request import Settings
     from search.commands.run import run
 
-    session = session_of(
-        opt.workers_asked(workers, workers_per_gpu),
-        quiet=quiet or as_json or dry_run,
-        started=started,
-        fold_limit=fold_limit,
-        log=log,
-    )
-    settings = Settings.of(given)
+    first, settings = path[0] if path else None, Settings.of(given)
     named: dict[str, Any] = {"directory": directory, "model": model, "warm_start": warm_start}
-    if dry_run:
-        _dry_run(path, settings, session, named, as_json=as_json)
-    else:
-        _finish(run(path, settings, session, **named), session, as_json=as_json)
+    with news(first, notify, best=notify_best) as told:
+        session = session_of(
+            opt.workers_asked(workers, workers_per_gpu),
+            quiet=quiet or as_json or dry_run,
+            started=started,
+            fold_limit=fold_limit,
+            takeover=takeover,
+            log=log,
+            on_best=told.on_best,
+        )
+        if dry_run:
+            _dry_run(first, settings, session, named, as_json=as_json)
+        else:
+            _finish(run(first, settings, session, **named), told, session, as_json=as_json)
 
 
 @app.command(epilog=examples.of("resume"))
@@ -133,6 +151,9 @@ def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     model: opt.Model = None,
     log: opt.Log = None,
     as_json: opt.Json = False,
+    takeover: opt.Takeover = False,
+    notify: opt.Notify = None,
+    notify_best: opt.NotifyBest = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Continue a study. Refuses if nothing is left to do."""
@@ -140,29 +161,39 @@ def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     from search.commands.request import Settings
     from search.commands.run import resume
 
-    session = session_of(
-        opt.workers_asked(workers, workers_per_gpu),
-        quiet=quiet or as_json,
-        started=started,
-        fold_limit=fold_limit,
-        log=log,
-    )
-    _finish(resume(study, Settings.of(given), session, model=model), session, as_json=as_json)
+    with news(study, notify, best=notify_best) as told:
+        session = session_of(
+            opt.workers_asked(workers, workers_per_gpu),
+            quiet=quiet or as_json,
+            started=started,
+            fold_limit=fold_limit,
+            takeover=takeover,
+            log=log,
+            on_best=told.on_best,
+        )
+        _finish(resume(study, Settings.of(given), session, model=model), told, session, as_json=as_json)
 
 
 @app.command(epilog=examples.of("check"))
-def check(
+def check(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     images: opt.Images,
+    labels: opt.LabelTable = None,
+    label_columns: opt.LabelColumns = None,
+    label_pattern: opt.LabelPattern = None,
+    classes: opt.Classes = None,
+    merge: opt.Merge = None,
     groups: opt.Groups = None,
     folds: opt.Folds = None,
     as_json: opt.Json = False,
     open_it: opt.Open = False,
 ) -> None:
     """Check the images: files, classes, copies, contradictory labels, groups. Writes IMAGES-check.html."""
+    given = dict(locals())
     from reports import show
     from search.commands.check import check
+    from search.commands.request import Settings
 
-    result = check(images, groups=groups, folds=folds, display=display(quiet=as_json))
+    result = check(images[0], Settings.of(given), display=display(quiet=as_json))
     show.images(result.findings, result.page, as_json=as_json, open_it=open_it)
     if result.findings.problem:
         raise UsageError(result.findings.problem)
@@ -175,6 +206,11 @@ def diagnose(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     preset: opt.Diagnosed = None,
     epochs: opt.Epochs = None,
     seed: opt.Seed = None,
+    labels: opt.LabelTable = None,
+    label_columns: opt.LabelColumns = None,
+    label_pattern: opt.LabelPattern = None,
+    classes: opt.Classes = None,
+    merge: opt.Merge = None,
     groups: opt.Groups = None,
     seconds: opt.Seconds = None,
     workers: opt.Workers = None,
@@ -182,12 +218,13 @@ def diagnose(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     open_it: opt.Open = False,
 ) -> None:
     """Why does my network not learn? Trains it, and again with one thing changed. Writes IMAGES-diagnose.html."""
+    given = dict(locals())
     from reports import show
     from search.commands.diagnose import diagnose
     from search.commands.request import Settings
 
-    settings, shown = Settings(preset=preset, epochs=epochs, seed=seed, groups=groups), display(quiet=as_json)
-    result = diagnose(images, settings, model=model, seconds=seconds, workers=workers, display=shown)
+    shown = display(quiet=as_json)
+    result = diagnose(images[0], Settings.of(given), model=model, seconds=seconds, workers=workers, display=shown)
     show.diagnosis(result.diagnosed, result.page, as_json=as_json, open_it=open_it)
 
 
@@ -198,7 +235,7 @@ def _dry_run(path: Path | None, settings: Settings, session: Session, named: dic
     show.dry_run(dry_run(path, settings, session, **named), as_json=as_json)
 
 
-def _finish(ended: RunResult, session: Session, *, as_json: bool) -> None:
+def _finish(ended: RunResult, told: News, session: Session, *, as_json: bool) -> None:
     """Report on a run, and exit with its code."""
     from reports import show
     from reports.pages import write_both
@@ -213,10 +250,11 @@ def _finish(ended: RunResult, session: Session, *, as_json: bool) -> None:
     else:
         show.lines(*([ended.nothing_left] if ended.nothing_left else []))
         show.run(summary, folder.report, folder.command("report"))
+    told.ended(ended, summary)
     _log(folder.path, session.log)
     if ended.ending is Ending.STOPPED:
         tell = complain if as_json else show.lines
-        tell(f"stopped; nothing is lost. Go on with: {ended.resume_command}")
+        tell(f"stopped; what was stored stays. Go on with: {ended.resume_command}")
         raise typer.Exit(RESUMABLE)
     if ended.problem:
         complain(ended.problem)

@@ -230,7 +230,7 @@ def test_files_of_the_architecture_exist() -> None:
     for line in ARCHITECTURE.splitlines():
         for name in re.findall(r"`([\w/]+\.(?:py|md))`", line):
             there = any(f"/{path}".endswith(f"/{name}") for path in tracked())
-            assert there or (name == "formats.py" and "export" in line), name
+            assert there, name
 
 
 # The recipes

@@ -19,6 +19,7 @@ EXAMPLES = {
     ),
     "check": (
         ("search check pictures/ --open", "files, classes, copies and groups, as a page"),
+        ("search check pictures.zip", "the same of an archive"),
         (r"search check pictures/ --groups '(patient\d+)'", "which pictures stay in one fold"),
     ),
     "diagnose": (
@@ -45,7 +46,9 @@ EXAMPLES = {
     ),
     "export": (
         ("search export pictures-study --to model.keras", "one file that Keras alone loads"),
-        ("search export --to model.keras", "… of the study here"),
+        ("search export pictures-study --to model.tflite --quantize int8", "for a phone, a quarter of the size"),
+        ("search export pictures-study --to model.onnx --batch 1", "for onnxruntime, one picture at a time"),
+        ("search export --to train.py", "plain Keras code that trains the winner of the study here"),
     ),
     "predict": (
         ("search predict pictures-study new/", "classify the pictures of a folder"),
@@ -64,6 +67,11 @@ EXAMPLES = {
         ("search backup pictures-study", "a copy beside it, even while it is searched"),
         ("search backup pictures-study --to /backups/pictures", "… or elsewhere"),
     ),
+    "copy": (
+        ("search copy pictures-study postgresql://me@host/lab", "onto a server"),
+        ("search copy postgresql://me@host/lab/pictures-study here-again", "… and back"),
+    ),
+    "sweep": (("search sweep sweep.toml", "data sets x presets x seeds, one table; again, it goes on"),),
     "verify": (
         ("search verify pictures-study", "every page, array, number and seed; exit code 1 if not"),
         ("search verify pictures-study --json", "for a script"),

@@ -272,8 +272,20 @@ Precision = Annotated[
     ),
 ]
 Xla = Annotated[
-    bool, typer.Option("--xla", help="Compile the steps of training by XLA: for GPUs; slower on a processor.")
+    bool, typer.Option("--xla", help="Compile each epoch of training by XLA: for GPUs; slower on a processor.")
 ]
+Takeover = Annotated[
+    bool, typer.Option("--takeover", help="Stop the process that has the study now, in order, and go on in its place.")
+]
+Notify = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="URL",
+        help="Send a notice at the end or a failure to this address of apprise (extra notify), such as ntfy://TOPIC. "
+        "Again for more; or in SMALLSEARCH_NOTIFY, which `ps` does not show.",
+    ),
+]
+NotifyBest = Annotated[bool, typer.Option("--notify-best", help="Send one at each new best score too.")]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -297,6 +309,14 @@ NoLockBox = Annotated[
     bool,
     typer.Option("--no-lock-box", help="Search with all images; by default, of 1,000 or more a sixth is for testing."),
 ]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Keep the results of a new study on a PostgreSQL server: postgresql://USER@HOST/DATABASE. Needs the extra "
+        "`postgres`.",
+    ),
+]
 Nested = Annotated[
     bool,
     typer.Option(
@@ -308,20 +328,96 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the end result
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 Version = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")]
-Images = Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of images, one folder a class.")]
-StudyOrImages = Annotated[
-    Path | None, typer.Argument(metavar="STUDY | IMAGES", help="A study folder, or a folder of images.")
+Images = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="IMAGES...",
+        help="Folder of images, one folder a class, or a .zip or .tar of one; several are read as one set.",
+    ),
 ]
-StudyOrModel = Annotated[Path, typer.Argument(metavar="STUDY | FILE.keras", help="A study, or a model of `export`.")]
+StudyOrImages = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="STUDY | IMAGES...",
+        help="A study folder, or a folder of images, or a .zip or .tar of one; several of images are read as one set.",
+    ),
+]
+LabelTable = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels",
+        metavar="FILE.csv",
+        help="The class of each picture, where folders are none: a table with the columns path and label, and perhaps "
+        "group and split, by their usual names.",
+    ),
+]
+LabelColumns = Annotated[
+    str | None,
+    typer.Option(
+        "--label-columns",
+        metavar="path=A,label=B",
+        help="Which columns of that table are meant, also group=C, split=D.",
+    ),
+]
+LabelPattern = Annotated[
+    str | None,
+    typer.Option(
+        "--label-pattern",
+        metavar="PATTERN",
+        help="The class of each picture from its name: a regular expression with one group; '([a-z]+)_' of cat_1.jpg.",
+    ),
+]
+Classes = Annotated[
+    list[str] | None, typer.Option("--classes", metavar="A,B", help="Read these classes only; may be given again.")
+]
+Merge = Annotated[
+    list[str] | None, typer.Option("--merge", metavar="NEW=A+B", help="Read classes as one; may be given again.")
+]
+StudyOrModel = Annotated[
+    Path,
+    typer.Argument(
+        metavar="STUDY | MODEL", help="A study, or a model of `export`: .keras, .tflite, .onnx or a folder."
+    ),
+]
 PresetOrStudy = Annotated[
     str | None, typer.Argument(metavar="PRESET | STUDY", help="A preset or a study folder. Default: here.")
 ]
 Pictures = Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Picture files, or folders of them.")]
-To = Annotated[Path | None, typer.Option("--to", metavar="FILE.keras", help="Where to write the model.")]
+To = Annotated[
+    Path | None,
+    typer.Option(
+        "--to",
+        metavar="FILE | DIR",
+        help="Where to write the model. The ending says in which format: .keras, .tflite (LiteRT), .onnx, .py (plain "
+        "Keras code that trains it); a folder is a TensorFlow SavedModel.",
+    ),
+]
+Quantize = Annotated[
+    str | None,
+    typer.Option(
+        "--quantize",
+        metavar="float16|int8",
+        help="Shorter numbers in a .tflite file: half or a quarter of its size. int8 is calibrated on training images, "
+        "and may cost accuracy, which is measured.",
+    ),
+]
+Batch = Annotated[
+    int | None,
+    _option("Images that a .tflite, .onnx or SavedModel takes at once, no more and no fewer. [default: any number]"),
+]
 BackupTo = Annotated[
     Path | None, typer.Option("--to", metavar="FOLDER", help="New folder. [default: STUDY-backup-DATE, beside it]")
 ]
-Below = Annotated[Path, typer.Argument(metavar="DIR", help="Folder. Default: the current one.")]
+Below = Annotated[
+    str, typer.Argument(metavar="DIR | URL", help="Folder, or a database on a server. Default: the current folder.")
+]
+SweepPath = Annotated[
+    Path, typer.Argument(metavar="SWEEP.toml", help="Data sets, presets and seeds; see docs/sweeps.md.")
+]
+CopyFrom = Annotated[str, typer.Argument(metavar="FROM", help="A study folder, or the URL of a study on a server.")]
+CopyTo = Annotated[
+    str, typer.Argument(metavar="TO", help="A new folder, or postgresql://USER@HOST/DATABASE, /NAME added or not.")
+]
 Unknown = Annotated[
     bool, typer.Option("--unknown", help="Say 'unknown' of a picture that is unlike all training images.")
 ]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.data.depth import DEPTHS, FULL_DEPTH
-from search.data.depth import KEY as GREY_BITS
+from search.data.depth import FULL, Scale
+from search.data.places import opened
 from search.data.thumbnails import thumbnails
 from search.errors import UsageError
 from search.results.looks import Looks, read_looks
@@ -22,6 +22,7 @@ from search.stats.selection import Wish
 from search.study import config as toml
 from search.study.folder import StudyFolder
 from search.text import printable
+from storage import StorageError, changes_of
 
 LOOK_SECONDS = 5.0  # between two readings of the database, at least
 READING_SHARE = 0.1  # of the time that reading and drawing may take: with thousands of trials they take seconds
@@ -84,13 +85,12 @@ def _wait(folder: StudyFolder, state: object, stop: StopRequest, seconds: float)
             ready += LOOK_SECONDS
 
 
-def state_of(folder: StudyFolder) -> tuple[tuple[int, int], ...]:
-    """What differs once something was stored: time of change and size of each database and of its log."""
+def state_of(folder: StudyFolder) -> tuple[Hashable, ...]:
+    """What differs once something was stored in the study or an outer fold."""
     found = []
-    databases = (study.database for study in (folder, *folder.outers))
-    for file in (each for database in databases for each in (database, Path(f"{database}-wal"))):
-        with contextlib.suppress(OSError):  # SQLite removes its log when nobody writes any more
-            found.append((file.stat().st_mtime_ns, file.stat().st_size))
+    for study in (folder, *folder.outers):
+        with contextlib.suppress(StorageError):  # its server is away: told by the next reading
+            found.append(changes_of(study.database))
     return tuple(found)
 
 
@@ -126,20 +126,28 @@ def pictures_of(folder: StudyFolder, summary: StudySummary) -> Pictures:
     if not rows:
         return Pictures()
     try:
-        root = toml.read(folder.path).images
+        config = toml.read(folder.path)
     except UsageError:
         return Pictures(missing=f"No picture is shown: {folder.toml.name}, which says where they are, cannot be read.")
-    if not (folder.path / root).is_dir():
-        return Pictures(missing=f"No picture is shown: the image folder, {printable(root)}, is not there any more.")
+    roots, named = config.origin(folder.path).roots, " and ".join(map(printable, (config.images, *(config.also or ()))))
+    if not all(root.exists() for root in roots):
+        return Pictures(missing=f"No picture is shown: the image folder, {named}, is not there any more.")
     with folder.read() as store:
         images = {image.row: image for image in store.images()}
-    bits = summary.study.config.get(GREY_BITS)
+    try:
+        scale = Scale.of_plain(summary.study.config)
+    except (ValueError, TypeError):
+        scale = FULL
     wanted = [images[row] for row in rows]
-    small = thumbnails(folder.path / root, wanted, bits if bits in DEPTHS else FULL_DEPTH)
+    try:
+        with opened(roots, [image.path for image in wanted]) as places:
+            small = thumbnails(places, wanted, scale)
+    except UsageError as error:  # of an archive
+        return Pictures(missing=f"No picture is shown: {error}.")
     lacking, missing = len(rows) - len(small), ""
     if lacking:
         missing = (
-            f"{lacking} of {len(rows)} pictures cannot be shown: they are not in {printable(root)} any more, were "
+            f"{lacking} of {len(rows)} pictures cannot be shown: they are not in {named} any more, were "
             "changed since the search, or are too large to be read for a report."
         )
     return Pictures(small, missing, read_looks(folder.looks, summary.chosen.made) if summary.chosen else Looks())
