@@ -38,13 +38,18 @@ def _common(version: opt.Version = False) -> None: ...
 
 
 @app.command()
-def init(  # noqa: PLR0917 - Typer makes an option of each
+def init(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     images: opt.Images,
     directory: opt.Dir = None,
     preset: opt.PresetName = None,
     backbone: opt.Backbones = None,
     warm_start: opt.WarmStart = None,
     no_flip: opt.NoFlip = False,
+    labels: opt.LabelTable = None,
+    label_columns: opt.LabelColumns = None,
+    label_pattern: opt.LabelPattern = None,
+    classes: opt.Classes = None,
+    merge: opt.Merge = None,
     groups: opt.Groups = None,
     no_lock_box: opt.NoLockBox = False,
 ) -> None:
@@ -54,7 +59,7 @@ def init(  # noqa: PLR0917 - Typer makes an option of each
     from search.commands.request import Settings
     from search.commands.run import init
 
-    folder = init(images, Settings.of(given), directory=directory, warm_start=warm_start, display=display())
+    folder = init(images[0], Settings.of(given), directory=directory, warm_start=warm_start, display=display())
     show.lines(f"wrote {folder.toml}; `{folder.command('run')}` starts it")
 
 
@@ -80,6 +85,11 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     model: opt.Model = None,
     warm_start: opt.WarmStart = None,
     no_flip: opt.NoFlip = False,
+    labels: opt.LabelTable = None,
+    label_columns: opt.LabelColumns = None,
+    label_pattern: opt.LabelPattern = None,
+    classes: opt.Classes = None,
+    merge: opt.Merge = None,
     groups: opt.Groups = None,
     no_lock_box: opt.NoLockBox = False,
     nested: opt.Nested = False,
@@ -97,7 +107,8 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     session = session_of(
         opt.workers_asked(workers, workers_per_gpu), quiet=quiet, started=started, fold_limit=fold_limit
     )
-    _finish(run(path, Settings.of(given), session, directory=directory, model=model, warm_start=warm_start))
+    first = path[0] if path else None
+    _finish(run(first, Settings.of(given), session, directory=directory, model=model, warm_start=warm_start))
 
 
 @app.command()
@@ -125,18 +136,25 @@ def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
 
 
 @app.command()
-def check(
+def check(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     images: opt.Images,
+    labels: opt.LabelTable = None,
+    label_columns: opt.LabelColumns = None,
+    label_pattern: opt.LabelPattern = None,
+    classes: opt.Classes = None,
+    merge: opt.Merge = None,
     groups: opt.Groups = None,
     folds: opt.Folds = None,
     as_json: opt.Json = False,
     open_it: opt.Open = False,
 ) -> None:
     """Check the images: files, classes, copies, contradictory labels, groups. Writes IMAGES-check.html."""
+    given = dict(locals())
     from reports import show
     from search.commands.check import check
+    from search.commands.request import Settings
 
-    result = check(images, groups=groups, folds=folds, display=display(quiet=as_json))
+    result = check(images[0], Settings.of(given), display=display(quiet=as_json))
     show.images(result.findings, result.page, as_json=as_json, open_it=open_it)
     if result.findings.problem:
         raise UsageError(result.findings.problem)
@@ -149,6 +167,11 @@ def diagnose(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     preset: opt.Diagnosed = None,
     epochs: opt.Epochs = None,
     seed: opt.Seed = None,
+    labels: opt.LabelTable = None,
+    label_columns: opt.LabelColumns = None,
+    label_pattern: opt.LabelPattern = None,
+    classes: opt.Classes = None,
+    merge: opt.Merge = None,
     groups: opt.Groups = None,
     seconds: opt.Seconds = None,
     workers: opt.Workers = None,
@@ -156,12 +179,13 @@ def diagnose(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     open_it: opt.Open = False,
 ) -> None:
     """Why does my network not learn? Trains it, and again with one thing changed. Writes IMAGES-diagnose.html."""
+    given = dict(locals())
     from reports import show
     from search.commands.diagnose import diagnose
     from search.commands.request import Settings
 
-    settings, shown = Settings(preset=preset, epochs=epochs, seed=seed, groups=groups), display(quiet=as_json)
-    result = diagnose(images, settings, model=model, seconds=seconds, workers=workers, display=shown)
+    shown = display(quiet=as_json)
+    result = diagnose(images[0], Settings.of(given), model=model, seconds=seconds, workers=workers, display=shown)
     show.diagnosis(result.diagnosed, result.page, as_json=as_json, open_it=open_it)
 
 

@@ -22,6 +22,7 @@ PACKAGING = 2
 a pre-trained network was saved with `training: true`: `model(x)` in plain Keras gave wrong answers, and no converter
 accepted the file."""
 _MAX_ABOUT = 2**20  # bytes of it that are read
+_WORD = 65535  # the largest value of 16-bit grey
 _MAX_SIDE = 1024  # pixels, as in the configuration
 _FEATURES = "remembered.float16"  # within the same archive: `Remembered.features`, row by row, little endian
 _MAX_FEATURES = 16 * 2**20  # bytes of them
@@ -35,7 +36,8 @@ class About:
     classes: tuple[str, ...]
     image_shape: tuple[int, int, int]  # height, width, channels of the model's input, whose values are 0..255
     packaging: int = PACKAGING
-    grey_bits: int = 16  # 16-bit grey is scaled from 0..2^grey_bits - 1 to 0..255
+    grey_bits: int = 16  # 16-bit grey is scaled from 0..2^grey_bits - 1 to 0..255, unless there is a window
+    grey_window: tuple[int, int] | None = None  # the values of 16-bit grey that become 0 and 255
     pictures: str = ""  # name of the folder of images of its study; empty in old files
     fingerprint: str = ""  # of these images, as in the study's database
     made: str = ""  # when, as in the record of the choice in the study's database
@@ -85,12 +87,15 @@ def parsed(description: bytes, path: Path) -> About:
         content = json.loads(description)
         classes, shape = tuple(map(str, content["classes"])), tuple(map(int, content["image_shape"]))
         packaging, grey_bits = int(content.get("packaging", 1)), int(content.get("grey_bits", 16))
+        window = content.get("grey_window")
+        grey_window = None if window is None else (int(window[0]), int(window[1]))
         temperature = float(content.get("temperature", 1.0))
         pictures, fingerprint, made = (str(content.get(key, "")) for key in ("study", "fingerprint", "made"))
         quantized = str(content.get("quantized", ""))
-    except (KeyError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+    except (LookupError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         raise _foreign(path) from None
     sound = len(shape) == 3 and min(shape) >= 1 and shape[2] in (1, 3) and max(shape) <= _MAX_SIDE
+    sound = sound and (grey_window is None or 0 <= grey_window[0] < grey_window[1] <= _WORD)
     sound = sound and 8 <= grey_bits <= 16 and _TEMPERATURES[0] <= temperature <= _TEMPERATURES[1]
     if len(set(classes)) < 2 or len(set(classes)) < len(classes) or not sound:
         raise UsageError(
@@ -98,7 +103,7 @@ def parsed(description: bytes, path: Path) -> About:
             f"temperature {temperature:g}"
         )
     size = (shape[0], shape[1], shape[2])
-    return About(classes, size, packaging, grey_bits, pictures, fingerprint, made, temperature, quantized)
+    return About(classes, size, packaging, grey_bits, grey_window, pictures, fingerprint, made, temperature, quantized)
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ def test_a_model_without_a_head_on_frozen_features_cannot_tell_what_is_unknown_a
 
 
 def test_an_exported_model_answers_as_the_study_does_without_it(home: Path, tmp_path: Path) -> None:
-    done = search("export", "shapes-study", "--to", tmp_path / "shapes.keras", cwd=home)
+    done = search_here("export", "shapes-study", "--to", tmp_path / "shapes.keras", cwd=home)
     assert done.returncode == 0, done.stderr
     shutil.copytree(home / "shapes" / "training", tmp_path / "own")
     moved = as_json("predict", "shapes.keras", "own", cwd=tmp_path)
@@ -221,7 +221,7 @@ def test_a_model_of_an_earlier_release_is_named_by_predict_and_report_and_made_a
     said = " ".join(search_here("report", "shapes-study", cwd=folder).stdout.split())
     assert "Its file was made by an earlier release" in said and "`search export --to FILE.keras` makes it anew" in said
     assert as_json("report", "shapes-study", cwd=folder)["chosen"]["outdated"]
-    done = search("export", "shapes-study", "--to", "old.keras", "--workers", "1", cwd=folder)
+    done = search_here("export", "shapes-study", "--to", "old.keras", "--workers", "0", cwd=folder)
     assert done.returncode == 0, done.stderr
     for model in ("shapes-study", "old.keras"):
         assert search_here("predict", model, "shapes/testing", cwd=folder).stderr == ""
@@ -270,7 +270,7 @@ def test_a_folder_with_strays_beside_its_pictures_is_no_failure_and_a_stray_that
     make_pictures(tmp_path / "new", {"a": 2})
     (tmp_path / "new" / "a" / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
     (tmp_path / "new" / "notes.txt").write_text("remember the milk")
-    done = search("predict", home / "shapes-study", "new", cwd=tmp_path)
+    done = search_here("predict", home / "shapes-study", "new", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "search: passed over, no pictures: new/notes.txt\n")
     assert len(done.stdout.splitlines()) == 2
     done = search_here("predict", home / "shapes-study", "new/notes.txt", cwd=tmp_path)
@@ -353,7 +353,7 @@ def test_a_mistake_is_one_message(home: Path, arguments: tuple[str, ...], said: 
 
 def test_a_search_that_went_on_has_a_new_choice_and_the_test_says_it_was_used_twice(home: Path, tmp_path: Path) -> None:
     shutil.copytree(home, tmp_path / "home")
-    done = search("resume", "shapes-study", "--trials", "3", "--workers", "1", cwd=tmp_path / "home")
+    done = search_here("resume", "shapes-study", "--trials", "3", "--workers", "0", cwd=tmp_path / "home")
     assert done.returncode == 0, done.stderr
     report = as_json("report", "shapes-study", cwd=tmp_path / "home")
     assert report["test"]["times"] == 2 and report["chosen"]["current"]
@@ -408,7 +408,7 @@ def test_an_export_that_is_asked_to_stop_says_so_and_the_same_command_goes_on(ho
 
 def test_a_search_without_a_result_fails_and_every_command_names_the_one_that_goes_on(tmp_path: Path) -> None:
     make_pictures(tmp_path / "shapes", {"left": 14, "top": 14})
-    begun = search("run", "shapes", *FLAGS, "--trials", "1", "--hours", "0.00001", cwd=tmp_path)
+    begun = search_here("run", "shapes", *FLAGS, "--trials", "1", "--hours", "0.00001", cwd=tmp_path)
     again = search_here("run", "shapes-study", cwd=tmp_path)
     asked = search_here("predict", "shapes-study", "shapes", cwd=tmp_path)
     exported = search_here("export", "shapes-study", "--to", "model.keras", cwd=tmp_path)
@@ -418,7 +418,7 @@ def test_a_search_without_a_result_fails_and_every_command_names_the_one_that_go
     for done in (begun, again, asked, exported):
         assert "shapes-study: no trial is complete, so there is no model, and " in done.stderr
         assert " of 1s are used; " in done.stderr and f"go on with: {on}" in done.stderr
-    resumed = search(*on.split()[1:], "--workers", "1", cwd=tmp_path)
+    resumed = search_here(*on.split()[1:], "--workers", "0", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert len(as_json("predict", "shapes-study", "shapes", cwd=tmp_path)["images"]) == 28
 
@@ -426,8 +426,8 @@ def test_a_search_without_a_result_fails_and_every_command_names_the_one_that_go
 def test_a_study_whose_trials_all_failed_goes_on_with_more_of_them(tmp_path: Path) -> None:
     make_pictures(tmp_path / "shapes", {"left": 14, "top": 14})
     (tmp_path / "net.py").write_text(LOSES)
-    flags = ("--model", "net.py:build", "--trials", "1", "--folds", "2", "--workers", "1")
-    assert search("run", "shapes", *flags, cwd=tmp_path).returncode == 1
+    flags = ("--model", "net.py:build", "--trials", "1", "--folds", "2", "--workers", "0")
+    assert search_here("run", "shapes", *flags, cwd=tmp_path).returncode == 1
     done = search_here("predict", "shapes-study", "shapes", cwd=tmp_path)
     assert done.returncode == 2
     assert "it failed (error: " in done.stderr and "not today" in done.stderr

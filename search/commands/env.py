@@ -20,6 +20,7 @@ EXTRAS = {
     "hub": ("pre-trained networks of keras-hub, downloaded by name", "keras_hub"),
     "heic": ("pictures of phones (HEIC)", "pillow_heif"),
     "export": ("models as LiteRT and ONNX files", "onnxruntime"),
+    "dicom": ("pictures of scanners (DICOM)", "pydicom"),
     "cmaes": ("the sampler cmaes", "cmaes"),
     "gp": ("the sampler gp", "torch"),
 }

@@ -272,9 +272,50 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the end result
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 Version = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")]
-Images = Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of images, one folder a class.")]
+Images = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="IMAGES...",
+        help="Folder of images, one folder a class, or a .zip or .tar of one; several are read as one set.",
+    ),
+]
 StudyOrImages = Annotated[
-    Path | None, typer.Argument(metavar="STUDY | IMAGES", help="A study folder, or a folder of images.")
+    list[Path] | None,
+    typer.Argument(
+        metavar="STUDY | IMAGES...",
+        help="A study folder, or a folder of images, or a .zip or .tar of one; several of images are read as one set.",
+    ),
+]
+LabelTable = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels",
+        metavar="FILE.csv",
+        help="The class of each picture, where folders are none: a table with the columns path and label, and perhaps "
+        "group and split, by their usual names.",
+    ),
+]
+LabelColumns = Annotated[
+    str | None,
+    typer.Option(
+        "--label-columns",
+        metavar="path=A,label=B",
+        help="Which columns of that table are meant, also group=C, split=D.",
+    ),
+]
+LabelPattern = Annotated[
+    str | None,
+    typer.Option(
+        "--label-pattern",
+        metavar="PATTERN",
+        help="The class of each picture from its name: a regular expression with one group; '([a-z]+)_' of cat_1.jpg.",
+    ),
+]
+Classes = Annotated[
+    list[str] | None, typer.Option("--classes", metavar="A,B", help="Read these classes only; may be given again.")
+]
+Merge = Annotated[
+    list[str] | None, typer.Option("--merge", metavar="NEW=A+B", help="Read classes as one; may be given again.")
 ]
 StudyOrModel = Annotated[
     Path,

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.data.depth import DEPTHS, FULL_DEPTH
-from search.data.depth import KEY as GREY_BITS
+from search.data.depth import FULL, Scale
+from search.data.places import opened
 from search.data.thumbnails import thumbnails
 from search.errors import UsageError
 from search.results.looks import Looks, read_looks
@@ -125,20 +125,28 @@ def pictures_of(folder: StudyFolder, summary: StudySummary) -> Pictures:
     if not rows:
         return Pictures()
     try:
-        root = toml.read(folder.path).images
+        config = toml.read(folder.path)
     except UsageError:
         return Pictures(missing=f"No picture is shown: {folder.toml.name}, which says where they are, cannot be read.")
-    if not (folder.path / root).is_dir():
-        return Pictures(missing=f"No picture is shown: the image folder, {printable(root)}, is not there any more.")
+    roots, named = config.origin(folder.path).roots, " and ".join(map(printable, (config.images, *(config.also or ()))))
+    if not all(root.exists() for root in roots):
+        return Pictures(missing=f"No picture is shown: the image folder, {named}, is not there any more.")
     with folder.read() as store:
         images = {image.row: image for image in store.images()}
-    bits = summary.study.config.get(GREY_BITS)
+    try:
+        scale = Scale.of_plain(summary.study.config)
+    except (ValueError, TypeError):
+        scale = FULL
     wanted = [images[row] for row in rows]
-    small = thumbnails(folder.path / root, wanted, bits if bits in DEPTHS else FULL_DEPTH)
+    try:
+        with opened(roots, [image.path for image in wanted]) as places:
+            small = thumbnails(places, wanted, scale)
+    except UsageError as error:  # of an archive
+        return Pictures(missing=f"No picture is shown: {error}.")
     lacking, missing = len(rows) - len(small), ""
     if lacking:
         missing = (
-            f"{lacking} of {len(rows)} pictures cannot be shown: they are not in {printable(root)} any more, were "
+            f"{lacking} of {len(rows)} pictures cannot be shown: they are not in {named} any more, were "
             "changed since the search, or are too large to be read for a report."
         )
     return Pictures(small, missing, read_looks(folder.looks, summary.chosen.made) if summary.chosen else Looks())

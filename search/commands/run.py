@@ -57,7 +57,7 @@ def init(
     request = search_of(images, directory, settings)
     folder = request.folder
     if request.written:
-        before = f" of {request.images_before}" if request.images_before else ""
+        before = f" of {' and '.join(map(str, request.images_before))}" if request.images_before else ""
         other = "; for another, name its folder with --dir" if before else ""
         raise UsageError(f"{folder} is a study{before} already; `{folder.command('run')}` goes on with it{other}")
     with display.reading() as progress:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from search.data.decoding import MAX_PIXELS, FileRemark, Header, Picture, decode, quiet, read_header
+from search.data.depth import Scale
 from search.data.formats import IMAGE_ENDINGS
 from search.data.images import PixelBudget
 from search.data.layout import files_below, name_of
@@ -236,10 +237,11 @@ def load_model(path: Path) -> Any:
 def pictures_in(files: Sequence[InputFile], needs: About) -> Generator[Picture | FileRemark]:
     """Each file's picture, or why there is none, in their order. Threads decode while the network is busy."""
     budget = PixelBudget(MAX_PIXELS)
+    scale = Scale(*needs.grey_window) if needs.grey_window else Scale.of_bits(needs.grey_bits)
 
     def decoded(file: InputFile, header: Header) -> Picture | FileRemark:
         with budget.reserved(header.height * header.width):
-            return _fitting(decode(file.path, needs.image_shape[:2], needs.grey_bits), needs.image_shape[2])
+            return _fitting(decode(file.path, needs.image_shape[:2], scale), needs.image_shape[2])
 
     def read(file: InputFile) -> Picture | FileRemark | Header:
         """The header where the main thread must decode the file. What training refuses by its header is refused."""

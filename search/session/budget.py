@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from search.executors.devices import default_workers
-from search.session.prices import quickest, seconds_of_next
+from search.session.prices import SPEED, quickest, seconds_of_next
 from search.session.references import references_left
-from search.stats.evidence import may_be_chosen
+from search.stats.evidence import Evidence, may_be_chosen
+from search.stats.latency import Timed, together
 from search.stats.ranking import ranked
-from search.stats.selection import REPEATS, finalists
+from search.stats.selection import REPEATS, Member, finalists
 from search.study import config as toml
 from search.study.config import Config
 from search.study.continuing import stored_command
@@ -86,6 +87,18 @@ def refit_seconds(trials: Sequence[TrialRecord], folds: int, slots: int) -> floa
     """Expected seconds for training these trials on all images, `slots` at a time, and saving them."""
     each = [fold_seconds(trial) * folds / (folds - 1) for trial in trials]
     return SAVING + WITH_CARE * max(*each, sum(each) / slots)
+
+
+def predicting_seconds(evidence: Evidence, members: Sequence[Member], images: int, slowness: float) -> float:
+    """Expected seconds to predict so many images with all members, which share passes of a backbone.
+
+    By what an image was measured to take; where it was not, by the multiplications and `Prices.slowness`.
+    """
+    timed = []
+    for row in (evidence.row(member.trial) for member in members):
+        measured, assumed = evidence.milliseconds[row], 1000 * slowness * evidence.costs[row] / SPEED
+        timed.append(Timed(assumed if np.isnan(measured) else measured, evidence.passes[row]))
+    return images * together(timed) / 1000
 
 
 def is_long(trial: TrialRecord, folds: int, seconds: float | None) -> bool:

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.data.check import check_images
-from search.data.depth import FULL_DEPTH
-from search.data.depth import KEY as GREY_BITS
+from search.data.depth import Scale
 from search.data.holdout import hold_out, holdout_mask
-from search.data.images import ImageSet, read_images
+from search.data.images import ImageSet, in_order_of, read_images
 from search.errors import UsageError
 from search.samplers.factory import unmodelled_parameters
 from search.session.budget import share_of_hours
@@ -54,8 +53,9 @@ def prepare(
     (stored, before), weights = _stored(folder), AvailableBackbones((), config.space, ())
     if not model and (isinstance(chosen, Auto) or chosen.frozen):
         weights = find_backbones(config, folder, _backbones_of(stored), needed=not isinstance(chosen, Auto))
-    grey_bits = None if stored is None else stored.config.get(GREY_BITS, FULL_DEPTH)
-    images = read_images(folder / config.images, size=config.image_size, grey_bits=grey_bits, progress=progress)
+    scale = None if stored is None else _scale_of(stored, folder)
+    images = read_images(config.origin(folder), size=config.image_size, scale=scale, progress=progress)
+    images = in_order_of(images, [image.path for image in before])
     checked = check_images(images, config.groups, folder, config.folds)
     if checked.folds is None:
         raise UsageError(checked.problem or "")
@@ -150,6 +150,14 @@ def _stored(folder: Path) -> tuple[StudyRecord | None, list[ImageRecord]]:
         return None, []
     with Store.open(path, read_only=True) as store:
         return (store.study(), store.images()) if store.has_trials() else (None, [])
+
+
+def _scale_of(stored: StudyRecord, folder: Path) -> Scale:
+    """The scale of deep grey that a study began with. Raises UsageError for one that is never written."""
+    try:
+        return Scale.of_plain(stored.config)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{folder}: its database says {error}, which cannot be; restore it from a backup") from None
 
 
 def _backbones_of(stored: StudyRecord | None) -> Collection[str] | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from search.diagnosis.evidence import Cause, Diagnosis, Symptom
@@ -56,12 +57,12 @@ class Watcher:
         self.act(progress)
 
 
-def new_study(path: Path, preset: str = "cnn") -> Path:
-    images = [ImageRecord(row, f"{row}.png", row % 2, False, f"{row:064x}") for row in range(12)]
+def new_study(path: Path, preset: str = "cnn", assignment: NDArray[np.int16] = ASSIGNMENT) -> Path:
+    images = [ImageRecord(row, f"{row}.png", row % 2, False, f"{row:064x}") for row in range(len(assignment))]
     record = StudyRecord(
         "s", "2026-01-01T00:00:00+00:00", 5, "accuracy", ("a", "b"), (8, 8, 1), "f", {"preset": preset}, {}
     )
-    Store.create(path, record, images, [Split(0, ASSIGNMENT)]).close()
+    Store.create(path, record, images, [Split(0, assignment)]).close()
     return path
 
 
