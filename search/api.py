@@ -138,7 +138,7 @@ class Study:
         seconds = _seconds(time, "time")
         result = explaining.explain(self.path, session, **ends, trials=trials, seconds=seconds, model=model)
         if result.ending is Ending.STOPPED:
-            raise KeyboardInterrupt(f"stopped; nothing is lost. Go on with: {result.resume_command}")
+            raise KeyboardInterrupt(f"stopped; what was stored stays. Go on with: {result.resume_command}")
         return result.explanation
 
     def model(self) -> Any:
@@ -235,6 +235,7 @@ def run(  # noqa: PLR0913 - the options of the command
     merge: Sequence[str] = (),
     lock_box: bool | None = None,
     nested: bool | None = None,
+    storage: str | None = None,
     until_flat: bool | None = None,
     prefer: str | None = None,
     max_latency: float | None = None,
@@ -249,7 +250,8 @@ def run(  # noqa: PLR0913 - the options of the command
     `prefer`: "best" or "small"; `max_latency`: milliseconds that the saved model may take for an image.
     `workers`: number of processes; 0 trains in this process. `fold_limit`: time that a fold run may take, such as
     "20m". `model`: "FILE.py:BUILD". `groups`: a table (.csv) or a
-    pattern. `directory`: of the study; None: IMAGES-study in the current folder. `quiet`: show no progress.
+    pattern. `storage`: URL of a server for the results of a new study; None: in the study's folder. `directory`: of the
+    study; None: IMAGES-study in the current folder. `quiet`: show no progress.
     Raises UsageError or StorageError if it cannot start, RunError if it ends without a model, KeyboardInterrupt if it
     was stopped: the same call continues the study.
     """
@@ -277,6 +279,7 @@ def run(  # noqa: PLR0913 - the options of the command
         merge=merge,
         lock_box=lock_box,
         nested=nested,
+        storage=storage,
         until_flat=until_flat,
         prefer=prefer,
         max_latency=max_latency,
@@ -414,7 +417,7 @@ def _study(ended: running.RunResult, *, quiet: bool) -> Study:
     folder = ended.folder
     if ended.ending is Ending.STOPPED:
         model = f", model={as_typed(ended.own)!r}" if ended.own else ""
-        raise KeyboardInterrupt(f"stopped; nothing is lost. Go on with: search.resume({str(folder)!r}{model})")
+        raise KeyboardInterrupt(f"stopped; what was stored stays. Go on with: search.resume({str(folder)!r}{model})")
     if ended.problem:
         raise RunError(ended.problem)
     if ended.ending is Ending.FAILED:

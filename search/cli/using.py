@@ -6,23 +6,14 @@ from time import monotonic
 
 import typer
 
+from search.cli import examples
 from search.cli.common import complain, display, session_of
 from search.commands import options as opt
 
 app = typer.Typer()
 
-_EXAMPLES = """\b
-Examples:
-  search export pictures-study --to model.keras
-  search export pictures-study --to model.tflite
-  search export pictures-study --to model.tflite --quantize int8
-  search export pictures-study --to model.onnx --batch 1
-  search export pictures-study --to saved-model
-  search export pictures-study --to train.py
-"""
 
-
-@app.command(epilog=_EXAMPLES)
+@app.command(epilog=examples.of("export"))
 def export(  # noqa: PLR0917 - Typer makes an option of each
     study: opt.Where = None,
     to: opt.To = None,
@@ -49,7 +40,7 @@ def export(  # noqa: PLR0917 - Typer makes an option of each
         complain(line)
 
 
-@app.command()
+@app.command(epilog=examples.of("predict"))
 def predict(
     model: opt.StudyOrModel,
     images: opt.Pictures,

@@ -14,7 +14,6 @@ from search.manifest import About
 from search.session.budget import without_result
 from search.study.continuing import stored_command
 from search.study.folder import StudyFolder
-from search.study.lease import holder
 from search.text import command_line, printable
 from storage import StorageError, needs_upgrade
 
@@ -75,7 +74,7 @@ def _behind(folder: StudyFolder) -> str | None:
         again = _export(folder)
     except StorageError:  # locked or damaged: the model can be used all the same
         return None
-    if holder(folder.lock):
+    if folder.searcher:
         return f"{folder}: its search is running; this model is of an earlier session, and the next is made at the end"
     return f"{folder}: more has been searched since its model was made; `{again}` makes it anew"
 
@@ -111,7 +110,7 @@ def _check_begun(folder: StudyFolder) -> None:
 
 def _check_idle(folder: StudyFolder) -> None:
     """Raises UsageError while another process searches: it saves the model at its end."""
-    if who := holder(folder.lock):
+    if who := folder.searcher:
         raise UsageError(
             f"{folder} has no current model yet: it is being searched by {who}, which makes one at its end; wait for "
             f"it, or stop it with Ctrl-C, then: {_export(folder)}"

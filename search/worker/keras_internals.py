@@ -107,6 +107,15 @@ def patched(owner: Any, name: str, value: Any) -> Iterator[None]:
             held[name] = before
 
 
+@contextmanager
+def with_kernels(uniform: Callable[..., Any], affine_transform: Callable[..., Any]) -> Iterator[None]:
+    """Within, Keras's layers draw uniform numbers and transform images by these; of the signatures of Keras's own."""
+    from keras.src.backend.tensorflow import image, random  # Keras exports neither where its layers find them
+
+    with patched(random, "uniform", uniform), patched(image, "affine_transform", affine_transform):
+        yield
+
+
 def without_replica_sums(optimizer: keras.optimizers.Optimizer) -> AbstractContextManager[None]:
     """Within, the optimizer does not sum gradients over replicas.
 
