@@ -92,9 +92,8 @@ def as_json(data: StudySummary) -> dict[str, Any]:
 
 def _answer_json(data: StudySummary) -> dict[str, Any]:
     """The sentences that begin the report, and every score that belongs beside that of the model."""
-    told = (answer_words.answer, answer_words.tested, answer_words.compared, answer_words.model)
     return {
-        "sentences": [sentence for tell in told if (sentence := tell(data))],
+        "sentences": [sentence for tell in answer_words.SENTENCES if (sentence := tell(data))],
         "standings": [
             {
                 "what": row.what.value,
@@ -288,6 +287,7 @@ def _suspect_json(suspect: SuspectLabel, classes: Sequence[str]) -> dict[str, An
         "likely": classes[suspect.likely],
         "probability": suspect.probability,
         "probability_of_label": suspect.of_label,
+        "rarity": suspect.rarity,
         "looks_wrong": suspect.accused,
     }
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from reports import show
+from reports import card, show
 from reports.html import notebook
 from reports.pages import write
 from reports.terminal.display import TerminalDisplay
@@ -38,6 +38,7 @@ from search.diagnosis.result import Diagnosed
 from search.errors import RunError, UsageError
 from search.results.compare import Comparison
 from search.results.explained import Explanation
+from search.results.exported import Exported
 from search.results.progress import Ending
 from search.results.summary import StudySummary, TrialRow
 from search.stats.estimate import Estimate
@@ -137,7 +138,7 @@ class Study:
         seconds = _seconds(time, "time")
         result = explaining.explain(self.path, session, **ends, trials=trials, seconds=seconds, model=model)
         if result.ending is Ending.STOPPED:
-            raise KeyboardInterrupt(f"stopped; nothing is lost. Go on with: {result.resume_command}")
+            raise KeyboardInterrupt(f"stopped; what was stored stays. Go on with: {result.resume_command}")
         return result.explanation
 
     def model(self) -> Any:
@@ -148,6 +149,34 @@ class Study:
         model, warning = exporting.model_of(self.path)
         _warn(warning)
         return model
+
+    def export(
+        self,
+        path: AnyPath,
+        *,
+        quantize: str | None = None,
+        batch: int | None = None,
+        model: str | None = None,
+        quiet: bool = False,
+    ) -> Exported:
+        """`search export`: write the chosen model in the format that `path` asks for, and its card beside it.
+
+        `quantize`: "float16" or "int8", of a .tflite file; `batch`: images that a converted model takes at once.
+        `.agreement` of the result says how a converted model compares with the study's; a warning is raised where it
+        costs accuracy. Raises UsageError for what cannot be written, RunError where a conversion fails.
+        """
+        call = _call("open_study", self.path, {}) + f".export({os.fspath(path)!r})"
+        done = exporting.export(
+            self.path,
+            Path(path),
+            Session(TerminalDisplay(quiet), call),
+            model=model,
+            conversion=exporting.Conversion(quantize, batch),
+        )
+        card.write(done)
+        for sentence in show.export_warnings(done):
+            _warn(sentence)
+        return done
 
     def predict(self, paths: AnyPath | Iterable[AnyPath], *, unknown: bool = False) -> exporting.Predictions:
         """Classify pictures with the chosen model: files, or folders of them, read as in training.
@@ -206,6 +235,7 @@ def run(  # noqa: PLR0913 - the options of the command
     merge: Sequence[str] = (),
     lock_box: bool | None = None,
     nested: bool | None = None,
+    storage: str | None = None,
     until_flat: bool | None = None,
     prefer: str | None = None,
     max_latency: float | None = None,
@@ -220,7 +250,8 @@ def run(  # noqa: PLR0913 - the options of the command
     `prefer`: "best" or "small"; `max_latency`: milliseconds that the saved model may take for an image.
     `workers`: number of processes; 0 trains in this process. `fold_limit`: time that a fold run may take, such as
     "20m". `model`: "FILE.py:BUILD". `groups`: a table (.csv) or a
-    pattern. `directory`: of the study; None: IMAGES-study in the current folder. `quiet`: show no progress.
+    pattern. `storage`: URL of a server for the results of a new study; None: in the study's folder. `directory`: of the
+    study; None: IMAGES-study in the current folder. `quiet`: show no progress.
     Raises UsageError or StorageError if it cannot start, RunError if it ends without a model, KeyboardInterrupt if it
     was stopped: the same call continues the study.
     """
@@ -248,6 +279,7 @@ def run(  # noqa: PLR0913 - the options of the command
         merge=merge,
         lock_box=lock_box,
         nested=nested,
+        storage=storage,
         until_flat=until_flat,
         prefer=prefer,
         max_latency=max_latency,
@@ -385,7 +417,7 @@ def _study(ended: running.RunResult, *, quiet: bool) -> Study:
     folder = ended.folder
     if ended.ending is Ending.STOPPED:
         model = f", model={as_typed(ended.own)!r}" if ended.own else ""
-        raise KeyboardInterrupt(f"stopped; nothing is lost. Go on with: search.resume({str(folder)!r}{model})")
+        raise KeyboardInterrupt(f"stopped; what was stored stays. Go on with: search.resume({str(folder)!r}{model})")
     if ended.problem:
         raise RunError(ended.problem)
     if ended.ending is Ending.FAILED:

@@ -59,7 +59,18 @@ def backup(study: Path | None, to: Path | None, tell: Callable[[str], None] = la
 
 def _copy(folder: StudyFolder, target: StudyFolder, tell: Callable[[str], None]) -> None:
     back_up(folder.database, target.database)
-    for file in (folder.toml, folder.model, folder.report):
+    copy_files(folder, target)
+    for outer in folder.outers:
+        if outer.begun:
+            part = StudyFolder(target.nested / outer.path.name)
+            part.path.mkdir(parents=True)
+            _copy(outer, part, tell)
+    copy_settings(folder, target, tell)
+
+
+def copy_files(folder: StudyFolder, target: StudyFolder) -> None:
+    """Copy model, report and explanations of a study."""
+    for file in (folder.model, folder.report):
         if file.is_file() and not file.is_symlink():  # in a stranger's study it could lead to any file
             copy = target.path / file.relative_to(folder.path)
             copy.parent.mkdir(exist_ok=True)
@@ -68,14 +79,14 @@ def _copy(folder: StudyFolder, target: StudyFolder, tell: Callable[[str], None])
         if not explanation.is_symlink():
             target.explained.mkdir(exist_ok=True)
             back_up(explanation, target.explained / explanation.name)
-    for outer in folder.outers:
-        if outer.begun:
-            part = StudyFolder(target.nested / outer.path.name)
-            part.path.mkdir(parents=True)
-            _copy(outer, part, tell)
-    if target.toml.is_file():
+
+
+def copy_settings(folder: StudyFolder, target: StudyFolder, tell: Callable[[str], None]) -> None:
+    """Copy study.toml, with the same images, for results in the folder. `tell` is told what could not be set right."""
+    if folder.toml.is_file() and not folder.toml.is_symlink():
+        shutil.copyfile(folder.toml, target.toml)
         try:
-            update(target.path, _absolute(folder))
+            update(target.path, _absolute(folder), unset=["storage"])
         except (UsageError, OSError, ValueError, RuntimeError) as error:  # the results are sound all the same
             tell(f"{folder.toml} was copied as it is, with paths relative to {folder}: {error}")
 

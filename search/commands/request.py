@@ -56,6 +56,7 @@ class Settings:
     until_flat: bool | None = None
     prefer: str | None = None
     max_latency: float | None = None  # milliseconds an image
+    storage: str | None = None  # the URL of a server, for a new study
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Settings:

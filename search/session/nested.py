@@ -54,7 +54,7 @@ def run(
     outer = outer_folds(folder, prepared)
     ending = Ending.FINISHED
     if budget.done_already(folder, prepared):
-        with leased(folder.lock):
+        with leased(folder.lock, takeover=asked.takeover):
             begin()
     else:
         with watch() as observer:

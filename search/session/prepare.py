@@ -33,6 +33,7 @@ from spaces.presets.auto import prefix
 from storage import ImageRecord, Store, StudyRecord, needs_upgrade
 
 UNEVEN = 1.5  # images of the most frequent class over those of the rarest, above which weighing classes is searched
+SHRUNK = 4.0  # times: pictures that were larger than they are read by more lose detail that may matter
 OWN_EPOCHS = 40  # maximum of a fold run, for a user's model that does not declare `epochs`
 
 
@@ -78,7 +79,8 @@ def prepare(
     own_remark = own.found if own else None
     unmodelled = _unmodelled(config, space, families=isinstance(chosen, Auto) and not own)
     folds = checked.folds or 0
-    settled = (text for text in (own_remark, warm_remark, unmodelled) if text)
+    detail = _lost_detail(images) if stored is None and config.image_size is None else None
+    settled = (text for text in (detail, own_remark, warm_remark, unmodelled) if text)
     return Prepared(
         config=share_of_hours(config, folds),
         images=images,
@@ -121,6 +123,20 @@ def _unmodelled(config: Config, space: Space, *, families: bool) -> str | None:
         return None
     sentence = unmodelled_parameters(space, config.chosen_sampler)
     return f"{sentence}, or a preset of one family" if sentence and families else sentence
+
+
+def _lost_detail(images: ImageSet) -> str | None:
+    """A sentence on what is too small to be seen in large images; None where they were not made much smaller."""
+    height, width = images.pixels.shape[1:3]
+    high, wide = np.median(images.sizes, axis=0)
+    times = max(high / height, wide / width)
+    if times <= SHRUNK:
+        return None
+    return (
+        f"{wide:,.0f} x {high:,.0f} pixels, the median of the files, become {width} x {height}: what is smaller than "
+        f"about {times:.0f} of theirs is lost. If that matters, make the study by `search init`, and set image_size = "
+        f"224 in {toml.FILE}; it takes about three times as long"
+    )
 
 
 def _other(study: Path, folder: Path) -> Path:

@@ -25,6 +25,7 @@ from spaces.backbones.folder import NAME
 from spaces.backbones.lite import PACKAGED
 from spaces.parameters import format_value, nearest, received
 from spaces.presets import PRESETS
+from storage import ServerUrl
 
 FILE = "study.toml"
 FROM_KERAS = "keras"  # instead of a path in `[weights]`: Keras may download it
@@ -120,6 +121,14 @@ def _name_of_weights(name: str) -> str:
     return name
 
 
+def _server(url: str | None) -> str | None:
+    """The URL as it is stored. No message has what was given, which may hold a password."""
+    try:
+        return None if url is None else str(ServerUrl.parse(url))
+    except ValueError as error:
+        raise PydanticCustomError("sentence", "{why}", {"why": str(error)}) from None
+
+
 class TrainingConfig(BaseModel):
     """How long a fold run lasts, and how it is computed."""
 
@@ -151,7 +160,8 @@ class Config(BaseModel):
     The keys of `DATA` say where the images are and which class each has. What they say together is compared, as the
     fingerprint of the images. `weights` are files of pre-trained networks by name, relative to the study; `groups` may
     be a file too. Their content is compared, not their paths. For `lock_box`, the drawn images are compared. `nested`
-    adds to the study and changes nothing in it.
+    adds to the study and changes nothing in it. `storage` says where a new study is kept; one that has begun stays
+    where it is.
     """
 
     model_config = _STRICT
@@ -183,6 +193,7 @@ class Config(BaseModel):
     groups: str | None = Field(default=None, min_length=1)  # a table (.csv), relative to the study, or a pattern
     lock_box: bool | None = None  # None: drawn from 1,000 images on, unless the study began without
     nested: bool = False
+    storage: Annotated[str | None, AfterValidator(_server)] = None  # of a server; None: a file in the study's folder
     max_parameters: int = Field(default=5_000_000, ge=1)
     training: TrainingConfig = TrainingConfig()
     weights: Mapping[Annotated[str, AfterValidator(_name_of_weights)], Annotated[str, Field(min_length=1)]] = {}
@@ -235,6 +246,7 @@ class Config(BaseModel):
             "groups",
             "lock_box",
             "nested",
+            "storage",
         }
         plain = self.model_dump(mode="json", exclude=free)
         return {**plain, "sampler": self.chosen_sampler, "race": self.chosen_race}

@@ -20,7 +20,7 @@ from search.stats.metrics import max_scores
 from search.study import config as toml
 from search.study.lease import holder
 from search.text import command_line
-from storage import LockedError, StorageError, Store, needs_upgrade
+from storage import LockedError, ServerUrl, StorageError, Store, is_url, linked, needs_upgrade, writer_of
 
 _OUTER = "outer-"  # then the number of the fold, from 1
 _BACKUP = "-backup-"
@@ -85,6 +85,11 @@ class StudyFolder:
         return self._cache / "refits"
 
     @property
+    def states(self) -> Path:
+        """A folder with the state of long fold runs in progress, see `jobs.Saving`."""
+        return self._cache / "folds"
+
+    @property
     def looks(self) -> Path:
         """Where the chosen model looks in a few images, see `results.looks`; may be absent."""
         return self._cache / "looks.npz"
@@ -107,6 +112,10 @@ class StudyFolder:
     def explanation(self, start: int, goal: int) -> Path:
         """The database of the trials between two trials of the search."""
         return self.explained / f"{start}-{goal}.db"
+
+    def explained_states(self, start: int, goal: int) -> Path:
+        """As `states`, of that explanation: its trials are numbered for themselves."""
+        return self._cache / f"folds-{start}-{goal}"
 
     def outer(self, fold: int) -> StudyFolder:
         """The study of an outer fold, counted from 0, which searches without the images of that fold."""
@@ -143,7 +152,17 @@ class StudyFolder:
     @property
     def searched(self) -> bool:
         """Whether a process searches this study, or one of its outer folds, which have locks of their own."""
-        return any(holder(study.lock) is not None for study in (self, *self.outers))
+        return any(study.searcher is not None for study in (self, *self.outers))
+
+    @property
+    def searcher(self) -> str | None:
+        """The process that searches this study, in words: here, or for a study on a server elsewhere; None: none."""
+        return holder(self.lock) or writer_of(self.database)
+
+    @property
+    def server(self) -> ServerUrl | None:
+        """Where the study's results are if they are on a server. Raises StorageError for a damaged link to one."""
+        return linked(self.database)
 
     @property
     def model_is_outdated(self) -> bool:
@@ -169,7 +188,7 @@ class StudyFolder:
             with Store.open(self.database, read_only=True, max_scores=max_scores()) as store:
                 yield store
         except LockedError as error:
-            who = holder(self.lock) or "no run of `search`, so by another program, such as a database browser"
+            who = self.searcher or "no run of `search`, so by another program, such as a database browser"
             raise StorageError(f"{error} The study is held by {who}.") from error
 
     # Finding and making
@@ -184,6 +203,9 @@ class StudyFolder:
             if cls(given).is_study:
                 return cls(given)
             makes = command_line("run", "IMAGES")
+            if is_url(str(given)):
+                copies = command_line("copy", "URL", "FOLDER")
+                raise UsageError(f"a study is named by its folder, not by a URL; `{copies}` makes a folder of one")
             if not given.exists():
                 raise UsageError(f"{given} does not exist; `{makes}` makes a study")
             raise UsageError(f"{given} is not a study: it has no {toml.FILE}; `{makes}` makes one")
@@ -263,11 +285,16 @@ class StudyFolder:
             for path in self.explained.glob(".*.db.*.new*"):
                 path.unlink(missing_ok=True)
         refits = ((self.refits, ".*.keras"), (self.refits, ".*.npz"))
-        partial_files = ((self.features, ".*.npy"), *refits, (self._cache, ".looks.*.npz"), (self.models, ".*.keras"))
-        for folder, pattern in partial_files:
-            if folder.resolve().is_relative_to(self.path.resolve()):  # the folder could be a link to any other
+        states = ((path, ".*.state") for path in (self.states, *self._cache.glob("folds-*")))
+        others = ((self.features, ".*.npy"), (self._cache, ".looks.*.npz"), (self.models, ".*.keras"))
+        for folder, pattern in (*refits, *states, *others):
+            if self.contains(folder):
                 for path in folder.glob(pattern):
                     path.unlink(missing_ok=True)
+
+    def contains(self, folder: Path) -> bool:
+        """Whether a folder is in the study: in that of a stranger it could be a link to any other."""
+        return folder.resolve().is_relative_to(self.path.resolve())
 
     # What to type
 

@@ -359,7 +359,7 @@ def test_the_identity_is_plain_data_without_budgets_and_paths() -> None:
     assert json.loads(json.dumps(identity, allow_nan=False)) == identity
     assert identity["image_size"] == [8, 9]
     free = {"trials", "hours", "images", "weights", "space", "tries", "groups", "lock_box", "nested"}
-    free |= {"until_flat", "prefer", "max_latency", *DATA}
+    free |= {"until_flat", "prefer", "max_latency", "storage", *DATA}
     assert not free & identity.keys()
     assert identity.keys() | free == Config.model_fields.keys()
 
