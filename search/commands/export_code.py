@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from search.data.depth import FULL_DEPTH
+from search.data.origin import is_archive
 from search.errors import UsageError
 from search.export.code.points import Part, Point, Winner
 from search.export.code.script import write
@@ -46,10 +46,16 @@ def write_code(
             "them into one, or export a .keras file"
         )
     prepared = prepare(toml.read(folder.path), folder.path, progress, own)
-    if prepared.images.grey_bits != FULL_DEPTH:
+    if not (scale := prepared.images.scale).is_full:
         raise UsageError(
-            f"--to {target}: these pictures have grey of {prepared.images.grey_bits} bits, which a script does not "
-            "read; export a .keras file, and use `search predict`"
+            f"--to {target}: these pictures have deep grey, read from {scale.low} to {scale.high}, which a script does "
+            "not read; export a .keras file, and use `search predict`"
+        )
+    roots = prepared.config.origin(folder.path).roots
+    if len(roots) > 1 or is_archive(roots[0]):
+        raise UsageError(
+            f"--to {target}: these pictures lie in {'several places' if len(roots) > 1 else 'an archive'}, and a script "
+            "reads one folder; export a .keras file, and use `search predict`"
         )
     with folder.read() as store:
         return write(_winner(prepared, store), target, _table(store))

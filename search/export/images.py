@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from search.data.depth import Scale
 from search.data.images import read_images
 from search.errors import UsageError
 from search.manifest import About
@@ -37,13 +38,14 @@ class StudyImages:
 
 def study_images(folder: StudyFolder, needs: About, progress: Callable[[int, int], None]) -> StudyImages:
     """Read the images of a study as its model takes them. Raises UsageError where none of them is there."""
-    root = folder.path / toml.read(folder.path).images
-    if not root.is_dir():
+    origin = toml.read(folder.path).origin(folder.path)
+    root, scale = " and ".join(map(str, origin.roots)), Scale.of_model(needs.grey_bits, needs.grey_window)
+    if not all(each.exists() for each in origin.roots):
         raise UsageError(
             f"{folder}: its images are not in {root} any more, and an export is compared with the study's model on "
             f"them; put them back, or correct `images` in {folder.toml}"
         )
-    found = read_images(root, size=needs.image_shape[:2], grey_bits=needs.grey_bits, progress=progress)
+    found = read_images(origin, size=needs.image_shape[:2], scale=scale, progress=progress)
     with folder.read() as store:
         known = {(image.path, image.digest): image for image in store.images()}
     both = [(row, known[key]) for row, key in enumerate(zip(found.paths, found.digests, strict=True)) if key in known]
