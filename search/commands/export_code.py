@@ -53,9 +53,10 @@ def write_code(
         )
     roots = prepared.config.origin(folder.path).roots
     if len(roots) > 1 or is_archive(roots[0]):
+        where = "several places" if len(roots) > 1 else "an archive"
         raise UsageError(
-            f"--to {target}: these pictures lie in {'several places' if len(roots) > 1 else 'an archive'}, and a script "
-            "reads one folder; export a .keras file, and use `search predict`"
+            f"--to {target}: these pictures lie in {where}, and a script reads one folder; export a "
+            ".keras file, and use `search predict`"
         )
     with folder.read() as store:
         return write(_winner(prepared, store), target, _table(store))
