@@ -44,7 +44,7 @@ def study_images(folder: StudyFolder, needs: About, progress: Callable[[int, int
             f"{folder}: its images are not in {gone} any more, and an export is compared with the study's model on "
             f"them; put them back, or correct `images` in {folder.toml}"
         )
-    scale = Scale(*needs.grey_window) if needs.grey_window else Scale.of_bits(needs.grey_bits)
+    scale = Scale.of_model(needs.grey_bits, needs.grey_window)
     found = read_images(origin, size=needs.image_shape[:2], scale=scale, progress=progress)
     with folder.read() as store:
         known = {(image.path, image.digest): image for image in store.images()}

@@ -244,7 +244,7 @@ def load_model(path: Path) -> Any:
 def pictures_in(files: Sequence[InputFile], needs: About) -> Generator[Picture | FileRemark]:
     """Each file's picture, or why there is none, in their order. Threads decode while the network is busy."""
     budget = PixelBudget(MAX_PIXELS)
-    scale = Scale(*needs.grey_window) if needs.grey_window else Scale.of_bits(needs.grey_bits)
+    scale = Scale.of_model(needs.grey_bits, needs.grey_window)
 
     def decoded(file: InputFile, header: Header) -> Picture | FileRemark:
         with budget.reserved(header.height * header.width):
