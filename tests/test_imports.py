@@ -57,7 +57,7 @@ _TABLE = {
     "search.export": (
         "search.errors search.files search.native search.manifest search.text search.data search.study "
         "search.results.predictions search.session.budget search.stats.calibration search.stats.unlike "
-        "search.worker.inner_features search.worker.keras_internals spaces.backbones "
+        "search.worker.keras_internals spaces.backbones "
         "storage"
     ),
     "search.session": (
@@ -92,7 +92,6 @@ HEAVY = {"tensorflow", "keras", "keras_tuner", "torch", "jax"}
 MAY_BE_HEAVY = {
     "search.worker.augmentation",
     "search.worker.gradcam",
-    "search.worker.inner_features",
     "search.worker.graph_sharing",
     "search.worker.inputs",
     "search.worker.keras_heads",
