@@ -17,7 +17,7 @@ from search.samplers.base import Exhausted, Sampler
 from search.session.backbones import backbone_of, may_be_best_of, with_backbone
 from search.session.budget import GRACE_SECONDS, patience
 from search.session.candidate import LEFT_OUT, Candidate, Work, job_of
-from search.session.doing import activities, replaced
+from search.session.doing import activities, replaced, unfinished
 from search.session.plan import Plan, Start, fold_job, still_to_try
 from search.session.racer import Racer, races
 from search.session.records import collapse, fold_record
@@ -69,6 +69,7 @@ class Loop:
         self._folds_done = 0  # in this session
         self._answered = False  # whether a worker returned an outcome in this session
         self._backbones: tuple[str, ...] = ()  # those that may be the best, of several; empty until all were probed
+        self._states_stored = 0  # of fold runs that ended because the session was asked to stop
         self._notes: set[str] = set()  # notes of workers that were shown already
         self._exhausted = False  # whether the sampler has no further point
         self.ended_by_time = False  # or there is none that fits the time that is left
@@ -377,14 +378,22 @@ class Loop:
 
     def _on_fold(self, job: FoldJob, outcome: Outcome) -> None:
         """Commit a fold; close its trial if the fold was the last, was stuck at chance, or failed."""
+        # Its state is stored, and the next session goes on with it.
+        if isinstance(outcome, Failure) and outcome.cause == FailureCause.STOPPED:
+            self._states_stored += 1
+            return
         trial = self._trials[job.trial]
-        if trial.state != TrialState.RUNNING:
-            return  # another fold of it failed meanwhile
+        if trial.state == TrialState.RUNNING:  # else another fold of it failed meanwhile
+            self._commit(trial, job, outcome)
+        if self.plan.saving:
+            self.plan.saving.forget(job)
+
+    def _commit(self, trial: TrialRecord, job: FoldJob, outcome: Outcome) -> None:
+        """See `_on_fold`."""
         if isinstance(outcome, Failure):
-            if outcome.cause != FailureCause.STOPPED:
-                closed = (TrialState.FAILED, outcome.cause, outcome.detail)
-                self._store.close_trial(trial.number, *closed, run=self.session.run_id, seconds=self.session.seconds)
-                self._failed(trial, outcome)
+            closed = (TrialState.FAILED, outcome.cause, outcome.detail)
+            self._store.close_trial(trial.number, *closed, run=self.session.run_id, seconds=self.session.seconds)
+            self._failed(trial, outcome)
             return
         assert isinstance(outcome, FoldResult)  # noqa: S101 - the answer to a FoldJob
         self._note_once(outcome.notes)
@@ -459,13 +468,13 @@ class Loop:
         """
         seconds = self.plan.seconds
         if self._ending is not Ending.FINISHED or seconds is None:
-            self._wait(GRACE_SECONDS)
+            self._wait_a_little()
             return
         self._wait(patience(seconds, unsure=self._is_unsure))
         self._train_last_folds()
         if self.session.stop.asked:
             self._stop()
-            self._wait(GRACE_SECONDS)
+            self._wait_a_little()
             return
         for trial in self._trials.open:
             folds = f"{len(trial.folds)} of {self.plan.folds} folds"
@@ -476,6 +485,12 @@ class Loop:
     def _stop(self) -> None:
         self._ending = Ending.STOPPED
         self._observer.note(f"stopping: running folds get {GRACE_SECONDS:.0f} s to end; ask again to leave at once")
+        self.session.executor.save(GRACE_SECONDS)
+
+    def _wait_a_little(self) -> None:
+        self._wait(GRACE_SECONDS)
+        if self._ending is Ending.STOPPED and (words := unfinished(self._states_stored, self.running)):
+            self._observer.note(words)
 
     def _wait(self, seconds: float) -> None:
         """Wait for what is running, at most so long."""

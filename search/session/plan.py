@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from search.data.folds import fold_rows
 from search.executors.devices import memory_for_each
-from search.jobs import Description, FitOptions, FoldJob, Pixels, WorkerContext, probed
+from search.jobs import Description, FitOptions, FoldJob, Pixels, Saving, WorkerContext, probed
 from search.seeds import derive
 from search.session.budget import Reserve, reserve
-from search.session.kept import forget, weights_of
+from search.session.kept import forget, saving_in, weights_of
 from search.session.parts import PartTerms
 from search.session.racer import RaceTerms
 from search.session.references import references_of
@@ -68,6 +68,7 @@ class Plan:
     race: RaceTerms | None = None  # None: every trial is trained on every fold
     weights: Callable[[TrialRecord, int], Path] | None = None  # where a fold run keeps its weights
     forget: Callable[[Iterable[int]], None] = lambda _numbers: None  # removes the kept weights of trials
+    saving: Saving | None = None  # how long fold runs store their state
 
     def too_large(self, model: Description) -> str | None:
         """Why a described model is not trained; None if it is."""
@@ -171,6 +172,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
             folder, trial.number, fold, fold_seed(study.seed, trial.number, 0, fold), trial.params, study.fingerprint
         ),
         forget=lambda numbers: forget(folder, numbers),
+        saving=saving_in(folder, folder.states, study.fingerprint),
         probes=of_backbones,
         trains=lambda params: preset is None or _trains(preset, params),
         passes=lambda params: shared_views(preset, params, prepared.facts) if preset else frozenset(),
@@ -216,7 +218,7 @@ def _trains(preset: Preset | Auto, params: Params) -> bool:
     return not (family.frozen and family.frozen.heads) or family.frozen.heads.trains(own)
 
 
-def worker_context(pixels: Path, features: Path, prepared: Prepared) -> WorkerContext:
+def worker_context(pixels: Path, features: Path, prepared: Prepared, saving: Saving | None = None) -> WorkerContext:
     """What workers need for a prepared study. `pixels`: a .npy file; `features`: a folder for frozen features."""
     return WorkerContext(
         pixels=Pixels(pixels),
@@ -230,4 +232,5 @@ def worker_context(pixels: Path, features: Path, prepared: Prepared) -> WorkerCo
         xla=prepared.config.training.xla,
         features=features.absolute(),
         seed=prepared.config.seed,
+        saving=saving,
     )
