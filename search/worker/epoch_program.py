@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 AUGMENTATIONS = ("none", "shift", "geometric", "question")
 """Those that `xla_kernels` compiles."""
+_REFUSALS = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.InternalError)
 MAX_KEPT = 4  # programs of a trainer: folds differ in their numbers of images by one or so
 PIECE = 32  # validation images are filled up to a multiple of it, so that most folds have the same program
 JUDGED = 256  # validation images at a time
@@ -102,14 +103,15 @@ class EpochProgram:
         shapes = Shapes.of(epoch, len(validate)) if self.used else None
         if shapes is None or shapes in self._refused:
             return None
-        program = self._programs.pop(shapes, None)
+        known = shapes in self._programs
         try:
-            if program is None:
-                program = self._traced(shapes)
+            program = self._programs.pop(shapes) if known else self._traced(shapes)
             rows, starts, smaller = (tf.constant(each) for each in shapes.arguments(epoch))
             rates, places = tf.constant(epoch.rates, tf.float32), filled(validate, shapes.judged)
             logs, outputs, loss = program(rows, starts, smaller, rates, tf.constant(places), tf.constant(len(validate)))
-        except (UnknownKernelError, tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+        except (UnknownKernelError, *_REFUSALS):
+            if known:
+                raise
             self._refused.add(shapes)  # XLA compiles all before it runs anything: nothing has changed
             return None
         while len(self._programs) >= MAX_KEPT:
