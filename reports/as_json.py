@@ -310,6 +310,7 @@ def images_as_json(findings: Findings) -> dict[str, Any]:
         "name": findings.name,
         "images": findings.images,
         "testing": findings.testing,
+        "layout": findings.reading,
         "read_as": {"height": height, "width": width, "channels": channels},
         "folds": findings.folds,
         "problem": findings.problem,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
+from reports.markup import plain as _plain
+from reports.markup import table as _table
 from reports.wording import answer as answer_words
 from reports.wording import calibration as calibration_words
 from reports.wording import causes as cause_words
@@ -203,34 +205,6 @@ def _repeat(data: StudySummary) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in data.versions.items())
     facts = f"Seed {data.study.seed}; images {data.study.fingerprint[:16]}; {versions}."
     return f"## How to repeat it\n\n{commands}\n\n{_plain(facts)}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join(_lines(head, rows))
-
-
-def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield _cells(head)
-    yield _cells(["---"] * len(head), escape=False)
-    yield from (_cells(row) for row in rows)
-
-
-def _cells(cells: Sequence[str], *, escape: bool = True) -> str:
-    return f"| {' | '.join(_plain(cell, within='|') if escape else cell for cell in cells)} |"
-
-
-def _plain(text: str, within: str = "") -> str:
-    """Text that Markdown shows as it is: no markup, no HTML, no link. What is in backticks stays code.
-
-    `within`: a character that is escaped in code too, as a table needs it.
-    """
-    pieces = re.split(r"(`[^`\n]+`)", values.visible(text))
-    for n, piece in enumerate(pieces):
-        if n % 2 == 0:
-            pieces[n] = re.sub(r"([\\*_\[\]<>#|~!&`])", r"\\\1", piece)
-        elif within:
-            pieces[n] = piece.replace(within, f"\\{within}")
-    return "".join(pieces)
 
 
 def _code(command: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from reports.terminal.images import images_in_words
 from reports.terminal.live import watching
 from reports.terminal.output import Output
-from reports.terminal.progress_bar import predicting, reading_images, training
+from reports.terminal.progress_bar import comparing, copying, predicting, reading_images, training
 from search.data.findings import Findings
 from search.results.progress import Observer
 
@@ -35,6 +35,15 @@ class TerminalDisplay:
     def predicting(self) -> AbstractContextManager[Callable[[int, int], None]]:
         """A bar with the rate that goes away."""
         return predicting(quiet=self.quiet)
+
+    def converting(self, format_: str) -> AbstractContextManager[Callable[[int, int], None]]:
+        """A line of what is done, then such a bar."""
+        self._say([f"converting to {format_}, then comparing it with the study's model"])
+        return comparing(quiet=self.quiet)
+
+    def copying(self) -> AbstractContextManager[Callable[[int, int], None]]:
+        """A bar that goes away."""
+        return copying(quiet=self.quiet)
 
     def watching(self) -> AbstractContextManager[Observer]:
         """A live table on a terminal, else one line per trial."""

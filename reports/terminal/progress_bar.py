@@ -29,6 +29,16 @@ def predicting(*, quiet: bool) -> AbstractContextManager[Callable[[int, int], No
     return _images("predicting", _Rate(), quiet=quiet)
 
 
+def comparing(*, quiet: bool) -> AbstractContextManager[Callable[[int, int], None]]:
+    """A callback (images compared, images to compare), drawn as such a bar. Before, a model is converted."""
+    return _images("comparing", _Rate(), before="converting", quiet=quiet)
+
+
+def copying(*, quiet: bool) -> AbstractContextManager[Callable[[int, int], None]]:
+    """A callback (rows copied, rows in all), drawn as such a bar, while both sides are compared too."""
+    return _images("copying rows", then="comparing both sides", quiet=quiet)
+
+
 class _Rate(ProgressColumn):
     """Images a second over the last half minute; nothing before there is one."""
 
@@ -37,12 +47,14 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def _images(what: str, *more: ProgressColumn, then: str = "", quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """`then`: what is done once all images were; empty: nothing."""
+def _images(
+    what: str, *more: ProgressColumn, before: str = "", then: str = "", quiet: bool
+) -> Iterator[Callable[[int, int], None]]:
+    """`before`, `then`: what is done before the first image, and once all images were; empty: nothing."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *more, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
+        task = bar.add_task(before or what, total=None)
 
         def count(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, description=then if then and done >= total else what)

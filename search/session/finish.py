@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,7 +34,7 @@ from search.manifest import PACKAGING
 from search.results.looks import write_looks
 from search.results.read import read_telling
 from search.seeds import derive
-from search.session.budget import SAVING, WITH_CARE, fold_seconds, refit_seconds, usable
+from search.session.budget import SAVING, WITH_CARE, fold_seconds, predicting_seconds, refit_seconds, usable
 from search.session.kept import forget, is_intact, model_of, weights_of
 from search.session.looks import look_jobs, look_seconds, looking, looks_of
 from search.session.plan import Plan, fold_job, fold_seed
@@ -220,7 +221,8 @@ class Finish:
     def _choose(self, evidence: Evidence, trials: Sequence[TrialRecord]) -> tuple[Member, ...]:
         """The models to make of what is chosen; empty without a choice.
 
-        Only trials that there is time to train, or whose folds' models are kept, are compared.
+        Only trials that there is time to train, or whose folds' models are kept, are compared. An ensemble must also
+        predict the testing images in time; a single trial does so in any case.
         """
         by_number, left = {trial.number: trial for trial in trials}, self._left()
         candidates = candidates_of(evidence, trials)
@@ -233,8 +235,12 @@ class Finish:
         members = decide(evidence, candidates, self.plan.wish)
         if len(members) == 1 and self._in_folds(by_number[members[0].trial], left):
             return tuple(Member(members[0].trial, 1 / self.plan.folds, fold) for fold in range(self.plan.folds))
-        single = decide(evidence, candidates, self.plan.wish, alone=True)
-        return self._in_time(members, by_number, left) or self._in_time(single, by_number, left)
+        predicting = partial(predicting_seconds, evidence, images=int(self.testing.sum()), slowness=self.slowness)
+        if len(members) > 1:
+            several = self._in_time(members, by_number, left - predicting(members))
+            if several and predicting(several) <= left:  # the kept models of folds share nothing
+                return several
+        return self._in_time(decide(evidence, candidates, self.plan.wish, alone=True), by_number, left)
 
     def _in_time(
         self, members: tuple[Member, ...], by_number: Mapping[int, TrialRecord], left: float

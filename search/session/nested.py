@@ -155,4 +155,12 @@ def _from_below(config: Config) -> Config:
         name: path if path == FROM_KERAS else str(below / Path(path).expanduser())
         for name, path in config.weights.items()
     }
-    return config.model_copy(update={"images": str(below / config.images), "groups": groups, "weights": weights})
+    return config.model_copy(
+        update={
+            "images": str(below / config.images),
+            "also": [str(below / path) for path in config.also] if config.also else None,
+            "labels": str(below / config.labels) if config.labels else None,
+            "groups": groups,
+            "weights": weights,
+        }
+    )

@@ -149,7 +149,7 @@ def _finish(folder: StudyFolder, prepared: Prepared, session: Session, loop: Loo
         "classes": list(record.classes),
         "image_shape": list(record.image_shape),
         "fingerprint": record.fingerprint,
-        "grey_bits": images.grey_bits,
+        **images.scale.plain,
     }
     Finish(
         plan=loop.plan,
