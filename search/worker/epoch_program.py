@@ -7,20 +7,22 @@ validation images; numbers of the recipe are variables, as in any graph of a `Tr
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from search.jobs import WorkerContext
 from search.worker.batches import Epoch
 from search.worker.graph_sharing import scalars_as_variables
+from search.worker.inputs import Inputs
 from search.worker.xla_kernels import UnknownKernelError, compilable
-
-if TYPE_CHECKING:
-    from search.worker.trainer import Trainer
+from spaces.recipe import Recipe
 
 AUGMENTATIONS = ("none", "shift", "geometric", "question")
 """Those that `xla_kernels` compiles."""
@@ -72,17 +74,36 @@ def row_losses(model: keras.Model, y: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor
     return tf.reshape(model.loss.call(y, y_pred), [-1])
 
 
+class Owner(Protocol):
+    """What a program needs of its trainer."""
+
+    model: keras.Model
+    recipe: Recipe
+    context: WorkerContext
+    inputs: Inputs
+    numbers: Sequence[Any]  # see `graph_sharing.scalars_as_variables`
+
+    def learn(self, rows: tf.Tensor, rate: tf.Tensor, step: Callable[[Any], Any]) -> None:
+        """In a graph: a step of training."""
+
+    def answer(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """In a graph: (what the model is given, targets, output)."""
+
+    def judged_weights(self) -> AbstractContextManager[None]:
+        """Within, the weights are those that are judged."""
+
+
 class EpochProgram:
     """The compiled epochs of a trainer; a network that XLA cannot compile is trained without."""
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: Owner) -> None:
         self._trainer = trainer
         self._programs: dict[Shapes, Any] = {}
         self._refused: set[Shapes] = set()  # by XLA
         self.used = False  # in the fold run that is trained, see `Trainer.compile_for`
 
     @staticmethod
-    def fits(trainer: Trainer) -> bool:
+    def fits(trainer: Owner) -> bool:
         """Whether epochs of this trainer can be programs: of presets on pixels or features, augmented as here."""
         return (
             trainer.context.model is None
