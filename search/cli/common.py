@@ -4,28 +4,48 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
 
+from search.commands.notify import without_addresses
 from search.text import printable, without_passwords
 
 if TYPE_CHECKING:
-    from reports.terminal.display import TerminalDisplay
+    from reports.terminal.display import OnBest, TerminalDisplay
     from search.commands.session import Session
 
 
-def display(*, quiet: bool = False) -> TerminalDisplay:
+def display(*, quiet: bool = False, on_best: OnBest | None = None) -> TerminalDisplay:
     from reports.terminal.display import TerminalDisplay
 
-    return TerminalDisplay(quiet)
+    return TerminalDisplay(quiet, on_best)
 
 
-def session_of(workers: int | None, *, quiet: bool, started: float, fold_limit: float | None = None) -> Session:
+def session_of(
+    workers: int | None,
+    *,
+    quiet: bool,
+    started: float,
+    fold_limit: float | None = None,
+    takeover: bool | None = None,
+    log: Sequence[str] | None = None,
+    on_best: OnBest | None = None,
+) -> Session:
+    """`on_best`: see `News.on_best`; the others are those of the session."""
     from search.commands.session import Session
 
-    command = without_passwords(shlex.join(["search", *sys.argv[1:]]))
-    return Session(display(quiet=quiet), command, workers, fold_limit, started)
+    typed = without_passwords(shlex.join(["search", *without_addresses(sys.argv[1:])]))
+    return Session(
+        display(quiet=quiet, on_best=on_best),
+        typed,
+        workers,
+        fold_limit,
+        started,
+        takeover=takeover,
+        log=tuple(log or ()),
+    )
 
 
 def complain(message: str) -> None:

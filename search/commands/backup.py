@@ -91,15 +91,18 @@ def copy_settings(folder: StudyFolder, target: StudyFolder, tell: Callable[[str]
             tell(f"{folder.toml} was copied as it is, with paths relative to {folder}: {error}")
 
 
-def _absolute(folder: StudyFolder) -> dict[str, str]:
+def _absolute(folder: StudyFolder) -> dict[str, str | list[str]]:
     """The settings that are paths relative to the study's folder, which the copy's is not; absolute."""
     config = toml.read(folder.path)
-    paths = {"images": config.images}
+    paths = {"images": config.images, **({"labels": config.labels} if config.labels else {})}
     if config.groups is not None and is_table(config.groups, folder.path):
         paths["groups"] = config.groups
     files = {name: given for name, given in config.weights.items() if given != FROM_KERAS}
     paths |= {f"weights.{name}": given for name, given in files.items() if not is_name(given) and given[0] != "~"}
-    return {key: str((folder.path / path).resolve()) for key, path in paths.items() if not Path(path).is_absolute()}
+    whole: dict[str, str | list[str]] = {
+        key: str((folder.path / path).resolve()) for key, path in paths.items() if not Path(path).is_absolute()
+    }
+    return whole | ({"also": [str((folder.path / path).resolve()) for path in config.also]} if config.also else {})
 
 
 def verify(study: Path | None) -> tuple[StudyFolder, tuple[Checked, ...]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
+from search.commands.log import logging_along
 from search.commands.request import Request, Settings, builder, check_images, going_on, search_of
 from search.commands.session import Display, Session
 from search.data.check import findings
@@ -23,6 +23,7 @@ from search.study.disk import check_room, remarks_on
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from search.text import duration_of
+from search.trackers.catalog import check_trackers
 from spaces.custom.file import ModelFile
 
 
@@ -58,7 +59,7 @@ def init(
     request = search_of(images, directory, settings)
     folder = request.folder
     if request.written:
-        before = f" of {request.images_before}" if request.images_before else ""
+        before = f" of {' and '.join(map(str, request.images_before))}" if request.images_before else ""
         other = "; for another, name its folder with --dir" if before else ""
         raise UsageError(f"{folder} is a study{before} already; `{folder.command('run')}` goes on with it{other}")
     with display.reading() as progress:
@@ -117,6 +118,7 @@ def check_request(request: Request, session: Session, own: ModelFile | None = No
     """Raises UsageError for what can be known to be impossible before workers start and images are read."""
     folder = request.folder
     check_sampler(request.config.chosen_sampler)
+    check_trackers(session.log, "--log")
     folder.check()
     if not folder.begun:  # before the images are read; one that has begun may have nothing left to do
         check_room(folder.path)
@@ -145,8 +147,13 @@ def search_with(
     if not done:
         check_room(folder.path, begun=begun)
         folder.make()
-        watch, begin = display.watching, partial(request.write, prepared.warm)
-        ending = nested.run(folder, prepared, watch, executor=executor, asked=session.asked, begin=begin)
+        with logging_along(folder, session.log) as start_logging:
+
+            def begin() -> None:
+                request.write(prepared.warm)
+                start_logging()
+
+            ending = nested.run(folder, prepared, display.watching, executor=executor, asked=session.asked, begin=begin)
     problem = None if ending is Ending.STOPPED else without_result(folder, *session.asked.options)
     nothing_left = None
     if done:

@@ -25,6 +25,7 @@ class Asked:
     command: str  # as it was typed; it is stored
     options: tuple[str, ...] = ()  # of it, those that the command needs which goes on
     started: float | None = None  # the `time.monotonic` from which its time counts; None: when it begins
+    takeover: bool | None = None  # whether a process that has the study is ended, see `leased`; None: no such option
 
 
 @dataclass

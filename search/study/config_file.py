@@ -119,7 +119,7 @@ def _training_table(training: TrainingConfig) -> Any:
     table["min_delta"] = training.min_delta
     table.add(tomlkit.comment("float32, or for GPUs mixed_float16 or mixed_bfloat16; what is shipped is float32"))
     table["precision"] = training.precision
-    table.add(tomlkit.comment("whether XLA compiles the steps of training; slower on a processor"))
+    table.add(tomlkit.comment("whether XLA compiles each epoch of training; slower on a processor"))
     table["xla"] = training.xla
     return table
 
@@ -144,7 +144,16 @@ def _weights_table(weights: Mapping[str, str]) -> Any:
 
 
 _COMMENTS = {
-    "images": "the folder of images: one folder a class, or training/ and testing/ with one folder a class in each",
+    "images": "the folder or archive (.zip, .tar) of images: one folder a class, or training/ and testing/ with one "
+    "folder a class in each",
+    "also": "further folders or archives, whose classes of the same name are read together with these; unset: none",
+    "labels": "a table (.csv, .tsv) with the label of each picture, and perhaps its group and split; unset: folders "
+    "are classes",
+    "label_columns": "which of its columns is which, if their names do not say it: path, label, group, split",
+    "label_pattern": "a regular expression whose group, found in a picture's name, is its label; unset: folders are "
+    "classes",
+    "classes": "the only classes that are read; unset: all",
+    "merge": "classes that are read as one; unset: none",
     "preset": "the space that is searched: auto (all that follow), frozen and fine-tune (a pre-trained network), cnn, "
     "question (the LeNet that stays at chance)",
     "engine": f"who proposes the next point: {', or '.join(catalog.ENGINES)}",
@@ -212,6 +221,12 @@ _SPACE_EXAMPLES = {  # by preset; the last is that of a point to try
 }
 
 _EXAMPLES = {
+    "also": '["../more-pictures.zip"]',
+    "labels": '"../labels.csv"',
+    "label_columns": '"path=file,label=species"',
+    "label_pattern": "'(?P<label>[a-z]+)_'",
+    "classes": '["cat", "dog"]',
+    "merge": '["pet=cat+dog"]',
     "second_objective": '"parameters"',
     "race": '"paired"',
     "folds": "5",

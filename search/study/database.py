@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search.data.check import notes_for_report
 from search.data.folds import draw_folds, image_records, not_validated
+from search.data.origin import name_of_set
 from search.errors import UsageError
 from search.seeds import derive
 from search.stats.metrics import max_scores
@@ -29,7 +28,7 @@ def create(folder: StudyFolder, prepared: Prepared) -> Store:
     unjudged = not_validated(images.labels, folds, images.classes)
     height, width, channels = images.pixels.shape[1:]
     record = StudyRecord(
-        name=Path(os.path.normpath(folder.path.absolute() / prepared.config.images)).name,
+        name=name_of_set(prepared.config.origin(folder.path).roots),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seed=seed,
         metric=prepared.config.metric,
