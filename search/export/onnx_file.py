@@ -163,5 +163,5 @@ def _largest(graph: Any) -> int:
     """Numbers of the largest value whose shape is known, for one image: a side without a number counts as 1."""
     values = [*graph.value_info, *graph.input, *graph.output]
     fixed = [side.dim_value for side in graph.input[0].type.tensor_type.shape.dim][:1]
-    sizes = (math.prod(side.dim_value or 1 for side in value.type.tensor_type.shape.dim) for value in values)
-    return int(max(sizes, default=0)) // max(1, *fixed)
+    sizes = [math.prod(int(side.dim_value) or 1 for side in value.type.tensor_type.shape.dim) for value in values]
+    return max(sizes, default=0) // max([1, *map(int, fixed)])
