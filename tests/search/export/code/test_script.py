@@ -78,6 +78,7 @@ def run(script: Path, pictures: Path, capsys: pytest.CaptureFixture[str]) -> tup
     return float(folds.split("mean of the folds: ")[1].split(",")[0]), capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_network_from_scratch(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With much that changes how it is trained: augmentation, a schedule, weights of classes, one output."""
     more: Mapping[str, Value] = {"learning_rate": 0.01, "batch_size": 4, "conv_depth": 1, "head": "flatten"}
