@@ -118,6 +118,39 @@ def test_an_exported_model_answers_as_the_study_does_without_it(home: Path, tmp_
     assert moved == there and len(moved["images"]) == 28
 
 
+def test_a_converted_model_answers_as_the_study_does_and_has_a_card(home: Path, tmp_path: Path) -> None:
+    """A SavedModel, which needs no extra; the other formats: `tests/search/export/test_formats.py`."""
+    target = tmp_path / "saved"
+    told = as_json("export", "shapes-study", "--to", target, cwd=home)
+    assert told["agreement"]["largest"] < 1e-5 and told["agreement"]["images"] == 38
+    assert (told["agreement"]["judged"], told["agreement"]["testing"]) == (10, True)
+    assert told["card"] == str(tmp_path / "saved.card.md") and "How good it is" in Path(told["card"]).read_text()
+    ours, theirs = (as_json("predict", model, "shapes/testing", cwd=home) for model in ("shapes-study", target))
+    for one, other in zip(ours["images"], theirs["images"], strict=True):
+        assert one["class"] == other["class"]
+        assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
+
+
+def test_without_the_images_nothing_is_converted(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "shapes-study", tmp_path / "study")
+    toml = tmp_path / "study" / "study.toml"
+    toml.write_text(toml.read_text().replace(str(home / "shapes"), "gone"))
+    done = search_here("export", "study", "--to", "saved", cwd=tmp_path)
+    assert done.returncode == 2 and "its images are not in study/gone any more" in done.stderr
+    assert not (tmp_path / "saved").exists()
+
+
+def test_the_winner_as_code_trains_it_again(home: Path, tmp_path: Path) -> None:
+    told = as_json("export", "shapes-study", "--to", tmp_path / "train.py", cwd=home)
+    assert {Path(file).name for file in told["files"]} == {"train.py", "train.csv"}
+    rows = list(csv.DictReader((tmp_path / "train.csv").open()))
+    assert len(rows) == 38 and {row["fold"] for row in rows} == {"0", "1", "test"}
+    names: dict[str, Any] = {"__name__": "train", "__file__": str(tmp_path / "train.py")}
+    exec((tmp_path / "train.py").read_text(), names)  # noqa: S102 - our own code
+    data = names["read_table"](tmp_path / "train.csv", home / "shapes")
+    assert data[0].shape == (38, 8, 8, 1) and names["CLASSES"] == ["left", "top"]
+
+
 def test_it_loads_in_keras_alone_in_safe_mode(home: Path) -> None:
     import keras
 
@@ -306,7 +339,9 @@ def test_a_picture_of_another_size_and_in_colour_is_read_as_in_training(home: Pa
         (("predict", "shapes-study", "missing.png"), "missing.png does not exist"),
         (("predict", "shapes-study", "/dev/null"), "/dev/null is neither a file nor a folder"),
         (("export", "shapes-study"), "--to: name the file to write"),
-        (("export", "shapes-study", "--to", "model.onnx"), "must end in .keras"),
+        (("export", "shapes-study", "--to", "model.h5"), "must end in .keras, .tflite, .onnx, .py, or be a folder"),
+        (("export", "shapes-study", "--to", "shapes"), "this folder has other files in it"),
+        (("export", "shapes-study", "--to", "model.keras", "--quantize", "int8"), "--quantize: is for converted files"),
         (("export", "shapes-study", "--to", "no/such/model.keras"), "there is no folder no/such"),
     ],
 )

@@ -97,6 +97,7 @@ def moved_context(context: WorkerContext, places: Mapping[str, Path], features: 
         model=ModelFile(str(places[model.path]), model.function, model.sha256) if model else None,
         facts=replace(context.facts, backbones=tuple(backbones)),
         features=features if context.features else None,
+        saving=None,  # a fold run that is lost with its node begins again
     )
 
 

@@ -132,6 +132,9 @@ class RayCluster:
         self._tending = threading.Thread(target=self._tend_on, daemon=True)
         self._tending.start()
 
+    def save(self, seconds: float) -> None:
+        """See Executor; on a cluster the state of a fold run is not stored."""
+
     def submit(self, job: Job) -> Future[Outcome]:
         """See Executor."""
         future: Future[Outcome] = Future()

@@ -20,7 +20,6 @@ from search.study.config import Config
 from search.study.continuing import stored_command
 from search.study.folder import StudyFolder
 from search.study.identity import check_same
-from search.study.lease import holder
 from search.study.prepared import Prepared
 from search.text import duration_of
 from spaces.backbones import Backbone
@@ -209,7 +208,7 @@ def without_result(folder: StudyFolder, *options: str) -> str | None:
         trials = store.trials(curves=False)
         if usable(trials, config.metric):
             return None
-        if who := holder(folder.lock):
+        if who := folder.searcher:
             return f"{folder}: no trial is complete yet; the study is being searched by {who}: wait for it"
         used = _used(store, trials, config)
         larger = (word for budget in used for word in budget.larger)

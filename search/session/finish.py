@@ -34,8 +34,16 @@ from search.manifest import PACKAGING
 from search.results.looks import write_looks
 from search.results.read import read_telling
 from search.seeds import derive
-from search.session.budget import SAVING, WITH_CARE, fold_seconds, predicting_seconds, refit_seconds, usable
-from search.session.kept import forget, is_intact, model_of, weights_of
+from search.session.budget import (
+    GRACE_SECONDS,
+    SAVING,
+    WITH_CARE,
+    fold_seconds,
+    predicting_seconds,
+    refit_seconds,
+    usable,
+)
+from search.session.kept import forget, is_intact, model_of, sweep_states, weights_of
 from search.session.looks import look_jobs, look_seconds, looking, looks_of
 from search.session.plan import Plan, fold_job, fold_seed
 from search.session.prices import SPEED
@@ -137,6 +145,8 @@ class Finish:
     def _on_confirmed(self, job: FoldJob, outcome: Outcome) -> None:
         if isinstance(outcome, FoldResult):
             self._store.add_fold(fold_record(job, outcome), run=self.session.run_id, seconds=self.session.seconds)
+            if self.plan.saving:
+                self.plan.saving.forget(job)
 
     # Choosing and shipping
 
@@ -166,6 +176,7 @@ class Finish:
         )
         self._store.add_choice(record, run=self.session.run_id, seconds=self.session.seconds)
         forget(self.folder, evidence.numbers)
+        sweep_states(self.plan.saving, self._store, chosen=True)
         self._look(record, members, {member: refits[member].path for member in members})
         return True
 
@@ -330,7 +341,7 @@ class Finish:
         """Run all jobs, as many at a time as there are slots. Returns whether all were run and none failed.
 
         No further job is started once `go_on` returns False. Running ones are ended, and all workers with them, once
-        `may_wait` returns False: only for what comes last.
+        `may_wait` returns False: only for what comes last. At a stop, trainings have a little time, as in the search.
         """
         waiting, succeeded = deque(jobs), 0
 
@@ -344,6 +355,10 @@ class Finish:
             lambda: waiting.popleft() if waiting and go_on() else None,
             lambda: not self.session.stop.asked and may_wait(),
         )
+        if self.session.stop.asked and any(isinstance(job, FoldJob | RefitJob) for job in drive.running):
+            self.session.executor.save(GRACE_SECONDS)
+            deadline = self.session.clock() + GRACE_SECONDS
+            drive.run(lambda: None, lambda: self.session.clock() < deadline)
         if drive.running and not may_wait():
             self.session.executor.close(kill=True)
         return succeeded == len(jobs)

@@ -54,7 +54,7 @@ def run(
     outer = outer_folds(folder, prepared)
     ending = Ending.FINISHED
     if budget.done_already(folder, prepared):
-        with leased(folder.lock):
+        with leased(folder.lock, takeover=asked.takeover):
             begin()
     else:
         with watch() as observer:
@@ -155,4 +155,12 @@ def _from_below(config: Config) -> Config:
         name: path if path == FROM_KERAS else str(below / Path(path).expanduser())
         for name, path in config.weights.items()
     }
-    return config.model_copy(update={"images": str(below / config.images), "groups": groups, "weights": weights})
+    return config.model_copy(
+        update={
+            "images": str(below / config.images),
+            "also": [str(below / path) for path in config.also] if config.also else None,
+            "labels": str(below / config.labels) if config.labels else None,
+            "groups": groups,
+            "weights": weights,
+        }
+    )

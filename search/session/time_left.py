@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from search.executors.drive import Drive
@@ -44,9 +44,9 @@ RECALLED = 8  # trials of each family by whose stored fold runs a new session kn
 class TimeLeft:
     """The time of a session's study. Without a limit everything is allowed."""
 
-    def __init__(self, plan: Plan, session: Session) -> None:
-        """`plan.seconds` is the limit, for the study as a whole."""
-        self._plan, self._session = plan, session
+    def __init__(self, plan: Plan, session: Session, for_references: Callable[[], float] = lambda: 0.0) -> None:
+        """`plan.seconds` is the limit, for the study as a whole. `for_references`: seconds kept back for them."""
+        self._plan, self._session, self._for_references = plan, session, for_references
         images = int((plan.assignment >= 0).sum())
         self._prices = Prices(images - images // plan.folds, images // plan.folds, session.executor.slots)
         self._reserved = 0.0  # seconds reserved for finishing
@@ -92,8 +92,8 @@ class TimeLeft:
         """Expected seconds for making the model; 0 without a limit or a finished fold.
 
         With the packing of kept networks of the leading trial, the prediction of the testing images by it or by the
-        ensemble that would be chosen now, what a slow or busy machine takes longer than `SAVING`, and seeing where the
-        model looks if that takes hardly any of the time.
+        ensemble that would be chosen now, what a slow or busy machine takes longer than `SAVING`, seeing where the
+        model looks if that takes hardly any of the time, and what is kept back for references, which come before.
         """
         leader = next((t for t in ranked(trials, self._plan.metric) if may_be_chosen(t, self._plan.metric)), None)
         if leader is None or self._plan.seconds is None:
@@ -105,7 +105,7 @@ class TimeLeft:
         more = slowness * PACKING * kept + testing + max(slowness - 1.0, 0.0) * SAVING
         looking = max(slowness, 1.0) * look_seconds(self._prices.predicting(leader.number), max(kept, 1))
         more += looking if looking <= LOOK_SHARE * self._plan.seconds else 0.0
-        return self._plan.reserve(trials).making + more
+        return self._plan.reserve(trials).making + more + self._for_references()
 
     def _predicting_together(self, trials: Trials) -> float:
         """Seconds in which the ensemble that would be chosen now predicts the testing images; 0 for a single trial.
@@ -192,6 +192,10 @@ class TimeLeft:
     def begun(self, description: Description) -> None:
         """Note that a trial was begun: its features will be at hand for others."""
         self._prices.begun(description)
+
+    def has_features(self, views: Iterable[str]) -> bool:
+        """Whether the features of these views of all images were computed."""
+        return self._prices.has_features(views)
 
     def trained(self, trial: TrialRecord, seconds: float) -> None:
         """Learn from a fold run of `trial`, given without it."""
