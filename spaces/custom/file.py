@@ -71,7 +71,7 @@ def named(text: str) -> ModelFile:
 def beside(file: ModelFile) -> list[str]:
     """The names of files in the same folder that it imports. Runs nothing. Raises OSError."""
     path = Path(file.path)
-    return [source.name for source in _sources(path) if source != path]
+    return [source.name for source in sources(path) if source != path]
 
 
 class Source:
