@@ -27,7 +27,7 @@ class Child:
     def __init__(self, work: Callable[..., None], path: Path, **options: Any) -> None:
         # A fork server is fast, and its children inherit no database connection and no thread of the tests.
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__])
+        context.set_forkserver_preload([__name__, "alembic.command", "alembic.config"])
         self.pipe, other_end = context.Pipe()
         self.process = context.Process(target=work, args=(other_end, path), kwargs=options, daemon=True)
         self.process.start()
@@ -77,6 +77,13 @@ def keep_working(pipe: Connection, path: Path) -> None:
 def create(pipe: Connection, path: Path, kill_at: int) -> None:
     kill_before_action(kill_at)
     Store.create(path, STUDY, IMAGE_RECORDS, SPLITS).close()
+    pipe.send("done")
+
+
+def open_to_write(pipe: Connection, path: Path, kill_at: int) -> None:
+    """Opens a study, which upgrades one of an older release. Kills itself before action `kill_at`."""
+    kill_before_action(kill_at)
+    Store.open(path).close()
     pipe.send("done")
 
 
