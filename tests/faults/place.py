@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,16 +69,9 @@ class Place:
     def settings(self, study: Path, pictures: Path | None = None) -> Path:
         """Make the folder of a study that has not begun."""
         study.mkdir(parents=True)
-        values = {**self._fixed(), "images": str(pictures or self.pictures)}
+        values = {**_fixed(self.pictures), "images": str(pictures or self.pictures)}
         config_file.write(study, Config.model_validate(values))
         return study
-
-    def _fixed(self) -> dict[str, Any]:
-        training = TrainingConfig(max_epochs=2)
-        config = Config(images=str(self.pictures), preset="cnn", folds=2, trials=TRIALS, training=training)
-        parameters = prepare(config, self.home).space.parameters
-        fixed = {p.name: p.default for p in parameters if p.name not in FREE} | SMALL
-        return {**config.model_dump(exclude={"tries"}), "space": fixed}
 
     def asked(self, study: Path, workers: int = 1) -> tuple[str | Path, ...]:
         """The command that begins and goes on with a study."""
@@ -94,6 +88,15 @@ class Place:
     def moment(self, chance: random.Random) -> float:
         """Seconds after the start of a search at which something happens, before its end."""
         return chance.uniform(0.02, 0.95 * self.lasts)
+
+
+@cache
+def _fixed(pictures: Path) -> dict[str, Any]:
+    """The settings of all studies, as plain values."""
+    config = Config(images=str(pictures), preset="cnn", folds=2, trials=TRIALS, training=TrainingConfig(max_epochs=2))
+    parameters = prepare(config, pictures.parent).space.parameters
+    fixed = {p.name: p.default for p in parameters if p.name not in FREE} | SMALL
+    return {**config.model_dump(exclude={"tries"}), "space": fixed}
 
 
 def make_place(home: Path, *, fresh: bool = False) -> Place:

@@ -154,7 +154,7 @@ def start(
             signal.signal(number, signal.SIG_DFL)
         if outputs:
             _redirect(*(output.fileno() for output in outputs))
-        os.environ.update({"PYTHONPATH": str(ROOT), **environment})
+        os.environ.update({"PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **environment})
         words = [str(argument) for argument in arguments]
         if fresh:
             os.execv(sys.executable, [sys.executable, "-m", "tests.faults.fresh", *words])  # noqa: S606 - no shell

@@ -53,7 +53,7 @@ def in_a_fold(act: Callable[[], object]) -> Random:
         once = study.with_name(f"{study.name}-once")
         study.parent.mkdir(exist_ok=True)
         once.touch()
-        hook = at_fold(chance.randrange(1, 8), once, act)
+        hook = at_fold(chance.randrange(1, 6), once, act)
         more = ("--fold-limit", f"{FOLD_LIMIT}s")
         tried = while_running(place, study, lambda _: None, worker_hook=hook, command_hook=less_memory, more=more)
         if once.exists():
