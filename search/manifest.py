@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,11 @@ _MAX_SIDE = 1024  # pixels, as in the configuration
 _FEATURES = "remembered.float16"  # within the same archive: `Remembered.features`, row by row, little endian
 _MAX_FEATURES = 16 * 2**20  # bytes of them
 _TEMPERATURES = 0.01, 100.0  # the least and the largest
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, RuntimeError),  # of the archive; RuntimeError: encrypted, or too new
+    *(KeyError, ValueError, TypeError, AttributeError, OverflowError),  # of what is in it
+)
+"""What reading an archive raises that `search export` did not write."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ def about(path: Path) -> About:
         pictures, fingerprint, made = (str(content.get(key, "")) for key in ("study", "fingerprint", "made"))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OverflowError, RecursionError):
+    except _DAMAGED:
         raise UsageError(f"{path} is no model of `search export`: it does not say which classes it knows") from None
     sound = len(shape) == 3 and min(shape) >= 1 and shape[2] in (1, 3) and max(shape) <= _MAX_SIDE
     sound = sound and 8 <= grey_bits <= 16 and _TEMPERATURES[0] <= temperature <= _TEMPERATURES[1]
@@ -111,7 +117,7 @@ def remembered(path: Path) -> Remembered | None:
             raise ValueError("its features are not finite")
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+    except _DAMAGED:
         raise UsageError(f"{path} is damaged: what it remembers of its training images cannot be read") from None
     return Remembered(layer, limit, features)
 

@@ -18,12 +18,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from storage import StorageError
 from tests.faults import warm
-from tests.faults.cases import EVERY, RANDOM
+from tests.faults.cases import EVERY, RANDOM, TRAINED
 from tests.faults.place import Place, Tried, make_place
 
 ROUNDS = 10  # that all tries are spread over, so that each fault has some wherever the time ends
@@ -60,6 +60,8 @@ def tries(name: str, place: Place, number: int) -> Iterator[Callable[[Path], Tri
 
 def one_round(row: Row, place: Place, number: int, until: float) -> None:
     """Add the tries of a round to a row; folders of those that were wrong are kept."""
+    trains = place.fresh or any(part in row.name for part in TRAINED)
+    place = replace(place, trains=trains)
     home = place.home / f"{''.join(letter if letter.isalnum() else '-' for letter in row.name)}"
     for each, one in enumerate(tries(row.name, place, number)):
         if time.monotonic() > until:

@@ -47,3 +47,6 @@ RANDOM: Mapping[str, tuple[int, Random]] = {
     ),
 }
 """Fault -> how often it is tried in full, and one try."""
+
+TRAINED = ("worker", "losses", "clock")
+"""Parts of names of faults whose searches train every fold; the others do what is remembered of the undisturbed one."""

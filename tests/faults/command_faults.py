@@ -51,7 +51,7 @@ def killed_at(workers: int) -> Numbered:
 def killed_while_made(place: Place, study: Path, number: int) -> Tried | None:
     """kill -9 at the n-th rename of `search init`, which is then called again."""
     asked = ("init", place.pictures, "--preset", "cnn", "--dir", study)
-    study.parent.mkdir(exist_ok=True)
+    study.parent.mkdir(parents=True, exist_ok=True)
     done = place.search(*asked, cwd=study.parent, environment={FAULT: f"kill {number}"})
     if done.returncode == 0:
         return None

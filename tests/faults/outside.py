@@ -54,7 +54,7 @@ def clock_set(days: int) -> Random:
             time.sleep(chance.uniform(0, 0.3 * place.lasts))
             offset.write_text(f"{days * DAY:+d}")
 
-        fresh = replace(place, fresh=True)  # a library is loaded before a program
+        fresh = replace(place, fresh=True, trains=True)  # a library is loaded before a program
         tried = while_running(fresh, study, disturb, environment=environment)
         return Tried(tried.wrong or wrong_of(place, study))
 

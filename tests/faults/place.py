@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,13 @@ from search.study.config import Config, TrainingConfig
 from storage import Store
 from tests.commands import fold_rows, reference_rows, table, trials_of, wait_until, workers_of
 from tests.faults import warm
+from tests.faults.remembered import from_memory
 from tests.pictures import make_pictures
 
-TRIALS = 5
+TRIALS = 4
 FREE = ("learning_rate", "dropout")
 """The parameters that are searched. All others are fixed, so that the networks of all trials share one graph."""
-SMALL = {"conv_depth": 1, "filters": 8, "dense_depth": 0}
+SMALL = {"conv_depth": 1, "filters": 8, "dense_depth": 0, "normalization": "none"}
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Place:
 
     home: Path
     fresh: bool = False  # whether every command is a new interpreter instead of a fork
+    trains: bool = True  # whether each job is done anew; else outcomes of jobs are remembered
 
     @property
     def pictures(self) -> Path:
@@ -62,9 +64,14 @@ class Place:
         return self.home / "whole"
 
     @property
+    def memory(self) -> Path:
+        """Where outcomes are remembered."""
+        return self.home / "memory"
+
+    @property
     def lasts(self) -> float:
-        """Seconds that it took."""
-        return float((self.home / "seconds.txt").read_text())
+        """Seconds that it took, trained anew or not."""
+        return float((self.home / f"seconds-{self.trains}").read_text())
 
     def settings(self, study: Path, pictures: Path | None = None) -> Path:
         """Make the folder of a study that has not begun."""
@@ -79,6 +86,9 @@ class Place:
 
     def start(self, *arguments: str | Path, cwd: Path, **options: Any) -> warm.Started:
         """As `warm.start`."""
+        if not self.trains:
+            hook = from_memory(self.memory)
+            options = {"command_hook": hook, "worker_hook": hook, **options}
         return warm.start(*arguments, cwd=cwd, fresh=self.fresh, **options)
 
     def search(self, *arguments: str | Path, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -100,16 +110,27 @@ def _fixed(pictures: Path) -> dict[str, Any]:
 
 
 def make_place(home: Path, *, fresh: bool = False) -> Place:
-    """The pictures, and a search of them to its end."""
+    """The pictures, and a search of them to its end; done twice, so that outcomes are remembered."""
     place = Place(home, fresh)
     make_pictures(place.pictures)
-    place.settings(place.whole)
+    place.memory.mkdir()
+    _timed(place, place.settings(place.whole))
+    if not fresh:
+        remembering = replace(place, trains=False)
+        for name in ("first", "second"):  # the second does not train, and is timed
+            again = place.settings(home / name)
+            _timed(remembering, again)
+            if wrong := wrong_of(place, again):
+                raise RuntimeError(f"a second undisturbed search: {wrong}")
+    return place
+
+
+def _timed(place: Place, study: Path) -> None:
     began = time.monotonic()
-    done = place.search(*place.asked(place.whole), cwd=home)
-    (home / "seconds.txt").write_text(str(time.monotonic() - began))
+    done = place.search(*place.asked(study), cwd=place.home)
+    (place.home / f"seconds-{place.trains}").write_text(str(time.monotonic() - began))
     if done.returncode != 0:
         raise RuntimeError(f"the undisturbed search failed: {done.stderr}")
-    return place
 
 
 def stored(study: Path) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def in_a_fold(act: Callable[[], object]) -> Random:
 
     def tried(place: Place, study: Path, chance: random.Random) -> Tried:
         once = study.with_name(f"{study.name}-once")
-        study.parent.mkdir(exist_ok=True)
+        study.parent.mkdir(parents=True, exist_ok=True)
         once.touch()
         hook = at_fold(chance.randrange(1, 6), once, act)
         more = ("--fold-limit", f"{FOLD_LIMIT}s")

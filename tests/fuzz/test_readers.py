@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from hypothesis import settings
 
 from tests.fuzz.readers import READERS
 
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.__name__)
 def test_it_reads_or_refuses_in_words(reader: Callable[[], None]) -> None:
-    reader()
+    settings(max_examples=25, deadline=None)(reader)()
