@@ -70,8 +70,7 @@ def searched(place: Place, study: Path, hook: warm.Hook) -> tuple[list[Sample], 
     began = time.monotonic()
     process = place.start(
         *place.asked(study, 2),
-        "--fold-limit",
-        f"{of_worker.FOLD_LIMIT}s",
+        *of_worker.fold_limit(place),
         cwd=study.parent,
         worker_hook=hook,
         command_hook=of_worker.less_memory,

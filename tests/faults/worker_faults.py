@@ -24,7 +24,6 @@ from tests.commands import table, trials_of, workers_of
 from tests.faults.place import Place, Random, Tried, while_running, wrong_of
 from tests.faults.warm import Hook, Started
 
-FOLD_LIMIT = 8  # seconds: a fold of these searches takes less, on a busy machine too
 MEMORY = 1.2 * 2**30  # bytes that a worker may keep here, so that one which eats memory does no harm
 PIECE = 2**26  # bytes
 ENOUGH = 3 * 2**30  # bytes: more is never needed to be ended
@@ -41,7 +40,7 @@ def signalled(number: signal.Signals) -> Random:
                 with suppress(ProcessLookupError):
                     os.kill(worker, number)
 
-        return while_running(place, study, disturb, more=("--fold-limit", f"{FOLD_LIMIT}s"))
+        return while_running(place, study, disturb)
 
     return tried
 
@@ -54,14 +53,20 @@ def in_a_fold(act: Callable[[], object]) -> Random:
         study.parent.mkdir(parents=True, exist_ok=True)
         once.touch()
         hook = at_fold(chance.randrange(1, 6), once, act)
-        more = ("--fold-limit", f"{FOLD_LIMIT}s")
-        tried = while_running(place, study, lambda _: None, worker_hook=hook, command_hook=less_memory, more=more)
+        tried = while_running(
+            place, study, lambda _: None, worker_hook=hook, command_hook=less_memory, more=fold_limit(place)
+        )
         if once.exists():
             return Tried(f"{tried.wrong}; the fault did not strike", tried.seconds)
         left = subprocess.run(["pgrep", "-f", _MARK], capture_output=True, text=True, check=False).stdout.split()
         return Tried("; ".join(filter(None, (tried.wrong, left and "processes are left"))), tried.seconds)
 
     return tried
+
+
+def fold_limit(place: Place) -> tuple[str, str]:
+    """The option: three times as long as the undisturbed search took on this machine, as busy as it is."""
+    return "--fold-limit", f"{max(8, round(3 * place.lasts))}s"
 
 
 def at_fold(number: int, once: Path, act: Callable[[], object]) -> Hook:
