@@ -6,7 +6,6 @@ from pathlib import Path
 
 from reports import markdown
 from reports.html import study as html
-from search.files import sweep_partial
 from search.results.pictures import Pictures
 from search.results.summary import StudySummary
 
@@ -23,10 +22,6 @@ def write(data: StudySummary, path: Path, pictures: Pictures, watched: str = "")
 
 
 def write_both(data: StudySummary, page: Path, pictures: Pictures, watched: str = "") -> None:
-    """Write the HTML page to `page`, and the same as Markdown beside it. Raises OSError.
-
-    What processes that were killed left of them half written is removed: a study that is done begins no session.
-    """
-    for path in (page, page.with_suffix(".md")):
-        write(data, path, pictures, watched)
-        sweep_partial(path)
+    """Write the HTML page to `page`, and the same as Markdown beside it. Raises OSError."""
+    write(data, page, pictures, watched)
+    write(data, page.with_suffix(".md"), pictures)

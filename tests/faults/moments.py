@@ -56,8 +56,8 @@ def arrange() -> None:
     words = os.environ.pop(FAULT, "").split(" ", 2)
     if len(words) > 1:
         what, number, *folder = words
-        act = {"kill": kill, "limit": limit, "fill": partial(fill, *folder)}[what]
-        watch(int(number), act)
+        acts: dict[str, Callable[[], object]] = {"kill": kill, "limit": limit, "fill": partial(fill, *folder)}
+        watch(int(number), acts[what])
 
 
 def watch(number: int, act: Callable[[], object]) -> None:
