@@ -7,10 +7,10 @@ DEMO := demo
 TRIALS ?= 14
 WORKERS ?= 2
 
-.PHONY: help install demo test test-all lint format faults bench bench-gpu clean
+.PHONY: help install demo test test-all test-postgres lint format faults bench bench-gpu clean
 
 help: ## these lines
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
 install: $(INSTALLED) ## a private .venv with the locked versions
 
@@ -32,6 +32,11 @@ test: install lint ## linter, type checker, tests
 
 test-all: install lint ## those too that repeat whole searches under another kill, sampler or network
 	$(BIN)/python -m pytest -m "slow or not slow"
+
+test-postgres: install ## the tests that start a PostgreSQL server (Debian: apt-get install postgresql); without one they are skipped
+	$(BIN)/python -m pytest -m "slow or not slow" -rs tests/storage/test_store.py tests/storage/test_server.py \
+		tests/storage/test_copying.py tests/search/session/test_server.py tests/search/study/test_place.py \
+		tests/search/commands/test_copy.py tests/test_server.py
 
 lint: install ## ruff and a strict type checker over everything
 	$(BIN)/ruff check .

@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import typer
 
+from search.cli import examples
 from search.cli.about import app as about
 from search.cli.common import complain, display, session_of
+from search.cli.news import News, news
 from search.cli.using import app as using
+from search.cli.viewers import app as viewers
 from search.commands import options as opt
-from search.errors import RunError, UsageError, of_the_system, writing
+from search.errors import RunError, UsageError, of_the_system
 from search.session.signals import RESUMABLE, leave_on_signals
 
 if TYPE_CHECKING:
-    from search.commands.report import Report
+    from collections.abc import Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from search.commands.request import Settings
     from search.commands.run import RunResult
+    from search.commands.session import Session
 
 app = typer.Typer(
     help="Find the best image classifier that a small data set can support.",
     epilog="Start with: search run PICTURES (a folder with one folder of images a class). Then: search report.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(viewers)
 app.add_typer(using)
 app.add_typer(about)
 
@@ -37,16 +44,22 @@ app.add_typer(about)
 def _common(version: opt.Version = False) -> None: ...
 
 
-@app.command()
-def init(  # noqa: PLR0917 - Typer makes an option of each
+@app.command(epilog=examples.of("init"))
+def init(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     images: opt.Images,
     directory: opt.Dir = None,
     preset: opt.PresetName = None,
     backbone: opt.Backbones = None,
     warm_start: opt.WarmStart = None,
     no_flip: opt.NoFlip = False,
+    labels: opt.LabelTable = None,
+    label_columns: opt.LabelColumns = None,
+    label_pattern: opt.LabelPattern = None,
+    classes: opt.Classes = None,
+    merge: opt.Merge = None,
     groups: opt.Groups = None,
     no_lock_box: opt.NoLockBox = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Check the images and write a commented study.toml to edit before `search run`."""
     given = dict(locals())
@@ -54,11 +67,12 @@ def init(  # noqa: PLR0917 - Typer makes an option of each
     from search.commands.request import Settings
     from search.commands.run import init
 
-    folder = init(images, Settings.of(given), directory=directory, warm_start=warm_start, display=display())
-    show.lines(f"wrote {folder.toml}; `{folder.command('run')}` starts it")
+    shown = display(quiet=as_json)
+    folder = init(images[0], Settings.of(given), directory=directory, warm_start=warm_start, display=shown)
+    show.made(folder.path, folder.toml, folder.command("run"), as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=examples.of("run"))
 def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     path: opt.StudyOrImages = None,
     trials: opt.Trials = None,
@@ -80,27 +94,51 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     model: opt.Model = None,
     warm_start: opt.WarmStart = None,
     no_flip: opt.NoFlip = False,
+    labels: opt.LabelTable = None,
+    label_columns: opt.LabelColumns = None,
+    label_pattern: opt.LabelPattern = None,
+    classes: opt.Classes = None,
+    merge: opt.Merge = None,
     groups: opt.Groups = None,
     no_lock_box: opt.NoLockBox = False,
     nested: opt.Nested = False,
+    storage: opt.Storage = None,
     until_flat: opt.UntilFlat = False,
     prefer: opt.Prefer = None,
     max_latency: opt.MaxLatency = None,
     directory: opt.Dir = None,
+    log: opt.Log = None,
+    dry_run: opt.DryRun = False,
+    as_json: opt.Json = False,
+    takeover: opt.Takeover = False,
+    notify: opt.Notify = None,
+    notify_best: opt.NotifyBest = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Search: start a study, or continue it. Budgets are totals; Ctrl-C stops, and nothing is lost."""
+    """Search: start a study, or continue it. Budgets are totals; Ctrl-C stops, and what was stored stays."""
     given, started = dict(locals()), monotonic()  # what is imported now counts too
     from search.commands.request import Settings
     from search.commands.run import run
 
-    session = session_of(
-        opt.workers_asked(workers, workers_per_gpu), quiet=quiet, started=started, fold_limit=fold_limit
-    )
-    _finish(run(path, Settings.of(given), session, directory=directory, model=model, warm_start=warm_start))
+    first, settings = path[0] if path else None, Settings.of(given)
+    named: dict[str, Any] = {"directory": directory, "model": model, "warm_start": warm_start}
+    with news(first, notify, best=notify_best) as told:
+        session = session_of(
+            opt.workers_asked(workers, workers_per_gpu),
+            quiet=quiet or as_json or dry_run,
+            started=started,
+            fold_limit=fold_limit,
+            takeover=takeover,
+            log=log,
+            on_best=told.on_best,
+        )
+        if dry_run:
+            _dry_run(first, settings, session, named, as_json=as_json)
+        else:
+            _finish(run(first, settings, session, **named), told, session, as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=examples.of("resume"))
 def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     study: opt.Where = None,
     trials: opt.MoreTrials = None,
@@ -111,6 +149,11 @@ def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     workers_per_gpu: opt.PerGpu = None,
     fold_limit: opt.FoldLimit = None,
     model: opt.Model = None,
+    log: opt.Log = None,
+    as_json: opt.Json = False,
+    takeover: opt.Takeover = False,
+    notify: opt.Notify = None,
+    notify_best: opt.NotifyBest = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Continue a study. Refuses if nothing is left to do."""
@@ -118,37 +161,56 @@ def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     from search.commands.request import Settings
     from search.commands.run import resume
 
-    session = session_of(
-        opt.workers_asked(workers, workers_per_gpu), quiet=quiet, started=started, fold_limit=fold_limit
-    )
-    _finish(resume(study, Settings.of(given), session, model=model))
+    with news(study, notify, best=notify_best) as told:
+        session = session_of(
+            opt.workers_asked(workers, workers_per_gpu),
+            quiet=quiet or as_json,
+            started=started,
+            fold_limit=fold_limit,
+            takeover=takeover,
+            log=log,
+            on_best=told.on_best,
+        )
+        _finish(resume(study, Settings.of(given), session, model=model), told, session, as_json=as_json)
 
 
-@app.command()
-def check(
+@app.command(epilog=examples.of("check"))
+def check(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     images: opt.Images,
+    labels: opt.LabelTable = None,
+    label_columns: opt.LabelColumns = None,
+    label_pattern: opt.LabelPattern = None,
+    classes: opt.Classes = None,
+    merge: opt.Merge = None,
     groups: opt.Groups = None,
     folds: opt.Folds = None,
     as_json: opt.Json = False,
     open_it: opt.Open = False,
 ) -> None:
     """Check the images: files, classes, copies, contradictory labels, groups. Writes IMAGES-check.html."""
+    given = dict(locals())
     from reports import show
     from search.commands.check import check
+    from search.commands.request import Settings
 
-    result = check(images, groups=groups, folds=folds, display=display(quiet=as_json))
+    result = check(images[0], Settings.of(given), display=display(quiet=as_json))
     show.images(result.findings, result.page, as_json=as_json, open_it=open_it)
     if result.findings.problem:
         raise UsageError(result.findings.problem)
 
 
-@app.command()
+@app.command(epilog=examples.of("diagnose"))
 def diagnose(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     images: opt.Images,
     model: opt.Model = None,
     preset: opt.Diagnosed = None,
     epochs: opt.Epochs = None,
     seed: opt.Seed = None,
+    labels: opt.LabelTable = None,
+    label_columns: opt.LabelColumns = None,
+    label_pattern: opt.LabelPattern = None,
+    classes: opt.Classes = None,
+    merge: opt.Merge = None,
     groups: opt.Groups = None,
     seconds: opt.Seconds = None,
     workers: opt.Workers = None,
@@ -156,68 +218,24 @@ def diagnose(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     open_it: opt.Open = False,
 ) -> None:
     """Why does my network not learn? Trains it, and again with one thing changed. Writes IMAGES-diagnose.html."""
+    given = dict(locals())
     from reports import show
     from search.commands.diagnose import diagnose
     from search.commands.request import Settings
 
-    settings, shown = Settings(preset=preset, epochs=epochs, seed=seed, groups=groups), display(quiet=as_json)
-    result = diagnose(images, settings, model=model, seconds=seconds, workers=workers, display=shown)
+    shown = display(quiet=as_json)
+    result = diagnose(images[0], Settings.of(given), model=model, seconds=seconds, workers=workers, display=shown)
     show.diagnosis(result.diagnosed, result.page, as_json=as_json, open_it=open_it)
 
 
-@app.command()
-def report(
-    study: opt.Where = None,
-    as_json: opt.Json = False,
-    labels: opt.Labels = None,
-    watch_it: opt.Watch = False,
-    open_it: opt.Open = False,
-) -> None:
-    """Say how good the model is and what to do next; write report.html and report.md into the study folder."""
-    from reports import labels_csv, show
-    from search.commands.report import report
-
-    if watch_it:
-        if as_json or labels is not None:
-            raise UsageError("--watch writes the page alone; leave out --json and --labels, or --watch")
-        _watch(study, open_it=open_it)
-        return
-    result = report(study)
-    if labels is not None:
-        with writing(f"--labels: {labels}", "name a file that can"):
-            labels_csv.write(result.summary, labels)
-    if as_json:
-        show.study_as_json(result.summary)
-        return
-    _write_page(result)
-    show.study(result.summary, result.folder.report, open_it=open_it)
-
-
-def _watch(study: Path | None, *, open_it: bool) -> None:
-    """Write the page whenever there is something new, until the search ends or a signal comes."""
+def _dry_run(path: Path | None, settings: Settings, session: Session, named: dict[str, Any], *, as_json: bool) -> None:
     from reports import show
-    from search.commands.report import watch
+    from search.commands.dry_run import dry_run
 
-    for number, result in enumerate(watch(study)):
-        page = result.folder.report
-        _write_page(result)
-        if number == 0:
-            show.watching(page, open_it=open_it, last=result.last)
-    show.study(result.summary, page, open_it=False)
+    show.dry_run(dry_run(path, settings, session, **named), as_json=as_json)
 
 
-def _write_page(result: Report) -> None:
-    from datetime import datetime
-
-    from reports.pages import write_both
-
-    page = result.folder.report
-    watched = "" if result.last else datetime.now().astimezone().strftime("%H:%M:%S")
-    with writing(page, "--json needs no file"):
-        write_both(result.summary, page, result.pictures(), watched)
-
-
-def _finish(ended: RunResult) -> None:
+def _finish(ended: RunResult, told: News, session: Session, *, as_json: bool) -> None:
     """Report on a run, and exit with its code."""
     from reports import show
     from reports.pages import write_both
@@ -225,18 +243,34 @@ def _finish(ended: RunResult) -> None:
     from search.results.progress import Ending
 
     folder = ended.folder
-    if ended.nothing_left:
-        show.lines(ended.nothing_left)
     summary = summary_of(folder)
     write_both(summary, folder.report, pictures_of(folder, summary))
-    show.run(summary, folder.report, folder.command("report"))
+    if as_json:
+        show.study_as_json(summary)
+    else:
+        show.lines(*([ended.nothing_left] if ended.nothing_left else []))
+        show.run(summary, folder.report, folder.command("report"))
+    told.ended(ended, summary)
+    _log(folder.path, session.log)
     if ended.ending is Ending.STOPPED:
-        show.lines(f"stopped; nothing is lost. Go on with: {ended.resume_command}")
+        tell = complain if as_json else show.lines
+        tell(f"stopped; what was stored stays. Go on with: {ended.resume_command}")
         raise typer.Exit(RESUMABLE)
     if ended.problem:
         complain(ended.problem)
     if ended.problem or ended.ending is Ending.FAILED:
         raise typer.Exit(1)
+
+
+def _log(study: Path, trackers: Sequence[str]) -> None:
+    """Write into each tracker what it lacks, the report and the model too. Where one fails, nothing else does."""
+    from search.commands.log import log
+
+    for tracker in trackers:
+        try:
+            log(study, tracker)
+        except (RunError, UsageError) as error:
+            complain(str(error))
 
 
 def main() -> None:

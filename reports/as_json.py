@@ -92,9 +92,8 @@ def as_json(data: StudySummary) -> dict[str, Any]:
 
 def _answer_json(data: StudySummary) -> dict[str, Any]:
     """The sentences that begin the report, and every score that belongs beside that of the model."""
-    told = (answer_words.answer, answer_words.tested, answer_words.compared, answer_words.model)
     return {
-        "sentences": [sentence for tell in told if (sentence := tell(data))],
+        "sentences": [sentence for tell in answer_words.SENTENCES if (sentence := tell(data))],
         "standings": [
             {
                 "what": row.what.value,
@@ -288,6 +287,7 @@ def _suspect_json(suspect: SuspectLabel, classes: Sequence[str]) -> dict[str, An
         "likely": classes[suspect.likely],
         "probability": suspect.probability,
         "probability_of_label": suspect.of_label,
+        "rarity": suspect.rarity,
         "looks_wrong": suspect.accused,
     }
 
@@ -310,6 +310,7 @@ def images_as_json(findings: Findings) -> dict[str, Any]:
         "name": findings.name,
         "images": findings.images,
         "testing": findings.testing,
+        "layout": findings.reading,
         "read_as": {"height": height, "width": width, "channels": channels},
         "folds": findings.folds,
         "problem": findings.problem,

@@ -11,7 +11,7 @@ from reports.wording.values import visible
 from search.files import write_atomically
 from search.results.summary import StudySummary
 
-COLUMNS = ("rank", "path", "label", "likely", "probability", "probability_of_label", "looks_wrong")
+COLUMNS = ("rank", "path", "label", "likely", "probability", "probability_of_label", "looks_wrong", "rarity")
 _FORMULA = re.compile(r"(^|[;,\t])(?=[=+\-@])")  # also behind what some spreadsheets take for the end of a cell
 
 
@@ -24,7 +24,9 @@ def as_csv(data: StudySummary) -> str:
     for rank, suspect in enumerate(data.suspects, start=1):
         names = (suspect.path, classes[suspect.label], classes[suspect.likely])
         shares = (f"{suspect.probability:.4f}", f"{suspect.of_label:.4f}")
-        writer.writerow([rank, *map(harmless, names), *shares, "yes" if suspect.accused else "no"])
+        writer.writerow(
+            [rank, *map(harmless, names), *shares, "yes" if suspect.accused else "no", f"{suspect.rarity:.2g}"]
+        )
     return text.getvalue()
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
+from reports.markup import plain as _plain
+from reports.markup import table as _table
 from reports.wording import answer as answer_words
 from reports.wording import calibration as calibration_words
 from reports.wording import causes as cause_words
@@ -14,6 +16,7 @@ from reports.wording import explain as explain_words
 from reports.wording import labels as label_words
 from reports.wording import more as more_words
 from reports.wording import next_steps as next_words
+from reports.wording import parameters as parameter_words
 from reports.wording import recall as recall_words
 from reports.wording import spent as spent_words
 from reports.wording import study as words
@@ -21,6 +24,7 @@ from reports.wording import values
 from reports.wording.next_steps import advice
 from search.files import write_atomically
 from search.results.costs import sizes, speeds
+from search.results.importance import Figures, figures
 from search.results.labels import shown
 from search.results.recall import recalls
 from search.results.standing import standings
@@ -30,13 +34,13 @@ from search.results.timing import milliseconds
 _MAX_ROWS = 30  # of the leaderboard; `search report --json` has all
 
 
-def write(data: StudySummary, path: Path) -> None:
-    """Write the report to `path`, atomically."""
-    write_atomically(path, render(data))
+def write(data: StudySummary, path: Path, weights: Figures | None = None) -> None:
+    """Write the report to `path`, atomically. `weights`: see `render`."""
+    write_atomically(path, render(data, weights))
 
 
-def render(data: StudySummary) -> str:
-    """The whole report, in the order of the page."""
+def render(data: StudySummary, weights: Figures | None = None) -> str:
+    """The whole report, in the order of the page. `weights`: of `figures`; None: they are computed."""
     parts = [
         _first(data),
         _steps(data),
@@ -46,8 +50,9 @@ def render(data: StudySummary) -> str:
         _told("Would more pictures help?", data, more_words.answer, more_words.about),
         _leaderboard(data),
         _backbones(data),
-        _costs(data),
         _explanation(data),
+        _costs(data),
+        _importance(data, weights or figures(data)),
         _causes(data),
         _spent(data),
         _repeat(data),
@@ -56,9 +61,8 @@ def render(data: StudySummary) -> str:
 
 
 def _first(data: StudySummary) -> str:
-    told = (answer_words.answer, answer_words.tested, answer_words.compared, answer_words.model, words.diagnosis)
     lines = [f"# {_plain(values.shortened(data.study.name, 120))}"]
-    lines += [_plain(sentence) for tell in told if (sentence := tell(data))]
+    lines += [_plain(sentence) for sentence in (answer_words.answer(data), *answer_words.beside(data)) if sentence]
     if warning := words.too_good(data):
         lines.append(f"**{_plain(warning)}**")
     rows = [(answer_words.label(row), answer_words.in_words(data, row)) for row in standings(data)]
@@ -88,10 +92,10 @@ def _labels(data: StudySummary) -> str:
         return ""
     names = data.study.classes
     rows = [
-        (suspect.path, names[suspect.label], names[suspect.likely], values.number(suspect.probability, 2))
+        (suspect.path, names[suspect.label], names[suspect.likely], label_words.one_in(suspect.rarity))
         for suspect in listed
     ]
-    head = ("picture", "label", "likely", "probability")
+    head = ("picture", "label", "likely", "a right label looks so")
     return f"## Labels to look at\n\n{_plain(label_words.about(data))}\n\n{_table(head, rows)}"
 
 
@@ -183,6 +187,18 @@ def _costs(data: StudySummary) -> str:
     return "\n\n".join(["## Good and quick, good and small", first, *parts, *([together] if together else [])])
 
 
+def _importance(data: StudySummary, weights: Figures) -> str:
+    if not weights.importance:
+        return f"## Which parameters mattered\n\n{_plain(weights.no_importance)}" if data.compared else ""
+    rows = []
+    for name, share in weights.importance.items():
+        low, high = weights.ranges[name]
+        luck = "" if name in weights.clear else "may be luck"
+        rows.append((values.shortened(name, 60), f"{100 * share:.0f} % ({100 * low:.0f} to {100 * high:.0f} %)", luck))
+    about = _plain(parameter_words.importance_listed(data, weights))
+    return f"## Which parameters mattered\n\n{about}\n\n{_table(('parameter', 'share', ''), rows)}"
+
+
 def _causes(data: StudySummary) -> str:
     rows = []
     for kind, _, causes in cause_words.by_kind(data.causes):
@@ -203,34 +219,6 @@ def _repeat(data: StudySummary) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in data.versions.items())
     facts = f"Seed {data.study.seed}; images {data.study.fingerprint[:16]}; {versions}."
     return f"## How to repeat it\n\n{commands}\n\n{_plain(facts)}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join(_lines(head, rows))
-
-
-def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield _cells(head)
-    yield _cells(["---"] * len(head), escape=False)
-    yield from (_cells(row) for row in rows)
-
-
-def _cells(cells: Sequence[str], *, escape: bool = True) -> str:
-    return f"| {' | '.join(_plain(cell, within='|') if escape else cell for cell in cells)} |"
-
-
-def _plain(text: str, within: str = "") -> str:
-    """Text that Markdown shows as it is: no markup, no HTML, no link. What is in backticks stays code.
-
-    `within`: a character that is escaped in code too, as a table needs it.
-    """
-    pieces = re.split(r"(`[^`\n]+`)", values.visible(text))
-    for n, piece in enumerate(pieces):
-        if n % 2 == 0:
-            pieces[n] = re.sub(r"([\\*_\[\]<>#|~!&`])", r"\\\1", piece)
-        elif within:
-            pieces[n] = piece.replace(within, f"\\{within}")
-    return "".join(pieces)
 
 
 def _code(command: str) -> str:

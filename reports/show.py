@@ -9,11 +9,13 @@ from pathlib import Path
 
 import typer
 
-from reports.as_json import as_json, diagnosis_as_json, explanation_as_json, images_as_json
+from reports.as_json import as_json, diagnosis_as_json, explanation_as_json, images_as_json, strict
 from reports.compare_as_json import comparison_as_json
+from reports.exported_as_json import exported_as_json
 from reports.html import diagnosis as diagnosis_page
 from reports.html import images as images_page
 from reports.terminal import diagnosis as diagnosis_lines
+from reports.terminal import dry_run as dry_run_lines
 from reports.terminal import explain as explain_lines
 from reports.terminal import images as images_lines
 from reports.terminal import study as study_lines
@@ -23,6 +25,8 @@ from reports.terminal.listed import show_studies
 from reports.terminal.output import Output
 from reports.terminal.predictions import show_predictions
 from reports.terminal.space import show_space
+from reports.terminal.swept import show_sweep
+from reports.wording import exported as export_words
 from reports.wording.values import count
 from search.data.findings import Findings
 from search.diagnosis.result import Diagnosed
@@ -30,11 +34,16 @@ from search.files import write_atomically
 from search.results.backbones import ListedBackbone
 from search.results.checked import Checked
 from search.results.compare import Comparison
+from search.results.copied import CopiedStudy
+from search.results.dry_run import DryRun
 from search.results.environment import Environment, Extra
 from search.results.explained import Explanation
+from search.results.exported import Exported
 from search.results.listed import ListedStudy
+from search.results.logged import Logged
 from search.results.predictions import Prediction
 from search.results.summary import StudySummary
+from search.results.swept import Sweep
 from spaces import Space
 
 _MAX_PROBLEMS = 20  # of one kind; --json has all
@@ -102,6 +111,39 @@ def comparison(compared: Comparison, *, as_json: bool) -> None:
         show_comparison(compared, Output())
 
 
+def made(study: Path, settings: Path, starts: str, *, as_json: bool) -> None:
+    """The result of `search init`; `starts`: the command that begins the search."""
+    if as_json:
+        plain({"study": str(study), "settings": str(settings), "next": starts})
+    else:
+        lines(f"wrote {settings}; `{starts}` starts it")
+
+
+def dry_run(plan: DryRun, *, as_json: bool) -> None:
+    """The result of `search run --dry-run`."""
+    if as_json:
+        low, high = plan.prices or (None, None)
+        plain(strict({**asdict(plan), "cheapest_trial_seconds": low, "dearest_trial_seconds": high}))
+    else:
+        lines(*dry_run_lines.in_lines(plan))
+
+
+def logged(told: Logged, *, as_json: bool) -> None:
+    """The result of `search log`."""
+    if as_json:
+        plain(asdict(told))
+    else:
+        lines(f"{told.tracker}: {count(told.new, 'run')} written, {told.runs - told.new:,} there already: {told.where}")
+
+
+def backed_up(copy: Path, shows: str, goes_on: str, *, as_json: bool) -> None:
+    """The result of `search backup`, with the commands that show the copy and go on with it."""
+    if as_json:
+        plain({"backup": str(copy), "report": shows, "resume": goes_on})
+    else:
+        lines(f"wrote {copy}; `{shows}` shows it, and `{goes_on}` goes on with it")
+
+
 def watching(page: Path, *, open_it: bool, last: bool) -> None:
     """Where the page is that follows a search; `last`: whether it stays as it is, because no search runs."""
     stays = "no search of this study runs now, so the page stays as it is"
@@ -120,14 +162,17 @@ def run(summary: StudySummary, page: Path, all_trials: str) -> None:
     lines("", f"report: {page}   (all trials: {all_trials})")
 
 
-def exported(path: Path, image_shape: tuple[int, int, int], classes: Sequence[str], try_it: str) -> None:
-    """Tell what was exported, what it takes and gives, and the command that tries it."""
-    height, width, channels = image_shape
-    lines(
-        f"wrote {path}; try it: {try_it}",
-        f"input: pixels 0 to 255, {height} x {width} (height x width), {channels} channel{'s'[: channels - 1]}",
-        f"output: probabilities of {', '.join(classes)}, in this order",
-    )
+def exported(done: Exported, *, as_json: bool) -> None:
+    """The result of `search export`."""
+    if as_json:
+        plain(exported_as_json(done))
+    else:
+        lines(*export_words.lines(done))
+
+
+def export_warnings(done: Exported) -> Sequence[str]:
+    """What the user must know of an exported model, for standard error."""
+    return export_words.warnings(done)
 
 
 def predictions(classes: Sequence[str], answers: Sequence[Prediction], form: str) -> None:
@@ -181,6 +226,23 @@ def studies(listed: Sequence[ListedStudy], *, as_json: bool) -> None:
         plain({"studies": [asdict(study) for study in listed]})
     else:
         show_studies(listed)
+
+
+def swept(sweep: Sweep, *, as_json: bool) -> None:
+    """The result of `search sweep`."""
+    if as_json:
+        plain(asdict(sweep))
+    else:
+        show_sweep(sweep)
+
+
+def copied(study: CopiedStudy) -> None:
+    """The result of `search copy`."""
+    counts = ", ".join(f"{rows:,} of {table}" for table, rows in study.rows.items() if rows)
+    lines(
+        f"wrote {study.target}: the same rows on both sides ({counts}), SHA-256 {study.sha256[:16]}…",
+        *(f"next: {command}" for command in study.next_steps),
+    )
 
 
 def environment(here: Environment, *, as_json: bool) -> None:

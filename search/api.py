@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from reports import show
+from reports import card, show
 from reports.html import notebook
 from reports.pages import write
 from reports.terminal.display import TerminalDisplay
@@ -38,6 +38,7 @@ from search.diagnosis.result import Diagnosed
 from search.errors import RunError, UsageError
 from search.results.compare import Comparison
 from search.results.explained import Explanation
+from search.results.exported import Exported
 from search.results.progress import Ending
 from search.results.summary import StudySummary, TrialRow
 from search.stats.estimate import Estimate
@@ -137,7 +138,7 @@ class Study:
         seconds = _seconds(time, "time")
         result = explaining.explain(self.path, session, **ends, trials=trials, seconds=seconds, model=model)
         if result.ending is Ending.STOPPED:
-            raise KeyboardInterrupt(f"stopped; nothing is lost. Go on with: {result.resume_command}")
+            raise KeyboardInterrupt(f"stopped; what was stored stays. Go on with: {result.resume_command}")
         return result.explanation
 
     def model(self) -> Any:
@@ -148,6 +149,34 @@ class Study:
         model, warning = exporting.model_of(self.path)
         _warn(warning)
         return model
+
+    def export(
+        self,
+        path: AnyPath,
+        *,
+        quantize: str | None = None,
+        batch: int | None = None,
+        model: str | None = None,
+        quiet: bool = False,
+    ) -> Exported:
+        """`search export`: write the chosen model in the format that `path` asks for, and its card beside it.
+
+        `quantize`: "float16" or "int8", of a .tflite file; `batch`: images that a converted model takes at once.
+        `.agreement` of the result says how a converted model compares with the study's; a warning is raised where it
+        costs accuracy. Raises UsageError for what cannot be written, RunError where a conversion fails.
+        """
+        call = _call("open_study", self.path, {}) + f".export({os.fspath(path)!r})"
+        done = exporting.export(
+            self.path,
+            Path(path),
+            Session(TerminalDisplay(quiet), call),
+            model=model,
+            conversion=exporting.Conversion(quantize, batch),
+        )
+        card.write(done)
+        for sentence in show.export_warnings(done):
+            _warn(sentence)
+        return done
 
     def predict(self, paths: AnyPath | Iterable[AnyPath], *, unknown: bool = False) -> exporting.Predictions:
         """Classify pictures with the chosen model: files, or folders of them, read as in training.
@@ -177,7 +206,7 @@ def open_study(path: AnyPath) -> Study:
 
 
 def run(  # noqa: PLR0913 - the options of the command
-    images: AnyPath,
+    images: AnyPath | Sequence[AnyPath],
     *,
     trials: int | None = None,
     hours: float | None = None,
@@ -199,8 +228,14 @@ def run(  # noqa: PLR0913 - the options of the command
     warm_start: AnyPath | None = None,
     flip: bool | None = None,
     groups: str | None = None,
+    labels: AnyPath | None = None,
+    label_columns: str | None = None,
+    label_pattern: str | None = None,
+    classes: Sequence[str] = (),
+    merge: Sequence[str] = (),
     lock_box: bool | None = None,
     nested: bool | None = None,
+    storage: str | None = None,
     until_flat: bool | None = None,
     prefer: str | None = None,
     max_latency: float | None = None,
@@ -209,15 +244,18 @@ def run(  # noqa: PLR0913 - the options of the command
 ) -> Study:
     """`search run`: start a study of a folder of images with one subfolder per class, or continue it.
 
+    `images`: a folder, or a .zip or .tar of one; several are read as one set. `labels`: a table of path and label.
     The arguments are the command's options; None is the default. `trials` and `hours` are totals over all sessions;
     `time` is hours in words, such as "30m". `until_flat`: end when more search no longer pays.
     `prefer`: "best" or "small"; `max_latency`: milliseconds that the saved model may take for an image.
     `workers`: number of processes; 0 trains in this process. `fold_limit`: time that a fold run may take, such as
     "20m". `model`: "FILE.py:BUILD". `groups`: a table (.csv) or a
-    pattern. `directory`: of the study; None: IMAGES-study in the current folder. `quiet`: show no progress.
+    pattern. `storage`: URL of a server for the results of a new study; None: in the study's folder. `directory`: of the
+    study; None: IMAGES-study in the current folder. `quiet`: show no progress.
     Raises UsageError or StorageError if it cannot start, RunError if it ends without a model, KeyboardInterrupt if it
     was stopped: the same call continues the study.
     """
+    first, also = _roots(images)
     settings = Settings(
         trials=trials,
         hours=_hours(hours, time),
@@ -233,16 +271,24 @@ def run(  # noqa: PLR0913 - the options of the command
         backbones=backbones,
         flip=flip,
         groups=groups,
+        also=also,
+        labels=_path(labels),
+        label_columns=label_columns,
+        label_pattern=label_pattern,
+        classes=classes,
+        merge=merge,
         lock_box=lock_box,
         nested=nested,
+        storage=storage,
         until_flat=until_flat,
         prefer=prefer,
         max_latency=max_latency,
     )
-    call = _call("run", images, {**vars(settings), "directory": directory, "model": model, "warm_start": warm_start})
+    given = {key: value for key, value in vars(settings).items() if key != "also" and value != ()}
+    call = _call("run", images, {**given, "directory": directory, "model": model, "warm_start": warm_start})
     session = Session(TerminalDisplay(quiet), call, workers_asked(workers, workers_per_gpu), _seconds(fold_limit))
     place, other = _path(directory), _path(warm_start)
-    ended = running.run(Path(images), settings, session, directory=place, model=model, warm_start=other)
+    ended = running.run(first, settings, session, directory=place, model=model, warm_start=other)
     return _study(ended, quiet=quiet)
 
 
@@ -281,23 +327,50 @@ def _hours(hours: float | None, time: str | None) -> float | None:
         raise UsageError(f"time: {error}") from None
 
 
-def check(images: AnyPath, *, groups: str | None = None, folds: int | None = None, quiet: bool = False) -> Findings:
+def check(  # noqa: PLR0913 - the options of the command
+    images: AnyPath | Sequence[AnyPath],
+    *,
+    groups: str | None = None,
+    labels: AnyPath | None = None,
+    label_columns: str | None = None,
+    label_pattern: str | None = None,
+    classes: Sequence[str] = (),
+    merge: Sequence[str] = (),
+    folds: int | None = None,
+    quiet: bool = False,
+) -> Findings:
     """`search check`: check a folder of images: classes, copies, contradictory labels, files that are left out.
 
     Writes no page. `.problem` of the result says why the images cannot be searched; None if they can.
     Raises UsageError for images or groups that cannot be read.
     """
-    return checking.check(Path(images), groups=groups, folds=folds, display=TerminalDisplay(quiet)).findings
+    first, also = _roots(images)
+    settings = Settings(
+        folds=folds,
+        groups=groups,
+        also=also,
+        labels=_path(labels),
+        label_columns=label_columns,
+        label_pattern=label_pattern,
+        classes=classes,
+        merge=merge,
+    )
+    return checking.check(first, settings, display=TerminalDisplay(quiet)).findings
 
 
 def diagnose(  # noqa: PLR0913 - the options of the command
-    images: AnyPath,
+    images: AnyPath | Sequence[AnyPath],
     *,
     model: str | None = None,
     preset: str | None = None,
     epochs: int | None = None,
     seed: int | None = None,
     groups: str | None = None,
+    labels: AnyPath | None = None,
+    label_columns: str | None = None,
+    label_pattern: str | None = None,
+    classes: Sequence[str] = (),
+    merge: Sequence[str] = (),
     seconds: float | None = None,
     workers: int | None = None,
     quiet: bool = False,
@@ -307,9 +380,22 @@ def diagnose(  # noqa: PLR0913 - the options of the command
     The network is that of `model`, "FILE.py:BUILD", else that of the preset, 'question' or 'cnn'. Writes no page.
     Raises UsageError as `run` does, RunError if the network cannot be trained at all.
     """
+    first, also = _roots(images)
+    settings = Settings(
+        preset=preset,
+        epochs=epochs,
+        seed=seed,
+        groups=groups,
+        also=also,
+        labels=_path(labels),
+        label_columns=label_columns,
+        label_pattern=label_pattern,
+        classes=classes,
+        merge=merge,
+    )
     return diagnosing.diagnose(
-        Path(images),
-        Settings(preset=preset, epochs=epochs, seed=seed, groups=groups),
+        first,
+        settings,
         model=model,
         seconds=None if seconds is None else checked_seconds(seconds),
         workers=None if workers is None else checked_workers(workers),
@@ -331,7 +417,7 @@ def _study(ended: running.RunResult, *, quiet: bool) -> Study:
     folder = ended.folder
     if ended.ending is Ending.STOPPED:
         model = f", model={as_typed(ended.own)!r}" if ended.own else ""
-        raise KeyboardInterrupt(f"stopped; nothing is lost. Go on with: search.resume({str(folder)!r}{model})")
+        raise KeyboardInterrupt(f"stopped; what was stored stays. Go on with: search.resume({str(folder)!r}{model})")
     if ended.problem:
         raise RunError(ended.problem)
     if ended.ending is Ending.FAILED:
@@ -341,12 +427,21 @@ def _study(ended: running.RunResult, *, quiet: bool) -> Study:
     return Study(folder)
 
 
-def _call(name: str, first: AnyPath, named: dict[str, Any]) -> str:
+def _roots(images: AnyPath | Sequence[AnyPath]) -> tuple[Path, tuple[Path, ...]]:
+    """The first folder of images, and the others. Raises UsageError if there is none."""
+    given = [images] if isinstance(images, str | os.PathLike) else list(images)
+    if not given:
+        raise UsageError("images: name one folder of images at least")
+    return Path(given[0]), tuple(Path(path) for path in given[1:])
+
+
+def _call(name: str, first: AnyPath | Sequence[AnyPath], named: dict[str, Any]) -> str:
     """The call as Python code, for the study's record."""
     given = {key: value for key, value in named.items() if value is not None}
     plain = {key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in given.items()}
     keywords = [f"{key}={value!r}" for key, value in plain.items()]
-    return f"search.{name}({', '.join([repr(os.fspath(first)), *keywords])})"
+    shown = os.fspath(first) if isinstance(first, str | os.PathLike) else [os.fspath(path) for path in first]
+    return f"search.{name}({', '.join([repr(shown), *keywords])})"
 
 
 def _path(given: AnyPath | None) -> Path | None:

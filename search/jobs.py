@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +21,7 @@ from spaces.layers import Layer
 from spaces.parameters import Value
 
 LOOK_SIDE = 32  # of a map of where a network looks, at most: finer ones are made smaller
+STATE = ".state"  # what names of files with the state of a fold run end with
 MAJORITY, LOGISTIC, PROBE = "majority", "logistic_regression", "linear_probe"
 
 
@@ -33,6 +35,28 @@ class Pixels:
         """The images, mapped into memory. Raises OSError where the file is gone."""
         pixels: NDArray[np.uint8] = np.load(self.path, mmap_mode="r", allow_pickle=False)
         return pixels
+
+
+@dataclass(frozen=True)
+class Saving:
+    """Where long fold runs write their state, from which another worker goes on: see `worker/checkpoint.py`."""
+
+    folder: Path  # made at the first one
+    images: str  # fingerprint of the study's images
+    seconds: float = 60.0  # between two writes of a fold run; one that is shorter writes none
+
+    def files(self, job: FoldJob) -> list[Path]:
+        """The states that were written of a fold run, whatever else they belong to."""
+        return sorted(self.folder.glob(f"{self.name(job)}-*{STATE}"))
+
+    def forget(self, job: FoldJob) -> None:
+        """Remove what was written of a fold run: it is over."""
+        remove(self.files(job))
+
+    @staticmethod
+    def name(job: FoldJob) -> str:
+        """What the files of a fold run begin with. The seed tells trainings on all images from folds."""
+        return f"{job.trial}-{job.repeat}-{job.fold}-{job.seed}"
 
 
 @dataclass(frozen=True)
@@ -50,6 +74,7 @@ class WorkerContext:
     xla: bool = False  # whether a step of training is compiled by XLA
     features: Path | None = None  # folder for frozen features, made when needed; None: they are kept in memory only
     seed: int = 0  # of the study
+    saving: Saving | None = None  # None: a fold run that is cut short begins again
 
 
 @dataclass(frozen=True)
@@ -142,6 +167,23 @@ class FoldResult:
 
 
 @dataclass(frozen=True)
+class BundleJob:
+    """Fold runs of one trial, side by side as one program where that is possible, else one after another.
+
+    Each result is that of the fold run alone, within 1e-5 where they are side by side.
+    """
+
+    folds: tuple[FoldJob, ...]
+
+
+@dataclass(frozen=True)
+class BundleResult:
+    """Results in the order of the job's folds; each has its share of the seconds."""
+
+    folds: tuple[FoldResult, ...]
+
+
+@dataclass(frozen=True)
 class ReferenceJob:
     """Fit a reference, one of those in `worker/references.py`, and judge it on a fold. Pure: same job, same result."""
 
@@ -205,6 +247,16 @@ class Step:
 
 
 @dataclass(frozen=True)
+class SaveRequest:
+    """To a worker, in the midst of a fold run: the search stops.
+
+    A fold run that may take longer writes its state after the epoch in progress and ends, as stopped.
+    """
+
+    seconds: float  # that fold runs have to end
+
+
+@dataclass(frozen=True)
 class LookJob:
     """Find where a saved network looks in images for one class of each. See `worker/gradcam.py`."""
 
@@ -244,8 +296,17 @@ class Failure:
     detail: str  # a sentence for the user
 
 
-Job: TypeAlias = DescribeJob | FoldJob | DiscoverJob | ReferenceJob | RefitJob | ComposeJob | LookJob
-Outcome: TypeAlias = Description | FoldResult | Discovery | ReferenceResult | SavedModel | Looked | Failure
+Job: TypeAlias = DescribeJob | FoldJob | BundleJob | DiscoverJob | ReferenceJob | RefitJob | ComposeJob | LookJob
+Outcome: TypeAlias = (
+    Description | FoldResult | BundleResult | Discovery | ReferenceResult | SavedModel | Looked | Failure
+)
+
+
+def remove(states: Iterable[Path]) -> None:
+    """Remove files of fold runs. What cannot be removed, such as a folder of such a name, stays."""
+    for path in states:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def possible(backbones: Sequence[Backbone] = ()) -> tuple[str, ...]:

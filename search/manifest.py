@@ -15,20 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import UsageError
+from search.files import no_links
 
-ABOUT = "smallsearch.json"  # within the .keras file, which is a ZIP archive
+ABOUT = "smallsearch.json"  # within the .keras file, which is a ZIP archive; of other formats see `search/export`
 PACKAGING = 2
 """Version of the packaging, a number in ABOUT; files without one have version 1. In version 1, a resizing layer before
 a pre-trained network was saved with `training: true`: `model(x)` in plain Keras gave wrong answers, and no converter
 accepted the file."""
 _MAX_ABOUT = 2**20  # bytes of it that are read
+_WORD = 65535  # the largest value of 16-bit grey
 _MAX_SIDE = 1024  # pixels, as in the configuration
 _FEATURES = "remembered.float16"  # within the same archive: `Remembered.features`, row by row, little endian
 _MAX_FEATURES = 16 * 2**20  # bytes of them
+_MAX_MAPS = 64  # names of `Remembered.maps`
 _TEMPERATURES = 0.01, 100.0  # the least and the largest
 _DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, EOFError, RuntimeError),  # of the archive; RuntimeError: encrypted, or too new
-    *(KeyError, ValueError, TypeError, AttributeError, OverflowError),  # of what is in it
+    *(LookupError, ValueError, TypeError, AttributeError, OverflowError),  # of what is in it
 )
 """What reading an archive raises that `search export` did not write."""
 
@@ -40,11 +43,13 @@ class About:
     classes: tuple[str, ...]
     image_shape: tuple[int, int, int]  # height, width, channels of the model's input, whose values are 0..255
     packaging: int = PACKAGING
-    grey_bits: int = 16  # 16-bit grey is scaled from 0..2^grey_bits - 1 to 0..255
+    grey_bits: int = 16  # 16-bit grey is scaled from 0..2^grey_bits - 1 to 0..255, unless there is a window
+    grey_window: tuple[int, int] | None = None  # the values of 16-bit grey that become 0 and 255
     pictures: str = ""  # name of the folder of images of its study; empty in old files
     fingerprint: str = ""  # of these images, as in the study's database
     made: str = ""  # when, as in the record of the choice in the study's database
     temperature: float = 1.0  # probabilities p of the network mean what they say as p^(1 / temperature), normalised
+    quantized: str = ""  # 'float16' or 'int8': how the numbers of an exported file were shortened
 
     @property
     def outdated(self) -> bool:
@@ -54,18 +59,50 @@ class About:
 
 def about(path: Path) -> About:
     """Read the description in a model file. Raises UsageError for a file that `search export` did not write."""
+    return parsed(stored(path), path)
+
+
+def stored(path: Path) -> bytes:
+    """The description in a model as it is: in the ZIP archive that a file is or ends with, or beside a SavedModel.
+
+    Raises UsageError where there is none.
+    """
     try:
+        if path.is_dir():
+            return _beside(path)
         with zipfile.ZipFile(path) as archive, archive.open(ABOUT) as stream:
-            content = json.loads(stream.read(_MAX_ABOUT))
-        classes, shape = tuple(map(str, content["classes"])), tuple(map(int, content["image_shape"]))
-        packaging, grey_bits = int(content.get("packaging", 1)), int(content.get("grey_bits", 16))
-        temperature = float(content.get("temperature", 1.0))
-        pictures, fingerprint, made = (str(content.get(key, "")) for key in ("study", "fingerprint", "made"))
+            return stream.read(_MAX_ABOUT)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
     except _DAMAGED:
-        raise UsageError(f"{path} is no model of `search export`: it does not say which classes it knows") from None
+        raise _foreign(path) from None
+
+
+def _beside(folder: Path) -> bytes:
+    """Raises OSError."""
+    with open(folder / ABOUT, "rb", opener=no_links) as stream:
+        return stream.read(_MAX_ABOUT)
+
+
+def _foreign(path: Path) -> UsageError:
+    return UsageError(f"{path} is no model of `search export`: it does not say which classes it knows")
+
+
+def parsed(description: bytes, path: Path) -> About:
+    """What the description of the model at `path` says. Raises UsageError unless it is sound."""
+    try:
+        content = json.loads(description)
+        classes, shape = tuple(map(str, content["classes"])), tuple(map(int, content["image_shape"]))
+        packaging, grey_bits = int(content.get("packaging", 1)), int(content.get("grey_bits", 16))
+        window = content.get("grey_window")
+        grey_window = None if window is None else (int(window[0]), int(window[1]))
+        temperature = float(content.get("temperature", 1.0))
+        pictures, fingerprint, made = (str(content.get(key, "")) for key in ("study", "fingerprint", "made"))
+        quantized = str(content.get("quantized", ""))
+    except _DAMAGED:
+        raise _foreign(path) from None
     sound = len(shape) == 3 and min(shape) >= 1 and shape[2] in (1, 3) and max(shape) <= _MAX_SIDE
+    sound = sound and (grey_window is None or 0 <= grey_window[0] < grey_window[1] <= _WORD)
     sound = sound and 8 <= grey_bits <= 16 and _TEMPERATURES[0] <= temperature <= _TEMPERATURES[1]
     if len(set(classes)) < 2 or len(set(classes)) < len(classes) or not sound:
         raise UsageError(
@@ -73,22 +110,24 @@ def about(path: Path) -> About:
             f"temperature {temperature:g}"
         )
     size = (shape[0], shape[1], shape[2])
-    return About(classes, size, packaging, grey_bits, pictures, fingerprint, made, temperature)
+    return About(classes, size, packaging, grey_bits, grey_window, pictures, fingerprint, made, temperature, quantized)
 
 
 @dataclass(frozen=True)
 class Remembered:
     """What a model remembers of its training images, to tell what is unlike all of them; see `stats/unlike.py`."""
 
-    layer: str  # of the network, whose input [images, width] the features are
+    layer: str  # of the model, whose input [images, width] the features are; with `maps` a network, see there
     limit: float  # the distance above which an image is unlike them, 0 to 2
     features: NDArray[np.float16]  # [vectors, width]
+    maps: tuple[str, ...] = ()  # layers of that network, whose outputs' means the features are
 
     @property
     def plain(self) -> dict[str, Any]:
         """For ABOUT: all but the features."""
         vectors, width = self.features.shape
-        return {"layer": self.layer, "limit": self.limit, "vectors": vectors, "width": width}
+        maps = {"maps": list(self.maps)} if self.maps else {}
+        return {"layer": self.layer, "limit": self.limit, "vectors": vectors, "width": width, **maps}
 
 
 def write_remembered(archive: zipfile.ZipFile, remembered: Remembered) -> None:
@@ -102,6 +141,8 @@ def remembered(path: Path) -> Remembered | None:
     No more is read than the sizes that it declares, which have bounds.
     """
     try:
+        if not zipfile.is_zipfile(path):  # of a format that has no archive, and remembers nothing
+            return None
         with zipfile.ZipFile(path) as archive:
             if ABOUT not in archive.namelist():
                 return None
@@ -109,7 +150,7 @@ def remembered(path: Path) -> Remembered | None:
                 said = json.loads(stream.read(_MAX_ABOUT)).get("remembered")
             if said is None:
                 return None
-            layer, limit, vectors, width = _described(said)
+            layer, limit, vectors, width, maps = _described(said)
             with archive.open(_FEATURES) as stream:
                 content = stream.read(2 * vectors * width + 1)
         features = np.frombuffer(content, "<f2").reshape(vectors, width).astype(np.float16)
@@ -119,14 +160,16 @@ def remembered(path: Path) -> Remembered | None:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
     except _DAMAGED:
         raise UsageError(f"{path} is damaged: what it remembers of its training images cannot be read") from None
-    return Remembered(layer, limit, features)
+    return Remembered(layer, limit, features, maps)
 
 
-def _described(said: Mapping[str, Any]) -> tuple[str, float, int, int]:
-    """(layer, limit, vectors, width). Raises KeyError, TypeError or ValueError."""
+def _described(said: Mapping[str, Any]) -> tuple[str, float, int, int, tuple[str, ...]]:
+    """(layer, limit, vectors, width, maps). Raises KeyError, TypeError or ValueError."""
     layer, limit, vectors, width = said["layer"], float(said["limit"]), said["vectors"], said["width"]
+    maps = said.get("maps", [])
     sound = isinstance(layer, str) and math.isfinite(limit) and 0 <= limit <= 2
+    sound = sound and isinstance(maps, list) and len(maps) <= _MAX_MAPS and all(isinstance(name, str) for name in maps)
     sizes = isinstance(vectors, int) and isinstance(width, int)
     if not (sound and sizes and vectors >= 1 and width >= 1 and 2 * vectors * width <= _MAX_FEATURES):
         raise ValueError("it declares sizes that are never written")
-    return layer, limit, vectors, width
+    return layer, limit, vectors, width, tuple(maps)

@@ -14,6 +14,7 @@ PROGRAM = "search"
 _HARMLESS = frozenset("\u200c\u200d")  # joiners: Persian and emoji need them, and they only join
 _ESCAPED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # controls, bidi and other format marks, line separators
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+_PASSWORD = re.compile(r"(\w{2}:/{1,2}[^\s/@:]*:)\S*@")  # two letters, as C:/ is a drive
 _LATIN1, _PLANE0 = 0xFF, 0xFFFF
 
 
@@ -34,6 +35,11 @@ def printable(text: str) -> str:
     no lone surrogates. Letters of any script, accents and emoji are unchanged.
     """
     return "".join(_written_out(letter) for letter in text)
+
+
+def without_passwords(text: str) -> str:
+    """The text with the password of each URL in it masked, also where a path lost a slash of it: `db:/me:***@host`."""
+    return _PASSWORD.sub(r"\1***@", text)
 
 
 def command_line(verb: str, *arguments: str | Path) -> str:

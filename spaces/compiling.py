@@ -54,10 +54,14 @@ def metrics_of(model: keras.Model, units: int) -> list[keras.metrics.Metric]:
 
 def set_threshold(model: keras.Model, threshold: float) -> None:
     """Above which a single output means class 1, for the confusion matrix of a model that has computed metrics once."""
-    for group in model.metrics:
-        for metric in getattr(group, "metrics", ()):
-            if isinstance(metric, Confusion):
-                metric.threshold = threshold
+    for metric in confusions(model):
+        metric.threshold = threshold
+
+
+def confusions(model: keras.Model) -> list[Confusion]:
+    """The confusion matrices among the metrics of a model that has computed metrics once."""
+    metrics = [metric for group in model.metrics for metric in getattr(group, "metrics", ())]
+    return [metric for metric in metrics if isinstance(metric, Confusion)]
 
 
 def takes_logits(loss: Any) -> bool:
@@ -89,12 +93,19 @@ class Confusion(keras.metrics.Metric):
         self.counts = self.add_variable((classes, classes), "zeros", name="counts")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # noqa: ARG002
-        """Count a batch. True labels in one column are class numbers; predictions in one column are of class 1."""
+        """Count a batch."""
+        pairs = tf.reduce_sum(self.pairs(y_true, y_pred), axis=0)
+        self.counts.assign_add(tf.reshape(pairs, (self.classes, self.classes)))
+
+    def pairs(self, y_true: Any, y_pred: Any) -> Any:
+        """[batch, classes ** 2], one-hot: true class * classes + predicted class.
+
+        True labels in one column are class numbers; predictions in one column are of class 1.
+        """
         # Rounded: labels may be mixed. TensorFlow's own `argmax`: Keras's takes seven operations more.
         true = tf.cast(tf.round(y_true[:, 0]), tf.int32) if y_true.shape[-1] == 1 else _largest(y_true)
         predicted = tf.cast(y_pred[:, 0] > self.threshold, tf.int32) if y_pred.shape[-1] == 1 else _largest(y_pred)
-        pair = tf.one_hot(true * self.classes + predicted, self.classes**2)
-        self.counts.assign_add(tf.reshape(tf.reduce_sum(pair, axis=0), (self.classes, self.classes)))
+        return tf.one_hot(true * self.classes + predicted, self.classes**2)
 
     def result(self) -> Any:
         """The counts so far."""

@@ -1,8 +1,18 @@
 """What a study stores: frozen records, and the database that holds them. Imports no other package of the project."""
 
-from storage.backup import back_up, problems_of
+from storage.copying import Copied, back_up, copy
 from storage.errors import LockedError, StorageError
-from storage.file_check import needs_upgrade
+from storage.place import (
+    changes_of,
+    is_on_server,
+    link,
+    needs_upgrade,
+    place_of,
+    problems_of,
+    remove,
+    studies_on,
+    writer_of,
+)
 from storage.records import (
     OUT_OF_TIME,
     ChoiceRecord,
@@ -19,12 +29,14 @@ from storage.records import (
     TrialRecord,
     TrialState,
 )
+from storage.server import ServerUrl, is_url, linked, name_for
 from storage.store import Closing, Store
 
 __all__ = [
     "OUT_OF_TIME",
     "ChoiceRecord",
     "Closing",
+    "Copied",
     "DiagnosisRecord",
     "FoldRecord",
     "ImageRecord",
@@ -34,6 +46,7 @@ __all__ = [
     "Params",
     "ReferenceRecord",
     "RunRecord",
+    "ServerUrl",
     "Split",
     "StorageError",
     "Store",
@@ -41,6 +54,17 @@ __all__ = [
     "TrialRecord",
     "TrialState",
     "back_up",
+    "changes_of",
+    "copy",
+    "is_on_server",
+    "is_url",
+    "link",
+    "linked",
+    "name_for",
     "needs_upgrade",
+    "place_of",
     "problems_of",
+    "remove",
+    "studies_on",
+    "writer_of",
 ]

@@ -7,9 +7,10 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from storage.engine import Mode, connect, connect_to_read, explained, has_unmerged_commits, mask_password, settle
+from storage.engine import mask_password
 from storage.errors import LockedError
 from storage.file_check import check
+from storage.sqlite import Mode, connect, connect_to_read, explained, has_unmerged_commits, settle
 
 _MAX_PROBLEMS = 20  # that are listed
 _PAGES = 1000  # that are copied at a time: 4 MB

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Dialect, LargeBinary
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy import JSON, Dialect, LargeBinary, Text
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from storage.records import Json
 
@@ -29,6 +29,7 @@ _HEADER = struct.Struct("<4s3sB")  # magic, numpy dtype string, number of axes; 
 _DTYPES = ("<f4", "<f8", "<i2", "<i4", "<i8", "|u1")
 _MAX_AXES = 4
 
+_NUL = "\ufdd0"  # a noncharacter: no text of anybody has it
 _FLOAT = "$float"
 _FLOAT_KEY = f'"{_FLOAT}":'  # a quote within a JSON string is escaped, so this text can only be a key
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -114,6 +115,41 @@ def decode_json(text: str) -> Json:
     if not isinstance(text, str):  # SQLite stores any type in a column
         raise ValueError(f"JSON text expected, found {type(text).__name__}")
     return (_TAGGED if _FLOAT_KEY in text else _PLAIN).decode(text)
+
+
+class _ServerText(TypeDecorator[str]):
+    """Text on a server, which orders it by code points as SQLite does, and knows no NUL: U+FDD0 stands for it."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(Text(collation="C"))
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else value.replace("\0", _NUL)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else value.replace(_NUL, "\0")
+
+
+class _ServerJson(TypeDecorator[Json]):
+    """JSON on a server as the very text, so that a copy there and back is the same. None is NULL."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Json, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else encode_json(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Json:  # noqa: ARG002
+        return None if value is None else decode_json(value)
+
+
+TEXT = Text().with_variant(_ServerText(), "postgresql")
+JSON_TEXT = JSON().with_variant(_ServerJson(), "postgresql")
+NULL_OR_JSON = JSON(none_as_null=True).with_variant(_ServerJson(), "postgresql")
+"""The types of columns. What SQLite stores is as in the first release."""
 
 
 def _dump(value: Json) -> str:

@@ -12,7 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.errors import ImpossibleError
-from storage.records import ChoiceRecord, FoldRecord, ImageRecord, Origin, Split, StudyRecord, TrialRecord, TrialState
+from storage.records import (
+    ChoiceRecord,
+    FoldRecord,
+    ImageRecord,
+    Origin,
+    ReferenceRecord,
+    Split,
+    StudyRecord,
+    TrialRecord,
+    TrialState,
+)
 
 _MAX_CLASSES = 10_000
 _MAX_NAME = 4096  # characters: the longest path that Linux knows
@@ -130,3 +140,16 @@ def _check_fold(fold: FoldRecord, metric: str, folds: int, max_scores: Mapping[s
             f"best epoch {fold.best_epoch} of {fold.epochs} and {fold.parameters} parameters of {whose}"
         )
     check_seconds(fold.seconds, whose)
+
+
+def problem_of(record: FoldRecord | ReferenceRecord, images: int, classes: int) -> str | None:
+    """Why a fold that is to be stored cannot be one, in words; None if it can. `images`: that it validates."""
+    array = record.probabilities
+    if record.fold < 0 or images == 0:
+        return "no image is validated in that fold."
+    if array is None or array.dtype != np.float32 or array.shape != (images, classes):
+        received = "none" if array is None else f"{array.dtype} {array.shape}"
+        return f"probabilities must be float32 {(images, classes)}, found {received}."
+    if not (math.isfinite(record.seconds) and record.seconds >= 0):
+        return f"seconds must be finite and not negative, not {record.seconds}."
+    return None

@@ -11,17 +11,15 @@ import numpy as np
 from sqlalchemy import Connection, insert
 
 from storage import rows, schema
-from storage.engine import explained, make_engine, mask_password, settle, sidecar
+from storage.engine import mask_password
 from storage.errors import StorageError
 from storage.records import ImageRecord, Split, StudyRecord
-
-STUDY_ID = 1  # a file holds one study
+from storage.sqlite import explained, make_engine, settle, sidecar
 
 
 def create(path: Path, study: StudyRecord, images: Sequence[ImageRecord], splits: Sequence[Split]) -> None:
     """Builds the file under a temporary name in the same folder. A crash leaves at most the hidden `.NAME.….new`."""
-    problem = _problem(study, images, splits)
-    if problem:
+    if problem := problem_of(study, images, splits):
         raise StorageError(f"{mask_password(path)}: not created: {problem}")
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
@@ -41,26 +39,30 @@ def _fill(file: Path, study: StudyRecord, images: Sequence[ImageRecord], splits:
     engine = make_engine(file, "rw")
     try:
         with engine.execution_options(write=True).begin() as connection:
-            _create_tables(connection)
-            connection.execute(insert(schema.study), {"id": STUDY_ID, **rows.study_values(study)})
-            connection.execute(
-                insert(schema.image), [{"study": STUDY_ID, **rows.image_values(image)} for image in images]
-            )
-            connection.execute(
-                insert(schema.split), [{"study": STUDY_ID, **rows.split_values(split)} for split in splits]
-            )
+            create_tables(connection)
+            insert_begin(connection, study, images, splits)
     finally:
         engine.dispose()  # the last connection to close merges the log into the file
 
 
-def _create_tables(connection: Connection) -> None:
-    """The tables as the newest migration leaves them (a test compares), without importing Alembic."""
+def create_tables(connection: Connection) -> None:
+    """The tables of a new SQLite file as the newest migration leaves them (a test compares), without Alembic."""
     connection.exec_driver_sql(f"PRAGMA application_id={schema.APPLICATION_ID}")
     schema.metadata.create_all(connection)
+
+
+def insert_begin(
+    connection: Connection, study: StudyRecord, images: Sequence[ImageRecord], splits: Sequence[Split]
+) -> None:
+    """The rows with which every study begins, into new tables. The revision says that they are whole."""
+    key = {"study": schema.STUDY_ID}
+    connection.execute(insert(schema.study), {"id": schema.STUDY_ID, **rows.study_values(study)})
+    connection.execute(insert(schema.image), [key | rows.image_values(image) for image in images])
+    connection.execute(insert(schema.split), [key | rows.split_values(split) for split in splits])
     connection.execute(insert(schema.version), {"version_num": schema.HEAD})
 
 
-def _problem(study: StudyRecord, images: Sequence[ImageRecord], splits: Sequence[Split]) -> str | None:
+def problem_of(study: StudyRecord, images: Sequence[ImageRecord], splits: Sequence[Split]) -> str | None:
     """What is wrong with the parts taken together, in words."""
     if not images or not splits:
         return f"{len(images)} images and {len(splits)} splits; at least one of each is needed."

@@ -11,3 +11,7 @@ class StorageError(Exception):
 
 class LockedError(StorageError):
     """Another process has been writing the database for longer than the wait."""
+
+
+class LostError(StorageError):
+    """The server of the database cannot be reached. What was committed is safe, and trying again may help."""

@@ -8,9 +8,10 @@ import struct
 from contextlib import closing
 from pathlib import Path
 
-from storage.engine import Mode, connect, explained, has_unmerged_commits, mask_password
+from storage.engine import mask_password
 from storage.errors import StorageError
 from storage.schema import APPLICATION_ID, HEAD, REVISIONS
+from storage.sqlite import Mode, connect, explained, has_unmerged_commits
 from storage.tables import problem_of
 
 _MAGIC = b"SQLite format 3\x00"
@@ -43,11 +44,6 @@ def check(path: Path) -> str:
             f"{', '.join(REVISIONS)}. Upgrade smallsearch: a newer release wrote it (or it is damaged)."
         )
     return revision
-
-
-def needs_upgrade(path: Path) -> bool:
-    """Whether a study's database was written by an older release. Reads only; raises StorageError as `check` does."""
-    return not is_current(check(path))
 
 
 def is_current(revision: str) -> bool:

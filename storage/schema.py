@@ -1,4 +1,4 @@
-"""The tables. Every row belongs to a study, so that a server could hold several; a file holds one, with id 1.
+"""The tables of one study, whose id is 1: in a file, or in a schema of a server, which holds one for each study.
 
 A change here needs a migration in `migrations/versions` and its name at the end of `REVISIONS`; a test compares."""
 
@@ -7,7 +7,6 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -18,11 +17,11 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    Text,
 )
+from sqlalchemy.sql import ColumnElement
 from sqlalchemy.types import TypeEngine
 
-from storage.codec import Array
+from storage.codec import JSON_TEXT, NULL_OR_JSON, TEXT, Array
 from storage.records import TrialState
 
 REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
@@ -32,6 +31,8 @@ HEAD = REVISIONS[-1]
 
 APPLICATION_ID = 0x53534541
 """SQLite's `application_id` ('SSEA'): the header alone tells that a file is a study's."""
+
+STUDY_ID = 1  # a database holds one study
 
 metadata = MetaData(
     naming_convention={
@@ -66,16 +67,16 @@ study = Table(
     "study",
     metadata,
     _key("id", "1 in a file"),
-    _column("name", Text, "shown to people"),
-    _column("created", Text, "ISO 8601, UTC"),
+    _column("name", TEXT, "shown to people"),
+    _column("created", TEXT, "ISO 8601, UTC"),
     _column("seed", BigInteger, "every other seed is derived from it"),
-    _column("metric", Text, "name of the metric that the search optimises"),
-    _column("classes", JSON, "class names; a label is an index into them"),
-    _column("image_shape", JSON, "height, width and channels of the pixel array, in pixels"),
-    _column("fingerprint", Text, "SHA-256 (hex) of all pixels, labels and names"),
-    _column("config", JSON, "the settings that decide results"),
-    _column("space", JSON, "the space as searched"),
-    _column("notes", JSON, "sentences about the images; null: written by a release without notes", null=True),
+    _column("metric", TEXT, "name of the metric that the search optimises"),
+    _column("classes", JSON_TEXT, "class names; a label is an index into them"),
+    _column("image_shape", JSON_TEXT, "height, width and channels of the pixel array, in pixels"),
+    _column("fingerprint", TEXT, "SHA-256 (hex) of all pixels, labels and names"),
+    _column("config", JSON_TEXT, "the settings that decide results"),
+    _column("space", JSON_TEXT, "the space as searched"),
+    _column("notes", JSON_TEXT, "sentences about the images; null: written by a release without notes", null=True),
 )
 
 image = Table(
@@ -83,10 +84,10 @@ image = Table(
     metadata,
     _key("study", "study.id"),
     _key("row", "0-based row in the pixel array"),
-    _column("path", Text, "relative to the image folder, '/' between parts"),
+    _column("path", TEXT, "relative to the image folder, '/' between parts"),
     _column("label", Integer, "index into study.classes"),
     _column("testing", Boolean, "from a testing folder: in no fold"),
-    _column("digest", Text, "SHA-256 (hex) of the decoded pixels"),
+    _column("digest", TEXT, "SHA-256 (hex) of the decoded pixels"),
     _to("study", study="id"),
 )
 
@@ -104,13 +105,13 @@ run = Table(
     metadata,
     _key("study", "study.id"),
     _key("number", "0-based, in order of start"),
-    _column("started", Text, "ISO 8601, UTC"),
-    _column("command", Text, "as typed"),
-    _column("versions", JSON, "package -> version"),
-    _column("host", Text, "host name"),
+    _column("started", TEXT, "ISO 8601, UTC"),
+    _column("command", TEXT, "as typed"),
+    _column("versions", JSON_TEXT, "package -> version"),
+    _column("host", TEXT, "host name"),
     _column("pid", BigInteger, "process id on the host"),
     _column("seconds", Float, "monotonic seconds since the start, as of the last commit"),
-    _column("outcome", Text, "finished, stopped or failed; null: still running, or died", null=True),
+    _column("outcome", TEXT, "finished, stopped or failed; null: still running, or died", null=True),
     _to("study", study="id"),
 )
 
@@ -120,16 +121,16 @@ trial = Table(
     _key("study", "study.id"),
     _key("number", "0-based; 0 is the baseline"),
     _column("run", Integer, "run.number that proposed it"),
-    _column("params", JSON, "parameter -> value; active parameters only"),
-    _column("origin", Text, "baseline, start, try, sampler or smaller"),
-    _column("state", Text, "running, complete, pruned or failed"),
-    _column("cause", Text, "of a failed or pruned trial, short and countable", null=True),
-    _column("detail", Text, "the cause in a sentence", null=True),
+    _column("params", JSON_TEXT, "parameter -> value; active parameters only"),
+    _column("origin", TEXT, "baseline, start, try, sampler or smaller"),
+    _column("state", TEXT, "running, complete, pruned or failed"),
+    _column("cause", TEXT, "of a failed or pruned trial, short and countable", null=True),
+    _column("detail", TEXT, "the cause in a sentence", null=True),
     _column("parameters", BigInteger, "of the model; null before it was built", null=True),
-    _column("layers", JSON, "the model's layers, for drawing: name, kind, shape, parameters, detail"),
+    _column("layers", JSON_TEXT, "the model's layers, for drawing: name, kind, shape, parameters, detail"),
     _column("redraws", Integer, "points refused before this one was taken"),
-    _column("started", Text, "ISO 8601, UTC"),
-    _column("finished", Text, "ISO 8601, UTC; null while running", null=True),
+    _column("started", TEXT, "ISO 8601, UTC"),
+    _column("finished", TEXT, "ISO 8601, UTC; null while running", null=True),
     _to("study", study="id"),
     _to("run", study="study", run="number"),
     CheckConstraint(f"state IN ({', '.join(repr(str(s)) for s in TrialState)})", name="state"),
@@ -145,7 +146,7 @@ fold_run = Table(
     _key("fold", "0-based fold that validated"),
     _column("run", Integer, "run.number that trained it"),
     _column("seed", BigInteger, "of this fold run"),
-    _column("scores", JSON, "metric -> value on the validation part, at best_epoch"),
+    _column("scores", JSON_TEXT, "metric -> value on the validation part, at best_epoch"),
     _column("epochs", Integer, "epochs trained"),
     _column("best_epoch", Integer, "1-based epoch whose weights gave scores and probabilities"),
     _column("parameters", BigInteger, "of the model"),
@@ -153,11 +154,11 @@ fold_run = Table(
     _column("latency", Float, "milliseconds an image to predict; null: not measured", null=True),
     _column(
         "diagnosis",
-        JSON(none_as_null=True),
+        NULL_OR_JSON,
         "why it did not learn: symptom, cause, evidence, change; null: it did",
         null=True,
     ),
-    _column("curve", JSON, "series -> one value an epoch; 'val_' before validation"),
+    _column("curve", JSON_TEXT, "series -> one value an epoch; 'val_' before validation"),
     # Last, so that reading the columns before it does not touch its pages.
     _column("probabilities", Array("float32", 2), "[validation images, classes] float32, compressed"),
     _to("trial", study="study", trial="number"),
@@ -169,10 +170,10 @@ reference_fold = Table(
     "reference_fold",
     metadata,
     _key("study", "study.id"),
-    Column("name", Text, primary_key=True, comment="the method: majority, logistic_regression or linear_probe"),
+    Column("name", TEXT, primary_key=True, comment="the method: majority, logistic_regression or linear_probe"),
     _key("fold", "0-based fold of repeat 0 that validated"),
     _column("run", Integer, "run.number that fitted it"),
-    _column("scores", JSON, "metric -> value on the validation part"),
+    _column("scores", JSON_TEXT, "metric -> value on the validation part"),
     _column("seconds", Float, "wall seconds"),
     _column("probabilities", Array("float32", 2), "[validation images, classes] float32, compressed"),
     _to("run", study="study", run="number"),
@@ -184,13 +185,28 @@ choice = Table(
     _key("study", "study.id"),
     _key("number", "0-based; the last one is valid"),
     _column("run", Integer, "run.number that made it"),
-    _column("made", Text, "ISO 8601, UTC"),
+    _column("made", TEXT, "ISO 8601, UTC"),
     _column("trial", Integer, "trial.number that was chosen"),
-    _column("members", JSON, "[trial.number, weight] of each model in the saved file; weights add up to 1"),
-    _column("pool", JSON, "trial.number of the trials from which members were selected, best first"),
+    _column("members", JSON_TEXT, "[trial.number, weight] of each model in the saved file; weights add up to 1"),
+    _column("pool", JSON_TEXT, "trial.number of the trials from which members were selected, best first"),
     _column("folds", Integer, "number of fold runs when it was made; if there are more now, it is out of date"),
     _column("seconds", Float, "wall seconds of training on all images and saving"),
     _column("probabilities", Array("float32", 2), "[testing images, classes] float32; null: there are none", null=True),
     _to("run", study="study", run="number"),
     _to("trial", study="study", trial="number"),
 )
+
+
+def of_run(number: int) -> ColumnElement[bool]:
+    """Which row of `run` it is."""
+    return (run.c.study == STUDY_ID) & (run.c.number == number)
+
+
+def of_trial(number: int) -> ColumnElement[bool]:
+    """Which row of `trial` it is."""
+    return (trial.c.study == STUDY_ID) & (trial.c.number == number)
+
+
+def folds_of(number: int) -> ColumnElement[bool]:
+    """Which rows of `fold_run` belong to a trial."""
+    return (fold_run.c.study == STUDY_ID) & (fold_run.c.trial == number)

@@ -1,30 +1,26 @@
-"""A study's database as one object. Only the loop of `search run` writes; any number of processes may read."""
+"""A study's database as one object, in a file or on a server. Only the loop of `search run` writes; many may read."""
 
 from __future__ import annotations
 
 import math
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Engine, Row, func, insert, select, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.sql import ColumnElement
 
-from storage import consistency, create, rows
-from storage.create import STUDY_ID
-from storage.engine import explained, is_busy, make_reading_engine, make_writing_engine, mask_password
+from storage import consistency, rows
+from storage.engine import Opened, Patience, mask_password
 from storage.errors import StorageError
-from storage.file_check import check, is_current
+from storage.place import file_identity, link, place_of
 from storage.records import (
     OUT_OF_TIME,
     ChoiceRecord,
@@ -37,11 +33,39 @@ from storage.records import (
     TrialRecord,
     TrialState,
 )
-from storage.schema import choice, fold_run, image, reference_fold, run, split, study, trial
-from storage.upgrade import upgrade
+from storage.schema import (
+    STUDY_ID,
+    choice,
+    fold_run,
+    folds_of,
+    image,
+    of_run,
+    of_trial,
+    reference_fold,
+    run,
+    split,
+    study,
+    trial,
+)
+from storage.server import ServerUrl
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+DEFAULT_WAIT = 30.0  # seconds for another process that writes, or a server that is away
 
 Closing = tuple[TrialState, str | None, str | None]
 """The end of a trial: state, cause, detail."""
+
+
+def _again(method: Callable[Concatenate[Store, P], T]) -> Callable[Concatenate[Store, P], T]:
+    """Does a method again whose server went away meanwhile, as often as `Store.patient` says."""
+
+    @wraps(method)
+    def repeated(self: Store, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._opened.again(lambda: method(self, *args, **kwargs), self.patient)
+
+    return repeated
 
 
 class Store:
@@ -51,82 +75,78 @@ class Store:
     write is one transaction; once its method has returned, the change outlives a killed process and a power
     loss."""
 
-    def __init__(
-        self,
-        path: Path,
-        engine: Engine,
-        max_scores: Mapping[str, float],
-        *,
-        read_only: bool,
-        wait_seconds: float = 30.0,
-    ) -> None:
+    def __init__(self, path: Path, opened: Opened, max_scores: Mapping[str, float], *, read_only: bool) -> None:
         """Not for callers: use `create` or `open`."""
         self.path = path
-        self.patient: Callable[[float], bool] = lambda waited: waited < wait_seconds
-        """Seconds for which another process has kept the database locked -> whether to wait on, before a write."""
+        self.patient: Patience = lambda waited: waited < DEFAULT_WAIT
+        """Seconds for which the database was locked, or its server away -> whether to wait on."""
         self.read_only = read_only
         self._max_scores = max_scores
-        self._engine = engine
-        self._file = _file(path)
+        self._opened = opened
+        self._file = file_identity(path)
         self._closed = False
 
     @classmethod
     def create(
-        cls, path: Path | str, study: StudyRecord, images: Sequence[ImageRecord], splits: Sequence[Split]
+        cls,
+        path: Path | str,
+        study: StudyRecord,
+        images: Sequence[ImageRecord],
+        splits: Sequence[Split],
+        server: ServerUrl | None = None,
     ) -> Self:
         """Makes the database and opens it for writing.
 
         `images` in the order of their rows, `splits` in the order of their repeats. Refuses to replace an existing
-        file. A crash in between leaves no file with this name.
+        file. A crash in between leaves no file with this name. `server`: where the tables are made; the file is a link.
         """
-        create.create(Path(path), study, images, splits)
+        path = Path(path)
+        place_of(server or path).create(study, images, splits)
+        if server is not None:
+            link(path, server)
         return cls.open(path)
 
     @classmethod
     def open(
         cls,
-        path: Path | str,
+        path: Path | str | ServerUrl,
         *,
         read_only: bool = False,
-        wait_seconds: float = 30.0,
+        wait_seconds: float = DEFAULT_WAIT,
         max_scores: Mapping[str, float] | None = None,
     ) -> Self:
-        """Opens an existing study.
+        """Opens an existing study: its file, a link to a server, or what is on a server.
 
         A file that is not a study's, is damaged or was written by a newer release is refused and not changed. One of an
-        older release is upgraded after a backup beside it, or refused with `read_only`. `wait_seconds`: how long to
-        wait for another process that is writing. `max_scores`: metric -> its largest possible value; a stored score
-        that is larger, or negative, means that the database is damaged. Metrics that are not in it are not checked.
+        older release is upgraded after a backup beside it, or refused with `read_only`. On a server one process alone
+        can open a study for writing. `wait_seconds`: how long to wait for another process that is writing, or for the
+        server. `max_scores`: metric -> its largest possible value; a stored score that is larger, or negative, means
+        that the database is damaged. Metrics that are not in it are not checked.
         """
-        path = Path(path)
-        revision = check(path)
-        if not is_current(revision):
-            if read_only:
-                raise StorageError(
-                    f"{mask_password(path)}: was written by an older release (revision {revision}). "
-                    "`search run` upgrades it, after a backup."
-                )
-            upgrade(path, revision, wait_seconds)
-            check(path)  # the columns of an older revision are not known, those that it has now are
-        with explained(path, writing=not read_only):
-            engine = (make_reading_engine if read_only else make_writing_engine)(path, wait_seconds)
-        return cls(path, engine, max_scores or {}, read_only=read_only, wait_seconds=wait_seconds)
+        opened = place_of(path).open(read_only=read_only, wait_seconds=wait_seconds)
+        store = cls(Path(str(path)), opened, max_scores or {}, read_only=read_only)
+        store.patient = lambda waited: waited < wait_seconds
+        return store
+
+    @property
+    def obstacle(self) -> str:
+        """What `patient` is asked about, to be followed by 'for 5 s'."""
+        return self._opened.obstacle
 
     def close(self) -> None:
-        """Closes every connection; the last to close merges the log into the file. A second call does nothing."""
+        """Closes every connection. A second call does nothing."""
         self._closed = True
-        self._engine.dispose()
+        self._opened.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # Reading
 
+    @_again
     def study(self) -> StudyRecord:
         """The settings and images that the study began with."""
         with self._reading() as connection:
@@ -137,6 +157,7 @@ class Store:
             consistency.check_study(record)
             return record
 
+    @_again
     def images(self) -> list[ImageRecord]:
         """All images, in the order of the pixel array."""
         record = self._study
@@ -150,18 +171,21 @@ class Store:
         """All divisions into folds, ordered by repeat. Their arrays are read-only."""
         return list(self._splits.values())
 
+    @_again
     def split(self, repeat: int = 0) -> Split:
         """The division into folds of one repeat."""
         if repeat not in self._splits:
-            raise self._error(f"has no repeat {repeat}; there are {_listed(self._splits)}.")
+            raise self._error(f"has no repeat {repeat}; there are {', '.join(map(str, self._splits))}.")
         return self._splits[repeat]
 
+    @_again
     def has_trials(self) -> bool:
         """Whether there is a trial, without reading all of them."""
         with self._reading() as connection:
             query = select(trial.c.number).where(trial.c.study == STUDY_ID).limit(1)
             return connection.execute(query).first() is not None
 
+    @_again
     def trials(self, *, curves: bool = True) -> list[TrialRecord]:
         """All trials ordered by number, each with its folds, without probabilities; read in one transaction.
 
@@ -175,14 +199,16 @@ class Store:
             consistency.check_trials(trials, record, search, self._max_scores)
             return trials
 
+    @_again
     def trial(self, number: int) -> TrialRecord:
         """One trial with its folds, without probabilities."""
         with self._reading() as connection:
-            trials = self._trials(connection, _trial(number), _folds(number))
+            trials = self._trials(connection, of_trial(number), folds_of(number))
         if not trials:
             raise self._error(f"has no trial {number}.")
         return trials[0]
 
+    @_again
     def probabilities(self, trial: int, repeat: int = 0) -> dict[int, NDArray[np.float32]]:
         """Out-of-fold class probabilities of one trial and repeat, by fold; empty before the first fold.
 
@@ -193,12 +219,15 @@ class Store:
         assignment = self.split(repeat).assignment
         with self._reading() as connection:
             self._state(connection, trial)
-            query = select(fold_run.c.fold, fold_run.c.probabilities).where(_folds(trial), fold_run.c.repeat == repeat)
+            query = select(fold_run.c.fold, fold_run.c.probabilities).where(
+                folds_of(trial), fold_run.c.repeat == repeat
+            )
             by_fold = {row.fold: row.probabilities for row in connection.execute(query.order_by(fold_run.c.fold))}
             for fold, array in by_fold.items():
                 consistency.check_probabilities(array, int(np.count_nonzero(assignment == fold)), record)
             return by_fold
 
+    @_again
     def curves(self, fold: int, name: str) -> dict[int, tuple[float, ...]]:
         """One curve of one fold of the search, by trial; without trials that lack it."""
         with self._reading() as connection:
@@ -206,6 +235,7 @@ class Store:
             trial_curves = connection.execute(select(fold_run.c.trial, fold_run.c.curve).where(of_fold))
             return {row.trial: rows.series(row.curve, name) for row in trial_curves if name in row.curve}
 
+    @_again
     def references(self) -> list[ReferenceRecord]:
         """All folds of all references, ordered by name and fold, with probabilities."""
         with self._reading() as connection:
@@ -213,6 +243,7 @@ class Store:
             ordered = query.order_by(reference_fold.c.name, reference_fold.c.fold)
             return [rows.reference_record(row) for row in connection.execute(ordered)]
 
+    @_again
     def choices(self) -> list[ChoiceRecord]:
         """All choices, oldest first; the last one is valid."""
         record, testing = self._study, sum(image.testing for image in self.images())
@@ -224,12 +255,14 @@ class Store:
                 consistency.check_choice(each, testing, record, trained)
             return choices
 
+    @_again
     def fold_runs(self) -> int:
         """The number of stored fold runs."""
         with self._reading() as connection:
             query = select(func.count()).select_from(fold_run).where(fold_run.c.study == STUDY_ID)
             return int(connection.execute(query).scalar_one())
 
+    @_again
     def runs(self) -> list[RunRecord]:
         """All sessions in order of start; the id of a run is its index in the list."""
         with self._reading() as connection:
@@ -239,6 +272,7 @@ class Store:
                 consistency.check_seconds(record.seconds, f"session {number}")
             return records
 
+    @_again
     def spent_seconds(self) -> float:
         """Sum of the wall seconds of all sessions, each as of its last commit."""
         with self._reading() as connection:
@@ -249,6 +283,7 @@ class Store:
 
     # Writing
 
+    @_again
     def start_run(self, record: RunRecord) -> int:
         """Stores the start of a session; returns its id, 0 for the first."""
         with self._writing() as connection:
@@ -258,12 +293,14 @@ class Store:
             connection.execute(insert(run), values)
         return number
 
+    @_again
     def end_run(self, run_id: int, outcome: str, seconds: float) -> None:
         """Stores how a session ended: 'finished', 'stopped' or 'failed'. `seconds`: monotonic, since its start."""
         with self._writing() as connection:
             self._spend(connection, run_id, seconds)
-            connection.execute(update(run).where(_run(run_id)).values(outcome=outcome))
+            connection.execute(update(run).where(of_run(run_id)).values(outcome=outcome))
 
+    @_again
     def add_trial(self, record: TrialRecord, *, run: int, seconds: float, close: Closing | None = None) -> None:
         """Stores a new running trial, before it is trained. An empty `started` becomes the current time.
 
@@ -273,13 +310,14 @@ class Store:
             raise self._error(f"trial {record.number} must be new: running and without folds, not {record.state}.")
         with self._writing() as connection:
             self._spend(connection, run, seconds)
-            if connection.execute(select(trial.c.number).where(_trial(record.number))).first():
+            if connection.execute(select(trial.c.number).where(of_trial(record.number))).first():
                 raise self._error(f"trial {record.number} is stored already and was not changed.")
             values = rows.trial_values(replace(record, started=record.started or _now()))
             connection.execute(insert(trial), {"study": STUDY_ID, "run": run, **values})
             if close is not None:
                 self._close(connection, record.number, *close)
 
+    @_again
     def add_fold(self, record: FoldRecord, *, run: int, seconds: float, close: Closing | None = None) -> None:
         """Stores a finished fold run, the run's seconds and, with `close`, the end of its trial, in one transaction.
 
@@ -293,7 +331,7 @@ class Store:
             allowed = (TrialState.RUNNING,) if record.repeat == 0 else (TrialState.RUNNING, TrialState.COMPLETE)
             self._require(connection, record.trial, *allowed)
             same = select(fold_run.c.fold).where(
-                _folds(record.trial), fold_run.c.repeat == record.repeat, fold_run.c.fold == record.fold
+                folds_of(record.trial), fold_run.c.repeat == record.repeat, fold_run.c.fold == record.fold
             )
             if connection.execute(same).first():
                 raise self._error(f"{_named(record)} is stored already and was not changed.")
@@ -301,6 +339,7 @@ class Store:
             if close is not None:
                 self._close(connection, record.trial, *close)
 
+    @_again
     def add_reference(self, record: ReferenceRecord, *, run: int, seconds: float) -> None:
         """Stores a reference's fold and the run's seconds in one transaction. Refuses the same as `add_fold`."""
         self._check_fold(record)
@@ -316,6 +355,7 @@ class Store:
             values = {"study": STUDY_ID, "run": run, **rows.reference_values(record)}
             connection.execute(insert(reference_fold), values)
 
+    @_again
     def add_split(self, record: Split) -> None:
         """Stores another division into folds, on which a choice is confirmed; its repeat is the next one."""
         if record.repeat != len(self._splits):
@@ -325,6 +365,7 @@ class Store:
             connection.execute(insert(split), {"study": STUDY_ID, **rows.split_values(record)})
         del self._splits
 
+    @_again
     def add_choice(self, record: ChoiceRecord, *, run: int, seconds: float) -> None:
         """Stores a choice and the run's seconds in one transaction."""
         with self._writing() as connection:
@@ -335,6 +376,7 @@ class Store:
             values = {"study": STUDY_ID, "number": connection.execute(number).scalar_one(), "run": run}
             connection.execute(insert(choice), {**values, **rows.choice_values(record)})
 
+    @_again
     def close_trial(
         self,
         number: int,
@@ -351,13 +393,14 @@ class Store:
                 self._spend(connection, run, seconds)
             self._close(connection, number, state, cause, detail)
 
+    @_again
     def reopen_trial(self, number: int) -> None:
         """Sets a trial that was closed as `OUT_OF_TIME` running again. It keeps its folds."""
         with self._writing() as connection:
             self._state(connection, number)
             values = {"state": TrialState.RUNNING.value, "cause": None, "detail": None, "finished": None}
             out_of_time = trial.c.cause == OUT_OF_TIME
-            changed = connection.execute(update(trial).where(_trial(number), out_of_time).values(values)).rowcount
+            changed = connection.execute(update(trial).where(of_trial(number), out_of_time).values(values)).rowcount
             if not changed:
                 raise self._error(f"trial {number} was not closed with the cause {OUT_OF_TIME!r}; it cannot reopen.")
 
@@ -366,7 +409,7 @@ class Store:
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         self._require_open()
-        with explained(self.path, writing=False), self._engine.begin() as connection:
+        with self._opened.reading() as connection:
             yield connection
 
     @contextmanager
@@ -374,24 +417,13 @@ class Store:
         self._require_open()
         if self.read_only:
             raise self._error("was opened read-only. Use `search run` to change it.")
-        if _file(self.path) != self._file:
+        if file_identity(self.path) != self._file:
             raise self._error(
                 "is gone, or another file is in its place: the study folder was moved, deleted or replaced meanwhile. "
                 "Put it back, or continue where it is now."
             )
-        engine = self._engine.execution_options(write=True)
-        with explained(self.path, writing=True), ExitStack() as transaction:
-            yield self._begun(engine, transaction)
-
-    def _begun(self, engine: Engine, transaction: ExitStack) -> Connection:
-        """Begins a transaction that writes; while the database is locked, as often as `patient` says."""
-        started = time.monotonic()
-        while True:
-            try:
-                return transaction.enter_context(engine.begin())
-            except DBAPIError as error:
-                if not is_busy(error) or not self.patient(time.monotonic() - started):
-                    raise
+        with self._opened.writing(self.patient) as connection:
+            yield connection
 
     def _trials(
         self,
@@ -411,7 +443,7 @@ class Store:
         return [rows.trial_record(row, folds[row.number], layers=curves) for row in trials]
 
     def _state(self, connection: Connection, number: int) -> TrialState:
-        state = connection.execute(select(trial.c.state).where(_trial(number))).scalar_one_or_none()
+        state = connection.execute(select(trial.c.state).where(of_trial(number))).scalar_one_or_none()
         if state is None:
             raise self._error(f"has no trial {number}.")
         return TrialState(state)
@@ -433,29 +465,23 @@ class Store:
             raise self._error(f"trial {number} cannot be closed as {state}.")
         self._require(connection, number, TrialState.RUNNING)
         values = {"state": state.value, "cause": cause, "detail": detail, "finished": _now()}
-        connection.execute(update(trial).where(_trial(number)).values(values))
+        connection.execute(update(trial).where(of_trial(number)).values(values))
 
     def _spend(self, connection: Connection, number: int, seconds: float) -> None:
         """Updates the run's seconds, so that a budget in hours counts them even if the process is killed."""
         if not (math.isfinite(seconds) and seconds >= 0):
             raise self._error(f"seconds of run {number} must be finite and not negative, not {seconds}.")
-        before = connection.execute(select(run.c.seconds, run.c.outcome).where(_run(number))).one_or_none()
+        before = connection.execute(select(run.c.seconds, run.c.outcome).where(of_run(number))).one_or_none()
         if before is None or before.outcome is not None:
             raise self._error(f"run {number} {'was never started' if before is None else 'has ended'}.")
         later = max(before.seconds, float(seconds))
-        connection.execute(update(run).where(_run(number)).values(seconds=later))
+        connection.execute(update(run).where(of_run(number)).values(seconds=later))
 
     def _check_fold(self, record: FoldRecord | ReferenceRecord) -> None:
-        array, repeat = record.probabilities, record.repeat if isinstance(record, FoldRecord) else 0
-        images = int(np.count_nonzero(self.split(repeat).assignment == record.fold))
-        if record.fold < 0 or images == 0:
-            raise self._error(f"{_named(record)}: no image is validated in that fold.")
-        expected = (images, len(self._study.classes))
-        if array is None or array.dtype != np.float32 or array.shape != expected:
-            received = "none" if array is None else f"{array.dtype} {array.shape}"
-            raise self._error(f"{_named(record)}: probabilities must be float32 {expected}, found {received}.")
-        if not (math.isfinite(record.seconds) and record.seconds >= 0):
-            raise self._error(f"{_named(record)}: seconds must be finite and not negative, not {record.seconds}.")
+        assignment = self.split(record.repeat if isinstance(record, FoldRecord) else 0).assignment
+        images = int(np.count_nonzero(assignment == record.fold))
+        if problem := consistency.problem_of(record, images, len(self._study.classes)):
+            raise self._error(f"{_named(record)}: {problem}")
 
     @cached_property
     def _splits(self) -> dict[int, Split]:
@@ -478,35 +504,10 @@ class Store:
         return StorageError(f"{mask_password(self.path)}: {problem}")
 
 
-def _file(path: Path) -> tuple[int, int] | None:
-    """The identity of the file: device and inode; None if it is missing."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _run(number: int) -> ColumnElement[bool]:
-    return (run.c.study == STUDY_ID) & (run.c.number == number)
-
-
-def _trial(number: int) -> ColumnElement[bool]:
-    return (trial.c.study == STUDY_ID) & (trial.c.number == number)
-
-
-def _folds(number: int) -> ColumnElement[bool]:
-    return (fold_run.c.study == STUDY_ID) & (fold_run.c.trial == number)
-
-
 def _named(fold: FoldRecord | ReferenceRecord) -> str:
     if isinstance(fold, ReferenceRecord):
         return f"fold {fold.fold + 1} of reference {fold.name}"
     return f"fold {fold.fold + 1} of repeat {fold.repeat} of trial {fold.trial}"
-
-
-def _listed(values: Sequence[int] | dict[int, Any]) -> str:
-    return ", ".join(map(str, values)) or "none"
 
 
 def _now() -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, NullPool, create_engine
 
 from storage.backup import back_up
-from storage.engine import connect, explained, mask_password
+from storage.engine import mask_password
 from storage.errors import StorageError
+from storage.sqlite import connect, explained
 
 
 def upgrade(path: Path, revision: str, wait_seconds: float) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from search.commands.check import look_over
 from spaces.backbones.lite import LITE0
 from spaces.facts import Facts
 from storage import Store
-from tests.bench import anytime, bank, choices, durations, gate, kernels, labels, loop, more, trials, unknown
+from tests.bench import anytime, bank, choices, durations, gate, gpu, kernels, labels, loop, more, trials, unknown
 from tests.bench.__main__ import PARTS, main
 from tests.bench.cases import CASES, LENET, Case, Data
 from tests.pictures import make_pictures
@@ -188,3 +189,20 @@ def test_each_distance_refuses_about_the_share_of_its_own_and_more_of_another_ki
         unknown.DISTANCES[name], known, right, [around(0, 1, images=200), around(3, 4, images=100)]
     )
     assert own < 0.12 and foreign > own
+
+
+def test_a_way_that_compiles_pays_from_the_fold_run_that_makes_up_for_it() -> None:
+    plain = gpu.Taken(first=12.0, warm=10.0, runs=5, device="GPU", answers=np.zeros((5, 2, 2), np.float32))
+    compiled = gpu.Taken(first=12.0, warm=4.0, runs=20, device="GPU", answers=np.full((5, 2, 2), 0.1, np.float32))
+    assert compiled.pays_from(plain) == "4", "6 s more to begin with, 1.8 s less a run"
+    assert plain.pays_from(compiled) == "never"
+    assert compiled.differs(plain) == pytest.approx(0.1)
+
+
+@pytest.mark.slow
+def test_fold_runs_side_by_side_are_compared_with_those_of_one_trial() -> None:
+    way = gpu.Way(gpu.SIDE_BY_SIDE, 2)
+    assert way.words == "10 side by side"
+    plain, together = (gpu.seconds(replace(TINY, folds=2), one, 1) for one in (gpu.Way(gpu.PLAIN), way))
+    assert (plain.runs, together.runs) == (2, 4)
+    assert together.differs(plain) < 1e-4

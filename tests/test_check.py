@@ -59,6 +59,29 @@ def test_json_is_one_object_and_writes_nothing(home: Path, tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+def test_how_a_set_was_understood_is_one_line_and_in_json(tmp_path: Path) -> None:
+    root = make_pictures(tmp_path / "pictures", {"cat": 6, "dog": 6, "bird": 6})
+    rows = ["file,breed"]
+    for place, path in enumerate(sorted(root.rglob("*.png"))):
+        path.rename(root / f"{path.parent.name}_{place}.png")
+        rows.append(f"{path.parent.name}_{place},{path.parent.name}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    refused = search_here("check", root, cwd=tmp_path)
+    assert (refused.returncode, "--label-pattern" in refused.stderr) == (2, True)
+    options = ["--labels", str(tmp_path / "labels.csv"), "--merge", "pet=cat+dog"]
+    done = search_here("check", root, *options, cwd=tmp_path)
+    line = (
+        "Read as: the class of each picture from labels.csv (path = file, label = breed). As you say, 'cat', 'dog' are "
+        "read as 'pet'."
+    )
+    assert (done.returncode, done.stdout.count(line)) == (0, 1)
+    assert json.loads(search_here("check", root, *options, "--json", cwd=tmp_path).stdout)["layout"] == line
+    wrong = search_here("check", root, *options, "--classes", "pte,bird", cwd=tmp_path)
+    assert (wrong.returncode, "did you mean 'pet'?" in wrong.stderr) == (2, True)
+    plain = search_here("check", make_pictures(tmp_path / "plain"), "--json", cwd=tmp_path)
+    assert json.loads(plain.stdout)["layout"] == "One folder a class."
+
+
 def test_pictures_of_one_time_are_written_as_a_table_that_groups_takes(tmp_path: Path) -> None:
     for name in "ab":
         for number in range(8):

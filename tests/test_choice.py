@@ -106,16 +106,49 @@ def test_what_was_stored_of_the_testing_images_is_what_the_file_says_of_their_pi
 def test_a_model_without_a_head_on_frozen_features_cannot_tell_what_is_unknown_and_says_so(home: Path) -> None:
     done = search_here("predict", "shapes-study", "shapes/testing", "--unknown", cwd=home)
     assert done.returncode == 2 and not done.stdout and "Traceback" not in done.stderr
-    assert "--unknown: " in done.stderr and "does not remember its training images" in done.stderr
+    assert "--unknown: " in done.stderr and "cannot tell what is unlike its training images" in done.stderr
 
 
 def test_an_exported_model_answers_as_the_study_does_without_it(home: Path, tmp_path: Path) -> None:
-    done = search("export", "shapes-study", "--to", tmp_path / "shapes.keras", cwd=home)
+    done = search_here("export", "shapes-study", "--to", tmp_path / "shapes.keras", cwd=home)
     assert done.returncode == 0, done.stderr
     shutil.copytree(home / "shapes" / "training", tmp_path / "own")
     moved = as_json("predict", "shapes.keras", "own", cwd=tmp_path)
     there = as_json("predict", home / "shapes-study", "own", cwd=tmp_path)
     assert moved == there and len(moved["images"]) == 28
+
+
+def test_a_converted_model_answers_as_the_study_does_and_has_a_card(home: Path, tmp_path: Path) -> None:
+    """A SavedModel, which needs no extra; the other formats: `tests/search/export/test_formats.py`."""
+    target = tmp_path / "saved"
+    told = as_json("export", "shapes-study", "--to", target, cwd=home)
+    assert told["agreement"]["largest"] < 1e-5 and told["agreement"]["images"] == 38
+    assert (told["agreement"]["judged"], told["agreement"]["testing"]) == (10, True)
+    assert told["card"] == str(tmp_path / "saved.card.md") and "How good it is" in Path(told["card"]).read_text()
+    ours, theirs = (as_json("predict", model, "shapes/testing", cwd=home) for model in ("shapes-study", target))
+    for one, other in zip(ours["images"], theirs["images"], strict=True):
+        assert one["class"] == other["class"]
+        assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
+
+
+def test_without_the_images_nothing_is_converted(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "shapes-study", tmp_path / "study")
+    toml = tmp_path / "study" / "study.toml"
+    toml.write_text(toml.read_text().replace(str(home / "shapes"), "gone"))
+    done = search_here("export", "study", "--to", "saved", cwd=tmp_path)
+    assert done.returncode == 2 and "its images are not in study/gone any more" in done.stderr
+    assert not (tmp_path / "saved").exists()
+
+
+def test_the_winner_as_code_trains_it_again(home: Path, tmp_path: Path) -> None:
+    told = as_json("export", "shapes-study", "--to", tmp_path / "train.py", cwd=home)
+    assert {Path(file).name for file in told["files"]} == {"train.py", "train.csv"}
+    rows = list(csv.DictReader((tmp_path / "train.csv").open()))
+    assert len(rows) == 38 and {row["fold"] for row in rows} == {"0", "1", "test"}
+    names: dict[str, Any] = {"__name__": "train", "__file__": str(tmp_path / "train.py")}
+    exec((tmp_path / "train.py").read_text(), names)  # noqa: S102 - our own code
+    data = names["read_table"](tmp_path / "train.csv", home / "shapes")
+    assert data[0].shape == (38, 8, 8, 1) and names["CLASSES"] == ["left", "top"]
 
 
 def test_it_loads_in_keras_alone_in_safe_mode(home: Path) -> None:
@@ -188,7 +221,7 @@ def test_a_model_of_an_earlier_release_is_named_by_predict_and_report_and_made_a
     said = " ".join(search_here("report", "shapes-study", cwd=folder).stdout.split())
     assert "Its file was made by an earlier release" in said and "`search export --to FILE.keras` makes it anew" in said
     assert as_json("report", "shapes-study", cwd=folder)["chosen"]["outdated"]
-    done = search("export", "shapes-study", "--to", "old.keras", "--workers", "1", cwd=folder)
+    done = search_here("export", "shapes-study", "--to", "old.keras", "--workers", "0", cwd=folder)
     assert done.returncode == 0, done.stderr
     for model in ("shapes-study", "old.keras"):
         assert search_here("predict", model, "shapes/testing", cwd=folder).stderr == ""
@@ -237,7 +270,7 @@ def test_a_folder_with_strays_beside_its_pictures_is_no_failure_and_a_stray_that
     make_pictures(tmp_path / "new", {"a": 2})
     (tmp_path / "new" / "a" / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
     (tmp_path / "new" / "notes.txt").write_text("remember the milk")
-    done = search("predict", home / "shapes-study", "new", cwd=tmp_path)
+    done = search_here("predict", home / "shapes-study", "new", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "search: passed over, no pictures: new/notes.txt\n")
     assert len(done.stdout.splitlines()) == 2
     done = search_here("predict", home / "shapes-study", "new/notes.txt", cwd=tmp_path)
@@ -306,7 +339,9 @@ def test_a_picture_of_another_size_and_in_colour_is_read_as_in_training(home: Pa
         (("predict", "shapes-study", "missing.png"), "missing.png does not exist"),
         (("predict", "shapes-study", "/dev/null"), "/dev/null is neither a file nor a folder"),
         (("export", "shapes-study"), "--to: name the file to write"),
-        (("export", "shapes-study", "--to", "model.onnx"), "must end in .keras"),
+        (("export", "shapes-study", "--to", "model.h5"), "must end in .keras, .tflite, .onnx, .py, or be a folder"),
+        (("export", "shapes-study", "--to", "shapes"), "this folder has other files in it"),
+        (("export", "shapes-study", "--to", "model.keras", "--quantize", "int8"), "--quantize: is for converted files"),
         (("export", "shapes-study", "--to", "no/such/model.keras"), "there is no folder no/such"),
     ],
 )
@@ -318,7 +353,7 @@ def test_a_mistake_is_one_message(home: Path, arguments: tuple[str, ...], said: 
 
 def test_a_search_that_went_on_has_a_new_choice_and_the_test_says_it_was_used_twice(home: Path, tmp_path: Path) -> None:
     shutil.copytree(home, tmp_path / "home")
-    done = search("resume", "shapes-study", "--trials", "3", "--workers", "1", cwd=tmp_path / "home")
+    done = search_here("resume", "shapes-study", "--trials", "3", "--workers", "0", cwd=tmp_path / "home")
     assert done.returncode == 0, done.stderr
     report = as_json("report", "shapes-study", cwd=tmp_path / "home")
     assert report["test"]["times"] == 2 and report["chosen"]["current"]
@@ -373,7 +408,7 @@ def test_an_export_that_is_asked_to_stop_says_so_and_the_same_command_goes_on(ho
 
 def test_a_search_without_a_result_fails_and_every_command_names_the_one_that_goes_on(tmp_path: Path) -> None:
     make_pictures(tmp_path / "shapes", {"left": 14, "top": 14})
-    begun = search("run", "shapes", *FLAGS, "--trials", "1", "--hours", "0.00001", cwd=tmp_path)
+    begun = search_here("run", "shapes", *FLAGS, "--trials", "1", "--hours", "0.00001", cwd=tmp_path)
     again = search_here("run", "shapes-study", cwd=tmp_path)
     asked = search_here("predict", "shapes-study", "shapes", cwd=tmp_path)
     exported = search_here("export", "shapes-study", "--to", "model.keras", cwd=tmp_path)
@@ -383,7 +418,7 @@ def test_a_search_without_a_result_fails_and_every_command_names_the_one_that_go
     for done in (begun, again, asked, exported):
         assert "shapes-study: no trial is complete, so there is no model, and " in done.stderr
         assert " of 1s are used; " in done.stderr and f"go on with: {on}" in done.stderr
-    resumed = search(*on.split()[1:], "--workers", "1", cwd=tmp_path)
+    resumed = search_here(*on.split()[1:], "--workers", "0", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert len(as_json("predict", "shapes-study", "shapes", cwd=tmp_path)["images"]) == 28
 
@@ -391,8 +426,8 @@ def test_a_search_without_a_result_fails_and_every_command_names_the_one_that_go
 def test_a_study_whose_trials_all_failed_goes_on_with_more_of_them(tmp_path: Path) -> None:
     make_pictures(tmp_path / "shapes", {"left": 14, "top": 14})
     (tmp_path / "net.py").write_text(LOSES)
-    flags = ("--model", "net.py:build", "--trials", "1", "--folds", "2", "--workers", "1")
-    assert search("run", "shapes", *flags, cwd=tmp_path).returncode == 1
+    flags = ("--model", "net.py:build", "--trials", "1", "--folds", "2", "--workers", "0")
+    assert search_here("run", "shapes", *flags, cwd=tmp_path).returncode == 1
     done = search_here("predict", "shapes-study", "shapes", cwd=tmp_path)
     assert done.returncode == 2
     assert "it failed (error: " in done.stderr and "not today" in done.stderr

@@ -17,12 +17,13 @@ from rich.console import Console
 import search
 from reports.compare_as_json import comparison_as_json
 from reports.terminal.compare import show_comparison
-from search.results.compare import compare
+from reports.wording.compare import facts
+from search.results.compare import Comparison, compare
 from search.results.stored import StoredStudy
 from storage.records import ChoiceRecord, TrialState
 from tests.commands import search_here
 from tests.kept.studies import HERE, STUDIES
-from tests.studies import example
+from tests.studies import EXPECTED, example
 
 
 @pytest.fixture(scope="module")
@@ -246,3 +247,11 @@ def test_many_studies_and_hostile_names_fit_a_narrow_terminal() -> None:
 def _turned(one: StoredStudy) -> Any:
     assignment = one.split.assignment
     return np.where(assignment >= 0, (assignment + 1) % (assignment.max() + 1), -1).astype(np.int16)
+
+
+def test_an_estimate_that_rests_on_few_pictures_is_not_shown() -> None:
+    data = replace(example().data(), estimate=replace(EXPECTED, images=22))
+    (cells,) = (
+        cells for name, cells in facts(Comparison(("a",), (data,), (True,), (), ())) if name.startswith("expected")
+    )
+    assert cells == ["too early to say: 22 of 110 images tested"]

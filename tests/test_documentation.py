@@ -9,6 +9,7 @@ import subprocess
 import tomllib
 from collections.abc import Iterable
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,17 @@ def is_run(module: str) -> bool:
     return path.with_suffix(".py").exists() or (path / "__main__.py").exists()
 
 
+def check_docker(verb: str, arguments: list[str]) -> None:
+    """What is built has such arguments; what is run is a command of ours."""
+    if verb == "build":
+        given = [name.partition("=")[0] for before, name in pairwise(arguments) if before == "--build-arg"]
+        assert all(f"\nARG {name}=" in text_of("Dockerfile") for name in given), given
+        return
+    group: Any = typer.main.get_command(cli.app)
+    _, command, *inside = arguments[arguments.index("smallsearch") :]
+    group.commands[command].make_context(command, inside)
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_in_the_documentation_are_accepted(page: str) -> None:
     group: Any = typer.main.get_command(cli.app)
@@ -122,8 +134,10 @@ def test_commands_in_the_documentation_are_accepted(page: str) -> None:
         match Path(name).name, rest:
             case "search", [command, *arguments] if not command.startswith("-"):
                 group.commands[command].make_context(command, arguments)  # parses; exits where it cannot
-            case "search", ["--version"]:
-                pass
+            case "search", ["--version" | "--install-completion" | "--show-completion" as option]:
+                assert option in {each for one in group.params for each in one.opts}, line
+            case "docker", [verb, *arguments]:
+                check_docker(verb, arguments)
             case "make", [target, *_]:
                 assert re.search(rf"^{target}:", text_of("Makefile"), re.MULTILINE), line
             case "python", ["-m", "pytest", *arguments]:
@@ -216,7 +230,7 @@ def test_files_of_the_architecture_exist() -> None:
     for line in ARCHITECTURE.splitlines():
         for name in re.findall(r"`([\w/]+\.(?:py|md))`", line):
             there = any(f"/{path}".endswith(f"/{name}") for path in tracked())
-            assert there or (name == "formats.py" and "export" in line), name
+            assert there, name
 
 
 # The recipes
@@ -305,7 +319,7 @@ def test_a_file_for_tests_that_a_recipe_names_reads_the_list_that_grows() -> Non
 def test_options_of_commands_and_sections_of_pages_are_declared_where_the_recipes_say() -> None:
     commands = [
         node
-        for path in ("cli.py", "search/cli/about.py")
+        for path in ("cli.py", *(name for name in tracked() if name.startswith("search/cli/")))
         for node in ast.walk(ast.parse(text_of(path)))
         if isinstance(node, ast.FunctionDef) and any("app.command" in ast.unparse(d) for d in node.decorator_list)
     ]

@@ -83,7 +83,7 @@ def test_killed_and_stopped_and_asked_again_it_ends_the_same(copy: Path, tmp_pat
     process.send_signal(signal.SIGINT)
     _, said = process.communicate()
     assert process.returncode == RESUMABLE, said
-    assert "nothing is lost. Go on with: search explain shapes-study --from 0 --to 1" in said
+    assert "what was stored stays. Go on with: search explain shapes-study --from 0 --to 1" in said
 
     again = search_here(*EXPLAIN, "--workers", "0", "--json", cwd=copy)
     assert again.returncode == 0, again.stderr

@@ -31,7 +31,7 @@ _TABLE = {
     "search.text": "",
     "search.files": "",
     "search.native": "",
-    "search.manifest": "search.errors",
+    "search.manifest": "search.errors search.files",
     # what is searched, and what is stored
     "spaces": "",
     "storage": "",
@@ -54,11 +54,14 @@ _TABLE = {
         "search.files search.stats search.diagnosis search.samplers.optuna_study search.study.evidence "
         "search.study.explanation search.study.folder search.data.names search.data.series spaces storage"
     ),
+    "search.trackers": (
+        "search.errors search.stats.metrics search.study.folder search.results.summary spaces storage.records"
+    ),
     "search.export": (
         "search.errors search.files search.native search.manifest search.text search.data search.study "
-        "search.results.predictions search.session.budget search.stats.calibration search.stats.unlike "
-        "search.worker.keras_internals spaces.backbones "
-        "storage"
+        "search.results.agreement search.results.predictions search.session.budget search.stats.calibration "
+        "search.stats.unlike search.worker.augmentation search.worker.inner_features search.worker.keras_internals "
+        "search.worker.outputs search.worker.pixel_range spaces storage"
     ),
     "search.session": (
         "search.errors search.seeds search.text search.native search.stats search.data search.diagnosis search.jobs "
@@ -67,7 +70,7 @@ _TABLE = {
     "search.commands": (
         "search.errors search.seeds search.text search.files search.native search.manifest search.data search.stats "
         "search.diagnosis search.jobs search.samplers search.executors search.study search.results search.export "
-        "search.session search.worker.latency search.worker.preview spaces storage"
+        "search.session search.trackers search.worker.latency search.worker.preview spaces storage"
     ),
     # views and interfaces
     "reports": (
@@ -90,8 +93,10 @@ TABLE = {row: tuple(allowed.split()) for row, allowed in _TABLE.items()}
 
 HEAVY = {"tensorflow", "keras", "keras_tuner", "torch", "jax"}
 MAY_BE_HEAVY = {
+    "search.export.code.plain",
     "search.worker.augmentation",
     "search.worker.gradcam",
+    "search.worker.inner_features",
     "search.worker.graph_sharing",
     "search.worker.inputs",
     "search.worker.keras_heads",

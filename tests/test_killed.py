@@ -180,12 +180,11 @@ def test_asked_to_stop_while_images_are_read_it_says_so_exits_75_and_leaves_noth
 
 
 def test_a_second_ctrl_c_leaves_at_once_and_nothing_stored_is_lost(pictures: Path, tmp_path: Path) -> None:
+    """The first one waits for a fold that hangs, so it has no state to store."""
     study = tmp_path / "study"
-    endless = ("--folds", "3", "--epochs", "100000", "--quiet", "--workers", "1")
-    patient = tmp_path / "study" / "study.toml"
-    assert search("init", pictures, "--preset", "cnn", "--dir", "study", cwd=tmp_path).returncode == 0
-    patient.write_text(patient.read_text().replace("patience = 8", "patience = 0"))
-    process = start("run", "study", *endless, cwd=tmp_path)
+    (tmp_path / "net.py").write_text(HANGING)
+    asked = ("--model", "net.py:build", "--dir", "study", "--folds", "2", "--quiet", "--workers", "1")
+    process = start("run", pictures, *asked, cwd=tmp_path)
     wait_until(lambda: (study / "study.db").exists() and len(trials_of(study)) == 1)  # its first fold is next
     time.sleep(1)
     process.send_signal(signal.SIGINT)
@@ -195,9 +194,55 @@ def test_a_second_ctrl_c_leaves_at_once_and_nothing_stored_is_lost(pictures: Pat
     process.wait(5)
     assert process.returncode == RESUMABLE
     _, err = process.communicate()
-    assert err == "search: left at once; what was committed stays. Go on with: search resume study --workers 1\n"
+    goes_on = "search resume study --workers 1 --model net.py:build"
+    assert err == f"search: left at once; what was committed stays. Go on with: {goes_on}\n"
     wait_until(lambda: workers_of(study) == [])
     assert integrity(study) == "ok"
+
+
+LONG = ("--preset", "cnn", "--folds", "2", "--epochs", "1500", "--trials", "1", "--workers", "1")
+OFTEN = """
+import sys
+import cli
+from search.session import kept
+kept.STATE_SECONDS = 0.2
+sys.argv[0] = "search"
+cli.main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ended_by", [signal.SIGKILL, signal.SIGINT])
+def test_cut_short_in_a_long_fold_it_goes_on_in_it_to_the_same_rows(
+    pictures: Path, tmp_path: Path, ended_by: signal.Signals
+) -> None:
+    """States are stored five times a second. Nothing of the second fold run is different, and no file is left."""
+    for name in ("whole", "broken"):
+        assert search("init", pictures, "--preset", "cnn", "--dir", name, cwd=tmp_path).returncode == 0
+        settings = tmp_path / name / "study.toml"
+        settings.write_text(settings.read_text().replace("patience = 8", "patience = 0"))
+    broken, environment = tmp_path / "broken", os.environ | {"PYTHONPATH": str(ROOT)}
+
+    def going(name: str) -> subprocess.Popen[str]:
+        line, pipe = [sys.executable, "-c", OFTEN, "run", name, *LONG], subprocess.PIPE
+        return subprocess.Popen(line, cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+    assert going("whole").wait(200) == 0
+    process = going("broken")
+    wait_until(lambda: (0, 0, 0) in fold_rows(broken) and len(list((broken / "cache").glob("folds/0-0-1-*"))) == 2)
+    process.send_signal(ended_by)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == (RESUMABLE if ended_by == signal.SIGINT else -ended_by), err
+    if ended_by == signal.SIGINT:
+        assert "1 fold run in progress: the state is stored, and the next session goes on from it" in out
+    wait_until(lambda: workers_of(broken) == [])
+
+    assert going("broken").wait(200) == 0
+    assert "trial 0, repeat 0, fold 1: goes on after epoch " in (broken / "logs" / "worker-0.log").read_text()
+    assert table(trials_of(broken)) == table(trials_of(tmp_path / "whole"))
+    rows = [{key: row[1:] for key, row in fold_rows(study).items()} for study in (broken, tmp_path / "whole")]
+    assert rows[0] == rows[1]
+    assert list((broken / "cache" / "folds").iterdir()) == []
 
 
 def test_when_its_terminal_is_closed_it_ends_in_order_and_can_be_gone_on_with(pictures: Path, tmp_path: Path) -> None:
@@ -257,11 +302,16 @@ def test_a_fold_that_hangs_is_told_and_the_search_goes_on_without_what_it_starte
     assert workers_of(tmp_path / "study") == []
 
 
-def test_a_second_run_of_a_study_is_refused_with_who_has_it(pictures: Path, tmp_path: Path) -> None:
+def test_a_second_run_of_a_study_is_refused_with_who_has_it_or_takes_its_place(pictures: Path, tmp_path: Path) -> None:
     first = start("run", pictures, *SMALL, "--workers", "1", "--trials", "100", "--dir", "study", cwd=tmp_path)
     wait_until((tmp_path / "study" / "study.db").exists)
     second = search("run", "study", "--quiet", cwd=tmp_path)
-    first.kill()
-    first.communicate()
     assert second.returncode == 2
     assert f"in use by process {first.pid} on " in second.stderr
+
+    number = len(trials_of(tmp_path / "study")) + 1
+    third = search("resume", "study", "--takeover", "--trials", str(number), "--workers", "1", cwd=tmp_path)
+    assert third.returncode == 0, third.stderr
+    assert f"asking process {first.pid} on " in third.stdout
+    _, err = first.communicate(timeout=10)
+    assert first.returncode == RESUMABLE, err

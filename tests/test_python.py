@@ -150,6 +150,6 @@ def test_ctrl_c_is_a_keyboard_interrupt_after_a_clean_stop(tmp_path: Path) -> No
     process.send_signal(signal.SIGINT)
     printed, error = process.communicate(timeout=120)
     assert (process.returncode, error) == (0, "")
-    assert printed.splitlines()[-1] == "stopped; nothing is lost. Go on with: search.resume('pictures-study')"
+    assert printed.splitlines()[-1] == "stopped; what was stored stays. Go on with: search.resume('pictures-study')"
     assert integrity(study) == "ok"
     assert workers_of(study) == []

@@ -53,7 +53,7 @@ def _line(data: StudySummary, row: Standing, top: float, x: svg.Scale) -> list[M
     own = "own" if row.what in OWN else "guess" if row.what == What.GUESS else "other"
     at = top + _BAR
     parts = [
-        svg.text(0, top + _TEXT, shortened(words.label(row), 34), class_=f"halo name {own}"),
+        svg.text(0, top + _TEXT, shortened(words.label(row), 38), class_=f"halo name {own}"),
         svg.text(_WIDE, top + _TEXT, words.in_words(data, row), anchor="end", class_=f"halo value {own}"),
     ]
     if row.low is not None and row.high is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+import re
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from reports.wording import values
+
+_PERCENT = re.compile(r"(?<=\d) %")
 
 
 def policy(scripts: list[str]) -> str:
@@ -40,6 +43,7 @@ def environment() -> Any:
         loader=PackageLoader("reports.html", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=unbroken,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -54,6 +58,13 @@ def environment() -> Any:
         "percent": lambda share, places=0: f"{100 * share:.{places}f}\u202f%" if math.isfinite(share) else values.NONE,
     }
     return environment
+
+
+def unbroken(value: Any) -> Any:
+    """Text in which a percent sign stays on the line of its number; anything else as it is."""
+    if not isinstance(value, str) or " %" not in value:
+        return value
+    return type(value)(_PERCENT.sub("\u00a0%", value))
 
 
 def _coded(sentence: str) -> Markup:

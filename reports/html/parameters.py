@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from reports.html.parallel_coordinates import Parallel, parallel, varying
 from reports.html.slices import Pair, Slice, pair, slices
 from reports.wording import parameters as words
-from search.results.importance import figures
+from search.results.importance import Figures, figures
 from search.results.summary import StudySummary
 
 _MAX_IMPORTANT = 12  # in the chart of importance
@@ -42,9 +42,9 @@ class Mattered:
     parallel: Parallel | None
 
 
-def mattered(data: StudySummary) -> Mattered:
-    """Computed with Optuna, which takes seconds with a thousand trials."""
-    weights = figures(data)
+def mattered(data: StudySummary, weights: Figures | None = None) -> Mattered:
+    """`weights`: of `figures`, which takes seconds with a thousand trials; None: they are computed."""
+    weights = weights or figures(data)
     important = list(weights.importance.items())[:_MAX_IMPORTANT]
     widest = max((weights.ranges[name][1] for name, _ in important), default=0.0) or 1.0
     bars = []

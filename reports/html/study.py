@@ -35,6 +35,7 @@ from reports.wording import values
 from reports.wording.next_steps import WHERE, advice
 from search.files import write_atomically
 from search.results.costs import sizes, speeds
+from search.results.importance import Figures
 from search.results.pictures import Pictures
 from search.results.summary import Pooled, StudySummary
 from search.results.timing import milliseconds
@@ -43,13 +44,21 @@ _STYLES = ("report.css", "sections.css", "plots.css", "explain.css")
 _NUMBERED = 40  # trials listed per row of causes
 
 
-def write(data: StudySummary, path: Path, pictures: Pictures | None = None, watched: str = "") -> None:
-    """Render the report and write it to `path`, atomically. `watched`: see `render`."""
-    write_atomically(path, render(data, pictures, watched))
+def write(
+    data: StudySummary,
+    path: Path,
+    pictures: Pictures | None = None,
+    watched: str = "",
+    weights: Figures | None = None,
+) -> None:
+    """Render the report and write it to `path`, atomically. `watched`, `weights`: see `render`."""
+    write_atomically(path, render(data, pictures, watched, weights))
 
 
-def render(data: StudySummary, pictures: Pictures | None = None, watched: str = "") -> str:
-    """The whole page; without `pictures` images are only named.
+def render(
+    data: StudySummary, pictures: Pictures | None = None, watched: str = "", weights: Figures | None = None
+) -> str:
+    """The whole page; without `pictures` images are only named. `weights`: see `mattered`.
 
     `watched`: the time for which it is true, if the page is to load itself anew as the search goes on. Loading its own
     file is no request, so its policy stays as it is.
@@ -92,7 +101,7 @@ def render(data: StudySummary, pictures: Pictures | None = None, watched: str = 
             learning_curve=learning_curve(data),
             more_words=more_words,
             history=history(data),
-            mattered=mattered(data),
+            mattered=mattered(data, weights),
             costs_drawn=[scatter(data, costs) for costs in (speeds(data), sizes(data)) if costs],
             cost_words=cost_words,
             together=cost_words.together(data, milliseconds(data.preset, data.trials)),

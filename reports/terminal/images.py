@@ -10,6 +10,7 @@ from search.data.findings import DuplicateKind, Findings, Remark
 from search.text import printable
 
 SHOWN_PER_KIND = 20  # notes of one kind
+_READING = ("layout", "class name")  # kinds of notes on how the folder is read
 MAX_LINES = 10  # pairs of one kind
 
 
@@ -34,7 +35,8 @@ def _notes(remarks: Sequence[Remark]) -> list[str]:
     left_out = sum(note.left_out for note in remarks)
     lines = [f"notes: {len(remarks)}, of which {left_out} on files left out"]
     kinds: dict[tuple[bool, str], list[Remark]] = {}
-    for note in remarks:
+    # How the folder is read comes first: where that is wrong, nothing else matters.
+    for note in sorted(remarks, key=lambda note: note.kind not in _READING):
         kinds.setdefault((note.left_out, note.kind), []).append(note)
     for (_, kind), notes in kinds.items():
         alike = len({note.message for note in notes}) == 1 and len(notes) > 2

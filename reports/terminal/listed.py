@@ -17,19 +17,24 @@ def show_studies(listed: Sequence[ListedStudy], console: Console | None = None) 
     if not listed:
         console.print("no study; make one with `search run PICTURES`")
         return
+    # Of a server every line would begin with its address.
+    server = listed[0].path.rpartition("/")[0] if "://" in listed[0].path else ""
+    if server:
+        console.print(as_text(f"on {server}", console), soft_wrap=True)
     table = grid(console)
     for column in ("study", "state", "pictures", "trials", "best score", "time", "model"):
         table.add_column(column, justify="left" if column in ("study", "state", "model") else "right")
-    rows = [[as_text(cell, console) for cell in _cells(study)] for study in listed]
+    rows = [[as_text(cell, console) for cell in _cells(study, server)] for study in listed]
     console.print(filled(table, rows, console))
     for study in listed:
         if study.problem is not None:
             console.print(as_text(study.problem, console), soft_wrap=True)
 
 
-def _cells(study: ListedStudy) -> list[str]:
+def _cells(study: ListedStudy, server: str) -> list[str]:
     known = study.state != "not begun" and study.problem is None
     best = f"{values.number(study.best)} {values.metric_words(study.metric)}" if study.best is not None else values.NONE
     numbers = [f"{study.images:,}", f"{study.trials:,}", best, values.duration(study.seconds)]
     saved = ["saved" if study.model else "none"]
-    return [study.path, study.state, *(numbers if known else [values.NONE] * 4), *(saved if known else [values.NONE])]
+    path = study.path.removeprefix(f"{server}/") if server else study.path
+    return [path, study.state, *(numbers if known else [values.NONE] * 4), *(saved if known else [values.NONE])]

@@ -18,6 +18,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+_COUNTED = 7  # characters of '12/40', so that the bar stays where it is
+
 
 def reading_images(*, quiet: bool) -> AbstractContextManager[Callable[[int, int], None]]:
     """A callback (images read, images in all), drawn as a bar that disappears at the end."""
@@ -29,6 +31,16 @@ def predicting(*, quiet: bool) -> AbstractContextManager[Callable[[int, int], No
     return _images("predicting", _Rate(), quiet=quiet)
 
 
+def comparing(*, quiet: bool) -> AbstractContextManager[Callable[[int, int], None]]:
+    """A callback (images compared, images to compare), drawn as such a bar. Before, a model is converted."""
+    return _images("comparing", _Rate(), before="converting", quiet=quiet)
+
+
+def copying(*, quiet: bool) -> AbstractContextManager[Callable[[int, int], None]]:
+    """A callback (rows copied, rows in all), drawn as such a bar, while both sides are compared too."""
+    return _images("copying rows", then="comparing both sides", quiet=quiet)
+
+
 class _Rate(ProgressColumn):
     """Images a second over the last half minute; nothing before there is one."""
 
@@ -37,12 +49,14 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def _images(what: str, *more: ProgressColumn, then: str = "", quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """`then`: what is done once all images were; empty: nothing."""
+def _images(
+    what: str, *more: ProgressColumn, before: str = "", then: str = "", quiet: bool
+) -> Iterator[Callable[[int, int], None]]:
+    """`before`, `then`: what is done before the first image, and once all images were; empty: nothing."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *more, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
+        task = bar.add_task(before or what, total=None)
 
         def count(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, description=then if then and done >= total else what)
@@ -64,16 +78,25 @@ def training(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
 
         yield line
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[counted]}", justify="right"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
         tasks: dict[str, TaskID] = {}
+        share = 0.0
 
         def done(what: str, number: int, total: int) -> None:
+            nonlocal share
             if what not in tasks:
                 for task in tasks.values():
                     bar.remove_task(task)
                 tasks.clear()
-                tasks[what] = bar.add_task(what)
-            bar.update(tasks[what], completed=number, total=total)
+                tasks[what], share = bar.add_task(what, total=1.0, counted=""), 0.0
+            # How many there will be is only expected: where more are, the bar waits rather than goes back.
+            share = max(share, number / total if total else 0.0)
+            bar.update(tasks[what], completed=share, counted=f"{number}/{total}".rjust(_COUNTED))
 
         yield done

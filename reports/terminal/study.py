@@ -61,8 +61,8 @@ def show(data: StudySummary, console: Console | None = None, top: int = 20) -> N
 def _answer(data: StudySummary, paragraph: Callable[..., None]) -> None:
     """How good the model is, beside what."""
     paragraph(answer_words.answer(data), "bold")
-    for told in (answer_words.tested, answer_words.compared, answer_words.model, words.diagnosis):
-        paragraph(told(data))
+    for sentence in answer_words.beside(data):
+        paragraph(sentence)
     paragraph(words.too_good(data), "bold")
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from reports.wording.study import caution, headline
+from reports.wording.going_on import more_time, own_model
+from reports.wording.study import caution, diagnosis, headline
 from reports.wording.values import count, in_percent, metric_words, number, shortened, visible
+from search.results.not_run import not_run
 from search.results.standing import Standing, What, disagree, standings, too_early
 from search.results.summary import Chosen, StudySummary, Tested
 from search.stats.estimate import Estimate, beats
 from search.stats.metrics import METRICS
+from search.text import line_anywhere
 from spaces.backbones import lite
 from spaces.backbones.applications import ARCHITECTURES
 from storage.records import TrialRecord
 
+CATCHING_UP = 60.0  # seconds of further search in which what was left out is made up for, and
+CATCHING_UP_IMAGE = 0.04  # for each image, whose features may have to be computed
 UNEVEN = 1.5  # the largest class has so many times the images of the smallest: then "right" needs a word
 
 
@@ -128,6 +133,25 @@ def compared(data: StudySummary) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
+def missing(data: StudySummary) -> str:
+    """What there was no time for, and the command that makes up for it; empty if nothing is missing."""
+    left_out, curve = not_run(data), "whether more pictures would help was not measured"
+    if left_out.plain:
+        rest = f", and {curve}" if left_out.curve else ""
+        what = f"No plain method was run to compare the model with{rest}"
+    elif left_out.curve:
+        what = f"{curve[:1].upper()}{curve[1:]}"
+    else:
+        return ""
+    return f"{what}: there was no time for it. `{missing_command(data)}`, in the study's folder, makes up for it."
+
+
+def missing_command(data: StudySummary) -> str:
+    """The command that makes up for what there was no time for."""
+    seconds = CATCHING_UP + CATCHING_UP_IMAGE * data.searched_images
+    return line_anywhere("resume", *more_time(data, seconds), *own_model(data))
+
+
 def _behind(data: StudySummary, plain: Standing) -> str:
     if data.best is None:
         return ""
@@ -208,3 +232,12 @@ def in_words(data: StudySummary, row: Standing) -> str:
     """'89 % (84 to 93 %)'."""
     span = between(data, row.low, row.high)
     return score(data, row.value) + (f" ({span})" if span else "")
+
+
+SENTENCES = (answer, tested, compared, missing, model)
+"""What the report says first, in order; each may be empty."""
+
+
+def beside(data: StudySummary) -> list[str]:
+    """What is said below the answer."""
+    return [sentence for tell in (*SENTENCES[1:], diagnosis) if (sentence := tell(data))]

@@ -6,18 +6,37 @@ from reports.wording.values import count
 from search.results.summary import StudySummary
 from search.stats.calibration import Bin
 
-TYPICAL = 0.8  # probability that the sentence is about, or the nearest that the model says often
+CLOSE = 0.03  # difference of shares over all pictures, or what chance makes of it, that is as it should be
 
 
 def answer(data: StudySummary) -> str:
-    """'When it says 80 %, it is right 78 % of the time'; empty where nothing is known."""
+    """Whether its probabilities can be believed, over all pictures and at both ends; empty where nothing is known."""
     if data.calibrated is None:
         return ""
-    at = min(data.calibrated.after.bins, key=lambda of_bin: abs(of_bin.said - TYPICAL))
-    return (
-        f"When the saved model says {_percent(at.said)}, it is right {_percent(at.right)} of the time "
-        f"({100 * at.low:.0f} to {_percent(at.high)})."
+    found = data.calibrated.after
+    images = sum(of_bin.images for of_bin in found.bins)
+    said, right = (
+        sum(of_bin.images * value for of_bin, value in zip(found.bins, values, strict=True)) / images
+        for values in ([of_bin.said for of_bin in found.bins], [of_bin.right for of_bin in found.bins])
     )
+    off = said - right
+    against = [b for b in found.bins if (b.said - b.right) * off < 0 and not b.low <= b.said <= b.high]
+    if max(abs(off), found.error) <= max(CLOSE, 1.5 * found.by_luck):
+        first = "You can take its probabilities as they are"
+        if found.by_luck > CLOSE:
+            first = f"Nothing speaks against its probabilities, as far as {count(images, 'picture')} can tell"
+    elif abs(off) <= CLOSE or against:
+        first = "Its probabilities are too high for some pictures and too low for others"
+    else:
+        first = f"It is {'surer' if off > 0 else 'less sure'} than it should be"
+    ends = ""
+    if len(found.bins) > 1:
+        least, most = found.bins[0], found.bins[-1]
+        ends = (
+            f" Where it is least sure, it says {_percent(least.said)} and {_percent(least.right)} are right; where it "
+            f"is surest, {_percent(most.said)} and {_percent(most.right)}."
+        )
+    return f"{first}: over all pictures it says {_percent(said)}, and {_percent(right)} are right.{ends}"
 
 
 def about(data: StudySummary) -> str:

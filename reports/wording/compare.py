@@ -7,8 +7,8 @@ from typing import Any
 from reports.wording.study import counts_words
 from reports.wording.values import NONE, count, duration, metric_words, number, shortened, value_words
 from search.results.compare import Comparison, Versus
+from search.results.standing import too_early
 from search.results.summary import StudySummary
-from search.stats.estimate import Estimate
 from search.stats.paired import Difference
 
 NAME = 30  # characters of a study's name
@@ -23,7 +23,7 @@ def facts(compared: Comparison) -> list[tuple[str, list[str]]]:
         ("trials", [f"{len(data.rows):,}: {counts_words(data)}" for data in compared.studies]),
         ("time", [duration(data.spent_seconds) for data in compared.studies]),
         ("saved", [_saved(data) for data in compared.studies]),
-        ("expected on new images", [_estimate(data.estimate) for data in compared.studies]),
+        ("expected on new images", [_estimate(data) for data in compared.studies]),
         ("on testing images", [_tested(data) for data in compared.studies]),
     ]
     if len(metrics) > 1:
@@ -92,9 +92,12 @@ def _saved(data: StudySummary) -> str:
     return f"trial {numbers[0]}{of}"
 
 
-def _estimate(estimate: Estimate | None) -> str:
+def _estimate(data: StudySummary) -> str:
+    estimate = data.estimate
     if estimate is None:
         return NONE
+    if too_early(data):
+        return f"too early to say: {estimate.images:,} of {count(data.searched_images, 'image')} tested"
     return f"{number(estimate.value)} ({number(estimate.low)} to {number(estimate.high)})"
 
 

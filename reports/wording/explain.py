@@ -13,8 +13,8 @@ from search.stats.metrics import METRICS
 
 _LISTED = 4  # names in a sentence
 ALONE = (
-    "Each change by itself, with everything else as in the starting point. What is stopped was clearly behind another "
-    "change on the same pictures, so it was not trained further."
+    "Each change by itself, with everything else as in the starting point, but for what depends on it: that is in "
+    "brackets. What is stopped was clearly behind another change on the same pictures, so it was not trained further."
 )
 
 
@@ -177,9 +177,26 @@ def best_alone(e: Explanation) -> str:
 
 
 def _alone(e: Explanation, part: Part) -> str:
-    """'initializer alone: 50 % to 77 ± 3 % (uniform_0.05 → he_normal).'"""
-    name = names_words(part.names)
-    return f"{name} alone: {_from_to(e, part)} ({part_words(part).removeprefix(name).lstrip()})."
+    """'initializer alone: 50 % to 77 ± 3 % (uniform_0.05 → he_normal).'
+
+    A change that takes others along is not alone: 'dense_depth, with dropout and l2: …'.
+    """
+    name, changed = names_words(part.names), replace(part, along=())
+    what = f"{name}, with {_along(part)}" if part.along else f"{name} alone"
+    return f"{what}: {_from_to(e, part)} ({part_words(changed).removeprefix(name).lstrip()})."
+
+
+def _along(part: Part) -> str:
+    """'dropout and l2, which depend on it'."""
+    many = len(part.along) > 1
+    depend = f"which {'depend' if many else 'depends'} on {'it' if len(part.changes) == 1 else 'them'}"
+    return f"{names_words([change.name for change in part.along])}, {depend}"
+
+
+def _named(part: Part) -> str:
+    """'dense_depth with dropout and l2'."""
+    along = f" with {names_words([change.name for change in part.along])}" if part.along else ""
+    return f"{names_words(part.names)}{along}"
 
 
 def _from_to(e: Explanation, part: Part) -> str:
@@ -192,7 +209,7 @@ def instead(e: Explanation) -> str:
     if len(helping) < 2 or len(e.steps) < 2:
         return ""
     others = helping[1:]
-    told = f"Alone {listed([f'{names_words(part.names)} ({_from_to(e, part)})' for part in others])} "
+    told = f"Alone {listed([f'{_named(part)} ({_from_to(e, part)})' for part in others])} "
     told += "helps too" if len(others) == 1 else "help too"
     later = {step.names: step for step in e.steps[1:]}
     if all(part.names in later and not later[part.names].gain.clear for part in others):

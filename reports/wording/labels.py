@@ -13,6 +13,7 @@ from search.stats.labels import ACCUSED
 Words = Sequence[tuple[str, str]]
 """A caption in pieces: (text, 'b' if it is emphasised, else '')."""
 
+RAREST = 1_000_000  # what is rarer is not told apart: probabilities are not known so exactly
 COMMAND = "search report --labels FILE.csv"  # in the study's folder: a table of the labels in doubt
 
 
@@ -32,8 +33,8 @@ def about(data: StudySummary) -> str:
     first = f"{_look_wrong(wrong)}. {usual}" if wrong else "No label clearly looks wrong."
     return (
         f"{first} For each image here another class is more probable than its label, by networks that were not trained "
-        "on it; the label that is least to be expected is first (after Northcutt et al. 2021). Some of "
-        "these images are only hard: look at them before you change a label."
+        "on it. “1 in 200” says how rarely a right label looks as improbable as this one; the rarest is first (after "
+        "Northcutt et al. 2021). Some of these images are only hard: look at them before you change a label."
     )
 
 
@@ -42,15 +43,23 @@ def _look_wrong(wrong: int) -> str:
 
 
 def caption(data: StudySummary, suspect: SuspectLabel) -> Words:
-    """'labelled cat, likely dog 0.97'."""
+    """'labelled cat, likely dog, 1 in 300'."""
     names = data.study.classes
     return (
         ("labelled ", ""),
         (shortened(names[suspect.label], 30), "b"),
         (", likely ", ""),
         (shortened(names[suspect.likely], 30), "b"),
-        (f" {number(suspect.probability, 2)}", ""),
+        (f", {one_in(suspect.rarity)}", ""),
     )
+
+
+def one_in(rarity: float) -> str:
+    """'1 in 300': how rarely a right label looks as improbable."""
+    if rarity * RAREST < 1:
+        return f"less than 1 in {RAREST:,}"
+    number = 1 / rarity
+    return f"1 in {round(number, 2 - len(str(int(number)))) if number >= 100 else round(number):,.0f}"
 
 
 def sure(data: StudySummary, example: Example) -> Words:

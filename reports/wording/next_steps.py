@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from reports.wording import more as more_words
 from reports.wording.answer import score
+from reports.wording.going_on import more_time, own_model
 from reports.wording.study import too_good
 from reports.wording.values import count, duration, shortened, visible
 from search.results import next_steps as steps
 from search.results.more_pictures import Verdict
 from search.results.summary import StudySummary
-from search.text import duration_of, line_anywhere, quoted
+from search.text import line_anywhere, quoted
 
 WHERE = "Commands are typed in the study's folder."
 _AN_HOUR = 3600.0  # of further search
@@ -55,7 +55,7 @@ def _cause(data: StudySummary, step: steps.FindTheCause) -> Advice:  # noqa: ARG
         "Find out why nothing is learned",
         "no model is clearly better than guessing. The command trains one network on your pictures, looks into its "
         "layers and tries single changes. Look at the pictures, too: could you tell the classes apart?",
-        ("diagnose", "PICTURES", *_own_model(data)),
+        ("diagnose", "PICTURES", *own_model(data)),
         "curves",
     )
 
@@ -63,16 +63,6 @@ def _cause(data: StudySummary, step: steps.FindTheCause) -> Advice:  # noqa: ARG
 def _option(name: str, value: str) -> str:
     """An option with its value, as it is typed, in backticks."""
     return f"`{name} {quoted(value)}`"
-
-
-def _own_model(data: StudySummary) -> tuple[str, ...]:
-    """`--model` for a study that searches a model of the user; where its file is, is not known here."""
-    return ("--model", f"PATH/{visible(data.preset)}") if ".py:" in data.preset else ()
-
-
-def _more_time(data: StudySummary, seconds: float) -> tuple[str, ...]:
-    """`--time` with so much more than all sessions have taken: budgets are totals."""
-    return ("--time", duration_of(60 * math.ceil((data.spent_seconds + seconds) / 60)))
 
 
 def _labels(data: StudySummary, step: steps.CheckLabels) -> Advice:
@@ -106,12 +96,12 @@ def _testing(data: StudySummary, step: steps.LookAtTesting) -> Advice:
 def _finish(data: StudySummary, step: steps.FinishTrial) -> Advice:
     missing = step.folds - step.done
     ended = "its time was over" if step.out_of_time else "the search was stopped"
-    more = _more_time(data, 1.5 * step.seconds + _STARTING) if step.out_of_time else ()
+    more = more_time(data, 1.5 * step.seconds + _STARTING) if step.out_of_time else ()
     return Advice(
         f"Let trial {step.trial} finish",
         f"it may be the best, and {ended} after {step.done} of {count(step.folds, 'fold')}: "
         f"{count(missing, 'fold')} more {'takes' if missing == 1 else 'take'} about {duration(step.seconds)}.",
-        ("resume", *more, *_own_model(data)),
+        ("resume", *more, *own_model(data)),
         "leaderboard",
     )
 
@@ -162,8 +152,8 @@ def _on(data: StudySummary, step: steps.SearchOn) -> Advice:
     else:
         part = "has the best score" if data.best and data.best.number == step.best else "is part of the model"
         why = f"trial {step.best} of {step.trials} came late and {part}, so later ones may be better still."
-    more = ("--trials", str(max(2 * step.trials, _TRIALS)), *_more_time(data, _AN_HOUR))
-    return Advice("Search on if you have the time", why, ("resume", *more, *_own_model(data)), "history")
+    more = ("--trials", str(max(2 * step.trials, _TRIALS)), *more_time(data, _AN_HOUR))
+    return Advice("Search on if you have the time", why, ("resume", *more, *own_model(data)), "history")
 
 
 def _explain(data: StudySummary, step: steps.Explain) -> Advice:
@@ -171,7 +161,7 @@ def _explain(data: StudySummary, step: steps.Explain) -> Advice:
         "Find out what made the difference",
         f"the saved trial differs from your starting point in {count(step.changes, 'setting')}, and is clearly better. "
         "The command tries each change alone, and finds the way from one to the other.",
-        ("explain", *_own_model(data)),
+        ("explain", *own_model(data)),
     )
 
 

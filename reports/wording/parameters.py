@@ -13,20 +13,38 @@ def importance(data: StudySummary, weights: Figures, left_out: int) -> str:
     """What the bars say, and how far to believe them."""
     parts = [
         "Some trials are better than most. Each bar is the parameter's share in what sets these apart; together they "
-        "are 100 %. The thin line is the range in which the share lies in most random halves of the trials (PED-ANOVA)."
+        f"are 100 %. The thin line is {_RANGE}."
     ]
     if not weights.clear:
-        parts.append(
-            "None of it is more than luck yet: with the scores dealt out to the trials at random, shares as large come "
-            "up; more trials may tell."
-        )
+        parts.append(_ALL_LUCK)
     elif len(weights.clear) < len(weights.importance):
         parts.append("Grey: no more than luck, as shares so large come up with the scores dealt out at random.")
+    return " ".join([*parts, *_measured(data, weights, left_out)])
+
+
+def importance_listed(data: StudySummary, weights: Figures) -> str:
+    """The same of a table, of all parameters."""
+    first = (
+        "Some trials are better than most: what share each parameter has in what sets these apart, and "
+        f"{_RANGE}. A share may be luck where so large ones come up with the scores dealt out to the trials at random."
+    )
+    return " ".join([first, *([] if weights.clear else [_ALL_LUCK]), *_measured(data, weights, 0)])
+
+
+_RANGE = "the range in which the share lies in most random halves of the trials (PED-ANOVA)"
+_ALL_LUCK = (
+    "None of it is more than luck yet: with the scores dealt out to the trials at random, shares as large come up; "
+    "more trials may tell."
+)
+
+
+def _measured(data: StudySummary, weights: Figures, left_out: int) -> list[str]:
+    parts = []
     if weights.weighed < data.compared:
         parts.append(f"Measured on {weights.weighed} of the {data.compared} complete trials, spread evenly over them.")
     if left_out:
         parts.append(f"{count(left_out, 'parameter')} with smaller shares left out.")
-    return " ".join(parts)
+    return parts
 
 
 def slices(data: StudySummary, *, ordered: bool, mixed: bool) -> str:

@@ -11,7 +11,7 @@ _NAMES = {
     REFERENCES: "plain methods to compare with",
     CURVE: "finding out whether more pictures help",
     FINAL: "training and saving the model",
-    OTHER: "all else, at least",
+    OTHER: "starting, reading pictures, waiting",
 }
 
 
@@ -31,8 +31,8 @@ def about(data: StudySummary) -> str:
         )
     if OTHER in kinds:
         parts.append(
-            f"All else is what is missing to the {duration(data.spent_seconds)} by the clock: starting, reading and "
-            "checking the pictures, waiting. It is more if several jobs ran at the same time."
+            f"Starting, reading and checking the pictures, and waiting for a job to end are not timed apart: they are "
+            f"what is missing to the {duration(data.spent_seconds)} by the clock, and more if several jobs ran at once."
         )
     elif total > 1.02 * data.spent_seconds:
         parts.append(

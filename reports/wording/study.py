@@ -67,7 +67,10 @@ def ties(data: StudySummary) -> str:
     """What the = means; empty if nothing is tied."""
     if len(data.ties) < 2:
         return ""
-    return "= about as good as the best of them: the difference may be luck (Nadeau and Bengio's test, 10 %)."
+    return (
+        "= about as good as the best of them: compared fold by fold, the difference may be luck (Nadeau and Bengio's "
+        "test, 10 %). So one with a lower mean may have it where one with a higher mean does not."
+    )
 
 
 def front(data: StudySummary) -> str:

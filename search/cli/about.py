@@ -7,14 +7,16 @@ from time import monotonic
 
 import typer
 
+from search.cli import examples
 from search.cli.common import complain, display, session_of
 from search.commands import options as opt
 from search.session.signals import RESUMABLE
+from search.text import command_line
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog=examples.of("explain"))
 def explain(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     study: opt.Where = None,
     start: opt.From = None,
@@ -23,6 +25,7 @@ def explain(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     time: opt.ExplainTime = None,
     workers: opt.Workers = None,
     model: opt.Model = None,
+    takeover: opt.Takeover = False,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
     open_it: opt.Open = False,
@@ -35,27 +38,38 @@ def explain(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     from search.commands.report import pictures_of, summary_of
     from search.results.progress import Ending
 
-    session = session_of(workers, quiet=quiet or as_json, started=started)
+    session = session_of(workers, quiet=quiet or as_json, started=started, takeover=takeover)
     result = explain(study, session, start=start, goal=goal, trials=trials, seconds=time, model=model)
     summary = summary_of(result.folder)
     write_both(summary, result.folder.report, pictures_of(result.folder, summary))
     show.explanation(result.explanation, result.folder.report, as_json=as_json, open_it=open_it)
     if result.ending is Ending.STOPPED:
-        complain(f"stopped; nothing is lost. Go on with: {result.resume_command}")
+        complain(f"stopped; what was stored stays. Go on with: {result.resume_command}")
         raise typer.Exit(RESUMABLE)
 
 
-@app.command()
-def backup(study: opt.Where = None, to: opt.BackupTo = None) -> None:
+@app.command(epilog=examples.of("backup"))
+def backup(study: opt.Where = None, to: opt.BackupTo = None, as_json: opt.Json = False) -> None:
     """Copy a study, even while it is searched: settings, results and model. The copy is a study itself."""
     from reports import show
     from search.commands.backup import backup
 
-    copy = backup(study, to, tell=show.lines)
-    show.lines(f"wrote {copy}; `{copy.command('report')}` shows it, and `{copy.command('resume')}` goes on with it")
+    copy = backup(study, to, tell=complain if as_json else show.lines)
+    show.backed_up(copy.path, copy.command("report"), copy.command("resume"), as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=examples.of("copy"))
+def copy(source: opt.CopyFrom, target: opt.CopyTo, quiet: opt.Quiet = False) -> None:
+    """Copy a study between folders and PostgreSQL servers, and compare both sides. Again, it finishes a copy."""
+    from reports import show
+    from search.commands.copy import copy
+
+    with display(quiet=quiet).copying() as tell:
+        copied = copy(source, target, tell=tell, note=show.lines)
+    show.copied(copied)
+
+
+@app.command(epilog=examples.of("verify"))
 def verify(study: opt.Where = None, as_json: opt.Json = False) -> None:
     """Check all that a study stores: every page, array, number and seed, and the model's file. Exit code 1 if not."""
     from reports import show
@@ -67,7 +81,7 @@ def verify(study: opt.Where = None, as_json: opt.Json = False) -> None:
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog=examples.of("compare"))
 def compare(studies: opt.Studies, as_json: opt.Json = False) -> None:
     """Show studies side by side, and whether the choice of each is better than that of the first."""
     from reports import show
@@ -76,16 +90,40 @@ def compare(studies: opt.Studies, as_json: opt.Json = False) -> None:
     show.comparison(compare(studies), as_json=as_json)
 
 
-@app.command("list")
-def list_(below: opt.Below = Path(), as_json: opt.Json = False) -> None:
-    """List the studies below a folder: pictures, trials, best score, time, and whether one is running."""
+@app.command("list", epilog=examples.of("list"))
+def list_(below: opt.Below = ".", as_json: opt.Json = False) -> None:
+    """List the studies below a folder, or on a server: pictures, trials, best score, time, and which are running."""
     from reports import show
     from search.commands.list_studies import list_studies
 
     show.studies(list_studies(below), as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=examples.of("sweep"))
+def sweep(
+    file: opt.SweepPath, workers: opt.Workers = None, as_json: opt.Json = False, quiet: opt.Quiet = False
+) -> None:
+    """Search data sets x presets x seeds one after another, and show one table of them. Again, it goes on."""
+    started = monotonic()
+    from reports import show
+    from reports.pages import write_both
+    from search.commands.report import pictures_of
+    from search.commands.sweep import sweep
+
+    result = sweep(
+        file,
+        session_of(workers, quiet=quiet or as_json, started=started),
+        each=lambda folder, summary: write_both(summary, folder.report, pictures_of(folder, summary)),
+    )
+    show.swept(result.sweep, as_json=as_json)
+    if result.stopped:
+        complain(f"stopped; nothing is lost. Go on with: {command_line('sweep', file)}")
+        raise typer.Exit(RESUMABLE)
+    if result.failed:
+        raise typer.Exit(1)
+
+
+@app.command(epilog=examples.of("env"))
 def env(as_json: opt.Json = False) -> None:
     """Say what is here: versions, processors, GPUs and why one is not used, pre-trained networks, extras."""
     from reports import show
@@ -94,7 +132,7 @@ def env(as_json: opt.Json = False) -> None:
     show.environment(env(), as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=examples.of("space"))
 def space(
     which: opt.PresetOrStudy = None, as_json: opt.Json = False, preview: opt.Preview = None, no_flip: opt.NoFlip = False
 ) -> None:
@@ -109,7 +147,7 @@ def space(
         show.space(*space.space_of(which, display=display()), as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=examples.of("backbones"))
 def backbones(as_json: opt.Json = False) -> None:
     """List the pre-trained networks that are at hand, how long an image takes, and how to get the others."""
     from reports import show

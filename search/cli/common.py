@@ -4,29 +4,53 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
 
-from search.text import printable
+from search.commands.notify import without_addresses
+from search.text import printable, without_passwords
 
 if TYPE_CHECKING:
-    from reports.terminal.display import TerminalDisplay
+    from reports.terminal.display import OnBest, TerminalDisplay
     from search.commands.session import Session
 
 
-def display(*, quiet: bool = False) -> TerminalDisplay:
+def display(*, quiet: bool = False, on_best: OnBest | None = None) -> TerminalDisplay:
     from reports.terminal.display import TerminalDisplay
 
-    return TerminalDisplay(quiet)
+    return TerminalDisplay(quiet, on_best)
 
 
-def session_of(workers: int | None, *, quiet: bool, started: float, fold_limit: float | None = None) -> Session:
+def session_of(
+    workers: int | None,
+    *,
+    quiet: bool,
+    started: float,
+    fold_limit: float | None = None,
+    takeover: bool | None = None,
+    log: Sequence[str] | None = None,
+    on_best: OnBest | None = None,
+) -> Session:
+    """`on_best`: see `News.on_best`; the others are those of the session."""
     from search.commands.session import Session
 
-    return Session(display(quiet=quiet), shlex.join(["search", *sys.argv[1:]]), workers, fold_limit, started)
+    typed = without_passwords(shlex.join(["search", *without_addresses(sys.argv[1:])]))
+    return Session(
+        display(quiet=quiet, on_best=on_best),
+        typed,
+        workers,
+        fold_limit,
+        started,
+        takeover=takeover,
+        log=tuple(log or ()),
+    )
 
 
 def complain(message: str) -> None:
-    """Print a message on stderr, with control characters escaped: it may contain the name of any file."""
-    typer.echo("search: " + "\n".join(map(printable, message.split("\n"))), err=True)
+    """Print a message on stderr, with control characters escaped: it may contain the name of any file.
+
+    A password in a URL is masked, wherever it comes from.
+    """
+    typer.echo("search: " + "\n".join(map(printable, without_passwords(message).split("\n"))), err=True)

@@ -6,30 +6,41 @@ from time import monotonic
 
 import typer
 
+from search.cli import examples
 from search.cli.common import complain, display, session_of
 from search.commands import options as opt
-from search.text import command_line
 
 app = typer.Typer()
 
 
-@app.command()
-def export(
+@app.command(epilog=examples.of("export"))
+def export(  # noqa: PLR0917 - Typer makes an option of each
     study: opt.Where = None,
     to: opt.To = None,
+    quantize: opt.Quantize = None,
+    batch: opt.Batch = None,
     model: opt.Model = None,
     workers: opt.Workers = None,
+    as_json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Write the chosen model as one Keras file, preprocessing included. Trains it first if that was not done yet."""
-    from reports import show
-    from search.commands.export import export
+    """Write the chosen model as one file, preprocessing included, and a card that describes it beside it.
 
-    done = export(study, to, session_of(workers, quiet=quiet, started=monotonic()), model=model)
-    show.exported(done.path, done.about.image_shape, done.about.classes, command_line("predict", done.path, "PICTURES"))
+    Trains it first if that was not done yet. A converted model is compared with the study's on its images before it
+    is put in its place.
+    """
+    from reports import card, show
+    from search.commands.export import Conversion, export
+
+    session = session_of(workers, quiet=quiet or as_json, started=monotonic())
+    done = export(study, to, session, model=model, conversion=Conversion(quantize, batch))
+    card.write(done)
+    show.exported(done, as_json=as_json)
+    for line in show.export_warnings(done):
+        complain(line)
 
 
-@app.command()
+@app.command(epilog=examples.of("predict"))
 def predict(
     model: opt.StudyOrModel,
     images: opt.Pictures,

@@ -59,7 +59,18 @@ def backup(study: Path | None, to: Path | None, tell: Callable[[str], None] = la
 
 def _copy(folder: StudyFolder, target: StudyFolder, tell: Callable[[str], None]) -> None:
     back_up(folder.database, target.database)
-    for file in (folder.toml, folder.model, folder.report):
+    copy_files(folder, target)
+    for outer in folder.outers:
+        if outer.begun:
+            part = StudyFolder(target.nested / outer.path.name)
+            part.path.mkdir(parents=True)
+            _copy(outer, part, tell)
+    copy_settings(folder, target, tell)
+
+
+def copy_files(folder: StudyFolder, target: StudyFolder) -> None:
+    """Copy model, report and explanations of a study."""
+    for file in (folder.model, folder.report):
         if file.is_file() and not file.is_symlink():  # in a stranger's study it could lead to any file
             copy = target.path / file.relative_to(folder.path)
             copy.parent.mkdir(exist_ok=True)
@@ -68,27 +79,30 @@ def _copy(folder: StudyFolder, target: StudyFolder, tell: Callable[[str], None])
         if not explanation.is_symlink():
             target.explained.mkdir(exist_ok=True)
             back_up(explanation, target.explained / explanation.name)
-    for outer in folder.outers:
-        if outer.begun:
-            part = StudyFolder(target.nested / outer.path.name)
-            part.path.mkdir(parents=True)
-            _copy(outer, part, tell)
-    if target.toml.is_file():
+
+
+def copy_settings(folder: StudyFolder, target: StudyFolder, tell: Callable[[str], None]) -> None:
+    """Copy study.toml, with the same images, for results in the folder. `tell` is told what could not be set right."""
+    if folder.toml.is_file() and not folder.toml.is_symlink():
+        shutil.copyfile(folder.toml, target.toml)
         try:
-            update(target.path, _absolute(folder))
+            update(target.path, _absolute(folder), unset=["storage"])
         except (UsageError, OSError, ValueError, RuntimeError) as error:  # the results are sound all the same
             tell(f"{folder.toml} was copied as it is, with paths relative to {folder}: {error}")
 
 
-def _absolute(folder: StudyFolder) -> dict[str, str]:
+def _absolute(folder: StudyFolder) -> dict[str, str | list[str]]:
     """The settings that are paths relative to the study's folder, which the copy's is not; absolute."""
     config = toml.read(folder.path)
-    paths = {"images": config.images}
+    paths = {"images": config.images, **({"labels": config.labels} if config.labels else {})}
     if config.groups is not None and is_table(config.groups, folder.path):
         paths["groups"] = config.groups
     files = {name: given for name, given in config.weights.items() if given != FROM_KERAS}
     paths |= {f"weights.{name}": given for name, given in files.items() if not is_name(given) and given[0] != "~"}
-    return {key: str((folder.path / path).resolve()) for key, path in paths.items() if not Path(path).is_absolute()}
+    whole: dict[str, str | list[str]] = {
+        key: str((folder.path / path).resolve()) for key, path in paths.items() if not Path(path).is_absolute()
+    }
+    return whole | ({"also": [str((folder.path / path).resolve()) for path in config.also]} if config.also else {})
 
 
 def verify(study: Path | None) -> tuple[StudyFolder, tuple[Checked, ...]]:

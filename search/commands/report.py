@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.data.depth import DEPTHS, FULL_DEPTH
-from search.data.depth import KEY as GREY_BITS
+from search.data.depth import FULL, Scale
+from search.data.places import opened
 from search.data.thumbnails import thumbnails
 from search.errors import UsageError
 from search.results.looks import Looks, read_looks
@@ -22,6 +22,7 @@ from search.stats.selection import Wish
 from search.study import config as toml
 from search.study.folder import StudyFolder
 from search.text import printable
+from storage import StorageError, changes_of
 
 LOOK_SECONDS = 5.0  # between two readings of the database, at least
 READING_SHARE = 0.1  # of the time that reading and drawing may take: with thousands of trials they take seconds
@@ -48,19 +49,20 @@ def report(study: Path | None) -> Report:
     return Report(folder, summary_of(folder))
 
 
-def watch(study: Path | None) -> Iterator[Report]:
+def watch(study: Path | None, *command: str) -> Iterator[Report]:
     """The report of a study whenever it has new results, until its search ends or a signal asks to stop.
 
     The last one is marked. A study that is not searched now has this one alone. Between two reports the database is
-    only looked at from outside, and not read. Raises UsageError if the study has not begun, StorageError.
+    only looked at from outside, and not read. `command`: the verb and the options that watch, by default those of the
+    report. Raises UsageError if the study has not begun, StorageError.
     """
     folder = StudyFolder.find(study)
-    with stop_on_signals(folder.command("report", "--watch")) as stop:
+    with stop_on_signals(folder.command(*(command or ("report", "--watch")))) as stop:
         searching = False
         while True:
             if searching and not folder.searched:
                 time.sleep(BETWEEN_FOLDS)
-            began, state = time.monotonic(), _state(folder)
+            began, state = time.monotonic(), state_of(folder)
             summary = summary_of(folder)
             searching = summary.searching
             yield Report(folder, summary, last=not searching)
@@ -78,18 +80,17 @@ def _wait(folder: StudyFolder, state: object, stop: StopRequest, seconds: float)
     while not stop.asked:
         time.sleep(TICK_SECONDS)
         if time.monotonic() >= ready:
-            if _state(folder) != state or not folder.searched:
+            if state_of(folder) != state or not folder.searched:
                 return
             ready += LOOK_SECONDS
 
 
-def _state(folder: StudyFolder) -> tuple[tuple[int, int], ...]:
-    """What differs once something was stored: time of change and size of each database and of its log."""
+def state_of(folder: StudyFolder) -> tuple[Hashable, ...]:
+    """What differs once something was stored in the study or an outer fold."""
     found = []
-    databases = (study.database for study in (folder, *folder.outers))
-    for file in (each for database in databases for each in (database, Path(f"{database}-wal"))):
-        with contextlib.suppress(OSError):  # SQLite removes its log when nobody writes any more
-            found.append((file.stat().st_mtime_ns, file.stat().st_size))
+    for study in (folder, *folder.outers):
+        with contextlib.suppress(StorageError):  # its server is away: told by the next reading
+            found.append(changes_of(study.database))
     return tuple(found)
 
 
@@ -125,20 +126,28 @@ def pictures_of(folder: StudyFolder, summary: StudySummary) -> Pictures:
     if not rows:
         return Pictures()
     try:
-        root = toml.read(folder.path).images
+        config = toml.read(folder.path)
     except UsageError:
         return Pictures(missing=f"No picture is shown: {folder.toml.name}, which says where they are, cannot be read.")
-    if not (folder.path / root).is_dir():
-        return Pictures(missing=f"No picture is shown: the image folder, {printable(root)}, is not there any more.")
+    roots, named = config.origin(folder.path).roots, " and ".join(map(printable, (config.images, *(config.also or ()))))
+    if not all(root.exists() for root in roots):
+        return Pictures(missing=f"No picture is shown: the image folder, {named}, is not there any more.")
     with folder.read() as store:
         images = {image.row: image for image in store.images()}
-    bits = summary.study.config.get(GREY_BITS)
+    try:
+        scale = Scale.of_plain(summary.study.config)
+    except (ValueError, TypeError):
+        scale = FULL
     wanted = [images[row] for row in rows]
-    small = thumbnails(folder.path / root, wanted, bits if bits in DEPTHS else FULL_DEPTH)
+    try:
+        with opened(roots, [image.path for image in wanted]) as places:
+            small = thumbnails(places, wanted, scale)
+    except UsageError as error:  # of an archive
+        return Pictures(missing=f"No picture is shown: {error}.")
     lacking, missing = len(rows) - len(small), ""
     if lacking:
         missing = (
-            f"{lacking} of {len(rows)} pictures cannot be shown: they are not in {printable(root)} any more, were "
+            f"{lacking} of {len(rows)} pictures cannot be shown: they are not in {named} any more, were "
             "changed since the search, or are too large to be read for a report."
         )
     return Pictures(small, missing, read_looks(folder.looks, summary.chosen.made) if summary.chosen else Looks())

@@ -11,6 +11,7 @@ from typing import Any
 
 from search.commands.options import either
 from search.data.groups import is_table
+from search.data.origin import Origin, name_of_set
 from search.errors import UsageError
 from search.study import config as toml
 from search.study import config_file
@@ -44,11 +45,18 @@ class Settings:
     backbones: Sequence[str] | None = None  # pre-trained networks to which the space is narrowed: names, or folders
     flip: bool | None = None
     groups: str | None = None  # a table (.csv), relative to the current folder, or a pattern
+    also: Sequence[Path] = ()  # further folders or archives of images
+    labels: Path | None = None  # a table, relative to the current folder
+    label_columns: str | None = None
+    label_pattern: str | None = None
+    classes: Sequence[str] = ()  # each may name several, with commas between
+    merge: Sequence[str] = ()  # 'new=a+b'
     lock_box: bool | None = None
     nested: bool | None = None
     until_flat: bool | None = None
     prefer: str | None = None
     max_latency: float | None = None  # milliseconds an image
+    storage: str | None = None  # the URL of a server, for a new study
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Settings:
@@ -59,6 +67,8 @@ class Settings:
         given = {name: options[name] for name in cls.__dataclass_fields__ if name in options}
         given |= {name: given[name] or None for name in ("xla", "nested", "until_flat") if name in given}
         given |= {name: False for name in ("flip", "lock_box") if options.get(f"no_{name}")}
+        if paths := options.get("images", options.get("path")):  # the first is that of the study
+            given["also"] = paths[1:]
         if "backbone" in options:
             given["backbones"] = options["backbone"]
         if "time" in options:
@@ -73,9 +83,26 @@ class Settings:
         weights = _weights(self.backbones or ())
         names = list(dict.fromkeys(weights.get(given, (given,))[0] for given in self.backbones or ())) or None
         tables |= {f"weights {name}": f"weights.{name}" for name, _ in weights.values()}
-        values = {**vars(self), "groups": whole_path(self.groups), "backbones": names}
+        values = {**vars(self), "groups": whole_path(self.groups), "backbones": names, **self._data}
         values |= {f"weights {name}": written for name, written in weights.values()}
         return {tables.get(name, name): value for name, value in values.items() if value is not None}
+
+    @property
+    def _data(self) -> dict[str, Any]:
+        """What says where the images are and which class each has, as study.toml has it."""
+        classes = [name.strip() for given in self.classes or () for name in given.split(",")]
+        return {
+            "also": [str(path.resolve()) for path in self.also or ()] or None,
+            "labels": str(self.labels.resolve()) if self.labels else None,
+            "classes": [name for name in classes if name] or None,
+            "merge": list(self.merge or ()) or None,
+        }
+
+    def origin(self, images: Path) -> Origin:
+        """Where the images are, without a study. Raises UsageError for settings that cannot be."""
+        data = {key: value for key, value in self.changes.items() if key in toml.DATA}
+        origin = toml.parse({"images": str(images.resolve()), **data}, "the command line").origin(Path())
+        return replace(origin, roots=(images, *(self.also or ())), labels=self.labels)
 
 
 @dataclass(frozen=True)
@@ -86,7 +113,7 @@ class Request:
     config: Config
     changes: Mapping[str, Any]  # by key, 'training.max_epochs' for one in a table
     written: bool  # whether there is a study.toml
-    images_before: Path | None = None  # the images of the existing study, if the command names another folder of them
+    images_before: tuple[Path, ...] = ()  # the images of the existing study, if the command names other folders of them
 
     @property
     def changed(self) -> bool:
@@ -116,14 +143,20 @@ def search_of(path: Path | None, directory: Path | None, settings: Settings) -> 
     Raises UsageError if there is no such study, or none can be started.
     """
     if path is None or (StudyFolder(path).is_study and directory is None):
+        if settings.also:
+            raise UsageError(
+                f"{path} is a study, which has its images already: name it without {settings.also[0]}, or name "
+                "images alone"
+            )
         return going_on(StudyFolder.find(path), settings)
-    folder = StudyFolder.new(path, directory)
+    folder = StudyFolder.new(path, directory, settings.also)
     changes, named = settings.changes, {"images": str(path.resolve())}
     new = toml.parse(toml.merged(named, changes), "the command line")
     if folder.toml.is_file():
-        before = (folder.path / toml.read(folder.path).images).resolve()
+        before = tuple(root.resolve() for root in toml.read(folder.path).origin(folder.path).roots)
         request = _of_written(folder, {**changes, **named})
-        return request if before == path.resolve() else replace(request, images_before=before)
+        same = before == tuple(root.resolve() for root in (path, *settings.also))
+        return request if same else replace(request, images_before=before)
     return Request(folder, new, changes, written=False)
 
 
@@ -134,10 +167,15 @@ def check_images(request: Request, prepared: Prepared, typed: str) -> None:
     that has trials has the same ones, and of any other the old folder is gone. `typed`: the command, which is proposed
     again with another study folder.
     """
-    folder, before, images = request.folder, request.images_before, Path(request.config.images)
-    if before is None or (folder.begun and needs_upgrade(folder.database)):
+    folder, images = request.folder, Path(request.config.images)
+    before = " and ".join(map(str, request.images_before))
+    if not before or (folder.begun and needs_upgrade(folder.database)):
         return
-    differences = [f"images: they were in {before}, which is still there"] if before.is_dir() else []
+    differences = (
+        [f"images: they were in {before}, which is still there"]
+        if all(root.exists() for root in request.images_before)
+        else []
+    )
     if folder.begun:
         with folder.read() as store:
             if store.has_trials():
@@ -167,12 +205,13 @@ def going_on(folder: StudyFolder, settings: Settings) -> Request:
     return _of_written(folder, settings.changes)
 
 
-def page_beside(images: Path, what: str) -> Path:
+def page_beside(images: Path, what: str, also: Sequence[Path] = ()) -> Path:
     """The path of a page such as IMAGES-check.html: in the folder in which a study of the images would be made.
 
     Raises UsageError if there are no images.
     """
-    return StudyFolder.new(images, None).path.with_name(f"{images.resolve().name}-{what}.html")
+    name = name_of_set([root.resolve() for root in (images, *also)])
+    return StudyFolder.new(images, None, also).path.with_name(f"{name}-{what}.html")
 
 
 def _of_written(folder: StudyFolder, changes: Mapping[str, Any]) -> Request:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
+from search.commands.log import logging_along
 from search.commands.request import Request, Settings, builder, check_images, going_on, search_of
 from search.commands.session import Display, Session
 from search.data.check import findings
 from search.errors import UsageError
+from search.executors.base import Executor
 from search.executors.factory import open_executor
 from search.results.progress import Ending
 from search.samplers.catalog import check_sampler
@@ -24,6 +25,7 @@ from search.study.folder import StudyFolder
 from search.study.lease import leased
 from search.study.prepared import Prepared
 from search.text import duration_of
+from search.trackers.catalog import check_trackers
 from spaces.custom.file import ModelFile
 
 
@@ -59,7 +61,7 @@ def init(
     request = search_of(images, directory, settings)
     folder = request.folder
     if request.written:
-        before = f" of {request.images_before}" if request.images_before else ""
+        before = f" of {' and '.join(map(str, request.images_before))}" if request.images_before else ""
         other = "; for another, name its folder with --dir" if before else ""
         raise UsageError(f"{folder} is a study{before} already; `{folder.command('run')}` goes on with it{other}")
     with display.reading() as progress:
@@ -108,37 +110,54 @@ def _search(
     warm_start: Path | None = None,
     only_unfinished: bool = False,
 ) -> RunResult:
-    folder, config, display = request.folder, request.config, session.display
-    display.study(str(folder), going_on=folder.begun)
-    check_sampler(config.chosen_sampler)
+    session.display.study(str(request.folder), going_on=request.folder.begun)
+    check_request(request, session, own)
+    with open_executor(session.workers, session.fold_limit) as executor:
+        return search_with(executor, request, session, own, warm_start=warm_start, only_unfinished=only_unfinished)
+
+
+def check_request(request: Request, session: Session, own: ModelFile | None = None) -> None:
+    """Raises UsageError for what can be known to be impossible before workers start and images are read."""
+    folder = request.folder
+    check_sampler(request.config.chosen_sampler)
+    check_trackers(session.log, "--log")
     folder.check()
-    begun = folder.begun
-    if not begun:  # before the images are read; one that has begun may have nothing left to do
+    if not folder.begun:  # before the images are read; one that has begun may have nothing left to do
         check_room(folder.path)
     if not request.images_before:  # else the images may be another study's, which is to be said first
         check_named(folder, own, "resume", *_budget_options(request), *session.asked.options)
-    with open_executor(session.workers, session.fold_limit) as executor:
-        with display.reading() as progress:
-            prepared = prepare(config, folder.path, progress, own, warm_start)
-        check_images(request, prepared, session.command)
-        _show(folder, prepared, display)
-        done, ending = nested.done_already(folder, prepared), Ending.FINISHED
-        if done and only_unfinished:
-            raise UsageError(f"nothing to resume: {done.words}; {_next_steps(request, own, session.asked.options)}")
-        if done:
-            _sweep(folder)
-        else:
-            check_room(folder.path, begun=begun)
-            folder.make()
-            watch, begin = display.watching, partial(request.write, prepared.warm)
-            ending = nested.run(
-                folder,
-                prepared,
-                watch,
-                executor=executor,
-                asked=session.asked,
-                begin=begin,
-            )
+
+
+def search_with(
+    executor: Executor,
+    request: Request,
+    session: Session,
+    own: ModelFile | None = None,
+    *,
+    warm_start: Path | None = None,
+    only_unfinished: bool = False,
+) -> RunResult:
+    """Search with an executor that is open already, which stays so if the search ends by itself."""
+    folder, display, begun = request.folder, session.display, request.folder.begun
+    with display.reading() as progress:
+        prepared = prepare(request.config, folder.path, progress, own, warm_start)
+    check_images(request, prepared, session.command)
+    _show(folder, prepared, display)
+    done, ending = nested.done_already(folder, prepared), Ending.FINISHED
+    if done and only_unfinished:
+        raise UsageError(f"nothing to resume: {done.words}; {_next_steps(request, own, session.asked.options)}")
+    if done:
+        _sweep(folder)
+    else:
+        check_room(folder.path, begun=begun)
+        folder.make()
+        with logging_along(folder, session.log) as start_logging:
+
+            def begin() -> None:
+                request.write(prepared.warm)
+                start_logging()
+
+            ending = nested.run(folder, prepared, display.watching, executor=executor, asked=session.asked, begin=begin)
     problem = None if ending is Ending.STOPPED else without_result(folder, *session.asked.options)
     nothing_left = None
     if done:

@@ -28,6 +28,9 @@ class Display(Protocol):
     def predicting(self) -> AbstractContextManager[Callable[[int, int], None]]:
         """A context for predicting. Its value is to be called with (images predicted, images in total)."""
 
+    def converting(self, format_: str) -> AbstractContextManager[Callable[[int, int], None]]:
+        """A context for converting a model. Its value is to be called with (images compared, images to compare)."""
+
     def watching(self) -> AbstractContextManager[Observer]:
         """A context for one search."""
 
@@ -44,10 +47,13 @@ class Session:
     workers: int | None = None  # None: one per GPU, else one per core; 0: in this process
     fold_limit: float | None = None  # seconds that a fold run may take; None: as long as it gets on
     started: float = field(default_factory=time.monotonic)  # when the command began: its budget counts from then
+    takeover: bool | None = None  # whether a process that has the study is ended; None: the command cannot
+    log: tuple[str, ...] = ()  # the trackers into which it is also written
 
     @property
     def asked(self) -> Asked:
         """The same for a search."""
         workers = () if self.workers is None else ("--workers", str(self.workers))
         limit = () if self.fold_limit is None else ("--fold-limit", f"{self.fold_limit:g}s")
-        return Asked(self.command, (*workers, *limit), self.started)
+        log = (word for tracker in self.log for word in ("--log", tracker))
+        return Asked(self.command, (*workers, *limit, *log), self.started, self.takeover)

@@ -140,7 +140,9 @@ def _of_splits(here: Folder, folders: Sequence[Folder], splits: dict[Folder, Spl
         outside += passed
         parts.append(Part(base, role, tuple(folders)))
     sources = tuple(Source(folder, folder.name, part.role) for part in parts for folder in part.classes)
-    usual = not here.shown and all(part.folder.shown.casefold() in _USUAL for part in parts)
+    usual = here.is_root and all(
+        part.folder in here.folders and part.folder.name.casefold() in _USUAL for part in parts
+    )
     return Arrangement(sources, tuple(parts), tuple(outside), (*notes, *([] if usual else [_how_parts(parts)])))
 
 

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.data import scenes, series
-from search.data.depth import FULL_DEPTH, top_of
 from search.data.duplicates import Pair, exact_copies, most_alike_in_group, near_copies
 from search.data.findings import ClassRow, DuplicateKind, Findings, ImageView, PairView, Remark
 from search.data.folds import choose_folds
-from search.data.groups import Grouping, UserGroups, group_images, groups_by, named_groups
+from search.data.groups import Grouping, UserGroups, group_images, groups_by, groups_of_data, named_groups
 from search.data.images import BRIGHTEST, ImageSet
+from search.data.listing import PLAIN, PLAIN_SPLITS
 from search.data.names import Versions, find_versions, mask_rows
 from search.errors import UsageError
 from search.text import printable
@@ -46,7 +46,8 @@ def check_images(images: ImageSet, groups: str | None, folder: Path, folds: int 
     `groups`: as the user wrote it; the name of a table is relative to `folder`. `folds`: the number that the user
     wants, or None. Raises UsageError for groups that cannot be read. Why there can be no folds is in `problem`.
     """
-    named = named_groups(groups, folder, images.paths) if groups is not None else None
+    of_data = groups_of_data(images.groups, images.grouped_by, images.paths) if images.groups else None
+    named = named_groups(groups, folder, images.paths) if groups is not None else of_data
     near = near_copies(images.pixels, images.digests)
     same = np.unique(np.array(images.digests), return_inverse=True)[1]
     versions = find_versions(images.paths, images.labels.tolist())
@@ -61,6 +62,7 @@ def check_images(images: ImageSet, groups: str | None, folder: Path, folds: int 
         problem = str(error)
     suggested, its_scenes = _suggestions(images, versions) if named is None else ([], None)
     sentences = (
+        *_of_reading(images, named, of_data),
         *_of_copies(images, pairs, grouping, same),
         *_of_groups(images, named, grouping, versions),
         *suggested,
@@ -89,6 +91,7 @@ def findings(images: ImageSet, checked: Checked, name: str) -> Findings:
         pairs=tuple(sorted(pairs, key=lambda pair: order.index(pair.kind))),
         remarks=tuple(Remark(note.path, note.kind, note.message, note.left_out) for note in remarks),
         scenes=checked.scenes,
+        reading=images.reading,
     )
 
 
@@ -96,7 +99,8 @@ def notes_for_report(images: ImageSet, checked: Checked) -> tuple[str, ...]:
     """What the report of a study repeats: how many files were left out, by kind, then the sentences of the check."""
     left_out = Counter(note.kind for note in images.notes if note.left_out)
     kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(left_out.items()))
-    return (*([f"Left out of the images: {kinds}."] if kinds else []), *checked.sentences)
+    noted = [] if images.reading in (PLAIN, PLAIN_SPLITS, *checked.sentences) else [images.reading]
+    return (*noted, *([f"Left out of the images: {kinds}."] if kinds else []), *checked.sentences)
 
 
 def _pair(images: ImageSet, pair: Pair) -> PairView:
@@ -137,6 +141,17 @@ def _size(pair: NDArray[np.floating] | NDArray[np.int32]) -> tuple[int, int]:
 
 
 # ---- in words
+
+
+def _of_reading(images: ImageSet, named: UserGroups | None, of_data: UserGroups | None) -> list[str]:
+    """How the layout was understood, unless it is the usual one or a note says it; where groups are from."""
+    noted = (PLAIN, PLAIN_SPLITS, *(note.message for note in images.notes if note.kind == "layout"))
+    sentences = [] if images.reading in noted else [images.reading]
+    if named is not None and named is of_data:
+        sentences.append(f"Groups are those of {named.source}; --groups names others.")
+    elif of_data is not None:
+        sentences.append(f"--groups says which images stay together; {of_data.source} is not used.")
+    return sentences
 
 
 def _of_copies(images: ImageSet, pairs: Sequence[Pair], grouping: Grouping, same: NDArray[np.integer]) -> list[str]:
@@ -262,14 +277,17 @@ def _of_depth(images: ImageSet) -> list[str]:
     dark = [f"Half of the images have no value above {brightest} of 255: these are nearly black."]
     dark = [*(dark if brightest <= MAX_DARK else []), *_of_ranges(images)]
     dark += [f"{printable(note.path)}: {note.message}" for note in images.notes if note.kind == BRIGHTEST]
-    if images.grey_bits == FULL_DEPTH:
+    if images.scale.is_full:
         return dark
     deep = sum(note.kind in {"16-bit", "32-bit"} for note in images.notes)
-    return [
-        *dark,
-        f"{_count(deep, 'image has', 'images have')} grey of more than 8 bits, none with a value above "
-        f"{top_of(images.grey_bits)}: all are scaled from {images.grey_bits} bits, and pictures at prediction too.",
-    ]
+    have, scale = _count(deep, "image has", "images have"), images.scale
+    if scale.bits is None:
+        how = (
+            f"nearly all of its values from {scale.low} to {scale.high}: these are scaled to 0 to 255, the same for all"
+        )
+    else:
+        how = f"none with a value above {scale.high}: all are scaled from {scale.bits} bits"
+    return [*dark, f"{have} grey of more than 8 bits, {how}, and pictures at prediction too."]
 
 
 def _of_ranges(images: ImageSet) -> list[str]:

@@ -17,15 +17,18 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops, TiffImagePlugin, UnidentifiedImageError
 
 from search.data.depth import (
-    FULL_DEPTH,
+    FULL,
+    Extent,
+    Scale,
+    extent_of,
     is_deep,
     is_words,
-    largest_word,
     numbers_to_grey,
-    top_of,
+    outside,
     words_of,
     words_to_grey,
 )
+from search.data.dicom import FORMAT as DICOM
 from search.data.formats import IMAGE_ENDINGS, START_BYTES, endings_of, format_of, placeholder, readable, unsupported
 from search.native import no_stderr
 
@@ -33,6 +36,8 @@ MAX_PIXELS = 50_000_000
 LARGE_PIXELS = 13_000_000
 """More than a usual photograph has. A thread keeps the memory of its largest image, so one thread reads these."""
 MAX_BYTES = 500_000_000  # 50 megapixels of 16-bit RGBA are 400 MB; a WEBP is read whole before its size is known
+
+CLIPPED = 0.01  # share of a file's values outside of a window of grey, from which on it is said
 
 _ORIENTATION = 0x0112  # the EXIF tag
 _CAMERA, _TAKEN, _FRACTION = 0x8769, 0x9003, 0x9291  # EXIF's table of the camera, and two of its tags
@@ -70,6 +75,7 @@ class Header:
     alone: bool  # it must be decoded in the main thread
     deep: bool  # grey of more than 8 bits
     remarks: tuple[FileRemark, ...]
+    patient: str | None = None  # PatientID of DICOM
     taken: float | None = None  # seconds, when the camera took it by its own clock; None: EXIF does not say
 
 
@@ -115,27 +121,27 @@ def read_header(path: Path) -> Header | FileRemark:
             remarks, taken = _shape_remarks(height, width) + _ending_remarks(path, image.format or ""), _taken(image)
             if image.format == "PNG":
                 image.verify()  # checksums of all chunks: decoding skips that of the pixels
-            alone = image.format == "TIFF" or height * width > LARGE_PIXELS
-            return Header(height, width, alone, is_deep(image), remarks, taken)
+            alone = image.format in ("TIFF", DICOM) or height * width > LARGE_PIXELS
+            return Header(height, width, alone, is_deep(image), remarks, image.info.get("patient"), taken)
     except Exception as error:  # noqa: BLE001 — Pillow's decoders raise anything on hostile bytes; one bad file is a note
         return _why(path, error)
 
 
-def largest_value(path: Path) -> int | None:
-    """The largest value of a file of deep grey, see `largest_word`; None also where it cannot be decoded."""
+def extent(path: Path) -> Extent | None:
+    """The values of a file of deep grey, see `extent_of`; None also where it cannot be decoded."""
     try:
         _check_bytes(path)
         with _opened(path) as image:
             _load(image)
-            return largest_word(image) if is_deep(image) else None
+            return extent_of(image) if is_deep(image) else None
     except Exception:  # noqa: BLE001 — as in read_header; `decode` says why
         return None
 
 
-def decode(path: Path, size: tuple[int, int], grey_bits: int = FULL_DEPTH) -> Picture | FileRemark:
+def decode(path: Path, size: tuple[int, int], scale: Scale = FULL) -> Picture | FileRemark:
     """Decode a file and resize it to `size`, (height, width); a `FileRemark` says why that cannot be.
 
-    Turned upright by EXIF; transparency blended on white; 16-bit grey scaled from 0..2^`grey_bits` - 1 to 0..255, and
+    Turned upright by EXIF; transparency blended on white; 16-bit grey scaled from `scale` to 0..255, and
     32-bit grey from its own range; the first frame of an animation. Resized with Pillow's BILINEAR, which averages over
     all source pixels when shrinking and, other than LANCZOS, never overshoots: hard edges of icons and drawings keep
     their values.
@@ -143,7 +149,7 @@ def decode(path: Path, size: tuple[int, int], grey_bits: int = FULL_DEPTH) -> Pi
     try:
         _check_bytes(path)
         remarks: list[FileRemark] = []
-        flat = _grey_if_grey(_upright(path, grey_bits, remarks))
+        flat = _grey_if_grey(_upright(path, scale, remarks))
         digest = _digest(flat)
         height, width = size
         small = np.asarray(flat.resize((width, height), Image.Resampling.BILINEAR))
@@ -292,30 +298,37 @@ def _load(image: Image.Image) -> None:
     _check_pixels(image)  # a HEIF file may be larger than its header says
 
 
-def _upright(path: Path, grey_bits: int, remarks: list[FileRemark]) -> Image.Image:
+def _upright(path: Path, scale: Scale, remarks: list[FileRemark]) -> Image.Image:
     """The file's first frame, upright, 'L' or 'RGB'."""
     with _opened(path) as image:
         if _has_frames(image):
             remarks.append(FileRemark("animated", "Has more than one frame: only the first is used."))
         _load(image)
         turn = _UPRIGHT.get(_orientation(image, decoded=True))
-        flat = _flatten(image, grey_bits, remarks)
+        flat = _flatten(image, scale, remarks)
     if turn is None:
         return flat
     remarks.append(FileRemark("turned upright", "Turned upright, as its EXIF orientation says."))
     return flat.transpose(turn)
 
 
-def _flatten(image: Image.Image, grey_bits: int, remarks: list[FileRemark]) -> Image.Image:
+def _flatten(image: Image.Image, scale: Scale, remarks: list[FileRemark]) -> Image.Image:
     """The image as opaque 8-bit 'L' or 'RGB'."""
     bands = int(getattr(image, "tag_v2", {}).get(_SAMPLES_PER_PIXEL, 1))  # of a TIFF
     if bands > len(image.getbands()):
         remarks.append(FileRemark("bands", f"Has {bands} bands: read are the first {len(image.getbands())} alone."))
+    if image.format == DICOM:
+        remarks.extend(FileRemark(DICOM, message) for message in image.info["remarks"])
     if is_deep(image):
-        if grey_bits < FULL_DEPTH and (largest := largest_word(image) or 0) > (top := top_of(grey_bits)):
-            message = f"Has values up to {largest}, and larger ones than {top} are cut to it."
+        largest, share = outside(image, scale)
+        if share > (CLIPPED if scale.bits is None else 0):
+            message = f"Has values up to {largest}, and larger ones than {scale.high} are cut to it."
+            if scale.bits is None:
+                message = (
+                    f"Has {share:.0%} of its values outside of {scale.low} to {scale.high}, to which they are cut."
+                )
             remarks.append(FileRemark("clipped", message))
-        return _from_words(image, grey_bits, remarks) if is_words(image) else _from_numbers(image, grey_bits, remarks)
+        return _from_words(image, scale, remarks) if is_words(image) else _from_numbers(image, scale, remarks)
     if image.has_transparency_data:
         return _on_white(image if image.mode == "RGBA" else image.convert("RGBA"), remarks)
     if image.mode == "CMYK":
@@ -335,14 +348,14 @@ def _on_white(image: Image.Image, remarks: list[FileRemark]) -> Image.Image:
     return white
 
 
-def _from_words(image: Image.Image, grey_bits: int, remarks: list[FileRemark]) -> Image.Image:
-    words, top = words_of(image), top_of(grey_bits)
-    remarks.append(FileRemark("16-bit", f"16-bit grey, scaled from 0 to {top} to 0..255, as all such images here."))
-    return Image.fromarray(words_to_grey(words, grey_bits, image.info.get("transparency")))
+def _from_words(image: Image.Image, scale: Scale, remarks: list[FileRemark]) -> Image.Image:
+    message = f"16-bit grey, scaled from {scale.low} to {scale.high} to 0..255, as all such images here."
+    remarks.append(FileRemark("16-bit", message))
+    return Image.fromarray(words_to_grey(words_of(image), scale, image.info.get("transparency")))
 
 
-def _from_numbers(image: Image.Image, grey_bits: int, remarks: list[FileRemark]) -> Image.Image:
-    grey, interval = numbers_to_grey(np.array(image, np.float32), grey_bits, integers=image.mode == "I")
+def _from_numbers(image: Image.Image, scale: Scale, remarks: list[FileRemark]) -> Image.Image:
+    grey, interval = numbers_to_grey(np.array(image, np.float32), scale, integers=image.mode == "I")
     remarks.append(FileRemark("32-bit", f"32-bit grey, scaled from {interval} to 0..255."))
     return Image.fromarray(grey)
 

@@ -80,6 +80,7 @@ class Findings:
     pairs: tuple[PairView, ...]  # worst kind first
     remarks: tuple[Remark, ...]  # on files, those left out first
     scenes: str | None = None  # a table for --groups, as CSV, of pictures taken at one time; None: there are none
+    reading: str = ""  # how folders, table or pattern were understood, one sentence
 
     def of(self, kind: DuplicateKind) -> tuple[PairView, ...]:
         """The pairs of one kind."""

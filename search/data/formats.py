@@ -9,6 +9,8 @@ from importlib.util import find_spec
 
 from PIL import features
 
+from search.data import dicom
+
 _CONVERT = "convert it to PNG or JPEG"
 
 
@@ -32,6 +34,14 @@ def _has_heif() -> bool:
     return True
 
 
+def _has_pydicom() -> bool:
+    """Whether pydicom is installed; if so, Pillow knows DICOM from now on."""
+    if find_spec("pydicom") is None:
+        return False
+    dicom.register()
+    return True
+
+
 def _endings(text: str) -> frozenset[str]:
     return frozenset(f".{ending}" for ending in text.split())
 
@@ -47,12 +57,13 @@ READ = (
     Format("AVIF", _endings("avif avifs"), lambda: bool(features.check("avif")), _CONVERT),
     Format("JPEG2000", _endings("jp2 j2k j2c jpc jpf jpx"), lambda: bool(features.check("jpg_2000")), _CONVERT),
     Format("HEIF", _endings("heic heif hif"), _has_heif, f"`pip install pillow-heif` reads it, or {_CONVERT}"),
+    Format(dicom.FORMAT, _endings("dcm dicom"), _has_pydicom, f"`pip install pydicom` reads it, or {_CONVERT}"),
 )
 
 IMAGE_ENDINGS = frozenset().union(*(each.endings for each in READ))
 """Endings of the names of images, whether this installation can read them or not."""
 
-OTHER_ENDINGS = _endings("jxl psd ico tga dcm nef cr2 cr3 arw dng exr hdr")
+OTHER_ENDINGS = _endings("jxl psd ico tga nef cr2 cr3 arw dng exr hdr")
 """Endings of formats that are never read."""
 
 _BRANDS = {  # of the box `ftyp` that ISO media files begin with
@@ -81,7 +92,7 @@ _PLACEHOLDERS = (
     (b"<!doctype html", "Is a web page, as of a download that failed."),
     (b"<html", "Is a web page, as of a download that failed."),
 )
-START_BYTES = 32  # of a file, that tell what it is
+START_BYTES = dicom.START + len(dicom.LETTERS)  # of a file, that tell what it is
 
 
 @cache
@@ -94,6 +105,8 @@ def format_of(start: bytes) -> str | None:
     """The format that a file claims to have by its first bytes; None for an unknown one."""
     if start[4:8] == b"ftyp":
         return _BRANDS.get(start[8:12])
+    if start[dicom.START :] == dicom.LETTERS:
+        return dicom.FORMAT
     return next((name for beginning, name in _STARTS if start.startswith(beginning)), None)
 
 

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
 import hashlib
-import io
 import json
 import re
-import signal
-import unicodedata
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from search.data.patterns import searching
+from search.data.table import ENDINGS, plain_path, read_table
 from search.errors import UsageError
 from search.text import printable
-
-_TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".xls", ".ods")  # endings that no pattern has
-_DELIMITERS = ",;\t"
-_SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # what .xlsx, .ods and .xls begin with
-_SECONDS = 2.0  # of processor time, to search all paths for a pattern; usual patterns take milliseconds
 
 GroupIds = NDArray[np.int32]
 """[images], equal for images of one group."""
@@ -37,6 +28,7 @@ class UserGroups:
     of: tuple[str | None, ...]  # [images]; None: alone
     identity: str  # equal for equal groups
     remark: str | None = None  # a sentence on images without a group
+    source: str | None = None  # where they are from, if the data themselves name them
 
 
 @dataclass(frozen=True)
@@ -51,7 +43,7 @@ class Grouping:
 
 def is_table(given: str, folder: Path = Path()) -> bool:
     """Whether `--groups` names a table, by its ending or because there is such a file, rather than a pattern."""
-    if given.lower().endswith(_TABLES):
+    if given.lower().endswith(ENDINGS):
         return True
     try:
         return (folder / given).is_file()
@@ -73,86 +65,56 @@ def named_groups(given: str, folder: Path, paths: Sequence[str]) -> UserGroups:
     """
     if is_table(given, folder):
         table = _table(folder / given)
-        of = tuple(table.get(_plain(path)) for path in paths)
-        digest = hashlib.sha256(json.dumps(of).encode()).hexdigest()
-        identity = f"a table (SHA-256 of its groups {digest[:16]}…)"
+        of = tuple(table.get(plain_path(path)) for path in paths)
+        identity = _identity(of)
         how = (
             f"has none of the {len(paths)} images: its paths begin at the folder of images, as {printable(paths[0])!r}"
         )
     else:
-        of, identity = _matched(given, paths), given
+        with searching("groups", given, f"all {len(paths)} paths", ", nor the name of a table that is there"):
+            of, identity = groups_by(given, paths), given
         how = f"matches none of the {len(paths)} images, whose paths are such as {printable(paths[0])!r}"
-    alone = [path for path, group in zip(paths, of, strict=True) if group is None]
-    if len(alone) == len(paths):
+    if all(group is None for group in of):
         raise UsageError(f"groups: {printable(given)} {how}")
-    if not alone:
-        return UserGroups(of, identity)
-    return UserGroups(
-        of, identity, f"{len(alone)} images have no group and stand alone, such as {printable(alone[0])}."
-    )
+    return UserGroups(of, identity, _remark(of, paths))
+
+
+def groups_of_data(of: Sequence[str | None], source: str, paths: Sequence[str]) -> UserGroups | None:
+    """The groups that the data themselves name, such as a column of the table of labels; None where they name none.
+
+    `of`: [images] the group of each; None: alone. `source`: where they are from, in words.
+    """
+    if all(group is None for group in of):
+        return None
+    return UserGroups(tuple(of), _identity(of), _remark(of, paths), source)
+
+
+def _identity(of: Sequence[str | None]) -> str:
+    digest = hashlib.sha256(json.dumps(list(of)).encode()).hexdigest()
+    return f"a table (SHA-256 of its groups {digest[:16]}…)"
+
+
+def _remark(of: Sequence[str | None], paths: Sequence[str]) -> str | None:
+    alone = [path for path, group in zip(paths, of, strict=True) if group is None]
+    return f"{len(alone)} images have no group and stand alone, such as {printable(alone[0])}." if alone else None
 
 
 def _table(path: Path) -> dict[str, str | None]:
-    """Path -> group; None where the cell is empty. Paths are as `_plain` makes them."""
-    text = _text(path)
-    first = text.partition("\n")[0]
-    delimiter = max(_DELIMITERS, key=first.count)
+    """Path -> group; None where the cell is empty. Paths are as `plain_path` makes them."""
+    table = read_table(path, "groups", "the columns path and group")
+    columns = {column.casefold(): place for place, column in reversed(list(enumerate(table.columns)))}
+    if not {"path", "group"} <= set(columns):
+        shown = printable(", ".join(table.columns)) or "none"
+        raise UsageError(f"groups: {path} must have the columns path and group in its first line, got {shown}")
     groups: dict[str, str | None] = {}
-    try:
-        rows = csv.DictReader(
-            io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True, restval=""
-        )
-        columns = {column.strip().casefold(): column for column in rows.fieldnames or ()}
-        if not {"path", "group"} <= set(columns):
-            shown = printable(", ".join(rows.fieldnames or ())) or "none"
-            raise UsageError(f"groups: {path} must have the columns path and group in its first line, got {shown}")
-        for row in rows:
-            name, group = _plain(row[columns["path"]]), row[columns["group"]].strip() or None
-            if groups.setdefault(name, group) != group:
-                raise UsageError(
-                    f"groups: {path}, line {rows.line_num}: {printable(name)} is in two groups, "
-                    f"{printable(str(groups[name]))} and {printable(str(group))}; leave one line of it"
-                )
-    except csv.Error as error:
-        raise UsageError(f"groups: {path} is not CSV: {error}") from None
+    for row in table.rows:
+        name, group = plain_path(row.cells[columns["path"]]), row.cells[columns["group"]] or None
+        if groups.setdefault(name, group) != group:
+            raise UsageError(
+                f"groups: {path}, line {row.line}: {printable(name)} is in two groups, "
+                f"{printable(str(groups[name]))} and {printable(str(group))}; leave one line of it"
+            )
     return groups
-
-
-def _text(path: Path) -> str:
-    """A table as text: UTF-8, or UTF-16 as Excel writes it. Raises UsageError."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UsageError(
-            f"groups: {path} cannot be read: {error.strerror}; name a CSV file with the columns path and group"
-        ) from None
-    if content.startswith(_SPREADSHEETS):
-        raise UsageError(f"groups: {path} is a spreadsheet; save it as CSV in UTF-8, and name that file")
-    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-    try:
-        return content.decode(encoding)
-    except UnicodeDecodeError:
-        raise UsageError(f"groups: {path} is not UTF-8; save it as CSV in UTF-8") from None
-
-
-def _plain(path: str) -> str:
-    """A path as it is compared: composed letters, '/' between its parts."""
-    return unicodedata.normalize("NFC", path.strip().replace("\\", "/").removeprefix("./"))
-
-
-def _matched(pattern: str, paths: Sequence[str]) -> tuple[str | None, ...]:
-    try:
-        with _time_limit():  # the pattern of a hostile study, such as (a+)+$, may take for ever
-            return groups_by(pattern, paths)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise UsageError(
-            f"groups: {printable(pattern)!r} is no regular expression ({error}), nor the name of a table that is there"
-        ) from None
-    except TimeoutError:
-        raise UsageError(
-            f"groups: {printable(pattern)!r} must be found in all {len(paths)} paths within {_SECONDS:g} s, and was "
-            "not; write it without a repetition in a repetition, such as (a+)+, or name a table instead"
-        ) from None
 
 
 def groups_by(pattern: str, paths: Sequence[str]) -> tuple[str | None, ...]:
@@ -174,22 +136,6 @@ def groups_by(pattern: str, paths: Sequence[str]) -> tuple[str | None, ...]:
         return None if all(part is None for part in parts) else "\0".join(part or "" for part in parts)
 
     return tuple(map(group, paths))
-
-
-@contextmanager
-def _time_limit() -> Iterator[None]:
-    """Raise TimeoutError inside after `_SECONDS` of processor time; `re` handles signals. Main thread only."""
-
-    def over(_signal: int, _frame: object) -> None:
-        raise TimeoutError
-
-    before = signal.signal(signal.SIGVTALRM, over)
-    signal.setitimer(signal.ITIMER_VIRTUAL, _SECONDS)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
 
 
 def group_images(

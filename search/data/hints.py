@@ -1,7 +1,7 @@
 """What to do where pictures lie in no class folders: labels in a table, in file names, in paths with backslashes.
 
-Each hint ends with lines of Python that make class folders. They are put together from names of a set that may be a
-stranger's, so every name in them is quoted by `repr`.
+A hint names the command that reads the set, or lines of Python that make class folders. These are put together from
+names of a set that may be a stranger's, so every name in them is quoted by `repr`.
 """
 
 from __future__ import annotations
@@ -13,25 +13,32 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
+from search.data.label_table import by_table
+from search.data.labels import MAX_CLASSES, Candidate, by_pattern, candidates
 from search.data.splits import Role, role_of
 from search.data.tree import Folder
-from search.text import as_unicode, printable
+from search.errors import UsageError
+from search.text import as_unicode, command_line, printable
 
 _TABLES = frozenset({".csv", ".tsv", ".txt"})
 _OTHER_TABLES = frozenset({".json", ".jsonl", ".xlsx", ".xls", ".parquet", ".mat"})
 _ROWS = 50  # of a table that are compared with the names of pictures
 _BYTES = 100_000  # of a table that are read
 _FOLDERS = 10  # with the most pictures, whose names are compared
-MAX_CLASSES = 1000  # that a table or file names may have
+_TRIED = 20  # tables that are read
+NUMBERED = r"^(.*?[^0-9( ._-].*?)[( ._-]*[0-9]+\)*\.[^.]+$"  # a word, then a number: 'cat.12.jpg', 'oak (3).png'
 
 
-def hint(tree: Folder) -> str:
-    """Sentences and lines of Python for the user, beginning with a space or a line break; '' where nothing is seen."""
+def hint(tree: Folder, given: Path) -> str:
+    """Sentences for the user, beginning with a space, perhaps with lines of Python; '' where nothing is seen.
+
+    `given`: the folder as the user named it; for an archive, of which `tree` is a copy, the archive.
+    """
     return (
         _backslashes(tree)
         or _detection_labels(tree)
-        or _tables(tree)
-        or _class_in_names(tree)
+        or _tables(tree, given)
+        or _class_in_names(tree, given)
         or _inner_classes(tree)
         or _one_class(tree)
     )
@@ -69,33 +76,53 @@ def _detection_labels(tree: Folder) -> str:
     )
 
 
-def _tables(tree: Folder) -> str:
+def _tables(tree: Folder, given: Path) -> str:
     # Where two parts have pictures of the same names, a table is of those for training.
     folders = sorted(tree.below(), key=lambda folder: role_of(folder.name) is Role.TRAINING)
     pictures = {path.name: path for folder in folders for path in folder.pictures_here}
     tables = [path for folder in folders for path in folder.files if path.suffix.lower() in _TABLES]
-    for path in tables:
+    files = candidates([tree]) if tables else []
+    for path in tables[:_TRIED]:
         beside = {name: path.parent / name for name in pictures if (path.parent / name).is_file()}
-        alike = [other for other in tables if other.name == path.name]
-        below = tree.path if beside and len(alike) > 1 else None
-        if lines := _lines_of_table(path, beside or pictures, below):
+        if beside and sum(other.name == path.name for other in tables) > 1:
+            if lines := _lines_of_table(path, beside, tree.path):
+                return (
+                    f" '{_shown(tree, path)}' lies beside {_count(len(beside), 'picture', 'pictures')}, as in other "
+                    f"folders: one table is read. These lines make a folder for each class, in 'sorted':{lines}"
+                )
+        elif (words := _labels_in(path, files)) is not None:
+            command = command_line("run", given, "--labels", given / path.relative_to(tree.path))
             return (
-                f" '{_shown(tree, path)}' lies beside {_count(len(pictures), 'picture', 'pictures')}: labels in a "
-                f"table are not read. These lines make a folder for each class, in 'sorted':{lines}"
+                f" '{_shown(tree, path)}' lies beside {_count(len(pictures), 'picture', 'pictures')} and names "
+                f"{words}: `{command}` reads it."
             )
     others = [path for folder in folders for path in folder.files if path.suffix.lower() in _OTHER_TABLES]
     if pictures and (seen := [*(path for path in tables if path.suffix.lower() != ".txt"), *others]):
+        command = command_line("run", given, "--labels", "FILE.csv")
         return (
             f" '{_shown(tree, seen[0])}' lies beside {_count(len(pictures), 'picture', 'pictures')}: if it has the "
-            "labels, make a folder for each class and put its pictures there, since labels in a table are not read."
+            f"labels, save it as CSV with the columns path and label; `{command}` reads it."
         )
     return ""
 
 
-def _lines_of_table(path: Path, pictures: Mapping[str, Path], below: Path | None) -> str:
+def _labels_in(path: Path, files: Sequence[Candidate]) -> str | None:
+    """What a table says of at least half of the pictures, in words; None where it says nothing."""
+    try:
+        labels = by_table(path, None, files)
+    except UsageError:
+        return None
+    known = len(labels.of)
+    classes = len({label.name for label in labels.of.values()})
+    if classes < 2 or 2 * known < sum(file.picture and file.role is not Role.TESTING for file in files):
+        return None
+    return f"{_count(classes, 'class', 'classes')} of {known:,} of them"
+
+
+def _lines_of_table(path: Path, pictures: Mapping[str, Path], below: Path) -> str:
     """Lines that copy the pictures that a table names into folders; '' where it does not name them with labels.
 
-    `below`: the folder in which each part of the set has a table of this name beside its pictures; None: there is one.
+    `below`: the folder in which each part of the set has a table of this name beside its pictures.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -116,24 +143,17 @@ def _lines_of_table(path: Path, pictures: Mapping[str, Path], below: Path | None
         if not rows or 2 * len(known) < len(rows) or len(header) < 2:
             continue
         ending = "" if known[0] in pictures else PurePosixPath(stems[known[0]]).suffix
-        folder = f"Path({_quoted(pictures[known[0] + ending].parent)})" if below is None else "table.parent"
-        part = "" if below is None else "table.parent.name, "
         label = _label(header, rows, column)
         quoted = "" if delimiter == "," else f", delimiter={delimiter!r}"
-        each = (
-            f"for table in [Path({_quoted(path)})]:"
-            if below is None
-            else f"for table in Path({_quoted(below)}).rglob({path.name!r}):"
-        )
         return _lines(
             "import csv, re, shutil",
             "from pathlib import Path",
-            each,
+            f"for table in Path({_quoted(below)}).rglob({path.name!r}):",
             f"    for row in csv.DictReader(table.open(encoding='utf-8-sig'){quoted}):",
-            f"        target = Path('sorted', {part}re.sub(r'[^\\w (),-]+', '_', {label}))",
+            f"        target = Path('sorted', table.parent.name, re.sub(r'[^\\w (),-]+', '_', {label}))",
             "        target.mkdir(parents=True, exist_ok=True)",
             f"        picture = Path(row[{name!r}].strip()).name" + (f" + {ending!r}" if ending else ""),
-            f"        shutil.copy2({folder} / picture, target)",
+            "        shutil.copy2(table.parent / picture, target)",
         )
     return ""
 
@@ -147,30 +167,28 @@ def _label(header: Sequence[str], rows: Sequence[Sequence[str]], column: int) ->
     return f"row[{header[(named or others)[0]]!r}].strip()"
 
 
-def _class_in_names(tree: Folder) -> str:
+def _class_in_names(tree: Folder, given: Path) -> str:
     """Where pictures of one folder are named by class and number, as 'cat.12.jpg' is."""
     largest = sorted(tree.below(), key=lambda folder: folder.own_pictures, reverse=True)
-    return next((lines for folder in largest[:_FOLDERS] if (lines := _named_by_class(folder))), "")
+    return next((said for folder in largest[:_FOLDERS] if (said := _named_by_class(folder, tree, given))), "")
 
 
-def _named_by_class(folder: Folder) -> str:
+def _named_by_class(folder: Folder, tree: Folder, given: Path) -> str:
     pictures = folder.pictures_here
     counts = Counter(word for path in pictures if (word := _without_number(as_unicode(path.stem))))
     if not 2 <= len(counts) <= MAX_CLASSES or min(counts.values()) < 2 or sum(counts.values()) < len(pictures):
         return ""
     first, second = (printable(name) for name in list(counts)[:2])
+    command = command_line("run", given, "--label-pattern", NUMBERED)
+    try:
+        labels = by_pattern(NUMBERED, candidates([tree]))
+    except UsageError:
+        return ""
+    if {label.name for label in labels.of.values()} != {*counts}:
+        return ""
     return (
         f" The names of {_count(len(pictures), 'picture', 'pictures')} begin with {len(counts)} words, such as "
-        f"'{first}' and '{second}'. If these are the classes, these lines make a folder for each, in 'sorted':"
-        + _lines(
-            "import shutil",
-            "from pathlib import Path",
-            f"for path in Path({_quoted(folder.path)}).iterdir():",
-            f"    if path.suffix in {sorted({path.suffix for path in pictures})}:",
-            "        target = Path('sorted', path.stem.rstrip(')').rstrip('0123456789').rstrip('( ._-'))",
-            "        target.mkdir(parents=True, exist_ok=True)",
-            "        shutil.copy2(path, target)",
-        )
+        f"'{first}' and '{second}'. If these are the classes: `{command}` reads them so."
     )
 
 

@@ -17,10 +17,13 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.decoding import MAX_PIXELS, FileRemark, Header, decode, largest_value, quiet, read_header
-from search.data.depth import FULL_DEPTH, depth_for
+from search.data.decoding import MAX_PIXELS, FileRemark, Header, decode, extent, quiet, read_header
+from search.data.depth import FULL, Scale, depth_for, scale_for
 from search.data.hints import hint
-from search.data.layout import ImageFile, Listing, list_images, name_of
+from search.data.layout import list_set, name_of
+from search.data.listing import PLAIN, ImageFile, Listing
+from search.data.origin import Origin
+from search.data.places import Place, opened
 from search.data.tree import Note, read_tree
 from search.errors import UsageError
 from search.text import printable, quoted
@@ -47,9 +50,18 @@ class ImageSet:
     sizes: NDArray[np.int32]  # [images, 2], height and width of the files, upright, in pixels
     grey: NDArray[np.bool_]  # [images], True: without colour
     notes: tuple[Note, ...]  # on what was left out, converted or looks unusual
-    fingerprint: str  # SHA-256 (hex): the same for the same pixels, labels, names, testing and image size
-    grey_bits: int = FULL_DEPTH  # grey of more than 8 bits was scaled from 0..2^grey_bits - 1 to 0..255
+    fingerprint: str  # SHA-256 (hex): the same for the same pixels, labels, `names`, testing and image size
+    scale: Scale = FULL  # of grey of more than 8 bits
     taken: NDArray[np.float64] | None = None  # [images], seconds, by the camera's clock; NaN: unknown. None: of none
+    names: tuple[str, ...] = ()  # [images], as a folder of its class would have it: 'x.png' of 'train/cat/x.png'
+    groups: tuple[str | None, ...] = ()  # [images], that the data themselves name; (): they name none
+    grouped_by: str = ""  # where these are from, in words
+    reading: str = PLAIN  # how the folders, table or pattern were understood, one sentence
+
+    @property
+    def fingerprint_of_paths(self) -> str:
+        """The fingerprint of earlier releases, which took `paths` for `names`: another for each layout."""
+        return _fingerprint(replace(self, names=self.paths))
 
 
 @dataclass(frozen=True)
@@ -62,49 +74,53 @@ class _Row:
     digest: str
     channels: int
     taken: float | None
+    patient: str | None
 
 
 def read_images(
-    root: Path,
+    root: Path | Origin,
     *,
     size: tuple[int, int] | None = None,
-    grey_bits: int | None = None,
+    scale: Scale | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImageSet:
-    """Read every image below `root`, resized to one size.
+    """Read every image of a set, resized to one size.
 
-    No single file makes it fail: what is no image, damaged, hidden, too large (50 megapixels) or outside any class is
+    What is no image, damaged, hidden, too large (50 megapixels) or outside any class is
     left out, with a note. Copies, odd shapes and converted images are kept, with a note too.
 
     Args:
-        root: `ROOT/<class>/*`, or `ROOT/training/<class>/*` with `ROOT/testing/<class>/*`; see `list_images`.
+        root: `ROOT/<class>/*`, or `ROOT/training/<class>/*` with `ROOT/testing/<class>/*`; see `list_set`. An `Origin`
+            says more: several roots, archives, where the labels are.
         size: (height, width) of the result. None: the median height and width of the training images,
             upright, each at least 8 and at most 128. Images are squeezed to it, not cropped.
-        grey_bits: bits of the values of deep grey. None: the smallest of 8, 10, 12, 14 and 16 that holds the largest
-            value of all these images, so that all have one scale.
+        scale: of deep grey. None: one for all these images, see `scale_for`.
         progress: called with (files done, files in all) from the calling thread: once before the first is
             decoded, and after each.
 
     Raises:
         UsageError: no such folder, no class folders, no images, fewer than two classes, a class with one
-            training image, or a layout that can be read in two ways.
+            training image, a layout that can be read in two ways, or an `Origin` that does not fit.
     """
-    root = Path(root)
+    origin = root if isinstance(root, Origin) else Origin((Path(root),))
     if size is not None and min(size) < 1:
         raise UsageError(f"size: must be two numbers of at least 1, (height, width), but got {size}.")
-    listing = list_images(root)
-    with quiet():
-        notes = list(listing.notes)
-        files, headers = _read_headers(listing.files, notes)
-        height, width = size or _usual_size(files, headers)
-        grey_bits = grey_bits or _grey_bits(files, headers, notes)
-        buffer = np.empty((len(files), height, width, 3), np.uint8)
-        rows = _decode_all(files, headers, grey_bits, buffer, notes, progress or (lambda _done, _total: None))
-    classes = _classes(root, rows, notes)
+    with opened(origin.roots) as places:
+        listing = list_set(places, origin)
+        with quiet():
+            notes = list(listing.notes)
+            files, headers = _read_headers(listing.files, notes)
+            height, width = size or _usual_size(files, headers)
+            scale = scale or _scale(files, headers, notes)
+            buffer = np.empty((len(files), height, width, 3), np.uint8)
+            rows = _decode_all(files, headers, scale, buffer, notes, progress or (lambda _done, _total: None))
+        classes = _classes(origin, places, rows, notes)
     rows = _keep_known(rows, classes, listing, buffer, notes)
     _note_classes(rows, classes, listing, notes)
     _note_copies(rows, notes)
-    return replace(_assemble(rows, classes, buffer, notes), grey_bits=grey_bits)
+    images = _assemble(rows, classes, buffer, notes)
+    grouped_by = listing.grouped_by or "PatientID in the DICOM files"
+    return replace(images, scale=scale, grouped_by=grouped_by, reading=listing.reading)
 
 
 # ---- the two passes
@@ -137,19 +153,21 @@ def _usual_size(files: Sequence[ImageFile], headers: Sequence[Header]) -> tuple[
     return usual([header.height for header in training]), usual([header.width for header in training])
 
 
-def _grey_bits(files: Sequence[ImageFile], headers: Sequence[Header], notes: list[Note]) -> int:
-    """The bits that hold the largest value of all deep grey; `FULL_DEPTH` where there is none.
+def _scale(files: Sequence[ImageFile], headers: Sequence[Header], notes: list[Note]) -> Scale:
+    """The scale of all deep grey, see `scale_for`; `FULL` where there is none.
 
     A note names the file where few hold larger values than fewer bits do: a single broken pixel makes all darker.
     """
     deep = [(file, header) for file, header in zip(files, headers, strict=True) if header.deep]
-    values = _read_each([file for file, _ in deep], [header for _, header in deep], largest_value)
-    known = [(value, file) for value, (file, _) in zip(values, deep, strict=True) if value is not None]
+    extents = _read_each([file for file, _ in deep], [header for _, header in deep], extent)
+    known = [(found, file) for found, (file, _) in zip(extents, deep, strict=True) if found is not None]
     if not known:
-        return FULL_DEPTH
-    bits = depth_for(max(value for value, _ in known))
-    brightest = [(value, file) for value, file in known if depth_for(value) == bits]
-    others = [value for value, _ in known if depth_for(value) < bits]
+        return FULL
+    scale = scale_for([found for found, _ in known])
+    if (bits := scale.bits) is None:
+        return scale
+    brightest = [(found.largest, file) for found, file in known if depth_for(found.largest) == bits]
+    others = [found.largest for found, _ in known if depth_for(found.largest) < bits]
     if others and len(brightest) <= FEW_BRIGHT * len(known):
         value, file = brightest[0]
         which = f"it and {len(brightest) - 1} more do" if brightest[1:] else "it alone does"
@@ -159,13 +177,13 @@ def _grey_bits(files: Sequence[ImageFile], headers: Sequence[Header], notes: lis
             "are darker. Leave it out if that is an error of the camera."
         )
         notes.append(Note(file.shown, BRIGHTEST, message, False))
-    return bits
+    return scale
 
 
 def _decode_all(
     files: Sequence[ImageFile],
     headers: Sequence[Header],
-    grey_bits: int,
+    scale: Scale,
     buffer: NDArray[np.uint8],
     notes: list[Note],
     progress: Callable[[int, int], None],
@@ -174,7 +192,7 @@ def _decode_all(
     size = (int(buffer.shape[1]), int(buffer.shape[2]))
     rows: list[_Row] = []
     progress(0, len(files))
-    pictures = _read_each(files, headers, lambda path: decode(path, size, grey_bits))
+    pictures = _read_each(files, headers, lambda path: decode(path, size, scale))
     for done, (file, header, picture) in enumerate(zip(files, headers, pictures, strict=True), start=1):
         if isinstance(picture, FileRemark):
             notes.append(Note(file.shown, picture.kind, picture.message, True))
@@ -184,7 +202,9 @@ def _decode_all(
             buffer[len(rows)] = picture.pixels
             size_ = (header.height, header.width)
             channels = picture.pixels.shape[2]
-            rows.append(_Row(file, file.class_name or "", size_, picture.digest, channels, header.taken))
+            rows.append(
+                _Row(file, file.class_name or "", size_, picture.digest, channels, header.taken, header.patient)
+            )
         progress(done, len(files))
     return rows
 
@@ -244,7 +264,7 @@ class PixelBudget:
 # ---- classes
 
 
-def _classes(root: Path, rows: Sequence[_Row], notes: Sequence[Note]) -> tuple[str, ...]:
+def _classes(origin: Origin, places: Sequence[Place], rows: Sequence[_Row], notes: Sequence[Note]) -> tuple[str, ...]:
     """The classes that can be learned, sorted.
 
     Raises:
@@ -253,28 +273,39 @@ def _classes(root: Path, rows: Sequence[_Row], notes: Sequence[Note]) -> tuple[s
     counts = Counter(row.class_name for row in rows if not row.file.testing)
     classes = tuple(sorted(counts))
     listed = ", ".join(f"'{printable(name)}' {counts[name]}" for name in classes)
-    where, left_out = name_of(root), _left_out(notes, {"hidden", "not an image"} if rows else {"hidden"})
+    where = ", ".join(name_of(place.given) for place in places)
+    left_out = _left_out(notes, {"hidden", "not an image"} if rows else {"hidden"})
     if not rows:
         links = any(note.kind == "link" for note in notes)
         step = f"`cp -rL {quoted(where)} real` makes a folder of real files" if links else ""
         raise UsageError(
             f"{where}: no images in its class folders{left_out}. {step or 'Put PNG or JPEG files there'}."
-            + hint(read_tree(root))
+            + ("" if origin.says_classes else _hint(places))
         )
     if not classes:
         raise UsageError(f"{where}: no images to learn from: all {len(rows)} are in testing folders{left_out}.")
     if len(classes) == 1:
         raise UsageError(
             f"{where}: one class only, {listed} training images{left_out}. "
-            f"A classifier needs two or more: give each class its own folder.{hint(read_tree(root))}"
+            "A classifier needs two or more: "
+            + (
+                "see what the settings of labels and classes say."
+                if origin.says_classes
+                else f"give each class its own folder.{_hint(places)}"
+            )
         )
     alone = [name for name in classes if counts[name] < 2]  # one to learn from, one to validate
     if alone:
         raise UsageError(
             f"{where}: every class needs at least 2 training images, but '{printable(alone[0])}' has 1 "
-            f"(training images: {listed}){left_out}. Add images to it, or move its folder away."
+            f"(training images: {listed}){left_out}. Add images to it, or leave it out: move its "
+            "folder away, or name the others with --classes."
         )
     return classes
+
+
+def _hint(places: Sequence[Place]) -> str:
+    return next((said for place in places if (said := hint(read_tree(place.folder), place.given))), "")
 
 
 def _left_out(notes: Sequence[Note], usual: Collection[str]) -> str:
@@ -372,15 +403,55 @@ def _assemble(rows: Sequence[_Row], classes: tuple[str, ...], buffer: NDArray[np
     digests = tuple(row.digest for row in rows)
     ordered = tuple(sorted(notes, key=lambda note: (note.path, note.kind)))
     taken = np.array([np.nan if row.taken is None else row.taken for row in rows])
+    groups = tuple(row.file.group for row in rows)
+    patients = tuple(row.patient for row in rows)
     images = ImageSet(
-        pixels, labels, testing, paths, digests, classes, sizes, grey, ordered, fingerprint="", taken=taken
+        pixels,
+        labels,
+        testing,
+        paths,
+        digests,
+        classes,
+        sizes,
+        grey,
+        ordered,
+        fingerprint="",
+        taken=taken,
+        names=tuple(row.file.name for row in rows),
+        groups=groups if any(groups) else patients if any(patients) else (),
     )
     return with_testing(images, testing)
 
 
 def with_testing(images: ImageSet, testing: NDArray[np.bool_]) -> ImageSet:
     """The same images with `testing`, [images], and the fingerprint that follows."""
+    changed = replace(images, testing=testing)
+    return replace(changed, fingerprint=_fingerprint(changed))
+
+
+def in_order_of(images: ImageSet, paths: Sequence[str]) -> ImageSet:
+    """The same images in the order of these paths, that of a study which has begun; unchanged if they are others."""
+    places = {path: row for row, path in enumerate(images.paths)}
+    if images.paths == tuple(paths) or len(places) < len(images.paths) or places.keys() != set(paths):
+        return images
+    rows = np.array([places[path] for path in paths])
+    return replace(
+        images,
+        pixels=images.pixels[rows],
+        labels=images.labels[rows],
+        testing=images.testing[rows],
+        paths=tuple(paths),
+        digests=tuple(images.digests[row] for row in rows),
+        sizes=images.sizes[rows],
+        grey=images.grey[rows],
+        taken=None if images.taken is None else images.taken[rows],
+        names=tuple(images.names[row] for row in rows),
+        groups=tuple(images.groups[row] for row in rows) if images.groups else (),
+    )
+
+
+def _fingerprint(images: ImageSet) -> str:
     shape = images.pixels.shape[1:]
-    identity = [shape, images.classes, images.digests, images.labels.tolist(), testing.tolist(), images.paths]
-    fingerprint = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
-    return replace(images, testing=testing, fingerprint=fingerprint)
+    names = images.names or images.paths
+    identity = [shape, images.classes, images.digests, images.labels.tolist(), images.testing.tolist(), names]
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()

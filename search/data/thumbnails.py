@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search.data.decoding import MAX_PIXELS, FileRemark, decode, quiet, read_header
-from search.data.depth import FULL_DEPTH
+from search.data.depth import FULL, Scale
+from search.data.places import Place
 from storage.records import ImageRecord
 
 SIDE = 96  # the longer side, in pixels; smaller images stay as they are
@@ -17,36 +18,39 @@ MOST_PIXELS = 8 * MAX_PIXELS  # decoded for one report: 33 photographs of 12 meg
 
 
 def thumbnails(
-    root: Path, images: Iterable[ImageRecord], grey_bits: int = FULL_DEPTH, most: int = MOST_PIXELS
+    roots: Sequence[Place], images: Iterable[ImageRecord], scale: Scale = FULL, most: int = MOST_PIXELS
 ) -> dict[int, NDArray[np.uint8]]:
     """Row -> [height, width, 1 or 3] of the images that are still there, upright, in their own proportions.
 
-    An image whose pixels are no longer those of the study is left out, and so is a file that is not within `root`: the
-    database of a stranger may name any file of the user, but it does not know the digest of its pixels. Of large images
-    only the first are read, `most` pixels in all.
+    An image whose pixels are no longer those of the study is left out, and so is a file that is not within its root:
+    the database of a stranger may name any file of the user, but it does not know the digest of its pixels. Of large
+    images only the first are read, `most` pixels in all.
     """
     found: dict[int, NDArray[np.uint8]] = {}
     with quiet():
         for image in images:
-            file = _within(root, image.path)
+            file = next((file for root in roots if (file := _within(root, image.path))), None)
             header = read_header(file) if file else None
             if file is None or header is None or isinstance(header, FileRemark):
                 continue
             most -= header.height * header.width
             if most < 0:
                 break
-            scale = min(1.0, SIDE / max(header.height, header.width))
-            size = max(1, round(scale * header.height)), max(1, round(scale * header.width))
-            picture = decode(file, size, grey_bits)
+            share = min(1.0, SIDE / max(header.height, header.width))
+            size = max(1, round(share * header.height)), max(1, round(share * header.width))
+            picture = decode(file, size, scale)
             if not isinstance(picture, FileRemark) and picture.digest == image.digest:
                 found[image.row] = picture.pixels
     return found
 
 
-def _within(root: Path, path: str) -> Path | None:
-    """A file below the folder, links followed; None if there is none."""
+def _within(root: Place, path: str) -> Path | None:
+    """A file below the root's folder, links followed; None if there is none."""
+    start = f"{root.prefix}/" if root.prefix else ""
+    if not path.startswith(start):
+        return None
     try:
-        file = (root / path).resolve(strict=True)
-        return file if file.is_relative_to(root.resolve()) and file.is_file() else None
+        file = (root.folder / path[len(start) :]).resolve(strict=True)
+        return file if file.is_relative_to(root.folder.resolve()) and file.is_file() else None
     except (OSError, RuntimeError, ValueError):  # RuntimeError: a circle of links; ValueError: NUL in the name
         return None

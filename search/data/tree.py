@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from search.data.formats import IMAGE_ENDINGS, OTHER_ENDINGS
 from search.text import as_unicode
@@ -35,6 +35,7 @@ class Folder:
     files: list[Path] = field(default_factory=list)  # by name, as bytes; regular ones, or links to such below the root
     notes: list[Note] = field(default_factory=list)
     pictures: int = 0  # files below it whose names are those of pictures
+    is_root: bool = False  # whether it is the one that was named
 
     @property
     def name(self) -> str:
@@ -44,7 +45,7 @@ class Folder:
     @property
     def pictures_here(self) -> list[Path]:
         """Files directly in it whose names are those of pictures."""
-        return [path for path in self.files if _is_picture(path)]
+        return [path for path in self.files if is_picture(path.name)]
 
     @property
     def own_pictures(self) -> int:
@@ -75,9 +76,9 @@ class Folder:
         return f"{self.shown}/{name}" if self.shown else name
 
 
-def read_tree(root: Path) -> Folder:
-    """Everything below a folder. What cannot be looked at becomes a note."""
-    tree, real_root = Folder(root, ""), root.resolve()
+def read_tree(root: Path, shown: str = "") -> Folder:
+    """Everything below a folder. What cannot be looked at becomes a note. `shown`: what its paths begin with."""
+    tree, real_root = Folder(root, shown, is_root=True), root.resolve()
     folders: list[Folder] = []
     for folder in tree.below():
         _read(folder, real_root)
@@ -106,7 +107,7 @@ def _read(folder: Folder, real_root: Path) -> None:
 
 def _sort_in(entry: Path, folder: Folder, real_root: Path) -> tuple[str, str] | None:
     """Put an entry to the folders or files; the kind and message of a note where it is left out."""
-    if entry.name.startswith(".") or entry.name.casefold() in _SYSTEM_NAMES:
+    if is_hidden(entry.name):
         return "hidden", "Hidden, or made by an operating system: ignored."
     if entry.is_symlink():
         if problem := _link_problem(entry, real_root):
@@ -151,5 +152,11 @@ def _link_problem(link: Path, real_root: Path) -> str | None:
     return None if target.is_file() else "Symbolic link to something that is not a file: left out."
 
 
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in _PICTURES and path.name.lower() not in _TEXTS
+def is_picture(name: str) -> bool:
+    """Whether a file's name is that of a picture."""
+    return PurePath(name).suffix.lower() in _PICTURES and name.lower() not in _TEXTS
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is hidden, or made by an operating system."""
+    return name.startswith(".") or name.casefold() in _SYSTEM_NAMES

@@ -49,7 +49,7 @@ UNEXPLAINED = (LABELS, UNKNOWN, "labels do not follow from images")  # the last 
 
 PLAIN_WORDS = {
     "logistic_regression": "logistic regression on pixels",
-    "linear_probe": "linear probe on frozen features",
+    "linear_probe": "linear probe on a pre-trained network",
 }
 """Plain methods that can learn, by the name of their reference."""
 

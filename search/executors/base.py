@@ -52,6 +52,12 @@ class Executor(Protocol):
         cannot be written.
         """
 
+    def save(self, seconds: float) -> None:
+        """Have fold runs that may take longer than this store their state, and end as stopped; see `SaveRequest`.
+
+        Nothing happens where no worker is in the midst of a job, or where the fold run cannot be stored.
+        """
+
     def submit(self, job: Job) -> Future[Outcome]:
         """Run the job; the future never has an exception, and can be cancelled while it waits."""
 

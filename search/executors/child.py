@@ -21,11 +21,12 @@ from search.executors.base import Doing
 from search.executors.devices import resident
 from search.executors.watch import OVER_SHARE, Watch, use_of
 from search.files import no_links
-from search.jobs import FailureCause, Job, Outcome, Step, WorkerContext
+from search.jobs import FailureCause, FoldJob, Job, Outcome, SaveRequest, Step, WorkerContext
 from search.native import ENVIRONMENT
 from search.worker.worker import Sign
 
 KEEPER_SECONDS = keeper.COURTESY + keeper.PATIENCE + 1.0  # in which a keeper has ended all, unless it was stopped
+SENDING_SECONDS = 1.0  # to wait until a job is sent
 TELLING_SECONDS = 0.3  # for a worker to write into its log where it is
 MAX_TOLD = 100_000  # bytes of that
 
@@ -50,6 +51,7 @@ class Child:
         self._watch: Watch | None = None  # of the job that is running
         self._at: tuple[Job, Step | None] | None = None  # that job, and how far it is
         self._lock = threading.Lock()
+        self._sending = threading.Lock()  # jobs and requests to save them come from two threads
         self._gone = False
         self._start()
 
@@ -67,10 +69,11 @@ class Child:
             if fresh:
                 self.reap()
                 self._start()
-            watch.ready, self._watch, self._at = self._worker is not None, watch, (job, None)
-            if fresh:
-                self._pipe.send((self._context, self.log))
-            self._pipe.send(job)
+            with self._sending:
+                watch.ready, self._watch, self._at = self._worker is not None, watch, (job, None)
+                if fresh:
+                    self._pipe.send((self._context, self.log))
+                self._pipe.send(job)
             while isinstance(message := self._pipe.recv(), Sign):
                 self.ready, self._worker, self._at = True, message.pid, (job, message.step)
                 watch.sign()
@@ -78,6 +81,22 @@ class Child:
             self._watch = self._at = None
         outcome: Outcome = message
         return outcome
+
+    def save(self, seconds: float) -> None:
+        """Pass on a SaveRequest if there is a job. From another thread than `do`."""
+        if self._sending.acquire(timeout=SENDING_SECONDS):  # else a new process is still starting: there is no state
+            try:
+                if self._at is not None:
+                    self._pipe.send(SaveRequest(seconds))
+            except OSError:  # it has just ended
+                pass
+            finally:
+                self._sending.release()
+
+    def forget(self, job: Job) -> None:
+        """Remove what a fold run has stored of itself."""
+        if isinstance(job, FoldJob) and self._context and self._context.saving:
+            self._context.saving.forget(job)
 
     def look(self, passed: float, among: Mapping[int, Sequence[str]]) -> None:
         """End the process if its job is to be given up. From another thread than `do`, which then raises.

@@ -36,6 +36,9 @@ class InProcess:
         """See Executor; nothing runs while this is called."""
         self._worker = Worker(context)
 
+    def save(self, seconds: float) -> None:
+        """See Executor."""
+
     def submit(self, job: Job) -> Future[Outcome]:
         """See Executor; returns when the job is done."""
         if self._worker is None:

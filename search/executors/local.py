@@ -73,6 +73,11 @@ class LocalProcesses:
         for thread in (*self._threads, self._watcher):
             thread.start()
 
+    def save(self, seconds: float) -> None:
+        """See Executor."""
+        for child in self._children:
+            child.save(seconds)
+
     def submit(self, job: Job) -> Future[Outcome]:
         """See Executor."""
         future: Future[Outcome] = Future()
@@ -134,6 +139,8 @@ class LocalProcesses:
                 if not watch.given_up and "SIGKILL" in ended and killed_for_memory() > killed_before:
                     cause, how = FailureCause.OUT_OF_MEMORY, "was killed by the system, which had no memory left"
                 ends.append(how)
+                if cause == FailureCause.TOO_LONG:
+                    child.forget(job)  # it gets its time once more, not more time
                 if len(ends) < TRIES:
                     self._replaced.put(Replaced(job, how))
             else:

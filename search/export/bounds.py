@@ -20,7 +20,7 @@ _MAX_BYTES = {_CONFIG: 32 * 2**20, _WEIGHTS: 8 * 2**30}  # unpacked; of ours the
 _MAX_OTHER = 16 * 2**20  # of any other file in the archive
 _MAX_RATIO = 200  # of unpacked to packed bytes: text is packed 20 times
 _MAX_MEMBERS = 1000
-_MAX_OUTPUT = 2**26  # numbers that a layer may give for one image: 256 MiB. The largest of ours have 2**23
+MAX_OUTPUT = 2**26  # numbers that a layer may give for one image: 256 MiB. The largest of ours have 2**23
 _MAX_BATCH = 2**29  # and for all images that are predicted at once: 2 GiB
 _SLACK = 2**20  # bytes of variables that are not in the file of weights, such as states of random generators
 
@@ -63,13 +63,18 @@ def check_network(path: Path) -> None:
         if needed > stored + _SLACK:
             raise UsageError(f"{path} is damaged: its network has {needed:,} bytes of weights, and the file {stored:,}")
         largest, name = _largest(network)
-    if largest > _MAX_OUTPUT:
+    if largest > MAX_OUTPUT:
         raise UsageError(f"{path} is damaged: its layer {name[:60]!r} gives {largest:,} numbers for one image")
 
 
 def images_at_once(network: Any, most: int) -> int:
-    """How many images, at most `most`, a network may be given so that no layer's output is larger than 2 GiB."""
-    return max(1, min(most, _MAX_BATCH // max(1, _largest(network)[0])))
+    """How many images, at most `most`, a keras.Model may be given so that no layer's output is larger than 2 GiB."""
+    return images_that_fit(_largest(network)[0], most)
+
+
+def images_that_fit(numbers: int, most: int) -> int:
+    """How many images, at most `most` and at least one, of which a step makes so many numbers each, fit in 2 GiB."""
+    return max(1, min(most, _MAX_BATCH // max(1, numbers)))
 
 
 def _check_arrays(path: Path, archive: zipfile.ZipFile, stored: int) -> None:

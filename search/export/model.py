@@ -7,12 +7,13 @@ import shutil
 from pathlib import Path
 
 from search.errors import UsageError
+from search.export import saved_model
+from search.export.formats import ENDINGS, described, format_to_write
 from search.files import replacing
-from search.manifest import About, about
+from search.manifest import About
 from search.session.budget import without_result
 from search.study.continuing import stored_command
 from search.study.folder import StudyFolder
-from search.study.lease import holder
 from search.text import command_line, printable
 from storage import StorageError, needs_upgrade
 
@@ -21,8 +22,8 @@ _MAX_STUDIES = 20  # that are looked at to find the one of a model file
 
 
 def model_file(path: Path) -> Path:
-    """The model file at `path`: the file itself, or the model of a study. Raises UsageError if there is none."""
-    if path.is_file():
+    """The model at `path`: itself, a file or a SavedModel, or that of a study. Raises UsageError if there is none."""
+    if path.is_file() or saved_model.is_one(path):
         return path
     if not path.exists():
         raise UsageError(f"{path} does not exist; name a study, or a model of `search export`")
@@ -43,7 +44,7 @@ def stale(path: Path) -> str | None:
 
     It is not if an earlier release wrote it, or if more was searched since.
     """
-    folder, description = StudyFolder(path), about(model_file(path))
+    folder, description = StudyFolder(path), described(model_file(path))
     alone = path.is_file() or not folder.begun
     if description.outdated:
         return _outdated(path, description, _study_of(path, description) if alone else folder)
@@ -73,7 +74,7 @@ def _behind(folder: StudyFolder) -> str | None:
         again = _export(folder)
     except StorageError:  # locked or damaged: the model can be used all the same
         return None
-    if holder(folder.lock):
+    if folder.searcher:
         return f"{folder}: its search is running; this model is of an earlier session, and the next is made at the end"
     return f"{folder}: more has been searched since its model was made; `{again}` makes it anew"
 
@@ -109,7 +110,7 @@ def _check_begun(folder: StudyFolder) -> None:
 
 def _check_idle(folder: StudyFolder) -> None:
     """Raises UsageError while another process searches: it saves the model at its end."""
-    if who := holder(folder.lock):
+    if who := folder.searcher:
         raise UsageError(
             f"{folder} has no current model yet: it is being searched by {who}, which makes one at its end; wait for "
             f"it, or stop it with Ctrl-C, then: {_export(folder)}"
@@ -131,15 +132,18 @@ def has_model(folder: StudyFolder) -> bool:
 
 
 def check_target(to: Path | None) -> Path:
-    """The path to write the model to. Raises UsageError if it is None, no .keras file, or its folder is missing."""
+    """The path to write the model to. Raises UsageError if it is None, of no known format, or its folder is missing."""
     if to is None:
         raise UsageError("--to: name the file to write, such as --to model.keras")
-    if to.suffix != ".keras":
-        raise UsageError(f"--to: must end in .keras, the one format that is written, got {to}")
     if not to.absolute().parent.is_dir():
         raise UsageError(f"--to {to}: there is no folder {to.parent}; make it first, or name another")
-    if to.is_dir():
+    if to.is_dir() and to.suffix in ENDINGS:
         raise UsageError(f"--to {to} is a folder; name a file in it")
+    if to.is_dir() and any(to.iterdir()) and not saved_model.is_one(to):
+        raise UsageError(f"--to {to}: this folder has other files in it; name a new one for a SavedModel")
+    format_to_write(to)
+    if not to.suffix and to.exists() and not to.is_dir():
+        raise UsageError(f"--to {to} is a file, and a SavedModel is a folder; name another")
     return to
 
 

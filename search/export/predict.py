@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from search.data.decoding import MAX_PIXELS, FileRemark, Header, Picture, decode, quiet, read_header
+from search.data.depth import Scale
 from search.data.formats import IMAGE_ENDINGS
 from search.data.images import PixelBudget
 from search.data.layout import files_below, name_of
 from search.errors import UsageError
-from search.export.bounds import check_archive, check_network, images_at_once
-from search.manifest import About, Remembered, about, remembered
+from search.export.bounds import check_archive, check_network
+from search.export.formats import described, format_of, loaded
+from search.export.loaded import images_at_once
+from search.manifest import About, Remembered, remembered
 from search.native import ENVIRONMENT, no_stderr
 from search.results.predictions import Prediction
 from search.stats.calibration import softened
@@ -80,8 +83,8 @@ def predict(
     because TensorFlow is imported. Raises UsageError for a model that cannot be loaded, whose predictions are no
     probabilities, or that remembers no training images though `unknown` asks for them.
     """
-    needs, known = about(model), _remembered(model) if unknown else None
-    network = load_model(model)
+    needs, known = described(model), _remembered(model) if unknown else None
+    network = load(model)
     says = (None, *needs.image_shape), (None, len(needs.classes))
     if (network.input_shape, network.output_shape) != says:
         raise UsageError(
@@ -99,9 +102,14 @@ def predict(
 def _remembered(model: Path) -> Remembered:
     if found := remembered(model):
         return found
+    if format_of(model):
+        raise UsageError(
+            f"--unknown: {model} does not remember its training images: only a .keras file or a study does"
+        )
     raise UsageError(
-        f"--unknown: {model} does not remember its training images: only models on the features of a pre-trained "
-        "network do, made by this release. Search anew with `--preset frozen`, or leave --unknown out"
+        f"--unknown: {model} cannot tell what is unlike its training images: only models of `frozen` and `fine-tune`, "
+        "made by this release, remember these. To a network that was trained from the start pictures of all kinds look "
+        "too much alike; of your own ones nothing is known. Search anew with `--preset frozen`, or leave --unknown out"
     )
 
 
@@ -109,13 +117,19 @@ def _with_features(network: Any, known: Remembered, model: Path) -> Any:
     """The network, which gives (probabilities, features) then. Raises UsageError."""
     import keras
 
+    from search.worker.inner_features import with_features
+
     try:
-        features = network.get_layer(known.layer).input
-    except (ValueError, AttributeError):
-        features = None
-    if getattr(features, "shape", None) != (None, known.features.shape[1]):
+        if known.maps:
+            seeing = with_features(network, known.layer, known.maps)
+        else:
+            seeing = keras.Model(network.inputs, [network.outputs[0], network.get_layer(known.layer).input])
+        width = seeing.outputs[1].shape
+    except (ValueError, AttributeError, TypeError, IndexError):
+        width = None
+    if width != (None, known.features.shape[1]):
         raise UsageError(f"{model} is damaged: what it remembers of its training images is not of its own layers")
-    return keras.Model(network.inputs, [network.outputs[0], features])
+    return seeing
 
 
 def classified(
@@ -204,6 +218,12 @@ def _is_stray(file: InputFile, remark: FileRemark) -> bool:
     return not file.named and remark.kind == "not an image" and file.path.suffix.lower() not in IMAGE_ENDINGS
 
 
+def load(path: Path) -> Any:
+    """Load a model of any format: a keras.Model, or a `Loaded`. Raises UsageError if it cannot be loaded."""
+    known = format_of(path)
+    return load_model(path) if known is None else loaded(path, known)
+
+
 def load_model(path: Path) -> Any:
     """Load a keras.Model without running code from its file. Raises UsageError if it cannot be loaded."""
     os.environ.update(ENVIRONMENT)
@@ -224,10 +244,11 @@ def load_model(path: Path) -> Any:
 def pictures_in(files: Sequence[InputFile], needs: About) -> Generator[Picture | FileRemark]:
     """Each file's picture, or why there is none, in their order. Threads decode while the network is busy."""
     budget = PixelBudget(MAX_PIXELS)
+    scale = Scale(*needs.grey_window) if needs.grey_window else Scale.of_bits(needs.grey_bits)
 
     def decoded(file: InputFile, header: Header) -> Picture | FileRemark:
         with budget.reserved(header.height * header.width):
-            return _fitting(decode(file.path, needs.image_shape[:2], needs.grey_bits), needs.image_shape[2])
+            return _fitting(decode(file.path, needs.image_shape[:2], scale), needs.image_shape[2])
 
     def read(file: InputFile) -> Picture | FileRemark | Header:
         """The header where the main thread must decode the file. What training refuses by its header is refused."""

@@ -27,6 +27,7 @@ class SuspectLabel:
     likely: int  # the most probable other class
     probability: float  # of that class
     of_label: float  # probability of the label's class
+    rarity: float  # share of pictures whose label, being right, looks as improbable; the list is in its order
     accused: bool  # whether it is above the line: at most about 1 % of correct labels are
 
 
@@ -48,6 +49,7 @@ def suspect_labels(stored: StoredStudy, predictions: OutOfFold | None) -> tuple[
             likely=int(found.likely[n]),
             probability=float(probabilities[n, found.likely[n]]),
             of_label=float(probabilities[n, labels[n]]),
+            rarity=float(found.rare[n]),
             accused=place < found.accused,
         )
         for place, n in enumerate(found.order)

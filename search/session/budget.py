@@ -9,17 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from search.executors.devices import default_workers
-from search.session.prices import quickest, seconds_of_next
+from search.session.prices import SPEED, quickest, seconds_of_next
 from search.session.references import references_left
-from search.stats.evidence import may_be_chosen
+from search.stats.evidence import Evidence, may_be_chosen
+from search.stats.latency import Timed, together
 from search.stats.ranking import ranked
-from search.stats.selection import REPEATS, finalists
+from search.stats.selection import REPEATS, Member, finalists
 from search.study import config as toml
 from search.study.config import Config
 from search.study.continuing import stored_command
 from search.study.folder import StudyFolder
 from search.study.identity import check_same
-from search.study.lease import holder
 from search.study.prepared import Prepared
 from search.text import duration_of
 from spaces.backbones import Backbone
@@ -86,6 +86,18 @@ def refit_seconds(trials: Sequence[TrialRecord], folds: int, slots: int) -> floa
     """Expected seconds for training these trials on all images, `slots` at a time, and saving them."""
     each = [fold_seconds(trial) * folds / (folds - 1) for trial in trials]
     return SAVING + WITH_CARE * max(*each, sum(each) / slots)
+
+
+def predicting_seconds(evidence: Evidence, members: Sequence[Member], images: int, slowness: float) -> float:
+    """Expected seconds to predict so many images with all members, which share passes of a backbone.
+
+    By what an image was measured to take; where it was not, by the multiplications and `Prices.slowness`.
+    """
+    timed = []
+    for row in (evidence.row(member.trial) for member in members):
+        measured, assumed = evidence.milliseconds[row], 1000 * slowness * evidence.costs[row] / SPEED
+        timed.append(Timed(assumed if np.isnan(measured) else measured, evidence.passes[row]))
+    return images * together(timed) / 1000
 
 
 def is_long(trial: TrialRecord, folds: int, seconds: float | None) -> bool:
@@ -196,7 +208,7 @@ def without_result(folder: StudyFolder, *options: str) -> str | None:
         trials = store.trials(curves=False)
         if usable(trials, config.metric):
             return None
-        if who := holder(folder.lock):
+        if who := folder.searcher:
             return f"{folder}: no trial is complete yet; the study is being searched by {who}: wait for it"
         used = _used(store, trials, config)
         larger = (word for budget in used for word in budget.larger)

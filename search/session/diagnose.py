@@ -14,6 +14,7 @@ import numpy as np
 
 from search.data.check import notes_for_report
 from search.data.folds import fold_rows
+from search.data.origin import name_of_set
 from search.diagnosis.experiments import Experiment, experiments
 from search.diagnosis.result import Diagnosed, ExperimentResult, Run, Verdict, runs_that_learn
 from search.diagnosis.rules import PLAIN_WORDS, UNEXPLAINED, Plain
@@ -105,7 +106,7 @@ class _Bench:
         counts = np.bincount(prepared.images.labels[self._assignment >= 0])
         shares = counts[counts > 0] / counts.sum()
         case = Diagnosed(
-            images=Path(prepared.config.images).name,
+            images=name_of_set(prepared.config.origin(Path()).roots),
             model=prepared.own.file.name if prepared.own else f"preset {prepared.preset.name}",
             point=self._point,
             count=int(counts.sum()),

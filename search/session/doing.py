@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from search.executors.base import Doing, Replaced
-from search.jobs import ComposeJob, DescribeJob, DiscoverJob, FoldJob, Job, LookJob, ReferenceJob, RefitJob, Step
+from search.jobs import (
+    BundleJob,
+    ComposeJob,
+    DescribeJob,
+    DiscoverJob,
+    FoldJob,
+    Job,
+    LookJob,
+    ReferenceJob,
+    RefitJob,
+    Step,
+)
 from search.results.progress import Activity
 from search.session.plan import Plan
 
@@ -20,6 +31,21 @@ def replaced(one: Replaced, plan: Plan) -> str:
     return f"a worker {one.how}; a new one does its job once more: {_what(one.job, plan)}"
 
 
+def unfinished(stored: int, running: Sequence[object]) -> str:
+    """What becomes of fold runs that did not end before a stop; empty if all did.
+
+    `stored`: how many have stored their state; `running`: what still runs, of which fold runs begin again.
+    """
+    cut = sum(isinstance(work, FoldJob) for work in running)
+    kept = f"{_runs(stored)} in progress: the state is stored, and the next session goes on from it" if stored else ""
+    lost = f"{_runs(cut)} in progress did not end: what was trained since it last stored its state is done again"
+    return "; ".join(part for part in (kept, lost if cut else "") if part)
+
+
+def _runs(number: int) -> str:
+    return f"{number} fold run{'s' if number > 1 else ''}"
+
+
 def _what(job: Job, plan: Plan) -> str:
     match job:
         case DescribeJob():
@@ -27,6 +53,8 @@ def _what(job: Job, plan: Plan) -> str:
         case FoldJob():
             again = " on new folds" if job.repeat else ""
             what = f"{_trial(job, plan)}{again}, {_fold(job.fold, plan)}"
+        case BundleJob():
+            what = f"{_trial(job.folds[0], plan)}, {len(job.folds)} folds side by side"
         case ReferenceJob():
             what = f"reference {job.name.replace('_', ' ')}, {_fold(job.fold, plan)}"
         case RefitJob():

@@ -17,6 +17,7 @@ from search.executors.drive import Drive
 from search.jobs import DescribeJob, Description, Failure, FailureCause, FoldJob, FoldResult, Job, Outcome
 from search.results.progress import Ending
 from search.session.budget import GRACE_SECONDS
+from search.session.kept import saving_in, sweep_states
 from search.session.plan import Plan, fold_job, make_plan, worker_context
 from search.session.records import fold_record
 from search.session.run import versions
@@ -71,7 +72,7 @@ Work: TypeAlias = Candidate | FoldJob
 def ask(folder: StudyFolder, ends: Ends, asked: Asked) -> None:
     """Note that an explanation was asked for that needs no training."""
     with (
-        leased(folder.lock),
+        leased(folder.lock, takeover=asked.takeover),
         folder.read() as study,
         open_to_write(folder, study, ends) as store,
         _session(store, asked) as session,
@@ -95,7 +96,8 @@ def explain(
     `goes_on`: the command that continues. Raises UsageError or StorageError if it cannot start, RunError if it cannot
     go on.
     """
-    with leased(folder.lock), folder.read() as study:
+    lease = leased(folder.lock, takeover=asked.takeover, tell=lambda text: watched(text, 0, 1))
+    with lease, folder.read() as study:
         check_same(study, prepared)
         plan = make_plan(prepared, study, executor.slots)
         try:
@@ -109,7 +111,10 @@ def explain(
                 # Workers that are still busy must end before the lock is freed.
                 always.callback(executor.close, kill=True)
                 folder.sweep()
-                context = worker_context(pixels, folder.features, prepared)
+                saving = saving_in(folder, folder.explained_states(*ends.numbers), prepared.images.fingerprint)
+                sweep_states(saving, store, chosen=True)
+                context = worker_context(pixels, folder.features, prepared, saving)
+                plan = replace(plan, saving=saving)
                 executor.prepare(replace(context, seed=store.study().seed), folder.logs)
                 return _Training(
                     plan, store, run, executor, stop, results_of(study, ends, store), budget, watched
@@ -183,6 +188,8 @@ class _Training:
     def run(self) -> Ending:
         self._show()
         self._drive.run(self._next_work, self._may_go_on)
+        if self.stop.asked:
+            self.executor.save(GRACE_SECONDS)
         deadline = time.monotonic() + GRACE_SECONDS
         self._drive.run(lambda: None, lambda: time.monotonic() < deadline and not self._is_broken)
         if self._is_broken:
@@ -246,6 +253,8 @@ class _Training:
             self._on_described(work.point, outcome)
         else:
             self._on_fold(work, outcome)
+            if self.plan.saving:
+                self.plan.saving.forget(work)
         self._walk = self.results.walk()
 
     def _on_described(self, point: dict[str, Value], outcome: Outcome) -> None:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,8 +34,16 @@ from search.manifest import PACKAGING
 from search.results.looks import write_looks
 from search.results.read import read_telling
 from search.seeds import derive
-from search.session.budget import SAVING, WITH_CARE, fold_seconds, refit_seconds, usable
-from search.session.kept import forget, is_intact, model_of, weights_of
+from search.session.budget import (
+    GRACE_SECONDS,
+    SAVING,
+    WITH_CARE,
+    fold_seconds,
+    predicting_seconds,
+    refit_seconds,
+    usable,
+)
+from search.session.kept import forget, is_intact, model_of, sweep_states, weights_of
 from search.session.looks import look_jobs, look_seconds, looking, looks_of
 from search.session.plan import Plan, fold_job, fold_seed
 from search.session.prices import SPEED
@@ -136,13 +145,21 @@ class Finish:
     def _on_confirmed(self, job: FoldJob, outcome: Outcome) -> None:
         if isinstance(outcome, FoldResult):
             self._store.add_fold(fold_record(job, outcome), run=self.session.run_id, seconds=self.session.seconds)
+            if self.plan.saving:
+                self.plan.saving.forget(job)
 
     # Choosing and shipping
 
     def _make(self, evidence: Evidence, members: tuple[Member, ...]) -> bool:
         """Train the choice, save it as one model, and store the choice. Returns whether that succeeded."""
         started = self.session.clock()
-        refits = {member: self._refit_job(self._store.trial(member.trial), member.fold) for member in members}
+        first = {member.trial: member for member in reversed(members)}  # one model of a trial remembers for all
+        refits = {
+            member: self._refit_job(
+                self._store.trial(member.trial), member.fold, remembers=member == first[member.trial]
+            )
+            for member in members
+        }
         longest_first = sorted(refits, key=lambda member: -fold_seconds(self._store.trial(member.trial)))
         jobs = [refits[member] for member in longest_first if not is_intact(refits[member].path)]
         self._note(_what_is_made(members, sum(job.weights is not None for job in jobs)))
@@ -165,6 +182,7 @@ class Finish:
         )
         self._store.add_choice(record, run=self.session.run_id, seconds=self.session.seconds)
         forget(self.folder, evidence.numbers)
+        sweep_states(self.plan.saving, self._store, chosen=True)
         self._look(record, members, {member: refits[member].path for member in members})
         return True
 
@@ -220,7 +238,8 @@ class Finish:
     def _choose(self, evidence: Evidence, trials: Sequence[TrialRecord]) -> tuple[Member, ...]:
         """The models to make of what is chosen; empty without a choice.
 
-        Only trials that there is time to train, or whose folds' models are kept, are compared.
+        Only trials that there is time to train, or whose folds' models are kept, are compared. An ensemble must also
+        predict the testing images in time; a single trial does so in any case.
         """
         by_number, left = {trial.number: trial for trial in trials}, self._left()
         candidates = candidates_of(evidence, trials)
@@ -233,8 +252,12 @@ class Finish:
         members = decide(evidence, candidates, self.plan.wish)
         if len(members) == 1 and self._in_folds(by_number[members[0].trial], left):
             return tuple(Member(members[0].trial, 1 / self.plan.folds, fold) for fold in range(self.plan.folds))
-        single = decide(evidence, candidates, self.plan.wish, alone=True)
-        return self._in_time(members, by_number, left) or self._in_time(single, by_number, left)
+        predicting = partial(predicting_seconds, evidence, images=int(self.testing.sum()), slowness=self.slowness)
+        if len(members) > 1:
+            several = self._in_time(members, by_number, left - predicting(members))
+            if several and predicting(several) <= left:  # the kept models of folds share nothing
+                return several
+        return self._in_time(decide(evidence, candidates, self.plan.wish, alone=True), by_number, left)
 
     def _in_time(
         self, members: tuple[Member, ...], by_number: Mapping[int, TrialRecord], left: float
@@ -277,8 +300,11 @@ class Finish:
         probabilities = np.stack([out_of_fold(self._store, trial.number, repeat)[searched] for repeat in repeats])
         return better_in_folds(probabilities, self.labels[searched], self.plan.folds, self.plan.metric)
 
-    def _refit_job(self, trial: TrialRecord, fold: int | None) -> RefitJob:
-        """The job that trains the trial on all images, or as in a fold. Its file name has a hash of all its inputs."""
+    def _refit_job(self, trial: TrialRecord, fold: int | None, *, remembers: bool) -> RefitJob:
+        """The job that trains the trial on all images, or as in a fold. Its file name has a hash of all its inputs.
+
+        `remembers`: whether its file is to tell what is unlike the training images.
+        """
         like = [f for f in trial.folds if fold is None or (f.repeat, f.fold) == (0, fold)]
         options = refit_options(like, self.plan.fit_options(trial.params))
         if fold is None:
@@ -299,7 +325,7 @@ class Finish:
         weights = None if fold is None else self._weights(trial, fold)
         path = model_of(self.folder, job, options, self._store.study().fingerprint)
         kept = weights if weights and is_intact(weights) else None
-        return RefitJob(job, path, kept, self.plan.assignment[job.train])
+        return RefitJob(job, path, kept, self.plan.assignment[job.train] if remembers else None)
 
     def _on_saved(self, job: RefitJob | ComposeJob, outcome: Outcome) -> None:
         """Report why a model was not saved."""
@@ -324,7 +350,7 @@ class Finish:
         """Run all jobs, as many at a time as there are slots. Returns whether all were run and none failed.
 
         No further job is started once `go_on` returns False. Running ones are ended, and all workers with them, once
-        `may_wait` returns False: only for what comes last.
+        `may_wait` returns False: only for what comes last. At a stop, trainings have a little time, as in the search.
         """
         waiting, succeeded = deque(jobs), 0
 
@@ -338,6 +364,10 @@ class Finish:
             lambda: waiting.popleft() if waiting and go_on() else None,
             lambda: not self.session.stop.asked and may_wait(),
         )
+        if self.session.stop.asked and any(isinstance(job, FoldJob | RefitJob) for job in drive.running):
+            self.session.executor.save(GRACE_SECONDS)
+            deadline = self.session.clock() + GRACE_SECONDS
+            drive.run(lambda: None, lambda: self.session.clock() < deadline)
         if drive.running and not may_wait():
             self.session.executor.close(kill=True)
         return succeeded == len(jobs)

@@ -9,11 +9,12 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from search.jobs import FitOptions, FoldJob
+from search.jobs import STATE, FitOptions, FoldJob, Saving, remove
 from search.manifest import PACKAGING
 from search.study.folder import StudyFolder
-from storage import Params
+from storage import OUT_OF_TIME, Params, Store, TrialRecord, TrialState
 
+STATE_SECONDS = 60.0  # between two writes of a fold run's state
 KEPT_TRIALS = 3  # whose fold runs' weights stay on disk: the best ones
 
 
@@ -34,6 +35,38 @@ def forget(folder: StudyFolder, numbers: Iterable[int]) -> None:
     for number in numbers:
         for path in folder.refits.glob(f"trial-{number}-fold-*.npz"):
             path.unlink(missing_ok=True)
+
+
+def saving_in(folder: StudyFolder, states: Path, fingerprint: str) -> Saving | None:
+    """How fold runs store their state in `states`, a folder of the study; None where it leads elsewhere."""
+    return Saving(states.absolute(), fingerprint, STATE_SECONDS) if folder.contains(states) else None
+
+
+def sweep_states(saving: Saving | None, store: Store, *, chosen: bool) -> None:
+    """Remove the states of fold runs that no session goes on with. Only while the study is locked.
+
+    Those of open trials stay, also if these are only out of time; of complete ones too (they are confirmed, or trained
+    on all images), unless the model is `chosen` from all results.
+    """
+    paths = list(saving.folder.glob(f"*{STATE}")) if saving else []
+    by_number = {trial.number: trial for trial in store.trials(curves=False)} if paths else {}
+    for path in paths:
+        number, repeat, fold, seed = ([*map(_number, path.name.split("-")[:4])] + [-1] * 4)[:4]
+        trial = by_number.get(number)
+        if (
+            trial is None
+            or (repeat, fold, seed) in {(f.repeat, f.fold, f.seed) for f in trial.folds}
+            or not (_goes_on(trial) or (trial.state == TrialState.COMPLETE and not chosen))
+        ):
+            remove([path])
+
+
+def _goes_on(trial: TrialRecord) -> bool:
+    return trial.state == TrialState.RUNNING or trial.cause == OUT_OF_TIME
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else -1
 
 
 def is_intact(archive: Path) -> bool:

@@ -11,18 +11,17 @@ from datetime import UTC, datetime
 
 from search.errors import UsageError
 from search.executors.drive import Drive
-from search.jobs import Description, Failure, FailureCause, FoldJob, FoldResult, Outcome, ReferenceJob, ReferenceResult
+from search.jobs import Description, Failure, FailureCause, FoldJob, FoldResult, Outcome, ReferenceJob
 from search.results.progress import Ending, Progress
 from search.samplers.base import Exhausted, Sampler
 from search.session.backbones import backbone_of, may_be_best_of, with_backbone
 from search.session.budget import GRACE_SECONDS, patience
 from search.session.candidate import LEFT_OUT, Candidate, Work, job_of
-from search.session.doing import activities, replaced
-from search.session.parts import is_part, keep
+from search.session.doing import activities, replaced, unfinished
 from search.session.plan import Plan, Start, fold_job, still_to_try
 from search.session.racer import Racer, races
 from search.session.records import collapse, fold_record
-from search.session.references import ReferenceQueue
+from search.session.references import KEPT_SHARE, ReferenceQueue, keep_outcome
 from search.session.session import Session
 from search.session.smaller import after_memory
 from search.session.time_left import TimeLeft
@@ -36,7 +35,6 @@ from storage import (
     Closing,
     FoldRecord,
     LayerRecord,
-    ReferenceRecord,
     Split,
     TrialRecord,
     TrialState,
@@ -64,13 +62,14 @@ class Loop:
         self._drive: Drive[Work] = Drive(self.session.executor, job_of, self._on_outcome, self.show)
         self._trials = Trials(plan.metric)
         self._starts: list[Start] = []  # still to be tried
-        self._time = TimeLeft(plan, self.session)
         self.references = ReferenceQueue(plan.references, plan.assignment, plan.folds, plan.seed, plan.parts)
+        self._time = TimeLeft(plan, self.session, lambda: self.kept_for_references)
         self._racer = Racer(plan.race, plan.metric, plan.assignment) if plan.race else None
         self._defaults = {parameter.name: parameter.default for parameter in plan.space.parameters}
         self._folds_done = 0  # in this session
         self._answered = False  # whether a worker returned an outcome in this session
         self._backbones: tuple[str, ...] = ()  # those that may be the best, of several; empty until all were probed
+        self._states_stored = 0  # of fold runs that ended because the session was asked to stop
         self._notes: set[str] = set()  # notes of workers that were shown already
         self._exhausted = False  # whether the sampler has no further point
         self.ended_by_time = False  # or there is none that fits the time that is left
@@ -100,6 +99,18 @@ class Loop:
     def needed(self) -> float:
         """Expected seconds for making the model of the trials there are; 0 without a limit."""
         return self._time.needed(self._trials)
+
+    @property
+    def kept_for_references(self) -> float:
+        """Seconds of a limited time that are kept back for references, and the learning curve; 0 without a limit."""
+        if self.plan.seconds is None:
+            return 0.0
+        return min(self.references.left_seconds(probe=self.can_probe), KEPT_SHARE * self.plan.seconds)
+
+    @property
+    def can_probe(self) -> bool:
+        """Whether the features of the linear probe are at hand, so that it takes a moment."""
+        return self._time.has_features(self.plan.probe_views)
 
     @property
     def slowness(self) -> float:
@@ -279,10 +290,8 @@ class Loop:
         match work:
             case Candidate():
                 self._on_described(work, outcome)
-            case ReferenceJob() if is_part(work):
-                keep(self.references.parts, self.session, work, outcome)
             case ReferenceJob():
-                self._on_reference(work, outcome)
+                keep_outcome(self.references, self.session, work, outcome)
             case FoldJob():
                 self._on_fold(work, outcome)
 
@@ -369,14 +378,22 @@ class Loop:
 
     def _on_fold(self, job: FoldJob, outcome: Outcome) -> None:
         """Commit a fold; close its trial if the fold was the last, was stuck at chance, or failed."""
+        # Its state is stored, and the next session goes on with it.
+        if isinstance(outcome, Failure) and outcome.cause == FailureCause.STOPPED:
+            self._states_stored += 1
+            return
         trial = self._trials[job.trial]
-        if trial.state != TrialState.RUNNING:
-            return  # another fold of it failed meanwhile
+        if trial.state == TrialState.RUNNING:  # else another fold of it failed meanwhile
+            self._commit(trial, job, outcome)
+        if self.plan.saving:
+            self.plan.saving.forget(job)
+
+    def _commit(self, trial: TrialRecord, job: FoldJob, outcome: Outcome) -> None:
+        """See `_on_fold`."""
         if isinstance(outcome, Failure):
-            if outcome.cause != FailureCause.STOPPED:
-                closed = (TrialState.FAILED, outcome.cause, outcome.detail)
-                self._store.close_trial(trial.number, *closed, run=self.session.run_id, seconds=self.session.seconds)
-                self._failed(trial, outcome)
+            closed = (TrialState.FAILED, outcome.cause, outcome.detail)
+            self._store.close_trial(trial.number, *closed, run=self.session.run_id, seconds=self.session.seconds)
+            self._failed(trial, outcome)
             return
         assert isinstance(outcome, FoldResult)  # noqa: S101 - the answer to a FoldJob
         self._note_once(outcome.notes)
@@ -410,18 +427,6 @@ class Loop:
             if note not in self._notes:
                 self._notes.add(note)
                 self._observer.note(note)
-
-    def _on_reference(self, job: ReferenceJob, outcome: Outcome) -> None:
-        """Commit a fold of a reference. A reference that fails is skipped: the search does not need it."""
-        if isinstance(outcome, Failure):
-            if outcome.cause != FailureCause.STOPPED and self.references.leave_out(job.name):
-                name = job.name.replace("_", " ")
-                self._observer.note(f"no reference row of {name}: {outcome.cause}: {outcome.detail}")
-            return
-        assert isinstance(outcome, ReferenceResult)  # noqa: S101 - the answer to a ReferenceJob
-        record = ReferenceRecord(name=job.name, fold=job.fold, **vars(outcome))
-        self._store.add_reference(record, run=self.session.run_id, seconds=self.session.seconds)
-        self.references.known.append(record)
 
     def _failed(self, trial: TrialRecord, failure: Failure) -> None:
         """Update the state after a stored trial failed; end the search after too many failures in a row."""
@@ -463,13 +468,13 @@ class Loop:
         """
         seconds = self.plan.seconds
         if self._ending is not Ending.FINISHED or seconds is None:
-            self._wait(GRACE_SECONDS)
+            self._wait_a_little()
             return
         self._wait(patience(seconds, unsure=self._is_unsure))
         self._train_last_folds()
         if self.session.stop.asked:
             self._stop()
-            self._wait(GRACE_SECONDS)
+            self._wait_a_little()
             return
         for trial in self._trials.open:
             folds = f"{len(trial.folds)} of {self.plan.folds} folds"
@@ -480,6 +485,12 @@ class Loop:
     def _stop(self) -> None:
         self._ending = Ending.STOPPED
         self._observer.note(f"stopping: running folds get {GRACE_SECONDS:.0f} s to end; ask again to leave at once")
+        self.session.executor.save(GRACE_SECONDS)
+
+    def _wait_a_little(self) -> None:
+        self._wait(GRACE_SECONDS)
+        if self._ending is Ending.STOPPED and (words := unfinished(self._states_stored, self.running)):
+            self._observer.note(words)
 
     def _wait(self, seconds: float) -> None:
         """Wait for what is running, at most so long."""

@@ -55,7 +55,7 @@ def run(
     outer = outer_folds(folder, prepared)
     ending = Ending.FINISHED
     if budget.done_already(folder, prepared):
-        with leased(folder.lock):
+        with leased(folder.lock, takeover=asked.takeover):
             begin()
     else:
         with watch() as observer:
@@ -156,4 +156,12 @@ def _from_below(config: Config) -> Config:
         name: given if given == FROM_KERAS or is_name(given) or given.startswith("~") else str(below / given)
         for name, given in config.weights.items()
     }
-    return config.model_copy(update={"images": str(below / config.images), "groups": groups, "weights": weights})
+    return config.model_copy(
+        update={
+            "images": str(below / config.images),
+            "also": [str(below / path) for path in config.also] if config.also else None,
+            "labels": str(below / config.labels) if config.labels else None,
+            "groups": groups,
+            "weights": weights,
+        }
+    )

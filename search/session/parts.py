@@ -2,12 +2,13 @@
 
 It shows whether more pictures would help (`stats/learning_curve.py`), and decides nothing in the search. So only fits
 that are short are begun: for two seconds before the search goes on, which is enough for one draw of a few hundred
-images, then by workers that have nothing else to do. What there was no time for is not there.
+images, then by workers that have nothing else to do. At the end of a limited time some seconds are kept back for the
+first draw. What there was no time for is not there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,10 +19,9 @@ from search.data.parts import part_of
 from search.jobs import Failure, Outcome, ReferenceJob, ReferenceResult
 from search.seeds import derive
 from search.session.session import Session
-from search.stats.learning_curve import DRAWS, PERCENTS, Part
+from search.stats.learning_curve import DRAWS, LONGEST, PERCENTS, Part
 from storage import ReferenceRecord
 
-LONGEST = 1.0  # seconds that a fit may be expected to take: by so much it may delay a trial
 FIRST = 2.0  # seconds, as expected, of fits in a session that come before points of the sampler
 
 
@@ -50,6 +50,16 @@ class PartQueue:
             parts = [Part(self._terms.method, percent, draw) for draw in range(DRAWS) for percent in PERCENTS]
             wanted = [(part, fold) for part in parts for fold in range(self._folds)]
             self._waiting = [(part, fold) for part, fold in wanted if (part.name, fold) not in stored]
+
+    @property
+    def method(self) -> str:
+        """Of what the learning curve is; empty if there is none."""
+        return self._terms.method if self._terms else ""
+
+    def first_draw(self, seconds_of: Callable[[str], float]) -> float:
+        """Expected seconds of what is missing of the first draw. `seconds_of`: of a fold of a whole reference."""
+        percents = [part.percent for part, _ in self._waiting if part.draw == 0]
+        return sum(percents) / 100 * seconds_of(self.method) if percents else 0.0
 
     def next_job(
         self, references: Sequence[ReferenceRecord], seconds: float, *, free: bool = True

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from search.data.folds import fold_rows
 from search.executors.devices import memory_for_each
-from search.jobs import Description, FitOptions, FoldJob, Pixels, WorkerContext
+from search.jobs import Description, FitOptions, FoldJob, Pixels, Saving, WorkerContext, probed
 from search.seeds import derive
 from search.session.budget import Reserve, reserve
-from search.session.kept import forget, weights_of
+from search.session.kept import forget, saving_in, weights_of
 from search.session.parts import PartTerms
 from search.session.racer import RaceTerms
 from search.session.references import references_of
@@ -23,7 +23,8 @@ from search.stats.selection import Wish
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from spaces import Space, Value
-from spaces.presets import Auto, Preset, family_of, known_good, probes, shared_views
+from spaces.facts import Facts
+from spaces.presets import FAMILIES, Auto, Preset, family_of, known_good, probes, shared_views
 from storage import Split, Store, TrialRecord
 from storage.records import Origin, Params
 
@@ -62,10 +63,12 @@ class Plan:
     until_flat: bool = False  # whether the search ends when more of it does not pay
     references: Sequence[str] = ()  # names of the reference rows to compute
     parts: PartTerms | None = None  # of the learning curve; None: there is none
+    probe_views: frozenset[str] = frozenset()  # views of all images whose features the linear probe needs
     reserve: Callable[[Sequence[TrialRecord]], Reserve] = lambda _trials: Reserve()  # of time, for finishing
     race: RaceTerms | None = None  # None: every trial is trained on every fold
     weights: Callable[[TrialRecord, int], Path] | None = None  # where a fold run keeps its weights
     forget: Callable[[Iterable[int]], None] = lambda _numbers: None  # removes the kept weights of trials
+    saving: Saving | None = None  # how long fold runs store their state
 
     def too_large(self, model: Description) -> str | None:
         """Why a described model is not trained; None if it is."""
@@ -155,6 +158,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
         until_flat=config.until_flat,
         references=references,
         parts=_parts(prepared, references),
+        probe_views=_probe_views(prepared.facts),
         race=race_terms(prepared, str(store.study().config.get("race", "none"))),
     )
     images, folder, study = int((plan.assignment >= 0).sum()), StudyFolder(store.path.parent), store.study()
@@ -168,6 +172,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
             folder, trial.number, fold, fold_seed(study.seed, trial.number, 0, fold), trial.params, study.fingerprint
         ),
         forget=lambda numbers: forget(folder, numbers),
+        saving=saving_in(folder, folder.states, study.fingerprint),
         probes=of_backbones,
         trains=lambda params: preset is None or _trains(preset, params),
         passes=lambda params: shared_views(preset, params, prepared.facts) if preset else frozenset(),
@@ -179,6 +184,15 @@ def _parts(prepared: Prepared, references: Sequence[str]) -> PartTerms | None:
     if not references:
         return None
     return PartTerms(references[-1], prepared.images.labels, prepared.checked.grouping.units)
+
+
+def _probe_views(facts: Facts) -> frozenset[str]:
+    """Names of the views that the linear probe sees; empty without a backbone."""
+    backbone, family = probed(facts.backbones), FAMILIES["frozen"]
+    if backbone is None or family.frozen is None:
+        return frozenset()
+    facts = replace(facts, backbones=(backbone,))
+    return frozenset(view.name for view in family.frozen.views(family.space(facts).defaults(), facts))
 
 
 def race_terms(prepared: Prepared, rule: str) -> RaceTerms | None:
@@ -204,7 +218,7 @@ def _trains(preset: Preset | Auto, params: Params) -> bool:
     return not (family.frozen and family.frozen.heads) or family.frozen.heads.trains(own)
 
 
-def worker_context(pixels: Path, features: Path, prepared: Prepared) -> WorkerContext:
+def worker_context(pixels: Path, features: Path, prepared: Prepared, saving: Saving | None = None) -> WorkerContext:
     """What workers need for a prepared study. `pixels`: a .npy file; `features`: a folder for frozen features."""
     return WorkerContext(
         pixels=Pixels(pixels),
@@ -218,4 +232,5 @@ def worker_context(pixels: Path, features: Path, prepared: Prepared) -> WorkerCo
         xla=prepared.config.training.xla,
         features=features.absolute(),
         seed=prepared.config.seed,
+        saving=saving,
     )

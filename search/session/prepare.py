@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.data.check import check_images
-from search.data.depth import FULL_DEPTH
-from search.data.depth import KEY as GREY_BITS
+from search.data.depth import Scale
 from search.data.holdout import hold_out, holdout_mask
-from search.data.images import ImageSet, read_images
+from search.data.images import ImageSet, in_order_of, read_images
 from search.errors import UsageError
 from search.samplers.factory import unmodelled_parameters
 from search.session.budget import share_of_hours
@@ -34,6 +33,7 @@ from spaces.presets.auto import prefix
 from storage import ImageRecord, Store, StudyRecord, needs_upgrade
 
 UNEVEN = 1.5  # images of the most frequent class over those of the rarest, above which weighing classes is searched
+SHRUNK = 4.0  # times: pictures that were larger than they are read by more lose detail that may matter
 OWN_EPOCHS = 40  # maximum of a fold run, for a user's model that does not declare `epochs`
 
 
@@ -54,8 +54,9 @@ def prepare(
     (stored, before), weights = _stored(folder), AvailableBackbones((), config.space, ())
     if not model and (isinstance(chosen, Auto) or chosen.frozen):
         weights = find_backbones(config, folder, _backbones_of(stored), needed=not isinstance(chosen, Auto))
-    grey_bits = None if stored is None else stored.config.get(GREY_BITS, FULL_DEPTH)
-    images = read_images(folder / config.images, size=config.image_size, grey_bits=grey_bits, progress=progress)
+    scale = None if stored is None else _scale_of(stored, folder)
+    images = read_images(config.origin(folder), size=config.image_size, scale=scale, progress=progress)
+    images = in_order_of(images, [image.path for image in before])
     checked = check_images(images, config.groups, folder, config.folds)
     if checked.folds is None:
         raise UsageError(checked.problem or "")
@@ -78,7 +79,8 @@ def prepare(
     own_remark = own.found if own else None
     unmodelled = _unmodelled(config, space, families=isinstance(chosen, Auto) and not own)
     folds = checked.folds or 0
-    settled = (text for text in (own_remark, warm_remark, unmodelled) if text)
+    detail = _lost_detail(images) if stored is None and config.image_size is None else None
+    settled = (text for text in (detail, own_remark, warm_remark, unmodelled) if text)
     return Prepared(
         config=share_of_hours(config, folds),
         images=images,
@@ -123,6 +125,20 @@ def _unmodelled(config: Config, space: Space, *, families: bool) -> str | None:
     return f"{sentence}, or a preset of one family" if sentence and families else sentence
 
 
+def _lost_detail(images: ImageSet) -> str | None:
+    """A sentence on what is too small to be seen in large images; None where they were not made much smaller."""
+    height, width = images.pixels.shape[1:3]
+    high, wide = np.median(images.sizes, axis=0)
+    times = max(high / height, wide / width)
+    if times <= SHRUNK:
+        return None
+    return (
+        f"{wide:,.0f} x {high:,.0f} pixels, the median of the files, become {width} x {height}: what is smaller than "
+        f"about {times:.0f} of theirs is lost. If that matters, make the study by `search init`, and set image_size = "
+        f"224 in {toml.FILE}; it takes about three times as long"
+    )
+
+
 def _other(study: Path, folder: Path) -> Path:
     """The database of the study of a warm start."""
     try:
@@ -150,6 +166,14 @@ def _stored(folder: Path) -> tuple[StudyRecord | None, list[ImageRecord]]:
         return None, []
     with Store.open(path, read_only=True) as store:
         return (store.study(), store.images()) if store.has_trials() else (None, [])
+
+
+def _scale_of(stored: StudyRecord, folder: Path) -> Scale:
+    """The scale of deep grey that a study began with. Raises UsageError for one that is never written."""
+    try:
+        return Scale.of_plain(stored.config)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{folder}: its database says {error}, which cannot be; restore it from a backup") from None
 
 
 def _backbones_of(stored: StudyRecord | None) -> Collection[str] | None:

@@ -7,7 +7,7 @@ so far; before the first one of a family it is assumed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -35,7 +35,9 @@ class Prices:
     _macs: dict[int, float] = field(default_factory=dict)  # multiplications of a prediction, all views
     _factors: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # measured / assumed
     _short: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # seconds, where COMPUTES is more
-    _passed: set[str] = field(default_factory=set)  # views whose features are computed already
+    _passed: set[str] = field(default_factory=set)  # views whose features are computed already, or being computed
+    _views: dict[int, tuple[str, ...]] = field(default_factory=dict)  # of a described trial
+    _computed: set[str] = field(default_factory=set)  # views that a whole fold run has used
 
     def describe(self, number: int, family: str, description: Description, epochs: int, *, trains: bool = True) -> None:
         """Note a trial's description before its first fold. `epochs`: the most of a fold run.
@@ -49,17 +51,22 @@ class Prices:
         once = (self.train + self.validate) * new * description.macs / SPEED + tracing + building
         epoch = self.train * description.training_macs + self.validate * views * description.macs
         self._described[number] = family, once, trained * epochs * epoch / SPEED
-        self._macs[number] = description.macs * views
+        self._macs[number], self._views[number] = description.macs * views, tuple(description.views)
 
     def begun(self, description: Description) -> None:
         """Its features will be at hand for other trials."""
         self._passed |= set(description.views)
+
+    def has_features(self, views: Iterable[str]) -> bool:
+        """Whether the features of these views are at hand."""
+        return self._computed.issuperset(views)
 
     def note(self, trial: TrialRecord, seconds: float) -> None:
         """Learn from a fold run of `trial`, given without it."""
         known = self._described.get(trial.number)
         if known is None:
             return
+        self._computed |= set(self._views[trial.number])
         family, once, each = known
         assumed = each + (0.0 if trial.folds else once)
         if assumed > COMPUTES:  # shorter ones tell nothing about speed
@@ -73,6 +80,7 @@ class Prices:
         Not from the first one: whether its features were at hand then is not known any more.
         """
         folds = tuple(fold for fold in trial.folds if fold.repeat == 0)
+        self._computed |= set(self._views[trial.number]) if folds else set()
         for done in range(1, len(folds)):
             self.note(replace(trial, folds=folds[:done]), folds[done].seconds)
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from search.data.folds import fold_rows
 from search.executors.drive import Drive
-from search.jobs import ReferenceJob, possible
+from search.jobs import PROBE, Failure, FailureCause, Outcome, ReferenceJob, ReferenceResult, possible
 from search.seeds import derive
-from search.session.parts import PartQueue, PartTerms, keep
+from search.session.parts import PartQueue, PartTerms, is_part, keep
 from search.session.session import Session
 from search.stats.learning_curve import Part
 from search.study.folder import StudyFolder
@@ -20,6 +20,8 @@ from spaces.backbones import Backbone
 from storage import ReferenceRecord, Store
 
 AFTERWARDS = 2.0  # seconds that the learning curve may take once the model is saved, without a time to use up
+KEPT_SHARE = 0.05  # of a limited time, at most, that is kept back for references and the learning curve
+ASSUMED = 0.4  # seconds of a reference's fold, before there was one
 
 
 def missing_folds(names: Iterable[str], folds: int, known: Iterable[ReferenceRecord]) -> list[tuple[str, int]]:
@@ -57,8 +59,39 @@ class ReferenceQueue:
         """The job of the next missing fold; None if there is none."""
         if not self._waiting:
             return None
-        name, fold = self._waiting.popleft()
+        return self._job(*self._waiting.popleft())
+
+    def _job(self, name: str, fold: int) -> ReferenceJob:
         return ReferenceJob(name, fold, *fold_rows(self._assignment, fold), derive(self._seed, "reference", name, fold))
+
+    def left_seconds(self, *, probe: bool) -> float:
+        """Expected seconds of what is missing, and of the first draw of the learning curve, one after another.
+
+        `probe`: whether the features of the linear probe are at hand; if not, it is left out.
+        """
+        waiting = [name for name, _ in self._waiting if probe or name != PROBE]
+        curve = self.parts.first_draw(self._seconds_of) if probe or self.parts.method != PROBE else 0.0
+        return sum(map(self._seconds_of, waiting)) + curve
+
+    def next_short(self, seconds: float, *, probe: bool) -> ReferenceJob | None:
+        """The next job that is expected to end within `seconds`; None if there is none.
+
+        First the reference that the learning curve is of, then the curve's first draw, then the other references, and
+        the other draws last. `probe`: see `left_seconds`.
+        """
+        usable = [(name, fold) for name, fold in self._waiting if probe or name != PROBE]
+        first = [job for job in usable if job[0] == self.parts.method]
+        if not first and self.parts.first_draw(self._seconds_of) and (part := self.next_part(seconds)):
+            return part
+        for name, fold in first or usable:
+            if self._seconds_of(name) <= seconds:
+                self._waiting.remove((name, fold))
+                return self._job(name, fold)
+        return self.next_part(seconds)
+
+    def _seconds_of(self, name: str) -> float:
+        """Expected seconds of a fold. The first one may have waited for features."""
+        return min((record.seconds for record in self.known if record.name == name), default=ASSUMED)
 
     def next_part(self, seconds: float, *, free: bool = True) -> ReferenceJob | None:
         """The next job of the learning curve, see `PartQueue`; None if there is none."""
@@ -83,12 +116,36 @@ def references_left(store: Store, backbones: Sequence[Backbone]) -> bool:
     return bool(missing_folds(references_of(StudyFolder(store.path.parent), backbones), folds, store.references()))
 
 
+def keep_outcome(references: ReferenceQueue, session: Session, job: ReferenceJob, outcome: Outcome) -> None:
+    """Commit what a job of the queue gave. A reference that fails is skipped: the search does not need it."""
+    if is_part(job):
+        keep(references.parts, session, job, outcome)
+        return
+    if isinstance(outcome, Failure):
+        if outcome.cause != FailureCause.STOPPED and references.leave_out(job.name):
+            name = job.name.replace("_", " ")
+            session.observer.note(f"no reference row of {name}: {outcome.cause}: {outcome.detail}")
+        return
+    assert isinstance(outcome, ReferenceResult)  # noqa: S101 - the answer to a ReferenceJob
+    record = ReferenceRecord(name=job.name, fold=job.fold, **vars(outcome))
+    session.store.add_reference(record, run=session.run_id, seconds=session.seconds)
+    references.known.append(record)
+
+
 def use_spare_time(
-    references: ReferenceQueue, session: Session, seconds: float, show: Callable[[], object] = lambda: None
+    references: ReferenceQueue,
+    session: Session,
+    seconds: float,
+    show: Callable[[], object] = lambda: None,
+    *,
+    probe: bool = True,
 ) -> None:
-    """Go on with the learning curve, for at most so many seconds."""
+    """Compute references that there was no time for, and the learning curve, for at most so many seconds.
+
+    `probe`: see `ReferenceQueue.left_seconds`.
+    """
     deadline = session.clock() + seconds
     drive: Drive[ReferenceJob] = Drive(
-        session.executor, lambda job: job, lambda job, outcome: keep(references.parts, session, job, outcome), show
+        session.executor, lambda job: job, lambda job, outcome: keep_outcome(references, session, job, outcome), show
     )
-    drive.run(lambda: references.next_part(deadline - session.clock()), lambda: not session.stop.asked)
+    drive.run(lambda: references.next_short(deadline - session.clock(), probe=probe), lambda: not session.stop.asked)

@@ -21,6 +21,7 @@ from search.results.progress import Ending, Observer
 from search.samplers.factory import make_sampler
 from search.session.budget import RESTARTING
 from search.session.finish import Finish
+from search.session.kept import saving_in, sweep_states
 from search.session.loop import Loop
 from search.session.plan import make_plan, worker_context
 from search.session.references import AFTERWARDS, use_spare_time
@@ -61,7 +62,7 @@ def run(
     requested one: it writes `study.toml`.
     Raises UsageError or StorageError if it cannot start, RunError if it cannot continue.
     """
-    with leased(folder.lock):
+    with leased(folder.lock, takeover=asked.takeover, tell=observer.note):
         begun = open_begun(folder, prepared)
         begin()
         with begun or create(folder, prepared) as store:
@@ -99,7 +100,9 @@ def _session(
             # Workers that are still busy must end before the lock is freed: another session may write the same files.
             unless_finished.callback(executor.close, kill=True)
             folder.sweep()
-            executor.prepare(worker_context(pixels, folder.features, prepared), folder.logs)
+            saving = saving_in(folder, folder.states, prepared.images.fingerprint)
+            sweep_states(saving, store, chosen=folder.model_is_current(store))
+            executor.prepare(worker_context(pixels, folder.features, prepared, saving), folder.logs)
             session = Session(store, run_id, executor, observer, stop, started=started)
             ending = _search_and_finish(folder, prepared, pixels, session, searching=searching)
             if ending is Ending.FINISHED:
@@ -135,10 +138,13 @@ def _search_and_finish(
     else:
         loop.load()
     if loop.running:  # folds that did not end in time
-        executor.prepare(worker_context(pixels, folder.features, prepared), folder.logs)
+        executor.prepare(worker_context(pixels, folder.features, prepared, plan.saving), folder.logs)
+    elif searching:
+        use_spare_time(loop.references, session, loop.kept_for_references, loop.show, probe=loop.can_probe)
     _finish(folder, prepared, session, loop)
     left = math.inf if plan.seconds is None or not searching else plan.seconds - session.spent
-    use_spare_time(loop.references, session, left if loop.ended_by_time else min(left, AFTERWARDS), loop.show)
+    seconds = left if loop.ended_by_time else min(left, AFTERWARDS)
+    use_spare_time(loop.references, session, seconds, loop.show, probe=loop.can_probe)
     return Ending.STOPPED if session.stop.asked else Ending.FINISHED
 
 
@@ -149,7 +155,7 @@ def _finish(folder: StudyFolder, prepared: Prepared, session: Session, loop: Loo
         "classes": list(record.classes),
         "image_shape": list(record.image_shape),
         "fingerprint": record.fingerprint,
-        "grey_bits": images.grey_bits,
+        **images.scale.plain,
     }
     Finish(
         plan=loop.plan,

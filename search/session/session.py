@@ -25,6 +25,7 @@ class Asked:
     command: str  # as it was typed; it is stored
     options: tuple[str, ...] = ()  # of it, those that the command needs which goes on
     started: float | None = None  # the `time.monotonic` from which its time counts; None: when it begins
+    takeover: bool | None = None  # whether a process that has the study is ended, see `leased`; None: no such option
 
 
 @dataclass
@@ -57,7 +58,7 @@ class Session:
         return self._spent_before + self.seconds
 
     def wait_for_lock(self, waited: float, *, budget: float | None) -> bool:
-        """Whether to wait on for the database, which another program has locked for `waited` seconds; tells of it.
+        """Whether to wait on for the database, which is locked, or its server away, for `waited` seconds; tells of it.
 
         An hour; less once the session's time is over (`budget`: seconds of all sessions), or it is asked to stop.
         """
@@ -69,8 +70,7 @@ class Session:
         if waited >= self._told_of_lock:
             self._told_of_lock = 2 * waited
             self.observer.note(
-                f"{self.store.path}: another program has locked it for {waited:.0f} s; waiting, and what is committed "
-                "is safe"
+                f"{self.store.path}: {self.store.obstacle} for {waited:.0f} s; waiting, and what is committed is safe"
             )
         return True
 

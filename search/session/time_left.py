@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from search.executors.drive import Drive
 from search.jobs import DescribeJob, Description, Outcome
-from search.session.budget import LONG, PACKING, RESTARTING, SAVING, WITH_CARE
+from search.session.budget import (
+    LONG,
+    PACKING,
+    RESERVED,
+    RESTARTING,
+    SAVING,
+    WITH_CARE,
+    predicting_seconds,
+)
 from search.session.kept import KEPT_TRIALS
 from search.session.last_folds import last_folds
 from search.session.looks import look_seconds
@@ -19,6 +27,7 @@ from search.session.trials import Trials
 from search.stats.evidence import candidates_of, may_be_chosen
 from search.stats.outlook import AHEAD, little_gain
 from search.stats.ranking import ranked
+from search.stats.selection import decide
 from search.study.evidence import outlook, stored_evidence
 from storage import OUT_OF_TIME, TrialRecord, TrialState
 from storage.records import Origin, Params
@@ -27,6 +36,7 @@ RESERVE_SECONDS = 5.0  # between two estimates of the time for finishing; in a s
 RESERVE_SHARE = 0.01  # of it, as then there are few trials
 OUTLOOK_SECONDS = 30.0  # between two estimates of what more search brings, and at most
 OUTLOOK_SHARE = 20.0  # of the time one part of so many
+CHOICE_SHARE = 20.0  # of the time that is left one part of so many: between two looks at what would be chosen now
 LOOK_SHARE = 0.03  # of the time, at most, that is kept back to see where the model looks
 RECALLED = 8  # trials of each family by whose stored fold runs a new session knows what others will take
 
@@ -34,14 +44,15 @@ RECALLED = 8  # trials of each family by whose stored fold runs a new session kn
 class TimeLeft:
     """The time of a session's study. Without a limit everything is allowed."""
 
-    def __init__(self, plan: Plan, session: Session) -> None:
-        """`plan.seconds` is the limit, for the study as a whole."""
-        self._plan, self._session = plan, session
+    def __init__(self, plan: Plan, session: Session, for_references: Callable[[], float] = lambda: 0.0) -> None:
+        """`plan.seconds` is the limit, for the study as a whole. `for_references`: seconds kept back for them."""
+        self._plan, self._session, self._for_references = plan, session, for_references
         images = int((plan.assignment >= 0).sum())
         self._prices = Prices(images - images // plan.folds, images // plan.folds, session.executor.slots)
         self._reserved = 0.0  # seconds reserved for finishing
         self._reserve_again = self._outlook_again = session.clock()  # when to estimate them next
         self._outlook: float | None = None
+        self._ensemble, self._ensemble_again = 0.0, session.clock()  # seconds, and when to estimate them next
         self._kept: set[int] = set()  # trials of which fold runs keep their weights
 
     @property
@@ -80,19 +91,39 @@ class TimeLeft:
     def needed(self, trials: Trials) -> float:
         """Expected seconds for making the model; 0 without a limit or a finished fold.
 
-        With the packing of kept networks of the leading trial, the prediction of the testing images, what a slow or
-        busy machine takes longer than `SAVING`, and seeing where the model looks if that takes hardly any of the time.
+        With the packing of kept networks of the leading trial, the prediction of the testing images by it or by the
+        ensemble that would be chosen now, what a slow or busy machine takes longer than `SAVING`, seeing where the
+        model looks if that takes hardly any of the time, and what is kept back for references, which come before.
         """
         leader = next((t for t in ranked(trials, self._plan.metric) if may_be_chosen(t, self._plan.metric)), None)
         if leader is None or self._plan.seconds is None:
             return 0.0
         kept = sum(path.is_file() for path in self._weights_of(leader))
-        testing = self._plan.testing * max(kept, 1) * self._prices.predicting(leader.number)
         slowness = self._prices.slowness
-        more = slowness * (PACKING * kept + testing) + max(slowness - 1.0, 0.0) * SAVING
+        alone = slowness * self._plan.testing * max(kept, 1) * self._prices.predicting(leader.number)
+        testing = max(alone, self._predicting_together(trials))
+        more = slowness * PACKING * kept + testing + max(slowness - 1.0, 0.0) * SAVING
         looking = max(slowness, 1.0) * look_seconds(self._prices.predicting(leader.number), max(kept, 1))
         more += looking if looking <= LOOK_SHARE * self._plan.seconds else 0.0
-        return self._plan.reserve(trials).making + more
+        return self._plan.reserve(trials).making + more + self._for_references()
+
+    def _predicting_together(self, trials: Trials) -> float:
+        """Seconds in which the ensemble that would be chosen now predicts the testing images; 0 for a single trial.
+
+        0 too if that is a larger share of the time than is kept back for finishing: then a single trial is chosen.
+        """
+        plan, now = self._plan, self._session.clock()
+        if plan.seconds is None or not plan.testing or now < self._ensemble_again:
+            return self._ensemble
+        known = [*trials]
+        evidence = stored_evidence(self._session.store, known, confirmed=False, passes=plan.passes)
+        members = decide(evidence, candidates_of(evidence, known), plan.wish) if evidence else ()
+        seconds = 0.0
+        if evidence and len(members) > 1:
+            seconds = predicting_seconds(evidence, members, plan.testing, self._prices.slowness)
+        self._ensemble = seconds if seconds <= RESERVED * plan.seconds else 0.0
+        self._ensemble_again = now + max(RESERVE_SHARE * plan.seconds, self.seconds / CHOICE_SHARE)
+        return self._ensemble
 
     def gain_of_more(self, trials: Trials) -> float | None:
         """What another hour is expected to bring; None if unknown. Asked of the time left, any end would look flat."""
@@ -161,6 +192,10 @@ class TimeLeft:
     def begun(self, description: Description) -> None:
         """Note that a trial was begun: its features will be at hand for others."""
         self._prices.begun(description)
+
+    def has_features(self, views: Iterable[str]) -> bool:
+        """Whether the features of these views of all images were computed."""
+        return self._prices.has_features(views)
 
     def trained(self, trial: TrialRecord, seconds: float) -> None:
         """Learn from a fold run of `trial`, given without it."""

@@ -31,6 +31,7 @@ class Suspects:
         np.intp
     ]  # [suspects] images for which another class is more probable than their label's; worst first
     likely: NDArray[np.intp]  # [images] the most probable class other than the label's
+    rare: NDArray[np.float64]  # [images] see `rarity`, of calibrated probabilities
     accused: int  # so many of the first are above the line: their labels look wrong
 
 
@@ -47,7 +48,7 @@ def suspects(labels: Labels, probabilities: Probabilities) -> Suspects:
     rare = rarity(labels, calibrated(labels, probabilities))
     ranked = np.lexsort((images, own, rare))
     order = ranked[others[ranked, likely[ranked]] > own[ranked]]
-    return Suspects(order, likely, int((rare[order] <= ACCUSED).sum()))
+    return Suspects(order, likely, rare, int((rare[order] <= ACCUSED).sum()))
 
 
 def rarity(labels: Labels, probabilities: Probabilities) -> NDArray[np.float64]:

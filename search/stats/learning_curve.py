@@ -19,6 +19,7 @@ from search.stats.metrics import Metric
 
 PERCENTS = (25, 50, 75)  # of a fold's training images; all of them are the reference itself
 DRAWS = 3  # of each percentage
+LONGEST = 1.0  # seconds that a fit may be expected to take; longer ones are not begun
 TIMES = (2, 4)  # as many pictures, that are asked about
 LIKELY = 0.95  # probability of an interval
 LITTLE = 0.01  # a gain below this share of the scale of a score is not much

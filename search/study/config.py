@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from search.data.origin import Origin
 from search.errors import UsageError
 from search.samplers.catalog import ENGINES, SAMPLERS, SamplerRow, of_engine, row_of
 from search.stats.metrics import METRICS
@@ -24,6 +25,7 @@ from spaces.backbones.folder import NAME
 from spaces.backbones.lite import PACKAGED
 from spaces.parameters import format_value, nearest, received
 from spaces.presets import PRESETS
+from storage import ServerUrl
 
 FILE = "study.toml"
 FROM_KERAS = "keras"  # instead of a path in `[weights]`: Keras may download it
@@ -119,6 +121,14 @@ def _name_of_weights(name: str) -> str:
     return name
 
 
+def _server(url: str | None) -> str | None:
+    """The URL as it is stored. No message has what was given, which may hold a password."""
+    try:
+        return None if url is None else str(ServerUrl.parse(url))
+    except ValueError as error:
+        raise PydanticCustomError("sentence", "{why}", {"why": str(error)}) from None
+
+
 class TrainingConfig(BaseModel):
     """How long a fold run lasts, and how it is computed."""
 
@@ -139,18 +149,30 @@ class Try:
     source: str = ""  # where it comes from, one line for a comment
 
 
+DATA = ("images", "also", "labels", "label_columns", "label_pattern", "classes", "merge")
+"""The keys of `Config` that say which images are read, and which class each has."""
+
+
 class Config(BaseModel):
     """The settings of a study. `trials` and `hours` are budgets, totals over all sessions. All others are the study's
     identity and cannot change, except `tries`: points that are added later are tried next.
 
-    `weights` are files of pre-trained networks by name, relative to the study; `groups` may be a file too. Their
-    content is compared, not their paths. For `lock_box`, the drawn images are compared. `nested` adds to the study and
-    changes nothing in it.
+    The keys of `DATA` say where the images are and which class each has. What they say together is compared, as the
+    fingerprint of the images. `weights` are files of pre-trained networks by name, relative to the study; `groups` may
+    be a file too. Their content is compared, not their paths. For `lock_box`, the drawn images are compared. `nested`
+    adds to the study and changes nothing in it. `storage` says where a new study is kept; one that has begun stays
+    where it is.
     """
 
     model_config = _STRICT
 
-    images: str = Field(min_length=1)
+    images: str = Field(min_length=1)  # a folder, or an archive
+    also: list[Annotated[str, Field(min_length=1)]] | None = Field(default=None, max_length=100)  # more of them
+    labels: str | None = Field(default=None, min_length=1)  # a table, relative to the study; None: folders are classes
+    label_columns: str | None = Field(default=None, min_length=1)  # of that table, as 'path=file,label=breed'
+    label_pattern: str | None = Field(default=None, min_length=1)
+    classes: list[Annotated[str, Field(min_length=1)]] | None = None  # these alone; None: all
+    merge: list[Annotated[str, Field(min_length=1)]] | None = None  # 'new=a+b'
     preset: Annotated[str, _one_of(*PRESETS)] = "auto"
     engine: Annotated[str, _one_of(*ENGINES)] = ENGINES[0]
     second_objective: Annotated[
@@ -171,11 +193,23 @@ class Config(BaseModel):
     groups: str | None = Field(default=None, min_length=1)  # a table (.csv), relative to the study, or a pattern
     lock_box: bool | None = None  # None: drawn from 1,000 images on, unless the study began without
     nested: bool = False
+    storage: Annotated[str | None, AfterValidator(_server)] = None  # of a server; None: a file in the study's folder
     max_parameters: int = Field(default=5_000_000, ge=1)
     training: TrainingConfig = TrainingConfig()
     weights: Mapping[Annotated[str, AfterValidator(_name_of_weights)], Annotated[str, Field(min_length=1)]] = {}
     space: Mapping[str, Any] = {}
     tries: list[dict[str, Any]] = Field(default=[], alias="try")  # points, as changes to the default point
+
+    def origin(self, folder: Path) -> Origin:
+        """Where the images are, for a study in this folder."""
+        return Origin(
+            roots=tuple(folder / path for path in (self.images, *(self.also or ()))),
+            labels=None if self.labels is None else folder / self.labels,
+            columns=self.label_columns,
+            pattern=self.label_pattern,
+            classes=tuple(self.classes or ()),
+            merge=tuple(self.merge or ()),
+        )
 
     @property
     def chosen_sampler(self) -> str:
@@ -205,13 +239,14 @@ class Config(BaseModel):
             "until_flat",
             "prefer",
             "max_latency",
-            "images",
+            *DATA,
             "weights",
             "space",
             "tries",
             "groups",
             "lock_box",
             "nested",
+            "storage",
         }
         plain = self.model_dump(mode="json", exclude=free)
         return {**plain, "sampler": self.chosen_sampler, "race": self.chosen_race}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +53,10 @@ def write(folder: Path, config: Config, tries: Sequence[Try] = ()) -> None:
     write_atomically((folder / FILE).resolve(), tomlkit.dumps(document))  # where it is a link, the file that is meant
 
 
-def update(folder: Path, changes: Mapping[str, Any], tries: Sequence[Try] = ()) -> None:
+def update(folder: Path, changes: Mapping[str, Any], tries: Sequence[Try] = (), unset: Collection[str] = ()) -> None:
     """Set keys of an existing `study.toml` ('training.max_epochs' for one in a table) and add points to try.
 
+    `unset`: keys outside of tables that are removed where they are set.
     All else stays as it is. Raises UsageError, and leaves the file alone, if that cannot be written into it.
     """
     path = folder / FILE
@@ -63,8 +64,9 @@ def update(folder: Path, changes: Mapping[str, Any], tries: Sequence[Try] = ()) 
     before = parse_toml(path, file.text)
     added = [point.changes for point in tries]
     expected = {**merged(before, changes), **({"try": [*before.get("try", []), *added]} if added else {})}
+    expected = {key: value for key, value in expected.items() if key not in unset}
     try:
-        after = _changed(file.text, changes, tries)
+        after = _changed(file.text, changes, tries, unset)
         is_right = tomllib.loads(after) == expected
     except (ValueError, LookupError, TypeError):  # tomlkit's
         is_right = False
@@ -76,8 +78,10 @@ def update(folder: Path, changes: Mapping[str, Any], tries: Sequence[Try] = ()) 
         write_atomically(path.resolve(), file.encoded(after))
 
 
-def _changed(text: str, changes: Mapping[str, Any], tries: Sequence[Try]) -> str:
+def _changed(text: str, changes: Mapping[str, Any], tries: Sequence[Try], unset: Collection[str]) -> str:
     document = tomlkit.parse(text)
+    for key in unset:
+        document.pop(key, None)
     for key, value in changes.items():
         *tables, name = key.split(".")
         table: Any = document
@@ -115,7 +119,7 @@ def _training_table(training: TrainingConfig) -> Any:
     table["min_delta"] = training.min_delta
     table.add(tomlkit.comment("float32, or for GPUs mixed_float16 or mixed_bfloat16; what is shipped is float32"))
     table["precision"] = training.precision
-    table.add(tomlkit.comment("whether XLA compiles the steps of training; slower on a processor"))
+    table.add(tomlkit.comment("whether XLA compiles each epoch of training; slower on a processor"))
     table["xla"] = training.xla
     return table
 
@@ -140,7 +144,16 @@ def _weights_table(weights: Mapping[str, str]) -> Any:
 
 
 _COMMENTS = {
-    "images": "the folder of images: one folder a class, or training/ and testing/ with one folder a class in each",
+    "images": "the folder or archive (.zip, .tar) of images: one folder a class, or training/ and testing/ with one "
+    "folder a class in each",
+    "also": "further folders or archives, whose classes of the same name are read together with these; unset: none",
+    "labels": "a table (.csv, .tsv) with the label of each picture, and perhaps its group and split; unset: folders "
+    "are classes",
+    "label_columns": "which of its columns is which, if their names do not say it: path, label, group, split",
+    "label_pattern": "a regular expression whose group, found in a picture's name, is its label; unset: folders are "
+    "classes",
+    "classes": "the only classes that are read; unset: all",
+    "merge": "classes that are read as one; unset: none",
     "preset": "the space that is searched: auto (all that follow), frozen and fine-tune (a pre-trained network), cnn, "
     "question (the LeNet that stays at chance)",
     "engine": f"who proposes the next point: {', or '.join(catalog.ENGINES)}",
@@ -168,6 +181,8 @@ _COMMENTS = {
     "choice on, once; false: all of them are searched",
     "nested": "whether, after the search, all of it is repeated for each fold without that fold's images, and what is "
     "chosen is judged on those: several times the time, for the least biased estimate",
+    "storage": "a database on a PostgreSQL server, in which the results of a new study are kept; the password stays in "
+    "PGPASSWORD or ~/.pgpass; unset: in study.db in this folder",
     "max_parameters": "models with more parameters, those that come pre-trained not counted, are not trained but drawn "
     "anew",
 }
@@ -206,6 +221,12 @@ _SPACE_EXAMPLES = {  # by preset; the last is that of a point to try
 }
 
 _EXAMPLES = {
+    "also": '["../more-pictures.zip"]',
+    "labels": '"../labels.csv"',
+    "label_columns": '"path=file,label=species"',
+    "label_pattern": "'(?P<label>[a-z]+)_'",
+    "classes": '["cat", "dog"]',
+    "merge": '["pet=cat+dog"]',
     "second_objective": '"parameters"',
     "race": '"paired"',
     "folds": "5",
@@ -215,4 +236,5 @@ _EXAMPLES = {
     "image_size": "[64, 64]",
     "groups": "'patient([0-9]+)_'",
     "lock_box": "false",
+    "storage": '"postgresql://me@host/database"',
 }

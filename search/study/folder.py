@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from search.data.origin import ENDINGS, OTHER_ENDINGS, is_archive, name_of_set
 from search.errors import UsageError
 from search.files import sweep_partial
 from search.manifest import about
@@ -19,12 +20,11 @@ from search.stats.metrics import max_scores
 from search.study import config as toml
 from search.study.lease import holder
 from search.text import command_line
-from storage import LockedError, StorageError, Store, needs_upgrade
+from storage import LockedError, ServerUrl, StorageError, Store, is_url, linked, needs_upgrade, writer_of
 
 _OUTER = "outer-"  # then the number of the fold, from 1
 _BACKUP = "-backup-"
 _COPY = re.compile(rf"(.+){_BACKUP}\d[\d-]*")
-_ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,11 @@ class StudyFolder:
         return self._cache / "refits"
 
     @property
+    def states(self) -> Path:
+        """A folder with the state of long fold runs in progress, see `jobs.Saving`."""
+        return self._cache / "folds"
+
+    @property
     def looks(self) -> Path:
         """Where the chosen model looks in a few images, see `results.looks`; may be absent."""
         return self._cache / "looks.npz"
@@ -107,6 +112,10 @@ class StudyFolder:
     def explanation(self, start: int, goal: int) -> Path:
         """The database of the trials between two trials of the search."""
         return self.explained / f"{start}-{goal}.db"
+
+    def explained_states(self, start: int, goal: int) -> Path:
+        """As `states`, of that explanation: its trials are numbered for themselves."""
+        return self._cache / f"folds-{start}-{goal}"
 
     def outer(self, fold: int) -> StudyFolder:
         """The study of an outer fold, counted from 0, which searches without the images of that fold."""
@@ -143,7 +152,17 @@ class StudyFolder:
     @property
     def searched(self) -> bool:
         """Whether a process searches this study, or one of its outer folds, which have locks of their own."""
-        return any(holder(study.lock) is not None for study in (self, *self.outers))
+        return any(study.searcher is not None for study in (self, *self.outers))
+
+    @property
+    def searcher(self) -> str | None:
+        """The process that searches this study, in words: here, or for a study on a server elsewhere; None: none."""
+        return holder(self.lock) or writer_of(self.database)
+
+    @property
+    def server(self) -> ServerUrl | None:
+        """Where the study's results are if they are on a server. Raises StorageError for a damaged link to one."""
+        return linked(self.database)
 
     @property
     def model_is_outdated(self) -> bool:
@@ -169,7 +188,7 @@ class StudyFolder:
             with Store.open(self.database, read_only=True, max_scores=max_scores()) as store:
                 yield store
         except LockedError as error:
-            who = holder(self.lock) or "no run of `search`, so by another program, such as a database browser"
+            who = self.searcher or "no run of `search`, so by another program, such as a database browser"
             raise StorageError(f"{error} The study is held by {who}.") from error
 
     # Finding and making
@@ -184,6 +203,9 @@ class StudyFolder:
             if cls(given).is_study:
                 return cls(given)
             makes = command_line("run", "IMAGES")
+            if is_url(str(given)):
+                copies = command_line("copy", "URL", "FOLDER")
+                raise UsageError(f"a study is named by its folder, not by a URL; `{copies}` makes a folder of one")
             if not given.exists():
                 raise UsageError(f"{given} does not exist; `{makes}` makes a study")
             raise UsageError(f"{given} is not a study: it has no {toml.FILE}; `{makes}` makes one")
@@ -198,28 +220,20 @@ class StudyFolder:
         raise UsageError(f"there is no study here; name one, or make one with `{command_line('run', 'IMAGES')}`")
 
     @classmethod
-    def new(cls, images: Path, directory: Path | None) -> StudyFolder:
-        """The folder for a study of `images`: `directory`, else IMAGES-study here; never among the images.
+    def new(cls, images: Path, directory: Path | None, also: Sequence[Path] = ()) -> StudyFolder:
+        """The folder for a study of `images` and `also`: `directory`, else IMAGES-study here; never among the images.
 
         Raises UsageError if there are no images, or the study cannot be in that folder. Creates nothing.
         """
-        if not images.is_dir():
-            what = "is not a folder" if images.exists() else "does not exist"
-            if images.suffix.lower() in _ARCHIVES and images.is_file():
-                what = "is an archive: unpack it, and name the folder that comes out of it"
-            raise UsageError(f"{images} {what}; a study needs a folder of images with one folder a class")
-        whole = images.resolve()
-        try:
-            str(whole).encode()
-        except UnicodeEncodeError:
-            raise UsageError(
-                f"{images}: its path is not valid UTF-8, which {toml.FILE} cannot hold; rename the folder"
-            ) from None
-        folder = directory or Path(f"{whole.name}-study")
-        if folder.resolve().is_relative_to(whole):
-            if directory is not None:
-                raise UsageError(f"--dir {directory} is within the images, {images}; name a folder outside of them")
-            folder = Path(os.path.relpath(whole.parent / folder.name))
+        roots = [_resolved(root) for root in (images, *also)]
+        if twice := [root for number, root in enumerate(roots) if root in roots[:number]]:
+            raise UsageError(f"{twice[0]} is named twice; name each folder of images once")
+        folder = directory or Path(f"{name_of_set(roots)}-study")
+        for given, root in zip((images, *also), roots, strict=True):
+            if folder.resolve().is_relative_to(root):
+                if directory is not None:
+                    raise UsageError(f"--dir {directory} is within the images, {given}; name a folder outside of them")
+                folder = Path(os.path.relpath(root.parent / folder.name))
         if not folder.parent.exists():
             raise UsageError(f"--dir {folder}: there is no folder {folder.parent}; make it first, or name another")
         return cls(folder)
@@ -230,9 +244,10 @@ class StudyFolder:
         where = path if path.is_dir() else path.parent
         effective = os.access in os.supports_effective_ids
         if where.is_dir() and not os.access(where, os.W_OK | os.X_OK, effective_ids=effective):
+            why = "Read-only file system" if os.statvfs(where).f_flag & os.ST_RDONLY else "Permission denied"
             if where is path:
-                raise UsageError(f"{path} cannot be written: Permission denied; a study needs a folder it may write")
-            raise UsageError(f"{path} cannot be made: Permission denied; name another study folder with --dir")
+                raise UsageError(f"{path} cannot be written: {why}; a study needs a folder it may write")
+            raise UsageError(f"{path} cannot be made: {why}; name another study folder with --dir")
 
     def make(self) -> None:
         """Make the folder, for an outer fold also its parent. Raises UsageError if it cannot be made."""
@@ -270,17 +285,39 @@ class StudyFolder:
             for path in self.explained.glob(".*.db.*.new*"):
                 path.unlink(missing_ok=True)
         refits = ((self.refits, ".*.keras"), (self.refits, ".*.npz"))
-        partial_files = ((self.features, ".*.npy"), *refits, (self._cache, ".looks.*.npz"), (self.models, ".*.keras"))
-        for folder, pattern in partial_files:
-            if folder.resolve().is_relative_to(self.path.resolve()):  # the folder could be a link to any other
+        states = ((path, ".*.state") for path in (self.states, *self._cache.glob("folds-*")))
+        others = ((self.features, ".*.npy"), (self._cache, ".looks.*.npz"), (self.models, ".*.keras"))
+        for folder, pattern in (*refits, *states, *others):
+            if self.contains(folder):
                 for path in folder.glob(pattern):
                     path.unlink(missing_ok=True)
+
+    def contains(self, folder: Path) -> bool:
+        """Whether a folder is in the study: in that of a stranger it could be a link to any other."""
+        return folder.resolve().is_relative_to(self.path.resolve())
 
     # What to type
 
     def command(self, verb: str, *arguments: str | Path) -> str:
         """`search VERB STUDY ARGUMENTS`, as it can be typed. To continue, see `study.continuing`."""
         return command_line(verb, self.path, *arguments)
+
+
+def _resolved(images: Path) -> Path:
+    """The whole path of images. Raises UsageError if that is no folder and no archive, or study.toml cannot hold it."""
+    if not images.is_dir() and not is_archive(images):
+        what = "is not a folder" if images.exists() else "does not exist"
+        if images.is_file() and images.name.lower().endswith(OTHER_ENDINGS):
+            what = f"is an archive that is not read (only {', '.join(ENDINGS)} are): unpack it, and name the folder"
+        raise UsageError(f"{images} {what}; a study needs a folder of images with one folder a class")
+    whole = images.resolve()
+    try:
+        str(whole).encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{images}: its path is not valid UTF-8, which {toml.FILE} cannot hold; rename the folder"
+        ) from None
+    return whole
 
 
 def backup_name(study: str, stamp: str) -> str:

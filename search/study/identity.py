@@ -42,7 +42,7 @@ def check_same(store: Store, prepared: Prepared) -> None:
     if prepared.config.race is None:
         asked["race"] = before["race"]
     found = differences(before, asked)
-    other_images = stored.fingerprint != prepared.images.fingerprint
+    other_images = not _has_images_of(stored, prepared)
     if stored.config.get("preset") == prepared.identity["preset"]:
         # The images decide which parameters exist: if the images differ, that difference is reported instead.
         found += _space_differences(stored_space(store), prepared.space, of_both=other_images)
@@ -126,9 +126,14 @@ def _exactly(parameter: Parameter) -> str:
     )
 
 
+def _has_images_of(stored: StudyRecord, prepared: Prepared) -> bool:
+    """Whether the study has these images; one of an earlier release has a fingerprint of their paths."""
+    return stored.fingerprint in (prepared.images.fingerprint, prepared.images.fingerprint_of_paths)
+
+
 def image_differences(store: Store, prepared: Prepared) -> list[str]:
     """How the images differ from those that the study began with, in lines; empty if they are the same."""
-    if store.study().fingerprint == prepared.images.fingerprint:
+    if _has_images_of(store.study(), prepared):
         return []
     both = store.images(), image_records(prepared.images)
     old, new = ({i.path: (i.label, i.testing, i.digest) for i in images} for images in both)

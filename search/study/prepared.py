@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.data.check import Checked
-from search.data.depth import FULL_DEPTH
-from search.data.depth import KEY as GREY_BITS
 from search.data.holdout import KEY as LOCK_BOX
 from search.data.images import ImageSet
 from search.study.config import Config, Try
@@ -66,8 +64,8 @@ class Prepared:
         filled = {**identity, "folds": self.folds, "image_size": size, "training": training}
         if self.locked:
             filled[LOCK_BOX] = self.locked
-        if self.images.grey_bits != FULL_DEPTH:
-            filled[GREY_BITS] = self.images.grey_bits
+        if not self.images.scale.is_full:
+            filled |= self.images.scale.plain
         if self.checked.named:
             filled["groups"] = self.checked.named.identity
         if self.facts.backbones not in ((), BY_ITSELF) or (isinstance(self.preset, Auto) and not self.facts.backbones):

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from search.files import no_links
-from search.jobs import Step
+from search.jobs import SaveRequest, Step
 from search.native import ENVIRONMENT, STOPPING
 from search.worker.worker import Sign, Worker
 
@@ -34,7 +34,10 @@ def preload() -> None:
 
 
 def main(descriptor: int) -> None:
-    """Serve one pipe: receive the context, send a sign, receive jobs, send an outcome for each, until it closes."""
+    """Serve one pipe: receive the context, send a sign, receive jobs, send an outcome for each, until it closes.
+
+    In the midst of a job it may receive a SaveRequest.
+    """
     _heed_signals()
     preload()  # while the parent reads the images
 
@@ -48,10 +51,19 @@ def main(descriptor: int) -> None:
                 if os.getpid() == process:  # a process that the user's code forked must not write into the pipe
                     pipe.send(Sign(process, step))
 
-            worker = Worker(context, seldom(tell))
+            def asked() -> SaveRequest | None:
+                if os.getpid() != process or not pipe.poll():
+                    return None
+                request: SaveRequest = pipe.recv()  # nothing else comes before there is an outcome
+                return request
+
+            worker = Worker(context, seldom(tell), asked)
             pipe.send(Sign(process))
             while True:
-                outcome = worker.do(pipe.recv())
+                job = pipe.recv()
+                if isinstance(job, SaveRequest):  # it came too late for the job that it was meant for
+                    continue
+                outcome = worker.do(job)
                 if os.getpid() != process:  # a user's builder forked, and its child came back: one answer is enough
                     os._exit(0)
                 pipe.send(outcome)

@@ -27,6 +27,11 @@ class Augmentation:
         )()
 
     @property
+    def parts(self) -> tuple[list[keras.layers.Layer], keras.layers.Layer | None]:
+        """(The layers on images alone in their order, the one that mixes images of a batch, or None)."""
+        return self._layers, self._mix
+
+    @property
     def variables(self) -> list[Any]:
         """The states of its random generators, in a fixed order."""
         layers = [*self._layers, self._mix] if self._mix else self._layers

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from spaces import compiling
 from spaces.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """An epoch of training, decided by the host."""
+
+    number: int  # 0-based
+    rows: NDArray[np.int32]  # in their order
+    ends: NDArray[np.int32]  # [steps], where each batch of them ends
+    rates: NDArray[np.float64]  # [steps] learning rates
 
 
 def balanced_weights(labels: NDArray[np.int16], classes: int) -> NDArray[np.float32]:
@@ -24,6 +36,11 @@ def targets_for(model: keras.Model, labels: NDArray[np.int16]) -> NDArray[np.flo
     return np.eye(units, dtype=np.float32)[labels]
 
 
+def steps_of(images: int, recipe: Recipe) -> int:
+    """Steps of an epoch on so many training images."""
+    return recipe.steps or -(-images // recipe.batch_size)
+
+
 def batches(
     order: np.random.Generator, rows: NDArray[np.int32], recipe: Recipe
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -35,7 +52,7 @@ def batches(
     """
     size = recipe.batch_size
     ends_of_pass = [*range(size, len(rows), size), len(rows)]
-    steps = recipe.steps or len(ends_of_pass)
+    steps = steps_of(len(rows), recipe)
     shuffled: list[NDArray[np.int32]] = []
     ends: list[int] = []
     while len(ends) < steps:

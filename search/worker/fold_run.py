@@ -6,7 +6,7 @@ import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -17,9 +17,9 @@ from search.diagnosis.rules import inspect_after
 from search.jobs import FitOptions, FoldJob, FoldResult, Step
 from search.stats.chance import majority
 from search.stats.metrics import balanced_accuracy, better, scores
-from search.worker.batches import batches
+from search.worker.batches import Epoch, batches, steps_of
 from search.worker.inspection import Inspector, Start
-from search.worker.trainer import Trainer, single_numbers
+from search.worker.trainer import Trained, Trainer, single_numbers
 from spaces.recipe import plateau_factor
 
 _WRITERS = (
@@ -72,6 +72,7 @@ class FoldState:
     start: Start
     variables: tuple[NDArray[Any], ...]  # see `Trainer.state`
     seconds: float  # spent
+    predicting: tuple[float, ...]  # milliseconds an image, of each epoch's validation
 
 
 class FoldRun:
@@ -110,6 +111,7 @@ class FoldRun:
         self._diagnosis: Diagnosis | None = None
         self.finished = False
         trainer.weigh_classes(job.train)
+        trainer.compile_for(self._max_epochs * steps_of(len(job.train), trainer.recipe))
         self._base_rate = trainer.learning_rate
         self._hooks = keras.callbacks.CallbackList(list(callbacks), model=trainer.model, epochs=self._max_epochs)
         trainer.model.stop_training = False
@@ -123,12 +125,22 @@ class FoldRun:
 
     def epoch(self) -> None:
         """Train one epoch, judge it, and decide whether it is the last. Raises ValueError where there is no loss."""
+        self.judge(self._trainer.epoch(self.next_epoch(), self._job.validate))
+
+    def next_epoch(self) -> Epoch:
+        """Begin an epoch: what it trains. `judge` ends it."""
         self._epochs += 1
         self._hooks.on_epoch_begin(self._epochs - 1)
-        logs = self._train()
-        began = time.perf_counter()
-        probabilities, val_loss = self._trainer.predict(self._job.validate)
-        self._predicting.append(1000 * (time.perf_counter() - began) / len(self._truth))
+        rows, ends = batches(self._order, self._job.train, self._trainer.recipe)
+        if self._callbacks:  # they may have changed it
+            self._base_rate = self._trainer.learning_rate
+        return Epoch(self._epochs - 1, rows, ends, self._base_rate * self._rate_factors(len(ends)))
+
+    def judge(self, trained: Trained) -> None:
+        """Judge the epoch that was trained, and decide whether it is the last; raises as `epoch` does."""
+        logs, probabilities, val_loss = trained.logs, trained.probabilities, trained.loss
+        if trained.latency is not None:
+            self._predicting.append(trained.latency)
         validation = scores(self._truth, probabilities, self._watched)
         if "loss" not in logs:
             kept = ", ".join(logs) or "none"
@@ -142,13 +154,6 @@ class FoldRun:
             self._break_off(loss, probabilities.shape[1])
         if self.finished:
             self._hooks.on_train_end()
-
-    def _train(self) -> Mapping[str, Any]:
-        """Train one epoch; return the model's metrics by name."""
-        rows, ends = batches(self._order, self._job.train, self._trainer.recipe)
-        if self._callbacks:  # they may have changed it
-            self._base_rate = self._trainer.learning_rate
-        return self._trainer.train_epoch(self._epochs - 1, rows, ends, self._base_rate * self._rate_factors(len(ends)))
 
     def _rate_factors(self, steps: int) -> NDArray[np.float64]:
         """[steps] of this epoch: what the learning rate is multiplied by."""
@@ -217,7 +222,12 @@ class FoldRun:
         )
 
     def _seen_latency(self) -> float | None:
-        """Milliseconds an image, from the validation passes; the first one also traced. None after a single epoch."""
+        """Milliseconds an image, from the validation passes; the first one also traced. None after a single epoch.
+
+        Measured where no pass is seen, as in compiled epochs.
+        """
+        if not self._predicting:
+            return self._trainer.latency(self._job.validate)
         if len(self._predicting) < 2:
             return None
         return self._trainer.inputs.latency + float(np.median(self._predicting[1:]))
@@ -240,6 +250,7 @@ class FoldRun:
             start=self.inspector.start,
             variables=self._trainer.state(),
             seconds=time.perf_counter() - self._started,
+            predicting=tuple(self._predicting),
         )
 
     def restore(self, state: FoldState) -> None:
@@ -253,6 +264,17 @@ class FoldRun:
         self.inspector.start = state.start
         self._trainer.restore(state.variables)
         self._started = time.perf_counter() - state.seconds
+        self._predicting = list(state.predicting)
+
+
+class Saver(Protocol):
+    """Keeps the state of a fold run outside of its process, see `checkpoint.py`."""
+
+    def go_on(self, run: FoldRun) -> None:
+        """Bring a run that has just begun to the state that was kept, if there is one."""
+
+    def after_epoch(self, run: FoldRun) -> None:
+        """Called after each epoch but the last one."""
 
 
 def train(
@@ -263,12 +285,17 @@ def train(
     at_best: Callable[[], object] = lambda: None,
     *,
     progress: Callable[[Step], object] = lambda _: None,
+    saver: Saver | None = None,
 ) -> FoldResult:
-    """A whole fold run, see FoldRun. `progress` is called before each epoch."""
+    """A whole fold run, see FoldRun. `progress` is called before each epoch. Raises what `saver` raises."""
     run = FoldRun(trainer, job, started, callbacks, at_best)
+    if saver:
+        saver.go_on(run)
     while not run.finished:
         progress(Step("epoch", run.epochs + 1, job.training.max_epochs))
         run.epoch()
+        if saver and not run.finished:
+            saver.after_epoch(run)
     return run.result()
 
 

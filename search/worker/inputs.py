@@ -24,6 +24,7 @@ class Inputs(Protocol):
     """Rows of images in, batches out. `batch` and `mirrored` are traced into graphs."""
 
     pixels: PixelRange
+    in_program: bool  # whether batches are the same function of their rows in every epoch, which XLA compiles
     from_images: bool  # whether the model is given images or features; else maps, whose size says nothing of scaling
     latency: float  # milliseconds an image that a prediction takes before the model that is trained
 
@@ -44,10 +45,19 @@ class Inputs(Protocol):
         """Begin anew with what another trainer would be given, and with new random generators."""
 
 
-class Pixels:
-    """uint8 pixels [images, height, width, channels], the same for all fold runs: one copy for all graphs."""
+def placed(pixels: NDArray[np.uint8], *, gpu: bool | None = None) -> tf.Tensor:
+    """Pixels where they are used, one copy for all graphs: uint8 in memory; float16, which is exact, on a GPU.
 
-    from_images, latency = True, 0.0
+    GPUs have no kernel that gathers uint8, and each batch would come from the host. `gpu`: as TensorFlow sees it.
+    """
+    there = bool(tf.config.list_logical_devices("GPU")) if gpu is None else gpu
+    return tf.cast(tf.constant(pixels), tf.float16) if there else tf.constant(pixels)
+
+
+class Pixels:
+    """Pixels [images, height, width, channels], 0..255, the same for all fold runs; see `placed`."""
+
+    in_program, from_images, latency = True, True, 0.0
 
     def __init__(self, pixels: Any, model: keras.Model, recipe: Recipe) -> None:
         self._pixels = tf.convert_to_tensor(pixels)
@@ -86,7 +96,7 @@ class Pixels:
 class Features:
     """float32 features [images, width], which are standardised for each fold."""
 
-    pixels, from_images, latency = PixelRange(255), True, 0.0
+    pixels, in_program, from_images, latency = PixelRange(255), True, True, 0.0
 
     def __init__(self, features: NDArray[np.float32]) -> None:
         self._features = tf.Variable(features, trainable=False)
@@ -149,7 +159,7 @@ class Maps:
     augmented anew in each epoch, as where maps are computed while training, and all folds see the same.
     """
 
-    pixels, from_images = PixelRange(255), False
+    pixels, in_program, from_images = PixelRange(255), False, False
 
     def __init__(self, lower: keras.Model, shown: Shown) -> None:
         """`lower`: from pixels 0..255 to rows of numbers. It is closed: `open` it before anything is read."""

@@ -20,6 +20,14 @@ def inner(optimizer: keras.optimizers.Optimizer) -> Any:
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
+def is_stateful(operation: str) -> bool | None:
+    """Whether an operation of TensorFlow, by its name, does more than to compute; None if there is no such one."""
+    from tensorflow.python.framework import op_def_registry
+
+    definition = op_def_registry.get(operation)
+    return None if definition is None else bool(definition.is_stateful)
+
+
 def has_rate(optimizer: keras.optimizers.Optimizer) -> bool:
     """Whether the learning rate is a variable of the optimizer, which may be set, and not a schedule."""
     import keras
@@ -97,6 +105,15 @@ def patched(owner: Any, name: str, value: Any) -> Iterator[None]:
             del held[name]
         else:
             held[name] = before
+
+
+@contextmanager
+def with_kernels(uniform: Callable[..., Any], affine_transform: Callable[..., Any]) -> Iterator[None]:
+    """Within, Keras's layers draw uniform numbers and transform images by these; of the signatures of Keras's own."""
+    from keras.src.backend.tensorflow import image, random  # Keras exports neither where its layers find them
+
+    with patched(random, "uniform", uniform), patched(image, "affine_transform", affine_transform):
+        yield
 
 
 def without_replica_sums(optimizer: keras.optimizers.Optimizer) -> AbstractContextManager[None]:

@@ -7,8 +7,10 @@ batches, as in `model.fit`, costs several times the arithmetic. `fold_run.py` de
 from __future__ import annotations
 
 import random
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -18,12 +20,14 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from search.jobs import WorkerContext
-from search.worker.batches import balanced_weights, targets_for
+from search.worker.batches import Epoch, balanced_weights, steps_of, targets_for
+from search.worker.epoch_program import EpochProgram
 from search.worker.graph_sharing import scalars, scalars_as_variables, set_scalars
 from search.worker.inputs import Features, Inputs, Maps, Pixels
 from search.worker.keras_internals import averages, has_rate, inner, patched, reseed, without_replica_sums
 from search.worker.latency import milliseconds_an_image
 from search.worker.outputs import output_of, probabilities
+from search.worker.redrawing import Redrawing
 from spaces import compiling
 from spaces.messages import first_line
 from spaces.recipe import EMA_EPOCHS, Recipe
@@ -33,6 +37,16 @@ VALIDATION_BATCH = 256  # images a step when only predicting; results do not dep
 
 class UntraceableError(Exception):
     """A model that cannot be trained in a graph. The message says why."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What an epoch of training, and the judgement after it, come to."""
+
+    logs: Mapping[str, Any]  # the model's metrics by name, as tensors
+    probabilities: NDArray[np.float32]  # [validation images, classes]
+    loss: float  # mean on the validation images, with penalties
+    latency: float | None  # milliseconds a predicted image; None where predicting is not seen apart from training
 
 
 class Trainer:
@@ -46,7 +60,7 @@ class Trainer:
     def __init__(
         self, model: keras.Model, inputs: Any, context: WorkerContext, recipe: Recipe, *, graphs: bool = True
     ) -> None:
-        """`inputs` is uint8 pixels [images, height, width, channels], float32 features [images, width], or Maps.
+        """`inputs` is pixels as `placed` has them, float32 features [images, width], or Maps.
 
         Without `graphs` each epoch is Keras's own `fit`, slower, for models that cannot be traced. Raises ValueError
         where the recipe does not fit the model, UntraceableError where a custom model cannot be traced: it must not be
@@ -57,7 +71,7 @@ class Trainer:
         self.point: Hashable = None  # what it was made for, see `TrainerCache.again`
         self.inputs: Inputs = _inputs(inputs, model, recipe)
         self._targets = tf.constant(targets_for(model, context.labels))
-        self._class_weights = tf.Variable(tf.ones([context.facts.classes]), trainable=False)
+        self.class_weights = tf.Variable(tf.ones([context.facts.classes]), trainable=False)
         self.output = output_of(model)
         _check(model, recipe)
         set_averages(model, recipe, len(context.labels))
@@ -66,7 +80,7 @@ class Trainer:
         # What its variables begin with: nearly all with zeros, and an array of those for each would take memory.
         values = [variable.numpy() for variable in model.optimizer.variables]
         self._beginning = [value if value.any() else None for value in values]
-        self._numbers = [tf.Variable(number, trainable=False, dtype=tf.float64) for number in scalars(model)]
+        self.numbers = [tf.Variable(number, trainable=False, dtype=tf.float64) for number in scalars(model)]
         # Keras makes the variables of metrics at first use: before a graph is traced, not in it.
         self._measure_once()
         compiling.set_threshold(model, self.output.meaning.threshold)
@@ -75,10 +89,12 @@ class Trainer:
         self._train_epoch: Any  # one epoch, see `_graphs`
         self._predict: Any
         self._train_epoch, self._predict = self._traced() if graphs else (self._fit_epoch, self._forward)
+        self.stacked: dict[int, Any] = {}  # what trains several networks like this one, by their number: `stacked.py`
+        self._program = EpochProgram(self) if graphs and EpochProgram.fits(self) else None
 
     def _measure_once(self) -> None:
         """Compute loss and metrics of one image. Raises ValueError where the user's do not accept the labels."""
-        x, y = self._batch(tf.constant([0]))
+        x, y = self.batch([0])
         try:
             self.model.test_step((x, y))
         except (MemoryError, tf.errors.ResourceExhaustedError):
@@ -106,11 +122,11 @@ class Trainer:
         self._begin([variable.value for variable in model.variables])
         if has_rate(model.optimizer):
             self.model.optimizer.learning_rate.assign(model.optimizer.learning_rate)
-        for number, value in zip(self._numbers, scalars(model), strict=True):
+        for number, value in zip(self.numbers, scalars(model), strict=True):
             number.assign(value)
         set_scalars(self.model, scalars(model))  # so that code outside of graphs reads these too
         self.inputs.renew(inputs, recipe)
-        self.recipe = recipe
+        self.recipe, self.point = recipe, None
 
     def _begin(self, values: Sequence[Any]) -> None:
         """Give the model these values, and its optimizer those that it began with."""
@@ -133,6 +149,21 @@ class Trainer:
         random.seed(seed)
         self.inputs.renew(self.inputs, self.recipe)
 
+    def remember_drawing(self, point: Hashable, redrawing: Redrawing | None) -> None:
+        """Note that it is about to train fold runs of `point`, and how the first values of each of them are drawn."""
+        self.point, self._drawing = point, (redrawing, self.learning_rate)
+
+    def draw_again(self, seed: int) -> bool:
+        """Begin anew as a network of the same point built from `seed` would; False where it must be built."""
+        redrawing, rate = self._drawing
+        if redrawing is None:
+            return False
+        self._begin(redrawing.values(seed))
+        if has_rate(self.model.optimizer):
+            self.model.optimizer.learning_rate.assign(rate)
+        self.inputs.renew(self.inputs, self.recipe)
+        return True
+
     @property
     def learning_rate(self) -> float:
         """The optimizer's learning rate for the next step."""
@@ -150,20 +181,30 @@ class Trainer:
     def weigh_classes(self, rows: NDArray[np.int32]) -> None:
         """Weigh classes by their shares in these training rows, where the recipe wants that."""
         if self.recipe.balanced:
-            self._class_weights.assign(balanced_weights(self.context.labels[rows], self.context.facts.classes))
+            self.class_weights.assign(balanced_weights(self.context.labels[rows], self.context.facts.classes))
 
-    def train_epoch(
-        self, epoch: int, rows: NDArray[np.int32], ends: NDArray[np.int32], rates: NDArray[np.float64]
-    ) -> Mapping[str, Any]:
-        """Train on these rows in their order; return the model's metrics by name, as tensors.
+    def compile_for(self, steps: int) -> None:
+        """Before a fold run of at most so many steps: whether its epochs are compiled, see `EpochProgram.pays`."""
+        if self._program is not None:
+            self._program.used = self._program.pays(steps)
 
-        `epoch`: 0-based; `ends`: [steps], where each batch ends; `rates`: [steps] learning rates.
-        """
+    def epoch(self, epoch: Epoch, validate: NDArray[np.int32]) -> Trained:
+        """Train an epoch, and judge the network on the rows of `validate`."""
+        if self._program is not None and (outcome := self._program.run(epoch, validate)):
+            logs, outputs, loss = outcome
+            return Trained(logs, probabilities(outputs, self.output.meaning), loss, None)
+        logs = self.train_epoch(epoch)
+        began = time.perf_counter()
+        predicted, loss = self.predict(validate)
+        return Trained(logs, predicted, loss, 1000 * (time.perf_counter() - began) / len(validate))
+
+    def train_epoch(self, epoch: Epoch) -> Mapping[str, Any]:
+        """Train an epoch; return the model's metrics by name, as tensors."""
         if not self._reset_in_graph:
             self.model.reset_metrics()
-        self.inputs.begin(epoch)
+        self.inputs.begin(epoch.number)
         logs: Mapping[str, Any] = self._train_epoch(
-            tf.constant(rows), tf.constant(ends), tf.constant(rates, tf.float32)
+            tf.constant(epoch.rows), tf.constant(epoch.ends), tf.constant(epoch.rates, tf.float32)
         )
         return logs
 
@@ -180,15 +221,16 @@ class Trainer:
         self.model.reset_metrics()
         results: Mapping[str, Any] = {}
         for slice_ in _slices(rows):
-            x, y = self._batch(tf.constant(slice_))
+            x, y = self.batch(slice_)
             results = self.model.compute_metrics(x, y, self._predict(tf.constant(slice_))[0])
         numbers = single_numbers(results)  # before the variables that a metric may return are reset
         self.model.reset_metrics()
         return numbers
 
-    def batch(self, rows: NDArray[np.int32]) -> tuple[tf.Tensor, tf.Tensor]:
-        """(what the model is given, targets) of these rows, not augmented."""
-        return self._batch(tf.constant(rows))
+    def batch(self, rows: Any, *, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """(what the model is given, targets) of these rows, an array or in a graph a tensor; augmented in training."""
+        rows = tf.convert_to_tensor(rows)
+        return self.inputs.batch(rows, tf.gather(self._targets, rows), training=training)
 
     def latency(self, rows: NDArray[np.int32]) -> float:
         """Milliseconds an image, by the graph that has predicted these rows before; see `milliseconds_an_image`.
@@ -216,14 +258,10 @@ class Trainer:
         for weight, value in zip(weights, kept, strict=True):
             weight.assign(value)
 
-    def _batch(self, rows: tf.Tensor, *, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
-        """(what the model is given, targets) of these rows."""
-        return self.inputs.batch(rows, tf.gather(self._targets, rows), training=training)
-
     def _weighted(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, ...]:
         if not self.recipe.balanced:
             return x, y
-        weights = self._class_weights
+        weights = self.class_weights
         if compiling.takes_indices(self.model.loss):
             return x, y, tf.gather(weights, tf.cast(y[:, 0], tf.int32))
         shares = tf.concat([1 - y, y], axis=1) if y.shape[-1] == 1 else y
@@ -245,7 +283,6 @@ class Trainer:
     def _graphs(self) -> tuple[Any, Any]:
         """(train one epoch, predict and measure the loss) as TensorFlow functions over row numbers."""
         rows_of, model = tf.TensorSpec([None], tf.int32), self.model
-        steered = isinstance(model.optimizer.learning_rate, keras.Variable)
         # As Keras's own `fit` has it: one step, so that augmentation, which XLA cannot compile, stays outside.
         learn = (
             tf.function(model.train_step, autograph=False, jit_compile=True) if self.context.xla else model.train_step
@@ -254,10 +291,7 @@ class Trainer:
         @tf.function(input_signature=[rows_of, rows_of, tf.TensorSpec([None], tf.float32)], autograph=False)
         def train_epoch(order: tf.Tensor, ends: tf.Tensor, rates: tf.Tensor) -> Any:
             def step(index: tf.Tensor, start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-                if steered:
-                    model.optimizer.learning_rate.assign(rates[index])
-                with scalars_as_variables(model, self._numbers), without_replica_sums(model.optimizer):
-                    learn(self._weighted(*self._batch(order[start : ends[index]], training=True)))
+                self.learn(order[start : ends[index]], rates[index], learn)
                 return index + 1, ends[index]
 
             if self._reset_in_graph:
@@ -267,19 +301,32 @@ class Trainer:
 
         return train_epoch, tf.function(self._forward, input_signature=[rows_of], autograph=False)
 
-    def _forward(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """(output, mean loss) on these rows, as the model is now."""
-        (x, y), model = self._batch(rows), self.model
+    def learn(self, rows: tf.Tensor, rate: tf.Tensor, step: Callable[[Any], Any]) -> None:
+        """In a graph: a step of training on these rows at this learning rate; `step` is the model's `train_step`."""
+        model = self.model
+        if isinstance(model.optimizer.learning_rate, keras.Variable):
+            model.optimizer.learning_rate.assign(rate)
+        with scalars_as_variables(model, self.numbers), without_replica_sums(model.optimizer):
+            step(self._weighted(*self.batch(rows, training=True)))
+
+    def answer(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """(what the model is given, targets, output [rows, units]) of these rows, as the model is now."""
+        (x, y), model = self.batch(rows), self.model
         y_pred = tf.cast(model(x, training=False), tf.float32)
         if self.recipe.flip_average:
             y_pred = (y_pred + tf.cast(model(self.inputs.mirrored(rows, x), training=False), tf.float32)) / 2
-        with scalars_as_variables(model, self._numbers):
-            return y_pred, model.compute_loss(x=x, y=y, y_pred=y_pred, training=False)
+        return x, y, y_pred
+
+    def _forward(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """(output, mean loss) on these rows, as the model is now."""
+        x, y, y_pred = self.answer(rows)
+        with scalars_as_variables(self.model, self.numbers):
+            return y_pred, self.model.compute_loss(x=x, y=y, y_pred=y_pred, training=False)
 
     def _fit_epoch(self, order: tf.Tensor, ends: tf.Tensor, rates: tf.Tensor) -> Any:  # noqa: ARG002 - none is steered
         """An epoch of Keras's own `fit`. At its end an optimizer would copy averages to the model: that is patched."""
         parts = [
-            self._weighted(*self._batch(order[start:end], training=True)) for start, end in pairwise([0, *ends.numpy()])
+            self._weighted(*self.batch(order[start:end], training=True)) for start, end in pairwise([0, *ends.numpy()])
         ]
         optimizer = self.model.optimizer
         with (
@@ -294,7 +341,7 @@ def _inputs(inputs: Any, model: keras.Model, recipe: Recipe) -> Inputs:
     if isinstance(inputs, Maps):
         inputs.open()
         return inputs
-    return Pixels(inputs, model, recipe) if inputs.dtype == np.uint8 else Features(inputs)
+    return Pixels(inputs, model, recipe) if tf.as_dtype(inputs.dtype) in (tf.uint8, tf.float16) else Features(inputs)
 
 
 def _check(model: keras.Model, recipe: Recipe) -> None:
@@ -307,7 +354,7 @@ def _check(model: keras.Model, recipe: Recipe) -> None:
 def set_averages(model: keras.Model, recipe: Recipe, images: int) -> None:
     """Make the optimizer average weights, if the recipe judges by averages. Call it before its variables are made."""
     if recipe.averaged:
-        steps = recipe.steps or -(-images // recipe.batch_size)
+        steps = steps_of(images, recipe)
         optimizer = inner(model.optimizer)
         optimizer.use_ema, optimizer.ema_momentum = True, 1 - 1 / (EMA_EPOCHS * steps)
 

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from search.diagnosis.evidence import BROKEN
 from search.jobs import (
+    BundleJob,
+    BundleResult,
     ComposeJob,
     DescribeJob,
     Description,
@@ -35,11 +37,13 @@ from search.jobs import (
     ReferenceJob,
     RefitJob,
     SavedModel,
+    SaveRequest,
     Step,
     WorkerContext,
 )
 from search.native import ENVIRONMENT
 from search.seeds import derive
+from search.worker.checkpoint import Checkpoint, SavedError
 from search.worker.describe import describe, describe_frozen
 from search.worker.edits import edited
 from search.worker.features import Features
@@ -59,6 +63,7 @@ from spaces.recipe import USUAL_BATCH, own_recipe
 if TYPE_CHECKING:
     import keras
 
+    from search.manifest import Remembered
     from search.worker.trainer import Trainer
     from search.worker.trainer_cache import TrainerCache
 
@@ -76,10 +81,16 @@ class Sign:
 class Worker:
     """Does jobs, all with the same context."""
 
-    def __init__(self, context: WorkerContext, progress: Callable[[Step], object] = lambda _: None) -> None:
+    def __init__(
+        self,
+        context: WorkerContext,
+        progress: Callable[[Step], object] = lambda _: None,
+        asked: Callable[[], SaveRequest | None] = lambda: None,
+    ) -> None:
         """Import TensorFlow (seconds), give it one thread, and take the pixels in.
 
-        `progress` is called before each epoch, and before each piece of features.
+        `progress` is called before each epoch, and before each piece of features; `asked` after epochs, a few times a
+        second: whether the search stops.
         """
         os.environ.update(ENVIRONMENT)
         import tensorflow as tf  # seconds, and its settings come first
@@ -91,7 +102,7 @@ class Worker:
             tf.config.threading.set_inter_op_parallelism_threads(1)
             for gpu in tf.config.list_physical_devices("GPU"):
                 tf.config.experimental.set_memory_growth(gpu, True)
-        self._context, self._progress = context, progress
+        self._context, self._progress, self._asked = context, progress, asked
         self._preset = None if context.model is not None else preset(context.preset)
         self._last: Trainer | None = None  # that trained a network
 
@@ -110,9 +121,9 @@ class Worker:
     @cached_property
     def _constant(self) -> Any:
         """The same as a tensor: one copy for all graphs."""
-        import tensorflow as tf
+        from search.worker.inputs import placed
 
-        return tf.constant(self._pixels)
+        return placed(self._pixels)
 
     @cached_property
     def _features(self) -> Features:
@@ -127,6 +138,8 @@ class Worker:
         except (MemoryError, tf.errors.ResourceExhaustedError) as error:
             self._trainers.clear()
             return Failure(FailureCause.OUT_OF_MEMORY, first_line(error))
+        except SavedError as saved:
+            return Failure(FailureCause.STOPPED, str(saved))
         except (RefusedError, UnfitError) as error:
             return Failure(FailureCause.REFUSED, str(error))
         except BuilderError as error:
@@ -144,8 +157,8 @@ class Worker:
                 return Discovery(space.to_json(), whole)
             case DescribeJob():
                 return self._describe(job)
-            case FoldJob():
-                return self._train(job)
+            case FoldJob() | BundleJob():
+                return self._train(job) if isinstance(job, FoldJob) else self._train_all(job)
             case ReferenceJob():
                 return judge(job, self._pixels, self._features, self._context)
             case RefitJob():
@@ -217,6 +230,32 @@ class Worker:
             return replace(result, latency=backbone + (result.latency or 0.0))
         return replace(result, latency=self._features.seen_latency(family.frozen, context.facts, job))
 
+    def _train_all(self, job: BundleJob) -> BundleResult:
+        return BundleResult(self._side_by_side(job.folds) or tuple(self._train(fold) for fold in job.folds))
+
+    def _side_by_side(self, jobs: Sequence[FoldJob]) -> tuple[FoldResult, ...] | None:
+        """Fold runs of one point trained as one program; None where that is not possible."""
+        from search.worker.stacked import Bundle, alike
+
+        if self._preset is None or not alike(jobs):
+            return None
+        (family, params), started = self._family(jobs[0].params), time.perf_counter()
+        if family.frozen is not None:
+            return None
+        bundle = None
+        for job in (replace(job, params=params) for job in jobs):
+            trainer = self._drawn(family, job)
+            bundle = bundle or Bundle.of(trainer, len(jobs), started)
+            if bundle is None or bundle.trainer is not trainer:
+                return None
+            bundle.add(job, partial(_keep, trainer, job.keep) if job.keep else None)
+        assert bundle is not None  # noqa: S101 - there are jobs
+        results = bundle.train(self._progress)
+        for job, result in zip(jobs, results, strict=True):
+            if job.keep and (result.behind or result.diagnosis):
+                _remove(job.keep)
+        return tuple(results)
+
     def _train_on_pixels(self, family: Preset, job: FoldJob, started: float) -> FoldResult:
         facts, labels = self._context.facts, self._context.labels[job.train]
         begin: Callable[[keras.Model], None] = _as_built
@@ -229,6 +268,8 @@ class Worker:
         if family.frozen and family.frozen.cut and not job.edit:
             trainer = self._tuner(family, family.frozen, job)
             begin(trainer.network)
+        elif family.frozen is None and job.edit is None:
+            trainer = self._drawn(family, job)
         else:
 
             def built() -> keras.Model:
@@ -243,6 +284,20 @@ class Worker:
         if result.behind or result.diagnosis:
             _remove(job.keep)
         return result
+
+    def _drawn(self, family: Preset, job: FoldJob) -> Trainer:
+        """A trainer of a network from its first weights, which is built once for all folds of a point."""
+        from search.worker.redrawing import Redrawing, noted
+
+        point, facts = ("drawn", *sorted(job.params.items())), self._context.facts
+        trainer = self._trainers.again(point)
+        if trainer is None or not trainer.draw_again(job.seed):
+            with noted() as seeds:
+                model = self._new(job, lambda: family.build(job.params, facts))
+            redrawing = Redrawing.of(model, seeds, job.seed)
+            trainer = self._trainers.trainer(model, self._constant, family.recipe(job.params, facts))
+            trainer.remember_drawing(point, redrawing)
+        return trainer
 
     def _tuner(self, family: Preset, frozen: FrozenFeatures, job: FoldJob) -> Trainer:
         """A trainer of a pre-trained network, kept for all folds of a trial: to build one takes as long as epochs do.
@@ -294,37 +349,49 @@ class Worker:
     def _refit(self, job: RefitJob) -> SavedModel:
         """Train as in a fold run, then save what predicts: from pixels as they are in the study to probabilities."""
         from search.worker import packaging
+
+        started = time.perf_counter()
+        model, remembered = self._own_refit(job) if self._preset is None else self._preset_refit(job)
+        packaging.save(model, job.path, remembered=remembered)
+        return SavedModel(time.perf_counter() - started)
+
+    def _own_refit(self, job: RefitJob) -> tuple[keras.Model, Remembered | None]:
+        from search.worker import packaging
+
+        self._own.reload()
+        built = self._own.build(job.fold.params)  # computes in float32, whatever the precision of training
+        if why := packaging.unsaveable_reason(packaging.bare_network(built)):
+            raise BuilderError(f"{self._own.name}: {why}")
+        _usable(self._train(job.fold))
+        network = packaging.bare_network(packaging.with_trained_weights(self._trained, built))
+        return self._from_pixels(network, self._trained), None
+
+    def _preset_refit(self, job: RefitJob) -> tuple[keras.Model, Remembered | None]:
+        from search.worker import packaging
         from search.worker.outputs import output_of
         from search.worker.pixel_range import pixel_range
 
-        started, facts, fold = time.perf_counter(), self._context.facts, job.fold
-        remembered = None
-        if self._preset is None:
-            self._own.reload()
-            built = self._own.build(fold.params)  # computes in float32, whatever the precision of training
-            if why := packaging.unsaveable_reason(packaging.bare_network(built)):
-                raise BuilderError(f"{self._own.name}: {why}")
-            _usable(self._train(fold))
-            network = packaging.bare_network(packaging.with_trained_weights(self._trained, built))
-            model = self._from_pixels(network, self._trained)
+        facts, fold = self._context.facts, job.fold
+        family, params = self._family(fold.params)
+        if family.frozen and family.frozen.heads:
+            features, head = self._head(family.frozen, family, replace(fold, params=params))
+            model = packaging.features_model(family.frozen, params, facts, features, head)
+            if job.folds is None:
+                return model, None
+            return model, packaging.remembered_of(model, features, job.folds, fold.seed)
+        if job.weights:
+            network = packaging.with_kept_weights(family.build(params, facts), job.weights)
+            flip = family.recipe(params, facts).flip_average
+            judged = pixel_range(network), output_of(network).meaning
+            model = packaging.pixels_model(network, facts, *judged, flip_average=flip)
         else:
-            family, params = self._family(fold.params)
-            if family.frozen and family.frozen.heads:
-                features, head = self._head(family.frozen, family, replace(fold, params=params))
-                model = packaging.features_model(family.frozen, params, facts, features, head)
-                if job.folds is not None:
-                    remembered = packaging.remembered_of(model, features, job.folds, fold.seed)
-            elif job.weights:
-                network = packaging.with_kept_weights(family.build(params, facts), job.weights)
-                flip = family.recipe(params, facts).flip_average
-                judged = pixel_range(network), output_of(network).meaning
-                model = packaging.pixels_model(network, facts, *judged, flip_average=flip)
-            else:
-                _usable(self._train(fold))
-                network = packaging.with_trained_weights(self._trained, family.network(params, facts))
-                model = self._from_pixels(network, self._trained)
-        packaging.save(model, job.path, remembered=remembered)
-        return SavedModel(time.perf_counter() - started)
+            _usable(self._train(fold))
+            network = packaging.with_trained_weights(self._trained, family.network(params, facts))
+            model = self._from_pixels(network, self._trained)
+        # What a network sees that was trained from the start is too much alike for all pictures (docs/unknown.md).
+        if job.folds is None or family.frozen is None:
+            return model, None
+        return model, packaging.remembered_by_network(model, network, self._pixels[fold.train], job.folds, fold.seed)
 
     def _from_pixels(self, network: keras.Model, trainer: Trainer) -> keras.Model:
         from search.worker import packaging
@@ -351,11 +418,15 @@ class Worker:
         started: float,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         at_best: Callable[[], object] = lambda: None,
+        *,
+        pure: bool = True,
     ) -> FoldResult:
+        """`pure`: whether all that decides what comes next is in what `FoldRun.state` returns."""
         from search.worker.fold_run import train
 
-        self._last = trainer
-        return train(trainer, job, started, callbacks, at_best, progress=self._progress)
+        self._last, saving = trainer, self._context.saving
+        saver = Checkpoint(saving, trainer, job, self._asked) if saving and pure else None
+        return train(trainer, job, started, callbacks, at_best, progress=self._progress, saver=saver)
 
     @property
     def _trained(self) -> Trainer:
@@ -377,9 +448,9 @@ class Worker:
         model, callbacks = built()
         why = packaging.unsaveable_reason(packaging.bare_network(model))
         notes: tuple[str, ...] = (f"no model of {self._own.name} will be saved: {why}",) if why else ()
-        untraceable = ""
+        untraceable, pure = "", not (why or callbacks) and of_keras_alone(model)
         try:
-            if why or callbacks or not of_keras_alone(model):
+            if not pure:
                 gc.collect()  # what the fold before traced
                 trainer = Trainer(model, self._constant, self._context, recipe)
             else:
@@ -398,7 +469,7 @@ class Worker:
         name, decided = self._own.name, (trainer.inputs.pixels.note, trainer.output.note)
         notes += tuple(f"before training, {name}: {note}" for note in decided if note)
         notes += (self._own.loading_note,) if self._own.loading_note else ()
-        result = self._trained_by(trainer, job, started, callbacks)
+        result = self._trained_by(trainer, job, started, callbacks, pure=pure and not untraceable)
         return replace(result, notes=(*notes, *result.notes))
 
     def _new(self, job: FoldJob, build: Callable[[], Built]) -> Built:

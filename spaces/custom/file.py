@@ -68,6 +68,12 @@ def named(text: str) -> ModelFile:
     return ModelFile(str(path.resolve()), function, _sha256(sources))
 
 
+def beside(file: ModelFile) -> list[str]:
+    """The names of files in the same folder that it imports. Runs nothing. Raises OSError."""
+    path = Path(file.path)
+    return [source.name for source in _sources(path) if source != path]
+
+
 class Source:
     """The source of a model file and of the files beside it that it imports, verified and compiled once."""
 

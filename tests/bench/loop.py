@@ -38,10 +38,9 @@ from spaces import Value
 from spaces.layers import Layer
 from spaces.presets import EXAMPLE, preset
 from storage import FoldRecord, ImageRecord, LayerRecord, RunRecord, Split, Store, StudyRecord, TrialRecord, TrialState
-from storage.create import STUDY_ID
 from storage.records import Origin
 from storage.rows import fold_values, trial_values
-from storage.schema import fold_run, trial
+from storage.schema import STUDY_ID, fold_run, trial
 from tests.search.session.instant import Instant
 
 T = TypeVar("T")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -12,7 +13,7 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from search.jobs import FitOptions, FoldJob, FoldResult, Pixels, WorkerContext
+from search.jobs import BundleJob, BundleResult, FitOptions, FoldJob, FoldResult, Pixels, WorkerContext
 from search.worker.__main__ import preload
 from search.worker.worker import Worker
 from tests.bench.cases import Data
@@ -54,14 +55,27 @@ class Trials:
             for name, seconds in {**spent, "all else": whole - sum(spent.values())}.items()
         }
 
+    def side_by_side(self, repeats: int = 1) -> list[NDArray[np.float32]]:
+        """The next trial, all folds of all repeats as one program."""
+        self._number += 1
+        folds = [
+            replace(self._job(fold, *rows), repeat=repeat, seed=100 * self._number + 10 * repeat + fold)
+            for repeat in range(repeats)
+            for fold, rows in enumerate(self._data.folds)
+        ]
+        outcome = self.worker.do(BundleJob(tuple(folds)))
+        assert isinstance(outcome, BundleResult), outcome
+        return [result.probabilities for result in outcome.folds]
+
     def _fold(self, fold: int, train: NDArray[np.int32], validate: NDArray[np.int32]) -> NDArray[np.float32]:
-        training = FitOptions(self._data.case.epochs, 0, stop_collapsed=False)
-        seed = 100 * self._number + fold
-        outcome = self.worker.do(
-            FoldJob(self._number, 0, fold, self._data.case.params, train, validate, seed, training)
-        )
+        outcome = self.worker.do(self._job(fold, train, validate))
         assert isinstance(outcome, FoldResult), outcome
         return outcome.probabilities
+
+    def _job(self, fold: int, train: NDArray[np.int32], validate: NDArray[np.int32]) -> FoldJob:
+        training = FitOptions(self._data.case.epochs, 0, stop_collapsed=False)
+        seed = 100 * self._number + fold
+        return FoldJob(self._number, 0, fold, self._data.case.params, train, validate, seed, training)
 
 
 class Clocks:
@@ -94,6 +108,7 @@ class Clocks:
 def clocked() -> Iterator[Clocks]:
     """Clocks on the parts of a fold run that are the same for all models."""
     from search.worker import fold_run, trainer_cache
+    from search.worker.epoch_program import EpochProgram
     from search.worker.inspection import Inspector
     from search.worker.trainer import Trainer
     from spaces.presets import Preset
@@ -104,6 +119,7 @@ def clocked() -> Iterator[Clocks]:
         (trainer_cache.TrainerCache, "trainer", "resetting graphs' state"),
         (Trainer, "train_epoch", "training epochs"),
         (Trainer, "predict", "validation passes"),
+        (EpochProgram, "run", "compiled epochs"),
         (fold_run, "scores", "scores"),
         (fold_run, "batches", "shuffling"),
         (Inspector, "__init__", "looks for collapse"),

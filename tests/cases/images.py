@@ -103,7 +103,8 @@ def labels_in_a_table(place: Place) -> str:
             picture(label, number).save(place.root / "windows" / f"{name}\\{number}.png")
             rows.append(f"{label}{number}.png,{name}")
     place.write("table/train.csv", "\n".join(rows))
-    table = place.search("check", "table").says(r"train\.csv")
+    table = place.search("check", "table").says(r"train\.csv.*--labels")
+    place.search("check", "table", "--labels", "table/train.csv").ends(0)
     return f"{table}; {place.search('check', 'windows').says('backslash|Windows')}"
 
 

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from reports.as_json import as_json
+from reports.html.page import unbroken
 from reports.html.study import render
 from reports.terminal.study import show
 from reports.wording import answer as words
@@ -105,7 +106,7 @@ def test_a_test_that_was_used_before_is_no_fresh_test() -> None:
 
 def test_plain_methods_and_the_start_are_beside_it() -> None:
     assert words.compared(judged()) == (
-        "The best plain method, linear probe on frozen features, gets 84 %, and no trial is clearly "
+        "The best plain method, linear probe on a pre-trained network, gets 84 %, and no trial is clearly "
         "better; your starting point (trial 0) gets 50 %."
     )
     assert words.compared(example().data(trials=(), probabilities={})) == ""
@@ -175,7 +176,7 @@ def test_every_view_says_the_same() -> None:
     for step in told["next_steps"]:
         assert step["what"] in page and step["what"] in lines
     first = page[: page.index("<nav")]
-    assert words.answer(data) in first and "expected on new pictures: 86 % (80 to 91 %)" in first
+    assert unbroken(words.answer(data)) in first and unbroken("expected on new pictures: 86 % (80 to 91 %)") in first
     assert '<a href="#labels">See it</a>' in page
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from reports.markdown import render, write
 from reports.wording import answer as words
+from search.results.importance import figures
 from tests.studies import a_test, example, judged, many
 
 HOSTILE = "[x](javascript:alert(1)) <script>alert(1)</script> **b** | ` ~~ # \x1b[31m \u202e"
@@ -30,6 +31,7 @@ def test_it_begins_with_the_answer_and_has_the_sections_of_the_page(text: str) -
         "## What it confuses",
         "## Leaderboard",
         "## Good and quick, good and small",
+        "## Which parameters mattered",
         "## Trials that did not finish",
         "## Where the time went",
         "## How to repeat it",
@@ -72,3 +74,13 @@ def test_an_empty_study_says_so_and_the_file_is_written_in_one_step(tmp_path: Pa
     write(data, tmp_path / "report.md")
     assert words.answer(data) in (tmp_path / "report.md").read_text(encoding="utf-8")
     assert [path.name for path in tmp_path.iterdir()] == ["report.md"]
+
+
+def test_importance_is_a_table_with_ranges_or_the_reason_why_there_is_none(text: str) -> None:
+    assert "from few trials importance is luck" in text
+    data = many(60).data()
+    weights, told = figures(data), render(data)
+    name, share = next(iter(weights.importance.items()))
+    low, high = weights.ranges[name]
+    shown = f"| {name.replace('_', chr(92) + '_')} | {100 * share:.0f} % ({100 * low:.0f} to {100 * high:.0f} %) |"
+    assert shown in told and told == render(data, weights)

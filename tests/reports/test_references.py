@@ -117,7 +117,7 @@ def test_without_a_best_trial_the_words_say_what_they_reach() -> None:
     failed = tuple(replace(t, state=TrialState.FAILED, folds=(), cause="error") for t in example().trials)
     records = replace(with_references(), trials=failed, probabilities={})
     assert words.references(records.data()) == (
-        "Logistic regression on pixels reaches 0.73. Linear probe on frozen features reaches 0.86."
+        "Logistic regression on pixels reaches 0.73. Linear probe on a pre-trained network reaches 0.86."
     )
     assert render(records.data())
 
@@ -137,7 +137,7 @@ def test_references_are_also_among_the_few_best_of_many_trials() -> None:
     records = replace(many(100), references=references(logistic_regression=0.4))
     lines = printed(records, 120).splitlines()
     last = next(n for n, line in enumerate(lines) if "logistic regression on pixels" in line and "reference" in line)
-    assert "80 more trials" in " ".join(lines[last + 1 : last + 4])
+    assert "80 more trials" in " ".join(lines[last + 1 : last + 6])
 
 
 def test_the_page_has_a_marked_row_for_each_reference_and_the_words() -> None:
@@ -167,7 +167,7 @@ def test_plain_lines_have_one_line_per_reference_when_it_has_all_folds() -> None
     assert stream.getvalue().splitlines() == [
         "reference majority class; balanced accuracy 0.500",
         "reference logistic regression on pixels; balanced accuracy 0.730",
-        "reference linear probe on frozen features; balanced accuracy 0.860",
+        "reference linear probe on a pre-trained network; balanced accuracy 0.860",
     ]
     later = io.StringIO()
     PlainLines(later).update(progress(TRIALS, references=KNOWN))

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from reports.as_json import as_json
+from search.results.importance import figures
 from search.results.recall import recalls
-from tests.studies import example, with_two_objectives
+from tests.studies import example, many, with_two_objectives
 
 
 def test_each_class_has_its_share_with_an_interval() -> None:
@@ -37,3 +38,15 @@ def test_costs_and_time_are_those_of_the_page() -> None:
     assert sum(part["seconds"] for part in printed["spent"]) == pytest.approx(data.spent_seconds)
     alone = as_json(replace(example(), trials=(), runs=(), probabilities={}).data())
     assert (alone["speed"], alone["size"], alone["spent"]) == (None, None, [])
+
+
+def test_importance_has_the_intervals_of_the_page() -> None:
+    data = many(60).data()
+    weights, printed = figures(data), as_json(data)["importance"]
+    assert printed["trials"] == weights.weighed and printed["why_not"] is None
+    assert [row["name"] for row in printed["parameters"]] == [*weights.importance]
+    for row in printed["parameters"]:
+        assert row["low"] <= row["share"] <= row["high"]
+        assert row["more_than_luck"] == (row["name"] in weights.clear)
+    few = as_json(example().data())["importance"]
+    assert few["parameters"] == [] and "few trials" in few["why_not"]

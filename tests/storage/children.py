@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from sqlalchemy import Engine, event
 
-from storage import StorageError, Store, TrialState, back_up
+from storage import ServerUrl, StorageError, Store, TrialState, back_up, copy
 from tests.storage.examples import FOLDS, IMAGE_RECORDS, RUN, SPLITS, STUDY, fold, trial
 
 TRIALS = 2
@@ -29,7 +29,9 @@ class Child:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([__name__, "alembic.command", "alembic.config"])
         self.pipe, other_end = context.Pipe()
-        self.process = context.Process(target=work, args=(other_end, path), kwargs=options, daemon=True)
+        # The fork server has the environment of its start.
+        arguments = (os.environ.get("PGPASSWORD"), work, other_end, path)
+        self.process = context.Process(target=_work, args=arguments, kwargs=options, daemon=True)
         self.process.start()
         other_end.close()
 
@@ -59,12 +61,39 @@ class Child:
             return messages
 
 
+def _work(password: str | None, work: Callable[..., None], *arguments: Any, **options: Any) -> None:
+    if password is not None:
+        os.environ["PGPASSWORD"] = password
+    work(*arguments, **options)
+
+
 def work(pipe: Connection, path: Path, kill_at: int | None = None) -> None:
     """Adds the missing parts of a small study, with a message after each. Kills itself before action `kill_at`."""
     if kill_at is not None:
         kill_before_action(kill_at)
     with Store.open(path) as store:
         go_on(store, pipe)
+    pipe.send("done")
+
+
+def open_to_write(pipe: Connection, path: Path) -> None:
+    """Sends 'open', or the error, and keeps the study until it is killed."""
+    try:
+        with Store.open(path):
+            pipe.send("open")
+            pipe.recv()
+    except StorageError as error:
+        pipe.send(str(error))
+
+
+def copy_to(pipe: Connection, path: Path, to: Path | ServerUrl, kill_at: int) -> None:
+    """Copies, and kills itself once so many rows are done."""
+
+    def tell(done: int, _: int) -> None:
+        if done >= kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    copy(path, to, tell)
     pipe.send("done")
 
 

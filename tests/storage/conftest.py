@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from storage import Store
+from tests.storage import servers
 from tests.storage.examples import make
 
 
@@ -22,3 +23,9 @@ def store(path: Path) -> Iterator[Store]:
     """A new study with one run, open for writing."""
     with make(path) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[servers.Server]:
+    """A PostgreSQL server, whose password is in the environment."""
+    yield from servers.serving()

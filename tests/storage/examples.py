@@ -18,6 +18,7 @@ from storage import (
     LayerRecord,
     ReferenceRecord,
     RunRecord,
+    ServerUrl,
     Split,
     StorageError,
     Store,
@@ -121,9 +122,9 @@ def reference(name: str = "majority", fold: int = 0, **changes: Any) -> Referenc
     return ReferenceRecord(**(values | changes))
 
 
-def make(path: Path) -> Store:
-    """An empty study with one run, number 0."""
-    store = Store.create(path, STUDY, IMAGE_RECORDS, SPLITS)
+def make(path: Path, server: ServerUrl | None = None) -> Store:
+    """An empty study with one run, number 0: in a file, or on a server, to which the file is a link."""
+    store = Store.create(path, STUDY, IMAGE_RECORDS, SPLITS, server)
     store.start_run(RUN)
     return store
 

@@ -25,7 +25,7 @@ SECONDS_LONG_ENOUGH = 20.0
 def pragma(store: Store, name: str, connections: int = 3) -> set[object]:
     """The values of a pragma on several connections that are open at the same time."""
     with ExitStack() as stack:
-        opened = [stack.enter_context(store._engine.connect()) for _ in range(connections)]
+        opened = [stack.enter_context(store._opened.engine.connect()) for _ in range(connections)]
         return {connection.execute(text(f"PRAGMA {name}")).scalar_one() for connection in opened}
 
 
@@ -48,7 +48,7 @@ def test_a_reading_connection_cannot_write_even_by_sql(path: Path) -> None:
     make(path).close()
     with (
         Store.open(path, read_only=True) as reader,
-        reader._engine.connect() as connection,
+        reader._opened.engine.connect() as connection,
         pytest.raises(OperationalError, match="readonly"),
     ):
         connection.execute(text("DELETE FROM image"))
@@ -116,7 +116,7 @@ def test_reading_continues_under_a_lock(store: Store, holder: sqlite3.Connection
 @pytest.mark.parametrize("spare_pages", [0, 1, 2, 3, 5, 8])
 def test_a_full_disk_loses_nothing_that_was_acknowledged(path: Path, spare_pages: int) -> None:
     with make(path) as store:
-        with store._engine.connect() as connection:
+        with store._opened.engine.connect() as connection:
             pages = connection.execute(text("PRAGMA page_count")).scalar_one()
             connection.execute(text(f"PRAGMA max_page_count={pages + spare_pages}"))
         acknowledged = 0
@@ -126,7 +126,7 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged(path: Path, spare_pages
                 acknowledged += 1
         assert len(store.trials()) == acknowledged
 
-        with store._engine.connect() as connection:
+        with store._opened.engine.connect() as connection:
             connection.execute(text("PRAGMA max_page_count=100000"))
             assert connection.execute(text("PRAGMA integrity_check")).scalar_one() == "ok"
         store.add_trial(trial(acknowledged), run=0, seconds=0)

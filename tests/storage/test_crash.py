@@ -19,7 +19,7 @@ SECONDS_LONG_ENOUGH = 20.0
 
 def content(path: Path) -> str:
     """Every trial and fold with its probabilities, without times."""
-    with Store.open(path) as store, store._engine.connect() as connection:
+    with Store.open(path) as store, store._opened.engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA integrity_check").scalar_one() == "ok"
         assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
         trials = [replace(one, started="", finished=None) for one in store.trials()]

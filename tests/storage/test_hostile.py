@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from storage import StorageError, Store
-from storage.engine import connect
 from storage.schema import HEAD, REVISIONS
+from storage.sqlite import connect
 from tests.storage.examples import ROOT, bytes_of, fill, make
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
@@ -190,7 +190,7 @@ def test_too_little_memory_is_an_error_that_names_the_file(path: Path) -> None:
     with make(path) as store:
         fill(store, 30)
     code = (
-        "import sys\nfrom pathlib import Path\nfrom storage.engine import connect, explained\n"
+        "import sys\nfrom pathlib import Path\nfrom storage.sqlite import connect, explained\n"
         "path = Path(sys.argv[1])\n"
         "connection = connect(path, 'ro')\nconnection.execute('PRAGMA hard_heap_limit=300000')\n"
         "with explained(path, writing=False):\n    connection.execute(\"SELECT zeroblob(9000000) || 'a'\").fetchall()"

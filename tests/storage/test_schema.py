@@ -71,7 +71,7 @@ def test_a_fold_run_is_unique_by_study_trial_repeat_and_fold() -> None:
 
 def test_migrations_and_a_new_study_give_the_same_tables(migrated: Engine, path: Path) -> None:
     with make(path) as store:
-        created = description(store._engine)
+        created = description(store._opened.engine)
     by_migration = description(migrated)
     # Alembic names its own key; nothing else may differ.
     created["alembic_version"]["primary key"]["name"] = by_migration["alembic_version"]["primary key"]["name"]
@@ -94,12 +94,12 @@ def test_the_revisions_are_those_of_the_migrations_in_order() -> None:
 def test_every_foreign_key_holds(path: Path) -> None:
     with make(path) as store:
         fill(store, 2)
-        with store._engine.connect() as connection:
+        with store._opened.engine.connect() as connection:
             assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
 
 
 def test_the_states_are_those_of_the_records(path: Path) -> None:
-    with make(path) as store, store._engine.connect() as connection:
+    with make(path) as store, store._opened.engine.connect() as connection:
         sql = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = 'trial'").scalar_one()
     assert all(f"'{state}'" in sql for state in TrialState)
 
@@ -124,5 +124,5 @@ def test_the_migrations_are_in_packages_so_that_they_are_installed() -> None:
 
 
 def test_a_store_is_one_study(store: Store) -> None:
-    with store._engine.connect() as connection:
+    with store._opened.engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM study").scalar_one() == 1

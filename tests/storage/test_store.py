@@ -1,9 +1,9 @@
-"""A store returns what was stored, and refuses contradictions without a change."""
+"""A store returns what was stored, and refuses contradictions without a change: in a file, and on a server."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,14 @@ Change = Callable[[], object]
 def bare(record: FoldRecord) -> str:
     """A fold without probabilities, as text, so that NaN equals NaN."""
     return repr(replace(record, probabilities=None))
+
+
+@pytest.fixture(params=["file", "server"])
+def store(request: pytest.FixtureRequest, path: Path) -> Iterator[Store]:
+    """A new study with one run, open for writing, of each kind."""
+    url = None if request.param == "file" else request.getfixturevalue("server").url()
+    with make(path, url) as opened:
+        yield opened
 
 
 # The study
@@ -151,7 +159,7 @@ def test_one_curve_of_one_fold_can_be_read_for_all_trials(store: Store) -> None:
 
 def test_reading_many_trials_takes_no_more_queries_than_reading_one(store: Store) -> None:
     statements: list[str] = []
-    event.listen(store._engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    event.listen(store._opened.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
 
     def queries() -> int:
         statements.clear()

@@ -52,7 +52,7 @@ OPEN = """
 import sys
 from storage import Store, StorageError
 try:
-    with Store.open(sys.argv[1], read_only=len(sys.argv) > 2) as store, store._engine.connect() as connection:
+    with Store.open(sys.argv[1], read_only=len(sys.argv) > 2) as store, store._opened.engine.connect() as connection:
         print(*connection.exec_driver_sql("SELECT number, origin, note FROM trial").all())
         print(connection.exec_driver_sql("SELECT machine FROM run").scalars().all())
         print(connection.exec_driver_sql("PRAGMA foreign_key_check").all())

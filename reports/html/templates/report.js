@@ -50,6 +50,11 @@
   addEventListener("hashchange", reveal);
   reveal();
 
+  // On paper nothing can be opened: pictures of mistakes, and how the best trial was trained, are shown.
+  addEventListener("beforeprint", () => {
+    for (const drawer of document.querySelectorAll("details.mistaken, .board tr.best details")) drawer.open = true;
+  });
+
   for (const table of document.querySelectorAll("table.sortable")) {
     table.tHead.addEventListener("click", (event) => {
       const button = event.target.closest("button");

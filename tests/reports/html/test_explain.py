@@ -9,6 +9,7 @@ import pytest
 
 from reports import markdown
 from reports.as_json import as_json
+from reports.html.page import unbroken
 from reports.html.study import render
 from reports.wording import explain as words
 from search.results.explained import Change, Explanation, Part
@@ -65,6 +66,21 @@ def test_the_answer_is_in_words() -> None:
         "l2 helps only with what was changed before it: +9 ± 5 points there, 0 ± 2 points alone.",
     ]
     assert "trial 7 is the best of 10: part of the gains is luck" in words.caution(LENET)
+
+
+def test_a_change_that_takes_others_along_is_not_called_alone() -> None:
+    depth = Part(
+        changes=(Change("dense_depth", 4, 0),),
+        along=tuple(Change(name, 0.1, None) for name in ("initializer", "dropout", "l2")),
+        score=0.77,
+        gain=Gain(0.27, 0.03),
+        folds=FOLDS,
+    )
+    assert words.best_alone(replace(LENET, alone=(depth,))) == (
+        "dense_depth, with initializer, dropout and l2, which depend on it: 50 % to 77 ± 3 % (4 → 0)."
+    )
+    both = replace(LENET, alone=(LENET.alone[0], depth))
+    assert words.instead(both) == "Alone dense_depth with initializer, dropout and l2 (50 % to 77 ± 3 %) helps too."
 
 
 def test_changes_that_would_have_been_enough_too_are_told() -> None:
@@ -137,7 +153,8 @@ def test_the_page_draws_a_row_for_each_step_and_says_it_to_a_screen_reader() -> 
     section = re.findall(r'<section id="explain">.*?</section>', page, re.DOTALL)[0]
     assert section.count("<rect") == 3 and section.count('class="loss unclear"') == 1
     label = re.findall(r'role="img" aria-label="([^"]*)"', section)[0]
-    assert label.startswith("Waterfall of balanced accuracy. trial 0, your starting point: 50 %; initializer old")
+    said = unbroken("Waterfall of balanced accuracy. trial 0, your starting point: 50 %; initializer old")
+    assert label.startswith(said)
     assert "stopped after 1 of 5 folds" in section
     assert '<a href="#explain">' in page
     assert "explain" not in render(example().data()).replace(words.ALONE, "").split("<main>")[1]

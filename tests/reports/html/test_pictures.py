@@ -9,6 +9,7 @@ import pytest
 
 from reports.html.study import render
 from reports.html.thumbnails import FINE, SIDE, data_uri
+from reports.wording.labels import one_in
 from search.results.pictures import Pictures, rows_shown
 from search.results.summary import StudySummary
 from tests.studies import example, many
@@ -62,9 +63,28 @@ def test_what_is_shown_of_an_image_is_what_was_predicted(data: StudySummary) -> 
     )
     suspect = data.suspects[0]
     label, likely = CLASSES[suspect.label], CLASSES[suspect.likely]
-    assert f"labelled <b>{label}</b>, likely <b>{likely}</b> {suspect.probability:.2f}" in section(
+    assert f"labelled <b>{label}</b>, likely <b>{likely}</b>, {one_in(suspect.rarity)}" in section(
         render(data, drawn(data)), "labels"
     )
+
+
+@pytest.mark.parametrize(
+    ("rarity", "said"),
+    [
+        (0.3, "1 in 3"),
+        (0.013, "1 in 77"),
+        (0.0034, "1 in 290"),
+        (2e-5, "1 in 50,000"),
+        (1e-9, "less than 1 in 1,000,000"),
+    ],
+)
+def test_how_rare_a_right_label_of_such_looks_is_has_two_digits(rarity: float, said: str) -> None:
+    assert one_in(rarity) == said
+
+
+def test_the_labels_come_in_the_order_of_what_is_shown(data: StudySummary) -> None:
+    rarities = [suspect.rarity for suspect in data.suspects]
+    assert rarities == sorted(rarities) and 0 <= rarities[0] <= rarities[-1] <= 1
 
 
 def test_without_the_images_it_says_so_and_still_names_them(data: StudySummary) -> None:

@@ -25,7 +25,7 @@ from search.results.importance import figures
 from spaces import Space
 from spaces.parameters import When, choice
 from storage.records import LayerRecord, TrialRecord, TrialState
-from tests.studies import Records, example, many, with_two_objectives
+from tests.studies import Records, a_test, example, judged, many, with_two_objectives
 
 
 class Outline(HTMLParser):
@@ -92,6 +92,11 @@ def test_nothing_points_outside_the_page(page: str) -> None:
     assert all(link.startswith(("#", "data:")) for link in Outline(page).links)
     assert "@import" not in page[: page.index("<script")]
     assert "url(" not in page[: page.index("<script")]
+
+
+def test_a_percent_sign_stays_on_the_line_of_its_number() -> None:
+    shown = render(judged(a_test(0.85, 0.75, 0.95))).split("<script>")[0].split("</style>")[1]
+    assert shown.count("\u00a0%") > 5 and not re.search(r"\d %", shown)
 
 
 def test_the_policy_names_each_script_by_its_hash_and_allows_no_connection(page: str) -> None:

@@ -35,6 +35,11 @@ class Remembering:
         yield lambda _done, _total: None
 
     @contextmanager
+    def converting(self, format_: str) -> Iterator[Callable[[int, int], None]]:
+        self.sentences.append(format_)
+        yield lambda _done, _total: None
+
+    @contextmanager
     def watching(self) -> Iterator[Observer]:
         yield Watcher()
 

@@ -92,7 +92,7 @@ def test_a_second_folder_of_the_same_name_does_not_take_over_the_study_of_the_fi
     )
     assert folder.toml.read_text() == before
     other = search_of(Path("b c/pictures"), Path("b c-pictures-study"), Settings())
-    assert (other.images_before, other.written) == (None, False)
+    assert (other.images_before, other.written) == ((), False)
 
 
 def test_a_study_with_trials_knows_its_images_wherever_they_are(place: Path) -> None:

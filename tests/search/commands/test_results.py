@@ -24,7 +24,7 @@ from tests.search.shapes import FOLDER, refusal
 
 
 def test_a_check_gives_back_what_it_found_and_where_its_page_goes(place: Path) -> None:
-    result = check(place / "shapes", folds=3, display=Remembering())
+    result = check(place / "shapes", Settings(folds=3), display=Remembering())
     assert (result.findings.images, result.findings.testing, result.findings.folds) == (16, 4, 3)
     assert result.page == Path("shapes-check.html") and not result.page.exists()
 

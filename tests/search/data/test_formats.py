@@ -39,7 +39,7 @@ def test_a_format_that_needs_a_library_comes_with_the_step(start: bytes, ending:
     [
         (b"8BPS", ".png", "Format PSD is not read: convert it to PNG or JPEG."),
         (b"\xff\x0a", ".jxl", "Format JPEG XL is not read"),
-        (b"unknown", ".dcm", "Format .dcm is not read"),
+        (b"unknown", ".nef", "Format .nef is not read"),
     ],
 )
 def test_a_format_that_is_never_read_is_named(start: bytes, ending: str, said: str) -> None:

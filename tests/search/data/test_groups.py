@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from search.data import groups
+from search.data import patterns
 from search.data.folds import choose_folds, draw_folds
 from search.data.groups import group_images, is_table, named_groups
 from search.errors import UsageError
@@ -85,7 +85,7 @@ class TestNamed:
     def test_a_pattern_that_takes_for_ever_is_given_up(
         self, pattern: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(groups, "_SECONDS", 0.05)
+        monkeypatch.setattr(patterns, "_SECONDS", 0.05)
         before = signal.getsignal(signal.SIGVTALRM)
         with pytest.raises(UsageError, match=r"must be found in all 1 paths within 0[.]05 s, and was not"):
             named_groups(pattern, tmp_path, ("a" * 60 + "b.png",))

@@ -1,7 +1,9 @@
-"""Pictures without class folders: the refusal says what was seen, and its lines of Python make the folders."""
+"""Pictures without class folders: the refusal says what was seen, and its command or lines of Python read them."""
 
 from __future__ import annotations
 
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 
 from search.data.images import read_images
+from search.data.origin import Origin
 from search.errors import UsageError
 from tests.pictures import noise, write
 
@@ -25,6 +28,16 @@ def run_lines(message: str, folder: Path) -> None:
     lines = [line.removeprefix("  ") for line in message.splitlines()[1:]]
     assert lines
     subprocess.run([sys.executable, "-c", "\n".join(lines)], cwd=folder, check=True)
+
+
+def proposed(message: str) -> Origin:
+    """What the command of a message would read."""
+    ((command,),) = (re.findall("`(search run [^`]+)`", message),)
+    _, _, root, option, value = shlex.split(command)
+    assert option in ("--labels", "--label-pattern")
+    if option == "--labels":
+        return Origin((Path(root),), labels=Path(value))
+    return Origin((Path(root),), pattern=value)
 
 
 def picture(path: Path, number: int) -> None:
@@ -50,9 +63,8 @@ class TestTables:
             rows.append(row.format(stem=f"p{number}", **values))
         (tmp_path / "set" / table).write_text("\n".join(rows), encoding="utf-8")
         message = refusal(tmp_path / "set")
-        assert f"'{table}' lies beside 6 pictures: labels in a table are not read." in message
-        run_lines(message, tmp_path)
-        assert read_images(tmp_path / "sorted").classes == ("elm", "oak tree")
+        assert f"'{table}' lies beside 6 pictures and names 2 classes of 6 of them: `search run " in message
+        assert read_images(proposed(message)).classes == ("elm", "oak tree")
 
     def test_a_table_in_each_part(self, tmp_path: Path) -> None:
         for part, count in (("train", 6), ("valid", 4)):
@@ -70,9 +82,8 @@ class TestTables:
                 picture(tmp_path / "set" / part / f"{number}.png", number + 10 * len(part))
         rows = ["id,kind", *(f"{number},{'ab'[number % 2]}" for number in range(4))]
         (tmp_path / "set" / "train.csv").write_text("\n".join(rows), encoding="utf-8")
-        run_lines(refusal(tmp_path / "set"), tmp_path)
-        copied = (tmp_path / "sorted" / "a" / "0.png").read_bytes()
-        assert copied == (tmp_path / "set" / "train" / "0.png").read_bytes()
+        images = read_images(proposed(refusal(tmp_path / "set")))
+        assert [path.partition("/")[0] for path in images.paths] == ["train"] * 4
 
     def test_labels_of_boxes_are_named_as_such(self, tmp_path: Path) -> None:
         for number in range(4):
@@ -85,11 +96,13 @@ class TestTables:
         assert "8 text files are named like pictures ('labels/" in message and "object detection" in message
 
     def test_labels_lead_nowhere_else(self, tmp_path: Path) -> None:
-        rows = ["file,label']); print('x"]
         for number, label in enumerate(["../../out", "/etc", "..", "ok", "ok", "'+\"}{"]):
-            picture(tmp_path / "set" / "images" / f"{number}.png", number)
-            rows.append(f"{number}.png,{label}")
-        (tmp_path / "set" / "labels.csv").write_text("\n".join(rows), encoding="utf-8")
+            part = tmp_path / "set" / ("train", "valid")[number % 2]
+            picture(part / f"{number}.png", number)
+            with (part / "labels.csv").open("a", encoding="utf-8") as table:
+                table.write(
+                    f"file,label']); print('x\n{number}.png,{label}\n" if number < 2 else f"{number}.png,{label}\n"
+                )
         before = {path for path in tmp_path.parent.rglob("*") if tmp_path / "sorted" not in path.parents}
         run_lines(refusal(tmp_path / "set"), tmp_path)
         after = {path for path in tmp_path.parent.rglob("*") if tmp_path / "sorted" not in path.parents}
@@ -117,8 +130,8 @@ def test_classes_in_the_names_of_files(tmp_path: Path, names: tuple[str, str]) -
             picture(tmp_path / "set" / "train" / f"{name.format(number)}.png", 3 * place + number)
     message = refusal(tmp_path / "set")
     assert "The names of 6 pictures begin with 2 words" in message
-    run_lines(message, tmp_path)
-    assert len(read_images(tmp_path / "sorted").classes) == 2
+    found = read_images(proposed(message)).classes
+    assert found == tuple(sorted(name.format("").rstrip("()_-. ") for name in names))
 
 
 def test_classes_in_the_names_of_training_pictures_beside_more_that_are_numbered(tmp_path: Path) -> None:

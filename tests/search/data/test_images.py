@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import unicodedata
 from pathlib import Path
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from search.data.images import ImageSet, read_images
+from search.data.images import ImageSet, in_order_of, read_images
 from search.data.tree import Note
 from search.errors import UsageError
 from tests.pictures import make_pictures, plain, write
@@ -135,6 +137,26 @@ class TestFingerprint:
         (tmp_path / "b").rename(tmp_path / "c")
         seen.append(read_images(tmp_path).fingerprint)
         assert len(set(seen)) == len(seen)
+
+    def test_a_study_of_an_earlier_release_goes_on_in_its_own_order(self, tmp_path: Path) -> None:
+        """There whole paths were in the fingerprint, and decided the order: all of train/ before valid/."""
+        make_pictures(tmp_path / "valid", {"a": 3, "b": 3}, seed=1)
+        make_pictures(tmp_path / "train", {"a": 4, "b": 4})
+        for file in sorted((tmp_path / "valid").rglob("*.png")):
+            file.rename(file.with_name(f"0{file.stem}a.png"))
+        images = read_images(tmp_path)
+        by_path = sorted(images.paths, key=lambda path: (path.split("/")[1], path))
+        assert list(images.paths) != by_path
+        again = in_order_of(images, by_path)
+        assert list(again.paths) == by_path
+        for row, path in enumerate(by_path):
+            before = images.paths.index(path)
+            assert (again.pixels[row] == images.pixels[before]).all()
+            assert (again.digests[row], again.names[row]) == (images.digests[before], images.names[before])
+        assert in_order_of(images, by_path[1:]) is images, "others"
+        identity = [(8, 8, 1), ("a", "b"), again.digests, again.labels.tolist(), again.testing.tolist(), again.paths]
+        assert again.fingerprint_of_paths == hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+        assert again.fingerprint_of_paths != images.fingerprint
 
     def test_files_that_are_left_out_do_not_count(self, tmp_path: Path) -> None:
         before = read_images(make_pictures(tmp_path)).fingerprint

@@ -91,6 +91,6 @@ def test_plain_methods_decide_the_cause_if_only_training_images_are_learned() ->
     unsure = replace(run(0.7, 0.5), evidence=replace(EVIDENCE, layers=(), penalty=0.0, penalty_at_start=0.0))
     case = replace(CASE, runs=(unsure,) * 3)
     assert [suspect.cause.name for suspect in case.suspects] == [LABELS]
-    learned = replace(case, plain=Plain("linear probe on frozen features", 0.88, 66))
+    learned = replace(case, plain=Plain("linear probe on a pre-trained network", 0.88, 66))
     assert [suspect.cause.name for suspect in learned.suspects] == ["too few images for this network"]
-    assert "linear probe on frozen features reaches 0.88" in learned.suspects[0].cause.evidence
+    assert "linear probe on a pre-trained network reaches 0.88" in learned.suspects[0].cause.evidence

@@ -50,6 +50,21 @@ def test_16_bit_grey_has_the_scale_of_the_training_images(tmp_path: Path) -> Non
         assert not first.clipped and not second.clipped
 
 
+def test_16_bit_grey_has_the_window_of_the_training_images(tmp_path: Path) -> None:
+    for number, value in enumerate((1000, 1100, 1200, 4000)):
+        words(tmp_path / "new" / f"{number}.png", value)
+    model = saved(tmp_path / "m.keras", grey_window=[1000, 1200])
+    answers = list(predict(model, list_inputs([tmp_path / "new"])))
+    assert [answer.probabilities[1] for answer in answers] == [expected(grey) for grey in (0, 128, 255, 255)]
+    assert [bool(answer.clipped) for answer in answers] == [False, False, False, True]
+    assert "100% of its values outside of 1000 to 1200" in answers[3].clipped
+    for window in ([5, 5], [-1, 9], [0, 70_000]):
+        with pytest.raises(UsageError, match="is damaged"):
+            about(saved(tmp_path / "m.keras", grey_window=window))
+    with pytest.raises(UsageError, match="is no model"):
+        about(saved(tmp_path / "m.keras", grey_window=[1]))
+
+
 def test_what_exceeds_that_scale_is_cut_and_said_once(tmp_path: Path) -> None:
     for number, value in enumerate([4095, 5000, 60000]):
         words(tmp_path / "new" / f"{number}.png", value)

@@ -77,7 +77,7 @@ def test_labels_are_not_in_doubt_if_a_plain_method_learns() -> None:
         records = replace(base, trials=(replace(base.trials[0], folds=folds), *base.trials[1:]), references=())
         assert "holds for no other images: too few images for this network, or labels" in printed(records)
         learned = replace(records, references=references(linear_probe=0.88))
-        assert "linear probe on frozen features reaches 0.88 on the same folds" in printed(learned)
+        assert "linear probe on a pre-trained network reaches 0.88 on the same folds" in printed(learned)
         assert "labels" not in words.diagnosis(learned.data())
         assert learned.data().diagnoses[0].evidence[0] == "a sign"
 

@@ -39,7 +39,7 @@ def test_a_flat_one_says_that_they_do_not_help() -> None:
         (with_parts(*RISING, spread=0.2), "the numbers vary too much."),
         (
             with_parts(0.48, 0.5, 0.5, 0.5),
-            "linear probe on frozen features is not clearly better than guessing.",
+            "linear probe on a pre-trained network is not clearly better than guessing.",
         ),
     ],
     ids=["folds disagree", "no better than chance"],

@@ -122,7 +122,7 @@ def test_a_plain_method_that_no_trial_clearly_beats_is_named() -> None:
         for trials, mean in ((40, 0.97), (40, 0.6), (12, 0.97))
     )
     step = found(UsePlain, near)
-    assert step is not None and step.name == "linear probe on frozen features"
+    assert step is not None and step.name == "linear probe on a pre-trained network"
     assert found(UsePlain, far) is None and found(UsePlain, early) is None
     saved = replace(early, chosen=Chosen(7, ((7, 1.0),), True, False, "", None))
     assert found(UsePlain, saved) is not None, "0.86 is expected of it, and the plain method has 0.97"

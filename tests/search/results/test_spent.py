@@ -33,8 +33,8 @@ def test_the_learning_curve_is_a_part_of_its_own_and_all_else_is_told_as_the_lea
     parts = {part.kind: part for part in data.spent}
     assert parts[CURVE].seconds == pytest.approx(sum(record.seconds for record in records.parts)) != 0
     assert sum(part.seconds for part in data.spent) == pytest.approx(data.spent_seconds)
-    assert words.name(parts[OTHER]) == "all else, at least"
-    assert "It is more if several jobs ran at the same time." in words.about(data)
+    assert words.name(parts[OTHER]) == "starting, reading pictures, waiting"
+    assert "and more if several jobs ran at once." in words.about(data)
 
 
 def test_folds_that_confirm_are_apart_and_with_several_workers_nothing_is_called_missing() -> None:

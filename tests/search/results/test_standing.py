@@ -16,7 +16,7 @@ def test_the_models_own_scores_come_first_then_plain_methods_the_start_and_guess
     kinds = [What.EXPECTED, What.TESTED, What.REFERENCE, What.REFERENCE, What.START, What.GUESS]
     assert [row.what for row in rows] == kinds
     assert [row.value for row in rows] == pytest.approx([0.86, 0.7, 0.84, 0.73, rows[4].value, 0.5])
-    assert rows[2].name == "linear probe on frozen features"
+    assert rows[2].name == "linear probe on a pre-trained network"
 
 
 def test_a_guess_has_no_interval_and_all_else_contains_its_value() -> None:

@@ -115,6 +115,9 @@ class Instant:
     doing: tuple[Doing, ...] = ()
     ended: list[Replaced] = field(default_factory=list)  # workers, to be told of
 
+    def save(self, seconds: float) -> None:
+        """Its jobs are done at once."""
+
     def replaced(self) -> list[Replaced]:
         """Tell of each once."""
         told, self.ended = self.ended, []

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from search.diagnosis.evidence import Cause, Diagnosis, Symptom
@@ -22,7 +23,7 @@ from search.session.loop import Loop
 from search.session.plan import Plan, Start, epochs_of
 from search.session.session import Session
 from search.session.signals import StopRequest
-from storage import FoldRecord, ImageRecord, RunRecord, Split, Store, StudyRecord, TrialRecord
+from storage import FoldRecord, ImageRecord, RunRecord, ServerUrl, Split, Store, StudyRecord, TrialRecord
 from storage.records import Origin
 from tests.search.session.instant import SPACE, Instant, by_formula, result_of
 
@@ -56,12 +57,14 @@ class Watcher:
         self.act(progress)
 
 
-def new_study(path: Path, preset: str = "cnn") -> Path:
-    images = [ImageRecord(row, f"{row}.png", row % 2, False, f"{row:064x}") for row in range(12)]
+def new_study(
+    path: Path, preset: str = "cnn", assignment: NDArray[np.int16] = ASSIGNMENT, server: ServerUrl | None = None
+) -> Path:
+    images = [ImageRecord(row, f"{row}.png", row % 2, False, f"{row:064x}") for row in range(len(assignment))]
     record = StudyRecord(
         "s", "2026-01-01T00:00:00+00:00", 5, "accuracy", ("a", "b"), (8, 8, 1), "f", {"preset": preset}, {}
     )
-    Store.create(path, record, images, [Split(0, ASSIGNMENT)]).close()
+    Store.create(path, record, images, [Split(0, assignment)], server).close()
     return path
 
 

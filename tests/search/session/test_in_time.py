@@ -209,8 +209,11 @@ class Saving:
         return future
 
 
-def with_three_trials(home: Path) -> Store:
-    """Complete trials that err on different images; a fold of the last one takes 100 seconds, of the others one."""
+def with_three_trials(home: Path, latency: float | None = None) -> Store:
+    """Complete trials that err on different images; a fold of the last one takes 100 seconds, of the others one.
+
+    `latency`: milliseconds in which each of them predicts an image.
+    """
     folds, labels, rng = np.arange(IMAGES) // 3 % FOLDS, np.arange(IMAGES) % 3, np.random.default_rng(3)
     images = [ImageRecord(n, f"{n}.png", int(label), False, f"{n:064x}") for n, label in enumerate(labels)]
     record = StudyRecord("s", RUN.started, 5, "accuracy", ("a", "b", "c"), (8, 8, 1), "f", {"preset": "cnn"}, {})
@@ -224,7 +227,7 @@ def with_three_trials(home: Path) -> Store:
             rows = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
             right = float(np.mean(rows.argmax(axis=1) == truth))
             seconds = 100.0 if number == 2 else 1.0
-            made = FoldRecord(number, 0, fold, 1, {"accuracy": right}, 4, 3, {}, 1000, seconds, rows)
+            made = FoldRecord(number, 0, fold, 1, {"accuracy": right}, 4, 3, {}, 1000, seconds, rows, latency)
             closing = (TrialState.COMPLETE, None, None) if fold == FOLDS - 1 else None
             store.add_fold(made, run=run, seconds=0, close=closing)
     return store
@@ -254,15 +257,19 @@ def finished(
     left: float,
     has_spare_time: bool = False,
     ticks: Callable[[], float] = lambda: 0.0,
+    testing: int = 0,
 ) -> tuple[ChoiceRecord, Watcher]:
-    """(The choice with so many seconds left of 1,000, what was said). `ticks`: seconds that have passed since."""
+    """(The choice with so many seconds left of 1,000, what was said). `ticks`: seconds that have passed since.
+
+    `testing`: how many of the images are for testing.
+    """
     (folder := StudyFolder(home)).refits.mkdir(parents=True, exist_ok=True)
     assignment, labels, watcher = store.split().assignment, np.arange(IMAGES, dtype=np.int16) % 3, Watcher()
     plan, limit = a_plan(assignment=assignment, seconds=1000.0), 1000.0
     real: Any = executor
     session = Session(store, store.start_run(RUN), real, watcher, StopRequest(), lambda: limit - left + ticks(), 0.0)
-    nowhere = np.zeros(IMAGES, bool)
-    Finish(plan, session, lambda: None, folder, lambda _: assignment, labels, nowhere, {}, NEEDED, has_spare_time).run()
+    tested = np.arange(IMAGES) < testing
+    Finish(plan, session, lambda: None, folder, lambda _: assignment, labels, tested, {}, NEEDED, has_spare_time).run()
     (choice,) = store.choices()
     return choice, watcher
 
@@ -294,6 +301,16 @@ def test_a_single_trial_is_made_where_there_is_no_time_for_an_ensemble(tmp_path:
     with with_three_trials(tmp_path) as store:
         choice, _ = finished(store, tmp_path, Saving(), left=5.5)
     assert len(choice.members) == 1
+
+
+@pytest.mark.parametrize(("testing", "members"), [(0, 3), (100, 3), (300, 1)])
+def test_a_single_trial_is_made_where_an_ensemble_cannot_predict_the_testing_images_in_time(
+    tmp_path: Path, testing: int, members: int
+) -> None:
+    """Three networks of a second an image."""
+    with with_three_trials(tmp_path, latency=1000.0) as store:
+        choice, _ = finished(store, tmp_path, Saving(), left=1000.0, testing=testing)
+    assert len(choice.members) == members
 
 
 @pytest.mark.parametrize(

@@ -109,3 +109,11 @@ def test_what_cannot_be_searched_is_refused_before_anything_is_written(
     said = refusal(lambda: prepare(settings(**changes), place / FOLDER))
     assert all(message in said for message in messages)
     assert files(place) == before
+
+
+@pytest.mark.parametrize(("side", "asked", "said"), [(640, None, True), (500, None, False), (640, [96, 96], False)])
+def test_what_is_lost_of_large_pictures_is_said(side: int, asked: list[int] | None, said: bool, tmp_path: Path) -> None:
+    make_pictures(tmp_path / "large", {"a": 3, "b": 3}, size=side)
+    prepared = prepare(settings(images=str(tmp_path / "large"), folds=2, image_size=asked), tmp_path)
+    lost = "640 x 640 pixels, the median of the files, become 128 x 128: what is smaller than about 5 of theirs is lost"
+    assert [lost in remark for remark in prepared.remarks] == ([True] if said else [])

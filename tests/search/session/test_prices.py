@@ -172,3 +172,19 @@ def test_a_trial_is_begun_if_it_can_have_two_folds(
     if why:
         assert why.startswith(f"{USEFUL_FOLDS} of its folds need about ")
         assert why.endswith(f", and {max(left, 0):.0f} s are left")
+
+
+def test_features_are_at_hand_once_a_fold_run_has_used_them(prices: Prices) -> None:
+    prices.describe(0, "frozen", *features("lite0-128", 10.0))
+    prices.begun(features("lite0-128", 10.0)[0])
+    assert prices.has_features(()) and not prices.has_features({"lite0-128"})
+    prices.note(a_trial(0), 8.0)
+    assert prices.has_features({"lite0-128"}) and not prices.has_features({"lite0-128", "lite0-128-mirrored"})
+
+
+def test_features_of_an_earlier_session_are_at_hand(prices: Prices) -> None:
+    prices.describe(0, "frozen", *features("lite0-128", 10.0))
+    prices.recall(a_trial(0))
+    assert not prices.has_features({"lite0-128"})
+    prices.recall(a_trial(0, 9.0))
+    assert prices.has_features({"lite0-128"})

@@ -10,11 +10,30 @@ import pytest
 
 from search.jobs import Failure, FailureCause, FoldJob, Job, Outcome, ReferenceJob
 from search.results.progress import Ending
+from search.samplers.factory import make_sampler
+from search.session.loop import Loop
+from search.session.parts import PartTerms
 from search.session.plan import Start
+from search.session.references import ASSUMED, KEPT_SHARE, ReferenceQueue, use_spare_time
+from search.session.session import Session
+from search.session.signals import StopRequest
+from search.stats.learning_curve import PERCENTS, Part
 from storage import ReferenceRecord, Store, TrialState
 from storage.records import Origin
 from tests.search.session.instant import SPACE, Instant, by_formula
-from tests.search.session.sessions import ASSIGNMENT, FOLDS, Died, Ticking, Watcher, new_study, rows, sit, stored
+from tests.search.session.sessions import (
+    ASSIGNMENT,
+    FOLDS,
+    RUN,
+    Died,
+    Ticking,
+    Watcher,
+    a_plan,
+    new_study,
+    rows,
+    sit,
+    stored,
+)
 
 NAMES = ("majority", "logistic_regression", "linear_probe")
 ALL = [(name, fold) for name in sorted(NAMES) for fold in range(FOLDS)]
@@ -151,3 +170,47 @@ def test_their_time_is_time_of_the_search(path: Path) -> None:
     assert len(stored(path)) == 1
     with Store.open(path, read_only=True) as store:
         assert store.spent_seconds() == 90
+
+
+# In the time that is kept back for them
+
+
+TERMS = PartTerms("linear_probe", (np.arange(12) % 2).astype(np.int16), np.arange(12, dtype=np.int32))
+STARTS = [Start(Origin.BASELINE, SPACE.defaults()), *(Start(Origin.START, SPACE.defaults(depth=n)) for n in (0, 1, 3))]
+
+
+def searched_and_caught_up(path: Path, views: frozenset[str] = frozenset()) -> tuple[list[str], float]:
+    """What a search whose last fold takes all of its 100 seconds computes after it, in order, and when."""
+    plan = a_plan(references=NAMES, parts=TERMS, starts=STARTS, seconds=100.0, trials=None, probe_views=views)
+    executor = Ticking(takes=lambda job: 60.0 if (job.trial, job.fold) == (3, FOLDS - 1) else 5.0)
+    with Store.open(path) as store:
+        session = Session(store, store.start_run(RUN), executor, Watcher(), StopRequest(), clock=executor.clock)
+        loop = Loop(plan, session, make_sampler(plan.space, plan.metric, "optuna", "tpe", plan.seed, None))
+        assert loop.run() is Ending.FINISHED
+        assert not store.references()
+        began, known = executor.now, len(executor.jobs)
+        use_spare_time(loop.references, session, loop.kept_for_references, probe=loop.can_probe)
+        assert loop.kept_for_references < KEPT_SHARE * 100
+    return [job.name for job in executor.jobs[known:] if isinstance(job, ReferenceJob)], began
+
+
+def test_of_a_short_time_some_is_kept_back_for_them_the_learning_curve_first(path: Path) -> None:
+    asked, began = searched_and_caught_up(path)
+    assert began == 55 + 60
+    curve = [Part("linear_probe", percent, 0).name for percent in PERCENTS for _ in range(FOLDS)]
+    others = [name for name in NAMES[:2] for _ in range(FOLDS)]
+    assert asked[: FOLDS + len(curve) + len(others)] == ["linear_probe"] * FOLDS + curve + others
+    assert keys(path)[: len(ALL)] and set(ALL) <= set(keys(path))
+
+
+def test_without_its_features_the_probe_is_left_out(path: Path) -> None:
+    asked, _ = searched_and_caught_up(path, views=frozenset({"lite0-128"}))
+    assert asked == [name for name in NAMES[:2] for _ in range(FOLDS)]
+
+
+def test_what_does_not_fit_into_the_time_is_not_begun() -> None:
+    waiting = ReferenceQueue(NAMES, ASSIGNMENT, FOLDS, 5, TERMS)
+    waiting.load([])
+    assert waiting.next_short(ASSUMED / 2, probe=True) is None
+    assert waiting.left_seconds(probe=True) == pytest.approx(ASSUMED * FOLDS * (3 + sum(PERCENTS) / 100))
+    assert waiting.left_seconds(probe=False) == pytest.approx(ASSUMED * FOLDS * 2)

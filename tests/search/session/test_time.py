@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.jobs import DescribeJob, Description, Failure, FailureCause, FoldJob, Job, Outcome
+from search.jobs import DescribeJob, Description, Failure, FailureCause, FoldJob, FoldResult, Job, Outcome
 from search.results.progress import Ending
 from search.session.budget import LONG, RESERVED, RESTARTING, grace, is_long, patience, refit_seconds, reserve
 from search.session.kept import KEPT_TRIALS, forget, weights_of
@@ -319,6 +319,30 @@ def test_time_is_reserved_for_what_can_be_made_of_the_trials_there_are() -> None
     assert kept_back(long) < kept_back(short)
     short_study = replace(short, folds=a_trial(0, 0.8, *[0.2] * 5).folds)
     assert kept_back(short_study, seconds=10.0) == RESERVED * 10 + grace(10)
+
+
+def test_the_time_in_which_an_ensemble_predicts_the_testing_images_is_kept_back(tmp_path: Path) -> None:
+    """Each of its networks takes a tenth of a second for an image, and is wrong where the others are not."""
+    assignment = (np.arange(300) % FOLDS).astype(np.int16)
+
+    def answer(job: Job) -> Outcome:
+        outcome = priced(job)
+        if not isinstance(job, FoldJob) or not isinstance(outcome, FoldResult):
+            return outcome
+        luck = np.random.default_rng(job.trial).normal(0, 1, len(assignment))[job.validate]
+        right = 1 / (1 + np.exp(-1 - luck))
+        rows = np.where(job.validate[:, None] % 2 == [0, 1], right[:, None], 1 - right[:, None])
+        return replace(outcome, latency=100.0, probabilities=rows.astype(np.float32))
+
+    ends = []
+    for testing in (0, 100, 10_000):
+        executor = Ticking(answer, takes=lambda _: 4.0)
+        path = new_study(tmp_path / f"{testing}.db", assignment=assignment)
+        sit(path, executor, seconds=200, trials=1000, testing=testing, assignment=assignment)
+        ends.append(executor.now)
+    without, few, many = ends
+    assert 20 <= without - few <= RESERVED * 200 + 4
+    assert many == without, "an ensemble for which so much is needed is not made"
 
 
 def test_a_fold_of_which_it_is_only_guessed_when_it_ends_leaves_time_to_start_its_worker_again(path: Path) -> None:

@@ -19,7 +19,7 @@ from search.stats.metrics import METRICS
 from search.stats.ranking import SECOND_OBJECTIVES
 from search.study import config as toml
 from search.study import config_file
-from search.study.config import FILE, Config, TrainingConfig, Try, merged, parse
+from search.study.config import DATA, FILE, Config, TrainingConfig, Try, merged, parse
 from search.study.identity import differences
 from spaces.presets import EXAMPLE, PRESETS, Auto
 
@@ -52,6 +52,10 @@ def configs(draw: st.DrawFn) -> Config:
     ]
     config = Config(
         images=draw(st.text(min_size=1, max_size=20)),
+        also=draw(st.none() | st.lists(st.text(min_size=1, max_size=9), max_size=2)),
+        labels=draw(st.none() | st.text(min_size=1, max_size=9)),
+        label_pattern=draw(st.none() | st.text(min_size=1, max_size=9)),
+        merge=draw(st.none() | st.lists(st.text(min_size=1, max_size=9), max_size=2)),
         preset=draw(st.sampled_from(sorted(PRESETS))),
         engine=engine,
         second_objective=draw(st.sampled_from(SECOND_OBJECTIVES)) if two else None,
@@ -337,6 +341,13 @@ def test_changes_win_over_the_file(tmp_path: Path) -> None:
 # Parts
 
 
+def test_where_the_images_are_is_relative_to_the_study(tmp_path: Path) -> None:
+    config = Config(images="../a", also=["/b.zip"], labels="t.csv", classes=["cat"], merge=["cat=cat+kitten"])
+    origin = config.origin(tmp_path)
+    assert (origin.roots, origin.labels) == ((tmp_path / "../a", Path("/b.zip")), tmp_path / "t.csv")
+    assert (origin.classes, origin.merge, origin.pattern) == (("cat",), ("cat=cat+kitten",), None)
+
+
 def test_dotted_keys_reach_into_tables() -> None:
     assert merged({"a": 1, "t": {"x": 1, "y": 2}}, {"t.x": 5, "b": 2}) == {"a": 1, "b": 2, "t": {"x": 5, "y": 2}}
     assert merged({}, {"t.u.x": 1}) == {"t": {"u": {"x": 1}}}
@@ -348,7 +359,7 @@ def test_the_identity_is_plain_data_without_budgets_and_paths() -> None:
     assert json.loads(json.dumps(identity, allow_nan=False)) == identity
     assert identity["image_size"] == [8, 9]
     free = {"trials", "hours", "images", "weights", "space", "tries", "groups", "lock_box", "nested"}
-    free |= {"until_flat", "prefer", "max_latency"}
+    free |= {"until_flat", "prefer", "max_latency", "storage", *DATA}
     assert not free & identity.keys()
     assert identity.keys() | free == Config.model_fields.keys()
 

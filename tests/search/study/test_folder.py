@@ -118,10 +118,16 @@ def test_a_new_study_lies_beside_what_it_is_of_and_never_among_it(place: Path, m
     assert StudyFolder.new(shapes, Path("mine")) == StudyFolder(Path("mine"))
     assert "is within the images" in refusal(lambda: StudyFolder.new(shapes, shapes / "mine"))
     assert "does not exist; a study needs" in refusal(lambda: StudyFolder.new(Path("none"), None))
-    for name in ("pictures.zip", "pictures.tar.gz", "PICTURES.7Z"):
+    for name in ("pictures.tar.xz", "pictures.rar", "PICTURES.7Z"):
         Path(name).touch()
         message = refusal(lambda name=name: StudyFolder.new(Path(name), None))  # type: ignore[misc]
-        assert message.startswith(f"{name} is an archive: unpack it, and name the folder that comes out of it; ")
+        assert message.startswith(f"{name} is an archive that is not read (only .zip, .tar, .tar.gz, .tgz are): unpack")
+    for name in ("pictures.zip", "pictures.tar.gz", "PICTURES.TGZ"):
+        Path(name).touch()
+        assert StudyFolder.new(Path(name), None) == StudyFolder(Path(f"{name.partition('.')[0]}-study"))
+    assert StudyFolder.new(shapes, None, [Path("pictures.zip")]) == StudyFolder(Path("shapes+pictures-study"))
+    assert "shapes is named twice" in refusal(lambda: StudyFolder.new(shapes, None, [shapes / "."]))
+    assert "none does not exist" in refusal(lambda: StudyFolder.new(shapes, None, [Path("none")]))
     assert "there is no folder no;" in refusal(lambda: StudyFolder.new(shapes, Path("no/study")))
     monkeypatch.chdir(place / "shapes")
     assert StudyFolder.new(Path(), None) == StudyFolder(Path("../shapes-study"))

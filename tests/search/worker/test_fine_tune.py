@@ -140,7 +140,7 @@ def test_validation_rows_do_not_reach_the_head(context: WorkerContext, tmp_path:
         path.parent.mkdir()
         np.save(path, changed)
         known = WorkerContext(Pixels(path), context.labels, FACTS, preset="fine-tune", metric="balanced_accuracy")
-        job = FoldJob(0, 0, 0, point(), rows[rows % 3 != 0], rows[rows % 3 == 0], 7, FitOptions())
+        job = FoldJob(0, 0, 0, point(), rows[rows % 3 != 0], rows[rows % 3 == 0], 7, FitOptions(max_epochs=3))
         result = Worker(known).do(job)
         assert isinstance(result, FoldResult), result
         curves.append(result.curve)

@@ -1,0 +1,114 @@
+"""`search copy`: a study from one place to another, a folder or a server, compared row for row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from search.commands.backup import copy_files, copy_settings
+from search.errors import UsageError, writing
+from search.results.copied import CopiedStudy
+from search.study.folder import StudyFolder
+from search.text import command_line
+from storage import Copied, ServerUrl, is_url, name_for, studies_on
+from storage import copy as copy_database
+
+Database = Path | ServerUrl
+Place = StudyFolder | ServerUrl
+Tell = Callable[[int, int], None]
+
+
+def copy(
+    source: str, target: str, *, tell: Tell = lambda _done, _all: None, note: Callable[[str], None] = lambda _: None
+) -> CopiedStudy:
+    """Copy a study with its outer folds, also one that is being searched. What a call left unfinished is finished.
+
+    `source`, `target`: a study folder or URLs; a folder gets settings and model too if it is copied from one. `tell` is
+    told of rows. Raises UsageError, StorageError.
+    """
+    origin = _origin(source)
+    goal = _goal(target, origin)
+    parts = _parts(origin)
+    if isinstance(goal, StudyFolder):
+        _make(goal, origin)
+    rows: dict[str, int] = {}
+    copied: Copied | None = None
+    for outer, database in reversed(parts.items()):  # the study itself comes last, and is there only if all is
+        copied = copy_database(database, _part(goal, outer), tell)
+        rows = {table: rows.get(table, 0) + count for table, count in copied.rows.items()}
+    assert copied is not None  # noqa: S101 - the study itself is a part
+    if isinstance(goal, StudyFolder) and isinstance(origin, StudyFolder):
+        for outer in reversed(parts):
+            copy_settings(_inner(origin, outer), _inner(goal, outer), note)
+    return CopiedStudy(str(goal), rows, copied.sha256, _next_steps(origin, goal))
+
+
+def _origin(source: str) -> Place:
+    if is_url(source):
+        url = _url(source, "FROM")
+        if url.study is None:
+            raise UsageError(f"FROM: must name a study; `{command_line('list', str(url))}` lists those on the server")
+        return url
+    folder = StudyFolder.find(Path(source))
+    if not folder.begun:
+        raise UsageError(f"{folder} has not begun: there are no results in it to copy")
+    return folder
+
+
+def _goal(target: str, origin: Place) -> Place:
+    if not is_url(target):
+        folder = StudyFolder(Path(target))
+        if folder.is_study or (folder.path.exists() and not folder.path.is_dir()):
+            raise UsageError(f"TO: {folder} exists already; name a new folder")
+        if isinstance(origin, StudyFolder) and folder.path.resolve().is_relative_to(origin.path.resolve()):
+            raise UsageError(f"TO: {folder} is within the study; name a folder outside of it")
+        return folder
+    url = _url(target, "TO")
+    if url.study is not None:
+        return url
+    name = origin.study if isinstance(origin, ServerUrl) else name_for(origin.path.resolve().name)
+    return url.of_study(name or "study")
+
+
+def _url(text: str, which: str) -> ServerUrl:
+    try:
+        return ServerUrl.parse(text)
+    except ValueError as error:  # whose message does not have the text, which may hold a password
+        raise UsageError(f"{which}: {error}") from None
+
+
+def _parts(origin: Place) -> dict[str, Database]:
+    """The databases of a study by the name of the outer fold; '' for the study itself, which is first."""
+    if isinstance(origin, StudyFolder):
+        outers = {outer.path.name: outer.database for outer in origin.outers if outer.begun}
+        return {"": origin.database, **outers}
+    outer = re.compile(rf"{re.escape(origin.study or '')}-(outer-\d+)")
+    found = {name[1]: url for url in studies_on(origin.where) if (name := outer.fullmatch(url.study or ""))}
+    return {"": origin, **found}
+
+
+def _inner(folder: StudyFolder, outer: str) -> StudyFolder:
+    return StudyFolder(folder.nested / outer) if outer else folder
+
+
+def _part(goal: Place, outer: str) -> Database:
+    if isinstance(goal, StudyFolder):
+        return _inner(goal, outer).database
+    return goal.of_study(f"{goal.study}-{outer}") if outer else goal
+
+
+def _make(goal: StudyFolder, origin: Place) -> None:
+    """The folder, and its outer folds, with all but settings and results."""
+    with writing(f"TO: {goal}", "name a folder that can"):
+        goal.path.mkdir(exist_ok=True)
+        for outer in list(_parts(origin))[1:]:
+            (goal.nested / outer).mkdir(parents=True, exist_ok=True)
+        if isinstance(origin, StudyFolder):
+            copy_files(origin, goal)
+
+
+def _next_steps(origin: Place, goal: Place) -> tuple[str, ...]:
+    if isinstance(goal, ServerUrl):
+        return (command_line("list", str(goal.where)),)
+    return (goal.command("report"), *((goal.command("resume"),) if isinstance(origin, StudyFolder) else ()))

@@ -1,0 +1,109 @@
+"""`search export --to FILE.py`: the winner as plain Keras code, from what the study stored."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from search.data.depth import FULL_DEPTH
+from search.errors import UsageError
+from search.export.code.points import Part, Point, Winner
+from search.export.code.script import write
+from search.session.finish import refit_options
+from search.session.plan import make_plan
+from search.session.prepare import prepare
+from search.study import config as toml
+from search.study.continuing import check_named
+from search.study.folder import StudyFolder
+from search.study.prepared import Prepared
+from spaces.custom.file import ModelFile, beside
+from spaces.presets import family_of
+from storage import ChoiceRecord, Store, TrialRecord
+
+_TEST = "test"  # in the column `fold`
+
+
+def write_code(
+    folder: StudyFolder, target: Path, own: ModelFile | None, progress: Callable[[int, int], None]
+) -> list[Path]:
+    """Write the script of a study's choice, which exists, and what it needs beside it. Returns all files.
+
+    `own`: the user's model, as it was named on the command line: its code is run. Raises UsageError for a study whose
+    winner has no such code, OSError.
+    """
+    check_named(folder, own, "export", "--to", target)
+    with folder.read() as store:
+        stored = store.study().config.get("model")
+    if own and (stored is None or stored["sha256"] != own.sha256):
+        raise UsageError(f"--model: {own.name} is not what {folder} searched, or was changed since")
+    if own and beside(own):
+        raise UsageError(
+            f"--to: {own.name} imports {', '.join(beside(own))}, which lie beside it, and a script has one file; put "
+            "them into one, or export a .keras file"
+        )
+    prepared = prepare(toml.read(folder.path), folder.path, progress, own)
+    if prepared.images.grey_bits != FULL_DEPTH:
+        raise UsageError(
+            f"--to {target}: these pictures have grey of {prepared.images.grey_bits} bits, which a script does not "
+            "read; export a .keras file, and use `search predict`"
+        )
+    with folder.read() as store:
+        return write(_winner(prepared, store), target, _table(store))
+
+
+def _winner(prepared: Prepared, store: Store) -> Winner:
+    choice, study = store.choices()[-1], store.study()
+    plan, own = make_plan(prepared, store, 1), prepared.own
+    left_out = choice.left_out or (None,) * len(choice.members)
+    points = []
+    for number in dict.fromkeys(number for number, _ in choice.members):
+        trial = store.trial(number)
+        options = refit_options(trial.folds, plan.fit_options(trial.params))
+        family, params = (None, trial.params) if own else family_of(prepared.preset, trial.params)
+        points.append(
+            Point(
+                trial=number,
+                family=family,
+                params=params,
+                epochs=options.max_epochs,
+                factors=options.lr_factors,
+                told=_told(trial, family.name if family else study.config["preset"]),
+            )
+        )
+    return Winner(
+        name=study.name,
+        classes=study.classes,
+        facts=prepared.facts,
+        images=len(prepared.images.labels),
+        seed=study.seed,
+        points=tuple(points),
+        parts=_parts(choice, left_out),
+        own=own.file if own else None,
+    )
+
+
+def _parts(choice: ChoiceRecord, left_out: tuple[int | None, ...]) -> tuple[Part, ...]:
+    return tuple(
+        Part(trial, float(weight), fold) for (trial, weight), fold in zip(choice.members, left_out, strict=True)
+    )
+
+
+def _told(trial: TrialRecord, family: str) -> str:
+    scores = trial.scores("balanced_accuracy")
+    folds = ", ".join(f"{score:.4f}" for score in scores)
+    return f"{family}; in the search it had a balanced accuracy of {np.mean(scores):.4f} (by fold {folds})."
+
+
+def _table(store: Store) -> str:
+    """The pictures with their classes and folds, as CSV: 'test' is for testing; '': in no fold."""
+    text, classes, assignment = io.StringIO(), store.study().classes, store.split().assignment
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "class", "fold"])
+    for image in store.images():
+        fold = int(assignment[image.row])
+        writer.writerow([image.path, classes[image.label], _TEST if image.testing else fold if fold >= 0 else ""])
+    return text.getvalue()

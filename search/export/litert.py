@@ -1,0 +1,117 @@
+"""LiteRT, once TensorFlow Lite: a .tflite file for phones and small devices.
+
+TensorFlow's converter writes it, and the package `ai-edge-litert` runs it: the interpreter in TensorFlow itself is
+deprecated. All operations are LiteRT's own, so that every runtime has them. As is usual for such files, what belongs
+to the model is a ZIP archive that is appended to it: `labels.txt`, one class a line, and `smallsearch.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.errors import UsageError
+from search.export.bounds import MAX_OUTPUT, check_archive
+from search.export.loaded import Loaded, check_size, free_batch
+from search.export.wanted import Wanted
+from search.manifest import ABOUT, parsed, stored
+from search.native import no_stderr
+
+MODULES = ("ai_edge_litert",)
+LABELS = "labels.txt"
+_MAX_BYTES = 2**31 - 1  # of a flatbuffer, which is what these files are
+
+
+def write(model: Any, path: Path, wanted: Wanted, about: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Convert a keras.Model. Returns what the file says of itself. Raises whatever the converter raises."""
+    import tensorflow as tf
+
+    operations, options = [tf.lite.OpsSet.TFLITE_BUILTINS], dict[str, Any]()
+    if wanted.quantize:
+        options["optimizations"] = [tf.lite.Optimize.DEFAULT]
+    if wanted.quantize == "int8":
+        operations.insert(0, tf.lite.OpsSet.TFLITE_BUILTINS_INT8)
+        options["representative_dataset"] = lambda: _samples(wanted)
+    target: dict[str, Any] = {"supported_ops": operations}
+    if wanted.quantize == "float16":
+        target["supported_types"] = [tf.float16]
+    signature = [tf.TensorSpec((wanted.batch, *model.input_shape[1:]), tf.float32, name="pixels")]
+    model.export(path, format="litert", input_signature=signature, verbose=False, target_spec=target, **options)
+    said = {**about, "quantized": wanted.quantize, "batch": wanted.batch}
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(LABELS, "".join(f"{_in_a_line(name)}\n" for name in said["classes"]))
+        archive.writestr(ABOUT, json.dumps(said, indent=1))
+    return said
+
+
+def _samples(wanted: Wanted) -> Iterator[list[NDArray[np.float32]]]:
+    """Batches of training images, whose values decide the ranges of int8."""
+    size = wanted.batch or 1
+    for start in range(0, len(wanted.samples) - size + 1, size):
+        yield [wanted.samples[start : start + size].astype(np.float32)]
+
+
+def _in_a_line(name: str) -> str:
+    return " ".join(name.splitlines())
+
+
+def describe(path: Path) -> bytes:
+    """The description in the file. Raises UsageError."""
+    check_size(path, _MAX_BYTES)
+    check_archive(path)
+    return stored(path)
+
+
+def read(path: Path) -> Loaded:
+    """Load the file with LiteRT's interpreter, on all cores. Nothing in it can run code.
+
+    Raises UsageError for a file that is none, or whose steps would take more memory than any model of ours.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        with no_stderr():  # it tells which delegate it takes
+            interpreter = Interpreter(model_content=path.read_bytes(), num_threads=os.cpu_count())
+        (given,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
+        largest = _largest(interpreter.get_tensor_details(), int(given["shape"][0]))
+        if given["dtype"] is not np.float32 or answer["dtype"] is not np.float32:
+            raise ValueError("it does not take and give float32")
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
+        raise UsageError(f"{path} cannot be loaded by LiteRT: {_first(error)}") from None
+    if largest > MAX_OUTPUT:
+        raise UsageError(f"{path} is damaged: one of its steps gives {largest:,} numbers for one image")
+    free = int(given["shape_signature"][0]) < 0
+    quantized = parsed(describe(path), path).quantized == "int8"
+
+    def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        if interpreter.get_input_details()[0]["shape"][0] != len(images) or not allocated:
+            if free:
+                interpreter.resize_tensor_input(given["index"], images.shape)
+            interpreter.allocate_tensors()
+            allocated.append(True)
+        interpreter.set_tensor(given["index"], images)
+        interpreter.invoke()
+        answers: NDArray[np.float32] = interpreter.get_tensor(answer["index"])
+        # In steps of 1/256 probabilities add up to 1 only roughly.
+        return answers / answers.sum(axis=1, keepdims=True) if quantized else answers
+
+    allocated: list[bool] = []
+    batch = None if free else int(given["shape"][0])
+    return Loaded(run, free_batch(tuple(given["shape"])), free_batch(tuple(answer["shape"])), batch, largest)
+
+
+def _largest(tensors: list[dict[str, Any]], batch: int) -> int:
+    """Numbers of the largest tensor, for one image."""
+    return max((math.prod(int(side) for side in one["shape"]) for one in tensors), default=0) // max(1, batch)
+
+
+def _first(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

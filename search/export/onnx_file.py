@@ -1,0 +1,167 @@
+"""ONNX: a .onnx file for onnxruntime, and through it for C++, C#, Java and the browser.
+
+Keras's own exporter writes it, which calls `tf2onnx`. What belongs to the model is in its `metadata_props`: the key
+`smallsearch` has the description, `classes` and `opset` are there for programs that know no other.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.errors import UsageError
+from search.export.bounds import MAX_OUTPUT
+from search.export.loaded import Loaded, check_installed, check_size, free_batch
+from search.export.wanted import Wanted
+from search.native import no_stderr
+
+READING = ("onnx", "onnxruntime")
+MODULES = (*READING, "tf2onnx")
+OPSET = 18  # the newest that tf2onnx 1.17 writes; onnxruntime reads it since 1.14
+_KEY = "smallsearch"
+_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")  # of operations that the standard defines
+_MAX_BYTES = 2**31 - 1  # of a protocol buffer, which is what these files are
+
+
+def write(model: Any, path: Path, wanted: Wanted, about: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Convert a keras.Model. Returns what the file says of itself. Raises whatever the converter raises."""
+    import onnx
+    import tensorflow as tf
+
+    _teach_erfc()
+    signature = [tf.TensorSpec((wanted.batch, *model.input_shape[1:]), tf.float32, name="pixels")]
+    model.export(path, format="onnx", input_signature=signature, verbose=False, opset_version=OPSET)
+    said = {**about, "batch": wanted.batch, "opset": OPSET}
+    graph = onnx.load_model(path)
+    onnx.helper.set_model_props(
+        graph, {_KEY: json.dumps(said), "classes": json.dumps(said["classes"]), "opset": str(OPSET)}
+    )
+    onnx.save_model(graph, path)
+    return said
+
+
+@lru_cache(maxsize=1)
+def _teach_erfc() -> None:
+    """Teach tf2onnx the operation Erfc, of which TensorFlow makes a gelu and which ONNX lacks: 1 - erf(x)."""
+    from tf2onnx.handler import tf_op
+
+    class Erfc:
+        @classmethod
+        def version_9(cls, graph: Any, node: Any, **_: Any) -> None:
+            shapes, kinds = [graph.get_shape(node.output[0])], [graph.get_dtype(node.output[0])]
+            given, (output,) = node.input[0], node.output
+            graph.remove_node(node.name)
+            erf = graph.make_node("Erf", [given], shapes=shapes, dtypes=kinds)
+            one = graph.make_const(f"{node.name}_one", np.array(1, np.float32))
+            graph.make_node("Sub", [one.output[0], erf.output[0]], outputs=[output], shapes=shapes, dtypes=kinds)
+
+    tf_op("Erfc")(Erfc)
+
+
+def describe(path: Path) -> bytes:
+    """The description in the file. Raises UsageError."""
+    for property_ in _graph(path).metadata_props:
+        if property_.key == _KEY:
+            return str(property_.value).encode()
+    raise UsageError(f"{path} is no model of `search export`: it does not say which classes it knows")
+
+
+def read(path: Path) -> Loaded:
+    """Load the file with onnxruntime, on all cores. Nothing in it can run code, and it opens no other file.
+
+    Raises UsageError for a file that is none, that leads to other files, that has operations which the standard does
+    not define, or whose steps would take more memory than any model of ours.
+    """
+    check_installed(READING, f"{path}: reading ONNX")
+    import onnx
+    import onnxruntime
+
+    graph = _graph(path)
+    _check_inside(path, graph)
+    try:
+        largest = _largest(onnx.shape_inference.infer_shapes(graph, data_prop=True).graph)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # fatal
+        options.intra_op_num_threads = os.cpu_count() or 1
+        with no_stderr():
+            session = onnxruntime.InferenceSession(
+                graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        (given,), (answer,) = session.get_inputs(), session.get_outputs()
+        shapes = free_batch(tuple(given.shape)), free_batch(tuple(answer.shape))
+    except Exception as error:  # noqa: BLE001 - its errors have no common class
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise UsageError(f"{path} cannot be loaded by onnxruntime: {first}") from None
+    if largest > MAX_OUTPUT:
+        raise UsageError(f"{path} is damaged: one of its steps gives {largest:,} numbers for one image")
+
+    def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        (answers,) = session.run([answer.name], {given.name: images})
+        return np.asarray(answers, np.float32)
+
+    batch = given.shape[0] if isinstance(given.shape[0], int) else None
+    return Loaded(run, *shapes, batch, largest)
+
+
+def _graph(path: Path) -> Any:
+    """The onnx.ModelProto, without what lies in other files. Raises UsageError."""
+    check_installed(("onnx",), f"{path}: reading ONNX")
+    check_size(path, _MAX_BYTES)
+    import onnx
+
+    try:
+        return onnx.load_model(path, load_external_data=False)
+    except Exception as error:  # noqa: BLE001 - those of protobuf, of which there are two implementations
+        raise UsageError(f"{path} is no ONNX file: {type(error).__name__}") from None
+
+
+def _check_inside(path: Path, model: Any) -> None:
+    """Raises UsageError unless all weights are in the file, and all operations are of the standard."""
+    for graph in _graphs(model):
+        for tensor in (*graph.initializer, *(attribute.t for node in graph.node for attribute in node.attribute)):
+            if tensor.external_data or tensor.data_location == tensor.EXTERNAL:
+                raise UsageError(f"{path}: its weights are in other files, which are not opened; export it as one file")
+        for node in graph.node:
+            if node.domain not in _DOMAINS:
+                raise UsageError(
+                    f"{path} is no model of `search export`: it has the operation "
+                    f"{node.domain[:40]}.{node.op_type[:40]}, which is not of the ONNX standard"
+                )
+
+
+def _graphs(model: Any) -> Iterator[Any]:
+    """The graph of a model, those within its operations, and its functions."""
+    waiting: list[Any] = [model.graph, *model.functions]
+    while waiting:
+        graph = waiting.pop()
+        if hasattr(graph, "initializer"):
+            yield graph
+        else:
+            yield _OfFunction(graph)
+        for node in graph.node:
+            for attribute in node.attribute:
+                waiting += [attribute.g] if attribute.HasField("g") else []
+                waiting += attribute.graphs
+
+
+class _OfFunction:
+    """A function as a graph: it has operations, and no weights of its own."""
+
+    def __init__(self, function: Any) -> None:
+        self.node, self.initializer = function.node, ()
+
+
+def _largest(graph: Any) -> int:
+    """Numbers of the largest value whose shape is known, for one image: a side without a number counts as 1."""
+    values = [*graph.value_info, *graph.input, *graph.output]
+    fixed = [side.dim_value for side in graph.input[0].type.tensor_type.shape.dim][:1]
+    sizes = (math.prod(side.dim_value or 1 for side in value.type.tensor_type.shape.dim) for value in values)
+    return int(max(sizes, default=0)) // max(1, *fixed)

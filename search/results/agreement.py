@@ -1,0 +1,33 @@
+"""How an exported model does beside the model of which it was made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LOUD = 0.01  # accuracy that shortened numbers may cost before it is said loudly
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """An exported file beside the study's model, on the study's images."""
+
+    images: int
+    largest: float  # difference of a probability
+    differing: int  # images whose most probable class is another
+    judged: int  # images that the accuracies are of: those for testing where there are any, else all
+    testing: bool  # whether these are testing images, which no network was trained on
+    accuracy: float  # of the exported file, 0 to 1
+    accuracy_before: float  # of the study's model
+    bytes: int  # of the file, or of all files in the folder
+    milliseconds: float  # that one image takes alone, the median of a few, on this machine with all its cores
+    milliseconds_before: float  # of the study's model in Keras
+
+    @property
+    def lost(self) -> float:
+        """Accuracy that the file lost; negative where it gained."""
+        return self.accuracy_before - self.accuracy
+
+    @property
+    def costly(self) -> bool:
+        """Whether shortened numbers cost more than a point of accuracy."""
+        return self.lost > LOUD + 1e-9  # a point exactly is none, whatever its last digit

@@ -1,0 +1,104 @@
+"""`sweep.toml`: many studies as data sets x presets x seeds, with the same settings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.errors import UsageError
+from search.study import config as toml
+from search.study.folder import StudyFolder
+from search.study.toml_text import parse_toml, read_toml
+from spaces.parameters import nearest, received
+
+MAX_STUDIES = 10_000
+_KEYS = ("images", "presets", "seeds", "settings")
+_BY_SWEEP = ("images", "preset", "seed")  # settings of a study that the sweep varies
+_TABLES = ("training", "weights", "space")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One study of a sweep."""
+
+    data: str  # name of the data set
+    preset: str
+    seed: int
+    folder: StudyFolder
+    images: Path
+    changes: Mapping[str, Any]  # its settings by key of study.toml, 'training.max_epochs' for one in a table
+
+
+def read_sweep(path: Path) -> tuple[Cell, ...]:
+    """The studies of a sweep, in the order in which they are searched: every data set with the first seed, and so on.
+
+    They are in a folder beside the file, which has its name without the ending. Raises UsageError, with all problems.
+    """
+    try:
+        values = parse_toml(path, read_toml(path).text)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}; name a sweep.toml, see docs/sweeps.md") from None
+    home = path.with_suffix("")
+    problems = list(_problems(values))
+    if home == path:
+        problems.append("the file needs an ending, such as sweep.toml: its studies are in a folder of its name")
+    if problems:
+        raise UsageError("\n".join([f"{path}:", *(f"  {problem}" for problem in problems)]))
+    cells = tuple(_cells(path, home, values))
+    if len(cells) > MAX_STUDIES:
+        raise UsageError(f"{path}: at most {MAX_STUDIES:,} studies, got {len(cells):,}")
+    for cell in {cell.images: cell for cell in cells}.values():
+        if not cell.images.is_dir():
+            raise UsageError(f"{path}: images.{cell.data}: {cell.images} is not a folder of images")
+    for cell in {(cell.data, cell.preset): cell for cell in cells}.values():
+        toml.parse(toml.merged({"images": str(cell.images)}, cell.changes), str(path))
+    return cells
+
+
+def _problems(values: Mapping[str, Any]) -> Iterator[str]:
+    for key in values:
+        if key not in _KEYS:
+            yield f"{key}: no such key; {nearest(key, _KEYS)}"
+    images = values.get("images")
+    if not isinstance(images, Mapping) or not images:
+        yield f"images: must be a table of folders, one a data set, got {received(images)}"
+    else:
+        for name, folder in images.items():
+            if not _NAME.fullmatch(name):
+                yield f"images: a name has letters, digits, '_' and '-', 40 at most, got {received(name)}"
+            if not isinstance(folder, str) or not folder:
+                yield f"images.{name}: must be a folder, got {received(folder)}"
+    for key, kind, what in (("presets", str, "names"), ("seeds", int, "whole numbers")):
+        listed = values.get(key, [0])
+        if not isinstance(listed, list) or not listed or len(set(map(repr, listed))) < len(listed):
+            yield f"{key}: must be a list of {what}, each once, got {received(listed)}"
+        elif key in values and not all(type(one) is kind for one in listed):
+            yield f"{key}: must be a list of {what}, got {received(listed)}"
+    settings = values.get("settings", {})
+    if not isinstance(settings, Mapping):
+        yield f"settings: must be a table of keys of study.toml, got {received(settings)}"
+    elif varied := [key for key in _BY_SWEEP if key in settings]:
+        yield f"settings.{varied[0]}: the sweep sets it itself; leave it out"
+
+
+def _cells(path: Path, home: Path, values: Mapping[str, Any]) -> Iterator[Cell]:
+    settings = values.get("settings", {})
+    flat = {key: value for key, value in settings.items() if key not in _TABLES or not isinstance(value, Mapping)}
+    for table in _TABLES:
+        if isinstance(settings.get(table), Mapping):
+            flat |= {f"{table}.{name}": value for name, value in settings[table].items()}
+    for seed in values.get("seeds", [0]):
+        for data, images in values["images"].items():
+            for preset in values.get("presets", ["auto"]):
+                yield Cell(
+                    data,
+                    preset,
+                    seed,
+                    StudyFolder(home / f"{data}-{preset}-{seed}"),
+                    (path.parent / images).resolve(),
+                    {**flat, "preset": preset, "seed": seed},
+                )

@@ -1,0 +1,174 @@
+"""`search copy` and `search list` between folders and servers; no password is ever shown or kept."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from search.commands.backup import backup, verify
+from search.commands.copy import copy
+from search.commands.list_studies import list_studies
+from search.errors import UsageError
+from search.study import config as toml
+from search.study.folder import StudyFolder
+from storage import ServerUrl, Store, link
+from tests.commands import fold_rows, search_here
+from tests.kept.studies import HERE
+from tests.storage import servers
+
+KEPT = HERE / "question"
+CANARY = "c4nary"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[servers.Server]:
+    yield from servers.serving()
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """A study with a model, made by this release's tables."""
+    folder = tmp_path / "study"
+    shutil.copytree(KEPT, folder)
+    Store.open(folder / "study.db").close()  # one of an older release is upgraded
+    for before in folder.glob("*.backup"):
+        before.unlink()
+    return folder
+
+
+def test_a_study_goes_to_a_server_and_comes_back_with_every_row(study: Path, server: servers.Server) -> None:
+    url, back = server.url(), study.with_name("back")
+    there = copy(str(study), str(url))
+    here = copy(str(url), str(back))
+    assert (there.rows, there.sha256) == (here.rows, here.sha256)
+    assert fold_rows(back) == fold_rows(study)
+    assert not (back / "study.toml").exists()  # a server has the results alone
+    (listed,) = [one for one in list_studies(str(url.where)) if one.path == str(url)]
+    (local,) = list_studies(study)
+    assert (listed.trials, listed.best, listed.images, listed.seconds) == (
+        local.trials,
+        local.best,
+        local.images,
+        local.seconds,
+    )
+    assert (listed.state, listed.model) == ("idle", False)
+
+
+def test_a_folder_copied_to_a_folder_has_settings_and_model_too(study: Path) -> None:
+    target = study.with_name("copy")
+    (study / "models").mkdir()
+    (study / "models" / "choice.keras").write_bytes(b"what is copied as it is")
+    done = search_here("copy", study, target, cwd=study.parent)
+    assert done.returncode == 0, done.stderr
+    assert "the same rows on both sides" in done.stdout
+    assert (target / "models" / "choice.keras").read_bytes() == (study / "models" / "choice.keras").read_bytes()
+    assert Path(toml.read(target).images).is_absolute()
+    assert fold_rows(target) == fold_rows(study)
+    assert [check.what for check in verify(target)[1] if check.problems] == ["model"]
+
+
+def test_a_study_on_a_server_is_reported_verified_and_backed_up_like_another(
+    study: Path, server: servers.Server
+) -> None:
+    url = server.url()
+    before, rows = search_here("report", study, "--json", cwd=study.parent).stdout, fold_rows(study)
+    copy(str(study), str(url))
+    (study / "study.db").unlink()
+    link(study / "study.db", url)
+    assert search_here("report", study, "--json", cwd=study.parent).stdout == before
+    assert not [check for check in verify(study)[1] if check.problems]
+    text = (study / "study.toml").read_text()
+    (study / "study.toml").write_text(f'storage = "{url}"\n{text}')
+    kept = backup(study, study.with_name("kept"))
+    assert toml.read(kept.path).storage is None
+    assert fold_rows(kept.path) == rows
+    assert kept.server is None
+
+
+def test_it_is_being_searched_while_a_process_has_it(study: Path, server: servers.Server) -> None:
+    url = server.url()
+    copy(str(study), str(url))
+    elsewhere = StudyFolder(study.with_name("elsewhere"))
+    elsewhere.make()
+    link(elsewhere.database, url)
+    with Store.open(url):
+        assert elsewhere.searched and "process " in str(elsewhere.searcher)
+        assert [one.state for one in list_studies(str(url.where)) if one.path == str(url)] == ["running"]
+    assert not elsewhere.searched
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "words"),
+    [
+        ("study", "study", "TO: study exists already"),
+        ("study", "study/within", "TO: study/within is within the study"),
+        ("nowhere", "copy", "nowhere does not exist"),
+        ("study", "mysql://host/db", "TO: must be postgresql://"),
+        ("postgresql://host/db", "copy", "FROM: must name a study; `search list postgresql://host/db`"),
+        (f"postgresql://ada:{CANARY}@host/db/x", "copy", "FROM: must not contain a password"),
+        ("study", f"postgresql://ada:{CANARY}@host/db", "TO: must not contain a password"),
+    ],
+)
+def test_what_cannot_be_copied_is_refused_before_anything_is_made(
+    study: Path, monkeypatch: pytest.MonkeyPatch, source: str, target: str, words: str
+) -> None:
+    monkeypatch.chdir(study.parent)
+    with pytest.raises(UsageError) as raised:
+        copy(source, target)
+    assert str(raised.value).startswith(words)
+    assert CANARY not in str(raised.value)
+    assert [path.name for path in study.parent.iterdir()] == ["study"]
+
+
+def test_a_server_that_is_not_there_is_named_without_a_password(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("psycopg")
+    monkeypatch.setenv("PGPASSWORD", CANARY)
+    url = ServerUrl("127.0.0.1", "db", "ada", servers.free_port(), "cats")
+    for command in (("copy", study, url), ("copy", url, "new"), ("list", url)):
+        done = search_here(*map(str, command), cwd=study.parent)
+        assert done.returncode == 2, done
+        assert "its server cannot be used" in done.stderr
+        assert CANARY not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("list", "{}"),
+        ("copy", "{}/x", "new"),
+        ("copy", "study", "{}"),
+        ("report", "{}/x"),
+        ("resume", "{}/x"),
+        ("run", "{}/x"),
+        ("run", "study", "--storage", "{}"),
+        ("export", "{}/x", "--to", "m.keras"),
+        ("predict", "{}/x", "study"),
+        ("verify", "{}/x"),
+        ("backup", "{}/x"),
+        ("compare", "{}/x", "study"),
+        ("space", "{}/x"),
+        ("run", "study", "--warm-start", "{}/x"),
+    ],
+    ids=" ".join,
+)
+def test_a_password_that_is_typed_is_shown_by_no_command_and_kept_in_no_file(
+    study: Path, command: tuple[str, ...]
+) -> None:
+    typed = [word.format(f"postgresql://ada:{CANARY}@127.0.0.1:1/db") for word in command]
+    done = search_here(*typed, cwd=study.parent)
+    assert done.returncode == 2, done
+    assert CANARY not in done.stdout + done.stderr
+    for file in study.parent.rglob("*"):
+        assert CANARY not in file.name
+        assert not file.is_file() or CANARY.encode() not in file.read_bytes()
+
+
+def test_the_studies_of_a_server_are_listed_as_json_too(study: Path, server: servers.Server) -> None:
+    url = server.url()
+    copy(str(study), str(url))
+    done = search_here("list", str(url.where), "--json", cwd=study.parent)
+    assert str(url) in [one["path"] for one in json.loads(done.stdout)["studies"]]

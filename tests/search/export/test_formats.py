@@ -1,0 +1,253 @@
+"""A model in another format says what the study's model says, by real runtimes; those of strangers are refused."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from search.errors import RunError, UsageError
+from search.export.convert import check_wanted, convert
+from search.export.formats import Format, described, format_to_write, loaded
+from search.export.model import model_file
+from search.export.predict import list_inputs, predict
+from search.export.wanted import Wanted
+from tests.pictures import write
+from tests.search.export.models import BY_NAME, CLASSES, EVERY, images, needs, nothing, saved
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return saved(tmp_path_factory.mktemp("original") / "model.keras")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    for number, pixels in enumerate(images().pixels[:5]):
+        write(folder / f"{number}.png", Image.fromarray(pixels[:, :, 0]))
+    return folder
+
+
+def converted(original: Path, target: Path, to: Format, wanted: Wanted | None = None) -> Path:
+    convert(original, target, to, wanted or Wanted(samples=images().samples), images(), nothing)
+    return target
+
+
+@pytest.mark.parametrize("to", EVERY)
+def test_predict_says_the_same_of_every_format(original: Path, pictures: Path, tmp_path: Path, to: Format) -> None:
+    target = tmp_path / f"model{to.suffix}"
+    said, measured = convert(original, target, to, Wanted(), images(), nothing)
+    assert measured.largest < 1e-5 and not measured.differing and measured.accuracy == measured.accuracy_before
+    assert (measured.images, measured.judged, measured.testing) == (70, 20, True)
+    assert measured.bytes > 100 and measured.milliseconds > 0 and said["batch"] is None
+    assert [*tmp_path.iterdir()] == [target], "nothing else is left"
+    assert model_file(target) == target
+    about = described(target)
+    assert (about.classes, about.image_shape, about.temperature) == (("dark", "bright"), (8, 8, 1), 1.5)
+    files = list_inputs([pictures])
+    for ours, theirs in zip(predict(original, files), predict(target, files), strict=True):
+        np.testing.assert_allclose(theirs.probabilities, ours.probabilities, atol=1e-5)
+
+
+@pytest.mark.parametrize("to", EVERY)
+def test_a_fixed_number_of_images_at_once_is_no_limit_for_predict(
+    original: Path, pictures: Path, tmp_path: Path, to: Format
+) -> None:
+    target = converted(original, tmp_path / f"model{to.suffix}", to, Wanted(batch=2))
+    assert loaded(target, to).batch == 2
+    files = list_inputs([pictures])
+    for ours, theirs in zip(predict(original, files), predict(target, files), strict=True):
+        np.testing.assert_allclose(theirs.probabilities, ours.probabilities, atol=1e-5)
+
+
+@needs("LiteRT")
+@pytest.mark.parametrize(("quantize", "most"), [("float16", 0.01), ("int8", 0.2)])
+def test_shorter_numbers_are_measured_and_still_probabilities(
+    original: Path, pictures: Path, tmp_path: Path, quantize: str, most: float
+) -> None:
+    target, wanted = tmp_path / "model.tflite", Wanted(quantize, samples=images().samples)
+    said, measured = convert(original, target, BY_NAME["LiteRT"], wanted, images(), nothing)
+    assert 1e-7 < measured.largest < most and said["quantized"] == described(target).quantized == quantize
+    for answer in predict(target, list_inputs([pictures])):
+        assert sum(answer.probabilities) == pytest.approx(1, abs=1e-5)
+
+
+@needs("LiteRT")
+def test_a_tflite_file_has_its_labels_as_other_programs_expect_them(original: Path, tmp_path: Path) -> None:
+    target = converted(original, tmp_path / "model.tflite", BY_NAME["LiteRT"])
+    with zipfile.ZipFile(target) as archive:
+        assert archive.read("labels.txt").decode().splitlines() == CLASSES
+    assert target.read_bytes()[4:8] == b"TFL3"
+
+
+@needs("ONNX")
+def test_an_onnx_file_names_its_opset_and_classes_and_its_weights_are_inside(original: Path, tmp_path: Path) -> None:
+    import onnx
+
+    target = converted(original, tmp_path / "model.onnx", BY_NAME["ONNX"])
+    model = onnx.load_model(target)
+    said = {one.key: one.value for one in model.metadata_props}
+    assert json.loads(said["classes"]) == CLASSES
+    assert int(said["opset"]) == next(one.version for one in model.opset_import if one.domain == "")
+    onnx.checker.check_model(model)
+
+
+def test_a_model_that_says_something_else_is_not_put_in_its_place(original: Path, tmp_path: Path) -> None:
+    """What a converter makes is believed only after it was compared."""
+    import keras
+
+    to = BY_NAME["SavedModel"]
+
+    def wrong(model: Any, path: Path, wanted: Wanted, about: Any) -> Any:
+        other = keras.models.clone_model(model)
+        other.set_weights([weight * 1.01 for weight in model.get_weights()])
+        return to.write(other, path, wanted, about)
+
+    with pytest.raises(RunError, match=r"is not written: a probability .* differs by 0\.0\d+ from the study's model"):
+        converted(original, tmp_path / "saved", replace(to, write=wrong))
+    assert not [*tmp_path.iterdir()]
+
+
+def test_what_cannot_be_converted_is_said_and_nothing_is_left(original: Path, tmp_path: Path) -> None:
+    def fails(*_: Any) -> Any:
+        raise ValueError("no such operation\nat line 7")
+
+    with pytest.raises(RunError, match=r"SavedModel cannot hold this model: no such operation$"):
+        converted(original, tmp_path / "saved", replace(BY_NAME["SavedModel"], write=fails))
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "said"),
+    [
+        ("ONNX", Wanted("int8"), "--quantize: is for .tflite files only, not for ONNX, got int8"),
+        ("LiteRT", Wanted("int4"), "--quantize: must be one of float16, int8 for LiteRT, got int4"),
+        ("SavedModel", Wanted(batch=0), "--batch: must be at least 1, got 0"),
+    ],
+)
+def test_what_a_format_cannot_do_is_refused(name: str, wanted: Wanted, said: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        check_wanted(BY_NAME[name], wanted)
+    assert str(refused.value) == said
+
+
+def test_a_converter_that_is_not_installed_is_named_with_the_command_that_installs_it() -> None:
+    with pytest.raises(UsageError) as refused:
+        check_wanted(replace(BY_NAME["ONNX"], modules=("no_such_module",)), Wanted())
+    assert str(refused.value) == (
+        "--to: writing ONNX needs no_such_module, which is not installed: pip install 'smallsearch[export]'"
+    )
+
+
+def test_an_unknown_ending_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(UsageError, match=r"must end in \.keras, \.tflite, \.onnx, \.py, or be a folder"):
+        format_to_write(Path("model.h5"))
+
+
+# Files of strangers
+
+
+@needs("LiteRT")
+def test_a_tflite_file_that_is_cut_off_is_refused(original: Path, tmp_path: Path) -> None:
+    target = converted(original, tmp_path / "model.tflite", BY_NAME["LiteRT"])
+    content = target.read_bytes()
+    target.write_bytes(content[:64] + content[-2000:])
+    with pytest.raises(UsageError, match=r"cannot be loaded by LiteRT|is no model of"):
+        next(predict(target, list_inputs([original])))
+
+
+@needs("ONNX")
+def test_an_onnx_file_that_leads_to_other_files_is_refused(original: Path, tmp_path: Path) -> None:
+    import onnx
+
+    target = converted(original, tmp_path / "model.onnx", BY_NAME["ONNX"])
+    model = onnx.load_model(target)
+    tensor = next(one for one in model.graph.initializer if one.raw_data)
+    onnx.external_data_helper.set_external_data(tensor, location="../../etc/hostname")
+    tensor.ClearField("raw_data")
+    target.write_bytes(model.SerializeToString())
+    with pytest.raises(UsageError, match="its weights are in other files, which are not opened"):
+        loaded(target, BY_NAME["ONNX"])
+
+
+@needs("ONNX")
+def test_an_onnx_file_with_operations_of_somebody_is_refused(original: Path, tmp_path: Path) -> None:
+    import onnx
+
+    target = converted(original, tmp_path / "model.onnx", BY_NAME["ONNX"])
+    model = onnx.load_model(target)
+    model.graph.node[0].domain = "com.evil"
+    target.write_bytes(model.SerializeToString())
+    with pytest.raises(UsageError, match=r"has the operation com\.evil\.\w+, which is not of the ONNX standard"):
+        loaded(target, BY_NAME["ONNX"])
+
+
+@needs("ONNX")
+def test_an_onnx_file_whose_steps_are_huge_is_refused(tmp_path: Path) -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    given = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 8, 8, 1])
+    answer = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 65536, 65536, 1])
+    repeats = helper.make_tensor("repeats", TensorProto.INT64, [4], [1, 8192, 8192, 1])
+    graph = helper.make_graph([helper.make_node("Tile", ["x", "repeats"], ["y"])], "g", [given], [answer], [repeats])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    assert onnx.load_model(tmp_path / "m.onnx").graph.name == "g"
+    with pytest.raises(UsageError, match=r"one of its steps gives 4,294,967,296 numbers for one image"):
+        loaded(tmp_path / "m.onnx", BY_NAME["ONNX"])
+
+
+def stranger(path: Path, body: Any) -> Path:
+    """A SavedModel whose function does something else than to compute."""
+    import tensorflow as tf
+
+    module = tf.Module()
+    signature = [tf.TensorSpec((None, 8, 8, 1), tf.float32, name="pixels")]
+    module.serve = tf.function(body, input_signature=signature)
+    tf.saved_model.save(module, str(path), signatures={"serving_default": module.serve})
+    (path / "smallsearch.json").write_text(json.dumps({"classes": CLASSES, "image_shape": [8, 8, 1], "packaging": 2}))
+    return path
+
+
+def test_a_saved_model_that_could_do_more_than_compute_is_not_loaded(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    def reads(pixels: Any) -> Any:
+        return tf.cast(tf.strings.length(tf.io.read_file("/etc/hostname")), tf.float32) + pixels[:, 0, :2, 0]
+
+    def writes(pixels: Any) -> Any:
+        with tf.control_dependencies([tf.io.write_file(str(tmp_path / "written"), "x")]):
+            return pixels[:, 0, :2, 0]
+
+    def calls(pixels: Any) -> Any:
+        return tf.numpy_function(lambda x: x[:, 0, :2, 0], [pixels], tf.float32)
+
+    for body, operation in ((reads, "ReadFile"), (writes, "WriteFile"), (calls, "PyFunc")):
+        path = stranger(tmp_path / operation, body)
+        with pytest.raises(UsageError, match=f"is not loaded: it has the operation {operation}, which"):
+            loaded(path, BY_NAME["SavedModel"])
+    assert not (tmp_path / "written").exists()
+
+
+def test_a_saved_model_with_links_or_less_weights_than_it_says_is_refused(original: Path, tmp_path: Path) -> None:
+    target = converted(original, tmp_path / "saved", BY_NAME["SavedModel"])
+    (target / "assets").mkdir(exist_ok=True)
+    (target / "assets" / "more.txt").symlink_to("/etc/hostname")
+    with pytest.raises(UsageError, match=r"more\.txt in it is a link, which is not followed"):
+        loaded(target, BY_NAME["SavedModel"])
+
+
+def test_a_folder_with_other_files_is_no_saved_model_of_ours(original: Path, tmp_path: Path) -> None:
+    target = converted(original, tmp_path / "saved", BY_NAME["SavedModel"])
+    converted(original, target, BY_NAME["SavedModel"])  # an earlier export is replaced
+    (target / "thesis.docx").touch()
+    with pytest.raises(UsageError, match="is neither a study nor a model"):
+        model_file(target)

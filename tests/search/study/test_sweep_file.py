@@ -1,0 +1,75 @@
+"""`sweep.toml`: which studies it means, in which order, and what it cannot say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from search.errors import UsageError
+from search.study.sweep_file import read_sweep
+from tests.commands import ROOT
+
+
+def written(folder: Path, text: str) -> Path:
+    for name in ("cats", "dogs"):
+        (folder / name).mkdir(exist_ok=True)
+    path = folder / "sweep.toml"
+    path.write_text(text)
+    return path
+
+
+def test_every_data_set_and_preset_has_the_first_seed_before_any_has_the_second(tmp_path: Path) -> None:
+    text = 'presets = ["cnn", "frozen"]\nseeds = [3, 1]\n[images]\ncats = "cats"\ndogs = "dogs"\n'
+    cells = read_sweep(written(tmp_path, text + "[settings]\ntrials = 5\n[settings.training]\npatience = 2\n"))
+    assert [cell.folder.path.relative_to(tmp_path).as_posix() for cell in cells] == [
+        f"sweep/{data}-{preset}-{seed}" for seed in (3, 1) for data in ("cats", "dogs") for preset in ("cnn", "frozen")
+    ]
+    assert cells[0].images == tmp_path / "cats"
+    assert cells[-1].changes == {"trials": 5, "training.patience": 2, "preset": "frozen", "seed": 1}
+
+
+def test_the_least_that_it_says_is_one_study(tmp_path: Path) -> None:
+    (cell,) = read_sweep(written(tmp_path, '[images]\ncats = "cats"\n'))
+    assert (cell.data, cell.preset, cell.seed) == ("cats", "auto", 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "images: must be a table of folders"),
+        ('images = "cats"', "images: must be a table of folders"),
+        ('[images]\n"../x" = "cats"', "images: a name has letters"),
+        ("[images]\ncats = 3", "images.cats: must be a folder, got 3"),
+        ('[images]\nbirds = "birds"', "images.birds: "),
+        ('seed = [1]\n[images]\ncats = "cats"', "seed: no such key"),
+        ('seeds = 3\n[images]\ncats = "cats"', "seeds: must be a list of whole numbers"),
+        ('seeds = [1, 1]\n[images]\ncats = "cats"', "seeds: must be a list of whole numbers, each once"),
+        ('seeds = [1.5]\n[images]\ncats = "cats"', "seeds: must be a list of whole numbers"),
+        ('seeds = [-1]\n[images]\ncats = "cats"', "seed: must be at least 0"),
+        ('presets = ["cmm"]\n[images]\ncats = "cats"', "preset: must be one of"),
+        ('[images]\ncats = "cats"\n[settings]\nseed = 1', "settings.seed: the sweep sets it itself"),
+        ('[images]\ncats = "cats"\n[settings]\ntrails = 1', "trails: no such key"),
+        ('[images]\ncats = "cats"\n[settings]\ntrials = 0', "trials: must be at least 1"),
+        ("[images", "sweep.toml"),
+    ],
+)
+def test_what_it_cannot_say_is_refused_before_anything_is_made(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        read_sweep(written(tmp_path, text))
+    assert words in str(raised.value)
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_the_example_of_the_documentation_is_one(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    for name in ("animals", "clothes"):
+        (tmp_path / name).mkdir()
+    text = (ROOT / "docs" / "sweeps.md").read_text().split("```text\n")[1].split("```")[0]
+    cells = read_sweep(written(tmp_path / "here", text))
+    assert len(cells) == 12 and cells[0].folder.path == tmp_path / "here" / "sweep" / "animals-auto-0"
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No such file"):
+        read_sweep(tmp_path / "none.toml")
