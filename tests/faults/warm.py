@@ -127,7 +127,7 @@ def without_packages_of_weights() -> None:
     from spaces.backbones import lite
 
     gone = [replace(packaged, package=f"no_{packaged.name}_anywhere") for packaged in lite.PACKAGED]
-    lite.PACKAGED = tuple(gone)
+    vars(lite)["PACKAGED"] = tuple(gone)
 
 
 def start(
@@ -181,9 +181,9 @@ def _redirect(out: int, err: int) -> None:
 
 def _streams() -> None:
     """New objects for standard output and error, which may be other files than those of the parent."""
-    sys.stdin = sys.__stdin__ = open(0, closefd=False)  # noqa: SIM115 - as long as the process
-    sys.stdout = sys.__stdout__ = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
-    sys.stderr = sys.__stderr__ = open(2, "w", buffering=1, closefd=False, errors="backslashreplace")  # noqa: SIM115
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - as long as the process
+    sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, closefd=False, errors="backslashreplace")  # noqa: SIM115
 
 
 def _ending(run: Callable[[], object]) -> None:

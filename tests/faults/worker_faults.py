@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def in_a_fold(act: Callable[[], object]) -> Random:
         if once.exists():
             return Tried(f"{tried.wrong}; the fault did not strike", tried.seconds)
         left = subprocess.run(["pgrep", "-f", _MARK], capture_output=True, text=True, check=False).stdout.split()
-        return Tried("; ".join(filter(None, (tried.wrong, left and "processes are left"))), tried.seconds)
+        return Tried("; ".join(filter(None, (tried.wrong, "processes are left" if left else ""))), tried.seconds)
 
     return tried
 
@@ -174,22 +175,12 @@ def not_a_number(kind: str) -> Random:
 def _break_losses(kind: str) -> None:
     from search.worker.fold_run import FoldRun
 
-    begin = FoldRun.__init__
+    judge = FoldRun.judge
 
-    def beginning(self: FoldRun, trainer: Any, job: Any, *more: Any, **named: Any) -> None:
-        begin(self, trainer, job, *more, **named)
-        if job.trial != BROKEN:
-            return
-        train = self._train
+    def judging(self: FoldRun, trained: Any) -> None:
+        if self._job.trial == BROKEN:
+            lost = np.full_like(trained.probabilities, np.nan) if kind == "nan" else trained.probabilities
+            trained = replace(trained, logs={**trained.logs, "loss": float(kind)}, probabilities=lost)
+        judge(self, trained)
 
-        def training() -> Any:
-            logs = train()
-            if kind == "nan":
-                for variable in trainer.network.trainable_variables:
-                    variable.assign(np.full(variable.shape, np.nan))
-                return logs
-            return {**logs, "loss": math.inf}
-
-        vars(self)["_train"] = training
-
-    FoldRun.__init__ = beginning  # type: ignore[method-assign]
+    FoldRun.judge = judging  # type: ignore[method-assign]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import Any
 
 
 def main(reader: str, seconds: str) -> None:
     """Ends with another code than 0 at the first failure."""
-    import atheris
-
+    atheris: Any = importlib.import_module("atheris")  # no types
     with atheris.instrument_imports(include=["search", "storage", "spaces"]):
         from tests.fuzz import readers
     property_: Any = getattr(readers, reader)

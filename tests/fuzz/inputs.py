@@ -52,7 +52,7 @@ def damaged(draw: st.DrawFn, originals: tuple[bytes, ...]) -> bytes:
             case "word":
                 number = draw(st.sampled_from((0, 1, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 65, 5000)))
                 size, order = draw(st.sampled_from(((2, "big"), (2, "little"), (4, "big"), (4, "little"))))
-                data[place : place + size] = (number % 256**size).to_bytes(size, order)  # type: ignore[arg-type]
+                data[place : place + size] = (number % 256**size).to_bytes(size, order)
             case "insert":
                 data[place:place] = draw(st.binary(max_size=16))
             case "remove":

@@ -109,7 +109,7 @@ def create(pipe: Connection, path: Path, kill_at: int) -> None:
     pipe.send("done")
 
 
-def open_to_write(pipe: Connection, path: Path, kill_at: int) -> None:
+def upgrade(pipe: Connection, path: Path, kill_at: int) -> None:
     """Opens a study, which upgrades one of an older release. Kills itself before action `kill_at`."""
     kill_before_action(kill_at)
     Store.open(path).close()

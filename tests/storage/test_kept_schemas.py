@@ -14,7 +14,7 @@ import pytest
 from storage import Store, needs_upgrade
 from storage.schema import HEAD, REVISIONS
 from tests.kept.make_schema import read
-from tests.storage.children import Child, open_to_write
+from tests.storage.children import Child, upgrade
 from tests.storage.examples import refused, unchanged
 
 KEPT = Path(__file__).parents[1] / "kept" / "schemas"
@@ -96,7 +96,7 @@ def test_killed_at_a_step_of_the_upgrade_it_is_either_as_before_or_as_after(path
     before, after, seen = dumped(KEPT / f"{first}.db"), dumped(whole), set()
     for kill_at in range(1, LIMIT, step):
         kept(first, path)
-        with Child(open_to_write, path, kill_at=kill_at) as child:
+        with Child(upgrade, path, kill_at=kill_at) as child:
             done = child.rest() == ["done"]
         is_old = needs_upgrade(path)
         seen.add(is_old)
