@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -88,11 +87,6 @@ def changed(draw: st.DrawFn, original: Any) -> Any:
             case "remove":
                 del owner[key]
     return data
-
-
-def deferred(original: Callable[[], Any]) -> st.SearchStrategy[Any]:
-    """As `changed`, of what is made only when it is needed."""
-    return st.just(None).flatmap(lambda _: changed(original()))
 
 
 values: st.SearchStrategy[Any] = st.recursive(

@@ -30,7 +30,7 @@ def _config() -> Any:
     return json.loads(original()["config.json"])
 
 
-@given(inputs.deferred(_config))
+@given(inputs.changed(_config()))
 def test_networks(config: Any) -> None:
     tried["networks in model files"] += 1
     with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
