@@ -12,6 +12,7 @@ import importlib
 import math
 import random
 import shutil
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -69,7 +70,7 @@ def one_round(row: Row, place: Place, number: int, until: float) -> None:
         folder = home / f"{number}-{each}"
         try:
             tried = one(folder / "study")
-        except (AssertionError, OSError, subprocess.SubprocessError, StorageError) as error:
+        except (AssertionError, OSError, subprocess.SubprocessError, StorageError, sqlite3.Error) as error:
             tried = Tried(f"{type(error).__name__}: {error}")
         if tried is None:
             return

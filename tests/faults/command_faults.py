@@ -163,5 +163,5 @@ def small_disk(folder: Path) -> Iterator[Path]:
         yield folder
     finally:
         if mounted.returncode == 0:
-            subprocess.run(["umount", folder], check=False)
+            subprocess.run(["umount", "--lazy", folder], check=False)
         shutil.rmtree(folder, ignore_errors=True)

@@ -15,6 +15,7 @@ from typing import Any, Self
 from sqlalchemy import Engine, event
 
 from storage import ServerUrl, StorageError, Store, TrialState, back_up, copy
+from tests.faults import moments
 from tests.storage.examples import FOLDS, IMAGE_RECORDS, RUN, SPLITS, STUDY, fold, trial
 
 TRIALS = 2
@@ -114,6 +115,15 @@ def upgrade(pipe: Connection, path: Path, kill_at: int) -> None:
     kill_before_action(kill_at)
     Store.open(path).close()
     pipe.send("done")
+
+
+def create_on_a_full_disk(pipe: Connection, path: Path) -> None:
+    """Creates a study where no file can grow once its rows are committed. Sends the error."""
+    moments.watch(2, moments.limit)
+    try:
+        Store.create(path, STUDY, IMAGE_RECORDS, SPLITS).close()
+    except StorageError as error:
+        pipe.send(str(error))
 
 
 def go_on(store: Store, pipe: Connection | None = None, trials: int = TRIALS) -> None:
