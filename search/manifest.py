@@ -27,7 +27,6 @@ _WORD = 65535  # the largest value of 16-bit grey
 _MAX_SIDE = 1024  # pixels, as in the configuration
 _FEATURES = "remembered.float16"  # within the same archive: `Remembered.features`, row by row, little endian
 _MAX_FEATURES = 16 * 2**20  # bytes of them
-_MAX_MAPS = 64  # names of `Remembered.maps`
 _TEMPERATURES = 0.01, 100.0  # the least and the largest
 _DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, EOFError, RuntimeError),  # of the archive; RuntimeError: encrypted, or too new
@@ -117,17 +116,15 @@ def parsed(description: bytes, path: Path) -> About:
 class Remembered:
     """What a model remembers of its training images, to tell what is unlike all of them; see `stats/unlike.py`."""
 
-    layer: str  # of the model, whose input [images, width] the features are; with `maps` a network, see there
+    layer: str  # of the network, whose input [images, width] the features are
     limit: float  # the distance above which an image is unlike them, 0 to 2
     features: NDArray[np.float16]  # [vectors, width]
-    maps: tuple[str, ...] = ()  # layers of that network, whose outputs' means the features are
 
     @property
     def plain(self) -> dict[str, Any]:
         """For ABOUT: all but the features."""
         vectors, width = self.features.shape
-        maps = {"maps": list(self.maps)} if self.maps else {}
-        return {"layer": self.layer, "limit": self.limit, "vectors": vectors, "width": width, **maps}
+        return {"layer": self.layer, "limit": self.limit, "vectors": vectors, "width": width}
 
 
 def write_remembered(archive: zipfile.ZipFile, remembered: Remembered) -> None:
@@ -150,7 +147,7 @@ def remembered(path: Path) -> Remembered | None:
                 said = json.loads(stream.read(_MAX_ABOUT)).get("remembered")
             if said is None:
                 return None
-            layer, limit, vectors, width, maps = _described(said)
+            layer, limit, vectors, width = _described(said)
             with archive.open(_FEATURES) as stream:
                 content = stream.read(2 * vectors * width + 1)
         features = np.frombuffer(content, "<f2").reshape(vectors, width).astype(np.float16)
@@ -160,16 +157,14 @@ def remembered(path: Path) -> Remembered | None:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
     except _DAMAGED:
         raise UsageError(f"{path} is damaged: what it remembers of its training images cannot be read") from None
-    return Remembered(layer, limit, features, maps)
+    return Remembered(layer, limit, features)
 
 
-def _described(said: Mapping[str, Any]) -> tuple[str, float, int, int, tuple[str, ...]]:
-    """(layer, limit, vectors, width, maps). Raises KeyError, TypeError or ValueError."""
+def _described(said: Mapping[str, Any]) -> tuple[str, float, int, int]:
+    """(layer, limit, vectors, width). Raises KeyError, TypeError or ValueError."""
     layer, limit, vectors, width = said["layer"], float(said["limit"]), said["vectors"], said["width"]
-    maps = said.get("maps", [])
     sound = isinstance(layer, str) and math.isfinite(limit) and 0 <= limit <= 2
-    sound = sound and isinstance(maps, list) and len(maps) <= _MAX_MAPS and all(isinstance(name, str) for name in maps)
     sizes = isinstance(vectors, int) and isinstance(width, int)
     if not (sound and sizes and vectors >= 1 and width >= 1 and 2 * vectors * width <= _MAX_FEATURES):
         raise ValueError("it declares sizes that are never written")
-    return layer, limit, vectors, width, tuple(maps)
+    return layer, limit, vectors, width

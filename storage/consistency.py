@@ -153,3 +153,10 @@ def problem_of(record: FoldRecord | ReferenceRecord, images: int, classes: int) 
     if not (math.isfinite(record.seconds) and record.seconds >= 0):
         return f"seconds must be finite and not negative, not {record.seconds}."
     return None
+
+
+def named(fold: FoldRecord | ReferenceRecord) -> str:
+    """A fold in words, for messages."""
+    if isinstance(fold, ReferenceRecord):
+        return f"fold {fold.fold + 1} of reference {fold.name}"
+    return f"fold {fold.fold + 1} of repeat {fold.repeat} of trial {fold.trial}"

@@ -334,7 +334,7 @@ class Store:
                 folds_of(record.trial), fold_run.c.repeat == record.repeat, fold_run.c.fold == record.fold
             )
             if connection.execute(same).first():
-                raise self._error(f"{_named(record)} is stored already and was not changed.")
+                raise self._error(f"{consistency.named(record)} is stored already and was not changed.")
             connection.execute(insert(fold_run), {"study": STUDY_ID, "run": run, **rows.fold_values(record)})
             if close is not None:
                 self._close(connection, record.trial, *close)
@@ -351,7 +351,7 @@ class Store:
                 reference_fold.c.fold == record.fold,
             )
             if connection.execute(same).first():
-                raise self._error(f"{_named(record)} is stored already and was not changed.")
+                raise self._error(f"{consistency.named(record)} is stored already and was not changed.")
             values = {"study": STUDY_ID, "run": run, **rows.reference_values(record)}
             connection.execute(insert(reference_fold), values)
 
@@ -481,7 +481,7 @@ class Store:
         assignment = self.split(record.repeat if isinstance(record, FoldRecord) else 0).assignment
         images = int(np.count_nonzero(assignment == record.fold))
         if problem := consistency.problem_of(record, images, len(self._study.classes)):
-            raise self._error(f"{_named(record)}: {problem}")
+            raise self._error(f"{consistency.named(record)}: {problem}")
 
     @cached_property
     def _splits(self) -> dict[int, Split]:
@@ -502,12 +502,6 @@ class Store:
 
     def _error(self, problem: str) -> StorageError:
         return StorageError(f"{mask_password(self.path)}: {problem}")
-
-
-def _named(fold: FoldRecord | ReferenceRecord) -> str:
-    if isinstance(fold, ReferenceRecord):
-        return f"fold {fold.fold + 1} of reference {fold.name}"
-    return f"fold {fold.fold + 1} of repeat {fold.repeat} of trial {fold.trial}"
 
 
 def _now() -> str:

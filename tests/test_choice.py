@@ -106,7 +106,7 @@ def test_what_was_stored_of_the_testing_images_is_what_the_file_says_of_their_pi
 def test_a_model_without_a_head_on_frozen_features_cannot_tell_what_is_unknown_and_says_so(home: Path) -> None:
     done = search_here("predict", "shapes-study", "shapes/testing", "--unknown", cwd=home)
     assert done.returncode == 2 and not done.stdout and "Traceback" not in done.stderr
-    assert "--unknown: " in done.stderr and "cannot tell what is unlike its training images" in done.stderr
+    assert "--unknown: " in done.stderr and "does not remember its training images" in done.stderr
 
 
 def test_an_exported_model_answers_as_the_study_does_without_it(home: Path, tmp_path: Path) -> None:

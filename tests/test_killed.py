@@ -200,12 +200,12 @@ def test_a_second_ctrl_c_leaves_at_once_and_nothing_stored_is_lost(pictures: Pat
     assert integrity(study) == "ok"
 
 
-LONG = ("--preset", "cnn", "--folds", "2", "--epochs", "1500", "--trials", "1", "--workers", "1")
+LONG = ("--preset", "cnn", "--folds", "2", "--epochs", "300", "--trials", "1", "--workers", "1")
 OFTEN = """
 import sys
 import cli
 from search.session import kept
-kept.STATE_SECONDS = 0.2
+kept.STATE_SECONDS = 0.1
 sys.argv[0] = "search"
 cli.main()
 """
@@ -216,7 +216,7 @@ cli.main()
 def test_cut_short_in_a_long_fold_it_goes_on_in_it_to_the_same_rows(
     pictures: Path, tmp_path: Path, ended_by: signal.Signals
 ) -> None:
-    """States are stored five times a second. Nothing of the second fold run is different, and no file is left."""
+    """States are stored ten times a second. Nothing of the second fold run is different, and no file is left."""
     for name in ("whole", "broken"):
         assert search("init", pictures, "--preset", "cnn", "--dir", name, cwd=tmp_path).returncode == 0
         settings = tmp_path / name / "study.toml"
@@ -227,7 +227,8 @@ def test_cut_short_in_a_long_fold_it_goes_on_in_it_to_the_same_rows(
         line, pipe = [sys.executable, "-c", OFTEN, "run", name, *LONG], subprocess.PIPE
         return subprocess.Popen(line, cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe, text=True)
 
-    assert going("whole").wait(200) == 0
+    _, err = (whole := going("whole")).communicate(timeout=280)
+    assert whole.returncode == 0, err
     process = going("broken")
     wait_until(lambda: (0, 0, 0) in fold_rows(broken) and len(list((broken / "cache").glob("folds/0-0-1-*"))) == 2)
     process.send_signal(ended_by)
@@ -237,7 +238,8 @@ def test_cut_short_in_a_long_fold_it_goes_on_in_it_to_the_same_rows(
         assert "1 fold run in progress: the state is stored, and the next session goes on from it" in out
     wait_until(lambda: workers_of(broken) == [])
 
-    assert going("broken").wait(200) == 0
+    _, err = (again := going("broken")).communicate(timeout=280)
+    assert again.returncode == 0, err
     assert "trial 0, repeat 0, fold 1: goes on after epoch " in (broken / "logs" / "worker-0.log").read_text()
     assert table(trials_of(broken)) == table(trials_of(tmp_path / "whole"))
     rows = [{key: row[1:] for key, row in fold_rows(study).items()} for study in (broken, tmp_path / "whole")]

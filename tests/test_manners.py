@@ -127,7 +127,7 @@ def test_no_color_is_heeded(tmp_path: Path) -> None:
 
 # JSON
 
-NO_FACTS = {"dashboard", "export"}  # one serves pages, the other writes a file and says which
+NO_FACTS = {"copy", "dashboard"}  # one writes a study and says where, the other serves pages
 
 
 def test_every_command_that_prints_facts_prints_them_as_json_too() -> None:

@@ -74,7 +74,7 @@ def test_a_study_that_nobody_searches_is_shown_once(study: Path) -> None:
 
 
 def test_what_does_not_go_together_is_refused(study: Path) -> None:
-    for option in (("--json",), ("--labels", "x.csv")):
+    for option in (("--json",), ("--csv",), ("--labels", "x.csv")):
         done = search_here("report", "study", "--watch", *option, cwd=study.parent)
         assert done.returncode == 2
-        assert "--watch writes the page alone; leave out --json and --labels, or --watch" in done.stderr
+        assert "--watch writes the page alone; leave out --json, --csv and --labels, or --watch" in done.stderr

@@ -11,7 +11,7 @@ from reports.wording import calibration as words
 from search.results.summary import StudySummary
 
 _WIDE, _HIGH = 460.0, 330.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 34.0, 30.0, 52.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 68.0, 34.0, 30.0, 52.0
 
 
 def calibration(data: StudySummary) -> Markup | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reports.wording.going_on import more_time, own_model
+from reports.wording.going_on import TRIALS, more_time, own_model
 from reports.wording.study import caution, diagnosis, headline
 from reports.wording.values import count, in_percent, metric_words, number, shortened, visible
 from search.results.not_run import not_run
@@ -134,22 +134,22 @@ def compared(data: StudySummary) -> str:
 
 
 def missing(data: StudySummary) -> str:
-    """What there was no time for, and the command that makes up for it; empty if nothing is missing."""
-    left_out, curve = not_run(data), "whether more pictures would help was not measured"
+    """What is not run yet, for want of time above all, and the command that does it; empty if nothing is missing."""
+    left_out, curve = not_run(data), "whether more pictures would help is not measured yet"
     if left_out.plain:
         rest = f", and {curve}" if left_out.curve else ""
-        what = f"No plain method was run to compare the model with{rest}"
+        what = f"No plain method was run yet to compare the model with{rest}"
     elif left_out.curve:
         what = f"{curve[:1].upper()}{curve[1:]}"
     else:
         return ""
-    return f"{what}: there was no time for it. `{missing_command(data)}`, in the study's folder, makes up for it."
+    return f"{what}: `{missing_command(data)}`, in the study's folder, makes up for it."
 
 
 def missing_command(data: StudySummary) -> str:
-    """The command that makes up for what there was no time for."""
-    seconds = CATCHING_UP + CATCHING_UP_IMAGE * data.searched_images
-    return line_anywhere("resume", *more_time(data, seconds), *own_model(data))
+    """The command that makes up for what is not run yet. Budgets are totals: with none left nothing would be done."""
+    seconds, trials = CATCHING_UP + CATCHING_UP_IMAGE * data.searched_images, str(max(2 * len(data.rows), TRIALS))
+    return line_anywhere("resume", "--trials", trials, *more_time(data, seconds), *own_model(data))
 
 
 def _behind(data: StudySummary, plain: Standing) -> str:

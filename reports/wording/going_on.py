@@ -8,6 +8,8 @@ from reports.wording.values import visible
 from search.results.summary import StudySummary
 from search.text import duration_of
 
+TRIALS = 30  # at least, in a study that is searched further
+
 
 def own_model(data: StudySummary) -> tuple[str, ...]:
     """`--model` for a study that searches a model of the user; where its file is, is not known here."""

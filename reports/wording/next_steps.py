@@ -8,7 +8,7 @@ from typing import Any
 
 from reports.wording import more as more_words
 from reports.wording.answer import score
-from reports.wording.going_on import more_time, own_model
+from reports.wording.going_on import TRIALS, more_time, own_model
 from reports.wording.study import too_good
 from reports.wording.values import count, duration, shortened, visible
 from search.results import next_steps as steps
@@ -19,7 +19,6 @@ from search.text import line_anywhere, quoted
 WHERE = "Commands are typed in the study's folder."
 _AN_HOUR = 3600.0  # of further search
 _STARTING = 60.0  # seconds that a session needs beside training, and more
-_TRIALS = 30  # at least, in a study that is searched further
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,7 @@ def _on(data: StudySummary, step: steps.SearchOn) -> Advice:
     else:
         part = "has the best score" if data.best and data.best.number == step.best else "is part of the model"
         why = f"trial {step.best} of {step.trials} came late and {part}, so later ones may be better still."
-    more = ("--trials", str(max(2 * step.trials, _TRIALS)), *more_time(data, _AN_HOUR))
+    more = ("--trials", str(max(2 * step.trials, TRIALS)), *more_time(data, _AN_HOUR))
     return Advice("Search on if you have the time", why, ("resume", *more, *own_model(data)), "history")
 
 

@@ -71,7 +71,10 @@ EXAMPLES = {
         ("search copy pictures-study postgresql://me@host/lab", "onto a server"),
         ("search copy postgresql://me@host/lab/pictures-study here-again", "… and back"),
     ),
-    "sweep": (("search sweep sweep.toml", "data sets x presets x seeds, one table; again, it goes on"),),
+    "sweep": (
+        ("search sweep sweep.toml", "data sets x presets x seeds, one table; again, it goes on"),
+        ("search sweep sweep.toml --json > table.json", "for a script"),
+    ),
     "verify": (
         ("search verify pictures-study", "every page, array, number and seed; exit code 1 if not"),
         ("search verify pictures-study --json", "for a script"),

@@ -95,10 +95,10 @@ def log(to: opt.Tracker, study: opt.Where = None, watch_it: opt.Follow = False, 
 def dashboard(study: opt.Where = None, port: opt.Port = None, open_it: opt.Open = False) -> None:
     """Show a study in optuna-dashboard, also while it is searched. Read-only, on this machine alone. Ctrl-C ends."""
     from reports import show
-    from search.commands.dashboard import serving, until_stopped
+    from search.commands.dashboard import serving
 
-    with serving(study, port) as address:
-        show.lines(f"dashboard; Ctrl-C ends: {address}")
+    with serving(study, port) as served:
+        show.lines(f"dashboard; Ctrl-C ends: {served.address}")
         if open_it:
-            typer.launch(address)
-        until_stopped(study)
+            typer.launch(served.address)
+        served.until_stopped()

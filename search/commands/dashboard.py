@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +18,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from search.commands.report import READING_SHARE, TICK_SECONDS, state_of
 from search.errors import UsageError
-from search.session.signals import stop_on_signals
+from search.session.signals import StopRequest, stop_on_signals
 from search.study.folder import StudyFolder
 from storage import StorageError
 
@@ -109,9 +109,22 @@ class _Quiet(WSGIRequestHandler):
         """Say nothing of each request."""
 
 
+@dataclass(frozen=True)
+class Served:
+    """A dashboard that is served."""
+
+    address: str
+    stop: StopRequest
+
+    def until_stopped(self) -> None:
+        """Wait for a signal to stop."""
+        while not self.stop.asked:
+            time.sleep(TICK_SECONDS)
+
+
 @contextmanager
-def serving(study: Path | None, port: int | None = None) -> Iterator[str]:
-    """Within, the dashboard of a study is served to this machine alone. Yields its address.
+def serving(study: Path | None, port: int | None = None) -> Iterator[Served]:
+    """Within, the dashboard of a study is served to this machine alone, and signals to stop are heeded.
 
     `port` None: a free one. Raises UsageError if the study has not begun, if optuna-dashboard is not installed, or if
     the port is taken; StorageError.
@@ -130,21 +143,13 @@ def serving(study: Path | None, port: int | None = None) -> Iterator[str]:
         server = make_server(HOST, port or 0, lambda _environ, _start: [], _Server, _Quiet)
     except OSError as error:
         raise UsageError(f"--port {port}: {error.strerror}; name another, or leave it out to get a free one") from None
-    with server:
+    with server, stop_on_signals(folder.command("dashboard")) as stop:
         number = server.server_port
         server.set_app(ReadOnly(mirror.app, frozenset({f"{HOST}:{number}", f"localhost:{number}"})))
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": TICK_SECONDS}, daemon=True)
         thread.start()
         try:
-            yield f"http://{HOST}:{number}/dashboard/studies/0"
+            yield Served(f"http://{HOST}:{number}/dashboard/studies/0", stop)
         finally:
             server.shutdown()
             thread.join()
-
-
-def until_stopped(study: Path | None) -> None:
-    """Wait for a signal to stop."""
-    folder = StudyFolder.find(study)
-    with stop_on_signals(folder.command("dashboard")) as stop, suppress(KeyboardInterrupt):
-        while not stop.asked:
-            time.sleep(TICK_SECONDS)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from search.data.depth import FULL_DEPTH
+from search.data.depth import FULL
 from search.errors import UsageError
 from search.export.code.points import Part, Point, Winner
 from search.export.code.script import write
@@ -45,11 +45,18 @@ def write_code(
             f"--to: {own.name} imports {', '.join(beside(own))}, which lie beside it, and a script has one file; put "
             "them into one, or export a .keras file"
         )
-    prepared = prepare(toml.read(folder.path), folder.path, progress, own)
-    if prepared.images.grey_bits != FULL_DEPTH:
+    config = toml.read(folder.path)
+    roots = config.origin(folder.path).roots
+    if len(roots) > 1 or not roots[0].is_dir():
         raise UsageError(
-            f"--to {target}: these pictures have grey of {prepared.images.grey_bits} bits, which a script does not "
-            "read; export a .keras file, and use `search predict`"
+            f"--to {target}: a script reads pictures from one folder, and these are in "
+            f"{', '.join(map(str, roots))}; export a .keras file"
+        )
+    prepared = prepare(config, folder.path, progress, own)
+    if prepared.images.scale != FULL:
+        raise UsageError(
+            f"--to {target}: these pictures have grey of more than 8 bits, which a script does not read; export a "
+            ".keras file, and use `search predict`"
         )
     with folder.read() as store:
         return write(_winner(prepared, store), target, _table(store))

@@ -47,6 +47,11 @@ class Scale:
             raise ValueError(f"{bits} bits of grey")
         return cls.of_bits(bits)
 
+    @classmethod
+    def of_model(cls, bits: int, window: tuple[int, int] | None) -> Scale:
+        """The scale that a model's description has, see `manifest.About`."""
+        return cls.of_bits(bits) if window is None else cls(*window)
+
     @property
     def plain(self) -> dict[str, Any]:
         """For a study's identity and a model's file."""

@@ -132,7 +132,8 @@ def _in_words(dataset: Dataset) -> str:
 
 def _frame(stream: Any, dataset: Dataset, plugin: str) -> NDArray[Any]:
     """[height, width] of uint8 or uint16, or [height, width, 3] of uint8."""
-    from pydicom.pixels import apply_color_lut, pixel_array
+    from pydicom.pixels.processing import apply_color_lut
+    from pydicom.pixels.utils import pixel_array
 
     values: NDArray[Any] = pixel_array(stream, index=0, decoding_plugin=plugin)
     kind = dataset.PhotometricInterpretation

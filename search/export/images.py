@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from search.data.depth import Scale
 from search.data.images import read_images
 from search.errors import UsageError
 from search.manifest import About
@@ -37,18 +38,21 @@ class StudyImages:
 
 def study_images(folder: StudyFolder, needs: About, progress: Callable[[int, int], None]) -> StudyImages:
     """Read the images of a study as its model takes them. Raises UsageError where none of them is there."""
-    root = folder.path / toml.read(folder.path).images
-    if not root.is_dir():
+    origin = toml.read(folder.path).origin(folder.path)
+    if gone := next((root for root in origin.roots if not root.exists()), None):
         raise UsageError(
-            f"{folder}: its images are not in {root} any more, and an export is compared with the study's model on "
+            f"{folder}: its images are not in {gone} any more, and an export is compared with the study's model on "
             f"them; put them back, or correct `images` in {folder.toml}"
         )
-    found = read_images(root, size=needs.image_shape[:2], grey_bits=needs.grey_bits, progress=progress)
+    scale = Scale.of_model(needs.grey_bits, needs.grey_window)
+    found = read_images(origin, size=needs.image_shape[:2], scale=scale, progress=progress)
     with folder.read() as store:
         known = {(image.path, image.digest): image for image in store.images()}
     both = [(row, known[key]) for row, key in enumerate(zip(found.paths, found.digests, strict=True)) if key in known]
     if not both:
-        raise UsageError(f"{folder}: {root} has none of its images any more; correct `images` in {folder.toml}")
+        raise UsageError(
+            f"{folder}: {origin.roots[0]} has none of its images any more; correct `images` in {folder.toml}"
+        )
     pixels = found.pixels[[row for row, _ in both]]
     if pixels.shape[3] < needs.image_shape[2]:  # those that are left are all grey
         pixels = np.repeat(pixels, 3, axis=3)

@@ -95,7 +95,8 @@ def read(path: Path) -> Loaded:
         if interpreter.get_input_details()[0]["shape"][0] != len(images) or not allocated:
             if free:
                 interpreter.resize_tensor_input(given["index"], images.shape)
-            interpreter.allocate_tensors()
+            with no_stderr():
+                interpreter.allocate_tensors()
             allocated.append(True)
         interpreter.set_tensor(given["index"], images)
         interpreter.invoke()

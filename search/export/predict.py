@@ -107,9 +107,9 @@ def _remembered(model: Path) -> Remembered:
             f"--unknown: {model} does not remember its training images: only a .keras file or a study does"
         )
     raise UsageError(
-        f"--unknown: {model} cannot tell what is unlike its training images: only models of `frozen` and `fine-tune`, "
-        "made by this release, remember these. To a network that was trained from the start pictures of all kinds look "
-        "too much alike; of your own ones nothing is known. Search anew with `--preset frozen`, or leave --unknown out"
+        f"--unknown: {model} does not remember its training images: only models on the features of a pre-trained "
+        "network do, made by this release. To a network that was trained from the start pictures of all kinds look too "
+        "much alike. Search anew with `--preset frozen`, or leave --unknown out"
     )
 
 
@@ -117,19 +117,13 @@ def _with_features(network: Any, known: Remembered, model: Path) -> Any:
     """The network, which gives (probabilities, features) then. Raises UsageError."""
     import keras
 
-    from search.worker.inner_features import with_features
-
     try:
-        if known.maps:
-            seeing = with_features(network, known.layer, known.maps)
-        else:
-            seeing = keras.Model(network.inputs, [network.outputs[0], network.get_layer(known.layer).input])
-        width = seeing.outputs[1].shape
-    except (ValueError, AttributeError, TypeError, IndexError):
-        width = None
-    if width != (None, known.features.shape[1]):
+        features = network.get_layer(known.layer).input
+    except (ValueError, AttributeError):
+        features = None
+    if getattr(features, "shape", None) != (None, known.features.shape[1]):
         raise UsageError(f"{model} is damaged: what it remembers of its training images is not of its own layers")
-    return seeing
+    return keras.Model(network.inputs, [network.outputs[0], features])
 
 
 def classified(
@@ -244,7 +238,7 @@ def load_model(path: Path) -> Any:
 def pictures_in(files: Sequence[InputFile], needs: About) -> Generator[Picture | FileRemark]:
     """Each file's picture, or why there is none, in their order. Threads decode while the network is busy."""
     budget = PixelBudget(MAX_PIXELS)
-    scale = Scale(*needs.grey_window) if needs.grey_window else Scale.of_bits(needs.grey_bits)
+    scale = Scale.of_model(needs.grey_bits, needs.grey_window)
 
     def decoded(file: InputFile, header: Header) -> Picture | FileRemark:
         with budget.reserved(header.height * header.width):

@@ -153,13 +153,7 @@ class Finish:
     def _make(self, evidence: Evidence, members: tuple[Member, ...]) -> bool:
         """Train the choice, save it as one model, and store the choice. Returns whether that succeeded."""
         started = self.session.clock()
-        first = {member.trial: member for member in reversed(members)}  # one model of a trial remembers for all
-        refits = {
-            member: self._refit_job(
-                self._store.trial(member.trial), member.fold, remembers=member == first[member.trial]
-            )
-            for member in members
-        }
+        refits = {member: self._refit_job(self._store.trial(member.trial), member.fold) for member in members}
         longest_first = sorted(refits, key=lambda member: -fold_seconds(self._store.trial(member.trial)))
         jobs = [refits[member] for member in longest_first if not is_intact(refits[member].path)]
         self._note(_what_is_made(members, sum(job.weights is not None for job in jobs)))
@@ -300,11 +294,8 @@ class Finish:
         probabilities = np.stack([out_of_fold(self._store, trial.number, repeat)[searched] for repeat in repeats])
         return better_in_folds(probabilities, self.labels[searched], self.plan.folds, self.plan.metric)
 
-    def _refit_job(self, trial: TrialRecord, fold: int | None, *, remembers: bool) -> RefitJob:
-        """The job that trains the trial on all images, or as in a fold. Its file name has a hash of all its inputs.
-
-        `remembers`: whether its file is to tell what is unlike the training images.
-        """
+    def _refit_job(self, trial: TrialRecord, fold: int | None) -> RefitJob:
+        """The job that trains the trial on all images, or as in a fold. Its file name has a hash of all its inputs."""
         like = [f for f in trial.folds if fold is None or (f.repeat, f.fold) == (0, fold)]
         options = refit_options(like, self.plan.fit_options(trial.params))
         if fold is None:
@@ -325,7 +316,7 @@ class Finish:
         weights = None if fold is None else self._weights(trial, fold)
         path = model_of(self.folder, job, options, self._store.study().fingerprint)
         kept = weights if weights and is_intact(weights) else None
-        return RefitJob(job, path, kept, self.plan.assignment[job.train] if remembers else None)
+        return RefitJob(job, path, kept, self.plan.assignment[job.train])
 
     def _on_saved(self, job: RefitJob | ComposeJob, outcome: Outcome) -> None:
         """Report why a model was not saved."""

@@ -7,23 +7,26 @@ validation images; numbers of the recipe are variables, as in any graph of a `Tr
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from search.jobs import WorkerContext
 from search.worker.batches import Epoch
 from search.worker.graph_sharing import scalars_as_variables
+from search.worker.inputs import Inputs
 from search.worker.xla_kernels import UnknownKernelError, compilable
-
-if TYPE_CHECKING:
-    from search.worker.trainer import Trainer
+from spaces.recipe import Recipe
 
 AUGMENTATIONS = ("none", "shift", "geometric", "question")
 """Those that `xla_kernels` compiles."""
+_REFUSALS = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.InternalError)
 MAX_KEPT = 4  # programs of a trainer: folds differ in their numbers of images by one or so
 PIECE = 32  # validation images are filled up to a multiple of it, so that most folds have the same program
 JUDGED = 256  # validation images at a time
@@ -71,17 +74,36 @@ def row_losses(model: keras.Model, y: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor
     return tf.reshape(model.loss.call(y, y_pred), [-1])
 
 
+class Owner(Protocol):
+    """What a program needs of its trainer."""
+
+    model: keras.Model
+    recipe: Recipe
+    context: WorkerContext
+    inputs: Inputs
+    numbers: Sequence[Any]  # see `graph_sharing.scalars_as_variables`
+
+    def learn(self, rows: tf.Tensor, rate: tf.Tensor, step: Callable[[Any], Any]) -> None:
+        """In a graph: a step of training."""
+
+    def answer(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """In a graph: (what the model is given, targets, output)."""
+
+    def judged_weights(self) -> AbstractContextManager[None]:
+        """Within, the weights are those that are judged."""
+
+
 class EpochProgram:
     """The compiled epochs of a trainer; a network that XLA cannot compile is trained without."""
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: Owner) -> None:
         self._trainer = trainer
         self._programs: dict[Shapes, Any] = {}
         self._refused: set[Shapes] = set()  # by XLA
         self.used = False  # in the fold run that is trained, see `Trainer.compile_for`
 
     @staticmethod
-    def fits(trainer: Trainer) -> bool:
+    def fits(trainer: Owner) -> bool:
         """Whether epochs of this trainer can be programs: of presets on pixels or features, augmented as here."""
         return (
             trainer.context.model is None
@@ -102,14 +124,15 @@ class EpochProgram:
         shapes = Shapes.of(epoch, len(validate)) if self.used else None
         if shapes is None or shapes in self._refused:
             return None
-        program = self._programs.pop(shapes, None)
+        known = shapes in self._programs
         try:
-            if program is None:
-                program = self._traced(shapes)
+            program = self._programs.pop(shapes) if known else self._traced(shapes)
             rows, starts, smaller = (tf.constant(each) for each in shapes.arguments(epoch))
             rates, places = tf.constant(epoch.rates, tf.float32), filled(validate, shapes.judged)
             logs, outputs, loss = program(rows, starts, smaller, rates, tf.constant(places), tf.constant(len(validate)))
-        except (UnknownKernelError, tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+        except (UnknownKernelError, *_REFUSALS):
+            if known:
+                raise
             self._refused.add(shapes)  # XLA compiles all before it runs anything: nothing has changed
             return None
         while len(self._programs) >= MAX_KEPT:

@@ -27,7 +27,7 @@ from search.files import replacing
 from search.jobs import ComposeJob, SavedModel
 from search.manifest import ABOUT, Remembered, remembered, write_remembered
 from search.stats.unlike import MOST, limit
-from search.worker import inner_features, keras_heads, outputs
+from search.worker import keras_heads, outputs
 from search.worker.heads import moments
 from search.worker.keras_internals import all_layers, reset_names
 from search.worker.merging import Merged
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from search.worker.trainer import Trainer
 
 BATCH = 64  # images a step when only predicting
-MOST_BY_NETWORK = 150  # images that a model remembers by features that have to be computed for it
 
 
 def with_trained_weights(trainer: Trainer, network: keras.Model) -> keras.Model:
@@ -198,42 +197,10 @@ def remembered_of(model: keras.Model, features: NDArray[np.float32], folds: NDAr
 
     `folds`: [images]; images of one fold are not compared with each other, since copies and groups are in one.
     """
-    rows = _some(len(features), MOST, seed)
-    return _remembered(_standardizing(model)[0].name, features[rows], folds[rows])
-
-
-def remembered_by_network(
-    model: keras.Model, network: keras.Model, pixels: NDArray[np.uint8], folds: NDArray[np.int16], seed: int
-) -> Remembered | None:
-    """The same of a `pixels_model` of `network`, from its training `pixels` [images, height, width, channels].
-
-    None for a network without maps, or of another kind than a graph of layers.
-    """
-    maps = inner_features.feature_maps(network)
-    if not maps:
-        return None
-    rows = _some(len(pixels), MOST_BY_NETWORK, seed)
-    try:
-        seeing = inner_features.with_features(model, network.name, maps)
-    except (ValueError, AttributeError, TypeError):  # a graph of the user's own that cannot be built anew
-        return None
-    _, features = seeing.predict(pixels[rows].astype(np.float32), batch_size=BATCH, verbose=0)
-    if features.shape[1] > inner_features.MAX_WIDTH or not np.isfinite(features).all():
-        return None
-    return _remembered(network.name, features, folds[rows], maps)
-
-
-def _some(images: int, most: int, seed: int) -> NDArray[np.intp]:
-    """Rows of at most so many images, drawn at random, ascending."""
-    return np.sort(np.random.default_rng(seed).permutation(images)[:most])
-
-
-def _remembered(
-    layer: str, features: NDArray[np.float32], folds: NDArray[np.int16], maps: tuple[str, ...] = ()
-) -> Remembered:
+    rows = np.sort(np.random.default_rng(seed).permutation(len(features))[:MOST])
     largest = np.finfo(np.float16).max
-    known = np.clip(features, -largest, largest).astype(np.float16)
-    return Remembered(layer, limit(known, folds), known, maps)
+    known = np.clip(features[rows], -largest, largest).astype(np.float16)
+    return Remembered(_standardizing(model)[0].name, limit(known, folds[rows]), known)
 
 
 def _standardizing(model: keras.Model) -> list[keras.Layer]:
@@ -270,28 +237,23 @@ def compose(job: ComposeJob, pixels: NDArray[np.uint8], facts: Facts) -> SavedMo
     started = time.perf_counter()
     models = [load(path) for path, _ in job.parts]
     weights = [weight for _, weight in job.parts]
-    known = [
-        (found, weight, model.get_layer(found.layer))
-        for (path, weight), model in zip(job.parts, models, strict=True)
-        if (found := remembered(path))
-    ]
-    # Features that were not trained tell more than those of a network that was; then those of the largest part.
-    known.sort(key=lambda part: (bool(part[0].maps), -part[1]))
+    largest_first = sorted(zip(job.parts, models, strict=True), key=lambda part: -part[0][1])
+    known = [(found, _standardizing(model)) for (path, _), model in largest_first if (found := remembered(path))]
     whole = weighted_ensemble([*zip(models, weights, strict=True)], facts)
-    save(whole, job.path, job.about, _within(whole, known[0][0], known[0][2]) if known else None)
+    save(whole, job.path, job.about, _within(whole, *known[0]) if known else None)
     probabilities = predict_pixels(load(job.path), pixels[job.rows]) if len(job.rows) else None
     return SavedModel(time.perf_counter() - started, probabilities)
 
 
-def _within(whole: keras.Model, found: Remembered, layer: keras.Layer) -> Remembered:
-    """What a part remembers, of the layer of the whole model that is the part's `layer`."""
-    own = layer.get_weights()
-    alike = (other.name for other in whole.layers if type(other) is type(layer) and _equal(other.get_weights(), own))
+def _within(whole: keras.Model, found: Remembered, part: Sequence[keras.Layer]) -> Remembered:
+    """What a part remembers, of the layer of the whole model that is the part's."""
+    (own,) = (layer.get_weights() for layer in part)
+    alike = (
+        layer.name
+        for layer in _standardizing(whole)
+        if all(np.array_equal(one, other) for one, other in zip(layer.get_weights(), own, strict=True))
+    )
     return replace(found, layer=next(alike))
-
-
-def _equal(weights: Sequence[NDArray[Any]], others: Sequence[NDArray[Any]]) -> bool:
-    return len(weights) == len(others) and all(map(np.array_equal, weights, others))
 
 
 def predict_pixels(model: keras.Model, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -80,7 +80,9 @@ class Trainer:
         # What its variables begin with: nearly all with zeros, and an array of those for each would take memory.
         values = [variable.numpy() for variable in model.optimizer.variables]
         self._beginning = [value if value.any() else None for value in values]
-        self.numbers = [tf.Variable(number, trainable=False, dtype=tf.float64) for number in scalars(model)]
+        self.numbers: Sequence[Any] = [
+            tf.Variable(number, trainable=False, dtype=tf.float64) for number in scalars(model)
+        ]
         # Keras makes the variables of metrics at first use: before a graph is traced, not in it.
         self._measure_once()
         compiling.set_threshold(model, self.output.meaning.threshold)

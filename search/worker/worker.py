@@ -63,7 +63,6 @@ from spaces.recipe import USUAL_BATCH, own_recipe
 if TYPE_CHECKING:
     import keras
 
-    from search.manifest import Remembered
     from search.worker.trainer import Trainer
     from search.worker.trainer_cache import TrainerCache
 
@@ -349,49 +348,37 @@ class Worker:
     def _refit(self, job: RefitJob) -> SavedModel:
         """Train as in a fold run, then save what predicts: from pixels as they are in the study to probabilities."""
         from search.worker import packaging
-
-        started = time.perf_counter()
-        model, remembered = self._own_refit(job) if self._preset is None else self._preset_refit(job)
-        packaging.save(model, job.path, remembered=remembered)
-        return SavedModel(time.perf_counter() - started)
-
-    def _own_refit(self, job: RefitJob) -> tuple[keras.Model, Remembered | None]:
-        from search.worker import packaging
-
-        self._own.reload()
-        built = self._own.build(job.fold.params)  # computes in float32, whatever the precision of training
-        if why := packaging.unsaveable_reason(packaging.bare_network(built)):
-            raise BuilderError(f"{self._own.name}: {why}")
-        _usable(self._train(job.fold))
-        network = packaging.bare_network(packaging.with_trained_weights(self._trained, built))
-        return self._from_pixels(network, self._trained), None
-
-    def _preset_refit(self, job: RefitJob) -> tuple[keras.Model, Remembered | None]:
-        from search.worker import packaging
         from search.worker.outputs import output_of
         from search.worker.pixel_range import pixel_range
 
-        facts, fold = self._context.facts, job.fold
-        family, params = self._family(fold.params)
-        if family.frozen and family.frozen.heads:
-            features, head = self._head(family.frozen, family, replace(fold, params=params))
-            model = packaging.features_model(family.frozen, params, facts, features, head)
-            if job.folds is None:
-                return model, None
-            return model, packaging.remembered_of(model, features, job.folds, fold.seed)
-        if job.weights:
-            network = packaging.with_kept_weights(family.build(params, facts), job.weights)
-            flip = family.recipe(params, facts).flip_average
-            judged = pixel_range(network), output_of(network).meaning
-            model = packaging.pixels_model(network, facts, *judged, flip_average=flip)
-        else:
+        started, facts, fold = time.perf_counter(), self._context.facts, job.fold
+        remembered = None
+        if self._preset is None:
+            self._own.reload()
+            built = self._own.build(fold.params)  # computes in float32, whatever the precision of training
+            if why := packaging.unsaveable_reason(packaging.bare_network(built)):
+                raise BuilderError(f"{self._own.name}: {why}")
             _usable(self._train(fold))
-            network = packaging.with_trained_weights(self._trained, family.network(params, facts))
+            network = packaging.bare_network(packaging.with_trained_weights(self._trained, built))
             model = self._from_pixels(network, self._trained)
-        # What a network sees that was trained from the start is too much alike for all pictures (docs/unknown.md).
-        if job.folds is None or family.frozen is None:
-            return model, None
-        return model, packaging.remembered_by_network(model, network, self._pixels[fold.train], job.folds, fold.seed)
+        else:
+            family, params = self._family(fold.params)
+            if family.frozen and family.frozen.heads:
+                features, head = self._head(family.frozen, family, replace(fold, params=params))
+                model = packaging.features_model(family.frozen, params, facts, features, head)
+                if job.folds is not None:
+                    remembered = packaging.remembered_of(model, features, job.folds, fold.seed)
+            elif job.weights:
+                network = packaging.with_kept_weights(family.build(params, facts), job.weights)
+                flip = family.recipe(params, facts).flip_average
+                judged = pixel_range(network), output_of(network).meaning
+                model = packaging.pixels_model(network, facts, *judged, flip_average=flip)
+            else:
+                _usable(self._train(fold))
+                network = packaging.with_trained_weights(self._trained, family.network(params, facts))
+                model = self._from_pixels(network, self._trained)
+        packaging.save(model, job.path, remembered=remembered)
+        return SavedModel(time.perf_counter() - started)
 
     def _from_pixels(self, network: keras.Model, trainer: Trainer) -> keras.Model:
         from search.worker import packaging

@@ -3,17 +3,13 @@
 `python -m tests.bench.unknown PICTURES FOREIGN...`: features of Lite0 as the default head of `frozen` sees them. The
 limit is the distance that 5 % of the training images exceed, each seen from the others outside of its fold. Printed is
 the share of the own testing images, and of images of each foreign set, read as the own ones are, that exceed it.
-
-With `--families cnn fine-tune …` instead: of the default point of each, trained on all training images as a search
-trains the model that it saves, the share of pictures that `search predict --unknown` calls unknown.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -21,19 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.data.decoding import Picture
-from search.data.folds import draw_folds
 from search.data.images import read_images
-from search.export.predict import InputFile, list_inputs, pictures_in, predict
-from search.jobs import ComposeJob, Failure, FitOptions, FoldJob, RefitJob
-from search.manifest import PACKAGING, About
+from search.export.predict import list_inputs, pictures_in
+from search.manifest import About
 from search.native import ENVIRONMENT
-from search.session.plan import epochs_of, worker_context
-from search.session.prepare import prepare
 from search.stats.unlike import REFUSED
-from search.study.config import Config
-from search.study.folder import StudyFolder
 from search.worker.heads import standardized
-from search.worker.worker import Worker
 from spaces.backbones.lite import LITE0
 from spaces.facts import Facts
 from spaces.presets import frozen
@@ -133,65 +122,14 @@ def lines(pictures: Path, foreign: Sequence[Path]) -> Iterator[str]:
         yield f"| {name} | {' | '.join(f'{100 * share:.1f}' for share in shares)} |"
 
 
-def of_families(families: Sequence[str], pictures: Path, foreign: Sequence[Path], epochs: int) -> Iterator[str]:
-    """Lines of Markdown, in %; `epochs`: of families whose points have none of their own."""
-    names = (*(path.name for path in (pictures, *foreign)),)
-    yield f"| model of {names[0]} | {' | '.join(('own', *names[1:]))} |"
-    yield f"|{' --- |' * (len(names) + 1)}"
-    for family in families:
-        with tempfile.TemporaryDirectory() as folder:
-            model, own = _saved(family, pictures, Path(folder), epochs)
-            sets = [own, *(_some(list_inputs([path])) for path in foreign)]
-            shares = [_refused_by(model, files) for files in sets]
-        yield f"| {family} | {' | '.join(f'{100 * share:.1f}' for share in shares)} |"
-
-
-def _saved(family: str, pictures: Path, folder: Path, epochs: int) -> tuple[Path, list[InputFile]]:
-    """(The file of a model of all training images, testing images)."""
-    prepared = prepare(Config(images=str(pictures), preset=family), folder)
-    images, study = prepared.images, StudyFolder(folder)
-    rows, nothing = np.flatnonzero(~images.testing).astype(np.int32), np.zeros(0, np.int32)
-    params, units = prepared.space.defaults(), prepared.checked.grouping.units
-    folds = draw_folds(images.labels, images.testing, FOLDS, 0, units)[rows]
-    options = FitOptions(epochs_of(params, epochs, prepared.preset), use_last_epoch=True, stop_collapsed=False)
-    fold = FoldJob(0, 0, 0, params, rows, rows[:BATCH], 0, options)
-    about = {"classes": list(images.classes), "image_shape": list(images.pixels.shape[1:]), "packaging": PACKAGING}
-    with study.pixels_on_disk(images.pixels) as pixels:
-        worker = Worker(worker_context(pixels, study.features, prepared))
-        for job in (
-            RefitJob(fold, folder / "part.keras", folds=folds),
-            ComposeJob(((folder / "part.keras", 1.0),), folder / "model.keras", about, nothing),
-        ):
-            if isinstance(outcome := worker.do(job), Failure):
-                raise SystemExit(outcome.detail)
-    testing = [InputFile(pictures / images.paths[row], named=True) for row in np.flatnonzero(images.testing)]
-    return folder / "model.keras", _some(testing)
-
-
-def _some(files: Sequence[InputFile]) -> list[InputFile]:
-    return [files[n] for n in np.random.default_rng(0).permutation(len(files))[:MOST]]
-
-
-def _refused_by(model: Path, files: Iterable[InputFile]) -> float:
-    answers = [answer for answer in predict(model, [*files], unknown=True) if not answer.problem]
-    return float(np.mean([answer.unknown for answer in answers]))
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.unknown", description=__doc__)
     parser.add_argument("pictures", type=Path, metavar="PICTURES")
     parser.add_argument("foreign", nargs="+", type=Path, metavar="FOREIGN")
-    parser.add_argument("--families", nargs="+", default=[], metavar="FAMILY")
-    parser.add_argument("--epochs", type=int, default=20, help="of families whose points have none of their own")
     asked = parser.parse_args(arguments)
     os.environ.update(ENVIRONMENT | {"TF_CPP_MIN_LOG_LEVEL": "3"})
-    printed = (
-        of_families(asked.families, asked.pictures, asked.foreign, asked.epochs)
-        if asked.families
-        else lines(asked.pictures, asked.foreign)
-    )
-    for line in printed:
+    for line in lines(asked.pictures, asked.foreign):
         print(line, flush=True)
 
 

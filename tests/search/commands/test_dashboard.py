@@ -92,8 +92,8 @@ def folder(tmp_path: Path) -> StudyFolder:
 
 @pytest.fixture
 def address(folder: StudyFolder) -> Iterator[str]:
-    with serving(folder.path) as address:
-        yield address.removeprefix("http://").partition("/")[0]
+    with serving(folder.path) as served:
+        yield served.address.removeprefix("http://").partition("/")[0]
 
 
 def request(address: str, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:

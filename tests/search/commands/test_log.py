@@ -73,7 +73,7 @@ def test_a_search_that_is_killed_and_goes_on_has_each_trial_once(pictures: Path,
     pytest.importorskip("tensorboard", reason="needs the extra tensorboard")
     flags = ("--preset", "cnn", "--folds", "3", "--epochs", "2", "--workers", "1", "--log", "tensorboard", "--dir", "s")
     first = start("run", pictures, *flags, "--trials", "40", cwd=tmp_path)
-    wait_until(lambda: "trial-0001" in runs_in(tmp_path / "s"))
+    wait_until(lambda: "trial-0001" in runs_in(tmp_path / "s"), 250)
     first.send_signal(signal.SIGKILL)
     first.communicate(timeout=60)
     wait_until(lambda: "study" in runs_in(tmp_path / "s"))  # what logs along outlives it for a last look

@@ -119,5 +119,5 @@ def test_a_file_that_remembers_nothing_says_what_to_do(model: Path, pictures: Pa
     plain = rewritten(model, lambda about, rows: ({k: v for k, v in about.items() if k != "remembered"}, rows))
     assert remembered(plain) is None
     assert len([*predict(plain, list_inputs([pictures]))]) == 2
-    with pytest.raises(UsageError, match=r"--unknown: .* cannot tell what is unlike its training images"):
+    with pytest.raises(UsageError, match=r"--unknown: .* does not remember its training images"):
         [*predict(plain, list_inputs([pictures]), unknown=True)]

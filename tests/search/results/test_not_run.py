@@ -36,9 +36,11 @@ def test_a_curve_whose_fits_are_never_begun_is_not_promised() -> None:
 def test_the_page_and_json_have_the_command() -> None:
     data = with_choice().data()
     told = words.missing(data)
-    assert told.startswith("No plain method was run to compare the model with, and whether more pictures would help")
+    assert told.startswith(
+        "No plain method was run yet to compare the model with, and whether more pictures would help"
+    )
     command = as_json(data)["not_run"]["command"]
-    assert command.startswith("search resume --time ") and f"`{command}`" in told
+    assert command.startswith("search resume --trials 30 --time ") and f"`{command}`" in told
     assert f"<code>{command}</code>" in render(data).split("<main>")[0]
     assert as_json(replace(with_choice(), choices=()).data())["not_run"] == {
         "plain_methods": False,

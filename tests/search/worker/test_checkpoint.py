@@ -92,7 +92,10 @@ def storing(one: Storing, monkeypatch: pytest.MonkeyPatch) -> Iterator[Storing]:
     monkeypatch.setattr(checkpoint, "LOOK_SECONDS", 0.0)
     yield one
     for path in one.saving.folder.glob("*"):
-        path.rmdir() if path.is_dir() else path.unlink()
+        if path.is_dir():
+            path.rmdir()
+        else:
+            path.unlink()
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import pytest
 from search.jobs import ComposeJob, RefitJob, SavedModel
 from search.manifest import Remembered, remembered
 from search.stats.unlike import distances
-from search.worker.inner_features import with_features
 from spaces import Value
 from tests.search.worker.test_frozen import needs_weights
 from tests.search.worker.test_shipped import Study, point, study_of
@@ -47,12 +46,9 @@ def assert_knows_its_images(study: Study, path: Path, known: Remembered | None) 
     prepared, _ = study
     assert known is not None
     network = keras.saving.load_model(path, compile=False)
-    if known.maps:
-        seeing = with_features(network, known.layer, known.maps)
-    else:
-        seeing = keras.Model(network.inputs, [network.outputs[0], network.get_layer(known.layer).input])
+    seeing = keras.Model(network.inputs, network.get_layer(known.layer).input)
     job = fold_job(prepared, {}, max_epochs=1)
-    features = np.asarray(seeing(prepared.images.pixels[job.train].astype(np.float32))[1])
+    features = np.asarray(seeing(prepared.images.pixels[job.train].astype(np.float32)))
     assert features.shape == known.features.shape
     np.testing.assert_allclose(features, known.features, rtol=2e-3, atol=2e-3)
     assert (distances(known.features, features) <= known.limit).mean() > 0.8
@@ -76,17 +72,7 @@ def test_an_ensemble_remembers_those_of_its_largest_part_that_does(small: Study,
     assert_knows_its_images(small, tmp_path / "model.keras", known)
 
 
-def test_a_pre_trained_network_that_is_trained_on_remembers_means_of_its_maps(small: Study, tmp_path: Path) -> None:
-    alone = part(small, tmp_path / "part.keras", "fine-tune")
-    known = whole(small, [(alone, 1.0)], tmp_path / "model.keras")
-    assert known is not None and known.maps
-    assert_knows_its_images(small, tmp_path / "model.keras", known)
-    beside = part(small, tmp_path / "other.keras", "cnn")
-    known = whole(small, [(beside, 0.6), (alone, 0.4)], tmp_path / "both.keras")
-    assert_knows_its_images(small, tmp_path / "both.keras", known)
-
-
-def test_a_network_that_was_trained_from_the_start_remembers_nothing(small: Study, tmp_path: Path) -> None:
+def test_a_network_on_pixels_remembers_nothing(small: Study, tmp_path: Path) -> None:
     alone = part(small, tmp_path / "part.keras", "cnn")
     assert whole(small, [(alone, 1.0)], tmp_path / "model.keras") is None
 

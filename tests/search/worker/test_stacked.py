@@ -65,7 +65,7 @@ def side(context: WorkerContext) -> Worker:
 
 def test_each_stops_by_itself(side: Worker, worker: Worker, prepared: Prepared) -> None:
     """By patience, by the race's demand, and where it is stuck; graphs do not depend on numbers."""
-    params = prepared.space.defaults(**STEEP, sgd_learning_rate=0.1)
+    params = prepared.space.defaults(**STEEP, sgd_learning_rate=0.001)
     job = bundle(prepared, params, max_epochs=12, patience=2, min_delta=0.02)
     alone = [trained(worker, fold) for fold in job.folds]
     found = together(side, job)
@@ -74,8 +74,10 @@ def test_each_stops_by_itself(side: Worker, worker: Worker, prepared: Prepared) 
     assert len({result.epochs for result in found}) > 1
     least = sorted(max(result.curve["val_balanced_accuracy"][:1]) for result in alone)[1]
     raced = bundle(prepared, params, max_epochs=4, patience=0, min_score_at={1: least})
-    for result, fold in zip(together(side, raced), raced.folds, strict=True):
+    found = together(side, raced)
+    for result, fold in zip(found, raced.folds, strict=True):
         same(result, trained(worker, fold), 1e-4)
+    assert {result.behind for result in found} == {True, False}
 
 
 def test_a_bundle_does_not_depend_on_what_was_trained_before(side: Worker, prepared: Prepared) -> None:
@@ -90,8 +92,7 @@ def test_a_bundle_does_not_depend_on_what_was_trained_before(side: Worker, prepa
 
 
 def test_a_loss_that_leaves_the_numbers_is_diagnosed(side: Worker, worker: Worker, prepared: Prepared) -> None:
-    params = prepared.space.defaults(**STEEP, sgd_learning_rate=1e30)
-    job = bundle(prepared, params)
+    job = bundle(prepared, {**prepared.space.defaults(**STEEP), "sgd_learning_rate": 1e30})
     for result, fold in zip(together(side, job), job.folds, strict=True):
         expected = trained(worker, fold)
         assert result.diagnosis is not None and expected.diagnosis is not None
