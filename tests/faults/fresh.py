@@ -14,7 +14,7 @@ from tests.faults.warm import without_packages_of_weights
 if __name__ == "__main__":
     if os.environ.pop("LD_PRELOAD", ""):
         # Once libfaketime has set the clock it fails `time.sleep`, which sleeps until a time of the monotonic clock.
-        time.sleep = lambda seconds: select.select((), (), (), seconds)  # type: ignore[assignment]
+        vars(time)["sleep"] = lambda seconds: select.select((), (), (), seconds)
     arrange()
     without_packages_of_weights()
     sys.argv[0] = "search"
