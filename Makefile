@@ -43,8 +43,9 @@ lint: install ## ruff and a strict type checker over everything
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-faults: install ## faults made to happen to real searches, a tenth of docs/faults.md; minutes
+faults: install ## faults made to happen to real searches, a tenth of docs/faults.md, and random input; minutes
 	$(BIN)/python -m tests.faults
+	$(BIN)/python -m tests.faults fuzz --minutes 2
 
 bench: install ## ratios against model.fit, Keras Tuner, Optuna and the arithmetic alone; half an hour
 	$(BIN)/python -m tests.bench

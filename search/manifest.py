@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,11 @@ _MAX_SIDE = 1024  # pixels, as in the configuration
 _FEATURES = "remembered.float16"  # within the same archive: `Remembered.features`, row by row, little endian
 _MAX_FEATURES = 16 * 2**20  # bytes of them
 _TEMPERATURES = 0.01, 100.0  # the least and the largest
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, RuntimeError),  # of the archive; RuntimeError: encrypted, or too new
+    *(LookupError, ValueError, TypeError, AttributeError, OverflowError),  # of what is in it
+)
+"""What reading an archive raises that `search export` did not write."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ def stored(path: Path) -> bytes:
             return stream.read(_MAX_ABOUT)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, KeyError, ValueError, NotImplementedError, RuntimeError):
+    except _DAMAGED:
         raise _foreign(path) from None
 
 
@@ -92,7 +98,7 @@ def parsed(description: bytes, path: Path) -> About:
         temperature = float(content.get("temperature", 1.0))
         pictures, fingerprint, made = (str(content.get(key, "")) for key in ("study", "fingerprint", "made"))
         quantized = str(content.get("quantized", ""))
-    except (LookupError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+    except _DAMAGED:
         raise _foreign(path) from None
     sound = len(shape) == 3 and min(shape) >= 1 and shape[2] in (1, 3) and max(shape) <= _MAX_SIDE
     sound = sound and (grey_window is None or 0 <= grey_window[0] < grey_window[1] <= _WORD)
@@ -149,7 +155,7 @@ def remembered(path: Path) -> Remembered | None:
             raise ValueError("its features are not finite")
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+    except _DAMAGED:
         raise UsageError(f"{path} is damaged: what it remembers of its training images cannot be read") from None
     return Remembered(layer, limit, features)
 

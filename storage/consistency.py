@@ -16,6 +16,7 @@ from storage.records import (
     ChoiceRecord,
     FoldRecord,
     ImageRecord,
+    Origin,
     ReferenceRecord,
     Split,
     StudyRecord,
@@ -100,12 +101,16 @@ def check_trials(
 ) -> None:
     """Numbers from 0 in order, points of plain values, all folds of complete trials, possible scores.
 
-    A score is between 0 and `max_scores` of its metric; metrics that are not in it are not checked.
+    A score is between 0 and `max_scores` of its metric; metrics that are not in it are not checked. Trials of an
+    explanation are in a database of its own, whose settings say what it explains.
     """
-    folds = int(split.assignment.max()) + 1
+    folds, explains = int(split.assignment.max()) + 1, "explains" in study.config
     for number, trial in enumerate(trials):
         if trial.number != number:
             raise ImpossibleError(f"trial {trial.number} but no trial {number}")
+        if (trial.origin is Origin.EXPLAIN) != explains:
+            kind = "an explanation" if explains else "a search"
+            raise ImpossibleError(f"trial {number} of the origin {str(trial.origin)!r} in the database of {kind}")
         for name, value in trial.params.items():
             if not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
                 raise ImpossibleError(f"{name} = {value!r} in trial {number}")

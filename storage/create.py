@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import secrets
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from storage import rows, schema
 from storage.engine import mask_password
 from storage.errors import StorageError
 from storage.records import ImageRecord, Split, StudyRecord
-from storage.sqlite import explained, make_engine, settle, sidecar
+from storage.sqlite import connect, explained, has_unmerged_commits, make_engine, settle, sidecar
 
 
 def create(path: Path, study: StudyRecord, images: Sequence[ImageRecord], splits: Sequence[Split]) -> None:
@@ -42,7 +44,12 @@ def _fill(file: Path, study: StudyRecord, images: Sequence[ImageRecord], splits:
             create_tables(connection)
             insert_begin(connection, study, images, splits)
     finally:
-        engine.dispose()  # the last connection to close merges the log into the file
+        engine.dispose()  # the last connection to close merges the log into the file, but does not say if it cannot
+    if has_unmerged_commits(file):
+        with closing(connect(file, "rw")) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # says what kept it: a disk that is full, say
+    if has_unmerged_commits(file):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def create_tables(connection: Connection) -> None:

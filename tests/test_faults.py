@@ -15,7 +15,7 @@ from tests.commands import ROOT
 @pytest.mark.slow
 def test_faults_that_are_named_are_tried_and_nothing_is_lost() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.faults", "cut short", "worker killed", "--share", "0.05"],
+        [sys.executable, "-m", "tests.faults", "cut short", "worker killed"],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -24,5 +24,5 @@ def test_faults_that_are_named_are_tried_and_nothing_is_lost() -> None:
         timeout=280,
     )
     assert done.returncode == 0, done.stderr
-    assert re.search(r"^\| database cut short \| 1 \| 0 \|", done.stdout, re.MULTILINE)
-    assert re.search(r"^\| worker killed \(SIGKILL\) \| 1 \| 0 \| \d+ \|", done.stdout, re.MULTILINE)
+    assert re.search(r"^\| database cut short \| 2 \| 0 \| 0 \|", done.stdout, re.MULTILINE)
+    assert re.search(r"^\| worker killed \(SIGKILL\) \| 2 \| 0 \| 0 \| \d+", done.stdout, re.MULTILINE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from search.session.prepare import prepare
 from search.study.continuing import check_named, resume_command
 from search.study.disk import check_room, remarks_on
 from search.study.folder import StudyFolder
+from search.study.lease import leased
 from search.study.prepared import Prepared
 from search.text import duration_of
 from search.trackers.catalog import check_trackers
@@ -144,7 +146,9 @@ def search_with(
     done, ending = nested.done_already(folder, prepared), Ending.FINISHED
     if done and only_unfinished:
         raise UsageError(f"nothing to resume: {done.words}; {_next_steps(request, own, session.asked.options)}")
-    if not done:
+    if done:
+        _sweep(folder)
+    else:
         check_room(folder.path, begun=begun)
         folder.make()
         with logging_along(folder, session.log) as start_logging:
@@ -161,6 +165,16 @@ def search_with(
         steps = "" if problem else f"; {_next_steps(request, own, session.asked.options)}"
         nothing_left = f"nothing left to do: {done.words}{kept}{steps}"
     return RunResult(folder, ending, own, session.asked.options, nothing_left, problem)
+
+
+def _sweep(study: StudyFolder) -> None:
+    """Remove what killed processes left half written, as a session does: a study that is done begins none.
+
+    Where it cannot be written, or is in use, it is left alone.
+    """
+    for folder in (study, *study.outers):
+        with contextlib.suppress(UsageError, OSError), leased(folder.lock):
+            folder.sweep()
 
 
 def _budget_options(request: Request) -> list[str]:

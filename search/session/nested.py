@@ -30,6 +30,7 @@ from search.study.database import folds_of
 from search.study.folder import StudyFolder
 from search.study.lease import leased
 from search.study.prepared import Prepared
+from spaces.backbones.hub_download import is_name
 from storage import needs_upgrade
 
 Watch = Callable[[], AbstractContextManager[Observer]]
@@ -152,8 +153,8 @@ def _from_below(config: Config) -> Config:
     if groups is not None and is_table(groups):
         groups = str(below / groups)
     weights = {
-        name: path if path == FROM_KERAS else str(below / Path(path).expanduser())
-        for name, path in config.weights.items()
+        name: given if given == FROM_KERAS or is_name(given) or given.startswith("~") else str(below / given)
+        for name, given in config.weights.items()
     }
     return config.model_copy(
         update={

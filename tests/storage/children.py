@@ -15,6 +15,7 @@ from typing import Any, Self
 from sqlalchemy import Engine, event
 
 from storage import ServerUrl, StorageError, Store, TrialState, back_up, copy
+from tests.faults import moments
 from tests.storage.examples import FOLDS, IMAGE_RECORDS, RUN, SPLITS, STUDY, fold, trial
 
 TRIALS = 2
@@ -27,7 +28,7 @@ class Child:
     def __init__(self, work: Callable[..., None], path: Path, **options: Any) -> None:
         # A fork server is fast, and its children inherit no database connection and no thread of the tests.
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__])
+        context.set_forkserver_preload([__name__, "alembic.command", "alembic.config"])
         self.pipe, other_end = context.Pipe()
         # The fork server has the environment of its start.
         arguments = (os.environ.get("PGPASSWORD"), work, other_end, path)
@@ -107,6 +108,22 @@ def create(pipe: Connection, path: Path, kill_at: int) -> None:
     kill_before_action(kill_at)
     Store.create(path, STUDY, IMAGE_RECORDS, SPLITS).close()
     pipe.send("done")
+
+
+def upgrade(pipe: Connection, path: Path, kill_at: int) -> None:
+    """Opens a study, which upgrades one of an older release. Kills itself before action `kill_at`."""
+    kill_before_action(kill_at)
+    Store.open(path).close()
+    pipe.send("done")
+
+
+def create_on_a_full_disk(pipe: Connection, path: Path) -> None:
+    """Creates a study where no file can grow once its rows are committed. Sends the error."""
+    moments.watch(2, moments.limit)
+    try:
+        Store.create(path, STUDY, IMAGE_RECORDS, SPLITS).close()
+    except StorageError as error:
+        pipe.send(str(error))
 
 
 def go_on(store: Store, pipe: Connection | None = None, trials: int = TRIALS) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from storage import Store
-from tests.storage.children import Child, create, go_on, keep_working, work
+from tests.storage.children import Child, create, create_on_a_full_disk, go_on, keep_working, work
 from tests.storage.examples import IMAGE_RECORDS, SPLITS, STUDY, make
 
 LIMIT = 200  # actions of one child; more mean that it does not end
@@ -62,6 +62,13 @@ def test_killed_before_each_action_and_resumed_it_is_the_same_study(path: Path, 
             break
     assert "done" in messages
     assert kill_at > 30
+
+
+def test_a_disk_that_fills_while_a_study_is_made_leaves_none(path: Path) -> None:
+    with Child(create_on_a_full_disk, path) as child:
+        (message,) = child.rest()
+    assert message.startswith(str(path.parent)) and "disk" in message
+    assert list(path.parent.iterdir()) == []
 
 
 def test_killed_at_random_moments_again_and_again(path: Path) -> None:

@@ -18,6 +18,8 @@ from search.study import config as toml
 from tests.search.commands.quiet import Remembering, session
 from tests.search.shapes import refusal
 
+NOBODY = 2**22 + 1  # no process of Linux has this number
+
 
 def test_init_writes_the_settings_that_were_named_and_refuses_to_do_so_twice(place: Path) -> None:
     display = Remembering()
@@ -37,7 +39,12 @@ def test_a_run_gives_back_how_it_ended_and_a_second_one_what_is_left(
     first = run(place / "shapes", asked, session(display))
     assert (first.ending, first.nothing_left, first.problem) == (Ending.FINISHED, None, None)
     assert first.folder.model.is_file()
+    half_written = [first.folder.path / f".report.{NOBODY}.md", first.folder.looks.parent / f".looks.{NOBODY}.npz"]
+    for path in half_written:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
     second = run(first.folder.path, Settings(), session(display))
+    assert not any(path.exists() for path in half_written)
     assert (second.ending, second.problem) == (Ending.FINISHED, None)
     assert second.nothing_left == (
         "nothing left to do: 1 of 1 trials are done; with a larger budget: search resume shapes-study --trials 2 "

@@ -1,26 +1,26 @@
-"""`search …` with a fault at the n-th moment: `python -m tests.faults.injected FAULT N search arguments…`.
-
-A moment is before or after a commit of the database or a rename of a file, in the process of the command. `kill`: this
-process gets SIGKILL there. `full`: from there on no file can grow, as on a full disk.
-"""
+"""The moments of a command at which something may happen: before and after each commit, and each rename of a file."""
 
 from __future__ import annotations
 
 import os
 import resource
 import signal
-import sys
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 
+FAULT = "FAULT"  # the environment variable
+BALLAST = "ballast"
+
 
 class Moments:
     """Counts the moments, and does something at the n-th."""
 
-    def __init__(self, number: int, act: Callable[[], None]) -> None:
+    def __init__(self, number: int, act: Callable[[], object]) -> None:
         """`number` from 1."""
         self._left, self._act = number, act
 
@@ -36,17 +36,33 @@ def kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def fill() -> None:
-    """From now on no file of this process, or of those that it starts, can grow beyond what it has now."""
+def fill(folder: str) -> None:
+    """Fill the disk that `folder` is alone on, with a file there."""
+    with (Path(folder) / BALLAST).open("wb", buffering=0) as ballast:
+        for piece in (2**20, 2**12, 1):
+            with suppress(OSError):
+                while ballast.write(b"\0" * piece) == piece:
+                    pass
+
+
+def limit() -> None:
+    """As a full disk, where none can be made: no file can grow any more."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1, 1))
 
 
-FAULTS = {"kill": kill, "full": fill}
+def arrange() -> None:
+    """What the environment asks for: FAULT is 'kill N', 'limit N' or 'fill N FOLDER', N the number of the moment."""
+    words = os.environ.pop(FAULT, "").split(" ", 2)
+    if len(words) > 1:
+        what, number, *folder = words
+        acts: dict[str, Callable[[], object]] = {"kill": kill, "limit": limit, "fill": partial(fill, *folder)}
+        watch(int(number), acts[what])
 
 
-def watch(moments: Moments) -> None:
-    """Let `moments` see every commit and every rename."""
+def watch(number: int, act: Callable[[], object]) -> None:
+    """From now on, do something at the n-th commit or rename of this process."""
+    moments = Moments(number, act)
     commit, rename = Connection._commit_impl, os.replace  # what a transaction and every atomic file end with
 
     def committing(self: Connection) -> None:
@@ -66,12 +82,3 @@ def watch(moments: Moments) -> None:
     Connection._commit_impl = committing  # type: ignore[method-assign]
     os.replace = renaming
     Path.replace = renaming_path  # type: ignore[method-assign, assignment]
-
-
-if __name__ == "__main__":
-    fault, number, *command = sys.argv[1:]
-    watch(Moments(int(number), FAULTS[fault]))
-    sys.argv = ["search", *command]
-    import cli
-
-    cli.main()
