@@ -45,8 +45,9 @@ class Cluster:
 class Executor(Protocol):
     """Runs jobs. `submit` never raises because of a job: a failure is an outcome."""
 
-    slots: int
-    """How many jobs run at the same time; further jobs wait."""
+    @property
+    def slots(self) -> int:
+        """How many jobs run at the same time; further jobs wait. It may change where machines come and go."""
 
     @property
     def memory(self) -> int | None:

@@ -77,10 +77,10 @@ def items_of_context(context: WorkerContext, shelf: Shelf) -> tuple[Item, ...]:
     items = [shelf.item(context.pixels.path)] if context.pixels else []
     if context.model:
         items.append(shelf.item(path := Path(context.model.path), [*sources(path)]))
-    for path in map(_weights_of, context.facts.backbones):
-        if path is not None:
-            inside = path.iterdir() if path.is_dir() else ()
-            items.append(shelf.item(path, sorted(file for file in inside if file.suffix in IN_A_FOLDER)))
+    for weights in map(_weights_of, context.facts.backbones):
+        if weights is not None:
+            inside = weights.iterdir() if weights.is_dir() else ()
+            items.append(shelf.item(weights, sorted(file for file in inside if file.suffix in IN_A_FOLDER)))
     return tuple(items)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
 import queue
 import signal
@@ -335,7 +336,9 @@ def _connected(address: str | None, cores: int | None) -> tuple[Any, bool]:
     own: dict[str, Any] = {} if address else {"num_cpus": cores, "_node_ip_address": "127.0.0.1"}
     before = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(address=address or "local", include_dashboard=False, log_to_driver=False, logging_level="ERROR", **own)
+        ray.init(
+            address=address or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, **own
+        )
     except Exception as error:
         where = f"there is no Ray cluster at {address}" if address else "Ray cannot be started here"
         raise UsageError(f"--executor ray: {where}: {_first_line(error)}") from error

@@ -51,8 +51,8 @@ class Simulated(Instant):
         self._due: list[tuple[float, int, FoldJob, Future[Outcome]]] = []
         self._changed, self._closed = threading.Condition(), False
         self._numbers, self._luck = itertools.count(), np.random.default_rng(SEED)
-        self.begun: list[float] = []  # when each fold run began, and
-        self.ended: list[float] = []  # ended
+        self.begun_at: list[float] = []  # when each fold run began, and
+        self.ended_at: list[float] = []  # ended
         self._thread = threading.Thread(target=self._end_in_time, daemon=True)
         self._thread.start()
 
@@ -63,7 +63,7 @@ class Simulated(Instant):
         future: Future[Outcome] = Future()
         future.set_running_or_notify_cancel()
         now = time.monotonic()
-        self.begun.append(now)
+        self.begun_at.append(now)
         with self._changed:
             due = now + FOLD_SECONDS * self._luck.uniform(0.8, 1.2)
             heapq.heappush(self._due, (due, next(self._numbers), job, future))
@@ -85,7 +85,7 @@ class Simulated(Instant):
                 if self._closed:
                     return
                 _, _, job, future = heapq.heappop(self._due)
-            self.ended.append(time.monotonic())
+            self.ended_at.append(time.monotonic())
             future.set_result(answer(job))
 
 
@@ -121,9 +121,9 @@ def a_search(home: Path, slots: int, stored: int) -> str:
 
 def row(executor: Simulated, slots: int, until: float, fold_runs: int, size: int) -> str:
     """What was measured while all slots had a job, until `until`."""
-    full = executor.begun[min(slots, len(executor.begun)) - 1]
-    ends = [end for end in executor.ended if full <= end <= until]
-    changes = sorted([(when, 1) for when in executor.begun] + [(when, -1) for when in executor.ended])
+    full = executor.begun_at[min(slots, len(executor.begun_at)) - 1]
+    ends = [end for end in executor.ended_at if full <= end <= until]
+    changes = sorted([(when, 1) for when in executor.begun_at] + [(when, -1) for when in executor.ended_at])
     busy, held, before = 0, 0.0, full
     for when, change in changes:
         if full <= when <= until:
@@ -134,15 +134,15 @@ def row(executor: Simulated, slots: int, until: float, fold_runs: int, size: int
     waits = list(between(executor, full, until))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return (
-        f"| {slots:,} | {full - executor.begun[0]:.1f} | {len(ends) / (until - full):.1f} | {share:.1%} | "
+        f"| {slots:,} | {full - executor.begun_at[0]:.1f} | {len(ends) / (until - full):.1f} | {share:.1%} | "
         f"{1000 * statistics.median(waits):.0f} | {fold_runs:,} | {memory:.0f} | {size / 2**20:.0f} |"
     )
 
 
 def between(executor: Simulated, start: float, until: float) -> Iterator[float]:
     """Seconds from each end of a fold run to the first begin after it that no earlier end has."""
-    begins = iter(sorted(begun for begun in executor.begun if begun > start))
-    for end in sorted(end for end in executor.ended if start <= end <= until):
+    begins = iter(sorted(begun for begun in executor.begun_at if begun > start))
+    for end in sorted(end for end in executor.ended_at if start <= end <= until):
         for begun in begins:
             if begun >= end:
                 yield begun - end

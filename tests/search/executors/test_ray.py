@@ -35,7 +35,7 @@ def nodes() -> Iterator[Any]:
     pytest.importorskip("ray", reason="needs the extra `cluster`")
     from ray.cluster_utils import Cluster as Nodes
 
-    made = Nodes(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    made: Any = Nodes(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     for _ in range(2):
         made.add_node(num_cpus=2)
     yield made
