@@ -39,7 +39,8 @@ def nodes() -> Iterator[Any]:
     for _ in range(2):
         made.add_node(num_cpus=2)
     yield made
-    made.shutdown()
+    for node in made.list_all_nodes():  # not `shutdown`: it refuses the node to which this process was connected
+        node.kill_all_processes(check_alive=False, allow_graceful=False)
 
 
 def test_without_ray_the_command_that_installs_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
