@@ -288,7 +288,11 @@ Precision = Annotated[
     ),
 ]
 Xla = Annotated[
-    bool, typer.Option("--xla", help="Compile each epoch of training by XLA: for GPUs; slower on a processor.")
+    bool,
+    typer.Option(
+        "--xla",
+        help="Compile each epoch of training by XLA: meant for GPUs, not measured on one yet; slower on a processor.",
+    ),
 ]
 Takeover = Annotated[
     bool, typer.Option("--takeover", help="Stop the process that has the study now, in order, and go on in its place.")

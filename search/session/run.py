@@ -137,14 +137,18 @@ def _search_and_finish(
             return ending
     else:
         loop.load()
+    start_again = partial(executor.prepare, worker_context(pixels, folder.features, prepared, plan.saving), folder.logs)
+    spare = partial(use_spare_time, loop.references, session, show=loop.show, probe=loop.can_probe)
+    kept, restarting = loop.kept_for_references, RESTARTING if loop.running else 0.0
     if loop.running:  # folds that did not end in time
-        executor.prepare(worker_context(pixels, folder.features, prepared, plan.saving), folder.logs)
-    elif searching:
-        use_spare_time(loop.references, session, loop.kept_for_references, loop.show, probe=loop.can_probe)
+        start_again()
+    if kept and spare(seconds=kept + restarting):
+        start_again()
     _finish(folder, prepared, session, loop)
     left = math.inf if plan.seconds is None or not searching else plan.seconds - session.spent
     seconds = left if loop.ended_by_time else min(left, AFTERWARDS)
-    use_spare_time(loop.references, session, seconds, loop.show, probe=loop.can_probe)
+    if spare(seconds=seconds, guess=loop.ended_by_time):
+        executor.close(kill=True)
     return Ending.STOPPED if session.stop.asked else Ending.FINISHED
 
 
