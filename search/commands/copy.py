@@ -110,8 +110,8 @@ def _parts(origin: Place) -> dict[str, Database]:
     found = [(name, url) for url in studies_on(origin.where) if (name := named.fullmatch(url.study or ""))]
     seed = _seed(origin) if found else 0
     # Another study may happen to have such a name.
-    outers = {name[1]: url for name, url in found if _seed(url) == derive(seed, "outer", int(name[2]) - 1)}
-    return {"": origin, **outers}
+    own = {name[1]: url for name, url in found if _seed(url) == derive(seed, "outer", int(name[2]) - 1)}
+    return {"": origin, **own}
 
 
 def _seed(url: ServerUrl) -> int:
