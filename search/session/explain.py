@@ -111,7 +111,7 @@ def explain(
                 # Workers that are still busy must end before the lock is freed.
                 always.callback(executor.close, kill=True)
                 folder.sweep()
-                saving = saving_in(folder, folder.explained_states(*ends.numbers), prepared.images.fingerprint)
+                saving = saving_in(folder, folder.explained_states(*ends.numbers), store.study().fingerprint)
                 sweep_states(saving, store, chosen=True)
                 context = worker_context(pixels, folder.features, prepared, saving)
                 plan = replace(plan, saving=saving)

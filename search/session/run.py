@@ -100,7 +100,7 @@ def _session(
             # Workers that are still busy must end before the lock is freed: another session may write the same files.
             unless_finished.callback(executor.close, kill=True)
             folder.sweep()
-            saving = saving_in(folder, folder.states, prepared.images.fingerprint)
+            saving = saving_in(folder, folder.states, store.study().fingerprint)
             sweep_states(saving, store, chosen=folder.model_is_current(store))
             executor.prepare(worker_context(pixels, folder.features, prepared, saving), folder.logs)
             session = Session(store, run_id, executor, observer, stop, started=started)
