@@ -25,13 +25,13 @@ from search.commands import export as exporting
 from search.commands import run as running
 from search.commands.log import log_all
 from search.commands.options import (
+    Place,
     checked_list,
     checked_points,
     checked_seconds,
     checked_trial,
     checked_workers,
     either,
-    workers_asked,
 )
 from search.commands.report import pictures_of, summary_of
 from search.commands.request import Settings
@@ -220,6 +220,8 @@ def run(  # noqa: PLR0913 - the options of the command
     workers: int | None = None,
     workers_per_gpu: int | None = None,
     fold_limit: str | None = None,
+    executor: str | None = None,
+    address: str | None = None,
     precision: str | None = None,
     xla: bool | None = None,
     engine: str | None = None,
@@ -254,10 +256,11 @@ def run(  # noqa: PLR0913 - the options of the command
     `time` is hours in words, such as "30m". `until_flat`: end when more search no longer pays.
     `prefer`: "best" or "small"; `max_latency`: milliseconds that the saved model may take for an image.
     `workers`: number of processes; 0 trains in this process. `fold_limit`: time that a fold run may take, such as
-    "20m". `model`: "FILE.py:BUILD". `groups`: a table (.csv) or a
-    pattern. `storage`: URL of a server for the results of a new study; None: in the study's folder. `directory`: of the
-    study; None: IMAGES-study in the current folder. `log`: trackers, such as ["mlflow"], in which the study is written
-    too; a warning says where one fails. `takeover`: stop the process that has the study. `quiet`: show no progress.
+    "20m". `executor`: "local", or "ray" for the Ray cluster at `address`. `model`: "FILE.py:BUILD".
+    `groups`: a table (.csv) or a pattern. `storage`: URL of a server for the results of a new study; None: in the
+    study's folder. `directory`: of the study; None: IMAGES-study in the current folder. `log`: trackers, such as
+    ["mlflow"], in which the study is written too; a warning says where one fails. `takeover`: stop the process that has
+    the study. `quiet`: show no progress.
     Raises UsageError, StorageError or SpaceError if it cannot start, RunError if it ends without a model,
     KeyboardInterrupt if it was stopped: the same call continues the study.
     """
@@ -293,7 +296,8 @@ def run(  # noqa: PLR0913 - the options of the command
     given = {key: value for key, value in vars(settings).items() if key != "also" and value != ()}
     named = {"directory": directory, "model": model, "warm_start": warm_start, "log": log or None}
     call = _call("run", images, {**given, **named, "takeover": takeover or None})
-    session = _session(call, workers_asked(workers, workers_per_gpu), fold_limit, log, takeover=takeover, quiet=quiet)
+    where = Place(workers, workers_per_gpu, executor, address)
+    session = _session(call, where, fold_limit, log, takeover=takeover, quiet=quiet)
     place, other = _path(directory), _path(warm_start)
     ended = running.run(first, settings, session, directory=place, model=model, warm_start=other)
     return _study(ended, session, quiet=quiet)
@@ -309,6 +313,8 @@ def resume(  # noqa: PLR0913 - the options of the command
     workers: int | None = None,
     workers_per_gpu: int | None = None,
     fold_limit: str | None = None,
+    executor: str | None = None,
+    address: str | None = None,
     model: str | None = None,
     log: Sequence[str] = (),
     takeover: bool = False,
@@ -319,15 +325,17 @@ def resume(  # noqa: PLR0913 - the options of the command
     settings = Settings(trials=trials, hours=_hours(hours, time), until_flat=until_flat)
     named = {"trials": trials, "hours": settings.hours, "model": model, "log": log or None}
     call = _call("resume", path, {**named, "takeover": takeover or None})
-    session = _session(call, workers_asked(workers, workers_per_gpu), fold_limit, log, takeover=takeover, quiet=quiet)
+    where = Place(workers, workers_per_gpu, executor, address)
+    session = _session(call, where, fold_limit, log, takeover=takeover, quiet=quiet)
     return _study(running.resume(path, settings, session, model=model), session, quiet=quiet)
 
 
 def _session(
-    call: str, workers: int | None, fold_limit: str | None, log: Sequence[str], *, takeover: bool, quiet: bool
+    call: str, where: Place, fold_limit: str | None, log: Sequence[str], *, takeover: bool, quiet: bool
 ) -> Session:
-    trackers = tuple(checked_list("log", log) or ())
-    return Session(TerminalDisplay(quiet), call, workers, _seconds(fold_limit), takeover=takeover, log=trackers)
+    here, cluster = where.chosen
+    limit, trackers = _seconds(fold_limit), tuple(checked_list("log", log) or ())
+    return Session(TerminalDisplay(quiet), call, here, limit, takeover=takeover, log=trackers, cluster=cluster)
 
 
 def _seconds(limit: str | None, name: str = "fold_limit") -> float | None:

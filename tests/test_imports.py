@@ -45,7 +45,7 @@ _TABLE = {
         "search.files search.native search.seeds search.jobs search.manifest search.diagnosis search.stats.metrics "
         "search.stats.chance search.stats.contributions search.stats.unlike spaces"
     ),
-    "search.executors": "search.errors search.files search.text search.native search.jobs search.worker",
+    "search.executors": "search.errors search.files search.text search.native search.jobs search.worker spaces",
     "search.study": (
         "search.errors search.files search.seeds search.text search.manifest search.stats search.data "
         "search.samplers.catalog spaces storage"

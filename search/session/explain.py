@@ -99,7 +99,7 @@ def explain(
     lease = leased(folder.lock, takeover=asked.takeover, tell=lambda text: watched(text, 0, 1))
     with lease, folder.read() as study:
         check_same(study, prepared)
-        plan = make_plan(prepared, study, executor.slots)
+        plan = make_plan(prepared, study, executor.slots, executor.memory)
         try:
             with (
                 open_to_write(folder, study, ends) as store,

@@ -128,7 +128,7 @@ def _search_and_finish(
         config.seed,
         config.second_objective,
     )
-    plan = make_plan(prepared, session.store, executor.slots)
+    plan = make_plan(prepared, session.store, executor.slots, executor.memory)
     session.store.patient = partial(session.wait_for_lock, budget=plan.seconds)
     loop = Loop(plan if searching else replace(plan, seconds=None), session, sampler)
     if searching:
