@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,8 +23,10 @@ from search.commands import diagnose as diagnosing
 from search.commands import explain as explaining
 from search.commands import export as exporting
 from search.commands import run as running
+from search.commands.log import log_all
 from search.commands.options import (
     Place,
+    checked_list,
     checked_points,
     checked_seconds,
     checked_trial,
@@ -242,6 +245,8 @@ def run(  # noqa: PLR0913 - the options of the command
     prefer: str | None = None,
     max_latency: float | None = None,
     directory: AnyPath | None = None,
+    log: Sequence[str] = (),
+    takeover: bool = False,
     quiet: bool = False,
 ) -> Study:
     """`search run`: start a study of a folder of images with one subfolder per class, or continue it.
@@ -253,9 +258,11 @@ def run(  # noqa: PLR0913 - the options of the command
     `workers`: number of processes; 0 trains in this process. `fold_limit`: time that a fold run may take, such as
     "20m". `executor`: "local", or "ray" for the Ray cluster at `address`. `model`: "FILE.py:BUILD".
     `groups`: a table (.csv) or a pattern. `storage`: URL of a server for the results of a new study; None: in the
-    study's folder. `directory`: of the study; None: IMAGES-study in the current folder. `quiet`: show no progress.
-    Raises UsageError or StorageError if it cannot start, RunError if it ends without a model, KeyboardInterrupt if it
-    was stopped: the same call continues the study.
+    study's folder. `directory`: of the study; None: IMAGES-study in the current folder. `log`: trackers, such as
+    ["mlflow"], in which the study is written too; a warning says where one fails. `takeover`: stop the process that has
+    the study. `quiet`: show no progress.
+    Raises UsageError, StorageError or SpaceError if it cannot start, RunError if it ends without a model,
+    KeyboardInterrupt if it was stopped: the same call continues the study.
     """
     first, also = _roots(images)
     settings = Settings(
@@ -287,12 +294,13 @@ def run(  # noqa: PLR0913 - the options of the command
         max_latency=max_latency,
     )
     given = {key: value for key, value in vars(settings).items() if key != "also" and value != ()}
-    call = _call("run", images, {**given, "directory": directory, "model": model, "warm_start": warm_start})
-    here, cluster = Place(workers, workers_per_gpu, executor, address).chosen
-    session = Session(TerminalDisplay(quiet), call, here, _seconds(fold_limit), cluster=cluster)
+    named = {"directory": directory, "model": model, "warm_start": warm_start, "log": log or None}
+    call = _call("run", images, {**given, **named, "takeover": takeover or None})
+    where = Place(workers, workers_per_gpu, executor, address)
+    session = _session(call, where, fold_limit, log, takeover=takeover, quiet=quiet)
     place, other = _path(directory), _path(warm_start)
     ended = running.run(first, settings, session, directory=place, model=model, warm_start=other)
-    return _study(ended, quiet=quiet)
+    return _study(ended, session, quiet=quiet)
 
 
 def resume(  # noqa: PLR0913 - the options of the command
@@ -308,15 +316,26 @@ def resume(  # noqa: PLR0913 - the options of the command
     executor: str | None = None,
     address: str | None = None,
     model: str | None = None,
+    log: Sequence[str] = (),
+    takeover: bool = False,
     quiet: bool = False,
 ) -> Study:
     """`search resume`: continue a study; see `run`. Raises UsageError also if nothing is left to do."""
     path = study.path if isinstance(study, Study) else Path(study)
     settings = Settings(trials=trials, hours=_hours(hours, time), until_flat=until_flat)
-    call = _call("resume", path, {"trials": trials, "hours": settings.hours, "model": model})
-    here, cluster = Place(workers, workers_per_gpu, executor, address).chosen
-    session = Session(TerminalDisplay(quiet), call, here, _seconds(fold_limit), cluster=cluster)
-    return _study(running.resume(path, settings, session, model=model), quiet=quiet)
+    named = {"trials": trials, "hours": settings.hours, "model": model, "log": log or None}
+    call = _call("resume", path, {**named, "takeover": takeover or None})
+    where = Place(workers, workers_per_gpu, executor, address)
+    session = _session(call, where, fold_limit, log, takeover=takeover, quiet=quiet)
+    return _study(running.resume(path, settings, session, model=model), session, quiet=quiet)
+
+
+def _session(
+    call: str, where: Place, fold_limit: str | None, log: Sequence[str], *, takeover: bool, quiet: bool
+) -> Session:
+    here, cluster = where.chosen
+    limit, trackers = _seconds(fold_limit), tuple(checked_list("log", log) or ())
+    return Session(TerminalDisplay(quiet), call, here, limit, takeover=takeover, log=trackers, cluster=cluster)
 
 
 def _seconds(limit: str | None, name: str = "fold_limit") -> float | None:
@@ -419,8 +438,9 @@ def compare(studies: Iterable[AnyPath | Study]) -> Comparison:
     return comparing.compare([study.path if isinstance(study, Study) else Path(study) for study in studies])
 
 
-def _study(ended: running.RunResult, *, quiet: bool) -> Study:
+def _study(ended: running.RunResult, session: Session, *, quiet: bool) -> Study:
     folder = ended.folder
+    log_all(folder.path, session.log, partial(_warn, depth=5))
     if ended.ending is Ending.STOPPED:
         model = f", model={as_typed(ended.own)!r}" if ended.own else ""
         raise KeyboardInterrupt(f"stopped; what was stored stays. Go on with: search.resume({str(folder)!r}{model})")
@@ -454,9 +474,9 @@ def _path(given: AnyPath | None) -> Path | None:
     return None if given is None else Path(given)
 
 
-def _warn(sentence: str | None) -> None:
+def _warn(sentence: str | None, depth: int = 3) -> None:
     if sentence:
-        warnings.warn(sentence, stacklevel=3)
+        warnings.warn(sentence, stacklevel=depth)
 
 
 def _as_record(row: TrialRow) -> dict[str, Any]:

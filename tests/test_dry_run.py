@@ -128,7 +128,7 @@ def test_the_command_prints_lines_for_people(tmp_path: Path, pictures: Path) -> 
     assert not [*tmp_path.iterdir()]
 
 
-@pytest.mark.parametrize("option", [("--folds", "1"), ("--sampler", "x"), ("--preset", "qestion")])
+@pytest.mark.parametrize("option", [("--folds", "1"), ("--sampler", "x"), ("--preset", "qestion"), ("--log", "x")])
 def test_what_run_refuses_is_refused(option: tuple[str, str], pictures: Path, tmp_path: Path) -> None:
     done = search_here("run", pictures, *option, "--dry-run", cwd=tmp_path)
     assert done.returncode == 2 and done.stdout == ""

@@ -36,7 +36,7 @@ _TABLE = {
     "spaces": "",
     "storage": "",
     # the search
-    "search.data": "search.errors search.native search.seeds search.text storage.records",
+    "search.data": "search.errors search.files search.native search.seeds search.text storage.records",
     "search.stats": "storage.records",
     "search.diagnosis": "spaces",
     "search.jobs": "search.diagnosis spaces",

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from search.cli.common import complain
-from search.errors import RunError, UsageError
 from search.session.signals import RESUMABLE
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from search.cli.news import News
     from search.commands.request import Settings
     from search.commands.run import RunResult
@@ -33,6 +32,7 @@ def finish(ended: RunResult, told: News, session: Session, *, as_json: bool) -> 
     """Report on a run, and exit with its code."""
     from reports import show
     from reports.pages import write_both
+    from search.commands.log import log_all
     from search.commands.report import pictures_of, summary_of
     from search.results.progress import Ending
 
@@ -45,7 +45,7 @@ def finish(ended: RunResult, told: News, session: Session, *, as_json: bool) -> 
         show.lines(*([ended.nothing_left] if ended.nothing_left else []))
         show.run(summary, folder.report, folder.command("report"))
     told.ended(ended, summary)
-    _log(folder.path, session.log)
+    log_all(folder.path, session.log, complain)
     if ended.ending is Ending.STOPPED:
         tell = complain if as_json else show.lines
         tell(f"stopped; what was stored stays. Go on with: {ended.resume_command}")
@@ -54,14 +54,3 @@ def finish(ended: RunResult, told: News, session: Session, *, as_json: bool) -> 
         complain(ended.problem)
     if ended.problem or ended.ending is Ending.FAILED:
         raise typer.Exit(1)
-
-
-def _log(study: Path, trackers: Sequence[str]) -> None:
-    """Write into each tracker what it lacks, the report and the model too. Where one fails, nothing else does."""
-    from search.commands.log import log
-
-    for tracker in trackers:
-        try:
-            log(study, tracker)
-        except (RunError, UsageError) as error:
-            complain(str(error))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -51,6 +51,13 @@ def either(hours: float | None, time: float | None) -> float | None:
     if hours is not None and time is not None:
         raise UsageError("--hours and --time are the same budget; give one of them")
     return hours if time is None else time
+
+
+def checked_list(name: str, given: Sequence[str] | None) -> Sequence[str] | None:
+    """The list itself. Raises UsageError for a text, which Python would take for a list of its letters."""
+    if isinstance(given, str):
+        raise UsageError(f"{name}: must be a list of texts, got {given!r}; write [{given!r}]")
+    return given
 
 
 def checked_workers(workers: int) -> int:
@@ -468,7 +475,11 @@ Tracker = Annotated[
 Follow = Annotated[bool, typer.Option("--watch", help="Go on while the search runs. Ctrl-C ends.")]
 Port = Annotated[int | None, typer.Option(parser=_port, metavar="N", help="Port of 127.0.0.1. [default: a free one]")]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be searched, for how long and at what cost; write nothing.")
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Say what would be searched, for how long and at what cost. Nothing is written, logged or taken over.",
+    ),
 ]
 Labels = Annotated[
     Path | None,
