@@ -111,9 +111,10 @@ class Checkpoint:
             if left > request.seconds and self._write(run):
                 raise SavedError(f"its state after epoch {run.epochs} is stored")
         elif is_due:
+            began = time.monotonic()
             self._write(run)
             self._written = time.monotonic()
-            self._wait = max(self._saving.seconds, WRITES_APART * (self._written - now))
+            self._wait = max(self._saving.seconds, WRITES_APART * (self._written - began))
 
     def _write(self, run: FoldRun) -> bool:
         """Whether it was written. It is not where that fails: nothing is lost by that alone."""

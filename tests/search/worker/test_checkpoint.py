@@ -178,7 +178,7 @@ def test_it_is_written_whenever_its_time_has_passed_and_two_files_are_kept(
 def test_between_two_writes_at_least_twenty_times_the_last_one_passes(
     storing: Storing, job: FoldJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a clock that a write takes a second of, and an epoch ten."""
+    """By a clock that says a second for a write, and ten for an epoch."""
     now, files, plain = 0, list[int](), checkpoint.replacing
 
     def ask() -> None:
@@ -196,7 +196,7 @@ def test_between_two_writes_at_least_twenty_times_the_last_one_passes(
     monkeypatch.setattr(checkpoint, "time", SimpleNamespace(monotonic=lambda: now))
     monkeypatch.setattr(storing.worker, "_context", replace(storing.context, saving=replace(storing.saving, seconds=0)))
     storing.trained(job)
-    assert files == [0, 1, 1, 2, 2, 2, 2], "after epochs 1, 3, 5 and 7"
+    assert files == [0, 1, 1, 1, 2, 2, 2], "written after epochs 1, 4 and 7"
 
 
 def test_a_short_one_and_one_that_ends_in_time_write_nothing(storing: Storing, job: FoldJob) -> None:
