@@ -123,7 +123,8 @@ class Checkpoint:
         try:
             kept = keep.read_bytes() if keep and keep.is_file() else None
             head = json.dumps(asdict(self._head(state, arrays, kept=kept is not None)), default=_plain).encode()
-            parts = [len(head).to_bytes(LENGTH, "little"), head, *map(_bytes, arrays), kept or b""]
+            parts: list[bytes | memoryview] = [len(head).to_bytes(LENGTH, "little"), head, *map(_bytes, arrays)]
+            parts.append(kept or b"")
             self._saving.folder.mkdir(parents=True, exist_ok=True)
             total, _, free = shutil.disk_usage(self._saving.folder)
             if total and free < sum(map(len, parts)) + SPARE:  # some network file systems say 0 of 0

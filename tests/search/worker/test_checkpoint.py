@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from search.files import replacing
 from search.jobs import Failure, FailureCause, FoldJob, FoldResult, SaveRequest, Saving, Step, WorkerContext
 from search.study.prepared import Prepared
 from search.worker import checkpoint
@@ -179,7 +180,7 @@ def test_between_two_writes_at_least_twenty_times_the_last_one_passes(
     storing: Storing, job: FoldJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By a clock that says a second for a write, and ten for an epoch."""
-    now, files, plain = 0, list[int](), checkpoint.replacing
+    now, files, plain = 0, list[int](), replacing
 
     def ask() -> None:
         nonlocal now
