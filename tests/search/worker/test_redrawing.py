@@ -55,7 +55,7 @@ def test_a_network_whose_weights_come_from_elsewhere_is_built() -> None:
     assert Redrawing.of(model, seeds, 1) is None
 
 
-class Hidden(keras.layers.Layer):  # type: ignore[misc] - Keras has no types
+class Hidden(keras.layers.Layer):  # type: ignore[misc]
     """Draws its weights by an initializer that is under no name of Keras's."""
 
     def build(self, shape: tuple[int, ...]) -> None:
