@@ -16,6 +16,7 @@ from search.cli.news import news
 from search.cli.using import app as using
 from search.cli.viewers import app as viewers
 from search.commands import options as opt
+from search.commands.notify import taken_from_environment
 from search.errors import RunError, UsageError, of_the_system
 from search.session.signals import leave_on_signals
 
@@ -37,7 +38,8 @@ app.add_typer(about)
 
 
 @app.callback()
-def _common(version: opt.Version = False) -> None: ...
+def _common(context: typer.Context, version: opt.Version = False) -> None:  # noqa: ARG001 - it ends the command
+    context.obj = taken_from_environment()  # whatever the command is
 
 
 @app.command(epilog=examples.of("init"))
@@ -70,6 +72,7 @@ def init(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
 
 @app.command(epilog=examples.of("run"))
 def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
+    context: typer.Context,
     path: opt.StudyOrImages = None,
     trials: opt.Trials = None,
     hours: opt.Hours = None,
@@ -120,7 +123,7 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
 
     first, settings = path[0] if path else None, Settings.of(given)
     named: dict[str, Any] = {"directory": directory, "model": model, "warm_start": warm_start}
-    with news(first, notify, best=notify_best) as told:
+    with news(first, (*(notify or ()), *context.obj), best=notify_best) as told:
         session = session_of(
             opt.Place(workers, workers_per_gpu, executor, address),
             quiet=quiet or as_json or dry_run,
@@ -138,6 +141,7 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
 
 @app.command(epilog=examples.of("resume"))
 def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
+    context: typer.Context,
     study: opt.Where = None,
     trials: opt.MoreTrials = None,
     hours: opt.MoreHours = None,
@@ -161,7 +165,7 @@ def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     from search.commands.request import Settings
     from search.commands.run import resume
 
-    with news(study, notify, best=notify_best) as told:
+    with news(study, (*(notify or ()), *context.obj), best=notify_best) as told:
         session = session_of(
             opt.Place(workers, workers_per_gpu, executor, address),
             quiet=quiet or as_json,

@@ -77,7 +77,8 @@ def explain(
                     watched=watched,
                 )
     else:
-        training.ask(folder, ends, session.asked)
+        with session.display.training() as watched:
+            training.ask(folder, ends, session.asked, watched)
     with folder.read() as store:
         explanation = explained(store, ends.numbers)
     if explanation is None:

@@ -62,7 +62,8 @@ def run(
     requested one: it writes `study.toml`.
     Raises UsageError or StorageError if it cannot start, RunError if it cannot continue.
     """
-    with leased(folder.lock, takeover=asked.takeover, tell=observer.note):
+    with leased(folder.lock, takeover=asked.takeover, tell=observer.note) as waited:
+        asked = asked.after(waited)
         begun = open_begun(folder, prepared)
         begin()
         with begun or create(folder, prepared) as store:

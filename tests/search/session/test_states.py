@@ -81,9 +81,10 @@ def test_states_go_once_their_fold_run_is_over(tmp_path: Path) -> None:
     saving.folder.mkdir()
     sit(path, stopping, None, stopping.stop, saving=saving)
     complete, is_open = stored(path)[0], stored(path)[2]
-    done = complete.folds[0]
+    done, also_done = complete.folds[0], is_open.folds[0]
     names = {
-        f"{complete.number}-0-0-{done.seed}-abc-0.state": "stored",
+        f"{complete.number}-0-{done.fold}-{done.seed}-abc-0.state": "trained again for the model as in a fold",
+        f"{is_open.number}-0-{also_done.fold}-{also_done.seed}-abc-0.state": "stored",
         f"{complete.number}-0-0-99-abc-0.state": "trained on all images",
         f"{complete.number}-1-0-99-abc-1.state": "confirmed",
         f"{is_open.number}-0-1-99-abc-0.state": "open",
@@ -94,7 +95,8 @@ def test_states_go_once_their_fold_run_is_over(tmp_path: Path) -> None:
         (saving.folder / name).touch()
     with Store.open(path) as store:
         sweep_states(saving, store, chosen=False)
-        assert {names[p.name] for p in saving.folder.iterdir()} == {"trained on all images", "confirmed", "open"}
+        of_model = {"trained on all images", "trained again for the model as in a fold"}
+        assert {names[p.name] for p in saving.folder.iterdir()} == {*of_model, "confirmed", "open"}
         sweep_states(saving, store, chosen=True)
         assert {names[p.name] for p in saving.folder.iterdir()} == {"open"}
         sweep_states(None, store, chosen=True)
