@@ -151,6 +151,19 @@ def test_the_winner_as_code_trains_it_again(home: Path, tmp_path: Path) -> None:
     assert data[0].shape == (38, 8, 8, 1) and names["CLASSES"] == ["left", "top"]
 
 
+def test_the_winner_is_no_code_where_its_pictures_or_settings_are_others(home: Path, tmp_path: Path) -> None:
+    """They decide the network: the code would be of another one than the winner."""
+    shutil.copytree(home, tmp_path / "home")
+    toml = tmp_path / "home" / "shapes-study" / "study.toml"
+    settings = toml.read_text().replace(str(home / "shapes"), str(tmp_path / "home" / "shapes"))
+    toml.write_text(settings.replace("folds = 2", "folds = 3"))
+    next((tmp_path / "home" / "shapes" / "training" / "left").iterdir()).unlink()
+    done = search_here("export", "shapes-study", "--to", "train.py", cwd=tmp_path / "home")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "images: 1 gone: " in done.stderr and "folds: the study has 2, asked is 3" in done.stderr
+    assert not (tmp_path / "home" / "train.py").exists()
+
+
 def test_it_loads_in_keras_alone_in_safe_mode(home: Path) -> None:
     import keras
 

@@ -19,6 +19,7 @@ from search.session.prepare import prepare
 from search.study import config as toml
 from search.study.continuing import check_named
 from search.study.folder import StudyFolder
+from search.study.identity import check_same
 from search.study.prepared import Prepared
 from spaces.custom.file import ModelFile, beside
 from spaces.presets import family_of
@@ -33,7 +34,7 @@ def write_code(
     """Write the script of a study's choice, which exists, and what it needs beside it. Returns all files.
 
     `own`: the user's model, as it was named on the command line: its code is run. Raises UsageError for a study whose
-    winner has no such code, OSError.
+    winner has no such code, or whose pictures or settings are not what it began with: they decide the network. OSError.
     """
     check_named(folder, own, "export", "--to", target)
     with folder.read() as store:
@@ -59,6 +60,7 @@ def write_code(
             ".keras file, and use `search predict`"
         )
     with folder.read() as store:
+        check_same(store, prepared)
         return write(_winner(prepared, store), target, _table(store))
 
 

@@ -126,7 +126,7 @@ def _graph(path: Path) -> Any:
 def _check_inside(path: Path, model: Any) -> None:
     """Raises UsageError unless all weights are in the file, and all operations are of the standard."""
     for graph in _graphs(model):
-        for tensor in (*graph.initializer, *(attribute.t for node in graph.node for attribute in node.attribute)):
+        for tensor in _tensors(graph):
             if tensor.external_data or tensor.data_location == tensor.EXTERNAL:
                 raise UsageError(f"{path}: its weights are in other files, which are not opened; export it as one file")
         for node in graph.node:
@@ -135,6 +135,17 @@ def _check_inside(path: Path, model: Any) -> None:
                     f"{path} is no model of `search export`: it has the operation "
                     f"{node.domain[:40]}.{node.op_type[:40]}, which is not of the ONNX standard"
                 )
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    """All numbers of a graph: its weights, and those within its operations."""
+    attributes = [attribute for node in graph.node for attribute in node.attribute]
+    yield from graph.initializer
+    for attribute in attributes:
+        yield from (attribute.t, *attribute.tensors)
+    sparse = (one for attribute in attributes for one in (attribute.sparse_tensor, *attribute.sparse_tensors))
+    for one in (*graph.sparse_initializer, *sparse):
+        yield from (one.values, one.indices)
 
 
 def _graphs(model: Any) -> Iterator[Any]:
@@ -156,7 +167,7 @@ class _OfFunction:
     """A function as a graph: it has operations, and no weights of its own."""
 
     def __init__(self, function: Any) -> None:
-        self.node, self.initializer = function.node, ()
+        self.node, self.initializer, self.sparse_initializer = function.node, (), ()
 
 
 def _largest(graph: Any) -> int:

@@ -3,8 +3,8 @@
 Keras's own exporter writes it. `smallsearch.json` and `labels.txt` lie in the same folder.
 
 A SavedModel is a program: TensorFlow warns against loading one of a stranger. So its graph is read first, and it is
-loaded only if everything that can be called in it computes, and nothing in it is called by loading it: no operation
-that opens a file, runs Python, or keeps a state but its weights.
+loaded only if it is of TensorFlow 2, of which loading runs nothing, and has no operations but those of
+`search.export.operations`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from search.errors import UsageError
 from search.export.litert import LABELS
 from search.export.loaded import Loaded, check_size, free_batch
+from search.export.operations import COMPUTES, SAVES
 from search.export.wanted import Wanted
 from search.files import write_atomically
 from search.manifest import ABOUT, stored
@@ -33,10 +34,6 @@ _SIGNATURE = "serving_default"
 _MAX_GRAPH, _MAX_WEIGHTS = 512 * 2**20, 8 * 2**30  # bytes
 _SLACK = 2**20  # bytes
 _KINDS = {"user_object", "function", "bare_concrete_function", "variable", "constant"}
-_STATEFUL = {"VarHandleOp", "ReadVariableOp", "Placeholder", "StatefulPartitionedCall"}
-"""Operations with a state that a model has: its weights, and calls of functions, which are looked at themselves."""
-_OUTSIDE = ("File", "Path", "Save", "Restore", "Checkpoint", "Summary", "Print", "PyFunc", "Dataset", "Iterator", "Env")
-"""Parts of names of operations that reach outside of a graph, also of those that TensorFlow does not call stateful."""
 
 
 def write(model: Any, path: Path, wanted: Wanted, about: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -102,15 +99,21 @@ def _check_graph(path: Path) -> None:
 
     try:
         (meta,) = SavedModel.FromString((path / GRAPH).read_bytes()).meta_graphs
-    except (DecodeError, ValueError):
-        raise UsageError(f"{path}: {GRAPH} in it is no graph of TensorFlow") from None
+    except (DecodeError, ValueError):  # also for several graphs
+        raise UsageError(f"{path}: {GRAPH} in it has no single graph of TensorFlow") from None
+    if not meta.HasField("object_graph_def"):
+        raise _refusal(path, "a graph of TensorFlow 1, parts of which run while it is loaded")
     objects = meta.object_graph_def
     kinds = {node.WhichOneof("kind") or "user_object" for node in objects.nodes}
     if strange := sorted(kinds - _KINDS):
         raise _refusal(path, f"something of the kind {strange[0]}")
-    for operation in sorted(_operations(meta.graph_def.library.function, objects.concrete_functions)):
-        if not _computes(operation):
-            raise _refusal(path, f"the operation {operation[:60]}")
+    functions = {one.signature.name: one.node_def for one in meta.graph_def.library.function}
+    called = _called(functions, objects)
+    idle = [meta.graph_def.node, *(nodes for name, nodes in functions.items() if name not in called)]
+    found = {node.op for name in called for node in functions[name]} - COMPUTES
+    found |= {node.op for nodes in idle for node in nodes} - COMPUTES - SAVES
+    if found:
+        raise _refusal(path, f"the operation {min(found)[:60]}")
     announced = sum(_bytes_of(node.variable) for node in objects.nodes if node.WhichOneof("kind") == "variable")
     there = sum(file.stat().st_size for file in (path / _WEIGHTS).glob("*"))
     if announced > there + _SLACK:
@@ -124,34 +127,20 @@ def _refusal(path: Path, what: str) -> UsageError:
     )
 
 
-def _operations(functions: Iterable[Any], callable_: Iterable[str]) -> set[str]:
-    """The names of all operations that can be reached from the functions `callable_`."""
-    by_name, found = {function.signature.name: function for function in functions}, set[str]()
-    waiting, seen = [*callable_], set[str]()
+def _called(functions: Mapping[str, Iterable[Any]], objects: Any) -> set[str]:
+    """The names of those of `functions` (their operations by their names) that something in the model calls."""
+    waiting, called = [*objects.concrete_functions], set[str]()
+    for node in objects.nodes:
+        waiting += [*node.function.concrete_functions, node.bare_concrete_function.concrete_function_name]
     while waiting:
         name = waiting.pop()
-        if name in seen:
+        if name in called or name not in functions:
             continue
-        seen.add(name)
-        if name not in by_name:
-            return {f"{name} (missing)"}
-        for node in by_name[name].node_def:
-            if node.op in by_name:  # called by its name
-                waiting.append(node.op)
-            else:
-                found.add(node.op)
+        called.add(name)
+        for node in functions[name]:
             for value in node.attr.values():
-                waiting += [value.func.name] if value.HasField("func") else [f.name for f in value.list.func]
-    return found
-
-
-def _computes(operation: str) -> bool:
-    """Whether TensorFlow has the operation, and it neither keeps a state nor reaches outside."""
-    if operation in _STATEFUL:
-        return True
-    from search.worker.keras_internals import is_stateful
-
-    return is_stateful(operation) is False and not any(part in operation for part in _OUTSIDE)
+                waiting += [value.func.name, *(one.name for one in value.list.func)]
+    return called
 
 
 def _bytes_of(variable: Any) -> int:

@@ -29,5 +29,5 @@ class Exported:
 
     @property
     def card(self) -> Path:
-        """Where the model's card is written: beside it, `model.card.md` of `model.tflite`."""
-        return self.path.with_name(f"{self.path.stem}.card.md")
+        """Where the model's card is written: beside it, `model.tflite.card.md` of `model.tflite`."""
+        return self.path.with_name(f"{self.path.name}.card.md")

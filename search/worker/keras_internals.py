@@ -20,14 +20,6 @@ def inner(optimizer: keras.optimizers.Optimizer) -> Any:
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
-def is_stateful(operation: str) -> bool | None:
-    """Whether an operation of TensorFlow, by its name, does more than to compute; None if there is no such one."""
-    from tensorflow.python.framework import op_def_registry
-
-    definition = op_def_registry.get(operation)
-    return None if definition is None else bool(definition.is_stateful)
-
-
 def has_rate(optimizer: keras.optimizers.Optimizer) -> bool:
     """Whether the learning rate is a variable of the optimizer, which may be set, and not a schedule."""
     import keras

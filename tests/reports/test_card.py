@@ -75,8 +75,12 @@ def test_names_are_never_markup(done: Exported) -> None:
     assert "<script>" not in text and "[x](" not in text and "\x1b" not in text and "\u202e" not in text
 
 
-def test_it_lies_beside_the_model(done: Exported, tmp_path: Path) -> None:
-    for name, card in (("model.tflite", "model.card.md"), ("saved", "saved.card.md")):
+def test_it_lies_beside_the_model_and_each_format_has_its_own(done: Exported, tmp_path: Path) -> None:
+    for name, card in (
+        ("model.tflite", "model.tflite.card.md"),
+        ("model.onnx", "model.onnx.card.md"),
+        ("saved", "saved.card.md"),
+    ):
         assert write(replace(done, path=tmp_path / name)) == tmp_path / card
         assert (tmp_path / card).read_text().endswith("\n")
 

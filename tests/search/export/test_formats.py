@@ -178,6 +178,28 @@ def test_an_onnx_file_that_leads_to_other_files_is_refused(original: Path, tmp_p
 
 
 @needs("ONNX")
+def test_numbers_of_an_onnx_file_that_lie_elsewhere_are_found_in_each_place(original: Path, tmp_path: Path) -> None:
+    import onnx
+
+    target = converted(original, tmp_path / "model.onnx", BY_NAME["ONNX"])
+    content = target.read_bytes()
+    outside = onnx.helper.make_tensor("far", onnx.TensorProto.FLOAT, [1], np.ones(1, np.float32).tobytes(), raw=True)
+    onnx.external_data_helper.set_external_data(outside, location="../../etc/hostname")
+    sparse = onnx.SparseTensorProto(values=outside, dims=[1])
+    for where in ("tensors", "sparse_tensor", "sparse_tensors", "sparse_initializer"):
+        model = onnx.ModelProto.FromString(content)
+        attribute = model.graph.node[0].attribute.add(name="more")
+        if where == "sparse_tensor":
+            attribute.sparse_tensor.CopyFrom(sparse)
+        else:
+            place = model.graph if where == "sparse_initializer" else attribute
+            getattr(place, where).append(outside if where == "tensors" else sparse)
+        target.write_bytes(model.SerializeToString())
+        with pytest.raises(UsageError, match="its weights are in other files, which are not opened"):
+            loaded(target, BY_NAME["ONNX"])
+
+
+@needs("ONNX")
 def test_an_onnx_file_with_operations_of_somebody_is_refused(original: Path, tmp_path: Path) -> None:
     import onnx
 
@@ -235,6 +257,76 @@ def test_a_saved_model_that_could_do_more_than_compute_is_not_loaded(tmp_path: P
         with pytest.raises(UsageError, match=f"is not loaded: it has the operation {operation}, which"):
             loaded(path, BY_NAME["SavedModel"])
     assert not (tmp_path / "written").exists()
+
+
+def test_operations_that_reach_outside_without_a_state_are_refused_too(tmp_path: Path) -> None:
+    """TensorFlow calls them stateless, so it may run them whenever it simplifies a graph."""
+    import tensorflow as tf
+
+    def tells(pixels: Any) -> Any:
+        return tf.raw_ops.DebugIdentity(input=pixels[:, 0, :2, 0], debug_urls=[f"file://{tmp_path}/told"])
+
+    def maps(pixels: Any) -> Any:
+        region = tf.raw_ops.ImmutableConst(dtype=tf.float32, shape=[2], memory_region_name="/etc/hostname")
+        return pixels[:, 0, :2, 0] + region
+
+    for body, operation in ((tells, "DebugIdentity"), (maps, "ImmutableConst")):
+        path = stranger(tmp_path / operation, body)
+        with pytest.raises(UsageError, match=f"is not loaded: it has the operation {operation}, which"):
+            loaded(path, BY_NAME["SavedModel"])
+    assert not (tmp_path / "told").exists()
+
+
+def test_operations_that_nothing_calls_are_looked_at_too(original: Path, tmp_path: Path) -> None:
+    """Those that write the weights are in every SavedModel, and may only be where nothing calls them."""
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    target = converted(original, tmp_path / "saved", BY_NAME["SavedModel"])
+    content = (target / "saved_model.pb").read_bytes()
+    for where, operation in (("graph", "ImmutableConst"), ("idle", "DebugIdentity"), ("called", "SaveV2")):
+        model = SavedModel.FromString(content)
+        graph, objects = model.meta_graphs[0].graph_def, model.meta_graphs[0].object_graph_def
+        if where == "graph":
+            graph.node.add(name="more", op=operation)
+        else:
+            idle = next(one for one in graph.library.function if "save" in one.signature.name)
+            idle.node_def.add(name="more", op=operation)
+            named = [idle.signature.name] if where == "called" else []
+            objects.nodes.add().function.concrete_functions.extend(named)
+        (target / "saved_model.pb").write_bytes(model.SerializeToString())
+        with pytest.raises(UsageError, match="is not loaded: it has the operation"):
+            loaded(target, BY_NAME["SavedModel"])
+
+
+def test_a_model_of_tensorflow_1_which_runs_while_it_is_loaded_is_refused(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    v1, path, written = tf.compat.v1, tmp_path / "saved", tmp_path / "written"
+    with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
+        pixels = v1.placeholder(tf.float32, (None, 8, 8, 1))
+        signature = v1.saved_model.predict_signature_def({"pixels": pixels}, {"answer": pixels[:, 0, :2, 0]})
+        builder = v1.saved_model.Builder(str(path))
+        builder.add_meta_graph_and_variables(
+            session, ["serve"], {"serving_default": signature}, main_op=tf.io.write_file(str(written), "x")
+        )
+        builder.save()
+    with pytest.raises(UsageError, match="a graph of TensorFlow 1, parts of which run while it is loaded"):
+        loaded(path, BY_NAME["SavedModel"])
+    assert not written.exists()
+    tf.saved_model.load(str(path))
+    assert written.exists(), "it is what is refused"
+
+
+def test_a_saved_model_of_several_graphs_is_refused(original: Path, tmp_path: Path) -> None:
+    """TensorFlow loads it as it loads one of TensorFlow 1."""
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    target = converted(original, tmp_path / "saved", BY_NAME["SavedModel"])
+    model = SavedModel.FromString((target / "saved_model.pb").read_bytes())
+    model.meta_graphs.add().CopyFrom(model.meta_graphs[0])
+    (target / "saved_model.pb").write_bytes(model.SerializeToString())
+    with pytest.raises(UsageError, match="has no single graph of TensorFlow"):
+        loaded(target, BY_NAME["SavedModel"])
 
 
 def test_a_saved_model_with_links_or_less_weights_than_it_says_is_refused(original: Path, tmp_path: Path) -> None:
