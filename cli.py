@@ -11,21 +11,18 @@ import typer
 from search.cli import examples
 from search.cli.about import app as about
 from search.cli.common import complain, display, session_of
-from search.cli.news import News, news
+from search.cli.ending import finish, show_dry_run
+from search.cli.news import news
 from search.cli.using import app as using
 from search.cli.viewers import app as viewers
 from search.commands import options as opt
+from search.commands.notify import taken_from_environment
 from search.errors import RunError, UsageError, of_the_system
-from search.session.signals import RESUMABLE, leave_on_signals
+from search.session.signals import leave_on_signals
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
     from typing import Any
 
-    from search.commands.request import Settings
-    from search.commands.run import RunResult
-    from search.commands.session import Session
 
 app = typer.Typer(
     help="Find the best image classifier that a small data set can support.",
@@ -41,7 +38,8 @@ app.add_typer(about)
 
 
 @app.callback()
-def _common(version: opt.Version = False) -> None: ...
+def _common(context: typer.Context, version: opt.Version = False) -> None:  # noqa: ARG001 - it ends the command
+    context.obj = taken_from_environment()  # whatever the command is
 
 
 @app.command(epilog=examples.of("init"))
@@ -74,6 +72,7 @@ def init(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
 
 @app.command(epilog=examples.of("run"))
 def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
+    context: typer.Context,
     path: opt.StudyOrImages = None,
     trials: opt.Trials = None,
     hours: opt.Hours = None,
@@ -84,6 +83,8 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     workers: opt.Workers = None,
     workers_per_gpu: opt.PerGpu = None,
     fold_limit: opt.FoldLimit = None,
+    executor: opt.Executor = None,
+    address: opt.Address = None,
     precision: opt.Precision = None,
     xla: opt.Xla = False,
     engine: opt.Engine = None,
@@ -122,9 +123,9 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
 
     first, settings = path[0] if path else None, Settings.of(given)
     named: dict[str, Any] = {"directory": directory, "model": model, "warm_start": warm_start}
-    with news(first, notify, best=notify_best) as told:
+    with news(first, (*(notify or ()), *context.obj), best=notify_best) as told:
         session = session_of(
-            opt.workers_asked(workers, workers_per_gpu),
+            opt.Place(workers, workers_per_gpu, executor, address),
             quiet=quiet or as_json or dry_run,
             started=started,
             fold_limit=fold_limit,
@@ -133,13 +134,14 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
             on_best=told.on_best,
         )
         if dry_run:
-            _dry_run(first, settings, session, named, as_json=as_json)
+            show_dry_run(first, settings, session, named, as_json=as_json)
         else:
-            _finish(run(first, settings, session, **named), told, session, as_json=as_json)
+            finish(run(first, settings, session, **named), told, session, as_json=as_json)
 
 
 @app.command(epilog=examples.of("resume"))
 def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
+    context: typer.Context,
     study: opt.Where = None,
     trials: opt.MoreTrials = None,
     hours: opt.MoreHours = None,
@@ -148,6 +150,8 @@ def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     workers: opt.Workers = None,
     workers_per_gpu: opt.PerGpu = None,
     fold_limit: opt.FoldLimit = None,
+    executor: opt.Executor = None,
+    address: opt.Address = None,
     model: opt.Model = None,
     log: opt.Log = None,
     as_json: opt.Json = False,
@@ -161,9 +165,9 @@ def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     from search.commands.request import Settings
     from search.commands.run import resume
 
-    with news(study, notify, best=notify_best) as told:
+    with news(study, (*(notify or ()), *context.obj), best=notify_best) as told:
         session = session_of(
-            opt.workers_asked(workers, workers_per_gpu),
+            opt.Place(workers, workers_per_gpu, executor, address),
             quiet=quiet or as_json,
             started=started,
             fold_limit=fold_limit,
@@ -171,7 +175,7 @@ def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
             log=log,
             on_best=told.on_best,
         )
-        _finish(resume(study, Settings.of(given), session, model=model), told, session, as_json=as_json)
+        finish(resume(study, Settings.of(given), session, model=model), told, session, as_json=as_json)
 
 
 @app.command(epilog=examples.of("check"))
@@ -226,51 +230,6 @@ def diagnose(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     shown = display(quiet=as_json)
     result = diagnose(images[0], Settings.of(given), model=model, seconds=seconds, workers=workers, display=shown)
     show.diagnosis(result.diagnosed, result.page, as_json=as_json, open_it=open_it)
-
-
-def _dry_run(path: Path | None, settings: Settings, session: Session, named: dict[str, Any], *, as_json: bool) -> None:
-    from reports import show
-    from search.commands.dry_run import dry_run
-
-    show.dry_run(dry_run(path, settings, session, **named), as_json=as_json)
-
-
-def _finish(ended: RunResult, told: News, session: Session, *, as_json: bool) -> None:
-    """Report on a run, and exit with its code."""
-    from reports import show
-    from reports.pages import write_both
-    from search.commands.report import pictures_of, summary_of
-    from search.results.progress import Ending
-
-    folder = ended.folder
-    summary = summary_of(folder)
-    write_both(summary, folder.report, pictures_of(folder, summary))
-    if as_json:
-        show.study_as_json(summary)
-    else:
-        show.lines(*([ended.nothing_left] if ended.nothing_left else []))
-        show.run(summary, folder.report, folder.command("report"))
-    told.ended(ended, summary)
-    _log(folder.path, session.log)
-    if ended.ending is Ending.STOPPED:
-        tell = complain if as_json else show.lines
-        tell(f"stopped; what was stored stays. Go on with: {ended.resume_command}")
-        raise typer.Exit(RESUMABLE)
-    if ended.problem:
-        complain(ended.problem)
-    if ended.problem or ended.ending is Ending.FAILED:
-        raise typer.Exit(1)
-
-
-def _log(study: Path, trackers: Sequence[str]) -> None:
-    """Write into each tracker what it lacks, the report and the model too. Where one fails, nothing else does."""
-    from search.commands.log import log
-
-    for tracker in trackers:
-        try:
-            log(study, tracker)
-        except (RunError, UsageError) as error:
-            complain(str(error))
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,13 +23,15 @@ from search.commands import diagnose as diagnosing
 from search.commands import explain as explaining
 from search.commands import export as exporting
 from search.commands import run as running
+from search.commands.log import log_all
 from search.commands.options import (
+    Place,
+    checked_list,
     checked_points,
     checked_seconds,
     checked_trial,
     checked_workers,
     either,
-    workers_asked,
 )
 from search.commands.report import pictures_of, summary_of
 from search.commands.request import Settings
@@ -217,6 +220,8 @@ def run(  # noqa: PLR0913 - the options of the command
     workers: int | None = None,
     workers_per_gpu: int | None = None,
     fold_limit: str | None = None,
+    executor: str | None = None,
+    address: str | None = None,
     precision: str | None = None,
     xla: bool | None = None,
     engine: str | None = None,
@@ -240,6 +245,8 @@ def run(  # noqa: PLR0913 - the options of the command
     prefer: str | None = None,
     max_latency: float | None = None,
     directory: AnyPath | None = None,
+    log: Sequence[str] = (),
+    takeover: bool = False,
     quiet: bool = False,
 ) -> Study:
     """`search run`: start a study of a folder of images with one subfolder per class, or continue it.
@@ -249,11 +256,13 @@ def run(  # noqa: PLR0913 - the options of the command
     `time` is hours in words, such as "30m". `until_flat`: end when more search no longer pays.
     `prefer`: "best" or "small"; `max_latency`: milliseconds that the saved model may take for an image.
     `workers`: number of processes; 0 trains in this process. `fold_limit`: time that a fold run may take, such as
-    "20m". `model`: "FILE.py:BUILD". `groups`: a table (.csv) or a
-    pattern. `storage`: URL of a server for the results of a new study; None: in the study's folder. `directory`: of the
-    study; None: IMAGES-study in the current folder. `quiet`: show no progress.
-    Raises UsageError or StorageError if it cannot start, RunError if it ends without a model, KeyboardInterrupt if it
-    was stopped: the same call continues the study.
+    "20m". `executor`: "local", or "ray" for the Ray cluster at `address`. `model`: "FILE.py:BUILD".
+    `groups`: a table (.csv) or a pattern. `storage`: URL of a server for the results of a new study; None: in the
+    study's folder. `directory`: of the study; None: IMAGES-study in the current folder. `log`: trackers, such as
+    ["mlflow"], in which the study is written too; a warning says where one fails. `takeover`: stop the process that has
+    the study. `quiet`: show no progress.
+    Raises UsageError, StorageError or SpaceError if it cannot start, RunError if it ends without a model,
+    KeyboardInterrupt if it was stopped: the same call continues the study.
     """
     first, also = _roots(images)
     settings = Settings(
@@ -285,11 +294,13 @@ def run(  # noqa: PLR0913 - the options of the command
         max_latency=max_latency,
     )
     given = {key: value for key, value in vars(settings).items() if key != "also" and value != ()}
-    call = _call("run", images, {**given, "directory": directory, "model": model, "warm_start": warm_start})
-    session = Session(TerminalDisplay(quiet), call, workers_asked(workers, workers_per_gpu), _seconds(fold_limit))
+    named = {"directory": directory, "model": model, "warm_start": warm_start, "log": log or None}
+    call = _call("run", images, {**given, **named, "takeover": takeover or None})
+    where = Place(workers, workers_per_gpu, executor, address)
+    session = _session(call, where, fold_limit, log, takeover=takeover, quiet=quiet)
     place, other = _path(directory), _path(warm_start)
     ended = running.run(first, settings, session, directory=place, model=model, warm_start=other)
-    return _study(ended, quiet=quiet)
+    return _study(ended, session, quiet=quiet)
 
 
 def resume(  # noqa: PLR0913 - the options of the command
@@ -302,15 +313,29 @@ def resume(  # noqa: PLR0913 - the options of the command
     workers: int | None = None,
     workers_per_gpu: int | None = None,
     fold_limit: str | None = None,
+    executor: str | None = None,
+    address: str | None = None,
     model: str | None = None,
+    log: Sequence[str] = (),
+    takeover: bool = False,
     quiet: bool = False,
 ) -> Study:
     """`search resume`: continue a study; see `run`. Raises UsageError also if nothing is left to do."""
     path = study.path if isinstance(study, Study) else Path(study)
     settings = Settings(trials=trials, hours=_hours(hours, time), until_flat=until_flat)
-    call = _call("resume", path, {"trials": trials, "hours": settings.hours, "model": model})
-    session = Session(TerminalDisplay(quiet), call, workers_asked(workers, workers_per_gpu), _seconds(fold_limit))
-    return _study(running.resume(path, settings, session, model=model), quiet=quiet)
+    named = {"trials": trials, "hours": settings.hours, "model": model, "log": log or None}
+    call = _call("resume", path, {**named, "takeover": takeover or None})
+    where = Place(workers, workers_per_gpu, executor, address)
+    session = _session(call, where, fold_limit, log, takeover=takeover, quiet=quiet)
+    return _study(running.resume(path, settings, session, model=model), session, quiet=quiet)
+
+
+def _session(
+    call: str, where: Place, fold_limit: str | None, log: Sequence[str], *, takeover: bool, quiet: bool
+) -> Session:
+    here, cluster = where.chosen
+    limit, trackers = _seconds(fold_limit), tuple(checked_list("log", log) or ())
+    return Session(TerminalDisplay(quiet), call, here, limit, takeover=takeover, log=trackers, cluster=cluster)
 
 
 def _seconds(limit: str | None, name: str = "fold_limit") -> float | None:
@@ -413,8 +438,9 @@ def compare(studies: Iterable[AnyPath | Study]) -> Comparison:
     return comparing.compare([study.path if isinstance(study, Study) else Path(study) for study in studies])
 
 
-def _study(ended: running.RunResult, *, quiet: bool) -> Study:
+def _study(ended: running.RunResult, session: Session, *, quiet: bool) -> Study:
     folder = ended.folder
+    log_all(folder.path, session.log, partial(_warn, depth=5))
     if ended.ending is Ending.STOPPED:
         model = f", model={as_typed(ended.own)!r}" if ended.own else ""
         raise KeyboardInterrupt(f"stopped; what was stored stays. Go on with: search.resume({str(folder)!r}{model})")
@@ -448,9 +474,9 @@ def _path(given: AnyPath | None) -> Path | None:
     return None if given is None else Path(given)
 
 
-def _warn(sentence: str | None) -> None:
+def _warn(sentence: str | None, depth: int = 3) -> None:
     if sentence:
-        warnings.warn(sentence, stacklevel=3)
+        warnings.warn(sentence, stacklevel=depth)
 
 
 def _as_record(row: TrialRow) -> dict[str, Any]:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+
+NEW_SECONDS = 60.0  # a temporary folder without a lock may be one that another process makes just now
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -38,6 +43,41 @@ def sweep_partial(path: Path) -> None:
         number = partial.name.removeprefix(f".{path.stem}.").removesuffix(path.suffix)
         if number.isdecimal() and not _is_alive(int(number)):
             partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def temporary_folder(prefix: str) -> Iterator[Path]:
+    """A new temporary folder, removed at the end; first those of this prefix that killed processes have left are.
+
+    A lock on it says that it is in use, which the system frees when the process dies. Raises OSError.
+    """
+    import fcntl  # POSIX only
+
+    _sweep_folders(prefix)
+    with tempfile.TemporaryDirectory(prefix=prefix) as name, _opened_folder(Path(name)) as descriptor:
+        with contextlib.suppress(OSError):  # a file system without locks, of which nothing is swept either
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield Path(name)
+
+
+def _sweep_folders(prefix: str) -> None:
+    import fcntl
+
+    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        with contextlib.suppress(OSError), _opened_folder(folder) as descriptor:  # in use, another's, or just removed
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            known = os.fstat(descriptor)
+            if known.st_uid == os.getuid() and time.time() - known.st_mtime > NEW_SECONDS:
+                shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def _opened_folder(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _is_alive(pid: int) -> bool:

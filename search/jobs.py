@@ -71,7 +71,7 @@ class WorkerContext:
     model: ModelFile | None = None  # the user's own builder, named on the command line, instead of the preset
     latency: bool = False  # whether to measure it in every fold run
     precision: str = "float32"  # the Keras dtype policy by which networks are trained
-    xla: bool = False  # whether a step of training is compiled by XLA
+    xla: bool = False  # whether XLA compiles training, each epoch as one program where that is possible
     features: Path | None = None  # folder for frozen features, made when needed; None: they are kept in memory only
     seed: int = 0  # of the study
     saving: Saving | None = None  # None: a fold run that is cut short begins again

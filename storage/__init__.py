@@ -9,7 +9,6 @@ from storage.place import (
     needs_upgrade,
     place_of,
     problems_of,
-    remove,
     studies_on,
     writer_of,
 )
@@ -64,7 +63,6 @@ __all__ = [
     "needs_upgrade",
     "place_of",
     "problems_of",
-    "remove",
     "studies_on",
     "writer_of",
 ]

@@ -29,8 +29,8 @@ from sqlalchemy import (
 from storage import backup
 from storage.codec import TEXT, Array
 from storage.create import create_tables
-from storage.engine import Opened
-from storage.errors import StorageError
+from storage.engine import Opened, Place
+from storage.errors import LostError, StorageError
 from storage.place import place_of
 from storage.schema import HEAD, metadata, version
 from storage.server import ServerUrl, linked
@@ -58,29 +58,42 @@ def copy(source: Path | ServerUrl, target: Path | ServerUrl, tell: Tell = lambda
     """Copies a study's database, also one that is being searched: its state at the beginning.
 
     `target`: a file or a study on a server that does not exist, or one that the same copying left unfinished. It can be
-    opened only when all rows are there and equal those of the source. Raises StorageError.
+    opened only when all rows are there and equal those of the source. One that has them already is left as it is.
+    Raises StorageError.
     """
     origin, goal = place_of(source), place_of(target)
-    if isinstance(target, Path) and target.exists():
-        raise StorageError(f"{goal}: exists already and was not changed.")
-    with (
-        closing(origin.open(read_only=True, wait_seconds=_PATIENCE)) as opened,
-        opened.reading() as reading,
-        closing(_begun(target)) as writing,
-    ):
-        _check_same(reading, writing, str(origin), str(goal))
+    with closing(origin.open(read_only=True, wait_seconds=_PATIENCE)) as opened, opened.reading() as reading:
         counts = {each.name: _count(reading, each) for each in _TABLES}
+        if _is_whole(target):
+            digest = _compare_whole(reading, goal, str(origin))
+            tell(sum(counts.values()), sum(counts.values()))
+        else:
+            digest = _fill(reading, target, counts, tell, origin=str(origin), goal=str(goal))
+    return Copied(counts, digest)
+
+
+def _fill(
+    reading: Connection, target: Path | ServerUrl, counts: Mapping[str, int], tell: Tell, *, origin: str, goal: str
+) -> str:
+    """Copies what the target lacks; SHA-256 (hex) of all rows."""
+    with closing(_begun(target)) as writing:
+        _check_same(reading, writing, origin, goal)
         done = 0
         for each in _TABLES:
             for rows in _copy_table(each, reading, writing):
                 done += rows
                 tell(done, sum(counts.values()))
-        digest = _compare(reading, writing, str(origin), str(goal))
+        digest, different = _compare(reading, writing)
+        if different:
+            raise StorageError(
+                f"{goal}: after copying its {', '.join(different)} differ from those of {origin}, so it was left "
+                "unfinished. Another program has changed it: name another target."
+            )
         _write(writing, lambda connection: connection.execute(insert(version), {"version_num": HEAD}))
     if isinstance(target, Path):
         with explained(target, writing=True):
             settle(_partial(target), target)
-    return Copied(counts, digest)
+    return digest
 
 
 def back_up(path: Path, target: Path, wait_seconds: float = 30.0) -> Path:
@@ -100,6 +113,15 @@ def back_up(path: Path, target: Path, wait_seconds: float = 30.0) -> Path:
 def _partial(path: Path) -> Path:
     """The file that is copied into, until it is whole."""
     return path.with_name(f".{path.name}.copying")
+
+
+def _is_whole(target: Path | ServerUrl) -> bool:
+    """Whether something is at the target already that is no unfinished copy."""
+    if isinstance(target, Path):
+        return target.exists()
+    from storage.postgresql_study import ServerStudy
+
+    return ServerStudy(target).is_whole()
 
 
 def _begun(target: Path | ServerUrl) -> Opened:
@@ -200,21 +222,36 @@ def _check_same(source: Connection, target: Opened, origin: str, goal: str) -> N
         raise StorageError(f"{goal}: is an unfinished copy of another study than {origin}. Name another target.")
 
 
-def _compare(source: Connection, target: Opened, origin: str, goal: str) -> str:
-    """SHA-256 (hex) of all rows. Raises StorageError, with the tables, if the two sides differ."""
+def _digests(connection: Connection) -> dict[str, str]:
+    return {each.name: _digest(connection, each) for each in _TABLES}
+
+
+def _compare(source: Connection, target: Opened) -> tuple[str, list[str]]:
+    """SHA-256 (hex) of all rows of the source, and the tables in which the two sides differ."""
 
     def digests() -> dict[str, str]:
         with target.reading() as connection:
-            return {each.name: _digest(connection, each) for each in _TABLES}
+            return _digests(connection)
 
-    there = target.again(digests, _patient)
-    here = {each.name: _digest(source, each) for each in _TABLES}
-    if different := [name for name in here if here[name] != there[name]]:
-        raise StorageError(
-            f"{goal}: after copying its {', '.join(different)} differ from those of {origin}, so it was left "
-            "unfinished. Another program has changed it: name another target."
-        )
-    return hashlib.sha256("".join(here.values()).encode()).hexdigest()
+    there, here = target.again(digests, _patient), _digests(source)
+    different = [name for name in here if here[name] != there[name]]
+    return hashlib.sha256("".join(here.values()).encode()).hexdigest(), different
+
+
+def _compare_whole(source: Connection, goal: Place, origin: str) -> str:
+    """SHA-256 (hex) of all rows. Raises StorageError if what is at the target already is anything else."""
+    refusal = f"{goal}: exists already and was not changed."
+    try:
+        opened = goal.open(read_only=True, wait_seconds=_PATIENCE)
+    except LostError:
+        raise
+    except StorageError as error:  # no study, or one of another release
+        raise StorageError(refusal) from error
+    with closing(opened):
+        digest, different = _compare(source, opened)
+    if different:
+        raise StorageError(f"{refusal} Its {', '.join(different)} differ from those of {origin}: name another target.")
+    return digest
 
 
 def _digest(connection: Connection, whole: Table) -> str:

@@ -37,6 +37,9 @@ class Opened(Protocol):
     def again(self, work: Callable[[], T], patient: Patience) -> T:
         """The value of `work`, which is done again if a LostError ends it, as often as `patient` says."""
 
+    def drop(self, connection: Connection) -> None:
+        """Remove the tables in a transaction of `writing`; of a file nothing, as it is removed afterwards."""
+
     def close(self) -> None:
         """Close all connections."""
 
@@ -61,9 +64,6 @@ class Place(Protocol):
 
     def writer(self) -> str | None:
         """The process that holds the database for writing, in words; None if there is none, or none can be known."""
-
-    def remove(self) -> None:
-        """Remove the tables."""
 
 
 def mask_password(path: Path | str) -> str:

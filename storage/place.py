@@ -87,10 +87,3 @@ def writer_of(path: Path) -> str | None:
         return place_of(path).writer()
     except StorageError:  # reported by whoever reads the study
         return None
-
-
-def remove(path: Path) -> None:
-    """Remove a study's database: the file, and what it is a link to. Raises StorageError or OSError."""
-    place = place_of(path)
-    place.remove()
-    path.unlink(missing_ok=True)

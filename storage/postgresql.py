@@ -28,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
 from storage.errors import ImpossibleError, LostError, StorageError
+from storage.records import TrialState
 from storage.schema import HEAD, metadata
 from storage.server import ServerUrl
 
@@ -73,8 +74,9 @@ def make_engine(url: ServerUrl, *, read_only: bool, pool: type[Pool] = QueuePool
             "application_name": "smallsearch",
             "connect_timeout": CONNECT_SECONDS,
             "client_encoding": "utf8",
-            # A study folder of a stranger may name a server of a stranger, who would be told PGPASSWORD.
-            "require_auth": "!password",
+            # A study folder of a stranger may name a server of a stranger, who would be told PGPASSWORD
+            # in clear, or could guess it from what the method md5 sends.
+            "require_auth": "!password,!md5",
             "keepalives_idle": 15,
             "keepalives_interval": 5,
             "keepalives_count": 3,
@@ -150,7 +152,7 @@ def is_whole(connection: Connection) -> bool:
 
 
 def _listing(url: ServerUrl) -> str:
-    return f"`search list {url.where}` lists what there is"
+    return f"`search list` with {url.where} lists what there is"
 
 
 _ACTS = text(
@@ -160,10 +162,17 @@ _ACTS = text(
         OR EXISTS (SELECT 1 FROM pg_attrdef d WHERE d.adrelid = c.oid)
         OR EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND NOT i.indisprimary)
         OR EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c'
-                   AND k.conname <> 'ck_trial_state') AS acts
+                   AND (c.relname <> 'trial' OR pg_get_constraintdef(k.oid) <> :states))
+        OR EXISTS (SELECT 1 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+                   WHERE a.attrelid = c.oid AND a.attnum > 0
+                   AND (t.typtype <> 'b' OR t.typnamespace <> 'pg_catalog'::regnamespace)) AS acts
     FROM pg_class c WHERE c.relnamespace = to_regnamespace(quote_ident(:schema)) AND c.relkind <> 'i'
     """
 )
+_ARRAY = ", ".join(f"'{state}'::character varying" for state in TrialState)
+_STATES = f"CHECK (((state)::text = ANY ((ARRAY[{_ARRAY}])::text[])))"
+"""The one condition that the tables have, as the server writes it."""
+
 _FUNCTIONS = text(
     """
     SELECT EXISTS (SELECT 1 FROM pg_proc WHERE pronamespace = to_regnamespace(quote_ident(:schema)))
@@ -179,7 +188,7 @@ def _problem(connection: Connection, schema: str) -> str | None:
     if connection.execute(_FUNCTIONS, {"schema": schema}).scalar_one():
         return "contains functions, operators or casts"
     missing = {*metadata.tables, LEASE.name}
-    for name, kind, acts in connection.execute(_ACTS, {"schema": schema}):
+    for name, kind, acts in connection.execute(_ACTS, {"schema": schema, "states": _STATES}):
         if name in missing and (kind != "r" or acts):
             return f"its {name!r} is no plain table"
         missing.discard(name)

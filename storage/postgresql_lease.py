@@ -144,6 +144,9 @@ class OpenedSchema:
                 time.sleep(pause)
                 pause = min(2 * pause, _MAX_PAUSE)
 
+    def drop(self, connection: Connection) -> None:
+        connection.exec_driver_sql(f'DROP SCHEMA "{self.url.schema}" CASCADE')
+
     def close(self) -> None:
         self._drop()
         self.engine.dispose()

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from storage.create import insert_begin, problem_of
 from storage.engine import Opened
 from storage.errors import StorageError
-from storage.postgresql import check_tables, connected, explained, has_schema, make_engine, make_tables
+from storage.postgresql import check_tables, connected, explained, has_schema, is_whole, make_engine, make_tables
 from storage.postgresql_lease import OpenedSchema, holder
 from storage.records import ImageRecord, Split, StudyRecord
 from storage.schema import HEAD
@@ -36,6 +36,14 @@ class ServerStudy:
         """Whether the server has a study of this name, whole or not. Raises StorageError if it cannot be asked."""
         with explained(self.url, writing=False), connected(self.url, read_only=True) as connection:
             return has_schema(connection, self.url)
+
+    def is_whole(self) -> bool:
+        """Whether there is a study of this name, and no copy that is not finished. Raises StorageError."""
+        with explained(self.url, writing=False), connected(self.url, read_only=True) as connection:
+            if not has_schema(connection, self.url):
+                return False
+            check_tables(connection, self.url, unfinished=True)
+            return is_whole(connection)
 
     def create(self, study: StudyRecord, images: Sequence[ImageRecord], splits: Sequence[Split]) -> None:
         """In one transaction, which on this server contains the making of tables."""
@@ -72,10 +80,6 @@ class ServerStudy:
     def writer(self) -> str | None:
         with explained(self.url, writing=False), connected(self.url, read_only=True) as connection:
             return holder(connection, self.url) if has_schema(connection, self.url) else None
-
-    def remove(self) -> None:
-        with explained(self.url, writing=True), connected(self.url, read_only=False) as connection:
-            connection.exec_driver_sql(f'DROP SCHEMA "{self.url.schema}" CASCADE')
 
 
 def studies_on(server: ServerUrl) -> list[ServerUrl]:

@@ -68,9 +68,6 @@ class SqliteFile:
     def writer(self) -> None:
         return None
 
-    def remove(self) -> None:
-        self.path.unlink()
-
 
 @dataclass(frozen=True)
 class OpenedFile:
@@ -93,6 +90,9 @@ class OpenedFile:
 
     def again(self, work: Callable[[], T], patient: Patience) -> T:  # noqa: ARG002 - a file is not lost
         return work()
+
+    def drop(self, connection: Connection) -> None:
+        pass
 
     def close(self) -> None:
         """The last connection to close merges the log into the file."""

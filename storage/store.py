@@ -284,6 +284,16 @@ class Store:
     # Writing
 
     @_again
+    def remove(self) -> None:
+        """Removes a study that has no trial, also the link to it, and closes it. Raises StorageError if it has one."""
+        with self._writing() as connection:
+            if connection.execute(select(trial.c.number).limit(1)).first() is not None:
+                raise self._error("has a trial and was not removed.")
+            self._opened.drop(connection)
+        self.close()
+        self.path.unlink(missing_ok=True)
+
+    @_again
     def start_run(self, record: RunRecord) -> int:
         """Stores the start of a session; returns its id, 0 for the first."""
         with self._writing() as connection:

@@ -59,7 +59,7 @@ def test_where_a_fold_runs_seconds_go_is_told_by_part(tmp_path: Path) -> None:
     side = trials.side("ours", Data(TINY), tmp_path)
     side.trials[trials.WARM]()
     split = side.split()
-    assert {"building the model", "training epochs", "validation passes", "all else"} <= split.keys()
+    assert {"drawing first weights", "training epochs", "validation passes", "all else"} <= split.keys()
     assert all(seconds >= 0 for seconds in split.values())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ import pytest
 
 from reports.terminal.dry_run import in_lines
 from search.results.dry_run import DryRun, PlannedPoint
+from storage import studies_on
 from storage.records import Origin
 from tests.commands import search_here
 from tests.kept.studies import STUDIES, copied
 from tests.refusals import snapshot
+from tests.storage import servers
 
 PLAN = DryRun(
     study="s",
@@ -72,6 +75,11 @@ def test_without_a_price_or_a_budget_it_says_less() -> None:
     assert in_lines(used_up)[-1] == "nothing left to do: 1 of 1 trials are done"
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[servers.Server]:
+    yield from servers.serving()
+
+
 def planned(place: Path, *arguments: str) -> dict[str, Any]:
     done = search_here("run", *arguments, "--dry-run", "--json", "--workers", "0", cwd=place)
     assert done.returncode == 0, done.stderr
@@ -94,6 +102,15 @@ def test_of_images_without_a_study_nothing_is_written(pictures: Path, tmp_path: 
     assert plan["cheapest_trial_seconds"] <= plan["dearest_trial_seconds"]
 
 
+def test_on_a_server_nothing_is_written_either(pictures: Path, tmp_path: Path, server: servers.Server) -> None:
+    url = server.url()
+    before = snapshot(tmp_path)
+    arguments = ("--preset", "question", "--folds", "2", "--storage", str(url))
+    assert not planned(tmp_path, str(pictures), *arguments)["begun"]
+    assert snapshot(tmp_path) == before
+    assert studies_on(url.where) == []
+
+
 def test_of_a_study_prices_are_measured_and_its_points_are_those_left(tmp_path: Path) -> None:
     study = copied(next(s for s in STUDIES if s.name == "question"), tmp_path)
     before = snapshot(tmp_path)
@@ -111,7 +128,7 @@ def test_the_command_prints_lines_for_people(tmp_path: Path, pictures: Path) -> 
     assert not [*tmp_path.iterdir()]
 
 
-@pytest.mark.parametrize("option", [("--folds", "1"), ("--sampler", "x"), ("--preset", "qestion")])
+@pytest.mark.parametrize("option", [("--folds", "1"), ("--sampler", "x"), ("--preset", "qestion"), ("--log", "x")])
 def test_what_run_refuses_is_refused(option: tuple[str, str], pictures: Path, tmp_path: Path) -> None:
     done = search_here("run", pictures, *option, "--dry-run", cwd=tmp_path)
     assert done.returncode == 2 and done.stdout == ""

@@ -36,7 +36,7 @@ _TABLE = {
     "spaces": "",
     "storage": "",
     # the search
-    "search.data": "search.errors search.native search.seeds search.text storage.records",
+    "search.data": "search.errors search.files search.native search.seeds search.text storage.records",
     "search.stats": "storage.records",
     "search.diagnosis": "spaces",
     "search.jobs": "search.diagnosis spaces",
@@ -45,7 +45,7 @@ _TABLE = {
         "search.files search.native search.seeds search.jobs search.manifest search.diagnosis search.stats.metrics "
         "search.stats.chance search.stats.contributions search.stats.unlike spaces"
     ),
-    "search.executors": "search.errors search.files search.text search.native search.jobs search.worker",
+    "search.executors": "search.errors search.files search.text search.native search.jobs search.worker spaces",
     "search.study": (
         "search.errors search.files search.seeds search.text search.manifest search.stats search.data "
         "search.samplers.catalog spaces storage"
@@ -447,15 +447,15 @@ def test_the_executors_load_neither_tensorflow_nor_the_database(tmp_path: Path) 
     assert not loaded & (HEAVY | {"storage", "sqlalchemy", "alembic", "optuna"})
 
 
-def test_every_module_can_be_imported_first_and_without_tensorflow(tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_every_module_can_be_imported_without_tensorflow_and_as_the_first(tmp_path: Path, first: bool) -> None:
     light = [m for m in modules() if m not in MAY_BE_HEAVY]
+    forget = (
+        f"    for old in [m for m in sys.modules if m.partition('.')[0] in {TOPS!r}]:\n        del sys.modules[old]\n"
+    )
     code = (
-        "import importlib, sys\n"
-        f"for name in {light!r}:\n"
-        f"    for old in [m for m in sys.modules if m.partition('.')[0] in {TOPS!r}]:\n"
-        "        del sys.modules[old]\n"
-        "    importlib.import_module(name)\n"
-        f"    assert not {HEAVY!r} & sys.modules.keys(), name\n"
+        f"import importlib, sys\nfor name in {light!r}:\n{forget if first else ''}"
+        f"    importlib.import_module(name)\n    assert not {HEAVY!r} & sys.modules.keys(), name\n"
     )
     assert loaded_after(code, tmp_path) >= {"sqlalchemy", "optuna"}
 

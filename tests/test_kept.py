@@ -31,7 +31,9 @@ def test_a_kept_study_is_reported_as_it_was(study: Kept, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "study",
     [
-        pytest.param(study, marks=[pytest.mark.slow] if study.name in ("question", "frozen", "fine-tune") else [])
+        pytest.param(
+            study, marks=[pytest.mark.slow] if study.name in ("cnn", "question", "frozen", "fine-tune") else []
+        )
         for study in STUDIES
     ],
     ids=lambda study: study.name,

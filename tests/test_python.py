@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 import search
 from search.manifest import about
 from search.stats.calibration import softened
+from search.study.lease import leased
 from tests.commands import ROOT, fold_rows, integrity, wait_until, workers_of
 from tests.pictures import make_pictures
 
@@ -112,12 +114,35 @@ def test_the_command_goes_on_with_what_python_began(ran: dict[str, Any], capsys:
         (lambda: search.open_study("pictures"), "pictures is not a study: it has no study.toml"),
         (lambda: search.diagnose("pictures", seconds=-1.0), "--seconds: must be at least 0, got -1"),
         (lambda: search.check("nowhere"), "nowhere does not exist"),
+        (lambda: search.check("pictures", classes="left"), "classes: must be a list of texts, got 'left'"),
+        (lambda: search.run("pictures", log="mlflow"), "log: must be a list of texts, got 'mlflow'; write ['mlflow']"),
+        (lambda: search.run("pictures", log=["x"]), "--log: must be tensorboard, mlflow, wandb, got 'x'"),
     ],
 )
 @pytest.mark.usefixtures("ran")
 def test_what_cannot_be_done_is_a_usage_error(call: Any, message: str) -> None:
     with pytest.raises(search.UsageError, match=re.escape(message)):
         call()
+
+
+def test_a_study_in_use_is_left_alone_unless_it_is_to_be_taken_over(ran: dict[str, Any]) -> None:
+    with (
+        leased(ran["study"].path / "study.lock"),
+        pytest.raises(search.UsageError, match=r"in use by .* with --takeover does so"),
+    ):
+        search.resume("pictures-study", trials=4, workers=0, quiet=True)
+
+
+@pytest.mark.usefixtures("ran")
+def test_it_is_written_into_a_tracker_too(home: Path) -> None:
+    pytest.importorskip("tensorboard")
+    search.run("pictures", workers=0, log=["tensorboard"], quiet=True)
+    assert {path.name for path in (home / "pictures-study/tensorboard").iterdir()} >= {"trial-0000", "study"}
+    (home / "elsewhere").mkdir()
+    shutil.rmtree(home / "pictures-study/tensorboard")
+    (home / "pictures-study/tensorboard").symlink_to(home / "elsewhere")
+    with pytest.warns(UserWarning, match="is a link"):
+        search.run("pictures", workers=0, log=["tensorboard"], quiet=True)
 
 
 def test_no_other_name_is_there(home: Path) -> None:

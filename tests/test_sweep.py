@@ -47,6 +47,14 @@ def test_every_study_is_searched_once_and_a_broken_one_is_told_of(pictures: Path
     assert fold_rows(study) == before
     assert "1 of 1" in again.stdout and "one class only" in again.stdout
 
+    (study / "report.html").unlink()  # and it cannot be written again
+    (study / "report.md").unlink()
+    (study / "report.md").mkdir()
+    unwritten = search_here("sweep", path, "--workers", "0", "--json", cwd=tmp_path)
+    assert unwritten.returncode == 1, unwritten
+    problems = {one["data"]: one["problem"] for one in json.loads(unwritten.stdout)["studies"]}
+    assert problems["shapes"].startswith("its report cannot be written: ") and "one class only" in problems["alone"]
+
 
 @pytest.mark.slow
 def test_a_sweep_that_was_killed_goes_on_and_is_the_same(pictures: Path, tmp_path: Path) -> None:

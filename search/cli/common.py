@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from search.commands.notify import without_addresses
+from search.commands.options import Place
 from search.text import printable, without_passwords
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def display(*, quiet: bool = False, on_best: OnBest | None = None) -> TerminalDi
 
 
 def session_of(
-    workers: int | None,
+    workers: int | Place | None,
     *,
     quiet: bool,
     started: float,
@@ -33,18 +34,20 @@ def session_of(
     log: Sequence[str] | None = None,
     on_best: OnBest | None = None,
 ) -> Session:
-    """`on_best`: see `News.on_best`; the others are those of the session."""
+    """`workers`: a number on this machine, or where they are; `on_best`: see `News.on_best`."""
     from search.commands.session import Session
 
+    here, cluster = workers.chosen if isinstance(workers, Place) else (workers, None)
     typed = without_passwords(shlex.join(["search", *without_addresses(sys.argv[1:])]))
     return Session(
         display(quiet=quiet, on_best=on_best),
         typed,
-        workers,
+        here,
         fold_limit,
         started,
         takeover=takeover,
         log=tuple(log or ()),
+        cluster=cluster,
     )
 
 

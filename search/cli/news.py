@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from search.cli.common import complain
-from search.commands.notify import OPTION, Notices, addresses
+from search.commands.notify import OPTION, Notices
 from search.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,12 +52,11 @@ class News:
 
 
 @contextlib.contextmanager
-def news(about: Path | None, urls: Sequence[str] | None, *, best: bool) -> Iterator[News]:
+def news(about: Path | None, urls: Sequence[str], *, best: bool) -> Iterator[News]:
     """A context for one search: an error that leaves it is told; then all notices are sent, or given up with a word."""
-    given = addresses(urls)
-    if best and not given:
+    if best and not urls:
         raise UsageError(f"{OPTION}-best says when a notice is sent; {OPTION} URL says where to, so give both")
-    notices = Notices(given)
+    notices = Notices(urls)
     told = News(about, notices, best=best)
     try:
         yield told

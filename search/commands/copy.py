@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,14 +10,18 @@ from pathlib import Path
 from search.commands.backup import copy_files, copy_settings
 from search.errors import UsageError, writing
 from search.results.copied import CopiedStudy
+from search.seeds import derive
 from search.study.folder import StudyFolder
 from search.text import command_line
-from storage import Copied, ServerUrl, is_url, name_for, studies_on
+from storage import Copied, ServerUrl, Store, is_url, name_for, studies_on
 from storage import copy as copy_database
 
 Database = Path | ServerUrl
 Place = StudyFolder | ServerUrl
 Tell = Callable[[int, int], None]
+
+_UNFINISHED = ".copying"
+"""In a folder that is copied into: of which study."""
 
 
 def copy(
@@ -30,17 +35,21 @@ def copy(
     origin = _origin(source)
     goal = _goal(target, origin)
     parts = _parts(origin)
+    targets = {outer: _part(goal, outer) for outer in parts}
     if isinstance(goal, StudyFolder):
-        _make(goal, origin)
+        _make(goal, origin, list(parts))
     rows: dict[str, int] = {}
     copied: Copied | None = None
     for outer, database in reversed(parts.items()):  # the study itself comes last, and is there only if all is
-        copied = copy_database(database, _part(goal, outer), tell)
+        copied = copy_database(database, targets[outer], tell)
         rows = {table: rows.get(table, 0) + count for table, count in copied.rows.items()}
     assert copied is not None  # noqa: S101 - the study itself is a part
     if isinstance(goal, StudyFolder) and isinstance(origin, StudyFolder):
         for outer in reversed(parts):
             copy_settings(_inner(origin, outer), _inner(goal, outer), note)
+    if isinstance(goal, StudyFolder):
+        with writing(f"TO: {goal}", "name a folder that can"):
+            (goal.path / _UNFINISHED).unlink()
     return CopiedStudy(str(goal), rows, copied.sha256, _next_steps(origin, goal))
 
 
@@ -59,7 +68,7 @@ def _origin(source: str) -> Place:
 def _goal(target: str, origin: Place) -> Place:
     if not is_url(target):
         folder = StudyFolder(Path(target))
-        if folder.is_study or (folder.path.exists() and not folder.path.is_dir()):
+        if folder.path.exists() and not _is_free(folder.path, origin):
             raise UsageError(f"TO: {folder} exists already; name a new folder")
         if isinstance(origin, StudyFolder) and folder.path.resolve().is_relative_to(origin.path.resolve()):
             raise UsageError(f"TO: {folder} is within the study; name a folder outside of it")
@@ -69,6 +78,20 @@ def _goal(target: str, origin: Place) -> Place:
         return url
     name = origin.study if isinstance(origin, ServerUrl) else name_for(origin.path.resolve().name)
     return url.of_study(name or "study")
+
+
+def _is_free(folder: Path, origin: Place) -> bool:
+    """Whether there is nothing in it, or what copying the same study left unfinished."""
+    if not folder.is_dir():
+        return False
+    mark = folder / _UNFINISHED
+    if not mark.is_file() or mark.is_symlink():
+        return not any(folder.iterdir())
+    return mark.read_bytes() in (b"", _mark_of(origin))  # empty: stopped while it was written
+
+
+def _mark_of(origin: Place) -> bytes:
+    return os.fsencode(str(origin if isinstance(origin, ServerUrl) else origin.path.resolve()))
 
 
 def _url(text: str, which: str) -> ServerUrl:
@@ -83,9 +106,17 @@ def _parts(origin: Place) -> dict[str, Database]:
     if isinstance(origin, StudyFolder):
         outers = {outer.path.name: outer.database for outer in origin.outers if outer.begun}
         return {"": origin.database, **outers}
-    outer = re.compile(rf"{re.escape(origin.study or '')}-(outer-\d+)")
-    found = {name[1]: url for url in studies_on(origin.where) if (name := outer.fullmatch(url.study or ""))}
-    return {"": origin, **found}
+    named = re.compile(rf"{re.escape(origin.study or '')}-(outer-(\d+))")
+    found = [(name, url) for url in studies_on(origin.where) if (name := named.fullmatch(url.study or ""))]
+    seed = _seed(origin) if found else 0
+    # Another study may happen to have such a name.
+    own = {name[1]: url for name, url in found if _seed(url) == derive(seed, "outer", int(name[2]) - 1)}
+    return {"": origin, **own}
+
+
+def _seed(url: ServerUrl) -> int:
+    with Store.open(url, read_only=True) as store:
+        return store.study().seed
 
 
 def _inner(folder: StudyFolder, outer: str) -> StudyFolder:
@@ -95,14 +126,18 @@ def _inner(folder: StudyFolder, outer: str) -> StudyFolder:
 def _part(goal: Place, outer: str) -> Database:
     if isinstance(goal, StudyFolder):
         return _inner(goal, outer).database
-    return goal.of_study(f"{goal.study}-{outer}") if outer else goal
+    try:
+        return goal.of_study(f"{goal.study}-{outer}") if outer else goal
+    except ValueError as error:
+        raise UsageError(f"TO: an outer fold has the name of the study and -{outer}: {error}") from None
 
 
-def _make(goal: StudyFolder, origin: Place) -> None:
+def _make(goal: StudyFolder, origin: Place, parts: list[str]) -> None:
     """The folder, and its outer folds, with all but settings and results."""
     with writing(f"TO: {goal}", "name a folder that can"):
         goal.path.mkdir(exist_ok=True)
-        for outer in list(_parts(origin))[1:]:
+        (goal.path / _UNFINISHED).write_bytes(_mark_of(origin))
+        for outer in parts[1:]:
             (goal.nested / outer).mkdir(parents=True, exist_ok=True)
         if isinstance(origin, StudyFolder):
             copy_files(origin, goal)

@@ -23,6 +23,7 @@ from search.study.folder import StudyFolder
 from storage import StorageError
 
 HOST = "127.0.0.1"
+HTTP = 80
 LOOK_SECONDS = 1.0  # between two looks at the database, at least
 _READING = frozenset({"GET", "HEAD"})
 
@@ -100,6 +101,12 @@ def _refused(start_response: StartResponse, status: str, why: str) -> list[bytes
     return [body]
 
 
+def names_at(port: int) -> frozenset[str]:
+    """What browsers name this machine in a request to that port: they leave out that of HTTP."""
+    ends = (f":{port}", "") if port == HTTP else (f":{port}",)
+    return frozenset(f"{host}{end}" for host in (HOST, "localhost") for end in ends)
+
+
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
@@ -145,7 +152,7 @@ def serving(study: Path | None, port: int | None = None) -> Iterator[Served]:
         raise UsageError(f"--port {port}: {error.strerror}; name another, or leave it out to get a free one") from None
     with server, stop_on_signals(folder.command("dashboard")) as stop:
         number = server.server_port
-        server.set_app(ReadOnly(mirror.app, frozenset({f"{HOST}:{number}", f"localhost:{number}"})))
+        server.set_app(ReadOnly(mirror.app, names_at(number)))
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": TICK_SECONDS}, daemon=True)
         thread.start()
         try:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from search.commands.request import Settings, builder, check_images, search_of
+from search.commands.run import check_request
 from search.commands.session import Session
 from search.executors.devices import default_workers
 from search.executors.factory import open_executor
 from search.results.dry_run import DryRun
-from search.samplers.catalog import check_sampler
 from search.session import dry_run as session_dry_run
 from search.session.prepare import prepare
-from search.study.continuing import check_named
 
 
 def dry_run(
@@ -28,10 +27,7 @@ def dry_run(
     own = builder(model, settings.preset)
     request = search_of(path, directory, settings)
     folder, display = request.folder, session.display
-    check_sampler(request.config.chosen_sampler)
-    folder.check()
-    if not request.images_before:
-        check_named(folder, own, "run", "--dry-run")
+    check_request(request, session, own)
     workers = session.workers or (default_workers()[0] if session.workers is None else 1)
     with open_executor(0 if session.workers == 0 else 1) as executor:
         with display.reading() as progress:

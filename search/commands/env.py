@@ -22,6 +22,7 @@ EXTRAS = {
     "heic": ("pictures of phones (HEIC)", "pillow_heif"),
     "export": ("models as LiteRT and ONNX files", "onnxruntime"),
     "dicom": ("pictures of scanners (DICOM)", "pydicom"),
+    "cluster": ("--executor ray", "ray"),
     "cmaes": ("the sampler cmaes", "cmaes"),
     "gp": ("the sampler gp", "torch"),
     "tensorboard": ("--log tensorboard", "tensorboard"),

@@ -62,7 +62,7 @@ def explain(
     if unfinished:
         check_named(folder, own, "explain", *_ends_options(ends), *session.asked.options)
         folder.check()
-        with open_executor(session.workers, session.fold_limit) as executor:
+        with open_executor(session.workers, session.fold_limit, session.cluster) as executor:
             with session.display.reading() as progress:
                 prepared = prepare(toml.read(folder.path), folder.path, progress, own)
             with session.display.training() as watched:
@@ -77,7 +77,8 @@ def explain(
                     watched=watched,
                 )
     else:
-        training.ask(folder, ends, session.asked)
+        with session.display.training() as watched:
+            training.ask(folder, ends, session.asked, watched)
     with folder.read() as store:
         explanation = explained(store, ends.numbers)
     if explanation is None:

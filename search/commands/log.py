@@ -37,6 +37,15 @@ def log(study: Path | None, tracker: str) -> Logged:
     return _logged(report(study), tracker)
 
 
+def log_all(study: Path, trackers: Sequence[str], complain: Callable[[str], object]) -> None:
+    """Write into each tracker what it lacks; where one fails, it is told by `complain` and nothing else fails."""
+    for tracker in trackers:
+        try:
+            log(study, tracker)
+        except (RunError, UsageError) as error:
+            complain(str(error))
+
+
 def follow(study: Path | None, tracker: str, complain: Callable[[str], None]) -> Iterator[Logged]:
     """The same whenever the study has new results, until its search ends or a signal asks to stop.
 

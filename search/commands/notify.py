@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from search.errors import UsageError
+from search.text import without_passwords
 
 VARIABLE = "SMALLSEARCH_NOTIFY"
 HIDDEN = "***"  # is stored in place of an address
@@ -24,12 +25,12 @@ LOGGERS = ("apprise", "urllib3", "requests", "requests_oauthlib")  # they name a
 WAIT_SECONDS = 30.0  # for the last notices, when the command is done
 
 
-def addresses(given: Sequence[str] | None) -> tuple[str, ...]:
-    """The addresses of the option and, separated by spaces, of the environment, from which they are removed.
+def taken_from_environment() -> tuple[str, ...]:
+    """The addresses of the environment, where spaces are between them, and from which they are removed.
 
     So no process that is started later sees them, such as a worker, in which the user's own code runs.
     """
-    return (*(given or ()), *os.environ.pop(VARIABLE, "").split())
+    return tuple(os.environ.pop(VARIABLE, "").split())
 
 
 def without_addresses(arguments: Sequence[str]) -> list[str]:
@@ -60,9 +61,9 @@ class Notices:
             self._thread.start()
 
     def send(self, title: str, body: str) -> None:
-        """Send a message to all places. Returns at once."""
+        """Send a message to all places, others' machines: passwords of URLs in it are masked. Returns at once."""
         if self._places:
-            self._waiting.put((title, body))
+            self._waiting.put((without_passwords(title), without_passwords(body)))
 
     def close(self) -> str:
         """Wait for what is being sent, at most WAIT_SECONDS. Returns what went wrong, in words; empty if nothing."""

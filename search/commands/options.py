@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +14,11 @@ from search.executors.devices import VISIBLE, visible_gpus
 from search.samplers import catalog
 from search.text import seconds_of
 
+if TYPE_CHECKING:
+    from search.executors.base import Cluster
+
 PREVIEW = "augmentation.png"
+EXECUTORS = ("local", "ray")
 
 
 def _whole(text: str) -> int:
@@ -46,6 +51,13 @@ def either(hours: float | None, time: float | None) -> float | None:
     if hours is not None and time is not None:
         raise UsageError("--hours and --time are the same budget; give one of them")
     return hours if time is None else time
+
+
+def checked_list(name: str, given: Sequence[str] | None) -> Sequence[str] | None:
+    """The list itself. Raises UsageError for a text, which Python would take for a list of its letters."""
+    if isinstance(given, str):
+        raise UsageError(f"{name}: must be a list of texts, got {given!r}; write [{given!r}]")
+    return given
 
 
 def checked_workers(workers: int) -> int:
@@ -257,6 +269,17 @@ PerGpu = Annotated[
     int | None,
     _option("Worker processes for each visible NVIDIA GPU, which share its memory; instead of --workers. [default: 1]"),
 ]
+Executor = Annotated[
+    str | None,
+    typer.Option(
+        metavar="local|ray",
+        help="Where folds are trained: here, or on a Ray cluster: pip install 'smallsearch[cluster]'. [default: local]",
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="The running Ray cluster. [default: one is started here for the search]"),
+]
 FoldLimit = Annotated[
     float | None,
     typer.Option(
@@ -272,7 +295,11 @@ Precision = Annotated[
     ),
 ]
 Xla = Annotated[
-    bool, typer.Option("--xla", help="Compile each epoch of training by XLA: for GPUs; slower on a processor.")
+    bool,
+    typer.Option(
+        "--xla",
+        help="Compile each epoch of training by XLA: meant for GPUs, not measured on one yet; slower on a processor.",
+    ),
 ]
 Takeover = Annotated[
     bool, typer.Option("--takeover", help="Stop the process that has the study now, in order, and go on in its place.")
@@ -448,7 +475,11 @@ Tracker = Annotated[
 Follow = Annotated[bool, typer.Option("--watch", help="Go on while the search runs. Ctrl-C ends.")]
 Port = Annotated[int | None, typer.Option(parser=_port, metavar="N", help="Port of 127.0.0.1. [default: a free one]")]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be searched, for how long and at what cost; write nothing.")
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Say what would be searched, for how long and at what cost. Nothing is written, logged or taken over.",
+    ),
 ]
 Labels = Annotated[
     Path | None,
@@ -463,6 +494,34 @@ Preview = Annotated[
     Path | None,
     typer.Option(metavar="IMAGES", help=f"Write {PREVIEW} instead: these pictures under every augmentation."),
 ]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where folds are to be trained, as it was asked for."""
+
+    workers: int | None
+    per_gpu: int | None
+    executor: str | None
+    address: str | None
+
+    @property
+    def chosen(self) -> tuple[int | None, Cluster | None]:
+        """(workers on this machine, see `workers_asked`; None) or (None, the cluster). Raises UsageError."""
+        if self.executor is not None and self.executor not in EXECUTORS:
+            raise UsageError(f"--executor: must be one of {', '.join(EXECUTORS)}, got {self.executor!r}")
+        if self.executor != "ray":
+            if self.address is not None:
+                raise UsageError(f"--address {self.address}: is that of a Ray cluster; add --executor ray")
+            return workers_asked(self.workers, self.per_gpu), None
+        if self.workers == 0:
+            raise UsageError("--workers 0 trains in this process, --executor ray on a cluster; leave one of them out")
+        if self.per_gpu is not None and self.per_gpu < 1:
+            raise UsageError(f"--workers-per-gpu: must be at least 1, got {self.per_gpu}")
+        from search.executors.base import Cluster  # imported here, because --help needs no NumPy
+
+        most = None if self.workers is None else checked_workers(self.workers)
+        return None, Cluster(self.address, most, self.per_gpu or 1)
 
 
 def workers_asked(workers: int | None, per_gpu: int | None) -> int | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from search.commands.options import either
+from search.commands.options import checked_list, either
 from search.data.groups import is_table
 from search.data.origin import Origin, name_of_set
 from search.errors import UsageError
@@ -49,7 +49,7 @@ class Settings:
     labels: Path | None = None  # a table, relative to the current folder
     label_columns: str | None = None
     label_pattern: str | None = None
-    classes: Sequence[str] = ()  # each may name several, with commas between
+    classes: Sequence[str] = ()
     merge: Sequence[str] = ()  # 'new=a+b'
     lock_box: bool | None = None
     nested: bool | None = None
@@ -57,6 +57,11 @@ class Settings:
     prefer: str | None = None
     max_latency: float | None = None  # milliseconds an image
     storage: str | None = None  # the URL of a server, for a new study
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a text where a list is meant: a text is a list of its letters too."""
+        for name in ("backbones", "classes", "merge"):
+            checked_list(name, getattr(self, name))
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Settings:
@@ -69,6 +74,9 @@ class Settings:
         given |= {name: False for name in ("flip", "lock_box") if options.get(f"no_{name}")}
         if paths := options.get("images", options.get("path")):  # the first is that of the study
             given["also"] = paths[1:]
+        if "classes" in options:  # as typed, each may name several
+            typed = [name.strip() for each in options["classes"] or () for name in each.split(",")]
+            given["classes"] = [name for name in typed if name]
         if "backbone" in options:
             given["backbones"] = options["backbone"]
         if "time" in options:
@@ -90,11 +98,10 @@ class Settings:
     @property
     def _data(self) -> dict[str, Any]:
         """What says where the images are and which class each has, as study.toml has it."""
-        classes = [name.strip() for given in self.classes or () for name in given.split(",")]
         return {
             "also": [str(path.resolve()) for path in self.also or ()] or None,
             "labels": str(self.labels.resolve()) if self.labels else None,
-            "classes": [name for name in classes if name] or None,
+            "classes": list(self.classes or ()) or None,
             "merge": list(self.merge or ()) or None,
         }
 

@@ -112,7 +112,7 @@ def _search(
 ) -> RunResult:
     session.display.study(str(request.folder), going_on=request.folder.begun)
     check_request(request, session, own)
-    with open_executor(session.workers, session.fold_limit) as executor:
+    with open_executor(session.workers, session.fold_limit, session.cluster) as executor:
         return search_with(executor, request, session, own, warm_start=warm_start, only_unfinished=only_unfinished)
 
 

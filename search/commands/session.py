@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from search.data.findings import Findings
+from search.executors.base import Cluster
 from search.results.progress import Observer
 from search.session.session import Asked
 
@@ -49,6 +50,7 @@ class Session:
     started: float = field(default_factory=time.monotonic)  # when the command began: its budget counts from then
     takeover: bool | None = None  # whether a process that has the study is ended; None: the command cannot
     log: tuple[str, ...] = ()  # the trackers into which it is also written
+    cluster: Cluster | None = None  # where folds are trained; None: on this machine
 
     @property
     def asked(self) -> Asked:
@@ -56,4 +58,5 @@ class Session:
         workers = () if self.workers is None else ("--workers", str(self.workers))
         limit = () if self.fold_limit is None else ("--fold-limit", f"{self.fold_limit:g}s")
         log = (word for tracker in self.log for word in ("--log", tracker))
-        return Asked(self.command, (*workers, *limit, *log), self.started, self.takeover)
+        cluster = self.cluster.options if self.cluster else ()
+        return Asked(self.command, (*workers, *limit, *log, *cluster), self.started, self.takeover)

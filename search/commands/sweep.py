@@ -21,6 +21,8 @@ from search.study.folder import StudyFolder
 from search.study.sweep_file import Cell, read_sweep
 from storage import StorageError
 
+_PROBLEMS = (RunError, UsageError, StorageError, OSError)  # of one study, which do not end the sweep
+
 
 @dataclass(frozen=True)
 class SweepResult:
@@ -57,7 +59,7 @@ def sweep(path: Path, session: Session, *, each: Callable[[StudyFolder, StudySum
                     one = replace(session, started=time.monotonic())
                     check_request(requests[number], one)
                     ended = search_with(executor, requests[number], one)
-                except (RunError, UsageError, StorageError, OSError) as error:
+                except _PROBLEMS as error:
                     problems[number] = str(error)
                     break
                 if ended.ending is Ending.STOPPED:
@@ -65,7 +67,10 @@ def sweep(path: Path, session: Session, *, each: Callable[[StudyFolder, StudySum
                 if ended.problem is not None:
                     problems[number] = ended.problem
                 if ended.nothing_left is None or not folder.report.exists():
-                    each(folder, summary_of(folder))
+                    try:
+                        each(folder, summary_of(folder))
+                    except _PROBLEMS as error:
+                        problems.setdefault(number, f"its report cannot be written: {error}")
     return SweepResult(_table(cells, problems), stopped=False)
 
 

@@ -12,7 +12,6 @@ import os
 import stat
 import struct
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections import Counter
@@ -26,6 +25,7 @@ from search.data.decoding import MAX_BYTES
 from search.data.origin import stem_of
 from search.data.tree import Note, is_hidden, is_picture
 from search.errors import UsageError
+from search.files import temporary_folder
 from search.text import as_unicode, printable
 
 MAX_MEMBERS = 1_000_000
@@ -73,8 +73,7 @@ def unpacked(path: Path, wanted: Collection[str] | None = None) -> Iterator[Unpa
     """
     with ExitStack() as stack:
         try:
-            place = stack.enter_context(tempfile.TemporaryDirectory(prefix="smallsearch-"))
-            folder = Path(place) / (stem_of(path).strip(".") or "archive")
+            folder = stack.enter_context(temporary_folder("smallsearch-")) / (stem_of(path).strip(".") or "archive")
             folder.mkdir()
             target = _Target(folder, None if wanted is None else frozenset(wanted))
             _unpack(path, target)

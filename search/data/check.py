@@ -15,7 +15,7 @@ from search.data.duplicates import Pair, exact_copies, most_alike_in_group, near
 from search.data.findings import ClassRow, DuplicateKind, Findings, ImageView, PairView, Remark
 from search.data.folds import choose_folds
 from search.data.groups import Grouping, UserGroups, group_images, groups_by, groups_of_data, named_groups
-from search.data.images import BRIGHTEST, ImageSet
+from search.data.images import BRIGHTEST, PATIENTS, ImageSet
 from search.data.listing import PLAIN, PLAIN_SPLITS
 from search.data.names import Versions, find_versions, mask_rows
 from search.errors import UsageError
@@ -46,7 +46,8 @@ def check_images(images: ImageSet, groups: str | None, folder: Path, folds: int 
     `groups`: as the user wrote it; the name of a table is relative to `folder`. `folds`: the number that the user
     wants, or None. Raises UsageError for groups that cannot be read. Why there can be no folds is in `problem`.
     """
-    of_data = groups_of_data(images.groups, images.grouped_by, images.paths) if images.groups else None
+    told = images.groups and not _one_patient(images)
+    of_data = groups_of_data(images.groups, images.grouped_by, images.paths) if told else None
     named = named_groups(groups, folder, images.paths) if groups is not None else of_data
     near = near_copies(images.pixels, images.digests)
     same = np.unique(np.array(images.digests), return_inverse=True)[1]
@@ -140,6 +141,11 @@ def _size(pair: NDArray[np.floating] | NDArray[np.int32]) -> tuple[int, int]:
     return int(pair[0]), int(pair[1])
 
 
+def _one_patient(images: ImageSet) -> bool:
+    """Whether one PatientID is that of all DICOM files, as where names were removed: it tells no patients apart."""
+    return images.grouped_by == PATIENTS and len({*images.groups} - {None}) == 1
+
+
 # ---- in words
 
 
@@ -151,6 +157,8 @@ def _of_reading(images: ImageSet, named: UserGroups | None, of_data: UserGroups 
         sentences.append(f"Groups are those of {named.source}; --groups names others.")
     elif of_data is not None:
         sentences.append(f"--groups says which images stay together; {of_data.source} is not used.")
+    elif named is None and _one_patient(images):
+        sentences.append(f"{PATIENTS} is the same in all, so it tells no patients apart and is not used.")
     return sentences
 
 

@@ -122,7 +122,8 @@ def read_header(path: Path) -> Header | FileRemark:
             if image.format == "PNG":
                 image.verify()  # checksums of all chunks: decoding skips that of the pixels
             alone = image.format in ("TIFF", DICOM) or height * width > LARGE_PIXELS
-            return Header(height, width, alone, is_deep(image), remarks, image.info.get("patient"), taken)
+            patient = image.info.get("patient") if image.format == DICOM else None  # of a PNG it is any text
+            return Header(height, width, alone, is_deep(image), remarks, patient, taken)
     except Exception as error:  # noqa: BLE001 — Pillow's decoders raise anything on hostile bytes; one bad file is a note
         return _why(path, error)
 

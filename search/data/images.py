@@ -32,6 +32,7 @@ MIN_SIDE, MAX_SIDE = 8, 128  # pixels, of a size taken from the data
 FEW_IMAGES = 10  # a class with fewer training images gets a note
 FEW_BRIGHT = 0.05  # share of deep grey images: so few that decide the scale of all get a note
 BRIGHTEST = "brightest"  # kind of that note
+PATIENTS = "PatientID in the DICOM files"  # `ImageSet.grouped_by`
 _THREADS = 4  # Pillow decodes outside the GIL
 
 _Result = TypeVar("_Result")
@@ -119,8 +120,7 @@ def read_images(
     _note_classes(rows, classes, listing, notes)
     _note_copies(rows, notes)
     images = _assemble(rows, classes, buffer, notes)
-    grouped_by = listing.grouped_by or "PatientID in the DICOM files"
-    return replace(images, scale=scale, grouped_by=grouped_by, reading=listing.reading)
+    return replace(images, scale=scale, grouped_by=listing.grouped_by or PATIENTS, reading=listing.reading)
 
 
 # ---- the two passes

@@ -28,11 +28,30 @@ class Replaced:
     how: str  # it ended, in words that go on 'the worker …'
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """The Ray cluster on which jobs are to run."""
+
+    address: str | None = None  # of its head, 'HOST:PORT' or 'auto'; None: one is started on this machine
+    workers: int | None = None  # at most, on all nodes together; None: one per core, or `per_gpu` per GPU
+    per_gpu: int = 1
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """As they are typed, without the numbers of workers."""
+        return ("--executor", "ray", *(("--address", self.address) if self.address else ()))
+
+
 class Executor(Protocol):
     """Runs jobs. `submit` never raises because of a job: a failure is an outcome."""
 
-    slots: int
-    """How many jobs run at the same time; further jobs wait."""
+    @property
+    def slots(self) -> int:
+        """How many jobs run at the same time; further jobs wait. It may change where machines come and go."""
+
+    @property
+    def memory(self) -> int | None:
+        """Bytes that a worker may take; None: an equal share of this machine's memory."""
 
     @property
     def ready(self) -> bool:

@@ -19,6 +19,11 @@ class InProcess:
         self._worker: Worker | None = None
 
     @property
+    def memory(self) -> int | None:
+        """See Executor."""
+        return None
+
+    @property
     def ready(self) -> bool:
         """See Executor."""
         return self._worker is not None

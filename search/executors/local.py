@@ -47,6 +47,11 @@ class LocalProcesses:
         self._closing, self._closed = threading.Event(), threading.Event()
 
     @property
+    def memory(self) -> int | None:
+        """See Executor."""
+        return None
+
+    @property
     def ready(self) -> bool:
         """See Executor."""
         return any(child.ready for child in self._children)

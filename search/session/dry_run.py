@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,8 @@ def dry_run(folder: StudyFolder, prepared: Prepared, executor: Executor, *, work
         apart = StudyFolder(Path(stack.enter_context(tempfile.TemporaryDirectory())))
         pixels = stack.enter_context(apart.pixels_on_disk(prepared.images.pixels))
         stack.callback(executor.close, kill=True)  # before its files are removed
-        store = stack.enter_context(folder.read() if begun else create(apart, prepared))
+        here = replace(prepared, config=prepared.config.model_copy(update={"storage": None}))  # and on no server
+        store = stack.enter_context(folder.read() if begun else create(apart, here))
         executor.prepare(worker_context(pixels, apart.features, prepared), apart.logs)
         plan, trials, spent = make_plan(prepared, store, workers), store.trials(curves=False), store.spent_seconds()
         starts = [] if used_up else still_to_try(plan.starts, trials)

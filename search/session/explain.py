@@ -69,13 +69,13 @@ class Candidate:
 Work: TypeAlias = Candidate | FoldJob
 
 
-def ask(folder: StudyFolder, ends: Ends, asked: Asked) -> None:
+def ask(folder: StudyFolder, ends: Ends, asked: Asked, watched: Watched = lambda _what, _done, _total: None) -> None:
     """Note that an explanation was asked for that needs no training."""
     with (
-        leased(folder.lock, takeover=asked.takeover),
+        leased(folder.lock, takeover=asked.takeover, tell=lambda text: watched(text, 0, 1)) as waited,
         folder.read() as study,
         open_to_write(folder, study, ends) as store,
-        _session(store, asked) as session,
+        _session(store, asked.after(waited)) as session,
     ):
         session.outcome = Ending.FINISHED
 
@@ -97,9 +97,10 @@ def explain(
     go on.
     """
     lease = leased(folder.lock, takeover=asked.takeover, tell=lambda text: watched(text, 0, 1))
-    with lease, folder.read() as study:
+    with lease as waited, folder.read() as study:
+        asked = asked.after(waited)
         check_same(study, prepared)
-        plan = make_plan(prepared, study, executor.slots)
+        plan = make_plan(prepared, study, executor.slots, executor.memory)
         try:
             with (
                 open_to_write(folder, study, ends) as store,
@@ -111,7 +112,7 @@ def explain(
                 # Workers that are still busy must end before the lock is freed.
                 always.callback(executor.close, kill=True)
                 folder.sweep()
-                saving = saving_in(folder, folder.explained_states(*ends.numbers), prepared.images.fingerprint)
+                saving = saving_in(folder, folder.explained_states(*ends.numbers), store.study().fingerprint)
                 sweep_states(saving, store, chosen=True)
                 context = worker_context(pixels, folder.features, prepared, saving)
                 plan = replace(plan, saving=saving)

@@ -46,23 +46,23 @@ def sweep_states(saving: Saving | None, store: Store, *, chosen: bool) -> None:
     """Remove the states of fold runs that no session goes on with. Only while the study is locked.
 
     Those of open trials stay, also if these are only out of time; of complete ones too (they are confirmed, or trained
-    on all images), unless the model is `chosen` from all results.
+    again for the model: on all images, or as in a fold that is stored), unless the model is `chosen` from all results.
     """
     paths = list(saving.folder.glob(f"*{STATE}")) if saving else []
     by_number = {trial.number: trial for trial in store.trials(curves=False)} if paths else {}
     for path in paths:
         number, repeat, fold, seed = ([*map(_number, path.name.split("-")[:4])] + [-1] * 4)[:4]
         trial = by_number.get(number)
-        if (
-            trial is None
-            or (repeat, fold, seed) in {(f.repeat, f.fold, f.seed) for f in trial.folds}
-            or not (_goes_on(trial) or (trial.state == TrialState.COMPLETE and not chosen))
+        if trial is None or not (
+            _lacks(trial, repeat, fold, seed) or (trial.state == TrialState.COMPLETE and not chosen)
         ):
             remove([path])
 
 
-def _goes_on(trial: TrialRecord) -> bool:
-    return trial.state == TrialState.RUNNING or trial.cause == OUT_OF_TIME
+def _lacks(trial: TrialRecord, repeat: int, fold: int, seed: int) -> bool:
+    """Whether the search goes on with this trial, and the fold run is not stored yet."""
+    goes_on = trial.state == TrialState.RUNNING or trial.cause == OUT_OF_TIME
+    return goes_on and (repeat, fold, seed) not in {(f.repeat, f.fold, f.seed) for f in trial.folds}
 
 
 def _number(text: str) -> int:

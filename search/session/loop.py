@@ -105,7 +105,8 @@ class Loop:
         """Seconds of a limited time that are kept back for references, and the learning curve; 0 without a limit."""
         if self.plan.seconds is None:
             return 0.0
-        return min(self.references.left_seconds(probe=self.can_probe), KEPT_SHARE * self.plan.seconds)
+        most = KEPT_SHARE * self.plan.seconds
+        return min(self.references.left_seconds(most, probe=self.can_probe), most)
 
     @property
     def can_probe(self) -> bool:

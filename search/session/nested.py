@@ -55,7 +55,7 @@ def run(
     outer = outer_folds(folder, prepared)
     ending = Ending.FINISHED
     if budget.done_already(folder, prepared):
-        with leased(folder.lock, takeover=asked.takeover):
+        with watch() as observer, leased(folder.lock, takeover=asked.takeover, tell=observer.note):
             begin()
     else:
         with watch() as observer:

@@ -57,9 +57,13 @@ class PartQueue:
         return self._terms.method if self._terms else ""
 
     def first_draw(self, seconds_of: Callable[[str], float]) -> float:
-        """Expected seconds of what is missing of the first draw. `seconds_of`: of a fold of a whole reference."""
-        percents = [part.percent for part, _ in self._waiting if part.draw == 0]
-        return sum(percents) / 100 * seconds_of(self.method) if percents else 0.0
+        """Expected seconds of what is missing of the first draw, without fits that are too long to be begun.
+
+        `seconds_of`: of a fold of a whole reference.
+        """
+        shares = [part.percent / 100 for part, _ in self._waiting if part.draw == 0]
+        whole = seconds_of(self.method)
+        return sum(whole * share for share in shares if whole * share <= LONGEST)
 
     def next_job(
         self, references: Sequence[ReferenceRecord], seconds: float, *, free: bool = True

@@ -127,8 +127,8 @@ def still_to_try(starts: Sequence[Start], trials: Sequence[TrialRecord]) -> list
     return left
 
 
-def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
-    """The plan for a prepared study and its stored folds."""
+def make_plan(prepared: Prepared, store: Store, slots: int, memory: int | None = None) -> Plan:
+    """The plan for a prepared study and its stored folds. `slots`, `memory`: see Executor."""
     config, space = prepared.config, prepared.space
     preset = None if prepared.own else prepared.preset
     baseline = space.defaults()
@@ -149,7 +149,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int) -> Plan:
         space=space,
         starts=starts,
         max_parameters=config.max_parameters,
-        max_bytes=memory_for_each(slots),
+        max_bytes=memory or memory_for_each(slots),
         trials=config.trials,
         seconds=None if config.hours is None else config.hours * 3600,
         model=prepared.own.file.name if prepared.own else prepared.preset.name,

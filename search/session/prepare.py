@@ -20,6 +20,7 @@ from search.session.discover import discover
 from search.study import config as toml
 from search.study.available_backbones import AvailableBackbones, find_backbones
 from search.study.config import Config, Try
+from search.study.database import place_of_study
 from search.study.folder import StudyFolder
 from search.study.prepared import BY_ITSELF, CustomModel, Prepared
 from search.study.warm_start import best_of, points_to_try
@@ -51,7 +52,7 @@ def prepare(
     Raises UsageError for images, model, weights, space, points or folds that cannot be searched.
     """
     chosen = preset(config.preset)
-    (stored, before), weights = _stored(folder), AvailableBackbones((), config.space, ())
+    (stored, before), weights = _stored(config, folder), AvailableBackbones((), config.space, ())
     if not model and (isinstance(chosen, Auto) or chosen.frozen):
         weights = find_backbones(config, folder, _backbones_of(stored), needed=not isinstance(chosen, Auto))
     scale = None if stored is None else _scale_of(stored, folder)
@@ -159,12 +160,12 @@ def _facts(images: ImageSet, apart: NDArray[np.bool_], *, flip: bool, backbones:
     return Facts(height, width, channels, len(images.classes), int(counts.sum()), backbones, flip, uneven)
 
 
-def _stored(folder: Path) -> tuple[StudyRecord | None, list[ImageRecord]]:
-    """The stored study in this folder and its images; None if it has no trial yet, or must be upgraded first."""
-    path = StudyFolder(folder).database
-    if not path.exists() or needs_upgrade(path):
+def _stored(config: Config, folder: Path) -> tuple[StudyRecord | None, list[ImageRecord]]:
+    """The stored study and its images; None if it has no trial yet, or must be upgraded first."""
+    place = place_of_study(StudyFolder(folder), config)
+    if place is None or (isinstance(place, Path) and needs_upgrade(place)):
         return None, []
-    with Store.open(path, read_only=True) as store:
+    with Store.open(place, read_only=True) as store:
         return (store.study(), store.images()) if store.has_trials() else (None, [])
 
 

@@ -22,6 +22,7 @@ from storage import ReferenceRecord, Store
 AFTERWARDS = 2.0  # seconds that the learning curve may take once the model is saved, without a time to use up
 KEPT_SHARE = 0.05  # of a limited time, at most, that is kept back for references and the learning curve
 ASSUMED = 0.4  # seconds of a reference's fold, before there was one
+PATIENCE = 5.0  # seconds beyond their time that jobs are waited for: starting a worker again takes as long
 
 
 def missing_folds(names: Iterable[str], folds: int, known: Iterable[ReferenceRecord]) -> list[tuple[str, int]]:
@@ -47,6 +48,7 @@ class ReferenceQueue:
         self.known: list[ReferenceRecord] = []
         self._waiting: deque[tuple[str, int]] = deque()
         self._left_out: set[str] = set()
+        self._guessed: set[str] = set()  # names of which a job was begun in spare time before there was a record
 
     def load(self, known: Iterable[ReferenceRecord]) -> None:
         """Load the stored rows, those of the learning curve too. Must be called before the first `next_job`."""
@@ -64,30 +66,37 @@ class ReferenceQueue:
     def _job(self, name: str, fold: int) -> ReferenceJob:
         return ReferenceJob(name, fold, *fold_rows(self._assignment, fold), derive(self._seed, "reference", name, fold))
 
-    def left_seconds(self, *, probe: bool) -> float:
+    def left_seconds(self, within: float, *, probe: bool) -> float:
         """Expected seconds of what is missing, and of the first draw of the learning curve, one after another.
 
-        `probe`: whether the features of the linear probe are at hand; if not, it is left out.
+        Without what does not fit into `within` seconds alone. `probe`: whether the features of the linear probe are at
+        hand; if not, it is left out.
         """
         waiting = [name for name, _ in self._waiting if probe or name != PROBE]
-        curve = self.parts.first_draw(self._seconds_of) if probe or self.parts.method != PROBE else 0.0
-        return sum(map(self._seconds_of, waiting)) + curve
+        fitting = [seconds for name in waiting if (seconds := self._seconds_of(name)) <= within]
+        has_curve = (probe or self.parts.method != PROBE) and self._seconds_of(self.parts.method) <= within
+        return sum(fitting) + (self.parts.first_draw(self._seconds_of) if has_curve else 0.0)
 
-    def next_short(self, seconds: float, *, probe: bool) -> ReferenceJob | None:
+    def next_short(self, seconds: float, *, probe: bool, guess: bool = True) -> ReferenceJob | None:
         """The next job that is expected to end within `seconds`; None if there is none.
 
         First the reference that the learning curve is of, then the curve's first draw, then the other references, and
-        the other draws last. `probe`: see `left_seconds`.
+        the other draws last. Of a reference of which no fold was measured yet, one is begun, and the others once it
+        ended; none without `guess`. `probe`: see `left_seconds`.
         """
         usable = [(name, fold) for name, fold in self._waiting if probe or name != PROBE]
         first = [job for job in usable if job[0] == self.parts.method]
         if not first and self.parts.first_draw(self._seconds_of) and (part := self.next_part(seconds)):
             return part
-        for name, fold in first or usable:
-            if self._seconds_of(name) <= seconds:
+        for name, fold in [*first, *(job for job in usable if job not in first)]:
+            if self._seconds_of(name) <= seconds and (self._is_measured(name) or (guess and name not in self._guessed)):
+                self._guessed.add(name)
                 self._waiting.remove((name, fold))
                 return self._job(name, fold)
         return self.next_part(seconds)
+
+    def _is_measured(self, name: str) -> bool:
+        return any(record.name == name for record in self.known)
 
     def _seconds_of(self, name: str) -> float:
         """Expected seconds of a fold. The first one may have waited for features."""
@@ -139,13 +148,19 @@ def use_spare_time(
     show: Callable[[], object] = lambda: None,
     *,
     probe: bool = True,
-) -> None:
+    guess: bool = True,
+) -> bool:
     """Compute references that there was no time for, and the learning curve, for at most so many seconds.
 
-    `probe`: see `ReferenceQueue.left_seconds`.
+    `probe`, `guess`: see `ReferenceQueue.next_short`. Returns whether something is still running although it was given
+    PATIENCE seconds more: then the caller ends it.
     """
     deadline = session.clock() + seconds
     drive: Drive[ReferenceJob] = Drive(
         session.executor, lambda job: job, lambda job, outcome: keep_outcome(references, session, job, outcome), show
     )
-    drive.run(lambda: references.next_short(deadline - session.clock(), probe=probe), lambda: not session.stop.asked)
+    drive.run(
+        lambda: references.next_short(deadline - session.clock(), probe=probe, guess=guess),
+        lambda: not session.stop.asked and session.clock() < deadline + PATIENCE,
+    )
+    return bool(drive.running) and not session.stop.asked

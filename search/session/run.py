@@ -62,7 +62,8 @@ def run(
     requested one: it writes `study.toml`.
     Raises UsageError or StorageError if it cannot start, RunError if it cannot continue.
     """
-    with leased(folder.lock, takeover=asked.takeover, tell=observer.note):
+    with leased(folder.lock, takeover=asked.takeover, tell=observer.note) as waited:
+        asked = asked.after(waited)
         begun = open_begun(folder, prepared)
         begin()
         with begun or create(folder, prepared) as store:
@@ -100,7 +101,7 @@ def _session(
             # Workers that are still busy must end before the lock is freed: another session may write the same files.
             unless_finished.callback(executor.close, kill=True)
             folder.sweep()
-            saving = saving_in(folder, folder.states, prepared.images.fingerprint)
+            saving = saving_in(folder, folder.states, store.study().fingerprint)
             sweep_states(saving, store, chosen=folder.model_is_current(store))
             executor.prepare(worker_context(pixels, folder.features, prepared, saving), folder.logs)
             session = Session(store, run_id, executor, observer, stop, started=started)
@@ -128,7 +129,7 @@ def _search_and_finish(
         config.seed,
         config.second_objective,
     )
-    plan = make_plan(prepared, session.store, executor.slots)
+    plan = make_plan(prepared, session.store, executor.slots, executor.memory)
     session.store.patient = partial(session.wait_for_lock, budget=plan.seconds)
     loop = Loop(plan if searching else replace(plan, seconds=None), session, sampler)
     if searching:
@@ -137,14 +138,18 @@ def _search_and_finish(
             return ending
     else:
         loop.load()
+    start_again = partial(executor.prepare, worker_context(pixels, folder.features, prepared, plan.saving), folder.logs)
+    spare = partial(use_spare_time, loop.references, session, show=loop.show, probe=loop.can_probe)
+    kept, restarting = loop.kept_for_references, RESTARTING if loop.running else 0.0
     if loop.running:  # folds that did not end in time
-        executor.prepare(worker_context(pixels, folder.features, prepared, plan.saving), folder.logs)
-    elif searching:
-        use_spare_time(loop.references, session, loop.kept_for_references, loop.show, probe=loop.can_probe)
+        start_again()
+    if kept and spare(seconds=kept + restarting):
+        start_again()
     _finish(folder, prepared, session, loop)
     left = math.inf if plan.seconds is None or not searching else plan.seconds - session.spent
     seconds = left if loop.ended_by_time else min(left, AFTERWARDS)
-    use_spare_time(loop.references, session, seconds, loop.show, probe=loop.can_probe)
+    if spare(seconds=seconds, guess=loop.ended_by_time):
+        executor.close(kill=True)
     return Ending.STOPPED if session.stop.asked else Ending.FINISHED
 
 

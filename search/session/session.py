@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from search.executors.base import Executor
 from search.results.progress import Ending, Observer
@@ -26,6 +26,10 @@ class Asked:
     options: tuple[str, ...] = ()  # of it, those that the command needs which goes on
     started: float | None = None  # the `time.monotonic` from which its time counts; None: when it begins
     takeover: bool | None = None  # whether a process that has the study is ended, see `leased`; None: no such option
+
+    def after(self, waited: bool) -> Asked:
+        """For a session that `waited` for its study: the time until then was the other's, which has counted it."""
+        return replace(self, started=None) if waited else self
 
 
 @dataclass

@@ -72,7 +72,7 @@ class TimeLeft:
         now = self._session.clock()
         if now >= self._reserve_again:  # not after every trial: with thousands of them the estimate is slow
             reserve = self._plan.reserve(trials)
-            self._reserved = reserve.confirming + reserve.grace + self.needed(trials)
+            self._reserved = reserve.confirming + reserve.grace + self.needed(trials) + self._for_references()
             self._reserve_again = now + min(RESERVE_SECONDS, RESERVE_SHARE * self._plan.seconds)
         return self.seconds <= (RESTARTING if unsure else 0.0)
 
@@ -92,8 +92,8 @@ class TimeLeft:
         """Expected seconds for making the model; 0 without a limit or a finished fold.
 
         With the packing of kept networks of the leading trial, the prediction of the testing images by it or by the
-        ensemble that would be chosen now, what a slow or busy machine takes longer than `SAVING`, seeing where the
-        model looks if that takes hardly any of the time, and what is kept back for references, which come before.
+        ensemble that would be chosen now, what a slow or busy machine takes longer than `SAVING`, and seeing where the
+        model looks if that takes hardly any of the time.
         """
         leader = next((t for t in ranked(trials, self._plan.metric) if may_be_chosen(t, self._plan.metric)), None)
         if leader is None or self._plan.seconds is None:
@@ -105,7 +105,7 @@ class TimeLeft:
         more = slowness * PACKING * kept + testing + max(slowness - 1.0, 0.0) * SAVING
         looking = max(slowness, 1.0) * look_seconds(self._prices.predicting(leader.number), max(kept, 1))
         more += looking if looking <= LOOK_SHARE * self._plan.seconds else 0.0
-        return self._plan.reserve(trials).making + more + self._for_references()
+        return self._plan.reserve(trials).making + more
 
     def _predicting_together(self, trials: Trials) -> float:
         """Seconds in which the ensemble that would be chosen now predicts the testing images; 0 for a single trial.
@@ -207,9 +207,13 @@ class TimeLeft:
         return is_begun_anyway or self._prices.fold(trial) <= self.seconds
 
     def until_making(self, trials: Trials) -> float:
-        """Seconds until the model has to be made; infinite without a limit. Confirming trials is done before."""
+        """Seconds until references are computed and the model is made; infinite without a limit.
+
+        Confirming trials is done before the model is made.
+        """
         limit = self._plan.seconds
-        return float("inf") if limit is None else limit - self._session.spent - self.needed(trials)
+        kept = self.needed(trials) + self._for_references()
+        return float("inf") if limit is None else limit - self._session.spent - kept
 
     def last_folds(self, trials: Trials) -> tuple[int, ...]:
         """Numbers of the open trials whose missing folds come before any is confirmed; see `last_folds`."""

@@ -121,6 +121,12 @@ def _name_of_weights(name: str) -> str:
     return name
 
 
+def _of_a_table(columns: str | None, info: ValidationInfo) -> str | None:
+    if columns is not None and info.data.get("labels", columns) is None:  # missing if it is invalid itself
+        raise PydanticCustomError("sentence", "says what the columns of a table mean; name the table with labels")
+    return columns
+
+
 def _server(url: str | None) -> str | None:
     """The URL as it is stored. No message has what was given, which may hold a password."""
     try:
@@ -169,7 +175,7 @@ class Config(BaseModel):
     images: str = Field(min_length=1)  # a folder, or an archive
     also: list[Annotated[str, Field(min_length=1)]] | None = Field(default=None, max_length=100)  # more of them
     labels: str | None = Field(default=None, min_length=1)  # a table, relative to the study; None: folders are classes
-    label_columns: str | None = Field(default=None, min_length=1)  # of that table, as 'path=file,label=breed'
+    label_columns: Annotated[Annotated[str, Field(min_length=1)] | None, AfterValidator(_of_a_table)] = None  # its own
     label_pattern: str | None = Field(default=None, min_length=1)
     classes: list[Annotated[str, Field(min_length=1)]] | None = None  # these alone; None: all
     merge: list[Annotated[str, Field(min_length=1)]] | None = None  # 'new=a+b'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from search.study.folder import StudyFolder
 from search.study.identity import check_same
 from search.study.prepared import Prepared
 from search.text import command_line
-from storage import ServerUrl, Split, Store, StudyRecord, is_on_server, link, name_for, remove
+from storage import ServerUrl, Split, Store, StudyRecord, is_on_server, link, name_for
 
 
 def create(folder: StudyFolder, prepared: Prepared) -> Store:
@@ -58,6 +59,14 @@ def server_of(folder: StudyFolder, config: Config) -> ServerUrl | None:
         raise UsageError(f"storage: {error}") from None
 
 
+def place_of_study(folder: StudyFolder, config: Config) -> Path | ServerUrl | None:
+    """Where the stored study is: in its folder, else on the server of the settings; None: nowhere yet."""
+    if folder.begun:
+        return folder.database
+    wanted = server_of(folder, config)
+    return wanted if wanted is not None and is_on_server(wanted) else None
+
+
 def folds_of(prepared: Prepared, repeat: int) -> NDArray[np.int16]:
     """[images] the fold that validates each image in a repeat, -1: none; 0 is the search itself."""
     grouping, seed = prepared.checked.grouping, derive(prepared.config.seed, "folds", repeat)
@@ -83,7 +92,7 @@ def open_begun(folder: StudyFolder, prepared: Prepared) -> Store | None:
             check_same(store, prepared)
             stack.pop_all()
             return store
-    remove(folder.database)
+        store.remove()  # while it is held: nobody can have begun with it meanwhile
     return None
 
 

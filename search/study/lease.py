@@ -38,8 +38,8 @@ class _Holder:
 @contextlib.contextmanager
 def leased(
     lock: Path, *, takeover: bool | None = None, tell: Callable[[str], object] = lambda _: None
-) -> Iterator[None]:
-    """Lock the study. Raises UsageError, which names the holder, if another process has the lock.
+) -> Iterator[bool]:
+    """Lock the study; yields whether that was waited for. Raises UsageError, which names another process that has it.
 
     `takeover`: whether that process is asked to stop, and ended if it does not within STOP_SECONDS; None: the command
     has no such option. It must run on this machine as the same user, and it must really have the lock: a process that
@@ -53,7 +53,8 @@ def leased(
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror}; a study needs a folder it may write") from None
     with handle:
-        if not _locked(handle, fcntl.LOCK_EX) and not (takeover and _taken_over(handle, lock, tell)):
+        is_free = _locked(handle, fcntl.LOCK_EX)
+        if not is_free and not (takeover and _taken_over(handle, lock, tell)):
             wait = "wait for it, or stop it first"
             step = wait if takeover is None else f"{wait}: the same command with --takeover does so, and goes on"
             raise UsageError(f"{folder} is in use by {_holder(lock) or 'another process'}; {step}") from None
@@ -62,7 +63,7 @@ def leased(
         started = datetime.now(UTC).isoformat(timespec="seconds")
         json.dump({"pid": os.getpid(), "host": socket.gethostname(), "started": started}, handle)
         handle.flush()
-        yield
+        yield not is_free
 
 
 def holder(lock: Path) -> str | None:
@@ -110,7 +111,7 @@ def _taken_over(handle: TextIO, lock: Path, tell: Callable[[str], object]) -> bo
             f"there, `kill {who.pid}` asks it to stop"
         )
     with _process(who.pid, f"--takeover: {lock.parent} is in use by {who}") as process:
-        if not _has_open(who.pid, handle):
+        if not _has_locked(who.pid, handle):
             raise UsageError(
                 f"--takeover: {lock.parent} is in use, but process {who.pid}, which {lock.name} names, does not hold "
                 "it; nothing was ended: find the process that does, for example with `fuser`"
@@ -120,7 +121,7 @@ def _taken_over(handle: TextIO, lock: Path, tell: Callable[[str], object]) -> bo
         _send(process, signal.SIGCONT)  # it may be stopped
         if _freed(handle, STOP_SECONDS):
             return True
-        if not _has_open(who.pid, handle):  # another process was quicker
+        if not _has_locked(who.pid, handle):  # another process was quicker
             return False
         tell(f"process {who.pid} did not end, and is killed: what it committed stays")
         _send(process, signal.SIGKILL)
@@ -156,13 +157,18 @@ def _process(pid: int, sentence: str) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _has_open(pid: int, handle: TextIO) -> bool:
-    """Whether a process has the very file of this handle open. Raises FileNotFoundError where it has ended."""
+def _has_locked(pid: int, handle: TextIO) -> bool:
+    """Whether a process has the lock on the very file of this handle. Raises FileNotFoundError where it has ended.
+
+    To have the file open is not enough: so has who only looks at it. Source: proc_pid_fdinfo(5), "lock".
+    """
     mine = os.fstat(handle.fileno())
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(OSError):  # closed meanwhile
             if os.path.samestat(entry.stat(), mine):
-                return True
+                about = Path(f"/proc/{pid}/fdinfo/{entry.name}").read_text(encoding="utf-8")
+                if any(line.startswith("lock:") and " FLOCK " in line for line in about.splitlines()):
+                    return True
     return False
 
 

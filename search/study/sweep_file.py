@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search.data.groups import is_table
 from search.errors import UsageError
 from search.study import config as toml
 from search.study.folder import StudyFolder
 from search.study.toml_text import parse_toml, read_toml
+from spaces.backbones.hub_download import is_name
 from spaces.parameters import nearest, received
+from storage import ServerUrl
 
 MAX_STUDIES = 10_000
 _KEYS = ("images", "presets", "seeds", "settings")
@@ -78,11 +81,35 @@ def _problems(values: Mapping[str, Any]) -> Iterator[str]:
             yield f"{key}: must be a list of {what}, each once, got {received(listed)}"
         elif key in values and not all(type(one) is kind for one in listed):
             yield f"{key}: must be a list of {what}, got {received(listed)}"
-    settings = values.get("settings", {})
+    yield from _problems_of_settings(values.get("settings", {}))
+
+
+def _problems_of_settings(settings: object) -> Iterator[str]:
     if not isinstance(settings, Mapping):
         yield f"settings: must be a table of keys of study.toml, got {received(settings)}"
-    elif varied := [key for key in _BY_SWEEP if key in settings]:
+        return
+    if varied := [key for key in _BY_SWEEP if key in settings]:
         yield f"settings.{varied[0]}: the sweep sets it itself; leave it out"
+    if _names_study(settings.get("storage")):
+        yield "settings.storage: the sweep has several studies, which are named by it; leave the name of the study out"
+
+
+def _names_study(storage: object) -> bool:
+    try:
+        return isinstance(storage, str) and ServerUrl.parse(storage).study is not None
+    except ValueError:  # reported with the other settings
+        return False
+
+
+def _from_here(key: str, value: Any, folder: Path) -> Any:
+    """The value of a setting; of a path relative to the file's folder, which is not that of the study, absolute."""
+    if isinstance(value, list) and key == "also":
+        return [_from_here("labels", one, folder) for one in value]
+    if not isinstance(value, str) or not value:
+        return value  # no path, or reported with the other settings
+    of_weights = key.startswith("weights.") and value != toml.FROM_KERAS and not is_name(value) and value[0] != "~"
+    of_groups = key == "groups" and is_table(value, folder)
+    return str((folder / value).resolve()) if key == "labels" or of_groups or of_weights else value
 
 
 def _cells(path: Path, home: Path, values: Mapping[str, Any]) -> Iterator[Cell]:
@@ -91,6 +118,7 @@ def _cells(path: Path, home: Path, values: Mapping[str, Any]) -> Iterator[Cell]:
     for table in _TABLES:
         if isinstance(settings.get(table), Mapping):
             flat |= {f"{table}.{name}": value for name, value in settings[table].items()}
+    flat = {key: _from_here(key, value, path.parent) for key, value in flat.items()}
     for seed in values.get("seeds", [0]):
         for data, images in values["images"].items():
             for preset in values.get("presets", ["auto"]):

@@ -16,13 +16,14 @@ MODE = "WANDB_MODE"
 QUIET = {"WANDB_ERROR_REPORTING": "false"}
 """Environment by which wandb sends no reports of its own errors; what the user has set stays."""
 
-_DONE = "logged"  # a folder with an empty file for each run that is whole, named NAME.DIGEST
+_DONE = "logged"  # begins the name of a folder, one a mode, with an empty file NAME.DIGEST for each run that is whole
 
 
 class WandbTracker:
     """Runs of a project with the study's name, in the folder `wandb` of the study.
 
-    An offline run cannot be asked what it holds, so what is whole is noted beside the runs.
+    An offline run cannot be asked what it holds, so what is whole is noted beside the runs, for each mode: what was
+    written offline is not on a server.
     """
 
     def __init__(self, folder: Path, project: str, study: str) -> None:
@@ -33,20 +34,22 @@ class WandbTracker:
         if self._runs.is_symlink():
             raise UsageError(f"{self._runs} is a link, and a study is not logged through one; remove it first")
         self._mode = os.environ.get(MODE, "offline")
+        self._done = self._runs / f"{_DONE}-{plain_name(self._mode).replace('/', '_')}"
         self.where = str(folder / "wandb") if self._mode == "offline" else f"wandb ({self._mode})"
 
     def written(self) -> Mapping[str, str]:
         """See Tracker."""
-        return {path.stem: path.suffix[1:] for path in (self._runs / _DONE).glob("*.*")}
+        return {path.stem: path.suffix[1:] for path in self._done.glob("*.*")}
 
     def write(self, run: TrackedRun) -> None:
         """See Tracker."""
         import wandb
 
         number = f"{self._study}-{run.name}-{run.digest}"  # online, an id can never be used again after it was deleted
-        for half in self._runs.glob(f"offline-run-*-{self._study}-{run.name}-*"):
-            shutil.rmtree(half)
-        for older in (self._runs / _DONE).glob(f"{run.name}.*"):
+        if self._mode == "offline":  # else they are whole, and noted so
+            for half in self._runs.glob(f"offline-run-*-{self._study}-{run.name}-*"):
+                shutil.rmtree(half)
+        for older in self._done.glob(f"{run.name}.*"):
             older.unlink()
         with wandb.init(
             project=self._project,
@@ -70,6 +73,6 @@ class WandbTracker:
             made.summary.update({plain_name(name): value for name, value in run.numbers.items()})
             for path in run.files:
                 made.save(glob.escape(str(path.absolute())), base_path=glob.escape(str(self._folder)), policy="now")
-        done = self._runs / _DONE / f"{run.name}.{run.digest}"
+        done = self._done / f"{run.name}.{run.digest}"
         done.parent.mkdir(parents=True, exist_ok=True)
         done.touch()

@@ -35,9 +35,10 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 PACKAGES = ("smallsearch", "tensorflow", "keras", "numpy")  # another version of one: the fold run begins again
+WRITES_APART = 20  # times the seconds of the last write pass at least until the next: a large network loses 5 % at most
 LOOK_SECONDS = 0.25  # between two looks at the clock's rules and for a request: an epoch can take a millisecond
 SPARE = 200_000_000  # bytes of disk that are left free: results come first
-HEAD_BYTES = 64_000_000  # of a head at most: 100,000 epochs have 20 MB
+HEAD_BYTES, EPOCH_BYTES, ARRAY_BYTES = 200_000, 1000, 1000  # of a head at most: fixed, for each epoch and array
 DIGEST, LENGTH = 32, 8  # bytes
 
 
@@ -82,6 +83,7 @@ class Checkpoint:
         self._next = 0  # of the files, to be written
         self._from = 0  # epochs that were done elsewhere
         self._began = self._written = self._looked = time.monotonic()
+        self._wait = saving.seconds  # from the last write to the next
 
     def go_on(self, run: FoldRun) -> None:
         """See Saver. What cannot be used is removed."""
@@ -99,7 +101,8 @@ class Checkpoint:
     def after_epoch(self, run: FoldRun) -> None:
         """See Saver. Raises SavedError if the search stops and the fold run may take longer than it has."""
         now = time.monotonic()
-        if now - self._looked < LOOK_SECONDS and now - self._written < self._saving.seconds:
+        is_due = now - self._written >= self._wait
+        if now - self._looked < LOOK_SECONDS and not is_due:
             return
         self._looked = now
         if request := self._asked():
@@ -107,9 +110,11 @@ class Checkpoint:
             left = (self._job.training.max_epochs - run.epochs) * an_epoch
             if left > request.seconds and self._write(run):
                 raise SavedError(f"its state after epoch {run.epochs} is stored")
-        elif now - self._written >= self._saving.seconds:
+        elif is_due:
+            began = time.monotonic()
             self._write(run)
             self._written = time.monotonic()
+            self._wait = max(self._saving.seconds, WRITES_APART * (self._written - began))
 
     def _write(self, run: FoldRun) -> bool:
         """Whether it was written. It is not where that fails: nothing is lost by that alone."""
@@ -118,7 +123,8 @@ class Checkpoint:
         try:
             kept = keep.read_bytes() if keep and keep.is_file() else None
             head = json.dumps(asdict(self._head(state, arrays, kept=kept is not None)), default=_plain).encode()
-            parts = [len(head).to_bytes(LENGTH, "little"), head, *(array.tobytes() for array in arrays), kept or b""]
+            parts: list[bytes | memoryview] = [len(head).to_bytes(LENGTH, "little"), head, *map(_bytes, arrays)]
+            parts.append(kept or b"")
             self._saving.folder.mkdir(parents=True, exist_ok=True)
             total, _, free = shutil.disk_usage(self._saving.folder)
             if total and free < sum(map(len, parts)) + SPARE:  # some network file systems say 0 of 0
@@ -149,7 +155,7 @@ class Checkpoint:
     def _restored(self, path: Path, run: FoldRun) -> bool:
         """Whether a run that has just begun has the state in this file now."""
         try:
-            head, body = _read(path, self._limit())
+            head, body = _read(path, self._head_bytes, self._limit())
             state, kept = self._checked(head, body, run.state())
             if self._job.keep and kept is None:
                 self._job.keep.unlink(missing_ok=True)  # of epochs that are done again
@@ -157,16 +163,27 @@ class Checkpoint:
                 self._job.keep.parent.mkdir(parents=True, exist_ok=True)
                 with replacing(self._job.keep) as partial:
                     partial.write_bytes(kept)
-        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever a stranger's file causes, the fold run begins again
             print(f"{path.name} is not used: {str(error)[:200]}", file=sys.stderr)  # noqa: T201 - into the log
             return False
         run.restore(state)
         return True
 
+    @property
+    def _head_bytes(self) -> int:
+        """Of a head at most: a small one may be objects of a hundred times its size."""
+        belongs = len(json.dumps(self._belongs))
+        return (
+            HEAD_BYTES
+            + belongs
+            + EPOCH_BYTES * self._job.training.max_epochs
+            + ARRAY_BYTES * len(self._trainer.variables)
+        )
+
     def _limit(self) -> int:
         """Bytes of a file at most: a few times what the model has."""
         variables = sum(int(np.prod(variable.shape)) * 8 for variable in self._trainer.variables)
-        return HEAD_BYTES + 2 * variables + 8 * int(self._trainer.network.count_params()) + 8 * self._numbers
+        return self._head_bytes + 2 * variables + 8 * int(self._trainer.network.count_params()) + 8 * self._numbers
 
     @property
     def _numbers(self) -> int:
@@ -253,6 +270,11 @@ def _arrays(state: FoldState) -> list[NDArray[Any]]:
     return [*state.variables, state.curve.best_probabilities]
 
 
+def _bytes(array: NDArray[Any]) -> memoryview:
+    """The array's bytes, not copied. `memoryview(array)` alone knows no bfloat16, and casts no empty array."""
+    return array.reshape(-1).view(np.uint8).data
+
+
 def _shapes(arrays: Sequence[NDArray[Any]]) -> list[tuple[str, list[int]]]:
     return [(str(array.dtype), list(array.shape)) for array in arrays]
 
@@ -279,7 +301,7 @@ def _changed(path: Path) -> int:
         return 0
 
 
-def _write(path: Path, parts: Sequence[bytes]) -> None:
+def _write(path: Path, parts: Sequence[bytes | memoryview]) -> None:
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)
@@ -287,8 +309,11 @@ def _write(path: Path, parts: Sequence[bytes]) -> None:
         file.writelines([digest.digest(), *parts])
 
 
-def _read(path: Path, limit: int) -> tuple[_Head, memoryview]:
-    """(the head, the bytes after it) of a file of at most `limit` bytes. Raises OSError, ValueError, RecursionError."""
+def _read(path: Path, head_bytes: int, limit: int) -> tuple[_Head, memoryview]:
+    """(the head, the bytes after it) of a file of at most `limit` bytes, its head of at most `head_bytes`.
+
+    Raises whatever a stranger's JSON causes, besides OSError and ValueError.
+    """
     # Not blocking: in a study folder from a stranger it could be a pipe, at which reading would wait for ever.
     with os.fdopen(no_links(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
         status = os.fstat(file.fileno())
@@ -297,10 +322,11 @@ def _read(path: Path, limit: int) -> tuple[_Head, memoryview]:
         content = memoryview(file.read(limit))
     if hashlib.sha256(content[DIGEST:]).digest() != bytes(content[:DIGEST]):
         raise ValueError("it is damaged")
-    begin = DIGEST + LENGTH
-    end = begin + int.from_bytes(content[DIGEST:begin], "little")
-    head: _Head = _adapter().validate_python(json.loads(bytes(content[begin : min(end, begin + HEAD_BYTES)])))
-    return head, content[end:]
+    begin, length = DIGEST + LENGTH, int.from_bytes(content[DIGEST : DIGEST + LENGTH], "little")
+    if length > head_bytes:
+        raise ValueError("its head is too long")
+    head: _Head = _adapter().validate_python(json.loads(bytes(content[begin : begin + length])))
+    return head, content[begin + length :]
 
 
 @cache

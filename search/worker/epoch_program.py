@@ -26,13 +26,18 @@ from spaces.recipe import Recipe
 
 AUGMENTATIONS = ("none", "shift", "geometric", "question")
 """Those that `xla_kernels` compiles."""
-_REFUSALS = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.InternalError)
+_REFUSALS = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.UnimplementedError,
+    tf.errors.ResourceExhaustedError,  # other graphs need less memory
+    tf.errors.InternalError,  # these three: of what is installed beside the driver, as "libdevice not found"
+    tf.errors.NotFoundError,
+    tf.errors.FailedPreconditionError,
+)
+"""What a program may raise in its first run, where a graph of single steps may train all the same."""
 MAX_KEPT = 4  # programs of a trainer: folds differ in their numbers of images by one or so
 PIECE = 32  # validation images are filled up to a multiple of it, so that most folds have the same program
 JUDGED = 256  # validation images at a time
-COMPILING = 8.0  # seconds for a small network: H200, November 2026
-SAVED = 0.0033  # seconds of a step of a small network, compiled with all others: 3.8 ms less 0.5; likewise
-FOLDS = 5  # of a trial, all on one program
 
 
 @dataclass(frozen=True)
@@ -64,14 +69,19 @@ def filled(rows: NDArray[np.int32], length: int) -> NDArray[np.int32]:
     return np.concatenate([rows, np.full(length - len(rows), rows[0], np.int32)])
 
 
-def worth_compiling(steps: int, *, gpu: bool) -> bool:
-    """Whether a fold run of so many steps at most takes less time compiled, with its share of compiling."""
-    return gpu and steps * FOLDS * SAVED >= COMPILING
-
-
 def row_losses(model: keras.Model, y: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     """[rows] losses without penalties, of a network of a preset."""
     return tf.reshape(model.loss.call(y, y_pred), [-1])
+
+
+def _run(
+    program: Any, shapes: Shapes, epoch: Epoch, validate: NDArray[np.int32]
+) -> tuple[Any, NDArray[np.float32], float]:
+    """See `EpochProgram.run`. What XLA or the device refuses is raised here, also by a GPU that answers later."""
+    rows, starts, smaller = (tf.constant(each) for each in shapes.arguments(epoch))
+    rates, places = tf.constant(epoch.rates, tf.float32), tf.constant(filled(validate, shapes.judged))
+    logs, outputs, loss = program(rows, starts, smaller, rates, places, tf.constant(len(validate)))
+    return logs, outputs.numpy()[: len(validate)], float(loss)
 
 
 class Owner(Protocol):
@@ -92,6 +102,12 @@ class Owner(Protocol):
     def judged_weights(self) -> AbstractContextManager[None]:
         """Within, the weights are those that are judged."""
 
+    def state(self) -> Sequence[NDArray[Any]]:
+        """All that training changes, copied."""
+
+    def restore(self, state: Sequence[NDArray[Any]]) -> None:
+        """Go on from such a state."""
+
 
 class EpochProgram:
     """The compiled epochs of a trainer; a network that XLA cannot compile is trained without."""
@@ -99,8 +115,7 @@ class EpochProgram:
     def __init__(self, trainer: Owner) -> None:
         self._trainer = trainer
         self._programs: dict[Shapes, Any] = {}
-        self._refused: set[Shapes] = set()  # by XLA
-        self.used = False  # in the fold run that is trained, see `Trainer.compile_for`
+        self._refused: set[Shapes] = set()  # by XLA or the device, in the first run
 
     @staticmethod
     def fits(trainer: Owner) -> bool:
@@ -112,33 +127,27 @@ class EpochProgram:
             and trainer.recipe.augmentation in AUGMENTATIONS
         )
 
-    def pays(self, steps: int) -> bool:
-        """Whether a fold run of so many steps at most is compiled: where the user wants it, or on GPUs by its price.
-
-        It follows from the job and the machine alone, so a fold run is trained the same way whatever came before.
-        """
-        return self._trainer.context.xla or worth_compiling(steps, gpu=bool(tf.config.list_logical_devices("GPU")))
-
     def run(self, epoch: Epoch, validate: NDArray[np.int32]) -> tuple[Any, NDArray[np.float32], float] | None:
         """(metrics by name, output [validation images, units], mean loss) of an epoch; None: train without."""
-        shapes = Shapes.of(epoch, len(validate)) if self.used else None
+        shapes = Shapes.of(epoch, len(validate))
         if shapes is None or shapes in self._refused:
             return None
-        known = shapes in self._programs
-        try:
-            program = self._programs.pop(shapes) if known else self._traced(shapes)
-            rows, starts, smaller = (tf.constant(each) for each in shapes.arguments(epoch))
-            rates, places = tf.constant(epoch.rates, tf.float32), filled(validate, shapes.judged)
-            logs, outputs, loss = program(rows, starts, smaller, rates, tf.constant(places), tf.constant(len(validate)))
-        except (UnknownKernelError, *_REFUSALS):
-            if known:
-                raise
-            self._refused.add(shapes)  # XLA compiles all before it runs anything: nothing has changed
-            return None
+        known = self._programs.pop(shapes, None)
+        if known:
+            outcome, program = _run(known, shapes, epoch, validate), known
+        else:
+            before = self._trainer.state()
+            try:
+                program = self._traced(shapes)
+                outcome = _run(program, shapes, epoch, validate)
+            except (UnknownKernelError, *_REFUSALS):
+                self._trainer.restore(before)
+                self._refused.add(shapes)
+                return None
         while len(self._programs) >= MAX_KEPT:
             del self._programs[next(iter(self._programs))]
         self._programs[shapes] = program
-        return logs, outputs.numpy()[: len(validate)], float(loss)
+        return outcome
 
     def _traced(self, shapes: Shapes) -> Any:
         trainer, steps = self._trainer, shapes.steps

@@ -17,7 +17,7 @@ from search.diagnosis.rules import inspect_after
 from search.jobs import FitOptions, FoldJob, FoldResult, Step
 from search.stats.chance import majority
 from search.stats.metrics import balanced_accuracy, better, scores
-from search.worker.batches import Epoch, batches, steps_of
+from search.worker.batches import Epoch, batches
 from search.worker.inspection import Inspector, Start
 from search.worker.trainer import Trained, Trainer, single_numbers
 from spaces.recipe import plateau_factor
@@ -111,7 +111,6 @@ class FoldRun:
         self._diagnosis: Diagnosis | None = None
         self.finished = False
         trainer.weigh_classes(job.train)
-        trainer.compile_for(self._max_epochs * steps_of(len(job.train), trainer.recipe))
         self._base_rate = trainer.learning_rate
         self._hooks = keras.callbacks.CallbackList(list(callbacks), model=trainer.model, epochs=self._max_epochs)
         trainer.model.stop_training = False

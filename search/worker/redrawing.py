@@ -46,7 +46,11 @@ class Redrawing:
         initializers = {
             id(variable): initializer for layer in all_layers(model) for variable, initializer in _initialized(layer)
         }
-        made = [_value(variable, places, initializers.get(id(variable))) for variable in model.variables]
+        made: list[Callable[[Sequence[int]], Any]] = []
+        for variable in model.variables:
+            if (how := _value(variable, places, initializers.get(id(variable)))) is None:
+                return None
+            made.append(how)
         redrawing = cls(len(drawn), made)
         found = redrawing.values(seed)
         same = all(np.array_equal(one, now.numpy()) for one, now in zip(found, model.variables, strict=True))
@@ -74,8 +78,11 @@ def _initialized(layer: Any) -> Iterator[tuple[Any, Any]]:
                     yield variable, initializer
 
 
-def _value(variable: Any, places: dict[int, int], initializer: Any) -> Callable[[Sequence[int]], Any]:
-    """How a variable's first value follows from the seeds; as it is now, if no seed is seen in it."""
+def _value(variable: Any, places: dict[int, int], initializer: Any) -> Callable[[Sequence[int]], Any] | None:
+    """How a variable's first value follows from the seeds; as it is now, if no seed is seen in it.
+
+    None if it may have been drawn all the same: its numbers differ.
+    """
     value = variable.numpy()
     if initializer is not None and initializer.seed in places:
         place, kind, config = places[initializer.seed], type(initializer), initializer.get_config()
@@ -87,4 +94,6 @@ def _value(variable: Any, places: dict[int, int], initializer: Any) -> Callable[
     if value.dtype.kind == "i" and value.shape == (2,) and int(value[0]) in places:  # a random generator's state
         place = places[int(value[0])]
         return lambda drawn: np.array([drawn[place], value[1]], value.dtype)
+    if value.dtype.kind not in "iub" and value.size and np.any(value != value.flat[0]):
+        return None
     return lambda _: value

@@ -92,7 +92,8 @@ class Trainer:
         self._predict: Any
         self._train_epoch, self._predict = self._traced() if graphs else (self._fit_epoch, self._forward)
         self.stacked: dict[int, Any] = {}  # what trains several networks like this one, by their number: `stacked.py`
-        self._program = EpochProgram(self) if graphs and EpochProgram.fits(self) else None
+        # Where the user wants it alone: on no GPU was it measured yet that it pays.
+        self._program = EpochProgram(self) if graphs and context.xla and EpochProgram.fits(self) else None
 
     def _measure_once(self) -> None:
         """Compute loss and metrics of one image. Raises ValueError where the user's do not accept the labels."""
@@ -184,11 +185,6 @@ class Trainer:
         """Weigh classes by their shares in these training rows, where the recipe wants that."""
         if self.recipe.balanced:
             self.class_weights.assign(balanced_weights(self.context.labels[rows], self.context.facts.classes))
-
-    def compile_for(self, steps: int) -> None:
-        """Before a fold run of at most so many steps: whether its epochs are compiled, see `EpochProgram.pays`."""
-        if self._program is not None:
-            self._program.used = self._program.pays(steps)
 
     def epoch(self, epoch: Epoch, validate: NDArray[np.int32]) -> Trained:
         """Train an epoch, and judge the network on the rows of `validate`."""

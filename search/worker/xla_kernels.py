@@ -98,8 +98,8 @@ def affine_transform(
 
 def _part(shape: Any, seeds: Sequence[tf.Tensor]) -> list[int]:
     sides = tf.get_static_value(shape) if tf.is_tensor(shape) else shape
-    if sides is None:
-        raise UnknownKernelError("numbers are drawn for a number of images that is not known beforehand")
+    if sides is None or any(side is None for side in sides):
+        raise UnknownKernelError("numbers are drawn for a shape that is not known beforehand")
     return [int(sides[0]) // len(seeds), *(int(side) for side in sides[1:])]
 
 

@@ -62,16 +62,16 @@ def named(text: str) -> ModelFile:
     if not path.is_file():
         raise SpaceError(f"--model: {file} is not a file; give the path of the Python file that has {function}")
     try:
-        sources = _sources(path.resolve())
+        contents = sources(path.resolve())
     except OSError as error:
         raise SpaceError(f"--model: {error.filename} cannot be read: {error.strerror}") from None
-    return ModelFile(str(path.resolve()), function, _sha256(sources))
+    return ModelFile(str(path.resolve()), function, _sha256(contents))
 
 
 def beside(file: ModelFile) -> list[str]:
     """The names of files in the same folder that it imports. Runs nothing. Raises OSError."""
     path = Path(file.path)
-    return [source.name for source in _sources(path) if source != path]
+    return [source.name for source in sources(path) if source != path]
 
 
 class Source:
@@ -81,7 +81,7 @@ class Source:
         """Raises ChangedError where a file is not as it was when it was named."""
         self._path = path = Path(file.path)
         try:
-            contents = _sources(path)
+            contents = sources(path)
         except OSError as error:
             raise ChangedError(f"{error.filename} cannot be read: {error.strerror}") from error
         if _sha256(contents) != file.sha256:
@@ -139,7 +139,7 @@ class _Beside(MetaPathFinder, Loader):
         exec(_compiled(self._sources[path], path), module.__dict__)  # noqa: S102 - imported by the file that was named
 
 
-def _sources(path: Path) -> dict[Path, bytes]:
+def sources(path: Path) -> dict[Path, bytes]:
     """The file and the files of its folder that it imports, directly or not; found by parsing, without running."""
     contents = {path: path.read_bytes()}
     waiting = [path]

@@ -20,7 +20,6 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TypeAlias
-from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,12 +92,7 @@ def seconds(case: Case, way: Way, warm_trials: int) -> Taken:
     """Measured in this process, which should be new."""
     import tensorflow as tf
 
-    from search.worker import epoch_program
-
-    compiling = (
-        math.inf if way.name == PLAIN else epoch_program.COMPILING
-    )  # else it is compiled on GPUs where that pays
-    with tempfile.TemporaryDirectory() as work, patch.object(epoch_program, "COMPILING", compiling):
+    with tempfile.TemporaryDirectory() as work:
         trials = Trials(Data(case), Path(work), xla=way.name == PROGRAM)
         trial: Trial = partial(trials.side_by_side, way.repeats) if way.name == SIDE_BY_SIDE else trials.warm
         answers, first = _timed(trial)

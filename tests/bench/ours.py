@@ -110,12 +110,14 @@ def clocked() -> Iterator[Clocks]:
     from search.worker import fold_run, trainer_cache
     from search.worker.epoch_program import EpochProgram
     from search.worker.inspection import Inspector
+    from search.worker.redrawing import Redrawing
     from search.worker.trainer import Trainer
     from spaces.presets import Preset
 
     clocks = Clocks()
     parts = (
         (Preset, "build", "building the model"),
+        (Redrawing, "values", "drawing first weights"),
         (trainer_cache.TrainerCache, "trainer", "resetting graphs' state"),
         (Trainer, "train_epoch", "training epochs"),
         (Trainer, "predict", "validation passes"),

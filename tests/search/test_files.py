@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from search.files import no_links, replacing, sweep_partial, write_atomically
+from search.files import NEW_SECONDS, no_links, replacing, sweep_partial, temporary_folder, write_atomically
 from tests.commands import ROOT
 
 TEXT = "ein Kätzchen\n"
@@ -134,3 +134,23 @@ def test_what_a_killed_process_left_is_swept_and_what_another_is_writing_stays(t
         (tmp_path / name).write_text("x")
     sweep_partial(tmp_path / "a.html")
     assert names(tmp_path) == sorted([f".a.{os.getpid()}.html", f".b.{ended.pid}.html", ".a.x.html", "a.html"])
+
+
+LEFT = "import os, search.files as f\nwith f.temporary_folder('pets-') as p: (p / 'x').touch(); print(p); os._exit(9)"
+
+
+def test_a_temporary_folder_that_a_killed_process_left_goes_and_one_in_use_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-uc", LEFT], env=environment, check=False)
+    (left,) = tmp_path.iterdir()
+    (tmp_path / "pets-link").symlink_to(left)
+    with temporary_folder("pets-") as used:
+        assert left.exists(), "it is new, so its process may be about to lock it"
+        for folder in (left, used):
+            os.utime(folder, (0, left.stat().st_mtime - 2 * NEW_SECONDS))
+        with temporary_folder("pets-") as other:
+            assert set(tmp_path.iterdir()) == {used, other, tmp_path / "pets-link"}
+    assert names(tmp_path) == ["pets-link"]

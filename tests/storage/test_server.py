@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from storage import LockedError, StorageError, Store, TrialState, changes_of, linked, remove, studies_on, writer_of
+from storage import LockedError, StorageError, Store, TrialState, changes_of, linked, studies_on, writer_of
 from storage.postgresql import connected
 from tests.storage.children import Child, keep_working, open_to_write
 from tests.storage.examples import FOLDS, RUN, STUDY, fill, fold, make, refused, trial
@@ -167,11 +167,21 @@ def test_a_study_is_listed_until_it_is_removed_and_the_link_goes_with_it(path: P
     with make(path, url) as store:
         assert url in studies_on(url.where)
         before = changes_of(path)
-        fill(store, 1)
+        store.start_run(RUN)
         assert changes_of(path) != before
-    remove(path)
+        store.remove()
     assert url not in studies_on(url.where)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("on_server", [False, True])
+def test_a_study_with_a_trial_is_not_removed(path: Path, request: pytest.FixtureRequest, on_server: bool) -> None:
+    url = request.getfixturevalue("server").url() if on_server else None
+    with make(path, url) as store:
+        fill(store, 1)
+        with refused("has a trial and was not removed"):
+            store.remove()
+    assert len(steps(path)) == FOLDS
 
 
 def test_a_study_of_this_name_is_not_replaced(path: Path, server: Server) -> None:
@@ -204,6 +214,15 @@ ACTING = {
     "a policy": ("ALTER TABLE run ENABLE ROW LEVEL SECURITY",),
     "a default": ("ALTER TABLE run ALTER seconds SET DEFAULT random()",),
     "a condition": ("ALTER TABLE run ADD CONSTRAINT c CHECK (length(host) < 9)",),
+    "a condition that has the name of ours": (
+        "ALTER TABLE trial DROP CONSTRAINT ck_trial_state",
+        "ALTER TABLE trial ADD CONSTRAINT ck_trial_state CHECK (length(state) < 99)",
+    ),
+    "our condition on another table": ("ALTER TABLE run ADD CONSTRAINT ck_trial_state CHECK (length(host) < 9)",),
+    "a domain": (
+        "CREATE DOMAIN host AS text CHECK (length(VALUE) < 99)",
+        "ALTER TABLE run ALTER host TYPE host",
+    ),
     "an index": ("CREATE INDEX i ON run (length(host))",),
     "a function": ("CREATE FUNCTION lower(text) RETURNS text LANGUAGE sql AS 'SELECT $1'",),
     "a table that is missing": ("DROP TABLE choice",),

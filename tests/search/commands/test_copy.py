@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,8 @@ from search.commands.list_studies import list_studies
 from search.errors import UsageError
 from search.study import config as toml
 from search.study.folder import StudyFolder
-from storage import ServerUrl, Store, link
+from storage import ServerUrl, StorageError, Store, link
+from storage import copy as copy_database
 from tests.commands import fold_rows, search_here
 from tests.kept.studies import HERE
 from tests.storage import servers
@@ -31,7 +32,7 @@ def server() -> Iterator[servers.Server]:
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    """A study with a model, made by this release's tables."""
+    """A study with outer folds and a model, made by this release's tables."""
     folder = tmp_path / "study"
     shutil.copytree(KEPT, folder)
     Store.open(folder / "study.db").close()  # one of an older release is upgraded
@@ -99,6 +100,91 @@ def test_it_is_being_searched_while_a_process_has_it(study: Path, server: server
         assert elsewhere.searched and "process " in str(elsewhere.searcher)
         assert [one.state for one in list_studies(str(url.where)) if one.path == str(url)] == ["running"]
     assert not elsewhere.searched
+
+
+class StoppedError(Exception):
+    """As if the process was killed."""
+
+
+def stopping_after(parts: int) -> Callable[[int, int], None]:
+    """To be told of rows: stops a copy once so many databases are whole, in the midst of the next one."""
+    whole = 0
+
+    def tell(done: int, of: int) -> None:
+        nonlocal whole
+        if whole == parts:
+            raise StoppedError
+        whole += done == of
+
+    return tell
+
+
+def seeds(study: Path) -> list[int]:
+    found = []
+    for folder in (StudyFolder(study), *StudyFolder(study).outers):
+        with folder.read() as store:
+            found.append(store.study().seed)
+    return found
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_a_copy_of_a_nested_study_that_was_stopped_is_finished_by_the_same_again(study: Path, after: int) -> None:
+    (study / "report.html").write_text("whole")
+    target = study.with_name("copy")
+    with pytest.raises(StoppedError):
+        copy(str(study), str(target), tell=stopping_after(after))
+    assert not StudyFolder(target).begun
+    copy(str(study), str(target))
+    assert seeds(target) == seeds(study) and len(seeds(target)) > 2
+    assert not (target / ".copying").exists()
+    with pytest.raises(UsageError, match="exists already"):
+        copy(str(study), str(target))
+
+
+@pytest.mark.parametrize("after", [1, 2])
+def test_on_a_server_too_and_a_study_that_looks_like_an_outer_fold_is_none(
+    study: Path, server: servers.Server, after: int
+) -> None:
+    url, back = server.url(), study.with_name("back")
+    with pytest.raises(StoppedError):
+        copy(str(study), str(url), tell=stopping_after(after))
+    copy(str(study), str(url))
+    copy_database(study / "study.db", url.of_study(f"{url.study}-outer-3"))
+    copy(str(url), str(back))
+    assert seeds(back) == seeds(study)
+
+
+def test_an_outer_fold_that_is_there_and_another_is_not_replaced(study: Path, server: servers.Server) -> None:
+    url = server.url()
+    copy_database(study / "study.db", url.of_study(f"{url.study}-outer-1"))
+    with pytest.raises(StorageError, match=r"outer-1.* exists already and was not changed.* study.* differ"):
+        copy(str(study), str(url))
+
+
+def test_a_folder_with_other_things_in_it_is_not_copied_into(study: Path) -> None:
+    target = study.with_name("other")
+    target.mkdir()
+    copy(str(study), str(target))  # an empty one is as good as a new one
+    mine = study.with_name("mine")
+    mine.mkdir()
+    (mine / "report.html").write_text("mine")
+    with pytest.raises(UsageError, match=r"TO: .*mine exists already"):
+        copy(str(study), str(mine))
+    assert [path.name for path in mine.iterdir()] == ["report.html"]
+
+
+def test_an_unfinished_copy_of_another_study_is_not_gone_on_with(study: Path) -> None:
+    other, target = study.with_name("another"), study.with_name("copy")
+    shutil.copytree(study, other)
+    with pytest.raises(StoppedError):
+        copy(str(other), str(target), tell=stopping_after(0))
+    with pytest.raises(UsageError, match=r"TO: .*copy exists already"):
+        copy(str(study), str(target))
+
+
+def test_a_name_that_is_too_long_for_an_outer_fold_is_refused_before_anything_is_made(study: Path) -> None:
+    with pytest.raises(UsageError, match="TO: an outer fold has the name of the study and -outer-"):
+        copy(str(study), f"postgresql://ada@127.0.0.1:1/db/{'a' * 45}")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 
 from reports.as_json import as_json
-from search.commands.dashboard import ReadOnly, serving
+from search.commands.dashboard import ReadOnly, names_at, serving
 from search.commands.report import summary_of
 from search.errors import UsageError
 from search.study.folder import StudyFolder
@@ -39,7 +39,7 @@ def ask(app: Any, **changes: str) -> tuple[str, bytes]:
     return said[0][:3], body
 
 
-READ_ONLY = ReadOnly(lambda: shown, frozenset({HOST, "localhost:8080"}))
+READ_ONLY = ReadOnly(lambda: shown, names_at(8080))
 
 
 @pytest.mark.parametrize("host", [HOST, "localhost:8080", "LOCALHOST:8080"])
@@ -57,6 +57,11 @@ def test_what_could_change_something_is_refused(method: str) -> None:
 def test_a_request_under_another_name_is_refused(host: str) -> None:
     """So a page whose name leads to this machine (DNS rebinding) reads nothing."""
     assert ask(READ_ONLY, HTTP_HOST=host)[0] == "403"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.1:80"])
+def test_at_the_port_of_http_a_browser_leaves_it_out(host: str) -> None:
+    assert ask(ReadOnly(lambda: shown, names_at(80)), HTTP_HOST=host) == ("200", b"/dashboard")
 
 
 def test_a_database_that_cannot_be_read_is_said() -> None:

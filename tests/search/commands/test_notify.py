@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import cli
 from search.commands import notify
 from search.commands.notify import VARIABLE, Notices, without_addresses
 from search.errors import UsageError
@@ -102,6 +104,21 @@ def test_a_service_that_fails_is_told_once_and_the_search_is_done_all_the_same(
     assert server.received
     printed = capfd.readouterr()
     assert_nowhere(tmp_path, done.stdout, done.stderr, printed.out, printed.err)
+
+
+def test_a_password_is_not_sent(server: Server) -> None:
+    notices = Notices([server.url])
+    notices.send("failed", f"postgresql://me:{CANARY}@db/study cannot be reached")
+    assert notices.close() == ""
+    assert server.received[0]["message"] == "postgresql://me:***@db/study cannot be reached"
+
+
+def test_what_any_command_starts_does_not_inherit_the_addresses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, f"json://{CANARY}")
+    cli.app(["list", str(tmp_path)], standalone_mode=False)
+    assert VARIABLE not in os.environ
 
 
 def test_a_failure_is_told(server: Server, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,3 +120,23 @@ def test_images_that_were_moved_before_the_search_go_on(place: Path) -> None:
     check_images(moved, prepare(moved.config, folder.path), "")
     moved.write(())
     assert toml.read(folder.path).images == str(place / "moved")
+
+
+def test_commas_part_classes_that_were_typed_and_no_others() -> None:
+    assert Settings.of({"classes": ["cat, dog", "mouse,"]}).changes == {"classes": ["cat", "dog", "mouse"]}
+    assert Settings(classes=["cat, black"]).changes == {"classes": ["cat, black"]}
+    assert Settings.of({"classes": None}).changes == {}
+
+
+@pytest.mark.parametrize("name", ["classes", "merge", "backbones"])
+def test_a_text_is_no_list(name: str) -> None:
+    given: dict[str, Any] = {name: "cat"}
+    assert refusal(lambda: Settings(**given)) == f"{name}: must be a list of texts, got 'cat'; write ['cat']"
+
+
+def test_columns_of_a_table_need_the_table() -> None:
+    images = Path("shapes")
+    assert Settings(labels=Path("a.csv"), label_columns="path=file").origin(images).columns == "path=file"
+    assert refusal(lambda: Settings(label_columns="path=file").origin(images)).endswith(
+        "label_columns: says what the columns of a table mean; name the table with labels"
+    )

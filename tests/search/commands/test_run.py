@@ -17,6 +17,7 @@ from search.results.progress import Ending
 from search.study import config as toml
 from tests.search.commands.quiet import Remembering, session
 from tests.search.shapes import refusal
+from tests.search.study.test_lease import held
 
 NOBODY = 2**22 + 1  # no process of Linux has this number
 
@@ -74,6 +75,16 @@ def test_the_time_of_a_session_counts_from_when_its_command_began(place: Path) -
         assert store.trials() == []
     assert done.problem is not None
     assert done.problem.endswith("go on with: search resume shapes-study --time 2h --workers 0")
+
+
+def test_the_time_that_a_session_waits_for_another_is_the_others(place: Path) -> None:
+    folder = init(place / "shapes", Settings(preset="cnn", folds=2, epochs=1), display=Remembering())
+    began = replace(session(Remembering()), started=time.monotonic() - 5000, takeover=True)
+    with held(folder.path) as process:
+        run(folder.path, Settings(trials=1), began)
+        assert process.poll() is not None
+    with folder.read() as store:
+        assert store.spent_seconds() < 5000
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 from search.data import decoding
 from search.data.decoding import FileRemark, Header, Picture, decode, quiet, read_header
@@ -186,7 +186,7 @@ class TestFormatsThatOthersRead:
             (b"\0\0\0\x0cJXL \r\n\x87\n", "jpg", "Format JPEG XL is not read: convert it to PNG or JPEG."),
             (b"\0\0\0\x0cJXL \r\n\x87\n", "jxl", "Format JPEG XL is not read"),
             (b"8BPS", "png", "Format PSD is not read"),
-            (b"nothing that is known", "dcm", "Format .dcm is not read"),
+            (b"nothing that is known", "tga", "Format .tga is not read"),
         ],
     )
     def test_others_are_known_by_content_or_by_name(self, tmp_path: Path, start: bytes, ending: str, said: str) -> None:
@@ -364,3 +364,11 @@ def _whole_files() -> list[bytes]:
 
 
 WHOLE_FILES = _whole_files()
+
+
+def test_a_text_in_a_png_is_no_patient(tmp_path: Path) -> None:
+    text = PngImagePlugin.PngInfo()
+    text.add_text("patient", "P1")
+    halves("L", 0, 255).save(tmp_path / "x.png", pnginfo=text)
+    header = read_header(tmp_path / "x.png")
+    assert isinstance(header, Header) and header.patient is None

@@ -139,6 +139,16 @@ def test_pictures_of_one_patient_stay_in_one_fold_unless_groups_say_otherwise(tm
     assert "--groups says which images stay together; PatientID in the DICOM files is not used." in others.sentences
 
 
+def test_one_patient_id_for_all_is_not_used(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for number in range(12):
+        values = generator.integers(0, 4095, (8, 8), np.uint16)
+        scan(tmp_path / "set" / "ab"[number % 2] / f"{number}.dcm", values, PatientID="ANONYMOUS")
+    checked = check_images(read_images(tmp_path / "set"), None, Path(), 2)
+    said = "PatientID in the DICOM files is the same in all, so it tells no patients apart and is not used."
+    assert (checked.folds, checked.named) == (2, None) and said in checked.sentences
+
+
 @pytest.mark.parametrize(
     ("tags", "said"),
     [

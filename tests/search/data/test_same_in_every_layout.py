@@ -279,7 +279,8 @@ def test_python_takes_the_same(home: Path, pictures: list[Picture]) -> None:
         search.check([])
 
 
-@pytest.mark.parametrize("name", ["zip and table", pytest.param("two places", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["zip and table", "two places"])
 def test_the_result_is_the_same(name: str, home: Path, pictures: list[Picture]) -> None:
     scores = []
     for number, lies in enumerate((Lies((root_of(pictures),)), LAYOUTS[name](home, pictures))):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import replace
@@ -10,25 +11,34 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.executors.base import Executor
+from search.executors.base import Cluster, Executor
+from search.executors.factory import MIN_TO_REPLACE
 from search.executors.in_process import InProcess
 from search.executors.local import LocalProcesses
+from search.executors.ray_cluster import RayCluster
 from search.jobs import DescribeJob, Description, Failure, FoldResult, Outcome, WorkerContext
 from search.study.prepared import Prepared
 from search.worker.worker import Worker
 from tests.search.worker.test_trainer import fold_job
 
+WITH_RAY = pytest.param("ray", marks=pytest.mark.slow)
 
-@pytest.fixture(scope="module", params=["in process", "local processes"])
+
+@pytest.fixture(scope="module", params=["in process", "local processes", WITH_RAY])
 def executor(
     request: pytest.FixtureRequest, context: WorkerContext, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Executor]:
     made: Executor = InProcess()
     if request.param == "local processes":
         made = LocalProcesses(2)
+    if request.param == "ray":
+        pytest.importorskip("ray", reason="needs the extra `cluster`")
+        made = RayCluster(Cluster(workers=2), math.inf, MIN_TO_REPLACE)
     made.prepare(context, tmp_path_factory.mktemp("logs"))
     yield made
     made.close()
+    if isinstance(made, RayCluster):
+        made.leave()
 
 
 def outcome(future: Future[Outcome]) -> Outcome:

@@ -112,6 +112,7 @@ class Instant:
     closed: list[bool] = field(default_factory=list)  # each `kill` that close was called with
 
     ready: bool = False
+    memory: int | None = None
     doing: tuple[Doing, ...] = ()
     ended: list[Replaced] = field(default_factory=list)  # workers, to be told of
 

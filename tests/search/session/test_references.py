@@ -26,6 +26,7 @@ from tests.search.session.sessions import (
     FOLDS,
     RUN,
     Died,
+    Hands,
     Ticking,
     Watcher,
     a_plan,
@@ -212,5 +213,71 @@ def test_what_does_not_fit_into_the_time_is_not_begun() -> None:
     waiting = ReferenceQueue(NAMES, ASSIGNMENT, FOLDS, 5, TERMS)
     waiting.load([])
     assert waiting.next_short(ASSUMED / 2, probe=True) is None
-    assert waiting.left_seconds(probe=True) == pytest.approx(ASSUMED * FOLDS * (3 + sum(PERCENTS) / 100))
-    assert waiting.left_seconds(probe=False) == pytest.approx(ASSUMED * FOLDS * 2)
+    assert waiting.left_seconds(5.0, probe=True) == pytest.approx(ASSUMED * FOLDS * (3 + sum(PERCENTS) / 100))
+    assert waiting.left_seconds(5.0, probe=False) == pytest.approx(ASSUMED * FOLDS * 2)
+
+
+def a_queue(**seconds: float) -> ReferenceQueue:
+    """Of which one fold of these names took so long."""
+    waiting, none = ReferenceQueue(NAMES, ASSIGNMENT, FOLDS, 5, TERMS), np.zeros((0, 2), np.float32)
+    waiting.load([ReferenceRecord(name, 0, {}, taken, none) for name, taken in seconds.items()])
+    return waiting
+
+
+def test_of_one_that_was_never_measured_a_fold_is_begun_and_the_others_after_it() -> None:
+    waiting = a_queue()
+    begun = [waiting.next_short(10.0, probe=False) for _ in range(3)]
+    assert [job and (job.name, job.fold) for job in begun] == [("majority", 0), ("logistic_regression", 0), None]
+    waiting.known.append(ReferenceRecord("majority", 0, {}, 0.1, np.zeros((0, 2), np.float32)))
+    again = waiting.next_short(10.0, probe=False)
+    assert again is not None and (again.name, again.fold) == ("majority", 1)
+
+
+def test_after_the_search_none_is_begun_that_was_never_measured() -> None:
+    job = a_queue(logistic_regression=0.1).next_short(2.0, probe=True, guess=False)
+    assert job is not None and (job.name, job.fold) == ("logistic_regression", 1)
+    assert a_queue().next_short(2.0, probe=True, guess=False) is None
+
+
+def test_for_one_that_does_not_fit_no_time_is_kept_back_and_the_others_are_computed() -> None:
+    waiting = a_queue(linear_probe=20.0, logistic_regression=20.0)
+    assert waiting.left_seconds(5.0, probe=True) == pytest.approx(ASSUMED * FOLDS)
+    job = waiting.next_short(5.0, probe=True)
+    assert job is not None and job.name == "majority"
+
+
+def test_for_fits_of_the_learning_curve_that_are_too_long_no_time_is_kept_back() -> None:
+    short, long = a_queue(linear_probe=1.0), a_queue(linear_probe=1.0 + 100 / min(PERCENTS))
+    assert short.left_seconds(1000.0, probe=True) > short.left_seconds(1000.0, probe=False) + 2 * 1.0
+    of_long = long.left_seconds(1000.0, probe=True) - long.left_seconds(1000.0, probe=False)
+    assert of_long == pytest.approx(2 * (1.0 + 100 / min(PERCENTS)))
+
+
+def test_what_is_kept_back_for_them_is_not_kept_back_again_for_the_model(path: Path) -> None:
+    sit(path, Ticking(), trials=1, seconds=100.0)
+
+    def kept(*names: str) -> tuple[float, float]:
+        with Store.open(path) as store:
+            executor, plan = Ticking(), a_plan(references=names, seconds=100.0)
+            session = Session(store, store.start_run(RUN), executor, Watcher(), StopRequest(), clock=executor.clock)
+            loop = Loop(plan, session, make_sampler(plan.space, plan.metric, "optuna", "tpe", plan.seed, None))
+            loop.load()
+            return loop.needed, loop.kept_for_references
+
+    (alone, nothing), (with_them, something) = kept(), kept(*NAMES)
+    assert (nothing, with_them) == (0.0, alone) and something > 0
+
+
+def test_one_that_does_not_end_is_not_waited_for(path: Path) -> None:
+    executor, now = Hands(), 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 1.0
+        return now
+
+    with Store.open(path) as store:
+        session = Session(store, store.start_run(RUN), executor, Watcher(), StopRequest(), clock=clock)
+        waiting = a_queue()
+        assert use_spare_time(waiting, session, 6.0, probe=False)
+    assert order(executor) == ["majority", "logistic_regression"]

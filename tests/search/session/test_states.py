@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
-from search.jobs import Failure, FailureCause, FoldJob, Job, Outcome, Saving
+from search.jobs import Failure, FailureCause, FoldJob, Job, Outcome, Saving, WorkerContext
 from search.results.progress import Ending
 from search.session.budget import GRACE_SECONDS
 from search.session.doing import unfinished
 from search.session.kept import saving_in, sweep_states
+from search.session.prepare import prepare
+from search.session.run import run
+from search.session.session import Asked
 from search.session.signals import StopRequest
+from search.study.database import create
 from search.study.folder import StudyFolder
-from storage import Store, TrialState
+from storage import Store, TrialRecord, TrialState
+from storage.records import Origin
 from tests.search.session.instant import Instant, by_formula
-from tests.search.session.sessions import Watcher, new_study, rows, sit, stored
+from tests.search.session.sessions import RUN, Watcher, new_study, rows, sit, stored
 from tests.search.session.test_doing import FOLD
+from tests.search.shapes import FOLDER, settings
 
 
 @dataclass
@@ -75,9 +81,10 @@ def test_states_go_once_their_fold_run_is_over(tmp_path: Path) -> None:
     saving.folder.mkdir()
     sit(path, stopping, None, stopping.stop, saving=saving)
     complete, is_open = stored(path)[0], stored(path)[2]
-    done = complete.folds[0]
+    done, also_done = complete.folds[0], is_open.folds[0]
     names = {
-        f"{complete.number}-0-0-{done.seed}-abc-0.state": "stored",
+        f"{complete.number}-0-{done.fold}-{done.seed}-abc-0.state": "trained again for the model as in a fold",
+        f"{is_open.number}-0-{also_done.fold}-{also_done.seed}-abc-0.state": "stored",
         f"{complete.number}-0-0-99-abc-0.state": "trained on all images",
         f"{complete.number}-1-0-99-abc-1.state": "confirmed",
         f"{is_open.number}-0-1-99-abc-0.state": "open",
@@ -88,7 +95,8 @@ def test_states_go_once_their_fold_run_is_over(tmp_path: Path) -> None:
         (saving.folder / name).touch()
     with Store.open(path) as store:
         sweep_states(saving, store, chosen=False)
-        assert {names[p.name] for p in saving.folder.iterdir()} == {"trained on all images", "confirmed", "open"}
+        of_model = {"trained on all images", "trained again for the model as in a fold"}
+        assert {names[p.name] for p in saving.folder.iterdir()} == {*of_model, "confirmed", "open"}
         sweep_states(saving, store, chosen=True)
         assert {names[p.name] for p in saving.folder.iterdir()} == {"open"}
         sweep_states(None, store, chosen=True)
@@ -118,3 +126,31 @@ def test_a_folder_that_leads_out_of_the_study_has_no_states(tmp_path: Path) -> N
     (tmp_path / "elsewhere").mkdir()
     study.states.symlink_to(tmp_path / "elsewhere")
     assert saving_in(study, study.states, "f") is None
+
+
+class BegunError(Exception):
+    """Once the workers were told what they need, nothing else is of interest."""
+
+
+@dataclass
+class Told(Instant):
+    """Remembers how fold runs store their state."""
+
+    saving: Saving | None = None
+
+    def prepare(self, context: WorkerContext, logs: Path) -> None:  # noqa: ARG002 - as executors are called
+        self.saving = context.saving
+        raise BegunError
+
+
+def test_in_a_study_of_an_earlier_release_states_are_of_the_images_as_it_knows_them(place: Path) -> None:
+    folder, prepared = StudyFolder(place / FOLDER), prepare(settings(), place / FOLDER)
+    known = prepared.images.fingerprint_of_paths
+    with create(folder, replace(prepared, images=replace(prepared.images, fingerprint=known))) as store:
+        trial = TrialRecord(0, prepared.space.defaults(), Origin.BASELINE)
+        store.add_trial(trial, run=store.start_run(RUN), seconds=0)
+    executor = Told()
+    with pytest.raises(BegunError):
+        run(folder, prepared, Watcher(), executor=executor, asked=Asked("search run"))
+    assert executor.saving is not None
+    assert executor.saving.images == known != prepared.images.fingerprint

@@ -52,8 +52,9 @@ def held(folder: Path, program: str = HOLD) -> Iterator[subprocess.Popen[bytes]]
 def test_nobody_holds_a_study_before_and_after_a_run_of_it(tmp_path: Path) -> None:
     assert holder(tmp_path / LOCK) is None
     assert list(tmp_path.iterdir()) == [], "asking makes no file"
-    with leased(tmp_path / LOCK):
+    with leased(tmp_path / LOCK) as waited:
         assert (tmp_path / LOCK).exists()
+        assert not waited
     assert holder(tmp_path / LOCK) is None
 
 
@@ -110,7 +111,8 @@ def test_a_copy_of_a_study_in_use_is_free(tmp_path: Path) -> None:
 def test_a_holder_is_asked_to_stop_and_its_place_taken(tmp_path: Path) -> None:
     told: list[str] = []
     with held(tmp_path) as process:
-        with leased(tmp_path / LOCK, takeover=True, tell=told.append):
+        with leased(tmp_path / LOCK, takeover=True, tell=told.append) as waited:
+            assert waited
             assert process.wait(5) == -signal.SIGTERM
             assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
         assert [text.partition(" on ")[0] for text in told] == [f"asking process {process.pid}"]
@@ -154,6 +156,20 @@ def test_no_other_process_is_ended(tmp_path: Path, change: object, refusal: str)
     finally:
         bystander.kill()
         bystander.wait()
+
+
+def test_a_process_that_only_looks_at_the_file_is_not_ended(tmp_path: Path) -> None:
+    with held(tmp_path) as process, (tmp_path / LOCK).open() as file:
+        reader = subprocess.Popen(["sleep", "60"], stdin=file)
+        try:
+            known = json.loads(file.read()) | {"pid": reader.pid}
+            (tmp_path / LOCK).write_text(json.dumps(known))
+            with pytest.raises(UsageError, match="does not hold it; nothing was ended"):
+                leased(tmp_path / LOCK, takeover=True).__enter__()
+            assert (process.poll(), reader.poll()) == (None, None)
+        finally:
+            reader.kill()
+            reader.wait()
 
 
 def test_it_is_not_taken_from_oneself(tmp_path: Path) -> None:

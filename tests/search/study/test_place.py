@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from search.data.images import in_order_of
 from search.errors import UsageError
 from search.session.prepare import prepare
 from search.study.config import Config, parse
 from search.study.config_file import update, write
 from search.study.database import create, open_begun, server_of
 from search.study.folder import StudyFolder
-from storage import RunRecord, ServerUrl, StorageError, Store, TrialRecord, studies_on
+from storage import RunRecord, ServerUrl, StorageError, Store, TrialRecord, copy, studies_on
 from storage.records import Origin
 from tests.search.shapes import FOLDER, settings
 from tests.storage import servers
@@ -108,6 +110,21 @@ def test_a_link_that_was_lost_is_made_again_for_the_same_study_only(place: Path,
         assert len(begun.trials()) == 1
 
 
+def test_a_study_that_moved_to_a_server_goes_on_as_it_began(place: Path, server: servers.Server) -> None:
+    """What is decided from the stored study, such as the order of the images, is that of the one on the server."""
+    url = server.url()
+    folder, prepared = StudyFolder(place / FOLDER), prepare(settings(), place / FOLDER)
+    backwards = in_order_of(prepared.images, prepared.images.paths[::-1])
+    with create(folder, replace(prepared, images=backwards)) as store:
+        store.start_run(RUN)
+        store.add_trial(TrialRecord(0, prepared.space.defaults(), Origin.BASELINE), run=0, seconds=0)
+    copy(folder.database, url)
+    folder.database.rename(folder.path / "before.db")
+    again = prepare(settings(storage=str(url)), folder.path)
+    assert again.images.paths == backwards.paths
+    assert not folder.begun  # nothing is written
+
+
 def test_a_study_in_a_file_does_not_move_to_a_server_by_itself(place: Path) -> None:
     folder = StudyFolder(place / FOLDER)
     create(folder, prepare(settings(), place / FOLDER)).close()
@@ -119,7 +136,9 @@ def test_a_study_in_a_file_does_not_move_to_a_server_by_itself(place: Path) -> N
 def test_a_server_that_is_not_there_is_told_before_anything_is_written(place: Path) -> None:
     pytest.importorskip("psycopg")
     url = f"postgresql://ada@127.0.0.1:{servers.free_port()}/db"
-    folder, prepared = StudyFolder(place / FOLDER), prepare(settings(storage=url), place / FOLDER)
+    folder = StudyFolder(place / FOLDER)
     with pytest.raises(StorageError, match="its server cannot be used"):
-        open_begun(folder, prepared)
+        prepare(settings(storage=url), folder.path)
+    with pytest.raises(StorageError, match="its server cannot be used"):
+        open_begun(folder, replace(prepare(settings(), folder.path), config=settings(storage=url)))
     assert not list(folder.path.iterdir())

@@ -34,6 +34,34 @@ def test_the_least_that_it_says_is_one_study(tmp_path: Path) -> None:
     assert (cell.data, cell.preset, cell.seed) == ("cats", "auto", 0)
 
 
+def test_paths_in_its_settings_are_relative_to_the_file(tmp_path: Path) -> None:
+    settings = """
+also = ["more", "/elsewhere"]
+labels = "breeds.csv"
+groups = "people.csv"
+storage = "postgresql://ada@host/db"
+[settings.weights]
+mobilenetv2 = "mobile.keras"
+resnet50 = "keras"
+mine = "~/mine"
+"""
+    (cell,) = read_sweep(written(tmp_path, f'[images]\ncats = "cats"\n[settings]{settings}'))
+    here = tmp_path.resolve()
+    assert cell.changes == {
+        "also": [str(here / "more"), "/elsewhere"],
+        "labels": str(here / "breeds.csv"),
+        "groups": str(here / "people.csv"),
+        "storage": "postgresql://ada@host/db",
+        "weights.mobilenetv2": str(here / "mobile.keras"),
+        "weights.resnet50": "keras",
+        "weights.mine": "~/mine",
+        "preset": "auto",
+        "seed": 0,
+    }
+    (cell,) = read_sweep(written(tmp_path, '[images]\ncats = "cats"\n[settings]\ngroups = "(.+)-"\n'))
+    assert cell.changes["groups"] == "(.+)-"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -51,6 +79,12 @@ def test_the_least_that_it_says_is_one_study(tmp_path: Path) -> None:
         ('[images]\ncats = "cats"\n[settings]\nseed = 1', "settings.seed: the sweep sets it itself"),
         ('[images]\ncats = "cats"\n[settings]\ntrails = 1', "trails: no such key"),
         ('[images]\ncats = "cats"\n[settings]\ntrials = 0', "trials: must be at least 1"),
+        (
+            '[images]\ncats = "cats"\n[settings]\nstorage = "postgresql://ada@host/db/one"',
+            "settings.storage: the sweep has several studies",
+        ),
+        ('[images]\ncats = "cats"\n[settings]\nstorage = "mysql://host"', "storage: must be postgresql://"),
+        ('[images]\ncats = "cats"\n[settings]\nlabels = 3', "labels: must be text"),
         ("[images", "sweep.toml"),
     ],
 )

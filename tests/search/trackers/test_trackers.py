@@ -22,6 +22,7 @@ from search.study.folder import StudyFolder
 from search.trackers.base import Tracker, write_new
 from search.trackers.catalog import TRACKERS, check_trackers
 from search.trackers.runs import STUDY, runs_of
+from search.trackers.wandb import WandbTracker
 from tests.search.trackers.places import a_place
 from tests.studies import example
 
@@ -193,6 +194,18 @@ def test_what_a_kill_left_half_written_is_replaced(name: str, folder: StudyFolde
     assert tracker.written() == {}
     assert write_new(opened(name, folder, data), [first, *rest]) == 5
     assert len(READERS[name](folder)) == 5
+
+
+def test_what_was_written_offline_is_not_taken_for_written_in_another_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def written(mode: str) -> dict[str, str]:
+        monkeypatch.setenv("WANDB_MODE", mode)
+        return dict(WandbTracker(tmp_path, "pets", "s").written())
+
+    (tmp_path / "wandb/logged-offline").mkdir(parents=True)
+    (tmp_path / "wandb/logged-offline/trial-0001.abc").touch()
+    assert (written("offline"), written("online")) == ({"trial-0001": "abc"}, {})
 
 
 class Killed(BaseException):

@@ -8,13 +8,16 @@ import os
 import pickle
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from search.files import replacing
 from search.jobs import Failure, FailureCause, FoldJob, FoldResult, SaveRequest, Saving, Step, WorkerContext
 from search.study.prepared import Prepared
 from search.worker import checkpoint
@@ -163,6 +166,7 @@ def test_it_is_written_whenever_its_time_has_passed_and_two_files_are_kept(
     expected, files = storing.undisturbed(job), list[int]()
     monkeypatch.setattr(storing, "ask", lambda: files.append(len(storing.files(job))))
     monkeypatch.setattr(storing.worker, "_context", replace(storing.context, saving=replace(storing.saving, seconds=0)))
+    monkeypatch.setattr(checkpoint, "WRITES_APART", 0)
     storing.trained(job)
     assert files == [0, 1, *[2] * (EPOCHS - 3)]
     result, epochs = storing.trained(job)
@@ -170,6 +174,30 @@ def test_it_is_written_whenever_its_time_has_passed_and_two_files_are_kept(
     assert_same(result, expected)
     storing.saving.forget(job)
     assert list(storing.saving.folder.iterdir()) == []
+
+
+def test_between_two_writes_at_least_twenty_times_the_last_one_passes(
+    storing: Storing, job: FoldJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that says a second for a write, and ten for an epoch."""
+    now, files, plain = 0, list[int](), replacing
+
+    def ask() -> None:
+        nonlocal now
+        files.append(len(storing.files(job)))
+        now += 10
+
+    def written(path: Path) -> AbstractContextManager[Path]:
+        nonlocal now
+        now += 1
+        return plain(path)
+
+    monkeypatch.setattr(storing, "ask", ask)
+    monkeypatch.setattr(checkpoint, "replacing", written)
+    monkeypatch.setattr(checkpoint, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(storing.worker, "_context", replace(storing.context, saving=replace(storing.saving, seconds=0)))
+    storing.trained(job)
+    assert files == [0, 1, 1, 1, 2, 2, 2], "written after epochs 1, 4 and 7"
 
 
 def test_a_short_one_and_one_that_ends_in_time_write_nothing(storing: Storing, job: FoldJob) -> None:
@@ -247,15 +275,23 @@ def test_one_that_is_to_end_earlier_now_begins_again(storing: Storing, job: Fold
     assert_same(result, expected)
 
 
-def with_head(head: bytes, length: int | None = None) -> bytes:
+def with_head(head: bytes, length: int | None = None, rest: bytes = b"") -> bytes:
     """A file with a right checksum."""
-    body = (len(head) if length is None else length).to_bytes(8, "little") + head
+    body = (len(head) if length is None else length).to_bytes(8, "little") + head + rest
     return hashlib.sha256(body).digest() + body
 
 
 class Bomb:
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return os.system, ("touch /tmp/marker-of-a-bomb",)
+
+
+def with_order(content: bytes) -> bytes:
+    """A file whose state of NumPy's generator has a number that is too large for it."""
+    length = int.from_bytes(content[32:40], "little")
+    head = json.loads(content[40 : 40 + length])
+    head["order"]["state"]["state"] = 2**200
+    return with_head(json.dumps(head).encode(), rest=content[40 + length :])
 
 
 HOSTILE: dict[str, Callable[[bytes], bytes]] = {
@@ -265,6 +301,7 @@ HOSTILE: dict[str, Callable[[bytes], bytes]] = {
     "no head": lambda _: with_head(b""),
     "a head without end": lambda _: with_head(b"{}", 2**63),
     "a deep head": lambda _: with_head(b"[" * 100_000),
+    "a generator that cannot be": with_order,
     "another head": lambda _: with_head(b'{"epochs": "many"}'),
     "a pickle": lambda _: pickle.dumps(Bomb()),
     "a pickle with a checksum": lambda _: with_head(pickle.dumps(Bomb())),
@@ -284,6 +321,16 @@ def test_a_file_that_is_not_whole_is_removed_and_the_one_before_is_used(storing:
         assert len(storing.files(job)) == 1, name
         storing.saving.forget(job)
     assert not Path("/tmp/marker-of-a-bomb").exists()  # noqa: S108 - what the bomb would make
+
+
+def test_a_long_head_is_not_parsed_which_could_be_objects_of_a_gigabyte(
+    storing: Storing, job: FoldJob, capfd: pytest.CaptureFixture[str]
+) -> None:
+    storing.cut_short(job, 3)
+    (path,) = storing.files(job)
+    path.write_bytes(with_head(b"[" + b"[]," * 400_000 + b"[]]"))
+    assert storing.trained(job)[1][0] == 1
+    assert f"{path.name} is not used: it is no file of this size" in capfd.readouterr().err
 
 
 def too_large(path: Path) -> None:

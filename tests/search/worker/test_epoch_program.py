@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from search.jobs import FoldJob, FoldResult, WorkerContext
+from search.jobs import FoldResult, WorkerContext
 from search.study.prepared import Prepared
 from search.worker.batches import Epoch
-from search.worker.epoch_program import Shapes, worth_compiling
+from search.worker.epoch_program import EpochProgram, Shapes
 from search.worker.inputs import placed
 from search.worker.worker import Worker
-from search.worker.xla_kernels import affine_transform, compilable, own_seed, uniform
+from search.worker.xla_kernels import UnknownKernelError, affine_transform, compilable, own_seed, uniform
 from spaces import Value
 from tests.search.worker.test_trainer import fold_job, trained
 
@@ -86,13 +87,31 @@ def test_what_is_not_known_to_compile_is_trained_without(compiling: Worker, work
     assert programs(compiling) == []
 
 
-def test_it_is_compiled_on_gpus_where_it_pays(worker: Worker, prepared: Prepared) -> None:
-    assert worth_compiling(2000, gpu=True)
-    assert not worth_compiling(20, gpu=True)
-    assert not worth_compiling(100_000, gpu=False)
-    job: FoldJob = fold_job(prepared, prepared.space.defaults(**SMALL), max_epochs=1)
-    trained(worker, job)
-    assert programs(worker) == []
+def test_nothing_is_compiled_unless_the_user_wants_it_also_on_a_gpu(
+    context: WorkerContext, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda *_: ["a GPU"])
+    one = Worker(context)
+    trained(one, fold_job(prepared, prepared.space.defaults(**SMALL), max_epochs=100_000, patience=1))
+    assert programs(one) == []
+
+
+def refused(program: EpochProgram, shapes: Shapes) -> Any:
+    """Stands for a program that the device refuses in the midst of its first run."""
+    for variable in program._trainer.model.trainable_variables:
+        variable.assign(tf.ones_like(variable))
+    raise tf.errors.ResourceExhaustedError(None, None, f"no memory for {shapes}")
+
+
+@pytest.mark.slow
+def test_what_a_device_refuses_in_its_first_run_is_trained_without_as_if_nothing_had_been_tried(
+    context: WorkerContext, worker: Worker, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EpochProgram, "_traced", refused)
+    compiled = Worker(replace(context, xla=True))
+    job = fold_job(prepared, prepared.space.defaults(**SMALL, dropout=0.0), max_epochs=2)
+    same(trained(compiled, job), trained(worker, job), 1e-4)
+    assert programs(compiled) == []
 
 
 def test_a_program_has_places_for_steps_of_two_sizes() -> None:
@@ -115,6 +134,12 @@ def test_uniform_numbers_are_those_of_tensorflow_to_the_bit(jit: bool) -> None:
         generator.state.assign(seed)
     expected = [keras.random.uniform((3, 5), seed=generator) for generator in kept]
     np.testing.assert_array_equal(drawn, np.concatenate(expected))
+
+
+@pytest.mark.parametrize("shape", [(None, 5), (6, None), (6, 5, None)], ids=str)
+def test_numbers_for_an_unknown_number_of_anything_are_refused(shape: tuple[int | None, ...]) -> None:
+    with pytest.raises(UnknownKernelError, match="not known beforehand"):
+        uniform(shape, [tf.constant([3, 1], tf.int64)])
 
 
 @pytest.mark.parametrize("jit", [False, True])

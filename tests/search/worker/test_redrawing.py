@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import keras
 import numpy as np
@@ -51,6 +52,25 @@ def test_a_network_whose_weights_come_from_elsewhere_is_built() -> None:
     with noted() as seeds:
         model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
         model.layers[-1].kernel.assign(np.full((3, 4), 0.25))
+    assert Redrawing.of(model, seeds, 1) is None
+
+
+class Hidden(keras.layers.Layer):  # type: ignore[misc]
+    """Draws its weights by an initializer that is under no name of Keras's."""
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        self.drawn_by = keras.initializers.GlorotUniform()
+        self.scale = self.add_weight(shape=(shape[-1],), initializer=self.drawn_by)
+
+    def call(self, inputs: Any) -> Any:
+        return inputs * self.scale
+
+
+def test_a_network_with_weights_whose_initializer_is_not_seen_is_built() -> None:
+    """Else each fold run in one worker would begin with the weights of the first."""
+    random.seed(1)
+    with noted() as seeds:
+        model = keras.Sequential([keras.Input((3,)), Hidden(), keras.layers.Dense(4)])
     assert Redrawing.of(model, seeds, 1) is None
 
 

@@ -1,0 +1,169 @@
+"""One search with up to a thousand simulated slots: `python -m tests.bench.slots`; two minutes for each number.
+
+Each fold run waits for about ten seconds instead of training; everything else is real: the loop, the sampler, the race,
+the database. Fold runs a second that are sustained, how busy the slots are, and the time from a result to the next job
+of its slot. The start, until all slots had a job, is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import io
+import itertools
+import resource
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from reports.terminal.live import LiveTable
+from search.jobs import FitOptions, FoldJob, Job, Outcome
+from search.samplers.optuna_sampler import OptunaSampler
+from search.session.loop import Loop
+from search.session.plan import Plan, Start
+from search.session.racer import RaceTerms
+from search.session.session import Session
+from search.session.signals import StopRequest
+from search.stats.racing import Schedule
+from storage import Store
+from storage.records import Origin
+from tests.bench import machine
+from tests.bench.loop import ASSIGNMENT, EPOCHS, FOLDS, IMAGES, RUN, SEED, SPACE, answer, stored_study
+from tests.search.session.instant import Instant
+
+FOLD_SECONDS = 10.0  # on average; each fold run takes up to a fifth more or less
+SECONDS = 120.0  # of each search
+SLOTS = (10, 100, 1_000)
+
+
+class Simulated(Instant):
+    """Slots in which a fold run takes its time without doing anything."""
+
+    def __init__(self, slots: int) -> None:
+        super().__init__(answer, slots)
+        self._due: list[tuple[float, int, FoldJob, Future[Outcome]]] = []
+        self._changed, self._closed = threading.Condition(), False
+        self._numbers, self._luck = itertools.count(), np.random.default_rng(SEED)
+        self.begun_at: list[float] = []  # when each fold run began, and
+        self.ended_at: list[float] = []  # ended
+        self._thread = threading.Thread(target=self._end_in_time, daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        """See Executor."""
+        if not isinstance(job, FoldJob):
+            return super().submit(job)
+        future: Future[Outcome] = Future()
+        future.set_running_or_notify_cancel()
+        now = time.monotonic()
+        self.begun_at.append(now)
+        with self._changed:
+            due = now + FOLD_SECONDS * self._luck.uniform(0.8, 1.2)
+            heapq.heappush(self._due, (due, next(self._numbers), job, future))
+            self._changed.notify()
+        return future
+
+    def close(self, *, kill: bool = False) -> None:  # noqa: ARG002 - nothing runs
+        """See Executor."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _end_in_time(self) -> None:
+        while True:
+            with self._changed:
+                while not self._closed and (not self._due or self._due[0][0] > time.monotonic()):
+                    self._changed.wait(self._due[0][0] - time.monotonic() if self._due else None)
+                if self._closed:
+                    return
+                _, _, job, future = heapq.heappop(self._due)
+            self.ended_at.append(time.monotonic())
+            future.set_result(answer(job))
+
+
+def a_search(home: Path, slots: int, stored: int) -> str:
+    """A row of the table."""
+    database = stored_study(home / f"{slots}.db", stored)
+    labels = (np.arange(IMAGES) % 2).astype(np.int16)
+    executor, started = Simulated(slots), time.monotonic()
+    plan = Plan(
+        seed=SEED,
+        metric="balanced_accuracy",
+        folds=FOLDS,
+        assignment=ASSIGNMENT,
+        fit_options=lambda _params: FitOptions(EPOCHS, 0),
+        space=SPACE,
+        starts=[Start(Origin.BASELINE, SPACE.defaults())],
+        max_parameters=10**7,
+        max_bytes=10**10,
+        trials=10**6,
+        seconds=None,
+        race=RaceTerms("paired", labels, lambda _params: Schedule("constant", EPOCHS)),
+    )
+    stop, console = StopRequest(), Console(file=io.StringIO(), force_terminal=True, width=120, height=40)
+    timer = threading.Timer(SECONDS, setattr, (stop, "asked", True))
+    timer.start()
+    with Store.open(database) as store, LiveTable(console) as table:
+        session = Session(store, store.start_run(RUN), executor, table, stop)
+        Loop(plan, session, OptunaSampler(SPACE, plan.metric, "tpe", SEED)).run()
+        until, fold_runs = started + SECONDS, store.fold_runs() - stored * FOLDS
+    executor.close()
+    return row(executor, slots, until, fold_runs, database.stat().st_size)
+
+
+def row(executor: Simulated, slots: int, until: float, fold_runs: int, size: int) -> str:
+    """What was measured while all slots had a job, until `until`."""
+    full = executor.begun_at[min(slots, len(executor.begun_at)) - 1]
+    ends = [end for end in executor.ended_at if full <= end <= until]
+    changes = sorted([(when, 1) for when in executor.begun_at] + [(when, -1) for when in executor.ended_at])
+    busy, held, before = 0, 0.0, full
+    for when, change in changes:
+        if full <= when <= until:
+            held += busy * (when - before)
+            before = when
+        busy += change
+    share = held / (slots * (before - full)) if before > full else float("nan")
+    waits = list(between(executor, full, until))
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return (
+        f"| {slots:,} | {full - executor.begun_at[0]:.1f} | {len(ends) / (until - full):.1f} | {share:.1%} | "
+        f"{1000 * statistics.median(waits):.0f} | {fold_runs:,} | {memory:.0f} | {size / 2**20:.0f} |"
+    )
+
+
+def between(executor: Simulated, start: float, until: float) -> Iterator[float]:
+    """Seconds from each end of a fold run to the first begin after it that no earlier end has."""
+    begins = iter(sorted(begun for begun in executor.begun_at if begun > start))
+    for end in sorted(end for end in executor.ended_at if start <= end <= until):
+        for begun in begins:
+            if begun >= end:
+                yield begun - end
+                break
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.slots", description=__doc__)
+    parser.add_argument("slots", nargs="*", type=int, default=list(SLOTS))
+    parser.add_argument("--stored", type=int, default=100, help="trials that the study has already [default: 100]")
+    asked = parser.parse_args(arguments)
+    for line in machine.described():
+        print(line)
+    print()
+    print("| slots | s until all are busy | fold runs/s | busy | ms to the next job | fold runs | MiB | MiB on disk |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    with tempfile.TemporaryDirectory() as name:
+        for slots in asked.slots:
+            print(a_search(Path(name), slots, asked.stored), flush=True)
+
+
+if __name__ == "__main__":
+    main()
