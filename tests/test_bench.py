@@ -109,6 +109,7 @@ def test_a_part_of_a_data_set_has_as_many_pictures_of_each_class_as_of_any_other
         durations.part_of(tmp_path / "all", tmp_path / "more", 16)
 
 
+@pytest.mark.slow
 def test_a_banked_study_has_the_truth_of_its_trials_and_rules_are_replayed_on_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -99,6 +99,7 @@ def test_what_cannot_be_diagnosed_is_refused(home: Path) -> None:
     assert "--preset: must be cnn or question" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_causes_of_the_question_s_network_and_the_changes_with_which_it_learns_or_does_not(
     tmp_path: Path,
 ) -> None:

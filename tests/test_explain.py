@@ -65,6 +65,7 @@ def folds_of(study: Path) -> int:
         return store.fold_runs()
 
 
+@pytest.mark.slow
 def test_killed_and_stopped_and_asked_again_it_ends_the_same(copy: Path, tmp_path: Path) -> None:
     shutil.copytree(copy, tmp_path / "whole")
     whole = search_here(*EXPLAIN, "--workers", "0", "--json", cwd=tmp_path / "whole")

@@ -30,12 +30,7 @@ def test_a_kept_study_is_reported_as_it_was(study: Kept, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     "study",
-    [
-        pytest.param(
-            study, marks=[pytest.mark.slow] if study.name in ("cnn", "question", "frozen", "fine-tune") else []
-        )
-        for study in STUDIES
-    ],
+    [pytest.param(study, marks=[pytest.mark.slow] if study.name != "auto" else []) for study in STUDIES],
     ids=lambda study: study.name,
 )
 def test_a_kept_study_is_gone_on_with_row_for_row(study: Kept, tmp_path: Path) -> None:

@@ -141,7 +141,10 @@ OTHERS = (signal.SIGHUP, signal.SIGXCPU)  # all of them: tests/search/session/te
 
 @pytest.mark.parametrize(
     "asked_by",
-    [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, *(pytest.param(other, marks=pytest.mark.slow) for other in OTHERS)],
+    [
+        signal.SIGUSR1,
+        *(pytest.param(other, marks=pytest.mark.slow) for other in (signal.SIGINT, signal.SIGTERM, *OTHERS)),
+    ],
 )
 def test_asked_to_stop_it_saves_says_how_to_go_on_and_exits_75(
     pictures: Path, tmp_path: Path, asked_by: signal.Signals
@@ -290,6 +293,7 @@ def build(hp):
 """
 
 
+@pytest.mark.slow
 def test_a_fold_that_hangs_is_told_and_the_search_goes_on_without_what_it_started(
     pictures: Path, tmp_path: Path
 ) -> None:

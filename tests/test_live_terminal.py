@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.commands import ROOT, workers_of
 from tests.screen import Screen
 
@@ -99,6 +101,7 @@ def terminal(*arguments: str, cwd: Path, **environment: str) -> Iterator[Termina
         os.close(master)
 
 
+@pytest.mark.slow
 def test_the_screen_says_all_the_time_what_is_done(pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(NET)
     options = ("--model", "net.py:build", "--trials", "2", "--folds", "2", "--epochs", "5", "--workers", "1")

@@ -55,6 +55,7 @@ def test_the_line_for_cron_is_one_that_a_shell_accepts() -> None:
 
 
 @pytest.mark.parametrize("array", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_a_job_that_is_told_of_its_limit_stops_the_search_and_is_queued_again_until_it_is_done(
     programs: Path, pictures: Path, tmp_path: Path, array: bool
 ) -> None:

@@ -40,6 +40,7 @@ def test_ctrl_c_ends_the_watching_with_0_and_leaves_a_page_that_stays(study: Pat
     assert FOLLOWS not in page_of(study) and "location.reload" not in page_of(study)
 
 
+@pytest.mark.slow
 def test_new_results_come_onto_the_page_and_the_end_of_the_search_ends_the_watching(study: Path) -> None:
     with leased(study / "study.lock"):
         watching = start("report", "study", "--watch", cwd=study.parent)

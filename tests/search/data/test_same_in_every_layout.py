@@ -176,7 +176,7 @@ def more_classes(root: Path, pictures: list[Picture]) -> Lies:
     make_pictures(root / "birds", {"bird": 4}, testing={"bird": 2}, seed=9)
     for part in ("training", "testing"):
         shutil.copytree(root / "birds" / part / "bird", root / "set" / part / "bird")
-    return Lies((root / "set",), {"classes": ["cat,dog"], "merge": ["cat=cat+kitten"]})
+    return Lies((root / "set",), {"classes": ["cat", "dog"], "merge": ["cat=cat+kitten"]})
 
 
 LAYOUTS: dict[str, Layout] = {

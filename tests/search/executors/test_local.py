@@ -75,6 +75,7 @@ def test_a_killed_worker_costs_its_job_one_more_try_and_nothing_else(
     assert isinstance(outcome(future), FoldResult)
 
 
+@pytest.mark.slow
 def test_a_worker_that_keeps_too_much_memory_is_replaced_and_no_result_differs(
     context: WorkerContext, prepared: Prepared, tmp_path: Path
 ) -> None:
@@ -133,6 +134,7 @@ def test_logs_are_not_written_through_a_link(context: WorkerContext, tmp_path: P
     assert not (tmp_path / "elsewhere").exists()
 
 
+@pytest.mark.slow
 def test_a_job_whose_worker_dies_twice_fails_with_how_it_ended_and_the_next_job_runs(
     processes: LocalProcesses, prepared: Prepared, tmp_path: Path
 ) -> None:

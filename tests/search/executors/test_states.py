@@ -46,6 +46,7 @@ def epoch(executor: LocalProcesses) -> int:
     return next((doing.step.number for doing in executor.doing if doing.step), 0)
 
 
+@pytest.mark.slow
 def test_after_the_death_of_its_worker_it_goes_on_and_a_stop_stores_it(
     executor: LocalProcesses, saving: Saving, endless: FoldJob, prepared: Prepared, tmp_path: Path
 ) -> None:

@@ -95,6 +95,7 @@ def log(home: Path) -> str:
     return (home / "logs" / "worker-0.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_build_that_waits_for_ever_is_ended_twice_and_the_log_says_where(
     executor: LocalProcesses, home: Path
 ) -> None:
@@ -114,6 +115,7 @@ def test_a_callback_that_waits_costs_its_fold_one_more_try(executor: LocalProces
     assert isinstance(outcome(executor.submit(job)), FoldResult)
 
 
+@pytest.mark.slow
 def test_a_stopped_worker_costs_one_more_try(executor: LocalProcesses, home: Path) -> None:
     assert isinstance(outcome(executor.submit(asked("stop"))), Description)
     assert (home / "stopped").exists()

@@ -16,6 +16,7 @@ from tests.spaces.hugging_face import CONFIGS, make_folder, packed
 
 
 @pytest.mark.skipif(any(lite.problem() for lite in PACKAGED), reason="needs the packages of weights")
+@pytest.mark.slow
 def test_all_are_probed_first_and_one_that_sees_nothing_is_left_out_at_once(tmp_path: Path) -> None:
     make_pictures(tmp_path / "shapes", classes={"left": 40, "top": 40}, size=8)
     arrays = make_folder(tmp_path / "blind", CONFIGS["vit"])

@@ -345,6 +345,7 @@ def test_the_time_in_which_an_ensemble_predicts_the_testing_images_is_kept_back(
     assert many == without, "an ensemble for which so much is needed is not made"
 
 
+@pytest.mark.slow
 def test_a_fold_of_which_it_is_only_guessed_when_it_ends_leaves_time_to_start_its_worker_again(path: Path) -> None:
     """A first fold that runs on at the end is given up in time; for another one it is waited a little instead."""
     assert patience(60, unsure=True) == grace(60) < RESTARTING == patience(60, unsure=False)

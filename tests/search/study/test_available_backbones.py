@@ -310,6 +310,7 @@ def test_a_study_goes_on_only_with_the_weights_that_it_began_with(study: Path) -
 # From end to end
 
 
+@pytest.mark.slow
 def test_a_search_with_weights_of_a_file(weights: Path, tmp_path: Path) -> None:
     make_pictures(tmp_path / "shapes", classes={"left": 8, "top": 8}, size=8)
     shutil.copy(weights, tmp_path / "mobile.weights.h5")

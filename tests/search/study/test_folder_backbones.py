@@ -84,6 +84,7 @@ def test_the_option_takes_names_and_folders(study: Path, monkeypatch: pytest.Mon
             _ = Settings(backbones=(wrong,)).changes
 
 
+@pytest.mark.slow
 def test_a_search_with_folders_of_both_kinds_from_end_to_end(tmp_path: Path) -> None:
     make_pictures(tmp_path / "shapes", classes={"left": 8, "top": 8}, size=8)
     make_folder(tmp_path / "tiny", CONFIGS["dinov2"])

@@ -126,6 +126,7 @@ def test_the_description_is_drawn_without_building_and_counts_what_is_trained(
     assert [layer.name for layer in description.layers][-2:] == ["features", "output"]
 
 
+@pytest.mark.slow
 def test_validation_rows_do_not_reach_the_head(context: WorkerContext, tmp_path: Path) -> None:
     """The head's first weights come from training rows: other validation images change nothing in training."""
     assert context.pixels is not None

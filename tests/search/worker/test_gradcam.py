@@ -195,6 +195,7 @@ def test_a_worker_does_it_and_a_file_that_is_gone_is_a_failure(keras: Any, worke
     ],
     ids=str,
 )
+@pytest.mark.slow
 def test_what_a_pre_trained_network_is_saved_with_looks_too(
     prepared: Prepared, context: WorkerContext, tmp_path: Path, preset: str, changes: dict[str, Value]
 ) -> None:

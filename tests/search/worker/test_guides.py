@@ -35,7 +35,12 @@ def worker_of(text: str, context: WorkerContext, folder: Path) -> Worker:
     return worker_for(text.replace("FOLDER", str(folder / "tuner")), context, folder, "build_model")
 
 
-@pytest.mark.parametrize("name", guides.RUN)
+HEAVY = ("Transfer learning and fine-tuning", "EfficientNet")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in HEAVY else []) for name in guides.RUN]
+)
 def test_a_guide_runs_unchanged(
     pictures: tuple[Prepared, WorkerContext], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -65,6 +65,7 @@ def test_a_network_that_is_trained_whole_is_not_cut() -> None:
 
 
 @needs_weights
+@pytest.mark.slow
 def test_training_on_kept_maps_is_training_the_network(
     context: WorkerContext, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +130,7 @@ def test_in_half_precision_losses_are_scaled_and_folds_are_the_same(context: Wor
 
 
 @needs_weights
+@pytest.mark.slow
 def test_an_experiment_changes_a_network_whose_head_was_fitted(context: WorkerContext, prepared: Prepared) -> None:
     """To take dropout away where there is none changes nothing."""
     job = fold_job(prepared, point(augmentation="none", dropout=0.0), max_epochs=1)

@@ -76,6 +76,7 @@ def tuner(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @needs_weights
+@pytest.mark.slow
 def test_a_fine_tuned_network_is_packed_with_its_mirrored_mean(
     tuner: Worker, prepared: Prepared, tmp_path: Path
 ) -> None:

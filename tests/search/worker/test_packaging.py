@@ -89,6 +89,7 @@ MEMBERS: list[dict[str, Value]] = [
 
 
 @needs_weights
+@pytest.mark.slow
 def test_heads_on_one_backbone_share_its_weights_and_the_passes_of_equal_views(
     frozen_study: tuple[Prepared, Worker], tmp_path: Path
 ) -> None:

@@ -97,7 +97,10 @@ FAMILIES: list[tuple[str, dict[str, Value]]] = [
 
 
 @needs_weights
-@pytest.mark.parametrize(("family", "changes"), FAMILIES, ids=str)
+@pytest.mark.parametrize(
+    ("family", "changes"),
+    [pytest.param(*of, marks=[pytest.mark.slow] if of[0] == "fine-tune" else [], id=of[0]) for of in FAMILIES],
+)
 def test_each_family(small: Study, tmp_path: Path, family: str, changes: dict[str, Value]) -> None:
     prepared, worker = small
     path = saved(worker, prepared, point(prepared, family, **changes), tmp_path / "model.keras")
@@ -105,6 +108,7 @@ def test_each_family(small: Study, tmp_path: Path, family: str, changes: dict[st
 
 
 @needs_weights
+@pytest.mark.slow
 def test_an_ensemble_of_families_whose_pictures_are_shrunk(large: Study, tmp_path: Path) -> None:
     prepared, worker = large
     points = [point(prepared, "frozen", head="svm", flip_average=False), point(prepared, "cnn")]

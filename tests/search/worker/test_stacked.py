@@ -17,6 +17,8 @@ from spaces import Value
 from tests.search.worker.test_epoch_program import POINTS, SMALL, same
 from tests.search.worker.test_trainer import fold_job, trained
 
+pytestmark = pytest.mark.slow  # no command trains so yet
+
 STEEP: dict[str, Value] = {**SMALL, "optimizer": "sgd", "activation": "swish"}
 """Of all points below: they differ in numbers alone, so they are trained on the same graphs."""
 
