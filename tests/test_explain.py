@@ -93,6 +93,7 @@ def test_killed_and_stopped_and_asked_again_it_ends_the_same(copy: Path, tmp_pat
     assert {**told, "seconds": 0} == {**expected, "seconds": 0}
 
 
+@pytest.mark.slow
 def test_a_search_that_was_explained_goes_on_as_if_it_had_not_been(copy: Path, tmp_path: Path) -> None:
     shutil.copytree(copy, tmp_path / "without")
     explained = search_here(*EXPLAIN, "--trials", "4", "--workers", "0", cwd=copy)

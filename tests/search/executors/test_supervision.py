@@ -110,6 +110,7 @@ def test_a_build_that_waits_for_ever_is_ended_twice_and_the_log_says_where(
     assert isinstance(outcome(executor.submit(asked("nothing"))), Description)
 
 
+@pytest.mark.slow
 def test_a_callback_that_waits_costs_its_fold_one_more_try(executor: LocalProcesses, prepared: Prepared) -> None:
     job = fold_job(prepared, {"what": "callback"})
     assert isinstance(outcome(executor.submit(job)), FoldResult)

@@ -102,6 +102,7 @@ def test_what_is_trained_grows_with_unfreeze_and_never_holds_statistics() -> Non
     "changes",
     [{}, pytest.param({"stages": "last", "unfreeze": "last", "augmentation": "mixup"}, marks=pytest.mark.slow)],
 )
+@pytest.mark.slow
 def test_a_fold_is_a_whole_cosine_and_the_same_on_used_graphs(
     tuner: Worker, context: WorkerContext, prepared: Prepared, changes: dict[str, Value]
 ) -> None:
