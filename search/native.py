@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ENVIRONMENT = {"TF_ENABLE_ONEDNN_OPTS": "1", "TF_CPP_MIN_LOG_LEVEL": "2", "KERAS_BACKEND": "tensorflow"}
@@ -45,3 +45,14 @@ def no_stderr() -> Iterator[None]:
     finally:
         os.dup2(saved, 2)
         os.close(saved)
+
+
+def installed(packages: Iterable[str]) -> dict[str, str]:
+    """The version of each package that is installed; without one that is run from a checkout, or has another name."""
+    from importlib import metadata  # imported here, because --help does not need it
+
+    known = {}
+    for package in packages:
+        with suppress(metadata.PackageNotFoundError):
+            known[package] = metadata.version(package)
+    return known

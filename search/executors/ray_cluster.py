@@ -223,7 +223,9 @@ class RayCluster:
             theirs = self._ray.get(remote.actor.versions.remote(), timeout=STARTING_SECONDS)
         except Exception as error:  # noqa: BLE001 - of Ray, or of the node
             return f"starts no worker: {_first_line(error)}; smallsearch must be installed there too: {INSTALL}"
-        others = [f"{name} {theirs[name]}, not {mine}" for name, mine in versions().items() if theirs[name] != mine]
+        others = [
+            f"{name} {theirs.get(name)}, not {mine}" for name, mine in versions().items() if theirs.get(name) != mine
+        ]
         return f"has {'; '.join(others)}: results would differ; install the same versions" if others else None
 
     def _sweep(self, nodes: set[str]) -> None:

@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +19,7 @@ from search.executors.local import LocalProcesses
 from search.executors.parcel import Item, moved, moved_context, writes
 from search.executors.watch import Limits
 from search.jobs import Job, Outcome, WorkerContext
+from search.native import installed
 
 COMPARED = ("smallsearch", "tensorflow", "keras", "numpy", "scikit-learn", "pillow")
 """Packages of which a node must have the version of the search, as results depend on them."""
@@ -39,7 +39,7 @@ class Answer:
 
 def versions() -> dict[str, str]:
     """What is installed here, of what results depend on."""
-    return {name: version(name) for name in COMPARED}
+    return installed(COMPARED)
 
 
 class Slot:

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 
 from search.errors import RunError, UsageError
 from search.executors.base import Executor
+from search.native import installed
 from search.results.progress import Ending, Observer
 from search.samplers.factory import make_sampler
 from search.session.budget import RESTARTING
@@ -192,10 +192,4 @@ def finish_only(
 
 def versions() -> dict[str, str]:
     """Versions of all packages that can change a result."""
-    known = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in PACKAGES:
-        try:
-            known[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:  # run from a checkout, or another build of TensorFlow
-            continue
-    return known
+    return {"python": platform.python_version(), "platform": platform.platform(), **installed(PACKAGES)}

@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +27,7 @@ from numpy.typing import NDArray
 from search.diagnosis.evidence import Diagnosis
 from search.files import no_links, replacing
 from search.jobs import STATE, FoldJob, SaveRequest, Saving, WorkerContext, remove
+from search.native import installed
 
 if TYPE_CHECKING:
     from search.worker.fold_run import FoldRun, FoldState
@@ -256,13 +256,7 @@ def belonging(job: FoldJob, context: WorkerContext, saving: Saving) -> Mapping[s
 
 @cache
 def _versions() -> dict[str, str]:
-    known = {"python": sys.version.split()[0]}
-    for package in PACKAGES:
-        try:
-            known[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:  # run from a checkout, or another build of TensorFlow
-            continue
-    return known
+    return {"python": sys.version.split()[0], **installed(PACKAGES)}
 
 
 def _arrays(state: FoldState) -> list[NDArray[Any]]:

@@ -174,9 +174,9 @@ class Begun:
         self._table.update(progress)
 
 
-def a_session(database: Path, trials: int) -> str:
-    """The time of `MEASURED` more trials after `trials` stored ones, with TPE, as a row of the table."""
-    plan = Plan(
+def a_plan(trials: int) -> Plan:
+    """A raced search over `SPACE` until there are so many trials."""
+    return Plan(
         seed=SEED,
         metric="balanced_accuracy",
         folds=FOLDS,
@@ -186,12 +186,17 @@ def a_session(database: Path, trials: int) -> str:
         starts=[Start(Origin.BASELINE, SPACE.defaults())],
         max_parameters=10**7,
         max_bytes=10**10,
-        trials=trials + MEASURED,
+        trials=trials,
         seconds=None,
         race=RaceTerms(
             "paired", (np.arange(IMAGES) % 2).astype(np.int16), lambda _params: Schedule("constant", EPOCHS)
         ),
     )
+
+
+def a_session(database: Path, trials: int) -> str:
+    """The time of `MEASURED` more trials after `trials` stored ones, with TPE, as a row of the table."""
+    plan = a_plan(trials + MEASURED)
     sampler = Clocked(OptunaSampler(SPACE, plan.metric, "tpe", SEED))
     console = Console(file=io.StringIO(), force_terminal=True, width=120, height=40)
     with Store.open(database) as store, LiveTable(console) as table:

@@ -24,18 +24,14 @@ import numpy as np
 from rich.console import Console
 
 from reports.terminal.live import LiveTable
-from search.jobs import FitOptions, FoldJob, Job, Outcome
+from search.jobs import FoldJob, Job, Outcome
 from search.samplers.optuna_sampler import OptunaSampler
 from search.session.loop import Loop
-from search.session.plan import Plan, Start
-from search.session.racer import RaceTerms
 from search.session.session import Session
 from search.session.signals import StopRequest
-from search.stats.racing import Schedule
 from storage import Store
-from storage.records import Origin
 from tests.bench import machine
-from tests.bench.loop import ASSIGNMENT, EPOCHS, FOLDS, IMAGES, RUN, SEED, SPACE, answer, stored_study
+from tests.bench.loop import FOLDS, RUN, SEED, SPACE, a_plan, answer, stored_study
 from tests.search.session.instant import Instant
 
 FOLD_SECONDS = 10.0  # on average; each fold run takes up to a fifth more or less
@@ -92,22 +88,8 @@ class Simulated(Instant):
 def a_search(home: Path, slots: int, stored: int) -> str:
     """A row of the table."""
     database = stored_study(home / f"{slots}.db", stored)
-    labels = (np.arange(IMAGES) % 2).astype(np.int16)
     executor, started = Simulated(slots), time.monotonic()
-    plan = Plan(
-        seed=SEED,
-        metric="balanced_accuracy",
-        folds=FOLDS,
-        assignment=ASSIGNMENT,
-        fit_options=lambda _params: FitOptions(EPOCHS, 0),
-        space=SPACE,
-        starts=[Start(Origin.BASELINE, SPACE.defaults())],
-        max_parameters=10**7,
-        max_bytes=10**10,
-        trials=10**6,
-        seconds=None,
-        race=RaceTerms("paired", labels, lambda _params: Schedule("constant", EPOCHS)),
-    )
+    plan = a_plan(10**6)
     stop, console = StopRequest(), Console(file=io.StringIO(), force_terminal=True, width=120, height=40)
     timer = threading.Timer(SECONDS, setattr, (stop, "asked", True))
     timer.start()
