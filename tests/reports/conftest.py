@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Error, sync_playwright
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome")
+# The first opens a page in a fifth of the time.
+_NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 _SWITCHES = (
     "--no-sandbox",
     "--disable-gpu",
