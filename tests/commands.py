@@ -15,17 +15,16 @@ from typing import Any
 from unittest import mock
 
 from storage import Store, TrialRecord
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.warm import ROOT, Warm
 
 
 def start(
     *arguments: str | Path, cwd: Path, stdout: int | None = subprocess.PIPE, columns: str = "120"
 ) -> subprocess.Popen[str]:
-    """Start `search …` in `cwd`."""
+    """Start `search …` in `cwd`, as a fork of a process that has imported it, see `tests.warm`."""
     command = [sys.executable, "-m", "search", *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": columns}
-    return subprocess.Popen(command, cwd=cwd, env=environment, stdout=stdout, stderr=subprocess.PIPE, text=True)
+    return Warm(command, cwd=cwd, env=environment, stdout=stdout, stderr=subprocess.PIPE, text=True)
 
 
 def search(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -20,6 +20,7 @@ from search.study.prepared import Prepared
 from search.worker.worker import Worker
 from spaces.backbones import lite
 from tests.pictures import make_pictures
+from tests.warm import keepers_are_warm
 
 if TYPE_CHECKING:
     from tests.refusals import Refuse
@@ -31,6 +32,12 @@ os.environ |= {**ENVIRONMENT, "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THR
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that run the whole command take longest: begun first, they do not keep one core busy at the end."""
     items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_keepers() -> None:
+    """Workers that a test starts are forks of a process that has imported TensorFlow, see `tests.warm`."""
+    keepers_are_warm()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import tomllib
 
-from tests.commands import ROOT
 from tests.test_documentation import tracked
+from tests.warm import ROOT
 
 TEXT = (ROOT / "Dockerfile").read_text()
 LINES = [line for line in TEXT.replace("\\\n", " ").splitlines() if line and not line.startswith("#")]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import ROOT, search, search_here
+from tests.commands import search, search_here
 from tests.pictures import make_pictures
+from tests.warm import ROOT
 
 NET = """
 import keras

@@ -27,8 +27,8 @@ from spaces.backbones.lite import LITE0, PACKAGED
 from spaces.facts import Facts
 from spaces.presets import PRESETS
 from spaces.recipe import AUGMENTATIONS
-from tests.commands import ROOT
 from tests.test_imports import TABLE
+from tests.warm import ROOT
 
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
 MAX_WORDS = 900  # of a page that everybody reads

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.commands import ROOT
+from tests.warm import ROOT
 
 
 @pytest.mark.slow

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import ROOT, search, start, trials_of, wait_until
+from tests.commands import search, start, trials_of, wait_until
 from tests.pictures import make_pictures
+from tests.warm import ROOT
 
 pytestmark = pytest.mark.slow  # whole searches
 

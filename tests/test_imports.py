@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 from scipy.sparse.csgraph import connected_components
 
-from tests.commands import ROOT
 from tests.pictures import make_pictures
+from tests.warm import ROOT
 
 TOPS = ("cli", "reports", "search", "spaces", "storage")
 

@@ -26,7 +26,6 @@ from storage import TrialState
 from storage.records import Origin
 from tests import halted
 from tests.commands import (
-    ROOT,
     fold_rows,
     integrity,
     reference_rows,
@@ -37,6 +36,7 @@ from tests.commands import (
     wait_until,
     workers_of,
 )
+from tests.warm import ROOT
 
 KILLS = int(os.environ.get("KILLS", "4"))
 SMALL = ("--preset", "cnn", "--folds", "2", "--epochs", "2", "--quiet")

@@ -19,8 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import ROOT, workers_of
+from tests.commands import workers_of
 from tests.screen import Screen
+from tests.warm import ROOT
 
 WIDE, HIGH = 60, 24
 NET = """

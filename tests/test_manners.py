@@ -18,8 +18,9 @@ import typer.main
 
 import cli
 from search.cli.examples import EXAMPLES
-from tests.commands import ROOT, search_here
+from tests.commands import search_here
 from tests.kept.studies import STUDIES, copied
+from tests.warm import ROOT
 
 _GROUP: Any = typer.main.get_command(cli.app)
 

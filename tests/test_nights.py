@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from search.session.signals import RESUMABLE
-from tests.commands import ROOT, fold_rows, trials_of, wait_until, workers_of
+from tests.commands import fold_rows, trials_of, wait_until, workers_of
+from tests.warm import ROOT
 
 RECIPES = ROOT / "examples" / "nights"
 

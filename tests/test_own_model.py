@@ -14,8 +14,9 @@ from search.study.prepared import CustomModel
 from spaces import Space
 from spaces.custom.file import ModelFile
 from storage import TrialState
-from tests.commands import ROOT, fold_rows, search, start, table, trials_of, wait_until, workers_of
+from tests.commands import fold_rows, search, start, table, trials_of, wait_until, workers_of
 from tests.spaces import nets
+from tests.warm import ROOT
 
 pytestmark = pytest.mark.slow  # whole searches
 

@@ -15,8 +15,8 @@ import typer.main
 
 import cli
 from search.text import command_line
-from tests.commands import ROOT
 from tests.test_imports import modules, source_of
+from tests.warm import ROOT
 
 _GROUP: Any = typer.main.get_command(cli.app)
 COMMAND = re.compile(rf"\bsearch (?:{'|'.join(_GROUP.commands)})\b[^`\n]*")

@@ -19,8 +19,9 @@ import search
 from search.manifest import about
 from search.stats.calibration import softened
 from search.study.lease import leased
-from tests.commands import ROOT, fold_rows, integrity, wait_until, workers_of
+from tests.commands import fold_rows, integrity, wait_until, workers_of
 from tests.pictures import make_pictures
+from tests.warm import ROOT
 
 EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), re.DOTALL)
 INTERRUPTED = """

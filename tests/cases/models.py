@@ -15,8 +15,9 @@ import numpy as np
 
 from spaces.backbones.lite import LITE0
 from tests.cases.place import Case, Place, WrongError, picture, shown
-from tests.commands import ROOT, search, start, trials_of, wait_until
+from tests.commands import search, start, trials_of, wait_until
 from tests.test_documentation import blocks, text_of
+from tests.warm import ROOT
 
 CLASSES = {"fern": 8, "moss": 8}
 BUILDER = """

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from hypothesis import HealthCheck, settings
 
-from tests.commands import ROOT
+from tests.warm import ROOT
 
 EVERY = tuple(HealthCheck)
 BATCH = 400  # inputs between two looks at the clock

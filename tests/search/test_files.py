@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from search.files import NEW_SECONDS, no_links, replacing, sweep_partial, temporary_folder, write_atomically
-from tests.commands import ROOT
+from tests.warm import ROOT
 
 TEXT = "ein Kätzchen\n"
 

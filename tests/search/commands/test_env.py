@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from search.commands.env import EXTRAS, gpu_advice
-from tests.commands import ROOT, search_here
+from tests.commands import search_here
+from tests.warm import ROOT
 
 
 @pytest.mark.parametrize(

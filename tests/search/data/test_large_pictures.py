@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.commands import ROOT
+from tests.warm import ROOT
 
 _READ = """
 import json, sys

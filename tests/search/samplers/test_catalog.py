@@ -13,7 +13,7 @@ from search.commands import options
 from search.samplers.catalog import ENGINES, SAMPLERS, in_comment, in_help, of_engine, row_of
 from search.study import config_file
 from search.study.config import Config
-from tests.commands import ROOT
+from tests.warm import ROOT
 
 
 def test_an_engine_has_a_sampler_of_a_name_once_and_its_first_one_needs_nothing() -> None:

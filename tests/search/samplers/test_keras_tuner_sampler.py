@@ -23,9 +23,9 @@ from spaces import Choice, Number, Parameter, Space, Value
 from spaces.parameters import real
 from storage import FoldRecord, TrialRecord, TrialState
 from storage.records import Origin
-from tests.commands import ROOT
 from tests.search.session.instant import SPACE, quality
 from tests.spaces.strategies import allowed, parameters, seeds, spaces
+from tests.warm import ROOT
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,7 +12,7 @@ import pytest
 from search.__main__ import INTERRUPTED
 from search.native import STOPPING
 from search.session.signals import RESUMABLE
-from tests.commands import ROOT
+from tests.warm import ROOT
 
 STOPPED = "search: stopped; nothing that was stored is lost, and the same command can be run again\n"
 LEFT = "search: left at once; what was stored stays, and the same command can be run again\n"

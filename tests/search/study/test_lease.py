@@ -20,7 +20,7 @@ import pytest
 from search.errors import UsageError
 from search.study import lease
 from search.study.lease import holder, leased
-from tests.commands import ROOT
+from tests.warm import ROOT
 
 LOCK = "study.lock"
 HOLD = (

@@ -8,7 +8,7 @@ import pytest
 
 from search.errors import UsageError
 from search.study.sweep_file import read_sweep
-from tests.commands import ROOT
+from tests.warm import ROOT
 
 
 def written(folder: Path, text: str) -> Path:

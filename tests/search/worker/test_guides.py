@@ -18,10 +18,10 @@ from search.samplers.factory import make_sampler
 from search.study.prepared import Prepared
 from search.worker.worker import Worker
 from spaces import Space
-from tests.commands import ROOT
 from tests.search.worker.conftest import coloured, worker_for
 from tests.search.worker.test_trainer import fold_job, trained
 from tests.spaces import guides
+from tests.warm import ROOT
 
 
 @pytest.fixture(scope="module")
