@@ -24,8 +24,11 @@ from search.commands import explain as explaining
 from search.commands import export as exporting
 from search.commands import run as running
 from search.commands.log import log_all
-from search.commands.options import (
-    Place,
+from search.commands.place import Place
+from search.commands.report import pictures_of, summary_of
+from search.commands.request import Settings
+from search.commands.session import Session
+from search.commands.values import (
     checked_list,
     checked_points,
     checked_seconds,
@@ -33,9 +36,6 @@ from search.commands.options import (
     checked_workers,
     either,
 )
-from search.commands.report import pictures_of, summary_of
-from search.commands.request import Settings
-from search.commands.session import Session
 from search.data.findings import Findings
 from search.diagnosis.result import Diagnosed
 from search.errors import RunError, UsageError

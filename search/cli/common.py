@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from search.commands.notify import without_addresses
-from search.commands.options import Place
+from search.commands.place import Place
 from search.text import printable, without_passwords
 
 if TYPE_CHECKING:

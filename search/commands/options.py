@@ -2,86 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from search.errors import UsageError
-from search.executors.devices import VISIBLE, visible_gpus
+from search.commands import values
 from search.samplers import catalog
-from search.text import seconds_of
-
-if TYPE_CHECKING:
-    from search.executors.base import Cluster
 
 PREVIEW = "augmentation.png"
-EXECUTORS = ("local", "ray")
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise typer.BadParameter(f"must be a whole number, got {text!r}") from None
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise typer.BadParameter(f"must be a number, got {text!r}") from None
-
-
-def _duration(text: str) -> float:
-    try:
-        return seconds_of(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
-def _hours_of(text: str) -> float:
-    return _duration(text) / 3600
-
-
-def either(hours: float | None, time: float | None) -> float | None:
-    """The budget of `--hours` or `--time`, in hours. Raises UsageError if both are given."""
-    if hours is not None and time is not None:
-        raise UsageError("--hours and --time are the same budget; give one of them")
-    return hours if time is None else time
-
-
-def checked_list(name: str, given: Sequence[str] | None) -> Sequence[str] | None:
-    """The list itself. Raises UsageError for a text, which Python would take for a list of its letters."""
-    if isinstance(given, str):
-        raise UsageError(f"{name}: must be a list of texts, got {given!r}; write [{given!r}]")
-    return given
-
-
-def checked_workers(workers: int) -> int:
-    """The number itself. Raises UsageError if it is negative."""
-    if workers < 0:
-        raise UsageError(f"--workers: must be at least 0, got {workers}; 0 trains in this process")
-    return workers
-
-
-def checked_seconds(seconds: float) -> float:
-    """The number itself. Raises UsageError if it is negative or NaN."""
-    if not seconds >= 0:  # NaN too
-        raise UsageError(f"--seconds: must be at least 0, got {seconds:g}; 0 tries the most suspected changes alone")
-    return seconds
-
-
-def _workers(text: str) -> int:
-    return checked_workers(_whole(text))
-
-
-def _port(text: str) -> int:
-    if not 1 <= (number := _whole(text)) <= 65535:
-        raise UsageError(f"--port: must be from 1 to 65535, got {number}; left out, it is a free one")
-    return number
 
 
 def _completing(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
@@ -106,10 +36,6 @@ def _samplers() -> Iterable[str]:
 TRACKERS = ("tensorboard", "mlflow", "wandb")  # those of `search.trackers.catalog`, which takes longer to import
 
 
-def _seconds(text: str) -> float:
-    return checked_seconds(_number(text))
-
-
 def _version(asked: bool) -> None:
     if asked:
         from importlib.metadata import PackageNotFoundError, version
@@ -123,25 +49,13 @@ def _version(asked: bool) -> None:
 
 def _option(help_: str, *, whole: bool = True) -> Any:
     """A number on the command line; its range is checked with the rest of the configuration."""
-    return typer.Option(parser=_whole if whole else _number, metavar="N" if whole else "HOURS", help=help_)
-
-
-def checked_trial(number: int, option: str) -> int:
-    """The number itself. Raises UsageError if it is negative."""
-    if number < 0:
-        raise UsageError(f"{option}: must be the number of a trial, 0 or more, got {number}")
-    return number
-
-
-def checked_points(number: int) -> int:
-    """The number itself. Raises UsageError if it is below 1."""
-    if number < 1:
-        raise UsageError(f"--trials: must be at least 1, got {number}")
-    return number
+    return typer.Option(parser=values.whole if whole else values.number, metavar="N" if whole else "HOURS", help=help_)
 
 
 def _trial(option: str, help_: str) -> Any:
-    return typer.Option(option, parser=lambda text: checked_trial(_whole(text), option), metavar="N", help=help_)
+    return typer.Option(
+        option, parser=lambda text: values.checked_trial(values.whole(text), option), metavar="N", help=help_
+    )
 
 
 Where = Annotated[Path | None, typer.Argument(metavar="STUDY", help="Study folder. Default: the current folder.")]
@@ -151,7 +65,7 @@ Hours = Annotated[float | None, _option("Hours of searching in total, over all s
 Time = Annotated[
     float | None,
     typer.Option(
-        "--time", parser=_hours_of, metavar="TIME", help="The same as --hours, in words: 90s, 30m, 8h, 1h30m."
+        "--time", parser=values.hours_of, metavar="TIME", help="The same as --hours, in words: 90s, 30m, 8h, 1h30m."
     ),
 ]
 Prefer = Annotated[
@@ -165,7 +79,7 @@ MaxLatency = Annotated[
     float | None,
     typer.Option(
         "--max-latency",
-        parser=_number,
+        parser=values.number,
         metavar="MS",
         help="Save no model that takes longer to predict an image, by one thread of this machine.",
     ),
@@ -215,7 +129,7 @@ PresetName = Annotated[
 Seconds = Annotated[
     float | None,
     typer.Option(
-        parser=_seconds,
+        parser=values.seconds_from,
         metavar="N",
         help="Of trying changes, once the network as it is was trained; then no other is begun. The most suspected are "
         "tried first. [default: 100]",
@@ -231,7 +145,7 @@ Points = Annotated[
     int | None,
     typer.Option(
         "--trials",
-        parser=lambda text: checked_points(_whole(text)),
+        parser=lambda text: values.checked_points(values.whole(text)),
         metavar="N",
         help="Trials in total, over all sessions of this explanation. [default: as many as it takes]",
     ),
@@ -240,7 +154,7 @@ ExplainTime = Annotated[
     float | None,
     typer.Option(
         "--time",
-        parser=_duration,
+        parser=values.duration,
         metavar="TIME",
         help="Time in total, over all sessions of this explanation: 90s, 30m, 8h. [default: as long as it takes]",
     ),
@@ -260,7 +174,7 @@ NoFlip = Annotated[
 Workers = Annotated[
     int | None,
     typer.Option(
-        parser=_workers,
+        parser=values.workers_of,
         metavar="N",
         help="Worker processes; 0: none, train here. [default: one a GPU, else one a core]",
     ),
@@ -283,7 +197,7 @@ Address = Annotated[
 FoldLimit = Annotated[
     float | None,
     typer.Option(
-        parser=_duration,
+        parser=values.duration,
         metavar="TIME",
         help="End a fold run that takes longer, such as 20m; it is tried once more. One that hangs is ended anyway.",
     ),
@@ -473,7 +387,9 @@ Tracker = Annotated[
     ),
 ]
 Follow = Annotated[bool, typer.Option("--watch", help="Go on while the search runs. Ctrl-C ends.")]
-Port = Annotated[int | None, typer.Option(parser=_port, metavar="N", help="Port of 127.0.0.1. [default: a free one]")]
+Port = Annotated[
+    int | None, typer.Option(parser=values.port_of, metavar="N", help="Port of 127.0.0.1. [default: a free one]")
+]
 DryRun = Annotated[
     bool,
     typer.Option(
@@ -494,48 +410,3 @@ Preview = Annotated[
     Path | None,
     typer.Option(metavar="IMAGES", help=f"Write {PREVIEW} instead: these pictures under every augmentation."),
 ]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where folds are to be trained, as it was asked for."""
-
-    workers: int | None
-    per_gpu: int | None
-    executor: str | None
-    address: str | None
-
-    @property
-    def chosen(self) -> tuple[int | None, Cluster | None]:
-        """(workers on this machine, see `workers_asked`; None) or (None, the cluster). Raises UsageError."""
-        if self.executor is not None and self.executor not in EXECUTORS:
-            raise UsageError(f"--executor: must be one of {', '.join(EXECUTORS)}, got {self.executor!r}")
-        if self.executor != "ray":
-            if self.address is not None:
-                raise UsageError(f"--address {self.address}: is that of a Ray cluster; add --executor ray")
-            return workers_asked(self.workers, self.per_gpu), None
-        if self.workers == 0:
-            raise UsageError("--workers 0 trains in this process, --executor ray on a cluster; leave one of them out")
-        if self.per_gpu is not None and self.per_gpu < 1:
-            raise UsageError(f"--workers-per-gpu: must be at least 1, got {self.per_gpu}")
-        from search.executors.base import Cluster  # imported here, because --help needs no NumPy
-
-        most = None if self.workers is None else checked_workers(self.workers)
-        return None, Cluster(self.address, most, self.per_gpu or 1)
-
-
-def workers_asked(workers: int | None, per_gpu: int | None) -> int | None:
-    """The number of workers; None: the default of this machine, 0: train in this process. Raises UsageError."""
-    if per_gpu is None:
-        return None if workers is None else checked_workers(workers)
-    if workers is not None:
-        raise UsageError("--workers and --workers-per-gpu both say how many workers there are; give one of them")
-    if per_gpu < 1:
-        raise UsageError(f"--workers-per-gpu: must be at least 1, got {per_gpu}")
-    gpus = visible_gpus()
-    if not gpus:
-        raise UsageError(
-            f"--workers-per-gpu {per_gpu}: no NVIDIA GPU is visible here; see what `nvidia-smi -L` lists and what "
-            f"{VISIBLE} is set to, or leave the option out to train on processors"
-        )
-    return per_gpu * len(gpus)

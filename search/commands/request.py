@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from search.commands.options import checked_list, either
+from search.commands.values import checked_list, either
 from search.data.groups import is_table
 from search.data.origin import Origin, name_of_set
 from search.errors import UsageError

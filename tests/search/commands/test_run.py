@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from search.commands.options import either
 from search.commands.request import Settings
 from search.commands.run import init, resume, run
+from search.commands.values import either
 from search.errors import UsageError
 from search.results.progress import Ending
 from search.study import config as toml

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from search.commands.options import workers_asked
+from search.commands.place import workers_asked
 from search.errors import UsageError
 from search.executors.devices import default_workers, listed, made_visible, pinned, visible_gpus
 
