@@ -20,6 +20,7 @@ from reports.wording import parameters as parameter_words
 from reports.wording import recall as recall_words
 from reports.wording import spent as spent_words
 from reports.wording import study as words
+from reports.wording import using as use_words
 from reports.wording import values
 from reports.wording.next_steps import advice
 from search.files import write_atomically
@@ -44,6 +45,7 @@ def render(data: StudySummary, weights: Figures | None = None) -> str:
     parts = [
         _first(data),
         _steps(data),
+        _use(data),
         _labels(data),
         _confusion(data),
         _told("How sure it is, and how often it is right", data, calibration_words.answer, calibration_words.about),
@@ -84,6 +86,11 @@ def _steps(data: StudySummary) -> str:
     if not steps:
         return ""
     return "\n".join(["## What to do next", "", next_words.WHERE, "", *steps])
+
+
+def _use(data: StudySummary) -> str:
+    uses = [f"- {_plain(use.what)}: {_code(use.command)}" for use in use_words.uses(data)]
+    return "\n".join([f"## {use_words.TITLE}", "", use_words.ABOUT, "", *uses]) if uses else ""
 
 
 def _labels(data: StudySummary) -> str:

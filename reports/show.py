@@ -97,8 +97,8 @@ def explanation(explained: Explanation, page: Path, *, as_json: bool, open_it: b
 
 
 def study(summary: StudySummary, page: Path, *, open_it: bool) -> None:
-    """The leaderboard of a study, and where its page was written."""
-    study_lines.show(summary, Output())
+    """The report of a study in short, and where its page was written: in its folder."""
+    study_lines.show(summary, Output(), study=page.parent)
     lines("", f"report: {page}")
     _open(page, open_it)
 
@@ -158,7 +158,7 @@ def study_as_json(summary: StudySummary) -> None:
 
 def run(summary: StudySummary, page: Path, all_trials: str) -> None:
     """The first rows of the leaderboard, where the page was written, and `all_trials`, the command that shows all."""
-    study_lines.show(summary, Output(), top=5)
+    study_lines.show(summary, Output(), top=5, study=page.parent)
     lines("", f"report: {page}   (all trials: {all_trials})")
 
 

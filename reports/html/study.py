@@ -31,6 +31,7 @@ from reports.wording import labels as label_words
 from reports.wording import more as more_words
 from reports.wording import recall as recall_words
 from reports.wording import study as words
+from reports.wording import using as use_words
 from reports.wording import values
 from reports.wording.next_steps import WHERE, advice
 from search.files import write_atomically
@@ -75,6 +76,8 @@ def render(
             axis=axis(data),
             steps=advice(data),
             where=WHERE,
+            uses=use_words.uses(data),
+            use_words=use_words,
             sections=_sections(data, shown),
             weights=_weights(data),
             label_words=label_words,

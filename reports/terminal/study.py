@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -10,17 +11,18 @@ from rich.table import Table
 from reports.terminal.output import STATE_STYLES, Output, as_text, filled, grid
 from reports.wording import answer as answer_words
 from reports.wording import study as words
+from reports.wording import using as use_words
 from reports.wording import values
-from reports.wording.next_steps import WHERE, advice
+from reports.wording.going_on import typed
+from reports.wording.next_steps import advice
 from search.results.summary import ReferenceRow, StudySummary, TrialRow
-from search.text import command_line
 
 _PARAGRAPH = 96  # columns: longer lines are hard to read
 _NARROW = 100  # columns; a narrower console does not show the less important ones
 
 
-def show(data: StudySummary, console: Console | None = None, top: int = 20) -> None:
-    """Print the report: plain where the console is a pipe or a file."""
+def show(data: StudySummary, console: Console | None = None, top: int = 20, study: Path | None = None) -> None:
+    """Print the report: plain where the console is a pipe or a file. `study`: its folder; None: the current one."""
     console = console or Output()
 
     def paragraph(text: str, style: str = "") -> None:
@@ -33,10 +35,15 @@ def show(data: StudySummary, console: Console | None = None, top: int = 20) -> N
     if steps := advice(data):
         console.print()
         paragraph("What to do next", "bold")
-        paragraph(WHERE if any(step.words for step in steps) else "", "dim")
     for number, step in enumerate(steps, start=1):
         paragraph(f"{number}. {step.what}: {step.why}")
-        paragraph(f"   {command_line(*step.words)}" if step.words else "", "dim")
+        paragraph(f"   {typed(step.words, study)}" if step.words else "", "dim")
+    if uses := use_words.uses(data):
+        console.print()
+        paragraph(use_words.TITLE, "bold")
+    for use in uses:
+        paragraph(f"{use.what}:")
+        paragraph(f"   {typed(use.words, study)}", "dim")
     if data.rows or data.references:
         console.print()
         _search(data, paragraph)

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
 
 from reports.wording.values import visible
 from search.results.summary import StudySummary
-from search.text import duration_of
+from search.text import command_line, duration_of
 
 TRIALS = 30  # at least, in a study that is searched further
+
+HERE = "."  # the study, in its folder, where a command cannot do without
+_OF_A_STUDY = ("resume", "report", "explain", "export", "predict")  # whose first argument is the study
+
+
+def typed(words: Sequence[str], study: Path | None) -> str:
+    """A command, verb first, as it is typed where the study has this path; None: in its folder."""
+    verb, *arguments = words
+    where = [study] if study is not None and verb in _OF_A_STUDY else []
+    return command_line(verb, *where, *(word for word in arguments if not where or word != HERE))
 
 
 def own_model(data: StudySummary) -> tuple[str, ...]:

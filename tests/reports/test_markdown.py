@@ -27,6 +27,7 @@ def test_it_begins_with_the_answer_and_has_the_sections_of_the_page(text: str) -
     heads = [line for line in text.splitlines() if line.startswith("## ")]
     assert heads == [
         "## What to do next",
+        "## How to use the model",
         "## Labels to look at",
         "## What it confuses",
         "## Leaderboard",
