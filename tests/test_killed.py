@@ -63,6 +63,29 @@ def test_killed_in_a_fold_and_resumed_equals_one_go(pictures: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
+def test_killed_while_folds_are_trained_side_by_side_and_resumed_equals_one_go(pictures: Path, tmp_path: Path) -> None:
+    """But for rounding: what is left of a trial is another program."""
+    asked = ("--preset", "cnn", "--folds", "3", "--epochs", "3", "--quiet", "--xla", "--workers", "1", "--trials", "3")
+    whole = search("run", pictures, *asked, "--dir", "whole", cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+
+    process = start("run", pictures, *asked, "--dir", "broken", cwd=tmp_path)
+    wait_until(lambda: (0, 0, 2) in fold_rows(tmp_path / "broken"))
+    process.kill()
+    process.communicate()
+    assert (2, 0, 0) not in fold_rows(tmp_path / "broken")
+    wait_until(lambda: workers_of(tmp_path / "broken") == [])
+
+    resumed = search("resume", "broken", "--workers", "1", "--quiet", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    for found, expected in zip(trials_of(tmp_path / "broken"), trials_of(tmp_path / "whole"), strict=True):
+        assert (found.params, found.state, found.cause) == (expected.params, expected.state, expected.cause)
+        assert [(fold.fold, fold.seed) for fold in found.folds] == [(fold.fold, fold.seed) for fold in expected.folds]
+        for one, other in zip(found.folds, expected.folds, strict=True):
+            assert {**one.scores} == pytest.approx({**other.scores}, rel=1e-5)
+
+
+@pytest.mark.slow
 def test_a_search_of_keras_tuner_killed_and_resumed_equals_one_go(prepared: Prepared, tmp_path: Path) -> None:
     """One parameter is left free, so that the Gaussian process takes over at trial 3; it is killed in that."""
     fixed = {p.name: p.default for p in prepared.space.parameters if p.name != "learning_rate"}
