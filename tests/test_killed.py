@@ -37,6 +37,7 @@ from tests.commands import (
     wait_until,
     workers_of,
 )
+from tests.search.session.test_bundles import SMALLEST
 
 KILLS = int(os.environ.get("KILLS", "4"))
 SMALL = ("--preset", "cnn", "--folds", "2", "--epochs", "2", "--quiet")
@@ -63,17 +64,24 @@ def test_killed_in_a_fold_and_resumed_equals_one_go(pictures: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_killed_while_folds_are_trained_side_by_side_and_resumed_equals_one_go(pictures: Path, tmp_path: Path) -> None:
-    """But for rounding: what is left of a trial is another program."""
-    asked = ("--preset", "cnn", "--folds", "3", "--epochs", "3", "--quiet", "--xla", "--workers", "1", "--trials", "3")
-    whole = search("run", pictures, *asked, "--dir", "whole", cwd=tmp_path)
+def test_killed_while_folds_are_trained_side_by_side_and_resumed_equals_one_go(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    """But for rounding: what is left of a trial may be another program. One architecture, which is compiled once."""
+    fixed = {name: value for name, value in prepared.space.defaults(**SMALLEST).items() if name != "learning_rate"}
+    config = prepared.config.model_copy(update={"sampler": "random", "trials": 6, "space": fixed})
+    asked = ("--epochs", "2", "--quiet", "--workers", "1", "--xla")
+    for name in ("whole", "broken"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, config)
+    whole = search("run", "whole", *asked, cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
 
-    process = start("run", pictures, *asked, "--dir", "broken", cwd=tmp_path)
-    wait_until(lambda: (0, 0, 2) in fold_rows(tmp_path / "broken"))
+    process = start("run", "broken", *asked, cwd=tmp_path)
+    wait_until(lambda: (1, 0, 0) in fold_rows(tmp_path / "broken"))
     process.kill()
     process.communicate()
-    assert (2, 0, 0) not in fold_rows(tmp_path / "broken")
+    assert (5, 0, 2) not in fold_rows(tmp_path / "broken")
     wait_until(lambda: workers_of(tmp_path / "broken") == [])
 
     resumed = search("resume", "broken", "--workers", "1", "--quiet", cwd=tmp_path)
