@@ -212,7 +212,7 @@ Xla = Annotated[
     bool,
     typer.Option(
         "--xla",
-        help="Compile each epoch of training by XLA: meant for GPUs, not measured on one yet; slower on a processor.",
+        help="Compile each epoch by XLA, folds side by side: for GPUs, not measured on one yet; slower on a processor.",
     ),
 ]
 Takeover = Annotated[

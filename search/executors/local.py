@@ -17,7 +17,7 @@ from search.executors.child import Child
 from search.executors.devices import killed_for_memory, pinned
 from search.executors.keeper import processes
 from search.executors.watch import Limits, Watch
-from search.jobs import Failure, FailureCause, FoldJob, Job, Outcome, WorkerContext
+from search.jobs import BundleJob, Failure, FailureCause, Job, Outcome, WorkerContext, folds_in
 
 ENDING_SECONDS = 1.0  # for a worker whose pipe is closed to end by itself
 LOOK_SECONDS = 1.0  # between two looks at workers that are busy, at least
@@ -30,7 +30,8 @@ class LocalProcesses:
 
     They start importing TensorFlow at once, so create this before the images are read. A worker that takes more than
     `limits` in a job is ended with all it started. If a worker ends in a job, for this reason or another, the job is
-    tried once more in a new one, then it fails. A worker that keeps too much memory after a job is replaced.
+    tried once more in a new one, then it fails; fold runs side by side fail at once. A worker that keeps too much
+    memory after a job is replaced.
     """
 
     def __init__(self, slots: int, gpus: Sequence[str] = (), limits: Limits | None = None) -> None:
@@ -131,8 +132,9 @@ class LocalProcesses:
 
     def _attempt(self, child: Child, job: Job) -> Outcome:
         cause, ends = FailureCause.WORKER_DIED, list[str]()
-        limits = self._limits if isinstance(job, FoldJob) else replace(self._limits, whole=math.inf)
-        for _ in range(TRIES):
+        limits = replace(self._limits, whole=(len(folds_in(job)) or math.inf) * self._limits.whole)
+        tries = 1 if isinstance(job, BundleJob) else TRIES  # its fold runs are tried once more by themselves
+        for _ in range(tries):
             watch, killed_before = Watch(limits, self._silence), killed_for_memory()
             try:
                 outcome = child.do(job, watch)
@@ -146,7 +148,7 @@ class LocalProcesses:
                 ends.append(how)
                 if cause == FailureCause.TOO_LONG:
                     child.forget(job)  # it gets its time once more, not more time
-                if len(ends) < TRIES:
+                if len(ends) < tries:
                     self._replaced.put(Replaced(job, how))
             else:
                 if watch.given_up:  # at the moment at which it was done: its worker is ending
@@ -154,5 +156,6 @@ class LocalProcesses:
                 watch.sign()
                 self._silence = max(watch.longest, self._silence)
                 return outcome
-        how = f"{ends[0]}, twice in this job" if len(set(ends)) == 1 else ", and a new one ".join(ends)
+        twice = len(ends) > len(set(ends))
+        how = f"{ends[0]}, twice in this job" if twice else ", and a new one ".join(ends)
         return Failure(cause, f"the worker {how}; its log is {child.log}")

@@ -16,6 +16,7 @@ from search.jobs import (
     ReferenceJob,
     RefitJob,
     Step,
+    folds_in,
 )
 from search.results.progress import Activity
 from search.session.plan import Plan
@@ -36,7 +37,7 @@ def unfinished(stored: int, running: Sequence[object]) -> str:
 
     `stored`: how many have stored their state; `running`: what still runs, of which fold runs begin again.
     """
-    cut = sum(isinstance(work, FoldJob) for work in running)
+    cut = sum(len(folds_in(work)) for work in running)
     kept = f"{_runs(stored)} in progress: the state is stored, and the next session goes on from it" if stored else ""
     lost = f"{_runs(cut)} in progress did not end: what was trained since it last stored its state is done again"
     return "; ".join(part for part in (kept, lost if cut else "") if part)
@@ -54,7 +55,8 @@ def _what(job: Job, plan: Plan) -> str:
             again = " on new folds" if job.repeat else ""
             what = f"{_trial(job, plan)}{again}, {_fold(job.fold, plan)}"
         case BundleJob():
-            what = f"{_trial(job.folds[0], plan)}, {len(job.folds)} folds side by side"
+            folds = ", ".join(str(fold.fold + 1) for fold in job.folds)
+            what = f"{_trial(job.folds[0], plan)}, folds {folds} of {plan.folds} side by side"
         case ReferenceJob():
             what = f"reference {job.name.replace('_', ' ')}, {_fold(job.fold, plan)}"
         case RefitJob():

@@ -206,6 +206,13 @@ class TimeLeft:
         is_begun_anyway = trial.origin == Origin.BASELINE and not trial.folds
         return is_begun_anyway or self._prices.fold(trial) <= self.seconds
 
+    def has_folds(self, trial: TrialRecord, folds: int) -> bool:
+        """Whether so many fold runs of a trial are expected to end in time, side by side in one worker.
+
+        The price of each is its share, where others of the trial were trained so.
+        """
+        return folds * self._prices.fold(trial) <= self.seconds
+
     def until_making(self, trials: Trials) -> float:
         """Seconds until references are computed and the model is made; infinite without a limit.
 
