@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.trial import Trial
+from optuna.trial import Trial, create_trial
 from optuna.trial import TrialState as OptunaState
 
 from search.samplers.catalog import check_sampler, row_of
@@ -41,7 +41,7 @@ class OptunaSampler:
         self._refused: dict[int, int] = {}
 
     def replay(self, trials: Sequence[TrialRecord]) -> None:
-        """See Sampler. Open trials are asked for again, so that `tell` can close them later."""
+        """See Sampler. Open trials become open trials of the study in memory, so that `tell` can close them later."""
         if self._row.keeps_state:
             self._ask_again(trials)
             return
@@ -66,12 +66,16 @@ class OptunaSampler:
         return optuna.create_study(directions=[direction] if self._second is None else [direction, "minimize"])
 
     def _rebuild(self, still_open: dict[int, dict[str, Value]]) -> None:
-        """Make a new study of the known trials, and ask for open points (by number) again."""
+        """Make a new study of the known trials and of open points (by number)."""
         self._study, self._asked = self._new_study(), {}
         for trial in self._known:
             self._study.add_trial(to_frozen_trial(self._space, trial, self._metric, self._second))
+        # Not asked for again: sampling each of a thousand open points takes the sampler seconds.
         for number, params in still_open.items():
-            self.ask(number, params)
+            kinds = {name: self._distributions[name] for name in params}
+            self._study.add_trial(create_trial(state=OptunaState.RUNNING, params=params, distributions=kinds))
+            added = self._study.get_trials(deepcopy=False)[-1]
+            self._asked[number] = Trial(self._study, added._trial_id)
 
     def _forget(self, number: int) -> None:
         """Drop trials that are no longer learned from. When and which follows from numbers and stored trials alone,

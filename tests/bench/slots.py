@@ -1,8 +1,9 @@
 """One search with up to a thousand simulated slots: `python -m tests.bench.slots`; two minutes for each number.
 
-Each fold run waits for about ten seconds instead of training; everything else is real: the loop, the sampler, the race,
-the database. Fold runs a second that are sustained, how busy the slots are, and the time from a result to the next job
-of its slot. The start, until all slots had a job, is left out.
+Each fold run waits for about ten seconds instead of training, and a tenth of a second to describe a model; everything
+else is real: the loop, the sampler, the race, the database, the live table. Fold runs a second that are sustained, how
+busy the slots are, and the time from a result to the next job of its slot. The start, until all slots had a job, is
+left out.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ import numpy as np
 from rich.console import Console
 
 from reports.terminal.live import LiveTable
-from search.jobs import FoldJob, Job, Outcome
+from search.executors.base import Doing, Replaced
+from search.jobs import FoldJob, Job, Outcome, WorkerContext
 from search.samplers.optuna_sampler import OptunaSampler
 from search.session.loop import Loop
 from search.session.session import Session
@@ -32,19 +34,21 @@ from search.session.signals import StopRequest
 from storage import Store
 from tests.bench import machine
 from tests.bench.loop import FOLDS, RUN, SEED, SPACE, a_plan, answer, stored_study
-from tests.search.session.instant import Instant
 
 FOLD_SECONDS = 10.0  # on average; each fold run takes up to a fifth more or less
+DESCRIBING = 0.1  # seconds: building a network of Keras takes about that
 SECONDS = 120.0  # of each search
 SLOTS = (10, 100, 1_000)
 
 
-class Simulated(Instant):
-    """Slots in which a fold run takes its time without doing anything."""
+class Simulated:
+    """An Executor with slots in which a job takes its time without doing anything."""
+
+    ready, memory = True, None
 
     def __init__(self, slots: int) -> None:
-        super().__init__(answer, slots)
-        self._due: list[tuple[float, int, FoldJob, Future[Outcome]]] = []
+        self.slots = slots
+        self._due: list[tuple[float, int, Job, Future[Outcome]]] = []
         self._changed, self._closed = threading.Condition(), False
         self._numbers, self._luck = itertools.count(), np.random.default_rng(SEED)
         self.begun_at: list[float] = []  # when each fold run began, and
@@ -54,17 +58,33 @@ class Simulated(Instant):
 
     def submit(self, job: Job) -> Future[Outcome]:
         """See Executor."""
-        if not isinstance(job, FoldJob):
-            return super().submit(job)
         future: Future[Outcome] = Future()
         future.set_running_or_notify_cancel()
-        now = time.monotonic()
-        self.begun_at.append(now)
+        now, takes = time.monotonic(), DESCRIBING
+        if isinstance(job, FoldJob):
+            takes = FOLD_SECONDS * self._luck.uniform(0.8, 1.2)
+            self.begun_at.append(now)
         with self._changed:
-            due = now + FOLD_SECONDS * self._luck.uniform(0.8, 1.2)
+            due = now + takes
             heapq.heappush(self._due, (due, next(self._numbers), job, future))
             self._changed.notify()
         return future
+
+    def prepare(self, context: WorkerContext, logs: Path) -> None:
+        """Nothing to prepare."""
+
+    def save(self, seconds: float) -> None:
+        """There is no state."""
+
+    def replaced(self) -> tuple[Replaced, ...]:
+        """Nothing ends before its time."""
+        return ()
+
+    @property
+    def doing(self) -> tuple[Doing, ...]:
+        """See Executor."""
+        with self._changed:
+            return tuple(Doing(job) for _, _, job, _ in self._due)
 
     def close(self, *, kill: bool = False) -> None:  # noqa: ARG002 - nothing runs
         """See Executor."""
@@ -81,7 +101,8 @@ class Simulated(Instant):
                 if self._closed:
                     return
                 _, _, job, future = heapq.heappop(self._due)
-            self.ended_at.append(time.monotonic())
+            if isinstance(job, FoldJob):
+                self.ended_at.append(time.monotonic())
             future.set_result(answer(job))
 
 
