@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.trial import Trial, create_trial
+from optuna.trial import Trial
 from optuna.trial import TrialState as OptunaState
 
 from search.samplers.catalog import check_sampler, row_of
@@ -37,7 +37,8 @@ class OptunaSampler:
         self._known: list[TrialRecord] = []  # closed trials that are in the study
         self._cut = 0  # the number of the trial before which trials were last dropped
         self._study = self._new_study()
-        self._asked: dict[int, Trial] = {}
+        self._asked: dict[int, Trial] = {}  # open trials that are in the study
+        self._open: dict[int, dict[str, Value]] = {}  # and their points, also of those that are not
         self._refused: dict[int, int] = {}
 
     def replay(self, trials: Sequence[TrialRecord]) -> None:
@@ -66,16 +67,16 @@ class OptunaSampler:
         return optuna.create_study(directions=[direction] if self._second is None else [direction, "minimize"])
 
     def _rebuild(self, still_open: dict[int, dict[str, Value]]) -> None:
-        """Make a new study of the known trials and of open points (by number)."""
-        self._study, self._asked = self._new_study(), {}
+        """Make a new study of the known trials. Open points (by number) are asked for again if the sampler sees them.
+
+        Else `tell` adds them: asking again for a thousand takes seconds.
+        """
+        self._study, self._asked, self._open = self._new_study(), {}, still_open
         for trial in self._known:
             self._study.add_trial(to_frozen_trial(self._space, trial, self._metric, self._second))
-        # Not asked for again: sampling each of a thousand open points takes the sampler seconds.
-        for number, params in still_open.items():
-            kinds = {name: self._distributions[name] for name in params}
-            self._study.add_trial(create_trial(state=OptunaState.RUNNING, params=params, distributions=kinds))
-            added = self._study.get_trials(deepcopy=False)[-1]
-            self._asked[number] = Trial(self._study, added._trial_id)
+        if self._row.sees_open:
+            for number, params in {**still_open}.items():
+                self.ask(number, params)
 
     def _forget(self, number: int) -> None:
         """Drop trials that are no longer learned from. When and which follows from numbers and stored trials alone,
@@ -87,7 +88,7 @@ class OptunaSampler:
         kept = learned_from(self._known, self._metric, self._second)
         if len(kept) < len(self._known):
             self._known = kept
-            self._rebuild({asked: dict(trial.params) for asked, trial in self._asked.items()})
+            self._rebuild(self._open)
 
     def ask(self, number: int, fixed: dict[str, Value] | None = None) -> dict[str, Value]:
         """See Sampler."""
@@ -106,20 +107,26 @@ class OptunaSampler:
             if self._row.draws_inactive:
                 for parameter in self._space.parameters:
                     self._suggest(trial, parameter)
-            return self._space.resolve(lambda parameter: self._suggest(trial, parameter))
+            self._open[number] = self._space.resolve(lambda parameter: self._suggest(trial, parameter))
+            return dict(self._open[number])
 
     def refuse(self, number: int) -> None:
         """See Sampler."""
-        self._study.tell(self._asked.pop(number), state=OptunaState.FAIL)
+        self._open.pop(number)
+        if number in self._asked:
+            self._study.tell(self._asked.pop(number), state=OptunaState.FAIL)
         self._refused[number] = self._refused.get(number, 0) + 1
 
     def tell(self, trial: TrialRecord) -> None:
         """See Sampler."""
-        asked = self._asked.pop(trial.number)
+        self._open.pop(trial.number)
         frozen = to_frozen_trial(self._space, trial, self._metric, self._second)
-        for step, value in frozen.intermediate_values.items():
-            asked.report(value, step)
-        self._study.tell(asked, frozen.values if frozen.state == OptunaState.COMPLETE else None, frozen.state)
+        if asked := self._asked.pop(trial.number, None):
+            for step, value in frozen.intermediate_values.items():
+                asked.report(value, step)
+            self._study.tell(asked, frozen.values if frozen.state == OptunaState.COMPLETE else None, frozen.state)
+        else:
+            self._study.add_trial(frozen)
         self._known.append(trial)
 
     def _suggest(self, trial: Trial, parameter: Parameter) -> Value:
