@@ -40,6 +40,7 @@ class Drive(Generic[Work]):
         self._running: dict[Future[Outcome], tuple[int, Work]] = {}  # with its number in order of submission
         self._numbers = itertools.count()
         self._ended: queue.SimpleQueue[Future[Outcome]] = queue.SimpleQueue()  # and not taken out of it yet
+        self._ended_at_once = 0  # of these, those that ended before `submit` returned
 
     @property
     def running(self) -> tuple[Work, ...]:
@@ -54,6 +55,7 @@ class Drive(Generic[Work]):
         future = self._executor.submit(self._job_of(work))
         self._running[future] = next(self._numbers), work
         future.add_done_callback(self._ended.put)
+        self._ended_at_once += future.done()
 
     def run(self, next_work: Callable[[], Work | None], go_on: Callable[[], bool]) -> None:
         """Fill free slots, wait, return outcomes, and repeat until `go_on` returns False or no work is left.
@@ -73,6 +75,8 @@ class Drive(Generic[Work]):
             before = len(self._running)
             while len(self._running) < self._executor.slots and (work := next_work()) is not None:
                 self.submit(work)
+                if self._ended.qsize() > self._ended_at_once:
+                    break  # outcomes come first: a thousand slots may take seconds to be filled
             if len(self._running) > before:
                 self._on_turn()
             if not self._running:
@@ -86,6 +90,7 @@ class Drive(Generic[Work]):
     def _wait(self) -> list[Future[Outcome]]:
         """What has ended, after a wait for the first. With a thousand slots, asking each future takes too long."""
         ended: list[Future[Outcome]] = []
+        self._ended_at_once = 0
         with contextlib.suppress(queue.Empty):
             ended.append(self._ended.get(timeout=TICK_SECONDS))
             while True:

@@ -48,8 +48,10 @@ def fit(
     To be called before `Executor.prepare`. `workers`, `fold_limit`: as in `open_executor`; `machine`: None: this one.
     Returns which there are, and why, in one line for people.
     """
+    if workers == 0:
+        return "no workers: fold runs are trained in this process, as asked for"
     if not isinstance(executor, LocalProcesses):
-        return "no workers: fold runs are trained in this process" if workers == 0 else f"{executor.slots} workers"
+        return Workers(executor.slots, 1, "on the nodes of the cluster").words
     if workers:
         return Workers(workers, 1, "as asked for").words
     chosen = choose(machine or this_machine(), need)

@@ -123,11 +123,12 @@ def _repeat_folds(connection: Connection, trials: Sequence[TrialRecord]) -> None
 
 
 def a_trial(number: int, luck: np.random.Generator) -> TrialRecord:
-    """A trial at a random point, its folds complete."""
+    """A trial at a random point, its folds complete; without them from number DIFFERENT on."""
     params = SPACE.sample(luck) if number else SPACE.defaults()
     layers = tuple(LayerRecord(**vars(layer)) for layer in LAYERS)
     origin = Origin.SAMPLER if number else Origin.BASELINE
-    folds = tuple(a_fold(number, fold, result(params, FOLDS * number + fold)) for fold in range(FOLDS))
+    results = (result(params, FOLDS * number + fold) for fold in range(FOLDS if number < DIFFERENT else 0))
+    folds = tuple(a_fold(number, fold, each) for fold, each in enumerate(results))
     return TrialRecord(number, params, origin, parameters=5376, layers=layers, started=RUN.started, folds=folds)
 
 

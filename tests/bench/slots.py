@@ -12,6 +12,7 @@ import argparse
 import heapq
 import io
 import itertools
+import math
 import resource
 import statistics
 import tempfile
@@ -106,18 +107,18 @@ class Simulated:
             future.set_result(answer(job))
 
 
-def a_search(home: Path, slots: int, stored: int) -> str:
+def a_search(home: Path, slots: int, stored: int, seconds: float) -> str:
     """A row of the table."""
     database = stored_study(home / f"{slots}.db", stored)
     executor, started = Simulated(slots), time.monotonic()
     plan = a_plan(10**6)
     stop, console = StopRequest(), Console(file=io.StringIO(), force_terminal=True, width=120, height=40)
-    timer = threading.Timer(SECONDS, setattr, (stop, "asked", True))
+    timer = threading.Timer(seconds, setattr, (stop, "asked", True))
     timer.start()
     with Store.open(database) as store, LiveTable(console) as table:
         session = Session(store, store.start_run(RUN), executor, table, stop)
         Loop(plan, session, OptunaSampler(SPACE, plan.metric, "tpe", SEED)).run()
-        until, fold_runs = started + SECONDS, store.fold_runs() - stored * FOLDS
+        until, fold_runs = started + seconds, store.fold_runs() - stored * FOLDS
     executor.close()
     return row(executor, slots, until, fold_runs, database.stat().st_size)
 
@@ -138,7 +139,7 @@ def row(executor: Simulated, slots: int, until: float, fold_runs: int, size: int
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return (
         f"| {slots:,} | {full - executor.begun_at[0]:.1f} | {len(ends) / (until - full):.1f} | {share:.1%} | "
-        f"{1000 * statistics.median(waits):.0f} | {fold_runs:,} | {memory:.0f} | {size / 2**20:.0f} |"
+        f"{1000 * statistics.median(waits or [math.nan]):.0f} | {fold_runs:,} | {memory:.0f} | {size / 2**20:.0f} |"
     )
 
 
@@ -157,6 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.slots", description=__doc__)
     parser.add_argument("slots", nargs="*", type=int, default=list(SLOTS))
     parser.add_argument("--stored", type=int, default=100, help="trials that the study has already [default: 100]")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each search [default: %(default)s]")
     asked = parser.parse_args(arguments)
     for line in machine.described():
         print(line)
@@ -165,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
     with tempfile.TemporaryDirectory() as name:
         for slots in asked.slots:
-            print(a_search(Path(name), slots, asked.stored), flush=True)
+            print(a_search(Path(name), slots, asked.stored, asked.seconds), flush=True)
 
 
 if __name__ == "__main__":
