@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.trial import Trial
+from optuna.trial import FrozenTrial, Trial
 from optuna.trial import TrialState as OptunaState
 
 from search.samplers.catalog import check_sampler, row_of
 from search.samplers.memory import cut_before, learned_from
 from search.samplers.optuna_builders import fresh_sampler
-from search.samplers.optuna_study import distribution, to_frozen_trial
+from search.samplers.optuna_study import LentTrial, distribution, to_frozen_trial
 from search.seeds import derive
 from search.stats.metrics import METRICS
 from spaces import Parameter, Space, Value
@@ -35,6 +35,7 @@ class OptunaSampler:
         self._distributions: dict[str, BaseDistribution] = {p.name: distribution(p) for p in space.parameters}
         self._second = second
         self._known: list[TrialRecord] = []  # closed trials that are in the study
+        self._lent: dict[int, LentTrial] = {}  # the same, by number, as of the last rebuilding
         self._cut = 0  # the number of the trial before which trials were last dropped
         self._study = self._new_study()
         self._asked: dict[int, Trial] = {}  # open trials that are in the study
@@ -72,8 +73,10 @@ class OptunaSampler:
         Else `tell` adds them: asking again for a thousand takes seconds.
         """
         self._study, self._asked, self._open = self._new_study(), {}, still_open
-        for trial in self._known:
-            self._study.add_trial(to_frozen_trial(self._space, trial, self._metric, self._second))
+        lent = self._lent
+        self._lent = {t.number: lent.get(t.number) or LentTrial.of(self._frozen(t)) for t in self._known}
+        for trial in self._lent.values():
+            self._study.add_trial(trial)
         if self._row.sees_open:
             for number, params in {**still_open}.items():
                 self.ask(number, params)
@@ -120,7 +123,7 @@ class OptunaSampler:
     def tell(self, trial: TrialRecord) -> None:
         """See Sampler."""
         self._open.pop(trial.number)
-        frozen = to_frozen_trial(self._space, trial, self._metric, self._second)
+        frozen = self._frozen(trial)
         if asked := self._asked.pop(trial.number, None):
             for step, value in frozen.intermediate_values.items():
                 asked.report(value, step)
@@ -128,6 +131,9 @@ class OptunaSampler:
         else:
             self._study.add_trial(frozen)
         self._known.append(trial)
+
+    def _frozen(self, trial: TrialRecord) -> FrozenTrial:
+        return to_frozen_trial(self._space, trial, self._metric, self._second)
 
     def _suggest(self, trial: Trial, parameter: Parameter) -> Value:
         value: Value = trial._suggest(parameter.name, self._distributions[parameter.name])
