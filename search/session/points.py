@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from search.jobs import Outcome
+from search.jobs import FailureCause, Outcome
 from search.samplers.base import Sampler
 from search.session.backbones import backbone_of, may_be_best_of, with_backbone
 from search.session.candidate import Candidate
@@ -56,6 +56,8 @@ class Points:
 
     def failed(self, number: int) -> None:
         """A trial failed. If that was for memory, its point with half the batch is a start."""
+        if self._trials[number].cause != FailureCause.OUT_OF_MEMORY:  # else all trials are looked through
+            return
         halves = [start for start in after_memory(self._trials, self._plan.space) if start.of == number]
         self.starts = sorted([*self.starts, *still_to_try(halves, self._trials)], key=lambda start: start.of)
 
