@@ -76,6 +76,7 @@ class WorkerContext:
     features: Path | None = None  # folder for frozen features, made when needed; None: they are kept in memory only
     seed: int = 0  # of the study
     saving: Saving | None = None  # None: a fold run that is cut short begins again
+    threads: int = 1  # of a worker's TensorFlow
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,7 @@ Workers = Annotated[
     typer.Option(
         parser=values.workers_of,
         metavar="N",
-        help="Worker processes; 0: none, train here. [default: one a GPU, else one a core]",
+        help="Worker processes of one thread; 0: none, train here. [default: at most one a GPU, else one a core]",
     ),
 ]
 PerGpu = Annotated[

@@ -13,11 +13,12 @@ from search.commands.session import Display, Session
 from search.data.check import findings
 from search.errors import UsageError
 from search.executors.base import Executor
-from search.executors.factory import open_executor
+from search.executors.factory import fit, open_executor
 from search.results.progress import Ending
 from search.samplers.catalog import check_sampler
 from search.session import nested
 from search.session.budget import larger_budgets, without_result
+from search.session.needs import need_of
 from search.session.prepare import prepare
 from search.study.continuing import check_named, resume_command
 from search.study.disk import check_room, remarks_on
@@ -142,7 +143,8 @@ def search_with(
     with display.reading() as progress:
         prepared = prepare(request.config, folder.path, progress, own, warm_start)
     check_images(request, prepared, session.command)
-    _show(folder, prepared, display)
+    workers = fit(executor, need_of(prepared), session.workers, session.fold_limit)
+    _show(folder, prepared, display, workers)
     done, ending = nested.done_already(folder, prepared), Ending.FINISHED
     if done and only_unfinished:
         raise UsageError(f"nothing to resume: {done.words}; {_next_steps(request, own, session.asked.options)}")
@@ -195,6 +197,6 @@ def _next_steps(request: Request, own: ModelFile | None, options: Sequence[str])
     return f"{larger}; to use its model: {folder.command('predict', 'PICTURES')}"
 
 
-def _show(folder: StudyFolder, prepared: Prepared, display: Display) -> None:
+def _show(folder: StudyFolder, prepared: Prepared, display: Display, *more: str) -> None:
     image_findings = findings(prepared.images, prepared.checked, prepared.config.images)
-    display.prepared(image_findings, [*prepared.remarks, *nested.cost(prepared), *remarks_on(folder.path)])
+    display.prepared(image_findings, [*prepared.remarks, *nested.cost(prepared), *remarks_on(folder.path), *more])

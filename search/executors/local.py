@@ -37,6 +37,7 @@ class LocalProcesses:
     def __init__(self, slots: int, gpus: Sequence[str] = (), limits: Limits | None = None) -> None:
         """`gpus`: names for CUDA_VISIBLE_DEVICES, given to the slots in turn; empty: no pinning."""
         self.slots, self._gpus, self._limits = slots, gpus, limits or Limits()
+        self._width = 1  # threads of each worker
         self._silence = 0.0  # seconds, the longest in a finished job
         self._replaced: queue.SimpleQueue[Replaced] = queue.SimpleQueue()  # and not told yet
         self._start()
@@ -46,6 +47,15 @@ class LocalProcesses:
         self._children = [Child(pinned(number, self._gpus)) for number in range(self.slots)]
         self._threads: list[threading.Thread] = []
         self._closing, self._closed = threading.Event(), threading.Event()
+
+    def fit(self, slots: int, threads: int, limits: Limits) -> None:
+        """Another number of workers, with so many threads each, from the next `prepare` on."""
+        self.slots, self._width, self._limits = slots, threads, limits
+        if self._threads:  # `prepare` starts all of them again
+            return
+        spare, self._children = self._children[slots:], self._children[:slots]
+        _kill(spare)
+        self._children += [Child(pinned(number, self._gpus)) for number in range(len(self._children), slots)]
 
     @property
     def memory(self) -> int | None:
@@ -73,7 +83,7 @@ class LocalProcesses:
             self._start()
         logs.mkdir(parents=True, exist_ok=True)
         for number, child in enumerate(self._children):
-            child.configure(context, logs / f"worker-{number}.log")
+            child.configure(replace(context, threads=self._width), logs / f"worker-{number}.log")
             self._threads.append(threading.Thread(target=self._serve, args=(child,), daemon=True))
         self._watcher = threading.Thread(target=self._look_at_all, daemon=True)
         for thread in (*self._threads, self._watcher):
@@ -99,18 +109,11 @@ class LocalProcesses:
         for _ in self._threads:
             self._waiting.put(None)
         if kill:
-            self._kill()
+            _kill(self._children)
         for thread in self._threads:
             thread.join()
         self._closed.set()
-        self._kill()
-
-    def _kill(self) -> None:
-        threads = [threading.Thread(target=child.kill) for child in self._children]  # together: each may take seconds
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        _kill(self._children)
 
     def _look_at_all(self) -> None:
         """End workers whose jobs are to be given up, until everything is closed."""
@@ -159,3 +162,11 @@ class LocalProcesses:
         twice = len(ends) > len(set(ends))
         how = f"{ends[0]}, twice in this job" if twice else ", and a new one ".join(ends)
         return Failure(cause, f"the worker {how}; its log is {child.log}")
+
+
+def _kill(children: Sequence[Child]) -> None:
+    threads = [threading.Thread(target=child.kill) for child in children]  # together: each may take seconds
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

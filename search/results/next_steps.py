@@ -9,7 +9,6 @@ from typing import TypeAlias
 
 import numpy as np
 
-from search.jobs import MAJORITY, PROBE
 from search.results.labels import accused
 from search.results.more_pictures import Verdict
 from search.results.recall import clearly_least, recalls
@@ -216,7 +215,7 @@ def _pictures(data: StudySummary) -> AddPictures | None:
 
 
 def _best_plain(data: StudySummary) -> ReferenceRow | None:
-    return next((row for row in data.references if row.score is not None and row.name != MAJORITY), None)
+    return next((row for row in data.references if row.score is not None and row.name != "majority"), None)
 
 
 def _family(data: StudySummary) -> ChangeFamily | None:
@@ -227,7 +226,7 @@ def _family(data: StudySummary) -> ChangeFamily | None:
     if data.estimate is not None and data.ahead(data.estimate.value, plain.score) > -WORSE * metric.scale:
         return None
     from_nothing = data.preset in FROM_NOTHING
-    return ChangeFamily(plain.label, plain.score, plain.name == PROBE and from_nothing)
+    return ChangeFamily(plain.label, plain.score, plain.name == "linear_probe" and from_nothing)
 
 
 def _plain(data: StudySummary) -> UsePlain | None:

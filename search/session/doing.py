@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import overload
 
 from search.executors.base import Doing, Replaced
 from search.jobs import (
@@ -22,9 +24,28 @@ from search.results.progress import Activity
 from search.session.plan import Plan
 
 
-def activities(doing: Sequence[Doing], plan: Plan) -> tuple[Activity, ...]:
-    """What the workers do now, each in words. Folds are counted from 1, as everywhere in words."""
-    return tuple(Activity(_what(one.job, plan), _how_far(one.step), importing=one.importing) for one in doing)
+@dataclass(frozen=True)
+class Activities(Sequence[Activity]):
+    """What the workers do now, each in words. Folds are counted from 1, as everywhere in words.
+
+    Only those that are looked at are put into words: there may be a thousand, and a table shows three.
+    """
+
+    doing: Sequence[Doing]
+    plan: Plan
+
+    def __len__(self) -> int:
+        return len(self.doing)
+
+    @overload
+    def __getitem__(self, place: int) -> Activity: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Activity]: ...
+    def __getitem__(self, place: int | slice) -> Activity | Sequence[Activity]:
+        if isinstance(place, slice):
+            return Activities(self.doing[place], self.plan)
+        one = self.doing[place]
+        return Activity(_what(one.job, self.plan), _how_far(one.step), importing=one.importing)
 
 
 def replaced(one: Replaced, plan: Plan) -> str:

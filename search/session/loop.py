@@ -5,7 +5,7 @@ Only the loop writes the database. Decisions without effects are functions and v
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -28,7 +28,8 @@ from search.samplers.base import Sampler
 from search.session.budget import GRACE_SECONDS, patience
 from search.session.bundles import Bundles
 from search.session.candidate import LEFT_OUT, Candidate, Work, job_of
-from search.session.doing import activities, replaced, unfinished
+from search.session.describing import Describing
+from search.session.doing import Activities, replaced, unfinished
 from search.session.plan import Plan, fold_job
 from search.session.points import Points
 from search.session.racer import Racer, races
@@ -71,7 +72,8 @@ class Loop:
         self._store, self._observer = self.session.store, self.session.observer
         self._drive: Drive[Work] = Drive(self.session.executor, job_of, self._on_outcome, self.show)
         self._trials = Trials(plan.metric)
-        self._points = Points(plan, self.sampler, self._store, self._observer.note)
+        self._points = Points(plan, self.session, self.sampler, self._trials)
+        self._describing = Describing()
         saving = plan.saving
         self._bundles = Bundles(plan.side_by_side, lambda job: bool(saving and saving.files(job)))
         self.references = ReferenceQueue(plan.references, plan.assignment, plan.folds, plan.seed, plan.parts)
@@ -99,7 +101,7 @@ class Loop:
         self.sampler.replay(self._trials)
         if self._racer:
             self._racer.load(self._store, self._trials)
-        self._points.begin(self._trials)
+        self._points = Points(self.plan, self.session, self.sampler, self._trials)
         self.show()
         self._drive.run(self._next_work, self._may_go_on)
         self._drain()
@@ -148,7 +150,7 @@ class Loop:
         """The current state."""
         leader = self._trials.best
         return Progress(
-            trials=tuple(self._trials),
+            trials=self._trials,
             metric=self.plan.metric,
             folds=self.plan.folds,
             running=tuple((job.trial, job.fold) for job in self._fold_runs),
@@ -162,7 +164,7 @@ class Loop:
             references=tuple(self.references.known),
             workers=self.session.executor.slots,
             defaults=self._defaults,
-            doing=activities(self.session.executor.doing, self.plan),
+            doing=Activities(self.session.executor.doing, self.plan),
             answered=self._answered or self.session.executor.ready,
         )
 
@@ -176,7 +178,7 @@ class Loop:
         if self._time.is_over(self._trials, unsure=self._is_unsure):
             self.ended_by_time = True
             return False
-        if self._points.has_starts or not self._time.is_flat(self._trials):
+        if self._points.starts or not self._time.is_flat(self._trials):
             return True
         little = f"{little_gain(self.plan.metric):g} of {METRICS[self.plan.metric].words}"
         self._observer.note(f"another hour is expected to bring less than {little}: the search ends here")
@@ -198,17 +200,21 @@ class Loop:
         """
         if job := self._next_folds(patient=self._racer is not None):
             return job
-        may_wait = self._points.has_starts and self._time.seconds < SHORT
+        may_wait = self._points.starts and self._time.seconds < SHORT
         if self._trials and not may_wait and (reference := self.references.next_job() or self._next_part(free=False)):
             return reference
-        if any(isinstance(work, Candidate) for work in self.running):
+        if self._describing.is_full(self.session.executor.slots, self._points.starts):
             return self._next_part(free=True)
         return self._next_candidate() or self._next_folds(patient=False) or self._next_part(free=True)
 
     def _next_candidate(self) -> Candidate | None:
         """The next point; None if there is none, or no further trial is wanted."""
-        is_enough = self.plan.trials is not None and len(self._trials) >= self.plan.trials
-        return None if is_enough else self._points.next(self._trials)
+        number = len(self._trials) + len(self._describing)
+        if self.plan.trials is not None and number >= self.plan.trials:
+            return None
+        if candidate := self._points.next(number):
+            self._describing.add(candidate)
+        return candidate
 
     def _next_part(self, *, free: bool) -> ReferenceJob | None:
         """A short fit for the learning curve; `free`: while other workers are busy with what the search waits for."""
@@ -217,21 +223,23 @@ class Loop:
 
     def _next_folds(self, *, patient: bool) -> FoldJob | BundleJob | None:
         """What is missing of the oldest open trial for whose next fold there is time: a fold, or some side by side."""
-        missing = self._missing((t for t in self._trials.open if self._time.has_fold(t)), patient=patient)
+        missing = self._missing(self._trials.open, self._time.has_fold, patient=patient)
         return self._bundles.next_of(missing, lambda number, n: self._time.has_folds(self._trials[number], n))
 
-    def _missing(self, trials: Iterable[TrialRecord], *, patient: bool) -> Iterator[FoldJob]:
-        """The folds that are not running yet, of the first of these open trials that has one.
+    def _missing(
+        self, trials: Iterable[TrialRecord], has_time: Callable[[TrialRecord], bool], *, patient: bool
+    ) -> Iterator[FoldJob]:
+        """The folds that are not running yet, of the first of these open trials that has one, and `has_time` for.
 
         `patient`: a trial of the sampler waits while another of its folds is running, because that may end the trial.
         """
         busy = {(job.trial, job.fold) for job in self._fold_runs}
         waiting = {number for number, _ in busy if patient and self._trials[number].origin == Origin.SAMPLER}
-        for trial in trials:
-            known = {f.fold for f in trial.folds} | {fold for number, fold in busy if number == trial.number}
-            missing = [fold for fold in range(self.plan.folds) if fold not in known]
-            if missing and trial.number not in waiting:
-                yield from (self._fold_job(trial, fold) for fold in missing)
+        for trial in (trial for trial in trials if trial.number not in waiting):
+            done = {f.fold for f in trial.folds}
+            left = [n for n in range(self.plan.folds) if n not in done and (trial.number, n) not in busy]
+            if left and has_time(trial):
+                yield from (self._fold_job(trial, fold) for fold in left)
                 return
 
     def _fold_job(self, trial: TrialRecord, fold: int) -> FoldJob:
@@ -250,7 +258,9 @@ class Loop:
         self._answered = True
         match work:
             case Candidate():
-                self._on_described(work, outcome)
+                for candidate, its_outcome in self._describing.answered(work, outcome):
+                    if not self._on_described(candidate, its_outcome):
+                        self._describing.drop()
             case ReferenceJob():
                 keep_outcome(self.references, self.session, work, outcome)
             case FoldJob():
@@ -258,53 +268,59 @@ class Loop:
             case BundleJob():
                 self._on_bundle(work, outcome)
 
-    def _on_described(self, candidate: Candidate, outcome: Outcome) -> None:
-        """Store the point as a trial, or draw another if its model cannot be trained."""
-        refusal = self._refusal(outcome)
-        if refusal and candidate.origin in LEFT_OUT:
-            point = LEFT_OUT[candidate.origin]
-            self._observer.note(f"a {point} is left out: {refusal} ({in_words(candidate.params, self._defaults)})")
-            return
-        if refusal and candidate.origin == Origin.BASELINE:
+    def _on_described(self, candidate: Candidate, outcome: Outcome) -> bool:
+        """Store the point as a trial, or draw another if its model cannot be trained; False if neither was done."""
+        if refusal := self._refusal(outcome):
+            return self._refused(candidate, refusal)
+        if isinstance(outcome, Failure) and outcome.cause == FailureCause.STOPPED:
+            return False
+        if isinstance(outcome, Description):
+            self._time.describe(candidate.number, candidate.params, outcome)
+            if too_long := self._time.too_long(candidate.number, candidate.origin):
+                return self._without_time(candidate, too_long)
+        self._points.begun(candidate)
+        self._add_trial(candidate, outcome)
+        return True
+
+    def _refused(self, candidate: Candidate, refusal: str) -> bool:
+        """Leave out a point whose model cannot be trained, or take another. Raises UsageError where there is none."""
+        if candidate.origin in LEFT_OUT:
+            return self._left_out(candidate, refusal)
+        if candidate.origin == Origin.BASELINE:
             raise UsageError(
                 f"trial {candidate.number}, the baseline, cannot be trained: {refusal}; "
                 "change it in [space] of study.toml, or raise max_parameters"
             )
-        if refusal and candidate.redraws >= MAX_REDRAWS:
+        if candidate.redraws >= MAX_REDRAWS:
             raise UsageError(
                 f"{MAX_REDRAWS} points in a row could not be trained, the last because {refusal}; "
                 "narrow the space in study.toml, or raise max_parameters"
             )
-        if refusal:
-            if not self.session.stop.asked:
-                self._draw_anew(candidate)
-            return
-        if isinstance(outcome, Failure) and outcome.cause == FailureCause.STOPPED:
-            return
-        if isinstance(outcome, Description):
-            self._time.describe(candidate.number, candidate.params, outcome)
-            if too_long := self._time.too_long(candidate.number, candidate.origin):
-                self._without_time(candidate, too_long)
-                return
-        self._points.begun(candidate)
-        self._add_trial(candidate, outcome)
+        return not self.session.stop.asked and self._draw_anew(candidate)
 
-    def _without_time(self, candidate: Candidate, too_long: str) -> None:
+    def _left_out(self, candidate: Candidate, why: str) -> bool:
+        point = LEFT_OUT[candidate.origin]
+        self._observer.note(f"a {point} is left out: {why} ({in_words(candidate.params, self._defaults)})")
+        return False
+
+    def _without_time(self, candidate: Candidate, too_long: str) -> bool:
         """Leave out a point that cannot be finished usefully: take another, or none if hardly any would fit."""
         if candidate.origin in LEFT_OUT:
-            point = LEFT_OUT[candidate.origin]
-            self._observer.note(f"a {point} is left out: {too_long} ({in_words(candidate.params, self._defaults)})")
-        elif self.session.stop.asked:
-            return
-        elif candidate.redraws < MAX_REDRAWS_FOR_TIME and not self._time.nothing_fits(self._trials):
-            self._draw_anew(candidate)
-        else:
-            self._points.exhausted = self.ended_by_time = True
-            self._observer.note(f"no further trial is begun: {too_long}; a larger --time (or --hours) goes on")
+            return self._left_out(candidate, too_long)
+        if self.session.stop.asked:
+            return False
+        if candidate.redraws < MAX_REDRAWS_FOR_TIME and not self._time.nothing_fits(self._trials):
+            return self._draw_anew(candidate)
+        self._points.exhausted = self.ended_by_time = True
+        self._observer.note(f"no further trial is begun: {too_long}; a larger --time (or --hours) goes on")
+        return False
 
-    def _draw_anew(self, candidate: Candidate) -> None:
-        if self._points.draw_anew(candidate, self._trials):
-            self._drive.submit(candidate)
+    def _draw_anew(self, candidate: Candidate) -> bool:
+        if not self._points.draw_anew(candidate):
+            return False
+        self._describing.again(candidate)
+        self._drive.submit(candidate)
+        return True
 
     def _refusal(self, outcome: Outcome) -> str | None:
         """Why a described model is not trained; None if it is trained, or could not be described."""
@@ -407,7 +423,7 @@ class Loop:
     def _failed(self, trial: TrialRecord, failure: Failure) -> None:
         """Update the state after a stored trial failed; end the search after too many failures in a row."""
         self._on_closed(trial.number, TrialState.FAILED, failure.cause, failure.detail)
-        self._points.failed(trial.number, self._trials)
+        self._points.failed(trial.number)
         if why := too_many_failures(self._trials, self._trials[trial.number]):
             self._ending = Ending.FAILED
             self._observer.note(why)
@@ -477,9 +493,9 @@ class Loop:
         numbers = () if self.running or self.session.stop.asked else self._time.last_folds(self._trials)
 
         def next_fold() -> FoldJob | None:
-            trials = (self._trials[number] for number in numbers)
-            fitting = (t for t in trials if t.state == TrialState.RUNNING and self._time.has_last_fold(t, self._trials))
-            return next(self._missing(fitting, patient=False), None)
+            trials = (trial for number in numbers if (trial := self._trials[number]).state == TrialState.RUNNING)
+            fitting = self._missing(trials, lambda trial: self._time.has_last_fold(trial, self._trials), patient=False)
+            return next(fitting, None)
 
         def may_go_on() -> bool:
             running = [self._trials[job.trial] for job in self._fold_runs]

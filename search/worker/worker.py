@@ -86,7 +86,7 @@ class Worker:
         progress: Callable[[Step], object] = lambda _: None,
         asked: Callable[[], SaveRequest | None] = lambda: None,
     ) -> None:
-        """Import TensorFlow (seconds), give it one thread, and take the pixels in.
+        """Import TensorFlow (seconds), give it the context's threads, and take the pixels in.
 
         `progress` is called before each epoch, and before each piece of features; `asked` after epochs, a few times a
         second: whether the search stops.
@@ -94,10 +94,10 @@ class Worker:
         os.environ.update(ENVIRONMENT)
         import tensorflow as tf  # seconds, and its settings come first
 
-        # One thread: on small images more threads only wait for each other, and sums keep their order. TensorFlow
+        # Usually one: on small images more threads only wait for each other, and sums keep their order. TensorFlow
         # refuses to change it once it has run, as in a process that made a worker before.
         with contextlib.suppress(RuntimeError):
-            tf.config.threading.set_intra_op_parallelism_threads(1)
+            tf.config.threading.set_intra_op_parallelism_threads(context.threads)
             tf.config.threading.set_inter_op_parallelism_threads(1)
             for gpu in tf.config.list_physical_devices("GPU"):
                 tf.config.experimental.set_memory_growth(gpu, True)

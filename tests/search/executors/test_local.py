@@ -204,3 +204,16 @@ def test_it_tells_how_far_a_fold_is_and_once_that_its_worker_was_replaced(
     processes.close(kill=True)
     assert isinstance(outcome(future), Failure)
     assert [*processes.doing] == []
+
+
+def test_other_workers_are_there_from_the_next_prepare_on(context: WorkerContext, tmp_path: Path) -> None:
+    processes = LocalProcesses(2)
+    try:
+        processes.fit(1, 2, Limits())
+        assert processes.slots == len(processes._children) == 1
+        processes.prepare(context, tmp_path)
+        processes.fit(2, 1, Limits())
+        processes.prepare(context, tmp_path)
+        assert processes.slots == len(processes._children) == 2
+    finally:
+        processes.close(kill=True)
