@@ -182,8 +182,7 @@ def _prepared(
     check_images(request, prepared, session.command)
     if not planned(prepared) or (folder.begun and needs_upgrade(folder.database)):
         return prepared
-    with display.training() as watched:
-        found = compare_sizes(prepared, folder.path, executor, watched)
+    found = compare_sizes(prepared, folder.path, executor, display.reading, display.training)
     return with_size(prepared, found, read)
 
 

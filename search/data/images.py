@@ -17,7 +17,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.decoding import MAX_PIXELS, FileRemark, Header, decode, extent, quiet, read_header
+from search.data.decoding import MAX_PIXELS, FileRemark, Header, decode, extent, glance, quiet, read_header
 from search.data.depth import FULL, Scale, depth_for, scale_for
 from search.data.hints import hint
 from search.data.layout import list_set, name_of
@@ -124,7 +124,7 @@ def read_images(
     return replace(images, scale=scale, grouped_by=listing.grouped_by or PATIENTS, reading=listing.reading)
 
 
-def read_again(
+def glance_again(
     origin: Origin,
     paths: Sequence[str],
     *,
@@ -135,20 +135,21 @@ def read_again(
 ) -> NDArray[np.uint8] | None:
     """Some images of a set that was read, at another size: [paths, height, width, channels]; None where one is gone.
 
-    `paths`: some of `ImageSet.paths`; `scale`, `channels`: those of the set. `progress`: called with (done, in all),
-    first of what is unpacked of an archive, then of what is read. Raises UsageError as `opened` does.
+    Photographs are decoded quickly, see `glance`. `paths`: some of `ImageSet.paths`; `scale`, `channels`: those of the
+    set. `progress`: as of `read_images`. Raises UsageError as `opened` does.
     """
     pixels = np.empty((len(paths), *size, channels), np.uint8)
-    with opened(origin.roots, paths, lambda done: progress(done, len(paths))) as places, quiet():
+    with opened(origin.roots, paths, lambda done: progress(done, 0)) as places, quiet():
         found = [next((file for place in places if (file := place.file_of(path))), None) for path in paths]
         listed = [ImageFile(file, path, "", testing=False) for file, path in zip(found, paths, strict=True) if file]
         files, headers = _read_headers(listed, [])
         if len(files) < len(paths):
             return None
-        for row, picture in enumerate(_read_each(files, headers, lambda path: decode(path, size, scale))):
-            if isinstance(picture, FileRemark):
+        progress(0, len(paths))
+        for row, seen in enumerate(_read_each(files, headers, lambda path: glance(path, size, scale))):
+            if isinstance(seen, FileRemark):
                 return None
-            pixels[row] = picture.pixels  # grey is broadcast where others have colours
+            pixels[row] = seen  # grey is broadcast where others have colours
             progress(row + 1, len(paths))
     return pixels
 

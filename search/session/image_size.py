@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from search.data.folds import fold_rows
-from search.data.images import MIN_SIDE, read_again
+from search.data.images import MIN_SIDE, glance_again
 from search.executors.base import Executor
 from search.jobs import Failure, FitOptions, FoldJob, FoldResult, Outcome, Pixels, WorkerContext, probed
 from search.seeds import derive
@@ -32,8 +33,10 @@ from spaces.facts import Facts
 from spaces.presets import FAMILIES
 
 Size: TypeAlias = tuple[int, int]  # height and width in pixels
-Watched: TypeAlias = Callable[[str, int, int], None]
-"""Called with what is done, how much of it is done, and how much there is."""
+Reading: TypeAlias = Callable[[], AbstractContextManager[Callable[[int, int], None]]]
+"""A context for reading images; its value is called with (images read, images in total)."""
+Watched: TypeAlias = Callable[[], AbstractContextManager[Callable[[str, int, int], None]]]
+"""A context for training; its value is called with (what is done, how much of it is done, how much there is)."""
 
 SIDES = (224, 384)  # that of ImageNet; and what networks of that side are tested at with gain (arXiv 1906.06423)
 MIN_GROWTH = 1.5  # times as many pixels: less cannot show much more
@@ -61,7 +64,9 @@ def larger_size(prepared: Prepared, side: int, now: Size) -> Size | None:
     return height, width
 
 
-def compare_sizes(prepared: Prepared, folder: Path, executor: Executor, watched: Watched) -> SizeProbe | None:
+def compare_sizes(
+    prepared: Prepared, folder: Path, executor: Executor, reading: Reading, watched: Watched
+) -> SizeProbe | None:
     """What decides the size of the images of a new study, `prepared` at the usual one; None if nothing was compared.
 
     A size that is clearly better is compared with the next one. The executor is prepared for it, and must be prepared
@@ -71,7 +76,7 @@ def compare_sizes(prepared: Prepared, folder: Path, executor: Executor, watched:
     small, chosen = prepared.images.pixels[rows], None
     for side in SIDES:
         size = larger_size(prepared, side, now)
-        large = size and _at(size, prepared, rows, folder, watched)
+        large = size and _at(size, prepared, rows, folder, reading)
         if size is None or large is None:
             break
         found = _Comparison(prepared, rows, side, (now, size)).of(small, large, executor, watched)
@@ -117,17 +122,18 @@ def _sample(prepared: Prepared) -> NDArray[np.intp]:
 
 
 def _at(
-    size: Size, prepared: Prepared, rows: NDArray[np.intp], folder: Path, watched: Watched
+    size: Size, prepared: Prepared, rows: NDArray[np.intp], folder: Path, reading: Reading
 ) -> NDArray[np.uint8] | None:
     images = prepared.images
-    return read_again(
-        prepared.config.origin(folder),
-        [images.paths[row] for row in rows],
-        size=size,
-        scale=images.scale,
-        channels=images.pixels.shape[3],
-        progress=lambda done, total: watched(f"reading pictures at {size[1]} x {size[0]}", done, total),
-    )
+    with reading() as progress:
+        return glance_again(
+            prepared.config.origin(folder),
+            [images.paths[row] for row in rows],
+            size=size,
+            scale=images.scale,
+            channels=images.pixels.shape[3],
+            progress=progress,
+        )
 
 
 @dataclass(frozen=True)
@@ -149,10 +155,11 @@ class _Comparison:
             context = self._context(_written(Path(name) / "pixels.npy", (small, large), self.side))
             executor.prepare(context, Path(name) / "logs")
             outcomes: list[Outcome] = []
-            watched(_COMPARING, 0, len(jobs))
-            for future in [executor.submit(job) for job in jobs]:
-                outcomes.append(future.result())
-                watched(_COMPARING, len(outcomes), len(jobs))
+            with watched() as told:
+                told(_COMPARING, 0, len(jobs))
+                for future in [executor.submit(job) for job in jobs]:
+                    outcomes.append(future.result())
+                    told(_COMPARING, len(outcomes), len(jobs))
         answers = np.full((2, len(self.rows), len(self.prepared.images.classes)), np.nan, np.float32)
         for job, outcome in zip(jobs, outcomes, strict=True):
             if isinstance(outcome, Failure):

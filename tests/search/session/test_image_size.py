@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from search.data.images import read_again, read_images
+from reports.terminal.display import TerminalDisplay
+from search.data.decoding import FileRemark, Picture, decode, glance
+from search.data.images import glance_again, read_images
 from search.data.origin import Origin
 from search.jobs import Failure, FailureCause, FoldJob, FoldResult, Job, Outcome
 from search.session.image_size import compare_sizes, larger_size, planned, with_size
@@ -32,6 +34,7 @@ from tests.search.shapes import settings
 
 EACH = 12  # pictures of a class
 FOUND = SizeProbe(224, (128, 128), (224, 224), "lite0", "balanced_accuracy", (0.7, 0.9), 0.2, (0.1, 0.3), 300)
+SHOWN = TerminalDisplay(quiet=True).reading, TerminalDisplay(quiet=True).training
 needs_weights = pytest.mark.skipif(bool(LITE0.problem()), reason="needs the package of weights")
 
 
@@ -63,7 +66,7 @@ def judged(*right: float) -> Callable[[Job], Outcome]:
 
 def found(pictures: Path, *right: float, **changes: Any) -> SizeProbe | None:
     of = prepared(pictures, **changes)
-    return compare_sizes(of, pictures.parent / "study", Instant(judged(*right)), lambda *_: None)
+    return compare_sizes(of, pictures.parent / "study", Instant(judged(*right)), *SHOWN)
 
 
 @needs_weights
@@ -81,7 +84,7 @@ def test_the_larger_of_two_sizes_is_taken_where_a_network_clearly_sees_more(larg
 @needs_weights
 def test_a_head_that_fails_decides_nothing(large: Path) -> None:
     executor = Instant(lambda _: Failure(FailureCause.REFUSED, "no head"))
-    assert compare_sizes(prepared(large), large.parent, executor, lambda *_: None) is None
+    assert compare_sizes(prepared(large), large.parent, executor, *SHOWN) is None
 
 
 @needs_weights
@@ -147,12 +150,22 @@ def test_pictures_stay_as_they_are_where_the_larger_size_is_not_better(large: Pa
     assert with_size(usual, None, lambda _: usual) is usual
 
 
+def test_a_photograph_is_seen_at_a_glance_nearly_as_when_it_is_decoded_whole(tmp_path: Path) -> None:
+    coarse = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8))
+    coarse.resize((1600, 1200)).save(tmp_path / "photo.jpg")
+    seen, whole = glance(tmp_path / "photo.jpg", (224, 224)), decode(tmp_path / "photo.jpg", (224, 224))
+    assert not isinstance(seen, FileRemark) and isinstance(whole, Picture)
+    assert np.abs(seen.astype(int) - whole.pixels).mean() < 1
+    (tmp_path / "text.jpg").write_text("no picture")
+    assert glance(tmp_path / "text.jpg", (8, 8)) == decode(tmp_path / "text.jpg", (8, 8))
+
+
 def test_some_images_are_read_again_as_all_would_be(large: Path) -> None:
     images = read_images(large, size=(20, 30))
     paths = [images.paths[row] for row in (3, 20, 1)]
-    some = read_again(Origin((large,)), paths, size=(20, 30), scale=images.scale, channels=images.pixels.shape[3])
+    some = glance_again(Origin((large,)), paths, size=(20, 30), scale=images.scale, channels=images.pixels.shape[3])
     assert some is not None and np.array_equal(some, images.pixels[[3, 20, 1]])
-    gone = read_again(Origin((large,)), ["a/none.png"], size=(8, 8), scale=images.scale, channels=1)
+    gone = glance_again(Origin((large,)), ["a/none.png"], size=(8, 8), scale=images.scale, channels=1)
     assert gone is None
 
 
