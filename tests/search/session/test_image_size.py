@@ -189,21 +189,21 @@ def test_what_is_stored_is_read_or_refused(plain: Any) -> None:
         assert read is None or (read.side > 0 and len(read.size) == 2 and read.sentence)
 
 
-def fine_or_coarse(root: Path, number: int) -> Path:
-    """Pictures of 320 pixels of two classes: stripes of 2 pixels, and of 3, which 128 pixels show as grey alike."""
+def faint_stripes(root: Path, number: int) -> Path:
+    """Pictures of 400 pixels of two classes: stripes of two pixels across or along, which 128 pixels show as grey."""
     random = np.random.default_rng(0)
+    stripes = (np.arange(400) // 2 % 2 * 60).astype(np.uint8)
     for place in range(number):
-        width = 2 + place % 2
-        shift = int(random.integers(width))
-        stripes = ((np.arange(320) + shift) // width % 2 * 120).astype(np.uint8)
-        write(root / "ab"[place % 2] / f"{place}.png", Image.fromarray(noise(random, 320) + stripes[None, :]))
+        shifted = np.roll(stripes, int(random.integers(4)))
+        across = shifted[:, None] if place % 2 else shifted[None, :]
+        write(root / "ab"[place % 2] / f"{place}.png", Image.fromarray(noise(random, 400) + across))
     return root
 
 
 @needs_weights
 @pytest.mark.slow
 def test_detail_that_is_lost_at_the_usual_size_is_found(tmp_path: Path) -> None:
-    pictures = fine_or_coarse(tmp_path / "pictures", 120)
+    pictures = faint_stripes(tmp_path / "pictures", 120)
     arguments = ("--preset", "frozen", "--trials", "1", "--folds", "3")
     told = search_here("run", pictures, *arguments, "--dry-run", cwd=tmp_path).stdout
     assert "before that, 120 pictures are compared at 128 x 128 and 224 x 224 pixels" in told
