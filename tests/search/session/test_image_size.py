@@ -192,7 +192,7 @@ def test_what_is_stored_is_read_or_refused(plain: Any) -> None:
 def faint_stripes(root: Path, number: int) -> Path:
     """Pictures of 400 pixels of two classes: stripes of two pixels across or along, which 128 pixels show as grey."""
     random = np.random.default_rng(0)
-    stripes = (np.arange(400) // 2 % 2 * 60).astype(np.uint8)
+    stripes = (np.arange(400) // 2 % 2 * 12).astype(np.uint8)
     for place in range(number):
         shifted = np.roll(stripes, int(random.integers(4)))
         across = shifted[:, None] if place % 2 else shifted[None, :]
