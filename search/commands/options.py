@@ -168,6 +168,13 @@ Backbones = Annotated[
         "folder is one of Hugging Face or keras-hub; hub:NAME is downloaded by keras-hub, once.",
     ),
 ]
+ImageSize = Annotated[
+    int | None,
+    _option(
+        "Side in pixels at which pictures are read. [default: theirs, 128 at most; more where a comparison at the "
+        "start finds that a pre-trained network sees more then]"
+    ),
+]
 NoFlip = Annotated[
     bool, typer.Option("--no-flip", help="Never turn a picture left to right: for letters, or left and right hands.")
 ]
@@ -323,7 +330,9 @@ StudyOrModel = Annotated[
 PresetOrStudy = Annotated[
     str | None, typer.Argument(metavar="PRESET | STUDY", help="A preset or a study folder. Default: here.")
 ]
-Pictures = Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Picture files, or folders of them.")]
+Pictures = Annotated[
+    list[Path], typer.Argument(metavar="IMAGES...", help="Picture files, folders of them, or a .zip or .tar of them.")
+]
 To = Annotated[
     Path | None,
     typer.Option(

@@ -46,6 +46,7 @@ class DryRun:
     seconds_spent: float
     points: tuple[PlannedPoint, ...]
     measured: bool  # whether seconds come from this study's fold runs; else from the arithmetic of the networks
+    comparing: str = ""  # what is compared first, to choose the size of images, in words; empty where nothing
 
     @property
     def prices(self) -> tuple[float, float] | None:

@@ -14,6 +14,7 @@ from search.executors.base import Executor
 from search.jobs import DescribeJob, Description, Outcome
 from search.results.dry_run import DryRun, PlannedPoint
 from search.session.budget import done_already
+from search.session.image_size import planned
 from search.session.plan import Plan, Start, make_plan, still_to_try, worker_context
 from search.session.prices import Prices
 from search.session.time_left import RECALLED
@@ -82,6 +83,7 @@ def dry_run(
         seconds=plan.seconds,
         seconds_spent=spent,
         points=tuple(points),
+        comparing="" if begun else planned(prepared),
         measured=describing.measured,
     )
 
