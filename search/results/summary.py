@@ -230,9 +230,16 @@ class StudySummary:
             return False
         unbiased = self._estimate_of(row)
         ahead = self.ahead(row.score, level) - (max(unbiased.optimism, 0.0) if unbiased else 0.0)
+        return ahead <= 0 or ahead < 2 * self._error(row, level)
+
+    def clearly_worse(self, row: TrialRow, level: float) -> bool:
+        """Whether a score is at least two standard errors, see `not_clearly_better`, worse than `level`."""
+        return row.score is not None and self.ahead(row.score, level) <= -2 * self._error(row, level)
+
+    def _error(self, row: TrialRow, level: float) -> float:
+        """The standard error of a score, at least that of `level` for the number of images."""
         error = (row.spread or 0.0) / math.sqrt(max(len(row.fold_scores), 1))
-        floor = METRICS[self.metric].error(level, sum(self.class_counts))
-        return ahead <= 0 or ahead < 2 * max(error, floor)
+        return max(error, METRICS[self.metric].error(level, sum(self.class_counts)))
 
     def _estimate_of(self, row: TrialRow) -> Estimate | None:
         """The estimate if `row` has the best score. Other scores have no selection bias."""
