@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from search.commands.request import Settings, builder, check_images, search_of
+from search.commands.request import Settings, builder, check_images, check_settings, search_of
 from search.commands.run import check_request
 from search.commands.session import Session
 from search.executors.devices import default_workers
@@ -33,5 +33,6 @@ def dry_run(
         with display.reading() as progress:
             prepared = prepare(request.config, folder.path, progress, own, warm_start)
         check_images(request, prepared, session.command)
+        check_settings(request, prepared, session.command)
         with display.training() as watched:
             return session_dry_run.dry_run(folder, prepared, executor, workers=workers, watched=watched)

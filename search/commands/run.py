@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.commands.log import logging_along
-from search.commands.request import Request, Settings, builder, check_images, going_on, search_of
+from search.commands.request import Request, Settings, builder, check_images, check_settings, going_on, search_of
 from search.commands.session import Display, Session
 from search.data.check import findings
 from search.errors import UsageError
@@ -110,7 +110,6 @@ def _search(
     warm_start: Path | None = None,
     only_unfinished: bool = False,
 ) -> RunResult:
-    session.display.study(str(request.folder), going_on=request.folder.begun)
     check_request(request, session, own)
     with open_executor(session.workers, session.fold_limit, session.cluster) as executor:
         return search_with(executor, request, session, own, warm_start=warm_start, only_unfinished=only_unfinished)
@@ -136,20 +135,27 @@ def search_with(
     *,
     warm_start: Path | None = None,
     only_unfinished: bool = False,
+    title: str | None = None,
 ) -> RunResult:
-    """Search with an executor that is open already, which stays so if the search ends by itself."""
+    """Search with an executor that is open already, which stays so if the search ends by itself.
+
+    `title`: how the study is shown; None: by its folder. Nothing is shown of a study that is refused.
+    """
     folder, display, begun = request.folder, session.display, request.folder.begun
     with display.reading() as progress:
         prepared = prepare(request.config, folder.path, progress, own, warm_start)
     check_images(request, prepared, session.command)
-    _show(folder, prepared, display)
+    check_settings(request, prepared, session.command)
     done, ending = nested.done_already(folder, prepared), Ending.FINISHED
     if done and only_unfinished:
         raise UsageError(f"nothing to resume: {done.words}; {_next_steps(request, own, session.asked.options)}")
+    if not done:
+        check_room(folder.path, begun=begun)
+    display.study(title or str(folder), going_on=begun)
+    _show(folder, prepared, display)
     if done:
         _sweep(folder)
     else:
-        check_room(folder.path, begun=begun)
         folder.make()
         with logging_along(folder, session.log) as start_logging:
 
