@@ -151,12 +151,12 @@ def search_with(
         raise UsageError(f"nothing to resume: {done.words}; {_next_steps(request, own, session.asked.options)}")
     if not done:
         check_room(folder.path, begun=begun)
+        folder.make()
     display.study(title or str(folder), going_on=begun)
     _show(folder, prepared, display)
     if done:
         _sweep(folder)
     else:
-        folder.make()
         with logging_along(folder, session.log) as start_logging:
 
             def begin() -> None:
