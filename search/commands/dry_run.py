@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from search.commands.request import Settings, builder, check_images, search_of
+from search.commands.request import Settings, builder, check_images, check_settings, search_of
 from search.commands.run import check_request
 from search.commands.session import Session
 from search.executors.devices import this_machine
@@ -35,6 +35,7 @@ def dry_run(
         with display.reading() as progress:
             prepared = prepare(request.config, folder.path, progress, own, warm_start)
         check_images(request, prepared, session.command)
+        check_settings(request, prepared, session.command)
         here = session.workers or (1 if session.workers == 0 else choose(this_machine(), need_of(prepared)).number)
         workers, memory = elsewhere or (here, None)
         with display.training() as watched:

@@ -194,7 +194,7 @@ Executor = Annotated[
     str | None,
     typer.Option(
         metavar="local|ray",
-        help="Where folds are trained: here, or on a Ray cluster: pip install 'smallsearch[cluster]'. [default: local]",
+        help="Where folds are trained: here, or on a Ray cluster: extra `cluster`. [default: local]",
     ),
 ]
 Address = Annotated[

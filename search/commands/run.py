@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.commands.log import logging_along
-from search.commands.request import Request, Settings, builder, check_images, going_on, search_of
+from search.commands.request import Request, Settings, builder, check_images, check_settings, going_on, search_of
 from search.commands.session import Display, Session
 from search.data.check import findings
 from search.errors import UsageError
@@ -114,7 +114,6 @@ def _search(
     warm_start: Path | None = None,
     only_unfinished: bool = False,
 ) -> RunResult:
-    session.display.study(str(request.folder), going_on=request.folder.begun)
     check_request(request, session, own)
     with open_executor(session.workers, session.fold_limit, session.cluster) as executor:
         return search_with(executor, request, session, own, warm_start=warm_start, only_unfinished=only_unfinished)
@@ -140,20 +139,26 @@ def search_with(
     *,
     warm_start: Path | None = None,
     only_unfinished: bool = False,
+    title: str | None = None,
 ) -> RunResult:
-    """Search with an executor that is open already, which stays so if the search ends by itself."""
+    """Search with an executor that is open already, which stays so if the search ends by itself.
+
+    `title`: how the study is shown; None: by its folder. Nothing is shown of a study that is refused.
+    """
     folder, display, begun = request.folder, session.display, request.folder.begun
     prepared = _prepared(executor, request, session, own, warm_start)
     workers = fit(executor, need_of(prepared), session.workers, session.fold_limit)
-    _show(folder, prepared, display, workers)
     done, ending = nested.done_already(folder, prepared), Ending.FINISHED
     if done and only_unfinished:
         raise UsageError(f"nothing to resume: {done.words}; {_next_steps(request, own, session.asked.options)}")
+    if not done:
+        check_room(folder.path, begun=begun)
+        folder.make()
+    display.study(title or str(folder), going_on=begun)
+    _show(folder, prepared, display, workers)
     if done:
         _sweep(folder)
     else:
-        check_room(folder.path, begun=begun)
-        folder.make()
         with logging_along(folder, session.log) as start_logging:
 
             def begin() -> None:
@@ -182,6 +187,7 @@ def _prepared(
 
     prepared = read()
     check_images(request, prepared, session.command)
+    check_settings(request, prepared, session.command)
     if not planned(prepared) or (folder.begun and needs_upgrade(folder.database)):
         return prepared
     found = compare_sizes(prepared, folder.path, executor, display.reading, display.training)

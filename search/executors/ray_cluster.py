@@ -30,11 +30,12 @@ from search.executors.parcel import Item, Shelf, items_of_context, reads, writes
 from search.executors.ray_node import Answer, Slot, sweep, versions
 from search.files import no_links, replacing
 from search.jobs import Failure, FailureCause, Job, Outcome, WorkerContext
+from search.text import installing
 
 TENDING_SECONDS = 2.0  # between two looks at which nodes there are
 STARTING_SECONDS = 120.0  # for the first slot to answer
 KNOCKING_SECONDS = 5.0  # for a cluster to take a connection
-INSTALL = "pip install 'smallsearch[cluster]'"
+INSTALL = installing("cluster")
 STOPPED = Failure(FailureCause.STOPPED, "the search was stopped")
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 

@@ -49,7 +49,7 @@ SAMPLERS = (
     SamplerRow(
         "optuna",
         "gp",
-        "needs torch (`smallsearch[gp]`); knows no conditions",
+        "needs torch (extra `gp`); knows no conditions",
         package="torch",
         sees_open=True,
         models="those that every point has",
@@ -57,7 +57,7 @@ SAMPLERS = (
     SamplerRow(
         "optuna",
         "cmaes",
-        "needs the package cmaes (`smallsearch[cmaes]`); knows no conditions",
+        "needs the package cmaes (extra `cmaes`); knows no conditions",
         package="cmaes",
         keeps_state=True,
         models="numbers that every point has",

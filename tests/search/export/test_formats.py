@@ -143,7 +143,8 @@ def test_a_converter_that_is_not_installed_is_named_with_the_command_that_instal
     with pytest.raises(UsageError) as refused:
         check_wanted(replace(BY_NAME["ONNX"], modules=("no_such_module",)), Wanted())
     assert str(refused.value) == (
-        "--to: writing ONNX needs no_such_module, which is not installed: pip install 'smallsearch[export]'"
+        "--to: writing ONNX needs no_such_module, which is not installed: pip install '.[export]' in a "
+        "checkout of this project"
     )
 
 
