@@ -60,7 +60,7 @@ _TABLE = {
     "search.export": (
         "search.errors search.files search.native search.manifest search.text search.data search.study "
         "search.results.agreement search.results.predictions search.session.budget search.stats.calibration "
-        "search.stats.unlike search.worker.augmentation search.worker.keras_internals "
+        "search.stats.metrics search.stats.unlike search.worker.augmentation search.worker.keras_internals "
         "search.worker.outputs search.worker.pixel_range spaces storage"
     ),
     "search.session": (

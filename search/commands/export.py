@@ -94,7 +94,7 @@ def export(
         images = study_images(folder, about, progress)
     wanted = Wanted(conversion.quantize or "", conversion.batch, images.samples)
     with display.converting(into.name) as progress:
-        says, measured = convert(folder.model, target, into, wanted, images, progress)
+        says, measured = convert(folder.model, target, into, wanted, images, summary.metric, progress)
     return replace(
         done,
         format=into.name,

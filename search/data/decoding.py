@@ -248,7 +248,7 @@ def _bands(path: Path) -> str | None:
 def _shape_remarks(height: int, width: int) -> tuple[FileRemark, ...]:
     min_side, max_ratio = 8, 20
     if min(height, width) < min_side or max(height, width) > max_ratio * min(height, width):
-        message = f"Only {height} x {width} pixels (height x width): kept, but hardly a picture once resized."
+        message = f"Only {width} x {height} pixels (width x height): kept, but hardly a picture once resized."
         return (FileRemark("tiny", message),)
     return ()
 

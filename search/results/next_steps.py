@@ -154,11 +154,11 @@ def next_steps(data: StudySummary) -> tuple[Step, ...]:
 
 
 def _without_contradictions(steps: Sequence[Step]) -> Iterator[Step]:
-    """Steps that do not speak against each other: the first of two that do stays."""
+    """Steps that do not speak against each other, nor say the same twice: the first of two that do stays."""
     kinds = {type(step) for step in steps}
     for step in steps:
-        stops = isinstance(step, StopHere) and FinishTrial in kinds
-        goes_on = isinstance(step, SearchOn) and UsePlain in kinds
+        stops = isinstance(step, StopHere) and not kinds.isdisjoint({FinishTrial, UsePlain})
+        goes_on = isinstance(step, SearchOn) and not kinds.isdisjoint({FinishTrial, UsePlain})
         if not stops and not goes_on:
             yield step
 
