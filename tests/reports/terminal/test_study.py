@@ -53,6 +53,14 @@ def test_the_leaderboard_names_scores_folds_and_states() -> None:
     assert any(line.split()[:2] == ["11", "0.808"] and "unfinished" in line for line in lines)
 
 
+@pytest.mark.parametrize(("width", "shown"), [(100, ["time"]), (200, ["worst to best", "epochs", "weights", "time"])])
+def test_less_important_columns_give_way_to_the_changes_of_a_trial(width: int, shown: list[str]) -> None:
+    lines = printed(many(30), width).splitlines()
+    head = next(line for line in lines if "changed from trial 0" in line)
+    assert [title for title in ("worst to best", "epochs", "weights", "time") if title in head] == shown
+    assert width - head.index("changed from trial 0") >= 44
+
+
 def test_what_the_race_saved_is_printed_if_it_stopped_a_trial() -> None:
     """Trial 3 of the example has two folds, which took 48 s together."""
     base = example()
