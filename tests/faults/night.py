@@ -23,6 +23,7 @@ from search.study import config_file
 from tests.faults import warm
 from tests.faults import worker_faults as of_worker
 from tests.faults.place import Place, make_place, stored
+from tests.warm import Hook
 
 FOLDS = 2
 FLAT = 1.15  # the memory of the last third over that of the third before, at most
@@ -38,7 +39,7 @@ Sample = tuple[float, float, float]
 """Seconds since the start, MB of the command, MB of all its workers."""
 
 
-def at_random(share: float, struck: Path) -> warm.Hook:
+def at_random(share: float, struck: Path) -> Hook:
     """A worker's hook: before a fold run, with this chance, one of ACTS; once for each fold run.
 
     Which ones follows from their numbers. Each leaves a file in the folder `struck`.
@@ -65,7 +66,7 @@ def at_random(share: float, struck: Path) -> warm.Hook:
     return hook
 
 
-def searched(place: Place, study: Path, hook: warm.Hook) -> tuple[list[Sample], float]:
+def searched(place: Place, study: Path, hook: Hook) -> tuple[list[Sample], float]:
     """Search to the end; samples of memory, and seconds. Raises RuntimeError if it does not end as it should."""
     began = time.monotonic()
     process = place.start(

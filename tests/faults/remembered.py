@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from search.manifest import ABOUT
-from tests.faults.warm import Hook
+from tests.warm import Hook
 
 
 def from_memory(memory: Path) -> Hook:

@@ -23,7 +23,8 @@ import numpy as np
 from storage import Store
 from tests.commands import table, trials_of, workers_of
 from tests.faults.place import Place, Random, Tried, while_running, wrong_of
-from tests.faults.warm import Hook, Started
+from tests.faults.warm import Started
+from tests.warm import Hook
 
 MEMORY = 1.2 * 2**30  # bytes that a worker may keep here, so that one which eats memory does no harm
 PIECE = 2**26  # bytes
