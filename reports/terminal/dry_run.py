@@ -30,6 +30,8 @@ def in_lines(plan: DryRun) -> list[str]:
     if plan.nothing_left:
         return [*lines, f"nothing left to do: {plan.nothing_left}"]
     source = "measured in this study" if plan.measured else "from the arithmetic of the networks, not measured here"
+    if plan.comparing:
+        lines.append(f"before that, {plan.comparing}; below they are at the smaller size")
     if plan.points:
         lines.append(f"first, with what all {count(plan.folds, 'fold')} take one after another ({source}):")
     lines += [f"  {_point(point)}" for point in plan.points]

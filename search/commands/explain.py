@@ -8,12 +8,13 @@ from pathlib import Path
 from search.commands.request import builder
 from search.commands.session import Session
 from search.errors import UsageError
-from search.executors.factory import open_executor
+from search.executors.factory import fit, open_executor
 from search.results.explained import Explanation, explained
 from search.results.progress import Ending
 from search.session import explain as training
 from search.session.budget import larger_budgets
 from search.session.explain import Budget
+from search.session.needs import need_of
 from search.session.prepare import prepare
 from search.study import config as toml
 from search.study.continuing import check_named
@@ -66,6 +67,7 @@ def explain(
         with open_executor(session.workers, session.fold_limit, session.cluster) as executor:
             with session.display.reading() as progress:
                 prepared = prepare(toml.read(folder.path), folder.path, progress, own)
+            fit(executor, need_of(prepared), session.workers, session.fold_limit)
             with session.display.training() as watched:
                 ending = training.explain(
                     folder,

@@ -44,6 +44,7 @@ class Settings:
     second_objective: str | None = None
     preset: str | None = None
     backbones: Sequence[str] | None = None  # pre-trained networks to which the space is narrowed: names, or folders
+    image_size: int | None = None  # pixels of both sides
     flip: bool | None = None
     groups: str | None = None  # a table (.csv), relative to the current folder, or a pattern
     also: Sequence[Path] = ()  # further folders or archives of images

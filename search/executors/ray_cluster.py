@@ -322,6 +322,20 @@ def slots_of(resources: Mapping[str, float], per_gpu: int = 1) -> tuple[int, dic
     return cores, {"num_cpus": 1}
 
 
+def slots_there(cluster: Cluster) -> tuple[int, int | None]:
+    """(`slots`, `memory`) that `RayCluster` would have now. Raises UsageError where there is no such cluster."""
+    ray, connected_here = _connected(cluster.address, cluster.workers)
+    try:
+        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    finally:
+        if connected_here:
+            ray.shutdown()
+    counts = [slots_of(resources, cluster.per_gpu)[0] for resources in alive]
+    memory = [int(resources.get("memory", 0)) // count for resources, count in zip(alive, counts, strict=True) if count]
+    slots = sum(counts) if cluster.workers is None else min(sum(counts), cluster.workers)
+    return max(1, slots), min(filter(None, memory), default=None)
+
+
 def _connected(address: str | None, cores: int | None) -> tuple[Any, bool]:
     """(the module `ray`, whether it was connected here): to the cluster at `address`, else to one started for this.
 

@@ -47,6 +47,7 @@ class DryRun:
     points: tuple[PlannedPoint, ...]
     few_images: tuple[str, ...]  # classes with fewer images in the folds than an estimate needs
     measured: bool  # whether seconds come from this study's fold runs; else from the arithmetic of the networks
+    comparing: str = ""  # what is compared first, to choose the size of images, in words; empty where nothing
 
     @property
     def prices(self) -> tuple[float, float] | None:

@@ -9,7 +9,6 @@ from typing import TypeAlias
 
 import numpy as np
 
-from search.jobs import MAJORITY, PROBE
 from search.results.labels import accused
 from search.results.more_pictures import Verdict
 from search.results.recall import clearly_least, recalls
@@ -155,11 +154,11 @@ def next_steps(data: StudySummary) -> tuple[Step, ...]:
 
 
 def _without_contradictions(steps: Sequence[Step]) -> Iterator[Step]:
-    """Steps that do not speak against each other: the first of two that do stays."""
+    """Steps that do not speak against each other, nor say the same twice: the first of two that do stays."""
     kinds = {type(step) for step in steps}
     for step in steps:
-        stops = isinstance(step, StopHere) and FinishTrial in kinds
-        goes_on = isinstance(step, SearchOn) and UsePlain in kinds
+        stops = isinstance(step, StopHere) and not kinds.isdisjoint({FinishTrial, UsePlain})
+        goes_on = isinstance(step, SearchOn) and not kinds.isdisjoint({FinishTrial, UsePlain})
         if not stops and not goes_on:
             yield step
 
@@ -216,7 +215,7 @@ def _pictures(data: StudySummary) -> AddPictures | None:
 
 
 def _best_plain(data: StudySummary) -> ReferenceRow | None:
-    return next((row for row in data.references if row.score is not None and row.name != MAJORITY), None)
+    return next((row for row in data.references if row.score is not None and row.name != "majority"), None)
 
 
 def _family(data: StudySummary) -> ChangeFamily | None:
@@ -227,7 +226,7 @@ def _family(data: StudySummary) -> ChangeFamily | None:
     if data.estimate is not None and data.ahead(data.estimate.value, plain.score) > -WORSE * metric.scale:
         return None
     from_nothing = data.preset in FROM_NOTHING
-    return ChangeFamily(plain.label, plain.score, plain.name == PROBE and from_nothing)
+    return ChangeFamily(plain.label, plain.score, plain.name == "linear_probe" and from_nothing)
 
 
 def _plain(data: StudySummary) -> UsePlain | None:

@@ -234,7 +234,9 @@ class StudySummary:
 
     def clearly_worse(self, row: TrialRow, level: float) -> bool:
         """Whether a score is at least two standard errors, see `not_clearly_better`, worse than `level`."""
-        return row.score is not None and self.ahead(row.score, level) <= -2 * self._error(row, level)
+        if row.score is None or (ahead := self.ahead(row.score, level)) >= 0:
+            return False
+        return ahead <= -2 * max(self._error(row, level), self._error(row, row.score))  # at level 1 there is no error
 
     def _error(self, row: TrialRow, level: float) -> float:
         """The standard error of a score, at least that of `level` for the number of images."""

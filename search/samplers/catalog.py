@@ -22,6 +22,7 @@ class SamplerRow:
     one_objective: bool = True  # whether it can optimise the metric alone, and
     two_objectives: bool = False  # the metric and a second objective
     keeps_state: bool = False  # whether `ask` writes its state into the study, so that asking again restores it
+    sees_open: bool = False  # whether it keeps away from the points of open trials
     draws_inactive: bool = False  # whether its trials in memory have all parameters: it crosses those common to all
     models: str | None = None
     """For a sampler that does not support conditions: the parameters that it models. It draws the others at random.
@@ -50,6 +51,7 @@ SAMPLERS = (
         "gp",
         "needs torch (extra `gp`); knows no conditions",
         package="torch",
+        sees_open=True,
         models="those that every point has",
     ),
     SamplerRow(

@@ -187,6 +187,13 @@ def test_steps_do_not_speak_against_each_other() -> None:
     assert {type(step) for step in next_steps(finishing)} == {FinishTrial}
 
 
+def test_one_step_at_most_goes_on_and_one_at_most_says_that_more_of_the_same_brings_nothing() -> None:
+    finishing = replace(after(28, 30), worth_finishing=11)
+    assert {type(step) for step in next_steps(finishing)} == {FinishTrial}
+    plain = replace(example(), references=references(linear_probe=0.99)).data().references
+    assert {type(step) for step in next_steps(replace(after(5, 30), references=plain))} == {UsePlain}
+
+
 @given(st.integers(0, 59), st.integers(1, 60))
 def test_it_never_says_both_to_stop_and_to_go_on_nor_more_than_a_few_things(best: int, trials: int) -> None:
     steps = next_steps(after(min(best, trials - 1), trials))
