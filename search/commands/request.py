@@ -217,7 +217,7 @@ def check_settings(request: Request, prepared: Prepared, typed: str) -> None:
 def _elsewhere(images: Path, typed: str, study: Path) -> str:
     """The command again, with another study folder."""
     is_run = typed.split(" ")[:2] == ["search", "run"]  # else it is a call of Python
-    words = shlex.split(typed)[2:] if is_run else [Path(os.path.relpath(images))]
+    words: list[str | Path] = [*shlex.split(typed)[2:]] if is_run else [Path(os.path.relpath(images))]
     if "--dir" in words:
         del words[(named := words.index("--dir")) : named + 2]
     return command_line("run", *words, "--dir", study)
