@@ -46,6 +46,7 @@ PLAN = DryRun(
         PlannedPoint(Origin.START, {"rate": 1e-2}, "rate = 0.01", 98_000, 400.0),
         PlannedPoint(Origin.TRY, {"rate": 1.0}, "rate = 1", None, None, "it needs 90 GB"),
     ),
+    few_images=(),
     measured=False,
 )
 
@@ -76,7 +77,7 @@ def test_without_a_price_or_a_budget_it_says_less() -> None:
 
 
 def test_classes_with_few_images_are_named_as_by_the_check() -> None:
-    few = replace(PLAN, class_counts={"cat": 70, "dog": 3, "owl": 9})
+    few = replace(PLAN, class_counts={"cat": 70, "dog": 3, "owl": 9}, few_images=("dog", "owl"))
     assert in_lines(few)[2] == "few images: dog 3, owl 9: the estimate will be rough"
     assert not [line for line in in_lines(PLAN) if "few images" in line]
 

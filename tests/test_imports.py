@@ -55,7 +55,8 @@ _TABLE = {
         "search.study.explanation search.study.folder search.data.names search.data.series spaces storage"
     ),
     "search.trackers": (
-        "search.errors search.stats.metrics search.study.folder search.results.summary spaces storage.records"
+        "search.errors search.text search.stats.metrics search.study.folder search.results.summary spaces "
+        "storage.records"
     ),
     "search.export": (
         "search.errors search.files search.native search.manifest search.text search.data search.study "

@@ -24,7 +24,7 @@ def in_lines(plan: DryRun) -> list[str]:
         f"space: {visible(plan.preset)}, {count(len(plan.parameters), 'parameter')}{kinds}; "
         f"then points by {plan.engine}, {plan.sampler}",
     ]
-    if few := [f"{visible(name)} {images:,}" for name, images in plan.few_images.items()]:
+    if few := [f"{visible(name)} {plan.class_counts[name]:,}" for name in plan.few_images]:
         more = f" and {count(len(few) - _FEW, 'class', 'classes')} more" if len(few) > _FEW else ""
         lines.insert(2, f"few images: {', '.join(few[:_FEW])}{more}: the estimate will be rough")
     if plan.nothing_left:

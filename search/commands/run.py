@@ -143,7 +143,7 @@ def search_with(
 ) -> RunResult:
     """Search with an executor that is open already, which stays so if the search ends by itself.
 
-    `title`: how the study is shown; None: by its folder. Nothing is shown of a study that is refused.
+    `title`: how the study is shown; None: by its folder. Nothing is shown of one that is refused before.
     """
     folder, display, begun = request.folder, session.display, request.folder.begun
     prepared = _prepared(executor, request, session, own, warm_start)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from search.data.images import FEW_IMAGES
 from search.executors.base import Executor
 from search.jobs import DescribeJob, Description, Outcome
 from search.results.dry_run import DryRun, PlannedPoint
@@ -83,6 +84,7 @@ def dry_run(
         seconds=plan.seconds,
         seconds_spent=spent,
         points=tuple(points),
+        few_images=tuple(name for name, of in zip(images.classes, counts, strict=True) if of < FEW_IMAGES),
         comparing="" if begun else planned(prepared),
         measured=describing.measured,
     )

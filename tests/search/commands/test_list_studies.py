@@ -56,7 +56,8 @@ def test_a_study_that_somebody_searches_is_running(shelf: Path) -> None:
         assert {study.state for study in list_studies(shelf / "cnn")} == {"running"}
 
 
-def test_what_is_within_a_study_or_behind_a_link_is_not_listed(shelf: Path) -> None:
+def test_what_is_within_a_study_hidden_or_behind_a_link_is_not_listed(shelf: Path) -> None:
+    shutil.copytree(shelf / "cnn", shelf / "more" / ".hidden" / "cnn")
     shutil.copytree(shelf / "cnn", shelf / "cnn" / "nested" / "outer-1")
     (shelf / "link").symlink_to(shelf / "cnn")
     assert len(list_studies(shelf)) == 4
