@@ -65,7 +65,8 @@ _TABLE = {
     ),
     "search.session": (
         "search.errors search.seeds search.text search.native search.stats search.data search.diagnosis search.jobs "
-        "search.manifest search.samplers search.executors search.study search.results spaces storage"
+        "search.manifest search.samplers search.executors search.study search.results search.worker.describe spaces "
+        "storage"
     ),
     "search.commands": (
         "search.errors search.seeds search.text search.files search.native search.manifest search.data search.stats "

@@ -22,6 +22,7 @@ _MAX_AXES, _MAX_LINES, _MAX_VALUES = 8, 200, 9
 _GAP, _SIDE, _TOP, _BOTTOM, _HIGH = 122.0, 72.0, 44.0, 300.0, 352.0
 _OFF = _BOTTOM + 26
 _LINE = 15  # characters of a name in one line
+_KINDS = {"winner": "the best", "top": "best tenth", "other": "others"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Parallel:
 
     drawing: Markup
     lines: int  # trials drawn
-    top: int  # of them emphasised
+    kinds: tuple[tuple[str, str], ...]  # (CSS class, words) of each kind of line that is drawn, for its legend
     left_out: int  # parameters without an axis
 
 
@@ -58,18 +59,18 @@ def parallel(data: StudySummary, space: Space | None, importance: Mapping[str, f
     axes.append(_score_axis(data, drawn))
     wide = 2 * _SIDE + _GAP * (len(axes) - 1)
     xs = [_SIDE + _GAP * place for place in range(len(axes))]
-    parts = [_trial_line(data, row, axes, xs, top) for row in reversed(drawn)]  # the best last, on top
+    kind_of = {row.number: _kind(data, row, top) for row in drawn}
+    parts = [_trial_line(row, kind_of[row.number], axes, xs) for row in reversed(drawn)]  # the best last, on top
     for axis, x in zip(axes, xs, strict=True):
         parts += _drawn_axis(axis, x)
     label = (
         f"Parallel coordinates of {count(len(drawn), 'trial')} over {', '.join(names[:_MAX_AXES])} "
         f"and {metric_words(data.metric)}. The same values are in the leaderboard."
     )
-    emphasised = sum(1 for row in drawn if row.rank is not None and row.rank <= top)
     return Parallel(
         svg.picture(wide, _HIGH, label, *parts, class_="parallel"),
         len(drawn),
-        emphasised,
+        tuple((kind, word) for kind, word in _KINDS.items() if kind in kind_of.values()),
         len(names) - len(axes) + 1,
     )
 
@@ -144,13 +145,18 @@ def _score_axis(data: StudySummary, rows: Sequence[TrialRow]) -> Axis:
     return Axis(metric_words(data.metric), place, tuple((scale(v), f"{v:.3f}") for v in ends), False)
 
 
-def _trial_line(data: StudySummary, row: TrialRow, axes: Sequence[Axis], xs: Sequence[float], top: int) -> Markup:
+def _kind(data: StudySummary, row: TrialRow, top: int) -> str:
+    """Of `_KINDS`, that of a complete trial; `top`: as many are the best tenth."""
+    if data.best is not None and row.number == data.best.number:
+        return "winner"
+    return "top" if row.rank is not None and row.rank <= top else "other"
+
+
+def _trial_line(row: TrialRow, kind: str, axes: Sequence[Axis], xs: Sequence[float]) -> Markup:
     points = []
     for axis, x in zip(axes[:-1], xs, strict=False):
         points.append((x, axis.place(row.params[axis.name]) if axis.name in row.params else _OFF))
     points.append((xs[-1], axes[-1].place(row.score)))
-    kind = "other" if row.rank is None or row.rank > top else "top"
-    kind = "winner" if data.best is not None and row.number == data.best.number else kind
     return svg.path(points, f"trial {kind}", f"trial {row.number}: {words.score_words(row)}")
 
 

@@ -175,8 +175,8 @@ def _names(places: dict[int, tuple[float, float]], named: dict[int, tuple[str, s
 
 
 def _candidates(x: float, y: float) -> list[tuple[str, float, float]]:
-    """(anchor, x, y) of a name beside a point, the preferred one first."""
-    beside = [("start", x + 10, y + 5), ("end", x - 10, y + 5)]
+    """(anchor, x, y) of a name beside a point, the preferred one first: the line of the front goes on to the right."""
+    beside = [("start", x + 7, y - 8), ("end", x - 10, y + 5), ("start", x + 10, y + 5)]
     above = [("middle", x, y - 11 - gap) for gap in (0, 18, 36)] + [("middle", x, y + 22 + gap) for gap in (0, 18, 36)]
     return [
         *beside,

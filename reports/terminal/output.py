@@ -70,15 +70,26 @@ def grid(console: Console) -> Table:
 
 def filled(table: Table, rows: Sequence[Sequence[Text]], console: Console) -> Table:
     """`table` with `rows`. Only its last column is cut at the edge; Rich would narrow the others."""
-    widths = [cell_len(str(column.header)) for column in table.columns]
-    for row in rows:
-        widths = [max(wide, cell.cell_len) for wide, cell in zip(widths, row, strict=True)]
-    separators = 0 if table.box is None else len(widths)
-    left = console.width - sum(widths[:-1]) - (len(widths) - 1) * _GAP - separators
+    widths = _widths(table, rows)
     for column, wide in zip(table.columns, widths, strict=True):
         column.width, column.no_wrap = wide, True
         column.overflow = "ellipsis" if has_unicode(console) else "crop"
-    table.columns[-1].width = max(min(widths[-1], left), 1)
+    table.columns[-1].width = max(min(widths[-1], room(table, rows, console)), 1)
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def room(table: Table, rows: Sequence[Sequence[Text]], console: Console) -> int:
+    """How much of the console is left for the last column of `table`; negative if the others do not fit."""
+    widths = _widths(table, rows)
+    separators = 0 if table.box is None else len(widths)
+    return console.width - sum(widths[:-1]) - (len(widths) - 1) * _GAP - separators
+
+
+def _widths(table: Table, rows: Sequence[Sequence[Text]]) -> list[int]:
+    """How wide each column is if nothing is cut."""
+    widths = [cell_len(str(column.header)) for column in table.columns]
+    for row in rows:
+        widths = [max(wide, cell.cell_len) for wide, cell in zip(widths, row, strict=True)]
+    return widths

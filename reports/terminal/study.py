@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from reports.terminal.output import STATE_STYLES, Output, as_text, filled, grid
+from reports.terminal.output import STATE_STYLES, Output, as_text, filled, grid, room
 from reports.wording import answer as answer_words
 from reports.wording import study as words
 from reports.wording import using as use_words
@@ -18,7 +20,10 @@ from reports.wording.next_steps import advice
 from search.results.summary import ReferenceRow, StudySummary, TrialRow
 
 _PARAGRAPH = 96  # columns: longer lines are hard to read
-_NARROW = 100  # columns; a narrower console does not show the less important ones
+_CHANGED = "changed from trial 0"
+_CHANGES = 44  # columns that the changes of a trial get, if they need as many, before those of _SPARED are shown
+_SPARED = ("worst to best", "epochs", "weights", "time")  # the least important first
+_NUMBERS = ("trial", "ms/image", "folds", "epochs", "weights", "time")
 
 
 def show(data: StudySummary, console: Console | None = None, top: int = 20, study: Path | None = None) -> None:
@@ -97,51 +102,63 @@ def _title(data: StudySummary) -> str:
 
 
 def leaderboard(data: StudySummary, console: Console, top: int = 20) -> Table:
-    """The best `top` trials and the references, by score."""
-    narrow = console.width < _NARROW
-    table = grid(console)
-    table.add_column("trial", justify="right")
-    table.add_column(values.metric_words(data.metric))
-    if not narrow:
-        table.add_column("worst to best")
-    if data.second_objective == "latency":
-        table.add_column("ms/image", justify="right")
-    table.add_column("folds", justify="right")
-    if not narrow:
-        table.add_column("epochs", justify="right")
-        table.add_column("weights", justify="right")
-        table.add_column("time", justify="right")
-    table.add_column("state")
-    table.add_column("changed from trial 0")
-    rows = []
-    for row in data.with_references(data.rows[:top]):
-        cells = _cells(data, row, narrow)
-        if isinstance(row, ReferenceRow):
-            rows.append([as_text(cell, console, "dim italic") for cell in cells])
-            continue
-        bold = "bold" if data.best is not None and row.number == data.best.number else ""
-        texts = [as_text(cell, console, bold) for cell in cells]
-        texts[-2].stylize(STATE_STYLES[row.state])
-        rows.append(texts)
-    return filled(table, rows, console)
+    """The best `top` trials and the references, by score.
+
+    Columns are left out in the order of `_SPARED` until the changes have the room they need, or `_CHANGES`.
+    """
+    rows = data.with_references(data.rows[:top])
+    cells = [_cells(data, row) for row in rows]
+    widest = max((cell_len(row[_CHANGED]) for row in cells), default=0)
+    for spared in range(len(_SPARED) + 1):
+        titles = [title for title in _titles(data) if title not in _SPARED[:spared]]
+        table = grid(console)
+        for title in titles:
+            table.add_column(title, justify="right" if title in _NUMBERS else "left")
+        texts = [
+            _styled(data, row, [of.get(title, "") for title in titles], console)
+            for row, of in zip(rows, cells, strict=True)
+        ]
+        if room(table, texts, console) >= min(widest, _CHANGES):
+            break
+    return filled(table, texts, console)
 
 
-def _cells(data: StudySummary, row: TrialRow | ReferenceRow, narrow: bool) -> list[str]:
-    cells = ["" if isinstance(row, ReferenceRow) else words.marked(data, row), words.score_words(row)]
-    if not narrow:
-        span = row.low is not None and row.high is not None
-        cells.append(f"{values.number(row.low, 2)} to {values.number(row.high, 2)}" if span else values.NONE)
-    if data.second_objective == "latency":
-        cells.append("" if isinstance(row, ReferenceRow) else values.number(row.latency))
-    cells.append(f"{len(row.fold_scores)}/{data.folds}")
+def _titles(data: StudySummary) -> list[str]:
+    """All columns of the leaderboard, from the left."""
+    latency = ["ms/image"] if data.second_objective == "latency" else []
+    score = values.metric_words(data.metric)
+    return ["trial", score, "worst to best", *latency, "folds", "epochs", "weights", "time", "state", _CHANGED]
+
+
+def _cells(data: StudySummary, row: TrialRow | ReferenceRow) -> dict[str, str]:
+    """What stands in a row, by column; what a reference lacks is left out."""
+    span = row.low is not None and row.high is not None
+    both = {
+        values.metric_words(data.metric): words.score_words(row),
+        "worst to best": f"{values.number(row.low, 2)} to {values.number(row.high, 2)}" if span else values.NONE,
+        "folds": f"{len(row.fold_scores)}/{data.folds}",
+        "time": values.duration(row.seconds),
+    }
     if isinstance(row, ReferenceRow):
-        left_out = [] if narrow else ["", "", values.duration(row.seconds)]
-        return [*cells, *left_out, "reference", values.shortened(row.label, 60)]
-    if not narrow:
-        epochs = f"{sum(row.epochs) / len(row.epochs):.0f}" if row.epochs else values.NONE
-        cells += [epochs, values.amount(row.parameters), values.duration(row.seconds)]
-    state = words.ended_words(row, searching=data.searching)
-    return [*cells, state, words.changes_words(row.origin, row.changed)]
+        return both | {"state": "reference", _CHANGED: values.shortened(row.label, 60)}
+    return both | {
+        "trial": words.marked(data, row),
+        "ms/image": values.number(row.latency),
+        "epochs": f"{sum(row.epochs) / len(row.epochs):.0f}" if row.epochs else values.NONE,
+        "weights": values.amount(row.parameters),
+        "state": words.ended_words(row, searching=data.searching),
+        _CHANGED: words.changes_words(row.origin, row.changed),
+    }
+
+
+def _styled(data: StudySummary, row: TrialRow | ReferenceRow, cells: list[str], console: Console) -> list[Text]:
+    """The cells of a row: the best trial bold, a reference dim, the state before the last in its colour."""
+    if isinstance(row, ReferenceRow):
+        return [as_text(cell, console, "dim italic") for cell in cells]
+    bold = "bold" if data.best is not None and row.number == data.best.number else ""
+    texts = [as_text(cell, console, bold) for cell in cells]
+    texts[-2].stylize(STATE_STYLES[row.state])
+    return texts
 
 
 def backbones(data: StudySummary, console: Console) -> Table:

@@ -152,6 +152,8 @@ def missing_command(data: StudySummary) -> str:
 def _behind(data: StudySummary, plain: Standing) -> str:
     if data.best is None:
         return ""
+    if data.clearly_worse(data.best, plain.value):
+        return ", clearly more than any trial"
     return ", and no trial is clearly better" if data.not_clearly_better(data.best, plain.value) else ""
 
 

@@ -130,6 +130,21 @@ def _pictures(data: StudySummary, step: steps.AddPictures) -> Advice:  # noqa: A
     return Advice("Collect more pictures", f"{why[:1].lower()}{why[1:]}", section="more")
 
 
+def _family(data: StudySummary, step: steps.ChangeFamily) -> Advice:
+    beaten = f"{visible(step.name)} gets {score(data, step.score)} on the same folds, clearly more than any trial here"
+    if data.preset == "auto":
+        return Advice(
+            "Do not search on", f"{beaten}. Other or more pictures are more likely to help.", (), "leaderboard"
+        )
+    nothing = ". Networks that are trained from nothing need many more pictures" if step.pretrained else ""
+    return Advice(
+        "Search with a pre-trained network" if step.pretrained else "Search other kinds of models",
+        f"{beaten}{nothing}. The command begins another study.",
+        ("run", "PICTURES", "--preset", "auto", "--dir", "NEW-STUDY"),
+        "leaderboard",
+    )
+
+
 def _plain(data: StudySummary, step: steps.UsePlain) -> Advice:
     little = data.more is not None and data.more.verdict is Verdict.LITTLE
     every = data.preset == "auto"
@@ -183,6 +198,7 @@ _WORDS: dict[type, Callable[[StudySummary, Any], Advice]] = {
     steps.RaiseEpochs: _epochs,
     steps.HelpClass: _class,
     steps.AddPictures: _pictures,
+    steps.ChangeFamily: _family,
     steps.UsePlain: _plain,
     steps.Explain: _explain,
     steps.SearchOn: _on,

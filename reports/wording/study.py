@@ -335,6 +335,8 @@ def saved(data: StudySummary) -> str:
     stopped = count(data.saved.trials, "trial")
     spared = count(data.saved.folds, "fold run")
     were = "was" if data.saved.trials == 1 else "were"
+    if data.study.config.get("training", {}).get("xla"):  # side by side with those that are stored, some were trained
+        return f"{stopped} {were} stopped for falling behind."
     return f"{stopped} {were} stopped for falling behind, which spared {spared}, about {duration(data.saved.seconds)}."
 
 

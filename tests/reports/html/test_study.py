@@ -227,6 +227,14 @@ def test_the_legend_of_the_history_has_only_states_that_occur() -> None:
     assert "the mean of the folds that they have" not in only
 
 
+def test_the_legend_of_all_parameters_has_only_lines_that_are_drawn(page: str) -> None:
+    """Of the few trials of the example, the best tenth is the best alone."""
+    kinds = {"winner": "the best", "top": "best tenth", "other": "others"}
+    for shown, drawn in ((page, ["winner", "other"]), (page_of(many(60)), ["winner", "top", "other"])):
+        assert [kind for kind in kinds if f'class="trial {kind}"' in shown] == drawn
+        assert all((f">{word}</span>" in shown) == (kind in drawn) for kind, word in kinds.items())
+
+
 def test_the_line_of_the_best_so_far_is_level_or_rises_and_passes_through_points() -> None:
     for metric, sign in (("balanced_accuracy", -1), ("log_loss", 1)):
         drawing = drawn(page_of(example(metric=metric)))

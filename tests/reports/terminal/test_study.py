@@ -72,6 +72,14 @@ def test_a_trial_that_ran_out_of_time_is_called_so_wherever_its_state_is_told() 
     assert re.search(r"1 +out of time +its time was over after 2 of 5 folds +3 *$", table, re.MULTILINE)
 
 
+@pytest.mark.parametrize(("width", "shown"), [(100, ["time"]), (200, ["worst to best", "epochs", "weights", "time"])])
+def test_less_important_columns_give_way_to_the_changes_of_a_trial(width: int, shown: list[str]) -> None:
+    lines = printed(many(30), width).splitlines()
+    head = next(line for line in lines if "changed from trial 0" in line)
+    assert [title for title in ("worst to best", "epochs", "weights", "time") if title in head] == shown
+    assert width - head.index("changed from trial 0") >= 44
+
+
 def test_what_the_race_saved_is_printed_if_it_stopped_a_trial() -> None:
     """Trial 3 of the example has two folds, which took 48 s together."""
     base = example()

@@ -15,8 +15,9 @@ from PIL import Image
 from search.errors import RunError, UsageError
 from search.export.convert import check_wanted, convert
 from search.export.formats import Format, described, format_to_write, loaded
+from search.export.inputs import list_inputs
 from search.export.model import model_file
-from search.export.predict import list_inputs, predict
+from search.export.predict import predict
 from search.export.wanted import Wanted
 from tests.pictures import write
 from tests.search.export.models import BY_NAME, CLASSES, EVERY, images, needs, nothing, saved
@@ -142,7 +143,8 @@ def test_a_converter_that_is_not_installed_is_named_with_the_command_that_instal
     with pytest.raises(UsageError) as refused:
         check_wanted(replace(BY_NAME["ONNX"], modules=("no_such_module",)), Wanted())
     assert str(refused.value) == (
-        "--to: writing ONNX needs no_such_module, which is not installed: pip install 'smallsearch[export]'"
+        "--to: writing ONNX needs no_such_module, which is not installed: pip install '.[export]' in a "
+        "checkout of this project"
     )
 
 
