@@ -221,7 +221,7 @@ def test_instead_of_a_longer_search_that_brings_nothing_the_command_for_all_fami
     plain = replace(example(), references=references(linear_probe=0.99)).data().references
     data = replace(judged(), preset="question", references=plain)
     (step,) = [step for step in advice(data) if step.what.startswith("Do not expect")]
-    assert step.words == ("run", "PICTURES", "--preset", "auto", "--dir", "NEW")
+    assert step.words == ("run", "PICTURES", "--preset", "auto", "--dir", "NEW-STUDY")
 
 
 def test_before_a_trial_is_complete_the_page_has_what_advice_leads_to() -> None:
