@@ -46,7 +46,8 @@ def going_on(data: StudySummary) -> tuple[str, ...]:
         seconds, trials = seconds + RESERVE * taken, ["--trials", str(len(data.rows) + further)]
     if not_run(data) != NotRun():
         seconds += CATCHING_UP + CATCHING_UP_IMAGE * data.searched_images
-        trials = trials or ["--trials", str(len(data.rows) + further_trials(data)[0])]
+        if finish is None and not trials:  # else time was what ended the search
+            trials = ["--trials", str(len(data.rows) + further_trials(data)[0])]
     return ("resume", *trials, *more_time(data, seconds), *own_model(data))
 
 

@@ -155,7 +155,7 @@ def _plain(data: StudySummary, step: steps.UsePlain) -> Advice:
         "Do not expect much of a longer search of this kind",
         f"a plain method, {visible(step.name)}, does at least as well as far as these pictures can tell: "
         f"{score(data, step.score)}. More likely to help: {listed}.",
-        () if every else ("run", "PICTURES", "--preset", "auto", "--dir", "NEW"),
+        () if every else ("run", "PICTURES", "--preset", "auto", "--dir", "NEW-STUDY"),
         section="leaderboard",
     )
 

@@ -199,7 +199,7 @@ def test_budgets_in_commands_are_totals_and_a_model_of_ones_own_is_named() -> No
 
 
 def test_whatever_goes_on_with_a_study_is_one_command_with_the_time_that_its_trials_take() -> None:
-    """12 trials took 4 minutes, so 18 more take 6: with half of it in reserve and a start 10, not an hour."""
+    """12 trials took 4 minutes, so 18 more take 6; with half as much again in reserve, 9 and no hour."""
     data = replace(judged(), spent_seconds=240.0, worth_finishing=None, references=())
     late = replace(data, best=replace(data.rows[0], number=11))
     (step,) = [step for step in advice(late) if step.what.startswith("Search on")]
@@ -221,7 +221,7 @@ def test_instead_of_a_longer_search_that_brings_nothing_the_command_for_all_fami
     plain = replace(example(), references=references(linear_probe=0.99)).data().references
     data = replace(judged(), preset="question", references=plain)
     (step,) = [step for step in advice(data) if step.what.startswith("Do not expect")]
-    assert step.words == ("run", "PICTURES", "--preset", "auto", "--dir", "NEW")
+    assert step.words == ("run", "PICTURES", "--preset", "auto", "--dir", "NEW-STUDY")
 
 
 def test_before_a_trial_is_complete_the_page_has_what_advice_leads_to() -> None:

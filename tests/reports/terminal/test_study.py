@@ -69,7 +69,7 @@ def test_a_trial_that_ran_out_of_time_is_called_so_wherever_its_state_is_told() 
     drawn = history(data)
     assert drawn is not None and any("out of time" in word for _, word in drawn.states)
     table = printed(records, 120).partition("Trials that did not finish")[2]
-    assert re.search(r"1 +out of time +its time was over after 2 of 5 folds +3$", table, re.MULTILINE)
+    assert re.search(r"1 +out of time +its time was over after 2 of 5 folds +3 *$", table, re.MULTILINE)
 
 
 @pytest.mark.parametrize(("width", "shown"), [(100, ["time"]), (200, ["worst to best", "epochs", "weights", "time"])])
