@@ -17,6 +17,7 @@ from search.cli.using import app as using
 from search.cli.viewers import app as viewers
 from search.commands import options as opt
 from search.commands.notify import taken_from_environment
+from search.commands.place import Place
 from search.errors import RunError, UsageError, of_the_system
 from search.session.signals import leave_on_signals
 
@@ -49,6 +50,7 @@ def init(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     preset: opt.PresetName = None,
     backbone: opt.Backbones = None,
     warm_start: opt.WarmStart = None,
+    image_size: opt.ImageSize = None,
     no_flip: opt.NoFlip = False,
     labels: opt.LabelTable = None,
     label_columns: opt.LabelColumns = None,
@@ -94,6 +96,7 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     backbone: opt.Backbones = None,
     model: opt.Model = None,
     warm_start: opt.WarmStart = None,
+    image_size: opt.ImageSize = None,
     no_flip: opt.NoFlip = False,
     labels: opt.LabelTable = None,
     label_columns: opt.LabelColumns = None,
@@ -125,7 +128,7 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     named: dict[str, Any] = {"directory": directory, "model": model, "warm_start": warm_start}
     with news(first, (*(notify or ()), *context.obj), best=notify_best) as told:
         session = session_of(
-            opt.Place(workers, workers_per_gpu, executor, address),
+            Place(workers, workers_per_gpu, executor, address),
             quiet=quiet or as_json or dry_run,
             started=started,
             fold_limit=fold_limit,
@@ -167,7 +170,7 @@ def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
 
     with news(study, (*(notify or ()), *context.obj), best=notify_best) as told:
         session = session_of(
-            opt.Place(workers, workers_per_gpu, executor, address),
+            Place(workers, workers_per_gpu, executor, address),
             quiet=quiet or as_json,
             started=started,
             fold_limit=fold_limit,

@@ -47,7 +47,7 @@ def _use(done: Exported) -> str:
     height, width, channels = done.image_shape
     rows = [
         ("format", export_words.format_(done)),
-        ("input", f"float32 pixels 0 to 255, {height} x {width} (height x width), {values.count(channels, 'channel')}"),
+        ("input", f"float32 pixels 0 to 255, {width} x {height} (width x height), {values.count(channels, 'channel')}"),
         ("output", f"probabilities of {', '.join(map(values.visible, done.classes))}, in this order"),
     ]
     if done.agreement:
@@ -105,7 +105,8 @@ def _limits(done: Exported) -> str:
         "It answers with one of its classes, whatever the picture shows; a picture of none of them gets one too.",
         "The estimate is for pictures like those of the study: of the same kind, camera and place. On others it can be "
         "much worse, and nothing here measures that.",
-        f"Pictures are squeezed to {done.image_shape[0]} x {done.image_shape[1]}: detail that is lost so is not seen.",
+        f"Pictures are squeezed to {done.image_shape[1]} x {done.image_shape[0]} (width x height): detail that is lost "
+        "so is not seen.",
     ]
     if warning := words.too_good(data):
         limits.insert(0, warning)

@@ -208,7 +208,7 @@ def _importance(data: StudySummary, weights: Figures) -> str:
 
 def _causes(data: StudySummary) -> str:
     rows = []
-    for kind, _, causes in cause_words.by_kind(data.causes):
+    for kind, causes in cause_words.by_kind(data.causes):
         for cause in causes:
             ended = cause_words.ended(cause.cause)
             rows.append((str(cause.count), kind, f"{ended.title}. {ended.meaning}".strip()))

@@ -44,6 +44,7 @@ from search.results.logged import Logged
 from search.results.predictions import Prediction
 from search.results.summary import StudySummary
 from search.results.swept import Sweep
+from search.text import installing
 from spaces import Space
 
 _MAX_PROBLEMS = 20  # of one kind; --json has all
@@ -258,14 +259,14 @@ def environment(here: Environment, *, as_json: bool) -> None:
         *([here.gpu_advice] if here.gpu_advice else []),
         f"workers of a search, by default: {here.workers}",
         f"pre-trained networks at hand: {', '.join(here.backbones) or 'none'} (`search backbones` says more)",
-        "extras:",
+        "extras, to be installed in a checkout of this project:",
         *(f"  {e.name}: {e.purpose}: {_installed(e)}" for e in here.extras),
         "versions: " + ", ".join(f"{name} {version}" for name, version in here.versions.items()),
     )
 
 
 def _installed(extra: Extra) -> str:
-    return "installed" if extra.installed else f"pip install 'smallsearch[{extra.name}]'"
+    return "installed" if extra.installed else installing(extra.name, where="")
 
 
 def _open(page: Path, wanted: bool) -> None:

@@ -49,9 +49,10 @@ class Saving:
         """The states that were written of a fold run, whatever else they belong to."""
         return sorted(self.folder.glob(f"{self.name(job)}-*{STATE}"))
 
-    def forget(self, job: FoldJob) -> None:
-        """Remove what was written of a fold run: it is over."""
-        remove(self.files(job))
+    def forget(self, job: object) -> None:
+        """Remove what was written of a job's fold runs: they are over."""
+        for fold in folds_in(job):
+            remove(self.files(fold))
 
     @staticmethod
     def name(job: FoldJob) -> str:
@@ -75,6 +76,7 @@ class WorkerContext:
     features: Path | None = None  # folder for frozen features, made when needed; None: they are kept in memory only
     seed: int = 0  # of the study
     saving: Saving | None = None  # None: a fold run that is cut short begins again
+    threads: int = 1  # of a worker's TensorFlow
 
 
 @dataclass(frozen=True)
@@ -168,9 +170,9 @@ class FoldResult:
 
 @dataclass(frozen=True)
 class BundleJob:
-    """Fold runs of one trial, side by side as one program where that is possible, else one after another.
+    """Fold runs of one trial, to be trained side by side as one program.
 
-    Each result is that of the fold run alone, within 1e-5 where they are side by side.
+    Each result is that of the fold run alone, within 1e-5.
     """
 
     folds: tuple[FoldJob, ...]
@@ -178,7 +180,10 @@ class BundleJob:
 
 @dataclass(frozen=True)
 class BundleResult:
-    """Results in the order of the job's folds; each has its share of the seconds."""
+    """Results of the job's first fold runs; each has its share of the seconds.
+
+    Those of all, or up to one that ends its trial; of none where they have to be trained one by one.
+    """
 
     folds: tuple[FoldResult, ...]
 
@@ -300,6 +305,11 @@ Job: TypeAlias = DescribeJob | FoldJob | BundleJob | DiscoverJob | ReferenceJob 
 Outcome: TypeAlias = (
     Description | FoldResult | BundleResult | Discovery | ReferenceResult | SavedModel | Looked | Failure
 )
+
+
+def folds_in(job: object) -> tuple[FoldJob, ...]:
+    """The fold runs that a job consists of; of other jobs than theirs none."""
+    return job.folds if isinstance(job, BundleJob) else (job,) if isinstance(job, FoldJob) else ()
 
 
 def remove(states: Iterable[Path]) -> None:

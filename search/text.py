@@ -51,6 +51,11 @@ def command_line(verb: str, *arguments: str | Path) -> str:
     return " ".join(quoted(word) for word in (_program(), verb, *map(_as_argument, arguments)))
 
 
+def installing(extra: str, where: str = " in a checkout of this project") -> str:
+    """The command that installs an extra, and `where` it works: the project is on no package index."""
+    return f"pip install '.[{extra}]'{where}"
+
+
 def line_anywhere(verb: str, *arguments: str) -> str:
     """A command as `command_line` makes it, for a page that is read later or elsewhere: the program is `search`."""
     return " ".join(quoted(word) for word in (PROGRAM, verb, *arguments))

@@ -19,6 +19,7 @@ class Facts:
     backbones: tuple[Backbone, ...] = ()  # available ones, the preferred one first
     flip: bool = True  # whether an image turned left to right still shows its class
     uneven: bool = False  # whether some class has much more training images than another
+    side: int = 0  # pixels at which pre-trained networks were found to see more of these images; 0: not known
 
     @property
     def shape(self) -> tuple[int, int, int]:

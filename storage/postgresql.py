@@ -94,7 +94,8 @@ def _check_driver(url: ServerUrl) -> None:
         from psycopg import pq
     except ImportError:
         raise StorageError(
-            f"{url}: needs the package psycopg, which is not installed: pip install 'smallsearch[postgres]'"
+            f"{url}: needs the package psycopg, which is not installed: pip install '.[postgres]' in a checkout of "
+            "this project"
         ) from None
     if pq.version() < _MIN_LIBPQ:
         raise StorageError(

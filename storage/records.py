@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeAlias
@@ -147,7 +147,7 @@ class TrialRecord:
     def score(self, metric: str, repeat: int = 0) -> float | None:
         """Mean of the metric over the finished folds of one repeat; None before the first."""
         scores = self.scores(metric, repeat)
-        return float(np.mean(scores)) if scores else None
+        return _mean(scores) if scores else None
 
     @property
     def collapsed(self) -> bool:
@@ -165,6 +165,19 @@ class TrialRecord:
     def seconds(self) -> float:
         """Sum of the training times of all stored folds, in seconds, even if they were trained in parallel."""
         return float(sum(f.seconds for f in self.folds))
+
+
+def _mean(scores: Sequence[float]) -> float:
+    """As `numpy.mean`, to the last bit: below eight values it adds one after another.
+
+    It takes seven times as long, and ranking asks for the mean of every trial.
+    """
+    if len(scores) >= 8:
+        return float(np.mean(scores))
+    total = 0.0
+    for score in scores:
+        total += score
+    return total / len(scores)
 
 
 @dataclass(frozen=True)

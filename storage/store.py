@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property, wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, func, insert, select, update
-from sqlalchemy.sql import ColumnElement
+from sqlalchemy import Connection, func, insert, select, update
 
 from storage import consistency, rows
-from storage.engine import Opened, Patience, mask_password
-from storage.errors import StorageError
 from storage.place import file_identity, link, place_of
+from storage.reader import DEFAULT_WAIT, Reader, again
 from storage.records import (
     OUT_OF_TIME,
     ChoiceRecord,
@@ -38,53 +33,25 @@ from storage.schema import (
     choice,
     fold_run,
     folds_of,
-    image,
     of_run,
     of_trial,
     reference_fold,
     run,
     split,
-    study,
     trial,
 )
 from storage.server import ServerUrl
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-DEFAULT_WAIT = 30.0  # seconds for another process that writes, or a server that is away
 
 Closing = tuple[TrialState, str | None, str | None]
 """The end of a trial: state, cause, detail."""
 
 
-def _again(method: Callable[Concatenate[Store, P], T]) -> Callable[Concatenate[Store, P], T]:
-    """Does a method again whose server went away meanwhile, as often as `Store.patient` says."""
-
-    @wraps(method)
-    def repeated(self: Store, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._opened.again(lambda: method(self, *args, **kwargs), self.patient)
-
-    return repeated
-
-
-class Store:
+class Store(Reader):
     """One study's database, open. Use it as a context manager, or call `close`.
 
     Every method raises StorageError: the message names the file, what was found and the next step. Every
     write is one transaction; once its method has returned, the change outlives a killed process and a power
     loss."""
-
-    def __init__(self, path: Path, opened: Opened, max_scores: Mapping[str, float], *, read_only: bool) -> None:
-        """Not for callers: use `create` or `open`."""
-        self.path = path
-        self.patient: Patience = lambda waited: waited < DEFAULT_WAIT
-        """Seconds for which the database was locked, or its server away -> whether to wait on."""
-        self.read_only = read_only
-        self._max_scores = max_scores
-        self._opened = opened
-        self._file = file_identity(path)
-        self._closed = False
 
     @classmethod
     def create(
@@ -128,162 +95,9 @@ class Store:
         store.patient = lambda waited: waited < wait_seconds
         return store
 
-    @property
-    def obstacle(self) -> str:
-        """What `patient` is asked about, to be followed by 'for 5 s'."""
-        return self._opened.obstacle
-
-    def close(self) -> None:
-        """Closes every connection. A second call does nothing."""
-        self._closed = True
-        self._opened.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    # Reading
-
-    @_again
-    def study(self) -> StudyRecord:
-        """The settings and images that the study began with."""
-        with self._reading() as connection:
-            row = connection.execute(select(study).where(study.c.id == STUDY_ID)).one_or_none()
-            if row is None:
-                raise self._error("contains no study. Restore it from a backup.")
-            record = rows.study_record(row)
-            consistency.check_study(record)
-            return record
-
-    @_again
-    def images(self) -> list[ImageRecord]:
-        """All images, in the order of the pixel array."""
-        record = self._study
-        with self._reading() as connection:
-            query = select(image).where(image.c.study == STUDY_ID).order_by(image.c.row)
-            records = [rows.image_record(row) for row in connection.execute(query)]
-            consistency.check_images(records, record)
-            return records
-
-    def splits(self) -> list[Split]:
-        """All divisions into folds, ordered by repeat. Their arrays are read-only."""
-        return list(self._splits.values())
-
-    @_again
-    def split(self, repeat: int = 0) -> Split:
-        """The division into folds of one repeat."""
-        if repeat not in self._splits:
-            raise self._error(f"has no repeat {repeat}; there are {', '.join(map(str, self._splits))}.")
-        return self._splits[repeat]
-
-    @_again
-    def has_trials(self) -> bool:
-        """Whether there is a trial, without reading all of them."""
-        with self._reading() as connection:
-            query = select(trial.c.number).where(trial.c.study == STUDY_ID).limit(1)
-            return connection.execute(query).first() is not None
-
-    @_again
-    def trials(self, *, curves: bool = True) -> list[TrialRecord]:
-        """All trials ordered by number, each with its folds, without probabilities; read in one transaction.
-
-        `curves=False` leaves each fold's `curve` and each trial's `layers` empty. In a large study these take most of
-        the reading time.
-        """
-        record, search = self._study, self.split()
-        with self._reading() as connection:
-            everything = (trial.c.study == STUDY_ID, fold_run.c.study == STUDY_ID)
-            trials = self._trials(connection, *everything, curves=curves)
-            consistency.check_trials(trials, record, search, self._max_scores)
-            return trials
-
-    @_again
-    def trial(self, number: int) -> TrialRecord:
-        """One trial with its folds, without probabilities."""
-        with self._reading() as connection:
-            trials = self._trials(connection, of_trial(number), folds_of(number))
-        if not trials:
-            raise self._error(f"has no trial {number}.")
-        return trials[0]
-
-    @_again
-    def probabilities(self, trial: int, repeat: int = 0) -> dict[int, NDArray[np.float32]]:
-        """Out-of-fold class probabilities of one trial and repeat, by fold; empty before the first fold.
-
-        Each is float32 [validation images, classes], read-only, its rows in the order of
-        `numpy.flatnonzero(split.assignment == fold)`.
-        """
-        record = self._study
-        assignment = self.split(repeat).assignment
-        with self._reading() as connection:
-            self._state(connection, trial)
-            query = select(fold_run.c.fold, fold_run.c.probabilities).where(
-                folds_of(trial), fold_run.c.repeat == repeat
-            )
-            by_fold = {row.fold: row.probabilities for row in connection.execute(query.order_by(fold_run.c.fold))}
-            for fold, array in by_fold.items():
-                consistency.check_probabilities(array, int(np.count_nonzero(assignment == fold)), record)
-            return by_fold
-
-    @_again
-    def curves(self, fold: int, name: str) -> dict[int, tuple[float, ...]]:
-        """One curve of one fold of the search, by trial; without trials that lack it."""
-        with self._reading() as connection:
-            of_fold = (fold_run.c.study == STUDY_ID) & (fold_run.c.repeat == 0) & (fold_run.c.fold == fold)
-            trial_curves = connection.execute(select(fold_run.c.trial, fold_run.c.curve).where(of_fold))
-            return {row.trial: rows.series(row.curve, name) for row in trial_curves if name in row.curve}
-
-    @_again
-    def references(self) -> list[ReferenceRecord]:
-        """All folds of all references, ordered by name and fold, with probabilities."""
-        with self._reading() as connection:
-            query = select(reference_fold).where(reference_fold.c.study == STUDY_ID)
-            ordered = query.order_by(reference_fold.c.name, reference_fold.c.fold)
-            return [rows.reference_record(row) for row in connection.execute(ordered)]
-
-    @_again
-    def choices(self) -> list[ChoiceRecord]:
-        """All choices, oldest first; the last one is valid."""
-        record, testing = self._study, sum(image.testing for image in self.images())
-        with self._reading() as connection:
-            query = select(choice).where(choice.c.study == STUDY_ID).order_by(choice.c.number)
-            choices = [rows.choice_record(row) for row in connection.execute(query)]
-            trained = self._trained(connection) if choices else frozenset()
-            for each in choices:
-                consistency.check_choice(each, testing, record, trained)
-            return choices
-
-    @_again
-    def fold_runs(self) -> int:
-        """The number of stored fold runs."""
-        with self._reading() as connection:
-            query = select(func.count()).select_from(fold_run).where(fold_run.c.study == STUDY_ID)
-            return int(connection.execute(query).scalar_one())
-
-    @_again
-    def runs(self) -> list[RunRecord]:
-        """All sessions in order of start; the id of a run is its index in the list."""
-        with self._reading() as connection:
-            query = select(run).where(run.c.study == STUDY_ID).order_by(run.c.number)
-            records = [rows.run_record(row) for row in connection.execute(query)]
-            for number, record in enumerate(records):
-                consistency.check_seconds(record.seconds, f"session {number}")
-            return records
-
-    @_again
-    def spent_seconds(self) -> float:
-        """Sum of the wall seconds of all sessions, each as of its last commit."""
-        with self._reading() as connection:
-            query = select(func.coalesce(func.sum(run.c.seconds), 0.0)).where(run.c.study == STUDY_ID)
-            spent = float(connection.execute(query).scalar_one())
-            consistency.check_seconds(spent, "all sessions")
-            return spent
-
     # Writing
 
-    @_again
+    @again
     def remove(self) -> None:
         """Removes a study that has no trial, also the link to it, and closes it. Raises StorageError if it has one."""
         with self._writing() as connection:
@@ -293,7 +107,7 @@ class Store:
         self.close()
         self.path.unlink(missing_ok=True)
 
-    @_again
+    @again
     def start_run(self, record: RunRecord) -> int:
         """Stores the start of a session; returns its id, 0 for the first."""
         with self._writing() as connection:
@@ -303,14 +117,14 @@ class Store:
             connection.execute(insert(run), values)
         return number
 
-    @_again
+    @again
     def end_run(self, run_id: int, outcome: str, seconds: float) -> None:
         """Stores how a session ended: 'finished', 'stopped' or 'failed'. `seconds`: monotonic, since its start."""
         with self._writing() as connection:
             self._spend(connection, run_id, seconds)
             connection.execute(update(run).where(of_run(run_id)).values(outcome=outcome))
 
-    @_again
+    @again
     def add_trial(self, record: TrialRecord, *, run: int, seconds: float, close: Closing | None = None) -> None:
         """Stores a new running trial, before it is trained. An empty `started` becomes the current time.
 
@@ -327,7 +141,7 @@ class Store:
             if close is not None:
                 self._close(connection, record.number, *close)
 
-    @_again
+    @again
     def add_fold(self, record: FoldRecord, *, run: int, seconds: float, close: Closing | None = None) -> None:
         """Stores a finished fold run, the run's seconds and, with `close`, the end of its trial, in one transaction.
 
@@ -349,7 +163,7 @@ class Store:
             if close is not None:
                 self._close(connection, record.trial, *close)
 
-    @_again
+    @again
     def add_reference(self, record: ReferenceRecord, *, run: int, seconds: float) -> None:
         """Stores a reference's fold and the run's seconds in one transaction. Refuses the same as `add_fold`."""
         self._check_fold(record)
@@ -365,7 +179,7 @@ class Store:
             values = {"study": STUDY_ID, "run": run, **rows.reference_values(record)}
             connection.execute(insert(reference_fold), values)
 
-    @_again
+    @again
     def add_split(self, record: Split) -> None:
         """Stores another division into folds, on which a choice is confirmed; its repeat is the next one."""
         if record.repeat != len(self._splits):
@@ -375,7 +189,7 @@ class Store:
             connection.execute(insert(split), {"study": STUDY_ID, **rows.split_values(record)})
         del self._splits
 
-    @_again
+    @again
     def add_choice(self, record: ChoiceRecord, *, run: int, seconds: float) -> None:
         """Stores a choice and the run's seconds in one transaction."""
         with self._writing() as connection:
@@ -386,7 +200,7 @@ class Store:
             values = {"study": STUDY_ID, "number": connection.execute(number).scalar_one(), "run": run}
             connection.execute(insert(choice), {**values, **rows.choice_values(record)})
 
-    @_again
+    @again
     def close_trial(
         self,
         number: int,
@@ -403,7 +217,7 @@ class Store:
                 self._spend(connection, run, seconds)
             self._close(connection, number, state, cause, detail)
 
-    @_again
+    @again
     def reopen_trial(self, number: int) -> None:
         """Sets a trial that was closed as `OUT_OF_TIME` running again. It keeps its folds."""
         with self._writing() as connection:
@@ -417,12 +231,6 @@ class Store:
     # Within a transaction
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        self._require_open()
-        with self._opened.reading() as connection:
-            yield connection
-
-    @contextmanager
     def _writing(self) -> Iterator[Connection]:
         self._require_open()
         if self.read_only:
@@ -434,34 +242,6 @@ class Store:
             )
         with self._opened.writing(self.patient) as connection:
             yield connection
-
-    def _trials(
-        self,
-        connection: Connection,
-        which: ColumnElement[bool],
-        whose: ColumnElement[bool],
-        *,
-        curves: bool = True,
-    ) -> list[TrialRecord]:
-        columns = [fold_run.c[name] for name in rows.FOLD_COLUMNS if curves or name != "curve"]
-        folds: defaultdict[int, list[FoldRecord]] = defaultdict(list)
-        order = (fold_run.c.trial, fold_run.c.repeat, fold_run.c.fold)
-        for row in connection.execute(select(*columns).where(whose).order_by(*order)):
-            fold = rows.fold_record(row)
-            folds[fold.trial].append(fold)
-        trials: Sequence[Row[Any]] = connection.execute(select(trial).where(which).order_by(trial.c.number)).all()
-        return [rows.trial_record(row, folds[row.number], layers=curves) for row in trials]
-
-    def _state(self, connection: Connection, number: int) -> TrialState:
-        state = connection.execute(select(trial.c.state).where(of_trial(number))).scalar_one_or_none()
-        if state is None:
-            raise self._error(f"has no trial {number}.")
-        return TrialState(state)
-
-    def _trained(self, connection: Connection) -> frozenset[int]:
-        """The numbers of the trials that have a fold."""
-        numbers = select(fold_run.c.trial).where(fold_run.c.study == STUDY_ID).distinct()
-        return frozenset(connection.execute(numbers).scalars())
 
     def _require(self, connection: Connection, number: int, *allowed: TrialState) -> None:
         state = self._state(connection, number)
@@ -492,26 +272,6 @@ class Store:
         images = int(np.count_nonzero(assignment == record.fold))
         if problem := consistency.problem_of(record, images, len(self._study.classes)):
             raise self._error(f"{consistency.named(record)}: {problem}")
-
-    @cached_property
-    def _splits(self) -> dict[int, Split]:
-        with self._reading() as connection:
-            query = select(split).where(split.c.study == STUDY_ID).order_by(split.c.repeat)
-            splits = [rows.split_record(row) for row in connection.execute(query)]
-            images = select(func.count()).select_from(image).where(image.c.study == STUDY_ID)
-            consistency.check_splits(splits, connection.execute(images).scalar_one())
-            return {each.repeat: each for each in splits}
-
-    @cached_property
-    def _study(self) -> StudyRecord:
-        return self.study()
-
-    def _require_open(self) -> None:
-        if self._closed:
-            raise self._error("was closed. Open it again.")
-
-    def _error(self, problem: str) -> StorageError:
-        return StorageError(f"{mask_password(self.path)}: {problem}")
 
 
 def _now() -> str:

@@ -62,6 +62,7 @@ def refusing(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
             cli.main()
         printed = capsys.readouterr()
         assert snapshot(root) == before
+        assert not re.search(r"^study: .*(?<!\(going on\))$", printed.out, re.MULTILINE), "none was begun"
         assert ended.value.code == 2, printed
         return one_message(printed.err)
 

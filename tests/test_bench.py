@@ -71,10 +71,19 @@ def test_where_tensorflows_time_goes_is_told_by_kind_of_kernel(tmp_path: Path) -
 
 def test_the_loop_is_measured_beside_stored_trials(tmp_path: Path) -> None:
     path = loop.stored_study(tmp_path / "study.db", 5)
-    row = loop.a_session(path, 5)
-    assert re.fullmatch(r"\| 5 \| [\d.]+ \|( \d+ \|){4}", row)
+    row = loop.a_session(path, 5, "tpe", 20)
+    assert re.fullmatch(r"\| tpe \| 5 \|( [\d.,]+ \|){7}", row)
     with Store.open(path, read_only=True) as store:
-        assert len(store.trials()) == 5 + loop.MEASURED
+        assert len(store.trials()) == 5 + 20
+
+
+def test_a_large_study_repeats_fold_runs_but_no_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "DIFFERENT", 3)
+    with Store.open(loop.stored_study(tmp_path / "study.db", 8), read_only=True) as store:
+        trials = store.trials()
+    assert [len(trial.folds) for trial in trials] == 8 * [loop.FOLDS]
+    assert trials[7].folds[0].scores == trials[1].folds[0].scores
+    assert len({str(trial.params) for trial in trials}) == 8
 
 
 def test_networks_at_every_size_are_what_their_names_say() -> None:

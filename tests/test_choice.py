@@ -90,6 +90,8 @@ def test_labels_in_doubt_are_written_as_a_table_and_pictures_are_in_the_page(hom
     assert wrong == confusion.sum() - confusion.trace() and len(data["least_sure"]) == 12
     refused = search_here("report", "shapes-study", "--labels", tmp_path / "none" / "x.csv", cwd=home)
     assert refused.returncode == 2 and "--labels: " in refused.stderr and "Traceback" not in refused.stderr
+    told = search_here("report", "shapes-study", "--labels", table, cwd=home)
+    assert f"labels that look wrong: {table}\n" in told.stdout
 
 
 def test_what_was_stored_of_the_testing_images_is_what_the_file_says_of_their_pictures(home: Path) -> None:
@@ -141,7 +143,9 @@ def test_without_the_images_nothing_is_converted(home: Path, tmp_path: Path) -> 
 
 
 def test_the_winner_as_code_trains_it_again(home: Path, tmp_path: Path) -> None:
-    told = as_json("export", "shapes-study", "--to", tmp_path / "train.py", cwd=home)
+    done = search("export", "shapes-study", "--to", tmp_path / "train.py", "--json", cwd=home)
+    assert done.stderr == "", "TensorFlow's start messages read as failures"
+    told = json.loads(done.stdout)
     assert {Path(file).name for file in told["files"]} == {"train.py", "train.csv"}
     rows = list(csv.DictReader((tmp_path / "train.csv").open()))
     assert len(rows) == 38 and {row["fold"] for row in rows} == {"0", "1", "test"}

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
+import sys
 import tomllib
+from importlib import metadata
+
+from packaging.requirements import Requirement
 
 from tests.test_documentation import tracked
 from tests.warm import ROOT
@@ -33,6 +39,32 @@ def test_what_is_installed_is_locked() -> None:
     assert "--require-hashes -r /src/requirements.lock" in locked
     assert "--no-deps --no-build-isolation /src" in project
     assert '"tensorflow[and-cuda]==$(' in gpu and 'version("tensorflow")' in gpu
+
+
+def locked() -> dict[str, str]:
+    """Package -> version, of every package of the lock file that is for all of its Pythons."""
+    lines = re.findall(
+        r"^([A-Za-z0-9_.-]+)==([^ ;\\]+)(?: \\)?$", (ROOT / "requirements.lock").read_text(), re.MULTILINE
+    )
+    return {name.lower(): release for name, release in lines}
+
+
+def test_what_builds_the_project_is_locked_too() -> None:
+    """It is built without isolation, with what is in the environment by then."""
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    assert needed
+    for requirement in map(Requirement, needed):
+        assert requirement.specifier.contains(locked()[requirement.name]), requirement
+
+
+def test_the_shell_makes_of_the_line_for_gpus_what_pip_understands() -> None:
+    """The version of the TensorFlow that is installed, with an extra that this has."""
+    line = next(line for line in LINES if "and-cuda" in line)
+    asked = line[line.index('"tensorflow[') :].replace("/opt/smallsearch/bin/python", shlex.quote(sys.executable))
+    said = subprocess.run(["sh", "-c", f"printf %s {asked}"], capture_output=True, text=True, check=True).stdout
+    requirement = Requirement(said)
+    assert str(requirement.specifier) == f"=={metadata.version('tensorflow')}"
+    assert requirement.extras <= {*(metadata.metadata("tensorflow").get_all("Provides-Extra") or ())}
 
 
 def test_what_is_copied_is_there_and_not_ignored() -> None:

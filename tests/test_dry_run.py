@@ -75,6 +75,12 @@ def test_without_a_price_or_a_budget_it_says_less() -> None:
     assert in_lines(used_up)[-1] == "nothing left to do: 1 of 1 trials are done"
 
 
+def test_classes_with_few_images_are_named_as_by_the_check() -> None:
+    few = replace(PLAN, class_counts={"cat": 70, "dog": 3, "owl": 9})
+    assert in_lines(few)[2] == "few images: dog 3, owl 9: the estimate will be rough"
+    assert not [line for line in in_lines(PLAN) if "few images" in line]
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[servers.Server]:
     yield from servers.serving()

@@ -148,4 +148,4 @@ def test_what_cannot_be_explained_is_said_with_the_next_step(copy: Path) -> None
 
 def test_a_study_that_has_not_begun_and_one_without_a_complete_trial_are_told(refuse: Refuse) -> None:
     assert "new has not begun, so there is nothing to explain; `search run new` starts it" in refuse("explain", "new")
-    assert "there is nothing to explain; search on with: search resume study" in refuse("explain", "study")
+    assert "there is nothing to explain; search on with: search resume study --trials 2" in refuse("explain", "study")

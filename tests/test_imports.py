@@ -60,12 +60,13 @@ _TABLE = {
     "search.export": (
         "search.errors search.files search.native search.manifest search.text search.data search.study "
         "search.results.agreement search.results.predictions search.session.budget search.stats.calibration "
-        "search.stats.unlike search.worker.augmentation search.worker.keras_internals "
+        "search.stats.metrics search.stats.unlike search.worker.augmentation search.worker.keras_internals "
         "search.worker.outputs search.worker.pixel_range spaces storage"
     ),
     "search.session": (
         "search.errors search.seeds search.text search.native search.stats search.data search.diagnosis search.jobs "
-        "search.manifest search.samplers search.executors search.study search.results spaces storage"
+        "search.manifest search.samplers search.executors search.study search.results search.worker.describe spaces "
+        "storage"
     ),
     "search.commands": (
         "search.errors search.seeds search.text search.files search.native search.manifest search.data search.stats "

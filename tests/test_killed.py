@@ -36,6 +36,7 @@ from tests.commands import (
     wait_until,
     workers_of,
 )
+from tests.search.session.test_bundles import SMALLEST
 from tests.warm import ROOT
 
 KILLS = int(os.environ.get("KILLS", "4"))
@@ -60,6 +61,36 @@ def test_killed_in_a_fold_and_resumed_equals_one_go(pictures: Path, tmp_path: Pa
     assert resumed.returncode == 0, resumed.stderr
     assert table(trials_of(tmp_path / "broken")) == table(trials_of(tmp_path / "whole"))
     assert reference_rows(tmp_path / "broken") == reference_rows(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_killed_while_folds_are_trained_side_by_side_and_resumed_equals_one_go(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    """But for rounding: what is left of a trial may be another program. One architecture, which is compiled once."""
+    fixed = {name: value for name, value in prepared.space.defaults(**SMALLEST).items() if name != "learning_rate"}
+    config = prepared.config.model_copy(update={"sampler": "random", "trials": 6, "space": fixed})
+    asked = ("--epochs", "2", "--quiet", "--workers", "1", "--xla")
+    for name in ("whole", "broken"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, config)
+    whole = search("run", "whole", *asked, cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+
+    process = start("run", "broken", *asked, cwd=tmp_path)
+    wait_until(lambda: (1, 0, 0) in fold_rows(tmp_path / "broken"))
+    process.kill()
+    process.communicate()
+    assert (5, 0, 2) not in fold_rows(tmp_path / "broken")
+    wait_until(lambda: workers_of(tmp_path / "broken") == [])
+
+    resumed = search("resume", "broken", "--workers", "1", "--quiet", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    for found, expected in zip(trials_of(tmp_path / "broken"), trials_of(tmp_path / "whole"), strict=True):
+        assert (found.params, found.state, found.cause) == (expected.params, expected.state, expected.cause)
+        assert [(fold.fold, fold.seed) for fold in found.folds] == [(fold.fold, fold.seed) for fold in expected.folds]
+        for one, other in zip(found.folds, expected.folds, strict=True):
+            assert {**one.scores} == pytest.approx({**other.scores}, rel=1e-5)
 
 
 @pytest.mark.slow

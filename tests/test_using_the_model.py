@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from search.export.predict import list_inputs, predict
+from search.export.inputs import list_inputs
+from search.export.predict import predict
 from search.manifest import ABOUT, PACKAGING
 from tests.pictures import noise
 from tests.test_documentation import blocks, text_of

@@ -253,6 +253,15 @@ def test_a_study_with_another_setting(
     assert message.endswith("put them back to go on, or begin another study with --dir")
 
 
+def test_images_that_were_searched_with_other_settings(refuse: Refuse) -> None:
+    message = refuse("run", "pictures", "--dir", "study", "--trials", "2", "--folds", "3")
+    assert "  folds: the study has 2, asked is 3\n" in message
+    command = "search run pictures --trials 2 --folds 3 --dir study-2"
+    assert message.endswith(f"put them back to go on, or begin another study with --dir: {command}")
+    message = refuse("run", "pictures", "--dir", "study", "--folds", "3", "--dry-run")
+    assert message.endswith("search run pictures --folds 3 --dry-run --dir study-2")
+
+
 def test_a_study_of_other_images(refuse: Refuse, place: Path) -> None:
     shutil.copy(place / "pictures" / "a" / "0001.png", place / "pictures" / "b" / "new.png")
     (place / "pictures" / "a" / "0000.png").unlink()

@@ -53,11 +53,16 @@ def history(data: StudySummary) -> History | None:
         f"Score of each trial in order of number, and the best so far; the best is {number(data.best.score)} "
         f"at trial {data.best.number}."
     )
-    states = [state for state in TrialState if any(row.state == state for row in drawn)]
+    ended = {state: [row for row in drawn if row.state == state] for state in TrialState}
     return History(
         svg.picture(_WIDE, _HIGH, label, *parts, class_="history crowded" if crowded else "history"),
-        tuple((state.value, words.state_words(state, searching=data.searching)) for state in states),
+        tuple((state.value, _ended(data, rows_)) for state, rows_ in ended.items() if rows_),
     )
+
+
+def _ended(data: StudySummary, rows: Sequence[TrialRow]) -> str:
+    """'stopped early or out of time': what trials of one state are called."""
+    return " or ".join(dict.fromkeys(words.ended_words(row, searching=data.searching) for row in rows))
 
 
 def _axes(data: StudySummary, limits: Limits, last: int, x: svg.Scale, y: svg.Scale) -> list[Markup]:

@@ -51,6 +51,7 @@ def environment() -> Any:
         "coded": _coded,
         "visible": lambda text: values.visible(str(text)),
         "short": values.shortened,
+        "cut": values.cut,
         "number": values.number,
         "value": values.value_words,
         "duration": values.duration,

@@ -85,6 +85,6 @@ class _Telling:
 
     def trial_closed(self, trial: TrialRecord, progress: Progress) -> None:
         self.observer.trial_closed(trial, progress)
-        others = any(other.state == TrialState.COMPLETE and other.number != trial.number for other in progress.trials)
-        if trial.number == progress.best and others:
+        others = (other for other in progress.trials if other.number != trial.number)
+        if trial.number == progress.best and any(other.state == TrialState.COMPLETE for other in others):
             self.on_best(trial, progress)

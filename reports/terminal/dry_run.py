@@ -6,6 +6,7 @@ from reports.wording.study import ORIGIN_WORDS
 from reports.wording.values import amount, count, duration, metric_words, shortened, visible
 from search.results.dry_run import DryRun, PlannedPoint
 
+_FEW = 5  # classes with few images that are named
 _MOST = 110  # characters of how a point differs
 
 
@@ -23,9 +24,14 @@ def in_lines(plan: DryRun) -> list[str]:
         f"space: {visible(plan.preset)}, {count(len(plan.parameters), 'parameter')}{kinds}; "
         f"then points by {plan.engine}, {plan.sampler}",
     ]
+    if few := [f"{visible(name)} {images:,}" for name, images in plan.few_images.items()]:
+        more = f" and {count(len(few) - _FEW, 'class', 'classes')} more" if len(few) > _FEW else ""
+        lines.insert(2, f"few images: {', '.join(few[:_FEW])}{more}: the estimate will be rough")
     if plan.nothing_left:
         return [*lines, f"nothing left to do: {plan.nothing_left}"]
     source = "measured in this study" if plan.measured else "from the arithmetic of the networks, not measured here"
+    if plan.comparing:
+        lines.append(f"before that, {plan.comparing}; below they are at the smaller size")
     if plan.points:
         lines.append(f"first, with what all {count(plan.folds, 'fold')} take one after another ({source}):")
     lines += [f"  {_point(point)}" for point in plan.points]

@@ -29,6 +29,7 @@ _RECENT = 8  # trials shown, if the terminal has enough lines
 _DOING = 3  # lines for what workers do now, at most
 _AROUND = 9  # lines that are always there: head, best, references, gaps, budget, pace, and the cursor's
 _SECONDS_BETWEEN_DRAWINGS = 0.1
+_DRAWING_SHARE = 0.05  # of the time that drawing may take: with many thousand trials it takes a while
 _SECONDS_BETWEEN_JOBS = 0.5  # for which a worker without a job is not worth a drawing: it is about to get one
 _BAR_WIDTH = 30
 _SPARK_WIDTH = 40
@@ -48,6 +49,7 @@ class LiveTable:
         self._low, self._high = math.inf, -math.inf  # fold scores seen, for the height of the bars
         self._progress: Progress | None = None
         self._drawn_at = -math.inf
+        self._drawing = 0.0  # seconds of the last drawing
         self._over_time: tuple[int, tuple[tuple[float, float], ...]] = (0, ())  # of so many closed trials
         self._ended = False
 
@@ -76,9 +78,11 @@ class LiveTable:
         """Redraw, unless the last drawing is too recent."""
         self._progress = progress
         now, busy = time.monotonic(), len(progress.doing) >= progress.workers
-        if now - self._drawn_at >= (_SECONDS_BETWEEN_DRAWINGS if busy else _SECONDS_BETWEEN_JOBS):
+        pause = max(_SECONDS_BETWEEN_DRAWINGS if busy else _SECONDS_BETWEEN_JOBS, self._drawing / _DRAWING_SHARE)
+        if now - self._drawn_at >= pause:
             self._drawn_at = now
             self._draw(progress)
+            self._drawing = time.monotonic() - now
 
     def _draw(self, progress: Progress) -> None:
         self._live.update(self._picture(progress), refresh=True)
@@ -145,14 +149,14 @@ class LiveTable:
 
     def _now(self, progress: Progress, lines: int) -> list[Text]:
         """What workers do, one a line, in so many lines: never nothing."""
-        said = [_words(activity) for activity in progress.doing]
+        said = [_words(activity) for activity in progress.doing[: lines + 1]]
         if all(activity.importing for activity in progress.doing) and not progress.answered:
             then = f", then {progress.doing[0].what}" if progress.doing else ""
             said = [f"importing TensorFlow in {values.count(progress.workers, 'worker')}{then}"]
         elif not said:
             said = ["on to the next job"]
         elif len(said) > lines:
-            said = [*said[: lines - 1], f"{said[lines - 1]}; and {len(said) - lines} more"]
+            said = [*said[: lines - 1], f"{said[lines - 1]}; and {len(progress.doing) - lines} more"]
         said += [""] * (lines - len(said))
         return [self._line(f"{'now' if n == 0 else '   '}  {text}", "cyan") for n, text in enumerate(said)]
 

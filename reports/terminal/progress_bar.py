@@ -52,14 +52,18 @@ class _Rate(ProgressColumn):
 def _images(
     what: str, *more: ProgressColumn, before: str = "", then: str = "", quiet: bool
 ) -> Iterator[Callable[[int, int], None]]:
-    """`before`, `then`: what is done before the first image, and once all images were; empty: nothing."""
+    """`before`, `then`: what is done before the first image, and once all images were; empty: nothing.
+
+    Called with (files, 0), an archive is unpacked.
+    """
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *more, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task(before or what, total=None)
 
         def count(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, description=then if then and done >= total else what)
+            now = "unpacking" if not total and done else then if then and done >= total else what
+            bar.update(task, completed=done, total=total or None, description=now)
 
         yield count
 

@@ -180,10 +180,13 @@ def causes(data: StudySummary, console: Console) -> Table:
     table.add_column("because of", overflow="fold")
     table.add_column("such as", no_wrap=True)
     for cause in data.causes:
-        text = values.shortened(cause.cause, 60)
+        ended = words.ended_words(cause, searching=data.searching)
+        text = "" if cause.cause == ended else values.cut(cause.cause, 100)
         if cause.detail and cause.detail != cause.cause:
-            text += f"{', such as' if cause.count > 1 else ''}: {values.shortened(cause.detail, 160)}"
+            such = "such as: " if cause.count > 1 else ""
+            text = f"{text}{', ' if such else ': '}" if text else ""
+            text += f"{such}{values.cut(cause.detail, 400)}"
         numbers = ", ".join(map(str, cause.trials[:3])) + (" …" if cause.count > 3 else "")
-        state = as_text(words.STATE_WORDS[cause.state], console, STATE_STYLES[cause.state])
+        state = as_text(ended, console, STATE_STYLES[cause.state])
         table.add_row(as_text(str(cause.count), console), state, as_text(text, console), as_text(numbers, console))
     return table

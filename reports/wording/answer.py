@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reports.wording.going_on import TRIALS, more_time, own_model
+from reports.wording.going_on import going_on
 from reports.wording.study import caution, diagnosis, headline
 from reports.wording.values import count, in_percent, metric_words, number, shortened, visible
 from search.results.not_run import not_run
@@ -15,8 +15,6 @@ from spaces.backbones import lite
 from spaces.backbones.applications import ARCHITECTURES
 from storage.records import TrialRecord
 
-CATCHING_UP = 60.0  # seconds of further search in which what was left out is made up for, and
-CATCHING_UP_IMAGE = 0.04  # for each image, whose features may have to be computed
 UNEVEN = 1.5  # the largest class has so many times the images of the smallest: then "right" needs a word
 
 
@@ -147,14 +145,15 @@ def missing(data: StudySummary) -> str:
 
 
 def missing_command(data: StudySummary) -> str:
-    """The command that makes up for what is not run yet. Budgets are totals: with none left nothing would be done."""
-    seconds, trials = CATCHING_UP + CATCHING_UP_IMAGE * data.searched_images, str(max(2 * len(data.rows), TRIALS))
-    return line_anywhere("resume", "--trials", trials, *more_time(data, seconds), *own_model(data))
+    """The command that makes up for what is not run yet."""
+    return line_anywhere(*going_on(data))
 
 
 def _behind(data: StudySummary, plain: Standing) -> str:
     if data.best is None:
         return ""
+    if data.clearly_worse(data.best, plain.value):
+        return ", clearly more than any trial"
     return ", and no trial is clearly better" if data.not_clearly_better(data.best, plain.value) else ""
 
 

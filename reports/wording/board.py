@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reports.wording import causes
-from reports.wording.values import better, count, metric_words, number, shortened
+from reports.wording.values import better, count, cut, metric_words, number
 from search.results.confusions import DETAILED
 from search.results.summary import StudySummary, TrialRow
 from storage.records import FoldRecord, Origin, TrialRecord, TrialState
@@ -78,7 +78,7 @@ def why(data: StudySummary, row: TrialRow) -> str:
         state = "Being trained now" if data.searching else "Unfinished: the search was ended meanwhile"
         return f"{state}; {len(row.fold_scores)} of {count(data.folds, 'fold')} so far."
     ended = causes.ended(row.cause)
-    detail = shortened(row.detail, 400) if row.detail and row.detail != row.cause else ""
+    detail = cut(row.detail, 800) if row.detail and row.detail != row.cause else ""
     sentences = f"{ended.title}. {ended.meaning}".strip()
     return f"{sentences} As noted then: {detail}." if detail else sentences
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.wording.values import shortened
+from reports.wording.values import cut
 from search.diagnosis.evidence import BROKEN, BY_HEART, ONE_CLASS, STUCK, UNSURE
 from search.results.failures import Cause
 from search.stats.racing import BEHIND, BEHIND_EARLY
@@ -68,10 +68,10 @@ def kind(cause: Cause) -> str:
     return STUCK_KIND if _symptom(cause.cause) else BEHIND_KIND
 
 
-def by_kind(causes: Sequence[Cause]) -> list[tuple[str, int, list[Cause]]]:
-    """(kind in words, number of trials, causes), in the order of `KINDS` from last to first; without empty ones."""
+def by_kind(causes: Sequence[Cause]) -> list[tuple[str, list[Cause]]]:
+    """(kind in words, causes), in the order of `KINDS` from last to first; without empty ones."""
     groups = [(name, [cause for cause in causes if kind(cause) == name]) for name in reversed(KINDS)]
-    return [(KINDS[name], sum(cause.count for cause in group), group) for name, group in groups if group]
+    return [(KINDS[name], group) for name, group in groups if group]
 
 
 def ended(cause: str | None) -> Ended:
@@ -83,8 +83,8 @@ def ended(cause: str | None) -> Ended:
     if symptom := _symptom(cause):
         why = cause.removeprefix(symptom).removeprefix(": ")
         known = _SYMPTOMS[symptom]
-        return Ended(known.title, f"{known.meaning} Likely why: {shortened(why, 120)}." if why else known.meaning)
-    return Ended(shortened(cause, 200), "")
+        return Ended(known.title, f"{known.meaning} Likely why: {cut(why, 200)}." if why else known.meaning)
+    return Ended(cut(cause, 200), "")
 
 
 def _symptom(cause: str) -> str | None:

@@ -108,9 +108,7 @@ def _listed(names: Sequence[str], last: str = "and") -> str:
 
 
 def _failure(runs: Sequence[Run]) -> str:
-    return values.shortened(next((run.failure for run in runs if run.failure), "there was no training"), 300).rstrip(
-        "."
-    )
+    return values.cut(next((run.failure for run in runs if run.failure), "there was no training"), 600).rstrip(".")
 
 
 def confirmed(suspect: Suspect) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.wording.values import count, number, visible
+from reports.wording.values import count, in_percent, metric_words, number, visible
 from search.results.agreement import Agreement
 from search.results.exported import Exported
 from search.text import command_line
@@ -22,7 +22,7 @@ def lines(done: Exported) -> list[str]:
     names = ", ".join(map(visible, done.classes))
     return [
         f"wrote {done.path}; try it: {command_line('predict', done.path, 'PICTURES')}",
-        f"input: pixels 0 to 255, {height} x {width} (height x width), {count(channels, 'channel')}{_batch(done)}",
+        f"input: pixels 0 to 255, {width} x {height} (width x height), {count(channels, 'channel')}{_batch(done)}",
         f"output: probabilities of {names}, in this order",
         *([f"{format_(done)}: {agreement(done.agreement)}"] if done.agreement else []),
         f"card: {done.card}",
@@ -47,7 +47,7 @@ def agreement(measured: Agreement) -> str:
         f"on {count(measured.images, 'image')} of the study its probabilities differ by at most "
         f"{measured.largest:.1e} from the model's, {_classes(measured.differing)}; {size(measured.bytes)}, "
         f"{number(measured.milliseconds, 1)} ms an image alone (in Keras {number(measured.milliseconds_before, 1)}); "
-        f"{accuracy(measured)}"
+        f"{scores(measured)}"
     )
 
 
@@ -59,15 +59,22 @@ def _classes(differing: int) -> str:
     )
 
 
-def accuracy(measured: Agreement) -> str:
-    """Both accuracies, and on what."""
+def scores(measured: Agreement) -> str:
+    """Both scores, in the metric of the study's report, and on what."""
     which = "testing image" if measured.testing else "image of the study"
     which = f"{measured.judged:,} {which if measured.judged == 1 else which.replace('image', 'images')}"
-    return f"right on {_share(measured.accuracy)} of {which} (the model: {_share(measured.accuracy_before)})"
+    score, before = (_score(measured.metric, value) for value in (measured.score, measured.score_before))
+    return f"{metric_words(measured.metric)} {score} on {which} (the model: {before})"
 
 
-def _share(value: float) -> str:
-    return f"{100 * value:.1f} %"
+def _score(metric: str, value: float) -> str:
+    return f"{100 * value:.1f} %" if in_percent(metric) else number(value)
+
+
+def _lost(measured: Agreement) -> str:
+    if in_percent(measured.metric):
+        return f"{100 * measured.lost:.1f} points of {metric_words(measured.metric)}"
+    return f"{number(measured.lost)} of {metric_words(measured.metric)}"
 
 
 def size(bytes_: int) -> str:
@@ -81,7 +88,7 @@ def warnings(done: Exported) -> Sequence[str]:
     measured = done.agreement
     if measured and measured.costly:
         told.append(
-            f"WARNING: {format_(done)} costs {100 * measured.lost:.1f} points: {done.path} is {accuracy(measured)}. "
+            f"WARNING: {format_(done)} costs {_lost(measured)}: {done.path} has {scores(measured)}. "
             "Without --quantize it has the model's own numbers"
         )
     if done.missing:

@@ -8,7 +8,7 @@ from typing import Any
 
 from reports.wording import more as more_words
 from reports.wording.answer import score
-from reports.wording.going_on import TRIALS, more_time, own_model
+from reports.wording.going_on import further_trials, going_on, own_model
 from reports.wording.study import too_good
 from reports.wording.values import count, duration, shortened, visible
 from search.results import next_steps as steps
@@ -17,8 +17,6 @@ from search.results.summary import StudySummary
 from search.text import line_anywhere, quoted
 
 WHERE = "Commands are typed in the study's folder."
-_AN_HOUR = 3600.0  # of further search
-_STARTING = 60.0  # seconds that a session needs beside training, and more
 
 
 @dataclass(frozen=True)
@@ -95,12 +93,11 @@ def _testing(data: StudySummary, step: steps.LookAtTesting) -> Advice:
 def _finish(data: StudySummary, step: steps.FinishTrial) -> Advice:
     missing = step.folds - step.done
     ended = "its time was over" if step.out_of_time else "the search was stopped"
-    more = more_time(data, 1.5 * step.seconds + _STARTING) if step.out_of_time else ()
     return Advice(
         f"Let trial {step.trial} finish",
         f"it may be the best, and {ended} after {step.done} of {count(step.folds, 'fold')}: "
         f"{count(missing, 'fold')} more {'takes' if missing == 1 else 'take'} about {duration(step.seconds)}.",
-        ("resume", *more, *own_model(data)),
+        going_on(data),
         "leaderboard",
     )
 
@@ -118,10 +115,11 @@ def _epochs(data: StudySummary, step: steps.RaiseEpochs) -> Advice:  # noqa: ARG
 
 def _class(data: StudySummary, step: steps.HelpClass) -> Advice:
     name = shortened(data.study.classes[step.label], 40)
+    other = "class" if len(data.study.classes) == 2 else "classes"
     found, low, high, others = (f"{100 * share:.0f}" for share in (step.found, step.low, step.high, step.others))
     return Advice(
         f"Look at the pictures of {name}",
-        f"only {found} % of them are recognized ({low} to {high} %), of the other classes {others} %. Look first at "
+        f"only {found} % of them are recognized ({low} to {high} %), of the other {other} {others} %. Look first at "
         "those that are mistaken: perhaps some are unclear even to you, or there are too few of a kind.",
         section="confusion",
     )
@@ -132,14 +130,32 @@ def _pictures(data: StudySummary, step: steps.AddPictures) -> Advice:  # noqa: A
     return Advice("Collect more pictures", f"{why[:1].lower()}{why[1:]}", section="more")
 
 
+def _family(data: StudySummary, step: steps.ChangeFamily) -> Advice:
+    beaten = f"{visible(step.name)} gets {score(data, step.score)} on the same folds, clearly more than any trial here"
+    if data.preset == "auto":
+        return Advice(
+            "Do not search on", f"{beaten}. Other or more pictures are more likely to help.", (), "leaderboard"
+        )
+    nothing = ". Networks that are trained from nothing need many more pictures" if step.pretrained else ""
+    return Advice(
+        "Search with a pre-trained network" if step.pretrained else "Search other kinds of models",
+        f"{beaten}{nothing}. The command begins another study.",
+        ("run", "PICTURES", "--preset", "auto", "--dir", "NEW-STUDY"),
+        "leaderboard",
+    )
+
+
 def _plain(data: StudySummary, step: steps.UsePlain) -> Advice:
     little = data.more is not None and data.more.verdict is Verdict.LITTLE
-    helps = "Another" if little else "Other or more pictures, or another"
+    every = data.preset == "auto"
+    helps = [] if little else ["other or more pictures"]
+    helps += ["a model of your own (`--model`)" if every else "the models of all families"]
+    listed = ", or ".join(helps)
     return Advice(
         "Do not expect much of a longer search of this kind",
         f"a plain method, {visible(step.name)}, does at least as well as far as these pictures can tell: "
-        f"{score(data, step.score)}. {helps} family of models (`search space`) {'is' if little else 'are'} more likely "
-        "to help.",
+        f"{score(data, step.score)}. More likely to help: {listed}.",
+        () if every else ("run", "PICTURES", "--preset", "auto", "--dir", "NEW"),
         section="leaderboard",
     )
 
@@ -151,8 +167,9 @@ def _on(data: StudySummary, step: steps.SearchOn) -> Advice:
     else:
         part = "has the best score" if data.best and data.best.number == step.best else "is part of the model"
         why = f"trial {step.best} of {step.trials} came late and {part}, so later ones may be better still."
-    more = ("--trials", str(max(2 * step.trials, TRIALS)), *more_time(data, _AN_HOUR))
-    return Advice("Search on if you have the time", why, ("resume", *more, *own_model(data)), "history")
+    further, seconds = further_trials(data)
+    takes = f" {further:,} more take about {duration(seconds)}." if seconds else ""
+    return Advice("Search on if you have the time", f"{why}{takes}", going_on(data), "history")
 
 
 def _explain(data: StudySummary, step: steps.Explain) -> Advice:
@@ -181,6 +198,7 @@ _WORDS: dict[type, Callable[[StudySummary, Any], Advice]] = {
     steps.RaiseEpochs: _epochs,
     steps.HelpClass: _class,
     steps.AddPictures: _pictures,
+    steps.ChangeFamily: _family,
     steps.UsePlain: _plain,
     steps.Explain: _explain,
     steps.SearchOn: _on,

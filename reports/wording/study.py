@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
-from reports.wording.values import count, duration, metric_words, number, params_words, shortened, visible
+from reports.wording.values import count, cut, duration, metric_words, number, params_words, shortened, visible
 from search.diagnosis.evidence import BROKEN, BY_HEART, ONE_CLASS, STUCK, UNSURE
 from search.results.backbones import BackboneRow
+from search.results.failures import Cause
 from search.results.summary import Chosen, ReferenceRow, StudySummary, TrialRow
 from search.stats.estimate import Estimate, beats
 from search.stats.metrics import METRICS
@@ -84,7 +86,7 @@ def state_words(state: TrialState, *, searching: bool) -> str:
     return UNFINISHED if state == TrialState.RUNNING and not searching else STATE_WORDS[state]
 
 
-def ended_words(ended: TrialRow | TrialRecord, *, searching: bool) -> str:
+def ended_words(ended: TrialRow | TrialRecord | Cause, *, searching: bool) -> str:
     """A trial's state; one whose time was over takes part in the choice by the folds that it has."""
     return ended.cause if ended.cause == OUT_OF_TIME else state_words(ended.state, searching=searching)
 
@@ -125,7 +127,7 @@ def diagnosis(data: StudySummary) -> str:
     where = "" if diagnosed.folds == diagnosed.trained else f", in {diagnosed.folds} of its {diagnosed.trained} folds"
     suspicion = next((s for s in diagnosed.evidence if s.startswith(f"{diagnosed.cause}: ")), diagnosed.cause)
     shows = SYMPTOM_WORDS.get(diagnosed.symptom, f"does not learn ({shortened(diagnosed.symptom, 40)})")
-    return f"Trial 0 {shows}{where}: {shortened(suspicion, 300)}. Try: {shortened(diagnosed.change, 200)}."
+    return f"Trial 0 {shows}{where}: {cut(suspicion, 600)}. Try: {cut(diagnosed.change, 300)}."
 
 
 def choice(data: StudySummary) -> str:
@@ -239,6 +241,8 @@ def nested(data: StudySummary) -> str:
 
 
 def _start(data: StudySummary, base: TrialRow) -> str:
+    if base.cause == OUT_OF_TIME:
+        return "trial 0, your starting point, ran out of time"
     if base.rank is None:
         cause = f" ({visible(base.cause)})" if base.cause else ""
         verb = _STATE_AS_VERB[base.state] if base.state != TrialState.RUNNING or data.searching else "is unfinished"
@@ -308,10 +312,12 @@ def _against(data: StudySummary, row: ReferenceRow) -> str:
 
 
 def counts_words(data: StudySummary) -> str:
-    """'9 complete, 1 stopped early, 2 failed', without states that no trial has."""
+    """'9 complete, 1 stopped early, 1 out of time, 2 failed', without what no trial is."""
     order = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.FAILED)
-    parts = (f"{data.counts[s]:,} {state_words(s, searching=data.searching)}" for s in order if data.counts[s])
-    return ", ".join(parts) or "none"
+    words = Counter(
+        ended_words(row, searching=data.searching) for state in order for row in data.rows if row.state == state
+    )
+    return ", ".join(f"{number:,} {ended}" for ended, number in words.items()) or "none"
 
 
 def images_words(data: StudySummary) -> str:
@@ -329,6 +335,8 @@ def saved(data: StudySummary) -> str:
     stopped = count(data.saved.trials, "trial")
     spared = count(data.saved.folds, "fold run")
     were = "was" if data.saved.trials == 1 else "were"
+    if data.study.config.get("training", {}).get("xla"):  # side by side with those that are stored, some were trained
+        return f"{stopped} {were} stopped for falling behind."
     return f"{stopped} {were} stopped for falling behind, which spared {spared}, about {duration(data.saved.seconds)}."
 
 
@@ -385,12 +393,20 @@ def caution(data: StudySummary) -> str:
         how = _judged(data, estimate, "put together")
         return f"{first} of the ensemble {interval}: {how}.{together if optimistic else ''}"
     luck = (
-        f" What is best of {count(estimate.trials, 'trial')} on the same images is partly lucky: its own {pooled} is "
-        f"optimistic by {optimism}."
+        f" On the same images what was chosen has {pooled}, all its predictions taken together (the leaderboard has "
+        f"the mean of folds). That is optimistic by {optimism}: the best of {_compared(data, estimate)} is partly luck."
         if optimistic
         else ""
     )
     return f"{first} {interval}: {_judged(data, estimate, 'chosen')}.{luck}"
+
+
+def _compared(data: StudySummary, estimate: Estimate) -> str:
+    """'14 trials', or '13 trials (of 14: …)' if some have nothing to compare."""
+    trials = count(estimate.trials, "trial")
+    if estimate.trials >= len(data.rows):
+        return trials
+    return f"{trials} (of {len(data.rows):,}: the others have no result, or learned nothing)"
 
 
 def _judged(data: StudySummary, estimate: Estimate, made: str) -> str:

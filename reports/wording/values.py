@@ -32,6 +32,20 @@ def shortened(text: str, most: int) -> str:
     return f"{text[:head]}…{text[len(text) - (most - 1 - head) :]}"
 
 
+def cut(text: str, most: int) -> str:
+    """A message made visible; if it is longer than `most` characters, cut behind a sentence, else behind a word."""
+    shown = visible(text[: most + 1])
+    if len(text) <= most and len(shown) <= most:
+        return shown
+    sentences = shown[: most + 1].rpartition(". ")[0]
+    if len(sentences) >= most / 2:
+        return f"{sentences}."
+    words = shown[:most].rpartition(" ")[0]
+    if len(words) < most / 2:  # a word without end
+        words = shown[: most - 1]
+    return f"{words.rstrip(' ,;:')}…"
+
+
 def metric_words(metric: str) -> str:
     """A metric's name in words."""
     return METRICS[metric].words if metric in METRICS else visible(metric)

@@ -48,6 +48,8 @@ def report(
         return
     _write_page(result)
     show.study(result.summary, result.folder.report, open_it=open_it)
+    if labels is not None:
+        show.lines(f"labels that look wrong: {labels}")
     if tables:
         show.lines(f"tables: {' and '.join(map(str, written))}")
 

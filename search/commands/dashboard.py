@@ -20,6 +20,7 @@ from search.commands.report import READING_SHARE, TICK_SECONDS, state_of
 from search.errors import UsageError
 from search.session.signals import StopRequest, stop_on_signals
 from search.study.folder import StudyFolder
+from search.text import installing
 from storage import StorageError
 
 HOST = "127.0.0.1"
@@ -139,8 +140,7 @@ def serving(study: Path | None, port: int | None = None) -> Iterator[Served]:
     folder = StudyFolder.find(study)
     if find_spec("optuna_dashboard") is None:
         raise UsageError(
-            "search dashboard needs the package optuna-dashboard, which is not installed; "
-            "pip install 'smallsearch[dashboard]'"
+            f"search dashboard needs the package optuna-dashboard, which is not installed; {installing('dashboard')}"
         )
     if not folder.begun:
         raise UsageError(f"{folder} has not begun, so there is nothing to show; `{folder.command('run')}` starts it")

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
-from search.executors.devices import default_workers, visible_gpus
+from search.executors.devices import cores, default_workers, memory, visible_gpus
 from search.native import ENVIRONMENT
 from search.results.environment import Environment, Extra
 from search.session.run import versions
@@ -51,8 +51,8 @@ def env() -> Environment:
     return Environment(
         versions=versions(),
         system=f"{platform.platform()}, Python {platform.python_version()}",
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        cores=cores(),
+        memory_bytes=memory(),
         gpus=gpus,
         seen_by_tensorflow=seen,
         gpu_advice=gpu_advice(gpus, seen, built_for_gpu=built_for_gpu),

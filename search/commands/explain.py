@@ -8,11 +8,13 @@ from pathlib import Path
 from search.commands.request import builder
 from search.commands.session import Session
 from search.errors import UsageError
-from search.executors.factory import open_executor
+from search.executors.factory import fit, open_executor
 from search.results.explained import Explanation, explained
 from search.results.progress import Ending
 from search.session import explain as training
+from search.session.budget import larger_budgets
 from search.session.explain import Budget
+from search.session.needs import need_of
 from search.session.prepare import prepare
 from search.study import config as toml
 from search.study.continuing import check_named
@@ -50,7 +52,7 @@ def explain(
     if not folder.begun:
         raise UsageError(f"{folder} has not begun, so there is nothing to explain; `{folder.command('run')}` starts it")
     with folder.read() as store:
-        ends = ends_of(folder, store, start, goal)
+        ends = ends_of(folder, store, start, goal, _larger(folder))
         command = explain_command(folder, store, ends.numbers, *session.asked.options)
         with opened(folder, store.study(), ends.numbers) as own_store:
             results = results_of(store, ends, own_store)
@@ -65,6 +67,7 @@ def explain(
         with open_executor(session.workers, session.fold_limit, session.cluster) as executor:
             with session.display.reading() as progress:
                 prepared = prepare(toml.read(folder.path), folder.path, progress, own)
+            fit(executor, need_of(prepared), session.workers, session.fold_limit)
             with session.display.training() as watched:
                 ending = training.explain(
                     folder,
@@ -84,6 +87,14 @@ def explain(
     if explanation is None:
         raise UsageError(f"{folder.explanation(*ends.numbers)} is gone: it was moved or replaced meanwhile")
     return ExplainResult(folder, ending, explanation, command)
+
+
+def _larger(folder: StudyFolder) -> list[str]:
+    """Larger budgets as options, for those that are used up; none where study.toml, which has them, cannot be read."""
+    try:
+        return [word for option in larger_budgets(folder, toml.read(folder.path)) for word in option]
+    except UsageError:
+        return []
 
 
 def _ends_options(ends: Ends) -> tuple[str, ...]:

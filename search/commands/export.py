@@ -16,8 +16,9 @@ from search.executors.factory import open_executor
 from search.export.convert import check_wanted, convert
 from search.export.formats import CODE, Format, described, format_to_write
 from search.export.images import study_images
+from search.export.inputs import open_inputs
 from search.export.model import check_target, copy_model, has_model, model_file, stale
-from search.export.predict import list_inputs, load
+from search.export.predict import load
 from search.export.predict import predict as predict_files
 from search.export.wanted import Wanted
 from search.results.backbones import ListedBackbone
@@ -93,7 +94,7 @@ def export(
         images = study_images(folder, about, progress)
     wanted = Wanted(conversion.quantize or "", conversion.batch, images.samples)
     with display.converting(into.name) as progress:
-        says, measured = convert(folder.model, target, into, wanted, images, progress)
+        says, measured = convert(folder.model, target, into, wanted, images, summary.metric, progress)
     return replace(
         done,
         format=into.name,
@@ -164,12 +165,12 @@ def model_of(model: Path) -> tuple[Any, str | None]:
 
 
 def predict(model: Path, images: Sequence[Path], *, display: Display, unknown: bool = False) -> Predictions:
-    """Classify pictures, files or folders of them, with the model of a study or in a file.
+    """Classify pictures, files, folders or archives of them, with the model of a study or in a file.
 
     `unknown`: whether pictures that are unlike all training images are told. Raises UsageError for a model that cannot
     be loaded and for files that do not exist. For a picture that cannot be read, its prediction has the reason.
     """
-    path, files, warning = model_file(model), list_inputs(images), stale(model)
-    with display.predicting() as progress:
+    path, warning = model_file(model), stale(model)
+    with display.predicting() as progress, open_inputs(images, progress) as files:
         answers = tuple(predict_files(path, files, progress, unknown=unknown))
     return Predictions(described(path).classes, answers, warning)

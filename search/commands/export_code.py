@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from search.data.depth import FULL
 from search.errors import UsageError
 from search.export.code.points import Part, Point, Winner
 from search.export.code.script import write
+from search.native import ENVIRONMENT, no_stderr
 from search.session.finish import refit_options
 from search.session.plan import make_plan
 from search.session.prepare import prepare
@@ -61,7 +63,9 @@ def write_code(
         )
     with folder.read() as store:
         check_same(store, prepared)
-        return write(_winner(prepared, store), target, _table(store))
+        os.environ.update(ENVIRONMENT)
+        with no_stderr():  # networks are built, and TensorFlow prints start messages there
+            return write(_winner(prepared, store), target, _table(store))
 
 
 def _winner(prepared: Prepared, store: Store) -> Winner:

@@ -168,6 +168,13 @@ Backbones = Annotated[
         "folder is one of Hugging Face or keras-hub; hub:NAME is downloaded by keras-hub, once.",
     ),
 ]
+ImageSize = Annotated[
+    int | None,
+    _option(
+        "Side in pixels at which pictures are read. [default: theirs, 128 at most; more where a comparison at the "
+        "start finds that a pre-trained network sees more then]"
+    ),
+]
 NoFlip = Annotated[
     bool, typer.Option("--no-flip", help="Never turn a picture left to right: for letters, or left and right hands.")
 ]
@@ -176,7 +183,7 @@ Workers = Annotated[
     typer.Option(
         parser=values.workers_of,
         metavar="N",
-        help="Worker processes; 0: none, train here. [default: one a GPU, else one a core]",
+        help="Worker processes of one thread; 0: none, train here. [default: at most one a GPU, else one a core]",
     ),
 ]
 PerGpu = Annotated[
@@ -187,7 +194,7 @@ Executor = Annotated[
     str | None,
     typer.Option(
         metavar="local|ray",
-        help="Where folds are trained: here, or on a Ray cluster: pip install 'smallsearch[cluster]'. [default: local]",
+        help="Where folds are trained: here, or on a Ray cluster: extra `cluster`. [default: local]",
     ),
 ]
 Address = Annotated[
@@ -212,7 +219,7 @@ Xla = Annotated[
     bool,
     typer.Option(
         "--xla",
-        help="Compile each epoch of training by XLA: meant for GPUs, not measured on one yet; slower on a processor.",
+        help="Compile each epoch by XLA, folds side by side: for GPUs, not measured on one yet; slower on a processor.",
     ),
 ]
 Takeover = Annotated[
@@ -323,7 +330,9 @@ StudyOrModel = Annotated[
 PresetOrStudy = Annotated[
     str | None, typer.Argument(metavar="PRESET | STUDY", help="A preset or a study folder. Default: here.")
 ]
-Pictures = Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Picture files, or folders of them.")]
+Pictures = Annotated[
+    list[Path], typer.Argument(metavar="IMAGES...", help="Picture files, folders of them, or a .zip or .tar of them.")
+]
 To = Annotated[
     Path | None,
     typer.Option(

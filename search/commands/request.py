@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from search.study import config_file
 from search.study.available_backbones import NAMES
 from search.study.config import Config, Try
 from search.study.folder import StudyFolder
-from search.study.identity import image_differences
+from search.study.identity import OtherSettingsError, check_same, image_differences
 from search.study.prepared import Prepared
 from search.text import command_line
 from spaces.backbones.folder import is_folder, name_of
@@ -43,6 +44,7 @@ class Settings:
     second_objective: str | None = None
     preset: str | None = None
     backbones: Sequence[str] | None = None  # pre-trained networks to which the space is narrowed: names, or folders
+    image_size: int | None = None  # pixels of both sides
     flip: bool | None = None
     groups: str | None = None  # a table (.csv), relative to the current folder, or a pattern
     also: Sequence[Path] = ()  # further folders or archives of images
@@ -188,14 +190,42 @@ def check_images(request: Request, prepared: Prepared, typed: str) -> None:
             if store.has_trials():
                 differences = image_differences(store, prepared)
     if differences:
-        is_run = typed.split(" ")[:2] == ["search", "run"]  # else it is a call of Python
-        words = shlex.split(typed)[2:] if is_run else [Path(os.path.relpath(images))]
-        command = command_line("run", *words, "--dir", Path(f"{images.parent.name}-{images.name}-study"))
+        command = _elsewhere(images, typed, Path(f"{images.parent.name}-{images.name}-study"))
         lines = "\n".join(f"  {line}" for line in differences)
         raise UsageError(
             f"{folder} is a study of {before}, and not of {images}:\n{lines}\n"
             f"to search those images, name another study folder: {command}"
         )
+
+
+def check_settings(request: Request, prepared: Prepared, typed: str) -> None:
+    """Raises UsageError if the study began with other settings; where `typed` names its images, with a command."""
+    folder = request.folder
+    if not folder.begun or needs_upgrade(folder.database):
+        return
+    try:
+        with folder.read() as store:
+            if store.has_trials():
+                check_same(store, prepared)
+    except OtherSettingsError as error:
+        if "images" not in request.changes:  # study.toml was edited, which no command repeats
+            raise
+        command = _elsewhere(Path(request.config.images), typed, _free(folder.path))
+        raise UsageError(f"{error}: {command}") from None
+
+
+def _elsewhere(images: Path, typed: str, study: Path) -> str:
+    """The command again, with another study folder."""
+    is_run = typed.split(" ")[:2] == ["search", "run"]  # else it is a call of Python
+    words = shlex.split(typed)[2:] if is_run else [Path(os.path.relpath(images))]
+    if "--dir" in words:
+        del words[(named := words.index("--dir")) : named + 2]
+    return command_line("run", *words, "--dir", study)
+
+
+def _free(study: Path) -> Path:
+    """A folder beside a study that is not there yet: 'pictures-study-2'."""
+    return next(path for number in count(2) if not (path := study.with_name(f"{study.name}-{number}")).exists())
 
 
 def builder(model: str | None, preset: str | None) -> ModelFile | None:

@@ -8,25 +8,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.commands.log import logging_along
-from search.commands.request import Request, Settings, builder, check_images, going_on, search_of
+from search.commands.request import Request, Settings, builder, check_images, check_settings, going_on, search_of
 from search.commands.session import Display, Session
 from search.data.check import findings
 from search.errors import UsageError
 from search.executors.base import Executor
-from search.executors.factory import open_executor
+from search.executors.factory import fit, open_executor
 from search.results.progress import Ending
 from search.samplers.catalog import check_sampler
 from search.session import nested
 from search.session.budget import larger_budgets, without_result
+from search.session.image_size import compare_sizes, planned, with_size
+from search.session.needs import need_of
 from search.session.prepare import prepare
 from search.study.continuing import check_named, resume_command
 from search.study.disk import check_room, remarks_on
 from search.study.folder import StudyFolder
 from search.study.lease import leased
 from search.study.prepared import Prepared
+from search.study.size_probe import SizeProbe
 from search.text import duration_of
 from search.trackers.catalog import check_trackers
 from spaces.custom.file import ModelFile
+from storage import needs_upgrade
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,6 @@ def _search(
     warm_start: Path | None = None,
     only_unfinished: bool = False,
 ) -> RunResult:
-    session.display.study(str(request.folder), going_on=request.folder.begun)
     check_request(request, session, own)
     with open_executor(session.workers, session.fold_limit, session.cluster) as executor:
         return search_with(executor, request, session, own, warm_start=warm_start, only_unfinished=only_unfinished)
@@ -136,21 +139,26 @@ def search_with(
     *,
     warm_start: Path | None = None,
     only_unfinished: bool = False,
+    title: str | None = None,
 ) -> RunResult:
-    """Search with an executor that is open already, which stays so if the search ends by itself."""
+    """Search with an executor that is open already, which stays so if the search ends by itself.
+
+    `title`: how the study is shown; None: by its folder. Nothing is shown of a study that is refused.
+    """
     folder, display, begun = request.folder, session.display, request.folder.begun
-    with display.reading() as progress:
-        prepared = prepare(request.config, folder.path, progress, own, warm_start)
-    check_images(request, prepared, session.command)
-    _show(folder, prepared, display)
+    prepared = _prepared(executor, request, session, own, warm_start)
+    workers = fit(executor, need_of(prepared), session.workers, session.fold_limit)
     done, ending = nested.done_already(folder, prepared), Ending.FINISHED
     if done and only_unfinished:
         raise UsageError(f"nothing to resume: {done.words}; {_next_steps(request, own, session.asked.options)}")
+    if not done:
+        check_room(folder.path, begun=begun)
+        folder.make()
+    display.study(title or str(folder), going_on=begun)
+    _show(folder, prepared, display, workers)
     if done:
         _sweep(folder)
     else:
-        check_room(folder.path, begun=begun)
-        folder.make()
         with logging_along(folder, session.log) as start_logging:
 
             def begin() -> None:
@@ -165,6 +173,25 @@ def search_with(
         steps = "" if problem else f"; {_next_steps(request, own, session.asked.options)}"
         nothing_left = f"nothing left to do: {done.words}{kept}{steps}"
     return RunResult(folder, ending, own, session.asked.options, nothing_left, problem)
+
+
+def _prepared(
+    executor: Executor, request: Request, session: Session, own: ModelFile | None, warm_start: Path | None
+) -> Prepared:
+    """What is searched, at the size of images that pictures of a new study need."""
+    folder, display = request.folder, session.display
+
+    def read(size_probe: SizeProbe | None = None) -> Prepared:
+        with display.reading() as progress:
+            return prepare(request.config, folder.path, progress, own, warm_start, size_probe)
+
+    prepared = read()
+    check_images(request, prepared, session.command)
+    check_settings(request, prepared, session.command)
+    if not planned(prepared) or (folder.begun and needs_upgrade(folder.database)):
+        return prepared
+    found = compare_sizes(prepared, folder.path, executor, display.reading, display.training)
+    return with_size(prepared, found, read)
 
 
 def _sweep(study: StudyFolder) -> None:
@@ -195,6 +222,6 @@ def _next_steps(request: Request, own: ModelFile | None, options: Sequence[str])
     return f"{larger}; to use its model: {folder.command('predict', 'PICTURES')}"
 
 
-def _show(folder: StudyFolder, prepared: Prepared, display: Display) -> None:
+def _show(folder: StudyFolder, prepared: Prepared, display: Display, *more: str) -> None:
     image_findings = findings(prepared.images, prepared.checked, prepared.config.images)
-    display.prepared(image_findings, [*prepared.remarks, *nested.cost(prepared), *remarks_on(folder.path)])
+    display.prepared(image_findings, [*prepared.remarks, *nested.cost(prepared), *remarks_on(folder.path), *more])

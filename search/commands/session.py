@@ -45,7 +45,7 @@ class Session:
 
     display: Display
     command: str  # as it was typed; it is stored
-    workers: int | None = None  # None: one per GPU, else one per core; 0: in this process
+    workers: int | None = None  # None: chosen by what fold runs need; 0: in this process
     fold_limit: float | None = None  # seconds that a fold run may take; None: as long as it gets on
     started: float = field(default_factory=time.monotonic)  # when the command began: its budget counts from then
     takeover: bool | None = None  # whether a process that has the study is ended; None: the command cannot

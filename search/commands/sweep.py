@@ -53,12 +53,12 @@ def sweep(path: Path, session: Session, *, each: Callable[[StudyFolder, StudySum
             while waiting:
                 number = waiting.pop(0)
                 folder = requests[number].folder
-                session.display.study(f"{folder} ({number + 1} of {len(cells)})", going_on=folder.begun)
                 try:
                     folder.path.parent.mkdir(exist_ok=True)
                     one = replace(session, started=time.monotonic())
                     check_request(requests[number], one)
-                    ended = search_with(executor, requests[number], one)
+                    title = f"{folder} ({number + 1} of {len(cells)})"
+                    ended = search_with(executor, requests[number], one, title=title)
                 except _PROBLEMS as error:
                     problems[number] = str(error)
                     break

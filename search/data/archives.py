@@ -61,12 +61,15 @@ class Unpacked:
 
 
 @contextmanager
-def unpacked(path: Path, wanted: Collection[str] | None = None) -> Iterator[Unpacked]:
+def unpacked(
+    path: Path, wanted: Collection[str] | None = None, progress: Callable[[int], None] = lambda _done: None
+) -> Iterator[Unpacked]:
     """The pictures of an archive, in a folder that is removed at the end; the folder's name is the archive's.
 
     Args:
         path: of a ZIP or TAR file.
         wanted: names of members as `Unpacked.folder` has them, '/' between parts; None: all pictures.
+        progress: called with the number of pictures that were unpacked, after each.
 
     Raises:
         UsageError: it is damaged, larger than the limits, or there is no room for it.
@@ -75,7 +78,7 @@ def unpacked(path: Path, wanted: Collection[str] | None = None) -> Iterator[Unpa
         try:
             folder = stack.enter_context(temporary_folder("smallsearch-")) / (stem_of(path).strip(".") or "archive")
             folder.mkdir()
-            target = _Target(folder, None if wanted is None else frozenset(wanted))
+            target = _Target(folder, None if wanted is None else frozenset(wanted), progress)
             _unpack(path, target)
         except OSError as error:
             raise UsageError(
@@ -226,6 +229,8 @@ class _Target:
 
     folder: Path
     wanted: frozenset[str] | None
+    progress: Callable[[int], None]
+    pictures: int = 0  # that were copied
     notes: list[Note] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
@@ -281,6 +286,9 @@ class _Target:
                     raise tarfile.ReadError(str(error)) from None  # what comes after it cannot be found either
                 self._leave_out(member, "unreadable", "Damaged in the archive: left out.")
                 path.unlink()
+                return
+        self.pictures += 1
+        self.progress(self.pictures)
 
     def _make(self, folder: Path, member: _Member) -> bool:
         try:

@@ -63,6 +63,18 @@ class NoClassesError(UsageError):
     """Pictures are there, but nothing says which class they are of."""
 
 
+class SeveralSetsError(UsageError):
+    """What would be read as classes looks like sets of images."""
+
+    def __init__(self, where: str, around: Folder, sets: Sequence[Folder], example: Folder) -> None:
+        classes = _named(_training_folders(example))
+        super().__init__(
+            f"{where}: looks like {len(sets)} sets of images, not one: {_named(sets)}. In "
+            f"'{printable(example.shown)}' training and testing hold the same folders, {classes}, as those of a set do"
+        )
+        self.around, self.sets = around, tuple(sets)
+
+
 def arrange(root: Folder, where: str) -> Arrangement:
     """Decide how a folder is read; `where`: the folder in messages.
 
@@ -71,7 +83,8 @@ def arrange(root: Folder, where: str) -> Arrangement:
     folders. A class may be called 'train' (there are data sets of vehicles) where it holds pictures.
 
     Raises:
-        UsageError: it can be read in two ways. NoClassesError: there are no folders for classes.
+        UsageError: it can be read in two ways. NoClassesError: there are no folders for classes. SeveralSetsError: it
+            holds sets instead of classes.
     """
     outside, notes = [root], list[Note]()
     while True:
@@ -223,6 +236,7 @@ def _splits_in_names(folders: Sequence[Folder]) -> tuple[Source, ...]:
 
 def _of_classes(here: Folder, folders: Sequence[Folder], splits: Collection[Folder], where: str) -> Arrangement:
     """Of class folders, which may hold the splits."""
+    _check_one_set(here, folders, where)
     inside = {folder: roles for folder in folders if (roles := _splits_inside(folder))}
     for folder in folders:
         _check_splits_inside(folder, inside, where)
@@ -264,6 +278,27 @@ def _of_classes(here: Folder, folders: Sequence[Folder], splits: Collection[Fold
         notes.append(Note(deep[0].shown, "layout", message, False))
     classes = tuple(Source(folder, folder.name, Role.TRAINING) for folder in folders)
     return Arrangement(classes, (Part(here, Role.TRAINING, tuple(folders)),), (), tuple(notes))
+
+
+def _check_one_set(here: Folder, folders: Sequence[Folder], where: str) -> None:
+    """Raises SeveralSetsError where every folder can be a set, and one has the same folders in training and testing.
+
+    Folders within a class's splits that differ, such as those of patients, are no classes.
+    """
+    held = [folder for folder in folders if folder.pictures]
+    if len(held) < 2 or not all(len(_training_folders(folder)) > 1 for folder in held):
+        return
+    for folder in held:
+        classes = set(_names(_training_folders(folder)))
+        others = [inner for role, of in _splits_inside(folder).items() if role is not Role.TRAINING for inner in of]
+        if any(len(classes & set(_names(other.inner))) > 1 for other in others):
+            raise SeveralSetsError(where, here, held, folder)
+
+
+def _training_folders(folder: Folder) -> list[Folder]:
+    """The folders that would be the classes if this one were a set; [] where pictures lie beside them."""
+    training = _splits_inside(folder).get(Role.TRAINING, [folder])
+    return [] if any(part.own_pictures for part in training) else [inner for part in training for inner in part.inner]
 
 
 def _check_splits_inside(folder: Folder, inside: Collection[Folder], where: str) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from search.data.label_table import by_table
 from search.data.labels import MAX_CLASSES, Candidate, by_pattern, candidates
+from search.data.places import Place
 from search.data.splits import Role, role_of
 from search.data.tree import Folder
 from search.errors import UsageError
@@ -42,6 +43,19 @@ def hint(tree: Folder, given: Path) -> str:
         or _inner_classes(tree)
         or _one_class(tree)
     )
+
+
+def hint_of_sets(around: Folder, first: Folder, place: Place) -> str:
+    """The commands where folders in `around` look like sets: to search the `first` alone, or to read all as classes."""
+    if place.is_archive:
+        one = "Unpack it, and name one of these folders"
+    else:
+        one = f"Search one of them: `{command_line('run', first.path)}`"
+    if place.prefix:  # the pattern would be that of all places
+        return f". {one}."
+    above = f"{re.escape(around.shown)}/" if around.shown else ""
+    command = command_line("run", place.given, "--label-pattern", f"^{above}([^/]+)/")
+    return f". {one}. If these folders are the classes: `{command}`."
 
 
 def _backslashes(tree: Folder) -> str:

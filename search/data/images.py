@@ -17,7 +17,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.decoding import MAX_PIXELS, FileRemark, Header, decode, extent, quiet, read_header
+from search.data.decoding import MAX_PIXELS, FileRemark, Header, decode, extent, glance, quiet, read_header
 from search.data.depth import FULL, Scale, depth_for, scale_for
 from search.data.hints import hint
 from search.data.layout import list_set, name_of
@@ -97,7 +97,7 @@ def read_images(
             upright, each at least 8 and at most 128. Images are squeezed to it, not cropped.
         scale: of deep grey. None: one for all these images, see `scale_for`.
         progress: called with (files done, files in all) from the calling thread: once before the first is
-            decoded, and after each.
+            decoded, and after each; before that with (files unpacked, 0) while an archive is.
 
     Raises:
         UsageError: no such folder, no class folders, no images, fewer than two classes, a class with one
@@ -106,7 +106,8 @@ def read_images(
     origin = root if isinstance(root, Origin) else Origin((Path(root),))
     if size is not None and min(size) < 1:
         raise UsageError(f"size: must be two numbers of at least 1, (height, width), but got {size}.")
-    with opened(origin.roots) as places:
+    told = progress or (lambda _done, _total: None)
+    with opened(origin.roots, progress=lambda done: told(done, 0)) as places:
         listing = list_set(places, origin)
         with quiet():
             notes = list(listing.notes)
@@ -114,13 +115,43 @@ def read_images(
             height, width = size or _usual_size(files, headers)
             scale = scale or _scale(files, headers, notes)
             buffer = np.empty((len(files), height, width, 3), np.uint8)
-            rows = _decode_all(files, headers, scale, buffer, notes, progress or (lambda _done, _total: None))
+            rows = _decode_all(files, headers, scale, buffer, notes, told)
         classes = _classes(origin, places, rows, notes)
     rows = _keep_known(rows, classes, listing, buffer, notes)
     _note_classes(rows, classes, listing, notes)
     _note_copies(rows, notes)
     images = _assemble(rows, classes, buffer, notes)
     return replace(images, scale=scale, grouped_by=listing.grouped_by or PATIENTS, reading=listing.reading)
+
+
+def glance_again(
+    origin: Origin,
+    paths: Sequence[str],
+    *,
+    size: tuple[int, int],
+    scale: Scale,
+    channels: int,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> NDArray[np.uint8] | None:
+    """Some images of a set that was read, at another size: [paths, height, width, channels]; None where one is gone.
+
+    Photographs are decoded quickly, see `glance`. `paths`: some of `ImageSet.paths`; `scale`, `channels`: those of the
+    set. `progress`: as of `read_images`. Raises UsageError as `opened` does.
+    """
+    pixels = np.empty((len(paths), *size, channels), np.uint8)
+    with opened(origin.roots, paths, lambda done: progress(done, 0)) as places, quiet():
+        found = [next((file for place in places if (file := place.file_of(path))), None) for path in paths]
+        listed = [ImageFile(file, path, "", testing=False) for file, path in zip(found, paths, strict=True) if file]
+        files, headers = _read_headers(listed, [])
+        if len(files) < len(paths):
+            return None
+        progress(0, len(paths))
+        for row, seen in enumerate(_read_each(files, headers, lambda path: glance(path, size, scale))):
+            if isinstance(seen, FileRemark):
+                return None
+            pixels[row] = seen  # grey is broadcast where others have colours
+            progress(row + 1, len(paths))
+    return pixels
 
 
 # ---- the two passes

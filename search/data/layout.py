@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from search.data.arrangement import LAYOUT, Arrangement, NoClassesError, Part, Source, arrange
+from search.data.arrangement import LAYOUT, Arrangement, NoClassesError, Part, SeveralSetsError, Source, arrange
 from search.data.classes import choose
-from search.data.hints import hint
+from search.data.hints import hint, hint_of_sets
 from search.data.labelled import labelled
 from search.data.listing import PLAIN, PLAIN_SPLITS, ClassFolder, ImageFile, Listing, order, similar_names
 from search.data.origin import Origin
@@ -91,6 +91,8 @@ def _arranged(tree: Folder, where: str, place: Place) -> Listing:
             raise NoClassesError(_no_classes(place.given, listing.notes))
     except NoClassesError as error:
         raise UsageError(f"{error}{hint(tree, place.given)}") from None
+    except SeveralSetsError as error:
+        raise UsageError(f"{error}{hint_of_sets(error.around, error.sets[0], place)}") from None
     return listing
 
 

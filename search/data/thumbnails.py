@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +28,7 @@ def thumbnails(
     found: dict[int, NDArray[np.uint8]] = {}
     with quiet():
         for image in images:
-            file = next((file for root in roots if (file := _within(root, image.path))), None)
+            file = next((file for root in roots if (file := root.file_of(image.path))), None)
             header = read_header(file) if file else None
             if file is None or header is None or isinstance(header, FileRemark):
                 continue
@@ -42,15 +41,3 @@ def thumbnails(
             if not isinstance(picture, FileRemark) and picture.digest == image.digest:
                 found[image.row] = picture.pixels
     return found
-
-
-def _within(root: Place, path: str) -> Path | None:
-    """A file below the root's folder, links followed; None if there is none."""
-    start = f"{root.prefix}/" if root.prefix else ""
-    if not path.startswith(start):
-        return None
-    try:
-        file = (root.folder / path[len(start) :]).resolve(strict=True)
-        return file if file.is_relative_to(root.folder.resolve()) and file.is_file() else None
-    except (OSError, RuntimeError, ValueError):  # RuntimeError: a circle of links; ValueError: NUL in the name
-        return None

@@ -21,7 +21,7 @@ from search.executors.base import Doing
 from search.executors.devices import resident
 from search.executors.watch import OVER_SHARE, Watch, use_of
 from search.files import no_links
-from search.jobs import FailureCause, FoldJob, Job, Outcome, SaveRequest, Step, WorkerContext
+from search.jobs import FailureCause, Job, Outcome, SaveRequest, Step, WorkerContext
 from search.native import ENVIRONMENT
 from search.worker.worker import Sign
 
@@ -94,8 +94,8 @@ class Child:
                 self._sending.release()
 
     def forget(self, job: Job) -> None:
-        """Remove what a fold run has stored of itself."""
-        if isinstance(job, FoldJob) and self._context and self._context.saving:
+        """Remove what fold runs have stored of themselves."""
+        if self._context and self._context.saving:
             self._context.saving.forget(job)
 
     def look(self, passed: float, among: Mapping[int, Sequence[str]]) -> None:

@@ -14,6 +14,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from search.executors.workers import USABLE, Machine
+
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _NAME = re.compile(r"\d+|GPU-.+|MIG-.+")
 _LISTED = re.compile(r"\s*(GPU|MIG) .*\(UUID: ([^)]+)\)")
@@ -85,13 +87,27 @@ def killed_for_memory() -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
 
 
+def memory() -> int:
+    """Bytes of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def this_machine() -> Machine:
+    """What workers here share."""
+    return Machine(cores(), memory(), len(visible_gpus()))
+
+
 def default_workers() -> tuple[int, tuple[str, ...]]:
-    """(workers, GPUs): one worker per visible NVIDIA GPU, else one per core that this process may use."""
+    """(workers, GPUs): the most that `choose` gives, one per visible NVIDIA GPU, else one per core."""
     gpus = visible_gpus()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return len(gpus) or cores, gpus
+    return len(gpus) or cores(), gpus
 
 
 def memory_for_each(workers: int) -> int:
-    """Bytes a worker may use: 70 % of this machine's memory divided by the number of workers."""
-    return math.floor(0.7 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / workers)
+    """Bytes a worker may use: an equal share of what all may take of this machine's memory."""
+    return math.floor(USABLE * memory() / workers)

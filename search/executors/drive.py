@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import queue
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 from search.executors.base import Executor
@@ -34,19 +37,25 @@ class Drive(Generic[Work]):
         """
         self._executor, self._job_of = executor, job_of
         self._on_outcome, self._on_turn = on_outcome, on_turn
-        self._running: dict[Future[Outcome], Work] = {}
+        self._running: dict[Future[Outcome], tuple[int, Work]] = {}  # with its number in order of submission
+        self._numbers = itertools.count()
+        self._ended: queue.SimpleQueue[Future[Outcome]] = queue.SimpleQueue()  # and not taken out of it yet
+        self._ended_at_once = 0  # of these, those that ended before `submit` returned
 
     @property
     def running(self) -> tuple[Work, ...]:
         """Work that was submitted and has no outcome yet, in order of submission."""
-        return tuple(self._running.values())
+        return tuple(work for _, work in self._running.values())
 
     def submit(self, work: Work) -> None:
         """Submit work, whether a slot is free or not.
 
         `on_outcome` may call this too, to replace work that just ended.
         """
-        self._running[self._executor.submit(self._job_of(work))] = work
+        future = self._executor.submit(self._job_of(work))
+        self._running[future] = next(self._numbers), work
+        future.add_done_callback(self._ended.put)
+        self._ended_at_once += future.done()
 
     def run(self, next_work: Callable[[], Work | None], go_on: Callable[[], bool]) -> None:
         """Fill free slots, wait, return outcomes, and repeat until `go_on` returns False or no work is left.
@@ -66,13 +75,24 @@ class Drive(Generic[Work]):
             before = len(self._running)
             while len(self._running) < self._executor.slots and (work := next_work()) is not None:
                 self.submit(work)
+                if self._ended.qsize() > self._ended_at_once:
+                    break  # outcomes come first: a thousand slots may take seconds to be filled
             if len(self._running) > before:
                 self._on_turn()
             if not self._running:
                 return
-            wait(self._running, TICK_SECONDS, FIRST_COMPLETED)
-            for future in [future for future in self._running if future.done()]:
-                ended = self._running.pop(future)
+            for future in sorted(self._wait(), key=lambda future: self._running[future][0]):
+                _, ended = self._running.pop(future)
                 if not future.cancelled():
                     self._on_outcome(ended, future.result())
             self._on_turn()
+
+    def _wait(self) -> list[Future[Outcome]]:
+        """What has ended, after a wait for the first. With a thousand slots, asking each future takes too long."""
+        ended: list[Future[Outcome]] = []
+        self._ended_at_once = 0
+        with contextlib.suppress(queue.Empty):
+            ended.append(self._ended.get(timeout=TICK_SECONDS))
+            while True:
+                ended.append(self._ended.get_nowait())
+        return ended

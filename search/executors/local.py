@@ -17,7 +17,7 @@ from search.executors.child import Child
 from search.executors.devices import killed_for_memory, pinned
 from search.executors.keeper import processes
 from search.executors.watch import Limits, Watch
-from search.jobs import Failure, FailureCause, FoldJob, Job, Outcome, WorkerContext
+from search.jobs import BundleJob, Failure, FailureCause, Job, Outcome, WorkerContext, folds_in
 
 ENDING_SECONDS = 1.0  # for a worker whose pipe is closed to end by itself
 LOOK_SECONDS = 1.0  # between two looks at workers that are busy, at least
@@ -30,12 +30,14 @@ class LocalProcesses:
 
     They start importing TensorFlow at once, so create this before the images are read. A worker that takes more than
     `limits` in a job is ended with all it started. If a worker ends in a job, for this reason or another, the job is
-    tried once more in a new one, then it fails. A worker that keeps too much memory after a job is replaced.
+    tried once more in a new one, then it fails; fold runs side by side fail at once. A worker that keeps too much
+    memory after a job is replaced.
     """
 
     def __init__(self, slots: int, gpus: Sequence[str] = (), limits: Limits | None = None) -> None:
         """`gpus`: names for CUDA_VISIBLE_DEVICES, given to the slots in turn; empty: no pinning."""
         self.slots, self._gpus, self._limits = slots, gpus, limits or Limits()
+        self._width = 1  # threads of each worker
         self._silence = 0.0  # seconds, the longest in a finished job
         self._replaced: queue.SimpleQueue[Replaced] = queue.SimpleQueue()  # and not told yet
         self._start()
@@ -45,6 +47,15 @@ class LocalProcesses:
         self._children = [Child(pinned(number, self._gpus)) for number in range(self.slots)]
         self._threads: list[threading.Thread] = []
         self._closing, self._closed = threading.Event(), threading.Event()
+
+    def fit(self, slots: int, threads: int, limits: Limits) -> None:
+        """Another number of workers, with so many threads each, from the next `prepare` on."""
+        self.slots, self._width, self._limits = slots, threads, limits
+        if self._threads:  # `prepare` starts all of them again
+            return
+        spare, self._children = self._children[slots:], self._children[:slots]
+        _kill(spare)
+        self._children += [Child(pinned(number, self._gpus)) for number in range(len(self._children), slots)]
 
     @property
     def memory(self) -> int | None:
@@ -72,7 +83,7 @@ class LocalProcesses:
             self._start()
         logs.mkdir(parents=True, exist_ok=True)
         for number, child in enumerate(self._children):
-            child.configure(context, logs / f"worker-{number}.log")
+            child.configure(replace(context, threads=self._width), logs / f"worker-{number}.log")
             self._threads.append(threading.Thread(target=self._serve, args=(child,), daemon=True))
         self._watcher = threading.Thread(target=self._look_at_all, daemon=True)
         for thread in (*self._threads, self._watcher):
@@ -98,18 +109,11 @@ class LocalProcesses:
         for _ in self._threads:
             self._waiting.put(None)
         if kill:
-            self._kill()
+            _kill(self._children)
         for thread in self._threads:
             thread.join()
         self._closed.set()
-        self._kill()
-
-    def _kill(self) -> None:
-        threads = [threading.Thread(target=child.kill) for child in self._children]  # together: each may take seconds
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        _kill(self._children)
 
     def _look_at_all(self) -> None:
         """End workers whose jobs are to be given up, until everything is closed."""
@@ -131,8 +135,9 @@ class LocalProcesses:
 
     def _attempt(self, child: Child, job: Job) -> Outcome:
         cause, ends = FailureCause.WORKER_DIED, list[str]()
-        limits = self._limits if isinstance(job, FoldJob) else replace(self._limits, whole=math.inf)
-        for _ in range(TRIES):
+        limits = replace(self._limits, whole=(len(folds_in(job)) or math.inf) * self._limits.whole)
+        tries = 1 if isinstance(job, BundleJob) else TRIES  # its fold runs are tried once more by themselves
+        for _ in range(tries):
             watch, killed_before = Watch(limits, self._silence), killed_for_memory()
             try:
                 outcome = child.do(job, watch)
@@ -146,7 +151,7 @@ class LocalProcesses:
                 ends.append(how)
                 if cause == FailureCause.TOO_LONG:
                     child.forget(job)  # it gets its time once more, not more time
-                if len(ends) < TRIES:
+                if len(ends) < tries:
                     self._replaced.put(Replaced(job, how))
             else:
                 if watch.given_up:  # at the moment at which it was done: its worker is ending
@@ -154,5 +159,14 @@ class LocalProcesses:
                 watch.sign()
                 self._silence = max(watch.longest, self._silence)
                 return outcome
-        how = f"{ends[0]}, twice in this job" if len(set(ends)) == 1 else ", and a new one ".join(ends)
+        twice = len(ends) > len(set(ends))
+        how = f"{ends[0]}, twice in this job" if twice else ", and a new one ".join(ends)
         return Failure(cause, f"the worker {how}; its log is {child.log}")
+
+
+def _kill(children: Sequence[Child]) -> None:
+    threads = [threading.Thread(target=child.kill) for child in children]  # together: each may take seconds
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

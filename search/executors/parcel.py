@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from search.files import replacing
-from search.jobs import ComposeJob, FoldJob, Job, LookJob, Pixels, RefitJob, WorkerContext
+from search.jobs import BundleJob, ComposeJob, FoldJob, Job, LookJob, Pixels, RefitJob, WorkerContext
 from spaces.backbones import Backbone
 from spaces.custom.file import ModelFile, sources
 
@@ -136,6 +136,8 @@ def moved(job: Job, places: Mapping[str, Path], out: Path) -> Job:
     """The job on the machine of a worker. `places`: what it reads, by `Item.path`; `out`: the file that it writes."""
     if isinstance(job, FoldJob):
         return replace(job, keep=out) if job.keep else job
+    if isinstance(job, BundleJob):  # their weights stay behind: a job writes one file
+        return BundleJob(tuple(replace(fold, keep=None) for fold in job.folds))
     if isinstance(job, RefitJob):
         return replace(job, path=out, weights=places[str(job.weights)] if job.weights else None)
     if isinstance(job, ComposeJob):

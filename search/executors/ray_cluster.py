@@ -30,11 +30,12 @@ from search.executors.parcel import Item, Shelf, items_of_context, reads, writes
 from search.executors.ray_node import Answer, Slot, sweep, versions
 from search.files import no_links, replacing
 from search.jobs import Failure, FailureCause, Job, Outcome, WorkerContext
+from search.text import installing
 
 TENDING_SECONDS = 2.0  # between two looks at which nodes there are
 STARTING_SECONDS = 120.0  # for the first slot to answer
 KNOCKING_SECONDS = 5.0  # for a cluster to take a connection
-INSTALL = "pip install 'smallsearch[cluster]'"
+INSTALL = installing("cluster")
 STOPPED = Failure(FailureCause.STOPPED, "the search was stopped")
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
@@ -319,6 +320,20 @@ def slots_of(resources: Mapping[str, float], per_gpu: int = 1) -> tuple[int, dic
         slots = gpus * per_gpu
         return slots, {"num_gpus": 1 / per_gpu, "num_cpus": min(1.0, cores / slots)}
     return cores, {"num_cpus": 1}
+
+
+def slots_there(cluster: Cluster) -> tuple[int, int | None]:
+    """(`slots`, `memory`) that `RayCluster` would have now. Raises UsageError where there is no such cluster."""
+    ray, connected_here = _connected(cluster.address, cluster.workers)
+    try:
+        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    finally:
+        if connected_here:
+            ray.shutdown()
+    counts = [slots_of(resources, cluster.per_gpu)[0] for resources in alive]
+    memory = [int(resources.get("memory", 0)) // count for resources, count in zip(alive, counts, strict=True) if count]
+    slots = sum(counts) if cluster.workers is None else min(sum(counts), cluster.workers)
+    return max(1, slots), min(filter(None, memory), default=None)
 
 
 def _connected(address: str | None, cores: int | None) -> tuple[Any, bool]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from search.export.loaded import images_at_once
 from search.results.agreement import Agreement
+from search.stats.metrics import METRICS
 
 BOUND = 1e-4  # by which a probability may differ, where no number was shortened
 _BATCH = 64  # images at once
@@ -24,12 +25,14 @@ def agreement(
     after: Any,
     path: Path,
     images: tuple[NDArray[np.uint8], NDArray[np.int16], NDArray[np.bool_]],
+    metric: str,
     progress: Callable[[int, int], None],
 ) -> Agreement:
     """Compare two networks with `predict_on_batch`, the study's and the exported one in the file or folder `path`.
 
-    `images`: pixels [images, height, width, channels], labels [images], which are for testing [images]. `progress` is
-    called with (images predicted, images to predict), each image being predicted twice.
+    `images`: pixels [images, height, width, channels], labels [images], which are for testing [images]. `metric`: the
+    study's, in which both are judged. `progress` is called with (images predicted, images to predict), each image being
+    predicted twice.
     """
     pixels, labels, testing = images
     answers, done = [], 0
@@ -43,15 +46,16 @@ def agreement(
         answers.append(np.concatenate(given))
     first, second = answers
     judged = testing if testing.any() else np.ones(len(pixels), np.bool_)
-    right = [float((answer.argmax(axis=1) == labels)[judged].mean()) for answer in answers]
+    scores = [METRICS[metric].of(labels[judged], answer[judged]) for answer in answers]
     return Agreement(
         images=len(pixels),
         largest=float(np.abs(first - second).max()),
         differing=int((first.argmax(axis=1) != second.argmax(axis=1)).sum()),
         judged=int(judged.sum()),
         testing=bool(testing.any()),
-        accuracy=right[1],
-        accuracy_before=right[0],
+        metric=metric,
+        score=scores[1],
+        score_before=scores[0],
         bytes=bytes_of(path),
         milliseconds=_milliseconds(after, pixels),
         milliseconds_before=_milliseconds(before, pixels),

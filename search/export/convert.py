@@ -40,12 +40,13 @@ def convert(
     to: Format,
     wanted: Wanted,
     images: StudyImages,
+    metric: str,
     progress: Callable[[int, int], None],
 ) -> tuple[Mapping[str, Any], Agreement]:
     """Write the model of the .keras file `original` to `target`. Returns what the file says of itself, and how it does.
 
-    `progress`: see `agreement`. Raises UsageError or OSError, and RunError where the converter fails, or where no
-    number was shortened and a probability differs by more than BOUND: then nothing is written.
+    `metric`, `progress`: see `agreement`. Raises UsageError or OSError, and RunError where the converter fails, or
+    where no number was shortened and a probability differs by more than BOUND: then nothing is written.
     """
     before = load_model(original)
     about = json.loads(stored(original))
@@ -58,7 +59,8 @@ def convert(
         except Exception as error:
             first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
             raise RunError(f"{target} is not written: {to.name} cannot hold this model: {first}") from error
-        measured = agreement(before, after, partial, (images.pixels, images.labels, images.testing), progress)
+        shown = (images.pixels, images.labels, images.testing)
+        measured = agreement(before, after, partial, shown, metric, progress)
         if not wanted.quantize and not measured.largest <= BOUND:  # NaN too
             raise RunError(
                 f"{target} is not written: a probability of the converted model differs by {measured.largest:.2g} from "

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from search.errors import UsageError
 from search.export.bounds import images_at_once as of_keras
 from search.export.bounds import images_that_fit
+from search.text import installing
 
 EXTRA = "export"  # in pyproject.toml
-INSTALL = f"pip install 'smallsearch[{EXTRA}]'"
 
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -61,7 +61,7 @@ def check_installed(modules: tuple[str, ...], what: str) -> None:
     """Raises UsageError, with the command that installs it, unless all modules can be imported. `what` needs them."""
     missing = [module for module in modules if not _is_there(module)]
     if missing:
-        raise UsageError(f"{what} needs {', '.join(missing)}, which is not installed: {INSTALL}")
+        raise UsageError(f"{what} needs {', '.join(missing)}, which is not installed: {installing(EXTRA)}")
 
 
 def _is_there(module: str) -> bool:

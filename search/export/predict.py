@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,10 @@ from search.data.decoding import MAX_PIXELS, FileRemark, Header, Picture, decode
 from search.data.depth import Scale
 from search.data.formats import IMAGE_ENDINGS
 from search.data.images import PixelBudget
-from search.data.layout import files_below, name_of
 from search.errors import UsageError
 from search.export.bounds import check_archive, check_network
 from search.export.formats import described, format_of, loaded
+from search.export.inputs import InputFile
 from search.export.loaded import images_at_once
 from search.manifest import About, Remembered, remembered
 from search.native import ENVIRONMENT, no_stderr
@@ -34,40 +34,6 @@ from search.stats.unlike import distances
 
 _TOLERANCE = 0.01  # by which probabilities may miss 0 and their sum 1, for rounding
 _BATCH = 64  # pictures that the network takes at once, and that threads decode ahead of it
-
-
-@dataclass(frozen=True)
-class InputFile:
-    """A file to classify, or the reason why it cannot be."""
-
-    path: Path
-    named: bool  # whether the user named it; else it is in a folder that the user named
-    problem: FileRemark | None = None  # known without opening it
-
-
-def list_inputs(given: Iterable[Path]) -> list[InputFile]:
-    """The given files, and the files in given folders, listed as for training: without hidden files.
-
-    Raises UsageError if a path does not exist, or is neither a file nor a folder.
-    """
-    found: list[InputFile] = []
-    for path in given:
-        if path.is_dir():
-            inside, notes = files_below(path)
-            found += [InputFile(file, named=False) for file in inside]
-            known = [note for note in notes if note.kind != "hidden"]
-            found += [
-                InputFile(path / note.path, named=False, problem=FileRemark(note.kind, note.message)) for note in known
-            ]
-        elif path.is_file():
-            found.append(InputFile(path, named=True))
-        elif path.exists():
-            raise UsageError(f"{path} is neither a file nor a folder; name picture files, or folders of them")
-        else:
-            raise UsageError(f"{path} does not exist; name picture files, or folders of them")
-    if not found:
-        raise UsageError("there are no files in what was named; name picture files, or folders of them")
-    return found
 
 
 def predict(
@@ -152,7 +118,7 @@ def classified(
             )
             unlike = iter(_are_unlike(known, features, len(answers)))
             for file, picture in zip(some, decoded, strict=True):
-                shown = name_of(file.path)
+                shown = file.shown
                 if isinstance(picture, FileRemark):
                     yield Prediction(shown, problem=_LEFT_OUT.sub("", picture.message), stray=_is_stray(file, picture))
                 else:

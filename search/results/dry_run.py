@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from search.data.images import FEW_IMAGES
 from spaces import Value
 from storage.records import Origin
 
@@ -46,12 +47,18 @@ class DryRun:
     seconds_spent: float
     points: tuple[PlannedPoint, ...]
     measured: bool  # whether seconds come from this study's fold runs; else from the arithmetic of the networks
+    comparing: str = ""  # what is compared first, to choose the size of images, in words; empty where nothing
 
     @property
     def prices(self) -> tuple[float, float] | None:
         """Seconds of a trial with all workers, of the cheapest and the dearest point; None if none has a price."""
         known = [point.seconds for point in self.points if point.seconds is not None]
         return (min(known) / self.workers, max(known) / self.workers) if known else None
+
+    @property
+    def few_images(self) -> Mapping[str, int]:
+        """The classes with fewer images than an estimate needs."""
+        return {name: images for name, images in self.class_counts.items() if images < FEW_IMAGES}
 
     @property
     def trials_left(self) -> int | None:

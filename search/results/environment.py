@@ -10,7 +10,7 @@ from dataclasses import dataclass
 class Extra:
     """An optional part of the installation."""
 
-    name: str  # as in smallsearch[NAME]
+    name: str  # as in pyproject.toml
     purpose: str
     installed: bool
 

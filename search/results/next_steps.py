@@ -13,12 +13,13 @@ from search.results.labels import accused
 from search.results.more_pictures import Verdict
 from search.results.recall import clearly_least, recalls
 from search.results.standing import disagree
-from search.results.summary import StudySummary, TrialRow
+from search.results.summary import ReferenceRow, StudySummary, TrialRow
 from search.stats.estimate import beats
 from search.stats.metrics import METRICS
 from storage.records import TrialState
 
 MOST = 5  # more than that is no advice
+FROM_NOTHING = ("cnn", "question")  # presets without pre-trained networks
 WORSE = 0.02  # in accuracy: by so much the model is expected to be behind a plain method
 MIN_CHANGES = 2  # with one change there is nothing to find out
 FEW_TRIALS = 12  # fewer say little of what more would bring
@@ -89,6 +90,15 @@ class AddPictures:
 
 
 @dataclass(frozen=True)
+class ChangeFamily:
+    """A plain method is clearly better than every trial, so this kind of model is the wrong one."""
+
+    name: str  # of the reference
+    score: float
+    pretrained: bool  # whether it stands on a pre-trained network, and the models searched do not
+
+
+@dataclass(frozen=True)
 class UsePlain:
     """A plain method is as good as the search, after many trials, or better than what it chose."""
 
@@ -128,6 +138,7 @@ Step: TypeAlias = (
     | RaiseEpochs
     | HelpClass
     | AddPictures
+    | ChangeFamily
     | UsePlain
     | Explain
     | SearchOn
@@ -143,11 +154,11 @@ def next_steps(data: StudySummary) -> tuple[Step, ...]:
 
 
 def _without_contradictions(steps: Sequence[Step]) -> Iterator[Step]:
-    """Steps that do not speak against each other: the first of two that do stays."""
+    """Steps that do not speak against each other, nor say the same twice: the first of two that do stays."""
     kinds = {type(step) for step in steps}
     for step in steps:
-        stops = isinstance(step, StopHere) and FinishTrial in kinds
-        goes_on = isinstance(step, SearchOn) and UsePlain in kinds
+        stops = isinstance(step, StopHere) and not kinds.isdisjoint({FinishTrial, UsePlain})
+        goes_on = isinstance(step, SearchOn) and not kinds.isdisjoint({FinishTrial, UsePlain})
         if not stops and not goes_on:
             yield step
 
@@ -158,11 +169,13 @@ def _steps(data: StudySummary) -> Iterator[Step]:
     if data.estimate is not None and not beats(data.estimate, data.chance):
         yield FindTheCause()
         return  # nothing that follows means anything for a model that guesses
-    if wrong := accused(data.suspects):
+    if family := _family(data):
+        yield family
+    elif wrong := accused(data.suspects):  # a model that is beaten is no judge of labels
         yield CheckLabels(wrong)
     if disagree(data) and data.chosen and data.chosen.test and data.estimate:
         yield LookAtTesting(data.ahead(data.chosen.test.value, data.estimate.value) < 0)
-    steps = (_unfinished, _epochs, _weak_class, _pictures, _plain, _search, _explain)
+    steps = (_unfinished, _epochs, _weak_class, _pictures, *(() if family else (_plain, _search)), _explain)
     yield from filter(None, (step(data) for step in steps))
 
 
@@ -201,9 +214,24 @@ def _pictures(data: StudySummary) -> AddPictures | None:
     return AddPictures() if data.more is not None and data.more.verdict is Verdict.HELPS else None
 
 
+def _best_plain(data: StudySummary) -> ReferenceRow | None:
+    return next((row for row in data.references if row.score is not None and row.name != "majority"), None)
+
+
+def _family(data: StudySummary) -> ChangeFamily | None:
+    """A plain method that is clearly better than the best trial, and than what is expected of the saved model."""
+    plain, metric = _best_plain(data), METRICS[data.metric]
+    if plain is None or plain.score is None or data.best is None or not data.clearly_worse(data.best, plain.score):
+        return None
+    if data.estimate is not None and data.ahead(data.estimate.value, plain.score) > -WORSE * metric.scale:
+        return None
+    from_nothing = data.preset in FROM_NOTHING
+    return ChangeFamily(plain.label, plain.score, plain.name == "linear_probe" and from_nothing)
+
+
 def _plain(data: StudySummary) -> UsePlain | None:
     """A plain method that is as good: after many trials, or because the model is expected to be worse."""
-    plain = next((row for row in data.references if row.score is not None and row.name != "majority"), None)
+    plain = _best_plain(data)
     if plain is None or plain.score is None or data.best is None:
         return None
     behind = -WORSE * METRICS[data.metric].scale

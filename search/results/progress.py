@@ -26,7 +26,7 @@ class Activity:
 class Progress:
     """The state of a search at one moment."""
 
-    trials: Sequence[TrialRecord]  # all so far, in order of number, with their folds
+    trials: Sequence[TrialRecord]  # all so far, in order of number, with their folds; those of the running search
     metric: str
     folds: int  # per trial
     running: tuple[tuple[int, int], ...]  # (trial, fold) being trained now

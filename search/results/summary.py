@@ -230,9 +230,18 @@ class StudySummary:
             return False
         unbiased = self._estimate_of(row)
         ahead = self.ahead(row.score, level) - (max(unbiased.optimism, 0.0) if unbiased else 0.0)
+        return ahead <= 0 or ahead < 2 * self._error(row, level)
+
+    def clearly_worse(self, row: TrialRow, level: float) -> bool:
+        """Whether a score is at least two standard errors, see `not_clearly_better`, worse than `level`."""
+        if row.score is None or (ahead := self.ahead(row.score, level)) >= 0:
+            return False
+        return ahead <= -2 * max(self._error(row, level), self._error(row, row.score))  # at level 1 there is no error
+
+    def _error(self, row: TrialRow, level: float) -> float:
+        """The standard error of a score, at least that of `level` for the number of images."""
         error = (row.spread or 0.0) / math.sqrt(max(len(row.fold_scores), 1))
-        floor = METRICS[self.metric].error(level, sum(self.class_counts))
-        return ahead <= 0 or ahead < 2 * max(error, floor)
+        return max(error, METRICS[self.metric].error(level, sum(self.class_counts)))
 
     def _estimate_of(self, row: TrialRow) -> Estimate | None:
         """The estimate if `row` has the best score. Other scores have no selection bias."""

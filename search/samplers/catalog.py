@@ -22,6 +22,7 @@ class SamplerRow:
     one_objective: bool = True  # whether it can optimise the metric alone, and
     two_objectives: bool = False  # the metric and a second objective
     keeps_state: bool = False  # whether `ask` writes its state into the study, so that asking again restores it
+    sees_open: bool = False  # whether it keeps away from the points of open trials
     draws_inactive: bool = False  # whether its trials in memory have all parameters: it crosses those common to all
     models: str | None = None
     """For a sampler that does not support conditions: the parameters that it models. It draws the others at random.
@@ -48,14 +49,15 @@ SAMPLERS = (
     SamplerRow(
         "optuna",
         "gp",
-        "needs torch (`smallsearch[gp]`); knows no conditions",
+        "needs torch (extra `gp`); knows no conditions",
         package="torch",
+        sees_open=True,
         models="those that every point has",
     ),
     SamplerRow(
         "optuna",
         "cmaes",
-        "needs the package cmaes (`smallsearch[cmaes]`); knows no conditions",
+        "needs the package cmaes (extra `cmaes`); knows no conditions",
         package="cmaes",
         keeps_state=True,
         models="numbers that every point has",

@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers._tpe.sampler import _split_trials, default_gamma, default_gamma_multiobjective
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
@@ -39,6 +40,7 @@ class _Tpe(TPESampler):
     def __init__(self, seed: int) -> None:
         super().__init__(seed=seed, multivariate=True)
         self._groups: list[dict[str, BaseDistribution]] = []
+        self._divided: tuple[list[FrozenTrial], list[FrozenTrial]] | None = None  # good trials, and the others
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
         trials = study.get_trials(deepcopy=False, states=(OptunaState.COMPLETE, OptunaState.PRUNED))
@@ -53,6 +55,28 @@ class _Tpe(TPESampler):
     ) -> dict[str, Any]:
         sample = super().sample_relative
         return _Sampled(self._groups, lambda group: sample(study, trial, group))
+
+    def _sample(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,  # noqa: ARG002 - as Optuna calls it
+        search_space: dict[str, BaseDistribution],
+    ) -> dict[str, Any]:
+        """As Optuna's, but trials are divided into good and other ones once a point, not once for each of its groups.
+
+        A sampler is made for one point.
+        """
+        if self._divided is None:
+            trials = study.get_trials(deepcopy=False, states=(OptunaState.COMPLETE, OptunaState.PRUNED))
+            gamma = default_gamma if len(study.directions) == 1 else default_gamma_multiobjective
+            self._divided = _split_trials(study, trials, gamma(len(trials)))
+        good, others = (
+            self._build_parzen_estimator(study, search_space, trials, handle_below=below)
+            for trials, below in zip(self._divided, (True, False), strict=True)
+        )
+        drawn = good.sample(self._rng.rng, self._n_ei_candidates)
+        best = self._compare(drawn, self._compute_acquisition_func(drawn, good, others))
+        return {name: kind.to_external_repr(best[name]) for name, kind in search_space.items()}
 
 
 class _Sampled(dict[str, Any]):

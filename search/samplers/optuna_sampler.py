@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.trial import Trial
+from optuna.trial import FrozenTrial, Trial
 from optuna.trial import TrialState as OptunaState
 
 from search.samplers.catalog import check_sampler, row_of
 from search.samplers.memory import cut_before, learned_from
 from search.samplers.optuna_builders import fresh_sampler
-from search.samplers.optuna_study import distribution, to_frozen_trial
+from search.samplers.optuna_study import LentTrial, distribution, to_frozen_trial
 from search.seeds import derive
 from search.stats.metrics import METRICS
 from spaces import Parameter, Space, Value
@@ -35,13 +35,15 @@ class OptunaSampler:
         self._distributions: dict[str, BaseDistribution] = {p.name: distribution(p) for p in space.parameters}
         self._second = second
         self._known: list[TrialRecord] = []  # closed trials that are in the study
+        self._lent: dict[int, LentTrial] = {}  # the same, by number, as of the last rebuilding
         self._cut = 0  # the number of the trial before which trials were last dropped
         self._study = self._new_study()
-        self._asked: dict[int, Trial] = {}
+        self._asked: dict[int, Trial] = {}  # open trials that are in the study
+        self._open: dict[int, dict[str, Value]] = {}  # and their points, also of those that are not
         self._refused: dict[int, int] = {}
 
     def replay(self, trials: Sequence[TrialRecord]) -> None:
-        """See Sampler. Open trials are asked for again, so that `tell` can close them later."""
+        """See Sampler. Open trials become open trials of the study in memory, so that `tell` can close them later."""
         if self._row.keeps_state:
             self._ask_again(trials)
             return
@@ -66,12 +68,18 @@ class OptunaSampler:
         return optuna.create_study(directions=[direction] if self._second is None else [direction, "minimize"])
 
     def _rebuild(self, still_open: dict[int, dict[str, Value]]) -> None:
-        """Make a new study of the known trials, and ask for open points (by number) again."""
-        self._study, self._asked = self._new_study(), {}
-        for trial in self._known:
-            self._study.add_trial(to_frozen_trial(self._space, trial, self._metric, self._second))
-        for number, params in still_open.items():
-            self.ask(number, params)
+        """Make a new study of the known trials. Open points (by number) are asked for again if the sampler sees them.
+
+        Else `tell` adds them: asking again for a thousand takes seconds.
+        """
+        self._study, self._asked, self._open = self._new_study(), {}, still_open
+        lent = self._lent
+        self._lent = {t.number: lent.get(t.number) or LentTrial.of(self._frozen(t)) for t in self._known}
+        for trial in self._lent.values():
+            self._study.add_trial(trial)
+        if self._row.sees_open:
+            for number, params in {**still_open}.items():
+                self.ask(number, params)
 
     def _forget(self, number: int) -> None:
         """Drop trials that are no longer learned from. When and which follows from numbers and stored trials alone,
@@ -83,7 +91,7 @@ class OptunaSampler:
         kept = learned_from(self._known, self._metric, self._second)
         if len(kept) < len(self._known):
             self._known = kept
-            self._rebuild({asked: dict(trial.params) for asked, trial in self._asked.items()})
+            self._rebuild(self._open)
 
     def ask(self, number: int, fixed: dict[str, Value] | None = None) -> dict[str, Value]:
         """See Sampler."""
@@ -102,21 +110,30 @@ class OptunaSampler:
             if self._row.draws_inactive:
                 for parameter in self._space.parameters:
                     self._suggest(trial, parameter)
-            return self._space.resolve(lambda parameter: self._suggest(trial, parameter))
+            self._open[number] = self._space.resolve(lambda parameter: self._suggest(trial, parameter))
+            return dict(self._open[number])
 
     def refuse(self, number: int) -> None:
         """See Sampler."""
-        self._study.tell(self._asked.pop(number), state=OptunaState.FAIL)
+        self._open.pop(number)
+        if number in self._asked:
+            self._study.tell(self._asked.pop(number), state=OptunaState.FAIL)
         self._refused[number] = self._refused.get(number, 0) + 1
 
     def tell(self, trial: TrialRecord) -> None:
         """See Sampler."""
-        asked = self._asked.pop(trial.number)
-        frozen = to_frozen_trial(self._space, trial, self._metric, self._second)
-        for step, value in frozen.intermediate_values.items():
-            asked.report(value, step)
-        self._study.tell(asked, frozen.values if frozen.state == OptunaState.COMPLETE else None, frozen.state)
+        self._open.pop(trial.number)
+        frozen = self._frozen(trial)
+        if asked := self._asked.pop(trial.number, None):
+            for step, value in frozen.intermediate_values.items():
+                asked.report(value, step)
+            self._study.tell(asked, frozen.values if frozen.state == OptunaState.COMPLETE else None, frozen.state)
+        else:
+            self._study.add_trial(frozen)
         self._known.append(trial)
+
+    def _frozen(self, trial: TrialRecord) -> FrozenTrial:
+        return to_frozen_trial(self._space, trial, self._metric, self._second)
 
     def _suggest(self, trial: Trial, parameter: Parameter) -> Value:
         value: Value = trial._suggest(parameter.name, self._distributions[parameter.name])

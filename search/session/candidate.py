@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from search.jobs import DescribeJob, FoldJob, Job, ReferenceJob
+from search.jobs import BundleJob, DescribeJob, FoldJob, Job, ReferenceJob
 from spaces import Value
 from storage.records import Origin
 
@@ -28,7 +28,7 @@ class Candidate:
     one_of: str = ""  # see `plan.Start`
 
 
-Work: TypeAlias = Candidate | FoldJob | ReferenceJob
+Work: TypeAlias = Candidate | FoldJob | BundleJob | ReferenceJob
 
 
 def job_of(work: Work) -> Job:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import overload
 
 from search.executors.base import Doing, Replaced
 from search.jobs import (
@@ -16,14 +18,34 @@ from search.jobs import (
     ReferenceJob,
     RefitJob,
     Step,
+    folds_in,
 )
 from search.results.progress import Activity
 from search.session.plan import Plan
 
 
-def activities(doing: Sequence[Doing], plan: Plan) -> tuple[Activity, ...]:
-    """What the workers do now, each in words. Folds are counted from 1, as everywhere in words."""
-    return tuple(Activity(_what(one.job, plan), _how_far(one.step), importing=one.importing) for one in doing)
+@dataclass(frozen=True)
+class Activities(Sequence[Activity]):
+    """What the workers do now, each in words. Folds are counted from 1, as everywhere in words.
+
+    Only those that are looked at are put into words: there may be a thousand, and a table shows three.
+    """
+
+    doing: Sequence[Doing]
+    plan: Plan
+
+    def __len__(self) -> int:
+        return len(self.doing)
+
+    @overload
+    def __getitem__(self, place: int) -> Activity: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Activity]: ...
+    def __getitem__(self, place: int | slice) -> Activity | Sequence[Activity]:
+        if isinstance(place, slice):
+            return Activities(self.doing[place], self.plan)
+        one = self.doing[place]
+        return Activity(_what(one.job, self.plan), _how_far(one.step), importing=one.importing)
 
 
 def replaced(one: Replaced, plan: Plan) -> str:
@@ -36,7 +58,7 @@ def unfinished(stored: int, running: Sequence[object]) -> str:
 
     `stored`: how many have stored their state; `running`: what still runs, of which fold runs begin again.
     """
-    cut = sum(isinstance(work, FoldJob) for work in running)
+    cut = sum(len(folds_in(work)) for work in running)
     kept = f"{_runs(stored)} in progress: the state is stored, and the next session goes on from it" if stored else ""
     lost = f"{_runs(cut)} in progress did not end: what was trained since it last stored its state is done again"
     return "; ".join(part for part in (kept, lost if cut else "") if part)
@@ -54,7 +76,8 @@ def _what(job: Job, plan: Plan) -> str:
             again = " on new folds" if job.repeat else ""
             what = f"{_trial(job, plan)}{again}, {_fold(job.fold, plan)}"
         case BundleJob():
-            what = f"{_trial(job.folds[0], plan)}, {len(job.folds)} folds side by side"
+            folds = ", ".join(str(fold.fold + 1) for fold in job.folds)
+            what = f"{_trial(job.folds[0], plan)}, folds {folds} of {plan.folds} side by side"
         case ReferenceJob():
             what = f"reference {job.name.replace('_', ' ')}, {_fold(job.fold, plan)}"
         case RefitJob():

@@ -14,6 +14,7 @@ from search.executors.base import Executor
 from search.jobs import DescribeJob, Description, Outcome
 from search.results.dry_run import DryRun, PlannedPoint
 from search.session.budget import done_already
+from search.session.image_size import planned
 from search.session.plan import Plan, Start, make_plan, still_to_try, worker_context
 from search.session.prices import Prices
 from search.session.time_left import RECALLED
@@ -29,9 +30,18 @@ from storage.records import Params
 Watched = Callable[[str, int, int], None]
 
 
-def dry_run(folder: StudyFolder, prepared: Prepared, executor: Executor, *, workers: int, watched: Watched) -> DryRun:
+def dry_run(
+    folder: StudyFolder,
+    prepared: Prepared,
+    executor: Executor,
+    *,
+    workers: int,
+    memory: int | None = None,
+    watched: Watched,
+) -> DryRun:
     """What a session with `workers` would do now. Writes nothing but in a temporary folder.
 
+    `executor` describes networks; `memory`: bytes that each of the workers may take, None: see Executor.
     Raises UsageError or StorageError where it could not begin.
     """
     used_up = done_already(folder, prepared)
@@ -43,7 +53,8 @@ def dry_run(folder: StudyFolder, prepared: Prepared, executor: Executor, *, work
         here = replace(prepared, config=prepared.config.model_copy(update={"storage": None}))  # and on no server
         store = stack.enter_context(folder.read() if begun else create(apart, here))
         executor.prepare(worker_context(pixels, apart.features, prepared), apart.logs)
-        plan, trials, spent = make_plan(prepared, store, workers), store.trials(curves=False), store.spent_seconds()
+        plan, trials = make_plan(prepared, store, workers, memory), store.trials(curves=False)
+        spent = store.spent_seconds()
         starts = [] if used_up else still_to_try(plan.starts, trials)
         describing = _Describing(plan, executor, workers)
         points = describing.priced(starts, _recent(trials), watched)
@@ -72,6 +83,7 @@ def dry_run(folder: StudyFolder, prepared: Prepared, executor: Executor, *, work
         seconds=plan.seconds,
         seconds_spent=spent,
         points=tuple(points),
+        comparing="" if begun else planned(prepared),
         measured=describing.measured,
     )
 

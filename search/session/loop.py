@@ -1,29 +1,41 @@
-"""The loop: ask for a point, store it, train its folds one by one, commit each, close the trial, tell the sampler.
+"""The loop: ask for a point, store it, train its folds, commit each, close the trial, tell the sampler.
 
 Only the loop writes the database. Decisions without effects are functions and values in other modules.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from search.errors import UsageError
 from search.executors.drive import Drive
-from search.jobs import Description, Failure, FailureCause, FoldJob, FoldResult, Outcome, ReferenceJob
+from search.jobs import (
+    BundleJob,
+    BundleResult,
+    Description,
+    Failure,
+    FailureCause,
+    FoldJob,
+    FoldResult,
+    Outcome,
+    ReferenceJob,
+    folds_in,
+)
 from search.results.progress import Ending, Progress
-from search.samplers.base import Exhausted, Sampler
-from search.session.backbones import backbone_of, may_be_best_of, with_backbone
+from search.samplers.base import Sampler
 from search.session.budget import GRACE_SECONDS, patience
+from search.session.bundles import Bundles
 from search.session.candidate import LEFT_OUT, Candidate, Work, job_of
-from search.session.doing import activities, replaced, unfinished
-from search.session.plan import Plan, Start, fold_job, still_to_try
+from search.session.describing import Describing
+from search.session.doing import Activities, replaced, unfinished
+from search.session.plan import Plan, fold_job
+from search.session.points import Points
 from search.session.racer import Racer, races
 from search.session.records import collapse, fold_record
 from search.session.references import KEPT_SHARE, ReferenceQueue, keep_outcome
 from search.session.session import Session
-from search.session.smaller import after_memory
 from search.session.time_left import TimeLeft
 from search.session.trials import Trials, too_many_failures
 from search.stats.metrics import METRICS
@@ -39,13 +51,12 @@ from storage import (
     TrialRecord,
     TrialState,
 )
-from storage.records import Origin, Params
+from storage.records import Origin
 
 SHORT = 120.0  # seconds: with less time left, what may be saved comes before reference rows
 SPARED = 2.0  # seconds of a limited time at whose end no further part of the learning curve is begun
 MAX_REDRAWS = 200
 MAX_REDRAWS_FOR_TIME = 40  # after that there is no time for a further trial
-MAX_REDRAWS_FOR_NOVELTY = 20  # after that a known point is tried again, with other seeds
 
 
 @dataclass
@@ -61,18 +72,19 @@ class Loop:
         self._store, self._observer = self.session.store, self.session.observer
         self._drive: Drive[Work] = Drive(self.session.executor, job_of, self._on_outcome, self.show)
         self._trials = Trials(plan.metric)
-        self._starts: list[Start] = []  # still to be tried
+        self._points = Points(plan, self.session, self.sampler, self._trials)
+        self._describing = Describing()
+        saving = plan.saving
+        self._bundles = Bundles(plan.side_by_side, lambda job: bool(saving and saving.files(job)))
         self.references = ReferenceQueue(plan.references, plan.assignment, plan.folds, plan.seed, plan.parts)
         self._time = TimeLeft(plan, self.session, lambda: self.kept_for_references)
         self._racer = Racer(plan.race, plan.metric, plan.assignment) if plan.race else None
         self._defaults = {parameter.name: parameter.default for parameter in plan.space.parameters}
         self._folds_done = 0  # in this session
         self._answered = False  # whether a worker returned an outcome in this session
-        self._backbones: tuple[str, ...] = ()  # those that may be the best, of several; empty until all were probed
         self._states_stored = 0  # of fold runs that ended because the session was asked to stop
         self._notes: set[str] = set()  # notes of workers that were shown already
-        self._exhausted = False  # whether the sampler has no further point
-        self.ended_by_time = False  # or there is none that fits the time that is left
+        self.ended_by_time = False  # or because no point is left that fits the time
         self._ending = Ending.FINISHED
 
     def load(self) -> None:
@@ -89,7 +101,7 @@ class Loop:
         self.sampler.replay(self._trials)
         if self._racer:
             self._racer.load(self._store, self._trials)
-        self._starts = still_to_try([*self.plan.starts, *after_memory(self._trials, self.plan.space)], self._trials)
+        self._points = Points(self.plan, self.session, self.sampler, self._trials)
         self.show()
         self._drive.run(self._next_work, self._may_go_on)
         self._drain()
@@ -123,6 +135,11 @@ class Loop:
         """Submitted work without an outcome, in order of submission."""
         return self._drive.running
 
+    @property
+    def _fold_runs(self) -> list[FoldJob]:
+        """Of them the fold runs, those side by side too."""
+        return [job for work in self.running for job in folds_in(work)]
+
     def show(self) -> None:
         """Show the observer the progress of the search, and tell of workers that were replaced."""
         for one in self.session.executor.replaced():
@@ -133,10 +150,10 @@ class Loop:
         """The current state."""
         leader = self._trials.best
         return Progress(
-            trials=tuple(self._trials),
+            trials=self._trials,
             metric=self.plan.metric,
             folds=self.plan.folds,
-            running=tuple((work.trial, work.fold) for work in self.running if isinstance(work, FoldJob)),
+            running=tuple((job.trial, job.fold) for job in self._fold_runs),
             best=None if leader is None else leader.number,
             spent_seconds=self.session.spent,
             session_seconds=self.session.seconds,
@@ -147,7 +164,7 @@ class Loop:
             references=tuple(self.references.known),
             workers=self.session.executor.slots,
             defaults=self._defaults,
-            doing=activities(self.session.executor.doing, self.plan),
+            doing=Activities(self.session.executor.doing, self.plan),
             answered=self._answered or self.session.executor.ready,
         )
 
@@ -161,7 +178,7 @@ class Loop:
         if self._time.is_over(self._trials, unsure=self._is_unsure):
             self.ended_by_time = True
             return False
-        if self._starts or not self._time.is_flat(self._trials):
+        if self._points.starts or not self._time.is_flat(self._trials):
             return True
         little = f"{little_gain(self.plan.metric):g} of {METRICS[self.plan.metric].words}"
         self._observer.note(f"another hour is expected to bring less than {little}: the search ends here")
@@ -170,70 +187,60 @@ class Loop:
     @property
     def _is_unsure(self) -> bool:
         """Whether a fold is running of which it is only guessed when it ends."""
-        return any(
-            isinstance(work, FoldJob) and self._time.is_guessed(self._trials[work.trial]) for work in self.running
-        )
+        return any(self._time.is_guessed(self._trials[job.trial]) for job in self._fold_runs)
 
     # Submitting
 
     def _next_work(self) -> Work | None:
-        """The most useful work that is not running yet: a fold of the oldest open trial, else a new point.
+        """The most useful work that is not running yet: folds of the oldest open trial, else a new point.
 
         Reference rows come between trial 0 and all others; in a short time after the known-good points. If trials
         race, a trial of the sampler runs one fold at a time, because its next fold may not be needed, unless there is
-        nothing else to do.
+        nothing else to do; side by side all its folds run at once.
         """
-        if job := self._next_fold(patient=self._racer is not None):
+        if job := self._next_folds(patient=self._racer is not None):
             return job
-        may_wait = self._starts and self._time.seconds < SHORT
+        may_wait = self._points.starts and self._time.seconds < SHORT
         if self._trials and not may_wait and (reference := self.references.next_job() or self._next_part(free=False)):
             return reference
-        if any(isinstance(work, Candidate) for work in self.running):
+        if self._describing.is_full(self.session.executor.slots, self._points.starts):
             return self._next_part(free=True)
-        return self._next_candidate() or self._next_fold(patient=False) or self._next_part(free=True)
+        return self._next_candidate() or self._next_folds(patient=False) or self._next_part(free=True)
 
     def _next_candidate(self) -> Candidate | None:
-        """The next point; None if there is none, or no further trial is wanted.
-
-        There may be a start after the sampler's last point: half the batch of one that failed.
-        """
-        number = len(self._trials)
+        """The next point; None if there is none, or no further trial is wanted."""
+        number = len(self._trials) + len(self._describing)
         if self.plan.trials is not None and number >= self.plan.trials:
             return None
-        if (start := self._next_start(number)) or self._exhausted:
-            return start
-        try:
-            return self._drawn(number)
-        except Exhausted as end:
-            self._no_point_left(end)
-            return None
+        if candidate := self._points.next(number):
+            self._describing.add(candidate)
+        return candidate
 
     def _next_part(self, *, free: bool) -> ReferenceJob | None:
         """A short fit for the learning curve; `free`: while other workers are busy with what the search waits for."""
         busy = any(not isinstance(work, ReferenceJob) for work in self.running)
         return self.references.next_part(self._time.seconds - SPARED, free=free) if busy or not free else None
 
-    def _next_fold(self, *, patient: bool) -> FoldJob | None:
-        """The first fold that is not running yet, of the oldest open trial for whose next fold there is time."""
-        return self._fold_of((trial for trial in self._trials.open if self._time.has_fold(trial)), patient=patient)
+    def _next_folds(self, *, patient: bool) -> FoldJob | BundleJob | None:
+        """What is missing of the oldest open trial for whose next fold there is time: a fold, or some side by side."""
+        missing = self._missing(self._trials.open, self._time.has_fold, patient=patient)
+        return self._bundles.next_of(missing, lambda number, n: self._time.has_folds(self._trials[number], n))
 
-    def _fold_of(self, trials: Iterable[TrialRecord], *, patient: bool) -> FoldJob | None:
-        """The first fold that is not running yet, of the first of these open trials that has one.
+    def _missing(
+        self, trials: Iterable[TrialRecord], has_time: Callable[[TrialRecord], bool], *, patient: bool
+    ) -> Iterator[FoldJob]:
+        """The folds that are not running yet, of the first of these open trials that has one, and `has_time` for.
 
         `patient`: a trial of the sampler waits while another of its folds is running, because that may end the trial.
         """
-        busy = {(work.trial, work.fold) for work in self.running if isinstance(work, FoldJob)}
+        busy = {(job.trial, job.fold) for job in self._fold_runs}
         waiting = {number for number, _ in busy if patient and self._trials[number].origin == Origin.SAMPLER}
-        for trial in trials:
+        for trial in (trial for trial in trials if trial.number not in waiting):
             done = {f.fold for f in trial.folds}
-            for fold in range(self.plan.folds):
-                if fold not in done and (trial.number, fold) not in busy and trial.number not in waiting:
-                    return self._fold_job(trial, fold)
-        return None
-
-    def _no_point_left(self, end: Exhausted) -> None:
-        self._exhausted = True
-        self._observer.note(f"{end}; the search is finished with trial {len(self._trials) - 1}.")
+            left = [n for n in range(self.plan.folds) if n not in done and (trial.number, n) not in busy]
+            if left and has_time(trial):
+                yield from (self._fold_job(trial, fold) for fold in left)
+                return
 
     def _fold_job(self, trial: TrialRecord, fold: int) -> FoldJob:
         thresholds = self._racer.thresholds(trial, fold) if self._racer else {}
@@ -245,107 +252,75 @@ class Loop:
         job = fold_job(trial, fold, Split(0, self.plan.assignment), seed=self.plan.seed, options=options)
         return replace(job, keep=self._time.where_to_keep(trial, fold))
 
-    def _next_start(self, number: int) -> Candidate | None:
-        while self._starts:
-            start = self._of_best_backbone(self._starts.pop(0))
-            if not self._trials.has(start.point):
-                return Candidate(number, dict(start.point), start.origin, one_of=start.one_of)
-        return None
-
-    def _drawn(self, number: int) -> Candidate:
-        """The next point of the sampler. Raises Exhausted."""
-        candidate = Candidate(number, self.sampler.ask(number), Origin.SAMPLER)
-        while self._is_useless(candidate.params) and candidate.redraws < MAX_REDRAWS_FOR_NOVELTY:
-            self._redraw(candidate)
-        return candidate
-
-    def _of_best_backbone(self, start: Start) -> Start:
-        """The start with the backbone whose probe was the best; probes keep theirs."""
-        is_fixed = start.origin == Origin.SMALLER or dict(start.point) in map(dict, self.plan.probes.values())
-        if is_fixed or not self._probed():
-            return start
-        return replace(start, point=with_backbone(start.point, self._backbones[0]))
-
-    def _is_useless(self, params: Params) -> bool:
-        """Whether a point was tried before, or is of a backbone that cannot be the best."""
-        name = backbone_of(params)
-        return self._trials.has(params) or (name is not None and self._probed() and name not in self._backbones)
-
-    def _probed(self) -> bool:
-        """Whether all backbones were probed, of several."""
-        if not self._backbones and self.plan.probes:
-            self._backbones = may_be_best_of(self._store, self._trials, self.plan.probes) or ()
-            if behind := sorted(self.plan.probes.keys() - set(self._backbones)) if self._backbones else []:
-                self._observer.note(f"backbones that are clearly behind, and left out from now on: {', '.join(behind)}")
-        return bool(self._backbones)
-
-    def _redraw(self, candidate: Candidate) -> None:
-        self.sampler.refuse(candidate.number)
-        candidate.params = self.sampler.ask(candidate.number)
-        candidate.redraws += 1
-
     # Outcomes
 
     def _on_outcome(self, work: Work, outcome: Outcome) -> None:
         self._answered = True
         match work:
             case Candidate():
-                self._on_described(work, outcome)
+                for candidate, its_outcome in self._describing.answered(work, outcome):
+                    if not self._on_described(candidate, its_outcome):
+                        self._describing.drop()
             case ReferenceJob():
                 keep_outcome(self.references, self.session, work, outcome)
             case FoldJob():
                 self._on_fold(work, outcome)
+            case BundleJob():
+                self._on_bundle(work, outcome)
 
-    def _on_described(self, candidate: Candidate, outcome: Outcome) -> None:
-        """Store the point as a trial, or draw another if its model cannot be trained."""
-        refusal = self._refusal(outcome)
-        if refusal and candidate.origin in LEFT_OUT:
-            point = LEFT_OUT[candidate.origin]
-            self._observer.note(f"a {point} is left out: {refusal} ({in_words(candidate.params, self._defaults)})")
-            return
-        if refusal and candidate.origin == Origin.BASELINE:
+    def _on_described(self, candidate: Candidate, outcome: Outcome) -> bool:
+        """Store the point as a trial, or draw another if its model cannot be trained; False if neither was done."""
+        if refusal := self._refusal(outcome):
+            return self._refused(candidate, refusal)
+        if isinstance(outcome, Failure) and outcome.cause == FailureCause.STOPPED:
+            return False
+        if isinstance(outcome, Description):
+            self._time.describe(candidate.number, candidate.params, outcome)
+            if too_long := self._time.too_long(candidate.number, candidate.origin):
+                return self._without_time(candidate, too_long)
+        self._points.begun(candidate)
+        self._add_trial(candidate, outcome)
+        return True
+
+    def _refused(self, candidate: Candidate, refusal: str) -> bool:
+        """Leave out a point whose model cannot be trained, or take another. Raises UsageError where there is none."""
+        if candidate.origin in LEFT_OUT:
+            return self._left_out(candidate, refusal)
+        if candidate.origin == Origin.BASELINE:
             raise UsageError(
                 f"trial {candidate.number}, the baseline, cannot be trained: {refusal}; "
                 "change it in [space] of study.toml, or raise max_parameters"
             )
-        if refusal and candidate.redraws >= MAX_REDRAWS:
+        if candidate.redraws >= MAX_REDRAWS:
             raise UsageError(
                 f"{MAX_REDRAWS} points in a row could not be trained, the last because {refusal}; "
                 "narrow the space in study.toml, or raise max_parameters"
             )
-        if refusal:
-            if not self.session.stop.asked:
-                self._draw_anew(candidate)
-            return
-        if isinstance(outcome, Failure) and outcome.cause == FailureCause.STOPPED:
-            return
-        if isinstance(outcome, Description):
-            self._time.describe(candidate.number, candidate.params, outcome)
-            if too_long := self._time.too_long(candidate.number, candidate.origin):
-                self._without_time(candidate, too_long)
-                return
-        self._starts = [start for start in self._starts if not start.one_of or start.one_of != candidate.one_of]
-        self._add_trial(candidate, outcome)
+        return not self.session.stop.asked and self._draw_anew(candidate)
 
-    def _without_time(self, candidate: Candidate, too_long: str) -> None:
+    def _left_out(self, candidate: Candidate, why: str) -> bool:
+        point = LEFT_OUT[candidate.origin]
+        self._observer.note(f"a {point} is left out: {why} ({in_words(candidate.params, self._defaults)})")
+        return False
+
+    def _without_time(self, candidate: Candidate, too_long: str) -> bool:
         """Leave out a point that cannot be finished usefully: take another, or none if hardly any would fit."""
         if candidate.origin in LEFT_OUT:
-            point = LEFT_OUT[candidate.origin]
-            self._observer.note(f"a {point} is left out: {too_long} ({in_words(candidate.params, self._defaults)})")
-        elif self.session.stop.asked:
-            return
-        elif candidate.redraws < MAX_REDRAWS_FOR_TIME and not self._time.nothing_fits(self._trials):
-            self._draw_anew(candidate)
-        else:
-            self._exhausted = self.ended_by_time = True
-            self._observer.note(f"no further trial is begun: {too_long}; a larger --time (or --hours) goes on")
+            return self._left_out(candidate, too_long)
+        if self.session.stop.asked:
+            return False
+        if candidate.redraws < MAX_REDRAWS_FOR_TIME and not self._time.nothing_fits(self._trials):
+            return self._draw_anew(candidate)
+        self._points.exhausted = self.ended_by_time = True
+        self._observer.note(f"no further trial is begun: {too_long}; a larger --time (or --hours) goes on")
+        return False
 
-    def _draw_anew(self, candidate: Candidate) -> None:
-        try:
-            self._redraw(candidate)
-            self._drive.submit(candidate)
-        except Exhausted as end:
-            self._no_point_left(end)
+    def _draw_anew(self, candidate: Candidate) -> bool:
+        if not self._points.draw_anew(candidate):
+            return False
+        self._describing.again(candidate)
+        self._drive.submit(candidate)
+        return True
 
     def _refusal(self, outcome: Outcome) -> str | None:
         """Why a described model is not trained; None if it is trained, or could not be described."""
@@ -388,6 +363,22 @@ class Loop:
             self._commit(trial, job, outcome)
         if self.plan.saving:
             self.plan.saving.forget(job)
+
+    def _on_bundle(self, bundle: BundleJob, outcome: Outcome) -> None:
+        """Commit fold runs that were trained side by side, in order; what failed so is tried once more, one by one."""
+        if isinstance(outcome, Failure):
+            if outcome.cause == FailureCause.STOPPED:
+                self._states_stored += len(bundle.folds)
+            else:
+                self._observer.note(self._bundles.failed(bundle, outcome))
+            return
+        assert isinstance(outcome, BundleResult)  # noqa: S101 - the answer to a BundleJob
+        for job, result in zip(bundle.folds, outcome.folds, strict=False):
+            self._on_fold(job, result)
+        if len(outcome.folds) < len(bundle.folds):
+            self._bundles.apart(bundle)
+        if self.plan.saving:
+            self.plan.saving.forget(bundle)
 
     def _commit(self, trial: TrialRecord, job: FoldJob, outcome: Outcome) -> None:
         """See `_on_fold`."""
@@ -432,8 +423,7 @@ class Loop:
     def _failed(self, trial: TrialRecord, failure: Failure) -> None:
         """Update the state after a stored trial failed; end the search after too many failures in a row."""
         self._on_closed(trial.number, TrialState.FAILED, failure.cause, failure.detail)
-        halves = [start for start in after_memory(self._trials, self.plan.space) if start.of == trial.number]
-        self._starts = sorted([*self._starts, *still_to_try(halves, self._trials)], key=lambda start: start.of)
+        self._points.failed(trial.number)
         if why := too_many_failures(self._trials, self._trials[trial.number]):
             self._ending = Ending.FAILED
             self._observer.note(why)
@@ -503,12 +493,12 @@ class Loop:
         numbers = () if self.running or self.session.stop.asked else self._time.last_folds(self._trials)
 
         def next_fold() -> FoldJob | None:
-            trials = (self._trials[number] for number in numbers)
-            fitting = (t for t in trials if t.state == TrialState.RUNNING and self._time.has_last_fold(t, self._trials))
-            return self._fold_of(fitting, patient=False)
+            trials = (trial for number in numbers if (trial := self._trials[number]).state == TrialState.RUNNING)
+            fitting = self._missing(trials, lambda trial: self._time.has_last_fold(trial, self._trials), patient=False)
+            return next(fitting, None)
 
         def may_go_on() -> bool:
-            running = [self._trials[work.trial] for work in self.running if isinstance(work, FoldJob)]
+            running = [self._trials[job.trial] for job in self._fold_runs]
             return not self.session.stop.asked and self._time.until_last(self._trials, running) > 0
 
         if job := next_fold():

@@ -65,6 +65,7 @@ class Plan:
     parts: PartTerms | None = None  # of the learning curve; None: there is none
     probe_views: frozenset[str] = frozenset()  # views of all images whose features the linear probe needs
     reserve: Callable[[Sequence[TrialRecord]], Reserve] = lambda _trials: Reserve()  # of time, for finishing
+    side_by_side: bool = False  # whether fold runs of a trial are trained so, where they can be
     race: RaceTerms | None = None  # None: every trial is trained on every fold
     weights: Callable[[TrialRecord, int], Path] | None = None  # where a fold run keeps its weights
     forget: Callable[[Iterable[int]], None] = lambda _numbers: None  # removes the kept weights of trials
@@ -159,6 +160,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int, memory: int | None =
         references=references,
         parts=_parts(prepared, references),
         probe_views=_probe_views(prepared.facts),
+        side_by_side=config.training.xla and not prepared.own,
         race=race_terms(prepared, str(store.study().config.get("race", "none"))),
     )
     images, folder, study = int((plan.assignment >= 0).sum()), StudyFolder(store.path.parent), store.study()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from search.study.config import Config, Try
 from search.study.database import place_of_study
 from search.study.folder import StudyFolder
 from search.study.prepared import BY_ITSELF, CustomModel, Prepared
+from search.study.size_probe import SizeProbe
 from search.study.warm_start import best_of, points_to_try
 from spaces import Space, SpaceError
 from spaces.backbones import Backbone
@@ -44,19 +46,23 @@ def prepare(
     progress: Callable[[int, int], None] | None = None,
     model: ModelFile | None = None,
     warm_start: Path | None = None,
+    size_probe: SizeProbe | None = None,
 ) -> Prepared:
     """Read the images and decide what the configuration leaves open. Writes nothing.
 
     `model`: the user's builder, used instead of the preset; it is called to discover its parameters.
-    `warm_start`: the folder of another study, whose best points are tried too.
+    `warm_start`: the folder of another study, whose best points are tried too. `size_probe`: what decides the size of
+    the images of a new study, where the configuration does not; of one that has begun the stored one counts.
     Raises UsageError for images, model, weights, space, points or folds that cannot be searched.
     """
     chosen = preset(config.preset)
     (stored, before), weights = _stored(config, folder), AvailableBackbones((), config.space, ())
     if not model and (isinstance(chosen, Auto) or chosen.frozen):
         weights = find_backbones(config, folder, _backbones_of(stored), needed=not isinstance(chosen, Auto))
-    scale = None if stored is None else _scale_of(stored, folder)
-    images = read_images(config.origin(folder), size=config.image_size, scale=scale, progress=progress)
+    scale, size = None, size_probe.size if size_probe else None
+    if stored is not None:
+        scale, size_probe, size = _scale_of(stored, folder), _size_probe_of(stored, folder), stored.image_shape[:2]
+    images = read_images(config.origin(folder), size=config.image_size or size, scale=scale, progress=progress)
     images = in_order_of(images, [image.path for image in before])
     checked = check_images(images, config.groups, folder, config.folds)
     if checked.folds is None:
@@ -65,6 +71,8 @@ def prepare(
     if locked.any():
         images, checked = hold_out(images, checked, locked, config.folds)
     facts = _facts(images, checked.grouping.excluded, flip=config.flip, backbones=weights.backbones)
+    if size_probe and size_probe.is_larger:
+        facts = replace(facts, side=size_probe.side)
     own = _own(stored, model, facts) if model else None
     whole, name = (own.space, own.file.name) if own else (chosen.space(facts), f"preset {chosen.name}")
     space = _narrowed(whole, weights.space, name)
@@ -80,7 +88,8 @@ def prepare(
     own_remark = own.found if own else None
     unmodelled = _unmodelled(config, space, families=isinstance(chosen, Auto) and not own)
     folds = checked.folds or 0
-    detail = _lost_detail(images) if stored is None and config.image_size is None else None
+    detail = lost_detail(images) if stored is None and config.image_size is None else None
+    detail = size_probe.sentence if size_probe else detail
     settled = (text for text in (detail, own_remark, warm_remark, unmodelled) if text)
     return Prepared(
         config=share_of_hours(config, folds),
@@ -96,6 +105,8 @@ def prepare(
         warm=warm,
         remarks=(*checked.sentences, *weights.remarks, *settled),
         locked=int(locked.sum()),
+        begun=stored is not None,
+        size_probe=size_probe,
     )
 
 
@@ -126,7 +137,7 @@ def _unmodelled(config: Config, space: Space, *, families: bool) -> str | None:
     return f"{sentence}, or a preset of one family" if sentence and families else sentence
 
 
-def _lost_detail(images: ImageSet) -> str | None:
+def lost_detail(images: ImageSet) -> str | None:
     """A sentence on what is too small to be seen in large images; None where they were not made much smaller."""
     height, width = images.pixels.shape[1:3]
     high, wide = np.median(images.sizes, axis=0)
@@ -135,8 +146,8 @@ def _lost_detail(images: ImageSet) -> str | None:
         return None
     return (
         f"{wide:,.0f} x {high:,.0f} pixels, the median of the files, become {width} x {height}: what is smaller than "
-        f"about {times:.0f} of theirs is lost. If that matters, make the study by `search init`, and set image_size = "
-        f"224 in {toml.FILE}; it takes about three times as long"
+        f"about {times:.0f} of theirs is lost. If that matters, begin with --image-size 224; it takes about three "
+        "times as long"
     )
 
 
@@ -175,6 +186,14 @@ def _scale_of(stored: StudyRecord, folder: Path) -> Scale:
         return Scale.of_plain(stored.config)
     except (ValueError, TypeError) as error:
         raise UsageError(f"{folder}: its database says {error}, which cannot be; restore it from a backup") from None
+
+
+def _size_probe_of(stored: StudyRecord, folder: Path) -> SizeProbe | None:
+    """By what a study that has begun chose the size of its images. Raises UsageError for one that is never written."""
+    try:
+        return SizeProbe.of_plain(stored.config)
+    except ValueError as error:
+        raise UsageError(f"{folder}: its database holds {error}; restore it from a backup") from None
 
 
 def _backbones_of(stored: StudyRecord | None) -> Collection[str] | None:

@@ -7,7 +7,9 @@ lower number. The state has the contributions of the incumbent and of open trial
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from bisect import insort
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +49,8 @@ class Racer:
         # trial -> fold -> contribution of each image, of the incumbent and of open trials
         self._contributions: dict[int, dict[int, Contributions]] = {}
         self._curves: dict[int, Sequence[float]] = {}  # of open trials: the metric by epoch of the first fold
-        self._best_at_rungs: dict[Schedule, list[Mapping[int, float]]] = {}  # of the first folds of closed trials
+        # Of the first folds of closed trials, ascending: sorting all of them for each new trial is slow.
+        self._reached: dict[Schedule, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
 
     def load(self, store: Store, trials: Sequence[TrialRecord]) -> None:
         """Load stored results."""
@@ -60,14 +63,18 @@ class Racer:
         self._curves = dict(store.curves(FIRST, self._curve))
         for trial in trials:
             if trial.state != TrialState.RUNNING:
-                self._note_first_fold(trial)
+                for values, value in self._first_fold(trial):
+                    values.append(value)
+        for by_rung in self._reached.values():
+            for values in by_rung.values():
+                values.sort()
 
     def thresholds(self, trial: TrialRecord, fold: int) -> dict[int, float]:
         """Epoch -> metric that this fold run must have reached by then to continue; empty without such a rule."""
         schedule = self._terms.schedule(trial.params)
         if fold != FIRST or schedule is None or not self._races(trial):
             return {}
-        return racing.thresholds(self._metric, schedule, self._best_at_rungs.get(schedule, ()))
+        return racing.thresholds(self._metric, self._reached.get(schedule, {}))
 
     def note(self, fold: FoldRecord) -> None:
         """Add a trained fold. Must be called before `behind` and `closed`."""
@@ -87,7 +94,8 @@ class Racer:
 
     def closed(self, trial: TrialRecord) -> None:
         """Add a trial that has ended."""
-        self._note_first_fold(trial)
+        for values, value in self._first_fold(trial):
+            insort(values, value)
         before = self._incumbent
         self._incumbent = best([t for t in (before, trial) if t is not None], self._metric)
         for closed in (before, trial):
@@ -111,13 +119,13 @@ class Racer:
             labels, probabilities, self._weights
         )
 
-    def _note_first_fold(self, trial: TrialRecord) -> None:
-        """Store the best metric of a closed trial at each rung of its first fold."""
+    def _first_fold(self, trial: TrialRecord) -> Iterator[tuple[list[float], float]]:
+        """The best metric of a closed trial at each rung of its first fold, with what others reached there."""
         values, schedule = self._curves.pop(trial.number, ()), self._terms.schedule(trial.params)
         if schedule is not None and values and trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
             cut = trial.cause == racing.BEHIND_EARLY or (trial.collapsed and _stopped_in(trial, FIRST))
-            best_at_rungs = racing.best_at_rungs(self._metric, values, schedule, cut=cut)
-            self._best_at_rungs.setdefault(schedule, []).append(best_at_rungs)
+            for rung, best_so_far in racing.best_at_rungs(self._metric, values, schedule, cut=cut).items():
+                yield self._reached[schedule][rung], best_so_far
 
 
 def _stopped_in(trial: TrialRecord, fold: int) -> bool:

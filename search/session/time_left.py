@@ -34,6 +34,7 @@ from storage.records import Origin, Params
 
 RESERVE_SECONDS = 5.0  # between two estimates of the time for finishing; in a short time
 RESERVE_SHARE = 0.01  # of it, as then there are few trials
+ESTIMATING_SHARE = 0.02  # of the time that these estimates may take: with many thousand trials each takes a second
 OUTLOOK_SECONDS = 30.0  # between two estimates of what more search brings, and at most
 OUTLOOK_SHARE = 20.0  # of the time one part of so many
 CHOICE_SHARE = 20.0  # of the time that is left one part of so many: between two looks at what would be chosen now
@@ -73,7 +74,8 @@ class TimeLeft:
         if now >= self._reserve_again:  # not after every trial: with thousands of them the estimate is slow
             reserve = self._plan.reserve(trials)
             self._reserved = reserve.confirming + reserve.grace + self.needed(trials) + self._for_references()
-            self._reserve_again = now + min(RESERVE_SECONDS, RESERVE_SHARE * self._plan.seconds)
+            pause = min(RESERVE_SECONDS, RESERVE_SHARE * self._plan.seconds)
+            self._reserve_again = now + max(pause, (self._session.clock() - now) / ESTIMATING_SHARE)
         return self.seconds <= (RESTARTING if unsure else 0.0)
 
     def eta(self, trials: Trials, folds_done: int) -> float | None:
@@ -95,8 +97,11 @@ class TimeLeft:
         ensemble that would be chosen now, what a slow or busy machine takes longer than `SAVING`, and seeing where the
         model looks if that takes hardly any of the time.
         """
-        leader = next((t for t in ranked(trials, self._plan.metric) if may_be_chosen(t, self._plan.metric)), None)
-        if leader is None or self._plan.seconds is None:
+        if self._plan.seconds is None:
+            return 0.0
+        metric = self._plan.metric
+        leader = trials.best or next((t for t in ranked(trials, metric) if may_be_chosen(t, metric)), None)
+        if leader is None:
             return 0.0
         kept = sum(path.is_file() for path in self._weights_of(leader))
         slowness = self._prices.slowness
@@ -205,6 +210,13 @@ class TimeLeft:
         """Whether the next fold run of a trial is expected to end in time. The baseline is always begun."""
         is_begun_anyway = trial.origin == Origin.BASELINE and not trial.folds
         return is_begun_anyway or self._prices.fold(trial) <= self.seconds
+
+    def has_folds(self, trial: TrialRecord, folds: int) -> bool:
+        """Whether so many fold runs of a trial are expected to end in time, side by side in one worker.
+
+        The price of each is its share, where others of the trial were trained so.
+        """
+        return folds * self._prices.fold(trial) <= self.seconds
 
     def until_making(self, trials: Trials) -> float:
         """Seconds until references are computed and the model is made; infinite without a limit.

@@ -29,6 +29,7 @@ class Trials(Sequence[TrialRecord]):
         self._open: dict[int, None] = {}
         self._points: set[Hashable] = set()
         self._best: TrialRecord | None = None
+        self._folds_of_closed = 0
         for trial in trials:
             self.append(trial)
 
@@ -39,6 +40,8 @@ class Trials(Sequence[TrialRecord]):
         self._note(trial)
 
     def __setitem__(self, number: int, trial: TrialRecord) -> None:
+        if number not in self._open:
+            self._folds_of_closed -= len(self._all[number].folds)
         self._all[number] = trial
         self._note(trial)
 
@@ -86,8 +89,7 @@ class Trials(Sequence[TrialRecord]):
         still_open = self.open
         closed = len(self) - len(still_open)
         folds_of_open = sum(len(trial.folds) for trial in still_open)
-        folds_of_closed = sum(len(trial.folds) for trial in self) - folds_of_open
-        each = folds_of_closed / closed if racing and closed else folds
+        each = self._folds_of_closed / closed if racing and closed else folds
         return max(0, (trials - closed) * each - folds_of_open)
 
     def has(self, params: Mapping[str, Value]) -> bool:
@@ -99,6 +101,7 @@ class Trials(Sequence[TrialRecord]):
             self._open[trial.number] = None
             return
         self._open.pop(trial.number, None)
+        self._folds_of_closed += len(trial.folds)
         if trial.state == TrialState.COMPLETE:
             self._best = best([*([self._best] if self._best else []), trial], self._metric)
 

@@ -128,16 +128,16 @@ def best_at_rungs(metric: str, values: Sequence[float], schedule: Schedule, *, c
     return best
 
 
-def thresholds(metric: str, schedule: Schedule, others: Sequence[Mapping[int, float]]) -> dict[int, float]:
-    """Rung -> the value that a first fold must reach to continue: that of the best third of `others`.
+def thresholds(metric: str, reached: Mapping[int, Sequence[float]]) -> dict[int, float]:
+    """Rung -> the value that a first fold must reach to continue: that of the best third of what others reached.
 
-    `others`: `best_at_rungs` of earlier trials with the same schedule.
+    `reached`: rung -> the values in `best_at_rungs` of earlier trials with the same schedule, ascending.
     """
     needed = {}
-    for rung in rungs(schedule.epochs):
-        known = sorted((other[rung] for other in others if rung in other), reverse=METRICS[metric].maximized)
-        if len(known) >= ENOUGH:
-            needed[rung] = known[len(known) // FACTOR - 1]
+    for rung, values in sorted(reached.items()):
+        if len(values) >= ENOUGH:
+            third = len(values) // FACTOR
+            needed[rung] = values[-third] if METRICS[metric].maximized else values[third - 1]
     return needed
 
 

@@ -173,7 +173,8 @@ _COMMENTS = {
     "unset: no limit",
     "until_flat": "whether the search ends before its budgets when another hour is expected to bring less than 0.3 "
     "points",
-    "image_size": "height and width in pixels, or one number for both; unset: from the images, at most 128",
+    "image_size": "height and width in pixels, or one number for both; unset: from the images, at most 128, or "
+    "more where a comparison at the start finds that a pre-trained network sees more then",
     "flip": "whether a picture turned left to right still shows its class; false for letters, or left and right hands",
     "groups": "images that belong together, such as those of one patient, stay in one fold: a table (.csv) with the "
     "columns path and group, or a regular expression whose group is found in the path; unset: copies only",

@@ -57,13 +57,14 @@ def saved_trials(store: Store) -> tuple[int, ...]:
     return tuple(sorted(weights, key=lambda number: (-weights[number], number)))
 
 
-def ends_of(folder: StudyFolder, store: Store, start: int | None, goal: int | None) -> Ends:
+def ends_of(folder: StudyFolder, store: Store, start: int | None, goal: int | None, larger: Sequence[str] = ()) -> Ends:
     """The trials to compare; None: trial 0, and the trial of the saved model, else the best one.
 
+    `larger`: options of the command that searches on, where a budget of the study is used up.
     Raises UsageError, with the next step, where there is nothing to compare.
     """
     trials, metric, split = store.trials(curves=False), stored_record(store).metric, store.split()
-    more = f"search on with: {stored_command(folder, store, 'resume')}"
+    more = f"search on with: {stored_command(folder, store, 'resume', *larger)}"
     if not any(trial.folds for trial in trials):
         raise UsageError(f"{folder} has no trial yet, so there is nothing to explain; {more}")
     saved, leader = saved_trials(store), best(trials, metric)

@@ -14,6 +14,10 @@ from spaces import Choice, Parameter, Space, SpaceError
 from storage import StorageError, Store, StudyRecord
 
 
+class OtherSettingsError(UsageError):
+    """The stored study is not the requested one."""
+
+
 def stored_space(store: Store) -> Space:
     """The space that the study searches. Raises StorageError if the database does not contain a valid one."""
     try:
@@ -28,7 +32,7 @@ def _never_written(store: Store, found: str) -> str:
 
 
 def check_same(store: Store, prepared: Prepared) -> None:
-    """Raise UsageError, which names each difference, if the stored study is not the requested one.
+    """Raise OtherSettingsError, which names each difference, if the stored study is not the requested one.
 
     Raises StorageError if the parameters of a stored trial are not in its space: the sampler could not learn from it.
     """
@@ -57,7 +61,7 @@ def check_same(store: Store, prepared: Prepared) -> None:
         found += image_differences(store, prepared)
     if found:
         lines = "\n".join(f"  {line}" for line in found)
-        raise UsageError(
+        raise OtherSettingsError(
             f"this study began with other settings, and its results would not compare:\n{lines}\n"
             "put them back to go on, or begin another study with --dir"
         )
@@ -83,7 +87,7 @@ def _check_model(stored: StudyRecord, prepared: Prepared) -> None:
             f"this study searches {name}, your own code, which runs only when you name it: --model PATH/{name}"
         )
     if model is not None and prepared.own is not None and model["sha256"] != prepared.own.file.sha256:
-        raise UsageError(
+        raise OtherSettingsError(
             f"this study searches {name} as it was when the study began (SHA-256 {model['sha256'][:12]}…), and "
             f"{prepared.own.file.path}, or what it imports from its folder, is another "
             f"(SHA-256 {prepared.own.file.sha256[:12]}…); "

@@ -9,6 +9,8 @@ from search.data.check import Checked
 from search.data.holdout import KEY as LOCK_BOX
 from search.data.images import ImageSet
 from search.study.config import Config, Try
+from search.study.size_probe import KEY as SIZE_PROBE
+from search.study.size_probe import SizeProbe
 from spaces import Space, Value
 from spaces.backbones.lite import LITE0
 from spaces.custom.file import ModelFile
@@ -54,6 +56,8 @@ class Prepared:
     warm: tuple[Try, ...]  # points that a warm start adds to study.toml
     remarks: tuple[str, ...]  # decisions made for the user, one sentence each
     locked: int = 0  # number of images held out for testing without a testing folder
+    begun: bool = False  # whether the study has trials, which decided the size of its images
+    size_probe: SizeProbe | None = None  # why the images have their size; None: they were not compared at two
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -64,6 +68,8 @@ class Prepared:
         filled = {**identity, "folds": self.folds, "image_size": size, "training": training}
         if self.locked:
             filled[LOCK_BOX] = self.locked
+        if self.size_probe:
+            filled[SIZE_PROBE] = self.size_probe.plain
         if not self.images.scale.is_full:
             filled |= self.images.scale.plain
         if self.checked.named:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from search.data.groups import is_table
+from search.data.origin import ENDINGS, is_archive
 from search.errors import UsageError
 from search.study import config as toml
 from search.study.folder import StudyFolder
@@ -21,6 +22,7 @@ MAX_STUDIES = 10_000
 _KEYS = ("images", "presets", "seeds", "settings")
 _BY_SWEEP = ("images", "preset", "seed")  # settings of a study that the sweep varies
 _TABLES = ("training", "weights", "space")
+_OF_DATA = (*toml.DATA, "groups")  # settings of a study that a data set may have of its own
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 
 
@@ -32,7 +34,7 @@ class Cell:
     preset: str
     seed: int
     folder: StudyFolder
-    images: Path
+    images: Path  # a folder, or an archive
     changes: Mapping[str, Any]  # its settings by key of study.toml, 'training.max_epochs' for one in a table
 
 
@@ -54,11 +56,17 @@ def read_sweep(path: Path) -> tuple[Cell, ...]:
     cells = tuple(_cells(path, home, values))
     if len(cells) > MAX_STUDIES:
         raise UsageError(f"{path}: at most {MAX_STUDIES:,} studies, got {len(cells):,}")
-    for cell in {cell.images: cell for cell in cells}.values():
-        if not cell.images.is_dir():
-            raise UsageError(f"{path}: images.{cell.data}: {cell.images} is not a folder of images")
     for cell in {(cell.data, cell.preset): cell for cell in cells}.values():
         toml.parse(toml.merged({"images": str(cell.images)}, cell.changes), str(path))
+    for cell in {cell.data: cell for cell in cells}.values():
+        for root in (cell.images, *map(Path, cell.changes.get("also", ()))):
+            if not (root.is_dir() or is_archive(root)):
+                raise UsageError(
+                    f"{path}: images.{cell.data}: {root} is no folder of images, and no archive of one "
+                    f"({', '.join(ENDINGS)})"
+                )
+        if (labels := cell.changes.get("labels")) and not Path(labels).is_file():
+            raise UsageError(f"{path}: images.{cell.data}: {labels}, its table of labels, is not there")
     return cells
 
 
@@ -70,11 +78,10 @@ def _problems(values: Mapping[str, Any]) -> Iterator[str]:
     if not isinstance(images, Mapping) or not images:
         yield f"images: must be a table of folders, one a data set, got {received(images)}"
     else:
-        for name, folder in images.items():
+        for name, data in images.items():
             if not _NAME.fullmatch(name):
                 yield f"images: a name has letters, digits, '_' and '-', 40 at most, got {received(name)}"
-            if not isinstance(folder, str) or not folder:
-                yield f"images.{name}: must be a folder, got {received(folder)}"
+            yield from _problems_of_data(f"images.{name}", data)
     for key, kind, what in (("presets", str, "names"), ("seeds", int, "whole numbers")):
         listed = values.get(key, [0])
         if not isinstance(listed, list) or not listed or len(set(map(repr, listed))) < len(listed):
@@ -82,6 +89,17 @@ def _problems(values: Mapping[str, Any]) -> Iterator[str]:
         elif key in values and not all(type(one) is kind for one in listed):
             yield f"{key}: must be a list of {what}, got {received(listed)}"
     yield from _problems_of_settings(values.get("settings", {}))
+
+
+def _problems_of_data(name: str, data: object) -> Iterator[str]:
+    """Of a data set: a folder or archive, or a table of settings that say which images it has."""
+    if isinstance(data, Mapping):
+        for key in data:
+            if key not in _OF_DATA:
+                yield f"{name}.{key}: no such key of a data set; {nearest(key, _OF_DATA)}"
+        name, data = f"{name}.images", data.get("images", "")
+    if not isinstance(data, str) or not data:
+        yield f"{name}: must be a folder or an archive, got {received(data)}"
 
 
 def _problems_of_settings(settings: object) -> Iterator[str]:
@@ -120,13 +138,10 @@ def _cells(path: Path, home: Path, values: Mapping[str, Any]) -> Iterator[Cell]:
             flat |= {f"{table}.{name}": value for name, value in settings[table].items()}
     flat = {key: _from_here(key, value, path.parent) for key, value in flat.items()}
     for seed in values.get("seeds", [0]):
-        for data, images in values["images"].items():
+        for data, given in values["images"].items():
+            of_data = dict(given) if isinstance(given, Mapping) else {"images": given}
+            images = (path.parent / of_data.pop("images")).resolve()
+            own = {key: _from_here(key, value, path.parent) for key, value in of_data.items()}
             for preset in values.get("presets", ["auto"]):
-                yield Cell(
-                    data,
-                    preset,
-                    seed,
-                    StudyFolder(home / f"{data}-{preset}-{seed}"),
-                    (path.parent / images).resolve(),
-                    {**flat, "preset": preset, "seed": seed},
-                )
+                folder = StudyFolder(home / f"{data}-{preset}-{seed}")
+                yield Cell(data, preset, seed, folder, images, {**flat, **own, "preset": preset, "seed": seed})

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 from search.errors import UsageError
 from search.study.folder import StudyFolder
+from search.text import installing
 from search.trackers.base import Tracker
 from search.trackers.mlflow import MlflowTracker
 from search.trackers.runs import study_id
@@ -39,5 +40,5 @@ def check_trackers(names: Sequence[str], option: str) -> None:
         if find_spec(TRACKERS[name].package) is None:
             raise UsageError(
                 f"{option} {name}: needs the package {TRACKERS[name].package}, which is not installed; "
-                f"pip install 'smallsearch[{name}]'"
+                f"{installing(name)}"
             )

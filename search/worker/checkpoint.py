@@ -62,6 +62,38 @@ class _Head:
     predicting: tuple[float, ...]
     arrays: list[tuple[str, list[int]]]  # type and shape of each
     kept: bool  # whether the file of kept weights (`FoldJob.keep`) follows the arrays
+    finished: bool = False  # whether it waits for others only, beside which it was trained
+
+
+class Turns:
+    """When the states of fold runs that are trained together are written: by the clock, and when the search stops."""
+
+    def __init__(self, saving: Saving, asked: Callable[[], SaveRequest | None] = lambda: None) -> None:
+        """`asked`: what the search has asked for since the last call."""
+        self._saving, self._asked = saving, asked
+        self.before = 0  # epochs that were done elsewhere
+        self._began = self._written = self._looked = time.monotonic()
+        self._wait = saving.seconds  # from the last write to the next
+
+    def after_epoch(self, epochs: int, most: int, write: Callable[[], bool]) -> None:
+        """Call `write` if it is due; it returns whether all was written. `epochs`: done, of at most `most`.
+
+        Raises SavedError if the search stops and the fold runs may take longer than it has.
+        """
+        now = time.monotonic()
+        is_due = now - self._written >= self._wait
+        if now - self._looked < LOOK_SECONDS and not is_due:
+            return
+        self._looked = now
+        if request := self._asked():
+            an_epoch = (now - self._began) / (epochs - self.before)
+            if (most - epochs) * an_epoch > request.seconds and write():
+                raise SavedError(f"its state after epoch {epochs} is stored")
+        elif is_due:
+            began = time.monotonic()
+            write()
+            self._written = time.monotonic()
+            self._wait = max(self._saving.seconds, WRITES_APART * (self._written - began))
 
 
 class Checkpoint:
@@ -74,16 +106,14 @@ class Checkpoint:
         job: FoldJob,
         asked: Callable[[], SaveRequest | None] = lambda: None,
     ) -> None:
-        """`asked`: what the search has asked for since the last call."""
-        self._saving, self._trainer, self._job, self._asked = saving, trainer, job, asked
+        """`asked`: as of Turns; of a fold run beside others nothing is asked, see `write`."""
+        self._saving, self._trainer, self._job = saving, trainer, job
         self._belongs = json.loads(json.dumps(belonging(job, trainer.context, saving)))
         digest = hashlib.sha256(json.dumps(self._belongs, sort_keys=True).encode()).hexdigest()[:16]
         name = f"{saving.name(job)}-{digest}"
         self._files = [saving.folder / f"{name}-{number}{STATE}" for number in range(2)]
         self._next = 0  # of the files, to be written
-        self._from = 0  # epochs that were done elsewhere
-        self._began = self._written = self._looked = time.monotonic()
-        self._wait = saving.seconds  # from the last write to the next
+        self._turns = Turns(saving, asked)
 
     def go_on(self, run: FoldRun) -> None:
         """See Saver. What cannot be used is removed."""
@@ -91,7 +121,7 @@ class Checkpoint:
         ours = sorted(set(self._files) & set(found), key=_changed, reverse=True)
         for number, path in enumerate(ours):
             if self._restored(path, run):
-                self._next, self._from = 1 - self._files.index(path), run.epochs
+                self._next, self._turns.before = 1 - self._files.index(path), run.epochs
                 what = f"trial {job.trial}, repeat {job.repeat}, fold {job.fold}"
                 print(f"{what}: goes on after epoch {run.epochs}", file=sys.stderr)  # noqa: T201 - into the log
                 found = [other for other in found if other not in ours[number:]]
@@ -99,31 +129,21 @@ class Checkpoint:
         remove(found)
 
     def after_epoch(self, run: FoldRun) -> None:
-        """See Saver. Raises SavedError if the search stops and the fold run may take longer than it has."""
-        now = time.monotonic()
-        is_due = now - self._written >= self._wait
-        if now - self._looked < LOOK_SECONDS and not is_due:
-            return
-        self._looked = now
-        if request := self._asked():
-            an_epoch = (now - self._began) / (run.epochs - self._from)
-            left = (self._job.training.max_epochs - run.epochs) * an_epoch
-            if left > request.seconds and self._write(run):
-                raise SavedError(f"its state after epoch {run.epochs} is stored")
-        elif is_due:
-            began = time.monotonic()
-            self._write(run)
-            self._written = time.monotonic()
-            self._wait = max(self._saving.seconds, WRITES_APART * (self._written - began))
+        """See Saver. Raises what `Turns.after_epoch` does."""
+        self._turns.after_epoch(run.epochs, self._job.training.max_epochs, lambda: self.write(run))
 
-    def _write(self, run: FoldRun) -> bool:
-        """Whether it was written. It is not where that fails: nothing is lost by that alone."""
+    def write(self, run: FoldRun, share: float = 1.0) -> bool:
+        """Whether its state was written. It is not where that fails: nothing is lost by that alone.
+
+        `share`: of the seconds so far that were spent for this run, rather than for those beside it.
+        """
         state, keep = run.state(), self._job.keep
         arrays = _arrays(state)
         try:
             kept = keep.read_bytes() if keep and keep.is_file() else None
-            head = json.dumps(asdict(self._head(state, arrays, kept=kept is not None)), default=_plain).encode()
-            parts: list[bytes | memoryview] = [len(head).to_bytes(LENGTH, "little"), head, *map(_bytes, arrays)]
+            head = asdict(self._head(state, arrays, kept=kept is not None)) | {"seconds": share * state.seconds}
+            text = json.dumps(head, default=_plain).encode()
+            parts: list[bytes | memoryview] = [len(text).to_bytes(LENGTH, "little"), text, *map(_bytes, arrays)]
             parts.append(kept or b"")
             self._saving.folder.mkdir(parents=True, exist_ok=True)
             total, _, free = shutil.disk_usage(self._saving.folder)
@@ -150,6 +170,7 @@ class Checkpoint:
             predicting=state.predicting,
             arrays=_shapes(arrays),
             kept=kept,
+            finished=state.finished,
         )
 
     def _restored(self, path: Path, run: FoldRun) -> bool:
@@ -197,7 +218,7 @@ class Checkpoint:
         job, lengths = self._job, {len(values) for values in head.values.values()}
         if head.belongs != self._belongs:
             raise ValueError("it belongs to another fold run")
-        if not 0 < head.epochs < job.training.max_epochs or lengths != {head.epochs}:
+        if not 0 < head.epochs < job.training.max_epochs + head.finished or lengths != {head.epochs}:
             raise ValueError("its curve is not of its epochs")
         if not (0 < head.best_epoch <= head.epochs and 0 <= head.seconds < np.inf and head.base_rate >= 0):
             raise ValueError("its numbers are impossible")
@@ -215,7 +236,7 @@ class Checkpoint:
                 raise ValueError(f"the fold run ends at epoch {epoch}")
         state = FoldState(
             epochs=head.epochs,
-            finished=False,
+            finished=head.finished,
             behind=False,
             curve=curve,
             diagnosis=head.diagnosis,

@@ -66,7 +66,7 @@ def _detail(layer: keras.layers.Layer) -> str:
     if "filters" in config:
         words.append(f"{config['filters']} @ {'x'.join(map(str, config['kernel_size']))}")
     elif "units" in config:
-        words.append(f"{config['units']} units")
+        words.append(f"{config['units']} unit{'' if config['units'] == 1 else 's'}")
     if "pool_size" in config:
         words.append("x".join(map(str, config["pool_size"])))
     elif config.get("strides", (1, 1)) not in ((1, 1), 1):

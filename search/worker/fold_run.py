@@ -122,6 +122,12 @@ class FoldRun:
         """Epochs that were trained."""
         return self._epochs
 
+    @property
+    def ends_trial(self) -> bool:
+        """Whether it is over, and the other folds of its trial are not wanted any more."""
+        stuck = self._diagnosis is not None and self._diagnosis.collapsed and self._job.training.stop_collapsed
+        return self.finished and (self._behind or stuck)
+
     def epoch(self) -> None:
         """Train one epoch, judge it, and decide whether it is the last. Raises ValueError where there is no loss."""
         self.judge(self._trainer.epoch(self.next_epoch(), self._job.validate))

@@ -2,7 +2,8 @@
 
 Several small networks take a GPU hardly longer than one. Their weights are stacked; seeds, order, augmentation and
 validation images are each network's own, and so is every decision: a `FoldRun` for each judges its epochs, stops it and
-inspects it, as if it were trained alone. A network that is done is trained on and no longer looked at.
+inspects it, as if it were trained alone. A network that is done is trained on and no longer looked at. Where a fold run
+ends its trial, those after it are left out.
 """
 
 from __future__ import annotations
@@ -33,14 +34,12 @@ JUDGED = 256  # validation images at a time, of all networks together
 
 
 def alike(jobs: Sequence[FoldJob]) -> bool:
-    """Whether these fold runs are of one point, equally long, and with equally many training images."""
-    first = jobs[0]
-    same = all(
-        (job.trial, job.params, job.training, len(job.train))
-        == (first.trial, first.params, first.training, len(first.train))
-        for job in jobs
-    )
-    return same and all(job.edit is None for job in jobs)
+    """Whether these fold runs are of one point, equally long but for the race, with equally many training images."""
+
+    def kind(job: FoldJob) -> tuple[Any, ...]:
+        return job.trial, job.params, replace(job.training, min_score_at={}), len(job.train)
+
+    return all(kind(job) == kind(jobs[0]) and job.edit is None for job in jobs)
 
 
 class Stacked:
@@ -284,25 +283,42 @@ class Bundle:
         self._states.append(self.trainer.state())
         self._weights.append(self.trainer.class_weights.numpy())
 
-    def train(self, progress: Callable[[Step], object] = lambda _: None) -> list[FoldResult]:
-        """Results in the order of `add`; each has its share of the seconds."""
+    def train(
+        self,
+        progress: Callable[[Step], object] = lambda _: None,
+        after_epoch: Callable[[Sequence[FoldRun]], object] = lambda _: None,
+    ) -> list[FoldResult]:
+        """Results in the order of `add`, up to one that ends its trial; each has its share of the seconds.
+
+        `progress` is called before each epoch, `after_epoch` after each but the last one, with the fold runs whose
+        results are still wanted.
+        """
         self._stacked.begin(self._states, self._weights)
-        epochs = [run.next_epoch() for run in self._runs]
+        wanted: Sequence[FoldRun] = self._runs
+        epochs = [run.next_epoch() for run in wanted]
         while True:
             progress(Step("epoch", self._epochs + 1, self._jobs[0].training.max_epochs))
             trained = self._stacked.epoch(epochs, [job.validate for job in self._jobs])
             self._epochs += 1
-            for run, outcome in zip(self._runs, trained, strict=True):
+            for run, outcome in zip(wanted, trained, strict=False):
                 if not run.finished:
                     run.judge(outcome)
-            if all(run.finished for run in self._runs):
+            wanted = wanted_of(wanted)
+            if all(run.finished for run in wanted):
                 break
-            epochs = [
-                epoch if run.finished else run.next_epoch() for run, epoch in zip(self._runs, epochs, strict=True)
-            ]
-        results = [run.result() for run in self._runs]
+            after_epoch(wanted)
+            for network, run in enumerate(wanted):
+                if not run.finished:
+                    epochs[network] = run.next_epoch()
+        results = [run.result() for run in wanted]
         share = (time.perf_counter() - self._started) / len(results)
         return [replace(result, seconds=share) for result in results]
+
+
+def wanted_of(runs: Sequence[FoldRun]) -> Sequence[FoldRun]:
+    """Those up to the first that ends their trial: they are stored in this order, and those after it are not."""
+    last = next((number for number, run in enumerate(runs) if run.ends_trial), len(runs) - 1)
+    return runs[: last + 1]
 
 
 class _One(Trainer):
@@ -311,6 +327,11 @@ class _One(Trainer):
     def __init__(self, trainer: Trainer, shown: Callable[[], None]) -> None:
         vars(self).update(vars(trainer))
         self._shown = shown
+
+    def state(self) -> tuple[NDArray[Any], ...]:
+        """As of any trainer."""
+        self._shown()
+        return super().state()
 
     def predict(self, rows: NDArray[np.int32]) -> tuple[NDArray[np.float32], float]:
         """As of any trainer."""

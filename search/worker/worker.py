@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import random
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -42,14 +41,14 @@ from search.jobs import (
     WorkerContext,
 )
 from search.native import ENVIRONMENT
-from search.seeds import derive
-from search.worker.checkpoint import Checkpoint, SavedError
+from search.worker.building import Building, RefusedError, refusals
+from search.worker.checkpoint import Checkpoint, SavedError, Turns
 from search.worker.describe import describe, describe_frozen
 from search.worker.edits import edited
 from search.worker.features import Features
 from search.worker.heads import fit_head, standardized
 from search.worker.inspection import before_training
-from search.worker.keras_internals import dtype_policy, reset_names, without_values
+from search.worker.keras_internals import reset_names, without_values
 from search.worker.model_checks import fatal, findings
 from search.worker.references import judge
 from spaces.custom.errors import BuilderError, place_in_message
@@ -63,6 +62,7 @@ from spaces.recipe import USUAL_BATCH, own_recipe
 if TYPE_CHECKING:
     import keras
 
+    from search.worker.fold_run import FoldRun
     from search.worker.trainer import Trainer
     from search.worker.trainer_cache import TrainerCache
 
@@ -86,7 +86,7 @@ class Worker:
         progress: Callable[[Step], object] = lambda _: None,
         asked: Callable[[], SaveRequest | None] = lambda: None,
     ) -> None:
-        """Import TensorFlow (seconds), give it one thread, and take the pixels in.
+        """Import TensorFlow (seconds), give it the context's threads, and take the pixels in.
 
         `progress` is called before each epoch, and before each piece of features; `asked` after epochs, a few times a
         second: whether the search stops.
@@ -94,10 +94,10 @@ class Worker:
         os.environ.update(ENVIRONMENT)
         import tensorflow as tf  # seconds, and its settings come first
 
-        # One thread: on small images more threads only wait for each other, and sums keep their order. TensorFlow
+        # Usually one: on small images more threads only wait for each other, and sums keep their order. TensorFlow
         # refuses to change it once it has run, as in a process that made a worker before.
         with contextlib.suppress(RuntimeError):
-            tf.config.threading.set_intra_op_parallelism_threads(1)
+            tf.config.threading.set_intra_op_parallelism_threads(context.threads)
             tf.config.threading.set_inter_op_parallelism_threads(1)
             for gpu in tf.config.list_physical_devices("GPU"):
                 tf.config.experimental.set_memory_growth(gpu, True)
@@ -118,11 +118,8 @@ class Worker:
         return self._context.pixels.read()
 
     @cached_property
-    def _constant(self) -> Any:
-        """The same as a tensor: one copy for all graphs."""
-        from search.worker.inputs import placed
-
-        return placed(self._pixels)
+    def _building(self) -> Building:
+        return Building(self._context, self._trainers, self._pixels)
 
     @cached_property
     def _features(self) -> Features:
@@ -157,7 +154,7 @@ class Worker:
             case DescribeJob():
                 return self._describe(job)
             case FoldJob() | BundleJob():
-                return self._train(job) if isinstance(job, FoldJob) else self._train_all(job)
+                return self._train(job) if isinstance(job, FoldJob) else self._train_all(job.folds)
             case ReferenceJob():
                 return judge(job, self._pixels, self._features, self._context)
             case RefitJob():
@@ -205,7 +202,7 @@ class Worker:
         if family.frozen:
             return describe_frozen(family.frozen, params, facts)
         # Without values for its variables the largest model costs milliseconds and no memory.
-        with _refusals(), without_values():
+        with refusals(), without_values():
             model, batch = family.network(params, facts), family.recipe(params, facts).batch_size
             if wrong := fatal(findings(model, None, images=facts.images, batch_size=batch)):
                 raise ValueError(wrong)
@@ -229,31 +226,49 @@ class Worker:
             return replace(result, latency=backbone + (result.latency or 0.0))
         return replace(result, latency=self._features.seen_latency(family.frozen, context.facts, job))
 
-    def _train_all(self, job: BundleJob) -> BundleResult:
-        return BundleResult(self._side_by_side(job.folds) or tuple(self._train(fold) for fold in job.folds))
-
-    def _side_by_side(self, jobs: Sequence[FoldJob]) -> tuple[FoldResult, ...] | None:
-        """Fold runs of one point trained as one program; None where that is not possible."""
+    def _train_all(self, jobs: Sequence[FoldJob]) -> BundleResult:
+        """Fold runs of one point trained as one program; no result where that is not possible."""
         from search.worker.stacked import Bundle, alike
 
+        alone = BundleResult(())
         if self._preset is None or not alike(jobs):
-            return None
+            return alone
         (family, params), started = self._family(jobs[0].params), time.perf_counter()
         if family.frozen is not None:
-            return None
+            return alone
         bundle = None
         for job in (replace(job, params=params) for job in jobs):
-            trainer = self._drawn(family, job)
+            trainer = self._building.drawn(family, job)
             bundle = bundle or Bundle.of(trainer, len(jobs), started)
             if bundle is None or bundle.trainer is not trainer:
-                return None
+                return alone
             bundle.add(job, partial(_keep, trainer, job.keep) if job.keep else None)
         assert bundle is not None  # noqa: S101 - there are jobs
-        results = bundle.train(self._progress)
-        for job, result in zip(jobs, results, strict=True):
-            if job.keep and (result.behind or result.diagnosis):
+        results = bundle.train(self._progress, self._storing(bundle.trainer, jobs, params))
+        for number, job in enumerate(jobs):
+            if job.keep and (number >= len(results) or results[number].behind or results[number].diagnosis):
                 _remove(job.keep)
-        return tuple(results)
+        return BundleResult(tuple(results))
+
+    def _storing(
+        self, trainer: Trainer, jobs: Sequence[FoldJob], params: Mapping[str, Value]
+    ) -> Callable[[Sequence[FoldRun]], object]:
+        """What stores the states of fold runs side by side: each goes on by itself from its own."""
+        saving = self._context.saving
+        if saving is None:
+            return lambda _: None
+        turns = Turns(saving, self._asked)
+        checkpoints = [Checkpoint(saving, trainer, replace(job, params=params)) for job in jobs]
+
+        def after_epoch(runs: Sequence[FoldRun]) -> None:
+            def write() -> bool:
+                going_on = [pair for pair in zip(checkpoints, runs, strict=False) if not pair[1].ends_trial]
+                written = [checkpoint.write(run, 1 / len(runs)) for checkpoint, run in going_on]
+                return all(written)
+
+            turns.after_epoch(max(run.epochs for run in runs), jobs[0].training.max_epochs, write)
+
+        return after_epoch
 
     def _train_on_pixels(self, family: Preset, job: FoldJob, started: float) -> FoldResult:
         facts, labels = self._context.facts, self._context.labels[job.train]
@@ -265,10 +280,11 @@ class Worker:
                 start(model, job.params, features, labels)
 
         if family.frozen and family.frozen.cut and not job.edit:
-            trainer = self._tuner(family, family.frozen, job)
+            self._last = None  # it may hold maps that are not needed any more
+            trainer = self._building.tuner(family, family.frozen, job)
             begin(trainer.network)
         elif family.frozen is None and job.edit is None:
-            trainer = self._drawn(family, job)
+            trainer = self._building.drawn(family, job)
         else:
 
             def built() -> keras.Model:
@@ -276,61 +292,15 @@ class Worker:
                 begin(model)  # before an edit, which may put layers around it
                 return edited(model, job.edit, facts.classes, job.seed)
 
-            trainer = self._trainers.trainer(self._new(job, built), self._constant, family.recipe(job.params, facts))
+            trainer = self._trainers.trainer(
+                self._building.new(job, built), self._building.constant, family.recipe(job.params, facts)
+            )
         if job.keep is None:
             return self._trained_by(trainer, job, started)
         result = self._trained_by(trainer, job, started, at_best=partial(_keep, trainer, job.keep))
         if result.behind or result.diagnosis:
             _remove(job.keep)
         return result
-
-    def _drawn(self, family: Preset, job: FoldJob) -> Trainer:
-        """A trainer of a network from its first weights, which is built once for all folds of a point."""
-        from search.worker.redrawing import Redrawing, noted
-
-        point, facts = ("drawn", *sorted(job.params.items())), self._context.facts
-        trainer = self._trainers.again(point)
-        if trainer is None or not trainer.draw_again(job.seed):
-            with noted() as seeds:
-                model = self._new(job, lambda: family.build(job.params, facts))
-            redrawing = Redrawing.of(model, seeds, job.seed)
-            trainer = self._trainers.trainer(model, self._constant, family.recipe(job.params, facts))
-            trainer.remember_drawing(point, redrawing)
-        return trainer
-
-    def _tuner(self, family: Preset, frozen: FrozenFeatures, job: FoldJob) -> Trainer:
-        """A trainer of a pre-trained network, kept for all folds of a trial: to build one takes as long as epochs do.
-
-        Layers that are not trained are left to `Maps`, where there is room for these.
-        """
-        from search.worker.describe import MAX_NUMBERS
-        from search.worker.inputs import Maps, Shown
-
-        facts, params, rows = self._context.facts, job.params, np.union1d(job.train, job.validate).astype(np.int32)
-        point = (job.trial, tuple(sorted(params.items())), job.training.max_epochs, rows.tobytes())
-        trainer = self._trainers.again(point)
-        if trainer is None:
-            self._last = None  # it may hold maps that are not needed any more
-            recipe, seed = family.recipe(params, facts), derive(self._context.seed, "shown", job.trial)
-            shown = Shown(self._pixels, rows, recipe, job.training.max_epochs, seed)
-
-            def built() -> tuple[keras.Model, keras.Model, Maps | None]:
-                """(the network, compiled what of it is trained, the maps that this is given)."""
-                network = family.network(params, facts)
-                if frozen.cut and not recipe.mixes and (parts := frozen.cut(network, params, facts)):
-                    lower, upper = parts
-                    if (maps := Maps(lower, shown)).numbers <= MAX_NUMBERS:
-                        return network, family.compiled(upper, params, facts), maps
-                return network, family.compiled(network, params, facts), None
-
-            network, model, maps = self._new(job, built)
-            weights = {"weights": frozen.backbone(params, facts).sha256}
-            trainer = self._trainers.trainer(model, maps or self._constant, recipe, weights)
-            if trainer.model is model:
-                trainer.network = network
-            trainer.remember(point)
-        trainer.begin_again(job.seed)
-        return trainer
 
     def _train_on_features(
         self, family: Preset, job: FoldJob, features: tuple[NDArray[Any], NDArray[Any]], started: float
@@ -340,7 +310,7 @@ class Worker:
         facts, (train, validate) = self._context.facts, features
         inputs = np.zeros((len(self._context.labels), train.shape[1]), np.float32)
         inputs[job.train], inputs[job.validate] = train, validate
-        model = self._new(job, lambda: family.build(job.params, facts))
+        model = self._building.new(job, lambda: family.build(job.params, facts))
         trainer = self._trainers.trainer(model, inputs, family.recipe(job.params, facts))
         result = self._trained_by(trainer, job, started)
         return replace(result, parameters=describe_frozen(family.frozen, job.params, facts).parameters)
@@ -429,7 +399,7 @@ class Worker:
         recipe, facts = own_recipe(job.params, self._context.facts), self._context.facts
 
         def built() -> tuple[keras.Model, list[keras.callbacks.Callback]]:
-            model, callbacks = self._new(job, lambda: self._own.compiled(job.params))
+            model, callbacks = self._building.own(self._own, job)
             return edited(model, job.edit, facts.classes, job.seed), callbacks
 
         model, callbacks = built()
@@ -439,16 +409,16 @@ class Worker:
         try:
             if not pure:
                 gc.collect()  # what the fold before traced
-                trainer = Trainer(model, self._constant, self._context, recipe)
+                trainer = Trainer(model, self._building.constant, self._context, recipe)
             else:
-                trainer = self._trainers.trainer(model, self._constant, recipe, job.params)
+                trainer = self._trainers.trainer(model, self._building.constant, recipe, job.params)
         except UntraceableError as error:
             untraceable = str(error)
         if untraceable:  # outside of the handler, whose traceback would keep the partial graph
             self._trainers.clear()
             gc.collect()
             model, callbacks = built()  # anew: a failed trace leaves tensors of its graph in layers
-            trainer = Trainer(model, self._constant, self._context, recipe, graphs=False)
+            trainer = Trainer(model, self._building.constant, self._context, recipe, graphs=False)
             slow = "the model is trained by Keras's own fit, which is slower: it does not run as a graph"
             notes = (*notes, f"{slow} ({untraceable})")
         if job.trial == job.repeat == job.fold == 0:  # other trials' models differ in their numbers
@@ -458,34 +428,6 @@ class Worker:
         notes += (self._own.loading_note,) if self._own.loading_note else ()
         result = self._trained_by(trainer, job, started, callbacks, pure=pure and not untraceable)
         return replace(result, notes=(*notes, *result.notes))
-
-    def _new(self, job: FoldJob, build: Callable[[], Built]) -> Built:
-        """What `build` makes with the job's seed, its layers named anew."""
-        import keras
-        import tensorflow as tf
-
-        if self._preset is None:  # a user's builder may use any random generator
-            keras.utils.clear_session(free_memory=False)
-            # Settings that a builder makes for the whole process end with its fold.
-            keras.config.set_image_data_format("channels_last")
-            keras.config.set_floatx("float32")
-            tf.config.run_functions_eagerly(False)
-            with dtype_policy(self._context.precision):
-                self._own.reload()
-                keras.utils.set_random_seed(job.seed)
-                return build()
-        # Presets draw from Python's generator alone, through Keras's initializers and layers. Keras's own two calls
-        # above empty TensorFlow's cache of kernels as well, and it would optimise graphs anew that are kept: now
-        # and then is enough.
-        self._trainers.forget_kernels()
-        reset_names()
-        random.seed(job.seed)
-        with dtype_policy(self._context.precision), _refusals():
-            return build()
-
-
-class RefusedError(Exception):
-    """A point of a preset whose model cannot be trained."""
 
 
 def _as_built(_: keras.Model) -> None:
@@ -511,11 +453,3 @@ def _usable(result: FoldResult) -> None:
     """Raises RefusedError where the weights are not finite, so that there is nothing to save."""
     if result.diagnosis and result.diagnosis.symptom.name == BROKEN:
         raise RefusedError(f"trained on all images, {'; '.join(result.diagnosis.symptom.signs)}")
-
-
-@contextlib.contextmanager
-def _refusals() -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise RefusedError(first_line(error)) from error

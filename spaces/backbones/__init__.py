@@ -21,6 +21,7 @@ from spaces.resizing import resized
 if TYPE_CHECKING:
     import keras
 
+LARGE_SIDE, AT_ONCE = 224, 32  # in pixels; above it fewer images than these are seen at once, of as many pixels
 IN_MEMORY = 2  # networks that a worker keeps: building another takes a second or two, and its features stay on disk
 
 
@@ -85,6 +86,9 @@ class Backbone(ABC):
         three colours), and turned left to right where `mirrored`. The same images in the same order, in one call,
         give the same bits.
         """
+        if side > LARGE_SIDE and len(pixels) > (most := max(1, AT_ONCE * LARGE_SIDE**2 // side**2)):
+            parts = [pixels[start : start + most] for start in range(0, len(pixels), most)]
+            return np.concatenate([self.features(part, side, mirrored=mirrored) for part in parts])
         import tensorflow as tf
 
         x = tf.cast(tf.constant(pixels), tf.float32)

@@ -19,6 +19,11 @@ def backbone(facts: Facts, help_: str) -> tuple[Parameter, ...]:
     return (choice("backbone", *names, help=help_, source=source),)
 
 
+def sides(facts: Facts) -> tuple[int, ...]:
+    """Sides in pixels of what a pre-trained network is shown, up to 384 where the images have that much to show."""
+    return (64, 96, 128, 160, 192, 224, *((288, 384) if facts.side > 224 else ()))
+
+
 def augmentation(default: str) -> tuple[Parameter, ...]:
     """How training images are changed at random; all but 'none' are in Keras's own layers."""
     return (

@@ -44,8 +44,8 @@ def space(facts: Facts) -> Space:
             *dimensions.backbone(facts, "pre-trained network that is trained on"),
             choice(
                 "input_size",
-                *(64, 96, 128, 160, 192, 224),
-                default=side,
+                *dimensions.sides(facts),
+                default=facts.side or side,
                 help="side in pixels to which images are resized; costs its square",
                 source="224 at most, the side on ImageNet; multiples of 32, as maps halve five times; by default the "
                 "smaller the more images, for about the same work",

@@ -54,18 +54,21 @@ class View:
 
 
 def space(facts: Facts) -> Space:
-    """The same for all pictures, but for the batches of the dense head. A single backbone is no parameter."""
+    """The same for all pictures, but for the batches of the dense head and pictures whose detail was found to matter.
+
+    A single backbone is no parameter.
+    """
     batches = [b for b in (8, 16, 32, 64) if b <= max(8, facts.images // 10)]
     return Space(
         (
             *dimensions.backbone(facts, "pre-trained network whose features are used"),
             choice(
                 "input_size",
-                *(64, 96, 128, 160, 192, 224),
-                default=128,
+                *dimensions.sides(facts),
+                default=facts.side or 128,
                 help="side in pixels to which images are resized for the backbone; costs its square",
                 source="224 at most, the side on ImageNet; multiples of 32, as maps halve five times; 128 costs a "
-                "third of 224",
+                "third of 224. More, and more by default, where a comparison at the start found that they show more",
             ),
             choice(
                 "stages",

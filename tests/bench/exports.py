@@ -85,9 +85,9 @@ def rows(study: Path, family: str) -> Iterator[str]:
         keras_ms = f"{found['milliseconds_before']:.1f}"
         lines.append(
             f"| {what} | {name} | {found['largest']:.1e} | {found['differing']} of {found['images']} | "
-            f"{100 * found['accuracy']:.1f} % | {found['bytes'] / 1e6:.2f} | {found['milliseconds']:.1f} |"
+            f"{100 * found['score']:.1f} % | {found['bytes'] / 1e6:.2f} | {found['milliseconds']:.1f} |"
         )
-        before = f"{100 * found['accuracy_before']:.1f} %"
+        before = f"{100 * found['score_before']:.1f} %"
     yield f"| {what} | Keras | | | {before} | {model.stat().st_size / 1e6:.2f} | {keras_ms} |"
     yield from lines
 

@@ -1,8 +1,9 @@
 """Fold runs on a GPU, or on the processor where TensorFlow sees none: `make bench-gpu`, minutes.
 
 Each row is a process of its own with one worker. `plain`: an epoch is one graph, its operations started one by one;
-`one program`: an epoch is compiled by XLA as a whole (`--xla`); `N side by side`: so are the epochs of N fold runs of a
-trial together. The first trial traces and compiles; later trials of the same architecture do not.
+`one program`: an epoch is compiled by XLA as a whole; `N side by side`: so are the epochs of N fold runs of a trial
+together. `--xla` does the latter where it can, with the folds of one trial, else the former. The first trial traces and
+compiles; later trials of the same architecture do not.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from search.export.predict import classified, list_inputs, load_model, pictures_in
+from search.export.inputs import list_inputs
+from search.export.predict import classified, load_model, pictures_in
 from search.jobs import ComposeJob, FitOptions, FoldJob, Pixels, RefitJob, SavedModel, WorkerContext
 from search.manifest import PACKAGING, about
 from search.session.prepare import prepare

@@ -1,8 +1,9 @@
 """One search with up to a thousand simulated slots: `python -m tests.bench.slots`; two minutes for each number.
 
-Each fold run waits for about ten seconds instead of training; everything else is real: the loop, the sampler, the race,
-the database. Fold runs a second that are sustained, how busy the slots are, and the time from a result to the next job
-of its slot. The start, until all slots had a job, is left out.
+Each fold run waits for about ten seconds instead of training, and a tenth of a second to describe a model; everything
+else is real: the loop, the sampler, the race, the database, the live table. Fold runs a second that are sustained, how
+busy the slots are, and the time from a result to the next job of its slot. The start, until all slots had a job, is
+left out.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import heapq
 import io
 import itertools
+import math
 import resource
 import statistics
 import tempfile
@@ -24,7 +26,8 @@ import numpy as np
 from rich.console import Console
 
 from reports.terminal.live import LiveTable
-from search.jobs import FoldJob, Job, Outcome
+from search.executors.base import Doing, Replaced
+from search.jobs import FoldJob, Job, Outcome, WorkerContext
 from search.samplers.optuna_sampler import OptunaSampler
 from search.session.loop import Loop
 from search.session.session import Session
@@ -32,19 +35,21 @@ from search.session.signals import StopRequest
 from storage import Store
 from tests.bench import machine
 from tests.bench.loop import FOLDS, RUN, SEED, SPACE, a_plan, answer, stored_study
-from tests.search.session.instant import Instant
 
 FOLD_SECONDS = 10.0  # on average; each fold run takes up to a fifth more or less
+DESCRIBING = 0.1  # seconds: building a network of Keras takes about that
 SECONDS = 120.0  # of each search
 SLOTS = (10, 100, 1_000)
 
 
-class Simulated(Instant):
-    """Slots in which a fold run takes its time without doing anything."""
+class Simulated:
+    """An Executor with slots in which a job takes its time without doing anything."""
+
+    ready, memory = True, None
 
     def __init__(self, slots: int) -> None:
-        super().__init__(answer, slots)
-        self._due: list[tuple[float, int, FoldJob, Future[Outcome]]] = []
+        self.slots = slots
+        self._due: list[tuple[float, int, Job, Future[Outcome]]] = []
         self._changed, self._closed = threading.Condition(), False
         self._numbers, self._luck = itertools.count(), np.random.default_rng(SEED)
         self.begun_at: list[float] = []  # when each fold run began, and
@@ -54,17 +59,33 @@ class Simulated(Instant):
 
     def submit(self, job: Job) -> Future[Outcome]:
         """See Executor."""
-        if not isinstance(job, FoldJob):
-            return super().submit(job)
         future: Future[Outcome] = Future()
         future.set_running_or_notify_cancel()
-        now = time.monotonic()
-        self.begun_at.append(now)
+        now, takes = time.monotonic(), DESCRIBING
+        if isinstance(job, FoldJob):
+            takes = FOLD_SECONDS * self._luck.uniform(0.8, 1.2)
+            self.begun_at.append(now)
         with self._changed:
-            due = now + FOLD_SECONDS * self._luck.uniform(0.8, 1.2)
+            due = now + takes
             heapq.heappush(self._due, (due, next(self._numbers), job, future))
             self._changed.notify()
         return future
+
+    def prepare(self, context: WorkerContext, logs: Path) -> None:
+        """Nothing to prepare."""
+
+    def save(self, seconds: float) -> None:
+        """There is no state."""
+
+    def replaced(self) -> tuple[Replaced, ...]:
+        """Nothing ends before its time."""
+        return ()
+
+    @property
+    def doing(self) -> tuple[Doing, ...]:
+        """See Executor."""
+        with self._changed:
+            return tuple(Doing(job) for _, _, job, _ in self._due)
 
     def close(self, *, kill: bool = False) -> None:  # noqa: ARG002 - nothing runs
         """See Executor."""
@@ -81,22 +102,23 @@ class Simulated(Instant):
                 if self._closed:
                     return
                 _, _, job, future = heapq.heappop(self._due)
-            self.ended_at.append(time.monotonic())
+            if isinstance(job, FoldJob):
+                self.ended_at.append(time.monotonic())
             future.set_result(answer(job))
 
 
-def a_search(home: Path, slots: int, stored: int) -> str:
+def a_search(home: Path, slots: int, stored: int, seconds: float) -> str:
     """A row of the table."""
     database = stored_study(home / f"{slots}.db", stored)
     executor, started = Simulated(slots), time.monotonic()
     plan = a_plan(10**6)
     stop, console = StopRequest(), Console(file=io.StringIO(), force_terminal=True, width=120, height=40)
-    timer = threading.Timer(SECONDS, setattr, (stop, "asked", True))
+    timer = threading.Timer(seconds, setattr, (stop, "asked", True))
     timer.start()
     with Store.open(database) as store, LiveTable(console) as table:
         session = Session(store, store.start_run(RUN), executor, table, stop)
         Loop(plan, session, OptunaSampler(SPACE, plan.metric, "tpe", SEED)).run()
-        until, fold_runs = started + SECONDS, store.fold_runs() - stored * FOLDS
+        until, fold_runs = started + seconds, store.fold_runs() - stored * FOLDS
     executor.close()
     return row(executor, slots, until, fold_runs, database.stat().st_size)
 
@@ -117,7 +139,7 @@ def row(executor: Simulated, slots: int, until: float, fold_runs: int, size: int
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return (
         f"| {slots:,} | {full - executor.begun_at[0]:.1f} | {len(ends) / (until - full):.1f} | {share:.1%} | "
-        f"{1000 * statistics.median(waits):.0f} | {fold_runs:,} | {memory:.0f} | {size / 2**20:.0f} |"
+        f"{1000 * statistics.median(waits or [math.nan]):.0f} | {fold_runs:,} | {memory:.0f} | {size / 2**20:.0f} |"
     )
 
 
@@ -136,6 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.slots", description=__doc__)
     parser.add_argument("slots", nargs="*", type=int, default=list(SLOTS))
     parser.add_argument("--stored", type=int, default=100, help="trials that the study has already [default: 100]")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each search [default: %(default)s]")
     asked = parser.parse_args(arguments)
     for line in machine.described():
         print(line)
@@ -144,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
     with tempfile.TemporaryDirectory() as name:
         for slots in asked.slots:
-            print(a_search(Path(name), slots, asked.stored), flush=True)
+            print(a_search(Path(name), slots, asked.stored, asked.seconds), flush=True)
 
 
 if __name__ == "__main__":

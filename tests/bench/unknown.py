@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from search.data.decoding import Picture
 from search.data.images import read_images
-from search.export.predict import list_inputs, pictures_in
+from search.export.inputs import list_inputs
+from search.export.predict import pictures_in
 from search.manifest import About
 from search.native import ENVIRONMENT
 from search.stats.unlike import REFUSED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -19,7 +20,7 @@ from reports.wording.values import number
 from search.results.summary import StudySummary
 from search.text import seconds_of
 from storage.records import TrialState
-from tests.studies import EXPECTED, a_test, example, judged
+from tests.studies import EXPECTED, a_test, example, judged, references
 
 
 def test_the_answer_is_one_number_for_new_pictures_with_its_interval_beside_guessing() -> None:
@@ -195,6 +196,32 @@ def test_budgets_in_commands_are_totals_and_a_model_of_ones_own_is_named() -> No
     assert step.words[:2] == ("resume", "--time") and seconds_of(step.words[2]) > 7200 + 60
     assert step.words[3:] == ("--model", "PATH/net.py:build")
     assert "its time was over after 3 of 5 folds" in step.why
+
+
+def test_whatever_goes_on_with_a_study_is_one_command_with_the_time_that_its_trials_take() -> None:
+    """12 trials took 4 minutes, so 18 more take 6; with half as much again in reserve and a start, 10 and not an hour."""
+    data = replace(judged(), spent_seconds=240.0, worth_finishing=None, references=())
+    late = replace(data, best=replace(data.rows[0], number=11))
+    (step,) = [step for step in advice(late) if step.what.startswith("Search on")]
+    assert step.why.endswith(" 18 more take about 6 min.")
+    assert step.words[:4] == ("resume", "--trials", "30", "--time")
+    assert 240 + 60 + 1.5 * 360 <= seconds_of(step.words[4]) < 240 + 60 + 1.5 * 360 + 180
+    assert f"`{step.command}`" in words.missing(late)
+
+
+def test_of_two_classes_there_is_one_other() -> None:
+    data = judged()
+    assert data.pooled is not None
+    weak = replace(data, pooled=replace(data.pooled, confusion=np.array([[54, 1], [25, 30]])))
+    (why,) = [step.why for step in advice(weak) if step.what.startswith("Look at the pictures of")]
+    assert ", of the other class 98 %." in why
+
+
+def test_instead_of_a_longer_search_that_brings_nothing_the_command_for_all_families_is_given() -> None:
+    plain = replace(example(), references=references(linear_probe=0.99)).data().references
+    data = replace(judged(), preset="question", references=plain)
+    (step,) = [step for step in advice(data) if step.what.startswith("Do not expect")]
+    assert step.words == ("run", "PICTURES", "--preset", "auto", "--dir", "NEW")
 
 
 def test_before_a_trial_is_complete_the_page_has_what_advice_leads_to() -> None:

@@ -23,8 +23,9 @@ MEASURED = Agreement(
     differing=3,
     judged=40,
     testing=True,
-    accuracy=0.9,
-    accuracy_before=0.925,
+    metric="balanced_accuracy",
+    score=0.9,
+    score_before=0.925,
     bytes=1_400_000,
     milliseconds=2.34,
     milliseconds_before=5.0,
@@ -65,6 +66,14 @@ def test_it_has_data_counts_estimate_choice_limits_and_licences(done: Exported) 
     assert "| format | LiteRT, int8 |" in text
 
 
+def test_sizes_are_width_by_height_and_the_score_is_in_the_metric_of_the_report(done: Exported) -> None:
+    wide = replace(done, image_shape=(48, 64, 3))
+    assert "64 x 48 (width x height), 3 channels" in render(wide) and "squeezed to 64 x 48 (width x" in render(wide)
+    assert "input: pixels 0 to 255, 64 x 48 (width x height), 3 channels" in lines(wide)
+    surprised = replace(MEASURED, metric="log_loss", score=0.31, score_before=0.3)
+    assert "log loss 0.310 on 40 testing images (the model: 0.300)" in render(replace(done, agreement=surprised))
+
+
 def test_without_a_pre_trained_network_there_is_no_licence_of_others(done: Exported) -> None:
     assert "no weights of others" in render(replace(done, backbones=()))
 
@@ -87,8 +96,8 @@ def test_it_lies_beside_the_model_and_each_format_has_its_own(done: Exported, tm
 
 def test_lost_accuracy_is_said_loudly_and_a_point_or_less_is_not(done: Exported) -> None:
     (said,) = export_warnings(done)
-    assert said.startswith("WARNING: LiteRT, int8 costs 2.5 points: here/model.tflite is right on 90.0 % of 40 testing")
-    assert not export_warnings(replace(done, agreement=replace(MEASURED, accuracy=0.915)))
+    assert said.startswith("WARNING: LiteRT, int8 costs 2.5 points of balanced accuracy: here/model.tflite has")
+    assert not export_warnings(replace(done, agreement=replace(MEASURED, score=0.915)))
     (said,) = export_warnings(replace(done, agreement=None, missing=2))
     assert said == "2 images of the study are not there any more, or were changed: not compared"
 
@@ -98,6 +107,6 @@ def test_what_was_written_is_said_with_the_command_that_tries_it(done: Exported)
     assert "wrote here/model.tflite; try it: search predict here/model.tflite PICTURES" in said
     assert (
         "LiteRT, int8: on 150 images of the study its probabilities differ by at most 3.1e-02 from the model's, and 3 "
-        "images get another class; 1.4 MB, 2.3 ms an image alone (in Keras 5.0); right on 90.0 % of 40 testing images "
-        "(the model: 92.5 %)"
+        "images get another class; 1.4 MB, 2.3 ms an image alone (in Keras 5.0); balanced accuracy 90.0 % on 40 "
+        "testing images (the model: 92.5 %)"
     ) in said

@@ -105,8 +105,9 @@ def test_what_is_expected_of_new_images_says_how_it_was_found_and_how_lucky_the_
     data = replace(example().data(), estimate=an_estimate(0.8, 0.86))
     assert words.caution(data) == (
         "On new images expect about 0.80 (0.70 to 0.90 with 95 % confidence): for each fold it was chosen anew without "
-        "that fold, and judged on it. What is best of 7 trials on the same images is partly lucky: its own 0.860 is "
-        "optimistic by 0.060."
+        "that fold, and judged on it. On the same images what was chosen has 0.860, all its predictions taken together "
+        "(the leaderboard has the mean of folds). That is optimistic by 0.060: the best of 7 trials (of 12: the others "
+        "have no result, or learned nothing) is partly luck."
     )
 
 

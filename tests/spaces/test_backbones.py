@@ -24,7 +24,7 @@ from spaces.backbones.torch_file import ALLOWED, MAGIC, PROTOCOL, read_tensors
 
 def with_weights(of: Lite) -> Any:
     missing = importlib.util.find_spec(of.package) is None
-    reason = f"the package {of.requirement} is not installed (smallsearch[backbone])"
+    reason = f"the package {of.requirement} is not installed (extra backbone)"
     return pytest.param(of, id=of.name, marks=pytest.mark.skipif(missing, reason=reason))
 
 

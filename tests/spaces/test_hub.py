@@ -69,7 +69,7 @@ def test_the_drawing_is_the_network_and_it_loads_in_keras_alone(kind: str, keras
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-@pytest.mark.skipif(not INSTALLED, reason="keras-hub is not installed (smallsearch[hub])")
+@pytest.mark.skipif(not INSTALLED, reason="keras-hub is not installed (extra hub)")
 @by_kind
 def test_what_keras_hub_writes_today_is_read(kind: str, keras: Any, tmp_path: Path) -> None:
     import keras_hub

@@ -25,6 +25,14 @@ def store(path: Path) -> Iterator[Store]:
         yield opened
 
 
+@pytest.fixture(params=["file", "server"])
+def either_store(request: pytest.FixtureRequest, path: Path) -> Iterator[Store]:
+    """The same, of each kind."""
+    url = None if request.param == "file" else request.getfixturevalue("server").url()
+    with make(path, url) as opened:
+        yield opened
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[servers.Server]:
     """A PostgreSQL server, whose password is in the environment."""

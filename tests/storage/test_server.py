@@ -308,5 +308,5 @@ def test_psycopg_is_asked_for_by_the_name_of_the_extra(
 ) -> None:
     make(path, server.url()).close()
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with refused("pip install 'smallsearch[postgres]'"):
+    with refused("pip install '.[postgres]' in a checkout"):
         Store.open(path)

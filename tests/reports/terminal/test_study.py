@@ -10,8 +10,10 @@ import pytest
 from rich.console import Console
 
 from reports.as_json import as_json
+from reports.html.history import history
 from reports.terminal.study import show
 from reports.wording import study as words
+from storage.records import OUT_OF_TIME, TrialState
 from tests.studies import Records, example, many, with_two_objectives
 
 HOSTILE = "[red]cat[/red] \x1b[31m\x1b]0;title\x07 \u202eevil\u2028\r\n<b>"
@@ -51,6 +53,23 @@ def test_the_leaderboard_names_scores_folds_and_states() -> None:
     head = next(i for i, line in enumerate(lines) if "changed from trial 0" in line)
     assert lines[head + 1].split()[:6] == ["=7", "0.885", "±", "0.041", "5/5", "complete"]
     assert any(line.split()[:2] == ["11", "0.808"] and "unfinished" in line for line in lines)
+
+
+def test_a_trial_that_ran_out_of_time_is_called_so_wherever_its_state_is_told() -> None:
+    base = example()
+    late = tuple(
+        replace(t, state=TrialState.PRUNED, cause=OUT_OF_TIME, detail="its time was over after 2 of 5 folds")
+        if t.number == 3
+        else t
+        for t in base.trials
+    )
+    records = replace(base, trials=late)
+    data = records.data()
+    assert "1 out of time" in words.counts_words(data)
+    drawn = history(data)
+    assert drawn is not None and any("out of time" in word for _, word in drawn.states)
+    table = printed(records, 120).partition("Trials that did not finish")[2]
+    assert re.search(r"1 +out of time +its time was over after 2 of 5 folds +3$", table, re.MULTILINE)
 
 
 @pytest.mark.parametrize(("width", "shown"), [(100, ["time"]), (200, ["worst to best", "epochs", "weights", "time"])])

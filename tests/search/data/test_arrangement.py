@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from search.data.images import ImageSet, read_images
+from search.data.origin import Origin
 from search.data.tree import Note
 from search.errors import UsageError
 from tests.pictures import noise, write, write_bytes
@@ -177,6 +178,41 @@ class TestHonestClasses:
         for file in tmp_path.rglob("*.png"):  # of one size, as BMP files are
             write_bytes(file.with_suffix(".bmp"), b"BM" + file.read_bytes().ljust(300, b"\0"))
         assert not [note for note in read_images(tmp_path).notes if "second time" in note.message]
+
+
+class TestSeveralSets:
+    """The folder around two sets, whose names would be the classes."""
+
+    SETS = (*(f"stamps/{part}/{name}" for part in ("training", "testing") for name in ("food", "ship")),)
+    OTHERS = (*(f"birds/{part}/{name}" for part in ("train", "test") for name in ("jay", "owl", "emu")),)
+
+    def test_are_refused_with_a_command_for_each_reading(self, tmp_path: Path) -> None:
+        message = refusal(fill(tmp_path, *self.SETS, *self.OTHERS))
+        assert "looks like 2 sets of images, not one: 'birds', 'stamps'" in message
+        assert f"search run {tmp_path / 'birds'}`" in message
+        assert "--label-pattern '^([^/]+)/'`" in message
+        as_classes = read_images(Origin((tmp_path,), pattern="^([^/]+)/"))
+        assert counts(as_classes) == {"birds": (9, 9), "stamps": (6, 6)}
+
+    def test_one_may_have_no_testing_images(self, tmp_path: Path) -> None:
+        assert "looks like 2 sets" in refusal(fill(tmp_path, *self.SETS, "birds/jay", "birds/owl"))
+
+    def test_a_folder_around_them_is_looked_through(self, tmp_path: Path) -> None:
+        message = refusal(fill(tmp_path, *(f"my sets/{folder}" for folder in (*self.SETS, *self.OTHERS))))
+        assert r"--label-pattern '^my\ sets/([^/]+)/'`" in message
+
+    @pytest.mark.parametrize(
+        "folders",
+        [
+            ("ill/train/p1", "ill/train/p2", "ill/test/p3", "well/train/p4", "well/train/p5", "well/test/p6"),
+            ("ill/train/day", "ill/test/day", "well/train/day", "well/test/day"),
+            ("ill/day", "ill/night", "well/day", "well/night"),
+            ("mammal/cat", "mammal/dog", "bird/owl", "bird/jay"),
+            (*SETS, "plain"),
+        ],
+    )
+    def test_folders_within_classes_are_none(self, tmp_path: Path, folders: Iterable[str]) -> None:
+        assert len(read_images(fill(tmp_path, *folders)).classes) == 2
 
 
 class TestLookedThrough:

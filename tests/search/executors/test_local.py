@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, wait
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from search.executors.devices import resident
 from search.executors.in_process import InProcess
 from search.executors.local import LocalProcesses
 from search.executors.watch import Limits
-from search.jobs import DescribeJob, Failure, FailureCause, FoldJob, FoldResult, Outcome, WorkerContext
+from search.jobs import BundleJob, DescribeJob, Failure, FailureCause, FoldJob, FoldResult, Outcome, WorkerContext
 from search.study.prepared import Prepared
 from tests.commands import wait_until
 from tests.search.executors.test_contract import outcome
@@ -73,6 +74,19 @@ def test_a_killed_worker_costs_its_job_one_more_try_and_nothing_else(
     future = processes.submit(fold_job(prepared))
     os.kill(pid, signal.SIGKILL)
     assert isinstance(outcome(future), FoldResult)
+
+
+def test_fold_runs_side_by_side_whose_worker_is_killed_fail_at_once(
+    processes: LocalProcesses, prepared: Prepared, tmp_path: Path
+) -> None:
+    """The search tries each of them once more."""
+    pid, job = wait_for_worker(tmp_path / "logs"), fold_job(prepared)
+    future = processes.submit(BundleJob((job, replace(job, fold=1))))
+    os.kill(pid, signal.SIGKILL)
+    failed = outcome(future)
+    assert isinstance(failed, Failure) and failed.cause == FailureCause.WORKER_DIED
+    assert failed.detail.startswith("the worker was killed by SIGKILL; its log is ")
+    assert [*processes.replaced()] == []
 
 
 @pytest.mark.slow
@@ -190,3 +204,16 @@ def test_it_tells_how_far_a_fold_is_and_once_that_its_worker_was_replaced(
     processes.close(kill=True)
     assert isinstance(outcome(future), Failure)
     assert [*processes.doing] == []
+
+
+def test_other_workers_are_there_from_the_next_prepare_on(context: WorkerContext, tmp_path: Path) -> None:
+    processes = LocalProcesses(2)
+    try:
+        processes.fit(1, 2, Limits())
+        assert processes.slots == len(processes._children) == 1
+        processes.prepare(context, tmp_path)
+        processes.fit(2, 1, Limits())
+        processes.prepare(context, tmp_path)
+        assert processes.slots == len(processes._children) == 2
+    finally:
+        processes.close(kill=True)

@@ -11,7 +11,7 @@ import pytest
 from search.executors.parcel import Item, Shelf, items_of_context, moved, moved_context, reads, writes
 from search.executors.ray_cluster import slots_of
 from search.executors.ray_node import Home, sweep
-from search.jobs import ComposeJob, FitOptions, FoldJob, LookJob, RefitJob, WorkerContext
+from search.jobs import BundleJob, ComposeJob, FitOptions, FoldJob, LookJob, RefitJob, WorkerContext
 from spaces.custom.file import Source, named
 from spaces.facts import Facts
 
@@ -100,6 +100,7 @@ COMPOSE = ComposeJob(((Path("a.keras"), 0.5), (Path("b.keras"), 0.5)), Path("c.k
     [
         (FOLD, [], "kept.npz"),
         (replace(FOLD, keep=None), [], None),
+        (BundleJob((FOLD, replace(FOLD, fold=1))), [], None),
         (RefitJob(FOLD, Path("out.keras")), [], "out.keras"),
         (RefitJob(FOLD, Path("out.keras"), Path("kept.npz")), ["kept.npz"], "out.keras"),
         (COMPOSE, ["a.keras", "b.keras"], "c.keras"),
@@ -107,13 +108,14 @@ COMPOSE = ComposeJob(((Path("a.keras"), 0.5), (Path("b.keras"), 0.5)), Path("c.k
     ],
 )  # fmt: skip
 def test_a_job_that_was_moved_names_no_path_of_this_machine(
-    job: FoldJob | RefitJob | ComposeJob | LookJob, read: list[str], wrote: str | None
+    job: FoldJob | BundleJob | RefitJob | ComposeJob | LookJob, read: list[str], wrote: str | None
 ) -> None:
     assert [str(path) for path in reads(job)] == read
     assert writes(job) == (Path(wrote) if wrote else None)
     there = moved(job, {name: Path("/there") / name for name in read}, Path("/there/out"))
     assert all(path.is_relative_to("/there") for path in reads(there))
     assert writes(there) == (Path("/there/out") if wrote else None)
+    assert not isinstance(there, BundleJob) or not any(fold.keep for fold in there.folds)
 
 
 def test_an_item_holds_no_content(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Needs Ray (`pip install ray`), and a minute or two: `python -m pytest -m slow te
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Iterator
@@ -66,6 +67,15 @@ def test_a_node_of_other_versions_is_refused(nodes: Any, monkeypatch: pytest.Mon
     differ = pytest.raises(UsageError, match=r"has keras 3\.\S+, not 9\.9: results would differ")
     with differ, open_executor(None, None, Cluster(nodes.address)):
         pass
+
+
+@with_ray
+def test_a_dry_run_counts_the_slots_of_the_cluster(nodes: Any, pictures: Path, tmp_path: Path) -> None:
+    asked = ("--executor", "ray", "--address", nodes.address, "--dry-run", "--json")
+    for more, workers in (((), 4), (("--workers", "3"), 3)):
+        planned = search("run", pictures, *SMALL, *asked, *more, cwd=tmp_path)
+        assert planned.returncode == 0, planned.stderr
+        assert json.loads(planned.stdout)["workers"] == workers
 
 
 @with_ray

@@ -23,7 +23,7 @@ def lacking(format_: Format) -> bool:
 def needs(name: str) -> pytest.MarkDecorator:
     """Skips a test where the packages of a format are not installed."""
     modules = ", ".join(BY_NAME[name].modules)
-    return pytest.mark.skipif(lacking(BY_NAME[name]), reason=f"{modules} not installed (smallsearch[export])")
+    return pytest.mark.skipif(lacking(BY_NAME[name]), reason=f"{modules} not installed (extra export)")
 
 
 EVERY = [pytest.param(one, marks=needs(one.name), id=one.name) for one in FORMATS]

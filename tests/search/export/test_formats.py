@@ -15,8 +15,9 @@ from PIL import Image
 from search.errors import RunError, UsageError
 from search.export.convert import check_wanted, convert
 from search.export.formats import Format, described, format_to_write, loaded
+from search.export.inputs import list_inputs
 from search.export.model import model_file
-from search.export.predict import list_inputs, predict
+from search.export.predict import predict
 from search.export.wanted import Wanted
 from tests.pictures import write
 from tests.search.export.models import BY_NAME, CLASSES, EVERY, images, needs, nothing, saved
@@ -36,15 +37,15 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def converted(original: Path, target: Path, to: Format, wanted: Wanted | None = None) -> Path:
-    convert(original, target, to, wanted or Wanted(samples=images().samples), images(), nothing)
+    convert(original, target, to, wanted or Wanted(samples=images().samples), images(), "accuracy", nothing)
     return target
 
 
 @pytest.mark.parametrize("to", EVERY)
 def test_predict_says_the_same_of_every_format(original: Path, pictures: Path, tmp_path: Path, to: Format) -> None:
     target = tmp_path / f"model{to.suffix}"
-    said, measured = convert(original, target, to, Wanted(), images(), nothing)
-    assert measured.largest < 1e-5 and not measured.differing and measured.accuracy == measured.accuracy_before
+    said, measured = convert(original, target, to, Wanted(), images(), "accuracy", nothing)
+    assert measured.largest < 1e-5 and not measured.differing and measured.score == measured.score_before
     assert (measured.images, measured.judged, measured.testing) == (70, 20, True)
     assert measured.bytes > 100 and measured.milliseconds > 0 and said["batch"] is None
     assert [*tmp_path.iterdir()] == [target], "nothing else is left"
@@ -73,7 +74,7 @@ def test_shorter_numbers_are_measured_and_still_probabilities(
     original: Path, pictures: Path, tmp_path: Path, quantize: str, most: float
 ) -> None:
     target, wanted = tmp_path / "model.tflite", Wanted(quantize, samples=images().samples)
-    said, measured = convert(original, target, BY_NAME["LiteRT"], wanted, images(), nothing)
+    said, measured = convert(original, target, BY_NAME["LiteRT"], wanted, images(), "accuracy", nothing)
     assert 1e-7 < measured.largest < most and said["quantized"] == described(target).quantized == quantize
     for answer in predict(target, list_inputs([pictures])):
         assert sum(answer.probabilities) == pytest.approx(1, abs=1e-5)
@@ -142,7 +143,8 @@ def test_a_converter_that_is_not_installed_is_named_with_the_command_that_instal
     with pytest.raises(UsageError) as refused:
         check_wanted(replace(BY_NAME["ONNX"], modules=("no_such_module",)), Wanted())
     assert str(refused.value) == (
-        "--to: writing ONNX needs no_such_module, which is not installed: pip install 'smallsearch[export]'"
+        "--to: writing ONNX needs no_such_module, which is not installed: pip install '.[export]' in a "
+        "checkout of this project"
     )
 
 

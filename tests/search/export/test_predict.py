@@ -13,7 +13,8 @@ from PIL import Image
 from reports.show import not_predicted
 from search.data.decoding import FileRemark, Picture
 from search.errors import UsageError
-from search.export.predict import classified, list_inputs, pictures_in, predict
+from search.export.inputs import list_inputs
+from search.export.predict import classified, pictures_in, predict
 from search.manifest import about
 from tests.pictures import make_pictures, write
 

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from search.errors import UsageError
-from search.export.predict import list_inputs, predict
+from search.export.inputs import list_inputs
+from search.export.predict import predict
 from search.manifest import ABOUT, Remembered, remembered
 from tests.pictures import write
 

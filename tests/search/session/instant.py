@@ -12,6 +12,8 @@ import numpy as np
 
 from search.executors.base import Doing, Replaced
 from search.jobs import (
+    BundleJob,
+    BundleResult,
     DescribeJob,
     Description,
     FoldJob,
@@ -97,6 +99,8 @@ def by_formula(job: Job) -> Outcome:
         return description_of(job)
     if isinstance(job, ReferenceJob):
         return judgement_of(job)
+    if isinstance(job, BundleJob):
+        return BundleResult(tuple(map(result_of, job.folds)))
     assert isinstance(job, FoldJob), "nothing else is asked of an executor in a search"
     return result_of(job)
 

@@ -53,7 +53,7 @@ class Watcher:
         self.closed.append(trial)
 
     def update(self, progress: Progress) -> None:
-        self.seen.append(progress)
+        self.seen.append(replace(progress, trials=tuple(progress.trials)))  # as they are now
         self.act(progress)
 
 

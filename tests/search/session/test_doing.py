@@ -11,7 +11,7 @@ import pytest
 from search.executors.base import Doing, Replaced
 from search.jobs import ComposeJob, DescribeJob, FitOptions, FoldJob, Job, LookJob, ReferenceJob, RefitJob, Step
 from search.results.progress import Activity, Progress
-from search.session.doing import activities, replaced
+from search.session.doing import Activities, replaced
 from tests.search.session.instant import Instant
 from tests.search.session.sessions import Watcher, a_plan, new_study, sit
 
@@ -34,11 +34,11 @@ PLAN = a_plan(model="cnn")
     ],
 )
 def test_each_job_has_words_and_folds_are_counted_from_1(job: Job, words: str) -> None:
-    assert activities([Doing(job)], PLAN) == (Activity(words),)
+    assert [*Activities([Doing(job)], PLAN)] == [Activity(words)]
 
 
 def test_how_far_it_is_and_what_it_waits_for() -> None:
-    (fold, waiting) = activities([Doing(FOLD, Step("epoch", 12, 40)), Doing(FOLD, importing=True)], PLAN)
+    (fold, waiting) = Activities([Doing(FOLD, Step("epoch", 12, 40)), Doing(FOLD, importing=True)], PLAN)
     assert fold.how_far == "epoch 12 of 40" and not fold.importing
     assert waiting.how_far == "" and waiting.importing
 
@@ -49,7 +49,7 @@ def test_an_observer_sees_what_is_done_and_is_told_once_of_each_worker_that_was_
     watcher = Watcher()
     sit(new_study(tmp_path / "study.db"), executor, watcher, trials=1)
     seen: list[Progress] = watcher.seen
-    assert seen[0].doing == (Activity("trial 3, fold 2 of 3"),)
+    assert [*seen[0].doing] == [Activity("trial 3, fold 2 of 3")]
     said = "a worker made no progress for 30m; a new one does its job once more: trial 3, fold 2 of 3"
     assert [note for note in watcher.notes if note.startswith("a worker")] == [said]
     assert replaced(Replaced(FOLD, "was killed by SIGKILL"), PLAN).startswith("a worker was killed by SIGKILL; ")

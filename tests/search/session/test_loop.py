@@ -14,7 +14,7 @@ from search.results.progress import Ending, Progress
 from search.session.plan import Start
 from search.session.signals import StopRequest
 from spaces import Space
-from spaces.parameters import choice, integer
+from spaces.parameters import integer
 from storage import OUT_OF_TIME, TrialState
 from storage.records import Origin
 from tests.search.session.instant import SPACE, Instant, by_formula, description_of
@@ -48,14 +48,6 @@ def test_it_runs_every_fold_of_as_many_trials_as_asked_and_stores_each(path: Pat
     assert watcher.seen[-1].best is not None
 
 
-def test_the_baseline_is_trial_0_known_good_points_follow_then_the_sampler(path: Path) -> None:
-    sit(path, Instant())
-    trials = stored(path)
-    assert trials[0].params == SPACE.defaults()
-    assert trials[1].params == SPACE.defaults(depth=1)
-    assert [t.origin for t in trials] == [Origin.BASELINE, Origin.START] + [Origin.SAMPLER] * 4
-
-
 def test_a_fold_is_validated_on_its_own_images_and_trained_on_the_others(path: Path) -> None:
     executor = Instant()
     sit(path, executor, trials=1)
@@ -64,11 +56,6 @@ def test_a_fold_is_validated_on_its_own_images_and_trained_on_the_others(path: P
         np.testing.assert_array_equal(job.validate, np.flatnonzero(job.fold == ASSIGNMENT))
         assert sorted([*job.train, *job.validate]) == list(range(12))
     assert len({job.seed for job in folds}) == FOLDS
-
-
-def test_no_point_is_tried_twice(path: Path) -> None:
-    sit(path, Instant(), trials=40)
-    assert len({str(sorted(t.params.items())) for t in stored(path)}) == 40
 
 
 def test_trials_are_a_total_and_a_second_session_only_adds_what_is_missing(path: Path) -> None:
@@ -85,41 +72,6 @@ def test_trials_are_a_total_and_a_second_session_only_adds_what_is_missing(path:
 def test_dying_at_any_job_and_going_on_equals_one_go(tmp_path: Path, jobs_before: int) -> None:
     broken, whole = dying_and_going_on(tmp_path, jobs_before, trials=8)
     assert broken == whole
-
-
-FEW = Space((integer("depth", 0, 3, 2), choice("norm", "none", "batch")))
-"""Eight points."""
-
-GRID: dict[str, Any] = {
-    "sampler": ("optuna", "grid"),
-    "space": FEW,
-    "starts": [Start(Origin.BASELINE, FEW.defaults())],
-    "trials": 99,
-}
-
-
-def test_when_no_point_is_left_the_search_is_finished_and_says_so(path: Path) -> None:
-    watcher = Watcher()
-    assert sit(path, Instant(), watcher, **GRID) is Ending.FINISHED
-    trials = stored(path)
-    assert {str(t.params) for t in trials} == {
-        str({"depth": d, "norm": n}) for d in range(4) for n in ("none", "batch")
-    }
-    assert {t.state for t in trials} == {TrialState.COMPLETE}
-    assert len(trials) == 8
-    assert watcher.notes == ["every combination of the grid has been tried; the search is finished with trial 7."]
-    again = Instant()
-    assert sit(path, again, **GRID) is Ending.FINISHED
-    assert again.jobs == []
-
-
-def test_when_the_last_points_left_cannot_be_trained_the_search_is_finished_too(path: Path) -> None:
-    """A model has 100 parameters and 100 more a level of depth: depth 3 is too large, and stands last."""
-    watcher = Watcher()
-    assert sit(path, Instant(), watcher, max_parameters=300, **GRID) is Ending.FINISHED
-    assert {t.params["depth"] for t in stored(path)} == {0, 1, 2}
-    assert len(watcher.notes) == 1
-    assert all(t.state == TrialState.COMPLETE for t in stored(path))
 
 
 def test_a_rung_of_hyperband_is_the_length_of_its_fold_runs(path: Path) -> None:

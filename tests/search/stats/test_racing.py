@@ -189,15 +189,15 @@ def test_a_curve_that_stopped_by_itself_keeps_its_best_and_one_cut_short_has_no_
 
 
 def test_from_eight_trials_on_a_first_fold_must_be_as_good_as_the_best_third() -> None:
-    others: list[dict[int, float]] = [{1: n / 10} for n in range(9)]
-    assert racing.thresholds("accuracy", TEN, others[:7]) == {}
-    assert racing.thresholds("accuracy", TEN, others) == {1: 0.6}  # 0.8, 0.7, 0.6: three of nine
-    assert racing.thresholds("log_loss", TEN, others) == {1: 0.2}
+    others = [n / 10 for n in range(9)]
+    assert racing.thresholds("accuracy", {1: others[:7]}) == {}
+    assert racing.thresholds("accuracy", {1: others, 3: others[:7]}) == {1: 0.6}  # 0.8, 0.7, 0.6: three of nine
+    assert racing.thresholds("log_loss", {1: others}) == {1: 0.2}
 
 
 @given(st.lists(st.floats(0, 1), min_size=8, max_size=40))
 def test_a_third_of_the_trials_reach_the_threshold(values: list[float]) -> None:
-    asked = racing.thresholds("accuracy", TEN, [{1: value} for value in values])[1]
+    asked = racing.thresholds("accuracy", {1: sorted(values)})[1]
     assert sum(value >= asked for value in values) >= len(values) // 3
     assert sum(value > asked for value in values) < max(len(values) // 3, 1)
 

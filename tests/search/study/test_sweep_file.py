@@ -35,8 +35,9 @@ def test_the_least_that_it_says_is_one_study(tmp_path: Path) -> None:
 
 
 def test_paths_in_its_settings_are_relative_to_the_file(tmp_path: Path) -> None:
+    (tmp_path / "breeds.csv").write_text("path,label\n")
     settings = """
-also = ["more", "/elsewhere"]
+also = ["dogs", "/"]
 labels = "breeds.csv"
 groups = "people.csv"
 storage = "postgresql://ada@host/db"
@@ -48,7 +49,7 @@ mine = "~/mine"
     (cell,) = read_sweep(written(tmp_path, f'[images]\ncats = "cats"\n[settings]{settings}'))
     here = tmp_path.resolve()
     assert cell.changes == {
-        "also": [str(here / "more"), "/elsewhere"],
+        "also": [str(here / "dogs"), "/"],
         "labels": str(here / "breeds.csv"),
         "groups": str(here / "people.csv"),
         "storage": "postgresql://ada@host/db",
@@ -62,13 +63,46 @@ mine = "~/mine"
     assert cell.changes["groups"] == "(.+)-"
 
 
+def test_a_data_set_may_be_an_archive_or_have_its_own_table_of_labels(tmp_path: Path) -> None:
+    (tmp_path / "birds.zip").write_bytes(b"")
+    (tmp_path / "breeds.csv").write_text("path,label\n")
+    text = """
+[images]
+birds = "birds.zip"
+[images.breeds]
+images = "dogs"
+also = ["cats"]
+labels = "breeds.csv"
+classes = ["pug"]
+groups = "people.csv"
+[settings]
+classes = ["robin", "wren"]
+"""
+    birds, breeds = read_sweep(written(tmp_path, text))
+    here = tmp_path.resolve()
+    assert (birds.images, birds.changes["classes"]) == (here / "birds.zip", ["robin", "wren"])
+    assert breeds.images == here / "dogs" and "labels" not in birds.changes
+    assert {key: breeds.changes[key] for key in ("also", "labels", "classes", "groups")} == {
+        "also": [str(here / "cats")],
+        "labels": str(here / "breeds.csv"),
+        "classes": ["pug"],
+        "groups": str(here / "people.csv"),
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("", "images: must be a table of folders"),
         ('images = "cats"', "images: must be a table of folders"),
         ('[images]\n"../x" = "cats"', "images: a name has letters"),
-        ("[images]\ncats = 3", "images.cats: must be a folder, got 3"),
+        ("[images]\ncats = 3", "images.cats: must be a folder or an archive, got 3"),
+        ('[images.cats]\nlabels = "a.csv"', "images.cats.images: must be a folder or an archive, got ''"),
+        ('[images.cats]\nimages = "cats"\nseed = 1', "images.cats.seed: no such key of a data set"),
+        ('[images.cats]\nimages = "cats"\nlabels = "a.csv"', "a.csv, its table of labels, is not there"),
+        ('[images.cats]\nimages = "cats"\nalso = ["birds"]', "birds is no folder of images, and no archive"),
+        ('[images.cats]\nimages = "cats"\nclasses = 3', "classes: must be"),
+        ('[images]\ncats = "sweep.toml"', "sweep.toml is no folder of images, and no archive of one (.zip, "),
         ('[images]\nbirds = "birds"', "images.birds: "),
         ('seed = [1]\n[images]\ncats = "cats"', "seed: no such key"),
         ('seeds = 3\n[images]\ncats = "cats"', "seeds: must be a list of whole numbers"),

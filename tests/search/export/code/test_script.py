@@ -22,6 +22,7 @@ from spaces.custom.file import named
 from spaces.facts import Facts
 from spaces.parameters import Value
 from spaces.presets import FAMILIES
+from spaces.recipe import EMA_EPOCHS
 from tests.pictures import make_pictures
 from tests.search.worker.test_frozen import needs_weights
 
@@ -111,6 +112,17 @@ def test_it_uses_nothing_of_this_project(pictures: Path, tmp_path: Path) -> None
     }
     assert modules - set(sys.stdlib_module_names) == {"keras", "numpy", "tensorflow", "PIL"}
     assert "search." not in text and "noqa" not in text and max(map(len, text.splitlines())) < 200
+
+
+def test_weights_are_averaged_as_in_the_search(pictures: Path, tmp_path: Path) -> None:
+    """Over about five epochs; a trial without averages has none."""
+    averaged = point(3, "cnn", 2, ema=True, batch_size=8, conv_depth=1)
+    text = written(winner(averaged, point(4, "cnn", 2)), pictures, tmp_path).read_text()
+    steps = -(-24 // int(averaged.params["batch_size"]))
+    made = text[text.index("def train_3") : text.index("def train_4")]
+    momentum = float(made.split("use_ema=True, ema_momentum=")[1].split(")")[0])
+    assert momentum == pytest.approx(1 - 1 / (EMA_EPOCHS * steps), abs=1e-6)
+    assert text.count("use_ema=True") == 1
 
 
 def test_names_from_files_are_data_and_never_code(pictures: Path, tmp_path: Path) -> None:

@@ -1,0 +1,129 @@
+"""Networks from the seed of a fold run; where a kept trainer can begin again as a new one, nothing is built."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.jobs import FoldJob, WorkerContext
+from search.seeds import derive
+from search.worker.keras_internals import dtype_policy, reset_names
+from spaces.custom.model import OwnModel
+from spaces.messages import first_line
+from spaces.presets import FrozenFeatures, Preset
+
+if TYPE_CHECKING:
+    import keras
+
+    from search.worker.inputs import Maps
+    from search.worker.trainer import Trainer
+    from search.worker.trainer_cache import TrainerCache
+
+Built = TypeVar("Built")
+
+
+class RefusedError(Exception):
+    """A point of a preset whose model cannot be trained."""
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Within, a ValueError is that of a point which cannot be trained."""
+    try:
+        yield
+    except ValueError as error:
+        raise RefusedError(first_line(error)) from error
+
+
+class Building:
+    """Builds the networks of a worker, and knows which trainers need none."""
+
+    def __init__(self, context: WorkerContext, trainers: TrainerCache, pixels: NDArray[np.uint8]) -> None:
+        """`pixels`: [images, height, width, channels] of the study."""
+        self._context, self._trainers, self._pixels = context, trainers, pixels
+
+    @cached_property
+    def constant(self) -> Any:
+        """The pixels as a tensor: one copy for all graphs."""
+        from search.worker.inputs import placed
+
+        return placed(self._pixels)
+
+    def drawn(self, family: Preset, job: FoldJob) -> Trainer:
+        """A trainer of a network from its first weights, which is built once for all folds of a point."""
+        from search.worker.redrawing import Redrawing, noted
+
+        point, facts = ("drawn", *sorted(job.params.items())), self._context.facts
+        trainer = self._trainers.again(point)
+        if trainer is None or not trainer.draw_again(job.seed):
+            with noted() as seeds:
+                model = self.new(job, lambda: family.build(job.params, facts))
+            redrawing = Redrawing.of(model, seeds, job.seed)
+            trainer = self._trainers.trainer(model, self.constant, family.recipe(job.params, facts))
+            trainer.remember_drawing(point, redrawing)
+        return trainer
+
+    def tuner(self, family: Preset, frozen: FrozenFeatures, job: FoldJob) -> Trainer:
+        """A trainer of a pre-trained network, kept for all folds of a trial: to build one takes as long as epochs do.
+
+        Layers that are not trained are left to `Maps`, where there is room for these.
+        """
+        from search.worker.describe import MAX_NUMBERS
+        from search.worker.inputs import Maps, Shown
+
+        facts, params, rows = self._context.facts, job.params, np.union1d(job.train, job.validate).astype(np.int32)
+        point = (job.trial, tuple(sorted(params.items())), job.training.max_epochs, rows.tobytes())
+        trainer = self._trainers.again(point)
+        if trainer is None:
+            recipe, seed = family.recipe(params, facts), derive(self._context.seed, "shown", job.trial)
+            shown = Shown(self._pixels, rows, recipe, job.training.max_epochs, seed)
+
+            def built() -> tuple[keras.Model, keras.Model, Maps | None]:
+                """(the network, compiled what of it is trained, the maps that this is given)."""
+                network = family.network(params, facts)
+                if frozen.cut and not recipe.mixes and (parts := frozen.cut(network, params, facts)):
+                    lower, upper = parts
+                    if (maps := Maps(lower, shown)).numbers <= MAX_NUMBERS:
+                        return network, family.compiled(upper, params, facts), maps
+                return network, family.compiled(network, params, facts), None
+
+            network, model, maps = self.new(job, built)
+            weights = {"weights": frozen.backbone(params, facts).sha256}
+            trainer = self._trainers.trainer(model, maps or self.constant, recipe, weights)
+            if trainer.model is model:
+                trainer.network = network
+            trainer.remember(point)
+        trainer.begin_again(job.seed)
+        return trainer
+
+    def own(self, own: OwnModel, job: FoldJob) -> tuple[keras.Model, list[keras.callbacks.Callback]]:
+        """The user's model, compiled, built with the job's seed, its layers named anew; and the user's callbacks."""
+        import keras
+        import tensorflow as tf
+
+        # A user's builder may use any random generator. Settings that it makes for the whole process end with its fold.
+        keras.utils.clear_session(free_memory=False)
+        keras.config.set_image_data_format("channels_last")
+        keras.config.set_floatx("float32")
+        tf.config.run_functions_eagerly(False)
+        with dtype_policy(self._context.precision):
+            own.reload()
+            keras.utils.set_random_seed(job.seed)
+            return own.compiled(job.params)
+
+    def new(self, job: FoldJob, build: Callable[[], Built]) -> Built:
+        """What `build` makes of a preset with the job's seed, its layers named anew. Raises RefusedError."""
+        # Presets draw from Python's generator alone, through Keras's initializers and layers. Keras's own calls, as
+        # above, empty TensorFlow's cache of kernels as well, and it would optimise graphs anew that are kept: now and
+        # then is enough.
+        self._trainers.forget_kernels()
+        reset_names()
+        random.seed(job.seed)
+        with dtype_policy(self._context.precision), refusals():
+            return build()
