@@ -14,6 +14,7 @@ from search.stats.metrics import METRICS
 
 _WIDE, _HIGH = 560.0, 320.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 30.0, 16.0, 52.0
+_LEVEL = 0.1  # of the axis above and below a curve that is level
 
 Expected = list[tuple[int, float, float, float]]
 """Of each larger number of pictures: (number, score, worse end, better end)."""
@@ -27,12 +28,15 @@ def learning_curve(data: StudySummary) -> Markup | None:
     expected, last = _expected(more, data.metric), more.points[-1]
     lows = [point.low for point in more.points] + [min(low, high) for _, _, low, high in expected]
     highs = [point.high for point in more.points] + [max(low, high) for _, _, low, high in expected]
-    y = svg.linear(min(lows), max(highs), _HIGH - _BOTTOM, _TOP)
+    low, high = min(lows), max(highs)
+    if low == high:
+        low, high = low - _LEVEL, high + _LEVEL
+    y = svg.linear(low, high, _HIGH - _BOTTOM, _TOP)
     numbers = [point.images for point in more.points] + [images for images, *_ in expected]
     across = svg.linear(math.log(max(numbers[0], 1)), math.log(max(numbers[-1], 2)), _LEFT + 12, _WIDE - _RIGHT)
     x = [across(math.log(max(images, 1))) for images in numbers]
     parts = []
-    for value in svg.ticks(min(lows), max(highs)):
+    for value in svg.ticks(low, high):
         parts.append(svg.line(_LEFT, y(value), _WIDE - _RIGHT, y(value), "grid"))
         parts.append(svg.text(_LEFT - 8, y(value) + 4, f"{value:g}", anchor="end", class_="tick"))
     for at, images in zip(x, numbers, strict=True):
