@@ -218,7 +218,7 @@ def test_of_two_classes_there_is_one_other() -> None:
 
 
 def test_instead_of_a_longer_search_that_brings_nothing_the_command_for_all_families_is_given() -> None:
-    plain = replace(example(), references=references(linear_probe=0.99)).data().references
+    plain = replace(example(), references=references(linear_probe=0.9)).data().references
     data = replace(judged(), preset="question", references=plain)
     (step,) = [step for step in advice(data) if step.what.startswith("Do not expect")]
     assert step.words == ("run", "PICTURES", "--preset", "auto", "--dir", "NEW-STUDY")

@@ -190,7 +190,7 @@ def test_steps_do_not_speak_against_each_other() -> None:
 def test_one_step_at_most_goes_on_and_one_at_most_says_that_more_of_the_same_brings_nothing() -> None:
     finishing = replace(after(28, 30), worth_finishing=11)
     assert {type(step) for step in next_steps(finishing)} == {FinishTrial}
-    plain = replace(example(), references=references(linear_probe=0.99)).data().references
+    plain = replace(example(), references=references(linear_probe=0.9)).data().references
     assert {type(step) for step in next_steps(replace(after(5, 30), references=plain))} == {UsePlain}
 
 
