@@ -140,7 +140,7 @@ def serving(study: Path | None, port: int | None = None) -> Iterator[Served]:
     folder = StudyFolder.find(study)
     if find_spec("optuna_dashboard") is None:
         raise UsageError(
-            f"search dashboard needs the package optuna-dashboard, which is not installed; {installing('dashboard')}"
+            f"the dashboard needs the package optuna-dashboard, which is not installed; {installing('dashboard')}"
         )
     if not folder.begun:
         raise UsageError(f"{folder} has not begun, so there is nothing to show; `{folder.command('run')}` starts it")

@@ -77,7 +77,7 @@ def test_a_study_that_has_not_begun_and_a_package_that_is_missing(
     (tmp_path / "study.toml").write_text('images = "../pictures"\n')
     with monkeypatch.context() as patched:
         patched.setattr("search.commands.dashboard.find_spec", lambda _: None)
-        with pytest.raises(UsageError, match=r"pip install 'smallsearch\[dashboard\]'"), serving(tmp_path):
+        with pytest.raises(UsageError, match=r"pip install '\.\[dashboard\]'"), serving(tmp_path):
             pass
     monkeypatch.setattr("search.commands.dashboard.find_spec", lambda _: True)
     with pytest.raises(UsageError, match="has not begun, so there is nothing to show"), serving(tmp_path):

@@ -50,7 +50,7 @@ READ_WITH_A_NOTE = [
     ("training/bag/animated.gif", "animated", "only the first"),
     ("training/bag/exif_rotated.jpg", "turned upright", "EXIF"),
     ("training/bag/one_pixel.png", "tiny", "1 x 1"),
-    ("training/bag/strip_8x200.png", "tiny", "8 x 200"),
+    ("training/bag/strip_8x200.png", "tiny", "200 x 8"),
     ("training/sneaker/jpeg_named.png", "ending", "Is JPEG by content"),
     ("training/sneaker/no_extension", "ending", "Is PNG by content"),
     ("training/bag/copy.png", "copy", "'training/bag/copy (1).png' in the same class"),

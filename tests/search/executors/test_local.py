@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, wait
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from search.executors import child
 from search.executors.devices import resident
 from search.executors.in_process import InProcess
 from search.executors.local import LocalProcesses
@@ -185,8 +187,9 @@ def test_closing_with_kill_ends_a_running_job_at_once_and_cancels_those_that_wai
 
 
 def test_it_tells_how_far_a_fold_is_and_once_that_its_worker_was_replaced(
-    processes: LocalProcesses, prepared: Prepared, tmp_path: Path
+    processes: LocalProcesses, prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(child, "subprocess", subprocess)  # a worker that takes a moment to import TensorFlow
     job = fold_job(prepared, max_epochs=100_000)
     assert [*processes.doing] == []
     future = processes.submit(job)

@@ -46,7 +46,7 @@ def nodes() -> Iterator[Any]:
 
 def test_without_ray_the_command_that_installs_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError, match=r"needs Ray; install it with: pip install 'smallsearch\[cluster\]'"):
+    with pytest.raises(UsageError, match=r"needs Ray; install it with: pip install '.\[cluster\]'"):
         RayCluster(Cluster(), math.inf, MIN_TO_REPLACE)
 
 

@@ -253,7 +253,7 @@ def test_tensorflow_is_not_needed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("tracker", TRACKERS)
 def test_a_package_that_is_missing_is_named_with_its_extra(tracker: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.trackers.catalog.find_spec", lambda _: None)
-    with pytest.raises(UsageError, match=rf"--log {tracker}: needs the package .*smallsearch\[{tracker}\]"):
+    with pytest.raises(UsageError, match=rf"--log {tracker}: needs the package .*.\[{tracker}\]"):
         check_trackers([tracker], "--log")
 
 
