@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,8 +30,18 @@ if TYPE_CHECKING:
 os.environ |= {**ENVIRONMENT, "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest leaves the slow ones out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that run the whole command take longest: begun first, they do not keep one core busy at the end."""
+    """Of a test that is marked `first(N)` the kinds after its first N are slow.
+
+    Files that run the whole command take longest: begun first, they do not keep one core busy at the end.
+    """
+    kinds: Counter[str] = Counter()
+    for item in items:
+        test, few = item.nodeid.partition("[")[0], item.get_closest_marker("first")
+        kinds[test] += 1
+        if few and kinds[test] > few.args[0]:
+            item.add_marker("slow")
     items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
 
 

@@ -422,6 +422,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -45,6 +45,7 @@ def test_a_network_computes_what_its_weights_say(kind: str, keras: Any, tmp_path
     assert keras.backend.backend() == "tensorflow"
 
 
+@pytest.mark.first(6)
 @by_kind
 @pytest.mark.parametrize("side", [64, 96])
 def test_the_drawing_is_the_network_and_it_loads_in_keras_alone(
@@ -63,6 +64,7 @@ def test_the_drawing_is_the_network_and_it_loads_in_keras_alone(
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
+@pytest.mark.first(3)
 @by_kind
 def test_images_of_every_size_have_features(kind: str, tmp_path: Path) -> None:
     make_folder(tmp_path / "net", CONFIGS[kind])

@@ -55,6 +55,7 @@ def test_a_preset_computes_what_keras_hub_computes(kind: str, keras: Any, tmp_pa
     assert keras.backend.backend() == "tensorflow"
 
 
+@pytest.mark.first(3)
 @by_kind
 def test_the_drawing_is_the_network_and_it_loads_in_keras_alone(kind: str, keras: Any, tmp_path: Path) -> None:
     make_preset(tmp_path / "net", kind)

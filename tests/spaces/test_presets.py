@@ -154,6 +154,7 @@ def test_the_loss_fits_the_output(keras: Any, output: str, loss: str) -> None:
 # Every point of every preset
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     "facts",
     [DATA[0], *(pytest.param(facts, marks=pytest.mark.slow) for facts in DATA[1:])],
@@ -396,6 +397,7 @@ def test_a_stride_beyond_the_kernel_is_refused() -> None:
     assert chosen.network(space.defaults(pooling="max"), DATA[2]).output_shape == (None, 2)
 
 
+@pytest.mark.first(1)
 @pytest.mark.usefixtures("keras")
 @pytest.mark.parametrize("block", ["residual", "separable"])
 def test_a_block_that_halves_by_a_stride_learns_from_colour(block: str) -> None:

@@ -101,6 +101,7 @@ def test_there_and_back_it_is_the_same_row_for_row(study: Path, target: Path | S
     assert [file.name for file in tmp_path.glob(".*")] == []
 
 
+@pytest.mark.first(5)
 @pytest.mark.parametrize("kill_at", [1, 15, 100, 200, 280])
 def test_a_copy_that_was_killed_cannot_be_used_and_is_finished_by_the_same_again(
     study: Path, target: Path | ServerUrl, kill_at: int

@@ -59,6 +59,7 @@ def test_flipped_bytes(path: Path, whole: bytes) -> None:
     assert outcomes == {True, False}
 
 
+@pytest.mark.slow
 def test_flipped_bytes_of_the_header(path: Path, whole: bytes) -> None:
     for position in range(HEADER_BYTES):
         for mask in (0x01, 0x80):

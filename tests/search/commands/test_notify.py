@@ -90,6 +90,7 @@ def test_a_search_tells_its_end_and_new_bests_and_keeps_the_address_to_itself(
     assert "--notify '***' '--notify=***' --notify-best" in report
 
 
+@pytest.mark.slow
 def test_a_service_that_fails_is_told_once_and_the_search_is_done_all_the_same(
     server: Server, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

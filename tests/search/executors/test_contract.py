@@ -78,6 +78,7 @@ def test_a_failure_is_an_outcome_and_the_next_job_runs(executor: Executor, prepa
     assert isinstance(outcome(executor.submit(fold_job(prepared, max_epochs=1))), FoldResult)
 
 
+@pytest.mark.slow
 def test_prepared_again_it_begins_anew(
     executor: Executor, context: WorkerContext, prepared: Prepared, tmp_path: Path
 ) -> None:

@@ -190,6 +190,7 @@ def test_the_quick_prediction_is_that_of_scikit_learn() -> None:
 # Side effects
 
 
+@pytest.mark.slow
 def test_it_writes_no_file_and_prints_nothing(tmp_path: Path) -> None:
     code = (
         "from tests.search.samplers.contract import EVERY, made\n"

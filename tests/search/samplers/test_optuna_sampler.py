@@ -94,6 +94,7 @@ def test_the_points_differ(in_one_go: list[TrialRecord]) -> None:
     assert len({str(trial.params) for trial in in_one_go}) > len(in_one_go) * 0.8
 
 
+@pytest.mark.first(24)
 @pytest.mark.parametrize("stopped_after", [1, 4, 12, 20])
 def test_resuming_from_stored_trials_equals_one_session(
     sampler: SamplerCase, in_one_go: list[TrialRecord], stopped_after: int

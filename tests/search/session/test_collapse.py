@@ -108,6 +108,7 @@ def test_a_baseline_that_is_stuck_and_out_of_time_has_not_collapsed(path: Path) 
     assert not first.collapsed
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize("sampler", [("optuna", "tpe"), ("optuna", "cmaes"), ("keras-tuner", "bayesian")])
 @pytest.mark.parametrize("jobs_before", [7, 17, 26])
 def test_dying_among_trials_that_collapse_and_going_on_equals_one_go(

@@ -111,6 +111,7 @@ class Losing:
         return future
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("cause", [FailureCause.REFUSED, FailureCause.HUNG])
 def test_a_trial_that_cannot_be_trained_on_all_images_gives_its_place_to_the_next(
     prepared: Prepared, tmp_path: Path, cause: FailureCause

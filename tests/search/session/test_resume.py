@@ -46,6 +46,7 @@ def early(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, name, value)
 
 
+@pytest.mark.first(1)
 @pytest.mark.usefixtures("early")
 @pytest.mark.parametrize("sampler", each(EVERY, quick=[SamplerCase("optuna", "tpe"), HYPERBAND, NSGA2]))
 def test_dying_after_every_commit_equals_one_go(tmp_path: Path, sampler: SamplerCase) -> None:

@@ -24,6 +24,7 @@ def server() -> Iterator[servers.Server]:
     yield from servers.serving()
 
 
+@pytest.mark.slow
 def test_killed_and_restarted_five_times_during_a_search_the_server_loses_nothing(
     tmp_path: Path, server: servers.Server
 ) -> None:

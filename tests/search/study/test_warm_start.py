@@ -168,6 +168,7 @@ def test_points_added_to_a_begun_study_come_next_and_those_taken_away_do_not_mat
     assert stored(path)[5].params == SPACE.defaults(depth=4)
 
 
+@pytest.mark.first(4)
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
 @pytest.mark.parametrize("jobs_before", [5, 8, 9, 10, 14, 19])
 def test_dying_among_points_to_try_and_going_on_equals_one_go(tmp_path: Path, sampler: str, jobs_before: int) -> None:

@@ -181,6 +181,7 @@ def test_what_is_judged_and_stored_is_the_same_as_without_them(
     np.testing.assert_array_equal(with_metrics.probabilities, plain.probabilities)
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("monitor", ["val_auc", "val_counted", "val_f1", "auc"])
 def test_early_stopping_waits_for_the_metric_that_it_names(
     worker_of: Callable[[str], Worker], job: FoldJob, tmp_path: Path, monitor: str

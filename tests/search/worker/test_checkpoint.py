@@ -106,6 +106,7 @@ def job(prepared: Prepared) -> FoldJob:
     return fold_job(prepared, max_epochs=EPOCHS)
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("changes", POINTS.values(), ids=POINTS)
 def test_one_that_is_stopped_twice_ends_as_one_that_was_not(
     storing: Storing, prepared: Prepared, changes: dict[str, Value]

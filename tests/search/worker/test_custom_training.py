@@ -72,6 +72,7 @@ UNSHARED = BUILD.replace("keras.Sequential([", "Net([").replace(
 AVERAGED = ("optimizers.Adam(", "optimizers.SGD(use_ema=True, learning_rate=")
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("source", "graph_source", "why"),
     [
@@ -99,6 +100,7 @@ def test_a_model_that_is_no_graph_is_trained_by_fit_with_the_same_result(
         assert "trained by Keras's own fit" in note and why in note.lower()
 
 
+@pytest.mark.slow
 def test_a_model_that_is_trained_by_fit_leaves_no_graph_behind(
     worker_of: Callable[[str], Worker], job: FoldJob
 ) -> None:
@@ -171,6 +173,7 @@ def test_a_model_of_keras_parts_alone_shares_its_graphs_and_no_fold_notices(
     np.testing.assert_array_equal(found.probabilities, expected.probabilities)
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     "loss",
     [
@@ -189,6 +192,7 @@ def test_another_point_of_a_users_builder_has_graphs_of_its_own(
     assert trained(used, small).curve == trained(worker_of(source), small).curve
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -325,6 +329,7 @@ OWN_PARTS = {
 }
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("part", OWN_PARTS)
 def test_a_model_with_parts_that_keras_does_not_have_is_trained_but_not_saved_and_is_told_why(
     worker_of: Callable[[str], Worker], job: FoldJob, tmp_path: Path, part: str
@@ -377,6 +382,7 @@ def test_a_builder_that_ends_the_program_fails_its_trial(
     assert "net.py, line" in outcome.detail and said in outcome.detail
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     "line",
     [

@@ -109,6 +109,7 @@ LAST = {
 """How the layers of the last block begin, with what leads into it and the top."""
 
 
+@pytest.mark.first(3)
 @by_name
 def test_the_share_that_each_choice_trains(name: str) -> None:
     found = [sum(trained_layers(name, unfreeze).values()) for unfreeze in ("last", "upper", "all")]

@@ -66,6 +66,7 @@ def assert_same(found: FoldResult, expected: FoldResult) -> None:
     assert str(replace(found, probabilities=none)) == str(replace(expected, probabilities=none))
 
 
+@pytest.mark.first(1)
 @pytest.mark.usefixtures("worker")  # TensorFlow is set up as in a worker
 @pytest.mark.parametrize("changes", POINTS.values(), ids=POINTS)
 def test_one_that_goes_on_from_a_state_ends_as_one_that_was_never_left(

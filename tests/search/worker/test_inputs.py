@@ -41,6 +41,7 @@ def context(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield WorkerContext(Pixels(pixels), prepared.images.labels, FACTS, "fine-tune", "balanced_accuracy")
 
 
+@pytest.mark.first(2)
 @needs_weights
 @pytest.mark.parametrize("unfreeze", ["upper", "last"])
 @pytest.mark.parametrize("stages", ["all", "last"])

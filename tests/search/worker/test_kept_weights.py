@@ -55,6 +55,7 @@ def test_where_a_network_is_judged_by_its_best_epoch_these_are_its_weights(
     assert result.best_epoch < result.epochs
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize(
     "changes",
     [{"schedule": "cosine"}, {"ema": True}, {"output": "sigmoid"}, {"augmentation": "geometric"}],

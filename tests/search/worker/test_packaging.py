@@ -31,6 +31,7 @@ def saved_and_asked(worker: Worker, job: FoldJob, pixels: Any, path: Path) -> An
     return model.predict(pixels[job.validate].astype(np.float32), verbose=0)
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize(
     "changes",
     [
@@ -50,6 +51,7 @@ def test_a_network_from_pixels(worker: Worker, prepared: Prepared, tmp_path: Pat
     np.testing.assert_allclose(said, result.probabilities, atol=1e-5)
 
 
+@pytest.mark.first(1)
 @needs_weights
 @pytest.mark.parametrize("head", HEADS, ids=str)
 def test_a_head_on_frozen_features(

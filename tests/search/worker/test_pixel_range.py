@@ -143,6 +143,7 @@ def built(three_classes: tuple[Prepared, WorkerContext], tmp_path: Path) -> Call
     return lambda scaled: (worker_for(BUILD.replace("SCALED", scaled), context, tmp_path), job)
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize(
     ("scaled", "given", "made"),
     [

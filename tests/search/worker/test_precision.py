@@ -34,6 +34,7 @@ def small(context: WorkerContext, tmp_path: Path) -> WorkerContext:
     return replace(context, model=ModelFile(str(path), "build", hashlib.sha256(path.read_bytes()).hexdigest()))
 
 
+@pytest.mark.first(1)
 @mixed
 def test_in_mixed_precision_it_learns_and_the_same_job_gives_the_same_result(
     context: WorkerContext, prepared: Prepared, precision: str
@@ -62,6 +63,7 @@ def test_steps_by_xla_are_those_without_it_but_for_the_order_of_sums_and_the_sam
     np.testing.assert_allclose(compiled.curve["loss"][:3], plain.curve["loss"][:3], rtol=1e-3)
 
 
+@pytest.mark.first(2)
 @mixed
 @pytest.mark.parametrize(
     "changes", [{}, {"normalization": "none", "dropout": 0.5, "optimizer": "sgd", "label_smoothing": 0.1}], ids=str
@@ -102,6 +104,7 @@ def fitted(prepared: Prepared, job: FoldJob, precision: str) -> tuple[list[float
     return losses, model.predict(pixels[job.validate], verbose=0)
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("precision", "changes"),
     [("mixed_float16", {"ema": True, "schedule": "cosine", "output": "sigmoid"}), ("mixed_bfloat16", {})],

@@ -74,6 +74,7 @@ def jobs_of(every: Prepared) -> dict[str, Job]:
     return jobs
 
 
+@pytest.mark.slow
 def test_a_result_does_not_depend_on_what_was_done_before(
     every: Prepared, theirs: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:

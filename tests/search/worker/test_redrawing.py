@@ -74,6 +74,7 @@ def test_a_network_with_weights_whose_initializer_is_not_seen_is_built() -> None
     assert Redrawing.of(model, seeds, 1) is None
 
 
+@pytest.mark.slow
 def test_folds_of_a_point_are_trained_on_one_network_as_if_each_built_its_own(
     context: WorkerContext, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,7 @@ def assert_knows_its_images(study: Study, path: Path, known: Remembered | None) 
     assert (distances(known.features, features) <= known.limit).mean() > 0.8
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("head", ["logistic", "svm", "dense"])
 def test_a_head_on_features_remembers_them(small: Study, tmp_path: Path, head: str) -> None:
     alone = part(small, tmp_path / "part.keras", "frozen", head=head)
@@ -61,6 +62,7 @@ def test_a_head_on_features_remembers_them(small: Study, tmp_path: Path, head: s
     assert_knows_its_images(small, tmp_path / "model.keras", known)
 
 
+@pytest.mark.slow
 def test_an_ensemble_remembers_those_of_its_largest_part_that_does(small: Study, tmp_path: Path) -> None:
     parts = [
         (part(small, tmp_path / "0.keras", "cnn"), 0.5),

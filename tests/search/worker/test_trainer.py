@@ -141,6 +141,7 @@ VALUES: list[tuple[Changes, Changes, int]] = [
 ]
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(("one", "other", "graphs"), VALUES)
 def test_points_that_differ_in_values_share_graphs_and_none_of_them_notices(
     context: WorkerContext, prepared: Prepared, one: dict[str, Value], other: dict[str, Value], graphs: int
@@ -168,6 +169,7 @@ def test_only_a_few_graphs_are_kept(
     assert ["relu" in str(config) for config in kept] == [True, False]
 
 
+@pytest.mark.slow
 def test_graphs_that_are_not_kept_are_freed(
     context: WorkerContext, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
