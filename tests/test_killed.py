@@ -21,6 +21,7 @@ import pytest
 from PIL import Image
 
 from search.session.signals import RESUMABLE
+from search.study.config import Config
 from search.study.config_file import write
 from search.study.prepared import Prepared
 from storage import TrialState
@@ -64,6 +65,25 @@ def test_killed_in_a_fold_and_resumed_equals_one_go(pictures: Path, tmp_path: Pa
     assert reference_rows(tmp_path / "broken") == reference_rows(tmp_path / "whole")
 
 
+def search_whole_and_broken(home: Path, config: Config, *asked: str, at: tuple[int, int, int]) -> None:
+    """Search two studies with the same settings: one in one go, one killed after a fold, and then resumed."""
+    for name in ("whole", "broken"):
+        (home / name).mkdir()
+        write(home / name, config)
+    whole = search("run", "whole", *asked, cwd=home)
+    assert whole.returncode == 0, whole.stderr
+
+    process = start("run", "broken", *asked, cwd=home)
+    wait_until(lambda: at in fold_rows(home / "broken"))
+    process.kill()
+    process.communicate()
+    assert len(fold_rows(home / "broken")) < len(fold_rows(home / "whole"))
+    wait_until(lambda: workers_of(home / "broken") == [])
+
+    resumed = search("resume", "broken", "--workers", "1", "--quiet", cwd=home)
+    assert resumed.returncode == 0, resumed.stderr
+
+
 @pytest.mark.slow
 def test_killed_while_folds_are_trained_side_by_side_and_resumed_equals_one_go(
     prepared: Prepared, tmp_path: Path
@@ -72,21 +92,7 @@ def test_killed_while_folds_are_trained_side_by_side_and_resumed_equals_one_go(
     fixed = {name: value for name, value in prepared.space.defaults(**SMALLEST).items() if name != "learning_rate"}
     config = prepared.config.model_copy(update={"sampler": "random", "trials": 6, "space": fixed})
     asked = ("--epochs", "2", "--quiet", "--workers", "1", "--xla")
-    for name in ("whole", "broken"):
-        (tmp_path / name).mkdir()
-        write(tmp_path / name, config)
-    whole = search("run", "whole", *asked, cwd=tmp_path)
-    assert whole.returncode == 0, whole.stderr
-
-    process = start("run", "broken", *asked, cwd=tmp_path)
-    wait_until(lambda: (1, 0, 0) in fold_rows(tmp_path / "broken"))
-    process.kill()
-    process.communicate()
-    assert (5, 0, 2) not in fold_rows(tmp_path / "broken")
-    wait_until(lambda: workers_of(tmp_path / "broken") == [])
-
-    resumed = search("resume", "broken", "--workers", "1", "--quiet", cwd=tmp_path)
-    assert resumed.returncode == 0, resumed.stderr
+    search_whole_and_broken(tmp_path, config, *asked, at=(1, 0, 0))
     for found, expected in zip(trials_of(tmp_path / "broken"), trials_of(tmp_path / "whole"), strict=True):
         assert (found.params, found.state, found.cause) == (expected.params, expected.state, expected.cause)
         assert [(fold.fold, fold.seed) for fold in found.folds] == [(fold.fold, fold.seed) for fold in expected.folds]
@@ -102,20 +108,7 @@ def test_a_search_of_keras_tuner_killed_and_resumed_equals_one_go(prepared: Prep
         update={"engine": "keras-tuner", "sampler": "bayesian", "folds": 2, "trials": 5, "space": fixed}
     )
     asked = ("--epochs", "2", "--quiet", "--workers", "1")
-    for name in ("whole", "broken"):
-        (tmp_path / name).mkdir()
-        write(tmp_path / name, config)
-    whole = search("run", "whole", *asked, cwd=tmp_path)
-    assert whole.returncode == 0, whole.stderr
-
-    process = start("run", "broken", *asked, cwd=tmp_path)
-    wait_until(lambda: (3, 0, 0) in fold_rows(tmp_path / "broken"))
-    process.kill()
-    process.communicate()
-    wait_until(lambda: workers_of(tmp_path / "broken") == [])
-
-    resumed = search("resume", "broken", "--workers", "1", "--quiet", cwd=tmp_path)
-    assert resumed.returncode == 0, resumed.stderr
+    search_whole_and_broken(tmp_path, config, *asked, at=(3, 0, 0))
     assert table(trials_of(tmp_path / "broken")) == table(trials_of(tmp_path / "whole"))
     assert len({t.params["learning_rate"] for t in trials_of(tmp_path / "whole")}) == 5
 

@@ -96,18 +96,19 @@ class TestTables:
         assert "8 text files are named like pictures ('labels/" in message and "object detection" in message
 
     def test_labels_lead_nowhere_else(self, tmp_path: Path) -> None:
+        home = tmp_path / "above" / "home"
         for number, label in enumerate(["../../out", "/etc", "..", "ok", "ok", "'+\"}{"]):
-            part = tmp_path / "set" / ("train", "valid")[number % 2]
+            part = home / "set" / ("train", "valid")[number % 2]
             picture(part / f"{number}.png", number)
             with (part / "labels.csv").open("a", encoding="utf-8") as table:
                 table.write(
                     f"file,label']); print('x\n{number}.png,{label}\n" if number < 2 else f"{number}.png,{label}\n"
                 )
-        before = {path for path in tmp_path.parent.rglob("*") if tmp_path / "sorted" not in path.parents}
-        run_lines(refusal(tmp_path / "set"), tmp_path)
-        after = {path for path in tmp_path.parent.rglob("*") if tmp_path / "sorted" not in path.parents}
-        assert after - before == {tmp_path / "sorted"}
-        assert len(list((tmp_path / "sorted").rglob("*.png"))) == 6
+        before = {path for path in tmp_path.rglob("*") if home / "sorted" not in path.parents}
+        run_lines(refusal(home / "set"), home)
+        after = {path for path in tmp_path.rglob("*") if home / "sorted" not in path.parents}
+        assert after - before == {home / "sorted"}
+        assert len(list((home / "sorted").rglob("*.png"))) == 6
 
     @pytest.mark.parametrize("table", ["labels.json", "labels.xlsx", "answers.csv"])
     def test_a_table_that_is_not_understood_is_named(self, tmp_path: Path, table: str) -> None:
