@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from search.export.inputs import InputFile, open_inputs
 
 TWO_CLASSES: Mapping[str, int] = {"a": 10, "b": 10}
 
@@ -237,3 +239,9 @@ def _plant_names(sneaker: Path) -> None:
     ]
     for number, name in enumerate(names):
         write(sneaker / name, plain(120 + number, 16, 16))
+
+
+def list_inputs(given: Iterable[Path]) -> list[InputFile]:
+    """Files to classify that are there without unpacking anything, see `open_inputs`."""
+    with open_inputs(given) as files:
+        return files

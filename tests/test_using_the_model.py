@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from search.export.inputs import list_inputs
 from search.export.predict import predict
 from search.manifest import ABOUT, PACKAGING
-from tests.pictures import noise
+from tests.pictures import list_inputs, noise
 from tests.test_documentation import blocks, text_of
 
 CLASSES = ["bag", "coat", "dress"]

@@ -34,9 +34,10 @@ class InputFile:
 def open_inputs(
     given: Iterable[Path], progress: Callable[[int, int], None] = lambda _done, _total: None
 ) -> Iterator[list[InputFile]]:
-    """`list_inputs`, with the pictures of ZIP and TAR files, which are unpacked until the end.
+    """The given files, and the files in given folders, listed as for training: without hidden files.
 
-    `progress` is called with (files unpacked, 0) meanwhile. Raises UsageError as `list_inputs` and `unpacked` do.
+    Those of ZIP and TAR files too, which are unpacked until the end; `progress` is called with (files unpacked, 0)
+    meanwhile. Raises UsageError if a path does not exist, or is neither a file nor a folder, and as `unpacked` does.
     """
     with ExitStack() as stack:
         found: list[InputFile] = []
@@ -46,21 +47,9 @@ def open_inputs(
                 found += _members(path, inside.folder, inside.notes)
             else:
                 found += _listed(path)
-        yield _some(found)
-
-
-def list_inputs(given: Iterable[Path]) -> list[InputFile]:
-    """The given files, and the files in given folders, listed as for training: without hidden files.
-
-    Raises UsageError if a path does not exist, or is neither a file nor a folder.
-    """
-    return _some([file for path in given for file in _listed(path)])
-
-
-def _some(found: list[InputFile]) -> list[InputFile]:
-    if not found:
-        raise UsageError("there are no files in what was named; name picture files, or folders of them")
-    return found
+        if not found:
+            raise UsageError("there are no files in what was named; name picture files, or folders of them")
+        yield found
 
 
 def _listed(path: Path) -> list[InputFile]:

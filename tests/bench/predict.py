@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from search.export.inputs import list_inputs
 from search.export.predict import classified, load_model, pictures_in
 from search.jobs import ComposeJob, FitOptions, FoldJob, Pixels, RefitJob, SavedModel, WorkerContext
 from search.manifest import PACKAGING, about
@@ -20,7 +19,7 @@ from search.study.folder import StudyFolder
 from search.worker.worker import Worker
 from spaces import Value
 from tests.bench.timing import interleaved
-from tests.pictures import make_pictures
+from tests.pictures import list_inputs, make_pictures
 
 TRAINING, ASKED, SIDE = 100, 256, 28  # images; pixels
 TURNS = 3  # a round: short ones, so that a busy machine slows all sides alike

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from search.data.decoding import Picture
 from search.data.images import read_images
-from search.export.inputs import list_inputs
 from search.export.predict import pictures_in
 from search.manifest import About
 from search.native import ENVIRONMENT
@@ -27,6 +26,7 @@ from search.worker.heads import standardized
 from spaces.backbones.lite import LITE0
 from spaces.facts import Facts
 from spaces.presets import frozen
+from tests.pictures import list_inputs
 
 MOST = 400  # images of a set
 SHRUNK = 0.3  # of a covariance, towards a multiple of the unit matrix

@@ -15,11 +15,10 @@ from PIL import Image
 from search.errors import RunError, UsageError
 from search.export.convert import check_wanted, convert
 from search.export.formats import Format, described, format_to_write, loaded
-from search.export.inputs import list_inputs
 from search.export.model import model_file
 from search.export.predict import predict
 from search.export.wanted import Wanted
-from tests.pictures import write
+from tests.pictures import list_inputs, write
 from tests.search.export.models import BY_NAME, CLASSES, EVERY, images, needs, nothing, saved
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from search.errors import UsageError
-from search.export.inputs import list_inputs, open_inputs
-from tests.pictures import make_pictures
+from search.export.inputs import open_inputs
+from tests.pictures import list_inputs, make_pictures
 
 
 def packed(folder: Path, archive: Path) -> Path:

@@ -13,10 +13,9 @@ from PIL import Image
 from reports.show import not_predicted
 from search.data.decoding import FileRemark, Picture
 from search.errors import UsageError
-from search.export.inputs import list_inputs
 from search.export.predict import classified, pictures_in, predict
 from search.manifest import about
-from tests.pictures import make_pictures, write
+from tests.pictures import list_inputs, make_pictures, write
 
 
 def saved(path: Path, **about: Any) -> Path:

@@ -13,10 +13,9 @@ import pytest
 from PIL import Image
 
 from search.errors import UsageError
-from search.export.inputs import list_inputs
 from search.export.predict import predict
 from search.manifest import ABOUT, Remembered, remembered
-from tests.pictures import write
+from tests.pictures import list_inputs, write
 
 TOLD = {"classes": ["dark", "bright"], "image_shape": [8, 8, 1], "packaging": 2}
 UPPER, LOWER = slice(0, 4), slice(4, 8)
